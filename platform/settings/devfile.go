@@ -1,0 +1,63 @@
+package settings
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/joho/godotenv"
+)
+
+// DevFile returns a lookup that asks getenv first and then the file at path (KEY=VALUE lines, # comments, quotes; a
+// value with a $ needs single quotes, or the $ names another variable). A missing file is an empty one. Development only.
+func DevFile(path string, getenv func(string) string) (func(string) string, error) {
+	raw, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if errors.Is(err, fs.ErrNotExist) {
+		return getenv, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("settings file can't be read: %w", err)
+	}
+	values, err := godotenv.UnmarshalBytes(raw)
+	if err != nil {
+		// The parser's own message quotes the file's text, which holds secrets.
+		return nil, fmt.Errorf("settings file %s: %s is not KEY=VALUE; mend the line or put a # before it", path, badLine(raw))
+	}
+	return Layer(getenv, func(name string) string { return values[name] }), nil
+}
+
+// Layer returns a lookup that asks top first and below for what top lacks. NAME and NAME_FILE are one setting here: when
+// top has one of them, below's other one is hidden.
+func Layer(top, below func(string) string) func(string) string {
+	return func(name string) string {
+		if v := top(name); v != "" {
+			return v
+		}
+		twin, isFile := strings.CutSuffix(name, fileSuffix)
+		if !isFile {
+			twin = name + fileSuffix
+		}
+		if top(twin) != "" {
+			return ""
+		}
+		return below(name)
+	}
+}
+
+var assignment = regexp.MustCompile(`^\s*(#.*|(export\s+)?[A-Za-z_][A-Za-z0-9_.]*\s*[=:].*)?$`)
+
+// badLine names the first line that doesn't look like an assignment, without quoting it.
+func badLine(raw []byte) string {
+	lines := bufio.NewScanner(bytes.NewReader(raw))
+	for n := 1; lines.Scan(); n++ {
+		if !assignment.Match(lines.Bytes()) {
+			return fmt.Sprintf("line %d", n)
+		}
+	}
+	return "a line (perhaps a quote without its end)"
+}

@@ -1,0 +1,125 @@
+// Package settings fills typed structs from environment variables and reports every mistake at once.
+//
+// A service declares its settings as one struct:
+//
+//	type Config struct {
+//		Issuer  string          `env:"CLERK_ISSUER" required:"serve" help:"Clerk's frontend API address"`
+//		Keys    settings.Secrets `env:"CLERK_SECRET_KEY" required:"serve" help:"backend API key"`
+//		Timeout time.Duration   `env:"CLERK_TIMEOUT" default:"5s" min:"100ms" help:"longest wait for Clerk"`
+//		Level   string          `env:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" help:"least level logged"`
+//	}
+//
+// Tags: env (the name; "-" leaves a field alone), default, help, oneof (comma list), min and max (numbers, durations,
+// sizes), required ("always", or a comma list of the modes given to Load, such as "serve").
+//
+// Types: string, bool, integers, time.Duration, []string (comma list), *url.URL, ByteSize, Secret, Secrets (comma
+// list, newest first), anything with UnmarshalText, and nested structs. An empty variable counts as not set. For every
+// setting NAME, NAME_FILE may name a file that holds the value instead. A struct with a method Validate() error has it
+// called after its fields are filled.
+package settings
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// Always is the value of the tag required for settings that every mode needs.
+const Always = "always"
+
+// Load fills the struct that into points to. The lookup getenv is os.Getenv, or DevFile's. Modes say what the process
+// is about to do: a setting tagged required:"serve" must be set when modes holds "serve". The error is an *Error with
+// every mistake; on error the struct may be filled in part.
+func Load(getenv func(string) string, into any, modes ...string) error {
+	target := reflect.ValueOf(into)
+	if target.Kind() != reflect.Pointer || target.IsNil() || target.Elem().Kind() != reflect.Struct {
+		return fmt.Errorf("settings: Load needs a pointer to a struct, not %T", into)
+	}
+	l := loader{getenv: getenv, modes: modes}
+	if err := l.fill(target.Elem()); err != nil {
+		return fmt.Errorf("settings: %T: %w", into, err)
+	}
+	l.validate(target.Elem())
+	return Join(l.found...)
+}
+
+type loader struct {
+	getenv func(string) string
+	modes  []string
+	found  []error
+}
+
+// fill sets every field; its error is a mistake in the program's struct, not in the settings.
+func (l *loader) fill(target reflect.Value) error {
+	return walk(target, func(f field) error {
+		raw, ok := l.lookup(f)
+		if !ok {
+			return nil
+		}
+		if raw == "" {
+			if l.required(f.required) {
+				l.report(f, "is not set", fix(f))
+				return nil
+			}
+			raw = f.fallback
+		}
+		if raw == "" {
+			return nil
+		}
+		return l.set(f, raw)
+	})
+}
+
+func (l *loader) set(f field, raw string) error {
+	bad, err := assign(f, raw)
+	if err != nil {
+		return err
+	}
+	if bad != "" {
+		l.report(f, bad, fix(f))
+	}
+	return nil
+}
+
+func (l *loader) required(tag []string) bool {
+	return slices.ContainsFunc(tag, func(m string) bool { return m == Always || slices.Contains(l.modes, m) })
+}
+
+func (l *loader) report(f field, what, fix string) {
+	l.found = append(l.found, Problem{Name: f.name, What: what, Fix: fix})
+}
+
+// validate calls the Validate hooks, inner structs first. What they say about a setting that is already reported is
+// left out: it would only be a consequence.
+func (l *loader) validate(target reflect.Value) {
+	reported := map[string]bool{}
+	for _, p := range problems(Join(l.found...)) {
+		reported[p.Name] = true
+	}
+	each(target, func(v reflect.Value) {
+		hook, ok := v.Addr().Interface().(interface{ Validate() error })
+		if !ok {
+			return
+		}
+		for _, p := range problems(hook.Validate()) {
+			if p.Name == "" || !reported[p.Name] {
+				l.found = append(l.found, p)
+			}
+		}
+	})
+}
+
+// fix says how to mend a setting, from its help text.
+func fix(f field) string {
+	text := "set " + f.name
+	if len(f.oneof) > 0 {
+		text += " to one of " + list(f.oneof)
+	}
+	if f.secret() {
+		text += " or " + f.name + "_FILE"
+	}
+	if f.help != "" {
+		text += " (" + f.help + ")"
+	}
+	return text
+}
