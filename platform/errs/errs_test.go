@@ -1,0 +1,76 @@
+package errs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+func TestErrorSurvivesTheWireWithoutItsCause(t *testing.T) {
+	sent := errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, "Slow down.").
+		After(12*time.Second).Field("model", "is busy").With("limit", "rpm").Cause(errors.New("password=hunter2"))
+	require.Contains(t, sent.Error(), "hunter2", "the log sees the cause")
+
+	wire := status.FromProto(sent.GRPCStatus().Proto())
+	require.NotContains(t, wire.String(), "hunter2")
+	got := errs.From(wire.Err())
+	require.Equal(t, sent.Reason, got.Reason)
+	require.Equal(t, sent.Message, got.Message)
+	require.Equal(t, sent.RetryAfter, got.RetryAfter)
+	require.Equal(t, sent.Fields, got.Fields)
+	require.Equal(t, sent.Metadata, got.Metadata)
+	require.Equal(t, codes.ResourceExhausted, wire.Code())
+}
+
+func TestFrom(t *testing.T) {
+	own := errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "No such user.")
+	cases := map[string]struct {
+		err  error
+		want errorsv1.ErrorReason
+	}{
+		"own":                  {own, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND},
+		"own, wrapped":         {fmt.Errorf("get: %w", own), errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND},
+		"cancelled":            {fmt.Errorf("x: %w", context.Canceled), errorsv1.ErrorReason_ERROR_REASON_CANCELLED},
+		"deadline":             {context.DeadlineExceeded, errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED},
+		"gRPC cancelled":       {status.Error(codes.Canceled, "x"), errorsv1.ErrorReason_ERROR_REASON_CANCELLED},
+		"gRPC unavailable":     {status.Error(codes.Unavailable, "dial tcp 10.0.0.1"), errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE},
+		"gRPC unimplemented":   {status.Error(codes.Unimplemented, "x"), errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED},
+		"gRPC message too big": {status.Error(codes.ResourceExhausted, "x"), errorsv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE},
+		"gRPC unknown":         {status.Error(codes.Unknown, "secret"), errorsv1.ErrorReason_ERROR_REASON_INTERNAL},
+		"anything":             {errors.New("secret"), errorsv1.ErrorReason_ERROR_REASON_INTERNAL},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := errs.From(tc.err)
+			require.Equal(t, tc.want, got.Reason)
+			require.NotContains(t, got.Message, "secret")
+			require.NotContains(t, got.Message, "10.0.0.1")
+			require.Equal(t, tc.want, errs.ReasonOf(tc.err))
+		})
+	}
+	require.Nil(t, errs.From(nil))
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED, errs.ReasonOf(nil))
+}
+
+func TestEveryReasonIsMapped(t *testing.T) {
+	for number, name := range errorsv1.ErrorReason_name {
+		m := errs.MappingOf(errorsv1.ErrorReason(number))
+		require.GreaterOrEqual(t, m.HTTP, 400, name)
+		require.NotEqual(t, codes.OK, m.GRPC, name)
+		require.NotEmpty(t, m.OpenAIType, name)
+		require.NotEmpty(t, m.OpenAICode, name)
+		if number > 1 {
+			require.NotEqual(t, "internal_error", m.OpenAICode, "%s has no row of its own", name)
+		}
+	}
+	require.Equal(t, "INTERNAL", errs.MappingOf(999).Code)
+}

@@ -1,0 +1,58 @@
+package passport
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// Issuer signs passports. Only auth has one.
+type Issuer struct {
+	signer jose.Signer
+	public ed25519.PublicKey
+	now    func() time.Time
+}
+
+// NewIssuer makes an issuer of a signing key.
+func NewIssuer(key ed25519.PrivateKey, now func() time.Time) (*Issuer, error) {
+	public, ok := key.Public().(ed25519.PublicKey)
+	if !ok || len(key) != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("passport key: want an Ed25519 private key of %d bytes", ed25519.PrivateKeySize)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: key, KeyID: keyID(public)}}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("passport signer: %w", err)
+	}
+	return &Issuer{signer: signer, public: public, now: now}, nil
+}
+
+// PublicKey is the key that verifies what this issuer signs.
+func (i *Issuer) PublicKey() ed25519.PublicKey { return i.public }
+
+// Issue signs a passport for one service. It never lives longer than MaxLife, whatever expire says.
+func (i *Issuer) Issue(c Claims, audience string, expire time.Time) (string, error) {
+	if c.UserID == "" || c.AccountID == "" || audience == "" {
+		return "", fmt.Errorf("passport: user, account and audience are required")
+	}
+	now := i.now()
+	if latest := now.Add(MaxLife); expire.After(latest) {
+		expire = latest
+	}
+	if !expire.After(now) {
+		return "", fmt.Errorf("passport: would have expired already")
+	}
+	standard := jwt.Claims{
+		Issuer:   issuer,
+		Audience: jwt.Audience{audience},
+		IssuedAt: jwt.NewNumericDate(now),
+		Expiry:   jwt.NewNumericDate(expire),
+	}
+	token, err := jwt.Signed(i.signer).Claims(standard).Claims(c).Serialize()
+	if err != nil {
+		return "", fmt.Errorf("sign passport: %w", err)
+	}
+	return token, nil
+}

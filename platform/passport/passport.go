@@ -1,0 +1,137 @@
+// Package passport carries a verified caller from service to service: a token
+// of at most a minute, signed by auth with Ed25519, bound to one service as
+// its audience. Whoever holds only the public key can check and not make one.
+package passport
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+)
+
+// Header is the passport's name in gRPC metadata.
+const Header = "trivet-passport"
+
+// MaxLife is the longest that a passport lives.
+const MaxLife = 60 * time.Second
+
+const issuer = "trivet-auth"
+
+// ErrInvalid is the root of every verification error: the passport is
+// malformed, forged, expired or for another service.
+var ErrInvalid = errors.New("invalid passport")
+
+// Claims is what a passport says of the caller.
+type Claims struct {
+	// UserID is Clerk's user id; for an API key, of the person who made it.
+	UserID string `json:"uid"`
+	// SessionID is Clerk's session id; empty for an API key.
+	SessionID string `json:"sid,omitempty"`
+	// OrganizationID is the active organization; empty when the caller acts for themselves.
+	OrganizationID string `json:"org,omitempty"`
+	// Role is the role in the organization, or "owner" of a personal account.
+	Role string `json:"rol,omitempty"`
+	// Permissions are the organization permissions of the caller.
+	Permissions []string `json:"per,omitempty"`
+	// Scopes are what an API key may do; a session has none listed and holds all.
+	Scopes []string `json:"scp,omitempty"`
+	// AccountID is the billing account.
+	AccountID string `json:"acc"`
+	// APIKeyID is the API key's id; empty for a session.
+	APIKeyID string `json:"key,omitempty"`
+	// ActorID is the user who impersonates UserID; empty otherwise.
+	ActorID string `json:"act,omitempty"`
+	// Email is the primary email address, when known.
+	Email string `json:"eml,omitempty"`
+	// Operator is true for a person whom TRIVET_OPERATORS names.
+	Operator bool `json:"opr,omitempty"`
+	// Models are the models an API key may use; empty means all of the plan's.
+	Models []string `json:"mod,omitempty"`
+	// RequestsPerMinute is an API key's own limit; 0 means the plan's.
+	RequestsPerMinute int32 `json:"rpm,omitempty"`
+	// Audience is the service that may accept the passport.
+	Audience string `json:"-"`
+	// ExpireTime is when it ends.
+	ExpireTime time.Time `json:"-"`
+}
+
+// HasScope reports whether the caller may do what scope names. A session may do everything its role allows.
+func (c *Claims) HasScope(scope string) bool {
+	if c.APIKeyID == "" {
+		return true
+	}
+	for _, s := range c.Scopes {
+		if s == scope {
+			return true
+		}
+	}
+	return false
+}
+
+// IsAdmin reports whether the caller may decide for the account: an
+// organization's admin, or the owner of a personal account.
+func (c *Claims) IsAdmin() bool {
+	if c.OrganizationID == "" {
+		return true
+	}
+	return c.Role == "admin" || c.Role == "owner"
+}
+
+type contextKey struct{}
+
+// NewContext returns a context that carries verified claims.
+func NewContext(ctx context.Context, c *Claims) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// FromContext returns the verified caller; false when the RPC needed none.
+func FromContext(ctx context.Context) (*Claims, bool) {
+	c, ok := ctx.Value(contextKey{}).(*Claims)
+	return c, ok
+}
+
+// Outgoing returns a context whose outgoing gRPC calls carry the passport, in
+// place of one that was there before.
+func Outgoing(ctx context.Context, token string) context.Context {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	md = md.Copy()
+	if md == nil {
+		md = metadata.MD{}
+	}
+	md.Set(Header, token)
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
+// ParsePrivateKey reads a signing key: the base64 of its 32-byte seed, as `trivet keys` prints it.
+func ParsePrivateKey(encoded string) (ed25519.PrivateKey, error) {
+	seed, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("want the base64 of a %d-byte Ed25519 seed; `trivet keys` makes one", ed25519.SeedSize)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// ParsePublicKeys reads verification keys: each the base64 of 32 bytes.
+func ParsePublicKeys(encoded []string) ([]ed25519.PublicKey, error) {
+	keys := make([]ed25519.PublicKey, 0, len(encoded))
+	for i, e := range encoded {
+		raw, err := base64.StdEncoding.DecodeString(e)
+		if err != nil || len(raw) != ed25519.PublicKeySize {
+			return nil, fmt.Errorf("key %d: want the base64 of a %d-byte Ed25519 public key; `trivet keys` prints it", i+1, ed25519.PublicKeySize)
+		}
+		keys = append(keys, raw)
+	}
+	return keys, nil
+}
+
+// keyID names a key by its hash, so that keys can rotate side by side.
+func keyID(key ed25519.PublicKey) string {
+	sum := sha256.Sum256(key)
+	return base64.RawURLEncoding.EncodeToString(sum[:9])
+}

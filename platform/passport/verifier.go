@@ -1,0 +1,111 @@
+package passport
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+const (
+	cacheSize  = 8192
+	maxToken   = 8192
+	clockSkew = 2 * time.Second
+)
+
+// Verifier checks passports. It is safe for concurrent use.
+type Verifier struct {
+	keys  map[string]ed25519.PublicKey
+	cache *lru.Cache[[sha256.Size]byte, *Claims]
+	now   func() time.Time
+}
+
+// NewVerifier makes a verifier of one key or, while keys rotate, of several.
+// It fails without a key: a service must not start that can't tell who calls.
+func NewVerifier(keys []ed25519.PublicKey, now func() time.Time) (*Verifier, error) {
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("no passport verification key: set TRIVET_PASSPORT_PUBLIC_KEYS to what `trivet keys` prints")
+	}
+	cache, err := lru.New[[sha256.Size]byte, *Claims](cacheSize)
+	if err != nil {
+		return nil, fmt.Errorf("passport cache: %w", err)
+	}
+	v := &Verifier{keys: make(map[string]ed25519.PublicKey, len(keys)), cache: cache, now: now}
+	for _, key := range keys {
+		if len(key) != ed25519.PublicKeySize {
+			return nil, fmt.Errorf("passport verification key: want %d bytes, got %d", ed25519.PublicKeySize, len(key))
+		}
+		v.keys[keyID(key)] = key
+	}
+	return v, nil
+}
+
+// Verify returns what the passport says when its signature, its issuer, its
+// life and its audience are right. Every error wraps ErrInvalid. The claims
+// are shared with other callers: do not change them.
+func (v *Verifier) Verify(token, audience string) (*Claims, error) {
+	if token == "" || len(token) > maxToken {
+		return nil, fmt.Errorf("%w: %d bytes long", ErrInvalid, len(token))
+	}
+	sum := sha256.Sum256([]byte(token))
+	claims, ok := v.cache.Get(sum)
+	if !ok {
+		var err error
+		if claims, err = v.parse(token); err != nil {
+			return nil, err
+		}
+		v.cache.Add(sum, claims)
+	}
+	if !v.now().Before(claims.ExpireTime.Add(clockSkew)) {
+		v.cache.Remove(sum)
+		return nil, fmt.Errorf("%w: expired", ErrInvalid)
+	}
+	if claims.Audience != audience {
+		return nil, fmt.Errorf("%w: it is for %q, not for %q", ErrInvalid, claims.Audience, audience)
+	}
+	return claims, nil
+}
+
+func (v *Verifier) parse(token string) (*Claims, error) {
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	key, ok := v.keys[parsed.Headers[0].KeyID]
+	if !ok {
+		return nil, fmt.Errorf("%w: signed with an unknown key", ErrInvalid)
+	}
+	var standard jwt.Claims
+	var claims Claims
+	if err := parsed.Claims(key, &standard, &claims); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if err := v.check(&standard, &claims); err != nil {
+		return nil, err
+	}
+	claims.Audience = standard.Audience[0]
+	claims.ExpireTime = standard.Expiry.Time()
+	return &claims, nil
+}
+
+func (v *Verifier) check(standard *jwt.Claims, claims *Claims) error {
+	switch {
+	case standard.Issuer != issuer:
+		return fmt.Errorf("%w: issued by %q", ErrInvalid, standard.Issuer)
+	case len(standard.Audience) != 1 || standard.Audience[0] == "":
+		return fmt.Errorf("%w: it must name exactly one audience", ErrInvalid)
+	case standard.Expiry == nil || standard.IssuedAt == nil:
+		return fmt.Errorf("%w: it has no beginning or no end", ErrInvalid)
+	case standard.IssuedAt.Time().After(v.now().Add(clockSkew)):
+		return fmt.Errorf("%w: issued in the future", ErrInvalid)
+	case standard.Expiry.Time().Sub(standard.IssuedAt.Time()) > MaxLife+time.Second:
+		return fmt.Errorf("%w: it lives longer than %s", ErrInvalid, MaxLife)
+	case claims.UserID == "" || claims.AccountID == "":
+		return fmt.Errorf("%w: it names no user or no account", ErrInvalid)
+	}
+	return nil
+}
