@@ -1,0 +1,142 @@
+package models
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed models.yaml
+var embedded []byte
+
+// row is a model as the file writes it.
+type row struct {
+	Kind                string  `yaml:"kind"`
+	Provider            string  `yaml:"provider"`
+	ContextTokens       int64   `yaml:"context_tokens"`
+	MaxOutputTokens     int64   `yaml:"max_output_tokens"`
+	DefaultOutputTokens int64   `yaml:"default_output_tokens"`
+	Input               *string `yaml:"input"`
+	CachedInput         *string `yaml:"cached_input"`
+	Output              *string `yaml:"output"`
+}
+
+// Default returns the embedded price list.
+func Default() (*List, error) {
+	return Parse(embedded)
+}
+
+// Load reads the price list of MODELS_FILE, or the embedded one when path is "".
+func Load(path string) (*List, error) {
+	if path == "" {
+		return Default()
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("MODELS_FILE: %w", err)
+	}
+	list, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("MODELS_FILE %s: %w", path, err)
+	}
+	return list, nil
+}
+
+// Parse reads a price list and reports every mistake at once, each with its model and field.
+func Parse(data []byte) (*List, error) {
+	var file struct {
+		Models map[string]row `yaml:"models"`
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil {
+		return nil, fmt.Errorf("not a price list: %w", err)
+	}
+	if len(file.Models) == 0 {
+		return nil, errors.New("not a price list: \"models\" lists none")
+	}
+	ids := make([]string, 0, len(file.Models))
+	for id := range file.Models {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	var all []Model
+	var mistakes []error
+	for _, id := range ids {
+		m, err := file.Models[id].model(id)
+		mistakes = append(mistakes, err)
+		all = append(all, m)
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return nil, err
+	}
+	return newList(all), nil
+}
+
+func (r row) model(id string) (Model, error) {
+	m := Model{
+		ID: id, Kind: r.Kind, Provider: r.Provider, ContextTokens: r.ContextTokens,
+		MaxOutputTokens: r.MaxOutputTokens, DefaultOutputTokens: r.DefaultOutputTokens,
+	}
+	mistakes := r.shape(id)
+	price := func(field string, text *string, fallback int64) int64 {
+		if text == nil {
+			return fallback
+		}
+		nanos, err := ParseDollars(*text)
+		if err == nil && nanos > maxPriceDollars*1_000_000_000 {
+			err = fmt.Errorf("%q is above the largest price of %d dollars", *text, maxPriceDollars)
+		}
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("model %s: %s: %w", id, field, err))
+		}
+		return nanos
+	}
+	m.InputPrice = price("input", r.Input, 0)
+	m.CachedInputPrice = price("cached_input", r.CachedInput, m.InputPrice)
+	m.OutputPrice = price("output", r.Output, 0)
+	return m, errors.Join(mistakes...)
+}
+
+func (r row) shape(id string) []error {
+	var mistakes []error
+	wrong := func(format string, args ...any) {
+		mistakes = append(mistakes, fmt.Errorf("model %s: "+format, append([]any{id}, args...)...))
+	}
+	if id == "" || len(id) > 128 {
+		wrong("its name must have 1 to 128 characters")
+	}
+	if r.Provider == "" {
+		wrong("provider is missing")
+	}
+	if r.ContextTokens <= 0 {
+		wrong("context_tokens must be above 0, got %d", r.ContextTokens)
+	}
+	if r.Input == nil {
+		wrong("input is missing; write \"0\" for a free model")
+	}
+	switch r.Kind {
+	case KindChat:
+		if r.Output == nil {
+			wrong("output is missing; write \"0\" for a free model")
+		}
+		if r.MaxOutputTokens <= 0 || r.MaxOutputTokens > r.ContextTokens {
+			wrong("max_output_tokens must be from 1 to context_tokens, got %d", r.MaxOutputTokens)
+		}
+		if r.DefaultOutputTokens <= 0 || r.DefaultOutputTokens > r.MaxOutputTokens {
+			wrong("default_output_tokens must be from 1 to max_output_tokens, got %d", r.DefaultOutputTokens)
+		}
+	case KindEmbedding:
+		if r.MaxOutputTokens != 0 || r.DefaultOutputTokens != 0 || r.Output != nil {
+			wrong("an embedding has no output: remove output, max_output_tokens and default_output_tokens")
+		}
+	default:
+		wrong("kind must be chat or embedding, got %q", r.Kind)
+	}
+	return mistakes
+}

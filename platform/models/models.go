@@ -1,0 +1,158 @@
+// Package models is the price list: which models there are, what they can
+// take, and what their tokens cost. ai reads the limits, billing the prices.
+package models
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// Kinds of models.
+const (
+	// KindChat answers conversations.
+	KindChat = "chat"
+	// KindEmbedding turns texts into vectors.
+	KindEmbedding = "embedding"
+)
+
+// tokensPerPrice is the number of tokens that a price is for.
+const tokensPerPrice = 1_000_000
+
+// Model is a row of the price list.
+type Model struct {
+	// ID is the name that requests use.
+	ID string
+	// Kind is KindChat or KindEmbedding.
+	Kind string
+	// Provider serves the model, such as "openai".
+	Provider string
+	// ContextTokens is the most tokens of input and output together.
+	ContextTokens int64
+	// MaxOutputTokens is the most output tokens; 0 for embeddings.
+	MaxOutputTokens int64
+	// DefaultOutputTokens is what a request that names no maximum is held for; 0 for embeddings.
+	DefaultOutputTokens int64
+	// InputPrice is the price of a million input tokens, in nano-dollars.
+	InputPrice int64
+	// CachedInputPrice is the price of a million input tokens that the provider had cached, in nano-dollars.
+	CachedInputPrice int64
+	// OutputPrice is the price of a million output tokens, in nano-dollars.
+	OutputPrice int64
+}
+
+// Cost returns the price of a call in nano-dollars. input counts all input
+// tokens, cachedInput the part of them that the provider had cached. The sum
+// is exact and rounded up once, to a whole nano-dollar. It fails on negative
+// counts, on more cached than input tokens, and on a sum beyond int64.
+func (m Model) Cost(input, cachedInput, output int64) (int64, error) {
+	if input < 0 || cachedInput < 0 || output < 0 || cachedInput > input {
+		return 0, fmt.Errorf("cost of %s: token counts must be positive and cached input within input, got %d, %d, %d", m.ID, input, cachedInput, output)
+	}
+	var sum wide
+	sum.addProduct(input-cachedInput, m.InputPrice)
+	sum.addProduct(cachedInput, m.CachedInputPrice)
+	sum.addProduct(output, m.OutputPrice)
+	cost, ok := sum.divideUp(tokensPerPrice)
+	if !ok {
+		return 0, fmt.Errorf("cost of %s: %d input and %d output tokens cost more than can be counted", m.ID, input, output)
+	}
+	return cost, nil
+}
+
+// AffordableOutput returns how many output tokens the budget affords on top of
+// the input, all in nano-dollars and tokens: the largest n with
+// Cost(input, 0, n) ≤ budget, and -1 when not even the input is affordable.
+// A model with free output affords any number; it returns limit then.
+func (m Model) AffordableOutput(input, budget, limit int64) int64 {
+	base, err := m.Cost(input, 0, 0)
+	if err != nil || base > budget {
+		return -1
+	}
+	low, high := int64(0), limit
+	for low < high {
+		middle := low + (high-low+1)/2
+		if cost, err := m.Cost(input, 0, middle); err == nil && cost <= budget {
+			low = middle
+		} else {
+			high = middle - 1
+		}
+	}
+	return low
+}
+
+// wide is an unsigned 128-bit sum.
+type wide struct {
+	hi, lo   uint64
+	overflow bool
+}
+
+func (w *wide) addProduct(count, price int64) {
+	hi, lo := bits.Mul64(uint64(count), uint64(price))
+	var carry uint64
+	w.lo, carry = bits.Add64(w.lo, lo, 0)
+	w.hi, carry = bits.Add64(w.hi, hi, carry)
+	w.overflow = w.overflow || carry != 0
+}
+
+func (w *wide) divideUp(by uint64) (int64, bool) {
+	if w.overflow || w.hi >= by {
+		return 0, false
+	}
+	quotient, rest := bits.Div64(w.hi, w.lo, by)
+	if rest > 0 {
+		quotient++
+	}
+	if quotient > 1<<63-1 {
+		return 0, false
+	}
+	return int64(quotient), true
+}
+
+// List is a price list. It does not change after it is read.
+type List struct {
+	byID  map[string]Model
+	order []string
+}
+
+// Get returns a model by name; for an unknown one an *errs.Error with the reason MODEL_NOT_FOUND that lists the known ones.
+func (l *List) Get(id string) (Model, error) {
+	m, ok := l.byID[id]
+	if !ok {
+		return Model{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND,
+			"There is no model %q here. Known models: %s.", shorten(id), strings.Join(l.order, ", ")).
+			Field("model", "is not in the price list").With("model", shorten(id))
+	}
+	return m, nil
+}
+
+// All returns the models by name.
+func (l *List) All() []Model {
+	all := make([]Model, 0, len(l.order))
+	for _, id := range l.order {
+		all = append(all, l.byID[id])
+	}
+	return all
+}
+
+func newList(all []Model) *List {
+	l := &List{byID: make(map[string]Model, len(all))}
+	for _, m := range all {
+		l.byID[m.ID] = m
+		l.order = append(l.order, m.ID)
+	}
+	slices.Sort(l.order)
+	return l
+}
+
+func shorten(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
