@@ -9,7 +9,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_trivet_access_v1_access } from "../../access/v1/access_pb";
-import type { ApiKey, Erasure, Identity, Membership, Organization, User } from "./identity_pb";
+import type { ApiKey, Erasure, Identity, Membership, Organization, Revocation, User } from "./identity_pb";
 import { file_trivet_auth_v1_identity } from "./identity_pb";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb";
 import { file_trivet_inbox_v1_inbox } from "../../inbox/v1/inbox_pb";
@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trivet/auth/v1/auth.proto.
  */
 export const file_trivet_auth_v1_auth: GenFile = /*@__PURE__*/
-  fileDesc("Chl0cml2ZXQvYXV0aC92MS9hdXRoLnByb3RvEg50cml2ZXQuYXV0aC52MSIuChNBdXRoZW50aWNhdGVSZXF1ZXN0EhcKCmNyZWRlbnRpYWwYASABKAlCA4ABASLyAQoUQXV0aGVudGljYXRlUmVzcG9uc2USSwoJcGFzc3BvcnRzGAEgAygLMjMudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVzcG9uc2UuUGFzc3BvcnRzRW50cnlCA4ABARIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoIaWRlbnRpdHkYAyABKAsyGC50cml2ZXQuYXV0aC52MS5JZGVudGl0eRowCg5QYXNzcG9ydHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIg4KDEdldE1lUmVxdWVzdCJfCg1HZXRNZVJlc3BvbnNlEioKCGlkZW50aXR5GAEgASgLMhgudHJpdmV0LmF1dGgudjEuSWRlbnRpdHkSIgoEdXNlchgCIAEoCzIULnRyaXZldC5hdXRoLnYxLlVzZXIiIQoOR2V0VXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSI1Cg9HZXRVc2VyUmVzcG9uc2USIgoEdXNlchgBIAEoCzIULnRyaXZldC5hdXRoLnYxLlVzZXIiSAoQTGlzdFVzZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRINCgVlbWFpbBgDIAEoCSJRChFMaXN0VXNlcnNSZXNwb25zZRIjCgV1c2VycxgBIAMoCzIULnRyaXZldC5hdXRoLnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjEKFkdldE9yZ2FuaXphdGlvblJlcXVlc3QSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJIk0KF0dldE9yZ2FuaXphdGlvblJlc3BvbnNlEjIKDG9yZ2FuaXphdGlvbhgBIAEoCzIcLnRyaXZldC5hdXRoLnYxLk9yZ2FuaXphdGlvbiJBChhMaXN0T3JnYW5pemF0aW9uc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiaQoZTGlzdE9yZ2FuaXphdGlvbnNSZXNwb25zZRIzCg1vcmdhbml6YXRpb25zGAEgAygLMhwudHJpdmV0LmF1dGgudjEuT3JnYW5pemF0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJpChZMaXN0TWVtYmVyc2hpcHNSZXF1ZXN0EhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJImMKF0xpc3RNZW1iZXJzaGlwc1Jlc3BvbnNlEi8KC21lbWJlcnNoaXBzGAEgAygLMhoudHJpdmV0LmF1dGgudjEuTWVtYmVyc2hpcBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki4AEKE0NyZWF0ZUFwaUtleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZzY29wZXMYAiADKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBm1vZGVscxgEIAMoCRIcChRzcGVuZF9saW1pdF9uYW5vX3VzZBgFIAEoAxIvCgxzcGVuZF9wZXJpb2QYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGwoTcmVxdWVzdHNfcGVyX21pbnV0ZRgHIAEoBSJUChRDcmVhdGVBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYudHJpdmV0LmF1dGgudjEuQXBpS2V5EhMKBnNlY3JldBgCIAEoCUIDgAEBIjsKEkxpc3RBcGlLZXlzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJYChNMaXN0QXBpS2V5c1Jlc3BvbnNlEigKCGFwaV9rZXlzGAEgAygLMhYudHJpdmV0LmF1dGgudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIpChNEZWxldGVBcGlLZXlSZXF1ZXN0EhIKCmFwaV9rZXlfaWQYASABKAkiFgoURGVsZXRlQXBpS2V5UmVzcG9uc2UiIwoQRXJhc2VVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIj0KEUVyYXNlVXNlclJlc3BvbnNlEigKB2VyYXN1cmUYASABKAsyFy50cml2ZXQuYXV0aC52MS5FcmFzdXJlIjwKE0xpc3RFcmFzdXJlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiWgoUTGlzdEVyYXN1cmVzUmVzcG9uc2USKQoIZXJhc3VyZXMYASADKAsyFy50cml2ZXQuYXV0aC52MS5FcmFzdXJlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIkChFFeHBvcnRVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIiIKEkV4cG9ydFVzZXJSZXNwb25zZRIMCgRqc29uGAEgASgJIqQBChVSZWNlaXZlV2ViaG9va1JlcXVlc3QSSAoHaGVhZGVycxgBIAMoCzIyLnRyaXZldC5hdXRoLnYxLlJlY2VpdmVXZWJob29rUmVxdWVzdC5IZWFkZXJzRW50cnlCA4ABARIRCgRib2R5GAIgASgMQgOAAQEaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiKwoWUmVjZWl2ZVdlYmhvb2tSZXNwb25zZRIRCglkdXBsaWNhdGUYASABKAgisAEKEUxpc3RFdmVudHNSZXF1ZXN0EioKBXN0YXRlGAEgASgOMhsudHJpdmV0LmluYm94LnYxLkV2ZW50U3RhdGUSDAoEdHlwZRgCIAEoCRIPCgdzdWJqZWN0GAMgASgJEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCSJVChJMaXN0RXZlbnRzUmVzcG9uc2USJgoGZXZlbnRzGAEgAygLMhYudHJpdmV0LmluYm94LnYxLkV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIjCg9HZXRFdmVudFJlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiOQoQR2V0RXZlbnRSZXNwb25zZRIlCgVldmVudBgBIAEoCzIWLnRyaXZldC5pbmJveC52MS5FdmVudCI7ChRSZWRyaXZlRXZlbnRzUmVxdWVzdBIRCglldmVudF9pZHMYASADKAkSEAoIYWxsX2RlYWQYAiABKAgiKQoVUmVkcml2ZUV2ZW50c1Jlc3BvbnNlEhAKCHJlZHJpdmVuGAEgASgDIj0KEFJlY29uY2lsZVJlcXVlc3QSKQoFc2luY2UYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInEKEVJlY29uY2lsZVJlc3BvbnNlEgwKBGtpbmQYASABKAkSDAoEc2FtZRgCIAEoAxIQCghyZXBhaXJlZBgDIAEoAxIPCgdjcmVhdGVkGAQgASgDEg8KB3JlbW92ZWQYBSABKAMSDAoEZG9uZRgGIAEoCDKhDgoLQXV0aFNlcnZpY2USfQoMQXV0aGVudGljYXRlEiMudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVxdWVzdBokLnRyaXZldC5hdXRoLnYxLkF1dGhlbnRpY2F0ZVJlc3BvbnNlIiLSgBkeCAUaB2dhdGV3YXkaBGF1dGgaAmFpGgdiaWxsaW5nEkwKBUdldE1lEhwudHJpdmV0LmF1dGgudjEuR2V0TWVSZXF1ZXN0Gh0udHJpdmV0LmF1dGgudjEuR2V0TWVSZXNwb25zZSIG0oAZAggCElIKB0dldFVzZXISHi50cml2ZXQuYXV0aC52MS5HZXRVc2VyUmVxdWVzdBofLnRyaXZldC5hdXRoLnYxLkdldFVzZXJSZXNwb25zZSIG0oAZAggEElgKCUxpc3RVc2VycxIgLnRyaXZldC5hdXRoLnYxLkxpc3RVc2Vyc1JlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5MaXN0VXNlcnNSZXNwb25zZSIG0oAZAggEEmoKD0dldE9yZ2FuaXphdGlvbhImLnRyaXZldC5hdXRoLnYxLkdldE9yZ2FuaXphdGlvblJlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5HZXRPcmdhbml6YXRpb25SZXNwb25zZSIG0oAZAggEEnAKEUxpc3RPcmdhbml6YXRpb25zEigudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXF1ZXN0GikudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXNwb25zZSIG0oAZAggEEmoKD0xpc3RNZW1iZXJzaGlwcxImLnRyaXZldC5hdXRoLnYxLkxpc3RNZW1iZXJzaGlwc1JlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5MaXN0TWVtYmVyc2hpcHNSZXNwb25zZSIG0oAZAggEEm4KDENyZWF0ZUFwaUtleRIjLnRyaXZldC5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSIT0oAZDwgDEgtrZXlzLm1hbmFnZRJrCgtMaXN0QXBpS2V5cxIiLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2UiE9KAGQ8IAxILa2V5cy5tYW5hZ2USbgoMRGVsZXRlQXBpS2V5EiMudHJpdmV0LmF1dGgudjEuRGVsZXRlQXBpS2V5UmVxdWVzdBokLnRyaXZldC5hdXRoLnYxLkRlbGV0ZUFwaUtleVJlc3BvbnNlIhPSgBkPCAMSC2tleXMubWFuYWdlElgKCUVyYXNlVXNlchIgLnRyaXZldC5hdXRoLnYxLkVyYXNlVXNlclJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5FcmFzZVVzZXJSZXNwb25zZSIG0oAZAggEEmEKDExpc3RFcmFzdXJlcxIjLnRyaXZldC5hdXRoLnYxLkxpc3RFcmFzdXJlc1JlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5MaXN0RXJhc3VyZXNSZXNwb25zZSIG0oAZAggEElsKCkV4cG9ydFVzZXISIS50cml2ZXQuYXV0aC52MS5FeHBvcnRVc2VyUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkV4cG9ydFVzZXJSZXNwb25zZSIG0oAZAggEEnAKDlJlY2VpdmVXZWJob29rEiUudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0GiYudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXNwb25zZSIP0oAZCwgFGgdnYXRld2F5ElsKCkxpc3RFdmVudHMSIS50cml2ZXQuYXV0aC52MS5MaXN0RXZlbnRzUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkxpc3RFdmVudHNSZXNwb25zZSIG0oAZAggEElUKCEdldEV2ZW50Eh8udHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXF1ZXN0GiAudHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXNwb25zZSIG0oAZAggEEmQKDVJlZHJpdmVFdmVudHMSJC50cml2ZXQuYXV0aC52MS5SZWRyaXZlRXZlbnRzUmVxdWVzdBolLnRyaXZldC5hdXRoLnYxLlJlZHJpdmVFdmVudHNSZXNwb25zZSIG0oAZAggEEloKCVJlY29uY2lsZRIgLnRyaXZldC5hdXRoLnYxLlJlY29uY2lsZVJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5SZWNvbmNpbGVSZXNwb25zZSIG0oAZAggEMAFCO1o5Z2l0aHViLmNvbS90cml2ZXQtZGV2L3RyaXZldC9nZW4vZ28vdHJpdmV0L2F1dGgvdjE7YXV0aHYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_trivet_access_v1_access, file_trivet_auth_v1_identity, file_trivet_inbox_v1_inbox]);
+  fileDesc("Chl0cml2ZXQvYXV0aC92MS9hdXRoLnByb3RvEg50cml2ZXQuYXV0aC52MSIuChNBdXRoZW50aWNhdGVSZXF1ZXN0EhcKCmNyZWRlbnRpYWwYASABKAlCA4ABASLyAQoUQXV0aGVudGljYXRlUmVzcG9uc2USSwoJcGFzc3BvcnRzGAEgAygLMjMudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVzcG9uc2UuUGFzc3BvcnRzRW50cnlCA4ABARIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoIaWRlbnRpdHkYAyABKAsyGC50cml2ZXQuYXV0aC52MS5JZGVudGl0eRowCg5QYXNzcG9ydHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhkKF1dhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0IksKGFdhdGNoUmV2b2NhdGlvbnNSZXNwb25zZRIvCgtyZXZvY2F0aW9ucxgBIAMoCzIaLnRyaXZldC5hdXRoLnYxLlJldm9jYXRpb24iDgoMR2V0TWVSZXF1ZXN0Il8KDUdldE1lUmVzcG9uc2USKgoIaWRlbnRpdHkYASABKAsyGC50cml2ZXQuYXV0aC52MS5JZGVudGl0eRIiCgR1c2VyGAIgASgLMhQudHJpdmV0LmF1dGgudjEuVXNlciIhCg5HZXRVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIjUKD0dldFVzZXJSZXNwb25zZRIiCgR1c2VyGAEgASgLMhQudHJpdmV0LmF1dGgudjEuVXNlciJIChBMaXN0VXNlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg0KBWVtYWlsGAMgASgJIlEKEUxpc3RVc2Vyc1Jlc3BvbnNlEiMKBXVzZXJzGAEgAygLMhQudHJpdmV0LmF1dGgudjEuVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiMQoWR2V0T3JnYW5pemF0aW9uUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkiTQoXR2V0T3JnYW5pemF0aW9uUmVzcG9uc2USMgoMb3JnYW5pemF0aW9uGAEgASgLMhwudHJpdmV0LmF1dGgudjEuT3JnYW5pemF0aW9uIkEKGExpc3RPcmdhbml6YXRpb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJpChlMaXN0T3JnYW5pemF0aW9uc1Jlc3BvbnNlEjMKDW9yZ2FuaXphdGlvbnMYASADKAsyHC50cml2ZXQuYXV0aC52MS5Pcmdhbml6YXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKFkxpc3RNZW1iZXJzaGlwc1JlcXVlc3QSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiYwoXTGlzdE1lbWJlcnNoaXBzUmVzcG9uc2USLwoLbWVtYmVyc2hpcHMYASADKAsyGi50cml2ZXQuYXV0aC52MS5NZW1iZXJzaGlwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLgAQoTQ3JlYXRlQXBpS2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBnNjb3BlcxgCIAMoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbW9kZWxzGAQgAygJEhwKFHNwZW5kX2xpbWl0X25hbm9fdXNkGAUgASgDEi8KDHNwZW5kX3BlcmlvZBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIbChNyZXF1ZXN0c19wZXJfbWludXRlGAcgASgFIlQKFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi50cml2ZXQuYXV0aC52MS5BcGlLZXkSEwoGc2VjcmV0GAIgASgJQgOAAQEiOwoSTGlzdEFwaUtleXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi50cml2ZXQuYXV0aC52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKE0RlbGV0ZUFwaUtleVJlcXVlc3QSEgoKYXBpX2tleV9pZBgBIAEoCSIWChREZWxldGVBcGlLZXlSZXNwb25zZSIjChBFcmFzZVVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiPQoRRXJhc2VVc2VyUmVzcG9uc2USKAoHZXJhc3VyZRgBIAEoCzIXLnRyaXZldC5hdXRoLnYxLkVyYXN1cmUiPAoTTGlzdEVyYXN1cmVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJaChRMaXN0RXJhc3VyZXNSZXNwb25zZRIpCghlcmFzdXJlcxgBIAMoCzIXLnRyaXZldC5hdXRoLnYxLkVyYXN1cmUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiQKEUV4cG9ydFVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiIgoSRXhwb3J0VXNlclJlc3BvbnNlEgwKBGpzb24YASABKAkipAEKFVJlY2VpdmVXZWJob29rUmVxdWVzdBJICgdoZWFkZXJzGAEgAygLMjIudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0LkhlYWRlcnNFbnRyeUIDgAEBEhEKBGJvZHkYAiABKAxCA4ABARouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIrChZSZWNlaXZlV2ViaG9va1Jlc3BvbnNlEhEKCWR1cGxpY2F0ZRgBIAEoCCKwAQoRTGlzdEV2ZW50c1JlcXVlc3QSKgoFc3RhdGUYASABKA4yGy50cml2ZXQuaW5ib3gudjEuRXZlbnRTdGF0ZRIMCgR0eXBlGAIgASgJEg8KB3N1YmplY3QYAyABKAkSKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIlUKEkxpc3RFdmVudHNSZXNwb25zZRImCgZldmVudHMYASADKAsyFi50cml2ZXQuaW5ib3gudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiMKD0dldEV2ZW50UmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSI5ChBHZXRFdmVudFJlc3BvbnNlEiUKBWV2ZW50GAEgASgLMhYudHJpdmV0LmluYm94LnYxLkV2ZW50IjsKFFJlZHJpdmVFdmVudHNSZXF1ZXN0EhEKCWV2ZW50X2lkcxgBIAMoCRIQCghhbGxfZGVhZBgCIAEoCCIpChVSZWRyaXZlRXZlbnRzUmVzcG9uc2USEAoIcmVkcml2ZW4YASABKAMiPQoQUmVjb25jaWxlUmVxdWVzdBIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicQoRUmVjb25jaWxlUmVzcG9uc2USDAoEa2luZBgBIAEoCRIMCgRzYW1lGAIgASgDEhAKCHJlcGFpcmVkGAMgASgDEg8KB2NyZWF0ZWQYBCABKAMSDwoHcmVtb3ZlZBgFIAEoAxIMCgRkb25lGAYgASgIMq8PCgtBdXRoU2VydmljZRJ9CgxBdXRoZW50aWNhdGUSIy50cml2ZXQuYXV0aC52MS5BdXRoZW50aWNhdGVSZXF1ZXN0GiQudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVzcG9uc2UiItKAGR4IBRoHZ2F0ZXdheRoEYXV0aBoCYWkaB2JpbGxpbmcSiwEKEFdhdGNoUmV2b2NhdGlvbnMSJy50cml2ZXQuYXV0aC52MS5XYXRjaFJldm9jYXRpb25zUmVxdWVzdBooLnRyaXZldC5hdXRoLnYxLldhdGNoUmV2b2NhdGlvbnNSZXNwb25zZSIi0oAZHggFGgdnYXRld2F5GgRhdXRoGgJhaRoHYmlsbGluZzABEkwKBUdldE1lEhwudHJpdmV0LmF1dGgudjEuR2V0TWVSZXF1ZXN0Gh0udHJpdmV0LmF1dGgudjEuR2V0TWVSZXNwb25zZSIG0oAZAggCElIKB0dldFVzZXISHi50cml2ZXQuYXV0aC52MS5HZXRVc2VyUmVxdWVzdBofLnRyaXZldC5hdXRoLnYxLkdldFVzZXJSZXNwb25zZSIG0oAZAggEElgKCUxpc3RVc2VycxIgLnRyaXZldC5hdXRoLnYxLkxpc3RVc2Vyc1JlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5MaXN0VXNlcnNSZXNwb25zZSIG0oAZAggEEmoKD0dldE9yZ2FuaXphdGlvbhImLnRyaXZldC5hdXRoLnYxLkdldE9yZ2FuaXphdGlvblJlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5HZXRPcmdhbml6YXRpb25SZXNwb25zZSIG0oAZAggEEnAKEUxpc3RPcmdhbml6YXRpb25zEigudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXF1ZXN0GikudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXNwb25zZSIG0oAZAggEEmoKD0xpc3RNZW1iZXJzaGlwcxImLnRyaXZldC5hdXRoLnYxLkxpc3RNZW1iZXJzaGlwc1JlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5MaXN0TWVtYmVyc2hpcHNSZXNwb25zZSIG0oAZAggEEm4KDENyZWF0ZUFwaUtleRIjLnRyaXZldC5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSIT0oAZDwgDEgtrZXlzLm1hbmFnZRJrCgtMaXN0QXBpS2V5cxIiLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2UiE9KAGQ8IAxILa2V5cy5tYW5hZ2USbgoMRGVsZXRlQXBpS2V5EiMudHJpdmV0LmF1dGgudjEuRGVsZXRlQXBpS2V5UmVxdWVzdBokLnRyaXZldC5hdXRoLnYxLkRlbGV0ZUFwaUtleVJlc3BvbnNlIhPSgBkPCAMSC2tleXMubWFuYWdlElgKCUVyYXNlVXNlchIgLnRyaXZldC5hdXRoLnYxLkVyYXNlVXNlclJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5FcmFzZVVzZXJSZXNwb25zZSIG0oAZAggEEmEKDExpc3RFcmFzdXJlcxIjLnRyaXZldC5hdXRoLnYxLkxpc3RFcmFzdXJlc1JlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5MaXN0RXJhc3VyZXNSZXNwb25zZSIG0oAZAggEElsKCkV4cG9ydFVzZXISIS50cml2ZXQuYXV0aC52MS5FeHBvcnRVc2VyUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkV4cG9ydFVzZXJSZXNwb25zZSIG0oAZAggEEnAKDlJlY2VpdmVXZWJob29rEiUudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0GiYudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXNwb25zZSIP0oAZCwgFGgdnYXRld2F5ElsKCkxpc3RFdmVudHMSIS50cml2ZXQuYXV0aC52MS5MaXN0RXZlbnRzUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkxpc3RFdmVudHNSZXNwb25zZSIG0oAZAggEElUKCEdldEV2ZW50Eh8udHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXF1ZXN0GiAudHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXNwb25zZSIG0oAZAggEEmQKDVJlZHJpdmVFdmVudHMSJC50cml2ZXQuYXV0aC52MS5SZWRyaXZlRXZlbnRzUmVxdWVzdBolLnRyaXZldC5hdXRoLnYxLlJlZHJpdmVFdmVudHNSZXNwb25zZSIG0oAZAggEEloKCVJlY29uY2lsZRIgLnRyaXZldC5hdXRoLnYxLlJlY29uY2lsZVJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5SZWNvbmNpbGVSZXNwb25zZSIG0oAZAggEMAFCO1o5Z2l0aHViLmNvbS90cml2ZXQtZGV2L3RyaXZldC9nZW4vZ28vdHJpdmV0L2F1dGgvdjE7YXV0aHYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_trivet_access_v1_access, file_trivet_auth_v1_identity, file_trivet_inbox_v1_inbox]);
 
 /**
  * AuthenticateRequest carries one credential.
@@ -78,6 +78,42 @@ export const AuthenticateResponseSchema: GenMessage<AuthenticateResponse> = /*@_
   messageDesc(file_trivet_auth_v1_auth, 1);
 
 /**
+ * WatchRevocationsRequest asks for revocations from now on.
+ *
+ * @generated from message trivet.auth.v1.WatchRevocationsRequest
+ */
+export type WatchRevocationsRequest = Message<"trivet.auth.v1.WatchRevocationsRequest"> & {
+};
+
+/**
+ * Describes the message trivet.auth.v1.WatchRevocationsRequest.
+ * Use `create(WatchRevocationsRequestSchema)` to create a new message.
+ */
+export const WatchRevocationsRequestSchema: GenMessage<WatchRevocationsRequest> = /*@__PURE__*/
+  messageDesc(file_trivet_auth_v1_auth, 2);
+
+/**
+ * WatchRevocationsResponse lists revocations as they happen.
+ *
+ * @generated from message trivet.auth.v1.WatchRevocationsResponse
+ */
+export type WatchRevocationsResponse = Message<"trivet.auth.v1.WatchRevocationsResponse"> & {
+  /**
+   * Whose credentials stopped being good.
+   *
+   * @generated from field: repeated trivet.auth.v1.Revocation revocations = 1;
+   */
+  revocations: Revocation[];
+};
+
+/**
+ * Describes the message trivet.auth.v1.WatchRevocationsResponse.
+ * Use `create(WatchRevocationsResponseSchema)` to create a new message.
+ */
+export const WatchRevocationsResponseSchema: GenMessage<WatchRevocationsResponse> = /*@__PURE__*/
+  messageDesc(file_trivet_auth_v1_auth, 3);
+
+/**
  * GetMeRequest asks for the caller.
  *
  * @generated from message trivet.auth.v1.GetMeRequest
@@ -90,7 +126,7 @@ export type GetMeRequest = Message<"trivet.auth.v1.GetMeRequest"> & {
  * Use `create(GetMeRequestSchema)` to create a new message.
  */
 export const GetMeRequestSchema: GenMessage<GetMeRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 2);
+  messageDesc(file_trivet_auth_v1_auth, 4);
 
 /**
  * GetMeResponse describes the caller.
@@ -118,7 +154,7 @@ export type GetMeResponse = Message<"trivet.auth.v1.GetMeResponse"> & {
  * Use `create(GetMeResponseSchema)` to create a new message.
  */
 export const GetMeResponseSchema: GenMessage<GetMeResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 3);
+  messageDesc(file_trivet_auth_v1_auth, 5);
 
 /**
  * GetUserRequest names a user.
@@ -139,7 +175,7 @@ export type GetUserRequest = Message<"trivet.auth.v1.GetUserRequest"> & {
  * Use `create(GetUserRequestSchema)` to create a new message.
  */
 export const GetUserRequestSchema: GenMessage<GetUserRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 4);
+  messageDesc(file_trivet_auth_v1_auth, 6);
 
 /**
  * GetUserResponse carries a user.
@@ -160,7 +196,7 @@ export type GetUserResponse = Message<"trivet.auth.v1.GetUserResponse"> & {
  * Use `create(GetUserResponseSchema)` to create a new message.
  */
 export const GetUserResponseSchema: GenMessage<GetUserResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 5);
+  messageDesc(file_trivet_auth_v1_auth, 7);
 
 /**
  * ListUsersRequest filters and pages.
@@ -195,7 +231,7 @@ export type ListUsersRequest = Message<"trivet.auth.v1.ListUsersRequest"> & {
  * Use `create(ListUsersRequestSchema)` to create a new message.
  */
 export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 6);
+  messageDesc(file_trivet_auth_v1_auth, 8);
 
 /**
  * ListUsersResponse is one page.
@@ -223,7 +259,7 @@ export type ListUsersResponse = Message<"trivet.auth.v1.ListUsersResponse"> & {
  * Use `create(ListUsersResponseSchema)` to create a new message.
  */
 export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 7);
+  messageDesc(file_trivet_auth_v1_auth, 9);
 
 /**
  * GetOrganizationRequest names an organization.
@@ -244,7 +280,7 @@ export type GetOrganizationRequest = Message<"trivet.auth.v1.GetOrganizationRequ
  * Use `create(GetOrganizationRequestSchema)` to create a new message.
  */
 export const GetOrganizationRequestSchema: GenMessage<GetOrganizationRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 8);
+  messageDesc(file_trivet_auth_v1_auth, 10);
 
 /**
  * GetOrganizationResponse carries an organization.
@@ -265,7 +301,7 @@ export type GetOrganizationResponse = Message<"trivet.auth.v1.GetOrganizationRes
  * Use `create(GetOrganizationResponseSchema)` to create a new message.
  */
 export const GetOrganizationResponseSchema: GenMessage<GetOrganizationResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 9);
+  messageDesc(file_trivet_auth_v1_auth, 11);
 
 /**
  * ListOrganizationsRequest pages.
@@ -293,7 +329,7 @@ export type ListOrganizationsRequest = Message<"trivet.auth.v1.ListOrganizations
  * Use `create(ListOrganizationsRequestSchema)` to create a new message.
  */
 export const ListOrganizationsRequestSchema: GenMessage<ListOrganizationsRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 10);
+  messageDesc(file_trivet_auth_v1_auth, 12);
 
 /**
  * ListOrganizationsResponse is one page.
@@ -321,7 +357,7 @@ export type ListOrganizationsResponse = Message<"trivet.auth.v1.ListOrganization
  * Use `create(ListOrganizationsResponseSchema)` to create a new message.
  */
 export const ListOrganizationsResponseSchema: GenMessage<ListOrganizationsResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 11);
+  messageDesc(file_trivet_auth_v1_auth, 13);
 
 /**
  * ListMembershipsRequest names an organization, a user, or both.
@@ -363,7 +399,7 @@ export type ListMembershipsRequest = Message<"trivet.auth.v1.ListMembershipsRequ
  * Use `create(ListMembershipsRequestSchema)` to create a new message.
  */
 export const ListMembershipsRequestSchema: GenMessage<ListMembershipsRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 12);
+  messageDesc(file_trivet_auth_v1_auth, 14);
 
 /**
  * ListMembershipsResponse is one page.
@@ -391,7 +427,7 @@ export type ListMembershipsResponse = Message<"trivet.auth.v1.ListMembershipsRes
  * Use `create(ListMembershipsResponseSchema)` to create a new message.
  */
 export const ListMembershipsResponseSchema: GenMessage<ListMembershipsResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 13);
+  messageDesc(file_trivet_auth_v1_auth, 15);
 
 /**
  * CreateApiKeyRequest says what the key may do.
@@ -454,7 +490,7 @@ export type CreateApiKeyRequest = Message<"trivet.auth.v1.CreateApiKeyRequest"> 
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 14);
+  messageDesc(file_trivet_auth_v1_auth, 16);
 
 /**
  * CreateApiKeyResponse carries the only copy of the secret.
@@ -482,7 +518,7 @@ export type CreateApiKeyResponse = Message<"trivet.auth.v1.CreateApiKeyResponse"
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 15);
+  messageDesc(file_trivet_auth_v1_auth, 17);
 
 /**
  * ListApiKeysRequest pages.
@@ -510,7 +546,7 @@ export type ListApiKeysRequest = Message<"trivet.auth.v1.ListApiKeysRequest"> & 
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 16);
+  messageDesc(file_trivet_auth_v1_auth, 18);
 
 /**
  * ListApiKeysResponse is one page.
@@ -538,7 +574,7 @@ export type ListApiKeysResponse = Message<"trivet.auth.v1.ListApiKeysResponse"> 
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 17);
+  messageDesc(file_trivet_auth_v1_auth, 19);
 
 /**
  * DeleteApiKeyRequest names a key.
@@ -559,7 +595,7 @@ export type DeleteApiKeyRequest = Message<"trivet.auth.v1.DeleteApiKeyRequest"> 
  * Use `create(DeleteApiKeyRequestSchema)` to create a new message.
  */
 export const DeleteApiKeyRequestSchema: GenMessage<DeleteApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 18);
+  messageDesc(file_trivet_auth_v1_auth, 20);
 
 /**
  * DeleteApiKeyResponse is empty: the key is revoked.
@@ -574,7 +610,7 @@ export type DeleteApiKeyResponse = Message<"trivet.auth.v1.DeleteApiKeyResponse"
  * Use `create(DeleteApiKeyResponseSchema)` to create a new message.
  */
 export const DeleteApiKeyResponseSchema: GenMessage<DeleteApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 19);
+  messageDesc(file_trivet_auth_v1_auth, 21);
 
 /**
  * EraseUserRequest names a person.
@@ -595,7 +631,7 @@ export type EraseUserRequest = Message<"trivet.auth.v1.EraseUserRequest"> & {
  * Use `create(EraseUserRequestSchema)` to create a new message.
  */
 export const EraseUserRequestSchema: GenMessage<EraseUserRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 20);
+  messageDesc(file_trivet_auth_v1_auth, 22);
 
 /**
  * EraseUserResponse carries the record of the erasure.
@@ -616,7 +652,7 @@ export type EraseUserResponse = Message<"trivet.auth.v1.EraseUserResponse"> & {
  * Use `create(EraseUserResponseSchema)` to create a new message.
  */
 export const EraseUserResponseSchema: GenMessage<EraseUserResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 21);
+  messageDesc(file_trivet_auth_v1_auth, 23);
 
 /**
  * ListErasuresRequest pages.
@@ -644,7 +680,7 @@ export type ListErasuresRequest = Message<"trivet.auth.v1.ListErasuresRequest"> 
  * Use `create(ListErasuresRequestSchema)` to create a new message.
  */
 export const ListErasuresRequestSchema: GenMessage<ListErasuresRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 22);
+  messageDesc(file_trivet_auth_v1_auth, 24);
 
 /**
  * ListErasuresResponse is one page.
@@ -672,7 +708,7 @@ export type ListErasuresResponse = Message<"trivet.auth.v1.ListErasuresResponse"
  * Use `create(ListErasuresResponseSchema)` to create a new message.
  */
 export const ListErasuresResponseSchema: GenMessage<ListErasuresResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 23);
+  messageDesc(file_trivet_auth_v1_auth, 25);
 
 /**
  * ExportUserRequest names a person.
@@ -693,7 +729,7 @@ export type ExportUserRequest = Message<"trivet.auth.v1.ExportUserRequest"> & {
  * Use `create(ExportUserRequestSchema)` to create a new message.
  */
 export const ExportUserRequestSchema: GenMessage<ExportUserRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 24);
+  messageDesc(file_trivet_auth_v1_auth, 26);
 
 /**
  * ExportUserResponse carries a person's data.
@@ -714,7 +750,7 @@ export type ExportUserResponse = Message<"trivet.auth.v1.ExportUserResponse"> & 
  * Use `create(ExportUserResponseSchema)` to create a new message.
  */
 export const ExportUserResponseSchema: GenMessage<ExportUserResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 25);
+  messageDesc(file_trivet_auth_v1_auth, 27);
 
 /**
  * ReceiveWebhookRequest is a webhook as it came.
@@ -742,7 +778,7 @@ export type ReceiveWebhookRequest = Message<"trivet.auth.v1.ReceiveWebhookReques
  * Use `create(ReceiveWebhookRequestSchema)` to create a new message.
  */
 export const ReceiveWebhookRequestSchema: GenMessage<ReceiveWebhookRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 26);
+  messageDesc(file_trivet_auth_v1_auth, 28);
 
 /**
  * ReceiveWebhookResponse says that the event is stored.
@@ -763,7 +799,7 @@ export type ReceiveWebhookResponse = Message<"trivet.auth.v1.ReceiveWebhookRespo
  * Use `create(ReceiveWebhookResponseSchema)` to create a new message.
  */
 export const ReceiveWebhookResponseSchema: GenMessage<ReceiveWebhookResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 27);
+  messageDesc(file_trivet_auth_v1_auth, 29);
 
 /**
  * ListEventsRequest filters and pages.
@@ -819,7 +855,7 @@ export type ListEventsRequest = Message<"trivet.auth.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 28);
+  messageDesc(file_trivet_auth_v1_auth, 30);
 
 /**
  * ListEventsResponse is one page.
@@ -847,7 +883,7 @@ export type ListEventsResponse = Message<"trivet.auth.v1.ListEventsResponse"> & 
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 29);
+  messageDesc(file_trivet_auth_v1_auth, 31);
 
 /**
  * GetEventRequest names an event.
@@ -868,7 +904,7 @@ export type GetEventRequest = Message<"trivet.auth.v1.GetEventRequest"> & {
  * Use `create(GetEventRequestSchema)` to create a new message.
  */
 export const GetEventRequestSchema: GenMessage<GetEventRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 30);
+  messageDesc(file_trivet_auth_v1_auth, 32);
 
 /**
  * GetEventResponse carries an event.
@@ -889,7 +925,7 @@ export type GetEventResponse = Message<"trivet.auth.v1.GetEventResponse"> & {
  * Use `create(GetEventResponseSchema)` to create a new message.
  */
 export const GetEventResponseSchema: GenMessage<GetEventResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 31);
+  messageDesc(file_trivet_auth_v1_auth, 33);
 
 /**
  * RedriveEventsRequest names events, or all the dead ones.
@@ -917,7 +953,7 @@ export type RedriveEventsRequest = Message<"trivet.auth.v1.RedriveEventsRequest"
  * Use `create(RedriveEventsRequestSchema)` to create a new message.
  */
 export const RedriveEventsRequestSchema: GenMessage<RedriveEventsRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 32);
+  messageDesc(file_trivet_auth_v1_auth, 34);
 
 /**
  * RedriveEventsResponse counts.
@@ -938,7 +974,7 @@ export type RedriveEventsResponse = Message<"trivet.auth.v1.RedriveEventsRespons
  * Use `create(RedriveEventsResponseSchema)` to create a new message.
  */
 export const RedriveEventsResponseSchema: GenMessage<RedriveEventsResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 33);
+  messageDesc(file_trivet_auth_v1_auth, 35);
 
 /**
  * ReconcileRequest bounds the comparison.
@@ -959,7 +995,7 @@ export type ReconcileRequest = Message<"trivet.auth.v1.ReconcileRequest"> & {
  * Use `create(ReconcileRequestSchema)` to create a new message.
  */
 export const ReconcileRequestSchema: GenMessage<ReconcileRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 34);
+  messageDesc(file_trivet_auth_v1_auth, 36);
 
 /**
  * ReconcileResponse is the progress so far; the last one is the result.
@@ -1015,7 +1051,7 @@ export type ReconcileResponse = Message<"trivet.auth.v1.ReconcileResponse"> & {
  * Use `create(ReconcileResponseSchema)` to create a new message.
  */
 export const ReconcileResponseSchema: GenMessage<ReconcileResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 35);
+  messageDesc(file_trivet_auth_v1_auth, 37);
 
 /**
  * AuthService verifies credentials, keeps users and organizations, and issues passports.
@@ -1033,6 +1069,17 @@ export const AuthService: GenService<{
     methodKind: "unary";
     input: typeof AuthenticateRequestSchema;
     output: typeof AuthenticateResponseSchema;
+  },
+  /**
+   * WatchRevocations tells whose credentials stopped being good, so that caches drop them at once. The first message is
+   * empty and says that the watch stands: a cache that was filled before it must be emptied.
+   *
+   * @generated from rpc trivet.auth.v1.AuthService.WatchRevocations
+   */
+  watchRevocations: {
+    methodKind: "server_streaming";
+    input: typeof WatchRevocationsRequestSchema;
+    output: typeof WatchRevocationsResponseSchema;
   },
   /**
    * GetMe answers who the caller is.

@@ -139,6 +139,89 @@ func (x *AuthenticateResponse) GetIdentity() *Identity {
 	return nil
 }
 
+// WatchRevocationsRequest asks for revocations from now on.
+type WatchRevocationsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRevocationsRequest) Reset() {
+	*x = WatchRevocationsRequest{}
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRevocationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRevocationsRequest) ProtoMessage() {}
+
+func (x *WatchRevocationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRevocationsRequest.ProtoReflect.Descriptor instead.
+func (*WatchRevocationsRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{2}
+}
+
+// WatchRevocationsResponse lists revocations as they happen.
+type WatchRevocationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose credentials stopped being good.
+	Revocations   []*Revocation `protobuf:"bytes,1,rep,name=revocations,proto3" json:"revocations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRevocationsResponse) Reset() {
+	*x = WatchRevocationsResponse{}
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRevocationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRevocationsResponse) ProtoMessage() {}
+
+func (x *WatchRevocationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRevocationsResponse.ProtoReflect.Descriptor instead.
+func (*WatchRevocationsResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WatchRevocationsResponse) GetRevocations() []*Revocation {
+	if x != nil {
+		return x.Revocations
+	}
+	return nil
+}
+
 // GetMeRequest asks for the caller.
 type GetMeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -148,7 +231,7 @@ type GetMeRequest struct {
 
 func (x *GetMeRequest) Reset() {
 	*x = GetMeRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[2]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -160,7 +243,7 @@ func (x *GetMeRequest) String() string {
 func (*GetMeRequest) ProtoMessage() {}
 
 func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[2]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -173,7 +256,7 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{2}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{4}
 }
 
 // GetMeResponse describes the caller.
@@ -189,7 +272,7 @@ type GetMeResponse struct {
 
 func (x *GetMeResponse) Reset() {
 	*x = GetMeResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[3]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -201,7 +284,7 @@ func (x *GetMeResponse) String() string {
 func (*GetMeResponse) ProtoMessage() {}
 
 func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[3]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -214,7 +297,7 @@ func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeResponse.ProtoReflect.Descriptor instead.
 func (*GetMeResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{3}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetMeResponse) GetIdentity() *Identity {
@@ -242,7 +325,7 @@ type GetUserRequest struct {
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[4]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -254,7 +337,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[4]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -267,7 +350,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{4}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetUserRequest) GetUserId() string {
@@ -288,7 +371,7 @@ type GetUserResponse struct {
 
 func (x *GetUserResponse) Reset() {
 	*x = GetUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[5]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -300,7 +383,7 @@ func (x *GetUserResponse) String() string {
 func (*GetUserResponse) ProtoMessage() {}
 
 func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[5]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -313,7 +396,7 @@ func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
 func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{5}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetUserResponse) GetUser() *User {
@@ -338,7 +421,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +433,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +446,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{6}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListUsersRequest) GetPageSize() int32 {
@@ -400,7 +483,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -412,7 +495,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -425,7 +508,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{7}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -453,7 +536,7 @@ type GetOrganizationRequest struct {
 
 func (x *GetOrganizationRequest) Reset() {
 	*x = GetOrganizationRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -465,7 +548,7 @@ func (x *GetOrganizationRequest) String() string {
 func (*GetOrganizationRequest) ProtoMessage() {}
 
 func (x *GetOrganizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -478,7 +561,7 @@ func (x *GetOrganizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganizationRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{8}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetOrganizationRequest) GetOrganizationId() string {
@@ -499,7 +582,7 @@ type GetOrganizationResponse struct {
 
 func (x *GetOrganizationResponse) Reset() {
 	*x = GetOrganizationResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +594,7 @@ func (x *GetOrganizationResponse) String() string {
 func (*GetOrganizationResponse) ProtoMessage() {}
 
 func (x *GetOrganizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +607,7 @@ func (x *GetOrganizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganizationResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{9}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetOrganizationResponse) GetOrganization() *Organization {
@@ -547,7 +630,7 @@ type ListOrganizationsRequest struct {
 
 func (x *ListOrganizationsRequest) Reset() {
 	*x = ListOrganizationsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +642,7 @@ func (x *ListOrganizationsRequest) String() string {
 func (*ListOrganizationsRequest) ProtoMessage() {}
 
 func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +655,7 @@ func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{10}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListOrganizationsRequest) GetPageSize() int32 {
@@ -602,7 +685,7 @@ type ListOrganizationsResponse struct {
 
 func (x *ListOrganizationsResponse) Reset() {
 	*x = ListOrganizationsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +697,7 @@ func (x *ListOrganizationsResponse) String() string {
 func (*ListOrganizationsResponse) ProtoMessage() {}
 
 func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +710,7 @@ func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{11}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListOrganizationsResponse) GetOrganizations() []*Organization {
@@ -661,7 +744,7 @@ type ListMembershipsRequest struct {
 
 func (x *ListMembershipsRequest) Reset() {
 	*x = ListMembershipsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +756,7 @@ func (x *ListMembershipsRequest) String() string {
 func (*ListMembershipsRequest) ProtoMessage() {}
 
 func (x *ListMembershipsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +769,7 @@ func (x *ListMembershipsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembershipsRequest.ProtoReflect.Descriptor instead.
 func (*ListMembershipsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{12}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListMembershipsRequest) GetOrganizationId() string {
@@ -730,7 +813,7 @@ type ListMembershipsResponse struct {
 
 func (x *ListMembershipsResponse) Reset() {
 	*x = ListMembershipsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +825,7 @@ func (x *ListMembershipsResponse) String() string {
 func (*ListMembershipsResponse) ProtoMessage() {}
 
 func (x *ListMembershipsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +838,7 @@ func (x *ListMembershipsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembershipsResponse.ProtoReflect.Descriptor instead.
 func (*ListMembershipsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{13}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListMembershipsResponse) GetMemberships() []*Membership {
@@ -795,7 +878,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +890,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +903,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{14}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateApiKeyRequest) GetName() string {
@@ -885,7 +968,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +980,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +993,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{15}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateApiKeyResponse) GetApiKey() *ApiKey {
@@ -940,7 +1023,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1035,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1048,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{16}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListApiKeysRequest) GetPageSize() int32 {
@@ -995,7 +1078,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1090,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1103,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{17}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*ApiKey {
@@ -1048,7 +1131,7 @@ type DeleteApiKeyRequest struct {
 
 func (x *DeleteApiKeyRequest) Reset() {
 	*x = DeleteApiKeyRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1143,7 @@ func (x *DeleteApiKeyRequest) String() string {
 func (*DeleteApiKeyRequest) ProtoMessage() {}
 
 func (x *DeleteApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1156,7 @@ func (x *DeleteApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{18}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteApiKeyRequest) GetApiKeyId() string {
@@ -1092,7 +1175,7 @@ type DeleteApiKeyResponse struct {
 
 func (x *DeleteApiKeyResponse) Reset() {
 	*x = DeleteApiKeyResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1104,7 +1187,7 @@ func (x *DeleteApiKeyResponse) String() string {
 func (*DeleteApiKeyResponse) ProtoMessage() {}
 
 func (x *DeleteApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,7 +1200,7 @@ func (x *DeleteApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{19}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{21}
 }
 
 // EraseUserRequest names a person.
@@ -1131,7 +1214,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1226,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1239,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{20}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -1177,7 +1260,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +1272,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +1285,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{21}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EraseUserResponse) GetErasure() *Erasure {
@@ -1225,7 +1308,7 @@ type ListErasuresRequest struct {
 
 func (x *ListErasuresRequest) Reset() {
 	*x = ListErasuresRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1320,7 @@ func (x *ListErasuresRequest) String() string {
 func (*ListErasuresRequest) ProtoMessage() {}
 
 func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1333,7 @@ func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
 func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListErasuresRequest) GetPageSize() int32 {
@@ -1280,7 +1363,7 @@ type ListErasuresResponse struct {
 
 func (x *ListErasuresResponse) Reset() {
 	*x = ListErasuresResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1375,7 @@ func (x *ListErasuresResponse) String() string {
 func (*ListErasuresResponse) ProtoMessage() {}
 
 func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1388,7 @@ func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
 func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{23}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListErasuresResponse) GetErasures() []*Erasure {
@@ -1333,7 +1416,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1428,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1441,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{24}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -1379,7 +1462,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1474,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1487,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{25}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExportUserResponse) GetJson() string {
@@ -1427,7 +1510,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1522,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1535,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{26}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -1480,7 +1563,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1575,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1588,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{27}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -1536,7 +1619,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1631,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1644,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{28}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListEventsRequest) GetState() v1.EventState {
@@ -1619,7 +1702,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1714,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1727,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{29}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v1.Event {
@@ -1672,7 +1755,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1767,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1780,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{30}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -1718,7 +1801,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +1813,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +1826,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{31}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetEventResponse) GetEvent() *v1.Event {
@@ -1766,7 +1849,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +1861,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +1874,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{32}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -1819,7 +1902,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +1914,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +1927,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{33}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int64 {
@@ -1865,7 +1948,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +1960,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +1973,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{34}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -1921,7 +2004,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2016,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2029,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{35}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -2007,7 +2090,10 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\bidentity\x18\x03 \x01(\v2\x18.trivet.auth.v1.IdentityR\bidentity\x1a<\n" +
 	"\x0ePassportsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x0e\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x19\n" +
+	"\x17WatchRevocationsRequest\"X\n" +
+	"\x18WatchRevocationsResponse\x12<\n" +
+	"\vrevocations\x18\x01 \x03(\v2\x1a.trivet.auth.v1.RevocationR\vrevocations\"\x0e\n" +
 	"\fGetMeRequest\"o\n" +
 	"\rGetMeResponse\x124\n" +
 	"\bidentity\x18\x01 \x01(\v2\x18.trivet.auth.v1.IdentityR\bidentity\x12(\n" +
@@ -2126,9 +2212,10 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\brepaired\x18\x03 \x01(\x03R\brepaired\x12\x18\n" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x18\n" +
 	"\aremoved\x18\x05 \x01(\x03R\aremoved\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done2\xf5\x11\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done2\x83\x13\n" +
 	"\vAuthService\x12}\n" +
-	"\fAuthenticate\x12#.trivet.auth.v1.AuthenticateRequest\x1a$.trivet.auth.v1.AuthenticateResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling\x12^\n" +
+	"\fAuthenticate\x12#.trivet.auth.v1.AuthenticateRequest\x1a$.trivet.auth.v1.AuthenticateResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling\x12\x8b\x01\n" +
+	"\x10WatchRevocations\x12'.trivet.auth.v1.WatchRevocationsRequest\x1a(.trivet.auth.v1.WatchRevocationsResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling0\x01\x12^\n" +
 	"\x05GetMe\x12\x1c.trivet.auth.v1.GetMeRequest\x1a\x1d.trivet.auth.v1.GetMeResponse\"\x18Ҁ\x19\x02\b\x02\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/api/v1/me\x12q\n" +
 	"\aGetUser\x12\x1e.trivet.auth.v1.GetUserRequest\x1a\x1f.trivet.auth.v1.GetUserResponse\"%Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/users/{user_id}\x12m\n" +
@@ -2162,121 +2249,127 @@ func file_trivet_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_trivet_auth_v1_auth_proto_rawDescData
 }
 
-var file_trivet_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_trivet_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_trivet_auth_v1_auth_proto_goTypes = []any{
 	(*AuthenticateRequest)(nil),       // 0: trivet.auth.v1.AuthenticateRequest
 	(*AuthenticateResponse)(nil),      // 1: trivet.auth.v1.AuthenticateResponse
-	(*GetMeRequest)(nil),              // 2: trivet.auth.v1.GetMeRequest
-	(*GetMeResponse)(nil),             // 3: trivet.auth.v1.GetMeResponse
-	(*GetUserRequest)(nil),            // 4: trivet.auth.v1.GetUserRequest
-	(*GetUserResponse)(nil),           // 5: trivet.auth.v1.GetUserResponse
-	(*ListUsersRequest)(nil),          // 6: trivet.auth.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),         // 7: trivet.auth.v1.ListUsersResponse
-	(*GetOrganizationRequest)(nil),    // 8: trivet.auth.v1.GetOrganizationRequest
-	(*GetOrganizationResponse)(nil),   // 9: trivet.auth.v1.GetOrganizationResponse
-	(*ListOrganizationsRequest)(nil),  // 10: trivet.auth.v1.ListOrganizationsRequest
-	(*ListOrganizationsResponse)(nil), // 11: trivet.auth.v1.ListOrganizationsResponse
-	(*ListMembershipsRequest)(nil),    // 12: trivet.auth.v1.ListMembershipsRequest
-	(*ListMembershipsResponse)(nil),   // 13: trivet.auth.v1.ListMembershipsResponse
-	(*CreateApiKeyRequest)(nil),       // 14: trivet.auth.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),      // 15: trivet.auth.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),        // 16: trivet.auth.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),       // 17: trivet.auth.v1.ListApiKeysResponse
-	(*DeleteApiKeyRequest)(nil),       // 18: trivet.auth.v1.DeleteApiKeyRequest
-	(*DeleteApiKeyResponse)(nil),      // 19: trivet.auth.v1.DeleteApiKeyResponse
-	(*EraseUserRequest)(nil),          // 20: trivet.auth.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),         // 21: trivet.auth.v1.EraseUserResponse
-	(*ListErasuresRequest)(nil),       // 22: trivet.auth.v1.ListErasuresRequest
-	(*ListErasuresResponse)(nil),      // 23: trivet.auth.v1.ListErasuresResponse
-	(*ExportUserRequest)(nil),         // 24: trivet.auth.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),        // 25: trivet.auth.v1.ExportUserResponse
-	(*ReceiveWebhookRequest)(nil),     // 26: trivet.auth.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),    // 27: trivet.auth.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),         // 28: trivet.auth.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),        // 29: trivet.auth.v1.ListEventsResponse
-	(*GetEventRequest)(nil),           // 30: trivet.auth.v1.GetEventRequest
-	(*GetEventResponse)(nil),          // 31: trivet.auth.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),      // 32: trivet.auth.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),     // 33: trivet.auth.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),          // 34: trivet.auth.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),         // 35: trivet.auth.v1.ReconcileResponse
-	nil,                               // 36: trivet.auth.v1.AuthenticateResponse.PassportsEntry
-	nil,                               // 37: trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
-	(*timestamppb.Timestamp)(nil),     // 38: google.protobuf.Timestamp
-	(*Identity)(nil),                  // 39: trivet.auth.v1.Identity
-	(*User)(nil),                      // 40: trivet.auth.v1.User
-	(*Organization)(nil),              // 41: trivet.auth.v1.Organization
-	(*Membership)(nil),                // 42: trivet.auth.v1.Membership
-	(*durationpb.Duration)(nil),       // 43: google.protobuf.Duration
-	(*ApiKey)(nil),                    // 44: trivet.auth.v1.ApiKey
-	(*Erasure)(nil),                   // 45: trivet.auth.v1.Erasure
-	(v1.EventState)(0),                // 46: trivet.inbox.v1.EventState
-	(*v1.Event)(nil),                  // 47: trivet.inbox.v1.Event
+	(*WatchRevocationsRequest)(nil),   // 2: trivet.auth.v1.WatchRevocationsRequest
+	(*WatchRevocationsResponse)(nil),  // 3: trivet.auth.v1.WatchRevocationsResponse
+	(*GetMeRequest)(nil),              // 4: trivet.auth.v1.GetMeRequest
+	(*GetMeResponse)(nil),             // 5: trivet.auth.v1.GetMeResponse
+	(*GetUserRequest)(nil),            // 6: trivet.auth.v1.GetUserRequest
+	(*GetUserResponse)(nil),           // 7: trivet.auth.v1.GetUserResponse
+	(*ListUsersRequest)(nil),          // 8: trivet.auth.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),         // 9: trivet.auth.v1.ListUsersResponse
+	(*GetOrganizationRequest)(nil),    // 10: trivet.auth.v1.GetOrganizationRequest
+	(*GetOrganizationResponse)(nil),   // 11: trivet.auth.v1.GetOrganizationResponse
+	(*ListOrganizationsRequest)(nil),  // 12: trivet.auth.v1.ListOrganizationsRequest
+	(*ListOrganizationsResponse)(nil), // 13: trivet.auth.v1.ListOrganizationsResponse
+	(*ListMembershipsRequest)(nil),    // 14: trivet.auth.v1.ListMembershipsRequest
+	(*ListMembershipsResponse)(nil),   // 15: trivet.auth.v1.ListMembershipsResponse
+	(*CreateApiKeyRequest)(nil),       // 16: trivet.auth.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),      // 17: trivet.auth.v1.CreateApiKeyResponse
+	(*ListApiKeysRequest)(nil),        // 18: trivet.auth.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),       // 19: trivet.auth.v1.ListApiKeysResponse
+	(*DeleteApiKeyRequest)(nil),       // 20: trivet.auth.v1.DeleteApiKeyRequest
+	(*DeleteApiKeyResponse)(nil),      // 21: trivet.auth.v1.DeleteApiKeyResponse
+	(*EraseUserRequest)(nil),          // 22: trivet.auth.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),         // 23: trivet.auth.v1.EraseUserResponse
+	(*ListErasuresRequest)(nil),       // 24: trivet.auth.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),      // 25: trivet.auth.v1.ListErasuresResponse
+	(*ExportUserRequest)(nil),         // 26: trivet.auth.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),        // 27: trivet.auth.v1.ExportUserResponse
+	(*ReceiveWebhookRequest)(nil),     // 28: trivet.auth.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),    // 29: trivet.auth.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),         // 30: trivet.auth.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 31: trivet.auth.v1.ListEventsResponse
+	(*GetEventRequest)(nil),           // 32: trivet.auth.v1.GetEventRequest
+	(*GetEventResponse)(nil),          // 33: trivet.auth.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),      // 34: trivet.auth.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),     // 35: trivet.auth.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),          // 36: trivet.auth.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),         // 37: trivet.auth.v1.ReconcileResponse
+	nil,                               // 38: trivet.auth.v1.AuthenticateResponse.PassportsEntry
+	nil,                               // 39: trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
+	(*timestamppb.Timestamp)(nil),     // 40: google.protobuf.Timestamp
+	(*Identity)(nil),                  // 41: trivet.auth.v1.Identity
+	(*Revocation)(nil),                // 42: trivet.auth.v1.Revocation
+	(*User)(nil),                      // 43: trivet.auth.v1.User
+	(*Organization)(nil),              // 44: trivet.auth.v1.Organization
+	(*Membership)(nil),                // 45: trivet.auth.v1.Membership
+	(*durationpb.Duration)(nil),       // 46: google.protobuf.Duration
+	(*ApiKey)(nil),                    // 47: trivet.auth.v1.ApiKey
+	(*Erasure)(nil),                   // 48: trivet.auth.v1.Erasure
+	(v1.EventState)(0),                // 49: trivet.inbox.v1.EventState
+	(*v1.Event)(nil),                  // 50: trivet.inbox.v1.Event
 }
 var file_trivet_auth_v1_auth_proto_depIdxs = []int32{
-	36, // 0: trivet.auth.v1.AuthenticateResponse.passports:type_name -> trivet.auth.v1.AuthenticateResponse.PassportsEntry
-	38, // 1: trivet.auth.v1.AuthenticateResponse.expire_time:type_name -> google.protobuf.Timestamp
-	39, // 2: trivet.auth.v1.AuthenticateResponse.identity:type_name -> trivet.auth.v1.Identity
-	39, // 3: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
-	40, // 4: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
-	40, // 5: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
-	40, // 6: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
-	41, // 7: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
-	41, // 8: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
-	42, // 9: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
-	38, // 10: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	43, // 11: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
-	44, // 12: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
-	44, // 13: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
-	45, // 14: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
-	45, // 15: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
-	37, // 16: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
-	46, // 17: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	38, // 18: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	47, // 19: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	47, // 20: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	38, // 21: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	0,  // 22: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
-	2,  // 23: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
-	4,  // 24: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
-	6,  // 25: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
-	8,  // 26: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
-	10, // 27: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
-	12, // 28: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
-	14, // 29: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
-	16, // 30: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
-	18, // 31: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
-	20, // 32: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
-	22, // 33: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
-	24, // 34: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
-	26, // 35: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
-	28, // 36: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
-	30, // 37: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
-	32, // 38: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
-	34, // 39: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
-	1,  // 40: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
-	3,  // 41: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
-	5,  // 42: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
-	7,  // 43: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
-	9,  // 44: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
-	11, // 45: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
-	13, // 46: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
-	15, // 47: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
-	17, // 48: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
-	19, // 49: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
-	21, // 50: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
-	23, // 51: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
-	25, // 52: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
-	27, // 53: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
-	29, // 54: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
-	31, // 55: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
-	33, // 56: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
-	35, // 57: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
-	40, // [40:58] is the sub-list for method output_type
-	22, // [22:40] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	38, // 0: trivet.auth.v1.AuthenticateResponse.passports:type_name -> trivet.auth.v1.AuthenticateResponse.PassportsEntry
+	40, // 1: trivet.auth.v1.AuthenticateResponse.expire_time:type_name -> google.protobuf.Timestamp
+	41, // 2: trivet.auth.v1.AuthenticateResponse.identity:type_name -> trivet.auth.v1.Identity
+	42, // 3: trivet.auth.v1.WatchRevocationsResponse.revocations:type_name -> trivet.auth.v1.Revocation
+	41, // 4: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
+	43, // 5: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
+	43, // 6: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
+	43, // 7: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
+	44, // 8: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
+	44, // 9: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
+	45, // 10: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
+	40, // 11: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	46, // 12: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
+	47, // 13: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
+	47, // 14: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
+	48, // 15: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
+	48, // 16: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
+	39, // 17: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
+	49, // 18: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	40, // 19: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	50, // 20: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	50, // 21: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	40, // 22: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	0,  // 23: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
+	2,  // 24: trivet.auth.v1.AuthService.WatchRevocations:input_type -> trivet.auth.v1.WatchRevocationsRequest
+	4,  // 25: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
+	6,  // 26: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
+	8,  // 27: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
+	10, // 28: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
+	12, // 29: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
+	14, // 30: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
+	16, // 31: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
+	18, // 32: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
+	20, // 33: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
+	22, // 34: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
+	24, // 35: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
+	26, // 36: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
+	28, // 37: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
+	30, // 38: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
+	32, // 39: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
+	34, // 40: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
+	36, // 41: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
+	1,  // 42: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
+	3,  // 43: trivet.auth.v1.AuthService.WatchRevocations:output_type -> trivet.auth.v1.WatchRevocationsResponse
+	5,  // 44: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
+	7,  // 45: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
+	9,  // 46: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
+	11, // 47: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
+	13, // 48: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
+	15, // 49: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
+	17, // 50: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
+	19, // 51: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
+	21, // 52: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
+	23, // 53: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
+	25, // 54: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
+	27, // 55: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
+	29, // 56: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
+	31, // 57: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
+	33, // 58: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
+	35, // 59: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
+	37, // 60: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
+	42, // [42:61] is the sub-list for method output_type
+	23, // [23:42] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_trivet_auth_v1_auth_proto_init() }
@@ -2291,7 +2384,7 @@ func file_trivet_auth_v1_auth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_auth_v1_auth_proto_rawDesc), len(file_trivet_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

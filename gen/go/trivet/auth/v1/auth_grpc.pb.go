@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	AuthService_Authenticate_FullMethodName      = "/trivet.auth.v1.AuthService/Authenticate"
+	AuthService_WatchRevocations_FullMethodName  = "/trivet.auth.v1.AuthService/WatchRevocations"
 	AuthService_GetMe_FullMethodName             = "/trivet.auth.v1.AuthService/GetMe"
 	AuthService_GetUser_FullMethodName           = "/trivet.auth.v1.AuthService/GetUser"
 	AuthService_ListUsers_FullMethodName         = "/trivet.auth.v1.AuthService/ListUsers"
@@ -50,6 +51,9 @@ type AuthServiceClient interface {
 	// Authenticate exchanges a credential for passports, one for each service that the caller may reach.
 	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (no signing key of Clerk's is known and Clerk is down).
 	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error)
+	// WatchRevocations tells whose credentials stopped being good, so that caches drop them at once. The first message is
+	// empty and says that the watch stands: a cache that was filled before it must be emptied.
+	WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error)
 	// GetMe answers who the caller is.
 	GetMe(ctx context.Context, in *GetMeRequest, opts ...grpc.CallOption) (*GetMeResponse, error)
 	// GetUser reads one user. Errors: NOT_FOUND.
@@ -104,6 +108,25 @@ func (c *authServiceClient) Authenticate(ctx context.Context, in *AuthenticateRe
 	}
 	return out, nil
 }
+
+func (c *authServiceClient) WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AuthService_ServiceDesc.Streams[0], AuthService_WatchRevocations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRevocationsRequest, WatchRevocationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuthService_WatchRevocationsClient = grpc.ServerStreamingClient[WatchRevocationsResponse]
 
 func (c *authServiceClient) GetMe(ctx context.Context, in *GetMeRequest, opts ...grpc.CallOption) (*GetMeResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -267,7 +290,7 @@ func (c *authServiceClient) RedriveEvents(ctx context.Context, in *RedriveEvents
 
 func (c *authServiceClient) Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReconcileResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AuthService_ServiceDesc.Streams[0], AuthService_Reconcile_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AuthService_ServiceDesc.Streams[1], AuthService_Reconcile_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -293,6 +316,9 @@ type AuthServiceServer interface {
 	// Authenticate exchanges a credential for passports, one for each service that the caller may reach.
 	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (no signing key of Clerk's is known and Clerk is down).
 	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error)
+	// WatchRevocations tells whose credentials stopped being good, so that caches drop them at once. The first message is
+	// empty and says that the watch stands: a cache that was filled before it must be emptied.
+	WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error
 	// GetMe answers who the caller is.
 	GetMe(context.Context, *GetMeRequest) (*GetMeResponse, error)
 	// GetUser reads one user. Errors: NOT_FOUND.
@@ -340,6 +366,9 @@ type UnimplementedAuthServiceServer struct{}
 
 func (UnimplementedAuthServiceServer) Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Authenticate not implemented")
+}
+func (UnimplementedAuthServiceServer) WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchRevocations not implemented")
 }
 func (UnimplementedAuthServiceServer) GetMe(context.Context, *GetMeRequest) (*GetMeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMe not implemented")
@@ -430,6 +459,17 @@ func _AuthService_Authenticate_Handler(srv interface{}, ctx context.Context, dec
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AuthService_WatchRevocations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRevocationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AuthServiceServer).WatchRevocations(m, &grpc.GenericServerStream[WatchRevocationsRequest, WatchRevocationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuthService_WatchRevocationsServer = grpc.ServerStreamingServer[WatchRevocationsResponse]
 
 func _AuthService_GetMe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetMeRequest)
@@ -807,6 +847,11 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchRevocations",
+			Handler:       _AuthService_WatchRevocations_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "Reconcile",
 			Handler:       _AuthService_Reconcile_Handler,

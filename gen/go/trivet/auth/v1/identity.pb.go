@@ -732,6 +732,70 @@ func (x *Erasure) GetCompleteTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// Revocation names credentials that stopped being good; exactly one field is set.
+type Revocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Every credential of this user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Every token of this session.
+	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// This API key.
+	ApiKeyId      string `protobuf:"bytes,3,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revocation) Reset() {
+	*x = Revocation{}
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revocation) ProtoMessage() {}
+
+func (x *Revocation) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
+func (*Revocation) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Revocation) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *Revocation) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *Revocation) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
 var File_trivet_auth_v1_identity_proto protoreflect.FileDescriptor
 
 const file_trivet_auth_v1_identity_proto_rawDesc = "" +
@@ -814,7 +878,14 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12=\n" +
 	"\frequest_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestTime\x12!\n" +
 	"\fconfirmed_by\x18\x03 \x03(\tR\vconfirmedBy\x12?\n" +
-	"\rcomplete_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTimeB;Z9github.com/trivet-dev/trivet/gen/go/trivet/auth/v1;authv1b\x06proto3"
+	"\rcomplete_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTime\"b\n" +
+	"\n" +
+	"Revocation\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x02 \x01(\tR\tsessionId\x12\x1c\n" +
+	"\n" +
+	"api_key_id\x18\x03 \x01(\tR\bapiKeyIdB;Z9github.com/trivet-dev/trivet/gen/go/trivet/auth/v1;authv1b\x06proto3"
 
 var (
 	file_trivet_auth_v1_identity_proto_rawDescOnce sync.Once
@@ -828,7 +899,7 @@ func file_trivet_auth_v1_identity_proto_rawDescGZIP() []byte {
 	return file_trivet_auth_v1_identity_proto_rawDescData
 }
 
-var file_trivet_auth_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_trivet_auth_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_trivet_auth_v1_identity_proto_goTypes = []any{
 	(*Identity)(nil),              // 0: trivet.auth.v1.Identity
 	(*User)(nil),                  // 1: trivet.auth.v1.User
@@ -836,25 +907,26 @@ var file_trivet_auth_v1_identity_proto_goTypes = []any{
 	(*Membership)(nil),            // 3: trivet.auth.v1.Membership
 	(*ApiKey)(nil),                // 4: trivet.auth.v1.ApiKey
 	(*Erasure)(nil),               // 5: trivet.auth.v1.Erasure
-	(*structpb.Struct)(nil),       // 6: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(*Revocation)(nil),            // 6: trivet.auth.v1.Revocation
+	(*structpb.Struct)(nil),       // 7: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
 }
 var file_trivet_auth_v1_identity_proto_depIdxs = []int32{
-	6,  // 0: trivet.auth.v1.User.public_metadata:type_name -> google.protobuf.Struct
-	7,  // 1: trivet.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 2: trivet.auth.v1.User.update_time:type_name -> google.protobuf.Timestamp
-	6,  // 3: trivet.auth.v1.Organization.public_metadata:type_name -> google.protobuf.Struct
-	7,  // 4: trivet.auth.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 5: trivet.auth.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
-	7,  // 6: trivet.auth.v1.Membership.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 7: trivet.auth.v1.ApiKey.spend_period:type_name -> google.protobuf.Duration
-	7,  // 8: trivet.auth.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 9: trivet.auth.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	7,  // 10: trivet.auth.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
-	7,  // 11: trivet.auth.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	7,  // 12: trivet.auth.v1.Erasure.request_time:type_name -> google.protobuf.Timestamp
-	7,  // 13: trivet.auth.v1.Erasure.complete_time:type_name -> google.protobuf.Timestamp
+	7,  // 0: trivet.auth.v1.User.public_metadata:type_name -> google.protobuf.Struct
+	8,  // 1: trivet.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 2: trivet.auth.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	7,  // 3: trivet.auth.v1.Organization.public_metadata:type_name -> google.protobuf.Struct
+	8,  // 4: trivet.auth.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 5: trivet.auth.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
+	8,  // 6: trivet.auth.v1.Membership.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 7: trivet.auth.v1.ApiKey.spend_period:type_name -> google.protobuf.Duration
+	8,  // 8: trivet.auth.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 9: trivet.auth.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	8,  // 10: trivet.auth.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
+	8,  // 11: trivet.auth.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	8,  // 12: trivet.auth.v1.Erasure.request_time:type_name -> google.protobuf.Timestamp
+	8,  // 13: trivet.auth.v1.Erasure.complete_time:type_name -> google.protobuf.Timestamp
 	14, // [14:14] is the sub-list for method output_type
 	14, // [14:14] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
@@ -873,7 +945,7 @@ func file_trivet_auth_v1_identity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_auth_v1_identity_proto_rawDesc), len(file_trivet_auth_v1_identity_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
