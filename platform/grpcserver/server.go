@@ -1,0 +1,179 @@
+// Package grpcserver builds the one kind of gRPC server that every Trivet
+// service runs on, over TCP and in-process alike, with every interceptor in
+// one place and one order: recovery, request id, log, metrics, deadline,
+// authorization, validation.
+package grpcserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"github.com/fullstorydev/grpchan/inprocgrpc"
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/peer"
+)
+
+// DefaultMaxMessage is the largest message taken when Config.MaxMessage is 0: 32 MiB, above the edge's largest body.
+const DefaultMaxMessage = 32 << 20
+
+// DefaultTimeout bounds a unary call whose caller set no deadline when Config.Timeout is 0.
+const DefaultTimeout = 30 * time.Second
+
+// Exchanger turns a credential into a passport for a service. It lets callers
+// over gRPC send "authorization: Bearer …" as browsers do.
+type Exchanger interface {
+	// Passport returns a passport for the audience. Errors: those of AuthService.Authenticate.
+	Passport(ctx context.Context, credential, audience string) (string, error)
+}
+
+// Config is what a server needs.
+type Config struct {
+	// Logger gets a line per failed call, and per call at debug level.
+	Logger *slog.Logger
+	// Meter gets the call metrics.
+	Meter metric.Meter
+	// Passports verifies who calls.
+	Passports *passport.Verifier
+	// Peers verifies which service calls.
+	Peers *peer.Verifier
+	// Exchanger takes credentials of direct callers; nil refuses them.
+	Exchanger Exchanger
+	// TLS secures the listener; nil is plain text, for loopback and meshes only.
+	TLS credentials.TransportCredentials
+	// Reflection lets tools list the RPCs; development only.
+	Reflection bool
+	// MaxMessage is the largest message in bytes; 0 means DefaultMaxMessage.
+	MaxMessage int
+	// Timeout bounds a unary call without a deadline; 0 means DefaultTimeout.
+	Timeout time.Duration
+	// Timeouts overrides Timeout by service, such as "ai".
+	Timeouts map[string]time.Duration
+}
+
+// Server is a gRPC server for any number of services.
+type Server struct {
+	config    Config
+	chain     *chain
+	server    *grpc.Server
+	health    *health.Server
+	inprocess *inprocgrpc.Channel
+	inflight  sync.WaitGroup
+}
+
+// New makes a server without services.
+func New(config Config) (*Server, error) {
+	if config.Passports == nil || config.Peers == nil {
+		return nil, errors.New("grpcserver: a server needs a passport verifier and a peer verifier")
+	}
+	if config.MaxMessage == 0 {
+		config.MaxMessage = DefaultMaxMessage
+	}
+	if config.Timeout == 0 {
+		config.Timeout = DefaultTimeout
+	}
+	validator, err := protovalidate.New()
+	if err != nil {
+		return nil, fmt.Errorf("grpcserver: validator: %w", err)
+	}
+	instruments, err := newInstruments(config.Meter)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{config: config, health: health.NewServer()}
+	s.chain = &chain{config: config, methods: map[string]*method{}, validator: validator, instruments: instruments, inflight: &s.inflight}
+	options := []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(s.chain.unary),
+		grpc.ChainStreamInterceptor(s.chain.stream),
+		grpc.MaxRecvMsgSize(config.MaxMessage),
+		grpc.MaxConcurrentStreams(10_000),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second}),
+	}
+	if config.TLS != nil {
+		options = append(options, grpc.Creds(config.TLS))
+	}
+	s.server = grpc.NewServer(options...)
+	s.inprocess = (&inprocgrpc.Channel{}).WithServerUnaryInterceptor(s.chain.unary).WithServerStreamInterceptor(s.chain.stream)
+	healthv1.RegisterHealthServer(s.server, s.health)
+	if config.Reflection {
+		reflection.Register(s.server)
+	}
+	return s, nil
+}
+
+// RegisterService adds a service to the listener and to the in-process channel. It must come before the first call.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	s.chain.learn(desc)
+	s.server.RegisterService(desc, impl)
+	s.inprocess.RegisterService(desc, impl)
+	s.health.SetServingStatus(desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+}
+
+// InProcess returns a connection that calls the services without a network, through the same interceptors.
+func (s *Server) InProcess() grpc.ClientConnInterface { return s.inprocess }
+
+// Serve answers calls until ctx ends; then it lets running calls finish for at most grace, and returns nil.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
+	served := make(chan error, 1)
+	go func() { served <- s.server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("gRPC on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.health.Shutdown()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.server.GracefulStop()
+	}()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-stopped:
+	case <-timer.C:
+		s.server.Stop()
+		<-stopped
+	}
+	<-served
+	return nil
+}
+
+// Drain waits until no call is running, in-process ones included, or ctx ends.
+func (s *Server) Drain(ctx context.Context) error {
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		s.inflight.Wait()
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("calls are still running: %w", ctx.Err())
+	}
+}
+
+// serviceOf returns the short name of an RPC's service, such as "ai" of "/trivet.ai.v1.AIService/Chat".
+func serviceOf(fullMethod string) string {
+	parts := strings.SplitN(strings.TrimPrefix(fullMethod, "/"), ".", 3)
+	if len(parts) < 3 || parts[0] != "trivet" {
+		return ""
+	}
+	return parts[1]
+}

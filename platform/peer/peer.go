@@ -1,0 +1,122 @@
+// Package peer proves to a Trivet service which other service is calling it.
+// A proof is an HMAC over the caller's name and the minute with a secret that
+// all services share. It says nothing of users: those come by passport, which
+// only auth can sign.
+package peer
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Header is the proof's name in gRPC metadata.
+const Header = "trivet-peer"
+
+// MinSecret is the fewest bytes that the shared secret may have.
+const MinSecret = 32
+
+// window is how old or how far ahead a proof may be.
+const window = 2 * time.Minute
+
+// ErrInvalid is the root of every verification error.
+var ErrInvalid = errors.New("invalid peer proof")
+
+// CheckSecret refuses a secret that could be guessed.
+func CheckSecret(secret []byte) error {
+	if len(secret) < MinSecret {
+		return fmt.Errorf("TRIVET_INTERNAL_SECRET must have at least %d bytes, it has %d; `trivet keys` makes one", MinSecret, len(secret))
+	}
+	return nil
+}
+
+// Prover makes proofs in one service's name. It is safe for concurrent use.
+type Prover struct {
+	name   string
+	secret []byte
+	now    func() time.Time
+	last   atomic.Pointer[proof]
+}
+
+type proof struct {
+	minute int64
+	text   string
+}
+
+// NewProver makes a prover for a service's name, such as "ai".
+func NewProver(name string, secret []byte, now func() time.Time) (*Prover, error) {
+	if err := CheckSecret(secret); err != nil {
+		return nil, err
+	}
+	if name == "" || strings.Contains(name, ".") {
+		return nil, fmt.Errorf("peer name %q: want a service's name without dots", name)
+	}
+	return &Prover{name: name, secret: secret, now: now}, nil
+}
+
+// Proof returns a proof that is good now.
+func (p *Prover) Proof() string {
+	minute := p.now().Unix() / 60
+	if last := p.last.Load(); last != nil && last.minute == minute {
+		return last.text
+	}
+	text := p.name + "." + strconv.FormatInt(minute, 10)
+	text += "." + hex.EncodeToString(sign(p.secret, text))
+	p.last.Store(&proof{minute: minute, text: text})
+	return text
+}
+
+// Verifier checks proofs. It is safe for concurrent use.
+type Verifier struct {
+	secret []byte
+	now    func() time.Time
+}
+
+// NewVerifier makes a verifier of the shared secret.
+func NewVerifier(secret []byte, now func() time.Time) (*Verifier, error) {
+	if err := CheckSecret(secret); err != nil {
+		return nil, err
+	}
+	return &Verifier{secret: secret, now: now}, nil
+}
+
+// Verify returns the name of the service that made the proof. Every error wraps ErrInvalid.
+func (v *Verifier) Verify(proof string) (string, error) {
+	signed, mac, ok := cutLast(proof)
+	if !ok {
+		return "", fmt.Errorf("%w: malformed", ErrInvalid)
+	}
+	got, err := hex.DecodeString(mac)
+	if err != nil || !hmac.Equal(got, sign(v.secret, signed)) {
+		return "", fmt.Errorf("%w: wrong signature", ErrInvalid)
+	}
+	name, minuteText, _ := strings.Cut(signed, ".")
+	minute, err := strconv.ParseInt(minuteText, 10, 64)
+	if err != nil || name == "" {
+		return "", fmt.Errorf("%w: malformed", ErrInvalid)
+	}
+	if age := v.now().Sub(time.Unix(minute*60, 0)); age > window || age < -window {
+		return "", fmt.Errorf("%w: made at another time", ErrInvalid)
+	}
+	return name, nil
+}
+
+func cutLast(s string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, '.')
+	if i < 0 {
+		return "", "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+func sign(secret []byte, text string) []byte {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(text))
+	return mac.Sum(nil)
+}

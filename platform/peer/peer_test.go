@@ -1,0 +1,60 @@
+package peer_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/peer"
+)
+
+func TestProof(t *testing.T) {
+	now := time.Unix(1_800_000_030, 0)
+	clock := func() time.Time { return now }
+	secret := bytes.Repeat([]byte{7}, 32)
+	prover, err := peer.NewProver("ai", secret, clock)
+	require.NoError(t, err)
+	verifier, err := peer.NewVerifier(secret, clock)
+	require.NoError(t, err)
+	stranger, err := peer.NewProver("ai", bytes.Repeat([]byte{8}, 32), clock)
+	require.NoError(t, err)
+
+	proof := prover.Proof()
+	name, err := verifier.Verify(proof)
+	require.NoError(t, err)
+	require.Equal(t, "ai", name)
+
+	for what, bad := range map[string]string{
+		"empty":        "",
+		"no dots":      "ai",
+		"other secret": stranger.Proof(),
+		"other name":   strings.Replace(proof, "ai.", "billing.", 1),
+		"other minute": strings.Replace(proof, ".3000", ".3001", 1),
+		"cut":          proof[:len(proof)-1],
+		"not hex":      proof[:len(proof)-1] + "z",
+	} {
+		_, err := verifier.Verify(bad)
+		require.ErrorIs(t, err, peer.ErrInvalid, what)
+	}
+
+	now = now.Add(91 * time.Second)
+	_, err = verifier.Verify(proof)
+	require.ErrorIs(t, err, peer.ErrInvalid, "an old proof")
+	_, err = verifier.Verify(prover.Proof())
+	require.NoError(t, err, "the prover makes a new one")
+	now = now.Add(-10 * time.Minute)
+	_, err = verifier.Verify(proof)
+	require.ErrorIs(t, err, peer.ErrInvalid, "a proof from the future")
+}
+
+func TestWeakSecretIsRefused(t *testing.T) {
+	_, err := peer.NewProver("ai", []byte("short"), time.Now)
+	require.ErrorContains(t, err, "TRIVET_INTERNAL_SECRET")
+	_, err = peer.NewVerifier(nil, time.Now)
+	require.ErrorContains(t, err, "TRIVET_INTERNAL_SECRET")
+	_, err = peer.NewProver("a.b", bytes.Repeat([]byte{7}, 32), time.Now)
+	require.ErrorContains(t, err, "dots")
+}
