@@ -1,0 +1,199 @@
+// Package clerk is a stand-in for Clerk: the Backend API over real HTTP, and session tokens with real signatures.
+//
+// [Fake.MintToken] makes tokens, good ones and, for tests of a verifier, every kind of bad one. The state of
+// users, organizations, memberships and sessions lives in memory; the signing keys can live in a folder, so
+// that a token outlives a restart.
+package clerk
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trivet-dev/trivet/sandbox/fault"
+	"github.com/trivet-dev/trivet/sandbox/internal/ident"
+	"github.com/trivet-dev/trivet/sandbox/internal/table"
+)
+
+// The names of a fresh instance. None of them is a secret: the sandbox is for tests and development.
+const (
+	// DefaultSecretKey authorizes calls to the Backend API.
+	DefaultSecretKey = "sk_test_TrivetSandboxTrivetSandboxTrivetSandbox0" //nolint:gosec // a made-up key for a made-up instance
+	// DefaultHost is the frontend host that the publishable key names.
+	DefaultHost = "trivet-sandbox-0.clerk.accounts.dev"
+	// DefaultAuthorizedParty is the azp claim of tokens: the front end that they were made for.
+	DefaultAuthorizedParty = "http://localhost:3000"
+)
+
+// TokenLife is how long a session token lives unless its spec says otherwise.
+const TokenLife = 60 * time.Second
+
+// Config is what a [Fake] needs; the zero value works.
+type Config struct {
+	// Dir is where the signing keys are kept; empty keeps them in memory.
+	Dir string
+	// SecretKey authorizes the Backend API; empty means [DefaultSecretKey].
+	SecretKey string
+	// Host is the frontend host; empty means [DefaultHost]. The issuer is "https://" and this host.
+	Host string
+	// AuthorizedParty is the default azp claim; empty means [DefaultAuthorizedParty].
+	AuthorizedParty string
+	// Now is the clock; nil means [time.Now].
+	Now func() time.Time
+	// Faults is consulted before every answer; nil means a new, empty set.
+	Faults *fault.Set
+}
+
+// Fake is one Clerk instance as an [http.Handler] that serves /v1/… and /.well-known/jwks.json. It is safe for
+// concurrent use.
+type Fake struct {
+	cfg     Config
+	keys    *keyring
+	ids     *ident.Source
+	handler http.Handler
+
+	mu          sync.Mutex
+	users       *table.Table[User]
+	orgs        *table.Table[Organization]
+	memberships *table.Table[Membership]
+	sessions    *table.Table[Session]
+	gone        map[string]bool // deleted users: Clerk never gives an identifier twice
+}
+
+// New returns an instance without users. Keys kept in cfg.Dir are read now; new ones are made when they are first
+// needed, or in the background by [Fake.Warm].
+func New(cfg Config) (*Fake, error) {
+	cfg.SecretKey = orElse(cfg.SecretKey, DefaultSecretKey)
+	cfg.Host = orElse(cfg.Host, DefaultHost)
+	cfg.AuthorizedParty = orElse(cfg.AuthorizedParty, DefaultAuthorizedParty)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Faults == nil {
+		cfg.Faults = fault.NewSet("clerk")
+	}
+	keys, err := openKeyring(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Fake{cfg: cfg, keys: keys, ids: ident.NewSource("clerk")}
+	f.Reset()
+	f.handler = cfg.Faults.Handler(f.routes(), answerStatus)
+	return f, nil
+}
+
+// Reset forgets all users, organizations, memberships and sessions, and keeps the keys.
+func (f *Fake) Reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.users = table.New[User]()
+	f.orgs = table.New[Organization]()
+	f.memberships = table.New[Membership]()
+	f.sessions = table.New[Session]()
+	f.gone = map[string]bool{}
+}
+
+// Warm makes the signing key if there is none yet. It takes up to a second on a slow machine; call it in the
+// background to have the first token at once.
+func (f *Fake) Warm(ctx context.Context) error {
+	_, err := f.keys.current(ctx)
+	return err
+}
+
+// Faults returns the set that every request is matched against.
+func (f *Fake) Faults() *fault.Set { return f.cfg.Faults }
+
+// SecretKey returns the key for the Backend API.
+func (f *Fake) SecretKey() string { return f.cfg.SecretKey }
+
+// PublishableKey returns the key that tells a front end the instance's host.
+func (f *Fake) PublishableKey() string {
+	return "pk_test_" + base64.StdEncoding.EncodeToString([]byte(f.cfg.Host+"$"))
+}
+
+// Issuer returns the iss claim of the instance's tokens.
+func (f *Fake) Issuer() string { return "https://" + f.cfg.Host }
+
+// ServeHTTP answers one API call.
+func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }
+
+func (f *Fake) routes() http.Handler {
+	api := http.NewServeMux()
+	for pattern, handle := range map[string]handler{
+		"GET /v1/jwks":                                      f.getJWKS,
+		"GET /v1/users":                                     f.listUsers,
+		"GET /v1/users/count":                               f.countUsers,
+		"POST /v1/users":                                    f.createUser,
+		"GET /v1/users/{user}":                              f.getUser,
+		"PATCH /v1/users/{user}":                            f.updateUser,
+		"DELETE /v1/users/{user}":                           f.deleteUser,
+		"PATCH /v1/users/{user}/metadata":                   f.mergeUserMetadata,
+		"PUT /v1/users/{user}/metadata":                     f.replaceUserMetadata,
+		"POST /v1/users/{user}/ban":                         f.setUser(func(u *User) { u.Banned = true }, true),
+		"POST /v1/users/{user}/unban":                       f.setUser(func(u *User) { u.Banned = false }, false),
+		"POST /v1/users/{user}/lock":                        f.setUser(func(u *User) { u.Locked = true }, true),
+		"POST /v1/users/{user}/unlock":                      f.setUser(func(u *User) { u.Locked = false }, false),
+		"GET /v1/organizations":                             f.listOrganizations,
+		"POST /v1/organizations":                            f.createOrganization,
+		"GET /v1/organizations/{org}":                       f.getOrganization,
+		"PATCH /v1/organizations/{org}":                     f.updateOrganization,
+		"DELETE /v1/organizations/{org}":                    f.deleteOrganization,
+		"GET /v1/sessions":                                  f.listSessions,
+		"POST /v1/sessions":                                 f.createSession,
+		"GET /v1/sessions/{session}":                        f.getSession,
+		"POST /v1/sessions/{session}/revoke":                f.revokeSession,
+		"POST /v1/sessions/{session}/tokens":                f.createSessionToken,
+		"POST /v1/sessions/{session}/tokens/{template}":     f.createSessionToken,
+		"GET /v1/users/{user}/organization_memberships":     f.listUserMemberships,
+		"GET /v1/organizations/{org}/memberships":           f.listMemberships,
+		"POST /v1/organizations/{org}/memberships":          f.createMembership,
+		"PATCH /v1/organizations/{org}/memberships/{user}":  f.updateMembership,
+		"DELETE /v1/organizations/{org}/memberships/{user}": f.deleteMembership,
+		"PUT /v1/organizations/{org}/metadata":              f.replaceOrganizationMetadata,
+		"PATCH /v1/organizations/{org}/metadata":            f.mergeOrganizationMetadata,
+	} {
+		api.Handle(pattern, f.authorized(handle))
+	}
+	api.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, r *http.Request) { respond(w, r, f.getJWKS) })
+	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeErrors(w, http.StatusNotFound, apiError{Message: "not found", LongMessage: "There is no " + r.Method + " " + r.URL.Path + ".", Code: "resource_not_found"})
+	})
+	return api
+}
+
+// handler makes the answer of one endpoint: a value to be sent as JSON, or an error of type *failure.
+type handler func(r *http.Request) (any, error)
+
+func (f *Fake) authorized(handle handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		switch {
+		case !ok:
+			writeErrors(w, http.StatusUnauthorized, apiError{
+				Message:     "Invalid Authorization header format",
+				LongMessage: `Invalid Authorization header format. Must be "Bearer <YOUR_API_KEY>"`,
+				Code:        "authorization_header_format_invalid",
+			})
+		case key != f.cfg.SecretKey:
+			writeErrors(w, http.StatusUnauthorized, apiError{
+				Message:     "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct.",
+				LongMessage: "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct.",
+				Code:        "clerk_key_invalid",
+			})
+		default:
+			respond(w, r, handle)
+		}
+	})
+}
+
+func (f *Fake) nowMs() int64 { return f.cfg.Now().UnixMilli() }
+
+func orElse(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}

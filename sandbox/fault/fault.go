@@ -1,0 +1,126 @@
+// Package fault makes a fake provider fail on request: late, wrong, cut short or silent.
+//
+// A [Set] belongs to one provider. Requests are matched against it in the order in which the faults were
+// added; a fault with a count disappears when it has been used that often.
+package fault
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kind says what goes wrong.
+type Kind string
+
+// The kinds of faults. Latency and Pace add to any other; of the rest, the first that matches is used.
+const (
+	// Latency waits Delay before the answer.
+	Latency Kind = "latency"
+	// Status answers Status with the provider's error body, or with Body.
+	Status Kind = "status"
+	// RateLimit answers 429 with the provider's own headers and body.
+	RateLimit Kind = "rate_limit"
+	// Garbage answers 200 with a body that is not JSON.
+	Garbage Kind = "garbage"
+	// Hang takes the request and stays silent until the client leaves.
+	Hang Kind = "hang"
+	// Close cuts the connection before any answer; the request had no effect.
+	Close Kind = "close"
+	// CommitTimeout lets the request take effect, waits Delay, and cuts the connection without an answer.
+	CommitTimeout Kind = "commit_timeout"
+	// Cut breaks the connection of a stream after AfterChunks deltas.
+	Cut Kind = "cut"
+	// EOF ends a stream cleanly after AfterChunks deltas, without its closing event.
+	EOF Kind = "eof"
+	// StreamError sends an error event after AfterChunks deltas and ends the stream.
+	StreamError Kind = "stream_error"
+	// Stall stays silent after AfterChunks deltas: for Delay, or until the client leaves when Delay is zero.
+	Stall Kind = "stall"
+	// Pace waits Delay before each delta of a stream.
+	Pace Kind = "pace"
+)
+
+// Fault is one thing that goes wrong, for some requests.
+type Fault struct {
+	// ID is given by [Set.Add].
+	ID string
+	// Kind says what goes wrong.
+	Kind Kind
+	// Method limits the fault to one HTTP method; empty means any.
+	Method string
+	// Path limits the fault to one path inside the provider, such as "/v1/chat/completions"; a trailing
+	// "*" makes it a prefix; empty means any.
+	Path string
+	// Count is how many matching requests are hit; zero means all until the fault is removed. In the
+	// result of [Set.List] it is what is left.
+	Count int
+	// Delay is the time waited by Latency, CommitTimeout, Stall and Pace.
+	Delay time.Duration
+	// Status is the HTTP status of a Status fault, 400 to 599.
+	Status int
+	// RetryAfter is sent with Status and RateLimit faults, in whole seconds; zero sends none with Status
+	// and 1 second with RateLimit.
+	RetryAfter time.Duration
+	// Body replaces the provider's error body, the garbage, or the error event's data.
+	Body string
+	// AfterChunks is how many deltas a stream fault lets pass, counted over all choices.
+	AfterChunks int
+}
+
+// ofStream tells the kinds that act inside a stream from those that act on the whole request.
+func (k Kind) ofStream() bool {
+	return slices.Contains([]Kind{Cut, EOF, StreamError, Stall, Pace}, k)
+}
+
+// Kinds lists every kind.
+func Kinds() []Kind {
+	return []Kind{
+		Latency, Status, RateLimit, Garbage, Hang, Close, CommitTimeout,
+		Cut, EOF, StreamError, Stall, Pace,
+	}
+}
+
+// Validate returns an error that names the first field that makes no sense.
+func (f Fault) Validate() error {
+	if !slices.Contains(Kinds(), f.Kind) {
+		return fmt.Errorf("kind %q is unknown; use one of %v", f.Kind, Kinds())
+	}
+	if f.Path != "" && !strings.HasPrefix(f.Path, "/") {
+		return fmt.Errorf("path %q must start with /", f.Path)
+	}
+	if f.Count < 0 || f.AfterChunks < 0 || f.Delay < 0 || f.RetryAfter < 0 {
+		return fmt.Errorf("count, after_chunks, delay_ms and retry_after must not be negative")
+	}
+	return f.validateKind()
+}
+
+func (f Fault) validateKind() error {
+	switch f.Kind {
+	case Latency:
+		if f.Delay == 0 {
+			return fmt.Errorf("a latency fault needs delay_ms")
+		}
+	case Status:
+		if f.Status < 400 || f.Status > 599 {
+			return fmt.Errorf("a status fault needs a status of 400 to 599, got %d", f.Status)
+		}
+	case RateLimit, Garbage, Hang, Close, CommitTimeout, Cut, EOF, StreamError, Stall, Pace:
+	}
+	if f.Kind != Status && f.Status != 0 {
+		return fmt.Errorf("status belongs to a fault of kind status, not %s", f.Kind)
+	}
+	return nil
+}
+
+func (f Fault) matches(r *http.Request) bool {
+	if f.Method != "" && !strings.EqualFold(f.Method, r.Method) {
+		return false
+	}
+	if prefix, ok := strings.CutSuffix(f.Path, "*"); ok {
+		return strings.HasPrefix(r.URL.Path, prefix)
+	}
+	return f.Path == "" || f.Path == r.URL.Path
+}

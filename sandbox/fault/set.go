@@ -1,0 +1,144 @@
+package fault
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxFaults bounds a Set: a script that adds faults in a loop must fail, not grow for ever.
+const maxFaults = 1000
+
+// Set holds the faults of one provider. It is safe for concurrent use.
+type Set struct {
+	name string
+	// armed lets requests pass without the lock while there is no fault, which is nearly always.
+	armed atomic.Bool
+
+	mu     sync.Mutex
+	next   int
+	faults []*Fault
+}
+
+// NewSet returns an empty set; name starts the identifiers of its faults.
+func NewSet(name string) *Set { return &Set{name: name} }
+
+// Add validates f, gives it an identifier and puts it behind the others.
+func (s *Set) Add(f Fault) (Fault, error) {
+	if err := f.Validate(); err != nil {
+		return Fault{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.faults) >= maxFaults {
+		return Fault{}, errFull
+	}
+	s.next++
+	f.ID = s.name + "-" + strconv.Itoa(s.next)
+	s.faults = append(s.faults, &f)
+	s.armed.Store(true)
+	return f, nil
+}
+
+// List returns the live faults in matching order.
+func (s *Set) List() []Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Fault, len(s.faults))
+	for i, f := range s.faults {
+		out[i] = *f
+	}
+	return out
+}
+
+// Remove deletes the fault with that identifier and reports whether there was one.
+func (s *Set) Remove(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.faults)
+	s.faults = slices.DeleteFunc(s.faults, func(f *Fault) bool { return f.ID == id })
+	s.armed.Store(len(s.faults) > 0)
+	return len(s.faults) < before
+}
+
+// Clear removes all faults and returns how many there were.
+func (s *Set) Clear() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.faults)
+	s.faults = nil
+	s.armed.Store(false)
+	return n
+}
+
+// plan is what a request runs into.
+type plan struct {
+	delay time.Duration
+	act   *Fault
+}
+
+// take uses up the faults that act on the whole of r.
+func (s *Set) take(r *http.Request) plan {
+	var p plan
+	s.use(r, false, func(f Fault) bool {
+		if f.Kind == Latency {
+			p.delay += f.Delay
+			return true
+		}
+		if p.act != nil {
+			return false
+		}
+		p.act = &f
+		return true
+	})
+	return p
+}
+
+// StreamPlan is what a stream runs into.
+type StreamPlan struct {
+	// Pace is the time before each delta; nil when no fault sets it.
+	Pace *time.Duration
+	// End is how the stream goes wrong: of kind Cut, EOF, StreamError or Stall; nil when it does not.
+	End *Fault
+}
+
+// TakeStream uses up the stream faults that match r. It is called once, by the handler that has seen that r
+// asks for a stream; a nil Set has no faults.
+func (s *Set) TakeStream(r *http.Request) StreamPlan {
+	var p StreamPlan
+	if s == nil {
+		return p
+	}
+	s.use(r, true, func(f Fault) bool {
+		switch {
+		case f.Kind == Pace && p.Pace == nil:
+			p.Pace = &f.Delay
+		case f.Kind != Pace && p.End == nil:
+			p.End = &f
+		default:
+			return false
+		}
+		return true
+	})
+	return p
+}
+
+// use offers each matching fault to want, and counts down those that it takes.
+func (s *Set) use(r *http.Request, stream bool, want func(Fault) bool) {
+	if !s.armed.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = slices.DeleteFunc(s.faults, func(f *Fault) bool {
+		if f.Kind.ofStream() != stream || !f.matches(r) || !want(*f) || f.Count == 0 {
+			return false
+		}
+		f.Count--
+		return f.Count == 0
+	})
+	s.armed.Store(len(s.faults) > 0)
+}

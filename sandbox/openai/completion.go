@@ -1,0 +1,130 @@
+package openai
+
+import (
+	"strings"
+)
+
+// choice is one answer of the model, cut into the deltas that a stream sends.
+type choice struct {
+	pieces []string   // of the text; each is one token
+	calls  []toolCall // instead of a text
+	finish string
+	tokens int // reasoning not counted
+}
+
+func (c *choice) text() string { return strings.Join(c.pieces, "") }
+
+// completion is the whole answer to a chat request.
+type completion struct {
+	choices   []choice
+	prompt    int
+	cached    int
+	reasoning int // over all choices
+}
+
+// answer decides what the model says. It depends on the request only.
+func (f *Fake) answer(r *chatRequest) completion {
+	out := completion{prompt: r.promptTokens()}
+	out.cached = min(r.directives.cached, out.prompt)
+	seed := r.seedOf()
+	for i := range r.choices() {
+		limit := r.maxOutput()
+		reasoning := min(r.reasoningTokens(), limit)
+		out.reasoning += reasoning
+		out.choices = append(out.choices, f.choose(r, seed+uint64(i), limit-reasoning)) //nolint:gosec // i is below 128
+	}
+	return out
+}
+
+// reasoningTokens is how many tokens of the output are spent on thoughts that nobody sees.
+func (r *chatRequest) reasoningTokens() int {
+	if r.directives.reasoning != nil {
+		return *r.directives.reasoning
+	}
+	if !r.model.reasoning {
+		return 0
+	}
+	switch r.ReasoningEffort {
+	case "none", "minimal":
+		return 0
+	case "low":
+		return 16
+	case "high":
+		return 64
+	default:
+		return 32
+	}
+}
+
+func (f *Fake) choose(r *chatRequest, seed uint64, limit int) choice {
+	if calls, finish := r.toolCalls(seed); len(calls) > 0 {
+		return limitCalls(choice{calls: calls, finish: finish}, limit)
+	}
+	n := f.ReplyTokens()
+	if r.directives.tokens != nil {
+		n = min(*r.directives.tokens, maxReplyTokens)
+	}
+	text := compose(r.opening(), seed, n)
+	if r.ResponseFormat != nil {
+		text = r.ResponseFormat.shape(text, seed)
+	}
+	return limitText(text, r.Stop, limit)
+}
+
+// limitText ends the text at the first stop sequence, then at the limit.
+func limitText(text string, stops []string, limit int) choice {
+	for _, s := range stops {
+		if at := strings.Index(text, s); s != "" && at >= 0 {
+			text = text[:at]
+		}
+	}
+	c := choice{pieces: split(text), finish: "stop"}
+	if len(c.pieces) > limit {
+		c.pieces, c.finish = c.pieces[:limit], "length"
+	}
+	c.tokens = len(c.pieces)
+	return c
+}
+
+// limitCalls ends the arguments of the tool calls at the limit, as the real API does: as broken JSON.
+func limitCalls(c choice, limit int) choice {
+	for i := range c.calls {
+		need := 1 + len(split(c.calls[i].Function.Arguments))
+		if c.tokens+need > limit {
+			left := max(limit-c.tokens-1, 0)
+			c.calls[i].Function.Arguments = strings.Join(split(c.calls[i].Function.Arguments)[:min(left, need-1)], "")
+			c.calls, c.finish, c.tokens = c.calls[:i+1], "length", limit
+			return c
+		}
+		c.tokens += need
+	}
+	return c
+}
+
+// usage is OpenAI's account of a chat completion, in tokens.
+type usage struct {
+	PromptTokens        int `json:"prompt_tokens"`
+	CompletionTokens    int `json:"completion_tokens"`
+	TotalTokens         int `json:"total_tokens"`
+	PromptTokensDetails struct {
+		CachedTokens int `json:"cached_tokens"`
+		AudioTokens  int `json:"audio_tokens"`
+	} `json:"prompt_tokens_details"`
+	CompletionTokensDetails struct {
+		ReasoningTokens          int `json:"reasoning_tokens"`
+		AudioTokens              int `json:"audio_tokens"`
+		AcceptedPredictionTokens int `json:"accepted_prediction_tokens"`
+		RejectedPredictionTokens int `json:"rejected_prediction_tokens"`
+	} `json:"completion_tokens_details"`
+}
+
+func (c *completion) usage() usage {
+	u := usage{PromptTokens: c.prompt, CompletionTokens: c.reasoning}
+	for i := range c.choices {
+		u.CompletionTokens += c.choices[i].tokens
+	}
+	u.TotalTokens = u.PromptTokens + u.CompletionTokens
+	u.PromptTokensDetails.CachedTokens = c.cached
+	u.CompletionTokensDetails.ReasoningTokens = c.reasoning
+	return u
+}

@@ -1,0 +1,184 @@
+// Package sandbox stands in for Clerk, OpenAI and Stripe: stateful, deterministic, over their real HTTP, so that
+// their SDKs run against it unmodified.
+//
+// It serves /clerk, /openai/v1, /stripe, and /control, where faults are set and tokens are made. It is for
+// development and tests: it checks keys as the providers do, but keeps no secret, and /control is open to all who
+// reach it. Serve it on loopback.
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trivet-dev/trivet/sandbox/clerk"
+	"github.com/trivet-dev/trivet/sandbox/fault"
+	"github.com/trivet-dev/trivet/sandbox/openai"
+	"github.com/trivet-dev/trivet/sandbox/stripe"
+)
+
+// The keys that go with the sandbox, for those who have to set one. None is a secret.
+const (
+	// ClerkSecretKey is the Clerk key when [Config] names no other.
+	ClerkSecretKey = clerk.DefaultSecretKey
+	// OpenAIKey is one that the OpenAI fake takes; it takes any that starts with "sk-".
+	OpenAIKey = "sk-trivet-sandbox" //nolint:gosec // a made-up key
+	// StripeSecretKey is one that the Stripe fake takes; it takes any that starts with "sk_test_".
+	StripeSecretKey = "sk_test_trivetsandbox" //nolint:gosec // a made-up key
+)
+
+// Config is what a [Sandbox] needs; the zero value works and suits tests.
+type Config struct {
+	// Dir keeps the Clerk signing keys, so that tokens survive a restart; empty keeps them in memory.
+	Dir string
+	// Now is the clock of all three providers; nil means [time.Now].
+	Now func() time.Time
+	// Logger gets one line per request at debug level; nil discards them.
+	Logger *slog.Logger
+	// BaseURL is where clients reach the handler, such as "http://127.0.0.1:8090"; it only serves
+	// [Sandbox.Environment].
+	BaseURL string
+	// Pace is the time between the words of a streamed answer; zero sends them at once.
+	Pace time.Duration
+	// ClerkAuthorizedParty is the azp claim of tokens; empty means [clerk.DefaultAuthorizedParty].
+	ClerkAuthorizedParty string
+}
+
+// Sandbox is the three fakes and their control.
+type Sandbox struct {
+	cfg     Config
+	clerk   *clerk.Fake
+	openai  *openai.Fake
+	stripe  *stripe.Fake
+	handler http.Handler
+
+	stop  context.CancelFunc
+	tasks sync.WaitGroup
+	gate  gate
+}
+
+// New returns a sandbox. Its error is about keys in cfg.Dir that cannot be read.
+func New(cfg Config) (*Sandbox, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	salt := ""
+	if cfg.Dir != "" {
+		// What uses the sandbox keeps the identifiers over a restart and the sandbox does not: they must not come again.
+		salt = fmt.Sprint(cfg.Now().UnixNano())
+	}
+	c, err := clerk.New(clerk.Config{Dir: cfg.Dir, Now: cfg.Now, AuthorizedParty: cfg.ClerkAuthorizedParty})
+	if err != nil {
+		return nil, err
+	}
+	s := &Sandbox{
+		cfg: cfg, clerk: c,
+		openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace}),
+		stripe: stripe.New(stripe.Config{Now: cfg.Now, Salt: salt}),
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.handler = s.gate.wrap(ctx, s.logged(s.routes()))
+	if cfg.Dir != "" {
+		// The first start makes a key, which takes a while: the server can be ready meanwhile.
+		s.tasks.Go(func() {
+			if err := c.Warm(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				cfg.Logger.Error("the sandbox has no Clerk signing key", "error", err)
+			}
+		})
+	}
+	return s, nil
+}
+
+// Handler serves everything.
+func (s *Sandbox) Handler() http.Handler { return s.handler }
+
+// Clerk returns the Clerk fake.
+func (s *Sandbox) Clerk() *clerk.Fake { return s.clerk }
+
+// OpenAI returns the OpenAI fake.
+func (s *Sandbox) OpenAI() *openai.Fake { return s.openai }
+
+// Stripe returns the Stripe fake.
+func (s *Sandbox) Stripe() *stripe.Fake { return s.stripe }
+
+// Close ends hanging and running requests, refuses new ones and waits for all goroutines, or until ctx ends.
+func (s *Sandbox) Close(ctx context.Context) error {
+	s.stop()
+	idle := s.gate.shut()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		return fmt.Errorf("close the sandbox: requests are still running: %w", ctx.Err())
+	}
+	s.tasks.Wait()
+	return nil
+}
+
+// Environment returns the settings that point Trivet at this sandbox, by name.
+func (s *Sandbox) Environment() map[string]string {
+	base := strings.TrimRight(s.cfg.BaseURL, "/")
+	return map[string]string{
+		"CLERK_SECRET_KEY":      s.clerk.SecretKey(),
+		"CLERK_PUBLISHABLE_KEY": s.clerk.PublishableKey(),
+		"CLERK_ISSUER":          s.clerk.Issuer(),
+		"CLERK_API_URL":         base + "/clerk/v1",
+		"OPENAI_API_KEY":        OpenAIKey,
+		"OPENAI_BASE_URL":       base + "/openai/v1",
+		"STRIPE_SECRET_KEY":     StripeSecretKey,
+		"STRIPE_API_URL":        base + "/stripe",
+	}
+}
+
+// faults returns the sets by provider.
+func (s *Sandbox) faults() map[string]*fault.Set {
+	return map[string]*fault.Set{"clerk": s.clerk.Faults(), "openai": s.openai.Faults(), "stripe": s.stripe.Faults()}
+}
+
+func (s *Sandbox) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/clerk/", http.StripPrefix("/clerk", s.clerk))
+	mux.Handle("/openai/", http.StripPrefix("/openai", s.openai))
+	mux.Handle("/stripe/", http.StripPrefix("/stripe", s.stripe))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	s.control(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, "the sandbox serves /clerk, /openai/v1, /stripe, /control and /healthz, not "+r.URL.Path)
+	})
+	return mux
+}
+
+func (s *Sandbox) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.cfg.Logger.Enabled(r.Context(), slog.LevelDebug) {
+			s.cfg.Logger.DebugContext(r.Context(), "sandbox request", "method", r.Method, "path", r.URL.Path)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func refuse(w http.ResponseWriter, status int, message string) {
+	reply(w, status, map[string]string{"error": message})
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	// The only error left is a client that has gone.
+	_ = enc.Encode(v)
+}

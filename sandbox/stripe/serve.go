@@ -1,0 +1,115 @@
+package stripe
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// maxBody bounds a request body, in bytes.
+const maxBody = 1 << 20
+
+// call is one request with its parameters. The account is locked while an endpoint runs.
+type call struct {
+	id   string // from the path
+	form *form
+}
+
+// endpoint makes the answer to a call. It must read all parameters that it knows and then ask form.done.
+type endpoint func(*call) (any, *apiError)
+
+// identify gives every answer its request id, also those that a fault makes.
+func (f *Fake) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Request-Id", f.ids.Next("req_", 14))
+		w.Header().Set("Stripe-Version", APIVersion)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (f *Fake) authorize(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key, _, basic := r.BasicAuth()
+		if !basic {
+			key, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		}
+		switch {
+		case key == "":
+			writeError(w, errNoKey)
+		case !f.accepts(key):
+			writeError(w, errWrongKey(key))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (f *Fake) accepts(key string) bool {
+	if len(f.cfg.Keys) == 0 {
+		return strings.HasPrefix(key, "sk_test_") || strings.HasPrefix(key, "rk_test_")
+	}
+	return slices.Contains(f.cfg.Keys, key)
+}
+
+func (f *Fake) serve(e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if v := r.Header.Get("Stripe-Version"); v != "" && v != APIVersion {
+			writeError(w, invalidRequest("", "", "Invalid Stripe API version: "+v+". The sandbox speaks "+APIVersion+"."))
+			return
+		}
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if len(body) > maxBody {
+			writeError(w, &apiError{status: http.StatusRequestEntityTooLarge, Type: typeInvalid, Message: "Request body too large."})
+			return
+		}
+		key := r.Header.Get("Idempotency-Key")
+		if key == "" || r.Method != http.MethodPost {
+			f.run(e, r, body).write(w)
+			return
+		}
+		f.once(w, r, key, body, e)
+	})
+}
+
+// answer is a finished response.
+type answer struct {
+	status int
+	body   []byte
+}
+
+func (a answer) write(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}
+
+func (f *Fake) run(e endpoint, r *http.Request, body []byte) answer {
+	form, bad := parseForm(r, body)
+	if bad != nil {
+		return bad.answer()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, bad := e(&call{id: r.PathValue("id"), form: form})
+	if bad != nil {
+		return bad.answer()
+	}
+	return answer{http.StatusOK, encode(v)}
+}
+
+func encode(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil { // the objects of this package always marshal
+		return []byte("{}")
+	}
+	return b.Bytes()
+}
