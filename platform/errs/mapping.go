@@ -82,7 +82,7 @@ func mapping(reason errorsv1.ErrorReason) Mapping {
 
 // serverMapping holds the reasons that are not the caller's fault, and the rarer ones.
 func serverMapping(reason errorsv1.ErrorReason) Mapping {
-	//exhaustive:ignore // mapping has the others
+	//exhaustive:ignore
 	switch reason {
 	case errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED:
 		return Mapping{GRPC: codes.InvalidArgument, HTTP: http.StatusBadRequest, OpenAIType: typeRequest, OpenAICode: "context_length_exceeded"}

@@ -106,7 +106,7 @@ func (c *chain) finish(ctx context.Context, m *method, start time.Time, err erro
 
 // levelOf keeps callers' mistakes out of the operator's sight.
 func levelOf(reason errorsv1.ErrorReason) slog.Level {
-	//exhaustive:ignore // all others are the caller's or the day's business
+	//exhaustive:ignore
 	switch reason {
 	case errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED, errorsv1.ErrorReason_ERROR_REASON_INTERNAL, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR:
 		return slog.LevelError

@@ -25,7 +25,7 @@ func invalid(err error) error {
 		if problem == "" {
 			problem = "is invalid (" + violation.Proto.GetRuleId() + ")"
 		}
-		e.Field(field, problem)
+		_ = e.Field(field, problem)
 		if field == "" {
 			texts = append(texts, problem)
 			continue

@@ -150,7 +150,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 		s.server.Stop()
 		<-stopped
 	}
-	<-served
+	_ = <-served // it always ends with ErrServerStopped here
 	return nil
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	cacheSize  = 8192
-	maxToken   = 8192
+	cacheSize = 8192
+	maxToken  = 8192
 	clockSkew = 2 * time.Second
 )
 

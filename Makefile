@@ -1,0 +1,136 @@
+# Trivet's commands. `make help` lists them.
+
+SHELL := /bin/bash
+BIN := $(CURDIR)/.bin
+MODULES := . gen/go platform services/auth services/ai services/billing gateway sandbox
+SERVICES := auth ai billing
+GO_FILES = $(shell git ls-files -co --exclude-standard '*.go' | grep -v '^gen/' | grep -v '/store/db/')
+
+BUF_VERSION := v1.75.0
+GOFUMPT_VERSION := v0.12.0
+GOLANGCI_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.9.0
+SQLC_VERSION := v1.31.1
+
+.DEFAULT_GOAL := help
+
+## — everyday —
+
+.PHONY: help
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^## / {gsub(/^## /, ""); print "\n" $$0} /^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build and start everything on this machine, without any account: the edge answers on 127.0.0.1:8080
+	@exec bin/trivet dev
+
+.PHONY: build
+build: ## Build bin/trivet and the four programs of split mode
+	@mkdir -p bin
+	go build -trimpath -o bin/ ./cmd/trivet ./gateway/cmd/gateway ./services/auth/cmd/auth ./services/ai/cmd/ai ./services/billing/cmd/billing
+
+.PHONY: test
+test: ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
+	go test work
+
+.PHONY: race
+race: ## Run the tests of the concurrent parts under the race detector
+	go test -race ./platform/... ./services/ai/... ./gateway/... ./services/auth/... ./services/billing/... ./sandbox/...
+
+.PHONY: bench
+bench: build ## Compare Trivet with a bare reverse proxy on this machine: requests/s, CPU, latency, memory
+	go run ./test/bench
+
+.PHONY: bench-go
+bench-go: ## Run the Go benchmarks of the hot path
+	go test -run '^$$' -bench . -benchmem work
+
+.PHONY: deps
+deps: ## Install what the tests use beside Go, from Debian's packages: PostgreSQL, Redis, Chromium (needs root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql redis-server chromium >/dev/null
+
+## — after changing the contract, the SQL or the code —
+
+.PHONY: gen
+gen: gen-proto gen-sql ## Generate everything that is generated
+
+.PHONY: gen-proto
+gen-proto: $(BIN)/buf .protodeps web/node_modules ## Generate Go, OpenAPI and TypeScript from proto/
+	$(BIN)/buf generate
+
+.PHONY: gen-sql
+gen-sql: $(BIN)/sqlc ## Generate the query code of each service's store
+	@set -e; for s in $(SERVICES); do if [ -f services/$$s/sqlc.yaml ]; then (cd services/$$s && $(BIN)/sqlc generate); fi; done
+
+.PHONY: fmt
+fmt: $(BIN)/buf $(BIN)/gofumpt .protodeps ## Format Go and proto files
+	$(BIN)/gofumpt -w $(GO_FILES)
+	$(BIN)/buf format proto -w
+
+.PHONY: lint
+lint: lint-proto lint-go ## Run every linter
+
+.PHONY: lint-proto
+lint-proto: $(BIN)/buf .protodeps ## Lint the contract and check its format
+	$(BIN)/buf lint proto
+	$(BIN)/buf format proto -d --exit-code
+
+.PHONY: lint-go
+lint-go: $(BIN)/golangci-lint ## Lint the Go code of every module
+	@set -e; for m in $(filter-out gen/go,$(MODULES)); do echo "golangci-lint $$m"; (cd $$m && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...); done
+
+.PHONY: breaking
+breaking: $(BIN)/buf .protodeps ## Check that the contract breaks no caller of BASE (default: the commit before)
+	BUF=$(BIN)/buf scripts/breaking $(BASE)
+
+.PHONY: gen-check
+gen-check: gen ## Check that what is committed is what is generated
+	@git diff --exit-code -- gen 'services/*/internal/store/db' && test -z "$$(git status --porcelain -- gen 'services/*/internal/store/db')" || \
+		{ echo "generated code differs from what is committed: run make gen and commit"; exit 1; }
+
+.PHONY: tidy
+tidy: ## Bring go.mod files in order and to equal versions
+	@set -e; for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy); done
+	go work sync
+
+.PHONY: alone
+alone: ## Build every module by itself, as somebody who imports only it would
+	@set -e; for m in $(MODULES); do echo "GOWORK=off go build $$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...); done
+
+.PHONY: versions
+versions: ## Check that all modules use the same versions of what they share
+	scripts/versions $(MODULES)
+
+.PHONY: vuln
+vuln: $(BIN)/govulncheck ## Look for known vulnerabilities, where their database can be reached
+	BIN=$(BIN) scripts/vuln $(MODULES)
+
+.PHONY: clean
+clean: ## Remove what was built, and the development data
+	rm -rf bin data .protodeps
+
+# — tools, each at its pinned version —
+
+.protodeps: tools/protodeps/main.go go.mod
+	GOWORK=off go run ./tools/protodeps .protodeps
+	@touch .protodeps
+
+web/node_modules: web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch web/node_modules
+
+$(BIN)/buf:
+	GOBIN=$(BIN) GOWORK=off go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+
+$(BIN)/gofumpt:
+	GOBIN=$(BIN) GOWORK=off go install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
+
+$(BIN)/golangci-lint:
+	GOBIN=$(BIN) GOWORK=off go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+$(BIN)/govulncheck:
+	GOBIN=$(BIN) GOWORK=off go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
+$(BIN)/sqlc:
+	GOBIN=$(BIN) GOWORK=off go install github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC_VERSION)
