@@ -1,0 +1,193 @@
+// Package auth is the service that knows who is calling: it verifies credentials, keeps users and organizations, and
+// issues passports.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc"
+
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/auth/internal/authn"
+	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
+	"github.com/trivet-dev/trivet/services/auth/internal/rpc"
+	"github.com/trivet-dev/trivet/services/auth/internal/session"
+	"github.com/trivet-dev/trivet/services/auth/internal/store"
+)
+
+// Deps are what a process gives the service.
+type Deps struct {
+	// Logger gets the service's log.
+	Logger *slog.Logger
+	// Meter gets its metrics.
+	Meter metric.Meter
+	// Now is the clock.
+	Now func() time.Time
+	// Passports signs for the callers whose credentials are good.
+	Passports *passport.Issuer
+	// HTTP calls Clerk; nil means a plain client.
+	HTTP *http.Client
+}
+
+// Service is a running auth.
+type Service struct {
+	database *database.DB
+	store    *store.Store
+	keys     *jwks.Remote // nil when CLERK_JWT_KEY verifies without the network
+	verified *session.Cache
+	server   *rpc.Server
+	closers  []func()
+}
+
+// New opens the store and puts the parts together; it does not call Clerk. The error names every missing setting.
+func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
+	if err := settings.Join(config.Validate(), config.Missing()); err != nil {
+		return nil, err
+	}
+	s := &Service{}
+	if err := s.open(ctx, config, deps); err != nil {
+		return nil, err
+	}
+	if err := s.build(config, deps); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
+	return s, nil
+}
+
+func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error) {
+	at := config.DatabaseURL
+	if !at.IsSet() {
+		at = settings.NewSecret("sqlite://" + config.DataDir)
+	}
+	place := database.For("auth", at)
+	place.Logger = deps.Logger
+	if s.database, err = database.Open(ctx, place); err != nil {
+		return fmt.Errorf("auth's store: %w", err)
+	}
+	s.store = store.New(s.database, deps.Now, nil)
+	return nil
+}
+
+func (s *Service) build(config Config, deps Deps) error {
+	metrics, err := newInstruments(deps.Meter)
+	if err != nil {
+		return err
+	}
+	if s.verified, err = s.verifier(config, deps, metrics); err != nil {
+		return err
+	}
+	s.server = &rpc.Server{
+		Passports: deps.Passports, Directory: s.store, Now: deps.Now,
+		Authenticator: authn.New(authn.Config{
+			Sessions: s.verified, Directory: s.store, Completer: nobody{}, Operators: config.Operators,
+			Record: metrics.verdict, Now: deps.Now,
+			Warn: func(ctx context.Context, message string, err error) {
+				deps.Logger.WarnContext(ctx, message, slog.Any("error", err))
+			},
+		}),
+	}
+	return nil
+}
+
+// nobody completes nothing.
+type nobody struct{}
+
+func (nobody) User(string)         {}
+func (nobody) Organization(string) {}
+
+// verifier is the session verifier with its keys behind and its cache before it.
+func (s *Service) verifier(config Config, deps Deps, metrics *instruments) (*session.Cache, error) {
+	var cache *session.Cache
+	keys, err := s.keySource(config, deps, metrics, func() { cache.Clear() })
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := config.issuer()
+	if err != nil {
+		return nil, err
+	}
+	full, err := session.NewVerifier(session.Policy{
+		Issuer: issuer, AuthorizedParties: config.AuthorizedParties, TemplateAudience: config.TemplateAudience,
+		AllowPending: config.AllowPending,
+	}, keys, deps.Now)
+	if err != nil {
+		return nil, err
+	}
+	cache, err = session.NewCache(full, config.TokenCache, deps.Now)
+	return cache, err
+}
+
+// keySource prefers the key that needs no network.
+func (s *Service) keySource(config Config, deps Deps, metrics *instruments, changed func()) (session.Keys, error) {
+	if config.JWTKey != "" {
+		return jwks.ParsePEM(config.JWTKey)
+	}
+	client := deps.HTTP
+	if client == nil {
+		client = &http.Client{Timeout: config.Timeout}
+	}
+	s.keys = jwks.NewRemote(jwks.Endpoint{
+		Client: client, URL: config.backend() + "/jwks", SecretKeys: config.SecretKeys.Reveal(),
+	}, jwks.Options{
+		Refresh: config.JWKSRefresh, MaxStale: config.JWKSMaxStale, Timeout: config.Timeout,
+		Logger: deps.Logger, Now: deps.Now, Changed: changed, Fetched: metrics.fetched,
+	})
+	s.closers = append(s.closers, s.keys.Close)
+	watch, err := metrics.watchAge(deps.Meter, s.keys)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() { _ = watch.Unregister() })
+	return s.keys, nil
+}
+
+// Register adds the service to a gRPC server.
+func (s *Service) Register(registrar grpc.ServiceRegistrar) {
+	authv1.RegisterAuthServiceServer(registrar, s.server)
+}
+
+// Migrate brings the store up to date. It must have been done before the first request.
+func (s *Service) Migrate(ctx context.Context) error {
+	migrations, err := store.Migrations()
+	if err != nil {
+		return err
+	}
+	return database.Migrate(ctx, s.database, migrations)
+}
+
+// Run does the background work until ctx ends, and returns when all of it has stopped.
+func (s *Service) Run(ctx context.Context) error {
+	var tasks sync.WaitGroup
+	if s.keys != nil {
+		tasks.Go(func() { s.keys.Run(ctx) })
+	}
+	tasks.Wait()
+	return nil
+}
+
+// Checks are the service's conditions of readiness. Clerk is none, once its keys are held.
+func (s *Service) Checks() map[string]func(context.Context) error {
+	checks := map[string]func(context.Context) error{"store": s.database.Ping}
+	if s.keys != nil {
+		checks["clerk_keys"] = func(context.Context) error { return s.keys.Ready() }
+	}
+	return checks
+}
+
+// Close ends what New began, after Run has returned.
+func (s *Service) Close(ctx context.Context) error {
+	for _, end := range s.closers {
+		end()
+	}
+	return s.database.Close(ctx)
+}

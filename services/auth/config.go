@@ -1,0 +1,115 @@
+package auth
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
+)
+
+// Config is auth's settings.
+type Config struct {
+	// DatabaseURL and DataDir say where the store is.
+	DatabaseURL settings.Secret `env:"DATABASE_URL" help:"sqlite://PATH or postgres://…; default: SQLite files in TRIVET_DATA_DIR"`
+	DataDir     string          `env:"TRIVET_DATA_DIR" default:"./data" help:"folder of the SQLite files"`
+
+	// SecretKeys call Clerk's Backend API, newest first.
+	SecretKeys settings.Secrets `env:"CLERK_SECRET_KEY" help:"Clerk's secret key, sk_…; several during a rotation, newest first"`
+	// PublishableKey tells the issuer when Issuer is not set.
+	PublishableKey string `env:"CLERK_PUBLISHABLE_KEY" help:"Clerk's publishable key, pk_…; tells CLERK_ISSUER when that is not set"`
+	// JWTKey verifies tokens without the network.
+	JWTKey string `env:"CLERK_JWT_KEY" help:"Clerk's JWT public key in PEM, for verification without the network; several, one after another, during a rotation"`
+	// Issuer is compared whole with each token's.
+	Issuer string `env:"CLERK_ISSUER" help:"Clerk's frontend API address, such as https://clerk.example.com"`
+	// AuthorizedParties are the origins that may ask for tokens.
+	AuthorizedParties []string `env:"CLERK_AUTHORIZED_PARTIES" help:"origins that may use session tokens, such as https://app.example.com; default: any"`
+	// APIURL is Clerk's Backend API.
+	APIURL *url.URL `env:"CLERK_API_URL" default:"https://api.clerk.com" help:"Clerk's Backend API, without /v1"`
+	// TemplateAudience lets a JWT template's tokens in.
+	TemplateAudience string `env:"CLERK_TEMPLATE_AUDIENCE" help:"audience (aud) of the JWT template whose tokens are accepted without a session; default: none"`
+	// AllowPending lets sessions with tasks left in.
+	AllowPending bool `env:"CLERK_ALLOW_PENDING" default:"false" help:"accept sessions with tasks left, such as choosing an organization (sts: pending)"`
+
+	// JWKSRefresh, JWKSMaxStale and Timeout bound how fresh Clerk's keys are.
+	JWKSRefresh  time.Duration `env:"CLERK_JWKS_REFRESH" default:"5m" min:"10s" max:"24h" help:"how often Clerk's signing keys are fetched again"`
+	JWKSMaxStale time.Duration `env:"CLERK_JWKS_MAX_STALE" default:"24h" min:"1m" max:"168h" help:"how long the signing keys at hand serve while Clerk is away"`
+	Timeout      time.Duration `env:"CLERK_TIMEOUT" default:"5s" min:"100ms" max:"1m" help:"longest wait for one answer of Clerk's"`
+	// TokenCache bounds the verified tokens that are remembered.
+	TokenCache int `env:"AUTH_TOKEN_CACHE" default:"16384" min:"1" max:"1048576" help:"verified session tokens that are remembered"`
+
+	// Operators are Clerk user ids.
+	Operators []string `env:"TRIVET_OPERATORS" help:"Clerk user ids of the people who may see operator pages"`
+}
+
+// Validate checks what is set. What is missing is Missing's to say: not every command needs it.
+func (c Config) Validate() error {
+	var found []error
+	if c.JWTKey != "" {
+		if _, err := jwks.ParsePEM(c.JWTKey); err != nil {
+			found = append(found, settings.Invalid("CLERK_JWT_KEY", err.Error(), "paste the PEM public key that Clerk's dashboard shows"))
+		}
+	}
+	if c.Issuer == "" && c.PublishableKey != "" {
+		if _, err := issuerOf(c.PublishableKey); err != nil {
+			found = append(found, settings.Invalid("CLERK_PUBLISHABLE_KEY", err.Error(), "copy it whole from Clerk's dashboard"))
+		}
+	}
+	if c.Issuer != "" && !isOrigin(c.Issuer) {
+		found = append(found, settings.Invalid("CLERK_ISSUER", "is not an address such as https://clerk.example.com, without a slash at its end",
+			"copy the Frontend API URL from Clerk's dashboard"))
+	}
+	return errors.Join(found...)
+}
+
+// Missing names the settings without which no token can be verified; nil when none is missing.
+func (c Config) Missing() error {
+	var found []error
+	if c.Issuer == "" && c.PublishableKey == "" {
+		found = append(found, settings.Invalid("CLERK_ISSUER", "is not set", "set CLERK_ISSUER or CLERK_PUBLISHABLE_KEY"))
+	}
+	if c.JWTKey == "" && !c.SecretKeys.IsSet() {
+		found = append(found, settings.Invalid("CLERK_SECRET_KEY", "is not set",
+			"set CLERK_SECRET_KEY, or CLERK_JWT_KEY to verify without the network"))
+	}
+	return settings.Join(found...)
+}
+
+// issuer is Issuer, or what the publishable key says.
+func (c Config) issuer() (string, error) {
+	if c.Issuer != "" {
+		return c.Issuer, nil
+	}
+	return issuerOf(c.PublishableKey)
+}
+
+// issuerOf reads the frontend host out of a publishable key: "pk_live_" and the base64 of the host with "$" at its end.
+func issuerOf(publishable string) (string, error) {
+	rest, live := strings.CutPrefix(publishable, "pk_live_")
+	rest, test := strings.CutPrefix(rest, "pk_test_")
+	if !live && !test {
+		return "", errors.New("does not begin with pk_live_ or pk_test_")
+	}
+	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(rest, "="))
+	host, whole := strings.CutSuffix(string(raw), "$")
+	if err != nil || !whole || !isOrigin("https://"+host) {
+		return "", errors.New("does not hold the frontend API's host")
+	}
+	return "https://" + host, nil
+}
+
+// isOrigin tells whether an address is scheme, host and at most a path without a slash at its end.
+func isOrigin(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&
+		u.RawQuery == "" && u.Fragment == "" && !strings.HasSuffix(address, "/")
+}
+
+// backend is the Backend API's address with its version.
+func (c Config) backend() string {
+	base := strings.TrimRight(c.APIURL.String(), "/")
+	return strings.TrimSuffix(base, "/v1") + "/v1"
+}

@@ -1,0 +1,126 @@
+// Package directory knows the people, the organizations and who is in which. Clerk owns them; what is here is a copy
+// that may be late, but never goes back in time and never brings back what was deleted.
+package directory
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// ErrNotFound says that there is no such object, or that it was deleted.
+var ErrNotFound = errors.New("directory: not found")
+
+// User is a person as Clerk knows them.
+type User struct {
+	// ID is Clerk's user id.
+	ID string
+	// Synced is false while only a token's claims are known.
+	Synced bool
+	// PrimaryEmail may be empty. Emails are all addresses, the primary one first.
+	PrimaryEmail string
+	Emails       []string
+	// FirstName, LastName, ImageURL and ExternalID may be empty.
+	FirstName, LastName, ImageURL, ExternalID string
+	// PublicMetadata is a JSON object.
+	PublicMetadata json.RawMessage
+	// Banned and Locked people are refused.
+	Banned, Locked bool
+	// CreateTime and UpdateTime are Clerk's.
+	CreateTime, UpdateTime time.Time
+}
+
+// Organization is a group of people that shares one account.
+type Organization struct {
+	ID     string
+	Synced bool
+	// Name, Slug and ImageURL may be empty.
+	Name, Slug, ImageURL string
+	// PublicMetadata is a JSON object.
+	PublicMetadata         json.RawMessage
+	CreateTime, UpdateTime time.Time
+}
+
+// Membership is a person's place in an organization.
+type Membership struct {
+	OrganizationID, UserID string
+	// Role has no "org:" prefix.
+	Role        string
+	Permissions []string
+	// CreateTime is when the person joined; UpdateTime guards against older news.
+	CreateTime, UpdateTime time.Time
+}
+
+// Standing is what the store says about the parts of a verified session.
+type Standing struct {
+	// User, Organization and Member say how much is known of each.
+	User, Organization, Member Knowledge
+	// Banned and Locked are the user's.
+	Banned, Locked bool
+	// Email is the user's primary one; may be empty.
+	Email string
+	// Role is the member's, and RoleTime when it was so.
+	Role     string
+	RoleTime time.Time
+	// MemberDeleted is when the membership ended, if Member is Deleted.
+	MemberDeleted time.Time
+	// SessionRevoked is true for a session that was ended before its tokens expired.
+	SessionRevoked bool
+}
+
+// Knowledge is how much the store knows of an object.
+type Knowledge int
+
+// The steps of knowledge.
+const (
+	Unknown Knowledge = iota
+	Introduced
+	Synced
+	Deleted
+)
+
+// Introduction is what a verified token says of a user seen for the first time, or of a new place in an organization.
+type Introduction struct {
+	UserID, Email, FirstName, LastName string
+	// OrganizationID is empty when the user acts for themselves.
+	OrganizationID, OrganizationSlug, Role string
+	Permissions                            []string
+	// At is when the token was issued.
+	At time.Time
+}
+
+// Cursor is where a page begins: after the object it names. The zero Cursor is the beginning.
+type Cursor struct {
+	Time time.Time
+	ID   string
+	// Second is the user of a membership; ID is its organization then.
+	Second string
+}
+
+// Store keeps the directory. Every Put and Delete reports whether it changed anything: false means that what the store
+// has is newer, or a tombstone.
+type Store interface {
+	// Standing looks up a session's parts; organizationID and sessionID may be empty.
+	Standing(ctx context.Context, userID, organizationID, sessionID string) (Standing, error)
+	// Introduce adds what is missing. It never changes what Clerk itself has told.
+	Introduce(ctx context.Context, in Introduction) error
+
+	PutUser(ctx context.Context, u User) (bool, error)
+	// DeleteUser leaves a tombstone without personal data, ends the memberships and revokes the credentials.
+	DeleteUser(ctx context.Context, id string, at time.Time) (bool, error)
+	// User returns ErrNotFound for an unknown or deleted user.
+	User(ctx context.Context, id string) (User, error)
+	// Users pages, newest first; email filters, in any case, unless it is empty.
+	Users(ctx context.Context, email string, after Cursor, limit int) ([]User, error)
+
+	PutOrganization(ctx context.Context, o Organization) (bool, error)
+	DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error)
+	Organization(ctx context.Context, id string) (Organization, error)
+	Organizations(ctx context.Context, after Cursor, limit int) ([]Organization, error)
+
+	PutMembership(ctx context.Context, m Membership) (bool, error)
+	DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error)
+	// Memberships pages by organization and user id; either filter may be empty.
+	Memberships(ctx context.Context, organizationID, userID string, after Cursor, limit int) ([]Membership, error)
+}

@@ -1,0 +1,159 @@
+-- name: GetStanding :one
+-- All that deciding about a verified session needs, in one round trip.
+SELECT
+    u.synced AS user_synced, u.banned, u.locked, u.primary_email, u.delete_time AS user_deleted,
+    o.synced AS organization_synced, o.delete_time AS organization_deleted,
+    m.role, m.update_time AS member_updated, m.delete_time AS member_deleted,
+    EXISTS (SELECT 1 FROM revocations r WHERE r.session_id = sqlc.arg(session_id) AND r.session_id <> '') AS session_revoked
+FROM (SELECT CAST(sqlc.arg(user_id) AS TEXT) AS user_id, CAST(sqlc.arg(organization_id) AS TEXT) AS organization_id) q
+LEFT JOIN users u ON u.id = q.user_id
+LEFT JOIN organizations o ON o.id = q.organization_id
+LEFT JOIN memberships m ON m.organization_id = q.organization_id AND m.user_id = q.user_id;
+
+-- name: IntroduceUser :exec
+INSERT INTO users (
+    id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
+    create_time, update_time
+) VALUES ($1, FALSE, $2, $3, $4, $5, '', '', $6, FALSE, FALSE, $7, $8)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: IntroduceOrganization :exec
+INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time)
+VALUES ($1, FALSE, '', $2, '', $3, $4, $5)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: PutUser :execrows
+INSERT INTO users (
+    id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
+    create_time, update_time
+) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (id) DO UPDATE SET
+    synced = TRUE, primary_email = excluded.primary_email, emails = excluded.emails, first_name = excluded.first_name,
+    last_name = excluded.last_name, image_url = excluded.image_url, external_id = excluded.external_id,
+    public_metadata = excluded.public_metadata, banned = excluded.banned, locked = excluded.locked,
+    create_time = excluded.create_time, update_time = excluded.update_time
+WHERE users.delete_time IS NULL AND (users.synced = FALSE OR users.update_time <= excluded.update_time);
+
+-- name: TombstoneUser :execrows
+INSERT INTO users (
+    id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
+    create_time, update_time, delete_time
+) VALUES (sqlc.arg(id), TRUE, '', sqlc.arg(empty_list), '', '', '', '', sqlc.arg(empty_object), FALSE, FALSE,
+    sqlc.arg(at), sqlc.arg(at), sqlc.arg(at))
+ON CONFLICT (id) DO UPDATE SET
+    synced = TRUE, primary_email = '', emails = excluded.emails, first_name = '', last_name = '', image_url = '',
+    external_id = '', public_metadata = excluded.public_metadata, update_time = excluded.update_time,
+    delete_time = excluded.delete_time
+WHERE users.delete_time IS NULL;
+
+-- name: ClearEmails :exec
+DELETE FROM user_emails WHERE user_id = $1;
+
+-- name: AddEmail :exec
+INSERT INTO user_emails (address, user_id) VALUES ($1, $2) ON CONFLICT (address, user_id) DO NOTHING;
+
+-- name: GetUserState :one
+SELECT banned, locked, delete_time FROM users WHERE id = $1;
+
+-- name: GetUser :one
+SELECT * FROM users WHERE id = $1 AND delete_time IS NULL;
+
+-- name: ListUsers :many
+SELECT * FROM users
+WHERE delete_time IS NULL AND create_time <= sqlc.arg(before_time)
+  AND (create_time < sqlc.arg(before_time) OR id < sqlc.arg(before_id))
+ORDER BY create_time DESC, id DESC
+LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
+
+-- name: ListUsersByEmail :many
+SELECT u.* FROM user_emails e JOIN users u ON u.id = e.user_id
+WHERE e.address = sqlc.arg(address) AND u.delete_time IS NULL AND u.create_time <= sqlc.arg(before_time)
+  AND (u.create_time < sqlc.arg(before_time) OR u.id < sqlc.arg(before_id))
+ORDER BY u.create_time DESC, u.id DESC
+LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
+
+-- name: PutOrganization :execrows
+INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time)
+VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (id) DO UPDATE SET
+    synced = TRUE, name = excluded.name, slug = excluded.slug, image_url = excluded.image_url,
+    public_metadata = excluded.public_metadata, create_time = excluded.create_time, update_time = excluded.update_time
+WHERE organizations.delete_time IS NULL
+  AND (organizations.synced = FALSE OR organizations.update_time <= excluded.update_time);
+
+-- name: TombstoneOrganization :execrows
+INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time)
+VALUES (sqlc.arg(id), TRUE, '', '', '', sqlc.arg(empty_object), sqlc.arg(at), sqlc.arg(at), sqlc.arg(at))
+ON CONFLICT (id) DO UPDATE SET
+    synced = TRUE, name = '', slug = '', image_url = '', public_metadata = excluded.public_metadata,
+    update_time = excluded.update_time, delete_time = excluded.delete_time
+WHERE organizations.delete_time IS NULL;
+
+-- name: GetOrganization :one
+SELECT * FROM organizations WHERE id = $1 AND delete_time IS NULL;
+
+-- name: ListOrganizations :many
+SELECT * FROM organizations
+WHERE delete_time IS NULL AND create_time <= sqlc.arg(before_time)
+  AND (create_time < sqlc.arg(before_time) OR id < sqlc.arg(before_id))
+ORDER BY create_time DESC, id DESC
+LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
+
+-- name: PutMembership :execrows
+-- A deleted membership may come back: the person joined again. It must be newer than the deletion.
+INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (organization_id, user_id) DO UPDATE SET
+    role = excluded.role, permissions = excluded.permissions, create_time = excluded.create_time,
+    update_time = excluded.update_time, delete_time = NULL
+WHERE memberships.update_time <= excluded.update_time
+  AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time);
+
+-- name: NoteMembership :exec
+-- What a token says of a membership: it keeps the time of joining.
+INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (organization_id, user_id) DO UPDATE SET
+    role = excluded.role, permissions = excluded.permissions, update_time = excluded.update_time, delete_time = NULL
+WHERE memberships.update_time <= excluded.update_time
+  AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time);
+
+-- name: TombstoneMembership :execrows
+INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time, delete_time)
+VALUES (sqlc.arg(organization_id), sqlc.arg(user_id), '', sqlc.arg(empty_list), sqlc.arg(at), sqlc.arg(at), sqlc.arg(at))
+ON CONFLICT (organization_id, user_id) DO UPDATE SET
+    role = '', permissions = excluded.permissions, update_time = excluded.update_time, delete_time = excluded.delete_time
+WHERE memberships.delete_time IS NULL AND memberships.update_time <= excluded.update_time;
+
+-- name: TombstoneMembershipsOfUser :exec
+UPDATE memberships SET role = '', permissions = sqlc.arg(empty_list), update_time = sqlc.arg(at), delete_time = sqlc.arg(at)
+WHERE user_id = sqlc.arg(user_id) AND delete_time IS NULL;
+
+-- name: TombstoneMembershipsOfOrganization :exec
+UPDATE memberships SET role = '', permissions = sqlc.arg(empty_list), update_time = sqlc.arg(at), delete_time = sqlc.arg(at)
+WHERE organization_id = sqlc.arg(organization_id) AND delete_time IS NULL;
+
+-- name: ListMemberships :many
+SELECT * FROM memberships
+WHERE delete_time IS NULL AND organization_id >= sqlc.arg(after_organization)
+  AND (organization_id > sqlc.arg(after_organization) OR user_id > sqlc.arg(after_user))
+ORDER BY organization_id, user_id
+LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
+
+-- name: ListMembershipsOfOrganization :many
+SELECT * FROM memberships
+WHERE delete_time IS NULL AND organization_id = sqlc.arg(organization_id) AND user_id > sqlc.arg(after_user)
+ORDER BY user_id
+LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
+
+-- name: ListMembershipsOfUser :many
+SELECT * FROM memberships
+WHERE delete_time IS NULL AND user_id = sqlc.arg(user_id) AND organization_id > sqlc.arg(after_organization)
+ORDER BY organization_id
+LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
+
+-- name: GetMembership :one
+SELECT * FROM memberships WHERE organization_id = $1 AND user_id = $2 AND delete_time IS NULL;
+
+-- name: ListMemberIDs :many
+SELECT user_id FROM memberships WHERE organization_id = $1 AND delete_time IS NULL;

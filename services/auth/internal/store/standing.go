@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
+)
+
+// Standing looks up a session's parts.
+func (s *Store) Standing(ctx context.Context, userID, organizationID, sessionID string) (directory.Standing, error) {
+	row, err := s.read.GetStanding(ctx, db.GetStandingParams{
+		UserID: userID, OrganizationID: organizationID, SessionID: sessionID,
+	})
+	if err != nil {
+		return directory.Standing{}, err
+	}
+	st := directory.Standing{
+		User:         knowledge(row.UserSynced, row.UserDeleted),
+		Organization: knowledge(row.OrganizationSynced, row.OrganizationDeleted),
+		Member:       knowledge(sql.NullBool{Bool: true, Valid: row.Role.Valid}, row.MemberDeleted),
+		Banned:       row.Banned.Bool, Locked: row.Locked.Bool, Email: row.PrimaryEmail.String,
+		Role: row.Role.String, RoleTime: row.MemberUpdated.Time, MemberDeleted: row.MemberDeleted.Time,
+		SessionRevoked: row.SessionRevoked,
+	}
+	return st, nil
+}
+
+func knowledge(synced sql.NullBool, deleted sql.NullTime) directory.Knowledge {
+	switch {
+	case !synced.Valid:
+		return directory.Unknown
+	case deleted.Valid:
+		return directory.Deleted
+	case synced.Bool:
+		return directory.Synced
+	default:
+		return directory.Introduced
+	}
+}
+
+// Introduce adds what a token says and the store does not know.
+func (s *Store) Introduce(ctx context.Context, in directory.Introduction) error {
+	permissions, err := encode(in.Permissions)
+	if err != nil {
+		return err
+	}
+	emails, err := encode(addresses(in.Email))
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, in.UserID, func(ctx context.Context, q *db.Queries) error {
+		err := q.IntroduceUser(ctx, db.IntroduceUserParams{
+			ID: in.UserID, PrimaryEmail: in.Email, Emails: emails, FirstName: in.FirstName, LastName: in.LastName,
+			PublicMetadata: emptyObject, CreateTime: in.At, UpdateTime: in.At,
+		})
+		if err != nil {
+			return err
+		}
+		if in.Email != "" {
+			if err := introduceEmail(ctx, q, in); err != nil {
+				return err
+			}
+		}
+		if in.OrganizationID == "" {
+			return nil
+		}
+		err = q.IntroduceOrganization(ctx, db.IntroduceOrganizationParams{
+			ID: in.OrganizationID, Slug: in.OrganizationSlug, PublicMetadata: emptyObject, CreateTime: in.At, UpdateTime: in.At,
+		})
+		if err != nil {
+			return err
+		}
+		return q.NoteMembership(ctx, db.NoteMembershipParams{
+			OrganizationID: in.OrganizationID, UserID: in.UserID, Role: in.Role, Permissions: permissions,
+			CreateTime: in.At, UpdateTime: in.At,
+		})
+	})
+}
+
+// introduceEmail makes a new user findable; of a user known already the addresses are Clerk's to tell.
+func introduceEmail(ctx context.Context, q *db.Queries, in directory.Introduction) error {
+	u, err := q.GetUser(ctx, in.UserID)
+	if err != nil || u.Synced {
+		return notFound(err, nil)
+	}
+	return q.AddEmail(ctx, db.AddEmailParams{Address: fold(in.Email), UserID: in.UserID})
+}
+
+// fold makes addresses comparable: people write them in any case.
+func fold(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
+
+func addresses(email string) []string {
+	if email == "" {
+		return nil
+	}
+	return []string{email}
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
+	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
+)
+
+// PutUser stores what Clerk says of a user, unless the store has newer news or a tombstone. A user who is now banned or
+// locked loses all credentials in the same transaction.
+func (s *Store) PutUser(ctx context.Context, u directory.User) (bool, error) {
+	emails, err := encode(u.Emails)
+	if err != nil {
+		return false, err
+	}
+	var changed, revoked bool
+	err = s.write(ctx, u.ID, func(ctx context.Context, q *db.Queries) error {
+		changed, revoked = false, false
+		before, err := q.GetUserState(ctx, u.ID)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		rows, err := q.PutUser(ctx, db.PutUserParams{
+			ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
+			ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
+			Banned: u.Banned, Locked: u.Locked, CreateTime: u.CreateTime, UpdateTime: u.UpdateTime,
+		})
+		if err != nil || rows == 0 {
+			return err
+		}
+		changed = true
+		if err := replaceEmails(ctx, q, u.ID, u.Emails); err != nil {
+			return err
+		}
+		if revoked = (u.Banned || u.Locked) && !before.Banned && !before.Locked; revoked {
+			return s.addRevocation(ctx, q, revocation.Revocation{UserID: u.ID}, s.now())
+		}
+		return nil
+	})
+	return s.done(changed, revoked, err)
+}
+
+// done tells the watchers of this process about a committed revocation.
+func (s *Store) done(changed, revoked bool, err error) (bool, error) {
+	if err == nil && revoked {
+		s.revoked()
+	}
+	return changed && err == nil, err
+}
+
+func replaceEmails(ctx context.Context, q *db.Queries, userID string, emails []string) error {
+	if err := q.ClearEmails(ctx, userID); err != nil {
+		return err
+	}
+	for _, address := range emails {
+		if err := q.AddEmail(ctx, db.AddEmailParams{Address: fold(address), UserID: userID}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteUser leaves a tombstone, whether or not the user was known.
+func (s *Store) DeleteUser(ctx context.Context, id string, at time.Time) (bool, error) {
+	var changed bool
+	err := s.write(ctx, id, func(ctx context.Context, q *db.Queries) error {
+		changed = false
+		rows, err := q.TombstoneUser(ctx, db.TombstoneUserParams{
+			ID: id, EmptyList: emptyList, EmptyObject: emptyObject, At: at,
+		})
+		if err != nil || rows == 0 {
+			return err
+		}
+		changed = true
+		if err := q.ClearEmails(ctx, id); err != nil {
+			return err
+		}
+		err = q.TombstoneMembershipsOfUser(ctx, db.TombstoneMembershipsOfUserParams{
+			UserID: id, EmptyList: emptyList, At: at,
+		})
+		if err != nil {
+			return err
+		}
+		return s.addRevocation(ctx, q, revocation.Revocation{UserID: id}, s.now())
+	})
+	return s.done(changed, changed, err)
+}
+
+// User returns one user.
+func (s *Store) User(ctx context.Context, id string) (directory.User, error) {
+	row, err := s.read.GetUser(ctx, id)
+	if err != nil {
+		return directory.User{}, notFound(err, directory.ErrNotFound)
+	}
+	return user(row)
+}
+
+// Users pages through the users, newest first.
+func (s *Store) Users(ctx context.Context, email string, after directory.Cursor, limit int) ([]directory.User, error) {
+	at, id := newest(after)
+	var rows []db.User
+	var err error
+	if email == "" {
+		rows, err = s.read.ListUsers(ctx, db.ListUsersParams{BeforeTime: at, BeforeID: id, PageSize: int64(limit)})
+	} else {
+		rows, err = s.read.ListUsersByEmail(ctx, db.ListUsersByEmailParams{
+			Address: fold(email), BeforeTime: at, BeforeID: id, PageSize: int64(limit),
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return each(rows, user)
+}
+
+// newest is the key that a list in falling order begins before.
+func newest(after directory.Cursor) (time.Time, string) {
+	if after == (directory.Cursor{}) {
+		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), ""
+	}
+	return after.Time, after.ID
+}
+
+func user(row db.User) (directory.User, error) {
+	emails, err := decode(row.Emails)
+	return directory.User{
+		ID: row.ID, Synced: row.Synced, PrimaryEmail: row.PrimaryEmail, Emails: emails,
+		FirstName: row.FirstName, LastName: row.LastName, ImageURL: row.ImageUrl, ExternalID: row.ExternalID,
+		PublicMetadata: row.PublicMetadata, Banned: row.Banned, Locked: row.Locked,
+		CreateTime: row.CreateTime, UpdateTime: row.UpdateTime,
+	}, err
+}
+
+// each converts rows.
+func each[R, T any](rows []R, convert func(R) (T, error)) ([]T, error) {
+	out := make([]T, len(rows))
+	for i, row := range rows {
+		var err error
+		if out[i], err = convert(row); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
