@@ -150,7 +150,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 		s.server.Stop()
 		<-stopped
 	}
-	_ = <-served // it always ends with ErrServerStopped here
+	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("gRPC on %s: %w", listener.Addr(), err)
+	}
 	return nil
 }
 
