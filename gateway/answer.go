@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// recorder notes what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// finish writes the request's one log line and its metrics. The path, the query and the headers stay out: they hold ids
+// and credentials.
+func (g *Gateway) finish(ctx context.Context, x *exchange, method string, took time.Duration) {
+	status := x.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if x.Failure != nil && errs.MappingOf(x.Failure.Reason).HTTP == errs.StatusClientClosed {
+		status = errs.StatusClientClosed
+	}
+	method = knownMethod(method)
+	g.meters.record(ctx, method, x.Route, status, took)
+	level := slog.LevelInfo
+	if status >= http.StatusInternalServerError || (x.Broken && status != errs.StatusClientClosed) {
+		level = slog.LevelWarn
+	}
+	if !g.logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs, slog.String("method", method), slog.String("route", x.Route), slog.Int("status", status),
+		slog.Int64("bytes", x.bytes), slog.Duration("took", took), slog.String("request_id", x.ID))
+	if x.Failure != nil {
+		attrs = append(attrs, slog.String("reason", errs.Code(x.Failure.Reason)))
+		if level > slog.LevelInfo {
+			attrs = append(attrs, slog.Any("error", x.Failure))
+		}
+	}
+	if x.Broken {
+		attrs = append(attrs, slog.Bool("broken", true))
+	}
+	g.logger.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// knownMethod keeps made-up methods out of logs and metrics.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}

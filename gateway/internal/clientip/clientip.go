@@ -1,0 +1,87 @@
+// Package clientip finds out who is really at the other end, through the proxies that the operator names.
+package clientip
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+const forwardedFor = "X-Forwarded-For"
+
+// maxHops bounds how much of a header is read.
+const maxHops = 32
+
+// Proxies are the networks whose X-Forwarded-For is believed.
+type Proxies []netip.Prefix
+
+// ParseProxies reads addresses ("10.0.0.7") and networks ("10.0.0.0/8").
+func ParseProxies(list []string) (Proxies, error) {
+	var out Proxies
+	for _, text := range list {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			out = append(out, netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", text)
+		}
+		out = append(out, prefix.Masked())
+	}
+	return out, nil
+}
+
+func (p Proxies) trusts(addr netip.Addr) bool {
+	return slices.ContainsFunc(p, func(n netip.Prefix) bool { return n.Contains(addr) })
+}
+
+// Of returns the caller's address: the peer's, or when the peer is a trusted proxy the rightmost address in
+// X-Forwarded-For that is none. What stands left of that was written by the caller and proves nothing. It is invalid
+// for a peer without an address, such as a Unix socket.
+func (p Proxies) Of(r *http.Request) netip.Addr {
+	peer := parse(r.RemoteAddr)
+	if len(p) == 0 || !p.trusts(peer) {
+		return peer
+	}
+	client := peer
+	for _, addr := range hops(r.Header[forwardedFor]) {
+		if !addr.IsValid() {
+			break
+		}
+		client = addr
+		if !p.trusts(addr) {
+			break
+		}
+	}
+	return client
+}
+
+// hops returns the addresses in the headers, the last first; an invalid one stands for what is no address.
+func hops(values []string) []netip.Addr {
+	var out []netip.Addr
+	for _, value := range slices.Backward(values) {
+		parts := strings.Split(value, ",")
+		for _, part := range slices.Backward(parts) {
+			if len(out) == maxHops {
+				return out
+			}
+			out = append(out, parse(strings.TrimSpace(part)))
+		}
+	}
+	return out
+}
+
+// parse reads "address" and "address:port".
+func parse(text string) netip.Addr {
+	if at, err := netip.ParseAddrPort(text); err == nil {
+		return at.Addr().Unmap().WithZone("")
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}

@@ -1,0 +1,70 @@
+package clientip
+
+import (
+	"net/netip"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+)
+
+// remembered bounds how many addresses have a bucket; the one longest unseen is forgotten first.
+const remembered = 65536
+
+// Limiter allows each address so many requests a minute, in bursts of a quarter of them. It is safe for concurrent use.
+type Limiter struct {
+	buckets *lru.Cache[netip.Prefix, *rate.Limiter]
+	limit   rate.Limit
+	burst   int
+	now     func() time.Time
+}
+
+// NewLimiter makes a limiter; perMinute 0 allows everything.
+func NewLimiter(perMinute int, now func() time.Time) (*Limiter, error) {
+	if perMinute <= 0 {
+		return nil, nil //nolint:nilnil // a nil limiter allows everything
+	}
+	buckets, err := lru.New[netip.Prefix, *rate.Limiter](remembered)
+	if err != nil {
+		return nil, err
+	}
+	return &Limiter{buckets: buckets, limit: rate.Limit(float64(perMinute) / 60), burst: max(1, perMinute/4), now: now}, nil
+}
+
+// Allow takes one request of addr's; when none is left it returns how long until there is one. Loopback and addresses
+// that are unknown are never limited.
+func (l *Limiter) Allow(addr netip.Addr) (wait time.Duration, ok bool) {
+	if l == nil || !addr.IsValid() || addr.IsLoopback() {
+		return 0, true
+	}
+	now := l.now()
+	reservation := l.bucket(addr).ReserveN(now, 1)
+	wait = reservation.DelayFrom(now)
+	if wait > 0 {
+		reservation.CancelAt(now)
+		return wait, false
+	}
+	return 0, true
+}
+
+func (l *Limiter) bucket(addr netip.Addr) *rate.Limiter {
+	key := network(addr)
+	if b, ok := l.buckets.Get(key); ok {
+		return b
+	}
+	b := rate.NewLimiter(l.limit, l.burst)
+	if earlier, ok, _ := l.buckets.PeekOrAdd(key, b); ok {
+		return earlier
+	}
+	return b
+}
+
+// network is what shares a bucket: an IPv4 address, or the /64 that one IPv6 subscriber has.
+func network(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, _ := addr.Prefix(bits)
+	return prefix
+}

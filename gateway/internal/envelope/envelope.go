@@ -1,0 +1,138 @@
+// Package envelope writes errors in the two shapes that the edge speaks: Trivet's own under /api and OpenAI's under /v1.
+package envelope
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// Tree is the part of the address space that a path belongs to; it decides the shape of errors.
+type Tree int
+
+const (
+	// API is everything but /v1: {"error","code","retryAfter","requestId","details"}.
+	API Tree = iota
+	// OpenAI is /v1: {"error":{"message","type","param","code"}}.
+	OpenAI
+)
+
+// TreeOf returns the tree of a URL path.
+func TreeOf(path string) Tree {
+	if path == "/v1" || strings.HasPrefix(path, "/v1/") {
+		return OpenAI
+	}
+	return API
+}
+
+type apiBody struct {
+	Error      string `json:"error"`
+	Code       string `json:"code"`
+	RetryAfter int64  `json:"retryAfter,omitempty"`
+	RequestID  string `json:"requestId"`
+	Details    []any  `json:"details,omitempty"`
+}
+
+type apiField struct {
+	Field   string `json:"field"`
+	Problem string `json:"problem"`
+}
+
+type apiMetadata struct {
+	Metadata map[string]string `json:"metadata"`
+}
+
+type openAIBody struct {
+	Error openAIError `json:"error"`
+}
+
+type openAIError struct {
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"`
+	Code    *string `json:"code"`
+}
+
+// Body returns e as one line of JSON in the shape of the tree.
+func Body(tree Tree, e *errs.Error, requestID string) []byte {
+	if tree == OpenAI {
+		return encode(openAI(e))
+	}
+	return encode(api(e, requestID))
+}
+
+func api(e *errs.Error, requestID string) apiBody {
+	body := apiBody{Error: e.Message, Code: errs.MappingOf(e.Reason).Code, RetryAfter: seconds(e.RetryAfter), RequestID: requestID}
+	for _, f := range e.Fields {
+		body.Details = append(body.Details, apiField{Field: f.Name, Problem: f.Problem})
+	}
+	if len(e.Metadata) > 0 {
+		body.Details = append(body.Details, apiMetadata{e.Metadata})
+	}
+	return body
+}
+
+func openAI(e *errs.Error) openAIBody {
+	m := errs.MappingOf(e.Reason)
+	body := openAIBody{openAIError{Message: e.Message, Type: m.OpenAIType}}
+	if m.OpenAICode != "" {
+		body.Error.Code = &m.OpenAICode
+	}
+	if len(e.Fields) > 0 {
+		body.Error.Param = &e.Fields[0].Name
+	}
+	return body
+}
+
+// encode can't fail: the bodies hold only strings and numbers.
+func encode(body any) []byte {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(body)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+}
+
+// Write answers the request with e: headers, status and body. Nothing may have been written before.
+func Write(w http.ResponseWriter, tree Tree, e *errs.Error, requestID string) {
+	m, h := errs.MappingOf(e.Reason), w.Header()
+	h.Set("Content-Type", "application/json")
+	if m.HTTP == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(seconds(e.RetryAfter), 10))
+		h.Set("Retry-After-Ms", strconv.FormatInt(max(1, e.RetryAfter.Milliseconds()), 10))
+	}
+	if pointless(e.Reason) {
+		h.Set("X-Should-Retry", "false")
+	}
+	body := Body(tree, e, requestID)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(m.HTTP)
+	_, _ = w.Write(body)
+}
+
+// pointless reports failures whose status OpenAI's SDKs would retry (409 and all from 500) though the answer will not change.
+func pointless(reason errorsv1.ErrorReason) bool {
+	//exhaustive:ignore // all others may change
+	switch reason {
+	case errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+		errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED,
+		errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR:
+		return true
+	default:
+		return false
+	}
+}
+
+// seconds rounds up, so that nobody comes back too early.
+func seconds(d time.Duration) int64 {
+	return int64((d + time.Second - 1) / time.Second)
+}

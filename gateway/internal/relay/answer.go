@@ -1,0 +1,166 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	"github.com/trivet-dev/trivet/gateway/internal/frames"
+	"github.com/trivet-dev/trivet/gateway/internal/sse"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+type (
+	piece  = *aiv1.RelayResponse
+	source = *frames.Source[piece]
+)
+
+// answer writes one answer.
+type answer struct {
+	ctx   context.Context //nolint:containedctx // the request's own, and both live as long
+	state *call.State
+	w     http.ResponseWriter
+	out   *sse.Writer
+	// refusal is what the provider answered instead of the stream that was begun before it; nil when it did not.
+	refusal *refusal
+}
+
+// plain relays an answer that is no stream.
+func (a *answer) plain(next func() (piece, error)) {
+	first, err := next()
+	if !a.head(first, err) {
+		return
+	}
+	a.body(first, first.GetHead().GetStreamed(), next)
+}
+
+// streamed relays an answer to a caller who asked for a stream, perhaps.
+func (a *answer) streamed(s source, keepAlive time.Duration, request []byte) {
+	first, late, err := s.Within(keepAlive)
+	switch {
+	case late && wantsStream(request):
+		a.early()
+		a.events(s, keepAlive)
+		return
+	case late:
+		first, err = s.Next()
+	}
+	if !a.head(first, err) {
+		return
+	}
+	if !first.GetHead().GetStreamed() {
+		a.body(first, false, s.Next)
+		return
+	}
+	if _, err := a.out.Write(first.GetBody()); err != nil {
+		a.left(err)
+		return
+	}
+	if err := a.out.Flush(); err != nil {
+		a.left(err)
+		return
+	}
+	a.events(s, keepAlive)
+}
+
+// head sends the status and the headers, or the error when there is no head; then it returns false.
+func (a *answer) head(first piece, err error) bool {
+	head := first.GetHead()
+	switch {
+	case err != nil:
+	case head == nil, head.GetStatus() < http.StatusOK, head.GetStatus() > 599:
+		err = errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "The answer has no proper head.")
+	}
+	if errors.Is(err, io.EOF) {
+		err = errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "The answer is empty.")
+	}
+	if err != nil {
+		a.state.Fail(a.ctx, a.w, err)
+		return false
+	}
+	h := a.w.Header()
+	copyHeaders(h, head.GetHeaders())
+	if head.GetStreamed() {
+		a.out.Begin(int(head.GetStatus()))
+		return true
+	}
+	a.w.WriteHeader(int(head.GetStatus()))
+	return true
+}
+
+// body writes all pieces as they come.
+func (a *answer) body(message piece, flush bool, next func() (piece, error)) {
+	var err error
+	for ; err == nil; message, err = next() {
+		a.out.Arm(time.Now())
+		_, werr := a.out.Write(message.GetBody())
+		if werr == nil && flush {
+			werr = a.out.Flush()
+		}
+		if werr != nil {
+			a.left(werr)
+			return
+		}
+	}
+	a.end(err, flush)
+}
+
+// early begins a stream whose head has not come. A caller who has left is noticed by the next write.
+func (a *answer) early() {
+	a.out.Begin(http.StatusOK)
+	_ = a.out.Ping()
+}
+
+// events pumps a stream that was begun.
+func (a *answer) events(s source, keepAlive time.Duration) {
+	err := frames.Pump(s, a.out, keepAlive, a.piece)
+	if gone, ok := errors.AsType[*frames.WriteError](err); ok {
+		a.left(gone)
+		return
+	}
+	a.end(err, true)
+}
+
+// piece writes one piece of a stream. A head among them came after the stream was begun.
+func (a *answer) piece(m piece) error {
+	if head := m.GetHead(); head != nil && !head.GetStreamed() {
+		a.refusal = &refusal{status: head.GetStatus()}
+	}
+	if a.refusal != nil {
+		a.refusal.add(m.GetBody())
+		return nil
+	}
+	_, err := a.out.Write(m.GetBody())
+	return err
+}
+
+// end ends an answer that was begun: cleanly only when the ai service said that it is whole. A broken stream gets an
+// error event; a broken body can't say anything. Both are cut off, because readers take an orderly end for success.
+func (a *answer) end(err error, events bool) {
+	if errors.Is(err, io.EOF) && a.refusal == nil {
+		return
+	}
+	a.state.Broken = true
+	var body []byte
+	if a.refusal != nil && errors.Is(err, io.EOF) {
+		body = a.refusal.body(a.ctx, a.state)
+	} else {
+		body = envelope.Body(envelope.OpenAI, a.state.Note(a.ctx, err), a.state.ID)
+	}
+	if events {
+		// Nobody is left to tell when this fails.
+		_ = a.out.Fail("", body)
+	}
+}
+
+// left notes that the caller is gone or takes nothing any more.
+func (a *answer) left(err error) {
+	a.state.Broken = true
+	a.state.Failure = errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The caller left.").Cause(err)
+}

@@ -1,0 +1,89 @@
+package relay
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// Models serves OpenAI's list of models: those that the caller may use.
+type Models struct {
+	// AI is the service.
+	AI aiv1.AIServiceClient
+}
+
+type modelList struct {
+	Object string  `json:"object"`
+	Data   []model `json:"data"`
+}
+
+type model struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"`
+}
+
+// List returns the handler of GET /v1/models.
+func (h *Models) List() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		models, err := h.models(r)
+		if err != nil {
+			call.From(r.Context()).Fail(r.Context(), w, err)
+			return
+		}
+		reply(w, modelList{Object: "list", Data: models})
+	})
+}
+
+// Get returns the handler of GET /v1/models/{id}; the id is what follows prefix in the path.
+func (h *Models) Get(prefix string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		models, err := h.models(r)
+		if err != nil {
+			call.From(r.Context()).Fail(r.Context(), w, err)
+			return
+		}
+		id, _ := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), prefix))
+		at := slices.IndexFunc(models, func(m model) bool { return m.ID == id })
+		if at < 0 {
+			call.From(r.Context()).Fail(r.Context(), w, unknownModel(models))
+			return
+		}
+		reply(w, models[at])
+	})
+}
+
+func (h *Models) models(r *http.Request) ([]model, error) {
+	list, err := h.AI.ListModels(r.Context(), &aiv1.ListModelsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]model, 0, len(list.GetModels()))
+	for _, m := range list.GetModels() {
+		out = append(out, model{ID: m.GetId(), Object: "model", OwnedBy: m.GetProvider()})
+	}
+	return out, nil
+}
+
+func unknownModel(known []model) error {
+	ids := make([]string, 0, len(known))
+	for _, m := range known {
+		ids = append(ids, m.ID)
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "There is no such model; you may use: %s.", strings.Join(ids, ", ")).
+		Field("model", "is not a model that you may use")
+}
+
+func reply(w http.ResponseWriter, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	// Only strings and numbers: this can't fail but for a caller who left.
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,106 @@
+// Package reqbody reads request bodies whole, within a size and a time, before anything is asked of a service.
+package reqbody
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// firstBuffer bounds what a caller's Content-Length alone makes the edge allocate.
+const firstBuffer = 64 << 10
+
+// Reader reads bodies.
+type Reader struct {
+	// Max is the largest body in bytes.
+	Max int64
+	// Timeout is the longest that a body may take to arrive.
+	Timeout time.Duration
+}
+
+// TooLarge is BODY_TOO_LARGE when the request announces a body above the limit, else nil.
+func (b Reader) TooLarge(r *http.Request) error {
+	if r.ContentLength > b.Max {
+		return b.tooLarge()
+	}
+	return nil
+}
+
+// Read returns the whole body, not empty. Errors: BODY_TOO_LARGE, MALFORMED_BODY (empty, cut off, too slow, compressed).
+func (b Reader) Read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := b.whole(w, r)
+	if err != nil {
+		// The rest of the body may still be coming: this connection can't be used again.
+		w.Header().Set("Connection", "close")
+		return nil, err
+	}
+	return body, nil
+}
+
+func (b Reader) whole(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if err := b.TooLarge(r); err != nil {
+		return nil, err
+	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return nil, malformed("The body is compressed; send it as plain JSON.").Field("content-encoding", "is not supported")
+	}
+	control := http.NewResponseController(w)
+	// Not every writer has deadlines (tests' recorders don't); the size stays bounded then.
+	_ = control.SetReadDeadline(time.Now().Add(b.Timeout))
+	body, err := b.read(w, r)
+	if err != nil {
+		return nil, err
+	}
+	// A deadline that stays would end the request's context in the middle of a long answer.
+	_ = control.SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+func (b Reader) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	src := http.MaxBytesReader(w, r.Body, b.Max)
+	size := int64(512)
+	if r.ContentLength > 0 {
+		// One byte more, so that the read that finds the end needs no larger buffer.
+		size = min(r.ContentLength+1, firstBuffer)
+	}
+	buf := make([]byte, 0, size)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := src.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case errors.Is(err, io.EOF) && len(buf) == 0:
+			return nil, malformed("The body is empty; send a JSON object.")
+		case errors.Is(err, io.EOF):
+			return buf, nil
+		case err != nil:
+			return nil, b.failure(err)
+		}
+	}
+}
+
+func (b Reader) failure(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return b.tooLarge()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return malformed("The body did not arrive whole within %s; send it again.", b.Timeout).Cause(err)
+	}
+	return malformed("The body did not arrive whole; send it again.").Cause(err)
+}
+
+func (b Reader) tooLarge() error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE, "The body is larger than %d bytes, the limit of this server.", b.Max).
+		Field("body", "is too large")
+}
+
+func malformed(format string, args ...any) *errs.Error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, format, args...)
+}

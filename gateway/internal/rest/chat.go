@@ -1,0 +1,129 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	"github.com/trivet-dev/trivet/gateway/internal/frames"
+	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
+	"github.com/trivet-dev/trivet/gateway/internal/sse"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// ChatStream serves AIService.ChatStream as server-sent events, one message each; grpc-gateway's own streams are no
+// SSE. A failure before the first piece has its true status; the stream is begun without a piece when that takes longer
+// than KeepAlive.
+type ChatStream struct {
+	// AI is the service.
+	AI aiv1.AIServiceClient
+	// Body reads the requests' bodies.
+	Body reqbody.Reader
+	// KeepAlive is the longest silence; 0 lets silences be.
+	KeepAlive time.Duration
+	// WriteTimeout is the longest that a caller may leave a write untaken.
+	WriteTimeout time.Duration
+}
+
+// ServeHTTP implements http.Handler.
+func (h *ChatStream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	state := call.From(r.Context())
+	raw, err := h.Body.Read(w, r)
+	request := &aiv1.ChatStreamRequest{}
+	if err == nil {
+		err = parse(raw, request)
+	}
+	if err != nil {
+		state.Fail(r.Context(), w, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	stream, err := h.AI.ChatStream(ctx, request)
+	if err != nil {
+		state.Fail(r.Context(), w, err)
+		return
+	}
+	source := frames.Read(ctx, cancel, stream.Recv)
+	defer source.Close()
+	c := &chat{out: sse.NewWriter(w, h.WriteTimeout)}
+	first, late, err := source.Within(h.KeepAlive)
+	if err != nil {
+		state.Fail(r.Context(), w, whole(err, false))
+		return
+	}
+	c.out.Begin(http.StatusOK)
+	if late {
+		err = c.out.Ping()
+	} else {
+		err = c.first(first)
+	}
+	if err == nil {
+		err = frames.Pump(source, c.out, h.KeepAlive, c.piece)
+	}
+	c.end(r.Context(), state, err)
+}
+
+// chat is one stream that was begun.
+type chat struct {
+	out      *sse.Writer
+	buf      []byte
+	finished bool
+	defect   error // a piece that can't be written as JSON
+}
+
+func (c *chat) first(m *aiv1.ChatStreamResponse) error {
+	if err := c.piece(m); err != nil {
+		return err
+	}
+	if err := c.out.Flush(); err != nil {
+		return &frames.WriteError{Err: err}
+	}
+	return nil
+}
+
+func (c *chat) piece(m *aiv1.ChatStreamResponse) error {
+	b, err := protojson.MarshalOptions{}.MarshalAppend(append(c.buf[:0], "data: "...), m)
+	if err != nil {
+		c.defect = err
+		return err
+	}
+	c.buf = append(b, "\n\n"...)
+	c.finished = c.finished || m.GetFinishReason() != ""
+	_, err = c.out.Write(c.buf)
+	return err
+}
+
+// end ends the answer: in order only after the piece that says why the model stopped. Anything else gets an error event
+// and a cut connection, because readers take an orderly end for success.
+func (c *chat) end(ctx context.Context, state *call.State, err error) {
+	if errors.Is(err, io.EOF) && c.finished {
+		return
+	}
+	state.Broken = true
+	if c.defect != nil {
+		err = c.defect
+	}
+	if gone, ok := errors.AsType[*frames.WriteError](err); ok {
+		state.Failure = errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The caller left.").Cause(gone)
+		return
+	}
+	// Nobody is left to tell when this fails.
+	_ = c.out.Fail("error", envelope.Body(state.Tree, state.Note(ctx, whole(err, c.finished)), state.ID))
+}
+
+// whole turns the end of a stream that has no last piece into an error.
+func whole(err error, finished bool) error {
+	if errors.Is(err, io.EOF) && !finished {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The answer broke off before its end. Please try again.")
+	}
+	return err
+}

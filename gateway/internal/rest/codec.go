@@ -1,0 +1,118 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// codec is protojson as the API speaks it: camelCase names, zero values shown, unknown fields refused.
+type codec struct{}
+
+// ContentType implements runtime.Marshaler.
+func (codec) ContentType(any) string { return "application/json" }
+
+// Marshal implements runtime.Marshaler.
+func (codec) Marshal(v any) ([]byte, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("%T is no message", v)
+	}
+	return appendJSON(nil, m)
+}
+
+// Unmarshal implements runtime.Marshaler.
+func (codec) Unmarshal(data []byte, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is no message", v)
+	}
+	return parse(data, m)
+}
+
+// NewDecoder implements runtime.Marshaler. What is wrong with the body is left in the document, because grpc-gateway
+// passes on only its text.
+func (c codec) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		d, ok := r.(*document)
+		if !ok {
+			return io.EOF
+		}
+		d.problem = c.Unmarshal(d.raw, v)
+		return d.problem
+	})
+}
+
+// NewEncoder implements runtime.Marshaler.
+func (c codec) NewEncoder(w io.Writer) runtime.Encoder {
+	return runtime.EncoderFunc(func(v any) error {
+		b, err := c.Marshal(v)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(b)
+		return err
+	})
+}
+
+func appendJSON(b []byte, m proto.Message) ([]byte, error) {
+	return protojson.MarshalOptions{EmitDefaultValues: true}.MarshalAppend(b, m)
+}
+
+// What protojson says of a field; it has no typed errors. The value that follows is the caller's and is not repeated.
+var (
+	unknownField   = regexp.MustCompile(`^\(line [0-9:]+\): (unknown|duplicate) field "([^"]{1,128})"`)
+	wrongType      = regexp.MustCompile(`^\(line [0-9:]+\): invalid value for (\w+) (?:field|type) ?([\w.]*):`)
+	maxQuotedBytes = 120
+)
+
+// parse reads a JSON object. Errors: MALFORMED_BODY (no JSON object), INVALID_ARGUMENT (an unknown, doubled or wrongly
+// typed field).
+func parse(data []byte, into proto.Message) error {
+	err := protojson.Unmarshal(data, into)
+	if err == nil {
+		return nil
+	}
+	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto: ")
+	if found := unknownField.FindStringSubmatch(text); found != nil {
+		problem := "is not a field of this request"
+		if found[1] == "duplicate" {
+			problem = "is given twice"
+		}
+		return invalidField(found[2], problem)
+	}
+	if found := wrongType.FindStringSubmatch(text); found != nil && found[2] != "" {
+		return invalidField(found[2], "is not a valid "+found[1])
+	}
+	if len(text) > maxQuotedBytes {
+		text = strings.ToValidUTF8(text[:maxQuotedBytes], "") + "…"
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "The body is not the JSON object that is wanted here: %s.", text)
+}
+
+func invalidField(name, problem string) error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", name, problem).Field(name, problem)
+}
+
+// asArgument gives grpc-gateway's own errors, about values in the address, words for people.
+func asArgument(err error) error {
+	st, ok := status.FromError(err)
+	if !ok || st.Code() != codes.InvalidArgument || len(st.Details()) > 0 {
+		return err
+	}
+	if _, own := errors.AsType[*errs.Error](err); own {
+		return err
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The address has a value that can't be read: %s.", st.Message())
+}

@@ -1,0 +1,115 @@
+// Package sse writes an answer piece by piece: flushes, deadlines for slow readers, keep-alive comments, and the error
+// event that ends a broken stream of server-sent events.
+package sse
+
+import (
+	"bytes"
+	"net/http"
+	"time"
+)
+
+// ContentType is the media type of server-sent events.
+const ContentType = "text/event-stream"
+
+var ping = []byte(": ping\n")
+
+// Writer writes one answer. It is used by one goroutine.
+type Writer struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	armed   time.Time // when the deadline was set last
+	tail    [4]byte   // the last bytes written; line feeds at the start of a stream
+	dirty   bool
+}
+
+// NewWriter wraps w. A write that the reader does not take within timeout fails.
+func NewWriter(w http.ResponseWriter, timeout time.Duration) *Writer {
+	return &Writer{w: w, control: http.NewResponseController(w), timeout: timeout, tail: [4]byte{2: '\n', 3: '\n'}}
+}
+
+// Begin sends the head of a stream of server-sent events; Flush makes it leave.
+func (s *Writer) Begin(status int) {
+	h := s.w.Header()
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", ContentType)
+	}
+	h.Set("X-Accel-Buffering", "no")
+	s.Arm(time.Now())
+	s.w.WriteHeader(status)
+	s.dirty = true
+}
+
+// Write adds bytes, which Flush sends.
+func (s *Writer) Write(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if len(b) >= len(s.tail) {
+		copy(s.tail[:], b[len(b)-len(s.tail):])
+	} else {
+		copy(s.tail[:], s.tail[len(b):])
+		copy(s.tail[len(s.tail)-len(b):], b)
+	}
+	s.dirty = true
+	return s.w.Write(b)
+}
+
+// Flush sends what was written.
+func (s *Writer) Flush() error {
+	if !s.dirty {
+		return nil
+	}
+	s.dirty = false
+	return s.control.Flush()
+}
+
+// Arm moves the write deadline ahead of now. Call it before a batch of writes; it acts some times per timeout at most,
+// because a deadline costs a call into the poller.
+func (s *Writer) Arm(now time.Time) {
+	if now.Sub(s.armed) > s.timeout/8 {
+		s.armed = now
+		// Writers without deadlines are tests' recorders.
+		_ = s.control.SetWriteDeadline(now.Add(s.timeout))
+	}
+}
+
+// Between reports whether the stream stands between two events.
+func (s *Writer) Between() bool {
+	tail := string(s.tail[:])
+	return tail[2:] == "\n\n" || tail == "\r\n\r\n" || tail[2:] == "\r\r"
+}
+
+// Ping sends a comment that readers ignore, when the stream stands between two events. It has no blank line after it,
+// because some readers take that for an empty event.
+func (s *Writer) Ping() error {
+	if !s.Between() {
+		return nil
+	}
+	if _, err := s.w.Write(ping); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+// Fail sends an event with an error, named event unless that is "", on a line of its own even when the stream broke
+// within an event.
+func (s *Writer) Fail(event string, body []byte) error {
+	var b bytes.Buffer
+	if !s.Between() {
+		b.WriteString("\n\n")
+	}
+	if event != "" {
+		b.WriteString("event: ")
+		b.WriteString(event)
+		b.WriteByte('\n')
+	}
+	b.WriteString("data: ")
+	b.Write(body)
+	b.WriteString("\n\n")
+	s.Arm(time.Now())
+	if _, err := s.Write(b.Bytes()); err != nil {
+		return err
+	}
+	return s.Flush()
+}

@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/trivet-dev/trivet/gateway/internal/bearer"
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	"github.com/trivet-dev/trivet/gateway/internal/routes"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/requestid"
+)
+
+// exchange is one request and its answer.
+type exchange struct {
+	call.State
+	recorder
+}
+
+// serve takes a request through everything that all requests have in common.
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
+	g.running.Add(1)
+	defer g.running.Done()
+	start := time.Now()
+	id := requestID(r)
+	x := &exchange{State: call.State{ID: id, Tree: envelope.TreeOf(r.URL.Path)}, recorder: recorder{ResponseWriter: w}}
+	ctx := requestid.With(call.With(r.Context(), &x.State), id)
+	g.headers(w.Header(), id)
+
+	defer func() {
+		g.recovered(ctx, x, recover())
+		g.finish(ctx, x, r.Method, time.Since(start))
+		if x.Broken {
+			// An answer that is not whole must not end in order: readers would take it for whole.
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	g.dispatch(&x.recorder, r.WithContext(ctx), &x.State)
+}
+
+func requestID(r *http.Request) string {
+	if ids := r.Header["X-Request-Id"]; len(ids) == 1 && requestid.Valid(ids[0]) {
+		return ids[0]
+	}
+	return requestid.New()
+}
+
+// dispatch checks what must hold before a route's handler sees the request, the cheapest first.
+func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.State) {
+	if g.cors != nil && g.preflight(w, r) {
+		return
+	}
+	if wait, ok := g.limiter.Allow(g.proxies.Of(r)); !ok {
+		state.Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED,
+			"Too many requests from this address. Please slow down.").After(wait))
+		return
+	}
+	route, err := g.route(w, r)
+	if err != nil {
+		state.Fail(r.Context(), w, err)
+		return
+	}
+	state.Route = route.Pattern
+	if err := g.body.TooLarge(r); err != nil {
+		w.Header().Set("Connection", "close")
+		state.Fail(r.Context(), w, err)
+		return
+	}
+	if !route.Public {
+		if err := g.identify(r, state); err != nil {
+			state.Fail(r.Context(), w, err)
+			return
+		}
+	}
+	route.Handler.ServeHTTP(w, r)
+}
+
+func (g *Gateway) route(w http.ResponseWriter, r *http.Request) (*routes.Route, error) {
+	route, allowed := g.routes.Find(r.Method, r.URL.EscapedPath())
+	if route != nil {
+		return route, nil
+	}
+	if len(allowed) > 0 {
+		list := strings.Join(allowed, ", ")
+		w.Header().Set("Allow", list)
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED, "This address takes %s only.", list)
+	}
+	return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is nothing at this address; /docs lists what there is.")
+}
+
+// identify exchanges the caller's credential for passports.
+func (g *Gateway) identify(r *http.Request, state *call.State) error {
+	token, err := bearer.Credential(r)
+	if err != nil {
+		return err
+	}
+	passports, err := g.credentials.Exchange(r.Context(), token)
+	if err != nil {
+		return err
+	}
+	state.Passports = passports
+	return nil
+}
+
+// recovered answers for a handler that panicked.
+func (g *Gateway) recovered(ctx context.Context, x *exchange, panicked any) {
+	if panicked == nil {
+		return
+	}
+	if panicked == http.ErrAbortHandler { //nolint:errorlint,err113 // a panic value, compared as net/http does
+		x.Broken = true
+		return
+	}
+	g.logger.ErrorContext(ctx, "a handler panicked", "request_id", x.ID, "route", x.Route, "panic", panicked, "stack", string(debug.Stack()))
+	err := errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "Something went wrong inside Trivet. The log has the cause under the request id.")
+	if x.status != 0 {
+		x.Failure, x.Broken = err, true
+		return
+	}
+	x.Fail(ctx, &x.recorder, err)
+}

@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	// farewell is how long requests that outlived the grace period have to say so.
+	farewell = 2 * time.Second
+)
+
+// Serve answers requests until ctx ends. Then it takes no new ones, lets running ones go on for at most
+// Config.ShutdownTimeout, ends the rest with an error, and returns nil when all are done.
+func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
+	base, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(call.ErrStopping)
+	server := g.server(base)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("HTTP on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	g.shutdown(base, server, stop)
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("HTTP on %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
+
+// server has a bound for everything that a stranger can draw out. There is no WriteTimeout, which would end streams:
+// handlers bound each write.
+func (g *Gateway) server(base context.Context) *http.Server {
+	return &http.Server{
+		Handler:           g.Handler(),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readHeaderTimeout + g.config.BodyTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(g.logger.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+}
+
+func (g *Gateway) shutdown(base context.Context, server *http.Server, stop context.CancelCauseFunc) {
+	grace, cancel := context.WithTimeout(context.WithoutCancel(base), g.config.ShutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		stop(call.ErrStopping)
+		last, cancel := context.WithTimeout(context.WithoutCancel(base), farewell)
+		defer cancel()
+		if err := server.Shutdown(last); err != nil {
+			_ = server.Close()
+		}
+	}
+	g.running.Wait()
+}

@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"google.golang.org/grpc"
+
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/page"
+	"github.com/trivet-dev/trivet/gateway/internal/relay"
+	"github.com/trivet-dev/trivet/gateway/internal/rest"
+	"github.com/trivet-dev/trivet/gateway/internal/routes"
+	"github.com/trivet-dev/trivet/gateway/internal/status"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+)
+
+// table lists every address of the edge.
+func (g *Gateway) table(ctx context.Context, deps Deps) (*routes.Table, error) {
+	clients := rest.Clients{
+		Auth:    authv1.NewAuthServiceClient(call.Conn(deps.Auth, "auth")),
+		AI:      aiv1.NewAIServiceClient(call.Conn(deps.AI, "ai")),
+		Billing: billingv1.NewBillingServiceClient(call.Conn(deps.Billing, "billing")),
+	}
+	mux, err := rest.New(ctx, clients, g.body)
+	if err != nil {
+		return nil, err
+	}
+	typed, err := routes.FromProto(mux, authv1.File_trivet_auth_v1_auth_proto, aiv1.File_trivet_ai_v1_ai_proto,
+		billingv1.File_trivet_billing_v1_billing_proto)
+	if err != nil {
+		return nil, err
+	}
+	// The first route of an address wins: the chat that streams goes before what proto declares for it.
+	all := append(g.openAI(clients.AI), routes.Route{
+		Method: http.MethodPost, Pattern: "/api/v1/chat:stream",
+		Handler: &rest.ChatStream{AI: clients.AI, Body: g.body, KeepAlive: g.config.KeepAlive, WriteTimeout: g.config.WriteTimeout},
+	})
+	all = append(all, g.public(deps)...)
+	return routes.New(append(all, typed...)), nil
+}
+
+// openAI lists the addresses in OpenAI's wire format.
+func (g *Gateway) openAI(ai aiv1.AIServiceClient) []routes.Route {
+	h := &relay.Relay{AI: ai, Body: g.body, KeepAlive: g.config.KeepAlive, WriteTimeout: g.config.WriteTimeout}
+	models := &relay.Models{AI: ai}
+	return []routes.Route{
+		{Method: http.MethodPost, Pattern: "/v1/chat/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS)},
+		{Method: http.MethodPost, Pattern: "/v1/embeddings", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_EMBEDDINGS)},
+		{Method: http.MethodGet, Pattern: "/v1/models", Handler: models.List()},
+		{Method: http.MethodGet, Pattern: "/v1/models/{id}", Handler: models.Get("/v1/models/")},
+	}
+}
+
+// public lists the addresses that need no credential.
+func (g *Gateway) public(deps Deps) []routes.Route {
+	page := map[string]http.Handler{
+		"/openapi.json":  page.OpenAPI(deps.OpenAPI),
+		"/docs":          page.Docs(),
+		"/healthz":       http.HandlerFunc(alive),
+		"/api/v1/status": status.New(probes(deps.AI, deps.Billing), g.now),
+	}
+	var out []routes.Route
+	for pattern, handler := range page {
+		out = append(out, routes.Route{Method: http.MethodGet, Pattern: pattern, Public: true, Handler: handler})
+	}
+	return out
+}
+
+func probes(ai, billing grpc.ClientConnInterface) map[string]status.Probe {
+	return map[string]status.Probe{
+		"ai": func(ctx context.Context) (string, error) {
+			answer, err := aiv1.NewAIServiceClient(ai).GetStatus(ctx, &aiv1.GetStatusRequest{})
+			return answer.GetStatus(), err
+		},
+		"billing": func(ctx context.Context) (string, error) {
+			answer, err := billingv1.NewBillingServiceClient(billing).GetStatus(ctx, &billingv1.GetStatusRequest{})
+			return answer.GetStatus(), err
+		},
+	}
+}
+
+// alive says that this process serves; what is behind it has /readyz on the ops address and /api/v1/status.
+func alive(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "ok\n")
+}
