@@ -53,8 +53,10 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 
 // reset forgets all state and faults; keys and settings stay.
 func (s *Sandbox) reset(w http.ResponseWriter, _ *http.Request) {
-	s.clerk.Reset()
-	s.stripe.Reset()
+	if err := errors.Join(s.clerk.Reset(), s.stripe.Reset()); err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error())
+		return
+	}
 	s.openai.ResetStats()
 	for _, set := range s.faults() {
 		set.Clear()

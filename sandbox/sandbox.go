@@ -29,14 +29,15 @@ const (
 	// ClerkSecretKey is the Clerk key when [Config] names no other.
 	ClerkSecretKey = clerk.DefaultSecretKey
 	// OpenAIKey is one that the OpenAI fake takes; it takes any that starts with "sk-".
-	OpenAIKey = "sk-trivet-sandbox" //nolint:gosec // a made-up key
+	OpenAIKey = "sk-trivet-sandbox"
 	// StripeSecretKey is one that the Stripe fake takes; it takes any that starts with "sk_test_".
 	StripeSecretKey = "sk_test_trivetsandbox" //nolint:gosec // a made-up key
 )
 
 // Config is what a [Sandbox] needs; the zero value works and suits tests.
 type Config struct {
-	// Dir keeps the Clerk signing keys, so that tokens survive a restart; empty keeps them in memory.
+	// Dir keeps the Clerk signing keys and the state of Clerk and Stripe, so that tokens, users and customers survive a
+	// restart; empty keeps all in memory.
 	Dir string
 	// Now is the clock of all three providers; nil means [time.Now].
 	Now func() time.Time
@@ -64,7 +65,7 @@ type Sandbox struct {
 	gate  gate
 }
 
-// New returns a sandbox. Its error is about keys in cfg.Dir that cannot be read.
+// New returns a sandbox. Its error is about a file in cfg.Dir.
 func New(cfg Config) (*Sandbox, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -72,20 +73,15 @@ func New(cfg Config) (*Sandbox, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	salt := ""
-	if cfg.Dir != "" {
-		// What uses the sandbox keeps the identifiers over a restart and the sandbox does not: they must not come again.
-		salt = fmt.Sprint(cfg.Now().UnixNano())
-	}
 	c, err := clerk.New(clerk.Config{Dir: cfg.Dir, Now: cfg.Now, AuthorizedParty: cfg.ClerkAuthorizedParty})
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{
-		cfg: cfg, clerk: c,
-		openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace}),
-		stripe: stripe.New(stripe.Config{Now: cfg.Now, Salt: salt}),
+	p, err := stripe.New(stripe.Config{Dir: cfg.Dir, Now: cfg.Now})
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
+	s := &Sandbox{cfg: cfg, clerk: c, stripe: p, openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace})}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.handler = s.gate.wrap(ctx, s.logged(s.routes()))
@@ -122,7 +118,7 @@ func (s *Sandbox) Close(ctx context.Context) error {
 		return fmt.Errorf("close the sandbox: requests are still running: %w", ctx.Err())
 	}
 	s.tasks.Wait()
-	return nil
+	return errors.Join(s.clerk.Close(), s.stripe.Close())
 }
 
 // Environment returns the settings that point Trivet at this sandbox, by name.

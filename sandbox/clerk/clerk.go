@@ -1,14 +1,17 @@
 // Package clerk is a stand-in for Clerk: the Backend API over real HTTP, and session tokens with real signatures.
 //
 // [Fake.MintToken] makes tokens, good ones and, for tests of a verifier, every kind of bad one. The state of
-// users, organizations, memberships and sessions lives in memory; the signing keys can live in a folder, so
-// that a token outlives a restart.
+// users, organizations, memberships and sessions lives in memory, and, given a folder, all of it but the sessions
+// is kept there with the signing keys, so that a token and its user outlive a restart.
 package clerk
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +36,7 @@ const TokenLife = 60 * time.Second
 
 // Config is what a [Fake] needs; the zero value works.
 type Config struct {
-	// Dir is where the signing keys are kept; empty keeps them in memory.
+	// Dir is where the signing keys and the state are kept; empty keeps them in memory.
 	Dir string
 	// SecretKey authorizes the Backend API; empty means [DefaultSecretKey].
 	SecretKey string
@@ -56,12 +59,19 @@ type Fake struct {
 	handler http.Handler
 
 	mu          sync.Mutex
+	store       *table.Store
 	users       *table.Table[User]
 	orgs        *table.Table[Organization]
 	memberships *table.Table[Membership]
+	gone        *table.Table[tombstone] // of users and organizations
+	transient   *table.Store
 	sessions    *table.Table[Session]
-	gone        map[string]bool // deleted users: Clerk never gives an identifier twice
+	emails      map[string]string // user by address in lower case
+	active      map[string]string // session that the user signed in to last
 }
+
+// tombstone stands for a deleted object: Clerk never gives an identifier twice.
+type tombstone struct{}
 
 // New returns an instance without users. Keys kept in cfg.Dir are read now; new ones are made when they are first
 // needed, or in the background by [Fake.Warm].
@@ -79,21 +89,50 @@ func New(cfg Config) (*Fake, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fake{cfg: cfg, keys: keys, ids: ident.NewSource("clerk")}
-	f.Reset()
+	f := &Fake{cfg: cfg, keys: keys, ids: ident.NewSource("clerk"), transient: table.NewStore(""), store: table.NewStore("")}
+	if cfg.Dir != "" {
+		f.store = table.NewStore(filepath.Join(cfg.Dir, stateFile))
+		f.ids = ident.NewSource(rand.Text()) // what was given before the restart must not be given again
+	}
+	f.users = table.New[User](f.store, "users")
+	f.orgs = table.New[Organization](f.store, "organizations")
+	f.memberships = table.New[Membership](f.store, "memberships")
+	f.gone = table.New[tombstone](f.store, "gone")
+	f.sessions = table.New[Session](f.transient, "sessions")
+	if err := f.store.Load(); err != nil {
+		return nil, err
+	}
+	f.index()
 	f.handler = cfg.Faults.Handler(f.routes(), answerStatus)
 	return f, nil
 }
 
+const stateFile = "clerk-state.jsonl"
+
 // Reset forgets all users, organizations, memberships and sessions, and keeps the keys.
-func (f *Fake) Reset() {
+func (f *Fake) Reset() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.users = table.New[User]()
-	f.orgs = table.New[Organization]()
-	f.memberships = table.New[Membership]()
-	f.sessions = table.New[Session]()
-	f.gone = map[string]bool{}
+	err := errors.Join(f.store.Reset(), f.transient.Reset())
+	f.index()
+	return err
+}
+
+// index rebuilds the maps that follow from the tables.
+func (f *Fake) index() {
+	f.emails, f.active = map[string]string{}, map[string]string{}
+	for _, u := range f.users.All(nil) {
+		for _, e := range u.EmailAddresses {
+			f.emails[strings.ToLower(e.EmailAddress)] = u.ID
+		}
+	}
+}
+
+// Close closes the file of the state; what changes later is not kept.
+func (f *Fake) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.store.Close()
 }
 
 // Warm makes the signing key if there is none yet. It takes up to a second on a slow machine; call it in the

@@ -28,7 +28,7 @@ func (f *Fake) join(o Organization, user, role string) (Membership, error) {
 	if !ok {
 		m = Membership{
 			ID: "orgmem_" + ident.Derive(27, "membership", o.ID, user), Object: "organization_membership",
-			PublicMetadata: emptyObject(), PrivateMetadata: emptyObject(), CreatedAt: now, UpdatedAt: now - 1, orgID: o.ID, userID: user,
+			PublicMetadata: emptyObject(), PrivateMetadata: emptyObject(), CreatedAt: now, UpdatedAt: now - 1, OrganizationID: o.ID, UserID: user,
 		}
 	}
 	if m.Role != role {
@@ -45,15 +45,16 @@ func roleName(role string) string {
 
 // membershipView adds the organization and the user as they are now.
 func (f *Fake) membershipView(m Membership) Membership {
-	if o, ok := f.orgs.Get(m.orgID); ok {
+	if o, ok := f.orgs.Get(m.OrganizationID); ok {
 		m.Organization = &o
 	}
-	if u, ok := f.users.Get(m.userID); ok {
+	if u, ok := f.users.Get(m.UserID); ok {
 		m.PublicUserData = &PublicUserData{
 			UserID: u.ID, FirstName: u.FirstName, LastName: u.LastName, ImageURL: u.ImageURL, HasImage: u.HasImage,
 			Identifier: u.PrimaryEmail(), Username: u.Username,
 		}
 	}
+	m.OrganizationID, m.UserID = "", ""
 	return m
 }
 
@@ -130,7 +131,7 @@ func (f *Fake) updateMembership(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m, err = f.join(o, m.userID, role); err != nil {
+	if m, err = f.join(o, m.UserID, role); err != nil {
 		return nil, err
 	}
 	return f.membershipView(m), nil
@@ -155,9 +156,7 @@ func (f *Fake) deleteMembership(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := f.membershipView(m)
-	f.memberships.Delete(membershipKey(m.orgID, m.userID))
-	return view, nil
+	return f.membershipView(m), f.memberships.Delete(membershipKey(m.OrganizationID, m.UserID))
 }
 
 func (f *Fake) listMemberships(r *http.Request) (any, error) {
@@ -167,7 +166,7 @@ func (f *Fake) listMemberships(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.membershipPage(r.URL.Query(), func(m Membership) bool { return m.orgID == o.ID })
+	return f.membershipPage(r.URL.Query(), func(m Membership) bool { return m.OrganizationID == o.ID })
 }
 
 func (f *Fake) listUserMemberships(r *http.Request) (any, error) {
@@ -179,7 +178,7 @@ func (f *Fake) listUserMemberships(r *http.Request) (any, error) {
 	}
 	q := r.URL.Query()
 	q.Del("user_id")
-	return f.membershipPage(q, func(m Membership) bool { return m.userID == u.ID })
+	return f.membershipPage(q, func(m Membership) bool { return m.UserID == u.ID })
 }
 
 func (f *Fake) membershipPage(q url.Values, keep func(Membership) bool) (any, error) {
@@ -188,7 +187,7 @@ func (f *Fake) membershipPage(q url.Values, keep func(Membership) bool) (any, er
 		return nil, err
 	}
 	list := f.memberships.All(func(m Membership) bool {
-		return keep(m) && matchesAny(q, "role", m.Role) && matchesAny(q, "user_id", m.userID)
+		return keep(m) && matchesAny(q, "role", m.Role) && matchesAny(q, "user_id", m.UserID)
 	})
 	err = order(list, q, map[string]func(Membership) int64{
 		"created_at": func(m Membership) int64 { return m.CreatedAt },

@@ -98,7 +98,9 @@ type Membership struct {
 	CreatedAt       int64           `json:"created_at"`
 	UpdatedAt       int64           `json:"updated_at"`
 
-	orgID, userID string
+	// Where the membership belongs, as stored; an answer shows the objects instead.
+	OrganizationID string `json:"organization_id,omitempty"`
+	UserID         string `json:"user_id,omitempty"`
 }
 
 // PublicUserData is what a membership shows of its user.

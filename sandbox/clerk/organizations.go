@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -88,7 +89,8 @@ func (p organizationParams) apply(o *Organization) error {
 }
 
 func (f *Fake) slugTaken(slug, id string) bool {
-	return len(f.orgs.All(func(o Organization) bool { return o.Slug == slug && o.ID != id })) > 0
+	_, taken := f.orgs.Find(func(o Organization) bool { return o.Slug == slug && o.ID != id })
+	return taken
 }
 
 // organization finds by identifier or by slug, as the API does.
@@ -96,15 +98,15 @@ func (f *Fake) organization(idOrSlug string) (Organization, error) {
 	if o, ok := f.orgs.Get(idOrSlug); ok {
 		return o, nil
 	}
-	if found := f.orgs.All(func(o Organization) bool { return o.Slug == idOrSlug }); len(found) > 0 {
-		return found[0], nil
+	if o, ok := f.orgs.Find(func(o Organization) bool { return o.Slug == idOrSlug }); ok {
+		return o, nil
 	}
 	return Organization{}, notFound("organization", idOrSlug)
 }
 
 func (f *Fake) organizationView(o Organization, count bool) Organization {
 	if count {
-		n := int64(len(f.memberships.All(func(m Membership) bool { return m.orgID == o.ID })))
+		n := int64(len(f.memberships.All(func(m Membership) bool { return m.OrganizationID == o.ID })))
 		o.MembersCount = &n
 	}
 	return o
@@ -204,12 +206,11 @@ func (f *Fake) deleteOrganization(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range f.memberships.All(func(m Membership) bool { return m.orgID == o.ID }) {
-		f.memberships.Delete(membershipKey(m.orgID, m.userID))
+	if err := f.leaveAll(func(m Membership) bool { return m.OrganizationID == o.ID }); err != nil {
+		return nil, err
 	}
-	f.orgs.Delete(o.ID)
-	f.gone[o.ID] = true
-	return deleted{ID: o.ID, Object: "organization", Slug: o.Slug, Deleted: true}, nil
+	gone := deleted{ID: o.ID, Object: "organization", Slug: o.Slug, Deleted: true}
+	return gone, errors.Join(f.orgs.Delete(o.ID), f.gone.Insert(o.ID, tombstone{}))
 }
 
 // slugOf makes a slug of any text: lower-case letters, digits and single hyphens.

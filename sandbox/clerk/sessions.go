@@ -14,10 +14,8 @@ const (
 // signIn returns the user's active session, or begins one.
 func (f *Fake) signIn(user, org string) (Session, error) {
 	now := f.nowMs()
-	active := f.sessions.All(func(s Session) bool { return s.UserID == user && s.status(now) == "active" })
-	var s Session
-	if len(active) > 0 {
-		s = active[0]
+	s, ok := f.sessions.Get(f.active[user])
+	if ok && s.status(now) == "active" {
 		s.LastActiveAt = now
 	} else {
 		s = Session{
@@ -25,6 +23,7 @@ func (f *Fake) signIn(user, org string) (Session, error) {
 			LastActiveAt: now, CreatedAt: now, UpdatedAt: now,
 			ExpireAt: now + sessionLife.Milliseconds(), AbandonAt: now + sessionAbandon.Milliseconds(),
 		}
+		f.active[user] = s.ID
 		if u, ok := f.users.Get(user); ok {
 			u.LastSignInAt, u.LastActiveAt = &now, &now
 			if err := f.users.Insert(u.ID, u); err != nil {
@@ -140,7 +139,7 @@ func (f *Fake) createSessionToken(r *http.Request) (any, error) {
 			Message: "Session is not active", LongMessage: "The session is " + s.Status + ".", Code: "session_not_active",
 		}}
 	}
-	spec := TokenSpec{User: s.UserID, Org: orEmpty(s.LastActiveOrganizationID), Template: r.PathValue("template")}
+	spec := TokenSpec{User: s.UserID, Org: orEmpty(s.LastActiveOrganizationID), Template: r.PathValue("template"), session: s.ID}
 	if p.ExpiresInSeconds != nil {
 		spec.TTL = time.Duration(*p.ExpiresInSeconds) * time.Second
 	}

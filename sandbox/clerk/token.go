@@ -42,6 +42,8 @@ type TokenSpec struct {
 	Template string
 	// Forge bends the token for tests of a verifier.
 	Forge Forge
+
+	session string // the session to speak of; empty is the user's last
 }
 
 // Validate returns an error that names the first field that makes no sense.
@@ -112,9 +114,13 @@ func (f *Fake) claims(spec TokenSpec) (claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := f.signIn(u.ID, spec.Org)
-	if err != nil {
-		return nil, err
+	session := spec.session
+	if session == "" {
+		s, err := f.signIn(u.ID, spec.Org)
+		if err != nil {
+			return nil, err
+		}
+		session = s.ID
 	}
 	ttl := spec.TTL
 	if ttl == 0 {
@@ -129,13 +135,13 @@ func (f *Fake) claims(spec TokenSpec) (claims, error) {
 		c["email"], c["userId"], c["firstName"], c["lastName"] = u.PrimaryEmail(), u.ID, orEmpty(u.FirstName), orEmpty(u.LastName)
 		return c, nil
 	}
-	c["v"], c["sid"], c["sts"], c["fva"] = 2, s.ID, "active", []int{0, -1}
+	c["v"], c["sid"], c["sts"], c["fva"] = 2, session, "active", []int{0, -1}
 	return c, c.addOrganization(spec, o, role)
 }
 
 // ensureUser returns the user of a spec, and creates it when the instance has never heard of it.
 func (f *Fake) ensureUser(spec TokenSpec) (User, error) {
-	if f.gone[spec.User] {
+	if _, gone := f.gone.Get(spec.User); gone {
 		return User{}, invalid("user", "resource_deleted", "was deleted, and Clerk never gives an identifier twice.")
 	}
 	if u, ok := f.users.Get(spec.User); ok {
@@ -149,20 +155,20 @@ func (f *Fake) ensureUser(spec TokenSpec) (User, error) {
 	}
 	u := f.newUser(spec.User)
 	email := orElse(spec.Email, emailOf(spec.User))
-	if _, taken := f.byEmail(email); taken {
+	if _, taken := f.emails[strings.ToLower(email)]; taken {
 		return User{}, invalid("email", "form_identifier_exists", "is taken. Please try another.")
 	}
 	u.addEmail(email, u.CreatedAt)
 	first, last := nameOf(spec.User), "Example"
 	u.FirstName, u.LastName = &first, &last
-	return u, f.users.Insert(u.ID, u)
+	return u, f.insertUser(u)
 }
 
 func (f *Fake) ensureOrganization(spec TokenSpec) (Organization, string, error) {
 	if spec.Org == "" {
 		return Organization{}, "", nil
 	}
-	if f.gone[spec.Org] {
+	if _, gone := f.gone.Get(spec.Org); gone {
 		return Organization{}, "", invalid("org", "resource_deleted", "was deleted, and Clerk never gives an identifier twice.")
 	}
 	role := "org:member"

@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -55,7 +56,18 @@ func (f *Fake) createUser(r *http.Request) (any, error) {
 	if err := p.apply(&u); err != nil {
 		return nil, err
 	}
-	return u, f.users.Insert(u.ID, u)
+	return u, f.insertUser(u)
+}
+
+// insertUser stores a user and its addresses.
+func (f *Fake) insertUser(u User) error {
+	if err := f.users.Insert(u.ID, u); err != nil {
+		return err
+	}
+	for _, e := range u.EmailAddresses {
+		f.emails[strings.ToLower(e.EmailAddress)] = u.ID
+	}
+	return nil
 }
 
 func (f *Fake) newUser(id string) User {
@@ -76,7 +88,7 @@ func (f *Fake) checkUser(id string, p userParams) error {
 			if !strings.Contains(address, "@") {
 				return invalid("email_address", "form_param_format_invalid", "must be a valid email address.")
 			}
-			if owner, ok := f.byEmail(address); ok && owner.ID != id {
+			if owner, ok := f.emails[strings.ToLower(address)]; ok && owner != id {
 				return invalid("email_address", "form_identifier_exists", "is taken. Please try another.")
 			}
 		}
@@ -85,7 +97,7 @@ func (f *Fake) checkUser(id string, p userParams) error {
 		if want == nil || *want == "" {
 			return nil
 		}
-		if len(f.users.All(func(u User) bool { v := have(u); return u.ID != id && v != nil && *v == *want })) > 0 {
+		if _, ok := f.users.Find(func(u User) bool { return u.ID != id && orEmpty(have(u)) == *want }); ok {
 			return invalid(param, "form_identifier_exists", "is taken. Please try another.")
 		}
 		return nil
@@ -94,18 +106,6 @@ func (f *Fake) checkUser(id string, p userParams) error {
 		return err
 	}
 	return taken("username", p.Username, func(u User) *string { return u.Username })
-}
-
-func (f *Fake) byEmail(address string) (User, bool) {
-	found := f.users.All(func(u User) bool { return u.hasEmail(address) })
-	if len(found) == 0 {
-		return User{}, false
-	}
-	return found[0], true
-}
-
-func (u *User) hasEmail(address string) bool {
-	return slices.ContainsFunc(u.EmailAddresses, func(e EmailAddress) bool { return strings.EqualFold(e.EmailAddress, address) })
 }
 
 // addEmail adds a verified address; the first one becomes the primary.
@@ -239,12 +239,24 @@ func (f *Fake) deleteUser(r *http.Request) (any, error) {
 	if err := f.endSessions(u.ID, "removed"); err != nil {
 		return nil, err
 	}
-	for _, m := range f.memberships.All(func(m Membership) bool { return m.userID == u.ID }) {
-		f.memberships.Delete(membershipKey(m.orgID, m.userID))
+	if err := f.leaveAll(func(m Membership) bool { return m.UserID == u.ID }); err != nil {
+		return nil, err
 	}
-	f.users.Delete(u.ID)
-	f.gone[u.ID] = true
-	return deleted{ID: u.ID, Object: "user", ExternalID: u.ExternalID, Deleted: true}, nil
+	for _, e := range u.EmailAddresses {
+		delete(f.emails, strings.ToLower(e.EmailAddress))
+	}
+	gone := deleted{ID: u.ID, Object: "user", ExternalID: u.ExternalID, Deleted: true}
+	return gone, errors.Join(f.users.Delete(u.ID), f.gone.Insert(u.ID, tombstone{}))
+}
+
+// leaveAll ends the memberships that match.
+func (f *Fake) leaveAll(match func(Membership) bool) error {
+	for _, m := range f.memberships.All(match) {
+		if err := f.memberships.Delete(membershipKey(m.OrganizationID, m.UserID)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *Fake) listUsers(r *http.Request) (any, error) {

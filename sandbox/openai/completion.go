@@ -31,7 +31,7 @@ func (f *Fake) answer(r *chatRequest) completion {
 		limit := r.maxOutput()
 		reasoning := min(r.reasoningTokens(), limit)
 		out.reasoning += reasoning
-		out.choices = append(out.choices, f.choose(r, seed+uint64(i), limit-reasoning)) //nolint:gosec // i is below 128
+		out.choices = append(out.choices, f.choose(r, seed+uint64(i), limit-reasoning))
 	}
 	return out
 }

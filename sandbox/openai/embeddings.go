@@ -169,7 +169,7 @@ func vector(words []string, dims int) []float32 {
 	sum := make([]float64, dims)
 	for _, word := range words {
 		h := fnv.New64a()
-		h.Write([]byte(strings.ToLower(word)))
+		_, _ = h.Write([]byte(strings.ToLower(word)))
 		g := generator(h.Sum64())
 		for i := range sum {
 			sum[i] += float64(g.next()>>11)/(1<<52) - 1

@@ -46,7 +46,7 @@ func orNull(s string) *string {
 func writeError(w http.ResponseWriter, status int, e apiError) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(e.envelope())
+	_, _ = w.Write(e.envelope()) //nolint:gosec // what it repeats of the request is inside JSON, and sent as such
 }
 
 var errNoKey = apiError{
@@ -76,7 +76,7 @@ func errModel(model string) apiError {
 // answerStatus writes what OpenAI sends with a status when it has nothing to say about the request itself.
 func answerStatus(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	fault.SetRetryAfter(w.Header(), retryAfter)
-	setHeaders(w.Header(), orNew(w.Header().Get("X-Request-Id")))
+	setHeaders(w.Header(), orElse(w.Header().Get("X-Request-Id"), "req_sandbox"))
 	switch {
 	case status == http.StatusTooManyRequests:
 		h := w.Header()
@@ -103,11 +103,11 @@ func answerStatus(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	}
 }
 
-func orNew(id string) string {
-	if id == "" {
-		return "req_sandbox"
+func orElse(s, fallback string) string {
+	if s == "" {
+		return fallback
 	}
-	return id
+	return s
 }
 
 func wrongMethod(w http.ResponseWriter, r *http.Request) {

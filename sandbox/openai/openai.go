@@ -116,10 +116,14 @@ func (f *Fake) observe(next http.Handler) http.Handler {
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
+		complete := false
+		defer func() {
+			if !complete && r.Context().Err() != nil {
+				f.stats.cancelled.Add(1)
+			}
+		}()
 		next.ServeHTTP(w, r)
-		if r.Context().Err() != nil {
-			f.stats.cancelled.Add(1)
-		}
+		complete = true // one that is cut short panics
 	})
 }
 

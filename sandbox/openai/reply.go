@@ -80,8 +80,8 @@ func (d *directives) set(field string) {
 func (r *chatRequest) seedOf() uint64 {
 	h := fnv.New64a()
 	put := func(s string) {
-		h.Write([]byte(s))
-		h.Write([]byte{0})
+		_, _ = h.Write([]byte(s))
+		_, _ = h.Write([]byte{0})
 	}
 	put(r.model.id)
 	for i := range r.Messages {
@@ -110,7 +110,7 @@ func compose(opening []string, seed uint64, n int) string {
 	vocabulary := strings.Fields(words)
 	g := generator(seed)
 	if n == 0 {
-		n = len(opening) + 4 + int(g.next()%16) //nolint:gosec // below 16
+		n = len(opening) + 4 + int(g.next()%16)
 	}
 	out := opening[:min(len(opening), n)]
 	for len(out) < n {

@@ -28,15 +28,14 @@ const (
 
 // stream sends the answer as server-sent events, one write and one flush each.
 func (f *Fake) stream(w http.ResponseWriter, r *http.Request, req *chatRequest, answer *completion, id string) {
-	s := &sender{ctx: r.Context(), w: w, flush: http.NewResponseController(w).Flush, pace: f.Pace(), stats: &f.stats}
 	plan := f.faults.TakeStream(r)
+	s := &sender{ctx: r.Context(), w: w, flush: http.NewResponseController(w).Flush, pace: f.Pace(), end: plan.End, stats: &f.stats}
 	if req.directives.pace != nil {
 		s.pace = *req.directives.pace
 	}
 	if plan.Pace != nil {
 		s.pace = *plan.Pace
 	}
-	s.end = plan.End
 	f.stats.streams.Add(1)
 	f.stats.prompt.Add(int64(answer.prompt))
 	f.stats.completion.Add(int64(answer.reasoning))
@@ -48,9 +47,10 @@ func (f *Fake) stream(w http.ResponseWriter, r *http.Request, req *chatRequest, 
 	s.run(req.frames(answer, id, f.now().Unix()))
 }
 
-// sender writes frames until they end, the client leaves or a fault strikes.
+// sender writes frames until they end or a fault ends them. When the client leaves, or a fault cuts the connection,
+// it panics with [http.ErrAbortHandler], net/http's way to break a connection off.
 type sender struct {
-	ctx   context.Context //nolint:containedctx // lives as long as one request
+	ctx   context.Context
 	w     http.ResponseWriter
 	flush func() error
 	pace  time.Duration
@@ -65,16 +65,20 @@ func (s *sender) run(frames []frame) {
 			return
 		}
 		if fr.part == delta && !fault.Sleep(s.ctx, s.pace) {
-			return
+			panic(http.ErrAbortHandler)
 		}
-		if _, err := s.w.Write(fr.data); err != nil || s.flush() != nil {
-			return
-		}
+		s.send(fr.data)
 		if fr.part == delta {
 			s.sent++
 			s.stats.chunks.Add(1)
 			s.stats.completion.Add(1)
 		}
+	}
+}
+
+func (s *sender) send(data []byte) {
+	if _, err := s.w.Write(data); err != nil || s.flush() != nil {
+		panic(http.ErrAbortHandler)
 	}
 }
 
@@ -88,19 +92,16 @@ func (s *sender) due(next part) bool {
 func (s *sender) strike() bool {
 	f := s.end
 	s.end = nil
-	// The client has to see what was sent before, and with no event sent, the status.
-	if s.flush() != nil {
-		return false
-	}
+	s.send(nil) // with no event sent, the client has yet to see the status
 	switch f.Kind {
 	case fault.Stall:
-		if f.Delay > 0 {
-			return fault.Sleep(s.ctx, f.Delay)
+		if f.Delay > 0 && fault.Sleep(s.ctx, f.Delay) {
+			return true
 		}
 		<-s.ctx.Done()
-		return false
+		panic(http.ErrAbortHandler)
 	case fault.StreamError:
-		s.sendError(f.Body)
+		s.send([]byte("data: " + orElse(f.Body, streamError) + "\n\n"))
 		return false
 	case fault.EOF:
 		return false
@@ -109,13 +110,8 @@ func (s *sender) strike() bool {
 	}
 }
 
-func (s *sender) sendError(body string) {
-	if body == "" {
-		body = `{"error":{"message":"The server had an error while processing your request. Sorry about that!","type":"server_error","param":null,"code":null}}`
-	}
-	_, _ = fmt.Fprintf(s.w, "data: %s\n\n", body)
-	_ = s.flush()
-}
+const streamError = `{"error":{"message":"The server had an error while processing your request. Sorry about that!",` +
+	`"type":"server_error","param":null,"code":null}}`
 
 // frames makes the whole stream in advance. The choices are interleaved, one delta each in turn.
 func (r *chatRequest) frames(answer *completion, id string, created int64) []frame {

@@ -26,8 +26,7 @@ type Customer struct {
 	Shipping            *struct{}         `json:"shipping"`
 	TaxExempt           string            `json:"tax_exempt"`
 	TestClock           *string           `json:"test_clock"`
-
-	deleted bool
+	Deleted             bool              `json:"deleted,omitempty"` // never sent: a deleted one is sent as a deletedObject
 }
 
 // Address is a postal address.
@@ -64,7 +63,7 @@ func (f *Fake) createCustomer(c *call) (any, *apiError) {
 	if err := readCustomer(c.form, &cus); err != nil {
 		return nil, err
 	}
-	return cus, full(f.customers.Insert(cus.ID, cus))
+	return cus, stored(f.customers.Insert(cus.ID, cus))
 }
 
 func readCustomer(form *form, cus *Customer) *apiError {
@@ -122,7 +121,7 @@ func readAddress(form *form, into **Address) {
 // customer finds one that is not deleted.
 func (f *Fake) customer(id string) (Customer, *apiError) {
 	cus, ok := f.customers.Get(id)
-	if !ok || cus.deleted {
+	if !ok || cus.Deleted {
 		return Customer{}, noSuch("customer", "id", id)
 	}
 	return cus, nil
@@ -133,7 +132,7 @@ func (f *Fake) getCustomer(c *call) (any, *apiError) {
 	if err := c.form.done(); err != nil {
 		return nil, err
 	}
-	if cus, ok := f.customers.Get(c.id); ok && cus.deleted {
+	if cus, ok := f.customers.Get(c.id); ok && cus.Deleted {
 		return deletedObject{cus.ID, "customer", true}, nil
 	}
 	return asAny(f.customer(c.id))
@@ -147,7 +146,7 @@ func (f *Fake) updateCustomer(c *call) (any, *apiError) {
 	if err := readCustomer(c.form, &cus); err != nil {
 		return nil, err
 	}
-	return cus, full(f.customers.Insert(cus.ID, cus))
+	return cus, stored(f.customers.Insert(cus.ID, cus))
 }
 
 func (f *Fake) deleteCustomer(c *call) (any, *apiError) {
@@ -159,8 +158,8 @@ func (f *Fake) deleteCustomer(c *call) (any, *apiError) {
 		return nil, err
 	}
 	// Nothing of the person stays but the identifier.
-	gone := Customer{ID: cus.ID, deleted: true}
-	return deletedObject{cus.ID, "customer", true}, full(f.customers.Insert(cus.ID, gone))
+	gone := Customer{ID: cus.ID, Deleted: true}
+	return deletedObject{cus.ID, "customer", true}, stored(f.customers.Insert(cus.ID, gone))
 }
 
 func (f *Fake) listCustomers(c *call) (any, *apiError) {
@@ -171,12 +170,12 @@ func (f *Fake) listCustomers(c *call) (any, *apiError) {
 		return nil, err
 	}
 	return asAny(paginate(f.customers, page, "customer", "/v1/customers", func(cus Customer) string { return cus.ID }, func(cus Customer) bool {
-		return !cus.deleted && created(cus.Created) && (!byEmail || orEmpty(cus.Email) == email) && orEmpty(cus.TestClock) == clock
+		return !cus.Deleted && created(cus.Created) && (!byEmail || orEmpty(cus.Email) == email) && orEmpty(cus.TestClock) == clock
 	}))
 }
 
-// full turns the table's error into the API's.
-func full(err error) *apiError {
+// stored turns the table's error into the API's.
+func stored(err error) *apiError {
 	if err == nil {
 		return nil
 	}

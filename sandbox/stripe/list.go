@@ -71,7 +71,7 @@ func paginate[T any](rows *table.Table[T], c cursor, kind, url string, id func(T
 	at := func(cursor string) int {
 		return slices.IndexFunc(all, func(row T) bool { return id(row) == cursor })
 	}
-	from, to := 0, len(all)
+	var from, to int
 	switch {
 	case c.after != "":
 		from = at(c.after) + 1

@@ -28,8 +28,12 @@ type Price struct {
 	Type              string             `json:"type"`
 	UnitAmount        *int64             `json:"unit_amount"`
 	UnitAmountDecimal *string            `json:"unit_amount_decimal"`
+}
 
-	productID string
+// product is the identifier of a stored price's product: only a view has the object.
+func (p Price) product() string {
+	id, _ := p.Product.(string)
+	return id
 }
 
 // Recurring says how often a price is charged.
@@ -60,7 +64,7 @@ type TransformQuantity struct {
 func (f *Fake) newPrice(product string) Price {
 	return Price{
 		ID: f.ids.Next("price_1", 23), Object: "price", Active: true, BillingScheme: "per_unit", Created: f.now(),
-		Metadata: map[string]string{}, Product: product, TaxBehavior: "unspecified", Type: "one_time", productID: product,
+		Metadata: map[string]string{}, Product: product, TaxBehavior: "unspecified", Type: "one_time",
 	}
 }
 
@@ -84,16 +88,16 @@ func (f *Fake) createPrice(c *call) (any, *apiError) {
 		return nil, bad
 	}
 	if fresh != nil {
-		if bad := full(f.products.Insert(fresh.ID, *fresh)); bad != nil {
+		if bad := stored(f.products.Insert(fresh.ID, *fresh)); bad != nil {
 			return nil, bad
 		}
 	}
 	if moved != nil {
-		if bad := full(f.prices.Insert(moved.ID, *moved)); bad != nil {
+		if bad := stored(f.prices.Insert(moved.ID, *moved)); bad != nil {
 			return nil, bad
 		}
 	}
-	return f.priceView(p, c.form), full(f.prices.Insert(p.ID, p))
+	return f.priceView(p, c.form), stored(f.prices.Insert(p.ID, p))
 }
 
 // productOfPrice returns the product's identifier, and the product when it is to be created with the price.
@@ -232,20 +236,20 @@ func (f *Fake) readLookupKey(form *form, p *Price) (*Price, *apiError) {
 	if p.LookupKey == nil {
 		return nil, nil
 	}
-	owners := f.prices.All(func(o Price) bool { return o.ID != p.ID && orEmpty(o.LookupKey) == *p.LookupKey })
-	if len(owners) == 0 {
+	owner, taken := f.prices.Find(func(o Price) bool { return o.ID != p.ID && orEmpty(o.LookupKey) == *p.LookupKey })
+	if !taken {
 		return nil, nil
 	}
 	if !transfer {
-		return nil, invalidRequest("lookup_key", "", "A price (`"+owners[0].ID+"`) already uses that lookup key.")
+		return nil, invalidRequest("lookup_key", "", "A price (`"+owner.ID+"`) already uses that lookup key.")
 	}
-	owners[0].LookupKey = nil
-	return &owners[0], nil
+	owner.LookupKey = nil
+	return &owner, nil
 }
 
 // priceView expands what the request asks to expand; tiers are shown only then.
 func (f *Fake) priceView(p Price, form *form) Price {
-	if product, ok := f.products.Get(p.productID); ok && form.expands("product") {
+	if product, ok := f.products.Get(p.product()); ok && form.expands("product") {
 		p.Product = product
 	}
 	if !form.expands("tiers") {
@@ -282,11 +286,11 @@ func (f *Fake) updatePrice(c *call) (any, *apiError) {
 		return nil, bad
 	}
 	if moved != nil {
-		if bad := full(f.prices.Insert(moved.ID, *moved)); bad != nil {
+		if bad := stored(f.prices.Insert(moved.ID, *moved)); bad != nil {
 			return nil, bad
 		}
 	}
-	return f.priceView(p, c.form), full(f.prices.Insert(p.ID, p))
+	return f.priceView(p, c.form), stored(f.prices.Insert(p.ID, p))
 }
 
 func (f *Fake) listPrices(c *call) (any, *apiError) {
@@ -303,7 +307,7 @@ func (f *Fake) listPrices(c *call) (any, *apiError) {
 		return nil, bad
 	}
 	out, bad := paginate(f.prices, page, "price", "/v1/prices", func(p Price) string { return p.ID }, func(p Price) bool {
-		return created(p.Created) && (!byActive || p.Active == active) && (!byProduct || p.productID == product) &&
+		return created(p.Created) && (!byActive || p.Active == active) && (!byProduct || p.product() == product) &&
 			(!byCurrency || p.Currency == currency) && (kind == "" || p.Type == kind) && recurring(p.Recurring) &&
 			(lookup == nil || slices.Contains(lookup, orEmpty(p.LookupKey)))
 	})

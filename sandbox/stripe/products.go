@@ -56,11 +56,11 @@ func (f *Fake) createProduct(c *call) (any, *apiError) {
 		return nil, bad
 	}
 	if price != nil {
-		if bad := full(f.prices.Insert(price.ID, *price)); bad != nil {
+		if bad := stored(f.prices.Insert(price.ID, *price)); bad != nil {
 			return nil, bad
 		}
 	}
-	return f.productView(p, c.form), full(f.products.Insert(p.ID, p))
+	return f.productView(p, c.form), stored(f.products.Insert(p.ID, p))
 }
 
 func readProduct(form *form, p *Product) *apiError {
@@ -129,7 +129,7 @@ func (f *Fake) updateProduct(c *call) (any, *apiError) {
 		p.DefaultPrice = nil
 		if id != "" {
 			price, exists := f.prices.Get(id)
-			if !exists || price.productID != p.ID {
+			if !exists || price.product() != p.ID {
 				return nil, noSuchParam("price", "default_price", id)
 			}
 			p.DefaultPrice = id
@@ -139,7 +139,7 @@ func (f *Fake) updateProduct(c *call) (any, *apiError) {
 	if bad := readProduct(c.form, &p); bad != nil {
 		return nil, bad
 	}
-	return f.productView(p, c.form), full(f.products.Insert(p.ID, p))
+	return f.productView(p, c.form), stored(f.products.Insert(p.ID, p))
 }
 
 func (f *Fake) deleteProduct(c *call) (any, *apiError) {
@@ -150,11 +150,10 @@ func (f *Fake) deleteProduct(c *call) (any, *apiError) {
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
-	if len(f.prices.All(func(price Price) bool { return price.productID == p.ID })) > 0 {
+	if _, used := f.prices.Find(func(price Price) bool { return price.product() == p.ID }); used {
 		return nil, invalidRequest("", "", "This product cannot be deleted because it has one or more user-created prices.")
 	}
-	f.products.Delete(p.ID)
-	return deletedObject{p.ID, "product", true}, nil
+	return deletedObject{p.ID, "product", true}, stored(f.products.Delete(p.ID))
 }
 
 func (f *Fake) listProducts(c *call) (any, *apiError) {

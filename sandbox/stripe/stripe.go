@@ -5,7 +5,9 @@
 package stripe
 
 import (
+	"crypto/rand"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -21,9 +23,9 @@ const APIVersion = "2023-10-16"
 type Config struct {
 	// Keys are the accepted secret keys; empty accepts any that starts with "sk_test_" or "rk_test_".
 	Keys []string
-	// Salt makes the identifiers differ from those of another fake; two fakes with the same salt that get the
-	// same calls make the same ones.
-	Salt string
+	// Dir is where the state is kept, so that objects outlive a restart; empty keeps it in memory. In memory, the same
+	// calls make the same identifiers; those of a fake with a folder never come again.
+	Dir string
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 	// Faults is consulted before every answer; nil means a new, empty set.
@@ -37,34 +39,51 @@ type Fake struct {
 
 	mu        sync.Mutex
 	ids       *ident.Source
+	store     *table.Store
 	customers *table.Table[Customer]
 	products  *table.Table[Product]
 	prices    *table.Table[Price]
 	replays   *replays
 }
 
-// New returns an account without objects.
-func New(cfg Config) *Fake {
+// New returns an account, without objects unless cfg.Dir has some. Its error is about a file there.
+func New(cfg Config) (*Fake, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Faults == nil {
 		cfg.Faults = fault.NewSet("stripe")
 	}
-	f := &Fake{cfg: cfg, ids: ident.NewSource("stripe" + cfg.Salt)}
-	f.Reset()
+	f := &Fake{cfg: cfg, ids: ident.NewSource("stripe"), store: table.NewStore(""), replays: newReplays(cfg.Now)}
+	if cfg.Dir != "" {
+		f.store = table.NewStore(filepath.Join(cfg.Dir, stateFile))
+		f.ids = ident.NewSource(rand.Text())
+	}
+	f.customers = table.New[Customer](f.store, "customers")
+	f.products = table.New[Product](f.store, "products")
+	f.prices = table.New[Price](f.store, "prices")
+	if err := f.store.Load(); err != nil {
+		return nil, err
+	}
 	f.handler = f.identify(cfg.Faults.Handler(f.authorize(f.routes()), answerStatus))
-	return f
+	return f, nil
 }
 
+const stateFile = "stripe-state.jsonl"
+
 // Reset forgets all objects and idempotency keys. Identifiers go on and are not given twice.
-func (f *Fake) Reset() {
+func (f *Fake) Reset() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.customers = table.New[Customer]()
-	f.products = table.New[Product]()
-	f.prices = table.New[Price]()
 	f.replays = newReplays(f.cfg.Now)
+	return f.store.Reset()
+}
+
+// Close closes the file of the state; what changes later is not kept.
+func (f *Fake) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.store.Close()
 }
 
 // Faults returns the set that every request is matched against.

@@ -1,8 +1,11 @@
-// Package table keeps the objects of a fake provider in the order of their creation.
+// Package table keeps the objects of a fake provider in the order of their creation, in memory and, when asked,
+// in a file that survives the process.
 package table
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -14,12 +17,18 @@ var ErrFull = errors.New("the sandbox holds 200000 objects of this kind; reset i
 
 // Table is an ordered map. It is not safe for concurrent use: its fake has a lock.
 type Table[T any] struct {
+	name  string
+	store *Store
 	rows  map[string]T
 	order []string
 }
 
-// New returns an empty table.
-func New[T any]() *Table[T] { return &Table[T]{rows: map[string]T{}} }
+// New adds an empty table to a store. The rows come with [Store.Load].
+func New[T any](s *Store, name string) *Table[T] {
+	t := &Table[T]{name: name, store: s, rows: map[string]T{}}
+	s.tables = append(s.tables, t)
+	return t
+}
 
 // Get returns the row with that identifier.
 func (t *Table[T]) Get(id string) (T, bool) {
@@ -27,7 +36,8 @@ func (t *Table[T]) Get(id string) (T, bool) {
 	return row, ok
 }
 
-// Insert adds a row behind the others, or replaces the one with that identifier where it stands.
+// Insert adds a row behind the others, or replaces the one with that identifier where it stands. The error is
+// [ErrFull] or one of the file.
 func (t *Table[T]) Insert(id string, row T) error {
 	if _, ok := t.rows[id]; !ok {
 		if len(t.order) >= MaxRows {
@@ -36,28 +46,78 @@ func (t *Table[T]) Insert(id string, row T) error {
 		t.order = append(t.order, id)
 	}
 	t.rows[id] = row
-	return nil
+	return t.store.append(record{Table: t.name, ID: id}, row)
 }
 
-// Delete removes a row.
-func (t *Table[T]) Delete(id string) {
+// Delete removes a row; it is no error when there is none.
+func (t *Table[T]) Delete(id string) error {
 	if _, ok := t.rows[id]; !ok {
-		return
+		return nil
 	}
+	t.remove(id)
+	return t.store.append(record{Table: t.name, ID: id, Deleted: true}, nil)
+}
+
+func (t *Table[T]) remove(id string) {
 	delete(t.rows, id)
-	t.order = slices.DeleteFunc(t.order, func(s string) bool { return s == id })
+	if at := slices.Index(t.order, id); at >= 0 {
+		t.order = slices.Delete(t.order, at, at+1)
+	}
 }
 
 // Len is the number of rows.
 func (t *Table[T]) Len() int { return len(t.order) }
 
-// All returns the rows that keep wants, oldest first; a nil keep wants all.
+// All returns the rows that keep wants, oldest first; a nil keep wants all. It is never nil.
 func (t *Table[T]) All(keep func(T) bool) []T {
-	out := make([]T, 0, len(t.order))
+	out := []T{}
 	for _, id := range t.order {
 		if row := t.rows[id]; keep == nil || keep(row) {
 			out = append(out, row)
 		}
 	}
 	return out
+}
+
+// Find returns the oldest row that is wanted.
+func (t *Table[T]) Find(wanted func(T) bool) (T, bool) {
+	for _, id := range t.order {
+		if row := t.rows[id]; wanted(row) {
+			return row, true
+		}
+	}
+	var none T
+	return none, false
+}
+
+func (t *Table[T]) label() string { return t.name }
+
+func (t *Table[T]) clear() {
+	t.rows, t.order = map[string]T{}, nil
+}
+
+// replay applies a record of the file.
+func (t *Table[T]) replay(r record) error {
+	if r.Deleted {
+		t.remove(r.ID)
+		return nil
+	}
+	var row T
+	if err := json.Unmarshal(r.Row, &row); err != nil {
+		return fmt.Errorf("%s %s: %w", t.name, r.ID, err)
+	}
+	if _, ok := t.rows[r.ID]; !ok {
+		t.order = append(t.order, r.ID)
+	}
+	t.rows[r.ID] = row
+	return nil
+}
+
+func (t *Table[T]) dump(write func(record, any) error) error {
+	for _, id := range t.order {
+		if err := write(record{Table: t.name, ID: id}, t.rows[id]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
