@@ -1,0 +1,156 @@
+package sse_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/ai/internal/sse"
+)
+
+type event struct{ raw, data string }
+
+func read(t *testing.T, src io.Reader) ([]event, error) {
+	t.Helper()
+	var pool sse.Pool
+	s := pool.Scanner(src)
+	defer s.Close()
+	var events []event
+	for {
+		err := s.Fill()
+		last := -1
+		for ev, ok := s.Next(); ok; ev, ok = s.Next() {
+			require.True(t, last < 0 || ev.Start == last, "events of one read follow one another")
+			last = ev.End
+			events = append(events, event{string(s.Slice(ev.Start, ev.End)), string(ev.Data)})
+		}
+		if err == nil {
+			continue
+		}
+		if ev, ok := s.Rest(); ok {
+			events = append(events, event{string(s.Slice(ev.Start, ev.End)), string(ev.Data)})
+		}
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return events, err
+	}
+}
+
+func TestEvents(t *testing.T) {
+	cases := map[string]struct {
+		in   string
+		want []event
+	}{
+		"nothing":               {"", nil},
+		"plain":                 {"data: a\n\ndata: b\n\n", []event{{"data: a\n\n", "a"}, {"data: b\n\n", "b"}}},
+		"carriage returns":      {"data: a\r\n\r\ndata: b\r\n\n", []event{{"data: a\r\n\r\n", "a"}, {"data: b\r\n\n", "b"}}},
+		"no space":              {"data:a\n\n", []event{{"data:a\n\n", "a"}}},
+		"only one space is cut": {"data:  a\n\n", []event{{"data:  a\n\n", " a"}}},
+		"bare data":             {"data\n\n", []event{{"data\n\n", ""}}},
+		"other fields": {
+			"event: x\nid: 7\nretry: 10\ndata: a\ndatax: b\n\n",
+			[]event{{"event: x\nid: 7\nretry: 10\ndata: a\ndatax: b\n\n", "a"}},
+		},
+		"comments":           {": ping\n\n: one\ndata: a\n\n", []event{{": ping\n\n", ""}, {": one\ndata: a\n\n", "a"}}},
+		"many lines":         {"data: a\ndata: b\ndata\n\n", []event{{"data: a\ndata: b\ndata\n\n", "a\nb\n"}}},
+		"blank lines":        {"\n\ndata: a\n\n\n", []event{{"\n", ""}, {"\n", ""}, {"data: a\n\n", "a"}, {"\n", ""}}},
+		"no last blank line": {"data: a\n", []event{{"data: a\n", "a"}}},
+		"no last newline":    {"data: [DONE]", []event{{"data: [DONE]", "[DONE]"}}},
+		"lone return":        {"data: a\rb\n\n", []event{{"data: a\rb\n\n", "a\rb"}}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			for how, src := range map[string]io.Reader{
+				"at once": strings.NewReader(c.in), "by bytes": iotest.OneByteReader(strings.NewReader(c.in)),
+				"by halves": iotest.HalfReader(strings.NewReader(c.in)), "end with data": iotest.DataErrReader(strings.NewReader(c.in)),
+			} {
+				got, err := read(t, src)
+				require.NoError(t, err, how)
+				require.Equal(t, c.want, got, how)
+			}
+		})
+	}
+}
+
+func TestLargeEventsAreBounded(t *testing.T) {
+	large := "data: " + strings.Repeat("x", 1<<20) + "\n\n"
+	got, err := read(t, strings.NewReader(large+large))
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	require.Equal(t, large, got[1].raw)
+
+	_, err = read(t, io.MultiReader(strings.NewReader("data: "), endless{}))
+	require.ErrorIs(t, err, sse.ErrEventTooLarge)
+}
+
+func TestErrorOfTheSourceComesAfterItsEvents(t *testing.T) {
+	got, err := read(t, iotest.DataErrReader(io.MultiReader(strings.NewReader("data: a\n\ndata: b"), iotest.ErrReader(io.ErrUnexpectedEOF))))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.Equal(t, event{"data: a\n\n", "a"}, got[0])
+}
+
+func TestClosedTwice(t *testing.T) {
+	var pool sse.Pool
+	s := pool.Scanner(strings.NewReader(""))
+	s.Close()
+	require.NotPanics(t, s.Close)
+	require.NotSame(t, s, pool.Scanner(strings.NewReader("")))
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte("x"), len(p))), nil }
+
+// FuzzScanner checks the two things that matter: no byte is lost or changed, and however the reads cut the stream, the
+// events are the same.
+func FuzzScanner(f *testing.F) {
+	f.Add([]byte("data: a\ndata: b\n\n: ping\n\ndata: [DONE]\n\n"), byte(3))
+	f.Add([]byte("data: a\r\n\r\n\r\ndata"), byte(1))
+	f.Fuzz(func(t *testing.T, data []byte, size byte) {
+		whole, err := read(t, bytes.NewReader(data))
+		require.NoError(t, err)
+		cut, err := read(t, &chunks{data: data, size: int(size)%16 + 1})
+		require.NoError(t, err)
+		require.Equal(t, whole, cut)
+		var joined strings.Builder
+		for _, ev := range whole {
+			joined.WriteString(ev.raw)
+		}
+		require.Equal(t, string(data), joined.String())
+	})
+}
+
+type chunks struct {
+	data []byte
+	size int
+}
+
+func (c *chunks) Read(p []byte) (int, error) {
+	if len(c.data) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, c.data[:min(c.size, len(c.data))])
+	c.data = c.data[n:]
+	return n, nil
+}
+
+func BenchmarkScanner(b *testing.B) {
+	delta := `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}` + "\n\n"
+	stream := strings.Repeat(delta, 100)
+	var pool sse.Pool
+	b.ReportAllocs()
+	for b.Loop() {
+		s := pool.Scanner(strings.NewReader(stream))
+		for s.Fill() == nil {
+			for _, ok := s.Next(); ok; _, ok = s.Next() {
+			}
+		}
+		s.Close()
+	}
+}
