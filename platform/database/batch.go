@@ -1,0 +1,220 @@
+package database
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+)
+
+const (
+	maxAttempts = 5
+	minPause    = 5 * time.Millisecond
+	maxPause    = 500 * time.Millisecond
+)
+
+var (
+	// errSpoiled says that the last op failed in a transaction without savepoints.
+	errSpoiled = errors.New("database: an operation of the batch failed")
+	// errAgain says that nothing was tried yet, or what was no longer counts.
+	errAgain  = errors.New("database: not run")
+	errGoexit = errors.New("database: the write's function ended its goroutine")
+)
+
+// batch opens a transaction for first, lets join what is queued, and commits once. Ops are taken only after the
+// transaction is open: until then their callers may leave.
+func (l *lane) batch(first *op) {
+	begun := time.Now()
+	l.ops, l.stats = l.ops[:0], Batch{Lane: l.index}
+	if err := l.open(); err != nil {
+		l.refuse(first, err)
+	} else {
+		next := l.joined(first)
+		err := l.work(l.careful, next)
+		for errors.Is(err, errSpoiled) && len(l.ops) < l.maxBatch && next() != nil { //nolint:revive // takes what waits into the second run
+		}
+		l.settle(l.ops, err)
+	}
+	l.careful = l.stats.Failed > 0
+	if l.observe != nil && l.stats.Ops > 0 {
+		l.stats.Total = time.Since(begun)
+		l.observe(l.stats)
+	}
+	clear(l.ops) // lets go of the callers' functions
+}
+
+// joined gives first and then what is queued, taking each and leaving out those whose callers are gone.
+func (l *lane) joined(first *op) func() *op {
+	return func() *op {
+		o := first
+		if first = nil; o == nil {
+			o = l.poll()
+		}
+		for o != nil && !o.take() {
+			o = l.poll()
+		}
+		if o != nil {
+			l.ops = append(l.ops, o)
+		}
+		return o
+	}
+}
+
+// refuse fails what waits now, because the database can't be reached: they must not wait for its return one by one.
+func (l *lane) refuse(first *op, err error) {
+	err = unreachable(l.session.dialect, err)
+	for o, n := first, len(l.queue); o != nil && n >= 0; n-- {
+		if o.take() {
+			l.report([]*op{o}, err)
+		}
+		o = l.poll()
+	}
+}
+
+// open begins a transaction, patiently.
+func (l *lane) open() error {
+	for attempt := 1; ; attempt++ {
+		l.stats.Attempts++
+		err := l.session.begin(l.base)
+		if err == nil || attempt == maxAttempts || !retryable(err) || !l.pause(attempt) {
+			return err
+		}
+	}
+}
+
+// pause waits before another attempt, longer each time, with full jitter; false means that the lane must end.
+func (l *lane) pause(attempt int) bool {
+	longest := min(minPause<<(attempt-1), maxPause)
+	timer := time.NewTimer(minPause + rand.N(longest)) //nolint:gosec // spreads load, guards nothing
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.base.Done():
+		return false
+	}
+}
+
+// work runs the ops that next gives in the open transaction and commits it; an op's own error stays in it. An error
+// means that nothing was committed, or ErrCommitUnknown.
+func (l *lane) work(careful bool, next func() *op) error {
+	succeeded := 0
+	for n := 0; n < l.maxBatch; n++ {
+		o := next()
+		if o == nil {
+			break
+		}
+		if err := l.one(o, careful); err != nil {
+			_ = l.session.rollback()
+			return err
+		}
+		if o.err == nil {
+			succeeded++
+		}
+	}
+	if succeeded == 0 {
+		_ = l.session.rollback()
+		return nil
+	}
+	begun := time.Now()
+	err := l.session.commit()
+	l.stats.Commit += time.Since(begun)
+	return err
+}
+
+// one runs an op. Its error means that the transaction is lost, not only the op.
+func (l *lane) one(o *op, careful bool) error {
+	if careful {
+		if err := l.session.run("SAVEPOINT op"); err != nil {
+			return err
+		}
+	}
+	failed := l.call(o)
+	switch {
+	case o.err == nil && careful:
+		return l.session.run("RELEASE SAVEPOINT op")
+	case o.err == nil:
+		return nil
+	case failed != nil && (retryable(failed) || undone(failed) || l.session.broken(failed)):
+		return failed
+	case !careful:
+		return errSpoiled
+	}
+	if err := l.session.run("ROLLBACK TO SAVEPOINT op"); err != nil {
+		return err
+	}
+	return l.session.run("RELEASE SAVEPOINT op")
+}
+
+// call runs the op's function and keeps its error; it returns the error of its first failed statement.
+func (l *lane) call(o *op) (failed error) {
+	tx := &laneTx{s: &l.session}
+	l.current, o.err = o, errGoexit // stands when the function never returns
+	defer func() {
+		v := recover()
+		if v != nil {
+			o.err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+		if failed = tx.end(); failed != nil && o.err == nil {
+			o.err = fmt.Errorf("database: the write went on after a failed statement: %w", failed)
+		}
+	}()
+	o.err = o.fn(o.ctx, tx)
+	return nil
+}
+
+// settle takes ops whose common transaction ended with err to their end: all are reported when it returns.
+func (l *lane) settle(ops []*op, err error) {
+	for attempt := 1; ; attempt++ {
+		switch {
+		case err == nil, errors.Is(err, ErrCommitUnknown):
+			l.report(ops, err)
+			return
+		case l.base.Err() != nil:
+			l.report(ops, errors.Join(ErrClosed, err))
+			return
+		case errors.Is(err, errSpoiled) && len(ops) > 1, errors.Is(err, errAgain):
+		case retryable(err) && attempt < maxAttempts && l.pause(attempt):
+		case len(ops) == 1:
+			l.report(ops, err)
+			return
+		default:
+			for i := range ops {
+				l.settle(ops[i:i+1], errAgain)
+			}
+			return
+		}
+		if err = l.open(); err != nil {
+			l.report(ops, unreachable(l.session.dialect, err))
+			return
+		}
+		err = l.work(true, each(ops))
+	}
+}
+
+// each gives ops one by one, then nil.
+func each(ops []*op) func() *op {
+	return func() *op {
+		if len(ops) == 0 {
+			return nil
+		}
+		o := ops[0]
+		ops = ops[1:]
+		return o
+	}
+}
+
+// report ends ops: with their own error, else with err.
+func (l *lane) report(ops []*op, err error) {
+	l.stats.Ops += len(ops)
+	for _, o := range ops {
+		if o.err == nil {
+			o.err = err
+		}
+		if o.err != nil {
+			l.stats.Failed++
+		}
+		close(o.done)
+	}
+}

@@ -1,0 +1,191 @@
+// Package database opens a service's store, SQLite or PostgreSQL, and writes to it in groups: what many callers ask for
+// at once is committed together, so that one durable commit (one fsync) pays for all of them.
+//
+// The same SQL runs on both: write $1 placeholders, ON CONFLICT and RETURNING; declare times as TIMESTAMP (this package
+// sends and returns UTC, in microseconds), money as BIGINT, JSON and bytes as BYTEA.
+package database
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// Dialect is the kind of database.
+type Dialect string
+
+// The dialects.
+const (
+	SQLite   Dialect = "sqlite"
+	Postgres Dialect = "postgres"
+)
+
+// Config says which database to open and how. Only URL is needed.
+type Config struct {
+	// URL is sqlite://PATH (relative or absolute) or postgres://USER:PASSWORD@HOST/NAME with libpq's parameters.
+	URL settings.Secret
+	// Schema is the PostgreSQL schema that the service owns, its search_path; Migrate creates it. Default: public.
+	Schema string
+	// Synchronous is SQLite's setting: FULL (default; what is acknowledged survives a power cut) or NORMAL (it survives
+	// a crash of the process only).
+	Synchronous string
+	// MaxReaders bounds the connections that read: default 4 on SQLite, 10 on PostgreSQL.
+	MaxReaders int
+	// Lanes is the number of PostgreSQL connections that write, default 4. SQLite has one.
+	Lanes int
+	// MaxBatch bounds the operations of one commit, default 128.
+	MaxBatch int
+	// QueueSize bounds the operations that wait for a lane, default 1024; beyond, Write waits.
+	QueueSize int
+	// WriteTimeout bounds a PostgreSQL transaction, default 10 s; then its connection is cut.
+	WriteTimeout time.Duration
+	// BusyTimeout bounds the wait for another process that holds SQLite's write lock, default 5 s.
+	BusyTimeout time.Duration
+	// Observe, when set, is told of every batch; it runs on the lane and must be quick.
+	Observe func(Batch)
+	// Logger gets migrations and panics; default: silent.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults(d Dialect) Config {
+	readers, lanes := 10, cmp.Or(max(c.Lanes, 0), 4)
+	if d == SQLite {
+		readers, lanes = max(4, runtime.GOMAXPROCS(0)), 1
+	}
+	c.Lanes = lanes
+	c.MaxReaders = cmp.Or(max(c.MaxReaders, 0), readers)
+	c.MaxBatch = cmp.Or(max(c.MaxBatch, 0), 128)
+	c.QueueSize = cmp.Or(max(c.QueueSize, 0), 1024)
+	c.WriteTimeout = cmp.Or(max(c.WriteTimeout, 0), 10*time.Second)
+	c.BusyTimeout = cmp.Or(max(c.BusyTimeout, 0), 5*time.Second)
+	c.Synchronous = strings.ToUpper(cmp.Or(c.Synchronous, "FULL"))
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// DB is an open database: a pool that reads and lanes that write. Close it.
+type DB struct {
+	dialect Dialect
+	config  Config
+	target  target
+	readers *sql.DB
+	writers *sql.DB
+	reader  Querier
+	lanes   []*lane
+
+	running   sync.WaitGroup
+	closing   chan struct{}
+	closeOnce sync.Once
+	kill      context.CancelFunc
+	seed      maphash.Seed
+}
+
+// target opens pools of connections to one database.
+type target interface {
+	dialect() Dialect
+	open(role role, maxConns int) (*sql.DB, error)
+}
+
+// role is what a pool is for.
+type role int
+
+const (
+	reads role = iota
+	writes
+	migrations
+)
+
+// Open opens the database and checks that it answers. Errors never print the password.
+func Open(ctx context.Context, config Config) (*DB, error) {
+	to, config, err := locate(config)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{dialect: to.dialect(), config: config, target: to, closing: make(chan struct{})}
+	if db.writers, err = to.open(writes, config.Lanes); err != nil {
+		return nil, err
+	}
+	if db.readers, err = to.open(reads, config.MaxReaders); err != nil {
+		return nil, errors.Join(err, db.writers.Close())
+	}
+	// The writer goes first: on SQLite it creates the file and turns on the write-ahead log.
+	for _, pool := range []*sql.DB{db.writers, db.readers} {
+		if err := pool.PingContext(ctx); err != nil {
+			return nil, errors.Join(unreachable(db.dialect, err), db.writers.Close(), db.readers.Close())
+		}
+	}
+	db.reader = newReader(db.dialect, db.readers)
+	db.start()
+	return db, nil
+}
+
+func unreachable(d Dialect, err error) error {
+	if d == SQLite {
+		return fmt.Errorf("the SQLite file can't be opened: check that the path in DATABASE_URL is a database and may be written: %w", err)
+	}
+	return fmt.Errorf("PostgreSQL does not answer: check DATABASE_URL and that the server runs: %w", err)
+}
+
+// Dialect tells which database it is.
+func (db *DB) Dialect() Dialect { return db.dialect }
+
+// Read returns the pool of reading connections. On SQLite it refuses writes. Prefer Reader for sqlc's queries.
+func (db *DB) Read() *sql.DB { return db.readers }
+
+// Reader returns what sqlc's New takes for queries outside of a transaction: it reads, keeps prepared statements where
+// that saves work, and sends times as UTC. Do not write with it: use Write.
+func (db *DB) Reader() Querier { return db.reader }
+
+// Ping checks that the database answers a read, for readiness.
+func (db *DB) Ping(ctx context.Context) error {
+	if err := db.readers.PingContext(ctx); err != nil {
+		return unreachable(db.dialect, err)
+	}
+	return nil
+}
+
+// Close refuses new writes, waits for those that are queued or under way, and closes all connections. When ctx ends
+// first, the rest is cut off: its callers get ErrClosed, or ErrCommitUnknown where a commit was under way. Closing again
+// does nothing.
+func (db *DB) Close(ctx context.Context) (err error) {
+	db.closeOnce.Do(func() {
+		close(db.closing)
+		idle := make(chan struct{})
+		go func() {
+			db.running.Wait()
+			close(idle)
+		}()
+		var late error
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			late = fmt.Errorf("database closed before all writes were done: %w", ctx.Err())
+			db.kill()
+			<-idle
+		}
+		db.kill()
+		err = errors.Join(late, db.writers.Close(), db.readers.Close())
+	})
+	return err
+}
+
+// Queued returns the number of writes that wait for a lane, for metrics.
+func (db *DB) Queued() int {
+	n := 0
+	for _, l := range db.lanes {
+		n += len(l.queue)
+	}
+	return n
+}

@@ -1,0 +1,212 @@
+package databasetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// Server is a PostgreSQL server of one's own, for tests that stop it.
+type Server struct {
+	bin, dir string
+	durable  bool
+	as       *syscall.Credential
+	life     *os.File // while it is open, the server runs
+	process  *exec.Cmd
+}
+
+// NewServer starts a server that ends with the test. A durable one has fsync on, as in production; else it is off.
+func NewServer(t testing.TB, durable bool) *Server {
+	t.Helper()
+	s := newServer(t, durable)
+	require.NoError(t, s.Start())
+	t.Cleanup(func() {
+		s.Stop()
+		require.NoError(t, os.RemoveAll(s.dir))
+	})
+	return s
+}
+
+// newServer makes the data directory.
+func newServer(t testing.TB, durable bool) *Server {
+	t.Helper()
+	bin, err := programs()
+	if err != nil {
+		missing(t, err)
+	}
+	s := &Server{bin: bin, durable: durable}
+	s.as, err = owner()
+	require.NoError(t, err)
+	s.dir, err = os.MkdirTemp("", "trivet-pg-")
+	require.NoError(t, err)
+	if s.as != nil {
+		require.NoError(t, os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)))
+	}
+	initdb := s.command(context.Background(), filepath.Join(bin, "initdb"), "--no-sync", "--auth=trust", "--username=postgres",
+		"--encoding=UTF8", "--locale=C", "--pgdata="+s.data())
+	out, err := initdb.CombinedOutput()
+	require.NoError(t, err, "initdb: %s", out)
+	return s
+}
+
+// missing ends a test that can't have PostgreSQL.
+func missing(t testing.TB, err error) {
+	t.Helper()
+	const fix = "install it (Debian: apt-get install postgresql) or set TEST_POSTGRES_URL"
+	if os.Getenv("CI") == "true" || os.Getenv("TRIVET_TEST_REQUIRE") == "1" {
+		t.Fatalf("PostgreSQL is required here: %v; %s", err, fix)
+	}
+	t.Skipf("SKIPPED, NOT TESTED ON POSTGRESQL: %v; %s", err, fix)
+}
+
+// programs finds the folder of PostgreSQL's programs, the newest version first.
+func programs() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	version := func(dir string) int {
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(dir)))
+		return n
+	}
+	slices.SortFunc(found, func(a, b string) int { return version(b) - version(a) })
+	if at, err := exec.LookPath("initdb"); err == nil {
+		found = append(found, filepath.Dir(at))
+	}
+	for _, dir := range found {
+		_, noInit := os.Stat(filepath.Join(dir, "initdb"))
+		_, noServer := os.Stat(filepath.Join(dir, "postgres"))
+		if noInit == nil && noServer == nil {
+			return dir, nil
+		}
+	}
+	return "", errors.New("initdb and postgres are neither in PATH nor in /usr/lib/postgresql/*/bin")
+}
+
+// owner chooses whom the server runs as: PostgreSQL refuses root.
+func owner() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil //nolint:nilnil // as ourselves
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+		if err1 == nil && err2 == nil {
+			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		}
+	}
+	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // our own programs
+	cmd.Dir = s.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setpgid: true}
+	return cmd
+}
+
+// keeper runs the server until its standard input ends, which it does at the latest when the test process dies.
+const keeper = `"$@" >"$LOG" 2>&1 & pid=$!; cat >/dev/null; kill -QUIT $pid; wait $pid; [ -z "$REMOVE" ] || rm -rf "$REMOVE"`
+
+// Start runs the server and waits until it answers.
+func (s *Server) Start() error { return s.start("") }
+
+func (s *Server) start(remove string) error {
+	fsync := "off"
+	if s.durable {
+		fsync = "on"
+	}
+	s.process = s.command(context.Background(), "/bin/sh", "-c", keeper, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data(),
+		"-k", s.dir, "-c", "listen_addresses=", "-c", "fsync="+fsync, "-c", "max_connections=200", "-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "shared_buffers=64MB")
+	s.process.Env = append(os.Environ(), "LOG="+filepath.Join(s.dir, "log"), "REMOVE="+remove)
+	stdin, life, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer stdin.Close() //nolint:errcheck // the child has its own
+	s.process.Stdin, s.life = stdin, life
+	if err := s.process.Start(); err != nil {
+		return errors.Join(err, life.Close())
+	}
+	return s.ready()
+}
+
+// ready waits for the server's answer.
+func (s *Server) ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, s.URL("postgres"))
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			s.Stop()
+			return fmt.Errorf("PostgreSQL does not come up: %w\n%s", err, log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Stop ends the server at once, as a crash would; Start brings it back.
+func (s *Server) Stop() {
+	if s.life != nil {
+		_ = s.life.Close()
+		_ = s.process.Wait()
+		s.life = nil
+	}
+}
+
+// URL is the address of a database on the server.
+func (s *Server) URL(name string) string {
+	at := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + name, RawQuery: url.Values{"host": {s.dir}}.Encode()}
+	return at.String()
+}
+
+// NewDatabase creates an empty database, dropped when the test ends, and returns its address.
+func (s *Server) NewDatabase(t testing.TB) string {
+	t.Helper()
+	return newDatabase(t, s.URL("postgres"))
+}
+
+// newDatabase creates a database next to the one at admin, an address whose role may do so.
+func newDatabase(t testing.TB, admin string) string {
+	t.Helper()
+	name := "test_" + strings.ToLower(randomName())
+	run(t, admin, "CREATE DATABASE "+name)
+	t.Cleanup(func() { run(t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	at, err := url.Parse(admin)
+	require.NoError(t, err)
+	at.Path = "/" + name
+	return at.String()
+}
+
+func run(t testing.TB, at, query string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, at)
+	require.NoError(t, err)
+	defer conn.Close(ctx) //nolint:errcheck // of no consequence
+	_, err = conn.Exec(ctx, query)
+	require.NoError(t, err)
+}

@@ -1,0 +1,151 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"slices"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// Migrations are a service's goose migrations. FS holds NNNNN_name.sql files at its root, for both databases; or in the
+// folders sqlite and postgres, for one each.
+type Migrations struct {
+	// Service names the table that records them (SERVICE_migrations), so that services may share a database.
+	Service string
+	FS      fs.FS
+}
+
+func (m Migrations) table() string { return m.Service + "_migrations" }
+
+// files returns the migrations for d.
+func (m Migrations) files(d Dialect) (fs.FS, error) {
+	if err := checkIdentifier("Migrations.Service", m.Service); err != nil {
+		return nil, err
+	}
+	if info, err := fs.Stat(m.FS, string(d)); err == nil && info.IsDir() {
+		return fs.Sub(m.FS, string(d))
+	}
+	return m.FS, nil
+}
+
+// Migrate brings the store up to date. On PostgreSQL it creates the schema, and processes that do it at once wait for each
+// other. A database that is ahead of this program is left as it is.
+func Migrate(ctx context.Context, db *DB, m Migrations) (err error) {
+	// A pool of its own: the reading one can't write, and the writing one's connections are the lanes'.
+	pool, err := db.target.open(migrations, 2)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pool.Close()) }()
+	if db.dialect == Postgres && db.config.Schema != "" {
+		if err := createSchema(ctx, pool, db.config.Schema); err != nil {
+			return fmt.Errorf("the schema %s can't be created: let the role do it, or create it by hand: %w", db.config.Schema, err)
+		}
+	}
+	provider, err := db.provider(pool, m)
+	if err != nil {
+		return err
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migration of %s failed: %w", m.Service, err)
+	}
+	return nil
+}
+
+// createSchema looks before it creates, because creating needs a right that a role may lack when all is in place.
+func createSchema(ctx context.Context, pool *sql.DB, schema string) error {
+	for {
+		var exists bool
+		row := pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", schema)
+		if err := row.Scan(&exists); err != nil || exists {
+			return err
+		}
+		_, err := pool.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS "`+schema+`"`)
+		if err != nil && !IsUnique(err) && pgCode(err) != "42P06" { // another process was faster: look again
+			return err
+		}
+	}
+}
+
+func (db *DB) provider(pool *sql.DB, m Migrations) (*goose.Provider, error) {
+	files, err := m.files(db.dialect)
+	if err != nil {
+		return nil, err
+	}
+	options := []goose.ProviderOption{
+		goose.WithTableName(m.table()),
+		goose.WithDisableGlobalRegistry(true),
+		goose.WithSlog(db.config.Logger),
+		goose.WithVerbose(true),
+	}
+	dialect := goose.DialectSQLite3
+	if db.dialect == Postgres {
+		dialect = goose.DialectPostgres
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID(db.config.Schema, m.Service)))
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	provider, err := goose.NewProvider(dialect, pool, files, options...)
+	if err != nil {
+		return nil, fmt.Errorf("migrations of %s: %w", m.Service, err)
+	}
+	return provider, nil
+}
+
+// lockID is the advisory lock that keeps two processes from migrating one service at once.
+func lockID(schema, service string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("trivet migrations " + schema + " " + service))
+	return int64(h.Sum64()) //nolint:gosec // any 64 bits will do
+}
+
+// Pending lists the migrations that Migrate would apply, oldest first, without changing anything.
+func Pending(ctx context.Context, db *DB, m Migrations) ([]string, error) {
+	provider, err := db.provider(db.readers, m)
+	if err != nil {
+		return nil, err
+	}
+	applied, err := db.applied(ctx, m)
+	if err != nil {
+		return nil, fmt.Errorf("migrations of %s can't be looked up: %w", m.Service, err)
+	}
+	var pending []string
+	for _, source := range provider.ListSources() {
+		if !slices.Contains(applied, source.Version) {
+			pending = append(pending, source.Path)
+		}
+	}
+	return pending, nil
+}
+
+func (db *DB) applied(ctx context.Context, m Migrations) (versions []int64, err error) {
+	exists := "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1"
+	if db.dialect == Postgres {
+		exists = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = $1"
+	}
+	var tables int
+	if err := db.readers.QueryRowContext(ctx, exists, m.table()).Scan(&tables); err != nil || tables == 0 {
+		return nil, err
+	}
+	rows, err := db.readers.QueryContext(ctx, "SELECT version_id FROM "+m.table()+" WHERE is_applied")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var v int64
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		versions = append(versions, v)
+	}
+	return versions, rows.Err()
+}

@@ -1,0 +1,115 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync/atomic"
+)
+
+// Tx is the transaction a Write runs in. It is valid until the function that got it returns. A statement that fails
+// fails the whole Write, on SQLite as on PostgreSQL, even when the function goes on: ask with ON CONFLICT, do not try.
+// Its statements are not cut short by a context, because a short transaction is cheaper to finish.
+type Tx interface{ Querier }
+
+var (
+	// ErrClosed is returned for writes after Close.
+	ErrClosed = errors.New("database is closed")
+	// ErrCommitUnknown is returned when the connection broke during the commit: the write may have happened or not.
+	// Ask again with the same idempotency key.
+	ErrCommitUnknown = errors.New("database connection broke during the commit: it is not known whether the write took place")
+	// ErrNestedWrite is returned for a Write from within another: it would wait for itself.
+	ErrNestedWrite = errors.New("database: Write within Write; use the outer one's Tx")
+)
+
+// PanicError is the error of a Write whose function panicked.
+type PanicError struct {
+	Value any    // what was given to panic
+	Stack []byte // the stack at the panic, for the log
+}
+
+// Error names the panic's value, not its stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("database: write panicked: %v", e.Value) }
+
+// op is one Write on its way.
+type op struct {
+	ctx   context.Context
+	fn    func(context.Context, Tx) error
+	state atomic.Int32
+	err   error // valid once done is closed
+	done  chan struct{}
+}
+
+const (
+	queued int32 = iota
+	taken        // a lane runs it: its result must be awaited
+	left         // its caller is gone, or the lane is: it never ran
+)
+
+func (o *op) take() bool  { return o.state.CompareAndSwap(queued, taken) }
+func (o *op) leave() bool { return o.state.CompareAndSwap(queued, left) }
+
+// Write runs fn in a transaction and returns after its durable commit. Writes of many callers share one transaction and
+// one commit; an error of one fn undoes its own work only. Writes of one key run in one lane, so they never wait for each
+// other's row locks; pass what is contended, such as the account's id.
+//
+// fn may run more than once, each time on a fresh state (after another caller's error, a deadlock, a lost connection): it
+// must set its results, not add to them, and touch nothing but the transaction. It must be quick: no network, no waiting.
+// Its ctx carries the caller's values, without cancellation.
+//
+// When ctx ends while the write waits in the queue, it is dropped and ctx's error returned. Once it has begun, Write waits
+// for the outcome. Other errors: fn's own, *PanicError, ErrClosed, ErrCommitUnknown, and the driver's (see IsUnavailable).
+func (db *DB) Write(ctx context.Context, key string, fn func(ctx context.Context, tx Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if ctx.Value(insideWrite{db}) != nil {
+		return ErrNestedWrite
+	}
+	select {
+	case <-db.closing:
+		return ErrClosed
+	default:
+	}
+	l := db.lane(key)
+	o := &op{ctx: context.WithValue(context.WithoutCancel(ctx), insideWrite{db}, true), fn: fn, done: make(chan struct{})}
+	select {
+	case l.queue <- o:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-db.closing:
+		return ErrClosed
+	}
+	return l.await(ctx, o)
+}
+
+// insideWrite marks the context of a running write of one database.
+type insideWrite struct{ db *DB }
+
+// await waits for o's outcome, or until it may be given up.
+func (l *lane) await(ctx context.Context, o *op) error {
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+		if o.leave() {
+			return ctx.Err()
+		}
+	case <-l.base.Done():
+		// The lane ends: what it has not taken, it never will.
+		if o.leave() {
+			return ErrClosed
+		}
+	}
+	<-o.done
+	return o.err
+}
+
+// lane chooses by key. The hash is fresh in every process: nothing but speed depends on it.
+func (db *DB) lane(key string) *lane {
+	if len(db.lanes) == 1 {
+		return db.lanes[0]
+	}
+	return db.lanes[maphash.String(db.seed, key)%uint64(len(db.lanes))]
+}
