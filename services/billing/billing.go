@@ -1,0 +1,113 @@
+// Package billing is the service that knows what calls cost: the ledger, the plans, and what Stripe must know.
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
+)
+
+// Config is billing's settings.
+type Config struct {
+	// PlansFile replaces the embedded plans.
+	PlansFile string `env:"PLANS_FILE" help:"YAML file of your plans, in place of the built-in ones"`
+	// DefaultPlan is the plan of a new account.
+	DefaultPlan string `env:"DEFAULT_PLAN" default:"free" help:"plan of a new account; a plan of PLANS_FILE or of the built-in ones"`
+	// HoldLease is how long a hold lives after its last checkpoint.
+	HoldLease time.Duration `env:"BILLING_HOLD_LEASE" default:"5m" min:"10s" max:"24h" help:"how long the credit of a call stays held after its last sign of life"`
+	// SweepInterval is how often abandoned holds are looked for.
+	SweepInterval time.Duration `env:"BILLING_SWEEP_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often abandoned holds are looked for and settled"`
+}
+
+// Deps are what billing works with. All are needed.
+type Deps struct {
+	// Logger gets what happens in the background.
+	Logger *slog.Logger
+	// Meter gets the metrics.
+	Meter metric.Meter
+	// Now is the clock.
+	Now func() time.Time
+	// Database is where billing's store is: database.For("billing", DATABASE_URL). New opens it.
+	Database database.Config
+	// Models is the price list.
+	Models *models.List
+}
+
+// Service is billing, ready to be registered and run.
+type Service struct {
+	config Config
+	log    *slog.Logger
+	db     *database.DB
+	ledger *ledger.Ledger
+	server *rpc.Server
+}
+
+// New opens the store and makes the service; Close it. It reports every mistake of the plan file.
+func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
+	if deps.Logger == nil || deps.Meter == nil || deps.Now == nil || deps.Models == nil {
+		return nil, errors.New("billing: Logger, Meter, Now and Models are needed")
+	}
+	catalog, err := plans.Load(config.PlansFile, config.DefaultPlan, modelIDs(deps.Models))
+	if err != nil {
+		return nil, err
+	}
+	db, err := database.Open(ctx, deps.Database)
+	if err != nil {
+		return nil, fmt.Errorf("billing: %w", err)
+	}
+	book := ledger.New(ledger.Options{
+		Store: store.New(db), Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease,
+	})
+	s := &Service{config: config, log: deps.Logger, db: db, ledger: book}
+	s.server = rpc.New(rpc.Options{Ledger: book, Plans: catalog, Now: deps.Now, Status: func() string { return "unknown" }})
+	return s, nil
+}
+
+func modelIDs(list *models.List) []string {
+	all := list.All()
+	ids := make([]string, 0, len(all))
+	for _, m := range all {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// Register adds BillingService to a server.
+func (s *Service) Register(r grpc.ServiceRegistrar) {
+	billingv1.RegisterBillingServiceServer(r, s.server)
+}
+
+// Migrate brings the store up to date.
+func (s *Service) Migrate(ctx context.Context) error {
+	return database.Migrate(ctx, s.db, store.Migrations())
+}
+
+// Run does the background work until ctx ends and all of it has stopped.
+func (s *Service) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	running.Go(func() { s.ledger.Run(ctx, s.config.SweepInterval) })
+	running.Wait()
+	return nil
+}
+
+// Checks tell whether the service can do its work.
+func (s *Service) Checks() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{"billing.database": s.db.Ping}
+}
+
+// Close waits for writes under way and closes the store.
+func (s *Service) Close(ctx context.Context) error { return s.db.Close(ctx) }

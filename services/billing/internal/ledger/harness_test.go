@@ -1,0 +1,198 @@
+package ledger_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
+)
+
+// clock is a clock that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = t
+}
+
+func (c *clock) Add(d time.Duration) { c.Set(c.Now().Add(d)) }
+
+// The prices of the tests: a token of "plain" costs 1 nano-dollar in, half of it cached, and 3 out.
+const priceFile = `
+models:
+  plain: {kind: chat, provider: test, context_tokens: 1000000000000, max_output_tokens: 1000000000000, default_output_tokens: 100, input: "0.001", cached_input: "0.0005", output: "0.003"}
+  uneven: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0.0000015", output: "0.0000007"}
+  embed: {kind: embedding, provider: test, context_tokens: 1000000, input: "0.001"}
+  gratis: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0", output: "0"}
+  dear-cache: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0.001", cached_input: "0.005", output: "0"}
+  gold: {kind: chat, provider: test, context_tokens: 1000000000000, max_output_tokens: 1000000000000, default_output_tokens: 100, input: "1000000", output: "1000000"}
+`
+
+// The plans of the tests: none includes credit but "monthly", with 1000 nano-dollars a period.
+const planFile = `
+plans:
+  - {id: empty, name: Empty, price: "0", included_credit: "0"}
+  - {id: monthly, name: Monthly, price: "0", included_credit: "0.000001"}
+  - {id: narrow, name: Narrow, price: "0", included_credit: "0.000001", models: [embed, gratis]}
+`
+
+func prices(t testing.TB) *models.List {
+	t.Helper()
+	list, err := models.Parse([]byte(priceFile))
+	require.NoError(t, err)
+	return list
+}
+
+// fixedPlans is a list of plans that tests may change.
+type fixedPlans struct {
+	all      map[string]plans.Plan
+	fallback string
+}
+
+func (p *fixedPlans) Get(id string) (plans.Plan, bool) {
+	plan, ok := p.all[id]
+	return plan, ok
+}
+
+func (p *fixedPlans) Default() plans.Plan { return p.all[p.fallback] }
+
+func newPlans(t testing.TB, fallback string) *fixedPlans {
+	t.Helper()
+	list, err := plans.Parse([]byte(planFile), nil)
+	require.NoError(t, err)
+	p := &fixedPlans{all: map[string]plans.Plan{}, fallback: fallback}
+	for _, plan := range list {
+		p.all[plan.ID] = plan
+	}
+	return p
+}
+
+// book is a ledger under test.
+type book struct {
+	*ledger.Ledger
+	t     testing.TB
+	store *store.Store
+	db    *database.DB
+	clock *clock
+	plans *fixedPlans
+}
+
+const lease = time.Minute
+
+func newBook(t testing.TB, db *database.DB, defaultPlan string) *book {
+	t.Helper()
+	b := &book{t: t, db: db, store: store.New(db), clock: newClock(), plans: newPlans(t, defaultPlan)}
+	b.Ledger = ledger.New(ledger.Options{
+		Store: b.store, Prices: prices(t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
+	})
+	return b
+}
+
+// each runs a test on both databases, with new accounts on the given plan; the ledger must be sound when it ends.
+func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *book)) {
+	t.Helper()
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
+		b := newBook(t, db, defaultPlan)
+		test(t, b)
+		b.sound()
+	})
+}
+
+// sound checks every rule of the ledger.
+func (b *book) sound() {
+	b.t.Helper()
+	found, err := b.Audit(context.Background())
+	require.NoError(b.t, err)
+	require.Empty(b.t, found)
+}
+
+func (b *book) account() ledger.Account {
+	b.t.Helper()
+	a, err := b.Account(b.t.Context(), alice)
+	require.NoError(b.t, err)
+	return a
+}
+
+// give grants credit; without an expiry it has no end.
+func (b *book) give(source string, amount int64, expire ...time.Time) ledger.Grant {
+	b.t.Helper()
+	n := ledger.NewGrant{AccountID: alice, Source: source, Amount: amount}
+	if len(expire) > 0 {
+		n.ExpireTime = expire[0]
+	}
+	g, err := b.Grant(b.t.Context(), n)
+	require.NoError(b.t, err)
+	return g
+}
+
+// remaining tells what is left of each grant, by source.
+func (b *book) remaining() map[string]int64 {
+	b.t.Helper()
+	all, err := b.store.Grants(b.t.Context(), alice)
+	require.NoError(b.t, err)
+	left := map[string]int64{}
+	for _, g := range all {
+		left[g.Source] = g.Remaining
+	}
+	return left
+}
+
+// hold reserves input tokens of "embed", which cost a nano-dollar each.
+func (b *book) hold(request string, amount int64) ledger.Hold {
+	b.t.Helper()
+	h, err := b.Reserve(b.t.Context(), ledger.Reservation{RequestID: request, AccountID: alice, UserID: "user_1", Model: "embed", InputTokens: amount})
+	require.NoError(b.t, err)
+	require.Equal(b.t, amount, h.Amount)
+	return h
+}
+
+// settle reports that input tokens were used.
+func (b *book) settle(h ledger.Hold, input int64) ledger.Closing {
+	b.t.Helper()
+	end, err := b.Settle(b.t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: input}, Outcome: ledger.OutcomeCompleted})
+	require.NoError(b.t, err)
+	return end
+}
+
+// moves lists the account's entries, oldest first, as "kind amount".
+func (b *book) entries() []ledger.Entry {
+	b.t.Helper()
+	list, err := b.Entries(b.t.Context(), alice, "", 1000)
+	require.NoError(b.t, err)
+	return list
+}
+
+const alice = "user_alice"
+
+func requireReason(t testing.TB, want errorsv1.ErrorReason, err error) *errs.Error {
+	t.Helper()
+	require.Error(t, err)
+	var e *errs.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, want, e.Reason, "%v", err)
+	return e
+}

@@ -1,0 +1,93 @@
+// Package ledger keeps the accounts: credit that is granted, held for calls under way, charged, and expires. It knows no
+// transport and no provider.
+//
+// Every movement is one Entry with two sides, so that it can't be out of balance. What holds of the sums is what Audit checks.
+// A call is Reserve, then Checkpoint as often as needed, then Settle; Sweep settles what nobody settled.
+package ledger
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+)
+
+// DefaultLease is how long a hold lives after its last checkpoint.
+const DefaultLease = 5 * time.Minute
+
+// Bounds of money, in nano-dollars: they keep every sum within int64.
+const (
+	// MaxAmount is the most that one grant, hold or charge may be.
+	MaxAmount = 1_000_000_000_000_000_000
+	// MaxBalance is the most credit that grants by an operator may add up to.
+	MaxBalance = 4 * MaxAmount
+)
+
+// Prices is the price list.
+type Prices interface {
+	// Get returns a model, or an *errs.Error MODEL_NOT_FOUND.
+	Get(id string) (models.Model, error)
+}
+
+// Plans is the list of plans.
+type Plans interface {
+	// Get returns a plan by id.
+	Get(id string) (plans.Plan, bool)
+	// Default returns the plan of a new account.
+	Default() plans.Plan
+}
+
+// Options are what a Ledger works with. All are needed, except Lease.
+type Options struct {
+	Store  Store
+	Prices Prices
+	Plans  Plans
+	Now    func() time.Time
+	Logger *slog.Logger
+	// Lease is how long a hold lives after its last checkpoint; 0 means DefaultLease.
+	Lease time.Duration
+}
+
+// Ledger keeps the accounts. It is safe for concurrent use, and any number of replicas may share a database.
+type Ledger struct {
+	store  Store
+	prices Prices
+	plans  Plans
+	now    func() time.Time
+	log    *slog.Logger
+	lease  time.Duration
+}
+
+// New makes a ledger.
+func New(o Options) *Ledger {
+	if o.Lease <= 0 {
+		o.Lease = DefaultLease
+	}
+	return &Ledger{
+		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease,
+		// The database keeps microseconds; what is compared with it must too.
+		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
+	}
+}
+
+// errLostRace says that another call closed the hold between the read and the write; the transaction is undone.
+var errLostRace = errors.New("ledger: another call changed the hold meanwhile")
+
+// asPublic makes a store's failure an error for callers; errors that already are stay as they are.
+func asPublic(err error, doing string) error {
+	var public *errs.Error
+	switch {
+	case err == nil, errors.As(err, &public), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, ErrUnavailable):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+			"The ledger can't be reached right now. Please try again in a moment.").After(time.Second).Cause(err)
+	default:
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "The ledger failed while %s.", doing).Cause(err)
+	}
+}

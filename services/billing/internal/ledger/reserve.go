@@ -1,0 +1,244 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"strings"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/billing/internal/money"
+)
+
+// Reservation is the worst case of a call.
+type Reservation struct {
+	// RequestID is the caller's idempotency key within the account.
+	RequestID string
+	// AccountID pays.
+	AccountID string
+	// UserID and APIKeyID call.
+	UserID, APIKeyID string
+	// Model is called.
+	Model string
+	// InputTokens is an upper bound of the input.
+	InputTokens int64
+	// MinOutputTokens is the least output for each answer that makes the call worth making.
+	MinOutputTokens int64
+	// MaxOutputTokens is the output for each answer that is wanted; 0 when the model has none.
+	MaxOutputTokens int64
+	// Choices is how many answers are made; 0 means 1.
+	Choices int64
+}
+
+// fingerprint tells one request from another under the same id.
+func (r Reservation) fingerprint() string {
+	h := sha256.New()
+	for _, text := range []string{r.UserID, r.APIKeyID, r.Model} {
+		h.Write(binary.AppendUvarint(nil, uint64(len(text))))
+		h.Write([]byte(text))
+	}
+	for _, n := range []int64{r.InputTokens, r.MinOutputTokens, r.MaxOutputTokens, r.Choices} {
+		h.Write(binary.AppendVarint(nil, n))
+	}
+	return encode(h.Sum(nil)[:15])
+}
+
+// holdID makes the hold's id from what makes it unique, so that the primary key alone makes Reserve idempotent.
+func (r Reservation) holdID() string {
+	sum := sha256.Sum256([]byte(r.AccountID + "\x00" + r.RequestID))
+	return "hold_" + encode(sum[:20])
+}
+
+func encode(b []byte) string {
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
+}
+
+// reserving is a Reserve on its way.
+type reserving struct {
+	l *Ledger
+	Reservation
+	model models.Model
+	// worst is the model at its dearest: a price list of one's own may ask more for cached input.
+	worst models.Model
+	// fullCost is the price of the whole wish; tooBig when it can't even be counted.
+	fullCost int64
+	tooBig   bool
+}
+
+// Reserve holds the worst case of a call. An account that can't afford MaxOutputTokens gets a hold for fewer, down to
+// MinOutputTokens. The same request id with the same contents gets the same hold while it is open. Errors:
+// INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, INVALID_ARGUMENT, CONFLICT (the request id was used
+// for another call, or its call is over), CONFIGURATION_ERROR (the account's plan is gone), SERVICE_UNAVAILABLE.
+func (l *Ledger) Reserve(ctx context.Context, r Reservation) (Hold, error) {
+	r.Choices = max(r.Choices, 1)
+	if r.MinOutputTokens > r.MaxOutputTokens {
+		return Hold{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+			"min_output_tokens is %d and must not exceed max_output_tokens, which is %d.", r.MinOutputTokens, r.MaxOutputTokens).
+			Field("min_output_tokens", "exceeds max_output_tokens")
+	}
+	model, err := l.prices.Get(r.Model)
+	if err != nil {
+		return Hold{}, err
+	}
+	call := &reserving{l: l, Reservation: r, model: model, worst: model}
+	call.worst.InputPrice = max(model.InputPrice, model.CachedInputPrice)
+	full, err := call.worst.Cost(r.InputTokens, 0, r.MaxOutputTokens*r.Choices)
+	call.fullCost, call.tooBig = full, err != nil || full > MaxAmount
+	return call.run(ctx)
+}
+
+// answer is what a transaction came to: a hold, or a refusal that must not undo what the transaction did besides, nor make
+// the other callers of its batch run again.
+type answer struct {
+	hold    Hold
+	refusal error
+}
+
+func (r *reserving) run(ctx context.Context) (Hold, error) {
+	var a answer
+	err := r.l.store.Write(ctx, r.AccountID, func(ctx context.Context, tx Tx) (err error) {
+		a, err = r.quick(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return Hold{}, asPublic(err, "reserving")
+	}
+	return a.hold, a.refusal
+}
+
+// quick is the common case: the account is up to date and affords the whole wish. Two statements.
+func (r *reserving) quick(ctx context.Context, tx Tx) (answer, error) {
+	if r.tooBig {
+		return r.careful(ctx, tx)
+	}
+	h := r.hold(r.fullCost, r.MaxOutputTokens)
+	plan, ok, err := tx.HoldCredit(ctx, r.AccountID, h.Amount, h.CreateTime)
+	if err != nil {
+		return answer{}, err
+	}
+	if !ok {
+		return r.careful(ctx, tx)
+	}
+	refusal := r.allowed(plan)
+	if refusal == nil {
+		inserted, err := tx.InsertHold(ctx, h)
+		if err != nil || inserted {
+			return answer{hold: h}, err
+		}
+	}
+	if err := tx.ReleaseCredit(ctx, r.AccountID, h.Amount); err != nil || refusal != nil {
+		return answer{refusal: refusal}, err
+	}
+	return r.repeated(ctx, tx)
+}
+
+// careful brings the account up to date and holds what it affords.
+func (r *reserving) careful(ctx context.Context, tx Tx) (answer, error) {
+	again, err := r.repeated(ctx, tx)
+	if !errors.Is(err, ErrNotFound) {
+		return again, err
+	}
+	now := r.l.now()
+	account, err := r.l.touch(ctx, tx, r.AccountID, now)
+	if err != nil {
+		return answer{}, err
+	}
+	if refusal := r.allowed(account.Plan); refusal != nil {
+		return answer{refusal: refusal}, nil
+	}
+	h, refusal := r.affordable(account)
+	if refusal != nil {
+		return answer{refusal: refusal}, nil
+	}
+	inserted, err := tx.InsertHold(ctx, h)
+	if err != nil {
+		return answer{}, err
+	}
+	if !inserted {
+		return r.repeated(ctx, tx)
+	}
+	account.Held += h.Amount
+	return answer{hold: h}, tx.SaveAccount(ctx, account)
+}
+
+// repeated answers a request id that was seen before, or ErrNotFound.
+func (r *reserving) repeated(ctx context.Context, tx Tx) (answer, error) {
+	old, err := tx.Hold(ctx, r.holdID())
+	if err != nil {
+		return answer{}, err
+	}
+	conflict := errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+		"The request id %q was used before for another call. Use a new id for each call.", r.RequestID)
+	switch {
+	case old.Fingerprint != r.fingerprint():
+		return answer{refusal: conflict.Field("request_id", "was used for another call")}, nil
+	case old.State != StateOpen:
+		conflict.Message = "The call with the request id \"" + r.RequestID + "\" is over and billed. Use a new id for each call."
+		return answer{refusal: conflict.Field("request_id", "belongs to a call that is over")}, nil
+	default:
+		return answer{hold: old}, nil
+	}
+}
+
+func (r *reserving) allowed(planID string) error {
+	plan, err := r.l.planOf(planID)
+	if err != nil {
+		return err
+	}
+	if !plan.Allows(r.Model) {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED,
+			"The plan %s does not include the model %s. It includes: %s.", plan.Name, r.Model, strings.Join(plan.Models, ", ")).
+			Field("model", "is not included in the plan").With("model", r.Model).With("plan", plan.ID)
+	}
+	return nil
+}
+
+// affordable makes the largest hold, up to the wish, that the account affords.
+func (r *reserving) affordable(account Account) (Hold, error) {
+	if !r.tooBig && (r.fullCost == 0 || r.fullCost <= account.Available()) {
+		return r.hold(r.fullCost, r.MaxOutputTokens), nil
+	}
+	// The model is asked for the sum over all answers; each gets the same share.
+	budget := min(max(account.Available(), 0), MaxAmount)
+	total := r.worst.AffordableOutput(r.InputTokens, budget, r.MaxOutputTokens*r.Choices)
+	output := total / r.Choices
+	if total < 0 || output < r.MinOutputTokens {
+		return Hold{}, r.insufficient(account)
+	}
+	cost, err := r.worst.Cost(r.InputTokens, 0, output*r.Choices)
+	if err != nil {
+		return Hold{}, r.insufficient(account)
+	}
+	return r.hold(cost, output), nil
+}
+
+func (r *reserving) insufficient(account Account) error {
+	needed := "more than can be counted"
+	if least, err := r.worst.Cost(r.InputTokens, 0, r.MinOutputTokens*r.Choices); err == nil {
+		needed = "at least " + money.Format(least)
+	}
+	held := ""
+	if account.Held > 0 {
+		held = ", of which " + money.Format(account.Held) + " is held for calls under way"
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE,
+		"The balance of %s%s does not afford this call, which needs %s. Add credit, ask for less output, or wait for the new period on %s.",
+		money.Format(account.Balance), held, needed, account.PeriodEnd.Format("2006-01-02")).
+		With("balance_nano_usd", decimal(account.Balance)).With("held_nano_usd", decimal(account.Held))
+}
+
+func (r *reserving) hold(amount, outputTokens int64) Hold {
+	now := r.l.now()
+	return Hold{
+		ID: r.holdID(), AccountID: r.AccountID, RequestID: r.RequestID, Fingerprint: r.fingerprint(),
+		UserID: r.UserID, APIKeyID: r.APIKeyID, Model: r.Model,
+		InputPrice: r.model.InputPrice, CachedInputPrice: r.model.CachedInputPrice, OutputPrice: r.model.OutputPrice,
+		Amount: amount, OutputTokens: outputTokens, State: StateOpen, CreateTime: now, LeaseTime: now.Add(r.l.lease),
+		// The call follows at once: should this process die, its input was used, so a hold is never swept at nothing.
+		Used: Usage{Input: r.InputTokens},
+	}
+}

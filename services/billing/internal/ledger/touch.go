@@ -1,0 +1,156 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+)
+
+// touch opens the account if need be, locks it, and brings it up to date: credit whose time is over leaves, a new period
+// begins and its credit is granted. The account returned is as the database has it.
+func (l *Ledger) touch(ctx context.Context, tx Tx, id string, now time.Time) (Account, error) {
+	account, err := tx.LockAccount(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return l.open(ctx, tx, id, now)
+	}
+	if err != nil || now.Before(account.Due) {
+		return account, err
+	}
+	return account, l.roll(ctx, tx, &account, now)
+}
+
+// open makes an account on the default plan, with that plan's credit.
+func (l *Ledger) open(ctx context.Context, tx Tx, id string, now time.Time) (Account, error) {
+	account := Account{ID: id, Plan: l.plans.Default().ID, CreateTime: now}
+	account.PeriodStart, account.PeriodEnd = period(now, now)
+	account.Due = account.PeriodEnd
+	inserted, err := tx.InsertAccount(ctx, account)
+	if err != nil {
+		return Account{}, err
+	}
+	if account, err = tx.LockAccount(ctx, id); err != nil || !inserted { // another replica opened it first
+		return account, err
+	}
+	if err := l.grantPlan(ctx, tx, &account, now); err != nil {
+		return Account{}, err
+	}
+	return account, tx.SaveAccount(ctx, account)
+}
+
+// roll expires credit and begins a new period, where their time has come, and writes the account.
+func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, now time.Time) error {
+	if err := l.expire(ctx, tx, account, now); err != nil {
+		return err
+	}
+	if !now.Before(account.PeriodEnd) {
+		account.PeriodStart, account.PeriodEnd = period(account.CreateTime, now)
+		account.Period = UsageTotal{}
+		if err := l.grantPlan(ctx, tx, account, now); err != nil {
+			return err
+		}
+	}
+	return l.save(ctx, tx, account)
+}
+
+// save works out when the account is due next and writes it.
+func (l *Ledger) save(ctx context.Context, tx Tx, account *Account) error {
+	live, err := tx.LiveGrants(ctx, account.ID)
+	if err != nil {
+		return err
+	}
+	account.Due = account.PeriodEnd
+	if len(live) > 0 && live[0].ExpireTime.Before(account.Due) {
+		account.Due = live[0].ExpireTime
+	}
+	return tx.SaveAccount(ctx, *account)
+}
+
+// expire takes away what is left of grants whose time is over, but for what the holds need that were made while a grant
+// was good: that part stays until those holds are closed, and nothing else can be paid from it.
+func (l *Ledger) expire(ctx context.Context, tx Tx, account *Account, now time.Time) error {
+	live, err := tx.LiveGrants(ctx, account.ID)
+	if err != nil {
+		return err
+	}
+	kept := int64(0) // for holds, by the grants before
+	for _, g := range live {
+		if g.ExpireTime.After(now) {
+			break
+		}
+		needed, err := tx.HeldBefore(ctx, account.ID, g.ExpireTime)
+		if err != nil {
+			return err
+		}
+		keep := min(g.Remaining, max(0, needed-kept))
+		kept += keep
+		if err := l.expireTo(ctx, tx, account, g, keep, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expireTo leaves keep of the grant.
+func (l *Ledger) expireTo(ctx context.Context, tx Tx, account *Account, g Grant, keep int64, now time.Time) error {
+	gone := g.Remaining - keep
+	if gone == 0 {
+		return nil
+	}
+	account.Balance -= gone
+	if err := tx.SetRemaining(ctx, g.ID, keep); err != nil {
+		return err
+	}
+	return tx.InsertEntry(ctx, Entry{
+		ID: newID("ent_"), AccountID: account.ID, Kind: KindExpiry, Debit: SideCustomer(account.ID), Credit: SideExpired,
+		Amount: gone, Reference: g.ID, CreateTime: now,
+	})
+}
+
+// grantPlan grants the plan's credit for the present period, once.
+func (l *Ledger) grantPlan(ctx context.Context, tx Tx, account *Account, now time.Time) error {
+	plan, ok := l.plans.Get(account.Plan)
+	if !ok {
+		l.log.ErrorContext(ctx, "account is on a plan that the plan file no longer has: no credit granted", "account", account.ID, "plan", account.Plan)
+		return nil
+	}
+	if plan.IncludedCredit == 0 {
+		return nil
+	}
+	_, err := l.give(ctx, tx, account, Grant{
+		Source: planSource(plan, account.PeriodStart), Amount: plan.IncludedCredit, ExpireTime: account.PeriodEnd,
+	}, now)
+	return err
+}
+
+func planSource(plan plans.Plan, start time.Time) string {
+	return sourcePlan + plan.ID + ":" + start.Format(time.DateOnly)
+}
+
+// give writes a grant, its entry, and the account's money in memory; it pays debt first. False: the source is not new.
+func (l *Ledger) give(ctx context.Context, tx Tx, account *Account, g Grant, now time.Time) (bool, error) {
+	paid := min(account.Debt, g.Amount)
+	g.ID, g.AccountID, g.CreateTime, g.Remaining = newID("grant_"), account.ID, now, g.Amount-paid
+	inserted, err := tx.InsertGrant(ctx, g)
+	if err != nil || !inserted {
+		return false, err
+	}
+	account.Debt -= paid
+	account.Balance += g.Amount
+	return true, tx.InsertEntry(ctx, Entry{
+		ID: newID("ent_"), AccountID: account.ID, Kind: KindGrant, Debit: SideGrants, Credit: SideCustomer(account.ID),
+		Amount: g.Amount, Reference: g.ID, CreateTime: now,
+	})
+}
+
+// newID makes an id that grows with time.
+func newID(prefix string) string {
+	id := uuid.Must(uuid.NewV7()) // fails only when the machine has no randomness
+	return prefix + encode(id[:])
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }

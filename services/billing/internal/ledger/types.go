@@ -1,0 +1,239 @@
+package ledger
+
+import (
+	"math"
+	"time"
+)
+
+// Never is the expiry of credit that does not expire.
+var Never = time.UnixMicro(math.MaxInt64).UTC()
+
+// Account is who pays. Money is in nano-dollars.
+type Account struct {
+	// ID is the organization's or the user's.
+	ID string
+	// Plan is the plan's id.
+	Plan string
+	// Balance is the credit left; below 0 it is debt.
+	Balance int64
+	// Held is the part of the balance that calls under way hold; never below 0.
+	Held int64
+	// Debt is what was used beyond all credit; the next grant pays it.
+	Debt int64
+	// CreateTime is when the account was opened; its day is the first day of each period.
+	CreateTime time.Time
+	// PeriodStart and PeriodEnd bound the present period: from the start, up to and without the end.
+	PeriodStart, PeriodEnd time.Time
+	// Due is when credit expires or the period ends, whichever is first.
+	Due time.Time
+	// Period is the usage since the period began.
+	Period UsageTotal
+}
+
+// Available is what new holds may take.
+func (a Account) Available() int64 { return a.Balance - a.Held }
+
+// Usage is what a call consumed, in tokens.
+type Usage struct {
+	// Input counts all input tokens.
+	Input int64
+	// CachedInput is the part of Input that the provider had cached.
+	CachedInput int64
+	// Output counts all output tokens.
+	Output int64
+	// Reasoning is the part of Output that was spent on reasoning.
+	Reasoning int64
+}
+
+// IsZero tells whether nothing was used.
+func (u Usage) IsZero() bool { return u == Usage{} }
+
+// UsageTotal is a sum of usage.
+type UsageTotal struct {
+	// Requests counts the calls that used anything.
+	Requests int64
+	// Usage is the tokens.
+	Usage Usage
+	// Cost is what was billed, in nano-dollars.
+	Cost int64
+}
+
+// add adds o sign times: 1 to add, -1 to take away.
+func (t *UsageTotal) add(o UsageTotal, sign int64) {
+	t.Requests += sign * o.Requests
+	t.Usage.Input += sign * o.Usage.Input
+	t.Usage.CachedInput += sign * o.Usage.CachedInput
+	t.Usage.Output += sign * o.Usage.Output
+	t.Usage.Reasoning += sign * o.Usage.Reasoning
+	t.Cost += sign * o.Cost
+}
+
+// Grant is credit with an origin and, perhaps, an end.
+type Grant struct {
+	// ID is "grant_…".
+	ID string
+	// AccountID is whose it is.
+	AccountID string
+	// Source is what it is for; unique within the account.
+	Source string
+	// Amount is the credit, in nano-dollars.
+	Amount int64
+	// Remaining is what is left of it, in nano-dollars; from 0 to Amount.
+	Remaining int64
+	// CreateTime is when it was given.
+	CreateTime time.Time
+	// ExpireTime is the first moment at which it is no longer good; Never when it has no end.
+	ExpireTime time.Time
+}
+
+// State is how far a hold is.
+type State string
+
+// The states of a hold.
+const (
+	// StateOpen means that the call is under way.
+	StateOpen State = "open"
+	// StateSettled means that the call's end was reported.
+	StateSettled State = "settled"
+	// StateSwept means that the lease ran out and the last checkpoint was charged; a late Settle adjusts it.
+	StateSwept State = "swept"
+)
+
+// Hold is credit that is set aside for one call.
+type Hold struct {
+	// ID is "hold_…", made from account and request id.
+	ID string
+	// AccountID is who pays.
+	AccountID string
+	// RequestID is the caller's idempotency key, unique within the account.
+	RequestID string
+	// Fingerprint is a hash of what was asked for.
+	Fingerprint string
+	// UserID and APIKeyID are who calls.
+	UserID, APIKeyID string
+	// Model is the model called.
+	Model string
+	// InputPrice, CachedInputPrice and OutputPrice are what a million tokens cost at the time, in nano-dollars.
+	InputPrice, CachedInputPrice, OutputPrice int64
+	// Amount is what is held, in nano-dollars.
+	Amount int64
+	// OutputTokens is what the amount affords for each answer.
+	OutputTokens int64
+	// State is how far the hold is.
+	State State
+	// CreateTime is when it was made.
+	CreateTime time.Time
+	// LeaseTime is when the sweeper may settle it.
+	LeaseTime time.Time
+	// Used is the last checkpoint.
+	Used Usage
+	// Closing is how it ended; zero while it is open.
+	Closing
+}
+
+// Closing is how a hold ended.
+type Closing struct {
+	// Cost is the charge, in nano-dollars.
+	Cost int64
+	// BalanceAfter is the account's balance after it, in nano-dollars.
+	BalanceAfter int64
+	// PaidBy are the grants that paid; what is missing to Cost became debt.
+	PaidBy []Burn
+	// SettleTime is when it was closed.
+	SettleTime time.Time
+}
+
+// Burn is what one grant paid of a charge, in nano-dollars.
+type Burn struct {
+	GrantID string
+	Amount  int64
+}
+
+// Kinds of entries.
+const (
+	// KindGrant is credit given.
+	KindGrant = "grant"
+	// KindUsage is the charge of a call.
+	KindUsage = "usage"
+	// KindAdjustment corrects the charge of a call that was swept.
+	KindAdjustment = "adjustment"
+	// KindExpiry is credit whose time is over.
+	KindExpiry = "expiry"
+)
+
+// Sides of entries that are not a customer's.
+const (
+	// SideUsage earns what calls cost.
+	SideUsage = "revenue:usage"
+	// SideGrants gives the credit.
+	SideGrants = "equity:grants"
+	// SideExpired takes the credit that expired.
+	SideExpired = "expired:credit"
+)
+
+// SideCustomer is an account's side in entries.
+func SideCustomer(accountID string) string { return "customer:" + accountID }
+
+// Entry is one movement, from one side to the other.
+type Entry struct {
+	// ID is "ent_…"; ids grow with time.
+	ID string
+	// AccountID is whose balance moved.
+	AccountID string
+	// Kind is what moved the money.
+	Kind string
+	// Debit is the side that gives.
+	Debit string
+	// Credit is the side that takes.
+	Credit string
+	// Amount is in nano-dollars, above 0.
+	Amount int64
+	// Reference is the hold or the grant behind it.
+	Reference string
+	// CreateTime is when it was entered.
+	CreateTime time.Time
+}
+
+// Outcome is how a call ended.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeCompleted      Outcome = "completed"
+	OutcomeCallerLeft     Outcome = "caller_left"
+	OutcomeUpstreamFailed Outcome = "upstream_failed"
+	OutcomeAbandoned      Outcome = "abandoned"
+)
+
+// UsageRecord is what one settled call used.
+type UsageRecord struct {
+	// HoldID is the call's hold.
+	HoldID string
+	// AccountID, UserID and APIKeyID are who called.
+	AccountID, UserID, APIKeyID string
+	// Model is the model called.
+	Model string
+	// Usage is the tokens.
+	Usage Usage
+	// Cost is what was billed, in nano-dollars.
+	Cost int64
+	// Outcome is how the call ended.
+	Outcome Outcome
+	// Estimated is true when Trivet counted the tokens.
+	Estimated bool
+	// ProviderRequestID is the provider's id of the call.
+	ProviderRequestID string
+	// SettleTime is when it was billed; its UTC day is the day of the usage.
+	SettleTime time.Time
+}
+
+func (r UsageRecord) total() UsageTotal { return UsageTotal{Requests: 1, Usage: r.Usage, Cost: r.Cost} }
+
+// UsageRow is the usage of one model on one day.
+type UsageRow struct {
+	// Day is "2026-11-23", in UTC.
+	Day string
+	// Model is the model.
+	Model string
+	UsageTotal
+}

@@ -1,0 +1,69 @@
+package rpc
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+// GetAccount shows the caller's account.
+func (s *Server) GetAccount(ctx context.Context, _ *billingv1.GetAccountRequest) (*billingv1.GetAccountResponse, error) {
+	claims, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	account, err := s.ledger.Account(ctx, claims.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	return &billingv1.GetAccountResponse{Account: s.toAccount(account)}, nil
+}
+
+func (s *Server) toAccount(a ledger.Account) *billingv1.Account {
+	out := &billingv1.Account{
+		Id: a.ID, Plan: a.Plan, BalanceNanoUsd: a.Balance, HeldNanoUsd: a.Held, AvailableNanoUsd: a.Available(),
+		PeriodStartTime: timestamppb.New(a.PeriodStart), PeriodEndTime: timestamppb.New(a.PeriodEnd), PeriodUsage: toTotal(a.Period),
+	}
+	// A plan that is gone from the plan file hides its limits, not the account.
+	if plan, ok := s.plans.Get(a.Plan); ok {
+		out.Limits = toLimits(plan.Limits)
+	}
+	return out
+}
+
+// GetEntitlements tells what an account's plan allows.
+func (s *Server) GetEntitlements(ctx context.Context, r *billingv1.GetEntitlementsRequest) (*billingv1.GetEntitlementsResponse, error) {
+	plan, err := s.ledger.Plan(ctx, r.GetAccountId())
+	if err != nil {
+		return nil, err
+	}
+	return &billingv1.GetEntitlementsResponse{Plan: plan.ID, Limits: toLimits(plan.Limits), Models: plan.Models, Features: plan.Features}, nil
+}
+
+// ListPlans lists the plans on sale.
+func (s *Server) ListPlans(context.Context, *billingv1.ListPlansRequest) (*billingv1.ListPlansResponse, error) {
+	out := &billingv1.ListPlansResponse{}
+	for _, p := range s.plans.OnSale() {
+		out.Plans = append(out.Plans, toPlan(p))
+	}
+	return out, nil
+}
+
+// CreateGrant gives an account credit.
+func (s *Server) CreateGrant(ctx context.Context, r *billingv1.CreateGrantRequest) (*billingv1.CreateGrantResponse, error) {
+	n := ledger.NewGrant{AccountID: r.GetAccountId(), Source: r.GetSource(), Amount: r.GetAmountNanoUsd()}
+	if r.GetExpireTime() != nil {
+		if err := r.GetExpireTime().CheckValid(); err != nil {
+			return nil, invalid("expire_time", "is no valid time")
+		}
+		n.ExpireTime = r.GetExpireTime().AsTime()
+	}
+	grant, err := s.ledger.Grant(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	return &billingv1.CreateGrantResponse{Grant: toGrant(grant)}, nil
+}

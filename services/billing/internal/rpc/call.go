@@ -1,0 +1,67 @@
+package rpc
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+// Reserve holds the worst case of a call.
+func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*billingv1.ReserveResponse, error) {
+	hold, err := s.ledger.Reserve(ctx, ledger.Reservation{
+		RequestID: r.GetRequestId(), AccountID: r.GetAccountId(), UserID: r.GetUserId(), APIKeyID: r.GetApiKeyId(), Model: r.GetModel(),
+		InputTokens: r.GetInputTokens(), MinOutputTokens: r.GetMinOutputTokens(), MaxOutputTokens: r.GetMaxOutputTokens(),
+		Choices: int64(r.GetChoices()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &billingv1.ReserveResponse{
+		HoldId: hold.ID, HeldNanoUsd: hold.Amount, OutputTokens: hold.OutputTokens, ExpireTime: timestamppb.New(hold.LeaseTime),
+	}, nil
+}
+
+// Checkpoint records what a running call has used.
+func (s *Server) Checkpoint(ctx context.Context, r *billingv1.CheckpointRequest) (*billingv1.CheckpointResponse, error) {
+	lease, err := s.ledger.Checkpoint(ctx, r.GetHoldId(), fromUsage(r.GetUsage()))
+	if err != nil {
+		return nil, err
+	}
+	return &billingv1.CheckpointResponse{ExpireTime: timestamppb.New(lease)}, nil
+}
+
+// Settle charges what a call used.
+func (s *Server) Settle(ctx context.Context, r *billingv1.SettleRequest) (*billingv1.SettleResponse, error) {
+	outcome, err := fromOutcome(r.GetOutcome())
+	if err != nil {
+		return nil, err
+	}
+	end, err := s.ledger.Settle(ctx, ledger.Settlement{
+		HoldID: r.GetHoldId(), Usage: fromUsage(r.GetUsage()), Outcome: outcome, Estimated: r.GetEstimated(),
+		ProviderRequestID: r.GetProviderRequestId(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &billingv1.SettleResponse{CostNanoUsd: end.Cost, BalanceNanoUsd: end.BalanceAfter}, nil
+}
+
+func fromOutcome(o billingv1.Outcome) (ledger.Outcome, error) {
+	switch o {
+	case billingv1.Outcome_OUTCOME_COMPLETED:
+		return ledger.OutcomeCompleted, nil
+	case billingv1.Outcome_OUTCOME_CALLER_LEFT:
+		return ledger.OutcomeCallerLeft, nil
+	case billingv1.Outcome_OUTCOME_UPSTREAM_FAILED:
+		return ledger.OutcomeUpstreamFailed, nil
+	case billingv1.Outcome_OUTCOME_ABANDONED:
+		return ledger.OutcomeAbandoned, nil
+	case billingv1.Outcome_OUTCOME_UNSPECIFIED:
+	}
+	return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Tell how the call ended.").Field("outcome", "must be one of the outcomes")
+}

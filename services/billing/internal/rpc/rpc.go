@@ -1,0 +1,51 @@
+// Package rpc answers trivet.billing.v1.BillingService: it translates, calls the domain, and translates back.
+package rpc
+
+import (
+	"context"
+	"time"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+)
+
+// Options are what a Server works with.
+type Options struct {
+	Ledger *ledger.Ledger
+	Plans  *plans.Catalog
+	Now    func() time.Time
+	// Status tells how Stripe is doing: "operational", "degraded", "down" or "unknown".
+	Status func() string
+}
+
+// Server answers the RPCs. Those of later issues answer Unimplemented.
+type Server struct {
+	billingv1.UnimplementedBillingServiceServer
+	ledger *ledger.Ledger
+	plans  *plans.Catalog
+	now    func() time.Time
+	status func() string
+}
+
+// New makes a server.
+func New(o Options) *Server {
+	return &Server{ledger: o.Ledger, plans: o.Plans, now: o.Now, status: o.Status}
+}
+
+// caller returns who calls; the server's interceptor has put them there.
+func caller(ctx context.Context) (*passport.Claims, error) {
+	claims, ok := passport.FromContext(ctx)
+	if !ok || claims.AccountID == "" {
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, "Sign in, or send an API key.")
+	}
+	return claims, nil
+}
+
+// GetStatus tells how Stripe is doing.
+func (s *Server) GetStatus(context.Context, *billingv1.GetStatusRequest) (*billingv1.GetStatusResponse, error) {
+	return &billingv1.GetStatusResponse{Status: s.status()}, nil
+}

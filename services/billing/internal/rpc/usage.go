@@ -1,0 +1,99 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+// maxDays bounds a sum of usage.
+const maxDays = 366
+
+// GetUsage sums the account's usage by day and model.
+func (s *Server) GetUsage(ctx context.Context, r *billingv1.GetUsageRequest) (*billingv1.GetUsageResponse, error) {
+	claims, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, err := visibleUser(claims, r.GetUserId())
+	if err != nil {
+		return nil, err
+	}
+	first, last, err := s.days(ctx, claims.AccountID, r)
+	if err != nil {
+		return nil, err
+	}
+	rows, total, err := s.ledger.Usage(ctx, ledger.UsageQuery{
+		AccountID: claims.AccountID, FirstDay: first, LastDay: last, Model: r.GetModel(), UserID: user,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &billingv1.GetUsageResponse{Total: toTotal(total)}
+	for _, row := range rows {
+		out.Rows = append(out.Rows, &billingv1.UsageRow{
+			Day: row.Day, Model: row.Model, Requests: row.Requests, Usage: toUsage(row.UsageTotal.Usage), CostNanoUsd: row.Cost,
+		})
+	}
+	return out, nil
+}
+
+// visibleUser narrows what a member of an organization sees to their own usage.
+func visibleUser(claims *passport.Claims, wanted string) (string, error) {
+	switch {
+	case claims.IsAdmin():
+		return wanted, nil
+	case wanted == "" || wanted == claims.UserID:
+		return claims.UserID, nil
+	default:
+		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
+			"Only an admin of the organization sees the usage of others. Leave user_id empty to see your own.").
+			Field("user_id", "is somebody else")
+	}
+}
+
+// days returns the first and the last day, with their defaults.
+func (s *Server) days(ctx context.Context, accountID string, r *billingv1.GetUsageRequest) (first, last string, err error) {
+	end, err := parseDay("end_day", r.GetEndDay(), s.now().UTC())
+	if err != nil {
+		return "", "", err
+	}
+	var start time.Time
+	if r.GetStartDay() == "" {
+		account, err := s.ledger.Account(ctx, accountID)
+		if err != nil {
+			return "", "", err
+		}
+		start = account.PeriodStart
+	} else if start, err = parseDay("start_day", r.GetStartDay(), time.Time{}); err != nil {
+		return "", "", err
+	}
+	switch {
+	case end.Before(start):
+		return "", "", invalid("end_day", "must not be before start_day, which is "+start.Format(time.DateOnly))
+	case end.After(start.AddDate(0, 0, maxDays)):
+		return "", "", invalid("end_day", "must be at most 366 days after start_day")
+	}
+	return start.Format(time.DateOnly), end.Format(time.DateOnly), nil
+}
+
+func parseDay(field, text string, fallback time.Time) (time.Time, error) {
+	if text == "" {
+		return fallback, nil
+	}
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return time.Time{}, invalid(field, "is no day; write it like 2026-11-23")
+	}
+	return day, nil
+}
+
+// invalid is the error of one wrong field.
+func invalid(field, problem string) error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", field, problem).Field(field, problem)
+}

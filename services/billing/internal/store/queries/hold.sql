@@ -1,0 +1,43 @@
+-- name: InsertHold :execrows
+INSERT INTO hold (
+    id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price,
+    amount, output_tokens, state, create_time, lease_time,
+    used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'open', $13, $14, $15, $16, $17, $18)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: GetHold :one
+SELECT * FROM hold WHERE id = $1;
+
+-- name: CheckpointHold :one
+-- Neither the usage nor the lease ever goes back.
+UPDATE hold SET
+    lease_time = CASE WHEN lease_time < CAST(sqlc.arg(lease_time) AS BIGINT) THEN CAST(sqlc.arg(lease_time) AS BIGINT) ELSE lease_time END,
+    used_input_tokens = CASE WHEN used_input_tokens < CAST(sqlc.arg(input_tokens) AS BIGINT) THEN CAST(sqlc.arg(input_tokens) AS BIGINT) ELSE used_input_tokens END,
+    used_cached_input_tokens = CASE WHEN used_cached_input_tokens < CAST(sqlc.arg(cached_input_tokens) AS BIGINT) THEN CAST(sqlc.arg(cached_input_tokens) AS BIGINT) ELSE used_cached_input_tokens END,
+    used_output_tokens = CASE WHEN used_output_tokens < CAST(sqlc.arg(output_tokens) AS BIGINT) THEN CAST(sqlc.arg(output_tokens) AS BIGINT) ELSE used_output_tokens END,
+    used_reasoning_tokens = CASE WHEN used_reasoning_tokens < CAST(sqlc.arg(reasoning_tokens) AS BIGINT) THEN CAST(sqlc.arg(reasoning_tokens) AS BIGINT) ELSE used_reasoning_tokens END
+WHERE id = sqlc.arg(id) AND state = 'open'
+RETURNING lease_time;
+
+-- name: CloseHold :execrows
+UPDATE hold SET
+    state = sqlc.arg(state), cost = sqlc.arg(cost), balance_after = sqlc.arg(balance_after), paid_by = sqlc.arg(paid_by),
+    settle_time = sqlc.arg(settle_time)
+WHERE id = sqlc.arg(id) AND state = sqlc.arg(was);
+
+-- name: SweepHold :execrows
+-- Closes the hold only if nobody touched it since it was read.
+UPDATE hold SET
+    state = 'swept', cost = sqlc.arg(cost), balance_after = sqlc.arg(balance_after), paid_by = sqlc.arg(paid_by),
+    settle_time = sqlc.arg(settle_time)
+WHERE id = sqlc.arg(id) AND state = 'open' AND lease_time = sqlc.arg(lease_time)
+    AND used_input_tokens = sqlc.arg(input_tokens) AND used_cached_input_tokens = sqlc.arg(cached_input_tokens)
+    AND used_output_tokens = sqlc.arg(output_tokens) AND used_reasoning_tokens = sqlc.arg(reasoning_tokens);
+
+-- name: ListExpiredHolds :many
+SELECT * FROM hold WHERE state = 'open' AND lease_time <= sqlc.arg(at_time) LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: SumOpenHoldsBefore :one
+SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM hold
+WHERE account_id = sqlc.arg(account_id) AND state = 'open' AND create_time < sqlc.arg(before);

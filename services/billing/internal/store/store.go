@@ -1,0 +1,177 @@
+// Package store keeps billing's rows, on SQLite or PostgreSQL, by one set of SQL.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
+)
+
+//go:embed migrations/*.sql
+var files embed.FS
+
+// Migrations are the store's, for database.Migrate.
+func Migrations() database.Migrations {
+	sub, err := fs.Sub(files, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded: it can't be missing
+	}
+	return database.Migrations{Service: "billing", FS: sub}
+}
+
+// Store keeps billing's rows. It implements ledger.Store and customers.Store.
+type Store struct {
+	db   *database.DB
+	read *db.Queries
+}
+
+// New makes a store on an open, migrated database.
+func New(open *database.DB) *Store {
+	return &Store{db: open, read: db.New(open.Reader())}
+}
+
+// Write runs fn in a transaction; see ledger.Store.
+func (s *Store) Write(ctx context.Context, accountID string, fn func(context.Context, ledger.Tx) error) error {
+	return translate(s.db.Write(ctx, accountID, func(ctx context.Context, t database.Tx) error {
+		return fn(ctx, tx{db.New(t)})
+	}))
+}
+
+// translate makes the driver's errors the ledger's sentinels.
+func translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return ledger.ErrNotFound
+	case database.IsUnavailable(err) && !errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", ledger.ErrUnavailable, err)
+	default:
+		return err
+	}
+}
+
+// Account reads an account, or ErrNotFound.
+func (s *Store) Account(ctx context.Context, id string) (ledger.Account, error) {
+	row, err := s.read.GetAccount(ctx, id)
+	return toAccount(row), translate(err)
+}
+
+// Hold reads a hold, or ErrNotFound.
+func (s *Store) Hold(ctx context.Context, id string) (ledger.Hold, error) {
+	row, err := s.read.GetHold(ctx, id)
+	if err != nil {
+		return ledger.Hold{}, translate(err)
+	}
+	return toHold(row)
+}
+
+// ExpiredHolds reads open holds whose lease is over.
+func (s *Store) ExpiredHolds(ctx context.Context, at time.Time, limit int) ([]ledger.Hold, error) {
+	rows, err := s.read.ListExpiredHolds(ctx, db.ListExpiredHoldsParams{AtTime: at.UnixMicro(), Most: int64(limit)})
+	if err != nil {
+		return nil, translate(err)
+	}
+	holds := make([]ledger.Hold, 0, len(rows))
+	for _, row := range rows {
+		h, err := toHold(row)
+		if err != nil {
+			return nil, err
+		}
+		holds = append(holds, h)
+	}
+	return holds, nil
+}
+
+// Checkpoint raises an open hold's usage and lease.
+func (s *Store) Checkpoint(ctx context.Context, holdID string, used ledger.Usage, lease time.Time) (time.Time, error) {
+	var micros int64
+	found := false
+	// A missing row is no error within the transaction: it would undo the batch that others share.
+	err := s.db.Write(ctx, holdID, func(ctx context.Context, t database.Tx) error {
+		var err error
+		micros, err = db.New(t).CheckpointHold(ctx, db.CheckpointHoldParams{
+			ID: holdID, LeaseTime: lease.UnixMicro(), InputTokens: used.Input, CachedInputTokens: used.CachedInput,
+			OutputTokens: used.Output, ReasoningTokens: used.Reasoning,
+		})
+		found, err = one(err)
+		return err
+	})
+	if err == nil && !found {
+		err = ledger.ErrNotFound
+	}
+	return toTime(micros), translate(err)
+}
+
+// Grants reads all grants of an account.
+func (s *Store) Grants(ctx context.Context, accountID string) ([]ledger.Grant, error) {
+	rows, err := s.read.ListGrants(ctx, accountID)
+	return toGrants(rows), translate(err)
+}
+
+// lastID is above every id.
+const lastID = "~"
+
+// Entries reads entries, newest first.
+func (s *Store) Entries(ctx context.Context, accountID, before string, limit int) ([]ledger.Entry, error) {
+	if before == "" {
+		before = lastID
+	}
+	rows, err := s.read.ListEntriesBefore(ctx, db.ListEntriesBeforeParams{AccountID: accountID, Before: before, Most: int64(limit)})
+	entries := make([]ledger.Entry, 0, len(rows))
+	for _, r := range rows {
+		entries = append(entries, ledger.Entry{
+			ID: r.ID, AccountID: r.AccountID, Kind: r.Kind, Debit: r.Debit, Credit: r.Credit, Amount: r.Amount,
+			Reference: r.Reference, CreateTime: toTime(r.CreateTime),
+		})
+	}
+	return entries, translate(err)
+}
+
+// Usage sums usage by day and model.
+func (s *Store) Usage(ctx context.Context, q ledger.UsageQuery) ([]ledger.UsageRow, error) {
+	rows, err := s.read.SumUsage(ctx, db.SumUsageParams(q))
+	out := make([]ledger.UsageRow, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, ledger.UsageRow{Day: r.Day, Model: r.Model, UsageTotal: ledger.UsageTotal{
+			Requests: r.Requests, Cost: r.Cost,
+			Usage: ledger.Usage{Input: r.InputTokens, CachedInput: r.CachedInputTokens, Output: r.OutputTokens, Reasoning: r.ReasoningTokens},
+		}})
+	}
+	// Sorted here, because databases disagree about the order of text.
+	slices.SortFunc(out, func(a, b ledger.UsageRow) int {
+		if c := strings.Compare(a.Day, b.Day); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Model, b.Model)
+	})
+	return out, translate(err)
+}
+
+// Violations looks for rows that break the ledger's rules.
+func (s *Store) Violations(ctx context.Context, limit int) ([]ledger.Violation, error) {
+	rows, err := s.read.Audit(ctx, int64(limit))
+	found := make([]ledger.Violation, 0, len(rows))
+	for _, r := range rows {
+		found = append(found, ledger.Violation{Rule: r.Rule, Subject: r.Subject, Want: r.Want, Got: r.Got})
+	}
+	return found, translate(err)
+}
+
+// one tells whether a statement found its row.
+func one(err error) (bool, error) {
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
