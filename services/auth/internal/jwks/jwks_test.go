@@ -1,0 +1,190 @@
+package jwks_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
+)
+
+// document is what a server answers once.
+type document []byte
+
+func (d document) Fetch(context.Context) ([]byte, error) { return d, nil }
+
+func remoteOf(t *testing.T, keys ...any) (*jwks.Remote, *strings.Builder) {
+	t.Helper()
+	raw, err := json.Marshal(map[string]any{"keys": keys})
+	require.NoError(t, err)
+	var log strings.Builder
+	r := jwks.NewRemote(document(raw), jwks.Options{
+		MaxStale: time.Hour, Timeout: time.Minute, Now: time.Now, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	t.Cleanup(r.Close)
+	return r, &log
+}
+
+func weak(t *testing.T) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // weak on purpose
+	require.NoError(t, err)
+	return key
+}
+
+func elliptical(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	return key
+}
+
+// fields is a good public key as JSON fields, changed as told.
+func fields(t *testing.T, change map[string]any) map[string]any {
+	t.Helper()
+	raw, err := json.Marshal(clerktest.PublicJWK("bad", clerktest.Key(1)))
+	require.NoError(t, err)
+	var out map[string]any
+	require.NoError(t, json.Unmarshal(raw, &out))
+	maps.Copy(out, change)
+	maps.DeleteFunc(out, func(_ string, v any) bool { return v == nil })
+	return out
+}
+
+func TestKeysThatMustNotBeUsed(t *testing.T) {
+	good := clerktest.PublicJWK("ins_1", clerktest.Key(0))
+	for name, tc := range map[string]struct {
+		key  any
+		says string
+	}{
+		"private part":     {jose.JSONWebKey{Key: clerktest.Key(1), KeyID: "bad"}, "private part"},
+		"weak":             {clerktest.PublicJWK("bad", weak(t)), "1024 bits"},
+		"elliptic curve":   {jose.JSONWebKey{Key: &elliptical(t).PublicKey, KeyID: "bad"}, "no RSA key"},
+		"shared secret":    {map[string]any{"kty": "oct", "k": "c2VjcmV0c2VjcmV0", "kid": "bad"}, "private part"},
+		"for encryption":   {fields(t, map[string]any{"use": "enc"}), "not for signatures"},
+		"for RS512":        {fields(t, map[string]any{"alg": "RS512"}), "not for RS256"},
+		"without kid":      {fields(t, map[string]any{"kid": nil}), "no kid"},
+		"exponent 1":       {fields(t, map[string]any{"e": "AQ"}), "can't be read"},
+		"exponent 4":       {fields(t, map[string]any{"e": "BA"}), "exponent"},
+		"unknown type":     {map[string]any{"kty": "XYZ", "kid": "bad"}, "can't be read"},
+		"no object":        {"text", "can't be read"},
+		"kid stands twice": {clerktest.PublicJWK("ins_1", clerktest.Key(1)), "stands twice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, log := remoteOf(t, good, tc.key)
+			keys, err := r.Find(t.Context(), "ins_1")
+			require.NoError(t, err, "the good key beside it goes on working")
+			require.True(t, keys[0].Equal(&clerktest.Key(0).PublicKey))
+			_, err = r.Find(t.Context(), "bad")
+			require.ErrorIs(t, err, jwks.ErrUnknownKey)
+			require.Contains(t, log.String(), tc.says)
+			require.NotContains(t, log.String(), "c2VjcmV0", "a key is never logged")
+
+			if name == "kid stands twice" {
+				return
+			}
+			alone, _ := remoteOf(t, tc.key)
+			_, err = alone.Find(t.Context(), "bad")
+			requireUnavailable(t, err)
+		})
+	}
+	many := slices.Repeat([]any{good}, 33)
+	r, _ := remoteOf(t, many...)
+	_, err := r.Find(t.Context(), "ins_1")
+	requireUnavailable(t, err)
+}
+
+func TestParsePEM(t *testing.T) {
+	first, second := clerktest.PEM(t, clerktest.Key(0)), clerktest.PEM(t, clerktest.Key(1))
+	pkcs1 := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&clerktest.Key(0).PublicKey)}))
+	for name, tc := range map[string]struct {
+		text string
+		want int
+	}{
+		"one": {first, 1}, "several": {first + second, 2}, "with space between": {"\n" + first + "\n\n" + second + "\n ", 2},
+		"line breaks written out": {strings.ReplaceAll(first, "\n", `\n`), 1}, "PKCS 1": {pkcs1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := jwks.ParsePEM(tc.text)
+			require.NoError(t, err)
+			keys, err := s.Find(t.Context(), "whatever")
+			require.NoError(t, err)
+			require.Len(t, keys, tc.want)
+			require.True(t, keys[0].Equal(&clerktest.Key(0).PublicKey))
+			require.False(t, s.Renew(t.Context()))
+		})
+	}
+}
+
+func TestParsePEMRefuses(t *testing.T) {
+	block := func(kind string, der []byte, err error) string {
+		require.NoError(t, err)
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	weakDER, weakErr := x509.MarshalPKIXPublicKey(&weak(t).PublicKey)
+	curveDER, curveErr := x509.MarshalPKIXPublicKey(&elliptical(t).PublicKey)
+	privateDER, privateErr := x509.MarshalPKCS8PrivateKey(clerktest.Key(0))
+	for name, tc := range map[string]struct{ text, says string }{
+		"empty":          {" ", "no PEM block"},
+		"garbage":        {"MIIB", "block 1 can't be read"},
+		"garbage after":  {clerktest.PEM(t, clerktest.Key(0)) + "MIIB", "block 2 can't be read"},
+		"weak":           {block("PUBLIC KEY", weakDER, weakErr), "1024 bits"},
+		"elliptic curve": {block("PUBLIC KEY", curveDER, curveErr), "no RSA key"},
+		"private":        {block("PRIVATE KEY", privateDER, privateErr), "private key"},
+		"wrong content":  {block("PUBLIC KEY", []byte("x"), nil), "no public key"},
+		"wrong PKCS 1":   {block("RSA PUBLIC KEY", []byte("x"), nil), "no RSA public key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := jwks.ParsePEM(tc.text)
+			require.ErrorContains(t, err, tc.says)
+			require.NotContains(t, err.Error(), "MIIB")
+		})
+	}
+}
+
+func TestEndpoint(t *testing.T) {
+	clerk := clerktest.New()
+	server := clerk.Serve(t)
+	endpoint := func(secrets ...string) jwks.Endpoint {
+		return jwks.Endpoint{Client: server.Client(), URL: server.URL + "/v1/jwks", SecretKeys: secrets}
+	}
+	got, err := endpoint("sk_test_new", clerktest.SecretKey).Fetch(t.Context())
+	require.NoError(t, err, "during a rotation the older secret still serves")
+	require.JSONEq(t, string(clerk.Document(t)), string(got))
+
+	_, err = endpoint("sk_test_hunter2").Fetch(t.Context())
+	require.ErrorContains(t, err, "refuses CLERK_SECRET_KEY")
+	require.NotContains(t, err.Error(), "hunter2")
+	_, err = endpoint().Fetch(t.Context())
+	require.ErrorContains(t, err, "no CLERK_SECRET_KEY")
+
+	before := clerk.Fetches.Load()
+	clerk.Down.Store(true)
+	_, err = endpoint(clerktest.SecretKey, "sk_test_old").Fetch(t.Context())
+	require.ErrorContains(t, err, "503")
+	require.EqualValues(t, before+1, clerk.Fetches.Load(), "a failure is no reason to try another secret")
+
+	huge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 1<<20))
+	}))
+	defer huge.Close()
+	_, err = jwks.Endpoint{Client: huge.Client(), URL: huge.URL, SecretKeys: []string{"x"}}.Fetch(t.Context())
+	require.ErrorContains(t, err, "larger")
+}
