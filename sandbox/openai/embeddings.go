@@ -112,22 +112,19 @@ func (r *embeddingRequest) dims() int {
 
 // readInputs accepts a string, a list of strings, a list of tokens and a list of lists of tokens.
 func (r *embeddingRequest) readInputs() *apiError {
-	var (
-		text   string
-		texts  []string
-		tokens []int
-		lists  [][]int
-	)
-	switch {
-	case len(r.Input) == 0 || string(r.Input) == "null":
+	if len(r.Input) == 0 || string(r.Input) == "null" {
 		return &apiError{Message: "Missing required parameter: 'input'.", Type: typeInvalid, Param: "input", Code: "missing_required_parameter"}
-	case json.Unmarshal(r.Input, &text) == nil:
+	}
+	text, isText := as[string](r.Input)
+	texts, areTexts := as[[]string](r.Input)
+	tokens, isTokens := as[[]int](r.Input)
+	lists, areLists := as[[][]int](r.Input)
+	switch {
+	case isText:
 		texts = []string{text}
-	case json.Unmarshal(r.Input, &texts) == nil:
-	case json.Unmarshal(r.Input, &tokens) == nil:
+	case isTokens:
 		lists = [][]int{tokens}
-	case json.Unmarshal(r.Input, &lists) == nil:
-	default:
+	case !areTexts && !areLists:
 		return errInput
 	}
 	for _, t := range texts {
@@ -141,6 +138,15 @@ func (r *embeddingRequest) readInputs() *apiError {
 		r.inputs = append(r.inputs, in)
 	}
 	return r.checkInputs()
+}
+
+// as decodes raw, or returns the zero value and false.
+func as[T any](raw json.RawMessage) (T, bool) {
+	var v, none T
+	if json.Unmarshal(raw, &v) != nil {
+		return none, false
+	}
+	return v, true
 }
 
 var errInput = &apiError{Message: "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.", Type: typeInvalid, Param: "input"}

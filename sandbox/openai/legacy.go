@@ -70,12 +70,10 @@ func (f *Fake) complete(w http.ResponseWriter, r *http.Request) {
 }
 
 func (r *completionRequest) prompts() ([]string, *apiError) {
-	var one string
-	if json.Unmarshal(r.Prompt, &one) == nil {
+	if one, ok := as[string](r.Prompt); ok && len(r.Prompt) > 0 {
 		return []string{one}, nil
 	}
-	var many []string
-	if json.Unmarshal(r.Prompt, &many) == nil && len(many) > 0 && len(many) <= maxInputs {
+	if many, ok := as[[]string](r.Prompt); ok && len(many) > 0 && len(many) <= maxInputs {
 		return many, nil
 	}
 	return nil, &apiError{Message: "Missing or invalid parameter: 'prompt'.", Type: typeInvalid, Param: "prompt"}
@@ -91,11 +89,11 @@ func (f *Fake) moderate(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, *e)
 		return
 	}
-	var inputs []string
-	var one string
-	if json.Unmarshal(req.Input, &one) == nil {
+	inputs, _ := as[[]string](req.Input)
+	if one, ok := as[string](req.Input); ok {
 		inputs = []string{one}
-	} else if json.Unmarshal(req.Input, &inputs) != nil || len(inputs) == 0 {
+	}
+	if len(inputs) == 0 {
 		writeError(w, http.StatusBadRequest, *errInput)
 		return
 	}
