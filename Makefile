@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 BIN := $(CURDIR)/.bin
-MODULES := . gen/go platform services/auth services/ai services/billing gateway sandbox
+MODULES := . gen platform services/auth services/ai services/billing gateway sandbox
 SERVICES := auth ai billing
 GO_FILES = $(shell git ls-files -co --exclude-standard '*.go' | grep -v '^gen/' | grep -v '/store/db/')
 
@@ -78,7 +78,7 @@ lint-proto: $(BIN)/buf .protodeps ## Lint the contract and check its format
 
 .PHONY: lint-go
 lint-go: $(BIN)/golangci-lint ## Lint the Go code of every module
-	@set -e; for m in $(filter-out gen/go,$(MODULES)); do echo "golangci-lint $$m"; (cd $$m && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...); done
+	@set -e; for m in $(filter-out gen,$(MODULES)); do echo "golangci-lint $$m"; (cd $$m && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...); done
 
 .PHONY: breaking
 breaking: $(BIN)/buf .protodeps ## Check that the contract breaks no caller of BASE (default: the commit before)

@@ -7,7 +7,7 @@ require (
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/rs/cors v1.11.1
 	github.com/stretchr/testify v1.12.1
-	github.com/trivet-dev/trivet/gen/go v0.0.0
+	github.com/trivet-dev/trivet/gen v0.0.0
 	github.com/trivet-dev/trivet/platform v0.0.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/metric v1.47.0
@@ -41,7 +41,7 @@ require (
 )
 
 replace (
-	github.com/trivet-dev/trivet/gen/go => ../gen/go
+	github.com/trivet-dev/trivet/gen => ../gen
 	github.com/trivet-dev/trivet/platform => ../platform
 	google.golang.org/genproto => google.golang.org/genproto v0.0.0-20261026165753-2ffab32bce7e
 )

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/google/uuid v1.6.0
 	github.com/stretchr/testify v1.12.1
-	github.com/trivet-dev/trivet/gen/go v0.0.0
+	github.com/trivet-dev/trivet/gen v0.0.0
 	github.com/trivet-dev/trivet/platform v0.0.0-00010101000000-000000000000
 	go.opentelemetry.io/otel/metric v1.47.0
 	go.yaml.in/yaml/v3 v3.0.6
@@ -46,7 +46,7 @@ require (
 )
 
 replace (
-	github.com/trivet-dev/trivet/gen/go => ../../gen/go
+	github.com/trivet-dev/trivet/gen => ../../gen
 	github.com/trivet-dev/trivet/platform => ../../platform
 	github.com/trivet-dev/trivet/sandbox => ../../sandbox
 )

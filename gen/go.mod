@@ -1,4 +1,4 @@
-module github.com/trivet-dev/trivet/gen/go
+module github.com/trivet-dev/trivet/gen
 
 go 1.26.0
 
