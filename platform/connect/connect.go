@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 
@@ -61,6 +62,18 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 // NewStream begins a stream.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	return c.inner.NewStream(c.outgoing(ctx), desc, method, opts...)
+}
+
+// Ready asks the other side's health service whether it serves. Errors: those of the connection, or that it does not serve.
+func (c *Conn) Ready(ctx context.Context) error {
+	answer, err := healthv1.NewHealthClient(c.inner).Check(ctx, &healthv1.HealthCheckRequest{})
+	if err != nil {
+		return err
+	}
+	if answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+		return fmt.Errorf("it is %s", answer.GetStatus())
+	}
+	return nil
 }
 
 // Close ends the connection.

@@ -1,0 +1,82 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/trivet-dev/trivet/platform/telemetry"
+)
+
+// Host is what a process gives all that runs in it.
+type Host struct {
+	// Settings are the process's.
+	Settings Settings
+	// Logger is the process's log.
+	Logger *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
+
+	metrics *telemetry.Metrics
+}
+
+// NewHost makes the logger and the meters of a process; service is its name in both.
+func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		return nil, err
+	}
+	metrics, err := telemetry.NewMetrics(service, Version())
+	if err != nil {
+		return nil, err
+	}
+	logger := telemetry.NewLogger(stderr, telemetry.Config{Level: level, Format: s.Format()})
+	return &Host{Settings: s, Logger: logger, Now: time.Now, metrics: metrics}, nil
+}
+
+// Meter returns the meter of a package, such as "billing".
+func (h *Host) Meter(name string) metric.Meter { return h.metrics.Meter(name) }
+
+// OpsPart answers /metrics, /healthz and /readyz; the checks of all services must pass for the last.
+func (h *Host) OpsPart(listener net.Listener, services ...Service) Part {
+	var checks []telemetry.Check
+	for _, s := range services {
+		for name, probe := range s.Checks() {
+			checks = append(checks, telemetry.Check{Name: name, Probe: probe})
+		}
+	}
+	return h.opsPart(listener, checks)
+}
+
+func (h *Host) opsPart(listener net.Listener, checks []telemetry.Check) Part {
+	handler := telemetry.OpsHandler(telemetry.Ops{Gatherer: h.metrics.Registry, Checks: checks, Pprof: h.Settings.Pprof})
+	return Part{Name: "ops", Run: func(ctx context.Context) error {
+		server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+		return errors.Join(HTTP(ctx, server, listener), h.metrics.Shutdown(context.WithoutCancel(ctx)))
+	}}
+}
+
+// HTTP serves until ctx ends, then lets running requests finish for a moment.
+func HTTP(ctx context.Context, server *http.Server, listener net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	err := server.Shutdown(stopping)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close()
+	}
+	<-served
+	return err
+}
