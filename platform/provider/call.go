@@ -1,0 +1,155 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// call is one request on its way, and the body of its answer.
+type call struct {
+	t         *Transport
+	parent    context.Context // the caller's
+	ctx       context.Context // the call's own: it ends with the caller's, and on silence
+	cancel    context.CancelCauseFunc
+	method    string
+	start     time.Time
+	firstByte time.Duration
+	status    int
+	body      io.ReadCloser
+	silence   *time.Timer
+	reading   atomic.Int64 // since when (nanoseconds from start) a read waits for the provider; 0: none does
+	ended     atomic.Bool
+}
+
+// answer puts the call in place of the response's body.
+func (c *call) answer(response *http.Response) {
+	c.status, c.firstByte = response.StatusCode, time.Since(c.start)
+	c.body = response.Body
+	if c.body == nil || c.body == http.NoBody {
+		c.end(nil)
+		return
+	}
+	c.silence = time.AfterFunc(math.MaxInt64, c.watch) // set below: watch uses the field
+	c.silence.Reset(c.t.config.IdleTimeout)
+	if w, ok := c.body.(io.Writer); ok {
+		response.Body = writableCall{c, w} // a switched protocol, such as a WebSocket
+		return
+	}
+	response.Body = c
+}
+
+// writableCall is the body of an answer with status 101.
+type writableCall struct {
+	*call
+	io.Writer
+}
+
+// watch ends the call when a read has waited for too long, and else looks again later. A slow reader is not a silent
+// provider. Looking at a time that reads write down costs them less than setting a timer for each chunk.
+func (c *call) watch() {
+	wait := c.t.config.IdleTimeout
+	if since := c.reading.Load(); since != 0 {
+		wait -= time.Since(c.start) - time.Duration(since)
+	}
+	if wait <= 0 {
+		c.cancel(ErrIdle)
+		return
+	}
+	c.silence.Reset(wait)
+	if c.ended.Load() {
+		c.silence.Stop()
+	}
+}
+
+// Read reads the body; each chunk has the idle timeout to come.
+func (c *call) Read(p []byte) (int, error) {
+	if c.ended.Load() {
+		return c.body.Read(p)
+	}
+	c.reading.Store(max(1, int64(time.Since(c.start))))
+	n, err := c.body.Read(p)
+	c.reading.Store(0)
+	if err == nil {
+		return n, nil
+	}
+	if errors.Is(err, io.EOF) {
+		c.end(nil)
+		return n, io.EOF
+	}
+	if errors.Is(context.Cause(c.ctx), ErrIdle) {
+		err = ErrIdle
+	}
+	c.end(err)
+	return n, err
+}
+
+// Close ends the call, whether or not the body was read to its end: who closes early has what it wanted, unless its
+// context was canceled.
+func (c *call) Close() error {
+	c.end(c.parent.Err())
+	return c.body.Close()
+}
+
+// end counts and logs the call, once.
+func (c *call) end(err error) {
+	if c.ended.Swap(true) {
+		return
+	}
+	if c.silence != nil {
+		c.silence.Stop()
+	}
+	took := time.Since(c.start)
+	out := c.outcome(err)
+	c.t.inFlight.Add(-1)
+	c.t.metrics.record(c.ctx, c.method, out, took, c.firstByte)
+	c.log(out, err, took)
+	if c.cancel != nil {
+		c.cancel(nil)
+	}
+}
+
+// outcome sorts the call into one of a few kinds.
+func (c *call) outcome(err error) outcome {
+	var busy *BusyError
+	var network net.Error
+	switch {
+	case err == nil:
+		return byStatus(c.status)
+	case errors.As(err, &busy):
+		return busyOutcome
+	case errors.Is(c.parent.Err(), context.Canceled):
+		return canceled
+	case errors.Is(err, ErrIdle), errors.Is(err, context.DeadlineExceeded):
+		return timeout
+	case errors.As(err, &network) && network.Timeout():
+		return timeout
+	default:
+		return failed
+	}
+}
+
+func (c *call) log(out outcome, err error, took time.Duration) {
+	level := slog.LevelInfo
+	if !out.fine() {
+		level = slog.LevelWarn
+	}
+	if !c.t.log.Enabled(c.ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 8)
+	attrs = append(attrs,
+		slog.String("integration", c.t.config.Integration), slog.String("method", c.method), slog.Int("status", c.status),
+		slog.Bool("success", out == success), slog.String("outcome", string(out)), slog.Duration("latency", took),
+		slog.Duration("first_byte", c.firstByte))
+	if err != nil {
+		attrs = append(attrs, slog.String("error", withoutURL(err)))
+	}
+	c.t.log.LogAttrs(c.ctx, level, "provider call", attrs...)
+}

@@ -1,0 +1,132 @@
+// Package provider is how Trivet calls other companies' HTTP APIs: one http.RoundTripper, given to each provider's SDK,
+// with the same timeouts, bulkhead, metrics and log line for all.
+package provider
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Config says how one provider is called. Only Integration is needed.
+type Config struct {
+	// Integration names the provider in metrics and logs, such as "openai".
+	Integration string
+	// Method names a call in metrics and logs, such as "chat.completions". It must return few different names, never one
+	// with an id in it. Default: the HTTP method.
+	Method func(*http.Request) string
+
+	ConnectTimeout time.Duration // of name lookup and TCP; default 5 s
+	TLSTimeout     time.Duration // of the TLS handshake; default 5 s
+	HeaderTimeout  time.Duration // from the request's end to the answer's first byte; default 60 s
+	IdleTimeout    time.Duration // between two chunks of the answer's body; default 60 s. There is no total timeout.
+
+	// MaxConcurrent bounds the calls under way, their bodies included; beyond, calls fail with *BusyError. Default 1024.
+	MaxConcurrent int
+	// MaxIdleConns bounds the idle connections kept, all to one host if need be. Default 256.
+	MaxIdleConns int
+	// Relay leaves bodies as they come, never asking for compression behind the caller's back.
+	Relay bool
+	// Base makes the connections; default: a pool with the settings here. Tests put their own in its place.
+	Base http.RoundTripper
+	// HTTP2 allows HTTP/2. HTTP/1.1 costs less for streams between two machines.
+	HTTP2 bool
+}
+
+func (c Config) withDefaults() Config {
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 5*time.Second)
+	c.TLSTimeout = cmp.Or(c.TLSTimeout, 5*time.Second)
+	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, time.Minute)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, time.Minute)
+	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, 1024)
+	c.MaxIdleConns = cmp.Or(c.MaxIdleConns, 256)
+	if c.Method == nil {
+		c.Method = func(r *http.Request) string { return r.Method }
+	}
+	return c
+}
+
+// BusyError says that a provider has as many calls under way as it is allowed. Retry after some are done.
+type BusyError struct {
+	Integration string
+	Limit       int
+}
+
+// Error names the provider and the limit.
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%s is called %d times at once already, which is the limit", e.Integration, e.Limit)
+}
+
+// ErrIdle ends a body whose next chunk did not come in time.
+var ErrIdle = errors.New("the provider went silent in the middle of its answer")
+
+// Transport calls one provider. It is safe for concurrent use.
+type Transport struct {
+	config   Config
+	base     http.RoundTripper
+	inFlight atomic.Int64
+	metrics  *instruments
+	log      *slog.Logger
+}
+
+// New makes the transport of one provider. Close its idle connections with CloseIdleConnections.
+func New(config Config, log *slog.Logger, meter metric.Meter) (*Transport, error) {
+	if config.Integration == "" {
+		return nil, errors.New("provider: Integration is not set")
+	}
+	config = config.withDefaults()
+	t := &Transport{config: config, base: config.Base, log: log}
+	if t.base == nil {
+		t.base = newBase(config)
+	}
+	var err error
+	if t.metrics, err = newInstruments(config.Integration, meter, &t.inFlight); err != nil {
+		return nil, fmt.Errorf("provider %s: %w", config.Integration, err)
+	}
+	return t, nil
+}
+
+// Client returns an http.Client on this transport, for SDKs. It has no total timeout.
+func (t *Transport) Client() *http.Client { return &http.Client{Transport: t} }
+
+// CloseIdleConnections closes the connections that no call uses.
+func (t *Transport) CloseIdleConnections() {
+	if pool, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		pool.CloseIdleConnections()
+	}
+}
+
+// RoundTrip makes one call. The call counts as under way until its body is read to the end or closed; then its log line is
+// written. Errors: *BusyError, the context's, the network's. The body's reads may end with ErrIdle.
+func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	parent := request.Context()
+	c := &call{t: t, method: t.config.Method(request), start: time.Now(), parent: parent, ctx: parent}
+	if t.inFlight.Add(1) > int64(t.config.MaxConcurrent) {
+		closeBody(request)
+		err := &BusyError{Integration: t.config.Integration, Limit: t.config.MaxConcurrent}
+		c.end(err)
+		return nil, err
+	}
+	c.ctx, c.cancel = context.WithCancelCause(parent) // the watch for silence ends the call by it
+	response, err := t.base.RoundTrip(request.WithContext(c.ctx))
+	if err != nil {
+		c.end(err)
+		return nil, err
+	}
+	c.answer(response)
+	return response, nil
+}
+
+// closeBody keeps the RoundTripper's promise to close the request's body, also on errors.
+func closeBody(request *http.Request) {
+	if request.Body != nil {
+		_ = request.Body.Close()
+	}
+}

@@ -1,0 +1,66 @@
+// Package telemetry gives a process its logger, its metrics and the handler of its ops address. Nothing in it is global:
+// everything is made here and handed on.
+package telemetry
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"slices"
+)
+
+// Config holds the settings of this package.
+type Config struct {
+	Level  slog.Level `env:"LOG_LEVEL" default:"info" help:"least level logged: debug, info, warn or error"`
+	Format string     `env:"LOG_FORMAT" default:"json" oneof:"json,text" help:"how log lines look"`
+	Pprof  bool       `env:"TRIVET_PPROF" default:"false" help:"serve Go's profiles under /debug/pprof/ on the ops address"`
+}
+
+// NewLogger writes lines to w, with the attributes of the context (With). Secrets print as "[redacted]".
+func NewLogger(w io.Writer, config Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: config.Level}
+	var lines slog.Handler = slog.NewJSONHandler(w, options)
+	if config.Format == "text" {
+		lines = slog.NewTextHandler(w, options)
+	}
+	return slog.New(contextHandler{lines})
+}
+
+type attrsKey struct{}
+
+// With returns a context whose log lines carry attrs, such as the request id. A key given again replaces its value.
+func With(ctx context.Context, attrs ...slog.Attr) context.Context {
+	held := Attrs(ctx)
+	all := make([]slog.Attr, 0, len(held)+len(attrs))
+	for _, old := range held {
+		if !slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == old.Key }) {
+			all = append(all, old)
+		}
+	}
+	return context.WithValue(ctx, attrsKey{}, append(all, attrs...))
+}
+
+// Attrs returns the attributes put into ctx by With. Do not change them.
+func Attrs(ctx context.Context) []slog.Attr {
+	attrs, _ := ctx.Value(attrsKey{}).([]slog.Attr)
+	return attrs
+}
+
+// contextHandler adds the context's attributes to each line.
+type contextHandler struct{ slog.Handler }
+
+func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
+	if attrs := Attrs(ctx); len(attrs) > 0 {
+		r = r.Clone()
+		r.AddAttrs(attrs...)
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h contextHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return contextHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h contextHandler) WithGroup(name string) slog.Handler {
+	return contextHandler{h.Handler.WithGroup(name)}
+}
