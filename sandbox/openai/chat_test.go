@@ -51,18 +51,18 @@ func TestTheSameMessagesGetTheSameWords(t *testing.T) {
 	want := text(one, same)
 	require.Equal(t, want, text(one, same))
 	require.Equal(t, want, text(other, same), "another process says the same")
-	require.Equal(t, want, text(one, func(r *goopenai.ChatCompletionRequest) { r.MaxTokens = 1000 }), "limits do not change the words")
+	require.Equal(t, want, text(one, func(r *goopenai.ChatCompletionRequest) { r.MaxCompletionTokens = 1000 }), "limits do not change the words")
 	seed := 7
 	require.NotEqual(t, want, text(one, func(r *goopenai.ChatCompletionRequest) { r.Seed = &seed }))
 	require.NotEqual(t, want, text(one, func(r *goopenai.ChatCompletionRequest) { r.Model = "gpt-4o" }))
-	short := text(one, func(r *goopenai.ChatCompletionRequest) { r.MaxTokens = 4 })
+	short := text(one, func(r *goopenai.ChatCompletionRequest) { r.MaxCompletionTokens = 4 })
 	require.True(t, strings.HasPrefix(want, short))
 }
 
 func TestLengthAndStop(t *testing.T) {
 	s := serve(t, openai.Config{})
 	req := say("one two three")
-	req.MaxTokens = 4
+	req.MaxCompletionTokens = 4
 	resp := complete(t, s, req)
 	require.Equal(t, "You said one two", resp.Choices[0].Message.Content)
 	require.Equal(t, goopenai.FinishReasonLength, resp.Choices[0].FinishReason)
@@ -74,7 +74,7 @@ func TestLengthAndStop(t *testing.T) {
 	require.Equal(t, "You said one two", resp.Choices[0].Message.Content)
 	require.Equal(t, goopenai.FinishReasonStop, resp.Choices[0].FinishReason)
 
-	raw := readAll(t, s.do(t, "POST", "/v1/chat/completions", `{"model":"gpt-4o","messages":[{"role":"user","content":"one two"}],"stop":" two"}`))
+	raw := s.do(t, "POST", "/v1/chat/completions", `{"model":"gpt-4o","messages":[{"role":"user","content":"one two"}],"stop":" two"}`).body
 	require.Contains(t, raw, `"content":"You said one"`, "stop may be one string")
 }
 
@@ -210,7 +210,7 @@ func TestARecursiveSchemaEnds(t *testing.T) {
 	deep := strings.Repeat(`{"type":"array","items":`, 200) + `{}` + strings.Repeat(`}`, 200)
 	body := fmt.Sprintf(`{"model":"gpt-4o","messages":[{"role":"user","content":"f"}],"tools":[{"type":"function","function":{"name":"f","parameters":%s}}]}`, deep)
 	resp := s.do(t, "POST", "/v1/chat/completions", body)
-	require.Equal(t, http.StatusOK, resp.StatusCode, readAll(t, resp))
+	require.Equal(t, http.StatusOK, resp.status, resp.body)
 }
 
 func TestStructuredOutput(t *testing.T) {
@@ -264,8 +264,8 @@ func TestBadRequestsAreRefusedAsTheRealAPIDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp := s.do(t, "POST", "/v1/chat/completions", test.body)
-			require.Equal(t, test.status, resp.StatusCode)
-			e := readError(t, resp)
+			require.Equal(t, test.status, resp.status)
+			e := resp.error(t)
 			if test.code == "" {
 				require.Nil(t, e.Error.Code)
 			} else {

@@ -79,9 +79,9 @@ func TestEmbeddingInputsInAllForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp := s.do(t, "POST", "/v1/embeddings", test.body)
-			require.Equal(t, test.status, resp.StatusCode)
+			require.Equal(t, test.status, resp.status)
 			if test.status != http.StatusOK {
-				readError(t, resp)
+				resp.error(t)
 			}
 		})
 	}
@@ -97,9 +97,9 @@ func TestLegacyCompletions(t *testing.T) {
 	require.Equal(t, "length", resp.Choices[0].FinishReason)
 	require.Equal(t, 8, resp.Usage.CompletionTokens)
 
-	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/completions", `{"model":"gpt-3.5-turbo-instruct"}`).StatusCode)
-	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/completions", `{"model":"gpt-3.5-turbo-instruct","prompt":"a","stream":true}`).StatusCode)
-	require.Equal(t, http.StatusNotFound, s.do(t, "POST", "/v1/completions", `{"model":"gpt-4o","prompt":"a"}`).StatusCode)
+	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/completions", `{"model":"gpt-3.5-turbo-instruct"}`).status)
+	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/completions", `{"model":"gpt-3.5-turbo-instruct","prompt":"a","stream":true}`).status)
+	require.Equal(t, http.StatusNotFound, s.do(t, "POST", "/v1/completions", `{"model":"gpt-4o","prompt":"a"}`).status)
 }
 
 func TestModerations(t *testing.T) {
@@ -111,5 +111,5 @@ func TestModerations(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bad.Results[0].Flagged)
 	require.True(t, bad.Results[0].Categories.Violence)
-	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/moderations", `{}`).StatusCode)
+	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/moderations", `{}`).status)
 }

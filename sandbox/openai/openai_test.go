@@ -1,7 +1,6 @@
 package openai_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -26,7 +25,7 @@ type server struct {
 	client *goopenai.Client
 }
 
-func serve(t *testing.T, cfg openai.Config) *server {
+func serve(t testing.TB, cfg openai.Config) *server {
 	t.Helper()
 	fake := openai.New(cfg)
 	httpServer := httptest.NewServer(fake)
@@ -40,39 +39,44 @@ func serve(t *testing.T, cfg openai.Config) *server {
 	return &server{fake, httpServer.URL, httpServer.Client(), goopenai.NewClientWithConfig(config)}
 }
 
-func (s *server) do(t *testing.T, method, path, body string) *http.Response {
+// reply is an answer that has been read to its end, or to the break of its connection.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	err    error
+}
+
+func (s *server) request(t testing.TB, method, path, body string) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer sk-test")
-	resp, err := s.http.Do(req)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = resp.Body.Close() })
-	return resp
+	return req
 }
 
-func readAll(t *testing.T, resp *http.Response) string {
+func (s *server) do(t testing.TB, method, path, body string) reply {
 	t.Helper()
-	raw, err := io.ReadAll(resp.Body)
+	resp, err := s.http.Do(s.request(t, method, path, body))
 	require.NoError(t, err)
-	return string(raw)
+	defer func() { require.NoError(t, resp.Body.Close()) }()
+	raw, err := io.ReadAll(resp.Body)
+	return reply{resp.StatusCode, resp.Header, string(raw), err}
 }
 
-// events returns the data of all server-sent events up to the end or the break of the stream.
-func events(t *testing.T, r io.Reader) ([]string, error) {
+// events returns the data of all server-sent events.
+func (r reply) events(t testing.TB) []string {
 	t.Helper()
 	var out []string
-	scanner := bufio.NewScanner(r)
-	for scanner.Scan() {
-		line := scanner.Text()
-		if line == "" {
-			continue
+	for event := range strings.SplitSeq(strings.TrimSuffix(r.body, "\n\n"), "\n\n") {
+		if r.body == "" {
+			break
 		}
-		data, ok := strings.CutPrefix(line, "data: ")
-		require.True(t, ok, "not an event: %q", line)
+		data, ok := strings.CutPrefix(event, "data: ")
+		require.True(t, ok, "not an event: %q", event)
 		out = append(out, data)
 	}
-	return out, scanner.Err()
+	return out
 }
 
 // errorBody is OpenAI's envelope.
@@ -85,10 +89,10 @@ type errorBody struct {
 	} `json:"error"`
 }
 
-func readError(t *testing.T, resp *http.Response) errorBody {
+func (r reply) error(t testing.TB) errorBody {
 	t.Helper()
 	var e errorBody
-	require.NoError(t, json.NewDecoder(resp.Body).Decode(&e))
+	require.NoError(t, json.Unmarshal([]byte(r.body), &e), r.body)
 	require.NotEmpty(t, e.Error.Message)
 	require.NotEmpty(t, e.Error.Type)
 	return e
@@ -97,7 +101,7 @@ func readError(t *testing.T, resp *http.Response) errorBody {
 func TestEveryAnswerHasTheHeadersThatSDKsRead(t *testing.T) {
 	s := serve(t, openai.Config{})
 	for _, path := range []string{"/v1/models", "/v1/nowhere"} {
-		h := s.do(t, "GET", path, "").Header
+		h := s.do(t, "GET", path, "").header
 		require.Regexp(t, `^req_[0-9A-Za-z]{32}$`, h.Get("X-Request-Id"))
 		require.Equal(t, openai.Organization, h.Get("Openai-Organization"))
 		for _, name := range []string{
@@ -109,25 +113,24 @@ func TestEveryAnswerHasTheHeadersThatSDKsRead(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	any, one := serve(t, openai.Config{}), serve(t, openai.Config{Keys: []string{"sk-one"}})
+	free, one := serve(t, openai.Config{}), serve(t, openai.Config{Keys: []string{"sk-one"}})
 	for name, test := range map[string]struct {
 		server *server
 		header string
 		status int
 		code   string
 	}{
-		"none":           {any, "", http.StatusUnauthorized, ""},
-		"not a bearer":   {any, "Basic abc", http.StatusUnauthorized, ""},
-		"any":            {any, "Bearer sk-whatever", http.StatusOK, ""},
-		"not a key":      {any, "Bearer pk-whatever", http.StatusUnauthorized, "invalid_api_key"},
+		"none":           {free, "", http.StatusUnauthorized, ""},
+		"not a bearer":   {free, "Basic abc", http.StatusUnauthorized, ""},
+		"any":            {free, "Bearer sk-whatever", http.StatusOK, ""},
+		"not a key":      {free, "Bearer pk-whatever", http.StatusUnauthorized, "invalid_api_key"},
 		"the one":        {one, "Bearer sk-one", http.StatusOK, ""},
 		"not the one":    {one, "Bearer sk-whatever", http.StatusUnauthorized, "invalid_api_key"},
 		"short and bad":  {one, "Bearer x", http.StatusUnauthorized, "invalid_api_key"},
-		"bearer nothing": {any, "Bearer ", http.StatusUnauthorized, ""},
+		"bearer nothing": {free, "Bearer ", http.StatusUnauthorized, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			req, err := http.NewRequestWithContext(t.Context(), "GET", test.server.url+"/v1/models", nil)
-			require.NoError(t, err)
+			req := test.server.request(t, "GET", "/v1/models", "")
 			req.Header.Set("Authorization", test.header)
 			resp, err := test.server.http.Do(req)
 			require.NoError(t, err)
@@ -136,7 +139,9 @@ func TestKeys(t *testing.T) {
 			if test.status == http.StatusOK {
 				return
 			}
-			e := readError(t, resp)
+			raw, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			e := reply{body: string(raw)}.error(t)
 			require.NotContains(t, e.Error.Message, "whatever")
 			if test.code != "" {
 				require.Equal(t, test.code, *e.Error.Code)
@@ -173,12 +178,12 @@ func TestModels(t *testing.T) {
 func TestUnknownPathsAndMethods(t *testing.T) {
 	s := serve(t, openai.Config{})
 	resp := s.do(t, "POST", "/v1/nowhere", "{}")
-	require.Equal(t, http.StatusNotFound, resp.StatusCode)
-	require.Equal(t, "Invalid URL (POST /v1/nowhere)", readError(t, resp).Error.Message)
+	require.Equal(t, http.StatusNotFound, resp.status)
+	require.Equal(t, "Invalid URL (POST /v1/nowhere)", resp.error(t).Error.Message)
 
 	resp = s.do(t, "GET", "/v1/chat/completions", "")
-	require.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
-	require.Equal(t, "method_not_supported", *readError(t, resp).Error.Code)
+	require.Equal(t, http.StatusMethodNotAllowed, resp.status)
+	require.Equal(t, "method_not_supported", *resp.error(t).Error.Code)
 }
 
 func TestStatsShowWhatWasReceived(t *testing.T) {
@@ -187,13 +192,12 @@ func TestStatsShowWhatWasReceived(t *testing.T) {
 	require.False(t, ok)
 	body := `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],"temperature":0,"unknown":true}`
 	resp := s.do(t, "POST", "/v1/chat/completions", body)
-	readAll(t, resp)
 	last, ok := s.LastRequest()
 	require.True(t, ok)
 	require.Equal(t, body, string(last.Body))
 	require.Equal(t, "/v1/chat/completions", last.Path)
 	require.Equal(t, "Bearer sk-test", last.Header.Get("Authorization"))
-	require.Equal(t, resp.Header.Get("X-Request-Id"), last.ID)
+	require.Equal(t, resp.header.Get("X-Request-Id"), last.ID)
 	require.EqualValues(t, 1, s.Stats().Calls)
 	require.EqualValues(t, 8, s.Stats().PromptTokens)
 	require.NotZero(t, s.Stats().CompletionTokens)
@@ -204,6 +208,6 @@ func TestStatsShowWhatWasReceived(t *testing.T) {
 func TestABodyThatIsTooLargeIsRefused(t *testing.T) {
 	s := serve(t, openai.Config{})
 	resp := s.do(t, "POST", "/v1/chat/completions", strings.Repeat(" ", 32<<20+1))
-	require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
-	readError(t, resp)
+	require.Equal(t, http.StatusRequestEntityTooLarge, resp.status)
+	resp.error(t)
 }

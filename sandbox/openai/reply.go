@@ -18,14 +18,14 @@ const (
 	maxEchoWord = 32
 )
 
-// words are common English words; with the space before it, each is one token of o200k_base and cl100k_base.
-const words = "the a of and to in is that it was for on are as with they at be this from have or by one had not but what all were " +
+// vocabulary is common English words; with the space before it, each is one token of o200k_base and cl100k_base.
+var vocabulary = strings.Fields("the a of and to in is that it was for on are as with they at be this from have or by one had not but what all were " +
 	"when we there can an your which their said if do will each about how up out them then she many some so these would other into " +
 	"has more her two like him see time could no make than first been its who now people my made over did down only way find use may " +
 	"water long little very after called just where most know get through back much before go good new write our used me man too any " +
 	"day same right look think also around another came come work three word must because does part even place well such here take why " +
 	"things help put years different away again off went old number great tell men say small every found still between name should home " +
-	"big give air line set own under read last never us left end along while might next sound below saw something thought both few those"
+	"big give air line set own under read last never us left end along while might next sound below saw something thought both few those")
 
 // directives steer one reply. They stand in a user message: "[sandbox tokens=100 pace=0 cached=64 reasoning=32]".
 type directives struct {
@@ -107,7 +107,6 @@ func (g *generator) next() uint64 {
 
 // compose makes a text of n words, or of a few more than the opening when n is zero.
 func compose(opening []string, seed uint64, n int) string {
-	vocabulary := strings.Fields(words)
 	g := generator(seed)
 	if n == 0 {
 		n = len(opening) + 4 + int(g.next()%16)

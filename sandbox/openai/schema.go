@@ -75,7 +75,6 @@ func (s *schema) writeType(b *strings.Builder, g *generator, depth int) {
 	case "null":
 		b.WriteString("null")
 	default:
-		vocabulary := strings.Fields(words)
 		b.WriteString(`"` + vocabulary[g.next()%uint64(len(vocabulary))] + `"`)
 	}
 }

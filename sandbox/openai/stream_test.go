@@ -40,12 +40,19 @@ type chunk struct {
 	Usage json.RawMessage `json:"usage"`
 }
 
-func (s *server) stream(t *testing.T, body string) *http.Response {
+func (s *server) stream(t *testing.T, body string) reply {
 	t.Helper()
 	resp := s.do(t, "POST", "/v1/chat/completions", body)
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	require.Equal(t, "text/event-stream; charset=utf-8", resp.Header.Get("Content-Type"))
+	require.Equal(t, http.StatusOK, resp.status)
+	require.Equal(t, "text/event-stream; charset=utf-8", resp.header.Get("Content-Type"))
 	return resp
+}
+
+// whole returns the events of a stream that must not break.
+func (r reply) whole(t *testing.T) []string {
+	t.Helper()
+	require.NoError(t, r.err)
+	return r.events(t)
 }
 
 func ask(text, more string) string {
@@ -66,8 +73,7 @@ func chunks(t *testing.T, data []string) []chunk {
 
 func TestAStreamIsRoleThenWordsThenReason(t *testing.T) {
 	s := serve(t, openai.Config{})
-	data, err := events(t, s.stream(t, ask("one two [sandbox tokens=6]", "")).Body)
-	require.NoError(t, err)
+	data := s.stream(t, ask("one two [sandbox tokens=6]", "")).whole(t)
 	got := chunks(t, data)
 	require.Len(t, got, 1+6+1)
 	require.Equal(t, "assistant", got[0].Choices[0].Delta.Role)
@@ -90,8 +96,7 @@ func TestAStreamIsRoleThenWordsThenReason(t *testing.T) {
 
 func TestUsageComesLastAndIsNullBefore(t *testing.T) {
 	s := serve(t, openai.Config{})
-	data, err := events(t, s.stream(t, ask("hi [sandbox tokens=5 cached=2]", `,"stream_options":{"include_usage":true}`)).Body)
-	require.NoError(t, err)
+	data := s.stream(t, ask("hi [sandbox tokens=5 cached=2]", `,"stream_options":{"include_usage":true}`)).whole(t)
 	got := chunks(t, data)
 	last := got[len(got)-1]
 	require.Empty(t, last.Choices)
@@ -105,8 +110,7 @@ func TestUsageComesLastAndIsNullBefore(t *testing.T) {
 
 func TestChoicesAreInterleaved(t *testing.T) {
 	s := serve(t, openai.Config{})
-	data, err := events(t, s.stream(t, ask("hi [sandbox tokens=3]", `,"n":2`)).Body)
-	require.NoError(t, err)
+	data := s.stream(t, ask("hi [sandbox tokens=3]", `,"n":2`)).whole(t)
 	var order []int
 	for _, c := range chunks(t, data) {
 		order = append(order, c.Choices[0].Index)
@@ -118,8 +122,7 @@ func TestToolCallsAreStreamedInParts(t *testing.T) {
 	s := serve(t, openai.Config{})
 	tools := `,"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer"}}}}},
 		{"type":"function","function":{"name":"gg"}}]`
-	data, err := events(t, s.stream(t, ask("f and gg", tools)).Body)
-	require.NoError(t, err)
+	data := s.stream(t, ask("f and gg", tools)).whole(t)
 	got := chunks(t, data)
 	require.Nil(t, got[0].Choices[0].Delta.Content)
 	arguments, ids := map[int]string{}, map[int]string{}
@@ -148,8 +151,7 @@ func TestToolCallsAreStreamedInParts(t *testing.T) {
 
 func TestTextThatNeedsEscaping(t *testing.T) {
 	s := serve(t, openai.Config{})
-	data, err := events(t, s.stream(t, ask("say \"<ü>\" \\ & \u2028 日本", "")).Body)
-	require.NoError(t, err)
+	data := s.stream(t, ask("say \"<ü>\" \\ & \u2028 日本", "")).whole(t)
 	var text strings.Builder
 	for _, c := range chunks(t, data) {
 		if c.Choices[0].Delta.Content != nil {
@@ -162,7 +164,8 @@ func TestTextThatNeedsEscaping(t *testing.T) {
 // leave reads n deltas, goes away, and waits until the fake has noticed.
 func leave(t *testing.T, s *server, body string, n int) {
 	t.Helper()
-	resp := s.stream(t, body)
+	resp, err := s.http.Do(s.request(t, "POST", "/v1/chat/completions", body))
+	require.NoError(t, err)
 	seen := 0
 	buf := make([]byte, 1)
 	var line []byte
@@ -200,8 +203,9 @@ func TestCutBreaksTheConnectionAfterSomeWords(t *testing.T) {
 	for _, n := range []int{0, 1, 4, 1000} {
 		add(t, s, fault.Fault{Kind: fault.Cut, AfterChunks: n, Count: 1})
 		s.ResetStats()
-		data, err := events(t, s.stream(t, ask("hi [sandbox tokens=10]", "")).Body)
-		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		broken := s.stream(t, ask("hi [sandbox tokens=10]", ""))
+		require.ErrorIs(t, broken.err, io.ErrUnexpectedEOF)
+		data := broken.events(t)
 		want := 1 + min(n, 10)
 		if n == 0 {
 			want = 0
@@ -210,16 +214,14 @@ func TestCutBreaksTheConnectionAfterSomeWords(t *testing.T) {
 		require.EqualValues(t, min(n, 10), s.Stats().Chunks)
 		require.Zero(t, s.Stats().Cancelled, "it was not the client who left")
 	}
-	data, err := events(t, s.stream(t, ask("hi", "")).Body)
-	require.NoError(t, err)
+	data := s.stream(t, ask("hi", "")).whole(t)
 	require.Equal(t, "[DONE]", data[len(data)-1], "the count is used up")
 }
 
 func TestEOFEndsWithoutDone(t *testing.T) {
 	s := serve(t, openai.Config{})
 	add(t, s, fault.Fault{Kind: fault.EOF, AfterChunks: 2})
-	data, err := events(t, s.stream(t, ask("hi", "")).Body)
-	require.NoError(t, err)
+	data := s.stream(t, ask("hi", "")).whole(t)
 	require.Len(t, data, 3)
 	require.NotEqual(t, "[DONE]", data[2])
 }
@@ -240,8 +242,7 @@ func TestStreamErrorIsSeenByTheSDK(t *testing.T) {
 	require.Equal(t, "server_error", apiErr.Type)
 
 	add(t, s, fault.Fault{Kind: fault.StreamError, Body: `{"odd":1}`})
-	data, err := events(t, s.stream(t, ask("hi", "")).Body)
-	require.NoError(t, err)
+	data := s.stream(t, ask("hi", "")).whole(t)
 	require.Equal(t, []string{`{"odd":1}`}, data)
 }
 
@@ -252,8 +253,7 @@ func TestStallKeepsSilentUntilTheClientLeaves(t *testing.T) {
 	require.EqualValues(t, 2, s.Stats().Chunks)
 
 	add(t, s, fault.Fault{Kind: fault.Stall, AfterChunks: 2, Count: 1, Delay: time.Millisecond})
-	data, err := events(t, s.stream(t, ask("hi", "")).Body)
-	require.NoError(t, err)
+	data := s.stream(t, ask("hi", "")).whole(t)
 	require.Equal(t, "[DONE]", data[len(data)-1], "a stall with a delay ends")
 }
 
@@ -269,8 +269,7 @@ func TestPaceIsTakenFromFaultThenDirectiveThenSetting(t *testing.T) {
 	require.Equal(t, time.Hour, s.Pace())
 	finish := func(text string) {
 		t.Helper()
-		data, err := events(t, s.stream(t, ask(text, "")).Body)
-		require.NoError(t, err)
+		data := s.stream(t, ask(text, "")).whole(t)
 		require.Equal(t, "[DONE]", data[len(data)-1])
 	}
 	finish("hi [sandbox pace=0]")
