@@ -180,9 +180,14 @@ func (f *form) decimal(key string) *string {
 	if !ok {
 		return nil
 	}
-	_, fraction, _ := strings.Cut(v, ".")
-	rat, valid := new(big.Rat).SetString(v)
-	if !valid || strings.ContainsAny(v, "eE/_xX+") || len(v) > 32 || len(fraction) > 12 || rat.Sign() < 0 {
+	whole, fraction, _ := strings.Cut(v, ".")
+	// Looked at before it is parsed: an exponent could make a number of a gigabyte.
+	plain := len(whole) <= 20 && len(fraction) <= 12 && whole+fraction != "" && strings.Trim(whole+fraction, "0123456789") == ""
+	rat, valid := new(big.Rat), false
+	if plain {
+		rat, valid = rat.SetString("0" + v)
+	}
+	if !valid {
 		f.fail(invalidRequest(f.path(key), "parameter_invalid_decimal", "Invalid decimal: "+v+"; must contain at maximum 12 decimal places."))
 		return nil
 	}

@@ -18,6 +18,7 @@ const (
 
 // replay is what is remembered of a request with an idempotency key.
 type replay struct {
+	key     string
 	print   [sha256.Size]byte // of method, path and body
 	request string            // the first request's id
 	at      time.Time
@@ -29,7 +30,7 @@ type replay struct {
 type replays struct {
 	now   func() time.Time
 	byKey map[string]*replay
-	order []string
+	order []*replay
 }
 
 func newReplays(now func() time.Time) *replays {
@@ -43,12 +44,19 @@ func (s *replays) begin(key string, fresh *replay) *replay {
 	}
 	fresh.at = s.now()
 	s.byKey[key] = fresh
-	s.order = append(s.order, key)
-	for len(s.order) > maxReplays {
-		delete(s.byKey, s.order[0])
+	s.order = append(s.order, fresh)
+	if len(s.order) > maxReplays {
+		s.forget(s.order[0])
 		s.order = s.order[1:]
 	}
 	return nil
+}
+
+// forget drops what is remembered, unless the key has been used anew since.
+func (s *replays) forget(r *replay) {
+	if s.byKey[r.key] == r {
+		delete(s.byKey, r.key)
+	}
 }
 
 // once runs a request with an idempotency key, or replays the answer to its first run.
@@ -57,7 +65,7 @@ func (f *Fake) once(w http.ResponseWriter, r *http.Request, key string, body []b
 		writeError(w, invalidRequest("", "", fmt.Sprintf("Idempotency keys may have at most %d characters.", maxKey)))
 		return
 	}
-	fresh := &replay{print: fingerprint(r, body), request: w.Header().Get("Request-Id")}
+	fresh := &replay{key: key, print: fingerprint(r, body), request: w.Header().Get("Request-Id")}
 	f.mu.Lock()
 	known := f.replays.begin(key, fresh)
 	var earlier replay
@@ -76,7 +84,7 @@ func (f *Fake) once(w http.ResponseWriter, r *http.Request, key string, body []b
 	fresh.done, fresh.answer = true, a
 	if a.status >= 400 && a.status < 500 {
 		// Stripe remembers only what has begun to run; a refused request may be mended and sent again.
-		delete(f.replays.byKey, key)
+		f.replays.forget(fresh)
 	}
 	f.mu.Unlock()
 	a.write(w)
