@@ -9,17 +9,24 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// recorder notes what was answered.
+// maxPart is how much of an answer is written under one deadline (bytes).
+const maxPart = 256 << 10
+
+// recorder notes what was answered, and bounds how long the caller may take for each part of it. A deadline for the
+// whole answer would end streams.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	timeout time.Duration
+	armed   time.Time // when the deadline was set last
+	status  int
+	bytes   int64
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status
+		r.arm()
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -29,9 +36,26 @@ func (r *recorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
-	n, err := r.ResponseWriter.Write(b)
-	r.bytes += int64(n)
-	return n, err
+	written := 0
+	for {
+		r.arm()
+		n, err := r.ResponseWriter.Write(b[written:min(written+maxPart, len(b))])
+		written += n
+		r.bytes += int64(n)
+		if err != nil || written == len(b) {
+			return written, err
+		}
+	}
+}
+
+// arm moves the write deadline ahead, at most some times per timeout, because it costs a call into the poller. It stays
+// when the request is done; the next one on the connection moves it with its first write.
+func (r *recorder) arm() {
+	if now := time.Now(); now.Sub(r.armed) > r.timeout/8 {
+		r.armed = now
+		// Writers without deadlines are tests' recorders.
+		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(now.Add(r.timeout))
+	}
 }
 
 // Unwrap lets http.ResponseController reach the connection.

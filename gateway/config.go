@@ -31,14 +31,6 @@ type Config struct {
 	ShutdownTimeout time.Duration `env:"TRIVET_SHUTDOWN_TIMEOUT" default:"30s" min:"0s" max:"1h" help:"how long running requests and streams may go on after a signal to stop"`
 }
 
-// DefaultConfig returns the settings of an empty environment.
-func DefaultConfig() Config {
-	var c Config
-	// The tags above are the only place of the defaults; a test loads them.
-	_ = settings.Load(func(string) string { return "" }, &c)
-	return c
-}
-
 // Validate finds what the tags can't.
 func (c *Config) Validate() error {
 	var found []error

@@ -29,6 +29,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
+	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 // goodToken is the one credential that the fake auth knows; canary is looked for in logs and answers.
@@ -92,7 +93,7 @@ func (h *house) build(t testing.TB, o options) *gateway.Gateway {
 	if o.proxied != nil {
 		conn = o.proxied(conn)
 	}
-	config := gateway.DefaultConfig()
+	config := defaults(t)
 	if o.config != nil {
 		o.config(&config)
 	}
@@ -104,14 +105,31 @@ func (h *house) build(t testing.TB, o options) *gateway.Gateway {
 	return g
 }
 
-// do sends a request with the good credential; edit changes it first.
-func (h *house) do(t testing.TB, method, path, body string, edit ...func(*http.Request)) *http.Response {
+// reply is an answer that was read to its end, or until it broke.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	broken error
+}
+
+// do sends a request with the good credential and reads the answer; edit changes the request first.
+func (h *house) do(t testing.TB, method, path, body string, edit ...func(*http.Request)) reply {
+	t.Helper()
+	resp := h.open(t, t.Context(), method, path, body, edit...)
+	defer func() { _ = resp.Body.Close() }()
+	read, err := io.ReadAll(resp.Body)
+	return reply{status: resp.StatusCode, header: resp.Header, body: string(read), broken: err}
+}
+
+// open is do without reading the answer; the caller closes it.
+func (h *house) open(t testing.TB, ctx context.Context, method, path, body string, edit ...func(*http.Request)) *http.Response { //nolint:revive // t comes first
 	t.Helper()
 	var reader io.Reader
 	if body != "" {
 		reader = strings.NewReader(body)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), method, h.url+path, reader)
+	r, err := http.NewRequestWithContext(ctx, method, h.url+path, reader)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+goodToken)
 	for _, e := range edit {
@@ -119,15 +137,17 @@ func (h *house) do(t testing.TB, method, path, body string, edit ...func(*http.R
 	}
 	resp, err := h.client.Do(r)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = resp.Body.Close() })
 	return resp
 }
 
-func text(t testing.TB, resp *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	return string(b)
+// header sets one header of a request, or removes it when value is "".
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Header.Del(name)
+		if value != "" {
+			r.Header.Set(name, value)
+		}
+	}
 }
 
 // logs collects what was logged.
@@ -276,3 +296,16 @@ func answers(head *aiv1.RelayHead, pieces ...string) func(*aiv1.RelayRequest, gr
 }
 
 var streamHead = &aiv1.RelayHead{Status: 200, Streamed: true, Headers: map[string]string{"content-type": "text/event-stream"}}
+
+func defaults(t testing.TB) gateway.Config {
+	t.Helper()
+	var c gateway.Config
+	require.NoError(t, settings.Load(func(string) string { return "" }, &c))
+	return c
+}
+
+func newReader(s string) io.Reader { return strings.NewReader(s) }
+
+func contains(s, part string) bool { return strings.Contains(s, part) }
+
+func withoutPings(s string) string { return strings.ReplaceAll(s, ": ping\n", "") }

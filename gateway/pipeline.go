@@ -28,9 +28,13 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	defer g.running.Done()
 	start := time.Now()
 	id := requestID(r)
-	x := &exchange{State: call.State{ID: id, Tree: envelope.TreeOf(r.URL.Path)}, recorder: recorder{ResponseWriter: w}}
+	x := &exchange{State: call.State{ID: id, Tree: envelope.TreeOf(r.URL.Path)}, recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout}}
 	ctx := requestid.With(call.With(r.Context(), &x.State), id)
 	g.headers(w.Header(), id)
+	if len(r.Header["Expect"]) > 0 {
+		// The server writes "100 Continue" by itself; the deadline that an earlier request left must not fail it.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	}
 
 	defer func() {
 		g.recovered(ctx, x, recover())
@@ -76,6 +80,10 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.S
 			state.Fail(r.Context(), w, err)
 			return
 		}
+	}
+	if err := route.Query.Check(r.URL); err != nil {
+		state.Fail(r.Context(), w, err)
+		return
 	}
 	route.Handler.ServeHTTP(w, r)
 }

@@ -37,7 +37,7 @@ func (g *Gateway) table(ctx context.Context, deps Deps) (*routes.Table, error) {
 	// The first route of an address wins: the chat that streams goes before what proto declares for it.
 	all := append(g.openAI(clients.AI), routes.Route{
 		Method: http.MethodPost, Pattern: "/api/v1/chat:stream",
-		Handler: &rest.ChatStream{AI: clients.AI, Body: g.body, KeepAlive: g.config.KeepAlive, WriteTimeout: g.config.WriteTimeout},
+		Handler: &rest.ChatStream{AI: clients.AI, Body: g.body, KeepAlive: g.config.KeepAlive},
 	})
 	all = append(all, g.public(deps)...)
 	return routes.New(append(all, typed...)), nil
@@ -45,7 +45,7 @@ func (g *Gateway) table(ctx context.Context, deps Deps) (*routes.Table, error) {
 
 // openAI lists the addresses in OpenAI's wire format.
 func (g *Gateway) openAI(ai aiv1.AIServiceClient) []routes.Route {
-	h := &relay.Relay{AI: ai, Body: g.body, KeepAlive: g.config.KeepAlive, WriteTimeout: g.config.WriteTimeout}
+	h := &relay.Relay{AI: ai, Body: g.body, KeepAlive: g.config.KeepAlive}
 	models := &relay.Models{AI: ai}
 	return []routes.Route{
 		{Method: http.MethodPost, Pattern: "/v1/chat/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS)},

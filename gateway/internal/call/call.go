@@ -63,18 +63,22 @@ func (s *State) Note(ctx context.Context, err error) *errs.Error {
 	if ctx.Err() != nil {
 		e = ended(ctx, err)
 	}
-	//exhaustive:ignore // the two reasons whose wording the contract fixes
-	switch e.Reason {
-	case errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:
-		fixed := *e
-		fixed.Message = "Unauthorized"
-		if e.Reason == errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN {
-			fixed.Message = "Invalid token"
-		}
-		e = &fixed
-	}
 	s.Failure = e
-	return e
+	return worded(e)
+}
+
+// worded gives the two reasons whose words the contract fixes these words, whatever a service said.
+func worded(e *errs.Error) *errs.Error {
+	fixed := *e
+	switch e.Reason {
+	case errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED:
+		fixed.Message = "Unauthorized"
+	case errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:
+		fixed.Message = "Invalid token"
+	default:
+		return e
+	}
+	return &fixed
 }
 
 // ended says why a request's context ended: the caller left, or the server stops.

@@ -121,7 +121,6 @@ func Write(w http.ResponseWriter, tree Tree, e *errs.Error, requestID string) {
 
 // pointless reports failures whose status OpenAI's SDKs would retry (409 and all from 500) though the answer will not change.
 func pointless(reason errorsv1.ErrorReason) bool {
-	//exhaustive:ignore // all others may change
 	switch reason {
 	case errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
 		errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED,

@@ -46,7 +46,8 @@ func (s *Source[T]) read(ctx context.Context, recv func() (T, error)) {
 // Close ends the stream and waits until nothing reads from it any more.
 func (s *Source[T]) Close() {
 	s.cancel()
-	for range s.ch { //nolint:revive // what still comes is dropped
+	for range s.ch {
+		continue // what still comes is dropped
 	}
 }
 

@@ -33,7 +33,6 @@ func Pump[T any](s *Source[T], w *sse.Writer, keepAlive time.Duration, write fun
 			return nil
 		}
 		timer.Reset(keepAlive)
-		w.Arm(time.Now())
 		return w.Ping()
 	})
 }
@@ -63,7 +62,6 @@ func (p *pump[T]) run(tick <-chan time.Time, silence func() error) error {
 // batch writes a message and all that wait behind it, then flushes.
 func (p *pump[T]) batch(f frame[T], open bool) error {
 	p.last = time.Now()
-	p.w.Arm(p.last)
 	for {
 		message, ended := f.unpack(open)
 		if ended == nil {

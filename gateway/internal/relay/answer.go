@@ -98,7 +98,6 @@ func (a *answer) head(first piece, err error) bool {
 func (a *answer) body(message piece, flush bool, next func() (piece, error)) {
 	var err error
 	for ; err == nil; message, err = next() {
-		a.out.Arm(time.Now())
 		_, werr := a.out.Write(message.GetBody())
 		if werr == nil && flush {
 			werr = a.out.Flush()

@@ -13,11 +13,24 @@ var inward = [...]string{"Accept", "Content-Type", "Idempotency-Key", "Openai-Be
 func requestHeaders(h http.Header) map[string]string {
 	out := make(map[string]string, len(inward))
 	for _, name := range inward {
-		if v := h[name]; len(v) > 0 {
+		if v := h[name]; len(v) == 1 && isText(v[0]) {
 			out[strings.ToLower(name)] = v[0]
 		}
 	}
 	return out
+}
+
+// isText reports whether a header is short and in ASCII, as all true values of these are.
+func isText(v string) bool {
+	if len(v) > 1024 {
+		return false
+	}
+	for _, c := range []byte(v) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // copyHeaders sends the headers of a head that OpenAI's SDKs look at, and Trivet's own; all others stop here.

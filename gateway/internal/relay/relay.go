@@ -29,15 +29,13 @@ type Relay struct {
 	Body reqbody.Reader
 	// KeepAlive is the longest silence on a stream; 0 lets silences be.
 	KeepAlive time.Duration
-	// WriteTimeout is the longest that a caller may leave a write untaken.
-	WriteTimeout time.Duration
 }
 
 // Endpoint returns the handler of one path.
 func (h *Relay) Endpoint(endpoint aiv1.Endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		state := call.From(r.Context())
-		body, err := h.Body.Read(w, r)
+		body, err := h.Body.Require(w, r)
 		if err != nil {
 			state.Fail(r.Context(), w, err)
 			return
@@ -49,7 +47,7 @@ func (h *Relay) Endpoint(endpoint aiv1.Endpoint) http.Handler {
 			state.Fail(r.Context(), w, err)
 			return
 		}
-		a := answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w, h.WriteTimeout)}
+		a := answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w)}
 		if !mayStream(body) {
 			a.plain(stream.Recv)
 			return

@@ -31,7 +31,16 @@ func (b Reader) TooLarge(r *http.Request) error {
 	return nil
 }
 
-// Read returns the whole body, not empty. Errors: BODY_TOO_LARGE, MALFORMED_BODY (empty, cut off, too slow, compressed).
+// Require is Read for routes that need a body. Errors: also MALFORMED_BODY for an empty one.
+func (b Reader) Require(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := b.Read(w, r)
+	if err == nil && len(body) == 0 {
+		return nil, malformed("The body is empty; send a JSON object.")
+	}
+	return body, err
+}
+
+// Read returns the whole body. Errors: BODY_TOO_LARGE, MALFORMED_BODY (cut off, too slow, compressed).
 func (b Reader) Read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := b.whole(w, r)
 	if err != nil {
@@ -76,8 +85,6 @@ func (b Reader) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		n, err := src.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		switch {
-		case errors.Is(err, io.EOF) && len(buf) == 0:
-			return nil, malformed("The body is empty; send a JSON object.")
 		case errors.Is(err, io.EOF):
 			return buf, nil
 		case err != nil:

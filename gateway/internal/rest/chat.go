@@ -29,14 +29,12 @@ type ChatStream struct {
 	Body reqbody.Reader
 	// KeepAlive is the longest silence; 0 lets silences be.
 	KeepAlive time.Duration
-	// WriteTimeout is the longest that a caller may leave a write untaken.
-	WriteTimeout time.Duration
 }
 
 // ServeHTTP implements http.Handler.
 func (h *ChatStream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	state := call.From(r.Context())
-	raw, err := h.Body.Read(w, r)
+	raw, err := h.Body.Require(w, r)
 	request := &aiv1.ChatStreamRequest{}
 	if err == nil {
 		err = parse(raw, request)
@@ -54,7 +52,7 @@ func (h *ChatStream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	source := frames.Read(ctx, cancel, stream.Recv)
 	defer source.Close()
-	c := &chat{out: sse.NewWriter(w, h.WriteTimeout)}
+	c := &chat{out: sse.NewWriter(w)}
 	first, late, err := source.Within(h.KeepAlive)
 	if err != nil {
 		state.Fail(r.Context(), w, whole(err, false))

@@ -105,14 +105,28 @@ func invalidField(name, problem string) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", name, problem).Field(name, problem)
 }
 
-// asArgument gives grpc-gateway's own errors, about values in the address, words for people.
+// inAddress finds the field in grpc-gateway's errors about values in the address.
+var inAddress = regexp.MustCompile(`(?:field|list|parameter:?) "?([a-z][a-z0-9_]*)"?`)
+
+// asArgument gives these errors, which have no reason, a reason and words for people. Errors of services keep theirs.
 func asArgument(err error) error {
 	st, ok := status.FromError(err)
-	if !ok || st.Code() != codes.InvalidArgument || len(st.Details()) > 0 {
+	if _, own := errors.AsType[*errs.Error](err); own || !ok || st.Code() != codes.InvalidArgument || len(st.Details()) > 0 {
 		return err
 	}
-	if _, own := errors.AsType[*errs.Error](err); own {
-		return err
+	if found := inAddress.FindStringSubmatch(st.Message()); found != nil {
+		return invalidField(lowerCamel(found[1]), "has a value that can't be read")
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The address has a value that can't be read: %s.", st.Message())
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The address has a value that can't be read.").Cause(err)
+}
+
+// lowerCamel is a field's name in JSON.
+func lowerCamel(name string) string {
+	parts := strings.Split(name, "_")
+	for i, part := range parts[1:] {
+		if part != "" {
+			parts[i+1] = strings.ToUpper(part[:1]) + part[1:]
+		}
+	}
+	return strings.Join(parts, "")
 }

@@ -74,11 +74,8 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // takeBody reads the body whole. An empty one is left empty: RPCs whose arguments are all in the address have none.
 func (m *Mux) takeBody(w http.ResponseWriter, r, inner *http.Request) error {
-	if r.ContentLength == 0 {
-		return nil
-	}
 	raw, err := m.body.Read(w, r)
-	if err != nil {
+	if err != nil || len(raw) == 0 {
 		return err
 	}
 	inner.Body = &document{Reader: bytes.NewReader(raw), raw: raw}

@@ -36,10 +36,8 @@ func fromMethod(handler http.Handler, m protoreflect.MethodDescriptor) ([]Route,
 		return nil, nil
 	}
 	rule, _ := proto.GetExtension(m.Options(), accessv1.E_Rule).(*accessv1.Rule)
-	//exhaustive:ignore // the others may come over HTTP
-	switch rule.GetCaller() {
-	case accessv1.Caller_CALLER_UNSPECIFIED, accessv1.Caller_CALLER_INTERNAL:
-		return nil, fmt.Errorf("%s has an HTTP address and the access rule %s", m.FullName(), rule.GetCaller())
+	if c := rule.GetCaller(); c == accessv1.Caller_CALLER_UNSPECIFIED || c == accessv1.Caller_CALLER_INTERNAL {
+		return nil, fmt.Errorf("%s has an HTTP address and the access rule %s", m.FullName(), c)
 	}
 	var out []Route
 	for _, b := range append([]*annotations.HttpRule{binding}, binding.GetAdditionalBindings()...) {
@@ -47,7 +45,10 @@ func fromMethod(handler http.Handler, m protoreflect.MethodDescriptor) ([]Route,
 		if method == "" {
 			return nil, fmt.Errorf("%s: its HTTP method is not known to the edge", m.FullName())
 		}
-		out = append(out, Route{Method: method, Pattern: pattern, Public: IsPublic(rule), Handler: handler})
+		out = append(out, Route{
+			Method: method, Pattern: pattern, Public: rule.GetCaller() == accessv1.Caller_CALLER_PUBLIC,
+			Query: parametersOf(m.Input(), b), Handler: handler,
+		})
 	}
 	return out, nil
 }

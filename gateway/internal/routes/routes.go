@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-
-	accessv1 "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
 )
 
 // Route is one method on one address.
@@ -18,6 +16,8 @@ type Route struct {
 	Pattern string
 	// Public says that the route needs no credential.
 	Public bool
+	// Query are the parameters that the address may have; nil lets any pass.
+	Query Parameters
 	// Handler serves it.
 	Handler http.Handler
 }
@@ -37,7 +37,13 @@ type pattern struct {
 // New makes the table; of two routes with the same method and pattern the first one wins.
 func New(all []Route) *Table {
 	t := &Table{exact: map[string][]Route{}}
+	type address struct{ method, pattern string }
+	taken := map[address]bool{}
 	for _, r := range all {
+		if taken[address{r.Method, r.Pattern}] {
+			continue
+		}
+		taken[address{r.Method, r.Pattern}] = true
 		if !strings.Contains(r.Pattern, "{") {
 			t.exact[r.Pattern] = append(t.exact[r.Pattern], r)
 			continue
@@ -111,9 +117,4 @@ func (p pattern) matches(path string) bool {
 		n++
 	}
 	return n == len(p.segments)
-}
-
-// IsPublic reports whether an access rule lets everybody in.
-func IsPublic(rule *accessv1.Rule) bool {
-	return rule.GetCaller() == accessv1.Caller_CALLER_PUBLIC
 }

@@ -1,11 +1,10 @@
-// Package sse writes an answer piece by piece: flushes, deadlines for slow readers, keep-alive comments, and the error
-// event that ends a broken stream of server-sent events.
+// Package sse writes an answer piece by piece: flushes, keep-alive comments, and the error event that ends a broken stream
+// of server-sent events. The writer below bounds how long a write may take.
 package sse
 
 import (
 	"bytes"
 	"net/http"
-	"time"
 )
 
 // ContentType is the media type of server-sent events.
@@ -17,15 +16,13 @@ var ping = []byte(": ping\n")
 type Writer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	timeout time.Duration
-	armed   time.Time // when the deadline was set last
-	tail    [4]byte   // the last bytes written; line feeds at the start of a stream
+	tail    [4]byte // the last bytes written; line feeds at the start of a stream
 	dirty   bool
 }
 
-// NewWriter wraps w. A write that the reader does not take within timeout fails.
-func NewWriter(w http.ResponseWriter, timeout time.Duration) *Writer {
-	return &Writer{w: w, control: http.NewResponseController(w), timeout: timeout, tail: [4]byte{2: '\n', 3: '\n'}}
+// NewWriter wraps w.
+func NewWriter(w http.ResponseWriter) *Writer {
+	return &Writer{w: w, control: http.NewResponseController(w), tail: [4]byte{2: '\n', 3: '\n'}}
 }
 
 // Begin sends the head of a stream of server-sent events; Flush makes it leave.
@@ -35,7 +32,6 @@ func (s *Writer) Begin(status int) {
 		h.Set("Content-Type", ContentType)
 	}
 	h.Set("X-Accel-Buffering", "no")
-	s.Arm(time.Now())
 	s.w.WriteHeader(status)
 	s.dirty = true
 }
@@ -62,16 +58,6 @@ func (s *Writer) Flush() error {
 	}
 	s.dirty = false
 	return s.control.Flush()
-}
-
-// Arm moves the write deadline ahead of now. Call it before a batch of writes; it acts some times per timeout at most,
-// because a deadline costs a call into the poller.
-func (s *Writer) Arm(now time.Time) {
-	if now.Sub(s.armed) > s.timeout/8 {
-		s.armed = now
-		// Writers without deadlines are tests' recorders.
-		_ = s.control.SetWriteDeadline(now.Add(s.timeout))
-	}
 }
 
 // Between reports whether the stream stands between two events.
@@ -107,7 +93,6 @@ func (s *Writer) Fail(event string, body []byte) error {
 	b.WriteString("data: ")
 	b.Write(body)
 	b.WriteString("\n\n")
-	s.Arm(time.Now())
 	if _, err := s.Write(b.Bytes()); err != nil {
 		return err
 	}

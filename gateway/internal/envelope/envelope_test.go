@@ -1,0 +1,81 @@
+package envelope_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+func write(tree envelope.Tree, e *errs.Error) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	envelope.Write(w, tree, e, "req_1")
+	return w
+}
+
+// TestEveryReason holds both bodies to the contract for each reason there is.
+func TestEveryReason(t *testing.T) {
+	for number, name := range errorsv1.ErrorReason_name {
+		t.Run(name, func(t *testing.T) {
+			e := errs.New(errorsv1.ErrorReason(number), "Words & <more>.").After(1500*time.Millisecond).
+				Field("messages[0].role", "is wrong").With("limit", "rpm")
+			m := errs.MappingOf(e.Reason)
+
+			api := write(envelope.API, e)
+			require.Equal(t, m.HTTP, api.Code)
+			require.JSONEq(t, `{"error":"Words & <more>.","code":"`+m.Code+`","retryAfter":2,"requestId":"req_1",
+				"details":[{"field":"messages[0].role","problem":"is wrong"},{"metadata":{"limit":"rpm"}}]}`, api.Body.String())
+
+			openai := write(envelope.OpenAI, e)
+			require.Equal(t, m.HTTP, openai.Code)
+			require.JSONEq(t, `{"error":{"message":"Words & <more>.","type":"`+m.OpenAIType+`","param":"messages[0].role","code":"`+m.OpenAICode+`"}}`,
+				openai.Body.String())
+
+			for _, w := range []*httptest.ResponseRecorder{api, openai} {
+				require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+				require.Equal(t, "2", w.Header().Get("Retry-After"))
+				require.Equal(t, "1500", w.Header().Get("Retry-After-Ms"))
+				require.Equal(t, m.HTTP == http.StatusUnauthorized, w.Header().Get("WWW-Authenticate") == "Bearer")
+				require.Contains(t, w.Body.String(), "& <more>", "people read it as it was written")
+				if m.HTTP == http.StatusConflict || m.HTTP == http.StatusNotImplemented {
+					require.Equal(t, "false", w.Header().Get("X-Should-Retry"), "SDKs would try again in vain")
+				}
+			}
+		})
+	}
+}
+
+func TestLeastError(t *testing.T) {
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "No.")
+	require.JSONEq(t, `{"error":"No.","code":"NOT_FOUND","requestId":"req_1"}`, string(envelope.Body(envelope.API, e, "req_1")))
+	require.JSONEq(t, `{"error":{"message":"No.","type":"invalid_request_error","param":null,"code":"not_found"}}`,
+		string(envelope.Body(envelope.OpenAI, e, "req_1")))
+	w := write(envelope.API, e)
+	require.Empty(t, w.Header().Get("Retry-After"))
+	require.Empty(t, w.Header().Get("X-Should-Retry"))
+	require.NotContains(t, w.Body.String(), "\n", "a body is one line, so that it fits into an event")
+}
+
+func TestLinesStayInOneLine(t *testing.T) {
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "two\nlines\r\u2028")
+	for _, tree := range []envelope.Tree{envelope.API, envelope.OpenAI} {
+		body := envelope.Body(tree, e, "req_1")
+		require.NotContains(t, string(body), "\n")
+		require.True(t, json.Valid(body))
+	}
+}
+
+func TestTreeOf(t *testing.T) {
+	for path, want := range map[string]envelope.Tree{
+		"/v1": envelope.OpenAI, "/v1/x": envelope.OpenAI, "/v1x": envelope.API, "/api/v1/x": envelope.API, "/": envelope.API, "": envelope.API,
+	} {
+		require.Equal(t, want, envelope.TreeOf(path), path)
+	}
+}

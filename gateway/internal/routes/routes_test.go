@@ -1,0 +1,183 @@
+package routes_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/trivet-dev/trivet/gateway/internal/routes"
+	accessv1 "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+func contract(t *testing.T) []routes.Route {
+	t.Helper()
+	all, err := routes.FromProto(http.NotFoundHandler(), authv1.File_trivet_auth_v1_auth_proto,
+		aiv1.File_trivet_ai_v1_ai_proto, billingv1.File_trivet_billing_v1_billing_proto)
+	require.NoError(t, err)
+	return all
+}
+
+// TestContract finds each address of the contract, with something in the place of its variables.
+func TestContract(t *testing.T) {
+	all := contract(t)
+	require.Greater(t, len(all), 25)
+	table := routes.New(all)
+	for _, want := range all {
+		path := want.Pattern
+		for strings.Contains(path, "{") {
+			start, end := strings.Index(path, "{"), strings.Index(path, "}")
+			path = path[:start] + "id_1" + path[end+1:]
+		}
+		found, _ := table.Find(want.Method, path)
+		require.NotNil(t, found, "%s %s", want.Method, path)
+		require.Equal(t, want.Pattern, found.Pattern)
+		require.Equal(t, want.Method, found.Method)
+	}
+}
+
+func TestOnlyPlansArePublic(t *testing.T) {
+	var public []string
+	for _, r := range contract(t) {
+		if r.Public {
+			public = append(public, r.Method+" "+r.Pattern)
+		}
+	}
+	require.Equal(t, []string{"GET /api/v1/billing/plans"}, public)
+}
+
+func TestFind(t *testing.T) {
+	table := routes.New([]routes.Route{
+		{Method: "GET", Pattern: "/a"},
+		{Method: "POST", Pattern: "/a"},
+		{Method: "POST", Pattern: "/a:go"},
+		{Method: "GET", Pattern: "/u/{id}"},
+		{Method: "DELETE", Pattern: "/u/{id}"},
+		{Method: "POST", Pattern: "/u/{id}:erase"},
+		{Method: "GET", Pattern: "/u/{id}/x"},
+	})
+	cases := map[string]struct{ pattern, allowed string }{
+		"GET /a":          {"/a", ""},
+		"HEAD /a":         {"/a", ""},
+		"POST /a:go":      {"/a:go", ""},
+		"PUT /a":          {"", "GET, POST, HEAD"},
+		"GET /a:go":       {"", "POST"},
+		"GET /u/1":        {"/u/{id}", ""},
+		"DELETE /u/1":     {"/u/{id}", ""},
+		"POST /u/1":       {"", "GET, DELETE, HEAD"},
+		"POST /u/1:erase": {"/u/{id}:erase", ""},
+		"GET /u/1:erase":  {"", "POST"},
+		"GET /u/1:other":  {"/u/{id}", ""},
+		"GET /u/a%2Fb":    {"/u/{id}", ""},
+		"GET /u/1/x":      {"/u/{id}/x", ""},
+		"GET /u/1/y":      {"", ""},
+		"GET /u/":         {"", ""},
+		"GET /u":          {"", ""},
+		"GET /u//x":       {"", ""},
+		"GET /a/":         {"", ""},
+		"GET //a":         {"", ""},
+		"GET /u/1/x/z":    {"", ""},
+		"GET ":            {"", ""},
+		"GET *":           {"", ""},
+		"GET /u/:erase":   {"/u/{id}", ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			method, path, _ := strings.Cut(name, " ")
+			route, allowed := table.Find(method, path)
+			if tc.pattern == "" {
+				require.Nil(t, route)
+			} else {
+				require.NotNil(t, route)
+				require.Equal(t, tc.pattern, route.Pattern)
+			}
+			require.Equal(t, tc.allowed, strings.Join(allowed, ", "))
+		})
+	}
+}
+
+func TestFirstRouteWins(t *testing.T) {
+	table := routes.New([]routes.Route{{Method: "GET", Pattern: "/a", Public: true}, {Method: "GET", Pattern: "/a"}})
+	route, _ := table.Find("GET", "/a")
+	require.True(t, route.Public)
+}
+
+// TestUnsafeRulesAreRefused makes contracts that nobody should write.
+func TestUnsafeRulesAreRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rule *accessv1.Rule
+		http *annotations.HttpRule
+		says string
+	}{
+		"no rule":       {nil, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: "/x"}}, "CALLER_UNSPECIFIED"},
+		"internal only": {&accessv1.Rule{Caller: accessv1.Caller_CALLER_INTERNAL}, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: "/x"}}, "CALLER_INTERNAL"},
+		"no method":     {&accessv1.Rule{Caller: accessv1.Caller_CALLER_USER}, &annotations.HttpRule{}, "not known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &descriptorpb.MethodOptions{}
+			proto.SetExtension(o, annotations.E_Http, tc.http)
+			if tc.rule != nil {
+				proto.SetExtension(o, accessv1.E_Rule, tc.rule)
+			}
+			file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+				Name: proto.String("x.proto"), Package: proto.String("x"), Syntax: proto.String("proto3"),
+				MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
+				Service: []*descriptorpb.ServiceDescriptorProto{{
+					Name:   proto.String("S"),
+					Method: []*descriptorpb.MethodDescriptorProto{{Name: proto.String("Do"), InputType: proto.String(".x.M"), OutputType: proto.String(".x.M"), Options: o}},
+				}},
+			}, protoregistry.GlobalFiles)
+			require.NoError(t, err)
+			_, err = routes.FromProto(http.NotFoundHandler(), file)
+			require.ErrorContains(t, err, "x.S.Do")
+			require.ErrorContains(t, err, tc.says)
+		})
+	}
+}
+
+func TestParameters(t *testing.T) {
+	table := routes.New(contract(t))
+	cases := map[string]string{ // address -> field refused; "" for none
+		"GET /api/v1/users":                              "",
+		"GET /api/v1/users?page_size=1&pageToken=x":      "",
+		"GET /api/v1/users?pagesize=1":                   "pagesize",
+		"GET /api/v1/auth/events?since=2026-01-01":       "",
+		"GET /api/v1/me?x=1":                             "x",
+		"POST /api/v1/chat?model=x":                      "model",
+		"GET /api/v1/users?email=%ff":                    "email",
+		"GET /api/v1/users?%ff=1":                        "?",
+		"GET /api/v1/users?" + strings.Repeat("y", 1000): strings.Repeat("y", 64),
+	}
+	for address, field := range cases {
+		method, rest, _ := strings.Cut(address, " ")
+		u, err := url.Parse(rest)
+		require.NoError(t, err)
+		route, _ := table.Find(method, u.EscapedPath())
+		err = route.Query.Check(u)
+		if field == "" {
+			require.NoError(t, err, address)
+			continue
+		}
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errs.ReasonOf(err), address)
+		require.Equal(t, field, errs.From(err).Fields[0].Name)
+	}
+	for _, bad := range []string{"/api/v1/users?%zz=1", "/api/v1/users/%ff"} {
+		u := &url.URL{Path: "/api/v1/users"}
+		u.Path, u.RawQuery, _ = strings.Cut(bad, "?")
+		u.Path, _ = url.PathUnescape(u.Path)
+		require.Error(t, routes.Parameters{}.Check(u))
+	}
+	require.NoError(t, routes.Parameters(nil).Check(&url.URL{Path: "/x", RawQuery: "any=1"}))
+}

@@ -1,0 +1,190 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.uber.org/goleak"
+
+	"github.com/trivet-dev/trivet/gateway"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// served is a house behind Serve.
+type served struct {
+	*house
+	stop context.CancelFunc
+	done chan error
+}
+
+func serve(t *testing.T, config func(*gateway.Config)) *served {
+	t.Helper()
+	h := &house{ai: &fakeAI{}, billing: &fakeBilling{}, logs: &logs{}, client: &http.Client{Transport: &http.Transport{}}}
+	g := h.build(t, options{config: config})
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	h.gateway, h.url = g, "http://"+listener.Addr().String()
+	ctx, stop := context.WithCancel(t.Context())
+	s := &served{house: h, stop: stop, done: make(chan error, 1)}
+	go func() { s.done <- g.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		stop()
+		h.client.CloseIdleConnections()
+	})
+	return s
+}
+
+func TestServeStops(t *testing.T) {
+	s := serve(t, nil)
+	require.Equal(t, 200, s.do(t, http.MethodGet, "/healthz", "").status)
+	s.stop()
+	require.NoError(t, <-s.done)
+	_, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", strings.TrimPrefix(s.url, "http://")) //nolint:usetesting // the test's own context is of no use here
+	require.Error(t, err)
+}
+
+// TestStreamsFinish stops the server in the middle of a stream, which goes on to its end.
+func TestStreamsFinish(t *testing.T) {
+	s := serve(t, nil)
+	proceed := make(chan struct{})
+	s.ai.relay = func(in *aiv1.RelayRequest, out relayStream) error {
+		_ = out.Send(&aiv1.RelayResponse{Head: streamHead, Body: []byte("data: 1\n\n")})
+		<-proceed
+		return out.Send(&aiv1.RelayResponse{Body: []byte("data: [DONE]\n\n")})
+	}
+	resp := s.open(t, t.Context(), http.MethodPost, chatPath, wantsStream)
+	defer func() { _ = resp.Body.Close() }()
+	s.stop()
+	require.Eventually(t, func() bool {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	}, 10*time.Second, time.Millisecond, "no new connections")
+	close(proceed)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "data: 1\n\ndata: [DONE]\n\n", string(body))
+	require.NoError(t, <-s.done)
+}
+
+// TestStreamsThatOutliveTheGracePeriod are told so and cut.
+func TestStreamsThatOutliveTheGracePeriod(t *testing.T) {
+	s := serve(t, func(c *gateway.Config) { c.ShutdownTimeout = 0 })
+	s.ai.relay = func(_ *aiv1.RelayRequest, out relayStream) error {
+		_ = out.Send(&aiv1.RelayResponse{Head: streamHead, Body: []byte("data: 1\n\n")})
+		<-out.Context().Done()
+		return out.Context().Err()
+	}
+	resp := s.open(t, t.Context(), http.MethodPost, chatPath, wantsStream)
+	defer func() { _ = resp.Body.Close() }()
+	s.stop()
+	body, err := io.ReadAll(resp.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.Contains(t, string(body), `data: {"error":{"message":"The server is restarting.`)
+	require.NoError(t, <-s.done)
+}
+
+// TestSlowReaderIsCut takes nothing of a long answer; its request ends by the write deadline.
+func TestSlowReaderIsCut(t *testing.T) {
+	s := serve(t, func(c *gateway.Config) { c.WriteTimeout = 50 * time.Millisecond })
+	ended := make(chan struct{})
+	s.ai.relay = func(_ *aiv1.RelayRequest, out relayStream) error {
+		defer close(ended)
+		err := out.Send(&aiv1.RelayResponse{Head: streamHead})
+		for piece := make([]byte, 64<<10); err == nil; {
+			err = out.Send(&aiv1.RelayResponse{Body: piece})
+		}
+		return err
+	}
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", chatPath, goodToken, len(wantsStream), wantsStream)
+	require.NoError(t, err)
+	<-ended
+}
+
+// TestDeadlinesDoNotOutliveTheirRequest sends a second request on a connection whose first one left a write deadline
+// that has passed; the server must still be able to say "100 Continue".
+func TestDeadlinesDoNotOutliveTheirRequest(t *testing.T) {
+	s := serve(t, func(c *gateway.Config) { c.WriteTimeout = time.Millisecond })
+	s.ai.relay = answers(&aiv1.RelayHead{Status: 200}, `{}`)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	in := bufio.NewReader(conn)
+	for range 3 {
+		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n", chatPath, goodToken)
+		require.NoError(t, err)
+		line, err := in.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "HTTP/1.1 100 Continue\r\n", line)
+		_, err = in.ReadString('\n')
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "{}")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		_, err = io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		time.Sleep(2 * time.Millisecond) // the deadline passes
+	}
+}
+
+func TestSettings(t *testing.T) {
+	require.NoError(t, func() error { c := defaults(t); return c.Validate() }())
+	for name, value := range map[string]string{
+		"CORS_ALLOWED_ORIGINS": "*", "TRIVET_TRUSTED_PROXIES": "all", "TRIVET_ENV": "test", "TRIVET_MAX_BODY_BYTES": "1GiB",
+		"TRIVET_BODY_TIMEOUT": "0s", "TRIVET_IP_REQUESTS_PER_MINUTE": "-1",
+	} {
+		var c gateway.Config
+		err := settings.Load(func(n string) string {
+			if n == name {
+				return value
+			}
+			return ""
+		}, &c)
+		require.ErrorContains(t, err, name)
+	}
+	for _, origin := range []string{"*", "https://*.example.com", "https://a.example/", "a.example", "null", "https://a.example/x", "ftp://a.example", "https://u@a.example"} {
+		c := defaults(t)
+		c.AllowedOrigins = []string{origin}
+		require.ErrorContains(t, c.Validate(), "CORS_ALLOWED_ORIGINS", origin)
+	}
+	c := defaults(t)
+	c.AllowedOrigins = []string{"https://app.example.com", "http://localhost:5173"}
+	require.NoError(t, c.Validate())
+}
+
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	_, err := gateway.New(t.Context(), defaults(t), gateway.Deps{})
+	require.ErrorContains(t, err, "Deps lacks")
+	c := defaults(t)
+	c.AllowedOrigins = []string{"*"}
+	_, err = gateway.New(t.Context(), c, gateway.Deps{Meter: noop.NewMeterProvider().Meter("")})
+	require.ErrorContains(t, err, "wildcard")
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	h := newHouse(t, options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.gateway.Run(ctx) }()
+	cancel()
+	require.NoError(t, <-done)
+}
