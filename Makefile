@@ -63,6 +63,10 @@ gen-proto: $(BIN)/buf .protodeps web/node_modules ## Generate Go, OpenAPI and Ty
 gen-sql: $(BIN)/sqlc ## Generate the query code of each service's store
 	@set -e; for s in $(SERVICES); do if [ -f services/$$s/sqlc.yaml ]; then (cd services/$$s && $(BIN)/sqlc generate); fi; done
 
+.PHONY: docs
+docs: ## Write the tables of docs/ that are made from the code
+	go run ./tools/docs
+
 .PHONY: fmt
 fmt: $(BIN)/buf $(BIN)/gofumpt .protodeps ## Format Go and proto files
 	$(BIN)/gofumpt -w $(GO_FILES)

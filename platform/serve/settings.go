@@ -90,3 +90,15 @@ func (k SigningKey) Validate() error {
 	}
 	return nil
 }
+
+// Store is where the services keep what they must not lose.
+type Store struct {
+	// DatabaseURL is one for all services; each has its own schema or file in it.
+	DatabaseURL settings.Secret `env:"DATABASE_URL" required:"split" help:"sqlite://PATH or postgres://…; default: SQLite files in TRIVET_DATA_DIR"`
+}
+
+// PriceList is where the models' prices come from.
+type PriceList struct {
+	// ModelsFile replaces the embedded price list.
+	ModelsFile string `env:"MODELS_FILE" help:"YAML file with the price list of the models, in place of the embedded one"`
+}

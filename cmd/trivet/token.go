@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/trivet-dev/trivet/internal/allinone"
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// tokenRequest is what the sandbox needs to know.
+type tokenRequest struct {
+	User string `json:"user"`
+	Org  string `json:"org,omitempty"`
+	Role string `json:"role,omitempty"`
+	TTL  string `json:"ttl,omitempty"`
+}
+
+const mintTimeout = 10 * time.Second
+
+// mint asks the running sandbox for a token.
+func mint(ctx context.Context, getenv func(string) string, ask tokenRequest) (string, error) {
+	if ask.Role != "" && ask.Org == "" {
+		return "", errors.New("--role is a role in an organization: name it with --org")
+	}
+	var at allinone.SandboxSettings
+	if err := settings.Load(getenv, &at); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, mintTimeout)
+	defer cancel()
+	body, err := json.Marshal(ask)
+	if err != nil {
+		return "", err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, at.URL()+"/control/clerk/tokens", bytes.NewReader(body))
+	if err != nil {
+		return "", fmt.Errorf("TRIVET_SANDBOX_ADDR: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", fmt.Errorf("no sandbox answers at %s: start it with `trivet dev` (or `make run`), or point TRIVET_SANDBOX_ADDR to where it is: %w", at.Addr, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	return readToken(response)
+}
+
+func readToken(response *http.Response) (string, error) {
+	const limit = 64 << 10
+	raw, err := io.ReadAll(io.LimitReader(response.Body, limit))
+	if err != nil {
+		return "", fmt.Errorf("the sandbox's answer broke off: %w", err)
+	}
+	var answer struct {
+		Token string `json:"token"`
+		Error any    `json:"error"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return "", fmt.Errorf("what answers is no sandbox: %w", err)
+	}
+	if answer.Token == "" {
+		return "", fmt.Errorf("the sandbox refused: %v", answer.Error)
+	}
+	return answer.Token, nil
+}

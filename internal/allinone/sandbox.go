@@ -1,0 +1,124 @@
+package allinone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/sandbox"
+)
+
+// SandboxSettings say where the stand-ins for the providers are.
+type SandboxSettings struct {
+	// Addr is where the sandbox listens.
+	Addr string `env:"TRIVET_SANDBOX_ADDR" default:"127.0.0.1:8090" help:"address of the sandbox, which stands in for Clerk, OpenAI and Stripe in development"`
+	// Pace is the time between the words of a streamed answer.
+	Pace time.Duration `env:"TRIVET_SANDBOX_PACE" default:"20ms" min:"0s" max:"1m" help:"time between the words of the sandbox's streamed answers"`
+}
+
+// URL is the sandbox's base address.
+func (s SandboxSettings) URL() string { return "http://" + s.Addr }
+
+// provider is a third party that the sandbox can stand in for.
+type provider struct {
+	name string
+	// signs are the settings of which one tells that the real provider is meant.
+	signs []string
+	// settings are what the sandbox fills in otherwise.
+	settings []string
+}
+
+var providers = []provider{
+	{"clerk", []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY"}, []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL"}},
+	{"openai", []string{"OPENAI_API_KEY"}, []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"}},
+	{"stripe", []string{"STRIPE_SECRET_KEY"}, []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL"}},
+}
+
+func isSet(getenv func(string) string, name string) bool {
+	return getenv(name) != "" || getenv(name+"_FILE") != ""
+}
+
+// absent returns the providers that no setting names.
+func absent(getenv func(string) string) []provider {
+	var missing []provider
+	for _, p := range providers {
+		real := false
+		for _, sign := range p.signs {
+			real = real || isSet(getenv, sign)
+		}
+		if !real {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}
+
+// Sandbox runs the sandbox alone until ctx ends.
+func Sandbox(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
+	host, err := newHost(getenv, stderr)
+	if err != nil {
+		return err
+	}
+	_, part, err := startSandbox(ctx, getenv, host)
+	if err != nil {
+		return err
+	}
+	host.Logger.WarnContext(ctx, "the sandbox is up; whoever reaches it can make tokens: never expose it")
+	return serve.Run(ctx, host.Logger, part)
+}
+
+// standIn starts the sandbox and returns a lookup in which it stands for the absent providers.
+func standIn(ctx context.Context, getenv func(string) string, host *serve.Host) (func(string) string, serve.Part, error) {
+	s, part, err := startSandbox(ctx, getenv, host)
+	if err != nil {
+		return nil, serve.Part{}, err
+	}
+	values := map[string]string{}
+	for _, p := range absent(getenv) {
+		host.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", p.name), slog.String("set_for_the_real_one", p.signs[0]))
+		for _, name := range p.settings {
+			values[name] = s.Environment()[name]
+		}
+	}
+	lookup := func(name string) string {
+		if value, ok := values[name]; ok {
+			return value
+		}
+		return getenv(name)
+	}
+	return lookup, part, nil
+}
+
+func startSandbox(ctx context.Context, getenv func(string) string, host *serve.Host) (*sandbox.Sandbox, serve.Part, error) {
+	var at SandboxSettings
+	if err := settings.Load(getenv, &at); err != nil {
+		return nil, serve.Part{}, err
+	}
+	listener, err := serve.Listen(ctx, "TRIVET_SANDBOX_ADDR", at.Addr)
+	if err != nil {
+		return nil, serve.Part{}, err
+	}
+	s, err := sandbox.New(sandbox.Config{
+		Dir: filepath.Join(host.Settings.DataDir, "sandbox"), Now: host.Now, Logger: host.Logger, Pace: at.Pace,
+		BaseURL: "http://" + listener.Addr().String(),
+	})
+	if err != nil {
+		return nil, serve.Part{}, errors.Join(fmt.Errorf("sandbox: %w", err), listener.Close())
+	}
+	return s, sandboxPart(s, listener), nil
+}
+
+func sandboxPart(s *sandbox.Sandbox, listener net.Listener) serve.Part {
+	return serve.Part{Name: "sandbox", Run: func(ctx context.Context) error {
+		server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+		return errors.Join(serve.HTTP(ctx, server, listener), s.Close(context.WithoutCancel(ctx)))
+	}}
+}

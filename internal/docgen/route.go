@@ -1,0 +1,25 @@
+package docgen
+
+import (
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// route is an RPC's method and path at the edge, or "" when it has none.
+func route(method protoreflect.MethodDescriptor) string {
+	rule, ok := proto.GetExtension(method.Options(), annotations.E_Http).(*annotations.HttpRule)
+	if !ok {
+		return ""
+	}
+	switch pattern := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		return "`GET " + pattern.Get + "`"
+	case *annotations.HttpRule_Post:
+		return "`POST " + pattern.Post + "`"
+	case *annotations.HttpRule_Delete:
+		return "`DELETE " + pattern.Delete + "`"
+	default:
+		return ""
+	}
+}

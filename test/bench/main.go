@@ -1,0 +1,59 @@
+// Command bench drives all-in-one Trivet, with authentication, limits and the
+// durable ledger on, and a bare httputil.ReverseProxy, against the same
+// upstream in one run, and prints both and their ratio. Absolute figures are
+// this machine's; the ratio is what compares.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	binary   string
+	duration time.Duration
+	rounds   int
+	deltas   int
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "upstream":
+			return serveUpstream(ctx, args[1:])
+		case "proxy":
+			return serveProxy(ctx, args[1:])
+		}
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	var o options
+	flags.StringVar(&o.binary, "trivet", "bin/trivet", "the program to measure")
+	flags.DurationVar(&o.duration, "duration", 4*time.Second, "how long each case runs")
+	flags.IntVar(&o.rounds, "rounds", 3, "how often each case runs; the median is shown")
+	flags.IntVar(&o.deltas, "deltas", 100, "deltas of a streamed answer")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	return compare(ctx, o, stdout, stderr)
+}

@@ -1,0 +1,359 @@
+// Package e2e drives the whole house through real HTTP, as programs started
+// from the built binaries: all-in-one, and split into four processes.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+)
+
+// programs is the folder of the built binaries, made once.
+var programs = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "trivet-e2e-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/trivet", "./gateway/cmd/gateway", "./services/auth/cmd/auth", "./services/ai/cmd/ai", "./services/billing/cmd/billing")
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := programs(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// installation is a running Trivet with its sandbox.
+type installation struct {
+	t       *testing.T
+	edge    string
+	sandbox string
+	ops     []string
+	log     *logFile
+}
+
+// logFile gathers what all programs write.
+type logFile struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write adds to the log.
+func (l *logFile) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String returns all that was logged so far.
+func (l *logFile) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// modes are the ways to install Trivet; every test of the ride runs in each.
+var modes = map[string]func(t *testing.T, env ...string) *installation{
+	"all-in-one on SQLite":     allInOne,
+	"all-in-one on PostgreSQL": allInOnePostgres,
+	"split on PostgreSQL":      split,
+}
+
+func inEachMode(t *testing.T, test func(t *testing.T, in *installation), env ...string) {
+	t.Helper()
+	for name, start := range modes {
+		t.Run(name, func(t *testing.T) { test(t, start(t, env...)) })
+	}
+}
+
+func allInOne(t *testing.T, env ...string) *installation {
+	t.Helper()
+	p := ports(t, 4)
+	in := &installation{t: t, edge: "http://" + p[0], sandbox: "http://" + p[3], ops: []string{"http://" + p[2]}, log: &logFile{}}
+	in.start("trivet", []string{"dev"}, append([]string{
+		"TRIVET_HTTP_ADDR=" + p[0], "TRIVET_GRPC_ADDR=" + p[1], "TRIVET_OPS_ADDR=" + p[2], "TRIVET_SANDBOX_ADDR=" + p[3],
+		"TRIVET_DATA_DIR=" + t.TempDir(), "TRIVET_SANDBOX_PACE=0s", "LOG_LEVEL=debug",
+	}, env...))
+	in.awaitReady()
+	return in
+}
+
+func allInOnePostgres(t *testing.T, env ...string) *installation {
+	t.Helper()
+	return allInOne(t, append(env, "DATABASE_URL="+databasetest.PostgresURL(t))...)
+}
+
+func split(t *testing.T, env ...string) *installation {
+	t.Helper()
+	dir, err := programs()
+	require.NoError(t, err)
+	made, err := exec.Command(filepath.Join(dir, "trivet"), "keys").Output()
+	require.NoError(t, err)
+	var keys []string
+	for line := range strings.Lines(string(made)) {
+		if !strings.HasPrefix(line, "#") {
+			keys = append(keys, strings.TrimSpace(line))
+		}
+	}
+	p := ports(t, 9)
+	sandbox := "http://" + p[8]
+	common := append([]string{
+		"TRIVET_AUTH_ADDR=" + p[1], "TRIVET_AI_ADDR=" + p[2], "TRIVET_BILLING_ADDR=" + p[3], "DATABASE_URL=" + databasetest.PostgresURL(t), "LOG_LEVEL=debug",
+		"CLERK_SECRET_KEY=sk_test_TrivetSandboxTrivetSandboxTrivetSandbox0", "CLERK_API_URL=" + sandbox + "/clerk/v1",
+		"OPENAI_API_KEY=sk-trivet-sandbox", "OPENAI_BASE_URL=" + sandbox + "/openai/v1",
+		"STRIPE_SECRET_KEY=sk_test_trivetsandbox", "STRIPE_API_URL=" + sandbox + "/stripe",
+	}, keys...)
+	in := &installation{t: t, edge: "http://" + p[0], sandbox: sandbox, log: &logFile{}}
+	in.start("trivet", []string{"sandbox"}, []string{"TRIVET_SANDBOX_ADDR=" + p[8], "TRIVET_SANDBOX_PACE=0s", "TRIVET_DATA_DIR=" + t.TempDir()})
+	in.await(sandbox + "/healthz")
+	common = append(common, "CLERK_ISSUER="+in.issuer())
+	common = append(common, env...)
+	for _, name := range []string{"auth", "billing"} {
+		in.once(name, []string{"migrate"}, append(common, "TRIVET_GRPC_ADDR=127.0.0.1:0", "TRIVET_OPS_ADDR=127.0.0.1:0"))
+	}
+	for i, name := range []string{"auth", "ai", "billing"} {
+		in.ops = append(in.ops, "http://"+p[4+i])
+		in.start(name, nil, append(common, "TRIVET_GRPC_ADDR="+p[1+i], "TRIVET_OPS_ADDR="+p[4+i]))
+	}
+	in.ops = append(in.ops, "http://"+p[7])
+	in.start("gateway", nil, append(common, "TRIVET_HTTP_ADDR="+p[0], "TRIVET_OPS_ADDR="+p[7]))
+	in.awaitReady()
+	return in
+}
+
+// issuer reads the issuer of the sandbox's tokens out of one.
+func (in *installation) issuer() string {
+	in.t.Helper()
+	token := in.token("user_probe", nil)
+	var claims struct {
+		Issuer string `json:"iss"`
+	}
+	decodeSegment(in.t, strings.Split(token, ".")[1], &claims)
+	return claims.Issuer
+}
+
+func (in *installation) command(name string, args, env []string) *exec.Cmd {
+	in.t.Helper()
+	dir, err := programs()
+	require.NoError(in.t, err)
+	cmd := exec.Command(filepath.Join(dir, name), args...)
+	cmd.Dir = in.t.TempDir()
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir}, env...)
+	cmd.Stdout, cmd.Stderr = in.log, in.log
+	return cmd
+}
+
+func (in *installation) once(name string, args, env []string) {
+	in.t.Helper()
+	require.NoError(in.t, in.command(name, args, env).Run(), "%s %v: %s", name, args, in.log)
+}
+
+// start runs a program until the test ends; it must then end well by itself.
+func (in *installation) start(name string, args, env []string) *exec.Cmd {
+	in.t.Helper()
+	cmd := in.command(name, args, env)
+	require.NoError(in.t, cmd.Start())
+	in.t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case err := <-ended:
+			if err != nil && cmd.ProcessState.ExitCode() != -1 {
+				in.t.Errorf("%s ended badly: %v", name, err)
+			}
+		case <-time.After(40 * time.Second):
+			_ = cmd.Process.Kill()
+			in.t.Errorf("%s did not stop when told to", name)
+		}
+		if in.t.Failed() {
+			in.t.Logf("log of %s:\n%s", name, last(in.log.String(), 12000))
+		}
+	})
+	return cmd
+}
+
+func last(s string, n int) string {
+	if len(s) > n {
+		return "…" + s[len(s)-n:]
+	}
+	return s
+}
+
+func (in *installation) awaitReady() {
+	in.t.Helper()
+	for _, ops := range in.ops {
+		in.await(ops + "/readyz")
+	}
+}
+
+func (in *installation) await(url string) {
+	in.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		response, err := http.Get(url) //nolint:gosec,noctx // a loopback address that this test chose
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			in.t.Fatalf("%s is not well after 30 s: %v\n%s", url, err, in.log)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func ports(t *testing.T, n int) []string {
+	t.Helper()
+	var all []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer func() { require.NoError(t, l.Close()) }()
+		all = append(all, l.Addr().String())
+	}
+	return all
+}
+
+// token makes a session token of the sandbox's; extra are further fields, such as "org".
+func (in *installation) token(user string, extra map[string]any) string {
+	in.t.Helper()
+	ask := map[string]any{"user": user, "ttl": "10m"}
+	for k, v := range extra {
+		ask[k] = v
+	}
+	var answer struct {
+		Token string `json:"token"`
+	}
+	in.control(http.MethodPost, "/control/clerk/tokens", ask, &answer)
+	require.NotEmpty(in.t, answer.Token)
+	return answer.Token
+}
+
+// control calls the sandbox's control API.
+func (in *installation) control(method, path string, body, into any) {
+	in.t.Helper()
+	raw, err := json.Marshal(body)
+	require.NoError(in.t, err)
+	request, err := http.NewRequestWithContext(in.t.Context(), method, in.sandbox+path, bytes.NewReader(raw))
+	require.NoError(in.t, err)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(in.t, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(in.t, err)
+	require.Less(in.t, response.StatusCode, 300, "%s %s: %s", method, path, text)
+	if into != nil {
+		require.NoError(in.t, json.Unmarshal(text, into), "%s", text)
+	}
+}
+
+// answer is an HTTP answer, read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error // what ended the body early
+}
+
+// call sends one request to the edge.
+func (in *installation) call(ctx context.Context, method, path, token, body string) answer {
+	in.t.Helper()
+	request, err := http.NewRequestWithContext(ctx, method, in.edge+path, strings.NewReader(body))
+	require.NoError(in.t, err)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(in.t, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	return answer{status: response.StatusCode, header: response.Header, body: text, err: err}
+}
+
+func (in *installation) get(path, token string, into any) {
+	in.t.Helper()
+	a := in.call(in.t.Context(), http.MethodGet, path, token, "")
+	require.Equal(in.t, http.StatusOK, a.status, "%s: %s", path, a.body)
+	require.NoError(in.t, json.Unmarshal(a.body, into), "%s", a.body)
+}
+
+func (in *installation) post(path, token, body string, into any) {
+	in.t.Helper()
+	a := in.call(in.t.Context(), http.MethodPost, path, token, body)
+	require.Equal(in.t, http.StatusOK, a.status, "%s: %s", path, a.body)
+	require.NoError(in.t, json.Unmarshal(a.body, into), "%s", a.body)
+}
+
+// account is what the edge shows of an account; JSON writes 64-bit numbers as text.
+type account struct {
+	ID        string `json:"id"`
+	Plan      string `json:"plan"`
+	Balance   int64  `json:"balanceNanoUsd,string"`
+	Held      int64  `json:"heldNanoUsd,string"`
+	Available int64  `json:"availableNanoUsd,string"`
+	Usage     struct {
+		Requests int64 `json:"requests,string"`
+		Cost     int64 `json:"costNanoUsd,string"`
+	} `json:"periodUsage"`
+}
+
+func (in *installation) account(token string) account {
+	in.t.Helper()
+	var a struct {
+		Account account `json:"account"`
+	}
+	in.get("/api/v1/billing/account", token, &a)
+	return a.Account
+}
+
+// upstream is what the sandbox's OpenAI counted.
+type upstream struct {
+	Calls            int64 `json:"calls"`
+	Chunks           int64 `json:"chunks"`
+	PromptTokens     int64 `json:"prompt_tokens"`
+	CompletionTokens int64 `json:"completion_tokens"`
+	Cancelled        int64 `json:"cancelled"`
+}
+
+func (in *installation) upstream() upstream {
+	in.t.Helper()
+	var u upstream
+	in.control(http.MethodGet, "/control/openai/stats", nil, &u)
+	return u
+}
+
+func (in *installation) fault(fields map[string]any) {
+	in.t.Helper()
+	fields["provider"] = "openai"
+	in.control(http.MethodPost, "/control/faults", fields, nil)
+}
