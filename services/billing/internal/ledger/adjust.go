@@ -2,7 +2,7 @@ package ledger
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 )
 
@@ -18,14 +18,10 @@ func (c *closing) adjust(ctx context.Context, tx Tx) (Closing, error) {
 		return Closing{}, err
 	}
 	end.BalanceAfter = account.Balance
-	swapped, err := tx.CloseHold(ctx, c.hold.ID, StateSwept, end)
-	if err != nil {
+	if end.UsageID, err = c.correctUsage(ctx, tx, &account, now); err != nil {
 		return Closing{}, err
 	}
-	if !swapped {
-		return Closing{}, errLostRace
-	}
-	if err := c.correctUsage(ctx, tx, &account, now); err != nil {
+	if err := tx.CloseHold(ctx, c.hold, end, false); err != nil {
 		return Closing{}, err
 	}
 	// Credit may have come back to a grant whose time is over.
@@ -45,7 +41,7 @@ func (c *closing) correct(ctx context.Context, tx Tx, account *Account, now time
 		if err != nil {
 			return nil, err
 		}
-		return append(c.hold.PaidBy, paid...), tx.InsertEntry(ctx, c.entry(KindAdjustment, customer, SideUsage, more, now))
+		return slices.Concat(c.hold.PaidBy, paid), tx.InsertEntry(ctx, c.entry(KindAdjustment, customer, SideUsage, more, now))
 	case more < 0:
 		paid, err := c.l.unburn(ctx, tx, account, c.hold, -more, now)
 		if err != nil {
@@ -57,27 +53,29 @@ func (c *closing) correct(ctx context.Context, tx Tx, account *Account, now time
 	}
 }
 
-// correctUsage replaces the usage record. It stays on the day on which the call was swept.
-func (c *closing) correctUsage(ctx context.Context, tx Tx, account *Account, now time.Time) error {
-	at := now
-	old, err := tx.Usage(ctx, c.hold.ID)
-	switch {
-	case err == nil:
-		at = old.SettleTime
-		if err := tx.DeleteUsage(ctx, c.hold.ID); err != nil {
-			return err
+// correctUsage replaces the usage record and returns its id. It stays on the day on which the call was swept.
+func (c *closing) correctUsage(ctx context.Context, tx Tx, account *Account, now time.Time) (string, error) {
+	record := c.record(now)
+	var old UsageRecord
+	if c.hold.UsageID != "" {
+		var err error
+		if old, err = tx.Usage(ctx, account.ID, c.hold.UsageID); err != nil {
+			return "", err
 		}
-	case !errors.Is(err, ErrNotFound):
-		return err
-	}
-	if !at.Before(account.PeriodStart) {
-		if err == nil {
-			account.Period.add(old.total(), -1)
+		if err := tx.DeleteUsage(ctx, account.ID, old.ID); err != nil {
+			return "", err
 		}
-		account.Period.add(c.total(), 1)
+		record.SettleTime = old.SettleTime
+		if record.ID != "" {
+			record.ID = old.ID
+		}
 	}
-	if c.Usage.IsZero() {
-		return nil
+	if !record.SettleTime.Before(account.PeriodStart) {
+		account.Period.add(old.Total(), -1)
+		account.Period.add(record.Total(), 1)
 	}
-	return tx.InsertUsage(ctx, c.usageRecord(at))
+	if record.ID == "" {
+		return "", nil
+	}
+	return record.ID, tx.InsertUsage(ctx, record)
 }

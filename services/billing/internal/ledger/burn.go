@@ -58,7 +58,7 @@ func (l *Ledger) unburn(ctx context.Context, tx Tx, account *Account, h Hold, am
 	}
 	if amount > 0 {
 		_, err := tx.InsertGrant(ctx, Grant{
-			ID: newID("grant_"), AccountID: account.ID, Source: sourceRefund + h.ID, Amount: amount, Remaining: amount,
+			ID: l.ids.make(prefixGrant, now), AccountID: account.ID, Source: sourceRefund + h.ID, Amount: amount, Remaining: amount,
 			CreateTime: now, ExpireTime: Never,
 		})
 		if err != nil {

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -19,6 +21,9 @@ import (
 
 // DefaultLease is how long a hold lives after its last checkpoint.
 const DefaultLease = 5 * time.Minute
+
+// recentHolds bounds the open holds kept in memory, of some 500 bytes each.
+const recentHolds = 16_384
 
 // Bounds of money, in nano-dollars: they keep every sum within int64.
 const (
@@ -61,6 +66,10 @@ type Ledger struct {
 	now    func() time.Time
 	log    *slog.Logger
 	lease  time.Duration
+	ids    ids
+	// recent holds the open holds that this process made, so that Settle need not read them: what it uses of them does not
+	// change, and closing compares the rest.
+	recent *lru.Cache[string, Hold]
 }
 
 // New makes a ledger.
@@ -68,15 +77,16 @@ func New(o Options) *Ledger {
 	if o.Lease <= 0 {
 		o.Lease = DefaultLease
 	}
+	recent, err := lru.New[string, Hold](recentHolds)
+	if err != nil {
+		panic(err) // the size is a constant above 0
+	}
 	return &Ledger{
-		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease,
+		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, recent: recent,
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}
 }
-
-// errLostRace says that another call closed the hold between the read and the write; the transaction is undone.
-var errLostRace = errors.New("ledger: another call changed the hold meanwhile")
 
 // asPublic makes a store's failure an error for callers; errors that already are stay as they are.
 func asPublic(err error, doing string) error {

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"strings"
@@ -50,11 +49,7 @@ func (r Reservation) fingerprint() string {
 // holdID makes the hold's id from what makes it unique, so that the primary key alone makes Reserve idempotent.
 func (r Reservation) holdID() string {
 	sum := sha256.Sum256([]byte(r.AccountID + "\x00" + r.RequestID))
-	return "hold_" + encode(sum[:20])
-}
-
-func encode(b []byte) string {
-	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
+	return prefixHold + encode(sum[:20])
 }
 
 // reserving is a Reserve on its way.
@@ -107,33 +102,31 @@ func (r *reserving) run(ctx context.Context) (Hold, error) {
 	if err != nil {
 		return Hold{}, asPublic(err, "reserving")
 	}
+	if a.refusal == nil {
+		r.l.recent.Add(a.hold.ID, a.hold)
+	}
 	return a.hold, a.refusal
 }
 
-// quick is the common case: the account is up to date and affords the whole wish. Two statements.
+// quick is the common case: the account is up to date and affords the whole wish.
 func (r *reserving) quick(ctx context.Context, tx Tx) (answer, error) {
 	if r.tooBig {
 		return r.careful(ctx, tx)
 	}
 	h := r.hold(r.fullCost, r.MaxOutputTokens)
-	plan, ok, err := tx.HoldCredit(ctx, r.AccountID, h.Amount, h.CreateTime)
-	if err != nil {
+	plan, taken, err := tx.TakeHold(ctx, h)
+	switch {
+	case err != nil:
 		return answer{}, err
-	}
-	if !ok {
+	case taken == TakenNot:
 		return r.careful(ctx, tx)
+	case taken == TakenBefore:
+		return r.repeated(ctx, tx)
 	}
-	refusal := r.allowed(plan)
-	if refusal == nil {
-		inserted, err := tx.InsertHold(ctx, h)
-		if err != nil || inserted {
-			return answer{hold: h}, err
-		}
+	if refusal := r.allowed(plan); refusal != nil {
+		return answer{refusal: refusal}, tx.DropHold(ctx, h)
 	}
-	if err := tx.ReleaseCredit(ctx, r.AccountID, h.Amount); err != nil || refusal != nil {
-		return answer{refusal: refusal}, err
-	}
-	return r.repeated(ctx, tx)
+	return answer{hold: h}, nil
 }
 
 // careful brings the account up to date and holds what it affords.

@@ -24,27 +24,35 @@ type Settlement struct {
 	ProviderRequestID string
 }
 
-// maxRaces bounds how often Settle starts anew because another call closed the hold meanwhile; a hold closes twice at most.
-const maxRaces = 3
+// maxRaces bounds how often Settle starts anew because another call closed the hold, or another replica charged the account,
+// between its read and its write.
+const maxRaces = 10
 
 // Settle charges what a call used and closes its hold, in one transaction. The same hold gets the same answer again. A hold
 // that was swept is adjusted to the usage given here, up or down. What exceeds the hold is charged too, and may become debt.
 // Errors: NOT_FOUND, INVALID_ARGUMENT (absurd usage), SERVICE_UNAVAILABLE.
 func (l *Ledger) Settle(ctx context.Context, s Settlement) (Closing, error) {
+	h, kept := l.recent.Get(s.HoldID)
 	for range maxRaces {
-		h, err := l.store.Hold(ctx, s.HoldID)
-		if errors.Is(err, ErrNotFound) {
-			return Closing{}, holdNotFound(s.HoldID)
+		if !kept {
+			var err error
+			if h, err = l.store.Hold(ctx, s.HoldID); errors.Is(err, ErrNotFound) {
+				return Closing{}, holdNotFound(s.HoldID)
+			} else if err != nil {
+				return Closing{}, asPublic(err, "settling")
+			}
 		}
-		if err != nil {
-			return Closing{}, asPublic(err, "settling")
+		end, err := l.settle(ctx, h, s)
+		if err == nil || errors.Is(err, ErrLost) {
+			l.recent.Remove(s.HoldID)
+			kept = false
 		}
-		closing, err := l.settle(ctx, h, s)
-		if !errors.Is(err, errLostRace) {
-			return closing, asPublic(err, "settling")
+		if !errors.Is(err, ErrLost) {
+			return end, asPublic(err, "settling")
 		}
 	}
-	return Closing{}, asPublic(errLostRace, "settling")
+	return Closing{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+		"The account is too busy to settle the call right now. Please try again in a moment.").After(time.Second)
 }
 
 func holdNotFound(id string) error {
@@ -63,9 +71,7 @@ func (l *Ledger) settle(ctx context.Context, h Hold, s Settlement) (Closing, err
 	if h.State == StateSwept {
 		return c.run(ctx, c.adjust)
 	}
-	return c.run(ctx, func(ctx context.Context, tx Tx) (Closing, error) {
-		return c.charge(ctx, tx, func(end Closing) (bool, error) { return tx.CloseHold(ctx, h.ID, StateOpen, end) })
-	})
+	return c.run(ctx, c.charge)
 }
 
 // cost prices usage as the hold promised.
@@ -82,10 +88,12 @@ func (h Hold) cost(u Usage) (int64, error) {
 
 // closing is a hold on its way to being closed.
 type closing struct {
-	l *Ledger
 	Settlement
+	l    *Ledger
 	hold Hold
 	cost int64
+	// sweep is true when the sweeper closes it.
+	sweep bool
 }
 
 func (c *closing) run(ctx context.Context, fn func(context.Context, Tx) (Closing, error)) (end Closing, err error) {
@@ -96,47 +104,44 @@ func (c *closing) run(ctx context.Context, fn func(context.Context, Tx) (Closing
 	return end, err
 }
 
-// total is what the call adds to the sums of usage.
-func (c *closing) total() UsageTotal {
-	if c.Usage.IsZero() {
-		return UsageTotal{}
-	}
-	return UsageTotal{Requests: 1, Usage: c.Usage, Cost: c.cost}
-}
-
-// charge closes an open hold by the given compare-and-swap. The common case is five statements: account, grant, hold, entry,
-// usage record.
-func (c *closing) charge(ctx context.Context, tx Tx, swap func(Closing) (bool, error)) (Closing, error) {
+// charge closes an open hold.
+func (c *closing) charge(ctx context.Context, tx Tx) (Closing, error) {
 	now := c.l.now()
-	balance, ok, err := tx.Charge(ctx, c.hold.AccountID, c.hold.Amount, c.total(), now)
-	if err != nil {
-		return Closing{}, err
+	record := c.record(now)
+	balance, ok, err := tx.ChargeHold(ctx, Charge{
+		Hold: c.hold, Sweep: c.sweep, EntryID: c.l.ids.make(prefixEntry, now), Record: record,
+	})
+	if err != nil || ok {
+		return Closing{Cost: c.cost, BalanceAfter: balance, SettleTime: now}, err
 	}
-	if !ok {
-		return c.chargeDue(ctx, tx, swap, now)
-	}
-	end := Closing{Cost: c.cost, BalanceAfter: balance, SettleTime: now}
-	if end.PaidBy, err = c.pay(ctx, tx); err != nil {
-		return Closing{}, err
-	}
-	return end, c.record(ctx, tx, swap, end)
+	return c.chargeCarefully(ctx, tx, record, now)
 }
 
-// chargeDue is charge for an account that must be brought up to date first.
-func (c *closing) chargeDue(ctx context.Context, tx Tx, swap func(Closing) (bool, error), now time.Time) (Closing, error) {
+// chargeCarefully is charge for an account that must be brought up to date first, or whose cost takes several grants or makes debt.
+func (c *closing) chargeCarefully(ctx context.Context, tx Tx, record UsageRecord, now time.Time) (Closing, error) {
 	account, err := c.l.touch(ctx, tx, c.hold.AccountID, now)
 	if err != nil {
 		return Closing{}, err
 	}
 	account.Balance -= c.cost
 	account.Held -= c.hold.Amount
-	account.Period.add(c.total(), 1)
-	end := Closing{Cost: c.cost, BalanceAfter: account.Balance, SettleTime: now}
+	account.Period.add(record.Total(), 1)
+	end := Closing{Cost: c.cost, BalanceAfter: account.Balance, SettleTime: now, UsageID: record.ID}
 	if end.PaidBy, err = c.l.burn(ctx, tx, &account, c.cost, c.hold.CreateTime); err != nil {
 		return Closing{}, err
 	}
-	if err := c.record(ctx, tx, swap, end); err != nil {
+	if err := tx.CloseHold(ctx, c.hold, end, c.sweep); err != nil {
 		return Closing{}, err
+	}
+	if c.cost > 0 {
+		if err := tx.InsertEntry(ctx, c.entry(KindUsage, SideCustomer(account.ID), SideUsage, c.cost, now)); err != nil {
+			return Closing{}, err
+		}
+	}
+	if record.ID != "" {
+		if err := tx.InsertUsage(ctx, record); err != nil {
+			return Closing{}, err
+		}
 	}
 	// What stayed for this hold beyond its time and was not used leaves now.
 	if err := c.l.expire(ctx, tx, &account, now); err != nil {
@@ -145,56 +150,21 @@ func (c *closing) chargeDue(ctx context.Context, tx Tx, swap func(Closing) (bool
 	return end, c.l.save(ctx, tx, &account)
 }
 
-// pay takes the cost from the grants: in the common case from one, in one statement.
-func (c *closing) pay(ctx context.Context, tx Tx) ([]Burn, error) {
-	if c.cost == 0 {
-		return nil, nil
-	}
-	id, ok, err := tx.BurnFirst(ctx, c.hold.AccountID, c.cost, c.hold.CreateTime)
-	if err != nil || ok {
-		return []Burn{{GrantID: id, Amount: c.cost}}, err
-	}
-	account, err := tx.LockAccount(ctx, c.hold.AccountID)
-	if err != nil {
-		return nil, err
-	}
-	paid, err := c.l.burn(ctx, tx, &account, c.cost, c.hold.CreateTime)
-	if err != nil {
-		return nil, err
-	}
-	return paid, tx.SaveAccount(ctx, account)
-}
-
-// record writes what a charge leaves behind.
-func (c *closing) record(ctx context.Context, tx Tx, swap func(Closing) (bool, error), end Closing) error {
-	swapped, err := swap(end)
-	if err != nil {
-		return err
-	}
-	if !swapped {
-		return errLostRace
-	}
-	if c.cost > 0 {
-		if err := tx.InsertEntry(ctx, c.entry(KindUsage, SideCustomer(c.hold.AccountID), SideUsage, c.cost, end.SettleTime)); err != nil {
-			return err
-		}
-	}
-	if c.Usage.IsZero() {
-		return nil
-	}
-	return tx.InsertUsage(ctx, c.usageRecord(end.SettleTime))
-}
-
 func (c *closing) entry(kind, debit, credit string, amount int64, now time.Time) Entry {
 	return Entry{
-		ID: newID("ent_"), AccountID: c.hold.AccountID, Kind: kind, Debit: debit, Credit: credit,
+		ID: c.l.ids.make(prefixEntry, now), AccountID: c.hold.AccountID, Kind: kind, Debit: debit, Credit: credit,
 		Amount: amount, Reference: c.hold.ID, CreateTime: now,
 	}
 }
 
-func (c *closing) usageRecord(at time.Time) UsageRecord {
-	return UsageRecord{
+// record is the usage record; it has no id when nothing was used.
+func (c *closing) record(at time.Time) UsageRecord {
+	r := UsageRecord{
 		HoldID: c.hold.ID, AccountID: c.hold.AccountID, UserID: c.hold.UserID, APIKeyID: c.hold.APIKeyID, Model: c.hold.Model,
 		Usage: c.Usage, Cost: c.cost, Outcome: c.Outcome, Estimated: c.Estimated, ProviderRequestID: c.ProviderRequestID, SettleTime: at,
 	}
+	if !c.Usage.IsZero() {
+		r.ID = c.l.ids.make(prefixUsage, at)
+	}
+	return r
 }

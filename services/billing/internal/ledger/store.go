@@ -10,6 +10,8 @@ import (
 var (
 	// ErrNotFound says that there is no such row.
 	ErrNotFound = errors.New("not found")
+	// ErrLost says that another call changed the hold since it was read.
+	ErrLost = errors.New("another call changed the hold meanwhile")
 	// ErrUnavailable says that the database can't serve now; whether a write took place may be unknown, so ask again
 	// with the same id.
 	ErrUnavailable = errors.New("database unavailable")
@@ -43,23 +45,24 @@ type Store interface {
 type UsageQuery struct {
 	// AccountID is whose usage.
 	AccountID string
-	// FirstDay and LastDay bound it, both included, as "2026-11-23" in UTC.
-	FirstDay, LastDay string
+	// From and To bound the settle time: from From, up to and without To.
+	From, To time.Time
 	// Model and UserID narrow it; empty means all.
 	Model, UserID string
 }
 
-// Tx is a transaction of a Store. Whoever changes an account's money calls HoldCredit, Charge or LockAccount first: the
+// Tx is a transaction of a Store. Whoever changes an account's money calls TakeHold, ChargeHold or LockAccount first: the
 // account's row is the lock.
 type Tx interface {
-	// HoldCredit raises held by amount if nothing is due at that time and the balance, less what is held, affords it.
-	// It returns the account's plan, and false when it did nothing.
-	HoldCredit(ctx context.Context, accountID string, amount int64, at time.Time) (plan string, ok bool, err error)
-	// ReleaseCredit lowers held by amount.
-	ReleaseCredit(ctx context.Context, accountID string, amount int64) error
-	// Charge lowers the balance by total.Cost and held by amount, and adds total to the period's usage, if nothing is due
-	// at that time. It returns the balance, and false when it did nothing.
-	Charge(ctx context.Context, accountID string, amount int64, total UsageTotal, at time.Time) (balance int64, ok bool, err error)
+	// TakeHold raises held by h's amount and writes h, if nothing is due when h is made and the balance, less what is held,
+	// affords it: one conditional update, so it can't overspend however many ask at once. It returns the account's plan.
+	TakeHold(ctx context.Context, h Hold) (plan string, taken Taken, err error)
+	// DropHold undoes a TakeHold of the same transaction.
+	DropHold(ctx context.Context, h Hold) error
+	// ChargeHold closes an open hold in the common case: nothing is due, and the first grant to burn covers the cost alone. It
+	// moves account, grant, hold, entry and usage record, and returns the balance. False: it did nothing, as this is not the
+	// common case. ErrLost: the hold is not as it was read; the transaction must be undone.
+	ChargeHold(ctx context.Context, c Charge) (balance int64, ok bool, err error)
 	// LockAccount reads an account and keeps it from others until the end of the transaction; ErrNotFound when there is none.
 	LockAccount(ctx context.Context, id string) (Account, error)
 	// InsertAccount opens an account without credit, and tells whether it was new.
@@ -75,9 +78,6 @@ type Tx interface {
 	LiveGrants(ctx context.Context, accountID string) ([]Grant, error)
 	// Grant reads a grant by id, or ErrNotFound.
 	Grant(ctx context.Context, id string) (Grant, error)
-	// BurnFirst takes cost from the first grant to burn that was good at that time, if it covers cost alone. It returns the
-	// grant's id, and false when it did nothing.
-	BurnFirst(ctx context.Context, accountID string, cost int64, goodAt time.Time) (grantID string, ok bool, err error)
 	// SetRemaining writes what is left of a grant.
 	SetRemaining(ctx context.Context, grantID string, remaining int64) error
 
@@ -85,11 +85,9 @@ type Tx interface {
 	InsertHold(ctx context.Context, h Hold) (bool, error)
 	// Hold reads a hold, or ErrNotFound.
 	Hold(ctx context.Context, id string) (Hold, error)
-	// CloseHold moves a hold from one state to settled and writes how it ended; false when it was not in that state.
-	CloseHold(ctx context.Context, id string, from State, c Closing) (bool, error)
-	// SweepHold moves the hold from open to swept and writes how it ended; false when its state, lease or checkpoint is not
-	// h's any more.
-	SweepHold(ctx context.Context, h Hold, c Closing) (bool, error)
+	// CloseHold closes the hold and writes how it ended; ErrLost when the hold is not as it was read. sweep makes it swept
+	// instead of settled, and compares lease and checkpoint too.
+	CloseHold(ctx context.Context, h Hold, c Closing, sweep bool) error
 	// HeldBefore sums the account's open holds that were made before a time.
 	HeldBefore(ctx context.Context, accountID string, before time.Time) (int64, error)
 
@@ -98,7 +96,40 @@ type Tx interface {
 	// InsertUsage writes a usage record.
 	InsertUsage(ctx context.Context, r UsageRecord) error
 	// Usage reads a usage record, or ErrNotFound.
-	Usage(ctx context.Context, holdID string) (UsageRecord, error)
+	Usage(ctx context.Context, accountID, id string) (UsageRecord, error)
 	// DeleteUsage removes a usage record.
-	DeleteUsage(ctx context.Context, holdID string) error
+	DeleteUsage(ctx context.Context, accountID, id string) error
+}
+
+// Taken tells what TakeHold did.
+type Taken int
+
+// What TakeHold did.
+const (
+	// TakenNot means that something is due or the balance does not afford it.
+	TakenNot Taken = iota
+	// TakenNow means that the hold was made.
+	TakenNow
+	// TakenBefore means that there is a hold with this id already; nothing was changed.
+	TakenBefore
+)
+
+// Charge is what ChargeHold writes.
+type Charge struct {
+	// Hold is the hold as it was read: open.
+	Hold Hold
+	// Sweep makes the state swept instead of settled, and demands that lease and checkpoint are as they were read.
+	Sweep bool
+	// EntryID is the entry's id.
+	EntryID string
+	// Record is what was used; its cost is the charge. When its usage is zero it is not written.
+	Record UsageRecord
+}
+
+// Entry is the movement of the charge.
+func (c Charge) Entry() Entry {
+	return Entry{
+		ID: c.EntryID, AccountID: c.Hold.AccountID, Kind: KindUsage, Debit: SideCustomer(c.Hold.AccountID), Credit: SideUsage,
+		Amount: c.Record.Cost, Reference: c.Hold.ID, CreateTime: c.Record.SettleTime,
+	}
 }

@@ -43,7 +43,7 @@ func (l *Ledger) sweepAll(ctx context.Context, holds []Hold) (int, error) {
 			switch {
 			case err == nil:
 				swept.Add(1)
-			case errors.Is(err, errLostRace): // settled, extended, or swept by another replica
+			case errors.Is(err, ErrLost): // settled, extended, or swept by another replica
 				return nil
 			}
 			return err
@@ -61,13 +61,11 @@ func (l *Ledger) sweep(ctx context.Context, h Hold) error {
 		cost = h.Amount
 	}
 	c := &closing{
-		l: l, hold: h, cost: cost,
+		l: l, hold: h, cost: cost, sweep: true,
 		Settlement: Settlement{HoldID: h.ID, Usage: h.Used, Outcome: OutcomeAbandoned, Estimated: true},
 	}
-	_, err = c.run(ctx, func(ctx context.Context, tx Tx) (Closing, error) {
-		return c.charge(ctx, tx, func(end Closing) (bool, error) { return tx.SweepHold(ctx, h, end) })
-	})
-	if err == nil {
+	if _, err = c.run(ctx, c.charge); err == nil {
+		l.recent.Remove(h.ID)
 		l.log.WarnContext(ctx, "hold abandoned: settled at its last checkpoint", "hold", h.ID, "account", h.AccountID, "cost", cost)
 	}
 	return err

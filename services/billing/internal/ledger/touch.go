@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
@@ -106,7 +104,7 @@ func (l *Ledger) expireTo(ctx context.Context, tx Tx, account *Account, g Grant,
 		return err
 	}
 	return tx.InsertEntry(ctx, Entry{
-		ID: newID("ent_"), AccountID: account.ID, Kind: KindExpiry, Debit: SideCustomer(account.ID), Credit: SideExpired,
+		ID: l.ids.make(prefixEntry, now), AccountID: account.ID, Kind: KindExpiry, Debit: SideCustomer(account.ID), Credit: SideExpired,
 		Amount: gone, Reference: g.ID, CreateTime: now,
 	})
 }
@@ -134,7 +132,7 @@ func planSource(plan plans.Plan, start time.Time) string {
 // give writes a grant, its entry, and the account's money in memory; it pays debt first. False: the source is not new.
 func (l *Ledger) give(ctx context.Context, tx Tx, account *Account, g Grant, now time.Time) (bool, error) {
 	paid := min(account.Debt, g.Amount)
-	g.ID, g.AccountID, g.CreateTime, g.Remaining = newID("grant_"), account.ID, now, g.Amount-paid
+	g.ID, g.AccountID, g.CreateTime, g.Remaining = l.ids.make(prefixGrant, now), account.ID, now, g.Amount-paid
 	inserted, err := tx.InsertGrant(ctx, g)
 	if err != nil || !inserted {
 		return false, err
@@ -142,15 +140,9 @@ func (l *Ledger) give(ctx context.Context, tx Tx, account *Account, g Grant, now
 	account.Debt -= paid
 	account.Balance += g.Amount
 	return true, tx.InsertEntry(ctx, Entry{
-		ID: newID("ent_"), AccountID: account.ID, Kind: KindGrant, Debit: SideGrants, Credit: SideCustomer(account.ID),
+		ID: l.ids.make(prefixEntry, now), AccountID: account.ID, Kind: KindGrant, Debit: SideGrants, Credit: SideCustomer(account.ID),
 		Amount: g.Amount, Reference: g.ID, CreateTime: now,
 	})
-}
-
-// newID makes an id that grows with time.
-func newID(prefix string) string {
-	id := uuid.Must(uuid.NewV7()) // fails only when the machine has no randomness
-	return prefix + encode(id[:])
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }

@@ -139,6 +139,8 @@ type Closing struct {
 	BalanceAfter int64
 	// PaidBy are the grants that paid; what is missing to Cost became debt.
 	PaidBy []Burn
+	// UsageID is the usage record; empty when nothing was used.
+	UsageID string
 	// SettleTime is when it was closed.
 	SettleTime time.Time
 }
@@ -207,6 +209,8 @@ const (
 
 // UsageRecord is what one settled call used.
 type UsageRecord struct {
+	// ID is "usage_…"; ids grow with the settle time.
+	ID string
 	// HoldID is the call's hold.
 	HoldID string
 	// AccountID, UserID and APIKeyID are who called.
@@ -227,7 +231,13 @@ type UsageRecord struct {
 	SettleTime time.Time
 }
 
-func (r UsageRecord) total() UsageTotal { return UsageTotal{Requests: 1, Usage: r.Usage, Cost: r.Cost} }
+// Total is what the call adds to the sums of usage: nothing when it used nothing.
+func (r UsageRecord) Total() UsageTotal {
+	if r.Usage.IsZero() {
+		return UsageTotal{}
+	}
+	return UsageTotal{Requests: 1, Usage: r.Usage, Cost: r.Cost}
+}
 
 // UsageRow is the usage of one model on one day.
 type UsageRow struct {

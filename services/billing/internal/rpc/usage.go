@@ -24,12 +24,12 @@ func (s *Server) GetUsage(ctx context.Context, r *billingv1.GetUsageRequest) (*b
 	if err != nil {
 		return nil, err
 	}
-	first, last, err := s.days(ctx, claims.AccountID, r)
+	from, to, err := s.days(ctx, claims.AccountID, r)
 	if err != nil {
 		return nil, err
 	}
 	rows, total, err := s.ledger.Usage(ctx, ledger.UsageQuery{
-		AccountID: claims.AccountID, FirstDay: first, LastDay: last, Model: r.GetModel(), UserID: user,
+		AccountID: claims.AccountID, From: from, To: to, Model: r.GetModel(), UserID: user,
 	})
 	if err != nil {
 		return nil, err
@@ -57,29 +57,29 @@ func visibleUser(claims *passport.Claims, wanted string) (string, error) {
 	}
 }
 
-// days returns the first and the last day, with their defaults.
-func (s *Server) days(ctx context.Context, accountID string, r *billingv1.GetUsageRequest) (first, last string, err error) {
-	end, err := parseDay("end_day", r.GetEndDay(), s.now().UTC())
+// days returns the midnights around the days asked for, with their defaults.
+func (s *Server) days(ctx context.Context, accountID string, r *billingv1.GetUsageRequest) (from, to time.Time, err error) {
+	end, err := parseDay("end_day", r.GetEndDay(), s.now().UTC().Truncate(24*time.Hour))
 	if err != nil {
-		return "", "", err
+		return time.Time{}, time.Time{}, err
 	}
 	var start time.Time
 	if r.GetStartDay() == "" {
 		account, err := s.ledger.Account(ctx, accountID)
 		if err != nil {
-			return "", "", err
+			return time.Time{}, time.Time{}, err
 		}
 		start = account.PeriodStart
 	} else if start, err = parseDay("start_day", r.GetStartDay(), time.Time{}); err != nil {
-		return "", "", err
+		return time.Time{}, time.Time{}, err
 	}
 	switch {
 	case end.Before(start):
-		return "", "", invalid("end_day", "must not be before start_day, which is "+start.Format(time.DateOnly))
+		return time.Time{}, time.Time{}, invalid("end_day", "must not be before start_day, which is "+start.Format(time.DateOnly))
 	case end.After(start.AddDate(0, 0, maxDays)):
-		return "", "", invalid("end_day", "must be at most 366 days after start_day")
+		return time.Time{}, time.Time{}, invalid("end_day", "must be at most 366 days after start_day")
 	}
-	return start.Format(time.DateOnly), end.Format(time.DateOnly), nil
+	return start, end.AddDate(0, 0, 1), nil
 }
 
 func parseDay(field, text string, fallback time.Time) (time.Time, error) {

@@ -50,13 +50,13 @@ func toHold(r db.Hold) (ledger.Hold, error) {
 		Used: ledger.Usage{
 			Input: r.UsedInputTokens, CachedInput: r.UsedCachedInputTokens, Output: r.UsedOutputTokens, Reasoning: r.UsedReasoningTokens,
 		},
-		Closing: ledger.Closing{Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, SettleTime: toTime(r.SettleTime)},
+		Closing: ledger.Closing{Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, UsageID: r.UsageID, SettleTime: toTime(r.SettleTime)},
 	}, nil
 }
 
 func toUsage(r db.UsageRecord) ledger.UsageRecord {
 	return ledger.UsageRecord{
-		HoldID: r.HoldID, AccountID: r.AccountID, UserID: r.UserID, APIKeyID: r.APIKeyID, Model: r.Model,
+		ID: r.ID, HoldID: r.HoldID, AccountID: r.AccountID, UserID: r.UserID, APIKeyID: r.APIKeyID, Model: r.Model,
 		Usage: ledger.Usage{Input: r.InputTokens, CachedInput: r.CachedInputTokens, Output: r.OutputTokens, Reasoning: r.ReasoningTokens},
 		Cost:  r.Cost, Outcome: ledger.Outcome(r.Outcome), Estimated: r.Estimated, ProviderRequestID: r.ProviderRequestID,
 		SettleTime: toTime(r.SettleTime),

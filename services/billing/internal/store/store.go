@@ -43,7 +43,7 @@ func New(open *database.DB) *Store {
 // Write runs fn in a transaction; see ledger.Store.
 func (s *Store) Write(ctx context.Context, accountID string, fn func(context.Context, ledger.Tx) error) error {
 	return translate(s.db.Write(ctx, accountID, func(ctx context.Context, t database.Tx) error {
-		return fn(ctx, tx{db.New(t)})
+		return fn(ctx, tx{q: db.New(t), atOnce: s.db.Dialect() == database.Postgres})
 	}))
 }
 
@@ -140,7 +140,9 @@ func (s *Store) Entries(ctx context.Context, accountID, before string, limit int
 
 // Usage sums usage by day and model.
 func (s *Store) Usage(ctx context.Context, q ledger.UsageQuery) ([]ledger.UsageRow, error) {
-	rows, err := s.read.SumUsage(ctx, db.SumUsageParams(q))
+	rows, err := s.read.SumUsage(ctx, db.SumUsageParams{
+		AccountID: q.AccountID, FirstID: ledger.UsageIDFloor(q.From), EndID: ledger.UsageIDFloor(q.To), Model: q.Model, UserID: q.UserID,
+	})
 	out := make([]ledger.UsageRow, 0, len(rows))
 	for _, r := range rows {
 		out = append(out, ledger.UsageRow{Day: r.Day, Model: r.Model, UsageTotal: ledger.UsageTotal{

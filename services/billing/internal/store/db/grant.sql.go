@@ -16,7 +16,7 @@ WHERE remaining >= CAST($1 AS BIGINT) AND id = (
     WHERE g.account_id = $2 AND g.remaining > 0 AND g.expire_time > CAST($3 AS BIGINT)
     ORDER BY g.expire_time, g.create_time, g.id
     LIMIT 1
-)
+) AND EXISTS (SELECT 1 FROM account AS a WHERE a.id = $2 AND a.due_time > CAST($4 AS BIGINT))
 RETURNING id
 `
 
@@ -24,11 +24,18 @@ type BurnFirstGrantParams struct {
 	Cost      int64
 	AccountID string
 	GoodAt    int64
+	AtTime    int64
 }
 
-// Takes the cost from the grant that burns first, if that covers it alone. A hold is paid from credit that was good when it was made.
+// Takes the cost from the grant that burns first, if that covers it alone and nothing of the account is due. A hold is paid from
+// credit that was good when it was made.
 func (q *Queries) BurnFirstGrant(ctx context.Context, arg BurnFirstGrantParams) (string, error) {
-	row := q.db.QueryRowContext(ctx, burnFirstGrant, arg.Cost, arg.AccountID, arg.GoodAt)
+	row := q.db.QueryRowContext(ctx, burnFirstGrant,
+		arg.Cost,
+		arg.AccountID,
+		arg.GoodAt,
+		arg.AtTime,
+	)
 	var id string
 	err := row.Scan(&id)
 	return id, err

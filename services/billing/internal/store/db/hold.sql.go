@@ -47,8 +47,8 @@ func (q *Queries) CheckpointHold(ctx context.Context, arg CheckpointHoldParams) 
 const closeHold = `-- name: CloseHold :execrows
 UPDATE hold SET
     state = $1, cost = $2, balance_after = $3, paid_by = $4,
-    settle_time = $5
-WHERE id = $6 AND state = $7
+    usage_id = $5, settle_time = $6
+WHERE id = $7 AND state = $8
 `
 
 type CloseHoldParams struct {
@@ -56,6 +56,7 @@ type CloseHoldParams struct {
 	Cost         int64
 	BalanceAfter int64
 	PaidBy       string
+	UsageID      string
 	SettleTime   int64
 	ID           string
 	Was          string
@@ -67,6 +68,7 @@ func (q *Queries) CloseHold(ctx context.Context, arg CloseHoldParams) (int64, er
 		arg.Cost,
 		arg.BalanceAfter,
 		arg.PaidBy,
+		arg.UsageID,
 		arg.SettleTime,
 		arg.ID,
 		arg.Was,
@@ -77,8 +79,17 @@ func (q *Queries) CloseHold(ctx context.Context, arg CloseHoldParams) (int64, er
 	return result.RowsAffected()
 }
 
+const deleteHold = `-- name: DeleteHold :exec
+DELETE FROM hold WHERE id = $1
+`
+
+func (q *Queries) DeleteHold(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, deleteHold, id)
+	return err
+}
+
 const getHold = `-- name: GetHold :one
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, settle_time FROM hold WHERE id = $1
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time FROM hold WHERE id = $1
 `
 
 func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
@@ -107,6 +118,7 @@ func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
 		&i.Cost,
 		&i.BalanceAfter,
 		&i.PaidBy,
+		&i.UsageID,
 		&i.SettleTime,
 	)
 	return i, err
@@ -170,7 +182,7 @@ func (q *Queries) InsertHold(ctx context.Context, arg InsertHoldParams) (int64, 
 }
 
 const listExpiredHolds = `-- name: ListExpiredHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, settle_time FROM hold WHERE state = 'open' AND lease_time <= $1 LIMIT CAST($2 AS BIGINT)
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time FROM hold WHERE state = 'open' AND lease_time <= $1 LIMIT CAST($2 AS BIGINT)
 `
 
 type ListExpiredHoldsParams struct {
@@ -210,6 +222,7 @@ func (q *Queries) ListExpiredHolds(ctx context.Context, arg ListExpiredHoldsPara
 			&i.Cost,
 			&i.BalanceAfter,
 			&i.PaidBy,
+			&i.UsageID,
 			&i.SettleTime,
 		); err != nil {
 			return nil, err
@@ -245,16 +258,17 @@ func (q *Queries) SumOpenHoldsBefore(ctx context.Context, arg SumOpenHoldsBefore
 const sweepHold = `-- name: SweepHold :execrows
 UPDATE hold SET
     state = 'swept', cost = $1, balance_after = $2, paid_by = $3,
-    settle_time = $4
-WHERE id = $5 AND state = 'open' AND lease_time = $6
-    AND used_input_tokens = $7 AND used_cached_input_tokens = $8
-    AND used_output_tokens = $9 AND used_reasoning_tokens = $10
+    usage_id = $4, settle_time = $5
+WHERE id = $6 AND state = 'open' AND lease_time = $7
+    AND used_input_tokens = $8 AND used_cached_input_tokens = $9
+    AND used_output_tokens = $10 AND used_reasoning_tokens = $11
 `
 
 type SweepHoldParams struct {
 	Cost              int64
 	BalanceAfter      int64
 	PaidBy            string
+	UsageID           string
 	SettleTime        int64
 	ID                string
 	LeaseTime         int64
@@ -270,6 +284,7 @@ func (q *Queries) SweepHold(ctx context.Context, arg SweepHoldParams) (int64, er
 		arg.Cost,
 		arg.BalanceAfter,
 		arg.PaidBy,
+		arg.UsageID,
 		arg.SettleTime,
 		arg.ID,
 		arg.LeaseTime,

@@ -66,12 +66,14 @@ type Hold struct {
 	Cost                  int64
 	BalanceAfter          int64
 	PaidBy                string
+	UsageID               string
 	SettleTime            int64
 }
 
 type UsageRecord struct {
-	HoldID            string
 	AccountID         string
+	ID                string
+	HoldID            string
 	Day               string
 	Model             string
 	UserID            string

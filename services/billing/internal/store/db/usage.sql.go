@@ -10,24 +10,35 @@ import (
 )
 
 const deleteUsage = `-- name: DeleteUsage :exec
-DELETE FROM usage_record WHERE hold_id = $1
+DELETE FROM usage_record WHERE account_id = $1 AND id = $2
 `
 
-func (q *Queries) DeleteUsage(ctx context.Context, holdID string) error {
-	_, err := q.db.ExecContext(ctx, deleteUsage, holdID)
+type DeleteUsageParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) DeleteUsage(ctx context.Context, arg DeleteUsageParams) error {
+	_, err := q.db.ExecContext(ctx, deleteUsage, arg.AccountID, arg.ID)
 	return err
 }
 
 const getUsage = `-- name: GetUsage :one
-SELECT hold_id, account_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time FROM usage_record WHERE hold_id = $1
+SELECT account_id, id, hold_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time FROM usage_record WHERE account_id = $1 AND id = $2
 `
 
-func (q *Queries) GetUsage(ctx context.Context, holdID string) (UsageRecord, error) {
-	row := q.db.QueryRowContext(ctx, getUsage, holdID)
+type GetUsageParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) GetUsage(ctx context.Context, arg GetUsageParams) (UsageRecord, error) {
+	row := q.db.QueryRowContext(ctx, getUsage, arg.AccountID, arg.ID)
 	var i UsageRecord
 	err := row.Scan(
-		&i.HoldID,
 		&i.AccountID,
+		&i.ID,
+		&i.HoldID,
 		&i.Day,
 		&i.Model,
 		&i.UserID,
@@ -47,12 +58,13 @@ func (q *Queries) GetUsage(ctx context.Context, holdID string) (UsageRecord, err
 
 const insertUsage = `-- name: InsertUsage :exec
 INSERT INTO usage_record (
-    hold_id, account_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens,
+    id, hold_id, account_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens,
     reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 `
 
 type InsertUsageParams struct {
+	ID                string
 	HoldID            string
 	AccountID         string
 	Day               string
@@ -72,6 +84,7 @@ type InsertUsageParams struct {
 
 func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) error {
 	_, err := q.db.ExecContext(ctx, insertUsage,
+		arg.ID,
 		arg.HoldID,
 		arg.AccountID,
 		arg.Day,
@@ -101,7 +114,7 @@ SELECT
     CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
     CAST(SUM(cost) AS BIGINT) AS cost
 FROM usage_record
-WHERE account_id = $1 AND day >= $2 AND day <= $3
+WHERE account_id = $1 AND id >= $2 AND id < $3
     AND (CAST($4 AS TEXT) = '' OR model = $4)
     AND (CAST($5 AS TEXT) = '' OR user_id = $5)
 GROUP BY day, model
@@ -109,8 +122,8 @@ GROUP BY day, model
 
 type SumUsageParams struct {
 	AccountID string
-	FirstDay  string
-	LastDay   string
+	FirstID   string
+	EndID     string
 	Model     string
 	UserID    string
 }
@@ -129,8 +142,8 @@ type SumUsageRow struct {
 func (q *Queries) SumUsage(ctx context.Context, arg SumUsageParams) ([]SumUsageRow, error) {
 	rows, err := q.db.QueryContext(ctx, sumUsage,
 		arg.AccountID,
-		arg.FirstDay,
-		arg.LastDay,
+		arg.FirstID,
+		arg.EndID,
 		arg.Model,
 		arg.UserID,
 	)

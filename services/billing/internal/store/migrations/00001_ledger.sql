@@ -64,10 +64,11 @@ CREATE TABLE hold (
     used_cached_input_tokens BIGINT NOT NULL,
     used_output_tokens       BIGINT NOT NULL,
     used_reasoning_tokens    BIGINT NOT NULL,
-    -- What Settle answered: the charge, the balance after it, and which grants paid ("grant_1=5,grant_2=7").
+    -- What Settle answered: the charge, the balance after it, which grants paid ("grant_1=5,grant_2=7"), and the usage record.
     cost                  BIGINT  NOT NULL DEFAULT 0,
     balance_after         BIGINT  NOT NULL DEFAULT 0,
     paid_by               TEXT    NOT NULL DEFAULT '',
+    usage_id              TEXT    NOT NULL DEFAULT '',
     settle_time           BIGINT  NOT NULL DEFAULT 0,
     CONSTRAINT hold_amount CHECK (amount >= 0),
     CONSTRAINT hold_state CHECK (state IN ('open', 'settled', 'swept'))
@@ -93,9 +94,10 @@ CREATE TABLE entry (
 );
 
 CREATE TABLE usage_record (
-    -- One to a hold: no call is billed twice.
-    hold_id             TEXT PRIMARY KEY,
     account_id          TEXT    NOT NULL,
+    -- Begins with the settle time, so that the key also finds the days.
+    id                  TEXT    NOT NULL,
+    hold_id             TEXT    NOT NULL,
     -- "2026-11-23", in UTC.
     day                 TEXT    NOT NULL,
     model               TEXT    NOT NULL,
@@ -110,9 +112,9 @@ CREATE TABLE usage_record (
     estimated           BOOLEAN NOT NULL,
     provider_request_id TEXT    NOT NULL,
     settle_time         BIGINT  NOT NULL,
+    PRIMARY KEY (account_id, id),
     CONSTRAINT usage_record_cost CHECK (cost >= 0)
 );
-CREATE INDEX usage_record_day ON usage_record (account_id, day);
 
 -- An account's customer at Stripe; the row is made with the account, and the worker fills it in.
 CREATE TABLE customer (

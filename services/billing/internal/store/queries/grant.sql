@@ -17,14 +17,15 @@ SELECT * FROM credit_grant WHERE account_id = $1 ORDER BY expire_time, create_ti
 UPDATE credit_grant SET remaining = $1 WHERE id = $2;
 
 -- name: BurnFirstGrant :one
--- Takes the cost from the grant that burns first, if that covers it alone. A hold is paid from credit that was good when it was made.
+-- Takes the cost from the grant that burns first, if that covers it alone and nothing of the account is due. A hold is paid from
+-- credit that was good when it was made.
 UPDATE credit_grant SET remaining = remaining - CAST(sqlc.arg(cost) AS BIGINT)
 WHERE remaining >= CAST(sqlc.arg(cost) AS BIGINT) AND id = (
     SELECT g.id FROM credit_grant AS g
     WHERE g.account_id = sqlc.arg(account_id) AND g.remaining > 0 AND g.expire_time > CAST(sqlc.arg(good_at) AS BIGINT)
     ORDER BY g.expire_time, g.create_time, g.id
     LIMIT 1
-)
+) AND EXISTS (SELECT 1 FROM account AS a WHERE a.id = sqlc.arg(account_id) AND a.due_time > CAST(sqlc.arg(at_time) AS BIGINT))
 RETURNING id;
 
 -- name: GetGrant :one

@@ -6,6 +6,9 @@ INSERT INTO hold (
 ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'open', $13, $14, $15, $16, $17, $18)
 ON CONFLICT (id) DO NOTHING;
 
+-- name: DeleteHold :exec
+DELETE FROM hold WHERE id = $1;
+
 -- name: GetHold :one
 SELECT * FROM hold WHERE id = $1;
 
@@ -23,14 +26,14 @@ RETURNING lease_time;
 -- name: CloseHold :execrows
 UPDATE hold SET
     state = sqlc.arg(state), cost = sqlc.arg(cost), balance_after = sqlc.arg(balance_after), paid_by = sqlc.arg(paid_by),
-    settle_time = sqlc.arg(settle_time)
+    usage_id = sqlc.arg(usage_id), settle_time = sqlc.arg(settle_time)
 WHERE id = sqlc.arg(id) AND state = sqlc.arg(was);
 
 -- name: SweepHold :execrows
 -- Closes the hold only if nobody touched it since it was read.
 UPDATE hold SET
     state = 'swept', cost = sqlc.arg(cost), balance_after = sqlc.arg(balance_after), paid_by = sqlc.arg(paid_by),
-    settle_time = sqlc.arg(settle_time)
+    usage_id = sqlc.arg(usage_id), settle_time = sqlc.arg(settle_time)
 WHERE id = sqlc.arg(id) AND state = 'open' AND lease_time = sqlc.arg(lease_time)
     AND used_input_tokens = sqlc.arg(input_tokens) AND used_cached_input_tokens = sqlc.arg(cached_input_tokens)
     AND used_output_tokens = sqlc.arg(output_tokens) AND used_reasoning_tokens = sqlc.arg(reasoning_tokens);

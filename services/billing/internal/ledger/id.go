@@ -1,0 +1,40 @@
+package ledger
+
+import (
+	"encoding/base32"
+	"encoding/binary"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// ids makes ids that grow with time: milliseconds, a counter that orders what one process makes within one of them, and
+// randomness that keeps processes apart.
+type ids struct{ count atomic.Uint32 }
+
+func (i *ids) make(prefix string, at time.Time) string {
+	return sortable(prefix, at, uint16(i.count.Add(1)), rand.Uint64()) //nolint:gosec // wraps on purpose; guards nothing
+}
+
+func sortable(prefix string, at time.Time, count uint16, random uint64) string {
+	raw := make([]byte, 0, 16)
+	raw = binary.BigEndian.AppendUint64(raw, uint64(at.UnixMilli())<<16|uint64(count)) //nolint:gosec // after 1970
+	return prefix + encode(binary.BigEndian.AppendUint64(raw, random))
+}
+
+// Prefixes of ids.
+const (
+	prefixHold  = "hold_"
+	prefixGrant = "grant_"
+	prefixEntry = "ent_"
+	prefixUsage = "usage_"
+)
+
+// UsageIDFloor is below every id of a usage record settled at that time or later, and above all those before.
+func UsageIDFloor(at time.Time) string { return sortable(prefixUsage, at, 0, 0) }
+
+// encode keeps the order of bytes.
+func encode(b []byte) string {
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
+}
