@@ -18,8 +18,8 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/settings"
-	"github.com/trivet-dev/trivet/services/auth/internal/authn"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 	"github.com/trivet-dev/trivet/services/auth/internal/rpc"
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 	"github.com/trivet-dev/trivet/services/auth/internal/store"
@@ -35,8 +35,8 @@ type Deps struct {
 	Now func() time.Time
 	// Passports signs for the callers whose credentials are good.
 	Passports *passport.Issuer
-	// HTTP calls Clerk; nil means a plain client.
-	HTTP *http.Client
+	// Base makes the connections to Clerk; nil means a pool of its own.
+	Base http.RoundTripper
 }
 
 // Service is a running auth.
@@ -45,7 +45,9 @@ type Service struct {
 	store    *store.Store
 	keys     *jwks.Remote // nil when CLERK_JWT_KEY verifies without the network
 	verified *session.Cache
+	feed     *revocation.Feed
 	server   *rpc.Server
+	work     []func(context.Context) // Run's
 	closers  []func()
 }
 
@@ -74,81 +76,9 @@ func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error
 	if s.database, err = database.Open(ctx, place); err != nil {
 		return fmt.Errorf("auth's store: %w", err)
 	}
-	s.store = store.New(s.database, deps.Now, nil)
+	s.store = store.New(s.database, deps.Now, func() { s.feed.Wake() })
+	s.feed = revocation.NewFeed(s.store, deps.Now, deps.Logger)
 	return nil
-}
-
-func (s *Service) build(config Config, deps Deps) error {
-	metrics, err := newInstruments(deps.Meter)
-	if err != nil {
-		return err
-	}
-	if s.verified, err = s.verifier(config, deps, metrics); err != nil {
-		return err
-	}
-	s.server = &rpc.Server{
-		Passports: deps.Passports, Directory: s.store, Now: deps.Now,
-		Authenticator: authn.New(authn.Config{
-			Sessions: s.verified, Directory: s.store, Completer: nobody{}, Operators: config.Operators,
-			Record: metrics.verdict, Now: deps.Now,
-			Warn: func(ctx context.Context, message string, err error) {
-				deps.Logger.WarnContext(ctx, message, slog.Any("error", err))
-			},
-		}),
-	}
-	return nil
-}
-
-// nobody completes nothing.
-type nobody struct{}
-
-func (nobody) User(string)         {}
-func (nobody) Organization(string) {}
-
-// verifier is the session verifier with its keys behind and its cache before it.
-func (s *Service) verifier(config Config, deps Deps, metrics *instruments) (*session.Cache, error) {
-	var cache *session.Cache
-	keys, err := s.keySource(config, deps, metrics, func() { cache.Clear() })
-	if err != nil {
-		return nil, err
-	}
-	issuer, err := config.issuer()
-	if err != nil {
-		return nil, err
-	}
-	full, err := session.NewVerifier(session.Policy{
-		Issuer: issuer, AuthorizedParties: config.AuthorizedParties, TemplateAudience: config.TemplateAudience,
-		AllowPending: config.AllowPending,
-	}, keys, deps.Now)
-	if err != nil {
-		return nil, err
-	}
-	cache, err = session.NewCache(full, config.TokenCache, deps.Now)
-	return cache, err
-}
-
-// keySource prefers the key that needs no network.
-func (s *Service) keySource(config Config, deps Deps, metrics *instruments, changed func()) (session.Keys, error) {
-	if config.JWTKey != "" {
-		return jwks.ParsePEM(config.JWTKey)
-	}
-	client := deps.HTTP
-	if client == nil {
-		client = &http.Client{Timeout: config.Timeout}
-	}
-	s.keys = jwks.NewRemote(jwks.Endpoint{
-		Client: client, URL: config.backend() + "/jwks", SecretKeys: config.SecretKeys.Reveal(),
-	}, jwks.Options{
-		Refresh: config.JWKSRefresh, MaxStale: config.JWKSMaxStale, Timeout: config.Timeout,
-		Logger: deps.Logger, Now: deps.Now, Changed: changed, Fetched: metrics.fetched,
-	})
-	s.closers = append(s.closers, s.keys.Close)
-	watch, err := metrics.watchAge(deps.Meter, s.keys)
-	if err != nil {
-		return nil, err
-	}
-	s.closers = append(s.closers, func() { _ = watch.Unregister() })
-	return s.keys, nil
 }
 
 // Register adds the service to a gRPC server.
@@ -165,11 +95,12 @@ func (s *Service) Migrate(ctx context.Context) error {
 	return database.Migrate(ctx, s.database, migrations)
 }
 
-// Run does the background work until ctx ends, and returns when all of it has stopped.
+// Run does the background work until ctx ends, and returns when all of it has stopped. Without it no revocation is seen
+// and nothing is read from Clerk but keys.
 func (s *Service) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
-	if s.keys != nil {
-		tasks.Go(func() { s.keys.Run(ctx) })
+	for _, do := range s.work {
+		tasks.Go(func() { do(ctx) })
 	}
 	tasks.Wait()
 	return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 )
 
@@ -41,6 +42,9 @@ type Config struct {
 	// TokenCache bounds the verified tokens that are remembered.
 	TokenCache int `env:"AUTH_TOKEN_CACHE" default:"16384" min:"1" max:"1048576" help:"verified session tokens that are remembered"`
 
+	// APIKeySecrets hash API keys, newest first.
+	APIKeySecrets settings.Secrets `env:"TRIVET_API_KEY_SECRET" required:"serve" help:"at least 32 random bytes that API keys are hashed with; several during a rotation, newest first"`
+
 	// Operators are Clerk user ids.
 	Operators []string `env:"TRIVET_OPERATORS" help:"Clerk user ids of the people who may see operator pages"`
 }
@@ -62,7 +66,27 @@ func (c Config) Validate() error {
 		found = append(found, settings.Invalid("CLERK_ISSUER", "is not an address such as https://clerk.example.com, without a slash at its end",
 			"copy the Frontend API URL from Clerk's dashboard"))
 	}
+	if c.APIKeySecrets.IsSet() {
+		if _, err := apikey.NewHasher(c.APIKeySecrets.Reveal()); err != nil {
+			found = append(found, settings.Invalid("TRIVET_API_KEY_SECRET", err.Error(), "set at least 32 random bytes"))
+		}
+	}
 	return errors.Join(found...)
+}
+
+// developmentSecret stands in for a missing TRIVET_API_KEY_SECRET, so that keys outlive a restart in development.
+const developmentSecret = "trivet development: everybody knows this secret" //nolint:gosec // that is what it says
+
+// keyMode is the mode of new API keys: that of the Clerk instance whose users make them.
+func (c Config) keyMode() apikey.Mode {
+	secret := c.SecretKeys.Newest().Reveal()
+	if strings.HasPrefix(secret, "sk_live_") || secret == "" && strings.HasPrefix(c.PublishableKey, "pk_live_") {
+		return apikey.Live
+	}
+	if secret == "" && c.PublishableKey == "" && strings.HasPrefix(c.Issuer, "https://") && !strings.HasSuffix(c.Issuer, ".clerk.accounts.dev") {
+		return apikey.Live // only the key and the issuer are set, and it is no development instance
+	}
+	return apikey.Test
 }
 
 // Missing names the settings without which no token can be verified; nil when none is missing.

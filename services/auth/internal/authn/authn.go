@@ -6,6 +6,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
@@ -14,6 +15,11 @@ import (
 type Directory interface {
 	Standing(ctx context.Context, userID, organizationID, sessionID string) (directory.Standing, error)
 	Introduce(ctx context.Context, in directory.Introduction) error
+}
+
+// Keys checks API keys; apikey.Keeper does.
+type Keys interface {
+	Verify(ctx context.Context, secret string) (apikey.Key, error)
 }
 
 // Completer fetches from Clerk, in the background, what a token does not say. It never blocks.
@@ -25,6 +31,7 @@ type Completer interface {
 // Config are an Authenticator's parts.
 type Config struct {
 	Sessions  session.Verifier
+	Keys      Keys
 	Directory Directory
 	Completer Completer
 	// Operators are the ids of the people who run Trivet.
@@ -60,8 +67,12 @@ const (
 // Authenticate returns whom a credential names. Errors: INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE, the store's and
 // the context's own.
 func (a *Authenticator) Authenticate(ctx context.Context, credential string) (*Grant, error) {
-	grant, verdict, err := a.session(ctx, credential)
-	a.Record(ctx, kindSession, verdict)
+	decide, kind := a.session, kindSession
+	if apikey.Looks(credential) {
+		decide, kind = a.apiKey, kindAPIKey
+	}
+	grant, verdict, err := decide(ctx, credential)
+	a.Record(ctx, kind, verdict)
 	return grant, err
 }
 

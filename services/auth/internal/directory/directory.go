@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 // ErrNotFound says that there is no such object, or that it was deleted.
@@ -90,14 +92,6 @@ type Introduction struct {
 	At time.Time
 }
 
-// Cursor is where a page begins: after the object it names. The zero Cursor is the beginning.
-type Cursor struct {
-	Time time.Time
-	ID   string
-	// Second is the user of a membership; ID is its organization then.
-	Second string
-}
-
 // Store keeps the directory. Every Put and Delete reports whether it changed anything: false means that what the store
 // has is newer, or a tombstone.
 type Store interface {
@@ -112,15 +106,15 @@ type Store interface {
 	// User returns ErrNotFound for an unknown or deleted user.
 	User(ctx context.Context, id string) (User, error)
 	// Users pages, newest first; email filters, in any case, unless it is empty.
-	Users(ctx context.Context, email string, after Cursor, limit int) ([]User, error)
+	Users(ctx context.Context, email string, after page.Cursor, limit int) ([]User, error)
 
 	PutOrganization(ctx context.Context, o Organization) (bool, error)
 	DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error)
 	Organization(ctx context.Context, id string) (Organization, error)
-	Organizations(ctx context.Context, after Cursor, limit int) ([]Organization, error)
+	Organizations(ctx context.Context, after page.Cursor, limit int) ([]Organization, error)
 
 	PutMembership(ctx context.Context, m Membership) (bool, error)
 	DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error)
 	// Memberships pages by organization and user id; either filter may be empty.
-	Memberships(ctx context.Context, organizationID, userID string, after Cursor, limit int) ([]Membership, error)
+	Memberships(ctx context.Context, organizationID, userID string, after page.Cursor, limit int) ([]Membership, error)
 }

@@ -10,8 +10,11 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/authn"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
 
 // Server answers AuthService.
@@ -21,7 +24,9 @@ type Server struct {
 	Authenticator *authn.Authenticator
 	Passports     *passport.Issuer
 	Directory     directory.Store
-	Now           func() time.Time
+	Keys          *apikey.Keeper
+	KeyStore      apikey.Store
+	Revocations   *revocation.Feed
 }
 
 // shown turns the domain's errors into those that callers may see; what names is for people, such as "user".
@@ -29,8 +34,14 @@ func shown(err error, what string) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, directory.ErrNotFound):
+	case errors.Is(err, directory.ErrNotFound), errors.Is(err, apikey.ErrNotFound):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no such %s.", what)
+	case errors.Is(err, apikey.ErrTooMany):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"This account has %d API keys, the most it may have. Delete one first.", apikey.MaxLive)
+	case errors.Is(err, page.ErrToken):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The page token is not one of this list.").
+			Field("pageToken", "must be the nextPageToken of the page before, sent with the same filters")
 	case database.IsUnavailable(err):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
 			"Service temporarily unavailable. Please try again later.").After(time.Second).Cause(err)

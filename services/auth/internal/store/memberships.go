@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
@@ -61,7 +62,7 @@ func (s *Store) DeleteMembership(ctx context.Context, organizationID, userID str
 
 // Memberships pages by organization and user.
 func (s *Store) Memberships(
-	ctx context.Context, organizationID, userID string, after directory.Cursor, limit int,
+	ctx context.Context, organizationID, userID string, after page.Cursor, limit int,
 ) ([]directory.Membership, error) {
 	rows, err := s.memberships(ctx, organizationID, userID, after, int64(limit))
 	if err != nil {
@@ -71,11 +72,11 @@ func (s *Store) Memberships(
 }
 
 func (s *Store) memberships(
-	ctx context.Context, organizationID, userID string, after directory.Cursor, limit int64,
+	ctx context.Context, organizationID, userID string, after page.Cursor, limit int64,
 ) ([]db.Membership, error) {
 	switch {
 	case organizationID != "" && userID != "":
-		if after != (directory.Cursor{}) {
+		if after != (page.Cursor{}) {
 			return nil, nil
 		}
 		row, err := s.read.GetMembership(ctx, db.GetMembershipParams{OrganizationID: organizationID, UserID: userID})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
@@ -101,7 +102,7 @@ func (s *Store) User(ctx context.Context, id string) (directory.User, error) {
 }
 
 // Users pages through the users, newest first.
-func (s *Store) Users(ctx context.Context, email string, after directory.Cursor, limit int) ([]directory.User, error) {
+func (s *Store) Users(ctx context.Context, email string, after page.Cursor, limit int) ([]directory.User, error) {
 	at, id := newest(after)
 	var rows []db.User
 	var err error
@@ -119,8 +120,8 @@ func (s *Store) Users(ctx context.Context, email string, after directory.Cursor,
 }
 
 // newest is the key that a list in falling order begins before.
-func newest(after directory.Cursor) (time.Time, string) {
-	if after == (directory.Cursor{}) {
+func newest(after page.Cursor) (time.Time, string) {
+	if after == (page.Cursor{}) {
 		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), ""
 	}
 	return after.Time, after.ID

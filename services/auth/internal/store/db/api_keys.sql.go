@@ -68,6 +68,40 @@ func (q *Queries) CountLiveApiKeys(ctx context.Context, accountID string) (int64
 	return count, err
 }
 
+const getApiKey = `-- name: GetApiKey :one
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_keys WHERE id = $1 AND account_id = $2
+`
+
+type GetApiKeyParams struct {
+	ID        string
+	AccountID string
+}
+
+func (q *Queries) GetApiKey(ctx context.Context, arg GetApiKeyParams) (ApiKey, error) {
+	row := q.db.QueryRowContext(ctx, getApiKey, arg.ID, arg.AccountID)
+	var i ApiKey
+	err := row.Scan(
+		&i.ID,
+		&i.Hash,
+		&i.Prefix,
+		&i.Name,
+		&i.AccountID,
+		&i.OrganizationID,
+		&i.UserID,
+		&i.Role,
+		&i.Scopes,
+		&i.Models,
+		&i.SpendLimitNanoUsd,
+		&i.SpendPeriodSeconds,
+		&i.RequestsPerMinute,
+		&i.CreateTime,
+		&i.ExpireTime,
+		&i.LastUseTime,
+		&i.RevokeTime,
+	)
+	return i, err
+}
+
 const getApiKeyByHash = `-- name: GetApiKeyByHash :one
 SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_keys WHERE hash = $1
 `

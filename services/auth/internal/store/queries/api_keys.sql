@@ -30,3 +30,6 @@ WHERE id = sqlc.arg(id) AND (last_use_time IS NULL OR last_use_time < sqlc.arg(a
 
 -- name: RehashApiKey :exec
 UPDATE api_keys SET hash = sqlc.arg(hash) WHERE id = sqlc.arg(id);
+
+-- name: GetApiKey :one
+SELECT * FROM api_keys WHERE id = $1 AND account_id = $2;

@@ -1,0 +1,68 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
+)
+
+// Errors of the store and the keeper.
+var (
+	// ErrNotFound says that the account has no such key.
+	ErrNotFound = errors.New("apikey: not found")
+	// ErrTooMany says that the account has as many live keys as it may.
+	ErrTooMany = errors.New("apikey: too many live keys")
+)
+
+// MaxLive is how many live keys an account may have.
+const MaxLive = 1000
+
+// Key describes a key. Its secret is nowhere.
+type Key struct {
+	// ID is "key_…".
+	ID string
+	// Prefix is the visible beginning of the secret, such as "tvt_live_3fKb".
+	Prefix string
+	// Name is for people.
+	Name string
+	// AccountID is who pays; OrganizationID is empty for a personal account; UserID is who made the key.
+	AccountID, OrganizationID, UserID string
+	// Role is the maker's when the key was made.
+	Role string
+	// Scopes are what the key may do; Models those that it may use, all of the plan's when empty.
+	Scopes, Models []string
+	// SpendLimitNanoUSD is the most that the key may spend in a SpendPeriod, in nano-dollars; 0 means no limit of its own.
+	SpendLimitNanoUSD int64
+	// SpendPeriod is in whole seconds; 0 means the account's billing period.
+	SpendPeriod time.Duration
+	// RequestsPerMinute is 0 when the plan's holds.
+	RequestsPerMinute int32
+	// CreateTime is set; the zero time stands for never in the others.
+	CreateTime, ExpireTime, LastUseTime, RevokeTime time.Time
+}
+
+// Use is what is written lazily of a key that was used.
+type Use struct {
+	// At is the last time.
+	At time.Time
+	// Hash replaces an older server secret's; nil when there is none to replace.
+	Hash []byte
+}
+
+// Store keeps keys.
+type Store interface {
+	// AddKey stores a key with its hash. Errors: ErrTooMany.
+	AddKey(ctx context.Context, k Key, hash []byte) error
+	// KeyByHash returns ErrNotFound for a hash that no key has; revoked and expired keys are found.
+	KeyByHash(ctx context.Context, hash []byte) (Key, error)
+	// KeyByID returns a key of the account.
+	KeyByID(ctx context.Context, accountID, id string) (Key, error)
+	// Keys pages through an account's keys, newest first, revoked ones included.
+	Keys(ctx context.Context, accountID string, after page.Cursor, limit int) ([]Key, error)
+	// RevokeKey revokes a key of the account; one that was revoked before stays so. Errors: ErrNotFound.
+	RevokeKey(ctx context.Context, accountID, id string, at time.Time) error
+	// NoteUses writes last uses, by key id.
+	NoteUses(ctx context.Context, uses map[string]Use) error
+}

@@ -1,0 +1,136 @@
+// Package clerk reads people and organizations from Clerk's Backend API. It is the only one that imports Clerk's SDK.
+package clerk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/clerk/clerk-sdk-go/v2"
+	"github.com/clerk/clerk-sdk-go/v2/organization"
+	"github.com/clerk/clerk-sdk-go/v2/user"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+)
+
+// Client reads from one Clerk instance.
+type Client struct{ keys []keyed }
+
+// keyed are the SDK's clients with one secret key.
+type keyed struct {
+	users         *user.Client
+	organizations *organization.Client
+}
+
+var _ directory.Source = (*Client)(nil)
+
+// New makes a client. The address ends in "/v1"; secret keys are tried newest first.
+func New(address string, secretKeys []string, http *http.Client) *Client {
+	c := &Client{}
+	for _, secret := range secretKeys {
+		config := &clerk.ClientConfig{BackendConfig: clerk.BackendConfig{HTTPClient: http, URL: &address, Key: &secret}}
+		c.keys = append(c.keys, keyed{users: user.NewClient(config), organizations: organization.NewClient(config)})
+	}
+	return c
+}
+
+// User reads one user. Errors: directory.ErrNotFound, *directory.RetryError, others.
+func (c *Client) User(ctx context.Context, id string) (directory.User, error) {
+	u, err := call(c.keys, func(k keyed) (*clerk.User, error) { return k.users.Get(ctx, url.PathEscape(id)) })
+	if err != nil {
+		return directory.User{}, fmt.Errorf("read user %s from Clerk: %w", id, err)
+	}
+	if u.ID != id {
+		return directory.User{}, fmt.Errorf("read user %s from Clerk: the answer is about another object", id)
+	}
+	return userOf(u), nil
+}
+
+// Organization reads one organization. Errors: as of User.
+func (c *Client) Organization(ctx context.Context, id string) (directory.Organization, error) {
+	o, err := call(c.keys, func(k keyed) (*clerk.Organization, error) { return k.organizations.Get(ctx, url.PathEscape(id)) })
+	if err != nil {
+		return directory.Organization{}, fmt.Errorf("read organization %s from Clerk: %w", id, err)
+	}
+	if o.ID != id {
+		return directory.Organization{}, fmt.Errorf("read organization %s from Clerk: the answer is about another object", id)
+	}
+	return organizationOf(o), nil
+}
+
+// call goes on to the next secret key when one is refused, as happens during a rotation.
+func call[T any](keys []keyed, do func(keyed) (T, error)) (result T, err error) {
+	err = errors.New("there is no CLERK_SECRET_KEY")
+	for _, k := range keys {
+		result, err = do(k)
+		if status := statusOf(err); status != http.StatusUnauthorized && status != http.StatusForbidden {
+			break
+		}
+	}
+	return result, translate(err)
+}
+
+func statusOf(err error) int {
+	if answer, ok := errors.AsType[*clerk.APIErrorResponse](err); ok {
+		return answer.HTTPStatusCode
+	}
+	return 0
+}
+
+// translate keeps of an error what is useful: the SDK's text is the whole body of the answer, or a page of HTML.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	answer, ok := errors.AsType[*clerk.APIErrorResponse](err)
+	if !ok {
+		return shortened(err)
+	}
+	switch status := answer.HTTPStatusCode; {
+	case status == http.StatusNotFound:
+		return directory.ErrNotFound
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return fmt.Errorf("clerk answers %d: it refuses CLERK_SECRET_KEY", status)
+	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		return &directory.RetryError{After: retryAfter(answer), Cause: fmt.Errorf("clerk answers %d", status)}
+	default:
+		return fmt.Errorf("clerk answers %d (%s)", status, firstCode(answer))
+	}
+}
+
+func firstCode(answer *clerk.APIErrorResponse) string {
+	if len(answer.Errors) == 0 {
+		return "no code"
+	}
+	return answer.Errors[0].Code
+}
+
+// retryAfter is 0 when Clerk does not say.
+func retryAfter(answer *clerk.APIErrorResponse) time.Duration {
+	if answer.Response == nil {
+		return 0
+	}
+	seconds, err := strconv.ParseUint(answer.Response.Header.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+const maxErrorText = 200
+
+// shortened is for network errors, and for answers that are no API errors, which a later attempt may not meet.
+func shortened(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	text := err.Error()
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText] + "…"
+	}
+	return &directory.RetryError{Cause: errors.New(text)}
+}

@@ -1,0 +1,54 @@
+package clerk
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clerk/clerk-sdk-go/v2"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+)
+
+func userOf(u *clerk.User) directory.User {
+	primary, emails := addressesOf(u)
+	return directory.User{
+		ID: u.ID, Synced: true, PrimaryEmail: primary, Emails: emails,
+		FirstName: text(u.FirstName), LastName: text(u.LastName), ImageURL: text(u.ImageURL), ExternalID: text(u.ExternalID),
+		PublicMetadata: u.PublicMetadata, Banned: u.Banned, Locked: u.Locked,
+		CreateTime: milliseconds(u.CreatedAt), UpdateTime: milliseconds(u.UpdatedAt),
+	}
+}
+
+// addressesOf puts the primary address first. It goes by its id: the first in Clerk's list need not be the primary one,
+// and there may be none.
+func addressesOf(u *clerk.User) (primary string, all []string) {
+	for _, e := range u.EmailAddresses {
+		if e == nil || e.EmailAddress == "" {
+			continue
+		}
+		if e.ID == text(u.PrimaryEmailAddressID) {
+			primary = e.EmailAddress
+			all = slices.Insert(all, 0, primary)
+		} else {
+			all = append(all, e.EmailAddress)
+		}
+	}
+	return primary, all
+}
+
+func organizationOf(o *clerk.Organization) directory.Organization {
+	return directory.Organization{
+		ID: o.ID, Synced: true, Name: o.Name, Slug: o.Slug, ImageURL: text(o.ImageURL), PublicMetadata: o.PublicMetadata,
+		CreateTime: milliseconds(o.CreatedAt), UpdateTime: milliseconds(o.UpdatedAt),
+	}
+}
+
+func milliseconds(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return strings.ToValidUTF8(*s, "")
+}

@@ -1,0 +1,98 @@
+package rpc
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
+)
+
+// CreateApiKey makes a key for the caller's account.
+func (s *Server) CreateApiKey(ctx context.Context, req *authv1.CreateApiKeyRequest) (*authv1.CreateApiKeyResponse, error) {
+	c, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := keySpec(req)
+	if err != nil {
+		return nil, err
+	}
+	key, secret, err := s.Keys.Create(ctx, apikey.Maker{
+		AccountID: c.AccountID, OrganizationID: c.OrganizationID, UserID: c.UserID, Role: c.Role,
+		APIKeyID: c.APIKeyID, ActorID: c.ActorID,
+	}, spec)
+	if err != nil {
+		return nil, shown(err, "API key")
+	}
+	m, err := keyMessage(key)
+	return &authv1.CreateApiKeyResponse{ApiKey: m, Secret: secret}, err
+}
+
+// keySpec refuses what protobuf can say and Go's times can't.
+func keySpec(req *authv1.CreateApiKeyRequest) (apikey.Spec, error) {
+	spec := apikey.Spec{
+		Name: req.GetName(), Scopes: req.GetScopes(), Models: req.GetModels(),
+		SpendLimitNanoUSD: req.GetSpendLimitNanoUsd(), RequestsPerMinute: req.GetRequestsPerMinute(),
+	}
+	bad := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The API key can't be made as asked for.")
+	if t := req.GetExpireTime(); t != nil {
+		if t.CheckValid() != nil {
+			return spec, bad.Field("expireTime", "must be a time such as 2030-01-31T12:00:00Z")
+		}
+		spec.ExpireTime = t.AsTime()
+	}
+	if d := req.GetSpendPeriod(); d != nil {
+		if spec.SpendPeriod = d.AsDuration(); d.CheckValid() != nil || spec.SpendPeriod == 0 {
+			return spec, bad.Field("spendPeriod", "must be a duration such as 86400s")
+		}
+	}
+	return spec, nil
+}
+
+// ListApiKeys pages through the account's keys.
+func (s *Server) ListApiKeys(ctx context.Context, req *authv1.ListApiKeysRequest) (*authv1.ListApiKeysResponse, error) {
+	c, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := page.List{Name: "apiKeys", Filters: []string{c.AccountID}}
+	keys, next, err := paged(list, req, keyMessage,
+		func(after page.Cursor, limit int) ([]apikey.Key, error) {
+			return s.KeyStore.Keys(ctx, c.AccountID, after, limit)
+		},
+		func(k apikey.Key) page.Cursor { return page.Cursor{Time: k.CreateTime, ID: k.ID} })
+	if err != nil {
+		return nil, shown(err, "API key")
+	}
+	return &authv1.ListApiKeysResponse{ApiKeys: keys, NextPageToken: next}, nil
+}
+
+// DeleteApiKey revokes a key.
+func (s *Server) DeleteApiKey(ctx context.Context, req *authv1.DeleteApiKeyRequest) (*authv1.DeleteApiKeyResponse, error) {
+	c, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Keys.Revoke(ctx, c.AccountID, req.GetApiKeyId()); err != nil {
+		return nil, shown(err, "API key")
+	}
+	return &authv1.DeleteApiKeyResponse{}, nil
+}
+
+func keyMessage(k apikey.Key) (*authv1.ApiKey, error) {
+	m := &authv1.ApiKey{
+		Id: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes, Models: k.Models,
+		SpendLimitNanoUsd: k.SpendLimitNanoUSD, RequestsPerMinute: k.RequestsPerMinute, CreatedBy: k.UserID,
+		CreateTime: timestampMessage(k.CreateTime), ExpireTime: timestampMessage(k.ExpireTime),
+		LastUseTime: timestampMessage(k.LastUseTime), RevokeTime: timestampMessage(k.RevokeTime),
+	}
+	if k.SpendPeriod > 0 {
+		m.SpendPeriod = durationpb.New(k.SpendPeriod)
+	}
+	return m, nil
+}

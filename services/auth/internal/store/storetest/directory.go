@@ -1,0 +1,403 @@
+package storetest
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
+)
+
+func same(t *testing.T, want, got any) {
+	t.Helper()
+	require.Empty(t, cmp.Diff(want, got))
+}
+
+func users(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	_, err := s.User(ctx, "user_1")
+	require.ErrorIs(t, err, directory.ErrNotFound)
+	want := user("user_1", 1)
+	changed, err := s.PutUser(ctx, want)
+	did(t, true, changed, err)
+	got, err := s.User(ctx, "user_1")
+	require.NoError(t, err)
+	same(t, want, got)
+
+	bare := directory.User{ID: "user_2", Synced: true, CreateTime: at(2), UpdateTime: at(2)}
+	changed, err = s.PutUser(ctx, bare)
+	did(t, true, changed, err)
+	got, err = s.User(ctx, "user_2")
+	require.NoError(t, err)
+	bare.PublicMetadata = []byte("{}")
+	bare.Emails = []string{}
+	same(t, bare, got)
+}
+
+func usersByEmail(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	for n, id := range []string{"user_1", "user_2", "user_3"} {
+		changed, err := s.PutUser(ctx, user(id, n))
+		did(t, true, changed, err)
+	}
+	shared := user("user_3", 3)
+	shared.Emails = append(shared.Emails, "ALSO-user_1@example.TEST") // Clerk moved it, and user_1's event is late
+	changed, err := s.PutUser(ctx, shared)
+	did(t, true, changed, err)
+	for email, want := range map[string][]string{
+		"user_1@example.test": {"user_1"}, " USER_1@EXAMPLE.TEST ": {"user_1"}, "also-user_2@example.test": {"user_2"},
+		"also-user_1@example.test": {"user_3", "user_1"}, "nobody@example.test": nil, "user_1": nil, "%": nil,
+	} {
+		found, err := s.Users(ctx, email, first, 10)
+		require.NoError(t, err)
+		require.Equal(t, want, ids(found), email)
+	}
+	moved := user("user_1", 4)
+	moved.Emails = []string{"new@example.test"}
+	changed, err = s.PutUser(ctx, moved)
+	did(t, true, changed, err)
+	found, err := s.Users(ctx, "user_1@example.test", first, 10)
+	require.NoError(t, err)
+	require.Empty(t, found, "an address that was taken away no longer finds the user")
+}
+
+func ids(users []directory.User) []string {
+	var out []string
+	for _, u := range users {
+		out = append(out, u.ID)
+	}
+	return out
+}
+
+func olderUser(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	newer, older, equal := user("user_1", 5), user("user_1", 4), user("user_1", 5)
+	older.FirstName, equal.FirstName = "Old", "Same"
+	changed, err := s.PutUser(ctx, newer)
+	did(t, true, changed, err)
+	changed, err = s.PutUser(ctx, older)
+	did(t, false, changed, err)
+	got, err := s.User(ctx, "user_1")
+	require.NoError(t, err)
+	require.Equal(t, "Ada", got.FirstName)
+	changed, err = s.PutUser(ctx, equal)
+	did(t, true, changed, err)
+}
+
+func deletedUser(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	changed, err := s.PutUser(ctx, user("user_1", 1))
+	did(t, true, changed, err)
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 1))
+	did(t, true, changed, err)
+	changed, err = s.DeleteUser(ctx, "user_1", at(2))
+	did(t, true, changed, err)
+	changed, err = s.DeleteUser(ctx, "user_1", at(3))
+	did(t, false, changed, err)
+	changed, err = s.PutUser(ctx, user("user_1", 9)) // a late create must not bring the person back
+	did(t, false, changed, err)
+	require.NoError(t, s.Introduce(ctx, directory.Introduction{UserID: "user_1", Email: "user_1@example.test", At: at(9)}))
+
+	_, err = s.User(ctx, "user_1")
+	require.ErrorIs(t, err, directory.ErrNotFound)
+	for _, email := range []string{"", "user_1@example.test"} {
+		found, err := s.Users(ctx, email, first, 10)
+		require.NoError(t, err)
+		require.Empty(t, found)
+	}
+	members, err := s.Memberships(ctx, "", "user_1", first, 10)
+	require.NoError(t, err)
+	require.Empty(t, members)
+	st, err := s.Standing(ctx, "user_1", "", "")
+	require.NoError(t, err)
+	require.Equal(t, directory.Deleted, st.User)
+	require.Empty(t, st.Email, "a tombstone holds no personal data")
+
+	changed, err = s.DeleteUser(ctx, "user_9", at(1)) // the deletion may come before the creation
+	did(t, true, changed, err)
+	changed, err = s.PutUser(ctx, user("user_9", 5))
+	did(t, false, changed, err)
+}
+
+func organizations(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	_, err := s.Organization(ctx, "org_1")
+	require.ErrorIs(t, err, directory.ErrNotFound)
+	want := organization("org_1", 5)
+	changed, err := s.PutOrganization(ctx, want)
+	did(t, true, changed, err)
+	older := organization("org_1", 4)
+	older.Name = "Old"
+	changed, err = s.PutOrganization(ctx, older)
+	did(t, false, changed, err)
+	got, err := s.Organization(ctx, "org_1")
+	require.NoError(t, err)
+	same(t, want, got)
+}
+
+func deletedOrganization(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	changed, err := s.PutOrganization(ctx, organization("org_1", 1))
+	did(t, true, changed, err)
+	for _, id := range []string{"user_1", "user_2"} {
+		changed, err = s.PutMembership(ctx, membership("org_1", id, "member", 1))
+		did(t, true, changed, err)
+	}
+	before, err := s.Revision(ctx)
+	require.NoError(t, err)
+	changed, err = s.DeleteOrganization(ctx, "org_1", at(2))
+	did(t, true, changed, err)
+	changed, err = s.DeleteOrganization(ctx, "org_1", at(2))
+	did(t, false, changed, err)
+	changed, err = s.PutOrganization(ctx, organization("org_1", 9))
+	did(t, false, changed, err)
+	_, err = s.Organization(ctx, "org_1")
+	require.ErrorIs(t, err, directory.ErrNotFound)
+	all, err := s.Organizations(ctx, first, 10)
+	require.NoError(t, err)
+	require.Empty(t, all)
+	members, err := s.Memberships(ctx, "org_1", "", first, 10)
+	require.NoError(t, err)
+	require.Empty(t, members)
+	revoked, err := s.Since(ctx, before, 10)
+	require.NoError(t, err)
+	require.Len(t, revoked, 2, "of every member")
+	st, err := s.Standing(ctx, "user_1", "org_1", "")
+	require.NoError(t, err)
+	require.Equal(t, directory.Deleted, st.Organization)
+}
+
+func memberships(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	var all []directory.Membership
+	for _, org := range []string{"org_1", "org_2"} {
+		for _, id := range []string{"user_1", "user_2", "user_3"} {
+			m := membership(org, id, "member", len(all))
+			changed, err := s.PutMembership(ctx, m)
+			did(t, true, changed, err)
+			all = append(all, m)
+		}
+	}
+	for name, tc := range map[string]struct {
+		org, user string
+		want      []directory.Membership
+	}{
+		"all": {"", "", all}, "of an organization": {"org_2", "", all[3:]}, "of a user": {"", "user_2", []directory.Membership{all[1], all[4]}},
+		"one": {"org_1", "user_3", all[2:3]}, "none": {"org_9", "user_3", nil}, "nobody's": {"", "user_9", nil},
+	} {
+		var got []directory.Membership
+		var after page.Cursor
+		for {
+			next, err := s.Memberships(ctx, tc.org, tc.user, after, 2)
+			require.NoError(t, err, name)
+			if len(next) == 0 {
+				break
+			}
+			got = append(got, next...)
+			last := next[len(next)-1]
+			after = page.Cursor{ID: last.OrganizationID, Second: last.UserID}
+		}
+		same(t, tc.want, got)
+	}
+}
+
+func membershipComesAndGoes(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	changed, err := s.PutMembership(ctx, membership("org_1", "user_1", "member", 1))
+	did(t, true, changed, err)
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 5))
+	did(t, true, changed, err)
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "member", 4))
+	did(t, false, changed, err)
+	changed, err = s.DeleteMembership(ctx, "org_1", "user_1", at(3))
+	did(t, false, changed, err)
+	changed, err = s.DeleteMembership(ctx, "org_1", "user_1", at(6))
+	did(t, true, changed, err)
+	st, err := s.Standing(ctx, "user_1", "org_1", "")
+	require.NoError(t, err)
+	require.Equal(t, directory.Deleted, st.Member)
+	require.True(t, st.MemberDeleted.Equal(at(6)))
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 6))
+	did(t, false, changed, err)
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "member", 7)) // the person joined again
+	did(t, true, changed, err)
+	st, err = s.Standing(ctx, "user_1", "org_1", "")
+	require.NoError(t, err)
+	require.Equal(t, directory.Synced, st.Member)
+	require.Equal(t, "member", st.Role)
+	require.True(t, st.RoleTime.Equal(at(7)))
+	changed, err = s.DeleteMembership(ctx, "org_1", "user_8", at(1)) // the end may come before the beginning
+	did(t, true, changed, err)
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_8", "member", 1))
+	did(t, false, changed, err)
+}
+
+func introduction(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	in := directory.Introduction{
+		UserID: "user_1", Email: "Ada@example.test", FirstName: "Ada", OrganizationID: "org_1", OrganizationSlug: "acme",
+		Role: "admin", Permissions: []string{"org:a:b"}, At: at(1),
+	}
+	require.NoError(t, s.Introduce(ctx, in))
+	require.NoError(t, s.Introduce(ctx, in), "again is no error")
+	u, err := s.User(ctx, "user_1")
+	require.NoError(t, err)
+	same(t, directory.User{
+		ID: "user_1", PrimaryEmail: "Ada@example.test", Emails: []string{"Ada@example.test"}, FirstName: "Ada",
+		PublicMetadata: []byte("{}"), CreateTime: at(1), UpdateTime: at(1),
+	}, u)
+	found, err := s.Users(ctx, "ada@example.test", first, 10)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	o, err := s.Organization(ctx, "org_1")
+	require.NoError(t, err)
+	require.Equal(t, "acme", o.Slug)
+	require.False(t, o.Synced)
+	members, err := s.Memberships(ctx, "org_1", "user_1", first, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"org:a:b"}, members[0].Permissions)
+
+	// Clerk's own word comes later and may be of an older date: the user was made long before this token.
+	changed, err := s.PutUser(ctx, user("user_1", -1000))
+	did(t, true, changed, err)
+	changed, err = s.PutOrganization(ctx, organization("org_1", -1000))
+	did(t, true, changed, err)
+	u, err = s.User(ctx, "user_1")
+	require.NoError(t, err)
+	require.True(t, u.Synced)
+	found, err = s.Users(ctx, "ada@example.test", first, 10)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
+
+func introductionIsModest(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	changed, err := s.PutUser(ctx, user("user_1", 5))
+	did(t, true, changed, err)
+	changed, err = s.PutOrganization(ctx, organization("org_1", 5))
+	did(t, true, changed, err)
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "member", 5))
+	did(t, true, changed, err)
+	in := directory.Introduction{UserID: "user_1", Email: "x@example.test", OrganizationID: "org_1", OrganizationSlug: "x", Role: "admin"}
+	in.At = at(4)
+	require.NoError(t, s.Introduce(ctx, in))
+	st, err := s.Standing(ctx, "user_1", "org_1", "")
+	require.NoError(t, err)
+	require.Equal(t, "member", st.Role, "a token from before the change says nothing new")
+	in.At = at(6)
+	require.NoError(t, s.Introduce(ctx, in))
+	st, err = s.Standing(ctx, "user_1", "org_1", "")
+	require.NoError(t, err)
+	require.Equal(t, "admin", st.Role, "one from after it does")
+	u, err := s.User(ctx, "user_1")
+	require.NoError(t, err)
+	same(t, user("user_1", 5), u)
+	found, err := s.Users(ctx, "x@example.test", first, 10)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
+
+func standing(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	st, err := s.Standing(ctx, "user_1", "org_1", "sess_1")
+	require.NoError(t, err)
+	same(t, directory.Standing{}, st)
+	banned := user("user_1", 1)
+	banned.Banned = true
+	changed, err := s.PutUser(ctx, banned)
+	did(t, true, changed, err)
+	changed, err = s.PutOrganization(ctx, organization("org_1", 1))
+	did(t, true, changed, err)
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 1))
+	did(t, true, changed, err)
+	st, err = s.Standing(ctx, "user_1", "org_1", "sess_1")
+	require.NoError(t, err)
+	same(t, directory.Standing{
+		User: directory.Synced, Organization: directory.Synced, Member: directory.Synced, Banned: true,
+		Email: "user_1@Example.test", Role: "admin", RoleTime: at(1),
+	}, st)
+	st, err = s.Standing(ctx, "user_1", "", "")
+	require.NoError(t, err)
+	require.Equal(t, directory.Unknown, st.Organization)
+	require.Equal(t, directory.Unknown, st.Member)
+}
+
+func paging(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	const n = 23
+	var want []string
+	for i := range n {
+		u := user(fmt.Sprintf("user_%02d", i), i/3) // three of each time, so that the id decides too
+		changed, err := s.PutUser(ctx, u)
+		did(t, true, changed, err)
+		changed, err = s.PutOrganization(ctx, organization(fmt.Sprintf("org_%02d", i), i/3))
+		did(t, true, changed, err)
+		want = append([]string{u.ID}, want...)
+	}
+	var got, gotOrganizations []string
+	for after := first; ; {
+		next, err := s.Users(ctx, "", after, 4)
+		require.NoError(t, err)
+		if len(next) == 0 {
+			break
+		}
+		got = append(got, ids(next)...)
+		after = page.Cursor{Time: next[len(next)-1].CreateTime, ID: next[len(next)-1].ID}
+	}
+	for after := first; ; {
+		next, err := s.Organizations(ctx, after, 4)
+		require.NoError(t, err)
+		if len(next) == 0 {
+			break
+		}
+		for _, o := range next {
+			gotOrganizations = append(gotOrganizations, "user"+o.ID[3:])
+		}
+		after = page.Cursor{Time: next[len(next)-1].CreateTime, ID: next[len(next)-1].ID}
+	}
+	require.Equal(t, want, got)
+	require.Equal(t, want, gotOrganizations)
+}
+
+func concurrent(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	var all sync.WaitGroup
+	for n := range 40 {
+		all.Go(func() {
+			if err := s.Introduce(ctx, directory.Introduction{UserID: "user_1", OrganizationID: "org_1", Role: "member", At: at(n)}); err != nil {
+				t.Error(err)
+			}
+		})
+		all.Go(func() {
+			if _, err := s.PutUser(ctx, user("user_1", n)); err != nil {
+				t.Error(err)
+			}
+		})
+		all.Go(func() {
+			if _, err := s.PutMembership(ctx, membership("org_1", "user_1", []string{"member", "admin"}[n%2], n)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	u, err := s.User(ctx, "user_1")
+	require.NoError(t, err)
+	require.True(t, u.UpdateTime.Equal(at(39)), "the newest news stands")
+}

@@ -1,0 +1,84 @@
+// Package storetest is what every store of auth must pass, whatever the database.
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
+)
+
+// Store is all that auth's domain asks for.
+type Store interface {
+	directory.Store
+	apikey.Store
+	revocation.Store
+}
+
+// Open returns a fresh, empty store; wake, when set, is called after each revocation.
+type Open func(t testing.TB, wake func()) Store
+
+// Run runs the whole suite, each test on a store of its own.
+func Run(t *testing.T, open Open) {
+	t.Helper()
+	for name, test := range map[string]func(*testing.T, Open){
+		"users": users, "users by email": usersByEmail, "older news of a user": olderUser, "deleted user": deletedUser,
+		"organizations": organizations, "deleted organization": deletedOrganization,
+		"memberships": memberships, "membership comes and goes": membershipComesAndGoes,
+		"introduction": introduction, "introduction never changes what Clerk told": introductionIsModest, "standing": standing,
+		"API keys": apiKeys, "API key revocation": apiKeyRevocation, "API key uses": apiKeyUses, "API key limit": apiKeyLimit,
+		"revocations": revocations, "who is revoked": whoIsRevoked, "paging": paging, "concurrent writes": concurrent,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open) })
+	}
+}
+
+// at is a time, n seconds after a fixed one, as both databases keep it.
+func at(n int) time.Time {
+	return time.Date(2026, 11, 23, 12, 0, 0, 123_000, time.UTC).Add(time.Duration(n) * time.Second)
+}
+
+func user(id string, n int) directory.User {
+	return directory.User{
+		ID: id, Synced: true, PrimaryEmail: id + "@Example.test", Emails: []string{id + "@Example.test", "also-" + id + "@example.test"},
+		FirstName: "Ada", LastName: "L\u00f6velace", ImageURL: "https://img.example.test/" + id, ExternalID: "app-" + id,
+		PublicMetadata: []byte(`{"plan":"pro"}`), CreateTime: at(n), UpdateTime: at(n),
+	}
+}
+
+func organization(id string, n int) directory.Organization {
+	return directory.Organization{
+		ID: id, Synced: true, Name: "Acme " + id, Slug: "acme-" + id, ImageURL: "https://img.example.test/" + id,
+		PublicMetadata: []byte(`{}`), CreateTime: at(n), UpdateTime: at(n),
+	}
+}
+
+func membership(org, user, role string, n int) directory.Membership {
+	return directory.Membership{
+		OrganizationID: org, UserID: user, Role: role, Permissions: []string{"org:billing:read", "org:billing:manage"},
+		CreateTime: at(n), UpdateTime: at(n),
+	}
+}
+
+func key(id, account string, n int) apikey.Key {
+	return apikey.Key{
+		ID: id, Prefix: "tvt_test_" + id, Name: "key " + id, AccountID: account, OrganizationID: "org_1", UserID: "user_1",
+		Role: "admin", Scopes: []string{"ai.invoke"}, Models: []string{"gpt-x"}, SpendLimitNanoUSD: 1 << 60,
+		SpendPeriod: 36 * time.Hour, RequestsPerMinute: 60, CreateTime: at(n), ExpireTime: at(n + 1000),
+	}
+}
+
+// did asserts what a Put or Delete reported.
+func did(t *testing.T, want bool, changed bool, err error) {
+	t.Helper()
+	require.NoError(t, err)
+	require.Equal(t, want, changed)
+}
+
+// first is the beginning of a list.
+var first page.Cursor //nolint:gochecknoglobals // a constant

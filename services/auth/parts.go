@@ -1,0 +1,178 @@
+package auth
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/trivet-dev/trivet/platform/provider"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
+	"github.com/trivet-dev/trivet/services/auth/internal/authn"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
+	"github.com/trivet-dev/trivet/services/auth/internal/rpc"
+	"github.com/trivet-dev/trivet/services/auth/internal/session"
+)
+
+// clerkCalls bounds the calls to Clerk under way at once.
+const clerkCalls = 64
+
+// build puts the parts together, in the order in which they need one another.
+func (s *Service) build(config Config, deps Deps) error {
+	metrics, err := newInstruments(deps.Meter)
+	if err != nil {
+		return err
+	}
+	client, err := s.client(config, deps)
+	if err != nil {
+		return err
+	}
+	if s.verified, err = s.verifier(config, deps, client, metrics); err != nil {
+		return err
+	}
+	keeper, err := s.keeper(config, deps)
+	if err != nil {
+		return err
+	}
+	completer, err := s.completer(config, deps, client)
+	if err != nil {
+		return err
+	}
+	s.work = append(s.work, s.feed.Run, s.forget)
+	s.server = &rpc.Server{
+		Passports: deps.Passports, Directory: s.store, Keys: keeper, KeyStore: s.store, Revocations: s.feed,
+		Authenticator: authn.New(authn.Config{
+			Sessions: s.verified, Keys: keeper, Directory: s.store, Completer: completer, Operators: config.Operators,
+			Record: metrics.verdict, Now: deps.Now,
+			Warn: func(ctx context.Context, message string, err error) {
+				deps.Logger.WarnContext(ctx, message, slog.Any("error", err)) //nolint:sloglint // the messages are authn's constants
+			},
+		}),
+	}
+	return nil
+}
+
+// client calls Clerk; the SDK and the fetching of keys share it.
+func (s *Service) client(config Config, deps Deps) (*http.Client, error) {
+	transport, err := provider.New(provider.Config{
+		Integration: "clerk", Method: clerk.Method, ConnectTimeout: config.Timeout, TLSTimeout: config.Timeout,
+		HeaderTimeout: config.Timeout, IdleTimeout: config.Timeout, MaxConcurrent: clerkCalls, MaxIdleConns: clerkCalls,
+		Base: deps.Base, HTTP2: true,
+	}, deps.Logger, deps.Meter)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, transport.CloseIdleConnections)
+	return transport.Client(), nil
+}
+
+// verifier is the session verifier with its keys behind and its cache before it.
+func (s *Service) verifier(config Config, deps Deps, client *http.Client, metrics *instruments) (*session.Cache, error) {
+	var cache *session.Cache
+	keys, err := s.keySource(config, deps, client, metrics, func() { cache.Clear() })
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := config.issuer()
+	if err != nil {
+		return nil, err
+	}
+	full, err := session.NewVerifier(session.Policy{
+		Issuer: issuer, AuthorizedParties: config.AuthorizedParties, TemplateAudience: config.TemplateAudience,
+		AllowPending: config.AllowPending,
+	}, keys, deps.Now)
+	if err != nil {
+		return nil, err
+	}
+	cache, err = session.NewCache(full, config.TokenCache, deps.Now)
+	return cache, err
+}
+
+// keySource prefers the key that needs no network.
+func (s *Service) keySource(
+	config Config, deps Deps, client *http.Client, metrics *instruments, changed func(),
+) (session.Keys, error) {
+	if config.JWTKey != "" {
+		return jwks.ParsePEM(config.JWTKey)
+	}
+	s.keys = jwks.NewRemote(jwks.Endpoint{
+		Client: client, URL: config.backend() + "/jwks", SecretKeys: config.SecretKeys.Reveal(),
+	}, jwks.Options{
+		Refresh: config.JWKSRefresh, MaxStale: config.JWKSMaxStale, Timeout: config.Timeout,
+		Logger: deps.Logger, Now: deps.Now, Changed: changed, Fetched: metrics.fetched,
+	})
+	s.work = append(s.work, s.keys.Run)
+	s.closers = append(s.closers, s.keys.Close)
+	watch, err := metrics.watchAge(deps.Meter, s.keys)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() { _ = watch.Unregister() })
+	return s.keys, nil
+}
+
+// keeper makes and checks API keys.
+func (s *Service) keeper(config Config, deps Deps) (*apikey.Keeper, error) {
+	secrets := config.APIKeySecrets.Reveal()
+	if len(secrets) == 0 {
+		deps.Logger.Warn("TRIVET_API_KEY_SECRET is not set: API keys are hashed with a secret that everybody knows, which is fine for development only")
+		secrets = []string{developmentSecret}
+	}
+	hasher, err := apikey.NewHasher(secrets)
+	if err != nil {
+		return nil, err
+	}
+	uses := apikey.NewUses(s.store, deps.Logger)
+	s.work = append(s.work, uses.Run)
+	return apikey.NewKeeper(s.store, hasher, config.keyMode(), uses, deps.Now), nil
+}
+
+// completer reads what tokens don't say; without a secret key nobody can.
+func (s *Service) completer(config Config, deps Deps, client *http.Client) (authn.Completer, error) {
+	if !config.SecretKeys.IsSet() {
+		return nobody{}, nil
+	}
+	source := clerk.New(config.backend(), config.SecretKeys.Reveal(), client)
+	completer, err := directory.NewCompleter(s.store, source, deps.Now, deps.Logger)
+	if err != nil {
+		return nil, err
+	}
+	s.work = append(s.work, completer.Run)
+	return completer, nil
+}
+
+// nobody completes nothing.
+type nobody struct{}
+
+func (nobody) User(string)         {}
+func (nobody) Organization(string) {}
+
+// forget empties the cache of verified tokens at each revocation of a user or a session.
+func (s *Service) forget(ctx context.Context) {
+	for ctx.Err() == nil {
+		subscription, err := s.feed.Subscribe(ctx)
+		if err != nil {
+			return
+		}
+		s.verified.Clear()
+		for {
+			news, err := subscription.Next(ctx)
+			if err != nil {
+				break
+			}
+			s.drop(news)
+		}
+		subscription.Close()
+	}
+}
+
+func (s *Service) drop(news []revocation.Revocation) {
+	for _, r := range news {
+		if r.APIKeyID == "" {
+			s.verified.Clear()
+			return
+		}
+	}
+}
