@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// gate counts the running requests, and lets none in once it is shut.
+// gate counts what runs, requests and background work alike, and lets nothing in once it is shut.
 type gate struct {
 	mu      sync.Mutex
 	running int
@@ -32,7 +32,7 @@ func (g *gate) leave() {
 	}
 }
 
-// shut returns a channel that is closed when the last request has ended.
+// shut returns a channel that is closed when the last that runs has ended.
 func (g *gate) shut() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()

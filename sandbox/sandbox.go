@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/trivet-dev/trivet/sandbox/clerk"
@@ -60,9 +59,8 @@ type Sandbox struct {
 	stripe  *stripe.Fake
 	handler http.Handler
 
-	stop  context.CancelFunc
-	tasks sync.WaitGroup
-	gate  gate
+	stop context.CancelFunc
+	gate gate
 }
 
 // New returns a sandbox. Its error is about a file in cfg.Dir.
@@ -85,13 +83,14 @@ func New(cfg Config) (*Sandbox, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.handler = s.gate.wrap(ctx, s.logged(s.routes()))
-	if cfg.Dir != "" {
+	if cfg.Dir != "" && s.gate.enter() {
 		// The first start makes a key, which takes a while: the server can be ready meanwhile.
-		s.tasks.Go(func() {
+		go func() {
+			defer s.gate.leave()
 			if err := c.Warm(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				cfg.Logger.Error("the sandbox has no Clerk signing key", "error", err)
 			}
-		})
+		}()
 	}
 	return s, nil
 }
@@ -115,9 +114,8 @@ func (s *Sandbox) Close(ctx context.Context) error {
 	select {
 	case <-idle:
 	case <-ctx.Done():
-		return fmt.Errorf("close the sandbox: requests are still running: %w", ctx.Err())
+		return fmt.Errorf("close the sandbox: requests or the making of a key are still running: %w", ctx.Err())
 	}
-	s.tasks.Wait()
 	return errors.Join(s.clerk.Close(), s.stripe.Close())
 }
 

@@ -5,6 +5,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -57,14 +58,15 @@ type Fault struct {
 	// Count is how many matching requests are hit; zero means all until the fault is removed. In the
 	// result of [Set.List] it is what is left.
 	Count int
-	// Delay is the time waited by Latency, CommitTimeout, Stall and Pace.
+	// Delay is the time waited by Latency, CommitTimeout, Stall and Pace; at most [MaxDelay].
 	Delay time.Duration
 	// Status is the HTTP status of a Status fault, 400 to 599.
 	Status int
 	// RetryAfter is sent with Status and RateLimit faults, in whole seconds; zero sends none with Status
-	// and 1 second with RateLimit.
+	// and 1 second with RateLimit; at most [MaxDelay].
 	RetryAfter time.Duration
-	// Body replaces the provider's error body, the garbage, or the error event's data.
+	// Body replaces the provider's error body of Status and RateLimit, the text of Garbage, or the data of
+	// StreamError's event.
 	Body string
 	// AfterChunks is how many deltas a stream fault lets pass, counted over all choices.
 	AfterChunks int
@@ -83,34 +85,44 @@ func Kinds() []Kind {
 	}
 }
 
+// MaxDelay bounds Delay and RetryAfter.
+const MaxDelay = time.Hour
+
 // Validate returns an error that names the first field that makes no sense.
 func (f Fault) Validate() error {
-	if !slices.Contains(Kinds(), f.Kind) {
+	switch {
+	case !slices.Contains(Kinds(), f.Kind):
 		return fmt.Errorf("kind %q is unknown; use one of %v", f.Kind, Kinds())
-	}
-	if f.Path != "" && !strings.HasPrefix(f.Path, "/") {
+	case f.Path != "" && !strings.HasPrefix(f.Path, "/"):
 		return fmt.Errorf("path %q must start with /", f.Path)
+	case f.Count < 0 || f.AfterChunks < 0 || f.Delay < 0 || f.RetryAfter < 0:
+		return errors.New("count, after_chunks, delay_ms and retry_after must not be negative")
+	case f.Delay > MaxDelay || f.RetryAfter > MaxDelay:
+		return fmt.Errorf("delay_ms must be at most %d and retry_after %d", MaxDelay.Milliseconds(), int(MaxDelay.Seconds()))
+	case f.Kind == Latency && f.Delay == 0:
+		return errors.New("a latency fault needs delay_ms")
+	case f.Kind == Status && (f.Status < 400 || f.Status > 599):
+		return fmt.Errorf("a status fault needs a status of 400 to 599, got %d", f.Status)
 	}
-	if f.Count < 0 || f.AfterChunks < 0 || f.Delay < 0 || f.RetryAfter < 0 {
-		return fmt.Errorf("count, after_chunks, delay_ms and retry_after must not be negative")
-	}
-	return f.validateKind()
+	return f.validateFields()
 }
 
-func (f Fault) validateKind() error {
-	switch f.Kind {
-	case Latency:
-		if f.Delay == 0 {
-			return fmt.Errorf("a latency fault needs delay_ms")
+// validateFields refuses fields that the kind would ignore: whoever sets one expects something else.
+func (f Fault) validateFields() error {
+	for _, field := range []struct {
+		name  string
+		set   bool
+		kinds []Kind
+	}{
+		{"status", f.Status != 0, []Kind{Status}},
+		{"retry_after", f.RetryAfter != 0, []Kind{Status, RateLimit}},
+		{"body", f.Body != "", []Kind{Status, RateLimit, Garbage, StreamError}},
+		{"delay_ms", f.Delay != 0, []Kind{Latency, CommitTimeout, Stall, Pace}},
+		{"after_chunks", f.AfterChunks != 0, []Kind{Cut, EOF, StreamError, Stall}},
+	} {
+		if field.set && !slices.Contains(field.kinds, f.Kind) {
+			return fmt.Errorf("%s belongs to faults of kind %v, not %s", field.name, field.kinds, f.Kind)
 		}
-	case Status:
-		if f.Status < 400 || f.Status > 599 {
-			return fmt.Errorf("a status fault needs a status of 400 to 599, got %d", f.Status)
-		}
-	case RateLimit, Garbage, Hang, Close, CommitTimeout, Cut, EOF, StreamError, Stall, Pace:
-	}
-	if f.Kind != Status && f.Status != 0 {
-		return fmt.Errorf("status belongs to a fault of kind status, not %s", f.Kind)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type Set struct {
 
 	mu     sync.Mutex
 	next   int
+	struck int
 	faults []*Fault
 }
 
@@ -72,6 +73,13 @@ func (s *Set) Clear() int {
 	s.faults = nil
 	s.armed.Store(false)
 	return n
+}
+
+// Struck returns how often a fault of the set has been used, removed ones included.
+func (s *Set) Struck() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.struck
 }
 
 // plan is what a request runs into.
@@ -134,7 +142,11 @@ func (s *Set) use(r *http.Request, stream bool, want func(Fault) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = slices.DeleteFunc(s.faults, func(f *Fault) bool {
-		if f.Kind.ofStream() != stream || !f.matches(r) || !want(*f) || f.Count == 0 {
+		if f.Kind.ofStream() != stream || !f.matches(r) || !want(*f) {
+			return false
+		}
+		s.struck++
+		if f.Count == 0 {
 			return false
 		}
 		f.Count--
