@@ -55,6 +55,9 @@ func (c *Cursor) Pos() int {
 	return c.pos
 }
 
+// Offset returns where the cursor stands; after a value that is where the value ends.
+func (c *Cursor) Offset() int { return c.pos }
+
 // End checks that only white space is left.
 func (c *Cursor) End() error {
 	c.space()

@@ -1,0 +1,117 @@
+// Package ai is the service that calls models on an account's behalf, within its plan and its balance.
+//
+// It keeps no store: what must last is in billing's ledger, so Migrate has nothing to do.
+package ai
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/provider"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
+	"github.com/trivet-dev/trivet/services/ai/internal/limit"
+	"github.com/trivet-dev/trivet/services/ai/internal/plan"
+	"github.com/trivet-dev/trivet/services/ai/internal/rpc"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
+)
+
+// remembered is how many accounts' plans and counts are kept in memory; some 300 bytes each.
+const remembered = 65_536
+
+// Deps is what the service works with. All are needed but Transport.
+type Deps struct {
+	// Logger gets what an operator should know.
+	Logger *slog.Logger
+	// Meter gets the service's metrics.
+	Meter metric.Meter
+	// Now is the clock.
+	Now func() time.Time
+	// Billing holds and settles.
+	Billing billingv1.BillingServiceClient
+	// Transport makes the connections to the provider; nil means a pool of the service's own.
+	Transport http.RoundTripper
+}
+
+// Service is the ai service.
+type Service struct {
+	server    *rpc.Server
+	keeper    *hold.Keeper
+	transport *provider.Transport
+}
+
+// New makes the service. It reads the price list and calls nobody.
+func New(_ context.Context, config Config, deps Deps) (*Service, error) {
+	if config.BaseURL == nil || deps.Logger == nil || deps.Meter == nil || deps.Now == nil || deps.Billing == nil {
+		return nil, errors.New("ai: New needs OPENAI_BASE_URL and all of Deps but Transport")
+	}
+	list, err := models.Load(config.ModelsFile)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := provider.New(provider.Config{
+		Integration: "openai", Method: methodOf, HeaderTimeout: config.HeaderTimeout, IdleTimeout: config.IdleTimeout,
+		MaxConcurrent: config.MaxConcurrent, Relay: true, Base: deps.Transport,
+	}, deps.Logger, deps.Meter)
+	if err != nil {
+		return nil, fmt.Errorf("ai: %w", err)
+	}
+	plans, err1 := plan.NewCache(deps.Billing, remembered, deps.Now)
+	limiter, err2 := limit.NewMemory(remembered, deps.Now)
+	keeper := hold.NewKeeper(deps.Billing, deps.Logger, deps.Now)
+	recorder, err3 := newRecorder(deps.Meter, keeper)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, fmt.Errorf("ai: %w", err)
+	}
+	health := upstream.NewHealth(deps.Now)
+	account := upstream.Account{BaseURL: config.BaseURL, Key: config.Keys.Newest(), Organization: config.Organization}
+	invoker := invoke.New(invoke.Deps{
+		Models: list, Plans: plans, Limiter: limiter, Keeper: keeper, Upstream: upstream.New(transport, account), Health: health,
+		Counter: tokens.NewCounter(), Recorder: recorder, Logger: deps.Logger,
+	})
+	return &Service{server: rpc.New(invoker, list, plans, health), keeper: keeper, transport: transport}, nil
+}
+
+// methodOf names a call in the provider's metrics.
+func methodOf(r *http.Request) string {
+	if strings.HasSuffix(r.URL.Path, "/embeddings") {
+		return "embeddings"
+	}
+	return "chat.completions"
+}
+
+// Register adds AIService.
+func (s *Service) Register(registrar grpc.ServiceRegistrar) {
+	aiv1.RegisterAIServiceServer(registrar, s.server)
+}
+
+// Run writes the checkpoints of running calls, and settles in the background what billing could not take at once. It
+// returns when ctx has ended and every goroutine has stopped.
+func (s *Service) Run(ctx context.Context) error { return s.keeper.Run(ctx) }
+
+// Migrate does nothing: ai has no store.
+func (s *Service) Migrate(context.Context) error { return nil }
+
+// Checks returns none: ai has no store, its connection to billing is checked by the call that needs it, and a provider
+// that is down must not take the service out of rotation.
+func (s *Service) Checks() map[string]func(context.Context) error { return nil }
+
+// Close settles what still waits for billing, until ctx ends. Call it after Run has returned and no call runs any
+// more, while billing is still there.
+func (s *Service) Close(ctx context.Context) error {
+	err := s.keeper.Drain(ctx)
+	s.transport.CloseIdleConnections()
+	return err
+}

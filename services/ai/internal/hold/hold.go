@@ -1,0 +1,74 @@
+package hold
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+)
+
+// Final is how a call ended.
+type Final struct {
+	// Usage is what it used; zero closes the hold without a charge.
+	Usage tokens.Usage
+	// Outcome is how it ended.
+	Outcome billingv1.Outcome
+	// Estimated tells that Trivet counted, not the provider.
+	Estimated bool
+	// ProviderID is the provider's id of the call; may be empty.
+	ProviderID string
+}
+
+// Receipt is what came of a settlement.
+type Receipt struct {
+	// Usage is what was settled.
+	Usage tokens.Usage
+	// Cost is the charge, in nano-dollars; only when Settled.
+	Cost int64
+	// Settled is false when billing could not be reached in time: the settlement then goes on in the background.
+	Settled bool
+}
+
+// Hold is one hold of the ledger. It is open until the first Settle or Close, and never again after it.
+type Hold struct {
+	keeper *Keeper
+	ctx    context.Context // the call's values without its end: a settlement outlives its call
+	id     string
+	output int64
+
+	once    sync.Once
+	receipt Receipt
+
+	// guarded by keeper.mu
+	usage   func() tokens.Usage
+	touched time.Time // of the last checkpoint
+	saved   tokens.Usage
+}
+
+// OutputTokens is how many output tokens per choice the hold affords.
+func (h *Hold) OutputTokens() int64 { return h.output }
+
+// Watch tells where to read the usage so far, for checkpoints. The function is called from another goroutine until
+// the hold is settled, and must not block.
+func (h *Hold) Watch(usage func() tokens.Usage) {
+	h.keeper.mu.Lock()
+	defer h.keeper.mu.Unlock()
+	h.usage = usage
+}
+
+// Settle closes the hold at what the call used. It waits for billing at most two seconds, whatever became of the
+// call's context. Only the first call does anything; the later ones return the same receipt.
+func (h *Hold) Settle(final Final) Receipt {
+	return h.Close(func() Final { return final })
+}
+
+// Close is Settle for a defer: it asks for the end only when the hold is still open.
+func (h *Hold) Close(final func() Final) Receipt {
+	h.once.Do(func() {
+		h.keeper.forget(h)
+		h.receipt = h.keeper.settle(h, final())
+	})
+	return h.receipt
+}

@@ -1,0 +1,98 @@
+// Package hold keeps the holds of running calls: each is opened once, kept alive while its call runs, and settled
+// exactly once, whatever happens to the call.
+package hold
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+const (
+	// reserveTimeout bounds the wait for a hold.
+	reserveTimeout = 5 * time.Second
+	// settleWait is how long a call waits for its settlement; after that the settlement goes on behind it.
+	settleWait = 2 * time.Second
+	// attemptTimeout bounds one attempt in the background.
+	attemptTimeout = 5 * time.Second
+	// checkpointEvery is how often a running call's usage is written down.
+	checkpointEvery = 2 * time.Second
+	// maxPending bounds the settlements in the background. One that finds no room is left to billing's sweeper, which
+	// settles the hold at its last checkpoint.
+	maxPending = 16_384
+)
+
+// Ledger is the part of BillingService that holds need.
+type Ledger interface {
+	Reserve(context.Context, *billingv1.ReserveRequest, ...grpc.CallOption) (*billingv1.ReserveResponse, error)
+	Checkpoint(context.Context, *billingv1.CheckpointRequest, ...grpc.CallOption) (*billingv1.CheckpointResponse, error)
+	Settle(context.Context, *billingv1.SettleRequest, ...grpc.CallOption) (*billingv1.SettleResponse, error)
+}
+
+// Keeper owns the holds of this process and the work that outlives their calls. Run must run.
+type Keeper struct {
+	ledger Ledger
+	log    *slog.Logger
+	now    func() time.Time
+
+	pending chan settlement
+
+	mu   sync.Mutex
+	open map[*Hold]struct{}
+}
+
+// NewKeeper returns a keeper of holds in that ledger.
+func NewKeeper(ledger Ledger, log *slog.Logger, now func() time.Time) *Keeper {
+	return &Keeper{ledger: ledger, log: log, now: now, pending: make(chan settlement, maxPending), open: map[*Hold]struct{}{}}
+}
+
+// Open reserves. Its error is an *errs.Error, such as INSUFFICIENT_BALANCE; nothing is held then. Every Hold must be
+// settled: defer Close right away. The reservation is not given up when ctx ends, because nobody would know whether
+// it had been made; it is bounded by a timeout of its own.
+func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold, error) {
+	res, err := k.reserve(ctx, req)
+	if err != nil {
+		return nil, errs.From(err)
+	}
+	h := &Hold{keeper: k, ctx: context.WithoutCancel(ctx), id: res.GetHoldId(), output: res.GetOutputTokens(), touched: k.now()}
+	k.mu.Lock()
+	k.open[h] = struct{}{}
+	k.mu.Unlock()
+	return h, nil
+}
+
+// reserve tries a second time when billing was not there; the request's id makes that safe.
+func (k *Keeper) reserve(ctx context.Context, req *billingv1.ReserveRequest) (*billingv1.ReserveResponse, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserveTimeout)
+	defer cancel()
+	res, err := k.ledger.Reserve(ctx, req)
+	if !unavailable(err) {
+		return res, err
+	}
+	if !sleep(ctx, firstDelay) {
+		return nil, err
+	}
+	return k.ledger.Reserve(ctx, req)
+}
+
+// Running returns how many holds are open, and Pending how many settlements wait in the background.
+func (k *Keeper) Running() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.open)
+}
+
+// Pending returns how many settlements wait in the background.
+func (k *Keeper) Pending() int { return len(k.pending) }
+
+func (k *Keeper) forget(h *Hold) {
+	k.mu.Lock()
+	delete(k.open, h)
+	k.mu.Unlock()
+}

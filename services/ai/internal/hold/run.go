@@ -1,0 +1,145 @@
+package hold
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+)
+
+const (
+	// sweepEvery is how often open holds are looked at.
+	sweepEvery = 500 * time.Millisecond
+	// idleEvery is how often a call without news is written down again, to keep its lease.
+	idleEvery = 10 * time.Second
+	// writers is how many checkpoints are written at once.
+	writers = 8
+)
+
+// Run writes checkpoints and settles what could not be settled at once, until ctx ends. What still waits then is
+// Drain's.
+func (k *Keeper) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	for range settlers {
+		workers.Go(func() { k.work(ctx) })
+	}
+	k.checkpoints(ctx)
+	workers.Wait()
+	return nil
+}
+
+// Drain settles what still waits, until nothing does or ctx ends. Call it when no call runs any more and Run has returned.
+func (k *Keeper) Drain(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var workers sync.WaitGroup
+	for range settlers {
+		workers.Go(func() {
+			for len(k.pending) > 0 && ctx.Err() == nil {
+				k.next(ctx)
+			}
+		})
+	}
+	workers.Wait()
+	if n := len(k.pending); n > 0 {
+		k.log.ErrorContext(ctx, "settlements still wait for billing; its sweeper settles them at their last checkpoints", slog.Int("waiting", n))
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (k *Keeper) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		k.next(ctx)
+	}
+}
+
+// next takes one settlement; one that fails goes to the end of the queue, so that it does not block the others.
+func (k *Keeper) next(ctx context.Context) {
+	var s settlement
+	select {
+	case <-ctx.Done():
+		return
+	case s = <-k.pending:
+	}
+	if k.attempt(ctx, s) {
+		return
+	}
+	s.failures++
+	sleep(ctx, delay(s.failures))
+	k.enqueue(s)
+}
+
+func (k *Keeper) checkpoints(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var g errgroup.Group
+		g.SetLimit(writers)
+		for _, h := range k.due() {
+			g.Go(func() error { h.checkpoint(ctx); return nil })
+		}
+		_ = g.Wait() // checkpoint has no error to return
+	}
+}
+
+// due returns the holds that need a checkpoint: used more and two seconds old, or ten seconds old.
+func (k *Keeper) due() (due []*Hold) {
+	now := k.now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for h := range k.open {
+		age := now.Sub(h.touched)
+		if h.usage == nil || age < checkpointEvery {
+			continue
+		}
+		if age >= idleEvery || h.usage() != h.saved {
+			due = append(due, h)
+		}
+	}
+	return due
+}
+
+// checkpoint writes the usage so far. It may fail, even because the hold was settled meanwhile: the next one tells more.
+func (h *Hold) checkpoint(ctx context.Context) {
+	attempt, cancel := context.WithTimeout(h.ctx, attemptTimeout)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	k := h.keeper
+	usage, open := h.progress()
+	if !open {
+		return
+	}
+	now := k.now()
+	if _, err := k.ledger.Checkpoint(attempt, &billingv1.CheckpointRequest{HoldId: h.id, Usage: usage.Proto()}); err != nil {
+		k.log.DebugContext(h.ctx, "checkpoint failed", slog.String("hold_id", h.id), slog.Any("error", err))
+		return
+	}
+	h.saveCheckpoint(usage, now)
+}
+
+// progress returns the usage so far; false when the hold is settled, since when usage must not be asked any more.
+func (h *Hold) progress() (tokens.Usage, bool) {
+	h.keeper.mu.Lock()
+	defer h.keeper.mu.Unlock()
+	if _, open := h.keeper.open[h]; !open {
+		return tokens.Usage{}, false
+	}
+	return h.usage(), true
+}
+
+func (h *Hold) saveCheckpoint(usage tokens.Usage, at time.Time) {
+	h.keeper.mu.Lock()
+	defer h.keeper.mu.Unlock()
+	h.saved, h.touched = usage, at
+}

@@ -1,0 +1,103 @@
+package hold
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+)
+
+const (
+	// firstDelay is the wait after a first failure; it doubles up to maxDelay.
+	firstDelay = 50 * time.Millisecond
+	maxDelay   = 5 * time.Second
+	// settlers is how many settlements run at once in the background.
+	settlers = 4
+	maxID    = 128
+)
+
+// settlement is a settlement that waits for billing.
+type settlement struct {
+	ctx      context.Context
+	req      *billingv1.SettleRequest
+	failures int
+}
+
+// settle tries until settleWait is over, then hands over to the background.
+func (k *Keeper) settle(h *Hold, final Final) Receipt {
+	s := settlement{ctx: h.ctx, req: &billingv1.SettleRequest{
+		HoldId: h.id, Usage: final.Usage.Proto(), Outcome: final.Outcome, Estimated: final.Estimated,
+		ProviderRequestId: final.ProviderID[:min(len(final.ProviderID), maxID)],
+	}}
+	ctx, cancel := context.WithTimeout(h.ctx, settleWait)
+	defer cancel()
+	for {
+		res, err := k.ledger.Settle(ctx, s.req)
+		if err == nil {
+			return Receipt{Usage: final.Usage, Cost: res.GetCostNanoUsd(), Settled: true}
+		}
+		if k.hopeless(s, err) {
+			return Receipt{Usage: final.Usage}
+		}
+		s.failures++
+		if !sleep(ctx, delay(s.failures)) {
+			break
+		}
+	}
+	k.log.WarnContext(h.ctx, "billing did not settle a call in time; the settlement goes on in the background", slog.String("hold_id", h.id))
+	k.enqueue(s)
+	return Receipt{Usage: final.Usage}
+}
+
+func (k *Keeper) enqueue(s settlement) {
+	select {
+	case k.pending <- s:
+	default:
+		k.log.ErrorContext(s.ctx, "too many settlements wait for billing; this hold is left to billing's sweeper, at its last checkpoint",
+			slog.String("hold_id", s.req.GetHoldId()), slog.Int("waiting", maxPending))
+	}
+}
+
+// attempt settles once in the background and reports whether the settlement is over.
+func (k *Keeper) attempt(ctx context.Context, s settlement) bool {
+	// The call's values, the worker's life.
+	attempt, cancel := context.WithTimeout(s.ctx, attemptTimeout)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	_, err := k.ledger.Settle(attempt, s.req)
+	return err == nil || k.hopeless(s, err)
+}
+
+// hopeless reports whether another attempt would fail as well, and says so loudly: it is a defect.
+func (k *Keeper) hopeless(s settlement, err error) bool {
+	switch status.Code(err) { //nolint:exhaustive // all others may pass
+	case codes.NotFound, codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented:
+		k.log.ErrorContext(s.ctx, "billing refused a settlement for good; the hold is left to its sweeper",
+			slog.String("hold_id", s.req.GetHoldId()), slog.Any("error", err))
+		return true
+	default:
+		return false
+	}
+}
+
+func unavailable(err error) bool { return err != nil && status.Code(err) == codes.Unavailable }
+
+func delay(failures int) time.Duration {
+	return min(firstDelay<<min(max(failures-1, 0), 10), maxDelay)
+}
+
+// sleep waits and reports whether ctx is still alive.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,77 @@
+package invoke
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/ai/internal/limit"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+// model finds the model and checks that the request fits it.
+func (i *Invoker) model(claims *passport.Claims, req *wire.Request) (models.Model, error) {
+	m, err := i.Models.Get(req.Model)
+	if err != nil {
+		return m, err
+	}
+	if want := kindOf(req.Endpoint); m.Kind != want {
+		return m, invalid("model", "%s is a model of the kind %q, and this call needs one of the kind %q", m.ID, m.Kind, want)
+	}
+	if req.MaxOutput > m.MaxOutputTokens {
+		return m, invalid(req.MaxOutputName(), "must be at most %d, the most that %s gives", m.MaxOutputTokens, m.ID)
+	}
+	if len(claims.Models) > 0 && !slices.Contains(claims.Models, m.ID) {
+		return m, notAllowed("This API key", m.ID, claims.Models)
+	}
+	return m, nil
+}
+
+// admit asks the plan and the limits.
+func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model) (limit.Ticket, error) {
+	plan, err := i.Plans.Get(ctx, claims.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	if len(plan.GetModels()) > 0 && !slices.Contains(plan.GetModels(), m.ID) {
+		return nil, notAllowed("Your plan", m.ID, plan.GetModels())
+	}
+	limits := plan.GetLimits()
+	return i.Limiter.Admit(ctx, limit.Ask{
+		Account: claims.AccountID, Key: claims.APIKeyID,
+		AccountRequests: int64(limits.GetRequestsPerMinute()), KeyRequests: int64(claims.RequestsPerMinute),
+		TokensPerMinute: limits.GetTokensPerMinute(), Concurrent: int64(limits.GetConcurrentRequests()),
+		Tokens: req.GuessInput(m) + wanted(req, m)*req.Choices,
+	})
+}
+
+// wanted is the most output tokens that one answer may have.
+func wanted(req *wire.Request, m models.Model) int64 {
+	if req.MaxOutput > 0 {
+		return req.MaxOutput
+	}
+	return m.DefaultOutputTokens
+}
+
+func kindOf(endpoint wire.Endpoint) string {
+	if endpoint == wire.Embeddings {
+		return models.KindEmbedding
+	}
+	return models.KindChat
+}
+
+func invalid(field, format string, args ...any) *errs.Error {
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, format, args...)
+	e.Message, e.Fields = "The field "+strconv.Quote(field)+" is wrong: "+e.Message+".", []errs.Field{{Name: field, Problem: e.Message}}
+	return e
+}
+
+func notAllowed(who, model string, allowed []string) *errs.Error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, "%s does not include the model %s. It includes: %s.",
+		who, model, strings.Join(allowed, ", ")).Field("model", "is not included").With("model", model)
+}

@@ -1,0 +1,95 @@
+// Package limit holds callers to the limits of their plan and of their API key.
+package limit
+
+import (
+	"context"
+	"time"
+)
+
+// Minute is the length of every window.
+const Minute = time.Minute
+
+// Ask is what a call wants, and the limits that hold for it; a limit of 0 is none.
+type Ask struct {
+	// Account and Key name who asks; Key is empty for a session.
+	Account, Key string
+	// AccountRequests and KeyRequests are requests per minute.
+	AccountRequests, KeyRequests int64
+	// TokensPerMinute counts input and output of the account.
+	TokensPerMinute int64
+	// Concurrent is how many calls of the account may run at once.
+	Concurrent int64
+	// Tokens is the most that this call may use. It is taken at once and given back by Done as far as it was not used,
+	// so that calls side by side can't overrun the limit together. A call that wants more than the whole limit may
+	// run alone in its minute.
+	Tokens int64
+}
+
+// Limiter counts. The one in this package counts in memory, for one process; one that shares its counts between
+// processes can take its place.
+type Limiter interface {
+	// Admit counts the call in, or counts nothing and returns an *errs.Error with the reason RATE_LIMIT_EXCEEDED and
+	// the time after which it would be let in.
+	Admit(ctx context.Context, ask Ask) (Ticket, error)
+}
+
+// Ticket is a call that was let in.
+type Ticket interface {
+	// Done ends the call and corrects its tokens to what it used. It must be called once.
+	Done(used int64)
+}
+
+// window counts what happened in the last minute: exactly since the present window began, and for the part of the
+// minute before that by the share of the window before. It is two numbers instead of a list of times.
+type window struct {
+	start     time.Time
+	now, past int64
+}
+
+func (w *window) roll(at time.Time) {
+	passed := at.Sub(w.start)
+	switch {
+	case passed < Minute:
+	case passed < 2*Minute:
+		w.start, w.now, w.past = w.start.Add(Minute), 0, w.now
+	default:
+		w.start, w.now, w.past = at, 0, 0
+	}
+}
+
+// wait returns how long to wait until n more fit under limit; 0 when they fit now. The window must have been rolled.
+func (w *window) wait(at time.Time, n, limit int64) time.Duration {
+	if limit <= 0 {
+		return 0
+	}
+	n = min(n, limit)
+	elapsed := at.Sub(w.start)
+	if d := fade(w.past, limit-n-w.now); d >= 0 {
+		return max(0, d-elapsed)
+	}
+	// Not in this window, whatever fades: in the next one, where the present count is the past.
+	return Minute - elapsed + max(0, fade(w.now, limit-n))
+}
+
+// fade returns how far into a window the share of the past count has shrunk to room; below 0 when room is negative.
+func fade(past, room int64) time.Duration {
+	switch {
+	case room < 0:
+		return -1
+	case past <= room:
+		return 0
+	}
+	// past · (Minute − d) / Minute ≤ room, rounded up to the next millisecond
+	const ms = int64(Minute / time.Millisecond)
+	return time.Duration((ms*(past-room)+past-1)/past) * time.Millisecond
+}
+
+// correct changes the count that was taken in the window that began at start.
+func (w *window) correct(start time.Time, by int64) {
+	switch {
+	case by > 0 || w.start.Equal(start):
+		w.now = max(0, w.now+by)
+	case w.start.Equal(start.Add(Minute)):
+		w.past = max(0, w.past+by)
+	}
+}

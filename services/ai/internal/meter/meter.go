@@ -1,0 +1,153 @@
+// Package meter adds up what a model produces while it is passed on, so that a call whose usage the provider never
+// tells can be billed for exactly that.
+package meter
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+const (
+	// maxText bounds the text that a meter keeps, in bytes; more is counted and dropped. It is above what the longest
+	// answers have, so that the tokenizer is not run for calls that end well.
+	maxText = 256 << 10
+	// keepText is how much room a meter may keep for its next call, in bytes.
+	keepText = 16 << 10
+	// maxStrands bounds the separate texts of one call: choices, times kinds, times calls of tools.
+	maxStrands = 256
+	// bytesPerToken guesses the tokens of output: rather too many bytes, because a delta is seldom more than a token.
+	bytesPerToken = 5
+)
+
+// strand is one of the texts that are produced side by side. They are counted apart: " a" and "b" of two answers are
+// two tokens, " ab" would be one.
+type strand struct {
+	choice, tool int64
+	kind         wire.Kind
+	text         []byte
+}
+
+// Meter measures one call. Its methods belong to the call's goroutine, but for Guess.
+type Meter struct {
+	// ProviderID is the provider's id of the answer; "" when it told none.
+	ProviderID string
+
+	usage    tokens.Usage
+	told     bool
+	strands  []strand
+	size     int   // bytes of text in strands
+	counted  int64 // tokens of text that was dropped
+	deltas   int64
+	produced int64 // bytes of text in all
+	guess    atomic.Int64
+}
+
+// Pool keeps meters with their room. The zero value is ready.
+type Pool struct{ meters sync.Pool }
+
+// Get returns a meter that has measured nothing.
+func (p *Pool) Get() *Meter {
+	if m, ok := p.meters.Get().(*Meter); ok {
+		return m
+	}
+	return &Meter{}
+}
+
+// Put takes a meter back. Nobody may use it any more.
+func (p *Pool) Put(m *Meter) {
+	strands, room := m.strands[:0], 0
+	for i := range m.strands {
+		room += cap(m.strands[i].text)
+	}
+	if room > keepText {
+		strands = nil
+	}
+	*m = Meter{strands: strands} //nolint:govet // nobody holds the old one
+	p.meters.Put(m)
+}
+
+// Add takes what a chunk, or a whole answer read as one, tells. The counter is used only when there is too much text to keep.
+func (m *Meter) Add(k *wire.Chunk, counter *tokens.Counter) {
+	if m.ProviderID == "" && len(k.ID) > 0 {
+		m.ProviderID = string(k.ID)
+	}
+	if k.HasUsage {
+		m.Tell(k.Usage)
+	}
+	if len(k.Pieces) == 0 {
+		return
+	}
+	for i := range k.Pieces {
+		m.add(&k.Pieces[i])
+	}
+	m.deltas += int64(len(k.Pieces))
+	if m.size > maxText {
+		m.fold(counter)
+	}
+	m.guess.Store(max(m.deltas, m.produced/bytesPerToken))
+}
+
+// Tell takes the usage that the provider counted. A later word of the provider's replaces an earlier one.
+func (m *Meter) Tell(u tokens.Usage) {
+	m.usage, m.told = u, true
+	m.guess.Store(u.Output)
+}
+
+// Told returns the usage that the provider counted, if it told.
+func (m *Meter) Told() (tokens.Usage, bool) { return m.usage, m.told }
+
+// Produced reports whether any output was seen.
+func (m *Meter) Produced() bool { return m.produced > 0 }
+
+// Guess returns about how many output tokens there are so far. Any goroutine may call it.
+func (m *Meter) Guess() int64 { return m.guess.Load() }
+
+// Count returns how many output tokens were seen, by the tokenizer.
+func (m *Meter) Count(counter *tokens.Counter) int64 {
+	m.fold(counter)
+	return m.counted
+}
+
+func (m *Meter) add(p *wire.Piece) {
+	s := m.strand(p)
+	before := len(s.text)
+	if p.Escaped {
+		s.text = jsonscan.Unescape(s.text, p.Raw)
+	} else {
+		s.text = append(s.text, p.Raw...)
+	}
+	m.size += len(s.text) - before
+	m.produced += int64(len(s.text) - before)
+}
+
+func (m *Meter) strand(p *wire.Piece) *strand {
+	for i := range m.strands {
+		if s := &m.strands[i]; s.choice == p.Choice && s.tool == p.Tool && s.kind == p.Kind {
+			return s
+		}
+	}
+	if len(m.strands) >= maxStrands {
+		return &m.strands[0]
+	}
+	if n := len(m.strands); n < cap(m.strands) { // takes over the room of an earlier call's strand
+		m.strands = m.strands[:n+1]
+	} else {
+		m.strands = append(m.strands, strand{})
+	}
+	s := &m.strands[len(m.strands)-1]
+	s.choice, s.tool, s.kind, s.text = p.Choice, p.Tool, p.Kind, s.text[:0]
+	return s
+}
+
+func (m *Meter) fold(counter *tokens.Counter) {
+	for i := range m.strands {
+		s := &m.strands[i]
+		m.counted += counter.Count(s.text)
+		s.text = s.text[:0]
+	}
+	m.size = 0
+}

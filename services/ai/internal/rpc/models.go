@@ -1,0 +1,36 @@
+package rpc
+
+import (
+	"context"
+	"slices"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+)
+
+// ListModels lists the models that the caller may use: those of the price list that the plan and the API key include.
+func (s *Server) ListModels(ctx context.Context, _ *aiv1.ListModelsRequest) (*aiv1.ListModelsResponse, error) {
+	claims, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := s.plans.Get(ctx, claims.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	out := &aiv1.ListModelsResponse{}
+	for _, m := range s.models.All() {
+		if !includes(plan.GetModels(), m.ID) || !includes(claims.Models, m.ID) {
+			continue
+		}
+		out.Models = append(out.Models, &aiv1.Model{
+			Id: m.ID, Kind: m.Kind, Provider: m.Provider, ContextTokens: m.ContextTokens, MaxOutputTokens: m.MaxOutputTokens,
+			InputPriceNanoUsd: m.InputPrice, CachedInputPriceNanoUsd: m.CachedInputPrice, OutputPriceNanoUsd: m.OutputPrice,
+		})
+	}
+	return out, nil
+}
+
+// includes reports whether an allowlist has id; an empty one has all.
+func includes(allowed []string, id string) bool {
+	return len(allowed) == 0 || slices.Contains(allowed, id)
+}

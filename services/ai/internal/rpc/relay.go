@@ -1,0 +1,75 @@
+package rpc
+
+import (
+	"google.golang.org/grpc"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+// maxPart bounds one message of an answer in one piece, in bytes; gRPC takes at most 4 MiB by default.
+const maxPart = 1 << 20
+
+// Relay carries one call in OpenAI's wire format.
+func (s *Server) Relay(req *aiv1.RelayRequest, stream grpc.ServerStreamingServer[aiv1.RelayResponse]) error {
+	claims, err := caller(stream.Context())
+	if err != nil {
+		return err
+	}
+	endpoint, err := endpointOf(req.GetEndpoint())
+	if err != nil {
+		return err
+	}
+	return s.invoker.Invoke(stream.Context(), claims, endpoint, req.GetBody(), req.GetHeaders(), &relaySink{stream: stream})
+}
+
+func endpointOf(e aiv1.Endpoint) (wire.Endpoint, error) {
+	switch e {
+	case aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS:
+		return wire.Chat, nil
+	case aiv1.Endpoint_ENDPOINT_EMBEDDINGS:
+		return wire.Embeddings, nil
+	case aiv1.Endpoint_ENDPOINT_UNSPECIFIED:
+	}
+	return 0, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "There is no such endpoint.").Field("endpoint", "is unknown")
+}
+
+// relaySink sends an answer as it is. One message serves all parts of a stream: gRPC is done with it when Send returns.
+type relaySink struct {
+	stream  grpc.ServerStreamingServer[aiv1.RelayResponse]
+	message aiv1.RelayResponse
+}
+
+// Head sends the head of a stream at once, and keeps that of an answer in one piece for its body.
+func (s *relaySink) Head(h invoke.Head) error {
+	s.message.Head = &aiv1.RelayHead{Status: int32(h.Status), Headers: h.Headers, Streamed: h.Streamed} //nolint:gosec // 200 to 599
+	if !h.Streamed {
+		return nil
+	}
+	return s.send(nil)
+}
+
+// Body sends a part of the body.
+func (s *relaySink) Body(p []byte) error {
+	for len(p) > maxPart {
+		if err := s.send(p[:maxPart]); err != nil {
+			return err
+		}
+		p = p[maxPart:]
+	}
+	return s.send(p)
+}
+
+func (s *relaySink) send(p []byte) error {
+	s.message.Body = p
+	err := s.stream.Send(&s.message)
+	s.message.Head = nil
+	return err
+}
+
+// Settled has nobody to tell: OpenAI's format has no place for a cost.
+func (s *relaySink) Settled(hold.Receipt) {}

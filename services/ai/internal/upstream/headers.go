@@ -1,0 +1,68 @@
+package upstream
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Header values that every request shares; never changed.
+var (
+	contentType = []string{"application/json"}
+	identity    = []string{"identity"}
+	userAgent   = []string{"trivet"}
+)
+
+// Forwarded returns the canonical name of a caller's header that goes to the provider, "" for one that does not. The
+// caller's own keys and organization are none of them.
+func Forwarded(name string) string {
+	switch name {
+	case "accept":
+		return "Accept"
+	case "idempotency-key":
+		return "Idempotency-Key"
+	case "openai-beta":
+		return "Openai-Beta"
+	default:
+		return ""
+	}
+}
+
+// Returned returns the headers of an answer that the caller gets, by lower-case name. What names Trivet's account
+// (openai-organization, openai-project, cookies) is none of them.
+func Returned(h http.Header) map[string]string {
+	out := make(map[string]string, 12)
+	for name, values := range h {
+		if len(values) == 0 {
+			continue
+		}
+		if lower := returned(name); lower != "" {
+			out[lower] = values[0]
+		}
+	}
+	return out
+}
+
+func returned(canonical string) string {
+	switch canonical {
+	case "Content-Type":
+		return "content-type"
+	case "X-Request-Id":
+		return "x-request-id"
+	case "Retry-After":
+		return "retry-after"
+	case "Retry-After-Ms":
+		return "retry-after-ms"
+	case "X-Should-Retry":
+		return "x-should-retry"
+	case "Openai-Processing-Ms":
+		return "openai-processing-ms"
+	case "Openai-Version":
+		return "openai-version"
+	case "Openai-Model":
+		return "openai-model"
+	}
+	if strings.HasPrefix(canonical, "X-Ratelimit-") {
+		return strings.ToLower(canonical)
+	}
+	return ""
+}

@@ -1,0 +1,71 @@
+package wire
+
+import (
+	"strings"
+
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+)
+
+// How input is counted before the provider has told. Text: a token is at least a byte, so bytes bound it. Other parts:
+const (
+	// imageTokens bounds an image at any detail for every model of the price list but gpt-4o-mini.
+	imageTokens = 4_096
+	// miniImageTokens is gpt-4o-mini's: 2,833 and 5,667 for each of at most eight tiles.
+	miniImageTokens = 48_169
+	// audioBytes is the fewest bytes of base64 that make a token: ten tokens a second at 8 kbit/s would be 136.
+	audioBytes = 64
+	// messageTokens frame a turn, replyTokens the answer, toolsTokens the list of tools.
+	messageTokens = 4
+	replyTokens   = 3
+	toolsTokens   = 64
+	// A file may hold anything, so it counts as the whole context.
+)
+
+// InputBound returns more tokens than the provider can count for the input, without looking at the text: cheap, and
+// crude by a factor of about four.
+func (r *Request) InputBound(m models.Model) int64 {
+	bound := int64(len(r.body)) - r.parts.raw + r.frame(m)
+	if r.Endpoint == Chat {
+		return min(bound, m.ContextTokens)
+	}
+	return bound
+}
+
+// CountInput counts the input with the tokenizer. It is close to what the provider counts, not above it for sure.
+func (r *Request) CountInput(m models.Model, counter *tokens.Counter) int64 {
+	sum := r.frame(m)
+	r.texts(func(text []byte) { sum += counter.Count(text) })
+	if r.Endpoint == Chat {
+		return min(sum, m.ContextTokens)
+	}
+	c := jsonscan.New(r.body[r.input.start:r.input.end])
+	return max(1, sum+numbers(&c))
+}
+
+// GuessInput is how many tokens the input has if it is common text.
+func (r *Request) GuessInput(m models.Model) int64 {
+	text := r.messages.len() + r.tools.len() + r.functions.len() + r.responseFormat.len() + r.input.len() - r.parts.raw
+	sum := r.frame(m) + tokens.Guess(text)
+	if r.Endpoint == Chat {
+		return min(sum, m.ContextTokens)
+	}
+	return sum
+}
+
+// frame counts everything but text.
+func (r *Request) frame(m models.Model) int64 {
+	if r.Endpoint == Embeddings {
+		return 0
+	}
+	image := int64(imageTokens)
+	if strings.HasPrefix(m.ID, "gpt-4o-mini") {
+		image = miniImageTokens
+	}
+	sum := r.parts.messages*messageTokens + replyTokens + r.parts.images*image + (r.parts.audio+audioBytes-1)/audioBytes + r.parts.files*m.ContextTokens
+	if r.tools.len()+r.functions.len() > 0 {
+		sum += toolsTokens
+	}
+	return sum
+}

@@ -1,0 +1,168 @@
+// Package wire reads and edits what travels in OpenAI's wire format: the few fields of a request that bound its cost,
+// and the few of an answer that tell what it used. Everything else passes as it came.
+package wire
+
+import (
+	"unicode/utf8"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+)
+
+// Endpoint is a path of the API.
+type Endpoint uint8
+
+// The endpoints.
+const (
+	Chat Endpoint = iota
+	Embeddings
+)
+
+// Path returns the endpoint's path under the base URL.
+func (e Endpoint) Path() string {
+	if e == Embeddings {
+		return "/embeddings"
+	}
+	return "/chat/completions"
+}
+
+// MaxChoices is the most answers that one request may ask for.
+const MaxChoices = 128
+
+// Request is what Trivet needs to know of a request's body.
+type Request struct {
+	// Endpoint is where the request goes.
+	Endpoint Endpoint
+	// Model is the model's name as the caller wrote it.
+	Model string
+	// Stream tells that the answer shall come as server-sent events.
+	Stream bool
+	// AskedUsage tells that the caller wants the chunk with the usage.
+	AskedUsage bool
+	// Choices is how many answers are made at once, 1 to MaxChoices.
+	Choices int64
+	// MaxOutput is the caller's bound of the output tokens per choice; 0 when there is none.
+	MaxOutput int64
+
+	body  []byte
+	seen  field
+	first int // offset of the first member
+
+	// Where the values stand; includeUsage lies within streamOptions.
+	maxTokens, maxCompletionTokens span
+	streamOptions, includeUsage    span
+	messages, input                span
+	tools, functions               span
+	responseFormat                 span
+
+	maxName field // the one of the two that holds MaxOutput; 0 when both are absent or null
+	parts   parts
+}
+
+// span is a part of the body; empty when the field is absent.
+type span struct{ start, end int }
+
+func (s span) len() int64 { return int64(s.end - s.start) }
+
+// Parse reads a body. The error is an *errs.Error: MALFORMED_BODY, or INVALID_ARGUMENT with the field's name. The
+// Request refers to body, which must not change.
+func Parse(endpoint Endpoint, body []byte) (*Request, error) {
+	if !utf8.Valid(body) {
+		return nil, malformed("The body is not UTF-8 text. Send a JSON object.")
+	}
+	c := jsonscan.New(body)
+	switch c.Kind() {
+	case jsonscan.Object:
+	case jsonscan.Invalid:
+		return nil, notJSON(len(body), nil)
+	default:
+		if c.Skip(); c.End() != nil {
+			return nil, notJSON(len(body), c.Err())
+		}
+		return nil, malformed("The body is JSON but not an object. Send an object such as {\"model\": …}.")
+	}
+	r := &Request{Endpoint: endpoint, Choices: 1, body: body}
+	problem := r.read(&c)
+	if err := c.End(); err != nil {
+		return nil, notJSON(len(body), err)
+	}
+	if problem == nil {
+		problem = r.complete()
+	}
+	if problem != nil {
+		return nil, problem
+	}
+	return r, nil
+}
+
+// read walks the members and returns the first field that is wrong. It goes on to the end nonetheless, because a body
+// that is not JSON is the greater mistake.
+func (r *Request) read(c *jsonscan.Cursor) (problem error) {
+	c.EnterObject()
+	r.first = c.Offset()
+	for n := 0; ; n++ {
+		key, ok := c.Member(n)
+		if !ok {
+			return problem
+		}
+		f, err := fieldOf(key)
+		if err == nil && f&r.seen != 0 {
+			err = invalid(f.name(), "stands in the body more than once")
+		}
+		if err == nil && r.wants(f) {
+			r.seen |= f
+			err = r.take(c, f)
+		} else {
+			c.Skip()
+		}
+		if problem == nil && err != nil {
+			problem = err
+		}
+	}
+}
+
+// MaxOutputName is the field that holds MaxOutput; "" when the caller set none.
+func (r *Request) MaxOutputName() string { return r.maxName.name() }
+
+// wants leaves the fields of the other endpoint to the provider.
+func (r *Request) wants(f field) bool {
+	if r.Endpoint == Embeddings {
+		return f&(fieldModel|fieldInput) != 0
+	}
+	return f != 0 && f != fieldInput
+}
+
+// complete checks what a request must have, and what must not stand together.
+func (r *Request) complete() error {
+	switch {
+	case r.seen&fieldModel == 0:
+		return invalid("model", "is missing")
+	case r.Endpoint == Embeddings && r.seen&fieldInput == 0:
+		return invalid("input", "is missing")
+	case r.Endpoint == Chat && r.seen&fieldMessages == 0:
+		return invalid("messages", "is missing")
+	default:
+		return nil
+	}
+}
+
+func notJSON(length int, err error) *errs.Error {
+	switch err { //nolint:errorlint // jsonscan returns its sentinels as they are
+	case jsonscan.ErrDepth:
+		return malformed("The body nests deeper than 256 levels.")
+	default:
+		if length == 0 {
+			return malformed("The body is empty. Send a JSON object.")
+		}
+		return malformed("The body is not valid JSON.")
+	}
+}
+
+func malformed(text string) *errs.Error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "%s", text)
+}
+
+func invalid(name, problem string) *errs.Error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q %s.", name, problem).Field(name, problem)
+}

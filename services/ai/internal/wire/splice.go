@@ -1,0 +1,83 @@
+package wire
+
+import (
+	"slices"
+	"strconv"
+)
+
+// edit replaces the bytes from start to end.
+type edit struct {
+	start, end int
+	text       string
+}
+
+// Upstream returns the body to send: as it came, but for at most two places. A limit above 0 becomes the bound of the
+// output, in the field that the caller used, else in max_completion_tokens, unless the caller's own bound is as low; a
+// stream asks for its usage. A body that needs no edit is returned itself.
+func (r *Request) Upstream(limit int64) []byte {
+	var room [2]edit
+	edits := room[:0]
+	if limit > 0 && (r.MaxOutput == 0 || limit < r.MaxOutput) {
+		edits = append(edits, r.boundEdit(limit))
+	}
+	if r.Stream && !r.AskedUsage {
+		edits = append(edits, r.usageEdit())
+	}
+	if len(edits) == 0 {
+		return r.body
+	}
+	slices.SortStableFunc(edits, func(a, b edit) int { return a.start - b.start })
+	return splice(r.body, edits)
+}
+
+func (r *Request) boundEdit(limit int64) edit {
+	number := strconv.FormatInt(limit, 10)
+	switch {
+	case r.maxName == fieldMaxTokens:
+		return edit{r.maxTokens.start, r.maxTokens.end, number}
+	case r.maxCompletionTokens.len() > 0: // null perhaps
+		return edit{r.maxCompletionTokens.start, r.maxCompletionTokens.end, number}
+	default:
+		return edit{r.first, r.first, `"max_completion_tokens":` + number + ","}
+	}
+}
+
+func (r *Request) usageEdit() edit {
+	options := r.streamOptions
+	switch {
+	case options.len() == 0:
+		return edit{r.first, r.first, `"stream_options":{"include_usage":true},`}
+	case r.includeUsage.len() > 0:
+		return edit{r.includeUsage.start, r.includeUsage.end, "true"}
+	case r.body[options.start] != '{': // null
+		return edit{options.start, options.end, `{"include_usage":true}`}
+	case r.emptyOptions():
+		return edit{options.start + 1, options.start + 1, `"include_usage":true`}
+	default:
+		return edit{options.start + 1, options.start + 1, `"include_usage":true,`}
+	}
+}
+
+func (r *Request) emptyOptions() bool {
+	for _, b := range r.body[r.streamOptions.start+1 : r.streamOptions.end-1] {
+		if b != ' ' && b != '\t' && b != '\r' && b != '\n' {
+			return false
+		}
+	}
+	return true
+}
+
+func splice(body []byte, edits []edit) []byte {
+	size := len(body)
+	for _, e := range edits {
+		size += len(e.text) - (e.end - e.start)
+	}
+	out := make([]byte, 0, size)
+	at := 0
+	for _, e := range edits {
+		out = append(out, body[at:e.start]...)
+		out = append(out, e.text...)
+		at = e.end
+	}
+	return append(out, body[at:]...)
+}
