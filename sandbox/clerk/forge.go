@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"context"
 	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
@@ -34,11 +35,11 @@ type Forge struct {
 	BreakSignature bool
 }
 
-func (f *Fake) forge(key signingKey, c claims, how Forge) (string, error) {
+func (f *Fake) forge(ctx context.Context, key signingKey, c claims, how Forge) (string, error) {
 	private := key.rsa
 	if how.Stranger {
 		var err error
-		if private, err = f.keys.stranger(); err != nil {
+		if private, err = f.keys.stranger(ctx); err != nil {
 			return "", err
 		}
 	}

@@ -15,7 +15,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
+	"slices"
+	"strconv"
 
 	"github.com/trivet-dev/trivet/sandbox/internal/ident"
 )
@@ -38,14 +39,15 @@ type signingKey struct {
 type keyring struct {
 	path string // of the file; empty keeps the keys in memory
 
-	mu      sync.Mutex
+	// lock is held by who puts a value in: a caller that waits while a key is made can give up.
+	lock    chan struct{}
 	made    int
 	keys    []signingKey
 	foreign *rsa.PrivateKey
 }
 
 func openKeyring(dir string) (*keyring, error) {
-	k := &keyring{}
+	k := &keyring{lock: make(chan struct{}, 1)}
 	if dir == "" {
 		return k, nil
 	}
@@ -89,17 +91,28 @@ func (k *keyring) decode(raw []byte) error {
 		}
 		k.keys = append(k.keys, signingKey{s.ID, private})
 	}
-	k.made = len(k.keys)
 	return nil
 }
 
+// acquire takes the lock, or returns the error of ctx.
+func (k *keyring) acquire(ctx context.Context) error {
+	select {
+	case k.lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (k *keyring) release() { <-k.lock }
+
 // save writes the file at once or not at all.
-func (k *keyring) save() error {
+func (k *keyring) save(keys []signingKey) error {
 	if k.path == "" {
 		return nil
 	}
 	var stored []storedKey
-	for _, key := range k.keys {
+	for _, key := range keys {
 		der, err := x509.MarshalPKCS8PrivateKey(key.rsa)
 		if err != nil {
 			return err
@@ -120,56 +133,67 @@ func (k *keyring) save() error {
 	return os.Rename(temp, k.path)
 }
 
-// current returns the key that signs, and makes it when there is none. Callers that come meanwhile wait for it.
-func (k *keyring) current(ctx context.Context) (signingKey, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err := ctx.Err(); err != nil {
-		return signingKey{}, err
+// all returns the published keys, newest first, which is the one that signs. It makes one when there is none;
+// callers that come meanwhile wait for it.
+func (k *keyring) all(ctx context.Context) ([]signingKey, error) {
+	if err := k.acquire(ctx); err != nil {
+		return nil, err
 	}
+	defer k.release()
 	if len(k.keys) == 0 {
-		if err := k.rotate("", false); err != nil {
-			return signingKey{}, err
+		if err := k.add("", false); err != nil {
+			return nil, err
 		}
 	}
-	return k.keys[0], nil
+	return slices.Clone(k.keys), nil
 }
 
-// rotate puts a new key first, under the id given or a new one. The caller holds the lock.
-func (k *keyring) rotate(id string, keepOld bool) error {
+// current returns the key that signs.
+func (k *keyring) current(ctx context.Context) (signingKey, error) {
+	keys, err := k.all(ctx)
+	if err != nil {
+		return signingKey{}, err
+	}
+	return keys[0], nil
+}
+
+// add puts a new key first, under the id given or a new one. The caller holds the lock.
+func (k *keyring) add(id string, keepOld bool) error {
 	private, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil {
 		return fmt.Errorf("make the sandbox's Clerk key: %w", err)
 	}
-	k.made++
 	if id == "" {
-		id = "ins_" + ident.Derive(27, "instance", fmt.Sprint(k.made))
+		id = k.newID()
 	}
-	old := k.keys
-	if !keepOld {
-		old = nil
+	var old []signingKey
+	if keepOld {
+		old = k.keys[:min(len(k.keys), maxPublished-1)]
 	}
-	k.keys = append([]signingKey{{id, private}}, old[:min(len(old), maxPublished-1)]...)
-	if err := k.save(); err != nil {
+	keys := append([]signingKey{{id, private}}, old...)
+	if err := k.save(keys); err != nil {
 		return fmt.Errorf("keep the sandbox's Clerk key in %s: %w", k.path, err)
 	}
+	k.keys = keys
 	return nil
 }
 
-// all returns the published keys, newest first.
-func (k *keyring) all(ctx context.Context) ([]signingKey, error) {
-	if _, err := k.current(ctx); err != nil {
-		return nil, err
+// newID is the same on every run in memory, and never comes again when keys are kept.
+func (k *keyring) newID() string {
+	k.made++
+	seed := strconv.Itoa(k.made)
+	if k.path != "" {
+		seed = rand.Text()
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return append([]signingKey(nil), k.keys...), nil
+	return "ins_" + ident.Derive(27, "instance", seed)
 }
 
 // stranger returns a key that the instance has never published, for forged tokens.
-func (k *keyring) stranger() (*rsa.PrivateKey, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+func (k *keyring) stranger(ctx context.Context) (*rsa.PrivateKey, error) {
+	if err := k.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer k.release()
 	if k.foreign == nil {
 		private, err := rsa.GenerateKey(rand.Reader, keyBits)
 		if err != nil {
@@ -195,13 +219,15 @@ func (f *Fake) RotateKey(ctx context.Context, r Rotation) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f.keys.mu.Lock()
-	defer f.keys.mu.Unlock()
+	if err := f.keys.acquire(ctx); err != nil {
+		return "", err
+	}
+	defer f.keys.release()
 	id := ""
 	if r.KeepID {
 		id, r.KeepOld = old.id, false
 	}
-	if err := f.keys.rotate(id, r.KeepOld); err != nil {
+	if err := f.keys.add(id, r.KeepOld); err != nil {
 		return "", err
 	}
 	return f.keys.keys[0].id, nil

@@ -100,7 +100,7 @@ func (f *Fake) MintToken(ctx context.Context, spec TokenSpec) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return f.forge(key, claims, spec.Forge)
+	return f.forge(ctx, key, claims, spec.Forge)
 }
 
 func (f *Fake) claims(spec TokenSpec) (claims, error) {
