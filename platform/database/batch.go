@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -32,7 +33,8 @@ func (l *lane) batch(first *op) {
 	} else {
 		next := l.joined(first)
 		err := l.work(l.careful, next)
-		for errors.Is(err, errSpoiled) && len(l.ops) < l.maxBatch && next() != nil { //nolint:revive // takes what waits into the second run
+		for o := first; errors.Is(err, errSpoiled) && o != nil && len(l.ops) < l.maxBatch; {
+			o = next() // the second run takes along what waits
 		}
 		l.settle(l.ops, err)
 	}
@@ -64,12 +66,12 @@ func (l *lane) joined(first *op) func() *op {
 // refuse fails what waits now, because the database can't be reached: they must not wait for its return one by one.
 func (l *lane) refuse(first *op, err error) {
 	err = unreachable(l.session.dialect, err)
-	for o, n := first, len(l.queue); o != nil && n >= 0; n-- {
-		if o.take() {
-			l.report([]*op{o}, err)
-		}
-		o = l.poll()
+	waiting := []*op{first}
+	for range len(l.queue) {
+		waiting = append(waiting, <-l.queue) // only this lane receives: it can't block
 	}
+	waiting = slices.DeleteFunc(waiting, func(o *op) bool { return !o.take() })
+	l.report(waiting, err)
 }
 
 // open begins a transaction, patiently.

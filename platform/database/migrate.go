@@ -52,7 +52,11 @@ func Migrate(ctx context.Context, db *DB, m Migrations) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	_, err = provider.Up(ctx)
+	if partial, ok := errors.AsType[*goose.PartialError](err); ok && partial.Failed != nil {
+		return fmt.Errorf("migration %s of %s failed, those before it are in place: %w", partial.Failed.Source.Path, m.Service, partial.Err)
+	}
+	if err != nil {
 		return fmt.Errorf("migration of %s failed: %w", m.Service, err)
 	}
 	return nil
@@ -87,7 +91,8 @@ func (db *DB) provider(pool *sql.DB, m Migrations) (*goose.Provider, error) {
 	dialect := goose.DialectSQLite3
 	if db.dialect == Postgres {
 		dialect = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID(db.config.Schema, m.Service)))
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID(db.config.Schema, m.Service)),
+			lock.WithLockTimeout(1, 600))
 		if err != nil {
 			return nil, err
 		}

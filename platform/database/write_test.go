@@ -131,6 +131,7 @@ func TestBatchSharesOneCommitAndFailuresStayAlone(t *testing.T) {
 			_, ok := balance(t, db, id)
 			require.Equal(t, want, ok, id)
 		}
+		require.NoError(t, db.Close(t.Context()), "waits for the lanes, which tell Observe after the callers")
 		// All six (with the gate) in one batch: an optimistic run that b ends, then one with savepoints for each.
 		require.Len(t, batches, 1)
 		require.Equal(t, 6, batches[0].Ops)
@@ -152,6 +153,7 @@ func TestBatchStaysCarefulWhileOpsFail(t *testing.T) {
 		require.ErrorIs(t, errs[0], refused)
 		require.NoError(t, errs[1])
 	}
+	require.NoError(t, db.Close(t.Context()))
 	require.Len(t, batches, 2)
 	require.Equal(t, 2, batches[0].Attempts)
 	require.Equal(t, 1, batches[1].Attempts, "savepoints from the start")

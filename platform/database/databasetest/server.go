@@ -176,6 +176,12 @@ func (s *Server) Stop() {
 	}
 }
 
+// Restart stops the server and starts it again.
+func (s *Server) Restart() error {
+	s.Stop()
+	return s.Start()
+}
+
 // URL is the address of a database on the server.
 func (s *Server) URL(name string) string {
 	at := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + name, RawQuery: url.Values{"host": {s.dir}}.Encode()}

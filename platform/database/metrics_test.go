@@ -1,0 +1,42 @@
+package database_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/telemetry"
+)
+
+func TestObserver(t *testing.T) {
+	metrics, err := telemetry.NewMetrics("test", "v0")
+	require.NoError(t, err)
+	observe, err := database.Observer(metrics.Meter("database"), "wallet")
+	require.NoError(t, err)
+	db := databasetest.SQLite(t, wallet, func(c *database.Config) { c.Observe = observe })
+	errs := together(t, db,
+		func(ctx context.Context, tx database.Tx) error { return put(ctx, tx, "a", 1) },
+		func(context.Context, database.Tx) error { return errors.New("no") })
+	require.NoError(t, errs[0])
+	require.Error(t, errs[1])
+
+	require.NoError(t, db.Close(t.Context()), "waits for the lane, which counts after it told the callers")
+
+	// The gate's batch held both: three writes, one failed, one begun again.
+	page := httptest.NewRecorder()
+	telemetry.OpsHandler(telemetry.Ops{Gatherer: metrics.Registry}).ServeHTTP(page,
+		httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for _, line := range []string{
+		`database_writes_total{service="wallet"} 3`, `database_write_failures_total{service="wallet"} 1`,
+		`database_retries_total{service="wallet"} 1`, `database_batch_size_bucket{service="wallet",le="2"} 0`,
+		`database_batch_size_bucket{service="wallet",le="4"} 1`, `database_commit_duration_seconds_count{service="wallet"} 1`,
+	} {
+		require.Contains(t, page.Body.String(), line)
+	}
+}

@@ -1,0 +1,95 @@
+package database_test
+
+import (
+	"bytes"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+func TestMigrateAndPending(t *testing.T) {
+	var log bytes.Buffer
+	databasetest.Each(t, database.Migrations{Service: "wallet"}, func(t *testing.T, db *database.DB) {
+		log.Reset()
+		pending, err := database.Pending(t.Context(), db, wallet)
+		require.NoError(t, err)
+		require.Equal(t, []string{"00001_wallet.sql"}, pending)
+		for range 2 {
+			require.NoError(t, database.Migrate(t.Context(), db, wallet))
+		}
+		pending, err = database.Pending(t.Context(), db, wallet)
+		require.NoError(t, err)
+		require.Empty(t, pending)
+		require.Contains(t, log.String(), "00001_wallet.sql")
+
+		more := database.Migrations{Service: "wallet", FS: fstest.MapFS{
+			"00001_wallet.sql": wallet.FS.(fstest.MapFS)["00001_wallet.sql"],
+			"00002_more.sql":   {Data: []byte("-- +goose Up\nALTER TABLE wallet ADD COLUMN more TEXT;\n")},
+		}}
+		pending, err = database.Pending(t.Context(), db, more)
+		require.NoError(t, err)
+		require.Equal(t, []string{"00002_more.sql"}, pending)
+		require.NoError(t, database.Migrate(t.Context(), db, more))
+		require.NoError(t, database.Migrate(t.Context(), db, wallet), "an older program on a newer database")
+	}, func(c *database.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+}
+
+func TestServicesShareADatabase(t *testing.T) {
+	other := database.Migrations{Service: "other", FS: fstest.MapFS{
+		"00001_other.sql": {Data: []byte("-- +goose Up\nCREATE TABLE other (id TEXT PRIMARY KEY);\n")},
+	}}
+	databasetest.Each(t, wallet, func(t *testing.T, db *database.DB) {
+		require.NoError(t, database.Migrate(t.Context(), db, other))
+		var n int
+		require.NoError(t, db.Reader().QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM other) + (SELECT count(*) FROM wallet)").Scan(&n))
+	})
+}
+
+func TestMigrationsPerDialect(t *testing.T) {
+	m := database.Migrations{Service: "two", FS: fstest.MapFS{
+		"sqlite/00001_a.sql":   {Data: []byte("-- +goose Up\nCREATE TABLE kind AS SELECT 'sqlite' AS name;\n")},
+		"postgres/00001_a.sql": {Data: []byte("-- +goose Up\nCREATE TABLE kind AS SELECT 'postgres' AS name;\n")},
+	}}
+	databasetest.Each(t, m, func(t *testing.T, db *database.DB) {
+		var name string
+		require.NoError(t, db.Reader().QueryRowContext(t.Context(), "SELECT name FROM kind").Scan(&name))
+		require.Equal(t, string(db.Dialect()), name)
+	})
+}
+
+// TestProcessesMigrateAtOnce starts several that find the same empty database.
+func TestProcessesMigrateAtOnce(t *testing.T) {
+	at := settings.NewSecret(databasetest.PostgresURL(t))
+	var all sync.WaitGroup
+	for range 4 {
+		db := databasetest.Open(t, database.Config{URL: at, Schema: "wallet", Lanes: 1}, database.Migrations{})
+		all.Go(func() {
+			if err := database.Migrate(t.Context(), db, wallet); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestMigrateTellsWhatFailed(t *testing.T) {
+	databasetest.Each(t, database.Migrations{Service: "wallet"}, func(t *testing.T, db *database.DB) {
+		bad := database.Migrations{Service: "wallet", FS: fstest.MapFS{
+			"00001_bad.sql": {Data: []byte("-- +goose Up\nCREATE TABLE a (id TEXT);\nNONSENSE;\n")},
+		}}
+		err := database.Migrate(t.Context(), db, bad)
+		require.ErrorContains(t, err, "migration 00001_bad.sql of wallet failed")
+		_, err = db.Read().ExecContext(t.Context(), "SELECT * FROM a")
+		require.Error(t, err, "all or nothing")
+
+		require.ErrorContains(t, database.Migrate(t.Context(), db, database.Migrations{Service: "wallet", FS: fstest.MapFS{}}), "wallet")
+		require.ErrorContains(t, database.Migrate(t.Context(), db, database.Migrations{Service: "No Good", FS: wallet.FS}), "lower-case")
+	})
+}
