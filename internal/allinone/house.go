@@ -175,8 +175,8 @@ func (h *house) parts(ctx context.Context) ([]serve.Part, error) {
 		parts = append(parts, serve.ServicePart(s.name, s))
 	}
 	return append(parts,
-		serve.Part{Name: "revocations", Run: func(ctx context.Context) error { h.shared.Run(ctx, h.host.Logger); return nil }},
 		serve.GRPCPart(h.server, grpc),
+		serve.Part{Name: "revocations", Run: func(ctx context.Context) error { h.shared.Run(ctx, h.host.Logger); return nil }},
 		serve.Part{Name: "edge", Run: func(ctx context.Context) error { return h.gateway.Serve(ctx, edge) }},
 	), nil
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
+	accessv1 "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/requestid"
@@ -27,6 +28,7 @@ type chain struct {
 	validator   protovalidate.Validator
 	instruments *instruments
 	inflight    *sync.WaitGroup
+	stopping    context.Context //nolint:containedctx // ends when the server begins to stop
 }
 
 func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
@@ -70,6 +72,13 @@ func (c *chain) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 
 	if ctx, err = c.authorize(ctx, md, m); err != nil {
 		return err
+	}
+	if m.rule.GetCaller() == accessv1.Caller_CALLER_INTERNAL {
+		// Between services, streams are watches without an end of their own: they must not hold up a stop.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(c.stopping, cancel)()
 	}
 	return handler(srv, &serverStream{ServerStream: stream, ctx: ctx, validate: c.validate})
 }

@@ -73,6 +73,7 @@ type Server struct {
 	health    *health.Server
 	inprocess *inprocgrpc.Channel
 	inflight  sync.WaitGroup
+	stop      context.CancelFunc
 }
 
 // New makes a server without services.
@@ -94,8 +95,11 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, health: health.NewServer()}
-	s.chain = &chain{config: config, methods: map[string]*method{}, validator: validator, instruments: instruments, inflight: &s.inflight}
+	stopping, stop := context.WithCancel(context.Background())
+	s := &Server{config: config, health: health.NewServer(), stop: stop}
+	s.chain = &chain{
+		config: config, methods: map[string]*method{}, validator: validator, instruments: instruments, inflight: &s.inflight, stopping: stopping,
+	}
 	options := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(s.chain.unary),
 		grpc.ChainStreamInterceptor(s.chain.stream),
@@ -137,6 +141,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 	case <-ctx.Done():
 	}
 	s.health.Shutdown()
+	s.stop()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

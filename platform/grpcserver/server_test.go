@@ -61,7 +61,11 @@ func (fakeAuth) Authenticate(context.Context, *authv1.AuthenticateRequest) (*aut
 }
 
 func (fakeAuth) WatchRevocations(_ *authv1.WatchRevocationsRequest, s grpc.ServerStreamingServer[authv1.WatchRevocationsResponse]) error {
-	return s.Send(&authv1.WatchRevocationsResponse{})
+	if err := s.Send(&authv1.WatchRevocationsResponse{}); err != nil {
+		return err
+	}
+	<-s.Context().Done()
+	return s.Context().Err()
 }
 
 type house struct {

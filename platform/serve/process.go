@@ -154,8 +154,8 @@ func (p *Process) parts(ctx context.Context, service Service) ([]Part, error) {
 	return []Part{
 		p.OpsPart(ops, service),
 		ServicePart(p.name, service),
-		{Name: "revocations", Run: func(ctx context.Context) error { exchanger.Run(ctx, p.Logger); return nil }},
 		GRPCPart(server, grpc),
+		{Name: "revocations", Run: func(ctx context.Context) error { exchanger.Run(ctx, p.Logger); return nil }},
 	}, nil
 }
 
