@@ -48,8 +48,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 	}
 }
 
-// arm moves the write deadline ahead, at most some times per timeout, because it costs a call into the poller. It stays
-// when the request is done; the next one on the connection moves it with its first write.
+// arm moves the write deadline ahead, at most some times per timeout, because it costs a call into the poller. The server
+// lifts it when the request is done.
 func (r *recorder) arm() {
 	if now := time.Now(); now.Sub(r.armed) > r.timeout/8 {
 		r.armed = now

@@ -28,7 +28,7 @@ type Config struct {
 	// KeepAlive is the longest silence on a stream before a comment is sent; 0 sends none.
 	KeepAlive time.Duration `env:"TRIVET_STREAM_KEEPALIVE" default:"15s" min:"0s" max:"1h" help:"longest silence on a stream before a keep-alive comment; 0s sends none"`
 	// ShutdownTimeout is how long running requests may go on after the edge was asked to stop.
-	ShutdownTimeout time.Duration `env:"TRIVET_SHUTDOWN_TIMEOUT" default:"30s" min:"0s" max:"1h" help:"how long running requests and streams may go on after a signal to stop"`
+	ShutdownTimeout time.Duration `env:"TRIVET_SHUTDOWN_TIMEOUT" default:"25s" min:"0s" max:"1h" help:"how long running requests and streams may go on after a signal to stop"`
 }
 
 // Validate finds what the tags can't.

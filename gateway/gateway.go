@@ -107,11 +107,12 @@ func (d *Deps) check() error {
 // Handler returns the edge as one handler; Serve runs it with the limits of a server that faces the world.
 func (g *Gateway) Handler() http.Handler { return http.HandlerFunc(g.serve) }
 
-// Run follows auth's revocations until ctx ends, so that a revoked credential is forgotten at once. It returns at once
-// when Deps brought the exchanger, whose owner does that.
+// Run follows auth's revocations until ctx ends, so that a revoked credential is forgotten at once. It only waits when
+// Deps brought the exchanger, whose owner does that.
 func (g *Gateway) Run(ctx context.Context) error {
 	if g.own != nil {
 		g.own.Run(ctx, g.logger)
 	}
+	<-ctx.Done()
 	return nil
 }

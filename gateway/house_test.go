@@ -123,7 +123,7 @@ func (h *house) do(t testing.TB, method, path, body string, edit ...func(*http.R
 }
 
 // open is do without reading the answer; the caller closes it.
-func (h *house) open(t testing.TB, ctx context.Context, method, path, body string, edit ...func(*http.Request)) *http.Response { //nolint:revive // t comes first
+func (h *house) open(t testing.TB, ctx context.Context, method, path, body string, edit ...func(*http.Request)) *http.Response {
 	t.Helper()
 	var reader io.Reader
 	if body != "" {

@@ -31,10 +31,6 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{State: call.State{ID: id, Tree: envelope.TreeOf(r.URL.Path)}, recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout}}
 	ctx := requestid.With(call.With(r.Context(), &x.State), id)
 	g.headers(w.Header(), id)
-	if len(r.Header["Expect"]) > 0 {
-		// The server writes "100 Continue" by itself; the deadline that an earlier request left must not fail it.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	}
 
 	defer func() {
 		g.recovered(ctx, x, recover())

@@ -87,7 +87,7 @@ func TestSlowBody(t *testing.T) {
 	defer server.Close()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 	require.NoError(t, err)
-	defer conn.Close() //nolint:errcheck // a test's connection
+	defer conn.Close()
 	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
 	require.NoError(t, err)
 	err = <-failed

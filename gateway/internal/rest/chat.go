@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/envelope"
 	"github.com/trivet-dev/trivet/gateway/internal/frames"
@@ -89,7 +87,7 @@ func (c *chat) first(m *aiv1.ChatStreamResponse) error {
 }
 
 func (c *chat) piece(m *aiv1.ChatStreamResponse) error {
-	b, err := protojson.MarshalOptions{}.MarshalAppend(append(c.buf[:0], "data: "...), m)
+	b, err := appendPiece(append(c.buf[:0], "data: "...), m)
 	if err != nil {
 		c.defect = err
 		return err

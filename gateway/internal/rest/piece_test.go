@@ -1,0 +1,48 @@
+package rest
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+)
+
+// FuzzPiece compares the short way with protojson.
+func FuzzPiece(f *testing.F) {
+	f.Add("chatcmpl-1", "gpt-5-mini", "Hello", "", int64(-1))
+	f.Add("", "", "", "", int64(-1))
+	f.Add("a\"b\\c", "\x00\x1f\x7f\u2028</script>", "line\r\n\tend 😀", "", int64(-1))
+	f.Add("a", "", "\xff", "", int64(-1))
+	f.Add("a", "", "b", "stop", int64(12))
+	f.Fuzz(func(t *testing.T, id, model, delta, finish string, cost int64) {
+		m := &aiv1.ChatStreamResponse{Id: id, Model: model, Delta: delta, FinishReason: finish}
+		if cost >= 0 {
+			m.CostNanoUsd = &cost
+		}
+		got, err := appendPiece([]byte("data: "), m)
+		_, want := protojson.Marshal(m)
+		require.Equal(t, want == nil, err == nil)
+		if err != nil {
+			return
+		}
+		got = bytes.TrimPrefix(got, []byte("data: "))
+		require.NotContains(t, string(got), "\n", "an event is one line")
+		back := &aiv1.ChatStreamResponse{}
+		require.NoError(t, protojson.Unmarshal(got, back))
+		require.True(t, proto.Equal(m, back), "%s", got)
+	})
+}
+
+func TestPieceNeedsNoMemory(t *testing.T) {
+	m := &aiv1.ChatStreamResponse{Id: "chatcmpl-1", Delta: "Hello, \"you\""}
+	buf := make([]byte, 0, 256)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if _, err := appendPiece(buf, m); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}
