@@ -16,7 +16,7 @@ import (
 
 // installation is the set of secrets that the processes of split mode share.
 type installation struct {
-	passportKey, passportPublic, internalSecret string
+	passportKey, passportPublic, internalSecret, apiKeySecret string
 }
 
 func newInstallation() (installation, error) {
@@ -24,22 +24,27 @@ func newInstallation() (installation, error) {
 	if err != nil {
 		return installation{}, fmt.Errorf("make a passport key: %w", err)
 	}
-	secret := make([]byte, peer.MinSecret)
-	if _, err := rand.Read(secret); err != nil {
-		return installation{}, fmt.Errorf("make an internal secret: %w", err)
+	internal, apiKeys := make([]byte, peer.MinSecret), make([]byte, peer.MinSecret)
+	for _, secret := range [][]byte{internal, apiKeys} {
+		if _, err := rand.Read(secret); err != nil {
+			return installation{}, fmt.Errorf("make a secret: %w", err)
+		}
 	}
 	encode := base64.StdEncoding.EncodeToString
-	return installation{passportKey: encode(private.Seed()), passportPublic: encode(public), internalSecret: encode(secret)}, nil
+	return installation{
+		passportKey: encode(private.Seed()), passportPublic: encode(public), internalSecret: encode(internal), apiKeySecret: encode(apiKeys),
+	}, nil
 }
 
 // print writes the secrets as lines of an environment file.
 func (i installation) print(w io.Writer) error {
-	_, err := fmt.Fprintf(w, `# for auth alone: it signs passports
+	_, err := fmt.Fprintf(w, `# for auth alone: it signs passports, and hashes API keys (lose this one, and every API key is void)
 TRIVET_PASSPORT_KEY=%s
+TRIVET_API_KEY_SECRET=%s
 # for every process: they verify passports, and prove to each other which service is calling
 TRIVET_PASSPORT_PUBLIC_KEYS=%s
 TRIVET_INTERNAL_SECRET=%s
-`, i.passportKey, i.passportPublic, i.internalSecret)
+`, i.passportKey, i.apiKeySecret, i.passportPublic, i.internalSecret)
 	return err
 }
 
@@ -48,6 +53,7 @@ TRIVET_INTERNAL_SECRET=%s
 func (i installation) save(dir string) (made bool, err error) {
 	files := []struct{ path, content string }{
 		{filepath.Join(dir, "private", "passport.key"), i.passportKey},
+		{filepath.Join(dir, "private", "apikey.secret"), i.apiKeySecret},
 		{filepath.Join(dir, "shared", "passport.pub"), i.passportPublic},
 		{filepath.Join(dir, "shared", "internal.secret"), i.internalSecret},
 	}

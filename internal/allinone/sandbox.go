@@ -119,6 +119,7 @@ func startSandbox(ctx context.Context, getenv func(string) string, host *serve.H
 func sandboxPart(s *sandbox.Sandbox, listener net.Listener) serve.Part {
 	return serve.Part{Name: "sandbox", Run: func(ctx context.Context) error {
 		server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+		server.RegisterOnShutdown(func() { _ = s.Close(context.WithoutCancel(ctx)) }) // ends answers that hang on purpose
 		return errors.Join(serve.HTTP(ctx, server, listener), s.Close(context.WithoutCancel(ctx)))
 	}}
 }
