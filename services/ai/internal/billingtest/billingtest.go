@@ -1,0 +1,198 @@
+// Package billingtest is a BillingService in memory for tests: it holds and settles by the real price list, records
+// everything, and fails on demand.
+package billingtest
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
+)
+
+// Unlimited is a balance that no test uses up, in nano-dollars.
+const Unlimited = 1_000_000_000_000_000
+
+// Fake is the client of that service. Set its exported fields before the first call. It is safe for concurrent use.
+type Fake struct {
+	billingv1.BillingServiceClient // nil: a call that is not faked panics
+
+	// Before is called first in each RPC, with its name; an error of its is the RPC's.
+	Before func(ctx context.Context, rpc string) error
+	// Plan is what every account is entitled to.
+	Plan *billingv1.GetEntitlementsResponse
+
+	list *models.List
+
+	mu          sync.Mutex
+	balance     int64
+	holds       map[string]*Hold
+	order       []*Hold
+	checkpoints []*billingv1.CheckpointRequest
+	asked       int
+}
+
+// Hold is one hold and what became of it.
+type Hold struct {
+	// ID is the hold's id.
+	ID string
+	// Request is what was asked, Response what was given.
+	Request  *billingv1.ReserveRequest
+	Response *billingv1.ReserveResponse
+	// Settled are all settlements that arrived; a good caller sends one, or the same again.
+	Settled []*billingv1.SettleRequest
+	// Cost is the charge, in nano-dollars.
+	Cost int64
+}
+
+// New returns a fake with that balance, in nano-dollars, for all accounts together.
+func New(list *models.List, balance int64) *Fake {
+	return &Fake{list: list, balance: balance, holds: map[string]*Hold{}, Plan: &billingv1.GetEntitlementsResponse{Plan: "unlimited", Limits: &billingv1.Limits{}}}
+}
+
+// GetEntitlements returns Plan.
+func (f *Fake) GetEntitlements(ctx context.Context, _ *billingv1.GetEntitlementsRequest, _ ...grpc.CallOption) (*billingv1.GetEntitlementsResponse, error) {
+	if err := f.before(ctx, "GetEntitlements"); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	return f.Plan, nil
+}
+
+// Reserve holds what the balance affords.
+func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...grpc.CallOption) (*billingv1.ReserveResponse, error) {
+	if err := f.before(ctx, "Reserve"); err != nil {
+		return nil, err
+	}
+	model, err := f.list.Get(r.GetModel())
+	if err != nil {
+		return nil, asStatus(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := "hold_" + r.GetRequestId()
+	if old, ok := f.holds[id]; ok {
+		return old.Response, nil
+	}
+	choices := int64(max(r.GetChoices(), 1))
+	output := model.AffordableOutput(r.GetInputTokens(), f.balance-f.heldLocked(), r.GetMaxOutputTokens()*choices) / choices
+	if output < r.GetMinOutputTokens() || f.balance <= f.heldLocked() {
+		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "The balance does not afford this call.").
+			With("balance_nano_usd", strconv.FormatInt(f.balance, 10)).With("held_nano_usd", strconv.FormatInt(f.heldLocked(), 10)))
+	}
+	amount, err := model.Cost(r.GetInputTokens(), 0, output*choices)
+	if err != nil {
+		return nil, err
+	}
+	h := &Hold{ID: id, Request: proto.CloneOf(r), Response: &billingv1.ReserveResponse{
+		HoldId: id, HeldNanoUsd: amount, OutputTokens: output, ExpireTime: timestamppb.New(time.Now().Add(5 * time.Minute)),
+	}}
+	f.holds[id], f.order = h, append(f.order, h)
+	return h.Response, nil
+}
+
+// Checkpoint records.
+func (f *Fake) Checkpoint(ctx context.Context, r *billingv1.CheckpointRequest, _ ...grpc.CallOption) (*billingv1.CheckpointResponse, error) {
+	if err := f.before(ctx, "Checkpoint"); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checkpoints = append(f.checkpoints, proto.CloneOf(r))
+	return &billingv1.CheckpointResponse{}, nil
+}
+
+// Settle charges, once per hold.
+func (f *Fake) Settle(ctx context.Context, r *billingv1.SettleRequest, _ ...grpc.CallOption) (*billingv1.SettleResponse, error) {
+	if err := f.before(ctx, "Settle"); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, ok := f.holds[r.GetHoldId()]
+	if !ok {
+		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no such hold."))
+	}
+	h.Settled = append(h.Settled, proto.CloneOf(r))
+	if len(h.Settled) == 1 {
+		model, err := f.list.Get(h.Request.GetModel())
+		if err != nil {
+			return nil, asStatus(err)
+		}
+		u := r.GetUsage()
+		if h.Cost, err = model.Cost(u.GetInputTokens(), u.GetCachedInputTokens(), u.GetOutputTokens()); err != nil {
+			return nil, fmt.Errorf("settle %s: %w", h.ID, err)
+		}
+		f.balance -= h.Cost
+	}
+	return &billingv1.SettleResponse{CostNanoUsd: h.Cost, BalanceNanoUsd: f.balance}, nil
+}
+
+// Holds returns all holds ever made, in their order. They are copies of this moment.
+func (f *Fake) Holds() []Hold {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]Hold, len(f.order))
+	for i, h := range f.order {
+		out[i] = *h
+	}
+	return out
+}
+
+// Held returns what open holds hold, in nano-dollars.
+func (f *Fake) Held() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.heldLocked()
+}
+
+// Balance returns what is left, in nano-dollars, holds not deducted.
+func (f *Fake) Balance() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.balance
+}
+
+// Checkpoints returns the checkpoints in the order they came.
+func (f *Fake) Checkpoints() []*billingv1.CheckpointRequest {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]*billingv1.CheckpointRequest(nil), f.checkpoints...)
+}
+
+// Asked returns how often GetEntitlements was called.
+func (f *Fake) Asked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
+
+func (f *Fake) heldLocked() (sum int64) {
+	for _, h := range f.order {
+		if len(h.Settled) == 0 {
+			sum += h.Response.GetHeldNanoUsd()
+		}
+	}
+	return sum
+}
+
+func (f *Fake) before(ctx context.Context, rpc string) error {
+	if f.Before == nil {
+		return nil
+	}
+	return f.Before(ctx, rpc)
+}
+
+// asStatus makes of an error what a client sees.
+func asStatus(err error) error { return errs.From(err).GRPCStatus().Err() }
