@@ -3,6 +3,7 @@ package database
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
@@ -156,7 +157,9 @@ func (l *lane) call(o *op) (failed error) {
 	defer func() {
 		v := recover()
 		if v != nil {
-			o.err = &PanicError{Value: v, Stack: debug.Stack()}
+			stack := debug.Stack()
+			o.err = &PanicError{Value: v, Stack: stack}
+			l.log.ErrorContext(o.ctx, "write panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
 		}
 		if failed = tx.end(); failed != nil && o.err == nil {
 			o.err = fmt.Errorf("database: the write went on after a failed statement: %w", failed)

@@ -47,9 +47,9 @@ func BenchmarkWrite(b *testing.B) {
 
 func benchSQLite(b *testing.B, callers int, synchronous string) {
 	// Not in /tmp, which may be memory, where fsync costs nothing.
-	dir, err := os.MkdirTemp(".", "bench-")
+	dir, err := os.MkdirTemp(".", "bench-") //nolint:usetesting // see above
 	require.NoError(b, err)
-	defer os.RemoveAll(dir) //nolint:errcheck // a folder of ours
+	defer os.RemoveAll(dir)
 	benchWrite(b, callers, database.Config{URL: settings.NewSecret("sqlite://" + filepath.Join(dir, "bench.db")), Synchronous: synchronous})
 }
 
@@ -139,9 +139,9 @@ func cpu() time.Duration {
 func BenchmarkStatement(b *testing.B) {
 	const query = "SELECT balance - held FROM account WHERE id = $1"
 	db := databasetest.SQLite(b, ledger)
-	stmt, err := db.Read().PrepareContext(b.Context(), query)
+	stmt, err := db.Read().PrepareContext(b.Context(), query) //nolint:sqlclosecheck // closed below
 	require.NoError(b, err)
-	defer stmt.Close() //nolint:errcheck // the pool goes too
+	defer stmt.Close()
 	ended, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	for name, ctx := range map[string]context.Context{"background": context.Background(), "cancelable": ended} {

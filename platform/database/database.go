@@ -145,7 +145,8 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 func (db *DB) Read() *sql.DB { return db.readers }
 
 // Reader returns what sqlc's New takes for queries outside of a transaction: it reads, keeps prepared statements where
-// that saves work, and sends times as UTC. Do not write with it: use Write.
+// that saves work, and sends times as UTC. Do not write with it: use Write. On SQLite a context that can end costs 3 µs a
+// query; where a lookup is hot and short, context.WithoutCancel saves them.
 func (db *DB) Reader() Querier { return db.reader }
 
 // Ping checks that the database answers a read, for readiness.

@@ -212,7 +212,7 @@ func TestSQLiteBusy(t *testing.T) {
 	}, wallet)
 	other, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: path, RawQuery: "_txlock=immediate"}).String())
 	require.NoError(t, err)
-	defer other.Close() //nolint:errcheck // of no consequence
+	defer other.Close()
 	write := func(id string) error {
 		return db.Write(t.Context(), "", func(ctx context.Context, tx database.Tx) error { return put(ctx, tx, id, 1) })
 	}

@@ -65,7 +65,7 @@ func (r *preparedReader) get(ctx context.Context, query string) *sql.Stmt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if other := r.kept[query]; other != nil {
-		_ = stmt.Close()
+		_ = stmt.Close() //nolint:sqlclosecheck // kept otherwise
 		return other
 	}
 	r.kept[query] = stmt // closed with the pool
@@ -77,14 +77,14 @@ func (r *preparedReader) ExecContext(ctx context.Context, query string, args ...
 }
 
 func (r *preparedReader) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if stmt := r.get(ctx, query); stmt != nil {
+	if stmt := r.get(ctx, query); stmt != nil { //nolint:sqlclosecheck // kept
 		return stmt.QueryContext(ctx, utc(args)...)
 	}
 	return r.pool.QueryContext(ctx, query, utc(args)...)
 }
 
 func (r *preparedReader) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if stmt := r.get(ctx, query); stmt != nil {
+	if stmt := r.get(ctx, query); stmt != nil { //nolint:sqlclosecheck // kept
 		return stmt.QueryRowContext(ctx, utc(args)...)
 	}
 	return r.pool.QueryRowContext(ctx, query, utc(args)...)

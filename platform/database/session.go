@@ -135,7 +135,7 @@ func (s *session) run(query string) error {
 		_, err := s.pg.Exec(context.Background(), query)
 		return err
 	}
-	stmt, err := s.prepare(query)
+	stmt, err := s.prepare(query) //nolint:sqlclosecheck // kept
 	if err != nil {
 		return err
 	}

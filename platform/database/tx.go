@@ -17,9 +17,6 @@ type laneTx struct {
 	failed error
 }
 
-// refused tells why no more statements may run, or nil.
-func (t *laneTx) refused() error { return t.failed }
-
 // note remembers a statement's error.
 func (t *laneTx) note(err error) error {
 	if err != nil && t.failed == nil {
@@ -38,47 +35,58 @@ func (t *laneTx) end() (failed error) {
 	return failed
 }
 
-// statement returns a prepared statement, or nil on PostgreSQL, where pgx keeps its own.
-func (t *laneTx) statement(query string) (*sql.Stmt, error) {
-	if t.s.dialect == Postgres {
-		return nil, nil //nolint:nilnil // nil means: run the text
+// runnable is a statement with its text: prepared, or not.
+type runnable interface {
+	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, args ...any) *sql.Row
+}
+
+// statement returns a statement to run: on SQLite a prepared one; on PostgreSQL the text, as pgx prepares and keeps by itself.
+func (t *laneTx) statement(query string) (runnable, error) {
+	switch {
+	case t.failed != nil:
+		return nil, t.failed
+	case t.s.dialect == Postgres:
+		return text{t.s.conn, query}, nil
 	}
-	return t.s.prepare(query)
+	stmt, err := t.s.prepare(query)
+	return stmt, t.note(err)
+}
+
+// text is a statement that is not prepared here.
+type text struct {
+	conn  *sql.Conn
+	query string
+}
+
+func (s text) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
+	return s.conn.ExecContext(ctx, s.query, args...)
+}
+
+func (s text) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
+	return s.conn.QueryContext(ctx, s.query, args...)
+}
+
+func (s text) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
+	return s.conn.QueryRowContext(ctx, s.query, args...)
 }
 
 func (t *laneTx) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
-	if err := t.refused(); err != nil {
-		return nil, err
-	}
-	ctx := context.Background()
 	stmt, err := t.statement(query)
 	if err != nil {
-		return nil, t.note(err)
+		return nil, err
 	}
-	var result sql.Result
-	if stmt != nil {
-		result, err = stmt.ExecContext(ctx, utc(args)...)
-	} else {
-		result, err = t.s.conn.ExecContext(ctx, query, utc(args)...)
-	}
+	result, err := stmt.ExecContext(context.Background(), utc(args)...)
 	return result, t.note(err)
 }
 
 func (t *laneTx) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
-	if err := t.refused(); err != nil {
-		return nil, err
-	}
-	ctx := context.Background()
 	stmt, err := t.statement(query)
 	if err != nil {
-		return nil, t.note(err)
+		return nil, err
 	}
-	var rows *sql.Rows
-	if stmt != nil {
-		rows, err = stmt.QueryContext(ctx, utc(args)...)
-	} else {
-		rows, err = t.s.conn.QueryContext(ctx, query, utc(args)...)
-	}
+	rows, err := stmt.QueryContext(context.Background(), utc(args)...)
 	if err != nil {
 		return nil, t.note(err)
 	}
@@ -87,21 +95,11 @@ func (t *laneTx) QueryContext(_ context.Context, query string, args ...any) (*sq
 }
 
 func (t *laneTx) QueryRowContext(_ context.Context, query string, args ...any) *sql.Row {
-	ctx := context.Background()
-	if t.refused() != nil {
-		return t.refuseRow()
-	}
 	stmt, err := t.statement(query)
-	var row *sql.Row
-	switch {
-	case err != nil:
-		_ = t.note(err)
+	if err != nil {
 		return t.refuseRow()
-	case stmt != nil:
-		row = stmt.QueryRowContext(ctx, utc(args)...)
-	default:
-		row = t.s.conn.QueryRowContext(ctx, query, utc(args)...)
 	}
+	row := stmt.QueryRowContext(context.Background(), utc(args)...)
 	_ = t.note(row.Err())
 	return row
 }
@@ -114,8 +112,8 @@ func (t *laneTx) refuseRow() *sql.Row {
 }
 
 func (t *laneTx) PrepareContext(_ context.Context, query string) (*sql.Stmt, error) {
-	if err := t.refused(); err != nil {
-		return nil, err
+	if t.failed != nil {
+		return nil, t.failed
 	}
 	stmt, err := t.s.conn.PrepareContext(context.Background(), query)
 	return stmt, t.note(err)

@@ -59,11 +59,11 @@ func newRig(t *testing.T, config provider.Config, handler http.HandlerFunc) *rig
 	return r
 }
 
-func (r *rig) get(t *testing.T, ctx context.Context, path string) (*http.Response, error) { //nolint:revive // the test comes first
+func (r *rig) get(t *testing.T, ctx context.Context, path string) (*http.Response, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
 	require.NoError(t, err)
-	return r.Client().Do(request) //nolint:bodyclose // the caller closes it
+	return r.Client().Do(request)
 }
 
 // lines returns the log lines so far.

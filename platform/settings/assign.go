@@ -52,7 +52,7 @@ func assign(f field, raw string) (bad string, err error) {
 
 func assignKind(f field, raw string) (bad string, err error) {
 	v, trimmed := f.value, strings.TrimSpace(raw)
-	switch v.Kind() { //nolint:exhaustive // the kinds that settings may have; others are refused below
+	switch v.Kind() {
 	case reflect.String:
 		v.SetString(raw)
 	case reflect.Bool:

@@ -80,7 +80,7 @@ func typeName(t reflect.Type) string {
 	case reflect.PointerTo(t).Implements(textType):
 		return "text"
 	}
-	switch t.Kind() { //nolint:exhaustive // everything else is text
+	switch t.Kind() {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Slice:

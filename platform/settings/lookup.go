@@ -40,11 +40,11 @@ func (l *loader) lookup(f field) (raw string, ok bool) {
 
 // readValue reads a file without its last line break.
 func readValue(path string) (string, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	file, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close()
 	raw, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	switch {
 	case err != nil:

@@ -51,7 +51,7 @@ func newServer(t testing.TB, durable bool) *Server {
 	s := &Server{bin: bin, durable: durable}
 	s.as, err = owner()
 	require.NoError(t, err)
-	s.dir, err = os.MkdirTemp("", "trivet-pg-")
+	s.dir, err = os.MkdirTemp("", "trivet-pg-") //nolint:usetesting // shared by tests, and its path must be short for a socket
 	require.NoError(t, err)
 	if s.as != nil {
 		require.NoError(t, os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)))
@@ -140,7 +140,7 @@ func (s *Server) start(remove string) error {
 	if err != nil {
 		return err
 	}
-	defer stdin.Close() //nolint:errcheck // the child has its own
+	defer stdin.Close()
 	s.process.Stdin, s.life = stdin, life
 	if err := s.process.Start(); err != nil {
 		return errors.Join(err, life.Close())
@@ -159,7 +159,7 @@ func (s *Server) ready() error {
 		}
 		select {
 		case <-ctx.Done():
-			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log")) //nolint:gosec // our own folder
 			s.Stop()
 			return fmt.Errorf("PostgreSQL does not come up: %w\n%s", err, log)
 		case <-time.After(20 * time.Millisecond):
@@ -212,7 +212,7 @@ func run(t testing.TB, at, query string) {
 	defer cancel()
 	conn, err := pgx.Connect(ctx, at)
 	require.NoError(t, err)
-	defer conn.Close(ctx) //nolint:errcheck // of no consequence
+	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, query)
 	require.NoError(t, err)
 }
