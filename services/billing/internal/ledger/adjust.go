@@ -8,8 +8,7 @@ import (
 
 // adjust corrects a swept hold to what the call really used, and closes it for good.
 func (c *closing) adjust(ctx context.Context, tx Tx) (Closing, error) {
-	now := c.l.now()
-	account, err := c.l.touch(ctx, tx, c.hold.AccountID, now)
+	account, now, err := c.touch(ctx, tx)
 	if err != nil {
 		return Closing{}, err
 	}

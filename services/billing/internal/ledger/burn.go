@@ -33,18 +33,25 @@ func (l *Ledger) burn(ctx context.Context, tx Tx, account *Account, amount int64
 	return paid, nil
 }
 
-// unburn gives amount of a hold's charge back: to the debt, then to the grants that paid, the last first. What has no
-// such place (a later grant had paid the debt that the charge made) becomes a grant without end. It returns what the grants
-// have still paid.
+// unburn gives amount of a hold's charge back, last paid first: the debt that the charge made, then the grants that paid. Where
+// a later grant has paid that debt, the part becomes a grant without end. It returns what the grants have still paid.
 func (l *Ledger) unburn(ctx context.Context, tx Tx, account *Account, h Hold, amount int64, now time.Time) ([]Burn, error) {
-	part := min(account.Debt, amount)
-	account.Debt -= part
-	amount -= part
+	owed := h.Cost
+	for _, b := range h.PaidBy {
+		owed -= b.Amount
+	}
+	forgiven := min(owed, amount)
+	amount -= forgiven
+	still := min(forgiven, account.Debt)
+	account.Debt -= still
+	if err := l.refund(ctx, tx, h, forgiven-still, now); err != nil {
+		return nil, err
+	}
 	paid := slices.Clone(h.PaidBy)
 	for i, b := range slices.Backward(paid) {
 		part := min(b.Amount, amount)
 		if part == 0 {
-			continue
+			break
 		}
 		g, err := tx.Grant(ctx, b.GrantID)
 		if err != nil {
@@ -56,14 +63,29 @@ func (l *Ledger) unburn(ctx context.Context, tx Tx, account *Account, h Hold, am
 		paid[i].Amount -= part
 		amount -= part
 	}
-	if amount > 0 {
-		_, err := tx.InsertGrant(ctx, Grant{
-			ID: l.ids.make(prefixGrant, now), AccountID: account.ID, Source: sourceRefund + h.ID, Amount: amount, Remaining: amount,
-			CreateTime: now, ExpireTime: Never,
-		})
-		if err != nil {
-			return nil, err
-		}
+	paid = slices.DeleteFunc(paid, func(b Burn) bool { return b.Amount == 0 })
+	return paid, l.payDebt(ctx, tx, account, now)
+}
+
+// refund makes a grant of what comes back and has no grant to go to.
+func (l *Ledger) refund(ctx context.Context, tx Tx, h Hold, amount int64, now time.Time) error {
+	if amount == 0 {
+		return nil
 	}
-	return slices.DeleteFunc(paid, func(b Burn) bool { return b.Amount == 0 }), nil
+	_, err := tx.InsertGrant(ctx, Grant{
+		ID: l.ids.make(prefixGrant, now), AccountID: h.AccountID, Source: sourceRefund + h.ID, Amount: amount, Remaining: amount,
+		CreateTime: now, ExpireTime: Never,
+	})
+	return err
+}
+
+// payDebt uses credit that came back for debt: there is none while there is good credit.
+func (l *Ledger) payDebt(ctx context.Context, tx Tx, account *Account, now time.Time) error {
+	if account.Debt == 0 {
+		return nil
+	}
+	owed := account.Debt
+	account.Debt = 0
+	_, err := l.burn(ctx, tx, account, owed, now)
+	return err
 }

@@ -106,9 +106,7 @@ const lease = time.Minute
 func newBook(t testing.TB, db *database.DB, defaultPlan string) *book {
 	t.Helper()
 	b := &book{t: t, db: db, store: store.New(db), clock: newClock(), plans: newPlans(t, defaultPlan)}
-	b.Ledger = ledger.New(ledger.Options{
-		Store: b.store, Prices: prices(t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
-	})
+	b.Ledger = b.again()
 	return b
 }
 
@@ -195,4 +193,20 @@ func requireReason(t testing.TB, want errorsv1.ErrorReason, err error) *errs.Err
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, want, e.Reason, "%v", err)
 	return e
+}
+
+// reprice changes an open hold's output price behind the ledger's back, and makes the ledger forget what it remembers of it.
+func (b *book) reprice(holdID string, price int64) error {
+	b.Ledger = b.again()
+	return b.db.Write(b.t.Context(), holdID, func(ctx context.Context, tx database.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE hold SET output_price = $1 WHERE id = $2", price, holdID)
+		return err
+	})
+}
+
+// again is another replica on the same database.
+func (b *book) again() *ledger.Ledger {
+	return ledger.New(ledger.Options{
+		Store: store.New(b.db), Prices: prices(b.t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
+	})
 }

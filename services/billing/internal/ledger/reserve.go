@@ -216,7 +216,7 @@ func (r *reserving) insufficient(account Account) error {
 	}
 	held := ""
 	if account.Held > 0 {
-		held = ", of which " + money.Format(account.Held) + " is held for calls under way"
+		held = ", of which " + money.Format(account.Held) + " is held for calls under way,"
 	}
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE,
 		"The balance of %s%s does not afford this call, which needs %s. Add credit, ask for less output, or wait for the new period on %s.",

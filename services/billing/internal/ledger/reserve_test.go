@@ -2,8 +2,8 @@ package ledger_test
 
 import (
 	"fmt"
-	"math"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -58,7 +58,6 @@ func TestReserveClamps(t *testing.T) {
 		{"worst case is dear cached input", 50, "dear-cache", 10, 0, 0, 0, 0, 50},
 		{"worst case is dear cached input, one short", 49, "dear-cache", 10, 0, 0, 0, 0, -1},
 	}
-	_ = math.MaxInt64
 	each(t, "empty", func(t *testing.T, b *book) {
 		for i, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
@@ -80,5 +79,140 @@ func TestReserveClamps(t *testing.T) {
 				require.Equal(t, max(c.held, 0), a.Held)
 			})
 		}
+	})
+}
+
+func TestReserveIsIdempotent(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		call := ledger.Reservation{RequestID: "r1", AccountID: alice, UserID: "user_1", Model: "plain", InputTokens: 10, MinOutputTokens: 1, MaxOutputTokens: 20}
+		first, err := b.Reserve(t.Context(), call)
+		require.NoError(t, err)
+		b.clock.Add(time.Second)
+		again, err := b.Reserve(t.Context(), call)
+		require.NoError(t, err)
+		require.Equal(t, first.ID, again.ID)
+		require.Equal(t, first.LeaseTime, again.LeaseTime)
+		require.Equal(t, first.OutputTokens, again.OutputTokens)
+		require.EqualValues(t, 70, b.account().Held)
+
+		others := map[string]func(*ledger.Reservation){
+			"user":    func(r *ledger.Reservation) { r.UserID = "user_2" },
+			"key":     func(r *ledger.Reservation) { r.APIKeyID = "key_2" },
+			"model":   func(r *ledger.Reservation) { r.Model = "embed" },
+			"input":   func(r *ledger.Reservation) { r.InputTokens++ },
+			"least":   func(r *ledger.Reservation) { r.MinOutputTokens++ },
+			"most":    func(r *ledger.Reservation) { r.MaxOutputTokens++ },
+			"choices": func(r *ledger.Reservation) { r.Choices = 2 },
+		}
+		for what, change := range others {
+			other := call
+			change(&other)
+			_, err := b.Reserve(t.Context(), other)
+			e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
+			require.Equal(t, "request_id", e.Fields[0].Name, what)
+			require.EqualValues(t, 70, b.account().Held, what)
+		}
+
+		// Another account's ids are its own: nobody can block or see another's calls by guessing them.
+		other := call
+		other.AccountID = "user_bob"
+		bobs, err := b.Reserve(t.Context(), other)
+		require.NoError(t, err)
+		require.NotEqual(t, first.ID, bobs.ID)
+
+		// The repetition of a call that is over must not run it again, unbilled.
+		b.settle(first, 5)
+		_, err = b.Reserve(t.Context(), call)
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
+		require.Zero(t, b.account().Held)
+	})
+}
+
+// A repetition gets its hold even when nothing more would be affordable.
+func TestReserveAgainOnAnEmptyAccount(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		h := b.hold("r1", 1000)
+		require.Zero(t, b.account().Available())
+		require.Equal(t, h.ID, b.hold("r1", 1000).ID)
+		require.EqualValues(t, 1000, b.account().Held)
+	})
+}
+
+func TestReserveRefuses(t *testing.T) {
+	each(t, "narrow", func(t *testing.T, b *book) {
+		call := func(model string, least, most int64) error {
+			_, err := b.Reserve(t.Context(), ledger.Reservation{
+				RequestID: "r1", AccountID: alice, Model: model, InputTokens: 1, MinOutputTokens: least, MaxOutputTokens: most,
+			})
+			return err
+		}
+		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, call("gpt-99", 0, 0))
+		require.Contains(t, e.Message, "embed")
+		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, call("plain", 1, 10))
+		require.Contains(t, e.Message, "Narrow")
+		require.Contains(t, e.Message, "embed, gratis")
+		// Once more, now that the account is open and takes the quick way.
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, call("plain", 1, 10))
+		require.Zero(t, b.account().Held)
+		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, call("gratis", 11, 10))
+		require.Equal(t, "min_output_tokens", e.Fields[0].Name)
+
+		delete(b.plans.all, "narrow")
+		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, call("embed", 0, 0))
+		require.Contains(t, e.Message, "PLANS_FILE")
+		require.Zero(t, b.account().Held)
+		_, err := b.Plan(t.Context(), alice)
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, err)
+	})
+}
+
+func TestInsufficientBalanceExplains(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		b.hold("r1", 400)
+		_, err := b.Reserve(t.Context(), ledger.Reservation{
+			RequestID: "r2", AccountID: alice, Model: "plain", InputTokens: 601, MinOutputTokens: 2, MaxOutputTokens: 10,
+		})
+		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		require.Equal(t, "The balance of $0.000001, of which $0.0000004 is held for calls under way, does not afford this call, "+
+			"which needs at least $0.000000607. Add credit, ask for less output, or wait for the new period on 2026-12-23.", e.Message)
+		require.Equal(t, map[string]string{"balance_nano_usd": "1000", "held_nano_usd": "400"}, e.Metadata)
+		require.EqualValues(t, 400, b.account().Held)
+	})
+}
+
+func TestReserveOfAbsurdSizes(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *book) {
+		const most = 1_000_000_000_000
+		b.give("all", ledger.MaxAmount)
+		reserve := func(request string, input, least int64) (ledger.Hold, error) {
+			return b.Reserve(t.Context(), ledger.Reservation{
+				RequestID: request, AccountID: alice, Model: "gold", InputTokens: input, MinOutputTokens: least, MaxOutputTokens: most, Choices: 128,
+			})
+		}
+		// The whole wish costs more than int64 holds; the account affords 1e18/1e9 tokens in all.
+		h, err := reserve("r1", 0, 1)
+		require.NoError(t, err)
+		require.EqualValues(t, 1_000_000_000/128, h.OutputTokens)
+		require.EqualValues(t, (1_000_000_000/128)*128*1_000_000_000, h.Amount)
+		_, err = reserve("r2", most, 0)
+		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		require.Contains(t, e.Message, "more than can be counted")
+	})
+}
+
+// Who can't pay may still call what costs nothing.
+func TestFreeModelsNeedNoBalance(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		b.settle(b.hold("r1", 1000), 1500)
+		require.EqualValues(t, -500, b.account().Balance)
+		h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r2", AccountID: alice, Model: "gratis", InputTokens: 9, MinOutputTokens: 5, MaxOutputTokens: 50})
+		require.NoError(t, err)
+		require.Zero(t, h.Amount)
+		require.EqualValues(t, 50, h.OutputTokens)
+		end, err := b.Settle(t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: 9, Output: 7}, Outcome: ledger.OutcomeCompleted})
+		require.NoError(t, err)
+		require.Zero(t, end.Cost)
+		require.EqualValues(t, 2, b.account().Period.Requests, "used, though for nothing")
+		require.Len(t, b.entries(), 2, "no movement of nothing")
 	})
 }

@@ -114,15 +114,27 @@ func (c *closing) charge(ctx context.Context, tx Tx) (Closing, error) {
 	if err != nil || ok {
 		return Closing{Cost: c.cost, BalanceAfter: balance, SettleTime: now}, err
 	}
-	return c.chargeCarefully(ctx, tx, record, now)
+	return c.chargeCarefully(ctx, tx)
+}
+
+// touch brings the account up to date. The time it returns is never before the account's period: a replica whose clock is ahead
+// may have begun that already.
+func (c *closing) touch(ctx context.Context, tx Tx) (Account, time.Time, error) {
+	now := c.l.now()
+	account, err := c.l.touch(ctx, tx, c.hold.AccountID, now)
+	if now.Before(account.PeriodStart) {
+		now = account.PeriodStart
+	}
+	return account, now, err
 }
 
 // chargeCarefully is charge for an account that must be brought up to date first, or whose cost takes several grants or makes debt.
-func (c *closing) chargeCarefully(ctx context.Context, tx Tx, record UsageRecord, now time.Time) (Closing, error) {
-	account, err := c.l.touch(ctx, tx, c.hold.AccountID, now)
+func (c *closing) chargeCarefully(ctx context.Context, tx Tx) (Closing, error) {
+	account, now, err := c.touch(ctx, tx)
 	if err != nil {
 		return Closing{}, err
 	}
+	record := c.record(now)
 	account.Balance -= c.cost
 	account.Held -= c.hold.Amount
 	account.Period.add(record.Total(), 1)

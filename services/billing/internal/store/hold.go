@@ -61,8 +61,13 @@ func (t tx) ChargeHold(ctx context.Context, c ledger.Charge) (int64, bool, error
 		closing.PaidBy = []ledger.Burn{{GrantID: id, Amount: closing.Cost}}
 	}
 	balance, err := t.chargeAccount(ctx, c)
-	if ok, err := one(err); err != nil || !ok {
+	switch ok, err := one(err); {
+	case err != nil:
 		return 0, false, err
+	case !ok && closing.Cost > 0:
+		return 0, false, ledger.ErrLost // nothing is due, or nothing would have burned: another call closed the hold
+	case !ok:
+		return 0, false, nil
 	}
 	closing.BalanceAfter = balance
 	if err := t.CloseHold(ctx, c.Hold, closing, c.Sweep); err != nil {

@@ -19,7 +19,8 @@ UPDATE account SET
     period_output_tokens = period_output_tokens + CAST($6 AS BIGINT),
     period_reasoning_tokens = period_reasoning_tokens + CAST($7 AS BIGINT),
     period_cost = period_cost + CAST($1 AS BIGINT)
-WHERE id = $8 AND due_time > CAST($9 AS BIGINT)
+WHERE id = $8 AND due_time > CAST($9 AS BIGINT) AND period_start_time <= CAST($9 AS BIGINT)
+    AND held >= CAST($2 AS BIGINT)
 RETURNING balance
 `
 
@@ -35,6 +36,8 @@ type ChargeAccountParams struct {
 	AtTime            int64
 }
 
+// Less is held than the hold says only when the hold is closed already. A clock that is behind must not put usage of a past
+// period into the sums of the present one.
 func (q *Queries) ChargeAccount(ctx context.Context, arg ChargeAccountParams) (int64, error) {
 	row := q.db.QueryRowContext(ctx, chargeAccount,
 		arg.Cost,

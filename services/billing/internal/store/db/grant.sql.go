@@ -16,7 +16,8 @@ WHERE remaining >= CAST($1 AS BIGINT) AND id = (
     WHERE g.account_id = $2 AND g.remaining > 0 AND g.expire_time > CAST($3 AS BIGINT)
     ORDER BY g.expire_time, g.create_time, g.id
     LIMIT 1
-) AND EXISTS (SELECT 1 FROM account AS a WHERE a.id = $2 AND a.due_time > CAST($4 AS BIGINT))
+) AND EXISTS (SELECT 1 FROM account AS a WHERE a.id = $2 AND a.due_time > CAST($4 AS BIGINT)
+    AND a.period_start_time <= CAST($4 AS BIGINT))
 RETURNING id
 `
 

@@ -26,6 +26,8 @@ WITH first AS (
         period_reasoning_tokens = period_reasoning_tokens + CAST($8 AS BIGINT),
         period_cost = period_cost + CAST($3 AS BIGINT)
     WHERE account.id = $1 AND due_time > CAST($9 AS BIGINT)
+        AND period_start_time <= CAST($9 AS BIGINT)
+        AND held >= CAST($4 AS BIGINT)
         AND EXISTS (SELECT 1 FROM first WHERE first.remaining >= CAST($3 AS BIGINT))
     RETURNING balance
 ), g AS (

@@ -31,6 +31,8 @@ RETURNING plan;
 UPDATE account SET held = held - CAST(sqlc.arg(amount) AS BIGINT) WHERE id = sqlc.arg(id);
 
 -- name: ChargeAccount :one
+-- Less is held than the hold says only when the hold is closed already. A clock that is behind must not put usage of a past
+-- period into the sums of the present one.
 UPDATE account SET
     balance = balance - CAST(sqlc.arg(cost) AS BIGINT),
     held = held - CAST(sqlc.arg(amount) AS BIGINT),
@@ -40,5 +42,6 @@ UPDATE account SET
     period_output_tokens = period_output_tokens + CAST(sqlc.arg(output_tokens) AS BIGINT),
     period_reasoning_tokens = period_reasoning_tokens + CAST(sqlc.arg(reasoning_tokens) AS BIGINT),
     period_cost = period_cost + CAST(sqlc.arg(cost) AS BIGINT)
-WHERE id = sqlc.arg(id) AND due_time > CAST(sqlc.arg(at_time) AS BIGINT)
+WHERE id = sqlc.arg(id) AND due_time > CAST(sqlc.arg(at_time) AS BIGINT) AND period_start_time <= CAST(sqlc.arg(at_time) AS BIGINT)
+    AND held >= CAST(sqlc.arg(amount) AS BIGINT)
 RETURNING balance;

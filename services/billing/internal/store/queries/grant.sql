@@ -25,7 +25,8 @@ WHERE remaining >= CAST(sqlc.arg(cost) AS BIGINT) AND id = (
     WHERE g.account_id = sqlc.arg(account_id) AND g.remaining > 0 AND g.expire_time > CAST(sqlc.arg(good_at) AS BIGINT)
     ORDER BY g.expire_time, g.create_time, g.id
     LIMIT 1
-) AND EXISTS (SELECT 1 FROM account AS a WHERE a.id = sqlc.arg(account_id) AND a.due_time > CAST(sqlc.arg(at_time) AS BIGINT))
+) AND EXISTS (SELECT 1 FROM account AS a WHERE a.id = sqlc.arg(account_id) AND a.due_time > CAST(sqlc.arg(at_time) AS BIGINT)
+    AND a.period_start_time <= CAST(sqlc.arg(at_time) AS BIGINT))
 RETURNING id;
 
 -- name: GetGrant :one

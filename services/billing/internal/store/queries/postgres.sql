@@ -45,6 +45,8 @@ WITH first AS (
         period_reasoning_tokens = period_reasoning_tokens + CAST(sqlc.arg(reasoning_tokens) AS BIGINT),
         period_cost = period_cost + CAST(sqlc.arg(cost) AS BIGINT)
     WHERE account.id = sqlc.arg(account_id) AND due_time > CAST(sqlc.arg(settle_time) AS BIGINT)
+        AND period_start_time <= CAST(sqlc.arg(settle_time) AS BIGINT)
+        AND held >= CAST(sqlc.arg(amount) AS BIGINT)
         AND EXISTS (SELECT 1 FROM first WHERE first.remaining >= CAST(sqlc.arg(cost) AS BIGINT))
     RETURNING balance
 ), g AS (

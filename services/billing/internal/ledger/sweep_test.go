@@ -1,0 +1,245 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
+)
+
+func (b *book) sweep(want int) {
+	b.t.Helper()
+	n, err := b.Sweep(b.t.Context())
+	require.NoError(b.t, err)
+	require.Equal(b.t, want, n)
+}
+
+func (b *book) usage() ledger.UsageTotal {
+	b.t.Helper()
+	_, total, err := b.Usage(b.t.Context(), ledger.UsageQuery{AccountID: alice, From: time.Unix(0, 0), To: b.clock.Now().AddDate(1, 0, 0)})
+	require.NoError(b.t, err)
+	return total
+}
+
+func TestSweepSettlesAtTheLastCheckpoint(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		h := b.hold("r1", 100)
+		other := b.hold("r2", 50)
+		b.clock.Add(lease - time.Microsecond)
+		b.sweep(0)
+		_, err := b.Checkpoint(t.Context(), other.ID, ledger.Usage{Input: 60})
+		require.NoError(t, err)
+		b.clock.Add(time.Microsecond)
+		b.sweep(1)
+		a := b.account()
+		require.EqualValues(t, 900, a.Balance, "the input, never nothing")
+		require.EqualValues(t, 50, a.Held, "the other has shown that it lives")
+		b.sweep(0)
+		swept, err := b.store.Hold(t.Context(), h.ID)
+		require.NoError(t, err)
+		require.Equal(t, ledger.StateSwept, swept.State)
+
+		b.clock.Add(lease)
+		b.sweep(1)
+		a = b.account()
+		require.EqualValues(t, 840, a.Balance, "the checkpoint, beyond the hold")
+		require.Zero(t, a.Held)
+		require.EqualValues(t, 2, b.usage().Requests)
+	})
+}
+
+// A late Settle adjusts what the sweeper charged, in both directions, once.
+func TestSettleAfterSweep(t *testing.T) {
+	cases := []struct {
+		name            string
+		held, true      int64
+		entries         int
+		balance, record int64
+	}{
+		{"more", 100, 140, 3, 860, 1},
+		{"less", 100, 40, 3, 960, 1},
+		{"one nano more", 100, 101, 3, 899, 1},
+		{"one nano less", 100, 99, 3, 901, 1},
+		{"the same", 100, 100, 2, 900, 1},
+		{"nothing", 100, 0, 3, 1000, 0},
+		{"from nothing", 0, 40, 2, 960, 1},
+		{"nothing from nothing", 0, 0, 1, 1000, 0},
+		{"more than there is", 1000, 1200, 3, -200, 1},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			each(t, "monthly", func(t *testing.T, b *book) {
+				h := b.hold("r1", c.held)
+				b.clock.Add(lease)
+				b.sweep(1)
+				require.EqualValues(t, 1000-c.held, b.account().Balance)
+				b.clock.Add(time.Hour)
+				first := b.settle(h, c.true)
+				require.Equal(t, c.true, first.Cost)
+				require.Equal(t, c.balance, first.BalanceAfter)
+				b.sound()
+				require.Equal(t, c.balance, b.account().Balance)
+				again := b.settle(h, 7)
+				require.Equal(t, first.Cost, again.Cost)
+				require.Equal(t, first.BalanceAfter, again.BalanceAfter)
+				require.Len(t, b.entries(), c.entries)
+				require.Equal(t, c.record, b.usage().Requests)
+				require.Equal(t, c.true, b.usage().Cost)
+				require.Equal(t, c.true, b.account().Period.Cost)
+				if last := b.entries()[0]; c.entries == 3 {
+					require.Equal(t, "adjustment", last.Kind)
+					require.Equal(t, h.ID, last.Reference)
+				}
+			})
+		})
+	}
+}
+
+// Credit goes back to the grants that paid; the one that burned last is filled first.
+func TestAnAdjustmentFillsTheGrantsThatPaid(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *book) {
+		b.give("first", 30, b.clock.Now().Add(24*time.Hour))
+		b.give("second", 30)
+		h := b.hold("r1", 50)
+		b.clock.Add(lease)
+		b.sweep(1)
+		require.Equal(t, map[string]int64{"first": 0, "second": 10}, b.remaining())
+		b.settle(h, 25)
+		require.Equal(t, map[string]int64{"first": 5, "second": 30}, b.remaining())
+	})
+}
+
+func TestAnAdjustmentOfExpiredCreditExpires(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *book) {
+		b.give("short", 100, b.clock.Now().Add(2*lease))
+		h := b.hold("r1", 80)
+		b.clock.Add(lease)
+		b.sweep(1)
+		b.clock.Add(lease)
+		require.Zero(t, b.account().Balance)
+		require.EqualValues(t, 50, b.settle(h, 30).BalanceAfter)
+		require.Zero(t, b.account().Balance)
+		require.Equal(t, map[string]int64{"short": 0}, b.remaining())
+	})
+}
+
+// The debt that a charge made may be paid already: then its correction is credit of its own.
+func TestAnAdjustmentOfPaidDebt(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *book) {
+		b.give("small", 40)
+		h := b.hold("r1", 40)
+		_, err := b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 100})
+		require.NoError(t, err)
+		b.clock.Add(lease)
+		b.sweep(1)
+		require.EqualValues(t, 60, b.account().Debt)
+		b.give("pays", 55)
+		require.EqualValues(t, 5, b.account().Debt)
+		require.EqualValues(t, 85, b.settle(h, 10).BalanceAfter)
+		require.Equal(t, map[string]int64{"small": 30, "pays": 0, "refund:" + h.ID: 55}, b.remaining())
+		require.Zero(t, b.account().Debt)
+	})
+}
+
+// The correction of usage of a past period leaves the present one alone.
+func TestAnAdjustmentInTheNextPeriod(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		h := b.hold("r1", 100)
+		b.clock.Add(lease)
+		b.sweep(1)
+		day := b.clock.Now()
+		b.clock.Set(b.account().PeriodEnd)
+		b.settle(h, 150)
+		a := b.account()
+		require.EqualValues(t, 950, a.Balance)
+		require.Equal(t, ledger.UsageTotal{}, a.Period)
+		rows, _, err := b.Usage(t.Context(), ledger.UsageQuery{AccountID: alice, From: day.Truncate(24 * time.Hour), To: day.AddDate(0, 0, 1)})
+		require.NoError(t, err)
+		require.EqualValues(t, 150, rows[0].Cost, "it stays on its day")
+	})
+}
+
+// Any number of replicas sweep and settle at once: each hold is charged once.
+func TestSweepersAndSettlersRace(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		const calls = 40
+		for i := range calls {
+			b.hold(fmt.Sprintf("r%d", i), 10)
+		}
+		holds, err := b.store.ExpiredHolds(t.Context(), b.clock.Now().Add(lease), 1000)
+		require.NoError(t, err)
+		require.Len(t, holds, calls)
+		b.clock.Add(lease)
+		var group sync.WaitGroup
+		for range 3 {
+			replica := b.again()
+			group.Go(func() {
+				_, err := replica.Sweep(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			group.Go(func() {
+				for _, h := range holds {
+					end, err := replica.Settle(t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: 7}, Outcome: ledger.OutcomeCompleted})
+					if err != nil || end.Cost != 7 {
+						t.Errorf("settle: %v, cost %d", err, end.Cost)
+					}
+				}
+			})
+		}
+		group.Wait()
+		a := b.account()
+		require.EqualValues(t, 1000-7*calls, a.Balance)
+		require.Zero(t, a.Held)
+		require.EqualValues(t, calls, b.usage().Requests)
+	})
+}
+
+func TestSweepTakesManyBatches(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		for i := range 450 {
+			b.hold(fmt.Sprintf("r%d", i), 1)
+		}
+		b.clock.Add(lease)
+		b.sweep(450)
+		require.Zero(t, b.account().Held)
+	})
+}
+
+// A checkpoint that no price fits closes the hold at what was held.
+func TestSweepOfAnAbsurdCheckpoint(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *book) {
+		b.give("all", ledger.MaxAmount)
+		h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, Model: "gold", InputTokens: 1})
+		require.NoError(t, err)
+		_, err = b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 1_000_000_000_000})
+		require.NoError(t, err)
+		b.clock.Add(lease)
+		b.sweep(1)
+		require.EqualValues(t, ledger.MaxAmount-h.Amount, b.account().Balance)
+	})
+}
+
+func TestRunSweepsUntilItsContextEnds(t *testing.T) {
+	db := databasetest.SQLite(t, store.Migrations())
+	b := newBook(t, db, "monthly")
+	b.hold("r1", 100)
+	b.clock.Add(lease)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.Run(ctx, time.Millisecond)
+	}()
+	require.Eventually(t, func() bool { return b.account().Held == 0 }, 10*time.Second, time.Millisecond)
+	cancel()
+	<-done
+}
