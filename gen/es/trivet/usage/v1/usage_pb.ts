@@ -28,7 +28,7 @@ export type TokenUsage = Message<"trivet.usage.v1.TokenUsage"> & {
   inputTokens: bigint;
 
   /**
-   * The part of input_tokens that the provider read from its cache; never above input_tokens.
+   * The part of input_tokens that the provider read from its cache; never above input_tokens (the ledger refuses it).
    *
    * @generated from field: int64 cached_input_tokens = 2;
    */
@@ -42,7 +42,7 @@ export type TokenUsage = Message<"trivet.usage.v1.TokenUsage"> & {
   outputTokens: bigint;
 
   /**
-   * The part of output_tokens that the model spent on reasoning; never above output_tokens.
+   * The part of output_tokens that the model spent on reasoning; never above output_tokens (the ledger refuses it).
    *
    * @generated from field: int64 reasoning_tokens = 4;
    */

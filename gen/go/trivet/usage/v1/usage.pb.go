@@ -29,11 +29,11 @@ type TokenUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// All input tokens, those read from the provider's cache included; 0 to 1e12.
 	InputTokens int64 `protobuf:"varint,1,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
-	// The part of input_tokens that the provider read from its cache; never above input_tokens.
+	// The part of input_tokens that the provider read from its cache; never above input_tokens (the ledger refuses it).
 	CachedInputTokens int64 `protobuf:"varint,2,opt,name=cached_input_tokens,json=cachedInputTokens,proto3" json:"cached_input_tokens,omitempty"`
 	// All output tokens, reasoning included; 0 to 1e12.
 	OutputTokens int64 `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
-	// The part of output_tokens that the model spent on reasoning; never above output_tokens.
+	// The part of output_tokens that the model spent on reasoning; never above output_tokens (the ledger refuses it).
 	ReasoningTokens int64 `protobuf:"varint,4,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -101,15 +101,13 @@ var File_trivet_usage_v1_usage_proto protoreflect.FileDescriptor
 
 const file_trivet_usage_v1_usage_proto_rawDesc = "" +
 	"\n" +
-	"\x1btrivet/usage/v1/usage.proto\x12\x0ftrivet.usage.v1\x1a\x1bbuf/validate/validate.proto\"\xe3\x03\n" +
+	"\x1btrivet/usage/v1/usage.proto\x12\x0ftrivet.usage.v1\x1a\x1bbuf/validate/validate.proto\"\xef\x01\n" +
 	"\n" +
 	"TokenUsage\x121\n" +
 	"\finput_tokens\x18\x01 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\vinputTokens\x12>\n" +
 	"\x13cached_input_tokens\x18\x02 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x11cachedInputTokens\x123\n" +
 	"\routput_tokens\x18\x03 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\foutputTokens\x129\n" +
-	"\x10reasoning_tokens\x18\x04 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x0freasoningTokens:\xf1\x01\xbaH\xed\x01\x1au\n" +
-	"\x12token_usage.cached\x120cached_input_tokens must not exceed input_tokens\x1a-this.cached_input_tokens <= this.input_tokens\x1at\n" +
-	"\x15token_usage.reasoning\x12.reasoning_tokens must not exceed output_tokens\x1a+this.reasoning_tokens <= this.output_tokensB=Z;github.com/trivet-dev/trivet/gen/go/trivet/usage/v1;usagev1b\x06proto3"
+	"\x10reasoning_tokens\x18\x04 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x0freasoningTokensB=Z;github.com/trivet-dev/trivet/gen/go/trivet/usage/v1;usagev1b\x06proto3"
 
 var (
 	file_trivet_usage_v1_usage_proto_rawDescOnce sync.Once
