@@ -27,7 +27,7 @@ type house struct {
 	clerk    *clerktest.Instance
 	rpc      authv1.AuthServiceServer
 	verifier *passport.Verifier
-	url      string
+	url, dir string
 }
 
 // registrar catches the service that Register adds.
@@ -57,6 +57,7 @@ func start(t *testing.T, change func(*auth.Config)) *house {
 	if change != nil {
 		change(&config)
 	}
+	h.dir = config.DataDir
 	h.Service, err = auth.New(t.Context(), config, auth.Deps{
 		Logger: slog.New(slog.DiscardHandler), Meter: noop.Meter{}, Now: time.Now, Passports: issuer,
 	})

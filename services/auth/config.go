@@ -75,7 +75,7 @@ func (c Config) Validate() error {
 }
 
 // developmentSecret stands in for a missing TRIVET_API_KEY_SECRET, so that keys outlive a restart in development.
-const developmentSecret = "trivet development: everybody knows this secret" //nolint:gosec // that is what it says
+const developmentSecret = "trivet development: everybody knows this secret"
 
 // keyMode is the mode of new API keys: that of the Clerk instance whose users make them.
 func (c Config) keyMode() apikey.Mode {

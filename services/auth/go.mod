@@ -10,11 +10,13 @@ require (
 	github.com/stretchr/testify v1.12.1
 	github.com/trivet-dev/trivet/gen v0.0.0
 	github.com/trivet-dev/trivet/platform v0.0.0
+	github.com/trivet-dev/trivet/sandbox v0.0.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/metric v1.47.0
 	go.uber.org/goleak v1.3.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
+	pgregory.net/rapid v1.3.0
 )
 
 require (

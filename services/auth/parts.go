@@ -47,7 +47,7 @@ func (s *Service) build(config Config, deps Deps) error {
 			Sessions: s.verified, Keys: keeper, Directory: s.store, Completer: completer, Operators: config.Operators,
 			Record: metrics.verdict, Now: deps.Now,
 			Warn: func(ctx context.Context, message string, err error) {
-				deps.Logger.WarnContext(ctx, message, slog.Any("error", err)) //nolint:sloglint // the messages are authn's constants
+				deps.Logger.WarnContext(ctx, message, slog.Any("error", err))
 			},
 		}),
 	}

@@ -78,71 +78,81 @@ func (k *Keeper) Create(ctx context.Context, by Maker, spec Spec) (Key, string, 
 	return key, secret, k.store.AddKey(ctx, key, k.hasher.hashes(secret)[0])
 }
 
+// faults collects the fields that are wrong.
+type faults []errs.Field
+
+func (f *faults) add(field, problem string) {
+	*f = append(*f, errs.Field{Name: field, Problem: problem})
+}
+
+// as is nil when nothing is wrong.
+func (f *faults) as(reason errorsv1.ErrorReason, message string) error {
+	if len(*f) == 0 {
+		return nil
+	}
+	return &errs.Error{Reason: reason, Message: message, Fields: *f}
+}
+
 func (s Spec) validate(now time.Time) error {
-	bad := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The API key can't be made as asked for.")
+	var bad faults
 	if strings.TrimSpace(s.Name) == "" || strings.ContainsFunc(s.Name, unicode.IsControl) {
-		bad.Field("name", "must have a visible character and no control characters")
+		bad.add("name", "must have a visible character and no control characters")
 	}
 	for i, scope := range s.Scopes {
 		if !slices.Contains(Scopes(), scope) {
-			bad.Field(fmt.Sprintf("scopes[%d]", i), fmt.Sprintf("%q is unknown; the scopes are %s", scope, strings.Join(Scopes(), ", ")))
+			bad.add(fmt.Sprintf("scopes[%d]", i), fmt.Sprintf("%q is unknown; the scopes are %s", scope, strings.Join(Scopes(), ", ")))
 		}
 	}
 	for i, model := range s.Models {
 		if strings.TrimSpace(model) != model || model == "" || len(model) > maxModel || strings.ContainsFunc(model, unicode.IsControl) {
-			bad.Field(fmt.Sprintf("models[%d]", i), fmt.Sprintf("must be a model's name of 1 to %d characters", maxModel))
+			bad.add(fmt.Sprintf("models[%d]", i), fmt.Sprintf("must be a model's name of 1 to %d characters", maxModel))
 		}
 	}
 	if !s.ExpireTime.IsZero() && !s.ExpireTime.After(now) {
-		bad.Field("expireTime", "must be in the future")
+		bad.add("expireTime", "must be in the future")
 	}
-	s.validateSpend(bad)
+	s.validateSpend(&bad)
 	if s.RequestsPerMinute < 0 {
-		bad.Field("requestsPerMinute", "must not be negative")
+		bad.add("requestsPerMinute", "must not be negative")
 	}
-	if len(bad.Fields) > 0 {
-		return bad
-	}
-	return nil
+	return bad.as(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The API key can't be made as asked for.")
 }
 
-func (s Spec) validateSpend(bad *errs.Error) {
+func (s Spec) validateSpend(bad *faults) {
 	switch {
 	case s.SpendLimitNanoUSD < 0:
-		bad.Field("spendLimitNanoUsd", "must not be negative")
+		bad.add("spendLimitNanoUsd", "must not be negative")
 	case s.SpendPeriod == 0:
 	case s.SpendLimitNanoUSD == 0:
-		bad.Field("spendPeriod", "needs spendLimitNanoUsd")
+		bad.add("spendPeriod", "needs spendLimitNanoUsd")
 	case s.SpendPeriod < minSpendPeriod || s.SpendPeriod > maxSpendPeriod || s.SpendPeriod%time.Second != 0:
-		bad.Field("spendPeriod", "must be whole seconds, from one minute to 366 days")
+		bad.add("spendPeriod", "must be whole seconds, from one minute to 366 days")
 	}
 }
 
 // within refuses what the parent, a key itself, may not do: a key must not give birth to a stronger one.
 func (s Spec) within(parent Key) error {
-	bad := errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "An API key can't make a key that may do more than itself.")
+	var bad faults
 	for _, scope := range s.Scopes {
 		if !slices.Contains(parent.Scopes, scope) {
-			bad.Field("scopes", fmt.Sprintf("this key lacks %q", scope))
+			bad.add("scopes", fmt.Sprintf("this key lacks %q", scope))
 		}
 	}
-	if len(parent.Models) > 0 && (len(s.Models) == 0 || slices.ContainsFunc(s.Models, func(m string) bool { return !slices.Contains(parent.Models, m) })) {
-		bad.Field("models", "must be among this key's own: "+strings.Join(parent.Models, ", "))
+	foreign := func(model string) bool { return !slices.Contains(parent.Models, model) }
+	if len(parent.Models) > 0 && (len(s.Models) == 0 || slices.ContainsFunc(s.Models, foreign)) {
+		bad.add("models", "must be among this key's own: "+strings.Join(parent.Models, ", "))
 	}
 	if !parent.ExpireTime.IsZero() && (s.ExpireTime.IsZero() || s.ExpireTime.After(parent.ExpireTime)) {
-		bad.Field("expireTime", "must not be after this key's own")
+		bad.add("expireTime", "must not be after this key's own")
 	}
 	if parent.RequestsPerMinute > 0 && (s.RequestsPerMinute == 0 || s.RequestsPerMinute > parent.RequestsPerMinute) {
-		bad.Field("requestsPerMinute", "must not be above this key's own")
+		bad.add("requestsPerMinute", "must not be above this key's own")
 	}
 	if parent.SpendLimitNanoUSD > 0 {
 		// Several children would each spend the parent's limit.
-		bad.Field("spendLimitNanoUsd", "a key with a spend limit can't make keys")
+		bad.add("spendLimitNanoUsd", "a key with a spend limit can't make keys")
 	}
-	if len(bad.Fields) > 0 {
-		return bad
-	}
-	return nil
+	return bad.as(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "An API key can't make a key that may do more than itself.")
 }
 
 // Revoke ends a key of the account. Errors: ErrNotFound, the store's.

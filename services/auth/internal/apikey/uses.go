@@ -47,10 +47,11 @@ func (u *Uses) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
 		case <-time.After(flushEvery):
+			u.flush(ctx)
 		case <-ctx.Done():
 		}
-		u.flush(ctx)
 	}
+	u.flush(ctx)
 }
 
 // flush gives up nothing: what could not be written waits for the next time.

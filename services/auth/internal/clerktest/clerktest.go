@@ -24,7 +24,7 @@ import (
 const Issuer = "https://clerk.example.test"
 
 // SecretKey is the instance's Backend API key.
-const SecretKey = "sk_test_clerktest"
+const SecretKey = "sk_test_clerktest" //nolint:gosec // of an instance that does not exist
 
 // Instance is a Clerk instance.
 type Instance struct {

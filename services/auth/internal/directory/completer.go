@@ -86,12 +86,11 @@ func (c *Completer) Run(ctx context.Context) {
 }
 
 func (c *Completer) work(ctx context.Context) {
-	for {
+	for ctx.Err() == nil { // select alone would go on with the queue now and then
 		select {
 		case t := <-c.queue:
 			c.complete(ctx, t)
 		case <-ctx.Done():
-			return
 		}
 	}
 }

@@ -44,7 +44,7 @@ func (e Endpoint) fetch(ctx context.Context, secret string) (document []byte, re
 	if err != nil {
 		return nil, false, err
 	}
-	defer response.Body.Close() //nolint:errcheck // read only
+	defer response.Body.Close()
 	switch response.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -44,7 +44,7 @@ func remoteOf(t *testing.T, keys ...any) (*jwks.Remote, *strings.Builder) {
 
 func weak(t *testing.T) *rsa.PrivateKey {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // weak on purpose
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
 	require.NoError(t, err)
 	return key
 }
@@ -179,7 +179,7 @@ func TestEndpoint(t *testing.T) {
 	clerk.Down.Store(true)
 	_, err = endpoint(clerktest.SecretKey, "sk_test_old").Fetch(t.Context())
 	require.ErrorContains(t, err, "503")
-	require.EqualValues(t, before+1, clerk.Fetches.Load(), "a failure is no reason to try another secret")
+	require.Equal(t, before+1, clerk.Fetches.Load(), "a failure is no reason to try another secret")
 
 	huge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(make([]byte, 1<<20))

@@ -50,6 +50,7 @@ type Remote struct {
 	mu       sync.Mutex
 	flight   *flight   // the fetch under way, if any
 	attempt  time.Time // start of the last fetch; zero before the first
+	demanded time.Time // start of the last fetch that a token caused which the keys at hand did not verify
 	failures int       // fetches that failed since the last good one
 	lastErr  error     // of the last fetch
 
@@ -66,6 +67,7 @@ type snapshot struct {
 
 // flight is one fetch that any number of callers wait for.
 type flight struct {
+	start   time.Time
 	done    chan struct{}
 	err     error
 	changed bool
@@ -121,10 +123,13 @@ func (r *Remote) Find(ctx context.Context, kid string) ([]*rsa.PublicKey, error)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if f.start.After(r.demanded) {
+		r.demanded = f.start // fresh keys, and not this one: it was this minute's question
+	}
 	return nil, r.absent()
 }
 
-// Renew fetches the keys again, unless that was tried less than a minute ago.
+// Renew fetches the keys again, unless a token caused that less than a minute ago.
 func (r *Remote) Renew(ctx context.Context) bool {
 	f, _ := r.demand()
 	if f == nil || f.wait(ctx) != nil {
@@ -154,8 +159,13 @@ func (r *Remote) lookup(kid string) *rsa.PublicKey {
 func (r *Remote) demand() (*flight, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.flight == nil && r.dueIn() > 0 {
-		return nil, r.absent()
+	if r.flight == nil {
+		if r.dueIn() > 0 {
+			return nil, r.absent()
+		}
+		if r.usable() != nil {
+			r.demanded = r.opts.Now()
+		}
 	}
 	return r.launch()
 }
@@ -166,24 +176,25 @@ func (r *Remote) launch() (*flight, error) {
 		return nil, &UnavailableError{RetryAfter: coldGap, Cause: errors.New("the process is stopping")}
 	}
 	if r.flight == nil {
-		f := &flight{done: make(chan struct{})}
-		r.flight, r.attempt = f, r.opts.Now()
+		f := &flight{start: r.opts.Now(), done: make(chan struct{})}
+		r.flight, r.attempt = f, f.start
 		r.tasks.Go(func() { r.fetch(f) })
 	}
 	return r.flight, nil
 }
 
-// dueIn is how long until tokens may cause a fetch: with keys a minute after the last one, without any a short and
-// growing while after the last failure. It needs the lock.
+// dueIn is how long until tokens may cause a fetch. With keys, that is a minute after they last caused one; the first
+// token of a new key is so heard at once, unless somebody has just been asking for keys that don't exist. Without any
+// key it is a short and growing while after the last failure. It needs the lock.
 func (r *Remote) dueIn() time.Duration {
-	if r.attempt.IsZero() {
+	last, gap := r.demanded, demandGap
+	if r.usable() == nil {
+		last, gap = r.attempt, r.coldBackoff()
+	}
+	if last.IsZero() {
 		return 0
 	}
-	gap := demandGap
-	if r.usable() == nil {
-		gap = r.coldBackoff()
-	}
-	return r.attempt.Add(gap).Sub(r.opts.Now())
+	return last.Add(gap).Sub(r.opts.Now())
 }
 
 func (r *Remote) coldBackoff() time.Duration {

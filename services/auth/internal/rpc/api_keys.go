@@ -13,7 +13,7 @@ import (
 )
 
 // CreateApiKey makes a key for the caller's account.
-func (s *Server) CreateApiKey(ctx context.Context, req *authv1.CreateApiKeyRequest) (*authv1.CreateApiKeyResponse, error) {
+func (s *Server) CreateApiKey(ctx context.Context, req *authv1.CreateApiKeyRequest) (*authv1.CreateApiKeyResponse, error) { //nolint:revive // the name is generated
 	c, err := caller(ctx)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func keySpec(req *authv1.CreateApiKeyRequest) (apikey.Spec, error) {
 }
 
 // ListApiKeys pages through the account's keys.
-func (s *Server) ListApiKeys(ctx context.Context, req *authv1.ListApiKeysRequest) (*authv1.ListApiKeysResponse, error) {
+func (s *Server) ListApiKeys(ctx context.Context, req *authv1.ListApiKeysRequest) (*authv1.ListApiKeysResponse, error) { //nolint:revive // the name is generated
 	c, err := caller(ctx)
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (s *Server) ListApiKeys(ctx context.Context, req *authv1.ListApiKeysRequest
 }
 
 // DeleteApiKey revokes a key.
-func (s *Server) DeleteApiKey(ctx context.Context, req *authv1.DeleteApiKeyRequest) (*authv1.DeleteApiKeyResponse, error) {
+func (s *Server) DeleteApiKey(ctx context.Context, req *authv1.DeleteApiKeyRequest) (*authv1.DeleteApiKeyResponse, error) { //nolint:revive // the name is generated
 	c, err := caller(ctx)
 	if err != nil {
 		return nil, err

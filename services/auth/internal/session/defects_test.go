@@ -72,7 +72,7 @@ func TestMissingFactorAgeIsStale(t *testing.T) {
 	token := clerktest.New().Token(t, epoch(), map[string]any{"fva": nil})
 	claims, err := sdkVerify(t, token, nil)
 	require.NoError(t, err)
-	require.EqualValues(t, [2]int64{0, 0}, claims.FactorVerificationAge, "clerk-sdk-go: just verified")
+	require.Equal(t, [2]int64{0, 0}, claims.FactorVerificationAge, "clerk-sdk-go: just verified")
 
 	s, err := verifier(t, policy(), epoch).Verify(t.Context(), token)
 	require.NoError(t, err)

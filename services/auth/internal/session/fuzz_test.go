@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 
@@ -31,8 +30,7 @@ func FuzzToken(f *testing.F) {
 			require.Equal(t, "user_1", s.UserID)
 			return
 		}
-		var refusal *session.Refusal
-		require.True(t, errors.As(err, &refusal), err)
+		require.ErrorAs(t, err, new(*session.Refusal))
 	})
 }
 
@@ -54,8 +52,7 @@ func FuzzClaims(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		s, err := v.Verify(t.Context(), clerk.Sign(t, payload))
 		if err != nil {
-			var refusal *session.Refusal
-			require.True(t, errors.As(err, &refusal), err)
+			require.ErrorAs(t, err, new(*session.Refusal))
 			return
 		}
 		require.NotEmpty(t, s.UserID)

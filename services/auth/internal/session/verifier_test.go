@@ -249,7 +249,7 @@ func TestHopelessTokensNeedNoKey(t *testing.T) {
 func TestSignatureFailureAsksForNewerKeys(t *testing.T) {
 	clerk, now := clerktest.New(), epoch()
 	server := clerk.Serve(t)
-	clock := func() time.Time { return now }
+	clock := epoch
 	keys := jwks.NewRemote(jwks.Endpoint{
 		Client: server.Client(), URL: server.URL + "/v1/jwks", SecretKeys: []string{clerktest.SecretKey},
 	}, jwks.Options{MaxStale: time.Hour, Timeout: time.Minute, Now: clock, Logger: slog.New(slog.DiscardHandler)})
@@ -260,9 +260,6 @@ func TestSignatureFailureAsksForNewerKeys(t *testing.T) {
 	require.NoError(t, err)
 
 	clerk.Rotate("ins_1", clerktest.Key(1))
-	_, err = v.Verify(t.Context(), clerk.Token(t, now, nil))
-	requireVerdict(t, session.VerdictSignature, err) // the keys were fetched less than a minute ago
-	now = now.Add(time.Minute)
 	_, err = v.Verify(t.Context(), clerk.Token(t, now, nil))
 	require.NoError(t, err, "asked again, and found the new key")
 	for range 100 {

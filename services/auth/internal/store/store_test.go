@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -43,7 +42,7 @@ func TestAFailedWriteRevokesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	changed, err := s.DeleteUser(ctx, "user_1", time.Now())
-	require.True(t, errors.Is(err, context.Canceled))
+	require.ErrorIs(t, err, context.Canceled)
 	require.False(t, changed)
 	require.False(t, woken)
 }

@@ -1,0 +1,322 @@
+package auth_test
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/auth"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
+)
+
+func requireReason(t *testing.T, want errorsv1.ErrorReason, err error) {
+	t.Helper()
+	require.Error(t, err)
+	require.Equal(t, want, errs.ReasonOf(err), err.Error())
+}
+
+// org are the claims of an organization's member.
+func org(role string) map[string]any {
+	return map[string]any{"o": map[string]any{"id": "org_1", "slg": "acme", "rol": role}}
+}
+
+func (h *house) newKey(t *testing.T, ctx context.Context, req *authv1.CreateApiKeyRequest) *authv1.CreateApiKeyResponse {
+	t.Helper()
+	if req.Name == "" {
+		req.Name = "a key"
+	}
+	answer, err := h.rpc.CreateApiKey(ctx, req)
+	require.NoError(t, err)
+	return answer
+}
+
+func TestAPIKeyLife(t *testing.T) {
+	h := start(t, nil)
+	admin := h.as(t, h.clerk.Token(t, time.Now(), org("admin")))
+	expire := time.Now().Add(time.Hour).Truncate(time.Second)
+	made := h.newKey(t, admin, &authv1.CreateApiKeyRequest{
+		Name: "server", Scopes: []string{"ai.invoke", "billing.read"}, ExpireTime: timestamppb.New(expire), Models: []string{"m1"},
+		SpendLimitNanoUsd: 5_000_000_000, SpendPeriod: durationpb.New(24 * time.Hour), RequestsPerMinute: 30,
+	})
+	require.Regexp(t, `^tvt_test_[0-9A-Za-z]{49}$`, made.GetSecret())
+	require.Equal(t, made.GetSecret()[:13], made.GetApiKey().GetPrefix())
+	require.Equal(t, "user_1", made.GetApiKey().GetCreatedBy())
+
+	answer, err := h.authenticate(t, made.GetSecret())
+	require.NoError(t, err)
+	claims, err := h.verifier.Verify(answer.GetPassports()["ai"], "ai")
+	require.NoError(t, err)
+	require.Equal(t, "org_1", claims.AccountID)
+	require.Equal(t, made.GetApiKey().GetId(), claims.APIKeyID)
+	require.Equal(t, []string{"ai.invoke", "billing.read"}, claims.Scopes)
+	require.Equal(t, []string{"m1"}, claims.Models)
+	require.EqualValues(t, 30, claims.RequestsPerMinute)
+	require.Equal(t, "admin", claims.Role)
+	require.False(t, claims.Operator)
+
+	list, err := h.rpc.ListApiKeys(admin, &authv1.ListApiKeysRequest{})
+	require.NoError(t, err)
+	require.Len(t, list.GetApiKeys(), 1)
+	require.NotContains(t, list.String(), made.GetSecret())
+
+	other := h.as(t, h.clerk.Token(t, time.Now(), nil)) // the same person, on their own account
+	_, err = h.rpc.DeleteApiKey(other, &authv1.DeleteApiKeyRequest{ApiKeyId: made.GetApiKey().GetId()})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
+	_, err = h.rpc.DeleteApiKey(admin, &authv1.DeleteApiKeyRequest{ApiKeyId: made.GetApiKey().GetId()})
+	require.NoError(t, err)
+	_, err = h.authenticate(t, made.GetSecret())
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, err)
+	_, err = h.rpc.DeleteApiKey(admin, &authv1.DeleteApiKeyRequest{ApiKeyId: made.GetApiKey().GetId()})
+	require.NoError(t, err, "again is no error")
+	list, err = h.rpc.ListApiKeys(admin, &authv1.ListApiKeysRequest{})
+	require.NoError(t, err)
+	require.True(t, list.GetApiKeys()[0].GetRevokeTime().IsValid())
+}
+
+func TestAPIKeyFields(t *testing.T) {
+	h := start(t, nil)
+	ctx := h.as(t, h.clerk.Token(t, time.Now(), nil))
+	made := h.newKey(t, ctx, &authv1.CreateApiKeyRequest{})
+	require.Equal(t, []string{"ai.invoke", "models.read"}, made.GetApiKey().GetScopes(), "the default")
+	for field, req := range map[string]*authv1.CreateApiKeyRequest{
+		"name":              {Name: " \t"},
+		"scopes[1]":         {Name: "x", Scopes: []string{"ai.invoke", "ai.everything"}},
+		"models[0]":         {Name: "x", Models: []string{" m"}},
+		"expireTime":        {Name: "x", ExpireTime: timestamppb.New(time.Now().Add(-time.Second))},
+		"spendLimitNanoUsd": {Name: "x", SpendLimitNanoUsd: -1},
+		"spendPeriod":       {Name: "x", SpendPeriod: durationpb.New(time.Hour)},
+		"requestsPerMinute": {Name: "x", RequestsPerMinute: -1},
+	} {
+		_, err := h.rpc.CreateApiKey(ctx, req)
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+		require.Equal(t, field, errs.From(err).Fields[0].Name)
+	}
+	for name, period := range map[string]*durationpb.Duration{
+		"short": durationpb.New(time.Second), "long": durationpb.New(367 * 24 * time.Hour), "zero": {},
+		"fraction": durationpb.New(time.Hour + time.Millisecond), "absurd": {Seconds: 1 << 60},
+	} {
+		_, err := h.rpc.CreateApiKey(ctx, &authv1.CreateApiKeyRequest{Name: "x", SpendLimitNanoUsd: 1, SpendPeriod: period})
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+		require.Equal(t, "spendPeriod", errs.From(err).Fields[0].Name, name)
+	}
+	_, err := h.rpc.CreateApiKey(ctx, &authv1.CreateApiKeyRequest{Name: "x", ExpireTime: &timestamppb.Timestamp{Seconds: 1 << 60}})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+}
+
+func TestAKeyMakesNoStrongerKey(t *testing.T) {
+	h := start(t, nil)
+	session := h.as(t, h.clerk.Token(t, time.Now(), nil))
+	end := timestamppb.New(time.Now().Add(time.Hour).Truncate(time.Second))
+	parent := h.newKey(t, session, &authv1.CreateApiKeyRequest{
+		Scopes: []string{"keys.manage", "ai.invoke"}, Models: []string{"m1", "m2"}, ExpireTime: end, RequestsPerMinute: 10,
+	})
+	asKey := h.as(t, parent.GetSecret())
+	fit := func() *authv1.CreateApiKeyRequest {
+		return &authv1.CreateApiKeyRequest{Name: "child", Scopes: []string{"ai.invoke"}, Models: []string{"m1"}, ExpireTime: end, RequestsPerMinute: 10}
+	}
+	h.newKey(t, asKey, fit())
+	for field, change := range map[string]func(*authv1.CreateApiKeyRequest){
+		"scopes":            func(r *authv1.CreateApiKeyRequest) { r.Scopes = []string{"billing.write"} },
+		"models":            func(r *authv1.CreateApiKeyRequest) { r.Models = nil },
+		"expireTime":        func(r *authv1.CreateApiKeyRequest) { r.ExpireTime = nil },
+		"requestsPerMinute": func(r *authv1.CreateApiKeyRequest) { r.RequestsPerMinute = 0 },
+	} {
+		req := fit()
+		change(req)
+		_, err := h.rpc.CreateApiKey(asKey, req)
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
+		require.Equal(t, field, errs.From(err).Fields[0].Name)
+	}
+	limited := h.newKey(t, session, &authv1.CreateApiKeyRequest{Scopes: []string{"keys.manage"}, SpendLimitNanoUsd: 1})
+	_, err := h.rpc.CreateApiKey(h.as(t, limited.GetSecret()), &authv1.CreateApiKeyRequest{Name: "x", Scopes: []string{"keys.manage"}, SpendLimitNanoUsd: 1})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
+
+	impersonated := h.as(t, h.clerk.Token(t, time.Now(), map[string]any{"act": map[string]any{"sub": "user_2"}}))
+	_, err = h.rpc.CreateApiKey(impersonated, &authv1.CreateApiKeyRequest{Name: "x"})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
+}
+
+func TestAPIKeysPaging(t *testing.T) {
+	h := start(t, nil)
+	ctx := h.as(t, h.clerk.Token(t, time.Now(), nil))
+	for range 5 {
+		h.newKey(t, ctx, &authv1.CreateApiKeyRequest{})
+	}
+	seen, token := map[string]bool{}, ""
+	for {
+		list, err := h.rpc.ListApiKeys(ctx, &authv1.ListApiKeysRequest{PageSize: 2, PageToken: token})
+		require.NoError(t, err)
+		for _, k := range list.GetApiKeys() {
+			require.False(t, seen[k.GetId()])
+			seen[k.GetId()] = true
+		}
+		if token = list.GetNextPageToken(); token == "" {
+			break
+		}
+	}
+	require.Len(t, seen, 5)
+	list, err := h.rpc.ListApiKeys(ctx, &authv1.ListApiKeysRequest{PageSize: 2})
+	require.NoError(t, err)
+	foreign := h.as(t, h.clerk.Token(t, time.Now(), org("admin")))
+	_, err = h.rpc.ListApiKeys(foreign, &authv1.ListApiKeysRequest{PageToken: list.GetNextPageToken()})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+}
+
+func TestWhoseStandingChangesLosesCredentials(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(context.Context, *house) (bool, error)
+		want   errorsv1.ErrorReason
+	}{
+		"deleted": {func(ctx context.Context, h *house) (bool, error) {
+			return h.Store().DeleteUser(ctx, "user_1", time.Now())
+		}, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
+		"banned": {func(ctx context.Context, h *house) (bool, error) {
+			return h.Store().PutUser(ctx, directory.User{ID: "user_1", Banned: true, UpdateTime: time.Now()})
+		}, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
+		"locked": {func(ctx context.Context, h *house) (bool, error) {
+			return h.Store().PutUser(ctx, directory.User{ID: "user_1", Locked: true, UpdateTime: time.Now()})
+		}, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
+		"left the organization": {func(ctx context.Context, h *house) (bool, error) {
+			return h.Store().DeleteMembership(ctx, "org_1", "user_1", time.Now())
+		}, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN},
+		"organization deleted": {func(ctx context.Context, h *house) (bool, error) {
+			return h.Store().DeleteOrganization(ctx, "org_1", time.Now())
+		}, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := start(t, nil)
+			token := h.clerk.Token(t, time.Now(), org("admin"))
+			key := h.newKey(t, h.as(t, token), &authv1.CreateApiKeyRequest{})
+			for _, credential := range []string{token, key.GetSecret()} {
+				_, err := h.authenticate(t, credential)
+				require.NoError(t, err)
+			}
+			changed, err := tc.change(t.Context(), h)
+			require.NoError(t, err)
+			require.True(t, changed)
+			for _, credential := range []string{token, key.GetSecret()} {
+				_, err = h.authenticate(t, credential)
+				requireReason(t, tc.want, err)
+			}
+		})
+	}
+}
+
+func TestRoleChanges(t *testing.T) {
+	h := start(t, nil)
+	token := h.clerk.Token(t, time.Now().Add(-10*time.Second), org("admin"))
+	key := h.newKey(t, h.as(t, token), &authv1.CreateApiKeyRequest{})
+	changed, err := h.Store().PutMembership(t.Context(), directory.Membership{OrganizationID: "org_1", UserID: "user_1", Role: "member", UpdateTime: time.Now()})
+	require.NoError(t, err)
+	require.True(t, changed)
+	_, err = h.authenticate(t, token)
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, err) // from before: it would still be an admin's
+	answer, err := h.authenticate(t, h.clerk.Token(t, time.Now(), org("member")))
+	require.NoError(t, err)
+	require.Equal(t, "member", answer.GetIdentity().GetRole())
+	answer, err = h.authenticate(t, key.GetSecret())
+	require.NoError(t, err)
+	require.Equal(t, "member", answer.GetIdentity().GetRole(), "a key keeps no rank that its maker lost")
+}
+
+func TestSessionRevoked(t *testing.T) {
+	h := start(t, nil)
+	token := h.clerk.Token(t, time.Now(), nil)
+	_, err := h.authenticate(t, token)
+	require.NoError(t, err)
+	require.NoError(t, h.Store().Revoke(t.Context(), revocation.Revocation{SessionID: "sess_1"}, time.Now()))
+	_, err = h.authenticate(t, token)
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, err)
+	_, err = h.authenticate(t, h.clerk.Token(t, time.Now(), map[string]any{"sid": "sess_2"}))
+	require.NoError(t, err)
+}
+
+func TestRevocationEmptiesTheCache(t *testing.T) {
+	h := start(t, nil)
+	token := h.clerk.Token(t, time.Now(), nil)
+	h.watch(t)
+	require.Eventually(t, func() bool { // the cache is emptied once when its own watch begins
+		_, err := h.authenticate(t, token)
+		return err == nil && h.Verified().Len() == 1
+	}, soon, tick)
+	require.NoError(t, h.Store().Revoke(t.Context(), revocation.Revocation{UserID: "user_9"}, time.Now()))
+	require.Eventually(t, func() bool { return h.Verified().Len() == 0 }, soon, tick)
+}
+
+func TestOperators(t *testing.T) {
+	h := start(t, func(c *auth.Config) { c.Operators = []string{"user_1"} })
+	answer, err := h.authenticate(t, h.clerk.Token(t, time.Now(), nil))
+	require.NoError(t, err)
+	require.True(t, answer.GetIdentity().GetOperator())
+	answer, err = h.authenticate(t, h.clerk.Token(t, time.Now(), map[string]any{"sub": "user_2"}))
+	require.NoError(t, err)
+	require.False(t, answer.GetIdentity().GetOperator())
+	answer, err = h.authenticate(t, h.clerk.Token(t, time.Now(), map[string]any{"act": map[string]any{"sub": "user_2"}}))
+	require.NoError(t, err)
+	require.False(t, answer.GetIdentity().GetOperator(), "whoever impersonates an operator is none")
+	require.Equal(t, "user_2", answer.GetIdentity().GetActorId())
+}
+
+// watch is a stream of revocations that a test reads.
+type watch struct {
+	grpc.ServerStream
+	ctx  context.Context
+	news chan *authv1.WatchRevocationsResponse
+}
+
+func (w *watch) Context() context.Context { return w.ctx }
+
+func (w *watch) Send(m *authv1.WatchRevocationsResponse) error {
+	w.news <- m
+	return nil
+}
+
+func (h *house) watch(t *testing.T) *watch {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	w := &watch{ctx: ctx, news: make(chan *authv1.WatchRevocationsResponse, 16)}
+	ended := make(chan error, 1)
+	go func() { ended <- h.rpc.WatchRevocations(&authv1.WatchRevocationsRequest{}, w) }()
+	t.Cleanup(func() {
+		stop()
+		require.Error(t, <-ended)
+	})
+	require.Empty(t, (<-w.news).GetRevocations(), "the first message says that the watch stands")
+	return w
+}
+
+func TestRevocationReachesEveryReplica(t *testing.T) {
+	one := start(t, nil)
+	two := start(t, func(c *auth.Config) { c.DataDir, c.APIURL = one.dir, mustParse(t, one.url) })
+	near, far := one.watch(t), two.watch(t)
+	key := one.newKey(t, one.as(t, one.clerk.Token(t, time.Now(), nil)), &authv1.CreateApiKeyRequest{})
+	_, err := two.authenticate(t, key.GetSecret())
+	require.NoError(t, err)
+	_, err = one.rpc.DeleteApiKey(one.as(t, one.clerk.Token(t, time.Now(), nil)), &authv1.DeleteApiKeyRequest{ApiKeyId: key.GetApiKey().GetId()})
+	require.NoError(t, err)
+	begin := time.Now()
+	for _, w := range []*watch{near, far} {
+		news := <-w.news
+		require.Equal(t, key.GetApiKey().GetId(), news.GetRevocations()[0].GetApiKeyId())
+		t.Logf("seen after %s", time.Since(begin))
+	}
+	_, err = two.authenticate(t, key.GetSecret())
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, err)
+}
+
+func mustParse(t *testing.T, address string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	return u
+}

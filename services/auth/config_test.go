@@ -1,0 +1,107 @@
+package auth
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
+)
+
+func load(t *testing.T, env map[string]string, modes ...string) (Config, error) {
+	t.Helper()
+	var c Config
+	err := settings.Load(func(name string) string { return env[name] }, &c, modes...)
+	return c, err
+}
+
+func publishable(prefix, host string) string {
+	return prefix + base64.StdEncoding.EncodeToString([]byte(host))
+}
+
+func TestIssuer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		env  map[string]string
+		want string
+		says string
+	}{
+		"told":              {map[string]string{"CLERK_ISSUER": "https://clerk.example.com"}, "https://clerk.example.com", ""},
+		"from the live key": {map[string]string{"CLERK_PUBLISHABLE_KEY": publishable("pk_live_", "clerk.example.com$")}, "https://clerk.example.com", ""},
+		"from a test key":   {map[string]string{"CLERK_PUBLISHABLE_KEY": publishable("pk_test_", "happy-1.clerk.accounts.dev$")}, "https://happy-1.clerk.accounts.dev", ""},
+		"without padding":   {map[string]string{"CLERK_PUBLISHABLE_KEY": strings.TrimRight(publishable("pk_test_", "ab.example.test$"), "=")}, "https://ab.example.test", ""},
+		"told wins":         {map[string]string{"CLERK_ISSUER": "https://a.test", "CLERK_PUBLISHABLE_KEY": "rubbish"}, "https://a.test", ""},
+		"slash":             {map[string]string{"CLERK_ISSUER": "https://a.test/"}, "", "CLERK_ISSUER"},
+		"no address":        {map[string]string{"CLERK_ISSUER": "a.test"}, "", "CLERK_ISSUER"},
+		"no prefix":         {map[string]string{"CLERK_PUBLISHABLE_KEY": "sk_test_x"}, "", "pk_live_"},
+		"no base64":         {map[string]string{"CLERK_PUBLISHABLE_KEY": "pk_live_%%%"}, "", "CLERK_PUBLISHABLE_KEY"},
+		"cut":               {map[string]string{"CLERK_PUBLISHABLE_KEY": publishable("pk_live_", "clerk.example.com")}, "", "CLERK_PUBLISHABLE_KEY"},
+		"no host":           {map[string]string{"CLERK_PUBLISHABLE_KEY": publishable("pk_live_", "$")}, "", "CLERK_PUBLISHABLE_KEY"},
+		"smuggled":          {map[string]string{"CLERK_PUBLISHABLE_KEY": publishable("pk_live_", "a@evil.test$")}, "", "CLERK_PUBLISHABLE_KEY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := load(t, tc.env)
+			if tc.says != "" {
+				require.ErrorContains(t, err, tc.says)
+				return
+			}
+			require.NoError(t, err)
+			got, err := c.issuer()
+			require.NoError(t, err)
+			require.Equal(t, tc.want, got)
+		})
+	}
+}
+
+func TestMissing(t *testing.T) {
+	c, err := load(t, nil)
+	require.NoError(t, err)
+	require.ErrorContains(t, c.Missing(), "2 settings are wrong")
+	c, err = load(t, map[string]string{"CLERK_ISSUER": "https://a.test", "CLERK_JWT_KEY": "x"})
+	require.ErrorContains(t, err, "CLERK_JWT_KEY")
+	require.NoError(t, c.Missing())
+	_, err = load(t, nil, "serve")
+	require.ErrorContains(t, err, "TRIVET_API_KEY_SECRET")
+	_, err = load(t, map[string]string{"TRIVET_API_KEY_SECRET": "hunter2"})
+	require.ErrorContains(t, err, "fewer than 32")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestKeyMode(t *testing.T) {
+	for name, tc := range map[string]struct {
+		env  map[string]string
+		want apikey.Mode
+	}{
+		"live secret":        {map[string]string{"CLERK_SECRET_KEY": "sk_live_x"}, apikey.Live},
+		"test secret":        {map[string]string{"CLERK_SECRET_KEY": "sk_test_x", "CLERK_ISSUER": "https://clerk.example.com"}, apikey.Test},
+		"live publishable":   {map[string]string{"CLERK_PUBLISHABLE_KEY": publishable("pk_live_", "clerk.example.com$")}, apikey.Live},
+		"issuer alone":       {map[string]string{"CLERK_ISSUER": "https://clerk.example.com"}, apikey.Live},
+		"development issuer": {map[string]string{"CLERK_ISSUER": "https://happy-1.clerk.accounts.dev"}, apikey.Test},
+		"loopback issuer":    {map[string]string{"CLERK_ISSUER": "http://127.0.0.1:8090"}, apikey.Test},
+	} {
+		c, err := load(t, tc.env)
+		require.NoError(t, err)
+		require.Equal(t, tc.want, c.keyMode(), name)
+	}
+}
+
+func TestBackendAddress(t *testing.T) {
+	for address, want := range map[string]string{
+		"": "https://api.clerk.com/v1", "http://127.0.0.1:8090/clerk": "http://127.0.0.1:8090/clerk/v1",
+		"http://127.0.0.1:8090/clerk/": "http://127.0.0.1:8090/clerk/v1", "https://api.clerk.com/v1": "https://api.clerk.com/v1",
+	} {
+		c, err := load(t, map[string]string{"CLERK_API_URL": address})
+		require.NoError(t, err)
+		require.Equal(t, want, c.backend())
+	}
+}
+
+func TestSettingsAreDescribed(t *testing.T) {
+	docs, err := settings.Describe(Config{})
+	require.NoError(t, err)
+	for _, d := range docs {
+		require.NotEmpty(t, d.Help, d.Name)
+	}
+}
