@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -18,4 +20,37 @@ func TestServerIsBounded(t *testing.T) {
 	require.Equal(t, 2*time.Minute, server.IdleTimeout)
 	require.Equal(t, 64<<10, server.MaxHeaderBytes)
 	require.Zero(t, server.WriteTimeout, "it would end streams; each write has its own")
+}
+
+// countingWriter notes the size of each write and how often the deadline moved.
+type countingWriter struct {
+	http.ResponseWriter
+	writes    []int
+	deadlines int
+}
+
+func (c *countingWriter) Write(b []byte) (int, error) {
+	c.writes = append(c.writes, len(b))
+	return len(b), nil
+}
+
+func (c *countingWriter) SetWriteDeadline(time.Time) error {
+	c.deadlines++
+	return nil
+}
+
+// TestLargeWritesHaveADeadlineForEachPart lets slow but steady callers take a large answer.
+func TestLargeWritesHaveADeadlineForEachPart(t *testing.T) {
+	under := &countingWriter{ResponseWriter: httptest.NewRecorder()}
+	r := &recorder{ResponseWriter: under, timeout: 0} // a timeout of 0 moves the deadline with each part
+	n, err := r.Write(make([]byte, 2*maxPart+10))
+	require.NoError(t, err)
+	require.Equal(t, 2*maxPart+10, n)
+	require.Equal(t, []int{maxPart, maxPart, 10}, under.writes)
+	require.Equal(t, 3, under.deadlines)
+	require.Equal(t, http.StatusOK, r.status)
+	require.Equal(t, int64(n), r.bytes)
+	n, err = r.Write(nil)
+	require.NoError(t, err)
+	require.Zero(t, n)
 }

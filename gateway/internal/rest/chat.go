@@ -77,10 +77,11 @@ type chat struct {
 }
 
 func (c *chat) first(m *aiv1.ChatStreamResponse) error {
-	if err := c.piece(m); err != nil {
-		return err
+	err := c.piece(m)
+	if err == nil {
+		err = c.out.Flush()
 	}
-	if err := c.out.Flush(); err != nil {
+	if err != nil {
 		return &frames.WriteError{Err: err}
 	}
 	return nil
@@ -106,7 +107,7 @@ func (c *chat) end(ctx context.Context, state *call.State, err error) {
 	}
 	state.Broken = true
 	if c.defect != nil {
-		err = c.defect
+		err = c.defect // not the caller's fault, though it came up in a write
 	}
 	if gone, ok := errors.AsType[*frames.WriteError](err); ok {
 		state.Failure = errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The caller left.").Cause(gone)

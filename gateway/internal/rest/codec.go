@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +31,16 @@ func (codec) Marshal(v any) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T is no message", v)
 	}
-	return appendJSON(nil, m)
+	raw, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	// protojson puts spaces at random; the same message is to give the same bytes.
+	compact := bytes.NewBuffer(make([]byte, 0, len(raw)))
+	if err := json.Compact(compact, raw); err != nil {
+		return nil, err
+	}
+	return compact.Bytes(), nil
 }
 
 // Unmarshal implements runtime.Marshaler.
@@ -64,10 +75,6 @@ func (c codec) NewEncoder(w io.Writer) runtime.Encoder {
 		_, err = w.Write(b)
 		return err
 	})
-}
-
-func appendJSON(b []byte, m proto.Message) ([]byte, error) {
-	return protojson.MarshalOptions{EmitDefaultValues: true}.MarshalAppend(b, m)
 }
 
 // What protojson says of a field; it has no typed errors. The value that follows is the caller's and is not repeated.
