@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"log/slog"
 	"slices"
+	"sync/atomic"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -52,7 +54,10 @@ func Migrate(ctx context.Context, db *DB, m Migrations) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = provider.Up(ctx)
+	done, err := provider.Up(ctx)
+	for _, r := range done {
+		db.config.Logger.InfoContext(ctx, "migration applied", slog.String("service", m.Service), slog.String("file", r.Source.Path), slog.Duration("took", r.Duration))
+	}
 	if partial, ok := errors.AsType[*goose.PartialError](err); ok && partial.Failed != nil {
 		return fmt.Errorf("migration %s of %s failed, those before it are in place: %w", partial.Failed.Source.Path, m.Service, partial.Err)
 	}
@@ -85,8 +90,6 @@ func (db *DB) provider(pool *sql.DB, m Migrations) (*goose.Provider, error) {
 	options := []goose.ProviderOption{
 		goose.WithTableName(m.table()),
 		goose.WithDisableGlobalRegistry(true),
-		goose.WithSlog(db.config.Logger),
-		goose.WithVerbose(true),
 	}
 	dialect := goose.DialectSQLite3
 	if db.dialect == Postgres {
@@ -110,6 +113,25 @@ func lockID(schema, service string) int64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("trivet migrations " + schema + " " + service))
 	return int64(h.Sum64())
+}
+
+// SchemaCheck returns a readiness check that fails while migrations are missing. Once they are there it asks no more.
+func SchemaCheck(db *DB, m Migrations) func(context.Context) error {
+	var complete atomic.Bool
+	return func(ctx context.Context) error {
+		if complete.Load() {
+			return nil
+		}
+		pending, err := Pending(ctx, db, m)
+		if err != nil {
+			return err
+		}
+		if len(pending) > 0 {
+			return fmt.Errorf("%d migrations of %s are missing: run `trivet migrate` (in split mode: `%s migrate`)", len(pending), m.Service, m.Service)
+		}
+		complete.Store(true)
+		return nil
+	}
 }
 
 // Pending lists the migrations that Migrate would apply, oldest first, without changing anything.

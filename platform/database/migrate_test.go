@@ -93,3 +93,12 @@ func TestMigrateTellsWhatFailed(t *testing.T) {
 		require.ErrorContains(t, database.Migrate(t.Context(), db, database.Migrations{Service: "No Good", FS: wallet.FS}), "lower-case")
 	})
 }
+
+func TestSchemaCheckFailsUntilMigrated(t *testing.T) {
+	databasetest.Each(t, database.Migrations{Service: wallet.Service}, func(t *testing.T, db *database.DB) {
+		check := database.SchemaCheck(db, wallet)
+		require.ErrorContains(t, check(t.Context()), "trivet migrate")
+		require.NoError(t, database.Migrate(t.Context(), db, wallet))
+		require.NoError(t, check(t.Context()))
+	})
+}
