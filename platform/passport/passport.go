@@ -55,6 +55,10 @@ type Claims struct {
 	Models []string `json:"mod,omitempty"`
 	// RequestsPerMinute is an API key's own limit; 0 means the plan's.
 	RequestsPerMinute int32 `json:"rpm,omitempty"`
+	// SpendLimitNanoUSD is the most that an API key may spend in a SpendPeriodSeconds, in nano-dollars; 0 means no limit of its own.
+	SpendLimitNanoUSD int64 `json:"spl,omitempty"`
+	// SpendPeriodSeconds is the period of that limit; 0 means the account's billing period.
+	SpendPeriodSeconds int64 `json:"spp,omitempty"`
 	// Audience is the service that may accept the passport.
 	Audience string `json:"-"`
 	// ExpireTime is when it ends.

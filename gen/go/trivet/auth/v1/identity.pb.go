@@ -52,7 +52,11 @@ type Identity struct {
 	// Requests a minute that the API key may make; 0 means the plan's.
 	RequestsPerMinute int32 `protobuf:"varint,12,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
 	// The primary email address, when the credential or the store tells it.
-	Email         string `protobuf:"bytes,13,opt,name=email,proto3" json:"email,omitempty"`
+	Email string `protobuf:"bytes,13,opt,name=email,proto3" json:"email,omitempty"`
+	// The most that the API key may spend in a period, in nano-dollars; 0 means no limit of its own.
+	SpendLimitNanoUsd int64 `protobuf:"varint,14,opt,name=spend_limit_nano_usd,json=spendLimitNanoUsd,proto3" json:"spend_limit_nano_usd,omitempty"`
+	// The period of that limit; unset means the account's billing period.
+	SpendPeriod   *durationpb.Duration `protobuf:"bytes,15,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -176,6 +180,20 @@ func (x *Identity) GetEmail() string {
 		return x.Email
 	}
 	return ""
+}
+
+func (x *Identity) GetSpendLimitNanoUsd() int64 {
+	if x != nil {
+		return x.SpendLimitNanoUsd
+	}
+	return 0
+}
+
+func (x *Identity) GetSpendPeriod() *durationpb.Duration {
+	if x != nil {
+		return x.SpendPeriod
+	}
+	return nil
 }
 
 // User is a person as Clerk knows them.
@@ -800,7 +818,7 @@ var File_trivet_auth_v1_identity_proto protoreflect.FileDescriptor
 
 const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtrivet/auth/v1/identity.proto\x12\x0etrivet.auth.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x03\n" +
+	"\x1dtrivet/auth/v1/identity.proto\x12\x0etrivet.auth.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x03\n" +
 	"\bIdentity\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1d\n" +
 	"\n" +
@@ -818,7 +836,9 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	" \x01(\tR\aactorId\x12\x16\n" +
 	"\x06models\x18\v \x03(\tR\x06models\x12.\n" +
 	"\x13requests_per_minute\x18\f \x01(\x05R\x11requestsPerMinute\x12\x14\n" +
-	"\x05email\x18\r \x01(\tR\x05email\"\xb9\x03\n" +
+	"\x05email\x18\r \x01(\tR\x05email\x12/\n" +
+	"\x14spend_limit_nano_usd\x18\x0e \x01(\x03R\x11spendLimitNanoUsd\x12<\n" +
+	"\fspend_period\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vspendPeriod\"\xb9\x03\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
 	"\rprimary_email\x18\x02 \x01(\tR\fprimaryEmail\x12\x16\n" +
@@ -908,30 +928,31 @@ var file_trivet_auth_v1_identity_proto_goTypes = []any{
 	(*ApiKey)(nil),                // 4: trivet.auth.v1.ApiKey
 	(*Erasure)(nil),               // 5: trivet.auth.v1.Erasure
 	(*Revocation)(nil),            // 6: trivet.auth.v1.Revocation
-	(*structpb.Struct)(nil),       // 7: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
+	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 8: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_trivet_auth_v1_identity_proto_depIdxs = []int32{
-	7,  // 0: trivet.auth.v1.User.public_metadata:type_name -> google.protobuf.Struct
-	8,  // 1: trivet.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 2: trivet.auth.v1.User.update_time:type_name -> google.protobuf.Timestamp
-	7,  // 3: trivet.auth.v1.Organization.public_metadata:type_name -> google.protobuf.Struct
-	8,  // 4: trivet.auth.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 5: trivet.auth.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
-	8,  // 6: trivet.auth.v1.Membership.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 7: trivet.auth.v1.ApiKey.spend_period:type_name -> google.protobuf.Duration
-	8,  // 8: trivet.auth.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 9: trivet.auth.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	8,  // 10: trivet.auth.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
-	8,  // 11: trivet.auth.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	8,  // 12: trivet.auth.v1.Erasure.request_time:type_name -> google.protobuf.Timestamp
-	8,  // 13: trivet.auth.v1.Erasure.complete_time:type_name -> google.protobuf.Timestamp
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	7,  // 0: trivet.auth.v1.Identity.spend_period:type_name -> google.protobuf.Duration
+	8,  // 1: trivet.auth.v1.User.public_metadata:type_name -> google.protobuf.Struct
+	9,  // 2: trivet.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 3: trivet.auth.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	8,  // 4: trivet.auth.v1.Organization.public_metadata:type_name -> google.protobuf.Struct
+	9,  // 5: trivet.auth.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 6: trivet.auth.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
+	9,  // 7: trivet.auth.v1.Membership.create_time:type_name -> google.protobuf.Timestamp
+	7,  // 8: trivet.auth.v1.ApiKey.spend_period:type_name -> google.protobuf.Duration
+	9,  // 9: trivet.auth.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 10: trivet.auth.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	9,  // 11: trivet.auth.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
+	9,  // 12: trivet.auth.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	9,  // 13: trivet.auth.v1.Erasure.request_time:type_name -> google.protobuf.Timestamp
+	9,  // 14: trivet.auth.v1.Erasure.complete_time:type_name -> google.protobuf.Timestamp
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_trivet_auth_v1_identity_proto_init() }

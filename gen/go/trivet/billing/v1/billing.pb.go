@@ -111,9 +111,13 @@ type ReserveRequest struct {
 	// The output tokens that are wanted; at least min_output_tokens.
 	MaxOutputTokens int64 `protobuf:"varint,8,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
 	// How many answers are made at once; the output is multiplied by it. 0 means 1, at most 128.
-	Choices       int32 `protobuf:"varint,9,opt,name=choices,proto3" json:"choices,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Choices int32 `protobuf:"varint,9,opt,name=choices,proto3" json:"choices,omitempty"`
+	// The most that the API key may spend in a period, holds included, in nano-dollars; 0 means no limit of its own.
+	ApiKeySpendLimitNanoUsd int64 `protobuf:"varint,10,opt,name=api_key_spend_limit_nano_usd,json=apiKeySpendLimitNanoUsd,proto3" json:"api_key_spend_limit_nano_usd,omitempty"`
+	// The period of that limit, one minute to 366 days, counted from the Unix epoch; unset means the account's billing period.
+	ApiKeySpendPeriod *durationpb.Duration `protobuf:"bytes,11,opt,name=api_key_spend_period,json=apiKeySpendPeriod,proto3" json:"api_key_spend_period,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ReserveRequest) Reset() {
@@ -207,6 +211,20 @@ func (x *ReserveRequest) GetChoices() int32 {
 		return x.Choices
 	}
 	return 0
+}
+
+func (x *ReserveRequest) GetApiKeySpendLimitNanoUsd() int64 {
+	if x != nil {
+		return x.ApiKeySpendLimitNanoUsd
+	}
+	return 0
+}
+
+func (x *ReserveRequest) GetApiKeySpendPeriod() *durationpb.Duration {
+	if x != nil {
+		return x.ApiKeySpendPeriod
+	}
+	return nil
 }
 
 // ReserveResponse is a hold.
@@ -2331,7 +2349,7 @@ var File_trivet_billing_v1_billing_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xa2\x03\n" +
+	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xb6\x04\n" +
 	"\x0eReserveRequest\x12(\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12)\n" +
@@ -2347,7 +2365,10 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x11min_output_tokens\x18\a \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x0fminOutputTokens\x12:\n" +
 	"\x11max_output_tokens\x18\b \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x0fmaxOutputTokens\x12$\n" +
 	"\achoices\x18\t \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\x80\x01(\x00R\achoices\"\xb0\x01\n" +
+	"\xbaH\a\x1a\x05\x18\x80\x01(\x00R\achoices\x12F\n" +
+	"\x1capi_key_spend_limit_nano_usd\x18\n" +
+	" \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x17apiKeySpendLimitNanoUsd\x12J\n" +
+	"\x14api_key_spend_period\x18\v \x01(\v2\x19.google.protobuf.DurationR\x11apiKeySpendPeriod\"\xb0\x01\n" +
 	"\x0fReserveResponse\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\"\n" +
 	"\rheld_nano_usd\x18\x02 \x01(\x03R\vheldNanoUsd\x12#\n" +
@@ -2575,87 +2596,88 @@ var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(*ReconcileRequest)(nil),              // 39: trivet.billing.v1.ReconcileRequest
 	(*ReconcileResponse)(nil),             // 40: trivet.billing.v1.ReconcileResponse
 	nil,                                   // 41: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*timestamppb.Timestamp)(nil),         // 42: google.protobuf.Timestamp
-	(*v1.TokenUsage)(nil),                 // 43: trivet.usage.v1.TokenUsage
-	(*Limits)(nil),                        // 44: trivet.billing.v1.Limits
-	(*Account)(nil),                       // 45: trivet.billing.v1.Account
-	(*UsageRow)(nil),                      // 46: trivet.billing.v1.UsageRow
-	(*UsageTotal)(nil),                    // 47: trivet.billing.v1.UsageTotal
-	(*Entry)(nil),                         // 48: trivet.billing.v1.Entry
-	(*Plan)(nil),                          // 49: trivet.billing.v1.Plan
-	(*Grant)(nil),                         // 50: trivet.billing.v1.Grant
-	(*Invoice)(nil),                       // 51: trivet.billing.v1.Invoice
-	(v11.EventState)(0),                   // 52: trivet.inbox.v1.EventState
-	(*v11.Event)(nil),                     // 53: trivet.inbox.v1.Event
-	(*durationpb.Duration)(nil),           // 54: google.protobuf.Duration
+	(*durationpb.Duration)(nil),           // 42: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),         // 43: google.protobuf.Timestamp
+	(*v1.TokenUsage)(nil),                 // 44: trivet.usage.v1.TokenUsage
+	(*Limits)(nil),                        // 45: trivet.billing.v1.Limits
+	(*Account)(nil),                       // 46: trivet.billing.v1.Account
+	(*UsageRow)(nil),                      // 47: trivet.billing.v1.UsageRow
+	(*UsageTotal)(nil),                    // 48: trivet.billing.v1.UsageTotal
+	(*Entry)(nil),                         // 49: trivet.billing.v1.Entry
+	(*Plan)(nil),                          // 50: trivet.billing.v1.Plan
+	(*Grant)(nil),                         // 51: trivet.billing.v1.Grant
+	(*Invoice)(nil),                       // 52: trivet.billing.v1.Invoice
+	(v11.EventState)(0),                   // 53: trivet.inbox.v1.EventState
+	(*v11.Event)(nil),                     // 54: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	42, // 0: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	43, // 1: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.TokenUsage
-	42, // 2: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	43, // 3: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.TokenUsage
-	0,  // 4: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	44, // 5: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	45, // 6: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
-	46, // 7: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	47, // 8: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageTotal
-	48, // 9: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	49, // 10: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	42, // 11: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	50, // 12: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	51, // 13: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	41, // 14: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	52, // 15: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	42, // 16: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	53, // 17: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	53, // 18: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	42, // 19: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	54, // 20: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	1,  // 21: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	3,  // 22: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	5,  // 23: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	7,  // 24: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	9,  // 25: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	11, // 26: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	13, // 27: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	15, // 28: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	17, // 29: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	19, // 30: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	21, // 31: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	23, // 32: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	25, // 33: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	27, // 34: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	29, // 35: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	31, // 36: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	33, // 37: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	35, // 38: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	37, // 39: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	39, // 40: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	2,  // 41: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	4,  // 42: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	6,  // 43: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	8,  // 44: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	10, // 45: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	12, // 46: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	14, // 47: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	16, // 48: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	18, // 49: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	20, // 50: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	22, // 51: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	24, // 52: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	26, // 53: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	28, // 54: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	30, // 55: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	32, // 56: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	34, // 57: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	36, // 58: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	38, // 59: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	40, // 60: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	41, // [41:61] is the sub-list for method output_type
-	21, // [21:41] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	42, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	43, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	44, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.TokenUsage
+	43, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	44, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.TokenUsage
+	0,  // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
+	45, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	46, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	47, // 8: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	48, // 9: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageTotal
+	49, // 10: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	50, // 11: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	43, // 12: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	51, // 13: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	52, // 14: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	41, // 15: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	53, // 16: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	43, // 17: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	54, // 18: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	54, // 19: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	43, // 20: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	42, // 21: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	1,  // 22: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	3,  // 23: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	5,  // 24: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	7,  // 25: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	9,  // 26: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	11, // 27: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	13, // 28: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	15, // 29: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	17, // 30: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	19, // 31: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	21, // 32: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	23, // 33: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	25, // 34: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	27, // 35: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	29, // 36: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	31, // 37: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	33, // 38: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	35, // 39: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	37, // 40: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	39, // 41: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	2,  // 42: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	4,  // 43: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	6,  // 44: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	8,  // 45: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	10, // 46: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	12, // 47: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	14, // 48: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	16, // 49: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	18, // 50: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	20, // 51: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	22, // 52: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	24, // 53: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	26, // 54: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	28, // 55: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	30, // 56: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	32, // 57: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	34, // 58: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	36, // 59: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	38, // 60: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	40, // 61: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	42, // [42:62] is the sub-list for method output_type
+	22, // [22:42] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
