@@ -138,12 +138,17 @@ func (c *call) failed(ctx context.Context, err error) error {
 
 // close settles the call, once; a defer calls it on every way out, a panic's included.
 func (c *call) close() hold.Receipt {
-	return c.hold.Close(func() hold.Final {
+	receipt := c.hold.Close(func() hold.Final {
 		c.final = c.owed()
 		c.report()
 		c.invoker.Recorder.Call(context.Background(), c.model.ID, c.final)
 		return c.final
 	})
+	if !receipt.Settled { // billing will come to the same sum
+		u := c.final.Usage
+		receipt.Cost, _ = c.model.Cost(u.Input, u.Cached, u.Output)
+	}
+	return receipt
 }
 
 // report tells the provider's health how the call went, unless that is not the provider's doing.

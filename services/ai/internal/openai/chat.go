@@ -1,0 +1,46 @@
+package openai
+
+import (
+	"context"
+
+	goopenai "github.com/sashabaranov/go-openai"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+// Chat answers a conversation in one piece. Its error is an *errs.Error.
+func (c *Client) Chat(ctx context.Context, claims *passport.Claims, in *aiv1.ChatRequest) (*aiv1.ChatResponse, error) {
+	req, err := request(in)
+	if err != nil {
+		return nil, err
+	}
+	left := zeros{in.Temperature != nil && in.GetTemperature() == 0, in.TopP != nil && in.GetTopP() == 0}
+	x := &exchange{invoker: c.invoker, claims: claims, endpoint: wire.Chat, edit: left.complete}
+	res, err := call(ctx, x, func(ctx context.Context, api *goopenai.Client) (goopenai.ChatCompletionResponse, error) {
+		return api.CreateChatCompletion(ctx, req)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &aiv1.ChatResponse{Id: res.ID, Model: res.Model, Usage: x.receipt.Usage.Proto(), CostNanoUsd: x.receipt.Cost}
+	out.Message, out.FinishReason = toMessage(res.Choices)
+	return out, nil
+}
+
+// toMessage returns the first choice: Trivet asks for one.
+func toMessage(choices []goopenai.ChatCompletionChoice) (*aiv1.Message, string) {
+	if len(choices) == 0 {
+		return &aiv1.Message{Role: "assistant"}, ""
+	}
+	m := choices[0].Message
+	out := &aiv1.Message{Role: m.Role, Content: m.Content}
+	if out.GetContent() == "" {
+		out.Content = m.Refusal
+	}
+	for _, call := range m.ToolCalls {
+		out.ToolCalls = append(out.ToolCalls, &aiv1.ToolCall{Id: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments})
+	}
+	return out, string(choices[0].FinishReason)
+}

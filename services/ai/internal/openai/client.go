@@ -1,0 +1,90 @@
+// Package openai is the typed front of calls to models: it writes requests and reads answers with go-openai, whose
+// only importer it is. The calls themselves go the way of all calls, see package invoke: go-openai's HTTP client is
+// replaced by one that invokes.
+package openai
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	goopenai "github.com/sashabaranov/go-openai"
+
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
+	"github.com/trivet-dev/trivet/services/ai/internal/sse"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+// Client makes typed calls. It is safe for concurrent use.
+type Client struct {
+	invoker  *invoke.Invoker
+	scanners sse.Pool
+}
+
+// New returns a client that calls by invoker.
+func New(invoker *invoke.Invoker) *Client { return &Client{invoker: invoker} }
+
+// exchange is one call in one piece: what go-openai calls in place of an http.Client, and the sink of its answer.
+type exchange struct {
+	invoker  *invoke.Invoker
+	claims   *passport.Claims
+	endpoint wire.Endpoint
+	edit     func(body []byte) []byte
+
+	head    *invoke.Head
+	body    bytes.Buffer
+	receipt hold.Receipt
+}
+
+// api returns a go-openai client for this call alone. It knows neither key nor address: upstream has both.
+func (x *exchange) api() *goopenai.Client {
+	config := goopenai.DefaultConfig("")
+	config.HTTPClient = x
+	return goopenai.NewClientWithConfig(config)
+}
+
+// Do invokes. An error is Invoke's own, and go-openai returns it as it is.
+func (x *exchange) Do(request *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	if x.edit != nil {
+		body = x.edit(body)
+	}
+	if err := x.invoker.Invoke(request.Context(), x.claims, x.endpoint, body, nil, x); err != nil {
+		return nil, err
+	}
+	if x.head == nil || x.head.Streamed {
+		return nil, errNotAsked
+	}
+	response := &http.Response{StatusCode: x.head.Status, Header: http.Header{}, Body: io.NopCloser(&x.body), Request: request}
+	for name, value := range x.head.Headers {
+		response.Header.Set(name, value)
+	}
+	return response, nil
+}
+
+// Head implements invoke.Sink.
+func (x *exchange) Head(h invoke.Head) error { x.head = &h; return nil }
+
+// Body implements invoke.Sink. What is in one piece is bounded by upstream.
+func (x *exchange) Body(p []byte) error { x.body.Write(p); return nil }
+
+// Settled implements invoke.Sink.
+func (x *exchange) Settled(r hold.Receipt) { x.receipt = r }
+
+var _ invoke.Sink = (*exchange)(nil)
+
+// call runs a function of go-openai's and returns an *errs.Error for whatever goes wrong.
+func call[T any](ctx context.Context, x *exchange, do func(context.Context, *goopenai.Client) (T, error)) (T, error) {
+	res, err := do(ctx, x.api())
+	if err != nil {
+		return res, x.failure(err)
+	}
+	return res, nil
+}

@@ -1,0 +1,74 @@
+package openai
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	goopenai "github.com/sashabaranov/go-openai"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// errNotAsked is returned when the provider streams what was asked for in one piece.
+var errNotAsked = errors.New("the provider sent a stream that nobody asked for")
+
+// defaultRetry is when to try again when the provider is busy and does not say how long.
+const defaultRetry = time.Second
+
+// failure turns what go-openai returned into an *errs.Error.
+func (x *exchange) failure(err error) error {
+	if own, ok := errors.AsType[*errs.Error](err); ok {
+		return ownFields(own)
+	}
+	if api, ok := errors.AsType[*goopenai.APIError](err); ok {
+		return refusal(x.head.Status, api, x.head.Headers)
+	}
+	if x.head == nil { // go-openai knows that this model would refuse the request, and did not call
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The request does not suit the model: %s.", err)
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer can't be read.").Cause(err)
+}
+
+// ownFields names fields as the typed API does.
+func ownFields(e *errs.Error) *errs.Error {
+	const theirs, ours = "max_completion_tokens", "max_tokens"
+	for i := range e.Fields {
+		if e.Fields[i].Name == theirs {
+			e.Fields[i].Name, e.Message = ours, strings.ReplaceAll(e.Message, theirs, ours)
+		}
+	}
+	return e
+}
+
+// refusal is the *errs.Error for an error that the provider answered.
+func refusal(status int, api *goopenai.APIError, headers map[string]string) *errs.Error {
+	code, _ := api.Code.(string)
+	switch {
+	case status == http.StatusTooManyRequests:
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The provider is busy: %s", api.Message).After(retryAfter(headers))
+	case status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider failed: %s", api.Message)
+	case code == "context_length_exceeded":
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED, "%s", api.Message).Field("messages", "are too long")
+	}
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "The provider refused the request: %s", api.Message)
+	if api.Param != nil {
+		e.Field(*api.Param, api.Message)
+	}
+	return ownFields(e)
+}
+
+// retryAfter reads how long the provider wants callers to wait.
+func retryAfter(headers map[string]string) time.Duration {
+	if ms, err := strconv.ParseFloat(headers["retry-after-ms"], 64); err == nil && ms > 0 {
+		return time.Duration(ms * float64(time.Millisecond))
+	}
+	if s, err := strconv.ParseFloat(headers["retry-after"], 64); err == nil && s > 0 {
+		return time.Duration(s * float64(time.Second))
+	}
+	return defaultRetry
+}

@@ -1,0 +1,83 @@
+package openai
+
+import (
+	"encoding/json"
+	"fmt"
+
+	goopenai "github.com/sashabaranov/go-openai"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// conversation is what ChatRequest and ChatStreamRequest have in common: everything.
+type conversation interface {
+	GetModel() string
+	GetMessages() []*aiv1.Message
+	GetMaxTokens() int64
+	GetTemperature() float64
+	GetTopP() float64
+	GetStop() []string
+	GetTools() []*aiv1.Tool
+	GetToolChoice() string
+	GetReasoningEffort() string
+}
+
+// request translates a conversation, and checks what go-openai knows of the model.
+func request(c conversation) (goopenai.ChatCompletionRequest, error) {
+	tools, err := toTools(c.GetTools())
+	if err != nil {
+		return goopenai.ChatCompletionRequest{}, err
+	}
+	r := goopenai.ChatCompletionRequest{
+		Model: c.GetModel(), Messages: toMessages(c.GetMessages()), MaxCompletionTokens: int(c.GetMaxTokens()),
+		Temperature: float32(c.GetTemperature()), TopP: float32(c.GetTopP()), Stop: c.GetStop(), Tools: tools, ReasoningEffort: c.GetReasoningEffort(),
+	}
+	switch choice := c.GetToolChoice(); choice {
+	case "":
+	case "auto", "none", "required":
+		r.ToolChoice = choice
+	default:
+		r.ToolChoice = goopenai.ToolChoice{Type: goopenai.ToolTypeFunction, Function: goopenai.ToolFunction{Name: choice}}
+	}
+	return r, nil
+}
+
+func toMessages(in []*aiv1.Message) []goopenai.ChatCompletionMessage {
+	out := make([]goopenai.ChatCompletionMessage, len(in))
+	for i, m := range in {
+		out[i] = goopenai.ChatCompletionMessage{Role: m.GetRole(), Content: m.GetContent(), Name: m.GetName(), ToolCallID: m.GetToolCallId()}
+		for _, call := range m.GetToolCalls() {
+			arguments := call.GetArguments()
+			if arguments == "" {
+				arguments = "{}" // go-openai leaves out an empty text, and the provider wants one
+			}
+			out[i].ToolCalls = append(out[i].ToolCalls, goopenai.ToolCall{
+				ID: call.GetId(), Type: goopenai.ToolTypeFunction, Function: goopenai.FunctionCall{Name: call.GetName(), Arguments: arguments},
+			})
+		}
+	}
+	return out
+}
+
+func toTools(in []*aiv1.Tool) ([]goopenai.Tool, error) {
+	out := make([]goopenai.Tool, 0, len(in))
+	for i, t := range in {
+		parameters := json.RawMessage(`{"type":"object","properties":{}}`)
+		if t.GetParameters() != nil {
+			schema, err := protojson.Marshal(t.GetParameters())
+			if err != nil {
+				field := fmt.Sprintf("tools[%d].parameters", i)
+				return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q can't be written as JSON.", field).
+					Field(field, "can't be written as JSON").Cause(err)
+			}
+			parameters = schema
+		}
+		out = append(out, goopenai.Tool{Type: goopenai.ToolTypeFunction, Function: &goopenai.FunctionDefinition{
+			Name: t.GetName(), Description: t.GetDescription(), Parameters: parameters,
+		}})
+	}
+	return out, nil
+}

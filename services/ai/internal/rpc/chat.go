@@ -1,0 +1,36 @@
+package rpc
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+)
+
+// Chat answers a conversation in one piece.
+func (s *Server) Chat(ctx context.Context, req *aiv1.ChatRequest) (*aiv1.ChatResponse, error) {
+	claims, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.typed.Chat(ctx, claims, req)
+}
+
+// ChatStream answers a conversation piece by piece.
+func (s *Server) ChatStream(req *aiv1.ChatStreamRequest, stream grpc.ServerStreamingServer[aiv1.ChatStreamResponse]) error {
+	claims, err := caller(stream.Context())
+	if err != nil {
+		return err
+	}
+	return s.typed.ChatStream(stream.Context(), claims, req, stream.Send)
+}
+
+// Embed turns texts into vectors.
+func (s *Server) Embed(ctx context.Context, req *aiv1.EmbedRequest) (*aiv1.EmbedResponse, error) {
+	claims, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.typed.Embed(ctx, claims, req)
+}
