@@ -66,6 +66,7 @@ gen-sql: $(BIN)/sqlc ## Generate the query code of each service's store
 .PHONY: docs
 docs: ## Write the tables of docs/ that are made from the code
 	go run ./tools/docs
+	TRIVET_WRITE_DOCS=1 go test -count=1 -run TestUnimplementedRPCsAreListed ./internal/allinone
 
 .PHONY: fmt
 fmt: $(BIN)/buf $(BIN)/gofumpt .protodeps ## Format Go and proto files

@@ -50,6 +50,8 @@ type house struct {
 	services []named
 	gateway  *gateway.Gateway
 	shared   *credential.Exchanger
+	conns    map[string]*connect.Conn
+	issuer   *passport.Issuer
 	httpAddr string
 	edgeAddr string
 }
@@ -99,7 +101,7 @@ func (h *house) assemble(ctx context.Context, c config, key ed25519.PrivateKey, 
 	if late.Exchanger, err = credential.New(authv1.NewAuthServiceClient(conns["gateway"]), credential.Options{Now: h.host.Now}); err != nil {
 		return err
 	}
-	h.shared = late.Exchanger
+	h.shared, h.conns, h.issuer = late.Exchanger, conns, issuer
 	if err := h.addServices(ctx, c, issuer, conns); err != nil {
 		return err
 	}

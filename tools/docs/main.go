@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/trivet-dev/trivet/internal/docgen"
+	"github.com/trivet-dev/trivet/internal/doctables"
 )
 
 func main() {
@@ -16,7 +17,7 @@ func main() {
 }
 
 func run() error {
-	for _, t := range docgen.Tables() {
+	for _, t := range doctables.Tables() {
 		old, err := os.ReadFile(t.File)
 		if err != nil {
 			return err

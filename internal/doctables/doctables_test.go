@@ -1,4 +1,4 @@
-package docgen_test
+package doctables_test
 
 import (
 	"os"
@@ -10,10 +10,11 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/internal/docgen"
+	"github.com/trivet-dev/trivet/internal/doctables"
 )
 
 func TestDocumentedTablesAreWhatTheCodeSays(t *testing.T) {
-	for _, table := range docgen.Tables() {
+	for _, table := range doctables.Tables() {
 		t.Run(table.Name, func(t *testing.T) {
 			committed, err := os.ReadFile(filepath.Join("..", "..", table.File))
 			require.NoError(t, err)
