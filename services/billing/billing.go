@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -15,10 +16,14 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/provider"
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
 )
 
 // Config is billing's settings.
@@ -31,6 +36,12 @@ type Config struct {
 	HoldLease time.Duration `env:"BILLING_HOLD_LEASE" default:"5m" min:"10s" max:"24h" help:"how long the credit of a call stays held after its last sign of life"`
 	// SweepInterval is how often abandoned holds are looked for.
 	SweepInterval time.Duration `env:"BILLING_SWEEP_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often abandoned holds are looked for and settled"`
+	// StripeSecretKey are Stripe's API keys, newest first; none turns Stripe off.
+	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" help:"Stripe's secret API key, sk_…; several with commas, newest first"`
+	// StripeAPIURL is Stripe's address.
+	StripeAPIURL *url.URL `env:"STRIPE_API_URL" default:"https://api.stripe.com" help:"address of Stripe's API; the sandbox's in development"`
+	// CustomerInterval is how often accounts without a Stripe customer are looked for.
+	CustomerInterval time.Duration `env:"BILLING_CUSTOMER_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often accounts that Stripe does not know yet are looked for"`
 }
 
 // Deps are what billing works with. All are needed.
@@ -54,6 +65,9 @@ type Service struct {
 	db     *database.DB
 	ledger *ledger.Ledger
 	server *rpc.Server
+	// customers and stripe are nil while Stripe is off.
+	customers *customers.Worker
+	stripe    *provider.Transport
 }
 
 // New opens the store and makes the service; Close it. It reports every mistake of the plan file.
@@ -69,12 +83,32 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("billing: %w", err)
 	}
+	rows := store.New(db)
 	book := ledger.New(ledger.Options{
-		Store: store.New(db), Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease,
+		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease,
 	})
 	s := &Service{config: config, log: deps.Logger, db: db, ledger: book}
-	s.server = rpc.New(rpc.Options{Ledger: book, Plans: catalog, Now: deps.Now, Status: func() string { return "unknown" }})
+	status, err := s.connectStripe(deps, rows)
+	if err != nil {
+		return nil, errors.Join(err, db.Close(ctx))
+	}
+	s.server = rpc.New(rpc.Options{Ledger: book, Plans: catalog, Now: deps.Now, Status: status})
 	return s, nil
+}
+
+// connectStripe makes what calls Stripe, if a key is set, and returns how Stripe's health is told.
+func (s *Service) connectStripe(deps Deps, rows *store.Store) (status func() string, err error) {
+	key := s.config.StripeSecretKey.Newest()
+	if !key.IsSet() {
+		s.log.Warn("STRIPE_SECRET_KEY is not set: accounts get no customer at Stripe")
+		return func() string { return "unknown" }, nil
+	}
+	if s.stripe, err = provider.New(stripe.Transport(), deps.Logger, deps.Meter); err != nil {
+		return nil, err
+	}
+	client := stripe.New(stripe.Config{Key: key, URL: s.config.StripeAPIURL.String(), HTTP: s.stripe.Client(), Logger: deps.Logger})
+	s.customers = customers.NewWorker(customers.Options{Store: rows, Provider: client, Now: deps.Now, Logger: deps.Logger})
+	return client.Status, nil
 }
 
 func modelIDs(list *models.List) []string {
@@ -100,6 +134,9 @@ func (s *Service) Migrate(ctx context.Context) error {
 func (s *Service) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.ledger.Run(ctx, s.config.SweepInterval) })
+	if s.customers != nil {
+		running.Go(func() { s.customers.Run(ctx, s.config.CustomerInterval) })
+	}
 	running.Wait()
 	return nil
 }
@@ -110,4 +147,9 @@ func (s *Service) Checks() map[string]func(context.Context) error {
 }
 
 // Close waits for writes under way and closes the store.
-func (s *Service) Close(ctx context.Context) error { return s.db.Close(ctx) }
+func (s *Service) Close(ctx context.Context) error {
+	if s.stripe != nil {
+		s.stripe.CloseIdleConnections()
+	}
+	return s.db.Close(ctx)
+}

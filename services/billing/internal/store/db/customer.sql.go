@@ -35,19 +35,27 @@ func (q *Queries) InsertCustomer(ctx context.Context, arg InsertCustomerParams) 
 }
 
 const leaseCustomer = `-- name: LeaseCustomer :execrows
-UPDATE customer SET attempts = attempts + 1, next_time = $1
-WHERE account_id = $2 AND stripe_id = '' AND attempts = $3
+UPDATE customer SET
+    attempts = attempts + 1, next_time = $1,
+    first_time = CASE WHEN first_time = 0 THEN CAST($2 AS BIGINT) ELSE first_time END
+WHERE account_id = $3 AND stripe_id = '' AND attempts = $4
 `
 
 type LeaseCustomerParams struct {
 	NextTime  int64
+	AtTime    int64
 	AccountID string
 	Attempts  int64
 }
 
-// Of many replicas one gets the row; when it dies the others may try again at next_time.
+// Of many replicas one gets the row; should it die, another tries again at next_time.
 func (q *Queries) LeaseCustomer(ctx context.Context, arg LeaseCustomerParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, leaseCustomer, arg.NextTime, arg.AccountID, arg.Attempts)
+	result, err := q.db.ExecContext(ctx, leaseCustomer,
+		arg.NextTime,
+		arg.AtTime,
+		arg.AccountID,
+		arg.Attempts,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -55,7 +63,7 @@ func (q *Queries) LeaseCustomer(ctx context.Context, arg LeaseCustomerParams) (i
 }
 
 const listMissingCustomers = `-- name: ListMissingCustomers :many
-SELECT account_id, attempts FROM customer WHERE stripe_id = '' AND next_time <= $1
+SELECT account_id, attempts, spent_keys, first_time FROM customer WHERE stripe_id = '' AND next_time <= $1
 ORDER BY next_time LIMIT CAST($2 AS BIGINT)
 `
 
@@ -67,6 +75,8 @@ type ListMissingCustomersParams struct {
 type ListMissingCustomersRow struct {
 	AccountID string
 	Attempts  int64
+	SpentKeys int64
+	FirstTime int64
 }
 
 func (q *Queries) ListMissingCustomers(ctx context.Context, arg ListMissingCustomersParams) ([]ListMissingCustomersRow, error) {
@@ -78,7 +88,12 @@ func (q *Queries) ListMissingCustomers(ctx context.Context, arg ListMissingCusto
 	var items []ListMissingCustomersRow
 	for rows.Next() {
 		var i ListMissingCustomersRow
-		if err := rows.Scan(&i.AccountID, &i.Attempts); err != nil {
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.Attempts,
+			&i.SpentKeys,
+			&i.FirstTime,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -92,19 +107,25 @@ func (q *Queries) ListMissingCustomers(ctx context.Context, arg ListMissingCusto
 	return items, nil
 }
 
-const setCustomer = `-- name: SetCustomer :execrows
+const saveCustomer = `-- name: SaveCustomer :exec
 UPDATE customer SET stripe_id = $1 WHERE account_id = $2 AND stripe_id = ''
 `
 
-type SetCustomerParams struct {
+type SaveCustomerParams struct {
 	StripeID  string
 	AccountID string
 }
 
-func (q *Queries) SetCustomer(ctx context.Context, arg SetCustomerParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, setCustomer, arg.StripeID, arg.AccountID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func (q *Queries) SaveCustomer(ctx context.Context, arg SaveCustomerParams) error {
+	_, err := q.db.ExecContext(ctx, saveCustomer, arg.StripeID, arg.AccountID)
+	return err
+}
+
+const spendCustomerKey = `-- name: SpendCustomerKey :exec
+UPDATE customer SET spent_keys = spent_keys + 1 WHERE account_id = $1
+`
+
+func (q *Queries) SpendCustomerKey(ctx context.Context, accountID string) error {
+	_, err := q.db.ExecContext(ctx, spendCustomerKey, accountID)
+	return err
 }

@@ -118,10 +118,14 @@ CREATE TABLE usage_record (
 
 -- An account's customer at Stripe; the row is made with the account, and the worker fills it in.
 CREATE TABLE customer (
-    account_id    TEXT PRIMARY KEY,
-    stripe_id     TEXT   NOT NULL DEFAULT '',
-    attempts      BIGINT NOT NULL DEFAULT 0,
-    next_time     BIGINT NOT NULL
+    account_id TEXT PRIMARY KEY,
+    stripe_id  TEXT   NOT NULL DEFAULT '',
+    attempts   BIGINT NOT NULL DEFAULT 0,
+    -- How many idempotency keys Stripe has answered with a failure, which it then repeats for a day.
+    spent_keys BIGINT NOT NULL DEFAULT 0,
+    -- When it was first tried; 0 before.
+    first_time BIGINT NOT NULL DEFAULT 0,
+    next_time  BIGINT NOT NULL
 );
 CREATE INDEX customer_missing ON customer (next_time) WHERE stripe_id = '';
 

@@ -1,0 +1,137 @@
+package customers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	batch    = 20
+	atOnce   = 4
+	minPause = 10 * time.Second
+	maxPause = time.Hour
+	// keyLife is how long a key is trusted: Stripe forgets keys after a day.
+	keyLife = 20 * time.Hour
+	// findMargin allows for clocks that differ from the provider's.
+	findMargin = time.Hour
+)
+
+// Options are what a Worker works with. All are needed.
+type Options struct {
+	Store    Store
+	Provider Provider
+	Now      func() time.Time
+	Logger   *slog.Logger
+}
+
+// Worker makes the customers that are missing. Any number of replicas may run.
+type Worker struct{ Options }
+
+// NewWorker makes a worker.
+func NewWorker(o Options) *Worker { return &Worker{o} }
+
+// Run works until ctx ends, looking for accounts every interval; after a batch of failures it waits longer.
+func (w *Worker) Run(ctx context.Context, interval time.Duration) {
+	pause := interval
+	for ctx.Err() == nil {
+		made, failed, err := w.Work(ctx)
+		if err != nil && ctx.Err() == nil {
+			w.Logger.ErrorContext(ctx, "accounts without a Stripe customer can't be read; tried again soon", "error", err)
+		}
+		switch {
+		case made > 0 && failed == 0:
+			pause = 0 // there may be more
+		case failed > 0 && made == 0:
+			pause = min(max(pause, interval)*2, time.Minute)
+		default:
+			pause = interval
+		}
+		sleep(ctx, pause)
+	}
+}
+
+func sleep(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// Work makes one batch of customers and counts them; its error is the store's.
+func (w *Worker) Work(ctx context.Context) (made, failed int, err error) {
+	missing, err := w.Store.MissingCustomers(ctx, w.Now(), batch)
+	if err != nil {
+		return 0, 0, err
+	}
+	var done, undone atomic.Int64
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for _, m := range missing {
+		group.Go(func() error {
+			switch mine, err := w.one(ctx, m); {
+			case err == nil && mine:
+				done.Add(1)
+			case err != nil:
+				undone.Add(1)
+				w.Logger.WarnContext(ctx, "account has no Stripe customer yet; tried again later", "account", m.AccountID, "attempt", m.Attempts+1, "error", err)
+			}
+			return nil
+		})
+	}
+	err = group.Wait()
+	return int(done.Load()), int(undone.Load()), err
+}
+
+// one makes one customer; false when another replica is at it.
+func (w *Worker) one(ctx context.Context, m Missing) (mine bool, err error) {
+	now := w.Now()
+	mine, err = w.Store.LeaseCustomer(ctx, m, now, now.Add(backoff(m.Attempts)))
+	if err != nil || !mine {
+		return false, err
+	}
+	id, err := w.findOrCreate(ctx, m, now)
+	if errors.Is(err, ErrKeySpent) {
+		err = errors.Join(err, w.Store.SpendCustomerKey(ctx, m.AccountID))
+	}
+	if err != nil {
+		return true, err
+	}
+	return true, w.Store.SaveCustomer(ctx, m.AccountID, id)
+}
+
+// findOrCreate looks before it creates when an earlier attempt may have succeeded and its key can't tell any more.
+func (w *Worker) findOrCreate(ctx context.Context, m Missing, now time.Time) (string, error) {
+	if m.SpentKeys > 0 || m.Attempts > 0 && now.Sub(m.FirstTime) > keyLife {
+		id, err := w.Provider.Find(ctx, m.AccountID, m.FirstTime.Add(-findMargin))
+		if err != nil || id != "" {
+			return id, err
+		}
+	}
+	id, err := w.Provider.Create(ctx, m.AccountID, key(m))
+	if err == nil && id == "" {
+		return "", fmt.Errorf("the provider made a customer without an id for %s", m.AccountID)
+	}
+	return id, err
+}
+
+// key is the account's id, or another for each key that is spent.
+func key(m Missing) string {
+	if m.SpentKeys == 0 {
+		return m.AccountID
+	}
+	return m.AccountID + "/" + strconv.FormatInt(m.SpentKeys, 10)
+}
+
+// backoff doubles from minPause to maxPause.
+func backoff(attempts int64) time.Duration {
+	return min(minPause<<min(attempts, 10), maxPause)
+}

@@ -1,0 +1,128 @@
+// Package stripe calls Stripe. It is the only importer of its SDK, at API version 2023-10-16.
+package stripe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	sdk "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/customer"
+
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+)
+
+// metadataAccount is the metadata key under which a customer names its account.
+const metadataAccount = "trivet_account"
+
+// timeout bounds one call, its body included.
+const timeout = 30 * time.Second
+
+// findPages bounds a search: 100 customers each.
+const findPages = 200
+
+// Config is how Stripe is reached. All is needed.
+type Config struct {
+	// Key is the secret API key.
+	Key settings.Secret
+	// URL is the API's address, such as https://api.stripe.com.
+	URL string
+	// HTTP makes the calls.
+	HTTP *http.Client
+	// Logger gets the SDK's warnings.
+	Logger *slog.Logger
+}
+
+// Client calls Stripe. It implements customers.Provider.
+type Client struct {
+	customers customer.Client
+	health    health
+}
+
+// New makes a client. It calls nothing.
+func New(c Config) *Client {
+	backend := sdk.GetBackendWithConfig(sdk.APIBackend, &sdk.BackendConfig{
+		URL: sdk.String(strings.TrimRight(c.URL, "/")), HTTPClient: c.HTTP, LeveledLogger: leveled{c.Logger},
+		// The SDK sleeps between retries whatever the context says; the caller's own schedule retries instead.
+		MaxNetworkRetries: sdk.Int64(0),
+		EnableTelemetry:   sdk.Bool(false),
+	})
+	return &Client{customers: customer.Client{B: backend, Key: c.Key.Reveal()}}
+}
+
+// Create makes the account's customer; the same key makes it once.
+func (c *Client) Create(ctx context.Context, accountID, key string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	params := &sdk.CustomerParams{Description: sdk.String("Trivet account " + accountID)}
+	params.Context = ctx
+	params.AddMetadata(metadataAccount, accountID)
+	params.SetIdempotencyKey(key)
+	made, err := c.customers.New(params)
+	c.health.note(err)
+	if err != nil {
+		return "", translate(err)
+	}
+	return made.ID, nil
+}
+
+// Find looks for the account's customer among those made since then; "" when there is none.
+func (c *Client) Find(ctx context.Context, accountID string, since time.Time) (string, error) {
+	params := &sdk.CustomerListParams{CreatedRange: &sdk.RangeQueryParams{GreaterThanOrEqual: since.Unix()}}
+	params.Limit = sdk.Int64(100)
+	params.Single = true
+	for range findPages {
+		page, err := c.page(ctx, params)
+		if err != nil {
+			return "", err
+		}
+		for _, found := range page.Data {
+			if found.Metadata[metadataAccount] == accountID {
+				return found.ID, nil
+			}
+			params.StartingAfter = sdk.String(found.ID)
+		}
+		if !page.HasMore || len(page.Data) == 0 {
+			return "", nil
+		}
+	}
+	return "", fmt.Errorf("stripe: more than %d customers were made since %s: set the metadata %s=%s on the right one, or remove newer ones",
+		findPages*100, since.Format(time.DateOnly), metadataAccount, accountID)
+}
+
+func (c *Client) page(ctx context.Context, params *sdk.CustomerListParams) (*sdk.CustomerList, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	params.Context = ctx
+	list := c.customers.List(params)
+	c.health.note(list.Err())
+	if list.Err() != nil {
+		return nil, translate(list.Err())
+	}
+	return list.CustomerList(), nil
+}
+
+// Status tells how Stripe is doing: "operational", "degraded", "down" or "unknown".
+func (c *Client) Status() string { return c.health.status() }
+
+// translate keeps what people need of Stripe's error, and says when an idempotency key is spent.
+func translate(err error) error {
+	var api *sdk.Error
+	if !errors.As(err, &api) {
+		return fmt.Errorf("stripe did not answer: %w", err)
+	}
+	said := fmt.Errorf("stripe answered %d %s: %s (request %s)", api.HTTPStatusCode, api.Type, api.Msg, api.RequestID)
+	switch {
+	case api.HTTPStatusCode == http.StatusUnauthorized:
+		return fmt.Errorf("STRIPE_SECRET_KEY is refused: %w", said)
+	case api.HTTPStatusCode >= http.StatusInternalServerError:
+		return fmt.Errorf("%w: %w", customers.ErrKeySpent, said)
+	default:
+		return said
+	}
+}

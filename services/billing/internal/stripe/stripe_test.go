@@ -1,0 +1,162 @@
+package stripe_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/trivet-dev/trivet/platform/provider"
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/sandbox/fault"
+	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
+)
+
+const secret = "sk_test_billing"
+
+// world is a client and the fake that it calls, over real HTTP, by the transport that production has.
+type world struct {
+	*stripe.Client
+	fake     *fake.Fake
+	requests []*http.Request
+	log      bytes.Buffer
+}
+
+func newWorld(t *testing.T, key string) *world {
+	t.Helper()
+	w := &world{}
+	var err error
+	w.fake, err = fake.New(fake.Config{Keys: []string{secret}})
+	require.NoError(t, err)
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.requests = append(w.requests, r)
+		w.fake.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(server.Close)
+	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	transport, err := provider.New(stripe.Transport(), log, noop.Meter{})
+	require.NoError(t, err)
+	t.Cleanup(transport.CloseIdleConnections)
+	w.Client = stripe.New(stripe.Config{Key: settings.NewSecret(key), URL: server.URL + "/", HTTP: transport.Client(), Logger: log})
+	return w
+}
+
+func (w *world) fail(t *testing.T, f fault.Fault) {
+	t.Helper()
+	_, err := w.fake.Faults().Add(f)
+	require.NoError(t, err)
+}
+
+func TestCreateIsIdempotentByKey(t *testing.T) {
+	w := newWorld(t, secret)
+	require.Equal(t, "unknown", w.Status())
+	first, err := w.Create(t.Context(), "org_1", "org_1")
+	require.NoError(t, err)
+	require.Regexp(t, "^cus_", first)
+	require.Equal(t, "operational", w.Status())
+	again, err := w.Create(t.Context(), "org_1", "org_1")
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	other, err := w.Create(t.Context(), "org_1", "org_1/1")
+	require.NoError(t, err)
+	require.NotEqual(t, first, other)
+
+	sent := w.requests[0]
+	require.Equal(t, "org_1", sent.Header.Get("Idempotency-Key"))
+	require.Equal(t, "2023-10-16", sent.Header.Get("Stripe-Version"))
+	require.Empty(t, w.requests[2].Header.Get("X-Stripe-Client-Telemetry"))
+	require.NotContains(t, w.log.String(), secret)
+	require.Contains(t, w.log.String(), "method=customers.create")
+}
+
+func TestFindLooksThroughAllPages(t *testing.T) {
+	w := newWorld(t, secret)
+	wanted, err := w.Create(t.Context(), "org_wanted", "org_wanted")
+	require.NoError(t, err)
+	for i := range 205 {
+		_, err := w.Create(t.Context(), fmt.Sprintf("org_%d", i), fmt.Sprintf("org_%d", i))
+		require.NoError(t, err)
+	}
+	before := len(w.requests)
+	found, err := w.Find(t.Context(), "org_wanted", time.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, wanted, found)
+	require.Len(t, w.requests[before:], 3)
+	found, err = w.Find(t.Context(), "org_other", time.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.Empty(t, found)
+	found, err = w.Find(t.Context(), "org_wanted", time.Now().Add(time.Hour))
+	require.NoError(t, err)
+	require.Empty(t, found, "it was made before")
+}
+
+func TestErrors(t *testing.T) {
+	t.Run("a refused key", func(t *testing.T) {
+		w := newWorld(t, "sk_test_wrong")
+		_, err := w.Create(t.Context(), "org_1", "org_1")
+		require.ErrorContains(t, err, "STRIPE_SECRET_KEY is refused")
+		require.NotErrorIs(t, err, customers.ErrKeySpent)
+		require.NotContains(t, err.Error()+w.log.String(), "sk_test_wrong")
+		require.Equal(t, "operational", w.Status(), "a refusal is an answer")
+	})
+	t.Run("a failure spends the key, and is not retried here", func(t *testing.T) {
+		w := newWorld(t, secret)
+		w.fail(t, fault.Fault{Kind: fault.Status, Status: 500})
+		_, err := w.Create(t.Context(), "org_1", "org_1")
+		require.ErrorIs(t, err, customers.ErrKeySpent)
+		require.Len(t, w.requests, 1)
+		require.Equal(t, "degraded", w.Status())
+		_, err = w.Find(t.Context(), "org_1", time.Now())
+		require.ErrorIs(t, err, customers.ErrKeySpent)
+		_, err = w.Create(t.Context(), "org_1", "org_1")
+		require.Error(t, err)
+		require.Equal(t, "down", w.Status())
+		w.fake.Faults().Clear()
+		_, err = w.Create(t.Context(), "org_2", "org_2")
+		require.NoError(t, err)
+		require.Equal(t, "operational", w.Status())
+	})
+	t.Run("a lost answer keeps the key", func(t *testing.T) {
+		w := newWorld(t, secret)
+		w.fail(t, fault.Fault{Kind: fault.CommitTimeout, Count: 1})
+		_, err := w.Create(t.Context(), "org_1", "org_1")
+		require.ErrorContains(t, err, "did not answer")
+		require.NotErrorIs(t, err, customers.ErrKeySpent)
+		id, err := w.Create(t.Context(), "org_1", "org_1")
+		require.NoError(t, err)
+		found, err := w.Find(t.Context(), "org_1", time.Now().Add(-time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, id, found)
+	})
+	t.Run("rate limits", func(t *testing.T) {
+		w := newWorld(t, secret)
+		w.fail(t, fault.Fault{Kind: fault.RateLimit, Count: 1})
+		_, err := w.Create(t.Context(), "org_1", "org_1")
+		require.ErrorContains(t, err, "429")
+		require.NotErrorIs(t, err, customers.ErrKeySpent)
+		require.Equal(t, "degraded", w.Status())
+	})
+	t.Run("garbage", func(t *testing.T) {
+		w := newWorld(t, secret)
+		w.fail(t, fault.Fault{Kind: fault.Garbage, Count: 1})
+		_, err := w.Create(t.Context(), "org_1", "org_1")
+		require.Error(t, err)
+	})
+	t.Run("the caller leaves", func(t *testing.T) {
+		w := newWorld(t, secret)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := w.Create(ctx, "org_1", "org_1")
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, "unknown", w.Status(), "that tells nothing about Stripe")
+	})
+}

@@ -1,0 +1,32 @@
+package stripe
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/trivet-dev/trivet/platform/provider"
+)
+
+// Transport is how Stripe is called, for provider.New: short timeouts, and methods named like "customers.create".
+func Transport() provider.Config {
+	return provider.Config{Integration: "stripe", Method: method, HeaderTimeout: timeout, IdleTimeout: timeout, MaxConcurrent: 64}
+}
+
+// method names a call without its ids.
+func method(r *http.Request) string {
+	_, path, _ := strings.Cut(r.URL.Path, "/v1/")
+	resource, id, hasID := strings.Cut(path, "/")
+	if resource != "customers" {
+		return "other"
+	}
+	switch {
+	case r.Method == http.MethodPost && !hasID:
+		return resource + ".create"
+	case r.Method == http.MethodGet && !hasID:
+		return resource + ".list"
+	case id != "":
+		return resource + "." + strings.ToLower(r.Method)
+	default:
+		return resource
+	}
+}
