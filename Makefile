@@ -30,7 +30,7 @@ build: ## Build bin/trivet and the four programs of split mode
 	go build -trimpath -o bin/ ./cmd/trivet ./gateway/cmd/gateway ./services/auth/cmd/auth ./services/ai/cmd/ai ./services/billing/cmd/billing
 
 .PHONY: test
-test: ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
+test: $(if $(shell command -v npm),web/node_modules) ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
 	go test work
 
 .PHONY: race

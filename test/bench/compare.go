@@ -49,6 +49,9 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) error {
 				t    target
 				into *[]figures
 			}{{proxy, &low}, {trivet, &high}} {
+				if err := profile(ctx, o, m.t, c); err != nil {
+					return err
+				}
 				f, err := drive(ctx, m.t, c.callers, c.stream, o.duration)
 				if err != nil {
 					return err
@@ -65,6 +68,33 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return err
 	}
 	return showMemory(stdout, proxy, trivet)
+}
+
+// profile runs a case once more under Go's CPU profiler.
+func profile(ctx context.Context, o options, t target, c benchCase) error {
+	if o.profiles == "" || t.ops == "" {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := drive(ctx, t, c.callers, c.stream, o.duration)
+		done <- err
+	}()
+	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", t.ops, max(1, int(o.duration.Seconds())))
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return errors.Join(err, <-done)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return errors.Join(err, <-done)
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(response.Body)
+	if err == nil {
+		err = os.WriteFile(fmt.Sprintf("%s/%d-%t.pprof", o.profiles, c.callers, c.stream), data, 0o600)
+	}
+	return errors.Join(err, <-done)
 }
 
 func show(w io.Writer, c benchCase, proxy, trivet figures) {
@@ -141,10 +171,11 @@ func start(ctx context.Context, o options, stderr io.Writer) (proxy, trivet targ
 	if proxy.pid, err = launch(nil, self, "proxy", ports[1], "http://"+ports[0]); err != nil {
 		return proxy, trivet, stop, err
 	}
-	trivet = target{name: "trivet", url: "http://" + ports[2]}
+	trivet = target{name: "trivet", url: "http://" + ports[2], ops: "http://" + ports[4]}
 	env := []string{
 		"TRIVET_HTTP_ADDR=" + ports[2], "TRIVET_GRPC_ADDR=" + ports[3], "TRIVET_OPS_ADDR=" + ports[4], "TRIVET_SANDBOX_ADDR=" + ports[5],
 		"TRIVET_DATA_DIR=" + dir, "DEFAULT_PLAN=unlimited", "OPENAI_API_KEY=sk-bench", "OPENAI_BASE_URL=http://" + ports[0] + "/v1", "LOG_LEVEL=warn",
+		"TRIVET_PPROF=" + strconv.FormatBool(o.profiles != ""),
 	}
 	if trivet.pid, err = launch(env, o.binary, "dev"); err != nil {
 		return proxy, trivet, stop, err

@@ -17,6 +17,7 @@ type target struct {
 	url   string
 	token string
 	pid   int
+	ops   string // Trivet's ops address; empty for others
 }
 
 // figures are what one case showed.

@@ -21,6 +21,7 @@ type options struct {
 	duration time.Duration
 	rounds   int
 	deltas   int
+	profiles string
 }
 
 func main() {
@@ -48,6 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.binary, "trivet", "bin/trivet", "the program to measure")
 	flags.DurationVar(&o.duration, "duration", 4*time.Second, "how long each case runs")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each case runs; the median is shown")
+	flags.StringVar(&o.profiles, "profiles", "", "write a CPU profile of Trivet for each case into this folder (and measure a little slower)")
 	flags.IntVar(&o.deltas, "deltas", 100, "deltas of a streamed answer")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

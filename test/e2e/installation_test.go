@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -53,6 +54,14 @@ type installation struct {
 	sandbox string
 	ops     []string
 	log     *logFile
+	running []*program
+}
+
+// program is a started program.
+type program struct {
+	*exec.Cmd
+	name string
+	once sync.Once
 }
 
 // logFile gathers what all programs write.
@@ -172,28 +181,44 @@ func (in *installation) once(name string, args, env []string) {
 }
 
 // start runs a program until the test ends; it must then end well by itself.
-func (in *installation) start(name string, args, env []string) *exec.Cmd {
+func (in *installation) start(name string, args, env []string) *program {
 	in.t.Helper()
-	cmd := in.command(name, args, env)
-	require.NoError(in.t, cmd.Start())
+	p := &program{Cmd: in.command(name, args, env), name: name}
+	require.NoError(in.t, p.Start())
+	in.running = append(in.running, p)
 	in.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		select {
-		case err := <-ended:
-			if err != nil && cmd.ProcessState.ExitCode() != -1 {
-				in.t.Errorf("%s ended badly: %v", name, err)
-			}
-		case <-time.After(40 * time.Second):
-			_ = cmd.Process.Kill()
-			in.t.Errorf("%s did not stop when told to", name)
-		}
+		p.end(in.t)
 		if in.t.Failed() {
 			in.t.Logf("log of %s:\n%s", name, last(in.log.String(), 12000))
 		}
 	})
-	return cmd
+	return p
+}
+
+// stop ends all programs, the last started first, as an operator would.
+func (in *installation) stop() {
+	in.t.Helper()
+	for _, p := range slices.Backward(in.running) {
+		p.end(in.t)
+	}
+}
+
+func (p *program) end(t *testing.T) {
+	t.Helper()
+	p.once.Do(func() {
+		_ = p.Process.Signal(syscall.SIGTERM)
+		ended := make(chan error, 1)
+		go func() { ended <- p.Wait() }()
+		select {
+		case err := <-ended:
+			if err != nil && p.ProcessState.ExitCode() != -1 {
+				t.Errorf("%s ended badly: %v", p.name, err)
+			}
+		case <-time.After(40 * time.Second):
+			_ = p.Process.Kill()
+			t.Errorf("%s did not stop when told to", p.name)
+		}
+	})
 }
 
 func last(s string, n int) string {

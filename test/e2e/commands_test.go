@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const testTimeout = 2 * time.Minute
+
+// run starts a program with nothing but the given settings and returns what it wrote and whether it succeeded.
+func run(t *testing.T, name string, args []string, env ...string) (string, error) {
+	t.Helper()
+	dir, err := programs()
+	require.NoError(t, err)
+	cmd := exec.Command(filepath.Join(dir, name), args...)
+	cmd.Dir, cmd.Env = t.TempDir(), env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestServeNamesEverythingThatIsMissing(t *testing.T) {
+	out, err := run(t, "trivet", []string{"serve"}, "LOG_LEVEL=loud", "TRIVET_MAX_BODY_BYTES=lots", "CORS_ALLOWED_ORIGINS=*")
+	require.Error(t, err)
+	out2, err := run(t, "trivet", []string{"serve"}, "TRIVET_MAX_BODY_BYTES=lots", "CORS_ALLOWED_ORIGINS=*")
+	require.Error(t, err)
+	for _, name := range []string{"CLERK_SECRET_KEY", "CLERK_ISSUER", "OPENAI_API_KEY", "TRIVET_API_KEY_SECRET", "TRIVET_MAX_BODY_BYTES", "CORS_ALLOWED_ORIGINS"} {
+		require.Contains(t, out2, name)
+	}
+	require.Contains(t, out, "LOG_LEVEL")
+}
+
+func TestNoServiceStartsWithoutItsKeys(t *testing.T) {
+	for _, name := range []string{"auth", "ai", "billing", "gateway"} {
+		out, err := run(t, name, nil)
+		require.Error(t, err, name)
+		require.Contains(t, out, "TRIVET_PASSPORT_PUBLIC_KEYS", name)
+		require.Contains(t, out, "TRIVET_INTERNAL_SECRET", name)
+
+		out, err = run(t, name, nil, "TRIVET_PASSPORT_PUBLIC_KEYS=not-a-key", "TRIVET_INTERNAL_SECRET=short-and-secret")
+		require.Error(t, err, name)
+		require.Contains(t, out, "TRIVET_PASSPORT_PUBLIC_KEYS", name)
+		require.Contains(t, out, "TRIVET_INTERNAL_SECRET", name)
+		require.NotContains(t, out, "short-and-secret", "a secret is never printed")
+
+		_, err = run(t, name, []string{"nonsense"})
+		require.Error(t, err, name)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	out, err := run(t, "trivet", []string{"keys"})
+	require.NoError(t, err)
+	values := map[string]string{}
+	for line := range strings.Lines(out) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
+			values[name] = value
+		}
+	}
+	for _, name := range []string{"TRIVET_PASSPORT_KEY", "TRIVET_PASSPORT_PUBLIC_KEYS", "TRIVET_INTERNAL_SECRET", "TRIVET_API_KEY_SECRET"} {
+		raw, err := base64.StdEncoding.DecodeString(values[name])
+		require.NoError(t, err, name)
+		require.Len(t, raw, 32, name)
+	}
+	again, err := run(t, "trivet", []string{"keys"})
+	require.NoError(t, err)
+	require.NotEqual(t, out, again)
+
+	dir := t.TempDir()
+	out, err = run(t, "trivet", []string{"keys", "--dir", dir})
+	require.NoError(t, err, out)
+	require.Contains(t, out, "made the keys")
+	out, err = run(t, "trivet", []string{"keys", "--dir", dir})
+	require.NoError(t, err, out)
+	require.Contains(t, out, "stand already")
+	require.NoError(t, exec.Command("rm", filepath.Join(dir, "shared", "passport.pub")).Run())
+	out, err = run(t, "trivet", []string{"keys", "--dir", dir})
+	require.Error(t, err)
+	require.Contains(t, out, "others of the set are not")
+}
+
+func TestCommandsSayWhatIsWrong(t *testing.T) {
+	cases := []struct {
+		args []string
+		env  []string
+		says string
+	}{
+		{[]string{"token"}, nil, "user"},
+		{[]string{"token", "--user", "u", "--role", "admin"}, nil, "--org"},
+		{[]string{"token", "--user", "u"}, []string{"TRIVET_SANDBOX_ADDR=127.0.0.1:1"}, "trivet dev"},
+		{[]string{"dev"}, []string{"TRIVET_ENV=production"}, "trivet serve"},
+		{[]string{"dev", "extra"}, nil, "extra"},
+		{[]string{"fly"}, nil, "fly"},
+		{[]string{"dev"}, []string{"TRIVET_SANDBOX_ADDR=127.0.0.1:0", "TRIVET_OPS_ADDR=127.0.0.1:0", "TRIVET_GRPC_ADDR=127.0.0.1:0", "TRIVET_HTTP_ADDR=127.0.0.1:99999"}, "TRIVET_HTTP_ADDR"},
+		{[]string{"dev"}, []string{"TRIVET_SANDBOX_ADDR=127.0.0.1:0", "DATABASE_URL=mysql://x"}, "DATABASE_URL"},
+		{[]string{"dev"}, []string{"TRIVET_SANDBOX_ADDR=127.0.0.1:0", "MODELS_FILE=/nowhere.yaml"}, "MODELS_FILE"},
+		{[]string{"dev"}, []string{"TRIVET_SANDBOX_ADDR=127.0.0.1:0", "DEFAULT_PLAN=gold"}, "DEFAULT_PLAN"},
+		{[]string{"ready", "http://127.0.0.1:1/readyz"}, nil, "127.0.0.1:1"},
+	}
+	for _, tc := range cases {
+		t.Run(strings.Join(append(tc.args, tc.env...), " "), func(t *testing.T) {
+			out, err := run(t, "trivet", tc.args, tc.env...)
+			require.Error(t, err, out)
+			require.Contains(t, out, tc.says)
+			require.NotContains(t, out, "panic")
+			require.NotContains(t, out, "goroutine ")
+		})
+	}
+}
+
+// What was billed is there after a restart, and so is the sandbox's Clerk, whose tokens stay good.
+func TestARestartLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	first := allInOne(t, "TRIVET_DATA_DIR="+dir)
+	token := first.token("user_stays", nil)
+	var got struct{ Usage openAIUsage }
+	first.post("/v1/chat/completions", token, `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi"}]}`, &got)
+	before := first.account(token)
+	first.stop()
+	second := allInOne(t, "TRIVET_DATA_DIR="+dir)
+	require.Equal(t, before, second.account(token))
+}
