@@ -59,7 +59,7 @@ type house struct {
 // build reads every setting, reports all mistakes at once, and puts the parts together.
 func build(ctx context.Context, getenv func(string) string, host *serve.Host, modes ...string) (*house, error) {
 	var c config
-	if err := settings.Load(getenv, &c, modes...); err != nil {
+	if err := settings.Join(settings.Load(getenv, &c, modes...), c.Auth.Missing()); err != nil {
 		return nil, err
 	}
 	h := &house{host: host, httpAddr: c.Edge.HTTPAddr}
