@@ -26,6 +26,10 @@ require github.com/trivet-dev/trivet/sandbox v0.0.0
 
 require github.com/fullstorydev/grpchan v1.1.2
 
+replace github.com/trivet-dev/trivet/sandbox => ../../sandbox
+
+require github.com/google/go-cmp v0.7.0
+
 require (
 	buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go v1.36.12-20260825204119-511051f7f437.2 // indirect
 	buf.build/go/protovalidate v1.4.0 // indirect
@@ -64,5 +68,3 @@ require (
 	google.golang.org/genproto/googleapis/api v0.0.0-20261026165753-2ffab32bce7e // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 )
-
-replace github.com/trivet-dev/trivet/sandbox => ../../sandbox

@@ -32,11 +32,11 @@ func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wir
 		InputTokens: req.InputBound(m), MaxOutputTokens: wanted(req, m), Choices: int32(req.Choices), //nolint:gosec // 1 to 128
 	}
 	var counted int64
-	if over := ask.GetInputTokens() + ask.GetMaxOutputTokens() - m.ContextTokens; over > 0 && req.Endpoint == wire.Chat {
-		// The bound may be crude or the conversation long: a default that does not fit would be refused upstream.
+	if req.Endpoint == wire.Chat && req.MaxOutput == 0 && ask.GetInputTokens()+ask.GetMaxOutputTokens() > m.ContextTokens {
+		// A default that does not fit beside a long conversation would be refused upstream, and the caller asked for none.
 		counted = req.CountInput(m, i.Counter)
 		ask.InputTokens = min(ask.GetInputTokens(), withMargin(counted))
-		if left := m.ContextTokens - ask.GetInputTokens(); req.MaxOutput == 0 && left >= minOutput {
+		if left := m.ContextTokens - ask.GetInputTokens(); left >= minOutput {
 			ask.MaxOutputTokens = min(ask.GetMaxOutputTokens(), left)
 		}
 	}

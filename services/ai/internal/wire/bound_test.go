@@ -1,0 +1,100 @@
+package wire_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+var (
+	model     = models.Model{ID: "gpt-5", Kind: models.KindChat, ContextTokens: 400_000}
+	embedding = models.Model{ID: "e", Kind: models.KindEmbedding, ContextTokens: 8191}
+)
+
+func parse(t testing.TB, endpoint wire.Endpoint, body string) *wire.Request {
+	t.Helper()
+	r, err := wire.Parse(endpoint, []byte(body))
+	require.NoError(t, err)
+	return r
+}
+
+func TestInputIsBounded(t *testing.T) {
+	counter := tokens.NewCounter()
+	image := `{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 100_000) + `"}}`
+	message := func(content string) string {
+		return `{"model":"m","messages":[{"role":"user","content":` + content + `}]}`
+	}
+	cases := map[string]struct {
+		body     string
+		model    models.Model
+		counted  int64 // exactly, by the tokenizer
+		boundMax int64
+	}{
+		"text":           {message(`"hello world"`), model, 3 + 4 + 2, 80},
+		"escapes":        {message(`"\u0068\u0065\u006c\u006c\u006f"`), model, 3 + 4 + 1, 100},
+		"parts":          {message(`[{"type":"text","text":"hello"},{"type":"text","text":"world"}]`), model, 3 + 4 + 2, 130},
+		"image":          {message(`[` + image + `]`), model, 3 + 4 + 4096, 4300},
+		"image, mini":    {message(`[` + image + `]`), models.Model{ID: "gpt-4o-mini", ContextTokens: 128_000}, 3 + 4 + 48169, 48_400},
+		"audio":          {message(`[{"type":"input_audio","input_audio":{"data":"` + strings.Repeat("A", 64_000-23) + `","format":"x"}}]`), model, 3 + 4 + 1001, 1200},
+		"file":           {message(`[{"type":"file","file":{"file_id":"f"}}]`), model, 400_000, 400_000},
+		"earlier audio":  {`{"model":"m","messages":[{"role":"assistant","audio":{"id":"a"}}]}`, model, 400_000, 400_000},
+		"name and tools": {`{"model":"m","messages":[{"role":"user","name":"ann","content":"hello"}],"tools":[{"a":"hello"}]}`, model, 3 + 4 + 1 + 1 + 64 + 7, 200},
+		"calls of tools": {`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"xxxxxxxxxxxxxxx","function":{"name":"hello","arguments":"world"}}]}]}`, model, 3 + 4 + 2, 200},
+		"no messages":    {`{"model":"m","messages":[1,null,"x"]}`, model, 3 + 3*4, 60},
+		"more than fits": {message(`"` + strings.Repeat("a b ", 300_000) + `"`), model, 400_000, 400_000},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := parse(t, wire.Chat, c.body)
+			require.Equal(t, c.counted, r.CountInput(c.model, counter))
+			bound := r.InputBound(c.model)
+			require.GreaterOrEqual(t, bound, c.counted, "the bound is above the count")
+			require.LessOrEqual(t, bound, c.boundMax)
+			require.Positive(t, r.GuessInput(c.model))
+			require.LessOrEqual(t, r.GuessInput(c.model), bound)
+		})
+	}
+}
+
+func TestTextInAPictureIsNoText(t *testing.T) {
+	// Only what can't be text is left out of the bound: a text elsewhere counts, whatever its member is called.
+	long := strings.Repeat("word ", 2_000)
+	for name, body := range map[string]string{
+		"member of the message": fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":"hi","image_url":%q}]}`, long),
+		"member of the body":    fmt.Sprintf(`{"model":"m","messages":[{}],"image_url":%q}`, long),
+		"schema":                fmt.Sprintf(`{"model":"m","messages":[{}],"tools":[{"content":[{"image_url":%q}]}]}`, long),
+		"deeper":                fmt.Sprintf(`{"model":"m","messages":[{"content":[[{"image_url":%q}]]}]}`, long),
+	} {
+		require.Greater(t, parse(t, wire.Chat, body).InputBound(model), int64(10_000), name)
+	}
+}
+
+func TestEmbeddingInputs(t *testing.T) {
+	counter := tokens.NewCounter()
+	for input, want := range map[string]int64{
+		`"hello world"`: 2, `["hello","world"]`: 2, `[1,2,3]`: 3, `[[1,2],[3]]`: 3, `[["x"]]`: 1, `[null]`: 1,
+	} {
+		r := parse(t, wire.Embeddings, `{"model":"m","input":`+input+`}`)
+		require.Equal(t, want, r.CountInput(embedding, counter), input)
+		require.GreaterOrEqual(t, r.InputBound(embedding), want, input)
+	}
+}
+
+// FuzzBound checks that the tokenizer never counts more than the bound by bytes says, beyond what frames the turns.
+func FuzzBound(f *testing.F) {
+	counter := tokens.NewCounter()
+	f.Add([]byte(`{"model":"m","messages":[{"content":"hi \u00e9\n"}],"tools":[{}],"response_format":{"x":1}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := wire.Parse(wire.Chat, body)
+		if err != nil {
+			return
+		}
+		require.LessOrEqual(t, r.CountInput(model, counter), r.InputBound(model))
+	})
+}

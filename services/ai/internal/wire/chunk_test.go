@@ -1,0 +1,178 @@
+package wire_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+type piece struct {
+	choice, tool int64
+	kind         wire.Kind
+	text         string
+}
+
+func pieces(k *wire.Chunk) (out []piece) {
+	for _, p := range k.Pieces {
+		out = append(out, piece{p.Choice, p.Tool, p.Kind, string(jsonscan.Unescape(nil, p.Raw))})
+	}
+	return out
+}
+
+func TestChunk(t *testing.T) {
+	cases := map[string]struct {
+		in      string
+		want    []piece
+		choices int
+	}{
+		"content":         {`{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":" w\n"}}]}`, []piece{{0, 0, wire.Content, " w\n"}}, 1},
+		"index last":      {`{"choices":[{"delta":{"content":"a"},"index":3}]}`, []piece{{3, 0, wire.Content, "a"}}, 1},
+		"two choices":     {`{"choices":[{"index":1,"delta":{"content":"a"}},{"index":0,"delta":{"refusal":"b"}}]}`, []piece{{1, 0, wire.Content, "a"}, {0, 0, wire.Refusal, "b"}}, 2},
+		"nothing":         {`{"choices":[{"index":0,"delta":{"content":"","refusal":null}}]}`, nil, 1},
+		"reasoning":       {`{"choices":[{"delta":{"reasoning_content":"x"}}]}`, []piece{{0, 0, wire.Reasoning, "x"}}, 1},
+		"tools":           {`{"choices":[{"index":2,"delta":{"tool_calls":[{"index":1,"id":"i","function":{"name":"f","arguments":"{\""}},{"function":{"arguments":"z"},"index":5}]}}]}`, []piece{{2, 1, wire.ToolName, "f"}, {2, 1, wire.ToolArguments, `{"`}, {2, 5, wire.ToolArguments, "z"}}, 1},
+		"old calls":       {`{"choices":[{"delta":{"function_call":{"name":"f","arguments":"{}"}}}]}`, []piece{{0, 0, wire.ToolName, "f"}, {0, 0, wire.ToolArguments, "{}"}}, 1},
+		"whole answer":    {`{"choices":[{"index":0,"message":{"content":"a","tool_calls":[{"id":"i","function":{"name":"f","arguments":"{}"}}]}}]}`, []piece{{0, 0, wire.Content, "a"}, {0, 0, wire.ToolName, "f"}, {0, 0, wire.ToolArguments, "{}"}}, 1},
+		"other shapes":    {`{"choices":{"a":1},"usage":7,"id":3}`, nil, 0},
+		"stranger shapes": {`{"choices":[1,{"delta":2,"index":"x"},{"delta":{"content":[1],"tool_calls":{}}},{"delta":{"tool_calls":[7,{"function":8}]}}]}`, nil, 4},
+	}
+	var k wire.Chunk
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			require.True(t, k.Read([]byte(c.in)))
+			require.Equal(t, c.want, pieces(&k))
+			require.Equal(t, c.choices, k.Choices)
+			require.False(t, k.HasUsage)
+			require.Nil(t, k.Error)
+		})
+	}
+	for _, in := range []string{"", "[]", "{", `{"a":}`, `{} {}`, "<html>"} {
+		require.False(t, k.Read([]byte(in)), in)
+	}
+	require.True(t, k.Read([]byte(`{"x": 1, "error" : {"message":"m"}}`)))
+	require.JSONEq(t, `{"message":"m"}`, string(k.Error))
+}
+
+func TestUsageIsReadWithCare(t *testing.T) {
+	cases := map[string]struct {
+		usage string
+		want  tokens.Usage
+		ok    bool
+	}{
+		"all":                {`{"prompt_tokens":9,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}}`, tokens.Usage{Input: 9, Cached: 4, Output: 5, Reasoning: 3}, true},
+		"null":               {`null`, tokens.Usage{}, false},
+		"empty":              {`{}`, tokens.Usage{}, false},
+		"zero":               {`{"prompt_tokens":0,"completion_tokens":0}`, tokens.Usage{}, true},
+		"negative":           {`{"prompt_tokens":-1}`, tokens.Usage{}, false},
+		"fraction":           {`{"prompt_tokens":1.5}`, tokens.Usage{}, false},
+		"absurd":             {`{"prompt_tokens":9000000000000}`, tokens.Usage{}, false},
+		"text":               {`{"prompt_tokens":"9"}`, tokens.Usage{}, false},
+		"null details":       {`{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":null}`, tokens.Usage{Input: 1, Output: 2}, true},
+		"parts above wholes": {`{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":7},"completion_tokens_details":{"reasoning_tokens":7}}`, tokens.Usage{Input: 1, Cached: 1, Output: 2, Reasoning: 2}, true},
+	}
+	for name, c := range cases {
+		var k wire.Chunk
+		require.True(t, k.Read([]byte(`{"choices":[],"usage":`+c.usage+`}`)), name)
+		require.Equal(t, c.ok, k.HasUsage, name)
+		require.Equal(t, c.want, k.Usage, name)
+		a, ok := wire.ReadAnswer(wire.Chat, []byte(`{"id":"i","usage":`+c.usage+`,"choices":[{}]}`))
+		require.True(t, ok, name)
+		require.Equal(t, wire.Answer{ID: "i", Usage: c.want, HasUsage: c.ok}, a, name)
+	}
+}
+
+func TestWhatIsAnAnswer(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"choices":[{}]}`: true, `{"choices":[]}`: false, `{"choices":null}`: false, `{}`: false, `[]`: false, ``: false, `{"choices":[{}]`: false, `{"data":[1]}`: false,
+	} {
+		_, ok := wire.ReadAnswer(wire.Chat, []byte(body))
+		require.Equal(t, want, ok, body)
+	}
+	_, ok := wire.ReadAnswer(wire.Embeddings, []byte(`{"data":[1]}`))
+	require.True(t, ok)
+}
+
+// FuzzChunk compares with encoding/json: the texts of a chunk of the usual shape are those that a real parser finds.
+func FuzzChunk(f *testing.F) {
+	f.Add([]byte(`{"id":"c","choices":[{"index":0,"delta":{"content":" w\n\u00e9"}}],"usage":null}`))
+	f.Add([]byte(`{"choices":[{"index":1,"delta":{"content":"a"}},{"delta":{"content":"b"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var k wire.Chunk
+		good := k.Read(data)
+		if good && !json.Valid(data) {
+			t.Fatalf("took %q", data)
+		}
+		var want struct {
+			Choices []struct {
+				Delta struct{ Content string }
+			}
+		}
+		if !good || json.Unmarshal(data, &want) != nil || hasFoldedOrTwice(data) {
+			return
+		}
+		var text, found string
+		for _, c := range want.Choices {
+			text += c.Delta.Content
+		}
+		for _, p := range pieces(&k) {
+			if p.kind == wire.Content {
+				found += p.text
+			}
+		}
+		require.Equal(t, text, string([]rune(found)))
+	})
+}
+
+// hasFoldedOrTwice tells what encoding/json reads in another way than a provider would: members in other letters, a
+// member twice, and "message", which only whole answers have.
+func hasFoldedOrTwice(data []byte) bool {
+	twice := false
+	var walk func(c *jsonscan.Cursor)
+	walk = func(c *jsonscan.Cursor) {
+		switch c.Kind() {
+		case jsonscan.Object:
+			seen := map[string]bool{}
+			c.EnterObject()
+			for n := 0; ; n++ {
+				key, ok := c.Member(n)
+				if !ok {
+					return
+				}
+				name := string(key)
+				known := name == "choices" || name == "delta" || name == "content"
+				folded := strings.EqualFold(name, "choices") || strings.EqualFold(name, "delta") || strings.EqualFold(name, "content")
+				twice = twice || seen[name] || name == "message" || (folded && !known)
+				seen[name] = true
+				walk(c)
+			}
+		case jsonscan.Array:
+			c.EnterArray()
+			for n := 0; c.Element(n); n++ {
+				walk(c)
+			}
+		default:
+			c.Skip()
+		}
+	}
+	c := jsonscan.New(data)
+	walk(&c)
+	return twice
+}
+
+func BenchmarkChunk(b *testing.B) {
+	data := []byte(`{"id":"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWxYz123","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o-mini-2024-07-18",` +
+		`"service_tier":"default","system_fingerprint":"fp_0123456789","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null}],"usage":null}`)
+	var k wire.Chunk
+	b.ReportAllocs()
+	for b.Loop() {
+		if !k.Read(data) {
+			b.Fatal("not read")
+		}
+	}
+}
