@@ -30,6 +30,8 @@ replace github.com/trivet-dev/trivet/sandbox => ../../sandbox
 
 require github.com/google/go-cmp v0.7.0
 
+require pgregory.net/rapid v1.3.0
+
 require (
 	buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go v1.36.12-20260825204119-511051f7f437.2 // indirect
 	buf.build/go/protovalidate v1.4.0 // indirect

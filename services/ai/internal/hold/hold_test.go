@@ -1,0 +1,260 @@
+package hold_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/ai/internal/billingtest"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	errDown = status.Error(codes.Unavailable, "billing is down")
+	used    = hold.Final{Usage: tokens.Usage{Input: 10, Output: 5}, Outcome: billingv1.Outcome_OUTCOME_COMPLETED}
+)
+
+type room struct {
+	*hold.Keeper
+	billing *billingtest.Fake
+	logged  *strings.Builder
+}
+
+// newRoom makes a keeper whose billing fails as before says.
+func newRoom(t *testing.T, before func(ctx context.Context, rpc string) error) *room {
+	t.Helper()
+	list, err := models.Default()
+	require.NoError(t, err)
+	r := &room{billing: billingtest.New(list, billingtest.Unlimited), logged: &strings.Builder{}}
+	r.billing.Before = before
+	r.Keeper = hold.NewKeeper(r.billing, slog.New(slog.NewTextHandler(r.logged, nil)), time.Now)
+	return r
+}
+
+// run starts the keeper's work and returns what stops it.
+func (r *room) run() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+func (r *room) openOne(t *testing.T) *hold.Hold {
+	t.Helper()
+	h, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", Model: "gpt-4o-mini", InputTokens: 100, MaxOutputTokens: 50, MinOutputTokens: 1})
+	require.NoError(t, err)
+	require.EqualValues(t, 50, h.OutputTokens())
+	return h
+}
+
+func (r *room) settlements() int { return len(r.billing.Holds()[0].Settled) }
+
+func TestSettleOnceHoweverOften(t *testing.T) {
+	r := newRoom(t, nil)
+	h := r.openOne(t)
+	require.Equal(t, 1, r.Running())
+	var callers sync.WaitGroup
+	receipts := make([]hold.Receipt, 20)
+	for i := range receipts {
+		callers.Go(func() { receipts[i] = h.Settle(used) })
+	}
+	callers.Wait()
+	late := h.Close(func() hold.Final { panic("asked for the end of a closed hold") })
+	require.Equal(t, hold.Receipt{Usage: used.Usage, Cost: 10*150 + 5*600, Settled: true}, late)
+	for _, receipt := range receipts {
+		require.Equal(t, late, receipt)
+	}
+	require.Equal(t, 1, r.settlements())
+	require.Zero(t, r.Running())
+}
+
+func TestAPanicSettles(t *testing.T) {
+	r := newRoom(t, nil)
+	require.PanicsWithValue(t, "boom", func() {
+		h := r.openOne(t)
+		defer h.Close(func() hold.Final { return used })
+		panic("boom")
+	})
+	require.Equal(t, 1, r.settlements())
+}
+
+func TestSettlementOutlivesItsCall(t *testing.T) {
+	r := newRoom(t, func(ctx context.Context, _ string) error { return ctx.Err() })
+	ctx, cancel := context.WithCancel(t.Context())
+	h, err := r.Open(ctx, &billingv1.ReserveRequest{RequestId: "r1", Model: "gpt-4o-mini"})
+	require.NoError(t, err)
+	cancel()
+	require.True(t, h.Settle(used).Settled)
+	_, err = r.Open(ctx, &billingv1.ReserveRequest{RequestId: "r2", Model: "gpt-4o-mini"})
+	require.NoError(t, err, "a reservation is not left half made")
+}
+
+func TestReserveErrors(t *testing.T) {
+	var calls atomic.Int64
+	r := newRoom(t, func(context.Context, string) error {
+		if calls.Add(1) == 1 {
+			return errDown
+		}
+		return nil
+	})
+	_ = r.openOne(t).Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
+	require.EqualValues(t, 3, calls.Load(), "tried a second time")
+
+	down := newRoom(t, func(context.Context, string) error { return errDown })
+	_, err := down.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", Model: "gpt-4o-mini"})
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
+	require.Zero(t, down.Running())
+}
+
+// TestSlowBilling looks at the time that a call waits, and at what goes on behind it.
+func TestSlowBilling(t *testing.T) {
+	for name, fail := range map[string]func(ctx context.Context) error{
+		"down":   func(context.Context) error { return errDown },
+		"silent": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"broken": func(context.Context) error { return status.Error(codes.Internal, "busy") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var well atomic.Bool
+				r := newRoom(t, func(ctx context.Context, rpc string) error {
+					if rpc == "Settle" && !well.Load() {
+						return fail(ctx)
+					}
+					return nil
+				})
+				stop := r.run()
+				start := time.Now()
+				receipt := r.openOne(t).Settle(used)
+				require.False(t, receipt.Settled)
+				require.Equal(t, used.Usage, receipt.Usage)
+				require.Equal(t, 2*time.Second, time.Since(start))
+				require.Zero(t, r.settlements())
+				time.Sleep(time.Hour)
+				require.Zero(t, r.settlements())
+				well.Store(true)
+				time.Sleep(15 * time.Second)
+				require.Equal(t, 1, r.settlements())
+				require.Zero(t, r.Pending())
+				stop()
+				require.NoError(t, r.Drain(context.Background()))
+			})
+		})
+	}
+}
+
+func TestARefusalForGoodIsNotRepeated(t *testing.T) {
+	var calls atomic.Int64
+	r := newRoom(t, func(_ context.Context, rpc string) error {
+		if rpc == "Settle" {
+			calls.Add(1)
+			return status.Error(codes.NotFound, "no such hold")
+		}
+		return nil
+	})
+	require.False(t, r.openOne(t).Settle(used).Settled)
+	require.EqualValues(t, 1, calls.Load())
+	require.Zero(t, r.Pending())
+	require.Contains(t, r.logged.String(), "level=ERROR")
+	require.Contains(t, r.logged.String(), "hold_r1")
+}
+
+func TestShutdownDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var well atomic.Bool
+		r := newRoom(t, func(_ context.Context, rpc string) error {
+			if rpc == "Settle" && !well.Load() {
+				return errDown
+			}
+			return nil
+		})
+		stop := r.run()
+		r.openOne(t).Settle(used)
+		time.Sleep(10 * time.Second)
+		stop()
+		require.Equal(t, 1, r.Pending(), "what failed is kept")
+
+		short, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, r.Drain(short), context.DeadlineExceeded)
+		require.Equal(t, 1, r.Pending())
+		require.Contains(t, r.logged.String(), "sweeper")
+
+		well.Store(true)
+		require.NoError(t, r.Drain(context.Background()))
+		require.Equal(t, 1, r.settlements())
+	})
+}
+
+func TestCheckpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, nil)
+		stop := r.run()
+		defer stop()
+		h := r.openOne(t)
+		var output atomic.Int64
+		h.Watch(func() tokens.Usage { return tokens.Usage{Input: 7, Output: output.Load()} })
+
+		output.Store(3)
+		time.Sleep(1900 * time.Millisecond)
+		require.Empty(t, r.billing.Checkpoints(), "too young")
+		time.Sleep(700 * time.Millisecond)
+		require.Len(t, r.billing.Checkpoints(), 1)
+		require.EqualValues(t, 7, r.billing.Checkpoints()[0].GetUsage().GetInputTokens())
+		require.EqualValues(t, 3, r.billing.Checkpoints()[0].GetUsage().GetOutputTokens())
+
+		time.Sleep(5 * time.Second)
+		require.Len(t, r.billing.Checkpoints(), 1, "nothing new")
+		output.Store(4)
+		time.Sleep(time.Second)
+		require.Len(t, r.billing.Checkpoints(), 2)
+		time.Sleep(11 * time.Second)
+		require.Len(t, r.billing.Checkpoints(), 3, "silence must not cost the lease")
+
+		h.Settle(used)
+		output.Store(100)
+		time.Sleep(time.Minute)
+		require.Len(t, r.billing.Checkpoints(), 3, "a settled hold is left alone")
+	})
+}
+
+func TestCheckpointsSurviveABillingThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var well atomic.Bool
+		r := newRoom(t, func(_ context.Context, rpc string) error {
+			if rpc == "Checkpoint" && !well.Load() {
+				return errors.New("boom")
+			}
+			return nil
+		})
+		stop := r.run()
+		defer stop()
+		h := r.openOne(t)
+		h.Watch(func() tokens.Usage { return tokens.Usage{Output: 1} })
+		time.Sleep(5 * time.Second)
+		well.Store(true)
+		time.Sleep(time.Second)
+		require.NotEmpty(t, r.billing.Checkpoints())
+		h.Settle(used)
+	})
+}

@@ -1,0 +1,219 @@
+package limit_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/ai/internal/limit"
+)
+
+// clock is a clock that a test moves.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time { return c.at }
+
+func newMemory(t testing.TB) (*limit.Memory, *clock) {
+	t.Helper()
+	c := &clock{time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+	m, err := limit.NewMemory(100, c.now)
+	require.NoError(t, err)
+	return m, c
+}
+
+// refused returns the limit that refused and how long it says to wait.
+func refused(t testing.TB, err error) (string, time.Duration) {
+	t.Helper()
+	require.Error(t, err)
+	e := errs.From(err)
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, e.Reason)
+	require.Positive(t, e.RetryAfter)
+	require.LessOrEqual(t, e.RetryAfter, 2*limit.Minute)
+	return e.Metadata["limit"], e.RetryAfter
+}
+
+func TestRequestsPerMinute(t *testing.T) {
+	m, c := newMemory(t)
+	ask := limit.Ask{Account: "a", AccountRequests: 3}
+	for range 3 {
+		_, err := m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		c.at = c.at.Add(time.Second)
+	}
+	_, err := m.Admit(t.Context(), ask)
+	name, wait := refused(t, err)
+	require.Equal(t, "requests_per_minute", name)
+	_, err = m.Admit(t.Context(), limit.Ask{Account: "b", AccountRequests: 3})
+	require.NoError(t, err, "another account")
+
+	c.at = c.at.Add(wait - time.Millisecond)
+	_, err = m.Admit(t.Context(), ask)
+	require.Error(t, err, "a moment before the told time")
+	c.at = c.at.Add(time.Millisecond)
+	_, err = m.Admit(t.Context(), ask)
+	require.NoError(t, err, "at the told time")
+	c.at = c.at.Add(time.Hour)
+	for range 3 {
+		_, err = m.Admit(t.Context(), ask)
+		require.NoError(t, err, "a fresh minute")
+	}
+}
+
+func TestARefusedCallCountsNothing(t *testing.T) {
+	m, _ := newMemory(t)
+	both := limit.Ask{Account: "a", AccountRequests: 5, Key: "k", KeyRequests: 1}
+	_, err := m.Admit(t.Context(), both)
+	require.NoError(t, err)
+	for range 10 {
+		_, err = m.Admit(t.Context(), both)
+		name, _ := refused(t, err)
+		require.Equal(t, "api_key_requests_per_minute", name)
+	}
+	for range 4 {
+		_, err = m.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: 5})
+		require.NoError(t, err)
+	}
+}
+
+func TestConcurrentCalls(t *testing.T) {
+	m, _ := newMemory(t)
+	ask := limit.Ask{Account: "a", Concurrent: 2}
+	first, err := m.Admit(t.Context(), ask)
+	require.NoError(t, err)
+	_, err = m.Admit(t.Context(), ask)
+	require.NoError(t, err)
+	_, err = m.Admit(t.Context(), ask)
+	name, _ := refused(t, err)
+	require.Equal(t, "concurrent_requests", name)
+	first.Done(0)
+	first.Done(0) // a second time gives nothing back
+	_, err = m.Admit(t.Context(), ask)
+	require.NoError(t, err)
+	_, err = m.Admit(t.Context(), ask)
+	require.Error(t, err)
+}
+
+func TestTokensPerMinute(t *testing.T) {
+	m, c := newMemory(t)
+	ask := limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 60}
+	first, err := m.Admit(t.Context(), ask)
+	require.NoError(t, err)
+	_, err = m.Admit(t.Context(), ask)
+	name, _ := refused(t, err)
+	require.Equal(t, "tokens_per_minute", name)
+	first.Done(10) // it used less than it might have
+	second, err := m.Admit(t.Context(), ask)
+	require.NoError(t, err)
+	second.Done(90) // more than it said
+	_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 1})
+	_, wait := refused(t, err)
+	c.at = c.at.Add(wait)
+	_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 1})
+	require.NoError(t, err)
+
+	large := limit.Ask{Account: "large", TokensPerMinute: 100, Tokens: 5_000}
+	alone, err := m.Admit(t.Context(), large)
+	require.NoError(t, err, "a call above the limit runs alone")
+	_, err = m.Admit(t.Context(), large)
+	require.Error(t, err)
+	alone.Done(20)
+	c.at = c.at.Add(2 * limit.Minute)
+	_, err = m.Admit(t.Context(), large)
+	require.NoError(t, err)
+}
+
+func TestTokensAreGivenBackToTheirOwnMinute(t *testing.T) {
+	m, c := newMemory(t)
+	ask := limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 100}
+	long, err := m.Admit(t.Context(), ask)
+	require.NoError(t, err)
+	c.at = c.at.Add(limit.Minute)
+	_, err = m.Admit(t.Context(), ask)
+	require.Error(t, err, "the minute before still counts")
+	long.Done(0)
+	next, err := m.Admit(t.Context(), ask)
+	require.NoError(t, err)
+	c.at = c.at.Add(10 * limit.Minute)
+	next.Done(0)
+	again, err := m.Admit(t.Context(), ask)
+	require.NoError(t, err)
+	again.Done(100)
+	_, err = m.Admit(t.Context(), ask)
+	require.Error(t, err, "what was given back late did not make room twice")
+}
+
+func TestExactlyTheLimitPassesUnderConcurrency(t *testing.T) {
+	m, _ := newMemory(t)
+	var passed atomic.Int64
+	var callers sync.WaitGroup
+	for range 300 {
+		callers.Go(func() {
+			if _, err := m.Admit(context.Background(), limit.Ask{Account: "a", AccountRequests: 20}); err == nil {
+				passed.Add(1)
+			}
+		})
+	}
+	callers.Wait()
+	require.EqualValues(t, 20, passed.Load())
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	m, _ := newMemory(t)
+	for i := range 10_000 {
+		ticket, err := m.Admit(t.Context(), limit.Ask{Account: fmt.Sprint(i), Key: fmt.Sprint(i), AccountRequests: 1, KeyRequests: 1, Concurrent: 1})
+		require.NoError(t, err)
+		defer ticket.Done(1) // an account that was forgotten meanwhile does no harm
+	}
+	_, err := limit.NewMemory(0, time.Now)
+	require.Error(t, err)
+}
+
+// TestWhateverTheCallsTheWaitIsTrue drives one account at random: a refusal's delay is enough, and no window of a
+// minute that begins with a window of the limiter holds more than the limit.
+func TestWhateverTheCallsTheWaitIsTrue(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		m, c := newMemory(t)
+		most := rapid.Int64Range(1, 20).Draw(r, "limit")
+		ask := limit.Ask{Account: "a", AccountRequests: most}
+		var passed []time.Time
+		for range rapid.IntRange(1, 100).Draw(r, "calls") {
+			c.at = c.at.Add(time.Duration(rapid.Int64Range(0, int64(20*time.Second)).Draw(r, "step")))
+			if _, err := m.Admit(context.Background(), ask); err != nil {
+				_, wait := refused(t, err)
+				c.at = c.at.Add(wait)
+				_, err := m.Admit(context.Background(), ask)
+				require.NoError(t, err, "after the wait that was told")
+			}
+			passed = append(passed, c.at)
+			recent := 0
+			for _, at := range passed {
+				if c.at.Sub(at) < limit.Minute {
+					recent++
+				}
+			}
+			require.LessOrEqual(t, int64(recent), 2*most, "never twice the limit within any minute")
+		}
+	})
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	m, err := limit.NewMemory(1000, time.Now)
+	require.NoError(b, err)
+	ask := limit.Ask{Account: "a", Key: "k", AccountRequests: 1 << 40, KeyRequests: 1 << 40, TokensPerMinute: 1 << 50, Concurrent: 10, Tokens: 100}
+	b.ReportAllocs()
+	for b.Loop() {
+		ticket, err := m.Admit(b.Context(), ask)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticket.Done(50)
+	}
+}
