@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc"
 
@@ -37,7 +38,12 @@ func (r *registrar) RegisterService(_ *grpc.ServiceDesc, impl any) {
 	r.server, _ = impl.(authv1.AuthServiceServer)
 }
 
-func start(t *testing.T, change func(*auth.Config)) *house {
+func start(t testing.TB, change func(*auth.Config)) *house {
+	t.Helper()
+	return startWith(t, change, noop.Meter{})
+}
+
+func startWith(t testing.TB, change func(*auth.Config), meter metric.Meter) *house {
 	t.Helper()
 	h := &house{clerk: clerktest.New()}
 	h.url = h.clerk.Serve(t).URL
@@ -59,7 +65,7 @@ func start(t *testing.T, change func(*auth.Config)) *house {
 	}
 	h.dir = config.DataDir
 	h.Service, err = auth.New(t.Context(), config, auth.Deps{
-		Logger: slog.New(slog.DiscardHandler), Meter: noop.Meter{}, Now: time.Now, Passports: issuer,
+		Logger: slog.New(slog.DiscardHandler), Meter: meter, Now: time.Now, Passports: issuer,
 	})
 	require.NoError(t, err)
 	require.NoError(t, h.Migrate(t.Context()))
@@ -71,7 +77,7 @@ func start(t *testing.T, change func(*auth.Config)) *house {
 }
 
 // run runs the background work until the test ends.
-func (h *house) run(t *testing.T) {
+func (h *house) run(t testing.TB) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()
@@ -82,13 +88,13 @@ func (h *house) run(t *testing.T) {
 	})
 }
 
-func (h *house) authenticate(t *testing.T, credential string) (*authv1.AuthenticateResponse, error) {
+func (h *house) authenticate(t testing.TB, credential string) (*authv1.AuthenticateResponse, error) {
 	t.Helper()
 	return h.rpc.Authenticate(t.Context(), &authv1.AuthenticateRequest{Credential: credential})
 }
 
 // as is the context of an RPC that the credential's owner calls.
-func (h *house) as(t *testing.T, credential string) context.Context {
+func (h *house) as(t testing.TB, credential string) context.Context {
 	t.Helper()
 	answer, err := h.authenticate(t, credential)
 	require.NoError(t, err)

@@ -115,6 +115,9 @@ func (s *Service) keySource(
 
 // keeper makes and checks API keys.
 func (s *Service) keeper(config Config, deps Deps) (*apikey.Keeper, error) {
+	if len(config.AuthorizedParties) == 0 && config.keyMode() == apikey.Live {
+		deps.Logger.Warn("CLERK_AUTHORIZED_PARTIES is not set: session tokens are accepted whichever origin asked for them")
+	}
 	secrets := config.APIKeySecrets.Reveal()
 	if len(secrets) == 0 {
 		deps.Logger.Warn("TRIVET_API_KEY_SECRET is not set: API keys are hashed with a secret that everybody knows, which is fine for development only")
@@ -134,7 +137,7 @@ func (s *Service) completer(config Config, deps Deps, client *http.Client) (auth
 	if !config.SecretKeys.IsSet() {
 		return nobody{}, nil
 	}
-	source := clerk.New(config.backend(), config.SecretKeys.Reveal(), client)
+	source := clerk.New(config.backend(), config.SecretKeys.Reveal(), client, deps.Now)
 	completer, err := directory.NewCompleter(s.store, source, deps.Now, deps.Logger)
 	if err != nil {
 		return nil, err

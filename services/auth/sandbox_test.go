@@ -178,28 +178,33 @@ func TestForgedTokens(t *testing.T) {
 	s := startSandboxed(t, func(c *auth.Config) { c.AuthorizedParties = []string{clerk.DefaultAuthorizedParty} })
 	_, err := s.authenticate(t, s.mint(t, clerk.TokenSpec{User: "user_1"}))
 	require.NoError(t, err)
-	for name, spec := range map[string]clerk.TokenSpec{
-		"alg none":         {Forge: clerk.Forge{Alg: "none"}},
-		"HS256":            {Forge: clerk.Forge{Alg: "HS256"}},
-		"RS384":            {Forge: clerk.Forge{Alg: "RS384"}},
-		"PS256":            {Forge: clerk.Forge{Alg: "PS256"}},
-		"stranger's key":   {Forge: clerk.Forge{Stranger: true}},
-		"broken signature": {Forge: clerk.Forge{BreakSignature: true}},
-		"unknown key":      {Forge: clerk.Forge{KeyID: "ins_other"}},
-		"no sid":           {Forge: clerk.Forge{RemoveClaims: []string{"sid"}}},
-		"no exp":           {Forge: clerk.Forge{RemoveClaims: []string{"exp"}}},
-		"sub twice":        {Forge: clerk.Forge{Payload: []byte(`{"sub":"user_1","sub":"user_2"}`)}},
-		"pending":          {Forge: clerk.Forge{Claims: map[string]any{"sts": "pending"}}},
-		"other party":      {AuthorizedParty: "https://evil.test"},
-		"template":         {Template: "hasura"},
-		"expired":          {Age: time.Hour},
-		"too large":        {Forge: clerk.Forge{Claims: map[string]any{"x": strings.Repeat("x", 9000)}}},
+	for _, tc := range []struct {
+		name, verdict string
+		spec          clerk.TokenSpec
+	}{
+		{"alg none", "algorithm", clerk.TokenSpec{Forge: clerk.Forge{Alg: "none"}}},
+		{"HS256", "algorithm", clerk.TokenSpec{Forge: clerk.Forge{Alg: "HS256"}}},
+		{"RS384", "algorithm", clerk.TokenSpec{Forge: clerk.Forge{Alg: "RS384"}}},
+		{"PS256", "algorithm", clerk.TokenSpec{Forge: clerk.Forge{Alg: "PS256"}}},
+		{"stranger's key", "signature", clerk.TokenSpec{Forge: clerk.Forge{Stranger: true}}},
+		{"broken signature", "signature", clerk.TokenSpec{Forge: clerk.Forge{BreakSignature: true}}},
+		{"unknown key", "unknown_key", clerk.TokenSpec{Forge: clerk.Forge{KeyID: "ins_other"}}},
+		{"no sid", "claim_missing: sid", clerk.TokenSpec{Forge: clerk.Forge{RemoveClaims: []string{"sid"}}}},
+		{"no exp", "claim_missing: exp", clerk.TokenSpec{Forge: clerk.Forge{RemoveClaims: []string{"exp"}}}},
+		{"sub twice", "claims_malformed", clerk.TokenSpec{Forge: clerk.Forge{Payload: []byte(`{"sub":"user_1","sub":"user_2"}`)}}},
+		{"pending", "pending", clerk.TokenSpec{Forge: clerk.Forge{Claims: map[string]any{"sts": "pending"}}}},
+		{"other party", "authorized_party", clerk.TokenSpec{AuthorizedParty: "https://evil.test"}},
+		{"template", "claim_missing: sid", clerk.TokenSpec{Template: "hasura"}},
+		{"expired", "expired", clerk.TokenSpec{Age: time.Hour}},
+		{"too large", "too_large", clerk.TokenSpec{Forge: clerk.Forge{Claims: map[string]any{"x": strings.Repeat("x", 9000)}}}},
 	} {
-		spec.User = "user_1"
-		_, err := s.authenticate(t, s.mint(t, spec))
-		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, errs.ReasonOf(err), name)
-		require.Equal(t, "Invalid token", errs.From(err).Message, name)
-		require.Empty(t, errs.From(err).Fields, name)
+		tc.spec.User = "user_1"
+		_, err := s.authenticate(t, s.mint(t, tc.spec))
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, errs.ReasonOf(err), tc.name)
+		require.Equal(t, "Invalid token", errs.From(err).Message, tc.name)
+		require.Empty(t, errs.From(err).Fields, tc.name)
+		require.Empty(t, errs.From(err).Metadata, tc.name)
+		require.ErrorContains(t, err, "refused: "+tc.verdict, "%s: the log tells the reason", tc.name)
 	}
 	require.Equal(t, 2, s.count("GET /v1/jwks"), "at the start, and once more for all forgeries")
 }

@@ -86,7 +86,6 @@ const (
 	verdictRevoked      = "session_revoked"
 	verdictOrganization = "organization_deleted"
 	verdictMembership   = "membership_ended"
-	verdictRole         = "role_changed"
 )
 
 // refusal is why a good signature is not enough; it is the cause behind "Invalid token", for the log.

@@ -62,8 +62,6 @@ func sessionVerdict(s *session.Session, org *session.Organization, st directory.
 		return verdictOrganization
 	case st.Member == directory.Deleted && !st.MemberDeleted.Before(s.IssueTime):
 		return verdictMembership
-	case st.Member == directory.Synced && st.Role != org.Role && st.RoleTime.After(s.IssueTime):
-		return verdictRole
 	}
 	return verdictAccepted
 }
@@ -101,13 +99,11 @@ func news(s *session.Session, org *session.Organization, st directory.Standing) 
 }
 
 func (a *Authenticator) identity(s *session.Session, org *session.Organization, st directory.Standing) Identity {
+	role, permissions := rank(s, org, st)
 	id := Identity{
-		UserID: s.UserID, SessionID: s.ID, OrganizationID: org.ID, Role: org.Role, Permissions: org.Permissions,
+		UserID: s.UserID, SessionID: s.ID, OrganizationID: org.ID, Role: role, Permissions: permissions,
 		Scopes: apikey.Scopes(), AccountID: account(s.UserID, org.ID), Email: st.Email,
 		Operator: a.operators[s.UserID] && s.Actor == nil,
-	}
-	if org.ID == "" {
-		id.Role = RoleOwner
 	}
 	if id.Email == "" {
 		id.Email = s.Profile.Email
@@ -116,6 +112,19 @@ func (a *Authenticator) identity(s *session.Session, org *session.Organization, 
 		id.ActorID = s.Actor.UserID
 	}
 	return id
+}
+
+// rank is the token's, unless the store has heard since that it changed: whoever lost a role loses it now, not when the
+// token expires.
+func rank(s *session.Session, org *session.Organization, st directory.Standing) (role string, permissions []string) {
+	switch {
+	case org.ID == "":
+		return RoleOwner, nil
+	case st.Member == directory.Synced && st.Role != org.Role && st.RoleTime.After(s.IssueTime):
+		return st.Role, st.Permissions
+	default:
+		return org.Role, org.Permissions
+	}
 }
 
 // grantExpiry is at most a minute from now and never beyond the token's own end. Only within the leeway, when the token

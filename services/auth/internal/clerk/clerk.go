@@ -18,7 +18,10 @@ import (
 )
 
 // Client reads from one Clerk instance.
-type Client struct{ keys []keyed }
+type Client struct {
+	keys []keyed
+	now  func() time.Time
+}
 
 // keyed are the SDK's clients with one secret key.
 type keyed struct {
@@ -29,8 +32,8 @@ type keyed struct {
 var _ directory.Source = (*Client)(nil)
 
 // New makes a client. The address ends in "/v1"; secret keys are tried newest first.
-func New(address string, secretKeys []string, http *http.Client) *Client {
-	c := &Client{}
+func New(address string, secretKeys []string, http *http.Client, now func() time.Time) *Client {
+	c := &Client{now: now}
 	for _, secret := range secretKeys {
 		config := &clerk.ClientConfig{BackendConfig: clerk.BackendConfig{HTTPClient: http, URL: &address, Key: &secret}}
 		c.keys = append(c.keys, keyed{users: user.NewClient(config), organizations: organization.NewClient(config)})
@@ -47,7 +50,7 @@ func (c *Client) User(ctx context.Context, id string) (directory.User, error) {
 	if u.ID != id {
 		return directory.User{}, fmt.Errorf("read user %s from Clerk: the answer is about another object", id)
 	}
-	return userOf(u), nil
+	return userOf(u, c.now()), nil
 }
 
 // Organization reads one organization. Errors: as of User.

@@ -17,6 +17,8 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
+func now() time.Time { return time.Unix(1_800_000_000, 0) }
+
 // serve serves one answer to every request.
 func serve(t *testing.T, status int, body string, header http.Header) *clerk.Client {
 	t.Helper()
@@ -28,7 +30,7 @@ func serve(t *testing.T, status int, body string, header http.Header) *clerk.Cli
 		_, _ = w.Write([]byte(body))
 	}))
 	t.Cleanup(server.Close)
-	return clerk.New(server.URL+"/v1", []string{"sk_test_hunter2"}, server.Client())
+	return clerk.New(server.URL+"/v1", []string{"sk_test_hunter2"}, server.Client(), now)
 }
 
 func TestUser(t *testing.T) {
@@ -57,6 +59,18 @@ func TestUserWithoutPrimaryAddress(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, got.PrimaryEmail, "the first address is not the primary one")
 	require.Equal(t, []string{"a@b.test"}, got.Emails)
+}
+
+func TestLocksEnd(t *testing.T) {
+	for left, want := range map[string]time.Time{
+		"90": now().Add(90 * time.Second).UTC(), "null": {}, "0": {}, "-5": {}, "9223372036854775807": {},
+	} {
+		c := serve(t, http.StatusOK, `{"id": "user_1", "locked": true, "lockout_expires_in_seconds": `+left+`}`, nil)
+		got, err := c.User(t.Context(), "user_1")
+		require.NoError(t, err)
+		require.True(t, got.Locked)
+		require.Equal(t, want, got.LockExpireTime, left)
+	}
 }
 
 func TestTheAnswerMustBeAboutTheQuestion(t *testing.T) {
@@ -102,9 +116,9 @@ func TestErrors(t *testing.T) {
 	}
 	_, err := serve(t, 404, apiError, nil).Organization(t.Context(), "org_1")
 	require.ErrorIs(t, err, directory.ErrNotFound)
-	_, err = clerk.New("http://127.0.0.1:1/v1", []string{"x"}, http.DefaultClient).User(t.Context(), "user_1")
+	_, err = clerk.New("http://127.0.0.1:1/v1", []string{"x"}, http.DefaultClient, now).User(t.Context(), "user_1")
 	require.ErrorAs(t, err, new(*directory.RetryError))
-	_, err = clerk.New("http://127.0.0.1:1/v1", nil, http.DefaultClient).User(t.Context(), "user_1")
+	_, err = clerk.New("http://127.0.0.1:1/v1", nil, http.DefaultClient, now).User(t.Context(), "user_1")
 	require.ErrorContains(t, err, "no CLERK_SECRET_KEY")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -120,7 +134,7 @@ func TestAgainstTheSandbox(t *testing.T) {
 	defer server.Close()
 	_, err = fake.MintToken(t.Context(), sandbox.TokenSpec{User: "user_ada", Org: "org_acme"})
 	require.NoError(t, err)
-	c := clerk.New(server.URL+"/v1", []string{"sk_test_new", fake.SecretKey()}, server.Client())
+	c := clerk.New(server.URL+"/v1", []string{"sk_test_new", fake.SecretKey()}, server.Client(), now)
 	u, err := c.User(t.Context(), "user_ada")
 	require.NoError(t, err)
 	require.Equal(t, "user_ada@example.test", u.PrimaryEmail)

@@ -10,15 +10,22 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
-func userOf(u *clerk.User) directory.User {
+func userOf(u *clerk.User, now time.Time) directory.User {
 	primary, emails := addressesOf(u)
-	return directory.User{
+	out := directory.User{
 		ID: u.ID, Synced: true, PrimaryEmail: primary, Emails: emails,
 		FirstName: text(u.FirstName), LastName: text(u.LastName), ImageURL: text(u.ImageURL), ExternalID: text(u.ExternalID),
 		PublicMetadata: u.PublicMetadata, Banned: u.Banned, Locked: u.Locked,
 		CreateTime: milliseconds(u.CreatedAt), UpdateTime: milliseconds(u.UpdatedAt),
 	}
+	if left := u.LockoutExpiresInSeconds; u.Locked && left != nil && *left > 0 && *left < maxLock {
+		out.LockExpireTime = now.Add(time.Duration(*left) * time.Second).UTC()
+	}
+	return out
 }
+
+// maxLock is the longest lock that is taken to end by itself (seconds).
+const maxLock = 10 * 365 * 24 * 3600
 
 // addressesOf puts the primary address first. It goes by its id: the first in Clerk's list need not be the primary one,
 // and there may be none.

@@ -29,6 +29,8 @@ type User struct {
 	PublicMetadata json.RawMessage
 	// Banned and Locked people are refused.
 	Banned, Locked bool
+	// LockExpireTime is when a lock ends by itself; the zero time when it does not, or when there is none.
+	LockExpireTime time.Time
 	// CreateTime and UpdateTime are Clerk's.
 	CreateTime, UpdateTime time.Time
 }
@@ -62,9 +64,10 @@ type Standing struct {
 	Banned, Locked bool
 	// Email is the user's primary one; may be empty.
 	Email string
-	// Role is the member's, and RoleTime when it was so.
-	Role     string
-	RoleTime time.Time
+	// Role and Permissions are the member's, and RoleTime when they were so.
+	Role        string
+	Permissions []string
+	RoleTime    time.Time
 	// MemberDeleted is when the membership ended, if Member is Deleted.
 	MemberDeleted time.Time
 	// SessionRevoked is true for a session that was ended before its tokens expired.

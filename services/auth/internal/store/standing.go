@@ -21,11 +21,19 @@ func (s *Store) Standing(ctx context.Context, userID, organizationID, sessionID 
 		User:         knowledge(row.UserSynced, row.UserDeleted),
 		Organization: knowledge(row.OrganizationSynced, row.OrganizationDeleted),
 		Member:       knowledge(sql.NullBool{Bool: true, Valid: row.Role.Valid}, row.MemberDeleted),
-		Banned:       row.Banned.Bool, Locked: row.Locked.Bool, Email: row.PrimaryEmail.String,
+		Banned:       row.Banned.Bool, Locked: s.locked(row.Locked.Bool, row.LockExpireTime), Email: row.PrimaryEmail.String,
 		Role: row.Role.String, RoleTime: row.MemberUpdated.Time, MemberDeleted: row.MemberDeleted.Time,
 		SessionRevoked: row.SessionRevoked,
 	}
-	return st, nil
+	if row.Role.Valid {
+		st.Permissions, err = decode(row.Permissions)
+	}
+	return st, err
+}
+
+// locked tells whether a lock still holds.
+func (s *Store) locked(locked bool, expire sql.NullTime) bool {
+	return locked && (!expire.Valid || s.now().Before(expire.Time))
 }
 
 func knowledge(synced sql.NullBool, deleted sql.NullTime) directory.Knowledge {

@@ -25,13 +25,13 @@ func migrations(t testing.TB) database.Migrations {
 
 func TestSQLite(t *testing.T) {
 	storetest.Run(t, func(t testing.TB, wake func()) storetest.Store {
-		return store.New(databasetest.SQLite(t, migrations(t)), time.Now, wake)
+		return store.New(databasetest.SQLite(t, migrations(t)), storetest.Now, wake)
 	})
 }
 
 func TestPostgres(t *testing.T) {
 	storetest.Run(t, func(t testing.TB, wake func()) storetest.Store {
-		return store.New(databasetest.Postgres(t, migrations(t)), time.Now, wake)
+		return store.New(databasetest.Postgres(t, migrations(t)), storetest.Now, wake)
 	})
 }
 

@@ -29,7 +29,8 @@ func (s *Store) PutUser(ctx context.Context, u directory.User) (bool, error) {
 		rows, err := q.PutUser(ctx, db.PutUserParams{
 			ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
 			ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
-			Banned: u.Banned, Locked: u.Locked, CreateTime: u.CreateTime, UpdateTime: u.UpdateTime,
+			Banned: u.Banned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
+			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime,
 		})
 		if err != nil || rows == 0 {
 			return err
@@ -38,7 +39,8 @@ func (s *Store) PutUser(ctx context.Context, u directory.User) (bool, error) {
 		if err := replaceEmails(ctx, q, u.ID, u.Emails); err != nil {
 			return err
 		}
-		if revoked = (u.Banned || u.Locked) && !before.Banned && !before.Locked; revoked {
+		shutOut := u.Banned || s.locked(u.Locked, nullTime(u.LockExpireTime))
+		if revoked = shutOut && !before.Banned && !s.locked(before.Locked, before.LockExpireTime); revoked {
 			return s.addRevocation(ctx, q, revocation.Revocation{UserID: u.ID}, s.now())
 		}
 		return nil
@@ -98,7 +100,7 @@ func (s *Store) User(ctx context.Context, id string) (directory.User, error) {
 	if err != nil {
 		return directory.User{}, notFound(err, directory.ErrNotFound)
 	}
-	return user(row)
+	return s.user(row)
 }
 
 // Users pages through the users, newest first.
@@ -116,7 +118,7 @@ func (s *Store) Users(ctx context.Context, email string, after page.Cursor, limi
 	if err != nil {
 		return nil, err
 	}
-	return each(rows, user)
+	return each(rows, s.user)
 }
 
 // newest is the key that a list in falling order begins before.
@@ -127,13 +129,13 @@ func newest(after page.Cursor) (time.Time, string) {
 	return after.Time, after.ID
 }
 
-func user(row db.User) (directory.User, error) {
+func (s *Store) user(row db.User) (directory.User, error) {
 	emails, err := decode(row.Emails)
 	return directory.User{
 		ID: row.ID, Synced: row.Synced, PrimaryEmail: row.PrimaryEmail, Emails: emails,
 		FirstName: row.FirstName, LastName: row.LastName, ImageURL: row.ImageUrl, ExternalID: row.ExternalID,
-		PublicMetadata: row.PublicMetadata, Banned: row.Banned, Locked: row.Locked,
-		CreateTime: row.CreateTime, UpdateTime: row.UpdateTime,
+		PublicMetadata: row.PublicMetadata, Banned: row.Banned, Locked: s.locked(row.Locked, row.LockExpireTime),
+		LockExpireTime: row.LockExpireTime.Time, CreateTime: row.CreateTime, UpdateTime: row.UpdateTime,
 	}, err
 }
 

@@ -81,9 +81,9 @@ func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization,
 
 const getStanding = `-- name: GetStanding :one
 SELECT
-    u.synced AS user_synced, u.banned, u.locked, u.primary_email, u.delete_time AS user_deleted,
+    u.synced AS user_synced, u.banned, u.locked, u.lock_expire_time, u.primary_email, u.delete_time AS user_deleted,
     o.synced AS organization_synced, o.delete_time AS organization_deleted,
-    m.role, m.update_time AS member_updated, m.delete_time AS member_deleted,
+    m.role, m.permissions, m.update_time AS member_updated, m.delete_time AS member_deleted,
     EXISTS (SELECT 1 FROM revocations r WHERE r.session_id = $1 AND r.session_id <> '') AS session_revoked
 FROM (SELECT CAST($2 AS TEXT) AS user_id, CAST($3 AS TEXT) AS organization_id) q
 LEFT JOIN users u ON u.id = q.user_id
@@ -101,11 +101,13 @@ type GetStandingRow struct {
 	UserSynced          sql.NullBool
 	Banned              sql.NullBool
 	Locked              sql.NullBool
+	LockExpireTime      sql.NullTime
 	PrimaryEmail        sql.NullString
 	UserDeleted         sql.NullTime
 	OrganizationSynced  sql.NullBool
 	OrganizationDeleted sql.NullTime
 	Role                sql.NullString
+	Permissions         []byte
 	MemberUpdated       sql.NullTime
 	MemberDeleted       sql.NullTime
 	SessionRevoked      bool
@@ -119,11 +121,13 @@ func (q *Queries) GetStanding(ctx context.Context, arg GetStandingParams) (GetSt
 		&i.UserSynced,
 		&i.Banned,
 		&i.Locked,
+		&i.LockExpireTime,
 		&i.PrimaryEmail,
 		&i.UserDeleted,
 		&i.OrganizationSynced,
 		&i.OrganizationDeleted,
 		&i.Role,
+		&i.Permissions,
 		&i.MemberUpdated,
 		&i.MemberDeleted,
 		&i.SessionRevoked,
@@ -132,7 +136,7 @@ func (q *Queries) GetStanding(ctx context.Context, arg GetStandingParams) (GetSt
 }
 
 const getUser = `-- name: GetUser :one
-SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time FROM users WHERE id = $1 AND delete_time IS NULL
+SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time, lock_expire_time FROM users WHERE id = $1 AND delete_time IS NULL
 `
 
 func (q *Queries) GetUser(ctx context.Context, id string) (User, error) {
@@ -153,24 +157,31 @@ func (q *Queries) GetUser(ctx context.Context, id string) (User, error) {
 		&i.CreateTime,
 		&i.UpdateTime,
 		&i.DeleteTime,
+		&i.LockExpireTime,
 	)
 	return i, err
 }
 
 const getUserState = `-- name: GetUserState :one
-SELECT banned, locked, delete_time FROM users WHERE id = $1
+SELECT banned, locked, lock_expire_time, delete_time FROM users WHERE id = $1
 `
 
 type GetUserStateRow struct {
-	Banned     bool
-	Locked     bool
-	DeleteTime sql.NullTime
+	Banned         bool
+	Locked         bool
+	LockExpireTime sql.NullTime
+	DeleteTime     sql.NullTime
 }
 
 func (q *Queries) GetUserState(ctx context.Context, id string) (GetUserStateRow, error) {
 	row := q.db.QueryRowContext(ctx, getUserState, id)
 	var i GetUserStateRow
-	err := row.Scan(&i.Banned, &i.Locked, &i.DeleteTime)
+	err := row.Scan(
+		&i.Banned,
+		&i.Locked,
+		&i.LockExpireTime,
+		&i.DeleteTime,
+	)
 	return i, err
 }
 
@@ -261,8 +272,8 @@ func (q *Queries) ListMemberIDs(ctx context.Context, organizationID string) ([]s
 
 const listMemberships = `-- name: ListMemberships :many
 SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time FROM memberships
-WHERE delete_time IS NULL AND organization_id >= $1
-  AND (organization_id > $1 OR user_id > $2)
+WHERE delete_time IS NULL
+  AND (organization_id, user_id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
 ORDER BY organization_id, user_id
 LIMIT CAST($3 AS BIGINT)
 `
@@ -440,7 +451,7 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 }
 
 const listUsers = `-- name: ListUsers :many
-SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time FROM users
+SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time, lock_expire_time FROM users
 WHERE delete_time IS NULL AND create_time <= $1
   AND (create_time < $1 OR id < $2)
 ORDER BY create_time DESC, id DESC
@@ -477,6 +488,7 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 			&i.CreateTime,
 			&i.UpdateTime,
 			&i.DeleteTime,
+			&i.LockExpireTime,
 		); err != nil {
 			return nil, err
 		}
@@ -492,7 +504,7 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 }
 
 const listUsersByEmail = `-- name: ListUsersByEmail :many
-SELECT u.id, u.synced, u.primary_email, u.emails, u.first_name, u.last_name, u.image_url, u.external_id, u.public_metadata, u.banned, u.locked, u.create_time, u.update_time, u.delete_time FROM user_emails e JOIN users u ON u.id = e.user_id
+SELECT u.id, u.synced, u.primary_email, u.emails, u.first_name, u.last_name, u.image_url, u.external_id, u.public_metadata, u.banned, u.locked, u.create_time, u.update_time, u.delete_time, u.lock_expire_time FROM user_emails e JOIN users u ON u.id = e.user_id
 WHERE e.address = $1 AND u.delete_time IS NULL AND u.create_time <= $2
   AND (u.create_time < $2 OR u.id < $3)
 ORDER BY u.create_time DESC, u.id DESC
@@ -535,6 +547,7 @@ func (q *Queries) ListUsersByEmail(ctx context.Context, arg ListUsersByEmailPara
 			&i.CreateTime,
 			&i.UpdateTime,
 			&i.DeleteTime,
+			&i.LockExpireTime,
 		); err != nil {
 			return nil, err
 		}
@@ -654,13 +667,13 @@ func (q *Queries) PutOrganization(ctx context.Context, arg PutOrganizationParams
 const putUser = `-- name: PutUser :execrows
 INSERT INTO users (
     id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
-    create_time, update_time
-) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    lock_expire_time, create_time, update_time
+) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, primary_email = excluded.primary_email, emails = excluded.emails, first_name = excluded.first_name,
     last_name = excluded.last_name, image_url = excluded.image_url, external_id = excluded.external_id,
     public_metadata = excluded.public_metadata, banned = excluded.banned, locked = excluded.locked,
-    create_time = excluded.create_time, update_time = excluded.update_time
+    lock_expire_time = excluded.lock_expire_time, create_time = excluded.create_time, update_time = excluded.update_time
 WHERE users.delete_time IS NULL AND (users.synced = FALSE OR users.update_time <= excluded.update_time)
 `
 
@@ -675,6 +688,7 @@ type PutUserParams struct {
 	PublicMetadata []byte
 	Banned         bool
 	Locked         bool
+	LockExpireTime sql.NullTime
 	CreateTime     time.Time
 	UpdateTime     time.Time
 }
@@ -691,6 +705,7 @@ func (q *Queries) PutUser(ctx context.Context, arg PutUserParams) (int64, error)
 		arg.PublicMetadata,
 		arg.Banned,
 		arg.Locked,
+		arg.LockExpireTime,
 		arg.CreateTime,
 		arg.UpdateTime,
 	)

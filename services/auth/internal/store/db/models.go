@@ -74,4 +74,5 @@ type User struct {
 	CreateTime     time.Time
 	UpdateTime     time.Time
 	DeleteTime     sql.NullTime
+	LockExpireTime sql.NullTime
 }

@@ -1,9 +1,9 @@
 -- name: GetStanding :one
 -- All that deciding about a verified session needs, in one round trip.
 SELECT
-    u.synced AS user_synced, u.banned, u.locked, u.primary_email, u.delete_time AS user_deleted,
+    u.synced AS user_synced, u.banned, u.locked, u.lock_expire_time, u.primary_email, u.delete_time AS user_deleted,
     o.synced AS organization_synced, o.delete_time AS organization_deleted,
-    m.role, m.update_time AS member_updated, m.delete_time AS member_deleted,
+    m.role, m.permissions, m.update_time AS member_updated, m.delete_time AS member_deleted,
     EXISTS (SELECT 1 FROM revocations r WHERE r.session_id = sqlc.arg(session_id) AND r.session_id <> '') AS session_revoked
 FROM (SELECT CAST(sqlc.arg(user_id) AS TEXT) AS user_id, CAST(sqlc.arg(organization_id) AS TEXT) AS organization_id) q
 LEFT JOIN users u ON u.id = q.user_id
@@ -25,13 +25,13 @@ ON CONFLICT (id) DO NOTHING;
 -- name: PutUser :execrows
 INSERT INTO users (
     id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
-    create_time, update_time
-) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    lock_expire_time, create_time, update_time
+) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, primary_email = excluded.primary_email, emails = excluded.emails, first_name = excluded.first_name,
     last_name = excluded.last_name, image_url = excluded.image_url, external_id = excluded.external_id,
     public_metadata = excluded.public_metadata, banned = excluded.banned, locked = excluded.locked,
-    create_time = excluded.create_time, update_time = excluded.update_time
+    lock_expire_time = excluded.lock_expire_time, create_time = excluded.create_time, update_time = excluded.update_time
 WHERE users.delete_time IS NULL AND (users.synced = FALSE OR users.update_time <= excluded.update_time);
 
 -- name: TombstoneUser :execrows
@@ -53,7 +53,7 @@ DELETE FROM user_emails WHERE user_id = $1;
 INSERT INTO user_emails (address, user_id) VALUES ($1, $2) ON CONFLICT (address, user_id) DO NOTHING;
 
 -- name: GetUserState :one
-SELECT banned, locked, delete_time FROM users WHERE id = $1;
+SELECT banned, locked, lock_expire_time, delete_time FROM users WHERE id = $1;
 
 -- name: GetUser :one
 SELECT * FROM users WHERE id = $1 AND delete_time IS NULL;
@@ -135,8 +135,8 @@ WHERE organization_id = sqlc.arg(organization_id) AND delete_time IS NULL;
 
 -- name: ListMemberships :many
 SELECT * FROM memberships
-WHERE delete_time IS NULL AND organization_id >= sqlc.arg(after_organization)
-  AND (organization_id > sqlc.arg(after_organization) OR user_id > sqlc.arg(after_user))
+WHERE delete_time IS NULL
+  AND (organization_id, user_id) > (CAST(sqlc.arg(after_organization) AS TEXT), CAST(sqlc.arg(after_user) AS TEXT))
 ORDER BY organization_id, user_id
 LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 

@@ -127,214 +127,31 @@ func deletedUser(t *testing.T, open Open) {
 	did(t, false, changed, err)
 }
 
-func organizations(t *testing.T, open Open) {
+// lockEnds needs a clock that stands at at(100).
+func lockEnds(t *testing.T, open Open) {
 	s := open(t, nil)
 	ctx := t.Context()
-	_, err := s.Organization(ctx, "org_1")
-	require.ErrorIs(t, err, directory.ErrNotFound)
-	want := organization("org_1", 5)
-	changed, err := s.PutOrganization(ctx, want)
-	did(t, true, changed, err)
-	older := organization("org_1", 4)
-	older.Name = "Old"
-	changed, err = s.PutOrganization(ctx, older)
-	did(t, false, changed, err)
-	got, err := s.Organization(ctx, "org_1")
-	require.NoError(t, err)
-	same(t, want, got)
-}
-
-func deletedOrganization(t *testing.T, open Open) {
-	s := open(t, nil)
-	ctx := t.Context()
-	changed, err := s.PutOrganization(ctx, organization("org_1", 1))
-	did(t, true, changed, err)
-	for _, id := range []string{"user_1", "user_2"} {
-		changed, err = s.PutMembership(ctx, membership("org_1", id, "member", 1))
+	for id, tc := range map[string]struct {
+		expire int
+		want   bool
+	}{"user_over": {100, false}, "user_on": {101, true}, "user_forever": {0, true}} {
+		u := user(id, 1)
+		u.Locked = true
+		if tc.expire > 0 {
+			u.LockExpireTime = at(tc.expire)
+		}
+		changed, err := s.PutUser(ctx, u)
 		did(t, true, changed, err)
+		got, err := s.User(ctx, id)
+		require.NoError(t, err)
+		require.Equal(t, tc.want, got.Locked, id)
+		st, err := s.Standing(ctx, id, "", "")
+		require.NoError(t, err)
+		require.Equal(t, tc.want, st.Locked, id)
 	}
-	before, err := s.Revision(ctx)
+	revision, err := s.Revision(ctx)
 	require.NoError(t, err)
-	changed, err = s.DeleteOrganization(ctx, "org_1", at(2))
-	did(t, true, changed, err)
-	changed, err = s.DeleteOrganization(ctx, "org_1", at(2))
-	did(t, false, changed, err)
-	changed, err = s.PutOrganization(ctx, organization("org_1", 9))
-	did(t, false, changed, err)
-	_, err = s.Organization(ctx, "org_1")
-	require.ErrorIs(t, err, directory.ErrNotFound)
-	all, err := s.Organizations(ctx, first, 10)
-	require.NoError(t, err)
-	require.Empty(t, all)
-	members, err := s.Memberships(ctx, "org_1", "", first, 10)
-	require.NoError(t, err)
-	require.Empty(t, members)
-	revoked, err := s.Since(ctx, before, 10)
-	require.NoError(t, err)
-	require.Len(t, revoked, 2, "of every member")
-	st, err := s.Standing(ctx, "user_1", "org_1", "")
-	require.NoError(t, err)
-	require.Equal(t, directory.Deleted, st.Organization)
-}
-
-func memberships(t *testing.T, open Open) {
-	s := open(t, nil)
-	ctx := t.Context()
-	var all []directory.Membership
-	for _, org := range []string{"org_1", "org_2"} {
-		for _, id := range []string{"user_1", "user_2", "user_3"} {
-			m := membership(org, id, "member", len(all))
-			changed, err := s.PutMembership(ctx, m)
-			did(t, true, changed, err)
-			all = append(all, m)
-		}
-	}
-	for name, tc := range map[string]struct {
-		org, user string
-		want      []directory.Membership
-	}{
-		"all": {"", "", all}, "of an organization": {"org_2", "", all[3:]}, "of a user": {"", "user_2", []directory.Membership{all[1], all[4]}},
-		"one": {"org_1", "user_3", all[2:3]}, "none": {"org_9", "user_3", nil}, "nobody's": {"", "user_9", nil},
-	} {
-		var got []directory.Membership
-		var after page.Cursor
-		for {
-			next, err := s.Memberships(ctx, tc.org, tc.user, after, 2)
-			require.NoError(t, err, name)
-			if len(next) == 0 {
-				break
-			}
-			got = append(got, next...)
-			last := next[len(next)-1]
-			after = page.Cursor{ID: last.OrganizationID, Second: last.UserID}
-		}
-		same(t, tc.want, got)
-	}
-}
-
-func membershipComesAndGoes(t *testing.T, open Open) {
-	s := open(t, nil)
-	ctx := t.Context()
-	changed, err := s.PutMembership(ctx, membership("org_1", "user_1", "member", 1))
-	did(t, true, changed, err)
-	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 5))
-	did(t, true, changed, err)
-	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "member", 4))
-	did(t, false, changed, err)
-	changed, err = s.DeleteMembership(ctx, "org_1", "user_1", at(3))
-	did(t, false, changed, err)
-	changed, err = s.DeleteMembership(ctx, "org_1", "user_1", at(6))
-	did(t, true, changed, err)
-	st, err := s.Standing(ctx, "user_1", "org_1", "")
-	require.NoError(t, err)
-	require.Equal(t, directory.Deleted, st.Member)
-	require.True(t, st.MemberDeleted.Equal(at(6)))
-	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 6))
-	did(t, false, changed, err)
-	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "member", 7)) // the person joined again
-	did(t, true, changed, err)
-	st, err = s.Standing(ctx, "user_1", "org_1", "")
-	require.NoError(t, err)
-	require.Equal(t, directory.Synced, st.Member)
-	require.Equal(t, "member", st.Role)
-	require.True(t, st.RoleTime.Equal(at(7)))
-	changed, err = s.DeleteMembership(ctx, "org_1", "user_8", at(1)) // the end may come before the beginning
-	did(t, true, changed, err)
-	changed, err = s.PutMembership(ctx, membership("org_1", "user_8", "member", 1))
-	did(t, false, changed, err)
-}
-
-func introduction(t *testing.T, open Open) {
-	s := open(t, nil)
-	ctx := t.Context()
-	in := directory.Introduction{
-		UserID: "user_1", Email: "Ada@example.test", FirstName: "Ada", OrganizationID: "org_1", OrganizationSlug: "acme",
-		Role: "admin", Permissions: []string{"org:a:b"}, At: at(1),
-	}
-	require.NoError(t, s.Introduce(ctx, in))
-	require.NoError(t, s.Introduce(ctx, in), "again is no error")
-	u, err := s.User(ctx, "user_1")
-	require.NoError(t, err)
-	same(t, directory.User{
-		ID: "user_1", PrimaryEmail: "Ada@example.test", Emails: []string{"Ada@example.test"}, FirstName: "Ada",
-		PublicMetadata: []byte("{}"), CreateTime: at(1), UpdateTime: at(1),
-	}, u)
-	found, err := s.Users(ctx, "ada@example.test", first, 10)
-	require.NoError(t, err)
-	require.Len(t, found, 1)
-	o, err := s.Organization(ctx, "org_1")
-	require.NoError(t, err)
-	require.Equal(t, "acme", o.Slug)
-	require.False(t, o.Synced)
-	members, err := s.Memberships(ctx, "org_1", "user_1", first, 10)
-	require.NoError(t, err)
-	require.Equal(t, []string{"org:a:b"}, members[0].Permissions)
-
-	// Clerk's own word comes later and may be of an older date: the user was made long before this token.
-	changed, err := s.PutUser(ctx, user("user_1", -1000))
-	did(t, true, changed, err)
-	changed, err = s.PutOrganization(ctx, organization("org_1", -1000))
-	did(t, true, changed, err)
-	u, err = s.User(ctx, "user_1")
-	require.NoError(t, err)
-	require.True(t, u.Synced)
-	found, err = s.Users(ctx, "ada@example.test", first, 10)
-	require.NoError(t, err)
-	require.Empty(t, found)
-}
-
-func introductionIsModest(t *testing.T, open Open) {
-	s := open(t, nil)
-	ctx := t.Context()
-	changed, err := s.PutUser(ctx, user("user_1", 5))
-	did(t, true, changed, err)
-	changed, err = s.PutOrganization(ctx, organization("org_1", 5))
-	did(t, true, changed, err)
-	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "member", 5))
-	did(t, true, changed, err)
-	in := directory.Introduction{UserID: "user_1", Email: "x@example.test", OrganizationID: "org_1", OrganizationSlug: "x", Role: "admin"}
-	in.At = at(4)
-	require.NoError(t, s.Introduce(ctx, in))
-	st, err := s.Standing(ctx, "user_1", "org_1", "")
-	require.NoError(t, err)
-	require.Equal(t, "member", st.Role, "a token from before the change says nothing new")
-	in.At = at(6)
-	require.NoError(t, s.Introduce(ctx, in))
-	st, err = s.Standing(ctx, "user_1", "org_1", "")
-	require.NoError(t, err)
-	require.Equal(t, "admin", st.Role, "one from after it does")
-	u, err := s.User(ctx, "user_1")
-	require.NoError(t, err)
-	same(t, user("user_1", 5), u)
-	found, err := s.Users(ctx, "x@example.test", first, 10)
-	require.NoError(t, err)
-	require.Empty(t, found)
-}
-
-func standing(t *testing.T, open Open) {
-	s := open(t, nil)
-	ctx := t.Context()
-	st, err := s.Standing(ctx, "user_1", "org_1", "sess_1")
-	require.NoError(t, err)
-	same(t, directory.Standing{}, st)
-	banned := user("user_1", 1)
-	banned.Banned = true
-	changed, err := s.PutUser(ctx, banned)
-	did(t, true, changed, err)
-	changed, err = s.PutOrganization(ctx, organization("org_1", 1))
-	did(t, true, changed, err)
-	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 1))
-	did(t, true, changed, err)
-	st, err = s.Standing(ctx, "user_1", "org_1", "sess_1")
-	require.NoError(t, err)
-	same(t, directory.Standing{
-		User: directory.Synced, Organization: directory.Synced, Member: directory.Synced, Banned: true,
-		Email: "user_1@Example.test", Role: "admin", RoleTime: at(1),
-	}, st)
-	st, err = s.Standing(ctx, "user_1", "", "")
-	require.NoError(t, err)
-	require.Equal(t, directory.Unknown, st.Organization)
-	require.Equal(t, directory.Unknown, st.Member)
+	require.EqualValues(t, 2, revision, "a lock that is over revokes nothing")
 }
 
 func paging(t *testing.T, open Open) {

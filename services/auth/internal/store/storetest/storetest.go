@@ -20,6 +20,9 @@ type Store interface {
 	revocation.Store
 }
 
+// Now is the clock that Open must give the store.
+func Now() time.Time { return at(100) }
+
 // Open returns a fresh, empty store; wake, when set, is called after each revocation.
 type Open func(t testing.TB, wake func()) Store
 
@@ -27,7 +30,7 @@ type Open func(t testing.TB, wake func()) Store
 func Run(t *testing.T, open Open) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Open){
-		"users": users, "users by email": usersByEmail, "older news of a user": olderUser, "deleted user": deletedUser,
+		"users": users, "users by email": usersByEmail, "older news of a user": olderUser, "deleted user": deletedUser, "locks end": lockEnds,
 		"organizations": organizations, "deleted organization": deletedOrganization,
 		"memberships": memberships, "membership comes and goes": membershipComesAndGoes,
 		"introduction": introduction, "introduction never changes what Clerk told": introductionIsModest, "standing": standing,

@@ -1,0 +1,249 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
+	"github.com/trivet-dev/trivet/services/auth/internal/session"
+)
+
+// parts are an Authenticator's, as a test wants them.
+type parts struct {
+	session   *session.Session
+	key       apikey.Key
+	err       error // of the verifier
+	standing  directory.Standing
+	lookup    error
+	introduce error
+
+	introduced []directory.Introduction
+	completed  []string
+	verdicts   []string
+	warned     int
+}
+
+func (p *parts) Standing(context.Context, string, string, string) (directory.Standing, error) {
+	return p.standing, p.lookup
+}
+
+func (p *parts) Introduce(_ context.Context, in directory.Introduction) error {
+	p.introduced = append(p.introduced, in)
+	return p.introduce
+}
+
+func (p *parts) User(id string)         { p.completed = append(p.completed, id) }
+func (p *parts) Organization(id string) { p.completed = append(p.completed, id) }
+
+type sessions struct{ *parts }
+
+func (s sessions) Verify(context.Context, string) (*session.Session, error) { return s.session, s.err }
+
+type keys struct{ *parts }
+
+func (k keys) Verify(context.Context, string) (apikey.Key, error) { return k.key, k.err }
+
+func issued() time.Time { return time.Unix(1_900_000_000, 0) }
+
+func (p *parts) ask(t *testing.T, credential string) (*Grant, error) {
+	t.Helper()
+	return New(Config{
+		Sessions: sessions{p}, Keys: keys{p}, Directory: p, Completer: p, Now: issued,
+		Record: func(_ context.Context, kind, verdict string) { p.verdicts = append(p.verdicts, kind+" "+verdict) },
+		Warn:   func(context.Context, string, error) { p.warned++ },
+	}).Authenticate(t.Context(), credential)
+}
+
+func member(role string) *session.Session {
+	return &session.Session{
+		UserID: "user_1", ID: "sess_1", IssueTime: issued(), ExpireTime: issued().Add(time.Minute),
+		Organization: &session.Organization{ID: "org_1", Slug: "acme", Role: role, Permissions: []string{"org:a:b"}},
+		Profile:      session.Profile{Email: "ada@example.test"},
+	}
+}
+
+func known(role string) directory.Standing {
+	return directory.Standing{
+		User: directory.Synced, Organization: directory.Synced, Member: directory.Synced, Role: role,
+		Permissions: []string{"org:x:y"}, RoleTime: issued().Add(-time.Hour), Email: "stored@example.test",
+	}
+}
+
+func TestStanding(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change  func(*directory.Standing)
+		verdict string
+		reason  errorsv1.ErrorReason
+	}{
+		"good":            {func(*directory.Standing) {}, "session accepted", 0},
+		"deleted":         {func(st *directory.Standing) { st.User = directory.Deleted }, "session user_deleted", errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
+		"banned":          {func(st *directory.Standing) { st.Banned = true }, "session user_banned", errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
+		"locked":          {func(st *directory.Standing) { st.Locked = true }, "session user_locked", errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
+		"session revoked": {func(st *directory.Standing) { st.SessionRevoked = true }, "session session_revoked", errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN},
+		"organization deleted": {
+			func(st *directory.Standing) { st.Organization = directory.Deleted },
+			"session organization_deleted", errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN,
+		},
+		"left since": {
+			func(st *directory.Standing) { st.Member, st.MemberDeleted = directory.Deleted, issued() },
+			"session membership_ended", errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN,
+		},
+		"left and joined again": {
+			func(st *directory.Standing) {
+				st.Member, st.MemberDeleted = directory.Deleted, issued().Add(-time.Second)
+			},
+			"session accepted", 0,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &parts{session: member("admin"), standing: known("admin")}
+			tc.change(&p.standing)
+			grant, err := p.ask(t, "token")
+			require.Equal(t, []string{tc.verdict}, p.verdicts)
+			if tc.reason != 0 {
+				require.Equal(t, tc.reason, errs.ReasonOf(err))
+				require.Nil(t, grant)
+				require.Empty(t, p.introduced, "a refused token teaches nothing")
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, "org_1", grant.Identity.AccountID)
+		})
+	}
+}
+
+func TestNoVerdict(t *testing.T) {
+	p := &parts{err: &jwks.UnavailableError{RetryAfter: 7 * time.Second, Cause: errors.New("down")}}
+	_, err := p.ask(t, "token")
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
+	require.Equal(t, 7*time.Second, errs.From(err).RetryAfter)
+	p = &parts{err: context.Canceled}
+	_, err = p.ask(t, "token")
+	require.ErrorIs(t, err, context.Canceled)
+	down := errors.New("down")
+	for _, credential := range []string{"token", "tvt_live_x"} {
+		p = &parts{session: member("admin"), lookup: down}
+		_, err = p.ask(t, credential)
+		require.ErrorIs(t, err, down, "who can't be looked up is not let in")
+	}
+	p = &parts{err: down}
+	_, err = p.ask(t, "tvt_live_x")
+	require.ErrorIs(t, err, down)
+	require.Equal(t, []string{"api_key unavailable"}, p.verdicts)
+}
+
+func TestRank(t *testing.T) {
+	for name, tc := range map[string]struct {
+		token, stored string
+		when          time.Duration // of the stored role, from the token's issue
+		want          string
+		introduced    bool
+	}{
+		"equal":             {"admin", "admin", time.Second, "admin", false},
+		"demoted since":     {"admin", "member", time.Second, "member", false},
+		"promoted since":    {"member", "admin", time.Second, "admin", false},
+		"the token is news": {"member", "admin", -time.Second, "member", true},
+		"same second":       {"member", "admin", 0, "member", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &parts{session: member(tc.token), standing: known(tc.stored)}
+			p.standing.RoleTime = issued().Add(tc.when)
+			grant, err := p.ask(t, "token")
+			require.NoError(t, err)
+			require.Equal(t, tc.want, grant.Identity.Role)
+			require.Equal(t, tc.introduced, len(p.introduced) > 0)
+			if tc.want == tc.stored && tc.stored != tc.token {
+				require.Equal(t, []string{"org:x:y"}, grant.Identity.Permissions)
+			}
+		})
+	}
+}
+
+func TestLearning(t *testing.T) {
+	p := &parts{session: member("admin")}
+	_, err := p.ask(t, "token")
+	require.NoError(t, err)
+	require.Equal(t, []directory.Introduction{{
+		UserID: "user_1", Email: "ada@example.test", OrganizationID: "org_1", OrganizationSlug: "acme", Role: "admin",
+		Permissions: []string{"org:a:b"}, At: issued(),
+	}}, p.introduced)
+	require.Equal(t, []string{"user_1", "org_1"}, p.completed)
+
+	p = &parts{session: member("admin"), introduce: errors.New("disk full")}
+	grant, err := p.ask(t, "token")
+	require.NoError(t, err, "the user is let in even if the store takes nothing")
+	require.Equal(t, "ada@example.test", grant.Identity.Email)
+	require.Equal(t, 1, p.warned)
+
+	p = &parts{session: member("admin"), standing: known("admin")}
+	grant, err = p.ask(t, "token")
+	require.NoError(t, err)
+	require.Equal(t, "stored@example.test", grant.Identity.Email)
+	require.Empty(t, p.introduced)
+	require.Empty(t, p.completed)
+
+	p = &parts{session: member("admin"), standing: known("admin")}
+	p.session.Organization, p.standing.Organization, p.standing.Member = nil, directory.Unknown, directory.Unknown
+	p.standing.User = directory.Introduced
+	grant, err = p.ask(t, "token")
+	require.NoError(t, err)
+	require.Equal(t, RoleOwner, grant.Identity.Role)
+	require.Empty(t, p.introduced)
+	require.Equal(t, []string{"user_1"}, p.completed)
+}
+
+func TestKeyStanding(t *testing.T) {
+	key := apikey.Key{ID: "key_1", AccountID: "org_1", OrganizationID: "org_1", UserID: "user_1", Role: "admin", Scopes: []string{"ai.invoke"}}
+	for name, tc := range map[string]struct {
+		change  func(*directory.Standing)
+		verdict string
+		role    string
+	}{
+		"good":                 {func(*directory.Standing) {}, "accepted", "member"},
+		"membership unknown":   {func(st *directory.Standing) { st.Member = directory.Unknown }, "accepted", "admin"},
+		"deleted":              {func(st *directory.Standing) { st.User = directory.Deleted }, "user_deleted", ""},
+		"banned":               {func(st *directory.Standing) { st.Banned = true }, "user_banned", ""},
+		"left":                 {func(st *directory.Standing) { st.Member = directory.Deleted }, "membership_ended", ""},
+		"organization deleted": {func(st *directory.Standing) { st.Organization = directory.Deleted }, "organization_deleted", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &parts{key: key, standing: known("member")}
+			tc.change(&p.standing)
+			grant, err := p.ask(t, "tvt_live_x")
+			require.Equal(t, []string{"api_key " + tc.verdict}, p.verdicts)
+			if tc.role == "" {
+				require.Error(t, err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tc.role, grant.Identity.Role)
+			require.Equal(t, []string{"ai.invoke"}, grant.Identity.Scopes)
+			require.False(t, grant.Identity.Operator)
+		})
+	}
+	p := &parts{err: &apikey.Refusal{Verdict: apikey.VerdictRevoked}}
+	_, err := p.ask(t, "tvt_live_x")
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, errs.ReasonOf(err))
+	require.Equal(t, "Invalid token", errs.From(err).Message)
+}
+
+func TestExpiry(t *testing.T) {
+	now := issued()
+	for end, want := range map[time.Duration]time.Duration{
+		time.Hour: time.Minute, time.Minute: time.Minute, 3 * time.Second: 3 * time.Second,
+		0: 5 * time.Second, -2 * time.Second: 3 * time.Second, // within the leeway the leeway's end counts
+	} {
+		require.Equal(t, now.Add(want), grantExpiry(now.Add(end), now), end)
+	}
+	require.Equal(t, now.Add(time.Minute), keyExpiry(time.Time{}, now))
+	require.Equal(t, now.Add(time.Second), keyExpiry(now.Add(time.Second), now))
+	require.Equal(t, now.Add(time.Minute), keyExpiry(now.Add(time.Hour), now))
+}

@@ -1,0 +1,102 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+)
+
+func introduction(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	in := directory.Introduction{
+		UserID: "user_1", Email: "Ada@example.test", FirstName: "Ada", OrganizationID: "org_1", OrganizationSlug: "acme",
+		Role: "admin", Permissions: []string{"org:a:b"}, At: at(1),
+	}
+	require.NoError(t, s.Introduce(ctx, in))
+	require.NoError(t, s.Introduce(ctx, in), "again is no error")
+	u, err := s.User(ctx, "user_1")
+	require.NoError(t, err)
+	same(t, directory.User{
+		ID: "user_1", PrimaryEmail: "Ada@example.test", Emails: []string{"Ada@example.test"}, FirstName: "Ada",
+		PublicMetadata: []byte("{}"), CreateTime: at(1), UpdateTime: at(1),
+	}, u)
+	found, err := s.Users(ctx, "ada@example.test", first, 10)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	o, err := s.Organization(ctx, "org_1")
+	require.NoError(t, err)
+	require.Equal(t, "acme", o.Slug)
+	require.False(t, o.Synced)
+	members, err := s.Memberships(ctx, "org_1", "user_1", first, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"org:a:b"}, members[0].Permissions)
+
+	// Clerk's own word comes later and may be of an older date: the user was made long before this token.
+	changed, err := s.PutUser(ctx, user("user_1", -1000))
+	did(t, true, changed, err)
+	changed, err = s.PutOrganization(ctx, organization("org_1", -1000))
+	did(t, true, changed, err)
+	u, err = s.User(ctx, "user_1")
+	require.NoError(t, err)
+	require.True(t, u.Synced)
+	found, err = s.Users(ctx, "ada@example.test", first, 10)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
+
+func introductionIsModest(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	changed, err := s.PutUser(ctx, user("user_1", 5))
+	did(t, true, changed, err)
+	changed, err = s.PutOrganization(ctx, organization("org_1", 5))
+	did(t, true, changed, err)
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "member", 5))
+	did(t, true, changed, err)
+	in := directory.Introduction{UserID: "user_1", Email: "x@example.test", OrganizationID: "org_1", OrganizationSlug: "x", Role: "admin"}
+	in.At = at(4)
+	require.NoError(t, s.Introduce(ctx, in))
+	st, err := s.Standing(ctx, "user_1", "org_1", "")
+	require.NoError(t, err)
+	require.Equal(t, "member", st.Role, "a token from before the change says nothing new")
+	in.At = at(6)
+	require.NoError(t, s.Introduce(ctx, in))
+	st, err = s.Standing(ctx, "user_1", "org_1", "")
+	require.NoError(t, err)
+	require.Equal(t, "admin", st.Role, "one from after it does")
+	u, err := s.User(ctx, "user_1")
+	require.NoError(t, err)
+	same(t, user("user_1", 5), u)
+	found, err := s.Users(ctx, "x@example.test", first, 10)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
+
+func standing(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	st, err := s.Standing(ctx, "user_1", "org_1", "sess_1")
+	require.NoError(t, err)
+	same(t, directory.Standing{}, st)
+	banned := user("user_1", 1)
+	banned.Banned = true
+	changed, err := s.PutUser(ctx, banned)
+	did(t, true, changed, err)
+	changed, err = s.PutOrganization(ctx, organization("org_1", 1))
+	did(t, true, changed, err)
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 1))
+	did(t, true, changed, err)
+	st, err = s.Standing(ctx, "user_1", "org_1", "sess_1")
+	require.NoError(t, err)
+	same(t, directory.Standing{
+		User: directory.Synced, Organization: directory.Synced, Member: directory.Synced, Banned: true,
+		Email: "user_1@Example.test", Role: "admin", RoleTime: at(1), Permissions: []string{"org:billing:read", "org:billing:manage"},
+	}, st)
+	st, err = s.Standing(ctx, "user_1", "", "")
+	require.NoError(t, err)
+	require.Equal(t, directory.Unknown, st.Organization)
+	require.Equal(t, directory.Unknown, st.Member)
+}
