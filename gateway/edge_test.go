@@ -112,7 +112,6 @@ func TestUnknownAddressesAndMethods(t *testing.T) {
 		{"POST", "/v1/responses", 404, ""},
 		{"GET", "/v1", 404, ""},
 		{"GET", "/api/v1/nothing", 404, ""},
-		{"POST", "/api/webhooks/clerk", 404, ""},
 		{"GET", "/", 404, ""},
 		{"GET", "/docs/", 404, ""},
 		{"GET", "//docs", 404, ""},

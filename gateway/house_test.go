@@ -169,6 +169,7 @@ func (l *logs) String() string {
 }
 
 type fakeAuth struct {
+	webhook func(*authv1.ReceiveWebhookRequest) error
 	authv1.UnimplementedAuthServiceServer
 	issuer *passport.Issuer
 	calls  sync.Map // credential -> struct{}
@@ -194,6 +195,10 @@ func (f *fakeAuth) Authenticate(_ context.Context, in *authv1.AuthenticateReques
 		out.Passports[audience] = token
 	}
 	return out, nil
+}
+
+func (f *fakeAuth) ReceiveWebhook(_ context.Context, in *authv1.ReceiveWebhookRequest) (*authv1.ReceiveWebhookResponse, error) {
+	return &authv1.ReceiveWebhookResponse{}, f.webhook(in)
 }
 
 func (f *fakeAuth) GetMe(ctx context.Context, _ *authv1.GetMeRequest) (*authv1.GetMeResponse, error) {
@@ -264,8 +269,13 @@ func (f *fakeAI) GetStatus(ctx context.Context, _ *aiv1.GetStatusRequest) (*aiv1
 
 type fakeBilling struct {
 	billingv1.UnimplementedBillingServiceServer
-	status string
-	err    error
+	status  string
+	err     error
+	webhook func(*billingv1.ReceiveWebhookRequest) error
+}
+
+func (f *fakeBilling) ReceiveWebhook(_ context.Context, in *billingv1.ReceiveWebhookRequest) (*billingv1.ReceiveWebhookResponse, error) {
+	return &billingv1.ReceiveWebhookResponse{}, f.webhook(in)
 }
 
 func (f *fakeBilling) GetAccount(context.Context, *billingv1.GetAccountRequest) (*billingv1.GetAccountResponse, error) {

@@ -10,9 +10,11 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/page"
 	"github.com/trivet-dev/trivet/gateway/internal/relay"
+	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/rest"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
 	"github.com/trivet-dev/trivet/gateway/internal/status"
+	"github.com/trivet-dev/trivet/gateway/internal/webhook"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
@@ -40,6 +42,7 @@ func (g *Gateway) table(ctx context.Context, deps Deps) (*routes.Table, error) {
 		Handler: &rest.ChatStream{AI: clients.AI, Body: g.body, KeepAlive: g.config.KeepAlive},
 	})
 	all = append(all, g.public(deps)...)
+	all = append(all, g.webhooks(clients)...)
 	return routes.New(append(all, typed...)), nil
 }
 
@@ -68,6 +71,35 @@ func (g *Gateway) public(deps Deps) []routes.Route {
 		out = append(out, routes.Route{Method: http.MethodGet, Pattern: pattern, Public: true, Handler: handler})
 	}
 	return out
+}
+
+// webhooks lists the addresses that providers call. They prove themselves by signatures, not by credentials.
+func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
+	body := reqbody.Reader{Max: webhook.MaxBody, Timeout: g.config.BodyTimeout}
+	var secure func(*http.Request) bool
+	if g.config.Environment == "production" {
+		secure = g.proxies.Secure
+	}
+	clerk := &webhook.Handler{
+		Headers: []string{"Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
+		Body:    body, Secure: secure,
+		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
+			_, err := clients.Auth.ReceiveWebhook(ctx, &authv1.ReceiveWebhookRequest{Headers: headers, Body: body})
+			return err
+		},
+	}
+	stripe := &webhook.Handler{
+		Headers: []string{"Stripe-Signature"},
+		Body:    body, Secure: secure,
+		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
+			_, err := clients.Billing.ReceiveWebhook(ctx, &billingv1.ReceiveWebhookRequest{Headers: headers, Body: body})
+			return err
+		},
+	}
+	return []routes.Route{
+		{Method: http.MethodPost, Pattern: "/api/webhooks/clerk", Public: true, Handler: clerk},
+		{Method: http.MethodPost, Pattern: "/api/webhooks/stripe", Public: true, Handler: stripe},
+	}
 }
 
 func probes(ai, billing grpc.ClientConnInterface) map[string]status.Probe {

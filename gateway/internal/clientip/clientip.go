@@ -59,6 +59,15 @@ func (p Proxies) Of(r *http.Request) netip.Addr {
 	return client
 }
 
+// Secure tells whether the caller's connection is HTTPS: here, or at the trusted proxy that ends it and says so.
+func (p Proxies) Secure(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	said := r.Header["X-Forwarded-Proto"]
+	return p.trusts(parse(r.RemoteAddr)) && len(said) == 1 && strings.EqualFold(said[0], "https")
+}
+
 // hops returns the addresses in the headers, the last first; an invalid one stands for what is no address.
 func hops(values []string) []netip.Addr {
 	var out []netip.Addr

@@ -1,0 +1,68 @@
+// Package webhook takes providers' webhooks: it caps the body, takes the headers that a signature needs, and hands both
+// over as they came. The service verifies and stores; the answer follows its durable commit.
+package webhook
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// MaxBody is the largest webhook that is taken, in bytes.
+const MaxBody = 1 << 20
+
+// Receive verifies and stores one webhook; it returns after a durable commit.
+type Receive func(ctx context.Context, headers map[string]string, body []byte) error
+
+// Handler serves one provider's address.
+type Handler struct {
+	// Headers are those that the signature needs, in canonical form.
+	Headers []string
+	// Body reads the requests' bodies; its Max must be MaxBody.
+	Body reqbody.Reader
+	// Secure tells whether a request came over HTTPS; nil takes any.
+	Secure func(*http.Request) bool
+	// Receive hands over to the service.
+	Receive Receive
+}
+
+// ServeHTTP answers {"received": true} to what is stored, now or before.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	state := call.From(r.Context())
+	if err := h.receive(w, r); err != nil {
+		state.Fail(r.Context(), w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"received": true}`)
+}
+
+func (h *Handler) receive(w http.ResponseWriter, r *http.Request) error {
+	if h.Secure != nil && !h.Secure(r) {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
+			"Webhooks are taken over HTTPS only. Behind a proxy that ends TLS, name it in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto.")
+	}
+	headers := make(map[string]string, len(h.Headers))
+	for _, name := range h.Headers {
+		switch values := r.Header[name]; len(values) {
+		case 0:
+		case 1:
+			headers[strings.ToLower(name)] = values[0]
+		default:
+			return errs.New(errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, "Invalid webhook signature").
+				Cause(errors.New("the header " + name + " was sent more than once"))
+		}
+	}
+	body, err := h.Body.Read(w, r)
+	if err != nil {
+		return err
+	}
+	return h.Receive(r.Context(), headers, body)
+}
