@@ -23,6 +23,9 @@ func (c *closing) adjust(ctx context.Context, tx Tx) (Closing, error) {
 	if err := tx.CloseHold(ctx, c.hold, end, false); err != nil {
 		return Closing{}, err
 	}
+	if err := c.l.addKeySpend(ctx, tx, c.hold, KeySpend{Spent: c.cost - c.hold.Cost}); err != nil {
+		return Closing{}, err
+	}
 	// Credit may have come back to a grant whose time is over.
 	if err := c.l.expire(ctx, tx, &account, now); err != nil {
 		return Closing{}, err

@@ -10,8 +10,11 @@ import (
 )
 
 // Checkpoint records what a running call has used and extends its hold's lease, which it returns. Neither ever goes back.
-// Errors: NOT_FOUND, CONFLICT (the hold is closed), SERVICE_UNAVAILABLE.
+// Errors: INVALID_ARGUMENT, NOT_FOUND, CONFLICT (the hold is closed), SERVICE_UNAVAILABLE.
 func (l *Ledger) Checkpoint(ctx context.Context, holdID string, used Usage) (time.Time, error) {
+	if !used.sane() {
+		return time.Time{}, absurd(used)
+	}
 	lease, err := l.store.Checkpoint(ctx, holdID, used, l.now().Add(l.lease))
 	if !errors.Is(err, ErrNotFound) {
 		return lease, asPublic(err, "recording a checkpoint")

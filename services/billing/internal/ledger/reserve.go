@@ -10,7 +10,6 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
-	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
 // Reservation is the worst case of a call.
@@ -21,6 +20,8 @@ type Reservation struct {
 	AccountID string
 	// UserID and APIKeyID call.
 	UserID, APIKeyID string
+	// KeyLimit is the API key's own.
+	KeyLimit KeyLimit
 	// Model is called.
 	Model string
 	// InputTokens is an upper bound of the input.
@@ -110,7 +111,7 @@ func (r *reserving) run(ctx context.Context) (Hold, error) {
 
 // quick is the common case: the account is up to date and affords the whole wish.
 func (r *reserving) quick(ctx context.Context, tx Tx) (answer, error) {
-	if r.tooBig {
+	if r.tooBig || r.KeyLimit.Amount > 0 {
 		return r.careful(ctx, tx)
 	}
 	h := r.hold(r.fullCost, r.MaxOutputTokens)
@@ -143,10 +144,15 @@ func (r *reserving) careful(ctx context.Context, tx Tx) (answer, error) {
 	if refusal := r.allowed(account.Plan); refusal != nil {
 		return answer{refusal: refusal}, nil
 	}
-	h, refusal := r.affordable(account)
-	if refusal != nil {
-		return answer{refusal: refusal}, nil
+	b, err := r.budget(ctx, tx, account, now)
+	if err != nil {
+		return answer{}, err
 	}
+	h, ok := r.affordable(b.amount)
+	if !ok {
+		return answer{refusal: r.insufficient(account, b)}, nil
+	}
+	h.KeyWindow = b.window
 	inserted, err := tx.InsertHold(ctx, h)
 	if err != nil {
 		return answer{}, err
@@ -155,6 +161,9 @@ func (r *reserving) careful(ctx context.Context, tx Tx) (answer, error) {
 		return r.repeated(ctx, tx)
 	}
 	account.Held += h.Amount
+	if err := r.l.addKeySpend(ctx, tx, h, KeySpend{Held: h.Amount}); err != nil {
+		return answer{}, err
+	}
 	return answer{hold: h}, tx.SaveAccount(ctx, account)
 }
 
@@ -190,38 +199,20 @@ func (r *reserving) allowed(planID string) error {
 	return nil
 }
 
-// affordable makes the largest hold, up to the wish, that the account affords.
-func (r *reserving) affordable(account Account) (Hold, error) {
-	if !r.tooBig && (r.fullCost == 0 || r.fullCost <= account.Available()) {
-		return r.hold(r.fullCost, r.MaxOutputTokens), nil
+// affordable makes the largest hold, up to the wish, that the budget affords; false when not even the least is.
+func (r *reserving) affordable(budget int64) (Hold, bool) {
+	if !r.tooBig && (r.fullCost == 0 || r.fullCost <= budget) {
+		return r.hold(r.fullCost, r.MaxOutputTokens), true
 	}
 	// The model is asked for the sum over all answers; each gets the same share.
-	budget := min(max(account.Available(), 0), MaxAmount)
+	budget = min(max(budget, 0), MaxAmount)
 	total := r.worst.AffordableOutput(r.InputTokens, budget, r.MaxOutputTokens*r.Choices)
 	output := total / r.Choices
 	if total < 0 || output < r.MinOutputTokens {
-		return Hold{}, r.insufficient(account)
+		return Hold{}, false
 	}
 	cost, err := r.worst.Cost(r.InputTokens, 0, output*r.Choices)
-	if err != nil {
-		return Hold{}, r.insufficient(account)
-	}
-	return r.hold(cost, output), nil
-}
-
-func (r *reserving) insufficient(account Account) error {
-	needed := "more than can be counted"
-	if least, err := r.worst.Cost(r.InputTokens, 0, r.MinOutputTokens*r.Choices); err == nil {
-		needed = "at least " + money.Format(least)
-	}
-	held := ""
-	if account.Held > 0 {
-		held = ", of which " + money.Format(account.Held) + " is held for calls under way,"
-	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE,
-		"The balance of %s%s does not afford this call, which needs %s. Add credit, ask for less output, or wait for the new period on %s.",
-		money.Format(account.Balance), held, needed, account.PeriodEnd.Format("2006-01-02")).
-		With("balance_nano_usd", decimal(account.Balance)).With("held_nano_usd", decimal(account.Held))
+	return r.hold(cost, output), err == nil
 }
 
 func (r *reserving) hold(amount, outputTokens int64) Hold {

@@ -76,14 +76,22 @@ func (l *Ledger) settle(ctx context.Context, h Hold, s Settlement) (Closing, err
 
 // cost prices usage as the hold promised.
 func (h Hold) cost(u Usage) (int64, error) {
+	if !u.sane() {
+		return 0, absurd(u)
+	}
 	model := models.Model{ID: h.Model, InputPrice: h.InputPrice, CachedInputPrice: h.CachedInputPrice, OutputPrice: h.OutputPrice}
 	cost, err := model.Cost(u.Input, u.CachedInput, u.Output)
-	if err == nil && u.Reasoning >= 0 && u.Reasoning <= u.Output && cost <= MaxAmount {
-		return cost, nil
+	if err != nil || cost > MaxAmount {
+		return 0, absurd(u).Cause(err)
 	}
-	return 0, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
-		"The usage of %d input and %d output tokens can't be right: counts are negative, parts exceed their whole, or the cost is beyond all measure.",
-		u.Input, u.Output).Field("usage", "can't be billed").Cause(err)
+	return cost, nil
+}
+
+func absurd(u Usage) *errs.Error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+		"The usage of %d input tokens (%d cached) and %d output tokens (%d reasoning) can't be right: counts must not be negative, "+
+			"nor parts exceed their whole, nor the cost all measure.", u.Input, u.CachedInput, u.Output, u.Reasoning).
+		Field("usage", "can't be right")
 }
 
 // closing is a hold on its way to being closed.
@@ -111,8 +119,11 @@ func (c *closing) charge(ctx context.Context, tx Tx) (Closing, error) {
 	balance, ok, err := tx.ChargeHold(ctx, Charge{
 		Hold: c.hold, Sweep: c.sweep, EntryID: c.l.ids.make(prefixEntry, now), Record: record,
 	})
-	if err != nil || ok {
-		return Closing{Cost: c.cost, BalanceAfter: balance, SettleTime: now}, err
+	if err != nil {
+		return Closing{}, err
+	}
+	if ok {
+		return Closing{Cost: c.cost, BalanceAfter: balance, SettleTime: now}, c.chargeKey(ctx, tx)
 	}
 	return c.chargeCarefully(ctx, tx)
 }
@@ -155,11 +166,19 @@ func (c *closing) chargeCarefully(ctx context.Context, tx Tx) (Closing, error) {
 			return Closing{}, err
 		}
 	}
+	if err := c.chargeKey(ctx, tx); err != nil {
+		return Closing{}, err
+	}
 	// What stayed for this hold beyond its time and was not used leaves now.
 	if err := c.l.expire(ctx, tx, &account, now); err != nil {
 		return Closing{}, err
 	}
 	return end, c.l.save(ctx, tx, &account)
+}
+
+// chargeKey turns what the hold counted for its key's limit into what was spent.
+func (c *closing) chargeKey(ctx context.Context, tx Tx) error {
+	return c.l.addKeySpend(ctx, tx, c.hold, KeySpend{Held: -c.hold.Amount, Spent: c.cost})
 }
 
 func (c *closing) entry(kind, debit, credit string, amount int64, now time.Time) Entry {

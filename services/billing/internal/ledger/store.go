@@ -55,7 +55,8 @@ type UsageQuery struct {
 // account's row is the lock.
 type Tx interface {
 	// TakeHold raises held by h's amount and writes h, if nothing is due when h is made and the balance, less what is held,
-	// affords it: one conditional update, so it can't overspend however many ask at once. It returns the account's plan.
+	// affords it: one conditional update, so it can't overspend however many ask at once. It returns the account's plan. It is not
+	// for holds with a KeyWindow.
 	TakeHold(ctx context.Context, h Hold) (plan string, taken Taken, err error)
 	// DropHold undoes a TakeHold of the same transaction.
 	DropHold(ctx context.Context, h Hold) error
@@ -91,6 +92,12 @@ type Tx interface {
 	// HeldBefore sums the account's open holds that were made before a time.
 	HeldBefore(ctx context.Context, accountID string, before time.Time) (int64, error)
 
+	// KeySpend reads what an API key holds and spent in a window of its limit. The first time it begins the window and forgets
+	// those before it.
+	KeySpend(ctx context.Context, accountID, keyID string, window time.Time) (KeySpend, error)
+	// AddKeySpend adds to what an API key holds and spent in a window, if it is still known.
+	AddKeySpend(ctx context.Context, accountID, keyID string, window time.Time, more KeySpend) error
+
 	// InsertEntry writes a movement.
 	InsertEntry(ctx context.Context, e Entry) error
 	// InsertUsage writes a usage record.
@@ -100,6 +107,9 @@ type Tx interface {
 	// DeleteUsage removes a usage record.
 	DeleteUsage(ctx context.Context, accountID, id string) error
 }
+
+// KeySpend is what an API key holds and spent in a window of its limit, in nano-dollars.
+type KeySpend struct{ Held, Spent int64 }
 
 // Taken tells what TakeHold did.
 type Taken int

@@ -48,6 +48,11 @@ type Usage struct {
 // IsZero tells whether nothing was used.
 func (u Usage) IsZero() bool { return u == Usage{} }
 
+// sane tells whether the counts can be those of a call.
+func (u Usage) sane() bool {
+	return u.CachedInput >= 0 && u.CachedInput <= u.Input && u.Reasoning >= 0 && u.Reasoning <= u.Output
+}
+
 // UsageTotal is a sum of usage.
 type UsageTotal struct {
 	// Requests counts the calls that used anything.
@@ -111,6 +116,8 @@ type Hold struct {
 	Fingerprint string
 	// UserID and APIKeyID are who calls.
 	UserID, APIKeyID string
+	// KeyWindow is the beginning of the window of the key's spend limit that the hold counts in; zero when the key has none.
+	KeyWindow time.Time
 	// Model is the model called.
 	Model string
 	// InputPrice, CachedInputPrice and OutputPrice are what a million tokens cost at the time, in nano-dollars.

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -13,7 +14,12 @@ import (
 
 // Reserve holds the worst case of a call.
 func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*billingv1.ReserveResponse, error) {
+	limit, err := keyLimit(r)
+	if err != nil {
+		return nil, err
+	}
 	hold, err := s.ledger.Reserve(ctx, ledger.Reservation{
+		KeyLimit:  limit,
 		RequestID: r.GetRequestId(), AccountID: r.GetAccountId(), UserID: r.GetUserId(), APIKeyID: r.GetApiKeyId(), Model: r.GetModel(),
 		InputTokens: r.GetInputTokens(), MinOutputTokens: r.GetMinOutputTokens(), MaxOutputTokens: r.GetMaxOutputTokens(),
 		Choices: int64(r.GetChoices()),
@@ -24,6 +30,23 @@ func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*bil
 	return &billingv1.ReserveResponse{
 		HoldId: hold.ID, HeldNanoUsd: hold.Amount, OutputTokens: hold.OutputTokens, ExpireTime: timestamppb.New(hold.LeaseTime),
 	}, nil
+}
+
+// The bounds of the window of an API key's spend limit.
+const (
+	minKeyPeriod = time.Minute
+	maxKeyPeriod = 366 * 24 * time.Hour
+)
+
+func keyLimit(r *billingv1.ReserveRequest) (ledger.KeyLimit, error) {
+	limit := ledger.KeyLimit{Amount: r.GetApiKeySpendLimitNanoUsd()}
+	if p := r.GetApiKeySpendPeriod(); p != nil {
+		limit.Period = p.AsDuration()
+		if p.CheckValid() != nil || limit.Period < minKeyPeriod || limit.Period > maxKeyPeriod {
+			return ledger.KeyLimit{}, invalid("api_key_spend_period", "must be from one minute to 366 days")
+		}
+	}
+	return limit, nil
 }
 
 // Checkpoint records what a running call has used.

@@ -14,11 +14,9 @@ func (s *Store) MissingCustomers(ctx context.Context, at time.Time, limit int) (
 	rows, err := s.read.ListMissingCustomers(ctx, db.ListMissingCustomersParams{AtTime: at.UnixMicro(), Most: int64(limit)})
 	missing := make([]customers.Missing, 0, len(rows))
 	for _, r := range rows {
-		m := customers.Missing{AccountID: r.AccountID, Attempts: r.Attempts, SpentKeys: r.SpentKeys}
-		if r.FirstTime != 0 {
-			m.FirstTime = toTime(r.FirstTime)
-		}
-		missing = append(missing, m)
+		missing = append(missing, customers.Missing{
+			AccountID: r.AccountID, Attempts: r.Attempts, SpentKeys: r.SpentKeys, FirstTime: toTimeOrZero(r.FirstTime),
+		})
 	}
 	return missing, translate(err)
 }

@@ -37,7 +37,8 @@ func (t tx) DropHold(ctx context.Context, h ledger.Hold) error {
 func (t tx) InsertHold(ctx context.Context, h ledger.Hold) (bool, error) {
 	n, err := t.q.InsertHold(ctx, db.InsertHoldParams{
 		ID: h.ID, AccountID: h.AccountID, RequestID: h.RequestID, Fingerprint: h.Fingerprint, UserID: h.UserID, APIKeyID: h.APIKeyID,
-		Model: h.Model, InputPrice: h.InputPrice, CachedInputPrice: h.CachedInputPrice, OutputPrice: h.OutputPrice,
+		KeyWindow: fromTime(h.KeyWindow),
+		Model:     h.Model, InputPrice: h.InputPrice, CachedInputPrice: h.CachedInputPrice, OutputPrice: h.OutputPrice,
 		Amount: h.Amount, OutputTokens: h.OutputTokens, CreateTime: h.CreateTime.UnixMicro(), LeaseTime: h.LeaseTime.UnixMicro(),
 		UsedInputTokens: h.Used.Input, UsedCachedInputTokens: h.Used.CachedInput, UsedOutputTokens: h.Used.Output,
 		UsedReasoningTokens: h.Used.Reasoning,

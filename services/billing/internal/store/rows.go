@@ -12,6 +12,22 @@ import (
 
 func toTime(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
+// fromTime writes the zero time as 0.
+func fromTime(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// toTimeOrZero reads 0 as the zero time.
+func toTimeOrZero(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return toTime(micros)
+}
+
 func toAccount(r db.Account) ledger.Account {
 	return ledger.Account{
 		ID: r.ID, Plan: r.Plan, Balance: r.Balance, Held: r.Held, Debt: r.Debt,
@@ -44,13 +60,13 @@ func toHold(r db.Hold) (ledger.Hold, error) {
 	}
 	return ledger.Hold{
 		ID: r.ID, AccountID: r.AccountID, RequestID: r.RequestID, Fingerprint: r.Fingerprint, UserID: r.UserID, APIKeyID: r.APIKeyID,
-		Model: r.Model, InputPrice: r.InputPrice, CachedInputPrice: r.CachedInputPrice, OutputPrice: r.OutputPrice,
+		KeyWindow: toTimeOrZero(r.KeyWindow), Model: r.Model, InputPrice: r.InputPrice, CachedInputPrice: r.CachedInputPrice, OutputPrice: r.OutputPrice,
 		Amount: r.Amount, OutputTokens: r.OutputTokens, State: ledger.State(r.State),
 		CreateTime: toTime(r.CreateTime), LeaseTime: toTime(r.LeaseTime),
 		Used: ledger.Usage{
 			Input: r.UsedInputTokens, CachedInput: r.UsedCachedInputTokens, Output: r.UsedOutputTokens, Reasoning: r.UsedReasoningTokens,
 		},
-		Closing: ledger.Closing{Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, UsageID: r.UsageID, SettleTime: toTime(r.SettleTime)},
+		Closing: ledger.Closing{Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, UsageID: r.UsageID, SettleTime: toTimeOrZero(r.SettleTime)},
 	}, nil
 }
 

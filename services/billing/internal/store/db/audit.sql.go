@@ -28,6 +28,21 @@ FROM account AS a
 LEFT JOIN (SELECT account_id, SUM(amount) AS total FROM hold WHERE state = 'open' GROUP BY account_id) AS h ON h.account_id = a.id
 WHERE a.held <> COALESCE(h.total, 0)
 UNION ALL
+SELECT 'what an API key holds is the sum of its open holds', k.api_key_id, k.held, CAST(COALESCE(h.total, 0) AS BIGINT)
+FROM key_spend AS k
+LEFT JOIN (
+    SELECT account_id, api_key_id, key_window, SUM(amount) AS total FROM hold WHERE state = 'open'
+    GROUP BY account_id, api_key_id, key_window
+) AS h ON h.account_id = k.account_id AND h.api_key_id = k.api_key_id AND h.key_window = k.window_start
+WHERE k.held <> COALESCE(h.total, 0)
+UNION ALL
+SELECT 'what an API key spent is the cost of its holds', k.api_key_id, k.spent, CAST(COALESCE(h.total, 0) AS BIGINT)
+FROM key_spend AS k
+LEFT JOIN (
+    SELECT account_id, api_key_id, key_window, SUM(cost) AS total FROM hold GROUP BY account_id, api_key_id, key_window
+) AS h ON h.account_id = k.account_id AND h.api_key_id = k.api_key_id AND h.key_window = k.window_start
+WHERE k.spent <> COALESCE(h.total, 0)
+UNION ALL
 SELECT 'a hold''s cost is the sum of its entries', h.id, h.cost, CAST(COALESCE(e.total, 0) AS BIGINT)
 FROM hold AS h
 LEFT JOIN (

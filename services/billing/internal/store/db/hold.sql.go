@@ -89,7 +89,7 @@ func (q *Queries) DeleteHold(ctx context.Context, id string) error {
 }
 
 const getHold = `-- name: GetHold :one
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time FROM hold WHERE id = $1
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time FROM hold WHERE id = $1
 `
 
 func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
@@ -102,6 +102,7 @@ func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
 		&i.Fingerprint,
 		&i.UserID,
 		&i.APIKeyID,
+		&i.KeyWindow,
 		&i.Model,
 		&i.InputPrice,
 		&i.CachedInputPrice,
@@ -126,10 +127,10 @@ func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
 
 const insertHold = `-- name: InsertHold :execrows
 INSERT INTO hold (
-    id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price,
+    id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
     amount, output_tokens, state, create_time, lease_time,
     used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'open', $13, $14, $15, $16, $17, $18)
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'open', $14, $15, $16, $17, $18, $19)
 ON CONFLICT (id) DO NOTHING
 `
 
@@ -140,6 +141,7 @@ type InsertHoldParams struct {
 	Fingerprint           string
 	UserID                string
 	APIKeyID              string
+	KeyWindow             int64
 	Model                 string
 	InputPrice            int64
 	CachedInputPrice      int64
@@ -162,6 +164,7 @@ func (q *Queries) InsertHold(ctx context.Context, arg InsertHoldParams) (int64, 
 		arg.Fingerprint,
 		arg.UserID,
 		arg.APIKeyID,
+		arg.KeyWindow,
 		arg.Model,
 		arg.InputPrice,
 		arg.CachedInputPrice,
@@ -182,7 +185,7 @@ func (q *Queries) InsertHold(ctx context.Context, arg InsertHoldParams) (int64, 
 }
 
 const listExpiredHolds = `-- name: ListExpiredHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time FROM hold WHERE state = 'open' AND lease_time <= $1 LIMIT CAST($2 AS BIGINT)
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time FROM hold WHERE state = 'open' AND lease_time <= $1 LIMIT CAST($2 AS BIGINT)
 `
 
 type ListExpiredHoldsParams struct {
@@ -206,6 +209,7 @@ func (q *Queries) ListExpiredHolds(ctx context.Context, arg ListExpiredHoldsPara
 			&i.Fingerprint,
 			&i.UserID,
 			&i.APIKeyID,
+			&i.KeyWindow,
 			&i.Model,
 			&i.InputPrice,
 			&i.CachedInputPrice,

@@ -50,6 +50,7 @@ type Hold struct {
 	Fingerprint           string
 	UserID                string
 	APIKeyID              string
+	KeyWindow             int64
 	Model                 string
 	InputPrice            int64
 	CachedInputPrice      int64

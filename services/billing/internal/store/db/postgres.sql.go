@@ -127,13 +127,13 @@ WITH a AS (
     RETURNING plan
 ), h AS (
     INSERT INTO hold (
-        id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price,
+        id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
         amount, output_tokens, state, create_time, lease_time,
         used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens
     )
     SELECT
         CAST($4 AS TEXT), CAST($2 AS TEXT), CAST($5 AS TEXT),
-        CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT),
+        CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), 0,
         CAST($9 AS TEXT), CAST($10 AS BIGINT), CAST($11 AS BIGINT),
         CAST($12 AS BIGINT), CAST($1 AS BIGINT), CAST($13 AS BIGINT), 'open',
         CAST($3 AS BIGINT), CAST($14 AS BIGINT), CAST($15 AS BIGINT),

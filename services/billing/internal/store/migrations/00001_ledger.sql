@@ -48,6 +48,8 @@ CREATE TABLE hold (
     fingerprint           TEXT    NOT NULL,
     user_id               TEXT    NOT NULL,
     api_key_id            TEXT    NOT NULL,
+    -- The window of the key's spend limit that the hold counts in; 0: the key has none.
+    key_window            BIGINT  NOT NULL,
     model                 TEXT    NOT NULL,
     -- The prices of a million tokens at the time: the call is billed at what it was promised.
     input_price           BIGINT  NOT NULL,
@@ -75,6 +77,18 @@ CREATE TABLE hold (
 );
 -- Small, because it holds only the calls under way; the sweeper walks it.
 CREATE INDEX hold_open ON hold (account_id) WHERE state = 'open';
+
+-- What an API key with a spend limit spends in one window of it.
+CREATE TABLE key_spend (
+    account_id   TEXT   NOT NULL,
+    api_key_id   TEXT   NOT NULL,
+    -- When the window begins.
+    window_start BIGINT NOT NULL,
+    held         BIGINT NOT NULL,
+    spent        BIGINT NOT NULL,
+    PRIMARY KEY (account_id, api_key_id, window_start),
+    CONSTRAINT key_spend_held CHECK (held >= 0)
+);
 
 CREATE TABLE entry (
     account_id  TEXT   NOT NULL,
@@ -133,6 +147,7 @@ CREATE INDEX customer_missing ON customer (next_time) WHERE stripe_id = '';
 DROP TABLE customer;
 DROP TABLE usage_record;
 DROP TABLE entry;
+DROP TABLE key_spend;
 DROP TABLE hold;
 DROP TABLE credit_grant;
 DROP TABLE account;

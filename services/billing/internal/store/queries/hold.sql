@@ -1,9 +1,9 @@
 -- name: InsertHold :execrows
 INSERT INTO hold (
-    id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price,
+    id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
     amount, output_tokens, state, create_time, lease_time,
     used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'open', $13, $14, $15, $16, $17, $18)
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'open', $14, $15, $16, $17, $18, $19)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: DeleteHold :exec

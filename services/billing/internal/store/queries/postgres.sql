@@ -9,13 +9,13 @@ WITH a AS (
     RETURNING plan
 ), h AS (
     INSERT INTO hold (
-        id, account_id, request_id, fingerprint, user_id, api_key_id, model, input_price, cached_input_price, output_price,
+        id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
         amount, output_tokens, state, create_time, lease_time,
         used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens
     )
     SELECT
         CAST(sqlc.arg(id) AS TEXT), CAST(sqlc.arg(account_id) AS TEXT), CAST(sqlc.arg(request_id) AS TEXT),
-        CAST(sqlc.arg(fingerprint) AS TEXT), CAST(sqlc.arg(user_id) AS TEXT), CAST(sqlc.arg(api_key_id) AS TEXT),
+        CAST(sqlc.arg(fingerprint) AS TEXT), CAST(sqlc.arg(user_id) AS TEXT), CAST(sqlc.arg(api_key_id) AS TEXT), 0,
         CAST(sqlc.arg(model) AS TEXT), CAST(sqlc.arg(input_price) AS BIGINT), CAST(sqlc.arg(cached_input_price) AS BIGINT),
         CAST(sqlc.arg(output_price) AS BIGINT), CAST(sqlc.arg(amount) AS BIGINT), CAST(sqlc.arg(output_tokens) AS BIGINT), 'open',
         CAST(sqlc.arg(create_time) AS BIGINT), CAST(sqlc.arg(lease_time) AS BIGINT), CAST(sqlc.arg(used_input_tokens) AS BIGINT),

@@ -1,0 +1,81 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/billing/internal/money"
+)
+
+// KeyLimit is the most that an API key may spend in a window, its holds included.
+type KeyLimit struct {
+	// Amount is in nano-dollars; 0 means no limit.
+	Amount int64
+	// Period is the length of a window, counted from the Unix epoch; 0 means the account's billing period.
+	Period time.Duration
+}
+
+// window returns the window around now.
+func (k KeyLimit) window(account Account, now time.Time) (start, end time.Time) {
+	if k.Period <= 0 {
+		return account.PeriodStart, account.PeriodEnd
+	}
+	micros, length := now.UnixMicro(), k.Period.Microseconds()
+	start = time.UnixMicro(micros - micros%length).UTC()
+	return start, start.Add(k.Period)
+}
+
+// budget is what a call may hold.
+type budget struct {
+	// amount is the least of what the account and the key afford, in nano-dollars; it may be below 0.
+	amount int64
+	// byKey is true when the key's limit is the tighter one.
+	byKey bool
+	// window and windowEnd bound the window of the key's limit; zero when it has none.
+	window, windowEnd time.Time
+}
+
+func (r *reserving) budget(ctx context.Context, tx Tx, account Account, now time.Time) (budget, error) {
+	b := budget{amount: account.Available()}
+	if r.KeyLimit.Amount <= 0 || r.APIKeyID == "" {
+		return b, nil
+	}
+	b.window, b.windowEnd = r.KeyLimit.window(account, now)
+	spend, err := tx.KeySpend(ctx, account.ID, r.APIKeyID, b.window)
+	if left := r.KeyLimit.Amount - spend.Spent - spend.Held; left < b.amount {
+		b.amount, b.byKey = left, true
+	}
+	return b, err
+}
+
+// addKeySpend counts a hold for its key's limit, if that has one.
+func (l *Ledger) addKeySpend(ctx context.Context, tx Tx, h Hold, more KeySpend) error {
+	if h.KeyWindow.IsZero() {
+		return nil
+	}
+	return tx.AddKeySpend(ctx, h.AccountID, h.APIKeyID, h.KeyWindow, more)
+}
+
+// insufficient explains what is missing, and whose limit it is.
+func (r *reserving) insufficient(account Account, b budget) error {
+	needed := "more than can be counted"
+	if least, err := r.worst.Cost(r.InputTokens, 0, r.MinOutputTokens*r.Choices); err == nil {
+		needed = "at least " + money.Format(least)
+	}
+	reason := errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE
+	if b.byKey {
+		return errs.New(reason, "The API key may spend %s until %s, of which %s is left; this call needs %s. "+
+			"Ask for less output, wait, or use a key with a higher limit.",
+			money.Format(r.KeyLimit.Amount), b.windowEnd.Format(time.RFC3339), money.Format(max(b.amount, 0)), needed).
+			With("limit", "api_key").With("available_nano_usd", decimal(b.amount))
+	}
+	held := ""
+	if account.Held > 0 {
+		held = ", of which " + money.Format(account.Held) + " is held for calls under way,"
+	}
+	return errs.New(reason, "The balance of %s%s does not afford this call, which needs %s. Add credit, ask for less output, or wait for the new period on %s.",
+		money.Format(account.Balance), held, needed, account.PeriodEnd.Format(time.DateOnly)).
+		With("limit", "balance").With("balance_nano_usd", decimal(account.Balance)).With("held_nano_usd", decimal(account.Held))
+}
