@@ -1,0 +1,225 @@
+package storetest
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+func grants(t *testing.T, s Store) {
+	day := 24 * time.Hour
+	names := []string{"never", "late", "younger", "soon"}
+	for i, g := range []ledger.Grant{
+		{ExpireTime: ledger.Never, CreateTime: base},
+		{ExpireTime: base.Add(2 * day), CreateTime: base},
+		{ExpireTime: base.Add(2 * day), CreateTime: base.Add(time.Microsecond)},
+		{ExpireTime: base.Add(day), CreateTime: base.Add(day)},
+	} {
+		g.ID, g.Source, g.AccountID, g.Amount, g.Remaining = names[i], names[i], "acc", 10, int64(i+1)
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			inserted, err := tx.InsertGrant(ctx, g)
+			require.NoError(t, err)
+			require.True(t, inserted)
+			got, err := tx.Grant(ctx, g.ID)
+			require.NoError(t, err)
+			require.Equal(t, g, got)
+			got, err = tx.GrantBySource(ctx, "acc", g.Source)
+			require.NoError(t, err)
+			require.Equal(t, g, got)
+		})
+	}
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		inserted, err := tx.InsertGrant(ctx, ledger.Grant{ID: "other", AccountID: "acc", Source: "soon", Amount: 1, Remaining: 1, ExpireTime: ledger.Never})
+		require.NoError(t, err)
+		require.False(t, inserted, "a source is granted once")
+		inserted, err = tx.InsertGrant(ctx, ledger.Grant{ID: "bees", AccountID: "bee", Source: "soon", Amount: 1, Remaining: 1, ExpireTime: ledger.Never})
+		require.NoError(t, err)
+		require.True(t, inserted, "to each account")
+		_, err = tx.Grant(ctx, "other")
+		require.ErrorIs(t, err, ledger.ErrNotFound)
+		_, err = tx.GrantBySource(ctx, "acc", "none")
+		require.ErrorIs(t, err, ledger.ErrNotFound)
+	})
+	live := func() (ids []string) {
+		t.Helper()
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			all, err := tx.LiveGrants(ctx, "acc")
+			require.NoError(t, err)
+			ids = nil
+			for _, g := range all {
+				ids = append(ids, g.ID)
+			}
+		})
+		return ids
+	}
+	require.Equal(t, []string{"soon", "late", "younger", "never"}, live())
+	write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, tx.SetRemaining(ctx, "late", 0)) })
+	require.Equal(t, []string{"soon", "younger", "never"}, live())
+	require.Equal(t, map[string]int64{"never": 1, "late": 0, "younger": 3, "soon": 4}, remaining(t, s, "acc"))
+}
+
+func entries(t *testing.T, s Store) {
+	var want []ledger.Entry
+	for i := range 5 {
+		e := ledger.Entry{
+			ID: "ent_" + strconv.Itoa(i), AccountID: "acc", Kind: "usage", Debit: "customer:acc", Credit: "revenue:usage", Amount: int64(i + 1),
+			Reference: "h", CreateTime: base.Add(time.Duration(i)),
+		}
+		e.CreateTime = e.CreateTime.Truncate(time.Microsecond)
+		want = append([]ledger.Entry{e}, want...)
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			require.NoError(t, tx.InsertEntry(ctx, e))
+			e.AccountID = "bee"
+			require.NoError(t, tx.InsertEntry(ctx, e))
+		})
+	}
+	page := func(before string, limit int) []ledger.Entry {
+		t.Helper()
+		list, err := s.Entries(t.Context(), "acc", before, limit)
+		require.NoError(t, err)
+		return list
+	}
+	require.Equal(t, want, page("", 10))
+	require.Equal(t, want[:2], page("", 2))
+	require.Equal(t, want[2:4], page(want[1].ID, 2))
+	require.Empty(t, page(want[4].ID, 2))
+}
+
+func usage(t *testing.T, s Store) {
+	add := func(id string, at time.Time, account, model, user string, n int64) {
+		t.Helper()
+		r := ledger.UsageRecord{
+			ID: ledger.UsageIDFloor(at) + id, HoldID: id, AccountID: account, Model: model, UserID: user, APIKeyID: "k",
+			Usage: ledger.Usage{Input: n, CachedInput: 2 * n, Output: 3 * n, Reasoning: 4 * n}, Cost: 5 * n, Outcome: ledger.OutcomeCallerLeft,
+			ProviderRequestID: "p", SettleTime: at,
+		}
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			require.NoError(t, tx.InsertUsage(ctx, r))
+			got, err := tx.Usage(ctx, account, r.ID)
+			require.NoError(t, err)
+			require.Equal(t, r, got)
+		})
+	}
+	midnight := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	add("a", midnight.Add(-time.Millisecond), "acc", "m2", "u1", 1)
+	add("b", midnight, "acc", "m2", "u1", 10)
+	add("c", midnight.Add(time.Hour), "acc", "m1", "u2", 100)
+	add("d", midnight.Add(2*time.Hour), "acc", "m2", "u2", 1000)
+	add("e", midnight.Add(24*time.Hour), "acc", "m1", "u1", 10_000)
+	add("f", midnight, "bee", "m1", "u1", 100_000)
+
+	row := func(day, model string, requests, n int64) ledger.UsageRow {
+		return ledger.UsageRow{Day: day, Model: model, UsageTotal: ledger.UsageTotal{
+			Requests: requests, Usage: ledger.Usage{Input: n, CachedInput: 2 * n, Output: 3 * n, Reasoning: 4 * n}, Cost: 5 * n,
+		}}
+	}
+	check := func(q ledger.UsageQuery, want ...ledger.UsageRow) {
+		t.Helper()
+		q.AccountID = "acc"
+		got, err := s.Usage(t.Context(), q)
+		require.NoError(t, err)
+		require.ElementsMatch(t, want, got)
+		require.Equal(t, append([]ledger.UsageRow{}, want...), got, "in order")
+	}
+	day := midnight.Add(24 * time.Hour)
+	check(ledger.UsageQuery{From: midnight, To: day}, row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 2, 1010))
+	check(ledger.UsageQuery{From: midnight.Add(-time.Hour), To: day.Add(time.Hour)},
+		row("2026-11-23", "m2", 1, 1), row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 2, 1010), row("2026-11-25", "m1", 1, 10_000))
+	check(ledger.UsageQuery{From: midnight, To: day, Model: "m2"}, row("2026-11-24", "m2", 2, 1010))
+	check(ledger.UsageQuery{From: midnight, To: day, UserID: "u2"}, row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 1, 1000))
+	check(ledger.UsageQuery{From: midnight, To: day, UserID: "u2", Model: "m3"})
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		require.NoError(t, tx.DeleteUsage(ctx, "acc", ledger.UsageIDFloor(midnight)+"b"))
+		_, err := tx.Usage(ctx, "acc", ledger.UsageIDFloor(midnight)+"b")
+		require.ErrorIs(t, err, ledger.ErrNotFound)
+	})
+	check(ledger.UsageQuery{From: midnight, To: day, Model: "m2"}, row("2026-11-24", "m2", 1, 1000))
+}
+
+// audit: a sound ledger has no violations, and each way to break it is found.
+func audit(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 0)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		_, err := tx.InsertGrant(ctx, ledger.Grant{ID: "g1", AccountID: "acc", Source: "s", Amount: 70, Remaining: 70, CreateTime: base, ExpireTime: ledger.Never})
+		require.NoError(t, err)
+		require.NoError(t, tx.InsertEntry(ctx, ledger.Entry{
+			ID: "ent_1", AccountID: "acc", Kind: "grant", Debit: "equity:grants", Credit: "customer:acc", Amount: 70, Reference: "g1", CreateTime: base,
+		}))
+		a, err := tx.LockAccount(ctx, "acc")
+		require.NoError(t, err)
+		a.Balance = 70
+		require.NoError(t, tx.SaveAccount(ctx, a))
+	})
+	h := openHold(t, s, "h1", "acc", 30)
+	open := openHold(t, s, "h2", "acc", 30)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		_, ok, err := tx.ChargeHold(ctx, newCharge(h, 20))
+		require.NoError(t, err)
+		require.True(t, ok)
+	})
+	found, err := s.Violations(t.Context(), 100)
+	require.NoError(t, err)
+	require.Empty(t, found)
+
+	a := readAccount(t, s, "acc")
+	account := func(change func(*ledger.Account)) func(context.Context, ledger.Tx) error {
+		changed := a
+		change(&changed)
+		return func(ctx context.Context, tx ledger.Tx) error { return tx.SaveAccount(ctx, changed) }
+	}
+	for rule, damage := range map[string]func(context.Context, ledger.Tx) error{
+		"an account's balance is the sum of its entries":                    account(func(a *ledger.Account) { a.Balance++ }),
+		"an account's balance is what remains of its grants, less its debt": account(func(a *ledger.Account) { a.Debt++ }),
+		"what an account holds is the sum of its open holds":                account(func(a *ledger.Account) { a.Held++ }),
+		"a period's cost is the sum of its usage records":                   account(func(a *ledger.Account) { a.Period.Cost++ }),
+		"a period's requests are its usage records":                         account(func(a *ledger.Account) { a.Period.Requests++ }),
+		"a hold's cost is the sum of its entries": func(ctx context.Context, tx ledger.Tx) error {
+			return tx.CloseHold(ctx, open, ledger.Closing{Cost: 1}, false)
+		},
+		"a hold's usage record has its cost": func(ctx context.Context, tx ledger.Tx) error {
+			return tx.DeleteUsage(ctx, "acc", newCharge(h, 20).Record.ID)
+		},
+		"what an API key holds is the sum of its open holds": keyDamage(ledger.KeySpend{Held: 1}),
+		"what an API key spent is the cost of its holds":     keyDamage(ledger.KeySpend{Spent: 1}),
+		"a grant has an entry of its amount": func(ctx context.Context, tx ledger.Tx) error {
+			_, err := tx.InsertGrant(ctx, ledger.Grant{ID: "g2", AccountID: "acc", Source: "s2", Amount: 70, Remaining: 0, CreateTime: base, ExpireTime: ledger.Never})
+			return err
+		},
+		"an entry moves its account's balance once": func(ctx context.Context, tx ledger.Tx) error {
+			return tx.InsertEntry(ctx, ledger.Entry{
+				ID: "ent_2", AccountID: "acc", Kind: "usage", Debit: "customer:bee", Credit: "revenue:usage", Amount: 7, Reference: "h1", CreateTime: base,
+			})
+		},
+	} {
+		require.NoError(t, s.Write(t.Context(), "acc", damage), rule)
+		found, err := s.Violations(t.Context(), 100)
+		require.NoError(t, err)
+		require.True(t, has(found, rule), "%s: %v", rule, found)
+	}
+	found, err = s.Violations(t.Context(), 1)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+}
+
+func keyDamage(more ledger.KeySpend) func(context.Context, ledger.Tx) error {
+	return func(ctx context.Context, tx ledger.Tx) error {
+		if _, err := tx.KeySpend(ctx, "acc", "key", base); err != nil {
+			return err
+		}
+		return tx.AddKeySpend(ctx, "acc", "key", base, more)
+	}
+}
+
+func has(found []ledger.Violation, rule string) bool {
+	for _, v := range found {
+		if v.Rule == rule {
+			return true
+		}
+	}
+	return false
+}
