@@ -61,6 +61,10 @@ func TestAPIKeyLife(t *testing.T) {
 	require.Equal(t, []string{"ai.invoke", "billing.read"}, claims.Scopes)
 	require.Equal(t, []string{"m1"}, claims.Models)
 	require.EqualValues(t, 30, claims.RequestsPerMinute)
+	require.EqualValues(t, 5_000_000_000, claims.SpendLimitNanoUSD)
+	require.EqualValues(t, 86_400, claims.SpendPeriodSeconds)
+	require.Equal(t, 24*time.Hour, answer.GetIdentity().GetSpendPeriod().AsDuration())
+	require.EqualValues(t, 5_000_000_000, answer.GetIdentity().GetSpendLimitNanoUsd())
 	require.Equal(t, "admin", claims.Role)
 	require.False(t, claims.Operator)
 

@@ -53,6 +53,7 @@ func keyIdentity(k apikey.Key, st directory.Standing) Identity {
 	return Identity{
 		UserID: k.UserID, OrganizationID: k.OrganizationID, Role: role, Scopes: k.Scopes, AccountID: k.AccountID,
 		APIKeyID: k.ID, Email: st.Email, Models: k.Models, RequestsPerMinute: k.RequestsPerMinute,
+		SpendLimitNanoUSD: k.SpendLimitNanoUSD, SpendPeriod: k.SpendPeriod,
 	}
 }
 

@@ -34,6 +34,10 @@ type Identity struct {
 	Models []string
 	// RequestsPerMinute is an API key's own limit; 0 means the plan's.
 	RequestsPerMinute int32
+	// SpendLimitNanoUSD is the most that an API key may spend in a SpendPeriod, in nano-dollars; 0 means no limit of its own.
+	SpendLimitNanoUSD int64
+	// SpendPeriod is in whole seconds; 0 means the account's billing period.
+	SpendPeriod time.Duration
 }
 
 // Grant is what a good credential is exchanged for.

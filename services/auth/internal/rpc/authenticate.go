@@ -3,7 +3,9 @@ package rpc
 import (
 	"context"
 	"errors"
+	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
@@ -50,10 +52,11 @@ func (s *Server) GetMe(ctx context.Context, _ *authv1.GetMeRequest) (*authv1.Get
 	if err != nil {
 		return nil, shown(err, "user")
 	}
-	if me.User, err = userMessage(u); err != nil {
-		return nil, err
+	if me.Identity.Email == "" {
+		me.Identity.Email = u.PrimaryEmail // the passport may be older than what Clerk told since
 	}
-	return me, nil
+	me.User, err = userMessage(u)
+	return me, err
 }
 
 // caller is the passport that the interceptor verified.
@@ -70,6 +73,7 @@ func claimsOf(id authn.Identity) passport.Claims {
 		UserID: id.UserID, SessionID: id.SessionID, OrganizationID: id.OrganizationID, Role: id.Role,
 		Permissions: id.Permissions, AccountID: id.AccountID, APIKeyID: id.APIKeyID, ActorID: id.ActorID,
 		Email: id.Email, Operator: id.Operator, Models: id.Models, RequestsPerMinute: id.RequestsPerMinute,
+		SpendLimitNanoUSD: id.SpendLimitNanoUSD, SpendPeriodSeconds: int64(id.SpendPeriod / time.Second),
 	}
 	if id.APIKeyID != "" {
 		c.Scopes = id.Scopes
@@ -82,6 +86,7 @@ func identityOf(c *passport.Claims) authn.Identity {
 		UserID: c.UserID, SessionID: c.SessionID, OrganizationID: c.OrganizationID, Role: c.Role,
 		Permissions: c.Permissions, Scopes: c.Scopes, AccountID: c.AccountID, APIKeyID: c.APIKeyID, ActorID: c.ActorID,
 		Email: c.Email, Operator: c.Operator, Models: c.Models, RequestsPerMinute: c.RequestsPerMinute,
+		SpendLimitNanoUSD: c.SpendLimitNanoUSD, SpendPeriod: time.Duration(c.SpendPeriodSeconds) * time.Second,
 	}
 	if c.APIKeyID == "" {
 		id.Scopes = apikey.Scopes()
@@ -90,10 +95,14 @@ func identityOf(c *passport.Claims) authn.Identity {
 }
 
 func identityMessage(id authn.Identity) *authv1.Identity {
-	return &authv1.Identity{
+	m := &authv1.Identity{
 		UserId: id.UserID, SessionId: id.SessionID, OrganizationId: id.OrganizationID, Role: id.Role,
 		Permissions: id.Permissions, Scopes: id.Scopes, AccountId: id.AccountID, ApiKeyId: id.APIKeyID,
 		Operator: id.Operator, ActorId: id.ActorID, Models: id.Models, RequestsPerMinute: id.RequestsPerMinute,
-		Email: id.Email,
+		Email: id.Email, SpendLimitNanoUsd: id.SpendLimitNanoUSD,
 	}
+	if id.SpendPeriod > 0 {
+		m.SpendPeriod = durationpb.New(id.SpendPeriod)
+	}
+	return m
 }
