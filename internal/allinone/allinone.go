@@ -28,6 +28,7 @@ func Dev(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	}
 	var before []serve.Part
 	if len(absent(getenv)) > 0 {
+		host.Logger.InfoContext(ctx, "be somebody: bin/trivet token --user user_alice; then follow the README's tour")
 		lookup, part, err := standIn(ctx, getenv, host)
 		if err != nil {
 			return err

@@ -119,8 +119,10 @@ func (h *house) addServices(ctx context.Context, c config, issuer *passport.Issu
 	if err != nil {
 		return err
 	}
+	at := database.For("billing", c.Store.DatabaseURL)
+	at.Logger = log
 	billingService, err := billing.New(ctx, c.Billing, billing.Deps{
-		Logger: log, Meter: h.host.Meter("billing"), Now: now, Database: database.For("billing", c.Store.DatabaseURL), Models: prices,
+		Logger: log, Meter: h.host.Meter("billing"), Now: now, Database: at, Models: prices,
 	})
 	if err != nil {
 		return err
