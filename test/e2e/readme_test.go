@@ -15,7 +15,7 @@ import (
 
 // The tour of the README is run as it stands; what it shows must have the shape of what comes.
 func TestTheREADMEsTourIsReal(t *testing.T) {
-	in := allInOne(t)
+	in := allInOne(t, "TRIVET_SANDBOX_PACE=20ms")
 	dir, err := programs()
 	require.NoError(t, err)
 	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
