@@ -97,7 +97,9 @@ func (l *ledger) Settle(context.Context, *billingv1.SettleRequest, ...grpc.CallO
 // capture is the registrar that keeps the server itself.
 type capture struct{ server aiv1.AIServiceServer }
 
-func (c *capture) RegisterService(_ *grpc.ServiceDesc, impl any) { c.server, _ = impl.(aiv1.AIServiceServer) }
+func (c *capture) RegisterService(_ *grpc.ServiceDesc, impl any) {
+	c.server, _ = impl.(aiv1.AIServiceServer)
+}
 
 // dropped is a stream whose caller takes everything at once.
 type dropped struct {

@@ -79,12 +79,12 @@ func TestStreamCutAnywhere(t *testing.T) {
 						require.Zero(t, final.GetUsage().GetOutputTokens())
 						return
 					}
-					var want int64
+					var counted int64
 					for _, text := range contents(t, a.body) {
-						want += counter.Count([]byte(text))
+						counted += counter.Count([]byte(text))
 					}
-					require.Equal(t, want, final.GetUsage().GetOutputTokens())
-					require.EqualValues(t, after, want, "the sandbox's words are a token each")
+					require.Equal(t, counted, final.GetUsage().GetOutputTokens())
+					require.EqualValues(t, after, counted, "the sandbox's words are a token each")
 					require.True(t, final.GetEstimated())
 					require.Positive(t, final.GetUsage().GetInputTokens())
 					require.Less(t, final.GetUsage().GetInputTokens(), int64(40))
@@ -182,7 +182,8 @@ func TestProviderErrorsAreAnswers(t *testing.T) {
 		"500": {fault.Fault{Kind: fault.Status, Status: 500}, 500, "The server had an error", nil},
 		"503": {fault.Fault{Kind: fault.Status, Status: 503, RetryAfter: 7 * time.Second}, 503, "overloaded", map[string]string{"retry-after": "7"}},
 		"429": {
-			fault.Fault{Kind: fault.RateLimit, RetryAfter: 3 * time.Second}, 429, "Rate limit reached for requests in organization org-… on requests",
+			fault.Fault{Kind: fault.RateLimit, RetryAfter: 3 * time.Second},
+			429, "Rate limit reached for requests in organization org-… on requests",
 			map[string]string{"retry-after": "3", "retry-after-ms": "3000", "x-ratelimit-remaining-requests": "0"},
 		},
 		"400 keeps its body":     {fault.Fault{Kind: fault.Status, Status: 400, Body: `{"error":{"message":"no","type":"invalid_request_error","param":"x","code":null},"extra":1}`}, 400, `"param":"x","code":null},"extra":1}`, nil},

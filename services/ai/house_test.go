@@ -63,7 +63,6 @@ type plan struct {
 
 func withBalance(nanos int64) option            { return func(p *plan) { p.balance = nanos } }
 func withReply(tokens int) option               { return func(p *plan) { p.sandbox.ReplyTokens = tokens } }
-func withPace(d time.Duration) option           { return func(p *plan) { p.sandbox.Pace = d } }
 func withUpstream(h http.HandlerFunc) option    { return func(p *plan) { p.handler = h } }
 func withConfig(change func(*ai.Config)) option { return func(p *plan) { change(&p.config) } }
 func withBefore(f func(context.Context, string) error) option {

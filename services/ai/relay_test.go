@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
@@ -33,7 +34,7 @@ func TestRelayWhole(t *testing.T) {
 
 	sent, ok := h.openai.LastRequest()
 	require.True(t, ok)
-	require.Equal(t, hello, string(sent.Body), "the body goes upstream as it came")
+	require.Empty(t, cmp.Diff(hello, string(sent.Body)), "the body goes upstream as it came")
 	require.Equal(t, "Bearer "+key, sent.Header.Get("Authorization"))
 	require.Equal(t, "org-canary0000000000", sent.Header.Get("Openai-Organization"))
 

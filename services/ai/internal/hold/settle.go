@@ -17,7 +17,8 @@ const (
 	maxDelay   = 5 * time.Second
 	// settlers is how many settlements run at once in the background.
 	settlers = 4
-	maxID    = 128
+	// maxID bounds a provider's id, in bytes.
+	maxID = 128
 )
 
 // settlement is a settlement that waits for billing.
@@ -31,7 +32,7 @@ type settlement struct {
 func (k *Keeper) settle(h *Hold, final Final) Receipt {
 	s := settlement{ctx: h.ctx, req: &billingv1.SettleRequest{
 		HoldId: h.id, Usage: final.Usage.Proto(), Outcome: final.Outcome, Estimated: final.Estimated,
-		ProviderRequestId: final.ProviderID[:min(len(final.ProviderID), maxID)],
+		ProviderRequestId: identifier(final.ProviderID),
 	}}
 	ctx, cancel := context.WithTimeout(h.ctx, settleWait)
 	defer cancel()
@@ -74,7 +75,7 @@ func (k *Keeper) attempt(ctx context.Context, s settlement) bool {
 
 // hopeless reports whether another attempt would fail as well, and says so loudly: it is a defect.
 func (k *Keeper) hopeless(s settlement, err error) bool {
-	switch status.Code(err) { //nolint:exhaustive // all others may pass
+	switch status.Code(err) {
 	case codes.NotFound, codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented:
 		k.log.ErrorContext(s.ctx, "billing refused a settlement for good; the hold is left to its sweeper",
 			slog.String("hold_id", s.req.GetHoldId()), slog.Any("error", err))
@@ -82,6 +83,16 @@ func (k *Keeper) hopeless(s settlement, err error) bool {
 	default:
 		return false
 	}
+}
+
+// identifier returns a provider's id as billing takes it: short, and plain enough to be any id at all.
+func identifier(id string) string {
+	for _, b := range []byte(id) {
+		if b <= ' ' || b > '~' {
+			return ""
+		}
+	}
+	return id[:min(len(id), maxID)]
 }
 
 func unavailable(err error) bool { return err != nil && status.Code(err) == codes.Unavailable }

@@ -29,7 +29,7 @@ const (
 func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model) (*hold.Hold, int64, error) {
 	ask := &billingv1.ReserveRequest{
 		RequestId: requestid.New(), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: m.ID,
-		InputTokens: req.InputBound(m), MaxOutputTokens: wanted(req, m), Choices: int32(req.Choices), //nolint:gosec // 1 to 128
+		InputTokens: req.InputBound(m), MaxOutputTokens: wanted(req, m), Choices: int32(req.Choices),
 	}
 	var counted int64
 	if req.Endpoint == wire.Chat && req.MaxOutput == 0 && ask.GetInputTokens()+ask.GetMaxOutputTokens() > m.ContextTokens {

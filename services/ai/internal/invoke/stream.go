@@ -157,5 +157,5 @@ func streamError(raw []byte) *errs.Error {
 	if json.Unmarshal(raw, &told) != nil || told.Message == "" {
 		told.Message = "it did not say why"
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider broke off its answer: %s", upstream.Redact([]byte(told.Message)))
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider broke off its answer: %s", upstream.Text(told.Message))
 }

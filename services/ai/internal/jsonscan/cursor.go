@@ -259,11 +259,11 @@ func (c *Cursor) rawString() (raw []byte, escaped bool) {
 		if i >= len(c.data) {
 			break
 		}
-		switch b := c.data[i]; {
-		case b == '"':
+		switch c.data[i] {
+		case '"':
 			c.pos = i + 1
 			return c.data[start:i], escaped
-		case b == '\\':
+		case '\\':
 			escaped = true
 			n := escapeLen(c.data[i:])
 			if n == 0 {

@@ -66,7 +66,7 @@ func (p *Pool) Put(m *Meter) {
 	if room > keepText {
 		strands = nil
 	}
-	*m = Meter{strands: strands} //nolint:govet // nobody holds the old one
+	*m = Meter{strands: strands}
 	p.meters.Put(m)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
 )
 
 // errNotAsked is returned when the provider streams what was asked for in one piece.
@@ -47,17 +48,18 @@ func ownFields(e *errs.Error) *errs.Error {
 // refusal is the *errs.Error for an error that the provider answered.
 func refusal(status int, api *goopenai.APIError, headers map[string]string) *errs.Error {
 	code, _ := api.Code.(string)
+	text := upstream.Text(api.Message)
 	switch {
 	case status == http.StatusTooManyRequests:
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The provider is busy: %s", api.Message).After(retryAfter(headers))
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The provider is busy: %s", text).After(retryAfter(headers))
 	case status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider failed: %s", api.Message)
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider failed: %s", text)
 	case code == "context_length_exceeded":
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED, "%s", api.Message).Field("messages", "are too long")
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED, "%s", text).Field("messages", "are too long")
 	}
-	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "The provider refused the request: %s", api.Message)
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "The provider refused the request: %s", text)
 	if api.Param != nil {
-		e.Field(*api.Param, api.Message)
+		e = e.Field(*api.Param, text)
 	}
 	return ownFields(e)
 }

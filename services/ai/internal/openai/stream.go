@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -53,7 +54,8 @@ type streamSink struct {
 	whole   bytes.Buffer // of an answer in one piece
 	receipt *hold.Receipt
 	id      string
-	named   bool // the model was told
+	model   string // until a piece has told it
+	told    bool
 	finish  string
 }
 
@@ -102,7 +104,16 @@ func (s *streamSink) Body(p []byte) error {
 	if out.GetDelta() == "" && len(out.GetToolCalls()) == 0 {
 		return nil // a role, a comment, or the reason of the end, which is for the last piece
 	}
+	s.name(out)
 	return s.send(out)
+}
+
+// name tells the answer's id, and its model the first time.
+func (s *streamSink) name(out *aiv1.ChatStreamResponse) {
+	out.Id = s.id
+	if !s.told {
+		out.Model, s.told = s.model, true
+	}
 }
 
 func (s *streamSink) add(out *aiv1.ChatStreamResponse, data []byte) {
@@ -110,13 +121,7 @@ func (s *streamSink) add(out *aiv1.ChatStreamResponse, data []byte) {
 	if json.Unmarshal(data, &k) != nil { // a comment has no data
 		return
 	}
-	if s.id == "" {
-		s.id = k.ID
-	}
-	out.Id = s.id
-	if !s.named && k.Model != "" {
-		out.Model = k.Model
-	}
+	s.id, s.model = cmp.Or(s.id, k.ID), cmp.Or(s.model, k.Model)
 	for _, choice := range k.Choices {
 		if choice.Index != 0 {
 			continue
@@ -131,11 +136,12 @@ func (s *streamSink) add(out *aiv1.ChatStreamResponse, data []byte) {
 			s.finish = choice.FinishReason
 		}
 	}
-	s.named = s.named || out.GetModel() != ""
 }
 
 func (s *streamSink) last() *aiv1.ChatStreamResponse {
-	return &aiv1.ChatStreamResponse{Id: s.id, FinishReason: s.finish, Usage: s.receipt.Usage.Proto(), CostNanoUsd: proto.Int64(s.receipt.Cost)}
+	out := &aiv1.ChatStreamResponse{FinishReason: s.finish, Usage: s.receipt.Usage.Proto(), CostNanoUsd: proto.Int64(s.receipt.Cost)}
+	s.name(out)
+	return out
 }
 
 // end deals with what was no stream: an error, or an answer of a provider that does not stream.
@@ -155,14 +161,15 @@ func (s *streamSink) end() error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer can't be read.").Cause(err)
 	}
 	message, finish := toMessage(res.Choices)
-	out := &aiv1.ChatStreamResponse{Id: res.ID, Model: res.Model, Delta: message.GetContent()}
+	s.id, s.model, s.finish = res.ID, res.Model, finish
+	out := &aiv1.ChatStreamResponse{Delta: message.GetContent()}
+	s.name(out)
 	for i, call := range message.GetToolCalls() {
-		out.ToolCalls = append(out.ToolCalls, &aiv1.ToolCallDelta{Index: int32(i), Id: call.GetId(), Name: call.GetName(), Arguments: call.GetArguments()}) //nolint:gosec // few
+		out.ToolCalls = append(out.ToolCalls, &aiv1.ToolCallDelta{Index: int32(i), Id: call.GetId(), Name: call.GetName(), Arguments: call.GetArguments()})
 	}
 	if err := s.send(out); err != nil {
 		return errs.From(err)
 	}
-	s.id, s.finish = res.ID, finish
 	if err := s.send(s.last()); err != nil {
 		return errs.From(err)
 	}

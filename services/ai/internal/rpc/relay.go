@@ -46,7 +46,7 @@ type relaySink struct {
 
 // Head sends the head of a stream at once, and keeps that of an answer in one piece for its body.
 func (s *relaySink) Head(h invoke.Head) error {
-	s.message.Head = &aiv1.RelayHead{Status: int32(h.Status), Headers: h.Headers, Streamed: h.Streamed} //nolint:gosec // 200 to 599
+	s.message.Head = &aiv1.RelayHead{Status: int32(h.Status), Headers: h.Headers, Streamed: h.Streamed}
 	if !h.Streamed {
 		return nil
 	}

@@ -53,7 +53,7 @@ type Refusal struct {
 	Status int
 	// Body is the error in OpenAI's envelope, without the names of Trivet's account.
 	Body []byte
-	// Message and Code are what the envelope says; may be empty.
+	// Message and Code are what the envelope says; may be empty. The message is cut to what an error can carry.
 	Message, Code string
 }
 
@@ -73,7 +73,7 @@ func ReadRefusal(response *http.Response) (Refusal, error) {
 	}
 	if json.Unmarshal(body, &envelope) == nil && envelope.Error != nil {
 		r.Body = Redact(body)
-		r.Message = string(Redact([]byte(envelope.Error.Message)))
+		r.Message = Text(envelope.Error.Message)
 		r.Code, _ = envelope.Error.Code.(string)
 		return r, nil
 	}

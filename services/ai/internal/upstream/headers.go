@@ -3,6 +3,7 @@ package upstream
 import (
 	"net/http"
 	"strings"
+	"unicode/utf8"
 )
 
 // Header values that every request shares; never changed.
@@ -13,13 +14,12 @@ var (
 )
 
 // Forwarded returns the canonical name of a caller's header that goes to the provider, "" for one that does not. The
-// caller's own keys and organization are none of them.
+// caller's own keys and organization are none of them, and neither is idempotency-key: net/http would take it for a
+// permission to send the request a second time, and the provider does not promise to make one answer of the two.
 func Forwarded(name string) string {
 	switch name {
 	case "accept":
 		return "Accept"
-	case "idempotency-key":
-		return "Idempotency-Key"
 	case "openai-beta":
 		return "Openai-Beta"
 	default:
@@ -35,7 +35,7 @@ func Returned(h http.Header) map[string]string {
 		if len(values) == 0 {
 			continue
 		}
-		if lower := returned(name); lower != "" {
+		if lower := returned(name); lower != "" && utf8.ValidString(values[0]) { // protobuf takes no other text
 			out[lower] = values[0]
 		}
 	}

@@ -1,6 +1,11 @@
 package upstream
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
+
+const maxText = 1000
 
 // prefixes begin the provider's names for Trivet's account: organizations, projects, users, keys.
 var prefixes = [...]string{"org-", "proj_", "user-", "sk-", "sess-"}
@@ -27,6 +32,15 @@ func Redact(body []byte) []byte {
 		return body
 	}
 	return append(out, body[kept:]...)
+}
+
+// Text returns a message of the provider's as it may be shown: redacted, and cut to 1,000 bytes.
+func Text(message string) string {
+	out := string(Redact([]byte(message)))
+	if len(out) > maxText {
+		return strings.ToValidUTF8(out[:maxText], "") + "…"
+	}
+	return out
 }
 
 // nameAt returns the length of the account name that begins at i; 0 when none does.

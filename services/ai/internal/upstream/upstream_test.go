@@ -41,7 +41,7 @@ func TestHeadersOfTheAnswer(t *testing.T) {
 	got := upstream.Returned(http.Header{
 		"Content-Type": {"a"}, "X-Request-Id": {"b"}, "Retry-After": {"1"}, "Retry-After-Ms": {"2"}, "X-Should-Retry": {"true"}, "Openai-Processing-Ms": {"3"},
 		"Openai-Version": {"4"}, "X-Ratelimit-Remaining-Tokens": {"5"}, "Openai-Organization": {"org-x"}, "Openai-Project": {"p"}, "Set-Cookie": {"c"},
-		"Content-Length": {"9"}, "Transfer-Encoding": {"chunked"}, "Cf-Ray": {"x"}, "Date": {"d"}, "X-Empty": {},
+		"Content-Length": {"9"}, "Transfer-Encoding": {"chunked"}, "Cf-Ray": {"x"}, "Date": {"d"}, "X-Empty": {}, "X-Ratelimit-Odd": {"\xff"},
 	})
 	require.Equal(t, map[string]string{
 		"content-type": "a", "x-request-id": "b", "retry-after": "1", "retry-after-ms": "2", "x-should-retry": "true", "openai-processing-ms": "3",
@@ -71,7 +71,7 @@ func TestHeadersOfTheRequest(t *testing.T) {
 	require.Equal(t, "example.com", sent.Host)
 	require.Equal(t, http.Header{
 		"Authorization": {"Bearer sk-x"}, "Openai-Organization": {"org-x"}, "Content-Type": {"application/json"}, "Accept-Encoding": {"identity"},
-		"User-Agent": {"trivet"}, "X-Client-Request-Id": {"req_1"}, "Openai-Beta": {"b"}, "Idempotency-Key": {"i"}, "Accept": {"a"},
+		"User-Agent": {"trivet"}, "X-Client-Request-Id": {"req_1"}, "Openai-Beta": {"b"}, "Accept": {"a"},
 	}, sent.Header)
 	again, err := sent.GetBody()
 	require.NoError(t, err)
@@ -99,25 +99,29 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-func answer(kind, body string, length int64) *http.Response {
-	return &http.Response{StatusCode: 500, ContentLength: length, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(body))}
+// answer is an answer whose body needs no closing.
+func answer(kind, body string, length int64) http.Response {
+	return http.Response{StatusCode: 500, ContentLength: length, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
 func TestReadAnswer(t *testing.T) {
 	for _, length := range []int64{-1, 0, 5} {
-		got, err := upstream.ReadAnswer(answer("", "hello", length))
+		a := answer("", "hello", length)
+		got, err := upstream.ReadAnswer(&a)
 		require.NoError(t, err)
 		require.Equal(t, "hello", string(got))
 	}
-	_, err := upstream.ReadAnswer(answer("", "hello", 9))
+	short, large := answer("", "hello", 9), answer("", "", 1<<40)
+	_, err := upstream.ReadAnswer(&short)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	_, err = upstream.ReadAnswer(answer("", "", 1<<40))
+	_, err = upstream.ReadAnswer(&large)
 	require.ErrorIs(t, err, upstream.ErrTooLarge)
 }
 
 func TestStreamed(t *testing.T) {
 	for kind, want := range map[string]bool{"text/event-stream": true, "text/event-stream; charset=utf-8": true, "Text/Event-Stream": true, "application/json": false, "": false, ";": false} {
-		require.Equal(t, want, upstream.Streamed(answer(kind, "", 0)), kind)
+		a := answer(kind, "", 0)
+		require.Equal(t, want, upstream.Streamed(&a), kind)
 	}
 }
 
@@ -127,7 +131,8 @@ func FuzzReadRefusal(f *testing.F) {
 	f.Add([]byte(`<html>`))
 	f.Add([]byte(`{"error":null}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := upstream.ReadRefusal(answer("", string(body), -1))
+		a := answer("", string(body), -1)
+		r, err := upstream.ReadRefusal(&a)
 		require.NoError(t, err)
 		require.NotEmpty(t, r.Body)
 		require.Equal(t, string(r.Body), string(upstream.Redact(r.Body)), "nothing left to hide")

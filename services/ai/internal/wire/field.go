@@ -104,7 +104,7 @@ func (r *Request) take(c *jsonscan.Cursor, f field) error {
 }
 
 func (r *Request) takeValue(c *jsonscan.Cursor, f field) error {
-	switch f { //nolint:exhaustive // the others are only measured
+	switch f {
 	case fieldModel:
 		return r.takeModel(c)
 	case fieldMessages:

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"errors"
 	"unicode/utf8"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -148,13 +149,12 @@ func (r *Request) complete() error {
 }
 
 func notJSON(length int, err error) *errs.Error {
-	switch err { //nolint:errorlint // jsonscan returns its sentinels as they are
-	case jsonscan.ErrDepth:
+	switch {
+	case errors.Is(err, jsonscan.ErrDepth):
 		return malformed("The body nests deeper than 256 levels.")
+	case length == 0:
+		return malformed("The body is empty. Send a JSON object.")
 	default:
-		if length == 0 {
-			return malformed("The body is empty. Send a JSON object.")
-		}
 		return malformed("The body is not valid JSON.")
 	}
 }
