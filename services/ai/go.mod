@@ -3,12 +3,14 @@ module github.com/trivet-dev/trivet/services/ai
 go 1.26.0
 
 require (
+	github.com/fullstorydev/grpchan v1.1.2
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/sashabaranov/go-openai v1.43.0
 	github.com/stretchr/testify v1.12.1
 	github.com/tiktoken-go/tokenizer v0.10.0
 	github.com/trivet-dev/trivet/gen v0.0.0
 	github.com/trivet-dev/trivet/platform v0.0.0
+	github.com/trivet-dev/trivet/sandbox v0.0.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/metric v1.47.0
 	go.uber.org/goleak v1.3.0
@@ -20,13 +22,8 @@ require (
 replace (
 	github.com/trivet-dev/trivet/gen => ../../gen
 	github.com/trivet-dev/trivet/platform => ../../platform
+	github.com/trivet-dev/trivet/sandbox => ../../sandbox
 )
-
-require github.com/trivet-dev/trivet/sandbox v0.0.0
-
-require github.com/fullstorydev/grpchan v1.1.2
-
-replace github.com/trivet-dev/trivet/sandbox => ../../sandbox
 
 require github.com/google/go-cmp v0.7.0
 
