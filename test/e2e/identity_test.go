@@ -124,7 +124,7 @@ func TestCanaries(t *testing.T) {
 	for name, value := range canaries {
 		env = append(env, name+"="+value)
 	}
-	in := allInOne(t, env...)
+	in := begin(t, env...)
 	in.sandbox = other.sandbox
 	token := in.token("user_canary", nil)
 	var seen strings.Builder

@@ -100,13 +100,21 @@ func inEachMode(t *testing.T, test func(t *testing.T, in *installation), env ...
 
 func allInOne(t *testing.T, env ...string) *installation {
 	t.Helper()
+	in := begin(t, env...)
+	in.awaitReady()
+	return in
+}
+
+// begin starts the all-in-one and waits only until it is alive: without a provider's keys it never gets ready.
+func begin(t *testing.T, env ...string) *installation {
+	t.Helper()
 	p := ports(t, 4)
 	in := &installation{t: t, edge: "http://" + p[0], sandbox: "http://" + p[3], ops: []string{"http://" + p[2]}, log: &logFile{}}
 	in.start("trivet", []string{"dev"}, append([]string{
 		"TRIVET_HTTP_ADDR=" + p[0], "TRIVET_GRPC_ADDR=" + p[1], "TRIVET_OPS_ADDR=" + p[2], "TRIVET_SANDBOX_ADDR=" + p[3],
 		"TRIVET_DATA_DIR=" + t.TempDir(), "TRIVET_SANDBOX_PACE=0s", "LOG_LEVEL=debug",
 	}, env...))
-	in.awaitReady()
+	in.await(in.ops[0] + "/healthz")
 	return in
 }
 
