@@ -79,13 +79,21 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	deps.Database.Logger = deps.Logger
+	if deps.Database.Observe, err = database.Observer(deps.Meter, "billing"); err != nil {
+		return nil, err
+	}
+	metrics, err := ledger.NewMetrics(deps.Meter)
+	if err != nil {
+		return nil, err
+	}
 	db, err := database.Open(ctx, deps.Database)
 	if err != nil {
 		return nil, fmt.Errorf("billing: %w", err)
 	}
 	rows := store.New(db)
 	book := ledger.New(ledger.Options{
-		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease,
+		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease, Metrics: metrics,
 	})
 	s := &Service{config: config, log: deps.Logger, db: db, ledger: book}
 	status, err := s.connectStripe(deps, rows)
@@ -143,7 +151,10 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Checks tell whether the service can do its work.
 func (s *Service) Checks() map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{"billing.database": s.db.Ping}
+	return map[string]func(context.Context) error{
+		"billing.database": s.db.Ping,
+		"billing.schema":   database.SchemaCheck(s.db, store.Migrations()),
+	}
 }
 
 // Close waits for writes under way and closes the store.

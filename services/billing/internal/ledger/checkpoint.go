@@ -26,6 +26,6 @@ func (l *Ledger) Checkpoint(ctx context.Context, holdID string, used Usage) (tim
 		return time.Time{}, asPublic(err, "recording a checkpoint")
 	default:
 		return time.Time{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "The hold %q is closed: settle it to adjust the charge.", holdID).
-			Field("hold_id", "is closed")
+			Field("holdId", "is closed")
 	}
 }

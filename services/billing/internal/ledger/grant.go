@@ -53,13 +53,13 @@ func (l *Ledger) Grant(ctx context.Context, n NewGrant) (Grant, error) {
 func (n NewGrant) check(now time.Time) error {
 	bad := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The grant can't be made; see the fields.")
 	if n.Amount < 1 || n.Amount > MaxAmount {
-		bad = bad.Field("amount_nano_usd", "must be from 1 to 1000000000000000000 nano-dollars")
+		bad = bad.Field("amountNanoUsd", "must be from 1 to 1000000000000000000 nano-dollars")
 	}
 	if n.Source == "" || strings.HasPrefix(n.Source, sourcePlan) || strings.HasPrefix(n.Source, sourceRefund) {
 		bad = bad.Field("source", "must not be empty, nor begin with plan: or refund:, which the ledger uses itself")
 	}
 	if !n.ExpireTime.After(now) {
-		bad = bad.Field("expire_time", "must be in the future")
+		bad = bad.Field("expireTime", "must be in the future")
 	}
 	if len(bad.Fields) == 0 {
 		return nil
@@ -76,7 +76,7 @@ func (l *Ledger) grant(ctx context.Context, tx Tx, n NewGrant) (given Grant, ref
 	if account.Balance > MaxBalance-n.Amount {
 		refusal = errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
 			"The account has %s; with this grant it would have more than %s, the most that an account may have.",
-			money.Format(account.Balance), money.Format(MaxBalance)).Field("amount_nano_usd", "exceeds what the account may have")
+			money.Format(account.Balance), money.Format(MaxBalance)).Field("amountNanoUsd", "exceeds what the account may have")
 	}
 	if refusal == nil {
 		inserted, err := l.give(ctx, tx, &account, Grant{Source: n.Source, Amount: n.Amount, ExpireTime: n.ExpireTime}, now)

@@ -42,16 +42,16 @@ func TestGrantRefuses(t *testing.T) {
 	each(t, "empty", func(t *testing.T, b *book) {
 		now := b.clock.Now()
 		cases := map[string]ledger.NewGrant{
-			"amount_nano_usd": {Source: "s", Amount: 0},
-			"source":          {Source: "", Amount: 1},
-			"expire_time":     {Source: "s", Amount: 1, ExpireTime: now},
+			"amountNanoUsd": {Source: "s", Amount: 0},
+			"source":        {Source: "", Amount: 1},
+			"expireTime":    {Source: "s", Amount: 1, ExpireTime: now},
 		}
 		more := []struct {
 			field string
 			grant ledger.NewGrant
 		}{
-			{"amount_nano_usd", ledger.NewGrant{Source: "s", Amount: -1}},
-			{"amount_nano_usd", ledger.NewGrant{Source: "s", Amount: ledger.MaxAmount + 1}},
+			{"amountNanoUsd", ledger.NewGrant{Source: "s", Amount: -1}},
+			{"amountNanoUsd", ledger.NewGrant{Source: "s", Amount: ledger.MaxAmount + 1}},
 			{"source", ledger.NewGrant{Source: "plan:free:2026-11-01", Amount: 1}},
 			{"source", ledger.NewGrant{Source: "refund:hold_1", Amount: 1}},
 		}
@@ -83,7 +83,7 @@ func TestGrantsAreBounded(t *testing.T) {
 		b.give("d", ledger.MaxAmount-1)
 		_, err := b.Grant(t.Context(), ledger.NewGrant{AccountID: alice, Source: "e", Amount: 2})
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
-		require.Equal(t, "amount_nano_usd", e.Fields[0].Name)
+		require.Equal(t, "amountNanoUsd", e.Fields[0].Name)
 		b.give("f", 1)
 		require.EqualValues(t, int64(ledger.MaxBalance), b.account().Balance)
 		require.EqualValues(t, 1, b.give("f", 1).Remaining)

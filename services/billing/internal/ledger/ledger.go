@@ -47,7 +47,7 @@ type Plans interface {
 	Default() plans.Plan
 }
 
-// Options are what a Ledger works with. All are needed, except Lease.
+// Options are what a Ledger works with. All are needed, except Lease and Metrics.
 type Options struct {
 	Store  Store
 	Prices Prices
@@ -56,6 +56,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Lease is how long a hold lives after its last checkpoint; 0 means DefaultLease.
 	Lease time.Duration
+	// Metrics counts what is done; nil means that nobody does.
+	Metrics *Metrics
 }
 
 // Ledger keeps the accounts. It is safe for concurrent use, and any number of replicas may share a database.
@@ -66,6 +68,7 @@ type Ledger struct {
 	now    func() time.Time
 	log    *slog.Logger
 	lease  time.Duration
+	count  *Metrics
 	ids    ids
 	// recent holds the open holds that this process made, so that Settle need not read them: what it uses of them does not
 	// change, and closing compares the rest.
@@ -82,7 +85,7 @@ func New(o Options) *Ledger {
 		panic(err) // the size is a constant above 0
 	}
 	return &Ledger{
-		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, recent: recent,
+		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, count: o.Metrics, recent: recent,
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}

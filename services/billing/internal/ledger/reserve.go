@@ -70,11 +70,17 @@ type reserving struct {
 // INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, INVALID_ARGUMENT, CONFLICT (the request id was used
 // for another call, or its call is over), CONFIGURATION_ERROR (the account's plan is gone), SERVICE_UNAVAILABLE.
 func (l *Ledger) Reserve(ctx context.Context, r Reservation) (Hold, error) {
+	h, err := l.reserve(ctx, r)
+	l.count.reserved(ctx, err)
+	return h, err
+}
+
+func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 	r.Choices = max(r.Choices, 1)
 	if r.MinOutputTokens > r.MaxOutputTokens {
 		return Hold{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
-			"min_output_tokens is %d and must not exceed max_output_tokens, which is %d.", r.MinOutputTokens, r.MaxOutputTokens).
-			Field("min_output_tokens", "exceeds max_output_tokens")
+			"minOutputTokens is %d and must not exceed maxOutputTokens, which is %d.", r.MinOutputTokens, r.MaxOutputTokens).
+			Field("minOutputTokens", "exceeds maxOutputTokens")
 	}
 	model, err := l.prices.Get(r.Model)
 	if err != nil {
@@ -177,10 +183,10 @@ func (r *reserving) repeated(ctx context.Context, tx Tx) (answer, error) {
 		"The request id %q was used before for another call. Use a new id for each call.", r.RequestID)
 	switch {
 	case old.Fingerprint != r.fingerprint():
-		return answer{refusal: conflict.Field("request_id", "was used for another call")}, nil
+		return answer{refusal: conflict.Field("requestId", "was used for another call")}, nil
 	case old.State != StateOpen:
 		conflict.Message = "The call with the request id \"" + r.RequestID + "\" is over and billed. Use a new id for each call."
-		return answer{refusal: conflict.Field("request_id", "belongs to a call that is over")}, nil
+		return answer{refusal: conflict.Field("requestId", "belongs to a call that is over")}, nil
 	default:
 		return answer{hold: old}, nil
 	}

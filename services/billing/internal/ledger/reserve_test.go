@@ -108,7 +108,7 @@ func TestReserveIsIdempotent(t *testing.T) {
 			change(&other)
 			_, err := b.Reserve(t.Context(), other)
 			e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
-			require.Equal(t, "request_id", e.Fields[0].Name, what)
+			require.Equal(t, "requestId", e.Fields[0].Name, what)
 			require.EqualValues(t, 70, b.account().Held, what)
 		}
 
@@ -154,7 +154,7 @@ func TestReserveRefuses(t *testing.T) {
 		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, call("plain", 1, 10))
 		require.Zero(t, b.account().Held)
 		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, call("gratis", 11, 10))
-		require.Equal(t, "min_output_tokens", e.Fields[0].Name)
+		require.Equal(t, "minOutputTokens", e.Fields[0].Name)
 
 		delete(b.plans.all, "narrow")
 		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, call("embed", 0, 0))

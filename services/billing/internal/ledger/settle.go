@@ -56,7 +56,7 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Closing, error) {
 }
 
 func holdNotFound(id string) error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no hold %q.", id).Field("hold_id", "is unknown")
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no hold %q.", id).Field("holdId", "is unknown")
 }
 
 func (l *Ledger) settle(ctx context.Context, h Hold, s Settlement) (Closing, error) {
@@ -109,6 +109,9 @@ func (c *closing) run(ctx context.Context, fn func(context.Context, Tx) (Closing
 		end, err = fn(ctx, tx)
 		return err
 	})
+	if err == nil && c.hold.State == StateOpen {
+		c.l.count.settled(ctx, c.Outcome, c.cost)
+	}
 	return end, err
 }
 

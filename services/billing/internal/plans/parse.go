@@ -1,11 +1,16 @@
 package plans
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -24,11 +29,15 @@ func Parse(data []byte, known []string) ([]Plan, error) {
 		// Rest catches keys that nobody reads.
 		Rest map[string]yaml.Node `yaml:",inline"`
 	}
-	if err := yaml.Unmarshal(data, &file); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("not a list of plans: %w", err)
 	}
 	var mistakes []error
-	for key := range file.Rest {
+	if !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF) {
+		mistakes = append(mistakes, errors.New("the file must end after one document"))
+	}
+	for _, key := range slices.Sorted(maps.Keys(file.Rest)) {
 		mistakes = append(mistakes, fmt.Errorf("%q is unknown: the file has only \"plans\"", key))
 	}
 	if len(file.Plans) == 0 {
@@ -38,7 +47,7 @@ func Parse(data []byte, known []string) ([]Plan, error) {
 	for i := range file.Plans {
 		r := reader{name: planName(&file.Plans[i], i), known: known}
 		plan := r.plan(&file.Plans[i])
-		if slices.ContainsFunc(all, func(p Plan) bool { return p.ID == plan.ID }) {
+		if slices.ContainsFunc(all, func(p Plan) bool { return plan.ID != "" && p.ID == plan.ID }) {
 			r.wrong("id", "is used twice")
 		}
 		all, mistakes = append(all, plan), append(mistakes, r.mistakes...)
@@ -98,7 +107,7 @@ func (r *reader) plan(n *yaml.Node) Plan {
 // fields hands every key of a mapping to its reader and returns the keys; unknown and doubled ones are mistakes.
 func (r *reader) fields(prefix string, n *yaml.Node, readers map[string]func(string, *yaml.Node)) []string {
 	if n.Kind != yaml.MappingNode {
-		r.wrong(prefix, "line %d must be a mapping of fields", n.Line)
+		r.wrong(cmp.Or(strings.TrimSuffix(prefix, "."), "the plan"), "must be a mapping of fields (line %d)", n.Line)
 		return nil
 	}
 	seen := []string{}

@@ -57,7 +57,7 @@ func (s *Server) CreateGrant(ctx context.Context, r *billingv1.CreateGrantReques
 	n := ledger.NewGrant{AccountID: r.GetAccountId(), Source: r.GetSource(), Amount: r.GetAmountNanoUsd()}
 	if r.GetExpireTime() != nil {
 		if err := r.GetExpireTime().CheckValid(); err != nil {
-			return nil, invalid("expire_time", "is no valid time")
+			return nil, invalid("expireTime", "is no valid time")
 		}
 		n.ExpireTime = r.GetExpireTime().AsTime()
 	}

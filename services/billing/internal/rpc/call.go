@@ -43,7 +43,7 @@ func keyLimit(r *billingv1.ReserveRequest) (ledger.KeyLimit, error) {
 	if p := r.GetApiKeySpendPeriod(); p != nil {
 		limit.Period = p.AsDuration()
 		if p.CheckValid() != nil || limit.Period < minKeyPeriod || limit.Period > maxKeyPeriod {
-			return ledger.KeyLimit{}, invalid("api_key_spend_period", "must be from one minute to 366 days")
+			return ledger.KeyLimit{}, invalid("apiKeySpendPeriod", "must be from one minute to 366 days")
 		}
 	}
 	return limit, nil

@@ -53,5 +53,5 @@ func readToken(token string) (id string, err error) {
 	if parts := tokenPattern.FindSubmatch(raw); err == nil && parts != nil {
 		return string(parts[1]), nil
 	}
-	return "", invalid("page_token", "is not a next_page_token of an earlier answer; leave it empty for the first page")
+	return "", invalid("pageToken", "is not a nextPageToken of an earlier answer; leave it empty for the first page")
 }

@@ -52,14 +52,14 @@ func visibleUser(claims *passport.Claims, wanted string) (string, error) {
 		return claims.UserID, nil
 	default:
 		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
-			"Only an admin of the organization sees the usage of others. Leave user_id empty to see your own.").
-			Field("user_id", "is somebody else")
+			"Only an admin of the organization sees the usage of others. Leave userId empty to see your own.").
+			Field("userId", "is somebody else")
 	}
 }
 
 // days returns the midnights around the days asked for, with their defaults.
 func (s *Server) days(ctx context.Context, accountID string, r *billingv1.GetUsageRequest) (from, to time.Time, err error) {
-	end, err := parseDay("end_day", r.GetEndDay(), s.now().UTC().Truncate(24*time.Hour))
+	end, err := parseDay("endDay", r.GetEndDay(), s.now().UTC().Truncate(24*time.Hour))
 	if err != nil {
 		return time.Time{}, time.Time{}, err
 	}
@@ -70,14 +70,14 @@ func (s *Server) days(ctx context.Context, accountID string, r *billingv1.GetUsa
 			return time.Time{}, time.Time{}, err
 		}
 		start = account.PeriodStart
-	} else if start, err = parseDay("start_day", r.GetStartDay(), time.Time{}); err != nil {
+	} else if start, err = parseDay("startDay", r.GetStartDay(), time.Time{}); err != nil {
 		return time.Time{}, time.Time{}, err
 	}
 	switch {
 	case end.Before(start):
-		return time.Time{}, time.Time{}, invalid("end_day", "must not be before start_day, which is "+start.Format(time.DateOnly))
+		return time.Time{}, time.Time{}, invalid("endDay", "must not be before startDay, which is "+start.Format(time.DateOnly))
 	case end.After(start.AddDate(0, 0, maxDays)):
-		return time.Time{}, time.Time{}, invalid("end_day", "must be at most 366 days after start_day")
+		return time.Time{}, time.Time{}, invalid("endDay", "must be at most 366 days after startDay")
 	}
 	return start, end.AddDate(0, 0, 1), nil
 }

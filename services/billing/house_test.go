@@ -1,0 +1,177 @@
+package billing_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/connect"
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/grpcserver"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/peer"
+	"github.com/trivet-dev/trivet/platform/settings"
+	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing"
+)
+
+var secret = bytes.Repeat([]byte{7}, 32)
+
+// house is billing behind a server as in production, with its clients.
+type house struct {
+	t       *testing.T
+	service *billing.Service
+	issuer  *passport.Issuer
+	server  *grpcserver.Server
+	stripe  *fake.Fake
+	log     *bytes.Buffer
+	mu      sync.Mutex
+	clock   time.Time
+}
+
+func (h *house) now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.clock
+}
+
+func (h *house) wait(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.clock = h.clock.Add(d)
+}
+
+// config is the settings that no environment gives.
+func config(t *testing.T, env map[string]string) billing.Config {
+	t.Helper()
+	var c billing.Config
+	require.NoError(t, settings.Load(func(name string) string { return env[name] }, &c))
+	return c
+}
+
+// each runs a test on both databases, with Stripe's fake at hand.
+func each(t *testing.T, env map[string]string, test func(t *testing.T, h *house)) {
+	t.Helper()
+	places := map[string]func(t *testing.T) database.Config{
+		"sqlite": func(t *testing.T) database.Config {
+			return database.For("billing", settings.NewSecret("sqlite://"+t.TempDir()))
+		},
+		"postgres": func(t *testing.T) database.Config {
+			return database.For("billing", settings.NewSecret(databasetest.PostgresURL(t)))
+		},
+	}
+	for name, place := range places {
+		t.Run(name, func(t *testing.T) { test(t, newHouse(t, env, place(t))) })
+	}
+}
+
+func newHouse(t *testing.T, env map[string]string, place database.Config) *house {
+	t.Helper()
+	h := &house{t: t, clock: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), log: &bytes.Buffer{}}
+	var err error
+	h.stripe, err = fake.New(fake.Config{})
+	require.NoError(t, err)
+	stripe := httptest.NewServer(h.stripe)
+	t.Cleanup(stripe.Close)
+	c := config(t, env)
+	if c.StripeAPIURL, err = url.Parse(stripe.URL); err != nil {
+		t.Fatal(err)
+	}
+	list, err := models.Default()
+	require.NoError(t, err)
+	logger := slog.New(slog.NewTextHandler(&lockedWriter{b: h.log}, nil))
+	h.service, err = billing.New(t.Context(), c, billing.Deps{
+		Logger: logger, Meter: noop.Meter{}, Now: h.now, Database: place, Models: list,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.service.Close(context.Background())) })
+	require.Error(t, h.service.Checks()["billing.schema"](t.Context()), "not ready before it is migrated")
+	require.NoError(t, h.service.Migrate(t.Context()))
+	for name, check := range h.service.Checks() {
+		require.NoError(t, check(t.Context()), name)
+	}
+	h.serve(logger)
+	return h
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	b  *bytes.Buffer
+}
+
+func (w *lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (h *house) serve(logger *slog.Logger) {
+	h.t.Helper()
+	var err error
+	h.issuer, err = passport.NewIssuer(ed25519.NewKeyFromSeed(secret), time.Now)
+	require.NoError(h.t, err)
+	passports, err := passport.NewVerifier([]ed25519.PublicKey{h.issuer.PublicKey()}, time.Now)
+	require.NoError(h.t, err)
+	peers, err := peer.NewVerifier(secret, time.Now)
+	require.NoError(h.t, err)
+	h.server, err = grpcserver.New(grpcserver.Config{Logger: logger, Meter: noop.Meter{}, Passports: passports, Peers: peers})
+	require.NoError(h.t, err)
+	h.service.Register(h.server)
+}
+
+// from is a client as another service has it.
+func (h *house) from(service string) billingv1.BillingServiceClient {
+	h.t.Helper()
+	prover, err := peer.NewProver(service, secret, time.Now)
+	require.NoError(h.t, err)
+	return billingv1.NewBillingServiceClient(connect.InProcess(h.server.InProcess(), prover))
+}
+
+// as is a context that carries a person's passport.
+func (h *house) as(c passport.Claims) context.Context {
+	h.t.Helper()
+	token, err := h.issuer.Issue(c, "billing", time.Now().Add(time.Minute))
+	require.NoError(h.t, err)
+	return passport.Outgoing(h.t.Context(), token)
+}
+
+var (
+	alice    = passport.Claims{UserID: "user_alice", AccountID: "user_alice", Role: "owner"}
+	admin    = passport.Claims{UserID: "user_admin", AccountID: "org_1", OrganizationID: "org_1", Role: "admin"}
+	member   = passport.Claims{UserID: "user_member", AccountID: "org_1", OrganizationID: "org_1", Role: "member"}
+	operator = passport.Claims{UserID: "user_operator", AccountID: "user_operator", Role: "owner", Operator: true, SessionID: "sess_1"}
+)
+
+// run does the background work until the returned function is called.
+func (h *house) run() (stop func()) {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(h.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.service.Run(ctx) }()
+	return func() {
+		cancel()
+		require.NoError(h.t, <-done)
+	}
+}
+
+func requireReason(t *testing.T, want errorsv1.ErrorReason, err error) *errs.Error {
+	t.Helper()
+	require.Error(t, err)
+	e := errs.From(err)
+	require.Equal(t, want, e.Reason, "%v", err)
+	return e
+}

@@ -1,0 +1,138 @@
+package plans_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+)
+
+func TestTheEmbeddedPlans(t *testing.T) {
+	c, err := plans.Load("", "free", []string{"gpt-4o-mini"})
+	require.NoError(t, err)
+	require.Equal(t, "free", c.Default().ID)
+	free, ok := c.Get("free")
+	require.True(t, ok)
+	require.Equal(t, plans.Plan{
+		ID: "free", Name: "Free", IncludedCredit: 5_000_000_000,
+		Limits:   plans.Limits{RequestsPerMinute: 600, TokensPerMinute: 1_000_000, ConcurrentRequests: 64},
+		Features: []string{"chat", "embeddings"},
+	}, free)
+	unlimited, ok := c.Get("unlimited")
+	require.True(t, ok)
+	require.Equal(t, plans.Limits{}, unlimited.Limits)
+	require.EqualValues(t, 900_000_000_000_000_000, unlimited.IncludedCredit)
+	require.True(t, unlimited.Internal)
+	_, ok = c.Get("gold")
+	require.False(t, ok)
+	var ids []string
+	for _, p := range c.OnSale() {
+		ids = append(ids, p.ID)
+	}
+	require.Equal(t, []string{"free", "pro", "team"}, ids)
+	require.Len(t, c.OnSale(), 3, "asking leaves the list as it is")
+}
+
+func TestAllows(t *testing.T) {
+	require.True(t, plans.Plan{}.Allows("any"))
+	some := plans.Plan{Models: []string{"a", "b"}}
+	require.True(t, some.Allows("b"))
+	require.False(t, some.Allows("c"))
+}
+
+func TestLoadOfAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "plans.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`
+plans:
+  - {id: solo, name: Solo, price: "0.10", included_credit: "0.000000001", models: [m1], limits: {tokens_per_minute: 9223372036854775807}}
+`), 0o600))
+	c, err := plans.Load(file, "solo", []string{"m1"})
+	require.NoError(t, err)
+	require.Equal(t, plans.Plan{
+		ID: "solo", Name: "Solo", Price: 100_000_000, IncludedCredit: 1, Models: []string{"m1"}, Limits: plans.Limits{TokensPerMinute: 9223372036854775807},
+	}, c.Default())
+
+	_, err = plans.Load(file, "solo", []string{"m2"})
+	require.EqualError(t, err, `PLANS_FILE `+file+`: plan solo: models names "m1", which is not in the price list (MODELS_FILE)`)
+	_, err = plans.Load(file, "free", []string{"m1"})
+	require.EqualError(t, err, `DEFAULT_PLAN is "free", and the PLANS_FILE `+file+` have solo`)
+	_, err = plans.Load(file+".none", "free", nil)
+	require.ErrorContains(t, err, "PLANS_FILE")
+}
+
+func TestParseNamesEveryMistake(t *testing.T) {
+	_, err := plans.Parse([]byte(`
+plan: []
+plans:
+  - {id: Free, name: "", price: 5, included_credit: "five", limits: {requests_per_minute: -1, tokens_per_minute: 1.5, concurrent: 3}, models: one}
+  - {name: Nameless, price: "0", price: "1", included_credit: "0", internal: 7, colour: red}
+  - {id: twice, name: Twice, price: "900000000.000000001", included_credit: "900000000", features: [""]}
+  - {id: twice, name: Twice, price: "-1", included_credit: "0", limits: {requests_per_minute: 2147483648, concurrent_requests: many}}
+  - just text
+  - {id: list, name: [1], price: [1], included_credit: {}, limits: 5}
+`), nil)
+	require.Error(t, err)
+	require.Equal(t, []string{
+		`"plan" is unknown: the file has only "plans"`,
+		`plan Free: id is "Free", must be lower-case letters, digits, - and _, at most 64`,
+		`plan Free: name is empty`,
+		`plan Free: price must be dollars as quoted text, such as "5.00"`,
+		`plan Free: included_credit "five" is no amount of dollars: write digits like "0.15"`,
+		`plan Free: limits.requests_per_minute is "-1", must be a whole number from 0 (none) to 2147483647`,
+		`plan Free: limits.tokens_per_minute is "1.5", must be a whole number from 0 (none) to 9223372036854775807`,
+		`plan Free: limits.concurrent is unknown`,
+		`plan Free: models must be a list of names (line 4)`,
+		`plan number 2: price is set twice`,
+		`plan number 2: internal must be true or false (line 5)`,
+		`plan number 2: colour is unknown`,
+		`plan number 2: id is missing`,
+		`plan twice: price is "900000000.000000001", must be at most 900000000`,
+		`plan twice: features has an empty name`,
+		`plan twice: price "-1" is no amount of dollars: write digits like "0.15"`,
+		`plan twice: limits.requests_per_minute is "2147483648", must be a whole number from 0 (none) to 2147483647`,
+		`plan twice: limits.concurrent_requests is "many", must be a whole number from 0 (none) to 2147483647`,
+		`plan twice: id is used twice`,
+		`plan number 5: the plan must be a mapping of fields (line 8)`,
+		`plan list: name must be text (line 9)`,
+		`plan list: price must be dollars as quoted text, such as "5.00"`,
+		`plan list: included_credit must be dollars as quoted text, such as "5.00"`,
+		`plan list: limits must be a mapping of fields (line 9)`,
+	}, strings.Split(err.Error(), "\n"))
+}
+
+func TestParseOfWhatIsNoPlanFile(t *testing.T) {
+	for _, text := range []string{"", "plans:", "plans: []", "{", "- a", "plans: {a: b}"} {
+		_, err := plans.Parse([]byte(text), nil)
+		require.ErrorContains(t, err, "not a list of plans", text)
+	}
+}
+
+func TestOneDocument(t *testing.T) {
+	one := "plans: [{id: a, name: A, price: \"0\", included_credit: \"0\"}]\n"
+	_, err := plans.Parse([]byte(one), nil)
+	require.NoError(t, err)
+	_, err = plans.Parse([]byte(one+"---\n"+one), nil)
+	require.ErrorContains(t, err, "one document")
+	_, err = plans.Parse([]byte("z: 1\ny: 2\n"+one), nil)
+	require.EqualError(t, err, "\"y\" is unknown: the file has only \"plans\"\n\"z\" is unknown: the file has only \"plans\"")
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("plans: [{id: a, name: A, price: \"1\", included_credit: \"2\"}]"))
+	f.Add([]byte("plans: [&a {id: *a}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		all, err := plans.Parse(data, nil)
+		if err != nil {
+			return
+		}
+		for _, p := range all {
+			require.NotEmpty(t, p.ID)
+			require.GreaterOrEqual(t, p.Price, int64(0))
+			require.LessOrEqual(t, p.IncludedCredit, int64(900_000_000_000_000_000))
+		}
+	})
+}
