@@ -219,7 +219,7 @@ func TestEntriesPage(t *testing.T) {
 			require.Equal(t, "pageToken", e.Fields[0].Name, bad)
 		}
 		_, err = client.ListEntries(h.as(member), &billingv1.ListEntriesRequest{})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
 		other, err := client.ListEntries(h.as(alice), &billingv1.ListEntriesRequest{PageToken: all.GetNextPageToken()})
 		require.NoError(t, err)
 		require.Empty(t, other.GetEntries())
@@ -248,16 +248,16 @@ func TestCreateGrant(t *testing.T) {
 
 		ask.AmountNanoUsd = 1
 		_, err = client.CreateGrant(h.as(operator), ask)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
 		ask.Source, ask.ExpireTime = "late", timestamppb.New(h.now())
 		_, err = client.CreateGrant(h.as(operator), ask)
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 		require.Equal(t, "expireTime", e.Fields[0].Name)
 		ask.ExpireTime = &timestamppb.Timestamp{Nanos: -1}
 		_, err = client.CreateGrant(h.as(operator), ask)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 		_, err = client.CreateGrant(h.as(admin), ask)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
 	})
 }
 
@@ -274,7 +274,7 @@ func TestRefusalsOnTheWire(t *testing.T) {
 		unknown := reserve("r2", "org_1", "user_1")
 		unknown.Model = "gpt-99"
 		_, err = ai.Reserve(t.Context(), unknown)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, err)
 
 		for field, change := range map[string]func(*billingv1.ReserveRequest){
 			"minOutputTokens":   func(r *billingv1.ReserveRequest) { r.MinOutputTokens = 2000 },
@@ -295,13 +295,13 @@ func TestRefusalsOnTheWire(t *testing.T) {
 		require.Equal(t, "api_key", e.Metadata["limit"])
 
 		_, err = ai.Settle(t.Context(), &billingv1.SettleRequest{HoldId: "hold_x", Usage: &usagev1.TokenUsage{}, Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
 		_, err = h.from("gateway").Reserve(t.Context(), reserve("r5", "org_1", "user_1"))
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
 		_, err = h.from("gateway").GetAccount(t.Context(), &billingv1.GetAccountRequest{})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, err)
 		_, err = h.from("gateway").ListInvoices(h.as(admin), &billingv1.ListInvoicesRequest{})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED, err)
 
 		account, err := h.from("gateway").GetAccount(h.as(admin), &billingv1.GetAccountRequest{})
 		require.NoError(t, err)

@@ -88,7 +88,7 @@ func TestReserveNeverTakesExpiredCredit(t *testing.T) {
 			return err
 		}
 		b.clock.Set(expire)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, reserve("r1", 51))
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, reserve("r1", 51))
 		require.NoError(t, reserve("r2", 50))
 		require.Equal(t, map[string]int64{"short": 0, "long": 50}, b.remaining())
 	})

@@ -85,8 +85,8 @@ func TestGrantsAreBounded(t *testing.T) {
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
 		require.Equal(t, "amountNanoUsd", e.Fields[0].Name)
 		b.give("f", 1)
-		require.EqualValues(t, int64(ledger.MaxBalance), b.account().Balance)
+		require.Equal(t, int64(ledger.MaxBalance), b.account().Balance)
 		require.EqualValues(t, 1, b.give("f", 1).Remaining)
-		require.EqualValues(t, int64(ledger.MaxBalance), b.account().Balance)
+		require.Equal(t, int64(ledger.MaxBalance), b.account().Balance)
 	})
 }

@@ -19,7 +19,7 @@ func (i *ids) make(prefix string, at time.Time) string {
 
 func sortable(prefix string, at time.Time, count uint16, random uint64) string {
 	raw := make([]byte, 0, 16)
-	raw = binary.BigEndian.AppendUint64(raw, uint64(at.UnixMilli())<<16|uint64(count)) //nolint:gosec // after 1970
+	raw = binary.BigEndian.AppendUint64(raw, uint64(at.UnixMilli())<<16|uint64(count))
 	return prefix + encode(binary.BigEndian.AppendUint64(raw, random))
 }
 

@@ -40,12 +40,12 @@ func TestAKeySpendsUpToItsLimit(t *testing.T) {
 
 		b.settle(first, 30)
 		_, err = b.byKey(b.Ledger, "r4", 31, limit, time.Hour)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		third, err := b.byKey(b.Ledger, "r5", 30, limit, time.Hour)
 		require.NoError(t, err)
 		b.settle(third, 80) // beyond its hold
 		_, err = b.byKey(b.Ledger, "r6", 1, limit, time.Hour)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		require.NoError(t, b.other("r7", 1), "other keys and sessions have their own limits")
 
 		b.clock.Set(time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC))
@@ -53,7 +53,7 @@ func TestAKeySpendsUpToItsLimit(t *testing.T) {
 		require.NoError(t, err, "a new window")
 		b.settle(second, 40) // of the old one
 		_, err = b.byKey(b.Ledger, "r9", 1, limit, time.Hour)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		b.settle(fourth, 0)
 	})
 }
@@ -90,7 +90,7 @@ func TestAKeysLimitClampsTheOutput(t *testing.T) {
 			})
 		}
 		_, err := reserve("r1", 12)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		h, err := reserve("r2", 99)
 		require.NoError(t, err)
 		require.EqualValues(t, 29, h.OutputTokens)
@@ -112,10 +112,10 @@ func TestSweptCallsCountForTheirKey(t *testing.T) {
 		b.clock.Add(lease)
 		b.sweep(1)
 		_, err = b.byKey(b.Ledger, "r2", 41, limit, 24*time.Hour)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		b.settle(h, 20)
 		_, err = b.byKey(b.Ledger, "r3", 81, limit, 24*time.Hour)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		_, err = b.byKey(b.Ledger, "r4", 80, limit, 24*time.Hour)
 		require.NoError(t, err)
 	})

@@ -67,7 +67,7 @@ func TestReserveClamps(t *testing.T) {
 					RequestID: "r", AccountID: account, Model: c.model, InputTokens: c.input, MinOutputTokens: c.least, MaxOutputTokens: c.most, Choices: c.choices,
 				})
 				if c.held < 0 {
-					requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+					_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 				} else {
 					require.NoError(t, err)
 					require.Equal(t, c.held, h.Amount)
@@ -122,7 +122,7 @@ func TestReserveIsIdempotent(t *testing.T) {
 		// The repetition of a call that is over must not run it again, unbilled.
 		b.settle(first, 5)
 		_, err = b.Reserve(t.Context(), call)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
 		require.Zero(t, b.account().Held)
 	})
 }
@@ -151,7 +151,7 @@ func TestReserveRefuses(t *testing.T) {
 		require.Contains(t, e.Message, "Narrow")
 		require.Contains(t, e.Message, "embed, gratis")
 		// Once more, now that the account is open and takes the quick way.
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, call("plain", 1, 10))
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, call("plain", 1, 10))
 		require.Zero(t, b.account().Held)
 		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, call("gratis", 11, 10))
 		require.Equal(t, "minOutputTokens", e.Fields[0].Name)
@@ -161,7 +161,7 @@ func TestReserveRefuses(t *testing.T) {
 		require.Contains(t, e.Message, "PLANS_FILE")
 		require.Zero(t, b.account().Held)
 		_, err := b.Plan(t.Context(), alice)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, err)
 	})
 }
 

@@ -99,7 +99,7 @@ func TestSettleBeyondTheHold(t *testing.T) {
 		require.Zero(t, b.settle(b.hold("r2", 100), 700).BalanceAfter)
 		require.Zero(t, b.account().Debt)
 		_, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r3", AccountID: alice, Model: "embed", InputTokens: 1})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 
 		b.give("more", 10)
 		require.EqualValues(t, -25, b.settle(b.hold("r4", 10), 35).BalanceAfter)
@@ -140,7 +140,7 @@ func TestGrantsBurnSoonestExpiringFirst(t *testing.T) {
 func TestSettleRefuses(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *book) {
 		_, err := b.Settle(t.Context(), ledger.Settlement{HoldID: "hold_none", Outcome: ledger.OutcomeCompleted})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
 
 		h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, Model: "plain", InputTokens: 1, MinOutputTokens: 0, MaxOutputTokens: 1})
 		require.NoError(t, err)
@@ -173,7 +173,7 @@ func TestSettleAtTheBounds(t *testing.T) {
 			return b.Settle(t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Output: output}, Outcome: ledger.OutcomeCompleted})
 		}
 		_, err := settle("r1", 1_000_000_000_001)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 		end, err := settle("r2", 1_000_000_000_000)
 		require.NoError(t, err)
 		require.EqualValues(t, ledger.MaxAmount, end.Cost)
@@ -205,9 +205,9 @@ func TestCheckpoint(t *testing.T) {
 		require.Equal(t, ledger.Usage{Input: 101, CachedInput: 80, Output: 5, Reasoning: 4}, stored.Used)
 
 		_, err = b.Checkpoint(t.Context(), "hold_none", ledger.Usage{})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
 		b.settle(h, 1)
 		_, err = b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 1})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
 	})
 }

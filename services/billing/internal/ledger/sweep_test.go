@@ -79,7 +79,7 @@ func TestSettleAfterSweep(t *testing.T) {
 				h := b.hold("r1", c.held)
 				b.clock.Add(lease)
 				b.sweep(1)
-				require.EqualValues(t, 1000-c.held, b.account().Balance)
+				require.Equal(t, 1000-c.held, b.account().Balance)
 				b.clock.Add(time.Hour)
 				first := b.settle(h, c.true)
 				require.Equal(t, c.true, first.Cost)
@@ -224,7 +224,7 @@ func TestSweepOfAnAbsurdCheckpoint(t *testing.T) {
 		require.NoError(t, err)
 		b.clock.Add(lease)
 		b.sweep(1)
-		require.EqualValues(t, ledger.MaxAmount-h.Amount, b.account().Balance)
+		require.Equal(t, ledger.MaxAmount-h.Amount, b.account().Balance)
 	})
 }
 

@@ -130,11 +130,11 @@ func (r *reader) fields(prefix string, n *yaml.Node, readers map[string]func(str
 func (r *reader) limits(n *yaml.Node, into *Limits) {
 	r.fields("limits.", n, map[string]func(string, *yaml.Node){
 		"requests_per_minute": func(f string, n *yaml.Node) {
-			into.RequestsPerMinute = int32(r.limit(f, n, math.MaxInt32)) //nolint:gosec // bounded by the call
+			into.RequestsPerMinute = int32(r.limit(f, n, math.MaxInt32))
 		},
 		"tokens_per_minute": func(f string, n *yaml.Node) { into.TokensPerMinute = r.limit(f, n, math.MaxInt64) },
 		"concurrent_requests": func(f string, n *yaml.Node) {
-			into.ConcurrentRequests = int32(r.limit(f, n, math.MaxInt32)) //nolint:gosec // bounded by the call
+			into.ConcurrentRequests = int32(r.limit(f, n, math.MaxInt32))
 		},
 	})
 }

@@ -37,7 +37,7 @@ func (s *Server) GetUsage(ctx context.Context, r *billingv1.GetUsageRequest) (*b
 	out := &billingv1.GetUsageResponse{Total: toTotal(total)}
 	for _, row := range rows {
 		out.Rows = append(out.Rows, &billingv1.UsageRow{
-			Day: row.Day, Model: row.Model, Requests: row.Requests, Usage: toUsage(row.UsageTotal.Usage), CostNanoUsd: row.Cost,
+			Day: row.Day, Model: row.Model, Requests: row.Requests, Usage: toUsage(row.Usage), CostNanoUsd: row.Cost,
 		})
 	}
 	return out, nil

@@ -77,7 +77,7 @@ func openAccount(t *testing.T, s Store, id string, balance int64) ledger.Account
 	return a
 }
 
-func openGrant(t *testing.T, s Store, id, account string, amount int64, expire time.Time) ledger.Grant {
+func openGrant(t *testing.T, s Store, id, account string, amount int64, expire time.Time) {
 	t.Helper()
 	g := ledger.Grant{ID: id, AccountID: account, Source: "source of " + id, Amount: amount, Remaining: amount, CreateTime: base, ExpireTime: expire}
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
@@ -85,7 +85,6 @@ func openGrant(t *testing.T, s Store, id, account string, amount int64, expire t
 		require.NoError(t, err)
 		require.True(t, inserted)
 	})
-	return g
 }
 
 func newHold(id, account string, amount int64) ledger.Hold {
