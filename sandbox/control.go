@@ -58,6 +58,9 @@ func (s *Sandbox) reset(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	s.openai.ResetStats()
+	for _, sender := range s.senders {
+		sender.Reset()
+	}
 	for _, set := range s.faults() {
 		set.Clear()
 	}

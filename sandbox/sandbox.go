@@ -21,6 +21,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/sandbox/openai"
 	"github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
 // The keys that go with the sandbox, for those who have to set one. None is a secret.
@@ -47,6 +48,12 @@ type Config struct {
 	BaseURL string
 	// Pace is the time between the words of a streamed answer; zero sends them at once.
 	Pace time.Duration
+	// EdgeURL is where Trivet's edge listens, such as "http://127.0.0.1:8080": webhooks go to /api/webhooks/clerk and
+	// /api/webhooks/stripe there, signed with [ClerkWebhookSecret] and [StripeWebhookSecret]. Empty sends none until an
+	// endpoint is added.
+	EdgeURL string
+	// WebhookRetryScale shortens the time before a webhook is sent again: 0.001 makes seconds of hours; zero means 1.
+	WebhookRetryScale float64
 	// ClerkAuthorizedParty is the azp claim of tokens; empty means [clerk.DefaultAuthorizedParty].
 	ClerkAuthorizedParty string
 }
@@ -57,13 +64,14 @@ type Sandbox struct {
 	clerk   *clerk.Fake
 	openai  *openai.Fake
 	stripe  *stripe.Fake
+	senders map[string]*webhook.Sender
 	handler http.Handler
 
 	stop context.CancelFunc
 	gate gate
 }
 
-// New returns a sandbox. Its error is about a file in cfg.Dir.
+// New returns a sandbox. Its error is about a file in cfg.Dir, cfg.EdgeURL or cfg.WebhookRetryScale.
 func New(cfg Config) (*Sandbox, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -71,15 +79,10 @@ func New(cfg Config) (*Sandbox, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c, err := clerk.New(clerk.Config{Dir: cfg.Dir, Now: cfg.Now, AuthorizedParty: cfg.ClerkAuthorizedParty})
-	if err != nil {
-		return nil, err
+	s := &Sandbox{cfg: cfg, senders: map[string]*webhook.Sender{}, openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace})}
+	if err := s.open(cfg); err != nil {
+		return nil, errors.Join(err, s.closeProviders(context.Background()))
 	}
-	p, err := stripe.New(stripe.Config{Dir: cfg.Dir, Now: cfg.Now})
-	if err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	s := &Sandbox{cfg: cfg, clerk: c, stripe: p, openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace})}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.handler = s.gate.wrap(ctx, s.logged(s.routes()))
@@ -87,12 +90,50 @@ func New(cfg Config) (*Sandbox, error) {
 		// The first start makes a key, which takes a while: the server can be ready meanwhile.
 		go func() {
 			defer s.gate.leave()
-			if err := c.Warm(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			if err := s.clerk.Warm(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				cfg.Logger.Error("the sandbox has no Clerk signing key", "error", err)
 			}
 		}()
 	}
 	return s, nil
+}
+
+// open starts the senders, and the providers that use them.
+func (s *Sandbox) open(cfg Config) (err error) {
+	for _, provider := range senderNames() {
+		if s.senders[provider], err = newSender(cfg, provider); err != nil {
+			return err
+		}
+	}
+	s.clerk, err = clerk.New(clerk.Config{
+		Dir: cfg.Dir, Now: cfg.Now, AuthorizedParty: cfg.ClerkAuthorizedParty, Emit: s.senders["clerk"].Send,
+	})
+	if err != nil {
+		return err
+	}
+	public := ""
+	if cfg.BaseURL != "" {
+		public = strings.TrimRight(cfg.BaseURL, "/") + "/stripe"
+	}
+	s.stripe, err = stripe.New(stripe.Config{Dir: cfg.Dir, Now: cfg.Now, PublicURL: public, Emit: s.senders["stripe"].Send})
+	return err
+}
+
+// closeProviders ends the senders and closes the files, of those that have been opened.
+func (s *Sandbox) closeProviders(ctx context.Context) error {
+	var errs []error
+	for _, sender := range s.senders {
+		if sender != nil {
+			errs = append(errs, sender.Close(ctx))
+		}
+	}
+	if s.clerk != nil {
+		errs = append(errs, s.clerk.Close())
+	}
+	if s.stripe != nil {
+		errs = append(errs, s.stripe.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Handler serves everything.
@@ -116,7 +157,7 @@ func (s *Sandbox) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("close the sandbox: requests or the making of a key are still running: %w", ctx.Err())
 	}
-	return errors.Join(s.clerk.Close(), s.stripe.Close())
+	return s.closeProviders(ctx)
 }
 
 // Environment returns the settings that point Trivet at this sandbox, by name.
@@ -131,6 +172,8 @@ func (s *Sandbox) Environment() map[string]string {
 		"OPENAI_BASE_URL":       base + "/openai/v1",
 		"STRIPE_SECRET_KEY":     StripeSecretKey,
 		"STRIPE_API_URL":        base + "/stripe",
+		"CLERK_WEBHOOK_SECRET":  ClerkWebhookSecret,
+		"STRIPE_WEBHOOK_SECRET": StripeWebhookSecret,
 	}
 }
 
@@ -149,6 +192,7 @@ func (s *Sandbox) routes() http.Handler {
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	s.control(mux)
+	s.controlWebhooks(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "the sandbox serves /clerk, /openai/v1, /stripe, /control and /healthz, not "+r.URL.Path)
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/sandbox/internal/ident"
 	"github.com/trivet-dev/trivet/sandbox/internal/table"
+	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
 // The names of a fresh instance. None of them is a secret: the sandbox is for tests and development.
@@ -29,6 +30,8 @@ const (
 	DefaultHost = "trivet-sandbox-0.clerk.accounts.dev"
 	// DefaultAuthorizedParty is the azp claim of tokens: the front end that they were made for.
 	DefaultAuthorizedParty = "http://localhost:3000"
+	// DefaultInstanceID is in all events, and is the id of an instance's first signing key.
+	DefaultInstanceID = "ins_MCd0rSNq2PypBckP7Kg02138b2P"
 )
 
 // TokenLife is how long a session token lives unless its spec says otherwise.
@@ -44,6 +47,11 @@ type Config struct {
 	Host string
 	// AuthorizedParty is the default azp claim; empty means [DefaultAuthorizedParty].
 	AuthorizedParty string
+	// InstanceID is in all events; empty means [DefaultInstanceID].
+	InstanceID string
+	// Emit gets an event for every change of an object. It is called in the order of the changes and must not wait; nil
+	// lets nobody know.
+	Emit func(webhook.Event)
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 	// Faults is consulted before every answer; nil means a new, empty set.
@@ -53,12 +61,14 @@ type Config struct {
 // Fake is one Clerk instance as an [http.Handler] that serves /v1/… and /.well-known/jwks.json. It is safe for
 // concurrent use.
 type Fake struct {
-	cfg     Config
-	keys    *keyring
-	ids     *ident.Source
-	handler http.Handler
+	cfg      Config
+	keys     *keyring
+	ids      *ident.Source
+	eventIDs *ident.Source // of their own: whether somebody listens must not change the objects
+	handler  http.Handler
 
 	mu          sync.Mutex
+	origin      origin
 	store       *table.Store
 	users       *table.Table[User]
 	orgs        *table.Table[Organization]
@@ -79,20 +89,25 @@ func New(cfg Config) (*Fake, error) {
 	cfg.SecretKey = orElse(cfg.SecretKey, DefaultSecretKey)
 	cfg.Host = orElse(cfg.Host, DefaultHost)
 	cfg.AuthorizedParty = orElse(cfg.AuthorizedParty, DefaultAuthorizedParty)
+	cfg.InstanceID = orElse(cfg.InstanceID, DefaultInstanceID)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Faults == nil {
 		cfg.Faults = fault.NewSet("clerk")
 	}
-	keys, err := openKeyring(cfg.Dir)
+	keys, err := openKeyring(cfg.Dir, cfg.InstanceID)
 	if err != nil {
 		return nil, err
 	}
-	f := &Fake{cfg: cfg, keys: keys, ids: ident.NewSource("clerk"), transient: table.NewStore(""), store: table.NewStore("")}
+	f := &Fake{
+		cfg: cfg, keys: keys, ids: ident.NewSource("clerk"), eventIDs: ident.NewSource("clerk events"),
+		transient: table.NewStore(""), store: table.NewStore(""),
+	}
 	if cfg.Dir != "" {
 		f.store = table.NewStore(filepath.Join(cfg.Dir, stateFile))
-		f.ids = ident.NewSource(rand.Text()) // what was given before the restart must not be given again
+		// What was given before the restart must not be given again.
+		f.ids, f.eventIDs = ident.NewSource(rand.Text()), ident.NewSource(rand.Text())
 	}
 	f.users = table.New[User](f.store, "users")
 	f.orgs = table.New[Organization](f.store, "organizations")
@@ -152,6 +167,9 @@ func (f *Fake) SecretKey() string { return f.cfg.SecretKey }
 func (f *Fake) PublishableKey() string {
 	return "pk_test_" + base64.StdEncoding.EncodeToString([]byte(f.cfg.Host+"$"))
 }
+
+// InstanceID returns the identifier that is in all events.
+func (f *Fake) InstanceID() string { return f.cfg.InstanceID }
 
 // Issuer returns the iss claim of the instance's tokens.
 func (f *Fake) Issuer() string { return "https://" + f.cfg.Host }

@@ -37,7 +37,8 @@ type signingKey struct {
 
 // keyring holds the keys of an instance, newest first. The first signs; all are published.
 type keyring struct {
-	path string // of the file; empty keeps the keys in memory
+	path  string // of the file; empty keeps the keys in memory
+	first string // id of the first key
 
 	// lock is held by who puts a value in: a caller that waits while a key is made can give up.
 	lock    chan struct{}
@@ -46,8 +47,8 @@ type keyring struct {
 	foreign *rsa.PrivateKey
 }
 
-func openKeyring(dir string) (*keyring, error) {
-	k := &keyring{lock: make(chan struct{}, 1)}
+func openKeyring(dir, first string) (*keyring, error) {
+	k := &keyring{lock: make(chan struct{}, 1), first: first}
 	if dir == "" {
 		return k, nil
 	}
@@ -141,7 +142,7 @@ func (k *keyring) all(ctx context.Context) ([]signingKey, error) {
 	}
 	defer k.release()
 	if len(k.keys) == 0 {
-		if err := k.add("", false); err != nil {
+		if err := k.add(k.first, false); err != nil {
 			return nil, err
 		}
 	}
@@ -181,7 +182,7 @@ func (k *keyring) add(id string, keepOld bool) error {
 // newID is the same on every run in memory, and never comes again when keys are kept.
 func (k *keyring) newID() string {
 	k.made++
-	seed := strconv.Itoa(k.made)
+	seed := strconv.Itoa(k.made + 1)
 	if k.path != "" {
 		seed = rand.Text()
 	}

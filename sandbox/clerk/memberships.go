@@ -31,11 +31,16 @@ func (f *Fake) join(o Organization, user, role string) (Membership, error) {
 			PublicMetadata: emptyObject(), PrivateMetadata: emptyObject(), CreatedAt: now, UpdatedAt: now - 1, OrganizationID: o.ID, UserID: user,
 		}
 	}
-	if m.Role != role {
-		m.Role, m.RoleName, m.Permissions = role, roleName(role), rolePermissions(role)
-		m.UpdatedAt = max(now, m.UpdatedAt+1)
+	if m.Role == role {
+		return m, nil
 	}
-	return m, f.memberships.Insert(membershipKey(o.ID, user), m)
+	m.Role, m.RoleName, m.Permissions = role, roleName(role), rolePermissions(role)
+	m.UpdatedAt = max(now, m.UpdatedAt+1)
+	if err := f.memberships.Insert(membershipKey(o.ID, user), m); err != nil {
+		return Membership{}, err
+	}
+	f.emitMembership(map[bool]string{true: "updated", false: "created"}[ok], m)
+	return m, nil
 }
 
 func roleName(role string) string {
@@ -75,8 +80,7 @@ func (f *Fake) createMembership(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	o, err := f.organization(r.PathValue("org"))
 	if err != nil {
 		return nil, err
@@ -125,8 +129,7 @@ func (f *Fake) updateMembership(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	o, m, err := f.membership(r)
 	if err != nil {
 		return nil, err
@@ -150,13 +153,16 @@ func (f *Fake) membership(r *http.Request) (Organization, Membership, error) {
 }
 
 func (f *Fake) deleteMembership(r *http.Request) (any, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	_, m, err := f.membership(r)
 	if err != nil {
 		return nil, err
 	}
-	return f.membershipView(m), f.memberships.Delete(membershipKey(m.OrganizationID, m.UserID))
+	if err := f.memberships.Delete(membershipKey(m.OrganizationID, m.UserID)); err != nil {
+		return nil, err
+	}
+	f.emitMembership("deleted", m)
+	return f.membershipView(m), nil
 }
 
 func (f *Fake) listMemberships(r *http.Request) (any, error) {

@@ -29,7 +29,7 @@ func (f *Fake) changeUserMetadata(r *http.Request, change func(metadata, *User) 
 	if err := readBody(r, &m); err != nil {
 		return nil, err
 	}
-	return f.changeUser(r.PathValue("user"), func(u *User) error { return change(m, u) })
+	return f.changeUser(r, func(u *User) error { return change(m, u) })
 }
 
 func (m metadata) replace(u *User) error {

@@ -42,8 +42,7 @@ func (f *Fake) createOrganization(r *http.Request) (any, error) {
 	if orEmpty(p.Name) == "" {
 		return nil, missing("name")
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	id := f.ids.Next("org_", 27)
 	slug := orElse(orEmpty(p.Slug), slugOf(*p.Name))
 	if f.slugTaken(slug, id) {
@@ -61,7 +60,7 @@ func (f *Fake) createOrganization(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
-	if err := f.orgs.Insert(o.ID, o); err != nil {
+	if err := f.insertOrganization(o); err != nil {
 		return nil, err
 	}
 	if o.CreatedBy != "" {
@@ -70,6 +69,15 @@ func (f *Fake) createOrganization(r *http.Request) (any, error) {
 		}
 	}
 	return f.organizationView(o, true), nil
+}
+
+// insertOrganization stores a new organization.
+func (f *Fake) insertOrganization(o Organization) error {
+	if err := f.orgs.Insert(o.ID, o); err != nil {
+		return err
+	}
+	f.emit("organization.created", o.ID, o)
+	return nil
 }
 
 func (p organizationParams) apply(o *Organization) error {
@@ -186,8 +194,7 @@ func (f *Fake) changeOrganizationMetadata(r *http.Request, change func(old, patc
 }
 
 func (f *Fake) changeOrganization(r *http.Request, change func(*Organization) error) (any, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	o, err := f.organization(r.PathValue("org"))
 	if err != nil {
 		return nil, err
@@ -196,12 +203,15 @@ func (f *Fake) changeOrganization(r *http.Request, change func(*Organization) er
 		return nil, err
 	}
 	o.UpdatedAt = max(f.nowMs(), o.UpdatedAt+1)
-	return f.organizationView(o, false), f.orgs.Insert(o.ID, o)
+	if err := f.orgs.Insert(o.ID, o); err != nil {
+		return nil, err
+	}
+	f.emit("organization.updated", o.ID, o)
+	return f.organizationView(o, false), nil
 }
 
 func (f *Fake) deleteOrganization(r *http.Request) (any, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	o, err := f.organization(r.PathValue("org"))
 	if err != nil {
 		return nil, err
@@ -209,8 +219,12 @@ func (f *Fake) deleteOrganization(r *http.Request) (any, error) {
 	if err := f.leaveAll(func(m Membership) bool { return m.OrganizationID == o.ID }); err != nil {
 		return nil, err
 	}
+	if err := errors.Join(f.orgs.Delete(o.ID), f.gone.Insert(o.ID, tombstone{})); err != nil {
+		return nil, err
+	}
 	gone := deleted{ID: o.ID, Object: "organization", Slug: o.Slug, Deleted: true}
-	return gone, errors.Join(f.orgs.Delete(o.ID), f.gone.Insert(o.ID, tombstone{}))
+	f.emit("organization.deleted", o.ID, gone)
+	return gone, nil
 }
 
 // slugOf makes a slug of any text: lower-case letters, digits and single hyphens.

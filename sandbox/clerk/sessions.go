@@ -13,27 +13,38 @@ const (
 
 // signIn returns the user's active session, or begins one.
 func (f *Fake) signIn(user, org string) (Session, error) {
-	now := f.nowMs()
 	s, ok := f.sessions.Get(f.active[user])
-	if ok && s.status(now) == "active" {
-		s.LastActiveAt = now
-	} else {
-		s = Session{
-			ID: f.ids.Next("sess_", 27), Object: "session", ClientID: f.ids.Next("client_", 27), UserID: user, Status: "active",
-			LastActiveAt: now, CreatedAt: now, UpdatedAt: now,
-			ExpireAt: now + sessionLife.Milliseconds(), AbandonAt: now + sessionAbandon.Milliseconds(),
-		}
-		f.active[user] = s.ID
-		if u, ok := f.users.Get(user); ok {
-			u.LastSignInAt, u.LastActiveAt = &now, &now
-			if err := f.users.Insert(u.ID, u); err != nil {
-				return Session{}, err
-			}
-		}
+	if !ok || s.status(f.nowMs()) != "active" {
+		return f.beginSession(user, org, f.ids.Next("client_", 27))
 	}
+	s.LastActiveAt = f.nowMs()
 	s.LastActiveOrganizationID = nil
 	set(&s.LastActiveOrganizationID, &org)
 	return s, f.sessions.Insert(s.ID, s)
+}
+
+// beginSession signs a user in at a client, which is a browser.
+func (f *Fake) beginSession(user, org, client string) (Session, error) {
+	now := f.nowMs()
+	s := Session{
+		ID: f.ids.Next("sess_", 27), Object: "session", ClientID: client, UserID: user, Status: "active",
+		LastActiveAt: now, CreatedAt: now, UpdatedAt: now,
+		ExpireAt: now + sessionLife.Milliseconds(), AbandonAt: now + sessionAbandon.Milliseconds(),
+	}
+	set(&s.LastActiveOrganizationID, &org)
+	if err := f.sessions.Insert(s.ID, s); err != nil {
+		return Session{}, err
+	}
+	f.active[user] = s.ID
+	u, known := f.users.Get(user)
+	if !known {
+		return s, nil
+	}
+	f.emitCode(u, s.ID)
+	f.emitSession("created", s)
+	u.LastSignInAt, u.LastActiveAt = &now, &now
+	_, err := f.updatedUser(u)
+	return s, err
 }
 
 // status is the stored one, or "expired" when the time has come.
@@ -48,12 +59,21 @@ func (s *Session) status(nowMs int64) string {
 func (f *Fake) endSessions(user, status string) error {
 	now := f.nowMs()
 	for _, s := range f.sessions.All(func(s Session) bool { return s.UserID == user && s.status(now) == "active" }) {
-		s.Status, s.UpdatedAt = status, now
-		if err := f.sessions.Insert(s.ID, s); err != nil {
+		if _, err := f.endSession(s, status); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// endSession gives a session a final status: "ended", "removed" or "revoked".
+func (f *Fake) endSession(s Session, status string) (Session, error) {
+	s.Status, s.UpdatedAt = status, max(f.nowMs(), s.UpdatedAt+1)
+	if err := f.sessions.Insert(s.ID, s); err != nil {
+		return Session{}, err
+	}
+	f.emitSession(status, s)
+	return s, nil
 }
 
 func (f *Fake) session(id string) (Session, error) {
@@ -101,8 +121,7 @@ func (f *Fake) createSession(r *http.Request) (any, error) {
 	if err := readBody(r, &p); err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	if _, err := f.user(p.UserID); err != nil {
 		return nil, err
 	}
@@ -110,14 +129,12 @@ func (f *Fake) createSession(r *http.Request) (any, error) {
 }
 
 func (f *Fake) revokeSession(r *http.Request) (any, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	s, err := f.session(r.PathValue("session"))
 	if err != nil {
 		return nil, err
 	}
-	s.Status, s.UpdatedAt = "revoked", max(f.nowMs(), s.UpdatedAt+1)
-	return s, f.sessions.Insert(s.ID, s)
+	return f.endSession(s, "revoked")
 }
 
 // createSessionToken signs a token for an active session; one of a template has the template's claims.

@@ -180,7 +180,7 @@ func (f *Fake) ensureOrganization(spec TokenSpec) (Organization, string, error) 
 		}
 		o = f.newOrganization(spec.Org, nameOf(spec.Org), slug, spec.User)
 		role = "org:admin"
-		if err := f.orgs.Insert(o.ID, o); err != nil {
+		if err := f.insertOrganization(o); err != nil {
 			return Organization{}, "", err
 		}
 	}

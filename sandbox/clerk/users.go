@@ -44,8 +44,7 @@ func (f *Fake) createUser(r *http.Request) (any, error) {
 	if p.EmailAddresses == nil || len(*p.EmailAddresses) == 0 {
 		return nil, missing("email_address")
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	u := f.newUser(f.ids.Next("user_", 27))
 	if err := f.checkUser(u.ID, p); err != nil {
 		return nil, err
@@ -59,7 +58,7 @@ func (f *Fake) createUser(r *http.Request) (any, error) {
 	return u, f.insertUser(u)
 }
 
-// insertUser stores a user and its addresses.
+// insertUser stores a new user and its addresses.
 func (f *Fake) insertUser(u User) error {
 	if err := f.users.Insert(u.ID, u); err != nil {
 		return err
@@ -67,6 +66,7 @@ func (f *Fake) insertUser(u User) error {
 	for _, e := range u.EmailAddresses {
 		f.emails[strings.ToLower(e.EmailAddress)] = u.ID
 	}
+	f.emit("user.created", u.ID, u)
 	return nil
 }
 
@@ -193,7 +193,7 @@ func (f *Fake) updateUser(r *http.Request) (any, error) {
 	if p.EmailAddresses != nil {
 		return nil, invalid("email_address", "form_param_unknown", "is not a valid parameter for this request.")
 	}
-	return f.changeUser(r.PathValue("user"), func(u *User) error {
+	return f.changeUser(r, func(u *User) error {
 		if err := f.checkUser(u.ID, p); err != nil {
 			return err
 		}
@@ -201,25 +201,33 @@ func (f *Fake) updateUser(r *http.Request) (any, error) {
 	})
 }
 
-// changeUser applies change to a copy and stores it with a later update time. The lock is held meanwhile.
-func (f *Fake) changeUser(id string, change func(*User) error) (any, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	u, err := f.user(id)
+// changeUser applies change to a copy of the user in the path and stores it. The lock is held meanwhile.
+func (f *Fake) changeUser(r *http.Request, change func(*User) error) (any, error) {
+	defer f.begin(r)()
+	u, err := f.user(r.PathValue("user"))
 	if err != nil {
 		return nil, err
 	}
 	if err := change(&u); err != nil {
 		return nil, err
 	}
+	return f.updatedUser(u)
+}
+
+// updatedUser stores a changed user with a later update time.
+func (f *Fake) updatedUser(u User) (User, error) {
 	u.UpdatedAt = max(f.nowMs(), u.UpdatedAt+1)
-	return u, f.users.Insert(u.ID, u)
+	if err := f.users.Insert(u.ID, u); err != nil {
+		return User{}, err
+	}
+	f.emit("user.updated", u.ID, u)
+	return u, nil
 }
 
 // setUser makes the handler of a state change without parameters. One that shuts the user out ends its sessions.
 func (f *Fake) setUser(change func(*User), shutOut bool) handler {
 	return func(r *http.Request) (any, error) {
-		return f.changeUser(r.PathValue("user"), func(u *User) error {
+		return f.changeUser(r, func(u *User) error {
 			change(u)
 			if shutOut {
 				return f.endSessions(u.ID, "revoked")
@@ -230,8 +238,7 @@ func (f *Fake) setUser(change func(*User), shutOut bool) handler {
 }
 
 func (f *Fake) deleteUser(r *http.Request) (any, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.begin(r)()
 	u, err := f.user(r.PathValue("user"))
 	if err != nil {
 		return nil, err
@@ -245,8 +252,12 @@ func (f *Fake) deleteUser(r *http.Request) (any, error) {
 	for _, e := range u.EmailAddresses {
 		delete(f.emails, strings.ToLower(e.EmailAddress))
 	}
+	if err := errors.Join(f.users.Delete(u.ID), f.gone.Insert(u.ID, tombstone{})); err != nil {
+		return nil, err
+	}
 	gone := deleted{ID: u.ID, Object: "user", ExternalID: u.ExternalID, Deleted: true}
-	return gone, errors.Join(f.users.Delete(u.ID), f.gone.Insert(u.ID, tombstone{}))
+	f.emit("user.deleted", u.ID, gone)
+	return gone, nil
 }
 
 // leaveAll ends the memberships that match.
@@ -255,6 +266,7 @@ func (f *Fake) leaveAll(match func(Membership) bool) error {
 		if err := f.memberships.Delete(membershipKey(m.OrganizationID, m.UserID)); err != nil {
 			return err
 		}
+		f.emitMembership("deleted", m)
 	}
 	return nil
 }

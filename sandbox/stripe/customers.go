@@ -63,7 +63,7 @@ func (f *Fake) createCustomer(c *call) (any, *apiError) {
 	if err := readCustomer(c.form, &cus); err != nil {
 		return nil, err
 	}
-	return cus, stored(f.customers.Insert(cus.ID, cus))
+	return cus, save(f, f.customers, cus.ID, cus, "customer.created")
 }
 
 func readCustomer(form *form, cus *Customer) *apiError {
@@ -133,7 +133,7 @@ func (f *Fake) getCustomer(c *call) (any, *apiError) {
 		return nil, err
 	}
 	if cus, ok := f.customers.Get(c.id); ok && cus.Deleted {
-		return deletedObject{cus.ID, "customer", true}, nil
+		return cus, nil // and shown as no more than that
 	}
 	return asAny(f.customer(c.id))
 }
@@ -146,7 +146,7 @@ func (f *Fake) updateCustomer(c *call) (any, *apiError) {
 	if err := readCustomer(c.form, &cus); err != nil {
 		return nil, err
 	}
-	return cus, stored(f.customers.Insert(cus.ID, cus))
+	return cus, save(f, f.customers, cus.ID, cus, "customer.updated")
 }
 
 func (f *Fake) deleteCustomer(c *call) (any, *apiError) {
@@ -158,8 +158,11 @@ func (f *Fake) deleteCustomer(c *call) (any, *apiError) {
 		return nil, err
 	}
 	// Nothing of the person stays but the identifier.
-	gone := Customer{ID: cus.ID, Deleted: true}
-	return deletedObject{cus.ID, "customer", true}, stored(f.customers.Insert(cus.ID, gone))
+	if bad := stored(f.customers.Insert(cus.ID, Customer{ID: cus.ID, Deleted: true})); bad != nil {
+		return nil, bad
+	}
+	f.emit("customer.deleted", cus.ID, cus)
+	return deletedObject{cus.ID, "customer", true}, nil
 }
 
 func (f *Fake) listCustomers(c *call) (any, *apiError) {

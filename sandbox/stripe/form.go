@@ -31,10 +31,10 @@ func newForm(name string, err **apiError) *form {
 	return &form{name: name, values: map[string]string{}, children: map[string]*form{}, used: map[string]bool{}, err: err}
 }
 
-// parseForm reads the query of a GET or DELETE, and the body of a POST.
+// parseForm reads the query of a GET, the body of a POST, and either of a DELETE.
 func parseForm(r *http.Request, body []byte) (*form, *apiError) {
 	raw := r.URL.RawQuery
-	if r.Method == http.MethodPost {
+	if r.Method == http.MethodPost || (r.Method == http.MethodDelete && len(body) > 0) {
 		raw = string(body)
 	}
 	if strings.HasPrefix(strings.TrimSpace(raw), "{") {
@@ -58,7 +58,6 @@ func parseForm(r *http.Request, body []byte) (*form, *apiError) {
 			return nil, invalidRequest("", "", "Invalid request: the parameter "+strconv.Quote(key)+" is malformed.")
 		}
 	}
-	root.strings("expand") // the objects that know an expansion ask for it by name
 	return root, nil
 }
 
@@ -259,10 +258,14 @@ func (f *form) strings(key string) []string {
 	return out
 }
 
-// expands tells whether the request asks to expand a field, of the object itself or of the objects of a list.
-func (f *form) expands(field string) bool {
-	list := f.strings("expand")
-	return slices.Contains(list, field) || slices.Contains(list, "data."+field)
+// ignore reads a parameter and all below it without a use for them: settings that change nothing in a sandbox.
+func (f *form) ignore(keys ...string) {
+	for _, key := range keys {
+		f.used[key] = true
+		if c := f.children[key]; c != nil {
+			c.ignore(c.order...)
+		}
+	}
 }
 
 // metadata returns the new metadata: a key with an empty value is removed, and an empty "metadata" removes all.

@@ -79,7 +79,7 @@ func (f *Fake) once(w http.ResponseWriter, r *http.Request, key string, body []b
 		return
 	}
 	w.Header().Set("Original-Request", fresh.request)
-	a := f.run(e, r, body)
+	a := f.run(e, r, body, fresh.request)
 	f.mu.Lock()
 	fresh.done, fresh.answer = true, a
 	if a.status >= 400 && a.status < 500 {

@@ -19,7 +19,7 @@ type Price struct {
 	LookupKey         *string            `json:"lookup_key"`
 	Metadata          map[string]string  `json:"metadata"`
 	Nickname          *string            `json:"nickname"`
-	Product           any                `json:"product"` // the identifier; the object when expanded
+	Product           string             `json:"product"`
 	Recurring         *Recurring         `json:"recurring"`
 	TaxBehavior       string             `json:"tax_behavior"`
 	Tiers             []Tier             `json:"tiers,omitempty"` // only when expanded
@@ -28,12 +28,6 @@ type Price struct {
 	Type              string             `json:"type"`
 	UnitAmount        *int64             `json:"unit_amount"`
 	UnitAmountDecimal *string            `json:"unit_amount_decimal"`
-}
-
-// product is the identifier of a stored price's product: only a view has the object.
-func (p Price) product() string {
-	id, _ := p.Product.(string)
-	return id
 }
 
 // Recurring says how often a price is charged.
@@ -88,16 +82,16 @@ func (f *Fake) createPrice(c *call) (any, *apiError) {
 		return nil, bad
 	}
 	if fresh != nil {
-		if bad := stored(f.products.Insert(fresh.ID, *fresh)); bad != nil {
+		if bad := save(f, f.products, fresh.ID, *fresh, "product.created"); bad != nil {
 			return nil, bad
 		}
 	}
 	if moved != nil {
-		if bad := stored(f.prices.Insert(moved.ID, *moved)); bad != nil {
+		if bad := save(f, f.prices, moved.ID, *moved, "price.updated"); bad != nil {
 			return nil, bad
 		}
 	}
-	return f.priceView(p, c.form), stored(f.prices.Insert(p.ID, p))
+	return p, save(f, f.prices, p.ID, p, "price.created")
 }
 
 // productOfPrice returns the product's identifier, and the product when it is to be created with the price.
@@ -247,17 +241,6 @@ func (f *Fake) readLookupKey(form *form, p *Price) (*Price, *apiError) {
 	return &owner, nil
 }
 
-// priceView expands what the request asks to expand; tiers are shown only then.
-func (f *Fake) priceView(p Price, form *form) Price {
-	if product, ok := f.products.Get(p.product()); ok && form.expands("product") {
-		p.Product = product
-	}
-	if !form.expands("tiers") {
-		p.Tiers = nil
-	}
-	return p
-}
-
 func (f *Fake) getPrice(c *call) (any, *apiError) {
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
@@ -266,7 +249,7 @@ func (f *Fake) getPrice(c *call) (any, *apiError) {
 	if !ok {
 		return nil, noSuch("price", "price", c.id)
 	}
-	return f.priceView(p, c.form), nil
+	return p, nil
 }
 
 func (f *Fake) updatePrice(c *call) (any, *apiError) {
@@ -286,11 +269,11 @@ func (f *Fake) updatePrice(c *call) (any, *apiError) {
 		return nil, bad
 	}
 	if moved != nil {
-		if bad := stored(f.prices.Insert(moved.ID, *moved)); bad != nil {
+		if bad := save(f, f.prices, moved.ID, *moved, "price.updated"); bad != nil {
 			return nil, bad
 		}
 	}
-	return f.priceView(p, c.form), stored(f.prices.Insert(p.ID, p))
+	return p, save(f, f.prices, p.ID, p, "price.updated")
 }
 
 func (f *Fake) listPrices(c *call) (any, *apiError) {
@@ -307,12 +290,12 @@ func (f *Fake) listPrices(c *call) (any, *apiError) {
 		return nil, bad
 	}
 	out, bad := paginate(f.prices, page, "price", "/v1/prices", func(p Price) string { return p.ID }, func(p Price) bool {
-		return created(p.Created) && (!byActive || p.Active == active) && (!byProduct || p.product() == product) &&
+		return created(p.Created) && (!byActive || p.Active == active) && (!byProduct || p.Product == product) &&
 			(!byCurrency || p.Currency == currency) && (kind == "" || p.Type == kind) && recurring(p.Recurring) &&
 			(lookup == nil || slices.Contains(lookup, orEmpty(p.LookupKey)))
 	})
 	for i := range out.Data {
-		out.Data[i] = f.priceView(out.Data[i], c.form)
+		out.Data[i].Tiers = nil
 	}
 	return asAny(out, bad)
 }

@@ -8,7 +8,7 @@ type Product struct {
 	Object              string            `json:"object"`
 	Active              bool              `json:"active"`
 	Created             int64             `json:"created"`
-	DefaultPrice        any               `json:"default_price"` // the identifier; the object when expanded
+	DefaultPrice        *string           `json:"default_price"`
 	Description         *string           `json:"description"`
 	Features            []Feature         `json:"features"`
 	Images              []string          `json:"images"`
@@ -50,17 +50,20 @@ func (f *Fake) createProduct(c *call) (any, *apiError) {
 			return nil, bad
 		}
 		price = &made
-		p.DefaultPrice = made.ID
+		p.DefaultPrice = &made.ID
 	}
 	if bad := readProduct(c.form, &p); bad != nil {
 		return nil, bad
 	}
+	if bad := save(f, f.products, p.ID, p, "product.created"); bad != nil {
+		return nil, bad
+	}
 	if price != nil {
-		if bad := stored(f.prices.Insert(price.ID, *price)); bad != nil {
+		if bad := save(f, f.prices, price.ID, *price, "price.created"); bad != nil {
 			return nil, bad
 		}
 	}
-	return f.productView(p, c.form), stored(f.products.Insert(p.ID, p))
+	return p, nil
 }
 
 func readProduct(form *form, p *Product) *apiError {
@@ -95,15 +98,6 @@ func readProduct(form *form, p *Product) *apiError {
 	return form.done()
 }
 
-// productView expands what the request asks to expand.
-func (f *Fake) productView(p Product, form *form) Product {
-	id, _ := p.DefaultPrice.(string)
-	if price, ok := f.prices.Get(id); ok && form.expands("default_price") {
-		p.DefaultPrice = price
-	}
-	return p
-}
-
 func (f *Fake) product(id, param string) (Product, *apiError) {
 	p, ok := f.products.Get(id)
 	if !ok {
@@ -116,8 +110,7 @@ func (f *Fake) getProduct(c *call) (any, *apiError) {
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
-	p, bad := f.product(c.id, "id")
-	return f.productView(p, c.form), bad
+	return asAny(f.product(c.id, "id"))
 }
 
 func (f *Fake) updateProduct(c *call) (any, *apiError) {
@@ -129,17 +122,17 @@ func (f *Fake) updateProduct(c *call) (any, *apiError) {
 		p.DefaultPrice = nil
 		if id != "" {
 			price, exists := f.prices.Get(id)
-			if !exists || price.product() != p.ID {
+			if !exists || price.Product != p.ID {
 				return nil, noSuchParam("price", "default_price", id)
 			}
-			p.DefaultPrice = id
+			p.DefaultPrice = &id
 		}
 	}
 	p.Updated = f.now()
 	if bad := readProduct(c.form, &p); bad != nil {
 		return nil, bad
 	}
-	return f.productView(p, c.form), stored(f.products.Insert(p.ID, p))
+	return p, save(f, f.products, p.ID, p, "product.updated")
 }
 
 func (f *Fake) deleteProduct(c *call) (any, *apiError) {
@@ -150,10 +143,14 @@ func (f *Fake) deleteProduct(c *call) (any, *apiError) {
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
-	if _, used := f.prices.Find(func(price Price) bool { return price.product() == p.ID }); used {
+	if _, used := f.prices.Find(func(price Price) bool { return price.Product == p.ID }); used {
 		return nil, invalidRequest("", "", "This product cannot be deleted because it has one or more user-created prices.")
 	}
-	return deletedObject{p.ID, "product", true}, stored(f.products.Delete(p.ID))
+	if bad := stored(f.products.Delete(p.ID)); bad != nil {
+		return nil, bad
+	}
+	f.emit("product.deleted", p.ID, p)
+	return deletedObject{p.ID, "product", true}, nil
 }
 
 func (f *Fake) listProducts(c *call) (any, *apiError) {
@@ -166,11 +163,7 @@ func (f *Fake) listProducts(c *call) (any, *apiError) {
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
-	out, bad := paginate(f.products, page, "product", "/v1/products", func(p Product) string { return p.ID }, func(p Product) bool {
+	return asAny(paginate(f.products, page, "product", "/v1/products", func(p Product) string { return p.ID }, func(p Product) bool {
 		return created(p.Created) && (!byActive || p.Active == active) && (ids == nil || slices.Contains(ids, p.ID)) && (!byURL || orEmpty(p.URL) == url)
-	})
-	for i := range out.Data {
-		out.Data[i] = f.productView(out.Data[i], c.form)
-	}
-	return asAny(out, bad)
+	}))
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/trivet-dev/trivet/sandbox/internal/quiet"
 )
 
 // maxBody bounds a request body, in bytes.
@@ -16,6 +18,7 @@ const maxBody = 1 << 20
 type call struct {
 	id   string // from the path
 	form *form
+	base string // where the client reaches the fake
 }
 
 // endpoint makes the answer to a call. It must read all parameters that it knows and then ask form.done.
@@ -24,7 +27,7 @@ type endpoint func(*call) (any, *apiError)
 // identify gives every answer its request id, also those that a fault makes.
 func (f *Fake) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Request-Id", f.ids.Next("req_", 14))
+		w.Header().Set("Request-Id", f.requestIDs.Next("req_", 14))
 		w.Header().Set("Stripe-Version", APIVersion)
 		next.ServeHTTP(w, r)
 	})
@@ -70,7 +73,7 @@ func (f *Fake) serve(e endpoint) http.Handler {
 		}
 		key := r.Header.Get("Idempotency-Key")
 		if key == "" || r.Method != http.MethodPost {
-			f.run(e, r, body).write(w)
+			f.run(e, r, body, w.Header().Get("Request-Id")).write(w)
 			return
 		}
 		f.once(w, r, key, body, e)
@@ -89,18 +92,33 @@ func (a answer) write(w http.ResponseWriter) {
 	_, _ = w.Write(a.body)
 }
 
-func (f *Fake) run(e endpoint, r *http.Request, body []byte) answer {
+func (f *Fake) run(e endpoint, r *http.Request, body []byte, id string) answer {
 	form, bad := parseForm(r, body)
 	if bad != nil {
 		return bad.answer()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	v, bad := e(&call{id: r.PathValue("id"), form: form})
+	f.cause = cause{id: id, key: r.Header.Get("Idempotency-Key"), quiet: quiet.Is(r.Context())}
+	defer func() { f.cause = cause{} }()
+	expansions := form.strings("expand")
+	v, bad := e(&call{id: r.PathValue("id"), form: form, base: f.publicURL(r)})
+	if bad == nil {
+		v, bad = f.expand(shown(v), expansions)
+	}
 	if bad != nil {
 		return bad.answer()
 	}
 	return answer{http.StatusOK, encode(v)}
+}
+
+// publicURL is where the client of r reaches the fake.
+func (f *Fake) publicURL(r *http.Request) string {
+	if f.cfg.PublicURL != "" {
+		return strings.TrimRight(f.cfg.PublicURL, "/")
+	}
+	whole, _, _ := strings.Cut(r.RequestURI, "?")
+	return "http://" + r.Host + strings.TrimSuffix(whole, r.URL.EscapedPath()) // what a prefix was stripped of
 }
 
 func encode(v any) []byte {

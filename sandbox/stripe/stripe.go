@@ -14,6 +14,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/sandbox/internal/ident"
 	"github.com/trivet-dev/trivet/sandbox/internal/table"
+	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
 // APIVersion is the only version that the fake speaks; a request for another is refused.
@@ -26,6 +27,12 @@ type Config struct {
 	// Dir is where the state is kept, so that objects outlive a restart; empty keeps it in memory. In memory, the same
 	// calls make the same identifiers; those of a fake with a folder never come again.
 	Dir string
+	// PublicURL is where a browser reaches the fake, such as "http://127.0.0.1:8090/stripe", for the pages of checkout and
+	// portal; empty takes it from the request that makes them.
+	PublicURL string
+	// Emit gets an event for every change of an object. It is called in the order of the changes and must not wait; nil
+	// lets nobody know but those who list events.
+	Emit func(webhook.Event)
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 	// Faults is consulted before every answer; nil means a new, empty set.
@@ -36,13 +43,18 @@ type Config struct {
 type Fake struct {
 	cfg     Config
 	handler http.Handler
+	// requestIDs are apart, so that a request that is refused does not change the objects that follow.
+	requestIDs *ident.Source
 
 	mu        sync.Mutex
+	cause     cause
 	ids       *ident.Source
+	eventIDs  *ident.Source // of their own: whether a change is quiet must not change the objects
 	store     *table.Store
 	customers *table.Table[Customer]
 	products  *table.Table[Product]
 	prices    *table.Table[Price]
+	events    *table.Table[Event]
 	replays   *replays
 }
 
@@ -54,14 +66,18 @@ func New(cfg Config) (*Fake, error) {
 	if cfg.Faults == nil {
 		cfg.Faults = fault.NewSet("stripe")
 	}
-	f := &Fake{cfg: cfg, ids: ident.NewSource("stripe"), store: table.NewStore(""), replays: newReplays(cfg.Now)}
+	f := &Fake{
+		cfg: cfg, ids: ident.NewSource("stripe"), eventIDs: ident.NewSource("stripe events"), requestIDs: ident.NewSource("stripe requests"),
+		store: table.NewStore(""), replays: newReplays(cfg.Now),
+	}
 	if cfg.Dir != "" {
 		f.store = table.NewStore(filepath.Join(cfg.Dir, stateFile))
-		f.ids = ident.NewSource(rand.Text())
+		f.ids, f.eventIDs, f.requestIDs = ident.NewSource(rand.Text()), ident.NewSource(rand.Text()), ident.NewSource(rand.Text())
 	}
 	f.customers = table.New[Customer](f.store, "customers")
 	f.products = table.New[Product](f.store, "products")
 	f.prices = table.New[Price](f.store, "prices")
+	f.events = table.New[Event](f.store, "events")
 	if err := f.store.Load(); err != nil {
 		return nil, err
 	}
@@ -110,6 +126,8 @@ func (f *Fake) routes() http.Handler {
 		"GET /v1/prices":            f.listPrices,
 		"GET /v1/prices/{id}":       f.getPrice,
 		"POST /v1/prices/{id}":      f.updatePrice,
+		"GET /v1/events":            f.listEvents,
+		"GET /v1/events/{id}":       f.getEvent,
 	} {
 		mux.Handle(pattern, f.serve(e))
 	}

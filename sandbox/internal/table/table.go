@@ -65,6 +65,19 @@ func (t *Table[T]) remove(id string) {
 	}
 }
 
+// DropOldest removes the n oldest rows.
+func (t *Table[T]) DropOldest(n int) error {
+	gone := t.order[:min(n, len(t.order))]
+	t.order = slices.Clone(t.order[len(gone):])
+	for _, id := range gone {
+		delete(t.rows, id)
+		if err := t.store.append(record{Table: t.name, ID: id, Deleted: true}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Len is the number of rows.
 func (t *Table[T]) Len() int { return len(t.order) }
 

@@ -1,0 +1,141 @@
+package stripe
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// maxExpansion is how many levels Stripe expands.
+const maxExpansion = 4
+
+// shown is an object without what the API hides unless it is asked to expand it.
+func shown(object any) any {
+	switch o := object.(type) {
+	case Price:
+		o.Tiers = nil
+		return o
+	case Customer:
+		if o.Deleted {
+			return deletedObject{o.ID, "customer", true}
+		}
+	}
+	return object
+}
+
+// tree is an object as decoded JSON. Numbers stay as they are written.
+func tree(object any) map[string]any {
+	raw, err := json.Marshal(object)
+	if err != nil {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	out := map[string]any{}
+	if dec.Decode(&out) != nil {
+		return nil
+	}
+	return out
+}
+
+// expand answers an object, or a list, with the objects that the request asks for in the place of their identifiers.
+func (f *Fake) expand(object any, paths []string) (any, *apiError) {
+	if len(paths) == 0 {
+		return object, nil
+	}
+	root := tree(object)
+	for _, path := range paths {
+		steps := strings.Split(path, ".")
+		levels := len(steps)
+		if steps[0] == "data" {
+			levels--
+		}
+		if levels > maxExpansion {
+			return nil, invalidRequest("expand", "", "You cannot expand more than 4 levels of a property. Property: "+path)
+		}
+		if !f.expandIn(root, steps) {
+			return nil, invalidRequest("expand", "", "This property cannot be expanded ("+path+").")
+		}
+	}
+	return root, nil
+}
+
+func (f *Fake) expandIn(at any, steps []string) bool {
+	if len(steps) == 0 {
+		return true
+	}
+	switch node := at.(type) {
+	case []any:
+		for _, item := range node {
+			if !f.expandIn(item, steps) {
+				return false
+			}
+		}
+		return true
+	case map[string]any:
+		return f.expandField(node, steps)
+	}
+	return false
+}
+
+func (f *Fake) expandField(node map[string]any, steps []string) bool {
+	field := steps[0]
+	value, there := node[field]
+	if !there {
+		value = f.hidden(node, field)
+		if value == nil {
+			return false
+		}
+		node[field] = value
+	}
+	switch v := value.(type) {
+	case nil:
+		return true
+	case string:
+		find, known := f.references()[field]
+		if !known {
+			return false
+		}
+		object := find(v)
+		if object == nil {
+			return true // it has been deleted since
+		}
+		node[field] = tree(shown(object))
+	case map[string]any, []any:
+	default:
+		return false
+	}
+	return f.expandIn(node[field], steps[1:])
+}
+
+// hidden returns a field that the API shows only when it is expanded, or nil.
+func (f *Fake) hidden(node map[string]any, field string) any {
+	id, _ := node["id"].(string)
+	if node["object"] == "price" && field == "tiers" {
+		p, _ := f.prices.Get(id)
+		return tree(struct {
+			Tiers []Tier `json:"tiers"`
+		}{p.Tiers})["tiers"]
+	}
+	if node["object"] == "customer" && field == "subscriptions" {
+		return tree(list[struct{}]{Object: "list", Data: []struct{}{}, URL: "/v1/customers/" + id + "/subscriptions"})
+	}
+	return nil
+}
+
+// references returns how to find the object that a field names.
+func (f *Fake) references() map[string]func(id string) any {
+	return map[string]func(string) any{
+		"customer":      func(id string) any { return row(f.customers.Get(id)) },
+		"product":       func(id string) any { return row(f.products.Get(id)) },
+		"default_price": func(id string) any { return row(f.prices.Get(id)) },
+	}
+}
+
+// row is the row, or nil when there is none.
+func row[T any](v T, ok bool) any {
+	if !ok {
+		return nil
+	}
+	return v
+}
