@@ -130,7 +130,7 @@ func TestChatErrors(t *testing.T) {
 	_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", MaxTokens: proto.Int64(1e6), Messages: user("hi")})
 	e := errs.From(err)
 	requireReason(t, invalidArgument, e)
-	require.Equal(t, "max_tokens", e.Fields[0].Name, "named as the typed API names it")
+	require.Equal(t, "maxTokens", e.Fields[0].Name, "named as the typed API names it")
 	_, err = h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", MaxTokens: proto.Int64(1e6), Messages: user("hi")})
 	require.Equal(t, "max_tokens", errs.From(err).Fields[0].Name)
 }

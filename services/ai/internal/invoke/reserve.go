@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
@@ -29,8 +31,10 @@ const (
 func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model) (*hold.Hold, int64, error) {
 	ask := &billingv1.ReserveRequest{
 		RequestId: requestid.New(), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: m.ID,
+		ApiKeySpendLimitNanoUsd: claims.SpendLimitNanoUSD, ApiKeySpendPeriod: period(claims.SpendPeriodSeconds),
 		InputTokens: req.InputBound(m), MaxOutputTokens: wanted(req, m), Choices: int32(req.Choices),
 	}
+	ask.ExpectedInputTokens = min(ask.GetInputTokens(), req.GuessInput(m))
 	var counted int64
 	if req.Endpoint == wire.Chat && req.MaxOutput == 0 && ask.GetInputTokens()+ask.GetMaxOutputTokens() > m.ContextTokens {
 		// A default that does not fit beside a long conversation would be refused upstream, and the caller asked for none.
@@ -53,7 +57,7 @@ func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wir
 	if h != nil {
 		h.Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
 	}
-	ask.RequestId, ask.InputTokens = requestid.New(), closer
+	ask.RequestId, ask.InputTokens, ask.ExpectedInputTokens = requestid.New(), closer, min(closer, counted)
 	h, err = i.Keeper.Open(ctx, ask)
 	return h, counted, err
 }
@@ -88,3 +92,11 @@ func gains(ask *billingv1.ReserveRequest, m models.Model, h *hold.Hold, closer i
 }
 
 func withMargin(counted int64) int64 { return counted + counted/marginParts + marginTokens }
+
+// period is an API key's own period, or nil when the account's counts.
+func period(seconds int64) *durationpb.Duration {
+	if seconds <= 0 {
+		return nil
+	}
+	return &durationpb.Duration{Seconds: seconds}
+}

@@ -34,12 +34,15 @@ func (x *exchange) failure(err error) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer can't be read.").Cause(err)
 }
 
+// typedNames are the fields that the typed API calls otherwise, in the words of its JSON.
+var typedNames = strings.NewReplacer(
+	"max_completion_tokens", "maxTokens", "max_tokens", "maxTokens", "top_p", "topP", "tool_choice", "toolChoice", "reasoning_effort", "reasoningEffort")
+
 // ownFields names fields as the typed API does.
 func ownFields(e *errs.Error) *errs.Error {
-	const theirs, ours = "max_completion_tokens", "max_tokens"
 	for i := range e.Fields {
-		if e.Fields[i].Name == theirs {
-			e.Fields[i].Name, e.Message = ours, strings.ReplaceAll(e.Message, theirs, ours)
+		if ours := typedNames.Replace(e.Fields[i].Name); ours != e.Fields[i].Name {
+			e.Fields[i].Name, e.Message = ours, typedNames.Replace(e.Message)
 		}
 	}
 	return e

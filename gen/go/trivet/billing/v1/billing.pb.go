@@ -116,8 +116,11 @@ type ReserveRequest struct {
 	ApiKeySpendLimitNanoUsd int64 `protobuf:"varint,10,opt,name=api_key_spend_limit_nano_usd,json=apiKeySpendLimitNanoUsd,proto3" json:"api_key_spend_limit_nano_usd,omitempty"`
 	// The period of that limit, one minute to 366 days, counted from the Unix epoch; unset means the account's billing period.
 	ApiKeySpendPeriod *durationpb.Duration `protobuf:"bytes,11,opt,name=api_key_spend_period,json=apiKeySpendPeriod,proto3" json:"api_key_spend_period,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// What the input most likely is, at most input_tokens: it is billed when the calling process dies before its first checkpoint.
+	// 0 means input_tokens.
+	ExpectedInputTokens int64 `protobuf:"varint,12,opt,name=expected_input_tokens,json=expectedInputTokens,proto3" json:"expected_input_tokens,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *ReserveRequest) Reset() {
@@ -225,6 +228,13 @@ func (x *ReserveRequest) GetApiKeySpendPeriod() *durationpb.Duration {
 		return x.ApiKeySpendPeriod
 	}
 	return nil
+}
+
+func (x *ReserveRequest) GetExpectedInputTokens() int64 {
+	if x != nil {
+		return x.ExpectedInputTokens
+	}
+	return 0
 }
 
 // ReserveResponse is a hold.
@@ -2349,7 +2359,7 @@ var File_trivet_billing_v1_billing_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xb6\x04\n" +
+	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xfa\x04\n" +
 	"\x0eReserveRequest\x12(\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12)\n" +
@@ -2368,7 +2378,8 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\x80\x01(\x00R\achoices\x12F\n" +
 	"\x1capi_key_spend_limit_nano_usd\x18\n" +
 	" \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x17apiKeySpendLimitNanoUsd\x12J\n" +
-	"\x14api_key_spend_period\x18\v \x01(\v2\x19.google.protobuf.DurationR\x11apiKeySpendPeriod\"\xb0\x01\n" +
+	"\x14api_key_spend_period\x18\v \x01(\v2\x19.google.protobuf.DurationR\x11apiKeySpendPeriod\x12B\n" +
+	"\x15expected_input_tokens\x18\f \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x13expectedInputTokens\"\xb0\x01\n" +
 	"\x0fReserveResponse\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\"\n" +
 	"\rheld_nano_usd\x18\x02 \x01(\x03R\vheldNanoUsd\x12#\n" +
