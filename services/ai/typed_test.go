@@ -132,7 +132,7 @@ func TestChatErrors(t *testing.T) {
 	requireReason(t, invalidArgument, e)
 	require.Equal(t, "maxTokens", e.Fields[0].Name, "named as the typed API names it")
 	_, err = h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", MaxTokens: proto.Int64(1e6), Messages: user("hi")})
-	require.Equal(t, "max_tokens", errs.From(err).Fields[0].Name)
+	require.Equal(t, "maxTokens", errs.From(err).Fields[0].Name)
 }
 
 func (h *house) stream(req *aiv1.ChatStreamRequest) ([]*aiv1.ChatStreamResponse, error) {
