@@ -95,29 +95,56 @@ type Introduction struct {
 	At time.Time
 }
 
-// Store keeps the directory. Every Put and Delete reports whether it changed anything: false means that what the store
-// has is newer, or a tombstone.
+// MembershipState is a membership as stored, or its tombstone.
+type MembershipState struct {
+	Membership
+	// DeleteTime is the zero time of a living membership.
+	DeleteTime time.Time
+}
+
+// Role is what members of a role may do, in every organization.
+type Role struct {
+	// ID is Clerk's; Name has no "org:" prefix.
+	ID, Name    string
+	Permissions []string
+	UpdateTime  time.Time
+}
+
+// Writer takes news. Every Put and Delete reports whether it changed anything: false means that what the store has is
+// newer, or a tombstone.
+type Writer interface {
+	PutUser(ctx context.Context, u User) (bool, error)
+	// DeleteUser leaves a tombstone without personal data, ends the memberships and revokes the credentials.
+	DeleteUser(ctx context.Context, id string, at time.Time) (bool, error)
+	PutOrganization(ctx context.Context, o Organization) (bool, error)
+	// DeleteOrganization leaves a tombstone and ends the memberships.
+	DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error)
+	PutMembership(ctx context.Context, m Membership) (bool, error)
+	DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error)
+	// PutRole gives the role's permissions to all its members.
+	PutRole(ctx context.Context, r Role) (bool, error)
+	DeleteRole(ctx context.Context, id string, at time.Time) (bool, error)
+	// RevokeSession makes the session's tokens worthless.
+	RevokeSession(ctx context.Context, id string) error
+}
+
+// Store keeps the directory. Its own writes are each a transaction.
 type Store interface {
+	Writer
+
 	// Standing looks up a session's parts; organizationID and sessionID may be empty.
 	Standing(ctx context.Context, userID, organizationID, sessionID string) (Standing, error)
 	// Introduce adds what is missing. It never changes what Clerk itself has told.
 	Introduce(ctx context.Context, in Introduction) error
 
-	PutUser(ctx context.Context, u User) (bool, error)
-	// DeleteUser leaves a tombstone without personal data, ends the memberships and revokes the credentials.
-	DeleteUser(ctx context.Context, id string, at time.Time) (bool, error)
 	// User returns ErrNotFound for an unknown or deleted user.
 	User(ctx context.Context, id string) (User, error)
 	// Users pages, newest first; email filters, in any case, unless it is empty.
 	Users(ctx context.Context, email string, after page.Cursor, limit int) ([]User, error)
 
-	PutOrganization(ctx context.Context, o Organization) (bool, error)
-	DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error)
 	Organization(ctx context.Context, id string) (Organization, error)
 	Organizations(ctx context.Context, after page.Cursor, limit int) ([]Organization, error)
 
-	PutMembership(ctx context.Context, m Membership) (bool, error)
-	DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error)
 	// Memberships pages by organization and user id; either filter may be empty.
 	Memberships(ctx context.Context, organizationID, userID string, after page.Cursor, limit int) ([]Membership, error)
 }

@@ -88,7 +88,9 @@ func (s *Store) RevokeKey(ctx context.Context, accountID, id string, at time.Tim
 		}
 		return err
 	})
-	_, err = s.done(revoked, revoked, err)
+	if err == nil && revoked {
+		s.revoked()
+	}
 	return err
 }
 

@@ -12,52 +12,82 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// PutMembership stores what Clerk says of a membership, unless the store has newer news. A changed role revokes what was
-// handed out with the old one.
-func (s *Store) PutMembership(ctx context.Context, m directory.Membership) (bool, error) {
-	permissions, err := encode(m.Permissions)
+// PutMembership stores what Clerk says of a membership, unless the store has newer news, or the person or the
+// organization is gone. A changed role revokes what was handed out with the old one.
+func (w *Writing) PutMembership(ctx context.Context, m directory.Membership) (bool, error) {
+	over, err := w.q.MembershipIsOver(ctx, db.MembershipIsOverParams{UserID: m.UserID, OrganizationID: m.OrganizationID})
+	if err != nil || over.Bool {
+		return false, err
+	}
+	permissions, err := w.permissions(ctx, m)
 	if err != nil {
 		return false, err
 	}
-	var changed, revoked bool
-	err = s.write(ctx, m.UserID, func(ctx context.Context, q *db.Queries) error {
-		changed, revoked = false, false
-		before, err := q.GetMembership(ctx, db.GetMembershipParams{OrganizationID: m.OrganizationID, UserID: m.UserID})
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		rows, err := q.PutMembership(ctx, db.PutMembershipParams{
-			OrganizationID: m.OrganizationID, UserID: m.UserID, Role: m.Role, Permissions: permissions,
-			CreateTime: m.CreateTime, UpdateTime: m.UpdateTime,
-		})
-		if err != nil || rows == 0 {
-			return err
-		}
-		changed = true
-		if revoked = before.Role != "" && before.Role != m.Role; revoked {
-			return s.addRevocation(ctx, q, revocation.Revocation{UserID: m.UserID}, s.now())
-		}
-		return nil
+	before, err := w.q.GetMembership(ctx, db.GetMembershipParams{OrganizationID: m.OrganizationID, UserID: m.UserID})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return false, err
+	}
+	rows, err := w.q.PutMembership(ctx, db.PutMembershipParams{
+		OrganizationID: m.OrganizationID, UserID: m.UserID, Role: m.Role, Permissions: permissions,
+		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime,
 	})
-	return s.done(changed, revoked, err)
+	if err != nil || rows == 0 {
+		return false, err
+	}
+	if before.Role != "" && before.Role != m.Role {
+		return true, w.revoke(ctx, revocation.Revocation{UserID: m.UserID})
+	}
+	return true, nil
+}
+
+// permissions are the membership's own, or those of its role when the role changed since.
+func (w *Writing) permissions(ctx context.Context, m directory.Membership) ([]byte, error) {
+	role, err := w.q.GetRoleByName(ctx, m.Role)
+	if err == nil && role.UpdateTime.After(m.UpdateTime) {
+		return role.Permissions, nil
+	}
+	if err := notFound(err, nil); err != nil {
+		return nil, err
+	}
+	return encode(m.Permissions)
 }
 
 // DeleteMembership leaves a tombstone and revokes the member's credentials: those of other accounts are simply looked up
 // again.
-func (s *Store) DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error) {
-	var changed bool
-	err := s.write(ctx, userID, func(ctx context.Context, q *db.Queries) error {
-		changed = false
-		rows, err := q.TombstoneMembership(ctx, db.TombstoneMembershipParams{
-			OrganizationID: organizationID, UserID: userID, EmptyList: emptyList, At: at,
-		})
-		if err != nil || rows == 0 {
-			return err
-		}
-		changed = true
-		return s.addRevocation(ctx, q, revocation.Revocation{UserID: userID}, s.now())
+func (w *Writing) DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error) {
+	rows, err := w.q.TombstoneMembership(ctx, db.TombstoneMembershipParams{
+		OrganizationID: organizationID, UserID: userID, EmptyList: emptyList, At: at,
 	})
-	return s.done(changed, changed, err)
+	if err != nil || rows == 0 {
+		return false, err
+	}
+	return true, w.revoke(ctx, revocation.Revocation{UserID: userID})
+}
+
+// ReplaceMembership stores m, however old its news, if the row is still as it was read.
+func (w *Writing) ReplaceMembership(ctx context.Context, m directory.Membership, was directory.MembershipState) (bool, error) {
+	permissions, err := encode(m.Permissions)
+	if err != nil {
+		return false, err
+	}
+	rows, err := w.q.ReplaceMembership(ctx, db.ReplaceMembershipParams{
+		OrganizationID: m.OrganizationID, UserID: m.UserID, Role: m.Role, Permissions: permissions,
+		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime, Was: was.UpdateTime,
+	})
+	if err != nil || rows == 0 || was.Role == m.Role {
+		return rows > 0, err
+	}
+	return true, w.revoke(ctx, revocation.Revocation{UserID: m.UserID})
+}
+
+// MembershipState reads a membership with its tombstone, if there is one.
+func (s *Store) MembershipState(ctx context.Context, organizationID, userID string) (directory.MembershipState, error) {
+	row, err := s.read.GetMembershipRow(ctx, db.GetMembershipRowParams{OrganizationID: organizationID, UserID: userID})
+	if err != nil {
+		return directory.MembershipState{}, notFound(err, directory.ErrNotFound)
+	}
+	m, err := membership(row)
+	return directory.MembershipState{Membership: m, DeleteTime: row.DeleteTime.Time}, err
 }
 
 // Memberships pages by organization and user.

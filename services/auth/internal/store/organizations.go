@@ -11,47 +11,37 @@ import (
 )
 
 // PutOrganization stores what Clerk says of an organization, unless the store has newer news or a tombstone.
-func (s *Store) PutOrganization(ctx context.Context, o directory.Organization) (bool, error) {
-	var rows int64
-	err := s.write(ctx, o.ID, func(ctx context.Context, q *db.Queries) (err error) {
-		rows, err = q.PutOrganization(ctx, db.PutOrganizationParams{
-			ID: o.ID, Name: o.Name, Slug: o.Slug, ImageUrl: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
-			CreateTime: o.CreateTime, UpdateTime: o.UpdateTime,
-		})
-		return err
+func (w *Writing) PutOrganization(ctx context.Context, o directory.Organization) (bool, error) {
+	rows, err := w.q.PutOrganization(ctx, db.PutOrganizationParams{
+		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageUrl: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
+		CreateTime: o.CreateTime, UpdateTime: o.UpdateTime,
 	})
-	return s.done(rows > 0, false, err)
+	return rows > 0, err
 }
 
 // DeleteOrganization leaves a tombstone and ends the memberships. Sessions and keys of the organization are refused from
 // then on, because their standing is looked up; the revocations empty the caches.
-func (s *Store) DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error) {
-	var changed bool
-	err := s.write(ctx, id, func(ctx context.Context, q *db.Queries) error {
-		changed = false
-		rows, err := q.TombstoneOrganization(ctx, db.TombstoneOrganizationParams{ID: id, EmptyObject: emptyObject, At: at})
-		if err != nil || rows == 0 {
-			return err
-		}
-		changed = true
-		return s.endMemberships(ctx, q, id, at)
-	})
-	return s.done(changed, changed, err)
-}
-
-func (s *Store) endMemberships(ctx context.Context, q *db.Queries, organizationID string, at time.Time) error {
-	members, err := q.ListMemberIDs(ctx, organizationID)
+func (w *Writing) DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error) {
+	rows, err := w.q.TombstoneOrganization(ctx, db.TombstoneOrganizationParams{ID: id, EmptyObject: emptyObject, At: at})
+	if err != nil || rows == 0 {
+		return false, err
+	}
+	members, err := w.q.ListMemberIDs(ctx, id)
 	if err != nil {
-		return err
+		return false, err
+	}
+	err = w.q.TombstoneMembershipsOfOrganization(ctx, db.TombstoneMembershipsOfOrganizationParams{
+		OrganizationID: id, EmptyList: emptyList, At: at,
+	})
+	if err != nil {
+		return false, err
 	}
 	for _, userID := range members {
-		if err := s.addRevocation(ctx, q, revocation.Revocation{UserID: userID}, s.now()); err != nil {
-			return err
+		if err := w.revoke(ctx, revocation.Revocation{UserID: userID}); err != nil {
+			return false, err
 		}
 	}
-	return q.TombstoneMembershipsOfOrganization(ctx, db.TombstoneMembershipsOfOrganizationParams{
-		OrganizationID: organizationID, EmptyList: emptyList, At: at,
-	})
+	return true, nil
 }
 
 // Organization returns one organization.

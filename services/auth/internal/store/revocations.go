@@ -32,7 +32,9 @@ func (s *Store) Revoke(ctx context.Context, r revocation.Revocation, at time.Tim
 	err := s.write(ctx, revocationLane, func(ctx context.Context, q *db.Queries) error {
 		return s.addRevocation(ctx, q, r, at)
 	})
-	_, err = s.done(true, true, err)
+	if err == nil {
+		s.revoked()
+	}
 	return err
 }
 

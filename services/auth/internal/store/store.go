@@ -74,8 +74,9 @@ func decode(raw []byte) ([]string, error) {
 	return list, nil
 }
 
+// object keeps JSON objects as they are; anything else, such as null, is an empty one.
 func object(raw json.RawMessage) []byte {
-	if len(raw) == 0 {
+	if len(raw) == 0 || raw[0] != '{' {
 		return emptyObject
 	}
 	return raw

@@ -14,46 +14,33 @@ import (
 
 // PutUser stores what Clerk says of a user, unless the store has newer news or a tombstone. A user who is now banned or
 // locked loses all credentials in the same transaction.
-func (s *Store) PutUser(ctx context.Context, u directory.User) (bool, error) {
+func (w *Writing) PutUser(ctx context.Context, u directory.User) (bool, error) {
 	emails, err := encode(u.Emails)
 	if err != nil {
 		return false, err
 	}
-	var changed, revoked bool
-	err = s.write(ctx, u.ID, func(ctx context.Context, q *db.Queries) error {
-		changed, revoked = false, false
-		before, err := q.GetUserState(ctx, u.ID)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		rows, err := q.PutUser(ctx, db.PutUserParams{
-			ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
-			ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
-			Banned: u.Banned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
-			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime,
-		})
-		if err != nil || rows == 0 {
-			return err
-		}
-		changed = true
-		if err := replaceEmails(ctx, q, u.ID, u.Emails); err != nil {
-			return err
-		}
-		shutOut := u.Banned || s.locked(u.Locked, nullTime(u.LockExpireTime))
-		if revoked = shutOut && !before.Banned && !s.locked(before.Locked, before.LockExpireTime); revoked {
-			return s.addRevocation(ctx, q, revocation.Revocation{UserID: u.ID}, s.now())
-		}
-		return nil
-	})
-	return s.done(changed, revoked, err)
-}
-
-// done tells the watchers of this process about a committed revocation.
-func (s *Store) done(changed, revoked bool, err error) (bool, error) {
-	if err == nil && revoked {
-		s.revoked()
+	before, err := w.q.GetUserState(ctx, u.ID)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return false, err
 	}
-	return changed && err == nil, err
+	rows, err := w.q.PutUser(ctx, db.PutUserParams{
+		ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
+		ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
+		Banned: u.Banned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
+		CreateTime: u.CreateTime, UpdateTime: u.UpdateTime,
+	})
+	if err != nil || rows == 0 {
+		return false, err
+	}
+	if err := replaceEmails(ctx, w.q, u.ID, u.Emails); err != nil {
+		return false, err
+	}
+	s := w.store
+	shutOut := u.Banned || s.locked(u.Locked, nullTime(u.LockExpireTime))
+	if shutOut && !before.Banned && !s.locked(before.Locked, before.LockExpireTime) {
+		return true, w.revoke(ctx, revocation.Revocation{UserID: u.ID})
+	}
+	return true, nil
 }
 
 func replaceEmails(ctx context.Context, q *db.Queries, userID string, emails []string) error {
@@ -69,29 +56,23 @@ func replaceEmails(ctx context.Context, q *db.Queries, userID string, emails []s
 }
 
 // DeleteUser leaves a tombstone, whether or not the user was known.
-func (s *Store) DeleteUser(ctx context.Context, id string, at time.Time) (bool, error) {
-	var changed bool
-	err := s.write(ctx, id, func(ctx context.Context, q *db.Queries) error {
-		changed = false
-		rows, err := q.TombstoneUser(ctx, db.TombstoneUserParams{
-			ID: id, EmptyList: emptyList, EmptyObject: emptyObject, At: at,
-		})
-		if err != nil || rows == 0 {
-			return err
-		}
-		changed = true
-		if err := q.ClearEmails(ctx, id); err != nil {
-			return err
-		}
-		err = q.TombstoneMembershipsOfUser(ctx, db.TombstoneMembershipsOfUserParams{
-			UserID: id, EmptyList: emptyList, At: at,
-		})
-		if err != nil {
-			return err
-		}
-		return s.addRevocation(ctx, q, revocation.Revocation{UserID: id}, s.now())
+func (w *Writing) DeleteUser(ctx context.Context, id string, at time.Time) (bool, error) {
+	rows, err := w.q.TombstoneUser(ctx, db.TombstoneUserParams{
+		ID: id, EmptyList: emptyList, EmptyObject: emptyObject, At: at,
 	})
-	return s.done(changed, changed, err)
+	if err != nil || rows == 0 {
+		return false, err
+	}
+	if err := w.q.ClearEmails(ctx, id); err != nil {
+		return false, err
+	}
+	err = w.q.TombstoneMembershipsOfUser(ctx, db.TombstoneMembershipsOfUserParams{
+		UserID: id, EmptyList: emptyList, At: at,
+	})
+	if err != nil {
+		return false, err
+	}
+	return true, w.revoke(ctx, revocation.Revocation{UserID: id})
 }
 
 // User returns one user.

@@ -29,6 +29,26 @@ type ApiKey struct {
 	RevokeTime         sql.NullTime
 }
 
+type Erasure struct {
+	UserID       string
+	RequestTime  time.Time
+	CompleteTime sql.NullTime
+}
+
+type ErasureConfirmation struct {
+	UserID      string
+	Service     string
+	ConfirmTime time.Time
+}
+
+type Job struct {
+	Name            string
+	Holder          string
+	LeaseExpireTime time.Time
+	Progress        []byte
+	DoneTime        sql.NullTime
+}
+
 type Membership struct {
 	OrganizationID string
 	UserID         string
@@ -57,6 +77,14 @@ type Revocation struct {
 	SessionID  string
 	ApiKeyID   string
 	CreateTime time.Time
+}
+
+type Role struct {
+	ID          string
+	Name        string
+	Permissions []byte
+	UpdateTime  time.Time
+	DeleteTime  sql.NullTime
 }
 
 type User struct {

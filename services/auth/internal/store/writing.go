@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
+	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
+)
+
+// Writing is the directory's writes within one transaction, which somebody else begins and commits.
+type Writing struct {
+	store   *Store
+	q       *db.Queries
+	revoked bool
+}
+
+var _ directory.Writer = (*Writing)(nil)
+
+// Within writes in a transaction. After its commit Committed must be called.
+func (s *Store) Within(tx database.Tx) *Writing { return &Writing{store: s, q: db.New(tx)} }
+
+// Committed tells the watchers of this process about revocations.
+func (w *Writing) Committed() {
+	if w.revoked {
+		w.store.revoked()
+	}
+}
+
+// revoke comes last in its transaction: see addRevocation.
+func (w *Writing) revoke(ctx context.Context, r revocation.Revocation) error {
+	w.revoked = true
+	return w.store.addRevocation(ctx, w.q, r, w.store.now())
+}
+
+// RevokeSession makes the session's tokens worthless.
+func (w *Writing) RevokeSession(ctx context.Context, id string) error {
+	return w.revoke(ctx, revocation.Revocation{SessionID: id})
+}
+
+// Change runs fn in a transaction of its own; key names what it contends for.
+func (s *Store) Change(ctx context.Context, key string, fn func(context.Context, *Writing) (bool, error)) (changed bool, err error) {
+	var w *Writing
+	err = s.database.Write(ctx, key, func(ctx context.Context, tx database.Tx) (err error) {
+		w = s.Within(tx)
+		changed, err = fn(ctx, w)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	w.Committed()
+	return changed, nil
+}
+
+// PutUser is Writing's, in a transaction of its own; so are the others.
+func (s *Store) PutUser(ctx context.Context, u directory.User) (bool, error) {
+	return s.Change(ctx, u.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutUser(ctx, u) })
+}
+
+// DeleteUser is Writing's.
+func (s *Store) DeleteUser(ctx context.Context, id string, at time.Time) (bool, error) {
+	return s.Change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteUser(ctx, id, at) })
+}
+
+// PutOrganization is Writing's.
+func (s *Store) PutOrganization(ctx context.Context, o directory.Organization) (bool, error) {
+	return s.Change(ctx, o.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutOrganization(ctx, o) })
+}
+
+// DeleteOrganization is Writing's.
+func (s *Store) DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error) {
+	return s.Change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteOrganization(ctx, id, at) })
+}
+
+// PutMembership is Writing's.
+func (s *Store) PutMembership(ctx context.Context, m directory.Membership) (bool, error) {
+	return s.Change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutMembership(ctx, m) })
+}
+
+// DeleteMembership is Writing's.
+func (s *Store) DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error) {
+	return s.Change(ctx, userID, func(ctx context.Context, w *Writing) (bool, error) {
+		return w.DeleteMembership(ctx, organizationID, userID, at)
+	})
+}
+
+// ReplaceMembership is Writing's.
+func (s *Store) ReplaceMembership(ctx context.Context, m directory.Membership, was directory.MembershipState) (bool, error) {
+	return s.Change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) {
+		return w.ReplaceMembership(ctx, m, was)
+	})
+}
+
+// PutRole is Writing's.
+func (s *Store) PutRole(ctx context.Context, r directory.Role) (bool, error) {
+	return s.Change(ctx, r.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutRole(ctx, r) })
+}
+
+// DeleteRole is Writing's.
+func (s *Store) DeleteRole(ctx context.Context, id string, at time.Time) (bool, error) {
+	return s.Change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteRole(ctx, id, at) })
+}
+
+// RevokeSession is Writing's.
+func (s *Store) RevokeSession(ctx context.Context, id string) error {
+	return s.Revoke(ctx, revocation.Revocation{SessionID: id}, s.now())
+}
