@@ -27,7 +27,7 @@ run: build ## Build and start everything on this machine, without any account: t
 .PHONY: build
 build: ## Build bin/trivet and the four programs of split mode
 	@mkdir -p bin
-	go build -trimpath -o bin/ ./cmd/trivet ./gateway/cmd/gateway ./services/auth/cmd/auth ./services/ai/cmd/ai ./services/billing/cmd/billing
+	go build -o bin/ ./cmd/trivet ./gateway/cmd/gateway ./services/auth/cmd/auth ./services/ai/cmd/ai ./services/billing/cmd/billing
 
 .PHONY: test
 test: $(if $(shell command -v npm),web/node_modules) ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip

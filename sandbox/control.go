@@ -58,6 +58,7 @@ func (s *Sandbox) reset(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	s.openai.ResetStats()
+	s.ResetCalls()
 	for _, sender := range s.senders {
 		sender.Reset()
 	}

@@ -65,6 +65,7 @@ type Sandbox struct {
 	openai  *openai.Fake
 	stripe  *stripe.Fake
 	senders map[string]*webhook.Sender
+	calls   *counter
 	handler http.Handler
 
 	stop context.CancelFunc
@@ -79,7 +80,7 @@ func New(cfg Config) (*Sandbox, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Sandbox{cfg: cfg, senders: map[string]*webhook.Sender{}, openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace})}
+	s := &Sandbox{cfg: cfg, senders: map[string]*webhook.Sender{}, calls: newCounter(), openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace})}
 	if err := s.open(cfg); err != nil {
 		return nil, errors.Join(err, s.closeProviders(context.Background()))
 	}
@@ -184,15 +185,16 @@ func (s *Sandbox) faults() map[string]*fault.Set {
 
 func (s *Sandbox) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/clerk/", http.StripPrefix("/clerk", s.clerk))
-	mux.Handle("/openai/", http.StripPrefix("/openai", s.openai))
-	mux.Handle("/stripe/", http.StripPrefix("/stripe", s.stripe))
+	mux.Handle("/clerk/", http.StripPrefix("/clerk", s.calls.wrap("clerk", s.clerk)))
+	mux.Handle("/openai/", http.StripPrefix("/openai", s.calls.wrap("openai", s.openai)))
+	mux.Handle("/stripe/", http.StripPrefix("/stripe", s.calls.wrap("stripe", s.stripe)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	s.control(mux)
 	s.controlWebhooks(mux)
+	s.controlObjects(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "the sandbox serves /clerk, /openai/v1, /stripe, /control and /healthz, not "+r.URL.Path)
 	})

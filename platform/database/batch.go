@@ -152,8 +152,8 @@ func (l *lane) one(o *op, careful bool) error {
 
 // call runs the op's function and keeps its error; it returns the error of its first failed statement.
 func (l *lane) call(o *op) (failed error) {
-	tx := &laneTx{s: &l.session}
-	l.current, o.err = o, errGoexit // stands when the function never returns
+	tx := &laneTx{s: &l.session, op: o}
+	l.current, o.err, o.after = o, errGoexit, nil // the error stands when the function never returns
 	defer func() {
 		v := recover()
 		if v != nil {

@@ -13,8 +13,15 @@ var errTxDone = errors.New("database: Tx used after its Write returned")
 // and database/sql would start two goroutines for each statement), and remembers the first that failed.
 type laneTx struct {
 	s      *session
+	op     *op
 	rows   []*sql.Rows
 	failed error
+}
+
+func (t *laneTx) AfterCommit(fn func()) {
+	if t.op != nil {
+		t.op.after = append(t.op.after, fn)
+	}
 }
 
 // note remembers a statement's error.
@@ -31,7 +38,7 @@ func (t *laneTx) end() (failed error) {
 		_ = t.note(rows.Err())
 		_ = rows.Close()
 	}
-	failed, t.failed = t.failed, errTxDone
+	failed, t.failed, t.op = t.failed, errTxDone, nil
 	return failed
 }
 

@@ -11,7 +11,12 @@ import (
 // Tx is the transaction a Write runs in. It is valid until the function that got it returns. A statement that fails
 // fails the whole Write, on SQLite as on PostgreSQL, even when the function goes on: ask with ON CONFLICT, do not try.
 // Its statements are not cut short by a context, because a short transaction is cheaper to finish.
-type Tx interface{ Querier }
+type Tx interface {
+	Querier
+	// AfterCommit has fn called once the write is known to be committed, before Write returns and by its caller. It is for
+	// signals, such as waking a worker; a process that dies in between never calls it.
+	AfterCommit(fn func())
+}
 
 var (
 	// ErrClosed is returned for writes after Close.
@@ -37,7 +42,8 @@ type op struct {
 	ctx   context.Context
 	fn    func(context.Context, Tx) error
 	state atomic.Int32
-	err   error // valid once done is closed
+	after []func() // of the last run of fn; valid, as err is, once done is closed
+	err   error
 	done  chan struct{}
 }
 
@@ -81,7 +87,13 @@ func (db *DB) Write(ctx context.Context, key string, fn func(ctx context.Context
 	case <-db.closing:
 		return ErrClosed
 	}
-	return l.await(ctx, o)
+	if err := l.await(ctx, o); err != nil {
+		return err
+	}
+	for _, signal := range o.after {
+		signal()
+	}
+	return nil
 }
 
 // insideWrite marks the context of a running write of one database.

@@ -262,6 +262,34 @@ func TestCallerMayLeaveTheQueueOnly(t *testing.T) {
 	require.True(t, ok)
 }
 
+// TestAfterCommit: signals of a run that was undone are dropped with it; those of the run that counts come after its commit.
+func TestAfterCommit(t *testing.T) {
+	refused := errors.New("refused")
+	databasetest.Each(t, wallet, func(t *testing.T, db *database.DB) {
+		var signals []string
+		var kept database.Tx
+		insert := func(id string, then error) func(context.Context, database.Tx) error {
+			return func(ctx context.Context, tx database.Tx) error {
+				kept = tx
+				tx.AfterCommit(func() {
+					_, ok := balance(t, db, id)
+					require.True(t, ok, "called before the commit")
+					signals = append(signals, id)
+				})
+				return errors.Join(put(ctx, tx, id, 1), then)
+			}
+		}
+		require.NoError(t, db.Write(t.Context(), "k", insert("a", nil)))
+		require.ErrorIs(t, db.Write(t.Context(), "k", insert("b", refused)), refused)
+		errs := together(t, db, insert("c", nil), insert("d", refused)) // c runs twice
+		require.NoError(t, errs[0])
+		require.ErrorIs(t, errs[1], refused)
+		require.Equal(t, []string{"a", "c"}, signals)
+		kept.AfterCommit(func() { t.Error("registered after the write had ended") })
+		require.NoError(t, db.Write(t.Context(), "k", insert("e", nil)))
+	})
+}
+
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -65,6 +65,7 @@ type Fake struct {
 	keys     *keyring
 	ids      *ident.Source
 	eventIDs *ident.Source // of their own: whether somebody listens must not change the objects
+	api      *http.ServeMux
 	handler  http.Handler
 
 	mu          sync.Mutex
@@ -118,7 +119,8 @@ func New(cfg Config) (*Fake, error) {
 		return nil, err
 	}
 	f.index()
-	f.handler = cfg.Faults.Handler(f.routes(), answerStatus)
+	f.api = f.routes()
+	f.handler = cfg.Faults.Handler(f.api, answerStatus)
 	return f, nil
 }
 
@@ -177,7 +179,7 @@ func (f *Fake) Issuer() string { return "https://" + f.cfg.Host }
 // ServeHTTP answers one API call.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }
 
-func (f *Fake) routes() http.Handler {
+func (f *Fake) routes() *http.ServeMux {
 	api := http.NewServeMux()
 	for pattern, handle := range map[string]handler{
 		"GET /v1/jwks":                                      f.getJWKS,

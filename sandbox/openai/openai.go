@@ -44,6 +44,7 @@ type Fake struct {
 	now         func() time.Time
 	faults      *fault.Set
 	ids         *ident.Source
+	mux         *http.ServeMux
 	handler     http.Handler
 	pace        atomic.Int64
 	replyTokens atomic.Int64
@@ -61,7 +62,8 @@ func New(cfg Config) *Fake {
 	}
 	f.SetPace(cfg.Pace)
 	f.SetReplyTokens(cfg.ReplyTokens)
-	f.handler = f.observe(f.faults.Handler(f.authorize(f.routes()), answerStatus))
+	f.mux = f.routes()
+	f.handler = f.observe(f.faults.Handler(f.authorize(f.mux), answerStatus))
 	return f
 }
 
@@ -83,7 +85,13 @@ func (f *Fake) ReplyTokens() int { return int(f.replyTokens.Load()) }
 // ServeHTTP answers one API call.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }
 
-func (f *Fake) routes() http.Handler {
+// Route returns the pattern of the route that takes a request, or "/".
+func (f *Fake) Route(r *http.Request) string {
+	_, pattern := f.mux.Handler(r)
+	return pattern
+}
+
+func (f *Fake) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for path, handle := range map[string]http.HandlerFunc{
 		"POST /v1/chat/completions": f.chat,

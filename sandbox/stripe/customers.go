@@ -54,11 +54,17 @@ type deletedObject struct {
 	Deleted bool   `json:"deleted"`
 }
 
-func (f *Fake) createCustomer(c *call) (any, *apiError) {
+func (f *Fake) newCustomer() Customer {
 	cus := Customer{
-		ID: f.ids.Next("cus_", 14), Object: "customer", Created: f.now(), NextInvoiceSequence: 1, PreferredLocales: []string{}, TaxExempt: "none",
+		ID: f.ids.Next("cus_", 14), Object: "customer", Created: f.now(), Metadata: map[string]string{}, NextInvoiceSequence: 1,
+		PreferredLocales: []string{}, TaxExempt: "none",
 	}
 	cus.InvoicePrefix = strings.ToUpper(cus.ID[len(cus.ID)-8:])
+	return cus
+}
+
+func (f *Fake) createCustomer(c *call) (any, *apiError) {
+	cus := f.newCustomer()
 	c.form.optional("test_clock", &cus.TestClock)
 	if err := readCustomer(c.form, &cus); err != nil {
 		return nil, err

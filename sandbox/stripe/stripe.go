@@ -42,6 +42,8 @@ type Config struct {
 // Fake is one Stripe account as an [http.Handler] that serves /v1/…. It is safe for concurrent use.
 type Fake struct {
 	cfg     Config
+	mux     *http.ServeMux
+	plain   http.Handler // without faults
 	handler http.Handler
 	// requestIDs are apart, so that a request that is refused does not change the objects that follow.
 	requestIDs *ident.Source
@@ -81,7 +83,10 @@ func New(cfg Config) (*Fake, error) {
 	if err := f.store.Load(); err != nil {
 		return nil, err
 	}
-	f.handler = f.identify(cfg.Faults.Handler(f.authorize(f.routes()), answerStatus))
+	f.mux = f.routes()
+	authorized := f.authorize(f.mux)
+	f.plain = f.identify(authorized)
+	f.handler = f.identify(cfg.Faults.Handler(authorized, answerStatus))
 	return f, nil
 }
 
@@ -109,7 +114,7 @@ func (f *Fake) Faults() *fault.Set { return f.cfg.Faults }
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }
 
 // routes is the place where a new resource is added.
-func (f *Fake) routes() http.Handler {
+func (f *Fake) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for pattern, e := range map[string]endpoint{
 		"POST /v1/customers":        f.createCustomer,

@@ -135,7 +135,7 @@ func TestCanaries(t *testing.T) {
 	note(in.call(t.Context(), http.MethodGet, "/api/v1/me?token=CANARYinurl", "", ""))
 	note(in.call(t.Context(), http.MethodGet, "/api/v1/status", "", ""))
 	for _, path := range []string{"/metrics", "/readyz"} {
-		response, err := http.Get(in.ops[0] + path) //nolint:noctx // a loopback address
+		response, err := http.Get(in.ops[0] + path)
 		require.NoError(t, err)
 		body, err := io.ReadAll(response.Body)
 		require.NoError(t, err)

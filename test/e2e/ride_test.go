@@ -428,7 +428,7 @@ func TestNoOverspendUnderConcurrency(t *testing.T) {
 		in.account(token)
 		type outcome struct {
 			status int
-			cost   int64
+			usage  openAIUsage
 		}
 		results := make(chan outcome, 300)
 		body := `{"model":"gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"Say a hundred words."}]}`
@@ -437,7 +437,7 @@ func TestNoOverspendUnderConcurrency(t *testing.T) {
 				a := in.call(t.Context(), http.MethodPost, "/v1/chat/completions", token, body)
 				var got struct{ Usage openAIUsage }
 				_ = json.Unmarshal(a.body, &got)
-				results <- outcome{a.status, got.Usage.price(t, model)}
+				results <- outcome{a.status, got.Usage}
 			}()
 		}
 		statuses, billed := map[int]int{}, int64(0)
@@ -445,7 +445,7 @@ func TestNoOverspendUnderConcurrency(t *testing.T) {
 			r := <-results
 			statuses[r.status]++
 			if r.status == http.StatusOK {
-				billed += r.cost
+				billed += r.usage.price(t, model)
 			}
 		}
 		now := in.account(token)

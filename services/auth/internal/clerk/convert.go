@@ -35,10 +35,10 @@ func addressesOf(u *clerk.User) (primary string, all []string) {
 			continue
 		}
 		if e.ID == text(u.PrimaryEmailAddressID) {
-			primary = e.EmailAddress
+			primary = clean(e.EmailAddress)
 			all = slices.Insert(all, 0, primary)
 		} else {
-			all = append(all, e.EmailAddress)
+			all = append(all, clean(e.EmailAddress))
 		}
 	}
 	return primary, all
@@ -46,7 +46,7 @@ func addressesOf(u *clerk.User) (primary string, all []string) {
 
 func organizationOf(o *clerk.Organization) directory.Organization {
 	return directory.Organization{
-		ID: o.ID, Synced: true, Name: o.Name, Slug: o.Slug, ImageURL: text(o.ImageURL), PublicMetadata: o.PublicMetadata,
+		ID: o.ID, Synced: true, Name: clean(o.Name), Slug: clean(o.Slug), ImageURL: text(o.ImageURL), PublicMetadata: o.PublicMetadata,
 		CreateTime: milliseconds(o.CreatedAt), UpdateTime: milliseconds(o.UpdatedAt),
 	}
 }
@@ -57,5 +57,10 @@ func text(s *string) string {
 	if s == nil {
 		return ""
 	}
-	return strings.ToValidUTF8(*s, "")
+	return clean(*s)
+}
+
+// clean takes away what PostgreSQL's texts can't hold.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 }

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
@@ -97,6 +99,7 @@ type book struct {
 	t     testing.TB
 	store *store.Store
 	db    *database.DB
+	place database.Config
 	clock *clock
 	plans *fixedPlans
 }
@@ -106,18 +109,25 @@ const lease = time.Minute
 func newBook(t testing.TB, db *database.DB, defaultPlan string) *book {
 	t.Helper()
 	b := &book{t: t, db: db, store: store.New(db), clock: newClock(), plans: newPlans(t, defaultPlan)}
-	b.Ledger = b.again()
+	b.Ledger = b.on(b.store)
 	return b
 }
 
 // each runs a test on both databases, with new accounts on the given plan; the ledger must be sound when it ends.
 func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *book)) {
 	t.Helper()
-	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		b := newBook(t, db, defaultPlan)
-		test(t, b)
-		b.sound()
-	})
+	for name, place := range map[string]func(t *testing.T) string{
+		"sqlite":   func(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "billing.db") },
+		"postgres": func(t *testing.T) string { return databasetest.PostgresURL(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := database.Config{URL: settings.NewSecret(place(t)), Schema: "billing", Synchronous: "NORMAL"}
+			b := newBook(t, databasetest.Open(t, config, store.Migrations()), defaultPlan)
+			b.place = config
+			test(t, b)
+			b.sound()
+		})
+	}
 }
 
 // sound checks every rule of the ledger.
@@ -204,9 +214,17 @@ func (b *book) reprice(holdID string, price int64) error {
 	})
 }
 
-// again is another replica on the same database.
-func (b *book) again() *ledger.Ledger {
+// again is the same process after a restart: it remembers nothing.
+func (b *book) again() *ledger.Ledger { return b.on(b.store) }
+
+// replica is another process on the same database.
+func (b *book) replica() *ledger.Ledger {
+	b.t.Helper()
+	return b.on(store.New(databasetest.Open(b.t, b.place, database.Migrations{})))
+}
+
+func (b *book) on(s *store.Store) *ledger.Ledger {
 	return ledger.New(ledger.Options{
-		Store: store.New(b.db), Prices: prices(b.t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
+		Store: s, Prices: prices(b.t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
 	})
 }

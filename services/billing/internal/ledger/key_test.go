@@ -123,7 +123,7 @@ func TestSweptCallsCountForTheirKey(t *testing.T) {
 
 func TestManyAtOnceCanNotOverspendAKey(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *book) {
-		replicas := []*ledger.Ledger{b.Ledger, b.again(), b.again()}
+		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var group sync.WaitGroup
 		for i := range 120 {
 			group.Go(func() {

@@ -18,7 +18,7 @@ func TestManyAtOnceCanNotOverspend(t *testing.T) {
 	const calls, fits, price = 300, 73, 100
 	each(t, "empty", func(t *testing.T, b *book) {
 		b.give("budget", fits*price+price-1)
-		replicas := []*ledger.Ledger{b.Ledger, b.again(), b.again()}
+		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var held, refused atomic.Int64
 		var holds sync.Map
 		var group sync.WaitGroup
@@ -94,7 +94,7 @@ func TestManyAtOnceShareABudget(t *testing.T) {
 // One request that is sent many times at once, by three replicas, is held once.
 func TestOneRequestManyTimesAtOnce(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *book) {
-		replicas := []*ledger.Ledger{b.Ledger, b.again(), b.again()}
+		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var group sync.WaitGroup
 		for i := range 60 {
 			group.Go(func() {
@@ -112,7 +112,7 @@ func TestOneRequestManyTimesAtOnce(t *testing.T) {
 // An account that many open at once gets its credit once.
 func TestManyOpenOneAccount(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *book) {
-		replicas := []*ledger.Ledger{b.Ledger, b.again(), b.again()}
+		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var group sync.WaitGroup
 		for i := range 60 {
 			group.Go(func() {
@@ -141,7 +141,7 @@ func TestManyOpenOneAccount(t *testing.T) {
 // The same grant many times at once is given once; another under its source is refused.
 func TestGrantsAreIdempotent(t *testing.T) {
 	each(t, "empty", func(t *testing.T, b *book) {
-		replicas := []*ledger.Ledger{b.Ledger, b.again()}
+		replicas := []*ledger.Ledger{b.Ledger, b.replica()}
 		var group sync.WaitGroup
 		for i := range 40 {
 			group.Go(func() {
@@ -154,5 +154,38 @@ func TestGrantsAreIdempotent(t *testing.T) {
 		group.Wait()
 		require.EqualValues(t, 70, b.account().Balance)
 		require.Len(t, b.entries(), 1)
+	})
+}
+
+// Many accounts on many replicas: transactions that hold several accounts' locks in different orders must all come through.
+func TestReplicasShareManyAccounts(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		const accounts, rounds = 20, 40
+		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
+		var group sync.WaitGroup
+		for r, replica := range replicas {
+			for i := range accounts {
+				group.Go(func() {
+					for n := range rounds {
+						account := fmt.Sprintf("org_%d", (i+n*(r+1))%accounts)
+						h, err := replica.Reserve(t.Context(), ledger.Reservation{
+							RequestID: fmt.Sprintf("r%d.%d.%d", r, i, n), AccountID: account, Model: "embed", InputTokens: 3,
+						})
+						if err == nil {
+							_, err = replica.Settle(t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: 2}, Outcome: ledger.OutcomeCompleted})
+						}
+						if err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+		}
+		group.Wait()
+		for i := range accounts {
+			a, err := b.Account(t.Context(), fmt.Sprintf("org_%d", i))
+			require.NoError(t, err)
+			require.EqualValues(t, 1000-2*rounds*len(replicas), a.Balance)
+		}
 	})
 }

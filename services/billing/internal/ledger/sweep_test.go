@@ -179,7 +179,7 @@ func TestSweepersAndSettlersRace(t *testing.T) {
 		b.clock.Add(lease)
 		var group sync.WaitGroup
 		for range 3 {
-			replica := b.again()
+			replica := b.replica()
 			group.Go(func() {
 				_, err := replica.Sweep(t.Context())
 				if err != nil {
