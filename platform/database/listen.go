@@ -1,0 +1,88 @@
+package database
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	minReconnect = 100 * time.Millisecond
+	maxReconnect = 10 * time.Second
+)
+
+// Listen calls on for every Notify of the channel, by any process that uses this schema, until ctx ends. It keeps a
+// connection of its own and makes it anew when it breaks; as notifications may be lost meanwhile, on is called each time
+// that it listens (again). Treat on as a hint that something may have changed, and look from time to time by yourself:
+// a pooler between here and PostgreSQL may swallow notifications.
+//
+// On SQLite, whose file one process uses, it returns at once.
+func (db *DB) Listen(ctx context.Context, channel string, on func()) {
+	server, ok := db.target.(*postgresServer)
+	if !ok {
+		return
+	}
+	log := db.config.Logger.With(slog.String("channel", db.channel(channel)))
+	for pause := minReconnect; ctx.Err() == nil; pause = min(2*pause, maxReconnect) {
+		err := listen(ctx, server.conn.Copy(), db.channel(channel), func(again bool) {
+			if !again && pause > minReconnect {
+				log.InfoContext(ctx, "listening again")
+			}
+			pause = minReconnect
+			on()
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		log.WarnContext(ctx, "not listening: what other processes notify is found by polling", slog.Any("error", err))
+		wait(ctx, pause/2+rand.N(pause/2)) //nolint:gosec // spreads load, guards nothing
+	}
+}
+
+// listen waits for notifications until the connection breaks. It calls on first when it listens, then for each.
+func listen(ctx context.Context, config *pgx.ConnConfig, channel string, on func(again bool)) error {
+	delete(config.RuntimeParams, "idle_in_transaction_session_timeout") // some poolers refuse it, and there is none here
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(closing)
+	}()
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+		return err
+	}
+	for again := false; ; again = true {
+		on(again)
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Notify calls every process that listens on the channel, this one included. It writes nothing and shares no commit:
+// PostgreSQL commits the transactions that notify one by one. On SQLite it does nothing.
+func (db *DB) Notify(ctx context.Context, channel string) error {
+	if db.dialect == SQLite {
+		return nil
+	}
+	_, err := db.readers.ExecContext(ctx, "SELECT pg_notify($1, '')", db.channel(channel))
+	return err
+}
+
+// channel makes a name that other services' schemas of the same database don't share.
+func (db *DB) channel(name string) string { return db.config.Schema + "." + name }
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
