@@ -1,0 +1,158 @@
+package clerk
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clerk/clerk-sdk-go/v2"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+)
+
+// role is what events say of a role.
+type role struct {
+	ID          string `json:"id"`
+	Key         string `json:"key"`
+	Permissions []struct {
+		Key string `json:"key"`
+	} `json:"permissions"`
+	UpdatedAt int64 `json:"updated_at"`
+}
+
+// ChangeOf tells what the payload of an Event means for the directory; nil when nothing. The error says that the object
+// is not of the shape that Clerk documents, which no later attempt mends.
+func ChangeOf(payload []byte, now time.Time) (directory.Change, error) {
+	var e envelope
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return nil, fmt.Errorf("the stored event: %s", problem(err))
+	}
+	change, err := e.change(now)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", e.Type, err)
+	}
+	return change, nil
+}
+
+func (e envelope) change(now time.Time) (directory.Change, error) {
+	switch e.Type {
+	case "user.created", "user.updated":
+		return e.user(now)
+	case "user.deleted":
+		return deleted(e, now, func(o ids, at time.Time) directory.Change { return directory.UserDeleted{ID: o.ID, At: at} })
+	case "organization.created", "organization.updated":
+		return e.organization()
+	case "organization.deleted":
+		return deleted(e, now, func(o ids, at time.Time) directory.Change { return directory.OrganizationDeleted{ID: o.ID, At: at} })
+	case "organizationMembership.created", "organizationMembership.updated":
+		return e.membership()
+	case "organizationMembership.deleted":
+		return deleted(e, now, func(o ids, at time.Time) directory.Change {
+			return directory.MembershipDeleted{OrganizationID: o.Organization.ID, UserID: o.User.ID, At: at}
+		})
+	case "role.created", "role.updated":
+		return e.role()
+	case "role.deleted":
+		return deleted(e, now, func(o ids, at time.Time) directory.Change { return directory.RoleDeleted{ID: o.ID, At: at} })
+	case "session.ended", "session.removed", "session.revoked":
+		return deleted(e, now, func(o ids, _ time.Time) directory.Change { return directory.SessionEnded{ID: o.ID} })
+	}
+	return nil, nil //nolint:nilnil // most events change nothing here
+}
+
+func (e envelope) decode(into any) error {
+	if err := json.Unmarshal(e.Data, into); err != nil {
+		return errors.New("data: " + problem(err))
+	}
+	return nil
+}
+
+func (e envelope) user(now time.Time) (directory.Change, error) {
+	var u clerk.User
+	if err := errors.Join(e.decode(&u), dated(u.CreatedAt, u.UpdatedAt)); err != nil {
+		return nil, err
+	}
+	return directory.UserChanged{User: userOf(&u, now)}, nil
+}
+
+func (e envelope) organization() (directory.Change, error) {
+	var o clerk.Organization
+	if err := errors.Join(e.decode(&o), dated(o.CreatedAt, o.UpdatedAt)); err != nil {
+		return nil, err
+	}
+	return directory.OrganizationChanged{Organization: organizationOf(&o)}, nil
+}
+
+func (e envelope) membership() (directory.Change, error) {
+	var m clerk.OrganizationMembership
+	if err := errors.Join(e.decode(&m), dated(m.CreatedAt, m.UpdatedAt)); err != nil {
+		return nil, err
+	}
+	if m.Organization == nil || m.PublicUserData == nil || m.Role == "" {
+		return nil, errors.New("data has no organization, no user or no role")
+	}
+	return directory.MembershipChanged{Membership: membershipOf(&m)}, nil
+}
+
+func (e envelope) role() (directory.Change, error) {
+	var r role
+	if err := errors.Join(e.decode(&r), dated(r.UpdatedAt, r.UpdatedAt)); err != nil {
+		return nil, err
+	}
+	if r.Key == "" {
+		return nil, errors.New("data has no key")
+	}
+	out := directory.Role{ID: r.ID, Name: roleName(r.Key), UpdateTime: milliseconds(r.UpdatedAt)}
+	for _, p := range r.Permissions {
+		out.Permissions = append(out.Permissions, clean(p.Key))
+	}
+	slices.Sort(out.Permissions)
+	return directory.RoleChanged{Role: out}, nil
+}
+
+// deleted makes the change of an event whose object is gone. The object does not say since when; the event does.
+func deleted(e envelope, now time.Time, change func(ids, time.Time) directory.Change) (directory.Change, error) {
+	var o ids
+	if err := e.decode(&o); err != nil {
+		return nil, err
+	}
+	var of struct {
+		UpdatedAt int64 `json:"updated_at"`
+	}
+	_ = e.decode(&of) // most have none
+	at := now
+	if ms := max(e.Timestamp, of.UpdatedAt); dated(ms) == nil {
+		at = milliseconds(ms)
+	}
+	return change(o, at), nil
+}
+
+// maxMillis is the last moment of the year 9999, the latest that both databases order rightly.
+const maxMillis = 253_402_300_799_999
+
+// dated refuses objects that don't say when they changed: nothing could be compared with them.
+func dated(times ...int64) error {
+	for _, ms := range times {
+		if ms <= 0 || ms > maxMillis {
+			return errors.New("data has no created_at or no updated_at in milliseconds")
+		}
+	}
+	return nil
+}
+
+func membershipOf(m *clerk.OrganizationMembership) directory.Membership {
+	permissions := make([]string, 0, len(m.Permissions))
+	for _, p := range m.Permissions {
+		permissions = append(permissions, clean(p))
+	}
+	slices.Sort(permissions)
+	return directory.Membership{
+		OrganizationID: m.Organization.ID, UserID: m.PublicUserData.UserID, Role: roleName(m.Role), Permissions: permissions,
+		CreateTime: milliseconds(m.CreatedAt), UpdateTime: milliseconds(m.UpdatedAt),
+	}
+}
+
+func roleName(key string) string { return strings.TrimPrefix(clean(key), "org:") }

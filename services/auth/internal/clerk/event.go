@@ -1,0 +1,123 @@
+package clerk
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Event is a webhook of Clerk's, reduced to what is needed.
+type Event struct {
+	// Type is such as "user.updated".
+	Type string
+	// InstanceID is the Clerk instance's; empty when the event does not tell.
+	InstanceID string
+	// Subject is the id of the object that the event is about; of a membership, the organization's and the user's.
+	Subject string
+	// Payload is the event as JSON, with the fields that applying it needs, or with an outline of its object when
+	// nothing needs it. Personal data that nobody needs is not in it, and never the text of a message.
+	Payload []byte
+}
+
+// ErrMalformed says that a body is no event of Clerk's.
+var ErrMalformed = errors.New("clerk: the body is no event")
+
+// envelope is what all events have in common.
+type envelope struct {
+	Type       string          `json:"type"`
+	Object     string          `json:"object,omitempty"`
+	InstanceID string          `json:"instance_id,omitempty"`
+	Timestamp  int64           `json:"timestamp,omitempty"` // ms
+	Data       json.RawMessage `json:"data"`
+}
+
+// ids are the fields that name what an event is about.
+type ids struct {
+	ID           string `json:"id"`
+	Organization struct {
+		ID string `json:"id"`
+	} `json:"organization"`
+	User struct {
+		ID string `json:"user_id"`
+	} `json:"public_user_data"`
+}
+
+const (
+	maxType = 128 // bytes, as ListEvents filters by it
+	maxID   = 128
+)
+
+// ParseEvent reads a body whose signature is good. The error is ErrMalformed.
+func ParseEvent(body []byte) (Event, error) {
+	if !utf8.Valid(body) {
+		return Event{}, fmt.Errorf("%w: it is not UTF-8", ErrMalformed)
+	}
+	var e envelope
+	if err := json.Unmarshal(body, &e); err != nil {
+		return Event{}, fmt.Errorf("%w: %s", ErrMalformed, problem(err))
+	}
+	if !isName(e.Type, maxType) || e.InstanceID != "" && !isName(e.InstanceID, maxID) {
+		return Event{}, fmt.Errorf("%w: its type or its instance is no name", ErrMalformed)
+	}
+	family, _, _ := strings.Cut(e.Type, ".")
+	subject, err := subjectOf(family, e.Data)
+	if err != nil {
+		return Event{}, err
+	}
+	if needs, ok := needed()[family]; ok {
+		e.Data = pick(e.Data, needs)
+	} else {
+		e.Data = outline(e.Data)
+	}
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return Event{}, fmt.Errorf("%w: %s", ErrMalformed, problem(err))
+	}
+	return Event{Type: e.Type, InstanceID: e.InstanceID, Subject: subject, Payload: payload}, nil
+}
+
+// subjectOf is empty for an object without an id, of a kind that nothing needs.
+func subjectOf(family string, data json.RawMessage) (string, error) {
+	_, applied := needed()[family]
+	var of ids
+	if err := json.Unmarshal(data, &of); err != nil && applied {
+		return "", fmt.Errorf("%w: data: %s", ErrMalformed, problem(err))
+	}
+	if family == familyMembership && isName(of.Organization.ID, maxID) && isName(of.User.ID, maxID) {
+		return MembershipSubject(of.Organization.ID, of.User.ID), nil
+	}
+	switch {
+	case isName(of.ID, maxID) && family != familyMembership:
+		return of.ID, nil
+	case applied:
+		return "", fmt.Errorf("%w: data has no id", ErrMalformed)
+	}
+	return "", nil
+}
+
+// MembershipSubject is the subject of a membership's events: memberships have ids of their own at Clerk, and a person
+// who joins again gets another one.
+func MembershipSubject(organizationID, userID string) string { return organizationID + ":" + userID }
+
+// isName keeps ids and types to what both databases, logs and addresses can carry.
+func isName(s string, longest int) bool {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= longest
+}
+
+// problem is an error of encoding/json without what it quotes of the body.
+func problem(err error) string {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Sprintf("it is no JSON from byte %d on", syntax.Offset)
+	}
+	if shape, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Sprintf("field %q is of another type than Clerk documents", shape.Field)
+	}
+	return "it can't be read"
+}
