@@ -12,6 +12,7 @@ import (
 
 	"github.com/clerk/clerk-sdk-go/v2"
 	"github.com/clerk/clerk-sdk-go/v2/organization"
+	"github.com/clerk/clerk-sdk-go/v2/organizationmembership"
 	"github.com/clerk/clerk-sdk-go/v2/user"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
@@ -27,6 +28,7 @@ type Client struct {
 type keyed struct {
 	users         *user.Client
 	organizations *organization.Client
+	memberships   *organizationmembership.Client
 }
 
 var _ directory.Source = (*Client)(nil)
@@ -36,7 +38,10 @@ func New(address string, secretKeys []string, http *http.Client, now func() time
 	c := &Client{now: now}
 	for _, secret := range secretKeys {
 		config := &clerk.ClientConfig{BackendConfig: clerk.BackendConfig{HTTPClient: http, URL: &address, Key: &secret}}
-		c.keys = append(c.keys, keyed{users: user.NewClient(config), organizations: organization.NewClient(config)})
+		c.keys = append(c.keys, keyed{
+			users: user.NewClient(config), organizations: organization.NewClient(config),
+			memberships: organizationmembership.NewClient(config),
+		})
 	}
 	return c
 }

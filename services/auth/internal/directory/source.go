@@ -14,6 +14,20 @@ type Source interface {
 	Organization(ctx context.Context, id string) (Organization, error)
 }
 
+// Lister is a Source that can be walked through. An offset counts objects, from 0; a page may be shorter than its limit,
+// and is empty only beyond the end. Errors: as of Source.
+type Lister interface {
+	Source
+	// Users lists users, oldest first.
+	Users(ctx context.Context, offset, limit int) ([]User, error)
+	// UsersByID lists those of some users that there are; at most 100 ids.
+	UsersByID(ctx context.Context, ids []string) ([]User, error)
+	// Organizations lists organizations, oldest first.
+	Organizations(ctx context.Context, offset, limit int) ([]Organization, error)
+	// Memberships lists the members of an organization, oldest first; with users, only theirs, at most 100.
+	Memberships(ctx context.Context, organizationID string, users []string, offset, limit int) ([]Membership, error)
+}
+
 // RetryError says that a later attempt may succeed.
 type RetryError struct {
 	// After is what the source asked to wait; 0 when it said nothing.

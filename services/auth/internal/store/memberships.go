@@ -64,8 +64,12 @@ func (w *Writing) DeleteMembership(ctx context.Context, organizationID, userID s
 	return true, w.revoke(ctx, revocation.Revocation{UserID: userID})
 }
 
-// ReplaceMembership stores m, however old its news, if the row is still as it was read.
+// ReplaceMembership stores m, however old its news, if the row is still as it was read and nobody of the two is gone.
 func (w *Writing) ReplaceMembership(ctx context.Context, m directory.Membership, was directory.MembershipState) (bool, error) {
+	over, err := w.q.MembershipIsOver(ctx, db.MembershipIsOverParams{UserID: m.UserID, OrganizationID: m.OrganizationID})
+	if err != nil || over.Bool {
+		return false, err
+	}
 	permissions, err := encode(m.Permissions)
 	if err != nil {
 		return false, err

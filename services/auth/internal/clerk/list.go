@@ -1,0 +1,86 @@
+package clerk
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/clerk/clerk-sdk-go/v2"
+	"github.com/clerk/clerk-sdk-go/v2/organization"
+	"github.com/clerk/clerk-sdk-go/v2/organizationmembership"
+	"github.com/clerk/clerk-sdk-go/v2/user"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+)
+
+// Clerk's own bounds.
+const (
+	maxPage    = 500
+	maxFilters = 100
+)
+
+var _ directory.Lister = (*Client)(nil)
+
+// oldestFirst keeps the place of what was listed while more is created.
+func oldestFirst() *string { return clerk.String("+created_at") }
+
+func paging(offset, limit int) clerk.ListParams {
+	return clerk.ListParams{Limit: clerk.Int64(int64(min(limit, maxPage))), Offset: clerk.Int64(int64(offset))}
+}
+
+// Users lists users, oldest first.
+func (c *Client) Users(ctx context.Context, offset, limit int) ([]directory.User, error) {
+	return c.users(ctx, &user.ListParams{ListParams: paging(offset, limit), OrderBy: oldestFirst()})
+}
+
+// UsersByID lists those of some users that there are; at most 100 ids.
+func (c *Client) UsersByID(ctx context.Context, ids []string) ([]directory.User, error) {
+	return c.users(ctx, &user.ListParams{ListParams: paging(0, maxFilters), UserIDs: ids[:min(len(ids), maxFilters)]})
+}
+
+func (c *Client) users(ctx context.Context, params *user.ListParams) ([]directory.User, error) {
+	list, err := call(c.keys, func(k keyed) (*clerk.UserList, error) { return k.users.List(ctx, params) })
+	if err != nil {
+		return nil, fmt.Errorf("list users from Clerk: %w", err)
+	}
+	return convert(list.Users, func(u *clerk.User) directory.User { return userOf(u, c.now()) }), nil
+}
+
+// Organizations lists organizations, oldest first.
+func (c *Client) Organizations(ctx context.Context, offset, limit int) ([]directory.Organization, error) {
+	params := &organization.ListParams{ListParams: paging(offset, limit), OrderBy: oldestFirst()}
+	list, err := call(c.keys, func(k keyed) (*clerk.OrganizationList, error) { return k.organizations.List(ctx, params) })
+	if err != nil {
+		return nil, fmt.Errorf("list organizations from Clerk: %w", err)
+	}
+	return convert(list.Organizations, organizationOf), nil
+}
+
+// Memberships lists the members of an organization, oldest first; with users, only theirs, at most 100.
+func (c *Client) Memberships(
+	ctx context.Context, organizationID string, users []string, offset, limit int,
+) ([]directory.Membership, error) {
+	params := &organizationmembership.ListParams{
+		ListParams: paging(offset, limit), OrderBy: oldestFirst(), OrganizationID: organizationID, UserIDs: users,
+	}
+	list, err := call(c.keys, func(k keyed) (*clerk.OrganizationMembershipList, error) { return k.memberships.List(ctx, params) })
+	if err != nil {
+		return nil, fmt.Errorf("list members of %s from Clerk: %w", organizationID, err)
+	}
+	var known []*clerk.OrganizationMembership
+	for _, m := range list.OrganizationMemberships {
+		if m != nil && m.Organization != nil && m.PublicUserData != nil {
+			known = append(known, m)
+		}
+	}
+	return convert(known, membershipOf), nil
+}
+
+func convert[F, T any](list []*F, one func(*F) T) []T {
+	out := make([]T, 0, len(list))
+	for _, object := range list {
+		if object != nil {
+			out = append(out, one(object))
+		}
+	}
+	return out
+}

@@ -1,0 +1,36 @@
+package directory
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+)
+
+// SameUser compares what Clerk tells of a user, without the times: those say when, not what.
+func SameUser(a, b User) bool {
+	return a.Synced == b.Synced && a.PrimaryEmail == b.PrimaryEmail && slices.Equal(a.Emails, b.Emails) &&
+		a.FirstName == b.FirstName && a.LastName == b.LastName && a.ImageURL == b.ImageURL && a.ExternalID == b.ExternalID &&
+		a.Banned == b.Banned && a.Locked == b.Locked && sameJSON(a.PublicMetadata, b.PublicMetadata)
+}
+
+// SameOrganization compares what Clerk tells of an organization, without the times.
+func SameOrganization(a, b Organization) bool {
+	return a.Synced == b.Synced && a.Name == b.Name && a.Slug == b.Slug && a.ImageURL == b.ImageURL &&
+		sameJSON(a.PublicMetadata, b.PublicMetadata)
+}
+
+// SameMembership compares role and permissions; permissions have no order.
+func SameMembership(a, b Membership) bool {
+	return a.Role == b.Role && slices.Equal(slices.Sorted(slices.Values(a.Permissions)), slices.Sorted(slices.Values(b.Permissions)))
+}
+
+// sameJSON compares objects; what is none counts as an empty one, as the store keeps it.
+func sameJSON(a, b json.RawMessage) bool {
+	if string(a) == string(b) {
+		return true
+	}
+	var x, y map[string]any
+	_ = json.Unmarshal(a, &x)
+	_ = json.Unmarshal(b, &y)
+	return len(x) == 0 && len(y) == 0 || reflect.DeepEqual(x, y)
+}

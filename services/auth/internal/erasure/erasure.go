@@ -1,0 +1,118 @@
+// Package erasure removes a person from all services: durably begun, tried until each service has confirmed.
+package erasure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
+)
+
+// ErrNotFound says that nobody asked for this person's erasure.
+var ErrNotFound = errors.New("erasure: not found")
+
+// Erasure is the record of one person's erasure. It outlives the data, and holds no more than the id.
+type Erasure struct {
+	UserID      string
+	RequestTime time.Time
+	// ConfirmedBy are the services that are done, by name.
+	ConfirmedBy []string
+	// CompleteTime is the zero time until every service has confirmed.
+	CompleteTime time.Time
+}
+
+// Step is one service's part.
+type Step struct {
+	// Service is its name, such as "billing".
+	Service string
+	// Erase removes the person; doing it again must do no harm.
+	Erase func(ctx context.Context, userID string) error
+}
+
+// Store keeps the records and begins erasures.
+type Store interface {
+	// Erasure returns ErrNotFound for a person whose erasure was never asked for.
+	Erasure(ctx context.Context, userID string) (Erasure, error)
+	// Erasures pages, newest first.
+	Erasures(ctx context.Context, after page.Cursor, limit int) ([]Erasure, error)
+	// OpenErasures are those that are not complete, oldest first.
+	OpenErasures(ctx context.Context, limit int) ([]Erasure, error)
+	// ConfirmErasure notes that a service is done.
+	ConfirmErasure(ctx context.Context, userID, service string, at time.Time) error
+	// BeginErasure tombstones the person, revokes all credentials, writes the record and calls put, all in one
+	// transaction. Of one that is under way it changes nothing; one that is complete begins anew if again is true.
+	BeginErasure(ctx context.Context, userID string, again bool, put Put) error
+}
+
+// Put queues the work of an erasure in the transaction that begins it.
+type Put func(ctx context.Context, tx database.Tx, userID string, at time.Time) error
+
+// Eraser erases people.
+type Eraser struct {
+	store  Store
+	put    Put
+	steps  []Step
+	now    func() time.Time
+	logger *slog.Logger
+}
+
+// stepTimeout bounds one service's part.
+const stepTimeout = 30 * time.Second
+
+// New makes an Eraser whose work put queues.
+func New(store Store, put Put, steps []Step, now func() time.Time, logger *slog.Logger) *Eraser {
+	return &Eraser{store: store, put: put, steps: steps, now: now, logger: logger}
+}
+
+// Request begins a person's erasure and returns its record. One that is under way goes on; one that is complete begins
+// anew, for what may have come since.
+func (e *Eraser) Request(ctx context.Context, userID string) (Erasure, error) {
+	if err := e.store.BeginErasure(ctx, userID, true, e.put); err != nil {
+		return Erasure{}, err
+	}
+	return e.store.Erasure(ctx, userID)
+}
+
+// Removed begins the erasure of a person whom Clerk no longer has, unless it was begun before.
+func (e *Eraser) Removed(ctx context.Context, userID string) error {
+	return e.store.BeginErasure(ctx, userID, false, e.put)
+}
+
+// Put queues the work of an erasure in a transaction.
+func (e *Eraser) Put(ctx context.Context, tx database.Tx, userID string, at time.Time) error {
+	return e.put(ctx, tx, userID, at)
+}
+
+// Carry does the parts of all services that have not confirmed. One that fails does not keep the others from it; the
+// error names those that are left, and asks for another attempt.
+func (e *Eraser) Carry(ctx context.Context, userID string) error {
+	record, err := e.store.Erasure(ctx, userID)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, step := range e.steps {
+		if slices.Contains(record.ConfirmedBy, step.Service) {
+			continue
+		}
+		if err := e.carry(ctx, step, userID); err != nil {
+			failed = append(failed, fmt.Errorf("%s has not erased the person: %w", step.Service, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (e *Eraser) carry(ctx context.Context, step Step, userID string) error {
+	bounded, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	if err := step.Erase(bounded, userID); err != nil {
+		return err
+	}
+	e.logger.InfoContext(ctx, "a service erased a person", slog.String("user", userID), slog.String("by", step.Service))
+	return e.store.ConfirmErasure(ctx, userID, step.Service, e.now())
+}

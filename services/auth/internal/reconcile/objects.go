@@ -1,0 +1,210 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+)
+
+// kind is how one kind of object is walked.
+type kind[T any] struct {
+	name         string
+	list, remove stage
+	// page reads Clerk's list; put compares one object.
+	page    func(ctx context.Context, offset int) ([]T, error)
+	id      func(T) string
+	changed func(T) time.Time
+	put     func(context.Context, T) (repair, error)
+	// local are ids that the store has; gone removes those of them that Clerk no longer has.
+	local func(ctx context.Context, after string) ([]string, error)
+	gone  func(ctx context.Context, ids []string, counts *Counts) error
+}
+
+func (w *walk) users(ctx context.Context) error {
+	return objects(ctx, w, kind[directory.User]{
+		name: "users", list: listUsers, remove: removeUsers,
+		page: func(ctx context.Context, offset int) ([]directory.User, error) {
+			return w.Source.Users(ctx, offset, pageSize)
+		},
+		id:      func(u directory.User) string { return u.ID },
+		changed: func(u directory.User) time.Time { return u.UpdateTime },
+		put:     w.putUser,
+		local:   func(ctx context.Context, after string) ([]string, error) { return w.Store.UserIDs(ctx, after, byID) },
+		gone:    w.removeUsers,
+	})
+}
+
+func (w *walk) organizations(ctx context.Context) error {
+	return objects(ctx, w, kind[directory.Organization]{
+		name: "organizations", list: listOrganizations, remove: removeOrganizations,
+		page: func(ctx context.Context, offset int) ([]directory.Organization, error) {
+			return w.Source.Organizations(ctx, offset, pageSize)
+		},
+		id:      func(o directory.Organization) string { return o.ID },
+		changed: func(o directory.Organization) time.Time { return o.UpdateTime },
+		put:     w.putOrganization,
+		local: func(ctx context.Context, after string) ([]string, error) {
+			return w.Store.OrganizationIDs(ctx, after, byID)
+		},
+		gone: w.removeOrganizations,
+	})
+}
+
+// objects walks through Clerk's list, then through ours.
+func objects[T any](ctx context.Context, w *walk, k kind[T]) error {
+	w.enter(k.list)
+	if w.Stage > k.remove {
+		return nil
+	}
+	w.seen = map[uint64]struct{}{}
+	seed := maphash.MakeSeed()
+	counts := w.Counts[k.name]
+	for w.Stage == k.list {
+		list, err := ask(ctx, w, func() ([]T, error) { return k.page(ctx, w.Offset) })
+		if err != nil {
+			return err
+		}
+		if err := compare(ctx, w, k, list, seed, &counts); err != nil {
+			return err
+		}
+		w.Offset += len(list)
+		if len(list) == 0 {
+			w.enter(k.remove)
+		}
+		if err := w.step(ctx, k.name, counts, false); err != nil {
+			return err
+		}
+	}
+	for w.Since.IsZero() { // what changed since a time can't tell what is gone
+		ids, err := k.local(ctx, w.After)
+		if err != nil {
+			return err
+		}
+		if len(ids) == 0 {
+			break
+		}
+		w.After = ids[len(ids)-1]
+		ids = slices.DeleteFunc(ids, func(id string) bool { _, ok := w.seen[maphash.String(seed, id)]; return ok })
+		if len(ids) == 0 {
+			continue
+		}
+		if err := k.gone(ctx, ids, &counts); err != nil {
+			return err
+		}
+		if err := w.step(ctx, k.name, counts, false); err != nil {
+			return err
+		}
+	}
+	w.enter(k.remove + 1)
+	return w.step(ctx, k.name, counts, true)
+}
+
+func compare[T any](ctx context.Context, w *walk, k kind[T], list []T, seed maphash.Seed, counts *Counts) error {
+	for _, object := range list {
+		w.seen[maphash.String(seed, k.id(object))] = struct{}{}
+		if k.changed(object).Before(w.Since) {
+			continue
+		}
+		found, err := k.put(ctx, object)
+		if err != nil {
+			return failed(k.name, k.id(object), err)
+		}
+		counts.add(found)
+	}
+	return nil
+}
+
+func (w *walk) putUser(ctx context.Context, u directory.User) (repair, error) {
+	local, err := w.Store.User(ctx, u.ID)
+	if err == nil && directory.SameUser(local, u) && local.UpdateTime.Equal(u.UpdateTime) {
+		return same, nil
+	}
+	return verdict(err, func() bool { return directory.SameUser(local, u) }, func() (bool, error) { return w.Store.PutUser(ctx, u) })
+}
+
+func (w *walk) putOrganization(ctx context.Context, o directory.Organization) (repair, error) {
+	local, err := w.Store.Organization(ctx, o.ID)
+	if err == nil && directory.SameOrganization(local, o) && local.UpdateTime.Equal(o.UpdateTime) {
+		return same, nil
+	}
+	return verdict(err, func() bool { return directory.SameOrganization(local, o) },
+		func() (bool, error) { return w.Store.PutOrganization(ctx, o) })
+}
+
+// verdict writes, and tells what that was. Two objects that differ in their time only are written, so that no older news
+// comes through, and count as the same. What the store refuses it has newer, or erased.
+func verdict(lookup error, equal func() bool, put func() (bool, error)) (repair, error) {
+	unknown := errors.Is(lookup, directory.ErrNotFound)
+	if lookup != nil && !unknown {
+		return same, lookup
+	}
+	changed, err := put()
+	switch {
+	case err != nil || !changed:
+		return same, err
+	case unknown:
+		return created, nil
+	case equal():
+		return same, nil
+	default:
+		return repaired, nil
+	}
+}
+
+// removeUsers asks twice before it removes: for all at once, then for each, because it can't be undone.
+func (w *walk) removeUsers(ctx context.Context, ids []string, counts *Counts) error {
+	there, err := ask(ctx, w, func() ([]directory.User, error) { return w.Source.UsersByID(ctx, ids) })
+	if err != nil {
+		return err
+	}
+	for _, u := range there { // created while the list was read, or moved within it
+		if err := compare(ctx, w, kind[directory.User]{
+			name: "users", id: func(u directory.User) string { return u.ID }, changed: func(u directory.User) time.Time { return u.UpdateTime },
+			put: w.putUser,
+		}, []directory.User{u}, maphash.MakeSeed(), counts); err != nil {
+			return err
+		}
+	}
+	for _, id := range ids {
+		if slices.ContainsFunc(there, func(u directory.User) bool { return u.ID == id }) {
+			continue
+		}
+		_, err := ask(ctx, w, func() (directory.User, error) { return w.Source.User(ctx, id) })
+		if !errors.Is(err, directory.ErrNotFound) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if counts.Same+counts.Repaired == 0 && counts.Removed >= strangers {
+			return ErrStranger
+		}
+		if err := w.Remove(ctx, id); err != nil {
+			return failed("user", id, err)
+		}
+		counts.add(removed)
+	}
+	return nil
+}
+
+func (w *walk) removeOrganizations(ctx context.Context, ids []string, counts *Counts) error {
+	for _, id := range ids {
+		o, err := ask(ctx, w, func() (directory.Organization, error) { return w.Source.Organization(ctx, id) })
+		found := removed
+		switch {
+		case err == nil:
+			found, err = w.putOrganization(ctx, o)
+		case errors.Is(err, directory.ErrNotFound):
+			_, err = w.Store.DeleteOrganization(ctx, id, w.Now())
+		}
+		if err != nil {
+			return failed("organization", id, err)
+		}
+		counts.add(found)
+	}
+	return nil
+}

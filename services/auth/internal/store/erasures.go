@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
+	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
+	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
+)
+
+var _ erasure.Store = (*Store)(nil)
+
+// BeginErasure tombstones the person and writes the record; put queues the rest of the work.
+func (s *Store) BeginErasure(ctx context.Context, userID string, again bool, put erasure.Put) error {
+	var w *Writing
+	err := s.database.Write(ctx, userID, func(ctx context.Context, tx database.Tx) error {
+		w = s.Within(tx)
+		begun, at, err := w.BeginErasure(ctx, userID, again)
+		if err != nil || !begun {
+			return err
+		}
+		return put(ctx, tx, userID, at)
+	})
+	if err == nil {
+		w.Committed()
+	}
+	return err
+}
+
+// BeginErasure tombstones the person, whether or not the user was known, revokes the API keys and writes the record. It
+// reports whether there is work to queue: none when an erasure is under way, or complete and not wanted again.
+func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool) (begun bool, at time.Time, err error) {
+	at = w.store.now().UTC().Truncate(time.Microsecond)
+	if _, err := w.DeleteUser(ctx, userID, at); err != nil {
+		return false, at, err
+	}
+	if err := w.revokeKeys(ctx, userID, at); err != nil {
+		return false, at, err
+	}
+	rows, err := w.q.BeginErasure(ctx, db.BeginErasureParams{UserID: userID, RequestTime: at})
+	if err != nil || rows > 0 || !again {
+		return rows > 0, at, err
+	}
+	rows, err = w.q.RestartErasure(ctx, db.RestartErasureParams{UserID: userID, At: at})
+	if err != nil || rows == 0 {
+		return false, at, err
+	}
+	return true, at, w.q.ForgetConfirmations(ctx, userID)
+}
+
+// revokeKeys takes the names along: a person wrote them.
+func (w *Writing) revokeKeys(ctx context.Context, userID string, at time.Time) error {
+	revoked, err := w.q.RevokeApiKeysOfUser(ctx, db.RevokeApiKeysOfUserParams{UserID: userID, At: nullTime(at)})
+	if err != nil {
+		return err
+	}
+	if err := w.q.ForgetApiKeysOfUser(ctx, userID); err != nil {
+		return err
+	}
+	for _, id := range revoked {
+		if err := w.revoke(ctx, revocation.Revocation{APIKeyID: id}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CompleteErasure notes that every service has confirmed.
+func (w *Writing) CompleteErasure(ctx context.Context, userID string, at time.Time) error {
+	return w.q.CompleteErasure(ctx, db.CompleteErasureParams{UserID: userID, At: nullTime(at)})
+}
+
+// ConfirmErasure notes that a service is done.
+func (s *Store) ConfirmErasure(ctx context.Context, userID, service string, at time.Time) error {
+	return s.write(ctx, userID, func(ctx context.Context, q *db.Queries) error {
+		return q.ConfirmErasure(ctx, db.ConfirmErasureParams{UserID: userID, Service: service, ConfirmTime: at})
+	})
+}
+
+// Erasure returns one record.
+func (s *Store) Erasure(ctx context.Context, userID string) (erasure.Erasure, error) {
+	row, err := s.read.GetErasure(ctx, userID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return erasure.Erasure{}, erasure.ErrNotFound
+	}
+	if err != nil {
+		return erasure.Erasure{}, err
+	}
+	confirmations, err := s.read.ListConfirmations(ctx, userID)
+	e := erasure.Erasure{UserID: row.UserID, RequestTime: row.RequestTime, CompleteTime: row.CompleteTime.Time}
+	for _, c := range confirmations {
+		e.ConfirmedBy = append(e.ConfirmedBy, c.Service)
+	}
+	return e, err
+}
+
+// Erasures pages through the records, newest first.
+func (s *Store) Erasures(ctx context.Context, after page.Cursor, limit int) ([]erasure.Erasure, error) {
+	at, id := newest(after)
+	rows, err := s.read.ListErasures(ctx, db.ListErasuresParams{BeforeTime: at, BeforeID: id, PageSize: int64(limit)})
+	if err != nil {
+		return nil, err
+	}
+	var out []erasure.Erasure
+	for _, row := range rows { // one for each confirmation
+		if len(out) == 0 || out[len(out)-1].UserID != row.UserID {
+			out = append(out, erasure.Erasure{UserID: row.UserID, RequestTime: row.RequestTime, CompleteTime: row.CompleteTime.Time})
+		}
+		if row.Service.Valid {
+			last := &out[len(out)-1]
+			last.ConfirmedBy = append(last.ConfirmedBy, row.Service.String)
+		}
+	}
+	return out, nil
+}
+
+// OpenErasures are those that are not complete, oldest first.
+func (s *Store) OpenErasures(ctx context.Context, limit int) ([]erasure.Erasure, error) {
+	rows, err := s.read.ListOpenErasures(ctx, int64(limit))
+	if err != nil {
+		return nil, err
+	}
+	return each(rows, func(row db.ListOpenErasuresRow) (erasure.Erasure, error) {
+		return erasure.Erasure{UserID: row.UserID, RequestTime: row.RequestTime}, nil
+	})
+}
+
+// KeysOfUser are all keys that a person made, in any account.
+func (s *Store) KeysOfUser(ctx context.Context, userID string) ([]apikey.Key, error) {
+	rows, err := s.read.ListApiKeysOfUser(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	return each(rows, apiKey)
+}
