@@ -1,0 +1,171 @@
+package clerk_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+)
+
+var eventTime = time.UnixMilli(1_800_000_000_000).UTC() //nolint:gochecknoglobals // a constant
+
+// full is an event as Clerk sends it, with all that nobody needs.
+const full = `{
+  "data": {
+    "id": "user_1", "object": "user", "username": "ada", "first_name": "Ada\u0000", "last_name": null, "image_url": "https://img.test/a",
+    "external_id": "app-1", "primary_email_address_id": "idn_2", "password_enabled": true, "banned": false, "locked": true,
+    "lockout_expires_in_seconds": 60, "last_sign_in_at": 1,
+    "email_addresses": [
+      {"id": "idn_1", "email_address": "first@example.test", "verification": {"status": "verified", "strategy": "email_code"}},
+      {"id": "idn_2", "email_address": "primary@example.test", "linked_to": []}
+    ],
+    "phone_numbers": [{"id": "idn_3", "phone_number": "+15550100"}],
+    "external_accounts": [{"id": "eac_1", "email_address": "x@example.test", "approved_scopes": "email"}],
+    "public_metadata": {"plan": "pro"}, "private_metadata": {"ssn": "123"}, "unsafe_metadata": {"diary": "dear"},
+    "created_at": 1700000000000, "updated_at": 1700000000001
+  },
+  "event_attributes": {"http_request": {"client_ip": "203.0.113.7", "user_agent": "Mozilla"}},
+  "instance_id": "ins_1", "object": "event", "timestamp": 1800000000000, "type": "user.updated"
+}`
+
+func TestWhatIsKeptOfAUser(t *testing.T) {
+	e, err := clerk.ParseEvent([]byte(full))
+	require.NoError(t, err)
+	require.Equal(t, "user.updated", e.Type)
+	require.Equal(t, "ins_1", e.InstanceID)
+	require.Equal(t, "user_1", e.Subject)
+	for _, gone := range []string{"+15550100", "203.0.113.7", "Mozilla", "ssn", "diary", "eac_1", "ada\"", "email_code", "idn_3"} {
+		require.NotContains(t, string(e.Payload), gone)
+	}
+	change, err := clerk.ChangeOf(e.Payload, eventTime)
+	require.NoError(t, err)
+	require.Equal(t, directory.UserChanged{User: directory.User{
+		ID: "user_1", Synced: true, PrimaryEmail: "primary@example.test", Emails: []string{"primary@example.test", "first@example.test"},
+		FirstName: "Ada", ImageURL: "https://img.test/a", ExternalID: "app-1", PublicMetadata: json.RawMessage(`{"plan":"pro"}`),
+		Locked: true, LockExpireTime: eventTime.Add(time.Minute),
+		CreateTime: time.UnixMilli(1_700_000_000_000).UTC(), UpdateTime: time.UnixMilli(1_700_000_000_001).UTC(),
+	}}, change)
+}
+
+func TestMessagesAreNeverKept(t *testing.T) {
+	for _, kind := range []string{"email.created", "sms.created", "waitlistEntry.created", "organizationInvitation.created", "made.up"} {
+		e, err := clerk.ParseEvent([]byte(`{"type":"` + kind + `","data":{"id":"ema_1","object":"email","user_id":"user_1","status":"queued",
+			"body":"your code is 424242","body_plain":"424242","subject":"424242 is your code","to_email_address":"ada@example.test",
+			"email_address":"ada@example.test","phone_number_id":"idn_1","data":{"otp_code":"424242"},"created_at":5,"long_id":"` + strings.Repeat("4", 500) + `"}}`))
+		require.NoError(t, err)
+		require.JSONEq(t, `{"type":"`+kind+`","data":{"id":"ema_1","object":"email","user_id":"user_1","status":"queued","phone_number_id":"idn_1","created_at":5}}`,
+			string(e.Payload))
+		require.Equal(t, "ema_1", e.Subject)
+		change, err := clerk.ChangeOf(e.Payload, eventTime)
+		require.NoError(t, err)
+		require.Nil(t, change)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+	for name, tc := range map[string]struct {
+		event, subject string
+		want           directory.Change
+	}{
+		"user deleted":          {`{"type":"user.deleted","timestamp":5000,"data":{"id":"user_1","object":"user","deleted":true}}`, "user_1", directory.UserDeleted{ID: "user_1", At: at(5000)}},
+		"user deleted, no time": {`{"type":"user.deleted","data":{"id":"user_1"}}`, "user_1", directory.UserDeleted{ID: "user_1", At: eventTime}},
+		"organization": {
+			`{"type":"organization.created","data":{"id":"org_1","name":"Acme","slug":"acme","created_by":"user_1","created_at":1,"updated_at":2,"public_metadata":null}}`, "org_1",
+			directory.OrganizationChanged{Organization: directory.Organization{ID: "org_1", Synced: true, Name: "Acme", Slug: "acme", PublicMetadata: json.RawMessage("null"), CreateTime: at(1), UpdateTime: at(2)}},
+		},
+		"organization deleted": {`{"type":"organization.deleted","timestamp":9,"data":{"id":"org_1","slug":"acme","deleted":true}}`, "org_1", directory.OrganizationDeleted{ID: "org_1", At: at(9)}},
+		"membership": {
+			`{"type":"organizationMembership.updated","data":{"id":"orgmem_1","role":"org:admin","permissions":["b","a"],"organization":{"id":"org_1","name":"Acme"},"public_user_data":{"user_id":"user_1","first_name":"Ada"},"created_at":1,"updated_at":2}}`,
+			"org_1:user_1",
+			directory.MembershipChanged{Membership: directory.Membership{OrganizationID: "org_1", UserID: "user_1", Role: "admin", Permissions: []string{"a", "b"}, CreateTime: at(1), UpdateTime: at(2)}},
+		},
+		"membership deleted": {
+			`{"type":"organizationMembership.deleted","timestamp":9,"data":{"id":"orgmem_1","role":"org:admin","organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"},"created_at":1,"updated_at":2}}`,
+			"org_1:user_1", directory.MembershipDeleted{OrganizationID: "org_1", UserID: "user_1", At: at(9)},
+		},
+		"role": {
+			`{"type":"role.updated","data":{"id":"role_1","key":"org:buyer","permissions":[{"id":"perm_1","key":"org:b:buy"},{"key":"org:a:see"}],"created_at":1,"updated_at":2}}`, "role_1",
+			directory.RoleChanged{Role: directory.Role{ID: "role_1", Name: "buyer", Permissions: []string{"org:a:see", "org:b:buy"}, UpdateTime: at(2)}},
+		},
+		"role deleted":       {`{"type":"role.deleted","timestamp":9,"data":{"id":"role_1","deleted":true}}`, "role_1", directory.RoleDeleted{ID: "role_1", At: at(9)}},
+		"session revoked":    {`{"type":"session.revoked","data":{"id":"sess_1","user_id":"user_1","user":{"id":"user_1","first_name":"Ada"}}}`, "sess_1", directory.SessionEnded{ID: "sess_1"}},
+		"session ended":      {`{"type":"session.ended","data":{"id":"sess_1"}}`, "sess_1", directory.SessionEnded{ID: "sess_1"}},
+		"session removed":    {`{"type":"session.removed","data":{"id":"sess_1"}}`, "sess_1", directory.SessionEnded{ID: "sess_1"}},
+		"session created":    {`{"type":"session.created","data":{"id":"sess_1"}}`, "sess_1", nil},
+		"permission":         {`{"type":"permission.updated","data":{"id":"perm_1"}}`, "perm_1", nil},
+		"unknown, no id":     {`{"type":"future.thing","data":{}}`, "", nil},
+		"unknown, no data":   {`{"type":"future.thing"}`, "", nil},
+		"user of the future": {`{"type":"user.promoted","data":{"id":"user_1"}}`, "user_1", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, err := clerk.ParseEvent([]byte(tc.event))
+			require.NoError(t, err)
+			require.Equal(t, tc.subject, e.Subject)
+			require.NotContains(t, string(e.Payload), "Ada")
+			got, err := clerk.ChangeOf(e.Payload, eventTime)
+			require.NoError(t, err)
+			require.Equal(t, tc.want, got)
+		})
+	}
+}
+
+func TestMalformedEvents(t *testing.T) {
+	for name, body := range map[string]string{
+		"nothing": "", "no JSON": "hello", "cut": full[:100], "a list": "[]", "a string": `"x"`, "null": "null", "no type": `{"data":{"id":"user_1"}}`,
+		"type of another type": `{"type":1,"data":{}}`, "type with a space": `{"type":"user created","data":{"id":"user_1"}}`,
+		"type too long": `{"type":"` + strings.Repeat("t", 129) + `","data":{}}`, "type with a null": `{"type":"user\u0000","data":{}}`,
+		"user without an id": `{"type":"user.created","data":{}}`, "user without data": `{"type":"user.created"}`, "user as a text": `{"type":"user.created","data":"x"}`,
+		"id of another type": `{"type":"user.created","data":{"id":7}}`, "id with a space": `{"type":"user.created","data":{"id":"user 1"}}`,
+		"id too long":              `{"type":"user.created","data":{"id":"` + strings.Repeat("u", 129) + `"}}`,
+		"membership of nobody":     `{"type":"organizationMembership.created","data":{"id":"orgmem_1","organization":{"id":"org_1"}}}`,
+		"membership of nothing":    `{"type":"organizationMembership.created","data":{"id":"orgmem_1","public_user_data":{"user_id":"user_1"}}}`,
+		"instance of another type": `{"type":"user.created","instance_id":{},"data":{"id":"user_1"}}`, "not UTF-8": "{\"type\":\"user.created\xff\"}",
+		"two values": `{"type":"user.created","data":{"id":"user_1"}} {}`, "deep": strings.Repeat("[", 20000),
+	} {
+		_, err := clerk.ParseEvent([]byte(body))
+		require.ErrorIs(t, err, clerk.ErrMalformed, name)
+		require.NotContains(t, err.Error(), "hello", "%s: nothing of the body is quoted", name)
+	}
+}
+
+// TestPoisonedEvents are stored, and no attempt will ever apply them.
+func TestPoisonedEvents(t *testing.T) {
+	for name, event := range map[string]string{
+		"no times": `{"type":"user.created","data":{"id":"user_1"}}`, "negative time": `{"type":"user.created","data":{"id":"user_1","created_at":1,"updated_at":-1}}`,
+		"time beyond the year 9999": `{"type":"organization.created","data":{"id":"org_1","created_at":1,"updated_at":999999999999999}}`,
+		"emails as a text":          `{"type":"user.created","data":{"id":"user_1","email_addresses":"x","created_at":1,"updated_at":1}}`,
+		"membership without a role": `{"type":"organizationMembership.created","data":{"organization":{"id":"o"},"public_user_data":{"user_id":"u"},"created_at":1,"updated_at":1}}`,
+		"role without a key":        `{"type":"role.created","data":{"id":"role_1","updated_at":1}}`,
+	} {
+		e, err := clerk.ParseEvent([]byte(event))
+		require.NoError(t, err, name)
+		_, err = clerk.ChangeOf(e.Payload, eventTime)
+		require.Error(t, err, name)
+	}
+}
+
+// FuzzParseEvent: whatever comes is either refused or storable.
+func FuzzParseEvent(f *testing.F) {
+	f.Add([]byte(full))
+	f.Add([]byte(`{"type":"organizationMembership.deleted","data":{"organization":{"id":"o"},"public_user_data":{"user_id":"u"}}}`))
+	f.Add([]byte(`{"type":"user.created","data":{"id":"user_1","email_addresses":[null,[],{"id":1}]}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		e, err := clerk.ParseEvent(body)
+		if err != nil {
+			require.ErrorIs(t, err, clerk.ErrMalformed)
+			return
+		}
+		require.True(t, json.Valid(e.Payload))
+		require.NotEmpty(t, e.Type)
+		again, err := clerk.ParseEvent(e.Payload)
+		require.NoError(t, err, "what is stored can be read again")
+		require.Equal(t, e.Subject, again.Subject)
+		_, _ = clerk.ChangeOf(e.Payload, eventTime)
+	})
+}

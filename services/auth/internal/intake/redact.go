@@ -1,0 +1,61 @@
+package intake
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+const redacted = "[redacted]"
+
+// Redact returns a stored payload for an operator's eyes: ids, times, states, roles and permissions stand, every other
+// text or number is replaced. Of metadata only the names stay.
+func Redact(payload []byte) string {
+	var value any
+	if err := json.Unmarshal(payload, &value); err != nil {
+		return `"` + redacted + `"`
+	}
+	raw, err := json.Marshal(redact("", value, false))
+	if err != nil {
+		return `"` + redacted + `"`
+	}
+	return string(raw)
+}
+
+// redact replaces the values under name; hidden is true below metadata.
+func redact(name string, value any, hidden bool) any {
+	hidden = hidden || strings.HasSuffix(name, "metadata")
+	switch v := value.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = redact(key, v[key], hidden)
+		}
+		return v
+	case []any:
+		for i := range v {
+			v[i] = redact(name, v[i], hidden)
+		}
+		return v
+	case nil:
+		return nil
+	case bool:
+		if !hidden {
+			return v
+		}
+	default:
+		if !hidden && shown(name) {
+			return v
+		}
+	}
+	return redacted
+}
+
+func shown(name string) bool {
+	switch name {
+	case "id", "object", "type", "status", "role", "key", "permissions", "timestamp", "lockout_expires_in_seconds",
+		"malformed", "bytes", "sha256":
+		return true
+	case "external_id":
+		return false
+	}
+	return strings.HasSuffix(name, "_id") || strings.HasSuffix(name, "_at")
+}
