@@ -19,10 +19,10 @@ type KeyLimit struct {
 
 // window returns the window around now.
 func (k KeyLimit) window(account Account, now time.Time) (start, end time.Time) {
-	if k.Period <= 0 {
+	micros, length := now.UnixMicro(), k.Period.Microseconds()
+	if length <= 0 {
 		return account.PeriodStart, account.PeriodEnd
 	}
-	micros, length := now.UnixMicro(), k.Period.Microseconds()
 	start = time.UnixMicro(micros - micros%length).UTC()
 	return start, start.Add(k.Period)
 }

@@ -51,6 +51,7 @@ models:
   embed: {kind: embedding, provider: test, context_tokens: 1000000, input: "0.001"}
   gratis: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0", output: "0"}
   dear-cache: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0.001", cached_input: "0.005", output: "0"}
+  cheap-cache: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0.001", cached_input: "0", output: "0.003"}
   gold: {kind: chat, provider: test, context_tokens: 1000000000000, max_output_tokens: 1000000000000, default_output_tokens: 100, input: "1000000", output: "1000000"}
 `
 

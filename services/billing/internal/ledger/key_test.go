@@ -47,6 +47,7 @@ func TestAKeySpendsUpToItsLimit(t *testing.T) {
 		_, err = b.byKey(b.Ledger, "r6", 1, limit, time.Hour)
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		require.NoError(t, b.other("r7", 1), "other keys and sessions have their own limits")
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, b.other("r7b", 1))
 
 		b.clock.Set(time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC))
 		fourth, err := b.byKey(b.Ledger, "r8", 100, limit, time.Hour)

@@ -160,7 +160,7 @@ func TestGrantsAreIdempotent(t *testing.T) {
 // Many accounts on many replicas: transactions that hold several accounts' locks in different orders must all come through.
 func TestReplicasShareManyAccounts(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *book) {
-		const accounts, rounds = 20, 40
+		const accounts, rounds = 20, 10
 		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var group sync.WaitGroup
 		for r, replica := range replicas {

@@ -221,6 +221,7 @@ func (m *model) checkGrants(t *rapid.T, a ledger.Account, now time.Time) {
 	}
 	require.Equal(t, remaining-a.Debt, a.Balance)
 	require.LessOrEqual(t, a.Available(), good, "only good credit can be held")
+	require.True(t, a.Debt == 0 || good == 0, "there is no debt beside good credit")
 	for _, c := range m.calls {
 		m.checkPaid(t, c, grants)
 	}

@@ -138,14 +138,14 @@ func (r *reserving) quick(ctx context.Context, tx Tx) (answer, error) {
 
 // careful brings the account up to date and holds what it affords.
 func (r *reserving) careful(ctx context.Context, tx Tx) (answer, error) {
-	again, err := r.repeated(ctx, tx)
-	if !errors.Is(err, ErrNotFound) {
-		return again, err
-	}
 	now := r.l.now()
 	account, err := r.l.touch(ctx, tx, r.AccountID, now)
 	if err != nil {
 		return answer{}, err
+	}
+	// After the account is locked, because another replica may be at the same request.
+	if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
+		return again, err
 	}
 	if refusal := r.allowed(account.Plan); refusal != nil {
 		return answer{refusal: refusal}, nil
@@ -207,9 +207,6 @@ func (r *reserving) allowed(planID string) error {
 
 // affordable makes the largest hold, up to the wish, that the budget affords; false when not even the least is.
 func (r *reserving) affordable(budget int64) (Hold, bool) {
-	if !r.tooBig && (r.fullCost == 0 || r.fullCost <= budget) {
-		return r.hold(r.fullCost, r.MaxOutputTokens), true
-	}
 	// The model is asked for the sum over all answers; each gets the same share.
 	budget = min(max(budget, 0), MaxAmount)
 	total := r.worst.AffordableOutput(r.InputTokens, budget, r.MaxOutputTokens*r.Choices)

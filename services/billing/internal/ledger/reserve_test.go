@@ -54,6 +54,8 @@ func TestReserveClamps(t *testing.T) {
 		{"embedding, one short", 76, "embed", 77, 0, 0, 1, 0, -1},
 		{"a fraction is rounded up", 1, "uneven", 1, 0, 0, 0, 0, 1},
 		{"a part of a nano is not free", 2, "uneven", 1_000, 1, 1_000_000, 0, 714, 2}, // 0.0015 + 0.0005 each 714
+		{"worst case is nothing cached", 40, "cheap-cache", 10, 1, 10, 1, 10, 40},
+		{"worst case is nothing cached, one short", 39, "cheap-cache", 10, 1, 10, 1, 9, 37},
 		{"worst case is dear cached input", 50, "dear-cache", 10, 0, 0, 0, 0, 50},
 		{"worst case is dear cached input, one short", 49, "dear-cache", 10, 0, 0, 0, 0, -1},
 	}
@@ -169,7 +171,7 @@ func TestInsufficientBalanceExplains(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *book) {
 		b.hold("r1", 400)
 		_, err := b.Reserve(t.Context(), ledger.Reservation{
-			RequestID: "r2", AccountID: alice, Model: "plain", InputTokens: 601, MinOutputTokens: 2, MaxOutputTokens: 10,
+			RequestID: "r2", AccountID: alice, Model: "cheap-cache", InputTokens: 601, MinOutputTokens: 2, MaxOutputTokens: 10,
 		})
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		require.Equal(t, "The balance of $0.000001, of which $0.0000004 is held for calls under way, does not afford this call, "+

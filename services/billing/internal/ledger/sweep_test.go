@@ -148,6 +148,25 @@ func TestAnAdjustmentOfPaidDebt(t *testing.T) {
 	})
 }
 
+// What comes back pays the debt of other calls.
+func TestAnAdjustmentPaysDebt(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *book) {
+		b.give("all", 100)
+		first := b.hold("r1", 90)
+		second := b.hold("r2", 10)
+		_, err := b.Checkpoint(t.Context(), second.ID, ledger.Usage{})
+		require.NoError(t, err)
+		b.settle(second, 30)
+		require.EqualValues(t, 70, b.account().Balance)
+		b.clock.Add(lease)
+		b.sweep(1)
+		require.EqualValues(t, 20, b.account().Debt)
+		require.EqualValues(t, 20, b.settle(first, 50).BalanceAfter)
+		require.Zero(t, b.account().Debt)
+		require.Equal(t, map[string]int64{"all": 20}, b.remaining())
+	})
+}
+
 // The correction of usage of a past period leaves the present one alone.
 func TestAnAdjustmentInTheNextPeriod(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *book) {
