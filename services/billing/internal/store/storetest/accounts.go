@@ -13,6 +13,13 @@ import (
 func accounts(t *testing.T, s Store) {
 	_, err := s.Account(t.Context(), "acc")
 	require.ErrorIs(t, err, ledger.ErrNotFound)
+	fresh := ledger.Account{ID: "new", Plan: "free", CreateTime: base, PeriodStart: base, PeriodEnd: base.Add(time.Hour), Due: base.Add(time.Minute)}
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		inserted, err := tx.InsertAccount(ctx, fresh)
+		require.NoError(t, err)
+		require.True(t, inserted)
+	})
+	require.Equal(t, fresh, readAccount(t, s, "new"), "without money")
 	a := openAccount(t, s, "acc", 70)
 	require.Equal(t, a, readAccount(t, s, "acc"))
 	a = ledger.Account{

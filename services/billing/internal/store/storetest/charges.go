@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -144,6 +145,51 @@ func chargingLost(t *testing.T, s Store) {
 	changed.Hold.Used.Input--
 	lost(changed)
 	require.Equal(t, other, readHold(t, s, "h2"))
+}
+
+// chargingOne: the smallest charge is one.
+func chargingOne(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 70)
+	openGrant(t, s, "g1", "acc", 70, ledger.Never)
+	for i, sweep := range []bool{false, true} {
+		h := openHold(t, s, "h"+strconv.Itoa(i), "acc", 1)
+		c := newCharge(h, 1)
+		c.Sweep = sweep
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			balance, ok, err := tx.ChargeHold(ctx, c)
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.EqualValues(t, 69-i, balance)
+		})
+		require.Equal(t, map[string]int64{"g1": int64(69 - i)}, remaining(t, s, "acc"))
+	}
+	list, err := s.Entries(t.Context(), "acc", "", 10)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+}
+
+// chargingTheNext: a grant that is spent is passed over, one with a single nano-dollar is not.
+func chargingTheNext(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 70)
+	openGrant(t, s, "g1", "acc", 1, base.Add(2*time.Hour))
+	openGrant(t, s, "g2", "acc", 69, ledger.Never)
+	charge := func(id string, cost int64, at time.Time) bool {
+		t.Helper()
+		c := newCharge(openHold(t, s, id, "acc", 1), cost)
+		c.Record.SettleTime = at
+		var ok bool
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			var err error
+			_, ok, err = tx.ChargeHold(ctx, c)
+			require.NoError(t, err)
+		})
+		return ok
+	}
+	require.False(t, charge("h1", 2, base), "the first does not cover it alone")
+	require.True(t, charge("h2", 1, base), "at the very beginning of the period")
+	require.Equal(t, map[string]int64{"g1": 0, "g2": 69}, remaining(t, s, "acc"))
+	require.True(t, charge("h3", 2, base))
+	require.Equal(t, map[string]int64{"g1": 0, "g2": 67}, remaining(t, s, "acc"))
 }
 
 func chargingNothing(t *testing.T, s Store) {

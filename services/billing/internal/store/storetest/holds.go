@@ -29,6 +29,11 @@ func holding(t *testing.T, s Store) {
 		require.EqualValues(t, 69, a.Held, "within the transaction too")
 	})
 	require.EqualValues(t, 69, readAccount(t, s, "acc").Held)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		_, taken, err := tx.TakeHold(ctx, newHold("h2", "acc", 2))
+		require.NoError(t, err)
+		require.Equal(t, ledger.TakenNot, taken, "what is held is not there twice")
+	})
 	openHold(t, s, "h2", "acc", 1) // exactly what is left
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
 		h := newHold("h3", "acc", 0)

@@ -35,6 +35,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"what can not be charged": notCharged,
 		"charging a lost hold":    chargingLost,
 		"charging nothing":        chargingNothing,
+		"charging the next grant": chargingTheNext,
+		"charging one":            chargingOne,
 		"closing":                 closing,
 		"expired holds":           expiredHolds,
 		"grants":                  grants,
