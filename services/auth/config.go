@@ -10,6 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
+	"github.com/trivet-dev/trivet/services/auth/internal/svix"
 )
 
 // Config is auth's settings.
@@ -42,6 +43,13 @@ type Config struct {
 	// TokenCache bounds the verified tokens that are remembered.
 	TokenCache int `env:"AUTH_TOKEN_CACHE" default:"16384" min:"1" max:"1048576" help:"verified session tokens that are remembered"`
 
+	// WebhookSecrets verify Clerk's webhooks.
+	WebhookSecrets settings.Secrets `env:"CLERK_WEBHOOK_SECRET" help:"signing secret of Clerk's webhooks, whsec_…; several during a rotation, newest first"`
+	// InstanceID tells events of other instances apart.
+	InstanceID string `env:"CLERK_INSTANCE_ID" help:"Clerk instance whose events count, ins_…; those of others are kept and ignored; default: any"`
+	// ReconcileInterval is how often the store is compared with Clerk; 0 is never.
+	ReconcileInterval time.Duration `env:"CLERK_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often users, organizations and memberships are compared with Clerk and repaired; 0 turns it off"`
+
 	// APIKeySecrets hash API keys, newest first.
 	APIKeySecrets settings.Secrets `env:"TRIVET_API_KEY_SECRET" required:"serve" help:"at least 32 random bytes that API keys are hashed with; several during a rotation, newest first"`
 
@@ -66,6 +74,13 @@ func (c Config) Validate() error {
 		found = append(found, settings.Invalid("CLERK_ISSUER", "is not an address such as https://clerk.example.com, without a slash at its end",
 			"copy the Frontend API URL from Clerk's dashboard"))
 	}
+	if _, err := svix.New(c.WebhookSecrets.Reveal(), time.Now); err != nil {
+		found = append(found, settings.Invalid("CLERK_WEBHOOK_SECRET", err.Error(),
+			"copy the signing secret from Clerk's dashboard, under Webhooks"))
+	}
+	if c.ReconcileInterval > 0 && c.ReconcileInterval < minReconcile {
+		found = append(found, settings.Invalid("CLERK_RECONCILE_INTERVAL", "is shorter than a minute", "set 1m or more, or 0 to turn it off"))
+	}
 	if c.APIKeySecrets.IsSet() {
 		if _, err := apikey.NewHasher(c.APIKeySecrets.Reveal()); err != nil {
 			found = append(found, settings.Invalid("TRIVET_API_KEY_SECRET", err.Error(), "set at least 32 random bytes"))
@@ -73,6 +88,9 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(found...)
 }
+
+// minReconcile is the shortest interval: a comparison takes calls that Clerk limits.
+const minReconcile = time.Minute
 
 // developmentSecret stands in for a missing TRIVET_API_KEY_SECRET, so that keys outlive a restart in development.
 const developmentSecret = "trivet development: everybody knows this secret"

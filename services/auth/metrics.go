@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -15,22 +16,43 @@ type instruments struct {
 	verdicts  metric.Int64Counter
 	refreshes metric.Int64Counter
 	age       metric.Float64ObservableGauge
+	webhooks  metric.Int64Counter
+	events    metric.Int64Counter
 }
 
 func newInstruments(meter metric.Meter) (*instruments, error) {
 	var i instruments
-	var errs [3]error
+	var errs [5]error
 	i.verdicts, errs[0] = meter.Int64Counter("trivet.auth.verdicts",
 		metric.WithDescription("Credentials looked at, by kind and verdict."), metric.WithUnit("{credential}"))
 	i.refreshes, errs[1] = meter.Int64Counter("trivet.auth.jwks.refreshes",
 		metric.WithDescription("Fetches of Clerk's signing keys, by result."), metric.WithUnit("{fetch}"))
 	i.age, errs[2] = meter.Float64ObservableGauge("trivet.auth.jwks.age",
 		metric.WithDescription("Time since Clerk's signing keys were fetched."), metric.WithUnit("s"))
+	i.webhooks, errs[3] = meter.Int64Counter("trivet.auth.webhooks",
+		metric.WithDescription("Webhooks that came, by verdict."), metric.WithUnit("{webhook}"))
+	i.events, errs[4] = meter.Int64Counter("trivet.auth.events",
+		metric.WithDescription("Clerk's events applied, by family and outcome."), metric.WithUnit("{event}"))
 	return &i, errors.Join(errs[:]...)
 }
 
 func (i *instruments) verdict(ctx context.Context, kind, verdict string) {
 	i.verdicts.Add(ctx, 1, metric.WithAttributes(attribute.String("kind", kind), attribute.String("verdict", verdict)))
+}
+
+func (i *instruments) webhook(ctx context.Context, verdict string) {
+	i.webhooks.Add(ctx, 1, metric.WithAttributes(attribute.String("verdict", verdict)))
+}
+
+// applied counts by family: types are the sender's to name.
+func (i *instruments) applied(ctx context.Context, kind, outcome string) {
+	family, _, _ := strings.Cut(kind, ".")
+	switch family {
+	case "user", "organization", "organizationMembership", "role", "session":
+	default:
+		family = "other"
+	}
+	i.events.Add(ctx, 1, metric.WithAttributes(attribute.String("family", family), attribute.String("outcome", outcome)))
 }
 
 func (i *instruments) fetched(err error) {

@@ -14,8 +14,8 @@ type Source interface {
 	Organization(ctx context.Context, id string) (Organization, error)
 }
 
-// Lister is a Source that can be walked through. An offset counts objects, from 0; a page may be shorter than its limit,
-// and is empty only beyond the end. Errors: as of Source.
+// Lister is a Source that can be walked through. An offset counts objects, from 0; a page of fewer objects than limit is
+// the last. Errors: as of Source.
 type Lister interface {
 	Source
 	// Users lists users, oldest first.

@@ -72,7 +72,7 @@ func objects[T any](ctx context.Context, w *walk, k kind[T]) error {
 			return err
 		}
 		w.Offset += len(list)
-		if len(list) == 0 {
+		if len(list) < pageSize { // if it is not the end after all, the rest is asked for by id
 			w.enter(k.remove)
 		}
 		if err := w.step(ctx, k.name, counts, false); err != nil {

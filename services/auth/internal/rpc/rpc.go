@@ -13,7 +13,10 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/authn"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
+	"github.com/trivet-dev/trivet/services/auth/internal/intake"
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
 
@@ -26,7 +29,13 @@ type Server struct {
 	Directory     directory.Store
 	Keys          *apikey.Keeper
 	KeyStore      apikey.Store
+	UserKeys      UserKeys
 	Revocations   *revocation.Feed
+	Webhooks      *intake.Receiver
+	Eraser        *erasure.Eraser
+	Erasures      erasure.Store
+	// Reconciler is nil without a key to Clerk's Backend API.
+	Reconciler *reconcile.Reconciler
 }
 
 // shown turns the domain's errors into those that callers may see; what names is for people, such as "user".

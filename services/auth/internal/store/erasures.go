@@ -18,40 +18,31 @@ var _ erasure.Store = (*Store)(nil)
 
 // BeginErasure tombstones the person and writes the record; put queues the rest of the work.
 func (s *Store) BeginErasure(ctx context.Context, userID string, again bool, put erasure.Put) error {
-	var w *Writing
-	err := s.database.Write(ctx, userID, func(ctx context.Context, tx database.Tx) error {
-		w = s.Within(tx)
-		begun, at, err := w.BeginErasure(ctx, userID, again)
-		if err != nil || !begun {
-			return err
-		}
-		return put(ctx, tx, userID, at)
+	return s.database.Write(ctx, userID, func(ctx context.Context, tx database.Tx) error {
+		return s.Within(tx).BeginErasure(ctx, userID, again, put)
 	})
-	if err == nil {
-		w.Committed()
-	}
-	return err
 }
 
 // BeginErasure tombstones the person, whether or not the user was known, revokes the API keys and writes the record. It
-// reports whether there is work to queue: none when an erasure is under way, or complete and not wanted again.
-func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool) (begun bool, at time.Time, err error) {
-	at = w.store.now().UTC().Truncate(time.Microsecond)
-	if _, err := w.DeleteUser(ctx, userID, at); err != nil {
-		return false, at, err
-	}
-	if err := w.revokeKeys(ctx, userID, at); err != nil {
-		return false, at, err
-	}
+// calls put unless an erasure is under way, or is complete and not wanted again.
+func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool, put erasure.Put) error {
+	at := w.store.now().UTC().Truncate(time.Microsecond)
 	rows, err := w.q.BeginErasure(ctx, db.BeginErasureParams{UserID: userID, RequestTime: at})
-	if err != nil || rows > 0 || !again {
-		return rows > 0, at, err
+	if err == nil && rows == 0 && again {
+		if rows, err = w.q.RestartErasure(ctx, db.RestartErasureParams{UserID: userID, At: at}); err == nil && rows > 0 {
+			err = w.q.ForgetConfirmations(ctx, userID)
+		}
 	}
-	rows, err = w.q.RestartErasure(ctx, db.RestartErasureParams{UserID: userID, At: at})
-	if err != nil || rows == 0 {
-		return false, at, err
+	if err == nil && rows > 0 {
+		err = put(ctx, w.tx, userID, at)
 	}
-	return true, at, w.q.ForgetConfirmations(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if _, err := w.DeleteUser(ctx, userID, at); err != nil { // last, as they revoke
+		return err
+	}
+	return w.revokeKeys(ctx, userID, at)
 }
 
 // revokeKeys takes the names along: a person wrote them.

@@ -12,26 +12,19 @@ import (
 
 // Writing is the directory's writes within one transaction, which somebody else begins and commits.
 type Writing struct {
-	store   *Store
-	q       *db.Queries
-	revoked bool
+	store *Store
+	tx    database.Tx
+	q     *db.Queries
 }
 
 var _ directory.Writer = (*Writing)(nil)
 
-// Within writes in a transaction. After its commit Committed must be called.
-func (s *Store) Within(tx database.Tx) *Writing { return &Writing{store: s, q: db.New(tx)} }
-
-// Committed tells the watchers of this process about revocations.
-func (w *Writing) Committed() {
-	if w.revoked {
-		w.store.revoked()
-	}
-}
+// Within writes in a transaction.
+func (s *Store) Within(tx database.Tx) *Writing { return &Writing{store: s, tx: tx, q: db.New(tx)} }
 
 // revoke comes last in its transaction: see addRevocation.
 func (w *Writing) revoke(ctx context.Context, r revocation.Revocation) error {
-	w.revoked = true
+	w.tx.AfterCommit(w.store.revoked)
 	return w.store.addRevocation(ctx, w.q, r, w.store.now())
 }
 
@@ -40,68 +33,62 @@ func (w *Writing) RevokeSession(ctx context.Context, id string) error {
 	return w.revoke(ctx, revocation.Revocation{SessionID: id})
 }
 
-// Change runs fn in a transaction of its own; key names what it contends for.
-func (s *Store) Change(ctx context.Context, key string, fn func(context.Context, *Writing) (bool, error)) (changed bool, err error) {
-	var w *Writing
+// change runs fn in a transaction of its own; key names what it contends for.
+func (s *Store) change(ctx context.Context, key string, fn func(context.Context, *Writing) (bool, error)) (changed bool, err error) {
 	err = s.database.Write(ctx, key, func(ctx context.Context, tx database.Tx) (err error) {
-		w = s.Within(tx)
-		changed, err = fn(ctx, w)
+		changed, err = fn(ctx, s.Within(tx))
 		return err
 	})
-	if err != nil {
-		return false, err
-	}
-	w.Committed()
-	return changed, nil
+	return changed && err == nil, err
 }
 
 // PutUser is Writing's, in a transaction of its own; so are the others.
 func (s *Store) PutUser(ctx context.Context, u directory.User) (bool, error) {
-	return s.Change(ctx, u.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutUser(ctx, u) })
+	return s.change(ctx, u.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutUser(ctx, u) })
 }
 
 // DeleteUser is Writing's.
 func (s *Store) DeleteUser(ctx context.Context, id string, at time.Time) (bool, error) {
-	return s.Change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteUser(ctx, id, at) })
+	return s.change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteUser(ctx, id, at) })
 }
 
 // PutOrganization is Writing's.
 func (s *Store) PutOrganization(ctx context.Context, o directory.Organization) (bool, error) {
-	return s.Change(ctx, o.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutOrganization(ctx, o) })
+	return s.change(ctx, o.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutOrganization(ctx, o) })
 }
 
 // DeleteOrganization is Writing's.
 func (s *Store) DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error) {
-	return s.Change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteOrganization(ctx, id, at) })
+	return s.change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteOrganization(ctx, id, at) })
 }
 
 // PutMembership is Writing's.
 func (s *Store) PutMembership(ctx context.Context, m directory.Membership) (bool, error) {
-	return s.Change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutMembership(ctx, m) })
+	return s.change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutMembership(ctx, m) })
 }
 
 // DeleteMembership is Writing's.
 func (s *Store) DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error) {
-	return s.Change(ctx, userID, func(ctx context.Context, w *Writing) (bool, error) {
+	return s.change(ctx, userID, func(ctx context.Context, w *Writing) (bool, error) {
 		return w.DeleteMembership(ctx, organizationID, userID, at)
 	})
 }
 
 // ReplaceMembership is Writing's.
 func (s *Store) ReplaceMembership(ctx context.Context, m directory.Membership, was directory.MembershipState) (bool, error) {
-	return s.Change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) {
+	return s.change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) {
 		return w.ReplaceMembership(ctx, m, was)
 	})
 }
 
 // PutRole is Writing's.
 func (s *Store) PutRole(ctx context.Context, r directory.Role) (bool, error) {
-	return s.Change(ctx, r.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutRole(ctx, r) })
+	return s.change(ctx, r.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutRole(ctx, r) })
 }
 
 // DeleteRole is Writing's.
 func (s *Store) DeleteRole(ctx context.Context, id string, at time.Time) (bool, error) {
-	return s.Change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteRole(ctx, id, at) })
+	return s.change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteRole(ctx, id, at) })
 }
 
 // RevokeSession is Writing's.

@@ -1,0 +1,39 @@
+package rpc
+
+import (
+	"context"
+
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
+)
+
+// EraseUser begins a person's erasure. Whether or not the id is known: what other services hold may outlive it here.
+func (s *Server) EraseUser(ctx context.Context, req *authv1.EraseUserRequest) (*authv1.EraseUserResponse, error) {
+	record, err := s.Eraser.Request(ctx, req.GetUserId())
+	if err != nil {
+		return nil, shown(err, "erasure")
+	}
+	m, err := erasureMessage(record)
+	return &authv1.EraseUserResponse{Erasure: m}, err
+}
+
+// ListErasures pages through the record of erasures.
+func (s *Server) ListErasures(ctx context.Context, req *authv1.ListErasuresRequest) (*authv1.ListErasuresResponse, error) {
+	erasures, next, err := paged(page.List{Name: "erasures"}, req, erasureMessage,
+		func(after page.Cursor, limit int) ([]erasure.Erasure, error) {
+			return s.Erasures.Erasures(ctx, after, limit)
+		},
+		func(e erasure.Erasure) page.Cursor { return page.Cursor{Time: e.RequestTime, ID: e.UserID} })
+	if err != nil {
+		return nil, shown(err, "erasure")
+	}
+	return &authv1.ListErasuresResponse{Erasures: erasures, NextPageToken: next}, nil
+}
+
+func erasureMessage(e erasure.Erasure) (*authv1.Erasure, error) {
+	return &authv1.Erasure{
+		UserId: e.UserID, RequestTime: timestampMessage(e.RequestTime), ConfirmedBy: e.ConfirmedBy,
+		CompleteTime: timestampMessage(e.CompleteTime),
+	}, nil
+}

@@ -1,0 +1,53 @@
+package rpc
+
+import (
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
+)
+
+// Reconcile compares the store with Clerk and reports as it goes. A caller that leaves ends it; the next one goes on where
+// it was.
+func (s *Server) Reconcile(req *authv1.ReconcileRequest, stream grpc.ServerStreamingServer[authv1.ReconcileResponse]) error {
+	if s.Reconciler == nil {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
+			"Clerk can't be compared with: CLERK_SECRET_KEY is not set.")
+	}
+	var since time.Time
+	if t := req.GetSince(); t != nil {
+		if t.CheckValid() != nil {
+			return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The time is none.").
+				Field("since", "must be a time such as 2030-01-31T12:00:00Z")
+		}
+		since = t.AsTime()
+	}
+	err := s.Reconciler.Run(stream.Context(), since, func(p reconcile.Progress) error {
+		return stream.Send(&authv1.ReconcileResponse{
+			Kind: p.Kind, Same: p.Same, Repaired: p.Repaired, Created: p.Created, Removed: p.Removed, Done: p.Done,
+		})
+	})
+	return reconcileError(err)
+}
+
+func reconcileError(err error) error {
+	retry, transient := errors.AsType[*directory.RetryError](err)
+	switch {
+	case errors.Is(err, reconcile.ErrBusy):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"A reconciliation is under way, in this replica or another. Wait until it is done.").Cause(err)
+	case errors.Is(err, reconcile.ErrStranger):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
+			"Clerk knows none of the stored users, so nothing more was removed. Does CLERK_SECRET_KEY belong to another instance?").Cause(err)
+	case transient:
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
+			"Clerk does not answer. Run it again later; it goes on where it was.").After(max(retry.After, time.Second)).Cause(err)
+	}
+	return shown(err, "object")
+}
