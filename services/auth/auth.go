@@ -14,8 +14,11 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
@@ -37,6 +40,9 @@ type Deps struct {
 	Passports *passport.Issuer
 	// Base makes the connections to Clerk; nil means a pool of its own.
 	Base http.RoundTripper
+	// AI and Billing are asked to erase people. Without one of them no erasure is ever complete.
+	AI      aiv1.AIServiceClient
+	Billing billingv1.BillingServiceClient
 }
 
 // Service is a running auth.
@@ -46,6 +52,7 @@ type Service struct {
 	keys     *jwks.Remote // nil when CLERK_JWT_KEY verifies without the network
 	verified *session.Cache
 	feed     *revocation.Feed
+	inbox    *inbox.Inbox
 	server   *rpc.Server
 	work     []func(context.Context) // Run's
 	closers  []func()
@@ -92,18 +99,22 @@ func (s *Service) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := database.Migrate(ctx, s.database, inbox.Migrations()); err != nil {
+		return err
+	}
 	return database.Migrate(ctx, s.database, migrations)
 }
 
-// Run does the background work until ctx ends, and returns when all of it has stopped. Without it no revocation is seen
-// and nothing is read from Clerk but keys.
+// Run does the background work until ctx ends, and returns when all of it has stopped. Without it no revocation is seen,
+// no webhook applied and nothing read from Clerk but keys.
 func (s *Service) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	for _, do := range s.work {
 		tasks.Go(func() { do(ctx) })
 	}
+	err := s.inbox.Run(ctx)
 	tasks.Wait()
-	return nil
+	return err
 }
 
 // Checks are the service's conditions of readiness. Clerk is none, once its keys are held.

@@ -36,13 +36,21 @@ func (s *Service) build(config Config, deps Deps) error {
 	if err != nil {
 		return err
 	}
-	completer, err := s.completer(config, deps, client)
+	backend := s.backend(config, deps, client)
+	completer, err := s.completer(deps, backend)
 	if err != nil {
 		return err
 	}
+	mirrored, err := s.sync(config, deps, metrics)
+	if err != nil {
+		return err
+	}
+	s.inbox = mirrored.inbox
 	s.work = append(s.work, s.feed.Run, s.forget)
 	s.server = &rpc.Server{
-		Passports: deps.Passports, Directory: s.store, Keys: keeper, KeyStore: s.store, Revocations: s.feed,
+		Passports: deps.Passports, Directory: s.store, Keys: keeper, KeyStore: s.store, UserKeys: s.store, Revocations: s.feed,
+		Webhooks: mirrored.receiver, Events: mirrored.inbox, Eraser: mirrored.eraser, Erasures: s.store,
+		Reconciler: s.reconciler(config, deps, backend, mirrored.eraser),
 		Authenticator: authn.New(authn.Config{
 			Sessions: s.verified, Keys: keeper, Directory: s.store, Completer: completer, Operators: config.Operators,
 			Record: metrics.verdict, Now: deps.Now,
@@ -132,12 +140,19 @@ func (s *Service) keeper(config Config, deps Deps) (*apikey.Keeper, error) {
 	return apikey.NewKeeper(s.store, hasher, config.keyMode(), uses, deps.Now), nil
 }
 
-// completer reads what tokens don't say; without a secret key nobody can.
-func (s *Service) completer(config Config, deps Deps, client *http.Client) (authn.Completer, error) {
+// backend is Clerk's Backend API; nil without a secret key.
+func (s *Service) backend(config Config, deps Deps, client *http.Client) *clerk.Client {
 	if !config.SecretKeys.IsSet() {
+		return nil
+	}
+	return clerk.New(config.backend(), config.SecretKeys.Reveal(), client, deps.Now)
+}
+
+// completer reads what tokens don't say; without a secret key nobody can.
+func (s *Service) completer(deps Deps, source *clerk.Client) (authn.Completer, error) {
+	if source == nil {
 		return nobody{}, nil
 	}
-	source := clerk.New(config.backend(), config.SecretKeys.Reveal(), client, deps.Now)
 	completer, err := directory.NewCompleter(s.store, source, deps.Now, deps.Logger)
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func (s *Server) ExportUser(ctx context.Context, req *authv1.ExportUserRequest) 
 	if e.Auth.User, err = jsonOf(m); err != nil {
 		return nil, err
 	}
-	err = errors.Join(s.exportMemberships(ctx, id, &e.Auth), s.exportKeys(ctx, id, &e.Auth))
+	err = errors.Join(s.exportMemberships(ctx, id, &e.Auth), s.exportKeys(ctx, id, &e.Auth), s.exportEvents(ctx, id, &e.Auth))
 	if err != nil {
 		return nil, shown(err, "user")
 	}

@@ -30,6 +30,7 @@ type Server struct {
 	Keys          *apikey.Keeper
 	KeyStore      apikey.Store
 	UserKeys      UserKeys
+	Events        Events
 	Revocations   *revocation.Feed
 	Webhooks      *intake.Receiver
 	Eraser        *erasure.Eraser

@@ -1,0 +1,145 @@
+// Package mirror keeps the directory equal to Clerk's: it applies the events of the inbox, and has the people erased whom
+// Clerk deleted.
+package mirror
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
+	"github.com/trivet-dev/trivet/services/auth/internal/intake"
+	"github.com/trivet-dev/trivet/services/auth/internal/store"
+)
+
+// The sources in the inbox.
+const (
+	// Clerk's are webhooks.
+	Clerk = "clerk"
+	// Erasure's are people to be erased.
+	Erasure = "erasure"
+)
+
+// Options are what a Mirror is made of.
+type Options struct {
+	Inbox *inbox.Inbox
+	Store *store.Store
+	// Applied counts events by type and by what came of them: "changed", "unchanged" or "none".
+	Applied func(ctx context.Context, kind, outcome string)
+	Now     func() time.Time
+}
+
+// Mirror applies events.
+type Mirror struct{ Options }
+
+// New makes a Mirror.
+func New(o Options) *Mirror { return &Mirror{Options: o} }
+
+// Handle sets what is done with both sources.
+func (m *Mirror) Handle(eraser *erasure.Eraser) error {
+	return errors.Join(
+		m.Inbox.Handle(Clerk, inbox.Handler{Handle: m.apply}),
+		m.Inbox.Handle(Erasure, inbox.Handler{
+			Handle:      func(ctx context.Context, job *inbox.Job) error { return m.erase(ctx, eraser, job) },
+			MaxAttempts: forever,
+			Workers:     erasers,
+			Timeout:     eraseTimeout,
+		}),
+	)
+}
+
+const (
+	// forever is until every service has confirmed: with the longest pauses a century.
+	forever = 1_000_000
+	// erasers leaves workers to the webhooks when another service hangs.
+	erasers = 4
+	// eraseTimeout is longer than the parts of all services.
+	eraseTimeout = 2 * time.Minute
+	// Lease must be longer than any attempt.
+	Lease = 3 * time.Minute
+)
+
+// Put stores a webhook.
+func (m *Mirror) Put(ctx context.Context, message intake.Message) (duplicate bool, err error) {
+	e := inbox.Event{
+		Source: Clerk, ID: message.ID, Type: message.Type, Subject: message.Subject, Payload: message.Payload,
+		LastError: message.Why,
+	}
+	switch message.Fate {
+	case intake.Apply:
+	case intake.Ignore:
+		e.State = inbox.Ignored
+	case intake.Bury:
+		e.State = inbox.Dead
+	}
+	return m.Inbox.Put(ctx, e)
+}
+
+// PutErasure queues a person's erasure in the transaction that begins it.
+func (m *Mirror) PutErasure(ctx context.Context, tx database.Tx, userID string, at time.Time) error {
+	_, err := m.Inbox.PutTx(ctx, tx, inbox.Event{
+		Source: Erasure, ID: userID + "@" + strconv.FormatInt(at.UnixMicro(), 10), Type: "user.erase", Subject: userID,
+	})
+	return err
+}
+
+// apply commits what an event means for the directory with the mark that it is done.
+func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
+	change, err := clerk.ChangeOf(job.Payload, m.Now())
+	if err != nil {
+		return inbox.Permanent(err)
+	}
+	if change == nil {
+		m.Applied(ctx, job.Type, "none")
+		return nil
+	}
+	job.Key = contended(change, job.Subject)
+	var changed bool
+	err = job.Complete(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+		changed, err = m.write(ctx, m.Store.Within(tx), change)
+		return err
+	})
+	if err == nil {
+		m.Applied(ctx, job.Type, map[bool]string{true: "changed", false: "unchanged"}[changed])
+	}
+	return err
+}
+
+// write applies a change. A person whom Clerk deleted is erased everywhere.
+func (m *Mirror) write(ctx context.Context, w *store.Writing, change directory.Change) (bool, error) {
+	if gone, ok := change.(directory.UserDeleted); ok {
+		return true, w.BeginErasure(ctx, gone.ID, false, m.PutErasure)
+	}
+	return change.Apply(ctx, w)
+}
+
+// contended is the key of the store's own writes for the same rows.
+func contended(change directory.Change, subject string) string {
+	switch c := change.(type) {
+	case directory.MembershipChanged:
+		return c.Membership.UserID
+	case directory.MembershipDeleted:
+		return c.UserID
+	default:
+		return subject
+	}
+}
+
+// erase carries an erasure on; services that were too late keep it open.
+func (m *Mirror) erase(ctx context.Context, eraser *erasure.Eraser, job *inbox.Job) error {
+	err := eraser.Carry(ctx, job.Subject)
+	if errors.Is(err, erasure.ErrNotFound) {
+		return inbox.Permanent(err)
+	}
+	if err != nil {
+		return err
+	}
+	return job.Complete(ctx, func(ctx context.Context, tx database.Tx) error {
+		return m.Store.Within(tx).CompleteErasure(ctx, job.Subject, m.Now())
+	})
+}

@@ -1,0 +1,103 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
+	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
+	"github.com/trivet-dev/trivet/services/auth/internal/intake"
+	"github.com/trivet-dev/trivet/services/auth/internal/mirror"
+	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
+	"github.com/trivet-dev/trivet/services/auth/internal/svix"
+)
+
+// sync takes Clerk's webhooks, applies them, and erases the people whom Clerk deletes.
+func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrored, error) {
+	box, err := inbox.New(s.database, inbox.Options{
+		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now, Lease: mirror.Lease,
+		Redact: func(e inbox.Event) []byte { return []byte(intake.Redact(e.Payload)) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	m := &mirrored{inbox: box}
+	mirror := mirror.New(mirror.Options{Inbox: box, Store: s.store, Applied: metrics.applied, Now: deps.Now})
+	m.eraser = erasure.New(s.store, mirror.PutErasure, s.steps(deps), deps.Now, deps.Logger)
+	if err := mirror.Handle(m.eraser); err != nil {
+		return nil, err
+	}
+	options := intake.Options{Inbox: mirror, InstanceID: config.InstanceID, Record: metrics.webhook, Logger: deps.Logger}
+	if config.WebhookSecrets.IsSet() {
+		if options.Verifier, err = svix.New(config.WebhookSecrets.Reveal(), deps.Now); err != nil {
+			return nil, err
+		}
+	}
+	m.receiver = intake.New(options)
+	return m, nil
+}
+
+// mirrored are the parts that keep the store equal to Clerk.
+type mirrored struct {
+	inbox    *inbox.Inbox
+	receiver *intake.Receiver
+	eraser   *erasure.Eraser
+}
+
+// errNotConnected keeps an erasure open in a process that was not given a service's client.
+var errNotConnected = errors.New("this process has no connection to the service")
+
+// steps are the services' parts of an erasure; auth's own comes first.
+func (s *Service) steps(deps Deps) []erasure.Step {
+	return []erasure.Step{
+		{Service: "auth", Erase: func(ctx context.Context, userID string) error {
+			return s.store.ForgetEvents(ctx, mirror.Clerk, userID) // the rest went when it began
+		}},
+		{Service: "ai", Erase: func(ctx context.Context, userID string) error {
+			if deps.AI == nil {
+				return errNotConnected
+			}
+			_, err := deps.AI.EraseUser(ctx, &aiv1.EraseUserRequest{UserId: userID}, grpc.WaitForReady(false))
+			return err
+		}},
+		{Service: "billing", Erase: func(ctx context.Context, userID string) error {
+			if deps.Billing == nil {
+				return errNotConnected
+			}
+			_, err := deps.Billing.EraseUser(ctx, &billingv1.EraseUserRequest{UserId: userID}, grpc.WaitForReady(false))
+			return err
+		}},
+	}
+}
+
+// Clerk's Backend API takes 100 calls in 10 s of a development instance and 1,000 of a production one; the pauses leave
+// some of that to others.
+const (
+	developmentPause = 125 * time.Millisecond
+	productionPause  = 20 * time.Millisecond
+)
+
+// reconciler compares the store with Clerk; nil without a key to the Backend API.
+func (s *Service) reconciler(config Config, deps Deps, client *clerk.Client, eraser *erasure.Eraser) *reconcile.Reconciler {
+	if client == nil {
+		return nil
+	}
+	pause := developmentPause
+	if strings.HasPrefix(config.SecretKeys.Newest().Reveal(), "sk_live_") {
+		pause = productionPause
+	}
+	r := reconcile.New(reconcile.Options{
+		Store: s.store, Source: client, Remove: eraser.Removed, Pause: pause, Now: deps.Now, Logger: deps.Logger,
+	})
+	if config.ReconcileInterval > 0 {
+		s.work = append(s.work, r.Schedule(config.ReconcileInterval))
+	}
+	return r
+}
