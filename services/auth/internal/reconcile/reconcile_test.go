@@ -2,14 +2,10 @@ package reconcile_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,12 +15,11 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
-	fake "github.com/trivet-dev/trivet/sandbox/clerk"
 	"github.com/trivet-dev/trivet/sandbox/fault"
-	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
+	"github.com/trivet-dev/trivet/services/auth/internal/sandboxtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/store"
 )
 
@@ -32,29 +27,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a Clerk and a store beside it.
 type world struct {
-	t      testing.TB
-	fake   *fake.Fake
-	store  *store.Store
-	source *clerk.Client
-	calls  atomic.Int64
-	fail   atomic.Pointer[func(*http.Request) int] // a status other than 0 is answered instead
-
-	mu   sync.Mutex
-	time time.Time
-	gone []string // users that were removed
-	naps []time.Duration
-}
-
-func (w *world) now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.time
-}
-
-func (w *world) pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.time = w.time.Add(d)
+	*sandboxtest.Instance
+	t     testing.TB
+	store *store.Store
+	gone  []string // users that were removed
+	naps  []time.Duration
 }
 
 func each(t *testing.T, test func(t *testing.T, w *world)) {
@@ -66,38 +43,17 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 
 func newWorld(t testing.TB, db *database.DB) *world {
 	t.Helper()
-	w := &world{t: t, time: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-	var err error
-	w.fake, err = fake.New(fake.Config{Now: w.now})
-	require.NoError(t, err)
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.calls.Add(1)
-		if fail := w.fail.Load(); fail != nil {
-			if status := (*fail)(r); status != 0 {
-				rw.Header().Set("Retry-After", "7")
-				rw.Header().Set("Content-Type", "application/json")
-				rw.WriteHeader(status)
-				_, _ = rw.Write([]byte(`{"errors":[{"code":"too_many_requests","message":"slow down"}]}`))
-				return
-			}
-		}
-		w.fake.ServeHTTP(rw, r)
-	}))
-	t.Cleanup(server.Close)
-	t.Cleanup(func() { require.NoError(t, w.fake.Close()) })
-	w.store = store.New(db, w.now, nil)
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	w.source = clerk.New(server.URL+"/v1", []string{w.fake.SecretKey()}, &http.Client{Transport: transport}, w.now)
+	w := &world{Instance: sandboxtest.New(t), t: t}
+	w.store = store.New(db, w.Now, nil)
 	return w
 }
 
 func (w *world) reconciler() *reconcile.Reconciler {
 	return reconcile.New(reconcile.Options{
-		Store: w.store, Source: w.source, Now: w.now, Logger: slog.New(slog.DiscardHandler),
+		Store: w.store, Source: w.Source, Now: w.Now, Logger: slog.New(slog.DiscardHandler),
 		Remove: func(ctx context.Context, id string) error {
 			w.gone = append(w.gone, id)
-			_, err := w.store.DeleteUser(ctx, id, w.now())
+			_, err := w.store.DeleteUser(ctx, id, w.Now())
 			return err
 		},
 		Sleep: func(ctx context.Context, d time.Duration) error { w.naps = append(w.naps, d); return ctx.Err() },
@@ -119,47 +75,11 @@ func (w *world) run(since time.Time) (map[string]reconcile.Counts, error) {
 	return found, err
 }
 
-// call changes Clerk.
-func (w *world) call(method, path string, body any) map[string]any {
-	w.t.Helper()
-	raw, err := json.Marshal(body)
-	require.NoError(w.t, err)
-	request := httptest.NewRequest(method, "/v1"+path, strings.NewReader(string(raw)))
-	request.Header.Set("Authorization", "Bearer "+w.fake.SecretKey())
-	request.Header.Set("Content-Type", "application/json")
-	answer := httptest.NewRecorder()
-	w.fake.ServeHTTP(answer, request)
-	require.Equal(w.t, http.StatusOK, answer.Code, answer.Body.String())
-	var object map[string]any
-	require.NoError(w.t, json.Unmarshal(answer.Body.Bytes(), &object))
-	return object
-}
-
-func (w *world) user(name string) string {
-	w.t.Helper()
-	id, _ := w.call(http.MethodPost, "/users", map[string]any{
-		"email_address": []string{name + "@example.test", "second-" + name + "@example.test"}, "first_name": name,
-		"public_metadata": map[string]any{"n": 1}, "skip_password_requirement": true,
-	})["id"].(string)
-	return id
-}
-
-func (w *world) organization(name, owner string) string {
-	w.t.Helper()
-	id, _ := w.call(http.MethodPost, "/organizations", map[string]any{"name": name, "created_by": owner})["id"].(string)
-	return id
-}
-
-func (w *world) join(org, user, role string) {
-	w.t.Helper()
-	w.call(http.MethodPost, "/organizations/"+org+"/memberships", map[string]any{"user_id": user, "role": role})
-}
-
 func TestEmptyStoreIsFilledAndThenEqual(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		ada, bob := w.user("ada"), w.user("bob")
-		org := w.organization("Acme", ada)
-		w.join(org, bob, "org:member")
+		ada, bob := w.User("ada"), w.User("bob")
+		org := w.Organization("Acme", ada)
+		w.Join(org, bob, "org:member")
 		found, err := w.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, map[string]reconcile.Counts{
@@ -181,23 +101,23 @@ func TestEmptyStoreIsFilledAndThenEqual(t *testing.T) {
 
 func TestEveryKindOfDifference(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		ada, bob, cyd := w.user("ada"), w.user("bob"), w.user("cyd")
-		org, other := w.organization("Acme", ada), w.organization("Other", ada)
-		w.join(org, bob, "org:member")
-		w.join(org, cyd, "org:member")
+		ada, bob, cyd := w.User("ada"), w.User("bob"), w.User("cyd")
+		org, other := w.Organization("Acme", ada), w.Organization("Other", ada)
+		w.Join(org, bob, "org:member")
+		w.Join(org, cyd, "org:member")
 		_, err := w.run(time.Time{})
 		require.NoError(t, err)
 
-		w.pass(time.Hour)
-		w.call(http.MethodPatch, "/users/"+ada, map[string]any{"first_name": "Augusta"})
-		w.call(http.MethodPost, "/users/"+bob+"/ban", nil)
-		w.call(http.MethodPatch, "/organizations/"+org, map[string]any{"name": "Acme Inc"})
-		w.call(http.MethodPatch, "/organizations/"+org+"/memberships/"+bob, map[string]any{"role": "org:admin"})
-		w.call(http.MethodDelete, "/organizations/"+org+"/memberships/"+cyd, nil)
-		w.call(http.MethodDelete, "/organizations/"+other, nil)
-		w.call(http.MethodDelete, "/users/"+cyd, nil)
-		dan := w.user("dan")
-		w.join(org, dan, "org:member")
+		w.Pass(time.Hour)
+		w.Call(http.MethodPatch, "/users/"+ada, map[string]any{"first_name": "Augusta"})
+		w.Call(http.MethodPost, "/users/"+bob+"/ban", nil)
+		w.Call(http.MethodPatch, "/organizations/"+org, map[string]any{"name": "Acme Inc"})
+		w.Call(http.MethodPatch, "/organizations/"+org+"/memberships/"+bob, map[string]any{"role": "org:admin"})
+		w.Call(http.MethodDelete, "/organizations/"+org+"/memberships/"+cyd, nil)
+		w.Call(http.MethodDelete, "/organizations/"+other, nil)
+		w.Call(http.MethodDelete, "/users/"+cyd, nil)
+		dan := w.User("dan")
+		w.Join(org, dan, "org:member")
 
 		found, err := w.run(time.Time{})
 		require.NoError(t, err)
@@ -218,17 +138,17 @@ func TestEveryKindOfDifference(t *testing.T) {
 
 func TestMemberWhoLeftIsRemoved(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		ada, bob := w.user("ada"), w.user("bob")
-		org := w.organization("Acme", ada)
-		w.join(org, bob, "org:member")
+		ada, bob := w.User("ada"), w.User("bob")
+		org := w.Organization("Acme", ada)
+		w.Join(org, bob, "org:member")
 		_, err := w.run(time.Time{})
 		require.NoError(t, err)
-		w.call(http.MethodDelete, "/organizations/"+org+"/memberships/"+bob, nil)
+		w.Call(http.MethodDelete, "/organizations/"+org+"/memberships/"+bob, nil)
 		found, err := w.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Removed: 1}, found["memberships"])
-		w.pass(time.Hour)
-		w.join(org, bob, "org:member")
+		w.Pass(time.Hour)
+		w.Join(org, bob, "org:member")
 		found, err = w.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Created: 1}, found["memberships"], "and may join again")
@@ -238,16 +158,16 @@ func TestMemberWhoLeftIsRemoved(t *testing.T) {
 // TestClerkWinsOverAWrongTombstone: what seems newer in the store is not for ever right.
 func TestClerkWinsOverAWrongTombstone(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		ada := w.user("ada")
-		org := w.organization("Acme", ada)
+		ada := w.User("ada")
+		org := w.Organization("Acme", ada)
 		_, err := w.run(time.Time{})
 		require.NoError(t, err)
-		_, err = w.store.DeleteMembership(t.Context(), org, ada, w.now().Add(time.Minute)) // of a clock that was ahead
+		_, err = w.store.DeleteMembership(t.Context(), org, ada, w.Now().Add(time.Minute)) // of a clock that was ahead
 		require.NoError(t, err)
 		found, err := w.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1}, found["memberships"], "too fresh: Clerk's list may be behind")
-		w.pass(time.Hour)
+		w.Pass(time.Hour)
 		found, err = w.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Created: 1}, found["memberships"])
@@ -257,11 +177,11 @@ func TestClerkWinsOverAWrongTombstone(t *testing.T) {
 // TestErasedHereAndAliveThere: an operator erased somebody whom Clerk still has.
 func TestErasedHereAndAliveThere(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		ada := w.user("ada")
-		w.organization("Acme", ada)
-		_, err := w.store.DeleteUser(t.Context(), ada, w.now())
+		ada := w.User("ada")
+		w.Organization("Acme", ada)
+		_, err := w.store.DeleteUser(t.Context(), ada, w.Now())
 		require.NoError(t, err)
-		w.pass(time.Hour)
+		w.Pass(time.Hour)
 		for range 2 {
 			_, err = w.run(time.Time{})
 			require.NoError(t, err)
@@ -273,9 +193,9 @@ func TestErasedHereAndAliveThere(t *testing.T) {
 
 func TestIntroducedUserIsCompletedOrRemoved(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		ada := w.user("ada")
+		ada := w.User("ada")
 		for _, id := range []string{ada, "user_never"} {
-			require.NoError(t, w.store.Introduce(t.Context(), directory.Introduction{UserID: id, Email: "old@example.test", At: w.now()}))
+			require.NoError(t, w.store.Introduce(t.Context(), directory.Introduction{UserID: id, Email: "old@example.test", At: w.Now()}))
 		}
 		found, err := w.run(time.Time{})
 		require.NoError(t, err)
@@ -285,11 +205,11 @@ func TestIntroducedUserIsCompletedOrRemoved(t *testing.T) {
 
 func TestSince(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		w.user("old")
-		w.pass(time.Hour)
-		since := w.now()
-		w.user("new")
-		require.NoError(t, w.store.Introduce(t.Context(), directory.Introduction{UserID: "user_never", At: w.now()}))
+		w.User("old")
+		w.Pass(time.Hour)
+		since := w.Now()
+		w.User("new")
+		require.NoError(t, w.store.Introduce(t.Context(), directory.Introduction{UserID: "user_never", At: w.Now()}))
 		found, err := w.run(since)
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Created: 1}, found["users"], "older ones are left, and nobody is removed")
@@ -298,7 +218,7 @@ func TestSince(t *testing.T) {
 
 func TestRateLimitIsHeeded(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		w.user("ada")
+		w.User("ada")
 		left := int32(3)
 		limit := func(*http.Request) int {
 			if atomic.AddInt32(&left, -1) >= 0 {
@@ -306,7 +226,7 @@ func TestRateLimitIsHeeded(t *testing.T) {
 			}
 			return 0
 		}
-		w.fail.Store(&limit)
+		w.Fail.Store(&limit)
 		found, err := w.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Created: 1}, found["users"])
@@ -316,10 +236,10 @@ func TestRateLimitIsHeeded(t *testing.T) {
 
 func TestDownClerkRemovesNobody(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		w.user("ada")
+		w.User("ada")
 		_, err := w.run(time.Time{})
 		require.NoError(t, err)
-		_, err = w.fake.Faults().Add(fault.Fault{Kind: fault.Close})
+		_, err = w.Fake.Faults().Add(fault.Fault{Kind: fault.Close})
 		require.NoError(t, err)
 		_, err = w.run(time.Time{})
 		_, transient := errors.AsType[*directory.RetryError](err)
@@ -332,10 +252,10 @@ func TestDownClerkRemovesNobody(t *testing.T) {
 func TestAnotherInstanceRemovesNobody(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		for n := range 50 {
-			_, err := w.store.PutUser(t.Context(), directory.User{ID: fmt.Sprintf("user_%02d", n), CreateTime: w.now(), UpdateTime: w.now()})
+			_, err := w.store.PutUser(t.Context(), directory.User{ID: fmt.Sprintf("user_%02d", n), CreateTime: w.Now(), UpdateTime: w.Now()})
 			require.NoError(t, err)
 		}
-		w.user("stranger")
+		w.User("stranger")
 		_, err := w.run(time.Time{})
 		require.ErrorIs(t, err, reconcile.ErrStranger)
 		require.LessOrEqual(t, len(w.gone), 10)
@@ -344,7 +264,7 @@ func TestAnotherInstanceRemovesNobody(t *testing.T) {
 
 func TestOnlyOneAtATime(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		w.user("ada")
+		w.User("ada")
 		err := w.reconciler().Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
 			_, err := w.run(time.Time{})
 			require.ErrorIs(t, err, reconcile.ErrBusy)
@@ -352,21 +272,21 @@ func TestOnlyOneAtATime(t *testing.T) {
 		})
 		require.NoError(t, err)
 		w.reconciler().Due(t.Context(), time.Hour)
-		calls := w.calls.Load()
+		calls := w.Calls.Load()
 		w.reconciler().Due(t.Context(), time.Hour)
-		require.Equal(t, calls, w.calls.Load(), "one was done within the hour")
-		w.pass(2 * time.Hour)
+		require.Equal(t, calls, w.Calls.Load(), "one was done within the hour")
+		w.Pass(2 * time.Hour)
 		w.reconciler().Due(t.Context(), time.Hour)
-		require.Greater(t, w.calls.Load(), calls)
+		require.Greater(t, w.Calls.Load(), calls)
 	})
 }
 
 // TestResumes goes on where it was cut short.
 func TestResumes(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		owner := w.user("owner")
+		owner := w.User("owner")
 		for n := range 5 {
-			w.organization(fmt.Sprintf("Org %d", n), owner)
+			w.Organization(fmt.Sprintf("Org %d", n), owner)
 		}
 		cut := errors.New("the caller left")
 		members := 0
@@ -379,10 +299,10 @@ func TestResumes(t *testing.T) {
 			return nil
 		})
 		require.ErrorIs(t, err, cut)
-		before := w.calls.Load()
+		before := w.Calls.Load()
 		found, err := w.runPart()
 		require.NoError(t, err)
-		require.Equal(t, int64(2), w.calls.Load()-before, "the two organizations that were left")
+		require.Equal(t, int64(2), w.Calls.Load()-before, "the two organizations that were left")
 		require.Equal(t, map[string]reconcile.Counts{"memberships": {Created: 5}}, found)
 	})
 }
@@ -401,18 +321,18 @@ func TestCallsPerThousand(t *testing.T) {
 	migrations, err := store.Migrations()
 	require.NoError(t, err)
 	w := newWorld(t, databasetest.SQLite(t, migrations))
-	owner := w.user("owner")
-	org := w.organization("Acme", owner)
-	w.call(http.MethodPatch, "/organizations/"+org, map[string]any{"max_allowed_memberships": 0})
+	owner := w.User("owner")
+	org := w.Organization("Acme", owner)
+	w.Call(http.MethodPatch, "/organizations/"+org, map[string]any{"max_allowed_memberships": 0})
 	for n := range 999 {
-		w.user(fmt.Sprintf("u%d", n))
+		w.User(fmt.Sprintf("u%d", n))
 	}
 	_, err = w.run(time.Time{})
 	require.NoError(t, err)
-	require.LessOrEqual(t, w.calls.Load(), int64(8), "users (with a count each), organizations and members of 1,000 users in one organization")
-	w.calls.Store(0)
+	require.LessOrEqual(t, w.Calls.Load(), int64(8), "users (with a count each), organizations and members of 1,000 users in one organization")
+	w.Calls.Store(0)
 	found, err := w.run(time.Time{})
 	require.NoError(t, err)
 	require.Equal(t, reconcile.Counts{Same: 1000}, found["users"])
-	t.Logf("%d calls for 1,000 users and one organization", w.calls.Load())
+	t.Logf("%d calls for 1,000 users and one organization", w.Calls.Load())
 }

@@ -1,0 +1,406 @@
+package mirror_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/sandbox/webhook"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
+	"github.com/trivet-dev/trivet/services/auth/internal/intake"
+	"github.com/trivet-dev/trivet/services/auth/internal/mirror"
+	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
+	"github.com/trivet-dev/trivet/services/auth/internal/sandboxtest"
+	"github.com/trivet-dev/trivet/services/auth/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// copied is a Clerk with a mirror of it.
+type copied struct {
+	*sandboxtest.Instance
+	t      sandboxtest.TB
+	inbox  *inbox.Inbox
+	store  *store.Store
+	mirror *mirror.Mirror
+	eraser *erasure.Eraser
+
+	mu     sync.Mutex
+	erased []string
+}
+
+// newCopy uses a database that holds nothing of earlier copies.
+func newCopy(t sandboxtest.TB, db *database.DB) *copied {
+	c := &copied{Instance: sandboxtest.New(t), t: t}
+	var err error
+	c.inbox, err = inbox.New(db, inbox.Options{Lease: mirror.Lease})
+	require.NoError(t, err)
+	c.store = store.New(db, c.Now, nil)
+	c.mirror = mirror.New(mirror.Options{Inbox: c.inbox, Store: c.store, Now: c.Now, Applied: func(context.Context, string, string) {}})
+	c.eraser = erasure.New(c.store, c.mirror.PutErasure, []erasure.Step{{Service: "auth", Erase: c.erase}}, c.Now, slog.New(slog.DiscardHandler))
+	require.NoError(t, c.mirror.Handle(c.eraser))
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- c.inbox.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-ended)
+	})
+	return c
+}
+
+func (c *copied) erase(_ context.Context, userID string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.erased = append(c.erased, userID)
+	return nil
+}
+
+// deliver puts events as the receiver does, many at once, and waits until all have taken effect.
+func (c *copied) deliver(events []webhook.Event) {
+	var all sync.WaitGroup
+	errs := make(chan error, len(events))
+	for _, e := range events {
+		all.Go(func() {
+			parsed, err := clerk.ParseEvent(e.Body)
+			if err == nil {
+				_, err = c.mirror.Put(context.Background(), intake.Message{ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
+			}
+			errs <- err
+		})
+	}
+	all.Wait()
+	for range events {
+		require.NoError(c.t, <-errs)
+	}
+	c.drain()
+}
+
+func (c *copied) drain() {
+	require.Eventually(c.t, func() bool {
+		counts, err := c.inbox.Counts(context.Background())
+		return err == nil && len(counts) == 0
+	}, 30*time.Second, time.Millisecond)
+}
+
+func (c *copied) reconcile() map[string]reconcile.Counts {
+	c.Pass(time.Hour)
+	found := map[string]reconcile.Counts{}
+	r := reconcile.New(reconcile.Options{
+		Store: c.store, Source: c.Source, Remove: c.eraser.Removed, Now: c.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(c.t, r.Run(context.Background(), time.Time{}, func(p reconcile.Progress) error {
+		found[p.Kind] = p.Counts
+		return nil
+	}))
+	c.drain()
+	return found
+}
+
+// differences compares all that Clerk has with all that the store has.
+func (c *copied) differences() []string {
+	ctx := context.Background()
+	var found []string
+	differ := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	users, err := c.Source.Users(ctx, 0, 500)
+	require.NoError(c.t, err)
+	local, err := c.store.Users(ctx, "", page.Cursor{}, 500)
+	require.NoError(c.t, err)
+	if len(users) != len(local) {
+		differ("%d users instead of %d", len(local), len(users))
+	}
+	for _, u := range users {
+		got, err := c.store.User(ctx, u.ID)
+		if err != nil || !directory.SameUser(got, u) || !got.UpdateTime.Equal(u.UpdateTime) {
+			differ("user %+v is stored as %+v (%v)", u, got, err)
+		}
+	}
+	organizations, err := c.Source.Organizations(ctx, 0, 500)
+	require.NoError(c.t, err)
+	localOrganizations, err := c.store.Organizations(ctx, page.Cursor{}, 500)
+	require.NoError(c.t, err)
+	if len(organizations) != len(localOrganizations) {
+		differ("%d organizations instead of %d", len(localOrganizations), len(organizations))
+	}
+	memberships := 0
+	for _, o := range organizations {
+		got, err := c.store.Organization(ctx, o.ID)
+		if err != nil || !directory.SameOrganization(got, o) {
+			differ("organization %+v is stored as %+v (%v)", o, got, err)
+		}
+		members, err := c.Source.Memberships(ctx, o.ID, nil, 0, 500)
+		require.NoError(c.t, err)
+		memberships += len(members)
+		for _, m := range members {
+			got, err := c.store.MembershipState(ctx, m.OrganizationID, m.UserID)
+			if err != nil || !got.DeleteTime.IsZero() || !directory.SameMembership(got.Membership, m) {
+				differ("membership %+v is stored as %+v (%v)", m, got, err)
+			}
+		}
+	}
+	localMemberships, err := c.store.Memberships(ctx, "", "", page.Cursor{}, 500)
+	require.NoError(c.t, err)
+	if memberships != len(localMemberships) {
+		differ("%d memberships instead of %d", len(localMemberships), memberships)
+	}
+	return found
+}
+
+// change does something at Clerk.
+func (c *copied) change(t *rapid.T, n int, users, orgs *[]string) {
+	pick := func(list []string, of string) string { return rapid.SampledFrom(list).Draw(t, of) }
+	action := rapid.IntRange(0, 9).Draw(t, "action")
+	if len(*users) == 0 {
+		action = 0
+	} else if len(*orgs) == 0 && action > 5 {
+		action = 5
+	}
+	switch action {
+	case 0:
+		*users = append(*users, c.User(fmt.Sprintf("user%d", n)))
+	case 1, 2:
+		c.Call(http.MethodPatch, "/users/"+pick(*users, "user"), map[string]any{"first_name": fmt.Sprintf("Name %d", n)})
+	case 3:
+		c.Call(http.MethodPost, "/users/"+pick(*users, "user")+"/"+rapid.SampledFrom([]string{"ban", "unban"}).Draw(t, "ban"), nil)
+	case 4:
+		id := pick(*users, "user")
+		*users = without(*users, id)
+		c.Call(http.MethodDelete, "/users/"+id, nil)
+	case 5:
+		*orgs = append(*orgs, c.Organization(fmt.Sprintf("Org %d", n), pick(*users, "owner")))
+	case 6:
+		c.Call(http.MethodPatch, "/organizations/"+pick(*orgs, "org"), map[string]any{"name": fmt.Sprintf("Renamed %d", n)})
+	case 7:
+		if rapid.Bool().Draw(t, "end the organization") {
+			id := pick(*orgs, "org")
+			*orgs = without(*orgs, id)
+			c.Call(http.MethodDelete, "/organizations/"+id, nil)
+		}
+	default:
+		c.member(pick(*orgs, "org"), pick(*users, "member"), rapid.SampledFrom([]string{"org:admin", "org:member", ""}).Draw(t, "role"))
+	}
+}
+
+// member gives a role, or ends the membership when it is empty.
+func (c *copied) member(org, user, role string) {
+	members, err := c.Source.Memberships(context.Background(), org, []string{user}, 0, 1)
+	require.NoError(c.t, err)
+	path := "/organizations/" + org + "/memberships"
+	switch {
+	case len(members) == 0 && role != "":
+		c.Join(org, user, role)
+	case len(members) > 0 && role != "":
+		c.Call(http.MethodPatch, path+"/"+user, map[string]any{"role": role})
+	case len(members) > 0:
+		c.Call(http.MethodDelete, path+"/"+user, nil)
+	}
+}
+
+func without(list []string, id string) []string {
+	var rest []string
+	for _, one := range list {
+		if one != id {
+			rest = append(rest, one)
+		}
+	}
+	return rest
+}
+
+// garbled is a list of events in any order, with some of them twice or lost.
+func garbled(t *rapid.T, events []webhook.Event, lose bool) []webhook.Event {
+	var out []webhook.Event
+	for _, e := range events {
+		switch rapid.IntRange(0, 9).Draw(t, "fate") {
+		case 0, 1:
+			out = append(out, e, e)
+		case 2:
+			if !lose {
+				out = append(out, e)
+			}
+		default:
+			out = append(out, e)
+		}
+	}
+	seed := rapid.Uint64().Draw(t, "order")
+	dice := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test's dice
+	dice.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// TestAnyOrder: whatever order events come in, and however often, the copy is Clerk's in the end. When some are lost, one
+// reconciliation makes it so. Each example has a database of its own, as each has a Clerk of its own.
+func TestAnyOrder(t *testing.T) {
+	for name, lose := range map[string]bool{"none lost": false, "some lost": true} {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				c := newCopy(rt, fresh(rt, t))
+				var users, orgs []string
+				for n := range rapid.IntRange(1, 25).Draw(rt, "changes") {
+					c.Pass(time.Duration(rapid.IntRange(1, 200_000).Draw(rt, "ms")) * time.Millisecond)
+					c.change(rt, n, &users, &orgs)
+				}
+				events := garbled(rt, c.Events(), lose)
+				for len(events) > 0 { // in a few goes, as workers apply while more comes
+					n := min(len(events), 8)
+					c.deliver(events[:n])
+					events = events[n:]
+				}
+				if !lose {
+					require.Empty(rt, c.differences(), "before reconciling")
+				}
+				first := c.reconcile()
+				require.Empty(rt, c.differences())
+				again := c.reconcile()
+				for kind, counts := range again {
+					require.Equal(rt, reconcile.Counts{Same: counts.Same}, counts, "%s: nothing is left to repair after %+v", kind, first)
+				}
+			})
+		})
+	}
+}
+
+// fresh is an empty database that ends with the example.
+func fresh(rt *rapid.T, t *testing.T) *database.DB {
+	rt.Helper()
+	migrations, err := store.Migrations()
+	require.NoError(rt, err)
+	config := database.For("auth", sqliteAt(t.TempDir()))
+	config.Synchronous = "NORMAL"
+	db, err := database.Open(context.Background(), config)
+	require.NoError(rt, err)
+	rt.Cleanup(func() { require.NoError(rt, db.Close(context.Background())) })
+	require.NoError(rt, database.Migrate(context.Background(), db, inbox.Migrations()))
+	require.NoError(rt, database.Migrate(context.Background(), db, migrations))
+	return db
+}
+
+// both runs a test on both databases.
+func both(t *testing.T, test func(t *testing.T, c *copied)) {
+	t.Helper()
+	migrations, err := store.Migrations()
+	require.NoError(t, err)
+	databasetest.Each(t, migrations, func(t *testing.T, db *database.DB) {
+		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
+		test(t, newCopy(t, db))
+	})
+}
+
+func TestShuffledAndDoubled(t *testing.T) {
+	both(t, func(t *testing.T, c *copied) {
+		ada, bob := c.User("ada"), c.User("bob")
+		org := c.Organization("Acme", ada)
+		for n := range 20 {
+			c.Pass(time.Second)
+			c.member(org, bob, []string{"org:admin", "org:member", ""}[n%3])
+			c.Call(http.MethodPatch, "/users/"+ada, map[string]any{"last_name": fmt.Sprint(n)})
+		}
+		c.Call(http.MethodDelete, "/users/"+bob, nil)
+		events := c.Events()
+		events = append(events, events...)
+		rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+		c.deliver(events)
+		require.Empty(t, c.differences())
+		require.Equal(t, []string{bob}, c.erased, "once, however often the event came")
+		e, err := c.store.Erasure(t.Context(), bob)
+		require.NoError(t, err)
+		require.False(t, e.CompleteTime.IsZero())
+	})
+}
+
+// TestLostWebhooks is the drill of the issue: one in ten is lost.
+func TestLostWebhooks(t *testing.T) {
+	both(t, func(t *testing.T, c *copied) {
+		owner := c.User("owner")
+		org := c.Organization("Acme", owner)
+		var users []string
+		for n := range 100 {
+			c.Pass(time.Second)
+			users = append(users, c.User(fmt.Sprintf("u%d", n)))
+			if n%4 == 0 {
+				c.member(org, users[n], "org:member")
+			}
+		}
+		for n, id := range users {
+			c.Pass(time.Second)
+			switch n % 5 {
+			case 0:
+				c.Call(http.MethodPatch, "/users/"+id, map[string]any{"first_name": "changed"})
+			case 1:
+				c.Call(http.MethodDelete, "/users/"+id, nil)
+			}
+		}
+		var kept []webhook.Event
+		for n, e := range c.Events() {
+			if n%10 != 3 {
+				kept = append(kept, e)
+			}
+		}
+		c.deliver(kept)
+		require.NotEmpty(t, c.differences())
+		c.Calls.Store(0)
+		t.Logf("%+v", c.reconcile())
+		t.Logf("%d calls", c.Calls.Load())
+		require.Empty(t, c.differences(), "0 differences after one reconciliation")
+	})
+}
+
+func TestRoleChange(t *testing.T) {
+	both(t, func(t *testing.T, c *copied) {
+		ada, bob := c.User("ada"), c.User("bob")
+		org := c.Organization("Acme", ada)
+		events := c.Events()
+		c.deliver(events)
+		at := c.Now().Add(time.Minute).UnixMilli()
+		role := func(id string, ms int64, permission string) webhook.Event {
+			return webhook.Event{ID: id, Body: fmt.Appendf(nil,
+				`{"type":"role.updated","data":{"id":"role_1","key":"org:admin","permissions":[{"key":%q}],"created_at":1,"updated_at":%d}}`, permission, ms)}
+		}
+		c.deliver([]webhook.Event{role("msg_r1", at, "org:new:do")})
+		c.deliver([]webhook.Event{role("msg_r0", at-1, "org:old:do")})
+		m, err := c.store.MembershipState(t.Context(), org, ada)
+		require.NoError(t, err)
+		require.Equal(t, []string{"org:new:do"}, m.Permissions, "the newest news of the role")
+
+		c.Join(org, bob, "org:admin") // its event says what the role was before
+		c.deliver(c.Events())
+		m, err = c.store.MembershipState(t.Context(), org, bob)
+		require.NoError(t, err)
+		require.Equal(t, []string{"org:new:do"}, m.Permissions)
+	})
+}
+
+func TestPoisonedEventDies(t *testing.T) {
+	both(t, func(t *testing.T, c *copied) {
+		_, err := c.mirror.Put(t.Context(), intake.Message{ID: "msg_1", Type: "user.created", Subject: "user_1", Payload: []byte(`{"type":"user.created","data":{"id":"user_1"}}`)})
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			r, err := c.inbox.Get(t.Context(), mirror.Clerk, "msg_1")
+			return err == nil && r.State == inbox.Dead && r.Attempts == 1
+		}, 30*time.Second, time.Millisecond)
+		ada := c.User("ada")
+		c.Call(http.MethodPatch, "/users/"+ada, map[string]any{"first_name": "Ada"})
+		for _, e := range c.Events() {
+			parsed, err := clerk.ParseEvent(e.Body)
+			require.NoError(t, err)
+			_, err = c.mirror.Put(t.Context(), intake.Message{ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
+			require.NoError(t, err)
+		}
+		require.Eventually(t, func() bool { u, err := c.store.User(t.Context(), ada); return err == nil && u.FirstName == "Ada" },
+			30*time.Second, time.Millisecond, "others go on")
+	})
+}
