@@ -100,7 +100,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close(ctx))
 	}
-	s.server = rpc.New(rpc.Options{Ledger: book, Plans: catalog, Now: deps.Now, Status: status})
+	s.server = rpc.New(rpc.Options{Ledger: book, Plans: catalog, Eraser: rows, Now: deps.Now, Status: status})
 	return s, nil
 }
 

@@ -17,6 +17,7 @@ import (
 type Options struct {
 	Ledger *ledger.Ledger
 	Plans  *plans.Catalog
+	Eraser Eraser
 	Now    func() time.Time
 	// Status tells how Stripe is doing: "operational", "degraded", "down" or "unknown".
 	Status func() string
@@ -27,13 +28,14 @@ type Server struct {
 	billingv1.UnimplementedBillingServiceServer
 	ledger *ledger.Ledger
 	plans  *plans.Catalog
+	eraser Eraser
 	now    func() time.Time
 	status func() string
 }
 
 // New makes a server.
 func New(o Options) *Server {
-	return &Server{ledger: o.Ledger, plans: o.Plans, now: o.Now, status: o.Status}
+	return &Server{ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, now: o.Now, status: o.Status}
 }
 
 // caller returns who calls; the server's interceptor has put them there.

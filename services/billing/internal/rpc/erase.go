@@ -1,0 +1,23 @@
+package rpc
+
+import (
+	"context"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+// Eraser takes a person out of what billing holds.
+type Eraser interface {
+	// EraseUser is idempotent; after an error it is called again.
+	EraseUser(ctx context.Context, userID string) error
+}
+
+// EraseUser removes the person from usage records and holds; amounts, tokens and the paying account stay.
+func (s *Server) EraseUser(ctx context.Context, r *billingv1.EraseUserRequest) (*billingv1.EraseUserResponse, error) {
+	if err := s.eraser.EraseUser(ctx, r.GetUserId()); err != nil {
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The person could not be erased now. Ask again.").Cause(err)
+	}
+	return &billingv1.EraseUserResponse{}, nil
+}
