@@ -10,6 +10,7 @@ import (
 
 	"github.com/trivet-dev/trivet/gateway"
 	"github.com/trivet-dev/trivet/gen"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/connect"
@@ -130,6 +131,7 @@ func (h *house) addServices(ctx context.Context, c config, issuer *passport.Issu
 	h.add("billing", billingService)
 	authService, err := auth.New(ctx, c.Auth, auth.Deps{
 		Logger: log, Meter: h.host.Meter("auth"), Now: now, Passports: issuer,
+		AI: aiv1.NewAIServiceClient(conns["auth"]), Billing: billingv1.NewBillingServiceClient(conns["auth"]),
 	})
 	if err != nil {
 		return err
