@@ -58,6 +58,9 @@ type Config struct {
 	ClerkAuthorizedParty string
 }
 
+// checkoutPatience is how long Stripe's checkout page waits for its webhook before it sends the payer back.
+const checkoutPatience = 10 * time.Second
+
 // Sandbox is the three fakes and their control.
 type Sandbox struct {
 	cfg     Config
@@ -116,7 +119,14 @@ func (s *Sandbox) open(cfg Config) (err error) {
 	if cfg.BaseURL != "" {
 		public = strings.TrimRight(cfg.BaseURL, "/") + "/stripe"
 	}
-	s.stripe, err = stripe.New(stripe.Config{Dir: cfg.Dir, Now: cfg.Now, PublicURL: public, Emit: s.senders["stripe"].Send})
+	s.stripe, err = stripe.New(stripe.Config{
+		Dir: cfg.Dir, Now: cfg.Now, PublicURL: public, Emit: s.senders["stripe"].Send,
+		Await: func(ctx context.Context, eventID string) {
+			ctx, cancel := context.WithTimeout(ctx, checkoutPatience)
+			defer cancel()
+			_, _ = s.senders["stripe"].Await(ctx, eventID) // the payer goes on either way
+		},
+	})
 	return err
 }
 
@@ -195,6 +205,7 @@ func (s *Sandbox) routes() http.Handler {
 	s.control(mux)
 	s.controlWebhooks(mux)
 	s.controlObjects(mux)
+	s.controlStripe(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "the sandbox serves /clerk, /openai/v1, /stripe, /control and /healthz, not "+r.URL.Path)
 	})

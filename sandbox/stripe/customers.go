@@ -66,10 +66,30 @@ func (f *Fake) newCustomer() Customer {
 func (f *Fake) createCustomer(c *call) (any, *apiError) {
 	cus := f.newCustomer()
 	c.form.optional("test_clock", &cus.TestClock)
+	if _, ok := f.clocks.Get(orEmpty(cus.TestClock)); cus.TestClock != nil && !ok {
+		return nil, noSuchParam("test_helpers.test_clock", "test_clock", *cus.TestClock)
+	}
+	if bad := f.readCustomerMethod(c.form, &cus); bad != nil {
+		return nil, bad
+	}
 	if err := readCustomer(c.form, &cus); err != nil {
 		return nil, err
 	}
 	return cus, save(f, f.customers, cus.ID, cus, "customer.created")
+}
+
+// readCustomerMethod saves a card with a new customer.
+func (f *Fake) readCustomerMethod(form *form, cus *Customer) *apiError {
+	id, sent := form.text("payment_method")
+	if !sent {
+		return nil
+	}
+	m, bad := f.method(id, "payment_method")
+	if bad != nil {
+		return bad
+	}
+	_, bad = f.attach(m, cus.ID)
+	return bad
 }
 
 func readCustomer(form *form, cus *Customer) *apiError {
@@ -163,12 +183,27 @@ func (f *Fake) deleteCustomer(c *call) (any, *apiError) {
 	if err := c.form.done(); err != nil {
 		return nil, err
 	}
-	// Nothing of the person stays but the identifier.
+	return deletedObject{cus.ID, "customer", true}, f.removeCustomer(cus)
+}
+
+// removeCustomer deletes a customer, and ends what it has. Nothing of the person stays but the identifier.
+func (f *Fake) removeCustomer(cus Customer) *apiError {
+	now := f.timeOf(cus)
+	for _, s := range f.subscriptions.All(func(s Subscription) bool { return s.Customer == cus.ID && !s.over() }) {
+		if _, bad := f.cancel(s, now); bad != nil {
+			return bad
+		}
+	}
+	for _, m := range f.methods.All(func(m PaymentMethod) bool { return orEmpty(m.Customer) == cus.ID }) {
+		if bad := stored(f.methods.Delete(m.ID)); bad != nil {
+			return bad
+		}
+	}
 	if bad := stored(f.customers.Insert(cus.ID, Customer{ID: cus.ID, Deleted: true})); bad != nil {
-		return nil, bad
+		return bad
 	}
 	f.emit("customer.deleted", cus.ID, cus)
-	return deletedObject{cus.ID, "customer", true}, nil
+	return nil
 }
 
 func (f *Fake) listCustomers(c *call) (any, *apiError) {

@@ -12,17 +12,23 @@ import (
 const (
 	typeInvalid     = "invalid_request_error"
 	typeAPI         = "api_error"
+	typeCard        = "card_error"
 	typeIdempotency = "idempotency_error"
 )
 
 // apiError is the inside of Stripe's error envelope.
 type apiError struct {
-	status  int
-	Code    string `json:"code,omitempty"`
-	DocURL  string `json:"doc_url,omitempty"`
-	Message string `json:"message"`
-	Param   string `json:"param,omitempty"`
-	Type    string `json:"type"`
+	status        int
+	final         bool           // the client must not try again
+	Charge        string         `json:"charge,omitempty"`
+	Code          string         `json:"code,omitempty"`
+	DeclineCode   string         `json:"decline_code,omitempty"`
+	DocURL        string         `json:"doc_url,omitempty"`
+	Message       string         `json:"message"`
+	Param         string         `json:"param,omitempty"`
+	PaymentIntent *PaymentIntent `json:"payment_intent,omitempty"`
+	PaymentMethod *PaymentMethod `json:"payment_method,omitempty"`
+	Type          string         `json:"type"`
 }
 
 // Error says what went wrong, for people.
@@ -32,7 +38,7 @@ func (e *apiError) answer() answer {
 	if e.Code != "" {
 		e.DocURL = "https://stripe.com/docs/error-codes/" + strings.ReplaceAll(e.Code, "_", "-")
 	}
-	return answer{e.status, encode(struct {
+	return answer{status: e.status, final: e.final, body: encode(struct {
 		Error *apiError `json:"error"`
 	}{e})}
 }

@@ -81,6 +81,7 @@ func (f *Fake) emitChange(kind, id string, object any, previous json.RawMessage)
 	if f.events.Insert(e.ID, e) != nil {
 		return
 	}
+	f.lastEvent = e.ID
 	if f.cfg.Emit != nil {
 		f.cfg.Emit(webhook.Event{ID: e.ID, Type: kind, Subject: id, Body: encode(e)})
 	}

@@ -3,6 +3,7 @@ package stripe
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,8 @@ func shown(object any) any {
 		if o.Deleted {
 			return deletedObject{o.ID, "customer", true}
 		}
+	case checkout:
+		return o.Session
 	}
 	return object
 }
@@ -111,24 +114,48 @@ func (f *Fake) expandField(node map[string]any, steps []string) bool {
 // hidden returns a field that the API shows only when it is expanded, or nil.
 func (f *Fake) hidden(node map[string]any, field string) any {
 	id, _ := node["id"].(string)
-	if node["object"] == "price" && field == "tiers" {
+	kind, _ := node["object"].(string)
+	switch kind + "." + field {
+	case "price.tiers":
 		p, _ := f.prices.Get(id)
 		return tree(struct {
 			Tiers []Tier `json:"tiers"`
 		}{p.Tiers})["tiers"]
-	}
-	if node["object"] == "customer" && field == "subscriptions" {
-		return tree(list[struct{}]{Object: "list", Data: []struct{}{}, URL: "/v1/customers/" + id + "/subscriptions"})
+	case "customer.subscriptions":
+		all := f.subscriptions.All(func(s Subscription) bool { return s.Customer == id && !s.over() })
+		slices.Reverse(all)
+		return tree(counted(all, "/v1/customers/"+id+"/subscriptions"))
+	case "checkout.session.line_items":
+		co, _ := f.checkouts.Get(id)
+		return tree(counted(co.Lines, "/v1/checkout/sessions/"+id+"/line_items"))
+	case "charge.refunds":
+		all := f.refunds.All(func(r Refund) bool { return r.Charge == id })
+		slices.Reverse(all)
+		return tree(counted(all, "/v1/charges/"+id+"/refunds"))
 	}
 	return nil
 }
 
 // references returns how to find the object that a field names.
 func (f *Fake) references() map[string]func(id string) any {
+	price := func(id string) any { return row(f.prices.Get(id)) }
+	charge := func(id string) any { return row(f.charges.Get(id)) }
+	invoice := func(id string) any { return row(f.invoices.Get(id)) }
+	method := func(id string) any { return row(f.methods.Get(id)) }
 	return map[string]func(string) any{
-		"customer":      func(id string) any { return row(f.customers.Get(id)) },
-		"product":       func(id string) any { return row(f.products.Get(id)) },
-		"default_price": func(id string) any { return row(f.prices.Get(id)) },
+		"customer":               func(id string) any { return row(f.customers.Get(id)) },
+		"product":                func(id string) any { return row(f.products.Get(id)) },
+		"default_price":          price,
+		"price":                  price,
+		"charge":                 charge,
+		"latest_charge":          charge,
+		"invoice":                invoice,
+		"latest_invoice":         invoice,
+		"payment_method":         method,
+		"default_payment_method": method,
+		"payment_intent":         func(id string) any { return row(f.intents.Get(id)) },
+		"subscription":           func(id string) any { return row(f.subscriptions.Get(id)) },
+		"test_clock":             func(id string) any { return row(f.clocks.Get(id)) },
 	}
 }
 

@@ -68,6 +68,21 @@ func paginate[T any](rows *table.Table[T], c cursor, kind, url string, id func(T
 	}
 	all := rows.All(func(row T) bool { return keep(row) || id(row) == c.after || id(row) == c.before })
 	slices.Reverse(all)
+	return cut(all, c, url, id), nil
+}
+
+// paginateRows makes a page of rows that stand in their own order.
+func paginateRows[T any](rows []T, c cursor, kind, url string, id func(T) string) (list[T], *apiError) {
+	for param, cursor := range map[string]string{"starting_after": c.after, "ending_before": c.before} {
+		if cursor != "" && !slices.ContainsFunc(rows, func(row T) bool { return id(row) == cursor }) {
+			return list[T]{}, noSuchParam(kind, param, cursor)
+		}
+	}
+	return cut(rows, c, url, id), nil
+}
+
+// cut is the page of all rows that the cursor names.
+func cut[T any](all []T, c cursor, url string, id func(T) string) list[T] {
 	at := func(cursor string) int {
 		return slices.IndexFunc(all, func(row T) bool { return id(row) == cursor })
 	}
@@ -86,5 +101,5 @@ func paginate[T any](rows *table.Table[T], c cursor, kind, url string, id func(T
 	if c.before != "" {
 		more = from > 0
 	}
-	return list[T]{Object: "list", Data: all[from:to], HasMore: more, URL: url}, nil
+	return list[T]{Object: "list", Data: all[from:to], HasMore: more, URL: url}
 }

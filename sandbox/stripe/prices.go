@@ -273,7 +273,10 @@ func (f *Fake) updatePrice(c *call) (any, *apiError) {
 			return nil, bad
 		}
 	}
-	return p, save(f, f.prices, p.ID, p, "price.updated")
+	if bad := save(f, f.prices, p.ID, p, "price.updated"); bad != nil {
+		return nil, bad
+	}
+	return p, f.refreshPrice(p)
 }
 
 func (f *Fake) listPrices(c *call) (any, *apiError) {

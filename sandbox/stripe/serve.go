@@ -83,11 +83,15 @@ func (f *Fake) serve(e endpoint) http.Handler {
 // answer is a finished response.
 type answer struct {
 	status int
+	final  bool // the client must not try again
 	body   []byte
 }
 
 func (a answer) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
+	if a.final {
+		w.Header().Set("Stripe-Should-Retry", "false")
+	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body)
 }
@@ -109,7 +113,18 @@ func (f *Fake) run(e endpoint, r *http.Request, body []byte, id string) answer {
 	if bad != nil {
 		return bad.answer()
 	}
-	return answer{http.StatusOK, encode(v)}
+	return answer{status: http.StatusOK, body: encode(v)}
+}
+
+// act runs a change that no request has caused.
+func act[T any](f *Fake, change func() (T, *apiError)) (T, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, bad := change()
+	if bad != nil {
+		return v, bad // a nil *apiError must not become an error
+	}
+	return v, nil
 }
 
 // publicURL is where the client of r reaches the fake.

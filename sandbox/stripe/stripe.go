@@ -1,11 +1,15 @@
 // Package stripe is a stand-in for Stripe at API version 2023-10-16: real HTTP, form-encoded requests, state.
 //
-// It has customers, products and prices, lists with cursors, idempotency keys and Stripe's error envelope. Any
-// other path is answered as Stripe answers an unknown one.
+// It has what a subscription business needs: customers, products, prices, payment methods, payment intents, charges,
+// refunds, disputes, subscriptions, invoices, checkout and portal with their pages, meters, test clocks, and the event
+// of every change; lists with cursors, idempotency keys and Stripe's error envelope. Any other path is answered as
+// Stripe answers an unknown one.
 package stripe
 
 import (
+	"context"
 	"crypto/rand"
+	"html/template"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -33,6 +37,9 @@ type Config struct {
 	// Emit gets an event for every change of an object. It is called in the order of the changes and must not wait; nil
 	// lets nobody know but those who list events.
 	Emit func(webhook.Event)
+	// Await returns when an event has been delivered, or tried, or after a while: the checkout page waits for it before it
+	// sends the payer back, as Stripe's does. Nil waits for nothing.
+	Await func(ctx context.Context, eventID string)
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 	// Faults is consulted before every answer; nil means a new, empty set.
@@ -43,6 +50,8 @@ type Config struct {
 type Fake struct {
 	cfg     Config
 	mux     *http.ServeMux
+	browser *http.ServeMux // the pages, and behind them the API
+	pages   *template.Template
 	plain   http.Handler // without faults
 	handler http.Handler
 	// requestIDs are apart, so that a request that is refused does not change the objects that follow.
@@ -50,6 +59,7 @@ type Fake struct {
 
 	mu        sync.Mutex
 	cause     cause
+	lastEvent string // the identifier of the latest
 	ids       *ident.Source
 	eventIDs  *ident.Source // of their own: whether a change is quiet must not change the objects
 	store     *table.Store
@@ -57,7 +67,21 @@ type Fake struct {
 	products  *table.Table[Product]
 	prices    *table.Table[Price]
 	events    *table.Table[Event]
-	replays   *replays
+
+	methods       *table.Table[PaymentMethod]
+	intents       *table.Table[PaymentIntent]
+	charges       *table.Table[Charge]
+	refunds       *table.Table[Refund]
+	disputes      *table.Table[Dispute]
+	subscriptions *table.Table[Subscription]
+	items         *table.Table[InvoiceItem]
+	invoices      *table.Table[Invoice]
+	checkouts     *table.Table[checkout]
+	portals       *table.Table[PortalSession]
+	clocks        *table.Table[TestClock]
+	meters        *table.Table[Meter]
+	readings      *table.Table[reading]
+	replays       *replays
 }
 
 // New returns an account, without objects unless cfg.Dir has some. Its error is about a file there.
@@ -76,18 +100,40 @@ func New(cfg Config) (*Fake, error) {
 		f.store = table.NewStore(filepath.Join(cfg.Dir, stateFile))
 		f.ids, f.eventIDs, f.requestIDs = ident.NewSource(rand.Text()), ident.NewSource(rand.Text()), ident.NewSource(rand.Text())
 	}
+	f.makeTables()
+	if err := f.store.Load(); err != nil {
+		return nil, err
+	}
+	pages, err := newPages()
+	if err != nil {
+		return nil, err
+	}
+	f.pages = pages
+	f.mux = f.routes()
+	f.browser = f.browserRoutes(f.authorize(f.mux))
+	f.plain = f.identify(f.browser)
+	f.handler = f.identify(cfg.Faults.Handler(f.browser, answerStatus))
+	return f, nil
+}
+
+func (f *Fake) makeTables() {
 	f.customers = table.New[Customer](f.store, "customers")
 	f.products = table.New[Product](f.store, "products")
 	f.prices = table.New[Price](f.store, "prices")
 	f.events = table.New[Event](f.store, "events")
-	if err := f.store.Load(); err != nil {
-		return nil, err
-	}
-	f.mux = f.routes()
-	authorized := f.authorize(f.mux)
-	f.plain = f.identify(authorized)
-	f.handler = f.identify(cfg.Faults.Handler(authorized, answerStatus))
-	return f, nil
+	f.methods = table.New[PaymentMethod](f.store, "payment_methods")
+	f.intents = table.New[PaymentIntent](f.store, "payment_intents")
+	f.charges = table.New[Charge](f.store, "charges")
+	f.refunds = table.New[Refund](f.store, "refunds")
+	f.disputes = table.New[Dispute](f.store, "disputes")
+	f.subscriptions = table.New[Subscription](f.store, "subscriptions")
+	f.items = table.New[InvoiceItem](f.store, "invoice_items")
+	f.invoices = table.New[Invoice](f.store, "invoices")
+	f.checkouts = table.New[checkout](f.store, "checkout_sessions")
+	f.portals = table.New[PortalSession](f.store, "portal_sessions")
+	f.clocks = table.New[TestClock](f.store, "test_clocks")
+	f.meters = table.New[Meter](f.store, "meters")
+	f.readings = table.New[reading](f.store, "meter_events")
 }
 
 const stateFile = "stripe-state.jsonl"
@@ -112,36 +158,5 @@ func (f *Fake) Faults() *fault.Set { return f.cfg.Faults }
 
 // ServeHTTP answers one API call.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }
-
-// routes is the place where a new resource is added.
-func (f *Fake) routes() *http.ServeMux {
-	mux := http.NewServeMux()
-	for pattern, e := range map[string]endpoint{
-		"POST /v1/customers":        f.createCustomer,
-		"GET /v1/customers":         f.listCustomers,
-		"GET /v1/customers/{id}":    f.getCustomer,
-		"POST /v1/customers/{id}":   f.updateCustomer,
-		"DELETE /v1/customers/{id}": f.deleteCustomer,
-		"POST /v1/products":         f.createProduct,
-		"GET /v1/products":          f.listProducts,
-		"GET /v1/products/{id}":     f.getProduct,
-		"POST /v1/products/{id}":    f.updateProduct,
-		"DELETE /v1/products/{id}":  f.deleteProduct,
-		"POST /v1/prices":           f.createPrice,
-		"GET /v1/prices":            f.listPrices,
-		"GET /v1/prices/{id}":       f.getPrice,
-		"POST /v1/prices/{id}":      f.updatePrice,
-		"GET /v1/events":            f.listEvents,
-		"GET /v1/events/{id}":       f.getEvent,
-	} {
-		mux.Handle(pattern, f.serve(e))
-	}
-	// Without these, "search" would be looked up as an identifier.
-	for _, resource := range []string{"customers", "products", "prices"} {
-		mux.HandleFunc("GET /v1/"+resource+"/search", unknownURL)
-	}
-	mux.HandleFunc("/", unknownURL)
-	return mux
-}
 
 func (f *Fake) now() int64 { return f.cfg.Now().Unix() }

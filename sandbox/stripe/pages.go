@@ -1,0 +1,172 @@
+package stripe
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+func newPages() (*template.Template, error) { return template.ParseFS(pageFiles, "pages/*.html") }
+
+// maxPageForm bounds what a page's form sends, in bytes.
+const maxPageForm = 64 << 10
+
+// browserRoutes are the pages that people see, without a key; all else goes to the API.
+func (f *Fake) browserRoutes(api http.Handler) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /pay/{id}", f.showCheckout)
+	mux.HandleFunc("POST /pay/{id}", f.submitCheckout)
+	mux.HandleFunc("GET /portal/{id}", f.showPortal)
+	mux.HandleFunc("POST /portal/{id}", f.submitPortal)
+	mux.HandleFunc("GET /invoice/{id}", f.showInvoice)
+	mux.HandleFunc("POST /invoice/{id}", f.submitInvoice)
+	mux.Handle("/", api)
+	return mux
+}
+
+// page is what all pages have.
+type page struct {
+	Title, Error string
+}
+
+func (f *Fake) render(w http.ResponseWriter, name string, status int, data any) {
+	var b bytes.Buffer
+	if err := f.pages.ExecuteTemplate(&b, name, data); err != nil {
+		http.Error(w, "the page is broken: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = b.WriteTo(w)
+}
+
+// pageForm reads the form of a page.
+func pageForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxPageForm)
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, "the form cannot be read: "+err.Error(), http.StatusBadRequest)
+		return nil, false
+	}
+	return r.PostForm, true
+}
+
+// locked runs a part of a page on the state of the account.
+func locked[T any](f *Fake, run func() T) T {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return run()
+}
+
+type pageLine struct{ What, Every, Amount string }
+
+type checkoutPage struct {
+	page
+	Session CheckoutSession
+	Lines   []pageLine
+	Total   string
+	Email   string
+}
+
+func (f *Fake) checkoutPage(id, problem string) (checkoutPage, bool) {
+	co, bad := f.checkout(id)
+	if bad != nil {
+		return checkoutPage{}, false
+	}
+	p := checkoutPage{page: page{"Checkout", problem}, Session: co.Session, Total: money(co.Session.AmountTotal, co.Session.Currency)}
+	for _, l := range co.Lines {
+		line := pageLine{What: fmt.Sprintf("%s × %d", l.Description, l.Quantity), Amount: money(l.AmountTotal, l.Currency)}
+		if r := l.Price.Recurring; r != nil {
+			line.Every = every(*r)
+		}
+		p.Lines = append(p.Lines, line)
+	}
+	cus, _ := f.customers.Get(orEmpty(co.Session.Customer))
+	p.Email = orDefault(orEmpty(co.Session.CustomerEmail), orEmpty(cus.Email))
+	return p, true
+}
+
+func every(r Recurring) string {
+	if r.IntervalCount == 1 {
+		return r.Interval
+	}
+	return fmt.Sprintf("%d %ss", r.IntervalCount, r.Interval)
+}
+
+// money writes cents for people.
+func money(amount int64, currency string) string {
+	sign := ""
+	if amount < 0 {
+		sign, amount = "-", -amount
+	}
+	return fmt.Sprintf("%s%d.%02d %s", sign, amount/100, amount%100, strings.ToUpper(currency))
+}
+
+func date(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("2 January 2006") }
+
+func (f *Fake) showCheckout(w http.ResponseWriter, r *http.Request) {
+	f.answerCheckout(w, r.PathValue("id"), http.StatusOK, "")
+}
+
+func (f *Fake) answerCheckout(w http.ResponseWriter, id string, status int, problem string) {
+	f.mu.Lock()
+	p, ok := f.checkoutPage(id, problem)
+	f.mu.Unlock()
+	if !ok {
+		http.Error(w, "There is no such checkout session.", http.StatusNotFound)
+		return
+	}
+	f.render(w, "checkout", status, p)
+}
+
+func (f *Fake) submitCheckout(w http.ResponseWriter, r *http.Request) {
+	form, ok := pageForm(w, r)
+	if !ok {
+		return
+	}
+	id := r.PathValue("id")
+	base := f.publicURL(r)
+	type outcome struct {
+		co    checkout
+		event string
+		bad   *apiError
+	}
+	out := locked(f, func() outcome {
+		co, bad := f.checkout(id)
+		if bad != nil || form.Get("action") == "cancel" {
+			return outcome{co, "", bad}
+		}
+		co, bad = f.payCheckout(co, payment{orDefault(form.Get("card"), "visa"), form.Get("email")}, base)
+		return outcome{co, f.lastEvent, bad}
+	})
+	switch {
+	case out.bad != nil && out.bad.status == http.StatusNotFound:
+		http.Error(w, "There is no such checkout session.", http.StatusNotFound)
+	case out.bad != nil:
+		f.answerCheckout(w, id, out.bad.status, out.bad.Message)
+	case form.Get("action") == "cancel" && out.co.Session.CancelURL == nil:
+		f.answerCheckout(w, id, http.StatusOK, "This shop has no page to go back to.")
+	case form.Get("action") == "cancel":
+		http.Redirect(w, r, *out.co.Session.CancelURL, http.StatusSeeOther)
+	default:
+		f.await(r.Context(), out.event)
+		http.Redirect(w, r, out.co.returnURL(), http.StatusSeeOther)
+	}
+}
+
+func (f *Fake) await(ctx context.Context, event string) {
+	if f.cfg.Await != nil {
+		f.cfg.Await(ctx, event)
+	}
+}

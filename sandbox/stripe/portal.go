@@ -1,0 +1,127 @@
+package stripe
+
+import "strings"
+
+// PortalSession is Stripe's billing portal session.
+type PortalSession struct {
+	ID            string  `json:"id"`
+	Object        string  `json:"object"`
+	Configuration string  `json:"configuration"`
+	Created       int64   `json:"created"`
+	Customer      string  `json:"customer"`
+	Flow          null    `json:"flow"`
+	Livemode      bool    `json:"livemode"`
+	Locale        *string `json:"locale"`
+	OnBehalfOf    null    `json:"on_behalf_of"`
+	ReturnURL     *string `json:"return_url"`
+	URL           string  `json:"url"`
+}
+
+func (f *Fake) createPortal(c *call) (any, *apiError) {
+	id, _ := c.form.text("customer")
+	cus, bad := f.customerOf("customer", id)
+	if bad != nil {
+		return nil, bad
+	}
+	p := PortalSession{
+		ID: f.ids.Next("bps_1", 23), Object: "billing_portal.session", Configuration: "bpc_1TrivetSandbox", Created: f.now(), Customer: cus.ID,
+	}
+	p.URL = c.base + "/portal/" + p.ID
+	c.form.optional("return_url", &p.ReturnURL)
+	c.form.optional("locale", &p.Locale)
+	p.Configuration = textOr(c.form, "configuration", p.Configuration)
+	c.form.ignore("flow_data")
+	if bad := c.form.done(); bad != nil {
+		return nil, bad
+	}
+	if u := orEmpty(p.ReturnURL); u != "" && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
+		return nil, invalidRequest("return_url", "url_invalid", "Not a valid URL")
+	}
+	return p, save(f, f.portals, p.ID, p, "billing_portal.session.created")
+}
+
+// portalChange is what a person can do in the portal.
+type portalChange struct {
+	action, subscription, invoice, card string
+}
+
+func (f *Fake) applyPortal(p PortalSession, in portalChange) *apiError {
+	cus, bad := f.customerOf("customer", p.Customer)
+	if bad != nil {
+		return bad
+	}
+	switch in.action {
+	case "card":
+		return f.replaceCard(cus, in.card)
+	case "pay":
+		return f.payFromPortal(cus, in)
+	}
+	s, bad := f.subscription(in.subscription)
+	if bad != nil {
+		return bad
+	}
+	if s.Customer != cus.ID || s.over() {
+		return noSuch("subscription", "subscription", in.subscription)
+	}
+	now := f.timeOf(cus)
+	switch in.action {
+	case "cancel":
+		s.CancelAtPeriodEnd = true
+	case "resume":
+		s.CancelAtPeriodEnd, s.CancelAt = false, nil
+	case "cancel_now":
+		_, bad := f.cancel(s, now)
+		return bad
+	default:
+		return invalidRequest("action", "", "The portal has no action "+in.action+".")
+	}
+	s.noteCancellation(now)
+	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
+}
+
+// replaceCard saves a test card as the customer's default.
+func (f *Fake) replaceCard(cus Customer, name string) *apiError {
+	m, bad := f.method("pm_card_"+name, "card")
+	if bad != nil {
+		return bad
+	}
+	if m, bad = f.attach(m, cus.ID); bad != nil {
+		return bad
+	}
+	cus.InvoiceSettings.DefaultPaymentMethod = &m.ID
+	if bad := save(f, f.customers, cus.ID, cus, "customer.updated"); bad != nil {
+		return bad
+	}
+	for _, s := range f.subscriptions.All(func(s Subscription) bool { return s.Customer == cus.ID && !s.over() && s.DefaultPaymentMethod != nil }) {
+		s.DefaultPaymentMethod = &m.ID
+		if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.updated"); bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+func (f *Fake) payFromPortal(cus Customer, in portalChange) *apiError {
+	inv, bad := f.invoice(in.invoice)
+	if bad != nil {
+		return bad
+	}
+	if inv.Customer != cus.ID || inv.Status != "open" {
+		return noSuch("open invoice", "invoice", in.invoice)
+	}
+	method := ""
+	if in.card != "" {
+		method = "pm_card_" + in.card
+	}
+	inv, bad = f.collect(inv, method, false)
+	if bad != nil {
+		return bad
+	}
+	if pi, ok := f.intents.Get(orEmpty(inv.PaymentIntent)); ok && pi.Status == "requires_action" {
+		if pi, bad = f.authenticate(pi, true); bad != nil {
+			return bad
+		}
+		_, bad = f.markPaid(inv, pi.LatestCharge, false)
+	}
+	return bad
+}

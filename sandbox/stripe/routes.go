@@ -1,0 +1,124 @@
+package stripe
+
+import "net/http"
+
+// routes is the place where a new resource is added.
+func (f *Fake) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, group := range []map[string]endpoint{f.catalogRoutes(), f.paymentRoutes(), f.billingRoutes(), f.meterRoutes()} {
+		for pattern, e := range group {
+			mux.Handle(pattern, f.serve(e))
+		}
+	}
+	// Without these, "search" would be looked up as an identifier.
+	for _, resource := range []string{"customers", "products", "prices", "subscriptions", "invoices", "charges", "payment_intents"} {
+		mux.HandleFunc("GET /v1/"+resource+"/search", unknownURL)
+	}
+	mux.HandleFunc("GET /v1/invoices/upcoming", unknownURL)
+	mux.HandleFunc("/", unknownURL)
+	return mux
+}
+
+func (f *Fake) catalogRoutes() map[string]endpoint {
+	return map[string]endpoint{
+		"POST /v1/customers":                             f.createCustomer,
+		"GET /v1/customers":                              f.listCustomers,
+		"GET /v1/customers/{id}":                         f.getCustomer,
+		"POST /v1/customers/{id}":                        f.updateCustomer,
+		"DELETE /v1/customers/{id}":                      f.deleteCustomer,
+		"GET /v1/customers/{id}/payment_methods":         f.listPaymentMethods,
+		"GET /v1/customers/{id}/subscriptions":           f.listSubscriptions,
+		"POST /v1/products":                              f.createProduct,
+		"GET /v1/products":                               f.listProducts,
+		"GET /v1/products/{id}":                          f.getProduct,
+		"POST /v1/products/{id}":                         f.updateProduct,
+		"DELETE /v1/products/{id}":                       f.deleteProduct,
+		"POST /v1/prices":                                f.createPrice,
+		"GET /v1/prices":                                 f.listPrices,
+		"GET /v1/prices/{id}":                            f.getPrice,
+		"POST /v1/prices/{id}":                           f.updatePrice,
+		"GET /v1/events":                                 f.listEvents,
+		"GET /v1/events/{id}":                            f.getEvent,
+		"GET /v1/account":                                f.getAccount,
+		"GET /v1/balance":                                f.getBalance,
+		"POST /v1/test_helpers/test_clocks":              f.createClock,
+		"GET /v1/test_helpers/test_clocks":               f.listClocks,
+		"GET /v1/test_helpers/test_clocks/{id}":          f.getClock,
+		"DELETE /v1/test_helpers/test_clocks/{id}":       f.deleteClock,
+		"POST /v1/test_helpers/test_clocks/{id}/advance": f.advanceClock,
+	}
+}
+
+func (f *Fake) paymentRoutes() map[string]endpoint {
+	return map[string]endpoint{
+		"POST /v1/payment_methods":              f.createPaymentMethod,
+		"GET /v1/payment_methods":               f.listPaymentMethods,
+		"GET /v1/payment_methods/{id}":          f.getPaymentMethod,
+		"POST /v1/payment_methods/{id}":         f.updatePaymentMethod,
+		"POST /v1/payment_methods/{id}/attach":  f.attachPaymentMethod,
+		"POST /v1/payment_methods/{id}/detach":  f.detachPaymentMethod,
+		"POST /v1/payment_intents":              f.createIntent,
+		"GET /v1/payment_intents":               f.listIntents,
+		"GET /v1/payment_intents/{id}":          f.getIntent,
+		"POST /v1/payment_intents/{id}":         f.updateIntent,
+		"POST /v1/payment_intents/{id}/confirm": f.confirmIntent,
+		"POST /v1/payment_intents/{id}/cancel":  f.cancelIntent,
+		"GET /v1/charges":                       f.listCharges,
+		"GET /v1/charges/{id}":                  f.getCharge,
+		"POST /v1/charges/{id}":                 f.updateCharge,
+		"POST /v1/refunds":                      f.createRefund,
+		"GET /v1/refunds":                       f.listRefunds,
+		"GET /v1/refunds/{id}":                  f.getRefund,
+		"POST /v1/refunds/{id}":                 f.updateRefund,
+		"GET /v1/disputes":                      f.listDisputes,
+		"GET /v1/disputes/{id}":                 f.getDispute,
+		"POST /v1/disputes/{id}":                f.updateDispute,
+		"POST /v1/disputes/{id}/close":          f.closeDispute,
+	}
+}
+
+func (f *Fake) billingRoutes() map[string]endpoint {
+	return map[string]endpoint{
+		"POST /v1/subscriptions":                    f.createSubscription,
+		"GET /v1/subscriptions":                     f.listSubscriptions,
+		"GET /v1/subscriptions/{id}":                f.getSubscription,
+		"POST /v1/subscriptions/{id}":               f.updateSubscription,
+		"DELETE /v1/subscriptions/{id}":             f.cancelSubscription,
+		"GET /v1/subscription_items":                f.listSubscriptionItems,
+		"POST /v1/invoices":                         f.createInvoice,
+		"GET /v1/invoices":                          f.listInvoices,
+		"GET /v1/invoices/{id}":                     f.getInvoice,
+		"POST /v1/invoices/{id}":                    f.updateInvoice,
+		"DELETE /v1/invoices/{id}":                  f.deleteInvoice,
+		"GET /v1/invoices/{id}/lines":               f.listInvoiceLines,
+		"POST /v1/invoices/{id}/finalize":           f.finalizeInvoice,
+		"POST /v1/invoices/{id}/pay":                f.payInvoice,
+		"POST /v1/invoices/{id}/void":               f.voidInvoice,
+		"POST /v1/invoices/{id}/mark_uncollectible": f.markUncollectible,
+		"POST /v1/invoices/{id}/send":               f.sendInvoice,
+		"POST /v1/invoiceitems":                     f.createInvoiceItem,
+		"GET /v1/invoiceitems":                      f.listInvoiceItems,
+		"GET /v1/invoiceitems/{id}":                 f.getInvoiceItem,
+		"DELETE /v1/invoiceitems/{id}":              f.deleteInvoiceItem,
+		"POST /v1/checkout/sessions":                f.createCheckout,
+		"GET /v1/checkout/sessions":                 f.listCheckouts,
+		"GET /v1/checkout/sessions/{id}":            f.getCheckout,
+		"POST /v1/checkout/sessions/{id}/expire":    f.expireCheckout,
+		"GET /v1/checkout/sessions/{id}/line_items": f.listCheckoutLines,
+		"POST /v1/billing_portal/sessions":          f.createPortal,
+	}
+}
+
+func (f *Fake) meterRoutes() map[string]endpoint {
+	return map[string]endpoint{
+		"POST /v1/billing/meters":                     f.createMeter,
+		"GET /v1/billing/meters":                      f.listMeters,
+		"GET /v1/billing/meters/{id}":                 f.getMeter,
+		"POST /v1/billing/meters/{id}":                f.updateMeter,
+		"POST /v1/billing/meters/{id}/deactivate":     f.deactivateMeter,
+		"POST /v1/billing/meters/{id}/reactivate":     f.reactivateMeter,
+		"GET /v1/billing/meters/{id}/event_summaries": f.listSummaries,
+		"POST /v1/billing/meter_events":               f.createMeterEvent,
+		"POST /v1/billing/meter_event_adjustments":    f.createAdjustment,
+	}
+}

@@ -1,0 +1,273 @@
+package stripe
+
+import (
+	"fmt"
+	"slices"
+)
+
+func (f *Fake) updateSubscription(c *call) (any, *apiError) {
+	old, bad := f.subscription(c.id)
+	if bad != nil {
+		return nil, bad
+	}
+	if old.over() {
+		return nil, invalidRequest("", "", "A canceled subscription can only update its cancellation_details and metadata.")
+	}
+	cus, _ := f.customers.Get(old.Customer)
+	now := f.timeOf(cus)
+	s := old
+	items, bad := f.readItems(c.form, slices.Clone(old.Items.Data), now)
+	if bad != nil {
+		return nil, bad
+	}
+	if len(items) == 0 {
+		return nil, invalidRequest("items", "", "A subscription must have at least one active plan. To cancel it, delete it.")
+	}
+	s.setItems(items)
+	proration := c.form.oneOf("proration_behavior", "create_prorations", "create_prorations", "none", "always_invoice")
+	c.form.oneOf("payment_behavior", "allow_incomplete", "allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete")
+	anchor := c.form.oneOf("billing_cycle_anchor", "unchanged", "now", "unchanged")
+	trialEnd, trial := c.form.text("trial_end")
+	_, byPeriodEnd := c.form.values["cancel_at_period_end"]
+	if trial && trialEnd != "now" {
+		s.TrialEnd = c.form.integer("trial_end")
+	}
+	if bad := f.readSubscription(c.form, &s); bad != nil {
+		return nil, bad
+	}
+	if byPeriodEnd && !s.CancelAtPeriodEnd && old.CancelAtPeriodEnd {
+		s.CancelAt = nil
+	}
+	s.noteCancellation(now)
+	ch := change{old: old, fresh: s, now: now, prorate: proration != "none", invoice: proration == "always_invoice", base: c.base}
+	ch.restart = anchor == "now" || (trial && trialEnd == "now" && old.Status == "trialing") || !sameInterval(old.recurring(), s.recurring())
+	if trial && trialEnd != "now" && s.TrialEnd != nil && *s.TrialEnd > now {
+		ch.fresh.Status, ch.fresh.BillingCycleAnchor, ch.fresh.CurrentPeriodEnd = "trialing", *s.TrialEnd, *s.TrialEnd
+		if s.TrialStart == nil {
+			ch.fresh.TrialStart = &now
+		}
+	}
+	return asAny(f.change(ch))
+}
+
+func sameInterval(a, b Recurring) bool {
+	return a.Interval == b.Interval && a.IntervalCount == b.IntervalCount
+}
+
+// change is an update of a subscription.
+type change struct {
+	old, fresh Subscription
+	now        int64
+	prorate    bool   // what was paid and not used is given back, what is used from now on is charged
+	restart    bool   // a new period begins now
+	invoice    bool   // at once, not with the next period
+	base       string // of the fake, for links
+}
+
+func (f *Fake) change(ch change) (Subscription, *apiError) {
+	s := ch.fresh
+	if ch.prorate && ch.old.Status == "active" {
+		if bad := f.prorate(ch); bad != nil {
+			return s, bad
+		}
+	}
+	if ch.restart {
+		s.BillingCycleAnchor, s.CurrentPeriodStart = ch.now, ch.now
+		s.CurrentPeriodEnd = s.recurring().next(ch.now, ch.now)
+		if s.Status == "trialing" {
+			s.Status, s.TrialEnd = "active", &ch.now
+		}
+	}
+	if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.updated"); bad != nil {
+		return s, bad
+	}
+	if !ch.restart && (!ch.invoice || ch.old.Status != "active") {
+		return s, nil
+	}
+	var lines []Line
+	if ch.restart {
+		for _, item := range s.Items.Data {
+			lines = append(lines, f.itemLine(s, item, Period{s.CurrentPeriodStart, s.CurrentPeriodEnd}))
+		}
+	}
+	if bad := f.invoiceNow(s, "subscription_update", lines, ch.base); bad != nil {
+		return s, bad
+	}
+	return f.subscription(s.ID)
+}
+
+// prorate writes the items that give back and charge what a change costs for the rest of the period.
+func (f *Fake) prorate(ch change) *apiError {
+	left, whole := ch.old.CurrentPeriodEnd-ch.now, ch.old.CurrentPeriodEnd-ch.old.CurrentPeriodStart
+	if left <= 0 {
+		return nil
+	}
+	for _, was := range ch.old.Items.Data {
+		at := slices.IndexFunc(ch.fresh.Items.Data, func(i SubscriptionItem) bool { return i.ID == was.ID })
+		if at >= 0 && sameCost(was, ch.fresh.Items.Data[at]) && !ch.restart {
+			continue
+		}
+		if bad := f.prorateItem(ch, was, "Unused time on", -1, left, whole); bad != nil {
+			return bad
+		}
+		if at >= 0 && !ch.restart {
+			if bad := f.prorateItem(ch, ch.fresh.Items.Data[at], "Remaining time on", 1, left, whole); bad != nil {
+				return bad
+			}
+		}
+	}
+	if ch.restart {
+		return nil
+	}
+	for _, is := range ch.fresh.Items.Data {
+		if slices.ContainsFunc(ch.old.Items.Data, func(i SubscriptionItem) bool { return i.ID == is.ID }) {
+			continue
+		}
+		if bad := f.prorateItem(ch, is, "Remaining time on", 1, left, whole); bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+func sameCost(a, b SubscriptionItem) bool {
+	return a.Price.ID == b.Price.ID && orZero(a.Quantity) == orZero(b.Quantity)
+}
+
+func (f *Fake) prorateItem(ch change, item SubscriptionItem, what string, sign, left, whole int64) *apiError {
+	if item.metered() {
+		return nil
+	}
+	cus, _ := f.customers.Get(ch.fresh.Customer)
+	line := f.itemLine(ch.fresh, item, Period{ch.now, ch.old.CurrentPeriodEnd})
+	i := f.newInvoiceItem(cus, ch.fresh.Currency)
+	i.Amount, i.Proration, i.Price, i.Plan = sign*share(line.Amount, left, whole), true, line.Price, line.Plan
+	i.Quantity, i.Subscription, i.SubscriptionItem, i.Period = orZero(item.Quantity), &ch.fresh.ID, &item.ID, line.Period
+	text := fmt.Sprintf("%s %d × %s", what, i.Quantity, orEmpty(line.Description))
+	i.Description, i.UnitAmount = &text, item.Price.UnitAmount
+	return save(f, f.items, i.ID, i, "invoiceitem.created")
+}
+
+// invoiceNow makes an invoice of lines and of what is pending, and charges it.
+func (f *Fake) invoiceNow(s Subscription, reason string, lines []Line, base string) *apiError {
+	cus, _ := f.customers.Get(s.Customer)
+	inv := f.newInvoice(cus, s.Currency, reason)
+	inv.bill(s)
+	pending, bad := f.takePending(inv)
+	if bad != nil {
+		return bad
+	}
+	if len(pending)+len(lines) == 0 {
+		return nil
+	}
+	inv.setLines(append(pending, lines...))
+	s.LatestInvoice = &inv.ID
+	if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.updated"); bad != nil {
+		return bad
+	}
+	if bad := save(f, f.invoices, inv.ID, inv, "invoice.created"); bad != nil {
+		return bad
+	}
+	if s.PauseCollection != nil && s.PauseCollection.Behavior == "keep_as_draft" {
+		return nil
+	}
+	if inv, bad = f.finalize(inv, base); bad != nil {
+		return bad
+	}
+	if s.PauseCollection != nil {
+		return f.closeQuietly(inv, s.PauseCollection.Behavior)
+	}
+	f.chargeFirst(inv, s, subscribing{})
+	return nil
+}
+
+// closeQuietly is what pause_collection does to an invoice.
+func (f *Fake) closeQuietly(inv Invoice, behavior string) *apiError {
+	now := f.now()
+	kind := "invoice.voided"
+	inv.Status, inv.StatusTransitions.VoidedAt = "void", &now
+	if behavior == "mark_uncollectible" {
+		kind, inv.Status = "invoice.marked_uncollectible", "uncollectible"
+		inv.StatusTransitions.VoidedAt, inv.StatusTransitions.MarkedUncollectibleAt = nil, &now
+	}
+	return save(f, f.invoices, inv.ID, inv, "invoice.updated", kind)
+}
+
+func (f *Fake) cancelSubscription(c *call) (any, *apiError) {
+	s, bad := f.subscription(c.id)
+	if bad != nil {
+		return nil, bad
+	}
+	var invoiceNow, prorate bool
+	c.form.boolean("invoice_now", &invoiceNow)
+	c.form.boolean("prorate", &prorate)
+	if bad := f.readSubscription(c.form, &s); bad != nil {
+		return nil, bad
+	}
+	if s.over() {
+		return nil, noSuch("subscription", "id", c.id)
+	}
+	cus, _ := f.customers.Get(s.Customer)
+	now := f.timeOf(cus)
+	if prorate && s.Status == "active" {
+		gone := s
+		gone.Items.Data = nil
+		if bad := f.prorate(change{old: s, fresh: gone, now: now}); bad != nil {
+			return nil, bad
+		}
+	}
+	if s, bad = f.cancel(s, now); bad != nil {
+		return nil, bad
+	}
+	if invoiceNow {
+		if bad := f.invoiceNow(s, "subscription_update", nil, c.base); bad != nil {
+			return nil, bad
+		}
+		return asAny(f.subscription(s.ID))
+	}
+	return s, nil
+}
+
+// cancel ends a subscription.
+func (f *Fake) cancel(s Subscription, at int64) (Subscription, *apiError) {
+	reason := "cancellation_requested"
+	s.Status, s.EndedAt = "canceled", &at
+	if s.CanceledAt == nil {
+		s.CanceledAt = &at
+	}
+	s.CancellationDetails.Reason = &reason
+	return s, save(f, f.subscriptions, s.ID, s, "customer.subscription.deleted")
+}
+
+// invoiceSettled wakes the subscription of an invoice that nothing is owed for any more.
+func (f *Fake) invoiceSettled(inv Invoice) *apiError {
+	s, ok := f.subscriptions.Get(orEmpty(inv.Subscription))
+	if !ok || orEmpty(s.LatestInvoice) != inv.ID {
+		return nil
+	}
+	switch s.Status {
+	case "incomplete":
+		s.Status = "active"
+		if inv.Status == "void" {
+			s.Status = "incomplete_expired"
+		}
+	case "past_due", "unpaid":
+		s.Status = "active"
+	default:
+		return nil
+	}
+	if pi, ok := f.intents.Get(orEmpty(inv.PaymentIntent)); ok && s.PaymentSettings.SaveDefaultPaymentMethod == "on_subscription" && pi.PaymentMethod != nil {
+		s.DefaultPaymentMethod = pi.PaymentMethod
+	}
+	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
+}
+
+// invoiceFailed lets the subscription of an invoice that was not paid fall behind.
+func (f *Fake) invoiceFailed(inv Invoice) *apiError {
+	s, ok := f.subscriptions.Get(orEmpty(inv.Subscription))
+	if !ok || s.Status != "active" || orEmpty(s.LatestInvoice) != inv.ID {
+		return nil
+	}
+	s.Status = "past_due"
+	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
+}
