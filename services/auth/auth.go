@@ -93,16 +93,22 @@ func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 	authv1.RegisterAuthServiceServer(registrar, s.server)
 }
 
+// Migrations are those of the store and of its inbox, in the order in which they are applied.
+func Migrations() ([]database.Migrations, error) {
+	own, err := store.Migrations()
+	if err != nil {
+		return nil, err
+	}
+	return []database.Migrations{inbox.Migrations(), own}, nil
+}
+
 // Migrate brings the store up to date. It must have been done before the first request.
 func (s *Service) Migrate(ctx context.Context) error {
-	migrations, err := store.Migrations()
+	all, err := Migrations()
 	if err != nil {
 		return err
 	}
-	if err := database.Migrate(ctx, s.database, inbox.Migrations()); err != nil {
-		return err
-	}
-	return database.Migrate(ctx, s.database, migrations)
+	return database.MigrateAll(ctx, s.database, all...)
 }
 
 // Run does the background work until ctx ends, and returns when all of it has stopped. Without it no revocation is seen,
@@ -119,9 +125,12 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Checks are the service's conditions of readiness. Clerk is none, once its keys are held.
 func (s *Service) Checks() map[string]func(context.Context) error {
-	checks := map[string]func(context.Context) error{"store": s.database.Ping}
+	checks := map[string]func(context.Context) error{"auth.database": s.database.Ping}
+	if all, err := Migrations(); err == nil {
+		checks["auth.schema"] = database.SchemaCheck(s.database, all...)
+	}
 	if s.keys != nil {
-		checks["clerk_keys"] = func(context.Context) error { return s.keys.Ready() }
+		checks["auth.clerk_keys"] = func(context.Context) error { return s.keys.Ready() }
 	}
 	return checks
 }

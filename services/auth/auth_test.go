@@ -29,6 +29,8 @@ type house struct {
 	rpc      authv1.AuthServiceServer
 	verifier *passport.Verifier
 	url, dir string
+	ai       aiFake
+	billing  billingFake
 }
 
 // registrar catches the service that Register adds.
@@ -64,9 +66,8 @@ func startWith(t testing.TB, change func(*auth.Config), meter metric.Meter) *hou
 		change(&config)
 	}
 	h.dir = config.DataDir
-	h.Service, err = auth.New(t.Context(), config, auth.Deps{
-		Logger: slog.New(slog.DiscardHandler), Meter: meter, Now: time.Now, Passports: issuer,
-	})
+	deps := auth.Deps{Logger: slog.New(slog.DiscardHandler), Meter: meter, Now: time.Now, Passports: issuer, AI: &h.ai, Billing: &h.billing}
+	h.Service, err = auth.New(t.Context(), config, deps)
 	require.NoError(t, err)
 	require.NoError(t, h.Migrate(t.Context()))
 	var r registrar

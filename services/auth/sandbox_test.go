@@ -246,3 +246,5 @@ func TestNetworkless(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, offline.Checks(), "clerk_keys")
 }
+
+func sandboxUser(id string) clerk.TokenSpec { return clerk.TokenSpec{User: id} }

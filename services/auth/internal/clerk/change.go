@@ -30,6 +30,9 @@ func ChangeOf(payload []byte, now time.Time) (directory.Change, error) {
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, fmt.Errorf("the stored event: %s", problem(err))
 	}
+	if e.Type == "" {
+		return nil, errors.New("the event could not be read when it came, and was not kept whole: have Clerk send it again")
+	}
 	change, err := e.change(now)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Type, err)

@@ -1,0 +1,61 @@
+package auth_test
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+)
+
+// eraser is a service that is asked to erase people.
+type eraser struct {
+	mu     sync.Mutex
+	asked  []string
+	fails  error
+	failed int
+}
+
+func (e *eraser) erase(userID string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.fails != nil {
+		e.failed++
+		return e.fails
+	}
+	e.asked = append(e.asked, userID)
+	return nil
+}
+
+// break makes the service fail, or mends it.
+func (e *eraser) set(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.fails = err
+}
+
+func (e *eraser) state() (asked []string, failed int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]string(nil), e.asked...), e.failed
+}
+
+type aiFake struct {
+	aiv1.AIServiceClient
+	eraser
+}
+
+func (f *aiFake) EraseUser(_ context.Context, in *aiv1.EraseUserRequest, _ ...grpc.CallOption) (*aiv1.EraseUserResponse, error) {
+	return &aiv1.EraseUserResponse{}, f.erase(in.GetUserId())
+}
+
+type billingFake struct {
+	billingv1.BillingServiceClient
+	eraser
+}
+
+func (f *billingFake) EraseUser(_ context.Context, in *billingv1.EraseUserRequest, _ ...grpc.CallOption) (*billingv1.EraseUserResponse, error) {
+	return &billingv1.EraseUserResponse{}, f.erase(in.GetUserId())
+}

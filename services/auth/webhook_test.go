@@ -1,0 +1,444 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	inboxv1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/auth"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+)
+
+const (
+	webhookKey  = "the secret of the webhooks"
+	instanceID  = "ins_ours"
+	eventMillis = 1_700_000_000_000
+)
+
+func webhookSecret(key string) string {
+	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))
+}
+
+func withWebhooks(c *auth.Config) {
+	c.WebhookSecrets = settings.NewSecrets(webhookSecret("a newer secret of theirs"), webhookSecret(webhookKey))
+	c.InstanceID = instanceID
+	c.ReconcileInterval = 0
+}
+
+// bothHouses runs a test on both databases.
+func bothHouses(t *testing.T, test func(t *testing.T, h *house)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, start(t, withWebhooks)) })
+	t.Run("postgres", func(t *testing.T) {
+		at := settings.NewSecret(databasetest.PostgresURL(t))
+		test(t, start(t, func(c *auth.Config) { withWebhooks(c); c.DatabaseURL = at }))
+	})
+}
+
+// signed are the headers of Svix.
+func signed(id string, at time.Time, body []byte) map[string]string {
+	stamp := strconv.FormatInt(at.Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(webhookKey))
+	mac.Write([]byte(id + "." + stamp + "."))
+	mac.Write(body)
+	return map[string]string{
+		"svix-id": id, "svix-timestamp": stamp,
+		"svix-signature": "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)),
+	}
+}
+
+func (h *house) receive(id, body string) (*authv1.ReceiveWebhookResponse, error) {
+	return h.rpc.ReceiveWebhook(context.Background(), &authv1.ReceiveWebhookRequest{
+		Headers: signed(id, time.Now(), []byte(body)), Body: []byte(body),
+	})
+}
+
+func event(kind, data string) string {
+	return fmt.Sprintf(`{"type":%q,"object":"event","instance_id":%q,"timestamp":%d,"data":%s}`, kind, instanceID, eventMillis, data)
+}
+
+func userData(id, name string, version int) string {
+	return fmt.Sprintf(`{"id":%q,"object":"user","first_name":%q,"email_addresses":[{"id":"idn_1","email_address":"%s@example.test"}],
+		"primary_email_address_id":"idn_1","phone_numbers":[{"phone_number":"+15550100"}],"public_metadata":{"plan":"pro"},
+		"private_metadata":{"note":"hidden"},"created_at":%d,"updated_at":%d}`, id, name, id, eventMillis, eventMillis+version)
+}
+
+// deliver stores an event and waits until it has come to its end.
+func (h *house) deliver(t testing.TB, id, body string) *inboxv1.Event {
+	t.Helper()
+	_, err := h.receive(id, body)
+	require.NoError(t, err)
+	var got *authv1.GetEventResponse
+	require.Eventually(t, func() bool {
+		got, err = h.rpc.GetEvent(context.Background(), &authv1.GetEventRequest{EventId: id})
+		state := got.GetEvent().GetState()
+		return err == nil && state != inboxv1.EventState_EVENT_STATE_PENDING && state != inboxv1.EventState_EVENT_STATE_LEASED
+	}, soon, time.Millisecond)
+	return got.GetEvent()
+}
+
+func reason(err error) errorsv1.ErrorReason { return errs.ReasonOf(err) }
+
+func TestWebhookReachesTheDirectory(t *testing.T) {
+	bothHouses(t, func(t *testing.T, h *house) {
+		e := h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, e.GetState())
+		require.True(t, e.GetDoneTime().IsValid())
+		require.Equal(t, "user_1", e.GetSubject())
+		require.EqualValues(t, 1, e.GetAttempts())
+		got, err := h.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_1"})
+		require.NoError(t, err)
+		require.Equal(t, "user_1@example.test", got.GetUser().GetPrimaryEmail())
+
+		again, err := h.receive("msg_1", event("user.created", userData("user_1", "Somebody else", 9)))
+		require.NoError(t, err)
+		require.True(t, again.GetDuplicate())
+		h.deliver(t, "msg_0", event("user.created", userData("user_1", "Too late", 0)))
+		got, err = h.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_1"})
+		require.NoError(t, err)
+		require.Equal(t, "Ada", got.GetUser().GetFirstName())
+	})
+}
+
+func TestWebhookRefusals(t *testing.T) {
+	h := start(t, withWebhooks)
+	body := event("user.created", userData("user_1", "Ada", 1))
+	good := signed("msg_1", time.Now(), []byte(body))
+	for name, headers := range map[string]map[string]string{
+		"no headers": {}, "stale": signed("msg_1", time.Now().Add(-6*time.Minute), []byte(body)),
+		"future": signed("msg_1", time.Now().Add(6*time.Minute), []byte(body)), "another body's": signed("msg_1", time.Now(), []byte("{}")),
+		"half": {"svix-id": good["svix-id"], "svix-timestamp": good["svix-timestamp"]},
+	} {
+		_, err := h.rpc.ReceiveWebhook(t.Context(), &authv1.ReceiveWebhookRequest{Headers: headers, Body: []byte(body)})
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, reason(err), name)
+		require.Equal(t, "Invalid webhook signature", errs.From(err).Message, name)
+		require.Empty(t, errs.From(err).Metadata, name)
+	}
+	list, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{})
+	require.NoError(t, err)
+	require.Empty(t, list.GetEvents(), "nothing of it is kept")
+
+	bare := start(t, nil)
+	_, err = bare.receive("msg_1", body)
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, reason(err))
+	require.ErrorContains(t, err, "CLERK_WEBHOOK_SECRET")
+}
+
+func TestWebhookStoreDown(t *testing.T) {
+	h := start(t, withWebhooks)
+	require.NoError(t, h.Database().Close(context.Background()))
+	_, err := h.receive("msg_1", event("user.created", userData("user_1", "Ada", 1)))
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, reason(err))
+	require.Positive(t, errs.From(err).RetryAfter)
+}
+
+func TestUnreadableForeignAndUnknownEvents(t *testing.T) {
+	bothHouses(t, func(t *testing.T, h *house) {
+		dead := h.deliver(t, "msg_bad", `{"type":"user.created","data":{"id":"user_1","first_name":"Ada"`)
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DEAD, dead.GetState())
+		require.Contains(t, dead.GetLastError(), "JSON")
+		require.Contains(t, dead.GetRedactedPayload(), "sha256")
+		require.NotContains(t, dead.GetRedactedPayload(), "Ada")
+
+		foreign := h.deliver(t, "msg_foreign", strings.Replace(event("user.created", userData("user_2", "Eve", 1)), instanceID, "ins_theirs", 1))
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_IGNORED, foreign.GetState())
+		_, err := h.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_2"})
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))
+
+		unknown := h.deliver(t, "msg_new", event("hologram.projected", `{"id":"holo_1","secret":"s3cret"}`))
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, unknown.GetState())
+
+		h.deliver(t, "msg_mail", event("email.created", `{"id":"ema_1","user_id":"user_1","body":"your code is 424242","data":{"otp_code":"424242"}}`))
+		h.deliver(t, "msg_sms", event("sms.created", `{"id":"sms_1","message":"424242","phone_number":"+15550100"}`))
+		h.deliver(t, "msg_user", event("user.created", userData("user_1", "Ada", 1)))
+		require.Empty(t, h.kept(t, "424242"), "no code is ever written down")
+		require.Empty(t, h.kept(t, "+15550100"))
+		require.Empty(t, h.kept(t, "hidden"))
+		require.Empty(t, h.kept(t, "s3cret"))
+		require.NotEmpty(t, h.kept(t, "user_1@example.test"))
+
+		page, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{State: inboxv1.EventState_EVENT_STATE_DEAD})
+		require.NoError(t, err)
+		require.Len(t, page.GetEvents(), 1)
+		require.Equal(t, "msg_bad", page.GetEvents()[0].GetId())
+		redriven, err := h.rpc.RedriveEvents(t.Context(), &authv1.RedriveEventsRequest{EventIds: []string{"msg_bad", "msg_user", "msg_none"}})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, redriven.GetRedriven(), "only dead ones")
+		require.Eventually(t, func() bool {
+			e, err := h.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_bad"})
+			return err == nil && e.GetEvent().GetState() == inboxv1.EventState_EVENT_STATE_DEAD
+		}, soon, time.Millisecond, "and it can't be read now either")
+	})
+}
+
+// kept returns stored payloads that contain a text.
+func (h *house) kept(t testing.TB, text string) []string {
+	t.Helper()
+	rows, err := h.Database().Read().QueryContext(t.Context(), "SELECT payload FROM inbox_payload")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	var found []string
+	for rows.Next() {
+		var payload []byte
+		require.NoError(t, rows.Scan(&payload))
+		if strings.Contains(string(payload), text) {
+			found = append(found, string(payload))
+		}
+	}
+	require.NoError(t, rows.Err())
+	return found
+}
+
+func TestEventsForOperators(t *testing.T) {
+	bothHouses(t, func(t *testing.T, h *house) {
+		for n := range 5 {
+			h.deliver(t, fmt.Sprintf("msg_%d", n), event("user.updated", userData("user_1", "Ada", n)))
+		}
+		h.deliver(t, "msg_org", event("organization.created", fmt.Sprintf(`{"id":"org_1","name":"Acme","created_at":%d,"updated_at":%d}`, eventMillis, eventMillis)))
+		first, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{Subject: "user_1", PageSize: 3})
+		require.NoError(t, err)
+		require.Len(t, first.GetEvents(), 3)
+		require.Equal(t, "msg_4", first.GetEvents()[0].GetId(), "newest first")
+		require.Empty(t, first.GetEvents()[0].GetRedactedPayload())
+		rest, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{Subject: "user_1", PageSize: 3, PageToken: first.GetNextPageToken()})
+		require.NoError(t, err)
+		require.Len(t, rest.GetEvents(), 2)
+		require.Empty(t, rest.GetNextPageToken())
+		byType, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{Type: "organization.created"})
+		require.NoError(t, err)
+		require.Len(t, byType.GetEvents(), 1)
+
+		got, err := h.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_1"})
+		require.NoError(t, err)
+		require.Contains(t, got.GetEvent().GetRedactedPayload(), `"first_name":"[redacted]"`)
+		require.Contains(t, got.GetEvent().GetRedactedPayload(), `"plan":"[redacted]"`)
+		require.NotContains(t, got.GetEvent().GetRedactedPayload(), "example.test")
+
+		_, err = h.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_none"})
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))
+		_, err = h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{PageToken: "made up"})
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, reason(err))
+		for _, bad := range []*authv1.RedriveEventsRequest{{}, {AllDead: true, EventIds: []string{"msg_1"}}} {
+			_, err = h.rpc.RedriveEvents(t.Context(), bad)
+			require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, reason(err))
+		}
+		all, err := h.rpc.RedriveEvents(t.Context(), &authv1.RedriveEventsRequest{AllDead: true})
+		require.NoError(t, err)
+		require.Zero(t, all.GetRedriven())
+	})
+}
+
+func TestEndedSessionIsRefusedAtOnce(t *testing.T) {
+	for _, kind := range []string{"session.ended", "session.removed", "session.revoked"} {
+		t.Run(kind, func(t *testing.T) {
+			h := start(t, withWebhooks)
+			token := h.clerk.Token(t, time.Now(), nil)
+			_, err := h.authenticate(t, token)
+			require.NoError(t, err)
+			h.deliver(t, "msg_1", event(kind, `{"id":"sess_1","user_id":"user_1","status":"ended"}`))
+			_, err = h.authenticate(t, token)
+			require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, reason(err), "though the token is still good")
+			_, err = h.authenticate(t, h.clerk.Token(t, time.Now(), map[string]any{"sid": "sess_2"}))
+			require.NoError(t, err, "other sessions go on")
+		})
+	}
+}
+
+func TestDeletedUserIsErasedEverywhere(t *testing.T) {
+	bothHouses(t, func(t *testing.T, h *house) {
+		h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
+		token := h.clerk.Token(t, time.Now(), nil)
+		key, err := h.rpc.CreateApiKey(h.as(t, token), &authv1.CreateApiKeyRequest{Name: "Ada's laptop"})
+		require.NoError(t, err)
+		require.NotEmpty(t, h.kept(t, "user_1@example.test"))
+		h.billing.set(errors.New("billing is down"))
+
+		h.deliver(t, "msg_2", event("user.deleted", `{"id":"user_1","object":"user","deleted":true}`))
+		_, err = h.authenticate(t, token)
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, reason(err))
+		_, err = h.authenticate(t, key.GetSecret())
+		require.Error(t, err)
+		require.Eventually(t, func() bool { _, failed := h.billing.state(); return failed > 0 }, soon, tick)
+		record := h.erasures(t)[0]
+		require.Equal(t, []string{"ai", "auth"}, record.GetConfirmedBy(), "one that is down does not keep the others from it")
+		require.False(t, record.GetCompleteTime().IsValid())
+
+		h.billing.set(nil)
+		require.Eventually(t, func() bool { return h.erasures(t)[0].GetCompleteTime().IsValid() }, soon, tick)
+		record = h.erasures(t)[0]
+		require.Equal(t, []string{"ai", "auth", "billing"}, record.GetConfirmedBy())
+		require.Equal(t, "user_1", record.GetUserId())
+		asked, _ := h.ai.state()
+		require.Equal(t, []string{"user_1"}, asked, "who has confirmed is not asked again")
+
+		require.Empty(t, h.kept(t, "user_1@example.test"), "events forget the person too")
+		h.deliver(t, "msg_3", event("user.created", userData("user_1", "Ada", 9)))
+		_, err = h.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_1"})
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err), "nothing brings the person back")
+		keys, err := h.Store().KeysOfUser(t.Context(), "user_1")
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		require.Empty(t, keys[0].Name)
+		require.False(t, keys[0].RevokeTime.IsZero())
+
+		h.deliver(t, "msg_4", event("user.deleted", `{"id":"user_1","deleted":true}`))
+		require.True(t, h.erasures(t)[0].GetRequestTime().AsTime().Equal(record.GetRequestTime().AsTime()), "a second event begins nothing anew")
+	})
+}
+
+func (h *house) erasures(t testing.TB) []*authv1.Erasure {
+	t.Helper()
+	list, err := h.rpc.ListErasures(context.Background(), &authv1.ListErasuresRequest{})
+	require.NoError(t, err)
+	return list.GetErasures()
+}
+
+func TestEraseUserByAnOperator(t *testing.T) {
+	bothHouses(t, func(t *testing.T, h *house) {
+		complete := func(id string) func() bool {
+			return func() bool {
+				for _, e := range h.erasures(t) {
+					if e.GetUserId() == id {
+						return e.GetCompleteTime().IsValid()
+					}
+				}
+				return false
+			}
+		}
+		for _, id := range []string{"user_1", "user_never_seen"} {
+			begun, err := h.rpc.EraseUser(t.Context(), &authv1.EraseUserRequest{UserId: id})
+			require.NoError(t, err)
+			require.Equal(t, id, begun.GetErasure().GetUserId())
+			require.Eventually(t, complete(id), soon, tick)
+		}
+		list, err := h.rpc.ListErasures(t.Context(), &authv1.ListErasuresRequest{PageSize: 1})
+		require.NoError(t, err)
+		require.Equal(t, "user_never_seen", list.GetErasures()[0].GetUserId(), "newest first")
+		list, err = h.rpc.ListErasures(t.Context(), &authv1.ListErasuresRequest{PageSize: 1, PageToken: list.GetNextPageToken()})
+		require.NoError(t, err)
+		require.Equal(t, "user_1", list.GetErasures()[0].GetUserId())
+		require.Empty(t, list.GetNextPageToken())
+
+		_, err = h.rpc.EraseUser(t.Context(), &authv1.EraseUserRequest{UserId: "user_1"})
+		require.NoError(t, err)
+		require.Eventually(t, complete("user_1"), soon, tick)
+		asked, _ := h.billing.state()
+		require.Equal(t, []string{"user_1", "user_never_seen", "user_1"}, asked, "a complete one can be done once more")
+	})
+}
+
+func TestExportUser(t *testing.T) {
+	h := start(t, withWebhooks)
+	h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
+	h.deliver(t, "msg_2", event("organizationMembership.created", fmt.Sprintf(
+		`{"id":"orgmem_1","role":"org:admin","permissions":[],"organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"},"created_at":%d,"updated_at":%d}`, eventMillis, eventMillis)))
+	key, err := h.rpc.CreateApiKey(h.as(t, h.clerk.Token(t, time.Now(), nil)), &authv1.CreateApiKeyRequest{Name: "laptop", Scopes: []string{apikey.Scopes()[0]}})
+	require.NoError(t, err)
+	got, err := h.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_1"})
+	require.NoError(t, err)
+	var out struct {
+		UserID string `json:"userId"`
+		Auth   struct {
+			User        struct{ PrimaryEmail string }
+			Memberships []struct{ OrganizationID, Role string }
+			APIKeys     []struct{ Name, Prefix string }
+			Events      []struct{ ID, Type, RedactedPayload string }
+		}
+		AI, Billing struct{ Holds string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(got.GetJson()), &out))
+	require.Equal(t, "user_1@example.test", out.Auth.User.PrimaryEmail)
+	require.Equal(t, "org_1", out.Auth.Memberships[0].OrganizationID)
+	require.Equal(t, "laptop", out.Auth.APIKeys[0].Name)
+	require.Equal(t, "user.created", out.Auth.Events[0].Type)
+	require.Empty(t, out.Auth.Events[0].RedactedPayload)
+	require.Contains(t, out.Billing.Holds, "usage records")
+	require.NotContains(t, got.GetJson(), key.GetSecret())
+	_, err = h.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_2"})
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))
+}
+
+// sink is a server's stream that keeps what was sent.
+type sink struct {
+	grpc.ServerStream
+	ctx  context.Context //nolint:containedctx // a stream has one
+	sent []*authv1.ReconcileResponse
+}
+
+func (s *sink) Context() context.Context               { return s.ctx }
+func (s *sink) Send(m *authv1.ReconcileResponse) error { s.sent = append(s.sent, m); return nil }
+
+func TestReconcileRPC(t *testing.T) {
+	s := startSandboxed(t, nil)
+	_, err := s.authenticate(t, s.mint(t, sandboxUser("user_ada")))
+	require.NoError(t, err)
+	out := &sink{ctx: t.Context()}
+	require.NoError(t, s.rpc.Reconcile(&authv1.ReconcileRequest{}, out))
+	done := map[string]bool{}
+	for _, m := range out.sent {
+		done[m.GetKind()] = m.GetDone()
+	}
+	require.Equal(t, map[string]bool{"users": true, "organizations": true, "memberships": true}, done)
+	u, err := s.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_ada"})
+	require.NoError(t, err)
+	require.NotEmpty(t, u.GetUser().GetPrimaryEmail())
+
+	offline := start(t, func(c *auth.Config) { c.SecretKeys, c.JWTKey = nil, clerktest.PEM(t, clerktest.Key(0)) })
+	err = offline.rpc.Reconcile(&authv1.ReconcileRequest{}, &sink{ctx: t.Context()})
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, reason(err))
+}
+
+// TestManyCallersAreAllStored sends what many senders send at once, some of it twice.
+func TestManyCallersAreAllStored(t *testing.T) {
+	bothHouses(t, func(t *testing.T, h *house) {
+		const callers, events = 16, 25
+		var all sync.WaitGroup
+		var duplicates atomic.Int64
+		for c := range callers {
+			all.Go(func() {
+				for n := range events {
+					id := fmt.Sprintf("msg_%d", c/2*events+n) // each by two callers
+					got, err := h.receive(id, event("user.updated", userData(fmt.Sprintf("user_%d", n), "Ada", c/2)))
+					if err != nil {
+						t.Error(err)
+					}
+					if got.GetDuplicate() {
+						duplicates.Add(1)
+					}
+				}
+			})
+		}
+		all.Wait()
+		require.EqualValues(t, callers*events/2, duplicates.Load())
+		require.Eventually(t, func() bool {
+			counts, err := h.Inbox().Counts(t.Context())
+			return err == nil && len(counts) == 0
+		}, soon, tick)
+		list, err := h.rpc.ListUsers(t.Context(), &authv1.ListUsersRequest{PageSize: 500})
+		require.NoError(t, err)
+		require.Len(t, list.GetUsers(), events)
+		for _, u := range list.GetUsers() {
+			require.EqualValues(t, eventMillis+callers/2-1, u.GetUpdateTime().AsTime().UnixMilli(), "the newest of each")
+		}
+	})
+}
