@@ -115,19 +115,31 @@ func lockID(schema, service string) int64 {
 	return int64(h.Sum64())
 }
 
+// MigrateAll applies several sets of migrations, one after another.
+func MigrateAll(ctx context.Context, db *DB, all ...Migrations) error {
+	for _, m := range all {
+		if err := Migrate(ctx, db, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SchemaCheck returns a readiness check that fails while migrations are missing. Once they are there it asks no more.
-func SchemaCheck(db *DB, m Migrations) func(context.Context) error {
+func SchemaCheck(db *DB, all ...Migrations) func(context.Context) error {
 	var complete atomic.Bool
 	return func(ctx context.Context) error {
 		if complete.Load() {
 			return nil
 		}
-		pending, err := Pending(ctx, db, m)
-		if err != nil {
-			return err
-		}
-		if len(pending) > 0 {
-			return fmt.Errorf("%d migrations of %s are missing: run `trivet migrate` (in split mode: `%s migrate`)", len(pending), m.Service, m.Service)
+		for _, m := range all {
+			pending, err := Pending(ctx, db, m)
+			if err != nil {
+				return err
+			}
+			if len(pending) > 0 {
+				return fmt.Errorf("%d migrations of %s are missing: run `trivet migrate`, or in split mode the service with the argument migrate", len(pending), m.Service)
+			}
 		}
 		complete.Store(true)
 		return nil

@@ -130,7 +130,7 @@ func (s *Service) Checks() map[string]func(context.Context) error {
 		checks["auth.schema"] = database.SchemaCheck(s.database, all...)
 	}
 	if s.keys != nil {
-		checks["auth.clerk_keys"] = func(context.Context) error { return s.keys.Ready() }
+		checks["clerk_keys"] = func(context.Context) error { return s.keys.Ready() }
 	}
 	return checks
 }

@@ -135,8 +135,11 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 
 // Migrate brings the store up to date.
 func (s *Service) Migrate(ctx context.Context) error {
-	return database.Migrate(ctx, s.db, store.Migrations())
+	return database.MigrateAll(ctx, s.db, Migrations()...)
 }
+
+// Migrations are those of the store, in the order in which they are applied.
+func Migrations() []database.Migrations { return []database.Migrations{store.Migrations()} }
 
 // Run does the background work until ctx ends and all of it has stopped.
 func (s *Service) Run(ctx context.Context) error {
@@ -153,7 +156,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Checks() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"billing.database": s.db.Ping,
-		"billing.schema":   database.SchemaCheck(s.db, store.Migrations()),
+		"billing.schema":   database.SchemaCheck(s.db, Migrations()...),
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
 )
 
 const testTimeout = 2 * time.Minute
@@ -111,6 +113,21 @@ func TestCommandsSayWhatIsWrong(t *testing.T) {
 			require.NotContains(t, out, "goroutine ")
 		})
 	}
+}
+
+// Migrating needs to know where the database is, and nothing else.
+func TestMigrate(t *testing.T) {
+	for name, url := range map[string]string{"SQLite": "sqlite://" + t.TempDir(), "PostgreSQL": databasetest.PostgresURL(t)} {
+		for range 2 {
+			out, err := run(t, "trivet", []string{"migrate"}, "DATABASE_URL="+url)
+			require.NoError(t, err, "%s: %s", name, out)
+			require.Contains(t, out, "service=auth")
+			require.Contains(t, out, "service=billing")
+		}
+	}
+	out, err := run(t, "trivet", []string{"migrate"}, "DATABASE_URL=postgres://nobody:hunter2@127.0.0.1:1/x")
+	require.Error(t, err)
+	require.NotContains(t, out, "hunter2")
 }
 
 // What was billed is there after a restart, and so is the sandbox's Clerk, whose tokens stay good.
