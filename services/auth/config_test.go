@@ -69,6 +69,19 @@ func TestMissing(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
+func TestWebhookSettings(t *testing.T) {
+	good := "whsec_" + base64.StdEncoding.EncodeToString([]byte("a secret of 24 bytes ok!"))
+	c, err := load(t, map[string]string{"CLERK_WEBHOOK_SECRET": good + "," + good, "CLERK_RECONCILE_INTERVAL": "0"})
+	require.NoError(t, err)
+	require.Len(t, c.WebhookSecrets, 2)
+	require.Zero(t, c.ReconcileInterval)
+	_, err = load(t, map[string]string{"CLERK_WEBHOOK_SECRET": good + ",hunter2"})
+	require.ErrorContains(t, err, "CLERK_WEBHOOK_SECRET: secret 2 of 2")
+	require.NotContains(t, err.Error(), "hunter2")
+	_, err = load(t, map[string]string{"CLERK_RECONCILE_INTERVAL": "5s"})
+	require.ErrorContains(t, err, "CLERK_RECONCILE_INTERVAL")
+}
+
 func TestKeyMode(t *testing.T) {
 	for name, tc := range map[string]struct {
 		env  map[string]string

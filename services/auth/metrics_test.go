@@ -1,12 +1,15 @@
 package auth_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 )
 
 // collected are the values of all metrics by name and attributes.
@@ -57,4 +60,27 @@ func TestMetrics(t *testing.T) {
 	age, ok := got["trivet.auth.jwks.age"]
 	require.True(t, ok)
 	require.GreaterOrEqual(t, age, 0.0)
+}
+
+func TestWebhookMetrics(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	h := startWith(t, withWebhooks, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("auth"))
+	h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 2)))
+	h.deliver(t, "msg_2", event("user.updated", userData("user_1", "Old", 1)))
+	h.deliver(t, "msg_3", strings.Replace(event("user.created", userData("user_2", "Eve", 1)), instanceID, "ins_theirs", 1))
+	h.deliver(t, "msg_4", "{")
+	_, err := h.receive("msg_4", "{")
+	require.NoError(t, err)
+	_, err = h.rpc.ReceiveWebhook(t.Context(), &authv1.ReceiveWebhookRequest{Headers: signed("msg_5", time.Now(), []byte("{}")), Body: []byte("{ }")})
+	require.Error(t, err)
+	require.Eventually(t, func() bool { // counted after the commit that made the event visible
+		return collected(t, reader)["trivet.auth.events user unchanged"] == 1
+	}, soon, time.Millisecond)
+	got := collected(t, reader)
+	for name, want := range map[string]float64{
+		"trivet.auth.webhooks stored": 2, "trivet.auth.webhooks ignored": 1, "trivet.auth.webhooks malformed": 1,
+		"trivet.auth.webhooks duplicate": 1, "trivet.auth.webhooks signature_mismatch": 1, "trivet.auth.events user changed": 1,
+	} {
+		require.InDelta(t, want, got[name], 0, "%s in %v", name, got)
+	}
 }

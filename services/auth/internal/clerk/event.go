@@ -44,10 +44,8 @@ type ids struct {
 	} `json:"public_user_data"`
 }
 
-const (
-	maxType = 128 // bytes, as ListEvents filters by it
-	maxID   = 128
-)
+// maxName bounds ids and types, in bytes: ListEvents and GetEvent take no longer ones.
+const maxName = 128
 
 // ParseEvent reads a body whose signature is good. The error is ErrMalformed.
 func ParseEvent(body []byte) (Event, error) {
@@ -58,7 +56,7 @@ func ParseEvent(body []byte) (Event, error) {
 	if err := json.Unmarshal(body, &e); err != nil {
 		return Event{}, fmt.Errorf("%w: %s", ErrMalformed, problem(err))
 	}
-	if !isName(e.Type, maxType) || e.InstanceID != "" && !isName(e.InstanceID, maxID) {
+	if !isName(e.Type) || e.InstanceID != "" && !isName(e.InstanceID) {
 		return Event{}, fmt.Errorf("%w: its type or its instance is no name", ErrMalformed)
 	}
 	family, _, _ := strings.Cut(e.Type, ".")
@@ -85,11 +83,11 @@ func subjectOf(family string, data json.RawMessage) (string, error) {
 	if err := json.Unmarshal(data, &of); err != nil && applied {
 		return "", fmt.Errorf("%w: data: %s", ErrMalformed, problem(err))
 	}
-	if family == familyMembership && isName(of.Organization.ID, maxID) && isName(of.User.ID, maxID) {
+	if family == familyMembership && isName(of.Organization.ID) && isName(of.User.ID) {
 		return MembershipSubject(of.Organization.ID, of.User.ID), nil
 	}
 	switch {
-	case isName(of.ID, maxID) && family != familyMembership:
+	case isName(of.ID) && family != familyMembership:
 		return of.ID, nil
 	case applied:
 		return "", fmt.Errorf("%w: data has no id", ErrMalformed)
@@ -102,13 +100,13 @@ func subjectOf(family string, data json.RawMessage) (string, error) {
 func MembershipSubject(organizationID, userID string) string { return organizationID + ":" + userID }
 
 // isName keeps ids and types to what both databases, logs and addresses can carry.
-func isName(s string, longest int) bool {
+func isName(s string) bool {
 	for _, c := range []byte(s) {
 		if c <= ' ' || c > '~' {
 			return false
 		}
 	}
-	return s != "" && len(s) <= longest
+	return s != "" && len(s) <= maxName
 }
 
 // problem is an error of encoding/json without what it quotes of the body.

@@ -87,7 +87,8 @@ func TestChanges(t *testing.T) {
 		},
 		"membership deleted": {
 			`{"type":"organizationMembership.deleted","timestamp":9,"data":{"id":"orgmem_1","role":"org:admin","organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"},"created_at":1,"updated_at":2}}`,
-			"org_1:user_1", directory.MembershipDeleted{OrganizationID: "org_1", UserID: "user_1", At: at(9)},
+			"org_1:user_1",
+			directory.MembershipDeleted{OrganizationID: "org_1", UserID: "user_1", At: at(9)},
 		},
 		"role": {
 			`{"type":"role.updated","data":{"id":"role_1","key":"org:buyer","permissions":[{"id":"perm_1","key":"org:b:buy"},{"key":"org:a:see"}],"created_at":1,"updated_at":2}}`, "role_1",

@@ -2,6 +2,7 @@
 package storetest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -9,7 +10,9 @@ import (
 
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
 
@@ -18,6 +21,9 @@ type Store interface {
 	directory.Store
 	apikey.Store
 	revocation.Store
+	erasure.Store
+	reconcile.Store
+	KeysOfUser(ctx context.Context, userID string) ([]apikey.Key, error)
 }
 
 // Now is the clock that Open must give the store.
@@ -36,6 +42,8 @@ func Run(t *testing.T, open Open) {
 		"introduction": introduction, "introduction never changes what Clerk told": introductionIsModest, "standing": standing,
 		"API keys": apiKeys, "API key revocation": apiKeyRevocation, "API key uses": apiKeyUses, "API key limit": apiKeyLimit,
 		"revocations": revocations, "who is revoked": whoIsRevoked, "paging": paging, "concurrent writes": concurrent,
+		"members of the gone": membersOfTheGone, "replaced membership": replacedMembership, "roles": roles,
+		"revoked session": revokedSession, "erasures": erasures, "reconcile job": reconcileJob, "id lists": idLists,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

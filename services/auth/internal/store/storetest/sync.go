@@ -1,0 +1,193 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
+)
+
+// membersOfTheGone: whoever is gone can't be a member, whatever a late event says.
+func membersOfTheGone(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	_, err := s.DeleteUser(ctx, "user_gone", at(1))
+	require.NoError(t, err)
+	_, err = s.DeleteOrganization(ctx, "org_gone", at(1))
+	require.NoError(t, err)
+	for _, m := range []directory.Membership{membership("org_1", "user_gone", "admin", 9), membership("org_gone", "user_1", "admin", 9)} {
+		changed, err := s.PutMembership(ctx, m)
+		did(t, false, changed, err)
+	}
+	members, err := s.Memberships(ctx, "", "", first, 10)
+	require.NoError(t, err)
+	require.Empty(t, members)
+}
+
+func replacedMembership(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	_, err := s.MembershipState(ctx, "org_1", "user_1")
+	require.ErrorIs(t, err, directory.ErrNotFound)
+	_, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 5))
+	require.NoError(t, err)
+	_, err = s.DeleteMembership(ctx, "org_1", "user_1", at(9))
+	require.NoError(t, err)
+	was, err := s.MembershipState(ctx, "org_1", "user_1")
+	require.NoError(t, err)
+	require.True(t, was.DeleteTime.Equal(at(9)))
+
+	truth := membership("org_1", "user_1", "member", 5)
+	changed, err := s.PutMembership(ctx, truth)
+	did(t, false, changed, err)
+	changed, err = s.ReplaceMembership(ctx, truth, was)
+	did(t, true, changed, err)
+	changed, err = s.ReplaceMembership(ctx, membership("org_1", "user_1", "admin", 5), was)
+	did(t, false, changed, err) // the row is no longer as it was read
+	got, err := s.MembershipState(ctx, "org_1", "user_1")
+	require.NoError(t, err)
+	require.Zero(t, got.DeleteTime)
+	require.Equal(t, "member", got.Role)
+}
+
+func roles(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	for _, user := range []string{"user_1", "user_2"} {
+		_, err := s.PutMembership(ctx, membership("org_1", user, map[string]string{"user_1": "admin", "user_2": "member"}[user], 1))
+		require.NoError(t, err)
+	}
+	role := func(n int, permission string) directory.Role {
+		return directory.Role{ID: "role_1", Name: "admin", Permissions: []string{permission}, UpdateTime: at(n)}
+	}
+	changed, err := s.PutRole(ctx, role(5, "org:a:new"))
+	did(t, true, changed, err)
+	changed, err = s.PutRole(ctx, role(4, "org:a:old"))
+	did(t, false, changed, err)
+	m, err := s.MembershipState(ctx, "org_1", "user_1")
+	require.NoError(t, err)
+	require.Equal(t, []string{"org:a:new"}, m.Permissions)
+	m, err = s.MembershipState(ctx, "org_1", "user_2")
+	require.NoError(t, err)
+	require.Len(t, m.Permissions, 2, "another role's")
+
+	changed, err = s.DeleteRole(ctx, "role_1", at(6))
+	did(t, true, changed, err)
+	changed, err = s.PutRole(ctx, role(9, "org:a:back"))
+	did(t, false, changed, err)
+}
+
+func revokedSession(t *testing.T, open Open) {
+	woken := 0
+	s := open(t, func() { woken++ })
+	require.NoError(t, s.RevokeSession(t.Context(), "sess_1"))
+	require.Equal(t, 1, woken)
+	st, err := s.Standing(t.Context(), "user_1", "", "sess_1")
+	require.NoError(t, err)
+	require.True(t, st.SessionRevoked)
+}
+
+func erasures(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	_, err := s.Erasure(ctx, "user_1")
+	require.ErrorIs(t, err, erasure.ErrNotFound)
+	_, err = s.PutUser(ctx, user("user_1", 1))
+	require.NoError(t, err)
+	require.NoError(t, s.AddKey(ctx, key("key_1", "org_1", 1), []byte("hash_1")))
+
+	puts := 0
+	put := func(_ context.Context, _ database.Tx, userID string, when time.Time) error {
+		require.Equal(t, "user_1", userID)
+		require.True(t, when.Equal(Now()))
+		puts++
+		return nil
+	}
+	for _, again := range []bool{false, false, true} { // an open one is never begun anew
+		require.NoError(t, s.BeginErasure(ctx, "user_1", again, put))
+		require.Equal(t, 1, puts)
+	}
+	_, err = s.User(ctx, "user_1")
+	require.ErrorIs(t, err, directory.ErrNotFound)
+	k, err := s.KeyByHash(ctx, []byte("hash_1"))
+	require.NoError(t, err)
+	require.Empty(t, k.Name)
+	require.False(t, k.RevokeTime.IsZero())
+	keys, err := s.KeysOfUser(ctx, "user_1")
+	require.NoError(t, err)
+	same(t, []apikey.Key{k}, keys)
+
+	for range 2 {
+		require.NoError(t, s.ConfirmErasure(ctx, "user_1", "billing", at(101)))
+	}
+	require.NoError(t, s.ConfirmErasure(ctx, "user_1", "ai", at(102)))
+	want := erasure.Erasure{UserID: "user_1", RequestTime: Now(), ConfirmedBy: []string{"ai", "billing"}}
+	got, err := s.Erasure(ctx, "user_1")
+	require.NoError(t, err)
+	same(t, want, got)
+	list, err := s.Erasures(ctx, first, 10)
+	require.NoError(t, err)
+	same(t, []erasure.Erasure{want}, list)
+}
+
+func reconcileJob(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	progress, ok, err := s.AcquireReconcile(ctx, "a", time.Minute, time.Time{})
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.JSONEq(t, "{}", string(progress))
+	_, ok, err = s.AcquireReconcile(ctx, "b", time.Minute, time.Time{})
+	require.NoError(t, err)
+	require.False(t, ok, "a has it")
+	held, err := s.SaveReconcile(ctx, "b", time.Minute, []byte(`{"x":1}`))
+	did(t, false, held, err)
+	held, err = s.SaveReconcile(ctx, "a", -time.Second, []byte(`{"x":2}`)) // a lease that has run out
+	did(t, true, held, err)
+	progress, ok, err = s.AcquireReconcile(ctx, "b", time.Minute, time.Time{})
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.JSONEq(t, `{"x":2}`, string(progress), "b goes on where a was")
+	held, err = s.SaveReconcile(ctx, "a", time.Minute, []byte(`{"x":3}`))
+	did(t, false, held, err)
+	require.NoError(t, s.EndReconcile(ctx, "b", true))
+
+	_, ok, err = s.AcquireReconcile(ctx, "c", time.Minute, at(99))
+	require.NoError(t, err)
+	require.False(t, ok, "done after that")
+	progress, ok, err = s.AcquireReconcile(ctx, "c", time.Minute, Now())
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.JSONEq(t, "{}", string(progress))
+	require.NoError(t, s.EndReconcile(ctx, "c", false))
+}
+
+func idLists(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	for _, id := range []string{"b", "a", "c"} {
+		_, err := s.PutUser(ctx, user(id, 1))
+		require.NoError(t, err)
+		_, err = s.PutOrganization(ctx, organization(id, 1))
+		require.NoError(t, err)
+	}
+	_, err := s.DeleteUser(ctx, "c", at(2))
+	require.NoError(t, err)
+	_, err = s.DeleteOrganization(ctx, "a", at(2))
+	require.NoError(t, err)
+	users, err := s.UserIDs(ctx, "", 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, users)
+	users, err = s.UserIDs(ctx, "a", 1)
+	require.NoError(t, err)
+	require.Equal(t, []string{"b"}, users)
+	organizations, err := s.OrganizationIDs(ctx, "", 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"b", "c"}, organizations)
+}
