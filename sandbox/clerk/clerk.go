@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"html/template"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,7 @@ type Fake struct {
 	ids      *ident.Source
 	eventIDs *ident.Source // of their own: whether somebody listens must not change the objects
 	api      *http.ServeMux
+	pages    *template.Template
 	handler  http.Handler
 
 	mu          sync.Mutex
@@ -75,10 +77,13 @@ type Fake struct {
 	orgs        *table.Table[Organization]
 	memberships *table.Table[Membership]
 	gone        *table.Table[tombstone] // of users and organizations
+	roles       *table.Table[Role]
+	permissions *table.Table[Permission]
 	transient   *table.Store
 	sessions    *table.Table[Session]
-	emails      map[string]string // user by address in lower case
-	active      map[string]string // session that the user signed in to last
+	clients     *table.Table[client] // by the secret in the browser's cookie
+	emails      map[string]string    // user by address in lower case
+	active      map[string]string    // session that the user signed in to last
 }
 
 // tombstone stands for a deleted object: Clerk never gives an identifier twice.
@@ -114,11 +119,20 @@ func New(cfg Config) (*Fake, error) {
 	f.orgs = table.New[Organization](f.store, "organizations")
 	f.memberships = table.New[Membership](f.store, "memberships")
 	f.gone = table.New[tombstone](f.store, "gone")
+	f.roles = table.New[Role](f.store, "roles")
+	f.permissions = table.New[Permission](f.store, "permissions")
 	f.sessions = table.New[Session](f.transient, "sessions")
+	f.clients = table.New[client](f.transient, "clients")
 	if err := f.store.Load(); err != nil {
 		return nil, err
 	}
 	f.index()
+	if err := f.seedRoles(); err != nil {
+		return nil, err
+	}
+	if f.pages, err = newPages(); err != nil {
+		return nil, err
+	}
 	f.api = f.routes()
 	f.handler = cfg.Faults.Handler(f.api, answerStatus)
 	return f, nil
@@ -132,7 +146,7 @@ func (f *Fake) Reset() error {
 	defer f.mu.Unlock()
 	err := errors.Join(f.store.Reset(), f.transient.Reset())
 	f.index()
-	return err
+	return errors.Join(err, f.seedRoles())
 }
 
 // index rebuilds the maps that follow from the tables.
@@ -181,42 +195,11 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handler.Ser
 
 func (f *Fake) routes() *http.ServeMux {
 	api := http.NewServeMux()
-	for pattern, handle := range map[string]handler{
-		"GET /v1/jwks":                                      f.getJWKS,
-		"GET /v1/users":                                     f.listUsers,
-		"GET /v1/users/count":                               f.countUsers,
-		"POST /v1/users":                                    f.createUser,
-		"GET /v1/users/{user}":                              f.getUser,
-		"PATCH /v1/users/{user}":                            f.updateUser,
-		"DELETE /v1/users/{user}":                           f.deleteUser,
-		"PATCH /v1/users/{user}/metadata":                   f.mergeUserMetadata,
-		"PUT /v1/users/{user}/metadata":                     f.replaceUserMetadata,
-		"POST /v1/users/{user}/ban":                         f.setUser(func(u *User) { u.Banned = true }, true),
-		"POST /v1/users/{user}/unban":                       f.setUser(func(u *User) { u.Banned = false }, false),
-		"POST /v1/users/{user}/lock":                        f.setUser(func(u *User) { u.Locked = true }, true),
-		"POST /v1/users/{user}/unlock":                      f.setUser(func(u *User) { u.Locked = false }, false),
-		"GET /v1/organizations":                             f.listOrganizations,
-		"POST /v1/organizations":                            f.createOrganization,
-		"GET /v1/organizations/{org}":                       f.getOrganization,
-		"PATCH /v1/organizations/{org}":                     f.updateOrganization,
-		"DELETE /v1/organizations/{org}":                    f.deleteOrganization,
-		"GET /v1/sessions":                                  f.listSessions,
-		"POST /v1/sessions":                                 f.createSession,
-		"GET /v1/sessions/{session}":                        f.getSession,
-		"POST /v1/sessions/{session}/revoke":                f.revokeSession,
-		"POST /v1/sessions/{session}/tokens":                f.createSessionToken,
-		"POST /v1/sessions/{session}/tokens/{template}":     f.createSessionToken,
-		"GET /v1/users/{user}/organization_memberships":     f.listUserMemberships,
-		"GET /v1/organizations/{org}/memberships":           f.listMemberships,
-		"POST /v1/organizations/{org}/memberships":          f.createMembership,
-		"PATCH /v1/organizations/{org}/memberships/{user}":  f.updateMembership,
-		"DELETE /v1/organizations/{org}/memberships/{user}": f.deleteMembership,
-		"PUT /v1/organizations/{org}/metadata":              f.replaceOrganizationMetadata,
-		"PATCH /v1/organizations/{org}/metadata":            f.mergeOrganizationMetadata,
-	} {
+	for pattern, handle := range f.backRoutes() {
 		api.Handle(pattern, f.authorized(handle))
 	}
 	api.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, r *http.Request) { respond(w, r, f.getJWKS) })
+	f.frontRoutes(api)
 	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeErrors(w, http.StatusNotFound, apiError{Message: "not found", LongMessage: "There is no " + r.Method + " " + r.URL.Path + ".", Code: "resource_not_found"})
 	})

@@ -34,7 +34,7 @@ func (f *Fake) join(o Organization, user, role string) (Membership, error) {
 	if m.Role == role {
 		return m, nil
 	}
-	m.Role, m.RoleName, m.Permissions = role, roleName(role), rolePermissions(role)
+	m.Role, m.RoleName, m.Permissions = role, roleName(role), f.permissionsOf(role)
 	m.UpdatedAt = max(now, m.UpdatedAt+1)
 	if err := f.memberships.Insert(membershipKey(o.ID, user), m); err != nil {
 		return Membership{}, err
@@ -50,6 +50,7 @@ func roleName(role string) string {
 
 // membershipView adds the organization and the user as they are now.
 func (f *Fake) membershipView(m Membership) Membership {
+	m.Permissions = f.permissionsOf(m.Role)
 	if o, ok := f.orgs.Get(m.OrganizationID); ok {
 		m.Organization = &o
 	}

@@ -43,7 +43,9 @@ type TokenSpec struct {
 	// Forge bends the token for tests of a verifier.
 	Forge Forge
 
-	session string // the session to speak of; empty is the user's last
+	session             string // the session to speak of; empty is the user's last
+	firstName, lastName string // of a user that is created; empty follows from the identifier
+	orgName             string // of an organization that is created; empty likewise
 }
 
 // Validate returns an error that names the first field that makes no sense.
@@ -159,8 +161,12 @@ func (f *Fake) ensureUser(spec TokenSpec) (User, error) {
 		return User{}, invalid("email", "form_identifier_exists", "is taken. Please try another.")
 	}
 	u.addEmail(email, u.CreatedAt)
-	first, last := nameOf(spec.User), "Example"
-	u.FirstName, u.LastName = &first, &last
+	first, last := spec.firstName, spec.lastName
+	if first == "" {
+		first, last = nameOf(spec.User), "Example"
+	}
+	set(&u.FirstName, &first)
+	set(&u.LastName, &last)
 	return u, f.insertUser(u)
 }
 
@@ -174,11 +180,12 @@ func (f *Fake) ensureOrganization(spec TokenSpec) (Organization, string, error) 
 	role := "org:member"
 	o, ok := f.orgs.Get(spec.Org)
 	if !ok {
-		slug := slugOf(spec.Org)
+		name := orElse(spec.orgName, nameOf(spec.Org))
+		slug := slugOf(orElse(spec.orgName, spec.Org))
 		if f.slugTaken(slug, spec.Org) {
 			slug += "-" + strings.ToLower(ident.Derive(6, "slug", spec.Org))
 		}
-		o = f.newOrganization(spec.Org, nameOf(spec.Org), slug, spec.User)
+		o = f.newOrganization(spec.Org, name, slug, spec.User)
 		role = "org:admin"
 		if err := f.insertOrganization(o); err != nil {
 			return Organization{}, "", err
