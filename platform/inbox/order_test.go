@@ -1,0 +1,198 @@
+package inbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/inbox"
+)
+
+func TestInOrderWithinASubject(t *testing.T) {
+	each(t, func(f *fixture) {
+		const subjects, events = 8, 40
+		var at [subjects]atomic.Int32
+		in := f.handle(inbox.Handler{Handle: func(ctx context.Context, j *inbox.Job) error {
+			n := &at[j.Subject[0]-'0']
+			if n.Add(1) > 1 {
+				f.Errorf("two at once on %s", j.Subject)
+			}
+			runtime.Gosched()
+			n.Add(-1) // Complete lets the next one in
+			return apply(ctx, j)
+		}})
+		var all sync.WaitGroup
+		for s := range subjects {
+			all.Go(func() {
+				for e := range events {
+					if _, err := in.Put(t.Context(), event(fmt.Sprintf("%d-%d", s, e), fmt.Sprint(s))); err != nil {
+						f.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		f.eventually(func() bool { return len(f.effects("")) == subjects*events }, "not all were handled")
+		for s := range subjects {
+			require.Equal(f, ids(fmt.Sprintf("%d-", s), events), f.effects(fmt.Sprint(s)))
+		}
+	})
+}
+
+// TestBacklogInOrder puts everything before anybody works.
+func TestBacklogInOrder(t *testing.T) {
+	each(t, func(f *fixture) {
+		const subjects, events = 3, 150 // more of one subject than a worker does in a row, more in all than a claim looks at
+		in := f.open(func(o *inbox.Options) { o.Workers = 2 })
+		for e := range events {
+			for s := range subjects {
+				f.put(in, event(fmt.Sprintf("%d-%d", s, e), fmt.Sprint(s)))
+			}
+		}
+		require.NoError(f, in.Handle("s", inbox.Handler{Handle: apply}))
+		f.run(in)
+		f.eventually(func() bool { return len(f.effects("")) == subjects*events }, "not all were handled")
+		for s := range subjects {
+			require.Equal(f, ids(fmt.Sprintf("%d-", s), events), f.effects(fmt.Sprint(s)))
+		}
+		counts, err := in.Counts(t.Context())
+		require.NoError(f, err)
+		require.Empty(f, counts)
+	})
+}
+
+// TestParallelAcrossSubjects: as many handlers are inside at once as there are workers, and no more.
+func TestParallelAcrossSubjects(t *testing.T) {
+	each(t, func(f *fixture) {
+		inside, leave := make(chan string, 100), make(chan struct{})
+		in := f.handle(inbox.Handler{Handle: func(ctx context.Context, j *inbox.Job) error {
+			inside <- j.ID
+			<-leave
+			return apply(ctx, j)
+		}}, func(o *inbox.Options) { o.Workers = 3 })
+		for _, id := range ids("e", 5) {
+			f.put(in, event(id, "subject of "+id))
+		}
+		f.put(in, event("second", "subject of e0"), event("alone", ""))
+		first := map[string]bool{}
+		for range 3 {
+			first[receive(t, inside)] = true
+		}
+		require.Equal(f, map[string]bool{"e0": true, "e1": true, "e2": true}, first, "the oldest come first")
+		require.Empty(f, inside, "more handlers than workers")
+		close(leave)
+		f.eventually(func() bool { return len(f.effects("")) == 7 }, "not all were handled")
+		require.Equal(f, []string{"e0", "second"}, f.effects("subject of e0"))
+		require.Equal(f, []string{"alone"}, f.effects("alone"), "without a subject the id stands in")
+	})
+}
+
+// TestSlowSourceLeavesWorkersToOthers: Handler.Workers is a bulkhead.
+func TestSlowSourceLeavesWorkersToOthers(t *testing.T) {
+	each(t, func(f *fixture) {
+		inside, leave := make(chan string, 100), make(chan struct{})
+		in := f.open(func(o *inbox.Options) { o.Workers = 4 })
+		require.NoError(f, in.Handle("s", inbox.Handler{Handle: apply}))
+		require.NoError(f, in.Handle("slow", inbox.Handler{Workers: 2, Handle: func(ctx context.Context, j *inbox.Job) error {
+			inside <- j.ID
+			<-leave
+			return apply(ctx, j)
+		}}))
+		f.run(in)
+		for _, id := range ids("slow", 6) {
+			f.put(in, inbox.Event{Source: "slow", ID: id})
+		}
+		receive(t, inside)
+		receive(t, inside)
+		for _, id := range ids("e", 10) {
+			f.put(in, event(id, id))
+		}
+		f.eventually(func() bool { return len(f.effects("")) == 10 }, "the slow source blocks the other")
+		require.Empty(f, inside)
+		close(leave)
+		f.eventually(func() bool { return len(f.effects("")) == 16 }, "not all were handled")
+	})
+}
+
+func TestCoalescedEventsAreOneJob(t *testing.T) {
+	each(t, func(f *fixture) {
+		in := f.open()
+		for _, id := range ids("e", 5) {
+			f.put(in, event(id, "x"))
+		}
+		jobs := make(chan *inbox.Job, 10)
+		refuse := true
+		require.NoError(f, in.Handle("s", inbox.Handler{Coalesce: true, Handle: func(ctx context.Context, j *inbox.Job) error {
+			jobs <- j
+			if refuse {
+				refuse = false
+				return errors.New("not yet")
+			}
+			return apply(ctx, j)
+		}}))
+		f.run(in)
+		j := receive(t, jobs)
+		require.Equal(f, "e4", j.ID)
+		require.JSONEq(f, `{"id":"e4"}`, string(j.Payload))
+		require.Len(f, j.Earlier, 4)
+		for i, id := range ids("e", 4) {
+			require.Equal(f, id, j.Earlier[i].ID)
+			require.Equal(f, "thing.changed", j.Earlier[i].Type)
+			require.Empty(f, j.Earlier[i].Payload)
+		}
+		f.await(in, "e4", inbox.Pending)
+		f.put(in, event("e5", "x")) // joins them at the next attempt
+		f.clock.advance(f.get(in, "e0").DueTime.Sub(f.clock.now()))
+		in.Wake()
+		j = receive(t, jobs)
+		require.Equal(f, "e5", j.ID)
+		require.Equal(f, 1, j.Attempts)
+		require.Len(f, j.Earlier, 5)
+		require.Equal(f, 2, j.Earlier[0].Attempts)
+		f.await(in, "e5", inbox.Done)
+		for _, id := range ids("e", 6) {
+			require.Equal(f, inbox.Done, f.get(in, id).State)
+		}
+		require.Equal(f, []string{"e5"}, f.effects(""))
+	})
+}
+
+// TestPoisonedHead: the rest of its subject waits until it is dead, then goes on; other subjects never wait.
+func TestPoisonedHead(t *testing.T) {
+	each(t, func(f *fixture) {
+		tried := make(chan int, 10)
+		in := f.handle(inbox.Handler{MaxAttempts: 3, Handle: func(ctx context.Context, j *inbox.Job) error {
+			if j.ID == "poisoned" {
+				tried <- j.Attempts
+				return errors.New("can't be digested")
+			}
+			return apply(ctx, j)
+		}})
+		f.put(in, event("poisoned", "x"), event("a", "x"), event("b", "x"), event("c", "y"))
+		for n := range 3 {
+			require.Equal(f, n+1, receive(t, tried))
+			if n < 2 {
+				r := f.await(in, "poisoned", inbox.Pending)
+				require.Equal(f, "can't be digested", r.LastError)
+				f.await(in, "c", inbox.Done)
+				require.Equal(f, []string{"c"}, f.effects(""))
+				f.clock.advance(r.DueTime.Sub(f.clock.now()))
+				in.Wake()
+			}
+		}
+		f.await(in, "b", inbox.Done)
+		r := f.get(in, "poisoned")
+		require.Equal(f, inbox.Dead, r.State)
+		require.Equal(f, 3, r.Attempts)
+		require.Equal(f, "can't be digested", r.LastError)
+		require.Equal(f, f.clock.now(), r.EndTime)
+		require.Zero(f, r.DueTime)
+		require.Equal(f, []string{"a", "b"}, f.effects("x"))
+	})
+}

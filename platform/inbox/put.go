@@ -1,0 +1,135 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+)
+
+// Put stores an event and returns after the durable commit, which it shares with others that are put at the same time. An
+// event whose source and id are there already is a duplicate, and changes nothing.
+//
+// Errors: ErrInvalid, or the store's (see database.IsUnavailable): then the event must be put again.
+func (in *Inbox) Put(ctx context.Context, e Event) (duplicate bool, err error) {
+	// Events of one subject take the same lane, so that they arrive in the order of their puts.
+	err = in.db.Write(ctx, e.Subject, func(ctx context.Context, tx database.Tx) error {
+		duplicate, err = in.PutTx(ctx, tx, e)
+		return err
+	})
+	return duplicate && err == nil, err
+}
+
+// PutTx stores an event within the caller's write: it is there if, and only if, that is committed. The workers are woken
+// after the commit. Where order within a subject matters, call it after the write has taken the rows that give the order.
+func (in *Inbox) PutTx(ctx context.Context, tx database.Tx, e Event) (duplicate bool, err error) {
+	if e, err = e.clean(in.options.MaxPayload); err != nil {
+		return false, err
+	}
+	inserted, err := in.insert(ctx, tx, e)
+	if err != nil {
+		return false, err
+	}
+	tx.AfterCommit(func() { in.stored(ctx, e, inserted) })
+	return !inserted, nil
+}
+
+func (in *Inbox) insert(ctx context.Context, tx database.Tx, e Event) (inserted bool, err error) {
+	now := in.now()
+	var due int64
+	var end, expire, remove *int64
+	h, _ := in.handler(e.Source)
+	switch e.State {
+	case Pending:
+		due = now.UnixMicro()
+	case Ignored:
+		payload, row := h.expiry(now)
+		expire, remove = &payload, &row
+		fallthrough
+	default:
+		t := now.UnixMicro()
+		end = &t
+	}
+	args := []any{
+		e.Source, e.ID, e.Type, e.Subject, string(e.State), e.State == Pending, e.LastError, now.UnixMicro(), due, end, expire, remove,
+	}
+	payload := e.Payload
+	if payload == nil {
+		payload = []byte{}
+	}
+	if in.sql.putPayload == "" {
+		args = append(args, payload)
+	}
+	var seq int64
+	err = tx.QueryRowContext(ctx, in.sql.put, args...).Scan(&seq)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err == nil && in.sql.putPayload != "":
+		_, err = tx.ExecContext(ctx, in.sql.putPayload, seq, payload)
+	}
+	return err == nil, err
+}
+
+// stored counts a committed put and wakes the workers.
+func (in *Inbox) stored(ctx context.Context, e Event, inserted bool) {
+	outcome := string(e.State)
+	if !inserted {
+		outcome = "duplicate"
+	}
+	in.metrics.put(ctx, e.Source, outcome)
+	if !inserted {
+		return
+	}
+	switch e.State {
+	case Pending:
+		in.wakeFor(e.Source)
+	case Dead:
+		in.metrics.died(ctx, e.Source, 1)
+		in.log.ErrorContext(ctx, "event stored dead: it can't be handled as it is", slog.String("source", e.Source),
+			slog.String("event_id", e.ID), slog.String("type", e.Type), slog.String("error", e.LastError))
+	default:
+	}
+}
+
+// micros is a time as the tables keep it; the zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// fromMicros is its inverse.
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+// scanRecord reads columns.
+func scanRecord(scan func(dest ...any) error) (r Record, err error) {
+	var state string
+	var put, due int64
+	var end sql.NullInt64
+	err = scan(&r.Sequence, &r.Source, &r.ID, &r.Type, &r.Subject, &state, &r.Attempts, &r.LastError, &put, &due, &end)
+	r.State, r.PutTime, r.DueTime, r.EndTime = State(state), fromMicros(put), fromMicros(due), fromMicros(end.Int64)
+	return r, err
+}
+
+// scanRecords reads all rows of columns, and closes them.
+func scanRecords(rows *sql.Rows) (records []Record, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		r, err := scanRecord(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	return records, rows.Err()
+}

@@ -1,0 +1,209 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// recordTimeout bounds the writing of outcomes after the handlers were told to stop.
+	recordTimeout = 5 * time.Second
+	// announceGap is the least time between two notifications of other processes.
+	announceGap = 50 * time.Millisecond
+	// minBusy and maxBusy are the pauses before subjects are looked at again that other transactions held.
+	minBusy = 5 * time.Millisecond
+	maxBusy = 200 * time.Millisecond
+	// maxFailed is the longest pause after a claim that failed.
+	maxFailed = 5 * time.Second
+	// pruneInterval is how often old rows are deleted.
+	pruneInterval = time.Minute
+)
+
+// Run handles events until ctx ends and every goroutine has stopped. Then running handlers may go on for Options.Grace;
+// those that have not finished are told by their contexts, and their events go back without a counted attempt. It waits for
+// handlers, so they must heed their contexts. It fails only when it runs already.
+func (in *Inbox) Run(ctx context.Context) error {
+	if !in.running.CompareAndSwap(false, true) {
+		return errors.New("inbox: it runs already")
+	}
+	defer in.running.Store(false)
+	defer in.observe()()
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	work, interrupt := context.WithCancelCause(life)
+	defer interrupt(nil)
+	d := &dispatcher{in: in, worker: worker{in: in, stop: ctx, work: work, life: life}, free: in.options.Workers, busy: map[string]int{}}
+
+	var side sync.WaitGroup
+	side.Go(func() { d.run(ctx) })
+	side.Go(func() { in.notify(ctx) })
+	side.Go(func() { in.pruneNowAndThen(ctx) })
+	side.Go(func() { in.db.Listen(ctx, channel, in.Wake) })
+	side.Wait()
+
+	defer time.AfterFunc(in.options.Grace, func() { interrupt(errStopping) }).Stop()
+	defer time.AfterFunc(in.options.Grace+recordTimeout, end).Stop()
+	d.workers.Wait()
+	return nil
+}
+
+// notify tells other processes of work that this one can't take.
+func (in *Inbox) notify(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-in.announce:
+		}
+		if err := in.db.Notify(ctx, channel); err != nil && ctx.Err() == nil {
+			in.log.WarnContext(ctx, "other processes can't be notified: they find the work by polling", slog.Any("error", err))
+		}
+		sleep(ctx, announceGap)
+	}
+}
+
+// dispatcher gives leased subjects to workers.
+type dispatcher struct {
+	in      *Inbox
+	worker  worker // what each starts as
+	workers sync.WaitGroup
+	busyFor time.Duration
+	errors  int // failed claims in a row
+	turn    int // which source comes first
+
+	mu      sync.Mutex
+	free    int
+	busy    map[string]int // workers by source
+	starved bool           // there may be work that no worker was free for
+	ends    int            // counts the workers that ended
+}
+
+// run claims and dispatches until ctx ends.
+func (d *dispatcher) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		pause, deaf := d.round(ctx)
+		timer := time.NewTimer(pause)
+		signal := d.in.signal
+		if deaf {
+			signal = nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-signal:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// round claims what there are workers for, and starts them. It returns how long to wait if nothing is signalled, and
+// whether to wait in any case.
+func (d *dispatcher) round(ctx context.Context) (pause time.Duration, deaf bool) {
+	total, wants, ends := d.wants()
+	if total == 0 {
+		raise(d.in.announce)
+		return d.in.options.PollInterval, false
+	}
+	c, err := d.in.claim(ctx, total, wants)
+	if err != nil {
+		return d.failed(ctx, err), true
+	}
+	d.errors = 0
+	if c.stolen > 0 {
+		d.in.metrics.expired(ctx, c.stolen)
+		d.in.log.WarnContext(ctx, "leases had run out and were taken over", slog.Int("subjects", c.stolen))
+	}
+	for _, g := range c.groups {
+		d.start(g)
+	}
+	if c.more {
+		raise(d.in.announce)
+		d.starve(ends)
+	}
+	return d.pause(c), false
+}
+
+// failed logs a failed claim, and returns how long to wait.
+func (d *dispatcher) failed(ctx context.Context, err error) time.Duration {
+	if ctx.Err() == nil && d.errors == 0 {
+		d.in.log.ErrorContext(ctx, "work can't be looked for, trying again", slog.Any("error", err))
+	}
+	d.errors++
+	return min(50*time.Millisecond<<min(d.errors, 10), maxFailed)
+}
+
+// pause returns how long there is nothing to do as far as a claim can tell.
+func (d *dispatcher) pause(c *claim) time.Duration {
+	pause := d.in.options.PollInterval
+	if !c.next.IsZero() {
+		pause = min(pause, max(c.next.Sub(d.in.now()), 0)+time.Millisecond)
+	}
+	if !c.busy {
+		d.busyFor = minBusy
+		return pause
+	}
+	busy := min(pause, d.busyFor)
+	d.busyFor = min(2*d.busyFor, maxBusy)
+	return busy
+}
+
+// wants returns how many workers are free, and for which sources, each in its turn the first; and how many ended till now.
+func (d *dispatcher) wants() (total int, wants []want, ends int) {
+	d.in.mu.RLock()
+	defer d.in.mu.RUnlock()
+	sources := slices.Sorted(maps.Keys(d.in.handlers))
+	if len(sources) == 0 {
+		return 0, nil, 0
+	}
+	d.turn = (d.turn + 1) % len(sources)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.starved = d.free == 0
+	for _, s := range slices.Concat(sources[d.turn:], sources[:d.turn]) {
+		h := d.in.handlers[s]
+		wants = append(wants, want{source: s, free: min(d.free, h.Workers-d.busy[s]), limit: h.limit()})
+	}
+	return d.free, wants, d.ends
+}
+
+// starve notes that there is work for which no worker was free. One that has become free since did not know.
+func (d *dispatcher) starve(ends int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.starved = true
+	if d.ends != ends {
+		d.in.Wake()
+	}
+}
+
+// start has a worker handle a group.
+func (d *dispatcher) start(g *group) {
+	d.mu.Lock()
+	d.free--
+	d.busy[g.source]++
+	d.mu.Unlock()
+	w := d.worker
+	d.workers.Go(func() {
+		waits := false
+		defer func() { d.ended(g.source, waits) }()
+		waits = w.run(g)
+	})
+}
+
+// ended frees a worker, and looks for work if some may be there.
+func (d *dispatcher) ended(source string, waits bool) {
+	d.mu.Lock()
+	d.free++
+	d.busy[source]--
+	d.ends++
+	wake := d.starved || waits
+	d.mu.Unlock()
+	if wake {
+		d.in.Wake()
+	}
+}
