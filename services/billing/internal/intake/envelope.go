@@ -1,0 +1,151 @@
+package intake
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Event is what is needed of one of Stripe's events: an event is a hint that an object changed. It is read without the
+// SDK, which refuses events of other API versions and thin ones.
+type Event struct {
+	// ID is Stripe's, evt_….
+	ID string
+	// Type is such as "customer.updated".
+	Type string
+	// ObjectID is the object's; empty when the object has none, such as a balance.
+	ObjectID string
+	// Livemode tells whether it happened in live mode; nil when the event does not say.
+	Livemode *bool
+	// Account is the connected account that it happened in; empty for one's own.
+	Account string
+	// Payload is what is kept of the event: no more than ids, types and times.
+	Payload []byte
+}
+
+// Hint is an event's payload as it is kept.
+type Hint struct {
+	ID         string          `json:"id"`
+	Type       string          `json:"type"`
+	APIVersion string          `json:"api_version,omitempty"`
+	Created    json.RawMessage `json:"created,omitempty"` // seconds of a snapshot, text of a thin event
+	Livemode   *bool           `json:"livemode,omitempty"`
+	Account    string          `json:"account,omitempty"`
+	// Thin is true for an event of API v2, which carries no object.
+	Thin bool `json:"thin,omitempty"`
+	// Object is the object that it is about.
+	Object Object `json:"object"`
+}
+
+// Object names an object of Stripe's.
+type Object struct {
+	ID string `json:"id,omitempty"`
+	// Kind is such as "customer".
+	Kind string `json:"kind,omitempty"`
+}
+
+// envelope has the fields of both forms.
+type envelope struct {
+	ID            string          `json:"id"`
+	Type          string          `json:"type"`
+	APIVersion    string          `json:"api_version"`
+	Created       json.RawMessage `json:"created"`
+	Livemode      *bool           `json:"livemode"`
+	Account       string          `json:"account"`
+	Context       string          `json:"context"`
+	RelatedObject *struct {
+		ID   string `json:"id"`
+		Type string `json:"type"`
+	} `json:"related_object"`
+	Data struct {
+		Object json.RawMessage `json:"object"`
+	} `json:"data"`
+	Object string `json:"object"`
+}
+
+// thinObject is the object of an event that carries none.
+const thinObject = "v2.core.event"
+
+// maxText bounds ids and types, in bytes; Stripe's are far shorter.
+const maxText = 255
+
+// ParseEvent reads an event, a snapshot or a thin one, of any API version. The error says what is wrong, and shows nothing
+// of the body.
+func ParseEvent(body []byte) (Event, error) {
+	var e envelope
+	if err := decode(body, &e); err != nil {
+		return Event{}, err
+	}
+	h := Hint{ID: e.ID, Type: e.Type, APIVersion: e.APIVersion, Livemode: e.Livemode, Account: e.Account, Thin: e.Object == thinObject}
+	if h.Account == "" {
+		h.Account = e.Context // a thin event's word for it
+	}
+	if len(e.Created) <= maxText {
+		h.Created = e.Created
+	}
+	h.Object = object(e)
+	if err := errors.Join(
+		check("id", h.ID, true), check("type", h.Type, true), check("api_version", h.APIVersion, false), check("account", h.Account, false),
+		check("the object's id", h.Object.ID, false), check("the object's type", h.Object.Kind, false),
+	); err != nil {
+		return Event{}, err
+	}
+	payload, err := json.Marshal(h)
+	if err != nil {
+		return Event{}, fmt.Errorf("the event can't be kept: %w", err)
+	}
+	return Event{ID: h.ID, Type: h.Type, ObjectID: h.Object.ID, Livemode: h.Livemode, Account: h.Account, Payload: payload}, nil
+}
+
+// object is what the event is about. Of a snapshot's object only two fields count, so one that can't be read is as none.
+func object(e envelope) Object {
+	if e.RelatedObject != nil {
+		return Object{ID: e.RelatedObject.ID, Kind: e.RelatedObject.Type}
+	}
+	var o struct {
+		ID     string `json:"id"`
+		Object string `json:"object"`
+	}
+	if len(e.Data.Object) == 0 || json.Unmarshal(e.Data.Object, &o) != nil {
+		return Object{}
+	}
+	return Object{ID: o.ID, Kind: o.Object}
+}
+
+// decode reads a JSON object. The decoder's own errors may quote the body.
+func decode(body []byte, into *envelope) error {
+	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+		return errors.New("the body is not a JSON object")
+	}
+	err := json.Unmarshal(body, into)
+	syntax, broken := errors.AsType[*json.SyntaxError](err)
+	mistyped, other := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case err == nil:
+		return nil
+	case broken:
+		return fmt.Errorf("the body is not JSON from byte %d on", syntax.Offset)
+	case other:
+		return fmt.Errorf("the field %q has a type that no event of Stripe's has", mistyped.Field)
+	default:
+		return errors.New("the body is not JSON")
+	}
+}
+
+// check allows what can be stored, listed and logged.
+func check(name, text string, needed bool) error {
+	if needed && text == "" {
+		return fmt.Errorf("the event has no %s", name)
+	}
+	if len(text) > maxText || !utf8.ValidString(text) {
+		return fmt.Errorf("%s is no text of at most %d bytes", name, maxText)
+	}
+	for _, c := range []byte(text) {
+		if c < ' ' || c == 0x7f {
+			return fmt.Errorf("%s has control characters", name)
+		}
+	}
+	return nil
+}

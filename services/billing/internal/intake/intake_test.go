@@ -1,0 +1,208 @@
+package intake_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/intake"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
+)
+
+func TestParseEvent(t *testing.T) {
+	yes, no := true, false
+	for name, c := range map[string]struct {
+		body string
+		want intake.Event
+		kept string
+	}{
+		"a snapshot": {
+			`{"id":"evt_1","object":"event","api_version":"2023-10-16","created":1800000000,"livemode":false,"type":"customer.updated",
+			  "data":{"object":{"id":"cus_1","object":"customer","email":"ada@example.test"},"previous_attributes":{"email":"x@example.test"}}}`,
+			intake.Event{ID: "evt_1", Type: "customer.updated", ObjectID: "cus_1", Livemode: &no},
+			`{"id":"evt_1","type":"customer.updated","api_version":"2023-10-16","created":1800000000,"livemode":false,"object":{"id":"cus_1","kind":"customer"}}`,
+		},
+		"of another API version": {
+			`{"id":"evt_1","object":"event","api_version":"2030-01-01.zinc","type":"invoice.paid","livemode":true,"data":{"object":{"id":"in_1","object":"invoice"}}}`,
+			intake.Event{ID: "evt_1", Type: "invoice.paid", ObjectID: "in_1", Livemode: &yes},
+			`{"id":"evt_1","type":"invoice.paid","api_version":"2030-01-01.zinc","livemode":true,"object":{"id":"in_1","kind":"invoice"}}`,
+		},
+		"a thin one": {
+			`{"id":"evt_2","object":"v2.core.event","type":"v1.billing.meter.error_report_triggered","livemode":false,"created":"2030-01-01T00:00:00Z",
+			  "reason":null,"related_object":{"id":"mtr_1","type":"billing.meter","url":"/v1/billing/meters/mtr_1"}}`,
+			intake.Event{ID: "evt_2", Type: "v1.billing.meter.error_report_triggered", ObjectID: "mtr_1", Livemode: &no},
+			`{"id":"evt_2","type":"v1.billing.meter.error_report_triggered","created":"2030-01-01T00:00:00Z","livemode":false,"thin":true,"object":{"id":"mtr_1","kind":"billing.meter"}}`,
+		},
+		"a thin one of a connected account": {
+			`{"id":"evt_2","object":"v2.core.event","type":"v2.core.account.updated","context":"acct_1","data":null}`,
+			intake.Event{ID: "evt_2", Type: "v2.core.account.updated", Account: "acct_1"},
+			`{"id":"evt_2","type":"v2.core.account.updated","account":"acct_1","thin":true,"object":{}}`,
+		},
+		"about a connected account": {
+			`{"id":"evt_3","type":"customer.created","account":"acct_1","data":{"object":{"id":"cus_2","object":"customer"}}}`,
+			intake.Event{ID: "evt_3", Type: "customer.created", Account: "acct_1", ObjectID: "cus_2"},
+			`{"id":"evt_3","type":"customer.created","account":"acct_1","object":{"id":"cus_2","kind":"customer"}}`,
+		},
+		"an object without an id": {
+			`{"id":"evt_4","type":"balance.available","data":{"object":{"object":"balance"}}}`,
+			intake.Event{ID: "evt_4", Type: "balance.available"},
+			`{"id":"evt_4","type":"balance.available","object":{"kind":"balance"}}`,
+		},
+		"an object that is odd": {
+			`{"id":"evt_5","type":"odd.thing","data":{"object":[1,2]}}`,
+			intake.Event{ID: "evt_5", Type: "odd.thing"},
+			`{"id":"evt_5","type":"odd.thing","object":{}}`,
+		},
+	} {
+		got, err := intake.ParseEvent([]byte(c.body))
+		require.NoError(t, err, name)
+		require.JSONEq(t, c.kept, string(got.Payload), name)
+		require.JSONEq(t, c.kept, intake.Redact(got.Payload), name)
+		got.Payload = nil
+		require.Equal(t, c.want, got, name)
+	}
+}
+
+func TestParseEventRefuses(t *testing.T) {
+	for name, c := range map[string]struct{ body, want string }{
+		"nothing":           {"", "not a JSON object"},
+		"no JSON":           {`{"id":"secret@example.test`, "not JSON from byte"},
+		"a list":            {`["secret@example.test"]`, "not a JSON object"},
+		"null":              {`null`, "not a JSON object"},
+		"two values":        {`{"id":"evt_1","type":"a"} {}`, "not JSON from byte"},
+		"no id":             {`{"type":"customer.updated"}`, "no id"},
+		"no type":           {`{"id":"evt_1"}`, "no type"},
+		"id of a number":    {`{"id":7,"type":"a"}`, `"id"`},
+		"type of an object": {`{"id":"evt_1","type":{"secret@example.test":1}}`, `"type"`},
+		"id too long":       {`{"id":"` + strings.Repeat("e", 256) + `","type":"a"}`, "at most 255"},
+		"NUL in an id":      {`{"id":"evt\u0000","type":"a"}`, "control"},
+		"NUL in an object":  {`{"id":"evt_1","type":"a","data":{"object":{"id":"cus\u0000"}}}`, "control"},
+	} {
+		_, err := intake.ParseEvent([]byte(c.body))
+		require.ErrorContains(t, err, c.want, name)
+		require.NotContains(t, err.Error(), "secret@", name)
+	}
+}
+
+func TestRedactShowsNothingElse(t *testing.T) {
+	require.JSONEq(t, `{"id":"evt_1","type":"a","object":{"id":"cus_1"}}`,
+		intake.Redact([]byte(`{"id":"evt_1","type":"a","object":{"id":"cus_1","email":"a@b.test"},"name":"Ada"}`)))
+	require.JSONEq(t, `{"malformed":"why","bytes":3,"sha256":"ab"}`, intake.Redact([]byte(`{"malformed":"why","bytes":3,"sha256":"ab","x":"y"}`)))
+	require.Equal(t, `"[redacted]"`, intake.Redact([]byte(`{`)))
+}
+
+type box struct {
+	put []intake.Message
+	err error
+}
+
+func (b *box) Put(_ context.Context, m intake.Message) (bool, error) {
+	if b.err != nil {
+		return false, b.err
+	}
+	for _, had := range b.put {
+		if had.ID == m.ID {
+			return true, nil
+		}
+	}
+	b.put = append(b.put, m)
+	return false, nil
+}
+
+const secret = "whsec_0123456789abcdef"
+
+func signed(body string) map[string]string {
+	at := fmt.Sprint(time.Now().Unix())
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(at + "." + body))
+	return map[string]string{stripesig.Header: "t=" + at + ",v1=" + hex.EncodeToString(mac.Sum(nil))}
+}
+
+func receiver(t *testing.T, livemode bool) (*intake.Receiver, *box, *[]string) {
+	t.Helper()
+	verifier, err := stripesig.New([]string{secret}, time.Now)
+	require.NoError(t, err)
+	b, verdicts := &box{}, &[]string{}
+	return intake.New(intake.Options{
+		Verifier: verifier, Inbox: b, Livemode: &livemode, Logger: slog.New(slog.DiscardHandler),
+		Record: func(_ context.Context, verdict string) { *verdicts = append(*verdicts, verdict) },
+	}), b, verdicts
+}
+
+func TestReceive(t *testing.T) {
+	for name, c := range map[string]struct {
+		body    string
+		fate    intake.Fate
+		subject string
+		verdict string
+	}{
+		"ours":               {`{"id":"e","type":"customer.updated","livemode":false,"data":{"object":{"id":"cus_1"}}}`, intake.Apply, "cus_1", "stored"},
+		"of an unknown type": {`{"id":"e","type":"new.thing","livemode":false}`, intake.Apply, "e", "stored"},
+		"without a mode":     {`{"id":"e","type":"new.thing"}`, intake.Apply, "e", "stored"},
+		"of the other mode":  {`{"id":"e","type":"a","livemode":true,"data":{"object":{"id":"cus_1"}}}`, intake.Ignore, "cus_1", "ignored"},
+		"of an account":      {`{"id":"e","type":"a","livemode":false,"account":"acct_1"}`, intake.Ignore, "e", "ignored"},
+		"unreadable":         {`{"id":`, intake.Bury, "", "malformed"},
+		"empty":              {``, intake.Bury, "", "malformed"},
+	} {
+		r, b, verdicts := receiver(t, false)
+		duplicate, err := r.Receive(t.Context(), signed(c.body), []byte(c.body))
+		require.NoError(t, err, name)
+		require.False(t, duplicate, name)
+		again, err := r.Receive(t.Context(), signed(c.body), []byte(c.body))
+		require.NoError(t, err, name)
+		require.True(t, again, name)
+		require.Len(t, b.put, 1, name)
+		m := b.put[0]
+		require.Equal(t, c.fate, m.Fate, name)
+		require.Equal(t, c.fate != intake.Apply, m.Why != "", name)
+		require.True(t, json.Valid(m.Payload), name)
+		if c.subject != "" {
+			require.Equal(t, c.subject, m.Subject, name)
+		}
+		require.Equal(t, []string{c.verdict, "duplicate"}, *verdicts, name)
+	}
+}
+
+func TestReceiveRefuses(t *testing.T) {
+	body := `{"id":"e","type":"a"}`
+	r, b, verdicts := receiver(t, false)
+	_, err := r.Receive(t.Context(), signed(body), []byte(body+" "))
+	require.Equal(t, stripesig.Mismatch, err)
+	_, err = r.Receive(t.Context(), nil, []byte(body))
+	require.Equal(t, stripesig.Missing, err)
+	b.err = errors.New("down")
+	_, err = r.Receive(t.Context(), signed(body), []byte(body))
+	require.ErrorIs(t, err, b.err)
+	r.Verifier = nil
+	_, err = r.Receive(t.Context(), signed(body), []byte(body))
+	require.ErrorIs(t, err, intake.ErrNotSetUp)
+	require.Equal(t, []string{"signature_mismatch", "header_missing", "store_down", "not_set_up"}, *verdicts)
+}
+
+// FuzzParseEvent: whatever comes, it does not panic, and what it accepts can be stored and read again.
+func FuzzParseEvent(f *testing.F) {
+	f.Add([]byte(`{"id":"evt_1","type":"a","data":{"object":{"id":"cus_1","object":"customer"}}}`))
+	f.Add([]byte(`{"id":"evt_1","type":"a","related_object":{"id":"x","type":"y"},"created":"z"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		e, err := intake.ParseEvent(body)
+		if err != nil {
+			return
+		}
+		var h intake.Hint
+		require.NoError(t, json.Unmarshal(e.Payload, &h))
+		require.Equal(t, e.ID, h.ID)
+		require.Equal(t, e.ObjectID, h.Object.ID)
+		require.NotEmpty(t, h.Type)
+		require.JSONEq(t, string(e.Payload), intake.Redact(e.Payload))
+	})
+}

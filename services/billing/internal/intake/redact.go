@@ -1,0 +1,28 @@
+package intake
+
+import "encoding/json"
+
+const redacted = "[redacted]"
+
+// Redact returns a stored payload for an operator's eyes. What ParseEvent keeps has no personal data in it; whatever else a
+// payload may have does not pass.
+func Redact(payload []byte) string {
+	var known struct {
+		Hint
+		Malformed string `json:"malformed,omitempty"`
+		Bytes     int64  `json:"bytes,omitempty"`
+		SHA256    string `json:"sha256,omitempty"`
+	}
+	if json.Unmarshal(payload, &known) != nil {
+		return `"` + redacted + `"`
+	}
+	var shown any = known.Hint
+	if known.Malformed != "" {
+		shown = map[string]any{"malformed": known.Malformed, "bytes": known.Bytes, "sha256": known.SHA256}
+	}
+	raw, err := json.Marshal(shown)
+	if err != nil {
+		return `"` + redacted + `"`
+	}
+	return string(raw)
+}
