@@ -46,12 +46,16 @@ func withEffects(files fs.FS) fs.FS {
 // each runs test on both databases.
 func each(t *testing.T, test func(f *fixture)) {
 	t.Helper()
-	databasetest.Each(t, schema, func(t *testing.T, db *database.DB) { test(&fixture{T: t, db: db, clock: newClock()}) })
+	var url string
+	databasetest.Each(t, schema, func(t *testing.T, db *database.DB) {
+		test(&fixture{T: t, db: db, url: url, clock: newClock()})
+	}, func(c *database.Config) { url = c.URL.Reveal() })
 }
 
 type fixture struct {
 	*testing.T
 	db    *database.DB
+	url   string
 	clock *clock
 	// beforeStop is called when the test ends, before the inboxes are stopped: a failed test must not leave handlers hanging.
 	beforeStop []func()

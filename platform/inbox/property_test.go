@@ -1,0 +1,235 @@
+package inbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/inbox"
+)
+
+// behaviour is what a handler does in one attempt.
+type behaviour string
+
+const (
+	succeeds     behaviour = "succeeds"
+	fails        behaviour = "fails"
+	panics       behaviour = "panics"
+	failsInside  behaviour = "fails inside Complete"
+	failsAfter   behaviour = "fails after Complete"
+	hangs        behaviour = "hangs" // as a dead process's: its lease runs out, and then it comes back and tries to complete
+	dieForGood   behaviour = "permanent"
+	maxBehaviour           = 4
+)
+
+// plan is one run: what is put, and how the attempts at each event go; after the last of them, all succeed.
+type plan struct {
+	coalesce bool
+	subjects [][]planned
+}
+
+type planned struct {
+	id         string
+	duplicates int
+	attempts   []behaviour
+}
+
+func drawPlan(r *rapid.T) (p plan) {
+	p.coalesce = rapid.Bool().Draw(r, "coalesce")
+	behaviours := []behaviour{succeeds, fails, panics, failsInside, failsAfter, hangs}
+	if !p.coalesce { // there, what dies depends on what waits together
+		behaviours = append(behaviours, dieForGood)
+	}
+	for s := range rapid.IntRange(1, 5).Draw(r, "subjects") {
+		var events []planned
+		for e := range rapid.IntRange(1, 6).Draw(r, "events") {
+			events = append(events, planned{
+				id:         fmt.Sprintf("%d-%d", s, e),
+				duplicates: rapid.IntRange(0, 2).Draw(r, "duplicates"),
+				attempts:   rapid.SliceOfN(rapid.SampledFrom(behaviours), 0, maxBehaviour).Draw(r, "attempts"),
+			})
+		}
+		p.subjects = append(p.subjects, events)
+	}
+	return p
+}
+
+// world runs a plan with two processes on one database.
+type world struct {
+	*rapid.T
+	f, g    *fixture
+	source  string
+	mu      sync.Mutex
+	left    map[string][]behaviour
+	release chan struct{}
+	stale   sync.WaitGroup
+	won     atomic.Int32 // hung workers whose late Complete was accepted
+}
+
+var errPlanned = errors.New("as planned")
+
+func (w *world) next(id string) behaviour {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.left[id]) == 0 {
+		return succeeds
+	}
+	b := w.left[id][0]
+	w.left[id] = w.left[id][1:]
+	return b
+}
+
+// handle applies a job's events, oldest first.
+func (w *world) handle(ctx context.Context, j *inbox.Job) error {
+	effects := func(ctx context.Context, tx database.Tx) error {
+		for _, e := range append(j.Earlier[:len(j.Earlier):len(j.Earlier)], j.Record) {
+			_, err := tx.ExecContext(ctx, "INSERT INTO effect (source, subject, event) VALUES ($1, $2, $3)", e.Source, e.Subject, e.ID)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	switch b := w.next(j.ID); b {
+	case fails:
+		return errPlanned
+	case dieForGood:
+		return inbox.Permanent(errPlanned)
+	case panics:
+		panic(errPlanned)
+	case failsInside:
+		return j.Complete(ctx, func(ctx context.Context, tx database.Tx) error { return errors.Join(effects(ctx, tx), errPlanned) })
+	case failsAfter:
+		return errors.Join(j.Complete(ctx, effects), errPlanned)
+	case hangs:
+		w.stale.Add(1)
+		defer w.stale.Done()
+		<-w.release
+		err := j.Complete(context.Background(), effects)
+		if err == nil {
+			w.won.Add(1)
+		}
+		return err
+	default:
+		return j.Complete(ctx, effects)
+	}
+}
+
+// TestExactlyOnceInOrder is the promise: whatever is put, twice or not, and however attempts end, each event has its effect
+// exactly once, in order within its subject; unless it is dead, and then it has none.
+func TestExactlyOnceInOrder(t *testing.T) {
+	var runs atomic.Int32
+	each(t, func(f *fixture) {
+		g := f.other()
+		rapid.Check(t, func(r *rapid.T) {
+			w := &world{T: r, f: f, g: g, source: fmt.Sprintf("run-%d", runs.Add(1)), left: map[string][]behaviour{}, release: make(chan struct{})}
+			w.check(drawPlan(r))
+		})
+	})
+}
+
+func (w *world) check(p plan) {
+	var processes []*inbox.Inbox
+	var stops []context.CancelFunc
+	var running sync.WaitGroup
+	release := sync.OnceFunc(func() { close(w.release) })
+	defer func() {
+		release()
+		for _, stop := range stops {
+			stop()
+		}
+		running.Wait()
+	}()
+	for _, f := range []*fixture{w.f, w.g} {
+		in := f.open(func(o *inbox.Options) { o.Workers, o.MaxAttempts = 64, 1<<20 })
+		require.NoError(w, in.Handle(w.source, inbox.Handler{Handle: w.handle, Coalesce: p.coalesce}))
+		ctx, stop := context.WithCancel(w.f.Context())
+		stops, processes = append(stops, stop), append(processes, in)
+		running.Go(func() {
+			if err := in.Run(ctx); err != nil {
+				w.Error(err)
+			}
+		})
+	}
+	w.putAll(p, processes)
+	require.Eventually(w, func() bool {
+		w.f.clock.advance(time.Minute) // pauses end, and so do leases, also of those that are at work
+		processes[0].Wake()
+		processes[1].Wake()
+		counts, err := processes[0].Counts(w.f.Context())
+		require.NoError(w, err)
+		for _, c := range counts {
+			if c.Source == w.source && c.State != inbox.Dead {
+				return false
+			}
+		}
+		return true
+	}, 30*time.Second, time.Millisecond, "not all was handled")
+	dead := w.dead(processes[0])
+	release()
+	w.stale.Wait()
+	require.Zero(w, w.won.Load(), "a worker without a lease had an effect")
+	for s, events := range p.subjects {
+		var want []string
+		for _, e := range events {
+			if !dead[e.id] {
+				want = append(want, e.id)
+			} else {
+				require.Contains(w, e.attempts, dieForGood)
+			}
+		}
+		require.Equal(w, want, w.applied(fmt.Sprint(s)), "subject %d", s)
+	}
+}
+
+// putAll puts each subject's events in order, the subjects at once.
+func (w *world) putAll(p plan, processes []*inbox.Inbox) {
+	var all sync.WaitGroup
+	for s, events := range p.subjects {
+		for _, e := range events {
+			w.left[e.id] = e.attempts
+		}
+		all.Go(func() {
+			for i, e := range events {
+				for n := range 1 + e.duplicates {
+					duplicate, err := processes[(i+n)%2].Put(w.f.Context(), inbox.Event{Source: w.source, ID: e.id, Subject: fmt.Sprint(s)})
+					if err != nil || duplicate != (n > 0) {
+						w.Errorf("put %s: %v, %v", e.id, duplicate, err)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func (w *world) dead(in *inbox.Inbox) map[string]bool {
+	page, err := in.List(w.f.Context(), inbox.Filter{Source: w.source, State: inbox.Dead, PageSize: 500})
+	require.NoError(w, err)
+	dead := map[string]bool{}
+	for _, r := range page.Events {
+		dead[r.ID] = true
+	}
+	return dead
+}
+
+func (w *world) applied(subject string) (events []string) {
+	rows, err := w.f.db.Reader().QueryContext(w.f.Context(), "SELECT event FROM effect WHERE source = $1 AND subject = $2 ORDER BY n", w.source, subject)
+	require.NoError(w, err)
+	defer rows.Close()
+	for rows.Next() {
+		var e string
+		require.NoError(w, rows.Scan(&e))
+		events = append(events, e)
+	}
+	require.NoError(w, rows.Err())
+	return events
+}
