@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,8 +34,11 @@ func (l *lane) batch(first *op) {
 		l.refuse(first, err)
 	} else {
 		next := l.joined(first)
+		if l.session.dialect == Postgres {
+			next = l.inKeyOrder(next)
+		}
 		err := l.work(l.careful, next)
-		for o := first; errors.Is(err, errSpoiled) && o != nil && len(l.ops) < l.maxBatch; {
+		for o := first; errors.Is(err, errSpoiled) && o != nil && len(l.ops) < l.maxBatch && l.session.dialect == SQLite; {
 			o = next() // the second run takes along what waits
 		}
 		l.settle(l.ops, err)
@@ -45,6 +49,16 @@ func (l *lane) batch(first *op) {
 		l.observe(l.stats)
 	}
 	clear(l.ops) // lets go of the callers' functions
+}
+
+// inKeyOrder takes what is queued now and gives it by key: with one order of keys everywhere, transactions of several lanes
+// and processes can't wait for each other's rows in a circle.
+func (l *lane) inKeyOrder(next func() *op) func() *op {
+	for o := next(); o != nil && len(l.ops) < l.maxBatch; {
+		o = next()
+	}
+	slices.SortStableFunc(l.ops, func(a, b *op) int { return strings.Compare(a.key, b.key) })
+	return each(l.ops)
 }
 
 // joined gives first and then what is queued, taking each and leaving out those whose callers are gone.

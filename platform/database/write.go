@@ -39,6 +39,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("database: write panick
 
 // op is one Write on its way.
 type op struct {
+	key   string
 	ctx   context.Context
 	fn    func(context.Context, Tx) error
 	state atomic.Int32
@@ -79,7 +80,7 @@ func (db *DB) Write(ctx context.Context, key string, fn func(ctx context.Context
 	default:
 	}
 	l := db.lane(key)
-	o := &op{ctx: context.WithValue(context.WithoutCancel(ctx), insideWrite{db}, true), fn: fn, done: make(chan struct{})}
+	o := &op{key: key, ctx: context.WithValue(context.WithoutCancel(ctx), insideWrite{db}, true), fn: fn, done: make(chan struct{})}
 	select {
 	case l.queue <- o:
 	case <-ctx.Done():
