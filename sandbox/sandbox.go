@@ -39,7 +39,7 @@ type Config struct {
 	// Dir keeps the Clerk signing keys and the state of Clerk and Stripe, so that tokens, users and customers survive a
 	// restart; empty keeps all in memory.
 	Dir string
-	// Now is the clock of all three providers; nil means [time.Now].
+	// Now is the clock of all three providers, called by several goroutines; nil means [time.Now].
 	Now func() time.Time
 	// Logger gets one line per request at debug level; nil discards them.
 	Logger *slog.Logger
@@ -85,7 +85,7 @@ func New(cfg Config) (*Sandbox, error) {
 	}
 	s := &Sandbox{cfg: cfg, senders: map[string]*webhook.Sender{}, calls: newCounter(), openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace})}
 	if err := s.open(cfg); err != nil {
-		return nil, errors.Join(err, s.closeProviders(context.Background()))
+		return nil, errors.Join(err, s.closeSenders(context.Background()), s.closeFiles())
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -130,14 +130,20 @@ func (s *Sandbox) open(cfg Config) (err error) {
 	return err
 }
 
-// closeProviders ends the senders and closes the files, of those that have been opened.
-func (s *Sandbox) closeProviders(ctx context.Context) error {
+// closeSenders ends the senders that have been started.
+func (s *Sandbox) closeSenders(ctx context.Context) error {
 	var errs []error
 	for _, sender := range s.senders {
 		if sender != nil {
 			errs = append(errs, sender.Close(ctx))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// closeFiles closes the files of the providers that have been opened.
+func (s *Sandbox) closeFiles() error {
+	var errs []error
 	if s.clerk != nil {
 		errs = append(errs, s.clerk.Close())
 	}
@@ -159,16 +165,18 @@ func (s *Sandbox) OpenAI() *openai.Fake { return s.openai }
 // Stripe returns the Stripe fake.
 func (s *Sandbox) Stripe() *stripe.Fake { return s.stripe }
 
-// Close ends hanging and running requests, refuses new ones and waits for all goroutines, or until ctx ends.
+// Close ends hanging and running requests and webhooks on their way, refuses new ones and waits for all goroutines, or
+// until ctx ends.
 func (s *Sandbox) Close(ctx context.Context) error {
 	s.stop()
 	idle := s.gate.shut()
+	err := s.closeSenders(ctx)
 	select {
 	case <-idle:
 	case <-ctx.Done():
-		return fmt.Errorf("close the sandbox: requests or the making of a key are still running: %w", ctx.Err())
+		return errors.Join(err, fmt.Errorf("close the sandbox: requests or the making of a key are still running: %w", ctx.Err()))
 	}
-	return s.closeProviders(ctx)
+	return errors.Join(err, s.closeFiles())
 }
 
 // Environment returns the settings that point Trivet at this sandbox, by name.

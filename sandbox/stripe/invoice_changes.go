@@ -143,10 +143,12 @@ func (f *Fake) finalize(inv Invoice, base string) (Invoice, *apiError) {
 	now := f.timeOf(cus)
 	number := fmt.Sprintf("%s-%04d", cus.InvoicePrefix, cus.NextInvoiceSequence)
 	cus.NextInvoiceSequence++
+	var kinds []string // the next number alone is not told of
 	if cus.Currency == nil {
 		cus.Currency = &inv.Currency
+		kinds = []string{"customer.updated"}
 	}
-	if bad := stored(f.customers.Insert(cus.ID, cus)); bad != nil {
+	if bad := save(f, f.customers, cus.ID, cus, kinds...); bad != nil {
 		return inv, bad
 	}
 	ending := int64(0)

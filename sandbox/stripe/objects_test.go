@@ -251,3 +251,36 @@ func TestObjectsSurviveARestart(t *testing.T) {
 	_, err = second.client.Customers.Get(c.ID, nil)
 	require.Equal(t, http.StatusNotFound, sdkError(t, err).HTTPStatusCode)
 }
+
+func TestSubscriptionsAndSessionsSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	first := &shop{server: serve(t, stripe.Config{Dir: dir}), told: &told{}, now: newClock()}
+	cus, err := first.client.Customers.New(&stripesdk.CustomerParams{PaymentMethod: stripesdk.String("pm_card_visa")})
+	require.NoError(t, err)
+	price, err := first.client.Prices.New(&stripesdk.PriceParams{
+		Currency: stripesdk.String("usd"), UnitAmount: stripesdk.Int64(1000), ProductData: &stripesdk.PriceProductDataParams{Name: stripesdk.String("Pro")},
+		Recurring: &stripesdk.PriceRecurringParams{Interval: stripesdk.String("month")},
+	})
+	require.NoError(t, err)
+	first.pro = price
+	cards := first.client.PaymentMethods.List(&stripesdk.PaymentMethodListParams{Customer: &cus.ID})
+	require.True(t, cards.Next())
+	sub, err := first.client.Subscriptions.New(&stripesdk.SubscriptionParams{
+		Customer: &cus.ID, DefaultPaymentMethod: &cards.PaymentMethod().ID, Items: []*stripesdk.SubscriptionItemsParams{{Price: &price.ID}},
+	})
+	require.NoError(t, err)
+	session, err := first.client.CheckoutSessions.New(first.checkout("subscription"))
+	require.NoError(t, err)
+	last := first.client.Events.List(nil)
+	require.True(t, last.Next())
+
+	second := serve(t, stripe.Config{Dir: dir})
+	again := second.client.Events.List(nil)
+	require.True(t, again.Next())
+	require.Equal(t, last.Event().ID, again.Event().ID)
+	renewed, err := second.Renew(sub.ID)
+	require.NoError(t, err)
+	require.Equal(t, sub.CurrentPeriodEnd, renewed.CurrentPeriodStart)
+	_, err = second.Pay(session.ID, "visa", "ada@example.test")
+	require.NoError(t, err)
+}

@@ -194,7 +194,7 @@ func TestInvoicesByHand(t *testing.T) {
 	inv, err = s.client.Invoices.Pay(inv.ID, nil)
 	require.NoError(t, err)
 	require.Equal(t, stripesdk.InvoiceStatusPaid, inv.Status)
-	require.Equal(t, "invoiceitem.created invoice.created invoiceitem.created invoice.updated payment_intent.created invoice.updated invoice.finalized "+
+	require.Equal(t, "invoiceitem.created invoice.created invoiceitem.created invoice.updated customer.updated payment_intent.created invoice.updated invoice.finalized "+
 		"charge.succeeded payment_intent.succeeded invoice.updated invoice.paid invoice.payment_succeeded", s.told.types(t))
 	lines := s.client.Invoices.ListLines(&stripesdk.InvoiceListLinesParams{Invoice: &inv.ID})
 	require.True(t, lines.Next())

@@ -109,7 +109,7 @@ func TestASubscriptionIsPaidAndRenewed(t *testing.T) {
 	require.Len(t, inv.Lines.Data, 1)
 	require.Equal(t, stripesdk.InvoiceLineItemTypeSubscription, inv.Lines.Data[0].Type)
 	require.Equal(t, sub.CurrentPeriodEnd, inv.Lines.Data[0].Period.End)
-	require.Equal(t, "customer.subscription.created invoice.created payment_intent.created invoice.updated invoice.finalized charge.succeeded "+
+	require.Equal(t, "customer.subscription.created invoice.created customer.updated payment_intent.created invoice.updated invoice.finalized charge.succeeded "+
 		"payment_intent.succeeded invoice.updated invoice.paid invoice.payment_succeeded customer.subscription.updated", s.told.types(t))
 
 	s.now.at = start.AddDate(0, 1, 0)

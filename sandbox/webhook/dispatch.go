@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -121,7 +122,11 @@ func (s *Sender) post(e Endpoint, id string, body []byte) (int, error) {
 		if ctx.Err() != nil && s.ctx.Err() == nil {
 			return 0, fmt.Errorf("no answer within %s", Timeout)
 		}
-		return 0, errors.Unwrap(err)
+		var bare *url.Error // whose text repeats the address
+		if errors.As(err, &bare) {
+			err = bare.Err
+		}
+		return 0, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)

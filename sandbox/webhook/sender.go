@@ -29,7 +29,8 @@ type Config struct {
 	UserAgent string
 	// Settings are those of the start, see [Sender.Change].
 	Settings Settings
-	// Now is the clock that signatures name; nil means [time.Now]. Waiting always takes real time.
+	// Now is the clock that signatures name, called by several goroutines; nil means [time.Now]. Waiting always takes real
+	// time.
 	Now func() time.Time
 	// Transport sends; nil means one of the sender's own.
 	Transport http.RoundTripper
