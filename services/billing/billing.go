@@ -15,6 +15,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -40,6 +41,10 @@ type Config struct {
 	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" help:"Stripe's secret API key, sk_…; several with commas, newest first"`
 	// StripeAPIURL is Stripe's address.
 	StripeAPIURL *url.URL `env:"STRIPE_API_URL" default:"https://api.stripe.com" help:"address of Stripe's API; the sandbox's in development"`
+	// StripeWebhookSecrets verify Stripe's webhooks, newest first.
+	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" help:"signing secret of Stripe's webhooks, whsec_…; several during a rotation, newest first"`
+	// StripeReads bounds the fetches of Stripe's objects, by each process.
+	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"80" min:"1" max:"10000" help:"most fetches of objects from Stripe in a second by a process; Stripe refuses more than about 100 of an account"`
 	// CustomerInterval is how often accounts without a Stripe customer are looked for.
 	CustomerInterval time.Duration `env:"BILLING_CUSTOMER_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often accounts that Stripe does not know yet are looked for"`
 }
@@ -65,6 +70,7 @@ type Service struct {
 	db     *database.DB
 	ledger *ledger.Ledger
 	server *rpc.Server
+	inbox  *inbox.Inbox
 	// customers and stripe are nil while Stripe is off.
 	customers *customers.Worker
 	stripe    *provider.Transport
@@ -96,27 +102,43 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease, Metrics: metrics,
 	})
 	s := &Service{config: config, log: deps.Logger, db: db, ledger: book}
-	status, err := s.connectStripe(deps, rows)
+	client, err := s.connectStripe(deps, rows)
 	if err != nil {
 		return nil, errors.Join(err, db.Close(ctx))
 	}
-	s.server = rpc.New(rpc.Options{Ledger: book, Plans: catalog, Eraser: rows, Now: deps.Now, Status: status})
+	synced, err := s.sync(deps, rows, client)
+	if err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
+	s.server = rpc.New(rpc.Options{
+		Ledger: book, Plans: catalog, Eraser: rows, Now: deps.Now, Status: status(client), Webhooks: synced.receiver, Events: s.inbox,
+	})
 	return s, nil
 }
 
-// connectStripe makes what calls Stripe, if a key is set, and returns how Stripe's health is told.
-func (s *Service) connectStripe(deps Deps, rows *store.Store) (status func() string, err error) {
+// status is how Stripe's health is told.
+func status(client *stripe.Client) func() string {
+	if client == nil {
+		return func() string { return "unknown" }
+	}
+	return client.Status
+}
+
+// connectStripe makes what calls Stripe; nil without a key.
+func (s *Service) connectStripe(deps Deps, rows *store.Store) (client *stripe.Client, err error) {
 	key := s.config.StripeSecretKey.Newest()
 	if !key.IsSet() {
-		s.log.Warn("STRIPE_SECRET_KEY is not set: accounts get no customer at Stripe")
-		return func() string { return "unknown" }, nil
+		s.log.Warn("STRIPE_SECRET_KEY is not set: accounts get no customer at Stripe, and its events wait")
+		return nil, nil
 	}
 	if s.stripe, err = provider.New(stripe.Transport(), deps.Logger, deps.Meter); err != nil {
 		return nil, err
 	}
-	client := stripe.New(stripe.Config{Key: key, URL: s.config.StripeAPIURL.String(), HTTP: s.stripe.Client(), Logger: deps.Logger})
+	client = stripe.New(stripe.Config{
+		Key: key, URL: s.config.StripeAPIURL.String(), HTTP: s.stripe.Client(), Logger: deps.Logger, ReadsPerSecond: s.config.StripeReads,
+	})
 	s.customers = customers.NewWorker(customers.Options{Store: rows, Provider: client, Now: deps.Now, Logger: deps.Logger})
-	return client.Status, nil
+	return client, nil
 }
 
 func modelIDs(list *models.List) []string {
@@ -138,8 +160,10 @@ func (s *Service) Migrate(ctx context.Context) error {
 	return database.MigrateAll(ctx, s.db, Migrations()...)
 }
 
-// Migrations are those of the store, in the order in which they are applied.
-func Migrations() []database.Migrations { return []database.Migrations{store.Migrations()} }
+// Migrations are those of the store and of its inbox, in the order in which they are applied.
+func Migrations() []database.Migrations {
+	return []database.Migrations{inbox.Migrations(), store.Migrations()}
+}
 
 // Run does the background work until ctx ends and all of it has stopped.
 func (s *Service) Run(ctx context.Context) error {
@@ -148,8 +172,9 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.customers != nil {
 		running.Go(func() { s.customers.Run(ctx, s.config.CustomerInterval) })
 	}
+	err := s.inbox.Run(ctx)
 	running.Wait()
-	return nil
+	return err
 }
 
 // Checks tell whether the service can do its work.

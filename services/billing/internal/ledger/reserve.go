@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -26,6 +27,8 @@ type Reservation struct {
 	Model string
 	// InputTokens is an upper bound of the input.
 	InputTokens int64
+	// ExpectedInputTokens is what the input most likely is, at most InputTokens; 0 means InputTokens.
+	ExpectedInputTokens int64
 	// MinOutputTokens is the least output for each answer that makes the call worth making.
 	MinOutputTokens int64
 	// MaxOutputTokens is the output for each answer that is wanted; 0 when the model has none.
@@ -41,7 +44,7 @@ func (r Reservation) fingerprint() string {
 		h.Write(binary.AppendUvarint(nil, uint64(len(text))))
 		h.Write([]byte(text))
 	}
-	for _, n := range []int64{r.InputTokens, r.MinOutputTokens, r.MaxOutputTokens, r.Choices} {
+	for _, n := range []int64{r.InputTokens, r.ExpectedInputTokens, r.MinOutputTokens, r.MaxOutputTokens, r.Choices} {
 		h.Write(binary.AppendVarint(nil, n))
 	}
 	return encode(h.Sum(nil)[:15])
@@ -226,6 +229,6 @@ func (r *reserving) hold(amount, outputTokens int64) Hold {
 		InputPrice: r.model.InputPrice, CachedInputPrice: r.model.CachedInputPrice, OutputPrice: r.model.OutputPrice,
 		Amount: amount, OutputTokens: outputTokens, State: StateOpen, CreateTime: now, LeaseTime: now.Add(r.l.lease),
 		// The call follows at once: should this process die, its input was used, so a hold is never swept at nothing.
-		Used: Usage{Input: r.InputTokens},
+		Used: Usage{Input: min(r.InputTokens, cmp.Or(r.ExpectedInputTokens, r.InputTokens))},
 	}
 }

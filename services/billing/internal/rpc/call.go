@@ -21,7 +21,7 @@ func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*bil
 	hold, err := s.ledger.Reserve(ctx, ledger.Reservation{
 		KeyLimit:  limit,
 		RequestID: r.GetRequestId(), AccountID: r.GetAccountId(), UserID: r.GetUserId(), APIKeyID: r.GetApiKeyId(), Model: r.GetModel(),
-		InputTokens: r.GetInputTokens(), MinOutputTokens: r.GetMinOutputTokens(), MaxOutputTokens: r.GetMaxOutputTokens(),
+		InputTokens: r.GetInputTokens(), ExpectedInputTokens: r.GetExpectedInputTokens(), MinOutputTokens: r.GetMinOutputTokens(), MaxOutputTokens: r.GetMaxOutputTokens(),
 		Choices: int64(r.GetChoices()),
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
@@ -21,6 +22,9 @@ type Options struct {
 	Now    func() time.Time
 	// Status tells how Stripe is doing: "operational", "degraded", "down" or "unknown".
 	Status func() string
+	// Webhooks takes Stripe's, and Events shows them to operators.
+	Webhooks *intake.Receiver
+	Events   Events
 }
 
 // Server answers the RPCs. Those of later issues answer Unimplemented.
@@ -31,11 +35,16 @@ type Server struct {
 	eraser Eraser
 	now    func() time.Time
 	status func() string
+
+	webhooks *intake.Receiver
+	events   Events
 }
 
 // New makes a server.
 func New(o Options) *Server {
-	return &Server{ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, now: o.Now, status: o.Status}
+	return &Server{
+		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, now: o.Now, status: o.Status, webhooks: o.Webhooks, events: o.Events,
+	}
 }
 
 // caller returns who calls; the server's interceptor has put them there.

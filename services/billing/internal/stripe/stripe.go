@@ -2,6 +2,7 @@
 package stripe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	sdk "github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/customer"
+	"golang.org/x/time/rate"
 
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
@@ -36,11 +38,19 @@ type Config struct {
 	HTTP *http.Client
 	// Logger gets the SDK's warnings.
 	Logger *slog.Logger
+	// ReadsPerSecond bounds the fetches of objects; Stripe refuses more than about 100. 0 means DefaultReads.
+	ReadsPerSecond int
 }
 
-// Client calls Stripe. It implements customers.Provider.
+// DefaultReads leaves some of Stripe's limit to others.
+const DefaultReads = 80
+
+// Client calls Stripe. It implements customers.Provider, mirror.Source and mirror.Lister.
 type Client struct {
 	customers customer.Client
+	backend   sdk.Backend
+	key       string
+	reads     *rate.Limiter
 	health    health
 }
 
@@ -52,7 +62,11 @@ func New(c Config) *Client {
 		MaxNetworkRetries: sdk.Int64(0),
 		EnableTelemetry:   sdk.Bool(false),
 	})
-	return &Client{customers: customer.Client{B: backend, Key: c.Key.Reveal()}}
+	reads := cmp.Or(c.ReadsPerSecond, DefaultReads)
+	return &Client{
+		customers: customer.Client{B: backend, Key: c.Key.Reveal()}, backend: backend, key: c.Key.Reveal(),
+		reads: rate.NewLimiter(rate.Limit(reads), max(reads/10, 1)),
+	}
 }
 
 // Create makes the account's customer; the same key makes it once.

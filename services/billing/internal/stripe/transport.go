@@ -15,8 +15,11 @@ func Transport() provider.Config {
 // method names a call without its ids.
 func method(r *http.Request) string {
 	_, path, _ := strings.Cut(r.URL.Path, "/v1/")
+	path = strings.Replace(path, "checkout/sessions", "checkout_sessions", 1)
 	resource, id, hasID := strings.Cut(path, "/")
-	if resource != "customers" {
+	switch resource {
+	case "customers", "products", "prices", "subscriptions", "invoices", "checkout_sessions", "payment_methods", "refunds", "disputes":
+	default:
 		return "other"
 	}
 	switch {

@@ -19,7 +19,7 @@ const (
 	Tolerance = 5 * time.Minute
 
 	secretPrefix = "whsec_"
-	minSecret    = len(secretPrefix) + 16
+	minSecret    = len(secretPrefix) + 8
 	maxStamp     = 12 // digits of seconds
 	maxParts     = 64
 )
@@ -39,8 +39,8 @@ const (
 // Error returns the verdict.
 func (v Verdict) Error() string { return "webhook refused: " + string(v) }
 
-// ErrSecret says that a secret is not "whsec_" and at least 16 characters without spaces.
-var ErrSecret = errors.New(`is not "whsec_" and at least 16 characters without spaces`)
+// ErrSecret says that a secret is not "whsec_" and at least 8 characters without spaces.
+var ErrSecret = errors.New(`is not "whsec_" and at least 8 characters without spaces`)
 
 // Verifier knows the live secrets.
 type Verifier struct {

@@ -71,6 +71,27 @@ type Hold struct {
 	SettleTime            int64
 }
 
+type Job struct {
+	Name      string
+	Holder    string
+	LeaseTime int64
+	Progress  []byte
+	DoneTime  int64
+}
+
+type StripeObject struct {
+	Kind       string
+	ID         string
+	Customer   string
+	Status     string
+	Deleted    bool
+	Taken      int64
+	Sequence   int64
+	CreateTime int64
+	FetchTime  int64
+	Body       []byte
+}
+
 type UsageRecord struct {
 	AccountID         string
 	ID                string

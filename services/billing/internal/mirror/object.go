@@ -1,0 +1,144 @@
+package mirror
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Kind is what Stripe calls an object's type.
+type Kind string
+
+// The kinds that are kept.
+const (
+	Customer        Kind = "customer"
+	Product         Kind = "product"
+	Price           Kind = "price"
+	Subscription    Kind = "subscription" // with its items
+	Invoice         Kind = "invoice"
+	CheckoutSession Kind = "checkout.session"
+	PaymentMethod   Kind = "payment_method" // no more than its type and a card's brand, last four digits and expiry
+	Refund          Kind = "refund"
+	Dispute         Kind = "dispute"
+)
+
+// Kinds are all that are kept, those first that others refer to.
+func Kinds() []Kind {
+	return []Kind{Customer, Product, Price, Subscription, Invoice, CheckoutSession, PaymentMethod, Refund, Dispute}
+}
+
+// Known tells whether objects of the kind are kept.
+func Known(kind Kind) bool {
+	switch kind {
+	case Customer, Product, Price, Subscription, Invoice, CheckoutSession, PaymentMethod, Refund, Dispute:
+		return true
+	}
+	return false
+}
+
+// Object is one of Stripe's objects as a fetch found it.
+type Object struct {
+	Kind Kind
+	// ID is Stripe's.
+	ID string
+	// Customer is the id of the customer that it belongs to; a customer's own for itself; empty for none.
+	Customer string
+	// Status is Stripe's word for where it stands; "active" or "inactive" of products and prices; empty for none.
+	Status string
+	// Deleted marks a tombstone: Stripe has it no more, and only Kind, ID, Sequence and FetchTime count.
+	Deleted bool
+	// Sequence is the number of the fetch, 1 or more: higher is later.
+	Sequence int64
+	// CreateTime is when Stripe made it.
+	CreateTime time.Time
+	// FetchTime is when the fetch began.
+	FetchTime time.Time
+	// Body is the object as JSON, with sorted keys, at API version 2023-10-16, without personal data and secrets.
+	Body []byte
+}
+
+// Parse reads what Stripe answered for an object. The error shows nothing of the body.
+func Parse(kind Kind, body []byte) (Object, error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber() // amounts are exact
+	var fields map[string]any
+	if decoder.Decode(&fields) != nil || fields == nil {
+		return Object{}, fmt.Errorf("mirror: what Stripe sent for a %s is not a JSON object", kind)
+	}
+	o := Object{Kind: kind, ID: idOf(fields["id"]), Customer: idOf(fields["customer"]), CreateTime: timeOf(fields["created"])}
+	if o.ID == "" || fields["object"] != string(kind) {
+		return Object{}, fmt.Errorf("mirror: what Stripe sent for a %s is none", kind)
+	}
+	o.Deleted, _ = fields["deleted"].(bool)
+	o.Status = status(fields)
+	if kind == Customer {
+		o.Customer = o.ID
+	}
+	var err error
+	if o.Body, err = json.Marshal(reduce(kind, fields)); err != nil {
+		return Object{}, errors.New("mirror: what Stripe sent can't be kept")
+	}
+	return o, nil
+}
+
+// idOf is an id, or that of an object that was put in its place.
+func idOf(value any) string {
+	if object, ok := value.(map[string]any); ok {
+		value = object["id"]
+	}
+	id, _ := value.(string)
+	return id
+}
+
+func timeOf(value any) time.Time {
+	number, _ := value.(json.Number)
+	seconds, _ := number.Int64()
+	return time.Unix(seconds, 0).UTC()
+}
+
+func status(fields map[string]any) string {
+	if text, ok := fields["status"].(string); ok {
+		return text
+	}
+	active, ok := fields["active"].(bool)
+	switch {
+	case !ok:
+		return ""
+	case active:
+		return "active"
+	default:
+		return "inactive"
+	}
+}
+
+// reduce drops what is about people, and what opens doors.
+func reduce(kind Kind, fields map[string]any) map[string]any {
+	if kind == PaymentMethod {
+		return map[string]any{
+			"id": fields["id"], "object": fields["object"], "type": fields["type"], "customer": idOf(fields["customer"]),
+			"created": fields["created"], "livemode": fields["livemode"], "card": card(fields["card"]),
+		}
+	}
+	for _, name := range []string{
+		"client_secret", "custom_fields", "custom_text", "customer_address", "customer_details", "customer_email", "customer_name",
+		"customer_phone", "customer_shipping", "customer_tax_ids", "evidence", "shipping", "shipping_details", "shipping_cost",
+	} {
+		delete(fields, name)
+	}
+	if kind == Customer {
+		for _, name := range []string{"address", "email", "name", "phone", "sources", "tax_ids"} {
+			delete(fields, name)
+		}
+	}
+	return fields
+}
+
+func card(value any) map[string]any {
+	all, ok := value.(map[string]any)
+	if !ok {
+		return nil
+	}
+	return map[string]any{"brand": all["brand"], "last4": all["last4"], "exp_month": all["exp_month"], "exp_year": all["exp_year"]}
+}

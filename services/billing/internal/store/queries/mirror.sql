@@ -1,0 +1,50 @@
+-- name: TakeSequence :one
+-- The row is there from the first fetch on, and is nothing to readers until a fetch has written it.
+INSERT INTO stripe_object (kind, id, customer, status, deleted, taken, sequence, create_time, fetch_time, body)
+VALUES ($1, $2, '', '', FALSE, 1, 0, 0, 0, sqlc.arg(empty_object))
+ON CONFLICT (kind, id) DO UPDATE SET taken = stripe_object.taken + 1
+RETURNING taken;
+
+-- name: PutObject :execrows
+-- Only a fetch that began after the one that wrote the row may write it.
+UPDATE stripe_object SET
+    customer = sqlc.arg(customer), status = sqlc.arg(status), deleted = sqlc.arg(deleted), sequence = sqlc.arg(sequence),
+    create_time = sqlc.arg(create_time), fetch_time = sqlc.arg(fetch_time), body = sqlc.arg(body)
+WHERE kind = sqlc.arg(kind) AND id = sqlc.arg(id) AND sequence < sqlc.arg(sequence);
+
+-- name: BuryObject :execrows
+-- The tombstone keeps whose it was.
+UPDATE stripe_object SET
+    deleted = TRUE, sequence = sqlc.arg(sequence), fetch_time = sqlc.arg(fetch_time), body = sqlc.arg(empty_object)
+WHERE kind = sqlc.arg(kind) AND id = sqlc.arg(id) AND sequence < sqlc.arg(sequence);
+
+-- name: GetObject :one
+SELECT * FROM stripe_object WHERE kind = $1 AND id = $2 AND sequence > 0;
+
+-- name: ListObjects :many
+SELECT * FROM stripe_object
+WHERE kind = sqlc.arg(kind) AND id > sqlc.arg(after_id) AND sequence > 0 AND NOT deleted
+ORDER BY id LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: ListObjectsOfCustomer :many
+SELECT * FROM stripe_object
+WHERE customer = sqlc.arg(customer) AND kind = sqlc.arg(kind) AND id > sqlc.arg(after_id) AND sequence > 0 AND NOT deleted
+ORDER BY id LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: AcquireJob :execrows
+UPDATE job SET holder = sqlc.arg(holder), lease_time = sqlc.arg(lease_time)
+WHERE name = sqlc.arg(name) AND lease_time <= sqlc.arg(now) AND done_time <= sqlc.arg(done_before);
+
+-- name: GetJob :one
+SELECT * FROM job WHERE name = $1;
+
+-- name: SaveJob :execrows
+UPDATE job SET progress = sqlc.arg(progress), lease_time = sqlc.arg(lease_time)
+WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
+
+-- name: ReleaseJob :exec
+UPDATE job SET holder = '', lease_time = sqlc.arg(now) WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
+
+-- name: FinishJob :exec
+UPDATE job SET holder = '', lease_time = sqlc.arg(now), done_time = sqlc.arg(now), progress = sqlc.arg(empty_object)
+WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);

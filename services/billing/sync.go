@@ -1,0 +1,100 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/billing/internal/intake"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
+)
+
+// sync takes Stripe's webhooks and fetches what they are about. The client is nil while Stripe is off: then events wait.
+func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mirrored, error) {
+	metrics, err := newInstruments(deps.Meter)
+	if err != nil {
+		return nil, err
+	}
+	s.inbox, err = inbox.New(s.db, inbox.Options{
+		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now,
+		Redact: func(e inbox.Event) []byte { return []byte(intake.Redact(e.Payload)) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	options := mirror.Options{Inbox: s.inbox, Store: rows, Applied: metrics.applied, Now: deps.Now}
+	if client != nil {
+		options.Source = client
+	}
+	m := &mirrored{mirror: mirror.New(options)}
+	if err := m.mirror.Handle(); err != nil {
+		return nil, err
+	}
+	m.receiver, err = receiver(s.config, deps, m.mirror, metrics)
+	return m, err
+}
+
+// mirrored are the parts that keep the store equal to Stripe.
+type mirrored struct {
+	mirror   *mirror.Mirror
+	receiver *intake.Receiver
+}
+
+func receiver(config Config, deps Deps, box intake.Inbox, metrics *instruments) (*intake.Receiver, error) {
+	options := intake.Options{Inbox: box, Livemode: livemode(config.StripeSecretKey), Record: metrics.webhook, Logger: deps.Logger}
+	if config.StripeWebhookSecrets.IsSet() {
+		var err error
+		if options.Verifier, err = stripesig.New(config.StripeWebhookSecrets.Reveal(), deps.Now); err != nil {
+			return nil, settings.Invalid("STRIPE_WEBHOOK_SECRET", err.Error(), "copy the signing secret from Stripe's dashboard, under Webhooks")
+		}
+	}
+	return intake.New(options), nil
+}
+
+// livemode is the mode of a key; nil when it does not tell.
+func livemode(keys settings.Secrets) *bool {
+	_, rest, _ := strings.Cut(keys.Newest().Reveal(), "_")
+	live := strings.HasPrefix(rest, "live_")
+	if !live && !strings.HasPrefix(rest, "test_") {
+		return nil
+	}
+	return &live
+}
+
+// instruments are the metrics of Stripe's events.
+type instruments struct {
+	webhooks metric.Int64Counter
+	events   metric.Int64Counter
+}
+
+func newInstruments(meter metric.Meter) (*instruments, error) {
+	var i instruments
+	var errs [2]error
+	i.webhooks, errs[0] = meter.Int64Counter("trivet.billing.webhooks",
+		metric.WithDescription("Webhooks that came, by verdict."), metric.WithUnit("{webhook}"))
+	i.events, errs[1] = meter.Int64Counter("trivet.billing.events",
+		metric.WithDescription("Stripe's events applied, by family and outcome; many that wait for one object count once."), metric.WithUnit("{event}"))
+	return &i, errors.Join(errs[:]...)
+}
+
+func (i *instruments) webhook(ctx context.Context, verdict string) {
+	i.webhooks.Add(ctx, 1, metric.WithAttributes(attribute.String("verdict", verdict)))
+}
+
+// applied counts by family: types are the sender's to name.
+func (i *instruments) applied(ctx context.Context, kind, outcome string) {
+	family, _, _ := strings.Cut(kind, ".")
+	if !slices.Contains([]string{"customer", "product", "price", "invoice", "checkout", "payment_method", "refund", "charge"}, family) {
+		family = "other"
+	}
+	i.events.Add(ctx, 1, metric.WithAttributes(attribute.String("family", family), attribute.String("outcome", outcome)))
+}
