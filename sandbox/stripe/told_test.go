@@ -35,7 +35,7 @@ func (s *shop) objects(t *testing.T, path string) map[string]map[string]any {
 
 // TestTheLastEventIsTheState does many random things, and sees that who only listens knows as much as who asks.
 func TestTheLastEventIsTheState(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(3) {
 		s := openShop(t)
 		dice := rand.New(rand.NewPCG(seed, 0))
 		pick := func(path string) string {
@@ -47,7 +47,7 @@ func TestTheLastEventIsTheState(t *testing.T) {
 		}
 		cards := []string{"pm_card_visa", "pm_card_chargeCustomerFail", "pm_card_mastercard", "pm_card_authenticationRequired"}
 		seen := map[string]map[string]any{}
-		for range 150 {
+		for range 100 {
 			sub := pick("/v1/subscriptions?status=all&limit=100")
 			price := []string{s.basic.ID, s.pro.ID, s.yearly.ID}[dice.IntN(3)]
 			// What is refused is refused: only the outcome counts.
@@ -103,6 +103,6 @@ func TestTheLastEventIsTheState(t *testing.T) {
 				require.Equal(t, is, told, "seed %d: %s", seed, id)
 			}
 		}
-		require.Greater(t, total, 50, "there was something to compare")
+		require.Greater(t, total, 30, "there was something to compare")
 	}
 }
