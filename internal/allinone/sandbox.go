@@ -20,12 +20,26 @@ import (
 type SandboxSettings struct {
 	// Addr is where the sandbox listens.
 	Addr string `env:"TRIVET_SANDBOX_ADDR" default:"127.0.0.1:8090" help:"address of the sandbox, which stands in for Clerk, OpenAI and Stripe in development"`
+	// Webhooks is the edge that gets the sandbox's webhooks.
+	Webhooks string `env:"TRIVET_SANDBOX_EDGE_URL" help:"address of the edge that gets the sandbox's webhooks; default: the one on this machine"`
 	// Pace is the time between the words of a streamed answer.
 	Pace time.Duration `env:"TRIVET_SANDBOX_PACE" default:"20ms" min:"0s" max:"1m" help:"time between the words of the sandbox's streamed answers"`
 }
 
 // URL is the sandbox's base address.
 func (s SandboxSettings) URL() string { return "http://" + s.Addr }
+
+// EdgeURL is where the sandbox sends its webhooks: to the edge of the same machine, or nowhere when that is not set.
+func (s SandboxSettings) EdgeURL(getenv func(string) string) string {
+	if s.Webhooks != "" {
+		return s.Webhooks
+	}
+	var edge serve.Edge
+	if err := settings.Load(getenv, &edge); err != nil {
+		return "" // the edge itself reports it
+	}
+	return "http://" + edge.HTTPAddr
+}
 
 // provider is a third party that the sandbox can stand in for.
 type provider struct {
@@ -37,9 +51,9 @@ type provider struct {
 }
 
 var providers = []provider{
-	{"clerk", []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY"}, []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL"}},
+	{"clerk", []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY"}, []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL", "CLERK_WEBHOOK_SECRET"}},
 	{"openai", []string{"OPENAI_API_KEY"}, []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"}},
-	{"stripe", []string{"STRIPE_SECRET_KEY"}, []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL"}},
+	{"stripe", []string{"STRIPE_SECRET_KEY"}, []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL", "STRIPE_WEBHOOK_SECRET"}},
 }
 
 func isSet(getenv func(string) string, name string) bool {
@@ -108,7 +122,7 @@ func startSandbox(ctx context.Context, getenv func(string) string, host *serve.H
 	}
 	s, err := sandbox.New(sandbox.Config{
 		Dir: filepath.Join(host.Settings.DataDir, "sandbox"), Now: host.Now, Logger: host.Logger, Pace: at.Pace,
-		BaseURL: "http://" + listener.Addr().String(),
+		BaseURL: "http://" + listener.Addr().String(), EdgeURL: at.EdgeURL(getenv),
 	})
 	if err != nil {
 		return nil, serve.Part{}, errors.Join(fmt.Errorf("sandbox: %w", err), listener.Close())

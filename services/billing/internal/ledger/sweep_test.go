@@ -55,6 +55,29 @@ func TestSweepSettlesAtTheLastCheckpoint(t *testing.T) {
 	})
 }
 
+// The bound of the input is too high by design: what a dead process leaves is charged at what its input most likely was.
+func TestSweepChargesTheExpectedInput(t *testing.T) {
+	for name, tc := range map[string]struct{ expected, charged int64 }{
+		"below the bound":    {25, 25},
+		"not told":           {0, 100},
+		"the bound":          {100, 100},
+		"absurdly beyond it": {101, 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, "monthly", func(t *testing.T, b *book) {
+				h, err := b.Reserve(t.Context(), ledger.Reservation{
+					RequestID: "r1", AccountID: alice, UserID: "user_1", Model: "embed", InputTokens: 100, ExpectedInputTokens: tc.expected,
+				})
+				require.NoError(t, err)
+				require.EqualValues(t, 100, h.Amount, "the hold is for the bound")
+				b.clock.Add(lease)
+				b.sweep(1)
+				require.Equal(t, 1000-tc.charged, b.account().Balance)
+			})
+		})
+	}
+}
+
 // A late Settle adjusts what the sweeper charged, in both directions, once.
 func TestSettleAfterSweep(t *testing.T) {
 	cases := []struct {
