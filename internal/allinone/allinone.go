@@ -17,6 +17,9 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
+// DevOperator is the operator of trivet dev where TRIVET_OPERATORS names none.
+const DevOperator = "user_operator"
+
 // Dev runs everything for development until ctx ends.
 func Dev(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
 	host, err := newHost(getenv, stderr)
@@ -26,6 +29,7 @@ func Dev(ctx context.Context, getenv func(string) string, stderr io.Writer) erro
 	if host.Settings.Production() {
 		return errors.New("TRIVET_ENV is production, and trivet dev is for development: use trivet serve, or unset TRIVET_ENV")
 	}
+	getenv = layer(getenv, map[string]string{"TRIVET_OPERATORS": DevOperator})
 	var before []serve.Part
 	if len(absent(getenv)) > 0 {
 		host.Logger.InfoContext(ctx, "be somebody: bin/trivet token --user user_alice; then follow the README's tour")

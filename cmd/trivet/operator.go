@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trivet-dev/trivet/internal/allinone"
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// operatorSettings are what the operator's commands need: the edge and a session token of somebody whom TRIVET_OPERATORS names.
+type operatorSettings struct {
+	// URL is the edge's address.
+	URL string `env:"TRIVET_URL" default:"http://127.0.0.1:8080" help:"address of the edge that the operator's commands call"`
+	// Token is a session token.
+	Token settings.Secret `env:"TRIVET_TOKEN" help:"session token of an operator, for the operator's commands; default: the sandbox's user_operator"`
+}
+
+const operatorTimeout = 60 * time.Second
+
+// operator calls the edge as an operator.
+type operator struct {
+	url, token string
+}
+
+func (p program) operator(ctx context.Context) (*operator, error) {
+	getenv, err := settings.DevFile(devFile, p.getenv)
+	if err != nil {
+		return nil, err
+	}
+	var s operatorSettings
+	if err := settings.Load(getenv, &s); err != nil {
+		return nil, err
+	}
+	token := s.Token.Reveal()
+	if token == "" {
+		if token, err = mint(ctx, getenv, tokenRequest{User: allinone.DevOperator}); err != nil {
+			return nil, fmt.Errorf("TRIVET_TOKEN is not set, and the sandbox gave no token either: %w", err)
+		}
+	}
+	return &operator{url: s.URL, token: token}, nil
+}
+
+// call sends a request and writes the answer as indented JSON.
+func (o *operator) call(ctx context.Context, w io.Writer, method, path string, body any) error {
+	ctx, cancel := context.WithTimeout(ctx, operatorTimeout)
+	defer cancel()
+	var reader io.Reader = http.NoBody
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		reader = bytes.NewReader(raw)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, o.url+path, reader)
+	if err != nil {
+		return fmt.Errorf("TRIVET_URL: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+o.token)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("no Trivet answers at %s; set TRIVET_URL: %w", o.url, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return refusal(response.Status, raw)
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, raw, "", "  "); err != nil {
+		return fmt.Errorf("what answers at %s is no Trivet: %w", o.url, err)
+	}
+	_, err = fmt.Fprintln(w, out.String())
+	return err
+}
+
+func refusal(status string, raw []byte) error {
+	var answer struct{ Error string }
+	if json.Unmarshal(raw, &answer) == nil && answer.Error != "" {
+		return errors.New(answer.Error)
+	}
+	return fmt.Errorf("the edge answers %s", status)
+}
+
+func (p program) users() *cobra.Command {
+	cmd := &cobra.Command{Use: "users", Short: "Look at people, export or erase what is kept of them (operators)"}
+	cmd.AddCommand(
+		&cobra.Command{Use: "show ID", Short: "Show one user", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+			return p.operate(cmd.Context(), http.MethodGet, "/api/v1/users/"+url.PathEscape(args[0]), nil)
+		}},
+		&cobra.Command{Use: "export ID", Short: "Give a person's data as JSON", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+			return p.operate(cmd.Context(), http.MethodGet, "/api/v1/users/"+url.PathEscape(args[0])+":export", nil)
+		}},
+		&cobra.Command{Use: "erase ID", Short: "Erase a person from every service; goes on until each has confirmed", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+			return p.operate(cmd.Context(), http.MethodPost, "/api/v1/users/"+url.PathEscape(args[0])+":erase", nil)
+		}},
+		&cobra.Command{Use: "erasures", Short: "List the record of erasures", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.operate(cmd.Context(), http.MethodGet, "/api/v1/erasures", nil)
+		}},
+	)
+	return cmd
+}
+
+func (p program) operate(ctx context.Context, method, path string, body any) error {
+	o, err := p.operator(ctx)
+	if err != nil {
+		return err
+	}
+	return o.call(ctx, p.stdout, method, path, body)
+}
