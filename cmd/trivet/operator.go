@@ -17,14 +17,6 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// operatorSettings are what the operator's commands need: the edge and a session token of somebody whom TRIVET_OPERATORS names.
-type operatorSettings struct {
-	// URL is the edge's address.
-	URL string `env:"TRIVET_URL" default:"http://127.0.0.1:8080" help:"address of the edge that the operator's commands call"`
-	// Token is a session token.
-	Token settings.Secret `env:"TRIVET_TOKEN" help:"session token of an operator, for the operator's commands; default: the sandbox's user_operator"`
-}
-
 const operatorTimeout = 60 * time.Second
 
 // operator calls the edge as an operator.
@@ -37,7 +29,7 @@ func (p program) operator(ctx context.Context) (*operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	var s operatorSettings
+	var s allinone.OperatorSettings
 	if err := settings.Load(getenv, &s); err != nil {
 		return nil, err
 	}

@@ -17,9 +17,6 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// DevOperator is the operator of trivet dev where TRIVET_OPERATORS names none.
-const DevOperator = "user_operator"
-
 // Dev runs everything for development until ctx ends.
 func Dev(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
 	host, err := newHost(getenv, stderr)

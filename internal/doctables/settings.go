@@ -17,7 +17,7 @@ import (
 // Settings is the table of all settings, by name.
 func Settings() (string, error) {
 	docs, err := settings.Describe(
-		serve.Settings{}, serve.Edge{}, serve.Trust{}, serve.SigningKey{}, serve.Addresses{}, allinone.SandboxSettings{},
+		serve.Settings{}, serve.Edge{}, serve.Trust{}, serve.SigningKey{}, serve.Addresses{}, allinone.SandboxSettings{}, allinone.OperatorSettings{}, serve.Store{}, serve.PriceList{},
 		gateway.Config{}, auth.Config{}, ai.Config{}, billing.Config{})
 	if err != nil {
 		return "", err

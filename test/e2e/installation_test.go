@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	standin "github.com/trivet-dev/trivet/sandbox"
 )
 
 // programs is the folder of the built binaries, made once.
@@ -139,12 +140,12 @@ func split(t *testing.T, env ...string) *installation {
 	sandbox := "http://" + p[8]
 	common := append([]string{
 		"TRIVET_AUTH_ADDR=" + p[1], "TRIVET_AI_ADDR=" + p[2], "TRIVET_BILLING_ADDR=" + p[3], "DATABASE_URL=" + databasetest.PostgresURL(t), "LOG_LEVEL=debug",
-		"CLERK_SECRET_KEY=sk_test_TrivetSandboxTrivetSandboxTrivetSandbox0", "CLERK_API_URL=" + sandbox + "/clerk/v1",
-		"OPENAI_API_KEY=sk-trivet-sandbox", "OPENAI_BASE_URL=" + sandbox + "/openai/v1",
-		"STRIPE_SECRET_KEY=sk_test_trivetsandbox", "STRIPE_API_URL=" + sandbox + "/stripe",
+		"CLERK_SECRET_KEY=" + standin.ClerkSecretKey, "CLERK_API_URL=" + sandbox + "/clerk/v1", "CLERK_WEBHOOK_SECRET=" + standin.ClerkWebhookSecret,
+		"OPENAI_API_KEY=" + standin.OpenAIKey, "OPENAI_BASE_URL=" + sandbox + "/openai/v1",
+		"STRIPE_SECRET_KEY=" + standin.StripeSecretKey, "STRIPE_API_URL=" + sandbox + "/stripe", "STRIPE_WEBHOOK_SECRET=" + standin.StripeWebhookSecret,
 	}, keys...)
 	in := &installation{t: t, edge: "http://" + p[0], sandbox: sandbox, log: &logFile{}}
-	in.start("trivet", []string{"sandbox"}, []string{"TRIVET_SANDBOX_ADDR=" + p[8], "TRIVET_SANDBOX_PACE=0s", "TRIVET_DATA_DIR=" + t.TempDir()})
+	in.start("trivet", []string{"sandbox"}, []string{"TRIVET_SANDBOX_ADDR=" + p[8], "TRIVET_SANDBOX_PACE=0s", "TRIVET_DATA_DIR=" + t.TempDir(), "TRIVET_SANDBOX_EDGE_URL=http://" + p[0]})
 	in.await(sandbox + "/healthz")
 	common = append(common, "CLERK_ISSUER="+in.issuer())
 	common = append(common, env...)
