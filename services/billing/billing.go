@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
@@ -45,6 +46,8 @@ type Config struct {
 	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" help:"signing secret of Stripe's webhooks, whsec_…; several during a rotation, newest first"`
 	// StripeReads bounds the fetches of Stripe's objects, by each process.
 	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"80" min:"1" max:"10000" help:"most fetches of objects from Stripe in a second by a process; Stripe refuses more than about 100 of an account"`
+	// ReconcileInterval is how often the store is compared with Stripe; 0 is never.
+	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often Stripe's objects are compared with the store and repaired; 0 turns it off"`
 	// CustomerInterval is how often accounts without a Stripe customer are looked for.
 	CustomerInterval time.Duration `env:"BILLING_CUSTOMER_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often accounts that Stripe does not know yet are looked for"`
 }
@@ -71,9 +74,10 @@ type Service struct {
 	ledger *ledger.Ledger
 	server *rpc.Server
 	inbox  *inbox.Inbox
-	// customers and stripe are nil while Stripe is off.
-	customers *customers.Worker
-	stripe    *provider.Transport
+	// customers, stripe and reconciler are nil while Stripe is off.
+	customers  *customers.Worker
+	stripe     *provider.Transport
+	reconciler *reconcile.Reconciler
 }
 
 // New opens the store and makes the service; Close it. It reports every mistake of the plan file.
@@ -112,6 +116,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	}
 	s.server = rpc.New(rpc.Options{
 		Ledger: book, Plans: catalog, Eraser: rows, Now: deps.Now, Status: status(client), Webhooks: synced.receiver, Events: s.inbox,
+		Reconciler: s.reconciler,
 	})
 	return s, nil
 }
@@ -171,6 +176,9 @@ func (s *Service) Run(ctx context.Context) error {
 	running.Go(func() { s.ledger.Run(ctx, s.config.SweepInterval) })
 	if s.customers != nil {
 		running.Go(func() { s.customers.Run(ctx, s.config.CustomerInterval) })
+	}
+	if s.reconciler != nil && s.config.ReconcileInterval > 0 {
+		running.Go(func() { s.reconciler.Schedule(ctx, s.config.ReconcileInterval) })
 	}
 	err := s.inbox.Run(ctx)
 	running.Wait()

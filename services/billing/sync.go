@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
@@ -38,6 +39,9 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 	m := &mirrored{mirror: mirror.New(options)}
 	if err := m.mirror.Handle(); err != nil {
 		return nil, err
+	}
+	if client != nil {
+		s.reconciler = reconcile.New(reconcile.Options{Store: rows, Source: client, Sync: m.mirror.Sync, Now: deps.Now, Logger: deps.Logger})
 	}
 	m.receiver, err = receiver(s.config, deps, m.mirror, metrics)
 	return m, err

@@ -25,7 +25,9 @@ const (
 )
 
 func webhookEnv() map[string]string {
-	return map[string]string{"STRIPE_SECRET_KEY": "sk_test_billing", "STRIPE_WEBHOOK_SECRET": webhookSecret + "," + olderSecret}
+	return map[string]string{
+		"STRIPE_SECRET_KEY": "sk_test_billing", "STRIPE_WEBHOOK_SECRET": webhookSecret + "," + olderSecret, "STRIPE_READS_PER_SECOND": "10000",
+	}
 }
 
 // deliver hands billing a webhook as the gateway does.

@@ -12,6 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 )
 
 // Options are what a Server works with.
@@ -25,6 +26,8 @@ type Options struct {
 	// Webhooks takes Stripe's, and Events shows them to operators.
 	Webhooks *intake.Receiver
 	Events   Events
+	// Reconciler is nil without a key to Stripe.
+	Reconciler *reconcile.Reconciler
 }
 
 // Server answers the RPCs. Those of later issues answer Unimplemented.
@@ -36,14 +39,16 @@ type Server struct {
 	now    func() time.Time
 	status func() string
 
-	webhooks *intake.Receiver
-	events   Events
+	webhooks   *intake.Receiver
+	events     Events
+	reconciler *reconcile.Reconciler
 }
 
 // New makes a server.
 func New(o Options) *Server {
 	return &Server{
 		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, now: o.Now, status: o.Status, webhooks: o.Webhooks, events: o.Events,
+		reconciler: o.Reconciler,
 	}
 }
 

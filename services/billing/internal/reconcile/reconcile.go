@@ -1,0 +1,160 @@
+// Package reconcile compares the mirror with Stripe and repairs what webhooks never told.
+package reconcile
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+)
+
+// Errors that an operator can do something about.
+var (
+	// ErrBusy says that this or another replica is at it.
+	ErrBusy = errors.New("reconcile: one is under way")
+	// ErrStranger says that Stripe has none of the customers that the store has.
+	ErrStranger = errors.New("reconcile: Stripe has none of the stored customers, so nothing more was removed: does STRIPE_SECRET_KEY belong to another account?")
+	// ErrAway says that Stripe did not answer, however often it was asked.
+	ErrAway = errors.New("reconcile: Stripe does not answer")
+
+	errLost = errors.New("reconcile: another replica has taken over")
+)
+
+const (
+	// lease is how long a replica that says nothing is taken to be at it.
+	lease = 5 * time.Minute
+	// resumable is how old a run may be that is taken up again.
+	resumable = 24 * time.Hour
+	pageSize  = 100
+	// strangers is how many customers may be removed in a run that has met nobody known.
+	strangers = 10
+)
+
+// Store is what reconciling needs of billing's.
+type Store interface {
+	// Object reads an object or its tombstone. Errors: mirror.ErrNotFound.
+	Object(ctx context.Context, kind mirror.Kind, id string) (mirror.Object, error)
+	// Objects reads living objects of a kind by their ids, after one.
+	Objects(ctx context.Context, kind mirror.Kind, after string, limit int) ([]mirror.Object, error)
+
+	// AcquireReconcile takes the job, unless somebody has it, or it was finished after doneBefore; the zero time means
+	// that it does not matter. It returns what the last holder saved.
+	AcquireReconcile(ctx context.Context, holder string, now time.Time, lease time.Duration, doneBefore time.Time) (progress []byte, ok bool, err error)
+	// SaveReconcile keeps the progress and renews the lease; false means that it was lost.
+	SaveReconcile(ctx context.Context, holder string, now time.Time, lease time.Duration, progress []byte) (held bool, err error)
+	// EndReconcile gives the job back.
+	EndReconcile(ctx context.Context, holder string, now time.Time, finished bool) error
+}
+
+// Options are what a Reconciler is made of.
+type Options struct {
+	Store  Store
+	Source mirror.Lister
+	// Sync fetches an object and writes it; it returns what the store has then.
+	Sync func(ctx context.Context, kind mirror.Kind, id string) (mirror.Object, error)
+	// Sleep waits; nil means by the clock.
+	Sleep  func(ctx context.Context, d time.Duration) error
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Reconciler compares and repairs.
+type Reconciler struct{ Options }
+
+// New makes a Reconciler.
+func New(o Options) *Reconciler {
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	return &Reconciler{Options: o}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Counts are what a comparison found.
+type Counts struct {
+	Same     int64 `json:"same"`
+	Repaired int64 `json:"repaired"`
+	Created  int64 `json:"created"`
+	Removed  int64 `json:"removed"`
+}
+
+// Progress is how far one kind is.
+type Progress struct {
+	Kind mirror.Kind
+	Counts
+	// Done is true on the last one of its kind.
+	Done bool
+}
+
+// Report is told of progress; its error ends the run.
+type Report func(Progress) error
+
+// Run compares all objects that were made at or after since, or everything when it is the zero time; only then it removes
+// what Stripe no longer has. A run that was cut short is taken up again where it was. Errors: ErrBusy, ErrStranger, ErrAway,
+// and those of the store and of report.
+func (r *Reconciler) Run(ctx context.Context, since time.Time, report Report) error {
+	return r.run(ctx, since, time.Time{}, report)
+}
+
+func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, report Report) (err error) {
+	w := &walk{Reconciler: r, holder: rand.Text(), report: report}
+	saved, ok, err := r.Store.AcquireReconcile(ctx, w.holder, r.Now(), lease, doneBefore)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrBusy
+	}
+	w.take(saved, since)
+	defer func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, r.Store.EndReconcile(ending, w.holder, r.Now(), err == nil))
+	}()
+	kinds := mirror.Kinds()
+	for w.Kind < len(kinds) {
+		if err := w.walk(ctx, kinds[w.Kind]); err != nil {
+			return err
+		}
+		w.state = state{Begun: w.Begun, Since: w.Since, Kind: w.Kind + 1, Counts: w.Counts}
+	}
+	return nil
+}
+
+// state is what outlives the process.
+type state struct {
+	Begun time.Time `json:"begun"`
+	Since time.Time `json:"since"`
+	// Kind is the place of the kind that is being compared.
+	Kind int `json:"kind"`
+	// Listed is true when Stripe's list is through, and ours is being looked through.
+	Listed bool `json:"listed"`
+	// After is the last id, in the list that is being looked through.
+	After  string                 `json:"after"`
+	Counts map[mirror.Kind]Counts `json:"counts"`
+}
+
+// take goes on with what was saved, if it was for the same and not long ago.
+func (w *walk) take(saved []byte, since time.Time) {
+	var s state
+	err := json.Unmarshal(saved, &s)
+	if err == nil && !s.Begun.IsZero() && s.Since.Equal(since) && w.Now().Sub(s.Begun) < resumable && s.Counts != nil {
+		w.state = s
+		return
+	}
+	w.state = state{Begun: w.Now().UTC(), Since: since.UTC(), Counts: map[mirror.Kind]Counts{}}
+}

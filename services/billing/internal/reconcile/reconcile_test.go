@@ -1,0 +1,164 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
+)
+
+// account is a Stripe with customers only.
+type account struct {
+	bodies map[string]string
+	order  []string
+	fail   func(call int) error
+	calls  int
+}
+
+func (a *account) add(id string) {
+	a.bodies[id] = fmt.Sprintf(`{"id":%q,"object":"customer","created":1800000000}`, id)
+	a.order = append(a.order, id)
+}
+
+func (a *account) call() error {
+	a.calls++
+	if a.fail == nil {
+		return nil
+	}
+	return a.fail(a.calls)
+}
+
+// List gives two objects a page.
+func (a *account) List(_ context.Context, q mirror.Query) (page mirror.Page, err error) {
+	if err := a.call(); err != nil || q.Kind != mirror.Customer {
+		return page, err
+	}
+	begun := q.After == ""
+	for _, id := range a.order {
+		if begun && len(page.Bodies) == 2 {
+			page.More = true
+			break
+		}
+		if begun {
+			page.Bodies = append(page.Bodies, []byte(a.bodies[id]))
+		}
+		begun = begun || id == q.After
+	}
+	return page, nil
+}
+
+func (a *account) Get(_ context.Context, _ mirror.Kind, id string) ([]byte, error) {
+	if err := a.call(); err != nil {
+		return nil, err
+	}
+	if a.bodies[id] == "" {
+		return nil, mirror.ErrGone
+	}
+	return []byte(a.bodies[id]), nil
+}
+
+func each(t *testing.T, test func(t *testing.T, a *account, r *reconcile.Reconciler, rows *store.Store)) {
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
+		a, rows := &account{bodies: map[string]string{}}, store.New(db)
+		m := mirror.New(mirror.Options{Store: rows, Source: a, Now: time.Now})
+		test(t, a, reconcile.New(reconcile.Options{
+			Store: rows, Source: a, Sync: m.Sync, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		}), rows)
+	})
+}
+
+func run(t *testing.T, r *reconcile.Reconciler) (reconcile.Counts, error) {
+	t.Helper()
+	var last reconcile.Counts
+	err := r.Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
+		if p.Kind == mirror.Customer {
+			last = p.Counts
+		}
+		return nil
+	})
+	return last, err
+}
+
+func TestARunThatWasCutShortGoesOn(t *testing.T) {
+	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+		for i := range 9 {
+			a.add(fmt.Sprintf("cus_%d", i))
+		}
+		a.fail = func(call int) error {
+			if call > 8 {
+				return errors.New("down")
+			}
+			return nil
+		}
+		before, err := run(t, r)
+		require.ErrorIs(t, err, reconcile.ErrAway)
+		require.Positive(t, before.Created)
+		require.Less(t, before.Created, int64(9))
+		a.fail = nil
+		after, err := run(t, r)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, after.Created, before.Created)
+		require.EqualValues(t, 9, after.Created)
+		anew, err := run(t, r)
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 9}, anew)
+	})
+}
+
+func TestStripeStumbles(t *testing.T) {
+	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+		a.add("cus_1")
+		a.fail = func(call int) error {
+			if call%3 != 0 {
+				return errors.New("429")
+			}
+			return nil
+		}
+		counts, err := run(t, r)
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Created: 1}, counts)
+	})
+}
+
+func TestAnotherAccountsKeyRemovesLittle(t *testing.T) {
+	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, rows *store.Store) {
+		for i := range 50 {
+			a.add(fmt.Sprintf("cus_%02d", i))
+		}
+		_, err := run(t, r)
+		require.NoError(t, err)
+		a.bodies, a.order = map[string]string{}, nil
+		_, err = run(t, r)
+		require.ErrorIs(t, err, reconcile.ErrStranger)
+		living, err := rows.Objects(t.Context(), mirror.Customer, "", 100)
+		require.NoError(t, err)
+		require.Len(t, living, 40)
+	})
+}
+
+func TestOneAtATime(t *testing.T) {
+	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+		a.add("cus_1")
+		err := r.Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+			_, err := run(t, r)
+			return err
+		})
+		require.ErrorIs(t, err, reconcile.ErrBusy)
+		_, err = run(t, r)
+		require.NoError(t, err, "the lease was given back")
+		calls := a.calls
+		r.Due(t.Context(), time.Hour)
+		require.Equal(t, calls, a.calls, "done a moment ago")
+	})
+}

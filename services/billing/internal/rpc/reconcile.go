@@ -1,0 +1,61 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
+)
+
+// Reconcile compares the store with Stripe and reports as it goes. A caller that leaves ends it; the next one goes on where
+// it was.
+func (s *Server) Reconcile(req *billingv1.ReconcileRequest, stream grpc.ServerStreamingServer[billingv1.ReconcileResponse]) error {
+	if s.reconciler == nil {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
+			"Stripe can't be compared with: STRIPE_SECRET_KEY is not set.")
+	}
+	since, err := sinceOf(req.GetSince())
+	if err != nil {
+		return err
+	}
+	ctx := stream.Context()
+	if limit := req.GetTimeLimit(); limit != nil {
+		if limit.CheckValid() != nil || limit.AsDuration() <= 0 {
+			return invalid("timeLimit", "must be longer than 0s, such as 600s")
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit.AsDuration())
+		defer cancel()
+	}
+	return reconcileError(s.reconciler.Run(ctx, since, func(p reconcile.Progress) error {
+		return stream.Send(&billingv1.ReconcileResponse{
+			Kind: plural(p.Kind), Same: p.Same, Repaired: p.Repaired, Created: p.Created, Removed: p.Removed, Done: p.Done,
+		})
+	}))
+}
+
+// plural is such as "customers" or "checkout_sessions".
+func plural(kind mirror.Kind) string { return strings.ReplaceAll(string(kind), ".", "_") + "s" }
+
+func reconcileError(err error) error {
+	switch {
+	case errors.Is(err, reconcile.ErrBusy):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"A reconciliation is under way, in this replica or another. Wait until it is done.").Cause(err)
+	case errors.Is(err, reconcile.ErrStranger):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
+			"Stripe has none of the stored customers, so nothing more was removed. Does STRIPE_SECRET_KEY belong to another account?").Cause(err)
+	case errors.Is(err, reconcile.ErrAway):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
+			"Stripe does not answer. Run it again later; it goes on where it was.").After(time.Second).Cause(err)
+	}
+	return eventError(err)
+}
