@@ -96,10 +96,30 @@ func TestEventsAndReconcilingAgree(t *testing.T) {
 func TestReconcileRefuses(t *testing.T) {
 	each(t, nil, func(t *testing.T, h *house) {
 		_, err := h.reconcile(&billingv1.ReconcileRequest{})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, err)
+		refused(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, err)
 	})
 	each(t, webhookEnv(), func(t *testing.T, h *house) {
 		_, err := h.reconcile(&billingv1.ReconcileRequest{TimeLimit: durationpb.New(-time.Second)})
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+		refused(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+	})
+}
+
+func TestASubscriptionAndItsInvoiceAreKept(t *testing.T) {
+	each(t, webhookEnv(), func(t *testing.T, h *house) {
+		customer := h.at(http.MethodPost, "/v1/customers", url.Values{
+			"payment_method": {"pm_card_visa"}, "invoice_settings[default_payment_method]": {"pm_card_visa"},
+		})
+		product := h.at(http.MethodPost, "/v1/products", url.Values{"name": {"Pro"}})
+		price := h.at(http.MethodPost, "/v1/prices", url.Values{
+			"product": {product}, "currency": {"usd"}, "unit_amount": {"2000"}, "recurring[interval]": {"month"},
+		})
+		h.at(http.MethodPost, "/v1/subscriptions", url.Values{"customer": {customer}, "items[0][price]": {price}})
+		for _, want := range []string{"0 0 1 0", "1 0 0 0"} {
+			all, err := h.reconcile(&billingv1.ReconcileRequest{})
+			require.NoError(t, err)
+			for _, kind := range []string{"customers", "products", "prices", "subscriptions", "invoices", "payment_methods"} {
+				require.Equal(t, want, all[kind], kind)
+			}
+		}
 	})
 }

@@ -137,7 +137,7 @@ func stateMessage(s inbox.State) inboxv1.EventState {
 func eventMessage(r inbox.Record) *inboxv1.Event {
 	m := &inboxv1.Event{
 		Id: r.ID, Source: r.Source, Type: r.Type, Subject: r.Subject, State: stateMessage(r.State),
-		Attempts: int32(min(r.Attempts, 1<<30)), LastError: r.LastError, ReceiveTime: timestamppb.New(r.PutTime), //nolint:gosec // bounded
+		Attempts: int32(min(r.Attempts, 1<<30)), LastError: r.LastError, ReceiveTime: timestamppb.New(r.PutTime),
 	}
 	if r.State == inbox.Pending {
 		m.NextAttemptTime = timestamppb.New(r.DueTime)
