@@ -83,7 +83,7 @@ func (e Event) clean(maxPayload int) (Event, error) {
 	}
 	err = errors.Join(err, checkText("ID", e.ID), checkText("Type", e.Type), checkText("Subject", e.Subject))
 	if len(e.Payload) > maxPayload {
-		err = errors.Join(err, fmt.Errorf("Payload has %d bytes, at most %d are taken", len(e.Payload), maxPayload))
+		err = errors.Join(err, fmt.Errorf("the payload has %d bytes, at most %d are taken", len(e.Payload), maxPayload))
 	}
 	if e.State != Pending && e.State != Dead && e.State != Ignored {
 		err = errors.Join(err, fmt.Errorf("State is %q, must be pending, dead or ignored", e.State))

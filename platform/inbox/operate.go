@@ -151,7 +151,7 @@ func (in *Inbox) Redrive(ctx context.Context, source string, ids []string) (redr
 		err = in.db.Write(ctx, "inbox redrive", func(ctx context.Context, tx database.Tx) error {
 			n = 0
 			for _, id := range batch {
-				one, err := exec(ctx, tx, redrive+`source = $2 AND id = $3 AND state = 'dead'`, in.now().UnixMicro(), source, id)
+				one, err := exec(ctx, tx, redrive+`source = $2 AND id = $3`, in.now().UnixMicro(), source, id)
 				if err != nil {
 					return err
 				}
@@ -169,7 +169,11 @@ func (in *Inbox) Redrive(ctx context.Context, source string, ids []string) (redr
 }
 
 // Attempts begin anew; the last error stays, for who looks.
-const redrive = `UPDATE inbox_event SET state = 'pending', ready = TRUE, attempts = 0, due_time = $1, end_time = NULL WHERE `
+const (
+	redrive     = `UPDATE inbox_event SET state = 'pending', ready = TRUE, attempts = 0, due_time = $1, end_time = NULL WHERE state = 'dead' AND `
+	redriveDead = redrive + `seq IN (
+		SELECT seq FROM inbox_event WHERE source = $2 AND seq > $3 AND state = 'dead' ORDER BY seq LIMIT $4) RETURNING seq`
+)
 
 // RedriveAll redrives all dead events of a source.
 func (in *Inbox) RedriveAll(ctx context.Context, source string) (redriven int64, err error) {
@@ -194,9 +198,7 @@ func (in *Inbox) RedriveAll(ctx context.Context, source string) (redriven int64,
 }
 
 func (in *Inbox) redriveAfter(ctx context.Context, tx database.Tx, source string, after int64) (seqs []int64, err error) {
-	rows, err := tx.QueryContext(ctx, redrive+`seq IN (
-		SELECT seq FROM inbox_event WHERE source = $2 AND seq > $3 AND state = 'dead' ORDER BY seq LIMIT $4) AND state = 'dead' RETURNING seq`,
-		in.now().UnixMicro(), source, after, redriveBatch)
+	rows, err := tx.QueryContext(ctx, redriveDead, in.now().UnixMicro(), source, after, redriveBatch)
 	if err != nil {
 		return nil, err
 	}

@@ -95,14 +95,6 @@ func (in *Inbox) stored(ctx context.Context, e Event, inserted bool) {
 	}
 }
 
-// micros is a time as the tables keep it; the zero time is 0.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
 // fromMicros is its inverse.
 func fromMicros(n int64) time.Time {
 	if n == 0 {

@@ -31,7 +31,7 @@ CREATE INDEX inbox_event_ready ON inbox_event (source, seq) WHERE ready;
 CREATE INDEX inbox_event_dead ON inbox_event (source, seq) WHERE state = 'dead';
 CREATE INDEX inbox_event_expire ON inbox_event (expire_time, seq) WHERE expire_time IS NOT NULL;
 -- For operators.
-CREATE INDEX inbox_event_subject ON inbox_event (subject, source, seq);
+CREATE INDEX inbox_event_subject ON inbox_event (subject, seq);
 
 -- Apart, because an event's row is rewritten twice.
 CREATE TABLE inbox_payload (

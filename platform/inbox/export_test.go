@@ -1,0 +1,23 @@
+package inbox
+
+import (
+	"reflect"
+
+	"github.com/trivet-dev/trivet/platform/database"
+)
+
+// Statements are all that the queue runs regularly, by name, for tests of their plans.
+func Statements(d database.Dialect) map[string]string {
+	s := newStatements(d)
+	all := map[string]string{
+		"count": countQuery, "redrive": redriveDead,
+		"expired payloads": "DELETE FROM inbox_payload WHERE seq IN " + expiredPayloads, "expired rows": "DELETE FROM inbox_event WHERE seq IN " + expiredRows,
+	}
+	v := reflect.ValueOf(s)
+	for i := range v.NumField() {
+		if query := v.Field(i).String(); query != "" {
+			all[v.Type().Field(i).Name] = query
+		}
+	}
+	return all
+}
