@@ -28,7 +28,7 @@ func newRoot(p program) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.events())
+	root.AddCommand(p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.events(), p.reconcile())
 	return root
 }
 

@@ -54,6 +54,7 @@ type installation struct {
 	edge    string
 	sandbox string
 	ops     []string
+	grpc    []string // settings that say where gRPC answers
 	log     *logFile
 	running []*program
 }
@@ -110,7 +111,7 @@ func allInOne(t *testing.T, env ...string) *installation {
 func begin(t *testing.T, env ...string) *installation {
 	t.Helper()
 	p := ports(t, 4)
-	in := &installation{t: t, edge: "http://" + p[0], sandbox: "http://" + p[3], ops: []string{"http://" + p[2]}, log: &logFile{}}
+	in := &installation{t: t, edge: "http://" + p[0], sandbox: "http://" + p[3], ops: []string{"http://" + p[2]}, grpc: []string{"TRIVET_GRPC_ADDR=" + p[1]}, log: &logFile{}}
 	in.start("trivet", []string{"dev"}, append([]string{
 		"TRIVET_HTTP_ADDR=" + p[0], "TRIVET_GRPC_ADDR=" + p[1], "TRIVET_OPS_ADDR=" + p[2], "TRIVET_SANDBOX_ADDR=" + p[3],
 		"TRIVET_DATA_DIR=" + t.TempDir(), "TRIVET_SANDBOX_PACE=0s", "LOG_LEVEL=debug",
@@ -144,7 +145,10 @@ func split(t *testing.T, env ...string) *installation {
 		"OPENAI_API_KEY=" + standin.OpenAIKey, "OPENAI_BASE_URL=" + sandbox + "/openai/v1",
 		"STRIPE_SECRET_KEY=" + standin.StripeSecretKey, "STRIPE_API_URL=" + sandbox + "/stripe", "STRIPE_WEBHOOK_SECRET=" + standin.StripeWebhookSecret,
 	}, keys...)
-	in := &installation{t: t, edge: "http://" + p[0], sandbox: sandbox, log: &logFile{}}
+	in := &installation{
+		t: t, edge: "http://" + p[0], sandbox: sandbox, log: &logFile{},
+		grpc: []string{"TRIVET_AUTH_ADDR=" + p[1], "TRIVET_BILLING_ADDR=" + p[3]},
+	}
 	in.start("trivet", []string{"sandbox"}, []string{"TRIVET_SANDBOX_ADDR=" + p[8], "TRIVET_SANDBOX_PACE=0s", "TRIVET_DATA_DIR=" + t.TempDir(), "TRIVET_SANDBOX_EDGE_URL=http://" + p[0]})
 	in.await(sandbox + "/healthz")
 	common = append(common, "CLERK_ISSUER="+in.issuer())

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// counts are what a comparison found, of one kind of object.
+type counts interface {
+	GetKind() string
+	GetSame() int64
+	GetRepaired() int64
+	GetCreated() int64
+	GetRemoved() int64
+	GetDone() bool
+}
+
+func (p program) reconcile() *cobra.Command {
+	var source string
+	var since time.Duration
+	cmd := &cobra.Command{
+		Use:   "reconcile",
+		Short: "Compare with the providers, repair, and print what differed (operators)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch source {
+			case "":
+				return errors.Join(p.reconcileOne(cmd.Context(), "clerk", since), p.reconcileOne(cmd.Context(), "stripe", since))
+			case "clerk", "stripe":
+				return p.reconcileOne(cmd.Context(), source, since)
+			default:
+				return fmt.Errorf("--source is clerk or stripe, not %q", source)
+			}
+		},
+	}
+	cmd.Flags().StringVar(&source, "source", "", "only this provider: clerk or stripe")
+	cmd.Flags().DurationVar(&since, "since", 0, "only objects changed (Clerk) or created (Stripe) within this time, such as 24h")
+	return cmd
+}
+
+// reconcileOne runs one service's comparison and shows it as it goes.
+func (p program) reconcileOne(ctx context.Context, source string, since time.Duration) error {
+	o, err := p.operator(ctx)
+	if err != nil {
+		return err
+	}
+	address, err := p.serviceAddress(source)
+	if err != nil {
+		return err
+	}
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+o.token)
+	var from *timestamppb.Timestamp
+	if since > 0 {
+		from = timestamppb.New(time.Now().Add(-since))
+	}
+	next, err := begin(ctx, conn, source, from)
+	if err != nil {
+		return err
+	}
+	for {
+		c, err := next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %s", source, errs.From(err).Message)
+		}
+		end := "\r"
+		if c.GetDone() {
+			end = "\n"
+		}
+		if _, err := fmt.Fprintf(p.stdout, "%s %-16s same %d, repaired %d, created %d, removed %d%s", source, c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved(), end); err != nil {
+			return err
+		}
+	}
+}
+
+func begin(ctx context.Context, conn *grpc.ClientConn, source string, since *timestamppb.Timestamp) (func() (counts, error), error) {
+	if source == "clerk" {
+		stream, err := authv1.NewAuthServiceClient(conn).Reconcile(ctx, &authv1.ReconcileRequest{Since: since})
+		if err != nil {
+			return nil, err
+		}
+		return func() (counts, error) { return stream.Recv() }, nil
+	}
+	stream, err := billingv1.NewBillingServiceClient(conn).Reconcile(ctx, &billingv1.ReconcileRequest{Since: since})
+	if err != nil {
+		return nil, err
+	}
+	return func() (counts, error) { return stream.Recv() }, nil
+}
+
+// serviceAddress is where the service of a provider answers gRPC: its own address in split mode, else the all-in-one's.
+func (p program) serviceAddress(source string) (string, error) {
+	getenv, err := settings.DevFile(devFile, p.getenv)
+	if err != nil {
+		return "", err
+	}
+	var at struct {
+		Addresses serve.Addresses
+		Settings  serve.Settings
+	}
+	if err := settings.Load(getenv, &at); err != nil {
+		return "", err
+	}
+	own := at.Addresses.Auth
+	if source == "stripe" {
+		own = at.Addresses.Billing
+	}
+	if own != "" {
+		return own, nil
+	}
+	return at.Settings.GRPCAddr, nil
+}
