@@ -33,6 +33,10 @@ build: ## Build bin/trivet and the four programs of split mode
 test: $(if $(shell command -v npm),web/node_modules) ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
 	go test work
 
+.PHONY: test-faults
+test-faults: ## Run the fault tests that take minutes: processes killed while events flow
+	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run 'Killed' ./test/e2e
+
 .PHONY: race
 race: ## Run the tests of the concurrent parts under the race detector
 	go test -race ./platform/... ./services/ai/... ./gateway/... ./services/auth/... ./services/billing/... ./sandbox/...
