@@ -31,7 +31,8 @@ func newToken() int64 {
 type want struct {
 	source string
 	free   int
-	limit  int // events of a job
+	limit  int  // events of a job
+	fresh  bool // subjects that nobody has looked at come first
 }
 
 // claim is the taking of leases.
@@ -74,12 +75,21 @@ func (in *Inbox) claim(ctx context.Context, total int, wants []want) (*claim, er
 
 func (c *claim) claim(ctx context.Context, tx database.Tx, w want) error {
 	full := len(c.groups) + w.free
-	if err := c.takeDue(ctx, tx, w, full); err != nil {
+	// Both kinds get a part, each in its turn the first: subjects whose events never end are due again and again, and must
+	// not keep the others out; nor the other way round.
+	part := len(c.groups) + (w.free+1)/2
+	takes := [2]func(context.Context, database.Tx, want, int) error{c.takeDue, c.takeFresh}
+	if w.fresh {
+		takes[0], takes[1] = takes[1], takes[0]
+	}
+	if err := takes[0](ctx, tx, w, part); err != nil {
 		return err
 	}
-	for again := true; again && len(c.groups) < full; {
-		var err error
-		if again, err = c.takeReady(ctx, tx, w, full); err != nil {
+	if err := takes[1](ctx, tx, w, full); err != nil {
+		return err
+	}
+	if len(c.groups) >= part && len(c.groups) < full { // the first may have left some
+		if err := takes[0](ctx, tx, w, full); err != nil {
 			return err
 		}
 	}
@@ -99,6 +109,14 @@ func (c *claim) claim(ctx context.Context, tx database.Tx, w want) error {
 		c.next = at
 	}
 	return nil
+}
+
+// takeFresh takes subjects that nobody has looked at, as long as there are any or until it is full.
+func (c *claim) takeFresh(ctx context.Context, tx database.Tx, w want, full int) (err error) {
+	for again := true; again && len(c.groups) < full && err == nil; {
+		again, err = c.takeReady(ctx, tx, w, full)
+	}
+	return err
 }
 
 // takeDue takes subjects whose pause is over, or whose lease ran out.

@@ -53,6 +53,18 @@ type Record struct {
 	DueTime time.Time
 	// EndTime is when it became done, dead or ignored; zero until then.
 	EndTime time.Time
+	// Failures are the attempts that failed, oldest first; only the latest are kept, and only Get reads them.
+	Failures []Failure
+}
+
+// Failure is an attempt that failed.
+type Failure struct {
+	// Attempt counts from 1, and anew after a redrive.
+	Attempt int
+	// BeginTime and EndTime are when it began, and when it was known to have failed.
+	BeginTime, EndTime time.Time
+	// Error says why.
+	Error string
 }
 
 // Errors of putting and reading.

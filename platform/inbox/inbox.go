@@ -91,7 +91,7 @@ func (in *Inbox) Handle(source string, h Handler) error {
 		return err
 	}
 	h = h.withDefaults(in.options)
-	if err := h.check(in.options); err != nil {
+	if err := h.check(); err != nil {
 		return fmt.Errorf("inbox: the handler of %s: %w", source, err)
 	}
 	if in.running.Load() {

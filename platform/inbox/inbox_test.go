@@ -33,12 +33,16 @@ func withEffects(files fs.FS) fs.FS {
 		"sqlite/00099_effect.sql":   {Data: []byte("-- +goose Up\nCREATE TABLE effect (n INTEGER PRIMARY KEY, source TEXT, subject TEXT, event TEXT);\n")},
 		"postgres/00099_effect.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effect (n BIGINT GENERATED ALWAYS AS IDENTITY, source TEXT, subject TEXT, event TEXT);\n")},
 	}
-	for _, name := range []string{"sqlite/00001_inbox.sql", "postgres/00001_inbox.sql"} {
-		data, err := fs.ReadFile(files, name)
-		if err != nil {
-			panic(err)
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
 		}
+		data, err := fs.ReadFile(files, name)
 		all[name] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		panic(err)
 	}
 	return all
 }
@@ -87,7 +91,10 @@ func half() float64 { return 0.5 }
 // open makes an inbox whose polling never comes to help.
 func (f *fixture) open(change ...func(*inbox.Options)) *inbox.Inbox {
 	f.Helper()
-	options := inbox.Options{Now: f.clock.now, Rand: half, PollInterval: time.Hour, Grace: 10 * time.Second}
+	// Without heartbeats: a handler that hangs is as good as one whose process died.
+	options := inbox.Options{
+		Now: f.clock.now, Rand: half, PollInterval: time.Hour, Grace: 10 * time.Second, Lease: time.Minute, Heartbeat: time.Minute - 1,
+	}
 	for _, c := range change {
 		c(&options)
 	}

@@ -79,17 +79,10 @@ func (j *Job) complete(ctx context.Context, effect func(ctx context.Context, tx 
 	return left, err
 }
 
-// Extend tells that the handler is at work: it may go on for another Timeout, and the lease for another Lease, from now.
+// Extend gives the handler another Timeout from now. The lease needs no help: it lasts as long as the attempt.
 // Errors: ErrLeaseLost, and those of database.DB.Write.
 func (j *Job) Extend(ctx context.Context) error {
-	in, g := j.w.in, j.group
-	err := in.db.Write(ctx, g.subject, func(ctx context.Context, tx database.Tx) error {
-		n, err := exec(ctx, tx, in.sql.extend, g.source, g.subject, g.token, in.now().Add(in.options.Lease).UnixMicro())
-		if err == nil && n == 0 {
-			return ErrLeaseLost
-		}
-		return err
-	})
+	err := j.w.in.extend(ctx, j.group)
 	if err == nil && j.timer.Stop() {
 		j.timer.Reset(j.h.Timeout)
 	}

@@ -37,7 +37,7 @@ func child(ctx context.Context, acknowledged io.Writer) int {
 		if err != nil {
 			return err
 		}
-		in, err := inbox.New(db, inbox.Options{Lease: time.Second, Timeout: 900 * time.Millisecond, Backoff: inbox.Backoff{Base: time.Millisecond}})
+		in, err := inbox.New(db, inbox.Options{Lease: time.Second, Backoff: inbox.Backoff{Base: time.Millisecond}})
 		if err != nil {
 			return err
 		}

@@ -121,12 +121,15 @@ func parsePageToken(token string) (seq int64, err error) {
 	return seq, nil
 }
 
-// Get returns an event, with its payload as Options.Redact leaves it. Errors: ErrNotFound, and the store's.
+// Get returns an event with its failures, and with its payload as Options.Redact leaves it. Errors: ErrNotFound, and the store's.
 func (in *Inbox) Get(ctx context.Context, source, id string) (Record, error) {
 	row := in.db.Reader().QueryRowContext(ctx, `SELECT `+columns+` FROM inbox_event WHERE source = $1 AND id = $2`, source, id)
 	r, err := scanRecord(row.Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Record{}, ErrNotFound
+	}
+	if err == nil {
+		r.Failures, err = in.failures(ctx, r.Sequence)
 	}
 	if err != nil || in.options.Redact == nil {
 		return r, err
@@ -141,31 +144,53 @@ func (in *Inbox) Get(ctx context.Context, source, id string) (Record, error) {
 	return r, err
 }
 
+func (in *Inbox) failures(ctx context.Context, seq int64) (list []Failure, err error) {
+	rows, err := in.db.Reader().QueryContext(ctx, in.sql.failures, seq)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var f Failure
+		var begun, end int64
+		if err := rows.Scan(&f.Attempt, &begun, &end, &f.Error); err != nil {
+			return nil, err
+		}
+		f.BeginTime, f.EndTime = fromMicros(begun), fromMicros(end)
+		list = append(list, f)
+	}
+	return list, rows.Err()
+}
+
 const redriveBatch = 200
 
-// Redrive makes dead events of a source pending again, with all their attempts before them, and returns how many were dead.
-// They are handled late: after events of their subjects that have passed them.
-func (in *Inbox) Redrive(ctx context.Context, source string, ids []string) (redriven int64, err error) {
+// Redrive makes dead events of a source pending again, with all their attempts before them, and returns the ids of those
+// that were not dead, or are not there. They are handled late: after events of their subjects that have passed them.
+func (in *Inbox) Redrive(ctx context.Context, source string, ids []string) (redriven int64, skipped []string, err error) {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	for batch := range slices.Chunk(ids, redriveBatch) {
-		var n int64
+		var passed []string
 		err = in.db.Write(ctx, "inbox redrive", func(ctx context.Context, tx database.Tx) error {
-			n = 0
+			passed = nil
 			for _, id := range batch {
-				one, err := exec(ctx, tx, redrive+`source = $2 AND id = $3`, in.now().UnixMicro(), source, id)
+				n, err := exec(ctx, tx, redrive+`source = $2 AND id = $3`, in.now().UnixMicro(), source, id)
 				if err != nil {
 					return err
 				}
-				n += one
+				if n == 0 {
+					passed = append(passed, id)
+				}
 			}
 			tx.AfterCommit(func() { in.wakeFor(source) })
 			return nil
 		})
 		if err != nil {
-			return redriven, fmt.Errorf("after %d events were redriven: %w", redriven, err)
+			return redriven, skipped, fmt.Errorf("after %d events were redriven: %w", redriven, err)
 		}
-		redriven += n
+		redriven += int64(len(batch) - len(passed))
+		skipped = append(skipped, passed...)
 	}
-	return redriven, nil
+	return redriven, skipped, nil
 }
 
 // Attempts begin anew; the last error stays, for who looks.

@@ -103,9 +103,10 @@ func TestRedrive(t *testing.T) {
 		}
 		f.await(in, "d", inbox.Done)
 
-		n, err := in.Redrive(t.Context(), "s", []string{"a", "d", "unknown"})
+		n, skipped, err := in.Redrive(t.Context(), "s", []string{"unknown", "a", "d", "a"})
 		require.NoError(f, err)
 		require.EqualValues(f, 1, n, "done events stay as they are")
+		require.Equal(f, []string{"d", "unknown"}, skipped)
 		f.eventually(func() bool { r := f.get(in, "a"); return r.State == inbox.Dead && r.Attempts == 1 }, "it does not die again")
 
 		mended.Store(true)
@@ -250,10 +251,11 @@ func TestOptionsAreChecked(t *testing.T) {
 		require.ErrorContains(f, err, "Workers is -1")
 		require.ErrorContains(f, err, "Backoff.Cap is 1m0s")
 		require.ErrorContains(f, err, "Retention is 720h0m0s, must be at least 960h0m0s")
+		_, err = inbox.New(f.db, inbox.Options{Lease: time.Second, Heartbeat: time.Second})
+		require.ErrorContains(f, err, "Lease is 1s, must be at least 1.000000001s")
 		in := f.open()
 		require.ErrorContains(f, in.Handle("s", inbox.Handler{}), "nil")
 		require.ErrorContains(f, in.Handle("S", inbox.Handler{Handle: apply}), "Source")
-		require.ErrorContains(f, in.Handle("s", inbox.Handler{Handle: apply, Timeout: time.Hour}), "shorter than the lease")
 		require.NoError(f, in.Handle("s", inbox.Handler{Handle: apply}))
 		require.ErrorContains(f, in.Handle("s", inbox.Handler{Handle: apply}), "already")
 	})

@@ -28,8 +28,13 @@ type Options struct {
 	// Workers is how many subjects are worked on at once, in this process. Default 16.
 	Workers int
 	// Lease is how long a worker holds a subject without a sign of life: so long does it take until another goes on after
-	// a process died. It must be longer than every handler's Timeout. Default 1 minute.
+	// a process died. Default 15 s.
 	Lease time.Duration
+	// Heartbeat is how often a worker gives a sign of life while its handler runs, shorter than Lease. Default a third of it.
+	Heartbeat time.Duration
+	// Alone says that no other process works on this database, as on a SQLite file: Run takes the leases that an earlier
+	// process left at once, instead of waiting until they run out.
+	Alone bool
 	// Timeout bounds an attempt, Job.Extend prolongs it. Default 30 s.
 	Timeout time.Duration
 	// MaxAttempts is after how many attempts an event is dead. Default 25, about 7 hours with the default Backoff.
@@ -99,7 +104,8 @@ func (o Options) withDefaults() Options {
 		o.Rand = rand.Float64
 	}
 	o.Workers = cmp.Or(o.Workers, 16)
-	o.Lease = cmp.Or(o.Lease, time.Minute)
+	o.Lease = cmp.Or(o.Lease, 15*time.Second)
+	o.Heartbeat = cmp.Or(o.Heartbeat, o.Lease/3)
 	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 25)
 	o.Backoff.Base = cmp.Or(o.Backoff.Base, time.Second)
@@ -112,11 +118,11 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// check reports every option that can't be. A Timeout that is too long for the lease is reported with the handler's.
+// check reports every option that can't be.
 func (o Options) check() error {
 	return errors.Join(
 		atLeast("Workers", o.Workers, 1), atLeast("MaxAttempts", o.MaxAttempts, 1), atLeast("MaxPayload", o.MaxPayload, 1),
-		atLeast("Lease", o.Lease, time.Millisecond), atLeast("Timeout", o.Timeout, time.Millisecond),
+		atLeast("Heartbeat", o.Heartbeat, time.Millisecond), atLeast("Lease", o.Lease, o.Heartbeat+1), atLeast("Timeout", o.Timeout, time.Millisecond),
 		atLeast("Backoff.Base", o.Backoff.Base, time.Millisecond), atLeast("Backoff.Cap", o.Backoff.Cap, o.Backoff.Base),
 		atLeast("PayloadRetention", o.PayloadRetention, 0), atLeast("Retention", o.Retention, o.PayloadRetention),
 		atLeast("PollInterval", o.PollInterval, time.Millisecond), atLeast("Grace", o.Grace, 0),
@@ -139,12 +145,9 @@ func (h Handler) withDefaults(o Options) Handler {
 	return h
 }
 
-func (h Handler) check(o Options) error {
+func (h Handler) check() error {
 	if h.Handle == nil {
 		return errors.New("handle is nil")
-	}
-	if h.Timeout >= o.Lease {
-		return fmt.Errorf("timeout %v must be shorter than the lease, %v: lengthen Options.Lease", h.Timeout, o.Lease)
 	}
 	return errors.Join(
 		atLeast("Workers", h.Workers, 1), atLeast("MaxAttempts", h.MaxAttempts, 1), atLeast("Timeout", h.Timeout, time.Millisecond),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/inbox"
 )
 
@@ -117,6 +118,38 @@ func TestSlowSourceLeavesWorkersToOthers(t *testing.T) {
 		require.Empty(f, inside)
 		close(leave)
 		f.eventually(func() bool { return len(f.effects("")) == 16 }, "not all were handled")
+	})
+}
+
+// TestEndlessSubjectsLeaveSomeToOthers: as many subjects as there are workers get a new event whenever one is handled; those
+// that come later get their turn all the same.
+func TestEndlessSubjectsLeaveSomeToOthers(t *testing.T) {
+	each(t, func(f *fixture) {
+		const workers = 2
+		ctx, stop := context.WithCancel(t.Context())
+		f.beforeStop = append(f.beforeStop, stop)
+		in := f.open(func(o *inbox.Options) { o.Workers = workers })
+		var n atomic.Int64
+		require.NoError(f, in.Handle("s", inbox.Handler{Handle: func(_ context.Context, j *inbox.Job) error {
+			return j.Complete(context.Background(), func(c context.Context, tx database.Tx) error {
+				if j.Subject == "late" {
+					return effect(j)(c, tx)
+				}
+				if ctx.Err() != nil {
+					return nil
+				}
+				_, err := in.PutTx(c, tx, event(fmt.Sprintf("more%d", n.Add(1)), j.Subject))
+				return err
+			})
+		}}))
+		for _, id := range ids("endless", 3*workers) {
+			f.put(in, event(id, id))
+		}
+		f.run(in)
+		f.eventually(func() bool { return n.Load() > 200 }, "nothing flows")
+		f.put(in, event("a", "late"))
+		f.await(in, "a", inbox.Done)
+		stop()
 	})
 }
 

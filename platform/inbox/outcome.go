@@ -26,6 +26,7 @@ type outcome struct {
 	pause    time.Duration // until the next attempt
 	deadFrom int           // failed: events with that many attempts are dead
 	uncount  bool          // failed: it was no attempt for the others
+	begun    time.Time     // by the inbox's clock
 
 	tokens []int64 // of the lease, and of what followed it if a commit is in doubt
 
@@ -69,11 +70,14 @@ func (o outcome) doubt(left rest) outcome {
 	return o
 }
 
-// record writes an outcome, if need be again and again as long as the lease lasts. What can't be written, the next worker
-// finds out.
+// recordFor is how long an outcome is tried to be written at least: the database may be away for longer than a lease, and
+// the outcome still counts if nobody has taken the subject since.
+const recordFor = time.Minute
+
+// record writes an outcome, if need be again and again. What can't be written, the next worker finds out.
 func (w *worker) record(j *Job, o outcome) outcome {
 	o.tokens = append(o.tokens, j.group.token)
-	end := time.Now().Add(w.in.options.Lease)
+	end := time.Now().Add(max(w.in.options.Lease, recordFor))
 	for pause := 50 * time.Millisecond; !o.written; pause = min(2*pause, time.Second) {
 		var err error
 		if o.kind == completed {
@@ -114,6 +118,9 @@ func (in *Inbox) finish(ctx context.Context, w *worker, g *group, limit int, o *
 			return err
 		}
 		if o.kind == failed {
+			if err := in.recordFailure(ctx, tx, g, o.begun, now, text); err != nil {
+				return err
+			}
 			if o.died, err = exec(ctx, tx, in.sql.dead, g.source, g.subject, text, now.UnixMicro(), o.deadFrom); err != nil {
 				return err
 			}
@@ -130,6 +137,25 @@ func (in *Inbox) finish(ctx context.Context, w *worker, g *group, limit int, o *
 		o.rest, err = in.passOn(ctx, tx, g, limit, now, w.keepsOn())
 		return err
 	})
+}
+
+// keptFailures bounds what is kept of an event's failures; they are thrown away when there are about twice as many.
+const keptFailures = 25
+
+// recordFailure keeps for operators how an attempt went.
+func (in *Inbox) recordFailure(ctx context.Context, tx database.Tx, g *group, begun, now time.Time, text string) error {
+	if _, err := exec(ctx, tx, in.sql.failed, g.source, g.subject, begun.UnixMicro(), now.UnixMicro(), text); err != nil {
+		return err
+	}
+	for _, e := range g.events {
+		if e.Attempts%keptFailures != 0 {
+			continue
+		}
+		if _, err := exec(ctx, tx, in.sql.trim, e.Sequence, keptFailures); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // report logs and counts an attempt.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
 )
 
 const (
@@ -40,7 +42,10 @@ func (in *Inbox) Run(ctx context.Context) error {
 	d := &dispatcher{in: in, worker: worker{in: in, stop: ctx, work: work, life: life}, free: in.options.Workers, busy: map[string]int{}}
 
 	var side sync.WaitGroup
-	side.Go(func() { d.run(ctx) })
+	side.Go(func() {
+		in.takeOver(ctx)
+		d.run(ctx)
+	})
 	side.Go(func() { in.notify(ctx) })
 	side.Go(func() { in.pruneNowAndThen(ctx) })
 	side.Go(func() { in.db.Listen(ctx, channel, in.Wake) })
@@ -50,6 +55,26 @@ func (in *Inbox) Run(ctx context.Context) error {
 	defer time.AfterFunc(in.options.Grace+recordTimeout, end).Stop()
 	d.workers.Wait()
 	return nil
+}
+
+// takeOver ends the leases of an earlier process, if there can be no other. When it fails, they run out.
+func (in *Inbox) takeOver(ctx context.Context) {
+	if !in.options.Alone {
+		return
+	}
+	err := in.db.Write(ctx, "inbox take over", func(ctx context.Context, tx database.Tx) error {
+		in.mu.RLock()
+		defer in.mu.RUnlock()
+		for source := range in.handlers {
+			if _, err := exec(ctx, tx, in.sql.orphans, source, in.now().UnixMicro()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		in.log.WarnContext(ctx, "the leases of an earlier process can't be ended: they run out", slog.Any("error", err))
+	}
 }
 
 // notify tells other processes of work that this one can't take.
@@ -75,6 +100,7 @@ type dispatcher struct {
 	busyFor time.Duration
 	errors  int // failed claims in a row
 	turn    int // which source comes first
+	fresh   bool
 
 	mu      sync.Mutex
 	free    int
@@ -160,13 +186,15 @@ func (d *dispatcher) wants() (total int, wants []want, ends int) {
 	if len(sources) == 0 {
 		return 0, nil, 0
 	}
-	d.turn = (d.turn + 1) % len(sources)
+	if d.turn = (d.turn + 1) % len(sources); d.turn == 0 {
+		d.fresh = !d.fresh
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.starved = d.free == 0
 	for _, s := range slices.Concat(sources[d.turn:], sources[:d.turn]) {
 		h := d.in.handlers[s]
-		wants = append(wants, want{source: s, free: min(d.free, h.Workers-d.busy[s]), limit: h.limit()})
+		wants = append(wants, want{source: s, free: min(d.free, h.Workers-d.busy[s]), limit: h.limit(), fresh: d.fresh})
 	}
 	return d.free, wants, d.ends
 }

@@ -13,7 +13,8 @@ type statements struct {
 	try, take, retake, next   string
 	hold, done, dead, again   string
 	drop, lease, extend       string
-	exclusive                 string
+	failed, trim, failures    string
+	orphans, exclusive        string
 }
 
 // columns are a Record's, as scanRecord takes them.
@@ -53,10 +54,17 @@ func newStatements(d database.Dialect) statements {
 		dead: `UPDATE inbox_event SET state = 'dead', due_time = 0, last_error = $3, end_time = $4 WHERE attempts >= $5 AND ` + leased,
 		again: `UPDATE inbox_event SET state = 'pending', due_time = $3, attempts = attempts - $4,
 			last_error = COALESCE(NULLIF($5, ''), last_error) WHERE ` + leased,
+		failed: `INSERT INTO inbox_failure (seq, attempt, begin_time, end_time, error)
+			SELECT seq, attempts, $3, $4, $5 FROM inbox_event WHERE ` + leased + ` ORDER BY seq`,
+		trim: `DELETE FROM inbox_failure WHERE seq = $1 AND n <= (
+			SELECT n FROM inbox_failure WHERE seq = $1 ORDER BY n DESC LIMIT 1 OFFSET $2)`,
+		failures: `SELECT attempt, begin_time, end_time, error FROM inbox_failure WHERE seq = $1 ORDER BY n`,
 		drop: `DELETE FROM inbox_subject WHERE source = $1 AND subject = $2
 			AND NOT EXISTS (SELECT 1 FROM inbox_event AS e WHERE e.source = $1 AND e.subject = $2 AND e.` + active + `)`,
-		lease:  `UPDATE inbox_subject SET token = $3, due_time = $4 WHERE source = $1 AND subject = $2`,
-		extend: `UPDATE inbox_subject SET due_time = $4 WHERE source = $1 AND subject = $2 AND token = $3`,
+		lease: `UPDATE inbox_subject SET token = $3, due_time = $4 WHERE source = $1 AND subject = $2`,
+		// Whoever finds them due takes them over, as it does those that ran out.
+		orphans: `UPDATE inbox_subject SET due_time = $2 WHERE source = $1 AND due_time > $2 AND token <> 0`,
+		extend:  `UPDATE inbox_subject SET due_time = $4 WHERE source = $1 AND subject = $2 AND token = $3`,
 	}
 	if d == database.Postgres {
 		s.forPostgres()

@@ -46,8 +46,10 @@ func (w *worker) attempt(g *group) rest {
 	h, _ := w.in.handler(g.source)
 	last := len(g.events) - 1
 	j := &Job{Record: g.events[last], Earlier: g.events[:last], Key: g.subject, w: w, group: g, h: h}
-	begun := time.Now()
-	o := w.record(j, w.try(j))
+	begun, at := time.Now(), w.in.now()
+	o := w.try(j)
+	o.begun = at
+	o = w.record(j, o)
 	w.in.report(w.life, j, o, time.Since(begun))
 	return o.rest
 }
@@ -69,7 +71,9 @@ func (w *worker) try(j *Job) outcome {
 	}
 	j.timer = time.AfterFunc(j.h.Timeout, func() { cancel(errTimeout) })
 	defer j.timer.Stop()
+	pulse := w.in.beat(ctx, j.group, cancel)
 	err := w.handle(ctx, j)
+	pulse.stop()
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w (%w)", err, cause)
 	}

@@ -10,6 +10,7 @@ import (
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
@@ -22,7 +23,7 @@ import (
 // sync takes Clerk's webhooks, applies them, and erases the people whom Clerk deletes.
 func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrored, error) {
 	box, err := inbox.New(s.database, inbox.Options{
-		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now, Lease: mirror.Lease,
+		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now, Alone: s.database.Dialect() == database.SQLite,
 		Redact: func(e inbox.Event) []byte { return []byte(intake.Redact(e.Payload)) },
 	})
 	if err != nil {

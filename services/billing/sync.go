@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
@@ -26,7 +27,7 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 		return nil, err
 	}
 	s.inbox, err = inbox.New(s.db, inbox.Options{
-		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now,
+		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now, Alone: s.db.Dialect() == database.SQLite,
 		Redact: func(e inbox.Event) []byte { return []byte(intake.Redact(e.Payload)) },
 	})
 	if err != nil {

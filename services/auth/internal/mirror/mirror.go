@@ -60,8 +60,6 @@ const (
 	erasers = 4
 	// eraseTimeout is longer than the parts of all services.
 	eraseTimeout = 2 * time.Minute
-	// Lease must be longer than any attempt.
-	Lease = 3 * time.Minute
 )
 
 // Put stores a webhook.

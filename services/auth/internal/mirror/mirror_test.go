@@ -48,7 +48,7 @@ type copied struct {
 func newCopy(t sandboxtest.TB, db *database.DB) *copied {
 	c := &copied{Instance: sandboxtest.New(t), t: t}
 	var err error
-	c.inbox, err = inbox.New(db, inbox.Options{Lease: mirror.Lease})
+	c.inbox, err = inbox.New(db, inbox.Options{})
 	require.NoError(t, err)
 	c.store = store.New(db, c.Now, nil)
 	c.mirror = mirror.New(mirror.Options{Inbox: c.inbox, Store: c.store, Now: c.Now, Applied: func(context.Context, string, string) {}})
