@@ -9,6 +9,7 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 )
@@ -20,15 +21,11 @@ func (s *Server) Reconcile(req *authv1.ReconcileRequest, stream grpc.ServerStrea
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
 			"Clerk can't be compared with: CLERK_SECRET_KEY is not set.")
 	}
-	var since time.Time
-	if t := req.GetSince(); t != nil {
-		if t.CheckValid() != nil {
-			return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The time is none.").
-				Field("since", "must be a time such as 2030-01-31T12:00:00Z")
-		}
-		since = t.AsTime()
+	since, err := inboxpb.Since(req.GetSince())
+	if err != nil {
+		return err
 	}
-	err := s.Reconciler.Run(stream.Context(), since, func(p reconcile.Progress) error {
+	err = s.Reconciler.Run(stream.Context(), since, func(p reconcile.Progress) error {
 		return stream.Send(&authv1.ReconcileResponse{
 			Kind: p.Kind, Same: p.Same, Repaired: p.Repaired, Created: p.Created, Removed: p.Removed, Done: p.Done,
 		})

@@ -9,6 +9,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/authn"
@@ -30,7 +31,7 @@ type Server struct {
 	Keys          *apikey.Keeper
 	KeyStore      apikey.Store
 	UserKeys      UserKeys
-	Events        Events
+	Events        inboxpb.Inbox
 	Revocations   *revocation.Feed
 	Webhooks      *intake.Receiver
 	Eraser        *erasure.Eraser

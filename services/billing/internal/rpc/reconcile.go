@@ -11,6 +11,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 )
@@ -22,7 +23,7 @@ func (s *Server) Reconcile(req *billingv1.ReconcileRequest, stream grpc.ServerSt
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
 			"Stripe can't be compared with: STRIPE_SECRET_KEY is not set.")
 	}
-	since, err := sinceOf(req.GetSince())
+	since, err := inboxpb.Since(req.GetSince())
 	if err != nil {
 		return err
 	}
@@ -57,5 +58,5 @@ func reconcileError(err error) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
 			"Stripe does not answer. Run it again later; it goes on where it was.").After(time.Second).Cause(err)
 	}
-	return eventError(err)
+	return inboxpb.Error(err)
 }

@@ -8,6 +8,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
@@ -25,7 +26,7 @@ type Options struct {
 	Status func() string
 	// Webhooks takes Stripe's, and Events shows them to operators.
 	Webhooks *intake.Receiver
-	Events   Events
+	Events   inboxpb.Inbox
 	// Reconciler is nil without a key to Stripe.
 	Reconciler *reconcile.Reconciler
 }
@@ -40,7 +41,7 @@ type Server struct {
 	status func() string
 
 	webhooks   *intake.Receiver
-	events     Events
+	events     inboxpb.Inbox
 	reconciler *reconcile.Reconciler
 }
 

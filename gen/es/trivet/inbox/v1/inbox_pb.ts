@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trivet/inbox/v1/inbox.proto.
  */
 export const file_trivet_inbox_v1_inbox: GenFile = /*@__PURE__*/
-  fileDesc("Cht0cml2ZXQvaW5ib3gvdjEvaW5ib3gucHJvdG8SD3RyaXZldC5pbmJveC52MSLGAgoFRXZlbnQSCgoCaWQYASABKAkSDgoGc291cmNlGAIgASgJEgwKBHR5cGUYAyABKAkSDwoHc3ViamVjdBgEIAEoCRIqCgVzdGF0ZRgFIAEoDjIbLnRyaXZldC5pbmJveC52MS5FdmVudFN0YXRlEhAKCGF0dGVtcHRzGAYgASgFEhIKCmxhc3RfZXJyb3IYByABKAkSMAoMcmVjZWl2ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1ChFuZXh0X2F0dGVtcHRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJZG9uZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChByZWRhY3RlZF9wYXlsb2FkGAsgASgJKp8BCgpFdmVudFN0YXRlEhsKF0VWRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTRVZFTlRfU1RBVEVfUEVORElORxABEhYKEkVWRU5UX1NUQVRFX0xFQVNFRBACEhQKEEVWRU5UX1NUQVRFX0RPTkUQAxIUChBFVkVOVF9TVEFURV9ERUFEEAQSFwoTRVZFTlRfU1RBVEVfSUdOT1JFRBAFQj1aO2dpdGh1Yi5jb20vdHJpdmV0LWRldi90cml2ZXQvZ2VuL2dvL3RyaXZldC9pbmJveC92MTtpbmJveHYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Cht0cml2ZXQvaW5ib3gvdjEvaW5ib3gucHJvdG8SD3RyaXZldC5pbmJveC52MSKmAwoFRXZlbnQSCgoCaWQYASABKAkSDgoGc291cmNlGAIgASgJEgwKBHR5cGUYAyABKAkSDwoHc3ViamVjdBgEIAEoCRIqCgVzdGF0ZRgFIAEoDjIbLnRyaXZldC5pbmJveC52MS5FdmVudFN0YXRlEhAKCGF0dGVtcHRzGAYgASgFEhIKCmxhc3RfZXJyb3IYByABKAkSMAoMcmVjZWl2ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1ChFuZXh0X2F0dGVtcHRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJZG9uZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChByZWRhY3RlZF9wYXlsb2FkGAsgASgJEiwKCGVuZF90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCghmYWlsdXJlcxgNIAMoCzIeLnRyaXZldC5pbmJveC52MS5GYWlsZWRBdHRlbXB0Io0BCg1GYWlsZWRBdHRlbXB0Eg8KB2F0dGVtcHQYASABKAUSLgoKYmVnaW5fdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWVycm9yGAQgASgJKp8BCgpFdmVudFN0YXRlEhsKF0VWRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTRVZFTlRfU1RBVEVfUEVORElORxABEhYKEkVWRU5UX1NUQVRFX0xFQVNFRBACEhQKEEVWRU5UX1NUQVRFX0RPTkUQAxIUChBFVkVOVF9TVEFURV9ERUFEEAQSFwoTRVZFTlRfU1RBVEVfSUdOT1JFRBAFQj1aO2dpdGh1Yi5jb20vdHJpdmV0LWRldi90cml2ZXQvZ2VuL2dvL3RyaXZldC9pbmJveC92MTtpbmJveHYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * Event is one row of a webhook inbox.
@@ -93,11 +93,25 @@ export type Event = Message<"trivet.inbox.v1.Event"> & {
   doneTime?: Timestamp | undefined;
 
   /**
-   * The payload as JSON with personal data and secrets replaced; only GetEvent fills it.
+   * The payload as JSON with personal data and secrets replaced; only GetEvent fills it. Empty when its retention is over.
    *
    * @generated from field: string redacted_payload = 11;
    */
   redactedPayload: string;
+
+  /**
+   * When the event became done, dead or ignored; unset until then.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 12;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * The attempts that failed, oldest first; the latest 25 or more. Only GetEvent fills it.
+   *
+   * @generated from field: repeated trivet.inbox.v1.FailedAttempt failures = 13;
+   */
+  failures: FailedAttempt[];
 };
 
 /**
@@ -106,6 +120,48 @@ export type Event = Message<"trivet.inbox.v1.Event"> & {
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_trivet_inbox_v1_inbox, 0);
+
+/**
+ * FailedAttempt is an attempt at an event that failed.
+ *
+ * @generated from message trivet.inbox.v1.FailedAttempt
+ */
+export type FailedAttempt = Message<"trivet.inbox.v1.FailedAttempt"> & {
+  /**
+   * Which attempt it was, from 1; a redrive begins anew.
+   *
+   * @generated from field: int32 attempt = 1;
+   */
+  attempt: number;
+
+  /**
+   * When it began.
+   *
+   * @generated from field: google.protobuf.Timestamp begin_time = 2;
+   */
+  beginTime?: Timestamp | undefined;
+
+  /**
+   * When it was known to have failed.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 3;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * Why, without personal data or secrets; at most 1,024 bytes.
+   *
+   * @generated from field: string error = 4;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message trivet.inbox.v1.FailedAttempt.
+ * Use `create(FailedAttemptSchema)` to create a new message.
+ */
+export const FailedAttemptSchema: GenMessage<FailedAttempt> = /*@__PURE__*/
+  messageDesc(file_trivet_inbox_v1_inbox, 1);
 
 /**
  * EventState is where an event stands between arrival and effect.

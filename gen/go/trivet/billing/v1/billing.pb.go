@@ -2167,9 +2167,11 @@ func (x *RedriveEventsRequest) GetAllDead() bool {
 type RedriveEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Events made pending again.
-	Redriven      int64 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Redriven int64 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
+	// Of the ids that were named, those that are unknown or not dead: nothing was done about them.
+	SkippedEventIds []string `protobuf:"bytes,2,rep,name=skipped_event_ids,json=skippedEventIds,proto3" json:"skipped_event_ids,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RedriveEventsResponse) Reset() {
@@ -2209,10 +2211,18 @@ func (x *RedriveEventsResponse) GetRedriven() int64 {
 	return 0
 }
 
+func (x *RedriveEventsResponse) GetSkippedEventIds() []string {
+	if x != nil {
+		return x.SkippedEventIds
+	}
+	return nil
+}
+
 // ReconcileRequest bounds the comparison.
 type ReconcileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only objects created at or after this time; unset for all.
+	// Only what was created, changed or removed at or after this time, as far as Stripe's events of the last 30 days tell;
+	// unset compares everything.
 	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
 	// The longest time the run may take; unset means no limit of its own.
 	TimeLimit     *durationpb.Duration `protobuf:"bytes,2,opt,name=time_limit,json=timeLimit,proto3" json:"time_limit,omitempty"`
@@ -2485,8 +2495,8 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\x96\x02\n" +
 	"\x11ListEventsRequest\x12;\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1b.trivet.inbox.v1.EventStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\x1c\n" +
-	"\x04type\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04type\x12\"\n" +
-	"\asubject\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\asubject\x120\n" +
+	"\x04type\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\x04type\x12\"\n" +
+	"\asubject\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\asubject\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12'\n" +
 	"\tpage_size\x18\x05 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
@@ -2496,14 +2506,15 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x06events\x18\x01 \x03(\v2\x16.trivet.inbox.v1.EventR\x06events\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\";\n" +
 	"\x0fGetEventRequest\x12(\n" +
-	"\bevent_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\aeventId\"@\n" +
+	"\bevent_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xff\x01R\aeventId\"@\n" +
 	"\x10GetEventResponse\x12,\n" +
 	"\x05event\x18\x01 \x01(\v2\x16.trivet.inbox.v1.EventR\x05event\"Y\n" +
 	"\x14RedriveEventsRequest\x12&\n" +
 	"\tevent_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\beventIds\x12\x19\n" +
-	"\ball_dead\x18\x02 \x01(\bR\aallDead\"3\n" +
+	"\ball_dead\x18\x02 \x01(\bR\aallDead\"_\n" +
 	"\x15RedriveEventsResponse\x12\x1a\n" +
-	"\bredriven\x18\x01 \x01(\x03R\bredriven\"~\n" +
+	"\bredriven\x18\x01 \x01(\x03R\bredriven\x12*\n" +
+	"\x11skipped_event_ids\x18\x02 \x03(\tR\x0fskippedEventIds\"~\n" +
 	"\x10ReconcileRequest\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x128\n" +
 	"\n" +

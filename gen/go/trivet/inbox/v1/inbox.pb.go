@@ -112,10 +112,14 @@ type Event struct {
 	NextAttemptTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=next_attempt_time,json=nextAttemptTime,proto3" json:"next_attempt_time,omitempty"`
 	// When the event was applied; unset until then.
 	DoneTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=done_time,json=doneTime,proto3" json:"done_time,omitempty"`
-	// The payload as JSON with personal data and secrets replaced; only GetEvent fills it.
+	// The payload as JSON with personal data and secrets replaced; only GetEvent fills it. Empty when its retention is over.
 	RedactedPayload string `protobuf:"bytes,11,opt,name=redacted_payload,json=redactedPayload,proto3" json:"redacted_payload,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// When the event became done, dead or ignored; unset until then.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// The attempts that failed, oldest first; the latest 25 or more. Only GetEvent fills it.
+	Failures      []*FailedAttempt `protobuf:"bytes,13,rep,name=failures,proto3" json:"failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -225,11 +229,98 @@ func (x *Event) GetRedactedPayload() string {
 	return ""
 }
 
+func (x *Event) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Event) GetFailures() []*FailedAttempt {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+// FailedAttempt is an attempt at an event that failed.
+type FailedAttempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which attempt it was, from 1; a redrive begins anew.
+	Attempt int32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// When it began.
+	BeginTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=begin_time,json=beginTime,proto3" json:"begin_time,omitempty"`
+	// When it was known to have failed.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Why, without personal data or secrets; at most 1,024 bytes.
+	Error         string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailedAttempt) Reset() {
+	*x = FailedAttempt{}
+	mi := &file_trivet_inbox_v1_inbox_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailedAttempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailedAttempt) ProtoMessage() {}
+
+func (x *FailedAttempt) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_inbox_v1_inbox_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailedAttempt.ProtoReflect.Descriptor instead.
+func (*FailedAttempt) Descriptor() ([]byte, []int) {
+	return file_trivet_inbox_v1_inbox_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FailedAttempt) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *FailedAttempt) GetBeginTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BeginTime
+	}
+	return nil
+}
+
+func (x *FailedAttempt) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *FailedAttempt) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_trivet_inbox_v1_inbox_proto protoreflect.FileDescriptor
 
 const file_trivet_inbox_v1_inbox_proto_rawDesc = "" +
 	"\n" +
-	"\x1btrivet/inbox/v1/inbox.proto\x12\x0ftrivet.inbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x03\n" +
+	"\x1btrivet/inbox/v1/inbox.proto\x12\x0ftrivet.inbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x04\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
@@ -243,7 +334,15 @@ const file_trivet_inbox_v1_inbox_proto_rawDesc = "" +
 	"\x11next_attempt_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fnextAttemptTime\x127\n" +
 	"\tdone_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bdoneTime\x12)\n" +
-	"\x10redacted_payload\x18\v \x01(\tR\x0fredactedPayload*\x9f\x01\n" +
+	"\x10redacted_payload\x18\v \x01(\tR\x0fredactedPayload\x125\n" +
+	"\bend_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12:\n" +
+	"\bfailures\x18\r \x03(\v2\x1e.trivet.inbox.v1.FailedAttemptR\bfailures\"\xb1\x01\n" +
+	"\rFailedAttempt\x12\x18\n" +
+	"\aattempt\x18\x01 \x01(\x05R\aattempt\x129\n" +
+	"\n" +
+	"begin_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tbeginTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error*\x9f\x01\n" +
 	"\n" +
 	"EventState\x12\x1b\n" +
 	"\x17EVENT_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -266,22 +365,27 @@ func file_trivet_inbox_v1_inbox_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_inbox_v1_inbox_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_trivet_inbox_v1_inbox_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_trivet_inbox_v1_inbox_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_trivet_inbox_v1_inbox_proto_goTypes = []any{
 	(EventState)(0),               // 0: trivet.inbox.v1.EventState
 	(*Event)(nil),                 // 1: trivet.inbox.v1.Event
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*FailedAttempt)(nil),         // 2: trivet.inbox.v1.FailedAttempt
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_trivet_inbox_v1_inbox_proto_depIdxs = []int32{
 	0, // 0: trivet.inbox.v1.Event.state:type_name -> trivet.inbox.v1.EventState
-	2, // 1: trivet.inbox.v1.Event.receive_time:type_name -> google.protobuf.Timestamp
-	2, // 2: trivet.inbox.v1.Event.next_attempt_time:type_name -> google.protobuf.Timestamp
-	2, // 3: trivet.inbox.v1.Event.done_time:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	3, // 1: trivet.inbox.v1.Event.receive_time:type_name -> google.protobuf.Timestamp
+	3, // 2: trivet.inbox.v1.Event.next_attempt_time:type_name -> google.protobuf.Timestamp
+	3, // 3: trivet.inbox.v1.Event.done_time:type_name -> google.protobuf.Timestamp
+	3, // 4: trivet.inbox.v1.Event.end_time:type_name -> google.protobuf.Timestamp
+	2, // 5: trivet.inbox.v1.Event.failures:type_name -> trivet.inbox.v1.FailedAttempt
+	3, // 6: trivet.inbox.v1.FailedAttempt.begin_time:type_name -> google.protobuf.Timestamp
+	3, // 7: trivet.inbox.v1.FailedAttempt.end_time:type_name -> google.protobuf.Timestamp
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_trivet_inbox_v1_inbox_proto_init() }
@@ -295,7 +399,7 @@ func file_trivet_inbox_v1_inbox_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_inbox_v1_inbox_proto_rawDesc), len(file_trivet_inbox_v1_inbox_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
