@@ -18,7 +18,7 @@ type Config struct {
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []string `env:"TRIVET_TRUSTED_PROXIES" help:"addresses and networks of the proxies before the edge, such as 10.0.0.0/8; their X-Forwarded-For is believed"`
 	// IPRequestsPerMinute limits each IP address before its credential is looked at; 0 is no limit.
-	IPRequestsPerMinute int `env:"TRIVET_IP_REQUESTS_PER_MINUTE" default:"6000" min:"0" max:"10000000" help:"requests a minute from one IP address (IPv6: one /64), before the credential is looked at; 0 is no limit; loopback has none"`
+	IPRequestsPerMinute int `env:"TRIVET_IP_REQUESTS_PER_MINUTE" default:"6000" min:"0" max:"10000000" help:"requests a minute from one IP address (IPv6: one /64), before the credential is looked at; webhooks count only when refused; 0 is no limit; loopback has none"`
 	// MaxBodyBytes is the largest request body.
 	MaxBodyBytes settings.ByteSize `env:"TRIVET_MAX_BODY_BYTES" default:"10MiB" min:"1KiB" max:"30MiB" help:"largest request body"`
 	// BodyTimeout is the longest that a request's body may take to arrive.

@@ -55,14 +55,18 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.S
 	if g.cors != nil && g.preflight(w, r) {
 		return
 	}
-	if wait, ok := g.limiter.Allow(g.proxies.Of(r)); !ok {
+	route, unknown := g.route(w, r)
+	allow := g.limiter.Allow
+	if route != nil && route.Signed {
+		allow = g.limiter.Left
+	}
+	if wait, ok := allow(g.proxies.Of(r)); !ok {
 		state.Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED,
 			"Too many requests from this address. Please slow down.").After(wait))
 		return
 	}
-	route, err := g.route(w, r)
-	if err != nil {
-		state.Fail(r.Context(), w, err)
+	if unknown != nil {
+		state.Fail(r.Context(), w, unknown)
 		return
 	}
 	state.Route = route.Pattern

@@ -80,9 +80,10 @@ func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
 	if g.config.Environment == "production" {
 		secure = g.proxies.Secure
 	}
+	refused := func(r *http.Request) { _, _ = g.limiter.Allow(g.proxies.Of(r)) }
 	clerk := &webhook.Handler{
 		Headers: []string{"Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
-		Body:    body, Secure: secure,
+		Body:    body, Secure: secure, Refused: refused,
 		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
 			_, err := clients.Auth.ReceiveWebhook(ctx, &authv1.ReceiveWebhookRequest{Headers: headers, Body: body})
 			return err
@@ -90,15 +91,15 @@ func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
 	}
 	stripe := &webhook.Handler{
 		Headers: []string{"Stripe-Signature"},
-		Body:    body, Secure: secure,
+		Body:    body, Secure: secure, Refused: refused,
 		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
 			_, err := clients.Billing.ReceiveWebhook(ctx, &billingv1.ReceiveWebhookRequest{Headers: headers, Body: body})
 			return err
 		},
 	}
 	return []routes.Route{
-		{Method: http.MethodPost, Pattern: "/api/webhooks/clerk", Public: true, Handler: clerk},
-		{Method: http.MethodPost, Pattern: "/api/webhooks/stripe", Public: true, Handler: stripe},
+		{Method: http.MethodPost, Pattern: "/api/webhooks/clerk", Public: true, Signed: true, Handler: clerk},
+		{Method: http.MethodPost, Pattern: "/api/webhooks/stripe", Public: true, Signed: true, Handler: stripe},
 	}
 }
 

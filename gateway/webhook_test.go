@@ -88,3 +88,31 @@ func TestWebhooksNeedHTTPSInProduction(t *testing.T) {
 		})
 	}
 }
+
+// A provider sends all of its webhooks from a few addresses: only what it did not sign counts against them.
+func TestOnlyRefusedWebhooksCountAgainstTheirAddress(t *testing.T) {
+	h := newHouse(t, options{config: func(c *gateway.Config) {
+		c.IPRequestsPerMinute, c.TrustedProxies = 40, []string{"127.0.0.1", "::1"}
+	}})
+	var fails error
+	h.billing.webhook = func(*billingv1.ReceiveWebhookRequest) error { return fails }
+	from := func(address string) int {
+		return h.do(t, http.MethodPost, "/api/webhooks/stripe", "{}", header("X-Forwarded-For", address)).status
+	}
+	for range 100 {
+		require.Equal(t, 200, from("198.51.100.1"))
+	}
+	fails = errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "No.")
+	for range 20 {
+		require.Equal(t, 503, from("198.51.100.1"), "our own trouble is not the provider's fault")
+	}
+	fails = errs.New(errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, "No.")
+	for range 10 { // a quarter of a minute's
+		require.Equal(t, 401, from("203.0.113.1"))
+	}
+	require.Equal(t, 429, from("203.0.113.1"))
+	fails = nil
+	require.Equal(t, 429, from("203.0.113.1"), "whoever has sent so much that was forged must wait")
+	require.Equal(t, 200, from("198.51.100.1"))
+	require.Equal(t, 429, h.do(t, http.MethodGet, "/v1/models", "", header("X-Forwarded-For", "203.0.113.1")).status)
+}

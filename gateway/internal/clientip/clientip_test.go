@@ -66,7 +66,10 @@ func TestLimiter(t *testing.T) {
 		_, ok := limiter.Allow(one)
 		require.True(t, ok, "a burst of a quarter minute")
 	}
-	wait, ok := limiter.Allow(one)
+	wait, ok := limiter.Left(one)
+	require.False(t, ok)
+	require.Equal(t, time.Second, wait)
+	wait, ok = limiter.Allow(one)
 	require.False(t, ok)
 	require.Equal(t, time.Second, wait)
 	wait, ok = limiter.Allow(one)
@@ -75,6 +78,10 @@ func TestLimiter(t *testing.T) {
 	_, ok = limiter.Allow(two)
 	require.True(t, ok, "others have their own")
 	now = now.Add(time.Second)
+	for range 3 {
+		_, ok = limiter.Left(one)
+		require.True(t, ok, "looking takes nothing")
+	}
 	_, ok = limiter.Allow(one)
 	require.True(t, ok)
 	_, ok = limiter.Allow(one)
@@ -104,6 +111,8 @@ func TestLimiterLetsPass(t *testing.T) {
 		require.True(t, ok, "loopback")
 		_, ok = strict.Allow(netip.MustParseAddr("::1"))
 		require.True(t, ok, "loopback")
+		_, ok = strict.Left(netip.Addr{})
+		require.True(t, ok)
 		_, ok = strict.Allow(netip.Addr{})
 		require.True(t, ok, "a peer without an address")
 	}

@@ -39,12 +39,23 @@ func (l *Limiter) Allow(addr netip.Addr) (wait time.Duration, ok bool) {
 	}
 	now := l.now()
 	reservation := l.bucket(addr).ReserveN(now, 1)
-	wait = reservation.DelayFrom(now)
-	if wait > 0 {
+	if wait = reservation.DelayFrom(now); wait > 0 {
 		reservation.CancelAt(now)
 		return wait, false
 	}
 	return 0, true
+}
+
+// Left is Allow without taking anything.
+func (l *Limiter) Left(addr netip.Addr) (wait time.Duration, ok bool) {
+	if l == nil || !addr.IsValid() || addr.IsLoopback() {
+		return 0, true
+	}
+	now := l.now()
+	reservation := l.bucket(addr).ReserveN(now, 1)
+	defer reservation.CancelAt(now)
+	wait = reservation.DelayFrom(now)
+	return wait, wait == 0
 }
 
 func (l *Limiter) bucket(addr netip.Addr) *rate.Limiter {

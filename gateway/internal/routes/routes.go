@@ -16,6 +16,9 @@ type Route struct {
 	Pattern string
 	// Public says that the route needs no credential.
 	Public bool
+	// Signed says that requests prove themselves by a signature: only those that don't count against their address, as a
+	// provider sends all of its webhooks from a few.
+	Signed bool
 	// Query are the parameters that the address may have; nil lets any pass.
 	Query Parameters
 	// Handler serves it.

@@ -31,12 +31,17 @@ type Handler struct {
 	Secure func(*http.Request) bool
 	// Receive hands over to the service.
 	Receive Receive
+	// Refused is told of each request that was not what the provider sends; nil tells nobody.
+	Refused func(*http.Request)
 }
 
 // ServeHTTP answers {"received": true} to what is stored, now or before.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	state := call.From(r.Context())
 	if err := h.receive(w, r); err != nil {
+		if h.Refused != nil && errs.MappingOf(errs.ReasonOf(err)).HTTP < http.StatusInternalServerError {
+			h.Refused(r)
+		}
 		state.Fail(r.Context(), w, err)
 		return
 	}
