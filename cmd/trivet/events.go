@@ -1,44 +1,70 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// sources are the inboxes, by the provider whose events they hold.
-var sources = map[string]string{"clerk": "/api/v1/auth/events", "stripe": "/api/v1/billing/events"}
+// inboxes are where the events are, by the provider whose they are.
+var inboxes = map[string]string{"clerk": "/api/v1/auth/events", "stripe": "/api/v1/billing/events"}
+
+// states are what an event can be in.
+var states = []string{"pending", "leased", "done", "dead", "ignored"}
+
+// eventsCommand is what its subcommands have in common.
+type eventsCommand struct {
+	program
+	source string
+	json   bool
+}
 
 func (p program) events() *cobra.Command {
-	var source string
+	e := &eventsCommand{program: p}
 	cmd := &cobra.Command{Use: "events", Short: "Look at the webhook inboxes, and redrive what died in them (operators)"}
-	cmd.PersistentFlags().StringVar(&source, "source", "clerk", "whose events: clerk or stripe")
-	base := func() (string, error) {
-		path, ok := sources[source]
-		if !ok {
-			return "", fmt.Errorf("--source is clerk or stripe, not %q", source)
-		}
-		return path, nil
-	}
-	cmd.AddCommand(p.listEvents(base), p.showEvent(base), p.redriveEvents(base))
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&e.source, "source", "", "only this provider's events: clerk or stripe")
+	flags.BoolVar(&e.json, "json", false, "print what the edge answers, as JSON")
+	cmd.AddCommand(e.list(), e.show(), e.redrive())
 	return cmd
 }
 
-func (p program) listEvents(base func() (string, error)) *cobra.Command {
+// sources are the providers that were asked for.
+func (e *eventsCommand) sources() ([]string, error) {
+	if e.source == "" {
+		return []string{"clerk", "stripe"}, nil
+	}
+	if inboxes[e.source] == "" {
+		return nil, fmt.Errorf("--source is clerk or stripe, not %q", e.source)
+	}
+	return []string{e.source}, nil
+}
+
+// maxListed bounds what one call of list prints.
+const maxListed = 100_000
+
+func (e *eventsCommand) list() *cobra.Command {
 	var state, kind, subject string
-	var since time.Duration
+	var since moment
+	var limit int
 	cmd := &cobra.Command{Use: "list", Short: "List events, newest first", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		path, err := base()
-		if err != nil {
-			return err
-		}
 		query := url.Values{}
 		if state != "" {
+			if !slices.Contains(states, state) {
+				return fmt.Errorf("--state is one of %s, not %q", strings.Join(states, ", "), state)
+			}
 			query.Set("state", "EVENT_STATE_"+strings.ToUpper(state))
+		}
+		if limit < 1 || limit > maxListed {
+			return fmt.Errorf("--limit is 1 to %d, not %d", maxListed, limit)
 		}
 		if kind != "" {
 			query.Set("type", kind)
@@ -46,47 +72,186 @@ func (p program) listEvents(base func() (string, error)) *cobra.Command {
 		if subject != "" {
 			query.Set("subject", subject)
 		}
-		if since > 0 {
-			query.Set("since", time.Now().Add(-since).UTC().Format(time.RFC3339))
+		if !since.IsZero() {
+			query.Set("since", since.UTC().Format(time.RFC3339Nano))
 		}
-		if len(query) > 0 {
-			path += "?" + query.Encode()
-		}
-		return p.operate(cmd.Context(), http.MethodGet, path, nil)
+		return e.printList(cmd.Context(), query, limit)
 	}}
 	flags := cmd.Flags()
-	flags.StringVar(&state, "state", "", "only these: pending, leased, done, dead or ignored")
+	flags.StringVar(&state, "state", "", "only these: "+strings.Join(states, ", "))
 	flags.StringVar(&kind, "type", "", "only this type, such as user.updated")
 	flags.StringVar(&subject, "subject", "", "only events about this object")
-	flags.DurationVar(&since, "since", 0, "only events received within this time, such as 24h")
+	flags.Var(&since, "since", "only events received since this time, such as 24h, 7d, 2026-11-25 or 2026-11-25T18:00:00Z")
+	flags.IntVar(&limit, "limit", 50, "print at most so many")
 	return cmd
 }
 
-func (p program) showEvent(base func() (string, error)) *cobra.Command {
-	return &cobra.Command{Use: "show ID", Short: "Show one event, its payload redacted", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		path, err := base()
-		if err != nil {
-			return err
+// printList prints the newest of all sources. A source that does not answer does not hide the other.
+func (e *eventsCommand) printList(ctx context.Context, query url.Values, limit int) error {
+	sources, err := e.sources()
+	if err != nil {
+		return err
+	}
+	o, err := e.operator(ctx)
+	if err != nil {
+		return err
+	}
+	var all []event
+	more := false
+	for _, source := range sources {
+		found, rest, listed := o.events(ctx, inboxes[source], query, limit)
+		if listed != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", source, listed))
 		}
-		return p.operate(cmd.Context(), http.MethodGet, path+"/"+url.PathEscape(args[0]), nil)
-	}}
+		all, more = append(all, found...), more || rest
+	}
+	slices.SortStableFunc(all, func(a, b event) int { return b.ReceiveTime.AsTime().Compare(a.ReceiveTime.AsTime()) })
+	if len(all) > limit {
+		all, more = all[:limit], true
+	}
+	if len(all) == 0 && err != nil {
+		return err
+	}
+	if e.json {
+		return errors.Join(o.printEvents(e.stdout, all), err)
+	}
+	err = errors.Join(err, printTable(e.stdout, all))
+	if more {
+		_, _ = fmt.Fprintf(e.stderr, "These are the newest %d; --limit shows more.\n", limit)
+	}
+	return err
 }
 
-func (p program) redriveEvents(base func() (string, error)) *cobra.Command {
+func (e *eventsCommand) show() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "Show one event: its state, attempts, errors and times, and its payload redacted",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sources, err := e.sources()
+			if err != nil {
+				return err
+			}
+			o, err := e.operator(cmd.Context())
+			if err != nil {
+				return err
+			}
+			for _, source := range sources {
+				raw, err := o.ask(cmd.Context(), http.MethodGet, inboxes[source]+"/"+url.PathEscape(args[0]), nil)
+				if no := new(refusal); errors.As(err, &no) && no.Code == "NOT_FOUND" {
+					continue
+				}
+				switch {
+				case err != nil:
+					return fmt.Errorf("%s: %w", source, err)
+				case e.json:
+					return o.print(e.stdout, raw)
+				}
+				var answer struct{ Event event }
+				if err := json.Unmarshal(raw, &answer); err != nil {
+					return fmt.Errorf("what answers at %s is no Trivet: %w", o.url, err)
+				}
+				return answer.Event.print(e.stdout)
+			}
+			return fmt.Errorf("no event %s has come from %s", args[0], strings.Join(sources, " or "))
+		},
+	}
+}
+
+func (e *eventsCommand) redrive() *cobra.Command {
 	var state string
-	cmd := &cobra.Command{Use: "redrive ID… | --state dead", Short: "Make dead events pending again", RunE: func(cmd *cobra.Command, args []string) error {
-		path, err := base()
-		if err != nil {
-			return err
-		}
-		if (state == "") == (len(args) == 0) {
-			return fmt.Errorf("name the events, or all dead ones by --state dead")
-		}
-		if state != "" && state != "dead" {
-			return fmt.Errorf("--state can only be dead: nothing else is redriven")
-		}
-		return p.operate(cmd.Context(), http.MethodPost, path+":redrive", map[string]any{"eventIds": args, "allDead": state == "dead"})
-	}}
+	cmd := &cobra.Command{
+		Use:   "redrive ID… | --state dead",
+		Short: "Make dead events pending again",
+		Long: "Make dead events pending again, with all their attempts before them. Others are passed over.\n" +
+			"An event that is applied late or once more does no harm: newer news stands.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case (state == "") == (len(args) == 0):
+				return errors.New("name the events, or all dead ones by --state dead")
+			case state != "" && state != "dead":
+				return errors.New("--state can only be dead: nothing else is redriven")
+			}
+			return e.redriveAll(cmd.Context(), args)
+		},
+	}
 	cmd.Flags().StringVar(&state, "state", "", "dead: every dead event")
 	return cmd
+}
+
+// redriveAll redrives the named events wherever they are, or all dead ones when none is named.
+func (e *eventsCommand) redriveAll(ctx context.Context, ids []string) error {
+	sources, err := e.sources()
+	if err != nil {
+		return err
+	}
+	o, err := e.operator(ctx)
+	if err != nil {
+		return err
+	}
+	var total redriven
+	left := ids
+	for _, source := range sources {
+		if len(ids) > 0 && len(left) == 0 {
+			break
+		}
+		done, err := o.redrive(ctx, inboxes[source], left)
+		if err != nil {
+			return fmt.Errorf("%s: after %d events were redriven: %w", source, total.Redriven, err)
+		}
+		total.Redriven += done.Redriven
+		left = done.SkippedEventIDs
+	}
+	total.SkippedEventIDs = left
+	if e.json {
+		raw, err := json.Marshal(total)
+		if err != nil {
+			return err
+		}
+		err = o.print(e.stdout, raw)
+		return errors.Join(err, total.skipped())
+	}
+	_, err = fmt.Fprintf(e.stdout, "%d redriven\n", total.Redriven)
+	return errors.Join(err, total.skipped())
+}
+
+// redriven is the edge's answer.
+type redriven struct {
+	Redriven        int64    `json:"redriven,string"`
+	SkippedEventIDs []string `json:"skippedEventIds,omitempty"`
+}
+
+// skipped is an error when something that was named was passed over.
+func (r redriven) skipped() error {
+	if len(r.SkippedEventIDs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("not dead, or unknown, and passed over: %s", strings.Join(r.SkippedEventIDs, ", "))
+}
+
+// maxRedriven is how many ids the edge takes at once.
+const maxRedriven = 1000
+
+// redrive redrives some events of one source, or all dead ones when none is named.
+func (o *operator) redrive(ctx context.Context, path string, ids []string) (total redriven, err error) {
+	requests := []map[string]any{{"allDead": true}}
+	if len(ids) > 0 {
+		requests = nil
+		for chunk := range slices.Chunk(ids, maxRedriven) {
+			requests = append(requests, map[string]any{"eventIds": chunk})
+		}
+	}
+	for _, request := range requests {
+		raw, err := o.ask(ctx, http.MethodPost, path+":redrive", request)
+		if err != nil {
+			return total, err
+		}
+		var done redriven
+		if err := json.Unmarshal(raw, &done); err != nil {
+			return total, fmt.Errorf("what answers at %s is no Trivet: %w", o.url, err)
+		}
+		total.Redriven += done.Redriven
+		total.SkippedEventIDs = append(total.SkippedEventIDs, done.SkippedEventIDs...)
+	}
+	return total, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,48 +43,82 @@ func (p program) operator(ctx context.Context) (*operator, error) {
 
 // call sends a request and writes the answer as indented JSON.
 func (o *operator) call(ctx context.Context, w io.Writer, method, path string, body any) error {
+	raw, err := o.ask(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	return o.print(w, raw)
+}
+
+// print writes an answer as indented JSON.
+func (o *operator) print(w io.Writer, raw []byte) error {
+	var out bytes.Buffer
+	if err := json.Indent(&out, raw, "", "  "); err != nil {
+		return fmt.Errorf("what answers at %s is no Trivet: %w", o.url, err)
+	}
+	_, err := fmt.Fprintln(w, out.String())
+	return err
+}
+
+// ask sends a request and returns the answer's body. Errors: *refusal.
+func (o *operator) ask(ctx context.Context, method, path string, body any) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, operatorTimeout)
 	defer cancel()
 	var reader io.Reader = http.NoBody
 	if body != nil {
 		raw, err := json.Marshal(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		reader = bytes.NewReader(raw)
 	}
 	request, err := http.NewRequestWithContext(ctx, method, o.url+path, reader)
 	if err != nil {
-		return fmt.Errorf("TRIVET_URL: %w", err)
+		return nil, fmt.Errorf("TRIVET_URL: %w", err)
 	}
 	request.Header.Set("Authorization", "Bearer "+o.token)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("no Trivet answers at %s; set TRIVET_URL: %w", o.url, err)
+		return nil, fmt.Errorf("no Trivet answers at %s; set TRIVET_URL: %w", o.url, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	raw, err := io.ReadAll(response.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return refusal(response.Status, raw)
+		return nil, refused(response.Status, raw)
 	}
-	var out bytes.Buffer
-	if err := json.Indent(&out, raw, "", "  "); err != nil {
-		return fmt.Errorf("what answers at %s is no Trivet: %w", o.url, err)
-	}
-	_, err = fmt.Fprintln(w, out.String())
-	return err
+	return raw, nil
 }
 
-func refusal(status string, raw []byte) error {
-	var answer struct{ Error string }
-	if json.Unmarshal(raw, &answer) == nil && answer.Error != "" {
-		return errors.New(answer.Error)
+// refusal is the edge's error.
+type refusal struct {
+	// Code is such as "NOT_FOUND"; empty when it was not the edge that answered.
+	Code string
+	// Text is for people.
+	Text string
+}
+
+// Error returns the text.
+func (r *refusal) Error() string { return r.Text }
+
+func refused(status string, raw []byte) error {
+	var answer struct {
+		Error, Code string
+		Details     []struct{ Field, Problem string }
 	}
-	return fmt.Errorf("the edge answers %s", status)
+	if json.Unmarshal(raw, &answer) != nil || answer.Error == "" {
+		return &refusal{Text: "the edge answers " + status}
+	}
+	text := answer.Error
+	for _, d := range answer.Details {
+		if d.Field != "" {
+			text += fmt.Sprintf(" (%s %s)", d.Field, d.Problem)
+		}
+	}
+	return &refusal{Code: answer.Code, Text: text}
 }
 
 func (p program) users() *cobra.Command {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
+	"os"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -32,7 +32,7 @@ type counts interface {
 
 func (p program) reconcile() *cobra.Command {
 	var source string
-	var since time.Duration
+	var since moment
 	cmd := &cobra.Command{
 		Use:   "reconcile",
 		Short: "Compare with the providers, repair, and print what differed (operators)",
@@ -49,12 +49,12 @@ func (p program) reconcile() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&source, "source", "", "only this provider: clerk or stripe")
-	cmd.Flags().DurationVar(&since, "since", 0, "only objects changed (Clerk) or created (Stripe) within this time, such as 24h")
+	cmd.Flags().Var(&since, "since", "only what changed since this time, such as 24h, 7d or 2026-11-25; what Clerk no longer has is found without it only")
 	return cmd
 }
 
 // reconcileOne runs one service's comparison and shows it as it goes.
-func (p program) reconcileOne(ctx context.Context, source string, since time.Duration) error {
+func (p program) reconcileOne(ctx context.Context, source string, since moment) error {
 	o, err := p.operator(ctx)
 	if err != nil {
 		return err
@@ -70,29 +70,53 @@ func (p program) reconcileOne(ctx context.Context, source string, since time.Dur
 	defer func() { _ = conn.Close() }()
 	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+o.token)
 	var from *timestamppb.Timestamp
-	if since > 0 {
-		from = timestamppb.New(time.Now().Add(-since))
+	if !since.IsZero() {
+		from = timestamppb.New(since.Time)
 	}
 	next, err := begin(ctx, conn, source, from)
 	if err != nil {
 		return err
 	}
+	return p.follow(source, next)
+}
+
+// follow prints the last word on each kind; on a terminal, also how far the comparison is.
+func (p program) follow(source string, next func() (counts, error)) error {
+	live := isTerminal(p.stdout)
 	for {
 		c, err := next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
+			if live {
+				_, _ = io.WriteString(p.stdout, "\n") // the error gets a line of its own
+			}
 			return fmt.Errorf("%s: %s", source, errs.From(err).Message)
 		}
-		end := "\r"
-		if c.GetDone() {
-			end = "\n"
+		if !c.GetDone() && !live {
+			continue
 		}
-		if _, err := fmt.Fprintf(p.stdout, "%s %-16s same %d, repaired %d, created %d, removed %d%s", source, c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved(), end); err != nil {
+		line := fmt.Sprintf("%s %-17s same %d, repaired %d, created %d, removed %d", source, c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved())
+		if live {
+			line = "\r\x1b[K" + line // over the line before
+		}
+		if c.GetDone() {
+			line += "\n"
+		}
+		if _, err := io.WriteString(p.stdout, line); err != nil {
 			return err
 		}
 	}
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func begin(ctx context.Context, conn *grpc.ClientConn, source string, since *timestamppb.Timestamp) (func() (counts, error), error) {
