@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
@@ -49,6 +50,9 @@ type Config struct {
 	InstanceID string `env:"CLERK_INSTANCE_ID" help:"Clerk instance whose events count, ins_…; those of others are kept and ignored; default: any"`
 	// ReconcileInterval is how often the store is compared with Clerk; 0 is never.
 	ReconcileInterval time.Duration `env:"CLERK_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often users, organizations and memberships are compared with Clerk and repaired; 0 turns it off"`
+
+	// Inbox is how webhooks are tried and kept.
+	Inbox inbox.Settings
 
 	// APIKeySecrets hash API keys, newest first.
 	APIKeySecrets settings.Secrets `env:"TRIVET_API_KEY_SECRET" required:"serve" help:"at least 32 random bytes that API keys are hashed with; several during a rotation, newest first"`

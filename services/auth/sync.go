@@ -22,10 +22,10 @@ import (
 
 // sync takes Clerk's webhooks, applies them, and erases the people whom Clerk deletes.
 func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrored, error) {
-	box, err := inbox.New(s.database, inbox.Options{
+	box, err := inbox.New(s.database, config.Inbox.Apply(inbox.Options{
 		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now, Alone: s.database.Dialect() == database.SQLite,
 		Redact: func(e inbox.Event) []byte { return []byte(intake.Redact(e.Payload)) },
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,8 @@ type Config struct {
 	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"80" min:"1" max:"10000" help:"most fetches of objects from Stripe in a second by a process; Stripe refuses more than about 100 of an account"`
 	// ReconcileInterval is how often the store is compared with Stripe; 0 is never.
 	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often Stripe's objects are compared with the store and repaired; 0 turns it off"`
+	// Inbox is how webhooks are tried and kept.
+	Inbox inbox.Settings
 	// CustomerInterval is how often accounts without a Stripe customer are looked for.
 	CustomerInterval time.Duration `env:"BILLING_CUSTOMER_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often accounts that Stripe does not know yet are looked for"`
 }

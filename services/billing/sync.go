@@ -26,10 +26,10 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 	if err != nil {
 		return nil, err
 	}
-	s.inbox, err = inbox.New(s.db, inbox.Options{
+	s.inbox, err = inbox.New(s.db, s.config.Inbox.Apply(inbox.Options{
 		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now, Alone: s.db.Dialect() == database.SQLite,
 		Redact: func(e inbox.Event) []byte { return []byte(intake.Redact(e.Payload)) },
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}
