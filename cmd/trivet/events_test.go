@@ -48,7 +48,9 @@ func newEdge(t *testing.T) *edge {
 
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.asked = append(e.asked, r.Method+" "+r.URL.RequestURI())
-	require.Equal(e.t, "Bearer operator", r.Header.Get("Authorization"))
+	if r.Header.Get("Authorization") != "Bearer operator" {
+		e.t.Error("it did not say who it is")
+	}
 	base, id, _ := strings.Cut(strings.TrimSuffix(r.URL.Path, ":redrive"), "/events")
 	events, answer := e.events[base+"/events"], map[string]any{}
 	switch {
@@ -57,7 +59,9 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			EventIDs []string
 			AllDead  bool
 		}
-		require.NoError(e.t, json.NewDecoder(r.Body).Decode(&ask))
+		if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
+			e.t.Error(err)
+		}
 		answer = redrive(events, ask.EventIDs, ask.AllDead)
 	case id != "":
 		for _, event := range events {
@@ -70,8 +74,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer["error"], answer["code"] = "There is no such event.", "NOT_FOUND"
 		}
 	default:
-		size, err := strconv.Atoi(r.URL.Query().Get("pageSize"))
-		require.NoError(e.t, err)
+		size, _ := strconv.Atoi(r.URL.Query().Get("pageSize"))
 		from, _ := strconv.Atoi(r.URL.Query().Get("pageToken"))
 		to := min(from+size, len(events))
 		var page []json.RawMessage
@@ -83,7 +86,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer["nextPageToken"] = fmt.Sprint(to)
 		}
 	}
-	require.NoError(e.t, json.NewEncoder(w).Encode(answer))
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func redrive(events []*inboxv1.Event, ids []string, all bool) map[string]any {

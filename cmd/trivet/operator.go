@@ -42,8 +42,8 @@ func (p program) operator(ctx context.Context) (*operator, error) {
 }
 
 // call sends a request and writes the answer as indented JSON.
-func (o *operator) call(ctx context.Context, w io.Writer, method, path string, body any) error {
-	raw, err := o.ask(ctx, method, path, body)
+func (o *operator) call(ctx context.Context, w io.Writer, method, path string) error {
+	raw, err := o.ask(ctx, method, path, nil)
 	if err != nil {
 		return err
 	}
@@ -125,25 +125,25 @@ func (p program) users() *cobra.Command {
 	cmd := &cobra.Command{Use: "users", Short: "Look at people, export or erase what is kept of them (operators)"}
 	cmd.AddCommand(
 		&cobra.Command{Use: "show ID", Short: "Show one user", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-			return p.operate(cmd.Context(), http.MethodGet, "/api/v1/users/"+url.PathEscape(args[0]), nil)
+			return p.operate(cmd.Context(), http.MethodGet, "/api/v1/users/"+url.PathEscape(args[0]))
 		}},
 		&cobra.Command{Use: "export ID", Short: "Give a person's data as JSON", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-			return p.operate(cmd.Context(), http.MethodGet, "/api/v1/users/"+url.PathEscape(args[0])+":export", nil)
+			return p.operate(cmd.Context(), http.MethodGet, "/api/v1/users/"+url.PathEscape(args[0])+":export")
 		}},
 		&cobra.Command{Use: "erase ID", Short: "Erase a person from every service; goes on until each has confirmed", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-			return p.operate(cmd.Context(), http.MethodPost, "/api/v1/users/"+url.PathEscape(args[0])+":erase", nil)
+			return p.operate(cmd.Context(), http.MethodPost, "/api/v1/users/"+url.PathEscape(args[0])+":erase")
 		}},
 		&cobra.Command{Use: "erasures", Short: "List the record of erasures", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.operate(cmd.Context(), http.MethodGet, "/api/v1/erasures", nil)
+			return p.operate(cmd.Context(), http.MethodGet, "/api/v1/erasures")
 		}},
 	)
 	return cmd
 }
 
-func (p program) operate(ctx context.Context, method, path string, body any) error {
+func (p program) operate(ctx context.Context, method, path string) error {
 	o, err := p.operator(ctx)
 	if err != nil {
 		return err
 	}
-	return o.call(ctx, p.stdout, method, path, body)
+	return o.call(ctx, p.stdout, method, path)
 }

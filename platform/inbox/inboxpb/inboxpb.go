@@ -136,7 +136,7 @@ func Event(r inbox.Record) *inboxv1.Event {
 	return e
 }
 
-func number(n int) int32 { return int32(min(n, 1<<30)) } //nolint:gosec // it fits
+func number(n int) int32 { return int32(min(n, 1<<30)) }
 
 // moment is unset for the zero time.
 func moment(t time.Time) *timestamppb.Timestamp {
