@@ -3,11 +3,13 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
@@ -18,6 +20,13 @@ import (
 // MaxBody is the largest webhook that is taken, in bytes.
 const MaxBody = 1 << 20
 
+// Timeout is how long an event may take to be stored. Svix waits 15 s for an answer, Stripe no less: one that says to try
+// again beats none.
+const Timeout = 10 * time.Second
+
+// retryAfter is when a provider may try again; each goes by its own schedule.
+const retryAfter = 5 * time.Second
+
 // Receive verifies and stores one webhook; it returns after a durable commit.
 type Receive func(ctx context.Context, headers map[string]string, body []byte) error
 
@@ -27,6 +36,8 @@ type Handler struct {
 	Headers []string
 	// Body reads the requests' bodies; its Max must be MaxBody.
 	Body reqbody.Reader
+	// Timeout bounds Receive; zero means Timeout.
+	Timeout time.Duration
 	// Secure tells whether a request came over HTTPS; nil takes any.
 	Secure func(*http.Request) bool
 	// Receive hands over to the service.
@@ -69,5 +80,12 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.Receive(r.Context(), headers, body)
+	ctx, cancel := context.WithTimeout(r.Context(), cmp.Or(h.Timeout, Timeout))
+	defer cancel()
+	err = h.Receive(ctx, headers, body)
+	if err != nil && ctx.Err() != nil && r.Context().Err() == nil { // it may be stored yet: then the next one is a duplicate
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+			"The event could not be stored in time. Please send it again.").After(retryAfter).Cause(err)
+	}
+	return err
 }
