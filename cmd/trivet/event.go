@@ -83,7 +83,10 @@ func printTable(w io.Writer, all []event) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "RECEIVED\tSOURCE\tSTATE\tATTEMPTS\tTYPE\tSUBJECT\tID\tERROR")
 	for _, e := range all {
-		text := []rune(oneLine(e.GetLastError()))
+		var text []rune
+		if e.GetState() != inboxv1.EventState_EVENT_STATE_DONE { // there, it is history
+			text = []rune(oneLine(e.GetLastError()))
+		}
 		if len(text) > maxErrorShown {
 			text = append(text[:maxErrorShown-1], '…')
 		}
