@@ -1,6 +1,7 @@
 package database_test
 
 import (
+	"os"
 	"testing"
 	"testing/fstest"
 
@@ -9,7 +10,12 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(outsiderPath); path != "" {
+		os.Exit(outsider(path))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // wallet is the schema of these tests.
 var wallet = database.Migrations{Service: "wallet", FS: fstest.MapFS{

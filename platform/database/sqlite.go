@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -50,12 +51,17 @@ func (f *sqliteFile) open(role role, maxConns int) (*sql.DB, error) {
 	return pool, nil
 }
 
-// create makes the file before SQLite would, so that only its owner may read it.
+// create makes the file before SQLite would, so that only its owner may read it. One that exists is not touched: to close
+// any descriptor of it would drop all of the process's locks on it (POSIX), and then whoever else opens and closes the
+// database takes itself for the last one and deletes the log that this process writes to.
 func (f *sqliteFile) create() error {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 		return fmt.Errorf("the folder of the SQLite file can't be made (DATABASE_URL): %w", err)
 	}
-	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("the SQLite file can't be opened (DATABASE_URL): %w", err)
 	}
