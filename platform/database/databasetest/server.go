@@ -1,6 +1,7 @@
 package databasetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,47 +21,96 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Server is a PostgreSQL server of one's own, for tests that stop it.
+// Server is a PostgreSQL server of one's own, for tests that stop it and for programs that measure.
 type Server struct {
-	bin, dir string
-	durable  bool
-	as       *syscall.Credential
-	life     *os.File // while it is open, the server runs
-	process  *exec.Cmd
+	bin, dir, data string
+	durable        bool
+	as             *syscall.Credential
+	life           *os.File // while it is open, the server runs
+	process        *exec.Cmd
 }
+
+// errMissing says that the machine has no PostgreSQL.
+var errMissing = errors.New("initdb and postgres are neither in PATH nor in /usr/lib/postgresql/*/bin")
 
 // NewServer starts a server that ends with the test. A durable one has fsync on, as in production; else it is off.
 func NewServer(t testing.TB, durable bool) *Server {
 	t.Helper()
 	s := newServer(t, durable)
 	require.NoError(t, s.Start())
-	t.Cleanup(func() {
-		s.Stop()
-		require.NoError(t, os.RemoveAll(s.dir))
-	})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
 }
 
-// newServer makes the data directory.
+// StartServer starts a server outside of a test, with its data in a new folder dir, whose parents anybody may enter. Close
+// it; it also ends with the process.
+func StartServer(dir string, durable bool) (*Server, error) {
+	s, err := create(dir, durable)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Start(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// newServer makes the data directory in the system's folder for temporary files.
 func newServer(t testing.TB, durable bool) *Server {
 	t.Helper()
-	bin, err := programs()
-	if err != nil {
+	s, err := create("", durable)
+	if errors.Is(err, errMissing) {
 		missing(t, err)
 	}
-	s := &Server{bin: bin, durable: durable}
-	s.as, err = owner()
 	require.NoError(t, err)
-	s.dir, err = os.MkdirTemp("", "trivet-pg-") //nolint:usetesting // shared by tests, and its path must be short for a socket
-	require.NoError(t, err)
-	if s.as != nil {
-		require.NoError(t, os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)))
-	}
-	initdb := s.command(context.Background(), filepath.Join(bin, "initdb"), "--no-sync", "--auth=trust", "--username=postgres",
-		"--encoding=UTF8", "--locale=C", "--pgdata="+s.data())
-	out, err := initdb.CombinedOutput()
-	require.NoError(t, err, "initdb: %s", out)
 	return s
+}
+
+// create makes the data directory; an empty one is next to the socket.
+func create(data string, durable bool) (s *Server, err error) {
+	s = &Server{durable: durable}
+	if s.bin, err = programs(); err != nil {
+		return nil, err
+	}
+	if s.as, err = owner(); err != nil {
+		return nil, err
+	}
+	// A folder in any case: a socket's path must be short.
+	if s.dir, err = os.MkdirTemp("", "trivet-pg-"); err != nil {
+		return nil, err
+	}
+	if s.data, err = filepath.Abs(cmp.Or(data, filepath.Join(s.dir, "data"))); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.initialize(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) initialize() error {
+	if err := os.Mkdir(s.data, 0o700); err != nil {
+		return err
+	}
+	if s.as != nil {
+		for _, dir := range []string{s.dir, s.data} {
+			if err := os.Chown(dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
+				return err
+			}
+		}
+	}
+	initdb := s.command(context.Background(), filepath.Join(s.bin, "initdb"), "--no-sync", "--auth=trust", "--username=postgres",
+		"--encoding=UTF8", "--locale=C", "--pgdata="+s.data)
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Close ends the server and removes its files.
+func (s *Server) Close() error {
+	s.Stop()
+	return errors.Join(os.RemoveAll(s.data), os.RemoveAll(s.dir))
 }
 
 // missing ends a test that can't have PostgreSQL.
@@ -91,7 +141,7 @@ func programs() (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errors.New("initdb and postgres are neither in PATH nor in /usr/lib/postgresql/*/bin")
+	return "", errMissing
 }
 
 // owner chooses whom the server runs as: PostgreSQL refuses root.
@@ -113,8 +163,6 @@ func owner() (*syscall.Credential, error) {
 	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
 }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
-
 func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // our own programs
 	cmd.Dir = s.dir
@@ -133,7 +181,7 @@ func (s *Server) start(remove string) error {
 	if s.durable {
 		fsync = "on"
 	}
-	s.process = s.command(context.Background(), "/bin/sh", "-c", keeper, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data(),
+	s.process = s.command(context.Background(), "/bin/sh", "-c", keeper, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data,
 		"-k", s.dir, "-c", "listen_addresses=", "-c", "fsync="+fsync, "-c", "max_connections=200", "-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "shared_buffers=64MB")
 	s.process.Env = append(os.Environ(), "LOG="+filepath.Join(s.dir, "log"), "REMOVE="+remove)
 	stdin, life, err := os.Pipe()
