@@ -45,6 +45,10 @@ race: ## Run the tests of the concurrent parts under the race detector
 bench: build ## Compare Trivet with a bare reverse proxy on this machine: requests/s, CPU, latency, memory
 	go run ./test/bench
 
+.PHONY: bench-webhooks
+bench-webhooks: build ## Offer 1,000 signed webhooks a second for 30 s, on SQLite and on PostgreSQL: acknowledgements, commits, drain
+	go run ./test/bench webhooks
+
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks of the hot path
 	go test -run '^$$' -bench . -benchmem work

@@ -7,14 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
-	"syscall"
 	"text/tabwriter"
 	"time"
 )
@@ -80,21 +77,8 @@ func profile(ctx context.Context, o options, t target, c benchCase) error {
 		_, err := drive(ctx, t, c.callers, c.stream, o.duration)
 		done <- err
 	}()
-	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", t.ops, max(1, int(o.duration.Seconds())))
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return errors.Join(err, <-done)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return errors.Join(err, <-done)
-	}
-	defer func() { _ = response.Body.Close() }()
-	data, err := io.ReadAll(response.Body)
-	if err == nil {
-		err = os.WriteFile(fmt.Sprintf("%s/%d-%t.pprof", o.profiles, c.callers, c.stream), data, 0o600)
-	}
-	return errors.Join(err, <-done)
+	path := fmt.Sprintf("%s/%d-%t.pprof", o.profiles, c.callers, c.stream)
+	return errors.Join(takeProfile(ctx, t.ops, o.duration, path), <-done)
 }
 
 func show(w io.Writer, c benchCase, proxy, trivet figures) {
@@ -139,22 +123,10 @@ func start(ctx context.Context, o options, stderr io.Writer) (proxy, trivet targ
 	if err != nil {
 		return proxy, trivet, func() {}, err
 	}
-	var running []*exec.Cmd
+	running := &programs{env: os.Environ(), log: stderr}
 	stop = func() {
-		for _, cmd := range slices.Backward(running) {
-			_ = cmd.Process.Signal(syscall.SIGTERM)
-			_ = cmd.Wait()
-		}
+		running.stop()
 		_ = os.RemoveAll(dir)
-	}
-	launch := func(env []string, name string, args ...string) (int, error) {
-		cmd := exec.Command(name, args...) //nolint:gosec // programs that this one names
-		cmd.Env, cmd.Stderr, cmd.Stdout = append(os.Environ(), env...), stderr, stderr
-		if err := cmd.Start(); err != nil {
-			return 0, fmt.Errorf("start %s: %w", name, err)
-		}
-		running = append(running, cmd)
-		return cmd.Process.Pid, nil
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -164,11 +136,11 @@ func start(ctx context.Context, o options, stderr io.Writer) (proxy, trivet targ
 	if err != nil {
 		return proxy, trivet, stop, err
 	}
-	if _, err = launch(nil, self, "upstream", ports[0], strconv.Itoa(o.deltas)); err != nil {
+	if _, err = running.launch(nil, self, "upstream", ports[0], strconv.Itoa(o.deltas)); err != nil {
 		return proxy, trivet, stop, err
 	}
 	proxy = target{name: "bare proxy", url: "http://" + ports[1], token: "none"}
-	if proxy.pid, err = launch(nil, self, "proxy", ports[1], "http://"+ports[0]); err != nil {
+	if proxy.pid, err = running.launch(nil, self, "proxy", ports[1], "http://"+ports[0]); err != nil {
 		return proxy, trivet, stop, err
 	}
 	trivet = target{name: "trivet", url: "http://" + ports[2], ops: "http://" + ports[4]}
@@ -177,7 +149,7 @@ func start(ctx context.Context, o options, stderr io.Writer) (proxy, trivet targ
 		"TRIVET_DATA_DIR=" + dir, "DEFAULT_PLAN=unlimited", "OPENAI_API_KEY=sk-bench", "OPENAI_BASE_URL=http://" + ports[0] + "/v1", "LOG_LEVEL=warn",
 		"TRIVET_PPROF=" + strconv.FormatBool(o.profiles != ""),
 	}
-	if trivet.pid, err = launch(env, o.binary, "dev"); err != nil {
+	if trivet.pid, err = running.launch(env, o.binary, "dev"); err != nil {
 		return proxy, trivet, stop, err
 	}
 	if err = ready(ctx, "http://"+ports[4]+"/readyz"); err != nil {
@@ -185,42 +157,6 @@ func start(ctx context.Context, o options, stderr io.Writer) (proxy, trivet targ
 	}
 	trivet.token, err = token(ctx, "http://"+ports[5]+"/control/clerk/tokens")
 	return proxy, trivet, stop, err
-}
-
-func freePorts(ctx context.Context, n int) ([]string, error) {
-	var addresses []string
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }()
-		addresses = append(addresses, l.Addr().String())
-	}
-	return addresses, nil
-}
-
-func ready(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("trivet was not ready in time at %s: %w", url, errors.Join(err, ctx.Err()))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
 
 // token asks the sandbox for a session that outlives the run.

@@ -2,6 +2,9 @@
 // durable ledger on, and a bare httputil.ReverseProxy, against the same
 // upstream in one run, and prints both and their ratio. Absolute figures are
 // this machine's; the ratio is what compares.
+//
+// "bench webhooks" offers signed webhooks at a fixed rate to Trivet on SQLite and
+// on PostgreSQL, and prints how they were acknowledged, committed and applied.
 package main
 
 import (
@@ -41,6 +44,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return serveUpstream(ctx, args[1:])
 		case "proxy":
 			return serveProxy(ctx, args[1:])
+		case "webhooks":
+			return webhooks(ctx, args[1:], stdout, stderr)
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
