@@ -80,6 +80,9 @@ func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error
 	}
 	place := database.For("auth", at)
 	place.Logger = deps.Logger
+	if place.Observe, err = database.Observer(deps.Meter, "auth"); err != nil {
+		return err
+	}
 	if s.database, err = database.Open(ctx, place); err != nil {
 		return fmt.Errorf("auth's store: %w", err)
 	}
