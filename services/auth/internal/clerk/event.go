@@ -60,14 +60,15 @@ func ParseEvent(body []byte) (Event, error) {
 		return Event{}, fmt.Errorf("%w: its type or its instance is no name", ErrMalformed)
 	}
 	family, _, _ := strings.Cut(e.Type, ".")
-	subject, err := subjectOf(family, e.Data)
-	if err != nil {
-		return Event{}, err
-	}
-	if needs, ok := needed()[family]; ok {
+	needs, applied := needed[family]
+	if applied {
 		e.Data = pick(e.Data, needs)
 	} else {
 		e.Data = outline(e.Data)
+	}
+	subject, err := subjectOf(family, e.Data, applied)
+	if err != nil {
+		return Event{}, err
 	}
 	payload, err := json.Marshal(e)
 	if err != nil {
@@ -76,9 +77,9 @@ func ParseEvent(body []byte) (Event, error) {
 	return Event{Type: e.Type, InstanceID: e.InstanceID, Subject: subject, Payload: payload}, nil
 }
 
-// subjectOf is empty for an object without an id, of a kind that nothing needs.
-func subjectOf(family string, data json.RawMessage) (string, error) {
-	_, applied := needed()[family]
+// subjectOf reads what is kept of an object, which is less than came. It is empty for an object without an id, of a kind
+// that is not applied.
+func subjectOf(family string, data json.RawMessage, applied bool) (string, error) {
 	var of ids
 	if err := json.Unmarshal(data, &of); err != nil && applied {
 		return "", fmt.Errorf("%w: data: %s", ErrMalformed, problem(err))

@@ -52,6 +52,16 @@ func TestWhatIsKeptOfAUser(t *testing.T) {
 	}}, change)
 }
 
+// An event is in order with those of the object that is kept of it: names are exact, as Clerk writes them.
+func TestSubjectIsOfWhatIsKept(t *testing.T) {
+	e, err := clerk.ParseEvent([]byte(`{"type":"user.updated","data":{"id":"user_1","ID":"user_2"}}`))
+	require.NoError(t, err)
+	require.Equal(t, "user_1", e.Subject)
+	require.JSONEq(t, `{"type":"user.updated","data":{"id":"user_1"}}`, string(e.Payload))
+	_, err = clerk.ParseEvent([]byte(`{"type":"user.updated","data":{"ID":"user_2"}}`))
+	require.ErrorIs(t, err, clerk.ErrMalformed)
+}
+
 func TestMessagesAreNeverKept(t *testing.T) {
 	for _, kind := range []string{"email.created", "sms.created", "waitlistEntry.created", "organizationInvitation.created", "made.up"} {
 		e, err := clerk.ParseEvent([]byte(`{"type":"` + kind + `","data":{"id":"ema_1","object":"email","user_id":"user_1","status":"queued",

@@ -19,30 +19,28 @@ const (
 type fields map[string]fields
 
 // needed is what applying an event takes, by family.
-func needed() map[string]fields {
-	return map[string]fields{
-		familyUser: {
-			"id": nil, "object": nil, "deleted": nil, "external_id": nil, "first_name": nil, "last_name": nil,
-			"image_url": nil, "email_addresses": {"id": nil, "email_address": nil}, "primary_email_address_id": nil,
-			"public_metadata": nil, "banned": nil, "locked": nil, "lockout_expires_in_seconds": nil,
-			"created_at": nil, "updated_at": nil,
-		},
-		familyOrganization: {
-			"id": nil, "object": nil, "deleted": nil, "name": nil, "slug": nil, "image_url": nil, "public_metadata": nil,
-			"created_at": nil, "updated_at": nil,
-		},
-		familyMembership: {
-			"id": nil, "object": nil, "deleted": nil, "role": nil, "permissions": nil, "created_at": nil, "updated_at": nil,
-			"organization": {"id": nil}, "public_user_data": {"user_id": nil},
-		},
-		familyRole: {
-			"id": nil, "object": nil, "deleted": nil, "key": nil, "permissions": {"key": nil}, "created_at": nil,
-			"updated_at": nil,
-		},
-		familySession: {
-			"id": nil, "object": nil, "status": nil, "user_id": nil, "created_at": nil, "updated_at": nil,
-		},
-	}
+var needed = map[string]fields{
+	familyUser: {
+		"id": nil, "object": nil, "deleted": nil, "external_id": nil, "first_name": nil, "last_name": nil,
+		"image_url": nil, "email_addresses": {"id": nil, "email_address": nil}, "primary_email_address_id": nil,
+		"public_metadata": nil, "banned": nil, "locked": nil, "lockout_expires_in_seconds": nil,
+		"created_at": nil, "updated_at": nil,
+	},
+	familyOrganization: {
+		"id": nil, "object": nil, "deleted": nil, "name": nil, "slug": nil, "image_url": nil, "public_metadata": nil,
+		"created_at": nil, "updated_at": nil,
+	},
+	familyMembership: {
+		"id": nil, "object": nil, "deleted": nil, "role": nil, "permissions": nil, "created_at": nil, "updated_at": nil,
+		"organization": {"id": nil}, "public_user_data": {"user_id": nil},
+	},
+	familyRole: {
+		"id": nil, "object": nil, "deleted": nil, "key": nil, "permissions": {"key": nil}, "created_at": nil,
+		"updated_at": nil,
+	},
+	familySession: {
+		"id": nil, "object": nil, "status": nil, "user_id": nil, "created_at": nil, "updated_at": nil,
+	},
 }
 
 // pick keeps some fields. What is neither an object nor a list stays: a scalar in the place of an object is for whoever
