@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
@@ -43,12 +44,28 @@ func (w *Writing) PutUser(ctx context.Context, u directory.User) (bool, error) {
 	return true, nil
 }
 
+// replaceEmails makes a user findable by these addresses alone. Most news of a user are of something else, such as the last
+// sign-in: then it writes nothing. The user's row must be held, so that what it reads stands until the commit.
 func replaceEmails(ctx context.Context, q *db.Queries, userID string, emails []string) error {
+	want := make([]string, 0, len(emails))
+	for _, address := range emails {
+		want = append(want, fold(address))
+	}
+	slices.Sort(want)
+	want = slices.Compact(want)
+	have, err := q.ListEmails(ctx, userID)
+	if err != nil {
+		return err
+	}
+	slices.Sort(have)
+	if slices.Equal(have, want) {
+		return nil
+	}
 	if err := q.ClearEmails(ctx, userID); err != nil {
 		return err
 	}
-	for _, address := range emails {
-		if err := q.AddEmail(ctx, db.AddEmailParams{Address: fold(address), UserID: userID}); err != nil {
+	for _, address := range want {
+		if err := q.AddEmail(ctx, db.AddEmailParams{Address: address, UserID: userID}); err != nil {
 			return err
 		}
 	}

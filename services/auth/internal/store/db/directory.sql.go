@@ -243,6 +243,33 @@ func (q *Queries) IntroduceUser(ctx context.Context, arg IntroduceUserParams) er
 	return err
 }
 
+const listEmails = `-- name: ListEmails :many
+SELECT address FROM user_emails WHERE user_id = $1
+`
+
+func (q *Queries) ListEmails(ctx context.Context, userID string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listEmails, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var address string
+		if err := rows.Scan(&address); err != nil {
+			return nil, err
+		}
+		items = append(items, address)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listMemberIDs = `-- name: ListMemberIDs :many
 SELECT user_id FROM memberships WHERE organization_id = $1 AND delete_time IS NULL
 `

@@ -46,6 +46,9 @@ ON CONFLICT (id) DO UPDATE SET
     delete_time = excluded.delete_time
 WHERE users.delete_time IS NULL;
 
+-- name: ListEmails :many
+SELECT address FROM user_emails WHERE user_id = $1;
+
 -- name: ClearEmails :exec
 DELETE FROM user_emails WHERE user_id = $1;
 

@@ -58,6 +58,15 @@ func usersByEmail(t *testing.T, open Open) {
 		require.NoError(t, err)
 		require.Equal(t, want, ids(found), email)
 	}
+	same := user("user_2", 3)
+	same.Emails = []string{"also-user_2@EXAMPLE.test", "user_2@example.test", "User_2@example.test"} // in another case and order, and twice
+	changed, err = s.PutUser(ctx, same)
+	did(t, true, changed, err)
+	for _, email := range same.Emails {
+		found, err := s.Users(ctx, email, first, 10)
+		require.NoError(t, err)
+		require.Equal(t, []string{"user_2"}, ids(found), email)
+	}
 	moved := user("user_1", 4)
 	moved.Emails = []string{"new@example.test"}
 	changed, err = s.PutUser(ctx, moved)
