@@ -49,7 +49,9 @@ func intakeRows() []intakeRow {
 		{"p99", took(0.99)},
 		{"max", took(1)},
 		{"generator late, p99", func(m *intake) string { return millis(quantile(m.lateness(), 0.99)) }},
-		{"durable commits/s", func(m *intake) string { return fmt.Sprintf("%.0f", m.commits()/m.span().Seconds()) }},
+		{"durable commits/s", func(m *intake) string { return perSecond(m.commits(), m) }},
+		{"of auth's store", func(m *intake) string { return perSecond(m.commits(`service="auth"`), m) }},
+		{"of billing's store", func(m *intake) string { return perSecond(m.commits(`service="billing"`), m) }},
 		{"events/commit", func(m *intake) string { return ratio(float64(m.acknowledged), m.commits()) }},
 		{"writes/commit", func(m *intake) string {
 			return ratio(m.offered.since(m.before, "database_batch_size_sum"), m.commits())
@@ -80,8 +82,8 @@ func intakeRows() []intakeRow {
 func (m *intake) span() time.Duration { return m.ended.Sub(m.begun) }
 
 // commits counts what was committed while webhooks were offered, the workers' commits too: each is one wait for the disk.
-func (m *intake) commits() float64 {
-	return m.offered.since(m.before, "database_commit_duration_seconds_count")
+func (m *intake) commits(labels ...string) float64 {
+	return m.offered.since(m.before, "database_commit_duration_seconds_count", labels...)
 }
 
 func (m *intake) lateness() []time.Duration {
@@ -124,5 +126,7 @@ func ratio(a, b float64) string {
 	}
 	return fmt.Sprintf("%.1f", a/b)
 }
+
+func perSecond(n float64, m *intake) string { return fmt.Sprintf("%.0f", n/m.span().Seconds()) }
 
 func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
