@@ -71,7 +71,7 @@ func (in *installation) explain(err error) error {
 		return nil
 	}
 	const most = 4000
-	text, readErr := os.ReadFile(filepath.Join(in.dir, "log"))
+	text, readErr := os.ReadFile(filepath.Join(in.dir, "log")) //nolint:gosec // our own folder
 	if readErr != nil {
 		return err
 	}
@@ -84,11 +84,11 @@ func (in *installation) control(ctx context.Context, method, path string, body, 
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, method, in.sandbox+"/control/"+path, bytes.NewReader(raw))
+	request, err := http.NewRequestWithContext(ctx, method, in.sandbox+"/control/"+path, bytes.NewReader(raw)) //nolint:gosec // our own program
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request) //nolint:gosec // as above
 	if err != nil {
 		return err
 	}

@@ -20,16 +20,36 @@ type intake struct {
 	problem      error       // one of those that were not acknowledged
 	sorted       []time.Duration
 
-	offered, drained   reading // at the last answer, and at the end
-	before             reading
-	cpuOffered, cpuAll time.Duration
-	drain              time.Duration // from the last answer
-	waiting            float64       // events at the end
-	fetches            int64
-	memory             int64
+	before  moment
+	offered moment        // at the last answer
+	drained moment        // at the end
+	drain   time.Duration // from the last answer
+	waiting float64       // events at the end
+	fetches int64
+	memory  int64
 }
 
-func measure(ctx context.Context, o webhookOptions, dir, database string) (m intake, err error) {
+// moment is what was used and counted until then.
+type moment struct {
+	reading
+	cpu    time.Duration // Trivet's
+	server time.Duration // the database server's
+}
+
+// look reads the figures; the database server's process is 0 where there is none.
+func (in *installation) look(ctx context.Context, server int) (m moment, err error) {
+	if m.reading, err = read(ctx, in.ops); err != nil {
+		return m, err
+	}
+	if m.cpu, err = cpuOf(in.pid); err != nil {
+		return m, err
+	}
+	m.server, err = familyCPU(server)
+	return m, err
+}
+
+// measure installs Trivet in dir, offers, and waits until the queue is empty.
+func measure(ctx context.Context, o webhookOptions, dir, database string, server int) (m intake, err error) {
 	in, err := install(ctx, o, dir, database)
 	defer in.stop()
 	if err != nil {
@@ -41,31 +61,18 @@ func measure(ctx context.Context, o webhookOptions, dir, database string) (m int
 		return m, err
 	}
 	syscall.Sync() // what the making of the database left to be written would slow the first commits
-	if m.before, err = read(ctx, in.ops); err != nil {
-		return m, err
-	}
-	cpu, err := cpuOf(in.pid)
-	if err != nil {
+	if m.before, err = in.look(ctx, server); err != nil {
 		return m, err
 	}
 	if err := m.offer(ctx, o, in, customers); err != nil {
 		return m, err
 	}
-	if m.offered, err = read(ctx, in.ops); err != nil {
+	if m.offered, err = in.look(ctx, server); err != nil {
 		return m, err
 	}
-	after, err := cpuOf(in.pid)
-	if err != nil {
+	if err := m.awaitEmpty(ctx, in, server); err != nil {
 		return m, err
 	}
-	m.cpuOffered = after - cpu
-	if err := m.awaitEmpty(ctx, in.ops); err != nil {
-		return m, err
-	}
-	if after, err = cpuOf(in.pid); err != nil {
-		return m, err
-	}
-	m.cpuAll = after - cpu
 	if m.fetches, err = in.fetches(ctx); err != nil {
 		return m, err
 	}
@@ -102,9 +109,9 @@ func (m *intake) offer(ctx context.Context, o webhookOptions, in *installation, 
 }
 
 // awaitEmpty waits until no event is pending or leased, for as long as may be.
-func (m *intake) awaitEmpty(ctx context.Context, ops string) (err error) {
+func (m *intake) awaitEmpty(ctx context.Context, in *installation, server int) (err error) {
 	for {
-		if m.drained, err = read(ctx, ops); err != nil {
+		if m.drained, err = in.look(ctx, server); err != nil {
 			return err
 		}
 		waiting, known := m.drained.waiting()
@@ -132,7 +139,7 @@ func (m *intake) dead() float64 {
 
 // applied counts the events whose effect was committed.
 func (m *intake) applied() float64 {
-	return m.drained.since(m.before, "trivet_inbox_delay_seconds_count")
+	return m.drained.since(m.before.reading, "trivet_inbox_delay_seconds_count")
 }
 
 // check tells what must not be.
@@ -150,7 +157,7 @@ func (m *intake) check() error {
 	if m.waiting > 0 {
 		complain("%.0f events wait %s after the last answer", m.waiting, drainPatience)
 	}
-	if put := m.drained.since(m.before, "trivet_inbox_puts_total", `outcome="pending"`); int(put) < m.acknowledged {
+	if put := m.drained.since(m.before.reading, "trivet_inbox_puts_total", `outcome="pending"`); int(put) < m.acknowledged {
 		complain("%d webhooks were acknowledged, but only %.0f events stored", m.acknowledged, put)
 	}
 	if m.waiting == 0 && int(m.applied()) < m.acknowledged {

@@ -54,13 +54,24 @@ func intakeRows() []intakeRow {
 		{"of billing's store", func(m *intake) string { return perSecond(m.commits(`service="billing"`), m) }},
 		{"events/commit", func(m *intake) string { return ratio(float64(m.acknowledged), m.commits()) }},
 		{"writes/commit", func(m *intake) string {
-			return ratio(m.offered.since(m.before, "database_batch_size_sum"), m.commits())
+			return ratio(m.offered.since(m.before.reading, "database_batch_size_sum"), m.commits())
 		}},
 		{"mean commit", func(m *intake) string {
-			return ratio(1000*m.offered.since(m.before, "database_commit_duration_seconds_sum"), m.commits()) + " ms"
+			return ratio(1000*m.offered.since(m.before.reading, "database_commit_duration_seconds_sum"), m.commits()) + " ms"
 		}},
-		{"CPU while offered", func(m *intake) string { return fmt.Sprintf("%.2f cores", m.cpuOffered.Seconds()/m.span().Seconds()) }},
-		{"CPU/event, with its effect", func(m *intake) string { return perEvent(m.cpuAll, m) }},
+		{"mean transaction", func(m *intake) string {
+			return ratio(1000*m.offered.since(m.before.reading, "database_batch_duration_seconds_sum"), m.commits()) + " ms"
+		}},
+		{"CPU while offered", func(m *intake) string {
+			return fmt.Sprintf("%.2f cores", (m.offered.cpu-m.before.cpu).Seconds()/m.span().Seconds())
+		}},
+		{"CPU/event, with its effect", func(m *intake) string { return perEvent(m.drained.cpu-m.before.cpu, m) }},
+		{"the database server's", func(m *intake) string {
+			if m.drained.server == 0 {
+				return "–"
+			}
+			return perEvent(m.drained.server-m.before.server, m)
+		}},
 		{"waiting at the last answer", func(m *intake) string { n, _ := m.offered.waiting(); return fmt.Sprintf("%.0f", n) }},
 		{"drained after", func(m *intake) string {
 			if m.waiting > 0 {
@@ -83,7 +94,7 @@ func (m *intake) span() time.Duration { return m.ended.Sub(m.begun) }
 
 // commits counts what was committed while webhooks were offered, the workers' commits too: each is one wait for the disk.
 func (m *intake) commits(labels ...string) float64 {
-	return m.offered.since(m.before, "database_commit_duration_seconds_count", labels...)
+	return m.offered.since(m.before.reading, "database_commit_duration_seconds_count", labels...)
 }
 
 func (m *intake) lateness() []time.Duration {
@@ -108,7 +119,7 @@ func (m *intake) ofStripe() (n int) {
 func delay(source string) func(m *intake) string {
 	label := fmt.Sprintf("source=%q", source)
 	return func(m *intake) string {
-		return ratio(1000*m.drained.since(m.before, "trivet_inbox_delay_seconds_sum", label), m.drained.since(m.before, "trivet_inbox_delay_seconds_count", label)) + " ms"
+		return ratio(1000*m.drained.since(m.before.reading, "trivet_inbox_delay_seconds_sum", label), m.drained.since(m.before.reading, "trivet_inbox_delay_seconds_count", label)) + " ms"
 	}
 }
 

@@ -63,7 +63,7 @@ func send(ctx context.Context, client *http.Client, edge string, d draft, at tim
 		a.err = err
 		return a
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, edge+"/api/webhooks/"+d.source(), strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, edge+"/api/webhooks/"+d.source(), strings.NewReader(body)) //nolint:gosec // our own program
 	if err != nil {
 		a.err = err
 		return a

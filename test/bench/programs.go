@@ -98,5 +98,5 @@ func takeProfile(ctx context.Context, ops string, d time.Duration, path string) 
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, data, 0o600)
+	return os.WriteFile(path, data, 0o600) //nolint:gosec // where the caller wants it
 }

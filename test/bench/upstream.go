@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -119,42 +118,4 @@ func chatBody(stream bool) []byte {
 		extra = `,"stream":true,"stream_options":{"include_usage":true}`
 	}
 	return fmt.Appendf(nil, `{"model":"gpt-4o-mini","messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":%q}],"max_tokens":512,"temperature":0.2%s}`, strings.Repeat(words, 10), extra)
-}
-
-// cpuOf returns the processor time that a process has used, user and system.
-func cpuOf(pid int) (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, after, ok := strings.Cut(string(data), ") ")
-	fields := strings.Fields(after)
-	if !ok || len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has another form than expected", pid)
-	}
-	var ticks int64
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	const ticksPerSecond = 100 // Linux shows user space hundredths of a second
-	return time.Duration(ticks) * (time.Second / ticksPerSecond), nil
-}
-
-// peakOf returns the most memory that a process has had resident, in bytes.
-func peakOf(pid int) (int64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			return kb << 10, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
 }

@@ -126,7 +126,7 @@ func folder(dir string) (string, error) {
 }
 
 func onSQLite(ctx context.Context, o webhookOptions, dir string) (intake, error) {
-	return measure(ctx, o, dir, "")
+	return measure(ctx, o, dir, "", 0)
 }
 
 // onPostgres starts a server whose commits are durable.
@@ -136,5 +136,5 @@ func onPostgres(ctx context.Context, o webhookOptions, dir string) (in intake, e
 		return intake{}, err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	return measure(ctx, o, dir, server.URL("postgres"))
+	return measure(ctx, o, dir, server.URL("postgres"), server.PID())
 }

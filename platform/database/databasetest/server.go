@@ -224,6 +224,9 @@ func (s *Server) Stop() {
 	}
 }
 
+// PID is the process whose descendants are the server's, while it runs.
+func (s *Server) PID() int { return s.process.Process.Pid }
+
 // Restart stops the server and starts it again.
 func (s *Server) Restart() error {
 	s.Stop()
