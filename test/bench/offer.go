@@ -70,7 +70,7 @@ func send(ctx context.Context, client *http.Client, edge string, d draft, at tim
 	}
 	request.Header = header
 	request.Header.Set("Content-Type", "application/json")
-	response, err := client.Do(request)
+	response, err := client.Do(request) //nolint:gosec // as above
 	if err != nil {
 		a.err = err
 		return a
