@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -67,10 +68,10 @@ func install(ctx context.Context, o webhookOptions, dir, database string) (*inst
 
 // explain adds to an error what the programs wrote last.
 func (in *installation) explain(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
 	}
-	const most = 4000
+	const most = 2000
 	text, readErr := os.ReadFile(filepath.Join(in.dir, "log")) //nolint:gosec // our own folder
 	if readErr != nil {
 		return err

@@ -57,10 +57,10 @@ func intakeRows() []intakeRow {
 			return ratio(m.offered.since(m.before.reading, "database_batch_size_sum"), m.commits())
 		}},
 		{"mean commit", func(m *intake) string {
-			return ratio(1000*m.offered.since(m.before.reading, "database_commit_duration_seconds_sum"), m.commits()) + " ms"
+			return meanMillis(&m.offered, m, "database_commit_duration_seconds")
 		}},
 		{"mean transaction", func(m *intake) string {
-			return ratio(1000*m.offered.since(m.before.reading, "database_batch_duration_seconds_sum"), m.commits()) + " ms"
+			return meanMillis(&m.offered, m, "database_batch_duration_seconds")
 		}},
 		{"CPU while offered", func(m *intake) string {
 			return fmt.Sprintf("%.2f cores", (m.offered.cpu-m.before.cpu).Seconds()/m.span().Seconds())
@@ -119,8 +119,17 @@ func (m *intake) ofStripe() (n int) {
 func delay(source string) func(m *intake) string {
 	label := fmt.Sprintf("source=%q", source)
 	return func(m *intake) string {
-		return ratio(1000*m.drained.since(m.before.reading, "trivet_inbox_delay_seconds_sum", label), m.drained.since(m.before.reading, "trivet_inbox_delay_seconds_count", label)) + " ms"
+		return meanMillis(&m.drained, m, "trivet_inbox_delay_seconds", label)
 	}
+}
+
+// meanMillis is the mean of what a histogram of seconds gathered until then.
+func meanMillis(until *moment, m *intake, name string, labels ...string) string {
+	n := until.since(m.before.reading, name+"_count", labels...)
+	if n == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f ms", 1000*until.since(m.before.reading, name+"_sum", labels...)/n)
 }
 
 // quantile takes from sorted durations; of none it is 0.

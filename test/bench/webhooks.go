@@ -98,14 +98,15 @@ func webhooks(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprintf(stderr, "%s: %d webhooks a second for %s, then the queue\n", d.name, o.rate, o.duration)
 		in, err := d.measure(ctx, o, filepath.Join(dir, d.name))
 		if err != nil {
-			return fmt.Errorf("%s: %w", d.name, err)
+			failures = append(failures, fmt.Errorf("%s: %w", d.name, err))
+			break
 		}
 		in.database = d.name
 		columns = append(columns, in)
 		failures = append(failures, in.check())
 	}
-	if err := showIntakes(stdout, o, columns); err != nil {
-		return err
+	if len(columns) > 0 {
+		failures = append(failures, showIntakes(stdout, o, columns))
 	}
 	return errors.Join(failures...)
 }
