@@ -120,8 +120,8 @@ vuln: $(BIN)/govulncheck ## Look for known vulnerabilities, where their database
 	BIN=$(BIN) scripts/vuln $(MODULES)
 
 .PHONY: clean
-clean: ## Remove what was built, and the development data
-	rm -rf bin data .protodeps
+clean: ## Remove what was built, the development data, and what a broken benchmark left
+	rm -rf bin data .bench .protodeps
 
 # — tools, each at its pinned version —
 
