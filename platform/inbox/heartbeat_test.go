@@ -72,11 +72,12 @@ func TestTheHeartbeatEndsWithTheAttempt(t *testing.T) {
 		f.put(first, event("a", "x"))
 		receive(t, h.entered)
 		second := f.handle(inbox.Handler{Handle: apply})
-		f.eventually(func() bool {
+		require.Eventually(f, func() bool {
+			state := f.get(second, "a").State
 			f.clock.advance(time.Minute)
 			second.Wake()
-			return f.get(second, "a").State == inbox.Done
-		}, "the dead one's lease goes on for ever")
+			return state == inbox.Done
+		}, 30*time.Second, 500*time.Millisecond, "the dead one's lease goes on for ever")
 		h.release()
 		require.ErrorIs(f, receive(t, h.result), inbox.ErrLeaseLost)
 		require.Equal(f, []string{"a"}, f.effects("x"))

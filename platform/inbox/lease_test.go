@@ -157,6 +157,29 @@ func TestDeadlyEvent(t *testing.T) {
 	})
 }
 
+// TestOthersDoNotDieWithADeadlyEvent: for those that were leased along with it, it was no attempt.
+func TestOthersDoNotDieWithADeadlyEvent(t *testing.T) {
+	each(t, func(f *fixture) {
+		h := f.hung()
+		handler := inbox.Handler{MaxAttempts: 1, Coalesce: true, Handle: h.handle}
+		in := f.handle(handler, one)
+		f.put(in, event("a", "x"))
+		receive(t, h.entered)
+		f.put(in, event("b", "x"))
+		f.clock.advance(time.Minute)
+		f.handle(handler, one).Wake()
+		j := receive(t, h.entered)
+		require.Equal(f, "b", j.ID)
+		require.Empty(f, j.Earlier)
+		require.Equal(f, 1, j.Attempts)
+		require.Equal(f, inbox.Dead, f.get(in, "a").State)
+		h.release()
+		results := errors.Join(receive(t, h.result), receive(t, h.result))
+		require.ErrorIs(f, results, inbox.ErrLeaseLost, "the first one's")
+		require.Equal(f, []string{"b"}, f.effects("x"))
+	})
+}
+
 // TestShutdownReleases: a handler that is interrupted gives its event back as if nothing had been tried.
 func TestShutdownReleases(t *testing.T) {
 	each(t, func(f *fixture) {

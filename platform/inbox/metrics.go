@@ -31,7 +31,7 @@ func newInstruments(meter metric.Meter) (*instruments, error) {
 	m := &instruments{meter: meter}
 	var errs [8]error
 	m.puts, errs[0] = meter.Int64Counter("trivet.inbox.puts",
-		metric.WithDescription("Events put, by source and outcome: pending, duplicate, ignored or dead."))
+		metric.WithDescription("Events put, by source and outcome: pending, duplicate, revived (a duplicate of a dead or ignored one), ignored or dead."))
 	m.attempts, errs[1] = meter.Int64Counter("trivet.inbox.attempts",
 		metric.WithDescription("Attempts, by source and outcome: done, failed, released (not counted) or lost (the lease)."))
 	m.deaths, errs[2] = meter.Int64Counter("trivet.inbox.deaths", metric.WithDescription("Events given up, by source."))

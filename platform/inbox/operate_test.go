@@ -125,6 +125,31 @@ func TestRedrive(t *testing.T) {
 	})
 }
 
+// TestRedriveKeepsToItsSource: ids are unique within a source only.
+func TestRedriveKeepsToItsSource(t *testing.T) {
+	each(t, func(f *fixture) {
+		in := f.open()
+		for _, source := range []string{"s", "s2"} {
+			e := event("a", "x")
+			e.Source, e.State, e.LastError = source, inbox.Dead, "why"
+			f.put(in, e)
+		}
+		f.clock.advance(time.Second)
+		n, skipped, err := in.Redrive(t.Context(), "s", []string{"a"})
+		require.NoError(f, err)
+		require.EqualValues(f, 1, n)
+		require.Empty(f, skipped)
+		r := f.get(in, "a")
+		require.Equal(f, inbox.Pending, r.State)
+		require.Zero(f, r.EndTime)
+		require.Equal(f, f.clock.now(), r.DueTime)
+		other, err := in.Get(t.Context(), "s2", "a")
+		require.NoError(f, err)
+		require.Equal(f, inbox.Dead, other.State)
+		require.Equal(f, f.clock.now().Add(-time.Second), other.EndTime)
+	})
+}
+
 // TestRedriveAllTakesEachOnce although all die again at once.
 func TestRedriveAllTakesEachOnce(t *testing.T) {
 	each(t, func(f *fixture) {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -153,6 +155,46 @@ func TestEndlessSubjectsLeaveSomeToOthers(t *testing.T) {
 	})
 }
 
+// TestALongQueueYields: a subject with many events gives its worker away now and then.
+func TestALongQueueYields(t *testing.T) {
+	each(t, func(f *fixture) {
+		const events = 300
+		in := f.open(one)
+		for _, id := range ids("e", events) {
+			f.put(in, event(id, "long"))
+		}
+		f.put(in, event("a", "short"))
+		require.NoError(f, in.Handle("s", inbox.Handler{Handle: apply}))
+		f.run(in)
+		f.eventually(func() bool { return len(f.effects("")) == events+1 }, "not all were handled")
+		at := slices.Index(f.effects(""), "a")
+		require.LessOrEqual(f, at, 2*64, "the short one waited for the long one")
+		require.Equal(f, ids("e", events), f.effects("long"))
+	})
+}
+
+// TestTheLongestDueComesFirst among those whose pauses are over.
+func TestTheLongestDueComesFirst(t *testing.T) {
+	each(t, func(f *fixture) {
+		pauses := map[string]time.Duration{"a": 3 * time.Second, "b": time.Second, "c": 2 * time.Second}
+		in := f.handle(inbox.Handler{Handle: func(ctx context.Context, j *inbox.Job) error {
+			if j.Attempts == 1 {
+				return inbox.RetryAfter(errors.New("later"), pauses[j.ID])
+			}
+			return apply(ctx, j)
+		}}, one, func(o *inbox.Options) { o.Rand = func() float64 { return 0 } })
+		for _, id := range []string{"a", "b", "c"} {
+			f.put(in, event(id, id))
+			f.eventually(func() bool { return f.get(in, id).LastError != "" }, "no attempt")
+		}
+		f.clock.advance(time.Minute)
+		in.Wake()
+		f.eventually(func() bool { return len(f.effects("")) == 3 }, "not all were handled")
+		require.Equal(f, []string{"b", "c", "a"}, f.effects(""))
+		require.Zero(f, f.get(in, "a").DueTime)
+	})
+}
+
 func TestCoalescedEventsAreOneJob(t *testing.T) {
 	each(t, func(f *fixture) {
 		in := f.open()
@@ -160,11 +202,10 @@ func TestCoalescedEventsAreOneJob(t *testing.T) {
 			f.put(in, event(id, "x"))
 		}
 		jobs := make(chan *inbox.Job, 10)
-		refuse := true
+		refuse := 2
 		require.NoError(f, in.Handle("s", inbox.Handler{Coalesce: true, Handle: func(ctx context.Context, j *inbox.Job) error {
 			jobs <- j
-			if refuse {
-				refuse = false
+			if refuse--; refuse >= 0 {
 				return errors.New("not yet")
 			}
 			return apply(ctx, j)
@@ -188,6 +229,11 @@ func TestCoalescedEventsAreOneJob(t *testing.T) {
 		require.Equal(f, 1, j.Attempts)
 		require.Len(f, j.Earlier, 5)
 		require.Equal(f, 2, j.Earlier[0].Attempts)
+		r := f.await(in, "e5", inbox.Pending)
+		require.Equal(f, 2*time.Second/2, r.DueTime.Sub(f.clock.now()), "the pause is that of the oldest one's attempts")
+		f.clock.advance(time.Second)
+		in.Wake()
+		receive(t, jobs)
 		f.await(in, "e5", inbox.Done)
 		for _, id := range ids("e", 6) {
 			require.Equal(f, inbox.Done, f.get(in, id).State)

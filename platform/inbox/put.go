@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,7 +12,8 @@ import (
 )
 
 // Put stores an event and returns after the durable commit, which it shares with others that are put at the same time. An
-// event whose source and id are there already is a duplicate, and changes nothing.
+// event whose source and id are there already is a duplicate, and changes nothing; except one that is dead or ignored and
+// comes again as one to be handled: it is made pending with what has come now, as when a provider is asked to resend it.
 //
 // Errors: ErrInvalid, or the store's (see database.IsUnavailable): then the event must be put again.
 func (in *Inbox) Put(ctx context.Context, e Event) (duplicate bool, err error) {
@@ -29,15 +31,27 @@ func (in *Inbox) PutTx(ctx context.Context, tx database.Tx, e Event) (duplicate 
 	if e, err = e.clean(in.options.MaxPayload); err != nil {
 		return false, err
 	}
-	inserted, err := in.insert(ctx, tx, e)
+	outcome, err := in.insert(ctx, tx, e)
+	if err == nil && outcome == duplicated && e.State == Pending {
+		outcome, err = in.revive(ctx, tx, e)
+	}
 	if err != nil {
 		return false, err
 	}
-	tx.AfterCommit(func() { in.stored(ctx, e, inserted) })
-	return !inserted, nil
+	tx.AfterCommit(func() { in.stored(ctx, e, outcome) })
+	return outcome != inserted, nil
 }
 
-func (in *Inbox) insert(ctx context.Context, tx database.Tx, e Event) (inserted bool, err error) {
+// arrival is what a put came to, also in metrics.
+type arrival string
+
+const (
+	inserted   arrival = ""
+	duplicated arrival = "duplicate"
+	revived    arrival = "revived" // a duplicate of one that was dead or ignored
+)
+
+func (in *Inbox) insert(ctx context.Context, tx database.Tx, e Event) (arrival, error) {
 	now := in.now()
 	var due int64
 	var end, expire, remove *int64
@@ -56,32 +70,46 @@ func (in *Inbox) insert(ctx context.Context, tx database.Tx, e Event) (inserted 
 	args := []any{
 		e.Source, e.ID, e.Type, e.Subject, string(e.State), e.State == Pending, e.LastError, now.UnixMicro(), due, end, expire, remove,
 	}
-	payload := e.Payload
-	if payload == nil {
-		payload = []byte{}
-	}
 	if in.sql.putPayload == "" {
-		args = append(args, payload)
+		args = append(args, e.payload())
 	}
 	var seq int64
-	err = tx.QueryRowContext(ctx, in.sql.put, args...).Scan(&seq)
+	err := tx.QueryRowContext(ctx, in.sql.put, args...).Scan(&seq)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return false, nil
+		return duplicated, nil
 	case err == nil && in.sql.putPayload != "":
-		_, err = tx.ExecContext(ctx, in.sql.putPayload, seq, payload)
+		_, err = tx.ExecContext(ctx, in.sql.putPayload, seq, e.payload())
 	}
-	return err == nil, err
+	return inserted, err
+}
+
+// payload is never nil, which would be NULL.
+func (e Event) payload() []byte {
+	if e.Payload == nil {
+		return []byte{}
+	}
+	return e.Payload
+}
+
+// revive makes an event that is dead or ignored pending again, as it has come now.
+func (in *Inbox) revive(ctx context.Context, tx database.Tx, e Event) (arrival, error) {
+	var seq int64
+	err := tx.QueryRowContext(ctx, in.sql.revive, e.Source, e.ID, e.Type, e.Subject, in.now().UnixMicro()).Scan(&seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return duplicated, nil
+	}
+	if err != nil {
+		return duplicated, err
+	}
+	_, err = tx.ExecContext(ctx, in.sql.replacePayload, seq, e.payload())
+	return revived, err
 }
 
 // stored counts a committed put and wakes the workers.
-func (in *Inbox) stored(ctx context.Context, e Event, inserted bool) {
-	outcome := string(e.State)
-	if !inserted {
-		outcome = "duplicate"
-	}
-	in.metrics.put(ctx, e.Source, outcome)
-	if !inserted {
+func (in *Inbox) stored(ctx context.Context, e Event, outcome arrival) {
+	in.metrics.put(ctx, e.Source, cmp.Or(string(outcome), string(e.State)))
+	if outcome == duplicated {
 		return
 	}
 	switch e.State {

@@ -159,3 +159,67 @@ func TestPutOnAClosedDatabaseFails(t *testing.T) {
 		require.True(f, database.IsUnavailable(err), "%v", err)
 	})
 }
+
+// TestWhatIsOverIsNotReady: workers must not look at what is kept only.
+func TestWhatIsOverIsNotReady(t *testing.T) {
+	each(t, func(f *fixture) {
+		in := f.open()
+		for _, state := range []inbox.State{inbox.Dead, inbox.Ignored} {
+			e := event(string(state), "x")
+			e.State = state
+			f.put(in, e)
+		}
+		var ready int
+		require.NoError(f, f.db.Reader().QueryRowContext(t.Context(), "SELECT count(*) FROM inbox_event WHERE ready").Scan(&ready))
+		require.Zero(f, ready)
+		f.put(in, event("a", "x"))
+		require.NoError(f, f.db.Close(t.Context()))
+		duplicate, err := in.Put(t.Context(), event("a", "x"))
+		require.ErrorIs(f, err, database.ErrClosed)
+		require.False(f, duplicate)
+	})
+}
+
+// TestAResendRedrives: a provider that is asked to send again what died, or what was not ours, gets it handled. What is done,
+// or waits, is a duplicate.
+func TestAResendRedrives(t *testing.T) {
+	each(t, func(f *fixture) {
+		in := f.handle(inbox.Handler{Handle: func(ctx context.Context, j *inbox.Job) error {
+			if string(j.Payload) == "bad" {
+				return inbox.Permanent(errors.New("bad"))
+			}
+			return apply(ctx, j)
+		}}, func(o *inbox.Options) { o.Redact = func(e inbox.Event) []byte { return e.Payload } })
+		resend := func(e inbox.Event) inbox.Record {
+			duplicate, err := in.Put(t.Context(), e)
+			require.NoError(f, err)
+			require.True(f, duplicate)
+			return f.get(in, e.ID)
+		}
+		for _, state := range []inbox.State{inbox.Dead, inbox.Ignored} {
+			unread := inbox.Event{Source: "s", ID: "was " + string(state), Type: "malformed", Payload: []byte("?"), State: state, LastError: "why"}
+			f.put(in, unread)
+			require.Equal(f, state, resend(unread).State, "it has come as it was")
+			resend(event(unread.ID, "x"))
+			r := f.await(in, unread.ID, inbox.Done)
+			require.Equal(f, "thing.changed", r.Type)
+			require.Equal(f, "x", r.Subject)
+			require.JSONEq(f, `{"id":"`+unread.ID+`"}`, string(r.Payload))
+			require.Equal(f, 1, r.Attempts)
+			resend(event(unread.ID, "y"))
+			require.Equal(f, "x", f.get(in, unread.ID).Subject, "what is done stays as it is")
+		}
+		require.Equal(f, []string{"was dead", "was ignored"}, f.effects("x"))
+
+		bad := event("bad", "x")
+		bad.Payload = []byte("bad")
+		f.put(in, bad)
+		f.await(in, "bad", inbox.Dead)
+		resend(bad)
+		f.eventually(func() bool { r := f.get(in, "bad"); return r.State == inbox.Dead && len(r.Failures) == 2 }, "it does not die again")
+		f.clock.advance(365 * 24 * time.Hour)
+		_, err := in.Prune(t.Context())
+		require.NoError(f, err)
+		require.Equal(f, inbox.Dead, f.get(in, "bad").State, "it is not thrown away as what it was before")
+	})
+}

@@ -39,7 +39,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 	defer end()
 	work, interrupt := context.WithCancelCause(life)
 	defer interrupt(nil)
-	d := &dispatcher{in: in, worker: worker{in: in, stop: ctx, work: work, life: life}, free: in.options.Workers, busy: map[string]int{}}
+	d := &dispatcher{in: in, worker: worker{in: in, stop: ctx, work: work, life: life}, free: in.options.Workers, busy: map[string]int{}, fresh: map[string]bool{}}
 
 	var side sync.WaitGroup
 	side.Go(func() {
@@ -98,9 +98,9 @@ type dispatcher struct {
 	worker  worker // what each starts as
 	workers sync.WaitGroup
 	busyFor time.Duration
-	errors  int // failed claims in a row
-	turn    int // which source comes first
-	fresh   bool
+	errors  int             // failed claims in a row
+	turn    int             // which source comes first
+	fresh   map[string]bool // by source: fresh subjects come first, in turn with those that are due
 
 	mu      sync.Mutex
 	free    int
@@ -144,8 +144,13 @@ func (d *dispatcher) round(ctx context.Context) (pause time.Duration, deaf bool)
 		d.in.metrics.expired(ctx, c.stolen)
 		d.in.log.WarnContext(ctx, "leases had run out and were taken over", slog.Int("subjects", c.stolen))
 	}
+	took := map[string]bool{}
 	for _, g := range c.groups {
+		took[g.source] = true
 		d.start(g)
+	}
+	for source := range took { // a turn that took nothing was none
+		d.fresh[source] = !d.fresh[source]
 	}
 	if c.more {
 		raise(d.in.announce)
@@ -186,15 +191,13 @@ func (d *dispatcher) wants() (total int, wants []want, ends int) {
 	if len(sources) == 0 {
 		return 0, nil, 0
 	}
-	if d.turn = (d.turn + 1) % len(sources); d.turn == 0 {
-		d.fresh = !d.fresh
-	}
+	d.turn = (d.turn + 1) % len(sources)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.starved = d.free == 0
 	for _, s := range slices.Concat(sources[d.turn:], sources[:d.turn]) {
 		h := d.in.handlers[s]
-		wants = append(wants, want{source: s, free: min(d.free, h.Workers-d.busy[s]), limit: h.limit(), fresh: d.fresh})
+		wants = append(wants, want{source: s, free: min(d.free, h.Workers-d.busy[s]), limit: h.limit(), fresh: d.fresh[s]})
 	}
 	return d.free, wants, d.ends
 }

@@ -9,6 +9,7 @@ import "github.com/trivet-dev/trivet/platform/database"
 // though each holds many subjects.
 type statements struct {
 	put, putPayload           string
+	revive, replacePayload    string
 	due, ready, quiet, insert string
 	try, take, retake, next   string
 	hold, done, dead, again   string
@@ -32,6 +33,9 @@ func newStatements(d database.Dialect) statements {
 			expire_time, delete_time) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12)
 			ON CONFLICT (source, id) DO NOTHING RETURNING seq`,
 		putPayload: `INSERT INTO inbox_payload (seq, payload) VALUES ($1, $2)`,
+		revive: `UPDATE inbox_event SET type = $3, subject = $4, state = 'pending', ready = TRUE, attempts = 0, due_time = $5,
+			end_time = NULL, expire_time = NULL, delete_time = NULL WHERE source = $1 AND id = $2 AND state IN ('dead', 'ignored') RETURNING seq`,
+		replacePayload: `INSERT INTO inbox_payload (seq, payload) VALUES ($1, $2) ON CONFLICT (seq) DO UPDATE SET payload = excluded.payload`,
 
 		// Claiming: subjects whose pause is over or whose lease ran out, then events that nobody has looked at yet.
 		due: `SELECT subject, token FROM inbox_subject WHERE source = $1 AND due_time <= $2 ORDER BY due_time LIMIT $3`,
