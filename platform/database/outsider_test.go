@@ -38,9 +38,9 @@ func outsider(path string) int {
 		return 1
 	}
 	if lock.Type == syscall.F_UNLCK {
-		fmt.Println("nobody")
+		_, _ = fmt.Fprintln(os.Stdout, "nobody")
 	} else {
-		fmt.Println(lock.Pid)
+		_, _ = fmt.Fprintln(os.Stdout, lock.Pid)
 	}
 	return 0
 }
