@@ -15,6 +15,9 @@ import (
 const (
 	// recordTimeout bounds the writing of outcomes after the handlers were told to stop.
 	recordTimeout = 5 * time.Second
+	// claimGap is the least time between two claims while there are more workers than work: what comes meanwhile shares a
+	// claim, and the effects then share commits. What comes alone does not wait.
+	claimGap = 4 * time.Millisecond
 	// announceGap is the least time between two notifications of other processes.
 	announceGap = 50 * time.Millisecond
 	// minBusy and maxBusy are the pauses before subjects are looked at again that other transactions held.
@@ -112,32 +115,33 @@ type dispatcher struct {
 // run claims and dispatches until ctx ends.
 func (d *dispatcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		pause, deaf := d.round(ctx)
-		timer := time.NewTimer(pause)
-		signal := d.in.signal
-		if deaf {
-			signal = nil
+		deaf, pause := d.round(ctx)
+		if deaf = min(deaf, pause); deaf > 0 {
+			sleep(ctx, deaf)
 		}
+		timer := time.NewTimer(pause - deaf)
 		select {
 		case <-ctx.Done():
-		case <-signal:
+		case <-d.in.signal:
 		case <-timer.C:
 		}
 		timer.Stop()
 	}
 }
 
-// round claims what there are workers for, and starts them. It returns how long to wait if nothing is signalled, and
-// whether to wait in any case.
-func (d *dispatcher) round(ctx context.Context) (pause time.Duration, deaf bool) {
+// round claims what there are workers for, and starts them. It returns how long to wait in any case, and how long, that
+// included, if nothing is signalled.
+func (d *dispatcher) round(ctx context.Context) (deaf, pause time.Duration) {
 	total, wants, ends := d.wants()
 	if total == 0 {
 		raise(d.in.announce)
-		return d.in.options.PollInterval, false
+		return 0, d.in.options.PollInterval
 	}
+	begun := time.Now()
 	c, err := d.in.claim(ctx, total, wants)
 	if err != nil {
-		return d.failed(ctx, err), true
+		pause = d.failed(ctx, err)
+		return pause, pause
 	}
 	d.errors = 0
 	if c.stolen > 0 {
@@ -155,8 +159,9 @@ func (d *dispatcher) round(ctx context.Context) (pause time.Duration, deaf bool)
 	if c.more {
 		raise(d.in.announce)
 		d.starve(ends)
+		return 0, d.pause(c)
 	}
-	return d.pause(c), false
+	return claimGap - time.Since(begun), d.pause(c)
 }
 
 // failed logs a failed claim, and returns how long to wait.
