@@ -108,7 +108,7 @@ func (f *Fake) MakeEvent(kind, subject string, object json.RawMessage) webhook.E
 }
 
 // save stores an object and tells of it. An event "….updated" has what was different before, and there is none when
-// nothing was.
+// nothing was; what the API shows no more of in a long list counts too.
 func save[T any](f *Fake, rows *table.Table[T], id string, row T, kinds ...string) *apiError {
 	old, had := rows.Get(id)
 	if bad := stored(rows.Insert(id, row)); bad != nil {
@@ -119,7 +119,7 @@ func save[T any](f *Fake, rows *table.Table[T], id string, row T, kinds ...strin
 			f.emit(kind, id, row)
 			continue
 		}
-		if previous := difference(tree(shown(old)), tree(shown(row))); len(previous) > 0 {
+		if previous := difference(tree(whole(old)), tree(whole(row))); len(previous) > 0 {
 			raw, err := json.Marshal(previous)
 			if err != nil {
 				return stored(err)

@@ -10,8 +10,37 @@ import (
 // maxExpansion is how many levels Stripe expands.
 const maxExpansion = 4
 
-// shown is an object without what the API hides unless it is asked to expand it.
+// maxEmbedded is how many rows the API shows of a list that is part of an object; the rest has an endpoint of its own.
+const maxEmbedded = 10
+
+// shown is an object, or a list of some, as the API shows it: without what it hides unless it is asked to expand it, and
+// with no more of the lists in it than the API shows there.
 func shown(object any) any {
+	switch o := object.(type) {
+	case Subscription:
+		o.Items = o.Items.embedded()
+		return o
+	case Invoice:
+		o.Lines = o.Lines.embedded()
+		return o
+	case list[Subscription]:
+		return shownList(o)
+	case list[Invoice]:
+		return shownList(o)
+	}
+	return whole(object)
+}
+
+func shownList[T any](l list[T]) list[any] {
+	out := list[any]{Object: l.Object, Data: make([]any, len(l.Data)), HasMore: l.HasMore, URL: l.URL}
+	for i, row := range l.Data {
+		out.Data[i] = shown(row)
+	}
+	return out
+}
+
+// whole is an object without what the API hides.
+func whole(object any) any {
 	switch o := object.(type) {
 	case Price:
 		o.Tiers = nil
@@ -124,14 +153,18 @@ func (f *Fake) hidden(node map[string]any, field string) any {
 	case "customer.subscriptions":
 		all := f.subscriptions.All(func(s Subscription) bool { return s.Customer == id && !s.over() })
 		slices.Reverse(all)
-		return tree(counted(all, "/v1/customers/"+id+"/subscriptions"))
+		rows := make([]any, len(all))
+		for i, s := range all {
+			rows[i] = shown(s)
+		}
+		return tree(counted(rows, "/v1/customers/"+id+"/subscriptions").embedded())
 	case "checkout.session.line_items":
 		co, _ := f.checkouts.Get(id)
-		return tree(counted(co.Lines, "/v1/checkout/sessions/"+id+"/line_items"))
+		return tree(counted(co.Lines, "/v1/checkout/sessions/"+id+"/line_items").embedded())
 	case "charge.refunds":
 		all := f.refunds.All(func(r Refund) bool { return r.Charge == id })
 		slices.Reverse(all)
-		return tree(counted(all, "/v1/charges/"+id+"/refunds"))
+		return tree(counted(all, "/v1/charges/"+id+"/refunds").embedded())
 	}
 	return nil
 }

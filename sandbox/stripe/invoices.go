@@ -117,7 +117,7 @@ type Period struct {
 	End   int64 `json:"end"`
 }
 
-// countedList is a list that is part of an object, and whole.
+// countedList is a list that is part of an object. It is stored whole.
 type countedList[T any] struct {
 	Object     string `json:"object"`
 	Data       []T    `json:"data"`
@@ -128,6 +128,14 @@ type countedList[T any] struct {
 
 func counted[T any](data []T, url string) countedList[T] {
 	return countedList[T]{Object: "list", Data: data, TotalCount: len(data), URL: url}
+}
+
+// embedded is the list as it is shown inside of its object.
+func (l countedList[T]) embedded() countedList[T] {
+	if len(l.Data) > maxEmbedded {
+		l.Data, l.HasMore = l.Data[:maxEmbedded], true
+	}
+	return l
 }
 
 // newInvoice is a draft without lines.
