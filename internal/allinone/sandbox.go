@@ -56,6 +56,11 @@ var providers = []provider{
 	{"stripe", []string{"STRIPE_SECRET_KEY"}, []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL", "STRIPE_WEBHOOK_SECRET"}},
 }
 
+const (
+	stripeReads  = "STRIPE_READS_PER_SECOND"
+	sandboxReads = "1000"
+)
+
 func isSet(getenv func(string) string, name string) bool {
 	return getenv(name) != "" || getenv(name+"_FILE") != ""
 }
@@ -97,6 +102,9 @@ func standIn(ctx context.Context, getenv func(string) string, host *serve.Host) 
 	}
 	values := map[string]string{}
 	for _, p := range absent(getenv) {
+		if p.name == "stripe" && !isSet(getenv, stripeReads) {
+			values[stripeReads] = sandboxReads // the sandbox has none of the limits that Stripe has for a test key
+		}
 		host.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", p.name), slog.String("set_for_the_real_one", p.signs[0]))
 		for _, name := range p.settings {
 			values[name] = s.Environment()[name]

@@ -44,8 +44,8 @@ type Config struct {
 	StripeAPIURL *url.URL `env:"STRIPE_API_URL" default:"https://api.stripe.com" help:"address of Stripe's API; the sandbox's in development"`
 	// StripeWebhookSecrets verify Stripe's webhooks, newest first.
 	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" help:"signing secret of Stripe's webhooks, whsec_…; several during a rotation, newest first"`
-	// StripeReads bounds the fetches of Stripe's objects, by each process.
-	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"80" min:"1" max:"10000" help:"most fetches of objects from Stripe in a second by a process; Stripe refuses more than about 100 of an account"`
+	// StripeReads bounds the fetches of Stripe's objects, by each process; 0 goes by the key's mode.
+	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"most fetches of objects from Stripe in a second by a process; 0 is 80 with a live key and 20 with a test key, as Stripe refuses more than about 100 and 25 of an account"`
 	// ReconcileInterval is how often the store is compared with Stripe; 0 is never.
 	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often Stripe's objects are compared with the store and repaired; 0 turns it off"`
 	// Inbox is how webhooks are tried and kept.

@@ -42,7 +42,7 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 		return nil, err
 	}
 	if client != nil {
-		s.reconciler = reconcile.New(reconcile.Options{Store: rows, Source: client, Sync: m.mirror.Sync, Now: deps.Now, Logger: deps.Logger})
+		s.reconciler = reconcile.New(reconcile.Options{Store: rows, Source: client, Mirror: m.mirror, Now: deps.Now, Logger: deps.Logger})
 	}
 	m.receiver, err = receiver(s.config, deps, m.mirror, metrics)
 	return m, err

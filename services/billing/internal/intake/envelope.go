@@ -44,6 +44,8 @@ type Object struct {
 	ID string `json:"id,omitempty"`
 	// Kind is such as "customer".
 	Kind string `json:"kind,omitempty"`
+	// Without are kinds of objects of which a charge said that it has none: "refund", "dispute".
+	Without []string `json:"without,omitempty"`
 }
 
 // envelope has the fields of both forms.
@@ -74,9 +76,22 @@ const maxText = 255
 // ParseEvent reads an event, a snapshot or a thin one, of any API version. The error says what is wrong, and shows nothing
 // of the body.
 func ParseEvent(body []byte) (Event, error) {
+	h, err := ParseHint(body)
+	if err != nil {
+		return Event{}, err
+	}
+	payload, err := json.Marshal(h)
+	if err != nil {
+		return Event{}, fmt.Errorf("the event can't be kept: %w", err)
+	}
+	return Event{ID: h.ID, Type: h.Type, ObjectID: h.Object.ID, Livemode: h.Livemode, Account: h.Account, Payload: payload}, nil
+}
+
+// ParseHint reads what is kept of an event. The error is as ParseEvent's.
+func ParseHint(body []byte) (Hint, error) {
 	var e envelope
 	if err := decode(body, &e); err != nil {
-		return Event{}, err
+		return Hint{}, err
 	}
 	h := Hint{ID: e.ID, Type: e.Type, APIVersion: e.APIVersion, Livemode: e.Livemode, Account: e.Account, Thin: e.Object == thinObject}
 	if h.Account == "" {
@@ -90,16 +105,12 @@ func ParseEvent(body []byte) (Event, error) {
 		check("id", h.ID, true), check("type", h.Type, true), check("api_version", h.APIVersion, false), check("account", h.Account, false),
 		check("the object's id", h.Object.ID, false), check("the object's type", h.Object.Kind, false),
 	); err != nil {
-		return Event{}, err
+		return Hint{}, err
 	}
-	payload, err := json.Marshal(h)
-	if err != nil {
-		return Event{}, fmt.Errorf("the event can't be kept: %w", err)
-	}
-	return Event{ID: h.ID, Type: h.Type, ObjectID: h.Object.ID, Livemode: h.Livemode, Account: h.Account, Payload: payload}, nil
+	return h, nil
 }
 
-// object is what the event is about. Of a snapshot's object only two fields count, so one that can't be read is as none.
+// object is what the event is about. Of a snapshot's object only a few fields count, so one that can't be read is as none.
 func object(e envelope) Object {
 	if e.RelatedObject != nil {
 		return Object{ID: e.RelatedObject.ID, Kind: e.RelatedObject.Type}
@@ -111,7 +122,28 @@ func object(e envelope) Object {
 	if len(e.Data.Object) == 0 || json.Unmarshal(e.Data.Object, &o) != nil {
 		return Object{}
 	}
-	return Object{ID: o.ID, Kind: o.Object}
+	return Object{ID: o.ID, Kind: o.Object, Without: without(o.Object, e.Data.Object)}
+}
+
+// without spares most charges, which are paid and that's all, from being asked for refunds and disputes.
+func without(kind string, raw json.RawMessage) (none []string) {
+	if kind != "charge" {
+		return nil
+	}
+	var charge struct {
+		Refunded *json.Number `json:"amount_refunded"`
+		Disputed *bool        `json:"disputed"`
+	}
+	if json.Unmarshal(raw, &charge) != nil {
+		return nil
+	}
+	if charge.Refunded != nil && *charge.Refunded == "0" {
+		none = append(none, "refund")
+	}
+	if charge.Disputed != nil && !*charge.Disputed {
+		none = append(none, "dispute")
+	}
+	return none
 }
 
 // decode reads a JSON object. The decoder's own errors may quote the body.

@@ -5,7 +5,6 @@ package mirror
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -25,10 +24,24 @@ var (
 	ErrNotFound = errors.New("mirror: no such object was fetched")
 )
 
+// LaterError is an error after which Stripe wants no call before After has passed: it has had too many, or is down.
+type LaterError struct {
+	Err   error
+	After time.Duration
+}
+
+// Error says what Stripe said.
+func (e *LaterError) Error() string { return fmt.Sprintf("%v; try again in %v", e.Err, e.After) }
+
+// Unwrap returns what Stripe said.
+func (e *LaterError) Unwrap() error { return e.Err }
+
 // Source is where the objects are.
 type Source interface {
-	// Get fetches an object at the pinned API version. Errors: ErrGone, and those that another attempt may mend.
+	// Get fetches an object at the pinned API version, with all rows of the lists in it. Errors: ErrGone, *LaterError, and
+	// others that another attempt may mend.
 	Get(ctx context.Context, kind Kind, id string) (body []byte, err error)
+	Lister
 }
 
 // Store keeps the objects.
@@ -39,8 +52,12 @@ type Store interface {
 	PutObject(ctx context.Context, tx database.Tx, o Object) (written bool, err error)
 	// WriteObject is PutObject in a transaction of its own.
 	WriteObject(ctx context.Context, o Object) (written bool, err error)
+	// AdoptObject writes an object that nobody has begun to fetch, under the first number.
+	AdoptObject(ctx context.Context, o Object) (written bool, err error)
 	// Object reads an object or its tombstone. Errors: ErrNotFound.
 	Object(ctx context.Context, kind Kind, id string) (Object, error)
+	// CustomerObjects reads a customer's living objects of a kind by their ids, after one.
+	CustomerObjects(ctx context.Context, customer string, kind Kind, after string, limit int) ([]Object, error)
 }
 
 // Options are what a Mirror is made of.
@@ -61,15 +78,19 @@ type Mirror struct{ Options }
 // New makes a Mirror.
 func New(o Options) *Mirror { return &Mirror{Options: o} }
 
-// workers leaves some of the inbox's to other sources.
-const workers = 8
+const (
+	// workers leaves some of the inbox's to other sources.
+	workers = 8
+	// attempt is time for a few reads, and less than the inbox's lease.
+	attempt = 50 * time.Second
+)
 
 // Handle sets what is done with Stripe's events: one fetch, however many wait for an object.
 func (m *Mirror) Handle() error {
 	if m.Source == nil {
 		return nil
 	}
-	return m.Inbox.Handle(Stripe, inbox.Handler{Handle: m.apply, Coalesce: true, Workers: workers})
+	return m.Inbox.Handle(Stripe, inbox.Handler{Handle: m.apply, Coalesce: true, Workers: workers, Timeout: attempt})
 }
 
 // Put stores a webhook.
@@ -85,99 +106,4 @@ func (m *Mirror) Put(ctx context.Context, message intake.Message) (duplicate boo
 		e.State = inbox.Dead
 	}
 	return m.Inbox.Put(ctx, e)
-}
-
-// apply fetches the object that the events are about, and commits it with the mark that they are done.
-func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
-	var hint intake.Hint
-	if err := json.Unmarshal(job.Payload, &hint); err != nil {
-		return inbox.Permanent(errors.New("the stored payload can't be read"))
-	}
-	kind := Kind(hint.Object.Kind)
-	if !Known(kind) || hint.Object.ID == "" {
-		m.Applied(ctx, job.Type, "none")
-		return nil
-	}
-	o, err := m.Fetch(ctx, kind, hint.Object.ID)
-	if err != nil {
-		return err
-	}
-	var written bool
-	err = job.Complete(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		written, err = m.Store.PutObject(ctx, tx, o)
-		return err
-	})
-	if err == nil {
-		m.Applied(ctx, job.Type, outcome(o, written))
-	}
-	return err
-}
-
-func outcome(o Object, written bool) string {
-	switch {
-	case !written:
-		return "late"
-	case o.Deleted:
-		return "removed"
-	default:
-		return "changed"
-	}
-}
-
-// Fetch numbers a fetch and does it; what Stripe does not have is a tombstone. Errors: those of the store and of the source.
-func (m *Mirror) Fetch(ctx context.Context, kind Kind, id string) (Object, error) {
-	sequence, err := m.Store.TakeSequence(ctx, kind, id)
-	if err != nil {
-		return Object{}, err
-	}
-	begun := m.Now().UTC()
-	body, err := m.Source.Get(ctx, kind, id)
-	if errors.Is(err, ErrGone) {
-		return Object{Kind: kind, ID: id, Deleted: true, Sequence: sequence, FetchTime: begun}, nil
-	}
-	if err != nil {
-		return Object{}, err
-	}
-	o, err := Parse(kind, body)
-	if err == nil && o.ID != id {
-		err = fmt.Errorf("mirror: Stripe sent another %s than was asked for", kind)
-	}
-	o.Sequence, o.FetchTime = sequence, begun
-	return o, err
-}
-
-// Sync fetches an object and writes it, as when its owner comes back from Stripe's pages before the event does. It returns
-// what the store has then. Errors: those of the store and of the source.
-func (m *Mirror) Sync(ctx context.Context, kind Kind, id string) (Object, error) {
-	o, err := m.Fetch(ctx, kind, id)
-	if err != nil {
-		return Object{}, err
-	}
-	if _, err := m.Store.WriteObject(ctx, o); err != nil {
-		return Object{}, err
-	}
-	return m.Store.Object(ctx, kind, id)
-}
-
-// Query chooses objects at Stripe.
-type Query struct {
-	Kind Kind
-	// Customer narrows to one customer's; payment methods are listed by customer only.
-	Customer string
-	// Since leaves out objects that were made before; zero for none.
-	Since time.Time
-	// After is the id of the last object of the page before; empty for the first page.
-	After string
-}
-
-// Page is a part of a list, newest first.
-type Page struct {
-	Bodies [][]byte
-	// More tells whether there is another page.
-	More bool
-}
-
-// Lister lists objects at Stripe.
-type Lister interface {
-	List(ctx context.Context, q Query) (Page, error)
 }

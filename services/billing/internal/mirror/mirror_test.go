@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,9 @@ type source struct {
 	gate chan struct{}
 	// asked tells of each call.
 	asked chan string
+	// ofCharge are the ids of refunds and disputes, by "ch_1 refund"; lists are the queries that came.
+	ofCharge map[string][]string
+	lists    []mirror.Query
 }
 
 func (s *source) Get(ctx context.Context, _ mirror.Kind, id string) ([]byte, error) {
@@ -53,6 +57,23 @@ func (s *source) Get(ctx context.Context, _ mirror.Kind, id string) ([]byte, err
 		err = mirror.ErrGone
 	}
 	return []byte(body), err
+}
+
+// List lists what belongs to a charge, two a page.
+func (s *source) List(_ context.Context, q mirror.Query) (page mirror.Page, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists = append(s.lists, q)
+	if s.err != nil {
+		return page, s.err
+	}
+	all := s.ofCharge[q.Charge+" "+string(q.Kind)]
+	from := slices.Index(all, q.After) + 1
+	for _, id := range all[from:min(from+2, len(all))] {
+		page.Bodies = append(page.Bodies, []byte(s.bodies[id]))
+	}
+	page.More = from+2 < len(all)
+	return page, nil
 }
 
 func (s *source) set(id, body string) {
@@ -84,7 +105,7 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
 		box, err := inbox.New(db, inbox.Options{Backoff: inbox.Backoff{Base: time.Millisecond, Cap: time.Millisecond}})
 		require.NoError(t, err)
-		w := &world{rows: store.New(db), source: &source{bodies: map[string]string{}}, outcomes: map[string]int{}}
+		w := &world{rows: store.New(db), source: &source{bodies: map[string]string{}, ofCharge: map[string][]string{}}, outcomes: map[string]int{}}
 		w.Mirror = mirror.New(mirror.Options{
 			Inbox: box, Store: w.rows, Source: w.source, Now: time.Now,
 			Applied: func(_ context.Context, _, outcome string) {

@@ -55,7 +55,9 @@ type Object struct {
 	CreateTime time.Time
 	// FetchTime is when the fetch began.
 	FetchTime time.Time
-	// Body is the object as JSON, with sorted keys, at API version 2023-10-16, without personal data and secrets.
+	// Partial is true when a list in it is cut short, as in what Stripe lists.
+	Partial bool
+	// Body is the object as JSON, with sorted keys, at API version 2023-10-16, without what reduce drops.
 	Body []byte
 }
 
@@ -72,15 +74,23 @@ func Parse(kind Kind, body []byte) (Object, error) {
 		return Object{}, fmt.Errorf("mirror: what Stripe sent for a %s is none", kind)
 	}
 	o.Deleted, _ = fields["deleted"].(bool)
+	o.Partial = cutShort(fields["items"]) || cutShort(fields["lines"])
 	o.Status = status(fields)
 	if kind == Customer {
 		o.Customer = o.ID
 	}
 	var err error
-	if o.Body, err = json.Marshal(reduce(kind, fields)); err != nil {
+	if o.Body, err = json.Marshal(reduce(fields)); err != nil {
 		return Object{}, errors.New("mirror: what Stripe sent can't be kept")
 	}
 	return o, nil
+}
+
+// cutShort tells whether a list that is part of an object has more than is shown.
+func cutShort(value any) bool {
+	list, _ := value.(map[string]any)
+	more, _ := list["has_more"].(bool)
+	return more
 }
 
 // idOf is an id, or that of an object that was put in its place.
@@ -111,34 +121,4 @@ func status(fields map[string]any) string {
 	default:
 		return "inactive"
 	}
-}
-
-// reduce drops what is about people, and what opens doors.
-func reduce(kind Kind, fields map[string]any) map[string]any {
-	if kind == PaymentMethod {
-		return map[string]any{
-			"id": fields["id"], "object": fields["object"], "type": fields["type"], "customer": idOf(fields["customer"]),
-			"created": fields["created"], "livemode": fields["livemode"], "card": card(fields["card"]),
-		}
-	}
-	for _, name := range []string{
-		"client_secret", "custom_fields", "custom_text", "customer_address", "customer_details", "customer_email", "customer_name",
-		"customer_phone", "customer_shipping", "customer_tax_ids", "evidence", "shipping", "shipping_details", "shipping_cost",
-	} {
-		delete(fields, name)
-	}
-	if kind == Customer {
-		for _, name := range []string{"address", "email", "name", "phone", "sources", "tax_ids"} {
-			delete(fields, name)
-		}
-	}
-	return fields
-}
-
-func card(value any) map[string]any {
-	all, ok := value.(map[string]any)
-	if !ok {
-		return nil
-	}
-	return map[string]any{"brand": all["brand"], "last4": all["last4"], "exp_month": all["exp_month"], "exp_year": all["exp_year"]}
 }

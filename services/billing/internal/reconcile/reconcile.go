@@ -36,8 +36,6 @@ const (
 
 // Store is what reconciling needs of billing's.
 type Store interface {
-	// Object reads an object or its tombstone. Errors: mirror.ErrNotFound.
-	Object(ctx context.Context, kind mirror.Kind, id string) (mirror.Object, error)
 	// Objects reads living objects of a kind by their ids, after one.
 	Objects(ctx context.Context, kind mirror.Kind, after string, limit int) ([]mirror.Object, error)
 
@@ -50,12 +48,20 @@ type Store interface {
 	EndReconcile(ctx context.Context, holder string, now time.Time, finished bool) error
 }
 
+// Source is where the objects are, and what happened to them.
+type Source interface {
+	mirror.Lister
+	// Events reads a page of what happened since then, newest first, after the event with that id, unless it is empty. Errors:
+	// mirror.ErrGone when that event is no more, and those of List.
+	Events(ctx context.Context, since time.Time, after string) (mirror.Page, error)
+}
+
 // Options are what a Reconciler is made of.
 type Options struct {
 	Store  Store
-	Source mirror.Lister
-	// Sync fetches an object and writes it; it returns what the store has then.
-	Sync func(ctx context.Context, kind mirror.Kind, id string) (mirror.Object, error)
+	Source Source
+	// Mirror compares, fetches and writes.
+	Mirror *mirror.Mirror
 	// Sleep waits; nil means by the clock.
 	Sleep  func(ctx context.Context, d time.Duration) error
 	Now    func() time.Time
@@ -103,15 +109,16 @@ type Progress struct {
 // Report is told of progress; its error ends the run.
 type Report func(Progress) error
 
-// Run compares all objects that were made at or after since, or everything when it is the zero time; only then it removes
-// what Stripe no longer has. A run that was cut short is taken up again where it was. Errors: ErrBusy, ErrStranger, ErrAway,
-// and those of the store and of report.
+// Run compares everything, when since is the zero time. Else it goes through Stripe's events since then, of which Stripe keeps
+// 30 days, and fetches what they were about, whenever that was made, what is no more included; then it compares what was made
+// since then. A run that was cut short is taken up again where it was. Errors: ErrBusy, ErrStranger, ErrAway, and those of the
+// store and of report.
 func (r *Reconciler) Run(ctx context.Context, since time.Time, report Report) error {
 	return r.run(ctx, since, time.Time{}, report)
 }
 
 func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, report Report) (err error) {
-	w := &walk{Reconciler: r, holder: rand.Text(), report: report}
+	w := &walk{Reconciler: r, holder: rand.Text(), report: report, fetched: map[mirror.Target]struct{}{}}
 	saved, ok, err := r.Store.AcquireReconcile(ctx, w.holder, r.Now(), lease, doneBefore)
 	if err != nil {
 		return err
@@ -125,12 +132,18 @@ func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, repor
 		defer cancel()
 		err = errors.Join(err, r.Store.EndReconcile(ending, w.holder, r.Now(), err == nil))
 	}()
+	if !w.Since.IsZero() && !w.Told {
+		if err := w.goThroughEvents(ctx); err != nil {
+			return err
+		}
+	}
 	kinds := mirror.Kinds()
 	for w.Kind < len(kinds) {
 		if err := w.walk(ctx, kinds[w.Kind]); err != nil {
 			return err
 		}
-		w.state = state{Begun: w.Begun, Since: w.Since, Kind: w.Kind + 1, Counts: w.Counts}
+		w.resumed = false
+		w.state = state{Begun: w.Begun, Since: w.Since, Told: w.Told, Kind: w.Kind + 1, Counts: w.Counts}
 	}
 	return nil
 }
@@ -139,6 +152,8 @@ func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, repor
 type state struct {
 	Begun time.Time `json:"begun"`
 	Since time.Time `json:"since"`
+	// Told is true when the events since then are through.
+	Told bool `json:"told,omitempty"`
 	// Kind is the place of the kind that is being compared.
 	Kind int `json:"kind"`
 	// Listed is true when Stripe's list is through, and ours is being looked through.
@@ -153,7 +168,7 @@ func (w *walk) take(saved []byte, since time.Time) {
 	var s state
 	err := json.Unmarshal(saved, &s)
 	if err == nil && !s.Begun.IsZero() && s.Since.Equal(since) && w.Now().Sub(s.Begun) < resumable && s.Counts != nil {
-		w.state = s
+		w.state, w.resumed = s, true
 		return
 	}
 	w.state = state{Begun: w.Now().UTC(), Since: since.UTC(), Counts: map[mirror.Kind]Counts{}}

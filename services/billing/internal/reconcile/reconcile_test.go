@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,8 +23,10 @@ import (
 type account struct {
 	bodies map[string]string
 	order  []string
+	events []string
 	fail   func(call int) error
 	calls  int
+	asked  []string
 }
 
 func (a *account) add(id string) {
@@ -36,6 +40,25 @@ func (a *account) call() error {
 		return nil
 	}
 	return a.fail(a.calls)
+}
+
+// Events gives two events a page, newest first.
+func (a *account) Events(_ context.Context, _ time.Time, after string) (page mirror.Page, err error) {
+	if err := a.call(); err != nil {
+		return page, err
+	}
+	from := 0
+	if after != "" {
+		from = slices.IndexFunc(a.events, func(e string) bool { return strings.Contains(e, `"`+after+`"`) }) + 1
+		if from == 0 {
+			return page, mirror.ErrGone
+		}
+	}
+	for _, e := range a.events[from:min(from+2, len(a.events))] {
+		page.Bodies = append(page.Bodies, []byte(e))
+	}
+	page.More = from+2 < len(a.events)
+	return page, nil
 }
 
 // List gives two objects a page.
@@ -58,6 +81,7 @@ func (a *account) List(_ context.Context, q mirror.Query) (page mirror.Page, err
 }
 
 func (a *account) Get(_ context.Context, _ mirror.Kind, id string) ([]byte, error) {
+	a.asked = append(a.asked, id)
 	if err := a.call(); err != nil {
 		return nil, err
 	}
@@ -72,7 +96,7 @@ func each(t *testing.T, test func(t *testing.T, a *account, r *reconcile.Reconci
 		a, rows := &account{bodies: map[string]string{}}, store.New(db)
 		m := mirror.New(mirror.Options{Store: rows, Source: a, Now: time.Now})
 		test(t, a, reconcile.New(reconcile.Options{
-			Store: rows, Source: a, Sync: m.Sync, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Store: rows, Source: a, Mirror: m, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 			Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 		}), rows)
 	})
@@ -96,7 +120,7 @@ func TestARunThatWasCutShortGoesOn(t *testing.T) {
 			a.add(fmt.Sprintf("cus_%d", i))
 		}
 		a.fail = func(call int) error {
-			if call > 8 {
+			if call > 3 {
 				return errors.New("down")
 			}
 			return nil

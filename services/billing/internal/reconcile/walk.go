@@ -1,12 +1,12 @@
 package reconcile
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
@@ -18,13 +18,20 @@ type walk struct {
 	state
 	holder string
 	report Report
-	// seen are the ids of the kind that Stripe listed in this process.
+	// resumed is true while the kind is compared that an earlier process was at.
+	resumed bool
+	// seen are the ids of the kind that Stripe listed.
 	seen map[string]struct{}
+	// fetched are the last of what the events were about, as far as this process fetched it.
+	fetched map[mirror.Target]struct{}
 }
 
 // walk goes through Stripe's list of a kind, and then through ours.
 func (w *walk) walk(ctx context.Context, kind mirror.Kind) error {
 	w.seen = map[string]struct{}{}
+	if err := w.recall(ctx, kind); err != nil {
+		return err
+	}
 	if !w.Listed {
 		list := w.list
 		if kind == mirror.PaymentMethod {
@@ -41,6 +48,45 @@ func (w *walk) walk(ctx context.Context, kind mirror.Kind) error {
 		}
 	}
 	return w.step(ctx, kind, true)
+}
+
+// recall lists again what an earlier process has compared, a hundred ids a call; else each would be looked at by a call of its
+// own, as one that Stripe did not list.
+func (w *walk) recall(ctx context.Context, kind mirror.Kind) error {
+	if !w.resumed || !w.Since.IsZero() || kind == mirror.PaymentMethod {
+		return nil
+	}
+	q := mirror.Query{Kind: kind}
+	for more := w.Listed || w.After != ""; more; {
+		var page mirror.Page
+		err := w.ask(ctx, func() (err error) {
+			page, err = w.Source.List(ctx, q)
+			return err
+		})
+		if errors.Is(err, mirror.ErrGone) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		q.After = ""
+		for _, body := range page.Bodies {
+			o, err := mirror.Parse(kind, body)
+			if err != nil {
+				return err
+			}
+			if q.After = o.ID; !w.Listed && o.ID == w.After {
+				w.seen[o.ID] = struct{}{}
+				return nil
+			}
+			w.seen[o.ID] = struct{}{}
+		}
+		more = page.More && q.After != ""
+		if err := w.save(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *walk) list(ctx context.Context, kind mirror.Kind) error {
@@ -61,7 +107,8 @@ func (w *walk) list(ctx context.Context, kind mirror.Kind) error {
 	return nil
 }
 
-// listByCustomer is for what Stripe lists of one customer at a time.
+// listByCustomer is for what Stripe lists of one customer at a time: a call for each, however little it has. Of customers that
+// were there before a given time, the events have told.
 func (w *walk) listByCustomer(ctx context.Context, kind mirror.Kind) error {
 	for {
 		customers, err := w.Store.Objects(ctx, mirror.Customer, w.After, pageSize)
@@ -70,7 +117,7 @@ func (w *walk) listByCustomer(ctx context.Context, kind mirror.Kind) error {
 		}
 		for _, c := range customers {
 			q := mirror.Query{Kind: kind, Customer: c.ID}
-			for more := true; more; {
+			for more := w.lists(c); more; {
 				page, last, err := w.page(ctx, q)
 				if err != nil {
 					return err
@@ -85,9 +132,16 @@ func (w *walk) listByCustomer(ctx context.Context, kind mirror.Kind) error {
 	}
 }
 
+// lists tells whether what a customer has is to be listed.
+func (w *walk) lists(customer mirror.Object) bool {
+	return w.Since.IsZero() || !customer.CreateTime.Before(w.Since) || w.Now().Sub(w.Since) > eventsKept
+}
+
 // page compares a page of Stripe's, and returns the id of its last object.
 func (w *walk) page(ctx context.Context, q mirror.Query) (page mirror.Page, last string, err error) {
+	begun := w.Now().UTC()
 	err = w.ask(ctx, func() (err error) {
+		begun = w.Now().UTC()
 		page, err = w.Source.List(ctx, q)
 		return err
 	})
@@ -98,58 +152,62 @@ func (w *walk) page(ctx context.Context, q mirror.Query) (page mirror.Page, last
 		return mirror.Page{}, "", err
 	}
 	for _, body := range page.Bodies {
-		o, err := mirror.Parse(q.Kind, body)
-		if err != nil {
-			return mirror.Page{}, "", err
-		}
-		last = o.ID
-		w.seen[o.ID] = struct{}{}
-		if o.CreateTime.Before(w.Since) {
-			continue
-		}
-		if err := w.compare(ctx, o); err != nil {
+		if last, err = w.compare(ctx, q.Kind, body, begun); err != nil {
 			return mirror.Page{}, "", err
 		}
 	}
 	return page, last, nil
 }
 
-// compare repairs an object by a fetch of its own: what a list says may be older than what an event's fetch found since.
-func (w *walk) compare(ctx context.Context, listed mirror.Object) error {
-	had, err := w.Store.Object(ctx, listed.Kind, listed.ID)
-	if err != nil && !errors.Is(err, mirror.ErrNotFound) {
+// compare compares and repairs a listed object, and returns its id.
+func (w *walk) compare(ctx context.Context, kind mirror.Kind, body []byte, begun time.Time) (id string, err error) {
+	listed, err := mirror.Parse(kind, body)
+	if err != nil {
+		return "", err
+	}
+	w.seen[listed.ID] = struct{}{}
+	if listed.CreateTime.Before(w.Since) {
+		return listed.ID, nil
+	}
+	var changes []mirror.Change
+	err = w.ask(ctx, func() (err error) {
+		_, changes, err = w.Mirror.Compare(ctx, kind, body, begun)
 		return err
+	})
+	if errors.Is(err, mirror.ErrNoID) {
+		w.Logger.ErrorContext(ctx, "an object of Stripe's is left out", slog.String("kind", string(kind)), slog.Any("error", err))
+		return listed.ID, nil
 	}
-	if err == nil && !had.Deleted && bytes.Equal(had.Body, listed.Body) {
-		w.count(listed.Kind, func(c *Counts) { c.Same++ })
-		return nil
+	if err != nil {
+		return "", fmt.Errorf("reconcile %s %s: %w", kind, listed.ID, err)
 	}
-	return w.repair(ctx, listed.Kind, listed.ID, had)
+	if w.knows(mirror.Target{Kind: kind, ID: listed.ID}) {
+		changes = changed(changes) // it is counted already
+	}
+	w.count(changes)
+	return listed.ID, nil
 }
 
-// repair fetches an object and counts what that changed; had is zero for one that was not known.
-func (w *walk) repair(ctx context.Context, kind mirror.Kind, id string, had mirror.Object) error {
-	var now mirror.Object
+func changed(changes []mirror.Change) []mirror.Change {
+	return slices.DeleteFunc(changes, func(c mirror.Change) bool { return c.Outcome == mirror.Same })
+}
+
+// bring fetches what a target stands for, and counts what that changed.
+func (w *walk) bring(ctx context.Context, t mirror.Target) error {
+	var changes []mirror.Change
 	err := w.ask(ctx, func() (err error) {
-		now, err = w.Sync(ctx, kind, id)
+		changes, err = w.Mirror.Bring(ctx, t)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("reconcile %s %s: %w", kind, id, err)
+		return fmt.Errorf("reconcile %s %s: %w", t.Kind, t.ID+t.Charge, err)
 	}
-	known := had.ID != "" && !had.Deleted
-	w.count(kind, func(c *Counts) {
-		switch {
-		case !known && now.Deleted, known && bytes.Equal(had.Body, now.Body) && !now.Deleted:
-			c.Same++
-		case now.Deleted:
-			c.Removed++
-		case !known:
-			c.Created++
-		default:
-			c.Repaired++
+	w.count(changes)
+	if !w.Since.IsZero() {
+		for _, c := range changes {
+			w.remember(mirror.Target{Kind: c.Kind, ID: c.ID})
 		}
-	})
+	}
 	return nil
 }
 
@@ -161,10 +219,8 @@ func (w *walk) lookAtRest(ctx context.Context, kind mirror.Kind) error {
 			return err
 		}
 		for _, o := range ours {
-			if _, listed := w.seen[o.ID]; !listed {
-				if err := w.repair(ctx, kind, o.ID, o); err != nil {
-					return err
-				}
+			if err := w.lookAt(ctx, o); err != nil {
+				return err
 			}
 			if c := w.Counts[kind]; kind == mirror.Customer && c.Removed >= strangers && c.Same+c.Repaired == 0 {
 				return ErrStranger
@@ -177,10 +233,33 @@ func (w *walk) lookAtRest(ctx context.Context, kind mirror.Kind) error {
 	}
 }
 
-func (w *walk) count(kind mirror.Kind, change func(*Counts)) {
-	c := w.Counts[kind]
-	change(&c)
-	w.Counts[kind] = c
+// lookAt fetches an object that Stripe did not list.
+func (w *walk) lookAt(ctx context.Context, o mirror.Object) error {
+	if _, listed := w.seen[o.ID]; listed {
+		return nil
+	}
+	if o.Kind == mirror.PaymentMethod && o.Customer == "" {
+		w.count([]mirror.Change{{Kind: o.Kind, ID: o.ID, Outcome: mirror.Same}}) // detached ones are never listed, nor used again
+		return nil
+	}
+	return w.bring(ctx, mirror.Target{Kind: o.Kind, ID: o.ID})
+}
+
+func (w *walk) count(changes []mirror.Change) {
+	for _, change := range changes {
+		c := w.Counts[change.Kind]
+		switch change.Outcome {
+		case mirror.Same:
+			c.Same++
+		case mirror.Repaired:
+			c.Repaired++
+		case mirror.Created:
+			c.Created++
+		case mirror.Removed:
+			c.Removed++
+		}
+		w.Counts[change.Kind] = c
+	}
 }
 
 // step saves and tells where the walk is.
@@ -206,19 +285,24 @@ func (w *walk) save(ctx context.Context) error {
 const (
 	maxAttempts = 6
 	firstPause  = time.Second
+	// maxPause is the longest that Stripe is waited for with the lease in hand.
+	maxPause = lease - time.Minute
 )
 
 // ask calls Stripe, and again after a pause when it does not answer as it should.
 func (w *walk) ask(ctx context.Context, call func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := call()
-		if err == nil || errors.Is(err, mirror.ErrGone) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, mirror.ErrGone) || errors.Is(err, mirror.ErrNoID) || ctx.Err() != nil {
 			return err
 		}
-		if attempt == maxAttempts-1 {
+		pause := firstPause << attempt
+		if later, ok := errors.AsType[*mirror.LaterError](err); ok {
+			pause = max(pause, later.After)
+		}
+		if attempt == maxAttempts-1 || pause > maxPause {
 			return fmt.Errorf("%w: %w", ErrAway, err)
 		}
-		pause := firstPause << attempt
 		w.Logger.WarnContext(ctx, "reconciling waits for Stripe", slog.Duration("pause", pause), slog.Any("error", err))
 		if err := errors.Join(w.save(ctx), w.Sleep(ctx, pause)); err != nil {
 			return err

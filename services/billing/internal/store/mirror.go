@@ -50,6 +50,19 @@ func (s *Store) WriteObject(ctx context.Context, o mirror.Object) (written bool,
 	return written, err
 }
 
+// AdoptObject writes an object that nobody has begun to fetch; see mirror.Store.
+func (s *Store) AdoptObject(ctx context.Context, o mirror.Object) (written bool, err error) {
+	err = s.db.Write(ctx, o.ID, func(ctx context.Context, t database.Tx) error {
+		n, err := db.New(t).AdoptObject(ctx, db.AdoptObjectParams{
+			Kind: string(o.Kind), ID: o.ID, Customer: o.Customer, Status: o.Status,
+			CreateTime: o.CreateTime.UnixMicro(), FetchTime: o.FetchTime.UnixMicro(), Body: o.Body,
+		})
+		written = n > 0
+		return err
+	})
+	return written, err
+}
+
 // Object reads an object or its tombstone, or mirror.ErrNotFound.
 func (s *Store) Object(ctx context.Context, kind mirror.Kind, id string) (mirror.Object, error) {
 	row, err := s.read.GetObject(ctx, db.GetObjectParams{Kind: string(kind), ID: id})

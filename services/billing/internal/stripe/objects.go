@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	sdk "github.com/stripe/stripe-go/v76"
@@ -14,8 +15,12 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
-// readTimeout bounds one read, so that an attempt at an event has time left to write what it read.
-const readTimeout = 20 * time.Second
+const (
+	// readTimeout bounds one read, so that an attempt at an event has time left to write what it read.
+	readTimeout = 20 * time.Second
+	// embeddedPages bounds what is read of a list that is part of an object: 100 rows each. Stripe's own bounds are lower.
+	embeddedPages = 50
+)
 
 // raw is an object as it came: later versions of the SDK's types must not change what is kept.
 type raw struct {
@@ -47,45 +52,131 @@ func path(kind mirror.Kind) (string, error) {
 	return "", fmt.Errorf("stripe: objects of the kind %q are not read", kind)
 }
 
-// Get fetches an object. Errors: mirror.ErrGone.
+// Get fetches an object, with all rows of the lists in it. Errors: mirror.ErrGone, *mirror.LaterError.
 func (c *Client) Get(ctx context.Context, kind mirror.Kind, id string) (body []byte, err error) {
 	base, err := path(kind)
 	if err != nil {
 		return nil, err
 	}
-	return c.read(ctx, sdk.FormatURLPath(base+"/%s", id), nil)
+	if !mirror.ValidID(id) {
+		return nil, fmt.Errorf("stripe: %q is not an id", id)
+	}
+	at := base + "/" + url.PathEscape(id)
+	if body, err = c.read(ctx, at, nil, false); err != nil {
+		return nil, err
+	}
+	switch kind { //nolint:exhaustive // others have no lists in them
+	case mirror.Subscription:
+		values := &form.Values{}
+		values.Add("subscription", id)
+		return c.whole(ctx, body, "items", "/v1/subscription_items", values)
+	case mirror.Invoice:
+		return c.whole(ctx, body, "lines", at+"/lines", &form.Values{})
+	}
+	return body, nil
+}
+
+// whole puts all rows of a list in the place of the first ten, which is what Stripe shows of it inside of an object.
+func (c *Client) whole(ctx context.Context, body []byte, field, at string, values *form.Values) ([]byte, error) {
+	var object, list map[string]json.RawMessage
+	if json.Unmarshal(body, &object) != nil || json.Unmarshal(object[field], &list) != nil || string(list["has_more"]) != "true" {
+		return body, nil
+	}
+	rows, more, err := c.rows(ctx, at, values)
+	if errors.Is(err, mirror.ErrGone) {
+		return nil, errors.New("stripe has no more of an object that it had a moment ago") // the next attempt sees how it is
+	}
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]any{"data": rows, "has_more": more} {
+		if list[name], err = json.Marshal(value); err != nil {
+			return nil, errors.New("stripe: a list of rows can't be kept")
+		}
+	}
+	if object[field], err = json.Marshal(list); err != nil {
+		return nil, errors.New("stripe: a list of rows can't be kept")
+	}
+	return json.Marshal(object)
+}
+
+// rows reads a list to its end; more is true when it is longer than anybody expects.
+func (c *Client) rows(ctx context.Context, at string, values *form.Values) (rows []json.RawMessage, more bool, err error) {
+	values.Add("limit", "100")
+	for range embeddedPages {
+		page, err := c.page(ctx, at, values)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, body := range page.Bodies {
+			rows = append(rows, body)
+		}
+		if !page.More || len(page.Bodies) == 0 {
+			return rows, false, nil
+		}
+		var last struct {
+			ID string `json:"id"`
+		}
+		if json.Unmarshal(page.Bodies[len(page.Bodies)-1], &last) != nil || last.ID == "" {
+			return nil, false, errors.New("stripe: a list of rows can't be read")
+		}
+		values.Set("starting_after", last.ID)
+	}
+	return rows, true, nil
 }
 
 // List reads a page of a kind's objects, newest first: those made since then, unless it is zero, and after the one with
-// that id, unless it is empty. The customer is needed for payment methods, and narrows other kinds.
+// that id, unless it is empty. The customer is needed for payment methods, and narrows other kinds; the charge narrows
+// refunds and disputes. Errors: mirror.ErrGone when what narrows the list is no more, *mirror.LaterError.
 func (c *Client) List(ctx context.Context, q mirror.Query) (page mirror.Page, err error) {
 	base, err := path(q.Kind)
 	if err != nil {
 		return mirror.Page{}, err
 	}
-	values := &form.Values{}
-	values.Add("limit", "100")
-	if q.After != "" {
-		values.Add("starting_after", q.After)
-	}
-	if q.Customer != "" {
-		values.Add("customer", q.Customer)
+	values := since(q.Since)
+	for name, value := range map[string]string{"starting_after": q.After, "customer": q.Customer, "charge": q.Charge} {
+		if value != "" {
+			values.Add(name, value)
+		}
 	}
 	if q.Kind == mirror.Subscription {
 		values.Add("status", "all") // cancelled ones too
 	}
-	if !q.Since.IsZero() {
-		values.Add("created[gte]", fmt.Sprint(q.Since.Unix()))
+	return c.page(ctx, base, values)
+}
+
+// Events reads a page of what happened since then, newest first, after the event with that id, unless it is empty. Stripe
+// keeps events for 30 days. Errors: mirror.ErrGone when it has that event no more, *mirror.LaterError.
+func (c *Client) Events(ctx context.Context, from time.Time, after string) (page mirror.Page, err error) {
+	values := since(from)
+	if after != "" {
+		values.Add("starting_after", after)
 	}
-	body, err := c.read(ctx, base, values)
+	return c.page(ctx, "/v1/events", values)
+}
+
+// since begins the parameters of a list, 100 a page.
+func since(from time.Time) *form.Values {
+	values := &form.Values{}
+	values.Add("limit", "100")
+	if !from.IsZero() {
+		values.Add("created[gte]", fmt.Sprint(from.Unix()))
+	}
+	return values
+}
+
+// page reads a page of any list.
+func (c *Client) page(ctx context.Context, at string, values *form.Values) (page mirror.Page, err error) {
+	body, err := c.read(ctx, at, values, true)
 	if err != nil {
 		return mirror.Page{}, err
 	}
 	var list struct {
-		Data []json.RawMessage `json:"data"`
-		More bool              `json:"has_more"`
+		Object string            `json:"object"`
+		Data   []json.RawMessage `json:"data"`
+		More   bool              `json:"has_more"`
 	}
-	if err := json.Unmarshal(body, &list); err != nil {
+	if json.Unmarshal(body, &list) != nil || list.Object != "list" {
 		return mirror.Page{}, errors.New("stripe: the list of objects can't be read")
 	}
 	page.More = list.More
@@ -95,31 +186,32 @@ func (c *Client) List(ctx context.Context, q mirror.Query) (page mirror.Page, er
 	return page, nil
 }
 
-// read waits for its turn and makes one call.
-func (c *Client) read(ctx context.Context, path string, values *form.Values) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+// read waits for its turn and makes one call; a list also tells by a parameter what is not there.
+func (c *Client) read(ctx context.Context, path string, values *form.Values, list bool) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.readTimeout)
 	defer cancel()
 	if err := c.reads.Wait(ctx); err != nil {
 		return nil, fmt.Errorf("stripe: too many reads wait for their turn: %w", err)
 	}
-	answer := &raw{}
-	err := c.backend.CallRaw(http.MethodGet, path, c.key, values, &sdk.Params{Context: ctx}, answer)
+	ctx, heard := listen(ctx)
+	object := &raw{}
+	err := c.backend.CallRaw(http.MethodGet, path, c.key, values, &sdk.Params{Context: ctx}, object)
 	c.health.note(err)
 	if err != nil {
-		return nil, translateRead(err)
+		return nil, heard.later(heard.translateRead(err, list))
 	}
-	return answer.LastResponse.RawJSON, nil
+	return object.LastResponse.RawJSON, nil
 }
 
 // translateRead tells an object that isn't there from all that another attempt may mend.
-func translateRead(err error) error {
+func (a *answer) translateRead(err error, list bool) error {
 	var api *sdk.Error
 	if !errors.As(err, &api) {
-		return fmt.Errorf("stripe did not answer: %w", err)
+		return a.unread(err)
 	}
 	said := fmt.Errorf("stripe answered %d %s %s (request %s)", api.HTTPStatusCode, api.Type, api.Code, api.RequestID)
 	switch {
-	case api.HTTPStatusCode == http.StatusNotFound && api.Code == sdk.ErrorCodeResourceMissing:
+	case missing(api, list):
 		return fmt.Errorf("%w: %w", mirror.ErrGone, said)
 	case api.HTTPStatusCode == http.StatusUnauthorized:
 		return fmt.Errorf("STRIPE_SECRET_KEY is refused: %w", said)

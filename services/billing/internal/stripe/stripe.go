@@ -38,12 +38,27 @@ type Config struct {
 	HTTP *http.Client
 	// Logger gets the SDK's warnings.
 	Logger *slog.Logger
-	// ReadsPerSecond bounds the fetches of objects; Stripe refuses more than about 100. 0 means DefaultReads.
+	// ReadsPerSecond bounds the fetches of objects. 0 leaves some of Stripe's limit to others: it is LiveReads for a key of
+	// live mode, and TestReads for any other.
 	ReadsPerSecond int
+	// ReadTimeout bounds one fetch; 0 means 20 s.
+	ReadTimeout time.Duration
 }
 
-// DefaultReads leaves some of Stripe's limit to others.
-const DefaultReads = 80
+const (
+	// LiveReads a second are below the about 100 that Stripe allows an account in live mode.
+	LiveReads = 80
+	// TestReads a second are below the 25 that Stripe allows in test mode.
+	TestReads = 20
+)
+
+// readsOf is the default for a key.
+func readsOf(key string) int {
+	if _, rest, _ := strings.Cut(key, "_"); strings.HasPrefix(rest, "live_") {
+		return LiveReads
+	}
+	return TestReads
+}
 
 // Client calls Stripe. It implements customers.Provider, mirror.Source and mirror.Lister.
 type Client struct {
@@ -52,20 +67,23 @@ type Client struct {
 	key       string
 	reads     *rate.Limiter
 	health    health
+	// readTimeout bounds one read.
+	readTimeout time.Duration
 }
 
 // New makes a client. It calls nothing.
 func New(c Config) *Client {
 	backend := sdk.GetBackendWithConfig(sdk.APIBackend, &sdk.BackendConfig{
-		URL: sdk.String(strings.TrimRight(c.URL, "/")), HTTPClient: c.HTTP, LeveledLogger: leveled{c.Logger},
+		URL: sdk.String(strings.TrimRight(c.URL, "/")), HTTPClient: listening(c.HTTP), LeveledLogger: leveled{c.Logger},
 		// The SDK sleeps between retries whatever the context says; the caller's own schedule retries instead.
 		MaxNetworkRetries: sdk.Int64(0),
 		EnableTelemetry:   sdk.Bool(false),
 	})
-	reads := cmp.Or(c.ReadsPerSecond, DefaultReads)
+	key := c.Key.Reveal()
+	reads := cmp.Or(c.ReadsPerSecond, readsOf(key))
 	return &Client{
-		customers: customer.Client{B: backend, Key: c.Key.Reveal()}, backend: backend, key: c.Key.Reveal(),
-		reads: rate.NewLimiter(rate.Limit(reads), max(reads/10, 1)),
+		customers: customer.Client{B: backend, Key: key}, backend: backend, key: key,
+		reads: rate.NewLimiter(rate.Limit(reads), max(reads/10, 1)), readTimeout: cmp.Or(c.ReadTimeout, readTimeout),
 	}
 }
 
@@ -73,6 +91,7 @@ func New(c Config) *Client {
 func (c *Client) Create(ctx context.Context, accountID, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	ctx, heard := listen(ctx)
 	params := &sdk.CustomerParams{Description: sdk.String("Trivet account " + accountID)}
 	params.Context = ctx
 	params.AddMetadata(metadataAccount, accountID)
@@ -80,7 +99,7 @@ func (c *Client) Create(ctx context.Context, accountID, key string) (string, err
 	made, err := c.customers.New(params)
 	c.health.note(err)
 	if err != nil {
-		return "", translate(err)
+		return "", heard.translate(err)
 	}
 	return made.ID, nil
 }
@@ -91,7 +110,7 @@ func (c *Client) Find(ctx context.Context, accountID string, since time.Time) (s
 	params.Limit = sdk.Int64(100)
 	params.Single = true
 	for range findPages {
-		page, err := c.page(ctx, params)
+		page, err := c.customersPage(ctx, params)
 		if err != nil {
 			return "", err
 		}
@@ -109,14 +128,15 @@ func (c *Client) Find(ctx context.Context, accountID string, since time.Time) (s
 		findPages*100, since.Format(time.DateOnly), metadataAccount, accountID)
 }
 
-func (c *Client) page(ctx context.Context, params *sdk.CustomerListParams) (*sdk.CustomerList, error) {
+func (c *Client) customersPage(ctx context.Context, params *sdk.CustomerListParams) (*sdk.CustomerList, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	ctx, heard := listen(ctx)
 	params.Context = ctx
 	list := c.customers.List(params)
 	c.health.note(list.Err())
 	if list.Err() != nil {
-		return nil, translate(list.Err())
+		return nil, heard.translate(list.Err())
 	}
 	return list.CustomerList(), nil
 }
@@ -125,10 +145,10 @@ func (c *Client) page(ctx context.Context, params *sdk.CustomerListParams) (*sdk
 func (c *Client) Status() string { return c.health.status() }
 
 // translate keeps what people need of Stripe's error, and says when an idempotency key is spent.
-func translate(err error) error {
+func (a *answer) translate(err error) error {
 	var api *sdk.Error
 	if !errors.As(err, &api) {
-		return fmt.Errorf("stripe did not answer: %w", err)
+		return a.unread(err)
 	}
 	said := fmt.Errorf("stripe answered %d %s: %s (request %s)", api.HTTPStatusCode, api.Type, api.Msg, api.RequestID)
 	switch {

@@ -18,7 +18,7 @@ func method(r *http.Request) string {
 	path = strings.Replace(path, "checkout/sessions", "checkout_sessions", 1)
 	resource, id, hasID := strings.Cut(path, "/")
 	switch resource {
-	case "customers", "products", "prices", "subscriptions", "invoices", "checkout_sessions", "payment_methods", "refunds", "disputes":
+	case "customers", "events", "products", "subscription_items", "prices", "subscriptions", "invoices", "checkout_sessions", "payment_methods", "refunds", "disputes":
 	default:
 		return "other"
 	}
@@ -27,6 +27,8 @@ func method(r *http.Request) string {
 		return resource + ".create"
 	case r.Method == http.MethodGet && !hasID:
 		return resource + ".list"
+	case r.Method == http.MethodGet && strings.HasSuffix(id, "/lines"):
+		return resource + ".lines"
 	case id != "":
 		return resource + "." + strings.ToLower(r.Method)
 	default:

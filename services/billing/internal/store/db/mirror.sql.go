@@ -36,6 +36,39 @@ func (q *Queries) AcquireJob(ctx context.Context, arg AcquireJobParams) (int64, 
 	return result.RowsAffected()
 }
 
+const adoptObject = `-- name: AdoptObject :execrows
+INSERT INTO stripe_object (kind, id, customer, status, deleted, taken, sequence, create_time, fetch_time, body)
+VALUES ($1, $2, $3, $4, FALSE, 1, 1, $5, $6, $7)
+ON CONFLICT (kind, id) DO NOTHING
+`
+
+type AdoptObjectParams struct {
+	Kind       string
+	ID         string
+	Customer   string
+	Status     string
+	CreateTime int64
+	FetchTime  int64
+	Body       []byte
+}
+
+// Only while nobody has begun to fetch it: a fetch that begins later has a higher number.
+func (q *Queries) AdoptObject(ctx context.Context, arg AdoptObjectParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, adoptObject,
+		arg.Kind,
+		arg.ID,
+		arg.Customer,
+		arg.Status,
+		arg.CreateTime,
+		arg.FetchTime,
+		arg.Body,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const buryObject = `-- name: BuryObject :execrows
 UPDATE stripe_object SET
     deleted = TRUE, sequence = $1, fetch_time = $2, body = $3

@@ -12,6 +12,12 @@ UPDATE stripe_object SET
     create_time = sqlc.arg(create_time), fetch_time = sqlc.arg(fetch_time), body = sqlc.arg(body)
 WHERE kind = sqlc.arg(kind) AND id = sqlc.arg(id) AND sequence < sqlc.arg(sequence);
 
+-- name: AdoptObject :execrows
+-- Only while nobody has begun to fetch it: a fetch that begins later has a higher number.
+INSERT INTO stripe_object (kind, id, customer, status, deleted, taken, sequence, create_time, fetch_time, body)
+VALUES (sqlc.arg(kind), sqlc.arg(id), sqlc.arg(customer), sqlc.arg(status), FALSE, 1, 1, sqlc.arg(create_time), sqlc.arg(fetch_time), sqlc.arg(body))
+ON CONFLICT (kind, id) DO NOTHING;
+
 -- name: BuryObject :execrows
 -- The tombstone keeps whose it was.
 UPDATE stripe_object SET

@@ -1,0 +1,127 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/services/billing/internal/intake"
+)
+
+// apply fetches what the events are about. What is one object is committed with the mark that they are done.
+func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
+	targets, err := meant(job)
+	if err != nil {
+		return inbox.Permanent(err)
+	}
+	if len(targets) == 0 {
+		m.Applied(ctx, job.Type, "none")
+		return nil
+	}
+	outcome := "late"
+	if one := targets[0]; len(targets) == 1 && one.Charge == "" {
+		outcome, err = m.applyOne(ctx, job, one)
+	} else {
+		outcome, err = m.applyAll(ctx, targets)
+	}
+	if err == nil {
+		m.Applied(ctx, job.Type, outcome)
+	}
+	return patient(err, job.Attempts)
+}
+
+// patient waits as long as Stripe asks for, and longer each time that it asks again: events are not to die of a busy hour.
+func patient(err error, attempts int) error {
+	later, ok := errors.AsType[*LaterError](err)
+	if !ok {
+		return err
+	}
+	own := min(time.Second<<min(max(attempts-1, 0), 20), time.Hour)
+	return inbox.RetryAfter(err, max(later.After, own))
+}
+
+// meant is what a job's events are about. They share a subject, which is an object's id; of all but the newest no more than
+// the type is at hand.
+func meant(job *inbox.Job) ([]Target, error) {
+	var hint intake.Hint
+	if err := json.Unmarshal(job.Payload, &hint); err != nil {
+		return nil, errors.New("the stored payload can't be read")
+	}
+	if len(job.Earlier) > 0 {
+		hint.Object.Without = nil // an earlier one may say otherwise
+	}
+	targets, err := Targets(hint.Object)
+	if err != nil {
+		return nil, err
+	}
+	kinds := map[Kind]bool{Kind(hint.Object.Kind): true}
+	for _, earlier := range job.Earlier {
+		kind := kindOf(earlier.Type)
+		if kinds[kind] || resource(earlier.Type) == resource(job.Type) {
+			continue
+		}
+		kinds[kind] = true
+		more, err := Targets(intake.Object{ID: earlier.Subject, Kind: string(kind)})
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, more...)
+	}
+	return targets, nil
+}
+
+// applyOne saves a transaction where one object is all there is to write.
+func (m *Mirror) applyOne(ctx context.Context, job *inbox.Job, t Target) (outcome string, err error) {
+	o, err := m.Fetch(ctx, t.Kind, t.ID)
+	if err != nil {
+		return "", err
+	}
+	if entails(o) {
+		written, err := m.Store.WriteObject(ctx, o)
+		if err == nil {
+			_, err = m.follow(ctx, o)
+		}
+		return told(o, written), err
+	}
+	var written bool
+	err = job.Complete(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+		written, err = m.Store.PutObject(ctx, tx, o)
+		return err
+	})
+	return told(o, written), err
+}
+
+// applyAll is for events that mean more than one object.
+func (m *Mirror) applyAll(ctx context.Context, targets []Target) (outcome string, err error) {
+	outcome = "late"
+	for _, t := range targets {
+		changes, err := m.Bring(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		for _, c := range changes {
+			switch c.Outcome {
+			case Repaired, Created:
+				outcome = "changed"
+			case Removed:
+				outcome = "removed"
+			case Same:
+			}
+		}
+	}
+	return outcome, nil
+}
+
+func told(o Object, written bool) string {
+	switch {
+	case !written:
+		return "late"
+	case o.Deleted:
+		return "removed"
+	default:
+		return "changed"
+	}
+}

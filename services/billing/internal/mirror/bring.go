@@ -1,0 +1,226 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Outcome is what a look at Stripe found about an object.
+type Outcome string
+
+// The outcomes.
+const (
+	// Same was as it is, or is unknown on both sides.
+	Same Outcome = "same"
+	// Repaired was there, and different.
+	Repaired Outcome = "repaired"
+	// Created was not there.
+	Created Outcome = "created"
+	// Removed was there, and Stripe has it no more.
+	Removed Outcome = "removed"
+)
+
+// Change is what became of an object.
+type Change struct {
+	Kind    Kind
+	ID      string
+	Outcome Outcome
+}
+
+// few is how many objects are read from the store at once.
+const few = 100
+
+// Fetch numbers a fetch and does it; what Stripe does not have is a tombstone. Errors: ErrNoID, and those of the store and of
+// the source.
+func (m *Mirror) Fetch(ctx context.Context, kind Kind, id string) (Object, error) {
+	if !ValidID(id) {
+		return Object{}, ErrNoID
+	}
+	sequence, err := m.Store.TakeSequence(ctx, kind, id)
+	if err != nil {
+		return Object{}, err
+	}
+	begun := m.Now().UTC()
+	body, err := m.Source.Get(ctx, kind, id)
+	if errors.Is(err, ErrGone) {
+		return Object{Kind: kind, ID: id, Deleted: true, Sequence: sequence, FetchTime: begun}, nil
+	}
+	if err != nil {
+		return Object{}, err
+	}
+	o, err := Parse(kind, body)
+	if err == nil && o.ID != id {
+		err = fmt.Errorf("mirror: Stripe sent another %s than was asked for", kind)
+	}
+	o.Sequence, o.FetchTime = sequence, begun
+	return o, err
+}
+
+// Sync fetches an object and writes it, as when its owner comes back from Stripe's pages before the event does. It returns
+// what the store has then. Errors: those of Fetch.
+func (m *Mirror) Sync(ctx context.Context, kind Kind, id string) (Object, error) {
+	o, _, err := m.sync(ctx, kind, id)
+	return o, err
+}
+
+func (m *Mirror) sync(ctx context.Context, kind Kind, id string) (Object, []Change, error) {
+	o, err := m.Fetch(ctx, kind, id)
+	if err != nil {
+		return Object{}, nil, err
+	}
+	if _, err := m.Store.WriteObject(ctx, o); err != nil {
+		return Object{}, nil, err
+	}
+	changes, err := m.follow(ctx, o)
+	if err != nil {
+		return Object{}, nil, err
+	}
+	now, err := m.Store.Object(ctx, kind, id)
+	return now, changes, err
+}
+
+// Bring fetches and writes what a target stands for, and tells what that changed. Errors: those of Fetch.
+func (m *Mirror) Bring(ctx context.Context, t Target) ([]Change, error) {
+	if t.Charge == "" {
+		had, err := m.had(ctx, t.Kind, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		return m.bring(ctx, t.Kind, t.ID, had)
+	}
+	var changes []Change
+	q := Query{Kind: t.Kind, Charge: t.Charge}
+	for more := true; more; {
+		begun := m.Now().UTC()
+		page, err := m.Source.List(ctx, q)
+		if errors.Is(err, ErrGone) {
+			return changes, nil // charges are never deleted: it is another account's, or another mode's
+		}
+		if err != nil {
+			return changes, err
+		}
+		q.After = ""
+		for _, body := range page.Bodies {
+			o, found, err := m.Compare(ctx, t.Kind, body, begun)
+			if err != nil {
+				return changes, err
+			}
+			q.After, changes = o.ID, append(changes, found...)
+		}
+		more = page.More && q.After != ""
+	}
+	return changes, nil
+}
+
+// Compare looks whether the store has an object as Stripe listed it, when the list was asked for at the time begun. If not,
+// it is fetched: what a list says may be older than what an event's fetch has found since. Only what nobody has begun to
+// fetch is written as it was listed, under the first number: every fetch of it comes later. Errors: those of Fetch.
+func (m *Mirror) Compare(ctx context.Context, kind Kind, body []byte, begun time.Time) (listed Object, changes []Change, err error) {
+	if listed, err = Parse(kind, body); err != nil {
+		return Object{}, nil, err
+	}
+	if !ValidID(listed.ID) {
+		return listed, nil, ErrNoID
+	}
+	had, err := m.had(ctx, kind, listed.ID)
+	switch {
+	case err != nil:
+		return listed, nil, err
+	case listed.Partial || listed.Deleted:
+	case had.ID == "":
+		listed.Sequence, listed.FetchTime = 1, begun
+		written, err := m.Store.AdoptObject(ctx, listed)
+		if err != nil {
+			return listed, nil, err
+		}
+		if written {
+			changes, err = m.follow(ctx, listed)
+			return listed, append(changes, Change{kind, listed.ID, Created}), err
+		}
+	case !had.Deleted && bytes.Equal(had.Body, listed.Body):
+		return listed, []Change{{kind, listed.ID, Same}}, nil
+	}
+	changes, err = m.bring(ctx, kind, listed.ID, had)
+	return listed, changes, err
+}
+
+// had is what the store has of an object; the zero value when it has nothing.
+func (m *Mirror) had(ctx context.Context, kind Kind, id string) (Object, error) {
+	had, err := m.Store.Object(ctx, kind, id)
+	if errors.Is(err, ErrNotFound) {
+		return Object{}, nil
+	}
+	return had, err
+}
+
+// bring fetches and writes an object of which that was known.
+func (m *Mirror) bring(ctx context.Context, kind Kind, id string, had Object) ([]Change, error) {
+	now, changes, err := m.sync(ctx, kind, id)
+	if err != nil {
+		return nil, err
+	}
+	return append(changes, Change{kind, id, compare(had, now)}), nil
+}
+
+func compare(had, now Object) Outcome {
+	known := had.ID != "" && !had.Deleted
+	switch {
+	case !known && now.Deleted, known && !now.Deleted && bytes.Equal(had.Body, now.Body):
+		return Same
+	case now.Deleted:
+		return Removed
+	case !known:
+		return Created
+	default:
+		return Repaired
+	}
+}
+
+// entails tells whether follow may have something to do about an object.
+func entails(o Object) bool {
+	return o.Kind == Customer && o.Deleted || o.Kind == PaymentMethod && !o.Deleted && o.Customer != ""
+}
+
+// follow is called when an object has been written. When a customer goes, no event tells what becomes of its payment methods,
+// so they are looked at: those that are written by then, here, and any that is written later, when it is.
+func (m *Mirror) follow(ctx context.Context, o Object) (changes []Change, err error) {
+	if !entails(o) {
+		return nil, nil
+	}
+	if o.Kind == PaymentMethod {
+		customer, err := m.had(ctx, Customer, o.Customer)
+		if err != nil || !customer.Deleted {
+			return nil, err
+		}
+		_, err = m.again(ctx, o)
+		return nil, err
+	}
+	for after := ""; ; {
+		methods, err := m.Store.CustomerObjects(ctx, o.ID, PaymentMethod, after, few)
+		if err != nil || len(methods) == 0 {
+			return changes, err
+		}
+		for _, method := range methods {
+			found, err := m.again(ctx, method)
+			if err != nil {
+				return changes, err
+			}
+			after, changes = method.ID, append(changes, found...)
+		}
+	}
+}
+
+// again fetches an object of which that was known, and looks no further.
+func (m *Mirror) again(ctx context.Context, had Object) ([]Change, error) {
+	o, err := m.Fetch(ctx, had.Kind, had.ID)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := m.Store.WriteObject(ctx, o); err != nil {
+		return nil, err
+	}
+	return []Change{{had.Kind, had.ID, compare(had, o)}}, nil
+}

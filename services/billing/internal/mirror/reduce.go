@@ -1,0 +1,120 @@
+package mirror
+
+// dropped are fields that are kept of no object, wherever in it they stand: what is about people, what people wrote, and what
+// opens doors. The links to an invoice's page and PDF open it for everybody who has them, and Stripe lets them run out: whoever
+// shows invoices asks Stripe for them at that moment. Metadata is the user's own, and kept.
+func dropped() map[string]bool {
+	return map[string]bool{
+		// people
+		"address": true, "billing_details": true, "cash_balance": true, "collected_information": true, "customer_address": true,
+		"customer_details": true, "customer_email": true, "customer_name": true, "customer_phone": true, "customer_shipping": true,
+		"customer_tax_ids": true, "email": true, "instructions_email": true, "ip_address": true, "owner": true, "phone": true,
+		"receipt_email": true, "shipping": true, "shipping_cost": true, "shipping_details": true, "sources": true, "tax_ids": true,
+		"destination_details": true, "evidence": true,
+		// what they wrote
+		"comment": true, "custom_fields": true, "custom_text": true,
+		// doors
+		"client_secret": true, "hosted_invoice_url": true, "invoice_pdf": true, "next_action": true, "receipt_number": true,
+		"receipt_url": true, "verify_with_microdeposits": true,
+	}
+}
+
+// droppedOf are fields that are dropped of one kind of object only. Some say nothing about anybody, but change without an
+// event, so that the store could not be equal to Stripe.
+func droppedOf(kind string) []string {
+	switch Kind(kind) { //nolint:exhaustive // of others nothing more is dropped
+	case Customer:
+		return []string{"name", "description", "preferred_locales", "subscriptions", "tax", "next_invoice_sequence"}
+	case CheckoutSession:
+		return []string{"url", "success_url", "cancel_url", "return_url", "after_expiration"}
+	}
+	return nil
+}
+
+// embedded are the fields that are kept of an object of another kind that stands in the place of its id, or beside it: what
+// does not change in its life. It has events of its own, and the one that has it in it is told nothing of its changes.
+func embedded(kind string) []string {
+	switch kind {
+	case "price":
+		return []string{
+			"id", "object", "billing_scheme", "created", "currency", "livemode", "product", "recurring", "tiers_mode", "transform_quantity", "type",
+			"unit_amount", "unit_amount_decimal",
+		}
+	case "plan":
+		return []string{
+			"id", "object", "aggregate_usage", "amount", "amount_decimal", "billing_scheme", "created", "currency", "interval", "interval_count",
+			"livemode", "meter", "product", "tiers_mode", "transform_usage", "usage_type",
+		}
+	case "coupon":
+		return []string{"id", "object", "amount_off", "created", "currency", "duration", "duration_in_months", "livemode", "percent_off"}
+	case "tax_rate":
+		return []string{"id", "object", "created", "inclusive", "livemode", "percentage", "tax_type"}
+	case "payment_method":
+		return []string{"id", "object", "type"}
+	case "customer", "product", "subscription", "invoice", "charge", "payment_intent", "setup_intent", "card", "bank_account", "source",
+		"account", "test_helpers.test_clock", "balance_transaction", "promotion_code":
+		return []string{"id", "object"}
+	}
+	return nil
+}
+
+// reduce returns what is kept of an object.
+func reduce(fields map[string]any) map[string]any {
+	kind, _ := fields["object"].(string)
+	if kind == string(PaymentMethod) {
+		return map[string]any{
+			"id": fields["id"], "object": kind, "type": fields["type"], "customer": idOf(fields["customer"]),
+			"created": fields["created"], "livemode": fields["livemode"], "card": card(fields["card"]),
+		}
+	}
+	for _, name := range droppedOf(kind) {
+		delete(fields, name)
+	}
+	strip(fields, dropped())
+	return fields
+}
+
+// strip reduces everything inside of an object.
+func strip(fields map[string]any, drop map[string]bool) {
+	for name, value := range fields {
+		if drop[name] {
+			delete(fields, name)
+		} else if name != "metadata" {
+			fields[name] = stripped(value, drop)
+		}
+	}
+}
+
+func stripped(value any, drop map[string]bool) any {
+	switch v := value.(type) {
+	case []any:
+		for i := range v {
+			v[i] = stripped(v[i], drop)
+		}
+	case map[string]any:
+		kind, _ := v["object"].(string)
+		if keep := embedded(kind); keep != nil {
+			return only(v, keep)
+		}
+		strip(v, drop)
+	}
+	return value
+}
+
+func only(fields map[string]any, names []string) map[string]any {
+	kept := make(map[string]any, len(names))
+	for _, name := range names {
+		if value, has := fields[name]; has {
+			kept[name] = value
+		}
+	}
+	return kept
+}
+
+func card(value any) map[string]any {
+	all, ok := value.(map[string]any)
+	if !ok {
+		return nil
+	}
+	return only(all, []string{"brand", "last4", "exp_month", "exp_year"})
+}

@@ -1,0 +1,79 @@
+package mirror
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/intake"
+)
+
+// ErrNoID says that something has an id that no object of Stripe's has, and that would lead a request elsewhere.
+var ErrNoID = errors.New("mirror: that is no id of an object of Stripe's")
+
+// charge is not kept. Its events tell of its refunds and disputes, which at API version 2023-10-16 have none of their own
+// for everything that happens to them.
+const charge Kind = "charge"
+
+// Target is what an event is about.
+type Target struct {
+	Kind Kind
+	// ID is the object's; empty for all that a charge has of the kind.
+	ID string
+	// Charge is the charge's id; empty for one object.
+	Charge string
+}
+
+// Targets are what an event's object stands for: itself when its kind is kept, and of a charge its refunds and disputes. They
+// are none for what is not kept. Errors: ErrNoID.
+func Targets(o intake.Object) ([]Target, error) {
+	kind := Kind(o.Kind)
+	if o.ID == "" || kind != charge && !Known(kind) {
+		return nil, nil
+	}
+	if !ValidID(o.ID) {
+		return nil, ErrNoID
+	}
+	if kind != charge {
+		return []Target{{Kind: kind, ID: o.ID}}, nil
+	}
+	var targets []Target
+	for _, of := range []Kind{Refund, Dispute} {
+		if !slices.Contains(o.Without, string(of)) {
+			targets = append(targets, Target{Kind: of, Charge: o.ID})
+		}
+	}
+	return targets, nil
+}
+
+// maxID bounds ids, in bytes; Stripe's own are far shorter.
+const maxID = 255
+
+// ValidID tells whether an object of Stripe's may have the id. Most are made by Stripe, but whoever makes a product or a plan
+// may choose one; what would change the path of a request is none.
+func ValidID(id string) bool {
+	return id != "" && len(id) <= maxID && id != "." && id != ".." && !strings.ContainsAny(id, `/\?#%`) &&
+		!strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// kindOf is the kind of the object in events of a type; empty when the type does not tell.
+func kindOf(eventType string) Kind {
+	switch resource(eventType) {
+	case "customer":
+		return Customer
+	case "customer.subscription":
+		return Subscription
+	case "charge.refund":
+		return Refund
+	case "charge.dispute":
+		return Dispute
+	default:
+		return Kind(resource(eventType))
+	}
+}
+
+// resource is a type of events without what happened.
+func resource(eventType string) string {
+	at := strings.LastIndexByte(eventType, '.')
+	return eventType[:max(at, 0)]
+}

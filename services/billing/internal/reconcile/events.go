@@ -1,0 +1,105 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/intake"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+)
+
+const (
+	// eventsKept is how long Stripe keeps events.
+	eventsKept = 30 * 24 * time.Hour
+	// mostFetched bounds what a run remembers to have fetched; what it has forgotten it may fetch again.
+	mostFetched = 20_000
+)
+
+// goThroughEvents fetches what Stripe's events since then were about, newest first: what is fetched once is as all older events
+// left it.
+func (w *walk) goThroughEvents(ctx context.Context) error {
+	if age := w.Now().Sub(w.Since); age > eventsKept {
+		w.Logger.WarnContext(ctx, "Stripe keeps events for 30 days: what was made before the given time and changed before them is not compared; "+
+			"reconcile without a time to compare everything", slog.Time("since", w.Since))
+	}
+	for more := true; more; {
+		page, err := w.events(ctx)
+		if errors.Is(err, mirror.ErrGone) && w.After != "" {
+			w.After = "" // the event that the list was to go on after has run out meanwhile
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		last, touched, err := w.fetch(ctx, page)
+		if err != nil {
+			return err
+		}
+		w.After, more = last, page.More && last != ""
+		if !more {
+			w.Told, w.After = true, ""
+		}
+		for _, kind := range mirror.Kinds() {
+			if !touched[kind] {
+				continue
+			}
+			if err := w.report(Progress{Kind: kind, Counts: w.Counts[kind]}); err != nil {
+				return err
+			}
+		}
+		if err := w.save(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walk) events(ctx context.Context) (page mirror.Page, err error) {
+	err = w.ask(ctx, func() (err error) {
+		page, err = w.Source.Events(ctx, w.Since, w.After)
+		return err
+	})
+	return page, err
+}
+
+// fetch brings what a page of events was about, each object once, and returns the id of its last event.
+func (w *walk) fetch(ctx context.Context, page mirror.Page) (last string, touched map[mirror.Kind]bool, err error) {
+	touched = map[mirror.Kind]bool{}
+	for _, body := range page.Bodies {
+		hint, err := intake.ParseHint(body)
+		if err != nil {
+			w.Logger.ErrorContext(ctx, "an event of Stripe's can't be read, and is left out", slog.Any("error", err))
+			continue
+		}
+		last = hint.ID
+		targets, err := mirror.Targets(hint.Object)
+		if err != nil {
+			w.Logger.ErrorContext(ctx, "an event of Stripe's is left out", slog.String("event", hint.ID), slog.Any("error", err))
+		}
+		for _, t := range targets {
+			if w.knows(t) {
+				continue
+			}
+			if err := w.bring(ctx, t); err != nil {
+				return "", nil, err
+			}
+			w.remember(t)
+			touched[t.Kind] = true
+		}
+	}
+	return last, touched, nil
+}
+
+func (w *walk) knows(t mirror.Target) bool {
+	_, known := w.fetched[t]
+	return known
+}
+
+func (w *walk) remember(t mirror.Target) {
+	if len(w.fetched) >= mostFetched {
+		clear(w.fetched)
+	}
+	w.fetched[t] = struct{}{}
+}
