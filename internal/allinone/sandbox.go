@@ -58,7 +58,7 @@ var providers = []provider{
 
 const (
 	stripeReads  = "STRIPE_READS_PER_SECOND"
-	sandboxReads = "1000"
+	sandboxReads = "10000"
 )
 
 func isSet(getenv func(string) string, name string) bool {
