@@ -81,7 +81,7 @@ func New(o Options) *Mirror { return &Mirror{Options: o} }
 const (
 	// workers leaves some of the inbox's to other sources.
 	workers = 8
-	// attempt is time for a few reads, and less than the inbox's lease.
+	// attempt is time for a few reads.
 	attempt = 50 * time.Second
 )
 
