@@ -72,7 +72,7 @@ func newCopy(t tester, db *database.DB) *copied {
 	require.NoError(t, err)
 	c.client = stripe.New(stripe.Config{
 		Key: settings.NewSecret("sk_test_copy"), URL: server.URL, HTTP: transport.Client(), Logger: quiet, ReadsPerSecond: 10_000,
-		ReadTimeout: 5 * time.Second,
+		ReadTimeout: 3 * time.Second,
 	})
 	c.inbox, err = inbox.New(db, inbox.Options{Backoff: inbox.Backoff{Base: time.Millisecond, Cap: 20 * time.Millisecond}})
 	require.NoError(t, err)

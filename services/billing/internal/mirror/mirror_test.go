@@ -36,11 +36,19 @@ type source struct {
 	// ofCharge are the ids of refunds and disputes, by "ch_1 refund"; lists are the queries that came.
 	ofCharge map[string][]string
 	lists    []mirror.Query
+	got      []string
+}
+
+func (s *source) ids() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.got)
 }
 
 func (s *source) Get(ctx context.Context, _ mirror.Kind, id string) ([]byte, error) {
 	s.mu.Lock()
 	s.calls++
+	s.got = append(s.got, id)
 	body, err, gate := s.bodies[id], s.err, s.gate
 	s.mu.Unlock()
 	if s.asked != nil {
