@@ -28,6 +28,7 @@ type world struct {
 	*stripe.Client
 	fake     *fake.Fake
 	requests []*http.Request
+	url      string
 	log      bytes.Buffer
 }
 
@@ -42,11 +43,12 @@ func newWorld(t *testing.T, key string) *world {
 		w.fake.ServeHTTP(rw, r)
 	}))
 	t.Cleanup(server.Close)
+	w.url = server.URL
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	transport, err := provider.New(stripe.Transport(), log, noop.Meter{})
 	require.NoError(t, err)
 	t.Cleanup(transport.CloseIdleConnections)
-	w.Client = stripe.New(stripe.Config{Key: settings.NewSecret(key), URL: server.URL + "/", HTTP: transport.Client(), Logger: log})
+	w.Client = stripe.New(stripe.Config{Key: settings.NewSecret(key), URL: server.URL + "/", HTTP: transport.Client(), Logger: log, ReadsPerSecond: 10_000})
 	return w
 }
 

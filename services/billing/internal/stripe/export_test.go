@@ -1,0 +1,4 @@
+package stripe
+
+// ReadsOf is readsOf for tests.
+var ReadsOf = readsOf
