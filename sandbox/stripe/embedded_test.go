@@ -25,7 +25,6 @@ func TestEmbeddedListsAreCutShort(t *testing.T) {
 	sub := s.subscribe(t, params)
 	require.Len(t, sub.Items.Data, 10)
 	require.True(t, sub.Items.HasMore)
-	require.EqualValues(t, 12, sub.Items.TotalCount)
 	for _, e := range s.told.take(t) {
 		switch object := e.Data.Object; object["object"] {
 		case "subscription":

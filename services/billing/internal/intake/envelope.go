@@ -122,11 +122,11 @@ func object(e envelope) Object {
 	if len(e.Data.Object) == 0 || json.Unmarshal(e.Data.Object, &o) != nil {
 		return Object{}
 	}
-	return Object{ID: o.ID, Kind: o.Object, Without: without(o.Object, e.Data.Object)}
+	return Object{ID: o.ID, Kind: o.Object, Without: without(e.Type, o.Object, e.Data.Object)}
 }
 
 // without spares most charges, which are paid and that's all, from being asked for refunds and disputes.
-func without(kind string, raw json.RawMessage) (none []string) {
+func without(eventType, kind string, raw json.RawMessage) (none []string) {
 	if kind != "charge" {
 		return nil
 	}
@@ -137,7 +137,7 @@ func without(kind string, raw json.RawMessage) (none []string) {
 	if json.Unmarshal(raw, &charge) != nil {
 		return nil
 	}
-	if charge.Refunded != nil && *charge.Refunded == "0" {
+	if charge.Refunded != nil && *charge.Refunded == "0" && eventType != "charge.refunded" {
 		none = append(none, "refund")
 	}
 	if charge.Disputed != nil && !*charge.Disputed {

@@ -53,6 +53,21 @@ func TestParseEvent(t *testing.T) {
 			intake.Event{ID: "evt_3", Type: "customer.created", Account: "acct_1", ObjectID: "cus_2"},
 			`{"id":"evt_3","type":"customer.created","account":"acct_1","object":{"id":"cus_2","kind":"customer"}}`,
 		},
+		"a charge that is paid": {
+			`{"id":"evt_6","type":"charge.succeeded","data":{"object":{"id":"ch_1","object":"charge","amount_refunded":0,"disputed":false,"receipt_email":"a@b.test"}}}`,
+			intake.Event{ID: "evt_6", Type: "charge.succeeded", ObjectID: "ch_1"},
+			`{"id":"evt_6","type":"charge.succeeded","object":{"id":"ch_1","kind":"charge","without":["refund","dispute"]}}`,
+		},
+		"a charge that was refunded": {
+			`{"id":"evt_7","type":"charge.refunded","data":{"object":{"id":"ch_1","object":"charge","amount_refunded":5,"disputed":false}}}`,
+			intake.Event{ID: "evt_7", Type: "charge.refunded", ObjectID: "ch_1"},
+			`{"id":"evt_7","type":"charge.refunded","object":{"id":"ch_1","kind":"charge","without":["dispute"]}}`,
+		},
+		"a charge that says nothing of it": {
+			`{"id":"evt_8","type":"charge.updated","data":{"object":{"id":"ch_1","object":"charge","disputed":"?"}}}`,
+			intake.Event{ID: "evt_8", Type: "charge.updated", ObjectID: "ch_1"},
+			`{"id":"evt_8","type":"charge.updated","object":{"id":"ch_1","kind":"charge"}}`,
+		},
 		"an object without an id": {
 			`{"id":"evt_4","type":"balance.available","data":{"object":{"object":"balance"}}}`,
 			intake.Event{ID: "evt_4", Type: "balance.available"},

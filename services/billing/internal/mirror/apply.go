@@ -21,7 +21,7 @@ func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
 		m.Applied(ctx, job.Type, "none")
 		return nil
 	}
-	outcome := "late"
+	var outcome string
 	if one := targets[0]; len(targets) == 1 && one.Charge == "" {
 		outcome, err = m.applyOne(ctx, job, one)
 	} else {

@@ -11,9 +11,9 @@ import (
 // ErrNoID says that something has an id that no object of Stripe's has, and that would lead a request elsewhere.
 var ErrNoID = errors.New("mirror: that is no id of an object of Stripe's")
 
-// charge is not kept. Its events tell of its refunds and disputes, which at API version 2023-10-16 have none of their own
-// for everything that happens to them.
-const charge Kind = "charge"
+// charge is the type of an object that is not kept. Its events tell of its refunds and disputes: at API version 2023-10-16 an
+// endpoint may get no others of a refund.
+const charge = "charge" // no Kind, as it is not kept
 
 // Target is what an event is about.
 type Target struct {
@@ -27,15 +27,14 @@ type Target struct {
 // Targets are what an event's object stands for: itself when its kind is kept, and of a charge its refunds and disputes. They
 // are none for what is not kept. Errors: ErrNoID.
 func Targets(o intake.Object) ([]Target, error) {
-	kind := Kind(o.Kind)
-	if o.ID == "" || kind != charge && !Known(kind) {
+	if o.ID == "" || o.Kind != charge && !Known(Kind(o.Kind)) {
 		return nil, nil
 	}
 	if !ValidID(o.ID) {
 		return nil, ErrNoID
 	}
-	if kind != charge {
-		return []Target{{Kind: kind, ID: o.ID}}, nil
+	if o.Kind != charge {
+		return []Target{{Kind: Kind(o.Kind), ID: o.ID}}, nil
 	}
 	var targets []Target
 	for _, of := range []Kind{Refund, Dispute} {

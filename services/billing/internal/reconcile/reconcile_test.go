@@ -27,6 +27,7 @@ type account struct {
 	fail   func(call int) error
 	calls  int
 	asked  []string
+	listed []time.Time
 }
 
 func (a *account) add(id string) {
@@ -66,6 +67,7 @@ func (a *account) List(_ context.Context, q mirror.Query) (page mirror.Page, err
 	if err := a.call(); err != nil || q.Kind != mirror.Customer {
 		return page, err
 	}
+	a.listed = append(a.listed, q.Since)
 	begun := q.After == ""
 	for _, id := range a.order {
 		if begun && len(page.Bodies) == 2 {
