@@ -270,7 +270,9 @@ func (c *copied) differences(all bool) (found []string) {
 				kept[o.ID], after = o, o.ID
 			}
 		}
-		for _, id := range slices.Concat(c.living(kind), slices.Sorted(maps.Keys(kept))) {
+		ids := slices.AppendSeq(c.living(kind), maps.Keys(kept))
+		slices.Sort(ids)
+		for _, id := range slices.Compact(ids) {
 			is, has := kept[id]
 			body, err := c.client.Get(ctx, kind, id)
 			if err != nil {

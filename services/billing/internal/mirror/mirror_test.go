@@ -233,7 +233,7 @@ func TestAnEventDuringAFetch(t *testing.T) {
 		o, err := w.rows.Object(t.Context(), mirror.Customer, "cus_1")
 		require.NoError(t, err)
 		require.Contains(t, string(o.Body), `"balance":2`)
-		require.Equal(t, 2, w.count("changed"))
+		require.Eventually(t, func() bool { return w.count("changed") == 2 }, 20*time.Second, time.Millisecond, "counted after the commit")
 	})
 }
 
