@@ -67,3 +67,25 @@ func TestAPoisonedEvent(t *testing.T) {
 		require.Equal(t, "1 0 0 0", all["customers"], fmt.Sprint(all))
 	})
 }
+
+// TestWhatCouldNotBeReadStaysDead: of a body that is no event nothing is kept to handle, so a redrive must not call it done.
+func TestWhatCouldNotBeReadStaysDead(t *testing.T) {
+	each(t, webhookEnv(), func(t *testing.T, h *house) {
+		defer h.run()()
+		_, err := h.deliver(webhookSecret, `{"id":`)
+		require.NoError(t, err)
+		client := h.from("gateway")
+		dead, err := client.ListEvents(h.as(operator), &billingv1.ListEventsRequest{State: inboxv1.EventState_EVENT_STATE_DEAD})
+		require.NoError(t, err)
+		require.Len(t, dead.GetEvents(), 1)
+		id := dead.GetEvents()[0].GetId()
+		answer, err := client.RedriveEvents(h.as(operator), &billingv1.RedriveEventsRequest{EventIds: []string{id}})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, answer.GetRedriven())
+		require.Eventually(t, func() bool { return h.event(id).GetEndTime() != nil }, 20*time.Second, 5*time.Millisecond)
+		e := h.event(id)
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DEAD, e.GetState())
+		require.Contains(t, e.GetLastError(), "could not be read when it came")
+		require.EqualValues(t, 1, e.GetAttempts())
+	})
+}

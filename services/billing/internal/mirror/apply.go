@@ -50,6 +50,9 @@ func meant(job *inbox.Job) ([]Target, error) {
 	if err := json.Unmarshal(job.Payload, &hint); err != nil {
 		return nil, errors.New("the stored payload can't be read")
 	}
+	if hint.ID == "" { // of what is no event only a description is kept, and that must not pass for an event about nothing
+		return nil, errors.New("the event could not be read when it came, and was not kept whole; reconciling repairs what it told")
+	}
 	if len(job.Earlier) > 0 {
 		hint.Object.Without = nil // an earlier one may say otherwise
 	}
