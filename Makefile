@@ -36,6 +36,7 @@ test: $(if $(shell command -v npm),web/node_modules) ## Run all tests; those tha
 .PHONY: test-faults
 test-faults: ## Run the fault tests that take minutes: processes killed while events flow
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run 'Killed' ./test/e2e
+	INBOX_TEST_KILLS=50 go test -count=1 -timeout 30m -v -run '^TestKill$$' ./platform/inbox
 
 .PHONY: race
 race: ## Run the tests of the concurrent parts under the race detector

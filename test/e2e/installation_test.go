@@ -201,8 +201,8 @@ func (in *installation) start(name string, args, env []string) *program {
 	in.running = append(in.running, p)
 	in.t.Cleanup(func() {
 		p.end(in.t)
-		if in.t.Failed() {
-			in.t.Logf("log of %s:\n%s", name, last(in.log.String(), 12000))
+		if in.t.Failed() && p == in.running[0] { // the last to end
+			in.t.Logf("log of all programs:\n%s", last(in.log.String(), 12000))
 		}
 	})
 	return p
