@@ -94,7 +94,7 @@ func (l *lane) open() error {
 	for attempt := 1; ; attempt++ {
 		l.stats.Attempts++
 		err := l.session.begin(l.base)
-		if err == nil || attempt == maxAttempts || !retryable(err) || !l.pause(attempt) {
+		if err == nil || attempt == maxAttempts || !retryable(err) || outwaited(err) || !l.pause(attempt) {
 			return err
 		}
 	}

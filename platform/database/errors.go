@@ -101,6 +101,10 @@ func retryable(err error) bool {
 	return pgClass(err, "40001", "40P01", "55P03", "08", "57P0", "53300")
 }
 
+// outwaited tells whether another process holds SQLite's write lock, for which Config.BusyTimeout was waited already: callers
+// must not wait for it several times.
+func outwaited(err error) bool { return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY }
+
 // undone tells whether the database undid the whole transaction, or will, because of err.
 func undone(err error) bool {
 	switch sqliteCode(err) & 0xff {

@@ -207,8 +207,10 @@ func TestPostgresCloseCutsWhatHangs(t *testing.T) {
 // TestSQLiteBusy lets another process, as it were, hold the write lock.
 func TestSQLiteBusy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "busy.db")
+	var attempts atomic.Int64
 	db := databasetest.Open(t, database.Config{
 		URL: settings.NewSecret("sqlite://" + path), BusyTimeout: 10 * time.Millisecond,
+		Observe: func(b database.Batch) { attempts.Add(int64(b.Attempts)) },
 	}, wallet)
 	other, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: path, RawQuery: "_txlock=immediate"}).String())
 	require.NoError(t, err)
@@ -220,6 +222,7 @@ func TestSQLiteBusy(t *testing.T) {
 	require.NoError(t, err)
 	err = write("a")
 	require.True(t, database.IsUnavailable(err), "%v", err)
+	require.EqualValues(t, 1, attempts.Load(), "the lock is waited for once")
 
 	released := make(chan error, 1)
 	go func() { released <- tx.Rollback() }()

@@ -144,6 +144,7 @@ func split(t *testing.T, env ...string) *installation {
 		"CLERK_SECRET_KEY=" + standin.ClerkSecretKey, "CLERK_API_URL=" + sandbox + "/clerk/v1", "CLERK_WEBHOOK_SECRET=" + standin.ClerkWebhookSecret,
 		"OPENAI_API_KEY=" + standin.OpenAIKey, "OPENAI_BASE_URL=" + sandbox + "/openai/v1",
 		"STRIPE_SECRET_KEY=" + standin.StripeSecretKey, "STRIPE_API_URL=" + sandbox + "/stripe", "STRIPE_WEBHOOK_SECRET=" + standin.StripeWebhookSecret,
+		"STRIPE_READS_PER_SECOND=10000", // the sandbox has no limit
 	}, keys...)
 	in := &installation{
 		t: t, edge: "http://" + p[0], sandbox: sandbox, log: &logFile{},
