@@ -33,6 +33,27 @@ type envelope struct {
 	Data       json.RawMessage `json:"data"`
 }
 
+// received is an envelope as it comes: what applying an event can do without is no reason to refuse it.
+type received struct {
+	Type       string          `json:"type"`
+	Object     json.RawMessage `json:"object"`
+	InstanceID string          `json:"instance_id"`
+	Timestamp  json.RawMessage `json:"timestamp"`
+	Data       json.RawMessage `json:"data"`
+}
+
+// envelope is what is kept. An object that is no name, and a time that is no whole number, are as none.
+func (r received) envelope() envelope {
+	e := envelope{Type: r.Type, InstanceID: r.InstanceID, Data: r.Data}
+	if json.Unmarshal(r.Object, &e.Object) != nil || !isName(e.Object) {
+		e.Object = ""
+	}
+	if json.Unmarshal(r.Timestamp, &e.Timestamp) != nil {
+		e.Timestamp = 0
+	}
+	return e
+}
+
 // ids are the fields that name what an event is about.
 type ids struct {
 	ID           string `json:"id"`
@@ -52,10 +73,11 @@ func ParseEvent(body []byte) (Event, error) {
 	if !utf8.Valid(body) {
 		return Event{}, fmt.Errorf("%w: it is not UTF-8", ErrMalformed)
 	}
-	var e envelope
-	if err := json.Unmarshal(body, &e); err != nil {
+	var came received
+	if err := json.Unmarshal(body, &came); err != nil {
 		return Event{}, fmt.Errorf("%w: %s", ErrMalformed, problem(err))
 	}
+	e := came.envelope()
 	if !isName(e.Type) || e.InstanceID != "" && !isName(e.InstanceID) {
 		return Event{}, fmt.Errorf("%w: its type or its instance is no name", ErrMalformed)
 	}
@@ -70,7 +92,7 @@ func ParseEvent(body []byte) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	payload, err := json.Marshal(e)
+	payload, err := encode(e)
 	if err != nil {
 		return Event{}, fmt.Errorf("%w: %s", ErrMalformed, problem(err))
 	}

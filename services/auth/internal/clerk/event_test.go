@@ -62,6 +62,109 @@ func TestSubjectIsOfWhatIsKept(t *testing.T) {
 	require.ErrorIs(t, err, clerk.ErrMalformed)
 }
 
+// What is kept is never larger than what came, or a large event could not be stored.
+func TestWhatIsKeptDoesNotGrow(t *testing.T) {
+	odd := strings.Repeat("<&>\u2028", 1000)
+	for _, event := range []string{
+		`{"type":"user.updated","data":{"id":"user_1","first_name":"` + odd + `","public_metadata":{"` + odd + `":["` + odd + `"]}}}`,
+		`{"type":"organizationMembership.created","data":{"permissions":["` + odd + `"],"organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"}}}`,
+		`{"type":"role.created","data":{"id":"role_1","permissions":[{"key":"` + odd + `"},{"key":"` + odd + `"}]}}`,
+		`{"type":"a.b","data":{"id":"x","status":"<&>","` + odd + `_id":1}}`,
+	} {
+		e, err := clerk.ParseEvent([]byte(event))
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(e.Payload), len(event))
+	}
+}
+
+// An envelope's time and kind are not needed to apply it: of a wrong shape they are as none.
+func TestEnvelopesOfOddShape(t *testing.T) {
+	const data = `"data":{"id":"user_1","deleted":true}`
+	for name, tc := range map[string]struct{ more, kept string }{
+		"time as a text":      {`"timestamp":"1800000000000",`, ""},
+		"time with fraction":  {`"timestamp":1800000000000.5,`, ""},
+		"time with exponent":  {`"timestamp":1.8e12,`, ""},
+		"time beyond 64 bits": {`"timestamp":99999999999999999999,`, ""},
+		"time as an object":   {`"timestamp":{"ms":1},`, ""},
+		"no time":             {`"timestamp":null,`, ""},
+		"kind as a number":    {`"object":7,`, ""},
+		"kind as a list":      {`"object":["424242"],`, ""},
+		"kind with a code":    {`"object":"your code is 424242",`, ""},
+		"kind too long":       {`"object":"` + strings.Repeat("o", 129) + `",`, ""},
+		"both as documented":  {`"object":"event","timestamp":1800000000000,`, `"object":"event","timestamp":1800000000000,`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, err := clerk.ParseEvent([]byte(`{"type":"user.deleted",` + tc.more + data + `}`))
+			require.NoError(t, err)
+			require.JSONEq(t, `{"type":"user.deleted",`+tc.kept+data+`}`, string(e.Payload))
+			change, err := clerk.ChangeOf(e.Payload, eventTime)
+			require.NoError(t, err)
+			require.Equal(t, directory.UserDeleted{ID: "user_1", At: eventTime}, change)
+		})
+	}
+}
+
+// Names are exact, as Clerk writes them: an id under another name would be missing from what is kept.
+func TestIDsUnderOtherNames(t *testing.T) {
+	for name, event := range map[string]string{
+		"a user's":               `{"type":"user.deleted","data":{"ID":"user_1"}}`,
+		"a user's, once empty":   `{"type":"user.deleted","data":{"id":"","Id":"user_1"}}`,
+		"a session's":            `{"type":"session.revoked","data":{"iD":"sess_1"}}`,
+		"an organization's":      `{"type":"organization.deleted","data":{"ID":"org_1"}}`,
+		"a role's":               `{"type":"role.deleted","data":{"ID":"role_1"}}`,
+		"a member's user":        `{"type":"organizationMembership.deleted","data":{"organization":{"id":"org_1"},"public_user_data":{"USER_ID":"user_1"}}}`,
+		"a member's group":       `{"type":"organizationMembership.deleted","data":{"organization":{"ID":"org_1"},"public_user_data":{"user_id":"user_1"}}}`,
+		"a member's outer group": `{"type":"organizationMembership.deleted","data":{"Organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"}}}`,
+	} {
+		_, err := clerk.ParseEvent([]byte(event))
+		require.ErrorIs(t, err, clerk.ErrMalformed, name)
+	}
+	e, err := clerk.ParseEvent([]byte(`{"type":"future.thing","data":{"ID":"x_1"}}`))
+	require.NoError(t, err)
+	require.Empty(t, e.Subject)
+	require.JSONEq(t, `{"type":"future.thing","data":{}}`, string(e.Payload))
+}
+
+// TestOutlines: of an object that nothing needs, only short scalars under a few names stay.
+func TestOutlines(t *testing.T) {
+	longest, longer := strings.Repeat("4", 254), strings.Repeat("4", 255) // and two quotes
+	for name, tc := range map[string]struct{ data, kept string }{
+		"256 bytes":            {`{"status":"` + longest + `"}`, `{"status":"` + longest + `"}`},
+		"257 bytes":            {`{"status":"` + longer + `"}`, `{}`},
+		"an object for an id":  {`{"id":"ema_1","user_id":{"code":"424242"}}`, `{"id":"ema_1"}`},
+		"a list for an id":     {`{"id":"ema_1","user_id":["424242"]}`, `{"id":"ema_1"}`},
+		"a list for a time":    {`{"id":"ema_1","created_at":[424242]}`, `{"id":"ema_1"}`},
+		"spaces and an object": {`{"id":"ema_1","user_id": ` + "\n\t" + ` {"code":"424242"}}`, `{"id":"ema_1"}`},
+		"all names":            {`{"id":"a","object":"b","status":"c","type":"d","deleted":true,"e_id":"f","g_at":1,"h":"424242"}`, `{"id":"a","object":"b","status":"c","type":"d","deleted":true,"e_id":"f","g_at":1}`},
+		"names in other cases": {`{"ID":"424242","Status":"424242","user_ID":"424242"}`, `{}`},
+		"a code in a name":     {`{"id":"a","your code is 424242_id":1,"` + strings.Repeat("n", 126) + `_id":1}`, `{"id":"a"}`},
+		"a text":               {`"424242"`, `null`},
+		"a list":               {`[{"id":"424242"}]`, `null`},
+	} {
+		e, err := clerk.ParseEvent([]byte(`{"type":"email.created","data":` + tc.data + `}`))
+		require.NoError(t, err, name)
+		require.JSONEq(t, `{"type":"email.created","data":`+tc.kept+`}`, string(e.Payload), name)
+	}
+}
+
+// TestNames: what can be stored, listed and logged, to the byte.
+func TestNames(t *testing.T) {
+	longest := strings.Repeat("n", 128)
+	for name, want := range map[string]bool{
+		"user_1": true, "~": true, "!": true, "user~1": true, longest: true,
+		longest + "n": false, "": false, "user 1": false, "\u007f": false, "us\u00e9r": false, `\n`: false, `\u0000`: false,
+	} {
+		_, err := clerk.ParseEvent([]byte(`{"type":"user.deleted","data":{"id":"` + name + `"}}`))
+		require.Equal(t, want, err == nil, "id %q", name)
+		_, err = clerk.ParseEvent([]byte(`{"type":"` + name + `","data":{"id":"x"}}`))
+		require.Equal(t, want, err == nil, "type %q", name)
+		_, err = clerk.ParseEvent([]byte(`{"type":"a.b","instance_id":"` + name + `","data":{"id":"x"}}`))
+		require.Equal(t, want || name == "", err == nil, "instance %q", name)
+	}
+	_, err := clerk.ParseEvent([]byte(`{"type":"a.b","instance_id":"ins 1"}`))
+	require.ErrorIs(t, err, clerk.ErrMalformed)
+}
+
 func TestMessagesAreNeverKept(t *testing.T) {
 	for _, kind := range []string{"email.created", "sms.created", "waitlistEntry.created", "organizationInvitation.created", "made.up"} {
 		e, err := clerk.ParseEvent([]byte(`{"type":"` + kind + `","data":{"id":"ema_1","object":"email","user_id":"user_1","status":"queued",
@@ -166,6 +269,8 @@ func FuzzParseEvent(f *testing.F) {
 	f.Add([]byte(full))
 	f.Add([]byte(`{"type":"organizationMembership.deleted","data":{"organization":{"id":"o"},"public_user_data":{"user_id":"u"}}}`))
 	f.Add([]byte(`{"type":"user.created","data":{"id":"user_1","email_addresses":[null,[],{"id":1}]}}`))
+	f.Add([]byte(`{"type":"email.created","data":{"id":"ema_1","body":"424242","user_id":{"code":"424242"},"ID":"x"},"timestamp":"soon"}`))
+	f.Add([]byte(`{"type":"role.created","object":7,"data":{"id":"role_1","key":"<&>","permissions":["a",{"key":1}]},"timestamp":1.5}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		e, err := clerk.ParseEvent(body)
 		if err != nil {
@@ -173,10 +278,35 @@ func FuzzParseEvent(f *testing.F) {
 			return
 		}
 		require.True(t, json.Valid(e.Payload))
+		require.LessOrEqual(t, len(e.Payload), len(body)+len(`{"type":"","data":null}`))
+		for _, text := range []string{e.Type, e.InstanceID, e.Subject} {
+			require.LessOrEqual(t, len(text), 257)
+			require.False(t, strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }), "%q", text)
+		}
 		require.NotEmpty(t, e.Type)
+		messages(t, e)
 		again, err := clerk.ParseEvent(e.Payload)
 		require.NoError(t, err, "what is stored can be read again")
 		require.Equal(t, e.Subject, again.Subject)
 		_, _ = clerk.ChangeOf(e.Payload, eventTime)
 	})
+}
+
+// messages checks that nothing is kept of a message but short scalars under names of an outline.
+func messages(t *testing.T, e clerk.Event) {
+	t.Helper()
+	if !strings.HasPrefix(e.Type, "email.") && !strings.HasPrefix(e.Type, "sms.") {
+		return
+	}
+	var kept struct{ Data map[string]any }
+	require.NoError(t, json.Unmarshal(e.Payload, &kept))
+	for name, value := range kept.Data {
+		require.Regexp(t, `^(id|object|status|type|deleted|.*_id|.*_at)$`, name)
+		switch v := value.(type) {
+		case string:
+			require.LessOrEqual(t, len(v), 256)
+		case map[string]any, []any:
+			require.Fail(t, "a value that may hold a text", "%s: %v", name, v)
+		}
+	}
 }

@@ -82,6 +82,9 @@ func outline(raw json.RawMessage) json.RawMessage {
 }
 
 func isOutline(name string) bool {
+	if !isName(name) {
+		return false
+	}
 	switch name {
 	case "id", "object", "status", "type", "deleted":
 		return true
@@ -106,9 +109,19 @@ func filter(raw json.RawMessage, keep func(name string, value json.RawMessage) (
 }
 
 func marshal(v any) json.RawMessage {
-	raw, err := json.Marshal(v)
+	raw, err := encode(v)
 	if err != nil {
 		return json.RawMessage("null") // what was just parsed always encodes
 	}
 	return raw
+}
+
+// encode is json.Marshal without what is for HTML: <, > and & would take six bytes each, and an event that came with many
+// would no longer fit into the inbox.
+func encode(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
