@@ -35,7 +35,7 @@ func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrore
 	if err := mirror.Handle(m.eraser); err != nil {
 		return nil, err
 	}
-	options := intake.Options{Inbox: mirror, InstanceID: config.InstanceID, Record: metrics.webhook, Logger: deps.Logger}
+	options := intake.Options{Inbox: mirror, InstanceID: config.InstanceID, Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now}
 	if config.WebhookSecrets.IsSet() {
 		if options.Verifier, err = svix.New(config.WebhookSecrets.Reveal(), deps.Now); err != nil {
 			return nil, err

@@ -162,6 +162,7 @@ func TestUnreadableForeignAndUnknownEvents(t *testing.T) {
 
 		foreign := h.deliver(t, "msg_foreign", strings.Replace(event("user.created", userData("user_2", "Eve", 1)), instanceID, "ins_theirs", 1))
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_IGNORED, foreign.GetState())
+		require.Contains(t, foreign.GetLastError(), "CLERK_INSTANCE_ID")
 		_, err := h.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_2"})
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))
 
@@ -188,6 +189,30 @@ func TestUnreadableForeignAndUnknownEvents(t *testing.T) {
 			e, err := h.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_bad"})
 			return err == nil && e.GetEvent().GetState() == inboxv1.EventState_EVENT_STATE_DEAD
 		}, soon, time.Millisecond, "and it can't be read now either")
+	})
+}
+
+// Of what is signed rightly, all is stored: what the inbox takes in full, and of the rest that it came.
+func TestWebhooksAtTheInboxsLimits(t *testing.T) {
+	bothHouses(t, func(t *testing.T, h *house) {
+		user := func(metadata string) string {
+			return event("user.updated", fmt.Sprintf(`{"id":"user_1","created_at":%d,"updated_at":%d,"public_metadata":{"a":"%s"}}`, eventMillis, eventMillis, metadata))
+		}
+		marks := strings.Repeat("<&>", (1<<20-len(user("")))/3)
+		e := h.deliver(t, "msg_marks", user(marks))
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, e.GetState(), e.GetLastError())
+
+		long := strings.Repeat("x", 128) // both are good ids; together, the subject is longer than the inbox takes
+		member := event("organizationMembership.created", fmt.Sprintf(
+			`{"id":"orgmem_1","role":"org:admin","organization":{"id":%q},"public_user_data":{"user_id":%q},"created_at":1,"updated_at":1}`, long, long))
+		e = h.deliver(t, "msg_member", member)
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DEAD, e.GetState())
+		require.Contains(t, e.GetLastError(), "Subject")
+		require.Equal(t, "organizationMembership.created", e.GetType())
+		require.Contains(t, e.GetRedactedPayload(), "sha256")
+		again, err := h.receive("msg_member", member)
+		require.NoError(t, err)
+		require.True(t, again.GetDuplicate())
 	})
 }
 
