@@ -80,7 +80,7 @@ func ParseEvent(body []byte) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	payload, err := json.Marshal(h)
+	payload, err := encode(h)
 	if err != nil {
 		return Event{}, fmt.Errorf("the event can't be kept: %w", err)
 	}
@@ -97,7 +97,7 @@ func ParseHint(body []byte) (Hint, error) {
 	if h.Account == "" {
 		h.Account = e.Context // a thin event's word for it
 	}
-	if len(e.Created) <= maxText {
+	if len(e.Created) <= maxText && !bytes.ContainsAny(e.Created, "{[") {
 		h.Created = e.Created
 	}
 	h.Object = object(e)
@@ -164,6 +164,15 @@ func decode(body []byte, into *envelope) error {
 	default:
 		return errors.New("the body is not JSON")
 	}
+}
+
+// encode is json.Marshal without what is for HTML: <, > and & would take six bytes each.
+func encode(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
 // check allows what can be stored, listed and logged.

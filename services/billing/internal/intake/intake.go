@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"log/slog"
+	"time"
 
+	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/telemetry"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
 )
 
@@ -24,7 +26,7 @@ const (
 	Apply Fate = iota
 	// Ignore is kept, counted, and never applied: it is about another account or mode.
 	Ignore
-	// Bury is kept for an operator to see: nobody can read it.
+	// Bury is kept for an operator to see: nobody can read it, or it can't be stored as it is.
 	Bury
 )
 
@@ -47,7 +49,8 @@ const UnknownType = "malformed"
 
 // Inbox stores messages.
 type Inbox interface {
-	// Put returns after a durable commit; duplicate is true for a message that it has.
+	// Put returns after a durable commit; duplicate is true for a message that it has. The error wraps inbox.ErrInvalid
+	// when no later attempt can succeed.
 	Put(ctx context.Context, m Message) (duplicate bool, err error)
 }
 
@@ -62,28 +65,38 @@ type Options struct {
 	// one of stripesig's.
 	Record func(ctx context.Context, verdict string)
 	Logger *slog.Logger
+	// Now is the clock of the log lines that anybody can cause; nil means time.Now.
+	Now func() time.Time
 }
 
 // Receiver takes webhooks.
-type Receiver struct{ Options }
+type Receiver struct {
+	Options
+	seldom *telemetry.Seldom
+}
 
 // New makes a Receiver.
-func New(o Options) *Receiver { return &Receiver{Options: o} }
+func New(o Options) *Receiver { return &Receiver{Options: o, seldom: telemetry.NewSeldom(o.Now)} }
 
 // Receive returns after a durable commit. Header names are in lower case. Errors: ErrNotSetUp, a stripesig.Verdict, and the
 // inbox's own.
 func (r *Receiver) Receive(ctx context.Context, headers map[string]string, body []byte) (duplicate bool, err error) {
 	if r.Verifier == nil {
-		r.Logger.ErrorContext(ctx, "a webhook of Stripe's can't be taken: STRIPE_WEBHOOK_SECRET is not set; copy the signing secret from Stripe's dashboard, under Webhooks")
-		r.Record(ctx, "not_set_up")
+		r.refuse(ctx, slog.LevelError, "not_set_up",
+			"a webhook of Stripe's can't be taken: STRIPE_WEBHOOK_SECRET is not set; copy the signing secret from Stripe's dashboard, under Webhooks")
 		return false, ErrNotSetUp
 	}
 	if err := r.Verifier.Verify(headers, body); err != nil {
-		r.refuse(ctx, err)
+		verdict, _ := errors.AsType[stripesig.Verdict](err)
+		r.refuse(ctx, slog.LevelWarn, string(verdict), "a webhook was refused")
 		return false, err
 	}
 	m := r.message(ctx, body)
 	duplicate, err = r.Inbox.Put(ctx, m)
+	if errors.Is(err, inbox.ErrInvalid) { // an answer of 500 would bring it back for days
+		m = r.bury(ctx, body, err)
+		duplicate, err = r.Inbox.Put(ctx, m)
+	}
 	switch {
 	case err != nil:
 		r.Record(ctx, "store_down")
@@ -95,21 +108,19 @@ func (r *Receiver) Receive(ctx context.Context, headers map[string]string, body 
 	return duplicate, err
 }
 
-func (r *Receiver) refuse(ctx context.Context, err error) {
-	verdict, _ := errors.AsType[stripesig.Verdict](err)
-	r.Record(ctx, string(verdict))
-	r.Logger.WarnContext(ctx, "a webhook was refused", slog.String("source", "stripe"), slog.String("verdict", string(verdict)))
+// refuse counts each, and logs few: whoever finds the address can send as many as they like.
+func (r *Receiver) refuse(ctx context.Context, level slog.Level, verdict, text string) {
+	r.Record(ctx, verdict)
+	if left, write := r.seldom.Next(verdict); write {
+		r.Logger.Log(ctx, level, text, slog.String("source", "stripe"), slog.String("verdict", verdict), slog.Int("left_out", left))
+	}
 }
 
-// message reduces a body to what is stored of it. One that can't be read is known by its content.
+// message reduces a body to what is stored of it.
 func (r *Receiver) message(ctx context.Context, body []byte) Message {
 	e, err := ParseEvent(body)
 	if err != nil {
-		sum := sha256.Sum256(body)
-		id := UnknownType + "-" + hex.EncodeToString(sum[:])
-		r.Logger.ErrorContext(ctx, "a webhook with a good signature can't be read; it is kept as a dead event",
-			slog.String("source", "stripe"), slog.String("event", id), slog.Any("error", err))
-		return Message{ID: id, Type: UnknownType, Subject: id, Payload: remains(body, err), Fate: Bury, Why: err.Error()}
+		return r.bury(ctx, body, err)
 	}
 	m := Message{ID: e.ID, Type: e.Type, Subject: e.ObjectID, Payload: e.Payload}
 	if m.Subject == "" {
@@ -124,10 +135,20 @@ func (r *Receiver) message(ctx context.Context, body []byte) Message {
 	return m
 }
 
-// remains are what is kept of a body that can't be read: it may hold anything.
+// bury keeps of a body only that it came, and why it can't be handled. It is known by its content: 128 bits of the sum are
+// enough to tell bodies apart that only the provider can sign.
+func (r *Receiver) bury(ctx context.Context, body []byte, why error) Message {
+	sum := sha256.Sum256(body)
+	id := UnknownType + "-" + hex.EncodeToString(sum[:16])
+	r.Logger.ErrorContext(ctx, "a webhook with a good signature can't be handled; it is kept as a dead event",
+		slog.String("source", "stripe"), slog.String("event", id), slog.Any("error", why))
+	return Message{ID: id, Type: UnknownType, Subject: id, Payload: remains(body, why), Fate: Bury, Why: why.Error()}
+}
+
+// remains are what is kept of a body that is buried: it may hold anything.
 func remains(body []byte, why error) []byte {
 	sum := sha256.Sum256(body)
-	raw, err := json.Marshal(map[string]any{
+	raw, err := encode(map[string]any{
 		"malformed": why.Error(), "bytes": len(body), "sha256": hex.EncodeToString(sum[:]),
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -12,15 +13,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
 )
 
 func TestParseEvent(t *testing.T) {
 	yes, no := true, false
+	long := strings.Repeat("<", 255)
 	for name, c := range map[string]struct {
 		body string
 		want intake.Event
@@ -73,6 +77,31 @@ func TestParseEvent(t *testing.T) {
 			intake.Event{ID: "evt_4", Type: "balance.available"},
 			`{"id":"evt_4","type":"balance.available","object":{"kind":"balance"}}`,
 		},
+		"a time of 255 bytes": {
+			`{"id":"evt_6","type":"a","created":"` + strings.Repeat("4", 253) + `"}`,
+			intake.Event{ID: "evt_6", Type: "a"},
+			`{"id":"evt_6","type":"a","created":"` + strings.Repeat("4", 253) + `","object":{}}`,
+		},
+		"a time of 256 bytes": {
+			`{"id":"evt_6","type":"a","created":"` + strings.Repeat("4", 254) + `"}`,
+			intake.Event{ID: "evt_6", Type: "a"},
+			`{"id":"evt_6","type":"a","object":{}}`,
+		},
+		"a time that is an object": {
+			`{"id":"evt_6","type":"a","created": {"email":"x"}}`,
+			intake.Event{ID: "evt_6", Type: "a"},
+			`{"id":"evt_6","type":"a","object":{}}`,
+		},
+		"a time that is a list": {
+			`{"id":"evt_6","type":"a","created":["x"]}`,
+			intake.Event{ID: "evt_6", Type: "a"},
+			`{"id":"evt_6","type":"a","object":{}}`,
+		},
+		"the longest texts": {
+			`{"id":"` + long + `","type":"` + long + `","account":"` + long + `","data":{"object":{"id":"` + long + `","object":"` + long + `"}}}`,
+			intake.Event{ID: long, Type: long, Account: long, ObjectID: long},
+			`{"id":"` + long + `","type":"` + long + `","account":"` + long + `","object":{"id":"` + long + `","kind":"` + long + `"}}`,
+		},
 		"an object that is odd": {
 			`{"id":"evt_5","type":"odd.thing","data":{"object":[1,2]}}`,
 			intake.Event{ID: "evt_5", Type: "odd.thing"},
@@ -82,6 +111,7 @@ func TestParseEvent(t *testing.T) {
 		got, err := intake.ParseEvent([]byte(c.body))
 		require.NoError(t, err, name)
 		require.JSONEq(t, c.kept, string(got.Payload), name)
+		require.LessOrEqual(t, len(got.Payload), len(c.kept)+1, "%s: nothing is escaped for HTML", name)
 		require.JSONEq(t, c.kept, intake.Redact(got.Payload), name)
 		got.Payload = nil
 		require.Equal(t, c.want, got, name)
@@ -101,6 +131,13 @@ func TestParseEventRefuses(t *testing.T) {
 		"type of an object": {`{"id":"evt_1","type":{"secret@example.test":1}}`, `"type"`},
 		"id too long":       {`{"id":"` + strings.Repeat("e", 256) + `","type":"a"}`, "at most 255"},
 		"NUL in an id":      {`{"id":"evt\u0000","type":"a"}`, "control"},
+		"DEL in an id":      {"{\"id\":\"evt\x7f\",\"type\":\"a\"}", "control"},
+		"DEL in a type":     {`{"id":"evt_1","type":"\u007f"}`, "control"},
+		"DEL in an object":  {`{"id":"evt_1","type":"a","data":{"object":{"id":"cus\u007f"}}}`, "control"},
+		"a break in an id":  {`{"id":"evt\n1","type":"a"}`, "control"},
+		"kind too long":     {`{"id":"evt_1","type":"a","data":{"object":{"id":"x","object":"` + strings.Repeat("e", 256) + `"}}}`, "at most 255"},
+		"account too long":  {`{"id":"evt_1","type":"a","account":"` + strings.Repeat("e", 256) + `"}`, "at most 255"},
+		"version too long":  {`{"id":"evt_1","type":"a","api_version":"` + strings.Repeat("e", 256) + `"}`, "at most 255"},
 		"NUL in an object":  {`{"id":"evt_1","type":"a","data":{"object":{"id":"cus\u0000"}}}`, "control"},
 	} {
 		_, err := intake.ParseEvent([]byte(c.body))
@@ -119,11 +156,18 @@ func TestRedactShowsNothingElse(t *testing.T) {
 type box struct {
 	put []intake.Message
 	err error
+	// refuse is asked about each message.
+	refuse func(intake.Message) error
 }
 
 func (b *box) Put(_ context.Context, m intake.Message) (bool, error) {
 	if b.err != nil {
 		return false, b.err
+	}
+	if b.refuse != nil {
+		if err := b.refuse(m); err != nil {
+			return false, err
+		}
 	}
 	for _, had := range b.put {
 		if had.ID == m.ID {
@@ -143,13 +187,22 @@ func signed(body string) map[string]string {
 	return map[string]string{stripesig.Header: "t=" + at + ",v1=" + hex.EncodeToString(mac.Sum(nil))}
 }
 
+// now is the clock of the log.
+var now = time.Unix(1_800_000_000, 0) //nolint:gochecknoglobals // a constant
+
 func receiver(t *testing.T, livemode bool) (*intake.Receiver, *box, *[]string) {
+	t.Helper()
+	return logging(t, livemode, &bytes.Buffer{}, func() time.Time { return now })
+}
+
+func logging(t *testing.T, livemode bool, logs *bytes.Buffer, clock func() time.Time) (*intake.Receiver, *box, *[]string) {
 	t.Helper()
 	verifier, err := stripesig.New([]string{secret}, time.Now)
 	require.NoError(t, err)
 	b, verdicts := &box{}, &[]string{}
 	return intake.New(intake.Options{
-		Verifier: verifier, Inbox: b, Livemode: &livemode, Logger: slog.New(slog.DiscardHandler),
+		Verifier: verifier, Inbox: b, Livemode: &livemode, Logger: slog.New(slog.NewTextHandler(logs, nil)),
+		Now:    clock,
 		Record: func(_ context.Context, verdict string) { *verdicts = append(*verdicts, verdict) },
 	}), b, verdicts
 }
@@ -183,6 +236,10 @@ func TestReceive(t *testing.T) {
 		require.True(t, json.Valid(m.Payload), name)
 		if c.subject != "" {
 			require.Equal(t, c.subject, m.Subject, name)
+		} else {
+			require.Regexp(t, "^malformed-[0-9a-f]{32}$", m.ID, name)
+			require.Equal(t, m.ID, m.Subject, name)
+			require.Equal(t, intake.UnknownType, m.Type, name)
 		}
 		require.Equal(t, []string{c.verdict, "duplicate"}, *verdicts, name)
 	}
@@ -204,14 +261,111 @@ func TestReceiveRefuses(t *testing.T) {
 	require.Equal(t, []string{"signature_mismatch", "header_missing", "store_down", "not_set_up"}, *verdicts)
 }
 
+// A good webhook that the inbox can never take is kept as a dead event: refused, it would come again for days.
+func TestWhatCanNotBeStoredIsBuried(t *testing.T) {
+	logs := &bytes.Buffer{}
+	r, b, verdicts := logging(t, false, logs, time.Now)
+	b.refuse = func(m intake.Message) error {
+		if m.Type != intake.UnknownType {
+			return fmt.Errorf("%w: Type is too long", inbox.ErrInvalid)
+		}
+		return nil
+	}
+	body := `{"id":"evt_1","type":"customer.updated","data":{"object":{"id":"cus_1","name":"secret@example.test"}}}`
+	for _, again := range []bool{false, true} {
+		duplicate, err := r.Receive(t.Context(), signed(body), []byte(body))
+		require.NoError(t, err)
+		require.Equal(t, again, duplicate)
+	}
+	require.Equal(t, []string{"malformed", "duplicate"}, *verdicts)
+	require.Len(t, b.put, 1)
+	m := b.put[0]
+	require.Equal(t, intake.Bury, m.Fate)
+	require.Regexp(t, "^malformed-[0-9a-f]{32}$", m.ID)
+	require.Contains(t, m.Why, "Type is too long")
+	require.Contains(t, string(m.Payload), fmt.Sprintf(`"bytes":%d`, len(body)))
+	require.NotContains(t, string(m.Payload)+logs.String(), "secret@")
+}
+
+// What is told of people reaches neither the store nor the log nor an error's text.
+func TestNothingLeaks(t *testing.T) {
+	const canary = "ada@example.test"
+	for name, body := range map[string]string{
+		"a customer":     `{"id":"evt_1","type":"customer.updated","data":{"object":{"id":"cus_1","email":"ada@example.test"},"previous_attributes":{"email":"ada@example.test"}}}`,
+		"a thin one":     `{"id":"evt_1","object":"v2.core.event","type":"a","reason":{"email":"ada@example.test"},"related_object":{"id":"x","email":"ada@example.test"}}`,
+		"cut":            `{"id":"evt_1","type":"a","data":{"object":{"email":"ada@example.test`,
+		"no JSON":        `{ada@example.test`,
+		"a text":         `"ada@example.test"`,
+		"text behind":    `{"id":"evt_1","type":"a"} ada@example.test`,
+		"id of an obj.":  `{"id":{"email":"ada@example.test"},"type":"a"}`,
+		"mode of a text": `{"id":"evt_1","type":"a","livemode":"ada@example.test"}`,
+		"long type":      `{"id":"evt_1","type":"ada@example.test` + strings.Repeat(".", 255) + `"}`,
+		"odd object":     `{"id":"evt_1","type":"a","data":{"object":"ada@example.test"}}`,
+		"odd account":    `{"id":"evt_1","type":"a","account":"ada@example.test\u0000"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			logs := &bytes.Buffer{}
+			r, b, _ := logging(t, false, logs, time.Now)
+			_, err := r.Receive(t.Context(), signed(body), []byte(body))
+			require.NoError(t, err)
+			require.Len(t, b.put, 1)
+			m := b.put[0]
+			require.NotContains(t, logs.String(), canary)
+			require.NotContains(t, m.ID+m.Type+m.Subject+m.Why, canary)
+			require.NotContains(t, string(m.Payload), canary)
+			b.err = errors.New("down")
+			_, err = r.Receive(t.Context(), signed(body), []byte(body))
+			require.NotContains(t, err.Error()+logs.String(), canary)
+		})
+	}
+}
+
+// Whoever finds the address can not fill the log: all are counted, one a second of each kind is written.
+func TestRefusalsAreLoggedSeldom(t *testing.T) {
+	logs, at := &bytes.Buffer{}, now
+	r, _, verdicts := logging(t, false, logs, func() time.Time { return at })
+	for range 100 {
+		_, err := r.Receive(t.Context(), nil, nil)
+		require.Equal(t, stripesig.Missing, err)
+	}
+	require.Equal(t, 1, strings.Count(logs.String(), "verdict=header_missing"))
+	_, err := r.Receive(t.Context(), map[string]string{stripesig.Header: "t=1,t=2"}, nil)
+	require.Equal(t, stripesig.Malformed, err)
+	require.Contains(t, logs.String(), "verdict=header_malformed", "each verdict for itself")
+	at = at.Add(time.Second)
+	_, err = r.Receive(t.Context(), nil, nil)
+	require.Equal(t, stripesig.Missing, err)
+	require.Equal(t, 2, strings.Count(logs.String(), "verdict=header_missing"))
+	require.Contains(t, logs.String(), "left_out=99")
+	require.Contains(t, logs.String(), "level=WARN")
+
+	r.Verifier = nil
+	for range 100 {
+		_, err = r.Receive(t.Context(), nil, nil)
+		require.ErrorIs(t, err, intake.ErrNotSetUp)
+	}
+	require.Equal(t, 1, strings.Count(logs.String(), "STRIPE_WEBHOOK_SECRET is not set"))
+	require.Contains(t, logs.String(), "level=ERROR")
+	require.Len(t, *verdicts, 202)
+}
+
 // FuzzParseEvent: whatever comes, it does not panic, and what it accepts can be stored and read again.
 func FuzzParseEvent(f *testing.F) {
 	f.Add([]byte(`{"id":"evt_1","type":"a","data":{"object":{"id":"cus_1","object":"customer"}}}`))
 	f.Add([]byte(`{"id":"evt_1","type":"a","related_object":{"id":"x","type":"y"},"created":"z"}`))
+	f.Add([]byte(`{"id":"evt_1","object":"v2.core.event","type":"<&>","context":"acct_1","api_version":"x","livemode":true,"data":{"object":[]}}`))
+	f.Add([]byte(`{"ID":"evt_1","Type":"a","created":[{"email":"ada@example.test"}],"data":{"object":{"id":"\ud800","email":"x"}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		e, err := intake.ParseEvent(body)
 		if err != nil {
+			require.NotEmpty(t, err.Error())
 			return
+		}
+		require.LessOrEqual(t, len(e.Payload), 8<<10)
+		for _, text := range []string{e.ID, e.Type, e.ObjectID, e.Account} {
+			require.LessOrEqual(t, len(text), 255)
+			require.True(t, utf8.ValidString(text))
+			require.False(t, strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f }), "%q", text)
 		}
 		var h intake.Hint
 		require.NoError(t, json.Unmarshal(e.Payload, &h))
