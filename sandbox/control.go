@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -45,10 +46,42 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 		err = errors.New("the body is empty; send a JSON object")
 	}
 	if err != nil {
-		refuse(w, http.StatusBadRequest, strings.TrimPrefix(err.Error(), "json: "))
+		refuse(w, http.StatusBadRequest, problem(err))
 		return false
 	}
 	return true
+}
+
+// problem is an error of decoding, in the words of whoever wrote the JSON.
+func problem(err error) string {
+	if shape, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		name := shape.Field
+		if name == "" {
+			name = "the body"
+		}
+		return fmt.Sprintf("%s must be %s, got %s", name, kindOf(shape.Type), shape.Value)
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+// kindOf is what JSON has for a type.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number that is not negative"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	default:
+		return "a text"
+	}
 }
 
 // reset forgets all state and faults; keys and settings stay.

@@ -135,6 +135,10 @@ func (s *Sandbox) changeWebhookSettings(w http.ResponseWriter, r *http.Request) 
 	if providers == nil {
 		return
 	}
+	if err := in.check(); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
 	for _, provider := range providers {
 		if err := s.senders[provider].Change(in.onto(s.senders[provider].Settings())); err != nil {
 			refuse(w, http.StatusBadRequest, err.Error())
@@ -186,6 +190,10 @@ func (s *Sandbox) listDeliveries(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := webhook.Filter{State: webhook.State(q.Get("state")), Type: q.Get("type"), Subject: q.Get("subject"), EventID: q.Get("event")}
+	if !f.State.Known() {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("state %q is unknown; use %s", f.State, webhook.StateNames()))
+		return
+	}
 	if raw := q.Get("limit"); raw != "" {
 		n, err := strconv.Atoi(raw)
 		if err != nil || n < 1 || n > webhook.MaxFinished {

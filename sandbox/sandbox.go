@@ -191,6 +191,7 @@ func (s *Sandbox) Environment() map[string]string {
 		"OPENAI_BASE_URL":       base + "/openai/v1",
 		"STRIPE_SECRET_KEY":     StripeSecretKey,
 		"STRIPE_API_URL":        base + "/stripe",
+		"CLERK_INSTANCE_ID":     s.clerk.InstanceID(),
 		"CLERK_WEBHOOK_SECRET":  ClerkWebhookSecret,
 		"STRIPE_WEBHOOK_SECRET": StripeWebhookSecret,
 	}

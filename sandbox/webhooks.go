@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -113,6 +114,17 @@ func settingsToWire(provider string, s webhook.Settings) wireSettings {
 		provider, &s.Paused, &s.RetryScale, &s.Concurrency, &s.Seed, &s.Types, &s.LoseNext, &s.LoseFraction, &s.DoubleNext, &s.DoubleFraction,
 		&delay, &s.Shuffle,
 	}
+}
+
+// check refuses zeros that [webhook.Settings] takes for "not set": whoever writes one here means it.
+func (w wireSettings) check() error {
+	switch {
+	case w.RetryScale != nil && *w.RetryScale == 0:
+		return errors.New("retry_scale must be more than 0 and at most 1, got 0; for retries at once, flush")
+	case w.Concurrency != nil && *w.Concurrency == 0:
+		return errors.New("concurrency must be 1 to 64, got 0; to hold all back, set paused")
+	}
+	return nil
 }
 
 // onto returns the settings with what w changes.

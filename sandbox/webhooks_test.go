@@ -71,6 +71,7 @@ func TestWebhooksReachTheEdge(t *testing.T) {
 	s, base := serve(t, sandbox.Config{EdgeURL: url + "/"})
 	require.Equal(t, sandbox.ClerkWebhookSecret, s.Environment()["CLERK_WEBHOOK_SECRET"])
 	require.Equal(t, sandbox.StripeWebhookSecret, s.Environment()["STRIPE_WEBHOOK_SECRET"])
+	require.Equal(t, s.Clerk().InstanceID(), s.Environment()["CLERK_INSTANCE_ID"])
 	_, err := s.Clerk().MintToken(t.Context(), clerk.TokenSpec{User: "alice"})
 	require.NoError(t, err)
 	_, err = stripeClient(base+"/stripe", 0).Customers.New(nil)
@@ -110,6 +111,16 @@ func TestWebhooksByControl(t *testing.T) {
 		"bad settings":     {"PATCH", "/settings", `{"lose_fraction":2}`, "0 to 1"},
 		"unknown setting":  {"PATCH", "/settings", `{"loose":2}`, "unknown field"},
 		"unknown provider": {"PATCH", "/settings", `{"provider":"openai"}`, "use clerk or stripe"},
+		"no retry scale":   {"PATCH", "/settings", `{"retry_scale":0}`, "retry_scale must be more than 0"},
+		"no concurrency":   {"PATCH", "/settings", `{"concurrency":0}`, "concurrency must be 1 to 64"},
+		"scale as a text":  {"PATCH", "/settings", `{"retry_scale":"slow"}`, `"error":"retry_scale must be a number, got string"`},
+		"half a delivery":  {"PATCH", "/settings", `{"lose_next":1.5}`, `"error":"lose_next must be a whole number, got number 1.5"`},
+		"a negative seed":  {"PATCH", "/settings", `{"seed":-1}`, `"error":"seed must be a whole number that is not negative, got number -1"`},
+		"paused as a text": {"PATCH", "/settings", `{"paused":"yes"}`, `"error":"paused must be true or false, got string"`},
+		"types as a text":  {"PATCH", "/settings", `{"types":"a.b"}`, `"error":"types must be a list, got string"`},
+		"url as a number":  {"POST", "", `{"provider":"clerk","url":7}`, `"error":"url must be a text, got number"`},
+		"a list":           {"PATCH", "/settings", `[]`, `"error":"the body must be an object, got array"`},
+		"unknown state":    {"GET", "/deliveries?state=foo", "", `state \"foo\" is unknown; use pending, sending, delivered, failed, lost or dropped`},
 		"bad limit":        {"GET", "/deliveries?limit=0", "", "limit must be"},
 		"flush nobody":     {"POST", "/flush?provider=x", "", "is unknown"},
 		"no data":          {"POST", "/send", `{"provider":"clerk","type":"a"}`, "type and data, or raw"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -84,6 +85,22 @@ const (
 	// Dropped was given up: the queue was full, or the endpoint was removed.
 	Dropped State = "dropped"
 )
+
+// states are all of them, in the order in which they come about.
+func states() []State { return []State{Pending, Sending, Delivered, Failed, Lost, Dropped} }
+
+// StateNames lists all states for people.
+func StateNames() string {
+	var names []string
+	for _, s := range states() {
+		names = append(names, string(s))
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// Known tells whether it is a state, or empty, which stands for all.
+func (s State) Known() bool { return s == "" || slices.Contains(states(), s) }
 
 // Delivery is one event on its way to one endpoint.
 type Delivery struct {
