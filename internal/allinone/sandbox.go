@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/serve"
@@ -50,8 +51,11 @@ type provider struct {
 	settings []string
 }
 
+// instanceSetting is left alone where it is set.
+const instanceSetting = "CLERK_INSTANCE_ID"
+
 var providers = []provider{
-	{"clerk", []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY"}, []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL", "CLERK_WEBHOOK_SECRET"}},
+	{"clerk", []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY"}, []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL", instanceSetting, "CLERK_WEBHOOK_SECRET"}},
 	{"openai", []string{"OPENAI_API_KEY"}, []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"}},
 	{"stripe", []string{"STRIPE_SECRET_KEY"}, []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL", "STRIPE_WEBHOOK_SECRET"}},
 }
@@ -96,27 +100,48 @@ func Sandbox(ctx context.Context, getenv func(string) string, stderr io.Writer) 
 
 // standIn starts the sandbox and returns a lookup in which it stands for the absent providers.
 func standIn(ctx context.Context, getenv func(string) string, host *serve.Host) (func(string) string, serve.Part, error) {
+	var own webhookSecrets
+	if err := settings.Load(getenv, &own); err != nil {
+		return nil, serve.Part{}, err
+	}
 	s, part, err := startSandbox(ctx, getenv, host)
 	if err != nil {
 		return nil, serve.Part{}, err
 	}
+	missing := absent(getenv)
+	for _, p := range missing {
+		host.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", p.name), slog.String("set_for_the_real_one", p.signs[0]))
+	}
+	return fillIn(getenv, own, s.Environment(), missing), part, nil
+}
+
+// webhookSecrets are those that the developer has set.
+type webhookSecrets struct {
+	Clerk  settings.Secrets `env:"CLERK_WEBHOOK_SECRET"`
+	Stripe settings.Secrets `env:"STRIPE_WEBHOOK_SECRET"`
+}
+
+// fillIn returns a lookup with the sandbox's settings for some providers. Webhooks that are signed with a secret of the
+// developer's own stay good beside the sandbox's.
+func fillIn(getenv func(string) string, own webhookSecrets, stand map[string]string, missing []provider) func(string) string {
 	values := map[string]string{}
-	for _, p := range absent(getenv) {
+	for _, p := range missing {
+		for _, name := range p.settings {
+			values[name] = stand[name]
+		}
 		if p.name == "stripe" && !isSet(getenv, stripeReads) {
 			values[stripeReads] = sandboxReads // the sandbox has none of the limits that Stripe has for a test key
 		}
-		host.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", p.name), slog.String("set_for_the_real_one", p.signs[0]))
-		for _, name := range p.settings {
-			values[name] = s.Environment()[name]
+	}
+	for name, secrets := range map[string]settings.Secrets{"CLERK_WEBHOOK_SECRET": own.Clerk, "STRIPE_WEBHOOK_SECRET": own.Stripe} {
+		if theirs, ok := values[name]; ok {
+			values[name] = strings.Join(append(secrets.Reveal(), theirs), ",")
 		}
 	}
-	lookup := func(name string) string {
-		if value, ok := values[name]; ok {
-			return value
-		}
-		return getenv(name)
+	if isSet(getenv, instanceSetting) {
+		delete(values, instanceSetting)
 	}
-	return lookup, part, nil
+	return settings.Layer(func(name string) string { return values[name] }, getenv)
 }
 
 func startSandbox(ctx context.Context, getenv func(string) string, host *serve.Host) (*sandbox.Sandbox, serve.Part, error) {

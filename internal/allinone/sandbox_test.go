@@ -1,0 +1,82 @@
+package allinone
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/sandbox"
+	sandboxclerk "github.com/trivet-dev/trivet/sandbox/clerk"
+)
+
+// TestStandIn: what the sandbox fills in, beside what the developer has set.
+func TestStandIn(t *testing.T) {
+	const clerks, stripes = "whsec_bXkgb3duIHNlY3JldCBoZXJl", "whsec_myownsecret"
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte(clerks+"\n"), 0o600))
+	theirs, anothers := []string{sandbox.ClerkWebhookSecret}, []string{sandbox.StripeWebhookSecret}
+	for name, tc := range map[string]struct {
+		env           map[string]string
+		clerk, stripe []string
+		instance, key string
+		fails         string
+	}{
+		"nothing set": {clerk: theirs, stripe: anothers, instance: sandboxclerk.DefaultInstanceID, key: sandbox.ClerkSecretKey},
+		"own secrets": {
+			env:      map[string]string{"CLERK_WEBHOOK_SECRET": clerks, "STRIPE_WEBHOOK_SECRET": stripes + ", whsec_another"},
+			clerk:    []string{clerks, sandbox.ClerkWebhookSecret},
+			stripe:   []string{stripes, "whsec_another", sandbox.StripeWebhookSecret},
+			instance: sandboxclerk.DefaultInstanceID, key: sandbox.ClerkSecretKey,
+		},
+		"own secret in a file": {
+			env:   map[string]string{"CLERK_WEBHOOK_SECRET_FILE": file},
+			clerk: []string{clerks, sandbox.ClerkWebhookSecret}, stripe: anothers,
+			instance: sandboxclerk.DefaultInstanceID, key: sandbox.ClerkSecretKey,
+		},
+		"own instance": {
+			env:   map[string]string{"CLERK_INSTANCE_ID": "ins_mine"},
+			clerk: theirs, stripe: anothers, instance: "ins_mine", key: sandbox.ClerkSecretKey,
+		},
+		"the real Clerk": {
+			env:   map[string]string{"CLERK_SECRET_KEY": "sk_live_x", "CLERK_WEBHOOK_SECRET": clerks},
+			clerk: []string{clerks}, stripe: anothers, key: "sk_live_x",
+		},
+		"a file that is not there": {env: map[string]string{"STRIPE_WEBHOOK_SECRET_FILE": "/nowhere"}, fails: "STRIPE_WEBHOOK_SECRET"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := map[string]string{"TRIVET_DATA_DIR": t.TempDir(), "TRIVET_SANDBOX_ADDR": "127.0.0.1:0", "LOG_LEVEL": "debug"}
+			maps.Copy(env, tc.env)
+			getenv := func(name string) string { return env[name] }
+			logs := &bytes.Buffer{}
+			host, err := newHost(getenv, logs)
+			require.NoError(t, err)
+			lookup, part, err := standIn(t.Context(), getenv, host)
+			if tc.fails != "" {
+				require.ErrorContains(t, err, tc.fails)
+				return
+			}
+			require.NoError(t, err)
+			ended, end := context.WithCancel(t.Context())
+			end()
+			defer func() { require.NoError(t, part.Run(ended)) }()
+			var got struct {
+				Key      string           `env:"CLERK_SECRET_KEY"`
+				Instance string           `env:"CLERK_INSTANCE_ID"`
+				Clerk    settings.Secrets `env:"CLERK_WEBHOOK_SECRET"`
+				Stripe   settings.Secrets `env:"STRIPE_WEBHOOK_SECRET"`
+			}
+			require.NoError(t, settings.Load(lookup, &got))
+			require.Equal(t, tc.clerk, got.Clerk.Reveal())
+			require.Equal(t, tc.stripe, got.Stripe.Reveal())
+			require.Equal(t, tc.instance, got.Instance)
+			require.Equal(t, tc.key, got.Key)
+			require.NotContains(t, logs.String(), "whsec_")
+		})
+	}
+}
