@@ -35,37 +35,87 @@ func TestWebhooksGoToTheirServiceAsTheyCame(t *testing.T) {
 	require.Equal(t, map[string]string{"stripe-signature": "t=1,v1=ab"}, stripe.GetHeaders())
 }
 
-func TestWebhookRefusals(t *testing.T) {
+// Svix's own names, and those of Standard Webhooks, arrive all.
+func TestBothFamiliesOfHeadersArrive(t *testing.T) {
 	h := newHouse(t, options{})
-	var fails error
-	calls := 0
-	h.auth.webhook = func(*authv1.ReceiveWebhookRequest) error { calls++; return fails }
-	post := func(body string, edit ...func(*http.Request)) reply {
-		return h.do(t, http.MethodPost, "/api/webhooks/clerk", body, edit...)
+	var got *authv1.ReceiveWebhookRequest
+	h.auth.webhook = func(in *authv1.ReceiveWebhookRequest) error { got = in; return nil }
+	want := map[string]string{}
+	var edits []func(*http.Request)
+	for _, name := range []string{"svix-id", "svix-timestamp", "svix-signature", "webhook-id", "webhook-timestamp", "webhook-signature"} {
+		want[name] = "value of " + name
+		edits = append(edits, header(name, want[name]))
 	}
-	for reason, status := range map[errorsv1.ErrorReason]int{
-		errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: 401,
-		errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR:       500,
-		errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE:       503,
-	} {
-		fails = errs.New(reason, "No.")
-		resp := post("{}")
-		require.Equal(t, status, resp.status)
-		require.Contains(t, resp.body, `"code":"`+errs.Code(reason)+`"`)
-	}
-	before := calls
-	doubled := post("{}", func(r *http.Request) { r.Header["Svix-Id"] = []string{"a", "b"} })
-	require.Equal(t, 401, doubled.status, "a header sent twice could be read as either")
+	require.Equal(t, 200, h.do(t, http.MethodPost, "/api/webhooks/clerk", "{}", edits...).status)
+	require.Equal(t, want, got.GetHeaders())
+	require.Equal(t, 200, h.do(t, http.MethodPost, "/api/webhooks/clerk", "{}", edits[3:]...).status)
+	require.Len(t, got.GetHeaders(), 3)
+}
 
-	huge := strings.Repeat("x", 1<<20+1)
-	require.Equal(t, 413, post(huge).status)
-	chunked := post(huge, func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader(huge)), -1 })
-	require.Equal(t, 413, chunked.status, "a body of unknown length is too large, not badly signed: %s", chunked.body)
-	require.Equal(t, before, calls)
-	fails = nil
-	require.Equal(t, 200, post(huge[:1<<20]).status, "exactly the limit")
-	require.Equal(t, 405, h.do(t, http.MethodGet, "/api/webhooks/clerk", "").status)
-	require.Equal(t, 404, h.do(t, http.MethodPost, "/api/webhooks/github", "{}").status)
+// provider is an address for webhooks, before a service that does what it is told.
+type provider struct {
+	path, header string
+	post         func(body string, edit ...func(*http.Request)) reply
+	fails        error
+	calls        int
+}
+
+// eachProvider runs a test for both addresses, without a credential: providers have none.
+func eachProvider(t *testing.T, o options, test func(t *testing.T, p *provider)) {
+	t.Helper()
+	for _, p := range []*provider{
+		{path: "/api/webhooks/clerk", header: "Svix-Signature"}, {path: "/api/webhooks/stripe", header: "Stripe-Signature"},
+	} {
+		t.Run(p.path, func(t *testing.T) {
+			h := newHouse(t, o)
+			receive := func() error { p.calls++; return p.fails }
+			foreign := func() error { t.Error("the other service was called"); return nil }
+			clerk, stripe := receive, foreign
+			if p.header == "Stripe-Signature" {
+				clerk, stripe = foreign, receive
+			}
+			h.auth.webhook = func(*authv1.ReceiveWebhookRequest) error { return clerk() }
+			h.billing.webhook = func(*billingv1.ReceiveWebhookRequest) error { return stripe() }
+			p.post = func(body string, edit ...func(*http.Request)) reply {
+				return h.do(t, http.MethodPost, p.path, body, append(edit, header("Authorization", ""))...)
+			}
+			test(t, p)
+			require.Equal(t, 405, h.do(t, http.MethodGet, p.path, "").status)
+			require.Equal(t, 404, h.do(t, http.MethodPost, "/api/webhooks/github", "{}").status)
+		})
+	}
+}
+
+func TestWebhookRefusals(t *testing.T) {
+	eachProvider(t, options{}, func(t *testing.T, p *provider) {
+		for reason, status := range map[errorsv1.ErrorReason]int{
+			errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: 401,
+			errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR:       500,
+			errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE:       503,
+		} {
+			p.fails = errs.New(reason, "No.")
+			resp := p.post("{}")
+			require.Equal(t, status, resp.status)
+			require.Contains(t, resp.body, `"code":"`+errs.Code(reason)+`"`)
+		}
+		before := p.calls
+		for name, values := range map[string][]string{
+			"sent twice, could be read as either": {"a", "b"}, "not UTF-8": {"v1,\xff"}, "not ASCII": {"v1,é"}, "too long": {strings.Repeat("x", 8<<10+1)},
+		} {
+			resp := p.post("{}", func(r *http.Request) { r.Header[p.header] = values })
+			require.Equal(t, 401, resp.status, name)
+			require.Contains(t, resp.body, "WEBHOOK_SIGNATURE_INVALID", name)
+		}
+
+		huge := strings.Repeat("x", 1<<20+1)
+		require.Equal(t, 413, p.post(huge).status)
+		chunked := p.post(huge, func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader(huge)), -1 })
+		require.Equal(t, 413, chunked.status, "a body of unknown length is too large, not badly signed: %s", chunked.body)
+		require.Equal(t, 400, p.post("{}", header("Content-Encoding", "gzip")).status)
+		require.Equal(t, before, p.calls)
+		p.fails = nil
+		require.Equal(t, 200, p.post(huge[:1<<20]).status, "exactly the limit")
+	})
 }
 
 func TestWebhooksNeedHTTPSInProduction(t *testing.T) {
@@ -79,14 +129,20 @@ func TestWebhooksNeedHTTPSInProduction(t *testing.T) {
 		"a trusted proxy":                {[]string{"127.0.0.1", "::1"}, []string{"https"}, 200},
 		"a trusted proxy without TLS":    {[]string{"127.0.0.1", "::1"}, []string{"http"}, 403},
 		"a trusted proxy that says both": {[]string{"127.0.0.1", "::1"}, []string{"http", "https"}, 403},
+		"a trusted proxy, first https":   {[]string{"127.0.0.1", "::1"}, []string{"https", "http"}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, options{config: func(c *gateway.Config) { c.Environment, c.TrustedProxies = "production", tc.proxies }})
-			h.auth.webhook = func(*authv1.ReceiveWebhookRequest) error { return nil }
-			resp := h.do(t, http.MethodPost, "/api/webhooks/clerk", "{}", func(r *http.Request) { r.Header["X-Forwarded-Proto"] = tc.proto })
-			require.Equal(t, tc.status, resp.status, resp.body)
+			o := options{config: func(c *gateway.Config) { c.Environment, c.TrustedProxies = "production", tc.proxies }}
+			eachProvider(t, o, func(t *testing.T, p *provider) {
+				resp := p.post("{}", func(r *http.Request) { r.Header["X-Forwarded-Proto"] = tc.proto })
+				require.Equal(t, tc.status, resp.status, resp.body)
+				require.Equal(t, tc.status == 200, p.calls == 1)
+			})
 		})
 	}
+	eachProvider(t, options{}, func(t *testing.T, p *provider) {
+		require.Equal(t, 200, p.post("{}").status, "elsewhere, plain HTTP will do")
+	})
 }
 
 // A provider sends all of its webhooks from a few addresses: only what it did not sign counts against them.

@@ -1,6 +1,7 @@
 package clientip_test
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -48,6 +49,56 @@ func TestOf(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = "@"
 	require.False(t, proxies.Of(r).IsValid(), "a Unix socket has no address")
+}
+
+func TestSecure(t *testing.T) {
+	proxies, err := clientip.ParseProxies([]string{"10.0.0.0/8"})
+	require.NoError(t, err)
+	const proxy, stranger = "10.1.2.3:1", "198.51.100.1:1"
+	for name, tc := range map[string]struct {
+		peer string
+		tls  bool
+		said []string
+		want bool
+	}{
+		"TLS here":                   {stranger, true, nil, true},
+		"TLS here, said otherwise":   {stranger, true, []string{"http"}, true},
+		"TLS at a proxy":             {proxy, false, []string{"https"}, true},
+		"TLS at a proxy, upper case": {proxy, false, []string{"HTTPS"}, true},
+		"nothing said":               {proxy, false, nil, false},
+		"said nothing":               {proxy, false, []string{""}, false},
+		"no TLS at a proxy":          {proxy, false, []string{"http"}, false},
+		"two, the first good":        {proxy, false, []string{"https", "http"}, false},
+		"two, the last good":         {proxy, false, []string{"http", "https"}, false},
+		"two, both good":             {proxy, false, []string{"https", "https"}, false},
+		"a list":                     {proxy, false, []string{"https, http"}, false},
+		"another word":               {proxy, false, []string{"httpss"}, false},
+		"a stranger's word":          {stranger, false, []string{"https"}, false},
+		"no address":                 {"@", false, []string{"https"}, false},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.RemoteAddr, r.TLS = tc.peer, nil
+		if tc.tls {
+			r.TLS = &tls.ConnectionState{}
+		}
+		if tc.said != nil {
+			r.Header["X-Forwarded-Proto"] = tc.said
+		}
+		require.Equal(t, tc.want, proxies.Secure(r), name)
+	}
+}
+
+// A server that ends TLS itself needs no proxy's word.
+func TestSecureOverTLS(t *testing.T) {
+	var secure []bool
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { secure = append(secure, clientip.Proxies(nil).Secure(r)) })
+	for _, server := range []*httptest.Server{httptest.NewTLSServer(handler), httptest.NewServer(handler)} {
+		resp, err := server.Client().Get(server.URL)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		server.Close()
+	}
+	require.Equal(t, []bool{true, false}, secure)
 }
 
 func TestParseProxies(t *testing.T) {

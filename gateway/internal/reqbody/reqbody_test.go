@@ -94,3 +94,30 @@ func TestSlowBody(t *testing.T) {
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, errs.ReasonOf(err))
 	require.ErrorContains(t, err, "20ms")
 }
+
+// timed is a writer that notes its read deadlines.
+type timed struct {
+	*httptest.ResponseRecorder
+	deadlines []time.Time
+}
+
+func (w *timed) SetReadDeadline(at time.Time) error {
+	w.deadlines = append(w.deadlines, at)
+	return nil
+}
+
+// A deadline that stayed would end the request's context in the middle of a long answer.
+func TestTheDeadlineEndsWithTheBody(t *testing.T) {
+	w := &timed{ResponseRecorder: httptest.NewRecorder()}
+	begun := time.Now()
+	_, err := bodies.Read(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")))
+	require.NoError(t, err)
+	require.Len(t, w.deadlines, 2)
+	require.False(t, w.deadlines[0].Before(begun.Add(bodies.Timeout)))
+	require.True(t, w.deadlines[1].IsZero())
+
+	w = &timed{ResponseRecorder: httptest.NewRecorder()}
+	_, err = bodies.Read(w, httptest.NewRequest(http.MethodPost, "/", iotest.ErrReader(io.ErrUnexpectedEOF)))
+	require.Error(t, err)
+	require.Len(t, w.deadlines, 1, "a connection that is not used again needs none")
+}

@@ -65,16 +65,9 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
 			"Webhooks are taken over HTTPS only. Behind a proxy that ends TLS, name it in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto.")
 	}
-	headers := make(map[string]string, len(h.Headers))
-	for _, name := range h.Headers {
-		switch values := r.Header[name]; len(values) {
-		case 0:
-		case 1:
-			headers[strings.ToLower(name)] = values[0]
-		default:
-			return errs.New(errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, "Invalid webhook signature").
-				Cause(errors.New("the header " + name + " was sent more than once"))
-		}
+	headers, err := h.headers(r)
+	if err != nil {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, "Invalid webhook signature").Cause(err)
 	}
 	body, err := h.Body.Read(w, r)
 	if err != nil {
@@ -89,3 +82,28 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) error {
 	}
 	return err
 }
+
+// maxHeader is the longest header that a signature may have, in bytes; providers need some hundred.
+const maxHeader = 8 << 10
+
+// headers are those that the signature needs, by lower-case name. No provider sends them twice, so long that they are work
+// to read, or in other than ASCII, which no call to a service could carry.
+func (h *Handler) headers(r *http.Request) (map[string]string, error) {
+	found := make(map[string]string, len(h.Headers))
+	for _, name := range h.Headers {
+		values := r.Header[name]
+		if len(values) == 0 {
+			continue
+		}
+		if len(values) > 1 {
+			return nil, errors.New("the header " + name + " was sent more than once")
+		}
+		if len(values[0]) > maxHeader || strings.ContainsFunc(values[0], unprintable) {
+			return nil, errors.New("the header " + name + " is too long or is not printable ASCII")
+		}
+		found[strings.ToLower(name)] = values[0]
+	}
+	return found, nil
+}
+
+func unprintable(c rune) bool { return (c < ' ' || c > '~') && c != '\t' }

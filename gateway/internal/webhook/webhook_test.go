@@ -49,3 +49,54 @@ func TestStoredInTheLastMoment(t *testing.T) {
 	}}
 	require.Equal(t, http.StatusOK, post(h, t.Context()).Code)
 }
+
+func TestHeaders(t *testing.T) {
+	const name = "Stripe-Signature"
+	for test, tc := range map[string]struct {
+		values []string
+		status int
+	}{
+		"none":             {nil, http.StatusOK},
+		"empty":            {[]string{""}, http.StatusOK},
+		"all of ASCII":     {[]string{" !09AZaz~\t"}, http.StatusOK},
+		"the longest":      {[]string{strings.Repeat("x", 8<<10)}, http.StatusOK},
+		"longer":           {[]string{strings.Repeat("x", 8<<10+1)}, http.StatusUnauthorized},
+		"not UTF-8":        {[]string{"t=1\xff"}, http.StatusUnauthorized},
+		"not ASCII":        {[]string{"t=1é"}, http.StatusUnauthorized},
+		"DEL":              {[]string{"t=1\x7f"}, http.StatusUnauthorized},
+		"NUL":              {[]string{"t=1\x00"}, http.StatusUnauthorized},
+		"twice":            {[]string{"a", "b"}, http.StatusUnauthorized},
+		"twice, the same":  {[]string{"a", "a"}, http.StatusUnauthorized},
+		"twice, and empty": {[]string{"a", ""}, http.StatusUnauthorized},
+	} {
+		t.Run(test, func(t *testing.T) {
+			var got map[string]string
+			refused := 0
+			h := &webhook.Handler{
+				Headers: []string{name}, Body: reqbody.Reader{Max: webhook.MaxBody, Timeout: time.Minute},
+				Receive: func(_ context.Context, headers map[string]string, _ []byte) error { got = headers; return nil },
+				Refused: func(*http.Request) { refused++ },
+			}
+			r := httptest.NewRequest(http.MethodPost, "/api/webhooks/stripe", strings.NewReader("{}"))
+			r.Header.Set("X-Else", "\xff")
+			if tc.values != nil {
+				r.Header[name] = tc.values
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			require.Equal(t, tc.status, w.Code, w.Body)
+			if tc.status != http.StatusOK {
+				require.Contains(t, w.Body.String(), "WEBHOOK_SIGNATURE_INVALID")
+				require.Nil(t, got)
+				require.Equal(t, 1, refused)
+				return
+			}
+			want := map[string]string{}
+			if tc.values != nil {
+				want["stripe-signature"] = tc.values[0]
+			}
+			require.Equal(t, want, got)
+			require.Zero(t, refused)
+		})
+	}
+}
