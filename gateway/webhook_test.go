@@ -56,6 +56,7 @@ func TestBothFamiliesOfHeadersArrive(t *testing.T) {
 type provider struct {
 	path, header string
 	post         func(body string, edit ...func(*http.Request)) reply
+	get          func(path string, edit ...func(*http.Request)) reply
 	fails        error
 	calls        int
 }
@@ -78,6 +79,9 @@ func eachProvider(t *testing.T, o options, test func(t *testing.T, p *provider))
 			h.billing.webhook = func(*billingv1.ReceiveWebhookRequest) error { return stripe() }
 			p.post = func(body string, edit ...func(*http.Request)) reply {
 				return h.do(t, http.MethodPost, p.path, body, append(edit, header("Authorization", ""))...)
+			}
+			p.get = func(path string, edit ...func(*http.Request)) reply {
+				return h.do(t, http.MethodGet, path, "", edit...)
 			}
 			test(t, p)
 			require.Equal(t, 405, h.do(t, http.MethodGet, p.path, "").status)
@@ -147,28 +151,26 @@ func TestWebhooksNeedHTTPSInProduction(t *testing.T) {
 
 // A provider sends all of its webhooks from a few addresses: only what it did not sign counts against them.
 func TestOnlyRefusedWebhooksCountAgainstTheirAddress(t *testing.T) {
-	h := newHouse(t, options{config: func(c *gateway.Config) {
+	o := options{config: func(c *gateway.Config) {
 		c.IPRequestsPerMinute, c.TrustedProxies = 40, []string{"127.0.0.1", "::1"}
-	}})
-	var fails error
-	h.billing.webhook = func(*billingv1.ReceiveWebhookRequest) error { return fails }
-	from := func(address string) int {
-		return h.do(t, http.MethodPost, "/api/webhooks/stripe", "{}", header("X-Forwarded-For", address)).status
-	}
-	for range 100 {
+	}}
+	eachProvider(t, o, func(t *testing.T, p *provider) {
+		from := func(address string) int { return p.post("{}", header("X-Forwarded-For", address)).status }
+		for range 100 {
+			require.Equal(t, 200, from("198.51.100.1"))
+		}
+		p.fails = errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "No.")
+		for range 20 {
+			require.Equal(t, 503, from("198.51.100.1"), "our own trouble is not the provider's fault")
+		}
+		p.fails = errs.New(errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, "No.")
+		for range 10 { // a quarter of a minute's
+			require.Equal(t, 401, from("203.0.113.1"))
+		}
+		require.Equal(t, 429, from("203.0.113.1"))
+		p.fails = nil
+		require.Equal(t, 429, from("203.0.113.1"), "whoever has sent so much that was forged must wait")
 		require.Equal(t, 200, from("198.51.100.1"))
-	}
-	fails = errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "No.")
-	for range 20 {
-		require.Equal(t, 503, from("198.51.100.1"), "our own trouble is not the provider's fault")
-	}
-	fails = errs.New(errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, "No.")
-	for range 10 { // a quarter of a minute's
-		require.Equal(t, 401, from("203.0.113.1"))
-	}
-	require.Equal(t, 429, from("203.0.113.1"))
-	fails = nil
-	require.Equal(t, 429, from("203.0.113.1"), "whoever has sent so much that was forged must wait")
-	require.Equal(t, 200, from("198.51.100.1"))
-	require.Equal(t, 429, h.do(t, http.MethodGet, "/v1/models", "", header("X-Forwarded-For", "203.0.113.1")).status)
+		require.Equal(t, 429, p.get("/v1/models", header("X-Forwarded-For", "203.0.113.1")).status)
+	})
 }
