@@ -136,6 +136,7 @@ func TestOutlines(t *testing.T) {
 		"a list for a time":    {`{"id":"ema_1","created_at":[424242]}`, `{"id":"ema_1"}`},
 		"spaces and an object": {`{"id":"ema_1","user_id": ` + "\n\t" + ` {"code":"424242"}}`, `{"id":"ema_1"}`},
 		"all names":            {`{"id":"a","object":"b","status":"c","type":"d","deleted":true,"e_id":"f","g_at":1,"h":"424242"}`, `{"id":"a","object":"b","status":"c","type":"d","deleted":true,"e_id":"f","g_at":1}`},
+		"names that end alike": {`{"id":"a","paid":"424242","format":"424242","idn":"424242"}`, `{"id":"a"}`},
 		"names in other cases": {`{"ID":"424242","Status":"424242","user_ID":"424242"}`, `{}`},
 		"a code in a name":     {`{"id":"a","your code is 424242_id":1,"` + strings.Repeat("n", 126) + `_id":1}`, `{"id":"a"}`},
 		"a text":               {`"424242"`, `null`},
@@ -238,9 +239,11 @@ func TestMalformedEvents(t *testing.T) {
 		"id of another type": `{"type":"user.created","data":{"id":7}}`, "id with a space": `{"type":"user.created","data":{"id":"user 1"}}`,
 		"id too long":              `{"type":"user.created","data":{"id":"` + strings.Repeat("u", 129) + `"}}`,
 		"membership of nobody":     `{"type":"organizationMembership.created","data":{"id":"orgmem_1","organization":{"id":"org_1"}}}`,
+		"membership of a number":   `{"type":"organizationMembership.deleted","data":{"id":7,"organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"}}}`,
 		"membership of nothing":    `{"type":"organizationMembership.created","data":{"id":"orgmem_1","public_user_data":{"user_id":"user_1"}}}`,
 		"instance of another type": `{"type":"user.created","instance_id":{},"data":{"id":"user_1"}}`, "not UTF-8": "{\"type\":\"user.created\xff\"}",
-		"two values": `{"type":"user.created","data":{"id":"user_1"}} {}`, "deep": strings.Repeat("[", 20000),
+		"not UTF-8 in a value": "{\"type\":\"user.created\",\"data\":{\"id\":\"user_1\",\"first_name\":\"\xff\"}}",
+		"two values":           `{"type":"user.created","data":{"id":"user_1"}} {}`, "deep": strings.Repeat("[", 20000),
 	} {
 		_, err := clerk.ParseEvent([]byte(body))
 		require.ErrorIs(t, err, clerk.ErrMalformed, name)

@@ -150,6 +150,21 @@ func TestWhatCanNotBeStoredIsBuried(t *testing.T) {
 	require.NotContains(t, string(m.Payload)+d.logs.String(), "4444")
 }
 
+// A store that fails once buries nothing: Svix sends it again.
+func TestAStoreThatFailsOnce(t *testing.T) {
+	d := newDesk(t, "")
+	down := errors.New("down")
+	d.box.refuse = func(intake.Message) error { d.box.refuse = nil; return down }
+	_, err := d.receive(t, "msg_1", `{"type":"a.b"}`)
+	require.Equal(t, down, err)
+	require.Empty(t, d.box.put)
+	require.Empty(t, d.logs.String())
+	_, err = d.receive(t, "msg_1", `{"type":"a.b"}`)
+	require.NoError(t, err)
+	require.Equal(t, []string{"store_down", "stored"}, d.verdicts)
+	require.Equal(t, intake.Apply, d.box.put[0].Fate)
+}
+
 // Codes and addresses reach neither the store nor the log nor an error's text.
 func TestNothingLeaks(t *testing.T) {
 	const code = "424242"

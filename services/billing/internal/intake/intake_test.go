@@ -245,6 +245,19 @@ func TestReceive(t *testing.T) {
 	}
 }
 
+// A live key takes live events only, a test key's those of test mode.
+func TestModes(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		for _, event := range []bool{true, false} {
+			r, b, _ := receiver(t, live)
+			body := fmt.Sprintf(`{"id":"evt_1","type":"a","livemode":%t}`, event)
+			_, err := r.Receive(t.Context(), signed(body), []byte(body))
+			require.NoError(t, err)
+			require.Equal(t, live == event, b.put[0].Fate == intake.Apply, "live %t, event %t", live, event)
+		}
+	}
+}
+
 func TestReceiveRefuses(t *testing.T) {
 	body := `{"id":"e","type":"a"}`
 	r, b, verdicts := receiver(t, false)
@@ -285,6 +298,23 @@ func TestWhatCanNotBeStoredIsBuried(t *testing.T) {
 	require.Contains(t, m.Why, "Type is too long")
 	require.Contains(t, string(m.Payload), fmt.Sprintf(`"bytes":%d`, len(body)))
 	require.NotContains(t, string(m.Payload)+logs.String(), "secret@")
+}
+
+// A store that fails once buries nothing: the provider sends it again.
+func TestAStoreThatFailsOnce(t *testing.T) {
+	logs := &bytes.Buffer{}
+	r, b, verdicts := logging(t, false, logs, time.Now)
+	down := errors.New("down")
+	b.refuse = func(intake.Message) error { b.refuse = nil; return down }
+	body := `{"id":"evt_1","type":"a"}`
+	_, err := r.Receive(t.Context(), signed(body), []byte(body))
+	require.Equal(t, down, err)
+	require.Empty(t, b.put)
+	require.Empty(t, logs.String())
+	_, err = r.Receive(t.Context(), signed(body), []byte(body))
+	require.NoError(t, err)
+	require.Equal(t, []string{"store_down", "stored"}, *verdicts)
+	require.Equal(t, intake.Apply, b.put[0].Fate)
 }
 
 // What is told of people reaches neither the store nor the log nor an error's text.

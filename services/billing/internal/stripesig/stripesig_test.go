@@ -85,6 +85,7 @@ func TestVectors(t *testing.T) {
 		"nothing":                       {"", body, stripesig.Missing},
 		"no time":                       {"v1=" + right, body, stripesig.Malformed},
 		"a time, and then an empty one": {"t=" + now + ",t=,v1=" + right, body, stripesig.Malformed},
+		"an empty time between two":     {"t=" + now + ",t=,t=" + now + ",v1=" + right, body, stripesig.Malformed},
 		"a name without a value":        {"t,v1=" + right, body, stripesig.Malformed},
 		"empty time":                    {"t=,v1=" + right, body, stripesig.Malformed},
 		"no signature":                  {"t=" + now, body, stripesig.Mismatch},
