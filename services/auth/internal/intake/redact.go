@@ -5,7 +5,11 @@ import (
 	"strings"
 )
 
-const redacted = "[redacted]"
+const (
+	redacted = "[redacted]"
+	// maxShown bounds what is shown, in bytes: what is redacted may be longer than what it stands for.
+	maxShown = 1 << 20
+)
 
 // Redact returns a stored payload for an operator's eyes: ids, times, states, roles and permissions stand, every other
 // text or number is replaced. Of metadata only the names stay.
@@ -15,7 +19,7 @@ func Redact(payload []byte) string {
 		return `"` + redacted + `"`
 	}
 	raw, err := json.Marshal(redact("", value, false))
-	if err != nil {
+	if err != nil || len(raw) > maxShown {
 		return `"` + redacted + `"`
 	}
 	return string(raw)

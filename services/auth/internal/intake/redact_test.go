@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,4 +30,11 @@ func TestRedact(t *testing.T) {
 	} {
 		require.JSONEq(t, tc.want, intake.Redact([]byte(tc.payload)), name)
 	}
+}
+
+// Redacted, a payload may grow: it is shown as long as a call can carry it.
+func TestRedactIsBounded(t *testing.T) {
+	list := func(n int) []byte { return []byte(`{"public_metadata":[1` + strings.Repeat(",1", n) + `]}`) }
+	require.Contains(t, intake.Redact(list(1000)), "public_metadata")
+	require.Equal(t, `"[redacted]"`, intake.Redact(list(500_000)))
 }
