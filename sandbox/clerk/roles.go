@@ -163,11 +163,30 @@ func (f *Fake) changeRole(r *http.Request, change func(*Role) error) (any, error
 	if err != nil {
 		return nil, err
 	}
+	before := role.Key
 	if err := change(&role); err != nil {
+		return nil, err
+	}
+	if err := f.renameRole(before, role.Key); err != nil {
 		return nil, err
 	}
 	role.UpdatedAt = max(f.nowMs(), role.UpdatedAt+1)
 	return f.saveRole(role, "updated")
+}
+
+// renameRole lets the members keep a role whose key is changed. Nothing is told of them, and they don't count as changed:
+// whoever keeps a copy must take it from the role.
+func (f *Fake) renameRole(from, to string) error {
+	if from == to {
+		return nil
+	}
+	for _, m := range f.memberships.All(func(m Membership) bool { return m.Role == from }) {
+		m.Role, m.RoleName = to, roleName(to)
+		if err := f.memberships.Insert(membershipKey(m.OrganizationID, m.UserID), m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *Fake) assignPermission(r *http.Request) (any, error) {
