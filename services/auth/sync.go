@@ -96,6 +96,7 @@ func (s *Service) reconciler(config Config, deps Deps, client *clerk.Client, era
 	}
 	r := reconcile.New(reconcile.Options{
 		Store: s.store, Source: client, Remove: eraser.Removed, Pause: pause, Now: deps.Now, Logger: deps.Logger,
+		Alone: s.database.Dialect() == database.SQLite,
 	})
 	if config.ReconcileInterval > 0 {
 		s.work = append(s.work, r.Schedule(config.ReconcileInterval))

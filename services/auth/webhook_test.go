@@ -27,6 +27,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
 const (
@@ -423,7 +424,7 @@ func TestReconcileRPC(t *testing.T) {
 	for _, m := range out.sent {
 		done[m.GetKind()] = m.GetDone()
 	}
-	require.Equal(t, map[string]bool{"users": true, "organizations": true, "memberships": true}, done)
+	require.Equal(t, map[string]bool{"users": true, "organizations": true, "roles": true, "memberships": true}, done)
 	u, err := s.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_ada"})
 	require.NoError(t, err)
 	require.NotEmpty(t, u.GetUser().GetPrimaryEmail())
@@ -431,6 +432,20 @@ func TestReconcileRPC(t *testing.T) {
 	offline := start(t, func(c *auth.Config) { c.SecretKeys, c.JWTKey = nil, clerktest.PEM(t, clerktest.Key(0)) })
 	err = offline.rpc.Reconcile(&authv1.ReconcileRequest{}, &sink{ctx: t.Context()})
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, reason(err))
+
+	refused := startSandboxed(t, func(c *auth.Config) {
+		c.SecretKeys, c.JWTKey = settings.NewSecrets("sk_test_of_nobody"), clerktest.PEM(t, clerktest.Key(0))
+	})
+	err = refused.rpc.Reconcile(&authv1.ReconcileRequest{}, &sink{ctx: t.Context()})
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, reason(err))
+	require.ErrorContains(t, err, "CLERK_SECRET_KEY")
+
+	stranger := startSandboxed(t, nil)
+	_, err = stranger.Store().PutUser(t.Context(), directory.User{ID: "user_1", CreateTime: time.Unix(1, 0), UpdateTime: time.Unix(1, 0)})
+	require.NoError(t, err)
+	err = stranger.rpc.Reconcile(&authv1.ReconcileRequest{}, &sink{ctx: t.Context()})
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, reason(err))
+	require.ErrorContains(t, err, "trivet users erase")
 }
 
 // TestManyCallersAreAllStored sends what many senders send at once, some of it twice.

@@ -53,7 +53,7 @@ func (e envelope) change(now time.Time) (directory.Change, error) {
 	case "organizationMembership.created", "organizationMembership.updated":
 		return e.membership()
 	case "organizationMembership.deleted":
-		return deleted(e, now, func(o ids, at time.Time) directory.Change {
+		return deleted(e, time.Time{}, func(o ids, at time.Time) directory.Change { // unlike the others it may come back
 			return directory.MembershipDeleted{OrganizationID: o.Organization.ID, UserID: o.User.ID, At: at}
 		})
 	case "role.created", "role.updated":
@@ -78,7 +78,18 @@ func (e envelope) user(now time.Time) (directory.Change, error) {
 	if err := errors.Join(e.decode(&u), dated(u.CreatedAt, u.UpdatedAt)); err != nil {
 		return nil, err
 	}
-	return directory.UserChanged{User: userOf(&u, now)}, nil
+	return directory.UserChanged{User: userOf(&u, e.told(now))}, nil
+}
+
+// told is when Clerk said this. An event may be handled hours later, and what it says to last for some time began then.
+func (e envelope) told(now time.Time) time.Time {
+	if dated(e.Timestamp) != nil {
+		return now
+	}
+	if at := milliseconds(e.Timestamp); at.Before(now) {
+		return at
+	}
+	return now // Clerk's clock is ahead
 }
 
 func (e envelope) organization() (directory.Change, error) {
@@ -108,16 +119,16 @@ func (e envelope) role() (directory.Change, error) {
 	if r.Key == "" {
 		return nil, errors.New("data has no key")
 	}
-	out := directory.Role{ID: r.ID, Name: roleName(r.Key), UpdateTime: milliseconds(r.UpdatedAt)}
+	var permissions []string
 	for _, p := range r.Permissions {
-		out.Permissions = append(out.Permissions, clean(p.Key))
+		permissions = append(permissions, p.Key)
 	}
-	slices.Sort(out.Permissions)
-	return directory.RoleChanged{Role: out}, nil
+	return directory.RoleChanged{Role: roleOf(r.ID, r.Key, permissions, r.UpdatedAt)}, nil
 }
 
-// deleted makes the change of an event whose object is gone. The object does not say since when; the event does.
-func deleted(e envelope, now time.Time, change func(ids, time.Time) directory.Change) (directory.Change, error) {
+// deleted makes the change of an event whose object is gone. The object does not say since when; the event does, or else it
+// is at.
+func deleted(e envelope, at time.Time, change func(ids, time.Time) directory.Change) (directory.Change, error) {
 	var o ids
 	if err := e.decode(&o); err != nil {
 		return nil, err
@@ -126,7 +137,6 @@ func deleted(e envelope, now time.Time, change func(ids, time.Time) directory.Ch
 		UpdatedAt int64 `json:"updated_at"`
 	}
 	_ = e.decode(&of) // most have none
-	at := now
 	if ms := max(e.Timestamp, of.UpdatedAt); dated(ms) == nil {
 		at = milliseconds(ms)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/clerk/clerk-sdk-go/v2"
 	"github.com/clerk/clerk-sdk-go/v2/organization"
 	"github.com/clerk/clerk-sdk-go/v2/organizationmembership"
+	"github.com/clerk/clerk-sdk-go/v2/organizationrole"
 	"github.com/clerk/clerk-sdk-go/v2/user"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
@@ -29,6 +30,7 @@ type keyed struct {
 	users         *user.Client
 	organizations *organization.Client
 	memberships   *organizationmembership.Client
+	roles         *organizationrole.Client
 }
 
 var _ directory.Source = (*Client)(nil)
@@ -40,7 +42,7 @@ func New(address string, secretKeys []string, http *http.Client, now func() time
 		config := &clerk.ClientConfig{BackendConfig: clerk.BackendConfig{HTTPClient: http, URL: &address, Key: &secret}}
 		c.keys = append(c.keys, keyed{
 			users: user.NewClient(config), organizations: organization.NewClient(config),
-			memberships: organizationmembership.NewClient(config),
+			memberships: organizationmembership.NewClient(config), roles: organizationrole.NewClient(config),
 		})
 	}
 	return c
@@ -102,7 +104,7 @@ func translate(err error) error {
 	case status == http.StatusNotFound:
 		return directory.ErrNotFound
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return fmt.Errorf("clerk answers %d: it refuses CLERK_SECRET_KEY", status)
+		return fmt.Errorf("%w (%d %s)", directory.ErrKeyRefused, status, firstCode(answer))
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
 		return &directory.RetryError{After: retryAfter(answer), Cause: fmt.Errorf("clerk answers %d", status)}
 	default:

@@ -10,7 +10,8 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
-func userOf(u *clerk.User, now time.Time) directory.User {
+// userOf converts a user as Clerk told it at told.
+func userOf(u *clerk.User, told time.Time) directory.User {
 	primary, emails := addressesOf(u)
 	out := directory.User{
 		ID: u.ID, Synced: true, PrimaryEmail: primary, Emails: emails,
@@ -19,7 +20,7 @@ func userOf(u *clerk.User, now time.Time) directory.User {
 		CreateTime: milliseconds(u.CreatedAt), UpdateTime: milliseconds(u.UpdatedAt),
 	}
 	if left := u.LockoutExpiresInSeconds; u.Locked && left != nil && *left > 0 && *left < maxLock {
-		out.LockExpireTime = now.Add(time.Duration(*left) * time.Second).UTC()
+		out.LockExpireTime = told.Add(time.Duration(*left) * time.Second).UTC()
 	}
 	return out
 }
@@ -49,6 +50,15 @@ func organizationOf(o *clerk.Organization) directory.Organization {
 		ID: o.ID, Synced: true, Name: clean(o.Name), Slug: clean(o.Slug), ImageURL: text(o.ImageURL), PublicMetadata: o.PublicMetadata,
 		CreateTime: milliseconds(o.CreatedAt), UpdateTime: milliseconds(o.UpdatedAt),
 	}
+}
+
+func roleOf(id, key string, permissions []string, updatedAt int64) directory.Role {
+	out := directory.Role{ID: id, Name: roleName(key), UpdateTime: milliseconds(updatedAt)}
+	for _, p := range permissions {
+		out.Permissions = append(out.Permissions, clean(p))
+	}
+	slices.Sort(out.Permissions)
+	return out
 }
 
 func milliseconds(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -7,6 +7,7 @@ import (
 	"github.com/clerk/clerk-sdk-go/v2"
 	"github.com/clerk/clerk-sdk-go/v2/organization"
 	"github.com/clerk/clerk-sdk-go/v2/organizationmembership"
+	"github.com/clerk/clerk-sdk-go/v2/organizationrole"
 	"github.com/clerk/clerk-sdk-go/v2/user"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
@@ -73,6 +74,24 @@ func (c *Client) Memberships(
 		}
 	}
 	return convert(known, membershipOf), nil
+}
+
+// Roles lists the roles that members of organizations may have, oldest first.
+func (c *Client) Roles(ctx context.Context, offset, limit int) ([]directory.Role, error) {
+	params := &organizationrole.ListParams{ListParams: paging(offset, limit), OrderBy: oldestFirst()}
+	list, err := call(c.keys, func(k keyed) (*clerk.OrganizationRoleList, error) { return k.roles.List(ctx, params) })
+	if err != nil {
+		return nil, fmt.Errorf("list roles from Clerk: %w", err)
+	}
+	return convert(list.OrganizationRoles, func(r *clerk.OrganizationRole) directory.Role {
+		var permissions []string
+		for _, p := range r.Permissions {
+			if p != nil {
+				permissions = append(permissions, p.Key)
+			}
+		}
+		return roleOf(r.ID, r.Key, permissions, r.UpdatedAt)
+	}), nil
 }
 
 func convert[F, T any](list []*F, one func(*F) T) []T {

@@ -10,7 +10,7 @@ func Method(r *http.Request) string {
 	_, rest, _ := strings.Cut(r.URL.Path, "/v1/")
 	resource, _, _ := strings.Cut(rest, "/")
 	switch resource {
-	case "jwks", "users", "organizations", "organization_memberships":
+	case "jwks", "users", "organizations", "organization_memberships", "organization_roles":
 		return resource + "." + strings.ToLower(r.Method)
 	default:
 		return "other"

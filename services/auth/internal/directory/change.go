@@ -29,7 +29,7 @@ type (
 	}
 	// MembershipChanged is a new or changed membership.
 	MembershipChanged struct{ Membership Membership }
-	// MembershipDeleted is the end of a membership; the person may join again.
+	// MembershipDeleted is the end of a membership; the person may join again. At is the zero time when it is not told.
 	MembershipDeleted struct {
 		OrganizationID, UserID string
 		At                     time.Time

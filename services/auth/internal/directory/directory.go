@@ -120,8 +120,9 @@ type Writer interface {
 	// DeleteOrganization leaves a tombstone and ends the memberships.
 	DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error)
 	PutMembership(ctx context.Context, m Membership) (bool, error)
+	// DeleteMembership with the zero time ends what is known, whenever that is from.
 	DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error)
-	// PutRole gives the role's permissions to all its members.
+	// PutRole gives the role's name and permissions to all its members.
 	PutRole(ctx context.Context, r Role) (bool, error)
 	DeleteRole(ctx context.Context, id string, at time.Time) (bool, error)
 	// RevokeSession makes the session's tokens worthless.

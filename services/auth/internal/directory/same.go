@@ -21,7 +21,16 @@ func SameOrganization(a, b Organization) bool {
 
 // SameMembership compares role and permissions; permissions have no order.
 func SameMembership(a, b Membership) bool {
-	return a.Role == b.Role && slices.Equal(slices.Sorted(slices.Values(a.Permissions)), slices.Sorted(slices.Values(b.Permissions)))
+	return a.Role == b.Role && samePermissions(a.Permissions, b.Permissions)
+}
+
+// SameRole compares name and permissions; permissions have no order.
+func SameRole(a, b Role) bool {
+	return a.Name == b.Name && samePermissions(a.Permissions, b.Permissions)
+}
+
+func samePermissions(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // sameJSON compares objects; what is none counts as an empty one, as the store keeps it.

@@ -2,13 +2,14 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
 
 // Source is where the truth is: Clerk's Backend API.
 type Source interface {
-	// User reads one user. Errors: ErrNotFound, *RetryError, and others that a later attempt won't mend.
+	// User reads one user. Errors: ErrNotFound, ErrKeyRefused, *RetryError, and others that a later attempt won't mend.
 	User(ctx context.Context, id string) (User, error)
 	// Organization reads one organization. Errors: as of User.
 	Organization(ctx context.Context, id string) (Organization, error)
@@ -26,7 +27,12 @@ type Lister interface {
 	Organizations(ctx context.Context, offset, limit int) ([]Organization, error)
 	// Memberships lists the members of an organization, oldest first; with users, only theirs, at most 100.
 	Memberships(ctx context.Context, organizationID string, users []string, offset, limit int) ([]Membership, error)
+	// Roles lists the roles that members may have, oldest first.
+	Roles(ctx context.Context, offset, limit int) ([]Role, error)
 }
+
+// ErrKeyRefused says that the source takes us for nobody, or for somebody who may not ask.
+var ErrKeyRefused = errors.New("directory: Clerk refuses CLERK_SECRET_KEY")
 
 // RetryError says that a later attempt may succeed.
 type RetryError struct {

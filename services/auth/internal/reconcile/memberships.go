@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
@@ -33,14 +34,35 @@ func (w *walk) memberships(ctx context.Context) error {
 			}
 		}
 	}
+	if w.full() {
+		if err := w.endLost(ctx, &counts); err != nil {
+			return err
+		}
+	}
 	w.enter(finished)
 	return w.step(ctx, kindMemberships, counts, true)
+}
+
+// endLost ends what no list of an organization's members can tell of, as the organization itself is gone.
+func (w *walk) endLost(ctx context.Context, counts *Counts) error {
+	for after := (page.Cursor{}); ; {
+		lost, err := w.Store.LostMemberships(ctx, after, w.Begun.Add(-settled), byID)
+		if err != nil || len(lost) == 0 {
+			return err
+		}
+		if err := w.endMembers(ctx, lost, nil, counts); err != nil {
+			return err
+		}
+		last := lost[len(lost)-1]
+		after = page.Cursor{ID: last.OrganizationID, Second: last.UserID}
+	}
 }
 
 // members compares one organization's.
 func (w *walk) members(ctx context.Context, organizationID string, counts *Counts) error {
 	seen := map[string]bool{}
 	for offset := 0; ; {
+		listedAt := w.Now()
 		list, err := w.listMembers(ctx, organizationID, nil, offset)
 		if errors.Is(err, directory.ErrNotFound) {
 			return nil // the organization is gone since; its event or the next run removes it
@@ -48,17 +70,14 @@ func (w *walk) members(ctx context.Context, organizationID string, counts *Count
 		if err != nil {
 			return err
 		}
-		if err := w.compareMembers(ctx, list, seen, counts); err != nil {
+		if err := w.compareMembers(ctx, list, listedAt, seen, counts); err != nil {
 			return err
 		}
 		if offset += len(list); len(list) < pageSize {
 			break
 		}
-		if err := w.save(ctx); err != nil { // a large organization takes a while
-			return err
-		}
 	}
-	if !w.Since.IsZero() {
+	if !w.full() {
 		return nil
 	}
 	return w.removeMembers(ctx, organizationID, seen, counts)
@@ -70,13 +89,18 @@ func (w *walk) listMembers(ctx context.Context, organizationID string, users []s
 	})
 }
 
-func (w *walk) compareMembers(ctx context.Context, list []directory.Membership, seen map[string]bool, counts *Counts) error {
+func (w *walk) compareMembers(
+	ctx context.Context, list []directory.Membership, listedAt time.Time, seen map[string]bool, counts *Counts,
+) error {
 	for _, m := range list {
 		seen[m.UserID] = true
 		if m.UpdateTime.Before(w.Since) {
 			continue
 		}
-		found, err := w.putMembership(ctx, m)
+		if err := w.keep(ctx); err != nil {
+			return err
+		}
+		found, err := w.putMembership(ctx, m, listedAt.Add(-settled)) // lists may be somewhat behind
 		if err != nil {
 			return failed("membership", m.OrganizationID+":"+m.UserID, err)
 		}
@@ -87,7 +111,7 @@ func (w *walk) compareMembers(ctx context.Context, list []directory.Membership, 
 
 // putMembership writes Clerk's word. What the store has from a token or from a deletion may seem newer and be wrong; when
 // it has stood long enough for Clerk's lists to know it, they win.
-func (w *walk) putMembership(ctx context.Context, m directory.Membership) (repair, error) {
+func (w *walk) putMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (repair, error) {
 	was, err := w.Store.MembershipState(ctx, m.OrganizationID, m.UserID)
 	unknown := errors.Is(err, directory.ErrNotFound)
 	if err != nil && !unknown {
@@ -97,20 +121,21 @@ func (w *walk) putMembership(ctx context.Context, m directory.Membership) (repai
 	if living && directory.SameMembership(was.Membership, m) && was.UpdateTime.Equal(m.UpdateTime) {
 		return same, nil
 	}
-	changed, err := w.Store.PutMembership(ctx, m)
-	if err == nil && !changed && !unknown && w.Now().Sub(was.UpdateTime) > settled {
-		changed, err = w.Store.ReplaceMembership(ctx, m, was)
+	changed, err := w.Store.PutListedMembership(ctx, m, listedAt)
+	if err == nil && !changed && !unknown && w.stands(was.UpdateTime) {
+		changed, err = w.Store.ReplaceMembership(ctx, m, was, listedAt)
 	}
 	switch {
 	case err != nil || !changed:
 		return same, err
 	case !living:
 		return created, nil
-	case directory.SameMembership(was.Membership, m):
-		return same, nil
-	default:
-		return repaired, nil
 	}
+	now, err := w.Store.MembershipState(ctx, m.OrganizationID, m.UserID) // not m: the role may have changed since
+	if err != nil || directory.SameMembership(was.Membership, now.Membership) {
+		return same, err
+	}
+	return repaired, nil
 }
 
 // removeMembers ends what Clerk does not list, after asking once more for those alone.
@@ -130,11 +155,12 @@ func (w *walk) removeMembers(ctx context.Context, organizationID string, seen ma
 		for _, m := range local {
 			users = append(users, m.UserID)
 		}
+		listedAt := w.Now()
 		there, err := w.listMembers(ctx, organizationID, users, 0)
 		if err != nil {
 			return err
 		}
-		if err := w.compareMembers(ctx, there, seen, counts); err != nil {
+		if err := w.compareMembers(ctx, there, listedAt, seen, counts); err != nil {
 			return err
 		}
 		if err := w.endMembers(ctx, local, seen, counts); err != nil {
@@ -148,6 +174,9 @@ func (w *walk) endMembers(ctx context.Context, local []directory.Membership, see
 	for _, m := range local {
 		if seen[m.UserID] {
 			continue
+		}
+		if err := w.keep(ctx); err != nil {
+			return err
 		}
 		ended, err := w.Store.DeleteMembership(ctx, m.OrganizationID, m.UserID, m.UpdateTime)
 		if err != nil {

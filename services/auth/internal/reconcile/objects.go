@@ -79,7 +79,7 @@ func objects[T any](ctx context.Context, w *walk, k kind[T]) error {
 			return err
 		}
 	}
-	for w.Since.IsZero() { // what changed since a time can't tell what is gone
+	for w.full() && w.proven { // what changed since a time can't tell what is gone
 		ids, err := k.local(ctx, w.After)
 		if err != nil {
 			return err
@@ -87,13 +87,16 @@ func objects[T any](ctx context.Context, w *walk, k kind[T]) error {
 		if len(ids) == 0 {
 			break
 		}
-		w.After = ids[len(ids)-1]
+		last := ids[len(ids)-1]
 		ids = slices.DeleteFunc(ids, func(id string) bool { _, ok := w.seen[maphash.String(seed, id)]; return ok })
+		if len(ids) > 0 {
+			if err := k.gone(ctx, ids, &counts); err != nil {
+				return err
+			}
+		}
+		w.After = last
 		if len(ids) == 0 {
 			continue
-		}
-		if err := k.gone(ctx, ids, &counts); err != nil {
-			return err
 		}
 		if err := w.step(ctx, k.name, counts, false); err != nil {
 			return err
@@ -109,6 +112,9 @@ func compare[T any](ctx context.Context, w *walk, k kind[T], list []T, seed maph
 		if k.changed(object).Before(w.Since) {
 			continue
 		}
+		if err := w.keep(ctx); err != nil {
+			return err
+		}
 		found, err := k.put(ctx, object)
 		if err != nil {
 			return failed(k.name, k.id(object), err)
@@ -118,12 +124,19 @@ func compare[T any](ctx context.Context, w *walk, k kind[T], list []T, seed maph
 	return nil
 }
 
+// putUser writes Clerk's word, also over what seems newer in the store but has stood long enough for Clerk's list to know.
 func (w *walk) putUser(ctx context.Context, u directory.User) (repair, error) {
 	local, err := w.Store.User(ctx, u.ID)
 	if err == nil && directory.SameUser(local, u) && local.UpdateTime.Equal(u.UpdateTime) {
 		return same, nil
 	}
-	return verdict(err, func() bool { return directory.SameUser(local, u) }, func() (bool, error) { return w.Store.PutUser(ctx, u) })
+	return verdict(err, func() bool { return directory.SameUser(local, u) }, func() (bool, error) {
+		changed, failure := w.Store.PutUser(ctx, u)
+		if failure == nil && !changed && err == nil && w.stands(local.UpdateTime) {
+			return w.Store.ReplaceUser(ctx, u, local)
+		}
+		return changed, failure
+	})
 }
 
 func (w *walk) putOrganization(ctx context.Context, o directory.Organization) (repair, error) {
@@ -131,8 +144,13 @@ func (w *walk) putOrganization(ctx context.Context, o directory.Organization) (r
 	if err == nil && directory.SameOrganization(local, o) && local.UpdateTime.Equal(o.UpdateTime) {
 		return same, nil
 	}
-	return verdict(err, func() bool { return directory.SameOrganization(local, o) },
-		func() (bool, error) { return w.Store.PutOrganization(ctx, o) })
+	return verdict(err, func() bool { return directory.SameOrganization(local, o) }, func() (bool, error) {
+		changed, failure := w.Store.PutOrganization(ctx, o)
+		if failure == nil && !changed && err == nil && w.stands(local.UpdateTime) {
+			return w.Store.ReplaceOrganization(ctx, o, local)
+		}
+		return changed, failure
+	})
 }
 
 // verdict writes, and tells what that was. Two objects that differ in their time only are written, so that no older news
@@ -179,9 +197,6 @@ func (w *walk) removeUsers(ctx context.Context, ids []string, counts *Counts) er
 				return err
 			}
 			continue
-		}
-		if counts.Same+counts.Repaired == 0 && counts.Removed >= strangers {
-			return ErrStranger
 		}
 		if err := w.Remove(ctx, id); err != nil {
 			return failed("user", id, err)

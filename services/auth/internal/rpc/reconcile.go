@@ -41,7 +41,12 @@ func reconcileError(err error) error {
 			"A reconciliation is under way, in this replica or another. Wait until it is done.").Cause(err)
 	case errors.Is(err, reconcile.ErrStranger):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
-			"Clerk knows none of the stored users, so nothing more was removed. Does CLERK_SECRET_KEY belong to another instance?").Cause(err)
+			"Clerk knows none of the users and organizations that are stored here, so nothing was changed. Does CLERK_SECRET_KEY belong "+
+				"to another instance? If all of them were deleted at Clerk, redeliver the user.deleted webhooks, or run "+
+				"`trivet users erase ID` for each.").Cause(err)
+	case errors.Is(err, directory.ErrKeyRefused):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
+			"Clerk refuses CLERK_SECRET_KEY. Set it to a secret key of this instance, from Clerk's dashboard.").Cause(err)
 	case transient:
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
 			"Clerk does not answer. Run it again later; it goes on where it was.").After(max(retry.After, time.Second)).Cause(err)

@@ -39,27 +39,30 @@ func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool, p
 	if err != nil {
 		return err
 	}
-	if _, err := w.DeleteUser(ctx, userID, at); err != nil { // last, as they revoke
-		return err
-	}
-	return w.revokeKeys(ctx, userID, at)
-}
-
-// revokeKeys takes the names along: a person wrote them.
-func (w *Writing) revokeKeys(ctx context.Context, userID string, at time.Time) error {
-	revoked, err := w.q.RevokeApiKeysOfUser(ctx, db.RevokeApiKeysOfUserParams{UserID: userID, At: nullTime(at)})
+	// The keys' rows come before the revocations' number, as when a key is revoked: both ways at once would lock each other
+	// out.
+	keys, err := w.revokeKeys(ctx, userID, at)
 	if err != nil {
 		return err
 	}
-	if err := w.q.ForgetApiKeysOfUser(ctx, userID); err != nil {
+	if _, err := w.DeleteUser(ctx, userID, at); err != nil {
 		return err
 	}
-	for _, id := range revoked {
+	for _, id := range keys {
 		if err := w.revoke(ctx, revocation.Revocation{APIKeyID: id}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// revokeKeys takes the names along: a person wrote them. It returns the keys that must be told of.
+func (w *Writing) revokeKeys(ctx context.Context, userID string, at time.Time) ([]string, error) {
+	revoked, err := w.q.RevokeApiKeysOfUser(ctx, db.RevokeApiKeysOfUserParams{UserID: userID, At: nullTime(at)})
+	if err != nil {
+		return nil, err
+	}
+	return revoked, w.q.ForgetApiKeysOfUser(ctx, userID)
 }
 
 // CompleteErasure notes that every service has confirmed.

@@ -35,6 +35,23 @@ func (s *Store) AcquireReconcile(ctx context.Context, holder string, lease time.
 	return progress, ok, err
 }
 
+// OrphanReconcile takes the job away from whoever has it.
+func (s *Store) OrphanReconcile(ctx context.Context) error {
+	return s.write(ctx, reconcileJob, func(ctx context.Context, q *db.Queries) error {
+		return q.OrphanJob(ctx, db.OrphanJobParams{Name: reconcileJob, Now: s.now()})
+	})
+}
+
+// RenewReconcile renews the lease and leaves the progress alone.
+func (s *Store) RenewReconcile(ctx context.Context, holder string, lease time.Duration) (held bool, err error) {
+	err = s.write(ctx, reconcileJob, func(ctx context.Context, q *db.Queries) error {
+		rows, err := q.RenewJob(ctx, db.RenewJobParams{Name: reconcileJob, Holder: holder, ExpireTime: s.now().Add(lease)})
+		held = rows > 0
+		return err
+	})
+	return held, err
+}
+
 // SaveReconcile keeps how far the holder is and renews the lease.
 func (s *Store) SaveReconcile(ctx context.Context, holder string, lease time.Duration, progress []byte) (held bool, err error) {
 	err = s.write(ctx, reconcileJob, func(ctx context.Context, q *db.Queries) error {
@@ -47,7 +64,7 @@ func (s *Store) SaveReconcile(ctx context.Context, holder string, lease time.Dur
 	return held, err
 }
 
-// EndReconcile gives the job back; a finished one begins anew the next time.
+// EndReconcile gives the job back; a finished one is done for now and begins anew the next time.
 func (s *Store) EndReconcile(ctx context.Context, holder string, finished bool) error {
 	return s.write(ctx, reconcileJob, func(ctx context.Context, q *db.Queries) error {
 		if !finished {

@@ -15,11 +15,20 @@ import (
 // PutMembership stores what Clerk says of a membership, unless the store has newer news, or the person or the
 // organization is gone. A changed role revokes what was handed out with the old one.
 func (w *Writing) PutMembership(ctx context.Context, m directory.Membership) (bool, error) {
-	over, err := w.q.MembershipIsOver(ctx, db.MembershipIsOverParams{UserID: m.UserID, OrganizationID: m.OrganizationID})
-	if err != nil || over.Bool {
+	return w.putMembership(ctx, m, func() (string, []byte, error) { return w.current(ctx, m) })
+}
+
+// PutListedMembership is PutMembership for one from Clerk's own list, which tells what the member may do now, however long
+// ago the membership changed. Only a role that the store knows to have changed after listedAt may be newer.
+func (w *Writing) PutListedMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error) {
+	return w.putMembership(ctx, m, func() (string, []byte, error) { return w.listed(ctx, m, listedAt) })
+}
+
+func (w *Writing) putMembership(ctx context.Context, m directory.Membership, told func() (string, []byte, error)) (bool, error) {
+	if over, err := w.membershipIsOver(ctx, m.OrganizationID, m.UserID); err != nil || over {
 		return false, err
 	}
-	permissions, err := w.permissions(ctx, m)
+	role, permissions, err := told()
 	if err != nil {
 		return false, err
 	}
@@ -28,33 +37,56 @@ func (w *Writing) PutMembership(ctx context.Context, m directory.Membership) (bo
 		return false, err
 	}
 	rows, err := w.q.PutMembership(ctx, db.PutMembershipParams{
-		OrganizationID: m.OrganizationID, UserID: m.UserID, Role: m.Role, Permissions: permissions,
+		OrganizationID: m.OrganizationID, UserID: m.UserID, Role: role, Permissions: permissions,
 		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime,
 	})
 	if err != nil || rows == 0 {
 		return false, err
 	}
-	if before.Role != "" && before.Role != m.Role {
+	if before.Role != "" && before.Role != role {
 		return true, w.revoke(ctx, revocation.Revocation{UserID: m.UserID})
 	}
 	return true, nil
 }
 
-// permissions are the membership's own, or those of its role when the role changed since.
-func (w *Writing) permissions(ctx context.Context, m directory.Membership) ([]byte, error) {
-	role, err := w.q.GetRoleByName(ctx, m.Role)
-	if err == nil && role.UpdateTime.After(m.UpdateTime) {
-		return role.Permissions, nil
+// membershipIsOver tells whether one of the two is gone, and keeps both as they are until the commit.
+func (w *Writing) membershipIsOver(ctx context.Context, organizationID, userID string) (bool, error) {
+	if err := w.holdMembership(ctx, organizationID, userID); err != nil {
+		return false, err
 	}
-	if err := notFound(err, nil); err != nil {
-		return nil, err
-	}
-	return encode(m.Permissions)
+	over, err := w.q.MembershipIsOver(ctx, db.MembershipIsOverParams{UserID: userID, OrganizationID: organizationID})
+	return over.Bool, err
 }
 
+// listed is m as Clerk listed it, unless its role changed since. A role of the far future is none that did.
+func (w *Writing) listed(ctx context.Context, m directory.Membership, listedAt time.Time) (role string, permissions []byte, err error) {
+	r, err := w.q.GetRoleNamed(ctx, db.GetRoleNamedParams{Name: m.Role, At: listedAt})
+	if err == nil && r.UpdateTime.After(listedAt) && r.UpdateTime.Before(w.store.now().Add(aheadAtMost)) {
+		return r.Name, r.Permissions, nil
+	}
+	if err := notFound(err, nil); err != nil {
+		return "", nil, err
+	}
+	permissions, err = encode(m.Permissions)
+	return m.Role, permissions, err
+}
+
+// aheadAtMost is how far Clerk's clock may be ahead of ours.
+const aheadAtMost = time.Minute
+
 // DeleteMembership leaves a tombstone and revokes the member's credentials: those of other accounts are simply looked up
-// again.
+// again. The zero time stands for an end that does not say when: it ends the membership that is known, and keeps away one
+// that is not, as its beginning may come late.
 func (w *Writing) DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error) {
+	if at.IsZero() {
+		row, err := w.q.GetMembershipRow(ctx, db.GetMembershipRowParams{OrganizationID: organizationID, UserID: userID})
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return false, err
+		}
+		if at = row.UpdateTime; err != nil {
+			at = w.store.now().UTC().Truncate(time.Microsecond)
+		}
+	}
 	rows, err := w.q.TombstoneMembership(ctx, db.TombstoneMembershipParams{
 		OrganizationID: organizationID, UserID: userID, EmptyList: emptyList, At: at,
 	})
@@ -64,24 +96,40 @@ func (w *Writing) DeleteMembership(ctx context.Context, organizationID, userID s
 	return true, w.revoke(ctx, revocation.Revocation{UserID: userID})
 }
 
-// ReplaceMembership stores m, however old its news, if the row is still as it was read and nobody of the two is gone.
-func (w *Writing) ReplaceMembership(ctx context.Context, m directory.Membership, was directory.MembershipState) (bool, error) {
-	over, err := w.q.MembershipIsOver(ctx, db.MembershipIsOverParams{UserID: m.UserID, OrganizationID: m.OrganizationID})
-	if err != nil || over.Bool {
+// ReplaceMembership stores m as Clerk listed it, however old its news, if the row is still as it was read and nobody of
+// the two is gone.
+func (w *Writing) ReplaceMembership(
+	ctx context.Context, m directory.Membership, was directory.MembershipState, listedAt time.Time,
+) (bool, error) {
+	if over, err := w.membershipIsOver(ctx, m.OrganizationID, m.UserID); err != nil || over {
 		return false, err
 	}
-	permissions, err := encode(m.Permissions)
+	role, permissions, err := w.listed(ctx, m, listedAt)
 	if err != nil {
 		return false, err
 	}
 	rows, err := w.q.ReplaceMembership(ctx, db.ReplaceMembershipParams{
-		OrganizationID: m.OrganizationID, UserID: m.UserID, Role: m.Role, Permissions: permissions,
+		OrganizationID: m.OrganizationID, UserID: m.UserID, Role: role, Permissions: permissions,
 		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime, Was: was.UpdateTime,
 	})
-	if err != nil || rows == 0 || was.Role == m.Role {
+	if err != nil || rows == 0 || was.Role == role {
 		return rows > 0, err
 	}
 	return true, w.revoke(ctx, revocation.Revocation{UserID: m.UserID})
+}
+
+// LostMemberships are those whose organization or person is gone, or whose organization was never known although the
+// membership is from before unknownBefore.
+func (s *Store) LostMemberships(
+	ctx context.Context, after page.Cursor, unknownBefore time.Time, limit int,
+) ([]directory.Membership, error) {
+	rows, err := s.read.ListLostMemberships(ctx, db.ListLostMembershipsParams{
+		Before: unknownBefore, AfterOrganization: after.ID, AfterUser: after.Second, PageSize: int64(limit),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return each(rows, membership)
 }
 
 // MembershipState reads a membership with its tombstone, if there is one.

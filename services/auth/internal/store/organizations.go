@@ -19,9 +19,21 @@ func (w *Writing) PutOrganization(ctx context.Context, o directory.Organization)
 	return rows > 0, err
 }
 
+// ReplaceOrganization stores o, however old its news, if the row is still as it was read. A tombstone stays.
+func (w *Writing) ReplaceOrganization(ctx context.Context, o, was directory.Organization) (bool, error) {
+	rows, err := w.q.ReplaceOrganization(ctx, db.ReplaceOrganizationParams{
+		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageUrl: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
+		CreateTime: o.CreateTime, UpdateTime: o.UpdateTime, Was: was.UpdateTime,
+	})
+	return rows > 0, err
+}
+
 // DeleteOrganization leaves a tombstone and ends the memberships. Sessions and keys of the organization are refused from
 // then on, because their standing is looked up; the revocations empty the caches.
 func (w *Writing) DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error) {
+	if err := w.takeOrganization(ctx, id); err != nil {
+		return false, err
+	}
 	rows, err := w.q.TombstoneOrganization(ctx, db.TombstoneOrganizationParams{ID: id, EmptyObject: emptyObject, At: at})
 	if err != nil || rows == 0 {
 		return false, err

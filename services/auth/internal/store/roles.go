@@ -2,28 +2,101 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// PutRole stores what Clerk says of a role and gives its permissions to the members, unless the store has newer news.
-// Tokens and passports carry the old permissions for a minute at most, so nothing is revoked.
+// PutRole stores what Clerk says of a role and gives name and permissions to the members, unless the store has newer news.
+// Of older news it keeps the name that the role had, by which late events call it. Tokens and passports carry the old
+// permissions for a minute at most, so nothing is revoked.
 func (w *Writing) PutRole(ctx context.Context, r directory.Role) (bool, error) {
 	permissions, err := encode(r.Permissions)
 	if err != nil {
 		return false, err
 	}
+	if err := w.takeRoles(ctx); err != nil {
+		return false, err
+	}
 	rows, err := w.q.PutRole(ctx, db.PutRoleParams{ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: r.UpdateTime})
+	if err != nil {
+		return false, err
+	}
+	return rows > 0, w.giveRole(ctx, r)
+}
+
+// ReplaceRole stores r, however old its news, if the row is still as it was read.
+func (w *Writing) ReplaceRole(ctx context.Context, r, was directory.Role) (bool, error) {
+	permissions, err := encode(r.Permissions)
+	if err != nil {
+		return false, err
+	}
+	if err := w.takeRoles(ctx); err != nil {
+		return false, err
+	}
+	rows, err := w.q.ReplaceRole(ctx, db.ReplaceRoleParams{
+		ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: r.UpdateTime, Was: was.UpdateTime,
+	})
 	if err != nil || rows == 0 {
 		return false, err
 	}
-	return true, w.q.SetPermissionsOfRole(ctx, db.SetPermissionsOfRoleParams{Role: r.Name, Permissions: permissions})
+	if err := w.giveRole(ctx, r); err != nil {
+		return false, err
+	}
+	return true, w.q.ForgetLaterRoleNames(ctx, db.ForgetLaterRoleNamesParams{RoleID: r.ID, After: r.UpdateTime})
+}
+
+// giveRole notes the name and gives the members what the role is now, which may be newer than r.
+func (w *Writing) giveRole(ctx context.Context, r directory.Role) error {
+	now, err := w.q.GetRole(ctx, r.ID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // deleted: Clerk lets no role go that somebody has
+	}
+	if err != nil {
+		return err
+	}
+	if err := w.q.AddRoleName(ctx, db.AddRoleNameParams{RoleID: r.ID, SinceTime: r.UpdateTime, Name: r.Name}); err != nil {
+		return err
+	}
+	return w.q.GiveRoleToMembers(ctx, db.GiveRoleToMembersParams{
+		ID: r.ID, Name: now.Name, Permissions: now.Permissions, UpdateTime: now.UpdateTime,
+	})
+}
+
+// current is a membership with its role as it is now, encoded. The membership's own word counts when it is newer than the
+// role's; of one age they tell the same, or the role changed last.
+func (w *Writing) current(ctx context.Context, m directory.Membership) (role string, permissions []byte, err error) {
+	r, err := w.q.GetRoleNamed(ctx, db.GetRoleNamedParams{Name: m.Role, At: m.UpdateTime})
+	if err == nil && !r.UpdateTime.Before(m.UpdateTime) {
+		return r.Name, r.Permissions, nil
+	}
+	if err := notFound(err, nil); err != nil {
+		return "", nil, err
+	}
+	permissions, err = encode(m.Permissions)
+	return m.Role, permissions, err
 }
 
 // DeleteRole leaves a tombstone. Clerk lets no role go that somebody has.
 func (w *Writing) DeleteRole(ctx context.Context, id string, at time.Time) (bool, error) {
+	if err := w.takeRoles(ctx); err != nil {
+		return false, err
+	}
 	rows, err := w.q.TombstoneRole(ctx, db.TombstoneRoleParams{ID: id, EmptyList: emptyList, At: at})
 	return rows > 0, err
+}
+
+// Roles are all living roles; an instance has few.
+func (s *Store) Roles(ctx context.Context) ([]directory.Role, error) {
+	rows, err := s.read.ListRoles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return each(rows, func(row db.Role) (directory.Role, error) {
+		permissions, err := decode(row.Permissions)
+		return directory.Role{ID: row.ID, Name: row.Name, Permissions: permissions, UpdateTime: row.UpdateTime}, err
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"strings"
 
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
@@ -59,32 +60,44 @@ func (s *Store) Introduce(ctx context.Context, in directory.Introduction) error 
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, in.UserID, func(ctx context.Context, q *db.Queries) error {
-		err := q.IntroduceUser(ctx, db.IntroduceUserParams{
-			ID: in.UserID, PrimaryEmail: in.Email, Emails: emails, FirstName: in.FirstName, LastName: in.LastName,
-			PublicMetadata: emptyObject, CreateTime: in.At, UpdateTime: in.At,
-		})
-		if err != nil {
+	return s.database.Write(ctx, in.UserID, func(ctx context.Context, tx database.Tx) error {
+		w := s.Within(tx)
+		if err := w.introduceUser(ctx, in, emails); err != nil || in.OrganizationID == "" {
 			return err
 		}
-		if in.Email != "" {
-			if err := introduceEmail(ctx, q, in); err != nil {
-				return err
-			}
-		}
-		if in.OrganizationID == "" {
-			return nil
-		}
-		err = q.IntroduceOrganization(ctx, db.IntroduceOrganizationParams{
-			ID: in.OrganizationID, Slug: in.OrganizationSlug, PublicMetadata: emptyObject, CreateTime: in.At, UpdateTime: in.At,
-		})
-		if err != nil {
-			return err
-		}
-		return q.NoteMembership(ctx, db.NoteMembershipParams{
-			OrganizationID: in.OrganizationID, UserID: in.UserID, Role: in.Role, Permissions: permissions,
-			CreateTime: in.At, UpdateTime: in.At,
-		})
+		return w.introduceMember(ctx, in, permissions)
+	})
+}
+
+func (w *Writing) introduceUser(ctx context.Context, in directory.Introduction, emails []byte) error {
+	if err := w.holdMembership(ctx, in.OrganizationID, in.UserID); err != nil { // of no organization too: locks have one order
+		return err
+	}
+	err := w.q.IntroduceUser(ctx, db.IntroduceUserParams{
+		ID: in.UserID, PrimaryEmail: in.Email, Emails: emails, FirstName: in.FirstName, LastName: in.LastName,
+		PublicMetadata: emptyObject, CreateTime: in.At, UpdateTime: in.At,
+	})
+	if err != nil || in.Email == "" {
+		return err
+	}
+	return introduceEmail(ctx, w.q, in)
+}
+
+// introduceMember leaves it when the person or the organization is gone meanwhile.
+func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction, permissions []byte) error {
+	err := w.q.IntroduceOrganization(ctx, db.IntroduceOrganizationParams{
+		ID: in.OrganizationID, Slug: in.OrganizationSlug, PublicMetadata: emptyObject, CreateTime: in.At, UpdateTime: in.At,
+	})
+	if err != nil {
+		return err
+	}
+	over, err := w.q.MembershipIsOver(ctx, db.MembershipIsOverParams{UserID: in.UserID, OrganizationID: in.OrganizationID})
+	if err != nil || over.Bool {
+		return err
+	}
+	return w.q.NoteMembership(ctx, db.NoteMembershipParams{
+		OrganizationID: in.OrganizationID, UserID: in.UserID, Role: in.Role, Permissions: permissions,
+		CreateTime: in.At, UpdateTime: in.At,
 	})
 }
 

@@ -16,6 +16,29 @@ import (
 // PutUser stores what Clerk says of a user, unless the store has newer news or a tombstone. A user who is now banned or
 // locked loses all credentials in the same transaction.
 func (w *Writing) PutUser(ctx context.Context, u directory.User) (bool, error) {
+	return w.writeUser(ctx, u, func(emails []byte) (int64, error) {
+		return w.q.PutUser(ctx, db.PutUserParams{
+			ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
+			ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
+			Banned: u.Banned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
+			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime,
+		})
+	})
+}
+
+// ReplaceUser stores u, however old its news, if the row is still as it was read. A tombstone stays.
+func (w *Writing) ReplaceUser(ctx context.Context, u, was directory.User) (bool, error) {
+	return w.writeUser(ctx, u, func(emails []byte) (int64, error) {
+		return w.q.ReplaceUser(ctx, db.ReplaceUserParams{
+			ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
+			ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
+			Banned: u.Banned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
+			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime, Was: was.UpdateTime,
+		})
+	})
+}
+
+func (w *Writing) writeUser(ctx context.Context, u directory.User, write func(emails []byte) (int64, error)) (bool, error) {
 	emails, err := encode(u.Emails)
 	if err != nil {
 		return false, err
@@ -24,12 +47,7 @@ func (w *Writing) PutUser(ctx context.Context, u directory.User) (bool, error) {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, err
 	}
-	rows, err := w.q.PutUser(ctx, db.PutUserParams{
-		ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
-		ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
-		Banned: u.Banned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
-		CreateTime: u.CreateTime, UpdateTime: u.UpdateTime,
-	})
+	rows, err := write(emails)
 	if err != nil || rows == 0 {
 		return false, err
 	}
@@ -74,6 +92,9 @@ func replaceEmails(ctx context.Context, q *db.Queries, userID string, emails []s
 
 // DeleteUser leaves a tombstone, whether or not the user was known.
 func (w *Writing) DeleteUser(ctx context.Context, id string, at time.Time) (bool, error) {
+	if err := w.takeUser(ctx, id); err != nil {
+		return false, err
+	}
 	rows, err := w.q.TombstoneUser(ctx, db.TombstoneUserParams{
 		ID: id, EmptyList: emptyList, EmptyObject: emptyObject, At: at,
 	})

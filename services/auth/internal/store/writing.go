@@ -74,11 +74,35 @@ func (s *Store) DeleteMembership(ctx context.Context, organizationID, userID str
 	})
 }
 
-// ReplaceMembership is Writing's.
-func (s *Store) ReplaceMembership(ctx context.Context, m directory.Membership, was directory.MembershipState) (bool, error) {
+// PutListedMembership is Writing's.
+func (s *Store) PutListedMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error) {
 	return s.change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) {
-		return w.ReplaceMembership(ctx, m, was)
+		return w.PutListedMembership(ctx, m, listedAt)
 	})
+}
+
+// ReplaceMembership is Writing's.
+func (s *Store) ReplaceMembership(
+	ctx context.Context, m directory.Membership, was directory.MembershipState, listedAt time.Time,
+) (bool, error) {
+	return s.change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) {
+		return w.ReplaceMembership(ctx, m, was, listedAt)
+	})
+}
+
+// ReplaceUser is Writing's.
+func (s *Store) ReplaceUser(ctx context.Context, u, was directory.User) (bool, error) {
+	return s.change(ctx, u.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.ReplaceUser(ctx, u, was) })
+}
+
+// ReplaceOrganization is Writing's.
+func (s *Store) ReplaceOrganization(ctx context.Context, o, was directory.Organization) (bool, error) {
+	return s.change(ctx, o.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.ReplaceOrganization(ctx, o, was) })
+}
+
+// ReplaceRole is Writing's.
+func (s *Store) ReplaceRole(ctx context.Context, r, was directory.Role) (bool, error) {
+	return s.change(ctx, r.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.ReplaceRole(ctx, r, was) })
 }
 
 // PutRole is Writing's.

@@ -39,6 +39,22 @@ func (q *Queries) AcquireJob(ctx context.Context, arg AcquireJobParams) (int64, 
 	return result.RowsAffected()
 }
 
+const addRoleName = `-- name: AddRoleName :exec
+INSERT INTO role_names (role_id, since_time, name) VALUES ($1, $2, $3)
+ON CONFLICT (role_id, since_time) DO UPDATE SET name = excluded.name
+`
+
+type AddRoleNameParams struct {
+	RoleID    string
+	SinceTime time.Time
+	Name      string
+}
+
+func (q *Queries) AddRoleName(ctx context.Context, arg AddRoleNameParams) error {
+	_, err := q.db.ExecContext(ctx, addRoleName, arg.RoleID, arg.SinceTime, arg.Name)
+	return err
+}
+
 const beginErasure = `-- name: BeginErasure :execrows
 INSERT INTO erasures (user_id, request_time) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING
 `
@@ -127,6 +143,21 @@ func (q *Queries) ForgetConfirmations(ctx context.Context, userID string) error 
 	return err
 }
 
+const forgetLaterRoleNames = `-- name: ForgetLaterRoleNames :exec
+DELETE FROM role_names WHERE role_id = $1 AND since_time > $2
+`
+
+type ForgetLaterRoleNamesParams struct {
+	RoleID string
+	After  time.Time
+}
+
+// What was never true: the name came with news that reconciling has taken back.
+func (q *Queries) ForgetLaterRoleNames(ctx context.Context, arg ForgetLaterRoleNamesParams) error {
+	_, err := q.db.ExecContext(ctx, forgetLaterRoleNames, arg.RoleID, arg.After)
+	return err
+}
+
 const getErasure = `-- name: GetErasure :one
 SELECT user_id, request_time, complete_time FROM erasures WHERE user_id = $1
 `
@@ -180,12 +211,12 @@ func (q *Queries) GetMembershipRow(ctx context.Context, arg GetMembershipRowPara
 	return i, err
 }
 
-const getRoleByName = `-- name: GetRoleByName :one
-SELECT id, name, permissions, update_time, delete_time FROM roles WHERE name = $1 AND delete_time IS NULL ORDER BY update_time DESC, id LIMIT 1
+const getRole = `-- name: GetRole :one
+SELECT id, name, permissions, update_time, delete_time FROM roles WHERE id = $1 AND delete_time IS NULL
 `
 
-func (q *Queries) GetRoleByName(ctx context.Context, name string) (Role, error) {
-	row := q.db.QueryRowContext(ctx, getRoleByName, name)
+func (q *Queries) GetRole(ctx context.Context, id string) (Role, error) {
+	row := q.db.QueryRowContext(ctx, getRole, id)
 	var i Role
 	err := row.Scan(
 		&i.ID,
@@ -195,6 +226,74 @@ func (q *Queries) GetRoleByName(ctx context.Context, name string) (Role, error) 
 		&i.DeleteTime,
 	)
 	return i, err
+}
+
+const getRoleNamed = `-- name: GetRoleNamed :one
+SELECT r.id, r.name, r.permissions, r.update_time, r.delete_time FROM role_names n JOIN roles r ON r.id = n.role_id
+WHERE n.name = $1 AND r.delete_time IS NULL
+ORDER BY (CASE WHEN n.since_time <= $2 THEN 0 ELSE 1 END),
+    (CASE WHEN n.since_time <= $2 THEN n.since_time END) DESC, n.since_time, r.id
+LIMIT 1
+`
+
+type GetRoleNamedParams struct {
+	Name string
+	At   time.Time
+}
+
+// The role that had a name at a time; of several the last that took it by then. If none had, the first that took it since.
+func (q *Queries) GetRoleNamed(ctx context.Context, arg GetRoleNamedParams) (Role, error) {
+	row := q.db.QueryRowContext(ctx, getRoleNamed, arg.Name, arg.At)
+	var i Role
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.Permissions,
+		&i.UpdateTime,
+		&i.DeleteTime,
+	)
+	return i, err
+}
+
+const giveRoleToMembers = `-- name: GiveRoleToMembers :exec
+UPDATE memberships SET role = $1, permissions = $2
+WHERE delete_time IS NULL AND memberships.update_time <= $3
+  AND (role <> $1 OR permissions <> $2)
+  AND role IN (
+    SELECT n.name FROM role_names n
+    WHERE n.role_id = $4 AND NOT EXISTS (
+        SELECT 1 FROM role_names o
+        WHERE o.name = n.name AND o.role_id <> n.role_id AND o.since_time > n.since_time
+          AND o.since_time <= memberships.update_time))
+`
+
+type GiveRoleToMembersParams struct {
+	Name        string
+	Permissions []byte
+	UpdateTime  time.Time
+	ID          string
+}
+
+// To all who have it by any of its names, unless another role took that name before they got it.
+func (q *Queries) GiveRoleToMembers(ctx context.Context, arg GiveRoleToMembersParams) error {
+	_, err := q.db.ExecContext(ctx, giveRoleToMembers,
+		arg.Name,
+		arg.Permissions,
+		arg.UpdateTime,
+		arg.ID,
+	)
+	return err
+}
+
+const isUserDeleted = `-- name: IsUserDeleted :one
+SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND delete_time IS NOT NULL)
+`
+
+func (q *Queries) IsUserDeleted(ctx context.Context, id string) (bool, error) {
+	row := q.db.QueryRowContext(ctx, isUserDeleted, id)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const listApiKeysOfUser = `-- name: ListApiKeysOfUser :many
@@ -323,6 +422,62 @@ func (q *Queries) ListErasures(ctx context.Context, arg ListErasuresParams) ([]L
 	return items, nil
 }
 
+const listLostMemberships = `-- name: ListLostMemberships :many
+SELECT m.organization_id, m.user_id, m.role, m.permissions, m.create_time, m.update_time, m.delete_time FROM memberships m
+LEFT JOIN organizations o ON o.id = m.organization_id
+LEFT JOIN users u ON u.id = m.user_id
+WHERE m.delete_time IS NULL
+  AND (o.delete_time IS NOT NULL OR u.delete_time IS NOT NULL
+    OR (o.id IS NULL AND m.update_time < $1))
+  AND (m.organization_id, m.user_id) > (CAST($2 AS TEXT), CAST($3 AS TEXT))
+ORDER BY m.organization_id, m.user_id
+LIMIT CAST($4 AS BIGINT)
+`
+
+type ListLostMembershipsParams struct {
+	Before            time.Time
+	AfterOrganization string
+	AfterUser         string
+	PageSize          int64
+}
+
+// Of organizations or people that are gone; also of organizations that were never known, if it is from before a time.
+func (q *Queries) ListLostMemberships(ctx context.Context, arg ListLostMembershipsParams) ([]Membership, error) {
+	rows, err := q.db.QueryContext(ctx, listLostMemberships,
+		arg.Before,
+		arg.AfterOrganization,
+		arg.AfterUser,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Membership
+	for rows.Next() {
+		var i Membership
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.UserID,
+			&i.Role,
+			&i.Permissions,
+			&i.CreateTime,
+			&i.UpdateTime,
+			&i.DeleteTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listOpenErasures = `-- name: ListOpenErasures :many
 SELECT user_id, request_time FROM erasures WHERE complete_time IS NULL ORDER BY request_time
 LIMIT CAST($1 AS BIGINT)
@@ -389,6 +544,39 @@ func (q *Queries) ListOrganizationIDs(ctx context.Context, arg ListOrganizationI
 	return items, nil
 }
 
+const listRoles = `-- name: ListRoles :many
+SELECT id, name, permissions, update_time, delete_time FROM roles WHERE delete_time IS NULL ORDER BY id
+`
+
+func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
+	rows, err := q.db.QueryContext(ctx, listRoles)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Role
+	for rows.Next() {
+		var i Role
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.Permissions,
+			&i.UpdateTime,
+			&i.DeleteTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listUserIDs = `-- name: ListUserIDs :many
 SELECT id FROM users WHERE delete_time IS NULL AND id > $1 ORDER BY id
 LIMIT CAST($2 AS BIGINT)
@@ -440,6 +628,20 @@ func (q *Queries) MembershipIsOver(ctx context.Context, arg MembershipIsOverPara
 	return column_1, err
 }
 
+const orphanJob = `-- name: OrphanJob :exec
+UPDATE jobs SET holder = '', lease_expire_time = $1 WHERE name = $2 AND lease_expire_time > $1
+`
+
+type OrphanJobParams struct {
+	Now  time.Time
+	Name string
+}
+
+func (q *Queries) OrphanJob(ctx context.Context, arg OrphanJobParams) error {
+	_, err := q.db.ExecContext(ctx, orphanJob, arg.Now, arg.Name)
+	return err
+}
+
 const putRole = `-- name: PutRole :execrows
 INSERT INTO roles (id, name, permissions, update_time) VALUES ($1, $2, $3, $4)
 ON CONFLICT (id) DO UPDATE SET
@@ -483,6 +685,24 @@ func (q *Queries) ReleaseJob(ctx context.Context, arg ReleaseJobParams) error {
 	return err
 }
 
+const renewJob = `-- name: RenewJob :execrows
+UPDATE jobs SET lease_expire_time = $1 WHERE name = $2 AND holder = $3
+`
+
+type RenewJobParams struct {
+	ExpireTime time.Time
+	Name       string
+	Holder     string
+}
+
+func (q *Queries) RenewJob(ctx context.Context, arg RenewJobParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, renewJob, arg.ExpireTime, arg.Name, arg.Holder)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const replaceMembership = `-- name: ReplaceMembership :execrows
 UPDATE memberships SET
     role = $1, permissions = $2, create_time = $3,
@@ -509,6 +729,118 @@ func (q *Queries) ReplaceMembership(ctx context.Context, arg ReplaceMembershipPa
 		arg.UpdateTime,
 		arg.OrganizationID,
 		arg.UserID,
+		arg.Was,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const replaceOrganization = `-- name: ReplaceOrganization :execrows
+UPDATE organizations SET
+    synced = TRUE, name = $1, slug = $2, image_url = $3,
+    public_metadata = $4, create_time = $5, update_time = $6
+WHERE id = $7 AND delete_time IS NULL AND organizations.update_time = $8
+`
+
+type ReplaceOrganizationParams struct {
+	Name           string
+	Slug           string
+	ImageUrl       string
+	PublicMetadata []byte
+	CreateTime     time.Time
+	UpdateTime     time.Time
+	ID             string
+	Was            time.Time
+}
+
+func (q *Queries) ReplaceOrganization(ctx context.Context, arg ReplaceOrganizationParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, replaceOrganization,
+		arg.Name,
+		arg.Slug,
+		arg.ImageUrl,
+		arg.PublicMetadata,
+		arg.CreateTime,
+		arg.UpdateTime,
+		arg.ID,
+		arg.Was,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const replaceRole = `-- name: ReplaceRole :execrows
+UPDATE roles SET name = $1, permissions = $2, update_time = $3
+WHERE id = $4 AND delete_time IS NULL AND roles.update_time = $5
+`
+
+type ReplaceRoleParams struct {
+	Name        string
+	Permissions []byte
+	UpdateTime  time.Time
+	ID          string
+	Was         time.Time
+}
+
+func (q *Queries) ReplaceRole(ctx context.Context, arg ReplaceRoleParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, replaceRole,
+		arg.Name,
+		arg.Permissions,
+		arg.UpdateTime,
+		arg.ID,
+		arg.Was,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const replaceUser = `-- name: ReplaceUser :execrows
+UPDATE users SET
+    synced = TRUE, primary_email = $1, emails = $2, first_name = $3,
+    last_name = $4, image_url = $5, external_id = $6,
+    public_metadata = $7, banned = $8, locked = $9,
+    lock_expire_time = $10, create_time = $11, update_time = $12
+WHERE id = $13 AND delete_time IS NULL AND users.update_time = $14
+`
+
+type ReplaceUserParams struct {
+	PrimaryEmail   string
+	Emails         []byte
+	FirstName      string
+	LastName       string
+	ImageUrl       string
+	ExternalID     string
+	PublicMetadata []byte
+	Banned         bool
+	Locked         bool
+	LockExpireTime sql.NullTime
+	CreateTime     time.Time
+	UpdateTime     time.Time
+	ID             string
+	Was            time.Time
+}
+
+// Guarded by what was read, instead of by whose news is newer.
+func (q *Queries) ReplaceUser(ctx context.Context, arg ReplaceUserParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, replaceUser,
+		arg.PrimaryEmail,
+		arg.Emails,
+		arg.FirstName,
+		arg.LastName,
+		arg.ImageUrl,
+		arg.ExternalID,
+		arg.PublicMetadata,
+		arg.Banned,
+		arg.Locked,
+		arg.LockExpireTime,
+		arg.CreateTime,
+		arg.UpdateTime,
+		arg.ID,
 		arg.Was,
 	)
 	if err != nil {
@@ -591,21 +923,6 @@ func (q *Queries) SaveJob(ctx context.Context, arg SaveJobParams) (int64, error)
 		return 0, err
 	}
 	return result.RowsAffected()
-}
-
-const setPermissionsOfRole = `-- name: SetPermissionsOfRole :exec
-UPDATE memberships SET permissions = $1
-WHERE role = $2 AND delete_time IS NULL AND permissions <> $1
-`
-
-type SetPermissionsOfRoleParams struct {
-	Permissions []byte
-	Role        string
-}
-
-func (q *Queries) SetPermissionsOfRole(ctx context.Context, arg SetPermissionsOfRoleParams) error {
-	_, err := q.db.ExecContext(ctx, setPermissionsOfRole, arg.Permissions, arg.Role)
-	return err
 }
 
 const tombstoneRole = `-- name: TombstoneRole :execrows

@@ -14,6 +14,25 @@ UPDATE memberships SET
     update_time = sqlc.arg(update_time), delete_time = NULL
 WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND update_time = sqlc.arg(was);
 
+-- name: ReplaceUser :execrows
+-- Guarded by what was read, instead of by whose news is newer.
+UPDATE users SET
+    synced = TRUE, primary_email = sqlc.arg(primary_email), emails = sqlc.arg(emails), first_name = sqlc.arg(first_name),
+    last_name = sqlc.arg(last_name), image_url = sqlc.arg(image_url), external_id = sqlc.arg(external_id),
+    public_metadata = sqlc.arg(public_metadata), banned = sqlc.arg(banned), locked = sqlc.arg(locked),
+    lock_expire_time = sqlc.arg(lock_expire_time), create_time = sqlc.arg(create_time), update_time = sqlc.arg(update_time)
+WHERE id = sqlc.arg(id) AND delete_time IS NULL AND users.update_time = sqlc.arg(was);
+
+-- name: ReplaceOrganization :execrows
+UPDATE organizations SET
+    synced = TRUE, name = sqlc.arg(name), slug = sqlc.arg(slug), image_url = sqlc.arg(image_url),
+    public_metadata = sqlc.arg(public_metadata), create_time = sqlc.arg(create_time), update_time = sqlc.arg(update_time)
+WHERE id = sqlc.arg(id) AND delete_time IS NULL AND organizations.update_time = sqlc.arg(was);
+
+-- name: ReplaceRole :execrows
+UPDATE roles SET name = sqlc.arg(name), permissions = sqlc.arg(permissions), update_time = sqlc.arg(update_time)
+WHERE id = sqlc.arg(id) AND delete_time IS NULL AND roles.update_time = sqlc.arg(was);
+
 -- name: PutRole :execrows
 INSERT INTO roles (id, name, permissions, update_time) VALUES ($1, $2, $3, $4)
 ON CONFLICT (id) DO UPDATE SET
@@ -27,12 +46,51 @@ ON CONFLICT (id) DO UPDATE SET name = '', permissions = excluded.permissions, up
     delete_time = excluded.delete_time
 WHERE roles.delete_time IS NULL;
 
--- name: GetRoleByName :one
-SELECT * FROM roles WHERE name = $1 AND delete_time IS NULL ORDER BY update_time DESC, id LIMIT 1;
+-- name: GetRole :one
+SELECT * FROM roles WHERE id = $1 AND delete_time IS NULL;
 
--- name: SetPermissionsOfRole :exec
-UPDATE memberships SET permissions = sqlc.arg(permissions)
-WHERE role = sqlc.arg(role) AND delete_time IS NULL AND permissions <> sqlc.arg(permissions);
+-- name: ListRoles :many
+SELECT * FROM roles WHERE delete_time IS NULL ORDER BY id;
+
+-- name: AddRoleName :exec
+INSERT INTO role_names (role_id, since_time, name) VALUES ($1, $2, $3)
+ON CONFLICT (role_id, since_time) DO UPDATE SET name = excluded.name;
+
+-- name: ForgetLaterRoleNames :exec
+-- What was never true: the name came with news that reconciling has taken back.
+DELETE FROM role_names WHERE role_id = sqlc.arg(role_id) AND since_time > sqlc.arg(after);
+
+-- name: GetRoleNamed :one
+-- The role that had a name at a time; of several the last that took it by then. If none had, the first that took it since.
+SELECT r.* FROM role_names n JOIN roles r ON r.id = n.role_id
+WHERE n.name = sqlc.arg(name) AND r.delete_time IS NULL
+ORDER BY (CASE WHEN n.since_time <= sqlc.arg(at) THEN 0 ELSE 1 END),
+    (CASE WHEN n.since_time <= sqlc.arg(at) THEN n.since_time END) DESC, n.since_time, r.id
+LIMIT 1;
+
+-- name: GiveRoleToMembers :exec
+-- To all who have it by any of its names, unless another role took that name before they got it.
+UPDATE memberships SET role = sqlc.arg(name), permissions = sqlc.arg(permissions)
+WHERE delete_time IS NULL AND memberships.update_time <= sqlc.arg(update_time)
+  AND (role <> sqlc.arg(name) OR permissions <> sqlc.arg(permissions))
+  AND role IN (
+    SELECT n.name FROM role_names n
+    WHERE n.role_id = sqlc.arg(id) AND NOT EXISTS (
+        SELECT 1 FROM role_names o
+        WHERE o.name = n.name AND o.role_id <> n.role_id AND o.since_time > n.since_time
+          AND o.since_time <= memberships.update_time));
+
+-- name: ListLostMemberships :many
+-- Of organizations or people that are gone; also of organizations that were never known, if it is from before a time.
+SELECT m.* FROM memberships m
+LEFT JOIN organizations o ON o.id = m.organization_id
+LEFT JOIN users u ON u.id = m.user_id
+WHERE m.delete_time IS NULL
+  AND (o.delete_time IS NOT NULL OR u.delete_time IS NOT NULL
+    OR (o.id IS NULL AND m.update_time < sqlc.arg(before)))
+  AND (m.organization_id, m.user_id) > (CAST(sqlc.arg(after_organization) AS TEXT), CAST(sqlc.arg(after_user) AS TEXT))
+ORDER BY m.organization_id, m.user_id
+LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 
 -- name: RevokeApiKeysOfUser :many
 UPDATE api_keys SET revoke_time = sqlc.arg(at) WHERE user_id = sqlc.arg(user_id) AND revoke_time IS NULL
@@ -66,6 +124,9 @@ DELETE FROM erasure_confirmations WHERE user_id = $1;
 -- name: ConfirmErasure :exec
 INSERT INTO erasure_confirmations (user_id, service, confirm_time) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, service) DO NOTHING;
+
+-- name: IsUserDeleted :one
+SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND delete_time IS NOT NULL);
 
 -- name: CompleteErasure :exec
 UPDATE erasures SET complete_time = sqlc.arg(at) WHERE user_id = sqlc.arg(user_id) AND complete_time IS NULL;
@@ -103,6 +164,12 @@ SELECT * FROM jobs WHERE name = $1;
 -- name: SaveJob :execrows
 UPDATE jobs SET progress = sqlc.arg(progress), lease_expire_time = sqlc.arg(expire_time)
 WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
+
+-- name: RenewJob :execrows
+UPDATE jobs SET lease_expire_time = sqlc.arg(expire_time) WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
+
+-- name: OrphanJob :exec
+UPDATE jobs SET holder = '', lease_expire_time = sqlc.arg(now) WHERE name = sqlc.arg(name) AND lease_expire_time > sqlc.arg(now);
 
 -- name: ReleaseJob :exec
 UPDATE jobs SET holder = '', lease_expire_time = sqlc.arg(now)

@@ -46,9 +46,9 @@ func replacedMembership(t *testing.T, open Open) {
 	truth := membership("org_1", "user_1", "member", 5)
 	changed, err := s.PutMembership(ctx, truth)
 	did(t, false, changed, err)
-	changed, err = s.ReplaceMembership(ctx, truth, was)
+	changed, err = s.ReplaceMembership(ctx, truth, was, at(9))
 	did(t, true, changed, err)
-	changed, err = s.ReplaceMembership(ctx, membership("org_1", "user_1", "admin", 5), was)
+	changed, err = s.ReplaceMembership(ctx, membership("org_1", "user_1", "admin", 5), was, at(9))
 	did(t, false, changed, err) // the row is no longer as it was read
 	got, err := s.MembershipState(ctx, "org_1", "user_1")
 	require.NoError(t, err)

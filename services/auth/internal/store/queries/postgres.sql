@@ -1,0 +1,16 @@
+-- Locks that last until the commit, for rows that need not exist yet. SQLite has one writer, and so no need of them.
+
+-- name: LockRoles :exec
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/roles', 0));
+
+-- name: LockMembershipShared :exec
+-- In one order: the roles', the organization's, the user's.
+SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/auth/roles', 0)),
+    pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/auth/organization/' || CAST(sqlc.arg(organization_id) AS TEXT), 0)),
+    pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/auth/user/' || CAST(sqlc.arg(user_id) AS TEXT), 0));
+
+-- name: LockUser :exec
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/user/' || CAST(sqlc.arg(user_id) AS TEXT), 0));
+
+-- name: LockOrganization :exec
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/organization/' || CAST(sqlc.arg(organization_id) AS TEXT), 0));
