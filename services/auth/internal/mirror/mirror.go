@@ -90,6 +90,9 @@ func (m *Mirror) PutErasure(ctx context.Context, tx database.Tx, userID string, 
 func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
 	change, err := clerk.ChangeOf(job.Payload, m.Now())
 	if err != nil {
+		if failed := m.forget(ctx, job); failed != nil {
+			return failed
+		}
 		return inbox.Permanent(err)
 	}
 	if change == nil {
@@ -99,7 +102,7 @@ func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
 	job.Key = contended(change, job.Subject)
 	var changed bool
 	err = job.Complete(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		changed, err = m.write(ctx, m.Store.Within(tx), change)
+		changed, err = m.write(ctx, m.Store.Within(tx), change, job.ID)
 		return err
 	})
 	if err == nil {
@@ -108,12 +111,22 @@ func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
 	return err
 }
 
-// write applies a change. A person whom Clerk deleted is erased everywhere.
-func (m *Mirror) write(ctx context.Context, w *store.Writing, change directory.Change) (bool, error) {
+// write applies a change. A person whom Clerk deleted is erased everywhere, and what comes later about one who was erased
+// leaves nothing behind in the inbox either.
+func (m *Mirror) write(ctx context.Context, w *store.Writing, change directory.Change, eventID string) (changed bool, err error) {
 	if gone, ok := change.(directory.UserDeleted); ok {
 		return true, w.BeginErasure(ctx, gone.ID, false, m.PutErasure)
 	}
-	return change.Apply(ctx, w)
+	changed, err = change.Apply(ctx, w)
+	if user, ok := change.(directory.UserChanged); ok && err == nil && !changed {
+		err = w.ForgetEvent(ctx, user.User.ID, Clerk, eventID)
+	}
+	return changed, err
+}
+
+// forget empties an event that will never be applied if it is about a person who was erased.
+func (m *Mirror) forget(ctx context.Context, job *inbox.Job) error {
+	return m.Store.ForgetEvent(ctx, job.Subject, Clerk, job.ID)
 }
 
 // contended is the key of the store's own writes for the same rows.
