@@ -90,8 +90,13 @@ func (w *Writing) DeleteMembership(ctx context.Context, organizationID, userID s
 	rows, err := w.q.TombstoneMembership(ctx, db.TombstoneMembershipParams{
 		OrganizationID: organizationID, UserID: userID, EmptyList: emptyList, At: at,
 	})
-	if err != nil || rows == 0 {
+	if err != nil {
 		return false, err
+	}
+	if rows == 0 { // newer news, or over already: then perhaps for the second time
+		return false, w.q.MoveEndOfMembership(ctx, db.MoveEndOfMembershipParams{
+			OrganizationID: organizationID, UserID: userID, At: at,
+		})
 	}
 	return true, w.revoke(ctx, revocation.Revocation{UserID: userID})
 }

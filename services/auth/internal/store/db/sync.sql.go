@@ -628,6 +628,23 @@ func (q *Queries) MembershipIsOver(ctx context.Context, arg MembershipIsOverPara
 	return column_1, err
 }
 
+const moveEndOfMembership = `-- name: MoveEndOfMembership :exec
+UPDATE memberships SET update_time = $1, delete_time = $1
+WHERE organization_id = $2 AND user_id = $3 AND delete_time < $1
+`
+
+type MoveEndOfMembershipParams struct {
+	At             time.Time
+	OrganizationID string
+	UserID         string
+}
+
+// Of a membership that ended twice only the later end keeps away what came between the two.
+func (q *Queries) MoveEndOfMembership(ctx context.Context, arg MoveEndOfMembershipParams) error {
+	_, err := q.db.ExecContext(ctx, moveEndOfMembership, arg.At, arg.OrganizationID, arg.UserID)
+	return err
+}
+
 const orphanJob = `-- name: OrphanJob :exec
 UPDATE jobs SET holder = '', lease_expire_time = $1 WHERE name = $2 AND lease_expire_time > $1
 `

@@ -14,6 +14,11 @@ UPDATE memberships SET
     update_time = sqlc.arg(update_time), delete_time = NULL
 WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND update_time = sqlc.arg(was);
 
+-- name: MoveEndOfMembership :exec
+-- Of a membership that ended twice only the later end keeps away what came between the two.
+UPDATE memberships SET update_time = sqlc.arg(at), delete_time = sqlc.arg(at)
+WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND delete_time < sqlc.arg(at);
+
 -- name: ReplaceUser :execrows
 -- Guarded by what was read, instead of by whose news is newer.
 UPDATE users SET

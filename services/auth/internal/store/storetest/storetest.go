@@ -44,6 +44,10 @@ func Run(t *testing.T, open Open) {
 		"revocations": revocations, "who is revoked": whoIsRevoked, "paging": paging, "concurrent writes": concurrent,
 		"members of the gone": membersOfTheGone, "replaced membership": replacedMembership, "roles": roles,
 		"revoked session": revokedSession, "erasures": erasures, "reconcile job": reconcileJob, "id lists": idLists,
+		"a run that does not count": partialJob, "orphaned job": orphanedJob, "replaced objects": replacedObjects,
+		"every field of a user": everyField, "equal times write": equalTimes, "end without a time": endWithoutATime,
+		"names of roles": namesOfRoles, "renamed role": renamedRole, "member and role": memberAndRole,
+		"listed membership": listedMembership, "lost memberships": lostMemberships,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

@@ -168,6 +168,53 @@ func reconcileJob(t *testing.T, open Open) {
 	require.NoError(t, s.EndReconcile(ctx, "c", false))
 }
 
+// partialJob: a run that is not to count leaves the progress, and when the last one was done.
+func partialJob(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	acquire := func(holder string, doneBefore time.Time) (string, bool) {
+		progress, ok, err := s.AcquireReconcile(ctx, holder, time.Minute, doneBefore)
+		require.NoError(t, err)
+		return string(progress), ok
+	}
+	_, ok := acquire("full", time.Time{})
+	require.True(t, ok)
+	held, err := s.SaveReconcile(ctx, "full", time.Minute, []byte(`{"x":1}`))
+	did(t, true, held, err)
+	require.NoError(t, s.EndReconcile(ctx, "full", false))
+	_, ok = acquire("part", time.Time{})
+	require.True(t, ok)
+	held, err = s.RenewReconcile(ctx, "other", time.Minute)
+	did(t, false, held, err)
+	held, err = s.RenewReconcile(ctx, "part", time.Minute)
+	did(t, true, held, err)
+	_, ok = acquire("thief", time.Time{})
+	require.False(t, ok)
+	held, err = s.RenewReconcile(ctx, "part", -time.Second)
+	did(t, true, held, err)
+	_, ok = acquire("next", time.Time{})
+	require.True(t, ok, "the lease ran out")
+	require.NoError(t, s.EndReconcile(ctx, "next", false))
+	progress, ok := acquire("full", at(1)) // never done
+	require.True(t, ok)
+	require.JSONEq(t, `{"x":1}`, progress)
+}
+
+func orphanedJob(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	_, ok, err := s.AcquireReconcile(ctx, "dead", time.Hour, time.Time{})
+	did(t, true, ok, err)
+	held, err := s.SaveReconcile(ctx, "dead", time.Hour, []byte(`{"x":1}`))
+	did(t, true, held, err)
+	require.NoError(t, s.OrphanReconcile(ctx))
+	held, err = s.RenewReconcile(ctx, "dead", time.Hour)
+	did(t, false, held, err)
+	progress, ok, err := s.AcquireReconcile(ctx, "next", time.Hour, time.Time{})
+	did(t, true, ok, err)
+	require.JSONEq(t, `{"x":1}`, string(progress))
+}
+
 func idLists(t *testing.T, open Open) {
 	s := open(t, nil)
 	ctx := t.Context()
