@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +37,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type copied struct {
 	*sandboxtest.Instance
 	t      sandboxtest.TB
+	db     *database.DB
 	inbox  *inbox.Inbox
 	store  *store.Store
 	mirror *mirror.Mirror
@@ -46,7 +49,7 @@ type copied struct {
 
 // newCopy uses a database that holds nothing of earlier copies.
 func newCopy(t sandboxtest.TB, db *database.DB) *copied {
-	c := &copied{Instance: sandboxtest.New(t), t: t}
+	c := &copied{Instance: sandboxtest.New(t), t: t, db: db}
 	var err error
 	c.inbox, err = inbox.New(db, inbox.Options{})
 	require.NoError(t, err)
@@ -156,44 +159,115 @@ func (c *copied) differences() []string {
 	localMemberships, err := c.store.Memberships(ctx, "", "", page.Cursor{}, 500)
 	require.NoError(c.t, err)
 	if memberships != len(localMemberships) {
-		differ("%d memberships instead of %d", len(localMemberships), memberships)
+		differ("%d memberships instead of %d: %+v", len(localMemberships), memberships, localMemberships)
 	}
 	return found
 }
 
+// story is what there is at Clerk after some changes.
+type story struct {
+	users, orgs, permissions []string
+	// roles are the keys of those that were made, by id; two more are always there.
+	roles map[string]string
+	fixed []string
+}
+
+// newStory has somebody who is known and stays: whom none is known of is taken for another instance.
+func (c *copied) newStory() *story {
+	c.User("anchor")
+	c.deliver(c.Events())
+	s := &story{roles: map[string]string{}}
+	for n := range 3 {
+		key := fmt.Sprintf("org:p%d:do", n)
+		id, _ := c.Call(http.MethodPost, "/organization_permissions", map[string]any{"name": key, "key": key})["id"].(string)
+		s.permissions = append(s.permissions, id)
+	}
+	roles, err := c.Source.Roles(context.Background(), 0, 10)
+	require.NoError(c.t, err)
+	for _, r := range roles {
+		s.fixed = append(s.fixed, r.ID)
+	}
+	return s
+}
+
 // change does something at Clerk.
-func (c *copied) change(t *rapid.T, n int, users, orgs *[]string) {
+func (c *copied) change(t *rapid.T, n int, s *story) {
 	pick := func(list []string, of string) string { return rapid.SampledFrom(list).Draw(t, of) }
-	action := rapid.IntRange(0, 9).Draw(t, "action")
-	if len(*users) == 0 {
+	action := rapid.IntRange(0, 13).Draw(t, "action")
+	if len(s.users) == 0 {
 		action = 0
-	} else if len(*orgs) == 0 && action > 5 {
+	} else if len(s.orgs) == 0 && action > 5 {
 		action = 5
 	}
 	switch action {
 	case 0:
-		*users = append(*users, c.User(fmt.Sprintf("user%d", n)))
+		s.users = append(s.users, c.User(fmt.Sprintf("user%d", n)))
 	case 1, 2:
-		c.Call(http.MethodPatch, "/users/"+pick(*users, "user"), map[string]any{"first_name": fmt.Sprintf("Name %d", n)})
+		c.Call(http.MethodPatch, "/users/"+pick(s.users, "user"), map[string]any{"first_name": fmt.Sprintf("Name %d", n)})
 	case 3:
-		c.Call(http.MethodPost, "/users/"+pick(*users, "user")+"/"+rapid.SampledFrom([]string{"ban", "unban"}).Draw(t, "ban"), nil)
+		c.Call(http.MethodPost, "/users/"+pick(s.users, "user")+"/"+rapid.SampledFrom([]string{"ban", "unban"}).Draw(t, "ban"), nil)
 	case 4:
-		id := pick(*users, "user")
-		*users = without(*users, id)
+		id := pick(s.users, "user")
+		s.users = without(s.users, id)
 		c.Call(http.MethodDelete, "/users/"+id, nil)
 	case 5:
-		*orgs = append(*orgs, c.Organization(fmt.Sprintf("Org %d", n), pick(*users, "owner")))
+		s.orgs = append(s.orgs, c.Organization(fmt.Sprintf("Org %d", n), pick(s.users, "owner")))
 	case 6:
-		c.Call(http.MethodPatch, "/organizations/"+pick(*orgs, "org"), map[string]any{"name": fmt.Sprintf("Renamed %d", n)})
+		c.Call(http.MethodPatch, "/organizations/"+pick(s.orgs, "org"), map[string]any{"name": fmt.Sprintf("Renamed %d", n)})
 	case 7:
 		if rapid.Bool().Draw(t, "end the organization") {
-			id := pick(*orgs, "org")
-			*orgs = without(*orgs, id)
+			id := pick(s.orgs, "org")
+			s.orgs = without(s.orgs, id)
 			c.Call(http.MethodDelete, "/organizations/"+id, nil)
 		}
+	case 8, 9:
+		c.role(t, s)
 	default:
-		c.member(pick(*orgs, "org"), pick(*users, "member"), rapid.SampledFrom([]string{"org:admin", "org:member", ""}).Draw(t, "role"))
+		roles := append([]string{"org:admin", "org:member", ""}, slices.Sorted(maps.Values(s.roles))...)
+		c.member(pick(s.orgs, "org"), pick(s.users, "member"), pick(roles, "role"))
 	}
+}
+
+// role makes, changes, renames or deletes a role. The keys are few, so that one role takes what was another's.
+func (c *copied) role(t *rapid.T, s *story) {
+	key := fmt.Sprintf("org:r%d", rapid.IntRange(0, 2).Draw(t, "key"))
+	free := !slices.Contains(slices.Collect(maps.Values(s.roles)), key)
+	permissions := rapid.SliceOfDistinct(rapid.SampledFrom(s.permissions), rapid.ID[string]).Draw(t, "permissions")
+	ids := slices.Sorted(maps.Keys(s.roles))
+	what := rapid.IntRange(0, 3).Draw(t, "role action")
+	switch {
+	case what == 0 || len(ids) == 0:
+		if free {
+			made := c.Call(http.MethodPost, "/organization_roles", map[string]any{"name": "Role", "key": key, "permissions": permissions})
+			id, _ := made["id"].(string)
+			s.roles[id] = key
+		}
+	case what == 1:
+		id := rapid.SampledFrom(append(ids, s.fixed...)).Draw(t, "role")
+		c.Call(http.MethodPatch, "/organization_roles/"+id, map[string]any{"permissions": permissions})
+	case what == 2:
+		if id := rapid.SampledFrom(ids).Draw(t, "role"); free {
+			c.Call(http.MethodPatch, "/organization_roles/"+id, map[string]any{"key": key})
+			s.roles[id] = key
+		}
+	default:
+		if id := rapid.SampledFrom(ids).Draw(t, "role"); !c.used(s, s.roles[id]) {
+			c.Call(http.MethodDelete, "/organization_roles/"+id, nil)
+			delete(s.roles, id)
+		}
+	}
+}
+
+// used tells whether somebody has a role: Clerk lets go of no such role.
+func (c *copied) used(s *story, key string) bool {
+	for _, org := range s.orgs {
+		members, err := c.Source.Memberships(context.Background(), org, nil, 0, 500)
+		require.NoError(c.t, err)
+		if slices.ContainsFunc(members, func(m directory.Membership) bool { return "org:"+m.Role == key }) {
+			return true
+		}
+	}
+	return false
 }
 
 // member gives a role, or ends the membership when it is empty.
@@ -249,10 +323,10 @@ func TestAnyOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				c := newCopy(rt, fresh(rt, t))
-				var users, orgs []string
-				for n := range rapid.IntRange(1, 25).Draw(rt, "changes") {
+				s := c.newStory()
+				for n := range rapid.IntRange(1, 30).Draw(rt, "changes") {
 					c.Pass(time.Duration(rapid.IntRange(1, 200_000).Draw(rt, "ms")) * time.Millisecond)
-					c.change(rt, n, &users, &orgs)
+					c.change(rt, n, s)
 				}
 				events := garbled(rt, c.Events(), lose)
 				for len(events) > 0 { // in a few goes, as workers apply while more comes
@@ -381,6 +455,76 @@ func TestRoleChange(t *testing.T) {
 		m, err = c.store.MembershipState(t.Context(), org, bob)
 		require.NoError(t, err)
 		require.Equal(t, []string{"org:new:do"}, m.Permissions)
+	})
+}
+
+// TestRenamedRole takes its members along, also those whose event comes late and calls it by its old name.
+func TestRenamedRole(t *testing.T) {
+	both(t, func(t *testing.T, c *copied) {
+		ada, bob, cyd := c.User("ada"), c.User("bob"), c.User("cyd")
+		org := c.Organization("Acme", ada)
+		made := c.Call(http.MethodPost, "/organization_roles", map[string]any{"name": "Buyer", "key": "org:buyer"})
+		c.Join(org, bob, "org:buyer")
+		c.deliver(c.Events())
+		c.Pass(time.Minute)
+		c.Join(org, cyd, "org:buyer")
+		late := c.Events()
+		c.Pass(time.Minute)
+		c.Call(http.MethodPatch, fmt.Sprintf("/organization_roles/%s", made["id"]), map[string]any{"key": "org:purchaser"})
+		c.Pass(time.Minute)
+		c.deliver(c.Events())
+		m, err := c.store.MembershipState(t.Context(), org, bob)
+		require.NoError(t, err)
+		require.Equal(t, "purchaser", m.Role)
+		c.deliver(late)
+		require.Empty(t, c.differences())
+		c.reconcile()
+		require.Equal(t, reconcile.Counts{Same: 3}, c.reconcile()["memberships"])
+	})
+}
+
+// TestLateNewsOfAnErasedPerson leave no personal data in the inbox, whether they can be applied or not.
+func TestLateNewsOfAnErasedPerson(t *testing.T) {
+	both(t, func(t *testing.T, c *copied) {
+		ada, bob := c.User("ada"), c.User("bob")
+		c.Call(http.MethodPatch, "/users/"+ada, map[string]any{"first_name": "Augusta"})
+		late := c.Events()
+		c.Call(http.MethodDelete, "/users/"+ada, nil)
+		c.deliver(c.Events())
+		c.deliver(late)
+		_, err := c.mirror.Put(t.Context(), intake.Message{ID: "msg_broken", Type: "user.updated", Subject: ada,
+			Payload: fmt.Appendf(nil, `{"type":"user.updated","data":{"id":%q,"first_name":"Augusta"}}`, ada)})
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			r, err := c.inbox.Get(t.Context(), mirror.Clerk, "msg_broken")
+			return err == nil && r.State == inbox.Dead
+		}, 30*time.Second, time.Millisecond)
+		kept := map[string]string{}
+		rows, err := c.db.Reader().QueryContext(t.Context(),
+			`SELECT e.subject, p.payload FROM inbox_event e JOIN inbox_payload p ON p.seq = e.seq WHERE e.type IN ('user.created', 'user.updated')`)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, rows.Close()) }()
+		for rows.Next() {
+			var subject, payload string
+			require.NoError(t, rows.Scan(&subject, &payload))
+			kept[subject] += payload
+		}
+		require.NoError(t, rows.Err())
+		require.Equal(t, "{}{}{}", kept[ada])
+		require.Contains(t, kept[bob], "bob@example.test", "others stay")
+	})
+}
+
+// TestFutureEvent: an event that claims to be of the year 9999 is undone by the next reconciliation.
+func TestFutureEvent(t *testing.T) {
+	both(t, func(t *testing.T, c *copied) {
+		ada := c.User("ada")
+		c.deliver(c.Events())
+		c.deliver([]webhook.Event{{ID: "msg_f", Body: fmt.Appendf(nil,
+			`{"type":"user.updated","data":{"id":%q,"first_name":"Mallory","created_at":1,"updated_at":253402300799999}}`, ada)}})
+		require.NotEmpty(t, c.differences())
+		c.reconcile()
+		require.Empty(t, c.differences())
 	})
 }
 
