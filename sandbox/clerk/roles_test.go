@@ -70,6 +70,28 @@ func TestRolesAndPermissions(t *testing.T) {
 	require.EqualValues(t, 8, all.TotalCount)
 }
 
+// TestRenamedRoleKeepsItsMembers without a word about them.
+func TestRenamedRoleKeepsItsMembers(t *testing.T) {
+	h := &told{}
+	s := serve(t, clerk.Config{Emit: h.emit})
+	roles, members := organizationrole.NewClient(s.config), organizationmembership.NewClient(s.config)
+	role, err := roles.Create(t.Context(), &organizationrole.CreateParams{Name: clerksdk.String("Buyer"), Key: clerksdk.String("org:buyer")})
+	require.NoError(t, err)
+	s.mint(t, clerk.TokenSpec{User: "alice", Org: "acme", Role: "buyer"})
+	before, err := members.List(t.Context(), &organizationmembership.ListParams{OrganizationID: "acme"})
+	require.NoError(t, err)
+	h.take()
+	_, err = roles.Update(t.Context(), role.ID, &organizationrole.UpdateParams{Key: clerksdk.String("org:purchaser")})
+	require.NoError(t, err)
+	require.Equal(t, "role.updated", h.types())
+	after, err := members.List(t.Context(), &organizationmembership.ListParams{OrganizationID: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, "org:purchaser", after.OrganizationMemberships[0].Role)
+	require.Equal(t, before.OrganizationMemberships[0].UpdatedAt, after.OrganizationMemberships[0].UpdatedAt)
+	_, err = roles.Delete(t.Context(), role.ID)
+	require.Equal(t, "organization_role_assigned_to_members", sdkCode(t, err))
+}
+
 func TestAddressesComeAndGo(t *testing.T) {
 	h := &told{}
 	s := serve(t, clerk.Config{Emit: h.emit})

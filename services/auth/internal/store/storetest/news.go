@@ -46,12 +46,13 @@ func everyField(t *testing.T, open Open) {
 	}
 	changed, err = s.PutMembership(ctx, wantMembership)
 	did(t, true, changed, err)
-	same(t, wantMembership, state(t, s, "org_1", "user_1").Membership)
+	same(t, wantMembership, memberState(t, s, "user_1").Membership)
 }
 
-func state(t *testing.T, s Store, org, user string) directory.MembershipState {
+// memberState is somebody's in org_1.
+func memberState(t *testing.T, s Store, user string) directory.MembershipState {
 	t.Helper()
-	m, err := s.MembershipState(t.Context(), org, user)
+	m, err := s.MembershipState(t.Context(), "org_1", user)
 	require.NoError(t, err)
 	return m
 }
@@ -77,7 +78,7 @@ func equalTimes(t *testing.T, open Open) {
 
 		changed, err = s.PutMembership(ctx, membership("org_1", "user_1", name, 5))
 		did(t, true, changed, err)
-		require.Equal(t, name, state(t, s, "org_1", "user_1").Role)
+		require.Equal(t, name, memberState(t, s, "user_1").Role)
 	}
 	changed, err := s.DeleteMembership(ctx, "org_1", "user_1", at(5))
 	did(t, true, changed, err)
@@ -85,7 +86,7 @@ func equalTimes(t *testing.T, open Open) {
 		changed, err = s.DeleteMembership(ctx, "org_1", "user_1", at(again))
 		did(t, false, changed, err)
 	}
-	require.True(t, state(t, s, "org_1", "user_1").DeleteTime.Equal(at(9)))
+	require.True(t, memberState(t, s, "user_1").DeleteTime.Equal(at(9)))
 	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 8)) // who joined between the two ends left too
 	did(t, false, changed, err)
 	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "admin", 10))
@@ -127,14 +128,14 @@ func memberAndRole(t *testing.T, open Open) {
 	}{"user_older": {4, []string{"org:role:do"}}, "user_equal": {5, []string{"org:role:do"}}, "user_newer": {6, own}} {
 		_, err = s.PutMembership(ctx, membership("org_1", user, "admin", tc.at))
 		require.NoError(t, err)
-		require.Equal(t, tc.want, state(t, s, "org_1", user).Permissions, user)
+		require.Equal(t, tc.want, memberState(t, s, user).Permissions, user)
 	}
 	// The same when the role comes last.
 	_, err = s.PutRole(ctx, directory.Role{ID: "role_1", Name: "admin", Permissions: []string{"org:late:do"}, UpdateTime: at(5)})
 	require.NoError(t, err)
-	require.Equal(t, []string{"org:late:do"}, state(t, s, "org_1", "user_older").Permissions)
-	require.Equal(t, []string{"org:late:do"}, state(t, s, "org_1", "user_equal").Permissions)
-	require.Equal(t, own, state(t, s, "org_1", "user_newer").Permissions)
+	require.Equal(t, []string{"org:late:do"}, memberState(t, s, "user_older").Permissions)
+	require.Equal(t, []string{"org:late:do"}, memberState(t, s, "user_equal").Permissions)
+	require.Equal(t, own, memberState(t, s, "user_newer").Permissions)
 }
 
 // namesOfRoles: a name is that role's which took it last before the member got it.
@@ -156,7 +157,7 @@ func namesOfRoles(t *testing.T, open Open) {
 		id := fmt.Sprint("user_", n)
 		_, err := s.PutMembership(ctx, membership("org_1", id, "buyer", n))
 		require.NoError(t, err)
-		m := state(t, s, "org_1", id)
+		m := memberState(t, s, id)
 		require.Equal(t, want.role, m.Role, n)
 		require.Equal(t, []string{want.permission}, m.Permissions, n)
 	}
@@ -172,10 +173,10 @@ func renamedRole(t *testing.T, open Open) {
 	did(t, true, changed, err)
 	changed, err = s.PutRole(ctx, role("role_1", "vendor", 9))
 	did(t, true, changed, err)
-	require.Equal(t, "buyer", state(t, s, "org_1", "user_1").Role, "whose name that was is not known")
+	require.Equal(t, "buyer", memberState(t, s, "user_1").Role, "whose name that was is not known")
 	changed, err = s.PutRole(ctx, role("role_1", "buyer", 1)) // old news, which tells it
 	did(t, false, changed, err)
-	m := state(t, s, "org_1", "user_1")
+	m := memberState(t, s, "user_1")
 	require.Equal(t, "vendor", m.Role)
 	require.Equal(t, []string{"org:vendor"}, m.Permissions)
 
@@ -185,9 +186,9 @@ func renamedRole(t *testing.T, open Open) {
 	did(t, true, changed, err)
 	changed, err = s.PutRole(ctx, role("role_1", "seller", 12))
 	did(t, true, changed, err)
-	require.Equal(t, "seller", state(t, s, "org_1", "user_1").Role)
-	require.Equal(t, "buyer", state(t, s, "org_1", "user_2").Role, "another role's by then")
-	require.Equal(t, []string{"org:seller"}, state(t, s, "org_1", "user_1").Permissions)
+	require.Equal(t, "seller", memberState(t, s, "user_1").Role)
+	require.Equal(t, "buyer", memberState(t, s, "user_2").Role, "another role's by then")
+	require.Equal(t, []string{"org:seller"}, memberState(t, s, "user_1").Permissions)
 }
 
 func listedMembership(t *testing.T, open Open) {
@@ -202,7 +203,7 @@ func listedMembership(t *testing.T, open Open) {
 		require.NoError(t, err)
 		_, err = s.PutListedMembership(ctx, own, at(50))
 		require.NoError(t, err)
-		require.Equal(t, tc.want, state(t, s, "org_1", "user_1").Permissions, n)
+		require.Equal(t, tc.want, memberState(t, s, "user_1").Permissions, n)
 	}
 }
 
@@ -277,12 +278,12 @@ func replacedObjects(t *testing.T, open Open) {
 	did(t, false, changed, err)
 	changed, err = s.ReplaceRole(ctx, role, farRole)
 	did(t, true, changed, err)
-	m := state(t, s, "org_1", "user_1")
+	m := memberState(t, s, "user_1")
 	require.Equal(t, "admin", m.Role)
 	require.Equal(t, role.Permissions, m.Permissions)
 	_, err = s.PutMembership(ctx, membership("org_1", "user_2", "evil", 1))
 	require.NoError(t, err)
-	require.Equal(t, "evil", state(t, s, "org_1", "user_2").Role, "a name that never was")
+	require.Equal(t, "evil", memberState(t, s, "user_2").Role, "a name that never was")
 
 	for _, gone := range []func() (bool, error){
 		func() (bool, error) { return s.DeleteUser(ctx, "user_1", at(9)) },
