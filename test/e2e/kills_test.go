@@ -450,6 +450,9 @@ func (in *installation) checkReconciled(source string) {
 	require.NoError(in.t, err, found)
 	lines := 0
 	for line := range strings.Lines(found) {
+		if strings.HasPrefix(line, "clerk roles ") {
+			continue // no webhook tells of the roles that every instance has
+		}
 		progress := strings.Split(strings.TrimSpace(line), "\r")
 		require.Contains(in.t, progress[len(progress)-1], "repaired 0, created 0, removed 0", "%s", found)
 		lines++
