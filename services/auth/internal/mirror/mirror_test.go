@@ -193,7 +193,7 @@ func (c *copied) newStory() *story {
 // change does something at Clerk.
 func (c *copied) change(t *rapid.T, n int, s *story) {
 	pick := func(list []string, of string) string { return rapid.SampledFrom(list).Draw(t, of) }
-	action := rapid.IntRange(0, 13).Draw(t, "action")
+	action := rapid.IntRange(0, 19).Draw(t, "action")
 	if len(s.users) == 0 {
 		action = 0
 	} else if len(s.orgs) == 0 && action > 5 {
@@ -220,10 +220,11 @@ func (c *copied) change(t *rapid.T, n int, s *story) {
 			s.orgs = without(s.orgs, id)
 			c.Call(http.MethodDelete, "/organizations/"+id, nil)
 		}
-	case 8, 9:
+	case 8, 9, 10, 11, 12:
 		c.role(t, s)
 	default:
-		roles := append([]string{"org:admin", "org:member", ""}, slices.Sorted(maps.Values(s.roles))...)
+		made := slices.Sorted(maps.Values(s.roles))
+		roles := append([]string{"org:admin", "org:member", ""}, slices.Repeat(made, 2)...)
 		c.member(pick(s.orgs, "org"), pick(s.users, "member"), pick(roles, "role"))
 	}
 }

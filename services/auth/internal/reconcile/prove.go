@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
@@ -12,15 +11,14 @@ import (
 // all of ours would seem to be gone, and all of theirs be taken over, after which the next run would find somebody known.
 // So it is asked before anything is written, in every run, as the key may be another one than in the last. Nobody known and
 // everybody deleted look alike, and an erasure can't be undone: whoever truly lost all people at once, and every webhook
-// about it, must say so. Those that came minutes ago prove nothing by being unknown.
+// about it, must say so.
 func (w *walk) prove(ctx context.Context) error {
 	for _, kind := range []struct {
 		ids   func(ctx context.Context, after string, limit int) ([]string, error)
 		knows func(ctx context.Context, ids []string) (bool, error)
-		since func(ctx context.Context, id string) (time.Time, error)
 	}{
-		{w.Store.UserIDs, w.knowsUser, w.userSince},
-		{w.Store.OrganizationIDs, w.knowsOrganization, w.organizationSince}, // for a store whose people are all gone
+		{w.Store.UserIDs, w.knowsUser},
+		{w.Store.OrganizationIDs, w.knowsOrganization}, // for a store that has no people
 	} {
 		missed := false
 		for after := ""; ; {
@@ -34,33 +32,18 @@ func (w *walk) prove(ctx context.Context) error {
 			if w.proven, err = kind.knows(ctx, ids); err != nil || w.proven {
 				return err
 			}
-			for _, id := range ids {
-				if missed {
-					break
-				}
-				since, err := kind.since(ctx, id)
-				if err != nil && !errors.Is(err, directory.ErrNotFound) {
-					return err
-				}
-				missed = err == nil && w.stands(since)
-			}
-			after = ids[len(ids)-1]
+			missed, after = true, ids[len(ids)-1]
 		}
 		if missed {
 			return ErrStranger
 		}
 	}
-	return nil
+	return nil // an empty store, of which nothing is removed in this run
 }
 
 func (w *walk) knowsUser(ctx context.Context, ids []string) (bool, error) {
 	there, err := ask(ctx, w, func() ([]directory.User, error) { return w.Source.UsersByID(ctx, ids) })
 	return len(there) > 0, err
-}
-
-func (w *walk) userSince(ctx context.Context, id string) (time.Time, error) {
-	u, err := w.Store.User(ctx, id)
-	return u.CreateTime, err
 }
 
 func (w *walk) knowsOrganization(ctx context.Context, ids []string) (bool, error) {
@@ -71,9 +54,4 @@ func (w *walk) knowsOrganization(ctx context.Context, ids []string) (bool, error
 		}
 	}
 	return false, nil
-}
-
-func (w *walk) organizationSince(ctx context.Context, id string) (time.Time, error) {
-	o, err := w.Store.Organization(ctx, id)
-	return o.CreateTime, err
 }
