@@ -129,7 +129,8 @@ func (r *Receiver) message(ctx context.Context, id string, body []byte) Message 
 	if m.Subject == "" {
 		m.Subject = id
 	}
-	if r.InstanceID != "" && e.InstanceID != r.InstanceID {
+	// One that names no instance is ours: the secret of its signature is the instance's.
+	if r.InstanceID != "" && e.InstanceID != "" && e.InstanceID != r.InstanceID {
 		m.Fate, m.Why = Ignore, "it is about another Clerk instance than CLERK_INSTANCE_ID"
 	}
 	return m
