@@ -47,9 +47,9 @@ type Config struct {
 	// WebhookSecrets verify Clerk's webhooks.
 	WebhookSecrets settings.Secrets `env:"CLERK_WEBHOOK_SECRET" help:"signing secret of Clerk's webhooks, whsec_…; several during a rotation, newest first"`
 	// InstanceID tells events of other instances apart.
-	InstanceID string `env:"CLERK_INSTANCE_ID" help:"Clerk instance whose events count, ins_…; those of others are kept and ignored; default: any"`
+	InstanceID string `env:"CLERK_INSTANCE_ID" help:"Clerk instance whose events count, ins_…; those that name another are kept and ignored; default: any"`
 	// ReconcileInterval is how often the store is compared with Clerk; 0 is never.
-	ReconcileInterval time.Duration `env:"CLERK_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often users, organizations and memberships are compared with Clerk and repaired; 0 turns it off"`
+	ReconcileInterval time.Duration `env:"CLERK_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often users, organizations, roles and memberships are compared with Clerk and repaired; 0 turns it off"`
 
 	// Inbox is how webhooks are tried and kept.
 	Inbox inbox.Settings

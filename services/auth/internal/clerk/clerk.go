@@ -103,6 +103,8 @@ func translate(err error) error {
 	switch status := answer.HTTPStatusCode; {
 	case status == http.StatusNotFound:
 		return directory.ErrNotFound
+	case status == http.StatusForbidden && firstCode(answer) == "organization_not_enabled_in_instance":
+		return directory.ErrNoOrganizations
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return fmt.Errorf("%w (%d %s)", directory.ErrKeyRefused, status, firstCode(answer))
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:

@@ -58,6 +58,10 @@ func TestUserWithoutPrimaryAddress(t *testing.T) {
 	got, err := c.User(t.Context(), "user_1")
 	require.NoError(t, err)
 	require.Empty(t, got.PrimaryEmail, "the first address is not the primary one")
+	c = serve(t, http.StatusOK, `{"id": "user_1", "primary_email_address_id": null, "email_addresses": [{"email_address": "a@b.test"}]}`, nil)
+	got, err = c.User(t.Context(), "user_1")
+	require.NoError(t, err)
+	require.Empty(t, got.PrimaryEmail, "nor is one without an id, where none is primary")
 	require.Equal(t, []string{"a@b.test"}, got.Emails)
 }
 

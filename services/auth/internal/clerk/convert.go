@@ -35,7 +35,7 @@ func addressesOf(u *clerk.User) (primary string, all []string) {
 		if e == nil || e.EmailAddress == "" {
 			continue
 		}
-		if e.ID == text(u.PrimaryEmailAddressID) {
+		if e.ID != "" && e.ID == text(u.PrimaryEmailAddressID) {
 			primary = clean(e.EmailAddress)
 			all = slices.Insert(all, 0, primary)
 		} else {

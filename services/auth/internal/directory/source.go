@@ -34,6 +34,9 @@ type Lister interface {
 // ErrKeyRefused says that the source takes us for nobody, or for somebody who may not ask.
 var ErrKeyRefused = errors.New("directory: Clerk refuses CLERK_SECRET_KEY")
 
+// ErrNoOrganizations says that the source's instance has organizations turned off: it has none, and no roles either.
+var ErrNoOrganizations = errors.New("directory: Clerk's instance has organizations turned off")
+
 // RetryError says that a later attempt may succeed.
 type RetryError struct {
 	// After is what the source asked to wait; 0 when it said nothing.

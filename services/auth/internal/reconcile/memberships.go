@@ -64,6 +64,9 @@ func (w *walk) members(ctx context.Context, organizationID string, counts *Count
 	for offset := 0; ; {
 		listedAt := w.Now()
 		list, err := w.listMembers(ctx, organizationID, nil, offset)
+		if errors.Is(err, directory.ErrNoOrganizations) {
+			return nil
+		}
 		if errors.Is(err, directory.ErrNotFound) {
 			return nil // the organization is gone since; its event or the next run removes it
 		}

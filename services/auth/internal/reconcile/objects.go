@@ -65,6 +65,10 @@ func objects[T any](ctx context.Context, w *walk, k kind[T]) error {
 	counts := w.Counts[k.name]
 	for w.Stage == k.list {
 		list, err := ask(ctx, w, func() ([]T, error) { return k.page(ctx, w.Offset) })
+		if errors.Is(err, directory.ErrNoOrganizations) { // what is turned off may be turned on again: nothing is removed
+			w.enter(k.remove + 1)
+			return w.step(ctx, k.name, counts, true)
+		}
 		if err != nil {
 			return err
 		}

@@ -715,3 +715,31 @@ func TestCallsPerThousand(t *testing.T) {
 	require.Equal(t, reconcile.Counts{Same: 1000}, found["users"])
 	t.Logf("%d calls for 1,000 users and one organization", w.Calls.Load())
 }
+
+// TestOrganizationsTurnedOff: an instance without the feature refuses to list what it can't have. People are compared all
+// the same, and what was there before stays.
+func TestOrganizationsTurnedOff(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada := w.User("ada")
+		org := w.Organization("Acme", ada)
+		_, err := w.run(time.Time{})
+		require.NoError(t, err)
+		for _, path := range []string{"/v1/organizations*", "/v1/organization_roles*"} {
+			_, err = w.Fake.Faults().Add(fault.Fault{
+				Kind: fault.Status, Status: http.StatusForbidden, Path: path,
+				Body: `{"errors":[{"code":"organization_not_enabled_in_instance","message":"access denied"}]}`,
+			})
+			require.NoError(t, err)
+		}
+		w.Pass(time.Hour)
+		w.Call(http.MethodPatch, "/users/"+ada, map[string]any{"first_name": "Augusta"})
+		found, err := w.run(time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, map[string]reconcile.Counts{"users": {Repaired: 1}, "organizations": {}, "roles": {}, "memberships": {}}, found)
+		_, err = w.store.Organization(t.Context(), org)
+		require.NoError(t, err)
+		members, err := w.store.Memberships(t.Context(), org, "", page.Cursor{}, 10)
+		require.NoError(t, err)
+		require.Len(t, members, 1)
+	})
+}

@@ -34,6 +34,9 @@ func (w *walk) roles(ctx context.Context) error {
 func (w *walk) listRoles(ctx context.Context) (roles []directory.Role, offered bool, err error) {
 	for {
 		list, err := ask(ctx, w, func() ([]directory.Role, error) { return w.Source.Roles(ctx, len(roles), pageSize) })
+		if errors.Is(err, directory.ErrNoOrganizations) {
+			return nil, false, nil
+		}
 		if errors.Is(err, directory.ErrKeyRefused) || errors.Is(err, directory.ErrNotFound) {
 			w.Logger.WarnContext(ctx, "Clerk does not list this instance's roles, so they are not compared", slog.Any("error", err))
 			return nil, false, nil
