@@ -42,7 +42,9 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 		return nil, err
 	}
 	if client != nil {
-		s.reconciler = reconcile.New(reconcile.Options{Store: rows, Source: client, Mirror: m.mirror, Now: deps.Now, Logger: deps.Logger})
+		s.reconciler = reconcile.New(reconcile.Options{
+			Store: rows, Source: client, Mirror: m.mirror, Now: deps.Now, Logger: deps.Logger, Alone: s.db.Dialect() == database.SQLite,
+		})
 	}
 	m.receiver, err = receiver(s.config, deps, m.mirror, metrics)
 	return m, err
@@ -55,7 +57,9 @@ type mirrored struct {
 }
 
 func receiver(config Config, deps Deps, box intake.Inbox, metrics *instruments) (*intake.Receiver, error) {
-	options := intake.Options{Inbox: box, Livemode: livemode(config.StripeSecretKey), Record: metrics.webhook, Logger: deps.Logger}
+	options := intake.Options{
+		Inbox: box, Livemode: livemode(config.StripeSecretKey), Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now,
+	}
 	if config.StripeWebhookSecrets.IsSet() {
 		var err error
 		if options.Verifier, err = stripesig.New(config.StripeWebhookSecrets.Reveal(), deps.Now); err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
@@ -17,7 +18,7 @@ var (
 	// ErrBusy says that this or another replica is at it.
 	ErrBusy = errors.New("reconcile: one is under way")
 	// ErrStranger says that Stripe has none of the customers that the store has.
-	ErrStranger = errors.New("reconcile: Stripe has none of the stored customers, so nothing more was removed: does STRIPE_SECRET_KEY belong to another account?")
+	ErrStranger = errors.New("reconcile: Stripe has none of the stored customers, so nothing was changed: does STRIPE_SECRET_KEY belong to another account?")
 	// ErrAway says that Stripe did not answer, however often it was asked.
 	ErrAway = errors.New("reconcile: Stripe does not answer")
 
@@ -30,7 +31,7 @@ const (
 	// resumable is how old a run may be that is taken up again.
 	resumable = 24 * time.Hour
 	pageSize  = 100
-	// strangers is how many customers may be removed in a run that has met nobody known.
+	// strangers is how many stored customers there must be to tell another account by knowing none of them.
 	strangers = 10
 )
 
@@ -44,7 +45,9 @@ type Store interface {
 	AcquireReconcile(ctx context.Context, holder string, now time.Time, lease time.Duration, doneBefore time.Time) (progress []byte, ok bool, err error)
 	// SaveReconcile keeps the progress and renews the lease; false means that it was lost.
 	SaveReconcile(ctx context.Context, holder string, now time.Time, lease time.Duration, progress []byte) (held bool, err error)
-	// EndReconcile gives the job back.
+	// OrphanReconcile takes the job away from whoever has it.
+	OrphanReconcile(ctx context.Context, now time.Time) error
+	// EndReconcile gives the job back. A finished one counts as done now, and its progress is forgotten.
 	EndReconcile(ctx context.Context, holder string, now time.Time, finished bool) error
 }
 
@@ -66,10 +69,18 @@ type Options struct {
 	Sleep  func(ctx context.Context, d time.Duration) error
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Alone says that no other process works on this store, as on a SQLite file: the first run takes the job at once from a
+	// process that died at it.
+	Alone bool
 }
 
 // Reconciler compares and repairs.
-type Reconciler struct{ Options }
+type Reconciler struct {
+	Options
+
+	mu    sync.Mutex
+	begun bool // it has had the job
+}
 
 // New makes a Reconciler.
 func New(o Options) *Reconciler {
@@ -119,7 +130,7 @@ func (r *Reconciler) Run(ctx context.Context, since time.Time, report Report) er
 
 func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, report Report) (err error) {
 	w := &walk{Reconciler: r, holder: rand.Text(), report: report, fetched: map[mirror.Target]struct{}{}}
-	saved, ok, err := r.Store.AcquireReconcile(ctx, w.holder, r.Now(), lease, doneBefore)
+	saved, ok, err := r.acquire(ctx, w.holder, doneBefore)
 	if err != nil {
 		return err
 	}
@@ -130,8 +141,11 @@ func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, repor
 	defer func() {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		err = errors.Join(err, r.Store.EndReconcile(ending, w.holder, r.Now(), err == nil))
+		err = errors.Join(err, w.end(ending, err == nil))
 	}()
+	if err := w.prove(ctx); err != nil {
+		return err
+	}
 	if !w.Since.IsZero() && !w.Told {
 		if err := w.goThroughEvents(ctx); err != nil {
 			return err
@@ -163,13 +177,93 @@ type state struct {
 	Counts map[mirror.Kind]Counts `json:"counts"`
 }
 
+// progress is what is saved: of a full run, and of one of what changed lately, which must not get in each other's way.
+type progress struct {
+	Full  *state `json:"full,omitempty"`
+	Since *state `json:"since,omitempty"`
+}
+
 // take goes on with what was saved, if it was for the same and not long ago.
 func (w *walk) take(saved []byte, since time.Time) {
-	var s state
-	err := json.Unmarshal(saved, &s)
-	if err == nil && !s.Begun.IsZero() && s.Since.Equal(since) && w.Now().Sub(s.Begun) < resumable && s.Counts != nil {
-		w.state, w.resumed = s, true
+	if json.Unmarshal(saved, &w.saved) != nil {
+		w.saved = progress{}
+	}
+	s := w.saved.Full
+	if !since.IsZero() {
+		s = w.saved.Since
+	}
+	if s != nil && !s.Begun.IsZero() && s.Since.Equal(since) && w.Now().Sub(s.Begun) < resumable && s.Counts != nil {
+		w.state, w.resumed = *s, true
 		return
 	}
 	w.state = state{Begun: w.Now().UTC(), Since: since.UTC(), Counts: map[mirror.Kind]Counts{}}
+}
+
+// save keeps how far the walk is, and renews the lease.
+func (w *walk) save(ctx context.Context) error {
+	if w.Since.IsZero() {
+		w.saved.Full = &w.state
+	} else {
+		w.saved.Since = &w.state
+	}
+	return w.keep(ctx)
+}
+
+func (w *walk) keep(ctx context.Context) error {
+	raw, err := json.Marshal(w.saved)
+	if err != nil {
+		return err
+	}
+	held, err := w.Store.SaveReconcile(ctx, w.holder, w.Now(), lease, raw)
+	if err == nil && !held {
+		err = errLost
+	}
+	return err
+}
+
+// end gives the job back. Only a full run counts as the scheduled one: another does not look for what is gone.
+func (w *walk) end(ctx context.Context, well bool) error {
+	if well && !w.Since.IsZero() {
+		w.saved.Since = nil
+		if err := w.keep(ctx); err != nil {
+			return err
+		}
+	}
+	return w.Store.EndReconcile(ctx, w.holder, w.Now(), well && w.Since.IsZero())
+}
+
+// acquire takes the job.
+func (r *Reconciler) acquire(ctx context.Context, holder string, doneBefore time.Time) (saved []byte, ok bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Alone && !r.begun {
+		if err := r.Store.OrphanReconcile(ctx, r.Now()); err != nil {
+			return nil, false, err
+		}
+		r.begun = true
+	}
+	return r.Store.AcquireReconcile(ctx, holder, r.Now(), lease, doneBefore)
+}
+
+// prove looks for a customer that both sides know, before anything is written: with a key of another account all of ours
+// would seem to be gone, and all of theirs be taken over. A few may really be gone, and no webhook have told.
+func (w *walk) prove(ctx context.Context) error {
+	ours, err := w.Store.Objects(ctx, mirror.Customer, "", pageSize)
+	if err != nil || len(ours) < strangers {
+		return err
+	}
+	for _, o := range ours {
+		var there mirror.Object
+		err := w.ask(ctx, func() (err error) {
+			there, err = w.Mirror.Fetch(ctx, mirror.Customer, o.ID)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if !there.Deleted {
+			return nil
+		}
+	}
+	return ErrStranger
 }

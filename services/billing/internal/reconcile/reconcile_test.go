@@ -157,7 +157,7 @@ func TestStripeStumbles(t *testing.T) {
 	})
 }
 
-func TestAnotherAccountsKeyRemovesLittle(t *testing.T) {
+func TestAnotherAccountsKeyChangesNothing(t *testing.T) {
 	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, rows *store.Store) {
 		for i := range 50 {
 			a.add(fmt.Sprintf("cus_%02d", i))
@@ -165,11 +165,79 @@ func TestAnotherAccountsKeyRemovesLittle(t *testing.T) {
 		_, err := run(t, r)
 		require.NoError(t, err)
 		a.bodies, a.order = map[string]string{}, nil
+		a.add("cus_theirs")
 		_, err = run(t, r)
 		require.ErrorIs(t, err, reconcile.ErrStranger)
 		living, err := rows.Objects(t.Context(), mirror.Customer, "", 100)
 		require.NoError(t, err)
-		require.Len(t, living, 40)
+		require.Len(t, living, 50)
+		require.Equal(t, "cus_00", living[0].ID)
+
+		a.add("cus_49")
+		found, err := run(t, r)
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 1, Created: 1, Removed: 49}, found, "it is the account, and has lost a lot")
+	})
+}
+
+func TestAFewMayAllBeGone(t *testing.T) {
+	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+		for i := range 9 {
+			a.add(fmt.Sprintf("cus_%d", i))
+		}
+		_, err := run(t, r)
+		require.NoError(t, err)
+		a.bodies, a.order = map[string]string{}, nil
+		found, err := run(t, r)
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Removed: 9}, found)
+	})
+}
+
+// TestALookAtWhatChangedLatelyIsNoFullRun: it does not put the scheduled one off, and leaves the progress of one that was cut
+// short alone.
+func TestALookAtWhatChangedLatelyIsNoFullRun(t *testing.T) {
+	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+		for i := range 9 {
+			a.add(fmt.Sprintf("cus_%d", i))
+		}
+		cut := errors.New("cut")
+		pages := 0
+		require.ErrorIs(t, r.Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+			if pages++; pages == 3 {
+				return cut
+			}
+			return nil
+		}), cut)
+		since := time.Now().Add(-time.Hour)
+		require.NoError(t, r.Run(t.Context(), since, func(reconcile.Progress) error { return nil }))
+		calls := a.calls
+		r.Due(t.Context(), time.Hour)
+		require.Greater(t, a.calls, calls, "the full run is still due")
+		found, err := run(t, r)
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 9}, found)
+	})
+}
+
+// TestADeadProcessHoldsNobodyUp where there can be no other.
+func TestADeadProcessHoldsNobodyUp(t *testing.T) {
+	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, rows *store.Store) {
+		a.add("cus_1")
+		_, held, err := rows.AcquireReconcile(t.Context(), "dead", time.Now(), time.Hour, time.Time{})
+		require.NoError(t, err)
+		require.True(t, held)
+		_, err = run(t, r)
+		require.ErrorIs(t, err, reconcile.ErrBusy)
+		alone := reconcile.New(r.Options)
+		alone.Alone = true
+		_, err = run(t, alone)
+		require.NoError(t, err)
+		_, held, err = rows.AcquireReconcile(t.Context(), "another", time.Now(), time.Hour, time.Time{})
+		require.NoError(t, err)
+		require.True(t, held)
+		_, err = run(t, alone)
+		require.ErrorIs(t, err, reconcile.ErrBusy, "only what was held before it began is taken")
 	})
 }
 

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +17,8 @@ type walk struct {
 	state
 	holder string
 	report Report
+	// saved is what is saved of this run and of the other kind.
+	saved progress
 	// resumed is true while the kind is compared that an earlier process was at.
 	resumed bool
 	// seen are the ids of the kind that Stripe listed.
@@ -222,9 +223,6 @@ func (w *walk) lookAtRest(ctx context.Context, kind mirror.Kind) error {
 			if err := w.lookAt(ctx, o); err != nil {
 				return err
 			}
-			if c := w.Counts[kind]; kind == mirror.Customer && c.Removed >= strangers && c.Same+c.Repaired == 0 {
-				return ErrStranger
-			}
 			w.After = o.ID
 		}
 		if err := w.step(ctx, kind, false); err != nil {
@@ -268,18 +266,6 @@ func (w *walk) step(ctx context.Context, kind mirror.Kind, done bool) error {
 		return err
 	}
 	return w.report(Progress{Kind: kind, Counts: w.Counts[kind], Done: done})
-}
-
-func (w *walk) save(ctx context.Context) error {
-	raw, err := json.Marshal(w.state)
-	if err != nil {
-		return err
-	}
-	held, err := w.Store.SaveReconcile(ctx, w.holder, w.Now(), lease, raw)
-	if err == nil && !held {
-		err = errLost
-	}
-	return err
 }
 
 const (

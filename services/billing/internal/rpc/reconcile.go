@@ -53,7 +53,7 @@ func reconcileError(err error) error {
 			"A reconciliation is under way, in this replica or another. Wait until it is done.").Cause(err)
 	case errors.Is(err, reconcile.ErrStranger):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
-			"Stripe has none of the stored customers, so nothing more was removed. Does STRIPE_SECRET_KEY belong to another account?").Cause(err)
+			"Stripe has none of the stored customers, so nothing was changed. Does STRIPE_SECRET_KEY belong to another account?").Cause(err)
 	case errors.Is(err, reconcile.ErrAway):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
 			"Stripe does not answer. Run it again later; it goes on where it was.").After(time.Second).Cause(err)

@@ -47,6 +47,13 @@ func (s *Store) SaveReconcile(ctx context.Context, holder string, now time.Time,
 	return held, err
 }
 
+// OrphanReconcile takes the job away from whoever has it.
+func (s *Store) OrphanReconcile(ctx context.Context, now time.Time) error {
+	return s.write(ctx, reconcileJob, func(ctx context.Context, q *db.Queries) error {
+		return q.OrphanJob(ctx, db.OrphanJobParams{Name: reconcileJob, Now: now.UnixMicro()})
+	})
+}
+
 // EndReconcile gives the job back; a finished one begins anew the next time.
 func (s *Store) EndReconcile(ctx context.Context, holder string, now time.Time, finished bool) error {
 	return s.write(ctx, reconcileJob, func(ctx context.Context, q *db.Queries) error {

@@ -262,6 +262,20 @@ func (q *Queries) ListObjectsOfCustomer(ctx context.Context, arg ListObjectsOfCu
 	return items, nil
 }
 
+const orphanJob = `-- name: OrphanJob :exec
+UPDATE job SET holder = '', lease_time = $1 WHERE name = $2 AND lease_time > $1
+`
+
+type OrphanJobParams struct {
+	Now  int64
+	Name string
+}
+
+func (q *Queries) OrphanJob(ctx context.Context, arg OrphanJobParams) error {
+	_, err := q.db.ExecContext(ctx, orphanJob, arg.Now, arg.Name)
+	return err
+}
+
 const putObject = `-- name: PutObject :execrows
 UPDATE stripe_object SET
     customer = $1, status = $2, deleted = $3, sequence = $4,

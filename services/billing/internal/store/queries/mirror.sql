@@ -48,6 +48,9 @@ SELECT * FROM job WHERE name = $1;
 UPDATE job SET progress = sqlc.arg(progress), lease_time = sqlc.arg(lease_time)
 WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
 
+-- name: OrphanJob :exec
+UPDATE job SET holder = '', lease_time = sqlc.arg(now) WHERE name = sqlc.arg(name) AND lease_time > sqlc.arg(now);
+
 -- name: ReleaseJob :exec
 UPDATE job SET holder = '', lease_time = sqlc.arg(now) WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
 
