@@ -55,6 +55,7 @@ func install(ctx context.Context, o webhookOptions, dir, database string) (*inst
 	env := []string{
 		"TRIVET_HTTP_ADDR=" + at[0], "TRIVET_GRPC_ADDR=" + at[1], "TRIVET_OPS_ADDR=" + at[2], "TRIVET_DATA_DIR=" + dir, "DATABASE_URL=" + database,
 		"CLERK_RECONCILE_INTERVAL=0", "STRIPE_RECONCILE_INTERVAL=0", // a comparison, once a day, is another matter
+		"STRIPE_READS_PER_SECOND=80", // as with a live key: the sandbox's is a test key, for which Stripe allows less
 		"TRIVET_PPROF=" + strconv.FormatBool(o.profiles != ""),
 	}
 	for name, value := range providers {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"net/url"
 	"time"
 
@@ -209,7 +210,8 @@ func (a *answer) translateRead(err error, list bool) error {
 	if !errors.As(err, &api) {
 		return a.unread(err)
 	}
-	said := fmt.Errorf("stripe answered %d %s %s (request %s)", api.HTTPStatusCode, api.Type, api.Code, api.RequestID)
+	what := strings.TrimSpace(string(api.Type) + " " + string(api.Code))
+	said := fmt.Errorf("stripe answered %d %s (request %s)", api.HTTPStatusCode, what, api.RequestID)
 	switch {
 	case missing(api, list):
 		return fmt.Errorf("%w: %w", mirror.ErrGone, said)
