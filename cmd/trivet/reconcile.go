@@ -97,7 +97,7 @@ func (p program) follow(source string, next func() (counts, error)) error {
 		if !c.GetDone() && !live {
 			continue
 		}
-		line := fmt.Sprintf("%-6s %-17s same %d, repaired %d, created %d, removed %d", source, c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved())
+		line := fmt.Sprintf("%-24s same %d, repaired %d, created %d, removed %d", source+" "+c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved())
 		if live {
 			line = "\r\x1b[K" + line // over the line before
 		}
