@@ -12,6 +12,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/webhook"
 	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
 	"github.com/trivet-dev/trivet/services/auth/internal/intake"
@@ -35,20 +36,22 @@ func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrore
 	if err := mirror.Handle(m.eraser); err != nil {
 		return nil, err
 	}
-	options := intake.Options{Inbox: mirror, InstanceID: config.InstanceID, Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now}
+	var verifier *svix.Verifier
 	if config.WebhookSecrets.IsSet() {
-		if options.Verifier, err = svix.New(config.WebhookSecrets.Reveal(), deps.Now); err != nil {
+		if verifier, err = svix.New(config.WebhookSecrets.Reveal(), deps.Now); err != nil {
 			return nil, err
 		}
 	}
-	m.receiver = intake.New(options)
+	m.receiver = webhook.New(webhook.Options{
+		Provider: intake.Provider(verifier, config.InstanceID), Inbox: box, Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now,
+	})
 	return m, nil
 }
 
 // mirrored are the parts that keep the store equal to Clerk.
 type mirrored struct {
 	inbox    *inbox.Inbox
-	receiver *intake.Receiver
+	receiver *webhook.Receiver
 	eraser   *erasure.Eraser
 }
 

@@ -20,7 +20,7 @@ import (
 // The sources in the inbox.
 const (
 	// Clerk's are webhooks.
-	Clerk = "clerk"
+	Clerk = intake.Source
 	// Erasure's are people to be erased.
 	Erasure = "erasure"
 )
@@ -61,22 +61,6 @@ const (
 	// eraseTimeout is longer than the parts of all services.
 	eraseTimeout = 2 * time.Minute
 )
-
-// Put stores a webhook.
-func (m *Mirror) Put(ctx context.Context, message intake.Message) (duplicate bool, err error) {
-	e := inbox.Event{
-		Source: Clerk, ID: message.ID, Type: message.Type, Subject: message.Subject, Payload: message.Payload,
-		LastError: message.Why,
-	}
-	switch message.Fate {
-	case intake.Apply:
-	case intake.Ignore:
-		e.State = inbox.Ignored
-	case intake.Bury:
-		e.State = inbox.Dead
-	}
-	return m.Inbox.Put(ctx, e)
-}
 
 // PutErasure queues a person's erasure in the transaction that begins it.
 func (m *Mirror) PutErasure(ctx context.Context, tx database.Tx, userID string, at time.Time) error {

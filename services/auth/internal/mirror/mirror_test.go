@@ -23,7 +23,6 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
-	"github.com/trivet-dev/trivet/services/auth/internal/intake"
 	"github.com/trivet-dev/trivet/services/auth/internal/mirror"
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
@@ -82,7 +81,7 @@ func (c *copied) deliver(events []webhook.Event) {
 		all.Go(func() {
 			parsed, err := clerk.ParseEvent(e.Body)
 			if err == nil {
-				_, err = c.mirror.Put(context.Background(), intake.Message{ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
+				_, err = c.inbox.Put(context.Background(), inbox.Event{Source: mirror.Clerk, ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
 			}
 			errs <- err
 		})
@@ -524,7 +523,7 @@ func TestLateNewsOfAnErasedPerson(t *testing.T) {
 		c.deliver(c.Events())
 		c.deliver(late)
 		broken := fmt.Appendf(nil, `{"type":"user.updated","data":{"id":%q,"first_name":"Augusta"}}`, ada)
-		_, err := c.mirror.Put(t.Context(), intake.Message{ID: "msg_broken", Type: "user.updated", Subject: ada, Payload: broken})
+		_, err := c.inbox.Put(t.Context(), inbox.Event{Source: mirror.Clerk, ID: "msg_broken", Type: "user.updated", Subject: ada, Payload: broken})
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {
 			r, err := c.inbox.Get(t.Context(), mirror.Clerk, "msg_broken")
@@ -561,7 +560,7 @@ func TestFutureEvent(t *testing.T) {
 
 func TestPoisonedEventDies(t *testing.T) {
 	both(t, func(t *testing.T, c *copied) {
-		_, err := c.mirror.Put(t.Context(), intake.Message{ID: "msg_1", Type: "user.created", Subject: "user_1", Payload: []byte(`{"type":"user.created","data":{"id":"user_1"}}`)})
+		_, err := c.inbox.Put(t.Context(), inbox.Event{Source: mirror.Clerk, ID: "msg_1", Type: "user.created", Subject: "user_1", Payload: []byte(`{"type":"user.created","data":{"id":"user_1"}}`)})
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {
 			r, err := c.inbox.Get(t.Context(), mirror.Clerk, "msg_1")
@@ -572,7 +571,7 @@ func TestPoisonedEventDies(t *testing.T) {
 		for _, e := range c.Events() {
 			parsed, err := clerk.ParseEvent(e.Body)
 			require.NoError(t, err)
-			_, err = c.mirror.Put(t.Context(), intake.Message{ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
+			_, err = c.inbox.Put(t.Context(), inbox.Event{Source: mirror.Clerk, ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
 			require.NoError(t, err)
 		}
 		require.Eventually(t, func() bool { u, err := c.store.User(t.Context(), ada); return err == nil && u.FirstName == "Ada" },

@@ -11,11 +11,11 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/webhook"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/authn"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
-	"github.com/trivet-dev/trivet/services/auth/internal/intake"
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
@@ -33,7 +33,7 @@ type Server struct {
 	UserKeys      UserKeys
 	Events        inboxpb.Inbox
 	Revocations   *revocation.Feed
-	Webhooks      *intake.Receiver
+	Webhooks      *webhook.Receiver
 	Eraser        *erasure.Eraser
 	Erasures      erasure.Store
 	// Reconciler is nil without a key to Clerk's Backend API.
