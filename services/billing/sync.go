@@ -12,6 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/platform/webhook"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
@@ -46,27 +47,28 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 			Store: rows, Source: client, Mirror: m.mirror, Now: deps.Now, Logger: deps.Logger, Alone: s.db.Dialect() == database.SQLite,
 		})
 	}
-	m.receiver, err = receiver(s.config, deps, m.mirror, metrics)
+	m.receiver, err = receiver(s.config, deps, s.inbox, metrics)
 	return m, err
 }
 
 // mirrored are the parts that keep the store equal to Stripe.
 type mirrored struct {
 	mirror   *mirror.Mirror
-	receiver *intake.Receiver
+	receiver *webhook.Receiver
 }
 
-func receiver(config Config, deps Deps, box intake.Inbox, metrics *instruments) (*intake.Receiver, error) {
-	options := intake.Options{
-		Inbox: box, Livemode: livemode(config.StripeSecretKey), Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now,
-	}
+func receiver(config Config, deps Deps, box webhook.Inbox, metrics *instruments) (*webhook.Receiver, error) {
+	var verifier *stripesig.Verifier
 	if config.StripeWebhookSecrets.IsSet() {
 		var err error
-		if options.Verifier, err = stripesig.New(config.StripeWebhookSecrets.Reveal(), deps.Now); err != nil {
+		if verifier, err = stripesig.New(config.StripeWebhookSecrets.Reveal(), deps.Now); err != nil {
 			return nil, settings.Invalid("STRIPE_WEBHOOK_SECRET", err.Error(), "copy the signing secret from Stripe's dashboard, under Webhooks")
 		}
 	}
-	return intake.New(options), nil
+	return webhook.New(webhook.Options{
+		Provider: intake.Provider(verifier, livemode(config.StripeSecretKey)), Inbox: box,
+		Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now,
+	}), nil
 }
 
 // livemode is the mode of a key; nil when it does not tell.

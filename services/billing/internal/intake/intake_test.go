@@ -17,7 +17,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/webhook"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
 )
@@ -154,27 +156,20 @@ func TestRedactShowsNothingElse(t *testing.T) {
 }
 
 type box struct {
-	put []intake.Message
+	put []inbox.Event
 	err error
-	// refuse is asked about each message.
-	refuse func(intake.Message) error
 }
 
-func (b *box) Put(_ context.Context, m intake.Message) (bool, error) {
+func (b *box) Put(_ context.Context, e inbox.Event) (bool, error) {
 	if b.err != nil {
 		return false, b.err
 	}
-	if b.refuse != nil {
-		if err := b.refuse(m); err != nil {
-			return false, err
-		}
-	}
 	for _, had := range b.put {
-		if had.ID == m.ID {
+		if had.ID == e.ID {
 			return true, nil
 		}
 	}
-	b.put = append(b.put, m)
+	b.put = append(b.put, e)
 	return false, nil
 }
 
@@ -187,22 +182,18 @@ func signed(body string) map[string]string {
 	return map[string]string{stripesig.Header: "t=" + at + ",v1=" + hex.EncodeToString(mac.Sum(nil))}
 }
 
-// now is the clock of the log.
-var now = time.Unix(1_800_000_000, 0) //nolint:gochecknoglobals // a constant
-
-func receiver(t *testing.T, livemode bool) (*intake.Receiver, *box, *[]string) {
+func receiver(t *testing.T, livemode bool) (*webhook.Receiver, *box, *[]string) {
 	t.Helper()
-	return logging(t, livemode, &bytes.Buffer{}, func() time.Time { return now })
+	return logging(t, livemode, &bytes.Buffer{})
 }
 
-func logging(t *testing.T, livemode bool, logs *bytes.Buffer, clock func() time.Time) (*intake.Receiver, *box, *[]string) {
+func logging(t *testing.T, livemode bool, logs *bytes.Buffer) (*webhook.Receiver, *box, *[]string) {
 	t.Helper()
 	verifier, err := stripesig.New([]string{secret}, time.Now)
 	require.NoError(t, err)
 	b, verdicts := &box{}, &[]string{}
-	return intake.New(intake.Options{
-		Verifier: verifier, Inbox: b, Livemode: &livemode, Logger: slog.New(slog.NewTextHandler(logs, nil)),
-		Now:    clock,
+	return webhook.New(webhook.Options{
+		Provider: intake.Provider(verifier, &livemode), Inbox: b, Logger: slog.New(slog.NewTextHandler(logs, nil)),
 		Record: func(_ context.Context, verdict string) { *verdicts = append(*verdicts, verdict) },
 	}), b, verdicts
 }
@@ -210,17 +201,17 @@ func logging(t *testing.T, livemode bool, logs *bytes.Buffer, clock func() time.
 func TestReceive(t *testing.T) {
 	for name, c := range map[string]struct {
 		body    string
-		fate    intake.Fate
+		state   inbox.State
 		subject string
 		verdict string
 	}{
-		"ours":               {`{"id":"e","type":"customer.updated","livemode":false,"data":{"object":{"id":"cus_1"}}}`, intake.Apply, "cus_1", "stored"},
-		"of an unknown type": {`{"id":"e","type":"new.thing","livemode":false}`, intake.Apply, "e", "stored"},
-		"without a mode":     {`{"id":"e","type":"new.thing"}`, intake.Apply, "e", "stored"},
-		"of the other mode":  {`{"id":"e","type":"a","livemode":true,"data":{"object":{"id":"cus_1"}}}`, intake.Ignore, "cus_1", "ignored"},
-		"of an account":      {`{"id":"e","type":"a","livemode":false,"account":"acct_1"}`, intake.Ignore, "e", "ignored"},
-		"unreadable":         {`{"id":`, intake.Bury, "", "malformed"},
-		"empty":              {``, intake.Bury, "", "malformed"},
+		"ours":               {`{"id":"e","type":"customer.updated","livemode":false,"data":{"object":{"id":"cus_1"}}}`, "", "cus_1", "stored"},
+		"of an unknown type": {`{"id":"e","type":"new.thing","livemode":false}`, "", "e", "stored"},
+		"without a mode":     {`{"id":"e","type":"new.thing"}`, "", "e", "stored"},
+		"of the other mode":  {`{"id":"e","type":"a","livemode":true,"data":{"object":{"id":"cus_1"}}}`, inbox.Ignored, "cus_1", "ignored"},
+		"of an account":      {`{"id":"e","type":"a","livemode":false,"account":"acct_1"}`, inbox.Ignored, "e", "ignored"},
+		"unreadable":         {`{"id":`, inbox.Dead, "", "malformed"},
+		"empty":              {``, inbox.Dead, "", "malformed"},
 	} {
 		r, b, verdicts := receiver(t, false)
 		duplicate, err := r.Receive(t.Context(), signed(c.body), []byte(c.body))
@@ -231,15 +222,16 @@ func TestReceive(t *testing.T) {
 		require.True(t, again, name)
 		require.Len(t, b.put, 1, name)
 		m := b.put[0]
-		require.Equal(t, c.fate, m.Fate, name)
-		require.Equal(t, c.fate != intake.Apply, m.Why != "", name)
+		require.Equal(t, "stripe", m.Source, name)
+		require.Equal(t, c.state, m.State, name)
+		require.Equal(t, c.state != "", m.LastError != "", name)
 		require.True(t, json.Valid(m.Payload), name)
 		if c.subject != "" {
 			require.Equal(t, c.subject, m.Subject, name)
 		} else {
 			require.Regexp(t, "^malformed-[0-9a-f]{32}$", m.ID, name)
 			require.Equal(t, m.ID, m.Subject, name)
-			require.Equal(t, intake.UnknownType, m.Type, name)
+			require.Equal(t, webhook.UnknownType, m.Type, name)
 		}
 		require.Equal(t, []string{c.verdict, "duplicate"}, *verdicts, name)
 	}
@@ -253,68 +245,29 @@ func TestModes(t *testing.T) {
 			body := fmt.Sprintf(`{"id":"evt_1","type":"a","livemode":%t}`, event)
 			_, err := r.Receive(t.Context(), signed(body), []byte(body))
 			require.NoError(t, err)
-			require.Equal(t, live == event, b.put[0].Fate == intake.Apply, "live %t, event %t", live, event)
+			require.Equal(t, live == event, b.put[0].State == "", "live %t, event %t", live, event)
 		}
 	}
 }
 
 func TestReceiveRefuses(t *testing.T) {
-	body := `{"id":"e","type":"a"}`
-	r, b, verdicts := receiver(t, false)
+	body, logs := `{"id":"e","type":"a"}`, &bytes.Buffer{}
+	r, b, verdicts := logging(t, false, logs)
 	_, err := r.Receive(t.Context(), signed(body), []byte(body+" "))
 	require.Equal(t, stripesig.Mismatch, err)
 	_, err = r.Receive(t.Context(), nil, []byte(body))
 	require.Equal(t, stripesig.Missing, err)
-	b.err = errors.New("down")
+	_, err = r.Receive(t.Context(), map[string]string{stripesig.Header: "t=1,t=2"}, nil)
+	require.Equal(t, stripesig.Malformed, err)
+	r.Provider = intake.Provider(nil, nil)
 	_, err = r.Receive(t.Context(), signed(body), []byte(body))
-	require.ErrorIs(t, err, b.err)
-	r.Verifier = nil
-	_, err = r.Receive(t.Context(), signed(body), []byte(body))
-	require.ErrorIs(t, err, intake.ErrNotSetUp)
-	require.Equal(t, []string{"signature_mismatch", "header_missing", "store_down", "not_set_up"}, *verdicts)
-}
-
-// A good webhook that the inbox can never take is kept as a dead event: refused, it would come again for days.
-func TestWhatCanNotBeStoredIsBuried(t *testing.T) {
-	logs := &bytes.Buffer{}
-	r, b, verdicts := logging(t, false, logs, time.Now)
-	b.refuse = func(m intake.Message) error {
-		if m.Type != intake.UnknownType {
-			return fmt.Errorf("%w: Type is too long", inbox.ErrInvalid)
-		}
-		return nil
-	}
-	body := `{"id":"evt_1","type":"customer.updated","data":{"object":{"id":"cus_1","name":"secret@example.test"}}}`
-	for _, again := range []bool{false, true} {
-		duplicate, err := r.Receive(t.Context(), signed(body), []byte(body))
-		require.NoError(t, err)
-		require.Equal(t, again, duplicate)
-	}
-	require.Equal(t, []string{"malformed", "duplicate"}, *verdicts)
-	require.Len(t, b.put, 1)
-	m := b.put[0]
-	require.Equal(t, intake.Bury, m.Fate)
-	require.Regexp(t, "^malformed-[0-9a-f]{32}$", m.ID)
-	require.Contains(t, m.Why, "Type is too long")
-	require.Contains(t, string(m.Payload), fmt.Sprintf(`"bytes":%d`, len(body)))
-	require.NotContains(t, string(m.Payload)+logs.String(), "secret@")
-}
-
-// A store that fails once buries nothing: the provider sends it again.
-func TestAStoreThatFailsOnce(t *testing.T) {
-	logs := &bytes.Buffer{}
-	r, b, verdicts := logging(t, false, logs, time.Now)
-	down := errors.New("down")
-	b.refuse = func(intake.Message) error { b.refuse = nil; return down }
-	body := `{"id":"evt_1","type":"a"}`
-	_, err := r.Receive(t.Context(), signed(body), []byte(body))
-	require.Equal(t, down, err)
+	require.ErrorIs(t, err, webhook.ErrNotSetUp)
+	require.Contains(t, logs.String(),
+		"a webhook of Stripe's can't be taken: STRIPE_WEBHOOK_SECRET is not set; copy the signing secret from Stripe's dashboard, under Webhooks")
+	require.Contains(t, logs.String(), "source=stripe")
+	require.Equal(t, "Webhooks of Stripe's are not set up: STRIPE_WEBHOOK_SECRET is not set.", errs.From(r.Shown(err)).Message)
+	require.Equal(t, []string{"signature_mismatch", "header_missing", "header_malformed", "not_set_up"}, *verdicts)
 	require.Empty(t, b.put)
-	require.Empty(t, logs.String())
-	_, err = r.Receive(t.Context(), signed(body), []byte(body))
-	require.NoError(t, err)
-	require.Equal(t, []string{"store_down", "stored"}, *verdicts)
-	require.Equal(t, intake.Apply, b.put[0].Fate)
 }
 
 // What is told of people reaches neither the store nor the log nor an error's text.
@@ -335,48 +288,19 @@ func TestNothingLeaks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			logs := &bytes.Buffer{}
-			r, b, _ := logging(t, false, logs, time.Now)
+			r, b, _ := logging(t, false, logs)
 			_, err := r.Receive(t.Context(), signed(body), []byte(body))
 			require.NoError(t, err)
 			require.Len(t, b.put, 1)
 			m := b.put[0]
 			require.NotContains(t, logs.String(), canary)
-			require.NotContains(t, m.ID+m.Type+m.Subject+m.Why, canary)
+			require.NotContains(t, m.ID+m.Type+m.Subject+m.LastError, canary)
 			require.NotContains(t, string(m.Payload), canary)
 			b.err = errors.New("down")
 			_, err = r.Receive(t.Context(), signed(body), []byte(body))
 			require.NotContains(t, err.Error()+logs.String(), canary)
 		})
 	}
-}
-
-// Whoever finds the address can not fill the log: all are counted, one a second of each kind is written.
-func TestRefusalsAreLoggedSeldom(t *testing.T) {
-	logs, at := &bytes.Buffer{}, now
-	r, _, verdicts := logging(t, false, logs, func() time.Time { return at })
-	for range 100 {
-		_, err := r.Receive(t.Context(), nil, nil)
-		require.Equal(t, stripesig.Missing, err)
-	}
-	require.Equal(t, 1, strings.Count(logs.String(), "verdict=header_missing"))
-	_, err := r.Receive(t.Context(), map[string]string{stripesig.Header: "t=1,t=2"}, nil)
-	require.Equal(t, stripesig.Malformed, err)
-	require.Contains(t, logs.String(), "verdict=header_malformed", "each verdict for itself")
-	at = at.Add(time.Second)
-	_, err = r.Receive(t.Context(), nil, nil)
-	require.Equal(t, stripesig.Missing, err)
-	require.Equal(t, 2, strings.Count(logs.String(), "verdict=header_missing"))
-	require.Contains(t, logs.String(), "left_out=99")
-	require.Contains(t, logs.String(), "level=WARN")
-
-	r.Verifier = nil
-	for range 100 {
-		_, err = r.Receive(t.Context(), nil, nil)
-		require.ErrorIs(t, err, intake.ErrNotSetUp)
-	}
-	require.Equal(t, 1, strings.Count(logs.String(), "STRIPE_WEBHOOK_SECRET is not set"))
-	require.Contains(t, logs.String(), "level=ERROR")
-	require.Len(t, *verdicts, 202)
 }
 
 // FuzzParseEvent: whatever comes, it does not panic, and what it accepts can be stored and read again.

@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
+	platform "github.com/trivet-dev/trivet/platform/webhook"
 	fake "github.com/trivet-dev/trivet/sandbox/stripe"
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
@@ -49,7 +50,7 @@ type copied struct {
 	inbox      *inbox.Inbox
 	store      *store.Store
 	mirror     *mirror.Mirror
-	receiver   *intake.Receiver
+	receiver   *platform.Receiver
 	reconciler *reconcile.Reconciler
 
 	mu     sync.Mutex
@@ -84,8 +85,8 @@ func newCopy(t tester, db *database.DB) *copied {
 	verifier, err := stripesig.New([]string{webhookSecret}, c.now)
 	require.NoError(t, err)
 	livemode := false
-	c.receiver = intake.New(intake.Options{
-		Verifier: verifier, Inbox: c.mirror, Livemode: &livemode, Record: func(context.Context, string) {}, Logger: quiet,
+	c.receiver = platform.New(platform.Options{
+		Provider: intake.Provider(verifier, &livemode), Inbox: c.inbox, Record: func(context.Context, string) {}, Logger: quiet,
 	})
 	c.reconciler = reconcile.New(reconcile.Options{Store: c.store, Source: c.client, Mirror: c.mirror, Now: c.now, Logger: quiet})
 	ctx, stop := context.WithCancel(context.Background())

@@ -25,7 +25,7 @@ func (w *world) receive(t *testing.T, body string) string {
 	if subject == "" {
 		subject = e.ID
 	}
-	_, err = w.Put(t.Context(), intake.Message{ID: e.ID, Type: e.Type, Subject: subject, Payload: e.Payload})
+	_, err = w.Inbox.Put(t.Context(), inbox.Event{Source: mirror.Stripe, ID: e.ID, Type: e.Type, Subject: subject, Payload: e.Payload})
 	require.NoError(t, err)
 	return e.ID
 }

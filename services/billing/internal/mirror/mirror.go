@@ -15,7 +15,7 @@ import (
 )
 
 // Stripe is the source of Stripe's webhooks in the inbox.
-const Stripe = "stripe"
+const Stripe = intake.Source
 
 var (
 	// ErrGone says that Stripe has no such object, any more or at all.
@@ -91,19 +91,4 @@ func (m *Mirror) Handle() error {
 		return nil
 	}
 	return m.Inbox.Handle(Stripe, inbox.Handler{Handle: m.apply, Coalesce: true, Workers: workers, Timeout: attempt})
-}
-
-// Put stores a webhook.
-func (m *Mirror) Put(ctx context.Context, message intake.Message) (duplicate bool, err error) {
-	e := inbox.Event{
-		Source: Stripe, ID: message.ID, Type: message.Type, Subject: message.Subject, Payload: message.Payload, LastError: message.Why,
-	}
-	switch message.Fate {
-	case intake.Apply:
-	case intake.Ignore:
-		e.State = inbox.Ignored
-	case intake.Bury:
-		e.State = inbox.Dead
-	}
-	return m.Inbox.Put(ctx, e)
 }

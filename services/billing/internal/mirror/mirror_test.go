@@ -146,7 +146,7 @@ func (w *world) put(t *testing.T, event, kind, id string) {
 	require.NoError(t, err)
 	e, err := intake.ParseEvent(body)
 	require.NoError(t, err)
-	_, err = w.Put(t.Context(), intake.Message{ID: e.ID, Type: e.Type, Subject: e.ObjectID, Payload: e.Payload})
+	_, err = w.Inbox.Put(t.Context(), inbox.Event{Source: mirror.Stripe, ID: e.ID, Type: e.Type, Subject: e.ObjectID, Payload: e.Payload})
 	require.NoError(t, err)
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/platform/passport"
-	"github.com/trivet-dev/trivet/services/billing/internal/intake"
+	"github.com/trivet-dev/trivet/platform/webhook"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
@@ -25,7 +25,7 @@ type Options struct {
 	// Status tells how Stripe is doing: "operational", "degraded", "down" or "unknown".
 	Status func() string
 	// Webhooks takes Stripe's, and Events shows them to operators.
-	Webhooks *intake.Receiver
+	Webhooks *webhook.Receiver
 	Events   inboxpb.Inbox
 	// Reconciler is nil without a key to Stripe.
 	Reconciler *reconcile.Reconciler
@@ -40,7 +40,7 @@ type Server struct {
 	now    func() time.Time
 	status func() string
 
-	webhooks   *intake.Receiver
+	webhooks   *webhook.Receiver
 	events     inboxpb.Inbox
 	reconciler *reconcile.Reconciler
 }

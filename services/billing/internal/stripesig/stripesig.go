@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/webhook"
 )
 
 const (
@@ -24,20 +26,17 @@ const (
 	maxParts     = 64
 )
 
-// Verdict is why a webhook is refused, for logs and metrics; the sender is not told.
-type Verdict string
+// Verdict is why a webhook is refused.
+type Verdict = webhook.Verdict
 
 // The verdicts.
 const (
-	Missing   Verdict = "header_missing"
-	Malformed Verdict = "header_malformed"
-	Stale     Verdict = "stale"
-	Future    Verdict = "future"
-	Mismatch  Verdict = "signature_mismatch"
+	Missing   = webhook.Missing
+	Malformed = webhook.Malformed
+	Stale     = webhook.Stale
+	Future    = webhook.Future
+	Mismatch  = webhook.Mismatch
 )
-
-// Error returns the verdict.
-func (v Verdict) Error() string { return "webhook refused: " + string(v) }
 
 // ErrSecret says that a secret is not "whsec_" and at least 8 characters without spaces.
 var ErrSecret = errors.New(`is not "whsec_" and at least 8 characters without spaces`)
