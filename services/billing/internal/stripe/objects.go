@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"net/url"
+	"strings"
 	"time"
 
 	sdk "github.com/stripe/stripe-go/v76"
