@@ -15,8 +15,8 @@ type Config struct {
 	Environment string `env:"TRIVET_ENV" default:"development" oneof:"development,production" help:"what kind of installation this is"`
 	// AllowedOrigins are the origins whose browser pages may call.
 	AllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" help:"origins whose browser pages may call, such as https://app.example.com, exact and separated by commas; none when empty"`
-	// TrustedProxies are the networks whose X-Forwarded-For is believed.
-	TrustedProxies []string `env:"TRIVET_TRUSTED_PROXIES" help:"addresses and networks of the proxies before the edge, such as 10.0.0.0/8; their X-Forwarded-For is believed"`
+	// TrustedProxies are the networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+	TrustedProxies []string `env:"TRIVET_TRUSTED_PROXIES" help:"addresses and networks of the proxies before the edge, such as 10.0.0.0/8; their X-Forwarded-For is believed, and their X-Forwarded-Proto, of one value; in production webhooks are taken over https only"`
 	// IPRequestsPerMinute limits each IP address before its credential is looked at; 0 is no limit.
 	IPRequestsPerMinute int `env:"TRIVET_IP_REQUESTS_PER_MINUTE" default:"6000" min:"0" max:"10000000" help:"requests a minute from one IP address (IPv6: one /64), before the credential is looked at; webhooks count only when refused; 0 is no limit; loopback has none"`
 	// MaxBodyBytes is the largest request body.

@@ -18,6 +18,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/telemetry"
 )
 
 // table lists every address of the edge.
@@ -80,10 +81,17 @@ func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
 	if g.config.Environment == "production" {
 		secure = g.proxies.Secure
 	}
+	seldom := telemetry.NewSeldom(g.now)
+	insecure := func(r *http.Request) {
+		if left, write := seldom.Next("insecure"); write {
+			g.logger.ErrorContext(r.Context(), "webhooks are lost: they don't come over HTTPS as far as the edge can tell; behind a proxy that ends TLS, name it "+
+				"in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto to one value, https", "route", r.URL.Path, "peer", r.RemoteAddr, "left_out", left)
+		}
+	}
 	refused := func(r *http.Request) { _, _ = g.limiter.Allow(g.proxies.Of(r)) }
 	clerk := &webhook.Handler{
 		Headers: []string{"Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
-		Body:    body, Secure: secure, Refused: refused,
+		Body:    body, Secure: secure, Insecure: insecure, Refused: refused,
 		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
 			_, err := clients.Auth.ReceiveWebhook(ctx, &authv1.ReceiveWebhookRequest{Headers: headers, Body: body})
 			return err
@@ -91,7 +99,7 @@ func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
 	}
 	stripe := &webhook.Handler{
 		Headers: []string{"Stripe-Signature"},
-		Body:    body, Secure: secure, Refused: refused,
+		Body:    body, Secure: secure, Insecure: insecure, Refused: refused,
 		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
 			_, err := clients.Billing.ReceiveWebhook(ctx, &billingv1.ReceiveWebhookRequest{Headers: headers, Body: body})
 			return err

@@ -57,6 +57,7 @@ type provider struct {
 	path, header string
 	post         func(body string, edit ...func(*http.Request)) reply
 	get          func(path string, edit ...func(*http.Request)) reply
+	logs         func() string
 	fails        error
 	calls        int
 }
@@ -83,6 +84,7 @@ func eachProvider(t *testing.T, o options, test func(t *testing.T, p *provider))
 			p.get = func(path string, edit ...func(*http.Request)) reply {
 				return h.do(t, http.MethodGet, path, "", edit...)
 			}
+			p.logs = func() string { return h.logs.String() }
 			test(t, p)
 			require.Equal(t, 405, h.do(t, http.MethodGet, p.path, "").status)
 			require.Equal(t, 404, h.do(t, http.MethodPost, "/api/webhooks/github", "{}").status)
@@ -141,6 +143,9 @@ func TestWebhooksNeedHTTPSInProduction(t *testing.T) {
 				resp := p.post("{}", func(r *http.Request) { r.Header["X-Forwarded-Proto"] = tc.proto })
 				require.Equal(t, tc.status, resp.status, resp.body)
 				require.Equal(t, tc.status == 200, p.calls == 1)
+				require.Equal(t, tc.status != 200, strings.Contains(p.logs(), "webhooks are lost"), "an operator must hear of it")
+				require.Equal(t, tc.status, p.post("{}", func(r *http.Request) { r.Header["X-Forwarded-Proto"] = tc.proto }).status)
+				require.LessOrEqual(t, strings.Count(p.logs(), "webhooks are lost"), 1, "once a second")
 			})
 		})
 	}

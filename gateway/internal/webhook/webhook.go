@@ -42,6 +42,8 @@ type Handler struct {
 	Secure func(*http.Request) bool
 	// Receive hands over to the service.
 	Receive Receive
+	// Insecure is told of each request that Secure refuses; nil tells nobody.
+	Insecure func(*http.Request)
 	// Refused is told of each request that was not what the provider sends; nil tells nobody.
 	Refused func(*http.Request)
 }
@@ -62,8 +64,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) receive(w http.ResponseWriter, r *http.Request) error {
 	if h.Secure != nil && !h.Secure(r) {
+		if h.Insecure != nil {
+			h.Insecure(r)
+		}
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
-			"Webhooks are taken over HTTPS only. Behind a proxy that ends TLS, name it in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto.")
+			"Webhooks are taken over HTTPS only. Behind a proxy that ends TLS, name it in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto to one value, https.")
 	}
 	headers, err := h.headers(r)
 	if err != nil {
