@@ -222,6 +222,8 @@ func TestSQLiteBusy(t *testing.T) {
 	require.NoError(t, err)
 	err = write("a")
 	require.True(t, database.IsUnavailable(err), "%v", err)
+	// The writer is answered before the batch is counted.
+	require.Eventually(t, func() bool { return attempts.Load() > 0 }, 10*time.Second, time.Millisecond)
 	require.EqualValues(t, 1, attempts.Load(), "the lock is waited for once")
 
 	released := make(chan error, 1)

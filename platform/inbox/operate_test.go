@@ -119,7 +119,8 @@ func TestRedrive(t *testing.T) {
 		for _, id := range []string{"a", "b", "c"} {
 			r := f.await(in, id, inbox.Done)
 			require.Equal(f, 1, r.Attempts)
-			require.Equal(f, "not mended yet", r.LastError, "what was wrong stays visible")
+			require.Empty(f, r.LastError)
+			require.Equal(f, "not mended yet", r.Failures[0].Error, "what was wrong stays visible")
 		}
 		require.Equal(f, []string{"a", "b"}, f.effects("x"))
 	})

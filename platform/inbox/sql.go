@@ -54,7 +54,7 @@ func newStatements(d database.Dialect) statements {
 
 		// Ending an attempt: hold the subject, change its leased events, give the subject on.
 		hold: `SELECT token FROM inbox_subject WHERE source = $1 AND subject = $2`,
-		done: `UPDATE inbox_event SET state = 'done', due_time = 0, end_time = $3, expire_time = $4, delete_time = $5 WHERE ` + leased,
+		done: `UPDATE inbox_event SET state = 'done', last_error = '', due_time = 0, end_time = $3, expire_time = $4, delete_time = $5 WHERE ` + leased,
 		dead: `UPDATE inbox_event SET state = 'dead', due_time = 0, last_error = $3, end_time = $4 WHERE attempts >= $5 AND ` + leased,
 		again: `UPDATE inbox_event SET state = 'pending', due_time = $3, attempts = attempts - $4,
 			last_error = COALESCE(NULLIF($5, ''), last_error) WHERE ` + leased,
