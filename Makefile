@@ -47,8 +47,8 @@ bench: build ## Compare Trivet with a bare reverse proxy on this machine: reques
 	go run ./test/bench
 
 .PHONY: bench-webhooks
-bench-webhooks: build ## Offer 1,000 signed webhooks a second for 30 s, on SQLite and on PostgreSQL: acknowledgements, commits, drain
-	go run ./test/bench webhooks
+bench-webhooks: build ## Offer 1,000 signed webhooks a second for 30 s, on SQLite and on PostgreSQL: acknowledgements, commits, drain (ARGS="--help" shows its flags)
+	go run ./test/bench webhooks $(ARGS)
 
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks of the hot path

@@ -49,7 +49,7 @@ func (p program) reconcile() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&source, "source", "", "only this provider: clerk or stripe")
-	cmd.Flags().Var(&since, "since", "only what changed since this time, such as 24h, 7d or 2026-11-25; what Clerk no longer has is found without it only")
+	cmd.Flags().Var(&since, "since", "only what changed since this time, such as 24h, 7d or 2026-11-25; what Clerk no longer has is found without it only, and Stripe tells of 30 days")
 	return cmd
 }
 

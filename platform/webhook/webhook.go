@@ -58,7 +58,8 @@ type Provider struct {
 	Verify func(headers map[string]string, body []byte) (id string, err error)
 	// Read reduces a body whose signature is good to the event that is kept, with Verify's id or one from the body; its
 	// State is inbox.Ignored, and its LastError says why, when it is not ours. The Receiver fills in the Source, and the ID
-	// as the Subject of an event about nothing in particular. An error shows nothing of the body; it buries it.
+	// as the Subject of an event about nothing in particular. An error shows nothing of the body; it buries it, under the ID
+	// if there is one.
 	Read func(id string, body []byte) (inbox.Event, error)
 }
 
@@ -155,14 +156,13 @@ func (r *Receiver) refuse(ctx context.Context, level slog.Level, verdict, text s
 func (r *Receiver) event(ctx context.Context, id string, body []byte) inbox.Event {
 	e, err := r.Provider.Read(id, body)
 	if err != nil {
-		return r.bury(ctx, id, UnknownType, body, err)
+		return r.bury(ctx, cmp.Or(id, e.ID), UnknownType, body, err)
 	}
 	e.Source, e.Subject = r.Provider.Name, cmp.Or(e.Subject, e.ID)
 	return e
 }
 
-// bury keeps of a body only that it came, and why it can't be handled. One without an id from its headers is known by its
-// content, and nothing that it says of itself is kept.
+// bury keeps of a body only that it came, and why it can't be handled. One without an id is known by its content.
 func (r *Receiver) bury(ctx context.Context, id, kind string, body []byte, why error) inbox.Event {
 	sum := sha256.Sum256(body)
 	if id == "" {

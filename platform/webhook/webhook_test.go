@@ -63,6 +63,9 @@ func read(id string, body []byte) (inbox.Event, error) {
 	if json.Unmarshal(body, &came) != nil {
 		return inbox.Event{}, errors.New("the body is no event")
 	}
+	if came.Type == "none" {
+		return inbox.Event{ID: came.ID}, errors.New("the body is no event")
+	}
 	e := inbox.Event{ID: cmp.Or(id, came.ID), Type: came.Type, Subject: came.Subject, Payload: body}
 	if came.Ignored != "" {
 		e.State, e.LastError = inbox.Ignored, came.Ignored
@@ -129,6 +132,11 @@ func TestReceive(t *testing.T) {
 			"m1", cut,
 			inbox.Event{ID: "m1", Type: "malformed", Subject: "m1", State: inbox.Dead, LastError: why, Payload: remains(why, cut)},
 			"malformed", "event=m1",
+		},
+		"unreadable but for its id": {
+			"", `{"id":"e1","type":"none"}`,
+			inbox.Event{ID: "e1", Type: "malformed", Subject: "e1", State: inbox.Dead, LastError: why, Payload: remains(why, `{"id":"e1","type":"none"}`)},
+			"malformed", "event=e1",
 		},
 		"unreadable, without an id": {
 			"", cut,

@@ -52,7 +52,7 @@ type Object struct {
 type envelope struct {
 	ID            string          `json:"id"`
 	Type          string          `json:"type"`
-	APIVersion    string          `json:"api_version"`
+	APIVersion    json.RawMessage `json:"api_version"`
 	Created       json.RawMessage `json:"created"`
 	Livemode      *bool           `json:"livemode"`
 	Account       string          `json:"account"`
@@ -93,7 +93,10 @@ func ParseHint(body []byte) (Hint, error) {
 	if err := decode(body, &e); err != nil {
 		return Hint{}, err
 	}
-	h := Hint{ID: e.ID, Type: e.Type, APIVersion: e.APIVersion, Livemode: e.Livemode, Account: e.Account, Thin: e.Object == thinObject}
+	h := Hint{ID: e.ID, Type: e.Type, Livemode: e.Livemode, Account: e.Account, Thin: e.Object == thinObject}
+	if json.Unmarshal(e.APIVersion, &h.APIVersion) != nil || check("api_version", h.APIVersion, false) != nil {
+		h.APIVersion = "" // nothing depends on it
+	}
 	if h.Account == "" {
 		h.Account = e.Context // a thin event's word for it
 	}
@@ -102,12 +105,23 @@ func ParseHint(body []byte) (Hint, error) {
 	}
 	h.Object = object(e)
 	if err := errors.Join(
-		check("id", h.ID, true), check("type", h.Type, true), check("api_version", h.APIVersion, false), check("account", h.Account, false),
+		check("id", h.ID, true), check("type", h.Type, true), check("account", h.Account, false),
 		check("the object's id", h.Object.ID, false), check("the object's type", h.Object.Kind, false),
 	); err != nil {
 		return Hint{}, err
 	}
 	return h, nil
+}
+
+// idOf is the id of an event that can't be read otherwise; empty when that can't be read either.
+func idOf(body []byte) string {
+	var e struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(body, &e) != nil || check("id", e.ID, true) != nil {
+		return ""
+	}
+	return e.ID
 }
 
 // object is what the event is about. Of a snapshot's object only a few fields count, so one that can't be read is as none.

@@ -28,7 +28,7 @@ func Provider(verifier *stripesig.Verifier, livemode *bool) webhook.Provider {
 func read(livemode *bool, body []byte) (inbox.Event, error) {
 	came, err := ParseEvent(body)
 	if err != nil {
-		return inbox.Event{}, err
+		return inbox.Event{ID: idOf(body)}, err
 	}
 	e := inbox.Event{ID: came.ID, Type: came.Type, Subject: came.ObjectID, Payload: came.Payload}
 	switch {

@@ -43,6 +43,16 @@ func TestParseEvent(t *testing.T) {
 			intake.Event{ID: "evt_1", Type: "invoice.paid", ObjectID: "in_1", Livemode: &yes},
 			`{"id":"evt_1","type":"invoice.paid","api_version":"2030-01-01.zinc","livemode":true,"object":{"id":"in_1","kind":"invoice"}}`,
 		},
+		"with a version that is none": {
+			`{"id":"evt_1","object":"event","api_version":5,"type":"invoice.paid","data":{"object":{"id":"in_1","object":"invoice"}}}`,
+			intake.Event{ID: "evt_1", Type: "invoice.paid", ObjectID: "in_1"},
+			`{"id":"evt_1","type":"invoice.paid","object":{"id":"in_1","kind":"invoice"}}`,
+		},
+		"with a version beyond measure": {
+			`{"id":"evt_1","type":"invoice.paid","api_version":"` + strings.Repeat("e", 256) + `","data":{"object":{"id":"in_1","object":"invoice"}}}`,
+			intake.Event{ID: "evt_1", Type: "invoice.paid", ObjectID: "in_1"},
+			`{"id":"evt_1","type":"invoice.paid","object":{"id":"in_1","kind":"invoice"}}`,
+		},
 		"a thin one": {
 			`{"id":"evt_2","object":"v2.core.event","type":"v1.billing.meter.error_report_triggered","livemode":false,"created":"2030-01-01T00:00:00Z",
 			  "reason":null,"related_object":{"id":"mtr_1","type":"billing.meter","url":"/v1/billing/meters/mtr_1"}}`,
@@ -139,7 +149,6 @@ func TestParseEventRefuses(t *testing.T) {
 		"a break in an id":  {`{"id":"evt\n1","type":"a"}`, "control"},
 		"kind too long":     {`{"id":"evt_1","type":"a","data":{"object":{"id":"x","object":"` + strings.Repeat("e", 256) + `"}}}`, "at most 255"},
 		"account too long":  {`{"id":"evt_1","type":"a","account":"` + strings.Repeat("e", 256) + `"}`, "at most 255"},
-		"version too long":  {`{"id":"evt_1","type":"a","api_version":"` + strings.Repeat("e", 256) + `"}`, "at most 255"},
 		"NUL in an object":  {`{"id":"evt_1","type":"a","data":{"object":{"id":"cus\u0000"}}}`, "control"},
 	} {
 		_, err := intake.ParseEvent([]byte(c.body))
@@ -212,6 +221,9 @@ func TestReceive(t *testing.T) {
 		"of an account":      {`{"id":"e","type":"a","livemode":false,"account":"acct_1"}`, inbox.Ignored, "e", "ignored"},
 		"unreadable":         {`{"id":`, inbox.Dead, "", "malformed"},
 		"empty":              {``, inbox.Dead, "", "malformed"},
+		"of no type":         {`{"id":"evt_5","livemode":false}`, inbox.Dead, "evt_5", "malformed"},
+		"of no type or id":   {`{"livemode":false}`, inbox.Dead, "", "malformed"},
+		"of an id that's no": {`{"id":5,"type":"a"}`, inbox.Dead, "", "malformed"},
 	} {
 		r, b, verdicts := receiver(t, false)
 		duplicate, err := r.Receive(t.Context(), signed(c.body), []byte(c.body))

@@ -43,6 +43,9 @@ func patient(err error, attempts int) error {
 	return inbox.RetryAfter(err, max(later.After, own))
 }
 
+// upcoming is about an invoice that is not there yet, and has no id.
+const upcoming = "invoice.upcoming"
+
 // meant is what a job's events are about. They share a subject, which is an object's id; of all but the newest no more than
 // the type is at hand.
 func meant(job *inbox.Job) ([]Target, error) {
@@ -55,6 +58,12 @@ func meant(job *inbox.Job) ([]Target, error) {
 	}
 	if len(job.Earlier) > 0 {
 		hint.Object.Without = nil // an earlier one may say otherwise
+	}
+	if hint.Object.Kind == "" {
+		hint.Object.Kind = string(kindOf(hint.Type))
+	}
+	if hint.Object.ID == "" && hint.Type != upcoming && Known(Kind(hint.Object.Kind)) {
+		return nil, errors.New("the event's object has no id; reconciling repairs what it told")
 	}
 	targets, err := Targets(hint.Object)
 	if err != nil {

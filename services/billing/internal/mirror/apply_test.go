@@ -196,6 +196,9 @@ func TestEventsThatAreOdd(t *testing.T) {
 			"a fragment":      {`{"id":"evt_4","type":"customer.updated","data":{"object":{"id":"cus_1#x","object":"customer"}}}`, "no id", inbox.Dead},
 			"a parent":        {`{"id":"evt_5","type":"customer.updated","data":{"object":{"id":"..","object":"customer"}}}`, "no id", inbox.Dead},
 			"an escape":       {`{"id":"evt_6","type":"customer.updated","data":{"object":{"id":"%2e%2e","object":"customer"}}}`, "no id", inbox.Dead},
+			"no object":       {`{"id":"evt_20","type":"customer.updated","data":{}}`, "has no id", inbox.Dead},
+			"a bare object":   {`{"id":"evt_21","type":"customer.updated","data":{"object":{"object":"customer"}}}`, "has no id", inbox.Dead},
+			"not there yet":   {`{"id":"evt_22","type":"invoice.upcoming","data":{"object":{"object":"invoice"}}}`, "", inbox.Done},
 			"a charge's path": {`{"id":"evt_7","type":"charge.refunded","data":{"object":{"id":"../x","object":"charge"}}}`, "no id", inbox.Dead},
 			"of another kind": {`{"id":"evt_8","type":"invoice.paid","data":{"object":{"id":"cus_9","object":"invoice"}}}`, "", inbox.Done},
 			"a thin one": {

@@ -20,6 +20,8 @@ const Stripe = intake.Source
 var (
 	// ErrGone says that Stripe has no such object, any more or at all.
 	ErrGone = errors.New("mirror: Stripe has no such object")
+	// ErrRefused says that Stripe refuses the key, or what it was used for.
+	ErrRefused = errors.New("mirror: Stripe refuses STRIPE_SECRET_KEY")
 	// ErrNotFound says that the store has neither the object nor its tombstone.
 	ErrNotFound = errors.New("mirror: no such object was fetched")
 )

@@ -122,8 +122,8 @@ type Report func(Progress) error
 
 // Run compares everything, when since is the zero time. Else it goes through Stripe's events since then, of which Stripe keeps
 // 30 days, and fetches what they were about, whenever that was made, what is no more included; then it compares what was made
-// since then. A run that was cut short is taken up again where it was. Errors: ErrBusy, ErrStranger, ErrAway, and those of the
-// store and of report.
+// since then. A run that was cut short is taken up again where it was. Errors: ErrBusy, ErrStranger, ErrAway,
+// mirror.ErrRefused, and those of the store and of report.
 func (r *Reconciler) Run(ctx context.Context, since time.Time, report Report) error {
 	return r.run(ctx, since, time.Time{}, report)
 }
@@ -152,6 +152,11 @@ func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, repor
 		}
 	}
 	kinds := mirror.Kinds()
+	for _, kind := range kinds[:min(w.Kind, len(kinds))] { // what an earlier process was through with
+		if err := report(Progress{Kind: kind, Counts: w.Counts[kind], Done: true}); err != nil {
+			return err
+		}
+	}
 	for w.Kind < len(kinds) {
 		if err := w.walk(ctx, kinds[w.Kind]); err != nil {
 			return err

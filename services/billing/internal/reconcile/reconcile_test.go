@@ -256,3 +256,37 @@ func TestOneAtATime(t *testing.T) {
 		require.Equal(t, calls, a.calls, "done a moment ago")
 	})
 }
+
+// TestARefusedKeyIsSaidAtOnce: to ask again is of no use.
+func TestARefusedKeyIsSaidAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+		a.fail = func(int) error { return fmt.Errorf("%w: 401", mirror.ErrRefused) }
+		_, err := run(t, r)
+		require.ErrorIs(t, err, mirror.ErrRefused)
+		require.NotErrorIs(t, err, reconcile.ErrAway)
+		require.Equal(t, 1, a.calls)
+	})
+}
+
+// TestAResumedRunReportsAll: also the kinds that an earlier process was through with.
+func TestAResumedRunReportsAll(t *testing.T) {
+	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+		a.add("cus_1")
+		cut := errors.New("cut")
+		require.ErrorIs(t, r.Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
+			if p.Kind == mirror.Invoice {
+				return cut
+			}
+			return nil
+		}), cut)
+		done := map[mirror.Kind]reconcile.Counts{}
+		require.NoError(t, r.Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
+			if p.Done {
+				done[p.Kind] = p.Counts
+			}
+			return nil
+		}))
+		require.Len(t, done, len(mirror.Kinds()))
+		require.Equal(t, reconcile.Counts{Created: 1}, done[mirror.Customer])
+	})
+}

@@ -30,6 +30,10 @@ type walk struct {
 // walk goes through Stripe's list of a kind, and then through ours.
 func (w *walk) walk(ctx context.Context, kind mirror.Kind) error {
 	w.seen = map[string]struct{}{}
+	if w.resumed && kind == mirror.PaymentMethod { // there is no list of all to recall them by: this kind begins anew
+		w.Listed, w.After = false, ""
+		delete(w.Counts, kind)
+	}
 	if err := w.recall(ctx, kind); err != nil {
 		return err
 	}
@@ -279,7 +283,7 @@ const (
 func (w *walk) ask(ctx context.Context, call func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := call()
-		if err == nil || errors.Is(err, mirror.ErrGone) || errors.Is(err, mirror.ErrNoID) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, mirror.ErrGone) || errors.Is(err, mirror.ErrNoID) || errors.Is(err, mirror.ErrRefused) || ctx.Err() != nil {
 			return err
 		}
 		pause := firstPause << attempt

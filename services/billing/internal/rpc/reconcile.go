@@ -54,6 +54,9 @@ func reconcileError(err error) error {
 	case errors.Is(err, reconcile.ErrStranger):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
 			"Stripe has none of the stored customers, so nothing was changed. Does STRIPE_SECRET_KEY belong to another account?").Cause(err)
+	case errors.Is(err, mirror.ErrRefused):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
+			"Stripe refuses STRIPE_SECRET_KEY. Copy the key from Stripe's dashboard; a restricted one must be allowed to read what is compared.").Cause(err)
 	case errors.Is(err, reconcile.ErrAway):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
 			"Stripe does not answer. Run it again later; it goes on where it was.").After(time.Second).Cause(err)

@@ -215,8 +215,8 @@ func (a *answer) translateRead(err error, list bool) error {
 	switch {
 	case missing(api, list):
 		return fmt.Errorf("%w: %w", mirror.ErrGone, said)
-	case api.HTTPStatusCode == http.StatusUnauthorized:
-		return fmt.Errorf("STRIPE_SECRET_KEY is refused: %w", said)
+	case api.HTTPStatusCode == http.StatusUnauthorized, api.HTTPStatusCode == http.StatusForbidden:
+		return fmt.Errorf("%w: %w", mirror.ErrRefused, said)
 	}
 	return said
 }

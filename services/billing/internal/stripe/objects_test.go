@@ -136,7 +136,8 @@ func TestReadErrors(t *testing.T) {
 		"broken, with other words":    {status: 502, body: `{"message":"ada@example.test"}`, says: "502"},
 		"garbage":                     {status: 200, body: `<html>ada@example.test`, says: "200"},
 		"elsewhere":                   {status: 302, header: "", body: `ada@example.test`, says: "302"},
-		"a wrong key":                 {status: 401, body: `{"error":{"type":"invalid_request_error","message":"ada@example.test"}}`, says: "STRIPE_SECRET_KEY is refused"},
+		"a wrong key":                 {status: 401, body: `{"error":{"type":"invalid_request_error","message":"ada@example.test"}}`, says: "refuses STRIPE_SECRET_KEY"},
+		"a key that may not":          {status: 403, body: `{"error":{"type":"invalid_request_error","message":"ada@example.test"}}`, says: "refuses STRIPE_SECRET_KEY"},
 	} {
 		client, asked := answering(t, func(w http.ResponseWriter, _ *http.Request) {
 			if c.header != "" {

@@ -71,7 +71,7 @@ func (q *Queries) AdoptObject(ctx context.Context, arg AdoptObjectParams) (int64
 
 const buryObject = `-- name: BuryObject :execrows
 UPDATE stripe_object SET
-    deleted = TRUE, sequence = $1, fetch_time = $2, body = $3
+    deleted = TRUE, status = '', sequence = $1, fetch_time = $2, body = $3
 WHERE kind = $4 AND id = $5 AND sequence < $1
 `
 

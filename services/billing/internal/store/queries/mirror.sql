@@ -21,7 +21,7 @@ ON CONFLICT (kind, id) DO NOTHING;
 -- name: BuryObject :execrows
 -- The tombstone keeps whose it was.
 UPDATE stripe_object SET
-    deleted = TRUE, sequence = sqlc.arg(sequence), fetch_time = sqlc.arg(fetch_time), body = sqlc.arg(empty_object)
+    deleted = TRUE, status = '', sequence = sqlc.arg(sequence), fetch_time = sqlc.arg(fetch_time), body = sqlc.arg(empty_object)
 WHERE kind = sqlc.arg(kind) AND id = sqlc.arg(id) AND sequence < sqlc.arg(sequence);
 
 -- name: GetObject :one
