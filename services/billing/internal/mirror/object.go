@@ -74,7 +74,7 @@ func Parse(kind Kind, body []byte) (Object, error) {
 		return Object{}, fmt.Errorf("mirror: what Stripe sent for a %s is none", kind)
 	}
 	o.Deleted, _ = fields["deleted"].(bool)
-	o.Partial = cutShort(fields["items"]) || cutShort(fields["lines"])
+	o.Partial = cutShort(fields["items"]) || cutShort(fields["lines"]) || cutShort(fields["line_items"])
 	o.Status = status(fields)
 	if kind == Customer {
 		o.Customer = o.ID

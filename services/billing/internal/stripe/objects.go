@@ -63,16 +63,23 @@ func (c *Client) Get(ctx context.Context, kind mirror.Kind, id string) (body []b
 		return nil, fmt.Errorf("stripe: %q is not an id", id)
 	}
 	at := base + "/" + url.PathEscape(id)
-	if body, err = c.read(ctx, at, nil, false); err != nil {
+	var values *form.Values
+	if kind == mirror.CheckoutSession { // what was bought is shown to those only who ask for it
+		values = &form.Values{}
+		values.Add("expand[]", "line_items")
+	}
+	if body, err = c.read(ctx, at, values, false); err != nil {
 		return nil, err
 	}
 	switch kind { //nolint:exhaustive // others have no lists in them
 	case mirror.Subscription:
-		values := &form.Values{}
+		values = &form.Values{}
 		values.Add("subscription", id)
 		return c.whole(ctx, body, "items", "/v1/subscription_items", values)
 	case mirror.Invoice:
 		return c.whole(ctx, body, "lines", at+"/lines", &form.Values{})
+	case mirror.CheckoutSession:
+		return c.whole(ctx, body, "line_items", at+"/line_items", &form.Values{})
 	}
 	return body, nil
 }
@@ -140,8 +147,11 @@ func (c *Client) List(ctx context.Context, q mirror.Query) (page mirror.Page, er
 			values.Add(name, value)
 		}
 	}
-	if q.Kind == mirror.Subscription {
+	switch q.Kind { //nolint:exhaustive // others are listed as they are
+	case mirror.Subscription:
 		values.Add("status", "all") // cancelled ones too
+	case mirror.CheckoutSession:
+		values.Add("expand[]", "data.line_items")
 	}
 	return c.page(ctx, base, values)
 }

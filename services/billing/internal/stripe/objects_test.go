@@ -72,6 +72,32 @@ func TestObjectsAreWhole(t *testing.T) {
 		require.NoError(t, json.Unmarshal(whole(t, w, mirror.Invoice, sub.Latest, 1+pages(rows)), &invoice))
 		require.Len(t, invoice.Lines.Data, rows)
 	}
+	once := w.call(t, "/v1/prices", "currency=usd&unit_amount=9007199254&product_data[name]=Credits")
+	for _, rows := range []int{1, 11} { // Stripe sells no more than 20 things at once
+		form := "mode=payment&success_url=https://x.test"
+		for i := range rows {
+			form += fmt.Sprintf("&line_items[%d][price]=%s&line_items[%d][quantity]=2", i, once, i)
+		}
+		id := w.call(t, "/v1/checkout/sessions", form)
+		var session struct {
+			Lines struct {
+				Data []struct {
+					Price    struct{ ID string }
+					Quantity int
+				}
+			} `json:"line_items"`
+		}
+		require.NoError(t, json.Unmarshal(whole(t, w, mirror.CheckoutSession, id, 1+pages(rows)), &session))
+		require.Len(t, session.Lines.Data, rows)
+		require.Equal(t, once, session.Lines.Data[0].Price.ID, "what was bought")
+		require.Equal(t, 2, session.Lines.Data[0].Quantity)
+		page, err := w.List(t.Context(), mirror.Query{Kind: mirror.CheckoutSession})
+		require.NoError(t, err)
+		listed, err := mirror.Parse(mirror.CheckoutSession, page.Bodies[0])
+		require.NoError(t, err)
+		require.Equal(t, rows > 10, listed.Partial)
+		require.Contains(t, string(listed.Body), once)
+	}
 }
 
 // pages are the calls for a list that is longer than what its object shows.
