@@ -3,6 +3,7 @@ package clerk
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/trivet-dev/trivet/sandbox/internal/ident"
@@ -26,8 +27,8 @@ func (f *Fake) join(o Organization, user, role string) (Membership, error) {
 	now := f.nowMs()
 	m, ok := f.memberships.Get(membershipKey(o.ID, user))
 	if !ok {
-		m = Membership{
-			ID: "orgmem_" + ident.Derive(27, "membership", o.ID, user), Object: "organization_membership",
+		m = Membership{ // who joins again has another id than before
+			ID: "orgmem_" + ident.Derive(27, "membership", o.ID, user, strconv.FormatInt(now, 10)), Object: "organization_membership",
 			PublicMetadata: emptyObject(), PrivateMetadata: emptyObject(), CreatedAt: now, UpdatedAt: now - 1, OrganizationID: o.ID, UserID: user,
 		}
 	}

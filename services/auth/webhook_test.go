@@ -121,6 +121,46 @@ func TestWebhookReachesTheDirectory(t *testing.T) {
 	})
 }
 
+// A member leaves, joins again and leaves: the ends tell no more than the id, or come late.
+func TestWebhooksOfAMemberWhoComesAndGoes(t *testing.T) {
+	bothHouses(t, func(t *testing.T, h *house) {
+		member := func(id string, after int) string {
+			return fmt.Sprintf(`{"id":%q,"object":"organization_membership","role":"org:admin","permissions":[],"organization":{"id":"org_1"},
+				"public_user_data":{"user_id":"user_1"},"created_at":%d,"updated_at":%d}`, id, eventMillis+after, eventMillis+after)
+		}
+		onlyID := func(id string) string {
+			return fmt.Sprintf(`{"type":"organizationMembership.deleted","data":{"id":%q,"object":"organization_membership","deleted":true}}`, id)
+		}
+		members := func() int {
+			t.Helper()
+			list, err := h.rpc.ListMemberships(t.Context(), &authv1.ListMembershipsRequest{OrganizationId: "org_1"})
+			require.NoError(t, err)
+			return len(list.GetMemberships())
+		}
+		deliver := func(id, body, subject string, want int) {
+			t.Helper()
+			e := h.deliver(t, id, body)
+			require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, e.GetState(), e.GetLastError())
+			require.Equal(t, subject, e.GetSubject())
+			require.Equal(t, want, members(), id)
+		}
+		late := func(body string) string {
+			return strings.Replace(body, fmt.Sprintf(`"timestamp":%d`, eventMillis), fmt.Sprintf(`"timestamp":%d`, eventMillis+5000), 1)
+		}
+		const whose = "org_1:user_1"
+		deliver("msg_1", event("organizationMembership.created", member("orgmem_1", 0)), whose, 1)
+		deliver("msg_2", late(event("organizationMembership.deleted", member("orgmem_1", 0))), whose, 0)
+		deliver("msg_3", event("organizationMembership.created", member("orgmem_2", 4900)), whose, 1)
+		deliver("msg_4", event("organizationMembership.updated", member("orgmem_1", 0)), whose, 1)
+		deliver("msg_5", onlyID("orgmem_1"), "orgmem_1", 1)
+		deliver("msg_6", onlyID("orgmem_2"), "orgmem_2", 0)
+		deliver("msg_7", event("organizationMembership.updated", member("orgmem_2", 9000)), whose, 0)
+		deliver("msg_8", onlyID("orgmem_3"), "orgmem_3", 0)
+		deliver("msg_9", event("organizationMembership.created", member("orgmem_3", 9500)), whose, 0)
+		deliver("msg_10", event("organizationMembership.created", member("orgmem_4", 9600)), whose, 1)
+	})
+}
+
 func TestWebhookRefusals(t *testing.T) {
 	h := start(t, withWebhooks)
 	body := event("user.created", userData("user_1", "Ada", 1))

@@ -52,10 +52,8 @@ func (e envelope) change(now time.Time) (directory.Change, error) {
 		return deleted(e, now, func(o ids, at time.Time) directory.Change { return directory.OrganizationDeleted{ID: o.ID, At: at} })
 	case "organizationMembership.created", "organizationMembership.updated":
 		return e.membership()
-	case "organizationMembership.deleted":
-		return deleted(e, time.Time{}, func(o ids, at time.Time) directory.Change { // unlike the others it may come back
-			return directory.MembershipDeleted{OrganizationID: o.Organization.ID, UserID: o.User.ID, At: at}
-		})
+	case membershipDeleted:
+		return deleted(e, time.Time{}, e.membershipDeleted) // unlike the others it may come back
 	case "role.created", "role.updated":
 		return e.role()
 	case "role.deleted":
@@ -111,6 +109,28 @@ func (e envelope) membership() (directory.Change, error) {
 	return directory.MembershipChanged{Membership: membershipOf(&m)}, nil
 }
 
+func (e envelope) membershipDeleted(o ids, at time.Time) directory.Change {
+	end := directory.MembershipDeleted{ID: nameOrNone(o.ID), At: at}
+	if o.isWhose() {
+		end.OrganizationID, end.UserID = o.Organization.ID, o.User.ID
+	}
+	var of struct {
+		CreatedAt int64 `json:"created_at"`
+	}
+	if e.decode(&of) == nil && dated(of.CreatedAt) == nil {
+		end.CreateTime = milliseconds(of.CreatedAt)
+	}
+	return end
+}
+
+// nameOrNone is an id that can be stored, or none.
+func nameOrNone(id string) string {
+	if !isName(id) {
+		return ""
+	}
+	return id
+}
+
 func (e envelope) role() (directory.Change, error) {
 	var r role
 	if err := errors.Join(e.decode(&r), dated(r.UpdatedAt, r.UpdatedAt)); err != nil {
@@ -163,7 +183,7 @@ func membershipOf(m *clerk.OrganizationMembership) directory.Membership {
 	}
 	slices.Sort(permissions)
 	return directory.Membership{
-		OrganizationID: m.Organization.ID, UserID: m.PublicUserData.UserID, Role: roleName(m.Role), Permissions: permissions,
+		ID: nameOrNone(m.ID), OrganizationID: m.Organization.ID, UserID: m.PublicUserData.UserID, Role: roleName(m.Role), Permissions: permissions,
 		CreateTime: milliseconds(m.CreatedAt), UpdateTime: milliseconds(m.UpdatedAt),
 	}
 }

@@ -14,7 +14,8 @@ type Event struct {
 	Type string
 	// InstanceID is the Clerk instance's; empty when the event does not tell.
 	InstanceID string
-	// Subject is the id of the object that the event is about; of a membership, the organization's and the user's.
+	// Subject is the id of the object that the event is about; of a membership, the organization's and the user's, or its
+	// own when its end tells no more.
 	Subject string
 	// Payload is the event as JSON, with the fields that applying it needs, or with an outline of its object when
 	// nothing needs it. Personal data that nobody needs is not in it, and never the text of a message.
@@ -65,6 +66,9 @@ type ids struct {
 	} `json:"public_user_data"`
 }
 
+// isWhose tells whether they name the two that a membership is of.
+func (o ids) isWhose() bool { return isName(o.Organization.ID) && isName(o.User.ID) }
+
 // maxName bounds ids and types, in bytes: ListEvents and GetEvent take no longer ones.
 const maxName = 128
 
@@ -88,7 +92,7 @@ func ParseEvent(body []byte) (Event, error) {
 	} else {
 		e.Data = outline(e.Data)
 	}
-	subject, err := subjectOf(family, e.Data, applied)
+	subject, err := subjectOf(e.Type, e.Data, applied)
 	if err != nil {
 		return Event{}, err
 	}
@@ -101,16 +105,17 @@ func ParseEvent(body []byte) (Event, error) {
 
 // subjectOf reads what is kept of an object, which is less than came. It is empty for an object without an id, of a kind
 // that is not applied.
-func subjectOf(family string, data json.RawMessage, applied bool) (string, error) {
+func subjectOf(kind string, data json.RawMessage, applied bool) (string, error) {
 	var of ids
 	if err := json.Unmarshal(data, &of); err != nil && applied {
 		return "", fmt.Errorf("%w: data: %s", ErrMalformed, problem(err))
 	}
-	if family == familyMembership && isName(of.Organization.ID) && isName(of.User.ID) {
+	member := strings.HasPrefix(kind, familyMembership+".")
+	if member && of.isWhose() {
 		return MembershipSubject(of.Organization.ID, of.User.ID), nil
 	}
 	switch {
-	case isName(of.ID) && family != familyMembership:
+	case isName(of.ID) && (!member || kind == membershipDeleted):
 		return of.ID, nil
 	case applied:
 		return "", fmt.Errorf("%w: data has no id", ErrMalformed)

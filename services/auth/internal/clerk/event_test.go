@@ -197,10 +197,25 @@ func TestChanges(t *testing.T) {
 		"membership": {
 			`{"type":"organizationMembership.updated","data":{"id":"orgmem_1","role":"org:admin","permissions":["b","a"],"organization":{"id":"org_1","name":"Acme"},"public_user_data":{"user_id":"user_1","first_name":"Ada"},"created_at":1,"updated_at":2}}`,
 			"org_1:user_1",
-			directory.MembershipChanged{Membership: directory.Membership{OrganizationID: "org_1", UserID: "user_1", Role: "admin", Permissions: []string{"a", "b"}, CreateTime: at(1), UpdateTime: at(2)}},
+			directory.MembershipChanged{Membership: directory.Membership{ID: "orgmem_1", OrganizationID: "org_1", UserID: "user_1", Role: "admin", Permissions: []string{"a", "b"}, CreateTime: at(1), UpdateTime: at(2)}},
 		},
 		"membership deleted": {
 			`{"type":"organizationMembership.deleted","timestamp":9,"data":{"id":"orgmem_1","role":"org:admin","organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"},"created_at":1,"updated_at":2}}`,
+			"org_1:user_1",
+			directory.MembershipDeleted{ID: "orgmem_1", OrganizationID: "org_1", UserID: "user_1", CreateTime: at(1), At: at(9)},
+		},
+		"membership deleted, only the id": {
+			`{"type":"organizationMembership.deleted","data":{"id":"orgmem_3","object":"organization_membership","deleted":true}}`,
+			"orgmem_3",
+			directory.MembershipDeleted{ID: "orgmem_3"},
+		},
+		"membership deleted, half of whose": {
+			`{"type":"organizationMembership.deleted","timestamp":9,"data":{"id":"orgmem_3","organization":{"id":"org_1"},"public_user_data":{"user_id":"user 1"}}}`,
+			"orgmem_3",
+			directory.MembershipDeleted{ID: "orgmem_3", At: at(9)},
+		},
+		"membership deleted, no good id": {
+			`{"type":"organizationMembership.deleted","timestamp":9,"data":{"id":"orgmem 3","organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"},"created_at":-1}}`,
 			"org_1:user_1",
 			directory.MembershipDeleted{OrganizationID: "org_1", UserID: "user_1", At: at(9)},
 		},
@@ -239,6 +254,8 @@ func TestMalformedEvents(t *testing.T) {
 		"id of another type": `{"type":"user.created","data":{"id":7}}`, "id with a space": `{"type":"user.created","data":{"id":"user 1"}}`,
 		"id too long":              `{"type":"user.created","data":{"id":"` + strings.Repeat("u", 129) + `"}}`,
 		"membership of nobody":     `{"type":"organizationMembership.created","data":{"id":"orgmem_1","organization":{"id":"org_1"}}}`,
+		"end of no membership":     `{"type":"organizationMembership.deleted","data":{"id":"orgmem 3","deleted":true}}`,
+		"membership of an id":      `{"type":"organizationMembership.updated","data":{"id":"orgmem_3"}}`,
 		"membership of a number":   `{"type":"organizationMembership.deleted","data":{"id":7,"organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"}}}`,
 		"membership of nothing":    `{"type":"organizationMembership.created","data":{"id":"orgmem_1","public_user_data":{"user_id":"user_1"}}}`,
 		"instance of another type": `{"type":"user.created","instance_id":{},"data":{"id":"user_1"}}`, "not UTF-8": "{\"type\":\"user.created\xff\"}",
@@ -271,6 +288,7 @@ func TestPoisonedEvents(t *testing.T) {
 func FuzzParseEvent(f *testing.F) {
 	f.Add([]byte(full))
 	f.Add([]byte(`{"type":"organizationMembership.deleted","data":{"organization":{"id":"o"},"public_user_data":{"user_id":"u"}}}`))
+	f.Add([]byte(`{"type":"organizationMembership.deleted","data":{"id":"orgmem_3","object":"organization_membership","deleted":true}}`))
 	f.Add([]byte(`{"type":"user.created","data":{"id":"user_1","email_addresses":[null,[],{"id":1}]}}`))
 	f.Add([]byte(`{"type":"email.created","data":{"id":"ema_1","body":"424242","user_id":{"code":"424242"},"ID":"x"},"timestamp":"soon"}`))
 	f.Add([]byte(`{"type":"role.created","object":7,"data":{"id":"role_1","key":"<&>","permissions":["a",{"key":1}]},"timestamp":1.5}`))

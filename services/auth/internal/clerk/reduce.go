@@ -15,6 +15,9 @@ const (
 	familySession      = "session"
 )
 
+// membershipDeleted may tell no more of its object than the id.
+const membershipDeleted = familyMembership + ".deleted"
+
 // fields are those that are kept of an object, or of each object of a list; nil keeps a value whole.
 type fields map[string]fields
 

@@ -29,10 +29,12 @@ type (
 	}
 	// MembershipChanged is a new or changed membership.
 	MembershipChanged struct{ Membership Membership }
-	// MembershipDeleted is the end of a membership; the person may join again. At is the zero time when it is not told.
+	// MembershipDeleted is the end of a membership; the person may join again. It tells Clerk's id, or whose membership it
+	// was, or both. CreateTime, when the person had joined, and At are the zero time when they are not told.
 	MembershipDeleted struct {
+		ID                     string
 		OrganizationID, UserID string
-		At                     time.Time
+		CreateTime, At         time.Time
 	}
 	// RoleChanged is a new or changed role.
 	RoleChanged struct{ Role Role }
@@ -72,6 +74,9 @@ func (c MembershipChanged) Apply(ctx context.Context, w Writer) (bool, error) {
 
 // Apply leaves a tombstone.
 func (c MembershipDeleted) Apply(ctx context.Context, w Writer) (bool, error) {
+	if c.ID != "" {
+		return w.EndMembership(ctx, c)
+	}
 	return w.DeleteMembership(ctx, c.OrganizationID, c.UserID, c.At)
 }
 

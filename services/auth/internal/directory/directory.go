@@ -48,6 +48,8 @@ type Organization struct {
 
 // Membership is a person's place in an organization.
 type Membership struct {
+	// ID is Clerk's, and another one after the person left and joined again; empty when only a token told of it.
+	ID                     string
 	OrganizationID, UserID string
 	// Role has no "org:" prefix.
 	Role        string
@@ -122,6 +124,8 @@ type Writer interface {
 	PutMembership(ctx context.Context, m Membership) (bool, error)
 	// DeleteMembership with the zero time ends what is known, whenever that is from.
 	DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error)
+	// EndMembership ends one with an id: it never comes back, but another of the same person may.
+	EndMembership(ctx context.Context, end MembershipDeleted) (bool, error)
 	// PutRole gives the role's name and permissions to all its members.
 	PutRole(ctx context.Context, r Role) (bool, error)
 	DeleteRole(ctx context.Context, id string, at time.Time) (bool, error)

@@ -19,7 +19,7 @@ func SameOrganization(a, b Organization) bool {
 		sameJSON(a.PublicMetadata, b.PublicMetadata)
 }
 
-// SameMembership compares role and permissions; permissions have no order.
+// SameMembership compares role and permissions, not Clerk's id; permissions have no order.
 func SameMembership(a, b Membership) bool {
 	return a.Role == b.Role && samePermissions(a.Permissions, b.Permissions)
 }

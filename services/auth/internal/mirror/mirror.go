@@ -3,6 +3,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -119,7 +120,7 @@ func contended(change directory.Change, subject string) string {
 	case directory.MembershipChanged:
 		return c.Membership.UserID
 	case directory.MembershipDeleted:
-		return c.UserID
+		return cmp.Or(c.UserID, subject)
 	default:
 		return subject
 	}

@@ -121,7 +121,7 @@ func (w *walk) putMembership(ctx context.Context, m directory.Membership, listed
 		return same, err
 	}
 	living := !unknown && was.DeleteTime.IsZero()
-	if living && directory.SameMembership(was.Membership, m) && was.UpdateTime.Equal(m.UpdateTime) {
+	if living && directory.SameMembership(was.Membership, m) && was.UpdateTime.Equal(m.UpdateTime) && was.ID == m.ID {
 		return same, nil
 	}
 	changed, err := w.Store.PutListedMembership(ctx, m, listedAt)

@@ -146,6 +146,43 @@ func TestMembersAndTheirRole(t *testing.T) {
 	require.Equal(t, []string{"org:new:do"}, got.Permissions)
 }
 
+// TestMembersAndTheEndOfTheirID: whichever commits first, the one that is over stays over.
+func TestMembersAndTheEndOfTheirID(t *testing.T) {
+	at := storetest.Now()
+	m := directory.Membership{ID: "orgmem_1", OrganizationID: "org_1", UserID: "user_1", Role: "admin", CreateTime: at, UpdateTime: at}
+	join := func(ctx context.Context, w *store.Writing) error { _, err := w.PutMembership(ctx, m); return err }
+	end := func(ctx context.Context, w *store.Writing) error {
+		_, err := w.EndMembership(ctx, directory.MembershipDeleted{ID: m.ID})
+		return err
+	}
+	for name, acts := range map[string][2]act{"joins first": {join, end}, "ends first": {end, join}} {
+		t.Run(name, func(t *testing.T) {
+			r := newReplicas(t)
+			r.meet(acts[0], func(s *store.Store) error { return within(t.Context(), r.other, s, acts[1]) }, nil)
+			require.Zero(t, r.count("SELECT count(*) FROM memberships WHERE delete_time IS NULL"))
+		})
+	}
+}
+
+// TestEndedIDsAreForgotten when the inbox can't have any news of them.
+func TestEndedIDsAreForgotten(t *testing.T) {
+	databasetest.Each(t, migrations(t), func(t *testing.T, db *database.DB) {
+		now := storetest.Now()
+		s := store.New(db, func() time.Time { return now }, nil)
+		left := func() (n int) {
+			require.NoError(t, s.Prune(t.Context(), now))
+			require.NoError(t, db.Reader().QueryRowContext(t.Context(), "SELECT count(*) FROM ended_memberships").Scan(&n))
+			return n
+		}
+		_, err := s.EndMembership(t.Context(), directory.MembershipDeleted{ID: "orgmem_1"})
+		require.NoError(t, err)
+		now = now.Add(365 * 24 * time.Hour)
+		require.Equal(t, 1, left())
+		now = now.Add(48 * time.Hour)
+		require.Zero(t, left())
+	})
+}
+
 // TestErasureAndRevocation of one key don't lock each other out.
 func TestErasureAndRevocation(t *testing.T) {
 	r := newReplicas(t)

@@ -12,36 +12,65 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
+// endedFor is how long the id of a membership that is over is remembered: longer than the inbox may keep an event.
+const endedFor = 366 * 24 * time.Hour
+
 // PutMembership stores what Clerk says of a membership, unless the store has newer news, or the person or the
-// organization is gone. A changed role revokes what was handed out with the old one.
+// organization is gone. A changed role revokes what was handed out with the old one. Late news of one whose end came before
+// tells whose end that was.
 func (w *Writing) PutMembership(ctx context.Context, m directory.Membership) (bool, error) {
-	return w.putMembership(ctx, m, func() (string, []byte, error) { return w.current(ctx, m) })
+	if over, err := w.membershipIsOver(ctx, m.OrganizationID, m.UserID, m.ID); err != nil || over {
+		return false, err
+	}
+	ended, is, err := w.ended(ctx, m.ID)
+	if err != nil {
+		return false, err
+	}
+	if is {
+		at := m.UpdateTime
+		if ended.EndTime.Valid {
+			at = ended.EndTime.Time
+		}
+		return w.endRow(ctx, directory.MembershipDeleted{
+			ID: m.ID, OrganizationID: m.OrganizationID, UserID: m.UserID, CreateTime: m.CreateTime, At: at,
+		})
+	}
+	role, permissions, err := w.current(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	return w.putMembership(ctx, m, role, permissions)
 }
 
 // PutListedMembership is PutMembership for one from Clerk's own list, which tells what the member may do now, however long
 // ago the membership changed. Only a role that the store knows to have changed after listedAt may be newer.
 func (w *Writing) PutListedMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error) {
-	return w.putMembership(ctx, m, func() (string, []byte, error) { return w.listed(ctx, m, listedAt) })
-}
-
-func (w *Writing) putMembership(ctx context.Context, m directory.Membership, told func() (string, []byte, error)) (bool, error) {
-	if over, err := w.membershipIsOver(ctx, m.OrganizationID, m.UserID); err != nil || over {
+	if over, err := w.listedIsOver(ctx, m, listedAt); err != nil || over {
 		return false, err
 	}
-	role, permissions, err := told()
+	role, permissions, err := w.listed(ctx, m, listedAt)
 	if err != nil {
 		return false, err
 	}
+	return w.putMembership(ctx, m, role, permissions)
+}
+
+func (w *Writing) putMembership(ctx context.Context, m directory.Membership, role string, permissions []byte) (bool, error) {
 	before, err := w.q.GetMembership(ctx, db.GetMembershipParams{OrganizationID: m.OrganizationID, UserID: m.UserID})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, err
 	}
 	rows, err := w.q.PutMembership(ctx, db.PutMembershipParams{
-		OrganizationID: m.OrganizationID, UserID: m.UserID, Role: role, Permissions: permissions,
+		OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, Role: role, Permissions: permissions,
 		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime,
 	})
-	if err != nil || rows == 0 {
+	if err != nil || rows == 0 && m.ID == "" {
 		return false, err
+	}
+	if rows == 0 {
+		return false, w.q.IdentifyMembership(ctx, db.IdentifyMembershipParams{
+			OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, CreateTime: m.CreateTime,
+		})
 	}
 	if before.Role != "" && before.Role != role {
 		return true, w.revoke(ctx, revocation.Revocation{UserID: m.UserID})
@@ -49,9 +78,37 @@ func (w *Writing) putMembership(ctx context.Context, m directory.Membership, tol
 	return true, nil
 }
 
-// membershipIsOver tells whether one of the two is gone, and keeps both as they are until the commit.
-func (w *Writing) membershipIsOver(ctx context.Context, organizationID, userID string) (bool, error) {
+// ended reads what Clerk told of the end of a membership with an id.
+func (w *Writing) ended(ctx context.Context, id string) (db.EndedMembership, bool, error) {
+	if id == "" {
+		return db.EndedMembership{}, false, nil
+	}
+	row, err := w.q.GetEndedMembership(ctx, id)
+	return row, err == nil, notFound(err, nil)
+}
+
+// listedIsOver is membershipIsOver for one that Clerk listed. Whose end came before that has not ended, whatever was told.
+func (w *Writing) listedIsOver(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error) {
+	if over, err := w.membershipIsOver(ctx, m.OrganizationID, m.UserID, m.ID); err != nil || over {
+		return over, err
+	}
+	ended, is, err := w.ended(ctx, m.ID)
+	if err != nil || !is {
+		return false, err
+	}
+	if !ended.NoteTime.Before(listedAt) {
+		return true, nil
+	}
+	return false, w.q.ForgetEndedMembership(ctx, m.ID)
+}
+
+// membershipIsOver tells whether one of the two is gone, and keeps both as they are until the commit; the end of the
+// membership itself waits for that too.
+func (w *Writing) membershipIsOver(ctx context.Context, organizationID, userID, id string) (bool, error) {
 	if err := w.holdMembership(ctx, organizationID, userID); err != nil {
+		return false, err
+	}
+	if err := w.takeMembership(ctx, id); err != nil {
 		return false, err
 	}
 	over, err := w.q.MembershipIsOver(ctx, db.MembershipIsOverParams{UserID: userID, OrganizationID: organizationID})
@@ -78,8 +135,36 @@ const aheadAtMost = time.Minute
 // again. The zero time stands for an end that does not say when: it ends the membership that is known, and keeps away one
 // that is not, as its beginning may come late.
 func (w *Writing) DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error) {
+	return w.endRow(ctx, directory.MembershipDeleted{OrganizationID: organizationID, UserID: userID, At: at})
+}
+
+// EndMembership ends the membership with an id, and remembers the id: late news of it bring nobody back, and its own end
+// does not end another. When only the id is told and no row has it, the beginning is still to come, or never does.
+func (w *Writing) EndMembership(ctx context.Context, end directory.MembershipDeleted) (bool, error) {
+	if err := w.takeMembership(ctx, end.ID); err != nil {
+		return false, err
+	}
+	err := w.q.AddEndedMembership(ctx, db.AddEndedMembershipParams{
+		ClerkID: end.ID, EndTime: nullTime(end.At), NoteTime: w.store.now().UTC().Truncate(time.Microsecond),
+	})
+	if err != nil {
+		return false, err
+	}
+	if end.OrganizationID == "" || end.UserID == "" {
+		row, err := w.q.FindMembership(ctx, end.ID)
+		if err != nil {
+			return false, notFound(err, nil)
+		}
+		end.OrganizationID, end.UserID = row.OrganizationID, row.UserID
+	}
+	return w.endRow(ctx, end)
+}
+
+// endRow ends what the row of a person in an organization says, if that is about the membership that ended.
+func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (bool, error) {
+	at := end.At
 	if at.IsZero() {
-		row, err := w.q.GetMembershipRow(ctx, db.GetMembershipRowParams{OrganizationID: organizationID, UserID: userID})
+		row, err := w.q.GetMembershipRow(ctx, db.GetMembershipRowParams{OrganizationID: end.OrganizationID, UserID: end.UserID})
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return false, err
 		}
@@ -87,18 +172,30 @@ func (w *Writing) DeleteMembership(ctx context.Context, organizationID, userID s
 			at = w.store.now().UTC().Truncate(time.Microsecond)
 		}
 	}
+	created, joined := end.CreateTime, end.CreateTime
+	if created.IsZero() {
+		created, joined = at, time.Unix(0, 0).UTC() // it began after no other
+	}
 	rows, err := w.q.TombstoneMembership(ctx, db.TombstoneMembershipParams{
-		OrganizationID: organizationID, UserID: userID, EmptyList: emptyList, At: at,
+		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, EmptyList: emptyList,
+		CreateTime: created, At: at, Joined: joined,
 	})
 	if err != nil {
 		return false, err
 	}
-	if rows == 0 { // newer news, or over already: then perhaps for the second time
-		return false, w.q.MoveEndOfMembership(ctx, db.MoveEndOfMembershipParams{
-			OrganizationID: organizationID, UserID: userID, At: at,
-		})
+	if rows > 0 {
+		return true, w.revoke(ctx, revocation.Revocation{UserID: end.UserID})
 	}
-	return true, w.revoke(ctx, revocation.Revocation{UserID: userID})
+	// Newer news, or over already: then perhaps for the second time.
+	err = w.q.MoveEndOfMembership(ctx, db.MoveEndOfMembershipParams{
+		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, At: at,
+	})
+	if err != nil || end.ID == "" {
+		return false, err
+	}
+	return false, w.q.DisownMembership(ctx, db.DisownMembershipParams{
+		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID,
+	})
 }
 
 // ReplaceMembership stores m as Clerk listed it, however old its news, if the row is still as it was read and nobody of
@@ -106,7 +203,7 @@ func (w *Writing) DeleteMembership(ctx context.Context, organizationID, userID s
 func (w *Writing) ReplaceMembership(
 	ctx context.Context, m directory.Membership, was directory.MembershipState, listedAt time.Time,
 ) (bool, error) {
-	if over, err := w.membershipIsOver(ctx, m.OrganizationID, m.UserID); err != nil || over {
+	if over, err := w.listedIsOver(ctx, m, listedAt); err != nil || over {
 		return false, err
 	}
 	role, permissions, err := w.listed(ctx, m, listedAt)
@@ -114,7 +211,7 @@ func (w *Writing) ReplaceMembership(
 		return false, err
 	}
 	rows, err := w.q.ReplaceMembership(ctx, db.ReplaceMembershipParams{
-		OrganizationID: m.OrganizationID, UserID: m.UserID, Role: role, Permissions: permissions,
+		OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, Role: role, Permissions: permissions,
 		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime, Was: was.UpdateTime,
 	})
 	if err != nil || rows == 0 || was.Role == role {
@@ -189,7 +286,7 @@ func (s *Store) memberships(
 func membership(row db.Membership) (directory.Membership, error) {
 	permissions, err := decode(row.Permissions)
 	return directory.Membership{
-		OrganizationID: row.OrganizationID, UserID: row.UserID, Role: row.Role, Permissions: permissions,
+		ID: row.ClerkID, OrganizationID: row.OrganizationID, UserID: row.UserID, Role: row.Role, Permissions: permissions,
 		CreateTime: row.CreateTime, UpdateTime: row.UpdateTime,
 	}, err
 }

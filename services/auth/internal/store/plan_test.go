@@ -121,6 +121,10 @@ func TestEveryHotQueryUsesAnIndex(t *testing.T) {
 			"memberships":     func() error { _, err := s.Memberships(ctx, "", "", cursor, 50); return err },
 			"of organization": func() error { _, err := s.Memberships(ctx, "org_00001", "", page.Cursor{}, 50); return err },
 			"of user":         func() error { _, err := s.Memberships(ctx, "", "user_0000001", page.Cursor{}, 50); return err },
+			"membership by id": func() error {
+				_, err := s.read.FindMembership(ctx, "orgmem_1")
+				return notFoundIsFine(notFound(err, nil))
+			},
 			"revocations":     func() error { _, err := s.Since(ctx, 5, 500); return err },
 			"API keys":        func() error { _, err := s.Keys(ctx, "org_1", cursor, 50); return err },
 			"API key by hash": func() error { _, err := s.KeyByHash(ctx, []byte("x")); return notFoundIsFine(err) },

@@ -50,9 +50,12 @@ func (s *Store) addRevocation(ctx context.Context, q *db.Queries, r revocation.R
 	})
 }
 
-// Prune forgets revocations from before a time.
+// Prune forgets revocations from before a time, and memberships that ended so long ago that no news of them can come.
 func (s *Store) Prune(ctx context.Context, before time.Time) error {
 	return s.write(ctx, revocationLane, func(ctx context.Context, q *db.Queries) error {
-		return q.PruneRevocations(ctx, before)
+		if err := q.PruneRevocations(ctx, before); err != nil {
+			return err
+		}
+		return q.PruneEndedMemberships(ctx, s.now().Add(-endedFor))
 	})
 }

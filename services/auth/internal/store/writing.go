@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -71,6 +72,13 @@ func (s *Store) PutMembership(ctx context.Context, m directory.Membership) (bool
 func (s *Store) DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error) {
 	return s.change(ctx, userID, func(ctx context.Context, w *Writing) (bool, error) {
 		return w.DeleteMembership(ctx, organizationID, userID, at)
+	})
+}
+
+// EndMembership is Writing's.
+func (s *Store) EndMembership(ctx context.Context, end directory.MembershipDeleted) (bool, error) {
+	return s.change(ctx, cmp.Or(end.UserID, end.ID), func(ctx context.Context, w *Writing) (bool, error) {
+		return w.EndMembership(ctx, end)
 	})
 }
 

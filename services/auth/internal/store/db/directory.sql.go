@@ -25,6 +25,21 @@ func (q *Queries) AddEmail(ctx context.Context, arg AddEmailParams) error {
 	return err
 }
 
+const addEndedMembership = `-- name: AddEndedMembership :exec
+INSERT INTO ended_memberships (clerk_id, end_time, note_time) VALUES ($1, $2, $3) ON CONFLICT (clerk_id) DO NOTHING
+`
+
+type AddEndedMembershipParams struct {
+	ClerkID  string
+	EndTime  sql.NullTime
+	NoteTime time.Time
+}
+
+func (q *Queries) AddEndedMembership(ctx context.Context, arg AddEndedMembershipParams) error {
+	_, err := q.db.ExecContext(ctx, addEndedMembership, arg.ClerkID, arg.EndTime, arg.NoteTime)
+	return err
+}
+
 const clearEmails = `-- name: ClearEmails :exec
 DELETE FROM user_emails WHERE user_id = $1
 `
@@ -34,8 +49,62 @@ func (q *Queries) ClearEmails(ctx context.Context, userID string) error {
 	return err
 }
 
+const disownMembership = `-- name: DisownMembership :exec
+UPDATE memberships SET clerk_id = ''
+WHERE organization_id = $1 AND user_id = $2 AND memberships.clerk_id = $3
+  AND delete_time IS NULL
+`
+
+type DisownMembershipParams struct {
+	OrganizationID string
+	UserID         string
+	ClerkID        string
+}
+
+// The membership is over, but a token from after that says that there is one: another.
+func (q *Queries) DisownMembership(ctx context.Context, arg DisownMembershipParams) error {
+	_, err := q.db.ExecContext(ctx, disownMembership, arg.OrganizationID, arg.UserID, arg.ClerkID)
+	return err
+}
+
+const findMembership = `-- name: FindMembership :one
+SELECT organization_id, user_id FROM memberships WHERE clerk_id = $1 LIMIT 1
+`
+
+type FindMembershipRow struct {
+	OrganizationID string
+	UserID         string
+}
+
+func (q *Queries) FindMembership(ctx context.Context, clerkID string) (FindMembershipRow, error) {
+	row := q.db.QueryRowContext(ctx, findMembership, clerkID)
+	var i FindMembershipRow
+	err := row.Scan(&i.OrganizationID, &i.UserID)
+	return i, err
+}
+
+const forgetEndedMembership = `-- name: ForgetEndedMembership :exec
+DELETE FROM ended_memberships WHERE clerk_id = $1
+`
+
+func (q *Queries) ForgetEndedMembership(ctx context.Context, clerkID string) error {
+	_, err := q.db.ExecContext(ctx, forgetEndedMembership, clerkID)
+	return err
+}
+
+const getEndedMembership = `-- name: GetEndedMembership :one
+SELECT clerk_id, end_time, note_time FROM ended_memberships WHERE clerk_id = $1
+`
+
+func (q *Queries) GetEndedMembership(ctx context.Context, clerkID string) (EndedMembership, error) {
+	row := q.db.QueryRowContext(ctx, getEndedMembership, clerkID)
+	var i EndedMembership
+	err := row.Scan(&i.ClerkID, &i.EndTime, &i.NoteTime)
+	return i, err
+}
+
 const getMembership = `-- name: GetMembership :one
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time FROM memberships WHERE organization_id = $1 AND user_id = $2 AND delete_time IS NULL
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships WHERE organization_id = $1 AND user_id = $2 AND delete_time IS NULL
 `
 
 type GetMembershipParams struct {
@@ -54,6 +123,7 @@ func (q *Queries) GetMembership(ctx context.Context, arg GetMembershipParams) (M
 		&i.CreateTime,
 		&i.UpdateTime,
 		&i.DeleteTime,
+		&i.ClerkID,
 	)
 	return i, err
 }
@@ -185,6 +255,30 @@ func (q *Queries) GetUserState(ctx context.Context, id string) (GetUserStateRow,
 	return i, err
 }
 
+const identifyMembership = `-- name: IdentifyMembership :exec
+UPDATE memberships SET clerk_id = $1, create_time = $2
+WHERE organization_id = $3 AND user_id = $4 AND memberships.clerk_id = ''
+  AND delete_time IS NULL
+`
+
+type IdentifyMembershipParams struct {
+	ClerkID        string
+	CreateTime     time.Time
+	OrganizationID string
+	UserID         string
+}
+
+// Which one it is that a token told of; the rest of the row is newer.
+func (q *Queries) IdentifyMembership(ctx context.Context, arg IdentifyMembershipParams) error {
+	_, err := q.db.ExecContext(ctx, identifyMembership,
+		arg.ClerkID,
+		arg.CreateTime,
+		arg.OrganizationID,
+		arg.UserID,
+	)
+	return err
+}
+
 const introduceOrganization = `-- name: IntroduceOrganization :exec
 INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time)
 VALUES ($1, FALSE, '', $2, '', $3, $4, $5)
@@ -298,7 +392,7 @@ func (q *Queries) ListMemberIDs(ctx context.Context, organizationID string) ([]s
 }
 
 const listMemberships = `-- name: ListMemberships :many
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time FROM memberships
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships
 WHERE delete_time IS NULL
   AND (organization_id, user_id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
 ORDER BY organization_id, user_id
@@ -328,6 +422,7 @@ func (q *Queries) ListMemberships(ctx context.Context, arg ListMembershipsParams
 			&i.CreateTime,
 			&i.UpdateTime,
 			&i.DeleteTime,
+			&i.ClerkID,
 		); err != nil {
 			return nil, err
 		}
@@ -343,7 +438,7 @@ func (q *Queries) ListMemberships(ctx context.Context, arg ListMembershipsParams
 }
 
 const listMembershipsOfOrganization = `-- name: ListMembershipsOfOrganization :many
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time FROM memberships
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships
 WHERE delete_time IS NULL AND organization_id = $1 AND user_id > $2
 ORDER BY user_id
 LIMIT CAST($3 AS BIGINT)
@@ -372,6 +467,7 @@ func (q *Queries) ListMembershipsOfOrganization(ctx context.Context, arg ListMem
 			&i.CreateTime,
 			&i.UpdateTime,
 			&i.DeleteTime,
+			&i.ClerkID,
 		); err != nil {
 			return nil, err
 		}
@@ -387,7 +483,7 @@ func (q *Queries) ListMembershipsOfOrganization(ctx context.Context, arg ListMem
 }
 
 const listMembershipsOfUser = `-- name: ListMembershipsOfUser :many
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time FROM memberships
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships
 WHERE delete_time IS NULL AND user_id = $1 AND organization_id > $2
 ORDER BY organization_id
 LIMIT CAST($3 AS BIGINT)
@@ -416,6 +512,7 @@ func (q *Queries) ListMembershipsOfUser(ctx context.Context, arg ListMemberships
 			&i.CreateTime,
 			&i.UpdateTime,
 			&i.DeleteTime,
+			&i.ClerkID,
 		); err != nil {
 			return nil, err
 		}
@@ -593,6 +690,7 @@ const noteMembership = `-- name: NoteMembership :exec
 INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
+    clerk_id = CASE WHEN memberships.delete_time IS NULL THEN memberships.clerk_id ELSE '' END,
     role = excluded.role, permissions = excluded.permissions, update_time = excluded.update_time, delete_time = NULL
 WHERE memberships.update_time <= excluded.update_time
   AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time)
@@ -607,7 +705,7 @@ type NoteMembershipParams struct {
 	UpdateTime     time.Time
 }
 
-// What a token says of a membership: it keeps the time of joining.
+// What a token says of a membership: it keeps the time of joining. Of a deleted one it tells that there is another.
 func (q *Queries) NoteMembership(ctx context.Context, arg NoteMembershipParams) error {
 	_, err := q.db.ExecContext(ctx, noteMembership,
 		arg.OrganizationID,
@@ -620,30 +718,46 @@ func (q *Queries) NoteMembership(ctx context.Context, arg NoteMembershipParams) 
 	return err
 }
 
+const pruneEndedMemberships = `-- name: PruneEndedMemberships :exec
+DELETE FROM ended_memberships WHERE note_time < $1
+`
+
+func (q *Queries) PruneEndedMemberships(ctx context.Context, before time.Time) error {
+	_, err := q.db.ExecContext(ctx, pruneEndedMemberships, before)
+	return err
+}
+
 const putMembership = `-- name: PutMembership :execrows
-INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
+    clerk_id = CASE WHEN excluded.clerk_id = '' THEN memberships.clerk_id ELSE excluded.clerk_id END,
     role = excluded.role, permissions = excluded.permissions, create_time = excluded.create_time,
     update_time = excluded.update_time, delete_time = NULL
-WHERE memberships.update_time <= excluded.update_time
-  AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time)
+WHERE CASE
+    WHEN memberships.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN
+        memberships.update_time <= excluded.update_time
+        AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time)
+    ELSE memberships.create_time < excluded.create_time END
 `
 
 type PutMembershipParams struct {
 	OrganizationID string
 	UserID         string
+	ClerkID        string
 	Role           string
 	Permissions    []byte
 	CreateTime     time.Time
 	UpdateTime     time.Time
 }
 
-// A deleted membership may come back: the person joined again. It must be newer than the deletion.
+// A deleted membership may come back: the person joined again. Of two memberships with other ids the one that began later
+// counts; else the news must be newer than what is known, and than the deletion.
 func (q *Queries) PutMembership(ctx context.Context, arg PutMembershipParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, putMembership,
 		arg.OrganizationID,
 		arg.UserID,
+		arg.ClerkID,
 		arg.Role,
 		arg.Permissions,
 		arg.CreateTime,
@@ -743,26 +857,39 @@ func (q *Queries) PutUser(ctx context.Context, arg PutUserParams) (int64, error)
 }
 
 const tombstoneMembership = `-- name: TombstoneMembership :execrows
-INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time, delete_time)
-VALUES ($1, $2, '', $3, $4, $4, $4)
+INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, delete_time)
+VALUES ($1, $2, $3, '', $4, $5,
+    $6, $6)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
+    clerk_id = CASE WHEN excluded.clerk_id = '' THEN memberships.clerk_id ELSE excluded.clerk_id END,
+    create_time = CASE WHEN excluded.clerk_id IN ('', memberships.clerk_id) THEN memberships.create_time
+        ELSE excluded.create_time END,
     role = '', permissions = excluded.permissions, update_time = excluded.update_time, delete_time = excluded.delete_time
-WHERE memberships.delete_time IS NULL AND memberships.update_time <= excluded.update_time
+WHERE memberships.update_time <= excluded.update_time AND CASE
+    WHEN memberships.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN memberships.delete_time IS NULL
+    ELSE memberships.create_time < $7 END
 `
 
 type TombstoneMembershipParams struct {
 	OrganizationID string
 	UserID         string
+	ClerkID        string
 	EmptyList      []byte
+	CreateTime     time.Time
 	At             time.Time
+	Joined         time.Time
 }
 
+// It ends the membership that is known if it is the same, as far as is told, or began before the one that ended.
 func (q *Queries) TombstoneMembership(ctx context.Context, arg TombstoneMembershipParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, tombstoneMembership,
 		arg.OrganizationID,
 		arg.UserID,
+		arg.ClerkID,
 		arg.EmptyList,
+		arg.CreateTime,
 		arg.At,
+		arg.Joined,
 	)
 	if err != nil {
 		return 0, err

@@ -29,6 +29,12 @@ type ApiKey struct {
 	RevokeTime         sql.NullTime
 }
 
+type EndedMembership struct {
+	ClerkID  string
+	EndTime  sql.NullTime
+	NoteTime time.Time
+}
+
 type Erasure struct {
 	UserID       string
 	RequestTime  time.Time
@@ -57,6 +63,7 @@ type Membership struct {
 	CreateTime     time.Time
 	UpdateTime     time.Time
 	DeleteTime     sql.NullTime
+	ClerkID        string
 }
 
 type Organization struct {

@@ -9,6 +9,16 @@ import (
 	"context"
 )
 
+const lockMembershipID = `-- name: LockMembershipID :exec
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/membership/' || CAST($1 AS TEXT), 0))
+`
+
+// After LockMembershipShared.
+func (q *Queries) LockMembershipID(ctx context.Context, clerkID string) error {
+	_, err := q.db.ExecContext(ctx, lockMembershipID, clerkID)
+	return err
+}
+
 const lockMembershipShared = `-- name: LockMembershipShared :exec
 SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/auth/roles', 0)),
     pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/auth/organization/' || CAST($1 AS TEXT), 0)),

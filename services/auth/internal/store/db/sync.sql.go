@@ -187,7 +187,7 @@ func (q *Queries) GetJob(ctx context.Context, name string) (Job, error) {
 }
 
 const getMembershipRow = `-- name: GetMembershipRow :one
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time FROM memberships WHERE organization_id = $1 AND user_id = $2
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships WHERE organization_id = $1 AND user_id = $2
 `
 
 type GetMembershipRowParams struct {
@@ -207,6 +207,7 @@ func (q *Queries) GetMembershipRow(ctx context.Context, arg GetMembershipRowPara
 		&i.CreateTime,
 		&i.UpdateTime,
 		&i.DeleteTime,
+		&i.ClerkID,
 	)
 	return i, err
 }
@@ -423,7 +424,7 @@ func (q *Queries) ListErasures(ctx context.Context, arg ListErasuresParams) ([]L
 }
 
 const listLostMemberships = `-- name: ListLostMemberships :many
-SELECT m.organization_id, m.user_id, m.role, m.permissions, m.create_time, m.update_time, m.delete_time FROM memberships m
+SELECT m.organization_id, m.user_id, m.role, m.permissions, m.create_time, m.update_time, m.delete_time, m.clerk_id FROM memberships m
 LEFT JOIN organizations o ON o.id = m.organization_id
 LEFT JOIN users u ON u.id = m.user_id
 WHERE m.delete_time IS NULL
@@ -464,6 +465,7 @@ func (q *Queries) ListLostMemberships(ctx context.Context, arg ListLostMembershi
 			&i.CreateTime,
 			&i.UpdateTime,
 			&i.DeleteTime,
+			&i.ClerkID,
 		); err != nil {
 			return nil, err
 		}
@@ -631,17 +633,24 @@ func (q *Queries) MembershipIsOver(ctx context.Context, arg MembershipIsOverPara
 const moveEndOfMembership = `-- name: MoveEndOfMembership :exec
 UPDATE memberships SET update_time = $1, delete_time = $1
 WHERE organization_id = $2 AND user_id = $3 AND delete_time < $1
+  AND (memberships.clerk_id IN ('', $4) OR CAST($4 AS TEXT) = '')
 `
 
 type MoveEndOfMembershipParams struct {
 	At             time.Time
 	OrganizationID string
 	UserID         string
+	ClerkID        string
 }
 
 // Of a membership that ended twice only the later end keeps away what came between the two.
 func (q *Queries) MoveEndOfMembership(ctx context.Context, arg MoveEndOfMembershipParams) error {
-	_, err := q.db.ExecContext(ctx, moveEndOfMembership, arg.At, arg.OrganizationID, arg.UserID)
+	_, err := q.db.ExecContext(ctx, moveEndOfMembership,
+		arg.At,
+		arg.OrganizationID,
+		arg.UserID,
+		arg.ClerkID,
+	)
 	return err
 }
 
@@ -722,12 +731,14 @@ func (q *Queries) RenewJob(ctx context.Context, arg RenewJobParams) (int64, erro
 
 const replaceMembership = `-- name: ReplaceMembership :execrows
 UPDATE memberships SET
-    role = $1, permissions = $2, create_time = $3,
-    update_time = $4, delete_time = NULL
-WHERE organization_id = $5 AND user_id = $6 AND update_time = $7
+    clerk_id = CASE WHEN CAST($1 AS TEXT) = '' THEN memberships.clerk_id ELSE CAST($1 AS TEXT) END,
+    role = $2, permissions = $3, create_time = $4,
+    update_time = $5, delete_time = NULL
+WHERE organization_id = $6 AND user_id = $7 AND update_time = $8
 `
 
 type ReplaceMembershipParams struct {
+	ClerkID        string
 	Role           string
 	Permissions    []byte
 	CreateTime     time.Time
@@ -740,6 +751,7 @@ type ReplaceMembershipParams struct {
 // Guarded by what was read, instead of by whose news is newer.
 func (q *Queries) ReplaceMembership(ctx context.Context, arg ReplaceMembershipParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, replaceMembership,
+		arg.ClerkID,
 		arg.Role,
 		arg.Permissions,
 		arg.CreateTime,

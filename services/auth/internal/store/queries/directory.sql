@@ -103,30 +103,70 @@ ORDER BY create_time DESC, id DESC
 LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 
 -- name: PutMembership :execrows
--- A deleted membership may come back: the person joined again. It must be newer than the deletion.
-INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time)
-VALUES ($1, $2, $3, $4, $5, $6)
+-- A deleted membership may come back: the person joined again. Of two memberships with other ids the one that began later
+-- counts; else the news must be newer than what is known, and than the deletion.
+INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
+    clerk_id = CASE WHEN excluded.clerk_id = '' THEN memberships.clerk_id ELSE excluded.clerk_id END,
     role = excluded.role, permissions = excluded.permissions, create_time = excluded.create_time,
     update_time = excluded.update_time, delete_time = NULL
-WHERE memberships.update_time <= excluded.update_time
-  AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time);
+WHERE CASE
+    WHEN memberships.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN
+        memberships.update_time <= excluded.update_time
+        AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time)
+    ELSE memberships.create_time < excluded.create_time END;
+
+-- name: IdentifyMembership :exec
+-- Which one it is that a token told of; the rest of the row is newer.
+UPDATE memberships SET clerk_id = sqlc.arg(clerk_id), create_time = sqlc.arg(create_time)
+WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND memberships.clerk_id = ''
+  AND delete_time IS NULL;
 
 -- name: NoteMembership :exec
--- What a token says of a membership: it keeps the time of joining.
+-- What a token says of a membership: it keeps the time of joining. Of a deleted one it tells that there is another.
 INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
+    clerk_id = CASE WHEN memberships.delete_time IS NULL THEN memberships.clerk_id ELSE '' END,
     role = excluded.role, permissions = excluded.permissions, update_time = excluded.update_time, delete_time = NULL
 WHERE memberships.update_time <= excluded.update_time
   AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time);
 
 -- name: TombstoneMembership :execrows
-INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time, delete_time)
-VALUES (sqlc.arg(organization_id), sqlc.arg(user_id), '', sqlc.arg(empty_list), sqlc.arg(at), sqlc.arg(at), sqlc.arg(at))
+-- It ends the membership that is known if it is the same, as far as is told, or began before the one that ended.
+INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, delete_time)
+VALUES (sqlc.arg(organization_id), sqlc.arg(user_id), sqlc.arg(clerk_id), '', sqlc.arg(empty_list), sqlc.arg(create_time),
+    sqlc.arg(at), sqlc.arg(at))
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
+    clerk_id = CASE WHEN excluded.clerk_id = '' THEN memberships.clerk_id ELSE excluded.clerk_id END,
+    create_time = CASE WHEN excluded.clerk_id IN ('', memberships.clerk_id) THEN memberships.create_time
+        ELSE excluded.create_time END,
     role = '', permissions = excluded.permissions, update_time = excluded.update_time, delete_time = excluded.delete_time
-WHERE memberships.delete_time IS NULL AND memberships.update_time <= excluded.update_time;
+WHERE memberships.update_time <= excluded.update_time AND CASE
+    WHEN memberships.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN memberships.delete_time IS NULL
+    ELSE memberships.create_time < sqlc.arg(joined) END;
+
+-- name: DisownMembership :exec
+-- The membership is over, but a token from after that says that there is one: another.
+UPDATE memberships SET clerk_id = ''
+WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND memberships.clerk_id = sqlc.arg(clerk_id)
+  AND delete_time IS NULL;
+
+-- name: FindMembership :one
+SELECT organization_id, user_id FROM memberships WHERE clerk_id = $1 LIMIT 1;
+
+-- name: AddEndedMembership :exec
+INSERT INTO ended_memberships (clerk_id, end_time, note_time) VALUES ($1, $2, $3) ON CONFLICT (clerk_id) DO NOTHING;
+
+-- name: GetEndedMembership :one
+SELECT * FROM ended_memberships WHERE clerk_id = $1;
+
+-- name: ForgetEndedMembership :exec
+DELETE FROM ended_memberships WHERE clerk_id = $1;
+
+-- name: PruneEndedMemberships :exec
+DELETE FROM ended_memberships WHERE note_time < sqlc.arg(before);
 
 -- name: TombstoneMembershipsOfUser :exec
 UPDATE memberships SET role = '', permissions = sqlc.arg(empty_list), update_time = sqlc.arg(at), delete_time = sqlc.arg(at)

@@ -14,3 +14,7 @@ SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/user/' 
 
 -- name: LockOrganization :exec
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/organization/' || CAST(sqlc.arg(organization_id) AS TEXT), 0));
+
+-- name: LockMembershipID :exec
+-- After LockMembershipShared.
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/membership/' || CAST(sqlc.arg(clerk_id) AS TEXT), 0));

@@ -10,6 +10,7 @@ SELECT * FROM memberships WHERE organization_id = $1 AND user_id = $2;
 -- name: ReplaceMembership :execrows
 -- Guarded by what was read, instead of by whose news is newer.
 UPDATE memberships SET
+    clerk_id = CASE WHEN CAST(sqlc.arg(clerk_id) AS TEXT) = '' THEN memberships.clerk_id ELSE CAST(sqlc.arg(clerk_id) AS TEXT) END,
     role = sqlc.arg(role), permissions = sqlc.arg(permissions), create_time = sqlc.arg(create_time),
     update_time = sqlc.arg(update_time), delete_time = NULL
 WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND update_time = sqlc.arg(was);
@@ -17,7 +18,8 @@ WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id
 -- name: MoveEndOfMembership :exec
 -- Of a membership that ended twice only the later end keeps away what came between the two.
 UPDATE memberships SET update_time = sqlc.arg(at), delete_time = sqlc.arg(at)
-WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND delete_time < sqlc.arg(at);
+WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND delete_time < sqlc.arg(at)
+  AND (memberships.clerk_id IN ('', sqlc.arg(clerk_id)) OR CAST(sqlc.arg(clerk_id) AS TEXT) = '');
 
 -- name: ReplaceUser :execrows
 -- Guarded by what was read, instead of by whose news is newer.

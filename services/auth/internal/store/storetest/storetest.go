@@ -48,6 +48,8 @@ func Run(t *testing.T, open Open) {
 		"every field of a user": everyField, "equal times write": equalTimes, "end without a time": endWithoutATime,
 		"names of roles": namesOfRoles, "renamed role": renamedRole, "member and role": memberAndRole,
 		"listed membership": listedMembership, "lost memberships": lostMemberships,
+		"end of an id": endOfAnID, "end of an id before its beginning": endOfAnIDFirst, "joined again": joinedAgain,
+		"any order of two memberships": twoMemberships, "ids of introduced memberships": introducedIDs, "listed after its end": listedAfterItsEnd,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}
