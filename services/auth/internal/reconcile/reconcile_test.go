@@ -178,6 +178,27 @@ func TestClerkWinsOverAWrongTombstone(t *testing.T) {
 	})
 }
 
+// TestIDsOfMemberships come with Clerk's lists where the store knows none, and that repairs nothing.
+func TestIDsOfMemberships(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada := w.User("ada")
+		org := w.Organization("Acme", ada)
+		listed, err := w.Source.Memberships(t.Context(), org, nil, 0, 10)
+		require.NoError(t, err)
+		require.NotEmpty(t, listed[0].ID)
+		unknown := listed[0]
+		unknown.ID = ""
+		_, err = w.store.PutMembership(t.Context(), unknown)
+		require.NoError(t, err)
+		found, err := w.run(time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 1}, found["memberships"])
+		got, err := w.store.MembershipState(t.Context(), org, ada)
+		require.NoError(t, err)
+		require.Equal(t, listed[0].ID, got.ID)
+	})
+}
+
 // TestErasedHereAndAliveThere: an operator erased somebody whom Clerk still has.
 func TestErasedHereAndAliveThere(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
