@@ -31,7 +31,8 @@ build: ## Build bin/trivet and the four programs of split mode
 
 .PHONY: test
 test: $(if $(shell command -v npm),web/node_modules) ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
-	go test work
+	go test $$(go list work | grep -v '/test/e2e$$')
+	go test -count=1 ./test/e2e # it runs programs that it builds, of which the test cache knows nothing
 
 .PHONY: test-faults
 test-faults: ## Run the fault tests that take minutes: processes killed while events flow
