@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -77,37 +78,74 @@ func (p program) reconcileOne(ctx context.Context, source string, since moment) 
 	if err != nil {
 		return err
 	}
-	return p.follow(source, next)
+	return p.follow(source, next, patience)
 }
 
-// follow prints the last word on each kind; on a terminal, also how far the comparison is.
-func (p program) follow(source string, next func() (counts, error)) error {
-	live := isTerminal(p.stdout)
-	for {
-		c, err := next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			if live {
-				_, _ = io.WriteString(p.stdout, "\n") // the error gets a line of its own
+// patience is how long nothing may come before the waiting is told.
+const patience = 5 * time.Second
+
+// news is what the service sent, or how its answer ended.
+type news struct {
+	counts
+	err error
+}
+
+// follow prints the last word on each kind; on a terminal, also how far the comparison is. While nothing comes it says so: a
+// provider that is away is waited for.
+func (p program) follow(source string, next func() (counts, error), patience time.Duration) error {
+	live, came, gone := isTerminal(p.stdout), make(chan news), make(chan struct{})
+	defer close(gone)
+	go func() { // ends with the answer, or with the call's context
+		for ended := false; !ended; {
+			c, err := next()
+			select {
+			case came <- news{c, err}:
+				ended = err != nil
+			case <-gone:
+				return
 			}
-			return fmt.Errorf("%s: %s", source, errs.From(err).Message)
 		}
-		if !c.GetDone() && !live {
-			continue
-		}
-		line := fmt.Sprintf("%-24s same %d, repaired %d, created %d, removed %d", source+" "+c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved())
-		if live {
-			line = "\r\x1b[K" + line // over the line before
-		}
-		if c.GetDone() {
-			line += "\n"
-		}
-		if _, err := io.WriteString(p.stdout, line); err != nil {
-			return err
+	}()
+	begun := time.Now()
+	silence := time.NewTicker(patience)
+	defer silence.Stop()
+	for {
+		select {
+		case <-silence.C:
+			_, _ = fmt.Fprintf(p.stderr, "%s is still compared after %s; if the provider is away or slow it is asked again, and the service's log says so\n",
+				source, time.Since(begun).Round(time.Second))
+		case n := <-came:
+			silence.Reset(patience)
+			if errors.Is(n.err, io.EOF) {
+				return nil
+			}
+			if err := p.tell(source, n, live); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// tell prints one piece of news; its error ends the comparison.
+func (p program) tell(source string, c news, live bool) error {
+	if c.err != nil {
+		if live {
+			_, _ = io.WriteString(p.stdout, "\n") // the error gets a line of its own
+		}
+		return fmt.Errorf("%s: %s", source, errs.From(c.err).Message)
+	}
+	if !c.GetDone() && !live {
+		return nil
+	}
+	line := fmt.Sprintf("%-24s same %d, repaired %d, created %d, removed %d", source+" "+c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved())
+	if live {
+		line = "\r\x1b[K" + line // over the line before
+	}
+	if c.GetDone() {
+		line += "\n"
+	}
+	_, err := io.WriteString(p.stdout, line)
+	return err
 }
 
 func isTerminal(w io.Writer) bool {
