@@ -2,17 +2,10 @@
 FROM golang:1.26.8-bookworm AS build
 WORKDIR /src
 # Modules first, so that a change of code does not fetch them again.
-COPY go.work go.work.sum* go.mod go.sum ./
-COPY gen/go.mod gen/go.sum gen/
-COPY platform/go.mod platform/go.sum platform/
-COPY sandbox/go.mod sandbox/go.sum sandbox/
-COPY gateway/go.mod gateway/go.sum gateway/
-COPY services/auth/go.mod services/auth/go.sum services/auth/
-COPY services/ai/go.mod services/ai/go.sum services/ai/
-COPY services/billing/go.mod services/billing/go.sum services/billing/
+COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+ENV CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false
 RUN make build && mkdir -p /out/data /out/tmp && cp bin/* /out/
 
 FROM scratch

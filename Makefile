@@ -2,7 +2,6 @@
 
 SHELL := /bin/bash
 BIN := $(CURDIR)/.bin
-MODULES := . gen platform services/auth services/ai services/billing gateway sandbox
 SERVICES := auth ai billing
 GO_FILES = $(shell git ls-files -co --exclude-standard '*.go' | grep -v '^gen/' | grep -v '/store/db/')
 
@@ -31,7 +30,7 @@ build: ## Build bin/trivet and the four programs of split mode
 
 .PHONY: test
 test: $(if $(shell command -v npm),web/node_modules) ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
-	go test $$(go list work | grep -v '/test/e2e$$')
+	go test $$(go list ./... | grep -v '/test/e2e$$')
 	go test -count=1 ./test/e2e # it runs programs that it builds, of which the test cache knows nothing
 
 .PHONY: test-faults
@@ -41,7 +40,7 @@ test-faults: ## Run the fault tests that take minutes: processes killed while ev
 
 .PHONY: race
 race: ## Run the tests of the concurrent parts under the race detector
-	go test -race ./platform/... ./services/ai/... ./gateway/... ./services/auth/... ./services/billing/... ./sandbox/...
+	go test -race ./platform/... ./services/... ./gateway/... ./sandbox/...
 
 .PHONY: bench
 bench: build ## Compare Trivet with a bare reverse proxy on this machine: requests/s, CPU, latency, memory
@@ -53,7 +52,7 @@ bench-webhooks: build ## Offer 1,000 signed webhooks a second for 30 s, on SQLit
 
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks of the hot path
-	go test -run '^$$' -bench . -benchmem work
+	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: deps
 deps: ## Install what the tests use beside Go, from Debian's packages: PostgreSQL, Redis, Chromium (needs root)
@@ -75,7 +74,7 @@ gen-sql: $(BIN)/sqlc ## Generate the query code of each service's store
 
 .PHONY: docs
 docs: ## Write the tables of docs/ that are made from the code
-	go run ./tools/docs
+	go run ./internal/docgen/cmd
 	TRIVET_WRITE_DOCS=1 go test -count=1 -run TestUnimplementedRPCsAreListed ./internal/allinone
 
 .PHONY: fmt
@@ -92,8 +91,9 @@ lint-proto: $(BIN)/buf .protodeps ## Lint the contract and check its format
 	$(BIN)/buf format proto -d --exit-code
 
 .PHONY: lint-go
-lint-go: $(BIN)/golangci-lint ## Lint the Go code of every module
-	@set -e; for m in $(filter-out gen,$(MODULES)); do echo "golangci-lint $$m"; (cd $$m && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...); done
+lint-go: $(BIN)/golangci-lint ## Lint the Go code of both modules
+	$(BIN)/golangci-lint run ./...
+	cd tools && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...
 
 .PHONY: breaking
 breaking: $(BIN)/buf .protodeps ## Check that the contract breaks no caller of BASE (default: the commit before)
@@ -105,21 +105,17 @@ gen-check: gen ## Check that what is committed is what is generated
 		{ echo "generated code differs from what is committed: run make gen and commit"; exit 1; }
 
 .PHONY: tidy
-tidy: ## Bring go.mod files in order and to equal versions
-	@set -e; for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy); done
-	go work sync
+tidy: ## Bring both go.mod files in order
+	GOWORK=off go mod tidy
+	cd tools && GOWORK=off go mod tidy
 
-.PHONY: alone
-alone: ## Build every module by itself, as somebody who imports only it would
-	@set -e; for m in $(MODULES); do echo "GOWORK=off go build $$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...); done
-
-.PHONY: versions
-versions: ## Check that all modules use the same versions of what they share
-	scripts/versions $(MODULES)
+.PHONY: installable
+installable: ## Build the commands as `go install …@version` does, without go.work
+	GOWORK=off go build -o /dev/null ./cmd/...
 
 .PHONY: vuln
 vuln: $(BIN)/govulncheck ## Look for known vulnerabilities, where their database can be reached
-	BIN=$(BIN) scripts/vuln $(MODULES)
+	BIN=$(BIN) scripts/vuln . tools
 
 .PHONY: clean
 clean: ## Remove what was built, the development data, and what a broken benchmark left
@@ -127,8 +123,8 @@ clean: ## Remove what was built, the development data, and what a broken benchma
 
 # — tools, each at its pinned version —
 
-.protodeps: tools/protodeps/main.go go.mod
-	GOWORK=off go run ./tools/protodeps .protodeps
+.protodeps: tools/protodeps/main.go tools/go.mod
+	go run ./tools/protodeps .protodeps
 	@touch .protodeps
 
 web/node_modules: web/package.json web/package-lock.json

@@ -1,4 +1,4 @@
-package doctables_test
+package docgen_test
 
 import (
 	"os"
@@ -10,11 +10,10 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/internal/docgen"
-	"github.com/trivet-dev/trivet/internal/doctables"
 )
 
 func TestDocumentedTablesAreWhatTheCodeSays(t *testing.T) {
-	for _, table := range doctables.Tables() {
+	for _, table := range docgen.Tables() {
 		t.Run(table.Name, func(t *testing.T) {
 			committed, err := os.ReadFile(filepath.Join("..", "..", table.File))
 			require.NoError(t, err)

@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/trivet-dev/trivet/internal/docgen"
-	"github.com/trivet-dev/trivet/internal/doctables"
 )
 
 func main() {
@@ -17,7 +16,7 @@ func main() {
 }
 
 func run() error {
-	for _, t := range doctables.Tables() {
+	for _, t := range docgen.Tables() {
 		old, err := os.ReadFile(t.File)
 		if err != nil {
 			return err

@@ -1,7 +1,4 @@
-// Package doctables says which tables of the documentation are made from the code, and where they stand.
-package doctables
-
-import "github.com/trivet-dev/trivet/internal/docgen"
+package docgen
 
 // Table is a generated table and where it stands.
 type Table struct {
@@ -16,8 +13,8 @@ type Table struct {
 // Tables are all of them.
 func Tables() []Table {
 	return []Table{
-		{"docs/errors.md", "errors", func() (string, error) { return docgen.Errors(), nil }},
-		{"docs/security.md", "rules", docgen.Rules},
+		{"docs/errors.md", "errors", func() (string, error) { return Errors(), nil }},
+		{"docs/security.md", "rules", Rules},
 		{"docs/settings.md", "settings", Settings},
 	}
 }

@@ -1,4 +1,4 @@
-package doctables
+package docgen
 
 import (
 	"fmt"
