@@ -24,12 +24,14 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	"github.com/trivet-dev/trivet/platform/connect"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/platform/statuspb"
 )
 
 // goodToken is the one credential that the fake auth knows; canary is looked for in logs and answers.
@@ -264,7 +266,7 @@ func (f *fakeAI) ListModels(ctx context.Context, _ *aiv1.ListModelsRequest) (*ai
 
 func (f *fakeAI) GetStatus(ctx context.Context, _ *aiv1.GetStatusRequest) (*aiv1.GetStatusResponse, error) {
 	status, err := f.status(ctx)
-	return &aiv1.GetStatusResponse{Status: status}, err
+	return &aiv1.GetStatusResponse{Provider: &statusv1.Health{Status: statuspb.Parse(status)}}, err
 }
 
 type fakeBilling struct {
@@ -287,7 +289,7 @@ func (f *fakeBilling) ListPlans(context.Context, *billingv1.ListPlansRequest) (*
 }
 
 func (f *fakeBilling) GetStatus(context.Context, *billingv1.GetStatusRequest) (*billingv1.GetStatusResponse, error) {
-	return &billingv1.GetStatusResponse{Status: f.status}, f.err
+	return &billingv1.GetStatusResponse{Provider: &statusv1.Health{Status: statuspb.Parse(f.status)}}, f.err
 }
 
 // answers relays a head and pieces.

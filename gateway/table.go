@@ -18,6 +18,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/statuspb"
 	"github.com/trivet-dev/trivet/platform/telemetry"
 )
 
@@ -115,11 +116,11 @@ func probes(ai, billing grpc.ClientConnInterface) map[string]status.Probe {
 	return map[string]status.Probe{
 		"ai": func(ctx context.Context) (string, error) {
 			answer, err := aiv1.NewAIServiceClient(ai).GetStatus(ctx, &aiv1.GetStatusRequest{})
-			return answer.GetStatus(), err
+			return statuspb.Word(answer.GetProvider().GetStatus()), err
 		},
 		"billing": func(ctx context.Context) (string, error) {
 			answer, err := billingv1.NewBillingServiceClient(billing).GetStatus(ctx, &billingv1.GetStatusRequest{})
-			return answer.GetStatus(), err
+			return statuspb.Word(answer.GetProvider().GetStatus()), err
 		},
 	}
 }

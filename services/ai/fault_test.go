@@ -18,6 +18,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/statuspb"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/services/ai"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
@@ -452,7 +453,7 @@ func TestStatusFollowsTheProvider(t *testing.T) {
 	status := func() string {
 		res, err := h.GetStatus(t.Context(), &aiv1.GetStatusRequest{})
 		require.NoError(t, err)
-		return res.GetStatus()
+		return statuspb.Word(res.GetProvider().GetStatus())
 	}
 	require.Equal(t, "unknown", status())
 	h.chat(hello)

@@ -18,6 +18,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -106,7 +107,7 @@ func TestEntitlementsAndPlans(t *testing.T) {
 
 		answer, err := h.from("gateway").GetStatus(t.Context(), &billingv1.GetStatusRequest{})
 		require.NoError(t, err)
-		require.Equal(t, "unknown", answer.GetStatus())
+		require.Equal(t, statusv1.Status_STATUS_UNKNOWN, answer.GetProvider().GetStatus())
 	})
 }
 
@@ -327,7 +328,7 @@ func TestBackgroundWork(t *testing.T) {
 		require.Eventually(t, func() bool {
 			got, err := client.GetStatus(t.Context(), &billingv1.GetStatusRequest{})
 			require.NoError(t, err)
-			return got.GetStatus() == "operational"
+			return got.GetProvider().GetStatus() == statusv1.Status_STATUS_OPERATIONAL
 		}, 20*time.Second, 10*time.Millisecond)
 	})
 }

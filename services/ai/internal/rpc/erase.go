@@ -4,6 +4,8 @@ import (
 	"context"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
+	"github.com/trivet-dev/trivet/platform/statuspb"
 )
 
 // EraseUser confirms. There is nothing to erase: ai keeps no store, and what it holds of a person (their id in a
@@ -12,7 +14,7 @@ func (s *Server) EraseUser(context.Context, *aiv1.EraseUserRequest) (*aiv1.Erase
 	return &aiv1.EraseUserResponse{}, nil
 }
 
-// GetStatus tells how the provider is doing.
+// GetStatus says how well the provider works.
 func (s *Server) GetStatus(context.Context, *aiv1.GetStatusRequest) (*aiv1.GetStatusResponse, error) {
-	return &aiv1.GetStatusResponse{Status: s.health.Status()}, nil
+	return &aiv1.GetStatusResponse{Provider: &statusv1.Health{Status: statuspb.Parse(s.health.Status())}}, nil
 }

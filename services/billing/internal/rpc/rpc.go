@@ -7,9 +7,11 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/statuspb"
 	"github.com/trivet-dev/trivet/platform/webhook"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
@@ -62,7 +64,7 @@ func caller(ctx context.Context) (*passport.Claims, error) {
 	return claims, nil
 }
 
-// GetStatus tells how Stripe is doing.
+// GetStatus says how well Stripe works.
 func (s *Server) GetStatus(context.Context, *billingv1.GetStatusRequest) (*billingv1.GetStatusResponse, error) {
-	return &billingv1.GetStatusResponse{Status: s.status()}, nil
+	return &billingv1.GetStatusResponse{Provider: &statusv1.Health{Status: statuspb.Parse(s.status())}}, nil
 }

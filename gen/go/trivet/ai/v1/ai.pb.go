@@ -11,6 +11,7 @@ package aiv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
+	v11 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	v1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -1469,11 +1470,11 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{19}
 }
 
-// GetStatusResponse is the provider's health.
+// GetStatusResponse says how well the provider works.
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "operational", "degraded", "down" or "unknown" (nothing called yet).
-	Status        string `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	// The model provider, as seen by the calls of this process.
+	Provider      *v11.Health `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1508,18 +1509,18 @@ func (*GetStatusResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{20}
 }
 
-func (x *GetStatusResponse) GetStatus() string {
+func (x *GetStatusResponse) GetProvider() *v11.Health {
 	if x != nil {
-		return x.Status
+		return x.Provider
 	}
-	return ""
+	return nil
 }
 
 var File_trivet_ai_v1_ai_proto protoreflect.FileDescriptor
 
 const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\n" +
-	"\x15trivet/ai/v1/ai.proto\x12\ftrivet.ai.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1btrivet/usage/v1/usage.proto\"\x82\x02\n" +
+	"\x15trivet/ai/v1/ai.proto\x12\ftrivet.ai.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\x82\x02\n" +
 	"\aMessage\x12F\n" +
 	"\x04role\x18\x01 \x01(\tB2\xe0A\x02\xbaH,r*R\x06systemR\tdeveloperR\x04userR\tassistantR\x04toolR\x04role\x12$\n" +
 	"\acontent\x18\x02 \x01(\tB\n" +
@@ -1641,9 +1642,9 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\"\x13\n" +
 	"\x11EraseUserResponse\"\x12\n" +
-	"\x10GetStatusRequest\"+\n" +
-	"\x11GetStatusResponse\x12\x16\n" +
-	"\x06status\x18\x01 \x01(\tR\x06status*\\\n" +
+	"\x10GetStatusRequest\"I\n" +
+	"\x11GetStatusResponse\x124\n" +
+	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider*\\\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\x14ENDPOINT_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ENDPOINT_CHAT_COMPLETIONS\x10\x01\x12\x17\n" +
@@ -1700,6 +1701,7 @@ var file_trivet_ai_v1_ai_proto_goTypes = []any{
 	nil,                        // 23: trivet.ai.v1.RelayHead.HeadersEntry
 	(*structpb.Struct)(nil),    // 24: google.protobuf.Struct
 	(*v1.TokenUsage)(nil),      // 25: trivet.usage.v1.TokenUsage
+	(*v11.Health)(nil),         // 26: trivet.status.v1.Health
 }
 var file_trivet_ai_v1_ai_proto_depIdxs = []int32{
 	2,  // 0: trivet.ai.v1.Message.tool_calls:type_name -> trivet.ai.v1.ToolCall
@@ -1719,25 +1721,26 @@ var file_trivet_ai_v1_ai_proto_depIdxs = []int32{
 	22, // 14: trivet.ai.v1.RelayRequest.headers:type_name -> trivet.ai.v1.RelayRequest.HeadersEntry
 	17, // 15: trivet.ai.v1.RelayResponse.head:type_name -> trivet.ai.v1.RelayHead
 	23, // 16: trivet.ai.v1.RelayHead.headers:type_name -> trivet.ai.v1.RelayHead.HeadersEntry
-	4,  // 17: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
-	6,  // 18: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
-	9,  // 19: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
-	12, // 20: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
-	15, // 21: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
-	18, // 22: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
-	20, // 23: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
-	5,  // 24: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
-	7,  // 25: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
-	10, // 26: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
-	13, // 27: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
-	16, // 28: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
-	19, // 29: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
-	21, // 30: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	26, // 17: trivet.ai.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	4,  // 18: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
+	6,  // 19: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
+	9,  // 20: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
+	12, // 21: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
+	15, // 22: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
+	18, // 23: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
+	20, // 24: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
+	5,  // 25: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
+	7,  // 26: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
+	10, // 27: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
+	13, // 28: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
+	16, // 29: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
+	19, // 30: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
+	21, // 31: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
+	25, // [25:32] is the sub-list for method output_type
+	18, // [18:25] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_trivet_ai_v1_ai_proto_init() }

@@ -11,7 +11,8 @@ package billingv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
-	v11 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
+	v12 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
+	v11 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	v1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -1723,11 +1724,11 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
 }
 
-// GetStatusResponse is Stripe's health.
+// GetStatusResponse says how well the provider works.
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "operational", "degraded", "down" or "unknown" (nothing called yet).
-	Status        string `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	// Stripe, as seen by the calls of this process.
+	Provider      *v11.Health `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1762,11 +1763,11 @@ func (*GetStatusResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
 }
 
-func (x *GetStatusResponse) GetStatus() string {
+func (x *GetStatusResponse) GetProvider() *v11.Health {
 	if x != nil {
-		return x.Status
+		return x.Provider
 	}
-	return ""
+	return nil
 }
 
 // ReceiveWebhookRequest is a webhook as it came.
@@ -1874,7 +1875,7 @@ func (x *ReceiveWebhookResponse) GetDuplicate() bool {
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only events in this state; unspecified for any.
-	State v11.EventState `protobuf:"varint,1,opt,name=state,proto3,enum=trivet.inbox.v1.EventState" json:"state,omitempty"`
+	State v12.EventState `protobuf:"varint,1,opt,name=state,proto3,enum=trivet.inbox.v1.EventState" json:"state,omitempty"`
 	// Only events of this type; empty for any.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// Only events about this object; empty for any.
@@ -1919,11 +1920,11 @@ func (*ListEventsRequest) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
 }
 
-func (x *ListEventsRequest) GetState() v11.EventState {
+func (x *ListEventsRequest) GetState() v12.EventState {
 	if x != nil {
 		return x.State
 	}
-	return v11.EventState(0)
+	return v12.EventState(0)
 }
 
 func (x *ListEventsRequest) GetType() string {
@@ -1965,7 +1966,7 @@ func (x *ListEventsRequest) GetPageToken() string {
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events, without payloads.
-	Events []*v11.Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	Events []*v12.Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// Token of the next page; empty on the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2002,7 +2003,7 @@ func (*ListEventsResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
 }
 
-func (x *ListEventsResponse) GetEvents() []*v11.Event {
+func (x *ListEventsResponse) GetEvents() []*v12.Event {
 	if x != nil {
 		return x.Events
 	}
@@ -2066,7 +2067,7 @@ func (x *GetEventRequest) GetEventId() string {
 type GetEventResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event, with its redacted payload.
-	Event         *v11.Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	Event         *v12.Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2101,7 +2102,7 @@ func (*GetEventResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
 }
 
-func (x *GetEventResponse) GetEvent() *v11.Event {
+func (x *GetEventResponse) GetEvent() *v12.Event {
 	if x != nil {
 		return x.Event
 	}
@@ -2369,7 +2370,7 @@ var File_trivet_billing_v1_billing_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xfa\x04\n" +
+	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xfa\x04\n" +
 	"\x0eReserveRequest\x12(\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12)\n" +
@@ -2482,9 +2483,9 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\"\x13\n" +
 	"\x11EraseUserResponse\"\x12\n" +
-	"\x10GetStatusRequest\"+\n" +
-	"\x11GetStatusResponse\x12\x16\n" +
-	"\x06status\x18\x01 \x01(\tR\x06status\"\xcb\x01\n" +
+	"\x10GetStatusRequest\"I\n" +
+	"\x11GetStatusResponse\x124\n" +
+	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider\"\xcb\x01\n" +
 	"\x15ReceiveWebhookRequest\x12T\n" +
 	"\aheaders\x18\x01 \x03(\v25.trivet.billing.v1.ReceiveWebhookRequest.HeadersEntryB\x03\x80\x01\x01R\aheaders\x12 \n" +
 	"\x04body\x18\x02 \x01(\fB\f\xbaH\x06z\x04\x18\x80\x80@\x80\x01\x01R\x04body\x1a:\n" +
@@ -2629,8 +2630,9 @@ var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(*Plan)(nil),                          // 50: trivet.billing.v1.Plan
 	(*Grant)(nil),                         // 51: trivet.billing.v1.Grant
 	(*Invoice)(nil),                       // 52: trivet.billing.v1.Invoice
-	(v11.EventState)(0),                   // 53: trivet.inbox.v1.EventState
-	(*v11.Event)(nil),                     // 54: trivet.inbox.v1.Event
+	(*v11.Health)(nil),                    // 53: trivet.status.v1.Health
+	(v12.EventState)(0),                   // 54: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                     // 55: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
 	42, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
@@ -2648,58 +2650,59 @@ var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
 	43, // 12: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
 	51, // 13: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
 	52, // 14: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	41, // 15: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	53, // 16: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	43, // 17: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	54, // 18: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	54, // 19: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	43, // 20: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	42, // 21: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	1,  // 22: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	3,  // 23: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	5,  // 24: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	7,  // 25: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	9,  // 26: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	11, // 27: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	13, // 28: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	15, // 29: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	17, // 30: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	19, // 31: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	21, // 32: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	23, // 33: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	25, // 34: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	27, // 35: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	29, // 36: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	31, // 37: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	33, // 38: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	35, // 39: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	37, // 40: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	39, // 41: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	2,  // 42: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	4,  // 43: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	6,  // 44: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	8,  // 45: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	10, // 46: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	12, // 47: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	14, // 48: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	16, // 49: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	18, // 50: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	20, // 51: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	22, // 52: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	24, // 53: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	26, // 54: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	28, // 55: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	30, // 56: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	32, // 57: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	34, // 58: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	36, // 59: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	38, // 60: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	40, // 61: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	42, // [42:62] is the sub-list for method output_type
-	22, // [22:42] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	53, // 15: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	41, // 16: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	54, // 17: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	43, // 18: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	55, // 19: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	55, // 20: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	43, // 21: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	42, // 22: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	1,  // 23: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	3,  // 24: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	5,  // 25: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	7,  // 26: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	9,  // 27: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	11, // 28: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	13, // 29: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	15, // 30: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	17, // 31: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	19, // 32: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	21, // 33: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	23, // 34: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	25, // 35: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	27, // 36: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	29, // 37: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	31, // 38: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	33, // 39: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	35, // 40: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	37, // 41: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	39, // 42: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	2,  // 43: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	4,  // 44: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	6,  // 45: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	8,  // 46: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	10, // 47: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	12, // 48: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	14, // 49: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	16, // 50: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	18, // 51: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	20, // 52: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	22, // 53: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	24, // 54: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	26, // 55: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	28, // 56: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	30, // 57: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	32, // 58: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	34, // 59: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	36, // 60: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	38, // 61: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	40, // 62: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	43, // [43:63] is the sub-list for method output_type
+	23, // [23:43] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
