@@ -1,8 +1,7 @@
-package allinone
+package allinone_test
 
 import (
 	"context"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,34 +14,16 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/internal/allinone"
 	"github.com/trivet-dev/trivet/internal/docgen"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 	"github.com/trivet-dev/trivet/platform/passport"
 )
 
-// testHouse builds the all-in-one with settings that call nobody, and returns it with the signer of its passports.
-func testHouse(t *testing.T) (*house, *passport.Issuer) {
-	t.Helper()
-	env := map[string]string{
-		"TRIVET_DATA_DIR": t.TempDir(), "CLERK_SECRET_KEY": "sk_test_x", "CLERK_ISSUER": "https://clerk.example.test",
-		"CLERK_API_URL": "http://127.0.0.1:1", "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://127.0.0.1:1", "STRIPE_SECRET_KEY": "", "LOG_LEVEL": "error",
-	}
-	getenv := withDatabase(func(name string) string { return env[name] }, env["TRIVET_DATA_DIR"])
-	host, err := newHost(getenv, io.Discard)
-	require.NoError(t, err)
-	h, err := build(t.Context(), getenv, host)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, h.close(context.Background())) })
-	for _, s := range h.services {
-		require.NoError(t, s.Migrate(t.Context()))
-	}
-	return h, h.issuer
-}
-
 // The architecture page lists what is not built yet; every RPC is called, and the page must say what they answer.
 func TestUnimplementedRPCsAreListed(t *testing.T) {
-	h, issuer := testHouse(t)
+	conns, issuer := allinone.StartForTest(t)
 	var missing []string
 	for _, name := range docgen.Services() {
 		found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
@@ -52,7 +33,7 @@ func TestUnimplementedRPCsAreListed(t *testing.T) {
 		for i := range service.Methods().Len() {
 			method := service.Methods().Get(i)
 			full := "/" + name + "/" + string(method.Name())
-			err := h.try(t, issuer, method, full)
+			err := try(t, conns, issuer, method, full)
 			reason := errs.ReasonOf(err)
 			require.NotEqual(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, reason, "%s: %v", full, err)
 			if reason == errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED {
@@ -75,7 +56,7 @@ func TestUnimplementedRPCsAreListed(t *testing.T) {
 }
 
 // try calls an RPC as somebody who may, with a request that is as valid as can be made without knowing it.
-func (h *house) try(t *testing.T, issuer *passport.Issuer, method protoreflect.MethodDescriptor, full string) error {
+func try(t *testing.T, conns map[string]grpc.ClientConnInterface, issuer *passport.Issuer, method protoreflect.MethodDescriptor, full string) error {
 	t.Helper()
 	rule := grpcserver.RuleOf(string(method.Parent().FullName()), string(method.Name()))
 	caller := "gateway"
@@ -90,7 +71,7 @@ func (h *house) try(t *testing.T, issuer *passport.Issuer, method protoreflect.M
 	ctx = passport.Outgoing(ctx, token)
 	request, answer := message(t, method.Input()), message(t, method.Output())
 	fill(request.ProtoReflect())
-	conn := h.conns[caller]
+	conn := conns[caller]
 	if !method.IsStreamingServer() {
 		return conn.Invoke(ctx, full, request, answer)
 	}
