@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/trivet-dev/trivet/gateway"
-	"github.com/trivet-dev/trivet/internal/allinone"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/ai"
@@ -14,11 +13,13 @@ import (
 	"github.com/trivet-dev/trivet/services/billing"
 )
 
-// Settings is the table of all settings, by name.
-func Settings() (string, error) {
-	docs, err := settings.Describe(
-		serve.Settings{}, serve.Edge{}, serve.Trust{}, serve.SigningKey{}, serve.Addresses{}, allinone.SandboxSettings{}, allinone.OperatorSettings{}, serve.Store{}, serve.PriceList{},
-		gateway.Config{}, auth.Config{}, ai.Config{}, billing.Config{})
+// Settings is the table of all settings, by name. The all-in-one's own settings are an argument, because its tests use
+// this package.
+func Settings(allInOne ...any) (string, error) {
+	docs, err := settings.Describe(append([]any{
+		serve.Settings{}, serve.Edge{}, serve.Trust{}, serve.SigningKey{}, serve.Addresses{}, serve.Store{}, serve.PriceList{},
+		gateway.Config{}, auth.Config{}, ai.Config{}, billing.Config{},
+	}, allInOne...)...)
 	if err != nil {
 		return "", err
 	}

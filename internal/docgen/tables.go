@@ -10,11 +10,11 @@ type Table struct {
 	Make func() (string, error)
 }
 
-// Tables are all of them.
-func Tables() []Table {
+// Tables are all of them. The all-in-one's own settings are an argument: see [Settings].
+func Tables(allInOne ...any) []Table {
 	return []Table{
 		{"docs/errors.md", "errors", func() (string, error) { return Errors(), nil }},
 		{"docs/security.md", "rules", Rules},
-		{"docs/settings.md", "settings", Settings},
+		{"docs/settings.md", "settings", func() (string, error) { return Settings(allInOne...) }},
 	}
 }

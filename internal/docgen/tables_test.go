@@ -9,11 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/internal/allinone"
 	"github.com/trivet-dev/trivet/internal/docgen"
 )
 
 func TestDocumentedTablesAreWhatTheCodeSays(t *testing.T) {
-	for _, table := range docgen.Tables() {
+	for _, table := range docgen.Tables(allinone.SandboxSettings{}, allinone.OperatorSettings{}) {
 		t.Run(table.Name, func(t *testing.T) {
 			committed, err := os.ReadFile(filepath.Join("..", "..", table.File))
 			require.NoError(t, err)

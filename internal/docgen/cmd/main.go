@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/trivet-dev/trivet/internal/allinone"
 	"github.com/trivet-dev/trivet/internal/docgen"
 )
 
@@ -16,7 +17,7 @@ func main() {
 }
 
 func run() error {
-	for _, t := range docgen.Tables() {
+	for _, t := range docgen.Tables(allinone.SandboxSettings{}, allinone.OperatorSettings{}) {
 		old, err := os.ReadFile(t.File)
 		if err != nil {
 			return err
