@@ -123,7 +123,7 @@ func TestOtherPaths(t *testing.T) {
 	status, body := fetch(t, "GET", base+"/healthz", "")
 	require.Equal(t, http.StatusOK, status)
 	require.Equal(t, "ok\n", body)
-	status, body = fetch(t, "GET", base+"/v1/users", "")
+	status, body = fetch(t, "GET", base+"/users", "")
 	require.Equal(t, http.StatusNotFound, status)
 	require.Contains(t, body, "the sandbox serves /clerk")
 	_, body = fetch(t, "GET", base+"/control/environment", "")

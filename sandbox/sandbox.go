@@ -56,6 +56,9 @@ type Config struct {
 	WebhookRetryScale float64
 	// ClerkAuthorizedParty is the azp claim of tokens; empty means [clerk.DefaultAuthorizedParty].
 	ClerkAuthorizedParty string
+	// AllowedHosts are host names and addresses, without a port, by which the sandbox may be reached and whose pages may
+	// use it, beside localhost, loopback addresses and the host of BaseURL. Requests under any other name are refused.
+	AllowedHosts []string
 }
 
 // checkoutPatience is how long Stripe's checkout page waits for its webhook before it sends the payer back.
@@ -89,7 +92,7 @@ func New(cfg Config) (*Sandbox, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	s.handler = s.gate.wrap(ctx, s.logged(s.routes()))
+	s.handler = s.gate.wrap(ctx, s.logged(newGuard(cfg).wrap(s.routes())))
 	if cfg.Dir != "" && s.gate.enter() {
 		// The first start makes a key, which takes a while: the server can be ready meanwhile.
 		go func() {
@@ -111,6 +114,7 @@ func (s *Sandbox) open(cfg Config) (err error) {
 	}
 	s.clerk, err = clerk.New(clerk.Config{
 		Dir: cfg.Dir, Now: cfg.Now, AuthorizedParty: cfg.ClerkAuthorizedParty, Emit: s.senders["clerk"].Send,
+		AllowedHosts: cfg.AllowedHosts,
 	})
 	if err != nil {
 		return err
@@ -206,7 +210,10 @@ func (s *Sandbox) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/clerk/", http.StripPrefix("/clerk", s.calls.wrap("clerk", s.clerk)))
 	mux.Handle("/openai/", http.StripPrefix("/openai", s.calls.wrap("openai", s.openai)))
-	mux.Handle("/stripe/", http.StripPrefix("/stripe", s.calls.wrap("stripe", s.stripe)))
+	stripeAPI := s.calls.wrap("stripe", s.stripe)
+	mux.Handle("/stripe/", http.StripPrefix("/stripe", stripeAPI))
+	mux.Handle("/v1/", atRoot(stripeAPI))
+	mux.Handle("/v2/", atRoot(stripeAPI))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "ok\n")
@@ -216,9 +223,18 @@ func (s *Sandbox) routes() http.Handler {
 	s.controlObjects(mux)
 	s.controlStripe(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "the sandbox serves /clerk, /openai/v1, /stripe, /control and /healthz, not "+r.URL.Path)
+		refuse(w, http.StatusNotFound, "the sandbox serves /clerk, /openai/v1, /stripe, /v1 (Stripe), /control and /healthz, not "+r.URL.Path)
 	})
 	return mux
+}
+
+// atRoot serves Stripe's API without its prefix: several of Stripe's SDKs take a host and a port, and no path. The pages
+// that answers link to stay below the prefix.
+func atRoot(stripeAPI http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RequestURI = "/stripe" + r.RequestURI
+		stripeAPI.ServeHTTP(w, r)
+	})
 }
 
 func (s *Sandbox) logged(next http.Handler) http.Handler {

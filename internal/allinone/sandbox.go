@@ -21,6 +21,8 @@ import (
 type SandboxSettings struct {
 	// Addr is where the sandbox listens.
 	Addr string `env:"TRIVET_SANDBOX_ADDR" default:"127.0.0.1:8090" help:"address of the sandbox, which stands in for Clerk, OpenAI and Stripe in development"`
+	// AllowedHosts are names by which the sandbox may be reached, beside this machine's.
+	AllowedHosts []string `env:"TRIVET_SANDBOX_ALLOWED_HOSTS" help:"host names or addresses, separated by commas, by which the sandbox may be reached and whose pages may use it; always: localhost, loopback addresses and the host of TRIVET_SANDBOX_ADDR"`
 	// Webhooks is the edge that gets the sandbox's webhooks.
 	Webhooks string `env:"TRIVET_SANDBOX_EDGE_URL" help:"address of the edge that gets the sandbox's webhooks; default: the one on this machine"`
 	// Pace is the time between the words of a streamed answer.
@@ -94,7 +96,7 @@ func Sandbox(ctx context.Context, getenv func(string) string, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	host.Logger.WarnContext(ctx, "the sandbox is up; whoever reaches it can make tokens: never expose it")
+	host.Logger.InfoContext(ctx, "sandbox is up")
 	return serve.Run(ctx, host.Logger, part)
 }
 
@@ -153,14 +155,31 @@ func startSandbox(ctx context.Context, getenv func(string) string, host *serve.H
 	if err != nil {
 		return nil, serve.Part{}, err
 	}
+	warnIfPublic(ctx, host.Logger, listener.Addr())
 	s, err := sandbox.New(sandbox.Config{
 		Dir: filepath.Join(host.Settings.DataDir, "sandbox"), Now: host.Now, Logger: host.Logger, Pace: at.Pace,
-		BaseURL: "http://" + listener.Addr().String(), EdgeURL: at.EdgeURL(getenv),
+		BaseURL: baseURL(listener.Addr()), EdgeURL: at.EdgeURL(getenv), AllowedHosts: at.AllowedHosts,
 	})
 	if err != nil {
 		return nil, serve.Part{}, errors.Join(fmt.Errorf("sandbox: %w", err), listener.Close())
 	}
 	return s, sandboxPart(s, listener), nil
+}
+
+// warnIfPublic names the setting by which other machines can reach the sandbox.
+func warnIfPublic(ctx context.Context, log *slog.Logger, addr net.Addr) {
+	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		log.WarnContext(ctx, "the sandbox listens on a public address: everybody who reaches it can create session tokens; "+
+			"set TRIVET_SANDBOX_ADDR to a loopback address unless the network is private", slog.String("addr", addr.String()))
+	}
+}
+
+// baseURL is where a browser on this machine reaches a listener. One on all addresses has no address of its own.
+func baseURL(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", tcp.Port)
+	}
+	return "http://" + addr.String()
 }
 
 func sandboxPart(s *sandbox.Sandbox, listener net.Listener) serve.Part {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -77,6 +80,41 @@ func TestStandIn(t *testing.T) {
 			require.Equal(t, tc.instance, got.Instance)
 			require.Equal(t, tc.key, got.Key)
 			require.NotContains(t, logs.String(), "whsec_")
+		})
+	}
+}
+
+// TestSandboxOnAPublicAddress: a sandbox that other machines can reach says so, and serves the names it was given only.
+func TestSandboxOnAPublicAddress(t *testing.T) {
+	for name, tc := range map[string]struct {
+		addr   string
+		warned bool
+	}{
+		"loopback":      {"127.0.0.1:0", false},
+		"all addresses": {"0.0.0.0:0", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := map[string]string{"TRIVET_DATA_DIR": t.TempDir(), "TRIVET_SANDBOX_ADDR": tc.addr, "TRIVET_SANDBOX_ALLOWED_HOSTS": "sandbox"}
+			getenv := func(name string) string { return env[name] }
+			logs := &bytes.Buffer{}
+			host, err := newHost(getenv, logs)
+			require.NoError(t, err)
+			s, part, err := startSandbox(t.Context(), getenv, host)
+			require.NoError(t, err)
+			ended, end := context.WithCancel(t.Context())
+			end()
+			defer func() { require.NoError(t, part.Run(ended)) }()
+			require.Equal(t, tc.warned, strings.Contains(logs.String(), "TRIVET_SANDBOX_ADDR"), logs.String())
+			base, err := url.Parse(s.Environment()["STRIPE_API_URL"])
+			require.NoError(t, err)
+			require.Contains(t, []string{"127.0.0.1", "localhost"}, base.Hostname(), "a browser can open the pages")
+			for host, want := range map[string]int{"sandbox:8090": 200, "localhost:8090": 200, "evil.test": 403} {
+				request := httptest.NewRequestWithContext(t.Context(), "GET", "/control/environment", nil)
+				request.Host = host
+				answer := httptest.NewRecorder()
+				s.Handler().ServeHTTP(answer, request)
+				require.Equal(t, want, answer.Code, host)
+			}
 		})
 	}
 }

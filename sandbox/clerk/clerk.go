@@ -19,6 +19,7 @@ import (
 
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/sandbox/internal/ident"
+	"github.com/trivet-dev/trivet/sandbox/internal/local"
 	"github.com/trivet-dev/trivet/sandbox/internal/table"
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
@@ -48,6 +49,8 @@ type Config struct {
 	Host string
 	// AuthorizedParty is the default azp claim; empty means [DefaultAuthorizedParty].
 	AuthorizedParty string
+	// AllowedHosts are hosts whose pages may use the Frontend API and be returned to, beside this machine's.
+	AllowedHosts []string
 	// InstanceID is in all events; empty means [DefaultInstanceID].
 	InstanceID string
 	// Emit gets an event for every change of an object. It is called in the order of the changes and must not wait; nil
@@ -63,6 +66,7 @@ type Config struct {
 // concurrent use.
 type Fake struct {
 	cfg      Config
+	hosts    local.Hosts
 	keys     *keyring
 	ids      *ident.Source
 	eventIDs *ident.Source // of their own: whether somebody listens must not change the objects
@@ -107,7 +111,7 @@ func New(cfg Config) (*Fake, error) {
 		return nil, err
 	}
 	f := &Fake{
-		cfg: cfg, keys: keys, ids: ident.NewSource("clerk"), eventIDs: ident.NewSource("clerk events"),
+		cfg: cfg, hosts: local.NewHosts(cfg.AllowedHosts), keys: keys, ids: ident.NewSource("clerk"), eventIDs: ident.NewSource("clerk events"),
 		transient: table.NewStore(""), store: table.NewStore(""),
 	}
 	if cfg.Dir != "" {

@@ -2,12 +2,9 @@ package clerk
 
 import (
 	"crypto/rand"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -42,8 +39,8 @@ func (f *Fake) frontRoutes(mux *http.ServeMux) {
 	} {
 		mux.Handle(pattern, f.front(handle))
 	}
-	mux.HandleFunc("OPTIONS /v1/client/", preflight)
-	mux.HandleFunc("OPTIONS /v1/client", preflight)
+	mux.HandleFunc("OPTIONS /v1/client/", f.preflight)
+	mux.HandleFunc("OPTIONS /v1/client", f.preflight)
 	mux.HandleFunc("GET /sign-in", f.showSignIn)
 	mux.HandleFunc("POST /sign-in", f.submitSignIn)
 	mux.HandleFunc("GET /sign-out", f.showSignOut)
@@ -56,7 +53,7 @@ type frontHandler func(w http.ResponseWriter, r *http.Request, c client) (any, e
 // front lets in browsers that have signed in, from pages on this machine only.
 func (f *Fake) front(handle frontHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !allowOrigin(w, r) {
+		if !f.allowOrigin(w, r) {
 			writeErrors(w, http.StatusForbidden, apiError{
 				Message: "Invalid HTTP Origin header", LongMessage: "The sandbox serves pages on this machine only, not " + r.Header.Get("Origin") + ".", Code: "origin_invalid",
 			})
@@ -76,14 +73,13 @@ func (f *Fake) front(handle frontHandler) http.Handler {
 
 // allowOrigin answers a page's request for permission, and refuses pages that are not on this machine: they could act
 // for whoever is signed in.
-func allowOrigin(w http.ResponseWriter, r *http.Request) bool {
+func (f *Fake) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	w.Header().Add("Vary", "Origin")
 	if origin == "" {
 		return true
 	}
-	u, err := url.Parse(origin)
-	if err != nil || !loopback(u.Hostname()) {
+	if !f.hosts.Own(origin, "") {
 		return false
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)
@@ -91,8 +87,8 @@ func allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-func preflight(w http.ResponseWriter, r *http.Request) {
-	if !allowOrigin(w, r) {
+func (f *Fake) preflight(w http.ResponseWriter, r *http.Request) {
+	if !f.allowOrigin(w, r) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
@@ -100,15 +96,6 @@ func preflight(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Headers", "Content-Type")
 	w.Header().Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
-}
-
-// loopback tells whether a host is this machine.
-func loopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // clientOf returns the browser that a request comes from.

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/trivet-dev/trivet/sandbox/internal/local"
 )
 
 //go:embed pages/*.html
@@ -36,20 +38,20 @@ type signInUser struct {
 
 type signInOrg struct{ ID, Name, Role string }
 
-// target checks where a browser is to be sent: to this machine only. Empty is nowhere.
-func target(raw string) (*url.URL, error) {
+// target checks where a browser is to be sent: to this machine or an allowed host only. Empty is nowhere.
+func (f *Fake) target(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, nil
 	}
 	u, err := url.Parse(raw)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || !loopback(u.Hostname()) {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || !f.hosts.Has(u.Hostname()) {
 		return nil, errors.New("redirect_url must be an address on this machine, such as http://localhost:3000/")
 	}
 	return u, nil
 }
 
 func (f *Fake) showSignIn(w http.ResponseWriter, r *http.Request) {
-	to, err := target(r.URL.Query().Get("redirect_url"))
+	to, err := f.target(r.URL.Query().Get("redirect_url"))
 	if err != nil {
 		f.renderSignIn(w, r, http.StatusBadRequest, "", err.Error())
 		return
@@ -65,7 +67,7 @@ func (f *Fake) showSignIn(w http.ResponseWriter, r *http.Request) {
 func moveHost(w http.ResponseWriter, r *http.Request, name string) bool {
 	host, port, err := net.SplitHostPort(r.Host)
 	reachable := name == "127.0.0.1" || name == "localhost" || strings.HasSuffix(name, ".localhost")
-	if err != nil || host == name || !loopback(host) || !reachable {
+	if err != nil || host == name || !local.Loopback(host) || !reachable {
 		return false
 	}
 	w.Header().Set("Location", "http://"+net.JoinHostPort(name, port)+r.RequestURI)
@@ -138,7 +140,7 @@ func (f *Fake) submitSignIn(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	to, err := target(form.Get("redirect_url"))
+	to, err := f.target(form.Get("redirect_url"))
 	if err != nil {
 		f.renderSignIn(w, r, http.StatusBadRequest, "", err.Error())
 		return
@@ -233,7 +235,7 @@ func (f *Fake) specOf(form url.Values) (TokenSpec, error) {
 
 func (f *Fake) showSignOut(w http.ResponseWriter, r *http.Request) {
 	redirect := r.URL.Query().Get("redirect_url")
-	if _, err := target(redirect); err != nil {
+	if _, err := f.target(redirect); err != nil {
 		f.render(w, "sign-out", http.StatusBadRequest, signInPage{Error: err.Error()})
 		return
 	}
@@ -245,7 +247,7 @@ func (f *Fake) submitSignOut(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	to, err := target(form.Get("redirect_url"))
+	to, err := f.target(form.Get("redirect_url"))
 	if err != nil {
 		f.render(w, "sign-out", http.StatusBadRequest, signInPage{Error: err.Error()})
 		return
