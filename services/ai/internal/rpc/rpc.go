@@ -10,7 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
-	"github.com/trivet-dev/trivet/services/ai/internal/openai"
+	"github.com/trivet-dev/trivet/services/ai/internal/typed"
 	"github.com/trivet-dev/trivet/services/ai/internal/plan"
 )
 
@@ -25,7 +25,7 @@ type Server struct {
 	aiv1.UnimplementedAIServiceServer
 
 	invoker *invoke.Invoker
-	typed   *openai.Client
+	typed   *typed.Client
 	models  *models.List
 	plans   *plan.Cache
 	health  Health
@@ -33,7 +33,7 @@ type Server struct {
 
 // New returns a server.
 func New(invoker *invoke.Invoker, list *models.List, plans *plan.Cache, health Health) *Server {
-	return &Server{invoker: invoker, typed: openai.New(invoker), models: list, plans: plans, health: health}
+	return &Server{invoker: invoker, typed: typed.New(invoker), models: list, plans: plans, health: health}
 }
 
 // caller returns who calls.

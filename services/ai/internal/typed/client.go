@@ -1,7 +1,7 @@
-// Package openai is the typed front of calls to models: it writes requests and reads answers with go-openai, whose
+// Package typed is the typed front of calls to models: it writes requests and reads answers with go-openai, whose
 // only importer it is. The calls themselves go the way of all calls, see package invoke: go-openai's HTTP client is
-// replaced by one that invokes.
-package openai
+// replaced by one that invokes. It never calls a provider; package upstream does.
+package typed
 
 import (
 	"bytes"
