@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc/metadata"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 )
 
 // Header is the passport's name in gRPC metadata.
@@ -98,6 +101,15 @@ func NewContext(ctx context.Context, c *Claims) context.Context {
 func FromContext(ctx context.Context) (*Claims, bool) {
 	c, ok := ctx.Value(contextKey{}).(*Claims)
 	return c, ok
+}
+
+// Caller returns the verified caller whose account an RPC works on. The error is UNAUTHORIZED; the caller may see it.
+func Caller(ctx context.Context) (*Claims, error) {
+	c, ok := FromContext(ctx)
+	if !ok || c == nil || c.UserID == "" || c.AccountID == "" {
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, "Unauthorized")
+	}
+	return c, nil
 }
 
 // Outgoing returns a context whose outgoing gRPC calls carry the passport, in

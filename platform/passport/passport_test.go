@@ -1,6 +1,7 @@
 package passport_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/metadata"
 
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
 )
 
@@ -124,6 +127,23 @@ func TestNoKeyNoVerifier(t *testing.T) {
 	require.ErrorContains(t, err, "key 1")
 	_, err = passport.ParsePrivateKey("c2hvcnQ=")
 	require.ErrorContains(t, err, "32-byte")
+}
+
+func TestCaller(t *testing.T) {
+	good := &passport.Claims{UserID: "user_1", AccountID: "org_1"}
+	got, err := passport.Caller(passport.NewContext(t.Context(), good))
+	require.NoError(t, err)
+	require.Same(t, good, got)
+	for name, ctx := range map[string]context.Context{
+		"no passport": t.Context(), "nil": passport.NewContext(t.Context(), nil),
+		"no account": passport.NewContext(t.Context(), &passport.Claims{UserID: "user_1"}),
+		"no user":    passport.NewContext(t.Context(), &passport.Claims{AccountID: "org_1"}),
+	} {
+		_, err := passport.Caller(ctx)
+		e := errs.From(err)
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, e.Reason, name)
+		require.Equal(t, "Unauthorized", e.Message, name)
+	}
 }
 
 func TestOutgoingReplaces(t *testing.T) {
