@@ -49,7 +49,8 @@ type Config struct {
 	QueueSize int
 	// WriteTimeout bounds a PostgreSQL transaction, default 10 s; then its connection is cut.
 	WriteTimeout time.Duration
-	// BusyTimeout bounds the wait for another process that holds SQLite's write lock, default 5 s.
+	// BusyTimeout bounds the wait for another process that holds SQLite's write lock, default 2 s: callers should hear that the
+	// store is unavailable before their own deadlines pass.
 	BusyTimeout time.Duration
 	// Observe, when set, is told of every batch; it runs on the lane and must be quick.
 	Observe func(Batch)
@@ -67,7 +68,7 @@ func (c Config) withDefaults(d Dialect) Config {
 	c.MaxBatch = cmp.Or(max(c.MaxBatch, 0), 128)
 	c.QueueSize = cmp.Or(max(c.QueueSize, 0), 1024)
 	c.WriteTimeout = cmp.Or(max(c.WriteTimeout, 0), 10*time.Second)
-	c.BusyTimeout = cmp.Or(max(c.BusyTimeout, 0), 5*time.Second)
+	c.BusyTimeout = cmp.Or(max(c.BusyTimeout, 0), 2*time.Second)
 	c.Synchronous = strings.ToUpper(cmp.Or(c.Synchronous, "FULL"))
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -152,7 +153,7 @@ func (db *DB) Reader() Querier { return db.reader }
 // Ping checks that the database answers a read, for readiness.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.readers.PingContext(ctx); err != nil {
-		return unreachable(db.dialect, err)
+		return temporary(unreachable(db.dialect, err))
 	}
 	return nil
 }

@@ -16,10 +16,22 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
+
+// requireUnavailable holds that servers answer 503 to err, and say when to try again, without knowing of databases.
+func requireUnavailable(t *testing.T, err error) {
+	t.Helper()
+	require.True(t, database.IsUnavailable(err), "%v", err)
+	shown := errs.From(err)
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, shown.Reason, "%v", err)
+	require.Equal(t, "Service temporarily unavailable. Please try again later.", shown.Message)
+	require.Equal(t, time.Second, shown.RetryAfter)
+}
 
 func TestPostgresRestart(t *testing.T) {
 	server := databasetest.NewServer(t, false)
@@ -34,11 +46,14 @@ func TestPostgresRestart(t *testing.T) {
 	server.Stop()
 
 	err := write("down")
-	require.True(t, database.IsUnavailable(err), "%v", err)
+	requireUnavailable(t, err)
 	require.ErrorContains(t, err, "PostgreSQL does not answer")
-	err = db.Reader().QueryRowContext(t.Context(), "SELECT 1").Scan(new(int))
-	require.True(t, database.IsUnavailable(err), "%v", err)
-	require.Error(t, db.Ping(t.Context()))
+	requireUnavailable(t, db.Reader().QueryRowContext(t.Context(), "SELECT 1").Scan(new(int)))
+	_, err = db.Reader().QueryContext(t.Context(), "SELECT 1") //nolint:rowserrcheck,sqlclosecheck // there are no rows
+	requireUnavailable(t, err)
+	_, err = db.Reader().ExecContext(t.Context(), "SELECT 1")
+	requireUnavailable(t, err)
+	requireUnavailable(t, db.Ping(t.Context()))
 
 	require.NoError(t, server.Start())
 	require.NoError(t, write("after"))
@@ -220,8 +235,7 @@ func TestSQLiteBusy(t *testing.T) {
 	}
 	tx, err := other.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	err = write("a")
-	require.True(t, database.IsUnavailable(err), "%v", err)
+	requireUnavailable(t, write("a"))
 	// The writer is answered before the batch is counted.
 	require.Eventually(t, func() bool { return attempts.Load() > 0 }, 10*time.Second, time.Millisecond)
 	require.EqualValues(t, 1, attempts.Load(), "the lock is waited for once")

@@ -32,15 +32,17 @@ func newReader(d Dialect, pool *sql.DB) Querier {
 type utcReader struct{ *sql.DB }
 
 func (r utcReader) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return r.DB.ExecContext(ctx, query, utc(args)...)
+	result, err := r.DB.ExecContext(ctx, query, utc(args)...)
+	return result, temporary(err)
 }
 
 func (r utcReader) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return r.DB.QueryContext(ctx, query, utc(args)...)
+	rows, err := r.DB.QueryContext(ctx, query, utc(args)...)
+	return rows, temporary(err)
 }
 
 func (r utcReader) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return r.DB.QueryRowContext(ctx, query, utc(args)...)
+	return temporaryRow(r.DB, r.DB.QueryRowContext(ctx, query, utc(args)...))
 }
 
 // preparedReader keeps prepared statements by their text. database/sql prepares each one on every connection it meets.
@@ -73,21 +75,26 @@ func (r *preparedReader) get(ctx context.Context, query string) *sql.Stmt {
 }
 
 func (r *preparedReader) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return r.pool.ExecContext(ctx, query, utc(args)...)
+	result, err := r.pool.ExecContext(ctx, query, utc(args)...)
+	return result, temporary(err)
 }
 
 func (r *preparedReader) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	var rows *sql.Rows
+	var err error
 	if stmt := r.get(ctx, query); stmt != nil { //nolint:sqlclosecheck // kept
-		return stmt.QueryContext(ctx, utc(args)...)
+		rows, err = stmt.QueryContext(ctx, utc(args)...)
+	} else {
+		rows, err = r.pool.QueryContext(ctx, query, utc(args)...)
 	}
-	return r.pool.QueryContext(ctx, query, utc(args)...)
+	return rows, temporary(err)
 }
 
 func (r *preparedReader) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if stmt := r.get(ctx, query); stmt != nil { //nolint:sqlclosecheck // kept
-		return stmt.QueryRowContext(ctx, utc(args)...)
+		return temporaryRow(r.pool, stmt.QueryRowContext(ctx, utc(args)...))
 	}
-	return r.pool.QueryRowContext(ctx, query, utc(args)...)
+	return temporaryRow(r.pool, r.pool.QueryRowContext(ctx, query, utc(args)...))
 }
 
 func (r *preparedReader) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {

@@ -104,18 +104,11 @@ func (t *laneTx) QueryContext(_ context.Context, query string, args ...any) (*sq
 func (t *laneTx) QueryRowContext(_ context.Context, query string, args ...any) *sql.Row {
 	stmt, err := t.statement(query)
 	if err != nil {
-		return t.refuseRow()
+		return failedRow(t.s.pool, err)
 	}
 	row := stmt.QueryRowContext(context.Background(), utc(args)...)
 	_ = t.note(row.Err())
 	return row
-}
-
-// refuseRow returns a row whose Scan fails; database/sql makes one only from an ended context. The op's own error says why.
-func (t *laneTx) refuseRow() *sql.Row {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return t.s.pool.QueryRowContext(ctx, "SELECT 1")
 }
 
 func (t *laneTx) PrepareContext(_ context.Context, query string) (*sql.Stmt, error) {

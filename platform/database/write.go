@@ -24,6 +24,8 @@ var (
 	// ErrCommitUnknown is returned when the connection broke during the commit: the write may have happened or not.
 	// Ask again with the same idempotency key.
 	ErrCommitUnknown = errors.New("database connection broke during the commit: it is not known whether the write took place")
+	// ErrWaited is returned for a write whose caller's deadline passed while it waited for its turn. It never ran.
+	ErrWaited = errors.New("database: the write waited for its turn until the deadline of its caller")
 	// ErrNestedWrite is returned for a Write from within another: it would wait for itself.
 	ErrNestedWrite = errors.New("database: Write within Write; use the outer one's Tx")
 )
@@ -65,9 +67,14 @@ func (o *op) leave() bool { return o.state.CompareAndSwap(queued, left) }
 // must set its results, not add to them, and touch nothing but the transaction. It must be quick: no network, no waiting.
 // Its ctx carries the caller's values, without cancellation.
 //
-// When ctx ends while the write waits in the queue, it is dropped and ctx's error returned. Once it has begun, Write waits
-// for the outcome. Other errors: fn's own, *PanicError, ErrClosed, ErrCommitUnknown, and the driver's (see IsUnavailable).
+// When ctx ends while the write waits in the queue, it is dropped and ctx's error returned, together with ErrWaited when it
+// was a deadline. Once it has begun, Write waits for the outcome. Other errors: fn's own, *PanicError, ErrClosed,
+// ErrCommitUnknown, and the driver's (see IsUnavailable).
 func (db *DB) Write(ctx context.Context, key string, fn func(ctx context.Context, tx Tx) error) error {
+	return temporary(db.write(ctx, key, fn))
+}
+
+func (db *DB) write(ctx context.Context, key string, fn func(ctx context.Context, tx Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -84,7 +91,7 @@ func (db *DB) Write(ctx context.Context, key string, fn func(ctx context.Context
 	select {
 	case l.queue <- o:
 	case <-ctx.Done():
-		return ctx.Err()
+		return waited(ctx)
 	case <-db.closing:
 		return ErrClosed
 	}
@@ -107,7 +114,7 @@ func (l *lane) await(ctx context.Context, o *op) error {
 		return o.err
 	case <-ctx.Done():
 		if o.leave() {
-			return ctx.Err()
+			return waited(ctx)
 		}
 	case <-l.base.Done():
 		// The lane ends: what it has not taken, it never will.
@@ -117,6 +124,14 @@ func (l *lane) await(ctx context.Context, o *op) error {
 	}
 	<-o.done
 	return o.err
+}
+
+// waited is the error of a write that was dropped from the queue.
+func waited(ctx context.Context) error {
+	if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrWaited, ctx.Err())
 }
 
 // lane chooses by key. The hash is fresh in every process: nothing but speed depends on it.

@@ -13,8 +13,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/errs"
 )
 
 func put(ctx context.Context, tx database.Tx, id string, balance int) error {
@@ -267,6 +269,34 @@ func TestCallerMayLeaveTheQueueOnly(t *testing.T) {
 	require.False(t, ok)
 	_, ok = balance(t, db, "running")
 	require.True(t, ok)
+}
+
+func TestADeadlineThatPassesInTheQueueIsTheStoresFault(t *testing.T) {
+	db := databasetest.SQLite(t, wallet)
+	open := gate(t, db, "k")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	err := db.Write(ctx, "k", func(ctx context.Context, tx database.Tx) error { return put(ctx, tx, "late", 1) })
+	require.ErrorIs(t, err, database.ErrWaited)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	requireUnavailable(t, err)
+	open()
+	_, ok := balance(t, db, "late")
+	require.False(t, ok)
+
+	err = db.Write(t.Context(), "k", func(context.Context, database.Tx) error { return context.DeadlineExceeded })
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, errs.ReasonOf(err), "a deadline of another kind stays one")
+}
+
+func TestReadersGiveTheDriversErrors(t *testing.T) {
+	databasetest.Each(t, wallet, func(t *testing.T, db *database.DB) {
+		for _, query := range []string{"SELECT nonsense", "SELECT 1 WHERE 1 = 0"} {
+			err := db.Reader().QueryRowContext(t.Context(), query).Scan(new(int))
+			require.Error(t, err)
+			require.False(t, database.IsUnavailable(err), "%v", err)
+			require.Equal(t, query == "SELECT 1 WHERE 1 = 0", errors.Is(err, sql.ErrNoRows))
+		}
+	})
 }
 
 // TestAfterCommit: signals of a run that was undone are dropped with it; those of the run that counts come after its commit.

@@ -125,9 +125,17 @@ func ReasonOf(err error) errorsv1.ErrorReason {
 	return From(err).Reason
 }
 
+// Unavailable is implemented by errors which say that something that Trivet needs, such as a database, cannot serve now.
+type Unavailable interface {
+	error
+	// Unavailable returns after how long a caller may try again.
+	Unavailable() time.Duration
+}
+
 // From turns any error into one that may be shown: an *Error of the chain, what
-// a gRPC status carries, or what a context ended with. Everything else becomes
-// INTERNAL with a fixed text, so that no inner detail leaks. From(nil) is nil.
+// a gRPC status carries, SERVICE_UNAVAILABLE for an Unavailable of the chain, or
+// what a context ended with. Everything else becomes INTERNAL with a fixed text,
+// so that no inner detail leaks. From(nil) is nil.
 func From(err error) *Error {
 	if err == nil {
 		return nil
@@ -137,6 +145,9 @@ func From(err error) *Error {
 	}
 	if st, ok := fromStatus(err); ok {
 		return st
+	}
+	if down, ok := errors.AsType[Unavailable](err); ok {
+		return unavailable(down.Unavailable()).Cause(err)
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -149,6 +160,10 @@ func From(err error) *Error {
 
 func internal(err error) *Error {
 	return New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "Something went wrong inside Trivet. The log has the cause under the request id.").Cause(err)
+}
+
+func unavailable(retryAfter time.Duration) *Error {
+	return New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Service temporarily unavailable. Please try again later.").After(retryAfter)
 }
 
 func fromStatus(err error) (*Error, bool) {
@@ -190,7 +205,7 @@ func fromCode(st *status.Status, err error) *Error {
 	case codes.DeadlineExceeded:
 		return New(errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, "The request took too long and was given up.").Cause(err)
 	case codes.Unavailable:
-		return New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Service temporarily unavailable. Please try again later.").After(time.Second).Cause(err)
+		return unavailable(time.Second).Cause(err)
 	case codes.Unimplemented:
 		return New(errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED, "This call is part of the contract and not built yet.").Cause(err)
 	case codes.InvalidArgument:

@@ -61,6 +61,26 @@ func TestFrom(t *testing.T) {
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED, errs.ReasonOf(nil))
 }
 
+// down is an error of something that cannot serve now.
+type down struct{ error }
+
+func (down) Unavailable() time.Duration { return 3 * time.Second }
+
+func TestWhatIsUnavailableIs503WithRetryAfter(t *testing.T) {
+	for name, err := range map[string]error{
+		"alone": down{errors.New("secret")}, "wrapped": fmt.Errorf("read: %w", down{errors.New("secret")}),
+		"after a deadline": down{context.DeadlineExceeded},
+	} {
+		got := errs.From(err)
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, got.Reason, name)
+		require.Equal(t, "Service temporarily unavailable. Please try again later.", got.Message, name)
+		require.Equal(t, 3*time.Second, got.RetryAfter, name)
+		require.ErrorIs(t, got, err, "the log has the cause")
+	}
+	own := errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "No such user.").Cause(down{errors.New("x")})
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, errs.ReasonOf(own), "a service's own words win")
+}
+
 func TestEveryReasonIsMapped(t *testing.T) {
 	for number, name := range errorsv1.ErrorReason_name {
 		m := errs.MappingOf(errorsv1.ErrorReason(number))

@@ -3,7 +3,6 @@ package inbox
 import (
 	"context"
 	"database/sql"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,10 +11,8 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/paging"
 )
-
-// ErrPageToken is returned for a page token that List did not give.
-var ErrPageToken = errors.New("inbox: the page token is not one that was given")
 
 // Filter chooses events; what is zero chooses all.
 type Filter struct {
@@ -23,8 +20,8 @@ type Filter struct {
 	State                 State
 	// Since leaves out events that were put before.
 	Since time.Time
-	// PageSize is the number of events of a page, 1 to 500; default 50.
-	PageSize int
+	// PageSize is the number of events of a page; see paging.Size.
+	PageSize int32
 	// PageToken is Page.NextPageToken of the page before, with the same filter.
 	PageToken string
 }
@@ -37,31 +34,33 @@ type Page struct {
 	NextPageToken string
 }
 
-const (
-	defaultPage = 50
-	maxPage     = 500
-)
+// list is what page tokens are bound to.
+func (f Filter) list() paging.List {
+	return paging.List{Name: "inbox events", Filters: []string{
+		f.Source, f.Type, f.Subject, string(f.State), strconv.FormatInt(f.Since.UnixMicro(), 10),
+	}}
+}
 
-// List returns events, newest first. Errors: ErrPageToken, and the store's.
+// List returns events, newest first. Errors: one that wraps paging.ErrToken, and the store's.
 func (in *Inbox) List(ctx context.Context, f Filter) (Page, error) {
 	where, args, err := f.where()
 	if err != nil {
 		return Page{}, err
 	}
-	size := min(max(f.PageSize, 0), maxPage)
-	if size == 0 {
-		size = defaultPage
-	}
+	size := paging.Size(f.PageSize)
 	query := `SELECT ` + columns + ` FROM inbox_event` + where + ` ORDER BY seq DESC LIMIT ` + strconv.Itoa(size+1)
 	rows, err := in.db.Reader().QueryContext(ctx, query, args...)
 	if err != nil {
 		return Page{}, err
 	}
 	events, err := scanRecords(rows)
-	if err != nil || len(events) <= size {
-		return Page{Events: events}, err
+	if err != nil {
+		return Page{}, err
 	}
-	return Page{Events: events[:size], NextPageToken: pageToken(events[size-1].Sequence)}, nil
+	events, next := paging.Cut(f.list(), events, size, func(r Record) paging.Cursor {
+		return paging.Cursor{ID: strconv.FormatInt(r.Sequence, 10)}
+	})
+	return Page{Events: events, NextPageToken: next}, nil
 }
 
 // where is the only SQL that depends on what is asked for; values are always arguments.
@@ -83,12 +82,16 @@ func (f Filter) where() (text string, args []any, err error) {
 	if !f.Since.IsZero() {
 		add("put_time >=", f.Since.UnixMicro())
 	}
-	if f.PageToken != "" {
-		before, err := parsePageToken(f.PageToken)
+	after, err := f.list().Cursor(f.PageToken)
+	if err != nil {
+		return "", nil, err
+	}
+	if after.ID != "" {
+		sequence, err := strconv.ParseInt(after.ID, 10, 64)
 		if err != nil {
-			return "", nil, err
+			return "", nil, paging.Invalid()
 		}
-		add("seq <", before)
+		add("seq <", sequence)
 	}
 	switch f.State {
 	case "":
@@ -103,22 +106,6 @@ func (f Filter) where() (text string, args []any, err error) {
 		return "", nil, nil
 	}
 	return " WHERE " + strings.Join(terms, " AND "), args, nil
-}
-
-func pageToken(seq int64) string {
-	return base64.RawURLEncoding.EncodeToString([]byte("1." + strconv.FormatInt(seq, 36)))
-}
-
-func parsePageToken(token string) (seq int64, err error) {
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	text, ok := strings.CutPrefix(string(raw), "1.")
-	if err == nil && ok {
-		seq, err = strconv.ParseInt(text, 36, 64)
-	}
-	if err != nil || !ok || pageToken(seq) != token {
-		return 0, ErrPageToken
-	}
-	return seq, nil
 }
 
 // Get returns an event with its failures, and with its payload as Options.Redact leaves it. Errors: ErrNotFound, and the store's.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/paging"
 )
 
 func TestListFiltersAndPages(t *testing.T) {
@@ -48,7 +50,7 @@ func TestListFiltersAndPages(t *testing.T) {
 			}
 		}
 		require.Equal(f, "6543210", list(inbox.Filter{}))
-		for size := 1; size < 9; size++ {
+		for size := int32(1); size < 9; size++ {
 			require.Equal(f, "43210", list(inbox.Filter{Source: "s", PageSize: size}))
 		}
 		require.Equal(f, "65", list(inbox.Filter{Type: "other.changed"}))
@@ -64,9 +66,19 @@ func TestListFiltersAndPages(t *testing.T) {
 
 		for _, token := range []string{"x", "!", "MS4h", "Mi4x", "MS4"} {
 			_, err := in.List(t.Context(), inbox.Filter{PageToken: token})
-			require.ErrorIs(f, err, inbox.ErrPageToken, token)
+			require.ErrorIs(f, err, paging.ErrToken, token)
 		}
-		_, err := in.List(t.Context(), inbox.Filter{State: "odd"})
+		first, err := in.List(t.Context(), inbox.Filter{Source: "s", PageSize: 1})
+		require.NoError(f, err)
+		_, err = in.List(t.Context(), inbox.Filter{Source: "s", State: inbox.Dead, PageToken: first.NextPageToken})
+		require.ErrorIs(f, err, paging.ErrToken, "a token of another filter")
+		odd := paging.List{Name: "inbox events", Filters: []string{"", "", "", "", strconv.FormatInt(time.Time{}.UnixMicro(), 10)}}
+		_, err = in.List(t.Context(), inbox.Filter{PageToken: odd.Token(paging.Cursor{ID: "abc"})})
+		require.ErrorIs(f, err, paging.ErrToken, "a token without a sequence")
+		page, err := in.List(t.Context(), inbox.Filter{PageSize: 1 << 30})
+		require.NoError(f, err)
+		require.Len(f, page.Events, 7, "a size above the maximum is the maximum")
+		_, err = in.List(t.Context(), inbox.Filter{State: "odd"})
 		require.ErrorContains(f, err, "State")
 	})
 }

@@ -10,7 +10,6 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	inboxv1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
-	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox"
 )
@@ -48,7 +47,7 @@ func (s Source) List(ctx context.Context, req ListRequest) (events []*inboxv1.Ev
 	}
 	found, err := s.Inbox.List(ctx, inbox.Filter{
 		Source: s.Name, Type: req.GetType(), Subject: req.GetSubject(), State: state(req.GetState()), Since: since,
-		PageSize: int(req.GetPageSize()), PageToken: req.GetPageToken(),
+		PageSize: req.GetPageSize(), PageToken: req.GetPageToken(),
 	})
 	if err != nil {
 		return nil, "", Error(err)
@@ -79,8 +78,8 @@ func (s Source) Get(ctx context.Context, id string) (*inboxv1.Event, error) {
 // INVALID_ARGUMENT, SERVICE_UNAVAILABLE.
 func (s Source) Redrive(ctx context.Context, ids []string, allDead bool) (redriven int64, skipped []string, err error) {
 	if allDead == (len(ids) > 0) {
-		return 0, nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Name events, or ask for all dead ones.").
-			Field("eventIds", "must be empty with allDead, and not be empty without it")
+		return 0, nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Set either eventIds or allDead.").
+			Field("eventIds", "must be empty when allDead is true, and name at least one event otherwise")
 	}
 	if allDead {
 		redriven, err = s.Inbox.RedriveAll(ctx, s.Name)
@@ -99,24 +98,17 @@ func Since(t *timestamppb.Timestamp) (time.Time, error) {
 	case t == nil:
 		return time.Time{}, nil
 	case t.CheckValid() != nil:
-		return time.Time{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The time is none.").
-			Field("since", "must be a time such as 2030-01-31T12:00:00Z")
+		return time.Time{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The time is invalid.").
+			Field("since", "must be a time such as 2030-01-31T12:00:00Z, from the year 1 to 9999")
 	default:
 		return t.AsTime(), nil
 	}
 }
 
-// Error is an inbox's error in words for people.
+// Error turns an inbox's errors into those that callers may see.
 func Error(err error) error {
-	switch {
-	case errors.Is(err, inbox.ErrNotFound):
+	if errors.Is(err, inbox.ErrNotFound) {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no such event.")
-	case errors.Is(err, inbox.ErrPageToken):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The page token is none.").
-			Field("pageToken", "is not a nextPageToken of an earlier answer; leave it empty for the first page")
-	case database.IsUnavailable(err):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-			"Service temporarily unavailable. Please try again later.").After(time.Second).Cause(err)
 	}
 	return err
 }
