@@ -259,8 +259,8 @@ func (f *fakeAI) Chat(ctx context.Context, in *aiv1.ChatRequest) (*aiv1.ChatResp
 func (f *fakeAI) ListModels(ctx context.Context, _ *aiv1.ListModelsRequest) (*aiv1.ListModelsResponse, error) {
 	f.note(ctx)
 	return &aiv1.ListModelsResponse{Models: []*aiv1.Model{
-		{Id: "gpt-5-mini", Kind: "chat", Provider: "openai"},
-		{Id: "text-embedding-3-small", Kind: "embedding", Provider: "openai"},
+		{Id: "gpt-5-mini", Kind: aiv1.ModelKind_MODEL_KIND_CHAT, Provider: "openai"},
+		{Id: "text-embedding-3-small", Kind: aiv1.ModelKind_MODEL_KIND_EMBEDDING, Provider: "openai"},
 	}}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 
@@ -114,8 +115,8 @@ func (r row) shape(id string) []error {
 	if r.Provider == "" {
 		wrong("provider is missing")
 	}
-	if r.ContextTokens <= 0 {
-		wrong("context_tokens must be above 0, got %d", r.ContextTokens)
+	if r.ContextTokens <= 0 || r.ContextTokens > math.MaxInt32 {
+		wrong("context_tokens must be from 1 to %d, got %d", math.MaxInt32, r.ContextTokens)
 	}
 	if r.Input == nil {
 		wrong("input is missing; write \"0\" for a free model")

@@ -82,7 +82,7 @@ type ledger struct {
 }
 
 func (l *ledger) GetEntitlements(context.Context, *billingv1.GetEntitlementsRequest, ...grpc.CallOption) (*billingv1.GetEntitlementsResponse, error) {
-	return &billingv1.GetEntitlementsResponse{Limits: &billingv1.Limits{RequestsPerMinute: 1 << 30, TokensPerMinute: 1 << 60, ConcurrentRequests: 100}}, nil
+	return &billingv1.GetEntitlementsResponse{Limits: &billingv1.Limits{RequestsPerMinute: 1 << 30, TokensPerMinute: 1 << 30, ConcurrentRequests: 100}}, nil
 }
 
 func (l *ledger) Reserve(_ context.Context, r *billingv1.ReserveRequest, _ ...grpc.CallOption) (*billingv1.ReserveResponse, error) {

@@ -84,11 +84,11 @@ func TestStreamCutAnywhere(t *testing.T) {
 					for _, text := range contents(t, a.body) {
 						counted += counter.Count([]byte(text))
 					}
-					require.Equal(t, counted, final.GetUsage().GetOutputTokens())
+					require.EqualValues(t, counted, final.GetUsage().GetOutputTokens())
 					require.EqualValues(t, after, counted, "the sandbox's words are a token each")
 					require.True(t, final.GetEstimated())
 					require.Positive(t, final.GetUsage().GetInputTokens())
-					require.Less(t, final.GetUsage().GetInputTokens(), int64(40))
+					require.Less(t, final.GetUsage().GetInputTokens(), int32(40))
 				})
 			}
 		}
@@ -126,7 +126,7 @@ func TestCallerLeavesAnywhere(t *testing.T) {
 			require.Eventually(t, func() bool { return h.billing.Held() == 0 }, 5*time.Second, time.Millisecond)
 			final := h.settled().Settled[0]
 			require.Equal(t, billingv1.Outcome_OUTCOME_CALLER_LEFT, final.GetOutcome())
-			require.Equal(t, counter.Count([]byte(contents(t, body.String())[0])), final.GetUsage().GetOutputTokens())
+			require.EqualValues(t, counter.Count([]byte(contents(t, body.String())[0])), final.GetUsage().GetOutputTokens())
 			require.EqualValues(t, after+1, final.GetUsage().GetOutputTokens())
 			require.Positive(t, final.GetUsage().GetInputTokens())
 			require.True(t, final.GetEstimated())
@@ -339,9 +339,9 @@ func TestStreamsOfManyKinds(t *testing.T) {
 			}
 			final := h.settled().Settled[0]
 			require.Equal(t, c.estimated, final.GetEstimated())
-			require.Equal(t, c.output, final.GetUsage().GetOutputTokens())
+			require.EqualValues(t, c.output, final.GetUsage().GetOutputTokens())
 			if c.input >= 0 {
-				require.Equal(t, c.input, final.GetUsage().GetInputTokens())
+				require.EqualValues(t, c.input, final.GetUsage().GetInputTokens())
 			} else {
 				require.Positive(t, final.GetUsage().GetInputTokens())
 			}
@@ -371,7 +371,7 @@ func TestAnswersOfManyKinds(t *testing.T) {
 			require.Equal(t, c.in, a.body, "bytes as they came")
 			require.False(t, a.head.GetStreamed())
 			final := h.settled().Settled[0]
-			require.Equal(t, c.output, final.GetUsage().GetOutputTokens())
+			require.EqualValues(t, c.output, final.GetUsage().GetOutputTokens())
 			require.Equal(t, c.estimated, final.GetEstimated())
 			require.LessOrEqual(t, final.GetUsage().GetCachedInputTokens(), final.GetUsage().GetInputTokens())
 		})
@@ -484,5 +484,5 @@ func TestToolCallsAreCounted(t *testing.T) {
 	texts := contents(t, a.body)
 	require.True(t, slices.ContainsFunc(texts[4:], func(s string) bool { return strings.HasPrefix(s, "get_weather") }), a.body)
 	final := h.settled().Settled[0]
-	require.GreaterOrEqual(t, final.GetUsage().GetOutputTokens(), int64(3))
+	require.GreaterOrEqual(t, final.GetUsage().GetOutputTokens(), int32(3))
 }

@@ -185,7 +185,7 @@ func TestTheBoundIsSentUpstream(t *testing.T) {
 			want := c.want
 			if strings.Contains(want, "%d") {
 				want = fmt.Sprintf(want, last.Response.GetOutputTokens())
-				require.Less(t, last.Response.GetOutputTokens(), int64(600))
+				require.Less(t, last.Response.GetOutputTokens(), int32(600))
 			}
 			require.Equal(t, want, string(sent.Body))
 		})
@@ -238,7 +238,7 @@ func TestLimits(t *testing.T) {
 		res, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{})
 		require.NoError(t, err)
 		require.Len(t, res.GetModels(), 2)
-		require.EqualValues(t, 2_000_000_000, res.GetModels()[0].GetInputPriceNanoUsd())
+		require.EqualValues(t, 2_000_000_000, res.GetModels()[0].GetInputNanoUsdPerMillionTokens())
 	})
 	t.Run("calls at the same time", func(t *testing.T) {
 		h := newHouse(t, withUpstream(raw("text/event-stream", delta("x")+done)))

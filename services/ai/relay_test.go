@@ -43,8 +43,8 @@ func TestRelayWhole(t *testing.T) {
 	stats := h.openai.Stats()
 	require.Equal(t, billingv1.Outcome_OUTCOME_COMPLETED, final.GetOutcome())
 	require.False(t, final.GetEstimated())
-	require.Equal(t, stats.PromptTokens, final.GetUsage().GetInputTokens())
-	require.Equal(t, stats.CompletionTokens, final.GetUsage().GetOutputTokens())
+	require.EqualValues(t, stats.PromptTokens, final.GetUsage().GetInputTokens())
+	require.EqualValues(t, stats.CompletionTokens, final.GetUsage().GetOutputTokens())
 	require.Equal(t, a.head.GetHeaders()["x-request-id"], final.GetProviderRequestId())
 	require.Equal(t, "acct_1", hold.Request.GetAccountId())
 	require.Equal(t, "user_1", hold.Request.GetUserId())
@@ -67,7 +67,7 @@ func TestRelayStream(t *testing.T) {
 	require.Equal(t, billingv1.Outcome_OUTCOME_COMPLETED, final.GetOutcome())
 	require.False(t, final.GetEstimated())
 	require.EqualValues(t, 20, final.GetUsage().GetOutputTokens())
-	require.Equal(t, h.openai.Stats().PromptTokens, final.GetUsage().GetInputTokens())
+	require.EqualValues(t, h.openai.Stats().PromptTokens, final.GetUsage().GetInputTokens())
 }
 
 func TestUsageIsShownToWhoAsked(t *testing.T) {

@@ -50,7 +50,7 @@ func TestChatSaysAllThatWasAsked(t *testing.T) {
 	schema, err := structpb.NewStruct(map[string]any{"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}})
 	require.NoError(t, err)
 	_, err = h.Chat(t.Context(), &aiv1.ChatRequest{
-		Model: "gpt-4o-mini", MaxTokens: proto.Int64(33), Temperature: proto.Float64(0), TopP: proto.Float64(0), Stop: []string{"END"},
+		Model: "gpt-4o-mini", MaxTokens: proto.Int32(33), Temperature: proto.Float64(0), TopP: proto.Float64(0), Stop: []string{"END"},
 		Tools: []*aiv1.Tool{{Name: "weather", Description: "tells it", Parameters: schema}, {Name: "nothing"}}, ToolChoice: "weather",
 		Messages: []*aiv1.Message{
 			{Role: "system", Content: "be <brief>"},
@@ -127,11 +127,11 @@ func TestChatErrors(t *testing.T) {
 		})
 	}
 	h := newHouse(t)
-	_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", MaxTokens: proto.Int64(1e6), Messages: user("hi")})
+	_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", MaxTokens: proto.Int32(1e6), Messages: user("hi")})
 	e := errs.From(err)
 	requireReason(t, invalidArgument, e)
 	require.Equal(t, "maxTokens", e.Fields[0].Name, "named as the typed API names it")
-	_, err = h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", MaxTokens: proto.Int64(1e6), Messages: user("hi")})
+	_, err = h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", MaxTokens: proto.Int32(1e6), Messages: user("hi")})
 	require.Equal(t, "maxTokens", errs.From(err).Fields[0].Name)
 }
 
@@ -252,6 +252,6 @@ func TestListModels(t *testing.T) {
 	require.Len(t, res.GetModels(), 12)
 	for _, m := range res.GetModels() {
 		require.NotEmpty(t, m.GetId())
-		require.Positive(t, m.GetInputPriceNanoUsd())
+		require.Positive(t, m.GetInputNanoUsdPerMillionTokens())
 	}
 }

@@ -38,7 +38,7 @@ func (h *house) call(id, account, user string) *billingv1.SettleResponse {
 	hold, err := h.from("ai").Reserve(h.t.Context(), reserve(id, account, user))
 	require.NoError(h.t, err)
 	end, err := h.from("ai").Settle(h.t.Context(), &billingv1.SettleRequest{
-		HoldId: hold.GetHoldId(), Usage: &usagev1.TokenUsage{InputTokens: 800, OutputTokens: 500}, Outcome: billingv1.Outcome_OUTCOME_COMPLETED,
+		HoldId: hold.GetHoldId(), Usage: &usagev1.CallUsage{InputTokens: 800, OutputTokens: 500}, Outcome: billingv1.Outcome_OUTCOME_COMPLETED,
 	})
 	require.NoError(h.t, err)
 	return end
@@ -62,27 +62,32 @@ func TestACallFromHoldToAccount(t *testing.T) {
 			return got.GetAccount()
 		}
 		want := &billingv1.Account{
-			Id: "user_alice", Plan: "free", BalanceNanoUsd: 5_000_000_000, HeldNanoUsd: 750_000, AvailableNanoUsd: 4_999_250_000,
+			Id: "user_alice", PlanId: "free", BalanceNanoUsd: 5_000_000_000, HeldNanoUsd: 750_000, AvailableNanoUsd: 4_999_250_000,
 			PeriodStartTime: timestamppb.New(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)),
 			PeriodEndTime:   timestamppb.New(time.Date(2026, 12, 23, 0, 0, 0, 0, time.UTC)),
-			PeriodUsage:     &billingv1.UsageTotal{Usage: &usagev1.TokenUsage{}},
+			PeriodUsage:     &billingv1.UsageSummary{Usage: &usagev1.UsageTotal{}},
 			Limits:          &billingv1.Limits{RequestsPerMinute: 600, TokensPerMinute: 1_000_000, ConcurrentRequests: 64},
 		}
+		want.Plan = "free" //nolint:staticcheck // both fields are filled until 1.0
 		require.Empty(t, cmp.Diff(want, account(), protocmp.Transform()))
 
 		h.wait(time.Minute)
-		checkpoint, err := ai.Checkpoint(t.Context(), &billingv1.CheckpointRequest{HoldId: hold.GetHoldId(), Usage: &usagev1.TokenUsage{InputTokens: 1000, OutputTokens: 10}})
+		checkpoint, err := ai.Checkpoint(t.Context(), &billingv1.CheckpointRequest{HoldId: hold.GetHoldId(), Usage: &usagev1.CallUsage{InputTokens: 1000, OutputTokens: 10}})
 		require.NoError(t, err)
 		require.Equal(t, h.now().Add(5*time.Minute), checkpoint.GetExpireTime().AsTime())
 
-		usage := &usagev1.TokenUsage{InputTokens: 900, CachedInputTokens: 100, OutputTokens: 500, ReasoningTokens: 20}
+		usage := &usagev1.CallUsage{InputTokens: 900, CachedInputTokens: 100, OutputTokens: 500, ReasoningTokens: 20}
 		end, err := ai.Settle(t.Context(), &billingv1.SettleRequest{HoldId: hold.GetHoldId(), Usage: usage, Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
 		require.NoError(t, err)
 		const cost = 800*150 + 100*75 + 500*600
 		require.EqualValues(t, cost, end.GetCostNanoUsd())
 		require.EqualValues(t, 5_000_000_000-cost, end.GetBalanceNanoUsd())
 		want.BalanceNanoUsd, want.HeldNanoUsd, want.AvailableNanoUsd = end.GetBalanceNanoUsd(), 0, end.GetBalanceNanoUsd()
-		want.PeriodUsage = &billingv1.UsageTotal{Requests: 1, Usage: usage, CostNanoUsd: cost}
+		want.PeriodUsage = &billingv1.UsageSummary{
+			Requests:    1,
+			Usage:       &usagev1.UsageTotal{InputTokens: 900, CachedInputTokens: 100, OutputTokens: 500, ReasoningTokens: 20},
+			CostNanoUsd: cost,
+		}
 		require.Empty(t, cmp.Diff(want, account(), protocmp.Transform()))
 	})
 }
@@ -91,7 +96,7 @@ func TestEntitlementsAndPlans(t *testing.T) {
 	each(t, nil, func(t *testing.T, h *house) {
 		got, err := h.from("ai").GetEntitlements(t.Context(), &billingv1.GetEntitlementsRequest{AccountId: "org_1"})
 		require.NoError(t, err)
-		require.Equal(t, "free", got.GetPlan())
+		require.Equal(t, "free", got.GetPlanId())
 		require.EqualValues(t, 600, got.GetLimits().GetRequestsPerMinute())
 		require.Empty(t, got.GetModels())
 		require.Contains(t, got.GetFeatures(), "chat")
@@ -103,7 +108,7 @@ func TestEntitlementsAndPlans(t *testing.T) {
 			ids = append(ids, p.GetId())
 		}
 		require.Equal(t, []string{"free", "pro", "team"}, ids, "unlimited is not on sale")
-		require.EqualValues(t, 5_000_000_000, list.GetPlans()[0].GetIncludedCreditNanoUsd())
+		require.EqualValues(t, 5_000_000_000, list.GetPlans()[0].GetIncludedCreditPerPeriodNanoUsd())
 
 		answer, err := h.from("gateway").GetStatus(t.Context(), &billingv1.GetStatusRequest{})
 		require.NoError(t, err)
@@ -135,10 +140,10 @@ func TestUsageByDayAndModel(t *testing.T) {
 		require.NoError(t, err)
 		want := &billingv1.GetUsageResponse{
 			Rows: []*billingv1.UsageRow{
-				{Day: "2026-11-23", Model: "gpt-4o-mini", Requests: 2, Usage: &usagev1.TokenUsage{InputTokens: 1600, OutputTokens: 1000}, CostNanoUsd: 2 * callCost},
-				{Day: "2026-11-24", Model: "gpt-4o-mini", Requests: 1, Usage: &usagev1.TokenUsage{InputTokens: 800, OutputTokens: 500}, CostNanoUsd: callCost},
+				{Day: "2026-11-23", Model: "gpt-4o-mini", Requests: 2, Usage: &usagev1.UsageTotal{InputTokens: 1600, OutputTokens: 1000}, CostNanoUsd: 2 * callCost},
+				{Day: "2026-11-24", Model: "gpt-4o-mini", Requests: 1, Usage: &usagev1.UsageTotal{InputTokens: 800, OutputTokens: 500}, CostNanoUsd: callCost},
 			},
-			Total: &billingv1.UsageTotal{Requests: 3, Usage: &usagev1.TokenUsage{InputTokens: 2400, OutputTokens: 1500}, CostNanoUsd: 3 * callCost},
+			Total: &billingv1.UsageSummary{Requests: 3, Usage: &usagev1.UsageTotal{InputTokens: 2400, OutputTokens: 1500}, CostNanoUsd: 3 * callCost},
 		}
 		require.Empty(t, cmp.Diff(want, all, protocmp.Transform()))
 
@@ -211,7 +216,7 @@ func TestEntriesPage(t *testing.T) {
 		for i, e := range all.GetEntries() {
 			require.Equal(t, seen[i], e.GetId())
 		}
-		require.Equal(t, "grant", all.GetEntries()[7].GetKind(), "newest first")
+		require.Equal(t, billingv1.EntryKind_ENTRY_KIND_GRANT, all.GetEntries()[7].GetKind(), "newest first")
 		require.EqualValues(t, callCost, all.GetEntries()[0].GetAmountNanoUsd())
 
 		for _, bad := range []string{"x", "%%%", seen[0], "MTplbnRfMQ", strings.Repeat("A", 512)} {
@@ -295,7 +300,7 @@ func TestRefusalsOnTheWire(t *testing.T) {
 		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		require.Equal(t, "api_key", e.Metadata["limit"])
 
-		_, err = ai.Settle(t.Context(), &billingv1.SettleRequest{HoldId: "hold_x", Usage: &usagev1.TokenUsage{}, Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
+		_, err = ai.Settle(t.Context(), &billingv1.SettleRequest{HoldId: "hold_x", Usage: &usagev1.CallUsage{}, Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
 		_, err = h.from("gateway").Reserve(t.Context(), reserve("r5", "org_1", "user_1"))
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)

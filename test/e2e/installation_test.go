@@ -356,7 +356,7 @@ func (in *installation) post(path, token, body string, into any) {
 // account is what the edge shows of an account; JSON writes 64-bit numbers as text.
 type account struct {
 	ID        string `json:"id"`
-	Plan      string `json:"plan"`
+	Plan      string `json:"planId"`
 	Balance   int64  `json:"balanceNanoUsd,string"`
 	Held      int64  `json:"heldNanoUsd,string"`
 	Available int64  `json:"availableNanoUsd,string"`

@@ -54,9 +54,9 @@ func (u openAIUsage) price(t *testing.T, name string) int64 {
 
 // typedUsage is usage in the typed API's words.
 type typedUsage struct {
-	Input  int64 `json:"inputTokens,string"`
-	Cached int64 `json:"cachedInputTokens,string"`
-	Output int64 `json:"outputTokens,string"`
+	Input  int64 `json:"inputTokens"`
+	Cached int64 `json:"cachedInputTokens"`
+	Output int64 `json:"outputTokens"`
 }
 
 func TestTheRide(t *testing.T) {
@@ -182,7 +182,7 @@ func TestTheRide(t *testing.T) {
 			var typed struct {
 				Models []struct {
 					ID         string
-					InputPrice int64 `json:"inputPriceNanoUsd,string"`
+					InputPrice int64 `json:"inputNanoUsdPerMillionTokens,string"`
 				}
 			}
 			in.get("/api/v1/models", token, &typed)

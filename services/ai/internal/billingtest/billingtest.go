@@ -17,6 +17,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/saturate"
 )
 
 // Unlimited is a balance that no test uses up, in nano-dollars.
@@ -56,7 +57,7 @@ type Hold struct {
 
 // New returns a fake with that balance, in nano-dollars, for all accounts together.
 func New(list *models.List, balance int64) *Fake {
-	return &Fake{list: list, balance: balance, holds: map[string]*Hold{}, Plan: &billingv1.GetEntitlementsResponse{Plan: "unlimited", Limits: &billingv1.Limits{}}}
+	return &Fake{list: list, balance: balance, holds: map[string]*Hold{}, Plan: &billingv1.GetEntitlementsResponse{PlanId: "unlimited", Limits: &billingv1.Limits{}}}
 }
 
 // GetEntitlements returns Plan.
@@ -86,17 +87,17 @@ func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...gr
 		return old.Response, nil
 	}
 	choices := int64(max(r.GetChoices(), 1))
-	output := model.AffordableOutput(r.GetInputTokens(), f.balance-f.heldLocked(), r.GetMaxOutputTokens()*choices) / choices
-	if output < r.GetMinOutputTokens() || f.balance <= f.heldLocked() {
+	output := model.AffordableOutput(int64(r.GetInputTokens()), f.balance-f.heldLocked(), int64(r.GetMaxOutputTokens())*choices) / choices
+	if output < int64(r.GetMinOutputTokens()) || f.balance <= f.heldLocked() {
 		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "The balance does not afford this call.").
 			With("balance_nano_usd", strconv.FormatInt(f.balance, 10)).With("held_nano_usd", strconv.FormatInt(f.heldLocked(), 10)))
 	}
-	amount, err := model.Cost(r.GetInputTokens(), 0, output*choices)
+	amount, err := model.Cost(int64(r.GetInputTokens()), 0, output*choices)
 	if err != nil {
 		return nil, err
 	}
 	h := &Hold{ID: id, Request: proto.CloneOf(r), Response: &billingv1.ReserveResponse{
-		HoldId: id, HeldNanoUsd: amount, OutputTokens: output, ExpireTime: timestamppb.New(time.Now().Add(5 * time.Minute)),
+		HoldId: id, HeldNanoUsd: amount, OutputTokens: saturate.Int32(output), ExpireTime: timestamppb.New(time.Now().Add(5 * time.Minute)),
 	}}
 	f.holds[id], f.order = h, append(f.order, h)
 	return h.Response, nil
@@ -131,7 +132,7 @@ func (f *Fake) Settle(ctx context.Context, r *billingv1.SettleRequest, _ ...grpc
 			return nil, asStatus(err)
 		}
 		u := r.GetUsage()
-		if h.Cost, err = model.Cost(u.GetInputTokens(), u.GetCachedInputTokens(), u.GetOutputTokens()); err != nil {
+		if h.Cost, err = model.Cost(int64(u.GetInputTokens()), int64(u.GetCachedInputTokens()), int64(u.GetOutputTokens())); err != nil {
 			return nil, fmt.Errorf("settle %s: %w", h.ID, err)
 		}
 		f.balance -= h.Cost

@@ -45,7 +45,7 @@ func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.
 	return i.Limiter.Admit(ctx, limit.Ask{
 		Account: claims.AccountID, Key: claims.APIKeyID,
 		AccountRequests: int64(limits.GetRequestsPerMinute()), KeyRequests: int64(claims.RequestsPerMinute),
-		TokensPerMinute: limits.GetTokensPerMinute(), Concurrent: int64(limits.GetConcurrentRequests()),
+		TokensPerMinute: int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
 		Tokens: req.GuessInput(m) + wanted(req, m)*req.Choices,
 	})
 }

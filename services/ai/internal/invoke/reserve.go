@@ -12,6 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/requestid"
+	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
@@ -32,16 +33,16 @@ func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wir
 	ask := &billingv1.ReserveRequest{
 		RequestId: requestid.New(), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: m.ID,
 		ApiKeySpendLimitNanoUsd: claims.SpendLimitNanoUSD, ApiKeySpendPeriod: period(claims.SpendPeriodSeconds),
-		InputTokens: req.InputBound(m), MaxOutputTokens: wanted(req, m), Choices: int32(req.Choices),
+		InputTokens: saturate.Int32(req.InputBound(m)), MaxOutputTokens: saturate.Int32(wanted(req, m)), Choices: int32(req.Choices),
 	}
-	ask.ExpectedInputTokens = min(ask.GetInputTokens(), req.GuessInput(m))
+	ask.ExpectedInputTokens = min(ask.GetInputTokens(), saturate.Int32(req.GuessInput(m)))
 	var counted int64
-	if req.Endpoint == wire.Chat && req.MaxOutput == 0 && ask.GetInputTokens()+ask.GetMaxOutputTokens() > m.ContextTokens {
+	if req.Endpoint == wire.Chat && req.MaxOutput == 0 && int64(ask.GetInputTokens())+int64(ask.GetMaxOutputTokens()) > m.ContextTokens {
 		// A default that does not fit beside a long conversation would be refused upstream, and the caller asked for none.
 		counted = req.CountInput(m, i.Counter)
-		ask.InputTokens = min(ask.GetInputTokens(), withMargin(counted))
-		if left := m.ContextTokens - ask.GetInputTokens(); left >= minOutput {
-			ask.MaxOutputTokens = min(ask.GetMaxOutputTokens(), left)
+		ask.InputTokens = min(ask.GetInputTokens(), saturate.Int32(withMargin(counted)))
+		if left := m.ContextTokens - int64(ask.GetInputTokens()); left >= minOutput {
+			ask.MaxOutputTokens = min(ask.GetMaxOutputTokens(), saturate.Int32(left))
 		}
 	}
 	ask.MinOutputTokens = min(ask.GetMaxOutputTokens(), minOutput)
@@ -57,7 +58,7 @@ func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wir
 	if h != nil {
 		h.Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
 	}
-	ask.RequestId, ask.InputTokens, ask.ExpectedInputTokens = requestid.New(), closer, min(closer, counted)
+	ask.RequestId, ask.InputTokens, ask.ExpectedInputTokens = requestid.New(), saturate.Int32(closer), saturate.Int32(min(closer, counted))
 	h, err = i.Keeper.Open(ctx, ask)
 	return h, counted, err
 }
@@ -65,7 +66,7 @@ func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wir
 // countable reports whether a closer count of the input could change what came of the reservation.
 func countable(ask *billingv1.ReserveRequest, h *hold.Hold, err error) bool {
 	if err == nil {
-		return h.OutputTokens() < ask.GetMaxOutputTokens()
+		return h.OutputTokens() < int64(ask.GetMaxOutputTokens())
 	}
 	e := errs.From(err)
 	return e.Reason == errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE && !broke(e)
@@ -80,7 +81,7 @@ func broke(e *errs.Error) bool {
 
 // gains reports whether the closer count makes room for noticeably more output.
 func gains(ask *billingv1.ReserveRequest, m models.Model, h *hold.Hold, closer int64) bool {
-	saved := ask.GetInputTokens() - closer
+	saved := int64(ask.GetInputTokens()) - closer
 	if saved <= 0 || h == nil {
 		return saved > 0
 	}
@@ -88,7 +89,8 @@ func gains(ask *billingv1.ReserveRequest, m models.Model, h *hold.Hold, closer i
 	if err != nil {
 		return true
 	}
-	return m.AffordableOutput(0, cost, ask.GetMaxOutputTokens()) > ask.GetMaxOutputTokens()/worthwhile
+	wanted := int64(ask.GetMaxOutputTokens())
+	return m.AffordableOutput(0, cost, wanted) > wanted/worthwhile
 }
 
 func withMargin(counted int64) int64 { return counted + counted/marginParts + marginTokens }

@@ -33,18 +33,18 @@ func TestRememberedForTenSeconds(t *testing.T) {
 		for range 3 {
 			got, err := c.Get(t.Context(), "a")
 			require.NoError(t, err)
-			require.Equal(t, "unlimited", got.GetPlan())
+			require.Equal(t, "unlimited", got.GetPlanId())
 		}
 		require.Equal(t, 1, f.Asked())
 		time.Sleep(9 * time.Second)
-		f.Plan = &billingv1.GetEntitlementsResponse{Plan: "free"}
+		f.Plan = &billingv1.GetEntitlementsResponse{PlanId: "free"}
 		got, err := c.Get(t.Context(), "a")
 		require.NoError(t, err)
-		require.Equal(t, "unlimited", got.GetPlan())
+		require.Equal(t, "unlimited", got.GetPlanId())
 		time.Sleep(time.Second)
 		got, err = c.Get(t.Context(), "a")
 		require.NoError(t, err)
-		require.Equal(t, "free", got.GetPlan())
+		require.Equal(t, "free", got.GetPlanId())
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/saturate"
 )
 
 // ListModels lists the models that the caller may use: those of the price list that the plan and the API key include.
@@ -23,11 +25,28 @@ func (s *Server) ListModels(ctx context.Context, _ *aiv1.ListModelsRequest) (*ai
 			continue
 		}
 		out.Models = append(out.Models, &aiv1.Model{
-			Id: m.ID, Kind: m.Kind, Provider: m.Provider, ContextTokens: m.ContextTokens, MaxOutputTokens: m.MaxOutputTokens,
-			InputPriceNanoUsd: m.InputPrice, CachedInputPriceNanoUsd: m.CachedInputPrice, OutputPriceNanoUsd: m.OutputPrice,
+			Id:                                 m.ID,
+			Kind:                               kindOf(m.Kind),
+			Provider:                           m.Provider,
+			ContextTokens:                      saturate.Int32(m.ContextTokens),
+			MaxOutputTokens:                    saturate.Int32(m.MaxOutputTokens),
+			InputNanoUsdPerMillionTokens:       m.InputPrice,
+			CachedInputNanoUsdPerMillionTokens: m.CachedInputPrice,
+			OutputNanoUsdPerMillionTokens:      m.OutputPrice,
 		})
 	}
 	return out, nil
+}
+
+func kindOf(kind string) aiv1.ModelKind {
+	switch kind {
+	case models.KindChat:
+		return aiv1.ModelKind_MODEL_KIND_CHAT
+	case models.KindEmbedding:
+		return aiv1.ModelKind_MODEL_KIND_EMBEDDING
+	default:
+		return aiv1.ModelKind_MODEL_KIND_UNSPECIFIED
+	}
 }
 
 // includes reports whether an allowlist has id; an empty one has all.

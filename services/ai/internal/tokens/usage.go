@@ -1,10 +1,15 @@
 // Package tokens counts tokens.
 package tokens
 
-import usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
+import (
+	"math"
 
-// most is the largest count that a usage carries (proto's limit); a provider that says more is not believed.
-const most = 1_000_000_000_000
+	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
+	"github.com/trivet-dev/trivet/platform/saturate"
+)
+
+// most is the largest count that usagev1.CallUsage carries; a provider that says more is not believed.
+const most = math.MaxInt32
 
 // Usage is what a call consumed, in tokens. The zero value is nothing.
 type Usage struct {
@@ -14,7 +19,7 @@ type Usage struct {
 	Output, Reasoning int64
 }
 
-// Valid reports whether the counts can be true at all: none negative, none above 1e12.
+// Valid reports whether the counts can be true at all: none negative, none above the largest int32.
 func (u Usage) Valid() bool {
 	return min(u.Input, u.Cached, u.Output, u.Reasoning) >= 0 && max(u.Input, u.Cached, u.Output, u.Reasoning) <= most
 }
@@ -30,6 +35,11 @@ func (u Usage) Sane() Usage {
 func (u Usage) Total() int64 { return u.Input + u.Output }
 
 // Proto returns u as the contract writes it.
-func (u Usage) Proto() *usagev1.TokenUsage {
-	return &usagev1.TokenUsage{InputTokens: u.Input, CachedInputTokens: u.Cached, OutputTokens: u.Output, ReasoningTokens: u.Reasoning}
+func (u Usage) Proto() *usagev1.CallUsage {
+	return &usagev1.CallUsage{
+		InputTokens:       saturate.Int32(u.Input),
+		CachedInputTokens: saturate.Int32(u.Cached),
+		OutputTokens:      saturate.Int32(u.Output),
+		ReasoningTokens:   saturate.Int32(u.Reasoning),
+	}
 }

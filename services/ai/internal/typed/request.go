@@ -16,7 +16,7 @@ import (
 type conversation interface {
 	GetModel() string
 	GetMessages() []*aiv1.Message
-	GetMaxTokens() int64
+	GetMaxTokens() int32
 	GetTemperature() float64
 	GetTopP() float64
 	GetStop() []string

@@ -14,15 +14,19 @@ import (
 // ErrToken says that a page token was not made for this list with these filters.
 var ErrToken = errors.New("page: the token is not one that this list gave for these filters")
 
-// DefaultSize is the page size when none is asked for.
-const DefaultSize = 50
+const (
+	// DefaultSize is the page size when the request does not set one.
+	DefaultSize = 50
+	// MaxSize is the largest page size. Larger requested sizes are treated as MaxSize.
+	MaxSize = 500
+)
 
-// Size is the page size for a request's.
+// Size returns the page size for the one that was requested.
 func Size(asked int32) int {
 	if asked <= 0 {
 		return DefaultSize
 	}
-	return int(asked)
+	return min(int(asked), MaxSize)
 }
 
 // Cursor is where a page begins: after the object it names. The zero Cursor is the beginning.

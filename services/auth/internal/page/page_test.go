@@ -64,6 +64,8 @@ func TestCut(t *testing.T) {
 	require.Empty(t, next)
 	require.Equal(t, 50, page.Size(0))
 	require.Equal(t, 7, page.Size(7))
+	require.Equal(t, 500, page.Size(500))
+	require.Equal(t, 500, page.Size(501), "a larger size is treated as the maximum")
 }
 
 func FuzzToken(f *testing.F) {

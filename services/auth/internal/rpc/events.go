@@ -7,6 +7,7 @@ import (
 	inboxv1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
 	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
+	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/auth/internal/mirror"
 )
 
@@ -38,7 +39,7 @@ func (s *Server) RedriveEvents(ctx context.Context, req *authv1.RedriveEventsReq
 	if err != nil {
 		return nil, err
 	}
-	return &authv1.RedriveEventsResponse{Redriven: redriven, SkippedEventIds: skipped}, nil
+	return &authv1.RedriveEventsResponse{Redriven: saturate.Int32(redriven), SkippedEventIds: skipped}, nil
 }
 
 // exportEvents gives the latest events about a person, without their payloads.

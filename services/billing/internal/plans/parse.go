@@ -132,7 +132,7 @@ func (r *reader) limits(n *yaml.Node, into *Limits) {
 		"requests_per_minute": func(f string, n *yaml.Node) {
 			into.RequestsPerMinute = int32(r.limit(f, n, math.MaxInt32))
 		},
-		"tokens_per_minute": func(f string, n *yaml.Node) { into.TokensPerMinute = r.limit(f, n, math.MaxInt64) },
+		"tokens_per_minute": func(f string, n *yaml.Node) { into.TokensPerMinute = r.limit(f, n, math.MaxInt32) },
 		"concurrent_requests": func(f string, n *yaml.Node) {
 			into.ConcurrentRequests = int32(r.limit(f, n, math.MaxInt32))
 		},

@@ -48,12 +48,12 @@ func TestLoadOfAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "plans.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(`
 plans:
-  - {id: solo, name: Solo, price: "0.10", included_credit: "0.000000001", models: [m1], limits: {tokens_per_minute: 9223372036854775807}}
+  - {id: solo, name: Solo, price: "0.10", included_credit: "0.000000001", models: [m1], limits: {tokens_per_minute: 2147483647}}
 `), 0o600))
 	c, err := plans.Load(file, "solo", []string{"m1"})
 	require.NoError(t, err)
 	require.Equal(t, plans.Plan{
-		ID: "solo", Name: "Solo", Price: 100_000_000, IncludedCredit: 1, Models: []string{"m1"}, Limits: plans.Limits{TokensPerMinute: 9223372036854775807},
+		ID: "solo", Name: "Solo", Price: 100_000_000, IncludedCredit: 1, Models: []string{"m1"}, Limits: plans.Limits{TokensPerMinute: 2147483647},
 	}, c.Default())
 
 	_, err = plans.Load(file, "solo", []string{"m2"})
@@ -83,7 +83,7 @@ plans:
 		`plan Free: price must be dollars as quoted text, such as "5.00"`,
 		`plan Free: included_credit "five" is no amount of dollars: write digits like "0.15"`,
 		`plan Free: limits.requests_per_minute is "-1", must be a whole number from 0 (none) to 2147483647`,
-		`plan Free: limits.tokens_per_minute is "1.5", must be a whole number from 0 (none) to 9223372036854775807`,
+		`plan Free: limits.tokens_per_minute is "1.5", must be a whole number from 0 (none) to 2147483647`,
 		`plan Free: limits.concurrent is unknown`,
 		`plan Free: models must be a list of names (line 4)`,
 		`plan number 2: price is set twice`,

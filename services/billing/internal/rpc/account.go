@@ -24,9 +24,16 @@ func (s *Server) GetAccount(ctx context.Context, _ *billingv1.GetAccountRequest)
 
 func (s *Server) toAccount(a ledger.Account) *billingv1.Account {
 	out := &billingv1.Account{
-		Id: a.ID, Plan: a.Plan, BalanceNanoUsd: a.Balance, HeldNanoUsd: a.Held, AvailableNanoUsd: a.Available(),
-		PeriodStartTime: timestamppb.New(a.PeriodStart), PeriodEndTime: timestamppb.New(a.PeriodEnd), PeriodUsage: toTotal(a.Period),
+		Id:               a.ID,
+		PlanId:           a.Plan,
+		BalanceNanoUsd:   a.Balance,
+		HeldNanoUsd:      a.Held,
+		AvailableNanoUsd: a.Available(),
+		PeriodStartTime:  timestamppb.New(a.PeriodStart),
+		PeriodEndTime:    timestamppb.New(a.PeriodEnd),
+		PeriodUsage:      toSummary(a.Period),
 	}
+	out.Plan = a.Plan //nolint:staticcheck // callers of before plan_id read this field until 1.0
 	// A plan that is gone from the plan file hides its limits, not the account.
 	if plan, ok := s.plans.Get(a.Plan); ok {
 		out.Limits = toLimits(plan.Limits)
@@ -40,7 +47,7 @@ func (s *Server) GetEntitlements(ctx context.Context, r *billingv1.GetEntitlemen
 	if err != nil {
 		return nil, err
 	}
-	return &billingv1.GetEntitlementsResponse{Plan: plan.ID, Limits: toLimits(plan.Limits), Models: plan.Models, Features: plan.Features}, nil
+	return &billingv1.GetEntitlementsResponse{PlanId: plan.ID, Limits: toLimits(plan.Limits), Models: plan.Models, Features: plan.Features}, nil
 }
 
 // ListPlans lists the plans on sale.

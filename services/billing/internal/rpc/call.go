@@ -9,6 +9,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
@@ -21,14 +22,15 @@ func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*bil
 	hold, err := s.ledger.Reserve(ctx, ledger.Reservation{
 		KeyLimit:  limit,
 		RequestID: r.GetRequestId(), AccountID: r.GetAccountId(), UserID: r.GetUserId(), APIKeyID: r.GetApiKeyId(), Model: r.GetModel(),
-		InputTokens: r.GetInputTokens(), ExpectedInputTokens: r.GetExpectedInputTokens(), MinOutputTokens: r.GetMinOutputTokens(), MaxOutputTokens: r.GetMaxOutputTokens(),
+		InputTokens: int64(r.GetInputTokens()), ExpectedInputTokens: int64(r.GetExpectedInputTokens()),
+		MinOutputTokens: int64(r.GetMinOutputTokens()), MaxOutputTokens: int64(r.GetMaxOutputTokens()),
 		Choices: int64(r.GetChoices()),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &billingv1.ReserveResponse{
-		HoldId: hold.ID, HeldNanoUsd: hold.Amount, OutputTokens: hold.OutputTokens, ExpireTime: timestamppb.New(hold.LeaseTime),
+		HoldId: hold.ID, HeldNanoUsd: hold.Amount, OutputTokens: saturate.Int32(hold.OutputTokens), ExpireTime: timestamppb.New(hold.LeaseTime),
 	}, nil
 }
 

@@ -5,36 +5,45 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
+	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
-func fromUsage(u *usagev1.TokenUsage) ledger.Usage {
+func fromUsage(u *usagev1.CallUsage) ledger.Usage {
 	return ledger.Usage{
-		Input: u.GetInputTokens(), CachedInput: u.GetCachedInputTokens(), Output: u.GetOutputTokens(), Reasoning: u.GetReasoningTokens(),
+		Input:       int64(u.GetInputTokens()),
+		CachedInput: int64(u.GetCachedInputTokens()),
+		Output:      int64(u.GetOutputTokens()),
+		Reasoning:   int64(u.GetReasoningTokens()),
 	}
 }
 
-func toUsage(u ledger.Usage) *usagev1.TokenUsage {
-	return &usagev1.TokenUsage{
+func toUsage(u ledger.Usage) *usagev1.UsageTotal {
+	return &usagev1.UsageTotal{
 		InputTokens: u.Input, CachedInputTokens: u.CachedInput, OutputTokens: u.Output, ReasoningTokens: u.Reasoning,
 	}
 }
 
-func toTotal(t ledger.UsageTotal) *billingv1.UsageTotal {
-	return &billingv1.UsageTotal{Requests: t.Requests, Usage: toUsage(t.Usage), CostNanoUsd: t.Cost}
+func toSummary(t ledger.UsageTotal) *billingv1.UsageSummary {
+	return &billingv1.UsageSummary{Requests: t.Requests, Usage: toUsage(t.Usage), CostNanoUsd: t.Cost}
 }
 
 func toLimits(l plans.Limits) *billingv1.Limits {
 	return &billingv1.Limits{
-		RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, ConcurrentRequests: l.ConcurrentRequests,
+		RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: saturate.Int32(l.TokensPerMinute), ConcurrentRequests: l.ConcurrentRequests,
 	}
 }
 
 func toPlan(p plans.Plan) *billingv1.Plan {
 	return &billingv1.Plan{
-		Id: p.ID, Name: p.Name, PriceNanoUsd: p.Price, IncludedCreditNanoUsd: p.IncludedCredit, Limits: toLimits(p.Limits),
-		Models: p.Models, Features: p.Features,
+		Id:                             p.ID,
+		Name:                           p.Name,
+		PricePerPeriodNanoUsd:          p.Price,
+		IncludedCreditPerPeriodNanoUsd: p.IncludedCredit,
+		Limits:                         toLimits(p.Limits),
+		Models:                         p.Models,
+		Features:                       p.Features,
 	}
 }
 
@@ -50,7 +59,22 @@ func toGrant(g ledger.Grant) *billingv1.Grant {
 
 func toEntry(e ledger.Entry) *billingv1.Entry {
 	return &billingv1.Entry{
-		Id: e.ID, Kind: e.Kind, Debit: e.Debit, Credit: e.Credit, AmountNanoUsd: e.Amount, Reference: e.Reference,
+		Id: e.ID, Kind: toEntryKind(e.Kind), Debit: e.Debit, Credit: e.Credit, AmountNanoUsd: e.Amount, Reference: e.Reference,
 		CreateTime: timestamppb.New(e.CreateTime),
+	}
+}
+
+func toEntryKind(kind string) billingv1.EntryKind {
+	switch kind {
+	case ledger.KindGrant:
+		return billingv1.EntryKind_ENTRY_KIND_GRANT
+	case ledger.KindUsage:
+		return billingv1.EntryKind_ENTRY_KIND_USAGE
+	case ledger.KindAdjustment:
+		return billingv1.EntryKind_ENTRY_KIND_ADJUSTMENT
+	case ledger.KindExpiry:
+		return billingv1.EntryKind_ENTRY_KIND_EXPIRY
+	default:
+		return billingv1.EntryKind_ENTRY_KIND_UNSPECIFIED
 	}
 }

@@ -8,7 +8,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 )
 
-const defaultPageSize = 50
+const defaultPageSize, maxPageSize = 50, 500
 
 // ListEntries pages through the account's entries, newest first.
 func (s *Server) ListEntries(ctx context.Context, r *billingv1.ListEntriesRequest) (*billingv1.ListEntriesResponse, error) {
@@ -20,7 +20,7 @@ func (s *Server) ListEntries(ctx context.Context, r *billingv1.ListEntriesReques
 	if err != nil {
 		return nil, err
 	}
-	size := int(r.GetPageSize())
+	size := min(int(r.GetPageSize()), maxPageSize)
 	if size == 0 {
 		size = defaultPageSize
 	}

@@ -5,6 +5,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
+	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
@@ -36,5 +37,5 @@ func (s *Server) RedriveEvents(ctx context.Context, req *billingv1.RedriveEvents
 	if err != nil {
 		return nil, err
 	}
-	return &billingv1.RedriveEventsResponse{Redriven: redriven, SkippedEventIds: skipped}, nil
+	return &billingv1.RedriveEventsResponse{Redriven: saturate.Int32(redriven), SkippedEventIds: skipped}, nil
 }

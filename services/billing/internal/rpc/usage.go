@@ -34,7 +34,7 @@ func (s *Server) GetUsage(ctx context.Context, r *billingv1.GetUsageRequest) (*b
 	if err != nil {
 		return nil, err
 	}
-	out := &billingv1.GetUsageResponse{Total: toTotal(total)}
+	out := &billingv1.GetUsageResponse{Total: toSummary(total)}
 	for _, row := range rows {
 		out.Rows = append(out.Rows, &billingv1.UsageRow{
 			Day: row.Day, Model: row.Model, Requests: row.Requests, Usage: toUsage(row.Usage), CostNanoUsd: row.Cost,

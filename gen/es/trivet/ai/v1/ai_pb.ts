@@ -10,7 +10,7 @@ import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
 import { file_trivet_access_v1_access } from "../../access/v1/access_pb";
 import type { Health } from "../../status/v1/status_pb";
 import { file_trivet_status_v1_status } from "../../status/v1/status_pb";
-import type { TokenUsage } from "../../usage/v1/usage_pb";
+import type { CallUsage } from "../../usage/v1/usage_pb";
 import { file_trivet_usage_v1_usage } from "../../usage/v1/usage_pb";
 import type { JsonObject, Message as Message$1 } from "@bufbuild/protobuf";
 
@@ -18,7 +18,7 @@ import type { JsonObject, Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file trivet/ai/v1/ai.proto.
  */
 export const file_trivet_ai_v1_ai: GenFile = /*@__PURE__*/
-  fileDesc("ChV0cml2ZXQvYWkvdjEvYWkucHJvdG8SDHRyaXZldC5haS52MSJ4CgdNZXNzYWdlEgwKBHJvbGUYASABKAkSDwoHY29udGVudBgCIAEoCRIqCgp0b29sX2NhbGxzGAMgAygLMhYudHJpdmV0LmFpLnYxLlRvb2xDYWxsEhQKDHRvb2xfY2FsbF9pZBgEIAEoCRIMCgRuYW1lGAUgASgJIjcKCFRvb2xDYWxsEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYXJndW1lbnRzGAMgASgJIlYKBFRvb2wSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIrCgpwYXJhbWV0ZXJzGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCKVAgoLQ2hhdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSJwoIbWVzc2FnZXMYAiADKAsyFS50cml2ZXQuYWkudjEuTWVzc2FnZRIXCgptYXhfdG9rZW5zGAMgASgDSACIAQESGAoLdGVtcGVyYXR1cmUYBCABKAFIAYgBARISCgV0b3BfcBgFIAEoAUgCiAEBEgwKBHN0b3AYBiADKAkSIQoFdG9vbHMYByADKAsyEi50cml2ZXQuYWkudjEuVG9vbBITCgt0b29sX2Nob2ljZRgIIAEoCRIYChByZWFzb25pbmdfZWZmb3J0GAkgASgJQg0KC19tYXhfdG9rZW5zQg4KDF90ZW1wZXJhdHVyZUIICgZfdG9wX3AiqwEKDENoYXRSZXNwb25zZRIKCgJpZBgBIAEoCRINCgVtb2RlbBgCIAEoCRImCgdtZXNzYWdlGAMgASgLMhUudHJpdmV0LmFpLnYxLk1lc3NhZ2USFQoNZmluaXNoX3JlYXNvbhgEIAEoCRIqCgV1c2FnZRgFIAEoCzIbLnRyaXZldC51c2FnZS52MS5Ub2tlblVzYWdlEhUKDWNvc3RfbmFub191c2QYBiABKAMimwIKEUNoYXRTdHJlYW1SZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEicKCG1lc3NhZ2VzGAIgAygLMhUudHJpdmV0LmFpLnYxLk1lc3NhZ2USFwoKbWF4X3Rva2VucxgDIAEoA0gAiAEBEhgKC3RlbXBlcmF0dXJlGAQgASgBSAGIAQESEgoFdG9wX3AYBSABKAFIAogBARIMCgRzdG9wGAYgAygJEiEKBXRvb2xzGAcgAygLMhIudHJpdmV0LmFpLnYxLlRvb2wSEwoLdG9vbF9jaG9pY2UYCCABKAkSGAoQcmVhc29uaW5nX2VmZm9ydBgJIAEoCUINCgtfbWF4X3Rva2Vuc0IOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wIuABChJDaGF0U3RyZWFtUmVzcG9uc2USCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSDQoFZGVsdGEYAyABKAkSLwoKdG9vbF9jYWxscxgEIAMoCzIbLnRyaXZldC5haS52MS5Ub29sQ2FsbERlbHRhEhUKDWZpbmlzaF9yZWFzb24YBSABKAkSKgoFdXNhZ2UYBiABKAsyGy50cml2ZXQudXNhZ2UudjEuVG9rZW5Vc2FnZRIaCg1jb3N0X25hbm9fdXNkGAcgASgDSACIAQFCEAoOX2Nvc3RfbmFub191c2QiSwoNVG9vbENhbGxEZWx0YRINCgVpbmRleBgBIAEoBRIKCgJpZBgCIAEoCRIMCgRuYW1lGAMgASgJEhEKCWFyZ3VtZW50cxgEIAEoCSJACgxFbWJlZFJlcXVlc3QSDQoFbW9kZWwYASABKAkSDQoFaW5wdXQYAiADKAkSEgoKZGltZW5zaW9ucxgDIAEoBSKOAQoNRW1iZWRSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIrCgplbWJlZGRpbmdzGAIgAygLMhcudHJpdmV0LmFpLnYxLkVtYmVkZGluZxIqCgV1c2FnZRgDIAEoCzIbLnRyaXZldC51c2FnZS52MS5Ub2tlblVzYWdlEhUKDWNvc3RfbmFub191c2QYBCABKAMiGwoJRW1iZWRkaW5nEg4KBnZhbHVlcxgBIAMoAiITChFMaXN0TW9kZWxzUmVxdWVzdCI5ChJMaXN0TW9kZWxzUmVzcG9uc2USIwoGbW9kZWxzGAEgAygLMhMudHJpdmV0LmFpLnYxLk1vZGVsIsgBCgVNb2RlbBIKCgJpZBgBIAEoCRIMCgRraW5kGAIgASgJEhAKCHByb3ZpZGVyGAMgASgJEhYKDmNvbnRleHRfdG9rZW5zGAQgASgDEhkKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgDEhwKFGlucHV0X3ByaWNlX25hbm9fdXNkGAYgASgDEiMKG2NhY2hlZF9pbnB1dF9wcmljZV9uYW5vX3VzZBgHIAEoAxIdChVvdXRwdXRfcHJpY2VfbmFub191c2QYCCABKAMisAEKDFJlbGF5UmVxdWVzdBIoCghlbmRwb2ludBgBIAEoDjIWLnRyaXZldC5haS52MS5FbmRwb2ludBIMCgRib2R5GAIgASgMEjgKB2hlYWRlcnMYAyADKAsyJy50cml2ZXQuYWkudjEuUmVsYXlSZXF1ZXN0LkhlYWRlcnNFbnRyeRouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJECg1SZWxheVJlc3BvbnNlEiUKBGhlYWQYASABKAsyFy50cml2ZXQuYWkudjEuUmVsYXlIZWFkEgwKBGJvZHkYAiABKAwilAEKCVJlbGF5SGVhZBIOCgZzdGF0dXMYASABKAUSNQoHaGVhZGVycxgCIAMoCzIkLnRyaXZldC5haS52MS5SZWxheUhlYWQuSGVhZGVyc0VudHJ5EhAKCHN0cmVhbWVkGAMgASgIGi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiMKEEVyYXNlVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSITChFFcmFzZVVzZXJSZXNwb25zZSISChBHZXRTdGF0dXNSZXF1ZXN0Ij8KEUdldFN0YXR1c1Jlc3BvbnNlEioKCHByb3ZpZGVyGAIgASgLMhgudHJpdmV0LnN0YXR1cy52MS5IZWFsdGgqXAoIRW5kcG9pbnQSGAoURU5EUE9JTlRfVU5TUEVDSUZJRUQQABIdChlFTkRQT0lOVF9DSEFUX0NPTVBMRVRJT05TEAESFwoTRU5EUE9JTlRfRU1CRURESU5HUxACMpAFCglBSVNlcnZpY2USUAoEQ2hhdBIZLnRyaXZldC5haS52MS5DaGF0UmVxdWVzdBoaLnRyaXZldC5haS52MS5DaGF0UmVzcG9uc2UiEdKAGQ0IAhIJYWkuaW52b2tlEmQKCkNoYXRTdHJlYW0SHy50cml2ZXQuYWkudjEuQ2hhdFN0cmVhbVJlcXVlc3QaIC50cml2ZXQuYWkudjEuQ2hhdFN0cmVhbVJlc3BvbnNlIhHSgBkNCAISCWFpLmludm9rZTABElMKBUVtYmVkEhoudHJpdmV0LmFpLnYxLkVtYmVkUmVxdWVzdBobLnRyaXZldC5haS52MS5FbWJlZFJlc3BvbnNlIhHSgBkNCAISCWFpLmludm9rZRJkCgpMaXN0TW9kZWxzEh8udHJpdmV0LmFpLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiAudHJpdmV0LmFpLnYxLkxpc3RNb2RlbHNSZXNwb25zZSIT0oAZDwgCEgttb2RlbHMucmVhZBJVCgVSZWxheRIaLnRyaXZldC5haS52MS5SZWxheVJlcXVlc3QaGy50cml2ZXQuYWkudjEuUmVsYXlSZXNwb25zZSIR0oAZDQgCEglhaS5pbnZva2UwARJaCglFcmFzZVVzZXISHi50cml2ZXQuYWkudjEuRXJhc2VVc2VyUmVxdWVzdBofLnRyaXZldC5haS52MS5FcmFzZVVzZXJSZXNwb25zZSIM0oAZCAgFGgRhdXRoEl0KCUdldFN0YXR1cxIeLnRyaXZldC5haS52MS5HZXRTdGF0dXNSZXF1ZXN0Gh8udHJpdmV0LmFpLnYxLkdldFN0YXR1c1Jlc3BvbnNlIg/SgBkLCAUaB2dhdGV3YXlCN1o1Z2l0aHViLmNvbS90cml2ZXQtZGV2L3RyaXZldC9nZW4vZ28vdHJpdmV0L2FpL3YxO2FpdjFiBnByb3RvMw", [file_google_protobuf_struct, file_trivet_access_v1_access, file_trivet_status_v1_status, file_trivet_usage_v1_usage]);
+  fileDesc("ChV0cml2ZXQvYWkvdjEvYWkucHJvdG8SDHRyaXZldC5haS52MSJ4CgdNZXNzYWdlEgwKBHJvbGUYASABKAkSDwoHY29udGVudBgCIAEoCRIqCgp0b29sX2NhbGxzGAMgAygLMhYudHJpdmV0LmFpLnYxLlRvb2xDYWxsEhQKDHRvb2xfY2FsbF9pZBgEIAEoCRIMCgRuYW1lGAUgASgJIjcKCFRvb2xDYWxsEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYXJndW1lbnRzGAMgASgJIlYKBFRvb2wSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIrCgpwYXJhbWV0ZXJzGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCKVAgoLQ2hhdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSJwoIbWVzc2FnZXMYAiADKAsyFS50cml2ZXQuYWkudjEuTWVzc2FnZRIXCgptYXhfdG9rZW5zGAMgASgFSACIAQESGAoLdGVtcGVyYXR1cmUYBCABKAFIAYgBARISCgV0b3BfcBgFIAEoAUgCiAEBEgwKBHN0b3AYBiADKAkSIQoFdG9vbHMYByADKAsyEi50cml2ZXQuYWkudjEuVG9vbBITCgt0b29sX2Nob2ljZRgIIAEoCRIYChByZWFzb25pbmdfZWZmb3J0GAkgASgJQg0KC19tYXhfdG9rZW5zQg4KDF90ZW1wZXJhdHVyZUIICgZfdG9wX3AiqgEKDENoYXRSZXNwb25zZRIKCgJpZBgBIAEoCRINCgVtb2RlbBgCIAEoCRImCgdtZXNzYWdlGAMgASgLMhUudHJpdmV0LmFpLnYxLk1lc3NhZ2USFQoNZmluaXNoX3JlYXNvbhgEIAEoCRIpCgV1c2FnZRgFIAEoCzIaLnRyaXZldC51c2FnZS52MS5DYWxsVXNhZ2USFQoNY29zdF9uYW5vX3VzZBgGIAEoAyKbAgoRQ2hhdFN0cmVhbVJlcXVlc3QSDQoFbW9kZWwYASABKAkSJwoIbWVzc2FnZXMYAiADKAsyFS50cml2ZXQuYWkudjEuTWVzc2FnZRIXCgptYXhfdG9rZW5zGAMgASgFSACIAQESGAoLdGVtcGVyYXR1cmUYBCABKAFIAYgBARISCgV0b3BfcBgFIAEoAUgCiAEBEgwKBHN0b3AYBiADKAkSIQoFdG9vbHMYByADKAsyEi50cml2ZXQuYWkudjEuVG9vbBITCgt0b29sX2Nob2ljZRgIIAEoCRIYChByZWFzb25pbmdfZWZmb3J0GAkgASgJQg0KC19tYXhfdG9rZW5zQg4KDF90ZW1wZXJhdHVyZUIICgZfdG9wX3Ai3wEKEkNoYXRTdHJlYW1SZXNwb25zZRIKCgJpZBgBIAEoCRINCgVtb2RlbBgCIAEoCRINCgVkZWx0YRgDIAEoCRIvCgp0b29sX2NhbGxzGAQgAygLMhsudHJpdmV0LmFpLnYxLlRvb2xDYWxsRGVsdGESFQoNZmluaXNoX3JlYXNvbhgFIAEoCRIpCgV1c2FnZRgGIAEoCzIaLnRyaXZldC51c2FnZS52MS5DYWxsVXNhZ2USGgoNY29zdF9uYW5vX3VzZBgHIAEoA0gAiAEBQhAKDl9jb3N0X25hbm9fdXNkIksKDVRvb2xDYWxsRGVsdGESDQoFaW5kZXgYASABKAUSCgoCaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIRCglhcmd1bWVudHMYBCABKAkiQAoMRW1iZWRSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEg0KBWlucHV0GAIgAygJEhIKCmRpbWVuc2lvbnMYAyABKAUijQEKDUVtYmVkUmVzcG9uc2USDQoFbW9kZWwYASABKAkSKwoKZW1iZWRkaW5ncxgCIAMoCzIXLnRyaXZldC5haS52MS5FbWJlZGRpbmcSKQoFdXNhZ2UYAyABKAsyGi50cml2ZXQudXNhZ2UudjEuQ2FsbFVzYWdlEhUKDWNvc3RfbmFub191c2QYBCABKAMiGwoJRW1iZWRkaW5nEg4KBnZhbHVlcxgBIAMoAiI6ChFMaXN0TW9kZWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJSChJMaXN0TW9kZWxzUmVzcG9uc2USIwoGbW9kZWxzGAEgAygLMhMudHJpdmV0LmFpLnYxLk1vZGVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKIAgoFTW9kZWwSCgoCaWQYASABKAkSJQoEa2luZBgCIAEoDjIXLnRyaXZldC5haS52MS5Nb2RlbEtpbmQSEAoIcHJvdmlkZXIYAyABKAkSFgoOY29udGV4dF90b2tlbnMYBCABKAUSGQoRbWF4X291dHB1dF90b2tlbnMYBSABKAUSKQohaW5wdXRfbmFub191c2RfcGVyX21pbGxpb25fdG9rZW5zGAYgASgDEjAKKGNhY2hlZF9pbnB1dF9uYW5vX3VzZF9wZXJfbWlsbGlvbl90b2tlbnMYByABKAMSKgoib3V0cHV0X25hbm9fdXNkX3Blcl9taWxsaW9uX3Rva2VucxgIIAEoAyKwAQoMUmVsYXlSZXF1ZXN0EigKCGVuZHBvaW50GAEgASgOMhYudHJpdmV0LmFpLnYxLkVuZHBvaW50EgwKBGJvZHkYAiABKAwSOAoHaGVhZGVycxgDIAMoCzInLnRyaXZldC5haS52MS5SZWxheVJlcXVlc3QuSGVhZGVyc0VudHJ5Gi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkQKDVJlbGF5UmVzcG9uc2USJQoEaGVhZBgBIAEoCzIXLnRyaXZldC5haS52MS5SZWxheUhlYWQSDAoEYm9keRgCIAEoDCKUAQoJUmVsYXlIZWFkEg4KBnN0YXR1cxgBIAEoBRI1CgdoZWFkZXJzGAIgAygLMiQudHJpdmV0LmFpLnYxLlJlbGF5SGVhZC5IZWFkZXJzRW50cnkSEAoIc3RyZWFtZWQYAyABKAgaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiIwoQRXJhc2VVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIhMKEUVyYXNlVXNlclJlc3BvbnNlIhIKEEdldFN0YXR1c1JlcXVlc3QiPwoRR2V0U3RhdHVzUmVzcG9uc2USKgoIcHJvdmlkZXIYAiABKAsyGC50cml2ZXQuc3RhdHVzLnYxLkhlYWx0aCpWCglNb2RlbEtpbmQSGgoWTU9ERUxfS0lORF9VTlNQRUNJRklFRBAAEhMKD01PREVMX0tJTkRfQ0hBVBABEhgKFE1PREVMX0tJTkRfRU1CRURESU5HEAIqXAoIRW5kcG9pbnQSGAoURU5EUE9JTlRfVU5TUEVDSUZJRUQQABIdChlFTkRQT0lOVF9DSEFUX0NPTVBMRVRJT05TEAESFwoTRU5EUE9JTlRfRU1CRURESU5HUxACMpAFCglBSVNlcnZpY2USUAoEQ2hhdBIZLnRyaXZldC5haS52MS5DaGF0UmVxdWVzdBoaLnRyaXZldC5haS52MS5DaGF0UmVzcG9uc2UiEdKAGQ0IAhIJYWkuaW52b2tlEmQKCkNoYXRTdHJlYW0SHy50cml2ZXQuYWkudjEuQ2hhdFN0cmVhbVJlcXVlc3QaIC50cml2ZXQuYWkudjEuQ2hhdFN0cmVhbVJlc3BvbnNlIhHSgBkNCAISCWFpLmludm9rZTABElMKBUVtYmVkEhoudHJpdmV0LmFpLnYxLkVtYmVkUmVxdWVzdBobLnRyaXZldC5haS52MS5FbWJlZFJlc3BvbnNlIhHSgBkNCAISCWFpLmludm9rZRJkCgpMaXN0TW9kZWxzEh8udHJpdmV0LmFpLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiAudHJpdmV0LmFpLnYxLkxpc3RNb2RlbHNSZXNwb25zZSIT0oAZDwgCEgttb2RlbHMucmVhZBJVCgVSZWxheRIaLnRyaXZldC5haS52MS5SZWxheVJlcXVlc3QaGy50cml2ZXQuYWkudjEuUmVsYXlSZXNwb25zZSIR0oAZDQgCEglhaS5pbnZva2UwARJaCglFcmFzZVVzZXISHi50cml2ZXQuYWkudjEuRXJhc2VVc2VyUmVxdWVzdBofLnRyaXZldC5haS52MS5FcmFzZVVzZXJSZXNwb25zZSIM0oAZCAgFGgRhdXRoEl0KCUdldFN0YXR1cxIeLnRyaXZldC5haS52MS5HZXRTdGF0dXNSZXF1ZXN0Gh8udHJpdmV0LmFpLnYxLkdldFN0YXR1c1Jlc3BvbnNlIg/SgBkLCAUaB2dhdGV3YXlCN1o1Z2l0aHViLmNvbS90cml2ZXQtZGV2L3RyaXZldC9nZW4vZ28vdHJpdmV0L2FpL3YxO2FpdjFiBnByb3RvMw", [file_google_protobuf_struct, file_trivet_access_v1_access, file_trivet_status_v1_status, file_trivet_usage_v1_usage]);
 
 /**
  * Message is one turn of a conversation.
@@ -160,11 +160,12 @@ export type ChatRequest = Message$1<"trivet.ai.v1.ChatRequest"> & {
   messages: Message[];
 
   /**
-   * The most output tokens, reasoning included; 1 to the model's maximum. Unset means the model's default of the price list.
+   * The maximum number of output tokens, reasoning included: 1 to the model's max_output_tokens. Unset means the model's
+   * default in the price list. Example: 256.
    *
-   * @generated from field: optional int64 max_tokens = 3;
+   * @generated from field: optional int32 max_tokens = 3;
    */
-  maxTokens?: bigint | undefined;
+  maxTokens?: number | undefined;
 
   /**
    * Randomness, 0 to 2. Unset means the provider's default.
@@ -202,7 +203,8 @@ export type ChatRequest = Message$1<"trivet.ai.v1.ChatRequest"> & {
   toolChoice: string;
 
   /**
-   * How long a reasoning model thinks: "minimal", "low", "medium" or "high". Empty means the provider's default.
+   * How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
+   * provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
    *
    * @generated from field: string reasoning_effort = 9;
    */
@@ -253,9 +255,9 @@ export type ChatResponse = Message$1<"trivet.ai.v1.ChatResponse"> & {
   /**
    * Tokens used.
    *
-   * @generated from field: trivet.usage.v1.TokenUsage usage = 5;
+   * @generated from field: trivet.usage.v1.CallUsage usage = 5;
    */
-  usage?: TokenUsage | undefined;
+  usage?: CallUsage | undefined;
 
   /**
    * What was billed, in nano-dollars.
@@ -293,11 +295,12 @@ export type ChatStreamRequest = Message$1<"trivet.ai.v1.ChatStreamRequest"> & {
   messages: Message[];
 
   /**
-   * The most output tokens, reasoning included; 1 to the model's maximum. Unset means the model's default of the price list.
+   * The maximum number of output tokens, reasoning included: 1 to the model's max_output_tokens. Unset means the model's
+   * default in the price list. Example: 256.
    *
-   * @generated from field: optional int64 max_tokens = 3;
+   * @generated from field: optional int32 max_tokens = 3;
    */
-  maxTokens?: bigint | undefined;
+  maxTokens?: number | undefined;
 
   /**
    * Randomness, 0 to 2. Unset means the provider's default.
@@ -335,7 +338,8 @@ export type ChatStreamRequest = Message$1<"trivet.ai.v1.ChatStreamRequest"> & {
   toolChoice: string;
 
   /**
-   * How long a reasoning model thinks: "minimal", "low", "medium" or "high". Empty means the provider's default.
+   * How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
+   * provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
    *
    * @generated from field: string reasoning_effort = 9;
    */
@@ -393,9 +397,9 @@ export type ChatStreamResponse = Message$1<"trivet.ai.v1.ChatStreamResponse"> & 
   /**
    * Tokens used; only in the last piece.
    *
-   * @generated from field: trivet.usage.v1.TokenUsage usage = 6;
+   * @generated from field: trivet.usage.v1.CallUsage usage = 6;
    */
-  usage?: TokenUsage | undefined;
+  usage?: CallUsage | undefined;
 
   /**
    * What was billed, in nano-dollars; only in the last piece.
@@ -512,9 +516,9 @@ export type EmbedResponse = Message$1<"trivet.ai.v1.EmbedResponse"> & {
   /**
    * Tokens used; only input.
    *
-   * @generated from field: trivet.usage.v1.TokenUsage usage = 3;
+   * @generated from field: trivet.usage.v1.CallUsage usage = 3;
    */
-  usage?: TokenUsage | undefined;
+  usage?: CallUsage | undefined;
 
   /**
    * What was billed, in nano-dollars.
@@ -553,11 +557,24 @@ export const EmbeddingSchema: GenMessage<Embedding> = /*@__PURE__*/
   messageDesc(file_trivet_ai_v1_ai, 10);
 
 /**
- * ListModelsRequest asks for the models.
+ * ListModelsRequest asks for one page of models.
  *
  * @generated from message trivet.ai.v1.ListModelsRequest
  */
 export type ListModelsRequest = Message$1<"trivet.ai.v1.ListModelsRequest"> & {
+  /**
+   * The maximum number of models on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
 };
 
 /**
@@ -568,17 +585,24 @@ export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE_
   messageDesc(file_trivet_ai_v1_ai, 11);
 
 /**
- * ListModelsResponse lists models by name.
+ * ListModelsResponse is one page of models.
  *
  * @generated from message trivet.ai.v1.ListModelsResponse
  */
 export type ListModelsResponse = Message$1<"trivet.ai.v1.ListModelsResponse"> & {
   /**
-   * The models.
+   * The models, sorted by id.
    *
    * @generated from field: repeated trivet.ai.v1.Model models = 1;
    */
   models: Model[];
+
+  /**
+   * The token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -602,11 +626,11 @@ export type Model = Message$1<"trivet.ai.v1.Model"> & {
   id: string;
 
   /**
-   * What it does: "chat" or "embedding".
+   * What the model does. Example: MODEL_KIND_CHAT.
    *
-   * @generated from field: string kind = 2;
+   * @generated from field: trivet.ai.v1.ModelKind kind = 2;
    */
-  kind: string;
+  kind: ModelKind;
 
   /**
    * The provider that serves it, such as "openai".
@@ -616,39 +640,39 @@ export type Model = Message$1<"trivet.ai.v1.Model"> & {
   provider: string;
 
   /**
-   * The most tokens of input and output together.
+   * The maximum number of tokens, input and output together. Example: 400000.
    *
-   * @generated from field: int64 context_tokens = 4;
+   * @generated from field: int32 context_tokens = 4;
    */
-  contextTokens: bigint;
+  contextTokens: number;
 
   /**
-   * The most output tokens; 0 for embeddings.
+   * The maximum number of output tokens; 0 for embeddings. Example: 128000.
    *
-   * @generated from field: int64 max_output_tokens = 5;
+   * @generated from field: int32 max_output_tokens = 5;
    */
-  maxOutputTokens: bigint;
+  maxOutputTokens: number;
 
   /**
-   * Price of a million input tokens, in nano-dollars.
+   * The price of a million input tokens, in nano-dollars. Example: "250000000" ($0.25).
    *
-   * @generated from field: int64 input_price_nano_usd = 6;
+   * @generated from field: int64 input_nano_usd_per_million_tokens = 6;
    */
-  inputPriceNanoUsd: bigint;
+  inputNanoUsdPerMillionTokens: bigint;
 
   /**
-   * Price of a million input tokens read from the provider's cache, in nano-dollars.
+   * The price of a million input tokens read from the provider's cache, in nano-dollars. Example: "25000000" ($0.025).
    *
-   * @generated from field: int64 cached_input_price_nano_usd = 7;
+   * @generated from field: int64 cached_input_nano_usd_per_million_tokens = 7;
    */
-  cachedInputPriceNanoUsd: bigint;
+  cachedInputNanoUsdPerMillionTokens: bigint;
 
   /**
-   * Price of a million output tokens, in nano-dollars.
+   * The price of a million output tokens, in nano-dollars; 0 for embeddings. Example: "2000000000" ($2).
    *
-   * @generated from field: int64 output_price_nano_usd = 8;
+   * @generated from field: int64 output_nano_usd_per_million_tokens = 8;
    */
-  outputPriceNanoUsd: bigint;
+  outputNanoUsdPerMillionTokens: bigint;
 };
 
 /**
@@ -829,6 +853,40 @@ export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE_
   messageDesc(file_trivet_ai_v1_ai, 20);
 
 /**
+ * ModelKind is what a model does.
+ *
+ * @generated from enum trivet.ai.v1.ModelKind
+ */
+export enum ModelKind {
+  /**
+   * Not set; no model has it.
+   *
+   * @generated from enum value: MODEL_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Answers conversations: Chat, ChatStream and POST /v1/chat/completions.
+   *
+   * @generated from enum value: MODEL_KIND_CHAT = 1;
+   */
+  CHAT = 1,
+
+  /**
+   * Turns texts into vectors: Embed and POST /v1/embeddings.
+   *
+   * @generated from enum value: MODEL_KIND_EMBEDDING = 2;
+   */
+  EMBEDDING = 2,
+}
+
+/**
+ * Describes the enum trivet.ai.v1.ModelKind.
+ */
+export const ModelKindSchema: GenEnum<ModelKind> = /*@__PURE__*/
+  enumDesc(file_trivet_ai_v1_ai, 0);
+
+/**
  * Endpoint is a path of OpenAI's wire format.
  *
  * @generated from enum trivet.ai.v1.Endpoint
@@ -860,7 +918,7 @@ export enum Endpoint {
  * Describes the enum trivet.ai.v1.Endpoint.
  */
 export const EndpointSchema: GenEnum<Endpoint> = /*@__PURE__*/
-  enumDesc(file_trivet_ai_v1_ai, 0);
+  enumDesc(file_trivet_ai_v1_ai, 1);
 
 /**
  * AIService calls models on an account's behalf, within its plan and its balance.

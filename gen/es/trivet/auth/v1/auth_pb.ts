@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trivet/auth/v1/auth.proto.
  */
 export const file_trivet_auth_v1_auth: GenFile = /*@__PURE__*/
-  fileDesc("Chl0cml2ZXQvYXV0aC92MS9hdXRoLnByb3RvEg50cml2ZXQuYXV0aC52MSIuChNBdXRoZW50aWNhdGVSZXF1ZXN0EhcKCmNyZWRlbnRpYWwYASABKAlCA4ABASLyAQoUQXV0aGVudGljYXRlUmVzcG9uc2USSwoJcGFzc3BvcnRzGAEgAygLMjMudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVzcG9uc2UuUGFzc3BvcnRzRW50cnlCA4ABARIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoIaWRlbnRpdHkYAyABKAsyGC50cml2ZXQuYXV0aC52MS5JZGVudGl0eRowCg5QYXNzcG9ydHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhkKF1dhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0IksKGFdhdGNoUmV2b2NhdGlvbnNSZXNwb25zZRIvCgtyZXZvY2F0aW9ucxgBIAMoCzIaLnRyaXZldC5hdXRoLnYxLlJldm9jYXRpb24iDgoMR2V0TWVSZXF1ZXN0Il8KDUdldE1lUmVzcG9uc2USKgoIaWRlbnRpdHkYASABKAsyGC50cml2ZXQuYXV0aC52MS5JZGVudGl0eRIiCgR1c2VyGAIgASgLMhQudHJpdmV0LmF1dGgudjEuVXNlciIhCg5HZXRVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIjUKD0dldFVzZXJSZXNwb25zZRIiCgR1c2VyGAEgASgLMhQudHJpdmV0LmF1dGgudjEuVXNlciJIChBMaXN0VXNlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg0KBWVtYWlsGAMgASgJIlEKEUxpc3RVc2Vyc1Jlc3BvbnNlEiMKBXVzZXJzGAEgAygLMhQudHJpdmV0LmF1dGgudjEuVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiMQoWR2V0T3JnYW5pemF0aW9uUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkiTQoXR2V0T3JnYW5pemF0aW9uUmVzcG9uc2USMgoMb3JnYW5pemF0aW9uGAEgASgLMhwudHJpdmV0LmF1dGgudjEuT3JnYW5pemF0aW9uIkEKGExpc3RPcmdhbml6YXRpb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJpChlMaXN0T3JnYW5pemF0aW9uc1Jlc3BvbnNlEjMKDW9yZ2FuaXphdGlvbnMYASADKAsyHC50cml2ZXQuYXV0aC52MS5Pcmdhbml6YXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKFkxpc3RNZW1iZXJzaGlwc1JlcXVlc3QSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiYwoXTGlzdE1lbWJlcnNoaXBzUmVzcG9uc2USLwoLbWVtYmVyc2hpcHMYASADKAsyGi50cml2ZXQuYXV0aC52MS5NZW1iZXJzaGlwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLgAQoTQ3JlYXRlQXBpS2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBnNjb3BlcxgCIAMoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbW9kZWxzGAQgAygJEhwKFHNwZW5kX2xpbWl0X25hbm9fdXNkGAUgASgDEi8KDHNwZW5kX3BlcmlvZBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIbChNyZXF1ZXN0c19wZXJfbWludXRlGAcgASgFIlQKFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi50cml2ZXQuYXV0aC52MS5BcGlLZXkSEwoGc2VjcmV0GAIgASgJQgOAAQEiOwoSTGlzdEFwaUtleXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi50cml2ZXQuYXV0aC52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKE0RlbGV0ZUFwaUtleVJlcXVlc3QSEgoKYXBpX2tleV9pZBgBIAEoCSIWChREZWxldGVBcGlLZXlSZXNwb25zZSIjChBFcmFzZVVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiPQoRRXJhc2VVc2VyUmVzcG9uc2USKAoHZXJhc3VyZRgBIAEoCzIXLnRyaXZldC5hdXRoLnYxLkVyYXN1cmUiPAoTTGlzdEVyYXN1cmVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJaChRMaXN0RXJhc3VyZXNSZXNwb25zZRIpCghlcmFzdXJlcxgBIAMoCzIXLnRyaXZldC5hdXRoLnYxLkVyYXN1cmUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiQKEUV4cG9ydFVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiIgoSRXhwb3J0VXNlclJlc3BvbnNlEgwKBGpzb24YASABKAkipAEKFVJlY2VpdmVXZWJob29rUmVxdWVzdBJICgdoZWFkZXJzGAEgAygLMjIudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0LkhlYWRlcnNFbnRyeUIDgAEBEhEKBGJvZHkYAiABKAxCA4ABARouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIrChZSZWNlaXZlV2ViaG9va1Jlc3BvbnNlEhEKCWR1cGxpY2F0ZRgBIAEoCCKwAQoRTGlzdEV2ZW50c1JlcXVlc3QSKgoFc3RhdGUYASABKA4yGy50cml2ZXQuaW5ib3gudjEuRXZlbnRTdGF0ZRIMCgR0eXBlGAIgASgJEg8KB3N1YmplY3QYAyABKAkSKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIlUKEkxpc3RFdmVudHNSZXNwb25zZRImCgZldmVudHMYASADKAsyFi50cml2ZXQuaW5ib3gudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiMKD0dldEV2ZW50UmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSI5ChBHZXRFdmVudFJlc3BvbnNlEiUKBWV2ZW50GAEgASgLMhYudHJpdmV0LmluYm94LnYxLkV2ZW50IjsKFFJlZHJpdmVFdmVudHNSZXF1ZXN0EhEKCWV2ZW50X2lkcxgBIAMoCRIQCghhbGxfZGVhZBgCIAEoCCJEChVSZWRyaXZlRXZlbnRzUmVzcG9uc2USEAoIcmVkcml2ZW4YASABKAMSGQoRc2tpcHBlZF9ldmVudF9pZHMYAiADKAkiPQoQUmVjb25jaWxlUmVxdWVzdBIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicQoRUmVjb25jaWxlUmVzcG9uc2USDAoEa2luZBgBIAEoCRIMCgRzYW1lGAIgASgDEhAKCHJlcGFpcmVkGAMgASgDEg8KB2NyZWF0ZWQYBCABKAMSDwoHcmVtb3ZlZBgFIAEoAxIMCgRkb25lGAYgASgIMq8PCgtBdXRoU2VydmljZRJ9CgxBdXRoZW50aWNhdGUSIy50cml2ZXQuYXV0aC52MS5BdXRoZW50aWNhdGVSZXF1ZXN0GiQudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVzcG9uc2UiItKAGR4IBRoHZ2F0ZXdheRoEYXV0aBoCYWkaB2JpbGxpbmcSiwEKEFdhdGNoUmV2b2NhdGlvbnMSJy50cml2ZXQuYXV0aC52MS5XYXRjaFJldm9jYXRpb25zUmVxdWVzdBooLnRyaXZldC5hdXRoLnYxLldhdGNoUmV2b2NhdGlvbnNSZXNwb25zZSIi0oAZHggFGgdnYXRld2F5GgRhdXRoGgJhaRoHYmlsbGluZzABEkwKBUdldE1lEhwudHJpdmV0LmF1dGgudjEuR2V0TWVSZXF1ZXN0Gh0udHJpdmV0LmF1dGgudjEuR2V0TWVSZXNwb25zZSIG0oAZAggCElIKB0dldFVzZXISHi50cml2ZXQuYXV0aC52MS5HZXRVc2VyUmVxdWVzdBofLnRyaXZldC5hdXRoLnYxLkdldFVzZXJSZXNwb25zZSIG0oAZAggEElgKCUxpc3RVc2VycxIgLnRyaXZldC5hdXRoLnYxLkxpc3RVc2Vyc1JlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5MaXN0VXNlcnNSZXNwb25zZSIG0oAZAggEEmoKD0dldE9yZ2FuaXphdGlvbhImLnRyaXZldC5hdXRoLnYxLkdldE9yZ2FuaXphdGlvblJlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5HZXRPcmdhbml6YXRpb25SZXNwb25zZSIG0oAZAggEEnAKEUxpc3RPcmdhbml6YXRpb25zEigudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXF1ZXN0GikudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXNwb25zZSIG0oAZAggEEmoKD0xpc3RNZW1iZXJzaGlwcxImLnRyaXZldC5hdXRoLnYxLkxpc3RNZW1iZXJzaGlwc1JlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5MaXN0TWVtYmVyc2hpcHNSZXNwb25zZSIG0oAZAggEEm4KDENyZWF0ZUFwaUtleRIjLnRyaXZldC5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSIT0oAZDwgDEgtrZXlzLm1hbmFnZRJrCgtMaXN0QXBpS2V5cxIiLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2UiE9KAGQ8IAxILa2V5cy5tYW5hZ2USbgoMRGVsZXRlQXBpS2V5EiMudHJpdmV0LmF1dGgudjEuRGVsZXRlQXBpS2V5UmVxdWVzdBokLnRyaXZldC5hdXRoLnYxLkRlbGV0ZUFwaUtleVJlc3BvbnNlIhPSgBkPCAMSC2tleXMubWFuYWdlElgKCUVyYXNlVXNlchIgLnRyaXZldC5hdXRoLnYxLkVyYXNlVXNlclJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5FcmFzZVVzZXJSZXNwb25zZSIG0oAZAggEEmEKDExpc3RFcmFzdXJlcxIjLnRyaXZldC5hdXRoLnYxLkxpc3RFcmFzdXJlc1JlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5MaXN0RXJhc3VyZXNSZXNwb25zZSIG0oAZAggEElsKCkV4cG9ydFVzZXISIS50cml2ZXQuYXV0aC52MS5FeHBvcnRVc2VyUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkV4cG9ydFVzZXJSZXNwb25zZSIG0oAZAggEEnAKDlJlY2VpdmVXZWJob29rEiUudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0GiYudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXNwb25zZSIP0oAZCwgFGgdnYXRld2F5ElsKCkxpc3RFdmVudHMSIS50cml2ZXQuYXV0aC52MS5MaXN0RXZlbnRzUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkxpc3RFdmVudHNSZXNwb25zZSIG0oAZAggEElUKCEdldEV2ZW50Eh8udHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXF1ZXN0GiAudHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXNwb25zZSIG0oAZAggEEmQKDVJlZHJpdmVFdmVudHMSJC50cml2ZXQuYXV0aC52MS5SZWRyaXZlRXZlbnRzUmVxdWVzdBolLnRyaXZldC5hdXRoLnYxLlJlZHJpdmVFdmVudHNSZXNwb25zZSIG0oAZAggEEloKCVJlY29uY2lsZRIgLnRyaXZldC5hdXRoLnYxLlJlY29uY2lsZVJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5SZWNvbmNpbGVSZXNwb25zZSIG0oAZAggEMAFCO1o5Z2l0aHViLmNvbS90cml2ZXQtZGV2L3RyaXZldC9nZW4vZ28vdHJpdmV0L2F1dGgvdjE7YXV0aHYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_trivet_access_v1_access, file_trivet_auth_v1_identity, file_trivet_inbox_v1_inbox]);
+  fileDesc("Chl0cml2ZXQvYXV0aC92MS9hdXRoLnByb3RvEg50cml2ZXQuYXV0aC52MSIuChNBdXRoZW50aWNhdGVSZXF1ZXN0EhcKCmNyZWRlbnRpYWwYASABKAlCA4ABASLyAQoUQXV0aGVudGljYXRlUmVzcG9uc2USSwoJcGFzc3BvcnRzGAEgAygLMjMudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVzcG9uc2UuUGFzc3BvcnRzRW50cnlCA4ABARIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoIaWRlbnRpdHkYAyABKAsyGC50cml2ZXQuYXV0aC52MS5JZGVudGl0eRowCg5QYXNzcG9ydHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhkKF1dhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0IksKGFdhdGNoUmV2b2NhdGlvbnNSZXNwb25zZRIvCgtyZXZvY2F0aW9ucxgBIAMoCzIaLnRyaXZldC5hdXRoLnYxLlJldm9jYXRpb24iDgoMR2V0TWVSZXF1ZXN0Il8KDUdldE1lUmVzcG9uc2USKgoIaWRlbnRpdHkYASABKAsyGC50cml2ZXQuYXV0aC52MS5JZGVudGl0eRIiCgR1c2VyGAIgASgLMhQudHJpdmV0LmF1dGgudjEuVXNlciIhCg5HZXRVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIjUKD0dldFVzZXJSZXNwb25zZRIiCgR1c2VyGAEgASgLMhQudHJpdmV0LmF1dGgudjEuVXNlciJIChBMaXN0VXNlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg0KBWVtYWlsGAMgASgJIlEKEUxpc3RVc2Vyc1Jlc3BvbnNlEiMKBXVzZXJzGAEgAygLMhQudHJpdmV0LmF1dGgudjEuVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiMQoWR2V0T3JnYW5pemF0aW9uUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkiTQoXR2V0T3JnYW5pemF0aW9uUmVzcG9uc2USMgoMb3JnYW5pemF0aW9uGAEgASgLMhwudHJpdmV0LmF1dGgudjEuT3JnYW5pemF0aW9uIkEKGExpc3RPcmdhbml6YXRpb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJpChlMaXN0T3JnYW5pemF0aW9uc1Jlc3BvbnNlEjMKDW9yZ2FuaXphdGlvbnMYASADKAsyHC50cml2ZXQuYXV0aC52MS5Pcmdhbml6YXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKFkxpc3RNZW1iZXJzaGlwc1JlcXVlc3QSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiYwoXTGlzdE1lbWJlcnNoaXBzUmVzcG9uc2USLwoLbWVtYmVyc2hpcHMYASADKAsyGi50cml2ZXQuYXV0aC52MS5NZW1iZXJzaGlwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLgAQoTQ3JlYXRlQXBpS2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBnNjb3BlcxgCIAMoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbW9kZWxzGAQgAygJEhwKFHNwZW5kX2xpbWl0X25hbm9fdXNkGAUgASgDEi8KDHNwZW5kX3BlcmlvZBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIbChNyZXF1ZXN0c19wZXJfbWludXRlGAcgASgFIlQKFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi50cml2ZXQuYXV0aC52MS5BcGlLZXkSEwoGc2VjcmV0GAIgASgJQgOAAQEiOwoSTGlzdEFwaUtleXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi50cml2ZXQuYXV0aC52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKE0RlbGV0ZUFwaUtleVJlcXVlc3QSEgoKYXBpX2tleV9pZBgBIAEoCSIWChREZWxldGVBcGlLZXlSZXNwb25zZSIjChBFcmFzZVVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiPQoRRXJhc2VVc2VyUmVzcG9uc2USKAoHZXJhc3VyZRgBIAEoCzIXLnRyaXZldC5hdXRoLnYxLkVyYXN1cmUiPAoTTGlzdEVyYXN1cmVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJaChRMaXN0RXJhc3VyZXNSZXNwb25zZRIpCghlcmFzdXJlcxgBIAMoCzIXLnRyaXZldC5hdXRoLnYxLkVyYXN1cmUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiQKEUV4cG9ydFVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiIgoSRXhwb3J0VXNlclJlc3BvbnNlEgwKBGpzb24YASABKAkipAEKFVJlY2VpdmVXZWJob29rUmVxdWVzdBJICgdoZWFkZXJzGAEgAygLMjIudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0LkhlYWRlcnNFbnRyeUIDgAEBEhEKBGJvZHkYAiABKAxCA4ABARouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIrChZSZWNlaXZlV2ViaG9va1Jlc3BvbnNlEhEKCWR1cGxpY2F0ZRgBIAEoCCKwAQoRTGlzdEV2ZW50c1JlcXVlc3QSKgoFc3RhdGUYASABKA4yGy50cml2ZXQuaW5ib3gudjEuRXZlbnRTdGF0ZRIMCgR0eXBlGAIgASgJEg8KB3N1YmplY3QYAyABKAkSKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIlUKEkxpc3RFdmVudHNSZXNwb25zZRImCgZldmVudHMYASADKAsyFi50cml2ZXQuaW5ib3gudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiMKD0dldEV2ZW50UmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSI5ChBHZXRFdmVudFJlc3BvbnNlEiUKBWV2ZW50GAEgASgLMhYudHJpdmV0LmluYm94LnYxLkV2ZW50IjsKFFJlZHJpdmVFdmVudHNSZXF1ZXN0EhEKCWV2ZW50X2lkcxgBIAMoCRIQCghhbGxfZGVhZBgCIAEoCCJEChVSZWRyaXZlRXZlbnRzUmVzcG9uc2USEAoIcmVkcml2ZW4YASABKAUSGQoRc2tpcHBlZF9ldmVudF9pZHMYAiADKAkiPQoQUmVjb25jaWxlUmVxdWVzdBIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicQoRUmVjb25jaWxlUmVzcG9uc2USDAoEa2luZBgBIAEoCRIMCgRzYW1lGAIgASgDEhAKCHJlcGFpcmVkGAMgASgDEg8KB2NyZWF0ZWQYBCABKAMSDwoHcmVtb3ZlZBgFIAEoAxIMCgRkb25lGAYgASgIMq8PCgtBdXRoU2VydmljZRJ9CgxBdXRoZW50aWNhdGUSIy50cml2ZXQuYXV0aC52MS5BdXRoZW50aWNhdGVSZXF1ZXN0GiQudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVzcG9uc2UiItKAGR4IBRoHZ2F0ZXdheRoEYXV0aBoCYWkaB2JpbGxpbmcSiwEKEFdhdGNoUmV2b2NhdGlvbnMSJy50cml2ZXQuYXV0aC52MS5XYXRjaFJldm9jYXRpb25zUmVxdWVzdBooLnRyaXZldC5hdXRoLnYxLldhdGNoUmV2b2NhdGlvbnNSZXNwb25zZSIi0oAZHggFGgdnYXRld2F5GgRhdXRoGgJhaRoHYmlsbGluZzABEkwKBUdldE1lEhwudHJpdmV0LmF1dGgudjEuR2V0TWVSZXF1ZXN0Gh0udHJpdmV0LmF1dGgudjEuR2V0TWVSZXNwb25zZSIG0oAZAggCElIKB0dldFVzZXISHi50cml2ZXQuYXV0aC52MS5HZXRVc2VyUmVxdWVzdBofLnRyaXZldC5hdXRoLnYxLkdldFVzZXJSZXNwb25zZSIG0oAZAggEElgKCUxpc3RVc2VycxIgLnRyaXZldC5hdXRoLnYxLkxpc3RVc2Vyc1JlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5MaXN0VXNlcnNSZXNwb25zZSIG0oAZAggEEmoKD0dldE9yZ2FuaXphdGlvbhImLnRyaXZldC5hdXRoLnYxLkdldE9yZ2FuaXphdGlvblJlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5HZXRPcmdhbml6YXRpb25SZXNwb25zZSIG0oAZAggEEnAKEUxpc3RPcmdhbml6YXRpb25zEigudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXF1ZXN0GikudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXNwb25zZSIG0oAZAggEEmoKD0xpc3RNZW1iZXJzaGlwcxImLnRyaXZldC5hdXRoLnYxLkxpc3RNZW1iZXJzaGlwc1JlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5MaXN0TWVtYmVyc2hpcHNSZXNwb25zZSIG0oAZAggEEm4KDENyZWF0ZUFwaUtleRIjLnRyaXZldC5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSIT0oAZDwgDEgtrZXlzLm1hbmFnZRJrCgtMaXN0QXBpS2V5cxIiLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2UiE9KAGQ8IAxILa2V5cy5tYW5hZ2USbgoMRGVsZXRlQXBpS2V5EiMudHJpdmV0LmF1dGgudjEuRGVsZXRlQXBpS2V5UmVxdWVzdBokLnRyaXZldC5hdXRoLnYxLkRlbGV0ZUFwaUtleVJlc3BvbnNlIhPSgBkPCAMSC2tleXMubWFuYWdlElgKCUVyYXNlVXNlchIgLnRyaXZldC5hdXRoLnYxLkVyYXNlVXNlclJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5FcmFzZVVzZXJSZXNwb25zZSIG0oAZAggEEmEKDExpc3RFcmFzdXJlcxIjLnRyaXZldC5hdXRoLnYxLkxpc3RFcmFzdXJlc1JlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5MaXN0RXJhc3VyZXNSZXNwb25zZSIG0oAZAggEElsKCkV4cG9ydFVzZXISIS50cml2ZXQuYXV0aC52MS5FeHBvcnRVc2VyUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkV4cG9ydFVzZXJSZXNwb25zZSIG0oAZAggEEnAKDlJlY2VpdmVXZWJob29rEiUudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0GiYudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXNwb25zZSIP0oAZCwgFGgdnYXRld2F5ElsKCkxpc3RFdmVudHMSIS50cml2ZXQuYXV0aC52MS5MaXN0RXZlbnRzUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkxpc3RFdmVudHNSZXNwb25zZSIG0oAZAggEElUKCEdldEV2ZW50Eh8udHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXF1ZXN0GiAudHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXNwb25zZSIG0oAZAggEEmQKDVJlZHJpdmVFdmVudHMSJC50cml2ZXQuYXV0aC52MS5SZWRyaXZlRXZlbnRzUmVxdWVzdBolLnRyaXZldC5hdXRoLnYxLlJlZHJpdmVFdmVudHNSZXNwb25zZSIG0oAZAggEEloKCVJlY29uY2lsZRIgLnRyaXZldC5hdXRoLnYxLlJlY29uY2lsZVJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5SZWNvbmNpbGVSZXNwb25zZSIG0oAZAggEMAFCO1o5Z2l0aHViLmNvbS90cml2ZXQtZGV2L3RyaXZldC9nZW4vZ28vdHJpdmV0L2F1dGgvdjE7YXV0aHYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_trivet_access_v1_access, file_trivet_auth_v1_identity, file_trivet_inbox_v1_inbox]);
 
 /**
  * AuthenticateRequest carries one credential.
@@ -205,14 +205,14 @@ export const GetUserResponseSchema: GenMessage<GetUserResponse> = /*@__PURE__*/
  */
 export type ListUsersRequest = Message<"trivet.auth.v1.ListUsersRequest"> & {
   /**
-   * Users per page, 1 to 500; 0 means 50.
+   * The maximum number of users on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
    *
    * @generated from field: int32 page_size = 1;
    */
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; empty for the first.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
    *
    * @generated from field: string page_token = 2;
    */
@@ -247,7 +247,7 @@ export type ListUsersResponse = Message<"trivet.auth.v1.ListUsersResponse"> & {
   users: User[];
 
   /**
-   * Token of the next page; empty on the last.
+   * The token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -310,14 +310,14 @@ export const GetOrganizationResponseSchema: GenMessage<GetOrganizationResponse> 
  */
 export type ListOrganizationsRequest = Message<"trivet.auth.v1.ListOrganizationsRequest"> & {
   /**
-   * Organizations per page, 1 to 500; 0 means 50.
+   * The maximum number of organizations on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
    *
    * @generated from field: int32 page_size = 1;
    */
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; empty for the first.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
    *
    * @generated from field: string page_token = 2;
    */
@@ -345,7 +345,7 @@ export type ListOrganizationsResponse = Message<"trivet.auth.v1.ListOrganization
   organizations: Organization[];
 
   /**
-   * Token of the next page; empty on the last.
+   * The token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -380,14 +380,14 @@ export type ListMembershipsRequest = Message<"trivet.auth.v1.ListMembershipsRequ
   userId: string;
 
   /**
-   * Memberships per page, 1 to 500; 0 means 50.
+   * The maximum number of memberships on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; empty for the first.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
    *
    * @generated from field: string page_token = 4;
    */
@@ -415,7 +415,7 @@ export type ListMembershipsResponse = Message<"trivet.auth.v1.ListMembershipsRes
   memberships: Membership[];
 
   /**
-   * Token of the next page; empty on the last.
+   * The token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -527,14 +527,14 @@ export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@_
  */
 export type ListApiKeysRequest = Message<"trivet.auth.v1.ListApiKeysRequest"> & {
   /**
-   * Keys per page, 1 to 500; 0 means 50.
+   * The maximum number of API keys on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
    *
    * @generated from field: int32 page_size = 1;
    */
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; empty for the first.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
    *
    * @generated from field: string page_token = 2;
    */
@@ -562,7 +562,7 @@ export type ListApiKeysResponse = Message<"trivet.auth.v1.ListApiKeysResponse"> 
   apiKeys: ApiKey[];
 
   /**
-   * Token of the next page; empty on the last.
+   * The token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -661,14 +661,14 @@ export const EraseUserResponseSchema: GenMessage<EraseUserResponse> = /*@__PURE_
  */
 export type ListErasuresRequest = Message<"trivet.auth.v1.ListErasuresRequest"> & {
   /**
-   * Erasures per page, 1 to 500; 0 means 50.
+   * The maximum number of erasures on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
    *
    * @generated from field: int32 page_size = 1;
    */
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; empty for the first.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
    *
    * @generated from field: string page_token = 2;
    */
@@ -696,7 +696,7 @@ export type ListErasuresResponse = Message<"trivet.auth.v1.ListErasuresResponse"
   erasures: Erasure[];
 
   /**
-   * Token of the next page; empty on the last.
+   * The token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -836,14 +836,14 @@ export type ListEventsRequest = Message<"trivet.auth.v1.ListEventsRequest"> & {
   since?: Timestamp | undefined;
 
   /**
-   * Events per page, 1 to 500; 0 means 50.
+   * The maximum number of events on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; empty for the first.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
    *
    * @generated from field: string page_token = 6;
    */
@@ -871,7 +871,7 @@ export type ListEventsResponse = Message<"trivet.auth.v1.ListEventsResponse"> & 
   events: Event[];
 
   /**
-   * Token of the next page; empty on the last.
+   * The token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -962,11 +962,11 @@ export const RedriveEventsRequestSchema: GenMessage<RedriveEventsRequest> = /*@_
  */
 export type RedriveEventsResponse = Message<"trivet.auth.v1.RedriveEventsResponse"> & {
   /**
-   * Events made pending again.
+   * The number of events made pending again. Example: 3.
    *
-   * @generated from field: int64 redriven = 1;
+   * @generated from field: int32 redriven = 1;
    */
-  redriven: bigint;
+  redriven: number;
 
   /**
    * Of the ids that were named, those that are unknown or not dead: nothing was done about them.

@@ -2,11 +2,11 @@
 // @generated from file trivet/billing/v1/account.proto (package trivet.billing.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { TokenUsage } from "../../usage/v1/usage_pb";
+import type { UsageTotal } from "../../usage/v1/usage_pb";
 import { file_trivet_usage_v1_usage } from "../../usage/v1/usage_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trivet/billing/v1/account.proto.
  */
 export const file_trivet_billing_v1_account: GenFile = /*@__PURE__*/
-  fileDesc("Ch90cml2ZXQvYmlsbGluZy92MS9hY2NvdW50LnByb3RvEhF0cml2ZXQuYmlsbGluZy52MSK8AgoHQWNjb3VudBIKCgJpZBgBIAEoCRIMCgRwbGFuGAIgASgJEhgKEGJhbGFuY2VfbmFub191c2QYAyABKAMSFQoNaGVsZF9uYW5vX3VzZBgEIAEoAxIaChJhdmFpbGFibGVfbmFub191c2QYBSABKAMSNQoRcGVyaW9kX3N0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD3BlcmlvZF9lbmRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoMcGVyaW9kX3VzYWdlGAggASgLMh0udHJpdmV0LmJpbGxpbmcudjEuVXNhZ2VUb3RhbBIpCgZsaW1pdHMYCSABKAsyGS50cml2ZXQuYmlsbGluZy52MS5MaW1pdHMiXQoGTGltaXRzEhsKE3JlcXVlc3RzX3Blcl9taW51dGUYASABKAUSGQoRdG9rZW5zX3Blcl9taW51dGUYAiABKAMSGwoTY29uY3VycmVudF9yZXF1ZXN0cxgDIAEoBSJhCgpVc2FnZVRvdGFsEhAKCHJlcXVlc3RzGAEgASgDEioKBXVzYWdlGAIgASgLMhsudHJpdmV0LnVzYWdlLnYxLlRva2VuVXNhZ2USFQoNY29zdF9uYW5vX3VzZBgDIAEoAyJ7CghVc2FnZVJvdxILCgNkYXkYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIcmVxdWVzdHMYAyABKAMSKgoFdXNhZ2UYBCABKAsyGy50cml2ZXQudXNhZ2UudjEuVG9rZW5Vc2FnZRIVCg1jb3N0X25hbm9fdXNkGAUgASgDIp0BCgVFbnRyeRIKCgJpZBgBIAEoCRIMCgRraW5kGAIgASgJEg0KBWRlYml0GAMgASgJEg4KBmNyZWRpdBgEIAEoCRIXCg9hbW91bnRfbmFub191c2QYBSABKAMSEQoJcmVmZXJlbmNlGAYgASgJEi8KC2NyZWF0ZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK6AQoFR3JhbnQSCgoCaWQYASABKAkSDgoGc291cmNlGAIgASgJEhcKD2Ftb3VudF9uYW5vX3VzZBgDIAEoAxIaChJyZW1haW5pbmdfbmFub191c2QYBCABKAMSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKnAQoEUGxhbhIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEhYKDnByaWNlX25hbm9fdXNkGAMgASgDEiAKGGluY2x1ZGVkX2NyZWRpdF9uYW5vX3VzZBgEIAEoAxIpCgZsaW1pdHMYBSABKAsyGS50cml2ZXQuYmlsbGluZy52MS5MaW1pdHMSDgoGbW9kZWxzGAYgAygJEhAKCGZlYXR1cmVzGAcgAygJIpcBCgdJbnZvaWNlEgoKAmlkGAEgASgJEg4KBnN0YXR1cxgCIAEoCRIZChF0b3RhbF9taW5vcl91bml0cxgDIAEoAxIQCghjdXJyZW5jeRgEIAEoCRISCgpob3N0ZWRfdXJsGAUgASgJEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEJBWj9naXRodWIuY29tL3RyaXZldC1kZXYvdHJpdmV0L2dlbi9nby90cml2ZXQvYmlsbGluZy92MTtiaWxsaW5ndjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_trivet_usage_v1_usage]);
+  fileDesc("Ch90cml2ZXQvYmlsbGluZy92MS9hY2NvdW50LnByb3RvEhF0cml2ZXQuYmlsbGluZy52MSLTAgoHQWNjb3VudBIKCgJpZBgBIAEoCRIQCgRwbGFuGAIgASgJQgIYARIYChBiYWxhbmNlX25hbm9fdXNkGAMgASgDEhUKDWhlbGRfbmFub191c2QYBCABKAMSGgoSYXZhaWxhYmxlX25hbm9fdXNkGAUgASgDEjUKEXBlcmlvZF9zdGFydF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9wZXJpb2RfZW5kX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjUKDHBlcmlvZF91c2FnZRgIIAEoCzIfLnRyaXZldC5iaWxsaW5nLnYxLlVzYWdlU3VtbWFyeRIpCgZsaW1pdHMYCSABKAsyGS50cml2ZXQuYmlsbGluZy52MS5MaW1pdHMSDwoHcGxhbl9pZBgKIAEoCSJdCgZMaW1pdHMSGwoTcmVxdWVzdHNfcGVyX21pbnV0ZRgBIAEoBRIZChF0b2tlbnNfcGVyX21pbnV0ZRgCIAEoBRIbChNjb25jdXJyZW50X3JlcXVlc3RzGAMgASgFImMKDFVzYWdlU3VtbWFyeRIQCghyZXF1ZXN0cxgBIAEoAxIqCgV1c2FnZRgCIAEoCzIbLnRyaXZldC51c2FnZS52MS5Vc2FnZVRvdGFsEhUKDWNvc3RfbmFub191c2QYAyABKAMiewoIVXNhZ2VSb3cSCwoDZGF5GAEgASgJEg0KBW1vZGVsGAIgASgJEhAKCHJlcXVlc3RzGAMgASgDEioKBXVzYWdlGAQgASgLMhsudHJpdmV0LnVzYWdlLnYxLlVzYWdlVG90YWwSFQoNY29zdF9uYW5vX3VzZBgFIAEoAyK7AQoFRW50cnkSCgoCaWQYASABKAkSKgoEa2luZBgCIAEoDjIcLnRyaXZldC5iaWxsaW5nLnYxLkVudHJ5S2luZBINCgVkZWJpdBgDIAEoCRIOCgZjcmVkaXQYBCABKAkSFwoPYW1vdW50X25hbm9fdXNkGAUgASgDEhEKCXJlZmVyZW5jZRgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiugEKBUdyYW50EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIXCg9hbW91bnRfbmFub191c2QYAyABKAMSGgoScmVtYWluaW5nX25hbm9fdXNkGAQgASgDEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAivQEKBFBsYW4SCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIhChlwcmljZV9wZXJfcGVyaW9kX25hbm9fdXNkGAMgASgDEisKI2luY2x1ZGVkX2NyZWRpdF9wZXJfcGVyaW9kX25hbm9fdXNkGAQgASgDEikKBmxpbWl0cxgFIAEoCzIZLnRyaXZldC5iaWxsaW5nLnYxLkxpbWl0cxIOCgZtb2RlbHMYBiADKAkSEAoIZmVhdHVyZXMYByADKAkiuQEKB0ludm9pY2USCgoCaWQYASABKAkSMAoGc3RhdHVzGAIgASgOMiAudHJpdmV0LmJpbGxpbmcudjEuSW52b2ljZVN0YXR1cxIZChF0b3RhbF9taW5vcl91bml0cxgDIAEoAxIQCghjdXJyZW5jeRgEIAEoCRISCgpob3N0ZWRfdXJsGAUgASgJEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqFAQoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABIUChBFTlRSWV9LSU5EX0dSQU5UEAESFAoQRU5UUllfS0lORF9VU0FHRRACEhkKFUVOVFJZX0tJTkRfQURKVVNUTUVOVBADEhUKEUVOVFJZX0tJTkRfRVhQSVJZEAQqtgEKDUludm9pY2VTdGF0dXMSHgoaSU5WT0lDRV9TVEFUVVNfVU5TUEVDSUZJRUQQABIYChRJTlZPSUNFX1NUQVRVU19EUkFGVBABEhcKE0lOVk9JQ0VfU1RBVFVTX09QRU4QAhIXChNJTlZPSUNFX1NUQVRVU19QQUlEEAMSIAocSU5WT0lDRV9TVEFUVVNfVU5DT0xMRUNUSUJMRRAEEhcKE0lOVk9JQ0VfU1RBVFVTX1ZPSUQQBUJBWj9naXRodWIuY29tL3RyaXZldC1kZXYvdHJpdmV0L2dlbi9nby90cml2ZXQvYmlsbGluZy92MTtiaWxsaW5ndjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_trivet_usage_v1_usage]);
 
 /**
  * Account is who pays: an organization, or a person on their own.
@@ -30,9 +30,10 @@ export type Account = Message<"trivet.billing.v1.Account"> & {
   id: string;
 
   /**
-   * The plan's id, such as "free".
+   * The plan's id; the same as plan_id. Use plan_id: this field goes away in 1.0. Example: "free".
    *
-   * @generated from field: string plan = 2;
+   * @generated from field: string plan = 2 [deprecated = true];
+   * @deprecated
    */
   plan: string;
 
@@ -74,9 +75,9 @@ export type Account = Message<"trivet.billing.v1.Account"> & {
   /**
    * Usage since the period began.
    *
-   * @generated from field: trivet.billing.v1.UsageTotal period_usage = 8;
+   * @generated from field: trivet.billing.v1.UsageSummary period_usage = 8;
    */
-  periodUsage?: UsageTotal | undefined;
+  periodUsage?: UsageSummary | undefined;
 
   /**
    * The plan's limits.
@@ -84,6 +85,13 @@ export type Account = Message<"trivet.billing.v1.Account"> & {
    * @generated from field: trivet.billing.v1.Limits limits = 9;
    */
   limits?: Limits | undefined;
+
+  /**
+   * The plan's id. Example: "free".
+   *
+   * @generated from field: string plan_id = 10;
+   */
+  planId: string;
 };
 
 /**
@@ -109,9 +117,9 @@ export type Limits = Message<"trivet.billing.v1.Limits"> & {
   /**
    * Tokens a minute, input and output together.
    *
-   * @generated from field: int64 tokens_per_minute = 2;
+   * @generated from field: int32 tokens_per_minute = 2;
    */
-  tokensPerMinute: bigint;
+  tokensPerMinute: number;
 
   /**
    * Calls at the same time.
@@ -129,11 +137,11 @@ export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
   messageDesc(file_trivet_billing_v1_account, 1);
 
 /**
- * UsageTotal is a sum of usage.
+ * UsageSummary sums calls, tokens and cost.
  *
- * @generated from message trivet.billing.v1.UsageTotal
+ * @generated from message trivet.billing.v1.UsageSummary
  */
-export type UsageTotal = Message<"trivet.billing.v1.UsageTotal"> & {
+export type UsageSummary = Message<"trivet.billing.v1.UsageSummary"> & {
   /**
    * Calls that used anything.
    *
@@ -144,9 +152,9 @@ export type UsageTotal = Message<"trivet.billing.v1.UsageTotal"> & {
   /**
    * Tokens used.
    *
-   * @generated from field: trivet.usage.v1.TokenUsage usage = 2;
+   * @generated from field: trivet.usage.v1.UsageTotal usage = 2;
    */
-  usage?: TokenUsage | undefined;
+  usage?: UsageTotal | undefined;
 
   /**
    * What was billed, in nano-dollars.
@@ -157,10 +165,10 @@ export type UsageTotal = Message<"trivet.billing.v1.UsageTotal"> & {
 };
 
 /**
- * Describes the message trivet.billing.v1.UsageTotal.
- * Use `create(UsageTotalSchema)` to create a new message.
+ * Describes the message trivet.billing.v1.UsageSummary.
+ * Use `create(UsageSummarySchema)` to create a new message.
  */
-export const UsageTotalSchema: GenMessage<UsageTotal> = /*@__PURE__*/
+export const UsageSummarySchema: GenMessage<UsageSummary> = /*@__PURE__*/
   messageDesc(file_trivet_billing_v1_account, 2);
 
 /**
@@ -193,9 +201,9 @@ export type UsageRow = Message<"trivet.billing.v1.UsageRow"> & {
   /**
    * Tokens used.
    *
-   * @generated from field: trivet.usage.v1.TokenUsage usage = 4;
+   * @generated from field: trivet.usage.v1.UsageTotal usage = 4;
    */
-  usage?: TokenUsage | undefined;
+  usage?: UsageTotal | undefined;
 
   /**
    * What was billed, in nano-dollars.
@@ -226,11 +234,11 @@ export type Entry = Message<"trivet.billing.v1.Entry"> & {
   id: string;
 
   /**
-   * What moved the money: "grant", "usage", "adjustment" or "expiry".
+   * What moved the money. Example: ENTRY_KIND_USAGE.
    *
-   * @generated from field: string kind = 2;
+   * @generated from field: trivet.billing.v1.EntryKind kind = 2;
    */
-  kind: string;
+  kind: EntryKind;
 
   /**
    * The side that gives, such as "customer:user_1".
@@ -352,18 +360,18 @@ export type Plan = Message<"trivet.billing.v1.Plan"> & {
   name: string;
 
   /**
-   * Price of a period, in nano-dollars.
+   * The price of one period, in nano-dollars; 0 for a free plan. Example: "20000000000" ($20).
    *
-   * @generated from field: int64 price_nano_usd = 3;
+   * @generated from field: int64 price_per_period_nano_usd = 3;
    */
-  priceNanoUsd: bigint;
+  pricePerPeriodNanoUsd: bigint;
 
   /**
-   * Credit granted each period, in nano-dollars.
+   * The credit granted each period, in nano-dollars. Example: "5000000000" ($5).
    *
-   * @generated from field: int64 included_credit_nano_usd = 4;
+   * @generated from field: int64 included_credit_per_period_nano_usd = 4;
    */
-  includedCreditNanoUsd: bigint;
+  includedCreditPerPeriodNanoUsd: bigint;
 
   /**
    * The plan's limits.
@@ -408,11 +416,11 @@ export type Invoice = Message<"trivet.billing.v1.Invoice"> & {
   id: string;
 
   /**
-   * "draft", "open", "paid", "uncollectible" or "void".
+   * Where the invoice stands. Example: INVOICE_STATUS_PAID.
    *
-   * @generated from field: string status = 2;
+   * @generated from field: trivet.billing.v1.InvoiceStatus status = 2;
    */
-  status: string;
+  status: InvoiceStatus;
 
   /**
    * The total, in the smallest unit of the currency, as Stripe counts it.
@@ -429,7 +437,7 @@ export type Invoice = Message<"trivet.billing.v1.Invoice"> & {
   currency: string;
 
   /**
-   * Page of Stripe's that shows it.
+   * The address of Stripe's page that shows the invoice. Example: "https://invoice.stripe.com/i/acct_1/test_1".
    *
    * @generated from field: string hosted_url = 5;
    */
@@ -449,4 +457,107 @@ export type Invoice = Message<"trivet.billing.v1.Invoice"> & {
  */
 export const InvoiceSchema: GenMessage<Invoice> = /*@__PURE__*/
   messageDesc(file_trivet_billing_v1_account, 7);
+
+/**
+ * EntryKind is what moved the money.
+ *
+ * @generated from enum trivet.billing.v1.EntryKind
+ */
+export enum EntryKind {
+  /**
+   * Not set; no entry has it.
+   *
+   * @generated from enum value: ENTRY_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Credit was granted.
+   *
+   * @generated from enum value: ENTRY_KIND_GRANT = 1;
+   */
+  GRANT = 1,
+
+  /**
+   * A call was charged.
+   *
+   * @generated from enum value: ENTRY_KIND_USAGE = 2;
+   */
+  USAGE = 2,
+
+  /**
+   * The charge of an earlier call was corrected.
+   *
+   * @generated from enum value: ENTRY_KIND_ADJUSTMENT = 3;
+   */
+  ADJUSTMENT = 3,
+
+  /**
+   * Unused credit expired.
+   *
+   * @generated from enum value: ENTRY_KIND_EXPIRY = 4;
+   */
+  EXPIRY = 4,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.EntryKind.
+ */
+export const EntryKindSchema: GenEnum<EntryKind> = /*@__PURE__*/
+  enumDesc(file_trivet_billing_v1_account, 0);
+
+/**
+ * InvoiceStatus is where an invoice stands.
+ *
+ * @generated from enum trivet.billing.v1.InvoiceStatus
+ */
+export enum InvoiceStatus {
+  /**
+   * Not set, or a status of Stripe's that Trivet does not know.
+   *
+   * @generated from enum value: INVOICE_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Not yet final.
+   *
+   * @generated from enum value: INVOICE_STATUS_DRAFT = 1;
+   */
+  DRAFT = 1,
+
+  /**
+   * Final and waiting for payment.
+   *
+   * @generated from enum value: INVOICE_STATUS_OPEN = 2;
+   */
+  OPEN = 2,
+
+  /**
+   * Paid.
+   *
+   * @generated from enum value: INVOICE_STATUS_PAID = 3;
+   */
+  PAID = 3,
+
+  /**
+   * Written off.
+   *
+   * @generated from enum value: INVOICE_STATUS_UNCOLLECTIBLE = 4;
+   */
+  UNCOLLECTIBLE = 4,
+
+  /**
+   * Canceled.
+   *
+   * @generated from enum value: INVOICE_STATUS_VOID = 5;
+   */
+  VOID = 5,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.InvoiceStatus.
+ */
+export const InvoiceStatusSchema: GenEnum<InvoiceStatus> = /*@__PURE__*/
+  enumDesc(file_trivet_billing_v1_account, 1);
 

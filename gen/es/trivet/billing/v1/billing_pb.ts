@@ -9,13 +9,13 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_trivet_access_v1_access } from "../../access/v1/access_pb";
-import type { Account, Entry, Grant, Invoice, Limits, Plan, UsageRow, UsageTotal } from "./account_pb";
+import type { Account, Entry, Grant, Invoice, Limits, Plan, UsageRow, UsageSummary } from "./account_pb";
 import { file_trivet_billing_v1_account } from "./account_pb";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb";
 import { file_trivet_inbox_v1_inbox } from "../../inbox/v1/inbox_pb";
 import type { Health } from "../../status/v1/status_pb";
 import { file_trivet_status_v1_status } from "../../status/v1/status_pb";
-import type { TokenUsage } from "../../usage/v1/usage_pb";
+import type { CallUsage } from "../../usage/v1/usage_pb";
 import { file_trivet_usage_v1_usage } from "../../usage/v1/usage_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -23,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trivet/billing/v1/billing.proto.
  */
 export const file_trivet_billing_v1_billing: GenFile = /*@__PURE__*/
-  fileDesc("Ch90cml2ZXQvYmlsbGluZy92MS9iaWxsaW5nLnByb3RvEhF0cml2ZXQuYmlsbGluZy52MSLHAgoOUmVzZXJ2ZVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEg8KB3VzZXJfaWQYAyABKAkSEgoKYXBpX2tleV9pZBgEIAEoCRINCgVtb2RlbBgFIAEoCRIUCgxpbnB1dF90b2tlbnMYBiABKAMSGQoRbWluX291dHB1dF90b2tlbnMYByABKAMSGQoRbWF4X291dHB1dF90b2tlbnMYCCABKAMSDwoHY2hvaWNlcxgJIAEoBRIkChxhcGlfa2V5X3NwZW5kX2xpbWl0X25hbm9fdXNkGAogASgDEjcKFGFwaV9rZXlfc3BlbmRfcGVyaW9kGAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEh0KFWV4cGVjdGVkX2lucHV0X3Rva2VucxgMIAEoAyKBAQoPUmVzZXJ2ZVJlc3BvbnNlEg8KB2hvbGRfaWQYASABKAkSFQoNaGVsZF9uYW5vX3VzZBgCIAEoAxIVCg1vdXRwdXRfdG9rZW5zGAMgASgDEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJQChFDaGVja3BvaW50UmVxdWVzdBIPCgdob2xkX2lkGAEgASgJEioKBXVzYWdlGAIgASgLMhsudHJpdmV0LnVzYWdlLnYxLlRva2VuVXNhZ2UiRQoSQ2hlY2twb2ludFJlc3BvbnNlEi8KC2V4cGlyZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKpAQoNU2V0dGxlUmVxdWVzdBIPCgdob2xkX2lkGAEgASgJEioKBXVzYWdlGAIgASgLMhsudHJpdmV0LnVzYWdlLnYxLlRva2VuVXNhZ2USKwoHb3V0Y29tZRgDIAEoDjIaLnRyaXZldC5iaWxsaW5nLnYxLk91dGNvbWUSEQoJZXN0aW1hdGVkGAQgASgIEhsKE3Byb3ZpZGVyX3JlcXVlc3RfaWQYBSABKAkiQQoOU2V0dGxlUmVzcG9uc2USFQoNY29zdF9uYW5vX3VzZBgBIAEoAxIYChBiYWxhbmNlX25hbm9fdXNkGAIgASgDIiwKFkdldEVudGl0bGVtZW50c1JlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCSJ0ChdHZXRFbnRpdGxlbWVudHNSZXNwb25zZRIMCgRwbGFuGAEgASgJEikKBmxpbWl0cxgCIAEoCzIZLnRyaXZldC5iaWxsaW5nLnYxLkxpbWl0cxIOCgZtb2RlbHMYAyADKAkSEAoIZmVhdHVyZXMYBCADKAkiEwoRR2V0QWNjb3VudFJlcXVlc3QiQQoSR2V0QWNjb3VudFJlc3BvbnNlEisKB2FjY291bnQYASABKAsyGi50cml2ZXQuYmlsbGluZy52MS5BY2NvdW50IlUKD0dldFVzYWdlUmVxdWVzdBIRCglzdGFydF9kYXkYASABKAkSDwoHZW5kX2RheRgCIAEoCRINCgVtb2RlbBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJImsKEEdldFVzYWdlUmVzcG9uc2USKQoEcm93cxgBIAMoCzIbLnRyaXZldC5iaWxsaW5nLnYxLlVzYWdlUm93EiwKBXRvdGFsGAIgASgLMh0udHJpdmV0LmJpbGxpbmcudjEuVXNhZ2VUb3RhbCI7ChJMaXN0RW50cmllc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiWQoTTGlzdEVudHJpZXNSZXNwb25zZRIpCgdlbnRyaWVzGAEgAygLMhgudHJpdmV0LmJpbGxpbmcudjEuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIhIKEExpc3RQbGFuc1JlcXVlc3QiOwoRTGlzdFBsYW5zUmVzcG9uc2USJgoFcGxhbnMYASADKAsyFy50cml2ZXQuYmlsbGluZy52MS5QbGFuIoIBChJDcmVhdGVHcmFudFJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCRIXCg9hbW91bnRfbmFub191c2QYAiABKAMSDgoGc291cmNlGAMgASgJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI+ChNDcmVhdGVHcmFudFJlc3BvbnNlEicKBWdyYW50GAEgASgLMhgudHJpdmV0LmJpbGxpbmcudjEuR3JhbnQiVQocQ3JlYXRlQ2hlY2tvdXRTZXNzaW9uUmVxdWVzdBIMCgRwbGFuGAEgASgJEhMKC3N1Y2Nlc3NfdXJsGAIgASgJEhIKCmNhbmNlbF91cmwYAyABKAkiLAodQ3JlYXRlQ2hlY2tvdXRTZXNzaW9uUmVzcG9uc2USCwoDdXJsGAEgASgJIjAKGkNyZWF0ZVBvcnRhbFNlc3Npb25SZXF1ZXN0EhIKCnJldHVybl91cmwYASABKAkiKgobQ3JlYXRlUG9ydGFsU2Vzc2lvblJlc3BvbnNlEgsKA3VybBgBIAEoCSI8ChNMaXN0SW52b2ljZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIl0KFExpc3RJbnZvaWNlc1Jlc3BvbnNlEiwKCGludm9pY2VzGAEgAygLMhoudHJpdmV0LmJpbGxpbmcudjEuSW52b2ljZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiNwoRQXBwbHlQbGFuc1JlcXVlc3QSEQoJcGxhbl9maWxlGAEgASgMEg8KB2RyeV9ydW4YAiABKAgiJQoSQXBwbHlQbGFuc1Jlc3BvbnNlEg8KB2NoYW5nZXMYASADKAkiIwoQRXJhc2VVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIhMKEUVyYXNlVXNlclJlc3BvbnNlIhIKEEdldFN0YXR1c1JlcXVlc3QiPwoRR2V0U3RhdHVzUmVzcG9uc2USKgoIcHJvdmlkZXIYAiABKAsyGC50cml2ZXQuc3RhdHVzLnYxLkhlYWx0aCKnAQoVUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0EksKB2hlYWRlcnMYASADKAsyNS50cml2ZXQuYmlsbGluZy52MS5SZWNlaXZlV2ViaG9va1JlcXVlc3QuSGVhZGVyc0VudHJ5QgOAAQESEQoEYm9keRgCIAEoDEIDgAEBGi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIisKFlJlY2VpdmVXZWJob29rUmVzcG9uc2USEQoJZHVwbGljYXRlGAEgASgIIrABChFMaXN0RXZlbnRzUmVxdWVzdBIqCgVzdGF0ZRgBIAEoDjIbLnRyaXZldC5pbmJveC52MS5FdmVudFN0YXRlEgwKBHR5cGUYAiABKAkSDwoHc3ViamVjdBgDIAEoCRIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkiVQoSTGlzdEV2ZW50c1Jlc3BvbnNlEiYKBmV2ZW50cxgBIAMoCzIWLnRyaXZldC5pbmJveC52MS5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIwoPR2V0RXZlbnRSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJIjkKEEdldEV2ZW50UmVzcG9uc2USJQoFZXZlbnQYASABKAsyFi50cml2ZXQuaW5ib3gudjEuRXZlbnQiOwoUUmVkcml2ZUV2ZW50c1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCGFsbF9kZWFkGAIgASgIIkQKFVJlZHJpdmVFdmVudHNSZXNwb25zZRIQCghyZWRyaXZlbhgBIAEoAxIZChFza2lwcGVkX2V2ZW50X2lkcxgCIAMoCSJsChBSZWNvbmNpbGVSZXF1ZXN0EikKBXNpbmNlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgp0aW1lX2xpbWl0GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uInEKEVJlY29uY2lsZVJlc3BvbnNlEgwKBGtpbmQYASABKAkSDAoEc2FtZRgCIAEoAxIQCghyZXBhaXJlZBgDIAEoAxIPCgdjcmVhdGVkGAQgASgDEg8KB3JlbW92ZWQYBSABKAMSDAoEZG9uZRgGIAEoCCqGAQoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASFQoRT1VUQ09NRV9DT01QTEVURUQQARIXChNPVVRDT01FX0NBTExFUl9MRUZUEAISGwoXT1VUQ09NRV9VUFNUUkVBTV9GQUlMRUQQAxIVChFPVVRDT01FX0FCQU5ET05FRBAEMpYRCg5CaWxsaW5nU2VydmljZRJcCgdSZXNlcnZlEiEudHJpdmV0LmJpbGxpbmcudjEuUmVzZXJ2ZVJlcXVlc3QaIi50cml2ZXQuYmlsbGluZy52MS5SZXNlcnZlUmVzcG9uc2UiCtKAGQYIBRoCYWkSZQoKQ2hlY2twb2ludBIkLnRyaXZldC5iaWxsaW5nLnYxLkNoZWNrcG9pbnRSZXF1ZXN0GiUudHJpdmV0LmJpbGxpbmcudjEuQ2hlY2twb2ludFJlc3BvbnNlIgrSgBkGCAUaAmFpElkKBlNldHRsZRIgLnRyaXZldC5iaWxsaW5nLnYxLlNldHRsZVJlcXVlc3QaIS50cml2ZXQuYmlsbGluZy52MS5TZXR0bGVSZXNwb25zZSIK0oAZBggFGgJhaRJ9Cg9HZXRFbnRpdGxlbWVudHMSKS50cml2ZXQuYmlsbGluZy52MS5HZXRFbnRpdGxlbWVudHNSZXF1ZXN0GioudHJpdmV0LmJpbGxpbmcudjEuR2V0RW50aXRsZW1lbnRzUmVzcG9uc2UiE9KAGQ8IBRoCYWkaB2dhdGV3YXkSbwoKR2V0QWNjb3VudBIkLnRyaXZldC5iaWxsaW5nLnYxLkdldEFjY291bnRSZXF1ZXN0GiUudHJpdmV0LmJpbGxpbmcudjEuR2V0QWNjb3VudFJlc3BvbnNlIhTSgBkQCAISDGJpbGxpbmcucmVhZBJpCghHZXRVc2FnZRIiLnRyaXZldC5iaWxsaW5nLnYxLkdldFVzYWdlUmVxdWVzdBojLnRyaXZldC5iaWxsaW5nLnYxLkdldFVzYWdlUmVzcG9uc2UiFNKAGRAIAhIMYmlsbGluZy5yZWFkEnIKC0xpc3RFbnRyaWVzEiUudHJpdmV0LmJpbGxpbmcudjEuTGlzdEVudHJpZXNSZXF1ZXN0GiYudHJpdmV0LmJpbGxpbmcudjEuTGlzdEVudHJpZXNSZXNwb25zZSIU0oAZEAgDEgxiaWxsaW5nLnJlYWQSXgoJTGlzdFBsYW5zEiMudHJpdmV0LmJpbGxpbmcudjEuTGlzdFBsYW5zUmVxdWVzdBokLnRyaXZldC5iaWxsaW5nLnYxLkxpc3RQbGFuc1Jlc3BvbnNlIgbSgBkCCAESZAoLQ3JlYXRlR3JhbnQSJS50cml2ZXQuYmlsbGluZy52MS5DcmVhdGVHcmFudFJlcXVlc3QaJi50cml2ZXQuYmlsbGluZy52MS5DcmVhdGVHcmFudFJlc3BvbnNlIgbSgBkCCAQSkQEKFUNyZWF0ZUNoZWNrb3V0U2Vzc2lvbhIvLnRyaXZldC5iaWxsaW5nLnYxLkNyZWF0ZUNoZWNrb3V0U2Vzc2lvblJlcXVlc3QaMC50cml2ZXQuYmlsbGluZy52MS5DcmVhdGVDaGVja291dFNlc3Npb25SZXNwb25zZSIV0oAZEQgDEg1iaWxsaW5nLndyaXRlEosBChNDcmVhdGVQb3J0YWxTZXNzaW9uEi0udHJpdmV0LmJpbGxpbmcudjEuQ3JlYXRlUG9ydGFsU2Vzc2lvblJlcXVlc3QaLi50cml2ZXQuYmlsbGluZy52MS5DcmVhdGVQb3J0YWxTZXNzaW9uUmVzcG9uc2UiFdKAGREIAxINYmlsbGluZy53cml0ZRJ1CgxMaXN0SW52b2ljZXMSJi50cml2ZXQuYmlsbGluZy52MS5MaXN0SW52b2ljZXNSZXF1ZXN0GicudHJpdmV0LmJpbGxpbmcudjEuTGlzdEludm9pY2VzUmVzcG9uc2UiFNKAGRAIAxIMYmlsbGluZy5yZWFkEmEKCkFwcGx5UGxhbnMSJC50cml2ZXQuYmlsbGluZy52MS5BcHBseVBsYW5zUmVxdWVzdBolLnRyaXZldC5iaWxsaW5nLnYxLkFwcGx5UGxhbnNSZXNwb25zZSIG0oAZAggEEmQKCUVyYXNlVXNlchIjLnRyaXZldC5iaWxsaW5nLnYxLkVyYXNlVXNlclJlcXVlc3QaJC50cml2ZXQuYmlsbGluZy52MS5FcmFzZVVzZXJSZXNwb25zZSIM0oAZCAgFGgRhdXRoEmcKCUdldFN0YXR1cxIjLnRyaXZldC5iaWxsaW5nLnYxLkdldFN0YXR1c1JlcXVlc3QaJC50cml2ZXQuYmlsbGluZy52MS5HZXRTdGF0dXNSZXNwb25zZSIP0oAZCwgFGgdnYXRld2F5EnYKDlJlY2VpdmVXZWJob29rEigudHJpdmV0LmJpbGxpbmcudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0GikudHJpdmV0LmJpbGxpbmcudjEuUmVjZWl2ZVdlYmhvb2tSZXNwb25zZSIP0oAZCwgFGgdnYXRld2F5EmEKCkxpc3RFdmVudHMSJC50cml2ZXQuYmlsbGluZy52MS5MaXN0RXZlbnRzUmVxdWVzdBolLnRyaXZldC5iaWxsaW5nLnYxLkxpc3RFdmVudHNSZXNwb25zZSIG0oAZAggEElsKCEdldEV2ZW50EiIudHJpdmV0LmJpbGxpbmcudjEuR2V0RXZlbnRSZXF1ZXN0GiMudHJpdmV0LmJpbGxpbmcudjEuR2V0RXZlbnRSZXNwb25zZSIG0oAZAggEEmoKDVJlZHJpdmVFdmVudHMSJy50cml2ZXQuYmlsbGluZy52MS5SZWRyaXZlRXZlbnRzUmVxdWVzdBooLnRyaXZldC5iaWxsaW5nLnYxLlJlZHJpdmVFdmVudHNSZXNwb25zZSIG0oAZAggEEmAKCVJlY29uY2lsZRIjLnRyaXZldC5iaWxsaW5nLnYxLlJlY29uY2lsZVJlcXVlc3QaJC50cml2ZXQuYmlsbGluZy52MS5SZWNvbmNpbGVSZXNwb25zZSIG0oAZAggEMAFCQVo/Z2l0aHViLmNvbS90cml2ZXQtZGV2L3RyaXZldC9nZW4vZ28vdHJpdmV0L2JpbGxpbmcvdjE7YmlsbGluZ3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_trivet_access_v1_access, file_trivet_billing_v1_account, file_trivet_inbox_v1_inbox, file_trivet_status_v1_status, file_trivet_usage_v1_usage]);
+  fileDesc("Ch90cml2ZXQvYmlsbGluZy92MS9iaWxsaW5nLnByb3RvEhF0cml2ZXQuYmlsbGluZy52MSLHAgoOUmVzZXJ2ZVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEg8KB3VzZXJfaWQYAyABKAkSEgoKYXBpX2tleV9pZBgEIAEoCRINCgVtb2RlbBgFIAEoCRIUCgxpbnB1dF90b2tlbnMYBiABKAUSGQoRbWluX291dHB1dF90b2tlbnMYByABKAUSGQoRbWF4X291dHB1dF90b2tlbnMYCCABKAUSDwoHY2hvaWNlcxgJIAEoBRIkChxhcGlfa2V5X3NwZW5kX2xpbWl0X25hbm9fdXNkGAogASgDEjcKFGFwaV9rZXlfc3BlbmRfcGVyaW9kGAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEh0KFWV4cGVjdGVkX2lucHV0X3Rva2VucxgMIAEoBSKBAQoPUmVzZXJ2ZVJlc3BvbnNlEg8KB2hvbGRfaWQYASABKAkSFQoNaGVsZF9uYW5vX3VzZBgCIAEoAxIVCg1vdXRwdXRfdG9rZW5zGAMgASgFEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJPChFDaGVja3BvaW50UmVxdWVzdBIPCgdob2xkX2lkGAEgASgJEikKBXVzYWdlGAIgASgLMhoudHJpdmV0LnVzYWdlLnYxLkNhbGxVc2FnZSJFChJDaGVja3BvaW50UmVzcG9uc2USLwoLZXhwaXJlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqgBCg1TZXR0bGVSZXF1ZXN0Eg8KB2hvbGRfaWQYASABKAkSKQoFdXNhZ2UYAiABKAsyGi50cml2ZXQudXNhZ2UudjEuQ2FsbFVzYWdlEisKB291dGNvbWUYAyABKA4yGi50cml2ZXQuYmlsbGluZy52MS5PdXRjb21lEhEKCWVzdGltYXRlZBgEIAEoCBIbChNwcm92aWRlcl9yZXF1ZXN0X2lkGAUgASgJIkEKDlNldHRsZVJlc3BvbnNlEhUKDWNvc3RfbmFub191c2QYASABKAMSGAoQYmFsYW5jZV9uYW5vX3VzZBgCIAEoAyIsChZHZXRFbnRpdGxlbWVudHNSZXF1ZXN0EhIKCmFjY291bnRfaWQYASABKAkidwoXR2V0RW50aXRsZW1lbnRzUmVzcG9uc2USDwoHcGxhbl9pZBgBIAEoCRIpCgZsaW1pdHMYAiABKAsyGS50cml2ZXQuYmlsbGluZy52MS5MaW1pdHMSDgoGbW9kZWxzGAMgAygJEhAKCGZlYXR1cmVzGAQgAygJIhMKEUdldEFjY291bnRSZXF1ZXN0IkEKEkdldEFjY291bnRSZXNwb25zZRIrCgdhY2NvdW50GAEgASgLMhoudHJpdmV0LmJpbGxpbmcudjEuQWNjb3VudCJ8Cg9HZXRVc2FnZVJlcXVlc3QSEQoJc3RhcnRfZGF5GAEgASgJEg8KB2VuZF9kYXkYAiABKAkSDQoFbW9kZWwYAyABKAkSDwoHdXNlcl9pZBgEIAEoCRIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCSKGAQoQR2V0VXNhZ2VSZXNwb25zZRIpCgRyb3dzGAEgAygLMhsudHJpdmV0LmJpbGxpbmcudjEuVXNhZ2VSb3cSLgoFdG90YWwYAiABKAsyHy50cml2ZXQuYmlsbGluZy52MS5Vc2FnZVN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIjsKEkxpc3RFbnRyaWVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJZChNMaXN0RW50cmllc1Jlc3BvbnNlEikKB2VudHJpZXMYASADKAsyGC50cml2ZXQuYmlsbGluZy52MS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiOQoQTGlzdFBsYW5zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJUChFMaXN0UGxhbnNSZXNwb25zZRImCgVwbGFucxgBIAMoCzIXLnRyaXZldC5iaWxsaW5nLnYxLlBsYW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIoIBChJDcmVhdGVHcmFudFJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCRIXCg9hbW91bnRfbmFub191c2QYAiABKAMSDgoGc291cmNlGAMgASgJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI+ChNDcmVhdGVHcmFudFJlc3BvbnNlEicKBWdyYW50GAEgASgLMhgudHJpdmV0LmJpbGxpbmcudjEuR3JhbnQidQocQ3JlYXRlQ2hlY2tvdXRTZXNzaW9uUmVxdWVzdBIRCgdwbGFuX2lkGAEgASgJSAASEQoHcGFja19pZBgEIAEoCUgAEhMKC3N1Y2Nlc3NfdXJsGAIgASgJEhIKCmNhbmNlbF91cmwYAyABKAlCBgoEaXRlbSJdCh1DcmVhdGVDaGVja291dFNlc3Npb25SZXNwb25zZRI8ChBjaGVja291dF9zZXNzaW9uGAEgASgLMiIudHJpdmV0LmJpbGxpbmcudjEuQ2hlY2tvdXRTZXNzaW9uIo4BCg9DaGVja291dFNlc3Npb24SCgoCaWQYASABKAkSCwoDdXJsGAIgASgJEjEKBnN0YXR1cxgDIAEoDjIhLnRyaXZldC5iaWxsaW5nLnYxLkNoZWNrb3V0U3RhdHVzEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIwChpDcmVhdGVQb3J0YWxTZXNzaW9uUmVxdWVzdBISCgpyZXR1cm5fdXJsGAEgASgJIlcKG0NyZWF0ZVBvcnRhbFNlc3Npb25SZXNwb25zZRI4Cg5wb3J0YWxfc2Vzc2lvbhgBIAEoCzIgLnRyaXZldC5iaWxsaW5nLnYxLlBvcnRhbFNlc3Npb24iHAoNUG9ydGFsU2Vzc2lvbhILCgN1cmwYASABKAkiPAoTTGlzdEludm9pY2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJdChRMaXN0SW52b2ljZXNSZXNwb25zZRIsCghpbnZvaWNlcxgBIAMoCzIaLnRyaXZldC5iaWxsaW5nLnYxLkludm9pY2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjcKEUFwcGx5UGxhbnNSZXF1ZXN0EhEKCXBsYW5fZmlsZRgBIAEoDBIPCgdkcnlfcnVuGAIgASgIIkQKEkFwcGx5UGxhbnNSZXNwb25zZRIuCgdjaGFuZ2VzGAEgAygLMh0udHJpdmV0LmJpbGxpbmcudjEuUGxhbkNoYW5nZSKFAQoKUGxhbkNoYW5nZRIvCgRraW5kGAEgASgOMiEudHJpdmV0LmJpbGxpbmcudjEuUGxhbkNoYW5nZUtpbmQSCgoCaWQYAiABKAkSDQoFZmllbGQYAyABKAkSDgoGYmVmb3JlGAQgASgJEg0KBWFmdGVyGAUgASgJEgwKBHRleHQYBiABKAkiIwoQRXJhc2VVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIhMKEUVyYXNlVXNlclJlc3BvbnNlIhIKEEdldFN0YXR1c1JlcXVlc3QiPwoRR2V0U3RhdHVzUmVzcG9uc2USKgoIcHJvdmlkZXIYAiABKAsyGC50cml2ZXQuc3RhdHVzLnYxLkhlYWx0aCKnAQoVUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0EksKB2hlYWRlcnMYASADKAsyNS50cml2ZXQuYmlsbGluZy52MS5SZWNlaXZlV2ViaG9va1JlcXVlc3QuSGVhZGVyc0VudHJ5QgOAAQESEQoEYm9keRgCIAEoDEIDgAEBGi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIisKFlJlY2VpdmVXZWJob29rUmVzcG9uc2USEQoJZHVwbGljYXRlGAEgASgIIrABChFMaXN0RXZlbnRzUmVxdWVzdBIqCgVzdGF0ZRgBIAEoDjIbLnRyaXZldC5pbmJveC52MS5FdmVudFN0YXRlEgwKBHR5cGUYAiABKAkSDwoHc3ViamVjdBgDIAEoCRIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkiVQoSTGlzdEV2ZW50c1Jlc3BvbnNlEiYKBmV2ZW50cxgBIAMoCzIWLnRyaXZldC5pbmJveC52MS5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIwoPR2V0RXZlbnRSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJIjkKEEdldEV2ZW50UmVzcG9uc2USJQoFZXZlbnQYASABKAsyFi50cml2ZXQuaW5ib3gudjEuRXZlbnQiOwoUUmVkcml2ZUV2ZW50c1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCGFsbF9kZWFkGAIgASgIIkQKFVJlZHJpdmVFdmVudHNSZXNwb25zZRIQCghyZWRyaXZlbhgBIAEoBRIZChFza2lwcGVkX2V2ZW50X2lkcxgCIAMoCSJsChBSZWNvbmNpbGVSZXF1ZXN0EikKBXNpbmNlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgp0aW1lX2xpbWl0GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uInEKEVJlY29uY2lsZVJlc3BvbnNlEgwKBGtpbmQYASABKAkSDAoEc2FtZRgCIAEoAxIQCghyZXBhaXJlZBgDIAEoAxIPCgdjcmVhdGVkGAQgASgDEg8KB3JlbW92ZWQYBSABKAMSDAoEZG9uZRgGIAEoCCqGAQoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASFQoRT1VUQ09NRV9DT01QTEVURUQQARIXChNPVVRDT01FX0NBTExFUl9MRUZUEAISGwoXT1VUQ09NRV9VUFNUUkVBTV9GQUlMRUQQAxIVChFPVVRDT01FX0FCQU5ET05FRBAEKoYBCg5DaGVja291dFN0YXR1cxIfChtDSEVDS09VVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIYChRDSEVDS09VVF9TVEFUVVNfT1BFThABEhwKGENIRUNLT1VUX1NUQVRVU19DT01QTEVURRACEhsKF0NIRUNLT1VUX1NUQVRVU19FWFBJUkVEEAMqigEKDlBsYW5DaGFuZ2VLaW5kEiAKHFBMQU5fQ0hBTkdFX0tJTkRfVU5TUEVDSUZJRUQQABIbChdQTEFOX0NIQU5HRV9LSU5EX0NSRUFURRABEhsKF1BMQU5fQ0hBTkdFX0tJTkRfVVBEQVRFEAISHAoYUExBTl9DSEFOR0VfS0lORF9BUkNISVZFEAMylhEKDkJpbGxpbmdTZXJ2aWNlElwKB1Jlc2VydmUSIS50cml2ZXQuYmlsbGluZy52MS5SZXNlcnZlUmVxdWVzdBoiLnRyaXZldC5iaWxsaW5nLnYxLlJlc2VydmVSZXNwb25zZSIK0oAZBggFGgJhaRJlCgpDaGVja3BvaW50EiQudHJpdmV0LmJpbGxpbmcudjEuQ2hlY2twb2ludFJlcXVlc3QaJS50cml2ZXQuYmlsbGluZy52MS5DaGVja3BvaW50UmVzcG9uc2UiCtKAGQYIBRoCYWkSWQoGU2V0dGxlEiAudHJpdmV0LmJpbGxpbmcudjEuU2V0dGxlUmVxdWVzdBohLnRyaXZldC5iaWxsaW5nLnYxLlNldHRsZVJlc3BvbnNlIgrSgBkGCAUaAmFpEn0KD0dldEVudGl0bGVtZW50cxIpLnRyaXZldC5iaWxsaW5nLnYxLkdldEVudGl0bGVtZW50c1JlcXVlc3QaKi50cml2ZXQuYmlsbGluZy52MS5HZXRFbnRpdGxlbWVudHNSZXNwb25zZSIT0oAZDwgFGgJhaRoHZ2F0ZXdheRJvCgpHZXRBY2NvdW50EiQudHJpdmV0LmJpbGxpbmcudjEuR2V0QWNjb3VudFJlcXVlc3QaJS50cml2ZXQuYmlsbGluZy52MS5HZXRBY2NvdW50UmVzcG9uc2UiFNKAGRAIAhIMYmlsbGluZy5yZWFkEmkKCEdldFVzYWdlEiIudHJpdmV0LmJpbGxpbmcudjEuR2V0VXNhZ2VSZXF1ZXN0GiMudHJpdmV0LmJpbGxpbmcudjEuR2V0VXNhZ2VSZXNwb25zZSIU0oAZEAgCEgxiaWxsaW5nLnJlYWQScgoLTGlzdEVudHJpZXMSJS50cml2ZXQuYmlsbGluZy52MS5MaXN0RW50cmllc1JlcXVlc3QaJi50cml2ZXQuYmlsbGluZy52MS5MaXN0RW50cmllc1Jlc3BvbnNlIhTSgBkQCAMSDGJpbGxpbmcucmVhZBJeCglMaXN0UGxhbnMSIy50cml2ZXQuYmlsbGluZy52MS5MaXN0UGxhbnNSZXF1ZXN0GiQudHJpdmV0LmJpbGxpbmcudjEuTGlzdFBsYW5zUmVzcG9uc2UiBtKAGQIIARJkCgtDcmVhdGVHcmFudBIlLnRyaXZldC5iaWxsaW5nLnYxLkNyZWF0ZUdyYW50UmVxdWVzdBomLnRyaXZldC5iaWxsaW5nLnYxLkNyZWF0ZUdyYW50UmVzcG9uc2UiBtKAGQIIBBKRAQoVQ3JlYXRlQ2hlY2tvdXRTZXNzaW9uEi8udHJpdmV0LmJpbGxpbmcudjEuQ3JlYXRlQ2hlY2tvdXRTZXNzaW9uUmVxdWVzdBowLnRyaXZldC5iaWxsaW5nLnYxLkNyZWF0ZUNoZWNrb3V0U2Vzc2lvblJlc3BvbnNlIhXSgBkRCAMSDWJpbGxpbmcud3JpdGUSiwEKE0NyZWF0ZVBvcnRhbFNlc3Npb24SLS50cml2ZXQuYmlsbGluZy52MS5DcmVhdGVQb3J0YWxTZXNzaW9uUmVxdWVzdBouLnRyaXZldC5iaWxsaW5nLnYxLkNyZWF0ZVBvcnRhbFNlc3Npb25SZXNwb25zZSIV0oAZEQgDEg1iaWxsaW5nLndyaXRlEnUKDExpc3RJbnZvaWNlcxImLnRyaXZldC5iaWxsaW5nLnYxLkxpc3RJbnZvaWNlc1JlcXVlc3QaJy50cml2ZXQuYmlsbGluZy52MS5MaXN0SW52b2ljZXNSZXNwb25zZSIU0oAZEAgDEgxiaWxsaW5nLnJlYWQSYQoKQXBwbHlQbGFucxIkLnRyaXZldC5iaWxsaW5nLnYxLkFwcGx5UGxhbnNSZXF1ZXN0GiUudHJpdmV0LmJpbGxpbmcudjEuQXBwbHlQbGFuc1Jlc3BvbnNlIgbSgBkCCAQSZAoJRXJhc2VVc2VyEiMudHJpdmV0LmJpbGxpbmcudjEuRXJhc2VVc2VyUmVxdWVzdBokLnRyaXZldC5iaWxsaW5nLnYxLkVyYXNlVXNlclJlc3BvbnNlIgzSgBkICAUaBGF1dGgSZwoJR2V0U3RhdHVzEiMudHJpdmV0LmJpbGxpbmcudjEuR2V0U3RhdHVzUmVxdWVzdBokLnRyaXZldC5iaWxsaW5nLnYxLkdldFN0YXR1c1Jlc3BvbnNlIg/SgBkLCAUaB2dhdGV3YXkSdgoOUmVjZWl2ZVdlYmhvb2sSKC50cml2ZXQuYmlsbGluZy52MS5SZWNlaXZlV2ViaG9va1JlcXVlc3QaKS50cml2ZXQuYmlsbGluZy52MS5SZWNlaXZlV2ViaG9va1Jlc3BvbnNlIg/SgBkLCAUaB2dhdGV3YXkSYQoKTGlzdEV2ZW50cxIkLnRyaXZldC5iaWxsaW5nLnYxLkxpc3RFdmVudHNSZXF1ZXN0GiUudHJpdmV0LmJpbGxpbmcudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgbSgBkCCAQSWwoIR2V0RXZlbnQSIi50cml2ZXQuYmlsbGluZy52MS5HZXRFdmVudFJlcXVlc3QaIy50cml2ZXQuYmlsbGluZy52MS5HZXRFdmVudFJlc3BvbnNlIgbSgBkCCAQSagoNUmVkcml2ZUV2ZW50cxInLnRyaXZldC5iaWxsaW5nLnYxLlJlZHJpdmVFdmVudHNSZXF1ZXN0GigudHJpdmV0LmJpbGxpbmcudjEuUmVkcml2ZUV2ZW50c1Jlc3BvbnNlIgbSgBkCCAQSYAoJUmVjb25jaWxlEiMudHJpdmV0LmJpbGxpbmcudjEuUmVjb25jaWxlUmVxdWVzdBokLnRyaXZldC5iaWxsaW5nLnYxLlJlY29uY2lsZVJlc3BvbnNlIgbSgBkCCAQwAUJBWj9naXRodWIuY29tL3RyaXZldC1kZXYvdHJpdmV0L2dlbi9nby90cml2ZXQvYmlsbGluZy92MTtiaWxsaW5ndjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_trivet_access_v1_access, file_trivet_billing_v1_account, file_trivet_inbox_v1_inbox, file_trivet_status_v1_status, file_trivet_usage_v1_usage]);
 
 /**
  * ReserveRequest is the worst case of a call.
@@ -69,23 +69,23 @@ export type ReserveRequest = Message<"trivet.billing.v1.ReserveRequest"> & {
   /**
    * An upper bound of the input tokens.
    *
-   * @generated from field: int64 input_tokens = 6;
+   * @generated from field: int32 input_tokens = 6;
    */
-  inputTokens: bigint;
+  inputTokens: number;
 
   /**
    * The fewest output tokens that make the call worth making; less than that is refused.
    *
-   * @generated from field: int64 min_output_tokens = 7;
+   * @generated from field: int32 min_output_tokens = 7;
    */
-  minOutputTokens: bigint;
+  minOutputTokens: number;
 
   /**
    * The output tokens that are wanted; at least min_output_tokens.
    *
-   * @generated from field: int64 max_output_tokens = 8;
+   * @generated from field: int32 max_output_tokens = 8;
    */
-  maxOutputTokens: bigint;
+  maxOutputTokens: number;
 
   /**
    * How many answers are made at once; the output is multiplied by it. 0 means 1, at most 128.
@@ -112,9 +112,9 @@ export type ReserveRequest = Message<"trivet.billing.v1.ReserveRequest"> & {
    * What the input most likely is, at most input_tokens: it is billed when the calling process dies before its first checkpoint.
    * 0 means input_tokens.
    *
-   * @generated from field: int64 expected_input_tokens = 12;
+   * @generated from field: int32 expected_input_tokens = 12;
    */
-  expectedInputTokens: bigint;
+  expectedInputTokens: number;
 };
 
 /**
@@ -147,9 +147,9 @@ export type ReserveResponse = Message<"trivet.billing.v1.ReserveResponse"> & {
   /**
    * Output tokens per answer that the hold affords, from min_output_tokens to max_output_tokens. The call must be clamped to it.
    *
-   * @generated from field: int64 output_tokens = 3;
+   * @generated from field: int32 output_tokens = 3;
    */
-  outputTokens: bigint;
+  outputTokens: number;
 
   /**
    * When the sweeper settles the hold at its last checkpoint, unless a checkpoint extends it.
@@ -182,9 +182,9 @@ export type CheckpointRequest = Message<"trivet.billing.v1.CheckpointRequest"> &
   /**
    * Tokens so far; a checkpoint never lowers an earlier one.
    *
-   * @generated from field: trivet.usage.v1.TokenUsage usage = 2;
+   * @generated from field: trivet.usage.v1.CallUsage usage = 2;
    */
-  usage?: TokenUsage | undefined;
+  usage?: CallUsage | undefined;
 };
 
 /**
@@ -231,9 +231,9 @@ export type SettleRequest = Message<"trivet.billing.v1.SettleRequest"> & {
   /**
    * Tokens used; all zero closes the hold without a charge.
    *
-   * @generated from field: trivet.usage.v1.TokenUsage usage = 2;
+   * @generated from field: trivet.usage.v1.CallUsage usage = 2;
    */
-  usage?: TokenUsage | undefined;
+  usage?: CallUsage | undefined;
 
   /**
    * How the call ended.
@@ -320,11 +320,11 @@ export const GetEntitlementsRequestSchema: GenMessage<GetEntitlementsRequest> = 
  */
 export type GetEntitlementsResponse = Message<"trivet.billing.v1.GetEntitlementsResponse"> & {
   /**
-   * The plan's id.
+   * The plan's id. Example: "free".
    *
-   * @generated from field: string plan = 1;
+   * @generated from field: string plan_id = 1;
    */
-  plan: string;
+  planId: string;
 
   /**
    * The plan's limits.
@@ -424,6 +424,20 @@ export type GetUsageRequest = Message<"trivet.billing.v1.GetUsageRequest"> & {
    * @generated from field: string user_id = 4;
    */
   userId: string;
+
+  /**
+   * The maximum number of rows on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+   *
+   * @generated from field: int32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
 };
 
 /**
@@ -434,24 +448,31 @@ export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
   messageDesc(file_trivet_billing_v1_billing, 10);
 
 /**
- * GetUsageResponse is the sums.
+ * GetUsageResponse is one page of the account's usage, with the sum of all pages.
  *
  * @generated from message trivet.billing.v1.GetUsageResponse
  */
 export type GetUsageResponse = Message<"trivet.billing.v1.GetUsageResponse"> & {
   /**
-   * One row for each day and model with usage, by day and then by model.
+   * One row for each day and model with usage, sorted by day and then by model.
    *
    * @generated from field: repeated trivet.billing.v1.UsageRow rows = 1;
    */
   rows: UsageRow[];
 
   /**
-   * The sum over all rows.
+   * The sum of all rows in the range, on whichever page they are.
    *
-   * @generated from field: trivet.billing.v1.UsageTotal total = 2;
+   * @generated from field: trivet.billing.v1.UsageSummary total = 2;
    */
-  total?: UsageTotal | undefined;
+  total?: UsageSummary | undefined;
+
+  /**
+   * The token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -468,14 +489,14 @@ export const GetUsageResponseSchema: GenMessage<GetUsageResponse> = /*@__PURE__*
  */
 export type ListEntriesRequest = Message<"trivet.billing.v1.ListEntriesRequest"> & {
   /**
-   * Entries per page, 1 to 500; 0 means 50.
+   * The maximum number of entries on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
    *
    * @generated from field: int32 page_size = 1;
    */
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; empty for the first.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
    *
    * @generated from field: string page_token = 2;
    */
@@ -503,7 +524,7 @@ export type ListEntriesResponse = Message<"trivet.billing.v1.ListEntriesResponse
   entries: Entry[];
 
   /**
-   * Token of the next page; empty on the last.
+   * The token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -518,11 +539,24 @@ export const ListEntriesResponseSchema: GenMessage<ListEntriesResponse> = /*@__P
   messageDesc(file_trivet_billing_v1_billing, 13);
 
 /**
- * ListPlansRequest asks for the plans.
+ * ListPlansRequest asks for one page of plans.
  *
  * @generated from message trivet.billing.v1.ListPlansRequest
  */
 export type ListPlansRequest = Message<"trivet.billing.v1.ListPlansRequest"> & {
+  /**
+   * The maximum number of plans on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
 };
 
 /**
@@ -533,7 +567,7 @@ export const ListPlansRequestSchema: GenMessage<ListPlansRequest> = /*@__PURE__*
   messageDesc(file_trivet_billing_v1_billing, 14);
 
 /**
- * ListPlansResponse lists the plans on sale.
+ * ListPlansResponse is one page of the plans on sale.
  *
  * @generated from message trivet.billing.v1.ListPlansResponse
  */
@@ -544,6 +578,13 @@ export type ListPlansResponse = Message<"trivet.billing.v1.ListPlansResponse"> &
    * @generated from field: repeated trivet.billing.v1.Plan plans = 1;
    */
   plans: Plan[];
+
+  /**
+   * The token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -623,21 +664,39 @@ export const CreateGrantResponseSchema: GenMessage<CreateGrantResponse> = /*@__P
  */
 export type CreateCheckoutSessionRequest = Message<"trivet.billing.v1.CreateCheckoutSessionRequest"> & {
   /**
-   * The plan.
+   * What to buy; exactly one of the two.
    *
-   * @generated from field: string plan = 1;
+   * @generated from oneof trivet.billing.v1.CreateCheckoutSessionRequest.item
    */
-  plan: string;
+  item: {
+    /**
+     * The id of the plan to subscribe to, as ListPlans shows it. Example: "pro".
+     *
+     * @generated from field: string plan_id = 1;
+     */
+    value: string;
+    case: "planId";
+  } | {
+    /**
+     * The id of the credit pack to buy. Example: "credit_20".
+     *
+     * @generated from field: string pack_id = 4;
+     */
+    value: string;
+    case: "packId";
+  } | { case: undefined; value?: undefined };
 
   /**
-   * Where Stripe sends the person afterwards; an address of CORS_ALLOWED_ORIGINS.
+   * Where Stripe sends the person after the purchase; its origin must be one of CORS_ALLOWED_ORIGINS.
+   * Example: "https://app.example.com/billing?paid=1".
    *
    * @generated from field: string success_url = 2;
    */
   successUrl: string;
 
   /**
-   * Where Stripe sends a person who turns back.
+   * Where Stripe sends a person who cancels; its origin must be one of CORS_ALLOWED_ORIGINS.
+   * Example: "https://app.example.com/billing".
    *
    * @generated from field: string cancel_url = 3;
    */
@@ -652,17 +711,17 @@ export const CreateCheckoutSessionRequestSchema: GenMessage<CreateCheckoutSessio
   messageDesc(file_trivet_billing_v1_billing, 18);
 
 /**
- * CreateCheckoutSessionResponse is the page.
+ * CreateCheckoutSessionResponse carries the new session.
  *
  * @generated from message trivet.billing.v1.CreateCheckoutSessionResponse
  */
 export type CreateCheckoutSessionResponse = Message<"trivet.billing.v1.CreateCheckoutSessionResponse"> & {
   /**
-   * Address of the page.
+   * The session.
    *
-   * @generated from field: string url = 1;
+   * @generated from field: trivet.billing.v1.CheckoutSession checkout_session = 1;
    */
-  url: string;
+  checkoutSession?: CheckoutSession | undefined;
 };
 
 /**
@@ -673,13 +732,56 @@ export const CreateCheckoutSessionResponseSchema: GenMessage<CreateCheckoutSessi
   messageDesc(file_trivet_billing_v1_billing, 19);
 
 /**
+ * CheckoutSession is a page at Stripe on which an account buys something.
+ *
+ * @generated from message trivet.billing.v1.CheckoutSession
+ */
+export type CheckoutSession = Message<"trivet.billing.v1.CheckoutSession"> & {
+  /**
+   * Stripe's id of the session. Example: "cs_test_a1B2".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The address of the page; empty once the session has ended. Example: "https://checkout.stripe.com/c/pay/cs_test_a1B2".
+   *
+   * @generated from field: string url = 2;
+   */
+  url: string;
+
+  /**
+   * Where the session stands. Example: CHECKOUT_STATUS_OPEN.
+   *
+   * @generated from field: trivet.billing.v1.CheckoutStatus status = 3;
+   */
+  status: CheckoutStatus;
+
+  /**
+   * When the page stops working. Example: "2026-11-24T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 4;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.CheckoutSession.
+ * Use `create(CheckoutSessionSchema)` to create a new message.
+ */
+export const CheckoutSessionSchema: GenMessage<CheckoutSession> = /*@__PURE__*/
+  messageDesc(file_trivet_billing_v1_billing, 20);
+
+/**
  * CreatePortalSessionRequest says where to come back to.
  *
  * @generated from message trivet.billing.v1.CreatePortalSessionRequest
  */
 export type CreatePortalSessionRequest = Message<"trivet.billing.v1.CreatePortalSessionRequest"> & {
   /**
-   * Where Stripe sends the person afterwards.
+   * Where Stripe sends the person afterwards; its origin must be one of CORS_ALLOWED_ORIGINS.
+   * Example: "https://app.example.com/billing".
    *
    * @generated from field: string return_url = 1;
    */
@@ -691,20 +793,20 @@ export type CreatePortalSessionRequest = Message<"trivet.billing.v1.CreatePortal
  * Use `create(CreatePortalSessionRequestSchema)` to create a new message.
  */
 export const CreatePortalSessionRequestSchema: GenMessage<CreatePortalSessionRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 20);
+  messageDesc(file_trivet_billing_v1_billing, 21);
 
 /**
- * CreatePortalSessionResponse is the page.
+ * CreatePortalSessionResponse carries the new session.
  *
  * @generated from message trivet.billing.v1.CreatePortalSessionResponse
  */
 export type CreatePortalSessionResponse = Message<"trivet.billing.v1.CreatePortalSessionResponse"> & {
   /**
-   * Address of the page.
+   * The session.
    *
-   * @generated from field: string url = 1;
+   * @generated from field: trivet.billing.v1.PortalSession portal_session = 1;
    */
-  url: string;
+  portalSession?: PortalSession | undefined;
 };
 
 /**
@@ -712,7 +814,28 @@ export type CreatePortalSessionResponse = Message<"trivet.billing.v1.CreatePorta
  * Use `create(CreatePortalSessionResponseSchema)` to create a new message.
  */
 export const CreatePortalSessionResponseSchema: GenMessage<CreatePortalSessionResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 21);
+  messageDesc(file_trivet_billing_v1_billing, 22);
+
+/**
+ * PortalSession is a page at Stripe on which an account manages its subscription, cards and invoices.
+ *
+ * @generated from message trivet.billing.v1.PortalSession
+ */
+export type PortalSession = Message<"trivet.billing.v1.PortalSession"> & {
+  /**
+   * The address of the page; it works once and for a short time. Example: "https://billing.stripe.com/p/session/test_1".
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.PortalSession.
+ * Use `create(PortalSessionSchema)` to create a new message.
+ */
+export const PortalSessionSchema: GenMessage<PortalSession> = /*@__PURE__*/
+  messageDesc(file_trivet_billing_v1_billing, 23);
 
 /**
  * ListInvoicesRequest pages.
@@ -721,14 +844,14 @@ export const CreatePortalSessionResponseSchema: GenMessage<CreatePortalSessionRe
  */
 export type ListInvoicesRequest = Message<"trivet.billing.v1.ListInvoicesRequest"> & {
   /**
-   * Invoices per page, 1 to 500; 0 means 50.
+   * The maximum number of invoices on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
    *
    * @generated from field: int32 page_size = 1;
    */
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; empty for the first.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
    *
    * @generated from field: string page_token = 2;
    */
@@ -740,7 +863,7 @@ export type ListInvoicesRequest = Message<"trivet.billing.v1.ListInvoicesRequest
  * Use `create(ListInvoicesRequestSchema)` to create a new message.
  */
 export const ListInvoicesRequestSchema: GenMessage<ListInvoicesRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 22);
+  messageDesc(file_trivet_billing_v1_billing, 24);
 
 /**
  * ListInvoicesResponse is one page.
@@ -756,7 +879,7 @@ export type ListInvoicesResponse = Message<"trivet.billing.v1.ListInvoicesRespon
   invoices: Invoice[];
 
   /**
-   * Token of the next page; empty on the last.
+   * The token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -768,7 +891,7 @@ export type ListInvoicesResponse = Message<"trivet.billing.v1.ListInvoicesRespon
  * Use `create(ListInvoicesResponseSchema)` to create a new message.
  */
 export const ListInvoicesResponseSchema: GenMessage<ListInvoicesResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 23);
+  messageDesc(file_trivet_billing_v1_billing, 25);
 
 /**
  * ApplyPlansRequest carries a plan file.
@@ -796,7 +919,7 @@ export type ApplyPlansRequest = Message<"trivet.billing.v1.ApplyPlansRequest"> &
  * Use `create(ApplyPlansRequestSchema)` to create a new message.
  */
 export const ApplyPlansRequestSchema: GenMessage<ApplyPlansRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 24);
+  messageDesc(file_trivet_billing_v1_billing, 26);
 
 /**
  * ApplyPlansResponse lists the changes.
@@ -805,11 +928,11 @@ export const ApplyPlansRequestSchema: GenMessage<ApplyPlansRequest> = /*@__PURE_
  */
 export type ApplyPlansResponse = Message<"trivet.billing.v1.ApplyPlansResponse"> & {
   /**
-   * One line per change, for people.
+   * The changes, in the order in which they are made. Empty when Stripe already matches the plan file.
    *
-   * @generated from field: repeated string changes = 1;
+   * @generated from field: repeated trivet.billing.v1.PlanChange changes = 1;
    */
-  changes: string[];
+  changes: PlanChange[];
 };
 
 /**
@@ -817,7 +940,63 @@ export type ApplyPlansResponse = Message<"trivet.billing.v1.ApplyPlansResponse">
  * Use `create(ApplyPlansResponseSchema)` to create a new message.
  */
 export const ApplyPlansResponseSchema: GenMessage<ApplyPlansResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 25);
+  messageDesc(file_trivet_billing_v1_billing, 27);
+
+/**
+ * PlanChange is one change to what Stripe has.
+ *
+ * @generated from message trivet.billing.v1.PlanChange
+ */
+export type PlanChange = Message<"trivet.billing.v1.PlanChange"> & {
+  /**
+   * What the change does. Example: PLAN_CHANGE_KIND_UPDATE.
+   *
+   * @generated from field: trivet.billing.v1.PlanChangeKind kind = 1;
+   */
+  kind: PlanChangeKind;
+
+  /**
+   * The object in the plan file, as its type and its id there. Example: "plan:pro".
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * The field that changes, as the plan file names it; empty when the whole object is created or archived. Example: "price".
+   *
+   * @generated from field: string field = 3;
+   */
+  field: string;
+
+  /**
+   * The value before, as the plan file writes it; empty when there was none. Example: "20.00".
+   *
+   * @generated from field: string before = 4;
+   */
+  before: string;
+
+  /**
+   * The value after, as the plan file writes it; empty when there is none. Example: "25.00".
+   *
+   * @generated from field: string after = 5;
+   */
+  after: string;
+
+  /**
+   * The change as one sentence for people. Example: "plan pro: price changes from 20.00 to 25.00".
+   *
+   * @generated from field: string text = 6;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.PlanChange.
+ * Use `create(PlanChangeSchema)` to create a new message.
+ */
+export const PlanChangeSchema: GenMessage<PlanChange> = /*@__PURE__*/
+  messageDesc(file_trivet_billing_v1_billing, 28);
 
 /**
  * EraseUserRequest names a person.
@@ -838,7 +1017,7 @@ export type EraseUserRequest = Message<"trivet.billing.v1.EraseUserRequest"> & {
  * Use `create(EraseUserRequestSchema)` to create a new message.
  */
 export const EraseUserRequestSchema: GenMessage<EraseUserRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 26);
+  messageDesc(file_trivet_billing_v1_billing, 29);
 
 /**
  * EraseUserResponse confirms.
@@ -853,7 +1032,7 @@ export type EraseUserResponse = Message<"trivet.billing.v1.EraseUserResponse"> &
  * Use `create(EraseUserResponseSchema)` to create a new message.
  */
 export const EraseUserResponseSchema: GenMessage<EraseUserResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 27);
+  messageDesc(file_trivet_billing_v1_billing, 30);
 
 /**
  * GetStatusRequest asks for Stripe's health.
@@ -868,7 +1047,7 @@ export type GetStatusRequest = Message<"trivet.billing.v1.GetStatusRequest"> & {
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 28);
+  messageDesc(file_trivet_billing_v1_billing, 31);
 
 /**
  * GetStatusResponse says how well the provider works.
@@ -889,7 +1068,7 @@ export type GetStatusResponse = Message<"trivet.billing.v1.GetStatusResponse"> &
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 29);
+  messageDesc(file_trivet_billing_v1_billing, 32);
 
 /**
  * ReceiveWebhookRequest is a webhook as it came.
@@ -917,7 +1096,7 @@ export type ReceiveWebhookRequest = Message<"trivet.billing.v1.ReceiveWebhookReq
  * Use `create(ReceiveWebhookRequestSchema)` to create a new message.
  */
 export const ReceiveWebhookRequestSchema: GenMessage<ReceiveWebhookRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 30);
+  messageDesc(file_trivet_billing_v1_billing, 33);
 
 /**
  * ReceiveWebhookResponse says that the event is stored.
@@ -938,7 +1117,7 @@ export type ReceiveWebhookResponse = Message<"trivet.billing.v1.ReceiveWebhookRe
  * Use `create(ReceiveWebhookResponseSchema)` to create a new message.
  */
 export const ReceiveWebhookResponseSchema: GenMessage<ReceiveWebhookResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 31);
+  messageDesc(file_trivet_billing_v1_billing, 34);
 
 /**
  * ListEventsRequest filters and pages.
@@ -975,14 +1154,14 @@ export type ListEventsRequest = Message<"trivet.billing.v1.ListEventsRequest"> &
   since?: Timestamp | undefined;
 
   /**
-   * Events per page, 1 to 500; 0 means 50.
+   * The maximum number of events on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; empty for the first.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
    *
    * @generated from field: string page_token = 6;
    */
@@ -994,7 +1173,7 @@ export type ListEventsRequest = Message<"trivet.billing.v1.ListEventsRequest"> &
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 32);
+  messageDesc(file_trivet_billing_v1_billing, 35);
 
 /**
  * ListEventsResponse is one page.
@@ -1010,7 +1189,7 @@ export type ListEventsResponse = Message<"trivet.billing.v1.ListEventsResponse">
   events: Event[];
 
   /**
-   * Token of the next page; empty on the last.
+   * The token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -1022,7 +1201,7 @@ export type ListEventsResponse = Message<"trivet.billing.v1.ListEventsResponse">
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 33);
+  messageDesc(file_trivet_billing_v1_billing, 36);
 
 /**
  * GetEventRequest names an event.
@@ -1043,7 +1222,7 @@ export type GetEventRequest = Message<"trivet.billing.v1.GetEventRequest"> & {
  * Use `create(GetEventRequestSchema)` to create a new message.
  */
 export const GetEventRequestSchema: GenMessage<GetEventRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 34);
+  messageDesc(file_trivet_billing_v1_billing, 37);
 
 /**
  * GetEventResponse carries an event.
@@ -1064,7 +1243,7 @@ export type GetEventResponse = Message<"trivet.billing.v1.GetEventResponse"> & {
  * Use `create(GetEventResponseSchema)` to create a new message.
  */
 export const GetEventResponseSchema: GenMessage<GetEventResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 35);
+  messageDesc(file_trivet_billing_v1_billing, 38);
 
 /**
  * RedriveEventsRequest names events, or all the dead ones.
@@ -1092,7 +1271,7 @@ export type RedriveEventsRequest = Message<"trivet.billing.v1.RedriveEventsReque
  * Use `create(RedriveEventsRequestSchema)` to create a new message.
  */
 export const RedriveEventsRequestSchema: GenMessage<RedriveEventsRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 36);
+  messageDesc(file_trivet_billing_v1_billing, 39);
 
 /**
  * RedriveEventsResponse counts.
@@ -1101,11 +1280,11 @@ export const RedriveEventsRequestSchema: GenMessage<RedriveEventsRequest> = /*@_
  */
 export type RedriveEventsResponse = Message<"trivet.billing.v1.RedriveEventsResponse"> & {
   /**
-   * Events made pending again.
+   * The number of events made pending again. Example: 3.
    *
-   * @generated from field: int64 redriven = 1;
+   * @generated from field: int32 redriven = 1;
    */
-  redriven: bigint;
+  redriven: number;
 
   /**
    * Of the ids that were named, those that are unknown or not dead: nothing was done about them.
@@ -1120,7 +1299,7 @@ export type RedriveEventsResponse = Message<"trivet.billing.v1.RedriveEventsResp
  * Use `create(RedriveEventsResponseSchema)` to create a new message.
  */
 export const RedriveEventsResponseSchema: GenMessage<RedriveEventsResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 37);
+  messageDesc(file_trivet_billing_v1_billing, 40);
 
 /**
  * ReconcileRequest bounds the comparison.
@@ -1149,7 +1328,7 @@ export type ReconcileRequest = Message<"trivet.billing.v1.ReconcileRequest"> & {
  * Use `create(ReconcileRequestSchema)` to create a new message.
  */
 export const ReconcileRequestSchema: GenMessage<ReconcileRequest> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 38);
+  messageDesc(file_trivet_billing_v1_billing, 41);
 
 /**
  * ReconcileResponse is the progress so far; the last one is the result.
@@ -1205,7 +1384,7 @@ export type ReconcileResponse = Message<"trivet.billing.v1.ReconcileResponse"> &
  * Use `create(ReconcileResponseSchema)` to create a new message.
  */
 export const ReconcileResponseSchema: GenMessage<ReconcileResponse> = /*@__PURE__*/
-  messageDesc(file_trivet_billing_v1_billing, 39);
+  messageDesc(file_trivet_billing_v1_billing, 42);
 
 /**
  * Outcome is how a call ended.
@@ -1254,6 +1433,88 @@ export enum Outcome {
  */
 export const OutcomeSchema: GenEnum<Outcome> = /*@__PURE__*/
   enumDesc(file_trivet_billing_v1_billing, 0);
+
+/**
+ * CheckoutStatus is where a checkout session stands.
+ *
+ * @generated from enum trivet.billing.v1.CheckoutStatus
+ */
+export enum CheckoutStatus {
+  /**
+   * Not set, or a status of Stripe's that Trivet does not know.
+   *
+   * @generated from enum value: CHECKOUT_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Waiting for the person to pay.
+   *
+   * @generated from enum value: CHECKOUT_STATUS_OPEN = 1;
+   */
+  OPEN = 1,
+
+  /**
+   * Finished; the payment may still be processed.
+   *
+   * @generated from enum value: CHECKOUT_STATUS_COMPLETE = 2;
+   */
+  COMPLETE = 2,
+
+  /**
+   * Ended without a purchase.
+   *
+   * @generated from enum value: CHECKOUT_STATUS_EXPIRED = 3;
+   */
+  EXPIRED = 3,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.CheckoutStatus.
+ */
+export const CheckoutStatusSchema: GenEnum<CheckoutStatus> = /*@__PURE__*/
+  enumDesc(file_trivet_billing_v1_billing, 1);
+
+/**
+ * PlanChangeKind is what a change does to an object.
+ *
+ * @generated from enum trivet.billing.v1.PlanChangeKind
+ */
+export enum PlanChangeKind {
+  /**
+   * Not set; no change has it.
+   *
+   * @generated from enum value: PLAN_CHANGE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The object is created.
+   *
+   * @generated from enum value: PLAN_CHANGE_KIND_CREATE = 1;
+   */
+  CREATE = 1,
+
+  /**
+   * One field of the object is changed.
+   *
+   * @generated from enum value: PLAN_CHANGE_KIND_UPDATE = 2;
+   */
+  UPDATE = 2,
+
+  /**
+   * The object is no longer offered; what was sold stays.
+   *
+   * @generated from enum value: PLAN_CHANGE_KIND_ARCHIVE = 3;
+   */
+  ARCHIVE = 3,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.PlanChangeKind.
+ */
+export const PlanChangeKindSchema: GenEnum<PlanChangeKind> = /*@__PURE__*/
+  enumDesc(file_trivet_billing_v1_billing, 2);
 
 /**
  * BillingService keeps the ledger, sells plans, and reports usage to Stripe.
@@ -1355,7 +1616,8 @@ export const BillingService: GenService<{
     output: typeof CreateGrantResponseSchema;
   },
   /**
-   * CreateCheckoutSession opens a page of Stripe's on which the account buys a plan. Errors: SERVICE_UNAVAILABLE.
+   * CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
+   * Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.CreateCheckoutSession
    */
@@ -1365,7 +1627,7 @@ export const BillingService: GenService<{
     output: typeof CreateCheckoutSessionResponseSchema;
   },
   /**
-   * CreatePortalSession opens the page of Stripe's on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE.
+   * CreatePortalSession opens the page at Stripe on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.CreatePortalSession
    */
@@ -1385,7 +1647,8 @@ export const BillingService: GenService<{
     output: typeof ListInvoicesResponseSchema;
   },
   /**
-   * ApplyPlans brings Stripe's products, prices and meters to what a plan file says; with dry_run it only tells.
+   * ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it lists the changes and makes none.
+   * Errors: INVALID_ARGUMENT (the plan file has a mistake), SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ApplyPlans
    */

@@ -2,7 +2,7 @@
 // @generated from file trivet/usage/v1/usage.proto (package trivet.usage.v1, syntax proto3)
 /* eslint-disable */
 
-// Tokens, as every service counts them.
+// Token counts, as every service counts them.
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -12,37 +12,79 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trivet/usage/v1/usage.proto.
  */
 export const file_trivet_usage_v1_usage: GenFile = /*@__PURE__*/
-  fileDesc("Cht0cml2ZXQvdXNhZ2UvdjEvdXNhZ2UucHJvdG8SD3RyaXZldC51c2FnZS52MSJwCgpUb2tlblVzYWdlEhQKDGlucHV0X3Rva2VucxgBIAEoAxIbChNjYWNoZWRfaW5wdXRfdG9rZW5zGAIgASgDEhUKDW91dHB1dF90b2tlbnMYAyABKAMSGAoQcmVhc29uaW5nX3Rva2VucxgEIAEoA0I9WjtnaXRodWIuY29tL3RyaXZldC1kZXYvdHJpdmV0L2dlbi9nby90cml2ZXQvdXNhZ2UvdjE7dXNhZ2V2MWIGcHJvdG8z");
+  fileDesc("Cht0cml2ZXQvdXNhZ2UvdjEvdXNhZ2UucHJvdG8SD3RyaXZldC51c2FnZS52MSJvCglDYWxsVXNhZ2USFAoMaW5wdXRfdG9rZW5zGAEgASgFEhsKE2NhY2hlZF9pbnB1dF90b2tlbnMYAiABKAUSFQoNb3V0cHV0X3Rva2VucxgDIAEoBRIYChByZWFzb25pbmdfdG9rZW5zGAQgASgFInAKClVzYWdlVG90YWwSFAoMaW5wdXRfdG9rZW5zGAEgASgDEhsKE2NhY2hlZF9pbnB1dF90b2tlbnMYAiABKAMSFQoNb3V0cHV0X3Rva2VucxgDIAEoAxIYChByZWFzb25pbmdfdG9rZW5zGAQgASgDQj1aO2dpdGh1Yi5jb20vdHJpdmV0LWRldi90cml2ZXQvZ2VuL2dvL3RyaXZldC91c2FnZS92MTt1c2FnZXYxYgZwcm90bzM");
 
 /**
- * TokenUsage is what one call to a model consumed.
+ * CallUsage counts the tokens of one call to a model.
  *
- * @generated from message trivet.usage.v1.TokenUsage
+ * @generated from message trivet.usage.v1.CallUsage
  */
-export type TokenUsage = Message<"trivet.usage.v1.TokenUsage"> & {
+export type CallUsage = Message<"trivet.usage.v1.CallUsage"> & {
   /**
-   * All input tokens, those read from the provider's cache included; 0 to 1e12.
+   * All input tokens, those read from the provider's cache included; 0 or more. Example: 1200.
+   *
+   * @generated from field: int32 input_tokens = 1;
+   */
+  inputTokens: number;
+
+  /**
+   * The part of input_tokens that the provider read from its cache; at most input_tokens. Example: 1024.
+   *
+   * @generated from field: int32 cached_input_tokens = 2;
+   */
+  cachedInputTokens: number;
+
+  /**
+   * All output tokens, reasoning included; 0 or more. Example: 350.
+   *
+   * @generated from field: int32 output_tokens = 3;
+   */
+  outputTokens: number;
+
+  /**
+   * The part of output_tokens that the model spent on reasoning; at most output_tokens. Example: 128.
+   *
+   * @generated from field: int32 reasoning_tokens = 4;
+   */
+  reasoningTokens: number;
+};
+
+/**
+ * Describes the message trivet.usage.v1.CallUsage.
+ * Use `create(CallUsageSchema)` to create a new message.
+ */
+export const CallUsageSchema: GenMessage<CallUsage> = /*@__PURE__*/
+  messageDesc(file_trivet_usage_v1_usage, 0);
+
+/**
+ * UsageTotal sums the tokens of many calls. The counts are 64-bit integers, which JSON shows as strings.
+ *
+ * @generated from message trivet.usage.v1.UsageTotal
+ */
+export type UsageTotal = Message<"trivet.usage.v1.UsageTotal"> & {
+  /**
+   * All input tokens, those read from the provider's cache included; 0 or more. Example: "1200000".
    *
    * @generated from field: int64 input_tokens = 1;
    */
   inputTokens: bigint;
 
   /**
-   * The part of input_tokens that the provider read from its cache; never above input_tokens (the ledger refuses it).
+   * The part of input_tokens that the provider read from its cache. Example: "1024000".
    *
    * @generated from field: int64 cached_input_tokens = 2;
    */
   cachedInputTokens: bigint;
 
   /**
-   * All output tokens, reasoning included; 0 to 1e12.
+   * All output tokens, reasoning included; 0 or more. Example: "350000".
    *
    * @generated from field: int64 output_tokens = 3;
    */
   outputTokens: bigint;
 
   /**
-   * The part of output_tokens that the model spent on reasoning; never above output_tokens (the ledger refuses it).
+   * The part of output_tokens that the models spent on reasoning. Example: "128000".
    *
    * @generated from field: int64 reasoning_tokens = 4;
    */
@@ -50,9 +92,9 @@ export type TokenUsage = Message<"trivet.usage.v1.TokenUsage"> & {
 };
 
 /**
- * Describes the message trivet.usage.v1.TokenUsage.
- * Use `create(TokenUsageSchema)` to create a new message.
+ * Describes the message trivet.usage.v1.UsageTotal.
+ * Use `create(UsageTotalSchema)` to create a new message.
  */
-export const TokenUsageSchema: GenMessage<TokenUsage> = /*@__PURE__*/
-  messageDesc(file_trivet_usage_v1_usage, 0);
+export const UsageTotalSchema: GenMessage<UsageTotal> = /*@__PURE__*/
+  messageDesc(file_trivet_usage_v1_usage, 1);
 

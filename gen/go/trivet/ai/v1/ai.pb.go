@@ -29,6 +29,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ModelKind is what a model does.
+type ModelKind int32
+
+const (
+	// Not set; no model has it.
+	ModelKind_MODEL_KIND_UNSPECIFIED ModelKind = 0
+	// Answers conversations: Chat, ChatStream and POST /v1/chat/completions.
+	ModelKind_MODEL_KIND_CHAT ModelKind = 1
+	// Turns texts into vectors: Embed and POST /v1/embeddings.
+	ModelKind_MODEL_KIND_EMBEDDING ModelKind = 2
+)
+
+// Enum value maps for ModelKind.
+var (
+	ModelKind_name = map[int32]string{
+		0: "MODEL_KIND_UNSPECIFIED",
+		1: "MODEL_KIND_CHAT",
+		2: "MODEL_KIND_EMBEDDING",
+	}
+	ModelKind_value = map[string]int32{
+		"MODEL_KIND_UNSPECIFIED": 0,
+		"MODEL_KIND_CHAT":        1,
+		"MODEL_KIND_EMBEDDING":   2,
+	}
+)
+
+func (x ModelKind) Enum() *ModelKind {
+	p := new(ModelKind)
+	*p = x
+	return p
+}
+
+func (x ModelKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ModelKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_ai_v1_ai_proto_enumTypes[0].Descriptor()
+}
+
+func (ModelKind) Type() protoreflect.EnumType {
+	return &file_trivet_ai_v1_ai_proto_enumTypes[0]
+}
+
+func (x ModelKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ModelKind.Descriptor instead.
+func (ModelKind) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{0}
+}
+
 // Endpoint is a path of OpenAI's wire format.
 type Endpoint int32
 
@@ -66,11 +119,11 @@ func (x Endpoint) String() string {
 }
 
 func (Endpoint) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_ai_v1_ai_proto_enumTypes[0].Descriptor()
+	return file_trivet_ai_v1_ai_proto_enumTypes[1].Descriptor()
 }
 
 func (Endpoint) Type() protoreflect.EnumType {
-	return &file_trivet_ai_v1_ai_proto_enumTypes[0]
+	return &file_trivet_ai_v1_ai_proto_enumTypes[1]
 }
 
 func (x Endpoint) Number() protoreflect.EnumNumber {
@@ -79,7 +132,7 @@ func (x Endpoint) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Endpoint.Descriptor instead.
 func (Endpoint) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{0}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{1}
 }
 
 // Message is one turn of a conversation.
@@ -299,8 +352,9 @@ type ChatRequest struct {
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
 	// The turns, oldest first; 1 to 2,048.
 	Messages []*Message `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
-	// The most output tokens, reasoning included; 1 to the model's maximum. Unset means the model's default of the price list.
-	MaxTokens *int64 `protobuf:"varint,3,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
+	// The maximum number of output tokens, reasoning included: 1 to the model's max_output_tokens. Unset means the model's
+	// default in the price list. Example: 256.
+	MaxTokens *int32 `protobuf:"varint,3,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
 	// Randomness, 0 to 2. Unset means the provider's default.
 	Temperature *float64 `protobuf:"fixed64,4,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
 	// Nucleus sampling, 0 to 1. Unset means the provider's default.
@@ -311,7 +365,8 @@ type ChatRequest struct {
 	Tools []*Tool `protobuf:"bytes,7,rep,name=tools,proto3" json:"tools,omitempty"`
 	// "auto", "none", "required", or a function's name. Empty means "auto".
 	ToolChoice string `protobuf:"bytes,8,opt,name=tool_choice,json=toolChoice,proto3" json:"tool_choice,omitempty"`
-	// How long a reasoning model thinks: "minimal", "low", "medium" or "high". Empty means the provider's default.
+	// How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
+	// provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
 	ReasoningEffort string `protobuf:"bytes,9,opt,name=reasoning_effort,json=reasoningEffort,proto3" json:"reasoning_effort,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -361,7 +416,7 @@ func (x *ChatRequest) GetMessages() []*Message {
 	return nil
 }
 
-func (x *ChatRequest) GetMaxTokens() int64 {
+func (x *ChatRequest) GetMaxTokens() int32 {
 	if x != nil && x.MaxTokens != nil {
 		return *x.MaxTokens
 	}
@@ -422,7 +477,7 @@ type ChatResponse struct {
 	// Why it ended: "stop", "length", "tool_calls" or "content_filter".
 	FinishReason string `protobuf:"bytes,4,opt,name=finish_reason,json=finishReason,proto3" json:"finish_reason,omitempty"`
 	// Tokens used.
-	Usage *v1.TokenUsage `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *v1.CallUsage `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
 	// What was billed, in nano-dollars.
 	CostNanoUsd   int64 `protobuf:"varint,6,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -487,7 +542,7 @@ func (x *ChatResponse) GetFinishReason() string {
 	return ""
 }
 
-func (x *ChatResponse) GetUsage() *v1.TokenUsage {
+func (x *ChatResponse) GetUsage() *v1.CallUsage {
 	if x != nil {
 		return x.Usage
 	}
@@ -508,8 +563,9 @@ type ChatStreamRequest struct {
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
 	// The turns, oldest first; 1 to 2,048.
 	Messages []*Message `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
-	// The most output tokens, reasoning included; 1 to the model's maximum. Unset means the model's default of the price list.
-	MaxTokens *int64 `protobuf:"varint,3,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
+	// The maximum number of output tokens, reasoning included: 1 to the model's max_output_tokens. Unset means the model's
+	// default in the price list. Example: 256.
+	MaxTokens *int32 `protobuf:"varint,3,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
 	// Randomness, 0 to 2. Unset means the provider's default.
 	Temperature *float64 `protobuf:"fixed64,4,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
 	// Nucleus sampling, 0 to 1. Unset means the provider's default.
@@ -520,7 +576,8 @@ type ChatStreamRequest struct {
 	Tools []*Tool `protobuf:"bytes,7,rep,name=tools,proto3" json:"tools,omitempty"`
 	// "auto", "none", "required", or a function's name. Empty means "auto".
 	ToolChoice string `protobuf:"bytes,8,opt,name=tool_choice,json=toolChoice,proto3" json:"tool_choice,omitempty"`
-	// How long a reasoning model thinks: "minimal", "low", "medium" or "high". Empty means the provider's default.
+	// How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
+	// provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
 	ReasoningEffort string `protobuf:"bytes,9,opt,name=reasoning_effort,json=reasoningEffort,proto3" json:"reasoning_effort,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -570,7 +627,7 @@ func (x *ChatStreamRequest) GetMessages() []*Message {
 	return nil
 }
 
-func (x *ChatStreamRequest) GetMaxTokens() int64 {
+func (x *ChatStreamRequest) GetMaxTokens() int32 {
 	if x != nil && x.MaxTokens != nil {
 		return *x.MaxTokens
 	}
@@ -633,7 +690,7 @@ type ChatStreamResponse struct {
 	// Why the answer ended; only in the last piece.
 	FinishReason string `protobuf:"bytes,5,opt,name=finish_reason,json=finishReason,proto3" json:"finish_reason,omitempty"`
 	// Tokens used; only in the last piece.
-	Usage *v1.TokenUsage `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *v1.CallUsage `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`
 	// What was billed, in nano-dollars; only in the last piece.
 	CostNanoUsd   *int64 `protobuf:"varint,7,opt,name=cost_nano_usd,json=costNanoUsd,proto3,oneof" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -705,7 +762,7 @@ func (x *ChatStreamResponse) GetFinishReason() string {
 	return ""
 }
 
-func (x *ChatStreamResponse) GetUsage() *v1.TokenUsage {
+func (x *ChatStreamResponse) GetUsage() *v1.CallUsage {
 	if x != nil {
 		return x.Usage
 	}
@@ -864,7 +921,7 @@ type EmbedResponse struct {
 	// The vectors, in the order of the texts.
 	Embeddings []*Embedding `protobuf:"bytes,2,rep,name=embeddings,proto3" json:"embeddings,omitempty"`
 	// Tokens used; only input.
-	Usage *v1.TokenUsage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *v1.CallUsage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
 	// What was billed, in nano-dollars.
 	CostNanoUsd   int64 `protobuf:"varint,4,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -915,7 +972,7 @@ func (x *EmbedResponse) GetEmbeddings() []*Embedding {
 	return nil
 }
 
-func (x *EmbedResponse) GetUsage() *v1.TokenUsage {
+func (x *EmbedResponse) GetUsage() *v1.CallUsage {
 	if x != nil {
 		return x.Usage
 	}
@@ -975,9 +1032,13 @@ func (x *Embedding) GetValues() []float32 {
 	return nil
 }
 
-// ListModelsRequest asks for the models.
+// ListModelsRequest asks for one page of models.
 type ListModelsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of models on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page; empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1012,11 +1073,27 @@ func (*ListModelsRequest) Descriptor() ([]byte, []int) {
 	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{11}
 }
 
-// ListModelsResponse lists models by name.
+func (x *ListModelsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListModelsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListModelsResponse is one page of models.
 type ListModelsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The models.
-	Models        []*Model `protobuf:"bytes,1,rep,name=models,proto3" json:"models,omitempty"`
+	// The models, sorted by id.
+	Models []*Model `protobuf:"bytes,1,rep,name=models,proto3" json:"models,omitempty"`
+	// The token of the next page; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1058,27 +1135,34 @@ func (x *ListModelsResponse) GetModels() []*Model {
 	return nil
 }
 
+func (x *ListModelsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Model is a row of the price list.
 type Model struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name that requests use.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What it does: "chat" or "embedding".
-	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// What the model does. Example: MODEL_KIND_CHAT.
+	Kind ModelKind `protobuf:"varint,2,opt,name=kind,proto3,enum=trivet.ai.v1.ModelKind" json:"kind,omitempty"`
 	// The provider that serves it, such as "openai".
 	Provider string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The most tokens of input and output together.
-	ContextTokens int64 `protobuf:"varint,4,opt,name=context_tokens,json=contextTokens,proto3" json:"context_tokens,omitempty"`
-	// The most output tokens; 0 for embeddings.
-	MaxOutputTokens int64 `protobuf:"varint,5,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
-	// Price of a million input tokens, in nano-dollars.
-	InputPriceNanoUsd int64 `protobuf:"varint,6,opt,name=input_price_nano_usd,json=inputPriceNanoUsd,proto3" json:"input_price_nano_usd,omitempty"`
-	// Price of a million input tokens read from the provider's cache, in nano-dollars.
-	CachedInputPriceNanoUsd int64 `protobuf:"varint,7,opt,name=cached_input_price_nano_usd,json=cachedInputPriceNanoUsd,proto3" json:"cached_input_price_nano_usd,omitempty"`
-	// Price of a million output tokens, in nano-dollars.
-	OutputPriceNanoUsd int64 `protobuf:"varint,8,opt,name=output_price_nano_usd,json=outputPriceNanoUsd,proto3" json:"output_price_nano_usd,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The maximum number of tokens, input and output together. Example: 400000.
+	ContextTokens int32 `protobuf:"varint,4,opt,name=context_tokens,json=contextTokens,proto3" json:"context_tokens,omitempty"`
+	// The maximum number of output tokens; 0 for embeddings. Example: 128000.
+	MaxOutputTokens int32 `protobuf:"varint,5,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
+	// The price of a million input tokens, in nano-dollars. Example: "250000000" ($0.25).
+	InputNanoUsdPerMillionTokens int64 `protobuf:"varint,6,opt,name=input_nano_usd_per_million_tokens,json=inputNanoUsdPerMillionTokens,proto3" json:"input_nano_usd_per_million_tokens,omitempty"`
+	// The price of a million input tokens read from the provider's cache, in nano-dollars. Example: "25000000" ($0.025).
+	CachedInputNanoUsdPerMillionTokens int64 `protobuf:"varint,7,opt,name=cached_input_nano_usd_per_million_tokens,json=cachedInputNanoUsdPerMillionTokens,proto3" json:"cached_input_nano_usd_per_million_tokens,omitempty"`
+	// The price of a million output tokens, in nano-dollars; 0 for embeddings. Example: "2000000000" ($2).
+	OutputNanoUsdPerMillionTokens int64 `protobuf:"varint,8,opt,name=output_nano_usd_per_million_tokens,json=outputNanoUsdPerMillionTokens,proto3" json:"output_nano_usd_per_million_tokens,omitempty"`
+	unknownFields                 protoimpl.UnknownFields
+	sizeCache                     protoimpl.SizeCache
 }
 
 func (x *Model) Reset() {
@@ -1118,11 +1202,11 @@ func (x *Model) GetId() string {
 	return ""
 }
 
-func (x *Model) GetKind() string {
+func (x *Model) GetKind() ModelKind {
 	if x != nil {
 		return x.Kind
 	}
-	return ""
+	return ModelKind_MODEL_KIND_UNSPECIFIED
 }
 
 func (x *Model) GetProvider() string {
@@ -1132,37 +1216,37 @@ func (x *Model) GetProvider() string {
 	return ""
 }
 
-func (x *Model) GetContextTokens() int64 {
+func (x *Model) GetContextTokens() int32 {
 	if x != nil {
 		return x.ContextTokens
 	}
 	return 0
 }
 
-func (x *Model) GetMaxOutputTokens() int64 {
+func (x *Model) GetMaxOutputTokens() int32 {
 	if x != nil {
 		return x.MaxOutputTokens
 	}
 	return 0
 }
 
-func (x *Model) GetInputPriceNanoUsd() int64 {
+func (x *Model) GetInputNanoUsdPerMillionTokens() int64 {
 	if x != nil {
-		return x.InputPriceNanoUsd
+		return x.InputNanoUsdPerMillionTokens
 	}
 	return 0
 }
 
-func (x *Model) GetCachedInputPriceNanoUsd() int64 {
+func (x *Model) GetCachedInputNanoUsdPerMillionTokens() int64 {
 	if x != nil {
-		return x.CachedInputPriceNanoUsd
+		return x.CachedInputNanoUsdPerMillionTokens
 	}
 	return 0
 }
 
-func (x *Model) GetOutputPriceNanoUsd() int64 {
+func (x *Model) GetOutputNanoUsdPerMillionTokens() int64 {
 	if x != nil {
-		return x.OutputPriceNanoUsd
+		return x.OutputNanoUsdPerMillionTokens
 	}
 	return 0
 }
@@ -1544,7 +1628,7 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12A\n" +
 	"\bmessages\x18\x02 \x03(\v2\x15.trivet.ai.v1.MessageB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80\x10R\bmessages\x12+\n" +
 	"\n" +
-	"max_tokens\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x01H\x00R\tmaxTokens\x88\x01\x01\x12>\n" +
+	"max_tokens\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01H\x00R\tmaxTokens\x88\x01\x01\x12>\n" +
 	"\vtemperature\x18\x04 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00H\x01R\vtemperature\x88\x01\x01\x121\n" +
 	"\x05top_p\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x02R\x04topP\x88\x01\x01\x12\x1c\n" +
 	"\x04stop\x18\x06 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10\x04R\x04stop\x123\n" +
@@ -1554,19 +1638,19 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x10reasoning_effort\x18\t \x01(\tB5\xbaH2r0R\x00R\x04noneR\aminimalR\x03lowR\x06mediumR\x04highR\x05xhighR\x03maxR\x0freasoningEffortB\r\n" +
 	"\v_max_tokensB\x0e\n" +
 	"\f_temperatureB\b\n" +
-	"\x06_top_p\"\xe1\x01\n" +
+	"\x06_top_p\"\xe0\x01\n" +
 	"\fChatResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12/\n" +
 	"\amessage\x18\x03 \x01(\v2\x15.trivet.ai.v1.MessageR\amessage\x12#\n" +
-	"\rfinish_reason\x18\x04 \x01(\tR\ffinishReason\x121\n" +
-	"\x05usage\x18\x05 \x01(\v2\x1b.trivet.usage.v1.TokenUsageR\x05usage\x12\"\n" +
+	"\rfinish_reason\x18\x04 \x01(\tR\ffinishReason\x120\n" +
+	"\x05usage\x18\x05 \x01(\v2\x1a.trivet.usage.v1.CallUsageR\x05usage\x12\"\n" +
 	"\rcost_nano_usd\x18\x06 \x01(\x03R\vcostNanoUsd\"\xa3\x04\n" +
 	"\x11ChatStreamRequest\x12#\n" +
 	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12A\n" +
 	"\bmessages\x18\x02 \x03(\v2\x15.trivet.ai.v1.MessageB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80\x10R\bmessages\x12+\n" +
 	"\n" +
-	"max_tokens\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x01H\x00R\tmaxTokens\x88\x01\x01\x12>\n" +
+	"max_tokens\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01H\x00R\tmaxTokens\x88\x01\x01\x12>\n" +
 	"\vtemperature\x18\x04 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00H\x01R\vtemperature\x88\x01\x01\x121\n" +
 	"\x05top_p\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x02R\x04topP\x88\x01\x01\x12\x1c\n" +
 	"\x04stop\x18\x06 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10\x04R\x04stop\x123\n" +
@@ -1576,15 +1660,15 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x10reasoning_effort\x18\t \x01(\tB5\xbaH2r0R\x00R\x04noneR\aminimalR\x03lowR\x06mediumR\x04highR\x05xhighR\x03maxR\x0freasoningEffortB\r\n" +
 	"\v_max_tokensB\x0e\n" +
 	"\f_temperatureB\b\n" +
-	"\x06_top_p\"\x9f\x02\n" +
+	"\x06_top_p\"\x9e\x02\n" +
 	"\x12ChatStreamResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n" +
 	"\x05delta\x18\x03 \x01(\tR\x05delta\x12:\n" +
 	"\n" +
 	"tool_calls\x18\x04 \x03(\v2\x1b.trivet.ai.v1.ToolCallDeltaR\ttoolCalls\x12#\n" +
-	"\rfinish_reason\x18\x05 \x01(\tR\ffinishReason\x121\n" +
-	"\x05usage\x18\x06 \x01(\v2\x1b.trivet.usage.v1.TokenUsageR\x05usage\x12'\n" +
+	"\rfinish_reason\x18\x05 \x01(\tR\ffinishReason\x120\n" +
+	"\x05usage\x18\x06 \x01(\v2\x1a.trivet.usage.v1.CallUsageR\x05usage\x12'\n" +
 	"\rcost_nano_usd\x18\a \x01(\x03H\x00R\vcostNanoUsd\x88\x01\x01B\x10\n" +
 	"\x0e_cost_nano_usd\"g\n" +
 	"\rToolCallDelta\x12\x14\n" +
@@ -1598,28 +1682,32 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\n" +
 	"dimensions\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x00R\n" +
-	"dimensions\"\xb5\x01\n" +
+	"dimensions\"\xb4\x01\n" +
 	"\rEmbedResponse\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x127\n" +
 	"\n" +
 	"embeddings\x18\x02 \x03(\v2\x17.trivet.ai.v1.EmbeddingR\n" +
-	"embeddings\x121\n" +
-	"\x05usage\x18\x03 \x01(\v2\x1b.trivet.usage.v1.TokenUsageR\x05usage\x12\"\n" +
+	"embeddings\x120\n" +
+	"\x05usage\x18\x03 \x01(\v2\x1a.trivet.usage.v1.CallUsageR\x05usage\x12\"\n" +
 	"\rcost_nano_usd\x18\x04 \x01(\x03R\vcostNanoUsd\"#\n" +
 	"\tEmbedding\x12\x16\n" +
-	"\x06values\x18\x01 \x03(\x02R\x06values\"\x13\n" +
-	"\x11ListModelsRequest\"A\n" +
+	"\x06values\x18\x01 \x03(\x02R\x06values\"b\n" +
+	"\x11ListModelsRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"i\n" +
 	"\x12ListModelsResponse\x12+\n" +
-	"\x06models\x18\x01 \x03(\v2\x13.trivet.ai.v1.ModelR\x06models\"\xbc\x02\n" +
+	"\x06models\x18\x01 \x03(\v2\x13.trivet.ai.v1.ModelR\x06models\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9d\x03\n" +
 	"\x05Model\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1a\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x17.trivet.ai.v1.ModelKindR\x04kind\x12\x1a\n" +
 	"\bprovider\x18\x03 \x01(\tR\bprovider\x12%\n" +
-	"\x0econtext_tokens\x18\x04 \x01(\x03R\rcontextTokens\x12*\n" +
-	"\x11max_output_tokens\x18\x05 \x01(\x03R\x0fmaxOutputTokens\x12/\n" +
-	"\x14input_price_nano_usd\x18\x06 \x01(\x03R\x11inputPriceNanoUsd\x12<\n" +
-	"\x1bcached_input_price_nano_usd\x18\a \x01(\x03R\x17cachedInputPriceNanoUsd\x121\n" +
-	"\x15output_price_nano_usd\x18\b \x01(\x03R\x12outputPriceNanoUsd\"\xe1\x01\n" +
+	"\x0econtext_tokens\x18\x04 \x01(\x05R\rcontextTokens\x12*\n" +
+	"\x11max_output_tokens\x18\x05 \x01(\x05R\x0fmaxOutputTokens\x12G\n" +
+	"!input_nano_usd_per_million_tokens\x18\x06 \x01(\x03R\x1cinputNanoUsdPerMillionTokens\x12T\n" +
+	"(cached_input_nano_usd_per_million_tokens\x18\a \x01(\x03R\"cachedInputNanoUsdPerMillionTokens\x12I\n" +
+	"\"output_nano_usd_per_million_tokens\x18\b \x01(\x03R\x1doutputNanoUsdPerMillionTokens\"\xe1\x01\n" +
 	"\fRelayRequest\x12>\n" +
 	"\bendpoint\x18\x01 \x01(\x0e2\x16.trivet.ai.v1.EndpointB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\bendpoint\x12\x12\n" +
@@ -1644,7 +1732,11 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x11EraseUserResponse\"\x12\n" +
 	"\x10GetStatusRequest\"I\n" +
 	"\x11GetStatusResponse\x124\n" +
-	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider*\\\n" +
+	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider*V\n" +
+	"\tModelKind\x12\x1a\n" +
+	"\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fMODEL_KIND_CHAT\x10\x01\x12\x18\n" +
+	"\x14MODEL_KIND_EMBEDDING\x10\x02*\\\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\x14ENDPOINT_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ENDPOINT_CHAT_COMPLETIONS\x10\x01\x12\x17\n" +
@@ -1672,75 +1764,77 @@ func file_trivet_ai_v1_ai_proto_rawDescGZIP() []byte {
 	return file_trivet_ai_v1_ai_proto_rawDescData
 }
 
-var file_trivet_ai_v1_ai_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_trivet_ai_v1_ai_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_trivet_ai_v1_ai_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_trivet_ai_v1_ai_proto_goTypes = []any{
-	(Endpoint)(0),              // 0: trivet.ai.v1.Endpoint
-	(*Message)(nil),            // 1: trivet.ai.v1.Message
-	(*ToolCall)(nil),           // 2: trivet.ai.v1.ToolCall
-	(*Tool)(nil),               // 3: trivet.ai.v1.Tool
-	(*ChatRequest)(nil),        // 4: trivet.ai.v1.ChatRequest
-	(*ChatResponse)(nil),       // 5: trivet.ai.v1.ChatResponse
-	(*ChatStreamRequest)(nil),  // 6: trivet.ai.v1.ChatStreamRequest
-	(*ChatStreamResponse)(nil), // 7: trivet.ai.v1.ChatStreamResponse
-	(*ToolCallDelta)(nil),      // 8: trivet.ai.v1.ToolCallDelta
-	(*EmbedRequest)(nil),       // 9: trivet.ai.v1.EmbedRequest
-	(*EmbedResponse)(nil),      // 10: trivet.ai.v1.EmbedResponse
-	(*Embedding)(nil),          // 11: trivet.ai.v1.Embedding
-	(*ListModelsRequest)(nil),  // 12: trivet.ai.v1.ListModelsRequest
-	(*ListModelsResponse)(nil), // 13: trivet.ai.v1.ListModelsResponse
-	(*Model)(nil),              // 14: trivet.ai.v1.Model
-	(*RelayRequest)(nil),       // 15: trivet.ai.v1.RelayRequest
-	(*RelayResponse)(nil),      // 16: trivet.ai.v1.RelayResponse
-	(*RelayHead)(nil),          // 17: trivet.ai.v1.RelayHead
-	(*EraseUserRequest)(nil),   // 18: trivet.ai.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),  // 19: trivet.ai.v1.EraseUserResponse
-	(*GetStatusRequest)(nil),   // 20: trivet.ai.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),  // 21: trivet.ai.v1.GetStatusResponse
-	nil,                        // 22: trivet.ai.v1.RelayRequest.HeadersEntry
-	nil,                        // 23: trivet.ai.v1.RelayHead.HeadersEntry
-	(*structpb.Struct)(nil),    // 24: google.protobuf.Struct
-	(*v1.TokenUsage)(nil),      // 25: trivet.usage.v1.TokenUsage
-	(*v11.Health)(nil),         // 26: trivet.status.v1.Health
+	(ModelKind)(0),             // 0: trivet.ai.v1.ModelKind
+	(Endpoint)(0),              // 1: trivet.ai.v1.Endpoint
+	(*Message)(nil),            // 2: trivet.ai.v1.Message
+	(*ToolCall)(nil),           // 3: trivet.ai.v1.ToolCall
+	(*Tool)(nil),               // 4: trivet.ai.v1.Tool
+	(*ChatRequest)(nil),        // 5: trivet.ai.v1.ChatRequest
+	(*ChatResponse)(nil),       // 6: trivet.ai.v1.ChatResponse
+	(*ChatStreamRequest)(nil),  // 7: trivet.ai.v1.ChatStreamRequest
+	(*ChatStreamResponse)(nil), // 8: trivet.ai.v1.ChatStreamResponse
+	(*ToolCallDelta)(nil),      // 9: trivet.ai.v1.ToolCallDelta
+	(*EmbedRequest)(nil),       // 10: trivet.ai.v1.EmbedRequest
+	(*EmbedResponse)(nil),      // 11: trivet.ai.v1.EmbedResponse
+	(*Embedding)(nil),          // 12: trivet.ai.v1.Embedding
+	(*ListModelsRequest)(nil),  // 13: trivet.ai.v1.ListModelsRequest
+	(*ListModelsResponse)(nil), // 14: trivet.ai.v1.ListModelsResponse
+	(*Model)(nil),              // 15: trivet.ai.v1.Model
+	(*RelayRequest)(nil),       // 16: trivet.ai.v1.RelayRequest
+	(*RelayResponse)(nil),      // 17: trivet.ai.v1.RelayResponse
+	(*RelayHead)(nil),          // 18: trivet.ai.v1.RelayHead
+	(*EraseUserRequest)(nil),   // 19: trivet.ai.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),  // 20: trivet.ai.v1.EraseUserResponse
+	(*GetStatusRequest)(nil),   // 21: trivet.ai.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),  // 22: trivet.ai.v1.GetStatusResponse
+	nil,                        // 23: trivet.ai.v1.RelayRequest.HeadersEntry
+	nil,                        // 24: trivet.ai.v1.RelayHead.HeadersEntry
+	(*structpb.Struct)(nil),    // 25: google.protobuf.Struct
+	(*v1.CallUsage)(nil),       // 26: trivet.usage.v1.CallUsage
+	(*v11.Health)(nil),         // 27: trivet.status.v1.Health
 }
 var file_trivet_ai_v1_ai_proto_depIdxs = []int32{
-	2,  // 0: trivet.ai.v1.Message.tool_calls:type_name -> trivet.ai.v1.ToolCall
-	24, // 1: trivet.ai.v1.Tool.parameters:type_name -> google.protobuf.Struct
-	1,  // 2: trivet.ai.v1.ChatRequest.messages:type_name -> trivet.ai.v1.Message
-	3,  // 3: trivet.ai.v1.ChatRequest.tools:type_name -> trivet.ai.v1.Tool
-	1,  // 4: trivet.ai.v1.ChatResponse.message:type_name -> trivet.ai.v1.Message
-	25, // 5: trivet.ai.v1.ChatResponse.usage:type_name -> trivet.usage.v1.TokenUsage
-	1,  // 6: trivet.ai.v1.ChatStreamRequest.messages:type_name -> trivet.ai.v1.Message
-	3,  // 7: trivet.ai.v1.ChatStreamRequest.tools:type_name -> trivet.ai.v1.Tool
-	8,  // 8: trivet.ai.v1.ChatStreamResponse.tool_calls:type_name -> trivet.ai.v1.ToolCallDelta
-	25, // 9: trivet.ai.v1.ChatStreamResponse.usage:type_name -> trivet.usage.v1.TokenUsage
-	11, // 10: trivet.ai.v1.EmbedResponse.embeddings:type_name -> trivet.ai.v1.Embedding
-	25, // 11: trivet.ai.v1.EmbedResponse.usage:type_name -> trivet.usage.v1.TokenUsage
-	14, // 12: trivet.ai.v1.ListModelsResponse.models:type_name -> trivet.ai.v1.Model
-	0,  // 13: trivet.ai.v1.RelayRequest.endpoint:type_name -> trivet.ai.v1.Endpoint
-	22, // 14: trivet.ai.v1.RelayRequest.headers:type_name -> trivet.ai.v1.RelayRequest.HeadersEntry
-	17, // 15: trivet.ai.v1.RelayResponse.head:type_name -> trivet.ai.v1.RelayHead
-	23, // 16: trivet.ai.v1.RelayHead.headers:type_name -> trivet.ai.v1.RelayHead.HeadersEntry
-	26, // 17: trivet.ai.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	4,  // 18: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
-	6,  // 19: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
-	9,  // 20: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
-	12, // 21: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
-	15, // 22: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
-	18, // 23: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
-	20, // 24: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
-	5,  // 25: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
-	7,  // 26: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
-	10, // 27: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
-	13, // 28: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
-	16, // 29: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
-	19, // 30: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
-	21, // 31: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
-	25, // [25:32] is the sub-list for method output_type
-	18, // [18:25] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	3,  // 0: trivet.ai.v1.Message.tool_calls:type_name -> trivet.ai.v1.ToolCall
+	25, // 1: trivet.ai.v1.Tool.parameters:type_name -> google.protobuf.Struct
+	2,  // 2: trivet.ai.v1.ChatRequest.messages:type_name -> trivet.ai.v1.Message
+	4,  // 3: trivet.ai.v1.ChatRequest.tools:type_name -> trivet.ai.v1.Tool
+	2,  // 4: trivet.ai.v1.ChatResponse.message:type_name -> trivet.ai.v1.Message
+	26, // 5: trivet.ai.v1.ChatResponse.usage:type_name -> trivet.usage.v1.CallUsage
+	2,  // 6: trivet.ai.v1.ChatStreamRequest.messages:type_name -> trivet.ai.v1.Message
+	4,  // 7: trivet.ai.v1.ChatStreamRequest.tools:type_name -> trivet.ai.v1.Tool
+	9,  // 8: trivet.ai.v1.ChatStreamResponse.tool_calls:type_name -> trivet.ai.v1.ToolCallDelta
+	26, // 9: trivet.ai.v1.ChatStreamResponse.usage:type_name -> trivet.usage.v1.CallUsage
+	12, // 10: trivet.ai.v1.EmbedResponse.embeddings:type_name -> trivet.ai.v1.Embedding
+	26, // 11: trivet.ai.v1.EmbedResponse.usage:type_name -> trivet.usage.v1.CallUsage
+	15, // 12: trivet.ai.v1.ListModelsResponse.models:type_name -> trivet.ai.v1.Model
+	0,  // 13: trivet.ai.v1.Model.kind:type_name -> trivet.ai.v1.ModelKind
+	1,  // 14: trivet.ai.v1.RelayRequest.endpoint:type_name -> trivet.ai.v1.Endpoint
+	23, // 15: trivet.ai.v1.RelayRequest.headers:type_name -> trivet.ai.v1.RelayRequest.HeadersEntry
+	18, // 16: trivet.ai.v1.RelayResponse.head:type_name -> trivet.ai.v1.RelayHead
+	24, // 17: trivet.ai.v1.RelayHead.headers:type_name -> trivet.ai.v1.RelayHead.HeadersEntry
+	27, // 18: trivet.ai.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	5,  // 19: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
+	7,  // 20: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
+	10, // 21: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
+	13, // 22: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
+	16, // 23: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
+	19, // 24: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
+	21, // 25: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
+	6,  // 26: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
+	8,  // 27: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
+	11, // 28: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
+	14, // 29: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
+	17, // 30: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
+	20, // 31: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
+	22, // 32: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_trivet_ai_v1_ai_proto_init() }
@@ -1756,7 +1850,7 @@ func file_trivet_ai_v1_ai_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_ai_v1_ai_proto_rawDesc), len(file_trivet_ai_v1_ai_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -409,9 +409,9 @@ func (x *GetUserResponse) GetUser() *User {
 // ListUsersRequest filters and pages.
 type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Users per page, 1 to 500; 0 means 50.
+	// The maximum number of users on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only users with this email address, in any case; empty for all.
 	Email         string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
@@ -475,7 +475,7 @@ type ListUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The users.
 	Users []*User `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
-	// Token of the next page; empty on the last.
+	// The token of the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -620,9 +620,9 @@ func (x *GetOrganizationResponse) GetOrganization() *Organization {
 // ListOrganizationsRequest pages.
 type ListOrganizationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Organizations per page, 1 to 500; 0 means 50.
+	// The maximum number of organizations on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -677,7 +677,7 @@ type ListOrganizationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The organizations.
 	Organizations []*Organization `protobuf:"bytes,1,rep,name=organizations,proto3" json:"organizations,omitempty"`
-	// Token of the next page; empty on the last.
+	// The token of the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -734,9 +734,9 @@ type ListMembershipsRequest struct {
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Only memberships of this user; empty for any.
 	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// Memberships per page, 1 to 500; 0 means 50.
+	// The maximum number of memberships on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -805,7 +805,7 @@ type ListMembershipsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The memberships.
 	Memberships []*Membership `protobuf:"bytes,1,rep,name=memberships,proto3" json:"memberships,omitempty"`
-	// Token of the next page; empty on the last.
+	// The token of the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1013,9 +1013,9 @@ func (x *CreateApiKeyResponse) GetSecret() string {
 // ListApiKeysRequest pages.
 type ListApiKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Keys per page, 1 to 500; 0 means 50.
+	// The maximum number of API keys on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1070,7 +1070,7 @@ type ListApiKeysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The keys, revoked ones included.
 	ApiKeys []*ApiKey `protobuf:"bytes,1,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
-	// Token of the next page; empty on the last.
+	// The token of the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1298,9 +1298,9 @@ func (x *EraseUserResponse) GetErasure() *Erasure {
 // ListErasuresRequest pages.
 type ListErasuresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Erasures per page, 1 to 500; 0 means 50.
+	// The maximum number of erasures on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1355,7 +1355,7 @@ type ListErasuresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The erasures.
 	Erasures []*Erasure `protobuf:"bytes,1,rep,name=erasures,proto3" json:"erasures,omitempty"`
-	// Token of the next page; empty on the last.
+	// The token of the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1609,9 +1609,9 @@ type ListEventsRequest struct {
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Only events received at or after this time.
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	// Events per page, 1 to 500; 0 means 50.
+	// The maximum number of events on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1694,7 +1694,7 @@ type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events, without payloads.
 	Events []*v1.Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// Token of the next page; empty on the last.
+	// The token of the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1894,8 +1894,8 @@ func (x *RedriveEventsRequest) GetAllDead() bool {
 // RedriveEventsResponse counts.
 type RedriveEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Events made pending again.
-	Redriven int64 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
+	// The number of events made pending again. Example: 3.
+	Redriven int32 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
 	// Of the ids that were named, those that are unknown or not dead: nothing was done about them.
 	SkippedEventIds []string `protobuf:"bytes,2,rep,name=skipped_event_ids,json=skippedEventIds,proto3" json:"skipped_event_ids,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -1932,7 +1932,7 @@ func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
-func (x *RedriveEventsResponse) GetRedriven() int64 {
+func (x *RedriveEventsResponse) GetRedriven() int32 {
 	if x != nil {
 		return x.Redriven
 	}
@@ -2110,10 +2110,9 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\x0eGetUserRequest\x12&\n" +
 	"\auser_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\";\n" +
 	"\x0fGetUserResponse\x12(\n" +
-	"\x04user\x18\x01 \x01(\v2\x14.trivet.auth.v1.UserR\x04user\"\x84\x01\n" +
-	"\x10ListUsersRequest\x12'\n" +
-	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\x04user\x18\x01 \x01(\v2\x14.trivet.auth.v1.UserR\x04user\"\x81\x01\n" +
+	"\x10ListUsersRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x12\x1e\n" +
 	"\x05email\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc0\x02R\x05email\"g\n" +
@@ -2123,20 +2122,18 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\x16GetOrganizationRequest\x126\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x0eorganizationId\"[\n" +
 	"\x17GetOrganizationResponse\x12@\n" +
-	"\forganization\x18\x01 \x01(\v2\x1c.trivet.auth.v1.OrganizationR\forganization\"l\n" +
-	"\x18ListOrganizationsRequest\x12'\n" +
-	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\forganization\x18\x01 \x01(\v2\x1c.trivet.auth.v1.OrganizationR\forganization\"i\n" +
+	"\x18ListOrganizationsRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x87\x01\n" +
 	"\x19ListOrganizationsResponse\x12B\n" +
 	"\rorganizations\x18\x01 \x03(\v2\x1c.trivet.auth.v1.OrganizationR\rorganizations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc0\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbd\x01\n" +
 	"\x16ListMembershipsRequest\x121\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x0eorganizationId\x12!\n" +
-	"\auser_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\x12'\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\auser_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x7f\n" +
 	"\x17ListMembershipsResponse\x12<\n" +
@@ -2155,10 +2152,9 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\x13requests_per_minute\x18\a \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\x11requestsPerMinute\"d\n" +
 	"\x14CreateApiKeyResponse\x12/\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x16.trivet.auth.v1.ApiKeyR\x06apiKey\x12\x1b\n" +
-	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"f\n" +
-	"\x12ListApiKeysRequest\x12'\n" +
-	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"c\n" +
+	"\x12ListApiKeysRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"p\n" +
 	"\x13ListApiKeysResponse\x121\n" +
@@ -2171,10 +2167,9 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\x10EraseUserRequest\x12&\n" +
 	"\auser_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\"F\n" +
 	"\x11EraseUserResponse\x121\n" +
-	"\aerasure\x18\x01 \x01(\v2\x17.trivet.auth.v1.ErasureR\aerasure\"g\n" +
-	"\x13ListErasuresRequest\x12'\n" +
-	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\aerasure\x18\x01 \x01(\v2\x17.trivet.auth.v1.ErasureR\aerasure\"d\n" +
+	"\x13ListErasuresRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"s\n" +
 	"\x14ListErasuresResponse\x123\n" +
@@ -2191,14 +2186,13 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"6\n" +
 	"\x16ReceiveWebhookResponse\x12\x1c\n" +
-	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\x96\x02\n" +
+	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\x93\x02\n" +
 	"\x11ListEventsRequest\x12;\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1b.trivet.inbox.v1.EventStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\x1c\n" +
 	"\x04type\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\x04type\x12\"\n" +
 	"\asubject\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\asubject\x120\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12'\n" +
-	"\tpage_size\x18\x05 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12$\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"l\n" +
 	"\x12ListEventsResponse\x12.\n" +
@@ -2212,7 +2206,7 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\tevent_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\beventIds\x12\x19\n" +
 	"\ball_dead\x18\x02 \x01(\bR\aallDead\"_\n" +
 	"\x15RedriveEventsResponse\x12\x1a\n" +
-	"\bredriven\x18\x01 \x01(\x03R\bredriven\x12*\n" +
+	"\bredriven\x18\x01 \x01(\x05R\bredriven\x12*\n" +
 	"\x11skipped_event_ids\x18\x02 \x03(\tR\x0fskippedEventIds\"D\n" +
 	"\x10ReconcileRequest\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x9f\x01\n" +

@@ -23,12 +23,140 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// EntryKind is what moved the money.
+type EntryKind int32
+
+const (
+	// Not set; no entry has it.
+	EntryKind_ENTRY_KIND_UNSPECIFIED EntryKind = 0
+	// Credit was granted.
+	EntryKind_ENTRY_KIND_GRANT EntryKind = 1
+	// A call was charged.
+	EntryKind_ENTRY_KIND_USAGE EntryKind = 2
+	// The charge of an earlier call was corrected.
+	EntryKind_ENTRY_KIND_ADJUSTMENT EntryKind = 3
+	// Unused credit expired.
+	EntryKind_ENTRY_KIND_EXPIRY EntryKind = 4
+)
+
+// Enum value maps for EntryKind.
+var (
+	EntryKind_name = map[int32]string{
+		0: "ENTRY_KIND_UNSPECIFIED",
+		1: "ENTRY_KIND_GRANT",
+		2: "ENTRY_KIND_USAGE",
+		3: "ENTRY_KIND_ADJUSTMENT",
+		4: "ENTRY_KIND_EXPIRY",
+	}
+	EntryKind_value = map[string]int32{
+		"ENTRY_KIND_UNSPECIFIED": 0,
+		"ENTRY_KIND_GRANT":       1,
+		"ENTRY_KIND_USAGE":       2,
+		"ENTRY_KIND_ADJUSTMENT":  3,
+		"ENTRY_KIND_EXPIRY":      4,
+	}
+)
+
+func (x EntryKind) Enum() *EntryKind {
+	p := new(EntryKind)
+	*p = x
+	return p
+}
+
+func (x EntryKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EntryKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[0].Descriptor()
+}
+
+func (EntryKind) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[0]
+}
+
+func (x EntryKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EntryKind.Descriptor instead.
+func (EntryKind) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{0}
+}
+
+// InvoiceStatus is where an invoice stands.
+type InvoiceStatus int32
+
+const (
+	// Not set, or a status of Stripe's that Trivet does not know.
+	InvoiceStatus_INVOICE_STATUS_UNSPECIFIED InvoiceStatus = 0
+	// Not yet final.
+	InvoiceStatus_INVOICE_STATUS_DRAFT InvoiceStatus = 1
+	// Final and waiting for payment.
+	InvoiceStatus_INVOICE_STATUS_OPEN InvoiceStatus = 2
+	// Paid.
+	InvoiceStatus_INVOICE_STATUS_PAID InvoiceStatus = 3
+	// Written off.
+	InvoiceStatus_INVOICE_STATUS_UNCOLLECTIBLE InvoiceStatus = 4
+	// Canceled.
+	InvoiceStatus_INVOICE_STATUS_VOID InvoiceStatus = 5
+)
+
+// Enum value maps for InvoiceStatus.
+var (
+	InvoiceStatus_name = map[int32]string{
+		0: "INVOICE_STATUS_UNSPECIFIED",
+		1: "INVOICE_STATUS_DRAFT",
+		2: "INVOICE_STATUS_OPEN",
+		3: "INVOICE_STATUS_PAID",
+		4: "INVOICE_STATUS_UNCOLLECTIBLE",
+		5: "INVOICE_STATUS_VOID",
+	}
+	InvoiceStatus_value = map[string]int32{
+		"INVOICE_STATUS_UNSPECIFIED":   0,
+		"INVOICE_STATUS_DRAFT":         1,
+		"INVOICE_STATUS_OPEN":          2,
+		"INVOICE_STATUS_PAID":          3,
+		"INVOICE_STATUS_UNCOLLECTIBLE": 4,
+		"INVOICE_STATUS_VOID":          5,
+	}
+)
+
+func (x InvoiceStatus) Enum() *InvoiceStatus {
+	p := new(InvoiceStatus)
+	*p = x
+	return p
+}
+
+func (x InvoiceStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InvoiceStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[1].Descriptor()
+}
+
+func (InvoiceStatus) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[1]
+}
+
+func (x InvoiceStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InvoiceStatus.Descriptor instead.
+func (InvoiceStatus) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{1}
+}
+
 // Account is who pays: an organization, or a person on their own.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The organization's or the user's id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The plan's id, such as "free".
+	// The plan's id; the same as plan_id. Use plan_id: this field goes away in 1.0. Example: "free".
+	//
+	// Deprecated: Marked as deprecated in trivet/billing/v1/account.proto.
 	Plan string `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
 	// Credit left, in nano-dollars, holds not deducted. It may be slightly negative after a call that used more than its hold.
 	BalanceNanoUsd int64 `protobuf:"varint,3,opt,name=balance_nano_usd,json=balanceNanoUsd,proto3" json:"balance_nano_usd,omitempty"`
@@ -41,9 +169,11 @@ type Account struct {
 	// When the present period ends and the plan's credit is granted anew.
 	PeriodEndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=period_end_time,json=periodEndTime,proto3" json:"period_end_time,omitempty"`
 	// Usage since the period began.
-	PeriodUsage *UsageTotal `protobuf:"bytes,8,opt,name=period_usage,json=periodUsage,proto3" json:"period_usage,omitempty"`
+	PeriodUsage *UsageSummary `protobuf:"bytes,8,opt,name=period_usage,json=periodUsage,proto3" json:"period_usage,omitempty"`
 	// The plan's limits.
-	Limits        *Limits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
+	Limits *Limits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
+	// The plan's id. Example: "free".
+	PlanId        string `protobuf:"bytes,10,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,6 +215,7 @@ func (x *Account) GetId() string {
 	return ""
 }
 
+// Deprecated: Marked as deprecated in trivet/billing/v1/account.proto.
 func (x *Account) GetPlan() string {
 	if x != nil {
 		return x.Plan
@@ -127,7 +258,7 @@ func (x *Account) GetPeriodEndTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *Account) GetPeriodUsage() *UsageTotal {
+func (x *Account) GetPeriodUsage() *UsageSummary {
 	if x != nil {
 		return x.PeriodUsage
 	}
@@ -141,13 +272,20 @@ func (x *Account) GetLimits() *Limits {
 	return nil
 }
 
+func (x *Account) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
 // Limits are a plan's; 0 means none.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Requests a minute.
 	RequestsPerMinute int32 `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
 	// Tokens a minute, input and output together.
-	TokensPerMinute int64 `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
+	TokensPerMinute int32 `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
 	// Calls at the same time.
 	ConcurrentRequests int32 `protobuf:"varint,3,opt,name=concurrent_requests,json=concurrentRequests,proto3" json:"concurrent_requests,omitempty"`
 	unknownFields      protoimpl.UnknownFields
@@ -191,7 +329,7 @@ func (x *Limits) GetRequestsPerMinute() int32 {
 	return 0
 }
 
-func (x *Limits) GetTokensPerMinute() int64 {
+func (x *Limits) GetTokensPerMinute() int32 {
 	if x != nil {
 		return x.TokensPerMinute
 	}
@@ -205,33 +343,33 @@ func (x *Limits) GetConcurrentRequests() int32 {
 	return 0
 }
 
-// UsageTotal is a sum of usage.
-type UsageTotal struct {
+// UsageSummary sums calls, tokens and cost.
+type UsageSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Calls that used anything.
 	Requests int64 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
 	// Tokens used.
-	Usage *v1.TokenUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *v1.UsageTotal `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
 	// What was billed, in nano-dollars.
 	CostNanoUsd   int64 `protobuf:"varint,3,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *UsageTotal) Reset() {
-	*x = UsageTotal{}
+func (x *UsageSummary) Reset() {
+	*x = UsageSummary{}
 	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UsageTotal) String() string {
+func (x *UsageSummary) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UsageTotal) ProtoMessage() {}
+func (*UsageSummary) ProtoMessage() {}
 
-func (x *UsageTotal) ProtoReflect() protoreflect.Message {
+func (x *UsageSummary) ProtoReflect() protoreflect.Message {
 	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -243,26 +381,26 @@ func (x *UsageTotal) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UsageTotal.ProtoReflect.Descriptor instead.
-func (*UsageTotal) Descriptor() ([]byte, []int) {
+// Deprecated: Use UsageSummary.ProtoReflect.Descriptor instead.
+func (*UsageSummary) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *UsageTotal) GetRequests() int64 {
+func (x *UsageSummary) GetRequests() int64 {
 	if x != nil {
 		return x.Requests
 	}
 	return 0
 }
 
-func (x *UsageTotal) GetUsage() *v1.TokenUsage {
+func (x *UsageSummary) GetUsage() *v1.UsageTotal {
 	if x != nil {
 		return x.Usage
 	}
 	return nil
 }
 
-func (x *UsageTotal) GetCostNanoUsd() int64 {
+func (x *UsageSummary) GetCostNanoUsd() int64 {
 	if x != nil {
 		return x.CostNanoUsd
 	}
@@ -279,7 +417,7 @@ type UsageRow struct {
 	// Calls that used anything.
 	Requests int64 `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
 	// Tokens used.
-	Usage *v1.TokenUsage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *v1.UsageTotal `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
 	// What was billed, in nano-dollars.
 	CostNanoUsd   int64 `protobuf:"varint,5,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -337,7 +475,7 @@ func (x *UsageRow) GetRequests() int64 {
 	return 0
 }
 
-func (x *UsageRow) GetUsage() *v1.TokenUsage {
+func (x *UsageRow) GetUsage() *v1.UsageTotal {
 	if x != nil {
 		return x.Usage
 	}
@@ -356,8 +494,8 @@ type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entry's id, "ent_…".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What moved the money: "grant", "usage", "adjustment" or "expiry".
-	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// What moved the money. Example: ENTRY_KIND_USAGE.
+	Kind EntryKind `protobuf:"varint,2,opt,name=kind,proto3,enum=trivet.billing.v1.EntryKind" json:"kind,omitempty"`
 	// The side that gives, such as "customer:user_1".
 	Debit string `protobuf:"bytes,3,opt,name=debit,proto3" json:"debit,omitempty"`
 	// The side that takes, such as "revenue:usage".
@@ -409,11 +547,11 @@ func (x *Entry) GetId() string {
 	return ""
 }
 
-func (x *Entry) GetKind() string {
+func (x *Entry) GetKind() EntryKind {
 	if x != nil {
 		return x.Kind
 	}
-	return ""
+	return EntryKind_ENTRY_KIND_UNSPECIFIED
 }
 
 func (x *Entry) GetDebit() string {
@@ -549,10 +687,10 @@ type Plan struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Name for people.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Price of a period, in nano-dollars.
-	PriceNanoUsd int64 `protobuf:"varint,3,opt,name=price_nano_usd,json=priceNanoUsd,proto3" json:"price_nano_usd,omitempty"`
-	// Credit granted each period, in nano-dollars.
-	IncludedCreditNanoUsd int64 `protobuf:"varint,4,opt,name=included_credit_nano_usd,json=includedCreditNanoUsd,proto3" json:"included_credit_nano_usd,omitempty"`
+	// The price of one period, in nano-dollars; 0 for a free plan. Example: "20000000000" ($20).
+	PricePerPeriodNanoUsd int64 `protobuf:"varint,3,opt,name=price_per_period_nano_usd,json=pricePerPeriodNanoUsd,proto3" json:"price_per_period_nano_usd,omitempty"`
+	// The credit granted each period, in nano-dollars. Example: "5000000000" ($5).
+	IncludedCreditPerPeriodNanoUsd int64 `protobuf:"varint,4,opt,name=included_credit_per_period_nano_usd,json=includedCreditPerPeriodNanoUsd,proto3" json:"included_credit_per_period_nano_usd,omitempty"`
 	// The plan's limits.
 	Limits *Limits `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`
 	// Models that the plan includes; empty means all.
@@ -607,16 +745,16 @@ func (x *Plan) GetName() string {
 	return ""
 }
 
-func (x *Plan) GetPriceNanoUsd() int64 {
+func (x *Plan) GetPricePerPeriodNanoUsd() int64 {
 	if x != nil {
-		return x.PriceNanoUsd
+		return x.PricePerPeriodNanoUsd
 	}
 	return 0
 }
 
-func (x *Plan) GetIncludedCreditNanoUsd() int64 {
+func (x *Plan) GetIncludedCreditPerPeriodNanoUsd() int64 {
 	if x != nil {
-		return x.IncludedCreditNanoUsd
+		return x.IncludedCreditPerPeriodNanoUsd
 	}
 	return 0
 }
@@ -647,13 +785,13 @@ type Invoice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Stripe's id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// "draft", "open", "paid", "uncollectible" or "void".
-	Status string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	// Where the invoice stands. Example: INVOICE_STATUS_PAID.
+	Status InvoiceStatus `protobuf:"varint,2,opt,name=status,proto3,enum=trivet.billing.v1.InvoiceStatus" json:"status,omitempty"`
 	// The total, in the smallest unit of the currency, as Stripe counts it.
 	TotalMinorUnits int64 `protobuf:"varint,3,opt,name=total_minor_units,json=totalMinorUnits,proto3" json:"total_minor_units,omitempty"`
 	// Three-letter currency code in lower case.
 	Currency string `protobuf:"bytes,4,opt,name=currency,proto3" json:"currency,omitempty"`
-	// Page of Stripe's that shows it.
+	// The address of Stripe's page that shows the invoice. Example: "https://invoice.stripe.com/i/acct_1/test_1".
 	HostedUrl string `protobuf:"bytes,5,opt,name=hosted_url,json=hostedUrl,proto3" json:"hosted_url,omitempty"`
 	// When it was issued.
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -698,11 +836,11 @@ func (x *Invoice) GetId() string {
 	return ""
 }
 
-func (x *Invoice) GetStatus() string {
+func (x *Invoice) GetStatus() InvoiceStatus {
 	if x != nil {
 		return x.Status
 	}
-	return ""
+	return InvoiceStatus_INVOICE_STATUS_UNSPECIFIED
 }
 
 func (x *Invoice) GetTotalMinorUnits() int64 {
@@ -737,35 +875,36 @@ var File_trivet_billing_v1_account_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/account.proto\x12\x11trivet.billing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xaa\x03\n" +
+	"\x1ftrivet/billing/v1/account.proto\x12\x11trivet.billing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xc9\x03\n" +
 	"\aAccount\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04plan\x18\x02 \x01(\tR\x04plan\x12(\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x04plan\x18\x02 \x01(\tB\x02\x18\x01R\x04plan\x12(\n" +
 	"\x10balance_nano_usd\x18\x03 \x01(\x03R\x0ebalanceNanoUsd\x12\"\n" +
 	"\rheld_nano_usd\x18\x04 \x01(\x03R\vheldNanoUsd\x12,\n" +
 	"\x12available_nano_usd\x18\x05 \x01(\x03R\x10availableNanoUsd\x12F\n" +
 	"\x11period_start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0fperiodStartTime\x12B\n" +
-	"\x0fperiod_end_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rperiodEndTime\x12@\n" +
-	"\fperiod_usage\x18\b \x01(\v2\x1d.trivet.billing.v1.UsageTotalR\vperiodUsage\x121\n" +
-	"\x06limits\x18\t \x01(\v2\x19.trivet.billing.v1.LimitsR\x06limits\"\x95\x01\n" +
+	"\x0fperiod_end_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rperiodEndTime\x12B\n" +
+	"\fperiod_usage\x18\b \x01(\v2\x1f.trivet.billing.v1.UsageSummaryR\vperiodUsage\x121\n" +
+	"\x06limits\x18\t \x01(\v2\x19.trivet.billing.v1.LimitsR\x06limits\x12\x17\n" +
+	"\aplan_id\x18\n" +
+	" \x01(\tR\x06planId\"\x95\x01\n" +
 	"\x06Limits\x12.\n" +
 	"\x13requests_per_minute\x18\x01 \x01(\x05R\x11requestsPerMinute\x12*\n" +
-	"\x11tokens_per_minute\x18\x02 \x01(\x03R\x0ftokensPerMinute\x12/\n" +
-	"\x13concurrent_requests\x18\x03 \x01(\x05R\x12concurrentRequests\"\x7f\n" +
-	"\n" +
-	"UsageTotal\x12\x1a\n" +
+	"\x11tokens_per_minute\x18\x02 \x01(\x05R\x0ftokensPerMinute\x12/\n" +
+	"\x13concurrent_requests\x18\x03 \x01(\x05R\x12concurrentRequests\"\x81\x01\n" +
+	"\fUsageSummary\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x03R\brequests\x121\n" +
-	"\x05usage\x18\x02 \x01(\v2\x1b.trivet.usage.v1.TokenUsageR\x05usage\x12\"\n" +
+	"\x05usage\x18\x02 \x01(\v2\x1b.trivet.usage.v1.UsageTotalR\x05usage\x12\"\n" +
 	"\rcost_nano_usd\x18\x03 \x01(\x03R\vcostNanoUsd\"\xa5\x01\n" +
 	"\bUsageRow\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1a\n" +
 	"\brequests\x18\x03 \x01(\x03R\brequests\x121\n" +
-	"\x05usage\x18\x04 \x01(\v2\x1b.trivet.usage.v1.TokenUsageR\x05usage\x12\"\n" +
-	"\rcost_nano_usd\x18\x05 \x01(\x03R\vcostNanoUsd\"\xdc\x01\n" +
+	"\x05usage\x18\x04 \x01(\v2\x1b.trivet.usage.v1.UsageTotalR\x05usage\x12\"\n" +
+	"\rcost_nano_usd\x18\x05 \x01(\x03R\vcostNanoUsd\"\xfa\x01\n" +
 	"\x05Entry\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1c.trivet.billing.v1.EntryKindR\x04kind\x12\x14\n" +
 	"\x05debit\x18\x03 \x01(\tR\x05debit\x12\x16\n" +
 	"\x06credit\x18\x04 \x01(\tR\x06credit\x12&\n" +
 	"\x0famount_nano_usd\x18\x05 \x01(\x03R\ramountNanoUsd\x12\x1c\n" +
@@ -780,24 +919,37 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\xf0\x01\n" +
+	"expireTime\"\x98\x02\n" +
 	"\x04Plan\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12$\n" +
-	"\x0eprice_nano_usd\x18\x03 \x01(\x03R\fpriceNanoUsd\x127\n" +
-	"\x18included_credit_nano_usd\x18\x04 \x01(\x03R\x15includedCreditNanoUsd\x121\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x128\n" +
+	"\x19price_per_period_nano_usd\x18\x03 \x01(\x03R\x15pricePerPeriodNanoUsd\x12K\n" +
+	"#included_credit_per_period_nano_usd\x18\x04 \x01(\x03R\x1eincludedCreditPerPeriodNanoUsd\x121\n" +
 	"\x06limits\x18\x05 \x01(\v2\x19.trivet.billing.v1.LimitsR\x06limits\x12\x16\n" +
 	"\x06models\x18\x06 \x03(\tR\x06models\x12\x1a\n" +
-	"\bfeatures\x18\a \x03(\tR\bfeatures\"\xd5\x01\n" +
+	"\bfeatures\x18\a \x03(\tR\bfeatures\"\xf7\x01\n" +
 	"\aInvoice\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06status\x18\x02 \x01(\tR\x06status\x12*\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
+	"\x06status\x18\x02 \x01(\x0e2 .trivet.billing.v1.InvoiceStatusR\x06status\x12*\n" +
 	"\x11total_minor_units\x18\x03 \x01(\x03R\x0ftotalMinorUnits\x12\x1a\n" +
 	"\bcurrency\x18\x04 \x01(\tR\bcurrency\x12\x1d\n" +
 	"\n" +
 	"hosted_url\x18\x05 \x01(\tR\thostedUrl\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTimeBAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
+	"createTime*\x85\x01\n" +
+	"\tEntryKind\x12\x1a\n" +
+	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10ENTRY_KIND_GRANT\x10\x01\x12\x14\n" +
+	"\x10ENTRY_KIND_USAGE\x10\x02\x12\x19\n" +
+	"\x15ENTRY_KIND_ADJUSTMENT\x10\x03\x12\x15\n" +
+	"\x11ENTRY_KIND_EXPIRY\x10\x04*\xb6\x01\n" +
+	"\rInvoiceStatus\x12\x1e\n" +
+	"\x1aINVOICE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14INVOICE_STATUS_DRAFT\x10\x01\x12\x17\n" +
+	"\x13INVOICE_STATUS_OPEN\x10\x02\x12\x17\n" +
+	"\x13INVOICE_STATUS_PAID\x10\x03\x12 \n" +
+	"\x1cINVOICE_STATUS_UNCOLLECTIBLE\x10\x04\x12\x17\n" +
+	"\x13INVOICE_STATUS_VOID\x10\x05BAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
 
 var (
 	file_trivet_billing_v1_account_proto_rawDescOnce sync.Once
@@ -811,36 +963,41 @@ func file_trivet_billing_v1_account_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_account_proto_rawDescData
 }
 
+var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_trivet_billing_v1_account_proto_goTypes = []any{
-	(*Account)(nil),               // 0: trivet.billing.v1.Account
-	(*Limits)(nil),                // 1: trivet.billing.v1.Limits
-	(*UsageTotal)(nil),            // 2: trivet.billing.v1.UsageTotal
-	(*UsageRow)(nil),              // 3: trivet.billing.v1.UsageRow
-	(*Entry)(nil),                 // 4: trivet.billing.v1.Entry
-	(*Grant)(nil),                 // 5: trivet.billing.v1.Grant
-	(*Plan)(nil),                  // 6: trivet.billing.v1.Plan
-	(*Invoice)(nil),               // 7: trivet.billing.v1.Invoice
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*v1.TokenUsage)(nil),         // 9: trivet.usage.v1.TokenUsage
+	(EntryKind)(0),                // 0: trivet.billing.v1.EntryKind
+	(InvoiceStatus)(0),            // 1: trivet.billing.v1.InvoiceStatus
+	(*Account)(nil),               // 2: trivet.billing.v1.Account
+	(*Limits)(nil),                // 3: trivet.billing.v1.Limits
+	(*UsageSummary)(nil),          // 4: trivet.billing.v1.UsageSummary
+	(*UsageRow)(nil),              // 5: trivet.billing.v1.UsageRow
+	(*Entry)(nil),                 // 6: trivet.billing.v1.Entry
+	(*Grant)(nil),                 // 7: trivet.billing.v1.Grant
+	(*Plan)(nil),                  // 8: trivet.billing.v1.Plan
+	(*Invoice)(nil),               // 9: trivet.billing.v1.Invoice
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*v1.UsageTotal)(nil),         // 11: trivet.usage.v1.UsageTotal
 }
 var file_trivet_billing_v1_account_proto_depIdxs = []int32{
-	8,  // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
-	8,  // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
-	2,  // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageTotal
-	1,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
-	9,  // 4: trivet.billing.v1.UsageTotal.usage:type_name -> trivet.usage.v1.TokenUsage
-	9,  // 5: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.TokenUsage
-	8,  // 6: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 7: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 8: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
-	1,  // 9: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
-	8,  // 10: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	10, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
+	10, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
+	4,  // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
+	3,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
+	11, // 4: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
+	11, // 5: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
+	0,  // 6: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
+	10, // 7: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
+	10, // 8: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	10, // 9: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
+	3,  // 10: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
+	1,  // 11: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
+	10, // 12: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_account_proto_init() }
@@ -853,13 +1010,14 @@ func file_trivet_billing_v1_account_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_account_proto_rawDesc), len(file_trivet_billing_v1_account_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      2,
 			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_trivet_billing_v1_account_proto_goTypes,
 		DependencyIndexes: file_trivet_billing_v1_account_proto_depIdxs,
+		EnumInfos:         file_trivet_billing_v1_account_proto_enumTypes,
 		MessageInfos:      file_trivet_billing_v1_account_proto_msgTypes,
 	}.Build()
 	File_trivet_billing_v1_account_proto = out.File

@@ -92,6 +92,120 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{0}
 }
 
+// CheckoutStatus is where a checkout session stands.
+type CheckoutStatus int32
+
+const (
+	// Not set, or a status of Stripe's that Trivet does not know.
+	CheckoutStatus_CHECKOUT_STATUS_UNSPECIFIED CheckoutStatus = 0
+	// Waiting for the person to pay.
+	CheckoutStatus_CHECKOUT_STATUS_OPEN CheckoutStatus = 1
+	// Finished; the payment may still be processed.
+	CheckoutStatus_CHECKOUT_STATUS_COMPLETE CheckoutStatus = 2
+	// Ended without a purchase.
+	CheckoutStatus_CHECKOUT_STATUS_EXPIRED CheckoutStatus = 3
+)
+
+// Enum value maps for CheckoutStatus.
+var (
+	CheckoutStatus_name = map[int32]string{
+		0: "CHECKOUT_STATUS_UNSPECIFIED",
+		1: "CHECKOUT_STATUS_OPEN",
+		2: "CHECKOUT_STATUS_COMPLETE",
+		3: "CHECKOUT_STATUS_EXPIRED",
+	}
+	CheckoutStatus_value = map[string]int32{
+		"CHECKOUT_STATUS_UNSPECIFIED": 0,
+		"CHECKOUT_STATUS_OPEN":        1,
+		"CHECKOUT_STATUS_COMPLETE":    2,
+		"CHECKOUT_STATUS_EXPIRED":     3,
+	}
+)
+
+func (x CheckoutStatus) Enum() *CheckoutStatus {
+	p := new(CheckoutStatus)
+	*p = x
+	return p
+}
+
+func (x CheckoutStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckoutStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_billing_proto_enumTypes[1].Descriptor()
+}
+
+func (CheckoutStatus) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_billing_proto_enumTypes[1]
+}
+
+func (x CheckoutStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckoutStatus.Descriptor instead.
+func (CheckoutStatus) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{1}
+}
+
+// PlanChangeKind is what a change does to an object.
+type PlanChangeKind int32
+
+const (
+	// Not set; no change has it.
+	PlanChangeKind_PLAN_CHANGE_KIND_UNSPECIFIED PlanChangeKind = 0
+	// The object is created.
+	PlanChangeKind_PLAN_CHANGE_KIND_CREATE PlanChangeKind = 1
+	// One field of the object is changed.
+	PlanChangeKind_PLAN_CHANGE_KIND_UPDATE PlanChangeKind = 2
+	// The object is no longer offered; what was sold stays.
+	PlanChangeKind_PLAN_CHANGE_KIND_ARCHIVE PlanChangeKind = 3
+)
+
+// Enum value maps for PlanChangeKind.
+var (
+	PlanChangeKind_name = map[int32]string{
+		0: "PLAN_CHANGE_KIND_UNSPECIFIED",
+		1: "PLAN_CHANGE_KIND_CREATE",
+		2: "PLAN_CHANGE_KIND_UPDATE",
+		3: "PLAN_CHANGE_KIND_ARCHIVE",
+	}
+	PlanChangeKind_value = map[string]int32{
+		"PLAN_CHANGE_KIND_UNSPECIFIED": 0,
+		"PLAN_CHANGE_KIND_CREATE":      1,
+		"PLAN_CHANGE_KIND_UPDATE":      2,
+		"PLAN_CHANGE_KIND_ARCHIVE":     3,
+	}
+)
+
+func (x PlanChangeKind) Enum() *PlanChangeKind {
+	p := new(PlanChangeKind)
+	*p = x
+	return p
+}
+
+func (x PlanChangeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PlanChangeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_billing_proto_enumTypes[2].Descriptor()
+}
+
+func (PlanChangeKind) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_billing_proto_enumTypes[2]
+}
+
+func (x PlanChangeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PlanChangeKind.Descriptor instead.
+func (PlanChangeKind) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{2}
+}
+
 // ReserveRequest is the worst case of a call.
 type ReserveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -106,11 +220,11 @@ type ReserveRequest struct {
 	// The model's name in the price list.
 	Model string `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
 	// An upper bound of the input tokens.
-	InputTokens int64 `protobuf:"varint,6,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
+	InputTokens int32 `protobuf:"varint,6,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
 	// The fewest output tokens that make the call worth making; less than that is refused.
-	MinOutputTokens int64 `protobuf:"varint,7,opt,name=min_output_tokens,json=minOutputTokens,proto3" json:"min_output_tokens,omitempty"`
+	MinOutputTokens int32 `protobuf:"varint,7,opt,name=min_output_tokens,json=minOutputTokens,proto3" json:"min_output_tokens,omitempty"`
 	// The output tokens that are wanted; at least min_output_tokens.
-	MaxOutputTokens int64 `protobuf:"varint,8,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
+	MaxOutputTokens int32 `protobuf:"varint,8,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
 	// How many answers are made at once; the output is multiplied by it. 0 means 1, at most 128.
 	Choices int32 `protobuf:"varint,9,opt,name=choices,proto3" json:"choices,omitempty"`
 	// The most that the API key may spend in a period, holds included, in nano-dollars; 0 means no limit of its own.
@@ -119,7 +233,7 @@ type ReserveRequest struct {
 	ApiKeySpendPeriod *durationpb.Duration `protobuf:"bytes,11,opt,name=api_key_spend_period,json=apiKeySpendPeriod,proto3" json:"api_key_spend_period,omitempty"`
 	// What the input most likely is, at most input_tokens: it is billed when the calling process dies before its first checkpoint.
 	// 0 means input_tokens.
-	ExpectedInputTokens int64 `protobuf:"varint,12,opt,name=expected_input_tokens,json=expectedInputTokens,proto3" json:"expected_input_tokens,omitempty"`
+	ExpectedInputTokens int32 `protobuf:"varint,12,opt,name=expected_input_tokens,json=expectedInputTokens,proto3" json:"expected_input_tokens,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -189,21 +303,21 @@ func (x *ReserveRequest) GetModel() string {
 	return ""
 }
 
-func (x *ReserveRequest) GetInputTokens() int64 {
+func (x *ReserveRequest) GetInputTokens() int32 {
 	if x != nil {
 		return x.InputTokens
 	}
 	return 0
 }
 
-func (x *ReserveRequest) GetMinOutputTokens() int64 {
+func (x *ReserveRequest) GetMinOutputTokens() int32 {
 	if x != nil {
 		return x.MinOutputTokens
 	}
 	return 0
 }
 
-func (x *ReserveRequest) GetMaxOutputTokens() int64 {
+func (x *ReserveRequest) GetMaxOutputTokens() int32 {
 	if x != nil {
 		return x.MaxOutputTokens
 	}
@@ -231,7 +345,7 @@ func (x *ReserveRequest) GetApiKeySpendPeriod() *durationpb.Duration {
 	return nil
 }
 
-func (x *ReserveRequest) GetExpectedInputTokens() int64 {
+func (x *ReserveRequest) GetExpectedInputTokens() int32 {
 	if x != nil {
 		return x.ExpectedInputTokens
 	}
@@ -246,7 +360,7 @@ type ReserveResponse struct {
 	// What is held, in nano-dollars.
 	HeldNanoUsd int64 `protobuf:"varint,2,opt,name=held_nano_usd,json=heldNanoUsd,proto3" json:"held_nano_usd,omitempty"`
 	// Output tokens per answer that the hold affords, from min_output_tokens to max_output_tokens. The call must be clamped to it.
-	OutputTokens int64 `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
+	OutputTokens int32 `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
 	// When the sweeper settles the hold at its last checkpoint, unless a checkpoint extends it.
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -297,7 +411,7 @@ func (x *ReserveResponse) GetHeldNanoUsd() int64 {
 	return 0
 }
 
-func (x *ReserveResponse) GetOutputTokens() int64 {
+func (x *ReserveResponse) GetOutputTokens() int32 {
 	if x != nil {
 		return x.OutputTokens
 	}
@@ -317,7 +431,7 @@ type CheckpointRequest struct {
 	// The hold.
 	HoldId string `protobuf:"bytes,1,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
 	// Tokens so far; a checkpoint never lowers an earlier one.
-	Usage         *v1.TokenUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage         *v1.CallUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -359,7 +473,7 @@ func (x *CheckpointRequest) GetHoldId() string {
 	return ""
 }
 
-func (x *CheckpointRequest) GetUsage() *v1.TokenUsage {
+func (x *CheckpointRequest) GetUsage() *v1.CallUsage {
 	if x != nil {
 		return x.Usage
 	}
@@ -418,7 +532,7 @@ type SettleRequest struct {
 	// The hold.
 	HoldId string `protobuf:"bytes,1,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
 	// Tokens used; all zero closes the hold without a charge.
-	Usage *v1.TokenUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *v1.CallUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
 	// How the call ended.
 	Outcome Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=trivet.billing.v1.Outcome" json:"outcome,omitempty"`
 	// True when Trivet counted the tokens because the provider did not tell them.
@@ -466,7 +580,7 @@ func (x *SettleRequest) GetHoldId() string {
 	return ""
 }
 
-func (x *SettleRequest) GetUsage() *v1.TokenUsage {
+func (x *SettleRequest) GetUsage() *v1.CallUsage {
 	if x != nil {
 		return x.Usage
 	}
@@ -598,8 +712,8 @@ func (x *GetEntitlementsRequest) GetAccountId() string {
 // GetEntitlementsResponse is what the plan allows.
 type GetEntitlementsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The plan's id.
-	Plan string `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	// The plan's id. Example: "free".
+	PlanId string `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
 	// The plan's limits.
 	Limits *Limits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
 	// Models that the plan includes; empty means all.
@@ -640,9 +754,9 @@ func (*GetEntitlementsResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *GetEntitlementsResponse) GetPlan() string {
+func (x *GetEntitlementsResponse) GetPlanId() string {
 	if x != nil {
-		return x.Plan
+		return x.PlanId
 	}
 	return ""
 }
@@ -761,7 +875,11 @@ type GetUsageRequest struct {
 	// Only this model; empty for all.
 	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
 	// Only this person's usage; empty means all that the caller may see.
-	UserId        string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	UserId string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The maximum number of rows on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -824,13 +942,29 @@ func (x *GetUsageRequest) GetUserId() string {
 	return ""
 }
 
-// GetUsageResponse is the sums.
+func (x *GetUsageRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetUsageRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// GetUsageResponse is one page of the account's usage, with the sum of all pages.
 type GetUsageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One row for each day and model with usage, by day and then by model.
+	// One row for each day and model with usage, sorted by day and then by model.
 	Rows []*UsageRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
-	// The sum over all rows.
-	Total         *UsageTotal `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
+	// The sum of all rows in the range, on whichever page they are.
+	Total *UsageSummary `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
+	// The token of the next page; empty on the last page.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -872,19 +1006,26 @@ func (x *GetUsageResponse) GetRows() []*UsageRow {
 	return nil
 }
 
-func (x *GetUsageResponse) GetTotal() *UsageTotal {
+func (x *GetUsageResponse) GetTotal() *UsageSummary {
 	if x != nil {
 		return x.Total
 	}
 	return nil
 }
 
+func (x *GetUsageResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // ListEntriesRequest pages.
 type ListEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Entries per page, 1 to 500; 0 means 50.
+	// The maximum number of entries on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -939,7 +1080,7 @@ type ListEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entries.
 	Entries []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Token of the next page; empty on the last.
+	// The token of the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -989,9 +1130,13 @@ func (x *ListEntriesResponse) GetNextPageToken() string {
 	return ""
 }
 
-// ListPlansRequest asks for the plans.
+// ListPlansRequest asks for one page of plans.
 type ListPlansRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of plans on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page; empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1026,11 +1171,27 @@ func (*ListPlansRequest) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{14}
 }
 
-// ListPlansResponse lists the plans on sale.
+func (x *ListPlansRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListPlansRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListPlansResponse is one page of the plans on sale.
 type ListPlansResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The plans, in the order of the plan file.
-	Plans         []*Plan `protobuf:"bytes,1,rep,name=plans,proto3" json:"plans,omitempty"`
+	Plans []*Plan `protobuf:"bytes,1,rep,name=plans,proto3" json:"plans,omitempty"`
+	// The token of the next page; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1070,6 +1231,13 @@ func (x *ListPlansResponse) GetPlans() []*Plan {
 		return x.Plans
 	}
 	return nil
+}
+
+func (x *ListPlansResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // CreateGrantRequest is credit for an account.
@@ -1194,11 +1362,18 @@ func (x *CreateGrantResponse) GetGrant() *Grant {
 // CreateCheckoutSessionRequest says what to buy.
 type CreateCheckoutSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The plan.
-	Plan string `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
-	// Where Stripe sends the person afterwards; an address of CORS_ALLOWED_ORIGINS.
+	// What to buy; exactly one of the two.
+	//
+	// Types that are valid to be assigned to Item:
+	//
+	//	*CreateCheckoutSessionRequest_PlanId
+	//	*CreateCheckoutSessionRequest_PackId
+	Item isCreateCheckoutSessionRequest_Item `protobuf_oneof:"item"`
+	// Where Stripe sends the person after the purchase; its origin must be one of CORS_ALLOWED_ORIGINS.
+	// Example: "https://app.example.com/billing?paid=1".
 	SuccessUrl string `protobuf:"bytes,2,opt,name=success_url,json=successUrl,proto3" json:"success_url,omitempty"`
-	// Where Stripe sends a person who turns back.
+	// Where Stripe sends a person who cancels; its origin must be one of CORS_ALLOWED_ORIGINS.
+	// Example: "https://app.example.com/billing".
 	CancelUrl     string `protobuf:"bytes,3,opt,name=cancel_url,json=cancelUrl,proto3" json:"cancel_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1234,9 +1409,27 @@ func (*CreateCheckoutSessionRequest) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{18}
 }
 
-func (x *CreateCheckoutSessionRequest) GetPlan() string {
+func (x *CreateCheckoutSessionRequest) GetItem() isCreateCheckoutSessionRequest_Item {
 	if x != nil {
-		return x.Plan
+		return x.Item
+	}
+	return nil
+}
+
+func (x *CreateCheckoutSessionRequest) GetPlanId() string {
+	if x != nil {
+		if x, ok := x.Item.(*CreateCheckoutSessionRequest_PlanId); ok {
+			return x.PlanId
+		}
+	}
+	return ""
+}
+
+func (x *CreateCheckoutSessionRequest) GetPackId() string {
+	if x != nil {
+		if x, ok := x.Item.(*CreateCheckoutSessionRequest_PackId); ok {
+			return x.PackId
+		}
 	}
 	return ""
 }
@@ -1255,13 +1448,31 @@ func (x *CreateCheckoutSessionRequest) GetCancelUrl() string {
 	return ""
 }
 
-// CreateCheckoutSessionResponse is the page.
+type isCreateCheckoutSessionRequest_Item interface {
+	isCreateCheckoutSessionRequest_Item()
+}
+
+type CreateCheckoutSessionRequest_PlanId struct {
+	// The id of the plan to subscribe to, as ListPlans shows it. Example: "pro".
+	PlanId string `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3,oneof"`
+}
+
+type CreateCheckoutSessionRequest_PackId struct {
+	// The id of the credit pack to buy. Example: "credit_20".
+	PackId string `protobuf:"bytes,4,opt,name=pack_id,json=packId,proto3,oneof"`
+}
+
+func (*CreateCheckoutSessionRequest_PlanId) isCreateCheckoutSessionRequest_Item() {}
+
+func (*CreateCheckoutSessionRequest_PackId) isCreateCheckoutSessionRequest_Item() {}
+
+// CreateCheckoutSessionResponse carries the new session.
 type CreateCheckoutSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Address of the page.
-	Url           string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The session.
+	CheckoutSession *CheckoutSession `protobuf:"bytes,1,opt,name=checkout_session,json=checkoutSession,proto3" json:"checkout_session,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CreateCheckoutSessionResponse) Reset() {
@@ -1294,17 +1505,91 @@ func (*CreateCheckoutSessionResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *CreateCheckoutSessionResponse) GetUrl() string {
+func (x *CreateCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
+	if x != nil {
+		return x.CheckoutSession
+	}
+	return nil
+}
+
+// CheckoutSession is a page at Stripe on which an account buys something.
+type CheckoutSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stripe's id of the session. Example: "cs_test_a1B2".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The address of the page; empty once the session has ended. Example: "https://checkout.stripe.com/c/pay/cs_test_a1B2".
+	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// Where the session stands. Example: CHECKOUT_STATUS_OPEN.
+	Status CheckoutStatus `protobuf:"varint,3,opt,name=status,proto3,enum=trivet.billing.v1.CheckoutStatus" json:"status,omitempty"`
+	// When the page stops working. Example: "2026-11-24T10:00:00Z".
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckoutSession) Reset() {
+	*x = CheckoutSession{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckoutSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckoutSession) ProtoMessage() {}
+
+func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckoutSession.ProtoReflect.Descriptor instead.
+func (*CheckoutSession) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CheckoutSession) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CheckoutSession) GetUrl() string {
 	if x != nil {
 		return x.Url
 	}
 	return ""
 }
 
+func (x *CheckoutSession) GetStatus() CheckoutStatus {
+	if x != nil {
+		return x.Status
+	}
+	return CheckoutStatus_CHECKOUT_STATUS_UNSPECIFIED
+}
+
+func (x *CheckoutSession) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
 // CreatePortalSessionRequest says where to come back to.
 type CreatePortalSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where Stripe sends the person afterwards.
+	// Where Stripe sends the person afterwards; its origin must be one of CORS_ALLOWED_ORIGINS.
+	// Example: "https://app.example.com/billing".
 	ReturnUrl     string `protobuf:"bytes,1,opt,name=return_url,json=returnUrl,proto3" json:"return_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1312,7 +1597,7 @@ type CreatePortalSessionRequest struct {
 
 func (x *CreatePortalSessionRequest) Reset() {
 	*x = CreatePortalSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1609,7 @@ func (x *CreatePortalSessionRequest) String() string {
 func (*CreatePortalSessionRequest) ProtoMessage() {}
 
 func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1622,7 @@ func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{20}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreatePortalSessionRequest) GetReturnUrl() string {
@@ -1347,18 +1632,18 @@ func (x *CreatePortalSessionRequest) GetReturnUrl() string {
 	return ""
 }
 
-// CreatePortalSessionResponse is the page.
+// CreatePortalSessionResponse carries the new session.
 type CreatePortalSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Address of the page.
-	Url           string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// The session.
+	PortalSession *PortalSession `protobuf:"bytes,1,opt,name=portal_session,json=portalSession,proto3" json:"portal_session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreatePortalSessionResponse) Reset() {
 	*x = CreatePortalSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1655,7 @@ func (x *CreatePortalSessionResponse) String() string {
 func (*CreatePortalSessionResponse) ProtoMessage() {}
 
 func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,10 +1668,56 @@ func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{21}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *CreatePortalSessionResponse) GetUrl() string {
+func (x *CreatePortalSessionResponse) GetPortalSession() *PortalSession {
+	if x != nil {
+		return x.PortalSession
+	}
+	return nil
+}
+
+// PortalSession is a page at Stripe on which an account manages its subscription, cards and invoices.
+type PortalSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The address of the page; it works once and for a short time. Example: "https://billing.stripe.com/p/session/test_1".
+	Url           string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PortalSession) Reset() {
+	*x = PortalSession{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PortalSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PortalSession) ProtoMessage() {}
+
+func (x *PortalSession) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PortalSession.ProtoReflect.Descriptor instead.
+func (*PortalSession) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PortalSession) GetUrl() string {
 	if x != nil {
 		return x.Url
 	}
@@ -1396,9 +1727,9 @@ func (x *CreatePortalSessionResponse) GetUrl() string {
 // ListInvoicesRequest pages.
 type ListInvoicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Invoices per page, 1 to 500; 0 means 50.
+	// The maximum number of invoices on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1406,7 +1737,7 @@ type ListInvoicesRequest struct {
 
 func (x *ListInvoicesRequest) Reset() {
 	*x = ListInvoicesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1749,7 @@ func (x *ListInvoicesRequest) String() string {
 func (*ListInvoicesRequest) ProtoMessage() {}
 
 func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1762,7 @@ func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesRequest.ProtoReflect.Descriptor instead.
 func (*ListInvoicesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{22}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListInvoicesRequest) GetPageSize() int32 {
@@ -1453,7 +1784,7 @@ type ListInvoicesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The invoices.
 	Invoices []*Invoice `protobuf:"bytes,1,rep,name=invoices,proto3" json:"invoices,omitempty"`
-	// Token of the next page; empty on the last.
+	// The token of the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1461,7 +1792,7 @@ type ListInvoicesResponse struct {
 
 func (x *ListInvoicesResponse) Reset() {
 	*x = ListInvoicesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1804,7 @@ func (x *ListInvoicesResponse) String() string {
 func (*ListInvoicesResponse) ProtoMessage() {}
 
 func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1817,7 @@ func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesResponse.ProtoReflect.Descriptor instead.
 func (*ListInvoicesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{23}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListInvoicesResponse) GetInvoices() []*Invoice {
@@ -1516,7 +1847,7 @@ type ApplyPlansRequest struct {
 
 func (x *ApplyPlansRequest) Reset() {
 	*x = ApplyPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1859,7 @@ func (x *ApplyPlansRequest) String() string {
 func (*ApplyPlansRequest) ProtoMessage() {}
 
 func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1872,7 @@ func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{24}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ApplyPlansRequest) GetPlanFile() []byte {
@@ -1561,15 +1892,15 @@ func (x *ApplyPlansRequest) GetDryRun() bool {
 // ApplyPlansResponse lists the changes.
 type ApplyPlansResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One line per change, for people.
-	Changes       []string `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// The changes, in the order in which they are made. Empty when Stripe already matches the plan file.
+	Changes       []*PlanChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyPlansResponse) Reset() {
 	*x = ApplyPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1912,7 @@ func (x *ApplyPlansResponse) String() string {
 func (*ApplyPlansResponse) ProtoMessage() {}
 
 func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,14 +1925,105 @@ func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{25}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
 }
 
-func (x *ApplyPlansResponse) GetChanges() []string {
+func (x *ApplyPlansResponse) GetChanges() []*PlanChange {
 	if x != nil {
 		return x.Changes
 	}
 	return nil
+}
+
+// PlanChange is one change to what Stripe has.
+type PlanChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the change does. Example: PLAN_CHANGE_KIND_UPDATE.
+	Kind PlanChangeKind `protobuf:"varint,1,opt,name=kind,proto3,enum=trivet.billing.v1.PlanChangeKind" json:"kind,omitempty"`
+	// The object in the plan file, as its type and its id there. Example: "plan:pro".
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The field that changes, as the plan file names it; empty when the whole object is created or archived. Example: "price".
+	Field string `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
+	// The value before, as the plan file writes it; empty when there was none. Example: "20.00".
+	Before string `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
+	// The value after, as the plan file writes it; empty when there is none. Example: "25.00".
+	After string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	// The change as one sentence for people. Example: "plan pro: price changes from 20.00 to 25.00".
+	Text          string `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanChange) Reset() {
+	*x = PlanChange{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanChange) ProtoMessage() {}
+
+func (x *PlanChange) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanChange.ProtoReflect.Descriptor instead.
+func (*PlanChange) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PlanChange) GetKind() PlanChangeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return PlanChangeKind_PLAN_CHANGE_KIND_UNSPECIFIED
+}
+
+func (x *PlanChange) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PlanChange) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *PlanChange) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *PlanChange) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *PlanChange) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
 }
 
 // EraseUserRequest names a person.
@@ -1615,7 +2037,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +2049,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +2062,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -1659,7 +2081,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +2093,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +2106,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
 }
 
 // GetStatusRequest asks for Stripe's health.
@@ -1696,7 +2118,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +2130,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +2143,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -1735,7 +2157,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +2169,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +2182,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -1783,7 +2205,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +2217,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +2230,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -1836,7 +2258,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +2270,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +2283,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -1882,9 +2304,9 @@ type ListEventsRequest struct {
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Only events received at or after this time.
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	// Events per page, 1 to 500; 0 means 50.
+	// The maximum number of events on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1892,7 +2314,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2326,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2339,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListEventsRequest) GetState() v12.EventState {
@@ -1967,7 +2389,7 @@ type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events, without payloads.
 	Events []*v12.Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// Token of the next page; empty on the last.
+	// The token of the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1975,7 +2397,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2409,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2422,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v12.Event {
@@ -2028,7 +2450,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2462,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2475,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -2074,7 +2496,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2508,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2521,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetEventResponse) GetEvent() *v12.Event {
@@ -2122,7 +2544,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2556,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2569,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -2167,8 +2589,8 @@ func (x *RedriveEventsRequest) GetAllDead() bool {
 // RedriveEventsResponse counts.
 type RedriveEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Events made pending again.
-	Redriven int64 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
+	// The number of events made pending again. Example: 3.
+	Redriven int32 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
 	// Of the ids that were named, those that are unknown or not dead: nothing was done about them.
 	SkippedEventIds []string `protobuf:"bytes,2,rep,name=skipped_event_ids,json=skippedEventIds,proto3" json:"skipped_event_ids,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -2177,7 +2599,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2611,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,10 +2624,10 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
 }
 
-func (x *RedriveEventsResponse) GetRedriven() int64 {
+func (x *RedriveEventsResponse) GetRedriven() int32 {
 	if x != nil {
 		return x.Redriven
 	}
@@ -2233,7 +2655,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2667,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2680,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -2296,7 +2718,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2730,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2743,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -2370,7 +2792,7 @@ var File_trivet_billing_v1_billing_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xfa\x04\n" +
+	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xde\x04\n" +
 	"\x0eReserveRequest\x12(\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12)\n" +
@@ -2381,31 +2803,31 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
 	"api_key_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\bapiKeyId\x12 \n" +
 	"\x05model\x18\x05 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x121\n" +
-	"\finput_tokens\x18\x06 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\vinputTokens\x12:\n" +
-	"\x11min_output_tokens\x18\a \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x0fminOutputTokens\x12:\n" +
-	"\x11max_output_tokens\x18\b \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x0fmaxOutputTokens\x12$\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12*\n" +
+	"\finput_tokens\x18\x06 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vinputTokens\x123\n" +
+	"\x11min_output_tokens\x18\a \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x0fminOutputTokens\x123\n" +
+	"\x11max_output_tokens\x18\b \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x0fmaxOutputTokens\x12$\n" +
 	"\achoices\x18\t \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x80\x01(\x00R\achoices\x12F\n" +
 	"\x1capi_key_spend_limit_nano_usd\x18\n" +
 	" \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x17apiKeySpendLimitNanoUsd\x12J\n" +
-	"\x14api_key_spend_period\x18\v \x01(\v2\x19.google.protobuf.DurationR\x11apiKeySpendPeriod\x12B\n" +
-	"\x15expected_input_tokens\x18\f \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x13expectedInputTokens\"\xb0\x01\n" +
+	"\x14api_key_spend_period\x18\v \x01(\v2\x19.google.protobuf.DurationR\x11apiKeySpendPeriod\x12;\n" +
+	"\x15expected_input_tokens\x18\f \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x13expectedInputTokens\"\xb0\x01\n" +
 	"\x0fReserveResponse\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\"\n" +
 	"\rheld_nano_usd\x18\x02 \x01(\x03R\vheldNanoUsd\x12#\n" +
-	"\routput_tokens\x18\x03 \x01(\x03R\foutputTokens\x12;\n" +
+	"\routput_tokens\x18\x03 \x01(\x05R\foutputTokens\x12;\n" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"r\n" +
+	"expireTime\"q\n" +
 	"\x11CheckpointRequest\x12\"\n" +
-	"\ahold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06holdId\x129\n" +
-	"\x05usage\x18\x02 \x01(\v2\x1b.trivet.usage.v1.TokenUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\"Q\n" +
+	"\ahold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06holdId\x128\n" +
+	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\"Q\n" +
 	"\x12CheckpointResponse\x12;\n" +
 	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x88\x02\n" +
+	"expireTime\"\x87\x02\n" +
 	"\rSettleRequest\x12\"\n" +
-	"\ahold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06holdId\x129\n" +
-	"\x05usage\x18\x02 \x01(\v2\x1b.trivet.usage.v1.TokenUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\x12@\n" +
+	"\ahold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06holdId\x128\n" +
+	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\x12@\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1a.trivet.billing.v1.OutcomeB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\aoutcome\x12\x1c\n" +
 	"\testimated\x18\x04 \x01(\bR\testimated\x128\n" +
@@ -2416,34 +2838,41 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x16GetEntitlementsRequest\x12)\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\taccountId\"\x94\x01\n" +
-	"\x17GetEntitlementsResponse\x12\x12\n" +
-	"\x04plan\x18\x01 \x01(\tR\x04plan\x121\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\taccountId\"\x99\x01\n" +
+	"\x17GetEntitlementsResponse\x12\x17\n" +
+	"\aplan_id\x18\x01 \x01(\tR\x06planId\x121\n" +
 	"\x06limits\x18\x02 \x01(\v2\x19.trivet.billing.v1.LimitsR\x06limits\x12\x16\n" +
 	"\x06models\x18\x03 \x03(\tR\x06models\x12\x1a\n" +
 	"\bfeatures\x18\x04 \x03(\tR\bfeatures\"\x13\n" +
 	"\x11GetAccountRequest\"J\n" +
 	"\x12GetAccountResponse\x124\n" +
-	"\aaccount\x18\x01 \x01(\v2\x1a.trivet.billing.v1.AccountR\aaccount\"\xda\x01\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1a.trivet.billing.v1.AccountR\aaccount\"\xa9\x02\n" +
 	"\x0fGetUsageRequest\x12C\n" +
 	"\tstart_day\x18\x01 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\bstartDay\x12?\n" +
 	"\aend_day\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x06endDay\x12\x1e\n" +
 	"\x05model\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12!\n" +
-	"\auser_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\"x\n" +
+	"\auser_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\x12$\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xa2\x01\n" +
 	"\x10GetUsageResponse\x12/\n" +
-	"\x04rows\x18\x01 \x03(\v2\x1b.trivet.billing.v1.UsageRowR\x04rows\x123\n" +
-	"\x05total\x18\x02 \x01(\v2\x1d.trivet.billing.v1.UsageTotalR\x05total\"f\n" +
-	"\x12ListEntriesRequest\x12'\n" +
-	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\x04rows\x18\x01 \x03(\v2\x1b.trivet.billing.v1.UsageRowR\x04rows\x125\n" +
+	"\x05total\x18\x02 \x01(\v2\x1f.trivet.billing.v1.UsageSummaryR\x05total\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"c\n" +
+	"\x12ListEntriesRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"q\n" +
 	"\x13ListEntriesResponse\x122\n" +
 	"\aentries\x18\x01 \x03(\v2\x18.trivet.billing.v1.EntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x12\n" +
-	"\x10ListPlansRequest\"B\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"a\n" +
+	"\x10ListPlansRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"j\n" +
 	"\x11ListPlansResponse\x12-\n" +
-	"\x05plans\x18\x01 \x03(\v2\x17.trivet.billing.v1.PlanR\x05plans\"\xe4\x01\n" +
+	"\x05plans\x18\x01 \x03(\v2\x17.trivet.billing.v1.PlanR\x05plans\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n" +
 	"\x12CreateGrantRequest\x12,\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\taccountId\x12<\n" +
@@ -2452,23 +2881,32 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\"E\n" +
 	"\x13CreateGrantResponse\x12.\n" +
-	"\x05grant\x18\x01 \x01(\v2\x18.trivet.billing.v1.GrantR\x05grant\"\x94\x01\n" +
-	"\x1cCreateCheckoutSessionRequest\x12 \n" +
-	"\x04plan\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\x04plan\x12)\n" +
+	"\x05grant\x18\x01 \x01(\v2\x18.trivet.billing.v1.GrantR\x05grant\"\xcd\x01\n" +
+	"\x1cCreateCheckoutSessionRequest\x12$\n" +
+	"\aplan_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00R\x06planId\x12$\n" +
+	"\apack_id\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00R\x06packId\x12)\n" +
 	"\vsuccess_url\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\n" +
 	"successUrl\x12'\n" +
 	"\n" +
-	"cancel_url\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tcancelUrl\"1\n" +
-	"\x1dCreateCheckoutSessionResponse\x12\x10\n" +
-	"\x03url\x18\x01 \x01(\tR\x03url\"E\n" +
+	"cancel_url\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tcancelUrlB\r\n" +
+	"\x04item\x12\x05\xbaH\x02\b\x01\"n\n" +
+	"\x1dCreateCheckoutSessionResponse\x12M\n" +
+	"\x10checkout_session\x18\x01 \x01(\v2\".trivet.billing.v1.CheckoutSessionR\x0fcheckoutSession\"\xab\x01\n" +
+	"\x0fCheckoutSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x129\n" +
+	"\x06status\x18\x03 \x01(\x0e2!.trivet.billing.v1.CheckoutStatusR\x06status\x12;\n" +
+	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"E\n" +
 	"\x1aCreatePortalSessionRequest\x12'\n" +
 	"\n" +
-	"return_url\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\treturnUrl\"/\n" +
-	"\x1bCreatePortalSessionResponse\x12\x10\n" +
-	"\x03url\x18\x01 \x01(\tR\x03url\"g\n" +
-	"\x13ListInvoicesRequest\x12'\n" +
-	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"return_url\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\treturnUrl\"f\n" +
+	"\x1bCreatePortalSessionResponse\x12G\n" +
+	"\x0eportal_session\x18\x01 \x01(\v2 .trivet.billing.v1.PortalSessionR\rportalSession\"!\n" +
+	"\rPortalSession\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\"d\n" +
+	"\x13ListInvoicesRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"v\n" +
 	"\x14ListInvoicesResponse\x126\n" +
@@ -2476,9 +2914,17 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
 	"\x11ApplyPlansRequest\x12&\n" +
 	"\tplan_file\x18\x01 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\bplanFile\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\".\n" +
-	"\x12ApplyPlansResponse\x12\x18\n" +
-	"\achanges\x18\x01 \x03(\tR\achanges\"7\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"M\n" +
+	"\x12ApplyPlansResponse\x127\n" +
+	"\achanges\x18\x01 \x03(\v2\x1d.trivet.billing.v1.PlanChangeR\achanges\"\xab\x01\n" +
+	"\n" +
+	"PlanChange\x125\n" +
+	"\x04kind\x18\x01 \x01(\x0e2!.trivet.billing.v1.PlanChangeKindR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\x12\x12\n" +
+	"\x04text\x18\x06 \x01(\tR\x04text\"7\n" +
 	"\x10EraseUserRequest\x12#\n" +
 	"\auser_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\"\x13\n" +
@@ -2493,14 +2939,13 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"6\n" +
 	"\x16ReceiveWebhookResponse\x12\x1c\n" +
-	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\x96\x02\n" +
+	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\x93\x02\n" +
 	"\x11ListEventsRequest\x12;\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1b.trivet.inbox.v1.EventStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\x1c\n" +
 	"\x04type\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\x04type\x12\"\n" +
 	"\asubject\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\asubject\x120\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12'\n" +
-	"\tpage_size\x18\x05 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12$\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"l\n" +
 	"\x12ListEventsResponse\x12.\n" +
@@ -2514,7 +2959,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\tevent_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\beventIds\x12\x19\n" +
 	"\ball_dead\x18\x02 \x01(\bR\aallDead\"_\n" +
 	"\x15RedriveEventsResponse\x12\x1a\n" +
-	"\bredriven\x18\x01 \x01(\x03R\bredriven\x12*\n" +
+	"\bredriven\x18\x01 \x01(\x05R\bredriven\x12*\n" +
 	"\x11skipped_event_ids\x18\x02 \x03(\tR\x0fskippedEventIds\"~\n" +
 	"\x10ReconcileRequest\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x128\n" +
@@ -2532,7 +2977,17 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x11OUTCOME_COMPLETED\x10\x01\x12\x17\n" +
 	"\x13OUTCOME_CALLER_LEFT\x10\x02\x12\x1b\n" +
 	"\x17OUTCOME_UPSTREAM_FAILED\x10\x03\x12\x15\n" +
-	"\x11OUTCOME_ABANDONED\x10\x042\x8a\x14\n" +
+	"\x11OUTCOME_ABANDONED\x10\x04*\x86\x01\n" +
+	"\x0eCheckoutStatus\x12\x1f\n" +
+	"\x1bCHECKOUT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14CHECKOUT_STATUS_OPEN\x10\x01\x12\x1c\n" +
+	"\x18CHECKOUT_STATUS_COMPLETE\x10\x02\x12\x1b\n" +
+	"\x17CHECKOUT_STATUS_EXPIRED\x10\x03*\x8a\x01\n" +
+	"\x0ePlanChangeKind\x12 \n" +
+	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
+	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\x9a\x14\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -2547,9 +3002,9 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\bGetUsage\x12\".trivet.billing.v1.GetUsageRequest\x1a#.trivet.billing.v1.GetUsageResponse\"1Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/billing/usage\x12\x91\x01\n" +
 	"\vListEntries\x12%.trivet.billing.v1.ListEntriesRequest\x1a&.trivet.billing.v1.ListEntriesResponse\"3Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/entries\x12{\n" +
 	"\tListPlans\x12#.trivet.billing.v1.ListPlansRequest\x1a$.trivet.billing.v1.ListPlansResponse\"#Ҁ\x19\x02\b\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/billing/plans\x12\x85\x01\n" +
-	"\vCreateGrant\x12%.trivet.billing.v1.CreateGrantRequest\x1a&.trivet.billing.v1.CreateGrantResponse\"'Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/billing/grants\x12\xb4\x01\n" +
-	"\x15CreateCheckoutSession\x12/.trivet.billing.v1.CreateCheckoutSessionRequest\x1a0.trivet.billing.v1.CreateCheckoutSessionResponse\"8Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/billing/checkout\x12\xac\x01\n" +
-	"\x13CreatePortalSession\x12-.trivet.billing.v1.CreatePortalSessionRequest\x1a..trivet.billing.v1.CreatePortalSessionResponse\"6Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/billing/portal\x12\x95\x01\n" +
+	"\vCreateGrant\x12%.trivet.billing.v1.CreateGrantRequest\x1a&.trivet.billing.v1.CreateGrantResponse\"'Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/billing/grants\x12\xbc\x01\n" +
+	"\x15CreateCheckoutSession\x12/.trivet.billing.v1.CreateCheckoutSessionRequest\x1a0.trivet.billing.v1.CreateCheckoutSessionResponse\"@Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02%:\x01*\" /api/v1/billing/checkoutSessions\x12\xb4\x01\n" +
+	"\x13CreatePortalSession\x12-.trivet.billing.v1.CreatePortalSessionRequest\x1a..trivet.billing.v1.CreatePortalSessionResponse\">Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/api/v1/billing/portalSessions\x12\x95\x01\n" +
 	"\fListInvoices\x12&.trivet.billing.v1.ListInvoicesRequest\x1a'.trivet.billing.v1.ListInvoicesResponse\"4Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/billing/invoices\x12a\n" +
 	"\n" +
 	"ApplyPlans\x12$.trivet.billing.v1.ApplyPlansRequest\x1a%.trivet.billing.v1.ApplyPlansResponse\"\x06Ҁ\x19\x02\b\x04\x12d\n" +
@@ -2574,135 +3029,146 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_billing_proto_rawDescData
 }
 
-var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(Outcome)(0),                          // 0: trivet.billing.v1.Outcome
-	(*ReserveRequest)(nil),                // 1: trivet.billing.v1.ReserveRequest
-	(*ReserveResponse)(nil),               // 2: trivet.billing.v1.ReserveResponse
-	(*CheckpointRequest)(nil),             // 3: trivet.billing.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),            // 4: trivet.billing.v1.CheckpointResponse
-	(*SettleRequest)(nil),                 // 5: trivet.billing.v1.SettleRequest
-	(*SettleResponse)(nil),                // 6: trivet.billing.v1.SettleResponse
-	(*GetEntitlementsRequest)(nil),        // 7: trivet.billing.v1.GetEntitlementsRequest
-	(*GetEntitlementsResponse)(nil),       // 8: trivet.billing.v1.GetEntitlementsResponse
-	(*GetAccountRequest)(nil),             // 9: trivet.billing.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),            // 10: trivet.billing.v1.GetAccountResponse
-	(*GetUsageRequest)(nil),               // 11: trivet.billing.v1.GetUsageRequest
-	(*GetUsageResponse)(nil),              // 12: trivet.billing.v1.GetUsageResponse
-	(*ListEntriesRequest)(nil),            // 13: trivet.billing.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),           // 14: trivet.billing.v1.ListEntriesResponse
-	(*ListPlansRequest)(nil),              // 15: trivet.billing.v1.ListPlansRequest
-	(*ListPlansResponse)(nil),             // 16: trivet.billing.v1.ListPlansResponse
-	(*CreateGrantRequest)(nil),            // 17: trivet.billing.v1.CreateGrantRequest
-	(*CreateGrantResponse)(nil),           // 18: trivet.billing.v1.CreateGrantResponse
-	(*CreateCheckoutSessionRequest)(nil),  // 19: trivet.billing.v1.CreateCheckoutSessionRequest
-	(*CreateCheckoutSessionResponse)(nil), // 20: trivet.billing.v1.CreateCheckoutSessionResponse
-	(*CreatePortalSessionRequest)(nil),    // 21: trivet.billing.v1.CreatePortalSessionRequest
-	(*CreatePortalSessionResponse)(nil),   // 22: trivet.billing.v1.CreatePortalSessionResponse
-	(*ListInvoicesRequest)(nil),           // 23: trivet.billing.v1.ListInvoicesRequest
-	(*ListInvoicesResponse)(nil),          // 24: trivet.billing.v1.ListInvoicesResponse
-	(*ApplyPlansRequest)(nil),             // 25: trivet.billing.v1.ApplyPlansRequest
-	(*ApplyPlansResponse)(nil),            // 26: trivet.billing.v1.ApplyPlansResponse
-	(*EraseUserRequest)(nil),              // 27: trivet.billing.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),             // 28: trivet.billing.v1.EraseUserResponse
-	(*GetStatusRequest)(nil),              // 29: trivet.billing.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),             // 30: trivet.billing.v1.GetStatusResponse
-	(*ReceiveWebhookRequest)(nil),         // 31: trivet.billing.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),        // 32: trivet.billing.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),             // 33: trivet.billing.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),            // 34: trivet.billing.v1.ListEventsResponse
-	(*GetEventRequest)(nil),               // 35: trivet.billing.v1.GetEventRequest
-	(*GetEventResponse)(nil),              // 36: trivet.billing.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),          // 37: trivet.billing.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),         // 38: trivet.billing.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),              // 39: trivet.billing.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),             // 40: trivet.billing.v1.ReconcileResponse
-	nil,                                   // 41: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),           // 42: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),         // 43: google.protobuf.Timestamp
-	(*v1.TokenUsage)(nil),                 // 44: trivet.usage.v1.TokenUsage
-	(*Limits)(nil),                        // 45: trivet.billing.v1.Limits
-	(*Account)(nil),                       // 46: trivet.billing.v1.Account
-	(*UsageRow)(nil),                      // 47: trivet.billing.v1.UsageRow
-	(*UsageTotal)(nil),                    // 48: trivet.billing.v1.UsageTotal
-	(*Entry)(nil),                         // 49: trivet.billing.v1.Entry
-	(*Plan)(nil),                          // 50: trivet.billing.v1.Plan
-	(*Grant)(nil),                         // 51: trivet.billing.v1.Grant
-	(*Invoice)(nil),                       // 52: trivet.billing.v1.Invoice
-	(*v11.Health)(nil),                    // 53: trivet.status.v1.Health
-	(v12.EventState)(0),                   // 54: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                     // 55: trivet.inbox.v1.Event
+	(CheckoutStatus)(0),                   // 1: trivet.billing.v1.CheckoutStatus
+	(PlanChangeKind)(0),                   // 2: trivet.billing.v1.PlanChangeKind
+	(*ReserveRequest)(nil),                // 3: trivet.billing.v1.ReserveRequest
+	(*ReserveResponse)(nil),               // 4: trivet.billing.v1.ReserveResponse
+	(*CheckpointRequest)(nil),             // 5: trivet.billing.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),            // 6: trivet.billing.v1.CheckpointResponse
+	(*SettleRequest)(nil),                 // 7: trivet.billing.v1.SettleRequest
+	(*SettleResponse)(nil),                // 8: trivet.billing.v1.SettleResponse
+	(*GetEntitlementsRequest)(nil),        // 9: trivet.billing.v1.GetEntitlementsRequest
+	(*GetEntitlementsResponse)(nil),       // 10: trivet.billing.v1.GetEntitlementsResponse
+	(*GetAccountRequest)(nil),             // 11: trivet.billing.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),            // 12: trivet.billing.v1.GetAccountResponse
+	(*GetUsageRequest)(nil),               // 13: trivet.billing.v1.GetUsageRequest
+	(*GetUsageResponse)(nil),              // 14: trivet.billing.v1.GetUsageResponse
+	(*ListEntriesRequest)(nil),            // 15: trivet.billing.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),           // 16: trivet.billing.v1.ListEntriesResponse
+	(*ListPlansRequest)(nil),              // 17: trivet.billing.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),             // 18: trivet.billing.v1.ListPlansResponse
+	(*CreateGrantRequest)(nil),            // 19: trivet.billing.v1.CreateGrantRequest
+	(*CreateGrantResponse)(nil),           // 20: trivet.billing.v1.CreateGrantResponse
+	(*CreateCheckoutSessionRequest)(nil),  // 21: trivet.billing.v1.CreateCheckoutSessionRequest
+	(*CreateCheckoutSessionResponse)(nil), // 22: trivet.billing.v1.CreateCheckoutSessionResponse
+	(*CheckoutSession)(nil),               // 23: trivet.billing.v1.CheckoutSession
+	(*CreatePortalSessionRequest)(nil),    // 24: trivet.billing.v1.CreatePortalSessionRequest
+	(*CreatePortalSessionResponse)(nil),   // 25: trivet.billing.v1.CreatePortalSessionResponse
+	(*PortalSession)(nil),                 // 26: trivet.billing.v1.PortalSession
+	(*ListInvoicesRequest)(nil),           // 27: trivet.billing.v1.ListInvoicesRequest
+	(*ListInvoicesResponse)(nil),          // 28: trivet.billing.v1.ListInvoicesResponse
+	(*ApplyPlansRequest)(nil),             // 29: trivet.billing.v1.ApplyPlansRequest
+	(*ApplyPlansResponse)(nil),            // 30: trivet.billing.v1.ApplyPlansResponse
+	(*PlanChange)(nil),                    // 31: trivet.billing.v1.PlanChange
+	(*EraseUserRequest)(nil),              // 32: trivet.billing.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),             // 33: trivet.billing.v1.EraseUserResponse
+	(*GetStatusRequest)(nil),              // 34: trivet.billing.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),             // 35: trivet.billing.v1.GetStatusResponse
+	(*ReceiveWebhookRequest)(nil),         // 36: trivet.billing.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),        // 37: trivet.billing.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),             // 38: trivet.billing.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),            // 39: trivet.billing.v1.ListEventsResponse
+	(*GetEventRequest)(nil),               // 40: trivet.billing.v1.GetEventRequest
+	(*GetEventResponse)(nil),              // 41: trivet.billing.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),          // 42: trivet.billing.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),         // 43: trivet.billing.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),              // 44: trivet.billing.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),             // 45: trivet.billing.v1.ReconcileResponse
+	nil,                                   // 46: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),           // 47: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),         // 48: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                  // 49: trivet.usage.v1.CallUsage
+	(*Limits)(nil),                        // 50: trivet.billing.v1.Limits
+	(*Account)(nil),                       // 51: trivet.billing.v1.Account
+	(*UsageRow)(nil),                      // 52: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                  // 53: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                         // 54: trivet.billing.v1.Entry
+	(*Plan)(nil),                          // 55: trivet.billing.v1.Plan
+	(*Grant)(nil),                         // 56: trivet.billing.v1.Grant
+	(*Invoice)(nil),                       // 57: trivet.billing.v1.Invoice
+	(*v11.Health)(nil),                    // 58: trivet.status.v1.Health
+	(v12.EventState)(0),                   // 59: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                     // 60: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	42, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
-	43, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	44, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.TokenUsage
-	43, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	44, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.TokenUsage
+	47, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	48, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	49, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	48, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	49, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
 	0,  // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	45, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	46, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
-	47, // 8: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	48, // 9: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageTotal
-	49, // 10: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	50, // 11: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	43, // 12: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	51, // 13: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	52, // 14: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	53, // 15: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	41, // 16: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	54, // 17: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	43, // 18: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	55, // 19: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	55, // 20: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	43, // 21: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	42, // 22: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	1,  // 23: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	3,  // 24: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	5,  // 25: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	7,  // 26: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	9,  // 27: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	11, // 28: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	13, // 29: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	15, // 30: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	17, // 31: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	19, // 32: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	21, // 33: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	23, // 34: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	25, // 35: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	27, // 36: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	29, // 37: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	31, // 38: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	33, // 39: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	35, // 40: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	37, // 41: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	39, // 42: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	2,  // 43: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	4,  // 44: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	6,  // 45: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	8,  // 46: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	10, // 47: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	12, // 48: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	14, // 49: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	16, // 50: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	18, // 51: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	20, // 52: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	22, // 53: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	24, // 54: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	26, // 55: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	28, // 56: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	30, // 57: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	32, // 58: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	34, // 59: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	36, // 60: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	38, // 61: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	40, // 62: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	43, // [43:63] is the sub-list for method output_type
-	23, // [23:43] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	50, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	51, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	52, // 8: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	53, // 9: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	54, // 10: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	55, // 11: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	48, // 12: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	56, // 13: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	23, // 14: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	1,  // 15: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
+	48, // 16: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	26, // 17: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
+	57, // 18: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	31, // 19: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	2,  // 20: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
+	58, // 21: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	46, // 22: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	59, // 23: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	48, // 24: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	60, // 25: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	60, // 26: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	48, // 27: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	47, // 28: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	3,  // 29: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	5,  // 30: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	7,  // 31: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	9,  // 32: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	11, // 33: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	13, // 34: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	15, // 35: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	17, // 36: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	19, // 37: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	21, // 38: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	24, // 39: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	27, // 40: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	29, // 41: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	32, // 42: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	34, // 43: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	36, // 44: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	38, // 45: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	40, // 46: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	42, // 47: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	44, // 48: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	4,  // 49: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	6,  // 50: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	8,  // 51: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	10, // 52: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	12, // 53: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	14, // 54: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	16, // 55: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	18, // 56: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	20, // 57: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	22, // 58: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	25, // 59: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	28, // 60: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	30, // 61: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	33, // 62: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	35, // 63: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	37, // 64: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	39, // 65: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	41, // 66: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	43, // 67: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	45, // 68: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	49, // [49:69] is the sub-list for method output_type
+	29, // [29:49] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
@@ -2711,13 +3177,17 @@ func file_trivet_billing_v1_billing_proto_init() {
 		return
 	}
 	file_trivet_billing_v1_account_proto_init()
+	file_trivet_billing_v1_billing_proto_msgTypes[18].OneofWrappers = []any{
+		(*CreateCheckoutSessionRequest_PlanId)(nil),
+		(*CreateCheckoutSessionRequest_PackId)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   41,
+			NumEnums:      3,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -70,13 +70,15 @@ type BillingServiceClient interface {
 	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
 	// CreateGrant gives an account credit; idempotent by source. Errors: CONFLICT (the source was used for another grant).
 	CreateGrant(ctx context.Context, in *CreateGrantRequest, opts ...grpc.CallOption) (*CreateGrantResponse, error)
-	// CreateCheckoutSession opens a page of Stripe's on which the account buys a plan. Errors: SERVICE_UNAVAILABLE.
+	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), SERVICE_UNAVAILABLE.
 	CreateCheckoutSession(ctx context.Context, in *CreateCheckoutSessionRequest, opts ...grpc.CallOption) (*CreateCheckoutSessionResponse, error)
-	// CreatePortalSession opens the page of Stripe's on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE.
+	// CreatePortalSession opens the page at Stripe on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE.
 	CreatePortalSession(ctx context.Context, in *CreatePortalSessionRequest, opts ...grpc.CallOption) (*CreatePortalSessionResponse, error)
 	// ListInvoices pages through the account's invoices, newest first.
 	ListInvoices(ctx context.Context, in *ListInvoicesRequest, opts ...grpc.CallOption) (*ListInvoicesResponse, error)
-	// ApplyPlans brings Stripe's products, prices and meters to what a plan file says; with dry_run it only tells.
+	// ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it lists the changes and makes none.
+	// Errors: INVALID_ARGUMENT (the plan file has a mistake), SERVICE_UNAVAILABLE.
 	ApplyPlans(ctx context.Context, in *ApplyPlansRequest, opts ...grpc.CallOption) (*ApplyPlansResponse, error)
 	// EraseUser removes the person from what billing holds and keeps what accounting needs; idempotent.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
@@ -339,13 +341,15 @@ type BillingServiceServer interface {
 	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)
 	// CreateGrant gives an account credit; idempotent by source. Errors: CONFLICT (the source was used for another grant).
 	CreateGrant(context.Context, *CreateGrantRequest) (*CreateGrantResponse, error)
-	// CreateCheckoutSession opens a page of Stripe's on which the account buys a plan. Errors: SERVICE_UNAVAILABLE.
+	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), SERVICE_UNAVAILABLE.
 	CreateCheckoutSession(context.Context, *CreateCheckoutSessionRequest) (*CreateCheckoutSessionResponse, error)
-	// CreatePortalSession opens the page of Stripe's on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE.
+	// CreatePortalSession opens the page at Stripe on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE.
 	CreatePortalSession(context.Context, *CreatePortalSessionRequest) (*CreatePortalSessionResponse, error)
 	// ListInvoices pages through the account's invoices, newest first.
 	ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error)
-	// ApplyPlans brings Stripe's products, prices and meters to what a plan file says; with dry_run it only tells.
+	// ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it lists the changes and makes none.
+	// Errors: INVALID_ARGUMENT (the plan file has a mistake), SERVICE_UNAVAILABLE.
 	ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error)
 	// EraseUser removes the person from what billing holds and keeps what accounting needs; idempotent.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: trivet/usage/v1/usage.proto
 
-// Tokens, as every service counts them.
+// Token counts, as every service counts them.
 
 package usagev1
 
@@ -24,35 +24,35 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// TokenUsage is what one call to a model consumed.
-type TokenUsage struct {
+// CallUsage counts the tokens of one call to a model.
+type CallUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// All input tokens, those read from the provider's cache included; 0 to 1e12.
-	InputTokens int64 `protobuf:"varint,1,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
-	// The part of input_tokens that the provider read from its cache; never above input_tokens (the ledger refuses it).
-	CachedInputTokens int64 `protobuf:"varint,2,opt,name=cached_input_tokens,json=cachedInputTokens,proto3" json:"cached_input_tokens,omitempty"`
-	// All output tokens, reasoning included; 0 to 1e12.
-	OutputTokens int64 `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
-	// The part of output_tokens that the model spent on reasoning; never above output_tokens (the ledger refuses it).
-	ReasoningTokens int64 `protobuf:"varint,4,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
+	// All input tokens, those read from the provider's cache included; 0 or more. Example: 1200.
+	InputTokens int32 `protobuf:"varint,1,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
+	// The part of input_tokens that the provider read from its cache; at most input_tokens. Example: 1024.
+	CachedInputTokens int32 `protobuf:"varint,2,opt,name=cached_input_tokens,json=cachedInputTokens,proto3" json:"cached_input_tokens,omitempty"`
+	// All output tokens, reasoning included; 0 or more. Example: 350.
+	OutputTokens int32 `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
+	// The part of output_tokens that the model spent on reasoning; at most output_tokens. Example: 128.
+	ReasoningTokens int32 `protobuf:"varint,4,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
-func (x *TokenUsage) Reset() {
-	*x = TokenUsage{}
+func (x *CallUsage) Reset() {
+	*x = CallUsage{}
 	mi := &file_trivet_usage_v1_usage_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *TokenUsage) String() string {
+func (x *CallUsage) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*TokenUsage) ProtoMessage() {}
+func (*CallUsage) ProtoMessage() {}
 
-func (x *TokenUsage) ProtoReflect() protoreflect.Message {
+func (x *CallUsage) ProtoReflect() protoreflect.Message {
 	mi := &file_trivet_usage_v1_usage_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -64,33 +64,106 @@ func (x *TokenUsage) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use TokenUsage.ProtoReflect.Descriptor instead.
-func (*TokenUsage) Descriptor() ([]byte, []int) {
+// Deprecated: Use CallUsage.ProtoReflect.Descriptor instead.
+func (*CallUsage) Descriptor() ([]byte, []int) {
 	return file_trivet_usage_v1_usage_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *TokenUsage) GetInputTokens() int64 {
+func (x *CallUsage) GetInputTokens() int32 {
 	if x != nil {
 		return x.InputTokens
 	}
 	return 0
 }
 
-func (x *TokenUsage) GetCachedInputTokens() int64 {
+func (x *CallUsage) GetCachedInputTokens() int32 {
 	if x != nil {
 		return x.CachedInputTokens
 	}
 	return 0
 }
 
-func (x *TokenUsage) GetOutputTokens() int64 {
+func (x *CallUsage) GetOutputTokens() int32 {
 	if x != nil {
 		return x.OutputTokens
 	}
 	return 0
 }
 
-func (x *TokenUsage) GetReasoningTokens() int64 {
+func (x *CallUsage) GetReasoningTokens() int32 {
+	if x != nil {
+		return x.ReasoningTokens
+	}
+	return 0
+}
+
+// UsageTotal sums the tokens of many calls. The counts are 64-bit integers, which JSON shows as strings.
+type UsageTotal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All input tokens, those read from the provider's cache included; 0 or more. Example: "1200000".
+	InputTokens int64 `protobuf:"varint,1,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
+	// The part of input_tokens that the provider read from its cache. Example: "1024000".
+	CachedInputTokens int64 `protobuf:"varint,2,opt,name=cached_input_tokens,json=cachedInputTokens,proto3" json:"cached_input_tokens,omitempty"`
+	// All output tokens, reasoning included; 0 or more. Example: "350000".
+	OutputTokens int64 `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
+	// The part of output_tokens that the models spent on reasoning. Example: "128000".
+	ReasoningTokens int64 `protobuf:"varint,4,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *UsageTotal) Reset() {
+	*x = UsageTotal{}
+	mi := &file_trivet_usage_v1_usage_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageTotal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageTotal) ProtoMessage() {}
+
+func (x *UsageTotal) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_usage_v1_usage_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageTotal.ProtoReflect.Descriptor instead.
+func (*UsageTotal) Descriptor() ([]byte, []int) {
+	return file_trivet_usage_v1_usage_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *UsageTotal) GetInputTokens() int64 {
+	if x != nil {
+		return x.InputTokens
+	}
+	return 0
+}
+
+func (x *UsageTotal) GetCachedInputTokens() int64 {
+	if x != nil {
+		return x.CachedInputTokens
+	}
+	return 0
+}
+
+func (x *UsageTotal) GetOutputTokens() int64 {
+	if x != nil {
+		return x.OutputTokens
+	}
+	return 0
+}
+
+func (x *UsageTotal) GetReasoningTokens() int64 {
 	if x != nil {
 		return x.ReasoningTokens
 	}
@@ -101,13 +174,18 @@ var File_trivet_usage_v1_usage_proto protoreflect.FileDescriptor
 
 const file_trivet_usage_v1_usage_proto_rawDesc = "" +
 	"\n" +
-	"\x1btrivet/usage/v1/usage.proto\x12\x0ftrivet.usage.v1\x1a\x1bbuf/validate/validate.proto\"\xef\x01\n" +
+	"\x1btrivet/usage/v1/usage.proto\x12\x0ftrivet.usage.v1\x1a\x1bbuf/validate/validate.proto\"\xd2\x01\n" +
+	"\tCallUsage\x12*\n" +
+	"\finput_tokens\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vinputTokens\x127\n" +
+	"\x13cached_input_tokens\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x11cachedInputTokens\x12,\n" +
+	"\routput_tokens\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\foutputTokens\x122\n" +
+	"\x10reasoning_tokens\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x0freasoningTokens\"\xaf\x01\n" +
 	"\n" +
-	"TokenUsage\x121\n" +
-	"\finput_tokens\x18\x01 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\vinputTokens\x12>\n" +
-	"\x13cached_input_tokens\x18\x02 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x11cachedInputTokens\x123\n" +
-	"\routput_tokens\x18\x03 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\foutputTokens\x129\n" +
-	"\x10reasoning_tokens\x18\x04 \x01(\x03B\x0e\xbaH\v\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x0freasoningTokensB=Z;github.com/trivet-dev/trivet/gen/go/trivet/usage/v1;usagev1b\x06proto3"
+	"UsageTotal\x12!\n" +
+	"\finput_tokens\x18\x01 \x01(\x03R\vinputTokens\x12.\n" +
+	"\x13cached_input_tokens\x18\x02 \x01(\x03R\x11cachedInputTokens\x12#\n" +
+	"\routput_tokens\x18\x03 \x01(\x03R\foutputTokens\x12)\n" +
+	"\x10reasoning_tokens\x18\x04 \x01(\x03R\x0freasoningTokensB=Z;github.com/trivet-dev/trivet/gen/go/trivet/usage/v1;usagev1b\x06proto3"
 
 var (
 	file_trivet_usage_v1_usage_proto_rawDescOnce sync.Once
@@ -121,9 +199,10 @@ func file_trivet_usage_v1_usage_proto_rawDescGZIP() []byte {
 	return file_trivet_usage_v1_usage_proto_rawDescData
 }
 
-var file_trivet_usage_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_trivet_usage_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_trivet_usage_v1_usage_proto_goTypes = []any{
-	(*TokenUsage)(nil), // 0: trivet.usage.v1.TokenUsage
+	(*CallUsage)(nil),  // 0: trivet.usage.v1.CallUsage
+	(*UsageTotal)(nil), // 1: trivet.usage.v1.UsageTotal
 }
 var file_trivet_usage_v1_usage_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -144,7 +223,7 @@ func file_trivet_usage_v1_usage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_usage_v1_usage_proto_rawDesc), len(file_trivet_usage_v1_usage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
