@@ -17,6 +17,7 @@ import (
 
 func (s *Sandbox) controlObjects(mux *http.ServeMux) {
 	mux.HandleFunc("POST /control/clerk/users", s.createUsers)
+	mux.HandleFunc("PATCH /control/clerk/users/{user}", s.setUserState)
 	mux.HandleFunc("POST /control/stripe/customers", s.createCustomers)
 	mux.HandleFunc("POST /control/apply", s.apply)
 	mux.HandleFunc("GET /control/calls", s.listCalls)
@@ -38,6 +39,28 @@ func (s *Sandbox) createUsers(w http.ResponseWriter, r *http.Request) {
 	}
 	ids, err := s.clerk.CreateUsers(clerk.Bulk{Count: in.Count, Prefix: in.Prefix, Org: in.Org, Quiet: in.Quiet})
 	answerIDs(w, ids, err)
+}
+
+func (s *Sandbox) setUserState(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Banned        *bool `json:"banned"`
+		Locked        *bool `json:"locked"`
+		Deprovisioned *bool `json:"deprovisioned"`
+		Quiet         bool  `json:"quiet"`
+	}
+	if !read(w, r, &in) {
+		return
+	}
+	if in.Banned == nil && in.Locked == nil && in.Deprovisioned == nil {
+		refuse(w, http.StatusBadRequest, "name at least one of banned, locked and deprovisioned")
+		return
+	}
+	if _, ok := s.clerk.User(r.PathValue("user")); !ok {
+		refuse(w, http.StatusNotFound, "there is no user "+r.PathValue("user"))
+		return
+	}
+	u, err := s.clerk.SetUserState(r.PathValue("user"), clerk.UserState{Banned: in.Banned, Locked: in.Locked, Deprovisioned: in.Deprovisioned, Quiet: in.Quiet})
+	answer(w, u, err)
 }
 
 func (s *Sandbox) createCustomers(w http.ResponseWriter, r *http.Request) {

@@ -186,3 +186,34 @@ func TestStripeByControl(t *testing.T) {
 		require.Contains(t, body, "No such")
 	}
 }
+
+// TestUserStatesByControl: what a directory sync and a lockout do, which no call to Clerk's API does.
+func TestUserStatesByControl(t *testing.T) {
+	s, base := serve(t, sandbox.Config{})
+	fetch(t, "POST", base+"/control/clerk/tokens", `{"user":"alice"}`)
+	status, body := fetch(t, "PATCH", base+"/control/clerk/users/alice", `{"deprovisioned":true,"locked":true}`)
+	require.Equal(t, http.StatusOK, status, body)
+	require.Contains(t, body, `"deprovisioned":true`)
+	u, _ := s.Clerk().User("alice")
+	require.True(t, u.Deprovisioned)
+	require.True(t, u.Locked)
+	require.False(t, u.Banned)
+	status, body = fetch(t, "PATCH", base+"/control/clerk/users/alice", `{"banned":true,"deprovisioned":false}`)
+	require.Equal(t, http.StatusOK, status, body)
+	u, _ = s.Clerk().User("alice")
+	require.True(t, u.Banned)
+	require.False(t, u.Deprovisioned)
+	for path, test := range map[string]struct {
+		body   string
+		status int
+		want   string
+	}{
+		"alice":  {`{"quiet":true}`, http.StatusBadRequest, "name at least one"},
+		"nobody": {`{"banned":true}`, http.StatusNotFound, "no user nobody"},
+		"bob":    {`{"admin":true}`, http.StatusBadRequest, "unknown field"},
+	} {
+		status, body := fetch(t, "PATCH", base+"/control/clerk/users/"+path, test.body)
+		require.Equal(t, test.status, status)
+		require.Contains(t, body, test.want)
+	}
+}

@@ -10,6 +10,7 @@ type User struct {
 	FirstName                     *string         `json:"first_name"`
 	LastName                      *string         `json:"last_name"`
 	Locale                        *string         `json:"locale"`
+	Timezone                      *string         `json:"timezone"`
 	ImageURL                      string          `json:"image_url"`
 	HasImage                      bool            `json:"has_image"`
 	PrimaryEmailAddressID         *string         `json:"primary_email_address_id"`
@@ -26,6 +27,8 @@ type User struct {
 	ExternalAccounts              []struct{}      `json:"external_accounts"`
 	SAMLAccounts                  []struct{}      `json:"saml_accounts"`
 	EnterpriseAccounts            []struct{}      `json:"enterprise_accounts"`
+	OrganizationMemberships       []Membership    `json:"organization_memberships"` // null in the Backend API
+	PasswordLastUpdatedAt         *int64          `json:"password_last_updated_at"`
 	PublicMetadata                json.RawMessage `json:"public_metadata"`
 	PrivateMetadata               json.RawMessage `json:"private_metadata"`
 	UnsafeMetadata                json.RawMessage `json:"unsafe_metadata"`
@@ -34,10 +37,12 @@ type User struct {
 	LastActiveAt                  *int64          `json:"last_active_at"`
 	Banned                        bool            `json:"banned"`
 	Locked                        bool            `json:"locked"`
+	Deprovisioned                 bool            `json:"deprovisioned"`
 	LockoutExpiresInSeconds       *int64          `json:"lockout_expires_in_seconds"`
 	VerificationAttemptsRemaining *int64          `json:"verification_attempts_remaining"`
 	DeleteSelfEnabled             bool            `json:"delete_self_enabled"`
 	CreateOrganizationEnabled     bool            `json:"create_organization_enabled"`
+	CreateOrganizationsLimit      *int64          `json:"create_organizations_limit"`
 	LegalAcceptedAt               *int64          `json:"legal_accepted_at"`
 	CreatedAt                     int64           `json:"created_at"`
 	UpdatedAt                     int64           `json:"updated_at"`

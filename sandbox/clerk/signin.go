@@ -32,7 +32,7 @@ type signInPage struct {
 
 type signInUser struct {
 	ID, Name, Email string
-	Shut            bool // banned or locked
+	Shut            bool // cannot sign in
 	Orgs            []signInOrg
 }
 
@@ -96,7 +96,7 @@ func (f *Fake) renderSignIn(w http.ResponseWriter, r *http.Request, status int, 
 }
 
 func (f *Fake) signInUser(u User) signInUser {
-	out := signInUser{ID: u.ID, Name: strings.TrimSpace(orEmpty(u.FirstName) + " " + orEmpty(u.LastName)), Email: u.PrimaryEmail(), Shut: u.Banned || u.Locked}
+	out := signInUser{ID: u.ID, Name: strings.TrimSpace(orEmpty(u.FirstName) + " " + orEmpty(u.LastName)), Email: u.PrimaryEmail(), Shut: u.signInRefusal() != nil}
 	out.Name = orElse(out.Name, u.ID)
 	for _, m := range f.memberships.All(func(m Membership) bool { return m.UserID == u.ID }) {
 		if o, ok := f.orgs.Get(m.OrganizationID); ok {
@@ -188,6 +188,9 @@ func (f *Fake) signInAs(r *http.Request, form url.Values) (s Session, secret str
 		return Session{}, "", err
 	}
 	u, err := f.ensureUser(spec)
+	if err == nil {
+		err = u.signInRefusal()
+	}
 	if err != nil {
 		return Session{}, "", err
 	}

@@ -89,7 +89,8 @@ func checkID(name, id string) error {
 }
 
 // MintToken signs a token, and creates the user, the organization, the membership and the session that it
-// speaks of. The error says which field is wrong, or that the user is banned, locked or deleted.
+// speaks of. The error says which field is wrong, or that the user is banned, deprovisioned, deleted, or
+// locked without a session.
 func (f *Fake) MintToken(ctx context.Context, spec TokenSpec) (string, error) {
 	if err := spec.Validate(); err != nil {
 		return "", err
@@ -147,11 +148,8 @@ func (f *Fake) ensureUser(spec TokenSpec) (User, error) {
 		return User{}, invalid("user", "resource_deleted", "was deleted, and Clerk never gives an identifier twice.")
 	}
 	if u, ok := f.users.Get(spec.User); ok {
-		switch {
-		case u.Banned:
-			return User{}, invalid("user", "user_banned", "is banned and cannot sign in.")
-		case u.Locked:
-			return User{}, invalid("user", "user_locked", "is locked and cannot sign in.")
+		if err := u.signInRefusal(); err != nil && !f.staysSignedIn(u, spec) {
+			return User{}, err
 		}
 		return u, nil
 	}
@@ -168,6 +166,12 @@ func (f *Fake) ensureUser(spec TokenSpec) (User, error) {
 	set(&u.FirstName, &first)
 	set(&u.LastName, &last)
 	return u, f.insertUser(u)
+}
+
+// staysSignedIn tells whether a token is for a session that a lock leaves alone: the one of the spec, or the user's last.
+func (f *Fake) staysSignedIn(u User, spec TokenSpec) bool {
+	s, ok := f.sessions.Get(orElse(spec.session, f.active[u.ID]))
+	return ok && !u.Banned && !u.Deprovisioned && s.status(f.nowMs()) == "active"
 }
 
 func (f *Fake) ensureOrganization(spec TokenSpec) (Organization, string, error) {

@@ -52,7 +52,7 @@ func (f *Fake) createUser(r *http.Request) (any, error) {
 	for _, address := range *p.EmailAddresses {
 		u.addEmail(address, f.nowMs())
 	}
-	if err := p.apply(&u); err != nil {
+	if err := p.apply(&u, f.nowMs()); err != nil {
 		return nil, err
 	}
 	return u, f.insertUser(u)
@@ -77,7 +77,7 @@ func (f *Fake) newUser(id string) User {
 		ID: id, Object: "user", ImageURL: "https://img.clerk.com/sandbox", EmailAddresses: []EmailAddress{},
 		PhoneNumbers: none, Web3Wallets: none, Passkeys: none, ExternalAccounts: none, SAMLAccounts: none, EnterpriseAccounts: none,
 		PublicMetadata: emptyObject(), PrivateMetadata: emptyObject(), UnsafeMetadata: emptyObject(),
-		DeleteSelfEnabled: true, CreateOrganizationEnabled: true, CreatedAt: now, UpdatedAt: now,
+		DeleteSelfEnabled: true, CreateOrganizationEnabled: true, VerificationAttemptsRemaining: new(int64(lockoutAttempts)), CreatedAt: now, UpdatedAt: now,
 	}
 }
 
@@ -132,7 +132,7 @@ func (u *User) PrimaryEmail() string {
 }
 
 // apply changes all fields but the addresses.
-func (p userParams) apply(u *User) error {
+func (p userParams) apply(u *User, now int64) error {
 	if p.PrimaryEmailAddressID != nil {
 		if !slices.ContainsFunc(u.EmailAddresses, func(e EmailAddress) bool { return e.ID == *p.PrimaryEmailAddressID }) {
 			return invalid("primary_email_address_id", "form_param_value_invalid", "is not one of the user's addresses.")
@@ -149,7 +149,9 @@ func (p userParams) apply(u *User) error {
 			*field = *value
 		}
 	}
-	u.PasswordEnabled = u.PasswordEnabled || p.Password != nil
+	if p.Password != nil {
+		u.PasswordEnabled, u.PasswordLastUpdatedAt = true, &now
+	}
 	return p.metadata().replace(u)
 }
 
@@ -197,7 +199,7 @@ func (f *Fake) updateUser(r *http.Request) (any, error) {
 		if err := f.checkUser(u.ID, p); err != nil {
 			return err
 		}
-		return p.apply(u)
+		return p.apply(u, f.nowMs())
 	})
 }
 
@@ -222,19 +224,6 @@ func (f *Fake) updatedUser(u User) (User, error) {
 	}
 	f.emit("user.updated", u.ID, u)
 	return u, nil
-}
-
-// setUser makes the handler of a state change without parameters. One that shuts the user out ends its sessions.
-func (f *Fake) setUser(change func(*User), shutOut bool) handler {
-	return func(r *http.Request) (any, error) {
-		return f.changeUser(r, func(u *User) error {
-			change(u)
-			if shutOut {
-				return f.endSessions(u.ID, "revoked")
-			}
-			return nil
-		})
-	}
 }
 
 func (f *Fake) deleteUser(r *http.Request) (any, error) {

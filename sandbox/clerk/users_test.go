@@ -7,7 +7,6 @@ import (
 	"time"
 
 	clerksdk "github.com/clerk/clerk-sdk-go/v2"
-	"github.com/clerk/clerk-sdk-go/v2/session"
 	"github.com/clerk/clerk-sdk-go/v2/user"
 	"github.com/stretchr/testify/require"
 
@@ -130,31 +129,4 @@ func TestListsAreFilteredOrderedAndPaged(t *testing.T) {
 	require.EqualValues(t, 5, total)
 	_, total = list(user.ListParams{Banned: clerksdk.Bool(true)})
 	require.Zero(t, total)
-}
-
-func TestBannedAndLockedUsersCannotSignIn(t *testing.T) {
-	s := serve(t, clerk.Config{})
-	users, sessions := user.NewClient(s.config), session.NewClient(s.config)
-	s.mint(t, clerk.TokenSpec{User: "alice"})
-	for _, step := range []struct {
-		shut, open func() (*clerksdk.User, error)
-		is         func(*clerksdk.User) bool
-		code       string
-	}{
-		{func() (*clerksdk.User, error) { return users.Ban(t.Context(), "alice") }, func() (*clerksdk.User, error) { return users.Unban(t.Context(), "alice") }, func(u *clerksdk.User) bool { return u.Banned }, "is banned"},
-		{func() (*clerksdk.User, error) { return users.Lock(t.Context(), "alice") }, func() (*clerksdk.User, error) { return users.Unlock(t.Context(), "alice") }, func(u *clerksdk.User) bool { return u.Locked }, "is locked"},
-	} {
-		u, err := step.shut()
-		require.NoError(t, err)
-		require.True(t, step.is(u))
-		_, err = s.MintToken(t.Context(), clerk.TokenSpec{User: "alice"})
-		require.ErrorContains(t, err, step.code)
-		list, err := sessions.List(t.Context(), &session.ListParams{UserID: clerksdk.String("alice"), Status: clerksdk.String("active")})
-		require.NoError(t, err)
-		require.Zero(t, list.TotalCount, "the sessions have ended")
-		u, err = step.open()
-		require.NoError(t, err)
-		require.False(t, step.is(u))
-		s.mint(t, clerk.TokenSpec{User: "alice"})
-	}
 }
