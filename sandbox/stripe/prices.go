@@ -109,14 +109,9 @@ func (f *Fake) productOfPrice(form *form) (string, *Product, *apiError) {
 	case data == nil:
 		return "", nil, missingParam("product")
 	}
-	p := Product{
-		ID: f.ids.Next("prod_", 14), Object: "product", Active: true, Created: f.now(), Updated: f.now(), Features: []Feature{}, Images: []string{}, Type: "service",
-	}
-	if own, ok := data.text("id"); ok {
-		if _, taken := f.products.Get(own); taken {
-			return "", nil, invalidRequest("product_data[id]", "resource_already_exists", "Product already exists.")
-		}
-		p.ID = own
+	p, bad := f.newProduct(data)
+	if bad != nil {
+		return "", nil, bad
 	}
 	data.boolean("active", &p.Active)
 	p.Name, _ = data.text("name")

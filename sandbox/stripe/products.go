@@ -1,6 +1,10 @@
 package stripe
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
 
 // Product is Stripe's product object, with the fields that the sandbox keeps.
 type Product struct {
@@ -30,16 +34,33 @@ type Feature struct {
 	Name string `json:"name"`
 }
 
+// maxProductID bounds an identifier that a caller chooses, in bytes.
+const maxProductID = 255
+
+// newProduct makes a product under the identifier in a form, or under a new one.
+func (f *Fake) newProduct(data *form) (Product, *apiError) {
+	id, _ := data.text("id")
+	if id == "" {
+		id = f.ids.Next("prod_", 14)
+	}
+	_, taken := f.products.Get(id)
+	switch {
+	case taken:
+		return Product{}, invalidRequest(data.path("id"), "resource_already_exists", "Product already exists.")
+	case id == "." || id == ".." || slices.Contains(subResources, id) || len(id) > maxProductID || !utf8.ValidString(id):
+		return Product{}, invalidRequest(data.path("id"), "", "Invalid id: "+strconv.Quote(id)+" cannot stand in the path of a request.")
+	}
+	return Product{
+		ID: id, Object: "product", Active: true, Created: f.now(), Updated: f.now(), Features: []Feature{}, Images: []string{}, Type: "service",
+	}, nil
+}
+
 func (f *Fake) createProduct(c *call) (any, *apiError) {
-	p := Product{Object: "product", Active: true, Created: f.now(), Updated: f.now(), Features: []Feature{}, Images: []string{}, Type: "service"}
-	p.ID, _ = c.form.text("id")
+	p, bad := f.newProduct(c.form)
+	if bad != nil {
+		return nil, bad
+	}
 	p.Type = c.form.oneOf("type", p.Type, "service", "good")
-	if _, taken := f.products.Get(p.ID); taken {
-		return nil, invalidRequest("id", "resource_already_exists", "Product already exists.")
-	}
-	if p.ID == "" {
-		p.ID = f.ids.Next("prod_", 14)
-	}
 	if name, _ := c.form.text("name"); name == "" {
 		return nil, missingParam("name")
 	}

@@ -1,22 +1,49 @@
 package stripe
 
-import "net/http"
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // routes is the place where a new resource is added.
 func (f *Fake) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, group := range []map[string]endpoint{f.catalogRoutes(), f.paymentRoutes(), f.billingRoutes(), f.meterRoutes()} {
 		for pattern, e := range group {
-			mux.Handle(pattern, f.serve(e))
+			mux.Handle(pattern, objectsOnly(f.serve(e)))
 		}
 	}
-	// Without these, "search" would be looked up as an identifier.
-	for _, resource := range []string{"customers", "products", "prices", "subscriptions", "invoices", "charges", "payment_intents"} {
-		mux.HandleFunc("GET /v1/"+resource+"/search", unknownURL)
-	}
-	mux.HandleFunc("GET /v1/invoices/upcoming", unknownURL)
 	mux.HandleFunc("/", unknownURL)
 	return mux
+}
+
+// subResources are what Stripe has in the place of an identifier and the sandbox has not.
+var subResources = []string{"search", "upcoming", "preview"}
+
+// idPrefixes begin the identifiers that Stripe gives.
+var idPrefixes = []string{
+	"acct", "ba", "bps", "card", "ch", "clock", "cs", "cus", "dp", "du", "evt", "ii", "il", "in", "li", "mtr", "pi", "plan", "pm", "price", "prod", "py",
+	"pyr", "re", "seti", "si", "src", "sub", "txn",
+}
+
+var words = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)
+
+// objectsOnly answers that a URL is unknown where a path has the name of a sub-resource in the place of an identifier:
+// "create_preview" is no invoice that is missing. Words that are joined by "_" and have no identifier's prefix are such
+// names. Products are apart, because their identifiers can be chosen.
+func objectsOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		prefix, _, _ := strings.Cut(id, "_")
+		chosen := strings.HasPrefix(r.URL.Path, "/v1/products/")
+		if slices.Contains(subResources, id) || !chosen && words.MatchString(id) && !slices.Contains(idPrefixes, prefix) {
+			unknownURL(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (f *Fake) catalogRoutes() map[string]endpoint {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,7 +25,10 @@ type call struct {
 // endpoint makes the answer to a call. It must read all parameters that it knows and then ask form.done.
 type endpoint func(*call) (any, *apiError)
 
-// identify gives every answer its request id, also those that a fault makes.
+// apiVersions are the forms of a version: "2023-10-16", "2026-10-28.endive", "2023-10-16; orders_beta=v4".
+var apiVersions = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(\.[a-z]+)?(; ?[A-Za-z0-9_.=-]+)*$`)
+
+// identify gives every answer its request id and the version of its form, also those that a fault makes.
 func (f *Fake) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Request-Id", f.requestIDs.Next("req_", 14))
@@ -59,8 +63,8 @@ func (f *Fake) accepts(key string) bool {
 
 func (f *Fake) serve(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if v := r.Header.Get("Stripe-Version"); v != "" && v != APIVersion {
-			writeError(w, invalidRequest("", "", "Invalid Stripe API version: "+v+". The sandbox speaks "+APIVersion+"."))
+		if v := r.Header.Get("Stripe-Version"); v != "" && !apiVersions.MatchString(v) {
+			writeError(w, invalidRequest("", "", "Invalid Stripe API version: "+v))
 			return
 		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))

@@ -21,7 +21,8 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
-// APIVersion is the only version that the fake speaks; a request for another is refused.
+// APIVersion is the version of all answers and events, whichever one a request asks for; the Stripe-Version header of the
+// answer says so.
 const APIVersion = "2023-10-16"
 
 // Config is what a [Fake] needs; the zero value works.
