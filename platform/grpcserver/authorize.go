@@ -57,25 +57,59 @@ func permit(claims *passport.Claims, rule *accessv1.Rule) error {
 	return nil
 }
 
-// identify finds the caller's passport, or makes one of the caller's credential.
+// identify finds the caller's passport, or exchanges the caller's credential for one.
 func (c *chain) identify(ctx context.Context, md metadata.MD, m *method) (*passport.Claims, error) {
 	token, err := single(md, passport.Header)
 	if err != nil {
 		return nil, err
 	}
-	if token == "" {
-		if token, err = c.exchange(ctx, md, m); err != nil {
-			return nil, err
-		}
+	if token != "" {
+		claims, err := c.config.Passports.Verify(token, m.service)
+		return claims, refusal(err)
 	}
-	claims, err := c.config.Passports.Verify(token, m.service)
+	credential, err := c.credential(md)
 	if err != nil {
-		return nil, invalidToken().Cause(err)
+		return nil, err
 	}
-	return claims, nil
+	return c.exchange(ctx, credential, m.service)
 }
 
-func (c *chain) exchange(ctx context.Context, md metadata.MD, m *method) (string, error) {
+// exchange makes a passport of a credential and verifies it as any other. One that this process refuses for its time is
+// exchanged once more.
+func (c *chain) exchange(ctx context.Context, credential, service string) (*passport.Claims, error) {
+	token, err := c.config.Exchanger.Passport(ctx, credential, service)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := c.config.Passports.Verify(token, service)
+	if !errors.Is(err, passport.ErrClock) {
+		return claims, refusal(err)
+	}
+	renewed, renewErr := c.config.Exchanger.Renew(ctx, credential, service, token)
+	if renewErr != nil {
+		return nil, renewErr
+	}
+	if renewed != "" {
+		claims, err = c.config.Passports.Verify(renewed, service)
+	}
+	return claims, refusal(err)
+}
+
+// refusal is what the caller is told of a passport that was not accepted. Clocks that differ are Trivet's own failure: the
+// caller's credential is good, and "Invalid token" would sign people out.
+func refusal(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, passport.ErrClock):
+		return passport.ClockError(err)
+	default:
+		return invalidToken().Cause(err)
+	}
+}
+
+// credential is the bearer credential of a caller without a passport.
+func (c *chain) credential(md metadata.MD) (string, error) {
 	header, err := single(md, "authorization")
 	if err != nil {
 		return "", err
@@ -90,7 +124,7 @@ func (c *chain) exchange(ctx context.Context, md metadata.MD, m *method) (string
 	if c.config.Exchanger == nil {
 		return "", invalidToken().Cause(errors.New("this server takes passports only"))
 	}
-	return c.config.Exchanger.Passport(ctx, credential, m.service)
+	return credential, nil
 }
 
 func (c *chain) checkPeer(md metadata.MD, m *method) error {

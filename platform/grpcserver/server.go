@@ -39,6 +39,9 @@ const DefaultTimeout = 30 * time.Second
 type Exchanger interface {
 	// Passport returns a passport for the audience. Errors: those of AuthService.Authenticate.
 	Passport(ctx context.Context, credential, audience string) (string, error)
+	// Renew returns another passport for a credential whose passport was refused for its time, or "" when another would be
+	// refused too. Errors: those of AuthService.Authenticate.
+	Renew(ctx context.Context, credential, audience, refused string) (string, error)
 }
 
 // Config is what a server needs.
@@ -105,7 +108,7 @@ func New(config Config) (*Server, error) {
 		grpc.ChainStreamInterceptor(s.chain.stream),
 		grpc.MaxRecvMsgSize(config.MaxMessage),
 		grpc.MaxConcurrentStreams(10_000),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second}),
 	}
 	if config.TLS != nil {

@@ -83,6 +83,8 @@ func (x exchanger) Passport(_ context.Context, credential, _ string) (string, er
 	return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "Invalid token")
 }
 
+func (exchanger) Renew(context.Context, string, string, string) (string, error) { return "", nil }
+
 // each runs a test in-process and over TCP: the same interceptors must hold on both.
 func each(t *testing.T, peerName string, impl fakeAuth, test func(t *testing.T, h house)) {
 	t.Helper()

@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
@@ -29,6 +31,29 @@ const issuer = "trivet-auth"
 // ErrInvalid is the root of every verification error: the passport is
 // malformed, forged, expired or for another service.
 var ErrInvalid = errors.New("invalid passport")
+
+// ErrClock says that a passport is not valid now although auth signed it for
+// this service: the caller used it too long, or the clocks of auth and of this
+// process differ. It wraps ErrInvalid.
+var ErrClock = fmt.Errorf("%w: the time is wrong; compare the clocks of the machines", ErrInvalid)
+
+// clockFact marks, in the metadata of an error, a passport that a service refused for its time.
+const clockFact = "passport_clock"
+
+// ClockError is the answer to a call whose passport was refused with ErrClock: the caller's credential is good, so this is
+// a failure of Trivet's own. The calling service recognizes it with IsClockError and tries once more with a new passport.
+func ClockError(cause error) error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Service temporarily unavailable. Please try again later.").
+		After(time.Second).With(clockFact, "refused").Cause(cause)
+}
+
+// IsClockError reports whether err is a ClockError, also when it came from another service.
+func IsClockError(err error) bool {
+	if status.Code(err) != codes.Unavailable {
+		return false
+	}
+	return errs.From(err).Metadata[clockFact] != ""
+}
 
 // Claims is what a passport says of the caller.
 type Claims struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
@@ -99,9 +102,74 @@ func TestVerifyRefuses(t *testing.T) {
 
 	_, err = v.Verify(token, "ai")
 	require.NoError(t, err)
-	c.t = c.t.Add(32 * time.Second)
+	c.t = c.t.Add(35 * time.Second)
 	_, err = v.Verify(token, "ai")
-	require.ErrorIs(t, err, passport.ErrInvalid, "a cached passport expires too")
+	require.ErrorIs(t, err, passport.ErrClock, "a cached passport expires too")
+	_, err = v.Verify(token, "billing")
+	require.NotErrorIs(t, err, passport.ErrClock, "the time does not matter for another service")
+}
+
+// Clocks of processes differ by seconds: the verifier's is ahead of the issuer's, or behind it.
+func TestClocksMayDiffer(t *testing.T) {
+	begin := time.Unix(1_800_000_000, 0)
+	for name, tc := range map[string]struct {
+		at   time.Duration // of the verifier's clock, after the issuer signed
+		want error
+	}{
+		"15 s behind": {-15 * time.Second, nil}, "more than 15 s behind": {-15*time.Second - 1, passport.ErrClock},
+		"4 s behind": {-4 * time.Second, nil}, "the same": {0, nil}, "at the end": {60 * time.Second, nil},
+		"just within the leeway after the end": {65*time.Second - 1, nil}, "past the leeway": {65 * time.Second, passport.ErrClock},
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuing, verifying := &clock{begin}, &clock{begin.Add(tc.at)}
+			i, err := passport.NewIssuer(key(t, 1), issuing.now)
+			require.NoError(t, err)
+			v, err := passport.NewVerifier([]ed25519.PublicKey{i.PublicKey()}, verifying.now)
+			require.NoError(t, err)
+			token, err := i.Issue(passport.Claims{UserID: "u", AccountID: "u"}, "ai", begin.Add(time.Minute))
+			require.NoError(t, err)
+			for range 2 { // parsed, and from the cache
+				_, err = v.Verify(token, "ai")
+				require.ErrorIs(t, err, tc.want)
+			}
+			if tc.want != nil {
+				require.ErrorIs(t, err, passport.ErrInvalid)
+				require.ErrorContains(t, err, "compare the clocks")
+			}
+		})
+	}
+}
+
+// What is wrong with a passport apart from its time is never taken for the fault of a clock.
+func TestForgeriesAreNoClockErrors(t *testing.T) {
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	_, v := pair(t, c)
+	late := c.t.Add(time.Hour)
+	for name, token := range map[string]string{
+		"no account":    forge(t, late, jwt.Claims{}, passport.Claims{UserID: "u"}),
+		"wrong issuer":  forge(t, late, jwt.Claims{Issuer: "x"}, passport.Claims{UserID: "u", AccountID: "u"}),
+		"lives an hour": forge(t, late, jwt.Claims{Expiry: jwt.NewNumericDate(late.Add(time.Hour))}, passport.Claims{UserID: "u", AccountID: "u"}),
+	} {
+		_, err := v.Verify(token, "ai")
+		require.ErrorIs(t, err, passport.ErrInvalid, name)
+		require.NotErrorIs(t, err, passport.ErrClock, name)
+	}
+}
+
+func TestClockErrorIsTrivetsOwnFailure(t *testing.T) {
+	err := passport.ClockError(passport.ErrClock)
+	e := errs.From(err)
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, e.Reason)
+	require.Equal(t, "Service temporarily unavailable. Please try again later.", e.Message)
+	require.Equal(t, time.Second, e.RetryAfter)
+	require.True(t, passport.IsClockError(err))
+	require.True(t, passport.IsClockError(e.GRPCStatus().Err()), "also over the wire")
+	for _, other := range []error{
+		nil, errors.New("x"), status.Error(codes.Unavailable, "x"), passport.ErrClock,
+		errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "x"),
+	} {
+		require.False(t, passport.IsClockError(other), "%v", other)
+	}
 }
 
 func TestKeyRotation(t *testing.T) {

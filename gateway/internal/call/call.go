@@ -17,6 +17,11 @@ type Passports interface {
 	For(service string) string
 }
 
+// Renewer is implemented by Passports that can be exchanged anew; see credential.Passports.
+type Renewer interface {
+	Renew(ctx context.Context, service, refused string) (renewed bool, err error)
+}
+
 // State is what the edge knows of one request. The goroutine that serves the request owns it.
 type State struct {
 	// ID is the request id.

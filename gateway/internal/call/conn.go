@@ -10,7 +10,8 @@ import (
 )
 
 // Conn returns a connection to one service whose calls carry the caller's passport for that service and no other
-// metadata: whatever a layer above put there stops here.
+// metadata: whatever a layer above put there stops here. When the service refuses the passport for its time, because clocks
+// differ, the call is made once more with a new passport.
 func Conn(conn grpc.ClientConnInterface, service string) grpc.ClientConnInterface {
 	return &passportConn{conn: conn, service: service}
 }
@@ -22,20 +23,106 @@ type passportConn struct {
 
 // Invoke implements grpc.ClientConnInterface.
 func (c *passportConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	return c.conn.Invoke(c.outgoing(ctx), method, args, reply, opts...)
+	token := c.passport(ctx)
+	err := c.conn.Invoke(outgoing(ctx, token), method, args, reply, opts...)
+	if err == nil || !passport.IsClockError(err) {
+		return err
+	}
+	renewed, renewErr := c.renew(ctx, token)
+	if renewErr != nil || renewed == "" {
+		return firstOf(renewErr, err)
+	}
+	return c.conn.Invoke(outgoing(ctx, renewed), method, args, reply, opts...)
 }
 
 // NewStream implements grpc.ClientConnInterface.
 func (c *passportConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	return c.conn.NewStream(c.outgoing(ctx), desc, method, opts...)
+	token := c.passport(ctx)
+	begin := func(token string) (grpc.ClientStream, error) {
+		return c.conn.NewStream(outgoing(ctx, token), desc, method, opts...)
+	}
+	stream, err := begin(token)
+	if err != nil || desc.ClientStreams {
+		return stream, err
+	}
+	return &renewingStream{ClientStream: stream, again: func() (grpc.ClientStream, error) {
+		renewed, err := c.renew(ctx, token)
+		if err != nil || renewed == "" {
+			return nil, err
+		}
+		return begin(renewed)
+	}}, nil
 }
 
-func (c *passportConn) outgoing(ctx context.Context) context.Context {
-	md := metadata.MD{}
+// passport is the caller's for this service; "" when there is none.
+func (c *passportConn) passport(ctx context.Context) string {
 	if p := From(ctx).Passports; p != nil {
-		if token := p.For(c.service); token != "" {
-			md[passport.Header] = []string{token}
-		}
+		return p.For(c.service)
+	}
+	return ""
+}
+
+// renew returns a new passport, or "" when it would be refused too.
+func (c *passportConn) renew(ctx context.Context, refused string) (string, error) {
+	renewer, ok := From(ctx).Passports.(Renewer)
+	if !ok || refused == "" {
+		return "", nil
+	}
+	if renewed, err := renewer.Renew(ctx, c.service, refused); err != nil || !renewed {
+		return "", err
+	}
+	return c.passport(ctx), nil
+}
+
+func outgoing(ctx context.Context, token string) context.Context {
+	md := metadata.MD{}
+	if token != "" {
+		md[passport.Header] = []string{token}
 	}
 	return metadata.NewOutgoingContext(ctx, md)
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renewingStream is a stream with one request that begins anew, with the same request, when its passport is refused. The
+// refusal comes before the handler runs, so it is the first thing that is received.
+type renewingStream struct {
+	grpc.ClientStream
+	again   func() (grpc.ClientStream, error) // nil once something was received
+	request any
+}
+
+// SendMsg implements grpc.ClientStream.
+func (s *renewingStream) SendMsg(message any) error {
+	s.request = message
+	return s.ClientStream.SendMsg(message)
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *renewingStream) RecvMsg(message any) error {
+	err := s.ClientStream.RecvMsg(message)
+	again, request := s.again, s.request
+	s.again, s.request = nil, nil
+	if err == nil || again == nil || !passport.IsClockError(err) {
+		return err
+	}
+	stream, renewErr := again()
+	if renewErr != nil || stream == nil {
+		return firstOf(renewErr, err)
+	}
+	s.ClientStream = stream
+	if err := stream.SendMsg(request); err != nil {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	return stream.RecvMsg(message)
 }

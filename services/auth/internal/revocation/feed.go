@@ -11,7 +11,13 @@ import (
 // ErrEnded says that a subscription ended, because the subscriber did not keep up or the feed stops: caches must be emptied.
 var ErrEnded = errors.New("revocation: the subscription ended")
 
+// Heartbeat is how often a subscription gets a batch without revocations while the store can be read. It says that all
+// revocations committed until then have been handed out.
+const Heartbeat = time.Second
+
 const (
+	// pollTimeout bounds one look, so that a store which hangs counts as one that cannot be read.
+	pollTimeout = time.Second
 	// pollEvery bounds how late another replica's revocation is seen.
 	pollEvery = 250 * time.Millisecond
 	batch     = 500
@@ -27,19 +33,21 @@ type Feed struct {
 	now     func() time.Time
 	logger  *slog.Logger
 	wake    chan struct{}
-	started chan struct{} // closed when the position is known: revocations from then on are seen
 
-	position int64 // the last revision handed out; only Run uses it
+	// Only Run uses these.
+	begun    bool  // the position is known: revocations from then on are seen
+	position int64 // the last revision handed out
 
 	mu          sync.Mutex
+	readable    chan struct{}              // closed while the store can be read
 	subscribers map[*Subscription]struct{} // nil after Run ended
 }
 
 // NewFeed returns a feed that begins with Run.
 func NewFeed(store Store, now func() time.Time, logger *slog.Logger) *Feed {
 	return &Feed{
-		store: store, now: now, logger: logger, wake: make(chan struct{}, 1), started: make(chan struct{}),
-		subscribers: map[*Subscription]struct{}{},
+		store: store, now: now, logger: logger, wake: make(chan struct{}, 1),
+		readable: make(chan struct{}), subscribers: map[*Subscription]struct{}{},
 	}
 }
 
@@ -56,12 +64,15 @@ func (f *Feed) Run(ctx context.Context) {
 	defer f.endAll()
 	failing := false
 	prune := f.now().Add(pruneEvery)
+	heartbeat := time.NewTicker(Heartbeat)
+	defer heartbeat.Stop()
 	for ctx.Err() == nil {
 		err := f.poll(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			f.logger.WarnContext(ctx, "revocations can't be read; caches may be late until the store answers", slog.Any("error", err))
+			f.logger.WarnContext(ctx, "reading revocations failed; caches are emptied until the store answers", slog.Any("error", err))
 		}
 		failing = err != nil
+		f.setReadable(!failing)
 		if now := f.now(); !failing && !now.Before(prune) {
 			prune = now.Add(pruneEvery)
 			f.prune(ctx, now)
@@ -69,7 +80,33 @@ func (f *Feed) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-f.wake:
+		case <-heartbeat.C:
+			f.beat(ctx)
 		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// beat looks once more and tells the subscribers that they have heard everything. A store that cannot be read gets no
+// heartbeat: then the subscribers empty their caches.
+func (f *Feed) beat(ctx context.Context) {
+	if f.poll(ctx) == nil {
+		f.publish(nil)
+	}
+}
+
+// setReadable lets Subscribe through, or holds it up.
+func (f *Feed) setReadable(readable bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.readable:
+		if !readable {
+			f.readable = make(chan struct{})
+		}
+	default:
+		if readable {
+			close(f.readable)
 		}
 	}
 }
@@ -81,13 +118,11 @@ func (f *Feed) prune(ctx context.Context, now time.Time) {
 }
 
 func (f *Feed) poll(ctx context.Context) error {
-	select {
-	case <-f.started:
-	default:
+	if !f.begun {
 		return f.begin(ctx)
 	}
 	for {
-		news, err := f.store.Since(ctx, f.position, batch)
+		news, err := f.since(ctx)
 		if err != nil || len(news) == 0 {
 			return err
 		}
@@ -96,13 +131,20 @@ func (f *Feed) poll(ctx context.Context) error {
 	}
 }
 
+func (f *Feed) since(ctx context.Context) ([]Revocation, error) {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	return f.store.Since(ctx, f.position, batch)
+}
+
 func (f *Feed) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
 	position, err := f.store.Revision(ctx)
 	if err != nil {
 		return err
 	}
-	f.position = position
-	close(f.started)
+	f.position, f.begun = position, true
 	return nil
 }
 
@@ -132,6 +174,11 @@ func (f *Feed) endAll() {
 		f.drop(s)
 	}
 	f.subscribers = nil
+	select {
+	case <-f.readable:
+	default:
+		close(f.readable) // whoever waits to subscribe hears that the feed has ended
+	}
 }
 
 // Subscription gets every revocation that is committed after it was made.
@@ -140,24 +187,40 @@ type Subscription struct {
 	news chan []Revocation
 }
 
-// Subscribe waits until the feed knows its position. Close must be called. The error is ctx's, or ErrEnded after Run ended.
+// Subscribe waits until the feed knows its position and can read the store. Close must be called. The error is ctx's, or
+// ErrEnded after Run ended.
 func (f *Feed) Subscribe(ctx context.Context) (*Subscription, error) {
-	select {
-	case <-f.started:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	for {
+		s, wait, err := f.trySubscribe()
+		if wait == nil {
+			return s, err
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
+}
+
+// trySubscribe returns what to wait for when the store cannot be read now.
+func (f *Feed) trySubscribe() (s *Subscription, wait <-chan struct{}, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.subscribers == nil {
-		return nil, ErrEnded
+		return nil, nil, ErrEnded
 	}
-	s := &Subscription{feed: f, news: make(chan []Revocation, backlog)}
+	select {
+	case <-f.readable:
+	default:
+		return nil, f.readable, nil
+	}
+	s = &Subscription{feed: f, news: make(chan []Revocation, backlog)}
 	f.subscribers[s] = struct{}{}
-	return s, nil
+	return s, nil, nil
 }
 
-// Next waits for revocations. The error is ctx's, or ErrEnded when the subscription ended.
+// Next waits for revocations, or for a heartbeat: then there are none. The error is ctx's, or ErrEnded when the subscription ended.
 func (s *Subscription) Next(ctx context.Context) ([]Revocation, error) {
 	select {
 	case news, ok := <-s.news:

@@ -22,6 +22,7 @@ type memory struct {
 	mu     sync.Mutex
 	all    []revocation.Revocation
 	down   error
+	hangs  bool
 	pruned []time.Time
 }
 
@@ -31,9 +32,15 @@ func (m *memory) Revision(context.Context) (int64, error) {
 	return int64(len(m.all)), m.down
 }
 
-func (m *memory) Since(_ context.Context, revision int64, limit int) ([]revocation.Revocation, error) {
+func (m *memory) Since(ctx context.Context, revision int64, limit int) ([]revocation.Revocation, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.hangs {
+		m.mu.Unlock()
+		<-ctx.Done()
+		m.mu.Lock()
+		return nil, ctx.Err()
+	}
 	if m.down != nil {
 		return nil, m.down
 	}
@@ -131,6 +138,65 @@ func TestFeedMissesNothingWhileTheStoreIsAway(t *testing.T) {
 		leave()
 		_, err = s.Next(ctx)
 		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// beats counts the heartbeats that come within d.
+func beats(t *testing.T, s *revocation.Subscription, d time.Duration) (n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	for {
+		news, err := s.Next(ctx)
+		if err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			return n
+		}
+		require.Empty(t, news)
+		n++
+	}
+}
+
+func TestAHeartbeatComesEachSecondWhileTheStoreCanBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		feed, stop := running(t, m)
+		defer stop()
+		s, err := feed.Subscribe(t.Context())
+		require.NoError(t, err)
+		defer s.Close()
+		require.InDelta(t, 60, beats(t, s, time.Minute+time.Second/2), 1)
+		for name, breaking := range map[string]func(*memory){
+			"the store fails": func(m *memory) { m.down = errors.New("down") },
+			"the store hangs": func(m *memory) { m.hangs = true },
+		} {
+			m.mu.Lock()
+			breaking(m)
+			m.mu.Unlock()
+			require.LessOrEqual(t, beats(t, s, 10*time.Second), 1, name)
+			short, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			_, err = feed.Subscribe(short)
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded, "%s: nobody is told that the watch stands", name)
+			m.mu.Lock()
+			m.down, m.hangs = nil, false
+			m.mu.Unlock()
+			require.GreaterOrEqual(t, beats(t, s, 10*time.Second), 8, name)
+			other, err := feed.Subscribe(t.Context())
+			require.NoError(t, err)
+			other.Close()
+		}
+	})
+}
+
+func TestWhoWaitsToSubscribeHearsOfTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed, stop := running(t, &memory{down: errors.New("down")})
+		ended := make(chan error, 1)
+		go func() { _, err := feed.Subscribe(t.Context()); ended <- err }()
+		synctest.Wait()
+		stop()
+		require.ErrorIs(t, <-ended, revocation.ErrEnded)
 	})
 }
 

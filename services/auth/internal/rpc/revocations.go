@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -12,7 +13,8 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
 
-// WatchRevocations streams revocations. Its first message is empty and says that nothing from then on is missed.
+// WatchRevocations streams revocations. Its first message says that none is missed from then on, and how often a heartbeat
+// follows.
 func (s *Server) WatchRevocations(
 	_ *authv1.WatchRevocationsRequest, stream grpc.ServerStreamingServer[authv1.WatchRevocationsResponse],
 ) error {
@@ -22,7 +24,7 @@ func (s *Server) WatchRevocations(
 		return watchEnded(err)
 	}
 	defer subscription.Close()
-	if err := stream.Send(&authv1.WatchRevocationsResponse{}); err != nil {
+	if err := stream.Send(&authv1.WatchRevocationsResponse{HeartbeatInterval: durationpb.New(revocation.Heartbeat)}); err != nil {
 		return err
 	}
 	for {

@@ -179,10 +179,12 @@ func (*WatchRevocationsRequest) Descriptor() ([]byte, []int) {
 // WatchRevocationsResponse lists revocations as they happen.
 type WatchRevocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whose credentials stopped being good.
-	Revocations   []*Revocation `protobuf:"bytes,1,rep,name=revocations,proto3" json:"revocations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The identities whose credentials stopped being valid. Empty in the first message and in heartbeats.
+	Revocations []*Revocation `protobuf:"bytes,1,rep,name=revocations,proto3" json:"revocations,omitempty"`
+	// In the first message: how often a heartbeat comes, such as 1 s.
+	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *WatchRevocationsResponse) Reset() {
@@ -218,6 +220,13 @@ func (*WatchRevocationsResponse) Descriptor() ([]byte, []int) {
 func (x *WatchRevocationsResponse) GetRevocations() []*Revocation {
 	if x != nil {
 		return x.Revocations
+	}
+	return nil
+}
+
+func (x *WatchRevocationsResponse) GetHeartbeatInterval() *durationpb.Duration {
+	if x != nil {
+		return x.HeartbeatInterval
 	}
 	return nil
 }
@@ -2100,9 +2109,10 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\x0ePassportsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x19\n" +
-	"\x17WatchRevocationsRequest\"X\n" +
+	"\x17WatchRevocationsRequest\"\xa2\x01\n" +
 	"\x18WatchRevocationsResponse\x12<\n" +
-	"\vrevocations\x18\x01 \x03(\v2\x1a.trivet.auth.v1.RevocationR\vrevocations\"\x0e\n" +
+	"\vrevocations\x18\x01 \x03(\v2\x1a.trivet.auth.v1.RevocationR\vrevocations\x12H\n" +
+	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"\x0e\n" +
 	"\fGetMeRequest\"o\n" +
 	"\rGetMeResponse\x124\n" +
 	"\bidentity\x18\x01 \x01(\v2\x18.trivet.auth.v1.IdentityR\bidentity\x12(\n" +
@@ -2298,10 +2308,10 @@ var file_trivet_auth_v1_auth_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),     // 40: google.protobuf.Timestamp
 	(*Identity)(nil),                  // 41: trivet.auth.v1.Identity
 	(*Revocation)(nil),                // 42: trivet.auth.v1.Revocation
-	(*User)(nil),                      // 43: trivet.auth.v1.User
-	(*Organization)(nil),              // 44: trivet.auth.v1.Organization
-	(*Membership)(nil),                // 45: trivet.auth.v1.Membership
-	(*durationpb.Duration)(nil),       // 46: google.protobuf.Duration
+	(*durationpb.Duration)(nil),       // 43: google.protobuf.Duration
+	(*User)(nil),                      // 44: trivet.auth.v1.User
+	(*Organization)(nil),              // 45: trivet.auth.v1.Organization
+	(*Membership)(nil),                // 46: trivet.auth.v1.Membership
 	(*ApiKey)(nil),                    // 47: trivet.auth.v1.ApiKey
 	(*Erasure)(nil),                   // 48: trivet.auth.v1.Erasure
 	(v1.EventState)(0),                // 49: trivet.inbox.v1.EventState
@@ -2312,68 +2322,69 @@ var file_trivet_auth_v1_auth_proto_depIdxs = []int32{
 	40, // 1: trivet.auth.v1.AuthenticateResponse.expire_time:type_name -> google.protobuf.Timestamp
 	41, // 2: trivet.auth.v1.AuthenticateResponse.identity:type_name -> trivet.auth.v1.Identity
 	42, // 3: trivet.auth.v1.WatchRevocationsResponse.revocations:type_name -> trivet.auth.v1.Revocation
-	41, // 4: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
-	43, // 5: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
-	43, // 6: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
-	43, // 7: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
-	44, // 8: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
-	44, // 9: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
-	45, // 10: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
-	40, // 11: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	46, // 12: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
-	47, // 13: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
-	47, // 14: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
-	48, // 15: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
-	48, // 16: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
-	39, // 17: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
-	49, // 18: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	40, // 19: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	50, // 20: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	50, // 21: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	40, // 22: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	0,  // 23: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
-	2,  // 24: trivet.auth.v1.AuthService.WatchRevocations:input_type -> trivet.auth.v1.WatchRevocationsRequest
-	4,  // 25: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
-	6,  // 26: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
-	8,  // 27: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
-	10, // 28: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
-	12, // 29: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
-	14, // 30: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
-	16, // 31: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
-	18, // 32: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
-	20, // 33: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
-	22, // 34: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
-	24, // 35: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
-	26, // 36: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
-	28, // 37: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
-	30, // 38: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
-	32, // 39: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
-	34, // 40: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
-	36, // 41: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
-	1,  // 42: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
-	3,  // 43: trivet.auth.v1.AuthService.WatchRevocations:output_type -> trivet.auth.v1.WatchRevocationsResponse
-	5,  // 44: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
-	7,  // 45: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
-	9,  // 46: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
-	11, // 47: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
-	13, // 48: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
-	15, // 49: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
-	17, // 50: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
-	19, // 51: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
-	21, // 52: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
-	23, // 53: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
-	25, // 54: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
-	27, // 55: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
-	29, // 56: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
-	31, // 57: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
-	33, // 58: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
-	35, // 59: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
-	37, // 60: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
-	42, // [42:61] is the sub-list for method output_type
-	23, // [23:42] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	43, // 4: trivet.auth.v1.WatchRevocationsResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	41, // 5: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
+	44, // 6: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
+	44, // 7: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
+	44, // 8: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
+	45, // 9: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
+	45, // 10: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
+	46, // 11: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
+	40, // 12: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	43, // 13: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
+	47, // 14: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
+	47, // 15: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
+	48, // 16: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
+	48, // 17: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
+	39, // 18: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
+	49, // 19: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	40, // 20: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	50, // 21: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	50, // 22: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	40, // 23: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	0,  // 24: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
+	2,  // 25: trivet.auth.v1.AuthService.WatchRevocations:input_type -> trivet.auth.v1.WatchRevocationsRequest
+	4,  // 26: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
+	6,  // 27: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
+	8,  // 28: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
+	10, // 29: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
+	12, // 30: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
+	14, // 31: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
+	16, // 32: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
+	18, // 33: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
+	20, // 34: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
+	22, // 35: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
+	24, // 36: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
+	26, // 37: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
+	28, // 38: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
+	30, // 39: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
+	32, // 40: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
+	34, // 41: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
+	36, // 42: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
+	1,  // 43: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
+	3,  // 44: trivet.auth.v1.AuthService.WatchRevocations:output_type -> trivet.auth.v1.WatchRevocationsResponse
+	5,  // 45: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
+	7,  // 46: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
+	9,  // 47: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
+	11, // 48: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
+	13, // 49: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
+	15, // 50: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
+	17, // 51: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
+	19, // 52: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
+	21, // 53: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
+	23, // 54: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
+	25, // 55: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
+	27, // 56: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
+	29, // 57: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
+	31, // 58: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
+	33, // 59: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
+	35, // 60: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
+	37, // 61: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
+	43, // [43:62] is the sub-list for method output_type
+	24, // [24:43] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_trivet_auth_v1_auth_proto_init() }

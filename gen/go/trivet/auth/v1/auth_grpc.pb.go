@@ -51,8 +51,10 @@ type AuthServiceClient interface {
 	// Authenticate exchanges a credential for passports, one for each service that the caller may reach.
 	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (no signing key of Clerk's is known and Clerk is down).
 	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error)
-	// WatchRevocations tells whose credentials stopped being good, so that caches drop them at once. The first message is
-	// empty and says that the watch stands: a cache that was filled before it must be emptied.
+	// WatchRevocations streams the identities whose credentials stopped being valid, so that caches drop them at once. The
+	// first message lists none and says that the watch stands: empty a cache that was filled before it. Afterwards a message
+	// without revocations is a heartbeat: it comes once per heartbeat_interval while auth can read its store. When heartbeats
+	// stop, empty the cache and watch again.
 	WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error)
 	// GetMe answers who the caller is.
 	GetMe(ctx context.Context, in *GetMeRequest, opts ...grpc.CallOption) (*GetMeResponse, error)
@@ -316,8 +318,10 @@ type AuthServiceServer interface {
 	// Authenticate exchanges a credential for passports, one for each service that the caller may reach.
 	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (no signing key of Clerk's is known and Clerk is down).
 	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error)
-	// WatchRevocations tells whose credentials stopped being good, so that caches drop them at once. The first message is
-	// empty and says that the watch stands: a cache that was filled before it must be emptied.
+	// WatchRevocations streams the identities whose credentials stopped being valid, so that caches drop them at once. The
+	// first message lists none and says that the watch stands: empty a cache that was filled before it. Afterwards a message
+	// without revocations is a heartbeat: it comes once per heartbeat_interval while auth can read its store. When heartbeats
+	// stop, empty the cache and watch again.
 	WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error
 	// GetMe answers who the caller is.
 	GetMe(context.Context, *GetMeRequest) (*GetMeResponse, error)
