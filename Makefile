@@ -67,6 +67,7 @@ gen: gen-proto gen-sql ## Generate everything that is generated
 .PHONY: gen-proto
 gen-proto: $(BIN)/buf .protodeps web/node_modules ## Generate Go, OpenAPI and TypeScript from proto/
 	$(BIN)/buf generate
+	set -o pipefail; $(BIN)/buf build -o -#format=json | node web/openapi/build.mjs gen/openapi/trivet.swagger.json gen/openapi/openapi.json
 
 .PHONY: gen-sql
 gen-sql: $(BIN)/sqlc ## Generate the query code of each service's store

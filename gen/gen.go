@@ -3,8 +3,8 @@ package gen
 
 import _ "embed"
 
-//go:embed openapi/trivet.swagger.json
+//go:embed openapi/openapi.json
 var openAPI []byte
 
-// OpenAPI returns the OpenAPI 2 document of the typed REST API. Do not change it.
+// OpenAPI returns the OpenAPI 3.1 document of the REST API. Do not change it.
 func OpenAPI() []byte { return openAPI }
