@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trivet-dev/trivet/internal/allinone"
+	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
@@ -15,7 +18,8 @@ const devFile = ".dev.vars"
 
 // program is what every command works with.
 type program struct {
-	getenv         func(string) string
+	env            settings.Env
+	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
@@ -23,48 +27,84 @@ func newRoot(p program) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "trivet",
 		Short: "Who is calling, what the model did, what it costs",
-		Long: "Trivet is the three-legged stand under an AI product: who is calling (Clerk), what the model did (OpenAI),\n" +
-			"what it costs (Stripe). Settings are environment variables; docs/settings.md lists them.",
+		Long: "Trivet is the back end of AI products: who is calling (Clerk), what the model did (OpenAI), what it costs (Stripe).\n" +
+			"Settings are environment variables; docs/settings.md lists them. In development they may stand in .dev.vars.",
+		Example:       "  trivet dev\n  trivet token --user user_alice --ttl 1h",
+		Version:       serve.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.events(), p.reconcile())
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.AddCommand(p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.events(), p.reconcile(), p.version())
 	return root
 }
 
+// group makes a command that only has subcommands. Cobra would print the help for an unknown one and succeed.
+func group(use, short, example string, subcommands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, RunE: func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += "; did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return fmt.Errorf("%s\nRun '%s --help' for the list", text, cmd.CommandPath())
+	}}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.AddCommand(subcommands...)
+	return cmd
+}
+
+// development returns the settings with those of .dev.vars below them. A mistake in that file is an error.
+func (p program) development() (settings.Env, error) {
+	env, err := p.env.WithFile(devFile)
+	if err != nil {
+		return env, err
+	}
+	return env, env.Refused()
+}
+
 func (p program) dev() *cobra.Command {
-	return &cobra.Command{
-		Use:   "dev",
-		Short: "Start everything on this machine; the sandbox stands in for every provider whose settings are absent",
-		Args:  cobra.NoArgs,
+	var allowPublic bool
+	cmd := &cobra.Command{
+		Use:     "dev",
+		Short:   "Start everything on this machine; the sandbox stands in for every provider whose settings are absent",
+		Example: "  trivet dev\n  TRIVET_HTTP_ADDR=127.0.0.1:3001 trivet dev\n  TRIVET_HTTP_ADDR=0.0.0.0:8080 trivet dev --allow-public",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			getenv, err := settings.DevFile(devFile, p.getenv)
+			env, err := p.env.WithFile(devFile)
 			if err != nil {
 				return err
 			}
-			return allinone.Dev(cmd.Context(), getenv, p.stderr)
+			return allinone.Dev(cmd.Context(), env, allinone.DevOptions{AllowPublic: allowPublic, Stdout: p.stdout, Stderr: p.stderr})
 		},
 	}
+	cmd.Flags().BoolVar(&allowPublic, "allow-public", false, "allow addresses that other machines reach; whoever does can act as any user")
+	return cmd
 }
 
 func (p program) serve() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
-		Short: "Start everything for production; refuses to start on a missing or malformed setting and names all of them",
-		Args:  cobra.NoArgs,
+		Short: "Start everything for production; refuses missing, malformed and published settings and names all of them",
+		Example: "  trivet serve\n" +
+			"  CLERK_SECRET_KEY_FILE=/run/secrets/clerk TRIVET_HTTP_ADDR=0.0.0.0:8080 trivet serve",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return allinone.Serve(cmd.Context(), p.getenv, p.stderr)
+			return allinone.Serve(cmd.Context(), p.env, p.stderr)
 		},
 	}
 }
 
 func (p program) migrate() *cobra.Command {
 	return &cobra.Command{
-		Use:   "migrate",
-		Short: "Apply the migrations of all services to DATABASE_URL",
-		Args:  cobra.NoArgs,
+		Use:     "migrate",
+		Short:   "Apply the migrations of all services to DATABASE_URL",
+		Example: "  DATABASE_URL=postgres://trivet:PASSWORD@db.internal/trivet trivet migrate",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return allinone.Migrate(cmd.Context(), p.getenv, p.stderr)
+			return allinone.Migrate(cmd.Context(), p.env, p.stderr)
 		},
 	}
 }
@@ -73,11 +113,12 @@ func (p program) keys() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "Make the secrets that the processes of split mode share",
-		Long: "Make the secrets that the processes of split mode share, and print them as lines of an environment file.\n" +
-			"With --dir they are written to files instead (DIR/private for auth alone, DIR/shared for every process);\n" +
-			"where the files stand already, nothing changes.",
-		Args: cobra.NoArgs,
+		Short: "Generate the secrets that the processes of split mode share",
+		Long: "Generate the secrets that the processes of split mode share, and print them as lines of an environment file.\n" +
+			"With --dir they are written to files instead: DIR/private for auth alone, DIR/shared for every process, DIR/sandbox for\n" +
+			"the sandbox and the services that take its webhooks. Files that exist are kept.",
+		Example: "  trivet keys > keys.env\n  trivet keys --dir /keys",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			made, err := newInstallation()
 			if err != nil {
@@ -91,9 +132,9 @@ func (p program) keys() *cobra.Command {
 				return err
 			}
 			if fresh {
-				_, err = fmt.Fprintln(p.stdout, "made the keys in", dir)
+				_, err = fmt.Fprintln(p.stdout, "generated the keys in", dir)
 			} else {
-				_, err = fmt.Fprintln(p.stdout, "the keys in", dir, "stand already")
+				_, err = fmt.Fprintln(p.stdout, "keys already exist in", dir)
 			}
 			return err
 		},
@@ -104,22 +145,37 @@ func (p program) keys() *cobra.Command {
 
 func (p program) sandbox() *cobra.Command {
 	return &cobra.Command{
-		Use:   "sandbox",
-		Short: "Start only the sandbox, the stand-in for Clerk, OpenAI and Stripe; for split mode without accounts",
-		Args:  cobra.NoArgs,
+		Use:     "sandbox",
+		Short:   "Start only the sandbox, the stand-in for Clerk, OpenAI and Stripe; for split mode without accounts",
+		Example: "  trivet sandbox\n  TRIVET_SANDBOX_EDGE_URL=http://127.0.0.1:8080 trivet sandbox",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return allinone.Sandbox(cmd.Context(), p.getenv, p.stderr)
+			return allinone.Sandbox(cmd.Context(), p.env, p.stderr)
 		},
 	}
 }
 
 func (p program) ready() *cobra.Command {
 	return &cobra.Command{
-		Use:   "ready URL",
-		Short: "Ask a health address, such as http://127.0.0.1:9091/readyz, and exit with 1 when it is not well",
-		Args:  cobra.ExactArgs(1),
+		Use:     "ready URL",
+		Short:   "Ask a health address, and exit with status 1 if it is unhealthy",
+		Example: "  trivet ready http://127.0.0.1:9091/readyz",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return probe(cmd.Context(), args[0])
+		},
+	}
+}
+
+func (p program) version() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  trivet version",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(p.stdout, "trivet %s (%s, %s/%s)\n", serve.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
 		},
 	}
 }
@@ -132,11 +188,11 @@ func (p program) token() *cobra.Command {
 		Example: "  trivet token --user user_alice\n  trivet token --user user_alice --org org_acme --role admin --ttl 1h",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			getenv, err := settings.DevFile(devFile, p.getenv)
+			env, err := p.development()
 			if err != nil {
 				return err
 			}
-			token, err := mint(cmd.Context(), getenv, ask)
+			token, err := mint(cmd.Context(), env.Get, ask)
 			if err != nil {
 				return err
 			}
@@ -145,12 +201,9 @@ func (p program) token() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&ask.User, "user", "", "the user's id; the sandbox makes the user when it has none of this id")
-	flags.StringVar(&ask.Org, "org", "", "the active organization's id")
-	flags.StringVar(&ask.Role, "role", "", "the role in the organization, such as admin or member")
-	flags.StringVar(&ask.TTL, "ttl", "", "how long the token lives, such as 90s or 1h (default: Clerk's 60s)")
-	if err := cmd.MarkFlagRequired("user"); err != nil {
-		panic(err) // the flag is defined three lines above
-	}
+	flags.StringVar(&ask.User, "user", "", "user id (required); the sandbox creates a user that it does not have")
+	flags.StringVar(&ask.Org, "org", "", "id of the active organization")
+	flags.StringVar(&ask.Role, "role", "", "role in the organization, such as admin or member")
+	flags.StringVar(&ask.TTL, "ttl", "", "lifetime of the token, such as 90s or 1h (default: Clerk's 60s)")
 	return cmd
 }

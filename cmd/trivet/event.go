@@ -24,7 +24,7 @@ type event struct {
 	raw json.RawMessage
 }
 
-// UnmarshalJSON reads what the edge says of an event; fields of a newer edge are let pass.
+// UnmarshalJSON reads an event as the edge shows it. It ignores the fields of a newer edge.
 func (e *event) UnmarshalJSON(raw []byte) error {
 	e.Event, e.raw = &inboxv1.Event{}, bytes.Clone(raw)
 	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(raw, e.Event)
@@ -50,7 +50,7 @@ func (o *operator) events(ctx context.Context, path string, query url.Values, li
 			NextPageToken string
 		}
 		if err := json.Unmarshal(raw, &page); err != nil {
-			return all, true, fmt.Errorf("what answers at %s is no Trivet: %w", o.url, err)
+			return all, true, o.notTrivet(err)
 		}
 		all = append(all, page.Events...)
 		if page.NextPageToken == "" {
@@ -96,7 +96,7 @@ func printTable(w io.Writer, all []event) error {
 	return table.Flush() // the writer's first error
 }
 
-// subject is "-" for an event that is about nothing in particular.
+// subject is "-" for an event that is about no object.
 func (e event) subject() string {
 	if e.GetSubject() == e.GetId() {
 		return "-"
@@ -113,7 +113,7 @@ func (e event) state() string {
 // stamp is a time to the millisecond.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z") }
 
-// print shows all that is known of an event.
+// print shows an event with all its details.
 func (e event) print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	received := e.GetReceiveTime().AsTime()

@@ -14,13 +14,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// inboxes are where the events are, by the provider whose they are.
+// inboxes are the paths of the events, by provider.
 var inboxes = map[string]string{"clerk": "/api/v1/auth/events", "stripe": "/api/v1/billing/events"}
 
-// states are what an event can be in.
+// states are those of an event.
 var states = []string{"pending", "leased", "done", "dead", "ignored"}
 
-// eventsCommand is what its subcommands have in common.
+// eventsCommand holds the flags that the subcommands share.
 type eventsCommand struct {
 	program
 	source string
@@ -29,15 +29,16 @@ type eventsCommand struct {
 
 func (p program) events() *cobra.Command {
 	e := &eventsCommand{program: p}
-	cmd := &cobra.Command{Use: "events", Short: "Look at the webhook inboxes, and redrive what died in them (operators)"}
+	cmd := group("events", "Show the webhook inboxes, and redrive dead events (operators)",
+		"  trivet events list --state dead\n  trivet events show evt_1jEz5aC1nOR34uvnzORwfQLQ\n  trivet events redrive --state dead",
+		e.list(), e.show(), e.redrive())
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&e.source, "source", "", "only this provider's events: clerk or stripe")
-	flags.BoolVar(&e.json, "json", false, "print what the edge answers, as JSON")
-	cmd.AddCommand(e.list(), e.show(), e.redrive())
+	flags.BoolVar(&e.json, "json", false, "print the edge's answer as JSON")
 	return cmd
 }
 
-// sources are the providers that were asked for.
+// sources are the providers to show.
 func (e *eventsCommand) sources() ([]string, error) {
 	if e.source == "" {
 		return []string{"clerk", "stripe"}, nil
@@ -55,7 +56,7 @@ func (e *eventsCommand) list() *cobra.Command {
 	var state, kind, subject string
 	var since moment
 	var limit int
-	cmd := &cobra.Command{Use: "list", Short: "List events, newest first", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	cmd := &cobra.Command{Use: "list", Short: "List events, newest first", Example: "  trivet events list --source stripe --since 24h", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		query := url.Values{}
 		if state != "" {
 			if !slices.Contains(states, state) {
@@ -78,11 +79,11 @@ func (e *eventsCommand) list() *cobra.Command {
 		return e.printList(cmd.Context(), query, limit)
 	}}
 	flags := cmd.Flags()
-	flags.StringVar(&state, "state", "", "only these: "+strings.Join(states, ", "))
+	flags.StringVar(&state, "state", "", "only events in this state: "+strings.Join(states, ", "))
 	flags.StringVar(&kind, "type", "", "only this type, such as user.updated")
 	flags.StringVar(&subject, "subject", "", "only events about this object")
 	flags.Var(&since, "since", "only events received since this time, such as 24h, 7d, 2026-11-25 or 2026-11-25T18:00:00Z")
-	flags.IntVar(&limit, "limit", 50, "print at most so many")
+	flags.IntVar(&limit, "limit", 50, "maximum number of events")
 	return cmd
 }
 
@@ -124,9 +125,10 @@ func (e *eventsCommand) printList(ctx context.Context, query url.Values, limit i
 
 func (e *eventsCommand) show() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show ID",
-		Short: "Show one event: its state, attempts, errors and times, and its payload redacted",
-		Args:  cobra.ExactArgs(1),
+		Use:     "show ID",
+		Short:   "Show an event: state, attempts, errors, times and the redacted payload",
+		Example: "  trivet events show evt_1jEz5aC1nOR34uvnzORwfQLQ",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sources, err := e.sources()
 			if err != nil {
@@ -149,11 +151,11 @@ func (e *eventsCommand) show() *cobra.Command {
 				}
 				var answer struct{ Event event }
 				if err := json.Unmarshal(raw, &answer); err != nil {
-					return fmt.Errorf("what answers at %s is no Trivet: %w", o.url, err)
+					return o.notTrivet(err)
 				}
 				return answer.Event.print(e.stdout)
 			}
-			return fmt.Errorf("no event %s has come from %s", args[0], strings.Join(sources, " or "))
+			return fmt.Errorf("there is no event %s from %s", args[0], strings.Join(sources, " or "))
 		},
 	}
 }
@@ -163,14 +165,15 @@ func (e *eventsCommand) redrive() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "redrive ID… | --state dead",
 		Short: "Make dead events pending again",
-		Long: "Make dead events pending again, with all their attempts before them. Others are passed over.\n" +
-			"An event that is applied late or once more does no harm: newer news stands.",
+		Long: "Make dead events pending again, with all their attempts before them. Other events are skipped.\n" +
+			"Redriving is safe: an event that is applied late or twice never overwrites newer data.",
+		Example: "  trivet events redrive evt_1jEz5aC1nOR34uvnzORwfQLQ\n  trivet events redrive --state dead",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case (state == "") == (len(args) == 0):
-				return errors.New("name the events, or all dead ones by --state dead")
+				return errors.New("give the ids of events, or --state dead for all dead ones")
 			case state != "" && state != "dead":
-				return errors.New("--state can only be dead: nothing else is redriven")
+				return errors.New("--state must be dead: only dead events can be redriven")
 			}
 			return e.redriveAll(cmd.Context(), args)
 		},
@@ -221,12 +224,12 @@ type redriven struct {
 	SkippedEventIDs []string `json:"skippedEventIds,omitempty"`
 }
 
-// skipped is an error when something that was named was passed over.
+// skipped is an error when a named event was not redriven.
 func (r redriven) skipped() error {
 	if len(r.SkippedEventIDs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("not dead, or unknown, and passed over: %s", strings.Join(r.SkippedEventIDs, ", "))
+	return fmt.Errorf("not dead or unknown, and skipped: %s", strings.Join(r.SkippedEventIDs, ", "))
 }
 
 // maxRedriven is how many ids the edge takes at once.
@@ -248,7 +251,7 @@ func (o *operator) redrive(ctx context.Context, path string, ids []string) (tota
 		}
 		var done redriven
 		if err := json.Unmarshal(raw, &done); err != nil {
-			return total, fmt.Errorf("what answers at %s is no Trivet: %w", o.url, err)
+			return total, o.notTrivet(err)
 		}
 		total.Redriven += done.Redriven
 		total.SkippedEventIDs = append(total.SkippedEventIDs, done.SkippedEventIDs...)

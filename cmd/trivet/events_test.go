@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	inboxv1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
+	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 // edge is an edge with events of both providers, newest first.
@@ -127,7 +128,7 @@ func (e *edge) trivet(args ...string) (stdout, stderr string, err error) {
 	getenv := func(name string) string {
 		return map[string]string{"TRIVET_URL": server.URL, "TRIVET_TOKEN": "operator"}[name]
 	}
-	err = run(e.t.Context(), args, getenv, &out, &errs)
+	err = run(e.t.Context(), args, program{env: settings.Env{Get: getenv}, stdin: strings.NewReader(""), stdout: &out, stderr: &errs})
 	return out.String(), errs.String(), err
 }
 
@@ -188,9 +189,9 @@ payload, redacted:
 	require.NoError(t, err)
 	require.Contains(t, out, "no longer kept")
 	_, _, err = e.trivet("events", "show", "clerk_0000", "--source", "stripe")
-	require.ErrorContains(t, err, "no event clerk_0000 has come from stripe")
+	require.ErrorContains(t, err, "there is no event clerk_0000 from stripe")
 	_, _, err = e.trivet("events", "show", "nope")
-	require.ErrorContains(t, err, "no event nope has come from clerk or stripe")
+	require.ErrorContains(t, err, "there is no event nope from clerk or stripe")
 }
 
 func TestRedriveFindsTheInbox(t *testing.T) {
@@ -199,7 +200,7 @@ func TestRedriveFindsTheInbox(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "2 redriven\n", out)
 	out, _, err = e.trivet("events", "redrive", "clerk_1198", "clerk_0000", "nope")
-	require.EqualError(t, err, "not dead, or unknown, and passed over: clerk_0000, nope")
+	require.EqualError(t, err, "not dead or unknown, and skipped: clerk_0000, nope")
 	require.Equal(t, "1 redriven\n", out)
 	out, _, err = e.trivet("events", "redrive", "--state", "dead")
 	require.NoError(t, err)
@@ -216,9 +217,9 @@ func TestEventsCommandsNameWhatIsWrong(t *testing.T) {
 		"list --state odd":           "--state is one of pending, leased, done, dead, ignored",
 		"list --limit 0":             "--limit is 1 to",
 		"list --since -1h":           "--since",
-		"redrive":                    "name the events",
-		"redrive x --state dead":     "name the events",
-		"redrive --state done":       "can only be dead",
+		"redrive":                    "ids of events",
+		"redrive x --state dead":     "ids of events",
+		"redrive --state done":       "must be dead",
 		"show":                       "accepts 1 arg",
 		"show x --source paypal":     "--source is clerk or stripe",
 		"redrive x --source paypal":  "--source is clerk or stripe",

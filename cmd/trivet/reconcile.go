@@ -16,9 +16,8 @@ import (
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/internal/allinone"
 	"github.com/trivet-dev/trivet/platform/errs"
-	"github.com/trivet-dev/trivet/platform/serve"
-	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 // counts are what a comparison found, of one kind of object.
@@ -31,13 +30,19 @@ type counts interface {
 	GetDone() bool
 }
 
+// services are those that keep the copies of a provider's objects.
+var services = map[string]string{"clerk": "auth", "stripe": "billing"}
+
 func (p program) reconcile() *cobra.Command {
 	var source string
 	var since moment
 	cmd := &cobra.Command{
 		Use:   "reconcile",
-		Short: "Compare with the providers, repair, and print what differed (operators)",
-		Args:  cobra.NoArgs,
+		Short: "Compare the stored objects with the providers' and repair them (operators)",
+		Long: "Compare the stored objects with the providers', repair what differs, and print the counts. The call goes by gRPC to\n" +
+			"TRIVET_GRPC_ADDR, in split mode to TRIVET_AUTH_ADDR and TRIVET_BILLING_ADDR.",
+		Example: "  trivet reconcile\n  trivet reconcile --source stripe --since 24h",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch source {
 			case "":
@@ -50,7 +55,7 @@ func (p program) reconcile() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&source, "source", "", "only this provider: clerk or stripe")
-	cmd.Flags().Var(&since, "since", "only what changed since this time, such as 24h, 7d or 2026-11-25; what Clerk no longer has is found without it only, and Stripe tells of 30 days")
+	cmd.Flags().Var(&since, "since", "only objects that changed since this time, such as 24h, 7d or 2026-11-25; it misses objects that Clerk deleted, and Stripe reports 30 days only")
 	return cmd
 }
 
@@ -60,7 +65,11 @@ func (p program) reconcileOne(ctx context.Context, source string, since moment) 
 	if err != nil {
 		return err
 	}
-	address, err := p.serviceAddress(source)
+	env, err := p.development()
+	if err != nil {
+		return err
+	}
+	address, err := allinone.GRPCAddress(env.Get, services[source])
 	if err != nil {
 		return err
 	}
@@ -81,17 +90,17 @@ func (p program) reconcileOne(ctx context.Context, source string, since moment) 
 	return p.follow(source, next, patience)
 }
 
-// patience is how long nothing may come before the waiting is told.
+// patience is how long the command waits in silence.
 const patience = 5 * time.Second
 
-// news is what the service sent, or how its answer ended.
+// news is a message of the service, or the end of its answer.
 type news struct {
 	counts
 	err error
 }
 
-// follow prints the last word on each kind; on a terminal, also how far the comparison is. While nothing comes it says so: a
-// provider that is away is waited for.
+// follow prints the final counts of each kind, and on a terminal the progress. It reports when nothing arrives for a while: the
+// service waits for a provider that is down.
 func (p program) follow(source string, next func() (counts, error), patience time.Duration) error {
 	live, came, gone := isTerminal(p.stdout), make(chan news), make(chan struct{})
 	defer close(gone)
@@ -112,7 +121,7 @@ func (p program) follow(source string, next func() (counts, error), patience tim
 	for {
 		select {
 		case <-silence.C:
-			_, _ = fmt.Fprintf(p.stderr, "%s is still compared after %s; if the provider is away or slow it is asked again, and the service's log says so\n",
+			_, _ = fmt.Fprintf(p.stderr, "%s: still running after %s; a provider that is down or slow is asked again, and the service's log says so\n",
 				source, time.Since(begun).Round(time.Second))
 		case n := <-came:
 			silence.Reset(patience)
@@ -126,7 +135,7 @@ func (p program) follow(source string, next func() (counts, error), patience tim
 	}
 }
 
-// tell prints one piece of news; its error ends the comparison.
+// tell prints a message; its error ends the comparison.
 func (p program) tell(source string, c news, live bool) error {
 	if c.err != nil {
 		if live {
@@ -139,7 +148,7 @@ func (p program) tell(source string, c news, live bool) error {
 	}
 	line := fmt.Sprintf("%-24s same %d, repaired %d, created %d, removed %d", source+" "+c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved())
 	if live {
-		line = "\r\x1b[K" + line // over the line before
+		line = "\r\x1b[K" + line // over the previous line
 	}
 	if c.GetDone() {
 		line += "\n"
@@ -170,27 +179,4 @@ func begin(ctx context.Context, conn *grpc.ClientConn, source string, since *tim
 		return nil, err
 	}
 	return func() (counts, error) { return stream.Recv() }, nil
-}
-
-// serviceAddress is where the service of a provider answers gRPC: its own address in split mode, else the all-in-one's.
-func (p program) serviceAddress(source string) (string, error) {
-	getenv, err := settings.DevFile(devFile, p.getenv)
-	if err != nil {
-		return "", err
-	}
-	var at struct {
-		Addresses serve.Addresses
-		Settings  serve.Settings
-	}
-	if err := settings.Load(getenv, &at); err != nil {
-		return "", err
-	}
-	own := at.Addresses.Auth
-	if source == "stripe" {
-		own = at.Addresses.Billing
-	}
-	if own != "" {
-		return own, nil
-	}
-	return at.Settings.GRPCAddr, nil
 }

@@ -43,7 +43,7 @@ func TestFollowPrintsTheLastWordOnEachKind(t *testing.T) {
 func TestFollowSaysThatItWaits(t *testing.T) {
 	told := make(chan struct{}, 100)
 	p := program{stdout: io.Discard, stderr: writer(func(text []byte) {
-		require.Contains(t, string(text), "stripe is still compared after")
+		require.Contains(t, string(text), "stripe: still running after")
 		told <- struct{}{}
 	})}
 	require.ErrorContains(t, p.follow("stripe", func() (counts, error) {

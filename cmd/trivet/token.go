@@ -26,7 +26,10 @@ const mintTimeout = 10 * time.Second
 
 // mint asks the running sandbox for a token.
 func mint(ctx context.Context, getenv func(string) string, ask tokenRequest) (string, error) {
-	if ask.Role != "" && ask.Org == "" {
+	switch {
+	case ask.User == "":
+		return "", errors.New("--user is required: the id of the user, such as user_alice")
+	case ask.Role != "" && ask.Org == "":
 		return "", errors.New("--role is a role in an organization: name it with --org")
 	}
 	var at allinone.SandboxSettings
@@ -56,14 +59,14 @@ func readToken(response *http.Response) (string, error) {
 	const limit = 64 << 10
 	raw, err := io.ReadAll(io.LimitReader(response.Body, limit))
 	if err != nil {
-		return "", fmt.Errorf("the sandbox's answer broke off: %w", err)
+		return "", fmt.Errorf("the sandbox's answer ended early: %w", err)
 	}
 	var answer struct {
 		Token string `json:"token"`
 		Error any    `json:"error"`
 	}
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		return "", fmt.Errorf("what answers is no sandbox: %w", err)
+		return "", fmt.Errorf("the server at that address is not a sandbox: %w", err)
 	}
 	if answer.Token == "" {
 		return "", fmt.Errorf("the sandbox refused: %v", answer.Error)

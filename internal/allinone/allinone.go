@@ -5,10 +5,7 @@ package allinone
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -17,113 +14,148 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
+// DevOptions are what trivet dev is started with.
+type DevOptions struct {
+	// AllowPublic lets other machines reach the server.
+	AllowPublic bool
+	// Stdout gets the addresses and the next steps once everything is ready.
+	Stdout io.Writer
+	// Stderr gets the log.
+	Stderr io.Writer
+}
+
 // Dev runs everything for development until ctx ends.
-func Dev(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
-	host, err := newHost(getenv, stderr)
+func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
+	env.Get = withDatabase(layer(env.Get, map[string]string{"TRIVET_OPERATORS": DevOperator}))
+	c, err := loadDev(env, options)
 	if err != nil {
 		return err
 	}
-	if host.Settings.Production() {
-		return errors.New("TRIVET_ENV is production, and trivet dev is for development: use trivet serve, or unset TRIVET_ENV")
+	host, err := c.host(options.Stderr)
+	if err != nil {
+		return err
 	}
-	getenv = layer(getenv, map[string]string{"TRIVET_OPERATORS": DevOperator})
-	var before []serve.Part
-	if len(absent(getenv)) > 0 {
-		host.Logger.InfoContext(ctx, "be somebody: bin/trivet token --user user_alice; then follow the README's tour")
-		lookup, part, err := standIn(ctx, getenv, host)
-		if err != nil {
-			return err
+	if err := announceDev(ctx, env, c, host); err != nil {
+		return err
+	}
+	if len(serve.Absent(env.Get)) == 0 {
+		return run(ctx, c, host, runOptions{migrate: true, welcome: &welcome{to: options.Stdout, config: c}})
+	}
+	box, part, err := startSandbox(ctx, c, host)
+	if err != nil {
+		return err
+	}
+	get, err := standIn(ctx, env.Get, c, box, host)
+	if err == nil {
+		c, err = load(env.With(get), nil)
+	}
+	if err != nil {
+		return endEarly(ctx, part, err)
+	}
+	return run(ctx, c, host, runOptions{before: []serve.Part{part}, migrate: true, welcome: &welcome{to: options.Stdout, config: c, sandbox: box}})
+}
+
+// loadDev reads the settings before the sandbox fills in those of the absent providers.
+func loadDev(env settings.Env, options DevOptions) (*config, error) {
+	return load(env, nil, func(c *config) error {
+		var wrong []error
+		if c.Host.Production() {
+			wrong = append(wrong, settings.Invalid("TRIVET_ENV", "is production, and trivet dev is for development", "use trivet serve, or unset TRIVET_ENV"))
 		}
-		getenv, before = lookup, append(before, part)
+		if !options.AllowPublic {
+			wrong = append(wrong, refusePublic(c))
+		}
+		for _, p := range serve.Providers() {
+			if p.Name == "clerk" && isReal(env.Get, p) {
+				wrong = append(wrong, c.Auth.Missing())
+			}
+		}
+		return settings.Join(wrong...)
+	})
+}
+
+// announceDev says what is unusual about the settings.
+func announceDev(ctx context.Context, env settings.Env, c *config, host *serve.Host) error {
+	if env.File != "" {
+		host.Logger.InfoContext(ctx, "settings read from a file", slog.String("file", env.File), slog.String("names", strings.Join(env.FileNames, ", ")))
 	}
-	return run(ctx, getenv, host, before, true)
+	for _, name := range settings.Strangers(env.FileNames) {
+		host.Logger.WarnContext(ctx, "no part of Trivet reads this setting", slog.String("file", env.File), slog.String("name", name))
+	}
+	if open := c.public(); len(open) > 0 {
+		host.Logger.WarnContext(ctx, "other machines reach this development server, and whoever does can act as any user",
+			slog.String("settings", strings.Join(open, ", ")))
+	}
+	return host.Announce(ctx, env)
+}
+
+// endEarly ends a part that was made and is not going to run.
+func endEarly(ctx context.Context, part serve.Part, err error) error {
+	ended, end := context.WithCancel(ctx)
+	end()
+	return errors.Join(err, part.Run(ended))
+}
+
+// endAll ends the parts that were made and are not going to run.
+func endAll(ctx context.Context, parts []serve.Part, err error) error {
+	for _, part := range parts {
+		err = endEarly(ctx, part, err)
+	}
+	return err
 }
 
 // Serve runs everything for production until ctx ends.
-func Serve(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
-	getenv = layer(getenv, map[string]string{"TRIVET_ENV": "production"})
-	host, err := newHost(getenv, stderr)
+func Serve(ctx context.Context, env settings.Env, stderr io.Writer) error {
+	env.Get = layer(env.Get, map[string]string{"TRIVET_ENV": "production"})
+	env.Get = withDatabase(serve.WithDefaults(env.Get))
+	c, err := load(env, []string{"serve", settings.Production}, func(c *config) error {
+		if c.Host.Production() {
+			return nil
+		}
+		return settings.Invalid("TRIVET_ENV", "is "+c.Host.Env+", and trivet serve is for production", "unset it, or use trivet dev")
+	})
 	if err != nil {
+		return err
+	}
+	host, err := c.host(stderr)
+	if err != nil {
+		return err
+	}
+	if err := host.Announce(ctx, env, c); err != nil {
 		return err
 	}
 	// On PostgreSQL several replicas start at once: their operator migrates, once, before.
-	return run(ctx, getenv, host, nil, !onPostgres(getenv), "serve")
+	return run(ctx, c, host, runOptions{migrate: !onPostgres(c)})
 }
 
-// Migrate applies every service's migrations and returns.
-func Migrate(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
-	host, err := newHost(getenv, stderr)
-	if err != nil {
-		return err
-	}
-	getenv = withDatabase(getenv, host.Settings.DataDir)
-	return migrateAll(ctx, getenv, host)
+// onPostgres reports whether several replicas may share the database.
+func onPostgres(c *config) bool { return strings.HasPrefix(c.Store.DatabaseURL.Reveal(), "postgres") }
+
+// runOptions are how the ways to run differ.
+type runOptions struct {
+	before  []serve.Part
+	migrate bool
+	welcome *welcome
 }
 
-func run(ctx context.Context, getenv func(string) string, host *serve.Host, before []serve.Part, migrate bool, modes ...string) (err error) {
-	getenv = withDatabase(getenv, host.Settings.DataDir)
-	house, err := build(ctx, getenv, host, modes...)
+func run(ctx context.Context, c *config, host *serve.Host, options runOptions) error {
+	sys, err := build(ctx, c, host)
 	if err != nil {
-		return err
+		return endAll(ctx, options.before, err)
 	}
-	if migrate {
-		for _, s := range house.services {
-			if err := s.Migrate(ctx); err != nil {
-				return errors.Join(fmt.Errorf("migrate %s: %w", s.name, err), house.close(ctx))
-			}
+	if options.migrate {
+		if err := sys.migrate(ctx); err != nil {
+			return endAll(ctx, options.before, errors.Join(err, sys.close(ctx)))
 		}
 	}
-	parts, err := house.parts(ctx)
+	parts, err := sys.parts(ctx)
 	if err != nil {
-		return errors.Join(err, house.close(ctx))
+		return endAll(ctx, options.before, errors.Join(err, sys.close(ctx)))
 	}
-	host.Logger.InfoContext(ctx, "trivet is up",
-		slog.String("edge", "http://"+house.edgeAddr), slog.String("grpc", host.Settings.GRPCAddr), slog.String("ops", "http://"+host.Settings.OpsAddr))
-	return serve.Run(ctx, host.Logger, append(before, parts...)...)
-}
-
-func newHost(getenv func(string) string, stderr io.Writer) (*serve.Host, error) {
-	var s serve.Settings
-	if err := settings.Load(getenv, &s); err != nil {
-		return nil, err
+	host.Logger.InfoContext(ctx, "trivet is up", slog.String("version", serve.Version()), slog.String("edge", "http://"+sys.edgeAddr),
+		slog.String("grpc", host.Settings.GRPCAddr), slog.String("ops", "http://"+host.Settings.OpsAddr))
+	if options.welcome != nil {
+		parts = append(parts, options.welcome.part(sys))
 	}
-	return serve.NewHost("trivet", s, stderr)
-}
-
-// withDatabase puts SQLite in the data folder where no DATABASE_URL is set.
-func withDatabase(getenv func(string) string, dir string) func(string) string {
-	if isSet(getenv, "DATABASE_URL") {
-		return getenv
-	}
-	return layer(getenv, map[string]string{"DATABASE_URL": "sqlite://" + dir})
-}
-
-func onPostgres(getenv func(string) string) bool {
-	var at struct {
-		URL settings.Secret `env:"DATABASE_URL"`
-	}
-	return settings.Load(getenv, &at) == nil && strings.HasPrefix(at.URL.Reveal(), "postgres")
-}
-
-// layer gives defaults to names that the lookup has no value for.
-func layer(getenv func(string) string, defaults map[string]string) func(string) string {
-	return func(name string) string {
-		if value := getenv(name); value != "" {
-			return value
-		}
-		return defaults[name]
-	}
-}
-
-// newTrust makes the secrets that the parts of one process prove themselves with; they live as long as it.
-func newTrust() (ed25519.PrivateKey, []byte, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make a passport key: %w", err)
-	}
-	secret := make([]byte, 32)
-	if _, err := rand.Read(secret); err != nil {
-		return nil, nil, fmt.Errorf("make an internal secret: %w", err)
-	}
-	return key, secret, nil
+	return host.Run(ctx, append(options.before, parts...)...)
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 // StartForTest builds the all-in-one with settings that call no provider. It returns a connection for each calling service
@@ -19,18 +20,17 @@ func StartForTest(t *testing.T) (map[string]grpc.ClientConnInterface, *passport.
 		"TRIVET_DATA_DIR": t.TempDir(), "CLERK_SECRET_KEY": "sk_test_x", "CLERK_ISSUER": "https://clerk.example.test",
 		"CLERK_API_URL": "http://127.0.0.1:1", "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://127.0.0.1:1", "STRIPE_SECRET_KEY": "", "LOG_LEVEL": "error",
 	}
-	getenv := withDatabase(func(name string) string { return env[name] }, env["TRIVET_DATA_DIR"])
-	host, err := newHost(getenv, io.Discard)
+	c, err := load(settings.Env{Get: withDatabase(func(name string) string { return env[name] })}, nil)
 	require.NoError(t, err)
-	h, err := build(t.Context(), getenv, host)
+	host, err := c.host(io.Discard)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, h.close(context.Background())) })
-	for _, s := range h.services {
-		require.NoError(t, s.Migrate(t.Context()))
-	}
+	s, err := build(t.Context(), c, host)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.close(context.Background())) })
+	require.NoError(t, s.migrate(t.Context()))
 	conns := map[string]grpc.ClientConnInterface{}
-	for name, conn := range h.conns {
+	for name, conn := range s.conns {
 		conns[name] = conn
 	}
-	return conns, h.issuer
+	return conns, s.issuer
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -14,10 +15,20 @@ import (
 	"github.com/trivet-dev/trivet/services/billing"
 )
 
-// migrateAll applies the migrations of every service that has a store. It needs no setting but where that is.
-func migrateAll(ctx context.Context, getenv func(string) string, host *serve.Host) error {
-	var at serve.Store
-	if err := settings.Load(getenv, &at); err != nil {
+// Migrate applies the migrations of every service that has a store, and returns. It needs no setting but where that is.
+func Migrate(ctx context.Context, env settings.Env, stderr io.Writer) error {
+	var c struct {
+		Host  serve.Settings
+		Store serve.Store
+	}
+	if err := settings.Load(withDatabase(env.Get), &c); err != nil {
+		return err
+	}
+	host, err := serve.NewHost("trivet", c.Host, stderr)
+	if err != nil {
+		return err
+	}
+	if err := host.Announce(ctx, env); err != nil {
 		return err
 	}
 	authMigrations, err := auth.Migrations()
@@ -28,7 +39,7 @@ func migrateAll(ctx context.Context, getenv func(string) string, host *serve.Hos
 		name       string
 		migrations []database.Migrations
 	}{{"auth", authMigrations}, {"billing", billing.Migrations()}} {
-		if err := migrateStore(ctx, host.Logger, s.name, at.DatabaseURL, s.migrations); err != nil {
+		if err := migrateStore(ctx, host.Logger, s.name, c.Store.DatabaseURL, s.migrations); err != nil {
 			return fmt.Errorf("migrate %s: %w", s.name, err)
 		}
 		host.Logger.InfoContext(ctx, "the store is up to date", slog.String("service", s.name))

@@ -1,14 +1,47 @@
 package allinone
 
-import "github.com/trivet-dev/trivet/platform/settings"
+import (
+	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/platform/settings"
+)
 
 // DevOperator is the operator of trivet dev where TRIVET_OPERATORS names none.
 const DevOperator = "user_operator"
 
-// OperatorSettings are what the operator's commands need: the edge, and a session token of somebody whom TRIVET_OPERATORS names.
+// OperatorSettings are what the operator's commands need: the edge, and a session token of a user in TRIVET_OPERATORS.
 type OperatorSettings struct {
 	// URL is the edge's address.
-	URL string `env:"TRIVET_URL" default:"http://127.0.0.1:8080" help:"address of the edge that the operator's commands call"`
+	URL string `env:"TRIVET_URL" help:"address of the edge that the operator's commands call; default: TRIVET_HTTP_ADDR on this machine"`
 	// Token is a session token.
 	Token settings.Secret `env:"TRIVET_TOKEN" help:"session token of an operator, for the operator's commands; default: one of the sandbox's user_operator"`
+}
+
+// Operator reads what the operator's commands need. Where TRIVET_URL is not set, they call the edge of this machine.
+func Operator(get func(string) string) (OperatorSettings, error) {
+	var s struct {
+		Operator OperatorSettings
+		Edge     serve.Edge
+	}
+	if err := settings.Load(get, &s); err != nil {
+		return OperatorSettings{}, err
+	}
+	if s.Operator.URL == "" {
+		s.Operator.URL = "http://" + reachable(s.Edge.HTTPAddr)
+	}
+	return s.Operator, nil
+}
+
+// GRPCAddress is where a service answers gRPC: its own address in split mode, else the all-in-one's.
+func GRPCAddress(get func(string) string, service string) (string, error) {
+	var s struct {
+		Addresses serve.Addresses
+		Host      serve.Settings
+	}
+	if err := settings.Load(get, &s); err != nil {
+		return "", err
+	}
+	if own := s.Addresses.Of(service); own != "" {
+		return own, nil
+	}
+	return reachable(s.Host.GRPCAddr), nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox"
+	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
 // SandboxSettings say where the stand-ins for the providers are.
@@ -29,141 +30,108 @@ type SandboxSettings struct {
 	Pace time.Duration `env:"TRIVET_SANDBOX_PACE" default:"20ms" min:"0s" max:"1m" help:"time between the words of the sandbox's streamed answers"`
 }
 
-// URL is the sandbox's base address.
-func (s SandboxSettings) URL() string { return "http://" + s.Addr }
+// Validate checks the address.
+func (s SandboxSettings) Validate() error { return serve.CheckAddress("TRIVET_SANDBOX_ADDR", s.Addr) }
 
-// EdgeURL is where the sandbox sends its webhooks: to the edge of the same machine, or nowhere when that is not set.
-func (s SandboxSettings) EdgeURL(getenv func(string) string) string {
+// URL is the sandbox's base address as this machine reaches it.
+func (s SandboxSettings) URL() string { return "http://" + reachable(s.Addr) }
+
+// edgeURL is where the sandbox sends its webhooks: by default to the edge of the same machine.
+func (s SandboxSettings) edgeURL(edge serve.Edge) string {
 	if s.Webhooks != "" {
-		return s.Webhooks
+		return strings.TrimRight(s.Webhooks, "/")
 	}
-	var edge serve.Edge
-	if err := settings.Load(getenv, &edge); err != nil {
-		return "" // the edge itself reports it
+	return "http://" + reachable(edge.HTTPAddr)
+}
+
+// reachable is the address by which this machine reaches a listener: one on all addresses is on loopback too.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return address
 	}
-	return "http://" + edge.HTTPAddr
-}
-
-// provider is a third party that the sandbox can stand in for.
-type provider struct {
-	name string
-	// signs are the settings of which one tells that the real provider is meant.
-	signs []string
-	// settings are what the sandbox fills in otherwise.
-	settings []string
-}
-
-// instanceSetting is left alone where it is set.
-const instanceSetting = "CLERK_INSTANCE_ID"
-
-var providers = []provider{
-	{"clerk", []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY"}, []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL", instanceSetting, "CLERK_WEBHOOK_SECRET"}},
-	{"openai", []string{"OPENAI_API_KEY"}, []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"}},
-	{"stripe", []string{"STRIPE_SECRET_KEY"}, []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL", "STRIPE_WEBHOOK_SECRET"}},
-}
-
-const (
-	stripeReads  = "STRIPE_READS_PER_SECOND"
-	sandboxReads = "10000"
-)
-
-func isSet(getenv func(string) string, name string) bool {
-	return getenv(name) != "" || getenv(name+"_FILE") != ""
-}
-
-// absent returns the providers that no setting names.
-func absent(getenv func(string) string) []provider {
-	var missing []provider
-	for _, p := range providers {
-		real := false
-		for _, sign := range p.signs {
-			real = real || isSet(getenv, sign)
-		}
-		if !real {
-			missing = append(missing, p)
-		}
-	}
-	return missing
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 // Sandbox runs the sandbox alone until ctx ends.
-func Sandbox(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
-	host, err := newHost(getenv, stderr)
+func Sandbox(ctx context.Context, env settings.Env, stderr io.Writer) error {
+	var s struct {
+		Host    serve.Settings
+		Edge    serve.Edge
+		Sandbox SandboxSettings
+		StandIn serve.StandIn
+	}
+	if err := settings.Load(env.Get, &s); err != nil {
+		return err
+	}
+	c := &config{Host: s.Host, Edge: s.Edge, Sandbox: s.Sandbox, StandIn: s.StandIn}
+	host, err := c.host(stderr)
 	if err != nil {
 		return err
 	}
-	_, part, err := startSandbox(ctx, getenv, host)
+	if err := host.Announce(ctx, env); err != nil {
+		return err
+	}
+	_, part, err := startSandbox(ctx, c, host)
 	if err != nil {
 		return err
 	}
-	host.Logger.InfoContext(ctx, "sandbox is up")
-	return serve.Run(ctx, host.Logger, part)
+	host.Logger.InfoContext(ctx, "sandbox is up", slog.String("address", "http://"+s.Sandbox.Addr))
+	return host.Run(ctx, part)
 }
 
-// standIn starts the sandbox and returns a lookup in which it stands for the absent providers.
-func standIn(ctx context.Context, getenv func(string) string, host *serve.Host) (func(string) string, serve.Part, error) {
-	var own webhookSecrets
-	if err := settings.Load(getenv, &own); err != nil {
-		return nil, serve.Part{}, err
-	}
-	s, part, err := startSandbox(ctx, getenv, host)
-	if err != nil {
-		return nil, serve.Part{}, err
-	}
-	missing := absent(getenv)
-	for _, p := range missing {
-		host.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", p.name), slog.String("set_for_the_real_one", p.signs[0]))
-	}
-	return fillIn(getenv, own, s.Environment(), missing), part, nil
-}
-
-// webhookSecrets are those that the developer has set.
-type webhookSecrets struct {
-	Clerk  settings.Secrets `env:"CLERK_WEBHOOK_SECRET"`
-	Stripe settings.Secrets `env:"STRIPE_WEBHOOK_SECRET"`
-}
-
-// fillIn returns a lookup with the sandbox's settings for some providers. Webhooks that are signed with a secret of the
-// developer's own stay good beside the sandbox's.
-func fillIn(getenv func(string) string, own webhookSecrets, stand map[string]string, missing []provider) func(string) string {
-	values := map[string]string{}
-	for _, p := range missing {
-		for _, name := range p.settings {
-			values[name] = stand[name]
-		}
-		if p.name == "stripe" && !isSet(getenv, stripeReads) {
-			values[stripeReads] = sandboxReads // the sandbox has none of the limits that Stripe has for a test key
+// isReal reports whether the settings mean a provider itself, not the sandbox.
+func isReal(get func(string) string, p serve.Provider) bool {
+	for _, sign := range p.Signs {
+		if serve.IsSet(get, sign) {
+			return true
 		}
 	}
-	for name, secrets := range map[string]settings.Secrets{"CLERK_WEBHOOK_SECRET": own.Clerk, "STRIPE_WEBHOOK_SECRET": own.Stripe} {
-		if theirs, ok := values[name]; ok {
-			values[name] = strings.Join(append(secrets.Reveal(), theirs), ",")
-		}
-	}
-	if isSet(getenv, instanceSetting) {
-		delete(values, instanceSetting)
-	}
-	return settings.Layer(func(name string) string { return values[name] }, getenv)
+	return false
 }
 
-func startSandbox(ctx context.Context, getenv func(string) string, host *serve.Host) (*sandbox.Sandbox, serve.Part, error) {
-	var at SandboxSettings
-	if err := settings.Load(getenv, &at); err != nil {
-		return nil, serve.Part{}, err
+// standIn returns a lookup in which the sandbox stands for the absent providers.
+func standIn(ctx context.Context, get func(string) string, c *config, box *sandbox.Sandbox, host *serve.Host) (func(string) string, error) {
+	for _, p := range serve.Absent(get) {
+		host.WarnStandIn(ctx, p)
 	}
-	listener, err := serve.Listen(ctx, "TRIVET_SANDBOX_ADDR", at.Addr)
+	return serve.FillIn(get, c.StandIn.Secrets(box.Environment()))
+}
+
+func startSandbox(ctx context.Context, c *config, host *serve.Host) (*sandbox.Sandbox, serve.Part, error) {
+	listener, err := serve.Listen(ctx, "TRIVET_SANDBOX_ADDR", c.Sandbox.Addr)
 	if err != nil {
 		return nil, serve.Part{}, err
 	}
 	warnIfPublic(ctx, host.Logger, listener.Addr())
 	s, err := sandbox.New(sandbox.Config{
-		Dir: filepath.Join(host.Settings.DataDir, "sandbox"), Now: host.Now, Logger: host.Logger, Pace: at.Pace,
-		BaseURL: baseURL(listener.Addr()), EdgeURL: at.EdgeURL(getenv), AllowedHosts: at.AllowedHosts,
+		Dir: filepath.Join(host.Settings.DataDir, "sandbox"), Now: host.Now, Logger: host.Logger, Pace: c.Sandbox.Pace,
+		BaseURL: "http://" + reachable(listener.Addr().String()), AllowedHosts: c.Sandbox.AllowedHosts,
 	})
 	if err != nil {
-		return nil, serve.Part{}, errors.Join(fmt.Errorf("sandbox: %w", err), listener.Close())
+		return nil, serve.Part{}, errors.Join(fmt.Errorf("the sandbox's files in TRIVET_DATA_DIR=%s: %w", host.Settings.DataDir, err), listener.Close())
+	}
+	if err := deliver(s, c); err != nil {
+		return nil, serve.Part{}, errors.Join(err, listener.Close(), s.Close(ctx))
 	}
 	return s, sandboxPart(s, listener), nil
+}
+
+// deliver points the sandbox's webhooks at the edge.
+func deliver(s *sandbox.Sandbox, c *config) error {
+	edge := c.Sandbox.edgeURL(c.Edge)
+	secret := func(own settings.Secret, published string) []string {
+		if own.IsSet() {
+			return []string{own.Reveal()}
+		}
+		return []string{published}
+	}
+	_, err1 := s.ClerkWebhooks().Add(webhook.Endpoint{URL: edge + "/api/webhooks/clerk", Secrets: secret(c.StandIn.ClerkWebhookSecret, sandbox.ClerkWebhookSecret)})
+	_, err2 := s.StripeWebhooks().Add(webhook.Endpoint{URL: edge + "/api/webhooks/stripe", Secrets: secret(c.StandIn.StripeWebhookSecret, sandbox.StripeWebhookSecret)})
+	if err := errors.Join(err1, err2); err != nil {
+		return settings.Join(settings.Invalid("TRIVET_SANDBOX_EDGE_URL", "or a webhook secret of the sandbox is wrong: "+err.Error(), ""))
+	}
+	return nil
 }
 
 // warnIfPublic names the setting by which other machines can reach the sandbox.
@@ -172,14 +140,6 @@ func warnIfPublic(ctx context.Context, log *slog.Logger, addr net.Addr) {
 		log.WarnContext(ctx, "the sandbox listens on a public address: everybody who reaches it can create session tokens; "+
 			"set TRIVET_SANDBOX_ADDR to a loopback address unless the network is private", slog.String("addr", addr.String()))
 	}
-}
-
-// baseURL is where a browser on this machine reaches a listener. One on all addresses has no address of its own.
-func baseURL(addr net.Addr) string {
-	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		return fmt.Sprintf("http://localhost:%d", tcp.Port)
-	}
-	return "http://" + addr.String()
 }
 
 func sandboxPart(s *sandbox.Sandbox, listener net.Listener) serve.Part {

@@ -47,7 +47,7 @@ func TestStandIn(t *testing.T) {
 			clerk: theirs, stripe: anothers, instance: "ins_mine", key: sandbox.ClerkSecretKey,
 		},
 		"the real Clerk": {
-			env:   map[string]string{"CLERK_SECRET_KEY": "sk_live_x", "CLERK_WEBHOOK_SECRET": clerks},
+			env:   map[string]string{"CLERK_SECRET_KEY": "sk_live_x", "CLERK_ISSUER": "https://clerk.example.com", "CLERK_WEBHOOK_SECRET": clerks},
 			clerk: []string{clerks}, stripe: anothers, key: "sk_live_x",
 		},
 		"a file that is not there": {env: map[string]string{"STRIPE_WEBHOOK_SECRET_FILE": "/nowhere"}, fails: "STRIPE_WEBHOOK_SECRET"},
@@ -57,13 +57,17 @@ func TestStandIn(t *testing.T) {
 			maps.Copy(env, tc.env)
 			getenv := func(name string) string { return env[name] }
 			logs := &bytes.Buffer{}
-			host, err := newHost(getenv, logs)
-			require.NoError(t, err)
-			lookup, part, err := standIn(t.Context(), getenv, host)
+			c, err := loadDev(settings.Env{Get: getenv}, DevOptions{})
 			if tc.fails != "" {
 				require.ErrorContains(t, err, tc.fails)
 				return
 			}
+			require.NoError(t, err)
+			host, err := c.host(logs)
+			require.NoError(t, err)
+			box, part, err := startSandbox(t.Context(), c, host)
+			require.NoError(t, err)
+			lookup, err := standIn(t.Context(), getenv, c, box, host)
 			require.NoError(t, err)
 			ended, end := context.WithCancel(t.Context())
 			end()
@@ -97,9 +101,11 @@ func TestSandboxOnAPublicAddress(t *testing.T) {
 			env := map[string]string{"TRIVET_DATA_DIR": t.TempDir(), "TRIVET_SANDBOX_ADDR": tc.addr, "TRIVET_SANDBOX_ALLOWED_HOSTS": "sandbox"}
 			getenv := func(name string) string { return env[name] }
 			logs := &bytes.Buffer{}
-			host, err := newHost(getenv, logs)
+			c, err := loadDev(settings.Env{Get: getenv}, DevOptions{AllowPublic: true})
 			require.NoError(t, err)
-			s, part, err := startSandbox(t.Context(), getenv, host)
+			host, err := c.host(logs)
+			require.NoError(t, err)
+			s, part, err := startSandbox(t.Context(), c, host)
 			require.NoError(t, err)
 			ended, end := context.WithCancel(t.Context())
 			end()

@@ -19,8 +19,12 @@ import (
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 )
 
-// Replace puts a table between a document's markers "<!-- name -->" and "<!-- /name -->".
+// Replace puts a table between a document's markers "<!-- name -->" and "<!-- /name -->", or in place of the whole document
+// when the name is "".
 func Replace(document, name, table string) (string, error) {
+	if name == "" {
+		return table, nil
+	}
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	before, rest, ok := strings.Cut(document, begin)
 	if !ok {

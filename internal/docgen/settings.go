@@ -5,21 +5,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/trivet-dev/trivet/gateway"
-	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
-	"github.com/trivet-dev/trivet/services/ai"
-	"github.com/trivet-dev/trivet/services/auth"
-	"github.com/trivet-dev/trivet/services/billing"
 )
 
-// Settings is the table of all settings, by name. The all-in-one's own settings are an argument, because its tests use
-// this package.
-func Settings(allInOne ...any) (string, error) {
-	docs, err := settings.Describe(append([]any{
-		serve.Settings{}, serve.Edge{}, serve.Trust{}, serve.SigningKey{}, serve.Addresses{}, serve.Store{}, serve.PriceList{},
-		gateway.Config{}, auth.Config{}, ai.Config{}, billing.Config{},
-	}, allInOne...)...)
+// Settings is the table of all settings, by name, of the structs that hold them.
+func Settings(structs []any) (string, error) {
+	docs, err := settings.Describe(structs...)
 	if err != nil {
 		return "", err
 	}
@@ -35,7 +26,28 @@ func Settings(allInOne ...any) (string, error) {
 		if fallback != "" {
 			fallback = "`" + fallback + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", d.Name, kind, fallback, strings.ReplaceAll(d.Help, "|", "\\|"))
+		help := strings.ReplaceAll(d.Help, "|", "\\|")
+		if d.Alias != "" {
+			help += "; also read as `" + d.Alias + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", d.Name, kind, fallback, help)
 	}
 	return b.String(), nil
+}
+
+// Names lists the names of all settings, one a line.
+func Names(structs []any) (string, error) {
+	docs, err := settings.Describe(structs...)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, d := range docs {
+		names = append(names, d.Name)
+		if d.Alias != "" {
+			names = append(names, d.Alias)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, "\n") + "\n", nil
 }

@@ -4,17 +4,18 @@ package docgen
 type Table struct {
 	// File is the document, from the root of the repository.
 	File string
-	// Name is the table's marker in it.
+	// Name is the table's marker in it; "" when the table is the whole file.
 	Name string
 	// Make writes the table.
 	Make func() (string, error)
 }
 
-// Tables are all of them. The all-in-one's own settings are an argument: see [Settings].
-func Tables(allInOne ...any) []Table {
+// Tables are all of them; structs are those that hold settings.
+func Tables(structs []any) []Table {
 	return []Table{
 		{"docs/errors.md", "errors", func() (string, error) { return Errors(), nil }},
 		{"docs/security.md", "rules", Rules},
-		{"docs/settings.md", "settings", func() (string, error) { return Settings(allInOne...) }},
+		{"docs/settings.md", "settings", func() (string, error) { return Settings(structs) }},
+		{"platform/settings/names.txt", "", func() (string, error) { return Names(structs) }},
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func TestDocumentedTablesAreWhatTheCodeSays(t *testing.T) {
-	for _, table := range docgen.Tables(allinone.SandboxSettings{}, allinone.OperatorSettings{}) {
+	for _, table := range docgen.Tables(allinone.Settings()) {
 		t.Run(table.Name, func(t *testing.T) {
 			committed, err := os.ReadFile(filepath.Join("..", "..", table.File))
 			require.NoError(t, err)

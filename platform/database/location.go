@@ -25,6 +25,12 @@ func For(service string, databaseURL settings.Secret) Config {
 	return Config{URL: settings.NewSecret("sqlite://" + file), Schema: service}
 }
 
+// CheckURL reports what is wrong with DATABASE_URL, without opening it. The error never prints the password.
+func CheckURL(databaseURL settings.Secret) error {
+	_, _, err := locate(Config{URL: databaseURL})
+	return err
+}
+
 // locate chooses the dialect by the address.
 func locate(config Config) (target, Config, error) {
 	raw := config.URL.Reveal()

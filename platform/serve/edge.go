@@ -7,14 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 
-	"github.com/trivet-dev/trivet/platform/connect"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/telemetry"
 )
-
-// EdgeConns are the edge's connections to the services.
-type EdgeConns struct{ Auth, AI, Billing *connect.Conn }
 
 // EdgeServer is what the gateway is.
 type EdgeServer interface {
@@ -24,39 +21,47 @@ type EdgeServer interface {
 	Run(ctx context.Context) error
 }
 
-// RunEdge runs the edge as a process of its own until ctx ends.
-func RunEdge(ctx context.Context, name string, args []string, getenv func(string) string, stderr io.Writer, build func(*Process, EdgeConns) (EdgeServer, error)) (err error) {
+// RunEdge runs the edge as a process of its own until ctx ends. at is the part of program.Config that says where it listens.
+func RunEdge(
+	ctx context.Context, program Program, at *Edge, args []string, env settings.Env, stderr io.Writer, build func(*Process) (EdgeServer, error),
+) (err error) {
 	if len(args) > 0 {
-		return fmt.Errorf("usage: %s; settings are environment variables", name)
+		return fmt.Errorf("usage: %s; settings are environment variables, docs/settings.md lists them", program.Name)
 	}
-	p, err := NewProcess(name, getenv, stderr)
+	p, err := NewProcess(ctx, program, env, stderr)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	var at Edge
-	auth, err1 := p.Conn("auth")
-	ai, err2 := p.Conn("ai")
-	billing, err3 := p.Conn("billing")
-	if err := settings.Join(p.Load(&at), err1, err2, err3); err != nil {
-		return err
-	}
-	edge, err := build(p, EdgeConns{Auth: auth, AI: ai, Billing: billing})
+	edge, err := build(p)
 	if err != nil {
 		return err
 	}
-	ops, err := Listen(ctx, "TRIVET_OPS_ADDR", p.Settings.OpsAddr)
+	open, err := ListenAll(ctx, Listening{"TRIVET_OPS_ADDR", p.Settings.OpsAddr}, Listening{"TRIVET_HTTP_ADDR", at.HTTPAddr})
 	if err != nil {
 		return err
 	}
-	http, err := Listen(ctx, "TRIVET_HTTP_ADDR", at.HTTPAddr)
-	if err != nil {
-		return errors.Join(err, ops.Close())
-	}
-	p.Logger.InfoContext(ctx, "up", slog.String("service", name), slog.String("edge", "http://"+at.HTTPAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
-	return Run(ctx, p.Logger,
-		p.opsPart(ops, []telemetry.Check{{Name: "auth", Probe: auth.Ready}, {Name: "ai", Probe: ai.Ready}, {Name: "billing", Probe: billing.Ready}}),
+	p.Logger.InfoContext(ctx, "up", slog.String("service", program.Name), slog.String("version", Version()),
+		slog.String("edge", "http://"+at.HTTPAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
+	return p.Host.Run(ctx,
+		p.opsPart(open[0], []telemetry.Check{{Name: "auth", Probe: once(p.Conn("auth").Ready)}}),
 		Part{Name: "revocations", Run: edge.Run},
-		Part{Name: "edge", Run: func(ctx context.Context) error { return edge.Serve(ctx, http) }},
+		Part{Name: "edge", Run: func(ctx context.Context) error { return edge.Serve(ctx, open[1]) }},
 	)
+}
+
+// once passes for good after probe has passed once. The edge needs auth to start with. It must not leave the rotation when a
+// service behind it fails later: all edges would, and nobody would be left to take webhooks or to say what is down.
+func once(probe func(context.Context) error) func(context.Context) error {
+	var passed atomic.Bool
+	return func(ctx context.Context) error {
+		if passed.Load() {
+			return nil
+		}
+		err := probe(ctx)
+		if err == nil {
+			passed.Store(true)
+		}
+		return err
+	}
 }

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/telemetry"
 )
 
@@ -23,8 +25,12 @@ type Host struct {
 	// Now is the clock.
 	Now func() time.Time
 
-	metrics *telemetry.Metrics
+	metrics  *telemetry.Metrics
+	draining atomic.Bool // the process was told to stop
 }
+
+// errDraining is why a process that was told to stop is not ready.
+var errDraining = errors.New("the process is stopping")
 
 // NewHost makes the logger and the meters of a process; service is its name in both.
 func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
@@ -55,11 +61,41 @@ func (h *Host) OpsPart(listener net.Listener, services ...Service) Part {
 }
 
 func (h *Host) opsPart(listener net.Listener, checks []telemetry.Check) Part {
+	checks = append(checks, telemetry.Check{Name: "stopping", Probe: h.Ready})
 	handler := telemetry.OpsHandler(telemetry.Ops{Gatherer: h.metrics.Registry, Checks: checks, Pprof: h.Settings.Pprof})
 	return Part{Name: "ops", Run: func(ctx context.Context) error {
 		server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 		return errors.Join(HTTP(ctx, server, listener), h.metrics.Shutdown(context.WithoutCancel(ctx)))
 	}}
+}
+
+// Ready reports an error once the process was told to stop, so that it leaves the rotation before its listeners close.
+func (h *Host) Ready(context.Context) error {
+	if h.draining.Load() {
+		return errDraining
+	}
+	return nil
+}
+
+// Announce logs what an operator should know of the settings before anything else happens: names in the environment that are
+// probably misspelled, and what a production process lacks. configs are structs that were loaded.
+func (h *Host) Announce(ctx context.Context, env settings.Env, configs ...any) error {
+	for _, p := range env.Suspects() {
+		h.Logger.WarnContext(ctx, "unknown setting in the environment", slog.String("name", p.Name), slog.String("hint", p.Fix))
+	}
+	if !h.Settings.Production() {
+		return nil
+	}
+	for _, config := range configs {
+		notices, err := settings.Notices(config)
+		if err != nil {
+			return err
+		}
+		for _, n := range notices {
+			h.Logger.Log(ctx, n.Level, n.Text, slog.String("setting", n.Name))
+		}
+	}
+	return nil
 }
 
 // HTTP serves until ctx ends, then lets running requests finish for a moment.

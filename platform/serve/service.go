@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/trivet-dev/trivet/platform/grpcserver"
+	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 // Service is what auth, ai and billing each are.
@@ -20,7 +23,7 @@ type Service interface {
 	Run(ctx context.Context) error
 	// Migrate brings the service's store to the newest schema.
 	Migrate(ctx context.Context) error
-	// Checks are what must be well for the service to be ready, by name.
+	// Checks are the conditions of readiness, by name.
 	Checks() map[string]func(context.Context) error
 	// Close releases what New opened.
 	Close(ctx context.Context) error
@@ -29,10 +32,77 @@ type Service interface {
 // closeTimeout bounds how long a store may take to close.
 const closeTimeout = 10 * time.Second
 
-// Grace is how long running calls may go on after a process was told to stop.
+// Grace is how long running calls may continue after a process was told to stop.
 const Grace = 20 * time.Second
 
-// Listen opens a listener and says which setting is wrong when it can't.
+// RunService runs one service as a process of its own until ctx ends. With the argument "migrate" it applies the service's
+// migrations and returns.
+func RunService(
+	ctx context.Context, program Program, args []string, env settings.Env, stderr io.Writer, build func(*Process) (Service, error),
+) (err error) {
+	if len(args) > 1 || (len(args) == 1 && args[0] != "migrate") {
+		return fmt.Errorf("usage: %s [migrate]; settings are environment variables, docs/settings.md lists them", program.Name)
+	}
+	p, err := NewProcess(ctx, program, env, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	service, err := build(p)
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		err := service.Migrate(ctx)
+		return errors.Join(err, service.Close(ctx))
+	}
+	parts, err := p.parts(ctx, service)
+	if err != nil {
+		return errors.Join(err, service.Close(ctx))
+	}
+	p.Logger.InfoContext(ctx, "up", slog.String("service", program.Name), slog.String("version", Version()),
+		slog.String("grpc", p.Settings.GRPCAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
+	return p.Host.Run(ctx, parts...)
+}
+
+func (p *Process) parts(ctx context.Context, service Service) ([]Part, error) {
+	server, err := p.server()
+	if err != nil {
+		return nil, err
+	}
+	service.Register(server)
+	open, err := ListenAll(ctx, Listening{"TRIVET_OPS_ADDR", p.Settings.OpsAddr}, Listening{"TRIVET_GRPC_ADDR", p.Settings.GRPCAddr})
+	if err != nil {
+		return nil, err
+	}
+	return []Part{p.OpsPart(open[0], service), ServicePart(p.name, service), GRPCPart(server.Server, open[1]), server.Revocations(p.Host)}, nil
+}
+
+// Listening is an address to listen on, and the setting that holds it.
+type Listening struct{ Setting, Address string }
+
+// ListenAll opens every listener, or none; the error names the setting of each that cannot be opened.
+func ListenAll(ctx context.Context, all ...Listening) ([]net.Listener, error) {
+	open := make([]net.Listener, 0, len(all))
+	var failed []error
+	for _, at := range all {
+		listener, err := Listen(ctx, at.Setting, at.Address)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		open = append(open, listener)
+	}
+	if len(failed) == 0 {
+		return open, nil
+	}
+	for _, listener := range open {
+		failed = append(failed, listener.Close())
+	}
+	return nil, errors.Join(failed...)
+}
+
+// Listen opens a listener; the error names the setting.
 func Listen(ctx context.Context, setting, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -60,6 +130,3 @@ func ServicePart(name string, s Service) Part {
 		return errors.Join(err, s.Close(closing))
 	}}
 }
-
-// AITimeout bounds a call to a model that is not streamed and whose caller set no deadline: reasoning takes minutes.
-const AITimeout = 10 * time.Minute

@@ -3,7 +3,13 @@ package serve
 import (
 	"crypto/ed25519"
 	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
 
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -12,19 +18,26 @@ import (
 // Settings are those of every process.
 type Settings struct {
 	// Env is "development" or "production".
-	Env string `env:"TRIVET_ENV" default:"development" oneof:"development,production" help:"development allows plain addresses and gRPC reflection; trivet serve needs production"`
-	// LogLevel is the least level logged.
-	LogLevel string `env:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" help:"least level that is logged"`
+	Env string `env:"TRIVET_ENV" default:"development" oneof:"development,production" help:"development allows sandbox keys and gRPC reflection; production refuses them"`
+	// LogLevel is "debug", "info", "warn" or "error".
+	LogLevel string `env:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" help:"minimum log level"`
 	// LogFormat is "text" or "json".
-	LogFormat string `env:"LOG_FORMAT" oneof:"text,json" help:"form of the log; default text in development, json in production"`
+	LogFormat string `env:"LOG_FORMAT" oneof:"text,json" help:"log format; default text in development, json in production"`
 	// OpsAddr answers /metrics, /healthz and /readyz.
 	OpsAddr string `env:"TRIVET_OPS_ADDR" default:"127.0.0.1:9091" help:"address of /metrics, /healthz and /readyz; keep it private"`
 	// GRPCAddr answers internal callers.
 	GRPCAddr string `env:"TRIVET_GRPC_ADDR" default:"127.0.0.1:9090" help:"address of gRPC for internal callers; keep it private"`
-	// DataDir holds SQLite's files and the sandbox's key.
-	DataDir string `env:"TRIVET_DATA_DIR" default:"./data" help:"folder of SQLite's files and of the sandbox's key"`
+	// DataDir holds SQLite's files and the sandbox's state.
+	DataDir string `env:"TRIVET_DATA_DIR" default:"./data" help:"folder of the SQLite files and of the sandbox's state"`
+	// DrainDelay is how long a process that was told to stop still accepts connections.
+	DrainDelay time.Duration `env:"TRIVET_DRAIN_DELAY" default:"0s" min:"0s" max:"5m" help:"how long a process that was told to stop accepts new connections while /readyz already fails; 5s in production unless it is set"`
 	// Pprof serves /debug/pprof on OpsAddr.
-	Pprof bool `env:"TRIVET_PPROF" default:"false" help:"serve Go's profiles under /debug/pprof on the ops address"`
+	Pprof bool `env:"TRIVET_PPROF" default:"false" help:"serve Go profiles under /debug/pprof on the ops address"`
+}
+
+// Validate checks the addresses.
+func (s Settings) Validate() error {
+	return settings.Join(CheckAddress("TRIVET_OPS_ADDR", s.OpsAddr), CheckAddress("TRIVET_GRPC_ADDR", s.GRPCAddr))
 }
 
 // Edge is where the edge listens.
@@ -33,7 +46,47 @@ type Edge struct {
 	HTTPAddr string `env:"TRIVET_HTTP_ADDR" default:"127.0.0.1:8080" help:"address of the edge: REST, SSE, OpenAI's wire format, webhooks"`
 }
 
-// Production reports whether this is no development.
+// Validate checks the address.
+func (e Edge) Validate() error { return CheckAddress("TRIVET_HTTP_ADDR", e.HTTPAddr) }
+
+// CheckAddress returns a settings.Problem when address is not HOST:PORT, a host that may be empty and a port number.
+func CheckAddress(setting, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return settings.Invalid(setting, strconv.Quote(address)+" is not an address", "write HOST:PORT, such as 127.0.0.1:8080")
+	}
+	return nil
+}
+
+// InProduction reports whether TRIVET_ENV is production.
+func InProduction(get func(string) string) bool {
+	var at struct {
+		Env string `env:"TRIVET_ENV"`
+	}
+	return settings.Load(get, &at) == nil && at.Env == "production"
+}
+
+// WithDefaults returns a lookup with the defaults that differ in production.
+func WithDefaults(get func(string) string) func(string) string {
+	if !InProduction(get) {
+		return get
+	}
+	production := map[string]string{"TRIVET_DRAIN_DELAY": "5s"}
+	return settings.Layer(get, func(name string) string { return production[name] })
+}
+
+// Modes are the modes to load settings in: those given, and settings.Production where that is so.
+func Modes(get func(string) string, modes ...string) []string {
+	if InProduction(get) {
+		return append(modes, settings.Production)
+	}
+	return modes
+}
+
+// Production reports whether the process serves production.
 func (s Settings) Production() bool { return s.Env == "production" }
 
 // Format is LogFormat with its default.
@@ -91,14 +144,47 @@ func (k SigningKey) Validate() error {
 	return nil
 }
 
+// Issuer makes the signer of passports.
+func (k SigningKey) Issuer(now func() time.Time) (*passport.Issuer, error) {
+	key, err := passport.ParsePrivateKey(k.PassportKey.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	return passport.NewIssuer(key, now)
+}
+
 // Store is where the services keep what they must not lose.
 type Store struct {
 	// DatabaseURL is one for all services; each has its own schema or file in it.
-	DatabaseURL settings.Secret `env:"DATABASE_URL" required:"split" help:"sqlite://PATH or postgres://…; default: SQLite files in TRIVET_DATA_DIR"`
+	DatabaseURL settings.Secret `env:"DATABASE_URL" required:"split" help:"sqlite://FOLDER or postgres://USER:PASSWORD@HOST/NAME; default: SQLite files in TRIVET_DATA_DIR"`
+}
+
+// Validate checks the address without opening the database.
+func (s Store) Validate() error {
+	if !s.DatabaseURL.IsSet() {
+		return nil
+	}
+	if err := database.CheckURL(s.DatabaseURL); err != nil {
+		return settings.Invalid("DATABASE_URL", err.Error(), "write sqlite://FOLDER or postgres://USER:PASSWORD@HOST/NAME")
+	}
+	return nil
 }
 
 // PriceList is where the models' prices come from.
 type PriceList struct {
 	// ModelsFile replaces the embedded price list.
 	ModelsFile string `env:"MODELS_FILE" help:"YAML file with the price list of the models, in place of the embedded one"`
+
+	list *models.List
 }
+
+// Validate reads the price list, once for the whole process.
+func (p *PriceList) Validate() (err error) {
+	if p.list, err = models.Load(p.ModelsFile); err != nil {
+		return settings.Invalid("MODELS_FILE", strings.TrimPrefix(err.Error(), "MODELS_FILE: "), "name a readable YAML file in the form of platform/models/models.yaml")
+	}
+	return nil
+}
+
+// List returns the price list that Validate read.
+func (p *PriceList) List() *models.List { return p.list }

@@ -9,6 +9,7 @@ import (
 // Doc describes one setting, for the table in the documentation.
 type Doc struct {
 	Name     string
+	Alias    string   // a second name; "" when there is none
 	Type     string   // "text", "true or false", "number", "duration", "size", "address", "list", "secret", "secrets"
 	Default  string   // "" when there is none
 	Help     string   // one line
@@ -60,7 +61,7 @@ func add(docs *[]Doc, doc Doc) error {
 
 func describe(f field) Doc {
 	return Doc{
-		Name: f.name, Type: typeName(f.value.Type()), Default: f.fallback, Help: f.help,
+		Name: f.name, Alias: f.alias, Type: typeName(f.value.Type()), Default: f.fallback, Help: f.help,
 		Secret: f.secret(), Required: f.required, OneOf: f.oneof,
 	}
 }

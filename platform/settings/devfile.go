@@ -6,29 +6,34 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/joho/godotenv"
 )
 
-// DevFile returns a lookup that asks getenv first and then the file at path (KEY=VALUE lines, # comments, quotes; a
+// WithFile returns an Env that asks the environment first and then the file at path (KEY=VALUE lines, # comments, quotes; a
 // value with a $ needs single quotes, or the $ names another variable). A missing file is an empty one. Development only.
-func DevFile(path string, getenv func(string) string) (func(string) string, error) {
+func (e Env) WithFile(path string) (Env, error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return getenv, nil
+		return e, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("settings file can't be read: %w", err)
+		return e, fmt.Errorf("read the settings file: %w", err)
 	}
 	values, err := godotenv.UnmarshalBytes(raw)
 	if err != nil {
 		// The parser's own message quotes the file's text, which holds secrets.
-		return nil, fmt.Errorf("settings file %s: %s is not KEY=VALUE; mend the line or put a # before it", path, badLine(raw))
+		return e, fmt.Errorf("settings file %s: %s is not KEY=VALUE; fix the line or put a # before it", path, badLine(raw))
 	}
-	return Layer(getenv, func(name string) string { return values[name] }), nil
+	return Env{
+		Get: Layer(e.Get, func(name string) string { return values[name] }), Names: e.Names,
+		File: path, FileNames: slices.Sorted(maps.Keys(values)),
+	}, nil
 }
 
 // Layer returns a lookup that asks top first and below for what top lacks. NAME and NAME_FILE are one setting here: when

@@ -22,20 +22,21 @@ BELOW_FILE=/below
 TOP=/hidden
 `), 0o600))
 	env := map[string]string{"OVER": "top", "BELOW": "top", "TOP_FILE": "/top"}
-	get, err := settings.DevFile(path, lookup(env))
+	get, err := settings.Env{Get: lookup(env)}.WithFile(path)
 	require.NoError(t, err)
 	for name, want := range map[string]string{
 		"PLAIN": "value", "QUOTED": "with space", "SINGLE": "pa$word", "EXPORTED": "yes", "OVER": "top",
 		"BELOW": "top", "BELOW_FILE": "", "TOP": "", "TOP_FILE": "/top", "NONE": "",
 	} {
-		require.Equal(t, want, get(name), name)
+		require.Equal(t, want, get.Get(name), name)
 	}
 }
 
 func TestDevFileMissing(t *testing.T) {
-	get, err := settings.DevFile(filepath.Join(t.TempDir(), "none"), lookup(map[string]string{"A": "1"}))
+	get, err := settings.Env{Get: lookup(map[string]string{"A": "1"})}.WithFile(filepath.Join(t.TempDir(), "none"))
 	require.NoError(t, err)
-	require.Equal(t, "1", get("A"))
+	require.Equal(t, "1", get.Get("A"))
+	require.Empty(t, get.File, "no file was read")
 }
 
 func TestDevFileMistakesNameTheLineAndHideIt(t *testing.T) {
@@ -46,11 +47,11 @@ func TestDevFileMistakesNameTheLineAndHideIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), ".dev.vars")
 			require.NoError(t, os.WriteFile(path, []byte(tc.text), 0o600))
-			_, err := settings.DevFile(path, lookup(nil))
+			_, err := settings.Env{Get: lookup(nil)}.WithFile(path)
 			require.ErrorContains(t, err, tc.says)
 			require.NotContains(t, err.Error(), hidden)
 		})
 	}
-	_, err := settings.DevFile(t.TempDir(), lookup(nil))
-	require.ErrorContains(t, err, "can't be read")
+	_, err := settings.Env{Get: lookup(nil)}.WithFile(t.TempDir())
+	require.ErrorContains(t, err, "read the settings file")
 }

@@ -17,6 +17,9 @@ type field struct {
 	required []string
 	oneof    []string
 	min, max string
+	alias    string   // another name, as the provider calls it
+	begins   []string // how a value begins that the provider can have made
+	wanted   string   // why production needs the setting although the process starts without it
 }
 
 var (
@@ -25,6 +28,14 @@ var (
 	urlType     = reflect.TypeFor[*url.URL]()
 	textType    = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
+
+// names are those that the setting may be given by.
+func (f field) names() []string {
+	if f.alias == "" {
+		return []string{f.name}
+	}
+	return []string{f.name, f.alias}
+}
 
 func (f field) secret() bool {
 	t := f.value.Type()
@@ -70,6 +81,7 @@ func newField(v reflect.Value, tag reflect.StructTag, name string) field {
 		fallback: tag.Get("default"), help: tag.Get("help"),
 		required: split(tag.Get("required")), oneof: split(tag.Get("oneof")),
 		min: tag.Get("min"), max: tag.Get("max"),
+		alias: tag.Get("alias"), begins: split(tag.Get("begins")), wanted: tag.Get("wanted"),
 	}
 }
 

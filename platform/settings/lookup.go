@@ -17,18 +17,18 @@ const maxFile = 1 << 20
 
 // lookup finds the raw value of f; ok is false when a mistake was reported.
 func (l *loader) lookup(f field) (raw string, ok bool) {
-	raw, path := l.getenv(f.name), l.getenv(f.name+fileSuffix)
+	name, path, twice := l.given(f)
 	switch {
-	case path == "":
-		return raw, true
-	case raw != "":
-		l.report(f, "is set twice, also by "+f.name+fileSuffix, "keep one of the two")
+	case twice != "":
+		l.report(f, "is set twice, also by "+twice, "keep one of the two")
 		return "", false
+	case path == "":
+		return l.getenv(name), true
 	}
 	raw, err := readValue(path)
 	if err != nil {
 		// The path is not printed for secrets: the secret itself may have been put there by mistake.
-		what := "the file named by " + f.name + fileSuffix + " can't be read: " + cause(err)
+		what := "the file named by " + name + fileSuffix + " cannot be read: " + cause(err)
 		if !f.secret() {
 			what += fmt.Sprintf(" (%q)", path)
 		}
@@ -36,6 +36,28 @@ func (l *loader) lookup(f field) (raw string, ok bool) {
 		return "", false
 	}
 	return raw, true
+}
+
+// given returns the name that f is set under, and the path when a file holds the value; twice is a second name that sets it.
+func (l *loader) given(f field) (name, path, twice string) {
+	name = f.name
+	var set []string
+	for _, base := range f.names() {
+		for _, variable := range []string{base, base + fileSuffix} {
+			value := l.getenv(variable)
+			if value == "" {
+				continue
+			}
+			name, set = base, append(set, variable)
+			if variable != base {
+				path = value
+			}
+		}
+	}
+	if len(set) > 1 {
+		return f.name, "", set[1]
+	}
+	return name, path, ""
 }
 
 // readValue reads a file without its last line break.

@@ -10,7 +10,7 @@ import (
 type Problem struct {
 	Name string // the setting, such as "CLERK_ISSUER"; "" when the mistake is about no single one
 	What string // what is wrong
-	Fix  string // how to mend it; may be ""
+	Fix  string // what to do; may be ""
 }
 
 // Error returns "NAME: what; fix".

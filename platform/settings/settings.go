@@ -10,19 +10,26 @@
 //	}
 //
 // Tags: env (the name; "-" leaves a field alone), default, help, oneof (comma list), min and max (numbers, durations,
-// sizes), required ("always", or a comma list of the modes given to Load, such as "serve").
+// sizes), required ("always", or a comma list of the modes given to Load, such as "serve"), alias (a second name),
+// begins (comma list: how a real value begins; checked in the mode Production) and wanted (what does not work without
+// the setting; see Notices).
 //
 // Types: string, bool, integers, time.Duration, []string (comma list), *url.URL, ByteSize, Secret, Secrets (comma
 // list, newest first), anything with UnmarshalText, and nested structs. An empty variable counts as not set. For every
 // setting NAME, NAME_FILE may name a file that holds the value instead. A struct with a method Validate() error has it
-// called after its fields are filled.
+// called after its fields are filled; so is Missing() error in the mode "serve", and ValidateProduction() error in the mode
+// Production.
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 )
+
+// Production is the mode that refuses values that everybody knows or that no provider can have made.
+const Production = "production"
 
 // Always is the value of the tag required for settings that every mode needs.
 const Always = "always"
@@ -75,6 +82,9 @@ func (l *loader) set(f field, raw string) error {
 	if err != nil {
 		return err
 	}
+	if bad == "" {
+		bad = l.unfit(f)
+	}
 	if bad != "" {
 		l.report(f, bad, fix(f))
 	}
@@ -97,11 +107,7 @@ func (l *loader) validate(target reflect.Value) {
 		reported[p.Name] = true
 	}
 	each(target, func(v reflect.Value) {
-		hook, ok := v.Addr().Interface().(interface{ Validate() error })
-		if !ok {
-			return
-		}
-		for _, p := range problems(hook.Validate()) {
+		for _, p := range problems(l.verdict(v.Addr().Interface())) {
 			if p.Name == "" || !reported[p.Name] {
 				l.found = append(l.found, p)
 			}
@@ -109,7 +115,22 @@ func (l *loader) validate(target reflect.Value) {
 	})
 }
 
-// fix says how to mend a setting, from its help text.
+// verdict is what the hooks of a struct say.
+func (l *loader) verdict(of any) error {
+	var found []error
+	if hook, ok := of.(interface{ Validate() error }); ok {
+		found = append(found, hook.Validate())
+	}
+	if hook, ok := of.(interface{ Missing() error }); ok && slices.Contains(l.modes, "serve") {
+		found = append(found, hook.Missing())
+	}
+	if hook, ok := of.(interface{ ValidateProduction() error }); ok && slices.Contains(l.modes, Production) {
+		found = append(found, hook.ValidateProduction())
+	}
+	return errors.Join(found...)
+}
+
+// fix says how to correct a setting, from its help text.
 func fix(f field) string {
 	text := "set " + f.name
 	if len(f.oneof) > 0 {

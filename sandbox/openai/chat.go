@@ -41,13 +41,7 @@ func (f *Fake) chat(w http.ResponseWriter, r *http.Request) {
 		writeError(w, status, *e)
 		return
 	}
-	answer, e := f.answer(req)
-	if e != nil {
-		writeError(w, http.StatusBadRequest, *e)
-		return
-	}
-	// A client may read slowly; what it sent is not needed any more.
-	r.Body, req.Messages, req.Tools = http.NoBody, nil, nil
+	answer := f.answer(req)
 	id := f.ids.Next("chatcmpl-", 29)
 	if req.Stream {
 		f.stream(w, r, req, &answer, id)
@@ -68,7 +62,8 @@ func (f *Fake) chat(w http.ResponseWriter, r *http.Request) {
 func (c *choice) object(index int) chatChoice {
 	m := chatMessage{Role: "assistant", ToolCalls: c.calls, Annotations: []struct{}{}}
 	if len(c.calls) == 0 {
-		m.Content = &c.text
+		text := c.text()
+		m.Content = &text
 	}
 	return chatChoice{Index: index, Message: m, FinishReason: c.finish}
 }

@@ -101,7 +101,7 @@ func TestChatErrors(t *testing.T) {
 		"401":      {fault.Fault{Kind: fault.Status, Status: 401}, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "operator"},
 		"400":      {fault.Fault{Kind: fault.Status, Status: 400, Body: `{"error":{"message":"bad seed","param":"seed","type":"x","code":null}}`}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "bad seed"},
 		"too long": {fault.Fault{Kind: fault.Status, Status: 400, Body: `{"error":{"message":"too long","code":"context_length_exceeded"}}`}, errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED, "too long"},
-		"garbage":  {fault.Fault{Kind: fault.Garbage}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "does not match"},
+		"garbage":  {fault.Fault{Kind: fault.Garbage}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "no answer"},
 		"page":     {fault.Fault{Kind: fault.Status, Status: 502, Body: "<html>"}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "502"},
 	}
 	for name, c := range cases {

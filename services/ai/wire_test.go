@@ -39,7 +39,7 @@ func direct(t testing.TB, parts ...string) (aiv1.AIServiceServer, *billingtest.F
 	for _, p := range parts {
 		upstream.parts = append(upstream.parts, []byte(p))
 	}
-	service, err := ai.New(t.Context(), ai.Config{Keys: settings.NewSecrets("sk-x"), BaseURL: address, MaxConcurrent: 10, AbandonedReads: 10, AbandonedReadTimeout: time.Minute}, ai.Deps{
+	service, err := ai.New(t.Context(), ai.Config{Keys: settings.NewSecrets("sk-x"), BaseURL: address, MaxConcurrent: 10}, ai.Deps{
 		Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Billing: billing, Transport: upstream,
 	})
 	require.NoError(t, err)

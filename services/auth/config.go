@@ -21,9 +21,9 @@ type Config struct {
 	DataDir     string          `env:"TRIVET_DATA_DIR" default:"./data" help:"folder of the SQLite files"`
 
 	// SecretKeys call Clerk's Backend API, newest first.
-	SecretKeys settings.Secrets `env:"CLERK_SECRET_KEY" help:"Clerk's secret key, sk_…; several during a rotation, newest first"`
+	SecretKeys settings.Secrets `env:"CLERK_SECRET_KEY" begins:"sk_live_,sk_test_" help:"Clerk's secret key, sk_…; several during a rotation, newest first"`
 	// PublishableKey tells the issuer when Issuer is not set.
-	PublishableKey string `env:"CLERK_PUBLISHABLE_KEY" help:"Clerk's publishable key, pk_…; tells CLERK_ISSUER when that is not set"`
+	PublishableKey string `env:"CLERK_PUBLISHABLE_KEY" begins:"pk_live_,pk_test_" help:"Clerk's publishable key, pk_…; tells CLERK_ISSUER when that is not set"`
 	// JWTKey verifies tokens without the network.
 	JWTKey string `env:"CLERK_JWT_KEY" help:"Clerk's JWT public key in PEM, for verification without the network; several, one after another, during a rotation"`
 	// Issuer is compared whole with each token's.
@@ -45,7 +45,7 @@ type Config struct {
 	TokenCache int `env:"AUTH_TOKEN_CACHE" default:"16384" min:"1" max:"1048576" help:"verified session tokens that are remembered"`
 
 	// WebhookSecrets verify Clerk's webhooks.
-	WebhookSecrets settings.Secrets `env:"CLERK_WEBHOOK_SECRET" help:"signing secret of Clerk's webhooks, whsec_…; several during a rotation, newest first"`
+	WebhookSecrets settings.Secrets `env:"CLERK_WEBHOOK_SECRET" alias:"CLERK_WEBHOOK_SIGNING_SECRET" begins:"whsec_" wanted:"every webhook of Clerk is refused, so that changed, banned and deleted users are seen only by reconciliation" help:"signing secret of Clerk's webhooks, whsec_…; several during a rotation, newest first"`
 	// InstanceID tells events of other instances apart.
 	InstanceID string `env:"CLERK_INSTANCE_ID" help:"Clerk instance whose events count, ins_…; those that name another are kept and ignored; default: any"`
 	// ReconcileInterval is how often the store is compared with Clerk; 0 is never.

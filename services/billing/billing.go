@@ -39,11 +39,11 @@ type Config struct {
 	// SweepInterval is how often abandoned holds are looked for.
 	SweepInterval time.Duration `env:"BILLING_SWEEP_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often abandoned holds are looked for and settled"`
 	// StripeSecretKey are Stripe's API keys, newest first; none turns Stripe off.
-	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" help:"Stripe's secret API key, sk_…; several with commas, newest first"`
+	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" begins:"sk_live_,rk_live_,sk_test_,rk_test_" help:"Stripe's secret API key, sk_…; several with commas, newest first"`
 	// StripeAPIURL is Stripe's address.
 	StripeAPIURL *url.URL `env:"STRIPE_API_URL" default:"https://api.stripe.com" help:"address of Stripe's API; the sandbox's in development"`
 	// StripeWebhookSecrets verify Stripe's webhooks, newest first.
-	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" help:"signing secret of Stripe's webhooks, whsec_…; several during a rotation, newest first"`
+	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" begins:"whsec_" wanted:"every webhook of Stripe is refused, so that payments and subscriptions are seen only by reconciliation" help:"signing secret of Stripe's webhooks, whsec_…; several during a rotation, newest first"`
 	// StripeReads bounds the fetches of Stripe's objects, by each process; 0 goes by the key's mode.
 	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"most fetches of objects from Stripe in a second by a process; 0 is 80 with a live key and 20 with a test key, as Stripe refuses more than about 100 and 25 of an account"`
 	// ReconcileInterval is how often the store is compared with Stripe; 0 is never.
@@ -52,6 +52,21 @@ type Config struct {
 	Inbox inbox.Settings
 	// CustomerInterval is how often accounts without a Stripe customer are looked for.
 	CustomerInterval time.Duration `env:"BILLING_CUSTOMER_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often accounts that Stripe does not know yet are looked for"`
+}
+
+// Validate checks the plan file but for the models that it names; see CheckModels.
+func (c *Config) Validate() error {
+	_, err := plans.Load(c.PlansFile, c.DefaultPlan, nil)
+	return err
+}
+
+// CheckModels checks that the plans name models of the price list only; it reports nothing that Validate reports.
+func (c *Config) CheckModels(prices *models.List) error {
+	if prices == nil || c.Validate() != nil {
+		return nil
+	}
+	_, err := plans.Load(c.PlansFile, c.DefaultPlan, modelIDs(prices))
+	return err
 }
 
 // Deps are what billing works with. All are needed.

@@ -344,10 +344,13 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 	place := database.For("billing", settings.NewSecret("sqlite://"+t.TempDir()))
 	deps := billing.Deps{Logger: slog.New(slog.DiscardHandler), Meter: noop.Meter{}, Now: time.Now, Database: place, Models: list}
 
-	_, err = billing.New(t.Context(), config(t, map[string]string{"DEFAULT_PLAN": "gold"}), deps)
-	require.ErrorContains(t, err, `DEFAULT_PLAN is "gold", and the embedded plans have free, pro, team, unlimited`)
-	_, err = billing.New(t.Context(), config(t, map[string]string{"PLANS_FILE": "/nowhere/plans.yaml"}), deps)
-	require.ErrorContains(t, err, "PLANS_FILE")
+	for name, value := range map[string]string{"DEFAULT_PLAN": "gold", "PLANS_FILE": "/nowhere/plans.yaml"} {
+		var c billing.Config
+		err = settings.Load(func(n string) string { return map[string]string{name: value}[n] }, &c)
+		require.ErrorContains(t, err, name)
+		_, err = billing.New(t.Context(), c, deps)
+		require.ErrorContains(t, err, name, "also without Load")
+	}
 	_, err = billing.New(t.Context(), config(t, nil), billing.Deps{})
 	require.ErrorContains(t, err, "Logger, Meter, Now and Models are needed")
 	deps.Database.URL = settings.NewSecret("mysql://root:hunter2@db")

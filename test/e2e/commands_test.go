@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,26 +17,37 @@ import (
 
 const testTimeout = 2 * time.Minute
 
-// run starts a program with nothing but the given settings and returns what it wrote and whether it succeeded.
+// runTimeout is how long a program may take that does its work and ends.
+const runTimeout = 30 * time.Second
+
+// run starts a program with nothing but the given settings and returns what it wrote and whether it succeeded. A program that
+// does not end is killed with all that it started, and the test fails.
 func run(t *testing.T, name string, args []string, env ...string) (string, error) {
 	t.Helper()
 	dir, err := programs()
 	require.NoError(t, err)
-	cmd := exec.Command(filepath.Join(dir, name), args...)
+	ctx, cancel := context.WithTimeout(t.Context(), runTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, name), args...)
 	cmd.Dir, cmd.Env = t.TempDir(), env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
+	require.NoError(t, ctx.Err(), "%s %v did not end:\n%s", name, args, out)
 	return string(out), err
 }
 
-func TestServeNamesEverythingThatIsMissing(t *testing.T) {
-	out, err := run(t, "trivet", []string{"serve"}, "LOG_LEVEL=loud", "TRIVET_MAX_BODY_BYTES=lots", "CORS_ALLOWED_ORIGINS=*")
+func TestServeNamesEverythingThatIsWrong(t *testing.T) {
+	out, err := run(t, "trivet", []string{"serve"}, "LOG_LEVEL=loud", "TRIVET_MAX_BODY_BYTES=lots", "CORS_ALLOWED_ORIGINS=*", "DEFAULT_PLAN=gold",
+		"STRIPE_SECRET_KEY=sk_test_trivetsandbox", "TRIVET_HTTP_ADDR=8080")
 	require.Error(t, err)
-	out2, err := run(t, "trivet", []string{"serve"}, "TRIVET_MAX_BODY_BYTES=lots", "CORS_ALLOWED_ORIGINS=*")
-	require.Error(t, err)
-	for _, name := range []string{"CLERK_SECRET_KEY", "CLERK_ISSUER", "OPENAI_API_KEY", "TRIVET_API_KEY_SECRET", "TRIVET_MAX_BODY_BYTES", "CORS_ALLOWED_ORIGINS"} {
-		require.Contains(t, out2, name)
+	for _, name := range []string{
+		"LOG_LEVEL", "CLERK_SECRET_KEY", "CLERK_ISSUER", "OPENAI_API_KEY", "TRIVET_API_KEY_SECRET", "TRIVET_MAX_BODY_BYTES", "CORS_ALLOWED_ORIGINS", "DEFAULT_PLAN",
+		"STRIPE_SECRET_KEY", "TRIVET_HTTP_ADDR",
+	} {
+		require.Contains(t, out, "\n  "+name+": ")
 	}
-	require.Contains(t, out, "LOG_LEVEL")
 }
 
 func TestNoServiceStartsWithoutItsKeys(t *testing.T) {
@@ -76,14 +89,14 @@ func TestKeys(t *testing.T) {
 	dir := t.TempDir()
 	out, err = run(t, "trivet", []string{"keys", "--dir", dir})
 	require.NoError(t, err, out)
-	require.Contains(t, out, "made the keys")
+	require.Contains(t, out, "generated the keys")
 	out, err = run(t, "trivet", []string{"keys", "--dir", dir})
 	require.NoError(t, err, out)
-	require.Contains(t, out, "stand already")
+	require.Contains(t, out, "already exist")
 	require.NoError(t, exec.Command("rm", filepath.Join(dir, "shared", "passport.pub")).Run())
 	out, err = run(t, "trivet", []string{"keys", "--dir", dir})
 	require.Error(t, err)
-	require.Contains(t, out, "others of the set are not")
+	require.Contains(t, out, "other files of the same set do not")
 }
 
 func TestCommandsSayWhatIsWrong(t *testing.T) {
@@ -98,6 +111,8 @@ func TestCommandsSayWhatIsWrong(t *testing.T) {
 		{[]string{"dev"}, []string{"TRIVET_ENV=production"}, "trivet serve"},
 		{[]string{"dev", "extra"}, nil, "extra"},
 		{[]string{"fly"}, nil, "fly"},
+		{[]string{"users", "fly"}, nil, "fly"},
+		{[]string{"dev"}, []string{"TRIVET_OPS_ADDR=0.0.0.0:0"}, "--allow-public"},
 		{[]string{"dev"}, []string{"TRIVET_SANDBOX_ADDR=127.0.0.1:0", "TRIVET_OPS_ADDR=127.0.0.1:0", "TRIVET_GRPC_ADDR=127.0.0.1:0", "TRIVET_HTTP_ADDR=127.0.0.1:99999"}, "TRIVET_HTTP_ADDR"},
 		{[]string{"dev"}, []string{"TRIVET_SANDBOX_ADDR=127.0.0.1:0", "DATABASE_URL=mysql://x"}, "DATABASE_URL"},
 		{[]string{"dev"}, []string{"TRIVET_SANDBOX_ADDR=127.0.0.1:0", "MODELS_FILE=/nowhere.yaml"}, "MODELS_FILE"},

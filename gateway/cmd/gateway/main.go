@@ -8,18 +8,20 @@ import (
 	"github.com/trivet-dev/trivet/gateway"
 	"github.com/trivet-dev/trivet/gen"
 	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 func main() { serve.Main("gateway", run) }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
-	return serve.RunEdge(ctx, "gateway", args, getenv, stderr, func(p *serve.Process, edge serve.EdgeConns) (serve.EdgeServer, error) {
-		var c gateway.Config
-		if err := p.Load(&c); err != nil {
-			return nil, err
-		}
-		return gateway.New(ctx, c, gateway.Deps{
-			Auth: edge.Auth, AI: edge.AI, Billing: edge.Billing, OpenAPI: gen.OpenAPI(),
+func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer) error {
+	var c struct {
+		Edge    serve.Edge
+		Gateway gateway.Config
+	}
+	program := serve.Program{Name: "gateway", Config: &c, Needs: []string{"auth", "ai", "billing"}}
+	return serve.RunEdge(ctx, program, &c.Edge, args, env, stderr, func(p *serve.Process) (serve.EdgeServer, error) {
+		return gateway.New(ctx, c.Gateway, gateway.Deps{
+			Auth: p.Conn("auth"), AI: p.Conn("ai"), Billing: p.Conn("billing"), OpenAPI: gen.OpenAPI(),
 			Logger: p.Logger, Meter: p.Meter("gateway"), Now: p.Now,
 		})
 	})

@@ -17,7 +17,7 @@ func main() {
 }
 
 func run() error {
-	for _, t := range docgen.Tables(allinone.SandboxSettings{}, allinone.OperatorSettings{}) {
+	for _, t := range docgen.Tables(allinone.Settings()) {
 		old, err := os.ReadFile(t.File)
 		if err != nil {
 			return err

@@ -7,21 +7,18 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/ai"
 )
 
 func main() { serve.Main("ai", run) }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
-	return serve.RunService(ctx, "ai", args, getenv, stderr, func(p *serve.Process) (serve.Service, error) {
-		var c ai.Config
-		if err := p.Load(&c); err != nil {
-			return nil, err
-		}
-		conn, err := p.Conn("billing")
-		if err != nil {
-			return nil, err
-		}
-		return ai.New(ctx, c, ai.Deps{Logger: p.Logger, Meter: p.Meter("ai"), Now: p.Now, Billing: billingv1.NewBillingServiceClient(conn)})
+func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer) error {
+	var c ai.Config
+	program := serve.Program{Name: "ai", Config: &c, Needs: []string{"auth", "billing"}}
+	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
+		return ai.New(ctx, c, ai.Deps{
+			Logger: p.Logger, Meter: p.Meter("ai"), Now: p.Now, Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
+		})
 	})
 }

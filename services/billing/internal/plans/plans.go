@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 //go:embed plans.yaml
@@ -54,24 +56,24 @@ type Catalog struct {
 // Load reads the plans of the file PLANS_FILE, or the embedded ones when path is "". fallback is DEFAULT_PLAN, the plan
 // of a new account; known are the models of the price list. The error names every mistake with its plan and field.
 func Load(path, fallback string, known []string) (*Catalog, error) {
-	data, source := embedded, "embedded plans"
+	data, source := embedded, "the built-in plans"
 	if path != "" {
 		var err error
-		source = "PLANS_FILE " + path
+		source = path
 		if data, err = os.ReadFile(path); err != nil {
-			return nil, fmt.Errorf("PLANS_FILE: %w", err)
+			return nil, settings.Invalid("PLANS_FILE", err.Error(), "name a readable YAML file")
 		}
 	}
 	all, err := Parse(data, known)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", source, err)
+		return nil, settings.Invalid("PLANS_FILE", fmt.Sprintf("%s: %v", source, err), "")
 	}
 	c := &Catalog{all: all, byID: make(map[string]Plan, len(all)), fallback: fallback}
 	for _, p := range all {
 		c.byID[p.ID] = p
 	}
 	if _, ok := c.byID[fallback]; !ok {
-		return nil, fmt.Errorf("DEFAULT_PLAN is %q, and the %s have %s", fallback, source, strings.Join(c.ids(), ", "))
+		return nil, settings.Invalid("DEFAULT_PLAN", fmt.Sprintf("%q is not a plan", fallback), fmt.Sprintf("choose one of %s (%s)", strings.Join(c.ids(), ", "), source))
 	}
 	return c, nil
 }

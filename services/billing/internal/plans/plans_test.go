@@ -57,9 +57,9 @@ plans:
 	}, c.Default())
 
 	_, err = plans.Load(file, "solo", []string{"m2"})
-	require.EqualError(t, err, `PLANS_FILE `+file+`: plan solo: models names "m1", which is not in the price list (MODELS_FILE)`)
+	require.EqualError(t, err, `PLANS_FILE: `+file+`: plan solo: models names "m1", which is not in the price list (MODELS_FILE)`)
 	_, err = plans.Load(file, "free", []string{"m1"})
-	require.EqualError(t, err, `DEFAULT_PLAN is "free", and the PLANS_FILE `+file+` have solo`)
+	require.EqualError(t, err, `DEFAULT_PLAN: "free" is not a plan; choose one of solo (`+file+`)`)
 	_, err = plans.Load(file+".none", "free", nil)
 	require.ErrorContains(t, err, "PLANS_FILE")
 }

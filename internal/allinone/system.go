@@ -1,0 +1,187 @@
+package allinone
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/trivet-dev/trivet/gateway"
+	"github.com/trivet-dev/trivet/gen"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/connect"
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/grpcserver"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/peer"
+	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/services/ai"
+	"github.com/trivet-dev/trivet/services/auth"
+	"github.com/trivet-dev/trivet/services/billing"
+)
+
+// named is a service with its name.
+type named struct {
+	serve.Service
+	name string
+}
+
+// system is every service and the edge, built and not yet running.
+type system struct {
+	host     *serve.Host
+	config   *config
+	server   *serve.Server
+	services []named
+	gateway  *gateway.Gateway
+	conns    map[string]*connect.Conn
+	issuer   *passport.Issuer
+	edgeAddr string
+}
+
+// build puts the parts together.
+func build(ctx context.Context, c *config, host *serve.Host) (*system, error) {
+	s := &system{host: host, config: c}
+	if err := s.assemble(ctx); err != nil {
+		return nil, errors.Join(err, s.close(ctx))
+	}
+	return s, nil
+}
+
+func (s *system) assemble(ctx context.Context) error {
+	key, secret, err := newTrust()
+	if err != nil {
+		return err
+	}
+	if s.issuer, err = passport.NewIssuer(key, s.host.Now); err != nil {
+		return err
+	}
+	proofs := serve.Proofs{Passports: []ed25519.PublicKey{s.issuer.PublicKey()}, InternalSecret: secret}
+	s.server, err = s.host.NewServer(proofs, func(server *grpcserver.Server) (_ grpc.ClientConnInterface, err error) {
+		s.conns, err = connections(server, secret, s.host.Now, "gateway", "auth", "ai", "billing")
+		return s.conns["gateway"], err
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.addServices(ctx); err != nil {
+		return err
+	}
+	edge := s.conns["gateway"]
+	s.gateway, err = gateway.New(ctx, s.config.Gateway, gateway.Deps{
+		Auth: edge, AI: edge, Billing: edge, Credentials: s.server.Credentials, OpenAPI: gen.OpenAPI(),
+		Logger: s.host.Logger, Meter: s.host.Meter("gateway"), Now: s.host.Now,
+	})
+	return err
+}
+
+func (s *system) addServices(ctx context.Context) error {
+	now, log, c := s.host.Now, s.host.Logger, s.config
+	at := database.For("billing", c.Store.DatabaseURL)
+	at.Logger = log
+	billingService, err := billing.New(ctx, c.Billing, billing.Deps{
+		Logger: log, Meter: s.host.Meter("billing"), Now: now, Database: at, Models: c.Prices.List(),
+	})
+	if err != nil {
+		return err
+	}
+	s.add("billing", billingService)
+	authService, err := auth.New(ctx, c.Auth, auth.Deps{
+		Logger: log, Meter: s.host.Meter("auth"), Now: now, Passports: s.issuer,
+		AI: aiv1.NewAIServiceClient(s.conns["auth"]), Billing: billingv1.NewBillingServiceClient(s.conns["auth"]),
+	})
+	if err != nil {
+		return err
+	}
+	s.add("auth", authService)
+	aiService, err := ai.New(ctx, c.AI, ai.Deps{
+		Logger: log, Meter: s.host.Meter("ai"), Now: now, Billing: billingv1.NewBillingServiceClient(s.conns["ai"]),
+	})
+	if err != nil {
+		return err
+	}
+	s.add("ai", aiService)
+	return nil
+}
+
+func (s *system) add(name string, service serve.Service) {
+	s.services = append(s.services, named{Service: service, name: name})
+	service.Register(s.server)
+}
+
+// migrate brings every store up to date.
+func (s *system) migrate(ctx context.Context) error {
+	for _, service := range s.services {
+		if err := service.Migrate(ctx); err != nil {
+			return fmt.Errorf("migrate %s: %w", service.name, err)
+		}
+	}
+	return nil
+}
+
+// parts opens the listeners and lists what runs; what is listed first stops last.
+func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
+	open, err := serve.ListenAll(ctx,
+		serve.Listening{Setting: "TRIVET_OPS_ADDR", Address: s.host.Settings.OpsAddr},
+		serve.Listening{Setting: "TRIVET_GRPC_ADDR", Address: s.host.Settings.GRPCAddr},
+		serve.Listening{Setting: "TRIVET_HTTP_ADDR", Address: s.config.Edge.HTTPAddr})
+	if err != nil {
+		return nil, err
+	}
+	ops, internal, edge := open[0], open[1], open[2]
+	s.edgeAddr = edge.Addr().String()
+	all := make([]serve.Service, 0, len(s.services))
+	for _, service := range s.services {
+		all = append(all, service)
+	}
+	parts := []serve.Part{s.host.OpsPart(ops, all...)}
+	for _, service := range s.services {
+		parts = append(parts, serve.ServicePart(service.name, service))
+	}
+	return append(parts,
+		serve.GRPCPart(s.server.Server, internal),
+		s.server.Revocations(s.host),
+		serve.Part{Name: "edge", Run: func(ctx context.Context) error { return s.gateway.Serve(ctx, edge) }},
+	), nil
+}
+
+// close releases what was built when it is not going to run.
+func (s *system) close(ctx context.Context) error {
+	var found []error
+	for _, service := range s.services {
+		if err := service.Close(ctx); err != nil {
+			found = append(found, fmt.Errorf("close %s: %w", service.name, err))
+		}
+	}
+	return errors.Join(found...)
+}
+
+// connections makes one in-process connection for each caller, so that each proves its own name.
+func connections(server *grpcserver.Server, secret []byte, now func() time.Time, names ...string) (map[string]*connect.Conn, error) {
+	all := make(map[string]*connect.Conn, len(names))
+	for _, name := range names {
+		prover, err := peer.NewProver(name, secret, now)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = connect.InProcess(server.InProcess(), prover)
+	}
+	return all, nil
+}
+
+// newTrust makes the secrets that the parts of one process prove themselves with; they live as long as it.
+func newTrust() (ed25519.PrivateKey, []byte, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a passport key: %w", err)
+	}
+	secret := make([]byte, peer.MinSecret)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, nil, fmt.Errorf("make an internal secret: %w", err)
+	}
+	return key, secret, nil
+}

@@ -1,0 +1,178 @@
+package serve
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// StandIn says where the sandbox is that stands in for the providers without settings.
+type StandIn struct {
+	// URL is the sandbox's address; "" means that there is none.
+	URL string `env:"TRIVET_SANDBOX_URL" help:"address of a sandbox that stands in, in development, for the providers whose settings are absent; for split mode (trivet dev starts its own)"`
+	// ClerkWebhookSecret signs the sandbox's Clerk webhooks.
+	ClerkWebhookSecret settings.Secret `env:"TRIVET_SANDBOX_CLERK_WEBHOOK_SECRET" help:"secret that the sandbox signs its Clerk webhooks with, whsec_ and base64; default: a published one"`
+	// StripeWebhookSecret signs the sandbox's Stripe webhooks.
+	StripeWebhookSecret settings.Secret `env:"TRIVET_SANDBOX_STRIPE_WEBHOOK_SECRET" help:"secret that the sandbox signs its Stripe webhooks with; default: a published one"`
+}
+
+// ValidateProduction refuses a sandbox in production.
+func (s StandIn) ValidateProduction() error {
+	if s.URL == "" {
+		return nil
+	}
+	return settings.Invalid("TRIVET_SANDBOX_URL", "is for development", "unset it: production talks to the real providers")
+}
+
+// Secrets puts the secrets that are set in place of the published ones among a sandbox's settings.
+func (s StandIn) Secrets(sandbox map[string]string) map[string]string {
+	for name, secret := range map[string]settings.Secret{clerkWebhooks: s.ClerkWebhookSecret, stripeWebhooks: s.StripeWebhookSecret} {
+		if secret.IsSet() {
+			sandbox[name] = secret.Reveal()
+		}
+	}
+	return sandbox
+}
+
+// Provider is a third party that the sandbox can stand in for.
+type Provider struct {
+	// Name is the provider's, such as "clerk".
+	Name string
+	// Signs are the settings that tell, when one of them is set, that the real provider is meant.
+	Signs []string
+	// Settings are what the sandbox fills in otherwise.
+	Settings []string
+}
+
+// Providers are the third parties that the sandbox can stand in for.
+func Providers() []Provider {
+	return []Provider{
+		{
+			Name:     "clerk",
+			Signs:    []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL"},
+			Settings: []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL", clerkInstance, clerkWebhooks},
+		},
+		{Name: "openai", Signs: []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"}, Settings: []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"}},
+		{
+			Name:     "stripe",
+			Signs:    []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL"},
+			Settings: []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL", stripeWebhooks},
+		},
+	}
+}
+
+const (
+	clerkInstance  = "CLERK_INSTANCE_ID"
+	clerkWebhooks  = "CLERK_WEBHOOK_SECRET"
+	stripeWebhooks = "STRIPE_WEBHOOK_SECRET"
+	stripeReads    = "STRIPE_READS_PER_SECOND"
+	// sandboxReads is as good as no limit: the sandbox has none of those that Stripe has for a test key.
+	sandboxReads = "10000"
+)
+
+// IsSet reports whether a setting has a value, its own or a file's.
+func IsSet(get func(string) string, name string) bool {
+	return get(name) != "" || get(name+"_FILE") != ""
+}
+
+// Absent returns the providers that no setting names.
+func Absent(get func(string) string) []Provider {
+	var missing []Provider
+	for _, p := range Providers() {
+		real := false
+		for _, sign := range p.Signs {
+			real = real || IsSet(get, sign)
+		}
+		if !real {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}
+
+// SandboxAt returns the settings of a sandbox with default keys at an address. A test compares them with the sandbox's own.
+func SandboxAt(url string) map[string]string {
+	base := strings.TrimRight(url, "/")
+	return map[string]string{
+		"CLERK_SECRET_KEY":      "sk_test_TrivetSandboxTrivetSandboxTrivetSandbox0",
+		"CLERK_PUBLISHABLE_KEY": "pk_test_dHJpdmV0LXNhbmRib3gtMC5jbGVyay5hY2NvdW50cy5kZXYk",
+		"CLERK_ISSUER":          "https://trivet-sandbox-0.clerk.accounts.dev",
+		"CLERK_API_URL":         base + "/clerk/v1",
+		clerkInstance:           "ins_MCd0rSNq2PypBckP7Kg02138b2P",
+		clerkWebhooks:           "whsec_dHJpdmV0LXNhbmRib3gtY2xlcmstd2ViaG9va3M=",
+		"OPENAI_API_KEY":        "sk-trivet-sandbox",
+		"OPENAI_BASE_URL":       base + "/openai/v1",
+		"STRIPE_SECRET_KEY":     "sk_test_trivetsandbox",
+		"STRIPE_API_URL":        base + "/stripe",
+		stripeWebhooks:          "whsec_trivetsandbox",
+	}
+}
+
+// FillIn returns a lookup in which the sandbox's settings stand for the absent providers. Webhooks that are signed with a
+// secret of the developer's own are accepted beside the sandbox's.
+func FillIn(get func(string) string, sandbox map[string]string) (func(string) string, error) {
+	var own struct {
+		Clerk  settings.Secrets `env:"CLERK_WEBHOOK_SECRET" alias:"CLERK_WEBHOOK_SIGNING_SECRET"`
+		Stripe settings.Secrets `env:"STRIPE_WEBHOOK_SECRET"`
+	}
+	if err := settings.Load(get, &own); err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for _, p := range Absent(get) {
+		for _, name := range p.Settings {
+			values[name] = sandbox[name]
+		}
+		if p.Name == "stripe" && !IsSet(get, stripeReads) {
+			values[stripeReads] = sandboxReads
+		}
+	}
+	hidden := map[string]bool{}
+	for name, secrets := range map[string]settings.Secrets{clerkWebhooks: own.Clerk, stripeWebhooks: own.Stripe} {
+		if theirs, ok := values[name]; ok {
+			values[name] = strings.Join(append(secrets.Reveal(), theirs), ",")
+			hidden["CLERK_WEBHOOK_SIGNING_SECRET"] = hidden["CLERK_WEBHOOK_SIGNING_SECRET"] || name == clerkWebhooks
+		}
+	}
+	if IsSet(get, clerkInstance) {
+		delete(values, clerkInstance)
+	}
+	return settings.Layer(func(name string) string { return values[name] }, func(name string) string {
+		if hidden[strings.TrimSuffix(name, "_FILE")] {
+			return ""
+		}
+		return get(name)
+	}), nil
+}
+
+// withStandIn returns a lookup in which the sandbox at TRIVET_SANDBOX_URL, if there is one, stands in for the absent
+// providers, and those providers.
+func withStandIn(get func(string) string) (func(string) string, []Provider, error) {
+	var at StandIn
+	if err := settings.Load(get, &at); err != nil || at.URL == "" || InProduction(get) {
+		return get, nil, err
+	}
+	filled, err := FillIn(get, at.Secrets(SandboxAt(at.URL)))
+	return filled, Absent(get), err
+}
+
+// announceStandIns warns of the providers that a process does not reach for real.
+func (h *Host) announceStandIns(ctx context.Context, program Program, all []Provider) {
+	docs, err := settings.Describe(program.Config)
+	if err != nil {
+		return // Load has reported it
+	}
+	for _, p := range all {
+		if slices.ContainsFunc(docs, func(d settings.Doc) bool { return d.Name == p.Signs[0] }) {
+			h.WarnStandIn(ctx, p)
+		}
+	}
+}
+
+// WarnStandIn warns that the sandbox stands in for a provider.
+func (h *Host) WarnStandIn(ctx context.Context, p Provider) {
+	h.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", p.Name), slog.String("set_for_the_real_one", p.Signs[0]))
+}
