@@ -29,7 +29,7 @@ build: ## Build bin/trivet and the four programs of split mode
 	go build -o bin/ ./cmd/trivet ./gateway/cmd/gateway ./services/auth/cmd/auth ./services/ai/cmd/ai ./services/billing/cmd/billing
 
 .PHONY: test
-test: $(if $(shell command -v npm),web/node_modules) ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
+test: $(if $(shell command -v npm),test/sdk/node_modules) ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
 	go test $$(go list ./... | grep -v '/test/e2e$$')
 	go test -count=1 ./test/e2e # it runs programs that it builds, of which the test cache knows nothing
 
@@ -128,9 +128,9 @@ clean: ## Remove what was built, the development data, and what a broken benchma
 	go run ./tools/protodeps .protodeps
 	@touch .protodeps
 
-web/node_modules: web/package.json web/package-lock.json
-	cd web && npm ci --no-audit --no-fund --loglevel=error
-	@touch web/node_modules
+web/node_modules test/sdk/node_modules: %/node_modules: %/package.json %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 $(BIN)/buf:
 	GOBIN=$(BIN) GOWORK=off go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)

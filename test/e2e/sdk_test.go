@@ -8,30 +8,60 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sashabaranov/go-openai"
 	"github.com/stretchr/testify/require"
 )
 
+// sdkFolder is the folder with the tests in JavaScript. It skips the test when their packages are not installed.
+func sdkFolder(t *testing.T) string {
+	t.Helper()
+	folder, err := filepath.Abs(filepath.Join("..", "sdk"))
+	require.NoError(t, err)
+	if _, err := os.Stat(filepath.Join(folder, "node_modules", "openai")); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("test/sdk/node_modules is missing: run `make test/sdk/node_modules`")
+		}
+		t.Skip("SKIPPED: the packages for Node.js are missing; `make test/sdk/node_modules` installs them (needs Node.js)")
+	}
+	return folder
+}
+
+// node runs a program of Node.js and returns its output.
+func node(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "node", args...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return string(out)
+}
+
 // OpenAI's own JavaScript SDK, with nothing changed but its base URL.
 func TestOfficialNodeSDK(t *testing.T) {
-	web, err := filepath.Abs(filepath.Join("..", "..", "web"))
-	require.NoError(t, err)
-	if _, err := os.Stat(filepath.Join(web, "node_modules", "openai")); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("web/node_modules is missing: run `make web/node_modules`")
-		}
-		t.Skip("SKIPPED: OpenAI's JavaScript SDK is not here; `make web/node_modules` installs it (needs Node.js)")
-	}
+	folder := sdkFolder(t)
 	inEachMode(t, func(t *testing.T, in *installation) {
-		ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, "node", filepath.Join(web, "test", "openai.mjs"), in.edge+"/v1", in.token("user_node", nil), in.sandbox)
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", out)
-		require.Contains(t, string(out), "10 steps passed")
+		out := node(t, filepath.Join(folder, "openai.mjs"), in.edge+"/v1", in.token("user_node", nil), in.sandbox)
+		require.Contains(t, out, "10 steps passed")
 	})
+}
+
+// A Node.js back end that speaks gRPC through gen/es.
+func TestNodeGRPC(t *testing.T) {
+	folder := sdkFolder(t)
+	in := allInOne(t)
+	address, ok := strings.CutPrefix(in.grpc[0], "TRIVET_GRPC_ADDR=")
+	require.True(t, ok)
+	out := node(t, "--preserve-symlinks", "--preserve-symlinks-main", filepath.Join(folder, "grpc.mjs"), address, in.token("user_node_grpc", nil))
+	require.Contains(t, out, "5 steps passed")
+}
+
+// gen/es compiles in a strict TypeScript project under "moduleResolution": "nodenext".
+func TestGeneratedTypeScriptCompiles(t *testing.T) {
+	folder := sdkFolder(t)
+	node(t, filepath.Join(folder, "node_modules", "typescript", "bin", "tsc"), "-p", folder)
 }
 
 func TestGoSDK(t *testing.T) {
