@@ -122,9 +122,9 @@ func TestTheUnlimitedPlan(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(&billingv1.Limits{}, got.GetLimits(), protocmp.Transform()))
 		end := h.call("r1", "org_1", "user_1")
-		require.EqualValues(t, 900_000_000_000_000_000-callCost, end.GetBalanceNanoUsd())
+		require.EqualValues(t, 1_000_000_000_000_000-callCost, end.GetBalanceNanoUsd())
 		h.wait(40 * 24 * time.Hour)
-		require.EqualValues(t, 900_000_000_000_000_000-callCost, h.call("r2", "org_1", "user_1").GetBalanceNanoUsd())
+		require.EqualValues(t, 1_000_000_000_000_000-callCost, h.call("r2", "org_1", "user_1").GetBalanceNanoUsd())
 	})
 }
 

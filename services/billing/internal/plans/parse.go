@@ -15,10 +15,17 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
-// maxDollars bounds a price and a credit; it keeps the ledger's sums far from overflow.
-const maxDollars = 900_000_000
+const (
+	// maxPrice is the highest flat price that Stripe can charge: $999,999.99.
+	maxPrice = 999_999_990_000_000
+	// maxCredit is the most that one grant of the ledger can be: $1,000,000.
+	maxCredit = 1_000_000_000_000_000
+	// cent is in nano-dollars. Stripe's flat prices are whole cents.
+	cent = 10_000_000
+)
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
@@ -89,8 +96,8 @@ func (r *reader) plan(n *yaml.Node) Plan {
 			}
 		},
 		"name":            func(f string, n *yaml.Node) { r.text(f, n, &p.Name) },
-		"price":           func(f string, n *yaml.Node) { r.dollars(f, n, &p.Price) },
-		"included_credit": func(f string, n *yaml.Node) { r.dollars(f, n, &p.IncludedCredit) },
+		"price":           func(f string, n *yaml.Node) { r.price(f, n, &p.Price) },
+		"included_credit": func(f string, n *yaml.Node) { r.dollars(f, n, maxCredit, &p.IncludedCredit) },
 		"limits":          func(_ string, n *yaml.Node) { r.limits(n, &p.Limits) },
 		"models":          func(f string, n *yaml.Node) { r.models(f, n, &p.Models) },
 		"features":        func(f string, n *yaml.Node) { r.names(f, n, &p.Features) },
@@ -148,19 +155,30 @@ func (r *reader) limit(field string, n *yaml.Node, most int64) int64 {
 	return value
 }
 
-func (r *reader) dollars(field string, n *yaml.Node, into *int64) {
+// price reads a price that Stripe can charge.
+func (r *reader) price(field string, n *yaml.Node, into *int64) {
+	if r.dollars(field, n, maxPrice, into) && *into%cent != 0 {
+		r.wrong(field, "is %q, must be whole cents such as \"20.00\": Stripe charges nothing smaller", n.Value)
+	}
+}
+
+// dollars reads an amount of at most most nano-dollars; false when it has named a mistake.
+func (r *reader) dollars(field string, n *yaml.Node, most int64, into *int64) bool {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		r.wrong(field, "must be dollars as quoted text, such as \"5.00\"")
-		return
+		return false
 	}
 	amount, err := models.ParseDollars(n.Value)
 	switch {
 	case err != nil:
 		r.wrong(field, "%s", err)
-	case amount > maxDollars*1_000_000_000:
-		r.wrong(field, "is %q, must be at most %d", n.Value, maxDollars)
+	case amount > most:
+		r.wrong(field, "is %q, must be at most %s", n.Value, money.Format(most))
+	default:
+		*into = amount
+		return true
 	}
-	*into = amount
+	return false
 }
 
 func (r *reader) models(field string, n *yaml.Node, into *[]string) {

@@ -25,7 +25,7 @@ func TestTheEmbeddedPlans(t *testing.T) {
 	unlimited, ok := c.Get("unlimited")
 	require.True(t, ok)
 	require.Equal(t, plans.Limits{}, unlimited.Limits)
-	require.EqualValues(t, 900_000_000_000_000_000, unlimited.IncludedCredit)
+	require.EqualValues(t, 1_000_000_000_000_000, unlimited.IncludedCredit)
 	require.True(t, unlimited.Internal)
 	_, ok = c.Get("gold")
 	require.False(t, ok)
@@ -70,7 +70,7 @@ plan: []
 plans:
   - {id: Free, name: "", price: 5, included_credit: "five", limits: {requests_per_minute: -1, tokens_per_minute: 1.5, concurrent: 3}, models: one}
   - {name: Nameless, price: "0", price: "1", included_credit: "0", internal: 7, colour: red}
-  - {id: twice, name: Twice, price: "900000000.000000001", included_credit: "900000000", features: [""]}
+  - {id: twice, name: Twice, price: "900000000.000000001", included_credit: "1000000.000000001", features: [""]}
   - {id: twice, name: Twice, price: "-1", included_credit: "0", limits: {requests_per_minute: 2147483648, concurrent_requests: many}}
   - just text
   - {id: list, name: [1], price: [1], included_credit: {}, limits: 5}
@@ -90,7 +90,8 @@ plans:
 		`plan number 2: internal must be true or false (line 5)`,
 		`plan number 2: colour is unknown`,
 		`plan number 2: id is missing`,
-		`plan twice: price is "900000000.000000001", must be at most 900000000`,
+		`plan twice: price is "900000000.000000001", must be at most $999999.99`,
+		`plan twice: included_credit is "1000000.000000001", must be at most $1000000.00`,
 		`plan twice: features has an empty name`,
 		`plan twice: price "-1" is no amount of dollars: write digits like "0.15"`,
 		`plan twice: limits.requests_per_minute is "2147483648", must be a whole number from 0 (none) to 2147483647`,
@@ -102,6 +103,47 @@ plans:
 		`plan list: included_credit must be dollars as quoted text, such as "5.00"`,
 		`plan list: limits must be a mapping of fields (line 9)`,
 	}, strings.Split(err.Error(), "\n"))
+}
+
+// Stripe charges whole cents, at most $999,999.99. Credit is Trivet's own and may be smaller.
+func TestPricesThatStripeCanCharge(t *testing.T) {
+	for price, want := range map[string]string{
+		"0":                "",
+		"0.00":             "",
+		"0.01":             "",
+		"20.5":             "",
+		"20.500000000":     "",
+		"999999.99":        "",
+		"0.001":            `price is "0.001", must be whole cents such as "20.00": Stripe charges nothing smaller`,
+		"0.000000001":      `price is "0.000000001", must be whole cents such as "20.00": Stripe charges nothing smaller`,
+		"20.005":           `price is "20.005", must be whole cents such as "20.00": Stripe charges nothing smaller`,
+		"999999.990000001": `price is "999999.990000001", must be at most $999999.99`,
+		"1000000":          `price is "1000000", must be at most $999999.99`,
+		"900000000.00":     `price is "900000000.00", must be at most $999999.99`,
+	} {
+		_, err := plans.Parse([]byte(`plans: [{id: a, name: A, price: "`+price+`", included_credit: "0.000000001"}]`), nil)
+		if want == "" {
+			require.NoError(t, err, price)
+		} else {
+			require.EqualError(t, err, "plan a: "+want)
+		}
+	}
+}
+
+// One grant is at most $1,000,000.
+func TestIncludedCreditIsBounded(t *testing.T) {
+	for credit, want := range map[string]string{
+		"1000000":           "",
+		"1000000.000000001": `plan a: included_credit is "1000000.000000001", must be at most $1000000.00`,
+		"900000000":         `plan a: included_credit is "900000000", must be at most $1000000.00`,
+	} {
+		_, err := plans.Parse([]byte(`plans: [{id: a, name: A, price: "1", included_credit: "`+credit+`"}]`), nil)
+		if want == "" {
+			require.NoError(t, err, credit)
+		} else {
+			require.EqualError(t, err, want)
+		}
+	}
 }
 
 func TestParseOfWhatIsNoPlanFile(t *testing.T) {
@@ -132,7 +174,9 @@ func FuzzParse(f *testing.F) {
 		for _, p := range all {
 			require.NotEmpty(t, p.ID)
 			require.GreaterOrEqual(t, p.Price, int64(0))
-			require.LessOrEqual(t, p.IncludedCredit, int64(900_000_000_000_000_000))
+			require.LessOrEqual(t, p.IncludedCredit, int64(1_000_000_000_000_000))
+			require.LessOrEqual(t, p.Price, int64(999_999_990_000_000))
+			require.Zero(t, p.Price%10_000_000, "whole cents")
 		}
 	})
 }
