@@ -53,7 +53,7 @@ func New(secrets []string, now func() time.Time) (*Verifier, error) {
 	v := &Verifier{now: now}
 	for i, secret := range secrets {
 		if !strings.HasPrefix(secret, secretPrefix) || len(secret) < minSecret || strings.ContainsAny(secret, " \t\r\n") {
-			return nil, fmt.Errorf("secret %d of %d %w", i+1, len(secrets), ErrSecret)
+			return nil, fmt.Errorf("secret %d %w", i+1, ErrSecret)
 		}
 		v.secrets = append(v.secrets, []byte(secret)) // Stripe signs with the whole text, its prefix included
 	}
@@ -84,15 +84,15 @@ func (v *Verifier) Verify(headers map[string]string, body []byte) error {
 	return nil
 }
 
-// parse reads the time and the signatures of version 1; others are for other verifiers. Two times would leave open which
-// one was signed.
+// parse reads the time and the signatures of version 1 in the form in which Stripe writes them: lower-case digits, no spaces. Other
+// versions are for other verifiers. Two times would leave open which one was signed.
 func parse(header string) (stamp string, given [][]byte, err error) {
 	parts := strings.Split(header, ",")
 	if len(parts) > maxParts {
 		return "", nil, Malformed
 	}
 	for _, part := range parts {
-		switch name, value, _ := strings.Cut(strings.Trim(part, " "), "="); name {
+		switch name, value, _ := strings.Cut(part, "="); name {
 		case "t":
 			if stamp != "" && stamp != value {
 				return "", nil, Malformed
@@ -100,7 +100,7 @@ func parse(header string) (stamp string, given [][]byte, err error) {
 			stamp = value
 		case "v1":
 			signature, err := hex.DecodeString(value)
-			if err == nil && len(signature) == sha256.Size {
+			if err == nil && len(signature) == sha256.Size && value == strings.ToLower(value) {
 				given = append(given, signature)
 			}
 		}

@@ -64,14 +64,9 @@ func TestVectors(t *testing.T) {
 		"test mode's v0 beside it":      {"t=" + now + ",v1=" + right + ",v0=" + zeros, body, nil},
 		"v0 first":                      {"t=" + now + ",v0=" + zeros + ",v1=" + right, body, nil},
 		"time last":                     {"v1=" + right + ",t=" + now, body, nil},
-		"spaces after commas":           {"t=" + now + ", v1=" + right, body, nil},
 		"same signature twice":          {"t=" + now + ",v1=" + right + ",v1=" + right, body, nil},
-		"same header twice, joined":     {header(newest, now, body) + ", " + header(newest, now, body), body, nil},
-		"hex in upper case":             {"t=" + now + ",v1=" + strings.ToUpper(right), body, nil},
 		"oldest time":                   {header(newest, "1799999700", body), body, nil}, // 300 s
 		"latest time":                   {header(newest, "1800000300", body), body, nil},
-		"space before a comma":          {"v1=" + right + " ,t=" + now, body, nil},
-		"spaces around all":             {" t=" + now + " , v1=" + right + " ", body, nil},
 		"the time twice, the same":      {"t=" + now + ",t=" + now + ",v1=" + right, body, nil},
 		"time of 12 digits":             {header(newest, "00"+now, body), body, nil},
 		"empty body":                    {header(newest, now, ""), "", nil},
@@ -80,6 +75,16 @@ func TestVectors(t *testing.T) {
 		"body with CRLF":                {header(newest, now, "{\r\n}\r\n"), "{\r\n}\r\n", nil},
 		"64 parts, the last is good":    {"t=" + now + strings.Repeat(",v1="+zeros, 62) + ",v1=" + right, body, nil},
 		"time signed with a zero first": {header(newest, "0"+now, body), body, nil},
+
+		// Forms that Stripe does not write and its own library refuses.
+		"space after a comma":       {"t=" + now + ", v1=" + right, body, stripesig.Mismatch},
+		"space before the time":     {" t=" + now + ",v1=" + right, body, stripesig.Malformed},
+		"space before a comma":      {"v1=" + right + " ,t=" + now, body, stripesig.Mismatch},
+		"space after all":           {"t=" + now + ",v1=" + right + " ", body, stripesig.Mismatch},
+		"hex in upper case":         {"t=" + now + ",v1=" + strings.ToUpper(right), body, stripesig.Mismatch},
+		"one digit in upper case":   {"t=" + now + ",v1=" + oneUpper(right), body, stripesig.Mismatch},
+		"upper case, then right":    {"t=" + now + ",v1=" + strings.ToUpper(right) + ",v1=" + right, body, nil},
+		"same header twice, joined": {header(newest, now, body) + "," + header(newest, now, body), body, nil},
 
 		// Missing parts.
 		"nothing":                       {"", body, stripesig.Missing},
@@ -204,7 +209,7 @@ func TestSecrets(t *testing.T) {
 	} {
 		_, err := stripesig.New([]string{newest, bad}, time.Now)
 		require.ErrorIs(t, err, stripesig.ErrSecret, name)
-		require.ErrorContains(t, err, "secret 2 of 2", name)
+		require.ErrorContains(t, err, "secret 2 ", name)
 		if len(bad) > len("whsec_") {
 			require.NotContains(t, err.Error(), bad, name)
 		}
@@ -241,4 +246,10 @@ func FuzzVerify(f *testing.F) {
 		require.NoError(t, err)
 		require.LessOrEqual(t, at().Sub(time.Unix(seconds, 0)).Abs(), 300*time.Second)
 	})
+}
+
+// oneUpper changes one letter among the digits.
+func oneUpper(hex string) string {
+	i := strings.IndexAny(hex, "abcdef")
+	return hex[:i] + strings.ToUpper(hex[i:i+1]) + hex[i+1:]
 }
