@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"unicode/utf8"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/plain"
 )
 
 // Event is what is needed of one of Stripe's events: an event is a hint that an object changed. It is read without the
@@ -194,13 +195,11 @@ func check(name, text string, needed bool) error {
 	if needed && text == "" {
 		return fmt.Errorf("the event has no %s", name)
 	}
-	if len(text) > maxText || !utf8.ValidString(text) {
-		return fmt.Errorf("%s is no text of at most %d bytes", name, maxText)
-	}
-	for _, c := range []byte(text) {
-		if c < ' ' || c == 0x7f {
-			return fmt.Errorf("%s has control characters", name)
-		}
+	switch {
+	case len(text) > maxText:
+		return fmt.Errorf("%s is longer than %d bytes", name, maxText)
+	case !plain.Printable(text):
+		return fmt.Errorf("%s has control characters or characters that change the direction of text", name)
 	}
 	return nil
 }

@@ -182,6 +182,10 @@ func TestACustomerGoes(t *testing.T) {
 func TestEventsThatAreOdd(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.source.set("prod_1", `{"id":"prod_1","object":"product","deleted":true}`)
+		chosen := []string{"gold/monthly", "x?y", "x#y", `a\b`, "50%off"} // ids that whoever made the product chose
+		for _, id := range chosen {
+			w.source.set(id, fmt.Sprintf(`{"id":%q,"object":"product"}`, id))
+		}
 		w.source.set("cus_1", customer("cus_1", 1))
 		w.source.set("cus_2", customer("cus_2", 1))
 		w.source.set("in_1", `{"id":"in_1","object":"invoice","created":1}`)
@@ -190,16 +194,17 @@ func TestEventsThatAreOdd(t *testing.T) {
 			body, want string
 			state      inbox.State
 		}{
-			"a path":          {`{"id":"evt_1","type":"customer.updated","data":{"object":{"id":"../x","object":"customer"}}}`, "no id", inbox.Dead},
-			"a deeper path":   {`{"id":"evt_2","type":"customer.updated","data":{"object":{"id":"a/b","object":"customer"}}}`, "no id", inbox.Dead},
-			"a query":         {`{"id":"evt_3","type":"customer.updated","data":{"object":{"id":"?x","object":"customer"}}}`, "no id", inbox.Dead},
-			"a fragment":      {`{"id":"evt_4","type":"customer.updated","data":{"object":{"id":"cus_1#x","object":"customer"}}}`, "no id", inbox.Dead},
-			"a parent":        {`{"id":"evt_5","type":"customer.updated","data":{"object":{"id":"..","object":"customer"}}}`, "no id", inbox.Dead},
-			"an escape":       {`{"id":"evt_6","type":"customer.updated","data":{"object":{"id":"%2e%2e","object":"customer"}}}`, "no id", inbox.Dead},
+			"a path":          {`{"id":"evt_1","type":"customer.updated","data":{"object":{"id":"../x","object":"customer"}}}`, `without "." or ".."`, inbox.Dead},
+			"a slash":         {`{"id":"evt_2","type":"product.updated","data":{"object":{"id":"gold/monthly","object":"product"}}}`, "", inbox.Done},
+			"a query":         {`{"id":"evt_3","type":"product.updated","data":{"object":{"id":"x?y","object":"product"}}}`, "", inbox.Done},
+			"a fragment":      {`{"id":"evt_4","type":"product.updated","data":{"object":{"id":"x#y","object":"product"}}}`, "", inbox.Done},
+			"a backslash":     {`{"id":"evt_14","type":"product.updated","data":{"object":{"id":"a\\b","object":"product"}}}`, "", inbox.Done},
+			"a parent":        {`{"id":"evt_5","type":"customer.updated","data":{"object":{"id":"..","object":"customer"}}}`, `without "." or ".."`, inbox.Dead},
+			"a percent sign":  {`{"id":"evt_6","type":"product.updated","data":{"object":{"id":"50%off","object":"product"}}}`, "", inbox.Done},
 			"no object":       {`{"id":"evt_20","type":"customer.updated","data":{}}`, "has no id", inbox.Dead},
 			"a bare object":   {`{"id":"evt_21","type":"customer.updated","data":{"object":{"object":"customer"}}}`, "has no id", inbox.Dead},
 			"not there yet":   {`{"id":"evt_22","type":"invoice.upcoming","data":{"object":{"object":"invoice"}}}`, "", inbox.Done},
-			"a charge's path": {`{"id":"evt_7","type":"charge.refunded","data":{"object":{"id":"../x","object":"charge"}}}`, "no id", inbox.Dead},
+			"a charge's path": {`{"id":"evt_7","type":"charge.refunded","data":{"object":{"id":"../x","object":"charge"}}}`, `without "." or ".."`, inbox.Dead},
 			"of another kind": {`{"id":"evt_8","type":"invoice.paid","data":{"object":{"id":"cus_9","object":"invoice"}}}`, "", inbox.Done},
 			"a thin one": {
 				`{"id":"evt_9","object":"v2.core.event","type":"v1.customer.updated","related_object":{"id":"cus_1","type":"customer"}}`, "", inbox.Done,
@@ -213,7 +218,10 @@ func TestEventsThatAreOdd(t *testing.T) {
 			require.Contains(t, r.LastError, c.want, name)
 		}
 		for _, q := range w.source.ids() {
-			require.Contains(t, []string{"cus_1", "cus_9", "in_1", "prod_1"}, q)
+			require.Contains(t, append([]string{"cus_1", "cus_9", "in_1", "prod_1"}, chosen...), q)
+		}
+		for _, id := range chosen {
+			require.False(t, w.has(t, mirror.Product, id).Deleted, id)
 		}
 		require.True(t, w.has(t, mirror.Product, "prod_1").Deleted)
 		require.True(t, w.has(t, mirror.Invoice, "cus_9").Deleted, "Stripe has no such invoice")

@@ -6,10 +6,11 @@ import (
 	"strings"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
+	"github.com/trivet-dev/trivet/services/billing/internal/plain"
 )
 
-// ErrNoID says that something has an id that no object of Stripe's has, and that would lead a request elsewhere.
-var ErrNoID = errors.New("mirror: that is no id of an object of Stripe's")
+// ErrNoID says that an object's id can't be used: with it a request would lead elsewhere, or it can't be printed.
+var ErrNoID = errors.New(`mirror: an object's id must be 1 to 255 bytes, without control characters and without "." or ".." as a part of a path`)
 
 // charge is the type of an object that is not kept. Its events tell of its refunds and disputes: at API version 2023-10-16 an
 // endpoint may get no others of a refund.
@@ -48,11 +49,16 @@ func Targets(o intake.Object) ([]Target, error) {
 // maxID bounds ids, in bytes; Stripe's own are far shorter.
 const maxID = 255
 
-// ValidID tells whether an object of Stripe's may have the id. Most are made by Stripe, but whoever makes a product or a plan
-// may choose one; what would change the path of a request is none.
+// ValidID tells whether an object with that id can be fetched and shown. Stripe makes most ids, but whoever makes a product or a plan may
+// choose one, with slashes and question marks too: they are escaped in the path of a request. "." and ".." can't be, nor should a server
+// that unescapes a slash see them as a part of the path.
 func ValidID(id string) bool {
-	return id != "" && len(id) <= maxID && id != "." && id != ".." && !strings.ContainsAny(id, `/\?#%`) &&
-		!strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f })
+	for part := range strings.FieldsFuncSeq(id, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if part == "." || part == ".." {
+			return false
+		}
+	}
+	return id != "" && len(id) <= maxID && plain.Printable(id)
 }
 
 // kindOf is the kind of the object in events of a type; empty when the type does not tell.
