@@ -238,6 +238,10 @@ func TestCreateGrant(t *testing.T) {
 		ask := &billingv1.CreateGrantRequest{
 			AccountId: "org_1", AmountNanoUsd: 1_500_000_000, Source: "ticket 7", ExpireTime: timestamppb.New(h.now().Add(time.Hour)),
 		}
+		_, err := client.CreateGrant(h.as(operator), ask)
+		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
+		require.Equal(t, "accountId", e.Fields[0].Name)
+		ask.Create = true
 		first, err := client.CreateGrant(h.as(operator), ask)
 		require.NoError(t, err)
 		require.Equal(t, ask.GetExpireTime().AsTime(), first.GetGrant().GetExpireTime().AsTime())
@@ -257,7 +261,7 @@ func TestCreateGrant(t *testing.T) {
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
 		ask.Source, ask.ExpireTime = "late", timestamppb.New(h.now())
 		_, err = client.CreateGrant(h.as(operator), ask)
-		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 		require.Equal(t, "expireTime", e.Fields[0].Name)
 		ask.ExpireTime = &timestamppb.Timestamp{Nanos: -1}
 		_, err = client.CreateGrant(h.as(operator), ask)

@@ -49,7 +49,7 @@ func (l *Ledger) Usage(ctx context.Context, q UsageQuery) ([]UsageRow, UsageTota
 	rows, err := l.store.Usage(ctx, q)
 	var total UsageTotal
 	for _, row := range rows {
-		total.add(row.UsageTotal, 1)
+		total.add(row.UsageTotal)
 	}
 	return rows, total, asPublic(err, "summing usage")
 }

@@ -12,18 +12,28 @@ func (c *closing) adjust(ctx context.Context, tx Tx) (Closing, error) {
 	if err != nil {
 		return Closing{}, err
 	}
+	// Read again, now that the account is locked: credit may have paid what the hold owes since it was read.
+	switch c.hold, err = tx.Hold(ctx, c.HoldID); {
+	case err != nil:
+		return Closing{}, err
+	case c.hold.State != StateSwept:
+		return Closing{}, ErrLost
+	}
 	end := Closing{Cost: c.cost, SettleTime: now}
-	if end.PaidBy, err = c.correct(ctx, tx, &account, now); err != nil {
+	if end.PaidBy, end.Owed, err = c.correct(ctx, tx, &account, now); err != nil {
 		return Closing{}, err
 	}
 	end.BalanceAfter = account.Balance
 	if end.UsageID, err = c.correctUsage(ctx, tx, &account, now); err != nil {
 		return Closing{}, err
 	}
+	if !account.countable() {
+		return Closing{}, c.uncountable()
+	}
 	if err := tx.CloseHold(ctx, c.hold, end, false); err != nil {
 		return Closing{}, err
 	}
-	if err := c.l.addKeySpend(ctx, tx, c.hold, KeySpend{Spent: c.cost - c.hold.Cost}); err != nil {
+	if err := tx.AddKeySpend(ctx, c.hold, KeySpend{Spent: c.cost - c.hold.Cost}); err != nil {
 		return Closing{}, err
 	}
 	// Credit may have come back to a grant whose time is over.
@@ -33,25 +43,27 @@ func (c *closing) adjust(ctx context.Context, tx Tx) (Closing, error) {
 	return end, c.l.save(ctx, tx, &account)
 }
 
-// correct moves the difference between the true cost and what the sweeper charged.
-func (c *closing) correct(ctx context.Context, tx Tx, account *Account, now time.Time) ([]Burn, error) {
+// correct moves the difference between the true cost and what the sweeper charged. It returns which grants have paid then, and what the
+// hold owes.
+func (c *closing) correct(ctx context.Context, tx Tx, account *Account, now time.Time) (paid []Burn, owed int64, err error) {
 	customer, more := SideCustomer(account.ID), c.cost-c.hold.Cost
 	account.Balance -= more
 	switch {
 	case more > 0:
-		paid, err := c.l.burn(ctx, tx, account, more, c.hold.CreateTime)
+		paid, owed, err = c.l.burn(ctx, tx, account, more, c.hold.CreateTime)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		return slices.Concat(c.hold.PaidBy, paid), tx.InsertEntry(ctx, c.entry(KindAdjustment, customer, SideUsage, more, now))
+		paid, owed = slices.Concat(c.hold.PaidBy, paid), c.hold.Owed+owed
+		return paid, owed, tx.InsertEntry(ctx, c.entry(KindAdjustment, customer, SideUsage, more, now))
 	case more < 0:
-		paid, err := c.l.unburn(ctx, tx, account, c.hold, -more, now)
+		paid, owed, err = c.l.unburn(ctx, tx, account, c.hold, -more, now)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		return paid, tx.InsertEntry(ctx, c.entry(KindAdjustment, SideUsage, customer, -more, now))
+		return paid, owed, tx.InsertEntry(ctx, c.entry(KindAdjustment, SideUsage, customer, -more, now))
 	default:
-		return c.hold.PaidBy, nil
+		return c.hold.PaidBy, c.hold.Owed, nil
 	}
 }
 
@@ -73,8 +85,8 @@ func (c *closing) correctUsage(ctx context.Context, tx Tx, account *Account, now
 		}
 	}
 	if !record.SettleTime.Before(account.PeriodStart) {
-		account.Period.add(old.Total(), -1)
-		account.Period.add(record.Total(), 1)
+		account.Period.remove(old.Total())
+		account.Period.add(record.Total())
 	}
 	if record.ID == "" {
 		return "", nil

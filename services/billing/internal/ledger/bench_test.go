@@ -48,7 +48,7 @@ func benchmarkPair(b *testing.B, db *database.DB, accounts, callers int) {
 		Store: store.New(db), Prices: prices(b), Plans: newPlans(b, "empty"), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	for i := range accounts {
-		_, err := book.Grant(b.Context(), ledger.NewGrant{AccountID: "org_" + strconv.Itoa(i), Source: "bench", Amount: ledger.MaxAmount})
+		_, err := book.Grant(b.Context(), ledger.NewGrant{AccountID: "org_" + strconv.Itoa(i), Create: true, Source: "bench", Amount: ledger.MaxAmount})
 		require.NoError(b, err)
 	}
 	var next atomic.Int64

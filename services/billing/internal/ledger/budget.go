@@ -17,14 +17,22 @@ type KeyLimit struct {
 	Period time.Duration
 }
 
-// window returns the window around now.
-func (k KeyLimit) window(account Account, now time.Time) (start, end time.Time) {
+// Window is one window of an API key's limit.
+type Window struct {
+	// Period is the limit's; 0 means that the window is the account's billing period.
+	Period time.Duration
+	// Start and End bound the window: from the start, up to and without the end.
+	Start, End time.Time
+}
+
+// window returns the window around now, which is within the account's billing period.
+func (k KeyLimit) window(account Account, now time.Time) Window {
 	micros, length := now.UnixMicro(), k.Period.Microseconds()
 	if length <= 0 {
-		return account.PeriodStart, account.PeriodEnd
+		return Window{Start: account.PeriodStart, End: account.PeriodEnd}
 	}
-	start = time.UnixMicro(micros - micros%length).UTC()
-	return start, start.Add(k.Period)
+	start := time.UnixMicro(micros - micros%length).UTC()
+	return Window{Period: k.Period, Start: start, End: start.Add(k.Period)}
 }
 
 // budget is what a call may hold.
@@ -33,8 +41,8 @@ type budget struct {
 	amount int64
 	// byKey is true when the key's limit is the tighter one.
 	byKey bool
-	// window and windowEnd bound the window of the key's limit; zero when it has none.
-	window, windowEnd time.Time
+	// windowEnd is when the window of the key's limit ends; zero when it has none.
+	windowEnd time.Time
 }
 
 func (r *reserving) budget(ctx context.Context, tx Tx, account Account, now time.Time) (budget, error) {
@@ -42,20 +50,13 @@ func (r *reserving) budget(ctx context.Context, tx Tx, account Account, now time
 	if r.KeyLimit.Amount <= 0 || r.APIKeyID == "" {
 		return b, nil
 	}
-	b.window, b.windowEnd = r.KeyLimit.window(account, now)
-	spend, err := tx.KeySpend(ctx, account.ID, r.APIKeyID, b.window)
-	if left := r.KeyLimit.Amount - spend.Spent - spend.Held; left < b.amount {
+	w := r.KeyLimit.window(account, now)
+	b.windowEnd = w.End
+	spend, err := tx.KeyWindow(ctx, account.ID, r.APIKeyID, w)
+	if left := r.KeyLimit.Amount - plus(spend.Spent, spend.Held); left < b.amount {
 		b.amount, b.byKey = left, true
 	}
 	return b, err
-}
-
-// addKeySpend counts a hold for its key's limit, if that has one.
-func (l *Ledger) addKeySpend(ctx context.Context, tx Tx, h Hold, more KeySpend) error {
-	if h.KeyWindow.IsZero() {
-		return nil
-	}
-	return tx.AddKeySpend(ctx, h.AccountID, h.APIKeyID, h.KeyWindow, more)
 }
 
 // insufficient explains what is missing, and whose limit it is.

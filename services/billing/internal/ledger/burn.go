@@ -6,16 +6,10 @@ import (
 	"time"
 )
 
-// burn takes amount from the account's grants, soonest-expiring first and then by age; what they don't cover becomes debt.
-// Only grants that were good at the time pay: what stayed of an expired one is for the holds from before. It changes the grants
-// in the database and the debt in memory.
-func (l *Ledger) burn(ctx context.Context, tx Tx, account *Account, amount int64, goodAt time.Time) ([]Burn, error) {
-	live, err := tx.LiveGrants(ctx, account.ID)
-	if err != nil {
-		return nil, err
-	}
-	var paid []Burn
-	for _, g := range live {
+// burnDown takes amount from grants, which come in the order in which they burn. Only grants that were good at the time pay: what is left
+// of an expired one is for the holds from before. It returns what each pays, and what they don't cover.
+func burnDown(grants []Grant, amount int64, goodAt time.Time) (paid []Burn, rest int64) {
+	for _, g := range grants {
 		if amount == 0 {
 			break
 		}
@@ -23,48 +17,127 @@ func (l *Ledger) burn(ctx context.Context, tx Tx, account *Account, amount int64
 			continue
 		}
 		part := min(g.Remaining, amount)
-		if err := tx.SetRemaining(ctx, g.ID, g.Remaining-part); err != nil {
-			return nil, err
-		}
-		amount -= part
 		paid = append(paid, Burn{GrantID: g.ID, Amount: part})
+		amount -= part
 	}
-	account.Debt += amount
-	return paid, nil
+	return paid, amount
 }
 
-// unburn gives amount of a hold's charge back, last paid first: the debt that the charge made, then the grants that paid. Where
-// a later grant has paid that debt, the part becomes a grant without end. It returns what the grants have still paid.
-func (l *Ledger) unburn(ctx context.Context, tx Tx, account *Account, h Hold, amount int64, now time.Time) ([]Burn, error) {
-	owed := h.Cost
-	for _, b := range h.PaidBy {
-		owed -= b.Amount
-	}
-	forgiven := min(owed, amount)
-	amount -= forgiven
-	still := min(forgiven, account.Debt)
-	account.Debt -= still
-	if err := l.refund(ctx, tx, h, forgiven-still, now); err != nil {
-		return nil, err
-	}
-	paid := slices.Clone(h.PaidBy)
-	for i, b := range slices.Backward(paid) {
+// giveBack undoes amount of what was paid, the last payment first. It returns what is still paid and what comes back to which grant.
+func giveBack(paid []Burn, amount int64) (still, back []Burn) {
+	still = slices.Clone(paid)
+	for i, b := range slices.Backward(still) {
 		part := min(b.Amount, amount)
 		if part == 0 {
 			break
 		}
+		still[i].Amount -= part
+		amount -= part
+		back = append(back, Burn{GrantID: b.GrantID, Amount: part})
+	}
+	return slices.DeleteFunc(still, func(b Burn) bool { return b.Amount == 0 }), back
+}
+
+// payDebts spreads payments over an account's debt: first over what no hold accounts for, which is debt from before holds knew what they
+// owe, then over the holds, the oldest first. It returns the holds that changed.
+func payDebts(debt int64, holds []HoldDebt, payments []Burn) (changed []HoldDebt) {
+	for _, h := range holds {
+		debt -= h.Owed
+	}
+	payments = slices.Clone(payments)
+	_ = takeFirst(&payments, max(debt, 0))
+	for _, h := range holds {
+		paid := takeFirst(&payments, h.Owed)
+		if len(paid) == 0 {
+			break
+		}
+		for _, b := range paid {
+			h.Owed -= b.Amount
+		}
+		h.PaidBy = slices.Concat(h.PaidBy, paid)
+		changed = append(changed, h)
+	}
+	return changed
+}
+
+// takeFirst takes at most amount from the front of payments.
+func takeFirst(payments *[]Burn, amount int64) (taken []Burn) {
+	for amount > 0 && len(*payments) > 0 {
+		first := &(*payments)[0]
+		part := min(first.Amount, amount)
+		taken = append(taken, Burn{GrantID: first.GrantID, Amount: part})
+		amount -= part
+		if first.Amount -= part; first.Amount == 0 {
+			*payments = (*payments)[1:]
+		}
+	}
+	return taken
+}
+
+// burn takes amount from the account's grants; what they don't cover becomes debt. It changes the grants in the database and the debt in
+// memory.
+func (l *Ledger) burn(ctx context.Context, tx Tx, account *Account, amount int64, goodAt time.Time) (paid []Burn, owed int64, err error) {
+	live, err := tx.LiveGrants(ctx, account.ID)
+	if err != nil {
+		return nil, 0, err
+	}
+	paid, owed = burnDown(live, amount, goodAt)
+	for _, b := range paid {
+		g := live[slices.IndexFunc(live, func(g Grant) bool { return g.ID == b.GrantID })]
+		if err := tx.SetRemaining(ctx, g.ID, g.Remaining-b.Amount); err != nil {
+			return nil, 0, err
+		}
+	}
+	account.Debt += owed
+	return paid, owed, nil
+}
+
+// unburn gives amount of a hold's charge back, last paid first: what the hold still owes, then what the grants paid, also those that
+// paid its debt later. Each gets back what it gave, and an expired one lets it expire. It returns what the grants have still paid, and what
+// the hold still owes.
+func (l *Ledger) unburn(ctx context.Context, tx Tx, account *Account, h Hold, amount int64, now time.Time) (still []Burn, owed int64, err error) {
+	forgiven := min(h.Owed, amount)
+	account.Debt -= forgiven
+	if amount, err = l.unburnOld(ctx, tx, account, h, amount-forgiven, now); err != nil {
+		return nil, 0, err
+	}
+	still, back := giveBack(h.PaidBy, amount)
+	for _, b := range back {
 		g, err := tx.Grant(ctx, b.GrantID)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		if err := tx.SetRemaining(ctx, g.ID, g.Remaining+part); err != nil {
-			return nil, err
+		if err := tx.SetRemaining(ctx, g.ID, g.Remaining+b.Amount); err != nil {
+			return nil, 0, err
 		}
-		paid[i].Amount -= part
-		amount -= part
 	}
-	paid = slices.DeleteFunc(paid, func(b Burn) bool { return b.Amount == 0 })
-	return paid, l.payDebt(ctx, tx, account, now)
+	return still, h.Owed - forgiven, l.payWithReturned(ctx, tx, account, h.ID, now)
+}
+
+// unburnOld gives back what a hold knows neither as paid nor as owed: debt of a charge from before holds knew what they owe. Of that which
+// is paid since nobody knows by which grant: it becomes a grant without end. It returns what of amount is left.
+func (l *Ledger) unburnOld(ctx context.Context, tx Tx, account *Account, h Hold, amount int64, now time.Time) (int64, error) {
+	unknown := h.Cost - h.Owed
+	for _, b := range h.PaidBy {
+		unknown -= b.Amount
+	}
+	unknown = min(unknown, amount)
+	if unknown <= 0 {
+		return amount, nil
+	}
+	holds, err := tx.HoldsInDebt(ctx, account.ID)
+	if err != nil {
+		return 0, err
+	}
+	unassigned := account.Debt
+	for _, d := range holds {
+		if d.HoldID != h.ID {
+			unassigned -= d.Owed
+		}
+	}
+	forgiven := min(unknown, max(unassigned, 0))
+	account.Debt -= forgiven
+	return amount - unknown, l.refund(ctx, tx, h, unknown-forgiven, now)
 }
 
 // refund makes a grant of what comes back and has no grant to go to.
@@ -79,13 +152,32 @@ func (l *Ledger) refund(ctx context.Context, tx Tx, h Hold, amount int64, now ti
 	return err
 }
 
-// payDebt uses credit that came back for debt: there is none while there is good credit.
-func (l *Ledger) payDebt(ctx context.Context, tx Tx, account *Account, now time.Time) error {
+// payWithReturned uses credit that came back for the debt of other holds: there is no debt beside good credit.
+func (l *Ledger) payWithReturned(ctx context.Context, tx Tx, account *Account, except string, now time.Time) error {
 	if account.Debt == 0 {
 		return nil
 	}
-	owed := account.Debt
+	before := account.Debt
 	account.Debt = 0
-	_, err := l.burn(ctx, tx, account, owed, now)
-	return err
+	paid, _, err := l.burn(ctx, tx, account, before, now)
+	if err != nil || len(paid) == 0 {
+		return err
+	}
+	return l.payHolds(ctx, tx, account.ID, before, except, paid)
+}
+
+// payHolds writes which holds the payments of an account's debt are for. The debt is what it was before them. The hold except is left
+// out: whoever changes it writes it.
+func (l *Ledger) payHolds(ctx context.Context, tx Tx, accountID string, debt int64, except string, payments []Burn) error {
+	holds, err := tx.HoldsInDebt(ctx, accountID)
+	if err != nil {
+		return err
+	}
+	holds = slices.DeleteFunc(holds, func(d HoldDebt) bool { return d.HoldID == except })
+	for _, changed := range payDebts(debt, holds, payments) {
+		if err := tx.PayHold(ctx, changed); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -32,53 +33,102 @@ func TestGrant(t *testing.T) {
 			e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
 			require.Equal(t, "source", e.Fields[0].Name)
 		}
-		_, err := b.Grant(t.Context(), ledger.NewGrant{AccountID: "user_bob", Source: "promo", Amount: 1})
+		_, err := b.Grant(t.Context(), ledger.NewGrant{AccountID: "user_bob", Create: true, Source: "promo", Amount: 1})
 		require.NoError(t, err, "sources are the account's own")
 		require.EqualValues(t, 50, b.account().Balance)
 	})
 }
 
 func TestGrantRefuses(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *book) {
 		now := b.clock.Now()
-		cases := map[string]ledger.NewGrant{
-			"amountNanoUsd": {Source: "s", Amount: 0},
-			"source":        {Source: "", Amount: 1},
-			"expireTime":    {Source: "s", Amount: 1, ExpireTime: now},
-		}
-		more := []struct {
-			field string
-			grant ledger.NewGrant
+		b.account()
+		for name, c := range map[string]struct {
+			field  string
+			change func(*ledger.NewGrant)
 		}{
-			{"amountNanoUsd", ledger.NewGrant{Source: "s", Amount: -1}},
-			{"amountNanoUsd", ledger.NewGrant{Source: "s", Amount: ledger.MaxAmount + 1}},
-			{"source", ledger.NewGrant{Source: "plan:free:2026-11-01", Amount: 1}},
-			{"source", ledger.NewGrant{Source: "refund:hold_1", Amount: 1}},
-		}
-		for field, grant := range cases {
-			more = append(more, struct {
-				field string
-				grant ledger.NewGrant
-			}{field, grant})
-		}
-		for _, c := range more {
-			c.grant.AccountID = alice
-			_, err := b.Grant(t.Context(), c.grant)
+			"nothing":                        {"amountNanoUsd", func(n *ledger.NewGrant) { n.Amount = 0 }},
+			"less than nothing":              {"amountNanoUsd", func(n *ledger.NewGrant) { n.Amount = -1 }},
+			"too much":                       {"amountNanoUsd", func(n *ledger.NewGrant) { n.Amount = ledger.MaxAmount + 1 }},
+			"expiry now":                     {"expireTime", func(n *ledger.NewGrant) { n.ExpireTime = now }},
+			"no source":                      {"source", func(n *ledger.NewGrant) { n.Source = "" }},
+			"the plan's source":              {"source", func(n *ledger.NewGrant) { n.Source = "plan:free:2026-11-01" }},
+			"a refund's source":              {"source", func(n *ledger.NewGrant) { n.Source = "refund:hold_1" }},
+			"white space as a source":        {"source", func(n *ledger.NewGrant) { n.Source = " " }},
+			"white space before the source":  {"source", func(n *ledger.NewGrant) { n.Source = "\tgift" }},
+			"white space after the source":   {"source", func(n *ledger.NewGrant) { n.Source = "gift\u00a0" }},
+			"an escape in the source":        {"source", func(n *ledger.NewGrant) { n.Source = "gift\x1b[2J" }},
+			"a direction mark in the source": {"source", func(n *ledger.NewGrant) { n.Source = "gift\u202e" }},
+			"no account":                     {"accountId", func(n *ledger.NewGrant) { n.AccountID = "" }},
+			"white space before the account": {"accountId", func(n *ledger.NewGrant) { n.AccountID = " " + alice }},
+			"white space after the account":  {"accountId", func(n *ledger.NewGrant) { n.AccountID = alice + "\n" }},
+			"a control character of C1":      {"accountId", func(n *ledger.NewGrant) { n.AccountID = alice + "\u009b1" }},
+		} {
+			n := ledger.NewGrant{AccountID: alice, Create: true, Source: "gift", Amount: 1}
+			c.change(&n)
+			_, err := b.Grant(t.Context(), n)
 			e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
-			require.Len(t, e.Fields, 1, "%+v", c.grant)
-			require.Equal(t, c.field, e.Fields[0].Name)
+			require.Len(t, e.Fields, 1, name)
+			require.Equal(t, c.field, e.Fields[0].Name, name)
 		}
-		require.Empty(t, b.remaining())
-		_, err := b.Grant(t.Context(), ledger.NewGrant{AccountID: alice, Source: "s", Amount: 1, ExpireTime: now.Add(time.Microsecond)})
+		require.Equal(t, map[string]int64{"plan:monthly:2026-11-23": 1000}, b.remaining())
+		require.EqualValues(t, 1, b.count("SELECT COUNT(*) FROM account"), "none of them opened an account")
+		b.give("gift", ledger.MaxAmount, now.Add(time.Microsecond))
+	})
+}
+
+// A mistyped id opens no account: no credit of a plan, no customer at Stripe.
+func TestAGrantOpensNoAccountUnlessAsked(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *book) {
+		n := ledger.NewGrant{AccountID: "user_alcie", Source: "gift", Amount: 5}
+		_, err := b.Grant(t.Context(), n)
+		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
+		require.Equal(t, "accountId", e.Fields[0].Name)
+		require.Zero(t, b.count("SELECT COUNT(*) FROM account"))
+		require.Zero(t, b.count("SELECT COUNT(*) FROM customer"))
+		n.Create = true
+		first, err := b.Grant(t.Context(), n)
 		require.NoError(t, err)
+		n.Create = false
+		again, err := b.Grant(t.Context(), n)
+		require.NoError(t, err)
+		require.Equal(t, first.ID, again.ID)
+		n.Source = "another"
+		_, err = b.Grant(t.Context(), n)
+		require.NoError(t, err, "the account is there")
+		a, err := b.Account(t.Context(), "user_alcie")
+		require.NoError(t, err)
+		require.EqualValues(t, 1010, a.Balance)
+	})
+}
+
+// A retry of a lost answer comes at any time: after the grant has expired, and after what is allowed has changed.
+func TestARepeatedGrantIsAnsweredWithTheFirst(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *book) {
+		end := b.clock.Now().Add(time.Hour)
+		first := b.give("promo", 100, end)
+		for _, at := range []time.Time{end, end.Add(time.Hour), end.AddDate(1, 0, 0)} {
+			b.clock.Set(at)
+			again := b.give("promo", 100, end)
+			require.Equal(t, first.ID, again.ID)
+			require.EqualValues(t, 100, again.Amount)
+			require.Equal(t, end, again.ExpireTime)
+		}
+		require.Zero(t, b.account().Balance)
+		_, err := b.Grant(t.Context(), ledger.NewGrant{AccountID: alice, Source: "promo", Amount: 99, ExpireTime: end})
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
+
+		b.exec("UPDATE credit_grant SET amount = $1 WHERE source = 'promo'", int64(2*ledger.MaxAmount))
+		require.Equal(t, first.ID, b.give("promo", 2*ledger.MaxAmount, end).ID, "given when more was allowed")
+		b.exec("UPDATE credit_grant SET amount = 100 WHERE source = 'promo'")
 	})
 }
 
 // An account takes credit up to MaxBalance, to the nano-dollar, and a repetition is no new credit.
 func TestGrantsAreBounded(t *testing.T) {
 	each(t, "empty", func(t *testing.T, b *book) {
-		for _, source := range []string{"a", "b", "c"} {
-			b.give(source, ledger.MaxAmount)
+		for i := range ledger.MaxBalance/ledger.MaxAmount - 1 {
+			b.give(fmt.Sprint(i), ledger.MaxAmount)
 		}
 		b.give("d", ledger.MaxAmount-1)
 		_, err := b.Grant(t.Context(), ledger.NewGrant{AccountID: alice, Source: "e", Amount: 2})

@@ -149,7 +149,7 @@ func (b *book) account() ledger.Account {
 // give grants credit; without an expiry it has no end.
 func (b *book) give(source string, amount int64, expire ...time.Time) ledger.Grant {
 	b.t.Helper()
-	n := ledger.NewGrant{AccountID: alice, Source: source, Amount: amount}
+	n := ledger.NewGrant{AccountID: alice, Create: true, Source: source, Amount: amount}
 	if len(expire) > 0 {
 		n.ExpireTime = expire[0]
 	}
@@ -228,4 +228,20 @@ func (b *book) on(s *store.Store) *ledger.Ledger {
 	return ledger.New(ledger.Options{
 		Store: s, Prices: prices(b.t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
 	})
+}
+
+// exec changes the database behind the ledger's back.
+func (b *book) exec(sql string, args ...any) {
+	b.t.Helper()
+	require.NoError(b.t, b.db.Write(b.t.Context(), alice, func(ctx context.Context, tx database.Tx) error {
+		_, err := tx.ExecContext(ctx, sql, args...)
+		return err
+	}))
+}
+
+// count reads one number.
+func (b *book) count(sql string, args ...any) (n int64) {
+	b.t.Helper()
+	require.NoError(b.t, b.db.Read().QueryRowContext(b.t.Context(), sql, args...).Scan(&n))
+	return n
 }

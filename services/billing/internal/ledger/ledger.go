@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -27,10 +28,10 @@ const recentHolds = 16_384
 
 // Bounds of money, in nano-dollars: they keep every sum within int64.
 const (
-	// MaxAmount is the most that one grant, hold or charge may be.
-	MaxAmount = 1_000_000_000_000_000_000
+	// MaxAmount is the most that one grant, hold or charge may be: $1,000,000.
+	MaxAmount = 1_000_000_000_000_000
 	// MaxBalance is the most credit that grants by an operator may add up to.
-	MaxBalance = 4 * MaxAmount
+	MaxBalance = 100 * MaxAmount
 )
 
 // Prices is the price list.
@@ -73,6 +74,8 @@ type Ledger struct {
 	// recent holds the open holds that this process made, so that Settle need not read them: what it uses of them does not
 	// change, and closing compares the rest.
 	recent *lru.Cache[string, Hold]
+	// swept is the last hold of the last batch that was swept; its zero value means that the next begins with the first.
+	swept atomic.Pointer[Hold]
 }
 
 // New makes a ledger.
@@ -84,11 +87,13 @@ func New(o Options) *Ledger {
 	if err != nil {
 		panic(err) // the size is a constant above 0
 	}
-	return &Ledger{
+	l := &Ledger{
 		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, count: o.Metrics, recent: recent,
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}
+	l.swept.Store(&Hold{})
+	return l
 }
 
 // asPublic makes a store's failure an error for callers; errors that already are stay as they are.

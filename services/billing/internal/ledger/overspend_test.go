@@ -145,7 +145,7 @@ func TestGrantsAreIdempotent(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range 40 {
 			group.Go(func() {
-				_, err := replicas[i%2].Grant(t.Context(), ledger.NewGrant{AccountID: alice, Source: "promo", Amount: 70})
+				_, err := replicas[i%2].Grant(t.Context(), ledger.NewGrant{AccountID: alice, Create: true, Source: "promo", Amount: 70})
 				if err != nil {
 					t.Error(err)
 				}

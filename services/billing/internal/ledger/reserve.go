@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
+	"time"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
@@ -56,6 +57,26 @@ func (r Reservation) holdID() string {
 	return prefixHold + encode(sum[:20])
 }
 
+// maxChoices bounds the answers of one call.
+const maxChoices = 128
+
+// check refuses counts whose product could not be counted.
+func (r Reservation) check() error {
+	for name, tokens := range map[string]int64{
+		"inputTokens": r.InputTokens, "expectedInputTokens": r.ExpectedInputTokens, "minOutputTokens": r.MinOutputTokens, "maxOutputTokens": r.MaxOutputTokens,
+	} {
+		if tokens < 0 || tokens > MaxTokens {
+			return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s is %d and must be from 0 to %d.", name, tokens, int64(MaxTokens)).
+				Field(name, "must be from 0 to 1000000000000")
+		}
+	}
+	if r.Choices > maxChoices {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "choices is %d and must be at most %d.", r.Choices, maxChoices).
+			Field("choices", "must be at most 128")
+	}
+	return nil
+}
+
 // reserving is a Reserve on its way.
 type reserving struct {
 	l *Ledger
@@ -80,20 +101,37 @@ func (l *Ledger) Reserve(ctx context.Context, r Reservation) (Hold, error) {
 
 func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 	r.Choices = max(r.Choices, 1)
+	if err := r.check(); err != nil {
+		return Hold{}, err
+	}
 	if r.MinOutputTokens > r.MaxOutputTokens {
 		return Hold{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
 			"minOutputTokens is %d and must not exceed maxOutputTokens, which is %d.", r.MinOutputTokens, r.MaxOutputTokens).
 			Field("minOutputTokens", "exceeds maxOutputTokens")
 	}
+	call := &reserving{l: l, Reservation: r}
 	model, err := l.prices.Get(r.Model)
 	if err != nil {
-		return Hold{}, err
+		return call.held(ctx, err)
 	}
-	call := &reserving{l: l, Reservation: r, model: model, worst: model}
+	call.model, call.worst = model, model
 	call.worst.InputPrice = max(model.InputPrice, model.CachedInputPrice)
 	full, err := call.worst.Cost(r.InputTokens, 0, r.MaxOutputTokens*r.Choices)
 	call.fullCost, call.tooBig = full, err != nil || full > MaxAmount
 	return call.run(ctx)
+}
+
+// held answers a repetition whose model is no longer in the price list; refusal is for a new call.
+func (r *reserving) held(ctx context.Context, refusal error) (Hold, error) {
+	old, err := r.l.store.Hold(ctx, r.holdID())
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Hold{}, refusal
+	case err != nil:
+		return Hold{}, asPublic(err, "reserving")
+	}
+	again := r.answerFor(old)
+	return again.hold, again.refusal
 }
 
 // answer is what a transaction came to: a hold, or a refusal that must not undo what the transaction did besides, nor make
@@ -123,7 +161,7 @@ func (r *reserving) quick(ctx context.Context, tx Tx) (answer, error) {
 	if r.tooBig || r.KeyLimit.Amount > 0 {
 		return r.careful(ctx, tx)
 	}
-	h := r.hold(r.fullCost, r.MaxOutputTokens)
+	h := r.hold(r.l.now(), r.fullCost, r.MaxOutputTokens)
 	plan, taken, err := tx.TakeHold(ctx, h)
 	switch {
 	case err != nil:
@@ -146,6 +184,9 @@ func (r *reserving) careful(ctx context.Context, tx Tx) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if now.Before(account.PeriodStart) {
+		now = account.PeriodStart // the clock is behind that of a replica that has begun the period
+	}
 	// After the account is locked, because another replica may be at the same request.
 	if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
 		return again, err
@@ -157,11 +198,10 @@ func (r *reserving) careful(ctx context.Context, tx Tx) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	h, ok := r.affordable(b.amount)
+	h, ok := r.affordable(now, b.amount)
 	if !ok {
 		return answer{refusal: r.insufficient(account, b)}, nil
 	}
-	h.KeyWindow = b.window
 	inserted, err := tx.InsertHold(ctx, h)
 	if err != nil {
 		return answer{}, err
@@ -170,7 +210,7 @@ func (r *reserving) careful(ctx context.Context, tx Tx) (answer, error) {
 		return r.repeated(ctx, tx)
 	}
 	account.Held += h.Amount
-	if err := r.l.addKeySpend(ctx, tx, h, KeySpend{Held: h.Amount}); err != nil {
+	if err := tx.AddKeySpend(ctx, h, KeySpend{Held: h.Amount}); err != nil {
 		return answer{}, err
 	}
 	return answer{hold: h}, tx.SaveAccount(ctx, account)
@@ -182,16 +222,20 @@ func (r *reserving) repeated(ctx context.Context, tx Tx) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	return r.answerFor(old), nil
+}
+
+func (r *reserving) answerFor(old Hold) answer {
 	conflict := errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
 		"The request id %q was used before for another call. Use a new id for each call.", r.RequestID)
 	switch {
 	case old.Fingerprint != r.fingerprint():
-		return answer{refusal: conflict.Field("requestId", "was used for another call")}, nil
+		return answer{refusal: conflict.Field("requestId", "was used for another call")}
 	case old.State != StateOpen:
 		conflict.Message = "The call with the request id \"" + r.RequestID + "\" is over and billed. Use a new id for each call."
-		return answer{refusal: conflict.Field("requestId", "belongs to a call that is over")}, nil
+		return answer{refusal: conflict.Field("requestId", "belongs to a call that is over")}
 	default:
-		return answer{hold: old}, nil
+		return answer{hold: old}
 	}
 }
 
@@ -209,7 +253,7 @@ func (r *reserving) allowed(planID string) error {
 }
 
 // affordable makes the largest hold, up to the wish, that the budget affords; false when not even the least is.
-func (r *reserving) affordable(budget int64) (Hold, bool) {
+func (r *reserving) affordable(now time.Time, budget int64) (Hold, bool) {
 	// The model is asked for the sum over all answers; each gets the same share.
 	budget = min(max(budget, 0), MaxAmount)
 	total := r.worst.AffordableOutput(r.InputTokens, budget, r.MaxOutputTokens*r.Choices)
@@ -218,11 +262,10 @@ func (r *reserving) affordable(budget int64) (Hold, bool) {
 		return Hold{}, false
 	}
 	cost, err := r.worst.Cost(r.InputTokens, 0, output*r.Choices)
-	return r.hold(cost, output), err == nil
+	return r.hold(now, cost, output), err == nil
 }
 
-func (r *reserving) hold(amount, outputTokens int64) Hold {
-	now := r.l.now()
+func (r *reserving) hold(now time.Time, amount, outputTokens int64) Hold {
 	return Hold{
 		ID: r.holdID(), AccountID: r.AccountID, RequestID: r.RequestID, Fingerprint: r.fingerprint(),
 		UserID: r.UserID, APIKeyID: r.APIKeyID, Model: r.Model,

@@ -63,7 +63,7 @@ func TestReserveClamps(t *testing.T) {
 		for i, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				account := fmt.Sprintf("org_%d", i)
-				_, err := b.Grant(t.Context(), ledger.NewGrant{AccountID: account, Source: "test", Amount: c.credit})
+				_, err := b.Grant(t.Context(), ledger.NewGrant{AccountID: account, Create: true, Source: "test", Amount: c.credit})
 				require.NoError(t, err)
 				h, err := b.Reserve(t.Context(), ledger.Reservation{
 					RequestID: "r", AccountID: account, Model: c.model, InputTokens: c.input, MinOutputTokens: c.least, MaxOutputTokens: c.most, Choices: c.choices,
@@ -190,11 +190,11 @@ func TestReserveOfAbsurdSizes(t *testing.T) {
 				RequestID: request, AccountID: alice, Model: "gold", InputTokens: input, MinOutputTokens: least, MaxOutputTokens: most, Choices: 128,
 			})
 		}
-		// The whole wish costs more than int64 holds; the account affords 1e18/1e9 tokens in all.
+		// The whole wish costs more than int64 holds; the account affords 1e15/1e9 tokens in all.
 		h, err := reserve("r1", 0, 1)
 		require.NoError(t, err)
-		require.EqualValues(t, 1_000_000_000/128, h.OutputTokens)
-		require.EqualValues(t, (1_000_000_000/128)*128*1_000_000_000, h.Amount)
+		require.EqualValues(t, 1_000_000/128, h.OutputTokens)
+		require.EqualValues(t, (1_000_000/128)*128*1_000_000_000, h.Amount)
 		_, err = reserve("r2", most, 0)
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		require.Contains(t, e.Message, "more than can be counted")

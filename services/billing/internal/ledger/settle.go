@@ -8,6 +8,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
 // Settlement is what a call used.
@@ -23,6 +24,12 @@ type Settlement struct {
 	// ProviderRequestID is the provider's id of the call; may be empty.
 	ProviderRequestID string
 }
+
+// errAbsurd marks usage that can't be that of a call, or that costs more than a charge may be.
+var errAbsurd = errors.New("usage out of range")
+
+// errUncountable marks a charge beyond the account's bounds.
+var errUncountable = errors.New("the account's sums would exceed their bounds")
 
 // maxRaces bounds how often Settle starts anew because another call closed the hold, or another replica charged the account,
 // between its read and its write.
@@ -82,7 +89,7 @@ func (h Hold) cost(u Usage) (int64, error) {
 	model := models.Model{ID: h.Model, InputPrice: h.InputPrice, CachedInputPrice: h.CachedInputPrice, OutputPrice: h.OutputPrice}
 	cost, err := model.Cost(u.Input, u.CachedInput, u.Output)
 	if err != nil || cost > MaxAmount {
-		return 0, absurd(u).Cause(err)
+		return 0, absurd(u)
 	}
 	return cost, nil
 }
@@ -91,7 +98,7 @@ func absurd(u Usage) *errs.Error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
 		"The usage of %d input tokens (%d cached) and %d output tokens (%d reasoning) can't be right: counts must not be negative, "+
 			"nor parts exceed their whole, nor the cost all measure.", u.Input, u.CachedInput, u.Output, u.Reasoning).
-		Field("usage", "can't be right")
+		Field("usage", "can't be right").Cause(errAbsurd)
 }
 
 // closing is a hold on its way to being closed.
@@ -126,7 +133,7 @@ func (c *closing) charge(ctx context.Context, tx Tx) (Closing, error) {
 		return Closing{}, err
 	}
 	if ok {
-		return Closing{Cost: c.cost, BalanceAfter: balance, SettleTime: now}, c.chargeKey(ctx, tx)
+		return Closing{Cost: c.cost, BalanceAfter: balance, SettleTime: now}, nil
 	}
 	return c.chargeCarefully(ctx, tx)
 }
@@ -151,10 +158,13 @@ func (c *closing) chargeCarefully(ctx context.Context, tx Tx) (Closing, error) {
 	record := c.record(now)
 	account.Balance -= c.cost
 	account.Held -= c.hold.Amount
-	account.Period.add(record.Total(), 1)
+	account.Period.add(record.Total())
 	end := Closing{Cost: c.cost, BalanceAfter: account.Balance, SettleTime: now, UsageID: record.ID}
-	if end.PaidBy, err = c.l.burn(ctx, tx, &account, c.cost, c.hold.CreateTime); err != nil {
+	if end.PaidBy, end.Owed, err = c.l.burn(ctx, tx, &account, c.cost, c.hold.CreateTime); err != nil {
 		return Closing{}, err
+	}
+	if !account.countable() {
+		return Closing{}, c.uncountable()
 	}
 	if err := tx.CloseHold(ctx, c.hold, end, c.sweep); err != nil {
 		return Closing{}, err
@@ -169,7 +179,7 @@ func (c *closing) chargeCarefully(ctx context.Context, tx Tx) (Closing, error) {
 			return Closing{}, err
 		}
 	}
-	if err := c.chargeKey(ctx, tx); err != nil {
+	if err := tx.AddKeySpend(ctx, c.hold, KeySpend{Held: -c.hold.Amount, Spent: c.cost}); err != nil {
 		return Closing{}, err
 	}
 	// What stayed for this hold beyond its time and was not used leaves now.
@@ -179,9 +189,11 @@ func (c *closing) chargeCarefully(ctx context.Context, tx Tx) (Closing, error) {
 	return end, c.l.save(ctx, tx, &account)
 }
 
-// chargeKey turns what the hold counted for its key's limit into what was spent.
-func (c *closing) chargeKey(ctx context.Context, tx Tx) error {
-	return c.l.addKeySpend(ctx, tx, c.hold, KeySpend{Held: -c.hold.Amount, Spent: c.cost})
+// uncountable refuses a charge that would take one of the account's sums beyond what can be counted.
+func (c *closing) uncountable() error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+		"The charge of %s can't be booked: with it the account's balance or its usage in this period would exceed what can be counted.",
+		money.Format(c.cost)).Field("usage", "exceeds what the account can count").Cause(errUncountable)
 }
 
 func (c *closing) entry(kind, debit, credit string, amount int64, now time.Time) Entry {

@@ -26,8 +26,9 @@ type Store interface {
 	Account(ctx context.Context, id string) (Account, error)
 	// Hold reads a hold, or ErrNotFound.
 	Hold(ctx context.Context, id string) (Hold, error)
-	// ExpiredHolds reads at most limit open holds whose lease ended at or before at, in no order.
-	ExpiredHolds(ctx context.Context, at time.Time, limit int) ([]Hold, error)
+	// ExpiredHolds reads at most limit open holds whose lease ended at or before at, by lease and id, after a hold; the zero Hold means
+	// from the first.
+	ExpiredHolds(ctx context.Context, at time.Time, after Hold, limit int) ([]Hold, error)
 	// Checkpoint raises an open hold's usage and lease, each where it is higher, and returns the lease. ErrNotFound when
 	// there is no such hold or it is closed.
 	Checkpoint(ctx context.Context, holdID string, used Usage, lease time.Time) (time.Time, error)
@@ -37,6 +38,8 @@ type Store interface {
 	Entries(ctx context.Context, accountID, before string, limit int) ([]Entry, error)
 	// Usage sums usage records by day and model, by day and then by model.
 	Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error)
+	// PruneKeyWindows deletes at most limit windows of API keys' limits that ended at or before that time, and counts them.
+	PruneKeyWindows(ctx context.Context, ended time.Time, limit int) (int, error)
 	// Violations looks for rows that break the ledger's rules, in one consistent view; at most limit.
 	Violations(ctx context.Context, limit int) ([]Violation, error)
 }
@@ -55,13 +58,13 @@ type UsageQuery struct {
 // account's row is the lock.
 type Tx interface {
 	// TakeHold raises held by h's amount and writes h, if nothing is due when h is made and the balance, less what is held,
-	// affords it: one conditional update, so it can't overspend however many ask at once. It returns the account's plan. It is not
-	// for holds with a KeyWindow.
+	// affords it: one conditional update, so it can't overspend however many ask at once. It returns the account's plan. It counts the
+	// hold in the windows of its key, but compares no key's limit.
 	TakeHold(ctx context.Context, h Hold) (plan string, taken Taken, err error)
 	// DropHold undoes a TakeHold of the same transaction.
 	DropHold(ctx context.Context, h Hold) error
 	// ChargeHold closes an open hold in the common case: nothing is due, and the first grant to burn covers the cost alone. It
-	// moves account, grant, hold, entry and usage record, and returns the balance. False: it did nothing, as this is not the
+	// moves account, grant, hold, the windows of its key, entry and usage record, and returns the balance. False: it did nothing, as this is not the
 	// common case. ErrLost: the hold is not as it was read; the transaction must be undone.
 	ChargeHold(ctx context.Context, c Charge) (balance int64, ok bool, err error)
 	// LockAccount reads an account and keeps it from others until the end of the transaction; ErrNotFound when there is none.
@@ -92,11 +95,16 @@ type Tx interface {
 	// HeldBefore sums the account's open holds that were made before a time.
 	HeldBefore(ctx context.Context, accountID string, before time.Time) (int64, error)
 
-	// KeySpend reads what an API key holds and spent in a window of its limit. The first time it begins the window and forgets
-	// those before it.
-	KeySpend(ctx context.Context, accountID, keyID string, window time.Time) (KeySpend, error)
-	// AddKeySpend adds to what an API key holds and spent in a window, if it is still known.
-	AddKeySpend(ctx context.Context, accountID, keyID string, window time.Time, more KeySpend) error
+	// HoldsInDebt reads what the account's holds owe, the oldest debt first.
+	HoldsInDebt(ctx context.Context, accountID string) ([]HoldDebt, error)
+	// PayHold writes what a closed hold owes and which grants paid it.
+	PayHold(ctx context.Context, d HoldDebt) error
+
+	// KeyWindow reads what an API key holds and spent in a window of its limit. A window that is not stored is summed up from the key's
+	// holds and stored. The account is locked.
+	KeyWindow(ctx context.Context, accountID, keyID string, w Window) (KeySpend, error)
+	// AddKeySpend adds to what the hold's API key holds and spent, in all stored windows in which the hold was made.
+	AddKeySpend(ctx context.Context, h Hold, more KeySpend) error
 
 	// InsertEntry writes a movement.
 	InsertEntry(ctx context.Context, e Entry) error
@@ -110,6 +118,15 @@ type Tx interface {
 
 // KeySpend is what an API key holds and spent in a window of its limit, in nano-dollars.
 type KeySpend struct{ Held, Spent int64 }
+
+// HoldDebt is what a hold owes.
+type HoldDebt struct {
+	HoldID string
+	// Owed is above 0.
+	Owed int64
+	// PaidBy are the grants that paid the rest of the hold's cost.
+	PaidBy []Burn
+}
 
 // Taken tells what TakeHold did.
 type Taken int
@@ -135,6 +152,9 @@ type Charge struct {
 	// Record is what was used; its cost is the charge. When its usage is zero it is not written.
 	Record UsageRecord
 }
+
+// KeySpend is what the charge means for the windows of the hold's key.
+func (c Charge) KeySpend() KeySpend { return KeySpend{Held: -c.Hold.Amount, Spent: c.Record.Cost} }
 
 // Entry is the movement of the charge.
 func (c Charge) Entry() Entry {

@@ -137,6 +137,11 @@ func (l *Ledger) give(ctx context.Context, tx Tx, account *Account, g Grant, now
 	if err != nil || !inserted {
 		return false, err
 	}
+	if paid > 0 {
+		if err := l.payHolds(ctx, tx, account.ID, account.Debt, "", []Burn{{GrantID: g.ID, Amount: paid}}); err != nil {
+			return false, err
+		}
+	}
 	account.Debt -= paid
 	account.Balance += g.Amount
 	return true, tx.InsertEntry(ctx, Entry{

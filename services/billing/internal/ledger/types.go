@@ -30,6 +30,14 @@ type Account struct {
 	Period UsageTotal
 }
 
+// maxSum bounds each sum of an account, in both directions. It leaves room for one more grant, hold or charge below int64's end.
+const maxSum = 8_000_000_000_000_000_000
+
+// countable tells whether all sums are within their bounds.
+func (a Account) countable() bool {
+	return a.Balance >= -maxSum && max(a.Balance, a.Held, a.Debt, a.Period.largest()) <= maxSum
+}
+
 // Available is what new holds may take.
 func (a Account) Available() int64 { return a.Balance - a.Held }
 
@@ -48,9 +56,13 @@ type Usage struct {
 // IsZero tells whether nothing was used.
 func (u Usage) IsZero() bool { return u == Usage{} }
 
+// MaxTokens is the most tokens of a kind that one call may use.
+const MaxTokens = 1_000_000_000_000
+
 // sane tells whether the counts can be those of a call.
 func (u Usage) sane() bool {
-	return u.CachedInput >= 0 && u.CachedInput <= u.Input && u.Reasoning >= 0 && u.Reasoning <= u.Output
+	return u.CachedInput >= 0 && u.CachedInput <= u.Input && u.Input <= MaxTokens &&
+		u.Reasoning >= 0 && u.Reasoning <= u.Output && u.Output <= MaxTokens
 }
 
 // UsageTotal is a sum of usage.
@@ -63,14 +75,32 @@ type UsageTotal struct {
 	Cost int64
 }
 
-// add adds o sign times: 1 to add, -1 to take away.
-func (t *UsageTotal) add(o UsageTotal, sign int64) {
-	t.Requests += sign * o.Requests
-	t.Usage.Input += sign * o.Usage.Input
-	t.Usage.CachedInput += sign * o.Usage.CachedInput
-	t.Usage.Output += sign * o.Usage.Output
-	t.Usage.Reasoning += sign * o.Usage.Reasoning
-	t.Cost += sign * o.Cost
+// add adds o.
+func (t *UsageTotal) add(o UsageTotal) { t.combine(o, plus) }
+
+// remove takes o away.
+func (t *UsageTotal) remove(o UsageTotal) { t.combine(o, func(a, b int64) int64 { return a - b }) }
+
+func (t *UsageTotal) combine(o UsageTotal, op func(a, b int64) int64) {
+	t.Requests = op(t.Requests, o.Requests)
+	t.Usage.Input = op(t.Usage.Input, o.Usage.Input)
+	t.Usage.CachedInput = op(t.Usage.CachedInput, o.Usage.CachedInput)
+	t.Usage.Output = op(t.Usage.Output, o.Usage.Output)
+	t.Usage.Reasoning = op(t.Usage.Reasoning, o.Usage.Reasoning)
+	t.Cost = op(t.Cost, o.Cost)
+}
+
+// largest is the largest of the sums.
+func (t UsageTotal) largest() int64 {
+	return max(t.Requests, t.Usage.Input, t.Usage.CachedInput, t.Usage.Output, t.Usage.Reasoning, t.Cost)
+}
+
+// plus adds amounts that are not negative; what is beyond int64 is cut to its largest number.
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 // Grant is credit with an origin and, perhaps, an end.
@@ -116,8 +146,6 @@ type Hold struct {
 	Fingerprint string
 	// UserID and APIKeyID are who calls.
 	UserID, APIKeyID string
-	// KeyWindow is the beginning of the window of the key's spend limit that the hold counts in; zero when the key has none.
-	KeyWindow time.Time
 	// Model is the model called.
 	Model string
 	// InputPrice, CachedInputPrice and OutputPrice are what a million tokens cost at the time, in nano-dollars.
@@ -144,8 +172,10 @@ type Closing struct {
 	Cost int64
 	// BalanceAfter is the account's balance after it, in nano-dollars.
 	BalanceAfter int64
-	// PaidBy are the grants that paid; what is missing to Cost became debt.
+	// PaidBy are the grants that paid, in that order; one that paid debt stands after those that paid the charge.
 	PaidBy []Burn
+	// Owed is the part of Cost that no grant has paid yet.
+	Owed int64
 	// UsageID is the usage record; empty when nothing was used.
 	UsageID string
 	// SettleTime is when it was closed.

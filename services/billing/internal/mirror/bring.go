@@ -140,7 +140,7 @@ func (m *Mirror) Compare(ctx context.Context, kind Kind, body []byte, begun time
 			changes, err = m.follow(ctx, listed)
 			return listed, append(changes, Change{kind, listed.ID, Created}), err
 		}
-	case !had.Deleted && bytes.Equal(had.Body, listed.Body):
+	case !had.Deleted && sameBody(had.Body, listed.Body):
 		return listed, []Change{{kind, listed.ID, Same}}, nil
 	}
 	changes, err = m.bring(ctx, kind, listed.ID, had)

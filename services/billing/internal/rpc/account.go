@@ -61,7 +61,7 @@ func (s *Server) ListPlans(context.Context, *billingv1.ListPlansRequest) (*billi
 
 // CreateGrant gives an account credit.
 func (s *Server) CreateGrant(ctx context.Context, r *billingv1.CreateGrantRequest) (*billingv1.CreateGrantResponse, error) {
-	n := ledger.NewGrant{AccountID: r.GetAccountId(), Source: r.GetSource(), Amount: r.GetAmountNanoUsd()}
+	n := ledger.NewGrant{AccountID: r.GetAccountId(), Create: r.GetCreate(), Source: r.GetSource(), Amount: r.GetAmountNanoUsd()}
 	if r.GetExpireTime() != nil {
 		if err := r.GetExpireTime().CheckValid(); err != nil {
 			return nil, invalid("expireTime", "is no valid time")

@@ -11,7 +11,7 @@ import (
 // takeHoldAtOnce is TakeHold in one statement.
 func (t tx) takeHoldAtOnce(ctx context.Context, h ledger.Hold) (string, ledger.Taken, error) {
 	row, err := t.q.TakeHoldAtOnce(ctx, db.TakeHoldAtOnceParams{
-		ID: h.ID, AccountID: h.AccountID, RequestID: h.RequestID, Fingerprint: h.Fingerprint, UserID: h.UserID, APIKeyID: h.APIKeyID,
+		ID: h.ID, AccountID: h.AccountID, RequestID: h.RequestID, Fingerprint: h.Fingerprint, UserID: h.UserID, UserHash: hash(h.UserID), APIKeyID: h.APIKeyID,
 		Model: h.Model, InputPrice: h.InputPrice, CachedInputPrice: h.CachedInputPrice, OutputPrice: h.OutputPrice,
 		Amount: h.Amount, OutputTokens: h.OutputTokens, CreateTime: h.CreateTime.UnixMicro(), LeaseTime: h.LeaseTime.UnixMicro(),
 		UsedInputTokens: h.Used.Input, UsedCachedInputTokens: h.Used.CachedInput, UsedOutputTokens: h.Used.Output,
@@ -21,7 +21,7 @@ func (t tx) takeHoldAtOnce(ctx context.Context, h ledger.Hold) (string, ledger.T
 	case err != nil || !found:
 		return "", ledger.TakenNot, err
 	case row.Inserted:
-		return row.Plan, ledger.TakenNow, nil
+		return row.Plan, ledger.TakenNow, t.countForKey(ctx, row.KeyLimited, h, ledger.KeySpend{Held: h.Amount})
 	default:
 		return "", ledger.TakenBefore, t.release(ctx, h)
 	}
@@ -44,6 +44,6 @@ func (t tx) chargeHoldAtOnce(ctx context.Context, c ledger.Charge) (int64, bool,
 		// The hold is closed, or another replica spent from the grant between this statement's view and its turn.
 		return 0, false, ledger.ErrLost
 	default:
-		return row.Balance, true, nil
+		return row.Balance, true, t.countForKey(ctx, row.KeyLimited, c.Hold, c.KeySpend())
 	}
 }

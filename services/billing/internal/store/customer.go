@@ -41,7 +41,10 @@ func (s *Store) SpendCustomerKey(ctx context.Context, accountID string) error {
 // SaveCustomer writes the customer's id; the first one stays.
 func (s *Store) SaveCustomer(ctx context.Context, accountID, id string) error {
 	return s.write(ctx, accountID, func(ctx context.Context, q *db.Queries) error {
-		return q.SaveCustomer(ctx, db.SaveCustomerParams{AccountID: accountID, StripeID: id})
+		if err := q.SaveCustomer(ctx, db.SaveCustomerParams{AccountID: accountID, StripeID: id}); err != nil {
+			return err
+		}
+		return q.InsertErasedCustomerOf(ctx, db.InsertErasedCustomerOfParams{StripeID: id, AccountHash: hash(accountID)})
 	})
 }
 

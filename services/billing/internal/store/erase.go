@@ -2,11 +2,16 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
 // erasePage is how many rows one transaction looks through: calls that are billed meanwhile wait for one page only.
@@ -16,20 +21,67 @@ const erasePage = 5000
 // pay for it.
 type eraseTable struct{ name, first, second string }
 
+// eraseTables lists holds first: a usage record takes its person from the hold.
 var eraseTables = []eraseTable{
-	{"usage_record", "account_id", "id"},
 	{"hold", "id", "account_id"},
+	{"usage_record", "account_id", "id"},
 }
 
-// EraseUser takes a person's id out of usage records and holds. What was used and charged stays, with the account that paid. It is
-// idempotent, and a half-done one is finished by the next.
+// hash stands for a person's id where the id itself must not be kept.
+func hash(userID string) string {
+	sum := sha256.Sum256([]byte(userID))
+	return hex.EncodeToString(sum[:])
+}
+
+// EraseUser takes a person's id out of holds and usage records, and what was mirrored of their customer at Stripe out of the mirror. What was
+// used and charged stays, with the account that paid. Calls that are under way, and calls under a passport that still lives, don't bring
+// the id back. It is idempotent, and a half-done one is finished by the next.
 func (s *Store) EraseUser(ctx context.Context, userID string) error {
 	if userID == "" {
 		return errors.New("erase: no user is named")
 	}
+	if err := s.markErased(ctx, userID); err != nil {
+		return translate(fmt.Errorf("erase: %w", err))
+	}
 	for _, table := range eraseTables {
 		if err := s.eraseFrom(ctx, table, userID); err != nil {
 			return translate(fmt.Errorf("erase from %s: %w", table.name, err))
+		}
+	}
+	if err := s.eraseMirrored(ctx, userID); err != nil {
+		return translate(fmt.Errorf("erase from the mirror: %w", err))
+	}
+	return nil
+}
+
+// markErased makes every later transaction know that the person is erased, and waits for those that may not.
+func (s *Store) markErased(ctx context.Context, userID string) error {
+	err := s.write(ctx, userID, func(ctx context.Context, q *db.Queries) error {
+		if err := q.InsertErasedUser(ctx, db.InsertErasedUserParams{UserHash: hash(userID), EraseTime: time.Now().UnixMicro()}); err != nil {
+			return err
+		}
+		return q.DropCustomerTurn(ctx, userID)
+	})
+	if err != nil {
+		return err
+	}
+	return s.awaitWriters(ctx, "account")
+}
+
+// awaitWriters returns when no transaction is left that began to write to a table before it was called: on PostgreSQL a statement
+// sees the tables as they were when it began, however long it then waits for a row.
+func (s *Store) awaitWriters(ctx context.Context, table string) error {
+	if s.db.Dialect() == database.SQLite { // there writes take turns
+		return nil
+	}
+	barrier, err := s.db.Read().BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = barrier.Rollback() }() // it has nothing to commit
+	for _, statement := range []string{"SET LOCAL lock_timeout = '5s'", "LOCK TABLE " + table + " IN SHARE MODE"} {
+		if _, err := barrier.ExecContext(ctx, statement); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -62,4 +114,56 @@ func (s *Store) eraseFrom(ctx context.Context, t eraseTable, userID string) erro
 		}
 		a, b = c, d
 	}
+}
+
+// eraseMirrored takes metadata out of all objects of the person's customer at Stripe; later fetches don't bring it back.
+func (s *Store) eraseMirrored(ctx context.Context, userID string) error {
+	customer, err := s.read.GetCustomer(ctx, userID)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && customer == "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = s.write(ctx, customer, func(ctx context.Context, q *db.Queries) error { return q.InsertErasedCustomer(ctx, customer) })
+	if err == nil {
+		err = s.awaitWriters(ctx, "stripe_object")
+	}
+	for _, kind := range mirror.Kinds() {
+		for after := ""; err == nil; {
+			var page []mirror.Object
+			if page, err = s.CustomerObjects(ctx, customer, kind, after, mirroredPage); err != nil || len(page) == 0 {
+				break
+			}
+			after = page[len(page)-1].ID
+			err = s.write(ctx, customer, func(ctx context.Context, q *db.Queries) error { return withoutMetadata(ctx, q, page) })
+		}
+	}
+	return err
+}
+
+const mirroredPage = 100
+
+func withoutMetadata(ctx context.Context, q *db.Queries, objects []mirror.Object) error {
+	for _, o := range objects {
+		if err := q.ReplaceBody(ctx, db.ReplaceBodyParams{
+			Kind: string(o.Kind), ID: o.ID, Sequence: o.Sequence, Body: mirror.WithoutMetadata(o.Body),
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetMetadata is for an object that was just written: when its customer's person was erased, its metadata is taken out again. It comes
+// after the write, so that an erasure that waits for writers finds the object, or this finds the erasure.
+func forgetMetadata(ctx context.Context, q *db.Queries, o mirror.Object) error {
+	if o.Customer == "" {
+		return nil
+	}
+	erased, err := q.IsErasedCustomer(ctx, o.Customer)
+	if err != nil || erased == 0 {
+		return err
+	}
+	return withoutMetadata(ctx, q, []mirror.Object{o})
 }

@@ -38,7 +38,10 @@ func (s *Store) PutObject(ctx context.Context, t database.Tx, o mirror.Object) (
 		Kind: string(o.Kind), ID: o.ID, Customer: o.Customer, Status: o.Status, Sequence: o.Sequence,
 		CreateTime: o.CreateTime.UnixMicro(), FetchTime: o.FetchTime.UnixMicro(), Body: o.Body,
 	})
-	return n > 0, err
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, forgetMetadata(ctx, db.New(t), o)
 }
 
 // WriteObject is PutObject in a transaction of its own.
@@ -57,8 +60,11 @@ func (s *Store) AdoptObject(ctx context.Context, o mirror.Object) (written bool,
 			Kind: string(o.Kind), ID: o.ID, Customer: o.Customer, Status: o.Status,
 			CreateTime: o.CreateTime.UnixMicro(), FetchTime: o.FetchTime.UnixMicro(), Body: o.Body,
 		})
-		written = n > 0
-		return err
+		if written = n > 0; !written || err != nil {
+			return err
+		}
+		o.Sequence = 1
+		return forgetMetadata(ctx, db.New(t), o)
 	})
 	return written, err
 }

@@ -12,14 +12,6 @@ import (
 
 func toTime(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
-// fromTime writes the zero time as 0.
-func fromTime(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
 // toTimeOrZero reads 0 as the zero time.
 func toTimeOrZero(micros int64) time.Time {
 	if micros == 0 {
@@ -60,13 +52,13 @@ func toHold(r db.Hold) (ledger.Hold, error) {
 	}
 	return ledger.Hold{
 		ID: r.ID, AccountID: r.AccountID, RequestID: r.RequestID, Fingerprint: r.Fingerprint, UserID: r.UserID, APIKeyID: r.APIKeyID,
-		KeyWindow: toTimeOrZero(r.KeyWindow), Model: r.Model, InputPrice: r.InputPrice, CachedInputPrice: r.CachedInputPrice, OutputPrice: r.OutputPrice,
+		Model: r.Model, InputPrice: r.InputPrice, CachedInputPrice: r.CachedInputPrice, OutputPrice: r.OutputPrice,
 		Amount: r.Amount, OutputTokens: r.OutputTokens, State: ledger.State(r.State),
 		CreateTime: toTime(r.CreateTime), LeaseTime: toTime(r.LeaseTime),
 		Used: ledger.Usage{
 			Input: r.UsedInputTokens, CachedInput: r.UsedCachedInputTokens, Output: r.UsedOutputTokens, Reasoning: r.UsedReasoningTokens,
 		},
-		Closing: ledger.Closing{Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, UsageID: r.UsageID, SettleTime: toTimeOrZero(r.SettleTime)},
+		Closing: ledger.Closing{Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, Owed: r.Owed, UsageID: r.UsageID, SettleTime: toTimeOrZero(r.SettleTime)},
 	}, nil
 }
 

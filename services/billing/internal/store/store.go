@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -76,9 +77,13 @@ func (s *Store) Hold(ctx context.Context, id string) (ledger.Hold, error) {
 	return toHold(row)
 }
 
-// ExpiredHolds reads open holds whose lease is over.
-func (s *Store) ExpiredHolds(ctx context.Context, at time.Time, limit int) ([]ledger.Hold, error) {
-	rows, err := s.read.ListExpiredHolds(ctx, db.ListExpiredHoldsParams{AtTime: at.UnixMicro(), Most: int64(limit)})
+// ExpiredHolds reads open holds whose lease is over, after one.
+func (s *Store) ExpiredHolds(ctx context.Context, at time.Time, after ledger.Hold, limit int) ([]ledger.Hold, error) {
+	cursor := db.ListExpiredHoldsParams{AtTime: at.UnixMicro(), AfterLeaseTime: math.MinInt64, AfterID: after.ID, Most: int64(limit)}
+	if after.ID != "" {
+		cursor.AfterLeaseTime = after.LeaseTime.UnixMicro()
+	}
+	rows, err := s.read.ListExpiredHolds(ctx, cursor)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -146,8 +151,11 @@ func (s *Store) Usage(ctx context.Context, q ledger.UsageQuery) ([]ledger.UsageR
 	out := make([]ledger.UsageRow, 0, len(rows))
 	for _, r := range rows {
 		out = append(out, ledger.UsageRow{Day: r.Day, Model: r.Model, UsageTotal: ledger.UsageTotal{
-			Requests: r.Requests, Cost: r.Cost,
-			Usage: ledger.Usage{Input: r.InputTokens, CachedInput: r.CachedInputTokens, Output: r.OutputTokens, Reasoning: r.ReasoningTokens},
+			Requests: r.Requests, Cost: joined(r.CostHigh, r.CostLow),
+			Usage: ledger.Usage{
+				Input: joined(r.InputTokensHigh, r.InputTokensLow), CachedInput: joined(r.CachedInputTokensHigh, r.CachedInputTokensLow),
+				Output: joined(r.OutputTokensHigh, r.OutputTokensLow), Reasoning: joined(r.ReasoningTokensHigh, r.ReasoningTokensLow),
+			},
 		}})
 	}
 	// Sorted here, because databases disagree about the order of text.
@@ -165,7 +173,7 @@ func (s *Store) Violations(ctx context.Context, limit int) ([]ledger.Violation, 
 	rows, err := s.read.Audit(ctx, int64(limit))
 	found := make([]ledger.Violation, 0, len(rows))
 	for _, r := range rows {
-		found = append(found, ledger.Violation{Rule: r.Rule, Subject: r.Subject, Want: r.Want, Got: r.Got})
+		found = append(found, ledger.Violation{Rule: r.Rule, Subject: r.Subject, Want: joined(r.WantHigh, r.WantLow), Got: r.Got})
 	}
 	return found, translate(err)
 }

@@ -28,7 +28,7 @@ func (t tx) InsertAccount(ctx context.Context, a ledger.Account) (bool, error) {
 	if err != nil || n == 0 {
 		return false, err
 	}
-	return true, t.q.InsertCustomer(ctx, db.InsertCustomerParams{AccountID: a.ID, NextTime: a.CreateTime.UnixMicro()})
+	return true, t.q.InsertCustomer(ctx, db.InsertCustomerParams{AccountID: a.ID, AccountHash: hash(a.ID), NextTime: a.CreateTime.UnixMicro()})
 }
 
 func (t tx) SaveAccount(ctx context.Context, a ledger.Account) error {
@@ -76,7 +76,7 @@ func (t tx) InsertEntry(ctx context.Context, e ledger.Entry) error {
 
 func (t tx) InsertUsage(ctx context.Context, r ledger.UsageRecord) error {
 	return t.q.InsertUsage(ctx, db.InsertUsageParams{
-		ID: r.ID, HoldID: r.HoldID, AccountID: r.AccountID, Day: r.SettleTime.Format(time.DateOnly), Model: r.Model, UserID: r.UserID,
+		ID: r.ID, HoldID: r.HoldID, AccountID: r.AccountID, Day: r.SettleTime.Format(time.DateOnly), Model: r.Model,
 		APIKeyID: r.APIKeyID, InputTokens: r.Usage.Input, CachedInputTokens: r.Usage.CachedInput, OutputTokens: r.Usage.Output,
 		ReasoningTokens: r.Usage.Reasoning, Cost: r.Cost, Outcome: string(r.Outcome), Estimated: r.Estimated,
 		ProviderRequestID: r.ProviderRequestID, SettleTime: r.SettleTime.UnixMicro(),

@@ -1243,14 +1243,16 @@ func (x *ListPlansResponse) GetNextPageToken() string {
 // CreateGrantRequest is credit for an account.
 type CreateGrantRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The account.
+	// The account, an organization's or a user's id; without white space around it.
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// The credit, in nano-dollars; 1 to 1e18.
+	// The credit, in nano-dollars; 1 to 1e15 ($1,000,000).
 	AmountNanoUsd int64 `protobuf:"varint,2,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
-	// What the grant is for; the same source is granted once to an account. 1 to 128 characters.
+	// What the grant is for; the same source is granted once to an account. 1 to 128 characters, without white space around them.
 	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
 	// When the unused rest expires; unset means never.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Open the account if there is none. Without it an unknown account is refused, so that a mistyped id opens none.
+	Create        bool `protobuf:"varint,5,opt,name=create,proto3" json:"create,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1311,6 +1313,13 @@ func (x *CreateGrantRequest) GetExpireTime() *timestamppb.Timestamp {
 		return x.ExpireTime
 	}
 	return nil
+}
+
+func (x *CreateGrantRequest) GetCreate() bool {
+	if x != nil {
+		return x.Create
+	}
+	return false
 }
 
 // CreateGrantResponse carries the grant.
@@ -2872,14 +2881,15 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"j\n" +
 	"\x11ListPlansResponse\x12-\n" +
 	"\x05plans\x18\x01 \x03(\v2\x17.trivet.billing.v1.PlanR\x05plans\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfb\x01\n" +
 	"\x12CreateGrantRequest\x12,\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\taccountId\x12<\n" +
-	"\x0famount_nano_usd\x18\x02 \x01(\x03B\x14\xe0A\x02\xbaH\x0e\"\f\x18\x80\x80\x90\xbb\xba֭\xf0\r(\x01R\ramountNanoUsd\x12%\n" +
+	"account_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\taccountId\x12;\n" +
+	"\x0famount_nano_usd\x18\x02 \x01(\x03B\x13\xe0A\x02\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01R\ramountNanoUsd\x12%\n" +
 	"\x06source\x18\x03 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06source\x12;\n" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"E\n" +
+	"expireTime\x12\x16\n" +
+	"\x06create\x18\x05 \x01(\bR\x06create\"E\n" +
 	"\x13CreateGrantResponse\x12.\n" +
 	"\x05grant\x18\x01 \x01(\v2\x18.trivet.billing.v1.GrantR\x05grant\"\xcd\x01\n" +
 	"\x1cCreateCheckoutSessionRequest\x12$\n" +

@@ -55,8 +55,9 @@ type BillingServiceClient interface {
 	// Checkpoint records what a running call has used and extends the hold's lease.
 	// Errors: NOT_FOUND, CONFLICT (the hold is closed).
 	Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error)
-	// Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id. A hold that the sweeper
-	// closed meanwhile is adjusted to the usage given here. Errors: NOT_FOUND.
+	// Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id: a hold that was settled before is answered
+	// as then, even if the usage given here is different. A hold that the sweeper closed meanwhile is adjusted to the usage given here.
+	// Errors: NOT_FOUND, CONFLICT (the charge would take the account's sums beyond what can be counted).
 	Settle(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*SettleResponse, error)
 	// GetEntitlements tells what an account's plan allows. A new account is opened by it.
 	GetEntitlements(ctx context.Context, in *GetEntitlementsRequest, opts ...grpc.CallOption) (*GetEntitlementsResponse, error)
@@ -68,7 +69,8 @@ type BillingServiceClient interface {
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
 	// ListPlans lists the plans on sale.
 	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
-	// CreateGrant gives an account credit; idempotent by source. Errors: CONFLICT (the source was used for another grant).
+	// CreateGrant gives an account credit; idempotent by source: the same grant again is answered with the first, also after that has expired.
+	// Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
 	CreateGrant(ctx context.Context, in *CreateGrantRequest, opts ...grpc.CallOption) (*CreateGrantResponse, error)
 	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), SERVICE_UNAVAILABLE.
@@ -326,8 +328,9 @@ type BillingServiceServer interface {
 	// Checkpoint records what a running call has used and extends the hold's lease.
 	// Errors: NOT_FOUND, CONFLICT (the hold is closed).
 	Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error)
-	// Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id. A hold that the sweeper
-	// closed meanwhile is adjusted to the usage given here. Errors: NOT_FOUND.
+	// Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id: a hold that was settled before is answered
+	// as then, even if the usage given here is different. A hold that the sweeper closed meanwhile is adjusted to the usage given here.
+	// Errors: NOT_FOUND, CONFLICT (the charge would take the account's sums beyond what can be counted).
 	Settle(context.Context, *SettleRequest) (*SettleResponse, error)
 	// GetEntitlements tells what an account's plan allows. A new account is opened by it.
 	GetEntitlements(context.Context, *GetEntitlementsRequest) (*GetEntitlementsResponse, error)
@@ -339,7 +342,8 @@ type BillingServiceServer interface {
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
 	// ListPlans lists the plans on sale.
 	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)
-	// CreateGrant gives an account credit; idempotent by source. Errors: CONFLICT (the source was used for another grant).
+	// CreateGrant gives an account credit; idempotent by source: the same grant again is answered with the first, also after that has expired.
+	// Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
 	CreateGrant(context.Context, *CreateGrantRequest) (*CreateGrantResponse, error)
 	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), SERVICE_UNAVAILABLE.

@@ -21,7 +21,13 @@ UPDATE account SET
     period_cost = period_cost + CAST($1 AS BIGINT)
 WHERE id = $8 AND due_time > CAST($9 AS BIGINT) AND period_start_time <= CAST($9 AS BIGINT)
     AND held >= CAST($2 AS BIGINT)
-RETURNING balance
+    AND period_requests <= 8000000000000000000 - CAST($3 AS BIGINT)
+    AND period_input_tokens <= 8000000000000000000 - CAST($4 AS BIGINT)
+    AND period_cached_input_tokens <= 8000000000000000000 - CAST($5 AS BIGINT)
+    AND period_output_tokens <= 8000000000000000000 - CAST($6 AS BIGINT)
+    AND period_reasoning_tokens <= 8000000000000000000 - CAST($7 AS BIGINT)
+    AND period_cost <= 8000000000000000000 - CAST($1 AS BIGINT)
+RETURNING balance, key_limited
 `
 
 type ChargeAccountParams struct {
@@ -36,9 +42,14 @@ type ChargeAccountParams struct {
 	AtTime            int64
 }
 
+type ChargeAccountRow struct {
+	Balance    int64
+	KeyLimited bool
+}
+
 // Less is held than the hold says only when the hold is closed already. A clock that is behind must not put usage of a past
-// period into the sums of the present one.
-func (q *Queries) ChargeAccount(ctx context.Context, arg ChargeAccountParams) (int64, error) {
+// period into the sums of the present one. No sum leaves its bound.
+func (q *Queries) ChargeAccount(ctx context.Context, arg ChargeAccountParams) (ChargeAccountRow, error) {
 	row := q.db.QueryRowContext(ctx, chargeAccount,
 		arg.Cost,
 		arg.Amount,
@@ -50,13 +61,13 @@ func (q *Queries) ChargeAccount(ctx context.Context, arg ChargeAccountParams) (i
 		arg.ID,
 		arg.AtTime,
 	)
-	var balance int64
-	err := row.Scan(&balance)
-	return balance, err
+	var i ChargeAccountRow
+	err := row.Scan(&i.Balance, &i.KeyLimited)
+	return i, err
 }
 
 const getAccount = `-- name: GetAccount :one
-SELECT id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost FROM account WHERE id = $1
+SELECT id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited FROM account WHERE id = $1
 `
 
 func (q *Queries) GetAccount(ctx context.Context, id string) (Account, error) {
@@ -78,14 +89,16 @@ func (q *Queries) GetAccount(ctx context.Context, id string) (Account, error) {
 		&i.PeriodOutputTokens,
 		&i.PeriodReasoningTokens,
 		&i.PeriodCost,
+		&i.KeyLimited,
 	)
 	return i, err
 }
 
 const holdCredit = `-- name: HoldCredit :one
 UPDATE account SET held = held + CAST($1 AS BIGINT)
-WHERE id = $2 AND due_time > CAST($3 AS BIGINT) AND balance - held >= CAST($1 AS BIGINT)
-RETURNING plan
+WHERE id = $2 AND due_time > CAST($3 AS BIGINT) AND period_start_time <= CAST($3 AS BIGINT)
+    AND balance - held >= CAST($1 AS BIGINT)
+RETURNING plan, key_limited
 `
 
 type HoldCreditParams struct {
@@ -94,12 +107,17 @@ type HoldCreditParams struct {
 	AtTime int64
 }
 
+type HoldCreditRow struct {
+	Plan       string
+	KeyLimited bool
+}
+
 // The one statement that promises money: it can't overspend however many ask at once.
-func (q *Queries) HoldCredit(ctx context.Context, arg HoldCreditParams) (string, error) {
+func (q *Queries) HoldCredit(ctx context.Context, arg HoldCreditParams) (HoldCreditRow, error) {
 	row := q.db.QueryRowContext(ctx, holdCredit, arg.Amount, arg.ID, arg.AtTime)
-	var plan string
-	err := row.Scan(&plan)
-	return plan, err
+	var i HoldCreditRow
+	err := row.Scan(&i.Plan, &i.KeyLimited)
+	return i, err
 }
 
 const insertAccount = `-- name: InsertAccount :execrows
@@ -134,8 +152,18 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 	return result.RowsAffected()
 }
 
+const limitKeys = `-- name: LimitKeys :exec
+UPDATE account SET key_limited = TRUE WHERE id = $1
+`
+
+// From here on the calls of the account's keys look for the windows of their limits.
+func (q *Queries) LimitKeys(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, limitKeys, id)
+	return err
+}
+
 const lockAccount = `-- name: LockAccount :one
-UPDATE account SET held = held WHERE id = $1 RETURNING id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost
+UPDATE account SET held = held WHERE id = $1 RETURNING id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited
 `
 
 // An update that changes nothing, because SQLite knows no FOR UPDATE.
@@ -158,6 +186,7 @@ func (q *Queries) LockAccount(ctx context.Context, id string) (Account, error) {
 		&i.PeriodOutputTokens,
 		&i.PeriodReasoningTokens,
 		&i.PeriodCost,
+		&i.KeyLimited,
 	)
 	return i, err
 }

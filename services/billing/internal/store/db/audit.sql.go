@@ -10,90 +10,134 @@ import (
 )
 
 const audit = `-- name: Audit :many
-SELECT CAST('an account''s balance is the sum of its entries' AS TEXT) AS rule, a.id AS subject, a.balance AS got, CAST(COALESCE(e.total, 0) AS BIGINT) AS want
-FROM account AS a
-LEFT JOIN (
-    SELECT account_id, SUM(CASE WHEN credit = 'customer:' || account_id THEN amount ELSE -amount END) AS total
-    FROM entry GROUP BY account_id
-) AS e ON e.account_id = a.id
-WHERE a.balance <> COALESCE(e.total, 0)
-UNION ALL
-SELECT 'an account''s balance is what remains of its grants, less its debt', a.id, a.balance, CAST(COALESCE(g.total, 0) - a.debt AS BIGINT)
-FROM account AS a
-LEFT JOIN (SELECT account_id, SUM(remaining) AS total FROM credit_grant GROUP BY account_id) AS g ON g.account_id = a.id
-WHERE a.balance <> COALESCE(g.total, 0) - a.debt
-UNION ALL
-SELECT 'what an account holds is the sum of its open holds', a.id, a.held, CAST(COALESCE(h.total, 0) AS BIGINT)
-FROM account AS a
-LEFT JOIN (SELECT account_id, SUM(amount) AS total FROM hold WHERE state = 'open' GROUP BY account_id) AS h ON h.account_id = a.id
-WHERE a.held <> COALESCE(h.total, 0)
-UNION ALL
-SELECT 'what an API key holds is the sum of its open holds', k.api_key_id, k.held, CAST(COALESCE(h.total, 0) AS BIGINT)
-FROM key_spend AS k
-LEFT JOIN (
-    SELECT account_id, api_key_id, key_window, SUM(amount) AS total FROM hold WHERE state = 'open'
-    GROUP BY account_id, api_key_id, key_window
-) AS h ON h.account_id = k.account_id AND h.api_key_id = k.api_key_id AND h.key_window = k.window_start
-WHERE k.held <> COALESCE(h.total, 0)
-UNION ALL
-SELECT 'what an API key spent is the cost of its holds', k.api_key_id, k.spent, CAST(COALESCE(h.total, 0) AS BIGINT)
-FROM key_spend AS k
-LEFT JOIN (
-    SELECT account_id, api_key_id, key_window, SUM(cost) AS total FROM hold GROUP BY account_id, api_key_id, key_window
-) AS h ON h.account_id = k.account_id AND h.api_key_id = k.api_key_id AND h.key_window = k.window_start
-WHERE k.spent <> COALESCE(h.total, 0)
-UNION ALL
-SELECT 'a hold''s cost is the sum of its entries', h.id, h.cost, CAST(COALESCE(e.total, 0) AS BIGINT)
-FROM hold AS h
-LEFT JOIN (
-    SELECT reference, SUM(CASE WHEN credit = 'revenue:usage' THEN amount ELSE -amount END) AS total
-    FROM entry WHERE kind IN ('usage', 'adjustment') GROUP BY reference
-) AS e ON e.reference = h.id
-WHERE h.cost <> COALESCE(e.total, 0)
-UNION ALL
-SELECT 'a hold''s usage record has its cost', h.id, COALESCE(u.cost, 0), h.cost
-FROM hold AS h
-LEFT JOIN usage_record AS u ON u.hold_id = h.id
-WHERE h.cost <> COALESCE(u.cost, 0)
-UNION ALL
-SELECT 'a period''s cost is the sum of its usage records', a.id, a.period_cost, CAST(COALESCE(u.total, 0) AS BIGINT)
-FROM account AS a
-LEFT JOIN (
-    SELECT r.account_id, SUM(r.cost) AS total
-    FROM usage_record AS r JOIN account AS b ON b.id = r.account_id AND r.settle_time >= b.period_start_time
-    GROUP BY r.account_id
-) AS u ON u.account_id = a.id
-WHERE a.period_cost <> COALESCE(u.total, 0)
-UNION ALL
-SELECT 'a period''s requests are its usage records', a.id, a.period_requests, COALESCE(u.requests, 0)
-FROM account AS a
-LEFT JOIN (
-    SELECT r.account_id, COUNT(*) AS requests
-    FROM usage_record AS r JOIN account AS b ON b.id = r.account_id AND r.settle_time >= b.period_start_time
-    GROUP BY r.account_id
-) AS u ON u.account_id = a.id
-WHERE a.period_requests <> COALESCE(u.requests, 0)
-UNION ALL
-SELECT 'a grant has an entry of its amount', g.id, CAST(COALESCE(e.total, 0) AS BIGINT), g.amount
-FROM credit_grant AS g
-LEFT JOIN (SELECT reference, SUM(amount) AS total FROM entry WHERE kind = 'grant' GROUP BY reference) AS e ON e.reference = g.id
-WHERE g.amount <> COALESCE(e.total, 0) AND g.source NOT LIKE 'refund:%'
-UNION ALL
-SELECT 'an entry moves its account''s balance once', id, CAST(0 AS BIGINT), amount
-FROM entry
-WHERE (debit = 'customer:' || account_id) = (credit = 'customer:' || account_id)
+SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
+    SELECT
+        CAST('an account''s balance is the sum of its entries' AS TEXT) AS rule, a.id AS subject, a.balance AS got,
+        CAST(COALESCE(e.high, 0) AS BIGINT) AS want_high, CAST(COALESCE(e.low, 0) AS BIGINT) AS want_low
+    FROM account AS a
+    LEFT JOIN (
+        SELECT
+            account_id,
+            SUM(CASE WHEN credit = 'customer:' || account_id THEN amount / 1000000000 ELSE -(amount / 1000000000) END) AS high,
+            SUM(CASE WHEN credit = 'customer:' || account_id THEN amount % 1000000000 ELSE -(amount % 1000000000) END) AS low
+        FROM entry GROUP BY account_id
+    ) AS e ON e.account_id = a.id
+    UNION ALL
+    SELECT
+        'an account''s balance is what remains of its grants, less its debt', a.id, a.balance,
+        CAST(COALESCE(g.high, 0) - a.debt / 1000000000 AS BIGINT), CAST(COALESCE(g.low, 0) - a.debt % 1000000000 AS BIGINT)
+    FROM account AS a
+    LEFT JOIN (
+        SELECT account_id, SUM(remaining / 1000000000) AS high, SUM(remaining % 1000000000) AS low FROM credit_grant GROUP BY account_id
+    ) AS g ON g.account_id = a.id
+    UNION ALL
+    SELECT
+        'what an account holds is the sum of its open holds', a.id, a.held,
+        CAST(COALESCE(h.high, 0) AS BIGINT), CAST(COALESCE(h.low, 0) AS BIGINT)
+    FROM account AS a
+    LEFT JOIN (
+        SELECT account_id, SUM(amount / 1000000000) AS high, SUM(amount % 1000000000) AS low
+        FROM hold WHERE state = 'open' GROUP BY account_id
+    ) AS h ON h.account_id = a.id
+    UNION ALL
+    SELECT
+        'what an API key holds in a window is the sum of its open holds', w.api_key_id, w.held,
+        CAST(COALESCE(SUM(h.amount / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(h.amount % 1000000000), 0) AS BIGINT)
+    FROM key_window AS w
+    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.api_key_id = w.api_key_id AND h.api_key_id <> '' AND h.state = 'open'
+        AND h.create_time >= w.start_time AND h.create_time < w.end_time
+    GROUP BY w.account_id, w.api_key_id, w.period, w.start_time, w.held
+    UNION ALL
+    SELECT
+        'what an API key spent in a window is the cost of its holds', w.api_key_id, w.spent,
+        CAST(COALESCE(SUM(h.cost / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(h.cost % 1000000000), 0) AS BIGINT)
+    FROM key_window AS w
+    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.api_key_id = w.api_key_id AND h.api_key_id <> ''
+        AND h.create_time >= w.start_time AND h.create_time < w.end_time
+    WHERE w.spent < 8000000000000000000 -- at the bound it counts no more
+    GROUP BY w.account_id, w.api_key_id, w.period, w.start_time, w.spent
+    UNION ALL
+    SELECT
+        'a hold''s cost is the sum of its entries', h.id, h.cost,
+        CAST(COALESCE(e.high, 0) AS BIGINT), CAST(COALESCE(e.low, 0) AS BIGINT)
+    FROM hold AS h
+    LEFT JOIN (
+        SELECT
+            reference,
+            SUM(CASE WHEN credit = 'revenue:usage' THEN amount / 1000000000 ELSE -(amount / 1000000000) END) AS high,
+            SUM(CASE WHEN credit = 'revenue:usage' THEN amount % 1000000000 ELSE -(amount % 1000000000) END) AS low
+        FROM entry WHERE kind IN ('usage', 'adjustment') GROUP BY reference
+    ) AS e ON e.reference = h.id
+    UNION ALL
+    SELECT
+        'a hold''s usage record has its cost', h.id, COALESCE(u.cost, 0),
+        CAST(h.cost / 1000000000 AS BIGINT), CAST(h.cost % 1000000000 AS BIGINT)
+    FROM hold AS h
+    LEFT JOIN usage_record AS u ON u.hold_id = h.id
+    UNION ALL
+    SELECT
+        'a hold owes at most its cost', h.id, h.owed, CAST(h.cost / 1000000000 AS BIGINT), CAST(h.cost % 1000000000 AS BIGINT)
+    FROM hold AS h WHERE h.owed > h.cost
+    UNION ALL
+    SELECT
+        'an account''s debt covers what its holds owe', a.id, a.debt, CAST(h.high AS BIGINT), CAST(h.low AS BIGINT)
+    FROM account AS a
+    JOIN (
+        SELECT account_id, SUM(owed / 1000000000) AS high, SUM(owed % 1000000000) AS low FROM hold WHERE owed > 0 GROUP BY account_id
+    ) AS h ON h.account_id = a.id
+    WHERE h.high > a.debt / 1000000000 OR (h.high - a.debt / 1000000000) * 1000000000 + h.low > a.debt % 1000000000
+    UNION ALL
+    SELECT
+        'a period''s cost is the sum of its usage records', a.id, a.period_cost,
+        CAST(COALESCE(u.high, 0) AS BIGINT), CAST(COALESCE(u.low, 0) AS BIGINT)
+    FROM account AS a
+    LEFT JOIN (
+        SELECT r.account_id, SUM(r.cost / 1000000000) AS high, SUM(r.cost % 1000000000) AS low
+        FROM usage_record AS r JOIN account AS b ON b.id = r.account_id AND r.settle_time >= b.period_start_time
+        GROUP BY r.account_id
+    ) AS u ON u.account_id = a.id
+    WHERE a.period_cost < 8000000000000000000
+    UNION ALL
+    SELECT
+        'a period''s requests are its usage records', a.id, a.period_requests, CAST(0 AS BIGINT), COALESCE(u.requests, 0)
+    FROM account AS a
+    LEFT JOIN (
+        SELECT r.account_id, COUNT(*) AS requests
+        FROM usage_record AS r JOIN account AS b ON b.id = r.account_id AND r.settle_time >= b.period_start_time
+        GROUP BY r.account_id
+    ) AS u ON u.account_id = a.id
+    UNION ALL
+    SELECT
+        'a grant has an entry of its amount', g.id, g.amount,
+        CAST(COALESCE(e.high, 0) AS BIGINT), CAST(COALESCE(e.low, 0) AS BIGINT)
+    FROM credit_grant AS g
+    LEFT JOIN (
+        SELECT reference, SUM(amount / 1000000000) AS high, SUM(amount % 1000000000) AS low FROM entry WHERE kind = 'grant' GROUP BY reference
+    ) AS e ON e.reference = g.id
+    WHERE g.source NOT LIKE 'refund:%'
+    UNION ALL
+    SELECT
+        'an entry moves its account''s balance once', n.id, CAST(0 AS BIGINT),
+        CAST(n.amount / 1000000000 AS BIGINT), CAST(n.amount % 1000000000 AS BIGINT)
+    FROM entry AS n
+    WHERE (n.debit = 'customer:' || n.account_id) = (n.credit = 'customer:' || n.account_id)
+) AS c
+WHERE c.want_high - c.got / 1000000000 + (c.want_low - c.got % 1000000000) / 1000000000 <> 0
+    OR (c.want_low - c.got % 1000000000) % 1000000000 <> 0
 LIMIT CAST($1 AS BIGINT)
 `
 
 type AuditRow struct {
-	Rule    string
-	Subject string
-	Got     int64
-	Want    int64
+	Rule     string
+	Subject  string
+	Got      int64
+	WantHigh int64
+	WantLow  int64
 }
 
-// The rules of the ledger, each as the rows that break it: got is what stands, want is what should. One statement, so that it
-// sees one moment.
+// The rules of the ledger, each as a row for what it is about: got is what is stored, want is what it should be, in two parts: billions
+// and the rest, because a sum may be beyond 64 bits. Rows whose want is not their got break a rule. One statement, so that it sees
+// one moment.
 func (q *Queries) Audit(ctx context.Context, most int64) ([]AuditRow, error) {
 	rows, err := q.db.QueryContext(ctx, audit, most)
 	if err != nil {
@@ -107,7 +151,8 @@ func (q *Queries) Audit(ctx context.Context, most int64) ([]AuditRow, error) {
 			&i.Rule,
 			&i.Subject,
 			&i.Got,
-			&i.Want,
+			&i.WantHigh,
+			&i.WantLow,
 		); err != nil {
 			return nil, err
 		}

@@ -17,25 +17,41 @@ WHERE remaining >= CAST($1 AS BIGINT) AND id = (
     ORDER BY g.expire_time, g.create_time, g.id
     LIMIT 1
 ) AND EXISTS (SELECT 1 FROM account AS a WHERE a.id = $2 AND a.due_time > CAST($4 AS BIGINT)
-    AND a.period_start_time <= CAST($4 AS BIGINT))
+    AND a.period_start_time <= CAST($4 AS BIGINT)
+    AND a.period_requests <= 8000000000000000000 - CAST($5 AS BIGINT)
+    AND a.period_input_tokens <= 8000000000000000000 - CAST($6 AS BIGINT)
+    AND a.period_cached_input_tokens <= 8000000000000000000 - CAST($7 AS BIGINT)
+    AND a.period_output_tokens <= 8000000000000000000 - CAST($8 AS BIGINT)
+    AND a.period_reasoning_tokens <= 8000000000000000000 - CAST($9 AS BIGINT)
+    AND a.period_cost <= 8000000000000000000 - CAST($1 AS BIGINT))
 RETURNING id
 `
 
 type BurnFirstGrantParams struct {
-	Cost      int64
-	AccountID string
-	GoodAt    int64
-	AtTime    int64
+	Cost              int64
+	AccountID         string
+	GoodAt            int64
+	AtTime            int64
+	Requests          int64
+	InputTokens       int64
+	CachedInputTokens int64
+	OutputTokens      int64
+	ReasoningTokens   int64
 }
 
-// Takes the cost from the grant that burns first, if that covers it alone and nothing of the account is due. A hold is paid from
-// credit that was good when it was made.
+// Takes the cost from the grant that burns first, if that covers it alone, nothing of the account is due, and its sums have room. A hold
+// is paid from credit that was good when it was made.
 func (q *Queries) BurnFirstGrant(ctx context.Context, arg BurnFirstGrantParams) (string, error) {
 	row := q.db.QueryRowContext(ctx, burnFirstGrant,
 		arg.Cost,
 		arg.AccountID,
 		arg.GoodAt,
 		arg.AtTime,
+		arg.Requests,
+		arg.InputTokens,
+		arg.CachedInputTokens,
+		arg.OutputTokens,
+		arg.ReasoningTokens,
 	)
 	var id string
 	err := row.Scan(&id)

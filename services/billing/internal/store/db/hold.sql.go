@@ -47,8 +47,8 @@ func (q *Queries) CheckpointHold(ctx context.Context, arg CheckpointHoldParams) 
 const closeHold = `-- name: CloseHold :execrows
 UPDATE hold SET
     state = $1, cost = $2, balance_after = $3, paid_by = $4,
-    usage_id = $5, settle_time = $6
-WHERE id = $7 AND state = $8
+    owed = $5, usage_id = $6, settle_time = $7
+WHERE id = $8 AND state = $9 AND owed = $10 AND paid_by = $11
 `
 
 type CloseHoldParams struct {
@@ -56,10 +56,13 @@ type CloseHoldParams struct {
 	Cost         int64
 	BalanceAfter int64
 	PaidBy       string
+	Owed         int64
 	UsageID      string
 	SettleTime   int64
 	ID           string
 	Was          string
+	WasOwed      int64
+	WasPaidBy    string
 }
 
 func (q *Queries) CloseHold(ctx context.Context, arg CloseHoldParams) (int64, error) {
@@ -68,10 +71,13 @@ func (q *Queries) CloseHold(ctx context.Context, arg CloseHoldParams) (int64, er
 		arg.Cost,
 		arg.BalanceAfter,
 		arg.PaidBy,
+		arg.Owed,
 		arg.UsageID,
 		arg.SettleTime,
 		arg.ID,
 		arg.Was,
+		arg.WasOwed,
+		arg.WasPaidBy,
 	)
 	if err != nil {
 		return 0, err
@@ -89,7 +95,7 @@ func (q *Queries) DeleteHold(ctx context.Context, id string) error {
 }
 
 const getHold = `-- name: GetHold :one
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time FROM hold WHERE id = $1
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed FROM hold WHERE id = $1
 `
 
 func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
@@ -121,6 +127,7 @@ func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
 		&i.PaidBy,
 		&i.UsageID,
 		&i.SettleTime,
+		&i.Owed,
 	)
 	return i, err
 }
@@ -130,7 +137,11 @@ INSERT INTO hold (
     id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
     amount, output_tokens, state, create_time, lease_time,
     used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'open', $14, $15, $16, $17, $18, $19)
+) VALUES (
+    $1, $2, $3, $4,
+    CASE WHEN EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = $18) THEN '' ELSE CAST($19 AS TEXT) END,
+    $5, 0, $6, $7, $8, $9, $10, $11, 'open', $12, $13, $14, $15, $16, $17
+)
 ON CONFLICT (id) DO NOTHING
 `
 
@@ -139,9 +150,7 @@ type InsertHoldParams struct {
 	AccountID             string
 	RequestID             string
 	Fingerprint           string
-	UserID                string
 	APIKeyID              string
-	KeyWindow             int64
 	Model                 string
 	InputPrice            int64
 	CachedInputPrice      int64
@@ -154,17 +163,18 @@ type InsertHoldParams struct {
 	UsedCachedInputTokens int64
 	UsedOutputTokens      int64
 	UsedReasoningTokens   int64
+	UserHash              string
+	UserID                string
 }
 
+// A person who was erased is not named again.
 func (q *Queries) InsertHold(ctx context.Context, arg InsertHoldParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, insertHold,
 		arg.ID,
 		arg.AccountID,
 		arg.RequestID,
 		arg.Fingerprint,
-		arg.UserID,
 		arg.APIKeyID,
-		arg.KeyWindow,
 		arg.Model,
 		arg.InputPrice,
 		arg.CachedInputPrice,
@@ -177,6 +187,8 @@ func (q *Queries) InsertHold(ctx context.Context, arg InsertHoldParams) (int64, 
 		arg.UsedCachedInputTokens,
 		arg.UsedOutputTokens,
 		arg.UsedReasoningTokens,
+		arg.UserHash,
+		arg.UserID,
 	)
 	if err != nil {
 		return 0, err
@@ -185,16 +197,25 @@ func (q *Queries) InsertHold(ctx context.Context, arg InsertHoldParams) (int64, 
 }
 
 const listExpiredHolds = `-- name: ListExpiredHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time FROM hold WHERE state = 'open' AND lease_time <= $1 LIMIT CAST($2 AS BIGINT)
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed FROM hold
+WHERE state = 'open' AND lease_time <= $1 AND (lease_time, id) > (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+ORDER BY lease_time, id LIMIT CAST($4 AS BIGINT)
 `
 
 type ListExpiredHoldsParams struct {
-	AtTime int64
-	Most   int64
+	AtTime         int64
+	AfterLeaseTime int64
+	AfterID        string
+	Most           int64
 }
 
 func (q *Queries) ListExpiredHolds(ctx context.Context, arg ListExpiredHoldsParams) ([]Hold, error) {
-	rows, err := q.db.QueryContext(ctx, listExpiredHolds, arg.AtTime, arg.Most)
+	rows, err := q.db.QueryContext(ctx, listExpiredHolds,
+		arg.AtTime,
+		arg.AfterLeaseTime,
+		arg.AfterID,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -228,6 +249,7 @@ func (q *Queries) ListExpiredHolds(ctx context.Context, arg ListExpiredHoldsPara
 			&i.PaidBy,
 			&i.UsageID,
 			&i.SettleTime,
+			&i.Owed,
 		); err != nil {
 			return nil, err
 		}
@@ -240,6 +262,54 @@ func (q *Queries) ListExpiredHolds(ctx context.Context, arg ListExpiredHoldsPara
 		return nil, err
 	}
 	return items, nil
+}
+
+const listHoldsInDebt = `-- name: ListHoldsInDebt :many
+SELECT id, owed, paid_by FROM hold WHERE account_id = $1 AND owed > 0 ORDER BY settle_time, id
+`
+
+type ListHoldsInDebtRow struct {
+	ID     string
+	Owed   int64
+	PaidBy string
+}
+
+func (q *Queries) ListHoldsInDebt(ctx context.Context, accountID string) ([]ListHoldsInDebtRow, error) {
+	rows, err := q.db.QueryContext(ctx, listHoldsInDebt, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListHoldsInDebtRow
+	for rows.Next() {
+		var i ListHoldsInDebtRow
+		if err := rows.Scan(&i.ID, &i.Owed, &i.PaidBy); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const payHold = `-- name: PayHold :exec
+UPDATE hold SET owed = $1, paid_by = $2 WHERE id = $3
+`
+
+type PayHoldParams struct {
+	Owed   int64
+	PaidBy string
+	ID     string
+}
+
+func (q *Queries) PayHold(ctx context.Context, arg PayHoldParams) error {
+	_, err := q.db.ExecContext(ctx, payHold, arg.Owed, arg.PaidBy, arg.ID)
+	return err
 }
 
 const sumOpenHoldsBefore = `-- name: SumOpenHoldsBefore :one
@@ -262,16 +332,17 @@ func (q *Queries) SumOpenHoldsBefore(ctx context.Context, arg SumOpenHoldsBefore
 const sweepHold = `-- name: SweepHold :execrows
 UPDATE hold SET
     state = 'swept', cost = $1, balance_after = $2, paid_by = $3,
-    usage_id = $4, settle_time = $5
-WHERE id = $6 AND state = 'open' AND lease_time = $7
-    AND used_input_tokens = $8 AND used_cached_input_tokens = $9
-    AND used_output_tokens = $10 AND used_reasoning_tokens = $11
+    owed = $4, usage_id = $5, settle_time = $6
+WHERE id = $7 AND state = 'open' AND lease_time = $8
+    AND used_input_tokens = $9 AND used_cached_input_tokens = $10
+    AND used_output_tokens = $11 AND used_reasoning_tokens = $12
 `
 
 type SweepHoldParams struct {
 	Cost              int64
 	BalanceAfter      int64
 	PaidBy            string
+	Owed              int64
 	UsageID           string
 	SettleTime        int64
 	ID                string
@@ -288,6 +359,7 @@ func (q *Queries) SweepHold(ctx context.Context, arg SweepHoldParams) (int64, er
 		arg.Cost,
 		arg.BalanceAfter,
 		arg.PaidBy,
+		arg.Owed,
 		arg.UsageID,
 		arg.SettleTime,
 		arg.ID,

@@ -10,77 +10,117 @@ import (
 )
 
 const addKeySpend = `-- name: AddKeySpend :exec
-UPDATE key_spend SET held = held + CAST($1 AS BIGINT), spent = spent + CAST($2 AS BIGINT)
-WHERE account_id = $3 AND api_key_id = $4 AND window_start = $5
+UPDATE key_window SET
+    held = CASE WHEN held + CAST($1 AS BIGINT) < 0 THEN 0 ELSE held + CAST($1 AS BIGINT) END,
+    spent = CASE
+        WHEN spent > 8000000000000000000 - CAST($2 AS BIGINT) THEN 8000000000000000000
+        ELSE spent + CAST($2 AS BIGINT)
+    END
+WHERE account_id = $3 AND api_key_id = $4
+    AND start_time <= CAST($5 AS BIGINT) AND end_time > CAST($5 AS BIGINT)
 `
 
 type AddKeySpendParams struct {
-	Held        int64
-	Spent       int64
-	AccountID   string
-	APIKeyID    string
-	WindowStart int64
+	Held       int64
+	Spent      int64
+	AccountID  string
+	APIKeyID   string
+	CreateTime int64
 }
 
+// All windows in which the hold was made count it. One that an older version of the program made may not have been counted.
 func (q *Queries) AddKeySpend(ctx context.Context, arg AddKeySpendParams) error {
 	_, err := q.db.ExecContext(ctx, addKeySpend,
 		arg.Held,
 		arg.Spent,
 		arg.AccountID,
 		arg.APIKeyID,
-		arg.WindowStart,
+		arg.CreateTime,
 	)
 	return err
 }
 
-const deleteOldKeySpend = `-- name: DeleteOldKeySpend :exec
-DELETE FROM key_spend WHERE account_id = $1 AND api_key_id = $2 AND window_start < $3 AND held = 0
+const deleteKeyWindows = `-- name: DeleteKeyWindows :execrows
+DELETE FROM key_window WHERE (account_id, api_key_id, period, start_time) IN (
+    SELECT w.account_id, w.api_key_id, w.period, w.start_time FROM key_window AS w
+    WHERE w.end_time <= $1 ORDER BY w.end_time LIMIT CAST($2 AS BIGINT)
+)
 `
 
-type DeleteOldKeySpendParams struct {
-	AccountID   string
-	APIKeyID    string
-	WindowStart int64
+type DeleteKeyWindowsParams struct {
+	Ended int64
+	Most  int64
 }
 
-func (q *Queries) DeleteOldKeySpend(ctx context.Context, arg DeleteOldKeySpendParams) error {
-	_, err := q.db.ExecContext(ctx, deleteOldKeySpend, arg.AccountID, arg.APIKeyID, arg.WindowStart)
-	return err
+func (q *Queries) DeleteKeyWindows(ctx context.Context, arg DeleteKeyWindowsParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteKeyWindows, arg.Ended, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
-const getKeySpend = `-- name: GetKeySpend :one
-SELECT held, spent FROM key_spend WHERE account_id = $1 AND api_key_id = $2 AND window_start = $3
+const getKeyWindow = `-- name: GetKeyWindow :one
+SELECT held, spent FROM key_window
+WHERE account_id = $1 AND api_key_id = $2 AND period = $3 AND start_time = $4
 `
 
-type GetKeySpendParams struct {
-	AccountID   string
-	APIKeyID    string
-	WindowStart int64
+type GetKeyWindowParams struct {
+	AccountID string
+	APIKeyID  string
+	Period    int64
+	StartTime int64
 }
 
-type GetKeySpendRow struct {
+type GetKeyWindowRow struct {
 	Held  int64
 	Spent int64
 }
 
-func (q *Queries) GetKeySpend(ctx context.Context, arg GetKeySpendParams) (GetKeySpendRow, error) {
-	row := q.db.QueryRowContext(ctx, getKeySpend, arg.AccountID, arg.APIKeyID, arg.WindowStart)
-	var i GetKeySpendRow
+func (q *Queries) GetKeyWindow(ctx context.Context, arg GetKeyWindowParams) (GetKeyWindowRow, error) {
+	row := q.db.QueryRowContext(ctx, getKeyWindow,
+		arg.AccountID,
+		arg.APIKeyID,
+		arg.Period,
+		arg.StartTime,
+	)
+	var i GetKeyWindowRow
 	err := row.Scan(&i.Held, &i.Spent)
 	return i, err
 }
 
-const insertKeySpend = `-- name: InsertKeySpend :exec
-INSERT INTO key_spend (account_id, api_key_id, window_start, held, spent) VALUES ($1, $2, $3, 0, 0) ON CONFLICT DO NOTHING
+const insertKeyWindow = `-- name: InsertKeyWindow :exec
+INSERT INTO key_window (account_id, api_key_id, period, start_time, end_time, held, spent)
+SELECT
+    CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT),
+    CAST($4 AS BIGINT), CAST($5 AS BIGINT),
+    CAST(COALESCE(SUM(CASE WHEN h.state = 'open' THEN h.amount ELSE 0 END), 0) AS BIGINT),
+    CAST(CASE
+        WHEN SUM(h.cost / 1000000000) >= 8000000000 - 1 THEN 8000000000000000000
+        ELSE COALESCE(SUM(h.cost / 1000000000) * 1000000000 + SUM(h.cost % 1000000000), 0)
+    END AS BIGINT)
+FROM hold AS h
+WHERE h.account_id = $1 AND h.api_key_id = $2 AND h.api_key_id <> ''
+    AND h.create_time >= CAST($4 AS BIGINT) AND h.create_time < CAST($5 AS BIGINT)
+ON CONFLICT DO NOTHING
 `
 
-type InsertKeySpendParams struct {
-	AccountID   string
-	APIKeyID    string
-	WindowStart int64
+type InsertKeyWindowParams struct {
+	AccountID string
+	APIKeyID  string
+	Period    int64
+	StartTime int64
+	EndTime   int64
 }
 
-func (q *Queries) InsertKeySpend(ctx context.Context, arg InsertKeySpendParams) error {
-	_, err := q.db.ExecContext(ctx, insertKeySpend, arg.AccountID, arg.APIKeyID, arg.WindowStart)
+// Sums are split at a billion, because they may be beyond 64 bits.
+func (q *Queries) InsertKeyWindow(ctx context.Context, arg InsertKeyWindowParams) error {
+	_, err := q.db.ExecContext(ctx, insertKeyWindow,
+		arg.AccountID,
+		arg.APIKeyID,
+		arg.Period,
+		arg.StartTime,
+		arg.EndTime,
+	)
 	return err
 }

@@ -329,6 +329,28 @@ func (q *Queries) ReleaseJob(ctx context.Context, arg ReleaseJobParams) error {
 	return err
 }
 
+const replaceBody = `-- name: ReplaceBody :exec
+UPDATE stripe_object SET body = $1 WHERE kind = $2 AND id = $3 AND sequence = $4
+`
+
+type ReplaceBodyParams struct {
+	Body     []byte
+	Kind     string
+	ID       string
+	Sequence int64
+}
+
+// Only while nothing has been written since it was read.
+func (q *Queries) ReplaceBody(ctx context.Context, arg ReplaceBodyParams) error {
+	_, err := q.db.ExecContext(ctx, replaceBody,
+		arg.Body,
+		arg.Kind,
+		arg.ID,
+		arg.Sequence,
+	)
+	return err
+}
+
 const saveJob = `-- name: SaveJob :execrows
 UPDATE job SET progress = $1, lease_time = $2
 WHERE name = $3 AND holder = $4

@@ -20,6 +20,7 @@ type Account struct {
 	PeriodOutputTokens      int64
 	PeriodReasoningTokens   int64
 	PeriodCost              int64
+	KeyLimited              bool
 }
 
 type CreditGrant struct {
@@ -69,6 +70,7 @@ type Hold struct {
 	PaidBy                string
 	UsageID               string
 	SettleTime            int64
+	Owed                  int64
 }
 
 type Job struct {

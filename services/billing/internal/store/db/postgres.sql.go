@@ -28,8 +28,14 @@ WITH first AS (
     WHERE account.id = $1 AND due_time > CAST($9 AS BIGINT)
         AND period_start_time <= CAST($9 AS BIGINT)
         AND held >= CAST($4 AS BIGINT)
+        AND period_requests <= 8000000000000000000 - 1
+        AND period_input_tokens <= 8000000000000000000 - CAST($5 AS BIGINT)
+        AND period_cached_input_tokens <= 8000000000000000000 - CAST($6 AS BIGINT)
+        AND period_output_tokens <= 8000000000000000000 - CAST($7 AS BIGINT)
+        AND period_reasoning_tokens <= 8000000000000000000 - CAST($8 AS BIGINT)
+        AND period_cost <= 8000000000000000000 - CAST($3 AS BIGINT)
         AND EXISTS (SELECT 1 FROM first WHERE first.remaining >= CAST($3 AS BIGINT))
-    RETURNING balance
+    RETURNING balance, key_limited
 ), g AS (
     UPDATE credit_grant SET remaining = remaining - CAST($3 AS BIGINT)
     FROM a
@@ -62,7 +68,7 @@ WITH first AS (
         CAST($9 AS BIGINT)
     FROM h
 )
-SELECT a.balance, EXISTS (SELECT 1 FROM h) AS closed FROM a
+SELECT a.balance, a.key_limited, EXISTS (SELECT 1 FROM h) AS closed FROM a
 `
 
 type ChargeHoldAtOnceParams struct {
@@ -87,8 +93,9 @@ type ChargeHoldAtOnceParams struct {
 }
 
 type ChargeHoldAtOnceRow struct {
-	Balance int64
-	Closed  bool
+	Balance    int64
+	KeyLimited bool
+	Closed     bool
 }
 
 // Each part feeds on the one before, so that a part that does not happen stops those behind it.
@@ -114,7 +121,7 @@ func (q *Queries) ChargeHoldAtOnce(ctx context.Context, arg ChargeHoldAtOncePara
 		arg.ProviderRequestID,
 	)
 	var i ChargeHoldAtOnceRow
-	err := row.Scan(&i.Balance, &i.Closed)
+	err := row.Scan(&i.Balance, &i.KeyLimited, &i.Closed)
 	return i, err
 }
 
@@ -123,8 +130,9 @@ const takeHoldAtOnce = `-- name: TakeHoldAtOnce :one
 WITH a AS (
     UPDATE account SET held = held + CAST($1 AS BIGINT)
     WHERE account.id = $2 AND due_time > CAST($3 AS BIGINT)
+        AND period_start_time <= CAST($3 AS BIGINT)
         AND balance - held >= CAST($1 AS BIGINT)
-    RETURNING plan
+    RETURNING plan, key_limited
 ), h AS (
     INSERT INTO hold (
         id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
@@ -133,17 +141,19 @@ WITH a AS (
     )
     SELECT
         CAST($4 AS TEXT), CAST($2 AS TEXT), CAST($5 AS TEXT),
-        CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), 0,
-        CAST($9 AS TEXT), CAST($10 AS BIGINT), CAST($11 AS BIGINT),
-        CAST($12 AS BIGINT), CAST($1 AS BIGINT), CAST($13 AS BIGINT), 'open',
-        CAST($3 AS BIGINT), CAST($14 AS BIGINT), CAST($15 AS BIGINT),
-        CAST($16 AS BIGINT), CAST($17 AS BIGINT),
-        CAST($18 AS BIGINT)
+        CAST($6 AS TEXT),
+        CASE WHEN EXISTS (SELECT 1 FROM erased_user WHERE user_hash = CAST($7 AS TEXT)) THEN '' ELSE CAST($8 AS TEXT) END,
+        CAST($9 AS TEXT), 0,
+        CAST($10 AS TEXT), CAST($11 AS BIGINT), CAST($12 AS BIGINT),
+        CAST($13 AS BIGINT), CAST($1 AS BIGINT), CAST($14 AS BIGINT), 'open',
+        CAST($3 AS BIGINT), CAST($15 AS BIGINT), CAST($16 AS BIGINT),
+        CAST($17 AS BIGINT), CAST($18 AS BIGINT),
+        CAST($19 AS BIGINT)
     FROM a
     ON CONFLICT (id) DO NOTHING
     RETURNING hold.id
 )
-SELECT a.plan, EXISTS (SELECT 1 FROM h) AS inserted FROM a
+SELECT a.plan, a.key_limited, EXISTS (SELECT 1 FROM h) AS inserted FROM a
 `
 
 type TakeHoldAtOnceParams struct {
@@ -153,6 +163,7 @@ type TakeHoldAtOnceParams struct {
 	ID                    string
 	RequestID             string
 	Fingerprint           string
+	UserHash              string
 	UserID                string
 	APIKeyID              string
 	Model                 string
@@ -168,8 +179,9 @@ type TakeHoldAtOnceParams struct {
 }
 
 type TakeHoldAtOnceRow struct {
-	Plan     string
-	Inserted bool
+	Plan       string
+	KeyLimited bool
+	Inserted   bool
 }
 
 // The two hot steps, each in one statement and so one round trip. SQLite can't write within WITH, and there a statement costs
@@ -182,6 +194,7 @@ func (q *Queries) TakeHoldAtOnce(ctx context.Context, arg TakeHoldAtOnceParams) 
 		arg.ID,
 		arg.RequestID,
 		arg.Fingerprint,
+		arg.UserHash,
 		arg.UserID,
 		arg.APIKeyID,
 		arg.Model,
@@ -196,6 +209,6 @@ func (q *Queries) TakeHoldAtOnce(ctx context.Context, arg TakeHoldAtOnceParams) 
 		arg.UsedReasoningTokens,
 	)
 	var i TakeHoldAtOnceRow
-	err := row.Scan(&i.Plan, &i.Inserted)
+	err := row.Scan(&i.Plan, &i.KeyLimited, &i.Inserted)
 	return i, err
 }

@@ -60,7 +60,10 @@ const insertUsage = `-- name: InsertUsage :exec
 INSERT INTO usage_record (
     id, hold_id, account_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens,
     reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+) VALUES (
+    $1, $2, $3, $4, $5, COALESCE((SELECT h.user_id FROM hold AS h WHERE h.id = $2), ''),
+    $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+)
 `
 
 type InsertUsageParams struct {
@@ -69,7 +72,6 @@ type InsertUsageParams struct {
 	AccountID         string
 	Day               string
 	Model             string
-	UserID            string
 	APIKeyID          string
 	InputTokens       int64
 	CachedInputTokens int64
@@ -82,6 +84,7 @@ type InsertUsageParams struct {
 	SettleTime        int64
 }
 
+// The hold knows who called: it names nobody once the person was erased.
 func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) error {
 	_, err := q.db.ExecContext(ctx, insertUsage,
 		arg.ID,
@@ -89,7 +92,6 @@ func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) error 
 		arg.AccountID,
 		arg.Day,
 		arg.Model,
-		arg.UserID,
 		arg.APIKeyID,
 		arg.InputTokens,
 		arg.CachedInputTokens,
@@ -108,11 +110,13 @@ const sumUsage = `-- name: SumUsage :many
 SELECT
     day, model,
     COUNT(*) AS requests,
-    CAST(SUM(input_tokens) AS BIGINT) AS input_tokens,
-    CAST(SUM(cached_input_tokens) AS BIGINT) AS cached_input_tokens,
-    CAST(SUM(output_tokens) AS BIGINT) AS output_tokens,
-    CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
-    CAST(SUM(cost) AS BIGINT) AS cost
+    CAST(SUM(input_tokens / 1000000000) AS BIGINT) AS input_tokens_high, CAST(SUM(input_tokens % 1000000000) AS BIGINT) AS input_tokens_low,
+    CAST(SUM(cached_input_tokens / 1000000000) AS BIGINT) AS cached_input_tokens_high,
+    CAST(SUM(cached_input_tokens % 1000000000) AS BIGINT) AS cached_input_tokens_low,
+    CAST(SUM(output_tokens / 1000000000) AS BIGINT) AS output_tokens_high, CAST(SUM(output_tokens % 1000000000) AS BIGINT) AS output_tokens_low,
+    CAST(SUM(reasoning_tokens / 1000000000) AS BIGINT) AS reasoning_tokens_high,
+    CAST(SUM(reasoning_tokens % 1000000000) AS BIGINT) AS reasoning_tokens_low,
+    CAST(SUM(cost / 1000000000) AS BIGINT) AS cost_high, CAST(SUM(cost % 1000000000) AS BIGINT) AS cost_low
 FROM usage_record
 WHERE account_id = $1 AND id >= $2 AND id < $3
     AND (CAST($4 AS TEXT) = '' OR model = $4)
@@ -129,16 +133,22 @@ type SumUsageParams struct {
 }
 
 type SumUsageRow struct {
-	Day               string
-	Model             string
-	Requests          int64
-	InputTokens       int64
-	CachedInputTokens int64
-	OutputTokens      int64
-	ReasoningTokens   int64
-	Cost              int64
+	Day                   string
+	Model                 string
+	Requests              int64
+	InputTokensHigh       int64
+	InputTokensLow        int64
+	CachedInputTokensHigh int64
+	CachedInputTokensLow  int64
+	OutputTokensHigh      int64
+	OutputTokensLow       int64
+	ReasoningTokensHigh   int64
+	ReasoningTokensLow    int64
+	CostHigh              int64
+	CostLow               int64
 }
 
+// Each sum in two parts, of billions and of what is left, because it may be beyond 64 bits.
 func (q *Queries) SumUsage(ctx context.Context, arg SumUsageParams) ([]SumUsageRow, error) {
 	rows, err := q.db.QueryContext(ctx, sumUsage,
 		arg.AccountID,
@@ -158,11 +168,16 @@ func (q *Queries) SumUsage(ctx context.Context, arg SumUsageParams) ([]SumUsageR
 			&i.Day,
 			&i.Model,
 			&i.Requests,
-			&i.InputTokens,
-			&i.CachedInputTokens,
-			&i.OutputTokens,
-			&i.ReasoningTokens,
-			&i.Cost,
+			&i.InputTokensHigh,
+			&i.InputTokensLow,
+			&i.CachedInputTokensHigh,
+			&i.CachedInputTokensLow,
+			&i.OutputTokensHigh,
+			&i.OutputTokensLow,
+			&i.ReasoningTokensHigh,
+			&i.ReasoningTokensLow,
+			&i.CostHigh,
+			&i.CostLow,
 		); err != nil {
 			return nil, err
 		}

@@ -24,15 +24,16 @@ WHERE id = sqlc.arg(id);
 -- name: HoldCredit :one
 -- The one statement that promises money: it can't overspend however many ask at once.
 UPDATE account SET held = held + CAST(sqlc.arg(amount) AS BIGINT)
-WHERE id = sqlc.arg(id) AND due_time > CAST(sqlc.arg(at_time) AS BIGINT) AND balance - held >= CAST(sqlc.arg(amount) AS BIGINT)
-RETURNING plan;
+WHERE id = sqlc.arg(id) AND due_time > CAST(sqlc.arg(at_time) AS BIGINT) AND period_start_time <= CAST(sqlc.arg(at_time) AS BIGINT)
+    AND balance - held >= CAST(sqlc.arg(amount) AS BIGINT)
+RETURNING plan, key_limited;
 
 -- name: ReleaseCredit :exec
 UPDATE account SET held = held - CAST(sqlc.arg(amount) AS BIGINT) WHERE id = sqlc.arg(id);
 
 -- name: ChargeAccount :one
 -- Less is held than the hold says only when the hold is closed already. A clock that is behind must not put usage of a past
--- period into the sums of the present one.
+-- period into the sums of the present one. No sum leaves its bound.
 UPDATE account SET
     balance = balance - CAST(sqlc.arg(cost) AS BIGINT),
     held = held - CAST(sqlc.arg(amount) AS BIGINT),
@@ -44,4 +45,14 @@ UPDATE account SET
     period_cost = period_cost + CAST(sqlc.arg(cost) AS BIGINT)
 WHERE id = sqlc.arg(id) AND due_time > CAST(sqlc.arg(at_time) AS BIGINT) AND period_start_time <= CAST(sqlc.arg(at_time) AS BIGINT)
     AND held >= CAST(sqlc.arg(amount) AS BIGINT)
-RETURNING balance;
+    AND period_requests <= 8000000000000000000 - CAST(sqlc.arg(requests) AS BIGINT)
+    AND period_input_tokens <= 8000000000000000000 - CAST(sqlc.arg(input_tokens) AS BIGINT)
+    AND period_cached_input_tokens <= 8000000000000000000 - CAST(sqlc.arg(cached_input_tokens) AS BIGINT)
+    AND period_output_tokens <= 8000000000000000000 - CAST(sqlc.arg(output_tokens) AS BIGINT)
+    AND period_reasoning_tokens <= 8000000000000000000 - CAST(sqlc.arg(reasoning_tokens) AS BIGINT)
+    AND period_cost <= 8000000000000000000 - CAST(sqlc.arg(cost) AS BIGINT)
+RETURNING balance, key_limited;
+
+-- name: LimitKeys :exec
+-- From here on the calls of the account's keys look for the windows of their limits.
+UPDATE account SET key_limited = TRUE WHERE id = $1;

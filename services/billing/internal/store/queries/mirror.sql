@@ -24,6 +24,10 @@ UPDATE stripe_object SET
     deleted = TRUE, status = '', sequence = sqlc.arg(sequence), fetch_time = sqlc.arg(fetch_time), body = sqlc.arg(empty_object)
 WHERE kind = sqlc.arg(kind) AND id = sqlc.arg(id) AND sequence < sqlc.arg(sequence);
 
+-- name: ReplaceBody :exec
+-- Only while nothing has been written since it was read.
+UPDATE stripe_object SET body = sqlc.arg(body) WHERE kind = sqlc.arg(kind) AND id = sqlc.arg(id) AND sequence = sqlc.arg(sequence);
+
 -- name: GetObject :one
 SELECT * FROM stripe_object WHERE kind = $1 AND id = $2 AND sequence > 0;
 

@@ -5,8 +5,9 @@
 WITH a AS (
     UPDATE account SET held = held + CAST(sqlc.arg(amount) AS BIGINT)
     WHERE account.id = sqlc.arg(account_id) AND due_time > CAST(sqlc.arg(create_time) AS BIGINT)
+        AND period_start_time <= CAST(sqlc.arg(create_time) AS BIGINT)
         AND balance - held >= CAST(sqlc.arg(amount) AS BIGINT)
-    RETURNING plan
+    RETURNING plan, key_limited
 ), h AS (
     INSERT INTO hold (
         id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
@@ -15,7 +16,9 @@ WITH a AS (
     )
     SELECT
         CAST(sqlc.arg(id) AS TEXT), CAST(sqlc.arg(account_id) AS TEXT), CAST(sqlc.arg(request_id) AS TEXT),
-        CAST(sqlc.arg(fingerprint) AS TEXT), CAST(sqlc.arg(user_id) AS TEXT), CAST(sqlc.arg(api_key_id) AS TEXT), 0,
+        CAST(sqlc.arg(fingerprint) AS TEXT),
+        CASE WHEN EXISTS (SELECT 1 FROM erased_user WHERE user_hash = CAST(sqlc.arg(user_hash) AS TEXT)) THEN '' ELSE CAST(sqlc.arg(user_id) AS TEXT) END,
+        CAST(sqlc.arg(api_key_id) AS TEXT), 0,
         CAST(sqlc.arg(model) AS TEXT), CAST(sqlc.arg(input_price) AS BIGINT), CAST(sqlc.arg(cached_input_price) AS BIGINT),
         CAST(sqlc.arg(output_price) AS BIGINT), CAST(sqlc.arg(amount) AS BIGINT), CAST(sqlc.arg(output_tokens) AS BIGINT), 'open',
         CAST(sqlc.arg(create_time) AS BIGINT), CAST(sqlc.arg(lease_time) AS BIGINT), CAST(sqlc.arg(used_input_tokens) AS BIGINT),
@@ -25,7 +28,7 @@ WITH a AS (
     ON CONFLICT (id) DO NOTHING
     RETURNING hold.id
 )
-SELECT a.plan, EXISTS (SELECT 1 FROM h) AS inserted FROM a;
+SELECT a.plan, a.key_limited, EXISTS (SELECT 1 FROM h) AS inserted FROM a;
 
 -- name: ChargeHoldAtOnce :one
 -- Each part feeds on the one before, so that a part that does not happen stops those behind it.
@@ -47,8 +50,14 @@ WITH first AS (
     WHERE account.id = sqlc.arg(account_id) AND due_time > CAST(sqlc.arg(settle_time) AS BIGINT)
         AND period_start_time <= CAST(sqlc.arg(settle_time) AS BIGINT)
         AND held >= CAST(sqlc.arg(amount) AS BIGINT)
+        AND period_requests <= 8000000000000000000 - 1
+        AND period_input_tokens <= 8000000000000000000 - CAST(sqlc.arg(input_tokens) AS BIGINT)
+        AND period_cached_input_tokens <= 8000000000000000000 - CAST(sqlc.arg(cached_input_tokens) AS BIGINT)
+        AND period_output_tokens <= 8000000000000000000 - CAST(sqlc.arg(output_tokens) AS BIGINT)
+        AND period_reasoning_tokens <= 8000000000000000000 - CAST(sqlc.arg(reasoning_tokens) AS BIGINT)
+        AND period_cost <= 8000000000000000000 - CAST(sqlc.arg(cost) AS BIGINT)
         AND EXISTS (SELECT 1 FROM first WHERE first.remaining >= CAST(sqlc.arg(cost) AS BIGINT))
-    RETURNING balance
+    RETURNING balance, key_limited
 ), g AS (
     UPDATE credit_grant SET remaining = remaining - CAST(sqlc.arg(cost) AS BIGINT)
     FROM a
@@ -81,4 +90,4 @@ WITH first AS (
         CAST(sqlc.arg(settle_time) AS BIGINT)
     FROM h
 )
-SELECT a.balance, EXISTS (SELECT 1 FROM h) AS closed FROM a;
+SELECT a.balance, a.key_limited, EXISTS (SELECT 1 FROM h) AS closed FROM a;

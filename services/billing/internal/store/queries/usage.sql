@@ -1,8 +1,12 @@
 -- name: InsertUsage :exec
+-- The hold knows who called: it names nobody once the person was erased.
 INSERT INTO usage_record (
     id, hold_id, account_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens,
     reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
+) VALUES (
+    $1, $2, $3, $4, $5, COALESCE((SELECT h.user_id FROM hold AS h WHERE h.id = $2), ''),
+    $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+);
 
 -- name: GetUsage :one
 SELECT * FROM usage_record WHERE account_id = $1 AND id = $2;
@@ -11,14 +15,17 @@ SELECT * FROM usage_record WHERE account_id = $1 AND id = $2;
 DELETE FROM usage_record WHERE account_id = $1 AND id = $2;
 
 -- name: SumUsage :many
+-- Each sum in two parts, of billions and of what is left, because it may be beyond 64 bits.
 SELECT
     day, model,
     COUNT(*) AS requests,
-    CAST(SUM(input_tokens) AS BIGINT) AS input_tokens,
-    CAST(SUM(cached_input_tokens) AS BIGINT) AS cached_input_tokens,
-    CAST(SUM(output_tokens) AS BIGINT) AS output_tokens,
-    CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
-    CAST(SUM(cost) AS BIGINT) AS cost
+    CAST(SUM(input_tokens / 1000000000) AS BIGINT) AS input_tokens_high, CAST(SUM(input_tokens % 1000000000) AS BIGINT) AS input_tokens_low,
+    CAST(SUM(cached_input_tokens / 1000000000) AS BIGINT) AS cached_input_tokens_high,
+    CAST(SUM(cached_input_tokens % 1000000000) AS BIGINT) AS cached_input_tokens_low,
+    CAST(SUM(output_tokens / 1000000000) AS BIGINT) AS output_tokens_high, CAST(SUM(output_tokens % 1000000000) AS BIGINT) AS output_tokens_low,
+    CAST(SUM(reasoning_tokens / 1000000000) AS BIGINT) AS reasoning_tokens_high,
+    CAST(SUM(reasoning_tokens % 1000000000) AS BIGINT) AS reasoning_tokens_low,
+    CAST(SUM(cost / 1000000000) AS BIGINT) AS cost_high, CAST(SUM(cost % 1000000000) AS BIGINT) AS cost_low
 FROM usage_record
 WHERE account_id = sqlc.arg(account_id) AND id >= sqlc.arg(first_id) AND id < sqlc.arg(end_id)
     AND (CAST(sqlc.arg(model) AS TEXT) = '' OR model = sqlc.arg(model))

@@ -50,11 +50,12 @@ func holding(t *testing.T, s Store) {
 func notHeld(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 70)
 	for name, change := range map[string]func(*ledger.Hold){
-		"one too much":   func(h *ledger.Hold) { h.Amount = 71 },
-		"exactly due":    func(h *ledger.Hold) { h.CreateTime = base.Add(time.Hour) },
-		"past due":       func(h *ledger.Hold) { h.CreateTime = base.Add(2 * time.Hour) },
-		"nobody's":       func(h *ledger.Hold) { h.AccountID = "bee" },
-		"beyond measure": func(h *ledger.Hold) { h.Amount = ledger.MaxAmount },
+		"one too much":      func(h *ledger.Hold) { h.Amount = 71 },
+		"exactly due":       func(h *ledger.Hold) { h.CreateTime = base.Add(time.Hour) },
+		"before the period": func(h *ledger.Hold) { h.CreateTime = base.Add(-time.Microsecond) },
+		"past due":          func(h *ledger.Hold) { h.CreateTime = base.Add(2 * time.Hour) },
+		"nobody's":          func(h *ledger.Hold) { h.AccountID = "bee" },
+		"beyond measure":    func(h *ledger.Hold) { h.Amount = ledger.MaxAmount },
 	} {
 		h := newHold("h1", "acc", 70)
 		change(&h)
@@ -78,7 +79,6 @@ func notHeld(t *testing.T, s Store) {
 
 func holds(t *testing.T, s Store) {
 	h := newHold("h1", "acc", 7)
-	h.KeyWindow = base
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
 		_, err := tx.Hold(ctx, "h1")
 		require.ErrorIs(t, err, ledger.ErrNotFound)
@@ -186,44 +186,148 @@ func expiredHolds(t *testing.T, s Store) {
 	})
 	_, err := s.Checkpoint(t.Context(), "h2", ledger.Usage{}, base.Add(time.Hour))
 	require.NoError(t, err)
-	found, err := s.ExpiredHolds(t.Context(), base.Add(time.Minute-time.Microsecond), 10)
-	require.NoError(t, err)
-	require.Empty(t, found)
-	found, err = s.ExpiredHolds(t.Context(), base.Add(time.Minute), 10)
-	require.NoError(t, err)
-	require.Equal(t, []ledger.Hold{h}, found)
-	found, err = s.ExpiredHolds(t.Context(), base.Add(time.Hour), 1)
-	require.NoError(t, err)
-	require.Len(t, found, 1)
+	expired := func(at time.Time, after ledger.Hold, limit int) []ledger.Hold {
+		t.Helper()
+		found, err := s.ExpiredHolds(t.Context(), at, after, limit)
+		require.NoError(t, err)
+		return found
+	}
+	require.Empty(t, expired(base.Add(time.Minute-time.Microsecond), ledger.Hold{}, 10))
+	require.Equal(t, []ledger.Hold{h}, expired(base.Add(time.Minute), ledger.Hold{}, 10))
+
+	// By lease, then by id, and on from any of them.
+	early, same := newHold("h9", "acc", 7), newHold("h0", "bee", 7)
+	early.LeaseTime = base
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		for _, h := range []ledger.Hold{early, same} {
+			_, err := tx.InsertHold(ctx, h)
+			require.NoError(t, err)
+		}
+	})
+	late := readHold(t, s, "h2")
+	at := base.Add(time.Hour)
+	require.Equal(t, []ledger.Hold{early, same, h, late}, expired(at, ledger.Hold{}, 10))
+	require.Equal(t, []ledger.Hold{early, same}, expired(at, ledger.Hold{}, 2))
+	require.Equal(t, []ledger.Hold{h, late}, expired(at, same, 10))
+	require.Empty(t, expired(at, late, 10))
 }
 
+// keys: a window is summed up from the holds that were made in it, and then follows every hold that is made in it.
 func keys(t *testing.T, s Store) {
-	spend := func(window time.Time) (k ledger.KeySpend) {
+	openAccount(t, s, "acc", 1_000_000)
+	openGrant(t, s, "g1", "acc", 1_000_000, ledger.Never)
+	hour := ledger.Window{Period: time.Hour, Start: base.Truncate(time.Hour), End: base.Truncate(time.Hour).Add(time.Hour)}
+	month := ledger.Window{Start: hour.Start, End: hour.Start.AddDate(0, 1, 0)} // begins at the same moment
+	next := ledger.Window{Period: time.Hour, Start: hour.End, End: hour.End.Add(time.Hour)}
+	spend := func(w ledger.Window) (k ledger.KeySpend) {
 		t.Helper()
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			var err error
-			k, err = tx.KeySpend(ctx, "acc", "key", window)
+			_, err := tx.LockAccount(ctx, "acc")
+			require.NoError(t, err)
+			k, err = tx.KeyWindow(ctx, "acc", "k", w)
 			require.NoError(t, err)
 		})
 		return k
 	}
-	add := func(account, key string, window time.Time, more ledger.KeySpend) {
+	made := func(id, key string, amount int64, at time.Time) ledger.Hold {
+		t.Helper()
+		h := newHold(id, "acc", amount)
+		h.APIKeyID, h.CreateTime = key, at
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			a, err := tx.LockAccount(ctx, "acc")
+			require.NoError(t, err)
+			a.PeriodStart, a.Due = base.AddDate(-1, 0, 0), base.AddDate(1, 0, 0)
+			require.NoError(t, tx.SaveAccount(ctx, a))
+			_, taken, err := tx.TakeHold(ctx, h)
+			require.NoError(t, err)
+			require.Equal(t, ledger.TakenNow, taken)
+		})
+		return h
+	}
+	settle := func(h ledger.Hold, cost int64) {
 		t.Helper()
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			require.NoError(t, tx.AddKeySpend(ctx, account, key, window, more))
+			_, ok, err := tx.ChargeHold(ctx, newCharge(h, cost))
+			require.NoError(t, err)
+			require.True(t, ok)
 		})
 	}
-	require.Zero(t, spend(base))
-	add("acc", "key", base, ledger.KeySpend{Held: 7, Spent: 3})
-	add("acc", "key", base, ledger.KeySpend{Held: -2, Spent: 4})
-	add("acc", "other", base, ledger.KeySpend{Held: 100})
-	add("bee", "key", base, ledger.KeySpend{Held: 100})
-	require.Equal(t, ledger.KeySpend{Held: 5, Spent: 7}, spend(base))
-	next := base.Add(time.Hour)
-	require.Zero(t, spend(next))
-	require.Equal(t, ledger.KeySpend{Held: 5, Spent: 7}, spend(base), "kept while something is held")
-	add("acc", "key", base, ledger.KeySpend{Held: -5, Spent: 5})
-	require.Zero(t, spend(next.Add(time.Hour)))
-	add("acc", "key", base, ledger.KeySpend{Spent: 1})
-	require.Zero(t, spend(base), "forgotten")
+	before := made("h1", "k", 10, hour.Start.Add(-time.Microsecond))
+	first := made("h2", "k", 20, hour.Start)
+	settle(made("h3", "k", 40, hour.End.Add(-time.Microsecond)), 7)
+	made("h4", "k", 80, hour.End)
+	made("h5", "other", 160, base)
+	made("h6", "", 320, base)
+	require.Equal(t, ledger.KeySpend{Held: 20, Spent: 7}, spend(hour), "what was made before anybody asked for the window")
+	require.Equal(t, ledger.KeySpend{Held: 100, Spent: 7}, spend(month))
+
+	made("h7", "k", 1, base)
+	require.Equal(t, ledger.KeySpend{Held: 21, Spent: 7}, spend(hour))
+	require.Equal(t, ledger.KeySpend{Held: 101, Spent: 7}, spend(month), "windows of both limits count it")
+	settle(first, 15)
+	settle(before, 3)
+	require.Equal(t, ledger.KeySpend{Held: 1, Spent: 22}, spend(hour))
+	require.Equal(t, ledger.KeySpend{Held: 81, Spent: 22}, spend(month))
+	require.Equal(t, ledger.KeySpend{Held: 80}, spend(next))
+
+	h := made("h8", "k", 5, base)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, tx.DropHold(ctx, h)) })
+	require.Equal(t, ledger.KeySpend{Held: 1, Spent: 22}, spend(hour), "a hold that is dropped counts no more")
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		require.NoError(t, tx.AddKeySpend(ctx, h, ledger.KeySpend{Spent: 8_000_000_000_000_000_000}))
+	})
+	require.EqualValues(t, 8_000_000_000_000_000_000, spend(hour).Spent, "it stops at its bound")
+
+	prune := func(ended time.Time, limit int) int {
+		t.Helper()
+		n, err := s.PruneKeyWindows(t.Context(), ended, limit)
+		require.NoError(t, err)
+		return n
+	}
+	require.Zero(t, prune(hour.End.Add(-time.Microsecond), 10))
+	require.Equal(t, 1, prune(next.End, 1), "the oldest first")
+	require.Equal(t, ledger.KeySpend{Held: 1, Spent: 22}, spend(hour), "what is gone is summed up again")
+	require.Equal(t, 2, prune(next.End, 10))
+	require.Zero(t, prune(next.End, 10))
+}
+
+// debts: holds in debt are found oldest first, and paid.
+func debts(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 100)
+	owe := func(id string, owed int64, at time.Time) {
+		t.Helper()
+		h := openHold(t, s, id, "acc", 10)
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			require.NoError(t, tx.CloseHold(ctx, h, ledger.Closing{Cost: 10, Owed: owed, SettleTime: at}, id == "h2"))
+		})
+	}
+	owe("h1", 0, base)
+	owe("h2", 7, base.Add(time.Second))
+	owe("h3", 5, base)
+	owe("h4", 1, base.Add(time.Second))
+	read := func() (debts []ledger.HoldDebt) {
+		t.Helper()
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			var err error
+			debts, err = tx.HoldsInDebt(ctx, "acc")
+			require.NoError(t, err)
+			none, err := tx.HoldsInDebt(ctx, "bee")
+			require.NoError(t, err)
+			require.Empty(t, none)
+		})
+		return debts
+	}
+	require.Equal(t, []ledger.HoldDebt{{HoldID: "h3", Owed: 5}, {HoldID: "h2", Owed: 7}, {HoldID: "h4", Owed: 1}}, read())
+	stale := readHold(t, s, "h2")
+	paid := []ledger.Burn{{GrantID: "g1", Amount: 3}, {GrantID: "g2", Amount: 1}}
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		require.NoError(t, tx.PayHold(ctx, ledger.HoldDebt{HoldID: "h2", Owed: 3, PaidBy: paid}))
+		require.NoError(t, tx.PayHold(ctx, ledger.HoldDebt{HoldID: "h3", PaidBy: paid}))
+	})
+	require.Equal(t, []ledger.HoldDebt{{HoldID: "h2", Owed: 3, PaidBy: paid}, {HoldID: "h4", Owed: 1}}, read())
+	require.Equal(t, paid, readHold(t, s, "h3").PaidBy)
+	err := s.Write(t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) error {
+		return tx.CloseHold(ctx, stale, ledger.Closing{}, false)
+	})
+	require.ErrorIs(t, err, ledger.ErrLost, "it was paid since it was read")
 }

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -98,8 +100,14 @@ func usage(t *testing.T, s Store) {
 			Usage: ledger.Usage{Input: n, CachedInput: 2 * n, Output: 3 * n, Reasoning: 4 * n}, Cost: 5 * n, Outcome: ledger.OutcomeCallerLeft,
 			ProviderRequestID: "p", SettleTime: at,
 		}
+		h := newHold(id, account, 1)
+		h.UserID = user
+		r.UserID = "the hold's counts"
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			_, err := tx.InsertHold(ctx, h)
+			require.NoError(t, err)
 			require.NoError(t, tx.InsertUsage(ctx, r))
+			r.UserID = user
 			got, err := tx.Usage(ctx, account, r.ID)
 			require.NoError(t, err)
 			require.Equal(t, r, got)
@@ -184,8 +192,19 @@ func audit(t *testing.T, s Store) {
 		"a hold's usage record has its cost": func(ctx context.Context, tx ledger.Tx) error {
 			return tx.DeleteUsage(ctx, "acc", newCharge(h, 20).Record.ID)
 		},
-		"what an API key holds is the sum of its open holds": keyDamage(ledger.KeySpend{Held: 1}),
-		"what an API key spent is the cost of its holds":     keyDamage(ledger.KeySpend{Spent: 1}),
+		"what an API key holds in a window is the sum of its open holds": keyDamage(ledger.KeySpend{Held: 1}),
+		"what an API key spent in a window is the cost of its holds":     keyDamage(ledger.KeySpend{Spent: 1}),
+		"a hold owes at most its cost": func(ctx context.Context, tx ledger.Tx) error {
+			return tx.PayHold(ctx, ledger.HoldDebt{HoldID: "h1", Owed: 21})
+		},
+		"an account's debt covers what its holds owe": func(ctx context.Context, tx ledger.Tx) error {
+			a, err := tx.LockAccount(ctx, "acc")
+			if err != nil {
+				return err
+			}
+			a.Debt = 0
+			return errors.Join(tx.SaveAccount(ctx, a), tx.PayHold(ctx, ledger.HoldDebt{HoldID: "h1", Owed: 1}))
+		},
 		"a grant has an entry of its amount": func(ctx context.Context, tx ledger.Tx) error {
 			_, err := tx.InsertGrant(ctx, ledger.Grant{ID: "g2", AccountID: "acc", Source: "s2", Amount: 70, Remaining: 0, CreateTime: base, ExpireTime: ledger.Never})
 			return err
@@ -208,11 +227,58 @@ func audit(t *testing.T, s Store) {
 
 func keyDamage(more ledger.KeySpend) func(context.Context, ledger.Tx) error {
 	return func(ctx context.Context, tx ledger.Tx) error {
-		if _, err := tx.KeySpend(ctx, "acc", "key", base); err != nil {
+		w := ledger.Window{Period: time.Hour, Start: base, End: base.Add(time.Hour)}
+		if _, err := tx.KeyWindow(ctx, "acc", "k", w); err != nil {
 			return err
 		}
-		return tx.AddKeySpend(ctx, "acc", "key", base, more)
+		return tx.AddKeySpend(ctx, newHold("h1", "acc", 1), more)
 	}
+}
+
+// hugeSums: single amounts are within 64 bits, their sums are not; the audit and the sums of usage still can be read.
+func hugeSums(t *testing.T, s Store) {
+	const huge = 8_000_000_000_000_000_000
+	openAccount(t, s, "acc", 0)
+	for _, id := range []string{"a", "b", "c"} {
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			h := newHold(id, "acc", 0)
+			_, err := tx.InsertHold(ctx, h)
+			require.NoError(t, err)
+			c := ledger.Closing{Cost: huge, UsageID: ledger.UsageIDFloor(base) + id, SettleTime: base}
+			require.NoError(t, tx.CloseHold(ctx, h, c, false))
+			require.NoError(t, tx.InsertUsage(ctx, ledger.UsageRecord{
+				ID: c.UsageID, HoldID: id, AccountID: "acc", Model: "m", SettleTime: base, Cost: huge,
+				Usage: ledger.Usage{Input: huge, CachedInput: huge, Output: huge, Reasoning: huge},
+			}))
+			require.NoError(t, tx.InsertEntry(ctx, ledger.Entry{
+				ID: "ent_" + id, AccountID: "acc", Kind: "usage", Debit: "customer:acc", Credit: "revenue:usage", Amount: huge, Reference: id, CreateTime: base,
+			}))
+			_, err = tx.InsertGrant(ctx, ledger.Grant{ID: id, AccountID: "acc", Source: id, Amount: huge, Remaining: huge, CreateTime: base, ExpireTime: ledger.Never})
+			require.NoError(t, err)
+		})
+	}
+	found, err := s.Violations(t.Context(), 100)
+	require.NoError(t, err)
+	for rule, want := range map[string]int64{
+		"an account's balance is the sum of its entries":                    math.MinInt64, // -2.4e19
+		"an account's balance is what remains of its grants, less its debt": math.MaxInt64,
+		"a period's cost is the sum of its usage records":                   math.MaxInt64,
+	} {
+		require.Contains(t, found, ledger.Violation{Rule: rule, Subject: "acc", Want: want})
+	}
+	require.False(t, has(found, "a hold's cost is the sum of its entries"))
+	rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: base, To: base.Add(time.Hour)})
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.Equal(t, ledger.UsageTotal{
+		Requests: 3, Cost: math.MaxInt64,
+		Usage: ledger.Usage{Input: math.MaxInt64, CachedInput: math.MaxInt64, Output: math.MaxInt64, Reasoning: math.MaxInt64},
+	}, rows[0].UsageTotal)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		spend, err := tx.KeyWindow(ctx, "acc", "k", ledger.Window{Period: time.Hour, Start: base, End: base.Add(time.Hour)})
+		require.NoError(t, err)
+		require.Equal(t, ledger.KeySpend{Spent: 8_000_000_000_000_000_000}, spend)
+	})
 }
 
 func has(found []ledger.Violation, rule string) bool {

@@ -19,6 +19,8 @@ type Store interface {
 	customers.Store
 	// Customer reads an account's customer id; "" while it has none.
 	Customer(ctx context.Context, accountID string) (string, error)
+	// EraseUser takes a person's id out of what is stored, for good.
+	EraseUser(ctx context.Context, userID string) error
 }
 
 // Run checks a store; open returns a fresh one for each test.
@@ -43,6 +45,9 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"entries":                 entries,
 		"usage":                   usage,
 		"keys":                    keys,
+		"debts":                   debts,
+		"erasure":                 erasure,
+		"sums beyond 64 bits":     hugeSums,
 		"audit":                   audit,
 		"customers":               missingCustomers,
 		"constraints":             constraints,

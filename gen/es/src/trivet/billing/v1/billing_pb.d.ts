@@ -577,21 +577,21 @@ export declare const ListPlansResponseSchema: GenMessage<ListPlansResponse>;
  */
 export declare type CreateGrantRequest = Message<"trivet.billing.v1.CreateGrantRequest"> & {
   /**
-   * The account.
+   * The account, an organization's or a user's id; without white space around it.
    *
    * @generated from field: string account_id = 1;
    */
   accountId: string;
 
   /**
-   * The credit, in nano-dollars; 1 to 1e18.
+   * The credit, in nano-dollars; 1 to 1e15 ($1,000,000).
    *
    * @generated from field: int64 amount_nano_usd = 2;
    */
   amountNanoUsd: bigint;
 
   /**
-   * What the grant is for; the same source is granted once to an account. 1 to 128 characters.
+   * What the grant is for; the same source is granted once to an account. 1 to 128 characters, without white space around them.
    *
    * @generated from field: string source = 3;
    */
@@ -603,6 +603,13 @@ export declare type CreateGrantRequest = Message<"trivet.billing.v1.CreateGrantR
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */
   expireTime?: Timestamp | undefined;
+
+  /**
+   * Open the account if there is none. Without it an unknown account is refused, so that a mistyped id opens none.
+   *
+   * @generated from field: bool create = 5;
+   */
+  create: boolean;
 };
 
 /**
@@ -1491,8 +1498,9 @@ export declare const BillingService: GenService<{
     output: typeof CheckpointResponseSchema;
   },
   /**
-   * Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id. A hold that the sweeper
-   * closed meanwhile is adjusted to the usage given here. Errors: NOT_FOUND.
+   * Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id: a hold that was settled before is answered
+   * as then, even if the usage given here is different. A hold that the sweeper closed meanwhile is adjusted to the usage given here.
+   * Errors: NOT_FOUND, CONFLICT (the charge would take the account's sums beyond what can be counted).
    *
    * @generated from rpc trivet.billing.v1.BillingService.Settle
    */
@@ -1552,7 +1560,8 @@ export declare const BillingService: GenService<{
     output: typeof ListPlansResponseSchema;
   },
   /**
-   * CreateGrant gives an account credit; idempotent by source. Errors: CONFLICT (the source was used for another grant).
+   * CreateGrant gives an account credit; idempotent by source: the same grant again is answered with the first, also after that has expired.
+   * Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
    *
    * @generated from rpc trivet.billing.v1.BillingService.CreateGrant
    */

@@ -1,0 +1,93 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+// erasure: no way of settling brings an erased person back, nor does a new call.
+func erasure(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 1000)
+	openGrant(t, s, "g1", "acc", 1000, ledger.Never)
+	named := func(id string) ledger.Hold {
+		h := newHold(id, "acc", 10)
+		h.UserID = "user_gone"
+		return h
+	}
+	take := func(h ledger.Hold) {
+		t.Helper()
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			_, taken, err := tx.TakeHold(ctx, h)
+			require.NoError(t, err)
+			require.Equal(t, ledger.TakenNow, taken)
+		})
+	}
+	quick, slow, swept := named("h1"), named("h2"), named("h3")
+	for _, h := range []ledger.Hold{quick, slow, swept, openHold(t, s, "other", "acc", 10)} {
+		if h.ID != "other" {
+			take(h)
+		}
+	}
+	require.NoError(t, s.EraseUser(t.Context(), "user_gone"))
+	require.Equal(t, "u", readHold(t, s, "other").UserID, "others stay")
+	require.Empty(t, readHold(t, s, "h1").UserID)
+
+	user := func(r ledger.UsageRecord) (got string) {
+		t.Helper()
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			stored, err := tx.Usage(ctx, "acc", r.ID)
+			require.NoError(t, err)
+			got = stored.UserID
+		})
+		return got
+	}
+	// The holds are as their process remembers them, with the person's id.
+	charge := func(h ledger.Hold, sweep bool) {
+		t.Helper()
+		c := newCharge(h, 5)
+		c.Sweep = sweep
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			_, ok, err := tx.ChargeHold(ctx, c)
+			require.NoError(t, err)
+			require.True(t, ok)
+		})
+		require.Empty(t, user(c.Record))
+	}
+	charge(quick, false)
+	charge(swept, true)
+	c := newCharge(slow, 5)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		require.NoError(t, tx.CloseHold(ctx, slow, ledger.Closing{Cost: 5, UsageID: c.Record.ID, SettleTime: base}, false))
+		require.NoError(t, tx.InsertUsage(ctx, c.Record))
+	})
+	require.Empty(t, user(c.Record))
+
+	// Calls under a passport that still lives.
+	take(named("h4"))
+	require.Empty(t, readHold(t, s, "h4").UserID)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		inserted, err := tx.InsertHold(ctx, named("h5"))
+		require.NoError(t, err)
+		require.True(t, inserted)
+	})
+	require.Empty(t, readHold(t, s, "h5").UserID)
+
+	// Nobody is made known to Stripe any more, whether or not there was an account.
+	openAccount(t, s, "user_gone", 0)
+	openAccount(t, s, "user_known", 0)
+	require.NoError(t, s.EraseUser(t.Context(), "user_known"))
+	missing, err := s.MissingCustomers(t.Context(), base.AddDate(100, 0, 0), 10)
+	require.NoError(t, err)
+	for _, m := range missing {
+		require.Equal(t, "acc", m.AccountID)
+	}
+	require.NoError(t, s.EraseUser(t.Context(), "user_gone"), "again is no harm")
+	rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: base, To: base.Add(time.Hour), UserID: "user_gone"})
+	require.NoError(t, err)
+	require.Empty(t, rows)
+}
