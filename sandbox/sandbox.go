@@ -59,6 +59,8 @@ type Config struct {
 	// AllowedHosts are host names and addresses, without a port, by which the sandbox may be reached and whose pages may
 	// use it, beside localhost, loopback addresses and the host of BaseURL. Requests under any other name are refused.
 	AllowedHosts []string
+	// Patience is how long a client may leave an answer unread before its connection is cut; zero means 30 s.
+	Patience time.Duration
 }
 
 // checkoutPatience is how long Stripe's checkout page waits for its webhook before it sends the payer back.
@@ -86,13 +88,16 @@ func New(cfg Config) (*Sandbox, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = defaultPatience
+	}
 	s := &Sandbox{cfg: cfg, senders: map[string]*webhook.Sender{}, calls: newCounter(), openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace})}
 	if err := s.open(cfg); err != nil {
 		return nil, errors.Join(err, s.closeSenders(context.Background()), s.closeFiles())
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	s.handler = s.gate.wrap(ctx, s.logged(newGuard(cfg).wrap(s.routes())))
+	s.handler = s.gate.wrap(ctx, patient(cfg.Patience, s.logged(newGuard(cfg).wrap(s.routes()))))
 	if cfg.Dir != "" && s.gate.enter() {
 		// The first start makes a key, which takes a while: the server can be ready meanwhile.
 		go func() {

@@ -41,7 +41,13 @@ func (f *Fake) chat(w http.ResponseWriter, r *http.Request) {
 		writeError(w, status, *e)
 		return
 	}
-	answer := f.answer(req)
+	answer, e := f.answer(req)
+	if e != nil {
+		writeError(w, http.StatusBadRequest, *e)
+		return
+	}
+	// A client may read slowly; what it sent is not needed any more.
+	r.Body, req.Messages, req.Tools = http.NoBody, nil, nil
 	id := f.ids.Next("chatcmpl-", 29)
 	if req.Stream {
 		f.stream(w, r, req, &answer, id)
@@ -62,8 +68,7 @@ func (f *Fake) chat(w http.ResponseWriter, r *http.Request) {
 func (c *choice) object(index int) chatChoice {
 	m := chatMessage{Role: "assistant", ToolCalls: c.calls, Annotations: []struct{}{}}
 	if len(c.calls) == 0 {
-		text := c.text()
-		m.Content = &text
+		m.Content = &c.text
 	}
 	return chatChoice{Index: index, Message: m, FinishReason: c.finish}
 }

@@ -1,18 +1,29 @@
 package openai
 
 import (
+	"fmt"
 	"strings"
 )
 
-// choice is one answer of the model, cut into the deltas that a stream sends.
+// maxReply bounds an answer over all its choices, in bytes: an answer is kept until its client has read it.
+const maxReply = 1 << 20
+
+// choice is one answer of the model.
 type choice struct {
-	pieces []string   // of the text; each is one token
+	text   string
 	calls  []toolCall // instead of a text
 	finish string
 	tokens int // reasoning not counted
 }
 
-func (c *choice) text() string { return strings.Join(c.pieces, "") }
+// size is what the choice takes in memory, about.
+func (c *choice) size() int {
+	n := len(c.text)
+	for i := range c.calls {
+		n += len(c.calls[i].Function.Name) + len(c.calls[i].Function.Arguments)
+	}
+	return n
+}
 
 // completion is the whole answer to a chat request.
 type completion struct {
@@ -22,18 +33,24 @@ type completion struct {
 	reasoning int // over all choices
 }
 
-// answer decides what the model says. It depends on the request only.
-func (f *Fake) answer(r *chatRequest) completion {
+// answer decides what the model says. It depends on the request only. The error says that it would be too large.
+func (f *Fake) answer(r *chatRequest) (completion, *apiError) {
 	out := completion{prompt: r.promptTokens()}
 	out.cached = min(r.directives.cached, out.prompt)
-	seed := r.seedOf()
+	seed, size := r.seedOf(), 0
 	for i := range r.choices() {
 		limit := r.maxOutput()
 		reasoning := min(r.reasoningTokens(), limit)
 		out.reasoning += reasoning
-		out.choices = append(out.choices, f.choose(r, seed+uint64(i), limit-reasoning))
+		c := f.choose(r, seed+uint64(i), limit-reasoning)
+		if size += c.size(); size > maxReply {
+			return completion{}, &apiError{
+				Message: fmt.Sprintf("The sandbox's answers have at most %d bytes over all choices. Ask for fewer choices or tokens.", maxReply), Type: typeInvalid, Param: "n",
+			}
+		}
+		out.choices = append(out.choices, c)
 	}
-	return out
+	return out, nil
 }
 
 // reasoningTokens is how many tokens of the output are spent on thoughts that nobody sees.
@@ -64,6 +81,7 @@ func (f *Fake) choose(r *chatRequest, seed uint64, limit int) choice {
 	if r.directives.tokens != nil {
 		n = min(*r.directives.tokens, maxReplyTokens)
 	}
+	n = min(n, limit+1) // one more than is shown tells that the limit has cut it
 	text := compose(r.opening(), seed, n)
 	if r.ResponseFormat != nil {
 		text = r.ResponseFormat.shape(text, seed)
@@ -78,25 +96,27 @@ func limitText(text string, stops []string, limit int) choice {
 			text = text[:at]
 		}
 	}
-	c := choice{pieces: split(text), finish: "stop"}
-	if len(c.pieces) > limit {
-		c.pieces, c.finish = c.pieces[:limit], "length"
+	c := choice{text: text, finish: "stop"}
+	for rest := text; rest != ""; c.tokens++ {
+		if c.tokens == limit {
+			c.text, c.finish = text[:len(text)-len(rest)], "length"
+			break
+		}
+		_, rest = cutToken(rest)
 	}
-	c.tokens = len(c.pieces)
 	return c
 }
 
 // limitCalls ends the arguments of the tool calls at the limit, as the real API does: as broken JSON.
 func limitCalls(c choice, limit int) choice {
 	for i := range c.calls {
-		need := 1 + len(split(c.calls[i].Function.Arguments))
-		if c.tokens+need > limit {
-			left := max(limit-c.tokens-1, 0)
-			c.calls[i].Function.Arguments = strings.Join(split(c.calls[i].Function.Arguments)[:min(left, need-1)], "")
+		arguments := limitText(c.calls[i].Function.Arguments, nil, max(limit-c.tokens-1, 0))
+		if c.tokens+1 > limit || arguments.finish == "length" {
+			c.calls[i].Function.Arguments = arguments.text
 			c.calls, c.finish, c.tokens = c.calls[:i+1], "length", limit
 			return c
 		}
-		c.tokens += need
+		c.tokens += 1 + arguments.tokens
 	}
 	return c
 }

@@ -12,8 +12,11 @@ import (
 	"strings"
 )
 
-// maxInputs is the API's own limit of inputs in one request.
-const maxInputs = 2048
+// The API's own limits of one request.
+const (
+	maxInputs      = 2048
+	maxInputTokens = 300_000 // of all inputs
+)
 
 type embeddingRequest struct {
 	Model          string          `json:"model"`
@@ -25,42 +28,48 @@ type embeddingRequest struct {
 	inputs []embeddingInput
 }
 
-// embeddingInput is one text, or one list of token numbers written as words.
+// embeddingInput is one text, or one list of token numbers.
 type embeddingInput struct {
-	words  []string
+	text   string
+	list   []int
 	tokens int
 }
 
-type embeddingObject struct {
-	Object    string `json:"object"`
-	Index     int    `json:"index"`
-	Embedding any    `json:"embedding"`
+// words are those of the text, or the numbers.
+func (in *embeddingInput) words() []string {
+	words := strings.Fields(in.text)
+	for _, n := range in.list {
+		words = append(words, strconv.Itoa(n))
+	}
+	return words
 }
 
-type embeddingResponse struct {
-	Object string            `json:"object"`
-	Data   []embeddingObject `json:"data"`
-	Model  string            `json:"model"`
-	Usage  struct {
-		PromptTokens int `json:"prompt_tokens"`
-		TotalTokens  int `json:"total_tokens"`
-	} `json:"usage"`
-}
-
+// embed writes the vectors one by one: all of them could take 100 MB.
 func (f *Fake) embed(w http.ResponseWriter, r *http.Request) {
 	req, status, e := parseEmbedding(r)
 	if e != nil {
 		writeError(w, status, *e)
 		return
 	}
-	resp := embeddingResponse{Object: "list", Model: req.model.id}
-	for i, input := range req.inputs {
-		resp.Data = append(resp.Data, embeddingObject{"embedding", i, req.encode(vector(input.words, req.dims()))})
-		resp.Usage.PromptTokens += input.tokens
+	r.Body, req.Input = http.NoBody, nil // a client may read slowly
+	tokens := 0
+	for i := range req.inputs {
+		tokens += req.inputs[i].tokens
 	}
-	resp.Usage.TotalTokens = resp.Usage.PromptTokens
-	f.stats.prompt.Add(int64(resp.Usage.PromptTokens))
-	writeJSON(w, resp)
+	f.stats.prompt.Add(int64(tokens))
+	buf := []byte(`{"object":"list","data":[`)
+	for i := range req.inputs {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = fmt.Appendf(buf, `{"object":"embedding","index":%d,"embedding":`, i)
+		buf = append(req.encode(buf, vector(req.inputs[i].words(), req.dims())), '}')
+		if _, err := w.Write(buf); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		req.inputs[i], buf = embeddingInput{}, buf[:0]
+	}
+	_, _ = fmt.Fprintf(w, `],"model":%q,"usage":{"prompt_tokens":%d,"total_tokens":%d}}`+"\n", req.model.id, tokens, tokens)
 }
 
 func parseEmbedding(r *http.Request) (*embeddingRequest, int, *apiError) {
@@ -128,14 +137,10 @@ func (r *embeddingRequest) readInputs() *apiError {
 		return errInput
 	}
 	for _, t := range texts {
-		r.inputs = append(r.inputs, embeddingInput{strings.Fields(t), CountTokens(t)})
+		r.inputs = append(r.inputs, embeddingInput{text: t, tokens: CountTokens(t)})
 	}
 	for _, list := range lists {
-		in := embeddingInput{tokens: len(list)}
-		for _, n := range list {
-			in.words = append(in.words, strconv.Itoa(n))
-		}
-		r.inputs = append(r.inputs, in)
+		r.inputs = append(r.inputs, embeddingInput{list: list, tokens: len(list)})
 	}
 	return r.checkInputs()
 }
@@ -155,9 +160,16 @@ func (r *embeddingRequest) checkInputs() *apiError {
 	if len(r.inputs) == 0 || len(r.inputs) > maxInputs {
 		return errInput
 	}
+	total := 0
 	for _, in := range r.inputs {
 		if in.tokens == 0 {
 			return errInput
+		}
+		if total += in.tokens; total > maxInputTokens {
+			return &apiError{
+				Message: fmt.Sprintf("Invalid 'input': maximum request size is %d tokens per request.", maxInputTokens),
+				Type:    typeInvalid, Param: "input", Code: "max_tokens_per_request",
+			}
 		}
 		if in.tokens > r.model.context {
 			return &apiError{
@@ -192,13 +204,21 @@ func vector(words []string, dims int) []float32 {
 	return out
 }
 
-func (r *embeddingRequest) encode(v []float32) any {
+// encode appends a vector as JSON: a list of numbers, or their bytes in base64.
+func (r *embeddingRequest) encode(buf []byte, v []float32) []byte {
 	if r.EncodingFormat != "base64" {
-		return v
+		buf = append(buf, '[')
+		for i, x := range v {
+			if i > 0 {
+				buf = append(buf, ',')
+			}
+			buf = strconv.AppendFloat(buf, float64(x), 'g', -1, 32)
+		}
+		return append(buf, ']')
 	}
 	raw := make([]byte, 0, 4*len(v))
 	for _, x := range v {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
 	}
-	return base64.StdEncoding.EncodeToString(raw)
+	return append(base64.StdEncoding.AppendEncode(append(buf, '"'), raw), '"')
 }

@@ -53,7 +53,7 @@ func (f *Fake) complete(w http.ResponseWriter, r *http.Request) {
 	for i, prompt := range prompts {
 		chat := chatRequest{model: m, Messages: []message{{Role: "user", text: prompt}}}
 		c := limitText(compose(chat.opening(), chat.seedOf(), f.ReplyTokens()), req.Stop, limit)
-		choices[i] = completionChoice{Text: c.text(), Index: i, FinishReason: c.finish}
+		choices[i] = completionChoice{Text: c.text, Index: i, FinishReason: c.finish}
 		u.PromptTokens += CountTokens(prompt)
 		u.CompletionTokens += c.tokens
 	}

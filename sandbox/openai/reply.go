@@ -111,11 +111,18 @@ func compose(opening []string, seed uint64, n int) string {
 	if n == 0 {
 		n = len(opening) + 4 + int(g.next()%16)
 	}
-	out := opening[:min(len(opening), n)]
-	for len(out) < n {
-		out = append(out, vocabulary[g.next()%uint64(len(vocabulary))])
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		if i < len(opening) {
+			b.WriteString(opening[i])
+		} else {
+			b.WriteString(vocabulary[g.next()%uint64(len(vocabulary))])
+		}
 	}
-	return strings.Join(out, " ")
+	return b.String()
 }
 
 // opening echoes what was said last: "You said hello and", or "The tool said 21 and".
@@ -151,20 +158,16 @@ func shorten(word string) string {
 	return word
 }
 
-// split cuts a text into its tokens: each word with the white space before it. Joined, they are the text.
-func split(text string) []string {
-	var out []string
-	start, inWord := 0, false
+// cutToken cuts the first token off a text: a word with the white space before it, or white space at the end. Joined, the
+// tokens are the text.
+func cutToken(text string) (token, rest string) {
+	inWord := false
 	for i, c := range text {
 		space := unicode.IsSpace(c)
 		if space && inWord {
-			out = append(out, text[start:i])
-			start = i
+			return text[:i], text[i:]
 		}
 		inWord = !space
 	}
-	if start < len(text) {
-		out = append(out, text[start:])
-	}
-	return out
+	return text, ""
 }

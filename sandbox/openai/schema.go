@@ -7,8 +7,13 @@ import (
 	"strings"
 )
 
-// maxDepth bounds how deep a schema is followed: schemas may be recursive.
-const maxDepth = 8
+// The bounds of what is made of a schema: lists in lists would grow without end.
+const (
+	maxDepth  = 8
+	maxSample = 16 << 10 // bytes; what comes after is null
+	// maxSchema bounds the schema itself, in bytes.
+	maxSchema = 64 << 10
+)
 
 // schema holds the parts of a JSON Schema that a sample has to obey.
 type schema struct {
@@ -35,7 +40,7 @@ func sample(raw json.RawMessage, seed uint64) string {
 
 func write(b *strings.Builder, raw json.RawMessage, g *generator, depth int) {
 	var s schema
-	if depth > maxDepth || json.Unmarshal(raw, &s) != nil {
+	if depth > maxDepth || b.Len() > maxSample || json.Unmarshal(raw, &s) != nil {
 		b.WriteString("null")
 		return
 	}

@@ -4,18 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/trivet-dev/trivet/sandbox/fault"
 )
-
-// frame is one event of a stream, ready to send.
-type frame struct {
-	data []byte
-	part part
-}
 
 // part is the place of an event in its stream.
 type part int
@@ -44,7 +39,7 @@ func (f *Fake) stream(w http.ResponseWriter, r *http.Request, req *chatRequest, 
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
 	w.WriteHeader(http.StatusOK)
-	s.run(req.frames(answer, id, f.now().Unix()))
+	s.run(req.events(answer, id, f.now().Unix()))
 }
 
 // sender writes frames until they end or a fault ends them. When the client leaves, or a fault cuts the connection,
@@ -59,16 +54,16 @@ type sender struct {
 	sent  int // deltas
 }
 
-func (s *sender) run(frames []frame) {
-	for _, fr := range frames {
-		if s.due(fr.part) && !s.strike() {
+func (s *sender) run(events iter.Seq2[part, []byte]) {
+	for at, data := range events {
+		if s.due(at) && !s.strike() {
 			return
 		}
-		if fr.part == delta && !fault.Sleep(s.ctx, s.pace) {
+		if at == delta && !fault.Sleep(s.ctx, s.pace) {
 			panic(http.ErrAbortHandler)
 		}
-		s.send(fr.data)
-		if fr.part == delta {
+		s.send(data)
+		if at == delta {
 			s.sent++
 			s.stats.chunks.Add(1)
 			s.stats.completion.Add(1)
@@ -113,54 +108,91 @@ func (s *sender) strike() bool {
 const streamError = `{"error":{"message":"The server had an error while processing your request. Sorry about that!",` +
 	`"type":"server_error","param":null,"code":null}}`
 
-// frames makes the whole stream in advance. The choices are interleaved, one delta each in turn.
-func (r *chatRequest) frames(answer *completion, id string, created int64) []frame {
+// events makes the events of a stream one by one, each valid until the next is made: a stream whose client does not read
+// takes no more memory than its text. The choices are interleaved, one delta each in turn.
+func (r *chatRequest) events(answer *completion, id string, created int64) iter.Seq2[part, []byte] {
 	b := builder{usage: r.StreamOptions != nil && r.StreamOptions.IncludeUsage}
 	b.head = fmt.Appendf(nil, `data: {"id":%q,"object":"chat.completion.chunk","created":%d,"model":%q,"service_tier":"default","system_fingerprint":%q,`,
 		id, created, r.model.answersAs(), fingerprint)
-	deltas := make([][]frame, len(answer.choices))
-	for i := range answer.choices {
-		c := &answer.choices[i]
-		b.role(i, len(c.calls) > 0)
-		deltas[i] = b.deltas(i, c)
-	}
-	for turn := 0; ; turn++ {
-		more := false
-		for i := range deltas {
-			if turn < len(deltas[i]) {
-				b.out = append(b.out, deltas[i][turn])
-				more = true
+	return func(yield func(part, []byte) bool) {
+		todo := make([]deltas, len(answer.choices))
+		for i := range answer.choices {
+			todo[i] = deltas{text: answer.choices[i].text, calls: answer.choices[i].calls}
+			if !yield(opening, b.role(i, len(todo[i].calls) > 0)) {
+				return
 			}
 		}
-		if !more {
-			break
+		for more := true; more; {
+			more = false
+			for i := range todo {
+				content, ok := todo[i].next()
+				if !ok {
+					continue
+				}
+				more = true
+				if !yield(delta, b.choice(i, content, "")) {
+					return
+				}
+			}
 		}
+		b.close(answer, yield)
 	}
-	for i := range answer.choices {
-		b.add(b.choice(i, `{}`, answer.choices[i].finish), closing)
-	}
-	if b.usage {
-		b.add(b.total(answer.usage()), closing)
-	}
-	b.add([]byte("data: [DONE]\n\n"), closing)
-	return b.out
 }
 
-// builder writes the JSON of the events by hand: this is the hot path of benchmarks.
+// deltas cuts a choice into what the events of its stream carry, one token each.
+type deltas struct {
+	text  string
+	calls []toolCall
+	call  int    // the one at hand
+	begun bool   // its identifier and name are sent
+	rest  string // of its arguments
+}
+
+// next is the next delta as JSON; false says that there are no more.
+func (d *deltas) next() (content string, ok bool) {
+	if d.text != "" {
+		var token string
+		token, d.text = cutToken(d.text)
+		return `{"content":` + quoteFast(token) + `}`, true
+	}
+	for ; d.call < len(d.calls); d.call, d.begun = d.call+1, false {
+		if call := &d.calls[d.call]; !d.begun {
+			d.begun, d.rest = true, call.Function.Arguments
+			return fmt.Sprintf(`{"tool_calls":[{"index":%d,"id":%q,"type":"function","function":{"name":%s,"arguments":""}}]}`,
+				d.call, call.ID, quote(call.Function.Name)), true
+		}
+		if d.rest != "" {
+			var token string
+			token, d.rest = cutToken(d.rest)
+			return fmt.Sprintf(`{"tool_calls":[{"index":%d,"function":{"arguments":%s}}]}`, d.call, quote(token)), true
+		}
+	}
+	return "", false
+}
+
+// builder writes the JSON of the events by hand, into one buffer: this is the hot path of benchmarks.
 type builder struct {
 	head  []byte
 	usage bool
-	out   []frame
+	buf   []byte
 }
 
-func (b *builder) add(data []byte, p part) {
-	b.out = append(b.out, frame{data, p})
+// close makes the events after the last delta: finish reasons, usage, the end.
+func (b *builder) close(answer *completion, yield func(part, []byte) bool) {
+	for i := range answer.choices {
+		if !yield(closing, b.choice(i, `{}`, answer.choices[i].finish)) {
+			return
+		}
+	}
+	if b.usage && !yield(closing, b.total(answer.usage())) {
+		return
+	}
+	yield(closing, []byte("data: [DONE]\n\n"))
 }
 
 // choice is an event with one choice; an empty finish is null.
 func (b *builder) choice(index int, content, finish string) []byte {
-	out := make([]byte, 0, len(b.head)+len(content)+96)
-	out = append(out, b.head...)
+	out := append(b.buf[:0], b.head...)
 	out = append(out, `"choices":[{"index":`...)
 	out = strconv.AppendInt(out, int64(index), 10)
 	out = append(out, `,"delta":`...)
@@ -174,7 +206,8 @@ func (b *builder) choice(index int, content, finish string) []byte {
 	if b.usage {
 		out = append(out, `,"usage":null`...)
 	}
-	return append(out, "}\n\n"...)
+	b.buf = append(out, "}\n\n"...)
+	return b.buf
 }
 
 func (b *builder) total(u usage) []byte {
@@ -186,35 +219,12 @@ func (b *builder) total(u usage) []byte {
 	return fmt.Appendf(out, "\"choices\":[],\"usage\":%s}\n\n", body)
 }
 
-func (b *builder) role(index int, calls bool) {
+func (b *builder) role(index int, calls bool) []byte {
 	content := `{"role":"assistant","content":"","refusal":null}`
 	if calls {
 		content = `{"role":"assistant","content":null}`
 	}
-	b.add(b.choice(index, content, ""), opening)
-}
-
-func (b *builder) deltas(index int, c *choice) []frame {
-	out := make([]frame, 0, len(c.pieces))
-	for _, piece := range c.pieces {
-		out = append(out, frame{b.choice(index, `{"content":`+quoteFast(piece)+`}`, ""), delta})
-	}
-	for i, call := range c.calls {
-		out = append(out, b.call(index, i, call)...)
-	}
-	return out
-}
-
-// call sends identifier and name first, then the arguments token by token.
-func (b *builder) call(index, position int, call toolCall) []frame {
-	begin := fmt.Sprintf(`{"tool_calls":[{"index":%d,"id":%q,"type":"function","function":{"name":%s,"arguments":""}}]}`,
-		position, call.ID, quote(call.Function.Name))
-	out := []frame{{b.choice(index, begin, ""), delta}}
-	for _, piece := range split(call.Function.Arguments) {
-		content := fmt.Sprintf(`{"tool_calls":[{"index":%d,"function":{"arguments":%s}}]}`, position, quote(piece))
-		out = append(out, frame{b.choice(index, content, ""), delta})
-	}
-	return out
+	return b.choice(index, content, "")
 }
 
 // quoteFast is quote without its cost for what nearly every word is.

@@ -44,8 +44,17 @@ func (r *chatRequest) toolChoice() (mode, name string) {
 	return "named", named.Function.Name
 }
 
+// maxTools is the API's own limit of tools.
+const maxTools = 128
+
 func (r *chatRequest) checkTools() *apiError {
 	mode, name := r.toolChoice()
+	if len(r.Tools) > maxTools {
+		return &apiError{
+			Message: fmt.Sprintf("Invalid 'tools': array too long. Expected an array with maximum length %d, but got an array with length %d instead.", maxTools, len(r.Tools)),
+			Type:    typeInvalid, Param: "tools", Code: "array_above_max_length",
+		}
+	}
 	if len(r.Tools) == 0 {
 		if mode != "" && mode != "none" {
 			return &apiError{
@@ -82,12 +91,31 @@ func (r *chatRequest) checkTools() *apiError {
 	}
 }
 
-// toolCalls decides which functions to call: the named one, or those that the user mentions, or, when a call
-// is required, the first. A forced function ends with "stop", as the real API's does.
-func (r *chatRequest) toolCalls(seed uint64) (calls []toolCall, finish string) {
+// checkSchemas refuses what the answer would have to fit: a schema that is larger than the sandbox follows.
+func (r *chatRequest) checkSchemas() *apiError {
+	tooLarge := func(param string, schema json.RawMessage) *apiError {
+		if len(schema) <= maxSchema {
+			return nil
+		}
+		return &apiError{Message: fmt.Sprintf("Invalid '%s': the sandbox fits answers to schemas of at most %d bytes.", param, maxSchema), Type: typeInvalid, Param: param}
+	}
+	for _, t := range r.wanted() {
+		if e := tooLarge("tools", t.Function.Parameters); e != nil {
+			return e
+		}
+	}
+	if r.ResponseFormat == nil {
+		return nil
+	}
+	return tooLarge("response_format.json_schema.schema", r.ResponseFormat.JSONSchema.Schema)
+}
+
+// wanted decides which functions to call: the named one, or those that the user mentions, or, when a call is required,
+// the first.
+func (r *chatRequest) wanted() []tool {
 	mode, name := r.toolChoice()
 	if len(r.Tools) == 0 || mode == "none" {
-		return nil, ""
+		return nil
 	}
 	var wanted []tool
 	for _, t := range r.Tools {
@@ -101,13 +129,18 @@ func (r *chatRequest) toolCalls(seed uint64) (calls []toolCall, finish string) {
 	if r.ParallelToolCalls != nil && !*r.ParallelToolCalls && len(wanted) > 1 {
 		wanted = wanted[:1]
 	}
-	for i, t := range wanted {
+	return wanted
+}
+
+// toolCalls makes the calls. A forced function ends with "stop", as the real API's does.
+func (r *chatRequest) toolCalls(seed uint64) (calls []toolCall, finish string) {
+	for i, t := range r.wanted() {
 		call := toolCall{ID: "call_" + ident.Derive(24, "call", fmt.Sprint(seed, i)), Type: "function"}
 		call.Function.Name = t.Function.Name
 		call.Function.Arguments = sample(t.Function.Parameters, seed)
 		calls = append(calls, call)
 	}
-	if mode == "named" {
+	if mode, _ := r.toolChoice(); mode == "named" {
 		return calls, "stop"
 	}
 	return calls, "tool_calls"

@@ -24,7 +24,7 @@ func parseChat(r *http.Request) (*chatRequest, int, *apiError) {
 	}
 	req.model = m
 	for _, check := range []func() *apiError{
-		req.checkMessages, req.checkCounts, req.checkSampling, req.checkReasoning, req.checkTools, req.checkContext,
+		req.checkMessages, req.checkCounts, req.checkSampling, req.checkReasoning, req.checkTools, req.checkSchemas, req.checkContext,
 	} {
 		if e := check(); e != nil {
 			return nil, http.StatusBadRequest, e
