@@ -8,21 +8,21 @@ import (
 	"sync"
 )
 
-// router is a provider that knows which of its routes takes a request.
+// router is a provider that reports which route handles a request.
 type router interface {
 	http.Handler
 	Route(r *http.Request) string
 }
 
-// Calls is how often a route of a provider was called.
+// Calls counts the calls of one route of a provider.
 type Calls struct {
 	Provider string `json:"provider"`
-	// Route is such as "GET /v1/users/{user}"; "unknown" stands for all paths that the provider does not have.
+	// Route is such as "GET /v1/users/{user}"; "unknown" counts the requests that no route matches.
 	Route string `json:"route"`
 	Count int64  `json:"count"`
 }
 
-// counter counts calls. Its routes are those of the code, so it cannot grow.
+// counter counts calls by route. The number of routes is fixed, so the counter is bounded.
 type counter struct {
 	mu     sync.Mutex
 	counts map[[2]string]int64
@@ -30,7 +30,7 @@ type counter struct {
 
 func newCounter() *counter { return &counter{counts: map[[2]string]int64{}} }
 
-// wrap counts what goes to a provider, also what a fault then strikes.
+// wrap counts every request to a provider, including those that a fault answers.
 func (c *counter) wrap(provider string, next router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		route := next.Route(r)
@@ -69,7 +69,7 @@ func (c *counter) reset() {
 // Calls returns how often each route was called since the start or the last reset, by provider and route.
 func (s *Sandbox) Calls() []Calls { return s.calls.list() }
 
-// ResetCalls begins counting anew.
+// ResetCalls sets all counts to zero.
 func (s *Sandbox) ResetCalls() { s.calls.reset() }
 
 func (s *Sandbox) listCalls(w http.ResponseWriter, _ *http.Request) {

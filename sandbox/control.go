@@ -39,7 +39,7 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	err := dec.Decode(into)
 	if err == nil {
 		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("there is something behind the JSON object")
+			err = errors.New("the body has data after the JSON object")
 		}
 	}
 	if errors.Is(err, io.EOF) {
@@ -52,7 +52,7 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	return true
 }
 
-// problem is an error of decoding, in the words of whoever wrote the JSON.
+// problem describes a decoding error in terms of JSON instead of Go types.
 func problem(err error) string {
 	if shape, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		name := shape.Field
@@ -64,7 +64,7 @@ func problem(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-// kindOf is what JSON has for a type.
+// kindOf names the JSON form of a Go type.
 func kindOf(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:

@@ -16,8 +16,8 @@ func statusOf(err error) int {
 	return http.StatusBadRequest
 }
 
-// madeEvent is an event that somebody makes up: of a type that the sandbox does not know, of another instance, or with
-// a body that is no event at all.
+// madeEvent is an event that no change caused: with an unknown type, from another instance, or with a body that is not
+// an event.
 type madeEvent struct {
 	Provider string          `json:"provider"`
 	ID       string          `json:"id"`
@@ -25,10 +25,10 @@ type madeEvent struct {
 	Subject  string          `json:"subject"`
 	Data     json.RawMessage `json:"data"`
 	Instance string          `json:"instance_id"`
-	Raw      *string         `json:"raw"` // in the place of an envelope
+	Raw      *string         `json:"raw"` // the whole body, without an envelope
 }
 
-// sendWebhook signs and delivers an event that no change has made.
+// sendWebhook signs and delivers an event that no change caused.
 func (s *Sandbox) sendWebhook(w http.ResponseWriter, r *http.Request) {
 	var in madeEvent
 	if !read(w, r, &in) {
@@ -39,7 +39,7 @@ func (s *Sandbox) sendWebhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if (in.Raw == nil) == (in.Data == nil) || (in.Raw == nil && in.Type == "") {
-		refuse(w, http.StatusBadRequest, "an event needs a type and data, or raw, the whole body")
+		refuse(w, http.StatusBadRequest, "set type and data, or set raw to the whole body")
 		return
 	}
 	var e webhook.Event

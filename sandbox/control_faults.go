@@ -49,7 +49,7 @@ func (s *Sandbox) addFault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if in.ID != "" {
-		refuse(w, http.StatusBadRequest, "id is given by the sandbox")
+		refuse(w, http.StatusBadRequest, "leave out id: the sandbox assigns it")
 		return
 	}
 	added, err := set.Add(in.fault())
@@ -93,5 +93,5 @@ func (s *Sandbox) removeFault(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	refuse(w, http.StatusNotFound, "there is no fault "+r.PathValue("id"))
+	refuse(w, http.StatusNotFound, "fault "+r.PathValue("id")+" not found")
 }

@@ -52,11 +52,11 @@ func (s *Sandbox) setUserState(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if in.Banned == nil && in.Locked == nil && in.Deprovisioned == nil {
-		refuse(w, http.StatusBadRequest, "name at least one of banned, locked and deprovisioned")
+		refuse(w, http.StatusBadRequest, "set at least one of banned, locked and deprovisioned")
 		return
 	}
 	if _, ok := s.clerk.User(r.PathValue("user")); !ok {
-		refuse(w, http.StatusNotFound, "there is no user "+r.PathValue("user"))
+		refuse(w, http.StatusNotFound, "user "+r.PathValue("user")+" not found")
 		return
 	}
 	u, err := s.clerk.SetUserState(r.PathValue("user"), clerk.UserState{Banned: in.Banned, Locked: in.Locked, Deprovisioned: in.Deprovisioned, Quiet: in.Quiet})
@@ -94,8 +94,7 @@ type applied struct {
 	Quiet    bool            `json:"quiet"`
 }
 
-// apply makes a call to a provider with its key, past all faults, and answers as the provider does. A quiet one changes
-// objects without events.
+// apply calls a provider with its key and without faults, and passes the answer on. A quiet call emits no events.
 func (s *Sandbox) apply(w http.ResponseWriter, r *http.Request) {
 	var in applied
 	if !read(w, r, &in) {
@@ -121,7 +120,7 @@ func (s *Sandbox) apply(w http.ResponseWriter, r *http.Request) {
 	}
 	req, err := http.NewRequestWithContext(ctx, in.Method, in.Path, strings.NewReader(body))
 	if err != nil || !strings.HasPrefix(in.Path, "/v1/") || in.Method == "" {
-		refuse(w, http.StatusBadRequest, `method must be an HTTP method and path one of the provider's, such as "/v1/users/alice"`)
+		refuse(w, http.StatusBadRequest, `method must be an HTTP method, and path must start with /v1/, such as "/v1/users/alice"`)
 		return
 	}
 	req.RequestURI, req.Host, req.RemoteAddr = in.Path, r.Host, r.RemoteAddr

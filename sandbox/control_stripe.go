@@ -4,7 +4,7 @@ import (
 	"net/http"
 )
 
-// controlStripe is what happens at Stripe without a call to its API: banks, payers and time.
+// controlStripe registers what happens at Stripe without an API call: actions of banks and payers, and the passing of time.
 func (s *Sandbox) controlStripe(mux *http.ServeMux) {
 	mux.HandleFunc("POST /control/stripe/advance", s.advanceStripe)
 	mux.HandleFunc("POST /control/stripe/subscriptions/{id}/renew", s.renewSubscription)
@@ -14,7 +14,7 @@ func (s *Sandbox) controlStripe(mux *http.ServeMux) {
 	mux.HandleFunc("POST /control/stripe/disputes/{id}/close", s.closeDispute)
 }
 
-// answer sends what a change has made, or why there was none.
+// answer sends the result of a change, or its error as 400.
 func answer(w http.ResponseWriter, v any, err error) {
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())

@@ -21,7 +21,7 @@ func TestFaultsByControl(t *testing.T) {
 		"no provider":   {`{"kind":"hang"}`, `provider \"\" is unknown; use clerk, openai or stripe`},
 		"unknown field": {`{"provider":"clerk","kind":"hang","delay":5}`, `unknown field \"delay\"`},
 		"unknown kind":  {`{"provider":"clerk","kind":"explode"}`, "use one of [latency"},
-		"own id":        {`{"provider":"clerk","kind":"hang","id":"x"}`, "id is given"},
+		"own id":        {`{"provider":"clerk","kind":"hang","id":"x"}`, "the sandbox assigns it"},
 		"misfit":        {`{"provider":"clerk","kind":"hang","status":500}`, "status belongs to"},
 		"fraction":      {`{"provider":"clerk","kind":"hang","count":1.5}`, "count"},
 	} {
@@ -131,9 +131,9 @@ func TestOtherPaths(t *testing.T) {
 	require.Equal(t, "http://sandbox.test:8090/clerk/v1", s.Environment()["CLERK_API_URL"])
 }
 
-// TestAFolderIsReadyAtOnceAndKept starts over a folder: the key is made in the background, and the next start finds
+// TestFolderKeepsKeysAndState starts over a folder: the key is made in the background, and the next start finds
 // key, user and token.
-func TestAFolderIsReadyAtOnceAndKept(t *testing.T) {
+func TestFolderKeepsKeysAndState(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sandbox")
 	first, err := sandbox.New(sandbox.Config{Dir: dir})
 	require.NoError(t, err)

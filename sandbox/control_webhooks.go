@@ -37,8 +37,8 @@ func (s *Sandbox) sender(w http.ResponseWriter, provider string) *webhook.Sender
 	return found
 }
 
-// chosen returns the senders that ?provider= or a field names: both when it is empty. It answers 400 and returns nil
-// when there is none.
+// chosen returns the providers that ?provider= or a field selects: all of them when it is empty. If the name is unknown,
+// it answers 400 and returns nil.
 func (s *Sandbox) chosen(w http.ResponseWriter, provider string) []string {
 	if provider == "" {
 		return senderNames()
@@ -49,7 +49,7 @@ func (s *Sandbox) chosen(w http.ResponseWriter, provider string) []string {
 	return []string{provider}
 }
 
-// owner returns the sender that gave an identifier.
+// owner returns the sender that created an identifier.
 func (s *Sandbox) owner(id string) (string, *webhook.Sender) {
 	provider, _, _ := strings.Cut(id, "-")
 	return provider, s.senders[provider]
@@ -65,7 +65,7 @@ func (s *Sandbox) addEndpoint(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if in.ID != "" || (in.Secret != "") == (len(in.Secrets) > 0) {
-		refuse(w, http.StatusBadRequest, "an endpoint needs either a secret or secrets, and no id: that is given by the sandbox")
+		refuse(w, http.StatusBadRequest, "set either secret or secrets, and leave out id: the sandbox assigns it")
 		return
 	}
 	if in.Secret != "" {
@@ -91,7 +91,7 @@ func (s *Sandbox) listEndpoints(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Sandbox) removeEndpoint(w http.ResponseWriter, r *http.Request) {
 	if _, sender := s.owner(r.PathValue("id")); sender == nil || !sender.Remove(r.PathValue("id")) {
-		refuse(w, http.StatusNotFound, "there is no webhook endpoint "+r.PathValue("id"))
+		refuse(w, http.StatusNotFound, "webhook endpoint "+r.PathValue("id")+" not found")
 		return
 	}
 	reply(w, http.StatusOK, map[string]int{"removed": 1})
@@ -107,7 +107,7 @@ func (s *Sandbox) rotateEndpoint(w http.ResponseWriter, r *http.Request) {
 	}
 	provider, sender := s.owner(r.PathValue("id"))
 	if sender == nil {
-		refuse(w, http.StatusNotFound, "there is no webhook endpoint "+r.PathValue("id"))
+		refuse(w, http.StatusNotFound, "webhook endpoint "+r.PathValue("id")+" not found")
 		return
 	}
 	e, err := sender.Rotate(r.PathValue("id"), in.Secret, in.KeepOld)
@@ -148,7 +148,7 @@ func (s *Sandbox) changeWebhookSettings(w http.ResponseWriter, r *http.Request) 
 	s.webhookSettings(w, r)
 }
 
-// flushWebhooks sends all that waits, of both providers or of ?provider=, and answers when each has been tried once.
+// flushWebhooks sends all pending deliveries, of both providers or of ?provider=, and answers after one attempt of each.
 func (s *Sandbox) flushWebhooks(w http.ResponseWriter, r *http.Request) {
 	providers := s.chosen(w, r.URL.Query().Get("provider"))
 	if providers == nil {
@@ -162,8 +162,8 @@ func (s *Sandbox) flushWebhooks(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, report)
 }
 
-// FlushWebhooks sends all that waits, of both providers, and returns when each delivery has been tried once. The error
-// is that of ctx, or says that the sandbox was closed.
+// FlushWebhooks sends all pending deliveries of both providers, and returns after one attempt of each. It fails when ctx
+// ends or the sandbox is closed.
 func (s *Sandbox) FlushWebhooks(ctx context.Context) (webhook.Report, error) {
 	return s.flush(ctx, senderNames())
 }
@@ -221,7 +221,7 @@ func (s *Sandbox) listDeliveries(w http.ResponseWriter, r *http.Request) {
 func (s *Sandbox) resendDelivery(w http.ResponseWriter, r *http.Request) {
 	provider, sender := s.owner(r.PathValue("id"))
 	if sender == nil {
-		refuse(w, http.StatusNotFound, "there is no delivery "+r.PathValue("id"))
+		refuse(w, http.StatusNotFound, "delivery "+r.PathValue("id")+" not found")
 		return
 	}
 	d, err := sender.Resend(r.PathValue("id"))

@@ -52,9 +52,9 @@ func (g target) send(ctx context.Context, base string) (int, http.Header, string
 	return resp.StatusCode, resp.Header, string(raw), err
 }
 
-// TestEveryProviderFailsOnRequest sets each fault by the control API, sees it strike once, and sees the next
+// TestFaultsOfEveryProvider sets each fault by the control API, sees it strike once, and sees the next
 // request pass.
-func TestEveryProviderFailsOnRequest(t *testing.T) {
+func TestFaultsOfEveryProvider(t *testing.T) {
 	s, base := serve(t, sandbox.Config{})
 	for _, g := range targets(s) {
 		for kind, test := range map[string]struct {
@@ -153,7 +153,7 @@ func TestCommitTimeoutTakesEffect(t *testing.T) {
 	require.False(t, list.Next(), "one customer, though the client had to ask twice")
 }
 
-func TestTheSDKsSeeRateLimits(t *testing.T) {
+func TestSDKsSeeRateLimits(t *testing.T) {
 	s, base := serve(t, sandbox.Config{})
 	for _, set := range []*fault.Set{s.OpenAI().Faults(), s.Stripe().Faults()} {
 		_, err := set.Add(fault.Fault{Kind: fault.RateLimit, RetryAfter: 3 * time.Second})
@@ -179,7 +179,7 @@ func TestTheSDKsSeeRateLimits(t *testing.T) {
 	require.Equal(t, stripesdk.ErrorCodeRateLimit, stripeErr.Code)
 }
 
-func TestTheStripeSDKRetriesOverAFault(t *testing.T) {
+func TestStripeSDKRetries(t *testing.T) {
 	s, base := serve(t, sandbox.Config{})
 	_, err := s.Stripe().Faults().Add(fault.Fault{Kind: fault.Status, Status: 409, Count: 1})
 	require.NoError(t, err)
@@ -188,7 +188,7 @@ func TestTheStripeSDKRetriesOverAFault(t *testing.T) {
 	require.Equal(t, "Ada", c.Name)
 }
 
-func TestCloseEndsWhatHangs(t *testing.T) {
+func TestCloseEndsHangingRequests(t *testing.T) {
 	s, err := sandbox.New(sandbox.Config{Pace: time.Hour})
 	require.NoError(t, err)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

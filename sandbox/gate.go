@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// gate counts what runs, requests and background work alike, and lets nothing in once it is shut.
+// gate counts running requests and background work, and admits no more once it is shut.
 type gate struct {
 	mu      sync.Mutex
 	running int
@@ -32,7 +32,7 @@ func (g *gate) leave() {
 	}
 }
 
-// shut returns a channel that is closed when the last that runs has ended.
+// shut closes the gate and returns a channel that is closed when nothing runs any more.
 func (g *gate) shut() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -45,7 +45,7 @@ func (g *gate) shut() <-chan struct{} {
 	return g.idle
 }
 
-// wrap runs next for requests that the gate lets in; their contexts end with ctx.
+// wrap runs next for requests that the gate admits. Their contexts also end with ctx.
 func (g *gate) wrap(ctx context.Context, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.enter() {

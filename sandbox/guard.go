@@ -11,12 +11,12 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/internal/local"
 )
 
-// allowedHostsSetting is named in refusals, so that the reader knows what to set.
+// allowedHostsSetting is named in refusals, so that the reader knows which setting to change.
 const allowedHostsSetting = "TRIVET_SANDBOX_ALLOWED_HOSTS"
 
-// guard refuses requests that pages of other sites make. The sandbox has no secret by which it could tell callers
-// apart, and a page can reach this machine in two ways: with a request across sites, and by pointing its own host
-// name to 127.0.0.1 (DNS rebinding).
+// guard rejects requests from web pages of other sites. The sandbox has no secret that could identify its callers, and a
+// page can reach this machine in two ways: by a cross-site request, and by resolving its own host name to 127.0.0.1 (DNS
+// rebinding).
 type guard struct {
 	hosts  local.Hosts
 	logger *slog.Logger
@@ -44,7 +44,7 @@ func (g guard) wrap(next http.Handler) http.Handler {
 	})
 }
 
-// refusal says why a request is refused; empty lets it pass. Load balancers may ask /healthz under any name.
+// refusal returns the reason to reject a request, or an empty string. /healthz is open to load balancers under any name.
 func (g guard) refusal(r *http.Request) string {
 	control := r.URL.Path == "/control" || strings.HasPrefix(r.URL.Path, "/control/")
 	switch {
@@ -60,15 +60,15 @@ func (g guard) refusal(r *http.Request) string {
 	}
 }
 
-// foreign says by which header a page of another site gives itself away; empty when none does.
+// foreign returns the reason to reject a request that a header attributes to another site, or an empty string.
 func (g guard) foreign(r *http.Request, control bool) string {
 	origin := r.Header.Get("Origin")
 	if origin != "" && !g.hosts.Own(origin, r.Host) {
 		return "The Origin header names " + strconv.Quote(origin) + ", which is not a page of this machine. To let that page use the sandbox, add its host to " +
 			allowedHostsSetting + "."
 	}
-	// A browser calls it cross-site, too, when a page of localhost calls 127.0.0.1. /control is not for pages, so only
-	// one that is allowed by name may do so.
+	// Browsers also report cross-site when a page of localhost calls 127.0.0.1. Pages do not need /control, so it accepts
+	// only those whose host is allowed by name.
 	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && (origin == "" || control && !g.hosts.Named(origin)) {
 		return "The Sec-Fetch-Site header says that a page of another site sent the request. To let that page use the sandbox, add its host to " +
 			allowedHostsSetting + "."

@@ -50,8 +50,8 @@ func with(s sent, headers ...string) sent {
 	return s
 }
 
-// TestControlRefusesPagesOfOtherSites has what a browser sends for a page of another site.
-func TestControlRefusesPagesOfOtherSites(t *testing.T) {
+// TestControlRejectsForeignPages has what a browser sends for a page of another site.
+func TestControlRejectsForeignPages(t *testing.T) {
 	_, base := serve(t, sandbox.Config{})
 	for name, headers := range map[string][]string{
 		"foreign origin":            {"Origin", "http://evil.test", "Content-Type", "text/plain"},
@@ -101,9 +101,9 @@ func TestControlServesThisMachine(t *testing.T) {
 	}
 }
 
-// TestProvidersRefusePagesOfOtherSites is about the rest of the sandbox: its keys are known to all, so a rebound page
+// TestProvidersRejectForeignPages is about the rest of the sandbox: its keys are known to all, so a rebound page
 // could use any API, and a form of another page could pay or sign in.
-func TestProvidersRefusePagesOfOtherSites(t *testing.T) {
+func TestProvidersRejectForeignPages(t *testing.T) {
 	s, base := serve(t, sandbox.Config{})
 	bearer := "Bearer " + s.Clerk().SecretKey()
 	for name, test := range map[string]struct {

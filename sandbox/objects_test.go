@@ -13,7 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/fault"
 )
 
-func TestManyObjectsAtOnce(t *testing.T) {
+func TestBulkCreation(t *testing.T) {
 	e, url := newEdge(t)
 	s, base := serve(t, sandbox.Config{EdgeURL: url})
 	status, body := fetch(t, "POST", base+"/control/clerk/users", `{"count":1000,"org":"acme","quiet":true}`)
@@ -62,7 +62,7 @@ func TestManyObjectsAtOnce(t *testing.T) {
 	}
 }
 
-func TestApplyChangesPastFaultsAndQuietly(t *testing.T) {
+func TestApplyIgnoresFaultsAndMayBeQuiet(t *testing.T) {
 	e, url := newEdge(t)
 	s, base := serve(t, sandbox.Config{EdgeURL: url})
 	for _, set := range []*fault.Set{s.Clerk().Faults(), s.Stripe().Faults()} {
@@ -104,7 +104,7 @@ func TestApplyChangesPastFaultsAndQuietly(t *testing.T) {
 	for want, body := range map[string]string{
 		"use clerk or stripe":          `{"provider":"openai","method":"GET","path":"/v1/models"}`,
 		"method must be an HTTP":       `{"provider":"clerk","path":"/v1/users"}`,
-		"one of the provider's":        `{"provider":"clerk","method":"GET","path":"http://elsewhere.test/v1/users"}`,
+		"path must start with /v1/":    `{"provider":"clerk","method":"GET","path":"http://elsewhere.test/v1/users"}`,
 		"must be an object or a strin": `{"provider":"stripe","method":"POST","path":"/v1/customers","body":[1]}`,
 	} {
 		status, got := apply(body)
@@ -208,8 +208,8 @@ func TestUserStatesByControl(t *testing.T) {
 		status int
 		want   string
 	}{
-		"alice":  {`{"quiet":true}`, http.StatusBadRequest, "name at least one"},
-		"nobody": {`{"banned":true}`, http.StatusNotFound, "no user nobody"},
+		"alice":  {`{"quiet":true}`, http.StatusBadRequest, "set at least one"},
+		"nobody": {`{"banned":true}`, http.StatusNotFound, "user nobody not found"},
 		"bob":    {`{"admin":true}`, http.StatusBadRequest, "unknown field"},
 	} {
 		status, body := fetch(t, "PATCH", base+"/control/clerk/users/"+path, test.body)

@@ -15,8 +15,8 @@ import (
 	"github.com/trivet-dev/trivet/sandbox"
 )
 
-// TestAClientThatDoesNotReadIsCut: its answer must not stay in memory for ever.
-func TestAClientThatDoesNotReadIsCut(t *testing.T) {
+// TestUnreadAnswerIsCut: its answer must not stay in memory for ever.
+func TestUnreadAnswerIsCut(t *testing.T) {
 	s, base := serve(t, sandbox.Config{Patience: 50 * time.Millisecond})
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
 	require.NoError(t, err)

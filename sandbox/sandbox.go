@@ -1,9 +1,9 @@
-// Package sandbox stands in for Clerk, OpenAI and Stripe: stateful, deterministic, over their real HTTP, so that
-// their SDKs run against it unmodified.
+// Package sandbox stands in for Clerk, OpenAI and Stripe. It keeps state, is deterministic and speaks the providers'
+// real HTTP, so that their SDKs run against it unmodified.
 //
-// It serves /clerk, /openai/v1, /stripe, and /control, where faults are set and tokens are made. It is for
-// development and tests: it checks keys as the providers do, but keeps no secret, and /control is open to all who
-// reach it. Serve it on loopback.
+// It serves /clerk, /openai/v1 and /stripe, and /control to set faults and create tokens. It is for development and
+// tests: it checks keys as the providers do, but all its keys are public, and anyone who reaches /control can use it.
+// Serve it on a loopback address.
 package sandbox
 
 import (
@@ -24,27 +24,27 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
-// The keys that go with the sandbox, for those who have to set one. None is a secret.
+// The sandbox's API keys. They are public.
 const (
-	// ClerkSecretKey is the Clerk key when [Config] names no other.
+	// ClerkSecretKey is the only key that the Clerk fake accepts.
 	ClerkSecretKey = clerk.DefaultSecretKey
-	// OpenAIKey is one that the OpenAI fake takes; it takes any that starts with "sk-".
+	// OpenAIKey is an example: the OpenAI fake accepts every key that starts with "sk-".
 	OpenAIKey = "sk-trivet-sandbox"
-	// StripeSecretKey is one that the Stripe fake takes; it takes any that starts with "sk_test_".
+	// StripeSecretKey is an example: the Stripe fake accepts every key that starts with "sk_test_" or "rk_test_".
 	StripeSecretKey = "sk_test_trivetsandbox" //nolint:gosec // a made-up key
 )
 
 // Config is what a [Sandbox] needs; the zero value works and suits tests.
 type Config struct {
 	// Dir keeps the Clerk signing keys and the state of Clerk and Stripe, so that tokens, users and customers survive a
-	// restart; empty keeps all in memory.
+	// restart. Empty keeps everything in memory.
 	Dir string
 	// Now is the clock of all three providers, called by several goroutines; nil means [time.Now].
 	Now func() time.Time
 	// Logger gets one line per request at debug level; nil discards them.
 	Logger *slog.Logger
-	// BaseURL is where clients reach the handler, such as "http://127.0.0.1:8090"; it only serves
-	// [Sandbox.Environment].
+	// BaseURL is where clients reach the handler, such as "http://127.0.0.1:8090". It is used in [Sandbox.Environment] and
+	// in the links to Stripe's pages, and its host is allowed.
 	BaseURL string
 	// Pace is the time between the words of a streamed answer; zero sends them at once.
 	Pace time.Duration
@@ -52,12 +52,12 @@ type Config struct {
 	// /api/webhooks/stripe there, signed with [ClerkWebhookSecret] and [StripeWebhookSecret]. Empty sends none until an
 	// endpoint is added.
 	EdgeURL string
-	// WebhookRetryScale shortens the time before a webhook is sent again: 0.001 makes seconds of hours; zero means 1.
+	// WebhookRetryScale scales the delays before webhook retries: 0.001 turns an hour into 3.6 seconds. Zero means 1.
 	WebhookRetryScale float64
 	// ClerkAuthorizedParty is the azp claim of tokens; empty means [clerk.DefaultAuthorizedParty].
 	ClerkAuthorizedParty string
-	// AllowedHosts are host names and addresses, without a port, by which the sandbox may be reached and whose pages may
-	// use it, beside localhost, loopback addresses and the host of BaseURL. Requests under any other name are refused.
+	// AllowedHosts are host names and addresses, without a port, under which clients may reach the sandbox and whose pages
+	// may use it. Localhost, loopback addresses and the host of BaseURL are always allowed; other requests are rejected.
 	AllowedHosts []string
 	// Patience is how long a client may leave an answer unread before its connection is cut; zero means 30 s.
 	Patience time.Duration
@@ -66,7 +66,7 @@ type Config struct {
 // checkoutPatience is how long Stripe's checkout page waits for its webhook before it sends the payer back.
 const checkoutPatience = 10 * time.Second
 
-// Sandbox is the three fakes and their control.
+// Sandbox holds the three fakes and their control API.
 type Sandbox struct {
 	cfg     Config
 	clerk   *clerk.Fake
@@ -99,11 +99,11 @@ func New(cfg Config) (*Sandbox, error) {
 	s.stop = stop
 	s.handler = s.gate.wrap(ctx, patient(cfg.Patience, s.logged(newGuard(cfg).wrap(s.routes()))))
 	if cfg.Dir != "" && s.gate.enter() {
-		// The first start makes a key, which takes a while: the server can be ready meanwhile.
+		// The first start generates a key, which takes a while. It happens in the background, so that the server is ready.
 		go func() {
 			defer s.gate.leave()
 			if err := s.clerk.Warm(ctx); err != nil && !errors.Is(err, context.Canceled) {
-				cfg.Logger.Error("the sandbox has no Clerk signing key", "error", err)
+				cfg.Logger.Error("generating the sandbox's Clerk signing key failed", "error", err)
 			}
 		}()
 	}
@@ -133,7 +133,7 @@ func (s *Sandbox) open(cfg Config) (err error) {
 		Await: func(ctx context.Context, eventID string) {
 			ctx, cancel := context.WithTimeout(ctx, checkoutPatience)
 			defer cancel()
-			_, _ = s.senders["stripe"].Await(ctx, eventID) // the payer goes on either way
+			_, _ = s.senders["stripe"].Await(ctx, eventID) // the payer is sent back in any case
 		},
 	})
 	return err
@@ -174,7 +174,7 @@ func (s *Sandbox) OpenAI() *openai.Fake { return s.openai }
 // Stripe returns the Stripe fake.
 func (s *Sandbox) Stripe() *stripe.Fake { return s.stripe }
 
-// Close ends hanging and running requests and webhooks on their way, refuses new ones and waits for all goroutines, or
+// Close cancels running requests and webhook attempts, rejects new ones, and waits until all goroutines have ended, or
 // until ctx ends.
 func (s *Sandbox) Close(ctx context.Context) error {
 	s.stop()
@@ -183,7 +183,7 @@ func (s *Sandbox) Close(ctx context.Context) error {
 	select {
 	case <-idle:
 	case <-ctx.Done():
-		return errors.Join(err, fmt.Errorf("close the sandbox: requests or the making of a key are still running: %w", ctx.Err()))
+		return errors.Join(err, fmt.Errorf("close the sandbox: requests or key generation are still running: %w", ctx.Err()))
 	}
 	return errors.Join(err, s.closeFiles())
 }
@@ -233,8 +233,8 @@ func (s *Sandbox) routes() http.Handler {
 	return mux
 }
 
-// atRoot serves Stripe's API without its prefix: several of Stripe's SDKs take a host and a port, and no path. The pages
-// that answers link to stay below the prefix.
+// atRoot serves Stripe's API without its prefix, because several of Stripe's SDKs accept a host and a port but no path.
+// Links to pages keep the prefix.
 func atRoot(stripeAPI http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.RequestURI = "/stripe" + r.RequestURI
@@ -260,6 +260,6 @@ func reply(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	// The only error left is a client that has gone.
+	// The only remaining error is a client that disconnected.
 	_ = enc.Encode(v)
 }

@@ -113,7 +113,7 @@ func TestTokenByControl(t *testing.T) {
 		"bad ttl":        {`{"user":"a","ttl":"soon"}`, "positive duration"},
 		"role, no org":   {`{"user":"a","role":"admin"}`, "needs an org"},
 		"bad role":       {`{"user":"a","org":"o","role":"Big Boss"}`, "lower-case"},
-		"two objects":    {`{"user":"a"}{}`, "behind the JSON object"},
+		"two objects":    {`{"user":"a"}{}`, "data after the JSON object"},
 		"wrong type":     {`{"user":1}`, "user"},
 		"not an address": {`{"user":"a","email":"x"}`, "valid email"},
 	} {

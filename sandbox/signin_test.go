@@ -14,8 +14,8 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/clerk"
 )
 
-// TestTheSignInPageBehindItsPrefix signs in at /clerk/sign-in, as a browser does: cookies must fit the path.
-func TestTheSignInPageBehindItsPrefix(t *testing.T) {
+// TestSignInPageBehindItsPrefix signs in at /clerk/sign-in, as a browser does: cookies must fit the path.
+func TestSignInPageBehindItsPrefix(t *testing.T) {
 	s, base := serve(t, sandbox.Config{})
 	_, err := s.Clerk().MintToken(t.Context(), clerk.TokenSpec{User: "alice"})
 	require.NoError(t, err)
@@ -52,8 +52,8 @@ func TestTheSignInPageBehindItsPrefix(t *testing.T) {
 	}
 }
 
-// TestClerkIsDownOrSlow has the examples of the README.
-func TestClerkIsDownOrSlow(t *testing.T) {
+// TestClerkOutages has the examples of the README.
+func TestClerkOutages(t *testing.T) {
 	s, base := serve(t, sandbox.Config{})
 	key := "Bearer " + s.Clerk().SecretKey()
 	status := func(path string) int {

@@ -116,13 +116,13 @@ func settingsToWire(provider string, s webhook.Settings) wireSettings {
 	}
 }
 
-// check refuses zeros that [webhook.Settings] takes for "not set": whoever writes one here means it.
+// check rejects explicit zeros, because [webhook.Settings] would treat them as not set.
 func (w wireSettings) check() error {
 	switch {
 	case w.RetryScale != nil && *w.RetryScale == 0:
-		return errors.New("retry_scale must be more than 0 and at most 1, got 0; for retries at once, flush")
+		return errors.New("retry_scale must be greater than 0 and at most 1, got 0; to retry at once, use flush")
 	case w.Concurrency != nil && *w.Concurrency == 0:
-		return errors.New("concurrency must be 1 to 64, got 0; to hold all back, set paused")
+		return errors.New("concurrency must be 1 to 64, got 0; to hold deliveries back, set paused")
 	}
 	return nil
 }

@@ -105,13 +105,13 @@ func TestWebhooksByControl(t *testing.T) {
 	s, base := serve(t, sandbox.Config{})
 	for name, test := range map[string]struct{ method, path, body, want string }{
 		"no provider":      {"POST", "", `{"url":"http://x/","secret":"whsec_eA=="}`, `provider \"\" is unknown; use clerk or stripe`},
-		"no secret":        {"POST", "", `{"provider":"clerk","url":"http://x/"}`, "either a secret or secrets"},
-		"two kinds":        {"POST", "", `{"provider":"clerk","url":"http://x/","secret":"whsec_eA==","secrets":["whsec_eA=="]}`, "either a secret or secrets"},
+		"no secret":        {"POST", "", `{"provider":"clerk","url":"http://x/"}`, "set either secret or secrets"},
+		"two kinds":        {"POST", "", `{"provider":"clerk","url":"http://x/","secret":"whsec_eA==","secrets":["whsec_eA=="]}`, "set either secret or secrets"},
 		"bad secret":       {"POST", "", `{"provider":"clerk","url":"http://x/","secret":"whsec_?"}`, "base64"},
 		"bad settings":     {"PATCH", "/settings", `{"lose_fraction":2}`, "0 to 1"},
 		"unknown setting":  {"PATCH", "/settings", `{"loose":2}`, "unknown field"},
 		"unknown provider": {"PATCH", "/settings", `{"provider":"openai"}`, "use clerk or stripe"},
-		"no retry scale":   {"PATCH", "/settings", `{"retry_scale":0}`, "retry_scale must be more than 0"},
+		"no retry scale":   {"PATCH", "/settings", `{"retry_scale":0}`, "retry_scale must be greater than 0"},
 		"no concurrency":   {"PATCH", "/settings", `{"concurrency":0}`, "concurrency must be 1 to 64"},
 		"scale as a text":  {"PATCH", "/settings", `{"retry_scale":"slow"}`, `"error":"retry_scale must be a number, got string"`},
 		"half a delivery":  {"PATCH", "/settings", `{"lose_next":1.5}`, `"error":"lose_next must be a whole number, got number 1.5"`},
@@ -123,12 +123,12 @@ func TestWebhooksByControl(t *testing.T) {
 		"unknown state":    {"GET", "/deliveries?state=foo", "", `state \"foo\" is unknown; use pending, sending, delivered, failed, lost or dropped`},
 		"bad limit":        {"GET", "/deliveries?limit=0", "", "limit must be"},
 		"flush nobody":     {"POST", "/flush?provider=x", "", "is unknown"},
-		"no data":          {"POST", "/send", `{"provider":"clerk","type":"a"}`, "type and data, or raw"},
-		"no type":          {"POST", "/send", `{"provider":"clerk","data":{}}`, "type and data, or raw"},
-		"rotate to bad":    {"POST", "/clerk-endpoint-9/rotate", `{"secret":"whsec_eA=="}`, "no such endpoint"},
-		"resend nothing":   {"POST", "/deliveries/clerk-delivery-9/resend", "", "no such endpoint or delivery"},
-		"resend nobody's":  {"POST", "/deliveries/x/resend", "", "there is no delivery x"},
-		"remove nothing":   {"DELETE", "/x", "", "there is no webhook endpoint x"},
+		"no data":          {"POST", "/send", `{"provider":"clerk","type":"a"}`, "set type and data"},
+		"no type":          {"POST", "/send", `{"provider":"clerk","data":{}}`, "set type and data"},
+		"rotate to bad":    {"POST", "/clerk-endpoint-9/rotate", `{"secret":"whsec_eA=="}`, "endpoint or delivery not found"},
+		"resend nothing":   {"POST", "/deliveries/clerk-delivery-9/resend", "", "endpoint or delivery not found"},
+		"resend an unknown one":  {"POST", "/deliveries/x/resend", "", "delivery x not found"},
+		"remove nothing":   {"DELETE", "/x", "", "webhook endpoint x not found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, body := fetch(t, test.method, base+"/control/webhooks"+test.path, test.body)

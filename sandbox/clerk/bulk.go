@@ -14,13 +14,13 @@ type Bulk struct {
 	Count int
 	// Prefix starts their identifiers, which end in a number; empty means "user_bulk_".
 	Prefix string
-	// Org is an organization that they join as members; the first one is its admin when it is new. Empty is none.
+	// Org is an organization that they join as members; the first one is its admin when it is new. Empty means none.
 	Org string
-	// Quiet tells nobody.
+	// Quiet emits no events.
 	Quiet bool
 }
 
-// CreateUsers makes many users at once and returns their identifiers. The error names the field that makes no sense.
+// CreateUsers makes many users at once and returns their identifiers. The error names the first invalid field.
 func (f *Fake) CreateUsers(b Bulk) ([]string, error) {
 	b.Prefix = orElse(b.Prefix, "user_bulk_")
 	if b.Count < 1 || b.Count > maxBulk {
@@ -51,14 +51,14 @@ func (f *Fake) CreateUsers(b Bulk) ([]string, error) {
 	return ids, nil
 }
 
-// known tells whether a user has or had that identifier.
+// known reports whether a user has or had that identifier.
 func (f *Fake) known(id string) bool {
 	_, has := f.users.Get(id)
 	_, had := f.gone.Get(id)
 	return has || had
 }
 
-// PastFaults serves as the instance does when no fault is set.
+// PastFaults returns a handler that ignores the faults.
 func (f *Fake) PastFaults() http.Handler { return f.api }
 
 // Route returns the pattern of the route that takes a request, or "/".

@@ -1,8 +1,8 @@
 // Package clerk is a stand-in for Clerk: the Backend API over real HTTP, and session tokens with real signatures.
 //
-// [Fake.MintToken] makes tokens, good ones and, for tests of a verifier, every kind of bad one. The state of
-// users, organizations, memberships and sessions lives in memory, and, given a folder, all of it but the sessions
-// is kept there with the signing keys, so that a token and its user outlive a restart.
+// [Fake.MintToken] creates tokens: valid ones and, for tests of a verifier, every kind of invalid one. Users,
+// organizations, memberships and sessions live in memory. Given a folder, everything but the sessions is also kept
+// there with the signing keys, so that a token and its user survive a restart.
 package clerk
 
 import (
@@ -53,12 +53,12 @@ type Config struct {
 	AllowedHosts []string
 	// InstanceID is in all events; empty means [DefaultInstanceID].
 	InstanceID string
-	// Emit gets an event for every change of an object. It is called in the order of the changes and must not wait; nil
-	// lets nobody know.
+	// Emit gets an event for every change of an object. It is called in the order of the changes and must not block. Nil
+	// discards the events.
 	Emit func(webhook.Event)
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
-	// Faults is consulted before every answer; nil means a new, empty set.
+	// Faults applies to every request. Nil means a new, empty set.
 	Faults *fault.Set
 }
 
@@ -69,7 +69,7 @@ type Fake struct {
 	hosts    local.Hosts
 	keys     *keyring
 	ids      *ident.Source
-	eventIDs *ident.Source // of their own: whether somebody listens must not change the objects
+	eventIDs *ident.Source // separate, so that identifiers of objects do not depend on whether events are emitted
 	api      *http.ServeMux
 	pages    *template.Template
 	handler  http.Handler
@@ -90,7 +90,7 @@ type Fake struct {
 	active      map[string]string    // session that the user signed in to last
 }
 
-// tombstone stands for a deleted object: Clerk never gives an identifier twice.
+// tombstone marks a deleted object: Clerk never reuses an identifier.
 type tombstone struct{}
 
 // New returns an instance without users. Keys kept in cfg.Dir are read now; new ones are made when they are first
@@ -116,7 +116,7 @@ func New(cfg Config) (*Fake, error) {
 	}
 	if cfg.Dir != "" {
 		f.store = table.NewStore(filepath.Join(cfg.Dir, stateFile))
-		// What was given before the restart must not be given again.
+		// Identifiers from before the restart must not be reused.
 		f.ids, f.eventIDs = ident.NewSource(rand.Text()), ident.NewSource(rand.Text())
 	}
 	f.users = table.New[User](f.store, "users")
@@ -163,27 +163,27 @@ func (f *Fake) index() {
 	}
 }
 
-// Close closes the file of the state; what changes later is not kept.
+// Close closes the state file. Later changes are not saved.
 func (f *Fake) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.store.Close()
 }
 
-// Warm makes the signing key if there is none yet. It takes up to a second on a slow machine; call it in the
-// background to have the first token at once.
+// Warm generates the signing key if it does not exist yet. That takes up to a second on a slow machine; call it in the
+// background so that the first token does not wait.
 func (f *Fake) Warm(ctx context.Context) error {
 	_, err := f.keys.current(ctx)
 	return err
 }
 
-// Faults returns the set that every request is matched against.
+// Faults returns the faults that apply to every request.
 func (f *Fake) Faults() *fault.Set { return f.cfg.Faults }
 
 // SecretKey returns the key for the Backend API.
 func (f *Fake) SecretKey() string { return f.cfg.SecretKey }
 
-// PublishableKey returns the key that tells a front end the instance's host.
+// PublishableKey returns the front end's key, which contains the instance's host.
 func (f *Fake) PublishableKey() string {
 	return "pk_test_" + base64.StdEncoding.EncodeToString([]byte(f.cfg.Host+"$"))
 }
@@ -205,7 +205,7 @@ func (f *Fake) routes() *http.ServeMux {
 	api.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, r *http.Request) { respond(w, r, f.getJWKS) })
 	f.frontRoutes(api)
 	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeErrors(w, http.StatusNotFound, apiError{Message: "not found", LongMessage: "There is no " + r.Method + " " + r.URL.Path + ".", Code: "resource_not_found"})
+		writeErrors(w, http.StatusNotFound, apiError{Message: "not found", LongMessage: "The sandbox does not implement " + r.Method + " " + r.URL.Path + ".", Code: "resource_not_found"})
 	})
 	return api
 }

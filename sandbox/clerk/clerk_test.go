@@ -99,7 +99,7 @@ func sdkCode(t *testing.T, err error) string {
 	return apiErr.Errors[0].Code
 }
 
-func TestTheSecretKeyIsChecked(t *testing.T) {
+func TestSecretKeyIsChecked(t *testing.T) {
 	s := serve(t, clerk.Config{SecretKey: "sk_test_own"})
 	for key, want := range map[string]string{
 		"": "authorization_header_format_invalid", "sk_test_own": "authorization_header_format_invalid", "Bearer sk_test_other": "clerk_key_invalid",
@@ -117,7 +117,7 @@ func TestTheSecretKeyIsChecked(t *testing.T) {
 	require.NotContains(t, body, `"d"`, "no private part")
 }
 
-func TestThePublishableKeyNamesTheHost(t *testing.T) {
+func TestPublishableKey(t *testing.T) {
 	s := serve(t, clerk.Config{Host: "my-app-12.clerk.accounts.dev"})
 	encoded, ok := strings.CutPrefix(s.PublishableKey(), "pk_test_")
 	require.True(t, ok)

@@ -61,7 +61,7 @@ func writeErrors(w http.ResponseWriter, status int, list ...apiError) {
 func writeBody(w io.Writer, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	// The only error left is a client that has gone.
+	// The only remaining error is a client that disconnected.
 	_ = enc.Encode(v)
 }
 
@@ -110,7 +110,7 @@ func readBody(r *http.Request, into any) error {
 	}}
 }
 
-// answerStatus writes what Clerk sends with a status when it has nothing to say about the request itself.
+// answerStatus writes Clerk's generic error for a status.
 func answerStatus(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	fault.SetRetryAfter(w.Header(), retryAfter)
 	switch {

@@ -16,7 +16,7 @@ type origin struct {
 	quiet     bool
 }
 
-// begin locks the instance for a request that may change it; the changes are told as coming from it until the returned
+// begin locks the instance for a request that may change it. Events name the request as their origin until the returned
 // function unlocks.
 func (f *Fake) begin(r *http.Request) (end func()) {
 	ip, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -48,7 +48,7 @@ type attributes struct {
 	} `json:"http_request"`
 }
 
-// emit tells of a change. The lock is held, so that events leave in the order of the changes.
+// emit sends the event of a change. The lock is held, so that events leave in the order of the changes.
 func (f *Fake) emit(kind, subject string, data any) {
 	if f.cfg.Emit == nil || f.origin.quiet {
 		return
@@ -65,13 +65,12 @@ func (f *Fake) event(kind, subject string, data json.RawMessage, instance string
 	a.HTTPRequest.ClientIP, a.HTTPRequest.UserAgent = orElse(f.origin.ip, "0.0.0.0"), f.origin.agent
 	body, err := json.Marshal(envelope{Data: data, EventAttributes: a, InstanceID: instance, Object: "event", Timestamp: f.nowMs(), Type: kind})
 	if err != nil {
-		body = data // it is no JSON, and so is the event
+		body = data // data is not JSON, so neither is the event
 	}
 	return webhook.Event{ID: f.eventIDs.Next("msg_", 27), Type: kind, Subject: subject, Body: body}
 }
 
-// MakeEvent returns an event of any type with any data, as nothing in the instance has caused it. An empty instance
-// means this one.
+// MakeEvent returns an event of any type with any data, which no change caused. An empty instance means this one.
 func (f *Fake) MakeEvent(kind, subject string, data json.RawMessage, instance string) webhook.Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -121,7 +120,7 @@ type emailData struct {
 	RequestedFrom string `json:"requested_from"`
 }
 
-// emitCode tells of the message with the code of a sign-in. The code is made up, and whoever keeps it keeps a secret.
+// emitCode sends the event of the e-mail with a sign-in code. Receivers must not store it: a real one is a secret.
 func (f *Fake) emitCode(u User, session string) {
 	to := u.PrimaryEmail()
 	if to == "" {

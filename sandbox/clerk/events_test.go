@@ -19,20 +19,20 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
-// told collects what an instance tells of.
-type told struct {
+// recorder collects the events of an instance.
+type recorder struct {
 	mu     sync.Mutex
 	events []webhook.Event
 }
 
-func (h *told) emit(e webhook.Event) {
+func (h *recorder) emit(e webhook.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.events = append(h.events, e)
 }
 
 // types returns the types since the last call.
-func (h *told) types() string {
+func (h *recorder) types() string {
 	var out []string
 	for _, e := range h.take() {
 		out = append(out, e.Type)
@@ -40,7 +40,7 @@ func (h *told) types() string {
 	return strings.Join(out, " ")
 }
 
-func (h *told) take() []webhook.Event {
+func (h *recorder) take() []webhook.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	out := h.events
@@ -73,9 +73,9 @@ func parse(t *testing.T, e webhook.Event) event {
 	return out
 }
 
-// TestEveryChangeIsTold changes each object by the true SDK and sees the events.
-func TestEveryChangeIsTold(t *testing.T) {
-	h := &told{}
+// TestEveryChangeEmitsAnEvent changes each object by the true SDK and sees the events.
+func TestEveryChangeEmitsAnEvent(t *testing.T) {
+	h := &recorder{}
 	s := serve(t, clerk.Config{Now: newClock().Now, Emit: h.emit})
 	users, orgs, members := user.NewClient(s.config), organization.NewClient(s.config), organizationmembership.NewClient(s.config)
 	metadata := json.RawMessage(`{"a":1}`)
@@ -120,7 +120,7 @@ func TestEveryChangeIsTold(t *testing.T) {
 	_, err = members.Delete(t.Context(), &organizationmembership.DeleteParams{OrganizationID: acme.ID, UserID: bob.ID})
 	require.NoError(t, err)
 	events := h.take()
-	require.Len(t, events, 3, "the same role again is no change")
+	require.Len(t, events, 3, "setting the same role emits nothing")
 	for i, kind := range []string{"created", "updated", "deleted"} {
 		e := parse(t, events[i])
 		require.Equal(t, "organizationMembership."+kind, e.Type)
@@ -159,8 +159,8 @@ func TestEveryChangeIsTold(t *testing.T) {
 	require.Equal(t, map[string]any{"id": acme.ID, "object": "organization", "slug": "acme", "deleted": true}, parse(t, events[0]).Data)
 }
 
-func TestAnEventIsAsClerkSendsIt(t *testing.T) {
-	h := &told{}
+func TestEventShape(t *testing.T) {
+	h := &recorder{}
 	s := serve(t, clerk.Config{Now: newClock().Now, Emit: h.emit, InstanceID: "ins_mine"})
 	status, _ := s.call(t, "POST", "/v1/users", "Bearer "+s.SecretKey(), `{"email_address":["a@example.test"],"private_metadata":{"x":1}}`)
 	require.Equal(t, 200, status)
@@ -194,8 +194,8 @@ func TestAnEventIsAsClerkSendsIt(t *testing.T) {
 	require.Equal(t, map[string]any{"id": "role_1"}, made.Data)
 }
 
-func TestAQuietChangeIsNotTold(t *testing.T) {
-	h := &told{}
+func TestQuietChangeEmitsNoEvent(t *testing.T) {
+	h := &recorder{}
 	s := serve(t, clerk.Config{Emit: h.emit})
 	s.mint(t, clerk.TokenSpec{User: "alice"})
 	h.take()
@@ -209,5 +209,5 @@ func TestAQuietChangeIsNotTold(t *testing.T) {
 	require.Empty(t, h.take())
 	status, _ := s.call(t, "DELETE", "/v1/users/alice", "Bearer "+s.SecretKey(), "")
 	require.Equal(t, 200, status)
-	require.Equal(t, "session.removed user.deleted", h.types(), "the next request is told of again")
+	require.Equal(t, "session.removed user.deleted", h.types(), "the next request emits events again")
 }

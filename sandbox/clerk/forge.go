@@ -14,13 +14,13 @@ import (
 	"maps"
 )
 
-// Forge bends a token. The zero value leaves it a good one.
+// Forge corrupts a token. The zero value leaves it valid.
 type Forge struct {
 	// Claims replaces or adds claims of any type.
 	Claims map[string]any
 	// RemoveClaims leaves claims out.
 	RemoveClaims []string
-	// Payload replaces the whole payload, for what no JSON encoder writes, such as a claim that stands twice.
+	// Payload replaces the whole payload, for what no JSON encoder writes, such as a duplicate claim.
 	Payload []byte
 	// Header replaces or adds header fields; a nil value removes one.
 	Header map[string]any
@@ -29,7 +29,7 @@ type Forge struct {
 	Alg string
 	// KeyID replaces the kid of the header.
 	KeyID string
-	// Stranger signs with a key that the instance has never published, under the kid of the good one.
+	// Stranger signs with a key that the instance has never published, under the kid of the valid one.
 	Stranger bool
 	// BreakSignature changes one bit of the signature.
 	BreakSignature bool

@@ -71,8 +71,8 @@ func (f *Fake) front(handle frontHandler) http.Handler {
 	})
 }
 
-// allowOrigin answers a page's request for permission, and refuses pages that are not on this machine: they could act
-// for whoever is signed in.
+// allowOrigin sets the CORS headers for pages of this machine and rejects others, which could act for the signed-in
+// user.
 func (f *Fake) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	w.Header().Add("Vary", "Origin")

@@ -24,7 +24,7 @@ import (
 // keyBits is the size of Clerk's own signing keys.
 const keyBits = 2048
 
-// maxPublished bounds the keys in the JWKS: an instance that rotates often must not grow without end.
+// maxPublished bounds the keys in the JWKS of an instance that rotates often.
 const maxPublished = 4
 
 const keyFile = "clerk-keys.json"
@@ -40,7 +40,7 @@ type keyring struct {
 	path  string // of the file; empty keeps the keys in memory
 	first string // id of the first key
 
-	// lock is held by who puts a value in: a caller that waits while a key is made can give up.
+	// lock is a mutex whose waiters can give up while a key is generated: sending acquires it.
 	lock    chan struct{}
 	made    int
 	keys    []signingKey
@@ -107,7 +107,7 @@ func (k *keyring) acquire(ctx context.Context) error {
 
 func (k *keyring) release() { <-k.lock }
 
-// save writes the file at once or not at all.
+// save replaces the file atomically.
 func (k *keyring) save(keys []signingKey) error {
 	if k.path == "" {
 		return nil
@@ -134,8 +134,8 @@ func (k *keyring) save(keys []signingKey) error {
 	return os.Rename(temp, k.path)
 }
 
-// all returns the published keys, newest first, which is the one that signs. It makes one when there is none;
-// callers that come meanwhile wait for it.
+// all returns the published keys, newest first; the newest signs. It generates the first key on demand, while concurrent
+// callers wait.
 func (k *keyring) all(ctx context.Context) ([]signingKey, error) {
 	if err := k.acquire(ctx); err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (k *keyring) add(id string, keepOld bool) error {
 	return nil
 }
 
-// newID is the same on every run in memory, and never comes again when keys are kept.
+// newID is the same on every run in memory, and never repeats when keys are kept.
 func (k *keyring) newID() string {
 	k.made++
 	seed := strconv.Itoa(k.made + 1)
@@ -210,7 +210,7 @@ type Rotation struct {
 	// KeepID gives the new key the old one's id, as Clerk does: its key id is the instance's id. The old key is
 	// then no longer published, whatever KeepOld says, because an id names one key.
 	KeepID bool
-	// KeepOld goes on publishing the old key, so that tokens signed with it stay good.
+	// KeepOld keeps publishing the old key, so that its tokens stay valid.
 	KeepOld bool
 }
 

@@ -27,7 +27,7 @@ func (f *Fake) join(o Organization, user, role string) (Membership, error) {
 	now := f.nowMs()
 	m, ok := f.memberships.Get(membershipKey(o.ID, user))
 	if !ok {
-		m = Membership{ // who joins again has another id than before
+		m = Membership{ // a user who joins again gets a new id
 			ID: "orgmem_" + ident.Derive(27, "membership", o.ID, user, strconv.FormatInt(now, 10)), Object: "organization_membership",
 			PublicMetadata: emptyObject(), PrivateMetadata: emptyObject(), CreatedAt: now, UpdatedAt: now - 1, OrganizationID: o.ID, UserID: user,
 		}

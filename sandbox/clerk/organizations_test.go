@@ -13,7 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/clerk"
 )
 
-func TestAnOrganizationsLife(t *testing.T) {
+func TestOrganizationLifecycle(t *testing.T) {
 	s := serve(t, clerk.Config{Now: newClock().Now})
 	orgs := organization.NewClient(s.config)
 	s.mint(t, clerk.TokenSpec{User: "alice"})
@@ -89,7 +89,7 @@ func TestMemberships(t *testing.T) {
 	require.NoError(t, err)
 	list, err = members.List(t.Context(), &organizationmembership.ListParams{OrganizationID: "acme"})
 	require.NoError(t, err)
-	require.Zero(t, list.TotalCount, "a user who is gone is no member")
+	require.Zero(t, list.TotalCount, "a deleted user is not a member")
 }
 
 func TestSessions(t *testing.T) {

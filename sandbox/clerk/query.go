@@ -40,7 +40,7 @@ func cut[T any](list []T, limit, offset int) []T {
 	return list[offset:min(offset+limit, len(list))]
 }
 
-// any tells whether a filter that is set ("email_address", or "email_address[]") has one of the values.
+// matchesAny reports whether a filter ("email_address" or "email_address[]") is absent or has one of the values.
 func matchesAny(q url.Values, name string, values ...string) bool {
 	wanted := slices.Concat(q[name], q[name+"[]"])
 	if len(wanted) == 0 {
@@ -49,7 +49,7 @@ func matchesAny(q url.Values, name string, values ...string) bool {
 	return slices.ContainsFunc(values, func(v string) bool { return slices.Contains(wanted, v) })
 }
 
-// contains tells whether a text filter that is set occurs in one of the values, in any case.
+// contains reports whether a text filter is absent or occurs in one of the values, in any case.
 func contains(q url.Values, name string, values ...string) bool {
 	wanted := strings.ToLower(q.Get(name))
 	if wanted == "" {
@@ -58,7 +58,7 @@ func contains(q url.Values, name string, values ...string) bool {
 	return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(strings.ToLower(v), wanted) })
 }
 
-// between tells whether a time lies in the range of NAME_after and NAME_before, in milliseconds.
+// between reports whether a time lies between NAME_after and NAME_before, in milliseconds.
 func between(q url.Values, name string, ms int64) bool {
 	after, errAfter := strconv.ParseInt(q.Get(name+"_after"), 10, 64)
 	before, errBefore := strconv.ParseInt(q.Get(name+"_before"), 10, 64)

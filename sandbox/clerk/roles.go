@@ -58,7 +58,7 @@ func (f *Fake) seedRoles() error {
 	return nil
 }
 
-// permissionsOf returns the permissions of a role, by its key. A role that nobody has made may read.
+// permissionsOf returns the permissions of a role, by its key. An undefined role may read.
 func (f *Fake) permissionsOf(key string) []string {
 	role, ok := f.roles.Find(func(r Role) bool { return r.Key == key })
 	if !ok {

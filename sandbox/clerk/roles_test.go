@@ -15,7 +15,7 @@ import (
 )
 
 func TestRolesAndPermissions(t *testing.T) {
-	h := &told{}
+	h := &recorder{}
 	s := serve(t, clerk.Config{Emit: h.emit})
 	roles, permissions := organizationrole.NewClient(s.config), organizationpermission.NewClient(s.config)
 	list, err := roles.List(t.Context(), &organizationrole.ListParams{})
@@ -72,7 +72,7 @@ func TestRolesAndPermissions(t *testing.T) {
 
 // TestRenamedRoleKeepsItsMembers without a word about them.
 func TestRenamedRoleKeepsItsMembers(t *testing.T) {
-	h := &told{}
+	h := &recorder{}
 	s := serve(t, clerk.Config{Emit: h.emit})
 	roles, members := organizationrole.NewClient(s.config), organizationmembership.NewClient(s.config)
 	role, err := roles.Create(t.Context(), &organizationrole.CreateParams{Name: clerksdk.String("Buyer"), Key: clerksdk.String("org:buyer")})
@@ -92,8 +92,8 @@ func TestRenamedRoleKeepsItsMembers(t *testing.T) {
 	require.Equal(t, "organization_role_assigned_to_members", sdkCode(t, err))
 }
 
-func TestAddressesComeAndGo(t *testing.T) {
-	h := &told{}
+func TestEmailAddresses(t *testing.T) {
+	h := &recorder{}
 	s := serve(t, clerk.Config{Emit: h.emit})
 	addresses := emailaddress.NewClient(s.config)
 	s.mint(t, clerk.TokenSpec{User: "alice"})

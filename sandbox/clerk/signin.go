@@ -19,7 +19,7 @@ var pageFiles embed.FS
 
 func newPages() (*template.Template, error) { return template.ParseFS(pageFiles, "pages/*.html") }
 
-// maxShown is how many users the sign-in page offers, the newest first.
+// maxShown is how many users the sign-in page lists, newest first.
 const maxShown = 50
 
 type signInPage struct {
@@ -38,7 +38,8 @@ type signInUser struct {
 
 type signInOrg struct{ ID, Name, Role string }
 
-// target checks where a browser is to be sent: to this machine or an allowed host only. Empty is nowhere.
+// target parses the address that a browser returns to, which must be on this machine or an allowed host. It is nil when
+// raw is empty.
 func (f *Fake) target(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, nil
@@ -62,8 +63,8 @@ func (f *Fake) showSignIn(w http.ResponseWriter, r *http.Request) {
 	f.renderSignIn(w, r, http.StatusOK, r.URL.Query().Get("redirect_url"), "")
 }
 
-// moveHost sends a browser that came by another name of this machine to the one that its app uses: cookies belong to
-// one name, and the app has to see them.
+// moveHost redirects a browser that used another name of this machine to the name that its app uses: cookies belong to
+// one name, and the app must see them.
 func moveHost(w http.ResponseWriter, r *http.Request, name string) bool {
 	host, port, err := net.SplitHostPort(r.Host)
 	reachable := name == "127.0.0.1" || name == "localhost" || strings.HasSuffix(name, ".localhost")
@@ -109,7 +110,7 @@ func (f *Fake) signInUser(u User) signInUser {
 func (f *Fake) render(w http.ResponseWriter, name string, status int, data any) {
 	var b bytes.Buffer
 	if err := f.pages.ExecuteTemplate(&b, name, data); err != nil {
-		http.Error(w, "the page is broken: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "rendering the page failed: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
@@ -120,8 +121,8 @@ func (f *Fake) render(w http.ResponseWriter, name string, status int, data any) 
 	_, _ = b.WriteTo(w)
 }
 
-// pageForm reads the form of one of the pages. A form on somebody else's page is refused: it would sign a person in as
-// a user that they did not choose.
+// pageForm reads the form of one of the pages. It rejects forms of other pages, which could sign a person in as a user
+// that they did not choose.
 func pageForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	if origin, err := url.Parse(r.Header.Get("Origin")); err != nil || (origin.Host != "" && origin.Host != r.Host) || origin.String() == "null" {
 		http.Error(w, "This form was sent from another page.", http.StatusForbidden)
@@ -129,7 +130,7 @@ func pageForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if err := r.ParseForm(); err != nil {
-		http.Error(w, "the form cannot be read: "+err.Error(), http.StatusBadRequest)
+		http.Error(w, "invalid form: "+err.Error(), http.StatusBadRequest)
 		return nil, false
 	}
 	return r.PostForm, true
@@ -209,7 +210,8 @@ func (f *Fake) signInAs(r *http.Request, form url.Values) (s Session, secret str
 	return s, secret, err
 }
 
-// specOf says who signs in, and where: "user" and "org", or for somebody new "email", "name" and "org_name".
+// specOf reads who signs in, and to which organization: "user" and "org", or "email", "name" and "org_name" for a new
+// user.
 func (f *Fake) specOf(form url.Values) (TokenSpec, error) {
 	spec := TokenSpec{User: form.Get("user"), Org: form.Get("org")}
 	if spec.User != "" {

@@ -68,15 +68,15 @@ func (b *browser) cookie(t *testing.T, name string) string {
 
 const app = "http://localhost:3000"
 
-func TestAPersonSignsInAndOut(t *testing.T) {
-	now, h := newClock(), &told{}
+func TestSignInAndOut(t *testing.T) {
+	now, h := newClock(), &recorder{}
 	s := serve(t, clerk.Config{Now: now.Now, Emit: h.emit})
 	s.mint(t, clerk.TokenSpec{User: "alice", Org: "acme"})
 	b := s.browser(t)
 	h.take()
 	page := b.do(t, "GET", "/sign-in", nil)
 	require.Equal(t, http.StatusOK, page.status)
-	for _, want := range []string{"Alice Example", "alice@example.test", "Acme (Admin)", "Somebody new"} {
+	for _, want := range []string{"Alice Example", "alice@example.test", "Acme (Admin)", "New user"} {
 		require.Contains(t, page.body, want)
 	}
 	in := b.do(t, "POST", "/sign-in", url.Values{"user": {"alice"}, "org": {"acme"}, "redirect_url": {app + "/app?x=1"}})
@@ -132,11 +132,11 @@ func TestAPersonSignsInAndOut(t *testing.T) {
 	require.Equal(t, "session_not_active", code(t, gone.body))
 }
 
-func TestSomebodyNewSignsUp(t *testing.T) {
-	h := &told{}
+func TestNewUserSignsUp(t *testing.T) {
+	h := &recorder{}
 	s := serve(t, clerk.Config{Emit: h.emit})
 	b := s.browser(t)
-	require.Contains(t, b.do(t, "GET", "/sign-in", nil).body, "Nobody is here yet.")
+	require.Contains(t, b.do(t, "GET", "/sign-in", nil).body, "There are no users yet.")
 	in := b.do(t, "POST", "/sign-in", url.Values{"email": {"ada@example.test"}, "name": {"Ada King Lovelace"}, "org_name": {"Analytical Engines"}})
 	require.Equal(t, http.StatusSeeOther, in.status, in.body)
 	require.Equal(t, "/sign-in", in.location)
@@ -182,7 +182,7 @@ func TestSomebodyNewSignsUp(t *testing.T) {
 	}
 }
 
-func TestOnlyPagesOnThisMachineAreServed(t *testing.T) {
+func TestForeignPagesAreRejected(t *testing.T) {
 	s := serve(t, clerk.Config{})
 	s.mint(t, clerk.TokenSpec{User: "alice"})
 	b := s.browser(t)
@@ -220,7 +220,7 @@ func TestOnlyPagesOnThisMachineAreServed(t *testing.T) {
 	require.Equal(t, "authentication_invalid", code(t, stranger.body))
 }
 
-func TestWhoIsShutOutStaysOut(t *testing.T) {
+func TestBannedUserCannotSignIn(t *testing.T) {
 	s := serve(t, clerk.Config{})
 	b := s.browser(t)
 	require.Equal(t, http.StatusSeeOther, b.do(t, "POST", "/sign-in", url.Values{"email": {"mallory@example.test"}}).status)
@@ -231,10 +231,10 @@ func TestWhoIsShutOutStaysOut(t *testing.T) {
 	in := b.do(t, "POST", "/sign-in", url.Values{"user": {claims["sub"].(string)}})
 	require.Equal(t, http.StatusUnprocessableEntity, in.status)
 	require.Contains(t, in.body, "is banned")
-	require.Contains(t, in.body, "shut out")
+	require.Contains(t, in.body, "cannot sign in")
 }
 
-func TestABrokenClientIsNobody(t *testing.T) {
+func TestUnknownClientCookie(t *testing.T) {
 	s := serve(t, clerk.Config{})
 	b := s.browser(t)
 	r := b.do(t, "GET", "/v1/client", nil, "Cookie", "__client=made-up")

@@ -28,7 +28,7 @@ func TestUserStates(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &told{}
+			h := &recorder{}
 			s := serve(t, clerk.Config{Emit: h.emit})
 			sessions := session.NewClient(s.config)
 			s.mint(t, clerk.TokenSpec{User: "alice"})
@@ -68,8 +68,8 @@ func TestUserStates(t *testing.T) {
 	}
 }
 
-// TestALockWithoutASession: nobody who is locked begins one, whoever asks.
-func TestALockWithoutASession(t *testing.T) {
+// TestLockedUserWithoutSession: a locked user cannot begin a session by any way.
+func TestLockedUserWithoutSession(t *testing.T) {
 	s := serve(t, clerk.Config{})
 	_, err := s.CreateUsers(clerk.Bulk{Count: 1, Prefix: "locked_"})
 	require.NoError(t, err)

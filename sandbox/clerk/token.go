@@ -11,7 +11,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/internal/ident"
 )
 
-// maxTTL bounds the life of a token that somebody asks for by hand.
+// maxTTL bounds the lifetime of a token.
 const maxTTL = 10 * 365 * 24 * time.Hour
 
 // TokenSpec says what a token claims. Only User is needed; the other fields have the values of a real session.
@@ -22,7 +22,7 @@ type TokenSpec struct {
 	// Email is the address of a user that is created; empty means one at example.test.
 	Email string
 	// Org is the active organization; it is created when the instance does not know it, and the user joins it.
-	// Empty is none.
+	// Empty means none.
 	Org string
 	// Role is the user's role in Org, "org:admin" or "admin". Empty keeps the member's role; who joins is a
 	// member, who creates the organization an admin.
@@ -48,7 +48,7 @@ type TokenSpec struct {
 	orgName             string // of an organization that is created; empty likewise
 }
 
-// Validate returns an error that names the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (s TokenSpec) Validate() error {
 	if err := checkID("user", s.User); err != nil {
 		return err

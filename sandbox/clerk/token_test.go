@@ -37,7 +37,7 @@ func (s *server) verify(t *testing.T, token string, now time.Time) (*clerksdk.Se
 	return jwt.Verify(t.Context(), &jwt.VerifyParams{Token: token, JWKSClient: jwks.NewClient(s.config), Clock: &clock{now}})
 }
 
-func TestASessionTokenHasTheClaimsOfVersion2(t *testing.T) {
+func TestSessionTokenClaims(t *testing.T) {
 	now := newClock()
 	s := serve(t, clerk.Config{Now: now.Now})
 	token := s.mint(t, clerk.TokenSpec{User: "alice", Org: "acme", Plan: "pro", Permissions: []string{"org:chat:read", "org:files:read", "org:chat:write"}})
@@ -70,7 +70,7 @@ func TestASessionTokenHasTheClaimsOfVersion2(t *testing.T) {
 	require.NotEqual(t, payload(t, token)["jti"], personal["jti"])
 }
 
-func TestASubjectMayBeAnyText(t *testing.T) {
+func TestAnyTextAsSubject(t *testing.T) {
 	s := serve(t, clerk.Config{})
 	emails := map[string]bool{}
 	for _, id := range []string{"a", "A", "a b", "a-b", "ада/日本?x=1&y#z", "../../etc", `"quoted"`, strings.Repeat("x", 256), "user_2abc", ".", "%2F", "a+b@c"} {
@@ -156,7 +156,7 @@ func TestForgedTokens(t *testing.T) {
 	require.ErrorContains(t, err, `"XX"`)
 }
 
-func TestBadSpecsAreRefused(t *testing.T) {
+func TestInvalidSpecs(t *testing.T) {
 	s := serve(t, clerk.Config{})
 	for name, test := range map[string]struct {
 		spec clerk.TokenSpec
@@ -228,7 +228,7 @@ func TestKeysAndUsersSurviveARestart(t *testing.T) {
 	require.NoError(t, err, "the PEM checks tokens without the network")
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestConcurrentRequests(t *testing.T) {
 	s := serve(t, clerk.Config{})
 	var wg sync.WaitGroup
 	for range 8 {

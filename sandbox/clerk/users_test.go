@@ -13,7 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/clerk"
 )
 
-func TestAUsersLife(t *testing.T) {
+func TestUserLifecycle(t *testing.T) {
 	now := newClock()
 	s := serve(t, clerk.Config{Now: now.Now})
 	users := user.NewClient(s.config)
@@ -56,7 +56,7 @@ func TestAUsersLife(t *testing.T) {
 	require.NoError(t, err, "an address is free again when its user is gone")
 }
 
-func TestWhatIsTakenIsRefused(t *testing.T) {
+func TestTakenIdentifiersAreRejected(t *testing.T) {
 	s := serve(t, clerk.Config{})
 	users := user.NewClient(s.config)
 	create := func(email, external, username string) error {

@@ -1,4 +1,4 @@
-// Package fault makes a fake provider fail on request: late, wrong, cut short or silent.
+// Package fault makes a fake provider fail on demand: late, wrong, truncated or silent.
 //
 // A [Set] belongs to one provider. Requests are matched against it in the order in which the faults were
 // added; a fault with a count disappears when it has been used that often.
@@ -88,7 +88,7 @@ func Kinds() []Kind {
 // MaxDelay bounds Delay and RetryAfter.
 const MaxDelay = time.Hour
 
-// Validate returns an error that names the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (f Fault) Validate() error {
 	switch {
 	case !slices.Contains(Kinds(), f.Kind):
@@ -107,7 +107,7 @@ func (f Fault) Validate() error {
 	return f.validateFields()
 }
 
-// validateFields refuses fields that the kind would ignore: whoever sets one expects something else.
+// validateFields rejects fields that the kind would ignore.
 func (f Fault) validateFields() error {
 	for _, field := range []struct {
 		name  string

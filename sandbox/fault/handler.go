@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-var errFull = errors.New("there are already 1000 faults; remove some first")
+var errFull = errors.New("the limit of 1000 faults is reached; remove some first")
 
 // maxBody is how much of a request body is read before a fault strikes, in bytes.
 const maxBody = 64 << 20
 
 // Answer writes the provider's own error for a status: headers and body as the real one would send them.
-// retryAfter is zero when none is to be told.
+// A zero retryAfter sends no Retry-After header.
 type Answer func(w http.ResponseWriter, status int, retryAfter time.Duration)
 
 // Handler puts the set in front of next. A nil Set lets everything pass.
@@ -130,7 +130,7 @@ func orElse(s, fallback string) string {
 	return s
 }
 
-// discard takes an answer that nobody will see.
+// discard drops an answer that no client will receive.
 type discard struct{ header http.Header }
 
 func newDiscard() *discard { return &discard{header: http.Header{}} }

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// maxFaults bounds a Set: a script that adds faults in a loop must fail, not grow for ever.
+// maxFaults bounds a Set, so that a script that adds faults in a loop fails instead of exhausting memory.
 const maxFaults = 1000
 
 // Set holds the faults of one provider. It is safe for concurrent use.
 type Set struct {
 	name string
-	// armed lets requests pass without the lock while there is no fault, which is nearly always.
+	// armed is false while the set is empty, which is nearly always; requests then skip the lock.
 	armed atomic.Bool
 
 	mu     sync.Mutex
@@ -82,7 +82,7 @@ func (s *Set) Struck() int {
 	return s.struck
 }
 
-// plan is what a request runs into.
+// plan is what the faults do to a request.
 type plan struct {
 	delay time.Duration
 	act   *Fault
@@ -105,16 +105,16 @@ func (s *Set) take(r *http.Request) plan {
 	return p
 }
 
-// StreamPlan is what a stream runs into.
+// StreamPlan is what the faults do to a stream.
 type StreamPlan struct {
 	// Pace is the time before each delta; nil when no fault sets it.
 	Pace *time.Duration
-	// End is how the stream goes wrong: of kind Cut, EOF, StreamError or Stall; nil when it does not.
+	// End is the fault that ends or stalls the stream (Cut, EOF, StreamError or Stall), or nil.
 	End *Fault
 }
 
-// TakeStream uses up the stream faults that match r. It is called once, by the handler that has seen that r
-// asks for a stream; a nil Set has no faults.
+// TakeStream uses up the stream faults that match r. The handler calls it once, after it has read that r asks for a
+// stream. A nil Set has no faults.
 func (s *Set) TakeStream(r *http.Request) StreamPlan {
 	var p StreamPlan
 	if s == nil {

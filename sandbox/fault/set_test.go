@@ -74,7 +74,7 @@ func TestLatencyAddsToOthers(t *testing.T) {
 	require.Empty(t, s.List(), "one request met all three")
 }
 
-func TestWhatMakesNoSenseIsRefused(t *testing.T) {
+func TestInvalidParameters(t *testing.T) {
 	s := fault.NewSet("x")
 	for want, f := range map[string]fault.Fault{
 		"kind":                     {},
@@ -101,7 +101,7 @@ func TestWhatMakesNoSenseIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "1000")
 }
 
-func TestANilSetLetsEverythingPass(t *testing.T) {
+func TestNilSetHasNoFaults(t *testing.T) {
 	require.Equal(t, 204, hit(t, nil, "GET", "/"))
 	var none *fault.Set
 	require.Equal(t, fault.StreamPlan{}, none.TakeStream(httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)))

@@ -15,9 +15,9 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/openai"
 )
 
-// TestStuckReadersTakeLittleMemory: an answer is kept as its text, not as its events, until the client has read it.
-func TestStuckReadersTakeLittleMemory(t *testing.T) {
-	const readers, perReader = 10, 512 << 10
+// TestUnreadAnswersTakeLittleMemory: an answer is kept as its text, not as its events, until the client has read it.
+func TestUnreadAnswersTakeLittleMemory(t *testing.T) {
+	const readers, perReader = 10, 1 << 20
 	for name, body := range map[string]string{
 		"stream":     whole("hi [sandbox tokens=16000]", `,"stream":true,"n":3`),
 		"prompt":     whole(strings.Repeat("x", 1<<20)+" [sandbox tokens=16000]", `,"stream":true,"n":3`),
@@ -95,8 +95,8 @@ func TestAnswersAreBounded(t *testing.T) {
 	require.Contains(t, r.body, "max_tokens_per_request")
 }
 
-// TestALimitCutsTheSameWords: what a limit leaves of an answer does not depend on how long the answer would have been.
-func TestALimitCutsTheSameWords(t *testing.T) {
+// TestLimitKeepsTheSameWords: what a limit leaves of an answer does not depend on how long the answer would have been.
+func TestLimitKeepsTheSameWords(t *testing.T) {
 	s := serve(t, openai.Config{})
 	text := func(tokens, limit int) (content, finish string) {
 		r := s.do(t, "POST", "/v1/chat/completions", whole(fmt.Sprintf("hi [sandbox tokens=%d]", tokens), fmt.Sprintf(`,"seed":1,"max_tokens":%d`, limit)))

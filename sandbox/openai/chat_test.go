@@ -25,7 +25,7 @@ func complete(t *testing.T, s *server, req goopenai.ChatCompletionRequest) goope
 	return resp
 }
 
-func TestAnAnswerEchoesAndCounts(t *testing.T) {
+func TestAnswerEchoesAndCounts(t *testing.T) {
 	s := serve(t, openai.Config{Now: func() time.Time { return time.Unix(1700000000, 0) }})
 	resp := complete(t, s, say("hello wide world"))
 	require.Equal(t, "chat.completion", resp.Object)
@@ -40,7 +40,7 @@ func TestAnAnswerEchoesAndCounts(t *testing.T) {
 	require.Equal(t, resp.Usage.PromptTokens+resp.Usage.CompletionTokens, resp.Usage.TotalTokens)
 }
 
-func TestTheSameMessagesGetTheSameWords(t *testing.T) {
+func TestSameMessagesGetTheSameWords(t *testing.T) {
 	one, other := serve(t, openai.Config{}), serve(t, openai.Config{})
 	text := func(s *server, change func(*goopenai.ChatCompletionRequest)) string {
 		req := say("a fixed question")
@@ -78,7 +78,7 @@ func TestLengthAndStop(t *testing.T) {
 	require.Contains(t, raw, `"content":"You said one"`, "stop may be one string")
 }
 
-func TestDirectivesSteerOneReply(t *testing.T) {
+func TestDirectivesControlOneReply(t *testing.T) {
 	s := serve(t, openai.Config{ReplyTokens: 12})
 	require.Equal(t, 12, complete(t, s, say("hi")).Usage.CompletionTokens)
 	resp := complete(t, s, say("hi [sandbox tokens=100 cached=5 reasoning=7]"))
@@ -89,7 +89,7 @@ func TestDirectivesSteerOneReply(t *testing.T) {
 	require.Equal(t, 3, complete(t, s, say("[sandbox tokens=3]")).Usage.CompletionTokens)
 }
 
-func TestReasoningModelsThinkFirst(t *testing.T) {
+func TestReasoningModels(t *testing.T) {
 	s := serve(t, openai.Config{})
 	req := say("hello")
 	req.Model = "gpt-5-mini"
@@ -205,7 +205,7 @@ func TestToolArgumentsFitTheSchema(t *testing.T) {
 	require.True(t, strings.HasPrefix(resp.Choices[0].Message.Content, "The tool said 21 degrees and "))
 }
 
-func TestARecursiveSchemaEnds(t *testing.T) {
+func TestRecursiveSchema(t *testing.T) {
 	s := serve(t, openai.Config{})
 	deep := strings.Repeat(`{"type":"array","items":`, 200) + `{}` + strings.Repeat(`}`, 200)
 	body := fmt.Sprintf(`{"model":"gpt-4o","messages":[{"role":"user","content":"f"}],"tools":[{"type":"function","function":{"name":"f","parameters":%s}}]}`, deep)
@@ -225,8 +225,8 @@ func TestStructuredOutput(t *testing.T) {
 	require.Regexp(t, `^\{"ok": (true|false), "n": 5\}$`, complete(t, s, req).Choices[0].Message.Content)
 }
 
-// TestBadRequestsAreRefusedAsTheRealAPIDoes has a line per rule: what is wrong, and status, code and param of the answer.
-func TestBadRequestsAreRefusedAsTheRealAPIDoes(t *testing.T) {
+// TestInvalidRequests has a line per rule: what is wrong, and status, code and param of the answer.
+func TestInvalidRequests(t *testing.T) {
 	s := serve(t, openai.Config{})
 	const hi = `"messages":[{"role":"user","content":"hi"}]`
 	for name, test := range map[string]struct {

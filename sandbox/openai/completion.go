@@ -53,7 +53,7 @@ func (f *Fake) answer(r *chatRequest) (completion, *apiError) {
 	return out, nil
 }
 
-// reasoningTokens is how many tokens of the output are spent on thoughts that nobody sees.
+// reasoningTokens is the number of output tokens spent on hidden reasoning.
 func (r *chatRequest) reasoningTokens() int {
 	if r.directives.reasoning != nil {
 		return *r.directives.reasoning

@@ -73,7 +73,7 @@ func errModel(model string) apiError {
 	}
 }
 
-// answerStatus writes what OpenAI sends with a status when it has nothing to say about the request itself.
+// answerStatus writes OpenAI's generic error for a status.
 func answerStatus(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	fault.SetRetryAfter(w.Header(), retryAfter)
 	setHeaders(w.Header(), orElse(w.Header().Get("X-Request-Id"), "req_sandbox"))

@@ -1,8 +1,8 @@
 // Package openai is a stand-in for the OpenAI API: real HTTP, deterministic answers.
 //
-// The same messages always get the same words. A reply starts with an echo of the last user message and
-// goes on with common words; every word is one token ([CountTokens]) and one delta of a stream. A directive
-// in a user message, such as "[sandbox tokens=100 pace=0]", steers one reply; see [Config] for the rest.
+// The same messages always get the same words. A reply starts with an echo of the last user message and continues
+// with common words; every word is one token ([CountTokens]) and one delta of a stream. A directive in a user message,
+// such as "[sandbox tokens=100 pace=0]", controls one reply; [Config] controls all.
 package openai
 
 import (
@@ -34,7 +34,7 @@ type Config struct {
 	ReplyTokens int
 	// Now is the clock of the "created" fields; nil means [time.Now].
 	Now func() time.Time
-	// Faults is consulted before every answer; nil means a new, empty set.
+	// Faults applies to every request. Nil means a new, empty set.
 	Faults *fault.Set
 }
 
@@ -67,7 +67,7 @@ func New(cfg Config) *Fake {
 	return f
 }
 
-// Faults returns the set that every request is matched against.
+// Faults returns the faults that apply to every request.
 func (f *Fake) Faults() *fault.Set { return f.faults }
 
 // SetPace changes the time before each delta of the streams that start from now on.

@@ -98,7 +98,7 @@ func (r reply) error(t testing.TB) errorBody {
 	return e
 }
 
-func TestEveryAnswerHasTheHeadersThatSDKsRead(t *testing.T) {
+func TestAnswerHeaders(t *testing.T) {
 	s := serve(t, openai.Config{})
 	for _, path := range []string{"/v1/models", "/v1/nowhere"} {
 		h := s.do(t, "GET", path, "").header
@@ -186,7 +186,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	require.Equal(t, "method_not_supported", *resp.error(t).Error.Code)
 }
 
-func TestStatsShowWhatWasReceived(t *testing.T) {
+func TestStats(t *testing.T) {
 	s := serve(t, openai.Config{})
 	_, ok := s.LastRequest()
 	require.False(t, ok)
@@ -205,7 +205,7 @@ func TestStatsShowWhatWasReceived(t *testing.T) {
 	require.Equal(t, openai.Stats{}, s.Stats())
 }
 
-func TestABodyThatIsTooLargeIsRefused(t *testing.T) {
+func TestLargeBodyIsRejected(t *testing.T) {
 	s := serve(t, openai.Config{})
 	resp := s.do(t, "POST", "/v1/chat/completions", strings.Repeat(" ", 32<<20+1))
 	require.Equal(t, http.StatusRequestEntityTooLarge, resp.status)

@@ -83,7 +83,7 @@ func (s *sender) due(next part) bool {
 	return s.end != nil && (s.sent >= s.end.AfterChunks || next == closing)
 }
 
-// strike does what the fault says and reports whether the stream goes on after it.
+// strike applies the fault and reports whether the stream continues.
 func (s *sender) strike() bool {
 	f := s.end
 	s.end = nil

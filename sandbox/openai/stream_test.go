@@ -71,7 +71,7 @@ func chunks(t *testing.T, data []string) []chunk {
 	return out
 }
 
-func TestAStreamIsRoleThenWordsThenReason(t *testing.T) {
+func TestStreamOrder(t *testing.T) {
 	s := serve(t, openai.Config{})
 	data := s.stream(t, ask("one two [sandbox tokens=6]", "")).whole(t)
 	got := chunks(t, data)
@@ -94,7 +94,7 @@ func TestAStreamIsRoleThenWordsThenReason(t *testing.T) {
 	require.Equal(t, whole, strings.Join(words, ""))
 }
 
-func TestUsageComesLastAndIsNullBefore(t *testing.T) {
+func TestUsageComesLast(t *testing.T) {
 	s := serve(t, openai.Config{})
 	data := s.stream(t, ask("hi [sandbox tokens=5 cached=2]", `,"stream_options":{"include_usage":true}`)).whole(t)
 	got := chunks(t, data)
@@ -149,7 +149,7 @@ func TestToolCallsAreStreamedInParts(t *testing.T) {
 	require.EqualValues(t, 2*whole.Usage.CompletionTokens, s.Stats().CompletionTokens, "streamed or not, it costs the same")
 }
 
-func TestTextThatNeedsEscaping(t *testing.T) {
+func TestEscapedText(t *testing.T) {
 	s := serve(t, openai.Config{})
 	data := s.stream(t, ask("say \"<ü>\" \\ & \u2028 日本", "")).whole(t)
 	var text strings.Builder
@@ -183,7 +183,7 @@ func leave(t *testing.T, s *server, body string, n int) {
 	require.Eventually(t, func() bool { return s.Stats().Cancelled == 1 }, 5*time.Second, time.Millisecond)
 }
 
-func TestAClientThatLeavesStopsTheStream(t *testing.T) {
+func TestDisconnectStopsTheStream(t *testing.T) {
 	s := serve(t, openai.Config{Pace: time.Millisecond})
 	leave(t, s, ask("hi [sandbox tokens=10000]", ""), 3)
 	stats := s.Stats()
@@ -198,7 +198,7 @@ func add(t *testing.T, s *server, f fault.Fault) {
 	require.NoError(t, err)
 }
 
-func TestCutBreaksTheConnectionAfterSomeWords(t *testing.T) {
+func TestCut(t *testing.T) {
 	s := serve(t, openai.Config{})
 	for _, n := range []int{0, 1, 4, 1000} {
 		add(t, s, fault.Fault{Kind: fault.Cut, AfterChunks: n, Count: 1})
@@ -246,7 +246,7 @@ func TestStreamErrorIsSeenByTheSDK(t *testing.T) {
 	require.Equal(t, []string{`{"odd":1}`}, data)
 }
 
-func TestStallKeepsSilentUntilTheClientLeaves(t *testing.T) {
+func TestStallLastsUntilTheClientLeaves(t *testing.T) {
 	s := serve(t, openai.Config{})
 	add(t, s, fault.Fault{Kind: fault.Stall, AfterChunks: 2, Count: 1})
 	leave(t, s, ask("hi", ""), 2)
@@ -264,7 +264,7 @@ func TestStreamFaultsLeaveOtherRequestsAlone(t *testing.T) {
 	require.Len(t, s.Faults().List(), 1, "only a stream uses it up")
 }
 
-func TestPaceIsTakenFromFaultThenDirectiveThenSetting(t *testing.T) {
+func TestPacePrecedence(t *testing.T) {
 	s := serve(t, openai.Config{Pace: time.Hour})
 	require.Equal(t, time.Hour, s.Pace())
 	finish := func(text string) {

@@ -11,7 +11,7 @@ func text(s string) *string { return &s }
 
 func upTo(n int64) *int64 { return &n }
 
-func TestWhatAQuantityCosts(t *testing.T) {
+func TestQuantityPrices(t *testing.T) {
 	tiers := []Tier{
 		{UnitAmountDecimal: text("10"), FlatAmountDecimal: text("100"), UpTo: upTo(10)},
 		{UnitAmountDecimal: text("5"), UpTo: upTo(20)},

@@ -16,7 +16,7 @@ type Bulk struct {
 	Count int
 	// Prefix starts their names, which end in a number; empty means "Customer ".
 	Prefix string
-	// Price gives each an active subscription to it; empty is none.
+	// Price gives each customer an active subscription to it; empty means none.
 	Price string
 	// Quiet makes no events.
 	Quiet bool

@@ -55,7 +55,7 @@ func cardNamed(prefix, id string) (testCard, bool) {
 	})
 }
 
-// testCard returns the test card behind a saved one; any that is none of them is good.
+// testCard returns the test card behind a saved one. Any other card succeeds.
 func (m PaymentMethod) testCard() testCard {
 	c, _ := cardBy(func(c testCard) bool { return m.Card != nil && c.last4() == m.Card.Last4 })
 	return c

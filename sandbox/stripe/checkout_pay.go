@@ -32,7 +32,7 @@ func (f *Fake) payCheckout(co checkout, p payment, base string) (checkout, *apiE
 	}
 	card, ok := cardNamed("", p.card)
 	if !ok {
-		return co, invalidRequest("card", "", "There is no test card "+p.card+".")
+		return co, invalidRequest("card", "", "Unknown test card: "+p.card+".")
 	}
 	if card.decline != "" {
 		return co, declined(card.decline)

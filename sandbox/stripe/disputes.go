@@ -41,7 +41,7 @@ func disputeReasons() []string {
 }
 
 // OpenDispute lets a bank take the money of a charge back. An empty reason means "fraudulent". The error says that
-// there is no such charge, or that it cannot be disputed.
+// the charge does not exist or cannot be disputed.
 func (f *Fake) OpenDispute(charge, reason string) (Dispute, error) {
 	return act(f, func() (Dispute, *apiError) { return f.openDispute(charge, reason) })
 }
@@ -58,7 +58,7 @@ func (f *Fake) openDispute(charge, reason string) (Dispute, *apiError) {
 		reason = "fraudulent"
 	}
 	if !slices.Contains(disputeReasons(), reason) {
-		return Dispute{}, invalidRequest("reason", "", "There is no reason for a dispute "+reason+".")
+		return Dispute{}, invalidRequest("reason", "", "Unknown dispute reason: "+reason+".")
 	}
 	d := Dispute{
 		ID: f.ids.Next("dp_1", 23), Object: "dispute", Amount: ch.Amount - ch.AmountRefunded, BalanceTransactions: []struct{}{}, Charge: ch.ID,
@@ -72,7 +72,7 @@ func (f *Fake) openDispute(charge, reason string) (Dispute, *apiError) {
 	return d, save(f, f.charges, ch.ID, ch, "charge.updated")
 }
 
-// CloseDispute ends a dispute; the money comes back when it is won. The error says that there is none that is open.
+// CloseDispute ends a dispute; if it is won, the money comes back. It fails if no such dispute is open.
 func (f *Fake) CloseDispute(id string, won bool) (Dispute, error) {
 	return act(f, func() (Dispute, *apiError) { return f.endDispute(id, won) })
 }

@@ -9,9 +9,9 @@ import (
 	stripesdk "github.com/stripe/stripe-go/v76"
 )
 
-// TestEmbeddedListsAreCutShort: an object shows ten rows of a list that is part of it, wherever it is shown, and the list's
+// TestEmbeddedListsAreTruncated: an object shows ten rows of a list that is part of it, wherever it is shown, and the list's
 // own endpoint shows all.
-func TestEmbeddedListsAreCutShort(t *testing.T) {
+func TestEmbeddedListsAreTruncated(t *testing.T) {
 	s := openShop(t)
 	params := s.params(s.basic)
 	for n := range 11 {
@@ -25,7 +25,7 @@ func TestEmbeddedListsAreCutShort(t *testing.T) {
 	sub := s.subscribe(t, params)
 	require.Len(t, sub.Items.Data, 10)
 	require.True(t, sub.Items.HasMore)
-	for _, e := range s.told.take(t) {
+	for _, e := range s.recorded.take(t) {
 		switch object := e.Data.Object; object["object"] {
 		case "subscription":
 			require.Len(t, object["items"].(map[string]any)["data"], 10, e.Type)
@@ -46,11 +46,11 @@ func TestEmbeddedListsAreCutShort(t *testing.T) {
 	require.Equal(t, 12, strings.Count(s.do(t, "GET", "/v1/subscription_items?limit=100&subscription="+sub.ID, "").body, `"object": "subscription_item"`))
 	require.Equal(t, 12, strings.Count(s.do(t, "GET", "/v1/invoices/"+sub.LatestInvoice.ID+"/lines?limit=100", "").body, `"object": "line_item"`))
 
-	// A change that the API does not show is told of nevertheless.
+	// A change that the API does not show emits an event anyway.
 	last := s.do(t, "GET", "/v1/subscription_items?limit=100&subscription="+sub.ID, "").body
 	id := last[strings.LastIndex(last, `"id": "si_`)+len(`"id": "`):]
 	id, _, _ = strings.Cut(id, `"`)
 	changed := s.do(t, "POST", "/v1/subscriptions/"+sub.ID, fmt.Sprintf("proration_behavior=none&items[0][id]=%s&items[0][quantity]=3", id))
 	require.Equal(t, 200, changed.status, changed.body)
-	require.Contains(t, s.told.types(t), "customer.subscription.updated")
+	require.Contains(t, s.recorded.types(t), "customer.subscription.updated")
 }

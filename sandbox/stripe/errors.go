@@ -90,7 +90,7 @@ func unknownURL(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// answerStatus writes what Stripe sends with a status when it has nothing to say about the request itself.
+// answerStatus writes Stripe's generic error for a status.
 func answerStatus(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	fault.SetRetryAfter(w.Header(), retryAfter)
 	e := &apiError{status: status, Type: typeInvalid, Message: http.StatusText(status)}

@@ -44,7 +44,7 @@ type EventRequest struct {
 	IdempotencyKey *string `json:"idempotency_key"`
 }
 
-// cause is the request that runs; the zero value is none.
+// cause is the current request; the zero value means none.
 type cause struct {
 	id, key string
 	quiet   bool
@@ -61,10 +61,10 @@ func (c cause) request() *EventRequest {
 	return r
 }
 
-// emit tells of a change. The lock is held, so that events stand in the order of the changes.
+// emit records and sends the event of a change. The lock is held, so that events are in the order of the changes.
 func (f *Fake) emit(kind, id string, object any) { f.emitChange(kind, id, object, nil) }
 
-// emitChange tells of an update, with what was different before.
+// emitChange records and sends the event of an update, with the previous values.
 func (f *Fake) emitChange(kind, id string, object any, previous json.RawMessage) {
 	if f.cause.quiet {
 		return
@@ -98,8 +98,7 @@ func (f *Fake) newEvent(kind string, object json.RawMessage) Event {
 	return e
 }
 
-// MakeEvent returns an event of any type with any object, as no change has caused it. It is not among those that the
-// API lists.
+// MakeEvent returns an event of any type with any object, which no change caused. The API does not list it.
 func (f *Fake) MakeEvent(kind, subject string, object json.RawMessage) webhook.Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,8 +106,8 @@ func (f *Fake) MakeEvent(kind, subject string, object json.RawMessage) webhook.E
 	return webhook.Event{ID: e.ID, Type: kind, Subject: subject, Body: encode(e)}
 }
 
-// save stores an object and tells of it. An event "….updated" has what was different before, and there is none when
-// nothing was; what the API shows no more of in a long list counts too.
+// save stores an object and emits the events. An "….updated" event has the previous values, and is omitted when nothing
+// changed. Rows of long lists that the API no longer shows are compared, too.
 func save[T any](f *Fake, rows *table.Table[T], id string, row T, kinds ...string) *apiError {
 	old, had := rows.Get(id)
 	if bad := stored(rows.Insert(id, row)); bad != nil {

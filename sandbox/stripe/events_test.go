@@ -16,20 +16,20 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
-// told collects what an account tells of.
-type told struct {
+// recorder collects the events of an account.
+type recorder struct {
 	mu     sync.Mutex
 	events []webhook.Event
 }
 
-func (h *told) emit(e webhook.Event) {
+func (h *recorder) emit(e webhook.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.events = append(h.events, e)
 }
 
 // take returns the events since the last call, as the SDK reads them.
-func (h *told) take(t *testing.T) []stripesdk.Event {
+func (h *recorder) take(t *testing.T) []stripesdk.Event {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -47,7 +47,7 @@ func (h *told) take(t *testing.T) []stripesdk.Event {
 	return out
 }
 
-func (h *told) types(t *testing.T) string {
+func (h *recorder) types(t *testing.T) string {
 	t.Helper()
 	var out []string
 	for _, e := range h.take(t) {
@@ -56,8 +56,8 @@ func (h *told) types(t *testing.T) string {
 	return strings.Join(out, " ")
 }
 
-func TestEveryChangeIsTold(t *testing.T) {
-	h := &told{}
+func TestEveryChangeEmitsAnEvent(t *testing.T) {
+	h := &recorder{}
 	s := serve(t, stripe.Config{Emit: h.emit})
 	params := &stripesdk.CustomerParams{Name: stripesdk.String("Ada"), Address: &stripesdk.AddressParams{City: stripesdk.String("London"), Country: stripesdk.String("GB")}}
 	params.SetIdempotencyKey("create-ada")
@@ -80,7 +80,7 @@ func TestEveryChangeIsTold(t *testing.T) {
 	_, err = s.client.Customers.Update(c.ID, update)
 	require.NoError(t, err)
 	events = h.take(t)
-	require.Len(t, events, 1, "the same again is no change")
+	require.Len(t, events, 1, "an update without a change emits nothing")
 	require.Equal(t, map[string]any{"email": nil, "metadata": map[string]any{"tier": nil}, "address": map[string]any{"city": "London"}}, events[0].Data.PreviousAttributes)
 	require.Equal(t, "Paris", events[0].Data.Object["address"].(map[string]any)["city"])
 
@@ -146,8 +146,8 @@ func TestEventsAreListedFor30Days(t *testing.T) {
 	require.Equal(t, "parameters_exclusive", s.do(t, "GET", "/v1/events?type=a&types[]=b", "").problem(t).Code)
 }
 
-func TestAQuietChangeIsNotTold(t *testing.T) {
-	h := &told{}
+func TestQuietChangeEmitsNoEvent(t *testing.T) {
+	h := &recorder{}
 	s := serve(t, stripe.Config{Emit: h.emit})
 	r := httptest.NewRequestWithContext(quiet.With(t.Context()), "POST", "/v1/customers", strings.NewReader("name=Ada"))
 	r.Header.Set("Authorization", "Bearer sk_test_x")

@@ -117,7 +117,7 @@ func (f *form) fail(e *apiError) {
 	}
 }
 
-// done returns the first error, or refuses the first parameter that nobody read.
+// done returns the first error, or rejects the first parameter that was not read.
 func (f *form) done() *apiError {
 	if *f.err != nil {
 		return *f.err

@@ -52,7 +52,7 @@ func (s *replays) begin(key string, fresh *replay) *replay {
 	return nil
 }
 
-// forget drops what is remembered, unless the key has been used anew since.
+// forget drops an answer, unless its key has been reused since.
 func (s *replays) forget(r *replay) {
 	if s.byKey[r.key] == r {
 		delete(s.byKey, r.key)
@@ -83,7 +83,7 @@ func (f *Fake) once(w http.ResponseWriter, r *http.Request, key string, body []b
 	f.mu.Lock()
 	fresh.done, fresh.answer = true, a
 	if a.status >= 400 && a.status < 500 {
-		// Stripe remembers only what has begun to run; a refused request may be mended and sent again.
+		// Stripe remembers only requests that began to run; a rejected one may be corrected and sent again.
 		f.replays.forget(fresh)
 	}
 	f.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/stripe"
 )
 
-func TestAKeyRunsARequestOnce(t *testing.T) {
+func TestIdempotencyKeyRunsARequestOnce(t *testing.T) {
 	now := newClock()
 	s := serve(t, stripe.Config{Now: now.Now})
 	post := func(body string) reply {
@@ -38,14 +38,14 @@ func TestAKeyRunsARequestOnce(t *testing.T) {
 	require.NotEqual(t, first.body, later.body, "a key is forgotten after a day")
 }
 
-func TestARefusedRequestMayBeMended(t *testing.T) {
+func TestRejectedRequestMayBeCorrected(t *testing.T) {
 	s := serve(t, stripe.Config{})
 	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/customers", "emial=x", "Idempotency-Key", "k").status)
 	require.Equal(t, http.StatusOK, s.do(t, "POST", "/v1/customers", "email=x%40y", "Idempotency-Key", "k").status)
 	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/customers", "", "Idempotency-Key", strings.Repeat("k", 256)).status)
 }
 
-func TestManyAtOnceCreateOne(t *testing.T) {
+func TestConcurrentMintsCreateOneUser(t *testing.T) {
 	s := serve(t, stripe.Config{})
 	var wg sync.WaitGroup
 	for range 16 {

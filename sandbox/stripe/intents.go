@@ -290,7 +290,7 @@ func (f *Fake) Authenticate(intent string, agrees bool) (PaymentIntent, error) {
 	})
 }
 
-// authenticated goes on with the invoice that the intent is for.
+// authenticated continues with the invoice that the intent pays.
 func (f *Fake) authenticated(pi PaymentIntent) *apiError {
 	inv, ok := f.invoices.Get(orEmpty(pi.Invoice))
 	if !ok || inv.Status != "open" {

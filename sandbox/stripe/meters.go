@@ -244,7 +244,7 @@ func (f *Fake) createAdjustment(c *call) (any, *apiError) {
 	}
 	r, ok := f.readings.Get(identifier)
 	if m, known := f.meterOf(name); !ok || !known || r.Meter != m.ID || f.now()-r.Created >= int64(identityLife/time.Second) {
-		return nil, invalidRequest("cancel[identifier]", "resource_missing", "There is no meter event "+identifier+" of the last 24 hours to cancel.")
+		return nil, invalidRequest("cancel[identifier]", "resource_missing", "No meter event "+identifier+" of the last 24 hours was found.")
 	}
 	r.Canceled = true
 	answer := map[string]any{

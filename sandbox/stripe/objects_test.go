@@ -12,7 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/stripe"
 )
 
-func TestACustomersLife(t *testing.T) {
+func TestCustomerLifecycle(t *testing.T) {
 	s := serve(t, stripe.Config{Now: newClock().Now})
 	params := &stripesdk.CustomerParams{
 		Email: stripesdk.String("ada@example.test"), Name: stripesdk.String("Ada"),
@@ -60,7 +60,7 @@ func TestACustomersLife(t *testing.T) {
 	require.Equal(t, "id", sdkError(t, err).Param)
 }
 
-func TestListsPageByThemselves(t *testing.T) {
+func TestAutoPaging(t *testing.T) {
 	now := newClock()
 	s := serve(t, stripe.Config{Now: now.Now})
 	var ids []string
@@ -254,7 +254,7 @@ func TestObjectsSurviveARestart(t *testing.T) {
 
 func TestSubscriptionsAndSessionsSurviveARestart(t *testing.T) {
 	dir := t.TempDir()
-	first := &shop{server: serve(t, stripe.Config{Dir: dir}), told: &told{}, now: newClock()}
+	first := &shop{server: serve(t, stripe.Config{Dir: dir}), recorded: &recorder{}, now: newClock()}
 	cus, err := first.client.Customers.New(&stripesdk.CustomerParams{PaymentMethod: stripesdk.String("pm_card_visa")})
 	require.NoError(t, err)
 	price, err := first.client.Prices.New(&stripesdk.PriceParams{

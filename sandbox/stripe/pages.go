@@ -20,7 +20,7 @@ func newPages() (*template.Template, error) { return template.ParseFS(pageFiles,
 // maxPageForm bounds what a page's form sends, in bytes.
 const maxPageForm = 64 << 10
 
-// browserRoutes are the pages that people see, without a key; all else goes to the API.
+// browserRoutes serves the pages, which need no key, and passes everything else to the API.
 func (f *Fake) browserRoutes(api http.Handler) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /pay/{id}", f.showCheckout)
@@ -41,7 +41,7 @@ type page struct {
 func (f *Fake) render(w http.ResponseWriter, name string, status int, data any) {
 	var b bytes.Buffer
 	if err := f.pages.ExecuteTemplate(&b, name, data); err != nil {
-		http.Error(w, "the page is broken: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "rendering the page failed: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
@@ -56,7 +56,7 @@ func (f *Fake) render(w http.ResponseWriter, name string, status int, data any) 
 func pageForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxPageForm)
 	if err := r.ParseForm(); err != nil {
-		http.Error(w, "the form cannot be read: "+err.Error(), http.StatusBadRequest)
+		http.Error(w, "invalid form: "+err.Error(), http.StatusBadRequest)
 		return nil, false
 	}
 	return r.PostForm, true
@@ -124,7 +124,7 @@ func (f *Fake) answerCheckout(w http.ResponseWriter, id string, status int, prob
 	p, ok := f.checkoutPage(id, problem)
 	f.mu.Unlock()
 	if !ok {
-		http.Error(w, "There is no such checkout session.", http.StatusNotFound)
+		http.Error(w, "Checkout session not found.", http.StatusNotFound)
 		return
 	}
 	f.render(w, "checkout", status, p)
@@ -152,7 +152,7 @@ func (f *Fake) submitCheckout(w http.ResponseWriter, r *http.Request) {
 	})
 	switch {
 	case out.bad != nil && out.bad.status == http.StatusNotFound:
-		http.Error(w, "There is no such checkout session.", http.StatusNotFound)
+		http.Error(w, "Checkout session not found.", http.StatusNotFound)
 	case out.bad != nil:
 		f.answerCheckout(w, id, out.bad.status, out.bad.Message)
 	case form.Get("action") == "cancel" && out.co.Session.CancelURL == nil:

@@ -57,7 +57,7 @@ func (f *Fake) answerPortal(w http.ResponseWriter, id string, status int, proble
 	}
 	f.mu.Unlock()
 	if !ok {
-		http.Error(w, "There is no such portal session, or its customer is gone.", http.StatusNotFound)
+		http.Error(w, "Portal session not found, or its customer was deleted.", http.StatusNotFound)
 		return
 	}
 	f.render(w, "portal", status, p)
@@ -98,7 +98,7 @@ func (f *Fake) answerInvoice(w http.ResponseWriter, id string, status int, probl
 	inv, ok := f.invoices.Get(id)
 	f.mu.Unlock()
 	if !ok || inv.Status == "draft" {
-		http.Error(w, "There is no such invoice.", http.StatusNotFound)
+		http.Error(w, "Invoice not found.", http.StatusNotFound)
 		return
 	}
 	p := invoicePage{page{"Invoice", problem}, orEmpty(inv.Number), inv.Status, money(inv.Total, inv.Currency), nil}

@@ -38,7 +38,7 @@ func (s *shop) checkout(mode string) *stripesdk.CheckoutSessionParams {
 	return p
 }
 
-func TestAPersonSubscribesAtTheCheckout(t *testing.T) {
+func TestCheckoutPageSubscription(t *testing.T) {
 	s := openShop(t)
 	p := s.checkout("subscription")
 	p.ClientReferenceID = stripesdk.String("acc_1")
@@ -51,7 +51,7 @@ func TestAPersonSubscribesAtTheCheckout(t *testing.T) {
 	require.Equal(t, stripesdk.CheckoutSessionStatusOpen, session.Status)
 	require.Equal(t, stripesdk.CheckoutSessionPaymentStatusUnpaid, session.PaymentStatus)
 	require.EqualValues(t, 6000, session.AmountTotal)
-	require.Empty(t, s.told.types(t))
+	require.Empty(t, s.recorded.types(t))
 
 	status, _, body := s.browse(t, "GET", "/pay/"+session.ID, nil)
 	require.Equal(t, http.StatusOK, status)
@@ -61,7 +61,7 @@ func TestAPersonSubscribesAtTheCheckout(t *testing.T) {
 	status, _, body = s.browse(t, "POST", "/pay/"+session.ID, url.Values{"action": {"pay"}, "card": {"chargeDeclined"}})
 	require.Equal(t, http.StatusPaymentRequired, status)
 	require.Contains(t, body, "Your card was declined.")
-	require.Empty(t, s.told.types(t), "nothing has happened")
+	require.Empty(t, s.recorded.types(t), "nothing has happened")
 	status, location, _ := s.browse(t, "POST", "/pay/"+session.ID, url.Values{"action": {"cancel"}})
 	require.Equal(t, http.StatusSeeOther, status)
 	require.Equal(t, "http://app.test/back", location)
@@ -85,7 +85,7 @@ func TestAPersonSubscribesAtTheCheckout(t *testing.T) {
 	require.Equal(t, done.Invoice.ID, done.Subscription.LatestInvoice.ID)
 	require.Equal(t, "Pro", done.LineItems.Data[0].Description)
 	require.Empty(t, done.URL)
-	events := s.told.take(t)
+	events := s.recorded.take(t)
 	require.Equal(t, stripesdk.EventTypeCustomerCreated, events[0].Type)
 	last := events[len(events)-1]
 	require.Equal(t, stripesdk.EventTypeCheckoutSessionCompleted, last.Type)
@@ -94,12 +94,12 @@ func TestAPersonSubscribesAtTheCheckout(t *testing.T) {
 	_, _, body = s.browse(t, "GET", "/pay/"+session.ID, nil)
 	require.Contains(t, body, "This session is complete.")
 	status, _, _ = s.browse(t, "POST", "/pay/"+session.ID, url.Values{"action": {"pay"}})
-	require.Equal(t, http.StatusBadRequest, status, "nobody pays twice")
+	require.Equal(t, http.StatusBadRequest, status, "a session is paid once")
 	status, _, _ = s.browse(t, "GET", "/pay/cs_none", nil)
 	require.Equal(t, http.StatusNotFound, status)
 }
 
-func TestAPersonBuysOnce(t *testing.T) {
+func TestCheckoutPageOneTimePayment(t *testing.T) {
 	s := openShop(t)
 	p := s.checkout("payment")
 	p.Customer = &s.customer
@@ -122,7 +122,7 @@ func TestAPersonBuysOnce(t *testing.T) {
 	guest, err := s.client.CheckoutSessions.New(s.checkout("payment"))
 	require.NoError(t, err)
 	_, err = s.Pay(guest.ID, "plastic", "")
-	require.ErrorContains(t, err, "no test card plastic")
+	require.ErrorContains(t, err, "Unknown test card: plastic")
 	_, err = s.Pay(guest.ID, "visa", "guest@example.test")
 	require.NoError(t, err)
 	guest, err = s.client.CheckoutSessions.Get(guest.ID, nil)
@@ -151,7 +151,7 @@ func TestCheckoutSessionsExpire(t *testing.T) {
 	s.now.at = s.now.at.Add(24 * time.Hour)
 	_, err = s.Pay(second.ID, "visa", "")
 	require.ErrorContains(t, err, "is expired")
-	require.Equal(t, "checkout.session.expired checkout.session.expired", s.told.types(t))
+	require.Equal(t, "checkout.session.expired checkout.session.expired", s.recorded.types(t))
 	n := 0
 	for it := s.client.CheckoutSessions.List(&stripesdk.CheckoutSessionListParams{}); it.Next(); n++ {
 		require.Equal(t, stripesdk.CheckoutSessionStatusExpired, it.CheckoutSession().Status)
@@ -173,8 +173,8 @@ func TestCheckoutSessionsExpire(t *testing.T) {
 	}
 }
 
-// TestTheCheckoutWaitsForItsWebhook is what Stripe's page does before it sends the payer back.
-func TestTheCheckoutWaitsForItsWebhook(t *testing.T) {
+// TestCheckoutWaitsForItsWebhook is what Stripe's page does before it sends the payer back.
+func TestCheckoutWaitsForItsWebhook(t *testing.T) {
 	awaited := make(chan string, 1)
 	s := &shop{server: serve(t, stripe.Config{Await: func(_ context.Context, id string) { awaited <- id }})}
 	session, err := s.client.CheckoutSessions.New(s.checkout("payment"))
@@ -187,7 +187,7 @@ func TestTheCheckoutWaitsForItsWebhook(t *testing.T) {
 	require.Equal(t, stripesdk.EventTypeCheckoutSessionCompleted, event.Type)
 }
 
-func TestThePortal(t *testing.T) {
+func TestPortal(t *testing.T) {
 	s := openShop(t)
 	sub := s.subscribe(t, s.params(s.pro))
 	portal, err := s.client.BillingPortalSessions.New(&stripesdk.BillingPortalSessionParams{Customer: &s.customer, ReturnURL: stripesdk.String("http://app.test/settings")})
@@ -203,7 +203,7 @@ func TestThePortal(t *testing.T) {
 		require.Equal(t, http.StatusSeeOther, status, body)
 		require.Equal(t, portal.URL, location)
 	}
-	s.told.take(t)
+	s.recorded.take(t)
 	do(url.Values{"action": {"cancel"}, "subscription": {sub.ID}})
 	_, _, body = s.browse(t, "GET", page, nil)
 	require.Contains(t, body, "Keep the subscription")

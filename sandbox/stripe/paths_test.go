@@ -26,8 +26,8 @@ func TestAPIVersions(t *testing.T) {
 	}
 }
 
-// TestSubResourcesAreNoObjects: a part of the API that the sandbox does not have is not taken for an object.
-func TestSubResourcesAreNoObjects(t *testing.T) {
+// TestSubResourcesAreNotObjects: a part of the API that the sandbox does not have is not taken for an object.
+func TestSubResourcesAreNotObjects(t *testing.T) {
 	s := serve(t, stripe.Config{})
 	for _, call := range [][2]string{
 		{"POST", "/v1/invoices/create_preview"}, {"GET", "/v1/invoices/upcoming"}, {"GET", "/v1/invoices/upcoming/lines"}, {"GET", "/v1/invoices/search"},

@@ -78,7 +78,7 @@ func (f *Fake) createPaymentMethod(c *call) (any, *apiError) {
 	return m, stored(f.methods.Insert(m.ID, m))
 }
 
-// readCard finds a test card by its number or token; no other is taken, so that nobody types in a real one.
+// readCard finds a test card by its number or token. It rejects other numbers, so that no real card is ever entered.
 func readCard(form *form) (testCard, *apiError) {
 	number, _ := form.text("number")
 	token, _ := form.text("token")

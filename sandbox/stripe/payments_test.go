@@ -8,7 +8,7 @@ import (
 	stripesdk "github.com/stripe/stripe-go/v76"
 )
 
-func TestCardsAreSavedAndTakenAway(t *testing.T) {
+func TestCardsAreAttachedAndDetached(t *testing.T) {
 	s := openShop(t)
 	m, err := s.client.PaymentMethods.New(&stripesdk.PaymentMethodParams{
 		Type: stripesdk.String("card"), Card: &stripesdk.PaymentMethodCardParams{Number: stripesdk.String("5555555555554444"), ExpMonth: stripesdk.Int64(3), ExpYear: stripesdk.Int64(2031), CVC: stripesdk.String("123")},
@@ -25,7 +25,7 @@ func TestCardsAreSavedAndTakenAway(t *testing.T) {
 	require.Equal(t, s.customer, m.Customer.ID)
 	_, err = s.client.PaymentMethods.Update(m.ID, &stripesdk.PaymentMethodParams{Card: &stripesdk.PaymentMethodCardParams{ExpMonth: stripesdk.Int64(7)}})
 	require.NoError(t, err)
-	events := s.told.take(t)
+	events := s.recorded.take(t)
 	require.Equal(t, stripesdk.EventTypePaymentMethodAttached, events[0].Type)
 	require.Equal(t, map[string]any{"card": map[string]any{"exp_month": 3.0}}, events[1].Data.PreviousAttributes)
 
@@ -36,7 +36,7 @@ func TestCardsAreSavedAndTakenAway(t *testing.T) {
 	require.Equal(t, 2, count)
 	_, err = s.client.PaymentMethods.Detach(s.card, nil)
 	require.NoError(t, err)
-	events = s.told.take(t)
+	events = s.recorded.take(t)
 	require.Equal(t, stripesdk.EventTypePaymentMethodDetached, events[0].Type)
 	require.Equal(t, s.customer, events[0].Data.PreviousAttributes["customer"])
 	require.Equal(t, stripesdk.EventTypeCustomerUpdated, events[1].Type, "it was the default")
@@ -63,7 +63,7 @@ func TestPaymentsRefundsAndDisputes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, stripesdk.PaymentIntentStatusSucceeded, pi.Status)
 	require.EqualValues(t, 5000, pi.AmountReceived)
-	require.Equal(t, "payment_intent.created charge.succeeded payment_intent.succeeded", s.told.types(t))
+	require.Equal(t, "payment_intent.created charge.succeeded payment_intent.succeeded", s.recorded.types(t))
 	get := &stripesdk.ChargeParams{}
 	get.AddExpand("refunds")
 	refund, err := s.client.Refunds.New(&stripesdk.RefundParams{PaymentIntent: &pi.ID, Amount: stripesdk.Int64(2000), Reason: stripesdk.String("requested_by_customer")})
@@ -87,7 +87,7 @@ func TestPaymentsRefundsAndDisputes(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.client.Refunds.New(&stripesdk.RefundParams{Charge: &ch.ID})
 	require.Equal(t, stripesdk.ErrorCodeChargeAlreadyRefunded, sdkError(t, err).Code)
-	require.Equal(t, "refund.created charge.refunded refund.created charge.refunded", s.told.types(t))
+	require.Equal(t, "refund.created charge.refunded refund.created charge.refunded", s.recorded.types(t))
 	_, err = s.client.Refunds.Update(refund.ID, &stripesdk.RefundParams{Metadata: map[string]string{"ticket": "7"}})
 	require.NoError(t, err)
 	refunds := s.client.Refunds.List(&stripesdk.RefundListParams{Charge: &ch.ID})
@@ -99,12 +99,12 @@ func TestPaymentsRefundsAndDisputes(t *testing.T) {
 
 	pi, err = s.client.PaymentIntents.New(s.intent(s.card))
 	require.NoError(t, err)
-	s.told.take(t)
+	s.recorded.take(t)
 	_, err = s.OpenDispute(pi.LatestCharge.ID, "boredom")
 	require.ErrorContains(t, err, "boredom")
 	d, err := s.OpenDispute(pi.LatestCharge.ID, "duplicate")
 	require.NoError(t, err)
-	require.Equal(t, "charge.dispute.created charge.dispute.funds_withdrawn charge.updated", s.told.types(t))
+	require.Equal(t, "charge.dispute.created charge.dispute.funds_withdrawn charge.updated", s.recorded.types(t))
 	disputes := s.client.Disputes.List(&stripesdk.DisputeListParams{Charge: &pi.LatestCharge.ID})
 	require.True(t, disputes.Next())
 	require.Equal(t, stripesdk.DisputeReasonDuplicate, disputes.Dispute().Reason)
@@ -114,7 +114,7 @@ func TestPaymentsRefundsAndDisputes(t *testing.T) {
 	require.Equal(t, stripesdk.DisputeStatusUnderReview, answered.Status)
 	_, err = s.CloseDispute(d.ID, true)
 	require.NoError(t, err)
-	require.Equal(t, "charge.dispute.updated charge.dispute.updated charge.dispute.closed charge.dispute.funds_reinstated", s.told.types(t))
+	require.Equal(t, "charge.dispute.updated charge.dispute.updated charge.dispute.closed charge.dispute.funds_reinstated", s.recorded.types(t))
 	_, err = s.client.Disputes.Close(d.ID, nil)
 	require.Contains(t, sdkError(t, err).Msg, "already closed")
 	_, err = s.CloseDispute("dp_x", true)
@@ -124,7 +124,7 @@ func TestPaymentsRefundsAndDisputes(t *testing.T) {
 func TestPaymentsThatFail(t *testing.T) {
 	s := openShop(t)
 	bad := s.useCard(t, "pm_card_chargeCustomerFail")
-	s.told.take(t)
+	s.recorded.take(t)
 	_, err := s.client.PaymentIntents.New(s.intent(bad))
 	e := sdkError(t, err)
 	require.Equal(t, http.StatusPaymentRequired, e.HTTPStatusCode)
@@ -132,7 +132,7 @@ func TestPaymentsThatFail(t *testing.T) {
 	require.Equal(t, stripesdk.DeclineCodeGenericDecline, e.DeclineCode)
 	require.Equal(t, stripesdk.PaymentIntentStatusRequiresPaymentMethod, e.PaymentIntent.Status)
 	require.NotEmpty(t, e.ChargeID)
-	require.Equal(t, "payment_intent.created charge.failed payment_intent.payment_failed", s.told.types(t))
+	require.Equal(t, "payment_intent.created charge.failed payment_intent.payment_failed", s.recorded.types(t))
 	ch, err := s.client.Charges.Get(e.ChargeID, nil)
 	require.NoError(t, err)
 	require.False(t, ch.Paid)
@@ -176,7 +176,7 @@ func TestPaymentsThatFail(t *testing.T) {
 	}
 }
 
-func TestInvoicesByHand(t *testing.T) {
+func TestManualInvoices(t *testing.T) {
 	s := openShop(t)
 	item, err := s.client.InvoiceItems.New(&stripesdk.InvoiceItemParams{Customer: &s.customer, Amount: stripesdk.Int64(700), Currency: stripesdk.String("usd"), Description: stripesdk.String("overage")})
 	require.NoError(t, err)
@@ -195,7 +195,7 @@ func TestInvoicesByHand(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, stripesdk.InvoiceStatusPaid, inv.Status)
 	require.Equal(t, "invoiceitem.created invoice.created invoiceitem.created invoice.updated customer.updated payment_intent.created invoice.updated invoice.finalized "+
-		"charge.succeeded payment_intent.succeeded invoice.updated invoice.paid invoice.payment_succeeded", s.told.types(t))
+		"charge.succeeded payment_intent.succeeded invoice.updated invoice.paid invoice.payment_succeeded", s.recorded.types(t))
 	lines := s.client.Invoices.ListLines(&stripesdk.InvoiceListLinesParams{Invoice: &inv.ID})
 	require.True(t, lines.Next())
 	require.True(t, lines.Next())

@@ -5,8 +5,8 @@ import "slices"
 // maxRenewals bounds how many periods one advance goes through.
 const maxRenewals = 10_000
 
-// Renew takes a subscription into its next period, whatever the time: it charges the invoice, or ends the subscription
-// when it was to end. The error says that there is no such subscription, or that it has ended.
+// Renew moves a subscription into its next period, whatever the time: it charges the invoice, or ends the subscription if
+// it was due to end. It fails if the subscription does not exist or has ended.
 func (f *Fake) Renew(id string) (Subscription, error) {
 	return act(f, func() (Subscription, *apiError) {
 		s, bad := f.subscription(id)

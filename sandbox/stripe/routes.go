@@ -19,7 +19,7 @@ func (f *Fake) routes() *http.ServeMux {
 	return mux
 }
 
-// subResources are what Stripe has in the place of an identifier and the sandbox has not.
+// subResources are paths of Stripe's API that the sandbox lacks and that look like an identifier.
 var subResources = []string{"search", "upcoming", "preview"}
 
 // idPrefixes begin the identifiers that Stripe gives.
@@ -30,9 +30,9 @@ var idPrefixes = []string{
 
 var words = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)
 
-// objectsOnly answers that a URL is unknown where a path has the name of a sub-resource in the place of an identifier:
-// "create_preview" is no invoice that is missing. Words that are joined by "_" and have no identifier's prefix are such
-// names. Products are apart, because their identifiers can be chosen.
+// objectsOnly answers that the URL is unknown when a path has a sub-resource where an identifier belongs: create_preview
+// is not a missing invoice. It takes words that are joined by "_" and lack an identifier's prefix for sub-resources,
+// except for products, whose identifiers callers choose.
 func objectsOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")

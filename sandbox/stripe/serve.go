@@ -22,13 +22,13 @@ type call struct {
 	base string // where the client reaches the fake
 }
 
-// endpoint makes the answer to a call. It must read all parameters that it knows and then ask form.done.
+// endpoint answers a call. It reads all parameters that it knows, and then calls form.done.
 type endpoint func(*call) (any, *apiError)
 
 // apiVersions are the forms of a version: "2023-10-16", "2026-10-28.endive", "2023-10-16; orders_beta=v4".
 var apiVersions = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(\.[a-z]+)?(; ?[A-Za-z0-9_.=-]+)*$`)
 
-// identify gives every answer its request id and the version of its form, also those that a fault makes.
+// identify sets the request id and the API version of every answer, including those that a fault makes.
 func (f *Fake) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Request-Id", f.requestIDs.Next("req_", 14))
@@ -120,7 +120,7 @@ func (f *Fake) run(e endpoint, r *http.Request, body []byte, id string) answer {
 	return answer{status: http.StatusOK, body: encode(v)}
 }
 
-// act runs a change that no request has caused.
+// act runs a change that no request caused.
 func act[T any](f *Fake, change func() (T, *apiError)) (T, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -35,15 +35,15 @@ type Config struct {
 	// PublicURL is where a browser reaches the fake, such as "http://127.0.0.1:8090/stripe", for the pages of checkout and
 	// portal; empty takes it from the request that makes them.
 	PublicURL string
-	// Emit gets an event for every change of an object. It is called in the order of the changes and must not wait; nil
-	// lets nobody know but those who list events.
+	// Emit gets an event for every change of an object. It is called in the order of the changes and must not block. Nil
+	// only records the events for the list.
 	Emit func(webhook.Event)
 	// Await returns when an event has been delivered, or tried, or after a while: the checkout page waits for it before it
 	// sends the payer back, as Stripe's does. Nil waits for nothing.
 	Await func(ctx context.Context, eventID string)
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
-	// Faults is consulted before every answer; nil means a new, empty set.
+	// Faults applies to every request. Nil means a new, empty set.
 	Faults *fault.Set
 }
 
@@ -55,14 +55,14 @@ type Fake struct {
 	pages   *template.Template
 	plain   http.Handler // without faults
 	handler http.Handler
-	// requestIDs are apart, so that a request that is refused does not change the objects that follow.
+	// requestIDs are separate, so that a rejected request does not change the identifiers of later objects.
 	requestIDs *ident.Source
 
 	mu        sync.Mutex
 	cause     cause
 	lastEvent string // the identifier of the latest
 	ids       *ident.Source
-	eventIDs  *ident.Source // of their own: whether a change is quiet must not change the objects
+	eventIDs  *ident.Source // separate, so that identifiers of objects do not depend on whether events are emitted
 	store     *table.Store
 	customers *table.Table[Customer]
 	products  *table.Table[Product]
@@ -139,7 +139,7 @@ func (f *Fake) makeTables() {
 
 const stateFile = "stripe-state.jsonl"
 
-// Reset forgets all objects and idempotency keys. Identifiers go on and are not given twice.
+// Reset forgets all objects and idempotency keys. Identifiers are not reused.
 func (f *Fake) Reset() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -147,14 +147,14 @@ func (f *Fake) Reset() error {
 	return f.store.Reset()
 }
 
-// Close closes the file of the state; what changes later is not kept.
+// Close closes the state file. Later changes are not saved.
 func (f *Fake) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.store.Close()
 }
 
-// Faults returns the set that every request is matched against.
+// Faults returns the faults that apply to every request.
 func (f *Fake) Faults() *fault.Set { return f.cfg.Faults }
 
 // ServeHTTP answers one API call.

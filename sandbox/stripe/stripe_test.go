@@ -137,8 +137,8 @@ func TestUnknownPaths(t *testing.T) {
 	require.Regexp(t, `^req_[0-9A-Za-z]{14}$`, r.header.Get("Request-Id"))
 }
 
-// TestFormsThatAreWrong has a line per rule of the parameters.
-func TestFormsThatAreWrong(t *testing.T) {
+// TestInvalidForms has a line per rule of the parameters.
+func TestInvalidForms(t *testing.T) {
 	s := serve(t, stripe.Config{})
 	for name, test := range map[string]struct{ path, body, code, param string }{
 		"unknown":           {"/v1/customers", "emial=x", "parameter_unknown", "emial"},

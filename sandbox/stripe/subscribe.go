@@ -124,7 +124,7 @@ func (f *Fake) priceOfItem(param, id string) (Price, *apiError) {
 	return price, nil
 }
 
-// sameRhythm refuses items that are charged at different times or in different currencies.
+// sameRhythm rejects items with different billing intervals or currencies.
 func sameRhythm(items []SubscriptionItem) *apiError {
 	for _, i := range items {
 		first, other := items[0].Price, i.Price
@@ -256,7 +256,7 @@ func (f *Fake) subscribe(s Subscription, how subscribing) (Subscription, *apiErr
 	return f.subscription(s.ID)
 }
 
-// chargeFirst charges an invoice, as far as it is to be charged now. A refused card is told by the status.
+// chargeFirst charges an invoice if it is due now. A declined card shows in the status.
 func (f *Fake) chargeFirst(inv Invoice, s Subscription, how subscribing) {
 	switch {
 	case inv.AmountDue == 0:
@@ -268,7 +268,7 @@ func (f *Fake) chargeFirst(inv Invoice, s Subscription, how subscribing) {
 	}
 }
 
-// mayBegin refuses, before anything is made, what Stripe refuses: no card to charge, or one that declines.
+// mayBegin rejects, before anything is created, what Stripe rejects: a missing or a declined card.
 func (f *Fake) mayBegin(s Subscription, inv Invoice, how subscribing) *apiError {
 	if inv.AmountDue == 0 || s.CollectionMethod == "send_invoice" || how.behavior == "default_incomplete" {
 		return nil

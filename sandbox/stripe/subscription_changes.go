@@ -239,7 +239,7 @@ func (f *Fake) cancel(s Subscription, at int64) (Subscription, *apiError) {
 	return s, save(f, f.subscriptions, s.ID, s, "customer.subscription.deleted")
 }
 
-// invoiceSettled wakes the subscription of an invoice that nothing is owed for any more.
+// invoiceSettled activates the subscription of an invoice that is settled.
 func (f *Fake) invoiceSettled(inv Invoice) *apiError {
 	s, ok := f.subscriptions.Get(orEmpty(inv.Subscription))
 	if !ok || orEmpty(s.LatestInvoice) != inv.ID {
@@ -262,7 +262,7 @@ func (f *Fake) invoiceSettled(inv Invoice) *apiError {
 	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
 }
 
-// invoiceFailed lets the subscription of an invoice that was not paid fall behind.
+// invoiceFailed marks the subscription of an unpaid invoice as past due.
 func (f *Fake) invoiceFailed(inv Invoice) *apiError {
 	s, ok := f.subscriptions.Get(orEmpty(inv.Subscription))
 	if !ok || s.Status != "active" || orEmpty(s.LatestInvoice) != inv.ID {

@@ -242,7 +242,8 @@ func (f *Fake) listSubscriptionItems(c *call) (any, *apiError) {
 	return asAny(paginateRows(s.Items.Data, page, "subscription_item", "/v1/subscription_items", func(i SubscriptionItem) string { return i.ID }))
 }
 
-// refreshPrice shows a changed price in the subscriptions that have it. They are not told of: nothing of theirs changed.
+// refreshPrice updates a changed price inside the subscriptions that use it. It emits no event for them, because they did
+// not change.
 func (f *Fake) refreshPrice(p Price) *apiError {
 	for _, s := range f.subscriptions.All(nil) {
 		items, has := slices.Clone(s.Items.Data), false

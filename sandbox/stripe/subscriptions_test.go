@@ -14,7 +14,7 @@ import (
 // shop is an account with two monthly prices, a yearly one, and a customer who has a card.
 type shop struct {
 	*server
-	told           *told
+	recorded       *recorder
 	now            *clock
 	basic, pro     *stripesdk.Price
 	yearly         *stripesdk.Price
@@ -23,8 +23,8 @@ type shop struct {
 
 func openShop(t *testing.T) *shop {
 	t.Helper()
-	h, now := &told{}, newClock()
-	s := &shop{server: serve(t, stripe.Config{Now: now.Now, Emit: h.emit, PublicURL: "http://sandbox.test/stripe"}), told: h, now: now}
+	h, now := &recorder{}, newClock()
+	s := &shop{server: serve(t, stripe.Config{Now: now.Now, Emit: h.emit, PublicURL: "http://sandbox.test/stripe"}), recorded: h, now: now}
 	price := func(name, interval string, cents int64) *stripesdk.Price {
 		p, err := s.client.Prices.New(&stripesdk.PriceParams{
 			Currency: stripesdk.String("usd"), UnitAmount: stripesdk.Int64(cents), ProductData: &stripesdk.PriceProductDataParams{Name: stripesdk.String(name)},
@@ -73,7 +73,7 @@ func (s *shop) invoices(t *testing.T, sub string) (out []*stripesdk.Invoice) {
 	return out
 }
 
-func TestASubscriptionIsPaidAndRenewed(t *testing.T) {
+func TestSubscriptionIsPaidAndRenewed(t *testing.T) {
 	s := openShop(t)
 	p := s.params(s.basic)
 	p.Items[0].Quantity = stripesdk.Int64(3)
@@ -110,13 +110,13 @@ func TestASubscriptionIsPaidAndRenewed(t *testing.T) {
 	require.Equal(t, stripesdk.InvoiceLineItemTypeSubscription, inv.Lines.Data[0].Type)
 	require.Equal(t, sub.CurrentPeriodEnd, inv.Lines.Data[0].Period.End)
 	require.Equal(t, "customer.subscription.created invoice.created customer.updated payment_intent.created invoice.updated invoice.finalized charge.succeeded "+
-		"payment_intent.succeeded invoice.updated invoice.paid invoice.payment_succeeded customer.subscription.updated", s.told.types(t))
+		"payment_intent.succeeded invoice.updated invoice.paid invoice.payment_succeeded customer.subscription.updated", s.recorded.types(t))
 
 	s.now.at = start.AddDate(0, 1, 0)
 	n, err := s.Advance()
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	events := s.told.take(t)
+	events := s.recorded.take(t)
 	require.Equal(t, stripesdk.EventTypeCustomerSubscriptionUpdated, events[0].Type)
 	require.EqualValues(t, start.Unix(), events[0].Data.PreviousAttributes["current_period_start"])
 	require.Empty(t, events[0].Request.ID, "no request has caused it")
@@ -132,7 +132,7 @@ func TestASubscriptionIsPaidAndRenewed(t *testing.T) {
 	require.Zero(t, n)
 }
 
-func TestACardThatIsRefused(t *testing.T) {
+func TestDeclinedCard(t *testing.T) {
 	s := openShop(t)
 	bare, err := s.client.Customers.New(nil)
 	require.NoError(t, err)
@@ -154,11 +154,11 @@ func TestACardThatIsRefused(t *testing.T) {
 	p.PaymentBehavior = stripesdk.String("error_if_incomplete")
 	_, err = s.client.Subscriptions.New(p)
 	require.Equal(t, 402, sdkError(t, err).HTTPStatusCode)
-	s.told.take(t)
+	s.recorded.take(t)
 	p.PaymentBehavior = nil
 	sub = s.subscribe(t, p)
 	require.Equal(t, stripesdk.SubscriptionStatusIncomplete, sub.Status)
-	require.Contains(t, s.told.types(t), "charge.failed payment_intent.payment_failed invoice.updated invoice.payment_failed")
+	require.Contains(t, s.recorded.types(t), "charge.failed payment_intent.payment_failed invoice.updated invoice.payment_failed")
 
 	good := s.useCard(t, "pm_card_mastercard")
 	paid, err := s.client.Invoices.Pay(sub.LatestInvoice.ID, &stripesdk.InvoicePayParams{PaymentMethod: &good})
@@ -199,19 +199,19 @@ func TestACardThatIsRefused(t *testing.T) {
 	require.Equal(t, stripesdk.SubscriptionStatusIncompleteExpired, given.Status)
 }
 
-func TestASubscriptionChanges(t *testing.T) {
+func TestSubscriptionChanges(t *testing.T) {
 	s := openShop(t)
 	sub := s.subscribe(t, s.params(s.basic))
 	item := sub.Items.Data[0].ID
 	s.now.at = time.Unix((sub.CurrentPeriodStart+sub.CurrentPeriodEnd)/2, 0)
-	s.told.take(t)
+	s.recorded.take(t)
 	change := &stripesdk.SubscriptionParams{Items: []*stripesdk.SubscriptionItemsParams{{ID: &item, Price: &s.pro.ID}}, Description: stripesdk.String("better")}
 	changed, err := s.client.Subscriptions.Update(sub.ID, change)
 	require.NoError(t, err)
 	require.Equal(t, item, changed.Items.Data[0].ID)
 	require.Equal(t, s.pro.ID, changed.Items.Data[0].Price.ID)
 	require.Equal(t, sub.CurrentPeriodEnd, changed.CurrentPeriodEnd)
-	events := s.told.take(t)
+	events := s.recorded.take(t)
 	last := events[len(events)-1]
 	require.Equal(t, stripesdk.EventTypeCustomerSubscriptionUpdated, last.Type)
 	require.Contains(t, last.Data.PreviousAttributes, "items")
@@ -247,10 +247,10 @@ func TestASubscriptionChanges(t *testing.T) {
 	require.Equal(t, s.pro.ID, one.Items.Data[0].Price.ID)
 }
 
-func TestASubscriptionEnds(t *testing.T) {
+func TestSubscriptionEnds(t *testing.T) {
 	s := openShop(t)
 	sub := s.subscribe(t, s.params(s.basic))
-	s.told.take(t)
+	s.recorded.take(t)
 	ending, err := s.client.Subscriptions.Update(sub.ID, &stripesdk.SubscriptionParams{CancelAtPeriodEnd: stripesdk.Bool(true)})
 	require.NoError(t, err)
 	require.True(t, ending.CancelAtPeriodEnd)
@@ -263,7 +263,7 @@ func TestASubscriptionEnds(t *testing.T) {
 	require.Zero(t, kept.CanceledAt)
 	_, err = s.client.Subscriptions.Update(sub.ID, &stripesdk.SubscriptionParams{CancelAtPeriodEnd: stripesdk.Bool(true)})
 	require.NoError(t, err)
-	require.Equal(t, "customer.subscription.updated customer.subscription.updated customer.subscription.updated", s.told.types(t))
+	require.Equal(t, "customer.subscription.updated customer.subscription.updated customer.subscription.updated", s.recorded.types(t))
 	s.now.at = time.Unix(sub.CurrentPeriodEnd, 0)
 	_, err = s.Advance()
 	require.NoError(t, err)
@@ -271,8 +271,8 @@ func TestASubscriptionEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, stripesdk.SubscriptionStatusCanceled, gone.Status)
 	require.Equal(t, sub.CurrentPeriodEnd, gone.EndedAt)
-	require.Equal(t, "customer.subscription.deleted", s.told.types(t))
-	require.Len(t, s.invoices(t, sub.ID), 1, "and there is no invoice for a period that never comes")
+	require.Equal(t, "customer.subscription.deleted", s.recorded.types(t))
+	require.Len(t, s.invoices(t, sub.ID), 1, "there is no invoice for a period that never begins")
 
 	second := s.subscribe(t, s.params(s.pro))
 	canceled, err := s.client.Subscriptions.Cancel(second.ID, &stripesdk.SubscriptionCancelParams{CancellationDetails: &stripesdk.SubscriptionCancelCancellationDetailsParams{Comment: stripesdk.String("too dear")}})
@@ -296,16 +296,16 @@ func TestASubscriptionEnds(t *testing.T) {
 		return n
 	}
 	require.Equal(t, map[string]int{"": 1, "all": 3, "canceled": 2, "active": 1, "ended": 2}, map[string]int{"": count(""), "all": count("all"), "canceled": count("canceled"), "active": count("active"), "ended": count("ended")})
-	s.told.take(t)
+	s.recorded.take(t)
 	_, err = s.client.Customers.Del(s.customer, nil)
 	require.NoError(t, err)
-	require.Equal(t, "customer.subscription.deleted customer.deleted", s.told.types(t))
+	require.Equal(t, "customer.subscription.deleted customer.deleted", s.recorded.types(t))
 	third, err = s.client.Subscriptions.Get(third.ID, nil)
 	require.NoError(t, err)
 	require.Equal(t, stripesdk.SubscriptionStatusCanceled, third.Status)
 }
 
-func TestTrialsAndInvoicesThatAreSent(t *testing.T) {
+func TestTrialsAndSentInvoices(t *testing.T) {
 	s := openShop(t)
 	p := s.params(s.pro)
 	p.TrialPeriodDays = stripesdk.Int64(14)
@@ -328,17 +328,17 @@ func TestTrialsAndInvoicesThatAreSent(t *testing.T) {
 	_, err = s.client.Subscriptions.New(p)
 	require.Equal(t, "days_until_due", sdkError(t, err).Param)
 	p.DaysUntilDue = stripesdk.Int64(30)
-	s.told.take(t)
+	s.recorded.take(t)
 	sub = s.subscribe(t, p)
 	require.Equal(t, stripesdk.SubscriptionStatusActive, sub.Status)
 	inv := s.invoices(t, sub.ID)[0]
 	require.Equal(t, stripesdk.InvoiceStatusOpen, inv.Status)
 	require.Equal(t, s.now.at.AddDate(0, 0, 30).Unix(), inv.DueDate)
-	require.True(t, strings.HasSuffix(s.told.types(t), "invoice.finalized invoice.sent"))
+	require.True(t, strings.HasSuffix(s.recorded.types(t), "invoice.finalized invoice.sent"))
 	require.True(t, strings.HasPrefix(inv.HostedInvoiceURL, "http://sandbox.test/stripe/invoice/in_"), inv.HostedInvoiceURL)
 }
 
-func TestMonthsEndWhereTheyEnd(t *testing.T) {
+func TestMonthEnds(t *testing.T) {
 	s := openShop(t)
 	s.now.at = time.Date(2024, 1, 31, 12, 0, 0, 0, time.UTC)
 	sub := s.subscribe(t, s.params(s.basic))
@@ -353,7 +353,7 @@ func TestMonthsEndWhereTheyEnd(t *testing.T) {
 	require.Equal(t, []string{"02-29", "03-31", "04-30", "05-31"}, ends)
 }
 
-func TestATestClockGoesThroughTheMonths(t *testing.T) {
+func TestTestClockAdvancesByMonths(t *testing.T) {
 	s := openShop(t)
 	frozen := time.Date(2025, 1, 10, 0, 0, 0, 0, time.UTC)
 	clock, err := s.client.TestHelpersTestClocks.New(&stripesdk.TestHelpersTestClockParams{FrozenTime: stripesdk.Int64(frozen.Unix()), Name: stripesdk.String("year")})
@@ -383,7 +383,7 @@ func TestATestClockGoesThroughTheMonths(t *testing.T) {
 	require.Equal(t, "test_clock", sdkError(t, err).Param)
 }
 
-func TestAPriceIsShownAsItIsNow(t *testing.T) {
+func TestSubscriptionShowsCurrentPrice(t *testing.T) {
 	s := openShop(t)
 	sub := s.subscribe(t, s.params(s.basic))
 	_, err := s.client.Prices.Update(s.basic.ID, &stripesdk.PriceParams{Nickname: stripesdk.String("new name")})

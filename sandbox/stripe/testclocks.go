@@ -20,7 +20,7 @@ func (f *Fake) timeOf(cus Customer) int64 {
 	return f.now()
 }
 
-// setClock moves a clock without telling.
+// setClock moves a clock without an event.
 func (f *Fake) setClock(id string, to int64) *apiError {
 	clock, ok := f.clocks.Get(id)
 	if !ok || to <= clock.FrozenTime {

@@ -15,7 +15,8 @@ type window struct {
 	until time.Time
 }
 
-// Send takes an event for all endpoints that want it. It never waits: what does not fit is dropped, and counted.
+// Send queues an event for all endpoints that subscribe to its type. It never blocks: when the queue is full, the
+// delivery is dropped and counted.
 func (s *Sender) Send(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +60,7 @@ func (s *Sender) admit(endpoint string, e Event) {
 	}
 }
 
-// falls throws the dice.
+// falls decides at random, or by the count of next ones, whether a fault strikes.
 func (s *Sender) falls(next *int, fraction float64) bool {
 	if *next > 0 {
 		*next--
@@ -102,7 +103,7 @@ func (s *Sender) release() {
 	for _, d := range held {
 		orders = append(orders, d.order)
 		if d.due.After(due) {
-			due = d.due // the order holds only among those that are due together
+			due = d.due // deliveries keep their shuffled order only if they are due together
 		}
 	}
 	s.dice.Shuffle(len(orders), func(i, j int) { orders[i], orders[j] = orders[j], orders[i] })
@@ -112,7 +113,7 @@ func (s *Sender) release() {
 	}
 }
 
-// pending returns all that waits, in the queue and in the window, in the order of its coming.
+// pending returns all waiting deliveries, in the queue and in the window, in order of arrival.
 func (s *Sender) pending() []*delivery {
 	out := slices.Concat(s.waiting, s.window.held)
 	slices.SortFunc(out, func(a, b *delivery) int { return compare(a.seq, b.seq) })

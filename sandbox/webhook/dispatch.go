@@ -34,7 +34,7 @@ func (s *Sender) run() {
 	}
 }
 
-// dispatch starts what is due and returns the time until there is more to do.
+// dispatch starts the deliveries that are due and returns the time until the next one is.
 func (s *Sender) dispatch() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *Sender) start(d *delivery) {
 	})
 }
 
-// conclude decides what follows an attempt.
+// conclude records the outcome of an attempt and schedules the next one.
 func (s *Sender) conclude(d *delivery, status int, err error) {
 	d.Status, d.Error = status, ""
 	if err == nil {
@@ -87,7 +87,7 @@ func (s *Sender) conclude(d *delivery, status int, err error) {
 		return
 	}
 	d.Error = err.Error()
-	s.cfg.Logger.Debug("a webhook was not taken", "event", d.EventID, "type", d.Type, "attempt", d.Attempts, "error", d.Error)
+	s.cfg.Logger.Debug("webhook attempt failed", "event", d.EventID, "type", d.Type, "attempt", d.Attempts, "error", d.Error)
 	switch {
 	case d.Attempts >= len(s.cfg.Schedule):
 		s.finish(d, Failed, "")

@@ -11,7 +11,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
-func TestFaultsOnTheWay(t *testing.T) {
+func TestDeliveryFaults(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings webhook.Settings
 		check    func(t *testing.T, s *webhook.Sender, got string)
@@ -67,7 +67,7 @@ func TestFaultsOnTheWay(t *testing.T) {
 	}
 }
 
-func TestLateAndHeldBack(t *testing.T) {
+func TestDelayAndPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{}
 		s := open(t, e, webhook.Settings{Delay: time.Minute, Concurrency: 1})

@@ -22,7 +22,7 @@ type tally struct {
 	done   chan struct{}
 }
 
-// settle tells those who wait for a delivery how its attempt ended.
+// settle reports the outcome of an attempt to its waiters.
 func (s *Sender) settle(d *delivery) {
 	for _, t := range d.tallies {
 		if d.State == Delivered {
@@ -37,8 +37,8 @@ func (s *Sender) settle(d *delivery) {
 	d.tallies = nil
 }
 
-// Flush sends all that waits now, whatever its time, also while the sender is paused, and returns when each has been
-// tried once. The error is that of ctx, or says that the sender was closed.
+// Flush sends all pending deliveries now, even those that are not due and while the sender is paused, and returns after
+// one attempt of each. It fails when ctx ends or the sender is closed.
 func (s *Sender) Flush(ctx context.Context) (Report, error) {
 	return s.await(ctx, func() []*delivery {
 		s.release()
@@ -52,7 +52,7 @@ func (s *Sender) Flush(ctx context.Context) (Report, error) {
 	})
 }
 
-// Await returns when each delivery of an event has been tried once more, and at once when none is under way.
+// Await returns after one more attempt of each pending delivery of an event, or at once if there are none.
 func (s *Sender) Await(ctx context.Context, eventID string) (Report, error) {
 	return s.await(ctx, func() []*delivery {
 		all := slices.Collect(maps.Values(s.live))
@@ -75,7 +75,7 @@ func (s *Sender) await(ctx context.Context, choose func() []*delivery) (Report, 
 	}
 	select {
 	case <-t.done:
-		return t.report, nil // nobody changes it any more
+		return t.report, nil // it no longer changes
 	case <-ctx.Done():
 		return Report{}, fmt.Errorf("wait for webhooks: %w", ctx.Err())
 	case <-s.ctx.Done():

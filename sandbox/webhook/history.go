@@ -18,7 +18,7 @@ func (h *history) add(d *delivery) {
 	h.bytes += len(d.body)
 	for len(h.list) > MaxFinished || h.bytes > maxFinishedBytes {
 		h.bytes -= len(h.list[0].body)
-		h.list[0] = nil // not to be kept alive by the array
+		h.list[0] = nil // lets the garbage collector free it
 		h.list = h.list[1:]
 	}
 }
@@ -66,8 +66,8 @@ func (s *Sender) Counts() map[State]int {
 	return out
 }
 
-// Resend sends a finished delivery again, as a new one with the same event: also one that was lost, or failed. The
-// error is [ErrUnknown] for one that is not finished, or no longer remembered, or whose endpoint is gone.
+// Resend sends a finished delivery again, as a new delivery of the same event, even if it was lost or failed. It returns
+// [ErrUnknown] for a delivery that is not finished or no longer remembered, or whose endpoint was removed.
 func (s *Sender) Resend(id string) (Delivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

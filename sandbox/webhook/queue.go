@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// delivery is a Delivery with what it takes to send it.
+// delivery is a Delivery with its body and its place in the queue.
 type delivery struct {
 	Delivery
 	body []byte
-	// due is when it goes; the zero time, which is before all others, when a flush has called for it.
+	// due is the time of the next attempt. A flush sets it to the zero time, which sorts first.
 	due time.Time
 	// order is the place among those that are due at the same time, seq the place in lists.
 	order, seq uint64
@@ -25,7 +25,7 @@ type queue []*delivery
 // Len is the number of deliveries that wait.
 func (q queue) Len() int { return len(q) }
 
-// Less puts the earlier first, and of those that are due together the one that came first.
+// Less orders by due time, then by arrival.
 func (q queue) Less(i, j int) bool {
 	if !q[i].due.Equal(q[j].due) {
 		return q[i].due.Before(q[j].due)

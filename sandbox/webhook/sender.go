@@ -96,7 +96,7 @@ func newTransport() *http.Transport {
 	}
 }
 
-// Close ends what is on its way, forgets what waits, and returns when no goroutine is left, or when ctx ends.
+// Close cancels running attempts, forgets pending deliveries, and returns when all goroutines have ended or ctx ends.
 func (s *Sender) Close(ctx context.Context) error {
 	s.stop()
 	idle := make(chan struct{})
@@ -113,7 +113,7 @@ func (s *Sender) Close(ctx context.Context) error {
 	return nil
 }
 
-// Add registers an endpoint and gives it an identifier. The error names the field that makes no sense.
+// Add registers an endpoint and gives it an identifier. The error names the first invalid field.
 func (s *Sender) Add(e Endpoint) (Endpoint, error) {
 	if err := e.check(s.cfg.Sign); err != nil {
 		return Endpoint{}, err
@@ -121,7 +121,7 @@ func (s *Sender) Add(e Endpoint) (Endpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.endpoints) >= MaxEndpoints {
-		return Endpoint{}, fmt.Errorf("there are already %d endpoints; remove one first", MaxEndpoints)
+		return Endpoint{}, fmt.Errorf("the limit of %d endpoints is reached; remove one first", MaxEndpoints)
 	}
 	s.made++
 	e.ID = s.cfg.Name + "-endpoint-" + strconv.Itoa(s.made)
@@ -130,8 +130,8 @@ func (s *Sender) Add(e Endpoint) (Endpoint, error) {
 	return e, nil
 }
 
-// ErrUnknown is returned for an identifier that names nothing.
-var ErrUnknown = errors.New("there is no such endpoint or delivery")
+// ErrUnknown is returned for an unknown endpoint or delivery.
+var ErrUnknown = errors.New("webhook endpoint or delivery not found")
 
 // Rotate puts a new secret before those of an endpoint, or in their place. The error is [ErrUnknown] or about the
 // secret.
@@ -192,7 +192,7 @@ func (s *Sender) Settings() Settings {
 	return out
 }
 
-// Change replaces the settings. The error names the field that makes no sense.
+// Change replaces the settings. The error names the first invalid field.
 func (s *Sender) Change(settings Settings) error {
 	if err := settings.Validate(); err != nil {
 		return err
@@ -214,7 +214,7 @@ func (s *Sender) adopt(settings Settings) {
 	}
 }
 
-// Reset drops what waits, forgets what was, and ends what goes wrong. Endpoints stay.
+// Reset drops pending deliveries, forgets finished ones, and clears the faults in the settings. Endpoints stay.
 func (s *Sender) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -110,14 +110,14 @@ func TestRetriesFollowTheSchedule(t *testing.T) {
 				require.Len(t, e.times, len(test.schedule))
 				require.Equal(t, test.want, e.times[len(e.times)-1].Sub(e.times[0]))
 				require.Equal(t, e.header[0].Get("svix-id"), e.header[7].Get("svix-id"))
-				require.NotEqual(t, e.header[0].Get("svix-timestamp"), e.header[7].Get("svix-timestamp"), "each attempt is signed anew")
+				require.NotEqual(t, e.header[0].Get("svix-timestamp"), e.header[7].Get("svix-timestamp"), "each attempt has its own signature")
 				require.NoError(t, s.Close(t.Context()))
 			})
 		})
 	}
 }
 
-func TestSilenceAndCutsAreFailures(t *testing.T) {
+func TestSilentAndBrokenEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: func(attempt int) (int, error) {
 			return map[int]int{1: 0, 3: http.StatusNoContent}[attempt], map[int]error{2: errors.New("connection refused")}[attempt]
@@ -139,7 +139,7 @@ func TestSilenceAndCutsAreFailures(t *testing.T) {
 	})
 }
 
-func TestFlushSendsWhatWaits(t *testing.T) {
+func TestFlushSendsPendingDeliveries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: func(attempt int) (int, error) { return map[bool]int{true: 500, false: 200}[attempt == 1], nil }}
 		s := open(t, e, webhook.Settings{Concurrency: 1})
@@ -160,7 +160,7 @@ func TestFlushSendsWhatWaits(t *testing.T) {
 		report, err = s.Flush(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, webhook.Report{Failed: 1}, report)
-		require.Equal(t, 1, s.Counts()[webhook.Pending], "it goes on by the schedule")
+		require.Equal(t, 1, s.Counts()[webhook.Pending], "it continues by the schedule")
 
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -188,7 +188,7 @@ func TestAwaitWaitsForOneEvent(t *testing.T) {
 	})
 }
 
-func TestEndpointsComeAndGo(t *testing.T) {
+func TestEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{}
 		s := open(t, e, webhook.Settings{Paused: true})
@@ -237,7 +237,7 @@ func TestEndpointsComeAndGo(t *testing.T) {
 	})
 }
 
-func TestWhatMakesNoSenseIsRefused(t *testing.T) {
+func TestInvalidParameters(t *testing.T) {
 	s := open(t, &endpoint{}, webhook.Settings{})
 	for want, e := range map[string]webhook.Endpoint{
 		"absolute http":  {URL: "ftp://x", Secrets: []string{secret}},
@@ -267,7 +267,7 @@ func TestWhatMakesNoSenseIsRefused(t *testing.T) {
 		require.NoError(t, err)
 	}
 	_, err := s.Add(webhook.Endpoint{URL: "http://x/", Secrets: []string{secret}})
-	require.ErrorContains(t, err, "already 16")
+	require.ErrorContains(t, err, "limit of 16")
 }
 
 func TestQueueAndHistoryAreBounded(t *testing.T) {
@@ -304,8 +304,8 @@ func TestOverARealSocket(t *testing.T) {
 	require.NoError(t, s.Close(t.Context()))
 }
 
-// TestCloseEndsWhatIsOnItsWay closes while an endpoint is silent.
-func TestCloseEndsWhatIsOnItsWay(t *testing.T) {
+// TestCloseEndsRunningAttempts closes while an endpoint is silent.
+func TestCloseEndsRunningAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, &endpoint{answer: func(int) (int, error) { return 0, nil }}, webhook.Settings{})
 		send(s, 1, 3)

@@ -16,16 +16,16 @@ const (
 	maxWindow          = 10_000
 )
 
-// Settings say how fast a [Sender] is and what goes wrong on the way. The zero value delivers everything at once and
-// retries in real time.
+// Settings control the speed of a [Sender] and its faults. The zero value delivers everything at once and retries in
+// real time.
 type Settings struct {
-	// Paused keeps all deliveries back until it is false again; [Sender.Flush] sends them nevertheless.
+	// Paused holds all deliveries back. [Sender.Flush] sends them anyway.
 	Paused bool
-	// RetryScale shortens the time before retries: 0.001 makes seconds of hours. Zero means 1.
+	// RetryScale scales the delays before retries: 0.001 turns an hour into 3.6 seconds. Zero means 1.
 	RetryScale float64
 	// Concurrency is how many requests run at once, 1 to 64; zero means 8. One keeps the order of the events.
 	Concurrency int
-	// Seed makes the dice below fall the same way again; every change of the settings starts them anew.
+	// Seed makes the random faults below reproducible. Every change of the settings restarts the random sequence.
 	Seed uint64
 	// Types narrows the faults below to these types of events; empty means all.
 	Types []string
@@ -42,7 +42,7 @@ type Settings struct {
 	Shuffle int
 }
 
-// Validate returns an error that names the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (s Settings) Validate() error {
 	switch {
 	case s.RetryScale < 0 || s.RetryScale > 1 || math.IsNaN(s.RetryScale):

@@ -10,8 +10,8 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
-// TestSvixSignsAsItsDocumentationShows has the vector of Svix's documentation on verifying by hand.
-func TestSvixSignsAsItsDocumentationShows(t *testing.T) {
+// TestSvixSignatureMatchesItsDocumentation has the vector of Svix's documentation on verifying by hand.
+func TestSvixSignatureMatchesItsDocumentation(t *testing.T) {
 	const first = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 	at, body := time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`)
 	h, err := webhook.Svix([]string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
@@ -30,7 +30,7 @@ func TestSvixSignsAsItsDocumentationShows(t *testing.T) {
 	}
 }
 
-func TestTheStripeSDKTakesTheSignature(t *testing.T) {
+func TestStripeSDKAcceptsTheSignature(t *testing.T) {
 	now, body := time.Now(), []byte(`{"id":"evt_1","object":"event","api_version":"2023-10-16"}`)
 	h, err := webhook.Stripe([]string{"whsec_new", "whsec_old"}, "evt_1", now, body)
 	require.NoError(t, err)

@@ -1,5 +1,5 @@
-// Package webhook delivers signed events to HTTP endpoints as a provider does: with its headers, retries and time-out,
-// and, on request, with what goes wrong on the way: events that are lost, late, doubled or out of order.
+// Package webhook delivers signed events to HTTP endpoints as a provider does, with its headers, retries and timeout. On
+// demand, events are lost, late, duplicated or reordered.
 package webhook
 
 import (
@@ -52,7 +52,7 @@ type Endpoint struct {
 
 func (e Endpoint) wants(kind string) bool { return len(e.Types) == 0 || slices.Contains(e.Types, kind) }
 
-// check returns an error that names the first field that makes no sense.
+// check returns an error that names the first invalid field.
 func (e Endpoint) check(sign Signer) error {
 	u, err := url.Parse(e.URL)
 	switch {
@@ -67,7 +67,7 @@ func (e Endpoint) check(sign Signer) error {
 	return err
 }
 
-// State is what has become of a delivery.
+// State is the state of a delivery.
 type State string
 
 // The states. Pending and Sending come before the others, which are final.
@@ -80,9 +80,9 @@ const (
 	Delivered State = "delivered"
 	// Failed has used up its attempts.
 	Failed State = "failed"
-	// Lost was never sent, because somebody asked for it; see [Settings].
+	// Lost was never sent, as the [Settings] asked.
 	Lost State = "lost"
-	// Dropped was given up: the queue was full, or the endpoint was removed.
+	// Dropped was discarded: the queue was full, or the endpoint was removed.
 	Dropped State = "dropped"
 )
 
@@ -99,7 +99,7 @@ func StateNames() string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// Known tells whether it is a state, or empty, which stands for all.
+// Known reports whether s is a state, or empty, which means all.
 func (s State) Known() bool { return s == "" || slices.Contains(states(), s) }
 
 // Delivery is one event on its way to one endpoint.
@@ -110,7 +110,7 @@ type Delivery struct {
 	EventID, Type, Subject string
 	// Endpoint is the endpoint's identifier.
 	Endpoint string
-	// State is what has become of it.
+	// State is its state.
 	State State
 	// Attempts is how often it was sent.
 	Attempts int

@@ -13,7 +13,7 @@ const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 func Derive(n int, parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
-		// The length goes first, so that ("ab","c") and ("a","bc") differ.
+		// Hashing the length first makes ("ab","c") and ("a","bc") differ.
 		h.Write([]byte(strconv.Itoa(len(p))))
 		h.Write([]byte{':'})
 		h.Write([]byte(p))

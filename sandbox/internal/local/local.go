@@ -1,4 +1,4 @@
-// Package local tells the sandbox's own machine from the rest of the world, by host names and addresses.
+// Package local decides whether a host name or address belongs to the machine that the sandbox runs on.
 package local
 
 import (
@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Hosts are the names by which a sandbox may be reached, and whose pages may use it: this machine's, and those that
-// are allowed by name.
+// Hosts are the host names under which clients may reach a sandbox, and whose pages may use it: those of this machine,
+// and those that are allowed by name.
 type Hosts struct{ named map[string]bool }
 
 // NewHosts allows names beside this machine's. A port in a name is ignored.
@@ -23,34 +23,34 @@ func NewHosts(names []string) Hosts {
 	return h
 }
 
-// Serve tells whether a Host header is one by which the sandbox may be reached. The unspecified address is one: it
-// reaches this machine, and no DNS name can stand for it.
+// Serve reports whether a Host header is allowed. The unspecified address is, because it reaches this machine and is not a
+// DNS name that could be rebound.
 func (h Hosts) Serve(host string) bool {
 	name := plain(host)
 	ip, err := netip.ParseAddr(name)
 	return h.Has(name) || err == nil && ip.IsUnspecified()
 }
 
-// Own tells whether an Origin header names a page of this machine, of an allowed host, or of the host that the request
-// was sent to, which [Hosts.Serve] has checked.
+// Own reports whether an Origin header names a page of this machine, of an allowed host, or of the host that the request
+// was sent to. Check the latter with [Hosts.Serve] first.
 func (h Hosts) Own(origin, host string) bool {
 	name, ok := hostOf(origin)
 	return ok && (h.Has(name) || name == plain(host))
 }
 
-// Named tells whether an Origin header names a page of a host that was allowed by name.
+// Named reports whether an Origin header names a page of a host that was allowed by name.
 func (h Hosts) Named(origin string) bool {
 	name, ok := hostOf(origin)
 	return ok && h.named[name]
 }
 
-// Has tells whether a host name or address is this machine's, or allowed by name.
+// Has reports whether a host name or address is one of this machine, or allowed by name.
 func (h Hosts) Has(name string) bool {
 	name = plain(name)
 	return h.named[name] || Loopback(name)
 }
 
-// Loopback tells whether a host name or address can only mean this machine.
+// Loopback reports whether a host name or address always refers to this machine.
 func Loopback(name string) bool {
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true

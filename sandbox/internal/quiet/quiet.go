@@ -1,5 +1,4 @@
-// Package quiet marks requests whose changes nobody is told of: they leave no event, so that a reconciliation has
-// something to find.
+// Package quiet marks requests whose changes emit no events, so that a reconciliation has something to find.
 package quiet
 
 import "context"
@@ -9,5 +8,5 @@ type key struct{}
 // With returns a context whose requests change objects without events.
 func With(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, true) }
 
-// Is tells whether a request's changes are to be kept quiet.
+// Is reports whether the changes of a request emit no events.
 func Is(ctx context.Context) bool { return ctx.Value(key{}) != nil }

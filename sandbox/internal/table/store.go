@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 )
 
-// Store is the file of a fake's tables: one JSON record per change, the last one of a row counts. It is written
-// without waiting for the disk, so it survives the process and not the machine. Like the tables, it is protected by
-// the fake's lock.
+// Store is the file behind a fake's tables: one JSON record per change, of which the last one per row counts. It is
+// written without fsync, so it survives a crash of the process but not of the machine. The fake's lock protects it, as
+// it does the tables.
 type Store struct {
 	path   string // empty: in memory only
 	tables []rows
@@ -42,7 +42,7 @@ type record struct {
 // NewStore returns a store that is kept at path, or in memory only when path is empty.
 func NewStore(path string) *Store { return &Store{path: path} }
 
-// Load fills the tables, which must all have been added, and opens the file for what comes.
+// Load fills the tables and opens the file for appending. All tables must have been added before.
 func (s *Store) Load() error {
 	if s.path == "" {
 		return nil
@@ -69,7 +69,7 @@ func (s *Store) replay(raw []byte) error {
 	for n := 1; ; n++ {
 		line, err := reader.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return nil // what stands behind the last line end was cut off by the end of a process
+			return nil // a process that was killed left an incomplete last line
 		}
 		var r record
 		if err := json.Unmarshal(line, &r); err != nil {
@@ -85,7 +85,7 @@ func (s *Store) replay(raw []byte) error {
 	}
 }
 
-// append writes one change, and now and then the whole state anew.
+// append writes one change, and from time to time rewrites the whole file.
 func (s *Store) append(r record, row any) error {
 	if s.file == nil {
 		return nil
@@ -157,7 +157,7 @@ func (s *Store) Reset() error {
 	return s.compact()
 }
 
-// Close closes the file; what is changed later stays in memory.
+// Close closes the file. Later changes stay in memory.
 func (s *Store) Close() error {
 	if s.file == nil {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// MaxRows bounds every table: a sandbox that is filled by mistake must say so and not eat the machine.
+// MaxRows bounds every table, so that a sandbox that is filled by mistake fails instead of exhausting memory.
 const MaxRows = 200_000
 
 // ErrFull is returned by Insert when a table has MaxRows rows.
@@ -36,8 +36,7 @@ func (t *Table[T]) Get(id string) (T, bool) {
 	return row, ok
 }
 
-// Insert adds a row behind the others, or replaces the one with that identifier where it stands. The error is
-// [ErrFull] or one of the file.
+// Insert appends a row, or replaces the row with that identifier in place. It returns [ErrFull] or an error of the file.
 func (t *Table[T]) Insert(id string, row T) error {
 	if _, ok := t.rows[id]; !ok {
 		if len(t.order) >= MaxRows {
@@ -49,7 +48,7 @@ func (t *Table[T]) Insert(id string, row T) error {
 	return t.store.append(record{Table: t.name, ID: id}, row)
 }
 
-// Delete removes a row; it is no error when there is none.
+// Delete removes a row. Removing a missing row succeeds.
 func (t *Table[T]) Delete(id string) error {
 	if _, ok := t.rows[id]; !ok {
 		return nil
@@ -81,7 +80,7 @@ func (t *Table[T]) DropOldest(n int) error {
 // Len is the number of rows.
 func (t *Table[T]) Len() int { return len(t.order) }
 
-// All returns the rows that keep wants, oldest first; a nil keep wants all. It is never nil.
+// All returns the rows for which keep is true, oldest first. A nil keep selects all. The result is never nil.
 func (t *Table[T]) All(keep func(T) bool) []T {
 	out := []T{}
 	for _, id := range t.order {

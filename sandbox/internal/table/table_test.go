@@ -37,7 +37,7 @@ func TestTableKeepsTheOrderOfCreation(t *testing.T) {
 	require.Equal(t, row{"c"}, found)
 }
 
-func TestStoreSurvivesTheProcess(t *testing.T) {
+func TestStoreSurvivesARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "rows.jsonl")
 	_, first := open(t, path) // never closed: a process that is killed closes nothing
 	require.NoError(t, first.Insert("a", row{"one"}))
@@ -56,7 +56,7 @@ func TestStoreSurvivesTheProcess(t *testing.T) {
 	require.Equal(t, []row{{"five"}}, third.All(nil))
 }
 
-func TestStoreReadsAFileThatWasCutOff(t *testing.T) {
+func TestStoreReadsATruncatedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rows.jsonl")
 	good := `{"table":"rows","id":"a","row":{"name":"one"}}` + "\n" + `{"table":"of another version","id":"x","row":{}}` + "\n"
 	require.NoError(t, os.WriteFile(path, []byte(good+`{"table":"rows","id":"b","ro`), 0o600))
@@ -71,7 +71,7 @@ func TestStoreReadsAFileThatWasCutOff(t *testing.T) {
 	require.ErrorContains(t, err, "delete the file")
 }
 
-func TestStoreDoesNotGrowWithoutEnd(t *testing.T) {
+func TestStoreIsCompacted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rows.jsonl")
 	_, rows := open(t, path)
 	for range 25_000 {

@@ -11,10 +11,10 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/clerk"
 )
 
-// TestTheLastEventIsTheState does many random things, and sees that who only listens knows as much as who asks.
-func TestTheLastEventIsTheState(t *testing.T) {
+// TestLastEventMatchesState does many random things, and sees that who only listens knows as much as who asks.
+func TestLastEventMatchesState(t *testing.T) {
 	for seed := range uint64(3) {
-		h := &told{}
+		h := &recorder{}
 		s := serve(t, clerk.Config{Emit: h.emit})
 		dice := rand.New(rand.NewPCG(seed, 0))
 		known := map[string]map[string]any{} // by type of object and identifier
