@@ -256,12 +256,15 @@ func (f *fakeAI) Chat(ctx context.Context, in *aiv1.ChatRequest) (*aiv1.ChatResp
 	return f.chat(ctx, in)
 }
 
-func (f *fakeAI) ListModels(ctx context.Context, _ *aiv1.ListModelsRequest) (*aiv1.ListModelsResponse, error) {
+// ListModels answers with one model per page.
+func (f *fakeAI) ListModels(ctx context.Context, in *aiv1.ListModelsRequest) (*aiv1.ListModelsResponse, error) {
 	f.note(ctx)
-	return &aiv1.ListModelsResponse{Models: []*aiv1.Model{
-		{Id: "gpt-5-mini", Kind: aiv1.ModelKind_MODEL_KIND_CHAT, Provider: "openai"},
-		{Id: "text-embedding-3-small", Kind: aiv1.ModelKind_MODEL_KIND_EMBEDDING, Provider: "openai"},
-	}}, nil
+	if in.GetPageToken() == "" {
+		chat := &aiv1.Model{Id: "gpt-5-mini", Kind: aiv1.ModelKind_MODEL_KIND_CHAT, Provider: "openai"}
+		return &aiv1.ListModelsResponse{Models: []*aiv1.Model{chat}, NextPageToken: "second"}, nil
+	}
+	embedding := &aiv1.Model{Id: "text-embedding-3-small", Kind: aiv1.ModelKind_MODEL_KIND_EMBEDDING, Provider: "openai"}
+	return &aiv1.ListModelsResponse{Models: []*aiv1.Model{embedding}}, nil
 }
 
 func (f *fakeAI) GetStatus(ctx context.Context, _ *aiv1.GetStatusRequest) (*aiv1.GetStatusResponse, error) {

@@ -8,9 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
@@ -247,11 +249,23 @@ func TestEmbed(t *testing.T) {
 }
 
 func TestListModels(t *testing.T) {
-	res, err := newHouse(t).ListModels(t.Context(), &aiv1.ListModelsRequest{})
+	h := newHouse(t)
+	res, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{})
 	require.NoError(t, err)
 	require.Len(t, res.GetModels(), 12)
+	require.Empty(t, res.GetNextPageToken())
 	for _, m := range res.GetModels() {
 		require.NotEmpty(t, m.GetId())
 		require.Positive(t, m.GetInputNanoUsdPerMillionTokens())
+		require.NotZero(t, m.GetKind())
 	}
+	first, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{PageSize: 7})
+	require.NoError(t, err)
+	second, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{PageSize: 7, PageToken: first.GetNextPageToken()})
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(res.GetModels(), append(first.GetModels(), second.GetModels()...), protocmp.Transform()))
+	require.Empty(t, second.GetNextPageToken())
+	h.claims.APIKeyID = "key_1"
+	_, err = h.ListModels(t.Context(), &aiv1.ListModelsRequest{PageToken: first.GetNextPageToken()})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errs.From(err))
 }

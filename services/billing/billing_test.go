@@ -108,6 +108,12 @@ func TestEntitlementsAndPlans(t *testing.T) {
 			ids = append(ids, p.GetId())
 		}
 		require.Equal(t, []string{"free", "pro", "team"}, ids, "unlimited is not on sale")
+		firstPlans, err := h.from("gateway").ListPlans(t.Context(), &billingv1.ListPlansRequest{PageSize: 2})
+		require.NoError(t, err)
+		lastPlans, err := h.from("gateway").ListPlans(t.Context(), &billingv1.ListPlansRequest{PageSize: 2, PageToken: firstPlans.GetNextPageToken()})
+		require.NoError(t, err)
+		require.Empty(t, cmp.Diff(list.GetPlans(), append(firstPlans.GetPlans(), lastPlans.GetPlans()...), protocmp.Transform()))
+		require.Empty(t, lastPlans.GetNextPageToken())
 		require.EqualValues(t, 5_000_000_000, list.GetPlans()[0].GetIncludedCreditPerPeriodNanoUsd())
 
 		answer, err := h.from("gateway").GetStatus(t.Context(), &billingv1.GetStatusRequest{})
@@ -147,11 +153,24 @@ func TestUsageByDayAndModel(t *testing.T) {
 		}
 		require.Empty(t, cmp.Diff(want, all, protocmp.Transform()))
 
+		first, err := client.GetUsage(h.as(admin), &billingv1.GetUsageRequest{PageSize: 1})
+		require.NoError(t, err)
+		second, err := client.GetUsage(h.as(admin), &billingv1.GetUsageRequest{PageSize: 1, PageToken: first.GetNextPageToken()})
+		require.NoError(t, err)
+		require.Empty(t, cmp.Diff(want.GetRows(), append(first.GetRows(), second.GetRows()...), protocmp.Transform()))
+		require.Empty(t, second.GetNextPageToken())
+		for _, page := range []*billingv1.GetUsageResponse{first, second} {
+			require.Empty(t, cmp.Diff(want.GetTotal(), page.GetTotal(), protocmp.Transform()), "the total is of all pages")
+		}
+		_, err = client.GetUsage(h.as(member), &billingv1.GetUsageRequest{PageToken: first.GetNextPageToken()})
+		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+		require.Equal(t, "pageToken", e.Fields[0].Name, "a token of another caller's list")
+
 		own, err := client.GetUsage(h.as(member), &billingv1.GetUsageRequest{})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, own.GetTotal().GetRequests(), "a member sees their own")
 		_, err = client.GetUsage(h.as(member), &billingv1.GetUsageRequest{UserId: "user_admin"})
-		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
+		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
 		require.Equal(t, "userId", e.Fields[0].Name)
 		one, err := client.GetUsage(h.as(admin), &billingv1.GetUsageRequest{UserId: "user_member"})
 		require.NoError(t, err)

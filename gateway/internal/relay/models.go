@@ -62,15 +62,19 @@ func (h *Models) Get(prefix string) http.Handler {
 }
 
 func (h *Models) models(r *http.Request) ([]model, error) {
-	list, err := h.AI.ListModels(r.Context(), &aiv1.ListModelsRequest{})
-	if err != nil {
-		return nil, err
+	out := []model{}
+	for token := ""; ; {
+		list, err := h.AI.ListModels(r.Context(), &aiv1.ListModelsRequest{PageToken: token})
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range list.GetModels() {
+			out = append(out, model{ID: m.GetId(), Object: "model", OwnedBy: m.GetProvider()})
+		}
+		if token = list.GetNextPageToken(); token == "" {
+			return out, nil
+		}
 	}
-	out := make([]model, 0, len(list.GetModels()))
-	for _, m := range list.GetModels() {
-		out = append(out, model{ID: m.GetId(), Object: "model", OwnedBy: m.GetProvider()})
-	}
-	return out, nil
 }
 
 func unknownModel(known []model) error {

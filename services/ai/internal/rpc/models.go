@@ -6,11 +6,12 @@ import (
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/platform/saturate"
 )
 
 // ListModels lists the models that the caller may use: those of the price list that the plan and the API key include.
-func (s *Server) ListModels(ctx context.Context, _ *aiv1.ListModelsRequest) (*aiv1.ListModelsResponse, error) {
+func (s *Server) ListModels(ctx context.Context, req *aiv1.ListModelsRequest) (*aiv1.ListModelsResponse, error) {
 	claims, err := caller(ctx)
 	if err != nil {
 		return nil, err
@@ -19,11 +20,17 @@ func (s *Server) ListModels(ctx context.Context, _ *aiv1.ListModelsRequest) (*ai
 	if err != nil {
 		return nil, err
 	}
-	out := &aiv1.ListModelsResponse{}
-	for _, m := range s.models.All() {
-		if !includes(plan.GetModels(), m.ID) || !includes(claims.Models, m.ID) {
-			continue
-		}
+	all := slices.DeleteFunc(s.models.All(), func(m models.Model) bool {
+		return !includes(plan.GetModels(), m.ID) || !includes(claims.Models, m.ID)
+	})
+	list := paging.List{Name: "models", Filters: []string{claims.AccountID, claims.APIKeyID}}
+	page, next, err := paging.Window(list, all, paging.LongSize(req.GetPageSize()), req.GetPageToken(),
+		func(m models.Model) paging.Cursor { return paging.Cursor{ID: m.ID} })
+	if err != nil {
+		return nil, err
+	}
+	out := &aiv1.ListModelsResponse{NextPageToken: next}
+	for _, m := range page {
 		out.Models = append(out.Models, &aiv1.Model{
 			Id:                                 m.ID,
 			Kind:                               kindOf(m.Kind),

@@ -6,7 +6,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
 // GetAccount shows the caller's account.
@@ -51,9 +53,14 @@ func (s *Server) GetEntitlements(ctx context.Context, r *billingv1.GetEntitlemen
 }
 
 // ListPlans lists the plans on sale.
-func (s *Server) ListPlans(context.Context, *billingv1.ListPlansRequest) (*billingv1.ListPlansResponse, error) {
-	out := &billingv1.ListPlansResponse{}
-	for _, p := range s.plans.OnSale() {
+func (s *Server) ListPlans(_ context.Context, r *billingv1.ListPlansRequest) (*billingv1.ListPlansResponse, error) {
+	page, next, err := paging.Window(paging.List{Name: "plans"}, s.plans.OnSale(), paging.LongSize(r.GetPageSize()), r.GetPageToken(),
+		func(p plans.Plan) paging.Cursor { return paging.Cursor{ID: p.ID} })
+	if err != nil {
+		return nil, err
+	}
+	out := &billingv1.ListPlansResponse{NextPageToken: next}
+	for _, p := range page {
 		out.Plans = append(out.Plans, toPlan(p))
 	}
 	return out, nil

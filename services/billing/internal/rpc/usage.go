@@ -7,6 +7,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
@@ -34,8 +35,15 @@ func (s *Server) GetUsage(ctx context.Context, r *billingv1.GetUsageRequest) (*b
 	if err != nil {
 		return nil, err
 	}
-	out := &billingv1.GetUsageResponse{Total: toSummary(total)}
-	for _, row := range rows {
+	// The token is bound to the days as they were asked for, so a list of "until today" can be continued after midnight.
+	list := paging.List{Name: "usage", Filters: []string{claims.AccountID, user, r.GetStartDay(), r.GetEndDay(), r.GetModel()}}
+	page, next, err := paging.Window(list, rows, paging.LongSize(r.GetPageSize()), r.GetPageToken(),
+		func(row ledger.UsageRow) paging.Cursor { return paging.Cursor{ID: row.Day, Second: row.Model} })
+	if err != nil {
+		return nil, err
+	}
+	out := &billingv1.GetUsageResponse{Total: toSummary(total), NextPageToken: next}
+	for _, row := range page {
 		out.Rows = append(out.Rows, &billingv1.UsageRow{
 			Day: row.Day, Model: row.Model, Requests: row.Requests, Usage: toUsage(row.Usage), CostNanoUsd: row.Cost,
 		})
