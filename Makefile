@@ -29,7 +29,7 @@ build: ## Build bin/trivet and the four programs of split mode
 	go build -o bin/ ./cmd/trivet ./gateway/cmd/gateway ./services/auth/cmd/auth ./services/ai/cmd/ai ./services/billing/cmd/billing
 
 .PHONY: test
-test: $(if $(shell command -v npm),test/sdk/node_modules) ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
+test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node_modules) ## Run all tests; those that need PostgreSQL, Redis or Chromium start their own, or say loudly that they skip
 	go test $$(go list ./... | grep -v '/test/e2e$$')
 	go test -count=1 ./test/e2e # it runs programs that it builds, of which the test cache knows nothing
 
@@ -102,7 +102,7 @@ breaking: $(BIN)/buf .protodeps ## Check that the contract breaks no caller of B
 
 .PHONY: gen-check
 gen-check: gen ## Check that what is committed is what is generated
-	@git diff --exit-code -- gen 'services/*/internal/store/db' && test -z "$$(git status --porcelain -- gen 'services/*/internal/store/db')" || \
+	@git diff --exit-code -- gen clients/typescript/src/gen 'services/*/internal/store/db' && test -z "$$(git status --porcelain -- gen clients/typescript/src/gen 'services/*/internal/store/db')" || \
 		{ echo "generated code differs from what is committed: run make gen and commit"; exit 1; }
 
 .PHONY: tidy
@@ -128,7 +128,7 @@ clean: ## Remove what was built, the development data, and what a broken benchma
 	go run ./tools/protodeps .protodeps
 	@touch .protodeps
 
-web/node_modules test/sdk/node_modules: %/node_modules: %/package.json %/package-lock.json
+web/node_modules test/sdk/node_modules clients/typescript/node_modules: %/node_modules: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 

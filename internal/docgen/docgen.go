@@ -40,18 +40,24 @@ func Replace(document, name, table string) (string, error) {
 // Errors is the table of error reasons.
 func Errors() string {
 	var b strings.Builder
-	b.WriteString("| reason (`code`) | gRPC | HTTP | `error.type` of /v1 | `error.code` of /v1 | when |\n|---|---|---|---|---|---|\n")
-	values := errorsv1.ErrorReason(0).Descriptor().Values()
-	for i := range values.Len() {
-		value := values.Get(i)
-		reason := errorsv1.ErrorReason(value.Number())
-		if reason == errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED {
-			continue
-		}
+	b.WriteString("| reason (`code`) | gRPC | HTTP | `error.type` of /v1 | `error.code` of /v1 | retry | when |\n|---|---|---|---|---|---|---|\n")
+	for _, reason := range reasons() {
 		m := errs.MappingOf(reason)
-		fmt.Fprintf(&b, "| `%s` | %s | %d | `%s` | `%s` | %s |\n", m.Code, m.GRPC, m.HTTP, m.OpenAIType, m.OpenAICode, meanings[reason])
+		fmt.Fprintf(&b, "| `%s` | %s | %d | `%s` | `%s` | %s | %s |\n", m.Code, m.GRPC, m.HTTP, m.OpenAIType, m.OpenAICode, retryOf(reason), meanings[reason])
 	}
 	return b.String()
+}
+
+// reasons are all error reasons, in the order of the contract.
+func reasons() []errorsv1.ErrorReason {
+	values := errorsv1.ErrorReason(0).Descriptor().Values()
+	out := make([]errorsv1.ErrorReason, 0, values.Len())
+	for i := range values.Len() {
+		if reason := errorsv1.ErrorReason(values.Get(i).Number()); reason != errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED {
+			out = append(out, reason)
+		}
+	}
+	return out
 }
 
 // Rules is the table of who may call which RPC.

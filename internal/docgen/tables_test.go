@@ -42,3 +42,9 @@ func TestReplaceNeedsItsMarkers(t *testing.T) {
 	_, err = docgen.Replace("<!-- x -->\n", "x", "new")
 	require.ErrorContains(t, err, "<!-- /x -->")
 }
+
+func TestTheClientRetriesByTheDocumentedTable(t *testing.T) {
+	committed, err := os.ReadFile(filepath.Join("..", "..", docgen.RetriesFile))
+	require.NoError(t, err)
+	require.Equal(t, docgen.Retries(), string(committed), "run `make docs` and commit")
+}
