@@ -13,20 +13,20 @@ import (
 
 // TestNodeSDKs runs the providers' own packages for Node.js, unmodified and with their default API versions.
 func TestNodeSDKs(t *testing.T) {
-	web := filepath.Join("..", "web")
+	folder := filepath.Join("..", "test", "sdk")
 	for name, test := range map[string]struct{ packages, passed string }{
 		"stripe.mjs": {"stripe", "11 steps passed"},
 		"clerk.mjs":  {filepath.Join("@clerk", "backend"), "6 steps passed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := os.Stat(filepath.Join(web, "node_modules", test.packages)); err != nil {
+			if _, err := os.Stat(filepath.Join(folder, "node_modules", test.packages)); err != nil {
 				if os.Getenv("CI") == "true" {
-					t.Fatal("web/node_modules is missing or out of date: run `make web/node_modules`")
+					t.Fatal("test/sdk/node_modules is missing or out of date: run `make test/sdk/node_modules`")
 				}
-				t.Skip("SKIPPED: the providers' packages for Node.js are missing; `make web/node_modules` installs them (needs Node.js)")
+				t.Skip("SKIPPED: the providers' packages for Node.js are missing; `make test/sdk/node_modules` installs them (needs Node.js)")
 			}
 			_, base := serve(t, sandbox.Config{})
-			cmd := exec.CommandContext(t.Context(), "node", filepath.Join(web, "test", name), base)
+			cmd := exec.CommandContext(t.Context(), "node", filepath.Join(folder, name), base)
 			cmd.Env = append(os.Environ(), "CLERK_TELEMETRY_DISABLED=1")
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", out)
