@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/datafolder"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox"
@@ -104,17 +105,22 @@ func startSandbox(ctx context.Context, c *config, host *serve.Host) (*sandbox.Sa
 		return nil, serve.Part{}, err
 	}
 	warnIfPublic(ctx, host.Logger, listener.Addr())
+	folder := filepath.Join(host.Settings.DataDir, "sandbox")
+	release, err := datafolder.Acquire(folder)
+	if err != nil {
+		return nil, serve.Part{}, errors.Join(err, listener.Close())
+	}
 	s, err := sandbox.New(sandbox.Config{
-		Dir: filepath.Join(host.Settings.DataDir, "sandbox"), Now: host.Now, Logger: host.Logger, Pace: c.Sandbox.Pace,
+		Dir: folder, Now: host.Now, Logger: host.Logger, Pace: c.Sandbox.Pace,
 		BaseURL: "http://" + reachable(listener.Addr().String()), AllowedHosts: c.Sandbox.AllowedHosts,
 	})
 	if err != nil {
-		return nil, serve.Part{}, errors.Join(fmt.Errorf("the sandbox's files in TRIVET_DATA_DIR=%s: %w", host.Settings.DataDir, err), listener.Close())
+		return nil, serve.Part{}, errors.Join(fmt.Errorf("the sandbox's files in TRIVET_DATA_DIR=%s: %w", host.Settings.DataDir, err), listener.Close(), release())
 	}
 	if err := deliver(s, c); err != nil {
-		return nil, serve.Part{}, errors.Join(err, listener.Close(), s.Close(ctx))
+		return nil, serve.Part{}, errors.Join(err, listener.Close(), s.Close(ctx), release())
 	}
-	return s, sandboxPart(s, listener), nil
+	return s, sandboxPart(s, listener, release), nil
 }
 
 // deliver points the sandbox's webhooks at the edge.
@@ -142,8 +148,10 @@ func warnIfPublic(ctx context.Context, log *slog.Logger, addr net.Addr) {
 	}
 }
 
-func sandboxPart(s *sandbox.Sandbox, listener net.Listener) serve.Part {
-	return serve.Part{Name: "sandbox", Run: func(ctx context.Context) error {
+// sandboxPart serves the sandbox and gives its folder up at the end.
+func sandboxPart(s *sandbox.Sandbox, listener net.Listener, release func() error) serve.Part {
+	return serve.Part{Name: "sandbox", Run: func(ctx context.Context) (err error) {
+		defer func() { err = errors.Join(err, release()) }()
 		server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
 		server.RegisterOnShutdown(func() { _ = s.Close(context.WithoutCancel(ctx)) }) // ends answers that hang on purpose
 		return errors.Join(serve.HTTP(ctx, server, listener), s.Close(context.WithoutCancel(ctx)))

@@ -80,7 +80,7 @@ func (l *lane) joined(first *op) func() *op {
 
 // refuse fails what waits now, because the database can't be reached: they must not wait for its return one by one.
 func (l *lane) refuse(first *op, err error) {
-	err = unreachable(l.session.dialect, err)
+	err = l.unreachable(err)
 	waiting := []*op{first}
 	for range len(l.queue) {
 		waiting = append(waiting, <-l.queue) // only this lane receives: it can't block
@@ -153,7 +153,7 @@ func (l *lane) one(o *op, careful bool) error {
 		return l.session.run("RELEASE SAVEPOINT op")
 	case o.err == nil:
 		return nil
-	case failed != nil && (retryable(failed) || undone(failed) || l.session.broken(failed)):
+	case failed != nil && (retryable(failed) || lockedOut(failed) || undone(failed) || l.session.broken(failed)):
 		return failed
 	case !careful:
 		return errSpoiled
@@ -193,6 +193,8 @@ func (l *lane) settle(ops []*op, err error) {
 		case l.base.Err() != nil:
 			l.report(ops, errors.Join(ErrClosed, err))
 			return
+		case lockedOut(err) && len(ops) > 1:
+			ops = l.refuseLocked(ops, err)
 		case errors.Is(err, errSpoiled) && len(ops) > 1, errors.Is(err, errAgain):
 		case retryable(err) && attempt < maxAttempts && l.pause(attempt):
 		case len(ops) == 1:
@@ -205,11 +207,21 @@ func (l *lane) settle(ops []*op, err error) {
 			return
 		}
 		if err = l.open(); err != nil {
-			l.report(ops, unreachable(l.session.dialect, err))
+			l.report(ops, l.unreachable(err))
 			return
 		}
 		err = l.work(true, each(ops))
 	}
+}
+
+// refuseLocked ends the operations on the key whose row stayed locked, and returns the others: they must not wait for it
+// again and again.
+func (l *lane) refuseLocked(ops []*op, err error) (others []*op) {
+	locked := l.current.key
+	is := func(o *op) bool { return o.key == locked }
+	others = slices.DeleteFunc(slices.Clone(ops), is)
+	l.report(slices.DeleteFunc(slices.Clone(ops), func(o *op) bool { return !is(o) }), err)
+	return others
 }
 
 // each gives ops one by one, then nil.

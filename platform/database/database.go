@@ -52,6 +52,8 @@ type Config struct {
 	// BusyTimeout bounds the wait for another process that holds SQLite's write lock, default 2 s: callers should hear that the
 	// store is unavailable before their own deadlines pass.
 	BusyTimeout time.Duration
+	// Beside opens a SQLite file that another process owns, as a tool or a test does. It takes no lock on the folder.
+	Beside bool
 	// Observe, when set, is told of every batch; it runs on the lane and must be quick.
 	Observe func(Batch)
 	// Logger gets migrations and panics; default: silent.
@@ -91,12 +93,20 @@ type DB struct {
 	closeOnce sync.Once
 	kill      context.CancelFunc
 	seed      maphash.Seed
+	release   func() error // gives up the data folder
+	writable  writeProbe
 }
 
 // target opens pools of connections to one database.
 type target interface {
 	dialect() Dialect
+	// acquire makes this process the owner, where only one may be.
+	acquire() (release func() error, err error)
 	open(role role, maxConns int) (*sql.DB, error)
+	// unreachable explains an error of a connection.
+	unreachable(err error) error
+	// check looks for damage.
+	check(ctx context.Context, readers *sql.DB) error
 }
 
 // role is what a pool is for.
@@ -108,35 +118,47 @@ const (
 	migrations
 )
 
-// Open opens the database and checks that it answers. Errors never print the password.
+// Open opens the database and checks that it answers. On SQLite it makes this process the owner of the file's folder, and looks
+// for damage. Errors never print the password.
 func Open(ctx context.Context, config Config) (*DB, error) {
 	to, config, err := locate(config)
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dialect: to.dialect(), config: config, target: to, closing: make(chan struct{})}
-	if db.writers, err = to.open(writes, config.Lanes); err != nil {
+	release, err := to.acquire()
+	if err != nil {
 		return nil, err
 	}
-	if db.readers, err = to.open(reads, config.MaxReaders); err != nil {
-		return nil, errors.Join(err, db.writers.Close())
-	}
-	// The writer goes first: on SQLite it creates the file and turns on the write-ahead log.
-	for _, pool := range []*sql.DB{db.writers, db.readers} {
-		if err := pool.PingContext(ctx); err != nil {
-			return nil, errors.Join(unreachable(db.dialect, err), db.writers.Close(), db.readers.Close())
-		}
+	db := &DB{dialect: to.dialect(), config: config, target: to, closing: make(chan struct{}), release: release}
+	if err := db.open(ctx); err != nil {
+		return nil, errors.Join(err, release())
 	}
 	db.reader = newReader(db.dialect, db.readers)
 	db.start()
 	return db, nil
 }
 
-func unreachable(d Dialect, err error) error {
-	if d == SQLite {
-		return fmt.Errorf("the SQLite file can't be opened: check that the path in DATABASE_URL is a database and may be written: %w", err)
+func (db *DB) open(ctx context.Context) (err error) {
+	if db.writers, err = db.target.open(writes, db.config.Lanes); err != nil {
+		return err
 	}
-	return fmt.Errorf("PostgreSQL does not answer: check DATABASE_URL and that the server runs: %w", err)
+	if db.readers, err = db.target.open(reads, db.config.MaxReaders); err != nil {
+		return errors.Join(err, db.writers.Close())
+	}
+	// The writer goes first: on SQLite it creates the file and turns on the write-ahead log.
+	for _, pool := range []*sql.DB{db.writers, db.readers} {
+		if err = pool.PingContext(ctx); err != nil {
+			err = db.target.unreachable(err)
+			break
+		}
+	}
+	if err == nil {
+		err = db.target.check(ctx, db.readers)
+	}
+	if err != nil {
+		return errors.Join(err, db.writers.Close(), db.readers.Close())
+	}
+	return nil
 }
 
 // Dialect tells which database it is.
@@ -153,7 +175,7 @@ func (db *DB) Reader() Querier { return db.reader }
 // Ping checks that the database answers a read, for readiness.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.readers.PingContext(ctx); err != nil {
-		return temporary(unreachable(db.dialect, err))
+		return temporary(db.target.unreachable(err))
 	}
 	return nil
 }
@@ -178,7 +200,7 @@ func (db *DB) Close(ctx context.Context) (err error) {
 			<-idle
 		}
 		db.kill()
-		err = errors.Join(late, db.writers.Close(), db.readers.Close())
+		err = errors.Join(late, db.writers.Close(), db.readers.Close(), db.release())
 	})
 	return err
 }

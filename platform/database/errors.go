@@ -61,7 +61,7 @@ func IsUnavailable(err error) bool {
 		return true
 	}
 	for _, sentinel := range []error{
-		ErrClosed, ErrCommitUnknown, errAborted, driver.ErrBadConn, sql.ErrConnDone, context.DeadlineExceeded,
+		ErrClosed, ErrCommitUnknown, errAborted, errReadOnly, errNoRoom, driver.ErrBadConn, sql.ErrConnDone, context.DeadlineExceeded,
 		net.ErrClosed, io.ErrUnexpectedEOF,
 	} {
 		if errors.Is(err, sentinel) {
@@ -74,7 +74,8 @@ func IsUnavailable(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
-	return retryable(err) || pgClass(err, "08", "53", "57", "58")
+	// Read-only is a standby, or a server that an operator has closed for writing; both may end.
+	return retryable(err) || lockedOut(err) || pgClass(err, "08", "53", "57", "58", "25006")
 }
 
 // retryable tells whether the same work may succeed if tried again at once: a conflict with another transaction, or a
@@ -97,8 +98,23 @@ func retryable(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
-	// Serialization failure, deadlock, lock not available; lost connections; the server stops or starts; too many of them.
-	return pgClass(err, "40001", "40P01", "55P03", "08", "57P0", "53300")
+	// Serialization failure, deadlock; lost connections; the server stops or starts; too many of them.
+	return pgClass(err, "40001", "40P01", "08", "57P0", "53300") || idledOut(err)
+}
+
+// idledOut tells whether PostgreSQL ended the session because a transaction paused for too long.
+func idledOut(err error) bool { return pgCode(err) == "25P03" }
+
+// lockedOut tells whether a PostgreSQL row stayed locked for as long as a lane waits.
+func lockedOut(err error) bool { return pgCode(err) == "55P03" }
+
+// cannotStore tells whether the store took a write but has no room for it, or must not write at all.
+func cannotStore(err error) bool {
+	switch sqliteCode(err) & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
+		return true
+	}
+	return pgClass(err, "53100", "25006") // disk full, read-only transaction
 }
 
 // outwaited tells whether another process holds SQLite's write lock, for which Config.BusyTimeout was waited already: callers

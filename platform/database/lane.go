@@ -20,6 +20,8 @@ type lane struct {
 	maxBatch int
 	observe  func(Batch)
 	log      *slog.Logger
+	// unreachable explains an error of a connection.
+	unreachable func(error) error
 
 	ops     []*op // of the batch under way, all taken
 	current *op   // whose function runs
@@ -46,6 +48,7 @@ func (db *DB) start() {
 		l := &lane{
 			index: i, queue: make(chan *op, db.config.QueueSize), closing: db.closing,
 			running: &db.running, base: base, maxBatch: db.config.MaxBatch, observe: db.config.Observe, log: db.config.Logger,
+			unreachable: db.target.unreachable,
 			session: session{pool: db.writers, dialect: db.dialect, timeout: db.config.WriteTimeout},
 		}
 		db.lanes = append(db.lanes, l)

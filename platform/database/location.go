@@ -37,7 +37,7 @@ func locate(config Config) (target, Config, error) {
 	scheme, rest, _ := strings.Cut(raw, "://")
 	switch {
 	case raw == "":
-		return nil, config, errors.New("DATABASE_URL is not set: write sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME")
+		return nil, config, errors.New("DATABASE_URL is not set: write sqlite://FOLDER or postgres://USER:PASSWORD@HOST/NAME")
 	case scheme == "sqlite":
 		config = config.withDefaults(SQLite)
 		to, err := newSQLiteFile(rest, config)

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -36,8 +37,22 @@ func (m Migrations) files(d Dialect) (fs.FS, error) {
 	return m.FS, nil
 }
 
+// NewerError says that a newer version of the program has migrated the database.
+type NewerError struct {
+	// Service is that of the migrations, and Store the service whose store it is.
+	Service, Store string
+	// Version is the database's, and Known the newest that this program knows.
+	Version, Known int64
+}
+
+// Error says what to do.
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the database of %s has migration %d of %s, and this program knows migrations up to %d only: "+
+		"run the newer version of the program, or restore a backup from before the upgrade", e.Store, e.Version, e.Service, e.Known)
+}
+
 // Migrate brings the store up to date. On PostgreSQL it creates the schema, and processes that do it at once wait for each
-// other. A database that is ahead of this program is left as it is.
+// other. It changes nothing in a database that a newer version of the program has migrated; the error is a *NewerError.
 func Migrate(ctx context.Context, db *DB, m Migrations) (err error) {
 	// A pool of its own: the reading one can't write, and the writing one's connections are the lanes'.
 	pool, err := db.target.open(migrations, 2)
@@ -47,22 +62,59 @@ func Migrate(ctx context.Context, db *DB, m Migrations) (err error) {
 	defer func() { err = errors.Join(err, pool.Close()) }()
 	if db.dialect == Postgres && db.config.Schema != "" {
 		if err := createSchema(ctx, pool, db.config.Schema); err != nil {
-			return fmt.Errorf("the schema %s can't be created: let the role do it, or create it by hand: %w", db.config.Schema, err)
+			return fmt.Errorf("the schema %s cannot be created: grant the role CREATE on the database, or create the schema by hand: %w", db.config.Schema, err)
 		}
 	}
 	provider, err := db.provider(pool, m)
 	if err != nil {
 		return err
 	}
+	if err := db.refuseNewer(ctx, m, provider); err != nil {
+		return err
+	}
 	done, err := provider.Up(ctx)
 	for _, r := range done {
-		db.config.Logger.InfoContext(ctx, "migration applied", slog.String("service", m.Service), slog.String("file", r.Source.Path), slog.Duration("took", r.Duration))
+		db.config.Logger.InfoContext(ctx, "migration applied", slog.String("service", db.store()), slog.String("migrations", m.Service),
+			slog.String("file", r.Source.Path), slog.Duration("took", r.Duration))
 	}
 	if partial, ok := errors.AsType[*goose.PartialError](err); ok && partial.Failed != nil {
-		return fmt.Errorf("migration %s of %s failed, those before it are in place: %w", partial.Failed.Source.Path, m.Service, partial.Err)
+		return fmt.Errorf("migration %s of %s failed; the migrations before it are in place: %w", partial.Failed.Source.Path, m.Service, partial.Err)
 	}
 	if err != nil {
 		return fmt.Errorf("migration of %s failed: %w", m.Service, err)
+	}
+	return nil
+}
+
+// store names the service whose store this is, for people.
+func (db *DB) store() string { return cmp.Or(db.config.Schema, "public") }
+
+// CheckVersion refuses a database that a newer version of the program has migrated, with a *NewerError. Call it when a
+// service starts: it changes nothing, and takes a database that is not migrated yet.
+func CheckVersion(ctx context.Context, db *DB, all ...Migrations) error {
+	for _, m := range all {
+		provider, err := db.provider(db.readers, m)
+		if err != nil {
+			return err
+		}
+		if err := db.refuseNewer(ctx, m, provider); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (db *DB) refuseNewer(ctx context.Context, m Migrations, provider *goose.Provider) error {
+	applied, err := db.applied(ctx, m)
+	if err != nil {
+		return fmt.Errorf("the migrations of %s cannot be looked up: %w", m.Service, temporary(err))
+	}
+	var known int64
+	for _, source := range provider.ListSources() {
+		known = max(known, source.Version)
+	}
+	if len(applied) > 0 && slices.Max(applied) > known {
+		return &NewerError{Service: m.Service, Store: db.store(), Version: slices.Max(applied), Known: known}
 	}
 	return nil
 }
@@ -125,12 +177,16 @@ func MigrateAll(ctx context.Context, db *DB, all ...Migrations) error {
 	return nil
 }
 
-// SchemaCheck returns a readiness check that fails while migrations are missing. Once they are there it asks no more.
+// SchemaCheck returns a readiness check that fails while migrations are missing, or when a newer version of the program has
+// migrated the database. Once it was well it asks no more: a newer version may migrate while this one still runs.
 func SchemaCheck(db *DB, all ...Migrations) func(context.Context) error {
 	var complete atomic.Bool
 	return func(ctx context.Context) error {
 		if complete.Load() {
 			return nil
+		}
+		if err := CheckVersion(ctx, db, all...); err != nil {
+			return err
 		}
 		for _, m := range all {
 			pending, err := Pending(ctx, db, m)
@@ -154,7 +210,7 @@ func Pending(ctx context.Context, db *DB, m Migrations) ([]string, error) {
 	}
 	applied, err := db.applied(ctx, m)
 	if err != nil {
-		return nil, fmt.Errorf("migrations of %s can't be looked up: %w", m.Service, err)
+		return nil, fmt.Errorf("the migrations of %s cannot be looked up: %w", m.Service, temporary(err))
 	}
 	var pending []string
 	for _, source := range provider.ListSources() {

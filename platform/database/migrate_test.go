@@ -3,6 +3,7 @@ package database_test
 import (
 	"bytes"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -37,8 +38,46 @@ func TestMigrateAndPending(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"00002_more.sql"}, pending)
 		require.NoError(t, database.Migrate(t.Context(), db, more))
-		require.NoError(t, database.Migrate(t.Context(), db, wallet), "an older program on a newer database")
 	}, func(c *database.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+}
+
+// A rollback of the program after a change of the schema must not write into a schema that it does not know.
+func TestADatabaseOfANewerProgramIsRefused(t *testing.T) {
+	newer := database.Migrations{Service: "wallet", FS: fstest.MapFS{
+		"00001_wallet.sql": wallet.FS.(fstest.MapFS)["00001_wallet.sql"],
+		"00099_more.sql":   {Data: []byte("-- +goose Up\nALTER TABLE wallet ADD COLUMN more TEXT;\n")},
+	}}
+	databasetest.Each(t, wallet, func(t *testing.T, db *database.DB) {
+		require.NoError(t, database.CheckVersion(t.Context(), db, wallet))
+		running := database.SchemaCheck(db, wallet)
+		require.NoError(t, running(t.Context()))
+		require.NoError(t, database.Migrate(t.Context(), db, newer))
+		require.NoError(t, running(t.Context()), "a newer version may migrate while this one still runs")
+		for name, err := range map[string]error{
+			"start": database.CheckVersion(t.Context(), db, wallet), "migrate": database.Migrate(t.Context(), db, wallet),
+			"readiness":   database.SchemaCheck(db, wallet)(t.Context()),
+			"migrate all": database.MigrateAll(t.Context(), db, wallet),
+		} {
+			var ahead *database.NewerError
+			require.ErrorAs(t, err, &ahead, name)
+			require.Equal(t, database.NewerError{Service: "wallet", Store: "wallet", Version: 99, Known: 1}, *ahead, name)
+			require.ErrorContains(t, err, "migration 99", name)
+			require.ErrorContains(t, err, "up to 1 only", name)
+		}
+		require.NoError(t, database.CheckVersion(t.Context(), db, newer))
+		other := database.Migrations{Service: "other", FS: wallet.FS}
+		require.NoError(t, database.CheckVersion(t.Context(), db, other), "one that is not migrated yet is no newer one")
+	})
+}
+
+func TestTheLogOfAMigrationNamesItsStore(t *testing.T) {
+	var log bytes.Buffer
+	db := databasetest.Open(t, database.Config{
+		URL: settings.NewSecret("sqlite://" + filepath.Join(t.TempDir(), "x.db")), Schema: "billing", Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}, wallet)
+	require.NoError(t, db.Ping(t.Context()))
+	require.Contains(t, log.String(), "service=billing")
+	require.Contains(t, log.String(), "migrations=wallet")
 }
 
 func TestServicesShareADatabase(t *testing.T) {

@@ -3,9 +3,12 @@ package database_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,12 +29,12 @@ func TestOpenRefuses(t *testing.T) {
 		"nothing":             {url: "", says: "DATABASE_URL is not set"},
 		"another kind":        {url: "mysql://u:hunter2@h/d", says: "must begin with sqlite:// or postgres://"},
 		"no path":             {url: "sqlite://", says: "has no path"},
-		"in memory":           {url: "sqlite://:memory:", says: "not supported"},
-		"parameters":          {url: "sqlite://x.db?mode=ro", says: "takes no parameters"},
+		"in memory":           {url: "sqlite://:memory:", says: "names a database in memory"},
+		"parameters":          {url: "sqlite://x.db?mode=ro", says: "FOLDER takes none"},
 		"odd synchronous":     {url: "sqlite://x.db", says: "must be FULL or NORMAL", config: database.Config{Synchronous: "off"}},
-		"no folder":           {url: "sqlite://" + blocked + "/x.db", says: "folder of the SQLite file"},
-		"a folder":            {url: "sqlite://" + filepath.Dir(blocked), says: "can't be opened"},
-		"not a database":      {url: "sqlite://" + blocked, says: "check that the path in DATABASE_URL is a database"},
+		"no folder":           {url: "sqlite://" + blocked + "/x.db", says: "TRIVET_DATA_DIR"},
+		"a folder":            {url: "sqlite://" + filepath.Dir(blocked), says: "cannot be opened: check that this process may write it"},
+		"not a database":      {url: "sqlite://" + blocked, says: blocked + " is not a SQLite database"},
 		"bad address":         {url: "postgres://u:hunter2%zz@h/d", says: "percent-encode"},
 		"bad port":            {url: "postgres://u:hunter2@h:port/d", says: "not a valid address"},
 		"bad parameter":       {url: "postgres://u:hunter2@h/d?sslmode=hunter2", says: "can't be used"},
@@ -46,6 +49,103 @@ func TestOpenRefuses(t *testing.T) {
 			require.NotContains(t, err.Error(), "hunter2")
 		})
 	}
+}
+
+// An error of a server that answers must not send the operator to look for one that does not.
+func TestPostgresErrorsSayWhatIsWrong(t *testing.T) {
+	good := databasetest.PostgresURL(t)
+	at, err := url.Parse(good)
+	require.NoError(t, err)
+	name := strings.TrimPrefix(at.Path, "/")
+	for _, tc := range []struct {
+		url, says string
+	}{
+		{strings.Replace(good, "/"+name, "/nodb", 1), "PostgreSQL has no such database: check the name in DATABASE_URL"},
+		{withUser(*at, "nobody"), "PostgreSQL refused the role"},
+	} {
+		_, err := database.Open(t.Context(), database.Config{URL: settings.NewSecret(tc.url)})
+		require.ErrorContains(t, err, tc.says)
+		require.NotContains(t, err.Error(), "does not answer")
+	}
+}
+
+func withUser(at url.URL, user string) string {
+	at.User = url.User(user)
+	return at.String()
+}
+
+func TestOneProcessOwnsTheFolderOfASQLiteFile(t *testing.T) {
+	folder := t.TempDir()
+	open := func(name string, beside bool) (*database.DB, error) {
+		return database.Open(t.Context(), database.Config{URL: settings.NewSecret("sqlite://" + filepath.Join(folder, name)), Beside: beside})
+	}
+	// Locks of two descriptors exclude each other as those of two processes do.
+	other, err := os.OpenFile(filepath.Join(folder, "trivet.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	_, err = other.WriteString("4711\n")
+	require.NoError(t, err)
+	lock := func() error { return syscall.Flock(int(other.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
+	require.NoError(t, lock())
+	_, err = open("a.db", false)
+	require.ErrorContains(t, err, "process 4711")
+	require.ErrorContains(t, err, "TRIVET_DATA_DIR")
+	require.NoFileExists(t, filepath.Join(folder, "a.db"), "nothing was touched")
+	tool, err := open("a.db", true)
+	require.NoError(t, err, "a tool may look")
+	require.NoError(t, tool.Close(t.Context()))
+
+	require.NoError(t, syscall.Flock(int(other.Fd()), syscall.LOCK_UN))
+	a, err := open("a.db", false)
+	require.NoError(t, err)
+	b, err := open("b.db", false)
+	require.NoError(t, err, "the services of one process share the folder")
+	require.NoError(t, a.Close(t.Context()))
+	require.ErrorIs(t, lock(), syscall.EWOULDBLOCK)
+	require.NoError(t, b.Close(t.Context()))
+	require.NoError(t, b.Close(t.Context()))
+	require.NoError(t, lock(), "the last one gives it up")
+	require.NoError(t, syscall.Flock(int(other.Fd()), syscall.LOCK_UN))
+
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "c.db"), []byte("not a database, but long enough to be one"), 0o600))
+	_, err = open("c.db", false)
+	require.Error(t, err)
+	require.NoError(t, lock(), "a failure gives it up too")
+	require.NoError(t, other.Close())
+}
+
+func TestADamagedSQLiteFileIsFoundAtTheStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "billing.db")
+	config := database.Config{URL: settings.NewSecret("sqlite://" + path)}
+	db, err := database.Open(t.Context(), config)
+	require.NoError(t, err)
+	require.NoError(t, database.Migrate(t.Context(), db, wallet))
+	require.NoError(t, db.Write(t.Context(), "", func(ctx context.Context, tx database.Tx) error {
+		for i := range 500 {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO wallet (id, balance, note) VALUES ($1, 1, $2)",
+				fmt.Sprint(i), fmt.Sprint(i, strings.Repeat("x", 200))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	require.NoError(t, db.Close(t.Context()))
+	db, err = database.Open(t.Context(), config)
+	require.NoError(t, err, "a good one opens")
+	require.NoError(t, db.Close(t.Context()))
+
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	_, err = file.WriteAt([]byte(strings.Repeat("damage ", 4096*3/7)), 8*4096)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+	_, err = database.Open(t.Context(), config)
+	require.ErrorContains(t, err, "the SQLite file "+path+" is damaged")
+	require.ErrorContains(t, err, "restore it from a backup")
+
+	require.NoError(t, os.Truncate(path, 256<<20+1)) // sparse
+	db, err = database.Open(t.Context(), config)
+	require.NoError(t, err, "a large file is not looked through")
+	require.NoError(t, db.Close(t.Context()))
 }
 
 func TestFor(t *testing.T) {
@@ -88,6 +188,7 @@ func TestPostgresSession(t *testing.T) {
 	require.NoError(t, db.Write(t.Context(), "", func(ctx context.Context, tx database.Tx) error {
 		for setting, want := range map[string]string{
 			"timezone": "UTC", "search_path": "wallet", "application_name": "trivet wallet", "synchronous_commit": "on",
+			"idle_in_transaction_session_timeout": "3s", "lock_timeout": "1500ms",
 		} {
 			var got string
 			require.NoError(t, tx.QueryRowContext(ctx, "SELECT current_setting($1)", setting).Scan(&got))

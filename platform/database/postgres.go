@@ -45,10 +45,46 @@ func newPostgresServer(raw string, config Config) (*postgresServer, error) {
 		conn.RuntimeParams["search_path"] = config.Schema
 	}
 	set("application_name", "trivet "+cmp.Or(config.Schema, "public"))
-	// A process that hangs inside a transaction must not hold its locks for ever.
-	set("idle_in_transaction_session_timeout", strconv.FormatInt((3*config.WriteTimeout).Milliseconds(), 10))
+	// A process that hangs inside a transaction would hold the rows of its batch, on which all replicas wait.
+	set("idle_in_transaction_session_timeout", milliseconds(idleTimeout))
 	conn.ConnectTimeout = cmp.Or(conn.ConnectTimeout, 5*time.Second)
 	return &postgresServer{conn: conn, config: config}, nil
+}
+
+const (
+	// idleTimeout bounds the time between two statements of a transaction; a write runs all of them without a pause.
+	idleTimeout = 3 * time.Second
+	// lockTimeout bounds the wait for a row that another process has locked. A lane waits with it, and the callers behind it.
+	// PostgreSQL looks for deadlocks after one second: they must be found first, because they are tried again.
+	lockTimeout = 1500 * time.Millisecond
+)
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// acquire does nothing: any number of processes may use a server.
+func (*postgresServer) acquire() (release func() error, err error) {
+	return func() error { return nil }, nil
+}
+
+// check does nothing: PostgreSQL keeps its own files.
+func (*postgresServer) check(context.Context, *sql.DB) error { return nil }
+
+// unreachable tells a server that refuses from one that does not answer.
+func (*postgresServer) unreachable(err error) error {
+	switch code := pgCode(err); {
+	case code == "":
+		return fmt.Errorf("PostgreSQL does not answer: check the host and port in DATABASE_URL, and that the server runs: %w", err)
+	case pgClass(err, "28"):
+		return fmt.Errorf("PostgreSQL refused the role: check the user and the password in DATABASE_URL: %w", err)
+	case code == "3D000":
+		return fmt.Errorf("PostgreSQL has no such database: check the name in DATABASE_URL, or create it: %w", err)
+	case pgClass(err, "53300"):
+		return fmt.Errorf("PostgreSQL has no connection left: raise max_connections, or run fewer processes: %w", err)
+	case pgClass(err, "57P0"):
+		return fmt.Errorf("PostgreSQL is starting or stopping: %w", err)
+	default:
+		return fmt.Errorf("PostgreSQL refused the connection: check DATABASE_URL: %w", err)
+	}
 }
 
 // withoutPassword returns err's text, or less when it quotes the password.
@@ -68,8 +104,14 @@ func (*postgresServer) dialect() Dialect { return Postgres }
 
 func (p *postgresServer) open(role role, maxConns int) (*sql.DB, error) {
 	conn := p.conn.Copy()
-	if role == migrations {
+	switch role {
+	case migrations:
 		delete(conn.RuntimeParams, "idle_in_transaction_session_timeout")
+	case writes:
+		if conn.RuntimeParams["lock_timeout"] == "" {
+			conn.RuntimeParams["lock_timeout"] = milliseconds(lockTimeout)
+		}
+	case reads:
 	}
 	pool := stdlib.OpenDB(*conn, stdlib.OptionAfterConnect(timesInUTC))
 	pool.SetMaxOpenConns(maxConns)

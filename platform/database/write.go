@@ -71,7 +71,9 @@ func (o *op) leave() bool { return o.state.CompareAndSwap(queued, left) }
 // was a deadline. Once it has begun, Write waits for the outcome. Other errors: fn's own, *PanicError, ErrClosed,
 // ErrCommitUnknown, and the driver's (see IsUnavailable).
 func (db *DB) Write(ctx context.Context, key string, fn func(ctx context.Context, tx Tx) error) error {
-	return temporary(db.write(ctx, key, fn))
+	err := db.write(ctx, key, fn)
+	db.noteWrite(err)
+	return temporary(err)
 }
 
 func (db *DB) write(ctx context.Context, key string, fn func(ctx context.Context, tx Tx) error) error {

@@ -33,7 +33,7 @@ const (
 // child tells of each event that was acknowledged.
 func child(ctx context.Context, acknowledged io.Writer) int {
 	err := func() error {
-		db, err := database.Open(ctx, database.Config{URL: settings.NewSecret(os.Getenv(childURL)), Schema: schema.Service})
+		db, err := database.Open(ctx, database.Config{URL: settings.NewSecret(os.Getenv(childURL)), Schema: schema.Service, Beside: true})
 		if err != nil {
 			return err
 		}

@@ -86,9 +86,21 @@ func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error
 	if s.database, err = database.Open(ctx, place); err != nil {
 		return fmt.Errorf("auth's store: %w", err)
 	}
+	if err := s.checkVersion(ctx); err != nil {
+		return errors.Join(err, s.database.Close(ctx))
+	}
 	s.store = store.New(s.database, deps.Now, func() { s.feed.Wake() })
 	s.feed = revocation.NewFeed(s.store, deps.Now, deps.Logger)
 	return nil
+}
+
+// checkVersion refuses a store that a newer version of the program has migrated.
+func (s *Service) checkVersion(ctx context.Context) error {
+	all, err := Migrations()
+	if err != nil {
+		return err
+	}
+	return database.CheckVersion(ctx, s.database, all...)
 }
 
 // Register adds the service to a gRPC server.
@@ -128,7 +140,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Checks are the service's conditions of readiness. Clerk is none, once its keys are held.
 func (s *Service) Checks() map[string]func(context.Context) error {
-	checks := map[string]func(context.Context) error{"auth.database": s.database.Ping}
+	checks := map[string]func(context.Context) error{"auth.database": s.database.Ping, "auth.writes": s.database.CheckWrite}
 	if all, err := Migrations(); err == nil {
 		checks["auth.schema"] = database.SchemaCheck(s.database, all...)
 	}

@@ -118,6 +118,9 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("billing: %w", err)
 	}
+	if err := database.CheckVersion(ctx, db, Migrations()...); err != nil {
+		return nil, errors.Join(err, db.Close(ctx))
+	}
 	rows := store.New(db)
 	book := ledger.New(ledger.Options{
 		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease, Metrics: metrics,
@@ -206,6 +209,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Checks() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"billing.database": s.db.Ping,
+		"billing.writes":   s.db.CheckWrite,
 		"billing.schema":   database.SchemaCheck(s.db, Migrations()...),
 	}
 }

@@ -30,7 +30,9 @@ type entry struct{ id, value string }
 // keep SQLite's log from being recovered.
 func (b books) open(service string) (db *database.DB, end func()) {
 	b.t.Helper()
-	db, err := database.Open(b.t.Context(), database.For(service, settings.NewSecret(b.url)))
+	config := database.For(service, settings.NewSecret(b.url))
+	config.Beside = true // Trivet owns the folder
+	db, err := database.Open(b.t.Context(), config)
 	require.NoError(b.t, err)
 	return db, func() { require.NoError(b.t, db.Close(context.Background())) }
 }
