@@ -2,6 +2,7 @@ package models
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ var embedded []byte
 type row struct {
 	Kind                string  `yaml:"kind"`
 	Provider            string  `yaml:"provider"`
+	Reasoning           bool    `yaml:"reasoning"`
+	Vocabulary          string  `yaml:"vocabulary"`
 	ContextTokens       int64   `yaml:"context_tokens"`
 	MaxOutputTokens     int64   `yaml:"max_output_tokens"`
 	DefaultOutputTokens int64   `yaml:"default_output_tokens"`
@@ -81,7 +84,8 @@ func Parse(data []byte) (*List, error) {
 
 func (r row) model(id string) (Model, error) {
 	m := Model{
-		ID: id, Kind: r.Kind, Provider: r.Provider, ContextTokens: r.ContextTokens,
+		ID: id, Kind: r.Kind, Provider: r.Provider, Reasoning: r.Reasoning,
+		Vocabulary: cmp.Or(r.Vocabulary, VocabularyBytes), ContextTokens: r.ContextTokens,
 		MaxOutputTokens: r.MaxOutputTokens, DefaultOutputTokens: r.DefaultOutputTokens,
 	}
 	mistakes := r.shape(id)
@@ -121,6 +125,11 @@ func (r row) shape(id string) []error {
 	if r.Input == nil {
 		wrong("input is missing; write \"0\" for a free model")
 	}
+	switch r.Vocabulary {
+	case "", VocabularyO200k, VocabularyCl100k, VocabularyBytes:
+	default:
+		wrong("vocabulary must be %s, %s or %s, got %q", VocabularyO200k, VocabularyCl100k, VocabularyBytes, r.Vocabulary)
+	}
 	switch r.Kind {
 	case KindChat:
 		if r.Output == nil {
@@ -133,8 +142,8 @@ func (r row) shape(id string) []error {
 			wrong("default_output_tokens must be from 1 to max_output_tokens, got %d", r.DefaultOutputTokens)
 		}
 	case KindEmbedding:
-		if r.MaxOutputTokens != 0 || r.DefaultOutputTokens != 0 || r.Output != nil {
-			wrong("an embedding has no output: remove output, max_output_tokens and default_output_tokens")
+		if r.MaxOutputTokens != 0 || r.DefaultOutputTokens != 0 || r.Output != nil || r.Reasoning {
+			wrong("an embedding has no output: remove output, max_output_tokens, default_output_tokens and reasoning")
 		}
 	default:
 		wrong("kind must be chat or embedding, got %q", r.Kind)

@@ -20,6 +20,17 @@ const (
 	KindEmbedding = "embedding"
 )
 
+// Vocabularies of models.
+const (
+	// VocabularyO200k is o200k_base, the encoding of OpenAI's chat models since gpt-4o.
+	VocabularyO200k = "o200k_base"
+	// VocabularyCl100k is cl100k_base, the encoding of OpenAI's embedding models, gpt-4 and gpt-3.5.
+	VocabularyCl100k = "cl100k_base"
+	// VocabularyBytes stands for an encoding that Trivet does not have: each byte of a text counts as a token, which
+	// no encoding exceeds.
+	VocabularyBytes = "bytes"
+)
+
 // tokensPerPrice is the number of tokens that a price is for.
 const tokensPerPrice = 1_000_000
 
@@ -31,6 +42,10 @@ type Model struct {
 	Kind string
 	// Provider serves the model, such as "openai".
 	Provider string
+	// Reasoning is true when the model produces output tokens that the caller never sees.
+	Reasoning bool
+	// Vocabulary is the encoding that turns the model's text into tokens: one of the constants below.
+	Vocabulary string
 	// ContextTokens is the most tokens of input and output together.
 	ContextTokens int64
 	// MaxOutputTokens is the most output tokens; 0 for embeddings.

@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,12 +110,32 @@ func TestDefaultList(t *testing.T) {
 	m, err := list.Get("gpt-4o-mini")
 	require.NoError(t, err)
 	require.Equal(t, models.Model{
-		ID: "gpt-4o-mini", Kind: "chat", Provider: "openai", ContextTokens: 128_000, MaxOutputTokens: 16_384, DefaultOutputTokens: 16_384,
+		ID: "gpt-4o-mini", Kind: "chat", Provider: "openai", Vocabulary: models.VocabularyO200k, ContextTokens: 128_000, MaxOutputTokens: 16_384, DefaultOutputTokens: 16_384,
 		InputPrice: 150_000_000, CachedInputPrice: 75_000_000, OutputPrice: 600_000_000,
 	}, m)
 	_, err = list.Get("gpt-99")
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, errs.ReasonOf(err))
 	require.ErrorContains(t, err, "gpt-4o-mini", "the known ones are listed")
+	for _, m := range list.All() {
+		want, reasons := models.VocabularyO200k, strings.HasPrefix(m.ID, "gpt-5") || strings.HasPrefix(m.ID, "o")
+		if m.Kind == models.KindEmbedding {
+			want = models.VocabularyCl100k
+		}
+		require.Equal(t, want, m.Vocabulary, m.ID)
+		require.Equal(t, reasons, m.Reasoning, m.ID)
+	}
+}
+
+func TestVocabularyAndReasoning(t *testing.T) {
+	list, err := models.Parse([]byte(`models:
+  a: {kind: chat, provider: x, context_tokens: 10, max_output_tokens: 5, default_output_tokens: 5, input: "1", output: "1", reasoning: true}
+  b: {kind: embedding, provider: x, vocabulary: cl100k_base, context_tokens: 10, input: "1"}
+`))
+	require.NoError(t, err)
+	all := list.All()
+	require.Equal(t, models.VocabularyBytes, all[0].Vocabulary, "an unknown vocabulary counts by bytes")
+	require.True(t, all[0].Reasoning)
+	require.Equal(t, models.VocabularyCl100k, all[1].Vocabulary)
 }
 
 func TestLoadReportsEveryMistake(t *testing.T) {
@@ -124,11 +145,13 @@ func TestLoadReportsEveryMistake(t *testing.T) {
   b: {kind: video, provider: "", context_tokens: 0, input: "1"}
   c: {kind: embedding, provider: x, context_tokens: 10, output: "1"}
   d: {kind: chat, provider: x, context_tokens: 10, max_output_tokens: 5, default_output_tokens: 5, input: "2000000", output: "1"}
+  e: {kind: embedding, provider: x, context_tokens: 10, input: "1", reasoning: true, vocabulary: gpt2}
 `), 0o600))
 	_, err := models.Load(path)
 	for _, want := range []string{
 		"MODELS_FILE", `model a: input: "1,5"`, "model a: max_output_tokens", `model b: kind must be chat or embedding, got "video"`, "model b: provider",
 		"model b: context_tokens", "model c: input is missing", "model c: an embedding has no output", "model d: input: \"2000000\" is above",
+		"model e: an embedding has no output", `model e: vocabulary must be o200k_base, cl100k_base or bytes, got "gpt2"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}

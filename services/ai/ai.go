@@ -48,6 +48,7 @@ type Deps struct {
 // Service is the ai service.
 type Service struct {
 	server    *rpc.Server
+	invoker   *invoke.Invoker
 	keeper    *hold.Keeper
 	transport *provider.Transport
 }
@@ -56,6 +57,9 @@ type Service struct {
 func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 	if config.BaseURL == nil || deps.Logger == nil || deps.Meter == nil || deps.Now == nil || deps.Billing == nil {
 		return nil, errors.New("ai: New needs OPENAI_BASE_URL and all of Deps but Transport")
+	}
+	if config.AbandonedReadTimeout <= 0 {
+		return nil, errors.New("ai: TRIVET_ABANDONED_READ_TIMEOUT must be above 0")
 	}
 	list, err := models.Load(config.ModelsFile)
 	if err != nil {
@@ -71,17 +75,21 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 	plans, err1 := plan.NewCache(deps.Billing, remembered, deps.Now)
 	limiter, err2 := limit.NewMemory(remembered, deps.Now)
 	keeper := hold.NewKeeper(deps.Billing, deps.Logger, deps.Now)
-	recorder, err3 := newRecorder(deps.Meter, keeper)
+	recorder, err3 := newRecorder(deps.Meter)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
 	health := upstream.NewHealth(deps.Now)
-	account := upstream.Account{BaseURL: config.BaseURL, Key: config.Keys.Newest(), Organization: config.Organization}
+	account := upstream.Account{BaseURL: config.BaseURL, Keys: config.Keys, Organization: config.Organization}
 	invoker := invoke.New(invoke.Deps{
-		Models: list, Plans: plans, Limiter: limiter, Keeper: keeper, Upstream: upstream.New(transport, account), Health: health,
-		Counter: tokens.NewCounter(), Recorder: recorder, Logger: deps.Logger,
+		Models: list, Plans: plans, Limiter: limiter, Keeper: keeper, Target: upstream.New(transport, account), Health: health,
+		Counter: tokens.NewCounter(), Recorder: recorder, Logger: deps.Logger, RefusedFields: config.RefusedFields,
+		AbandonedReads: config.AbandonedReads, AbandonedReadTimeout: config.AbandonedReadTimeout,
 	})
-	return &Service{server: rpc.New(invoker, list, plans, health), keeper: keeper, transport: transport}, nil
+	if err := recorder.observe(deps.Meter, keeper, invoker); err != nil {
+		return nil, fmt.Errorf("ai: %w", err)
+	}
+	return &Service{server: rpc.New(invoker, list, plans, health), invoker: invoker, keeper: keeper, transport: transport}, nil
 }
 
 // methodOf names a call in the provider's metrics.
@@ -97,9 +105,13 @@ func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 	aiv1.RegisterAIServiceServer(registrar, s.server)
 }
 
-// Run writes the checkpoints of running calls, and settles in the background what billing could not take at once. It
-// returns when ctx has ended and every goroutine has stopped.
-func (s *Service) Run(ctx context.Context) error { return s.keeper.Run(ctx) }
+// Run writes the checkpoints of running calls, and settles in the background what billing could not take at once. When
+// ctx has ended, it ends the reading of answers whose callers have left. It returns when every goroutine has stopped.
+func (s *Service) Run(ctx context.Context) error {
+	err := s.keeper.Run(ctx)
+	s.invoker.Stop()
+	return err
+}
 
 // Migrate does nothing: ai has no store.
 func (s *Service) Migrate(context.Context) error { return nil }
@@ -111,6 +123,7 @@ func (s *Service) Checks() map[string]func(context.Context) error { return nil }
 // Close settles what still waits for billing, until ctx ends. Call it after Run has returned and no call runs any
 // more, while billing is still there.
 func (s *Service) Close(ctx context.Context) error {
+	s.invoker.Stop()
 	err := s.keeper.Drain(ctx)
 	s.transport.CloseIdleConnections()
 	return err

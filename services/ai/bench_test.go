@@ -119,7 +119,7 @@ func benchmark(b *testing.B, upstream http.RoundTripper, body []byte) {
 	address, err := url.Parse("http://localhost/v1")
 	require.NoError(b, err)
 	l := &ledger{}
-	service, err := ai.New(b.Context(), ai.Config{Keys: settings.NewSecrets("sk-bench"), BaseURL: address, MaxConcurrent: 100}, ai.Deps{
+	service, err := ai.New(b.Context(), ai.Config{Keys: settings.NewSecrets("sk-bench"), BaseURL: address, MaxConcurrent: 100, AbandonedReadTimeout: time.Minute}, ai.Deps{
 		Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Billing: l, Transport: upstream,
 	})
 	require.NoError(b, err)

@@ -11,19 +11,24 @@ import (
 // Config is the settings of ai.
 type Config struct {
 	// Keys are the provider's API keys, newest first; the first is used.
-	Keys settings.Secrets `env:"OPENAI_API_KEY" help:"API key at OpenAI, needed for OpenAI itself; of several, newest first, the first is used"`
+	Keys settings.Secrets `env:"OPENAI_API_KEY" help:"OpenAI API keys, newest first; the first one is used; needed for OpenAI itself"`
 	// BaseURL is where the API is.
-	BaseURL *url.URL `env:"OPENAI_BASE_URL" default:"https://api.openai.com/v1" help:"address of OpenAI's API, or of one that speaks its format"`
+	BaseURL *url.URL `env:"OPENAI_BASE_URL" default:"https://api.openai.com/v1" help:"base URL of OpenAI's API, or of a server that speaks its format"`
 	// Organization is the organization at the provider; may be empty.
-	Organization string `env:"OPENAI_ORG_ID" help:"organization at OpenAI that is billed, when the key has several"`
+	Organization string `env:"OPENAI_ORG_ID" help:"OpenAI organization to bill, when the key belongs to several"`
 	// ModelsFile is the price list; "" means the embedded one.
-	ModelsFile string `env:"MODELS_FILE" help:"YAML file with models and prices, in place of the embedded list"`
+	ModelsFile string `env:"MODELS_FILE" help:"YAML file with the price list of the models, in place of the embedded one"`
 	// HeaderTimeout is the longest wait for the beginning of an answer: reasoning without a stream takes minutes.
-	HeaderTimeout time.Duration `env:"OPENAI_HEADER_TIMEOUT" default:"10m" min:"1s" help:"longest wait for the beginning of an answer"`
+	HeaderTimeout time.Duration `env:"OPENAI_HEADER_TIMEOUT" default:"10m" min:"1s" help:"maximum wait for the beginning of an answer"`
 	// IdleTimeout is the longest silence within an answer.
-	IdleTimeout time.Duration `env:"OPENAI_IDLE_TIMEOUT" default:"2m" min:"1s" help:"longest silence within an answer"`
+	IdleTimeout time.Duration `env:"OPENAI_IDLE_TIMEOUT" default:"2m" min:"1s" help:"maximum silence within an answer"`
 	// MaxConcurrent is how many calls may run at once.
-	MaxConcurrent int `env:"OPENAI_MAX_CONCURRENT" default:"4096" min:"1" help:"most calls to OpenAI at the same time"`
+	MaxConcurrent int `env:"OPENAI_MAX_CONCURRENT" default:"4096" min:"1" help:"maximum concurrent calls to OpenAI"`
+	// RefusedFields are members of a request that could change its model or its price.
+	RefusedFields []string `env:"TRIVET_REFUSED_FIELDS" default:"models,route,provider,plugins,transforms,preset,fallbacks,extra_body,best_of,use_beam_search,prediction,audio,web_search_options,search_parameters" help:"request fields that are refused, because they can change which model answers or what the call costs; none refuses nothing"`
+	// AbandonedReads and AbandonedReadTimeout bound what is done for answers whose callers have left.
+	AbandonedReads       int           `env:"TRIVET_ABANDONED_READS" default:"256" min:"0" help:"maximum number of answers that are read to their end at once after their callers have left; calls beyond it are billed at the bound of their hold"`
+	AbandonedReadTimeout time.Duration `env:"TRIVET_ABANDONED_READ_TIMEOUT" default:"10m" min:"1s" help:"maximum time to read an answer to its end after its caller has left; a call that takes longer is billed at the bound of its hold"`
 }
 
 // official is the host of OpenAI itself, whose keys have a known form.

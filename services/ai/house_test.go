@@ -73,6 +73,7 @@ func newHouse(t testing.TB, options ...option) *house {
 	t.Helper()
 	p := plan{balance: billingtest.Unlimited, now: time.Now, config: ai.Config{
 		Keys: settings.NewSecrets(key), Organization: "org-canary0000000000", HeaderTimeout: time.Minute, IdleTimeout: time.Minute, MaxConcurrent: 100,
+		AbandonedReads: 100, AbandonedReadTimeout: time.Minute,
 	}}
 	for _, o := range options {
 		o(&p)

@@ -10,13 +10,17 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 )
 
 // recorder counts calls and tokens.
 type recorder struct {
-	calls  metric.Int64Counter
-	tokens metric.Int64Counter
-	sets   sync.Map // series to options: making a set for each call costs more than counting
+	calls     metric.Int64Counter
+	tokens    metric.Int64Counter
+	anomalies metric.Int64Counter
+	excess    metric.Int64Counter
+	sets      sync.Map // series to options: making a set for each call costs more than counting
 }
 
 type series struct {
@@ -25,17 +29,29 @@ type series struct {
 	estimated bool
 }
 
-// options are a series' labels, ready for use.
+// options are the labels of a series, ready for use.
 type options struct{ call, input, output metric.MeasurementOption }
 
-func newRecorder(meter metric.Meter, keeper *hold.Keeper) (*recorder, error) {
-	calls, err1 := meter.Int64Counter("ai.calls", metric.WithDescription("Calls to models by model, outcome, and whether Trivet had to count the tokens."))
-	tokens, err2 := meter.Int64Counter("ai.tokens", metric.WithDescription("Tokens settled, by model and kind."))
-	_, err3 := meter.Int64ObservableGauge("ai.holds.open", metric.WithDescription("Holds of running calls."),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error { o.Observe(int64(keeper.Running())); return nil }))
-	_, err4 := meter.Int64ObservableGauge("ai.settlements.pending", metric.WithDescription("Settlements that wait for billing; above 0 for long means that billing is down."),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error { o.Observe(int64(keeper.Pending())); return nil }))
-	return &recorder{calls: calls, tokens: tokens}, errors.Join(err1, err2, err3, err4)
+func newRecorder(meter metric.Meter) (*recorder, error) {
+	calls, err1 := meter.Int64Counter("trivet.ai.calls", metric.WithDescription("Calls to models by model, outcome, and whether Trivet had to count the tokens."))
+	tokens, err2 := meter.Int64Counter("trivet.ai.tokens", metric.WithDescription("Tokens settled, by model and kind."))
+	anomalies, err3 := meter.Int64Counter("trivet.ai.usage.anomalies", metric.WithDescription("Calls whose provider claimed or sent more tokens than the call's bound, by model."))
+	excess, err4 := meter.Int64Counter("trivet.ai.usage.excess", metric.WithDescription("Tokens above the bounds of calls, which are not billed, by model and kind."))
+	return &recorder{calls: calls, tokens: tokens, anomalies: anomalies, excess: excess}, errors.Join(err1, err2, err3, err4)
+}
+
+// observe adds the gauges.
+func (r *recorder) observe(meter metric.Meter, keeper *hold.Keeper, invoker *invoke.Invoker) error {
+	gauge := func(name, description string, value func() int) error {
+		_, err := meter.Int64ObservableGauge(name, metric.WithDescription(description),
+			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error { o.Observe(int64(value())); return nil }))
+		return err
+	}
+	return errors.Join(
+		gauge("trivet.ai.holds.open", "Holds of running calls.", keeper.Running),
+		gauge("trivet.ai.settlements.pending", "Settlements that wait for billing; above 0 for long means that billing is down.", keeper.Pending),
+		gauge("trivet.ai.abandoned.reads", "Answers that are read to their end although their callers have left.", invoker.Abandoned),
+	)
 }
 
 // Call implements invoke.Recorder. The models are those of the price list, so the labels are few.
@@ -44,6 +60,14 @@ func (r *recorder) Call(ctx context.Context, model string, final hold.Final) {
 	r.calls.Add(ctx, 1, o.call)
 	r.tokens.Add(ctx, final.Usage.Input, o.input)
 	r.tokens.Add(ctx, final.Usage.Output, o.output)
+}
+
+// Excess implements invoke.Recorder.
+func (r *recorder) Excess(ctx context.Context, model string, excess tokens.Usage) {
+	o := r.options(series{model: model})
+	r.anomalies.Add(ctx, 1, metric.WithAttributes(attribute.String("model", model)))
+	r.excess.Add(ctx, excess.Input, o.input)
+	r.excess.Add(ctx, excess.Output, o.output)
 }
 
 func (r *recorder) options(s series) *options {

@@ -3,6 +3,7 @@ package ai_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -79,6 +80,49 @@ func TestChatSaysAllThatWasAsked(t *testing.T) {
 	require.Equal(t, map[string]any{"role": "tool", "content": "", "tool_call_id": "call_1"}, messages[3], "an empty result is a result")
 }
 
+// TestHugeSchemasAreRefused before they cost anything, whatever their shape.
+func TestHugeSchemasAreRefused(t *testing.T) {
+	object := func(members int) *structpb.Struct {
+		s := &structpb.Struct{Fields: map[string]*structpb.Value{}}
+		for i := range members {
+			s.Fields[fmt.Sprint("member", i)] = structpb.NewNumberValue(1)
+		}
+		return s
+	}
+	list := &structpb.ListValue{}
+	for range 30_000 {
+		list.Values = append(list.Values, structpb.NewStructValue(object(1)))
+	}
+	tool := func(s *structpb.Struct) *aiv1.Tool { return &aiv1.Tool{Name: "f", Parameters: s} }
+	for name, c := range map[string]struct {
+		tools []*aiv1.Tool
+		field string // "" when they are taken
+	}{
+		"as many as may be": {[]*aiv1.Tool{tool(object(20_000))}, ""},
+		"one more":          {[]*aiv1.Tool{tool(object(20_001))}, "tools[0].parameters"},
+		"a list":            {[]*aiv1.Tool{tool(&structpb.Struct{Fields: map[string]*structpb.Value{"enum": structpb.NewListValue(list)}})}, "tools[0].parameters"},
+		"two together":      {[]*aiv1.Tool{tool(object(15_000)), tool(object(5_001))}, "tools[1].parameters"},
+		"deep":              {[]*aiv1.Tool{tool(&structpb.Struct{Fields: map[string]*structpb.Value{"a": structpb.NewStructValue(object(20_000))}})}, "tools[0].parameters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: user("hi"), Tools: c.tools})
+			if c.field == "" {
+				require.NoError(t, err)
+				return
+			}
+			e := errs.From(err)
+			requireReason(t, invalidArgument, e)
+			require.Equal(t, c.field, e.Fields[0].Name)
+			_, err = h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", Messages: user("hi"), Tools: c.tools})
+			requireReason(t, invalidArgument, errs.From(err))
+			require.Empty(t, h.billing.Holds())
+			require.Zero(t, h.openai.Stats().Calls)
+			require.Zero(t, h.billing.Asked(), "refused before it is admitted")
+		})
+	}
+}
+
 func TestChatReasoning(t *testing.T) {
 	h := newHouse(t)
 	_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-5-mini", ReasoningEffort: "low", ToolChoice: "none", Messages: user("hi")})
@@ -103,7 +147,7 @@ func TestChatErrors(t *testing.T) {
 		"401":      {fault.Fault{Kind: fault.Status, Status: 401}, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "operator"},
 		"400":      {fault.Fault{Kind: fault.Status, Status: 400, Body: `{"error":{"message":"bad seed","param":"seed","type":"x","code":null}}`}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "bad seed"},
 		"too long": {fault.Fault{Kind: fault.Status, Status: 400, Body: `{"error":{"message":"too long","code":"context_length_exceeded"}}`}, errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED, "too long"},
-		"garbage":  {fault.Fault{Kind: fault.Garbage}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "no answer"},
+		"garbage":  {fault.Fault{Kind: fault.Garbage}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "does not match"},
 		"page":     {fault.Fault{Kind: fault.Status, Status: 502, Body: "<html>"}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "502"},
 	}
 	for name, c := range cases {

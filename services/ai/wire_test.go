@@ -30,16 +30,27 @@ import (
 // direct returns the server itself, with an upstream whose body brings one part with each read.
 func direct(t testing.TB, parts ...string) (aiv1.AIServiceServer, *billingtest.Fake) {
 	t.Helper()
-	list, err := models.Default()
-	require.NoError(t, err)
-	billing := billingtest.New(list, billingtest.Unlimited)
-	address, err := url.Parse("http://localhost/v1")
-	require.NoError(t, err)
 	upstream := &memory{parts: [][]byte{}}
 	for _, p := range parts {
 		upstream.parts = append(upstream.parts, []byte(p))
 	}
-	service, err := ai.New(t.Context(), ai.Config{Keys: settings.NewSecrets("sk-x"), BaseURL: address, MaxConcurrent: 10}, ai.Deps{
+	return directTo(t, upstream, billingtest.Unlimited, "")
+}
+
+// directWith returns the server itself for an account with that balance, refusing those fields of requests.
+func directWith(t testing.TB, balance int64, refused string) (aiv1.AIServiceServer, *billingtest.Fake) {
+	t.Helper()
+	return directTo(t, &memory{}, balance, refused)
+}
+
+func directTo(t testing.TB, upstream http.RoundTripper, balance int64, refused string) (aiv1.AIServiceServer, *billingtest.Fake) {
+	t.Helper()
+	list, err := models.Default()
+	require.NoError(t, err)
+	billing := billingtest.New(list, balance)
+	address, err := url.Parse("http://localhost/v1")
+	require.NoError(t, err)
+	service, err := ai.New(t.Context(), ai.Config{RefusedFields: strings.Split(refused, ","), Keys: settings.NewSecrets("sk-x"), BaseURL: address, MaxConcurrent: 10, AbandonedReads: 10, AbandonedReadTimeout: time.Minute}, ai.Deps{
 		Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Billing: billing, Transport: upstream,
 	})
 	require.NoError(t, err)

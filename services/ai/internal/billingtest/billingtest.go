@@ -1,5 +1,5 @@
-// Package billingtest is a BillingService in memory for tests: it holds and settles by the real price list, records
-// everything, and fails on demand.
+// Package billingtest is a BillingService in memory for tests: it validates as the real one does, holds and settles by
+// the real price list, records everything, and fails on demand.
 package billingtest
 
 import (
@@ -9,7 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"buf.build/go/protovalidate"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -61,8 +64,8 @@ func New(list *models.List, balance int64) *Fake {
 }
 
 // GetEntitlements returns Plan.
-func (f *Fake) GetEntitlements(ctx context.Context, _ *billingv1.GetEntitlementsRequest, _ ...grpc.CallOption) (*billingv1.GetEntitlementsResponse, error) {
-	if err := f.before(ctx, "GetEntitlements"); err != nil {
+func (f *Fake) GetEntitlements(ctx context.Context, r *billingv1.GetEntitlementsRequest, _ ...grpc.CallOption) (*billingv1.GetEntitlementsResponse, error) {
+	if err := f.before(ctx, "GetEntitlements", r); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
@@ -73,7 +76,7 @@ func (f *Fake) GetEntitlements(ctx context.Context, _ *billingv1.GetEntitlements
 
 // Reserve holds what the balance affords.
 func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...grpc.CallOption) (*billingv1.ReserveResponse, error) {
-	if err := f.before(ctx, "Reserve"); err != nil {
+	if err := f.before(ctx, "Reserve", r); err != nil {
 		return nil, err
 	}
 	model, err := f.list.Get(r.GetModel())
@@ -105,7 +108,7 @@ func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...gr
 
 // Checkpoint records.
 func (f *Fake) Checkpoint(ctx context.Context, r *billingv1.CheckpointRequest, _ ...grpc.CallOption) (*billingv1.CheckpointResponse, error) {
-	if err := f.before(ctx, "Checkpoint"); err != nil {
+	if err := f.before(ctx, "Checkpoint", r); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
@@ -116,7 +119,7 @@ func (f *Fake) Checkpoint(ctx context.Context, r *billingv1.CheckpointRequest, _
 
 // Settle charges, once per hold.
 func (f *Fake) Settle(ctx context.Context, r *billingv1.SettleRequest, _ ...grpc.CallOption) (*billingv1.SettleResponse, error) {
-	if err := f.before(ctx, "Settle"); err != nil {
+	if err := f.before(ctx, "Settle", r); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
@@ -124,6 +127,9 @@ func (f *Fake) Settle(ctx context.Context, r *billingv1.SettleRequest, _ ...grpc
 	h, ok := f.holds[r.GetHoldId()]
 	if !ok {
 		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no such hold."))
+	}
+	if u := r.GetUsage(); u.GetCachedInputTokens() > u.GetInputTokens() || u.GetReasoningTokens() > u.GetOutputTokens() {
+		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The usage is invalid.")) // as the ledger says
 	}
 	h.Settled = append(h.Settled, proto.CloneOf(r))
 	if len(h.Settled) == 1 {
@@ -188,11 +194,21 @@ func (f *Fake) heldLocked() (sum int64) {
 	return sum
 }
 
-func (f *Fake) before(ctx context.Context, rpc string) error {
-	if f.Before == nil {
-		return nil
+// before fails on demand, and on what the real service refuses: a request that cannot be written, or that breaks a rule
+// of the contract.
+func (f *Fake) before(ctx context.Context, rpc string, request proto.Message) error {
+	if f.Before != nil {
+		if err := f.Before(ctx, rpc); err != nil {
+			return err
+		}
 	}
-	return f.Before(ctx, rpc)
+	if _, err := proto.Marshal(request); err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
+	if err := protovalidate.Validate(request); err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	return nil
 }
 
 // asStatus makes of an error what a client sees.

@@ -36,6 +36,7 @@ type Hold struct {
 	keeper *Keeper
 	ctx    context.Context // the call's values without its end: a settlement outlives its call
 	id     string
+	input  int64
 	output int64
 
 	once    sync.Once
@@ -46,6 +47,12 @@ type Hold struct {
 	touched time.Time // of the last checkpoint
 	saved   tokens.Usage
 }
+
+// ID is the hold's id.
+func (h *Hold) ID() string { return h.id }
+
+// InputTokens is how many input tokens the hold is for.
+func (h *Hold) InputTokens() int64 { return h.input }
 
 // OutputTokens is how many output tokens per choice the hold affords.
 func (h *Hold) OutputTokens() int64 { return h.output }

@@ -62,7 +62,7 @@ func (r *room) run() (stop func()) {
 
 func (r *room) openOne(t *testing.T) *hold.Hold {
 	t.Helper()
-	h, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", Model: "gpt-4o-mini", InputTokens: 100, MaxOutputTokens: 50, MinOutputTokens: 1})
+	h, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini", InputTokens: 100, MaxOutputTokens: 50, MinOutputTokens: 1})
 	require.NoError(t, err)
 	require.EqualValues(t, 50, h.OutputTokens())
 	return h
@@ -89,6 +89,30 @@ func TestSettleOnceHoweverOften(t *testing.T) {
 	require.Zero(t, r.Running())
 }
 
+// TestOddProviderIDsNeverKeepAHoldFromBeingSettled lists ids that a provider may send and billing does not take.
+func TestOddProviderIDsNeverKeepAHoldFromBeingSettled(t *testing.T) {
+	for id, want := range map[string]string{
+		"":                                "",
+		"req_1":                           "req_1",
+		strings.Repeat("x", 128):          strings.Repeat("x", 128),
+		strings.Repeat("x", 129):          strings.Repeat("x", 128),
+		strings.Repeat("y", 1<<20):        strings.Repeat("y", 128),
+		"\xff\xfe":                        "",
+		"req\x00":                         "",
+		"req 1":                           "",
+		"réq_1":                           "",
+		strings.Repeat("x", 127) + "\xc3": "",
+		"req~!":                           "req~!",
+		"req\x7f":                         "",
+	} {
+		r := newRoom(t, nil)
+		final := used
+		final.ProviderID = id
+		require.True(t, r.openOne(t).Settle(final).Settled, "%.20q", id)
+		require.Equal(t, want, r.billing.Holds()[0].Settled[0].GetProviderRequestId(), "%.20q", id)
+	}
+}
+
 func TestAPanicSettles(t *testing.T) {
 	r := newRoom(t, nil)
 	require.PanicsWithValue(t, "boom", func() {
@@ -102,11 +126,11 @@ func TestAPanicSettles(t *testing.T) {
 func TestSettlementOutlivesItsCall(t *testing.T) {
 	r := newRoom(t, func(ctx context.Context, _ string) error { return ctx.Err() })
 	ctx, cancel := context.WithCancel(t.Context())
-	h, err := r.Open(ctx, &billingv1.ReserveRequest{RequestId: "r1", Model: "gpt-4o-mini"})
+	h, err := r.Open(ctx, &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini"})
 	require.NoError(t, err)
 	cancel()
 	require.True(t, h.Settle(used).Settled)
-	_, err = r.Open(ctx, &billingv1.ReserveRequest{RequestId: "r2", Model: "gpt-4o-mini"})
+	_, err = r.Open(ctx, &billingv1.ReserveRequest{RequestId: "r2", AccountId: "acct_1", Model: "gpt-4o-mini"})
 	require.NoError(t, err, "a reservation is not left half made")
 }
 
@@ -122,7 +146,7 @@ func TestReserveErrors(t *testing.T) {
 	require.EqualValues(t, 3, calls.Load(), "tried a second time")
 
 	down := newRoom(t, func(context.Context, string) error { return errDown })
-	_, err := down.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", Model: "gpt-4o-mini"})
+	_, err := down.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini"})
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
 	require.Zero(t, down.Running())
 }

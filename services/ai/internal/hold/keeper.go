@@ -60,7 +60,7 @@ func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold
 	if err != nil {
 		return nil, errs.From(err)
 	}
-	h := &Hold{keeper: k, ctx: context.WithoutCancel(ctx), id: res.GetHoldId(), output: int64(res.GetOutputTokens()), touched: k.now()}
+	h := &Hold{keeper: k, ctx: context.WithoutCancel(ctx), id: res.GetHoldId(), input: int64(req.GetInputTokens()), output: int64(res.GetOutputTokens()), touched: k.now()}
 	k.mu.Lock()
 	k.open[h] = struct{}{}
 	k.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -16,7 +17,7 @@ import (
 
 // model finds the model and checks that the request fits it.
 func (i *Invoker) model(claims *passport.Claims, req *wire.Request) (models.Model, error) {
-	m, err := i.Models.Get(req.Model)
+	m, err := i.deps.Models.Get(req.Model)
 	if err != nil {
 		return m, err
 	}
@@ -34,7 +35,7 @@ func (i *Invoker) model(claims *passport.Claims, req *wire.Request) (models.Mode
 
 // admit asks the plan and the limits.
 func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model) (limit.Ticket, error) {
-	plan, err := i.Plans.Get(ctx, claims.AccountID)
+	plan, err := i.deps.Plans.Get(ctx, claims.AccountID)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +43,7 @@ func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.
 		return nil, notAllowed("Your plan", m.ID, plan.GetModels())
 	}
 	limits := plan.GetLimits()
-	return i.Limiter.Admit(ctx, limit.Ask{
+	return i.deps.Limiter.Admit(ctx, limit.Ask{
 		Account: claims.AccountID, Key: claims.APIKeyID,
 		AccountRequests: int64(limits.GetRequestsPerMinute()), KeyRequests: int64(claims.RequestsPerMinute),
 		TokensPerMinute: int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
@@ -58,7 +59,7 @@ func wanted(req *wire.Request, m models.Model) int64 {
 	return m.DefaultOutputTokens
 }
 
-func kindOf(endpoint wire.Endpoint) string {
+func kindOf(endpoint aiv1.Endpoint) string {
 	if endpoint == wire.Embeddings {
 		return models.KindEmbedding
 	}

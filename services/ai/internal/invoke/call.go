@@ -2,19 +2,27 @@ package invoke
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 	"github.com/trivet-dev/trivet/services/ai/internal/meter"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
-	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
+
+// maxAnswer bounds an answer in one piece, in bytes: 2,048 embeddings as numbers have some 80 MB.
+const maxAnswer = 128 << 20
 
 // stage is how far a call came; it decides what is owed.
 type stage uint8
@@ -24,50 +32,123 @@ const (
 	sent                  // the provider has the request
 	answered              // the provider began an answer
 	finished              // the provider ended its answer
-	refused               // the provider answered an error, or nothing that is an answer: nothing is owed
+	refused               // the provider answered an error, or something that is not an answer: nothing is owed
 )
 
-// call is one call, from its hold to its settlement.
+// call is one call, from its hold to its settlement. It runs in a goroutine of its own, because it may outlive its
+// caller.
 type call struct {
 	invoker *Invoker
 	req     *wire.Request
 	model   models.Model
-	sink    Sink
 	meter   *meter.Meter
 	hold    *hold.Hold
-	input   int64 // counted input tokens; 0 when not counted
+	ticket  limit.Ticket
+	input   int64                   // counted input tokens; 0 when not counted
+	up      context.Context         //nolint:containedctx // the call's own; it has the values of the caller's
+	cancel  context.CancelCauseFunc // of up
 
+	// They belong to the call's goroutine until done is closed.
 	stage     stage
-	left      bool   // the caller has
 	status    int    // the provider's
 	requestID string // the provider's, from its headers
 	chunk     wire.Chunk
 	final     hold.Final
+	exceeded  bool // the stream was cut because it has more than the bound
+	err       error
+	panicked  any
+
+	done  chan struct{} // closed when the call is settled
+	gone  chan struct{} // closed when the caller has left
+	whole atomic.Bool   // the answer comes in one piece
+
+	mu      sync.Mutex
+	sink    Sink // nil when the caller has left
+	left    bool // the caller has
+	reading bool // the answer must be read to its end although the caller has left
+	slot    bool // it has a slot for that
+	ended   bool
+	timer   *time.Timer
 }
 
-func (c *call) run(ctx context.Context, headers map[string]string) error {
-	if ctx.Err() != nil { // left while the hold was made
-		return c.failed(ctx, ctx.Err())
+func (i *Invoker) newCall(ctx context.Context, req *wire.Request, m models.Model, r reservation, ticket limit.Ticket, sink Sink) *call {
+	c := &call{
+		invoker: i, req: req, model: m, meter: i.meters.Get(i.deps.Counter, m.Vocabulary), hold: r.hold, ticket: ticket, input: r.input,
+		done: make(chan struct{}), gone: make(chan struct{}), sink: sink,
 	}
+	c.up, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	return c
+}
+
+// attend runs the call and returns when it has ended, or the caller has left.
+func (c *call) attend(ctx context.Context, headers map[string]string) error {
+	go c.run(headers)
+	select {
+	case <-c.done:
+	case <-c.gone:
+		return callerLeft(errLeft)
+	case <-ctx.Done():
+		c.leave()
+		select {
+		case <-c.gone:
+			return errs.From(context.Cause(ctx))
+		default: // it had ended before
+			<-c.done
+		}
+	}
+	if c.panicked != nil {
+		panic(c.panicked)
+	}
+	return c.err
+}
+
+// run is the call's goroutine. A panic is the caller's again, who may be gone: then the log has it.
+func (c *call) run(headers map[string]string) {
+	defer close(c.done)
+	defer c.rescue()
+	defer c.end()
+	defer c.rescue()
+	c.err = c.exchange(headers)
+}
+
+func (c *call) rescue() {
+	if p := recover(); p != nil {
+		c.panicked = p
+		c.invoker.deps.Logger.ErrorContext(c.up, "a call panicked", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+	}
+}
+
+// end settles the call and gives back what it holds.
+func (c *call) end() {
+	c.close()
+	c.ticket.Done(c.final.Usage.Total())
+	c.noteReasoning()
+	c.detach()
+	c.cancel(nil)
+	c.invoker.meters.Put(c.meter)
+}
+
+func (c *call) exchange(headers map[string]string) error {
 	guess := c.guessInput()
 	c.hold.Watch(func() tokens.Usage { return tokens.Usage{Input: guess, Output: c.meter.Guess()} })
 	c.stage = sent
-	response, err := c.invoker.Upstream.Send(ctx, c.req.Endpoint, c.req.Upstream(c.limit()), headers)
+	answer, err := c.invoker.deps.Target.Send(c.up, c.req.Endpoint, c.req.Upstream(c.limit()), headers)
 	if err != nil {
-		return c.failed(ctx, err)
+		return c.failed(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	c.status, c.requestID = response.StatusCode, response.Header.Get("X-Request-Id")
+	c.status, c.requestID = answer.Status, answer.RequestID
+	if answer.Refusal != nil {
+		return c.refuse(answer)
+	}
+	defer func() { _ = answer.Body.Close() }()
 	switch {
-	case response.StatusCode >= http.StatusBadRequest:
-		return c.refusal(ctx, response)
-	case !ok(response.StatusCode):
+	case answer.Status < http.StatusOK || answer.Status >= http.StatusMultipleChoices:
 		c.stage = refused
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider answered with the status %d, which is no answer.", response.StatusCode)
-	case upstream.Streamed(response):
-		return c.stream(ctx, response)
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider returned an unexpected status (%d).", answer.Status)
+	case answer.Streamed:
+		return c.stream(answer)
 	default:
-		return c.whole(ctx, response)
+		return c.inOnePiece(answer)
 	}
 }
 
@@ -79,125 +160,76 @@ func (c *call) limit() int64 {
 	return 0
 }
 
-// refusal passes on an error that the provider answered.
-func (c *call) refusal(ctx context.Context, response *http.Response) error {
+// refuse passes on an error that the provider answered.
+func (c *call) refuse(answer *Answer) error {
 	c.stage = refused
-	r, err := upstream.ReadRefusal(response)
-	if err != nil {
-		return c.failed(ctx, err)
+	if r := answer.Refusal; r.Ours {
+		c.invoker.deps.Logger.ErrorContext(c.up, "the provider refuses Trivet's own account: check OPENAI_API_KEY, OPENAI_ORG_ID and the account's billing",
+			slog.Int("status", answer.Status), slog.String("code", r.Code), slog.String("message", r.Message))
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "The provider rejected Trivet's credentials. Contact the operator.")
 	}
-	if r.Ours() {
-		c.invoker.Logger.ErrorContext(ctx, "the provider refuses Trivet's own account: check OPENAI_API_KEY, OPENAI_ORG_ID and the account's billing",
-			slog.Int("status", r.Status), slog.String("code", r.Code), slog.String("message", r.Message))
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "Trivet's account at the provider is not set up right. The operator has to mend it.")
-	}
-	head := Head{Status: r.Status, Headers: upstream.Returned(response.Header)}
-	head.Headers["content-type"] = "application/json"
-	return c.answer(head, r.Body)
+	answer.Headers["content-type"] = "application/json"
+	c.pass(Head{Status: answer.Status, Headers: answer.Headers}, answer.Refusal.Body)
+	return nil
 }
 
-// whole passes on an answer in one piece, after its settlement.
-func (c *call) whole(ctx context.Context, response *http.Response) error {
-	body, err := upstream.ReadAnswer(response)
+// inOnePiece passes on an answer in one piece, after its settlement.
+func (c *call) inOnePiece(answer *Answer) error {
+	c.whole.Store(true)
+	body, err := readBody(answer)
 	if err != nil {
-		return c.failed(ctx, err)
+		return c.failed(err)
 	}
-	answer, good := wire.ReadAnswer(c.req.Endpoint, body)
+	read, good := wire.ReadAnswer(c.req.Endpoint, body)
 	if !good {
 		c.stage = refused
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer is no answer to this call.")
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider returned a response that does not match the request.")
 	}
-	c.stage, c.meter.ProviderID = finished, answer.ID
-	switch {
-	case answer.HasUsage:
-		c.meter.Tell(answer.Usage)
-	case c.chunk.Read(body):
-		c.meter.Add(&c.chunk, c.invoker.Counter)
+	c.stage, c.meter.ProviderID = finished, read.ID
+	if c.req.Endpoint == wire.Chat && c.chunk.Read(body) {
+		c.meter.Add(&c.chunk)
+	} else if read.HasUsage {
+		c.meter.Report(read.Reported)
 	}
-	return c.answer(Head{Status: response.StatusCode, Headers: upstream.Returned(response.Header)}, body)
+	c.pass(Head{Status: answer.Status, Headers: answer.Headers}, body)
+	return nil
 }
 
-// answer settles and passes on what is complete.
-func (c *call) answer(head Head, body []byte) error {
-	c.sink.Settled(c.close())
-	if err := c.callerLeft(c.sink.Head(head)); err != nil {
-		return err
+// readBody reads an answer in one piece.
+func readBody(answer *Answer) ([]byte, error) {
+	if answer.Length > maxAnswer {
+		return nil, tooLarge()
 	}
-	return c.callerLeft(c.sink.Body(body))
+	if answer.Length > 0 {
+		body := make([]byte, answer.Length)
+		_, err := io.ReadFull(answer.Body, body)
+		return body, err
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	if err == nil && len(body) > maxAnswer {
+		return nil, tooLarge()
+	}
+	return body, err
 }
 
-// failed notes why the call ended early and returns the error for the caller. A caller who has left is the reason for
-// whatever broke after that.
-func (c *call) failed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		c.left = true
-		return errs.From(context.Cause(ctx))
-	}
-	return upstream.Failure(err)
+func tooLarge() error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer is larger than %d MiB.", maxAnswer>>20)
 }
 
-// close settles the call, once; a defer calls it on every way out, a panic's included.
-func (c *call) close() hold.Receipt {
-	receipt := c.hold.Close(func() hold.Final {
-		c.final = c.owed()
-		c.report()
-		c.invoker.Recorder.Call(context.Background(), c.model.ID, c.final)
-		return c.final
-	})
-	if !receipt.Settled { // billing will come to the same sum
-		u := c.final.Usage
-		receipt.Cost, _ = c.model.Cost(u.Input, u.Cached, u.Output)
-	}
-	return receipt
+// pass settles and passes on what is complete.
+func (c *call) pass(head Head, body []byte) {
+	c.settle()
+	c.sendHead(head)
+	c.sendBody(body)
 }
 
-// report tells the provider's health how the call went, unless that is not the provider's doing.
-func (c *call) report() {
-	switch {
-	case c.stage == finished, c.stage == refused && c.status >= http.StatusBadRequest && c.status < http.StatusInternalServerError:
-		c.invoker.Health.Good()
-	case c.stage == held, c.left:
-	default:
-		c.invoker.Health.Bad()
+// failed returns the error for a call that ended early.
+func (c *call) failed(err error) error {
+	if cause := context.Cause(c.up); cause != nil { // Trivet ended it
+		return callerLeft(cause)
 	}
-}
-
-// owed is what the call has used.
-func (c *call) owed() hold.Final {
-	final := hold.Final{Outcome: billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, ProviderID: c.requestID}
-	if final.ProviderID == "" {
-		final.ProviderID = c.meter.ProviderID
+	if own, ok := errors.AsType[*errs.Error](err); ok {
+		return own
 	}
-	switch {
-	case c.stage == finished:
-		final.Outcome = billingv1.Outcome_OUTCOME_COMPLETED
-	case c.left:
-		final.Outcome = billingv1.Outcome_OUTCOME_CALLER_LEFT
-	}
-	told, known := c.meter.Told()
-	switch {
-	case c.stage == held, c.stage == refused:
-	case known:
-		final.Usage = told
-	case c.stage == finished, c.left, c.meter.Produced():
-		final.Usage, final.Estimated = c.count(), true
-	default: // the provider failed before it produced anything
-	}
-	return final
-}
-
-// count is what was used as far as Trivet can see: the input, which the provider has read, and what it produced.
-func (c *call) count() tokens.Usage {
-	if c.input == 0 {
-		c.input = c.req.CountInput(c.model, c.invoker.Counter)
-	}
-	return tokens.Usage{Input: c.input, Output: c.meter.Count(c.invoker.Counter)}
-}
-
-// guessInput is the input of checkpoints: counted if it was, else what text of that length commonly has.
-func (c *call) guessInput() int64 {
-	if c.input > 0 {
-		return c.input
-	}
-	return c.req.GuessInput(c.model)
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider could not be reached, or broke off its answer.").Cause(err)
 }

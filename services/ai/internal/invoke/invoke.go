@@ -1,12 +1,15 @@
-// Package invoke is the way of every call to a model, whichever front it came in by: check, limit, hold, call, pass
+// Package invoke is the path of every call to a model, whichever front it came in by: check, limit, hold, call, pass
 // on, measure, settle.
 package invoke
 
 import (
 	"context"
 	"log/slog"
-	"net/http"
+	"sync"
+	"time"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
@@ -15,7 +18,6 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/plan"
 	"github.com/trivet-dev/trivet/services/ai/internal/sse"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
-	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
@@ -29,9 +31,10 @@ type Head struct {
 	Streamed bool
 }
 
-// Sink takes an answer. Its methods are called by one goroutine, in this order: of a stream Head, Body…, Settled, Body
-// with the closing [DONE]; of an answer in one piece, or an error, Settled, Head, Body. When something fails, the rest
-// never comes and Invoke returns why. An error of the sink's means that the caller has left.
+// Sink takes an answer. Its methods are never called at the same time, and not after Invoke has returned. Their order:
+// of a stream Head, Body…, Settled, Body with the closing [DONE]; of an answer in one piece, or an error, Settled, Head,
+// Body. When something fails, the rest never comes and Invoke returns why. An error of the sink means that the caller
+// has left.
 type Sink interface {
 	Head(Head) error
 	// Body takes a part of the body; of a stream, whole events. The bytes are the sink's only until it returns.
@@ -40,39 +43,53 @@ type Sink interface {
 	Settled(hold.Receipt)
 }
 
-// Deps is what an Invoker works with; all are needed.
+// Recorder counts how calls ended.
+type Recorder interface {
+	// Call is told of each call that held anything.
+	Call(ctx context.Context, model string, final hold.Final)
+	// Excess is told of each call whose provider claims or sends more than the call's bound.
+	Excess(ctx context.Context, model string, excess tokens.Usage)
+}
+
+// Deps holds what an Invoker works with; all are needed.
 type Deps struct {
 	Models   *models.List
 	Plans    *plan.Cache
 	Limiter  limit.Limiter
 	Keeper   *hold.Keeper
-	Upstream *upstream.Client
-	Health   *upstream.Health
+	Target   Target
+	Health   Health
 	Counter  *tokens.Counter
 	Recorder Recorder
 	Logger   *slog.Logger
-}
-
-// Recorder counts how calls ended.
-type Recorder interface {
-	// Call is told of each call that held anything.
-	Call(ctx context.Context, model string, final hold.Final)
+	// RefusedFields are members that a request's body must not have.
+	RefusedFields []string
+	// AbandonedReads is how many answers whose callers have left are read at once, and AbandonedReadTimeout for how
+	// long each.
+	AbandonedReads       int
+	AbandonedReadTimeout time.Duration
 }
 
 // Invoker makes calls. It is safe for concurrent use.
 type Invoker struct {
-	Deps
-	meters   meter.Pool
-	scanners sse.Pool
+	deps      Deps
+	refused   wire.RefusedFields
+	abandoned *abandoned
+	meters    meter.Pool
+	scanners  sse.Pool
+	reasoners sync.Map // ids of models that reason although the price list does not mark them
 }
 
 // New returns an Invoker.
-func New(deps Deps) *Invoker { return &Invoker{Deps: deps} }
+func New(deps Deps) *Invoker {
+	return &Invoker{deps: deps, refused: wire.NewRefusedFields(deps.RefusedFields), abandoned: newAbandoned(deps.AbandonedReads)}
+}
 
-// Invoke makes one call and passes its answer to sink. The body must not change meanwhile. An error that the provider
+// Invoke makes one call and passes its answer to sink. The body must not change, even after Invoke has returned: when
+// the caller leaves, Invoke returns at once, while the call may go on to learn what it costs. An error that the provider
 // answered is an answer; the error of Invoke is an *errs.Error.
-func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint wire.Endpoint, body []byte, headers map[string]string, sink Sink) error {
-	req, err := wire.Parse(endpoint, body)
+func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint aiv1.Endpoint, body []byte, headers map[string]string, sink Sink) error {
+	req, err := wire.Parse(endpoint, body, i.refused)
 	if err != nil {
 		return err
 	}
@@ -84,15 +101,22 @@ func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint 
 	if err != nil {
 		return err
 	}
-	c := &call{invoker: i, req: req, model: model, sink: sink, meter: i.meters.Get()}
-	defer i.meters.Put(c.meter)
-	defer func() { ticket.Done(c.final.Usage.Total()) }()
-	if c.hold, c.input, err = i.reserve(ctx, claims, req, model); err != nil {
+	r, err := i.reserve(ctx, claims, req, model)
+	if err != nil {
+		ticket.Done(r.consumed(err))
 		return err
 	}
-	defer c.close()
-	return c.run(ctx, headers)
+	c := i.newCall(ctx, req, model, r, ticket, sink)
+	if ctx.Err() != nil { // the caller left while the hold was made
+		c.end()
+		return errs.From(context.Cause(ctx))
+	}
+	return c.attend(ctx, headers)
 }
 
-// ok reports whether a status is an answer's.
-func ok(status int) bool { return status >= http.StatusOK && status < http.StatusMultipleChoices }
+// Stop ends the reading of answers whose callers have left and waits until their calls are settled. No call may begin
+// any more.
+func (i *Invoker) Stop() { i.abandoned.stop() }
+
+// Abandoned returns how many answers are read whose callers have left.
+func (i *Invoker) Abandoned() int { return i.abandoned.reading() }

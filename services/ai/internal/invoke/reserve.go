@@ -20,47 +20,97 @@ import (
 const (
 	// minOutput is the fewest output tokens that make a chat worth having.
 	minOutput = 64
-	// marginParts is the safety added to a counted input: one in so many tokens, and a few.
-	marginParts, marginTokens = 32, 16
+	// marginParts and marginTokens are the safety that is added to a counted input, one token in so many and a few: for
+	// what cutting a text into blocks may save, and what the provider writes around messages, tools and calls.
+	marginParts, marginTokens = 32, 48
 	// worthwhile is the gain of output tokens, one in so many of those wanted, for which the input is counted.
 	worthwhile = 20
+	// exactText is how much of a request's text the tokenizer sees before the call, in bytes, some 50 ms of one
+	// processor; the rest counts by bytes.
+	exactText = 256 << 10
 )
 
+// reservation is a call's hold and what was learned on the way to it.
+type reservation struct {
+	hold *hold.Hold
+	// input is the counted input; 0 when it was not counted exactly.
+	input int64
+	// guess is the input that a refused call counts for in the limits.
+	guess int64
+}
+
+// reserving is a reservation on its way.
+type reserving struct {
+	invoker *Invoker
+	req     *wire.Request
+	model   models.Model
+	ask     *billingv1.ReserveRequest
+	reservation
+	counted int64 // 0 when not counted
+}
+
 // reserve holds the worst case. Bytes bound the input at no cost, too high by a factor of about four. Only an account
-// that can't afford that, or not the whole output with it, has the input counted by the tokenizer and is asked again.
-// It returns the input tokens as far as they are known: 0 when they were not counted.
-func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model) (*hold.Hold, int64, error) {
-	ask := &billingv1.ReserveRequest{
+// that cannot afford that, or not the whole output with it, has the input counted by the tokenizer and is asked again.
+func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model) (reservation, error) {
+	r := &reserving{invoker: i, req: req, model: m, ask: &billingv1.ReserveRequest{
 		RequestId: requestid.New(), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: m.ID,
 		ApiKeySpendLimitNanoUsd: claims.SpendLimitNanoUSD, ApiKeySpendPeriod: period(claims.SpendPeriodSeconds),
 		InputTokens: saturate.Int32(req.InputBound(m)), MaxOutputTokens: saturate.Int32(wanted(req, m)), Choices: int32(req.Choices),
-	}
-	ask.ExpectedInputTokens = min(ask.GetInputTokens(), saturate.Int32(req.GuessInput(m)))
-	var counted int64
-	if req.Endpoint == wire.Chat && req.MaxOutput == 0 && int64(ask.GetInputTokens())+int64(ask.GetMaxOutputTokens()) > m.ContextTokens {
+	}}
+	r.guess = min(req.InputBound(m), req.GuessInput(m))
+	r.ask.ExpectedInputTokens = min(r.ask.GetInputTokens(), saturate.Int32(r.guess))
+	err := r.run(ctx)
+	return r.reservation, err
+}
+
+func (r *reserving) run(ctx context.Context) (err error) {
+	ask := r.ask
+	if r.req.Endpoint == wire.Chat && r.req.MaxOutput == 0 && int64(ask.GetInputTokens())+int64(ask.GetMaxOutputTokens()) > r.model.ContextTokens {
 		// A default that does not fit beside a long conversation would be refused upstream, and the caller asked for none.
-		counted = req.CountInput(m, i.Counter)
-		ask.InputTokens = min(ask.GetInputTokens(), saturate.Int32(withMargin(counted)))
-		if left := m.ContextTokens - int64(ask.GetInputTokens()); left >= minOutput {
+		r.useCount(ctx)
+		if left := r.model.ContextTokens - int64(ask.GetInputTokens()); left >= minOutput {
 			ask.MaxOutputTokens = min(ask.GetMaxOutputTokens(), saturate.Int32(left))
 		}
 	}
 	ask.MinOutputTokens = min(ask.GetMaxOutputTokens(), minOutput)
-	h, err := i.Keeper.Open(ctx, ask)
-	if counted > 0 || !countable(ask, h, err) {
-		return h, counted, err
+	r.hold, err = r.invoker.deps.Keeper.Open(ctx, ask)
+	if r.counted > 0 || !countable(ask, r.hold, err) {
+		return err
 	}
-	counted = req.CountInput(m, i.Counter)
-	closer := withMargin(counted)
-	if !gains(ask, m, h, closer) {
-		return h, counted, err
+	before := ask.GetInputTokens()
+	r.useCount(ctx)
+	if !gains(ask, r.model, r.hold, int64(before-ask.GetInputTokens())) {
+		return err
 	}
-	if h != nil {
-		h.Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
+	if r.hold != nil {
+		r.hold.Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
 	}
-	ask.RequestId, ask.InputTokens, ask.ExpectedInputTokens = requestid.New(), saturate.Int32(closer), saturate.Int32(min(closer, counted))
-	h, err = i.Keeper.Open(ctx, ask)
-	return h, counted, err
+	ask.RequestId = requestid.New()
+	r.hold, err = r.invoker.deps.Keeper.Open(ctx, ask)
+	return err
+}
+
+// useCount counts the input within the budget of a request and lowers the bound to the count, if that is lower.
+func (r *reserving) useCount(ctx context.Context) {
+	budget := r.invoker.deps.Counter.Budget(ctx, r.model.Vocabulary, exactText)
+	defer budget.Close()
+	r.counted = r.req.CountInput(r.model, budget)
+	if budget.Exact() {
+		r.input, r.guess = r.counted, r.counted
+	}
+	r.ask.InputTokens = min(r.ask.GetInputTokens(), saturate.Int32(withMargin(r.counted)))
+	r.ask.ExpectedInputTokens = min(r.ask.GetInputTokens(), saturate.Int32(r.guess))
+}
+
+// consumed is what a refused call counts for in the limits of its account: the work of reading it.
+func (r reservation) consumed(err error) int64 {
+	switch errs.ReasonOf(err) { //nolint:exhaustive // the others are the caller's
+	case errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errorsv1.ErrorReason_ERROR_REASON_INTERNAL,
+		errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR:
+		return 0
+	default:
+		return r.guess
+	}
 }
 
 // countable reports whether a closer count of the input could change what came of the reservation.
@@ -69,19 +119,18 @@ func countable(ask *billingv1.ReserveRequest, h *hold.Hold, err error) bool {
 		return h.OutputTokens() < int64(ask.GetMaxOutputTokens())
 	}
 	e := errs.From(err)
-	return e.Reason == errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE && !broke(e)
+	return e.Reason == errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE && !balanceExhausted(e)
 }
 
-// broke reports whether billing said that there is nothing left at all: counting would be work for nobody.
-func broke(e *errs.Error) bool {
+// balanceExhausted reports whether billing said that nothing is left at all: no count could help then.
+func balanceExhausted(e *errs.Error) bool {
 	balance, err1 := strconv.ParseInt(e.Metadata["balance_nano_usd"], 10, 64)
 	held, err2 := strconv.ParseInt(e.Metadata["held_nano_usd"], 10, 64)
 	return err1 == nil && err2 == nil && balance <= held
 }
 
-// gains reports whether the closer count makes room for noticeably more output.
-func gains(ask *billingv1.ReserveRequest, m models.Model, h *hold.Hold, closer int64) bool {
-	saved := int64(ask.GetInputTokens()) - closer
+// gains reports whether the input tokens that a closer count saved make room for noticeably more output.
+func gains(ask *billingv1.ReserveRequest, m models.Model, h *hold.Hold, saved int64) bool {
 	if saved <= 0 || h == nil {
 		return saved > 0
 	}

@@ -67,6 +67,38 @@ func TestRequestsPerMinute(t *testing.T) {
 	}
 }
 
+// TestAMillisecondTooEarlyIsRefused fills a minute and looks at the first moments of the next one at which its share
+// leaves room, worked out by the definition.
+func TestAMillisecondTooEarlyIsRefused(t *testing.T) {
+	for most := int64(1); most <= 50; most++ {
+		for used := int64(1); used <= most; used++ {
+			m, c := newMemory(t)
+			ask := limit.Ask{Account: "a", AccountRequests: most}
+			begin := c.at
+			for range most {
+				_, err := m.Admit(t.Context(), ask)
+				require.NoError(t, err)
+			}
+			// After d milliseconds of the next minute, the past counts most·(60,000-d)/60,000.
+			d := int64(0)
+			for most*(60_000-d) > (most-used)*60_000 {
+				d++
+			}
+			at := begin.Add(limit.Minute + time.Duration(d)*time.Millisecond)
+			for n := range used {
+				c.at = at.Add(-time.Millisecond)
+				if n == used-1 {
+					_, err := m.Admit(t.Context(), ask)
+					require.Error(t, err, "limit %d, request %d, a millisecond early", most, used)
+				}
+				c.at = at
+				_, err := m.Admit(t.Context(), ask)
+				require.NoError(t, err, "limit %d, request %d", most, used)
+			}
+		}
+	}
+}
+
 func TestARefusedCallCountsNothing(t *testing.T) {
 	m, _ := newMemory(t)
 	both := limit.Ask{Account: "a", AccountRequests: 5, Key: "k", KeyRequests: 1}

@@ -1,8 +1,9 @@
-// Package meter adds up what a model produces while it is passed on, so that a call whose usage the provider never
-// tells can be billed for exactly that.
+// Package meter adds up what a model produces while it is passed on, so that a call whose usage the provider does not
+// report can be billed for exactly that.
 package meter
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
@@ -31,33 +32,43 @@ type strand struct {
 	text         []byte
 }
 
-// Meter measures one call. Its methods belong to the call's goroutine, but for Guess.
+// Meter measures one call. Its methods belong to the call's goroutine, but for Guess, Hidden and Finished.
 type Meter struct {
-	// ProviderID is the provider's id of the answer; "" when it told none.
+	// ProviderID is the provider's id of the answer; "" when there is none.
 	ProviderID string
 
-	usage    tokens.Usage
-	told     bool
+	counter    *tokens.Counter
+	vocabulary string
+
+	reported tokens.Reported
 	strands  []strand
 	size     int   // bytes of text in strands
 	counted  int64 // tokens of text that was dropped
 	deltas   int64
 	produced int64 // bytes of text in all
+	opaque   bool
+	next     int64 // produced bytes at which Exceeds counts again
+	choices  wire.ChoiceSet
+
 	guess    atomic.Int64
+	finished atomic.Int64
+	hidden   atomic.Bool
 }
 
 // Pool keeps meters with their room. The zero value is ready.
 type Pool struct{ meters sync.Pool }
 
-// Get returns a meter that has measured nothing.
-func (p *Pool) Get() *Meter {
-	if m, ok := p.meters.Get().(*Meter); ok {
-		return m
+// Get returns a meter that has measured nothing, for a model with that vocabulary.
+func (p *Pool) Get(counter *tokens.Counter, vocabulary string) *Meter {
+	m, ok := p.meters.Get().(*Meter)
+	if !ok {
+		m = &Meter{}
 	}
-	return &Meter{}
+	m.counter, m.vocabulary, m.reported = counter, vocabulary, tokens.NothingReported()
+	return m
 }
 
-// Put takes a meter back. Nobody may use it any more.
+// Put takes a meter back. It must not be used any more.
 func (p *Pool) Put(m *Meter) {
 	strands, room := m.strands[:0], 0
 	for i := range m.strands {
@@ -70,13 +81,20 @@ func (p *Pool) Put(m *Meter) {
 	p.meters.Put(m)
 }
 
-// Add takes what a chunk, or a whole answer read as one, tells. The counter is used only when there is too much text to keep.
-func (m *Meter) Add(k *wire.Chunk, counter *tokens.Counter) {
+// Add takes what a chunk, or a whole answer read as one, says. The text is counted only when there is too much to keep.
+func (m *Meter) Add(k *wire.Chunk) {
 	if m.ProviderID == "" && len(k.ID) > 0 {
 		m.ProviderID = string(k.ID)
 	}
 	if k.HasUsage {
-		m.Tell(k.Usage)
+		m.Report(k.Reported)
+	}
+	if k.Reasoned || k.Opaque {
+		m.hidden.Store(true)
+		m.opaque = m.opaque || k.Opaque
+	}
+	if k.Finished != (wire.ChoiceSet{}) {
+		m.finish(k.Finished)
 	}
 	if len(k.Pieces) == 0 {
 		return
@@ -86,29 +104,50 @@ func (m *Meter) Add(k *wire.Chunk, counter *tokens.Counter) {
 	}
 	m.deltas += int64(len(k.Pieces))
 	if m.size > maxText {
-		m.fold(counter)
+		m.fold()
 	}
-	m.guess.Store(max(m.deltas, m.produced/bytesPerToken))
+	m.guess.Store(max(m.reported.Output, m.deltas, m.produced/bytesPerToken))
 }
 
-// Tell takes the usage that the provider counted. A later word of the provider's replaces an earlier one.
-func (m *Meter) Tell(u tokens.Usage) {
-	m.usage, m.told = u, true
-	m.guess.Store(u.Output)
+func (m *Meter) finish(choices wire.ChoiceSet) {
+	m.choices.Join(choices)
+	count := 0
+	for _, word := range m.choices {
+		count += bits.OnesCount64(word)
+	}
+	m.finished.Store(int64(count))
 }
 
-// Told returns the usage that the provider counted, if it told.
-func (m *Meter) Told() (tokens.Usage, bool) { return m.usage, m.told }
+// Report takes a usage that the provider reports. A later report never lowers a number of an earlier one.
+func (m *Meter) Report(r tokens.Reported) {
+	m.reported.Join(r)
+	if r.Reasoning > 0 {
+		m.hidden.Store(true)
+	}
+	m.guess.Store(max(m.guess.Load(), r.Output))
+}
+
+// Reported returns what the provider has reported so far.
+func (m *Meter) Reported() tokens.Reported { return m.reported }
 
 // Produced reports whether any output was seen.
-func (m *Meter) Produced() bool { return m.produced > 0 }
+func (m *Meter) Produced() bool { return m.produced > 0 || m.opaque }
 
 // Guess returns about how many output tokens there are so far. Any goroutine may call it.
 func (m *Meter) Guess() int64 { return m.guess.Load() }
 
-// Count returns how many output tokens were seen, by the tokenizer.
-func (m *Meter) Count(counter *tokens.Counter) int64 {
-	m.fold(counter)
+// Hidden reports whether the answer has output that cannot be counted, such as reasoning. Any goroutine may call it.
+func (m *Meter) Hidden() bool { return m.hidden.Load() }
+
+// Finished returns how many choices have ended. Any goroutine may call it.
+func (m *Meter) Finished() int64 { return m.finished.Load() }
+
+// Count returns how many output tokens were seen, by the tokenizer. Output that is not text counts as one token.
+func (m *Meter) Count() int64 {
+	m.fold()
+	if m.opaque {
+		return max(m.counted, 1)
+	}
 	return m.counted
 }
 
@@ -143,10 +182,10 @@ func (m *Meter) strand(p *wire.Piece) *strand {
 	return s
 }
 
-func (m *Meter) fold(counter *tokens.Counter) {
+func (m *Meter) fold() {
 	for i := range m.strands {
 		s := &m.strands[i]
-		m.counted += counter.Count(s.text)
+		m.counted += m.counter.Count(m.vocabulary, s.text)
 		s.text = s.text[:0]
 	}
 	m.size = 0

@@ -1,6 +1,9 @@
 package rpc
 
 import (
+	"strconv"
+
+	"golang.org/x/net/http/httpguts"
 	"google.golang.org/grpc"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
@@ -8,7 +11,6 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
-	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
 // maxPart bounds one message of an answer in one piece, in bytes; gRPC takes at most 4 MiB by default.
@@ -20,22 +22,25 @@ func (s *Server) Relay(req *aiv1.RelayRequest, stream grpc.ServerStreamingServer
 	if err != nil {
 		return err
 	}
-	endpoint, err := endpointOf(req.GetEndpoint())
-	if err != nil {
+	if _, known := aiv1.Endpoint_name[int32(req.GetEndpoint())]; !known || req.GetEndpoint() == aiv1.Endpoint_ENDPOINT_UNSPECIFIED {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The endpoint is unknown.").Field("endpoint", "is unknown")
+	}
+	if err := checkHeaders(req.GetHeaders()); err != nil {
 		return err
 	}
-	return s.invoker.Invoke(stream.Context(), claims, endpoint, req.GetBody(), req.GetHeaders(), &relaySink{stream: stream})
+	return s.invoker.Invoke(stream.Context(), claims, req.GetEndpoint(), req.GetBody(), req.GetHeaders(), &relaySink{stream: stream})
 }
 
-func endpointOf(e aiv1.Endpoint) (wire.Endpoint, error) {
-	switch e {
-	case aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS:
-		return wire.Chat, nil
-	case aiv1.Endpoint_ENDPOINT_EMBEDDINGS:
-		return wire.Embeddings, nil
-	case aiv1.Endpoint_ENDPOINT_UNSPECIFIED:
+// checkHeaders refuses values that HTTP does not allow: sending them would fail, and look like a failure of the provider.
+func checkHeaders(headers map[string]string) error {
+	for name, value := range headers {
+		if !httpguts.ValidHeaderFieldValue(value) {
+			field := "headers[" + strconv.Quote(name) + "]"
+			return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The value of the header %q has characters that HTTP does not allow.", name).
+				Field(field, "has characters that HTTP does not allow")
+		}
 	}
-	return 0, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "There is no such endpoint.").Field("endpoint", "is unknown")
+	return nil
 }
 
 // relaySink sends an answer as it is. One message serves all parts of a stream: gRPC is done with it when Send returns.

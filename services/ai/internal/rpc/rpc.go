@@ -10,8 +10,8 @@ import (
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
-	"github.com/trivet-dev/trivet/services/ai/internal/typed"
 	"github.com/trivet-dev/trivet/services/ai/internal/plan"
+	"github.com/trivet-dev/trivet/services/ai/internal/typed"
 )
 
 // Health tells how the provider is doing.

@@ -85,8 +85,32 @@ func TestLargeEventsAreBounded(t *testing.T) {
 	require.Len(t, got, 2)
 	require.Equal(t, large, got[1].raw)
 
-	_, err = read(t, io.MultiReader(strings.NewReader("data: "), endless{}))
+	// Bounded, so that a scanner without a bound fails here instead of taking all memory.
+	_, err = read(t, io.MultiReader(strings.NewReader("data: "), io.LimitReader(endless{}, 4*sse.MaxEvent)))
 	require.ErrorIs(t, err, sse.ErrEventTooLarge)
+}
+
+// TestDataOutlivesAMoveOfTheBuffer lets an event come in several reads behind another one: the buffer moves meanwhile.
+func TestDataOutlivesAMoveOfTheBuffer(t *testing.T) {
+	for name, reads := range map[string][]string{
+		"blank line apart":   {"data: aaaaaaaa\n\ndata: bbbbbbbb\n", "\ndata: cccccccc\n\n"},
+		"second line apart":  {"data: aaaaaaaa\n\ndata: bbbb\n", "data: bbbb\n", "\ndata: cccccccc\n\n"},
+		"comment in between": {"data: aaaaaaaa\n\ndata: bbbbbbbb\n", ": ping ping ping\n", "\ndata: cccccccc\n\n"},
+		"long lines apart":   {"data: aaaaaaaa\n\ndata: " + strings.Repeat("b", 20<<10) + "\n", ": " + strings.Repeat("x", 40<<10), "\n\ndata: cccccccc\n\n"},
+	} {
+		var sources []io.Reader
+		for _, part := range reads {
+			sources = append(sources, strings.NewReader(part))
+		}
+		got, err := read(t, io.MultiReader(sources...))
+		require.NoError(t, err, name)
+		want, err := read(t, strings.NewReader(strings.Join(reads, "")))
+		require.NoError(t, err, name)
+		require.Len(t, got, 3, name)
+		require.Equal(t, want, got, name)
+		require.Contains(t, got[1].data, "bbbb", name)
+		require.NotContains(t, got[1].data, "c", name)
+	}
 }
 
 func TestErrorOfTheSourceComesAfterItsEvents(t *testing.T) {

@@ -1,15 +1,10 @@
-// Package tokens counts tokens.
+// Package tokens counts tokens and judges what a provider reports of them.
 package tokens
 
 import (
-	"math"
-
 	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
 	"github.com/trivet-dev/trivet/platform/saturate"
 )
-
-// most is the largest count that usagev1.CallUsage carries; a provider that says more is not believed.
-const most = math.MaxInt32
 
 // Usage is what a call consumed, in tokens. The zero value is nothing.
 type Usage struct {
@@ -17,18 +12,6 @@ type Usage struct {
 	Input, Cached int64
 	// Output is all output, Reasoning the part of it that nobody sees.
 	Output, Reasoning int64
-}
-
-// Valid reports whether the counts can be true at all: none negative, none above the largest int32.
-func (u Usage) Valid() bool {
-	return min(u.Input, u.Cached, u.Output, u.Reasoning) >= 0 && max(u.Input, u.Cached, u.Output, u.Reasoning) <= most
-}
-
-// Sane returns u with the parts cut to their wholes: a provider that reports more cached than input tokens must not
-// make a settlement invalid.
-func (u Usage) Sane() Usage {
-	u.Cached, u.Reasoning = min(u.Cached, u.Input), min(u.Reasoning, u.Output)
-	return u
 }
 
 // Total returns input and output together.
@@ -42,4 +25,101 @@ func (u Usage) Proto() *usagev1.CallUsage {
 		OutputTokens:      saturate.Int32(u.Output),
 		ReasoningTokens:   saturate.Int32(u.Reasoning),
 	}
+}
+
+// NotReported stands in a Reported for a number that the provider did not report, or that cannot be a count.
+const NotReported = -1
+
+// Reported is what a provider reports, each number for itself; NotReported for those it does not.
+type Reported struct {
+	Input, Cached, Output, Reasoning, Total int64
+}
+
+// NothingReported returns a Reported without a number.
+func NothingReported() Reported {
+	return Reported{NotReported, NotReported, NotReported, NotReported, NotReported}
+}
+
+// Join adds a later report: no number becomes lower.
+func (r *Reported) Join(later Reported) {
+	r.Input, r.Cached = max(r.Input, later.Input), max(r.Cached, later.Cached)
+	r.Output, r.Reasoning = max(r.Output, later.Output), max(r.Reasoning, later.Reasoning)
+	r.Total = max(r.Total, later.Total)
+}
+
+// fill completes input and output by the total. Some providers count what the model thinks in the total only.
+func (r *Reported) fill(embedding bool) {
+	if r.Total <= 0 {
+		return
+	}
+	switch {
+	case embedding:
+		r.Input = max(r.Input, r.Total)
+	case r.Input > 0:
+		r.Output = max(r.Output, r.Total-r.Input)
+	case r.Output > 0 && r.Total > r.Output:
+		r.Input = r.Total - r.Output
+	}
+}
+
+// Evidence is all that is known of a call's usage when it has ended.
+type Evidence struct {
+	// Reported is what the provider reported.
+	Reported Reported
+	// Embedding tells that the call has no output.
+	Embedding bool
+	// Orderly tells that the answer came to its end: without that, a report may be an early one.
+	Orderly bool
+	// Produced tells that the answer has content: a report of zero is then not a fact.
+	Produced bool
+	// CountInput and CountOutput count what Trivet has seen; each is called at most once, and only if needed.
+	CountInput, CountOutput func() int64
+	// Bound is the most input and output that the call's hold is for.
+	Bound Usage
+}
+
+// Verdict is what is billed.
+type Verdict struct {
+	// Usage is never above the bound.
+	Usage Usage
+	// Estimated tells that a number was counted by Trivet.
+	Estimated bool
+	// Excess is how much more than the bound the provider claims.
+	Excess Usage
+}
+
+// Judge decides what a call has used, field by field: a number that the provider reports is a fact when it is above 0,
+// or when the answer ended without producing anything; anything else is counted. What exceeds the bound is not believed.
+func Judge(e Evidence) (v Verdict) {
+	r := e.Reported
+	r.fill(e.Embedding)
+	if e.Embedding {
+		r.Output, r.Reasoning = 0, 0
+	}
+	v.Usage.Input = r.Input
+	if r.Input < 0 || r.Input == 0 && (e.Produced || !e.Orderly) {
+		v.Usage.Input, v.Estimated = min(e.CountInput(), e.Bound.Input), true
+		r.Cached = 0 // a part of a number that is not known
+		if r.Total > v.Usage.Input && r.Output < 0 {
+			r.Output = r.Total - v.Usage.Input
+		}
+	}
+	v.Usage.Output = r.Output
+	if counted, needed := e.output(r); needed && counted > r.Output {
+		v.Usage.Output, v.Estimated = min(counted, e.Bound.Output), true
+	}
+	v.Usage.Output = max(v.Usage.Output, 0)
+	v.Excess = Usage{Input: max(0, v.Usage.Input-e.Bound.Input), Output: max(0, v.Usage.Output-e.Bound.Output)}
+	v.Usage.Input, v.Usage.Output = min(v.Usage.Input, e.Bound.Input), min(v.Usage.Output, e.Bound.Output)
+	v.Usage.Cached = min(max(r.Cached, 0), v.Usage.Input)
+	v.Usage.Reasoning = min(max(r.Reasoning, 0), v.Usage.Output)
+	return v
+}
+
+// output counts the output when the report is not a fact by itself.
+func (e Evidence) output(r Reported) (counted int64, needed bool) {
+	if e.Embedding || !e.Produced || e.Orderly && r.Output > 0 {
+		return 0, false
+	}
+	return e.CountOutput(), true
 }

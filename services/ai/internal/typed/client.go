@@ -12,11 +12,11 @@ import (
 
 	goopenai "github.com/sashabaranov/go-openai"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/sse"
-	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
 // Client makes typed calls. It is safe for concurrent use.
@@ -32,7 +32,7 @@ func New(invoker *invoke.Invoker) *Client { return &Client{invoker: invoker} }
 type exchange struct {
 	invoker  *invoke.Invoker
 	claims   *passport.Claims
-	endpoint wire.Endpoint
+	endpoint aiv1.Endpoint
 	edit     func(body []byte) []byte
 
 	head    *invoke.Head

@@ -11,7 +11,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
-	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
 
 // errNotAsked is returned when the provider streams what was asked for in one piece.
@@ -51,7 +51,7 @@ func ownFields(e *errs.Error) *errs.Error {
 // refusal is the *errs.Error for an error that the provider answered.
 func refusal(status int, api *goopenai.APIError, headers map[string]string) *errs.Error {
 	code, _ := api.Code.(string)
-	text := upstream.Text(api.Message)
+	text := invoke.Shorten(api.Message)
 	switch {
 	case status == http.StatusTooManyRequests:
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The provider is busy: %s", text).After(retryAfter(headers))

@@ -6,6 +6,7 @@ import (
 
 	goopenai "github.com/sashabaranov/go-openai"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -62,11 +63,22 @@ func toMessages(in []*aiv1.Message) []goopenai.ChatCompletionMessage {
 	return out
 }
 
+// maxSchemaValues bounds the values in the schemas of all tools of a request: writing them costs some 5 µs each, before
+// the call is admitted.
+const maxSchemaValues = 20_000
+
 func toTools(in []*aiv1.Tool) ([]goopenai.Tool, error) {
 	out := make([]goopenai.Tool, 0, len(in))
+	left := maxSchemaValues
 	for i, t := range in {
 		parameters := json.RawMessage(`{"type":"object","properties":{}}`)
 		if t.GetParameters() != nil {
+			if left -= schemaValues(t.GetParameters(), left); left < 0 {
+				field := fmt.Sprintf("tools[%d].parameters", i)
+				return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+					"The field %q is too large: the schemas of all tools may have at most %d values.", field, maxSchemaValues).
+					Field(field, "is too large")
+			}
 			schema, err := protojson.Marshal(t.GetParameters())
 			if err != nil {
 				field := fmt.Sprintf("tools[%d].parameters", i)
@@ -80,4 +92,28 @@ func toTools(in []*aiv1.Tool) ([]goopenai.Tool, error) {
 		}})
 	}
 	return out, nil
+}
+
+// schemaValues counts the values of a schema. It stops soon after there are more than most.
+func schemaValues(schema *structpb.Struct, most int) int {
+	count := 0
+	for _, v := range schema.GetFields() {
+		if count += listValues(v, most-count); count > most {
+			break
+		}
+	}
+	return count
+}
+
+func listValues(v *structpb.Value, most int) int {
+	count := 1
+	if object := v.GetStructValue(); object != nil {
+		return count + schemaValues(object, most-count)
+	}
+	for _, e := range v.GetListValue().GetValues() {
+		if count += listValues(e, most-count); count > most {
+			break
+		}
+	}
+	return count
 }

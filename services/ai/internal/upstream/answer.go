@@ -7,17 +7,41 @@ import (
 	"io"
 	"mime"
 	"net/http"
+
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
 
-const (
-	// maxAnswer bounds an answer in one piece, in bytes: 2,048 embeddings as numbers have some 80 MB.
-	maxAnswer = 128 << 20
-	// maxRefusal bounds the body of an error, in bytes.
-	maxRefusal = 1 << 20
-)
+// maxRefusal bounds the body of an error, in bytes.
+const maxRefusal = 1 << 20
 
-// ErrTooLarge is returned for an answer above 128 MiB.
-var ErrTooLarge = errors.New("the provider's answer is larger than 128 MiB")
+// answer translates a response; of an error it reads the body.
+func (c *Client) answer(response *http.Response) (*invoke.Answer, error) {
+	a := &invoke.Answer{
+		Status: response.StatusCode, Headers: c.returned(response.Header), RequestID: response.Header.Get("X-Request-Id"),
+		Streamed: Streamed(response), Length: response.ContentLength, Body: body{response.Body},
+	}
+	if a.Status < http.StatusBadRequest {
+		return a, nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	refusal, err := c.readRefusal(response)
+	if err != nil {
+		return nil, err
+	}
+	a.Body, a.Refusal = nil, refusal
+	return a, nil
+}
+
+// body is an answer's body whose errors are *errs.Error.
+type body struct{ io.ReadCloser }
+
+func (b body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = Failure(err)
+	}
+	return n, err
+}
 
 // Streamed reports whether the answer is a stream of server-sent events.
 func Streamed(response *http.Response) bool {
@@ -25,45 +49,12 @@ func Streamed(response *http.Response) bool {
 	return err == nil && kind == "text/event-stream"
 }
 
-// ReadAnswer reads an answer in one piece.
-func ReadAnswer(response *http.Response) ([]byte, error) {
-	if response.ContentLength > maxAnswer {
-		return nil, ErrTooLarge
-	}
-	if response.ContentLength > 0 {
-		body := make([]byte, response.ContentLength)
-		if _, err := io.ReadFull(response.Body, body); err != nil {
-			return nil, fmt.Errorf("read the provider's answer: %w", err)
-		}
-		return body, nil
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read the provider's answer: %w", err)
-	case len(body) > maxAnswer:
-		return nil, ErrTooLarge
-	}
-	return body, nil
-}
-
-// Refusal is an error that the provider answered.
-type Refusal struct {
-	// Status is the HTTP status, 400 or above.
-	Status int
-	// Body is the error in OpenAI's envelope, without the names of Trivet's account.
-	Body []byte
-	// Message and Code are what the envelope says; may be empty. The message is cut to what an error can carry.
-	Message, Code string
-}
-
-// ReadRefusal reads the answer of a status of 400 or above. A body that is not OpenAI's envelope, such as a proxy's
+// readRefusal reads the answer of a status of 400 or above. A body that is not OpenAI's envelope, such as a proxy's
 // page, is replaced by one. The error is that of reading.
-func ReadRefusal(response *http.Response) (Refusal, error) {
-	r := Refusal{Status: response.StatusCode}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
+func (c *Client) readRefusal(response *http.Response) (*invoke.Refusal, error) {
+	read, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
 	if err != nil {
-		return r, fmt.Errorf("read the provider's error: %w", err)
+		return nil, Failure(err)
 	}
 	var envelope struct {
 		Error *struct {
@@ -71,18 +62,20 @@ func ReadRefusal(response *http.Response) (Refusal, error) {
 			Code    any    `json:"code"`
 		} `json:"error"`
 	}
-	if json.Unmarshal(body, &envelope) == nil && envelope.Error != nil {
-		r.Body = Redact(body)
-		r.Message = Text(envelope.Error.Message)
+	r := &invoke.Refusal{}
+	if json.Unmarshal(read, &envelope) == nil && envelope.Error != nil {
+		r.Body = c.redactor.Body(read)
+		r.Message = invoke.Shorten(c.Redact(envelope.Error.Message))
 		r.Code, _ = envelope.Error.Code.(string)
-		return r, nil
+	} else {
+		r.Message = fmt.Sprintf("The provider answered %d %s without saying why.", response.StatusCode, http.StatusText(response.StatusCode))
+		r.Body = fmt.Appendf(nil, `{"error":{"message":%q,"type":"server_error","param":null,"code":"upstream_error"}}`, r.Message)
 	}
-	r.Message = fmt.Sprintf("The provider answered %d %s without saying why.", r.Status, http.StatusText(r.Status))
-	r.Body = fmt.Appendf(nil, `{"error":{"message":%q,"type":"server_error","param":null,"code":"upstream_error"}}`, r.Message)
+	r.Ours = ours(response.StatusCode, r.Code)
 	return r, nil
 }
 
-// Ours reports whether the refusal is about Trivet's own account at the provider, which no caller can mend.
-func (r Refusal) Ours() bool {
-	return r.Status == http.StatusUnauthorized || r.Status == http.StatusForbidden || r.Code == "insufficient_quota" || r.Code == "billing_hard_limit_reached"
+// ours reports whether a refusal is about Trivet's own account at the provider.
+func ours(status int, code string) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || code == "insufficient_quota" || code == "billing_hard_limit_reached"
 }

@@ -1,34 +1,34 @@
-// Package upstream speaks HTTP with the provider, and keeps from the caller what is not theirs to see.
+// Package upstream speaks HTTP with one provider, and keeps from the caller what identifies Trivet's account there.
 package upstream
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"time"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/settings"
-	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
 
 // busyRetry is when to try again while the bulkhead is full.
 const busyRetry = time.Second
 
-// Account is how Trivet is known to the provider.
+// Account is how the provider knows Trivet.
 type Account struct {
 	// BaseURL is where the API is, such as https://api.openai.com/v1.
 	BaseURL *url.URL
-	// Key is the API key.
-	Key settings.Secret
+	// Keys are the API keys, newest first. The first is used; none is ever shown.
+	Keys settings.Secrets
 	// Organization is the organization to bill; may be empty.
 	Organization string
 }
@@ -36,18 +36,24 @@ type Account struct {
 // Client calls one provider. It is safe for concurrent use.
 type Client struct {
 	transport        http.RoundTripper
+	redactor         Redactor
 	chat, embeddings *url.URL
 	authorization    []string
 	organization     []string
 }
 
+var _ invoke.Target = (*Client)(nil)
+
 // New returns a client on that transport.
 func New(transport http.RoundTripper, account Account) *Client {
 	c := &Client{
-		transport:     transport,
-		chat:          account.BaseURL.JoinPath(wire.Chat.Path()),
-		embeddings:    account.BaseURL.JoinPath(wire.Embeddings.Path()),
-		authorization: []string{"Bearer " + account.Key.Reveal()},
+		transport:  transport,
+		redactor:   NewRedactor(append(account.Keys.Reveal(), account.Organization)...),
+		chat:       account.BaseURL.JoinPath("chat", "completions"),
+		embeddings: account.BaseURL.JoinPath("embeddings"),
+	}
+	if key := account.Keys.Newest(); key.IsSet() { // a model server on this machine may need none
+		c.authorization = []string{"Bearer " + key.Reveal()}
 	}
 	if account.Organization != "" {
 		c.organization = []string{account.Organization}
@@ -55,11 +61,10 @@ func New(transport http.RoundTripper, account Account) *Client {
 	return c
 }
 
-// Send posts a body; the response is the transport's, any status included, and its body must be closed. The call is
-// cut off when ctx ends. Of the caller's headers only those that pass Forwarded go along. Errors: see Failure.
-func (c *Client) Send(ctx context.Context, endpoint wire.Endpoint, body []byte, headers map[string]string) (*http.Response, error) {
+// Send implements invoke.Target. Of the caller's headers only those that pass Forwarded go along.
+func (c *Client) Send(ctx context.Context, endpoint aiv1.Endpoint, body []byte, headers map[string]string) (*invoke.Answer, error) {
 	to := c.chat
-	if endpoint == wire.Embeddings {
+	if endpoint == aiv1.Endpoint_ENDPOINT_EMBEDDINGS {
 		to = c.embeddings
 	}
 	request := (&http.Request{
@@ -69,17 +74,22 @@ func (c *Client) Send(ctx context.Context, endpoint wire.Endpoint, body []byte, 
 	}).WithContext(ctx)
 	response, err := c.transport.RoundTrip(request)
 	if err != nil {
-		return nil, fmt.Errorf("call the provider: %w", err)
+		return nil, Failure(err)
 	}
-	return response, nil
+	return c.answer(response)
 }
+
+// Redact implements invoke.Target.
+func (c *Client) Redact(text string) string { return c.redactor.String(text) }
 
 func reader(body []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }
 
 // header lists what the provider gets. Bytes pass as they came, so no compression is asked for.
 func (c *Client) header(ctx context.Context, headers map[string]string) http.Header {
 	h := make(http.Header, 8)
-	h["Authorization"] = c.authorization
+	if c.authorization != nil {
+		h["Authorization"] = c.authorization
+	}
 	h["Content-Type"] = contentType
 	h["Accept-Encoding"] = identity
 	h["User-Agent"] = userAgent

@@ -14,8 +14,8 @@ var (
 )
 
 // Forwarded returns the canonical name of a caller's header that goes to the provider, "" for one that does not. The
-// caller's own keys and organization are none of them, and neither is idempotency-key: net/http would take it for a
-// permission to send the request a second time, and the provider does not promise to make one answer of the two.
+// caller's own keys and organization stay behind, and so does idempotency-key: net/http would take it for permission to
+// send the request a second time, and the provider does not promise to make one answer of the two.
 func Forwarded(name string) string {
 	switch name {
 	case "accept":
@@ -27,22 +27,22 @@ func Forwarded(name string) string {
 	}
 }
 
-// Returned returns the headers of an answer that the caller gets, by lower-case name. What names Trivet's account
-// (openai-organization, openai-project, cookies) is none of them.
-func Returned(h http.Header) map[string]string {
+// returned returns the headers of an answer that the caller gets, by lower-case name. Those that identify Trivet's
+// account (openai-organization, openai-project, cookies) are left out, and the values of the others are redacted.
+func (c *Client) returned(h http.Header) map[string]string {
 	out := make(map[string]string, 12)
 	for name, values := range h {
 		if len(values) == 0 {
 			continue
 		}
-		if lower := returned(name); lower != "" && utf8.ValidString(values[0]) { // protobuf takes no other text
-			out[lower] = values[0]
+		if lower := returnedName(name); lower != "" && utf8.ValidString(values[0]) { // protobuf takes no other text
+			out[lower] = c.redactor.String(values[0])
 		}
 	}
 	return out
 }
 
-func returned(canonical string) string {
+func returnedName(canonical string) string {
 	switch canonical {
 	case "Content-Type":
 		return "content-type"

@@ -2,25 +2,30 @@ package upstream_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
-	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
-func TestRedact(t *testing.T) {
+func TestRedactNames(t *testing.T) {
+	r := upstream.NewRedactor()
 	for in, want := range map[string]string{
 		"":                                    "",
 		"nothing to hide":                     "nothing to hide",
@@ -32,21 +37,81 @@ func TestRedact(t *testing.T) {
 		"org-AbCdEfGhIjKlMnOp,org-AbCdEfGhIjKlMnOq":             "org-…,org-…",
 		`{"user":"user-AbCdEfGhIjKlMnOp"}`:                      `{"user":"user-…"}`,
 		"risk-averse-and-very-long-word":                        "risk-averse-and-very-long-word",
+
+		"use sk-learn or scikit; locale sk-SK":    "use sk-learn or scikit; locale sk-SK",
+		"a disk-based desk-2 task-list-2024-11":   "a disk-based desk-2 task-list-2024-11",
+		"user-provided_content is not allowed":    "user-provided_content is not allowed",
+		"user-authentication, org-administrators": "user-authentication, org-administrators",
+		"key sk-abc123": "key sk-…",
+		"key sk-******": "key sk-…",
+		"xsk-proj-REALsecret0123 _sk-proj-REALsecret0123":  "xsk-… _sk-…",
+		"xsk-aB3dE6gH9jK2mN5p":                             "xsk-…",
+		"gsk_AbCdEf0123456789 xai-AbCdEf0123456789":        "gsk_… xai-…",
+		"AIzaSyA0123456789abcdef":                          "AIza…",
+		"hf_hub_download":                                  "hf_hub_download",
+		"sess-abc0123456789 user-abcdefghijklmnopqrstuvwx": "sess-… user-…",
 	} {
-		require.Equal(t, want, string(upstream.Redact([]byte(in))))
+		require.Equal(t, want, r.String(in))
+	}
+}
+
+// TestRedactConfiguredSecrets removes what is configured whatever its form, and wherever it stands.
+func TestRedactConfiguredSecrets(t *testing.T) {
+	r := upstream.NewRedactor("gsk_REAL", "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "sk-proj-first", "sk-proj-first-longer", "", "ollama", "my-organization")
+	for in, want := range map[string]string{
+		"bad key gsk_REAL!":                             "bad key gsk_…!",
+		"key=x0f1e2d3c4b5a69788796a5b4c3d2e1f0y":        "key=x…y",
+		"sk-proj-first-longer and sk-proj-first":        "sk-… and sk-…",
+		"the key ollama, not ollama-server or myollama": "the key …, not ollama-server or myollama",
+		"organization my-organization":                  "organization …",
+		"gsk_REALgsk_REAL":                              "gsk_…",
+	} {
+		require.Equal(t, want, r.String(in), in)
+	}
+}
+
+// TestRedactBodies writes a secret in every way that JSON allows.
+func TestRedactBodies(t *testing.T) {
+	r := upstream.NewRedactor("azure0123456789abcdef/+")
+	for in, want := range map[string]string{
+		`{"error":{"message":"Request by:\norg-abcdefghijklmnop1234\tsk-proj-SECRET0 end"},"x":1}`: `{"error":{"message":"Request by:\norg-…\tsk-… end"},"x":1}`,
+		`{"m":"\u003corg-abcdefghijklmnop1234\u003e"}`:                                             `{"m":"\u003corg-…\u003e"}`,
+		`{"m":"\u0027sk-proj-SECRET0\u0027"}`:                                                      `{"m":"'sk-…'"}`,
+		`{"m":"\u0073k-proj\u002dSECRET0"}`:                                                        `{"m":"sk-…"}`,
+		`{"m":"azure0123456789abcdef\/\u002b", "n" : [ "azure0123456789abcdef/+" ]}`:               `{"m":"…", "n" : [ "…" ]}`,
+		`{ "azure0123456789abcdef\/+" : "é\n" , "k":"\u00e9"}`:                                     `{ "…" : "é\n" , "k":"\u00e9"}`,
+		`{"m":"nothing"}`: `{"m":"nothing"}`,
+	} {
+		require.Equal(t, want, string(r.Body([]byte(in))), in)
 	}
 }
 
 func TestHeadersOfTheAnswer(t *testing.T) {
-	got := upstream.Returned(http.Header{
+	a := answer("a", "", -1)
+	a.StatusCode = http.StatusOK
+	a.Header = http.Header{
 		"Content-Type": {"a"}, "X-Request-Id": {"b"}, "Retry-After": {"1"}, "Retry-After-Ms": {"2"}, "X-Should-Retry": {"true"}, "Openai-Processing-Ms": {"3"},
 		"Openai-Version": {"4"}, "X-Ratelimit-Remaining-Tokens": {"5"}, "Openai-Organization": {"org-x"}, "Openai-Project": {"p"}, "Set-Cookie": {"c"},
 		"Content-Length": {"9"}, "Transfer-Encoding": {"chunked"}, "Cf-Ray": {"x"}, "Date": {"d"}, "X-Empty": {}, "X-Ratelimit-Odd": {"\xff"},
-	})
+		"X-Ratelimit-Key": {"sk-x"}, "Openai-Model": {"of org-AbCdEfGhIjKlMnOp"},
+	}
+	got, err := send(t, a)
+	require.NoError(t, err)
 	require.Equal(t, map[string]string{
 		"content-type": "a", "x-request-id": "b", "retry-after": "1", "retry-after-ms": "2", "x-should-retry": "true", "openai-processing-ms": "3",
-		"openai-version": "4", "x-ratelimit-remaining-tokens": "5",
-	}, got)
+		"openai-version": "4", "x-ratelimit-remaining-tokens": "5", "x-ratelimit-key": "sk-…", "openai-model": "of org-…",
+	}, got.Headers)
+	require.Equal(t, "b", got.RequestID)
+}
+
+// send returns what becomes of a response.
+func send(t testing.TB, response http.Response) (*invoke.Answer, error) {
+	t.Helper()
+	base, err := url.Parse("https://example.com/v1")
+	require.NoError(t, err)
+	client := upstream.New(roundTripper(func(*http.Request) (*http.Response, error) { return &response, nil }),
+		upstream.Account{BaseURL: base, Keys: settings.NewSecrets("sk-x", "older-key"), Organization: "org-x"})
+	return client.Send(t.Context(), aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, []byte("{}"), nil)
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -60,9 +125,9 @@ func TestHeadersOfTheRequest(t *testing.T) {
 	client := upstream.New(roundTripper(func(r *http.Request) (*http.Response, error) {
 		sent = r
 		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
-	}), upstream.Account{BaseURL: base, Key: settings.NewSecret("sk-x"), Organization: "org-x"})
+	}), upstream.Account{BaseURL: base, Keys: settings.NewSecrets("sk-x"), Organization: "org-x"})
 	ctx := requestid.With(t.Context(), "req_1")
-	res, err := client.Send(ctx, wire.Embeddings, []byte("{}"), map[string]string{
+	res, err := client.Send(ctx, aiv1.Endpoint_ENDPOINT_EMBEDDINGS, []byte("{}"), map[string]string{
 		"authorization": "Bearer theirs", "openai-organization": "theirs", "openai-beta": "b", "idempotency-key": "i", "accept": "a", "cookie": "c", "host": "evil",
 	})
 	require.NoError(t, err)
@@ -104,18 +169,24 @@ func answer(kind, body string, length int64) http.Response {
 	return http.Response{StatusCode: 500, ContentLength: length, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-func TestReadAnswer(t *testing.T) {
-	for _, length := range []int64{-1, 0, 5} {
-		a := answer("", "hello", length)
-		got, err := upstream.ReadAnswer(&a)
+// TestErrorsOfTheBody are *errs.Error, and say whose failure it is.
+func TestErrorsOfTheBody(t *testing.T) {
+	for cause, want := range map[error]errorsv1.ErrorReason{
+		io.ErrUnexpectedEOF: errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
+		provider.ErrIdle:    errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT,
+	} {
+		a := answer("", "", -1)
+		a.StatusCode, a.Body = http.StatusOK, io.NopCloser(iotest.ErrReader(cause))
+		got, err := send(t, a)
 		require.NoError(t, err)
-		require.Equal(t, "hello", string(got))
+		_, err = got.Body.Read(make([]byte, 1))
+		require.Equal(t, want.String(), errs.ReasonOf(err).String())
+		require.ErrorIs(t, err, cause)
+
+		a.StatusCode, a.Body = http.StatusBadRequest, io.NopCloser(iotest.ErrReader(cause))
+		_, err = send(t, a)
+		require.Equal(t, want.String(), errs.ReasonOf(err).String())
 	}
-	short, large := answer("", "hello", 9), answer("", "", 1<<40)
-	_, err := upstream.ReadAnswer(&short)
-	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	_, err = upstream.ReadAnswer(&large)
-	require.ErrorIs(t, err, upstream.ErrTooLarge)
 }
 
 func TestStreamed(t *testing.T) {
@@ -125,17 +196,44 @@ func TestStreamed(t *testing.T) {
 	}
 }
 
+func TestRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		status              int
+		body, message, code string
+		ours                bool
+	}{
+		"of the caller":   {400, `{"error":{"message":"no","code":"x"}}`, "no", "x", false},
+		"of the key":      {401, `{"error":{"message":"bad key older-key"}}`, "bad key …", "", true},
+		"of the project":  {403, `{"error":{"message":"no access","code":5}}`, "no access", "", true},
+		"of the balance":  {429, `{"error":{"message":"quota","code":"insufficient_quota"}}`, "quota", "insufficient_quota", true},
+		"of a hard limit": {400, `{"error":{"message":"limit","code":"billing_hard_limit_reached"}}`, "limit", "billing_hard_limit_reached", true},
+		"of a rate":       {429, `{"error":{"message":"slow","code":"rate_limit_exceeded"}}`, "slow", "rate_limit_exceeded", false},
+		"without words":   {502, `<html>`, "The provider answered 502 Bad Gateway without saying why.", "", false},
+	} {
+		a := answer("", c.body, -1)
+		a.StatusCode = c.status
+		got, err := send(t, a)
+		require.NoError(t, err, name)
+		require.Equal(t, c.status, got.Status, name)
+		require.Equal(t, c.message, got.Refusal.Message, name)
+		require.Equal(t, c.code, got.Refusal.Code, name)
+		require.Equal(t, c.ours, got.Refusal.Ours, name)
+		require.NotContains(t, string(got.Refusal.Body), "older-key", name)
+	}
+}
+
 // FuzzReadRefusal checks that whatever an error's body is, the caller gets an envelope without the account's names.
 func FuzzReadRefusal(f *testing.F) {
 	f.Add([]byte(`{"error":{"message":"in org-AbCdEfGhIjKlMnOp","code":5}}`))
 	f.Add([]byte(`<html>`))
 	f.Add([]byte(`{"error":null}`))
+	f.Add([]byte(`{"error":{"message":"\u006flder-key \u003csk-abc123\u003e"},"older-key":"older-key"}`))
+	r := upstream.NewRedactor("sk-x", "older-key", "org-x")
 	f.Fuzz(func(t *testing.T, body []byte) {
-		a := answer("", string(body), -1)
-		r, err := upstream.ReadRefusal(&a)
+		got, err := send(t, answer("", string(body), -1))
 		require.NoError(t, err)
-		require.NotEmpty(t, r.Body)
-		require.Equal(t, string(r.Body), string(upstream.Redact(r.Body)), "nothing left to hide")
+		require.True(t, json.Valid(got.Refusal.Body))
+		require.Equal(t, string(got.Refusal.Body), string(r.Body(got.Refusal.Body)), "nothing left to hide")
 	})
 }
 

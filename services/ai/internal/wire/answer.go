@@ -1,6 +1,7 @@
 package wire
 
 import (
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 )
@@ -9,53 +10,41 @@ import (
 type Answer struct {
 	// ID is the provider's id of the answer; may be empty.
 	ID string
-	// Usage is what the provider counted; only when HasUsage.
-	Usage    tokens.Usage
+	// Reported is what the provider counted; only when HasUsage.
+	Reported tokens.Reported
 	HasUsage bool
 }
 
-// ReadAnswer reads the body of a good answer. It reports false for what is no answer to that endpoint: not JSON, or
+// ReadAnswer reads the body of a good answer. It reports false for what does not answer that endpoint: not JSON, or
 // without choices or data.
-func ReadAnswer(endpoint Endpoint, body []byte) (Answer, bool) {
+func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 	list := "choices"
 	if endpoint == Embeddings {
 		list = "data"
 	}
 	var a Answer
 	c := jsonscan.New(body)
+	if c.Kind() != jsonscan.Object {
+		return a, false
+	}
 	found := false
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			break
-		}
+	for key := range c.Members() {
 		switch string(key) {
 		case "id":
 			a.ID = string(text(&c))
 		case "usage":
-			a.Usage, a.HasUsage = readUsage(&c)
+			a.Reported, a.HasUsage = readUsage(&c)
 		case list:
-			found = notEmpty(&c)
+			found = false
+			for range c.Elements() {
+				found = true
+				c.Skip()
+			}
 		default:
 			c.Skip()
 		}
 	}
 	return a, c.End() == nil && found
-}
-
-// notEmpty passes a value and reports whether it is a list with an element.
-func notEmpty(c *jsonscan.Cursor) bool {
-	if c.Kind() != jsonscan.Array {
-		c.Skip()
-		return false
-	}
-	c.EnterArray()
-	count := 0
-	for ; c.Element(count); count++ {
-		c.Skip()
-	}
-	return count > 0
 }
 
 // text passes a value and returns it when it is a text, else nil.
@@ -71,63 +60,48 @@ func text(c *jsonscan.Cursor) []byte {
 	return raw
 }
 
-// readUsage reads the value of "usage"; false when it is null or says what can't be. An explicit 0 is believed.
-func readUsage(c *jsonscan.Cursor) (u tokens.Usage, ok bool) {
-	told := false
-	number := func(into *int64) {
-		if c.Kind() != jsonscan.Number {
-			c.Skip()
-			return
-		}
-		if n, whole := c.Int(); whole {
-			*into, told = n, true
-		} else {
-			*into = -1 // not a count
-		}
-	}
-	members(c, func(key []byte) {
+// readUsage reads the value of "usage", each number for itself; false when it has none that can be a count.
+func readUsage(c *jsonscan.Cursor) (r tokens.Reported, ok bool) {
+	r = tokens.NothingReported()
+	for key := range c.Members() {
 		switch string(key) {
 		case "prompt_tokens":
-			number(&u.Input)
+			r.Input = reported(c)
 		case "completion_tokens":
-			number(&u.Output)
+			r.Output = reported(c)
+		case "total_tokens":
+			r.Total = reported(c)
 		case "prompt_tokens_details":
-			detail(c, "cached_tokens", func() { number(&u.Cached) })
+			r.Cached = detail(c, "cached_tokens")
 		case "completion_tokens_details":
-			detail(c, "reasoning_tokens", func() { number(&u.Reasoning) })
+			r.Reasoning = detail(c, "reasoning_tokens")
 		default:
 			c.Skip()
 		}
-	})
-	if !told || !u.Valid() {
-		return tokens.Usage{}, false
 	}
-	return u.Sane(), true
+	return r, r != tokens.NothingReported()
 }
 
-// members walks an object and calls visit for each member, which must consume the value; a value that is no object
-// is skipped.
-func members(c *jsonscan.Cursor, visit func(key []byte)) {
-	if c.Kind() != jsonscan.Object {
+// reported passes a value and returns it when it can be a count: a whole number that is not negative.
+func reported(c *jsonscan.Cursor) int64 {
+	if c.Kind() != jsonscan.Number {
 		c.Skip()
-		return
+		return tokens.NotReported
 	}
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return
-		}
-		visit(key)
+	if n, whole := c.Int(); whole && n >= 0 {
+		return n
 	}
+	return tokens.NotReported
 }
 
-func detail(c *jsonscan.Cursor, name string, read func()) {
-	members(c, func(key []byte) {
+func detail(c *jsonscan.Cursor, name string) int64 {
+	found := int64(tokens.NotReported)
+	for key := range c.Members() {
 		if string(key) == name {
-			read()
+			found = reported(c)
 		} else {
 			c.Skip()
 		}
-	})
+	}
+	return found
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 )
 
-// How input is counted before the provider has told. Text: a token is at least a byte, so bytes bound it. Other parts:
+// How input is counted before the provider reports it. Text: a token is at least a byte, so bytes bound it. Other parts:
 const (
 	// imageTokens bounds an image at any detail for every model of the price list but gpt-4o-mini.
 	imageTokens = 4_096
@@ -16,15 +16,17 @@ const (
 	miniImageTokens = 48_169
 	// audioBytes is the fewest bytes of base64 that make a token: ten tokens a second at 8 kbit/s would be 136.
 	audioBytes = 64
-	// messageTokens frame a turn, replyTokens the answer, toolsTokens the list of tools.
+	// messageTokens frame a message, callTokens a call of a tool, and replyTokens the answer.
 	messageTokens = 4
+	callTokens    = 8
 	replyTokens   = 3
-	toolsTokens   = 64
+	// schemaTokens frame the list of tools, and the schema of the answer.
+	schemaTokens = 64
 	// A file may hold anything, so it counts as the whole context.
 )
 
 // InputBound returns more tokens than the provider can count for the input, without looking at the text: cheap, and
-// crude by a factor of about four.
+// too high by a factor of about four.
 func (r *Request) InputBound(m models.Model) int64 {
 	bound := int64(len(r.body)) - r.parts.raw + r.frame(m)
 	if r.Endpoint == Chat {
@@ -33,10 +35,11 @@ func (r *Request) InputBound(m models.Model) int64 {
 	return bound
 }
 
-// CountInput counts the input with the tokenizer. It is close to what the provider counts, not above it for sure.
-func (r *Request) CountInput(m models.Model, counter *tokens.Counter) int64 {
+// CountInput counts the input with the tokenizer, and by bytes beyond the budget. It is close to what the provider
+// counts when the budget suffices, and above it when not.
+func (r *Request) CountInput(m models.Model, budget *tokens.Budget) int64 {
 	sum := r.frame(m)
-	r.texts(func(text []byte) { sum += counter.Count(text) })
+	r.texts(func(text []byte) { sum += budget.Count(text) })
 	if r.Endpoint == Chat {
 		return min(sum, m.ContextTokens)
 	}
@@ -46,8 +49,7 @@ func (r *Request) CountInput(m models.Model, counter *tokens.Counter) int64 {
 
 // GuessInput is how many tokens the input has if it is common text.
 func (r *Request) GuessInput(m models.Model) int64 {
-	text := r.messages.len() + r.tools.len() + r.functions.len() + r.responseFormat.len() + r.input.len() - r.parts.raw
-	sum := r.frame(m) + tokens.Guess(text)
+	sum := r.frame(m) + tokens.Guess(int64(len(r.body))-r.parts.raw)
 	if r.Endpoint == Chat {
 		return min(sum, m.ContextTokens)
 	}
@@ -63,9 +65,13 @@ func (r *Request) frame(m models.Model) int64 {
 	if strings.HasPrefix(m.ID, "gpt-4o-mini") {
 		image = miniImageTokens
 	}
-	sum := r.parts.messages*messageTokens + replyTokens + r.parts.images*image + (r.parts.audio+audioBytes-1)/audioBytes + r.parts.files*m.ContextTokens
+	sum := r.parts.messages*messageTokens + r.parts.calls*callTokens + replyTokens +
+		r.parts.images*image + (r.parts.audio+audioBytes-1)/audioBytes + r.parts.files*m.ContextTokens
 	if r.tools.len()+r.functions.len() > 0 {
-		sum += toolsTokens
+		sum += schemaTokens
+	}
+	if r.responseFormat.len() > 0 {
+		sum += schemaTokens
 	}
 	return sum
 }

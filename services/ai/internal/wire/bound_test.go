@@ -7,21 +7,30 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
 var (
-	model     = models.Model{ID: "gpt-5", Kind: models.KindChat, ContextTokens: 400_000}
-	embedding = models.Model{ID: "e", Kind: models.KindEmbedding, ContextTokens: 8191}
+	model     = models.Model{ID: "gpt-5", Kind: models.KindChat, Vocabulary: models.VocabularyO200k, ContextTokens: 400_000}
+	embedding = models.Model{ID: "e", Kind: models.KindEmbedding, Vocabulary: models.VocabularyCl100k, ContextTokens: 8191}
 )
 
-func parse(t testing.TB, endpoint wire.Endpoint, body string) *wire.Request {
+func parse(t testing.TB, endpoint aiv1.Endpoint, body string) *wire.Request {
 	t.Helper()
-	r, err := wire.Parse(endpoint, []byte(body))
+	r, err := wire.Parse(endpoint, []byte(body), nil)
 	require.NoError(t, err)
 	return r
+}
+
+// count counts an input within a large budget.
+func count(t testing.TB, counter *tokens.Counter, r *wire.Request, m models.Model) int64 {
+	t.Helper()
+	budget := counter.Budget(t.Context(), m.Vocabulary, 64<<20)
+	defer budget.Close()
+	return r.CountInput(m, budget)
 }
 
 func TestInputIsBounded(t *testing.T) {
@@ -40,19 +49,25 @@ func TestInputIsBounded(t *testing.T) {
 		"escapes":        {message(`"\u0068\u0065\u006c\u006c\u006f"`), model, 3 + 4 + 1, 100},
 		"parts":          {message(`[{"type":"text","text":"hello"},{"type":"text","text":"world"}]`), model, 3 + 4 + 2, 130},
 		"image":          {message(`[` + image + `]`), model, 3 + 4 + 4096, 4300},
-		"image, mini":    {message(`[` + image + `]`), models.Model{ID: "gpt-4o-mini", ContextTokens: 128_000}, 3 + 4 + 48169, 48_400},
-		"audio":          {message(`[{"type":"input_audio","input_audio":{"data":"` + strings.Repeat("A", 64_000-23) + `","format":"x"}}]`), model, 3 + 4 + 1001, 1200},
+		"image, mini":    {message(`[` + image + `]`), models.Model{ID: "gpt-4o-mini", Vocabulary: models.VocabularyO200k, ContextTokens: 128_000}, 3 + 4 + 48169, 48_400},
+		"audio":          {message(`[{"type":"input_audio","input_audio":{"data":"` + strings.Repeat("A", 64_000-2) + `","format":"wav"}}]`), model, 3 + 4 + 1000, 1200},
 		"file":           {message(`[{"type":"file","file":{"file_id":"f"}}]`), model, 400_000, 400_000},
 		"earlier audio":  {`{"model":"m","messages":[{"role":"assistant","audio":{"id":"a"}}]}`, model, 400_000, 400_000},
 		"name and tools": {`{"model":"m","messages":[{"role":"user","name":"ann","content":"hello"}],"tools":[{"a":"hello"}]}`, model, 3 + 4 + 1 + 1 + 64 + 7, 200},
-		"calls of tools": {`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"xxxxxxxxxxxxxxx","function":{"name":"hello","arguments":"world"}}]}]}`, model, 3 + 4 + 2, 200},
-		"no messages":    {`{"model":"m","messages":[1,null,"x"]}`, model, 3 + 3*4, 60},
+		"calls of tools": {`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"xxxxxxxxxxxxxxx","function":{"name":"hello","arguments":"world"}}]}]}`, model, 3 + 4 + 8 + 3 + 2, 200},
+		"custom calls":   {`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c1","type":"custom","custom":{"name":"hello","input":"world"}}]}]}`, model, 3 + 4 + 8 + 2 + 2, 200},
+		"old calls":      {`{"model":"m","messages":[{"role":"assistant","function_call":{"name":"hello","arguments":"world"}}]}`, model, 3 + 4 + 2, 200},
+		"refusal":        {`{"model":"m","messages":[{"role":"assistant","refusal":"hello"}]}`, model, 3 + 4 + 1, 200},
+		"functions":      {`{"model":"m","messages":[{"role":"user","content":"hello"}],"functions":[{"a":"hello"}]}`, model, 3 + 4 + 1 + 64 + 7, 300},
+		"unknown member": {`{"model":"m","messages":[{"role":"user","hello":{"hello":["world",7,true]}}],"documents":["hello"],"user":"hello","metadata":{"hello":"world"}}`, model, 3 + 4 + 4 + 3, 300},
+		"answer schema":  {`{"model":"m","messages":[{"role":"user","content":"hello"}],"response_format":{"a":"hello"}}`, model, 3 + 4 + 1 + 64 + 5, 300},
+		"no messages":    {`{"model":"m","messages":[1,null,"x"]}`, model, 3 + 3*4 + 2, 60},
 		"more than fits": {message(`"` + strings.Repeat("a b ", 300_000) + `"`), model, 400_000, 400_000},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := parse(t, wire.Chat, c.body)
-			require.Equal(t, c.counted, r.CountInput(c.model, counter))
+			require.Equal(t, c.counted, count(t, counter, r, c.model))
 			bound := r.InputBound(c.model)
 			require.GreaterOrEqual(t, bound, c.counted, "the bound is above the count")
 			require.LessOrEqual(t, bound, c.boundMax)
@@ -81,7 +96,7 @@ func TestEmbeddingInputs(t *testing.T) {
 		`"hello world"`: 2, `["hello","world"]`: 2, `[1,2,3]`: 3, `[[1,2],[3]]`: 3, `[["x"]]`: 1, `[null]`: 1,
 	} {
 		r := parse(t, wire.Embeddings, `{"model":"m","input":`+input+`}`)
-		require.Equal(t, want, r.CountInput(embedding, counter), input)
+		require.Equal(t, want, count(t, counter, r, embedding), input)
 		require.GreaterOrEqual(t, r.InputBound(embedding), want, input)
 	}
 }
@@ -91,10 +106,10 @@ func FuzzBound(f *testing.F) {
 	counter := tokens.NewCounter()
 	f.Add([]byte(`{"model":"m","messages":[{"content":"hi \u00e9\n"}],"tools":[{}],"response_format":{"x":1}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := wire.Parse(wire.Chat, body)
+		r, err := wire.Parse(wire.Chat, body, nil)
 		if err != nil {
 			return
 		}
-		require.LessOrEqual(t, r.CountInput(model, counter), r.InputBound(model))
+		require.LessOrEqual(t, count(t, counter, r, model), r.InputBound(model))
 	})
 }

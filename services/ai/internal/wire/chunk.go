@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 )
@@ -15,6 +17,8 @@ const (
 	Reasoning
 	ToolName
 	ToolArguments
+	// Other is text in a member that Trivet does not know, such as an audio's transcript.
+	Other
 )
 
 // Piece is a bit of produced text. It lies in the chunk.
@@ -35,38 +39,56 @@ type Chunk struct {
 	ID []byte
 	// Choices is how many choices the chunk has a part of.
 	Choices int
-	// Usage is what the provider counted; only when HasUsage.
-	Usage    tokens.Usage
+	// Finished are the choices that end with this chunk.
+	Finished ChoiceSet
+	// Reported is what the provider counted; only when HasUsage.
+	Reported tokens.Reported
 	HasUsage bool
-	// Error is the error that the provider sends in place of the rest, as JSON; nil when it is none.
+	// Error is the error that the provider sends in place of the rest, as JSON; nil when there is none.
 	Error []byte
 	// Pieces are the texts of the chunk.
 	Pieces []Piece
+	// Reasoned tells that the chunk holds reasoning.
+	Reasoned bool
+	// Opaque tells that the chunk holds output that is not text, such as audio.
+	Opaque bool
+}
+
+// ChoiceSet is a set of choices by their index. Indexes that no request can have are left out.
+type ChoiceSet [MaxChoices / 64]uint64
+
+// Add puts a choice into the set.
+func (s *ChoiceSet) Add(index int64) {
+	if index >= 0 && index < MaxChoices {
+		s[index/64] |= 1 << (index % 64)
+	}
+}
+
+// Join puts all choices of another set into the set.
+func (s *ChoiceSet) Join(other ChoiceSet) {
+	for i := range s {
+		s[i] |= other[i]
+	}
 }
 
 // Read reads one chunk. It reports false for what is not a JSON object.
 func (k *Chunk) Read(data []byte) bool {
 	*k = Chunk{Pieces: k.Pieces[:0]}
 	c := jsonscan.New(data)
-	if !c.EnterObject() {
+	if c.Kind() != jsonscan.Object {
 		return false
 	}
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return c.End() == nil
-		}
+	for key := range c.Members() {
 		switch string(key) {
 		case "id":
 			k.ID = text(&c)
 		case "choices":
-			k.choices(&c)
-		case "usage":
-			if c.Kind() == jsonscan.Null {
-				c.Skip()
-				continue
+			for range c.Elements() {
+				k.choice(&c)
+				k.Choices++
 			}
-			k.Usage, k.HasUsage = readUsage(&c)
+		case "usage":
+			k.Reported, k.HasUsage = readUsage(&c)
 		case "error":
 			if raw := c.Raw(); string(raw) != "null" {
 				k.Error = raw
@@ -75,37 +97,23 @@ func (k *Chunk) Read(data []byte) bool {
 			c.Skip()
 		}
 	}
-}
-
-func (k *Chunk) choices(c *jsonscan.Cursor) {
-	if c.Kind() != jsonscan.Array {
-		c.Skip()
-		return
-	}
-	c.EnterArray()
-	for ; c.Element(k.Choices); k.Choices++ {
-		k.choice(c)
-	}
+	return c.End() == nil
 }
 
 // choice reads one choice. Its index may come last, so it is written into the pieces at the end.
 func (k *Chunk) choice(c *jsonscan.Cursor) {
-	if c.Kind() != jsonscan.Object {
-		c.Skip()
-		return
-	}
-	first, index := len(k.Pieces), int64(0)
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			break
-		}
+	first, index, finished := len(k.Pieces), int64(0), false
+	for key := range c.Members() {
 		switch string(key) {
 		case "index":
 			index = count(c)
 		case "delta", "message":
 			k.delta(c)
+		case "text":
+			k.value(c, Content)
+		case "finish_reason":
+			finished = c.Kind() == jsonscan.String
+			c.Skip()
 		default:
 			c.Skip()
 		}
@@ -113,66 +121,108 @@ func (k *Chunk) choice(c *jsonscan.Cursor) {
 	for i := first; i < len(k.Pieces); i++ {
 		k.Pieces[i].Choice = index
 	}
+	if finished {
+		k.Finished.Add(index)
+	}
 }
 
+// delta reads what a choice gained. Some providers send their reasoning in two members at once; the longer one counts.
 func (k *Chunk) delta(c *jsonscan.Cursor) {
-	if c.Kind() != jsonscan.Object {
-		c.Skip()
-		return
-	}
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return
-		}
-		switch string(key) {
-		case "content":
-			k.piece(c, Content)
-		case "refusal":
-			k.piece(c, Refusal)
-		case "reasoning_content", "reasoning":
-			k.piece(c, Reasoning)
-		case "tool_calls":
-			k.toolCalls(c)
-		case "function_call":
+	var reasoning [2]int // from and to in Pieces
+	for key := range c.Members() {
+		switch {
+		case string(key) == "content":
+			k.value(c, Content)
+		case string(key) == "refusal":
+			k.value(c, Refusal)
+		case string(key) == "tool_calls":
+			for n := range c.Elements() {
+				k.toolCall(c, int64(n))
+			}
+		case string(key) == "function_call":
 			k.function(c)
+		case string(key) == "audio":
+			k.audio(c)
+		case isReasoning(key):
+			from := len(k.Pieces)
+			k.value(c, Reasoning)
+			k.Reasoned = k.Reasoned || len(k.Pieces) > from
+			reasoning = k.longer(reasoning, [2]int{from, len(k.Pieces)})
+		case isLabel(key):
+			c.Skip()
+		default:
+			k.value(c, Other)
+		}
+	}
+}
+
+// longer drops the shorter one of two runs of pieces and returns where the other one stands. The second is the last.
+func (k *Chunk) longer(a, b [2]int) [2]int {
+	size := func(run [2]int) (sum int) {
+		for _, p := range k.Pieces[run[0]:run[1]] {
+			sum += len(p.Raw)
+		}
+		return sum
+	}
+	switch {
+	case a[0] == a[1]:
+		return b
+	case size(a) >= size(b):
+		k.Pieces = k.Pieces[:b[0]]
+		return a
+	default:
+		k.Pieces = slices.Delete(k.Pieces, a[0], a[1])
+		return [2]int{b[0] - (a[1] - a[0]), b[1] - (a[1] - a[0])}
+	}
+}
+
+// isReasoning reports whether a member holds what the model thinks.
+func isReasoning(key []byte) bool {
+	switch string(key) {
+	case "reasoning", "reasoning_content", "reasoning_text", "reasoning_details", "thinking", "thinking_blocks":
+		return true
+	default:
+		return false
+	}
+}
+
+// isLabel reports whether a member holds no produced text: names of things, and copies of what others wrote.
+func isLabel(key []byte) bool {
+	switch string(key) {
+	case "role", "id", "type", "object", "index", "format", "annotations", "citations", "signature", "encrypted_content", "data", "expires_at":
+		return true
+	default:
+		return false
+	}
+}
+
+// audio reads the transcript. The sound itself has tokens that nobody can count here.
+func (k *Chunk) audio(c *jsonscan.Cursor) {
+	for key := range c.Members() {
+		switch string(key) {
+		case "transcript":
+			k.value(c, Other)
+		case "data":
+			k.Opaque = true
+			c.Skip()
 		default:
 			c.Skip()
 		}
-	}
-}
-
-func (k *Chunk) toolCalls(c *jsonscan.Cursor) {
-	if c.Kind() != jsonscan.Array {
-		c.Skip()
-		return
-	}
-	c.EnterArray()
-	for n := 0; c.Element(n); n++ {
-		k.toolCall(c, int64(n))
 	}
 }
 
 func (k *Chunk) toolCall(c *jsonscan.Cursor, index int64) {
-	if c.Kind() != jsonscan.Object {
-		c.Skip()
-		return
-	}
 	first := len(k.Pieces)
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			break
-		}
-		switch string(key) {
-		case "index":
+	for key := range c.Members() {
+		switch {
+		case string(key) == "index":
 			index = count(c)
-		case "function":
+		case string(key) == "function", string(key) == "custom":
 			k.function(c)
-		default:
+		case isLabel(key):
 			c.Skip()
+		default:
+			k.value(c, Other)
 		}
 	}
 	for i := first; i < len(k.Pieces); i++ {
@@ -181,34 +231,40 @@ func (k *Chunk) toolCall(c *jsonscan.Cursor, index int64) {
 }
 
 func (k *Chunk) function(c *jsonscan.Cursor) {
-	if c.Kind() != jsonscan.Object {
-		c.Skip()
-		return
-	}
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return
-		}
-		switch string(key) {
-		case "name":
-			k.piece(c, ToolName)
-		case "arguments":
-			k.piece(c, ToolArguments)
+	for key := range c.Members() {
+		switch {
+		case string(key) == "name":
+			k.value(c, ToolName)
+		case c.Kind() == jsonscan.Object: // arguments that are not written as a text
+			k.Pieces = append(k.Pieces, Piece{Kind: ToolArguments, Raw: c.Raw()})
 		default:
-			c.Skip()
+			k.value(c, ToolArguments)
 		}
 	}
 }
 
-func (k *Chunk) piece(c *jsonscan.Cursor, kind Kind) {
-	if c.Kind() != jsonscan.String {
+// value takes every text of a value, however deep in lists and objects it lies.
+func (k *Chunk) value(c *jsonscan.Cursor, kind Kind) {
+	switch c.Kind() {
+	case jsonscan.String:
+		if raw, escaped := c.String(); len(raw) > 0 {
+			k.Pieces = append(k.Pieces, Piece{Kind: kind, Raw: raw, Escaped: escaped})
+		}
+	case jsonscan.Array:
+		for range c.Elements() {
+			k.value(c, kind)
+		}
+	case jsonscan.Object:
+		for key := range c.Members() {
+			if isLabel(key) {
+				c.Skip()
+				continue
+			}
+			k.Reasoned = k.Reasoned || isReasoning(key)
+			k.value(c, kind)
+		}
+	default:
 		c.Skip()
-		return
-	}
-	if raw, escaped := c.String(); len(raw) > 0 {
-		k.Pieces = append(k.Pieces, Piece{Kind: kind, Raw: raw, Escaped: escaped})
 	}
 }
 

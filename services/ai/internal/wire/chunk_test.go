@@ -40,6 +40,14 @@ func TestChunk(t *testing.T) {
 		"old calls":       {`{"choices":[{"delta":{"function_call":{"name":"f","arguments":"{}"}}}]}`, []piece{{0, 0, wire.ToolName, "f"}, {0, 0, wire.ToolArguments, "{}"}}, 1},
 		"whole answer":    {`{"choices":[{"index":0,"message":{"content":"a","tool_calls":[{"id":"i","function":{"name":"f","arguments":"{}"}}]}}]}`, []piece{{0, 0, wire.Content, "a"}, {0, 0, wire.ToolName, "f"}, {0, 0, wire.ToolArguments, "{}"}}, 1},
 		"other shapes":    {`{"choices":{"a":1},"usage":7,"id":3}`, nil, 0},
+		"deep content":    {`{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"a"}]},{"type":"text","text":"b","annotations":["c"]}]}}]}`, []piece{{0, 0, wire.Content, "a"}, {0, 0, wire.Content, "b"}}, 1},
+		"legacy text":     {`{"choices":[{"index":1,"text":"a","logprobs":{"tokens":["a"]}}]}`, []piece{{1, 0, wire.Content, "a"}}, 1},
+		"transcript":      {`{"choices":[{"delta":{"audio":{"id":"i","data":"AAAA","transcript":"a"}}}]}`, []piece{{0, 0, wire.Other, "a"}}, 1},
+		"object calls":    {`{"choices":[{"delta":{"tool_calls":[{"id":"i","type":"function","function":{"name":"f","arguments":{"x":1}}}]}}]}`, []piece{{0, 0, wire.ToolName, "f"}, {0, 0, wire.ToolArguments, `{"x":1}`}}, 1},
+		"custom calls":    {`{"choices":[{"delta":{"tool_calls":[{"id":"i","type":"custom","custom":{"name":"f","input":"a"}}]}}]}`, []piece{{0, 0, wire.ToolName, "f"}, {0, 0, wire.ToolArguments, "a"}}, 1},
+		"unknown members": {`{"choices":[{"delta":{"role":"assistant","novel":{"of":["a",7,true]}}}]}`, []piece{{0, 0, wire.Other, "a"}}, 1},
+		"reasoning twice": {`{"choices":[{"delta":{"reasoning":"ab","content":"c","reasoning_details":[{"type":"reasoning.text","text":"ab","format":"x"}]}}]}`, []piece{{0, 0, wire.Reasoning, "ab"}, {0, 0, wire.Content, "c"}}, 1},
+		"longer second":   {`{"choices":[{"delta":{"reasoning":"a","content":"c","reasoning_content":"ab","thinking":"x"}}]}`, []piece{{0, 0, wire.Content, "c"}, {0, 0, wire.Reasoning, "ab"}}, 1},
 		"stranger shapes": {`{"choices":[1,{"delta":2,"index":"x"},{"delta":{"content":[1],"tool_calls":{}}},{"delta":{"tool_calls":[7,{"function":8}]}}]}`, nil, 4},
 	}
 	var k wire.Chunk
@@ -59,32 +67,45 @@ func TestChunk(t *testing.T) {
 	require.JSONEq(t, `{"message":"m"}`, string(k.Error))
 }
 
-func TestUsageIsReadWithCare(t *testing.T) {
+func TestUsageIsReadNumberByNumber(t *testing.T) {
+	const none = tokens.NotReported
 	cases := map[string]struct {
 		usage string
-		want  tokens.Usage
-		ok    bool
+		want  tokens.Reported
 	}{
-		"all":                {`{"prompt_tokens":9,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}}`, tokens.Usage{Input: 9, Cached: 4, Output: 5, Reasoning: 3}, true},
-		"null":               {`null`, tokens.Usage{}, false},
-		"empty":              {`{}`, tokens.Usage{}, false},
-		"zero":               {`{"prompt_tokens":0,"completion_tokens":0}`, tokens.Usage{}, true},
-		"negative":           {`{"prompt_tokens":-1}`, tokens.Usage{}, false},
-		"fraction":           {`{"prompt_tokens":1.5}`, tokens.Usage{}, false},
-		"absurd":             {`{"prompt_tokens":9000000000000}`, tokens.Usage{}, false},
-		"text":               {`{"prompt_tokens":"9"}`, tokens.Usage{}, false},
-		"null details":       {`{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":null}`, tokens.Usage{Input: 1, Output: 2}, true},
-		"parts above wholes": {`{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":7},"completion_tokens_details":{"reasoning_tokens":7}}`, tokens.Usage{Input: 1, Cached: 1, Output: 2, Reasoning: 2}, true},
+		"all":          {`{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}}`, report(9, 4, 5, 3, 14)},
+		"null":         {`null`, tokens.NothingReported()},
+		"empty":        {`{}`, tokens.NothingReported()},
+		"zero":         {`{"prompt_tokens":0,"completion_tokens":0}`, report(0, none, 0, none, none)},
+		"negative":     {`{"prompt_tokens":-1,"completion_tokens":3}`, report(none, none, 3, none, none)},
+		"fraction":     {`{"prompt_tokens":1.5,"completion_tokens":3.0}`, tokens.NothingReported()},
+		"exponent":     {`{"prompt_tokens":1e3}`, tokens.NothingReported()},
+		"large":        {`{"completion_tokens":9000000000000}`, report(none, none, 9e12, none, none)},
+		"beyond int":   {`{"prompt_tokens":99999999999999999999,"completion_tokens":1}`, report(none, none, 1, none, none)},
+		"text":         {`{"prompt_tokens":"9"}`, tokens.NothingReported()},
+		"other names":  {`{"input_tokens":9,"output_tokens":5}`, tokens.NothingReported()},
+		"null details": {`{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":null}`, report(1, none, 2, none, none)},
+		"bad details":  {`{"prompt_tokens":1,"prompt_tokens_details":{"cached_tokens":-4},"completion_tokens_details":{"reasoning_tokens":"3"}}`, report(1, none, none, none, none)},
 	}
 	for name, c := range cases {
 		var k wire.Chunk
+		has := c.want != tokens.NothingReported()
 		require.True(t, k.Read([]byte(`{"choices":[],"usage":`+c.usage+`}`)), name)
-		require.Equal(t, c.ok, k.HasUsage, name)
-		require.Equal(t, c.want, k.Usage, name)
+		require.Equal(t, has, k.HasUsage, name)
+		require.Equal(t, c.want, k.Reported, name)
 		a, ok := wire.ReadAnswer(wire.Chat, []byte(`{"id":"i","usage":`+c.usage+`,"choices":[{}]}`))
 		require.True(t, ok, name)
-		require.Equal(t, wire.Answer{ID: "i", Usage: c.want, HasUsage: c.ok}, a, name)
+		require.Equal(t, wire.Answer{ID: "i", Reported: c.want, HasUsage: has}, a, name)
 	}
+}
+
+func TestFinishedChoices(t *testing.T) {
+	var k wire.Chunk
+	require.True(t, k.Read([]byte(`{"choices":[{"index":3,"finish_reason":"stop"},{"index":4,"finish_reason":null},{"finish_reason":"length","index":70},{"finish_reason":7}]}`)))
+	var want wire.ChoiceSet
+	want.Add(3)
+	want.Add(70)
+	require.Equal(t, want, k.Finished)
 }
 
 func TestWhatIsAnAnswer(t *testing.T) {
@@ -175,4 +196,9 @@ func BenchmarkChunk(b *testing.B) {
 			b.Fatal("not read")
 		}
 	}
+}
+
+// report is what a provider reports; none stands for a number that it does not.
+func report(input, cached, output, reasoning, total int64) tokens.Reported {
+	return tokens.Reported{Input: input, Cached: cached, Output: output, Reasoning: reasoning, Total: total}
 }

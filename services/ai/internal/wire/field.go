@@ -62,10 +62,7 @@ func (f field) name() string {
 // fieldOf returns the field of that name; 0 for one that Trivet does not read. A name that differs only in case is
 // refused: a provider whose parser folds case would read it, and Trivet would have read another.
 func fieldOf(key []byte) (field, error) {
-	plain := true
-	for _, b := range key {
-		plain = plain && (b < 'A' || b > 'Z') && b < 0x80
-	}
+	plain := isPlain(key)
 	for f := fieldModel; f < fieldEnd; f <<= 1 {
 		switch name := f.name(); {
 		case string(key) == name:
@@ -204,12 +201,7 @@ func (r *Request) takeStreamOptions(c *jsonscan.Cursor) error {
 		return invalid("stream_options", "must be an object")
 	}
 	var problem error
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return problem
-		}
+	for key := range c.Members() {
 		if !bytes.EqualFold(key, []byte("include_usage")) {
 			c.Skip()
 			continue
@@ -223,6 +215,7 @@ func (r *Request) takeStreamOptions(c *jsonscan.Cursor) error {
 		}
 		r.includeUsage = span{start, c.Offset()}
 	}
+	return problem
 }
 
 // takeServiceTier refuses the tiers that cost more than the price list says.

@@ -1,28 +1,26 @@
 package wire
 
 import (
-	"bytes"
-
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
 
 // parts counts what a conversation holds besides text.
 type parts struct {
 	messages int64
+	calls    int64 // calls of tools
 	images   int64
 	files    int64
 	audio    int64 // bytes of base64
-	raw      int64 // bytes of the body that these parts take, and that are no text
+	raw      int64 // bytes of the body that are not text: images, audio and files
 }
 
-// takeMessages walks the turns and measures what is not text.
+// takeMessages walks the messages and measures what is not text.
 func (r *Request) takeMessages(c *jsonscan.Cursor) error {
 	if c.Kind() != jsonscan.Array {
 		c.Skip()
 		return invalid("messages", "must be a list of messages")
 	}
-	c.EnterArray()
-	for c.Element(int(r.parts.messages)) {
+	for range c.Elements() {
 		r.parts.messages++
 		r.parts.message(c)
 	}
@@ -33,60 +31,62 @@ func (r *Request) takeMessages(c *jsonscan.Cursor) error {
 }
 
 func (p *parts) message(c *jsonscan.Cursor) {
-	if c.Kind() != jsonscan.Object {
-		c.Skip()
-		return
-	}
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return
+	for key := range c.Members() {
+		kind := c.Kind()
+		switch {
+		case string(key) == "content" && kind == jsonscan.Array:
+			for range c.Elements() {
+				p.part(c)
+			}
+		case string(key) == "tool_calls" && kind == jsonscan.Array:
+			for range c.Elements() {
+				p.calls++
+				c.Skip()
+			}
+		case string(key) == "audio" && kind == jsonscan.Object: // names an earlier answer that the provider keeps
+			p.files++
+			c.Skip()
+		default:
+			c.Skip()
 		}
-		p.member(c, key)
 	}
 }
 
-func (p *parts) member(c *jsonscan.Cursor, key []byte) {
-	kind := c.Kind()
-	switch {
-	case string(key) == "content" && kind == jsonscan.Array:
-		c.EnterArray()
-		for n := 0; c.Element(n); n++ {
-			p.part(c)
-		}
-	case string(key) == "audio" && kind == jsonscan.Object: // names an earlier answer that the provider keeps
-		p.files++
-		c.Skip()
-	default:
-		c.Skip()
-	}
-}
-
+// part measures a content part. Only the members that carry the bytes of an image, a sound or a file are not text.
 func (p *parts) part(c *jsonscan.Cursor) {
-	if c.Kind() != jsonscan.Object {
-		c.Skip()
-		return
-	}
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return
-		}
-		size := int64(len(c.Raw()))
+	for key := range c.Members() {
 		switch string(key) {
 		case "image_url":
-			p.images++
+			p.raw += payload(c, "url", func(int64) { p.images++ })
 		case "input_audio":
-			p.audio += size
+			p.raw += payload(c, "data", func(size int64) { p.audio += size })
 		case "file":
 			p.files++
+			p.raw += int64(len(c.Raw()))
 		default:
+			c.Skip()
+		}
+	}
+}
+
+// payload passes the value of a content part's member: the payload itself, or an object that holds it under name. It
+// tells found the size of each payload and returns the size of all.
+func payload(c *jsonscan.Cursor, name string, found func(size int64)) (sum int64) {
+	if c.Kind() != jsonscan.Object {
+		size := int64(len(c.Raw()))
+		found(size)
+		return size
+	}
+	for key := range c.Members() {
+		if string(key) != name {
+			c.Skip()
 			continue
 		}
-		p.raw += size
+		size := int64(len(c.Raw()))
+		found(size)
+		sum += size
 	}
+	return sum
 }
 
 // takeInput checks the input of an embeddings request: a text, a list of texts, or token numbers in either place.
@@ -102,125 +102,13 @@ func (r *Request) takeInput(c *jsonscan.Cursor) error {
 		c.Skip()
 		return invalid("input", "must be a text or a list of texts")
 	}
-	c.EnterArray()
 	count := 0
-	for ; c.Element(count); count++ {
+	for range c.Elements() {
+		count++
 		c.Skip()
 	}
 	if count == 0 {
 		return invalid("input", "is empty")
 	}
 	return nil
-}
-
-// texts calls visit with every text that the provider turns into tokens, escapes resolved. The slice is reused.
-func (r *Request) texts(visit func(text []byte)) {
-	v := &visitor{visit: visit}
-	for _, s := range []span{r.tools, r.functions, r.responseFormat} {
-		if s.len() > 0 {
-			visit(r.body[s.start:s.end]) // a schema is written much like this into the prompt
-		}
-	}
-	if r.Endpoint == Embeddings {
-		c := jsonscan.New(r.body[r.input.start:r.input.end])
-		v.strings(&c)
-		return
-	}
-	c := jsonscan.New(r.body[r.messages.start:r.messages.end])
-	c.EnterArray()
-	for n := 0; c.Element(n); n++ {
-		v.object(&c, "content", "name", "refusal", "tool_calls", "function_call")
-	}
-}
-
-type visitor struct {
-	visit   func([]byte)
-	scratch []byte
-}
-
-// object visits the members of those names, and skips the rest.
-func (v *visitor) object(c *jsonscan.Cursor, names ...string) {
-	if c.Kind() != jsonscan.Object {
-		c.Skip()
-		return
-	}
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return
-		}
-		if !contains(names, key) {
-			c.Skip()
-			continue
-		}
-		v.value(c)
-	}
-}
-
-// value visits a text, the texts of content parts, or calls of tools.
-func (v *visitor) value(c *jsonscan.Cursor) {
-	switch c.Kind() {
-	case jsonscan.String:
-		v.text(c)
-	case jsonscan.Array:
-		c.EnterArray()
-		for n := 0; c.Element(n); n++ {
-			v.value(c)
-		}
-	case jsonscan.Object:
-		v.object(c, "text", "refusal", "function", "name", "arguments")
-	default:
-		c.Skip()
-	}
-}
-
-// strings visits every text of an embeddings input.
-func (v *visitor) strings(c *jsonscan.Cursor) {
-	switch c.Kind() {
-	case jsonscan.String:
-		v.text(c)
-	case jsonscan.Array:
-		c.EnterArray()
-		for n := 0; c.Element(n); n++ {
-			v.strings(c)
-		}
-	default:
-		c.Skip()
-	}
-}
-
-func (v *visitor) text(c *jsonscan.Cursor) {
-	raw, escaped := c.String()
-	if escaped {
-		v.scratch = jsonscan.Unescape(v.scratch[:0], raw)
-		raw = v.scratch
-	}
-	v.visit(raw)
-}
-
-func contains(names []string, key []byte) bool {
-	for _, name := range names {
-		if bytes.Equal(key, []byte(name)) {
-			return true
-		}
-	}
-	return false
-}
-
-// numbers counts the numbers in an embeddings input: each is a token.
-func numbers(c *jsonscan.Cursor) (count int64) {
-	switch c.Kind() {
-	case jsonscan.Number:
-		c.Skip()
-		return 1
-	case jsonscan.Array:
-		c.EnterArray()
-		for n := 0; c.Element(n); n++ {
-			count += numbers(c)
-		}
-	default:
-		c.Skip()
-	}
-	return count
 }

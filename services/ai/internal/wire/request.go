@@ -6,27 +6,17 @@ import (
 	"errors"
 	"unicode/utf8"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
 
-// Endpoint is a path of the API.
-type Endpoint uint8
-
 // The endpoints.
 const (
-	Chat Endpoint = iota
-	Embeddings
+	Chat       = aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS
+	Embeddings = aiv1.Endpoint_ENDPOINT_EMBEDDINGS
 )
-
-// Path returns the endpoint's path under the base URL.
-func (e Endpoint) Path() string {
-	if e == Embeddings {
-		return "/embeddings"
-	}
-	return "/chat/completions"
-}
 
 // MaxChoices is the most answers that one request may ask for.
 const MaxChoices = 128
@@ -34,7 +24,7 @@ const MaxChoices = 128
 // Request is what Trivet needs to know of a request's body.
 type Request struct {
 	// Endpoint is where the request goes.
-	Endpoint Endpoint
+	Endpoint aiv1.Endpoint
 	// Model is the model's name as the caller wrote it.
 	Model string
 	// Stream tells that the answer shall come as server-sent events.
@@ -66,9 +56,9 @@ type span struct{ start, end int }
 
 func (s span) len() int64 { return int64(s.end - s.start) }
 
-// Parse reads a body. The error is an *errs.Error: MALFORMED_BODY, or INVALID_ARGUMENT with the field's name. The
-// Request refers to body, which must not change.
-func Parse(endpoint Endpoint, body []byte) (*Request, error) {
+// Parse reads a body, which must not have any of the refused fields. The error is an *errs.Error: MALFORMED_BODY, or
+// INVALID_ARGUMENT with the field's name. The Request refers to body, which must not change.
+func Parse(endpoint aiv1.Endpoint, body []byte, refused RefusedFields) (*Request, error) {
 	if !utf8.Valid(body) {
 		return nil, malformed("The body is not UTF-8 text. Send a JSON object.")
 	}
@@ -84,7 +74,7 @@ func Parse(endpoint Endpoint, body []byte) (*Request, error) {
 		return nil, malformed("The body is JSON but not an object. Send an object such as {\"model\": …}.")
 	}
 	r := &Request{Endpoint: endpoint, Choices: 1, body: body}
-	problem := r.read(&c)
+	problem := r.read(&c, refused)
 	if err := c.End(); err != nil {
 		return nil, notJSON(len(body), err)
 	}
@@ -99,15 +89,13 @@ func Parse(endpoint Endpoint, body []byte) (*Request, error) {
 
 // read walks the members and returns the first field that is wrong. It goes on to the end nonetheless, because a body
 // that is not JSON is the greater mistake.
-func (r *Request) read(c *jsonscan.Cursor) (problem error) {
-	c.EnterObject()
-	r.first = c.Offset()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return problem
-		}
+func (r *Request) read(c *jsonscan.Cursor, refused RefusedFields) (problem error) {
+	r.first = c.Pos() + 1 // after the brace
+	for key := range c.Members() {
 		f, err := fieldOf(key)
+		if err == nil && c.Kind() != jsonscan.Null {
+			err = refused.check(key)
+		}
 		if err == nil && f&r.seen != 0 {
 			err = invalid(f.name(), "stands in the body more than once")
 		}
@@ -121,6 +109,7 @@ func (r *Request) read(c *jsonscan.Cursor) (problem error) {
 			problem = err
 		}
 	}
+	return problem
 }
 
 // MaxOutputName is the field that holds MaxOutput; "" when the caller set none.

@@ -45,7 +45,7 @@ func FuzzParse(f *testing.F) {
 		if embeddings {
 			endpoint = wire.Embeddings
 		}
-		r, err := wire.Parse(endpoint, body)
+		r, err := wire.Parse(endpoint, body, nil)
 		if err != nil {
 			if errs.ReasonOf(err) == errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY && utf8.Valid(body) && !strings.Contains(err.Error(), "nests") {
 				var object map[string]json.RawMessage
@@ -145,7 +145,7 @@ func TestUpstreamKeepsEveryOtherByte(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			r, err := wire.Parse(wire.Chat, []byte(c.in))
+			r, err := wire.Parse(wire.Chat, []byte(c.in), nil)
 			require.NoError(t, err)
 			require.Equal(t, c.out, string(r.Upstream(7)))
 		})

@@ -1,0 +1,141 @@
+package invoke
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+const (
+	// finalText and finalTime bound the count of an input that is billed because the provider reported none.
+	finalText = 4 << 20
+	finalTime = 3 * time.Second
+)
+
+// close settles the call, once; a defer calls it on every way out, a panic's included.
+func (c *call) close() hold.Receipt {
+	receipt := c.hold.Close(func() hold.Final {
+		c.final = c.owed()
+		c.report()
+		c.invoker.deps.Recorder.Call(c.up, c.model.ID, c.final)
+		return c.final
+	})
+	if !receipt.Settled { // billing will come to the same sum
+		u := c.final.Usage
+		receipt.Cost, _ = c.model.Cost(u.Input, u.Cached, u.Output)
+	}
+	return receipt
+}
+
+// report tells the provider's health how the call went, unless that is not the provider's doing.
+func (c *call) report() {
+	switch {
+	case c.stage == finished, c.stage == refused && c.status >= http.StatusBadRequest && c.status < http.StatusInternalServerError:
+		c.invoker.deps.Health.Good()
+	case c.stage == held, c.hasLeft():
+	default:
+		c.invoker.deps.Health.Bad()
+	}
+}
+
+// owed is what the call has used.
+func (c *call) owed() hold.Final {
+	final := hold.Final{Outcome: billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, ProviderID: c.requestID}
+	if final.ProviderID == "" {
+		final.ProviderID = c.meter.ProviderID
+	}
+	switch {
+	case c.hasLeft():
+		final.Outcome = billingv1.Outcome_OUTCOME_CALLER_LEFT
+	case c.stage == finished:
+		final.Outcome = billingv1.Outcome_OUTCOME_COMPLETED
+	}
+	cause := context.Cause(c.up)
+	if !c.owes(cause) {
+		return final
+	}
+	verdict := tokens.Judge(c.evidence())
+	if unread := c.unread(cause); unread != nil {
+		verdict.Usage.Output, verdict.Estimated = c.bound().Output, true
+		c.invoker.deps.Logger.WarnContext(c.up, "an abandoned answer was not read to its end; the call is billed at its hold's bound of the output",
+			slog.Any("reason", unread), slog.String("hold_id", c.hold.ID()), slog.String("model", c.model.ID), slog.Int64("output_tokens", verdict.Usage.Output))
+	}
+	if verdict.Excess != (tokens.Usage{}) || c.exceeded {
+		c.noteExcess(verdict.Excess)
+	}
+	final.Usage, final.Estimated = verdict.Usage, verdict.Estimated
+	return final
+}
+
+// owes reports whether anything was used: not when the provider failed before it produced anything.
+func (c *call) owes(cause error) bool {
+	switch c.stage {
+	case held, refused:
+		return false
+	case finished:
+		return true
+	default:
+		r := c.meter.Reported()
+		return cause != nil || c.meter.Produced() || max(r.Input, r.Output, r.Total) > 0
+	}
+}
+
+func (c *call) evidence() tokens.Evidence {
+	embedding := c.req.Endpoint == wire.Embeddings
+	return tokens.Evidence{
+		Reported: c.meter.Reported(), Embedding: embedding, Orderly: c.stage == finished,
+		Produced: c.meter.Produced() || embedding, CountInput: c.countInput, CountOutput: c.meter.Count, Bound: c.bound(),
+	}
+}
+
+// bound is the most that the hold is for.
+func (c *call) bound() tokens.Usage {
+	return tokens.Usage{Input: c.hold.InputTokens(), Output: c.hold.OutputTokens() * c.req.Choices}
+}
+
+// noteExcess tells an operator of a provider that claims, or sends, more than it was asked for. It is not billed.
+func (c *call) noteExcess(excess tokens.Usage) {
+	if c.exceeded {
+		excess.Output = max(excess.Output, c.meter.Lower()-c.bound().Output)
+	}
+	c.invoker.deps.Recorder.Excess(c.up, c.model.ID, excess)
+	r := c.meter.Reported()
+	c.invoker.deps.Logger.ErrorContext(c.up, "the provider exceeds the bound of a call; the excess is not billed",
+		slog.String("hold_id", c.hold.ID()), slog.String("model", c.model.ID), slog.String("provider_request_id", c.requestID),
+		slog.Int64("reported_input_tokens", r.Input), slog.Int64("bound_input_tokens", c.bound().Input),
+		slog.Int64("reported_output_tokens", max(r.Output, r.Total-max(r.Input, 0))), slog.Int64("bound_output_tokens", c.bound().Output),
+		slog.Bool("stream_cut", c.exceeded))
+}
+
+// countInput counts the input, which the provider has read. A caller who left is never billed less than the input can
+// have been; after an orderly end, a model with an unknown vocabulary is taken to count like OpenAI's.
+func (c *call) countInput() int64 {
+	if c.input > 0 {
+		return c.input
+	}
+	vocabulary := c.model.Vocabulary
+	if vocabulary == models.VocabularyBytes && !c.hasLeft() {
+		vocabulary = models.VocabularyO200k
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.up), finalTime)
+	defer cancel()
+	budget := c.invoker.deps.Counter.Budget(ctx, vocabulary, finalText)
+	defer budget.Close()
+	c.input = c.req.CountInput(c.model, budget)
+	return c.input
+}
+
+// guessInput is the input of checkpoints: counted if it was, else what text of that length commonly has.
+func (c *call) guessInput() int64 {
+	if c.input > 0 {
+		return c.input
+	}
+	return c.req.GuessInput(c.model)
+}
