@@ -62,7 +62,7 @@ func Parse(data []byte) (*List, error) {
 		return nil, fmt.Errorf("not a price list: %w", err)
 	}
 	if len(file.Models) == 0 {
-		return nil, errors.New("not a price list: \"models\" lists none")
+		return nil, errors.New("not a price list: \"models\" is empty")
 	}
 	ids := make([]string, 0, len(file.Models))
 	for id := range file.Models {
@@ -114,7 +114,7 @@ func (r row) shape(id string) []error {
 		mistakes = append(mistakes, fmt.Errorf("model %s: "+format, append([]any{id}, args...)...))
 	}
 	if id == "" || len(id) > 128 {
-		wrong("its name must have 1 to 128 characters")
+		wrong("the name must have 1 to 128 bytes")
 	}
 	if r.Provider == "" {
 		wrong("provider is missing")

@@ -1,5 +1,5 @@
-// Package models is the price list: which models there are, what they can
-// take, and what their tokens cost. ai reads the limits, billing the prices.
+// Package models is the price list: which models exist, what they accept, and what their tokens cost. ai reads the
+// limits, billing the prices.
 package models
 
 import (
@@ -66,7 +66,7 @@ type Model struct {
 // counts, on more cached than input tokens, and on a sum beyond int64.
 func (m Model) Cost(input, cachedInput, output int64) (int64, error) {
 	if input < 0 || cachedInput < 0 || output < 0 || cachedInput > input {
-		return 0, fmt.Errorf("cost of %s: token counts must be positive and cached input within input, got %d, %d, %d", m.ID, input, cachedInput, output)
+		return 0, fmt.Errorf("cost of %s: token counts must not be negative and cached input must not exceed input, got input %d, cached input %d, output %d", m.ID, input, cachedInput, output)
 	}
 	var sum wide
 	sum.addProduct(input-cachedInput, m.InputPrice)
@@ -74,7 +74,7 @@ func (m Model) Cost(input, cachedInput, output int64) (int64, error) {
 	sum.addProduct(output, m.OutputPrice)
 	cost, ok := sum.divideUp(tokensPerPrice)
 	if !ok {
-		return 0, fmt.Errorf("cost of %s: %d input and %d output tokens cost more than can be counted", m.ID, input, output)
+		return 0, fmt.Errorf("cost of %s: %d input and %d output tokens cost more than int64 nano-dollars", m.ID, input, output)
 	}
 	return cost, nil
 }
@@ -139,7 +139,7 @@ func (l *List) Get(id string) (Model, error) {
 	m, ok := l.byID[id]
 	if !ok {
 		return Model{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND,
-			"There is no model %q here. Known models: %s.", shorten(id), strings.Join(l.order, ", ")).
+			"The model %q does not exist. Known models: %s.", shorten(id), strings.Join(l.order, ", ")).
 			Field("model", "is not in the price list").With("model", shorten(id))
 	}
 	return m, nil

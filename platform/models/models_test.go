@@ -160,5 +160,5 @@ func TestLoadReportsEveryMistake(t *testing.T) {
 	_, err = models.Parse([]byte("models: {a: {knd: chat}}"))
 	require.ErrorContains(t, err, "knd")
 	_, err = models.Parse([]byte("models: {}"))
-	require.ErrorContains(t, err, "lists none")
+	require.ErrorContains(t, err, "is empty")
 }

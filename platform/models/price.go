@@ -16,10 +16,10 @@ const maxPriceDollars = 1_000_000
 func ParseDollars(text string) (int64, error) {
 	whole, fraction, point := strings.Cut(text, ".")
 	if whole == "" || (point && fraction == "") {
-		return 0, fmt.Errorf("%q is no amount of dollars: write digits like \"0.15\"", text)
+		return 0, fmt.Errorf("%q is not an amount of dollars: write digits such as \"0.15\"", text)
 	}
 	if len(fraction) > nanoDigits {
-		return 0, fmt.Errorf("%q has more than nine decimals, and a nano-dollar is the smallest amount", text)
+		return 0, fmt.Errorf("%q has more than nine decimals; a nano-dollar is the smallest amount", text)
 	}
 	if len(whole) > 9 {
 		return 0, fmt.Errorf("%q is too large", text)
@@ -27,7 +27,7 @@ func ParseDollars(text string) (int64, error) {
 	var nanos int64
 	for _, c := range []byte(whole + fraction + strings.Repeat("0", nanoDigits-len(fraction))) {
 		if c < '0' || c > '9' {
-			return 0, fmt.Errorf("%q is no amount of dollars: write digits like \"0.15\"", text)
+			return 0, fmt.Errorf("%q is not an amount of dollars: write digits such as \"0.15\"", text)
 		}
 		nanos = nanos*10 + int64(c-'0')
 	}

@@ -1,6 +1,6 @@
 // Package ai is the service that calls models on an account's behalf, within its plan and its balance.
 //
-// It keeps no store: what must last is in billing's ledger, so Migrate has nothing to do.
+// It has no store: everything that must last is in billing's ledger, so Migrate has nothing to do.
 package ai
 
 import (
@@ -28,20 +28,17 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
 )
 
-// remembered is how many accounts' plans and counts are kept in memory; some 300 bytes each.
+// remembered is the number of accounts whose plans and counts are kept in memory, about 300 bytes each.
 const remembered = 65_536
 
-// Deps is what the service works with. All are needed but Transport.
+// Deps holds the service's dependencies. All but Transport are required.
 type Deps struct {
-	// Logger gets what an operator should know.
 	Logger *slog.Logger
-	// Meter gets the service's metrics.
-	Meter metric.Meter
+	Meter  metric.Meter
 	// Now is the clock.
-	Now func() time.Time
-	// Billing holds and settles.
+	Now     func() time.Time
 	Billing billingv1.BillingServiceClient
-	// Transport makes the connections to the provider; nil means a pool of the service's own.
+	// Transport connects to the provider; nil means the service's own connection pool.
 	Transport http.RoundTripper
 }
 
@@ -53,7 +50,7 @@ type Service struct {
 	transport *provider.Transport
 }
 
-// New makes the service. It reads the price list and calls nobody.
+// New makes the service. It reads the price list and makes no call.
 func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 	if config.BaseURL == nil || deps.Logger == nil || deps.Meter == nil || deps.Now == nil || deps.Billing == nil {
 		return nil, errors.New("ai: New needs OPENAI_BASE_URL and all of Deps but Transport")
@@ -89,7 +86,7 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 	if err := recorder.observe(deps.Meter, keeper, invoker); err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
-	return &Service{server: rpc.New(invoker, list, plans, health), invoker: invoker, keeper: keeper, transport: transport}, nil
+	return &Service{server: rpc.New(rpc.Options{Invoker: invoker, Models: list, Plans: plans, Health: health}), invoker: invoker, keeper: keeper, transport: transport}, nil
 }
 
 // methodOf names a call in the provider's metrics.

@@ -292,6 +292,7 @@ func TestAProviderIsNotBelievedBeyondItsBound(t *testing.T) {
 		"a hundred billion":       {"application/json", claims("100000000000"), `,"max_tokens":10`, 10, false},
 		"two trillion":            {"application/json", claims("2000000000000"), `,"max_tokens":10,"n":3`, 30, false},
 		"by its total":            {"application/json", `{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":12,"completion_tokens":1,"total_tokens":999999999}}`, `,"max_tokens":100`, 100, false},
+		"200 words in one piece":  {"application/json", `{"choices":[{"message":{"content":"` + strings.Repeat(" word", 200) + `"}}]}`, `,"max_tokens":5`, 5, false},
 		"in a stream":             {"text/event-stream", delta("hi") + usageEvent(12, 999_999_999, 0) + done, `,"stream":true,"max_tokens":100`, 100, false},
 		"200 words for 5":         {"text/event-stream", strings.Repeat(delta(" word"), 200) + usageEvent(12, 200, 0) + done, `,"stream":true,"max_tokens":5`, 5, true},
 		"200 words for 3 times 5": {"text/event-stream", strings.Repeat(delta(" word"), 200) + done, `,"stream":true,"max_tokens":5,"n":3`, 15, true},

@@ -45,7 +45,7 @@ type Fake struct {
 	asked       int
 }
 
-// Hold is one hold and what became of it.
+// Hold is one hold and its settlements.
 type Hold struct {
 	// ID is the hold's id.
 	ID string
@@ -126,7 +126,7 @@ func (f *Fake) Settle(ctx context.Context, r *billingv1.SettleRequest, _ ...grpc
 	defer f.mu.Unlock()
 	h, ok := f.holds[r.GetHoldId()]
 	if !ok {
-		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no such hold."))
+		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "The hold does not exist."))
 	}
 	if u := r.GetUsage(); u.GetCachedInputTokens() > u.GetInputTokens() || u.GetReasoningTokens() > u.GetOutputTokens() {
 		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The usage is invalid.")) // as the ledger says

@@ -15,19 +15,19 @@ type Final struct {
 	Usage tokens.Usage
 	// Outcome is how it ended.
 	Outcome billingv1.Outcome
-	// Estimated tells that Trivet counted, not the provider.
+	// Estimated is true when Trivet counted, not the provider.
 	Estimated bool
 	// ProviderID is the provider's id of the call; may be empty.
 	ProviderID string
 }
 
-// Receipt is what came of a settlement.
+// Receipt is the result of a settlement.
 type Receipt struct {
 	// Usage is what was settled.
 	Usage tokens.Usage
 	// Cost is the charge, in nano-dollars; only when Settled.
 	Cost int64
-	// Settled is false when billing could not be reached in time: the settlement then goes on in the background.
+	// Settled is false when billing did not answer in time: the settlement is then retried in the background.
 	Settled bool
 }
 
@@ -57,21 +57,21 @@ func (h *Hold) InputTokens() int64 { return h.input }
 // OutputTokens is how many output tokens per choice the hold affords.
 func (h *Hold) OutputTokens() int64 { return h.output }
 
-// Watch tells where to read the usage so far, for checkpoints. The function is called from another goroutine until
-// the hold is settled, and must not block.
+// Watch sets the function that returns the usage so far, for checkpoints. It is called from another goroutine until the
+// hold is settled, and must not block.
 func (h *Hold) Watch(usage func() tokens.Usage) {
 	h.keeper.mu.Lock()
 	defer h.keeper.mu.Unlock()
 	h.usage = usage
 }
 
-// Settle closes the hold at what the call used. It waits for billing at most two seconds, whatever became of the
-// call's context. Only the first call does anything; the later ones return the same receipt.
+// Settle closes the hold at what the call used. It waits for billing at most two seconds, also when the call's context
+// has ended. Only the first Settle has an effect; later ones return the same receipt.
 func (h *Hold) Settle(final Final) Receipt {
 	return h.Close(func() Final { return final })
 }
 
-// Close is Settle for a defer: it asks for the end only when the hold is still open.
+// Close is Settle for a defer: it calls final only when the hold is still open.
 func (h *Hold) Close(final func() Final) Receipt {
 	h.once.Do(func() {
 		h.keeper.forget(h)

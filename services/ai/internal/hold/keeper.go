@@ -1,5 +1,5 @@
-// Package hold keeps the holds of running calls: each is opened once, kept alive while its call runs, and settled
-// exactly once, whatever happens to the call.
+// Package hold keeps the holds of running calls: each is opened once, renewed while its call runs, and settled exactly
+// once, whatever happens to the call.
 package hold
 
 import (
@@ -17,7 +17,7 @@ import (
 const (
 	// reserveTimeout bounds the wait for a hold.
 	reserveTimeout = 5 * time.Second
-	// settleWait is how long a call waits for its settlement; after that the settlement goes on behind it.
+	// settleWait is how long a call waits for its settlement before it continues in the background.
 	settleWait = 2 * time.Second
 	// attemptTimeout bounds one attempt in the background.
 	attemptTimeout = 5 * time.Second
@@ -53,8 +53,8 @@ func NewKeeper(ledger Ledger, log *slog.Logger, now func() time.Time) *Keeper {
 }
 
 // Open reserves. Its error is an *errs.Error, such as INSUFFICIENT_BALANCE; nothing is held then. Every Hold must be
-// settled: defer Close right away. The reservation is not given up when ctx ends, because nobody would know whether
-// it had been made; it is bounded by a timeout of its own.
+// settled: defer Close right away. The reservation does not end with ctx, because it would then be unknown whether the
+// hold exists; it has a timeout of its own.
 func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold, error) {
 	res, err := k.reserve(ctx, req)
 	if err != nil {
@@ -67,7 +67,7 @@ func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold
 	return h, nil
 }
 
-// reserve tries a second time when billing was not there; the request's id makes that safe.
+// reserve retries once when billing is unavailable; the request's id makes that safe.
 func (k *Keeper) reserve(ctx context.Context, req *billingv1.ReserveRequest) (*billingv1.ReserveResponse, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserveTimeout)
 	defer cancel()

@@ -15,14 +15,13 @@ import (
 const (
 	// sweepEvery is how often open holds are looked at.
 	sweepEvery = 500 * time.Millisecond
-	// idleEvery is how often a call without news is written down again, to keep its lease.
+	// idleEvery is how often an unchanged usage is written again, to renew the lease of the hold.
 	idleEvery = 10 * time.Second
 	// writers is how many checkpoints are written at once.
 	writers = 8
 )
 
-// Run writes checkpoints and settles what could not be settled at once, until ctx ends. What still waits then is
-// Drain's.
+// Run writes checkpoints and retries settlements until ctx ends. Drain takes care of those that still wait then.
 func (k *Keeper) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	for range settlers {
@@ -47,7 +46,7 @@ func (k *Keeper) Drain(ctx context.Context) error {
 	}
 	workers.Wait()
 	if n := len(k.pending); n > 0 {
-		k.log.ErrorContext(ctx, "settlements still wait for billing; its sweeper settles them at their last checkpoints", slog.Int("waiting", n))
+		k.log.ErrorContext(ctx, "settlements still wait for billing; the sweeper will settle their holds at the last checkpoints", slog.Int("waiting", n))
 		return ctx.Err()
 	}
 	return nil
@@ -110,7 +109,8 @@ func (k *Keeper) due() (due []*Hold) {
 	return due
 }
 
-// checkpoint writes the usage so far. It may fail, even because the hold was settled meanwhile: the next one tells more.
+// checkpoint writes the usage so far. It may fail, for example because the hold was settled meanwhile. The next one
+// carries more.
 func (h *Hold) checkpoint(ctx context.Context) {
 	attempt, cancel := context.WithTimeout(h.ctx, attemptTimeout)
 	defer cancel()

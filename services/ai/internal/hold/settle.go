@@ -21,7 +21,7 @@ const (
 	maxID = 128
 )
 
-// settlement is a settlement that waits for billing.
+// settlement is a settlement that is not done yet.
 type settlement struct {
 	ctx      context.Context
 	req      *billingv1.SettleRequest
@@ -41,7 +41,7 @@ func (k *Keeper) settle(h *Hold, final Final) Receipt {
 		if err == nil {
 			return Receipt{Usage: final.Usage, Cost: res.GetCostNanoUsd(), Settled: true}
 		}
-		if k.hopeless(s, err) {
+		if k.permanent(s, err) {
 			return Receipt{Usage: final.Usage}
 		}
 		s.failures++
@@ -49,7 +49,7 @@ func (k *Keeper) settle(h *Hold, final Final) Receipt {
 			break
 		}
 	}
-	k.log.WarnContext(h.ctx, "billing did not settle a call in time; the settlement goes on in the background", slog.String("hold_id", h.id))
+	k.log.WarnContext(h.ctx, "billing did not settle a call in time; retrying in the background", slog.String("hold_id", h.id))
 	k.enqueue(s)
 	return Receipt{Usage: final.Usage}
 }
@@ -58,7 +58,7 @@ func (k *Keeper) enqueue(s settlement) {
 	select {
 	case k.pending <- s:
 	default:
-		k.log.ErrorContext(s.ctx, "too many settlements wait for billing; this hold is left to billing's sweeper, at its last checkpoint",
+		k.log.ErrorContext(s.ctx, "too many settlements wait for billing; the sweeper will settle this hold at its last checkpoint",
 			slog.String("hold_id", s.req.GetHoldId()), slog.Int("waiting", maxPending))
 	}
 }
@@ -70,14 +70,14 @@ func (k *Keeper) attempt(ctx context.Context, s settlement) bool {
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	_, err := k.ledger.Settle(attempt, s.req)
-	return err == nil || k.hopeless(s, err)
+	return err == nil || k.permanent(s, err)
 }
 
-// hopeless reports whether another attempt would fail as well, and says so loudly: it is a defect.
-func (k *Keeper) hopeless(s settlement, err error) bool {
+// permanent reports whether a settlement failed for good, and logs it as an error: it is a defect.
+func (k *Keeper) permanent(s settlement, err error) bool {
 	switch status.Code(err) {
 	case codes.NotFound, codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented:
-		k.log.ErrorContext(s.ctx, "billing refused a settlement for good; the hold is left to its sweeper",
+		k.log.ErrorContext(s.ctx, "billing rejected a settlement; the sweeper will settle the hold at its last checkpoint",
 			slog.String("hold_id", s.req.GetHoldId()), slog.Any("error", err))
 		return true
 	default:
@@ -85,7 +85,8 @@ func (k *Keeper) hopeless(s settlement, err error) bool {
 	}
 }
 
-// identifier returns a provider's id as billing takes it: short, and plain enough to be any id at all.
+// identifier returns a provider's id in the form that billing accepts: printable ASCII, at most 128 bytes. An odd id
+// must never keep a hold from being settled.
 func identifier(id string) string {
 	for _, b := range []byte(id) {
 		if b <= ' ' || b > '~' {

@@ -22,10 +22,10 @@ func (i *Invoker) model(claims *passport.Claims, req *wire.Request) (models.Mode
 		return m, err
 	}
 	if want := kindOf(req.Endpoint); m.Kind != want {
-		return m, invalid("model", "%s is a model of the kind %q, and this call needs one of the kind %q", m.ID, m.Kind, want)
+		return m, invalid("model", "%s is a model of the kind %q; this endpoint needs the kind %q", m.ID, m.Kind, want)
 	}
 	if req.MaxOutput > m.MaxOutputTokens {
-		return m, invalid(req.MaxOutputName(), "must be at most %d, the most that %s gives", m.MaxOutputTokens, m.ID)
+		return m, invalid(req.MaxOutputName(), "must be at most %d, the maximum of %s", m.MaxOutputTokens, m.ID)
 	}
 	if len(claims.Models) > 0 && !slices.Contains(claims.Models, m.ID) {
 		return m, notAllowed("This API key", m.ID, claims.Models)
@@ -68,7 +68,7 @@ func kindOf(endpoint aiv1.Endpoint) string {
 
 func invalid(field, format string, args ...any) *errs.Error {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, format, args...)
-	e.Message, e.Fields = "The field "+strconv.Quote(field)+" is wrong: "+e.Message+".", []errs.Field{{Name: field, Problem: e.Message}}
+	e.Message, e.Fields = "The field "+strconv.Quote(field)+" is invalid: "+e.Message+".", []errs.Field{{Name: field, Problem: e.Message}}
 	return e
 }
 

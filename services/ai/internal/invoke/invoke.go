@@ -39,15 +39,15 @@ type Sink interface {
 	Head(Head) error
 	// Body takes a part of the body; of a stream, whole events. The bytes are the sink's only until it returns.
 	Body([]byte) error
-	// Settled tells what the call cost.
+	// Settled reports what the call cost.
 	Settled(hold.Receipt)
 }
 
 // Recorder counts how calls ended.
 type Recorder interface {
-	// Call is told of each call that held anything.
+	// Call counts a call that had a hold.
 	Call(ctx context.Context, model string, final hold.Final)
-	// Excess is told of each call whose provider claims or sends more than the call's bound.
+	// Excess counts a call whose provider claims or sends more than the call's bound.
 	Excess(ctx context.Context, model string, excess tokens.Usage)
 }
 
@@ -86,7 +86,7 @@ func New(deps Deps) *Invoker {
 }
 
 // Invoke makes one call and passes its answer to sink. The body must not change, even after Invoke has returned: when
-// the caller leaves, Invoke returns at once, while the call may go on to learn what it costs. An error that the provider
+// the caller leaves, Invoke returns at once, while the call may continue to learn what it costs. An error that the provider
 // answered is an answer; the error of Invoke is an *errs.Error.
 func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint aiv1.Endpoint, body []byte, headers map[string]string, sink Sink) error {
 	req, err := wire.Parse(endpoint, body, i.refused)

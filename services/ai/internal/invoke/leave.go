@@ -21,7 +21,7 @@ var (
 )
 
 // leave ends the caller's part in the call: the sink is not used any more. What the provider has produced is owed all
-// the same, so the call goes on for as long as it takes to learn how much that is:
+// the same, so the call continues for as long as it takes to learn how much that is:
 //
 //   - An answer in one piece, and one with output that cannot be counted, such as reasoning, is read to its end.
 //   - A stream whose choices have all ended costs nothing more; only its usage is awaited.
@@ -54,7 +54,7 @@ func (c *call) uncountable() bool {
 	return !c.req.Stream || c.model.Reasoning || c.whole.Load() || c.meter.Hidden() || c.invoker.reasons(c.model.ID)
 }
 
-// readOn lets the call go on within the bounds for abandoned reads.
+// readOn lets the call continue within the bounds for abandoned reads.
 func (c *call) readOn() {
 	c.reading = true
 	if !c.invoker.abandoned.acquire() {

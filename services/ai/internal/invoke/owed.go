@@ -16,7 +16,7 @@ import (
 const (
 	// finalText and finalTime bound the count of an input that is billed because the provider reported none.
 	finalText = 4 << 20
-	finalTime = 3 * time.Second
+	finalTime = time.Second
 )
 
 // close settles the call, once; a defer calls it on every way out, a panic's included.
@@ -34,7 +34,7 @@ func (c *call) close() hold.Receipt {
 	return receipt
 }
 
-// report tells the provider's health how the call went, unless that is not the provider's doing.
+// report records the provider's health, unless the provider is not the reason for how the call ended.
 func (c *call) report() {
 	switch {
 	case c.stage == finished, c.stage == refused && c.status >= http.StatusBadRequest && c.status < http.StatusInternalServerError:
@@ -67,9 +67,7 @@ func (c *call) owed() hold.Final {
 		c.invoker.deps.Logger.WarnContext(c.up, "an abandoned answer was not read to its end; the call is billed at its hold's bound of the output",
 			slog.Any("reason", unread), slog.String("hold_id", c.hold.ID()), slog.String("model", c.model.ID), slog.Int64("output_tokens", verdict.Usage.Output))
 	}
-	if verdict.Excess != (tokens.Usage{}) || c.exceeded {
-		c.noteExcess(verdict.Excess)
-	}
+	c.noteExcess(verdict)
 	final.Usage, final.Estimated = verdict.Usage, verdict.Estimated
 	return final
 }
@@ -100,10 +98,14 @@ func (c *call) bound() tokens.Usage {
 	return tokens.Usage{Input: c.hold.InputTokens(), Output: c.hold.OutputTokens() * c.req.Choices}
 }
 
-// noteExcess tells an operator of a provider that claims, or sends, more than it was asked for. It is not billed.
-func (c *call) noteExcess(excess tokens.Usage) {
-	if c.exceeded {
+// noteExcess reports a provider to the operator that claims, or sends, more than it was asked for. It is not billed.
+func (c *call) noteExcess(v tokens.Verdict) {
+	excess := v.Excess
+	if c.exceeded || v.Estimated {
 		excess.Output = max(excess.Output, c.meter.Lower()-c.bound().Output)
+	}
+	if excess == (tokens.Usage{}) {
+		return
 	}
 	c.invoker.deps.Recorder.Excess(c.up, c.model.ID, excess)
 	r := c.meter.Reported()

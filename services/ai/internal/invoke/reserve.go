@@ -113,7 +113,7 @@ func (r reservation) consumed(err error) int64 {
 	}
 }
 
-// countable reports whether a closer count of the input could change what came of the reservation.
+// countable reports whether a closer count of the input could change the reservation.
 func countable(ask *billingv1.ReserveRequest, h *hold.Hold, err error) bool {
 	if err == nil {
 		return h.OutputTokens() < int64(ask.GetMaxOutputTokens())

@@ -129,12 +129,12 @@ func (c *call) observe(data []byte) (hide bool, err error) {
 
 // streamError is an error that the provider sent in place of the rest of its answer.
 func (c *call) streamError(raw []byte) *errs.Error {
-	var told struct {
+	var sent struct {
 		Message string `json:"message"`
 	}
-	if json.Unmarshal(raw, &told) != nil || told.Message == "" {
-		told.Message = "no reason was given"
+	if json.Unmarshal(raw, &sent) != nil || sent.Message == "" {
+		sent.Message = "no reason was given"
 	}
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider ended its answer with an error: %s",
-		Shorten(c.invoker.deps.Target.Redact(told.Message)))
+		Shorten(c.invoker.deps.Target.Redact(sent.Message)))
 }

@@ -17,7 +17,7 @@ type Target interface {
 	Redact(text string) string
 }
 
-// Health is told how calls of the provider end.
+// Health records how calls of the provider end.
 type Health interface {
 	// Good notes a call that the provider answered, also with an error of the caller's.
 	Good()

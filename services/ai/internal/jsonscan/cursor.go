@@ -19,7 +19,7 @@ var ErrSyntax = errors.New("not valid JSON")
 // ErrDepth is returned for input that nests deeper than MaxDepth.
 var ErrDepth = errors.New("JSON nests too deeply")
 
-// Kind is the kind of a JSON value, told by its first byte.
+// Kind is the kind of a JSON value, known from its first byte.
 type Kind uint8
 
 // The kinds. Invalid is also returned at the end of the input.
@@ -67,7 +67,7 @@ func (c *Cursor) End() error {
 	return c.err
 }
 
-// Kind tells what the next value is, without moving.
+// Kind returns the kind of the next value, without moving.
 func (c *Cursor) Kind() Kind {
 	switch c.peek() {
 	case '{':
@@ -87,10 +87,10 @@ func (c *Cursor) Kind() Kind {
 	}
 }
 
-// EnterObject steps into an object; false, and an error, when the next value is none. Walk it with Member.
+// EnterObject steps into an object; false, and an error, when the next value is not an object. Walk it with Member.
 func (c *Cursor) EnterObject() bool { return c.enter('{') }
 
-// EnterArray steps into an array; false, and an error, when the next value is none. Walk it with Element.
+// EnterArray steps into an array; false, and an error, when the next value is not an array. Walk it with Element.
 func (c *Cursor) EnterArray() bool { return c.enter('[') }
 
 func (c *Cursor) enter(open byte) bool {
@@ -190,8 +190,8 @@ func (c *Cursor) Raw() []byte {
 	return c.data[start:c.pos]
 }
 
-// String passes a string and returns the bytes between its quotes as they stand; escaped tells that they hold
-// escapes, which Unescape resolves. Anything but a string is an error.
+// String passes a string and returns the bytes between its quotes unchanged; escaped reports that they have escapes,
+// which Unescape resolves. Anything but a string is an error.
 func (c *Cursor) String() (raw []byte, escaped bool) { return c.rawString() }
 
 // Bool passes true or false. Anything else is an error.
@@ -300,7 +300,7 @@ func plain(data []byte, i int) int {
 	return i
 }
 
-// escapeLen returns the length of the escape that data starts with; 0 when it is none.
+// escapeLen returns the length of the escape that data starts with; 0 when it is not an escape.
 func escapeLen(data []byte) int {
 	if len(data) < 2 {
 		return 0

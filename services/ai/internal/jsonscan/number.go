@@ -3,7 +3,7 @@ package jsonscan
 import "math"
 
 // Int passes a number and returns it; ok is false, without an error, for a number that is not written as a whole
-// one (1.0, 1e3) or that int64 can't hold. Anything but a number is an error.
+// one (1.0, 1e3) or that does not fit an int64. Anything but a number is an error.
 func (c *Cursor) Int() (n int64, ok bool) {
 	if c.Kind() != Number {
 		c.fail(ErrSyntax)

@@ -9,7 +9,7 @@ import (
 // Minute is the length of every window.
 const Minute = time.Minute
 
-// Ask is what a call wants, and the limits that hold for it; a limit of 0 is none.
+// Ask is what a call wants and the limits that apply to it; 0 means no limit.
 type Ask struct {
 	// Account and Key name who asks; Key is empty for a session.
 	Account, Key string
@@ -20,8 +20,8 @@ type Ask struct {
 	// Concurrent is how many calls of the account may run at once.
 	Concurrent int64
 	// Tokens is the most that this call may use. It is taken at once and given back by Done as far as it was not used,
-	// so that calls side by side can't overrun the limit together. A call that wants more than the whole limit may
-	// run alone in its minute.
+	// so that concurrent calls cannot exceed the limit together. A call that wants more than the whole limit may run
+	// alone in its minute.
 	Tokens int64
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// busyRetry is when to try again while too many calls run at once: nobody knows when one ends.
+// busyRetry is when to try again while too many calls run at once: it is unknown when one ends.
 const busyRetry = time.Second
 
 // Memory is a Limiter for one process.

@@ -6,11 +6,12 @@ import (
 	"google.golang.org/grpc"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/platform/passport"
 )
 
 // Chat answers a conversation in one piece.
 func (s *Server) Chat(ctx context.Context, req *aiv1.ChatRequest) (*aiv1.ChatResponse, error) {
-	claims, err := caller(ctx)
+	claims, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -19,7 +20,7 @@ func (s *Server) Chat(ctx context.Context, req *aiv1.ChatRequest) (*aiv1.ChatRes
 
 // ChatStream answers a conversation piece by piece.
 func (s *Server) ChatStream(req *aiv1.ChatStreamRequest, stream grpc.ServerStreamingServer[aiv1.ChatStreamResponse]) error {
-	claims, err := caller(stream.Context())
+	claims, err := passport.Caller(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -28,7 +29,7 @@ func (s *Server) ChatStream(req *aiv1.ChatStreamRequest, stream grpc.ServerStrea
 
 // Embed turns texts into vectors.
 func (s *Server) Embed(ctx context.Context, req *aiv1.EmbedRequest) (*aiv1.EmbedResponse, error) {
-	claims, err := caller(ctx)
+	claims, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/trivet-dev/trivet/platform/statuspb"
 )
 
-// EraseUser confirms. There is nothing to erase: ai keeps no store, and what it holds of a person (their id in a
-// running call, counts of their account's requests) is in memory, without content, and gone within minutes.
+// EraseUser confirms. There is nothing to erase: ai has no store. What it knows of a person (the id in a running call,
+// the counts of the account's requests) is in memory, without content, and gone within minutes.
 func (s *Server) EraseUser(context.Context, *aiv1.EraseUserRequest) (*aiv1.EraseUserResponse, error) {
 	return &aiv1.EraseUserResponse{}, nil
 }

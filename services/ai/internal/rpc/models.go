@@ -7,12 +7,13 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/paging"
+	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/saturate"
 )
 
 // ListModels lists the models that the caller may use: those of the price list that the plan and the API key include.
 func (s *Server) ListModels(ctx context.Context, req *aiv1.ListModelsRequest) (*aiv1.ListModelsResponse, error) {
-	claims, err := caller(ctx)
+	claims, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}

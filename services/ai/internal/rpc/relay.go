@@ -9,6 +9,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
@@ -18,7 +19,7 @@ const maxPart = 1 << 20
 
 // Relay carries one call in OpenAI's wire format.
 func (s *Server) Relay(req *aiv1.RelayRequest, stream grpc.ServerStreamingServer[aiv1.RelayResponse]) error {
-	claims, err := caller(stream.Context())
+	claims, err := passport.Caller(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -76,5 +77,5 @@ func (s *relaySink) send(p []byte) error {
 	return err
 }
 
-// Settled has nobody to tell: OpenAI's format has no place for a cost.
+// Settled does nothing: OpenAI's format has no place for a cost.
 func (s *relaySink) Settled(hold.Receipt) {}

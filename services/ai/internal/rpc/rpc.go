@@ -2,22 +2,25 @@
 package rpc
 
 import (
-	"context"
-
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
-	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/plan"
 	"github.com/trivet-dev/trivet/services/ai/internal/typed"
 )
 
-// Health tells how the provider is doing.
+// Health says how well the provider works.
 type Health interface {
 	// Status returns "operational", "degraded", "down" or "unknown".
 	Status() string
+}
+
+// Options holds what a Server works with; all are needed.
+type Options struct {
+	Invoker *invoke.Invoker
+	Models  *models.List
+	Plans   *plan.Cache
+	Health  Health
 }
 
 // Server serves AIService.
@@ -32,15 +35,6 @@ type Server struct {
 }
 
 // New returns a server.
-func New(invoker *invoke.Invoker, list *models.List, plans *plan.Cache, health Health) *Server {
-	return &Server{invoker: invoker, typed: typed.New(invoker), models: list, plans: plans, health: health}
-}
-
-// caller returns who calls.
-func caller(ctx context.Context) (*passport.Claims, error) {
-	claims, ok := passport.FromContext(ctx)
-	if !ok || claims.AccountID == "" {
-		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, "This call needs a passport that names an account.")
-	}
-	return claims, nil
+func New(o Options) *Server {
+	return &Server{invoker: o.Invoker, typed: typed.New(o.Invoker), models: o.Models, plans: o.Plans, health: o.Health}
 }

@@ -6,11 +6,11 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
 
-// zeros tells which numbers the caller set to zero.
+// zeros says which numbers the caller set to zero.
 type zeros struct{ temperature, topP bool }
 
-// complete writes back what go-openai leaves out of a body because Go's zero value looks like nothing: a temperature
-// or top_p of 0, and the empty text of a message, such as the result of a tool that has none.
+// complete adds what go-openai omits from a body because it is a zero value in Go: a temperature or top_p of 0, and the
+// empty content of a message, such as the result of a tool without output.
 func (z zeros) complete(body []byte) []byte {
 	var out bytes.Buffer
 	out.WriteByte('{')
@@ -30,39 +30,30 @@ func (z zeros) complete(body []byte) []byte {
 	return out.Bytes()
 }
 
-// withoutContent returns where the first members stand of messages that have neither content nor calls of tools.
+// withoutContent returns the offsets of the first members of messages that have neither content nor tool calls.
 func withoutContent(body []byte) (places []int) {
 	c := jsonscan.New(body)
-	c.EnterObject()
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return places
-		}
-		if string(key) != "messages" || c.Kind() != jsonscan.Array {
+	for key := range c.Members() {
+		if string(key) != "messages" {
 			c.Skip()
 			continue
 		}
-		c.EnterArray()
-		for n := 0; c.Element(n); n++ {
+		for range c.Elements() {
 			if place, empty := emptyMessage(&c); empty {
 				places = append(places, place)
 			}
 		}
 	}
+	return places
 }
 
 func emptyMessage(c *jsonscan.Cursor) (place int, empty bool) {
-	c.EnterObject()
-	place, empty = c.Offset(), true
-	for n := 0; ; n++ {
-		key, ok := c.Member(n)
-		if !ok {
-			return place, empty
-		}
+	place, empty = c.Pos()+1, true // after the brace
+	for key := range c.Members() {
 		if k := string(key); k == "content" || k == "tool_calls" {
 			empty = false
 		}
 		c.Skip()
 	}
+	return place, empty
 }

@@ -41,5 +41,5 @@ func (c *Client) Embed(ctx context.Context, claims *passport.Claims, in *aiv1.Em
 }
 
 func unordered() error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer does not have one vector for each text.")
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer does not have exactly one vector for each text.")
 }

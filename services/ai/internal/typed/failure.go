@@ -15,12 +15,12 @@ import (
 )
 
 // errNotAsked is returned when the provider streams what was asked for in one piece.
-var errNotAsked = errors.New("the provider sent a stream that nobody asked for")
+var errNotAsked = errors.New("the provider sent a stream that was not requested")
 
 // defaultRetry is when to try again when the provider is busy and does not say how long.
 const defaultRetry = time.Second
 
-// failure turns what go-openai returned into an *errs.Error.
+// failure turns an error of go-openai into an *errs.Error.
 func (x *exchange) failure(err error) error {
 	if own, ok := errors.AsType[*errs.Error](err); ok {
 		return ownFields(own)
@@ -28,17 +28,17 @@ func (x *exchange) failure(err error) error {
 	if api, ok := errors.AsType[*goopenai.APIError](err); ok {
 		return refusal(x.head.Status, api, x.head.Headers)
 	}
-	if x.head == nil { // go-openai knows that this model would refuse the request, and did not call
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The request does not suit the model: %s.", err)
+	if x.head == nil { // go-openai knows that the model refuses such requests, and made no call
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The model does not support this request: %s.", err)
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer can't be read.").Cause(err)
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer cannot be read.").Cause(err)
 }
 
-// typedNames are the fields that the typed API calls otherwise, in the words of its JSON.
+// typedNames translates OpenAI's field names into those of the typed API.
 var typedNames = strings.NewReplacer(
 	"max_completion_tokens", "maxTokens", "max_tokens", "maxTokens", "top_p", "topP", "tool_choice", "toolChoice", "reasoning_effort", "reasoningEffort")
 
-// ownFields names fields as the typed API does.
+// ownFields renames the fields of an error to those of the typed API.
 func ownFields(e *errs.Error) *errs.Error {
 	for i := range e.Fields {
 		if ours := typedNames.Replace(e.Fields[i].Name); ours != e.Fields[i].Name {

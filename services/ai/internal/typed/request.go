@@ -53,7 +53,7 @@ func toMessages(in []*aiv1.Message) []goopenai.ChatCompletionMessage {
 		for _, call := range m.GetToolCalls() {
 			arguments := call.GetArguments()
 			if arguments == "" {
-				arguments = "{}" // go-openai leaves out an empty text, and the provider wants one
+				arguments = "{}" // go-openai omits an empty string, and the provider requires one
 			}
 			out[i].ToolCalls = append(out[i].ToolCalls, goopenai.ToolCall{
 				ID: call.GetId(), Type: goopenai.ToolTypeFunction, Function: goopenai.FunctionCall{Name: call.GetName(), Arguments: arguments},
@@ -82,8 +82,8 @@ func toTools(in []*aiv1.Tool) ([]goopenai.Tool, error) {
 			schema, err := protojson.Marshal(t.GetParameters())
 			if err != nil {
 				field := fmt.Sprintf("tools[%d].parameters", i)
-				return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q can't be written as JSON.", field).
-					Field(field, "can't be written as JSON").Cause(err)
+				return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q cannot be written as JSON.", field).
+					Field(field, "cannot be written as JSON").Cause(err)
 			}
 			parameters = schema
 		}

@@ -19,12 +19,12 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
-// ChatStream answers a conversation piece by piece. An error of send's means that the caller has left. Its own error
+// ChatStream answers a conversation piece by piece. An error of send means that the caller has left. The returned error
 // is an *errs.Error.
 //
 // go-openai writes the request but does not read the stream: its reader takes an end without [DONE] for success, loses
-// errors that follow a comment, and tells no headers of a stream that failed to open. The way of all calls has checked
-// the stream when its events come here.
+// errors that follow a comment, and hides the headers of a stream that failed to open. Package invoke has already
+// checked the events that arrive here.
 func (c *Client) ChatStream(ctx context.Context, claims *passport.Claims, in *aiv1.ChatStreamRequest, send func(*aiv1.ChatStreamResponse) error) error {
 	req, err := request(in)
 	if err != nil {
@@ -54,8 +54,8 @@ type streamSink struct {
 	whole   bytes.Buffer // of an answer in one piece
 	receipt *hold.Receipt
 	id      string
-	model   string // until a piece has told it
-	told    bool
+	model   string
+	named   bool // a piece has carried the model
 	finish  string
 }
 
@@ -102,17 +102,17 @@ func (s *streamSink) Body(p []byte) error {
 		}
 	}
 	if out.GetDelta() == "" && len(out.GetToolCalls()) == 0 {
-		return nil // a role, a comment, or the reason of the end, which is for the last piece
+		return nil // a role, a comment, or the finish reason, which goes into the last piece
 	}
 	s.name(out)
 	return s.send(out)
 }
 
-// name tells the answer's id, and its model the first time.
+// name sets the answer's id, and its model in the first piece.
 func (s *streamSink) name(out *aiv1.ChatStreamResponse) {
 	out.Id = s.id
-	if !s.told {
-		out.Model, s.told = s.model, true
+	if !s.named {
+		out.Model, s.named = s.model, true
 	}
 }
 
@@ -144,21 +144,21 @@ func (s *streamSink) last() *aiv1.ChatStreamResponse {
 	return out
 }
 
-// end deals with what was no stream: an error, or an answer of a provider that does not stream.
+// end translates an answer that is not a stream: an error, or an answer of a provider that does not stream.
 func (s *streamSink) end() error {
 	if s.head.Streamed {
 		return nil
 	}
 	if s.head.Status >= http.StatusBadRequest {
-		var told goopenai.ErrorResponse
-		if json.Unmarshal(s.whole.Bytes(), &told) != nil || told.Error == nil {
-			told.Error = &goopenai.APIError{Message: http.StatusText(s.head.Status)}
+		var answered goopenai.ErrorResponse
+		if json.Unmarshal(s.whole.Bytes(), &answered) != nil || answered.Error == nil {
+			answered.Error = &goopenai.APIError{Message: http.StatusText(s.head.Status)}
 		}
-		return refusal(s.head.Status, told.Error, s.head.Headers)
+		return refusal(s.head.Status, answered.Error, s.head.Headers)
 	}
 	var res goopenai.ChatCompletionResponse
 	if err := json.Unmarshal(s.whole.Bytes(), &res); err != nil {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer can't be read.").Cause(err)
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer cannot be read.").Cause(err)
 	}
 	message, finish := toMessage(res.Choices)
 	s.id, s.model, s.finish = res.ID, res.Model, finish

@@ -14,7 +14,7 @@ const (
 	fewCalls = 3
 )
 
-// Health is how the provider did lately. It is safe for concurrent use.
+// Health is how well the provider worked lately. It is safe for concurrent use.
 type Health struct {
 	now func() time.Time
 
@@ -31,7 +31,7 @@ type slot struct {
 // NewHealth returns a Health that knows nothing.
 func NewHealth(now func() time.Time) *Health { return &Health{now: now} }
 
-// Good notes a call that the provider answered, be it with an error of the caller's.
+// Good notes a call that the provider answered, also with an error of the caller's.
 func (h *Health) Good() { h.add(1, 0) }
 
 // Bad notes a call that the provider failed.

@@ -68,7 +68,7 @@ func fieldOf(key []byte) (field, error) {
 		case string(key) == name:
 			return f, nil
 		case !plain && bytes.EqualFold(key, []byte(name)):
-			return 0, invalid(name, "is written with other letters, "+strconv.Quote(string(key))+"; write it in lower case")
+			return 0, invalid(name, "is written as "+strconv.Quote(string(key))+"; write it in lower case")
 		}
 	}
 	return 0, nil
@@ -127,7 +127,7 @@ func (r *Request) takeValue(c *jsonscan.Cursor, f field) error {
 func (r *Request) takeModel(c *jsonscan.Cursor) error {
 	if c.Kind() != jsonscan.String {
 		c.Skip()
-		return invalid("model", "must be a text, the model's name")
+		return invalid("model", "must be a string: the name of a model")
 	}
 	raw, escaped := c.String()
 	if escaped {
@@ -167,7 +167,7 @@ func takeCount(c *jsonscan.Cursor, name string, most int64, into *int64) error {
 	n, whole := c.Int()
 	switch {
 	case !whole:
-		return invalid(name, "must be a whole number, written without point or exponent")
+		return invalid(name, "must be a whole number without a decimal point or an exponent, and below 2^63")
 	case n < 1:
 		return invalid(name, "must be at least 1")
 	case most > 0 && n > most:
@@ -211,14 +211,14 @@ func (r *Request) takeStreamOptions(c *jsonscan.Cursor) error {
 			problem = err
 		}
 		if r.includeUsage.end > 0 || string(key) != "include_usage" {
-			problem = invalid("stream_options.include_usage", "must stand once, in lower case")
+			problem = invalid("stream_options.include_usage", "must appear once, in lower case")
 		}
 		r.includeUsage = span{start, c.Offset()}
 	}
 	return problem
 }
 
-// takeServiceTier refuses the tiers that cost more than the price list says.
+// takeServiceTier refuses tiers that cost more than the price list says.
 func takeServiceTier(c *jsonscan.Cursor) error {
 	if c.Kind() == jsonscan.Null {
 		c.Skip()
@@ -226,7 +226,7 @@ func takeServiceTier(c *jsonscan.Cursor) error {
 	}
 	allowed := []string{`"auto"`, `"default"`, `"flex"`}
 	if tier := c.Raw(); !slices.Contains(allowed, string(tier)) {
-		return invalid("service_tier", `must be "auto", "default" or "flex": the price list has no price for others`)
+		return invalid("service_tier", `must be "auto", "default" or "flex": the price list has no prices for other tiers`)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (r *Request) takeInput(c *jsonscan.Cursor) error {
 	case jsonscan.Array:
 	default:
 		c.Skip()
-		return invalid("input", "must be a text or a list of texts")
+		return invalid("input", "must be a string or a list of strings")
 	}
 	count := 0
 	for range c.Elements() {

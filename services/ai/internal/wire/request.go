@@ -1,5 +1,5 @@
-// Package wire reads and edits what travels in OpenAI's wire format: the few fields of a request that bound its cost,
-// and the few of an answer that tell what it used. Everything else passes as it came.
+// Package wire reads and edits OpenAI's wire format: the few fields of a request that bound its cost, and the few of an
+// answer that report what it used. Everything else passes unchanged.
 package wire
 
 import (
@@ -27,9 +27,9 @@ type Request struct {
 	Endpoint aiv1.Endpoint
 	// Model is the model's name as the caller wrote it.
 	Model string
-	// Stream tells that the answer shall come as server-sent events.
+	// Stream asks for an answer as server-sent events.
 	Stream bool
-	// AskedUsage tells that the caller wants the chunk with the usage.
+	// AskedUsage is true when the caller wants the chunk with the usage.
 	AskedUsage bool
 	// Choices is how many answers are made at once, 1 to MaxChoices.
 	Choices int64
@@ -87,8 +87,8 @@ func Parse(endpoint aiv1.Endpoint, body []byte, refused RefusedFields) (*Request
 	return r, nil
 }
 
-// read walks the members and returns the first field that is wrong. It goes on to the end nonetheless, because a body
-// that is not JSON is the greater mistake.
+// read walks all members and returns the first invalid field. It does not stop there, because a body that is not JSON is
+// the error to report then.
 func (r *Request) read(c *jsonscan.Cursor, refused RefusedFields) (problem error) {
 	r.first = c.Pos() + 1 // after the brace
 	for key := range c.Members() {
@@ -97,7 +97,7 @@ func (r *Request) read(c *jsonscan.Cursor, refused RefusedFields) (problem error
 			err = refused.check(key)
 		}
 		if err == nil && f&r.seen != 0 {
-			err = invalid(f.name(), "stands in the body more than once")
+			err = invalid(f.name(), "appears more than once")
 		}
 		if err == nil && r.wants(f) {
 			r.seen |= f
