@@ -16,6 +16,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -187,7 +188,7 @@ func (s *Service) Migrate(ctx context.Context) error {
 
 // Migrations are those of the store and of its inbox, in the order in which they are applied.
 func Migrations() []database.Migrations {
-	return []database.Migrations{inbox.Migrations(), store.Migrations()}
+	return []database.Migrations{inbox.Migrations(), job.Migrations(), store.Migrations()}
 }
 
 // Run does the background work until ctx ends and all of it has stopped.

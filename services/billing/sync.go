@@ -44,7 +44,7 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 	}
 	if client != nil {
 		s.reconciler = reconcile.New(reconcile.Options{
-			Store: rows, Source: client, Mirror: m.mirror, Now: deps.Now, Logger: deps.Logger, Alone: s.db.Dialect() == database.SQLite,
+			Database: s.db, Store: rows, Source: client, Mirror: m.mirror, Now: deps.Now, Logger: deps.Logger, Alone: s.db.Dialect() == database.SQLite,
 		})
 	}
 	m.receiver, err = receiver(s.config, deps, s.inbox, metrics)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
@@ -21,7 +22,7 @@ const (
 // left it.
 func (w *walk) goThroughEvents(ctx context.Context) error {
 	if age := w.Now().Sub(w.Since); age > eventsKept {
-		w.Logger.WarnContext(ctx, "Stripe keeps events for 30 days: what was made before the given time and changed before them is not compared; "+
+		w.Logger.WarnContext(ctx, "Stripe keeps events for 30 days: changes before that to objects made before the given time are not found; "+
 			"reconcile without a time to compare everything", slog.Time("since", w.Since))
 	}
 	for more := true; more; {
@@ -70,13 +71,14 @@ func (w *walk) fetch(ctx context.Context, page mirror.Page) (last string, touche
 	for _, body := range page.Bodies {
 		hint, err := intake.ParseHint(body)
 		if err != nil {
-			w.Logger.ErrorContext(ctx, "an event of Stripe's can't be read, and is left out", slog.Any("error", err))
+			w.Logger.ErrorContext(ctx, "event skipped: it can't be read", slog.Any("error", err))
 			continue
 		}
 		last = hint.ID
 		targets, err := mirror.Targets(hint.Object)
 		if err != nil {
-			w.Logger.ErrorContext(ctx, "an event of Stripe's is left out", slog.String("event", hint.ID), slog.Any("error", err))
+			w.Logger.ErrorContext(ctx, "event skipped: its object's id cannot be used", slog.String("event", hint.ID),
+				slog.String("id", strconv.QuoteToASCII(hint.Object.ID)), slog.Any("error", err))
 		}
 		for _, t := range targets {
 			if w.knows(t) {

@@ -18,12 +18,12 @@ import (
 )
 
 // happens adds an event, the newest.
-func (a *account) happens(object, id string) {
+func (a *fakeStripe) happens(object, id string) {
 	e := fmt.Sprintf(`{"id":"evt_%d","type":"x.updated","data":{"object":{"id":%q,"object":%q}}}`, len(a.events), id, object)
 	a.events = slices.Insert(a.events, 0, e)
 }
 
-func (a *account) change(id string) {
+func (a *fakeStripe) change(id string) {
 	a.bodies[id] = fmt.Sprintf(`{"id":%q,"object":"customer","created":1800000000,"balance":%d}`, id, len(a.events))
 	a.happens("customer", id)
 }
@@ -42,7 +42,7 @@ func since(t *testing.T, r *reconcile.Reconciler, at time.Time) (reconcile.Count
 
 // TestSince: what happened to old objects is repaired too, and nothing but that is fetched.
 func TestSince(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, rows *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, rows *store.Store) {
 		for i := range 9 {
 			a.add(fmt.Sprintf("cus_%d", i))
 		}
@@ -79,7 +79,7 @@ func TestSince(t *testing.T) {
 }
 
 func TestSinceGoesOnWhereItWas(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		for i := range 9 {
 			a.bodies[fmt.Sprintf("cus_%d", i)] = fmt.Sprintf(`{"id":"cus_%d","object":"customer","created":1700000000}`, i)
 			a.happens("customer", fmt.Sprintf("cus_%d", i))
@@ -118,9 +118,9 @@ func TestSinceGoesOnWhereItWas(t *testing.T) {
 }
 
 func TestStripeForgetsAfterAMonth(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, _ *store.Store) {
 		var log bytes.Buffer
-		r.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		r := a.with(func(o *reconcile.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		_, err := since(t, r, time.Now().Add(-29*24*time.Hour))
 		require.NoError(t, err)
 		require.Empty(t, log.String())
@@ -135,10 +135,12 @@ func TestStripeForgetsAfterAMonth(t *testing.T) {
 }
 
 func TestStripeAsksToWait(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, _ *store.Store) {
 		a.add("cus_1")
 		var slept []time.Duration
-		r.Sleep = func(_ context.Context, d time.Duration) error { slept = append(slept, d); return nil }
+		r := a.with(func(o *reconcile.Options) {
+			o.Sleep = func(_ context.Context, d time.Duration) error { slept = append(slept, d); return nil }
+		})
 		a.fail = func(call int) error {
 			switch call {
 			case 1:
@@ -165,7 +167,7 @@ func TestStripeAsksToWait(t *testing.T) {
 
 // TestResumingCostsLittle: what an earlier process compared is listed again, and not fetched one by one.
 func TestResumingCostsLittle(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, rows *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, rows *store.Store) {
 		for i := range 40 {
 			a.add(fmt.Sprintf("cus_%02d", i))
 		}

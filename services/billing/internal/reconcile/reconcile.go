@@ -3,91 +3,76 @@ package reconcile
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
 // Errors that an operator can do something about.
 var (
-	// ErrBusy says that this or another replica is at it.
-	ErrBusy = errors.New("reconcile: one is under way")
-	// ErrStranger says that Stripe has none of the customers that the store has.
+	// ErrBusy says that this replica or another is reconciling.
+	ErrBusy = job.ErrBusy
+	// ErrStranger says that Stripe has none of the stored customers.
 	ErrStranger = errors.New("reconcile: Stripe has none of the stored customers, so nothing was changed: does STRIPE_SECRET_KEY belong to another account?")
 	// ErrAway says that Stripe did not answer, however often it was asked.
 	ErrAway = errors.New("reconcile: Stripe does not answer")
-
-	errLost = errors.New("reconcile: another replica has taken over")
 )
 
 const (
-	// lease is how long a replica that says nothing is taken to be at it.
+	// jobName names the job in the database.
+	jobName = "stripe reconcile"
+	// lease is how long a replica that renews nothing keeps the job.
 	lease = 5 * time.Minute
-	// resumable is how old a run may be that is taken up again.
+	// resumable is how old a run may be that is resumed.
 	resumable = 24 * time.Hour
 	pageSize  = 100
-	// strangers is how many stored customers there must be to tell another account by knowing none of them.
+	// strangers is how many stored customers it takes to tell another account by the fact that Stripe knows none of them.
 	strangers = 10
 )
 
-// Store is what reconciling needs of billing's.
+// Store reads the mirrored objects.
 type Store interface {
 	// Objects reads living objects of a kind by their ids, after one.
 	Objects(ctx context.Context, kind mirror.Kind, after string, limit int) ([]mirror.Object, error)
-
-	// AcquireReconcile takes the job, unless somebody has it, or it was finished after doneBefore; the zero time means
-	// that it does not matter. It returns what the last holder saved.
-	AcquireReconcile(ctx context.Context, holder string, now time.Time, lease time.Duration, doneBefore time.Time) (progress []byte, ok bool, err error)
-	// SaveReconcile keeps the progress and renews the lease; false means that it was lost.
-	SaveReconcile(ctx context.Context, holder string, now time.Time, lease time.Duration, progress []byte) (held bool, err error)
-	// OrphanReconcile takes the job away from whoever has it.
-	OrphanReconcile(ctx context.Context, now time.Time) error
-	// EndReconcile gives the job back. A finished one counts as done now, and its progress is forgotten.
-	EndReconcile(ctx context.Context, holder string, now time.Time, finished bool) error
 }
 
-// Source is where the objects are, and what happened to them.
+// Source lists Stripe's objects and events.
 type Source interface {
 	mirror.Lister
-	// Events reads a page of what happened since then, newest first, after the event with that id, unless it is empty. Errors:
-	// mirror.ErrGone when that event is no more, and those of List.
+	// Events reads a page of the events since then, newest first, after the event with that id, unless it is empty. Errors:
+	// mirror.ErrGone when Stripe no longer has that event, and those of List.
 	Events(ctx context.Context, since time.Time, after string) (mirror.Page, error)
 }
 
-// Options are what a Reconciler is made of.
+// Options configure a Reconciler.
 type Options struct {
-	Store  Store
-	Source Source
+	// Database keeps the job: only one replica reconciles at a time.
+	Database *database.DB
+	Store    Store
+	Source   Source
 	// Mirror compares, fetches and writes.
 	Mirror *mirror.Mirror
 	// Sleep waits; nil means by the clock.
 	Sleep  func(ctx context.Context, d time.Duration) error
 	Now    func() time.Time
 	Logger *slog.Logger
-	// Alone says that no other process works on this store, as on a SQLite file: the first run takes the job at once from a
-	// process that died at it.
+	// Alone says that no other process uses this database, as with a SQLite file: a run takes the job of a process that died at once.
 	Alone bool
 }
 
-// Reconciler compares and repairs.
-type Reconciler struct {
-	Options
-
-	mu    sync.Mutex
-	begun bool // it has had the job
-}
+// Reconciler compares the mirror with Stripe and repairs it.
+type Reconciler struct{ o Options }
 
 // New makes a Reconciler.
 func New(o Options) *Reconciler {
 	if o.Sleep == nil {
 		o.Sleep = sleep
 	}
-	return &Reconciler{Options: o}
+	return &Reconciler{o}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -101,7 +86,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Counts are what a comparison found.
+// Counts sum up what a comparison found.
 type Counts struct {
 	Same     int64 `json:"same"`
 	Repaired int64 `json:"repaired"`
@@ -120,29 +105,33 @@ type Progress struct {
 // Report is told of progress; its error ends the run.
 type Report func(Progress) error
 
-// Run compares everything, when since is the zero time. Else it goes through Stripe's events since then, of which Stripe keeps
-// 30 days, and fetches what they were about, whenever that was made, what is no more included; then it compares what was made
-// since then. A run that was cut short is taken up again where it was. Errors: ErrBusy, ErrStranger, ErrAway,
-// mirror.ErrRefused, and those of the store and of report.
+// Run compares everything, when since is the zero time. Otherwise it goes through Stripe's events since then, of which Stripe keeps
+// 30 days, and fetches the objects that they are about, also those that are gone; then it compares what was made since then. A run that
+// was cut short is resumed. Errors: ErrBusy, ErrStranger, ErrAway, mirror.ErrRefused, job.ErrLost, and those of the store and of report.
 func (r *Reconciler) Run(ctx context.Context, since time.Time, report Report) error {
-	return r.run(ctx, since, time.Time{}, report)
+	return r.run(ctx, since, 0, report)
 }
 
-func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, report Report) (err error) {
-	w := &walk{Reconciler: r, holder: rand.Text(), report: report, fetched: map[mirror.Target]struct{}{}}
-	saved, ok, err := r.acquire(ctx, w.holder, doneBefore)
-	if err != nil {
-		return err
+// run runs if the last full run ended longer ago than interval.
+func (r *Reconciler) run(ctx context.Context, since time.Time, interval time.Duration, report Report) error {
+	options := job.Options{
+		Lease: lease, Interval: interval, Alone: r.o.Alone, Now: r.o.Now,
+		// Only a full run counts as the scheduled one: another does not look for what is gone.
+		Aside: !since.IsZero(),
 	}
-	if !ok {
-		return ErrBusy
-	}
-	w.take(saved, since)
-	defer func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		err = errors.Join(err, w.end(ending, err == nil))
-	}()
+	return job.Run(ctx, r.o.Database, jobName, options, func(ctx context.Context, holder *job.Holder) error {
+		w := &walk{Options: r.o, holder: holder, report: report, fetched: map[mirror.Target]struct{}{}}
+		w.resume(since)
+		if err := w.all(ctx); err != nil || since.IsZero() {
+			return err
+		}
+		w.saved.Since = nil
+		return holder.Save(ctx, w.saved)
+	})
+}
+
+// all goes through the events, if a time was given, and then through the lists of all kinds.
+func (w *walk) all(ctx context.Context) error {
 	if err := w.prove(ctx); err != nil {
 		return err
 	}
@@ -152,8 +141,8 @@ func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, repor
 		}
 	}
 	kinds := mirror.Kinds()
-	for _, kind := range kinds[:min(w.Kind, len(kinds))] { // what an earlier process was through with
-		if err := report(Progress{Kind: kind, Counts: w.Counts[kind], Done: true}); err != nil {
+	for _, kind := range kinds[:min(w.Kind, len(kinds))] { // those that an earlier run has finished
+		if err := w.report(Progress{Kind: kind, Counts: w.Counts[kind], Done: true}); err != nil {
 			return err
 		}
 	}
@@ -167,7 +156,7 @@ func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, repor
 	return nil
 }
 
-// state is what outlives the process.
+// state is the saved progress of a run.
 type state struct {
 	Begun time.Time `json:"begun"`
 	Since time.Time `json:"since"`
@@ -182,15 +171,15 @@ type state struct {
 	Counts map[mirror.Kind]Counts `json:"counts"`
 }
 
-// progress is what is saved: of a full run, and of one of what changed lately, which must not get in each other's way.
+// progress is what the job saves: the states of a full run and of one since a time, so that neither loses the other's.
 type progress struct {
 	Full  *state `json:"full,omitempty"`
 	Since *state `json:"since,omitempty"`
 }
 
-// take goes on with what was saved, if it was for the same and not long ago.
-func (w *walk) take(saved []byte, since time.Time) {
-	if json.Unmarshal(saved, &w.saved) != nil {
+// resume continues a saved run that had the same time and is not too old.
+func (w *walk) resume(since time.Time) {
+	if !w.holder.Load(&w.saved) {
 		w.saved = progress{}
 	}
 	s := w.saved.Full
@@ -204,54 +193,18 @@ func (w *walk) take(saved []byte, since time.Time) {
 	w.state = state{Begun: w.Now().UTC(), Since: since.UTC(), Counts: map[mirror.Kind]Counts{}}
 }
 
-// save keeps how far the walk is, and renews the lease.
+// save stores how far the walk is, and renews the lease.
 func (w *walk) save(ctx context.Context) error {
 	if w.Since.IsZero() {
 		w.saved.Full = &w.state
 	} else {
 		w.saved.Since = &w.state
 	}
-	return w.keep(ctx)
+	return w.holder.Save(ctx, w.saved)
 }
 
-func (w *walk) keep(ctx context.Context) error {
-	raw, err := json.Marshal(w.saved)
-	if err != nil {
-		return err
-	}
-	held, err := w.Store.SaveReconcile(ctx, w.holder, w.Now(), lease, raw)
-	if err == nil && !held {
-		err = errLost
-	}
-	return err
-}
-
-// end gives the job back. Only a full run counts as the scheduled one: another does not look for what is gone.
-func (w *walk) end(ctx context.Context, well bool) error {
-	if well && !w.Since.IsZero() {
-		w.saved.Since = nil
-		if err := w.keep(ctx); err != nil {
-			return err
-		}
-	}
-	return w.Store.EndReconcile(ctx, w.holder, w.Now(), well && w.Since.IsZero())
-}
-
-// acquire takes the job.
-func (r *Reconciler) acquire(ctx context.Context, holder string, doneBefore time.Time) (saved []byte, ok bool, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.Alone && !r.begun {
-		if err := r.Store.OrphanReconcile(ctx, r.Now()); err != nil {
-			return nil, false, err
-		}
-		r.begun = true
-	}
-	return r.Store.AcquireReconcile(ctx, holder, r.Now(), lease, doneBefore)
-}
-
-// prove looks for a customer that both sides know, before anything is written: with a key of another account all of ours
-// would seem to be gone, and all of theirs be taken over. A few may really be gone, and no webhook have told.
+// prove looks for a stored customer that Stripe has, before anything is written. With a key of another account all stored objects would
+// seem to be deleted, and all of that account's objects would be stored. A few customers may really be deleted without a webhook.
 func (w *walk) prove(ctx context.Context) error {
 	ours, err := w.Store.Objects(ctx, mirror.Customer, "", pageSize)
 	if err != nil || len(ours) < strangers {

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,13 +15,18 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
-// account is a Stripe with customers only.
-type account struct {
+// fakeStripe has customers only. What it lists and fetches is in memory.
+type fakeStripe struct {
+	// options are those of the reconciler under test; with makes another.
+	options reconcile.Options
+	db      *database.DB
+
 	bodies map[string]string
 	order  []string
 	events []string
@@ -30,12 +36,12 @@ type account struct {
 	listed []time.Time
 }
 
-func (a *account) add(id string) {
+func (a *fakeStripe) add(id string) {
 	a.bodies[id] = fmt.Sprintf(`{"id":%q,"object":"customer","created":1800000000}`, id)
 	a.order = append(a.order, id)
 }
 
-func (a *account) call() error {
+func (a *fakeStripe) call() error {
 	a.calls++
 	if a.fail == nil {
 		return nil
@@ -44,7 +50,7 @@ func (a *account) call() error {
 }
 
 // Events gives two events a page, newest first.
-func (a *account) Events(_ context.Context, _ time.Time, after string) (page mirror.Page, err error) {
+func (a *fakeStripe) Events(_ context.Context, _ time.Time, after string) (page mirror.Page, err error) {
 	if err := a.call(); err != nil {
 		return page, err
 	}
@@ -63,11 +69,14 @@ func (a *account) Events(_ context.Context, _ time.Time, after string) (page mir
 }
 
 // List gives two objects a page.
-func (a *account) List(_ context.Context, q mirror.Query) (page mirror.Page, err error) {
+func (a *fakeStripe) List(_ context.Context, q mirror.Query) (page mirror.Page, err error) {
 	if err := a.call(); err != nil || q.Kind != mirror.Customer {
 		return page, err
 	}
 	a.listed = append(a.listed, q.Since)
+	if q.After != "" && !slices.Contains(a.order, q.After) {
+		return page, mirror.ErrGone
+	}
 	begun := q.After == ""
 	for _, id := range a.order {
 		if begun && len(page.Bodies) == 2 {
@@ -82,7 +91,7 @@ func (a *account) List(_ context.Context, q mirror.Query) (page mirror.Page, err
 	return page, nil
 }
 
-func (a *account) Get(_ context.Context, _ mirror.Kind, id string) ([]byte, error) {
+func (a *fakeStripe) Get(_ context.Context, _ mirror.Kind, id string) ([]byte, error) {
 	a.asked = append(a.asked, id)
 	if err := a.call(); err != nil {
 		return nil, err
@@ -93,14 +102,44 @@ func (a *account) Get(_ context.Context, _ mirror.Kind, id string) ([]byte, erro
 	return []byte(a.bodies[id]), nil
 }
 
-func each(t *testing.T, test func(t *testing.T, a *account, r *reconcile.Reconciler, rows *store.Store)) {
+func each(t *testing.T, test func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, rows *store.Store)) {
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		a, rows := &account{bodies: map[string]string{}}, store.New(db)
-		m := mirror.New(mirror.Options{Store: rows, Source: a, Now: time.Now})
-		test(t, a, reconcile.New(reconcile.Options{
-			Store: rows, Source: a, Mirror: m, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+		a, rows := &fakeStripe{bodies: map[string]string{}, db: db}, store.New(db)
+		a.options = reconcile.Options{
+			Database: db, Store: rows, Source: a, Mirror: mirror.New(mirror.Options{Store: rows, Source: a, Now: time.Now}),
+			Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 			Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
-		}), rows)
+		}
+		test(t, a, reconcile.New(a.options), rows)
+	})
+}
+
+// with is a reconciler with other options.
+func (a *fakeStripe) with(change func(*reconcile.Options)) *reconcile.Reconciler {
+	o := a.options
+	change(&o)
+	return reconcile.New(o)
+}
+
+// hold takes the job as another process would and keeps it until the test ends.
+func (a *fakeStripe) hold(t *testing.T, process string) {
+	t.Helper()
+	held, release := make(chan error, 1), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		err := job.Run(context.WithoutCancel(t.Context()), a.db, "stripe reconcile", job.Options{Process: process, Lease: time.Hour}, func(context.Context, *job.Holder) error {
+			held <- nil
+			<-release
+			return errors.New("released")
+		})
+		held <- err
+		done <- err
+	}()
+	require.NoError(t, <-held)
+	t.Cleanup(func() {
+		close(release)
+		<-done
 	})
 }
 
@@ -117,7 +156,7 @@ func run(t *testing.T, r *reconcile.Reconciler) (reconcile.Counts, error) {
 }
 
 func TestARunThatWasCutShortGoesOn(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		for i := range 9 {
 			a.add(fmt.Sprintf("cus_%d", i))
 		}
@@ -143,7 +182,7 @@ func TestARunThatWasCutShortGoesOn(t *testing.T) {
 }
 
 func TestStripeStumbles(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		a.add("cus_1")
 		a.fail = func(call int) error {
 			if call%3 != 0 {
@@ -158,7 +197,7 @@ func TestStripeStumbles(t *testing.T) {
 }
 
 func TestAnotherAccountsKeyChangesNothing(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, rows *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, rows *store.Store) {
 		for i := range 50 {
 			a.add(fmt.Sprintf("cus_%02d", i))
 		}
@@ -180,8 +219,25 @@ func TestAnotherAccountsKeyChangesNothing(t *testing.T) {
 	})
 }
 
+// Ten stored customers of which Stripe knows none are enough to tell another account by.
+func TestTenUnknownCustomersAreAnotherAccounts(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, rows *store.Store) {
+		for i := range 10 {
+			a.add(fmt.Sprintf("cus_%d", i))
+		}
+		_, err := run(t, r)
+		require.NoError(t, err)
+		a.bodies, a.order = map[string]string{}, nil
+		_, err = run(t, r)
+		require.ErrorIs(t, err, reconcile.ErrStranger)
+		living, err := rows.Objects(t.Context(), mirror.Customer, "", 100)
+		require.NoError(t, err)
+		require.Len(t, living, 10)
+	})
+}
+
 func TestAFewMayAllBeGone(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		for i := range 9 {
 			a.add(fmt.Sprintf("cus_%d", i))
 		}
@@ -197,7 +253,7 @@ func TestAFewMayAllBeGone(t *testing.T) {
 // TestALookAtWhatChangedLatelyIsNoFullRun: it does not put the scheduled one off, and leaves the progress of one that was cut
 // short alone.
 func TestALookAtWhatChangedLatelyIsNoFullRun(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		for i := range 9 {
 			a.add(fmt.Sprintf("cus_%d", i))
 		}
@@ -220,29 +276,144 @@ func TestALookAtWhatChangedLatelyIsNoFullRun(t *testing.T) {
 	})
 }
 
-// TestADeadProcessHoldsNobodyUp where there can be no other.
-func TestADeadProcessHoldsNobodyUp(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, rows *store.Store) {
+// On a database of its own, a process takes the job at once from a process that died with it. Elsewhere the other may live.
+func TestJobOfADeadProcess(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		a.add("cus_1")
-		_, held, err := rows.AcquireReconcile(t.Context(), "dead", time.Now(), time.Hour, time.Time{})
-		require.NoError(t, err)
-		require.True(t, held)
-		_, err = run(t, r)
+		a.hold(t, "dead")
+		_, err := run(t, r)
 		require.ErrorIs(t, err, reconcile.ErrBusy)
-		alone := reconcile.New(r.Options)
-		alone.Alone = true
-		_, err = run(t, alone)
+		require.Zero(t, a.calls)
+		_, err = run(t, a.with(func(o *reconcile.Options) { o.Alone = true }))
 		require.NoError(t, err)
-		_, held, err = rows.AcquireReconcile(t.Context(), "another", time.Now(), time.Hour, time.Time{})
+	})
+}
+
+// A run that was cancelled gives the job back at once.
+func TestACancelledRunGivesTheJobBack(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
+		a.add("cus_1")
+		ctx, cancel := context.WithCancel(t.Context())
+		err := r.Run(ctx, time.Time{}, func(reconcile.Progress) error {
+			cancel()
+			return ctx.Err()
+		})
+		require.ErrorIs(t, err, context.Canceled)
+		counts, err := run(t, r)
 		require.NoError(t, err)
-		require.True(t, held)
-		_, err = run(t, alone)
-		require.ErrorIs(t, err, reconcile.ErrBusy, "only what was held before it began is taken")
+		require.EqualValues(t, 1, counts.Same+counts.Created)
+	})
+}
+
+// A replica that was silent beyond its lease, and whose job another has taken, stops without another call of Stripe.
+func TestAReplicaThatLostTheJobStops(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, _ *store.Store) {
+		for i := range 9 {
+			a.add(fmt.Sprintf("cus_%d", i))
+		}
+		now := time.Now()
+		r := a.with(func(o *reconcile.Options) { o.Now = func() time.Time { return now } })
+		calls := 0
+		err := r.Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+			if calls == 0 {
+				now = now.Add(6 * time.Minute)
+				other := a.with(func(o *reconcile.Options) { o.Now = func() time.Time { return now } })
+				require.NoError(t, other.Run(t.Context(), time.Time{}, func(reconcile.Progress) error { return nil }))
+				calls = a.calls
+			}
+			return nil
+		})
+		require.ErrorIs(t, err, job.ErrLost)
+		require.Equal(t, calls, a.calls)
+	})
+}
+
+// The object after which a list was to continue may be deleted before the run is resumed.
+func TestAListWhoseLastObjectIsDeleted(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
+		for i := range 9 {
+			a.add(fmt.Sprintf("cus_%d", i))
+		}
+		cut := errors.New("cut")
+		pages := 0
+		require.ErrorIs(t, r.Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+			if pages++; pages == 2 {
+				return cut
+			}
+			return nil
+		}), cut)
+		require.Equal(t, "cus_3", a.order[3], "the last one of the second page")
+		a.bodies["cus_3"], a.order = "", slices.Delete(a.order, 3, 4)
+		counts, err := run(t, r)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, counts.Removed)
+	})
+}
+
+// A run since a time does not continue one since another time.
+func TestARunSinceAnotherTimeBeginsAnew(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
+		for i := range 9 {
+			a.bodies[fmt.Sprintf("cus_%d", i)] = fmt.Sprintf(`{"id":"cus_%d","object":"customer","created":1700000000}`, i)
+			a.happens("customer", fmt.Sprintf("cus_%d", i))
+		}
+		at := time.Unix(1_800_000_000, 0)
+		a.fail = func(call int) error {
+			if call > 7 {
+				return errors.New("down")
+			}
+			return nil
+		}
+		_, err := since(t, r, at)
+		require.ErrorIs(t, err, reconcile.ErrAway)
+		a.fail, a.asked = nil, nil
+		counts, err := since(t, r, at.Add(-time.Hour))
+		require.NoError(t, err)
+		require.Len(t, a.asked, 9, "all events are gone through")
+		require.EqualValues(t, 9, counts.Same+counts.Created)
+	})
+}
+
+// A payment method without a customer is never listed, nor used again: it costs no call.
+func TestDetachedPaymentMethodsCostNoCall(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, rows *store.Store) {
+		for _, method := range []string{
+			`{"id":"pm_detached","object":"payment_method","type":"card"}`,
+			`{"id":"pm_attached","object":"payment_method","type":"card","customer":"cus_1"}`,
+		} {
+			o, err := mirror.Parse(mirror.PaymentMethod, []byte(method))
+			require.NoError(t, err)
+			_, err = rows.AdoptObject(t.Context(), o)
+			require.NoError(t, err)
+		}
+		done := map[mirror.Kind]reconcile.Counts{}
+		require.NoError(t, r.Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
+			done[p.Kind] = p.Counts
+			return nil
+		}))
+		require.Equal(t, []string{"pm_attached"}, a.asked)
+		require.Equal(t, reconcile.Counts{Same: 1, Removed: 1}, done[mirror.PaymentMethod])
+	})
+}
+
+// An object whose id can't be used is named in the log, escaped, and the others are compared.
+func TestAnObjectThatCannotBeFetchedIsNamed(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, _ *store.Store) {
+		var log bytes.Buffer
+		r := a.with(func(o *reconcile.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		a.add("cus_1")
+		a.add("a/../\u202eb")
+		a.add("gold/monthly")
+		counts, err := run(t, r)
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Created: 2}, counts)
+		require.Contains(t, log.String(), `\\u202eb`)
+		require.NotContains(t, log.String(), "\u202e")
 	})
 }
 
 func TestOneAtATime(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		a.add("cus_1")
 		err := r.Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
 			_, err := run(t, r)
@@ -259,7 +430,7 @@ func TestOneAtATime(t *testing.T) {
 
 // TestARefusedKeyIsSaidAtOnce: to ask again is of no use.
 func TestARefusedKeyIsSaidAtOnce(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		a.fail = func(int) error { return fmt.Errorf("%w: 401", mirror.ErrRefused) }
 		_, err := run(t, r)
 		require.ErrorIs(t, err, mirror.ErrRefused)
@@ -270,7 +441,7 @@ func TestARefusedKeyIsSaidAtOnce(t *testing.T) {
 
 // TestAResumedRunReportsAll: also the kinds that an earlier process was through with.
 func TestAResumedRunReportsAll(t *testing.T) {
-	each(t, func(t *testing.T, a *account, r *reconcile.Reconciler, _ *store.Store) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		a.add("cus_1")
 		cut := errors.New("cut")
 		require.ErrorIs(t, r.Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {

@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
 // walk is one run.
 type walk struct {
-	*Reconciler
+	Options
 	state
-	holder string
+	holder *job.Holder
 	report Report
 	// saved is what is saved of this run and of the other kind.
 	saved progress
@@ -180,7 +182,8 @@ func (w *walk) compare(ctx context.Context, kind mirror.Kind, body []byte, begun
 		return err
 	})
 	if errors.Is(err, mirror.ErrNoID) {
-		w.Logger.ErrorContext(ctx, "an object of Stripe's is left out", slog.String("kind", string(kind)), slog.Any("error", err))
+		w.Logger.ErrorContext(ctx, "object skipped: its id cannot be used", slog.String("kind", string(kind)), slog.String("id", strconv.QuoteToASCII(listed.ID)),
+			slog.Any("error", err))
 		return listed.ID, nil
 	}
 	if err != nil {
@@ -282,6 +285,9 @@ const (
 // ask calls Stripe, and again after a pause when it does not answer as it should.
 func (w *walk) ask(ctx context.Context, call func() error) error {
 	for attempt := 0; ; attempt++ {
+		if err := w.holder.Keep(ctx); err != nil {
+			return err
+		}
 		err := call()
 		if err == nil || errors.Is(err, mirror.ErrGone) || errors.Is(err, mirror.ErrNoID) || errors.Is(err, mirror.ErrRefused) || ctx.Err() != nil {
 			return err
@@ -293,7 +299,7 @@ func (w *walk) ask(ctx context.Context, call func() error) error {
 		if attempt == maxAttempts-1 || pause > maxPause {
 			return fmt.Errorf("%w: %w", ErrAway, err)
 		}
-		w.Logger.WarnContext(ctx, "reconciling waits for Stripe", slog.Duration("pause", pause), slog.Any("error", err))
+		w.Logger.WarnContext(ctx, "waiting for Stripe during reconciliation", slog.Duration("pause", pause), slog.Any("error", err))
 		if err := errors.Join(w.save(ctx), w.Sleep(ctx, pause)); err != nil {
 			return err
 		}

@@ -9,33 +9,6 @@ import (
 	"context"
 )
 
-const acquireJob = `-- name: AcquireJob :execrows
-UPDATE job SET holder = $1, lease_time = $2
-WHERE name = $3 AND lease_time <= $4 AND done_time <= $5
-`
-
-type AcquireJobParams struct {
-	Holder     string
-	LeaseTime  int64
-	Name       string
-	Now        int64
-	DoneBefore int64
-}
-
-func (q *Queries) AcquireJob(ctx context.Context, arg AcquireJobParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, acquireJob,
-		arg.Holder,
-		arg.LeaseTime,
-		arg.Name,
-		arg.Now,
-		arg.DoneBefore,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
 const adoptObject = `-- name: AdoptObject :execrows
 INSERT INTO stripe_object (kind, id, customer, status, deleted, taken, sequence, create_time, fetch_time, body)
 VALUES ($1, $2, $3, $4, FALSE, 1, 1, $5, $6, $7)
@@ -96,45 +69,6 @@ func (q *Queries) BuryObject(ctx context.Context, arg BuryObjectParams) (int64, 
 		return 0, err
 	}
 	return result.RowsAffected()
-}
-
-const finishJob = `-- name: FinishJob :exec
-UPDATE job SET holder = '', lease_time = $1, done_time = $1, progress = $2
-WHERE name = $3 AND holder = $4
-`
-
-type FinishJobParams struct {
-	Now         int64
-	EmptyObject []byte
-	Name        string
-	Holder      string
-}
-
-func (q *Queries) FinishJob(ctx context.Context, arg FinishJobParams) error {
-	_, err := q.db.ExecContext(ctx, finishJob,
-		arg.Now,
-		arg.EmptyObject,
-		arg.Name,
-		arg.Holder,
-	)
-	return err
-}
-
-const getJob = `-- name: GetJob :one
-SELECT name, holder, lease_time, progress, done_time FROM job WHERE name = $1
-`
-
-func (q *Queries) GetJob(ctx context.Context, name string) (Job, error) {
-	row := q.db.QueryRowContext(ctx, getJob, name)
-	var i Job
-	err := row.Scan(
-		&i.Name,
-		&i.Holder,
-		&i.LeaseTime,
-		&i.Progress,
-		&i.DoneTime,
-	)
-	return i, err
 }
 
 const getObject = `-- name: GetObject :one
@@ -262,20 +196,6 @@ func (q *Queries) ListObjectsOfCustomer(ctx context.Context, arg ListObjectsOfCu
 	return items, nil
 }
 
-const orphanJob = `-- name: OrphanJob :exec
-UPDATE job SET holder = '', lease_time = $1 WHERE name = $2 AND lease_time > $1
-`
-
-type OrphanJobParams struct {
-	Now  int64
-	Name string
-}
-
-func (q *Queries) OrphanJob(ctx context.Context, arg OrphanJobParams) error {
-	_, err := q.db.ExecContext(ctx, orphanJob, arg.Now, arg.Name)
-	return err
-}
-
 const putObject = `-- name: PutObject :execrows
 UPDATE stripe_object SET
     customer = $1, status = $2, deleted = $3, sequence = $4,
@@ -314,21 +234,6 @@ func (q *Queries) PutObject(ctx context.Context, arg PutObjectParams) (int64, er
 	return result.RowsAffected()
 }
 
-const releaseJob = `-- name: ReleaseJob :exec
-UPDATE job SET holder = '', lease_time = $1 WHERE name = $2 AND holder = $3
-`
-
-type ReleaseJobParams struct {
-	Now    int64
-	Name   string
-	Holder string
-}
-
-func (q *Queries) ReleaseJob(ctx context.Context, arg ReleaseJobParams) error {
-	_, err := q.db.ExecContext(ctx, releaseJob, arg.Now, arg.Name, arg.Holder)
-	return err
-}
-
 const replaceBody = `-- name: ReplaceBody :exec
 UPDATE stripe_object SET body = $1 WHERE kind = $2 AND id = $3 AND sequence = $4
 `
@@ -349,31 +254,6 @@ func (q *Queries) ReplaceBody(ctx context.Context, arg ReplaceBodyParams) error 
 		arg.Sequence,
 	)
 	return err
-}
-
-const saveJob = `-- name: SaveJob :execrows
-UPDATE job SET progress = $1, lease_time = $2
-WHERE name = $3 AND holder = $4
-`
-
-type SaveJobParams struct {
-	Progress  []byte
-	LeaseTime int64
-	Name      string
-	Holder    string
-}
-
-func (q *Queries) SaveJob(ctx context.Context, arg SaveJobParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, saveJob,
-		arg.Progress,
-		arg.LeaseTime,
-		arg.Name,
-		arg.Holder,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
 }
 
 const takeSequence = `-- name: TakeSequence :one

@@ -73,14 +73,6 @@ type Hold struct {
 	Owed                  int64
 }
 
-type Job struct {
-	Name      string
-	Holder    string
-	LeaseTime int64
-	Progress  []byte
-	DoneTime  int64
-}
-
 type StripeObject struct {
 	Kind       string
 	ID         string

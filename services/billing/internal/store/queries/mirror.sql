@@ -40,24 +40,3 @@ ORDER BY id LIMIT CAST(sqlc.arg(most) AS BIGINT);
 SELECT * FROM stripe_object
 WHERE customer = sqlc.arg(customer) AND kind = sqlc.arg(kind) AND id > sqlc.arg(after_id) AND sequence > 0 AND NOT deleted
 ORDER BY id LIMIT CAST(sqlc.arg(most) AS BIGINT);
-
--- name: AcquireJob :execrows
-UPDATE job SET holder = sqlc.arg(holder), lease_time = sqlc.arg(lease_time)
-WHERE name = sqlc.arg(name) AND lease_time <= sqlc.arg(now) AND done_time <= sqlc.arg(done_before);
-
--- name: GetJob :one
-SELECT * FROM job WHERE name = $1;
-
--- name: SaveJob :execrows
-UPDATE job SET progress = sqlc.arg(progress), lease_time = sqlc.arg(lease_time)
-WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
-
--- name: OrphanJob :exec
-UPDATE job SET holder = '', lease_time = sqlc.arg(now) WHERE name = sqlc.arg(name) AND lease_time > sqlc.arg(now);
-
--- name: ReleaseJob :exec
-UPDATE job SET holder = '', lease_time = sqlc.arg(now) WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
-
--- name: FinishJob :exec
-UPDATE job SET holder = '', lease_time = sqlc.arg(now), done_time = sqlc.arg(now), progress = sqlc.arg(empty_object)
-WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
