@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
@@ -136,10 +137,30 @@ func (s *Store) eraseMirrored(ctx context.Context, userID string) error {
 				break
 			}
 			after = page[len(page)-1].ID
-			err = s.write(ctx, customer, func(ctx context.Context, q *db.Queries) error { return withoutMetadata(ctx, q, page) })
+			err = s.forgetPage(ctx, page)
 		}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.db.Write(ctx, customer, func(ctx context.Context, tx database.Tx) error {
+		return inbox.ForgetSubject(ctx, tx, mirror.Stripe, customer)
+	})
+}
+
+// forgetPage takes out the objects' metadata, and the payloads of the events about them.
+func (s *Store) forgetPage(ctx context.Context, page []mirror.Object) error {
+	return s.db.Write(ctx, page[0].Customer, func(ctx context.Context, tx database.Tx) error {
+		if err := withoutMetadata(ctx, db.New(tx), page); err != nil {
+			return err
+		}
+		for _, o := range page {
+			if err := inbox.ForgetSubject(ctx, tx, mirror.Stripe, o.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 const mirroredPage = 100
