@@ -1,6 +1,9 @@
 package gen_test
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -125,4 +128,30 @@ func TestLargeIntegersAreMoneyOrSums(t *testing.T) {
 			require.NotRegexp(t, money, f.Name(), "%s is money, which is an int64", f.FullName())
 		}
 	})
+}
+
+var field = regexp.MustCompile(`(?m)((?:^ +// .*\n)+)^ +(?:optional |repeated )?([\w.]+|map<[\w, .]+>) (\w+) = \d+`)
+
+// The pages of /docs show these comments: a field's meaning, its bounds, and a value that could stand there.
+func TestFieldsHaveExamples(t *testing.T) {
+	scalars := []string{"string", "int32", "int64", "bool", "double", "float", "bytes", "google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.Struct"}
+	root := filepath.Join("..", "proto", "trivet")
+	seen := 0
+	require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".proto" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range field.FindAllStringSubmatch(string(text), -1) {
+			seen++
+			if slices.Contains(scalars, m[2]) {
+				require.Contains(t, m[1], "Example", "%s: %s needs an example value in its comment", d.Name(), m[3])
+			}
+		}
+		return nil
+	}))
+	require.Greater(t, seen, 200)
 }

@@ -4,8 +4,7 @@
 // 	protoc        (unknown)
 // source: trivet/access/v1/access.proto
 
-// Who may call an RPC. Every RPC carries one Rule; one interceptor enforces it
-// and refuses an RPC that has none.
+// Who may call an RPC. Every RPC has one Rule. One interceptor enforces the rules and refuses RPCs without one.
 
 package accessv1
 
@@ -29,17 +28,17 @@ const (
 type Caller int32
 
 const (
-	// No rule was written: the call is refused.
+	// No rule; every call is refused.
 	Caller_CALLER_UNSPECIFIED Caller = 0
-	// Anybody, without a credential.
+	// Everyone, without a credential.
 	Caller_CALLER_PUBLIC Caller = 1
-	// A signed-in person or an API key, on the account that their passport names.
+	// A signed-in user or an API key, for the account that the passport names.
 	Caller_CALLER_USER Caller = 2
-	// As CALLER_USER, and the role must be the organization's admin; the owner of a personal account always is.
+	// Like CALLER_USER, but only admins of the organization. The owner of a personal account is its admin.
 	Caller_CALLER_ADMIN Caller = 3
-	// A person whom the setting TRIVET_OPERATORS names, signed in with a session (never an API key).
+	// A user listed in TRIVET_OPERATORS, signed in with a session; never an API key.
 	Caller_CALLER_OPERATOR Caller = 4
-	// Another Trivet service, named in Rule.peers, that proved itself with the internal secret.
+	// Another Trivet service that Rule.peers lists and that proves its name with the internal secret.
 	Caller_CALLER_INTERNAL Caller = 5
 )
 
@@ -90,14 +89,14 @@ func (Caller) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_access_v1_access_proto_rawDescGZIP(), []int{0}
 }
 
-// Rule says what a caller must show to be let in.
+// Rule says who may call an RPC.
 type Rule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The kind of caller.
 	Caller Caller `protobuf:"varint,1,opt,name=caller,proto3,enum=trivet.access.v1.Caller" json:"caller,omitempty"`
-	// Scopes that an API key must all hold, such as "ai.invoke". A session holds every scope.
+	// The scopes that an API key must all have. A session has every scope. Example: ["ai.invoke"].
 	Scopes []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	// The services that may call when caller is CALLER_INTERNAL, such as "ai".
+	// The services that may call when caller is CALLER_INTERNAL. Example: ["ai"].
 	Peers         []string `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

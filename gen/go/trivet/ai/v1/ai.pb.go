@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: trivet/ai/v1/ai.proto
 
-// What the model did.
+// What the model did: calls, limits and counting.
 
 package aiv1
 
@@ -86,7 +86,7 @@ func (ModelKind) EnumDescriptor() ([]byte, []int) {
 type Endpoint int32
 
 const (
-	// None; refused.
+	// Not set; refused.
 	Endpoint_ENDPOINT_UNSPECIFIED Endpoint = 0
 	// POST /v1/chat/completions.
 	Endpoint_ENDPOINT_CHAT_COMPLETIONS Endpoint = 1
@@ -138,15 +138,16 @@ func (Endpoint) EnumDescriptor() ([]byte, []int) {
 // Message is one turn of a conversation.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who speaks: "system", "developer", "user", "assistant" or "tool".
+	// Who speaks: "system", "developer", "user", "assistant" or "tool". Example: "user".
 	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
-	// What is said, as text; at most 4 MiB. An assistant's turn that only calls tools has none.
+	// The text of the turn; at most 4 MiB. Empty in an assistant's turn that only calls tools. Example: "What is the
+	// weather in Oslo?".
 	Content string `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
 	// The tools that the assistant called in this turn.
 	ToolCalls []*ToolCall `protobuf:"bytes,3,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
-	// The call that a "tool" turn answers.
+	// In a "tool" turn: the id of the call that it answers. Example: "call_a1B2".
 	ToolCallId string `protobuf:"bytes,4,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
-	// A name for the speaker; may be empty.
+	// A name for the speaker; may be empty. Example: "ada".
 	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -217,14 +218,15 @@ func (x *Message) GetName() string {
 	return ""
 }
 
-// ToolCall is the model's wish to call a function.
+// ToolCall is the model's request to call a function.
 type ToolCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The call's id, which the answering "tool" turn repeats.
+	// The id of the call. The "tool" turn that answers it repeats the id. Example: "call_a1B2".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The function's name.
+	// The name of the function. Example: "get_weather".
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The arguments as JSON text; the model may write JSON that does not parse.
+	// The arguments as JSON text, at most 1 MiB. The model may write text that is not valid JSON. Example:
+	// "{\"city\":\"Oslo\"}".
 	Arguments     string `protobuf:"bytes,3,opt,name=arguments,proto3" json:"arguments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -284,11 +286,11 @@ func (x *ToolCall) GetArguments() string {
 // Tool is a function that the model may call.
 type Tool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The function's name: letters, digits, "_" and "-", at most 64.
+	// The name of the function: 1 to 64 letters, digits, "_" and "-". Example: "get_weather".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// What it does, for the model.
+	// What the function does, for the model; at most 4,096 characters. Example: "Returns the current weather in a city.".
 	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
-	// Its arguments as a JSON Schema.
+	// The arguments as a JSON Schema. Example: {"type": "object", "properties": {"city": {"type": "string"}}}.
 	Parameters    *structpb.Struct `protobuf:"bytes,3,opt,name=parameters,proto3" json:"parameters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -348,22 +350,22 @@ func (x *Tool) GetParameters() *structpb.Struct {
 // ChatRequest is a conversation to answer.
 type ChatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The model's name, such as "gpt-5-mini".
+	// The id of the model, as ListModels shows it. Example: "gpt-5-mini".
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
-	// The turns, oldest first; 1 to 2,048.
+	// The turns of the conversation, oldest first; 1 to 2,048.
 	Messages []*Message `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
 	// The maximum number of output tokens, reasoning included: 1 to the model's max_output_tokens. Unset means the model's
 	// default in the price list. Example: 256.
 	MaxTokens *int32 `protobuf:"varint,3,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
-	// Randomness, 0 to 2. Unset means the provider's default.
+	// The randomness of the answer, 0 to 2. Unset means the provider's default. Example: 0.7.
 	Temperature *float64 `protobuf:"fixed64,4,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
-	// Nucleus sampling, 0 to 1. Unset means the provider's default.
+	// The part of the probability mass to sample from, 0 to 1. Unset means the provider's default. Example: 0.9.
 	TopP *float64 `protobuf:"fixed64,5,opt,name=top_p,json=topP,proto3,oneof" json:"top_p,omitempty"`
-	// Texts that end the answer; at most 4.
+	// Texts that end the answer; at most 4. Example: ["END"].
 	Stop []string `protobuf:"bytes,6,rep,name=stop,proto3" json:"stop,omitempty"`
-	// Functions that the model may call; at most 128.
+	// The functions that the model may call; at most 128.
 	Tools []*Tool `protobuf:"bytes,7,rep,name=tools,proto3" json:"tools,omitempty"`
-	// "auto", "none", "required", or a function's name. Empty means "auto".
+	// "auto", "none", "required", or the name of a function. Empty means "auto". Example: "auto".
 	ToolChoice string `protobuf:"bytes,8,opt,name=tool_choice,json=toolChoice,proto3" json:"tool_choice,omitempty"`
 	// How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
 	// provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
@@ -468,17 +470,18 @@ func (x *ChatRequest) GetReasoningEffort() string {
 // ChatResponse is the answer.
 type ChatResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's id of the answer.
+	// The provider's id of the answer. Example: "chatcmpl-a1B2".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The model that answered.
+	// The model that answered, as the provider names it. Example: "gpt-5-mini-2025-08-07".
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
 	// The assistant's turn.
 	Message *Message `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// Why it ended: "stop", "length", "tool_calls" or "content_filter".
+	// Why the answer ended, as the provider says: "stop", "length", "tool_calls", "content_filter" or another word.
+	// Example: "stop".
 	FinishReason string `protobuf:"bytes,4,opt,name=finish_reason,json=finishReason,proto3" json:"finish_reason,omitempty"`
-	// Tokens used.
+	// The tokens of the call.
 	Usage *v1.CallUsage `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
-	// What was billed, in nano-dollars.
+	// The charge, in nano-dollars. Example: "4800" ($0.0000048).
 	CostNanoUsd   int64 `protobuf:"varint,6,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -559,22 +562,22 @@ func (x *ChatResponse) GetCostNanoUsd() int64 {
 // ChatStreamRequest is a conversation to answer piece by piece.
 type ChatStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The model's name, such as "gpt-5-mini".
+	// The id of the model, as ListModels shows it. Example: "gpt-5-mini".
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
-	// The turns, oldest first; 1 to 2,048.
+	// The turns of the conversation, oldest first; 1 to 2,048.
 	Messages []*Message `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
 	// The maximum number of output tokens, reasoning included: 1 to the model's max_output_tokens. Unset means the model's
 	// default in the price list. Example: 256.
 	MaxTokens *int32 `protobuf:"varint,3,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
-	// Randomness, 0 to 2. Unset means the provider's default.
+	// The randomness of the answer, 0 to 2. Unset means the provider's default. Example: 0.7.
 	Temperature *float64 `protobuf:"fixed64,4,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
-	// Nucleus sampling, 0 to 1. Unset means the provider's default.
+	// The part of the probability mass to sample from, 0 to 1. Unset means the provider's default. Example: 0.9.
 	TopP *float64 `protobuf:"fixed64,5,opt,name=top_p,json=topP,proto3,oneof" json:"top_p,omitempty"`
-	// Texts that end the answer; at most 4.
+	// Texts that end the answer; at most 4. Example: ["END"].
 	Stop []string `protobuf:"bytes,6,rep,name=stop,proto3" json:"stop,omitempty"`
-	// Functions that the model may call; at most 128.
+	// The functions that the model may call; at most 128.
 	Tools []*Tool `protobuf:"bytes,7,rep,name=tools,proto3" json:"tools,omitempty"`
-	// "auto", "none", "required", or a function's name. Empty means "auto".
+	// "auto", "none", "required", or the name of a function. Empty means "auto". Example: "auto".
 	ToolChoice string `protobuf:"bytes,8,opt,name=tool_choice,json=toolChoice,proto3" json:"tool_choice,omitempty"`
 	// How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
 	// provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
@@ -676,22 +679,22 @@ func (x *ChatStreamRequest) GetReasoningEffort() string {
 	return ""
 }
 
-// ChatStreamResponse is one piece of the answer; the last one carries finish_reason, usage and cost.
+// ChatStreamResponse is one piece of the answer. The last piece has finish_reason, usage and cost.
 type ChatStreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's id of the answer; the same in every piece.
+	// The provider's id of the answer; the same in every piece. Example: "chatcmpl-a1B2".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The model that answers; only in the first piece.
+	// The model that answers, as the provider names it; only in the first piece. Example: "gpt-5-mini-2025-08-07".
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
-	// Text that comes next; may be empty.
+	// The next text; may be empty. Example: "Hel".
 	Delta string `protobuf:"bytes,3,opt,name=delta,proto3" json:"delta,omitempty"`
-	// Parts of tool calls that come next.
+	// The next parts of tool calls.
 	ToolCalls []*ToolCallDelta `protobuf:"bytes,4,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
-	// Why the answer ended; only in the last piece.
+	// Why the answer ended, as the provider says; only in the last piece. Example: "stop".
 	FinishReason string `protobuf:"bytes,5,opt,name=finish_reason,json=finishReason,proto3" json:"finish_reason,omitempty"`
-	// Tokens used; only in the last piece.
+	// The tokens of the call; only in the last piece.
 	Usage *v1.CallUsage `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`
-	// What was billed, in nano-dollars; only in the last piece.
+	// The charge, in nano-dollars; only in the last piece. Example: "4800" ($0.0000048).
 	CostNanoUsd   *int64 `protobuf:"varint,7,opt,name=cost_nano_usd,json=costNanoUsd,proto3,oneof" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -776,16 +779,16 @@ func (x *ChatStreamResponse) GetCostNanoUsd() int64 {
 	return 0
 }
 
-// ToolCallDelta is a part of a tool call; parts of one index belong together.
+// ToolCallDelta is a part of a tool call.
 type ToolCallDelta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which of the answer's calls this part belongs to; from 0.
+	// The position of the call in the answer, from 0. Parts with the same index belong together. Example: 0.
 	Index int32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	// The call's id; only in its first part.
+	// The id of the call; only in its first part. Example: "call_a1B2".
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	// The function's name; only in its first part.
+	// The name of the function; only in the first part. Example: "get_weather".
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// The next part of the arguments' JSON text.
+	// The next part of the arguments' JSON text. Example: "{\"city\":".
 	Arguments     string `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -852,11 +855,12 @@ func (x *ToolCallDelta) GetArguments() string {
 // EmbedRequest is a list of texts.
 type EmbedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The model's name, such as "text-embedding-3-small".
+	// The id of the model, as ListModels shows it. Example: "text-embedding-3-small".
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
-	// The texts; 1 to 2,048, none empty.
+	// The texts; 1 to 2,048, none of them empty. Example: ["first text", "second text"].
 	Input []string `protobuf:"bytes,2,rep,name=input,proto3" json:"input,omitempty"`
-	// Length of the vectors, 1 to 10,000, where the model lets it be chosen; 0 means the model's own.
+	// The length of the vectors, 1 to 10,000, for models that let the caller choose. 0 means the model's own length.
+	// Example: 256.
 	Dimensions    int32 `protobuf:"varint,3,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -916,13 +920,13 @@ func (x *EmbedRequest) GetDimensions() int32 {
 // EmbedResponse carries a vector per text.
 type EmbedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The model that answered.
+	// The model that answered, as the provider names it. Example: "text-embedding-3-small".
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
 	// The vectors, in the order of the texts.
 	Embeddings []*Embedding `protobuf:"bytes,2,rep,name=embeddings,proto3" json:"embeddings,omitempty"`
-	// Tokens used; only input.
+	// The tokens of the call; only input.
 	Usage *v1.CallUsage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
-	// What was billed, in nano-dollars.
+	// The charge, in nano-dollars. Example: "160" ($0.00000016).
 	CostNanoUsd   int64 `protobuf:"varint,4,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -989,7 +993,7 @@ func (x *EmbedResponse) GetCostNanoUsd() int64 {
 // Embedding is one vector.
 type Embedding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The vector's components.
+	// The components of the vector. Example: [0.021, -0.084].
 	Values        []float32 `protobuf:"fixed32,1,rep,packed,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1037,7 +1041,7 @@ type ListModelsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maximum number of models on a page. 0 means 500, and larger values are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page.
+	// The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1092,7 +1096,7 @@ type ListModelsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The models, sorted by id.
 	Models []*Model `protobuf:"bytes,1,rep,name=models,proto3" json:"models,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1145,11 +1149,11 @@ func (x *ListModelsResponse) GetNextPageToken() string {
 // Model is a row of the price list.
 type Model struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name that requests use.
+	// The id that requests use. Example: "gpt-5-mini".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// What the model does. Example: MODEL_KIND_CHAT.
 	Kind ModelKind `protobuf:"varint,2,opt,name=kind,proto3,enum=trivet.ai.v1.ModelKind" json:"kind,omitempty"`
-	// The provider that serves it, such as "openai".
+	// The provider that serves the model. Example: "openai".
 	Provider string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The maximum number of tokens, input and output together. Example: 400000.
 	ContextTokens int32 `protobuf:"varint,4,opt,name=context_tokens,json=contextTokens,proto3" json:"context_tokens,omitempty"`
@@ -1254,11 +1258,11 @@ func (x *Model) GetOutputNanoUsdPerMillionTokens() int64 {
 // RelayRequest is an HTTP request in OpenAI's wire format.
 type RelayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The path.
+	// The endpoint of the request.
 	Endpoint Endpoint `protobuf:"varint,1,opt,name=endpoint,proto3,enum=trivet.ai.v1.Endpoint" json:"endpoint,omitempty"`
-	// The body as it came.
+	// The body as the caller sent it. Example: {"model":"gpt-5-mini","messages":[…]} in bytes.
 	Body []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
-	// Headers of the edge's allowlist, by lower-case name.
+	// The headers that the edge passes on, by lower-case name. Example: {"openai-beta": "assistants=v2"}.
 	Headers       map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1315,12 +1319,12 @@ func (x *RelayRequest) GetHeaders() map[string]string {
 	return nil
 }
 
-// RelayResponse is a part of the HTTP answer: the head first, then the body in parts.
+// RelayResponse is a part of the HTTP answer: first the head, then the body in parts.
 type RelayResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The head; only in the first message.
 	Head *RelayHead `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
-	// The next bytes of the body.
+	// The next bytes of the body. Example: a server-sent event, or a part of one.
 	Body          []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1373,11 +1377,12 @@ func (x *RelayResponse) GetBody() []byte {
 // RelayHead is the status line and the headers.
 type RelayHead struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The HTTP status, 200 to 599.
+	// The HTTP status, 200 to 599. Example: 200.
 	Status int32 `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
-	// Headers to send to the caller, by lower-case name; none names Trivet's own account.
+	// The headers to send to the caller, by lower-case name. Headers that identify Trivet's account at the provider are
+	// removed. Example: {"content-type": "application/json"}.
 	Headers map[string]string `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// True when the body is a stream of server-sent events.
+	// True when the body is a stream of server-sent events. Example: true.
 	Streamed      bool `protobuf:"varint,3,opt,name=streamed,proto3" json:"streamed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1437,7 +1442,7 @@ func (x *RelayHead) GetStreamed() bool {
 // EraseUserRequest names a person.
 type EraseUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's user id.
+	// Clerk's user id. Example: "user_2abc".
 	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1480,7 +1485,7 @@ func (x *EraseUserRequest) GetUserId() string {
 	return ""
 }
 
-// EraseUserResponse confirms.
+// EraseUserResponse confirms the erasure.
 type EraseUserResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1517,7 +1522,7 @@ func (*EraseUserResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{18}
 }
 
-// GetStatusRequest asks for the provider's health.
+// GetStatusRequest has no fields.
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1557,7 +1562,7 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 // GetStatusResponse says how well the provider works.
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The model provider, as seen by the calls of this process.
+	// The provider, judged by the calls of this process.
 	Provider      *v11.Health `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -4,7 +4,7 @@
 // - protoc             (unknown)
 // source: trivet/ai/v1/ai.proto
 
-// What the model did.
+// What the model did: calls, limits and counting.
 
 package aiv1
 
@@ -34,24 +34,26 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AIService calls models on an account's behalf, within its plan and its balance.
+// AIService calls models for an account, within its plan and its balance.
 type AIServiceClient interface {
 	// Chat answers a conversation in one piece.
 	// Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
 	// RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE.
 	Chat(ctx context.Context, in *ChatRequest, opts ...grpc.CallOption) (*ChatResponse, error)
-	// ChatStream answers a conversation piece by piece; over HTTP as server-sent events. Errors as Chat's, also after the first piece.
+	// ChatStream answers a conversation piece by piece; over HTTP as server-sent events. It has the same errors as Chat, also after
+	// the first piece.
 	ChatStream(ctx context.Context, in *ChatStreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ChatStreamResponse], error)
-	// Embed turns texts into vectors. Errors as Chat's.
+	// Embed turns texts into vectors. It has the same errors as Chat.
 	Embed(ctx context.Context, in *EmbedRequest, opts ...grpc.CallOption) (*EmbedResponse, error)
 	// ListModels lists the models that the caller may use, with their prices.
 	ListModels(ctx context.Context, in *ListModelsRequest, opts ...grpc.CallOption) (*ListModelsResponse, error)
-	// Relay carries one call in OpenAI's wire format: the body goes upstream as it came, the answer comes back as it came.
-	// Errors as Chat's; an error of the provider's is an answer (a head with its status, then its body), not an error of the RPC.
+	// Relay carries one call in OpenAI's wire format. The body goes upstream unchanged, and the answer comes back unchanged.
+	// It has the same errors as Chat. An error of the provider is an answer (a head with its status, then its body), not an error
+	// of the RPC.
 	Relay(ctx context.Context, in *RelayRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RelayResponse], error)
-	// EraseUser removes what ai holds of a person; idempotent.
+	// EraseUser removes everything that ai stores about a person; idempotent.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
-	// GetStatus tells how the provider is doing.
+	// GetStatus says how well the provider works.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 }
 
@@ -155,24 +157,26 @@ func (c *aIServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest, o
 // All implementations must embed UnimplementedAIServiceServer
 // for forward compatibility.
 //
-// AIService calls models on an account's behalf, within its plan and its balance.
+// AIService calls models for an account, within its plan and its balance.
 type AIServiceServer interface {
 	// Chat answers a conversation in one piece.
 	// Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
 	// RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE.
 	Chat(context.Context, *ChatRequest) (*ChatResponse, error)
-	// ChatStream answers a conversation piece by piece; over HTTP as server-sent events. Errors as Chat's, also after the first piece.
+	// ChatStream answers a conversation piece by piece; over HTTP as server-sent events. It has the same errors as Chat, also after
+	// the first piece.
 	ChatStream(*ChatStreamRequest, grpc.ServerStreamingServer[ChatStreamResponse]) error
-	// Embed turns texts into vectors. Errors as Chat's.
+	// Embed turns texts into vectors. It has the same errors as Chat.
 	Embed(context.Context, *EmbedRequest) (*EmbedResponse, error)
 	// ListModels lists the models that the caller may use, with their prices.
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
-	// Relay carries one call in OpenAI's wire format: the body goes upstream as it came, the answer comes back as it came.
-	// Errors as Chat's; an error of the provider's is an answer (a head with its status, then its body), not an error of the RPC.
+	// Relay carries one call in OpenAI's wire format. The body goes upstream unchanged, and the answer comes back unchanged.
+	// It has the same errors as Chat. An error of the provider is an answer (a head with its status, then its body), not an error
+	// of the RPC.
 	Relay(*RelayRequest, grpc.ServerStreamingServer[RelayResponse]) error
-	// EraseUser removes what ai holds of a person; idempotent.
+	// EraseUser removes everything that ai stores about a person; idempotent.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
-	// GetStatus tells how the provider is doing.
+	// GetStatus says how well the provider works.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	mustEmbedUnimplementedAIServiceServer()
 }

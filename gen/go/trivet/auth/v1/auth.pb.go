@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: trivet/auth/v1/auth.proto
 
-// Who is calling.
+// Who is calling: credentials, users, organizations and passports.
 
 package authv1
 
@@ -32,7 +32,7 @@ const (
 // AuthenticateRequest carries one credential.
 type AuthenticateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A Clerk session token or a Trivet API key, without "Bearer "; at most 8 KiB.
+	// A Clerk session token or a Trivet API key, without "Bearer "; at most 8 KiB. Example: "tvt_live_…".
 	Credential    string `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -78,11 +78,11 @@ func (x *AuthenticateRequest) GetCredential() string {
 // AuthenticateResponse carries the caller's passports.
 type AuthenticateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Signed passports by audience: "auth", "ai", "billing".
+	// The signed passports by audience: "auth", "ai" and "billing". Example: {"ai": "eyJ…"}.
 	Passports map[string]string `protobuf:"bytes,1,rep,name=passports,proto3" json:"passports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// When the passports expire; at most 60 s from now. They may be reused until then.
+	// When the passports expire; at most 60 s from now. They may be reused until then. Example: "2026-11-23T10:01:00Z".
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// Whom the passports name.
+	// The identity that the passports carry.
 	Identity      *Identity `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -139,7 +139,7 @@ func (x *AuthenticateResponse) GetIdentity() *Identity {
 	return nil
 }
 
-// WatchRevocationsRequest asks for revocations from now on.
+// WatchRevocationsRequest subscribes to revocations.
 type WatchRevocationsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -181,7 +181,7 @@ type WatchRevocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The identities whose credentials stopped being valid. Empty in the first message and in heartbeats.
 	Revocations []*Revocation `protobuf:"bytes,1,rep,name=revocations,proto3" json:"revocations,omitempty"`
-	// In the first message: how often a heartbeat comes, such as 1 s.
+	// In the first message: the interval of the heartbeats. Example: "1s".
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -231,7 +231,7 @@ func (x *WatchRevocationsResponse) GetHeartbeatInterval() *durationpb.Duration {
 	return nil
 }
 
-// GetMeRequest asks for the caller.
+// GetMeRequest has no fields: the credential names the caller.
 type GetMeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -271,9 +271,9 @@ func (*GetMeRequest) Descriptor() ([]byte, []int) {
 // GetMeResponse describes the caller.
 type GetMeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The identity that the passport names.
+	// The identity that the passport carries.
 	Identity *Identity `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
-	// What auth's store knows of the user; unset for a user it has not stored yet.
+	// The stored user; unset when auth has not stored this user yet.
 	User          *User `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -326,7 +326,7 @@ func (x *GetMeResponse) GetUser() *User {
 // GetUserRequest names a user.
 type GetUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's user id.
+	// Clerk's user id. Example: "user_2abc".
 	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -415,14 +415,15 @@ func (x *GetUserResponse) GetUser() *User {
 	return nil
 }
 
-// ListUsersRequest filters and pages.
+// ListUsersRequest selects users and a page.
 type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maximum number of users on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Only users with this email address, in any case; empty for all.
+	// Only users with this email address, ignoring case; empty for all. Example: "ada@example.com".
 	Email         string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -484,7 +485,7 @@ type ListUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The users.
 	Users []*User `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -537,7 +538,7 @@ func (x *ListUsersResponse) GetNextPageToken() string {
 // GetOrganizationRequest names an organization.
 type GetOrganizationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's organization id.
+	// Clerk's organization id. Example: "org_2abc".
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -626,12 +627,13 @@ func (x *GetOrganizationResponse) GetOrganization() *Organization {
 	return nil
 }
 
-// ListOrganizationsRequest pages.
+// ListOrganizationsRequest selects a page.
 type ListOrganizationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maximum number of organizations on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -686,7 +688,7 @@ type ListOrganizationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The organizations.
 	Organizations []*Organization `protobuf:"bytes,1,rep,name=organizations,proto3" json:"organizations,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -736,16 +738,17 @@ func (x *ListOrganizationsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// ListMembershipsRequest names an organization, a user, or both.
+// ListMembershipsRequest selects memberships by organization, user, or both.
 type ListMembershipsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only memberships of this organization; empty for any.
+	// Only memberships of this organization; empty for all. Example: "org_2abc".
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	// Only memberships of this user; empty for any.
+	// Only memberships of this user; empty for all. Example: "user_2abc".
 	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// The maximum number of memberships on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -814,7 +817,7 @@ type ListMembershipsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The memberships.
 	Memberships []*Membership `protobuf:"bytes,1,rep,name=memberships,proto3" json:"memberships,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -867,19 +870,21 @@ func (x *ListMembershipsResponse) GetNextPageToken() string {
 // CreateApiKeyRequest says what the key may do.
 type CreateApiKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A name for people; 1 to 100 characters.
+	// A name for people; 1 to 100 characters. Example: "nightly reports".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// What the key may do, such as "ai.invoke"; empty means "ai.invoke" and "models.read".
+	// What the key may do: "ai.invoke", "models.read", "billing.read", "billing.write" or "keys.manage"; at most 16. Empty
+	// means "ai.invoke" and "models.read". Example: ["ai.invoke"].
 	Scopes []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	// When the key stops working; unset means never.
+	// When the key stops working; unset means never. Example: "2027-01-01T00:00:00Z".
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// Models the key may use; empty means all of the plan's.
+	// The models that the key may use; at most 64. Empty means all models of the plan. Example: ["gpt-5-mini"].
 	Models []string `protobuf:"bytes,4,rep,name=models,proto3" json:"models,omitempty"`
-	// The most the key may spend in a spend_period, in nano-dollars; 0 means no limit of its own.
+	// The maximum that the key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
+	// "5000000000" ($5).
 	SpendLimitNanoUsd int64 `protobuf:"varint,5,opt,name=spend_limit_nano_usd,json=spendLimitNanoUsd,proto3" json:"spend_limit_nano_usd,omitempty"`
-	// The period of the spend limit, one minute to 366 days; unset means the account's billing period.
+	// The period of the spend limit, one minute to 366 days; unset means the account's billing period. Example: "86400s".
 	SpendPeriod *durationpb.Duration `protobuf:"bytes,6,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
-	// Requests a minute, 0 to 1,000,000; 0 means the plan's.
+	// The maximum number of requests per minute, 0 to 1,000,000; 0 means the plan's limit. Example: 60.
 	RequestsPerMinute int32 `protobuf:"varint,7,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -964,12 +969,12 @@ func (x *CreateApiKeyRequest) GetRequestsPerMinute() int32 {
 	return 0
 }
 
-// CreateApiKeyResponse carries the only copy of the secret.
+// CreateApiKeyResponse contains the only copy of the secret.
 type CreateApiKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key's description.
+	// The key, without its secret.
 	ApiKey *ApiKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
-	// The key itself, "tvt_live_…" or "tvt_test_…". It can't be shown again.
+	// The secret, which callers send as "Authorization: Bearer …". It is shown only here. Example: "tvt_live_3fKb…".
 	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1019,12 +1024,13 @@ func (x *CreateApiKeyResponse) GetSecret() string {
 	return ""
 }
 
-// ListApiKeysRequest pages.
+// ListApiKeysRequest selects a page.
 type ListApiKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maximum number of API keys on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1079,7 +1085,7 @@ type ListApiKeysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The keys, revoked ones included.
 	ApiKeys []*ApiKey `protobuf:"bytes,1,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1132,7 +1138,7 @@ func (x *ListApiKeysResponse) GetNextPageToken() string {
 // DeleteApiKeyRequest names a key.
 type DeleteApiKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key's id, "key_…".
+	// The key's id, "key_…". Example: "key_2abc".
 	ApiKeyId      string `protobuf:"bytes,1,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1215,7 +1221,7 @@ func (*DeleteApiKeyResponse) Descriptor() ([]byte, []int) {
 // EraseUserRequest names a person.
 type EraseUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's user id.
+	// Clerk's user id. Example: "user_2abc".
 	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1261,7 +1267,7 @@ func (x *EraseUserRequest) GetUserId() string {
 // EraseUserResponse carries the record of the erasure.
 type EraseUserResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The erasure, which goes on in the background.
+	// The erasure, which continues in the background.
 	Erasure       *Erasure `protobuf:"bytes,1,opt,name=erasure,proto3" json:"erasure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1304,12 +1310,13 @@ func (x *EraseUserResponse) GetErasure() *Erasure {
 	return nil
 }
 
-// ListErasuresRequest pages.
+// ListErasuresRequest selects a page.
 type ListErasuresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maximum number of erasures on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1364,7 +1371,7 @@ type ListErasuresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The erasures.
 	Erasures []*Erasure `protobuf:"bytes,1,rep,name=erasures,proto3" json:"erasures,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1417,7 +1424,7 @@ func (x *ListErasuresResponse) GetNextPageToken() string {
 // ExportUserRequest names a person.
 type ExportUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's user id.
+	// Clerk's user id. Example: "user_2abc".
 	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1463,7 +1470,8 @@ func (x *ExportUserRequest) GetUserId() string {
 // ExportUserResponse carries a person's data.
 type ExportUserResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// All that the services hold of the person, as one JSON object by service.
+	// Everything that the services store about the person, as one JSON object with a member for each service. Example:
+	// "{\"auth\":{…},\"billing\":{…}}".
 	Json          string `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1506,12 +1514,12 @@ func (x *ExportUserResponse) GetJson() string {
 	return ""
 }
 
-// ReceiveWebhookRequest is a webhook as it came.
+// ReceiveWebhookRequest is a webhook as it arrived.
 type ReceiveWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The headers that the signature needs, by lower-case name.
+	// The headers that the signature needs, by lower-case name. Example: {"stripe-signature": "t=…,v1=…"}.
 	Headers map[string]string `protobuf:"bytes,1,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The raw body; at most 1 MiB.
+	// The raw body; at most 1 MiB. Example: {"id":"evt_1",…} in bytes.
 	Body          []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1564,7 +1572,7 @@ func (x *ReceiveWebhookRequest) GetBody() []byte {
 // ReceiveWebhookResponse says that the event is stored.
 type ReceiveWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// True when the event had been stored before.
+	// True when the event was stored before. Example: false.
 	Duplicate     bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1607,20 +1615,21 @@ func (x *ReceiveWebhookResponse) GetDuplicate() bool {
 	return false
 }
 
-// ListEventsRequest filters and pages.
+// ListEventsRequest selects events and a page.
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only events in this state; unspecified for any.
+	// Only events in this state; EVENT_STATE_UNSPECIFIED for all.
 	State v1.EventState `protobuf:"varint,1,opt,name=state,proto3,enum=trivet.inbox.v1.EventState" json:"state,omitempty"`
-	// Only events of this type; empty for any.
+	// Only events of this type; empty for all. Example: "user.updated".
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
-	// Only events about this object; empty for any.
+	// Only events about this object; empty for all. Example: "user_2abc".
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
-	// Only events received at or after this time.
+	// Only events received at or after this time; unset for all. Example: "2026-11-23T00:00:00Z".
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
 	// The maximum number of events on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1703,7 +1712,7 @@ type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events, without payloads.
 	Events []*v1.Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1756,7 +1765,7 @@ func (x *ListEventsResponse) GetNextPageToken() string {
 // GetEventRequest names an event.
 type GetEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's event id.
+	// The provider's event id. Example: "evt_1".
 	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1845,12 +1854,12 @@ func (x *GetEventResponse) GetEvent() *v1.Event {
 	return nil
 }
 
-// RedriveEventsRequest names events, or all the dead ones.
+// RedriveEventsRequest names events, or selects all dead ones.
 type RedriveEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Event ids; at most 1,000. Empty with all_dead set.
+	// The ids of the events; at most 1,000. Empty when all_dead is set. Example: ["evt_1", "evt_2"].
 	EventIds []string `protobuf:"bytes,1,rep,name=event_ids,json=eventIds,proto3" json:"event_ids,omitempty"`
-	// Redrive every dead event.
+	// True to redrive every dead event. Example: false.
 	AllDead       bool `protobuf:"varint,2,opt,name=all_dead,json=allDead,proto3" json:"all_dead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1900,12 +1909,12 @@ func (x *RedriveEventsRequest) GetAllDead() bool {
 	return false
 }
 
-// RedriveEventsResponse counts.
+// RedriveEventsResponse says what was changed.
 type RedriveEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The number of events made pending again. Example: 3.
 	Redriven int32 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
-	// Of the ids that were named, those that are unknown or not dead: nothing was done about them.
+	// The named ids that are unknown or not dead; nothing was changed for them. Example: ["evt_2"].
 	SkippedEventIds []string `protobuf:"bytes,2,rep,name=skipped_event_ids,json=skippedEventIds,proto3" json:"skipped_event_ids,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1955,10 +1964,10 @@ func (x *RedriveEventsResponse) GetSkippedEventIds() []string {
 	return nil
 }
 
-// ReconcileRequest bounds the comparison.
+// ReconcileRequest limits the comparison.
 type ReconcileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only objects changed at or after this time; unset for all.
+	// Only objects that changed at or after this time; unset for all. Example: "2026-11-23T00:00:00Z".
 	Since         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2001,20 +2010,20 @@ func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
-// ReconcileResponse is the progress so far; the last one is the result.
+// ReconcileResponse is the progress so far. The last message for a kind is its result.
 type ReconcileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is being compared, such as "users".
+	// The kind of object that is being compared. Example: "users".
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Objects that were equal.
+	// The number of objects that were equal. Example: "1200".
 	Same int64 `protobuf:"varint,2,opt,name=same,proto3" json:"same,omitempty"`
-	// Objects that differed and were repaired.
+	// The number of objects that differed and were repaired. Example: "3".
 	Repaired int64 `protobuf:"varint,3,opt,name=repaired,proto3" json:"repaired,omitempty"`
-	// Objects that were missing and were created.
+	// The number of objects that were missing and were created. Example: "1".
 	Created int64 `protobuf:"varint,4,opt,name=created,proto3" json:"created,omitempty"`
-	// Objects that the provider no longer has and that were removed.
+	// The number of objects that the provider no longer has and that were removed. Example: "0".
 	Removed int64 `protobuf:"varint,5,opt,name=removed,proto3" json:"removed,omitempty"`
-	// True on the last message of this kind.
+	// True in the last message for this kind. Example: true.
 	Done          bool `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

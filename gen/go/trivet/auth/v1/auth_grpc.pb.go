@@ -4,7 +4,7 @@
 // - protoc             (unknown)
 // source: trivet/auth/v1/auth.proto
 
-// Who is calling.
+// Who is calling: credentials, users, organizations and passports.
 
 package authv1
 
@@ -46,17 +46,17 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AuthService verifies credentials, keeps users and organizations, and issues passports.
+// AuthService verifies credentials, stores users and organizations, and issues passports.
 type AuthServiceClient interface {
 	// Authenticate exchanges a credential for passports, one for each service that the caller may reach.
-	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (no signing key of Clerk's is known and Clerk is down).
+	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (Clerk is down and no signing key is cached).
 	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error)
 	// WatchRevocations streams the identities whose credentials stopped being valid, so that caches drop them at once. The
 	// first message lists none and says that the watch stands: empty a cache that was filled before it. Afterwards a message
 	// without revocations is a heartbeat: it comes once per heartbeat_interval while auth can read its store. When heartbeats
 	// stop, empty the cache and watch again.
 	WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error)
-	// GetMe answers who the caller is.
+	// GetMe returns the caller's identity.
 	GetMe(ctx context.Context, in *GetMeRequest, opts ...grpc.CallOption) (*GetMeResponse, error)
 	// GetUser reads one user. Errors: NOT_FOUND.
 	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error)
@@ -68,28 +68,29 @@ type AuthServiceClient interface {
 	ListOrganizations(ctx context.Context, in *ListOrganizationsRequest, opts ...grpc.CallOption) (*ListOrganizationsResponse, error)
 	// ListMemberships pages through the members of an organization, or through the organizations of a user.
 	ListMemberships(ctx context.Context, in *ListMembershipsRequest, opts ...grpc.CallOption) (*ListMembershipsResponse, error)
-	// CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else.
+	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret.
 	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreateApiKeyResponse, error)
-	// ListApiKeys pages through the account's keys, newest first; never their secrets.
+	// ListApiKeys pages through the account's keys, newest first, without their secrets.
 	ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ListApiKeysResponse, error)
 	// DeleteApiKey revokes a key, effective on every replica within a second. Errors: NOT_FOUND.
 	DeleteApiKey(ctx context.Context, in *DeleteApiKeyRequest, opts ...grpc.CallOption) (*DeleteApiKeyResponse, error)
-	// EraseUser erases a person's data in every service; retried until each has confirmed.
+	// EraseUser erases a person's data in every service. Trivet retries until each service has confirmed.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
 	// ListErasures pages through the record of erasures, newest first.
 	ListErasures(ctx context.Context, in *ListErasuresRequest, opts ...grpc.CallOption) (*ListErasuresResponse, error)
-	// ExportUser gives a person's data as JSON. Errors: NOT_FOUND.
+	// ExportUser returns a person's data as JSON. Errors: NOT_FOUND.
 	ExportUser(ctx context.Context, in *ExportUserRequest, opts ...grpc.CallOption) (*ExportUserResponse, error)
-	// ReceiveWebhook verifies and stores one webhook of Clerk's; it has returned only after a durable commit.
+	// ReceiveWebhook verifies and stores one webhook from Clerk. It returns after a durable commit.
 	// Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ReceiveWebhook(ctx context.Context, in *ReceiveWebhookRequest, opts ...grpc.CallOption) (*ReceiveWebhookResponse, error)
-	// ListEvents pages through the inbox of Clerk's events, newest first.
+	// ListEvents pages through the inbox of Clerk events, newest first.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// GetEvent reads one event with its redacted payload. Errors: NOT_FOUND.
 	GetEvent(ctx context.Context, in *GetEventRequest, opts ...grpc.CallOption) (*GetEventResponse, error)
 	// RedriveEvents makes dead events pending again.
 	RedriveEvents(ctx context.Context, in *RedriveEventsRequest, opts ...grpc.CallOption) (*RedriveEventsResponse, error)
-	// Reconcile compares the store with Clerk, repairs it, and reports progress.
+	// Reconcile compares the store with Clerk, repairs the differences, and reports progress. It ends when the caller leaves; the
+	// next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, UPSTREAM_ERROR.
 	Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReconcileResponse], error)
 }
 
@@ -313,17 +314,17 @@ type AuthService_ReconcileClient = grpc.ServerStreamingClient[ReconcileResponse]
 // All implementations must embed UnimplementedAuthServiceServer
 // for forward compatibility.
 //
-// AuthService verifies credentials, keeps users and organizations, and issues passports.
+// AuthService verifies credentials, stores users and organizations, and issues passports.
 type AuthServiceServer interface {
 	// Authenticate exchanges a credential for passports, one for each service that the caller may reach.
-	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (no signing key of Clerk's is known and Clerk is down).
+	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (Clerk is down and no signing key is cached).
 	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error)
 	// WatchRevocations streams the identities whose credentials stopped being valid, so that caches drop them at once. The
 	// first message lists none and says that the watch stands: empty a cache that was filled before it. Afterwards a message
 	// without revocations is a heartbeat: it comes once per heartbeat_interval while auth can read its store. When heartbeats
 	// stop, empty the cache and watch again.
 	WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error
-	// GetMe answers who the caller is.
+	// GetMe returns the caller's identity.
 	GetMe(context.Context, *GetMeRequest) (*GetMeResponse, error)
 	// GetUser reads one user. Errors: NOT_FOUND.
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
@@ -335,28 +336,29 @@ type AuthServiceServer interface {
 	ListOrganizations(context.Context, *ListOrganizationsRequest) (*ListOrganizationsResponse, error)
 	// ListMemberships pages through the members of an organization, or through the organizations of a user.
 	ListMemberships(context.Context, *ListMembershipsRequest) (*ListMembershipsResponse, error)
-	// CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else.
+	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret.
 	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error)
-	// ListApiKeys pages through the account's keys, newest first; never their secrets.
+	// ListApiKeys pages through the account's keys, newest first, without their secrets.
 	ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error)
 	// DeleteApiKey revokes a key, effective on every replica within a second. Errors: NOT_FOUND.
 	DeleteApiKey(context.Context, *DeleteApiKeyRequest) (*DeleteApiKeyResponse, error)
-	// EraseUser erases a person's data in every service; retried until each has confirmed.
+	// EraseUser erases a person's data in every service. Trivet retries until each service has confirmed.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
 	// ListErasures pages through the record of erasures, newest first.
 	ListErasures(context.Context, *ListErasuresRequest) (*ListErasuresResponse, error)
-	// ExportUser gives a person's data as JSON. Errors: NOT_FOUND.
+	// ExportUser returns a person's data as JSON. Errors: NOT_FOUND.
 	ExportUser(context.Context, *ExportUserRequest) (*ExportUserResponse, error)
-	// ReceiveWebhook verifies and stores one webhook of Clerk's; it has returned only after a durable commit.
+	// ReceiveWebhook verifies and stores one webhook from Clerk. It returns after a durable commit.
 	// Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error)
-	// ListEvents pages through the inbox of Clerk's events, newest first.
+	// ListEvents pages through the inbox of Clerk events, newest first.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// GetEvent reads one event with its redacted payload. Errors: NOT_FOUND.
 	GetEvent(context.Context, *GetEventRequest) (*GetEventResponse, error)
 	// RedriveEvents makes dead events pending again.
 	RedriveEvents(context.Context, *RedriveEventsRequest) (*RedriveEventsResponse, error)
-	// Reconcile compares the store with Clerk, repairs it, and reports progress.
+	// Reconcile compares the store with Clerk, repairs the differences, and reports progress. It ends when the caller leaves; the
+	// next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, UPSTREAM_ERROR.
 	Reconcile(*ReconcileRequest, grpc.ServerStreamingServer[ReconcileResponse]) error
 	mustEmbedUnimplementedAuthServiceServer()
 }

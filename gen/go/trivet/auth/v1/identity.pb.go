@@ -24,38 +24,39 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Identity is whom a verified credential names.
+// Identity is who a verified credential belongs to.
 type Identity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's user id; for an API key, of the person who made it.
+	// Clerk's user id. For an API key: the id of the user who made it. Example: "user_2abc".
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// Clerk's session id; empty for an API key.
+	// Clerk's session id; empty for an API key. Example: "sess_2abc".
 	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// The active organization; empty when the caller acts for themselves.
+	// The id of the active organization; empty when callers act for themselves. Example: "org_2abc".
 	OrganizationId string `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	// The role in the organization, such as "admin"; "owner" on a personal account.
+	// The role in the organization; "owner" on a personal account. Example: "admin".
 	Role string `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
-	// Permissions in the organization, such as "org:billing:manage".
+	// The permissions in the organization. Example: ["org:billing:manage"].
 	Permissions []string `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty"`
-	// What the caller may do; a session holds every scope.
+	// The scopes of the caller. A session has every scope. Example: ["ai.invoke", "models.read"].
 	Scopes []string `protobuf:"bytes,6,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	// The billing account: the organization when there is one, else the user.
+	// The id of the account that pays: the organization's id if there is one, otherwise the user's. Example: "org_2abc".
 	AccountId string `protobuf:"bytes,7,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// The API key's id; empty for a session.
+	// The API key's id; empty for a session. Example: "key_2abc".
 	ApiKeyId string `protobuf:"bytes,8,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
-	// True when the setting TRIVET_OPERATORS names the user.
+	// True when the setting TRIVET_OPERATORS lists the user. Example: false.
 	Operator bool `protobuf:"varint,9,opt,name=operator,proto3" json:"operator,omitempty"`
-	// The user id of the person who impersonates this user; empty otherwise.
+	// The id of the user who impersonates this user; empty otherwise. Example: "user_2xyz".
 	ActorId string `protobuf:"bytes,10,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// Models that the API key may use; empty means all of the plan's.
+	// The models that the API key may use; empty means all models of the plan. Example: ["gpt-5-mini"].
 	Models []string `protobuf:"bytes,11,rep,name=models,proto3" json:"models,omitempty"`
-	// Requests a minute that the API key may make; 0 means the plan's.
+	// The maximum number of requests per minute of the API key; 0 means the plan's limit. Example: 60.
 	RequestsPerMinute int32 `protobuf:"varint,12,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
-	// The primary email address, when the credential or the store tells it.
+	// The primary email address, if the credential or the store has it. Example: "ada@example.com".
 	Email string `protobuf:"bytes,13,opt,name=email,proto3" json:"email,omitempty"`
-	// The most that the API key may spend in a period, in nano-dollars; 0 means no limit of its own.
+	// The maximum that the API key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
+	// "5000000000" ($5).
 	SpendLimitNanoUsd int64 `protobuf:"varint,14,opt,name=spend_limit_nano_usd,json=spendLimitNanoUsd,proto3" json:"spend_limit_nano_usd,omitempty"`
-	// The period of that limit; unset means the account's billing period.
+	// The period of the spend limit; unset means the account's billing period. Example: "86400s".
 	SpendPeriod   *durationpb.Duration `protobuf:"bytes,15,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -196,32 +197,32 @@ func (x *Identity) GetSpendPeriod() *durationpb.Duration {
 	return nil
 }
 
-// User is a person as Clerk knows them.
+// User is a person as Clerk describes them.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's user id.
+	// Clerk's user id. Example: "user_2abc".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The primary email address; empty when there is none.
+	// The primary email address; may be empty. Example: "ada@example.com".
 	PrimaryEmail string `protobuf:"bytes,2,opt,name=primary_email,json=primaryEmail,proto3" json:"primary_email,omitempty"`
-	// All email addresses.
+	// All email addresses. Example: ["ada@example.com"].
 	Emails []string `protobuf:"bytes,3,rep,name=emails,proto3" json:"emails,omitempty"`
-	// First name; may be empty.
+	// The first name; may be empty. Example: "Ada".
 	FirstName string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3" json:"first_name,omitempty"`
-	// Last name; may be empty.
+	// The last name; may be empty. Example: "Lovelace".
 	LastName string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3" json:"last_name,omitempty"`
-	// Address of the person's picture; may be empty.
+	// The address of the user's picture; may be empty. Example: "https://img.clerk.com/a1B2".
 	ImageUrl string `protobuf:"bytes,6,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
-	// The application's own id for the person; may be empty.
+	// The application's own id for the user; may be empty. Example: "app-7".
 	ExternalId string `protobuf:"bytes,7,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
-	// Clerk's public metadata.
+	// Clerk's public metadata. Example: {"team": "blue"}.
 	PublicMetadata *structpb.Struct `protobuf:"bytes,8,opt,name=public_metadata,json=publicMetadata,proto3" json:"public_metadata,omitempty"`
-	// True when an operator banned the person.
+	// True when an operator banned the user in Clerk. Example: false.
 	Banned bool `protobuf:"varint,9,opt,name=banned,proto3" json:"banned,omitempty"`
-	// True while Clerk locked the person out.
+	// True while Clerk refuses sign-ins after too many failed attempts. Sessions and API keys keep working. Example: false.
 	Locked bool `protobuf:"varint,10,opt,name=locked,proto3" json:"locked,omitempty"`
-	// When Clerk created the user.
+	// When Clerk created the user. Example: "2026-11-23T10:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When Clerk last changed the user.
+	// When Clerk last changed the user. Example: "2026-11-23T10:00:00Z".
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -341,22 +342,22 @@ func (x *User) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Organization is a group of people that shares one account.
+// Organization is a group of people who share one account.
 type Organization struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's organization id.
+	// Clerk's organization id. Example: "org_2abc".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Name for people.
+	// The name for people. Example: "Acme".
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Name for URLs; unique.
+	// The name in URLs; unique. Example: "acme".
 	Slug string `protobuf:"bytes,3,opt,name=slug,proto3" json:"slug,omitempty"`
-	// Address of the picture; may be empty.
+	// The address of the picture; may be empty. Example: "https://img.clerk.com/a1B2".
 	ImageUrl string `protobuf:"bytes,4,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
-	// Clerk's public metadata.
+	// Clerk's public metadata. Example: {"region": "eu"}.
 	PublicMetadata *structpb.Struct `protobuf:"bytes,5,opt,name=public_metadata,json=publicMetadata,proto3" json:"public_metadata,omitempty"`
-	// When Clerk created the organization.
+	// When Clerk created the organization. Example: "2026-11-23T10:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When Clerk last changed the organization.
+	// When Clerk last changed the organization. Example: "2026-11-23T10:00:00Z".
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -441,18 +442,18 @@ func (x *Organization) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Membership is a person's place in an organization.
+// Membership is a person's role in an organization.
 type Membership struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The organization.
+	// The organization's id. Example: "org_2abc".
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	// The person.
+	// The member's user id. Example: "user_2abc".
 	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// The role, such as "admin".
+	// The member's role. Example: "admin".
 	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
-	// The permissions that the role gives.
+	// The permissions that the role gives. Example: ["org:billing:manage"].
 	Permissions []string `protobuf:"bytes,4,rep,name=permissions,proto3" json:"permissions,omitempty"`
-	// When the person joined.
+	// When the user joined. Example: "2026-11-23T10:00:00Z".
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -523,34 +524,35 @@ func (x *Membership) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// ApiKey describes a key; its secret is never in it.
+// ApiKey describes a key, without its secret.
 type ApiKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key's id, "key_…".
+	// The key's id. Example: "key_2abc".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Name for people.
+	// The name for people. Example: "nightly reports".
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The visible beginning of the secret, such as "tvt_live_3fKb".
+	// The first characters of the secret, to recognize the key by. Example: "tvt_live_3fKb".
 	Prefix string `protobuf:"bytes,3,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// What the key may do.
+	// What the key may do. Example: ["ai.invoke"].
 	Scopes []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	// Models the key may use; empty means all of the plan's.
+	// The models that the key may use; empty means all models of the plan. Example: ["gpt-5-mini"].
 	Models []string `protobuf:"bytes,5,rep,name=models,proto3" json:"models,omitempty"`
-	// The most it may spend in a spend_period, in nano-dollars; 0 means no limit of its own.
+	// The maximum that the key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
+	// "5000000000" ($5).
 	SpendLimitNanoUsd int64 `protobuf:"varint,6,opt,name=spend_limit_nano_usd,json=spendLimitNanoUsd,proto3" json:"spend_limit_nano_usd,omitempty"`
-	// The period of the spend limit; unset means the account's billing period.
+	// The period of the spend limit; unset means the account's billing period. Example: "86400s".
 	SpendPeriod *durationpb.Duration `protobuf:"bytes,7,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
-	// Requests a minute; 0 means the plan's.
+	// The maximum number of requests per minute; 0 means the plan's limit. Example: 60.
 	RequestsPerMinute int32 `protobuf:"varint,8,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
-	// The user who made the key.
+	// The id of the user who made the key. Example: "user_2abc".
 	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	// When the key was made.
+	// When the key was made. Example: "2026-11-23T10:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When the key stops working; unset means never.
+	// When the key stops working; unset means never. Example: "2027-01-01T00:00:00Z".
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// When the key was last used, to about a minute; unset means never.
+	// When the key was last used, to about a minute; unset means never. Example: "2026-11-23T10:00:00Z".
 	LastUseTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_use_time,json=lastUseTime,proto3" json:"last_use_time,omitempty"`
-	// When the key was revoked; unset means it was not.
+	// When the key was revoked; unset when it was not revoked. Example: "2026-11-23T10:00:00Z".
 	RevokeTime    *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -680,13 +682,13 @@ func (x *ApiKey) GetRevokeTime() *timestamppb.Timestamp {
 // Erasure is the record of one person's erasure.
 type Erasure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The erased user's id.
+	// The id of the erased user. Example: "user_2abc".
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// When it was asked for.
+	// When the erasure was requested. Example: "2026-11-23T10:00:00Z".
 	RequestTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=request_time,json=requestTime,proto3" json:"request_time,omitempty"`
-	// The services that have confirmed.
+	// The services that have confirmed the erasure. Example: ["ai", "billing"].
 	ConfirmedBy []string `protobuf:"bytes,3,rep,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"`
-	// When the last service confirmed; unset until then.
+	// When the last service confirmed; unset until then. Example: "2026-11-23T10:00:05Z".
 	CompleteTime  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=complete_time,json=completeTime,proto3" json:"complete_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -750,14 +752,14 @@ func (x *Erasure) GetCompleteTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Revocation names credentials that stopped being good; exactly one field is set.
+// Revocation names credentials that are no longer valid; exactly one field is set.
 type Revocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Every credential of this user.
+	// Every credential of this user. Example: "user_2abc".
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// Every token of this session.
+	// Every token of this session. Example: "sess_2abc".
 	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// This API key.
+	// This API key. Example: "key_2abc".
 	ApiKeyId      string `protobuf:"bytes,3,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -149,26 +149,27 @@ func (InvoiceStatus) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{1}
 }
 
-// Account is who pays: an organization, or a person on their own.
+// Account is who pays: an organization, or a user without one.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The organization's or the user's id.
+	// The organization's or the user's id. Example: "org_2abc".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The plan's id; the same as plan_id. Use plan_id: this field goes away in 1.0. Example: "free".
 	//
 	// Deprecated: Marked as deprecated in trivet/billing/v1/account.proto.
 	Plan string `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
-	// Credit left, in nano-dollars, holds not deducted. It may be slightly negative after a call that used more than its hold.
+	// The credit that is left, in nano-dollars, before holds. It may be slightly negative after a call that used more than
+	// its hold. Example: "4999580000" ($4.99958).
 	BalanceNanoUsd int64 `protobuf:"varint,3,opt,name=balance_nano_usd,json=balanceNanoUsd,proto3" json:"balance_nano_usd,omitempty"`
-	// The part of the balance that running calls hold, in nano-dollars.
+	// The part of the balance that running calls hold, in nano-dollars. Example: "750000" ($0.00075).
 	HeldNanoUsd int64 `protobuf:"varint,4,opt,name=held_nano_usd,json=heldNanoUsd,proto3" json:"held_nano_usd,omitempty"`
-	// balance_nano_usd less held_nano_usd.
+	// The balance minus what is held, in nano-dollars. Example: "4998830000".
 	AvailableNanoUsd int64 `protobuf:"varint,5,opt,name=available_nano_usd,json=availableNanoUsd,proto3" json:"available_nano_usd,omitempty"`
-	// When the present period began.
+	// When the current period began. Example: "2026-11-23T00:00:00Z".
 	PeriodStartTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=period_start_time,json=periodStartTime,proto3" json:"period_start_time,omitempty"`
-	// When the present period ends and the plan's credit is granted anew.
+	// When the current period ends and the next period's credit is granted. Example: "2026-12-23T00:00:00Z".
 	PeriodEndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=period_end_time,json=periodEndTime,proto3" json:"period_end_time,omitempty"`
-	// Usage since the period began.
+	// The usage since the period began.
 	PeriodUsage *UsageSummary `protobuf:"bytes,8,opt,name=period_usage,json=periodUsage,proto3" json:"period_usage,omitempty"`
 	// The plan's limits.
 	Limits *Limits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
@@ -279,14 +280,14 @@ func (x *Account) GetPlanId() string {
 	return ""
 }
 
-// Limits are a plan's; 0 means none.
+// Limits are the limits of a plan; 0 means no limit.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Requests a minute.
+	// The maximum number of requests per minute. Example: 600.
 	RequestsPerMinute int32 `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
-	// Tokens a minute, input and output together.
+	// The maximum number of tokens per minute, input and output together. Example: 1000000.
 	TokensPerMinute int32 `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
-	// Calls at the same time.
+	// The maximum number of calls at the same time. Example: 64.
 	ConcurrentRequests int32 `protobuf:"varint,3,opt,name=concurrent_requests,json=concurrentRequests,proto3" json:"concurrent_requests,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -346,11 +347,11 @@ func (x *Limits) GetConcurrentRequests() int32 {
 // UsageSummary sums calls, tokens and cost.
 type UsageSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Calls that used anything.
+	// The number of calls that used tokens. Example: "7".
 	Requests int64 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
-	// Tokens used.
+	// The tokens of these calls.
 	Usage *v1.UsageTotal `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
-	// What was billed, in nano-dollars.
+	// The charges, in nano-dollars. Example: "16950" ($0.00001695).
 	CostNanoUsd   int64 `protobuf:"varint,3,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,15 +411,15 @@ func (x *UsageSummary) GetCostNanoUsd() int64 {
 // UsageRow is the usage of one model on one day.
 type UsageRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The day, "2026-11-23", in UTC.
+	// The day, in UTC. Example: "2026-11-23".
 	Day string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
-	// The model.
+	// The model's id. Example: "gpt-5-mini".
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
-	// Calls that used anything.
+	// The number of calls that used tokens. Example: "7".
 	Requests int64 `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
-	// Tokens used.
+	// The tokens of these calls.
 	Usage *v1.UsageTotal `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
-	// What was billed, in nano-dollars.
+	// The charges, in nano-dollars. Example: "16950" ($0.00001695).
 	CostNanoUsd   int64 `protobuf:"varint,5,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -492,19 +493,19 @@ func (x *UsageRow) GetCostNanoUsd() int64 {
 // Entry is one movement of the ledger, from one side to the other.
 type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The entry's id, "ent_…".
+	// The entry's id. Example: "ent_01h2".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// What moved the money. Example: ENTRY_KIND_USAGE.
 	Kind EntryKind `protobuf:"varint,2,opt,name=kind,proto3,enum=trivet.billing.v1.EntryKind" json:"kind,omitempty"`
-	// The side that gives, such as "customer:user_1".
+	// The side that gives. Example: "customer:user_2abc".
 	Debit string `protobuf:"bytes,3,opt,name=debit,proto3" json:"debit,omitempty"`
-	// The side that takes, such as "revenue:usage".
+	// The side that takes. Example: "revenue:usage".
 	Credit string `protobuf:"bytes,4,opt,name=credit,proto3" json:"credit,omitempty"`
-	// The amount, in nano-dollars; above 0.
+	// The amount, in nano-dollars; above 0. Example: "16950".
 	AmountNanoUsd int64 `protobuf:"varint,5,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
-	// The hold or the grant behind the entry.
+	// The id of the hold or grant behind the entry. Example: "hold_01h2".
 	Reference string `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
-	// When it was entered.
+	// When the entry was written. Example: "2026-11-23T10:00:00Z".
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -589,20 +590,20 @@ func (x *Entry) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Grant is credit with an origin and, perhaps, an end.
+// Grant is credit with a source and, optionally, an expiry.
 type Grant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The grant's id, "grant_…".
+	// The grant's id. Example: "grant_01h2".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What it is for, such as "plan:free:2026-11-01"; unique within the account.
+	// What the grant is for; unique within the account. Example: "plan:free:2026-11-01".
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// The credit, in nano-dollars.
+	// The credit, in nano-dollars. Example: "5000000000" ($5).
 	AmountNanoUsd int64 `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
-	// What is left of it, in nano-dollars.
+	// The part of the credit that is left, in nano-dollars. Example: "4999580000".
 	RemainingNanoUsd int64 `protobuf:"varint,4,opt,name=remaining_nano_usd,json=remainingNanoUsd,proto3" json:"remaining_nano_usd,omitempty"`
-	// When it was given.
+	// When the credit was granted. Example: "2026-11-23T10:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When the rest expires; unset means never.
+	// When the unused credit expires; unset means never. Example: "2026-12-23T00:00:00Z".
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -680,12 +681,12 @@ func (x *Grant) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Plan is what an account can be on.
+// Plan is an offer: a price, included credit and limits.
 type Plan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The plan's id, such as "free".
+	// The plan's id. Example: "pro".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Name for people.
+	// The name for people. Example: "Pro".
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The price of one period, in nano-dollars; 0 for a free plan. Example: "20000000000" ($20).
 	PricePerPeriodNanoUsd int64 `protobuf:"varint,3,opt,name=price_per_period_nano_usd,json=pricePerPeriodNanoUsd,proto3" json:"price_per_period_nano_usd,omitempty"`
@@ -693,9 +694,9 @@ type Plan struct {
 	IncludedCreditPerPeriodNanoUsd int64 `protobuf:"varint,4,opt,name=included_credit_per_period_nano_usd,json=includedCreditPerPeriodNanoUsd,proto3" json:"included_credit_per_period_nano_usd,omitempty"`
 	// The plan's limits.
 	Limits *Limits `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`
-	// Models that the plan includes; empty means all.
+	// The models that the plan includes; empty means all. Example: ["gpt-5-mini"].
 	Models []string `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
-	// Features that the plan includes.
+	// The features that the plan includes. Example: ["chat", "embeddings"].
 	Features      []string `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -783,17 +784,17 @@ func (x *Plan) GetFeatures() []string {
 // Invoice is an invoice as Stripe issued it.
 type Invoice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stripe's id.
+	// Stripe's id of the invoice. Example: "in_1A2b".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Where the invoice stands. Example: INVOICE_STATUS_PAID.
 	Status InvoiceStatus `protobuf:"varint,2,opt,name=status,proto3,enum=trivet.billing.v1.InvoiceStatus" json:"status,omitempty"`
-	// The total, in the smallest unit of the currency, as Stripe counts it.
+	// The total, in the smallest unit of the currency, as Stripe counts it. Example: "2000" ($20.00).
 	TotalMinorUnits int64 `protobuf:"varint,3,opt,name=total_minor_units,json=totalMinorUnits,proto3" json:"total_minor_units,omitempty"`
-	// Three-letter currency code in lower case.
+	// The three-letter currency code in lower case. Example: "usd".
 	Currency string `protobuf:"bytes,4,opt,name=currency,proto3" json:"currency,omitempty"`
 	// The address of Stripe's page that shows the invoice. Example: "https://invoice.stripe.com/i/acct_1/test_1".
 	HostedUrl string `protobuf:"bytes,5,opt,name=hosted_url,json=hostedUrl,proto3" json:"hosted_url,omitempty"`
-	// When it was issued.
+	// When the invoice was issued. Example: "2026-11-23T10:00:00Z".
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

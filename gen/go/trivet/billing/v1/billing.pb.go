@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: trivet/billing/v1/billing.proto
 
-// What it costs.
+// What a call costs: plans, accounts and the ledger.
 
 package billingv1
 
@@ -35,15 +35,15 @@ const (
 type Outcome int32
 
 const (
-	// Not told; refused.
+	// Not set; refused.
 	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
 	// The provider finished its answer.
 	Outcome_OUTCOME_COMPLETED Outcome = 1
 	// The caller left before the end.
 	Outcome_OUTCOME_CALLER_LEFT Outcome = 2
-	// The provider failed before or within its answer.
+	// The provider failed before or during its answer.
 	Outcome_OUTCOME_UPSTREAM_FAILED Outcome = 3
-	// The process that made the call died; the sweeper settled the last checkpoint.
+	// The process that made the call died. The sweeper settled the hold at the last checkpoint.
 	Outcome_OUTCOME_ABANDONED Outcome = 4
 )
 
@@ -206,33 +206,35 @@ func (PlanChangeKind) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{2}
 }
 
-// ReserveRequest is the worst case of a call.
+// ReserveRequest describes the worst case of a call.
 type ReserveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller's idempotency key for this call; 1 to 64 characters.
+	// The caller's idempotency key for this call; 1 to 64 characters. Example: "req_01h2".
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The account that pays.
+	// The id of the account that pays. Example: "org_2abc".
 	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// The person who calls.
+	// The id of the user who calls. Example: "user_2abc".
 	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// The API key that calls; empty for a session.
+	// The id of the API key that calls; empty for a session. Example: "key_2abc".
 	ApiKeyId string `protobuf:"bytes,4,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
-	// The model's name in the price list.
+	// The model's id in the price list. Example: "gpt-5-mini".
 	Model string `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
-	// An upper bound of the input tokens.
+	// An upper bound of the input tokens. Example: 1200.
 	InputTokens int32 `protobuf:"varint,6,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
-	// The fewest output tokens that make the call worth making; less than that is refused.
+	// The minimum number of output tokens. If the account cannot afford them, the reservation is refused. Example: 64.
 	MinOutputTokens int32 `protobuf:"varint,7,opt,name=min_output_tokens,json=minOutputTokens,proto3" json:"min_output_tokens,omitempty"`
-	// The output tokens that are wanted; at least min_output_tokens.
+	// The requested number of output tokens; at least min_output_tokens. Example: 4096.
 	MaxOutputTokens int32 `protobuf:"varint,8,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
-	// How many answers are made at once; the output is multiplied by it. 0 means 1, at most 128.
+	// The number of answers to one call, at most 128; the output is multiplied by it. 0 means 1. Example: 1.
 	Choices int32 `protobuf:"varint,9,opt,name=choices,proto3" json:"choices,omitempty"`
-	// The most that the API key may spend in a period, holds included, in nano-dollars; 0 means no limit of its own.
+	// The maximum that the API key may spend in a period, holds included, in nano-dollars; 0 means no limit of its own.
+	// Example: "5000000000" ($5).
 	ApiKeySpendLimitNanoUsd int64 `protobuf:"varint,10,opt,name=api_key_spend_limit_nano_usd,json=apiKeySpendLimitNanoUsd,proto3" json:"api_key_spend_limit_nano_usd,omitempty"`
-	// The period of that limit, one minute to 366 days, counted from the Unix epoch; unset means the account's billing period.
+	// The period of the API key's limit, one minute to 366 days, counted from the Unix epoch; unset means the account's
+	// billing period. Example: "86400s".
 	ApiKeySpendPeriod *durationpb.Duration `protobuf:"bytes,11,opt,name=api_key_spend_period,json=apiKeySpendPeriod,proto3" json:"api_key_spend_period,omitempty"`
-	// What the input most likely is, at most input_tokens: it is billed when the calling process dies before its first checkpoint.
-	// 0 means input_tokens.
+	// The most likely number of input tokens, at most input_tokens. It is billed when the calling process dies before its
+	// first checkpoint. 0 means input_tokens. Example: 900.
 	ExpectedInputTokens int32 `protobuf:"varint,12,opt,name=expected_input_tokens,json=expectedInputTokens,proto3" json:"expected_input_tokens,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -355,13 +357,15 @@ func (x *ReserveRequest) GetExpectedInputTokens() int32 {
 // ReserveResponse is a hold.
 type ReserveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The hold's id, "hold_…".
+	// The hold's id. Example: "hold_01h2".
 	HoldId string `protobuf:"bytes,1,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
-	// What is held, in nano-dollars.
+	// The held amount, in nano-dollars. Example: "750000".
 	HeldNanoUsd int64 `protobuf:"varint,2,opt,name=held_nano_usd,json=heldNanoUsd,proto3" json:"held_nano_usd,omitempty"`
-	// Output tokens per answer that the hold affords, from min_output_tokens to max_output_tokens. The call must be clamped to it.
+	// The output tokens per answer that the hold covers, from min_output_tokens to max_output_tokens. The caller must limit
+	// the call to them. Example: 1000.
 	OutputTokens int32 `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
-	// When the sweeper settles the hold at its last checkpoint, unless a checkpoint extends it.
+	// When the sweeper settles the hold at its last checkpoint, unless a checkpoint extends the lease. Example:
+	// "2026-11-23T10:05:00Z".
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -428,9 +432,9 @@ func (x *ReserveResponse) GetExpireTime() *timestamppb.Timestamp {
 // CheckpointRequest is what a running call has used so far.
 type CheckpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The hold.
+	// The hold's id. Example: "hold_01h2".
 	HoldId string `protobuf:"bytes,1,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
-	// Tokens so far; a checkpoint never lowers an earlier one.
+	// The tokens so far. A checkpoint never lowers an earlier one.
 	Usage         *v1.CallUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -480,10 +484,10 @@ func (x *CheckpointRequest) GetUsage() *v1.CallUsage {
 	return nil
 }
 
-// CheckpointResponse tells the new lease.
+// CheckpointResponse returns the new lease.
 type CheckpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When the sweeper settles the hold, unless another checkpoint comes.
+	// When the sweeper settles the hold, unless another checkpoint extends the lease. Example: "2026-11-23T10:05:00Z".
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -526,18 +530,18 @@ func (x *CheckpointResponse) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// SettleRequest is what a call used.
+// SettleRequest says what a call used and how it ended.
 type SettleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The hold.
+	// The hold's id. Example: "hold_01h2".
 	HoldId string `protobuf:"bytes,1,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
-	// Tokens used; all zero closes the hold without a charge.
+	// The tokens of the call. All zero closes the hold without a charge.
 	Usage *v1.CallUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
 	// How the call ended.
 	Outcome Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=trivet.billing.v1.Outcome" json:"outcome,omitempty"`
-	// True when Trivet counted the tokens because the provider did not tell them.
+	// True when Trivet counted the tokens because the provider did not report them. Example: false.
 	Estimated bool `protobuf:"varint,4,opt,name=estimated,proto3" json:"estimated,omitempty"`
-	// The provider's id of the call, for questions to it; may be empty.
+	// The provider's id of the call, for support requests; may be empty. Example: "chatcmpl-a1B2".
 	ProviderRequestId string `protobuf:"bytes,5,opt,name=provider_request_id,json=providerRequestId,proto3" json:"provider_request_id,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -608,12 +612,12 @@ func (x *SettleRequest) GetProviderRequestId() string {
 	return ""
 }
 
-// SettleResponse is what was charged.
+// SettleResponse says what was charged.
 type SettleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The charge, in nano-dollars; never negative.
+	// The charge, in nano-dollars; never negative. Example: "420000".
 	CostNanoUsd int64 `protobuf:"varint,1,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
-	// The account's balance after it, in nano-dollars.
+	// The account's balance after the charge, in nano-dollars. Example: "4999580000".
 	BalanceNanoUsd int64 `protobuf:"varint,2,opt,name=balance_nano_usd,json=balanceNanoUsd,proto3" json:"balance_nano_usd,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -666,7 +670,7 @@ func (x *SettleResponse) GetBalanceNanoUsd() int64 {
 // GetEntitlementsRequest names an account.
 type GetEntitlementsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The account.
+	// The account's id. Example: "org_2abc".
 	AccountId     string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -716,9 +720,9 @@ type GetEntitlementsResponse struct {
 	PlanId string `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
 	// The plan's limits.
 	Limits *Limits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
-	// Models that the plan includes; empty means all.
+	// The models that the plan includes; empty means all. Example: ["gpt-5-mini"].
 	Models []string `protobuf:"bytes,3,rep,name=models,proto3" json:"models,omitempty"`
-	// Features that the plan includes.
+	// The features that the plan includes. Example: ["chat"].
 	Features      []string `protobuf:"bytes,4,rep,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -782,7 +786,7 @@ func (x *GetEntitlementsResponse) GetFeatures() []string {
 	return nil
 }
 
-// GetAccountRequest asks for the caller's account.
+// GetAccountRequest has no fields: the credential names the account.
 type GetAccountRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -865,20 +869,21 @@ func (x *GetAccountResponse) GetAccount() *Account {
 	return nil
 }
 
-// GetUsageRequest bounds the sums.
+// GetUsageRequest selects the days, the usage and a page.
 type GetUsageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// First day, "2026-11-01", in UTC; empty means the first day of the account's period.
+	// The first day, in UTC; empty means the first day of the account's period. Example: "2026-11-01".
 	StartDay string `protobuf:"bytes,1,opt,name=start_day,json=startDay,proto3" json:"start_day,omitempty"`
-	// Last day, itself included, in UTC; empty means today. At most 366 days after start_day.
+	// The last day (included), in UTC; empty means today. At most 366 days after start_day. Example: "2026-11-30".
 	EndDay string `protobuf:"bytes,2,opt,name=end_day,json=endDay,proto3" json:"end_day,omitempty"`
-	// Only this model; empty for all.
+	// Only this model; empty for all. Example: "gpt-5-mini".
 	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
-	// Only this person's usage; empty means all that the caller may see.
+	// Only this user's usage; empty means all usage that the caller may see. Example: "user_2abc".
 	UserId string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// The maximum number of rows on a page. 0 means 500, and larger values are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -963,7 +968,7 @@ type GetUsageResponse struct {
 	Rows []*UsageRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
 	// The sum of all rows in the range, on whichever page they are.
 	Total *UsageSummary `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1020,12 +1025,13 @@ func (x *GetUsageResponse) GetNextPageToken() string {
 	return ""
 }
 
-// ListEntriesRequest pages.
+// ListEntriesRequest selects a page.
 type ListEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maximum number of entries on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1080,7 +1086,7 @@ type ListEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entries.
 	Entries []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1135,7 +1141,7 @@ type ListPlansRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maximum number of plans on a page. 0 means 500, and larger values are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page.
+	// The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1190,7 +1196,7 @@ type ListPlansResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The plans, in the order of the plan file.
 	Plans []*Plan `protobuf:"bytes,1,rep,name=plans,proto3" json:"plans,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1240,18 +1246,20 @@ func (x *ListPlansResponse) GetNextPageToken() string {
 	return ""
 }
 
-// CreateGrantRequest is credit for an account.
+// CreateGrantRequest describes credit for an account.
 type CreateGrantRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The account, an organization's or a user's id; without white space around it.
+	// The account, an organization's or a user's id; without white space around it. Example: "org_2abc".
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// The credit, in nano-dollars; 1 to 1e15 ($1,000,000).
+	// The credit, in nano-dollars; 1 to 1e15 ($1,000,000). Example: "5000000000" ($5).
 	AmountNanoUsd int64 `protobuf:"varint,2,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
-	// What the grant is for; the same source is granted once to an account. 1 to 128 characters, without white space around them.
+	// What the grant is for; 1 to 128 characters, without white space at the ends. An account gets a grant for the same
+	// source once. Example: "refund ticket 7".
 	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
-	// When the unused rest expires; unset means never.
+	// When the unused credit expires; unset means never. Example: "2026-12-23T00:00:00Z".
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// Open the account if there is none. Without it an unknown account is refused, so that a mistyped id opens none.
+	// True to open the account if it does not exist. Otherwise an unknown account is refused, so that a mistyped id opens
+	// no account. Example: false.
 	Create        bool `protobuf:"varint,5,opt,name=create,proto3" json:"create,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1733,12 +1741,13 @@ func (x *PortalSession) GetUrl() string {
 	return ""
 }
 
-// ListInvoicesRequest pages.
+// ListInvoicesRequest selects a page.
 type ListInvoicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maximum number of invoices on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1793,7 +1802,7 @@ type ListInvoicesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The invoices.
 	Invoices []*Invoice `protobuf:"bytes,1,rep,name=invoices,proto3" json:"invoices,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1846,9 +1855,9 @@ func (x *ListInvoicesResponse) GetNextPageToken() string {
 // ApplyPlansRequest carries a plan file.
 type ApplyPlansRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The plan file as YAML; at most 1 MiB.
+	// The plan file as YAML; at most 1 MiB. Example: the content of plans.yaml.
 	PlanFile []byte `protobuf:"bytes,1,opt,name=plan_file,json=planFile,proto3" json:"plan_file,omitempty"`
-	// Tell the changes, make none.
+	// True to list the changes without making them. Example: true.
 	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2038,7 +2047,7 @@ func (x *PlanChange) GetText() string {
 // EraseUserRequest names a person.
 type EraseUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's user id.
+	// Clerk's user id. Example: "user_2abc".
 	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2081,7 +2090,7 @@ func (x *EraseUserRequest) GetUserId() string {
 	return ""
 }
 
-// EraseUserResponse confirms.
+// EraseUserResponse confirms the erasure.
 type EraseUserResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2118,7 +2127,7 @@ func (*EraseUserResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
 }
 
-// GetStatusRequest asks for Stripe's health.
+// GetStatusRequest has no fields.
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2158,7 +2167,7 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 // GetStatusResponse says how well the provider works.
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stripe, as seen by the calls of this process.
+	// The provider, judged by the calls of this process.
 	Provider      *v11.Health `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2201,12 +2210,12 @@ func (x *GetStatusResponse) GetProvider() *v11.Health {
 	return nil
 }
 
-// ReceiveWebhookRequest is a webhook as it came.
+// ReceiveWebhookRequest is a webhook as it arrived.
 type ReceiveWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The headers that the signature needs, by lower-case name.
+	// The headers that the signature needs, by lower-case name. Example: {"stripe-signature": "t=…,v1=…"}.
 	Headers map[string]string `protobuf:"bytes,1,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The raw body; at most 1 MiB.
+	// The raw body; at most 1 MiB. Example: {"id":"evt_1",…} in bytes.
 	Body          []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2259,7 +2268,7 @@ func (x *ReceiveWebhookRequest) GetBody() []byte {
 // ReceiveWebhookResponse says that the event is stored.
 type ReceiveWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// True when the event had been stored before.
+	// True when the event was stored before. Example: false.
 	Duplicate     bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2302,20 +2311,21 @@ func (x *ReceiveWebhookResponse) GetDuplicate() bool {
 	return false
 }
 
-// ListEventsRequest filters and pages.
+// ListEventsRequest selects events and a page.
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only events in this state; unspecified for any.
+	// Only events in this state; EVENT_STATE_UNSPECIFIED for all.
 	State v12.EventState `protobuf:"varint,1,opt,name=state,proto3,enum=trivet.inbox.v1.EventState" json:"state,omitempty"`
-	// Only events of this type; empty for any.
+	// Only events of this type; empty for all. Example: "user.updated".
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
-	// Only events about this object; empty for any.
+	// Only events about this object; empty for all. Example: "user_2abc".
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
-	// Only events received at or after this time.
+	// Only events received at or after this time; unset for all. Example: "2026-11-23T00:00:00Z".
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
 	// The maximum number of events on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2398,7 +2408,7 @@ type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events, without payloads.
 	Events []*v12.Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// The token of the next page; empty on the last page.
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2451,7 +2461,7 @@ func (x *ListEventsResponse) GetNextPageToken() string {
 // GetEventRequest names an event.
 type GetEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's event id.
+	// The provider's event id. Example: "evt_1".
 	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2540,12 +2550,12 @@ func (x *GetEventResponse) GetEvent() *v12.Event {
 	return nil
 }
 
-// RedriveEventsRequest names events, or all the dead ones.
+// RedriveEventsRequest names events, or selects all dead ones.
 type RedriveEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Event ids; at most 1,000. Empty with all_dead set.
+	// The ids of the events; at most 1,000. Empty when all_dead is set. Example: ["evt_1", "evt_2"].
 	EventIds []string `protobuf:"bytes,1,rep,name=event_ids,json=eventIds,proto3" json:"event_ids,omitempty"`
-	// Redrive every dead event.
+	// True to redrive every dead event. Example: false.
 	AllDead       bool `protobuf:"varint,2,opt,name=all_dead,json=allDead,proto3" json:"all_dead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2595,12 +2605,12 @@ func (x *RedriveEventsRequest) GetAllDead() bool {
 	return false
 }
 
-// RedriveEventsResponse counts.
+// RedriveEventsResponse says what was changed.
 type RedriveEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The number of events made pending again. Example: 3.
 	Redriven int32 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
-	// Of the ids that were named, those that are unknown or not dead: nothing was done about them.
+	// The named ids that are unknown or not dead; nothing was changed for them. Example: ["evt_2"].
 	SkippedEventIds []string `protobuf:"bytes,2,rep,name=skipped_event_ids,json=skippedEventIds,proto3" json:"skipped_event_ids,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -2650,13 +2660,13 @@ func (x *RedriveEventsResponse) GetSkippedEventIds() []string {
 	return nil
 }
 
-// ReconcileRequest bounds the comparison.
+// ReconcileRequest limits the comparison.
 type ReconcileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only what was created, changed or removed at or after this time, as far as Stripe's events of the last 30 days tell;
-	// unset compares everything.
+	// Only objects that were created, changed or removed at or after this time, according to Stripe's events of the last 30 days;
+	// unset for all. Example: "2026-11-23T00:00:00Z".
 	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
-	// The longest time the run may take; unset means no limit of its own.
+	// The maximum duration of the run. A later run resumes from the checkpoint. Unset means no limit. Example: "600s".
 	TimeLimit     *durationpb.Duration `protobuf:"bytes,2,opt,name=time_limit,json=timeLimit,proto3" json:"time_limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2706,20 +2716,20 @@ func (x *ReconcileRequest) GetTimeLimit() *durationpb.Duration {
 	return nil
 }
 
-// ReconcileResponse is the progress so far; the last one is the result.
+// ReconcileResponse is the progress so far. The last message for a kind is its result.
 type ReconcileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is being compared, such as "customers".
+	// The kind of object that is being compared. Example: "users".
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Objects that were equal.
+	// The number of objects that were equal. Example: "1200".
 	Same int64 `protobuf:"varint,2,opt,name=same,proto3" json:"same,omitempty"`
-	// Objects that differed and were repaired.
+	// The number of objects that differed and were repaired. Example: "3".
 	Repaired int64 `protobuf:"varint,3,opt,name=repaired,proto3" json:"repaired,omitempty"`
-	// Objects that were missing and were created.
+	// The number of objects that were missing and were created. Example: "1".
 	Created int64 `protobuf:"varint,4,opt,name=created,proto3" json:"created,omitempty"`
-	// Objects that the provider no longer has and that were removed.
+	// The number of objects that the provider no longer has and that were removed. Example: "0".
 	Removed int64 `protobuf:"varint,5,opt,name=removed,proto3" json:"removed,omitempty"`
-	// True on the last message of this kind.
+	// True in the last message for this kind. Example: true.
 	Done          bool `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -4,7 +4,7 @@
 // - protoc             (unknown)
 // source: trivet/billing/v1/billing.proto
 
-// What it costs.
+// What a call costs: plans, accounts and the ledger.
 
 package billingv1
 
@@ -49,27 +49,31 @@ const (
 //
 // BillingService keeps the ledger, sells plans, and reports usage to Stripe.
 type BillingServiceClient interface {
-	// Reserve holds the worst case of a call before it is made; idempotent by request_id.
-	// Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONFLICT (the request_id was used for another call).
+	// Reserve holds the worst-case cost of a call before the call is made; idempotent by request_id.
+	// Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED,
+	// CONFLICT (the request_id was used for another call).
 	Reserve(ctx context.Context, in *ReserveRequest, opts ...grpc.CallOption) (*ReserveResponse, error)
 	// Checkpoint records what a running call has used and extends the hold's lease.
 	// Errors: NOT_FOUND, CONFLICT (the hold is closed).
 	Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error)
-	// Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id: a hold that was settled before is answered
-	// as then, even if the usage given here is different. A hold that the sweeper closed meanwhile is adjusted to the usage given here.
+	// Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id. A repeated request returns the
+	// first settlement, even if its usage differs. If the sweeper has already settled the hold, its charge is corrected to the
+	// usage in this request.
 	// Errors: NOT_FOUND, CONFLICT (the charge would take the account's sums beyond what can be counted).
 	Settle(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*SettleResponse, error)
-	// GetEntitlements tells what an account's plan allows. A new account is opened by it.
+	// GetEntitlements returns what an account's plan allows. It opens the account if it does not exist.
 	GetEntitlements(ctx context.Context, in *GetEntitlementsRequest, opts ...grpc.CallOption) (*GetEntitlementsResponse, error)
-	// GetAccount shows the caller's account: balance, held, plan, usage of this period. A new account is opened by it.
+	// GetAccount returns the caller's account: balance, holds, plan and usage of this period.
+	// It opens the account if it does not exist.
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
-	// GetUsage sums the account's usage by day and model. Members of an organization see their own; its admins see all.
+	// GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all.
 	GetUsage(ctx context.Context, in *GetUsageRequest, opts ...grpc.CallOption) (*GetUsageResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
 	// ListPlans lists the plans on sale.
 	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
-	// CreateGrant gives an account credit; idempotent by source: the same grant again is answered with the first, also after that has expired.
+	// CreateGrant grants credit to an account; idempotent by source. A repeated request returns the first grant, even after its
+	// expiry.
 	// Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
 	CreateGrant(ctx context.Context, in *CreateGrantRequest, opts ...grpc.CallOption) (*CreateGrantResponse, error)
 	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
@@ -79,23 +83,24 @@ type BillingServiceClient interface {
 	CreatePortalSession(ctx context.Context, in *CreatePortalSessionRequest, opts ...grpc.CallOption) (*CreatePortalSessionResponse, error)
 	// ListInvoices pages through the account's invoices, newest first.
 	ListInvoices(ctx context.Context, in *ListInvoicesRequest, opts ...grpc.CallOption) (*ListInvoicesResponse, error)
-	// ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it lists the changes and makes none.
+	// ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it only lists the changes.
 	// Errors: INVALID_ARGUMENT (the plan file has a mistake), SERVICE_UNAVAILABLE.
 	ApplyPlans(ctx context.Context, in *ApplyPlansRequest, opts ...grpc.CallOption) (*ApplyPlansResponse, error)
-	// EraseUser removes the person from what billing holds and keeps what accounting needs; idempotent.
+	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
-	// GetStatus tells how Stripe is doing.
+	// GetStatus says how well Stripe works.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
-	// ReceiveWebhook verifies and stores one webhook of Stripe's; it has returned only after a durable commit.
+	// ReceiveWebhook verifies and stores one webhook from Stripe. It returns after a durable commit.
 	// Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ReceiveWebhook(ctx context.Context, in *ReceiveWebhookRequest, opts ...grpc.CallOption) (*ReceiveWebhookResponse, error)
-	// ListEvents pages through the inbox of Stripe's events, newest first.
+	// ListEvents pages through the inbox of Stripe events, newest first.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// GetEvent reads one event with its redacted payload. Errors: NOT_FOUND.
 	GetEvent(ctx context.Context, in *GetEventRequest, opts ...grpc.CallOption) (*GetEventResponse, error)
 	// RedriveEvents makes dead events pending again.
 	RedriveEvents(ctx context.Context, in *RedriveEventsRequest, opts ...grpc.CallOption) (*RedriveEventsResponse, error)
-	// Reconcile compares the store with Stripe, repairs it, and reports progress.
+	// Reconcile compares the store with Stripe, repairs the differences, and reports progress. It ends when the caller leaves; the
+	// next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, UPSTREAM_ERROR.
 	Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReconcileResponse], error)
 }
 
@@ -322,27 +327,31 @@ type BillingService_ReconcileClient = grpc.ServerStreamingClient[ReconcileRespon
 //
 // BillingService keeps the ledger, sells plans, and reports usage to Stripe.
 type BillingServiceServer interface {
-	// Reserve holds the worst case of a call before it is made; idempotent by request_id.
-	// Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONFLICT (the request_id was used for another call).
+	// Reserve holds the worst-case cost of a call before the call is made; idempotent by request_id.
+	// Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED,
+	// CONFLICT (the request_id was used for another call).
 	Reserve(context.Context, *ReserveRequest) (*ReserveResponse, error)
 	// Checkpoint records what a running call has used and extends the hold's lease.
 	// Errors: NOT_FOUND, CONFLICT (the hold is closed).
 	Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error)
-	// Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id: a hold that was settled before is answered
-	// as then, even if the usage given here is different. A hold that the sweeper closed meanwhile is adjusted to the usage given here.
+	// Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id. A repeated request returns the
+	// first settlement, even if its usage differs. If the sweeper has already settled the hold, its charge is corrected to the
+	// usage in this request.
 	// Errors: NOT_FOUND, CONFLICT (the charge would take the account's sums beyond what can be counted).
 	Settle(context.Context, *SettleRequest) (*SettleResponse, error)
-	// GetEntitlements tells what an account's plan allows. A new account is opened by it.
+	// GetEntitlements returns what an account's plan allows. It opens the account if it does not exist.
 	GetEntitlements(context.Context, *GetEntitlementsRequest) (*GetEntitlementsResponse, error)
-	// GetAccount shows the caller's account: balance, held, plan, usage of this period. A new account is opened by it.
+	// GetAccount returns the caller's account: balance, holds, plan and usage of this period.
+	// It opens the account if it does not exist.
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
-	// GetUsage sums the account's usage by day and model. Members of an organization see their own; its admins see all.
+	// GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all.
 	GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
 	// ListPlans lists the plans on sale.
 	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)
-	// CreateGrant gives an account credit; idempotent by source: the same grant again is answered with the first, also after that has expired.
+	// CreateGrant grants credit to an account; idempotent by source. A repeated request returns the first grant, even after its
+	// expiry.
 	// Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
 	CreateGrant(context.Context, *CreateGrantRequest) (*CreateGrantResponse, error)
 	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
@@ -352,23 +361,24 @@ type BillingServiceServer interface {
 	CreatePortalSession(context.Context, *CreatePortalSessionRequest) (*CreatePortalSessionResponse, error)
 	// ListInvoices pages through the account's invoices, newest first.
 	ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error)
-	// ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it lists the changes and makes none.
+	// ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it only lists the changes.
 	// Errors: INVALID_ARGUMENT (the plan file has a mistake), SERVICE_UNAVAILABLE.
 	ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error)
-	// EraseUser removes the person from what billing holds and keeps what accounting needs; idempotent.
+	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
-	// GetStatus tells how Stripe is doing.
+	// GetStatus says how well Stripe works.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
-	// ReceiveWebhook verifies and stores one webhook of Stripe's; it has returned only after a durable commit.
+	// ReceiveWebhook verifies and stores one webhook from Stripe. It returns after a durable commit.
 	// Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error)
-	// ListEvents pages through the inbox of Stripe's events, newest first.
+	// ListEvents pages through the inbox of Stripe events, newest first.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// GetEvent reads one event with its redacted payload. Errors: NOT_FOUND.
 	GetEvent(context.Context, *GetEventRequest) (*GetEventResponse, error)
 	// RedriveEvents makes dead events pending again.
 	RedriveEvents(context.Context, *RedriveEventsRequest) (*RedriveEventsResponse, error)
-	// Reconcile compares the store with Stripe, repairs it, and reports progress.
+	// Reconcile compares the store with Stripe, repairs the differences, and reports progress. It ends when the caller leaves; the
+	// next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, UPSTREAM_ERROR.
 	Reconcile(*ReconcileRequest, grpc.ServerStreamingServer[ReconcileResponse]) error
 	mustEmbedUnimplementedBillingServiceServer()
 }

@@ -24,59 +24,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ErrorReason stands in google.rpc.ErrorInfo.reason without its prefix; the domain is "trivet.dev".
+// ErrorReason is the reason in google.rpc.ErrorInfo, there without its prefix. The domain is "trivet.dev".
+// Go clients read it with gen/go/apierror.
 type ErrorReason int32
 
 const (
-	// No reason was given; treated as ERROR_REASON_INTERNAL.
+	// Not set; treated as ERROR_REASON_INTERNAL.
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
-	// A defect or an unknown failure in Trivet; the log has the cause under the request id.
+	// A defect in Trivet. The log has the cause under the request id.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 1
-	// A field is missing or out of range; the details name it.
+	// A field is missing or wrong. The details name the field.
 	ErrorReason_ERROR_REASON_INVALID_ARGUMENT ErrorReason = 2
 	// The body could not be parsed.
 	ErrorReason_ERROR_REASON_MALFORMED_BODY ErrorReason = 3
 	// The body is above the edge's limit.
 	ErrorReason_ERROR_REASON_BODY_TOO_LARGE ErrorReason = 4
-	// No such path or object, or it belongs to somebody else.
+	// The path or the object does not exist, or the object belongs to another account.
 	ErrorReason_ERROR_REASON_NOT_FOUND ErrorReason = 5
-	// The path exists, with another HTTP method.
+	// The path does not support this HTTP method.
 	ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED ErrorReason = 6
 	// No credential was sent.
 	ErrorReason_ERROR_REASON_UNAUTHORIZED ErrorReason = 7
-	// The credential is malformed, forged, expired or revoked; which of them is only in the log.
+	// The credential is malformed, forged, expired or revoked. The log says which.
 	ErrorReason_ERROR_REASON_INVALID_TOKEN ErrorReason = 8
-	// The credential is good and may not do this.
+	// The credential is valid, but the caller may not do this.
 	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 9
-	// The account's balance, less what is held, does not afford the call.
+	// The account's balance, minus what is held, is too low for the call.
 	ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE ErrorReason = 10
-	// A limit of the plan or of the API key is reached; retry after the stated delay.
+	// A limit of the plan or of the API key is reached. Retry after the stated delay.
 	ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED ErrorReason = 11
-	// The model is not in the price list; the message lists the known ones.
+	// The model is not in the price list. The message lists the known models.
 	ErrorReason_ERROR_REASON_MODEL_NOT_FOUND ErrorReason = 12
 	// The account's plan or the API key does not include the model.
 	ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED ErrorReason = 13
-	// The provider failed or answered something that is no answer.
+	// The provider failed, or its answer does not match the request.
 	ErrorReason_ERROR_REASON_UPSTREAM_ERROR ErrorReason = 14
-	// The provider refused the request itself; its message is passed on.
+	// The provider rejected the request. Its message is passed on.
 	ErrorReason_ERROR_REASON_UPSTREAM_REJECTED ErrorReason = 15
 	// The provider did not answer in time.
 	ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT ErrorReason = 16
-	// A part of Trivet or a provider is down; retry after the stated delay.
+	// A part of Trivet or a provider is down. Retry after the stated delay.
 	ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE ErrorReason = 17
-	// A setting is missing or wrong; only the operator can mend it.
+	// A setting is missing or wrong. Only the operator can fix it.
 	ErrorReason_ERROR_REASON_CONFIGURATION_ERROR ErrorReason = 18
 	// The caller's deadline passed.
 	ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED ErrorReason = 19
-	// The caller went away.
+	// The caller closed the connection.
 	ErrorReason_ERROR_REASON_CANCELLED ErrorReason = 20
-	// The object changed meanwhile, or an idempotency key was used again for something else.
+	// The object changed at the same time, or an idempotency key was reused for a different request.
 	ErrorReason_ERROR_REASON_CONFLICT ErrorReason = 21
-	// This RPC belongs to the contract and is not built yet.
+	// This RPC is in the contract, but it is not implemented yet.
 	ErrorReason_ERROR_REASON_NOT_IMPLEMENTED ErrorReason = 22
-	// The conversation and the wanted output exceed what the model can take.
+	// The conversation and the requested output exceed the model's context.
 	ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED ErrorReason = 23
-	// A webhook's signature is missing, wrong or stale.
+	// The signature of a webhook is missing, wrong or too old.
 	ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID ErrorReason = 24
 	// The person is banned, locked or deleted.
 	ErrorReason_ERROR_REASON_USER_DISABLED ErrorReason = 25

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: trivet/inbox/v1/inbox.proto
 
-// A provider's events as an operator sees them. auth holds Clerk's, billing holds Stripe's.
+// Webhook events, as operators see them. auth stores Clerk's events, billing stores Stripe's.
 
 package inboxv1
 
@@ -24,21 +24,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// EventState is where an event stands between arrival and effect.
+// EventState is where an event is between arrival and effect.
 type EventState int32
 
 const (
-	// Unknown; as a filter: any state.
+	// Not set; as a filter: all states.
 	EventState_EVENT_STATE_UNSPECIFIED EventState = 0
-	// Stored and waiting for a worker, or for its next attempt.
+	// Stored, and waiting for a worker or for its next attempt.
 	EventState_EVENT_STATE_PENDING EventState = 1
 	// A worker holds the lease.
 	EventState_EVENT_STATE_LEASED EventState = 2
-	// Applied, or found to be without effect.
+	// Applied, or without effect.
 	EventState_EVENT_STATE_DONE EventState = 3
-	// Given up after the last attempt; an operator may redrive it.
+	// The last attempt failed. An operator can redrive the event.
 	EventState_EVENT_STATE_DEAD EventState = 4
-	// Good signature, but not ours: another instance, account or mode. Kept and counted, never applied.
+	// The signature is valid, but the event belongs to another instance, account or mode. It is stored and counted, never applied.
 	EventState_EVENT_STATE_IGNORED EventState = 5
 )
 
@@ -92,31 +92,33 @@ func (EventState) EnumDescriptor() ([]byte, []int) {
 // Event is one row of a webhook inbox.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's event id, such as "evt_1" or "msg_2"; unique within the source.
+	// The provider's event id; unique within the source. Example: "evt_1".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The provider: "clerk" or "stripe".
+	// The provider. Example: "stripe".
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// The provider's event type, such as "user.updated".
+	// The provider's event type. Example: "user.updated".
 	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
-	// The id of the object the event is about; events of one subject are applied in order.
+	// What the event is about, usually the provider's id of the object. Events of one subject are applied in order.
+	// Example: "user_2abc".
 	Subject string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Where the event stands.
 	State EventState `protobuf:"varint,5,opt,name=state,proto3,enum=trivet.inbox.v1.EventState" json:"state,omitempty"`
-	// Attempts so far; 0 or more.
+	// The number of attempts so far. Example: 1.
 	Attempts int32 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	// The last attempt's error, without personal data or secrets; empty when there was none.
+	// The error of the last attempt, without personal data or secrets; may be empty. Example: "stripe answered 500".
 	LastError string `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
-	// When the event was stored.
+	// When the event was stored. Example: "2026-11-23T10:00:00Z".
 	ReceiveTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
-	// When the next attempt is due; unset when done or dead.
+	// When the next attempt is due; unset when the event is done, dead or ignored. Example: "2026-11-23T10:00:30Z".
 	NextAttemptTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=next_attempt_time,json=nextAttemptTime,proto3" json:"next_attempt_time,omitempty"`
-	// When the event was applied; unset until then.
+	// When the event was applied; unset until then. Example: "2026-11-23T10:00:01Z".
 	DoneTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=done_time,json=doneTime,proto3" json:"done_time,omitempty"`
-	// The payload as JSON with personal data and secrets replaced; only GetEvent fills it. Empty when its retention is over.
+	// The payload as JSON, with personal data and secrets replaced; only GetEvent fills it. Empty after its retention.
+	// Example: "{\"id\":\"[redacted]\"}".
 	RedactedPayload string `protobuf:"bytes,11,opt,name=redacted_payload,json=redactedPayload,proto3" json:"redacted_payload,omitempty"`
-	// When the event became done, dead or ignored; unset until then.
+	// When the event became done, dead or ignored; unset until then. Example: "2026-11-23T10:00:01Z".
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// The attempts that failed, oldest first; the latest 25 or more. Only GetEvent fills it.
+	// The failed attempts, oldest first; at least the latest 25. Only GetEvent fills it.
 	Failures      []*FailedAttempt `protobuf:"bytes,13,rep,name=failures,proto3" json:"failures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -246,13 +248,13 @@ func (x *Event) GetFailures() []*FailedAttempt {
 // FailedAttempt is an attempt at an event that failed.
 type FailedAttempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which attempt it was, from 1; a redrive begins anew.
+	// The number of the attempt, from 1. A redrive starts at 1 again. Example: 1.
 	Attempt int32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// When it began.
+	// When the attempt began. Example: "2026-11-23T10:00:00Z".
 	BeginTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=begin_time,json=beginTime,proto3" json:"begin_time,omitempty"`
-	// When it was known to have failed.
+	// When the attempt failed. Example: "2026-11-23T10:00:01Z".
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// Why, without personal data or secrets; at most 1,024 bytes.
+	// The error, without personal data or secrets; at most 1,024 bytes. Example: "stripe answered 500".
 	Error         string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

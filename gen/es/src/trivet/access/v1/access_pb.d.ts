@@ -2,8 +2,7 @@
 // @generated from file trivet/access/v1/access.proto (package trivet.access.v1, syntax proto3)
 /* eslint-disable */
 
-// Who may call an RPC. Every RPC carries one Rule; one interceptor enforces it
-// and refuses an RPC that has none.
+// Who may call an RPC. Every RPC has one Rule. One interceptor enforces the rules and refuses RPCs without one.
 
 import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -15,7 +14,7 @@ import type { MethodOptions } from "@bufbuild/protobuf/wkt";
 export declare const file_trivet_access_v1_access: GenFile;
 
 /**
- * Rule says what a caller must show to be let in.
+ * Rule says who may call an RPC.
  *
  * @generated from message trivet.access.v1.Rule
  */
@@ -28,14 +27,14 @@ export declare type Rule = Message<"trivet.access.v1.Rule"> & {
   caller: Caller;
 
   /**
-   * Scopes that an API key must all hold, such as "ai.invoke". A session holds every scope.
+   * The scopes that an API key must all have. A session has every scope. Example: ["ai.invoke"].
    *
    * @generated from field: repeated string scopes = 2;
    */
   scopes: string[];
 
   /**
-   * The services that may call when caller is CALLER_INTERNAL, such as "ai".
+   * The services that may call when caller is CALLER_INTERNAL. Example: ["ai"].
    *
    * @generated from field: repeated string peers = 3;
    */
@@ -55,42 +54,42 @@ export declare const RuleSchema: GenMessage<Rule>;
  */
 export enum Caller {
   /**
-   * No rule was written: the call is refused.
+   * No rule; every call is refused.
    *
    * @generated from enum value: CALLER_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * Anybody, without a credential.
+   * Everyone, without a credential.
    *
    * @generated from enum value: CALLER_PUBLIC = 1;
    */
   PUBLIC = 1,
 
   /**
-   * A signed-in person or an API key, on the account that their passport names.
+   * A signed-in user or an API key, for the account that the passport names.
    *
    * @generated from enum value: CALLER_USER = 2;
    */
   USER = 2,
 
   /**
-   * As CALLER_USER, and the role must be the organization's admin; the owner of a personal account always is.
+   * Like CALLER_USER, but only admins of the organization. The owner of a personal account is its admin.
    *
    * @generated from enum value: CALLER_ADMIN = 3;
    */
   ADMIN = 3,
 
   /**
-   * A person whom the setting TRIVET_OPERATORS names, signed in with a session (never an API key).
+   * A user listed in TRIVET_OPERATORS, signed in with a session; never an API key.
    *
    * @generated from enum value: CALLER_OPERATOR = 4;
    */
   OPERATOR = 4,
 
   /**
-   * Another Trivet service, named in Rule.peers, that proved itself with the internal secret.
+   * Another Trivet service that Rule.peers lists and that proves its name with the internal secret.
    *
    * @generated from enum value: CALLER_INTERNAL = 5;
    */

@@ -2,8 +2,7 @@
 // @generated from file trivet/access/v1/access.proto (package trivet.access.v1, syntax proto3)
 /* eslint-disable */
 
-// Who may call an RPC. Every RPC carries one Rule; one interceptor enforces it
-// and refuses an RPC that has none.
+// Who may call an RPC. Every RPC has one Rule. One interceptor enforces the rules and refuses RPCs without one.
 
 import { enumDesc, extDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";

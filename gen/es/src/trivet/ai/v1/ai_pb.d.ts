@@ -2,7 +2,7 @@
 // @generated from file trivet/ai/v1/ai.proto (package trivet.ai.v1, syntax proto3)
 /* eslint-disable */
 
-// What the model did.
+// What the model did: calls, limits and counting.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message as Message$1 } from "@bufbuild/protobuf";
@@ -21,14 +21,15 @@ export declare const file_trivet_ai_v1_ai: GenFile;
  */
 export declare type Message = Message$1<"trivet.ai.v1.Message"> & {
   /**
-   * Who speaks: "system", "developer", "user", "assistant" or "tool".
+   * Who speaks: "system", "developer", "user", "assistant" or "tool". Example: "user".
    *
    * @generated from field: string role = 1;
    */
   role: string;
 
   /**
-   * What is said, as text; at most 4 MiB. An assistant's turn that only calls tools has none.
+   * The text of the turn; at most 4 MiB. Empty in an assistant's turn that only calls tools. Example: "What is the
+   * weather in Oslo?".
    *
    * @generated from field: string content = 2;
    */
@@ -42,14 +43,14 @@ export declare type Message = Message$1<"trivet.ai.v1.Message"> & {
   toolCalls: ToolCall[];
 
   /**
-   * The call that a "tool" turn answers.
+   * In a "tool" turn: the id of the call that it answers. Example: "call_a1B2".
    *
    * @generated from field: string tool_call_id = 4;
    */
   toolCallId: string;
 
   /**
-   * A name for the speaker; may be empty.
+   * A name for the speaker; may be empty. Example: "ada".
    *
    * @generated from field: string name = 5;
    */
@@ -63,27 +64,28 @@ export declare type Message = Message$1<"trivet.ai.v1.Message"> & {
 export declare const MessageSchema: GenMessage<Message>;
 
 /**
- * ToolCall is the model's wish to call a function.
+ * ToolCall is the model's request to call a function.
  *
  * @generated from message trivet.ai.v1.ToolCall
  */
 export declare type ToolCall = Message$1<"trivet.ai.v1.ToolCall"> & {
   /**
-   * The call's id, which the answering "tool" turn repeats.
+   * The id of the call. The "tool" turn that answers it repeats the id. Example: "call_a1B2".
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * The function's name.
+   * The name of the function. Example: "get_weather".
    *
    * @generated from field: string name = 2;
    */
   name: string;
 
   /**
-   * The arguments as JSON text; the model may write JSON that does not parse.
+   * The arguments as JSON text, at most 1 MiB. The model may write text that is not valid JSON. Example:
+   * "{\"city\":\"Oslo\"}".
    *
    * @generated from field: string arguments = 3;
    */
@@ -103,21 +105,21 @@ export declare const ToolCallSchema: GenMessage<ToolCall>;
  */
 export declare type Tool = Message$1<"trivet.ai.v1.Tool"> & {
   /**
-   * The function's name: letters, digits, "_" and "-", at most 64.
+   * The name of the function: 1 to 64 letters, digits, "_" and "-". Example: "get_weather".
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * What it does, for the model.
+   * What the function does, for the model; at most 4,096 characters. Example: "Returns the current weather in a city.".
    *
    * @generated from field: string description = 2;
    */
   description: string;
 
   /**
-   * Its arguments as a JSON Schema.
+   * The arguments as a JSON Schema. Example: {"type": "object", "properties": {"city": {"type": "string"}}}.
    *
    * @generated from field: google.protobuf.Struct parameters = 3;
    */
@@ -137,14 +139,14 @@ export declare const ToolSchema: GenMessage<Tool>;
  */
 export declare type ChatRequest = Message$1<"trivet.ai.v1.ChatRequest"> & {
   /**
-   * The model's name, such as "gpt-5-mini".
+   * The id of the model, as ListModels shows it. Example: "gpt-5-mini".
    *
    * @generated from field: string model = 1;
    */
   model: string;
 
   /**
-   * The turns, oldest first; 1 to 2,048.
+   * The turns of the conversation, oldest first; 1 to 2,048.
    *
    * @generated from field: repeated trivet.ai.v1.Message messages = 2;
    */
@@ -159,35 +161,35 @@ export declare type ChatRequest = Message$1<"trivet.ai.v1.ChatRequest"> & {
   maxTokens?: number | undefined;
 
   /**
-   * Randomness, 0 to 2. Unset means the provider's default.
+   * The randomness of the answer, 0 to 2. Unset means the provider's default. Example: 0.7.
    *
    * @generated from field: optional double temperature = 4;
    */
   temperature?: number | undefined;
 
   /**
-   * Nucleus sampling, 0 to 1. Unset means the provider's default.
+   * The part of the probability mass to sample from, 0 to 1. Unset means the provider's default. Example: 0.9.
    *
    * @generated from field: optional double top_p = 5;
    */
   topP?: number | undefined;
 
   /**
-   * Texts that end the answer; at most 4.
+   * Texts that end the answer; at most 4. Example: ["END"].
    *
    * @generated from field: repeated string stop = 6;
    */
   stop: string[];
 
   /**
-   * Functions that the model may call; at most 128.
+   * The functions that the model may call; at most 128.
    *
    * @generated from field: repeated trivet.ai.v1.Tool tools = 7;
    */
   tools: Tool[];
 
   /**
-   * "auto", "none", "required", or a function's name. Empty means "auto".
+   * "auto", "none", "required", or the name of a function. Empty means "auto". Example: "auto".
    *
    * @generated from field: string tool_choice = 8;
    */
@@ -215,14 +217,14 @@ export declare const ChatRequestSchema: GenMessage<ChatRequest>;
  */
 export declare type ChatResponse = Message$1<"trivet.ai.v1.ChatResponse"> & {
   /**
-   * The provider's id of the answer.
+   * The provider's id of the answer. Example: "chatcmpl-a1B2".
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * The model that answered.
+   * The model that answered, as the provider names it. Example: "gpt-5-mini-2025-08-07".
    *
    * @generated from field: string model = 2;
    */
@@ -236,21 +238,22 @@ export declare type ChatResponse = Message$1<"trivet.ai.v1.ChatResponse"> & {
   message?: Message | undefined;
 
   /**
-   * Why it ended: "stop", "length", "tool_calls" or "content_filter".
+   * Why the answer ended, as the provider says: "stop", "length", "tool_calls", "content_filter" or another word.
+   * Example: "stop".
    *
    * @generated from field: string finish_reason = 4;
    */
   finishReason: string;
 
   /**
-   * Tokens used.
+   * The tokens of the call.
    *
    * @generated from field: trivet.usage.v1.CallUsage usage = 5;
    */
   usage?: CallUsage | undefined;
 
   /**
-   * What was billed, in nano-dollars.
+   * The charge, in nano-dollars. Example: "4800" ($0.0000048).
    *
    * @generated from field: int64 cost_nano_usd = 6;
    */
@@ -270,14 +273,14 @@ export declare const ChatResponseSchema: GenMessage<ChatResponse>;
  */
 export declare type ChatStreamRequest = Message$1<"trivet.ai.v1.ChatStreamRequest"> & {
   /**
-   * The model's name, such as "gpt-5-mini".
+   * The id of the model, as ListModels shows it. Example: "gpt-5-mini".
    *
    * @generated from field: string model = 1;
    */
   model: string;
 
   /**
-   * The turns, oldest first; 1 to 2,048.
+   * The turns of the conversation, oldest first; 1 to 2,048.
    *
    * @generated from field: repeated trivet.ai.v1.Message messages = 2;
    */
@@ -292,35 +295,35 @@ export declare type ChatStreamRequest = Message$1<"trivet.ai.v1.ChatStreamReques
   maxTokens?: number | undefined;
 
   /**
-   * Randomness, 0 to 2. Unset means the provider's default.
+   * The randomness of the answer, 0 to 2. Unset means the provider's default. Example: 0.7.
    *
    * @generated from field: optional double temperature = 4;
    */
   temperature?: number | undefined;
 
   /**
-   * Nucleus sampling, 0 to 1. Unset means the provider's default.
+   * The part of the probability mass to sample from, 0 to 1. Unset means the provider's default. Example: 0.9.
    *
    * @generated from field: optional double top_p = 5;
    */
   topP?: number | undefined;
 
   /**
-   * Texts that end the answer; at most 4.
+   * Texts that end the answer; at most 4. Example: ["END"].
    *
    * @generated from field: repeated string stop = 6;
    */
   stop: string[];
 
   /**
-   * Functions that the model may call; at most 128.
+   * The functions that the model may call; at most 128.
    *
    * @generated from field: repeated trivet.ai.v1.Tool tools = 7;
    */
   tools: Tool[];
 
   /**
-   * "auto", "none", "required", or a function's name. Empty means "auto".
+   * "auto", "none", "required", or the name of a function. Empty means "auto". Example: "auto".
    *
    * @generated from field: string tool_choice = 8;
    */
@@ -342,55 +345,55 @@ export declare type ChatStreamRequest = Message$1<"trivet.ai.v1.ChatStreamReques
 export declare const ChatStreamRequestSchema: GenMessage<ChatStreamRequest>;
 
 /**
- * ChatStreamResponse is one piece of the answer; the last one carries finish_reason, usage and cost.
+ * ChatStreamResponse is one piece of the answer. The last piece has finish_reason, usage and cost.
  *
  * @generated from message trivet.ai.v1.ChatStreamResponse
  */
 export declare type ChatStreamResponse = Message$1<"trivet.ai.v1.ChatStreamResponse"> & {
   /**
-   * The provider's id of the answer; the same in every piece.
+   * The provider's id of the answer; the same in every piece. Example: "chatcmpl-a1B2".
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * The model that answers; only in the first piece.
+   * The model that answers, as the provider names it; only in the first piece. Example: "gpt-5-mini-2025-08-07".
    *
    * @generated from field: string model = 2;
    */
   model: string;
 
   /**
-   * Text that comes next; may be empty.
+   * The next text; may be empty. Example: "Hel".
    *
    * @generated from field: string delta = 3;
    */
   delta: string;
 
   /**
-   * Parts of tool calls that come next.
+   * The next parts of tool calls.
    *
    * @generated from field: repeated trivet.ai.v1.ToolCallDelta tool_calls = 4;
    */
   toolCalls: ToolCallDelta[];
 
   /**
-   * Why the answer ended; only in the last piece.
+   * Why the answer ended, as the provider says; only in the last piece. Example: "stop".
    *
    * @generated from field: string finish_reason = 5;
    */
   finishReason: string;
 
   /**
-   * Tokens used; only in the last piece.
+   * The tokens of the call; only in the last piece.
    *
    * @generated from field: trivet.usage.v1.CallUsage usage = 6;
    */
   usage?: CallUsage | undefined;
 
   /**
-   * What was billed, in nano-dollars; only in the last piece.
+   * The charge, in nano-dollars; only in the last piece. Example: "4800" ($0.0000048).
    *
    * @generated from field: optional int64 cost_nano_usd = 7;
    */
@@ -404,34 +407,34 @@ export declare type ChatStreamResponse = Message$1<"trivet.ai.v1.ChatStreamRespo
 export declare const ChatStreamResponseSchema: GenMessage<ChatStreamResponse>;
 
 /**
- * ToolCallDelta is a part of a tool call; parts of one index belong together.
+ * ToolCallDelta is a part of a tool call.
  *
  * @generated from message trivet.ai.v1.ToolCallDelta
  */
 export declare type ToolCallDelta = Message$1<"trivet.ai.v1.ToolCallDelta"> & {
   /**
-   * Which of the answer's calls this part belongs to; from 0.
+   * The position of the call in the answer, from 0. Parts with the same index belong together. Example: 0.
    *
    * @generated from field: int32 index = 1;
    */
   index: number;
 
   /**
-   * The call's id; only in its first part.
+   * The id of the call; only in its first part. Example: "call_a1B2".
    *
    * @generated from field: string id = 2;
    */
   id: string;
 
   /**
-   * The function's name; only in its first part.
+   * The name of the function; only in the first part. Example: "get_weather".
    *
    * @generated from field: string name = 3;
    */
   name: string;
 
   /**
-   * The next part of the arguments' JSON text.
+   * The next part of the arguments' JSON text. Example: "{\"city\":".
    *
    * @generated from field: string arguments = 4;
    */
@@ -451,21 +454,22 @@ export declare const ToolCallDeltaSchema: GenMessage<ToolCallDelta>;
  */
 export declare type EmbedRequest = Message$1<"trivet.ai.v1.EmbedRequest"> & {
   /**
-   * The model's name, such as "text-embedding-3-small".
+   * The id of the model, as ListModels shows it. Example: "text-embedding-3-small".
    *
    * @generated from field: string model = 1;
    */
   model: string;
 
   /**
-   * The texts; 1 to 2,048, none empty.
+   * The texts; 1 to 2,048, none of them empty. Example: ["first text", "second text"].
    *
    * @generated from field: repeated string input = 2;
    */
   input: string[];
 
   /**
-   * Length of the vectors, 1 to 10,000, where the model lets it be chosen; 0 means the model's own.
+   * The length of the vectors, 1 to 10,000, for models that let the caller choose. 0 means the model's own length.
+   * Example: 256.
    *
    * @generated from field: int32 dimensions = 3;
    */
@@ -485,7 +489,7 @@ export declare const EmbedRequestSchema: GenMessage<EmbedRequest>;
  */
 export declare type EmbedResponse = Message$1<"trivet.ai.v1.EmbedResponse"> & {
   /**
-   * The model that answered.
+   * The model that answered, as the provider names it. Example: "text-embedding-3-small".
    *
    * @generated from field: string model = 1;
    */
@@ -499,14 +503,14 @@ export declare type EmbedResponse = Message$1<"trivet.ai.v1.EmbedResponse"> & {
   embeddings: Embedding[];
 
   /**
-   * Tokens used; only input.
+   * The tokens of the call; only input.
    *
    * @generated from field: trivet.usage.v1.CallUsage usage = 3;
    */
   usage?: CallUsage | undefined;
 
   /**
-   * What was billed, in nano-dollars.
+   * The charge, in nano-dollars. Example: "160" ($0.00000016).
    *
    * @generated from field: int64 cost_nano_usd = 4;
    */
@@ -526,7 +530,7 @@ export declare const EmbedResponseSchema: GenMessage<EmbedResponse>;
  */
 export declare type Embedding = Message$1<"trivet.ai.v1.Embedding"> & {
   /**
-   * The vector's components.
+   * The components of the vector. Example: [0.021, -0.084].
    *
    * @generated from field: repeated float values = 1;
    */
@@ -553,7 +557,7 @@ export declare type ListModelsRequest = Message$1<"trivet.ai.v1.ListModelsReques
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page.
+   * The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 2;
    */
@@ -580,7 +584,7 @@ export declare type ListModelsResponse = Message$1<"trivet.ai.v1.ListModelsRespo
   models: Model[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -600,7 +604,7 @@ export declare const ListModelsResponseSchema: GenMessage<ListModelsResponse>;
  */
 export declare type Model = Message$1<"trivet.ai.v1.Model"> & {
   /**
-   * The name that requests use.
+   * The id that requests use. Example: "gpt-5-mini".
    *
    * @generated from field: string id = 1;
    */
@@ -614,7 +618,7 @@ export declare type Model = Message$1<"trivet.ai.v1.Model"> & {
   kind: ModelKind;
 
   /**
-   * The provider that serves it, such as "openai".
+   * The provider that serves the model. Example: "openai".
    *
    * @generated from field: string provider = 3;
    */
@@ -669,21 +673,21 @@ export declare const ModelSchema: GenMessage<Model>;
  */
 export declare type RelayRequest = Message$1<"trivet.ai.v1.RelayRequest"> & {
   /**
-   * The path.
+   * The endpoint of the request.
    *
    * @generated from field: trivet.ai.v1.Endpoint endpoint = 1;
    */
   endpoint: Endpoint;
 
   /**
-   * The body as it came.
+   * The body as the caller sent it. Example: {"model":"gpt-5-mini","messages":[…]} in bytes.
    *
    * @generated from field: bytes body = 2;
    */
   body: Uint8Array;
 
   /**
-   * Headers of the edge's allowlist, by lower-case name.
+   * The headers that the edge passes on, by lower-case name. Example: {"openai-beta": "assistants=v2"}.
    *
    * @generated from field: map<string, string> headers = 3;
    */
@@ -697,7 +701,7 @@ export declare type RelayRequest = Message$1<"trivet.ai.v1.RelayRequest"> & {
 export declare const RelayRequestSchema: GenMessage<RelayRequest>;
 
 /**
- * RelayResponse is a part of the HTTP answer: the head first, then the body in parts.
+ * RelayResponse is a part of the HTTP answer: first the head, then the body in parts.
  *
  * @generated from message trivet.ai.v1.RelayResponse
  */
@@ -710,7 +714,7 @@ export declare type RelayResponse = Message$1<"trivet.ai.v1.RelayResponse"> & {
   head?: RelayHead | undefined;
 
   /**
-   * The next bytes of the body.
+   * The next bytes of the body. Example: a server-sent event, or a part of one.
    *
    * @generated from field: bytes body = 2;
    */
@@ -730,21 +734,22 @@ export declare const RelayResponseSchema: GenMessage<RelayResponse>;
  */
 export declare type RelayHead = Message$1<"trivet.ai.v1.RelayHead"> & {
   /**
-   * The HTTP status, 200 to 599.
+   * The HTTP status, 200 to 599. Example: 200.
    *
    * @generated from field: int32 status = 1;
    */
   status: number;
 
   /**
-   * Headers to send to the caller, by lower-case name; none names Trivet's own account.
+   * The headers to send to the caller, by lower-case name. Headers that identify Trivet's account at the provider are
+   * removed. Example: {"content-type": "application/json"}.
    *
    * @generated from field: map<string, string> headers = 2;
    */
   headers: { [key: string]: string };
 
   /**
-   * True when the body is a stream of server-sent events.
+   * True when the body is a stream of server-sent events. Example: true.
    *
    * @generated from field: bool streamed = 3;
    */
@@ -764,7 +769,7 @@ export declare const RelayHeadSchema: GenMessage<RelayHead>;
  */
 export declare type EraseUserRequest = Message$1<"trivet.ai.v1.EraseUserRequest"> & {
   /**
-   * Clerk's user id.
+   * Clerk's user id. Example: "user_2abc".
    *
    * @generated from field: string user_id = 1;
    */
@@ -778,7 +783,7 @@ export declare type EraseUserRequest = Message$1<"trivet.ai.v1.EraseUserRequest"
 export declare const EraseUserRequestSchema: GenMessage<EraseUserRequest>;
 
 /**
- * EraseUserResponse confirms.
+ * EraseUserResponse confirms the erasure.
  *
  * @generated from message trivet.ai.v1.EraseUserResponse
  */
@@ -792,7 +797,7 @@ export declare type EraseUserResponse = Message$1<"trivet.ai.v1.EraseUserRespons
 export declare const EraseUserResponseSchema: GenMessage<EraseUserResponse>;
 
 /**
- * GetStatusRequest asks for the provider's health.
+ * GetStatusRequest has no fields.
  *
  * @generated from message trivet.ai.v1.GetStatusRequest
  */
@@ -812,7 +817,7 @@ export declare const GetStatusRequestSchema: GenMessage<GetStatusRequest>;
  */
 export declare type GetStatusResponse = Message$1<"trivet.ai.v1.GetStatusResponse"> & {
   /**
-   * The model provider, as seen by the calls of this process.
+   * The provider, judged by the calls of this process.
    *
    * @generated from field: trivet.status.v1.Health provider = 2;
    */
@@ -865,7 +870,7 @@ export declare const ModelKindSchema: GenEnum<ModelKind>;
  */
 export enum Endpoint {
   /**
-   * None; refused.
+   * Not set; refused.
    *
    * @generated from enum value: ENDPOINT_UNSPECIFIED = 0;
    */
@@ -892,7 +897,7 @@ export enum Endpoint {
 export declare const EndpointSchema: GenEnum<Endpoint>;
 
 /**
- * AIService calls models on an account's behalf, within its plan and its balance.
+ * AIService calls models for an account, within its plan and its balance.
  *
  * @generated from service trivet.ai.v1.AIService
  */
@@ -910,7 +915,8 @@ export declare const AIService: GenService<{
     output: typeof ChatResponseSchema;
   },
   /**
-   * ChatStream answers a conversation piece by piece; over HTTP as server-sent events. Errors as Chat's, also after the first piece.
+   * ChatStream answers a conversation piece by piece; over HTTP as server-sent events. It has the same errors as Chat, also after
+   * the first piece.
    *
    * @generated from rpc trivet.ai.v1.AIService.ChatStream
    */
@@ -920,7 +926,7 @@ export declare const AIService: GenService<{
     output: typeof ChatStreamResponseSchema;
   },
   /**
-   * Embed turns texts into vectors. Errors as Chat's.
+   * Embed turns texts into vectors. It has the same errors as Chat.
    *
    * @generated from rpc trivet.ai.v1.AIService.Embed
    */
@@ -940,8 +946,9 @@ export declare const AIService: GenService<{
     output: typeof ListModelsResponseSchema;
   },
   /**
-   * Relay carries one call in OpenAI's wire format: the body goes upstream as it came, the answer comes back as it came.
-   * Errors as Chat's; an error of the provider's is an answer (a head with its status, then its body), not an error of the RPC.
+   * Relay carries one call in OpenAI's wire format. The body goes upstream unchanged, and the answer comes back unchanged.
+   * It has the same errors as Chat. An error of the provider is an answer (a head with its status, then its body), not an error
+   * of the RPC.
    *
    * @generated from rpc trivet.ai.v1.AIService.Relay
    */
@@ -951,7 +958,7 @@ export declare const AIService: GenService<{
     output: typeof RelayResponseSchema;
   },
   /**
-   * EraseUser removes what ai holds of a person; idempotent.
+   * EraseUser removes everything that ai stores about a person; idempotent.
    *
    * @generated from rpc trivet.ai.v1.AIService.EraseUser
    */
@@ -961,7 +968,7 @@ export declare const AIService: GenService<{
     output: typeof EraseUserResponseSchema;
   },
   /**
-   * GetStatus tells how the provider is doing.
+   * GetStatus says how well the provider works.
    *
    * @generated from rpc trivet.ai.v1.AIService.GetStatus
    */

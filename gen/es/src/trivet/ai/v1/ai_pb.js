@@ -2,7 +2,7 @@
 // @generated from file trivet/ai/v1/ai.proto (package trivet.ai.v1, syntax proto3)
 /* eslint-disable */
 
-// What the model did.
+// What the model did: calls, limits and counting.
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
@@ -192,7 +192,7 @@ export const Endpoint = /*@__PURE__*/
   tsEnum(EndpointSchema);
 
 /**
- * AIService calls models on an account's behalf, within its plan and its balance.
+ * AIService calls models for an account, within its plan and its balance.
  *
  * @generated from service trivet.ai.v1.AIService
  */

@@ -2,7 +2,7 @@
 // @generated from file trivet/auth/v1/auth.proto (package trivet.auth.v1, syntax proto3)
 /* eslint-disable */
 
-// Who is calling.
+// Who is calling: credentials, users, organizations and passports.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -22,7 +22,7 @@ export declare const file_trivet_auth_v1_auth: GenFile;
  */
 export declare type AuthenticateRequest = Message<"trivet.auth.v1.AuthenticateRequest"> & {
   /**
-   * A Clerk session token or a Trivet API key, without "Bearer "; at most 8 KiB.
+   * A Clerk session token or a Trivet API key, without "Bearer "; at most 8 KiB. Example: "tvt_live_…".
    *
    * @generated from field: string credential = 1;
    */
@@ -42,21 +42,21 @@ export declare const AuthenticateRequestSchema: GenMessage<AuthenticateRequest>;
  */
 export declare type AuthenticateResponse = Message<"trivet.auth.v1.AuthenticateResponse"> & {
   /**
-   * Signed passports by audience: "auth", "ai", "billing".
+   * The signed passports by audience: "auth", "ai" and "billing". Example: {"ai": "eyJ…"}.
    *
    * @generated from field: map<string, string> passports = 1;
    */
   passports: { [key: string]: string };
 
   /**
-   * When the passports expire; at most 60 s from now. They may be reused until then.
+   * When the passports expire; at most 60 s from now. They may be reused until then. Example: "2026-11-23T10:01:00Z".
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 2;
    */
   expireTime?: Timestamp | undefined;
 
   /**
-   * Whom the passports name.
+   * The identity that the passports carry.
    *
    * @generated from field: trivet.auth.v1.Identity identity = 3;
    */
@@ -70,7 +70,7 @@ export declare type AuthenticateResponse = Message<"trivet.auth.v1.AuthenticateR
 export declare const AuthenticateResponseSchema: GenMessage<AuthenticateResponse>;
 
 /**
- * WatchRevocationsRequest asks for revocations from now on.
+ * WatchRevocationsRequest subscribes to revocations.
  *
  * @generated from message trivet.auth.v1.WatchRevocationsRequest
  */
@@ -97,7 +97,7 @@ export declare type WatchRevocationsResponse = Message<"trivet.auth.v1.WatchRevo
   revocations: Revocation[];
 
   /**
-   * In the first message: how often a heartbeat comes, such as 1 s.
+   * In the first message: the interval of the heartbeats. Example: "1s".
    *
    * @generated from field: google.protobuf.Duration heartbeat_interval = 2;
    */
@@ -111,7 +111,7 @@ export declare type WatchRevocationsResponse = Message<"trivet.auth.v1.WatchRevo
 export declare const WatchRevocationsResponseSchema: GenMessage<WatchRevocationsResponse>;
 
 /**
- * GetMeRequest asks for the caller.
+ * GetMeRequest has no fields: the credential names the caller.
  *
  * @generated from message trivet.auth.v1.GetMeRequest
  */
@@ -131,14 +131,14 @@ export declare const GetMeRequestSchema: GenMessage<GetMeRequest>;
  */
 export declare type GetMeResponse = Message<"trivet.auth.v1.GetMeResponse"> & {
   /**
-   * The identity that the passport names.
+   * The identity that the passport carries.
    *
    * @generated from field: trivet.auth.v1.Identity identity = 1;
    */
   identity?: Identity | undefined;
 
   /**
-   * What auth's store knows of the user; unset for a user it has not stored yet.
+   * The stored user; unset when auth has not stored this user yet.
    *
    * @generated from field: trivet.auth.v1.User user = 2;
    */
@@ -158,7 +158,7 @@ export declare const GetMeResponseSchema: GenMessage<GetMeResponse>;
  */
 export declare type GetUserRequest = Message<"trivet.auth.v1.GetUserRequest"> & {
   /**
-   * Clerk's user id.
+   * Clerk's user id. Example: "user_2abc".
    *
    * @generated from field: string user_id = 1;
    */
@@ -192,7 +192,7 @@ export declare type GetUserResponse = Message<"trivet.auth.v1.GetUserResponse"> 
 export declare const GetUserResponseSchema: GenMessage<GetUserResponse>;
 
 /**
- * ListUsersRequest filters and pages.
+ * ListUsersRequest selects users and a page.
  *
  * @generated from message trivet.auth.v1.ListUsersRequest
  */
@@ -205,14 +205,15 @@ export declare type ListUsersRequest = Message<"trivet.auth.v1.ListUsersRequest"
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
 
   /**
-   * Only users with this email address, in any case; empty for all.
+   * Only users with this email address, ignoring case; empty for all. Example: "ada@example.com".
    *
    * @generated from field: string email = 3;
    */
@@ -239,7 +240,7 @@ export declare type ListUsersResponse = Message<"trivet.auth.v1.ListUsersRespons
   users: User[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -259,7 +260,7 @@ export declare const ListUsersResponseSchema: GenMessage<ListUsersResponse>;
  */
 export declare type GetOrganizationRequest = Message<"trivet.auth.v1.GetOrganizationRequest"> & {
   /**
-   * Clerk's organization id.
+   * Clerk's organization id. Example: "org_2abc".
    *
    * @generated from field: string organization_id = 1;
    */
@@ -293,7 +294,7 @@ export declare type GetOrganizationResponse = Message<"trivet.auth.v1.GetOrganiz
 export declare const GetOrganizationResponseSchema: GenMessage<GetOrganizationResponse>;
 
 /**
- * ListOrganizationsRequest pages.
+ * ListOrganizationsRequest selects a page.
  *
  * @generated from message trivet.auth.v1.ListOrganizationsRequest
  */
@@ -306,7 +307,8 @@ export declare type ListOrganizationsRequest = Message<"trivet.auth.v1.ListOrgan
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 2;
    */
@@ -333,7 +335,7 @@ export declare type ListOrganizationsResponse = Message<"trivet.auth.v1.ListOrga
   organizations: Organization[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -347,20 +349,20 @@ export declare type ListOrganizationsResponse = Message<"trivet.auth.v1.ListOrga
 export declare const ListOrganizationsResponseSchema: GenMessage<ListOrganizationsResponse>;
 
 /**
- * ListMembershipsRequest names an organization, a user, or both.
+ * ListMembershipsRequest selects memberships by organization, user, or both.
  *
  * @generated from message trivet.auth.v1.ListMembershipsRequest
  */
 export declare type ListMembershipsRequest = Message<"trivet.auth.v1.ListMembershipsRequest"> & {
   /**
-   * Only memberships of this organization; empty for any.
+   * Only memberships of this organization; empty for all. Example: "org_2abc".
    *
    * @generated from field: string organization_id = 1;
    */
   organizationId: string;
 
   /**
-   * Only memberships of this user; empty for any.
+   * Only memberships of this user; empty for all. Example: "user_2abc".
    *
    * @generated from field: string user_id = 2;
    */
@@ -374,7 +376,8 @@ export declare type ListMembershipsRequest = Message<"trivet.auth.v1.ListMembers
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 4;
    */
@@ -401,7 +404,7 @@ export declare type ListMembershipsResponse = Message<"trivet.auth.v1.ListMember
   memberships: Membership[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -421,49 +424,51 @@ export declare const ListMembershipsResponseSchema: GenMessage<ListMembershipsRe
  */
 export declare type CreateApiKeyRequest = Message<"trivet.auth.v1.CreateApiKeyRequest"> & {
   /**
-   * A name for people; 1 to 100 characters.
+   * A name for people; 1 to 100 characters. Example: "nightly reports".
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * What the key may do, such as "ai.invoke"; empty means "ai.invoke" and "models.read".
+   * What the key may do: "ai.invoke", "models.read", "billing.read", "billing.write" or "keys.manage"; at most 16. Empty
+   * means "ai.invoke" and "models.read". Example: ["ai.invoke"].
    *
    * @generated from field: repeated string scopes = 2;
    */
   scopes: string[];
 
   /**
-   * When the key stops working; unset means never.
+   * When the key stops working; unset means never. Example: "2027-01-01T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 3;
    */
   expireTime?: Timestamp | undefined;
 
   /**
-   * Models the key may use; empty means all of the plan's.
+   * The models that the key may use; at most 64. Empty means all models of the plan. Example: ["gpt-5-mini"].
    *
    * @generated from field: repeated string models = 4;
    */
   models: string[];
 
   /**
-   * The most the key may spend in a spend_period, in nano-dollars; 0 means no limit of its own.
+   * The maximum that the key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
+   * "5000000000" ($5).
    *
    * @generated from field: int64 spend_limit_nano_usd = 5;
    */
   spendLimitNanoUsd: bigint;
 
   /**
-   * The period of the spend limit, one minute to 366 days; unset means the account's billing period.
+   * The period of the spend limit, one minute to 366 days; unset means the account's billing period. Example: "86400s".
    *
    * @generated from field: google.protobuf.Duration spend_period = 6;
    */
   spendPeriod?: Duration | undefined;
 
   /**
-   * Requests a minute, 0 to 1,000,000; 0 means the plan's.
+   * The maximum number of requests per minute, 0 to 1,000,000; 0 means the plan's limit. Example: 60.
    *
    * @generated from field: int32 requests_per_minute = 7;
    */
@@ -477,20 +482,20 @@ export declare type CreateApiKeyRequest = Message<"trivet.auth.v1.CreateApiKeyRe
 export declare const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest>;
 
 /**
- * CreateApiKeyResponse carries the only copy of the secret.
+ * CreateApiKeyResponse contains the only copy of the secret.
  *
  * @generated from message trivet.auth.v1.CreateApiKeyResponse
  */
 export declare type CreateApiKeyResponse = Message<"trivet.auth.v1.CreateApiKeyResponse"> & {
   /**
-   * The key's description.
+   * The key, without its secret.
    *
    * @generated from field: trivet.auth.v1.ApiKey api_key = 1;
    */
   apiKey?: ApiKey | undefined;
 
   /**
-   * The key itself, "tvt_live_…" or "tvt_test_…". It can't be shown again.
+   * The secret, which callers send as "Authorization: Bearer …". It is shown only here. Example: "tvt_live_3fKb…".
    *
    * @generated from field: string secret = 2;
    */
@@ -504,7 +509,7 @@ export declare type CreateApiKeyResponse = Message<"trivet.auth.v1.CreateApiKeyR
 export declare const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse>;
 
 /**
- * ListApiKeysRequest pages.
+ * ListApiKeysRequest selects a page.
  *
  * @generated from message trivet.auth.v1.ListApiKeysRequest
  */
@@ -517,7 +522,8 @@ export declare type ListApiKeysRequest = Message<"trivet.auth.v1.ListApiKeysRequ
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 2;
    */
@@ -544,7 +550,7 @@ export declare type ListApiKeysResponse = Message<"trivet.auth.v1.ListApiKeysRes
   apiKeys: ApiKey[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -564,7 +570,7 @@ export declare const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse>;
  */
 export declare type DeleteApiKeyRequest = Message<"trivet.auth.v1.DeleteApiKeyRequest"> & {
   /**
-   * The key's id, "key_…".
+   * The key's id, "key_…". Example: "key_2abc".
    *
    * @generated from field: string api_key_id = 1;
    */
@@ -598,7 +604,7 @@ export declare const DeleteApiKeyResponseSchema: GenMessage<DeleteApiKeyResponse
  */
 export declare type EraseUserRequest = Message<"trivet.auth.v1.EraseUserRequest"> & {
   /**
-   * Clerk's user id.
+   * Clerk's user id. Example: "user_2abc".
    *
    * @generated from field: string user_id = 1;
    */
@@ -618,7 +624,7 @@ export declare const EraseUserRequestSchema: GenMessage<EraseUserRequest>;
  */
 export declare type EraseUserResponse = Message<"trivet.auth.v1.EraseUserResponse"> & {
   /**
-   * The erasure, which goes on in the background.
+   * The erasure, which continues in the background.
    *
    * @generated from field: trivet.auth.v1.Erasure erasure = 1;
    */
@@ -632,7 +638,7 @@ export declare type EraseUserResponse = Message<"trivet.auth.v1.EraseUserRespons
 export declare const EraseUserResponseSchema: GenMessage<EraseUserResponse>;
 
 /**
- * ListErasuresRequest pages.
+ * ListErasuresRequest selects a page.
  *
  * @generated from message trivet.auth.v1.ListErasuresRequest
  */
@@ -645,7 +651,8 @@ export declare type ListErasuresRequest = Message<"trivet.auth.v1.ListErasuresRe
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 2;
    */
@@ -672,7 +679,7 @@ export declare type ListErasuresResponse = Message<"trivet.auth.v1.ListErasuresR
   erasures: Erasure[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -692,7 +699,7 @@ export declare const ListErasuresResponseSchema: GenMessage<ListErasuresResponse
  */
 export declare type ExportUserRequest = Message<"trivet.auth.v1.ExportUserRequest"> & {
   /**
-   * Clerk's user id.
+   * Clerk's user id. Example: "user_2abc".
    *
    * @generated from field: string user_id = 1;
    */
@@ -712,7 +719,8 @@ export declare const ExportUserRequestSchema: GenMessage<ExportUserRequest>;
  */
 export declare type ExportUserResponse = Message<"trivet.auth.v1.ExportUserResponse"> & {
   /**
-   * All that the services hold of the person, as one JSON object by service.
+   * Everything that the services store about the person, as one JSON object with a member for each service. Example:
+   * "{\"auth\":{…},\"billing\":{…}}".
    *
    * @generated from field: string json = 1;
    */
@@ -726,20 +734,20 @@ export declare type ExportUserResponse = Message<"trivet.auth.v1.ExportUserRespo
 export declare const ExportUserResponseSchema: GenMessage<ExportUserResponse>;
 
 /**
- * ReceiveWebhookRequest is a webhook as it came.
+ * ReceiveWebhookRequest is a webhook as it arrived.
  *
  * @generated from message trivet.auth.v1.ReceiveWebhookRequest
  */
 export declare type ReceiveWebhookRequest = Message<"trivet.auth.v1.ReceiveWebhookRequest"> & {
   /**
-   * The headers that the signature needs, by lower-case name.
+   * The headers that the signature needs, by lower-case name. Example: {"stripe-signature": "t=…,v1=…"}.
    *
    * @generated from field: map<string, string> headers = 1;
    */
   headers: { [key: string]: string };
 
   /**
-   * The raw body; at most 1 MiB.
+   * The raw body; at most 1 MiB. Example: {"id":"evt_1",…} in bytes.
    *
    * @generated from field: bytes body = 2;
    */
@@ -759,7 +767,7 @@ export declare const ReceiveWebhookRequestSchema: GenMessage<ReceiveWebhookReque
  */
 export declare type ReceiveWebhookResponse = Message<"trivet.auth.v1.ReceiveWebhookResponse"> & {
   /**
-   * True when the event had been stored before.
+   * True when the event was stored before. Example: false.
    *
    * @generated from field: bool duplicate = 1;
    */
@@ -773,34 +781,34 @@ export declare type ReceiveWebhookResponse = Message<"trivet.auth.v1.ReceiveWebh
 export declare const ReceiveWebhookResponseSchema: GenMessage<ReceiveWebhookResponse>;
 
 /**
- * ListEventsRequest filters and pages.
+ * ListEventsRequest selects events and a page.
  *
  * @generated from message trivet.auth.v1.ListEventsRequest
  */
 export declare type ListEventsRequest = Message<"trivet.auth.v1.ListEventsRequest"> & {
   /**
-   * Only events in this state; unspecified for any.
+   * Only events in this state; EVENT_STATE_UNSPECIFIED for all.
    *
    * @generated from field: trivet.inbox.v1.EventState state = 1;
    */
   state: EventState;
 
   /**
-   * Only events of this type; empty for any.
+   * Only events of this type; empty for all. Example: "user.updated".
    *
    * @generated from field: string type = 2;
    */
   type: string;
 
   /**
-   * Only events about this object; empty for any.
+   * Only events about this object; empty for all. Example: "user_2abc".
    *
    * @generated from field: string subject = 3;
    */
   subject: string;
 
   /**
-   * Only events received at or after this time.
+   * Only events received at or after this time; unset for all. Example: "2026-11-23T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp since = 4;
    */
@@ -814,7 +822,8 @@ export declare type ListEventsRequest = Message<"trivet.auth.v1.ListEventsReques
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 6;
    */
@@ -841,7 +850,7 @@ export declare type ListEventsResponse = Message<"trivet.auth.v1.ListEventsRespo
   events: Event[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -861,7 +870,7 @@ export declare const ListEventsResponseSchema: GenMessage<ListEventsResponse>;
  */
 export declare type GetEventRequest = Message<"trivet.auth.v1.GetEventRequest"> & {
   /**
-   * The provider's event id.
+   * The provider's event id. Example: "evt_1".
    *
    * @generated from field: string event_id = 1;
    */
@@ -895,20 +904,20 @@ export declare type GetEventResponse = Message<"trivet.auth.v1.GetEventResponse"
 export declare const GetEventResponseSchema: GenMessage<GetEventResponse>;
 
 /**
- * RedriveEventsRequest names events, or all the dead ones.
+ * RedriveEventsRequest names events, or selects all dead ones.
  *
  * @generated from message trivet.auth.v1.RedriveEventsRequest
  */
 export declare type RedriveEventsRequest = Message<"trivet.auth.v1.RedriveEventsRequest"> & {
   /**
-   * Event ids; at most 1,000. Empty with all_dead set.
+   * The ids of the events; at most 1,000. Empty when all_dead is set. Example: ["evt_1", "evt_2"].
    *
    * @generated from field: repeated string event_ids = 1;
    */
   eventIds: string[];
 
   /**
-   * Redrive every dead event.
+   * True to redrive every dead event. Example: false.
    *
    * @generated from field: bool all_dead = 2;
    */
@@ -922,7 +931,7 @@ export declare type RedriveEventsRequest = Message<"trivet.auth.v1.RedriveEvents
 export declare const RedriveEventsRequestSchema: GenMessage<RedriveEventsRequest>;
 
 /**
- * RedriveEventsResponse counts.
+ * RedriveEventsResponse says what was changed.
  *
  * @generated from message trivet.auth.v1.RedriveEventsResponse
  */
@@ -935,7 +944,7 @@ export declare type RedriveEventsResponse = Message<"trivet.auth.v1.RedriveEvent
   redriven: number;
 
   /**
-   * Of the ids that were named, those that are unknown or not dead: nothing was done about them.
+   * The named ids that are unknown or not dead; nothing was changed for them. Example: ["evt_2"].
    *
    * @generated from field: repeated string skipped_event_ids = 2;
    */
@@ -949,13 +958,13 @@ export declare type RedriveEventsResponse = Message<"trivet.auth.v1.RedriveEvent
 export declare const RedriveEventsResponseSchema: GenMessage<RedriveEventsResponse>;
 
 /**
- * ReconcileRequest bounds the comparison.
+ * ReconcileRequest limits the comparison.
  *
  * @generated from message trivet.auth.v1.ReconcileRequest
  */
 export declare type ReconcileRequest = Message<"trivet.auth.v1.ReconcileRequest"> & {
   /**
-   * Only objects changed at or after this time; unset for all.
+   * Only objects that changed at or after this time; unset for all. Example: "2026-11-23T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp since = 1;
    */
@@ -969,48 +978,48 @@ export declare type ReconcileRequest = Message<"trivet.auth.v1.ReconcileRequest"
 export declare const ReconcileRequestSchema: GenMessage<ReconcileRequest>;
 
 /**
- * ReconcileResponse is the progress so far; the last one is the result.
+ * ReconcileResponse is the progress so far. The last message for a kind is its result.
  *
  * @generated from message trivet.auth.v1.ReconcileResponse
  */
 export declare type ReconcileResponse = Message<"trivet.auth.v1.ReconcileResponse"> & {
   /**
-   * What is being compared, such as "users".
+   * The kind of object that is being compared. Example: "users".
    *
    * @generated from field: string kind = 1;
    */
   kind: string;
 
   /**
-   * Objects that were equal.
+   * The number of objects that were equal. Example: "1200".
    *
    * @generated from field: int64 same = 2;
    */
   same: bigint;
 
   /**
-   * Objects that differed and were repaired.
+   * The number of objects that differed and were repaired. Example: "3".
    *
    * @generated from field: int64 repaired = 3;
    */
   repaired: bigint;
 
   /**
-   * Objects that were missing and were created.
+   * The number of objects that were missing and were created. Example: "1".
    *
    * @generated from field: int64 created = 4;
    */
   created: bigint;
 
   /**
-   * Objects that the provider no longer has and that were removed.
+   * The number of objects that the provider no longer has and that were removed. Example: "0".
    *
    * @generated from field: int64 removed = 5;
    */
   removed: bigint;
 
   /**
-   * True on the last message of this kind.
+   * True in the last message for this kind. Example: true.
    *
    * @generated from field: bool done = 6;
    */
@@ -1024,14 +1033,14 @@ export declare type ReconcileResponse = Message<"trivet.auth.v1.ReconcileRespons
 export declare const ReconcileResponseSchema: GenMessage<ReconcileResponse>;
 
 /**
- * AuthService verifies credentials, keeps users and organizations, and issues passports.
+ * AuthService verifies credentials, stores users and organizations, and issues passports.
  *
  * @generated from service trivet.auth.v1.AuthService
  */
 export declare const AuthService: GenService<{
   /**
    * Authenticate exchanges a credential for passports, one for each service that the caller may reach.
-   * Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (no signing key of Clerk's is known and Clerk is down).
+   * Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (Clerk is down and no signing key is cached).
    *
    * @generated from rpc trivet.auth.v1.AuthService.Authenticate
    */
@@ -1054,7 +1063,7 @@ export declare const AuthService: GenService<{
     output: typeof WatchRevocationsResponseSchema;
   },
   /**
-   * GetMe answers who the caller is.
+   * GetMe returns the caller's identity.
    *
    * @generated from rpc trivet.auth.v1.AuthService.GetMe
    */
@@ -1114,7 +1123,7 @@ export declare const AuthService: GenService<{
     output: typeof ListMembershipsResponseSchema;
   },
   /**
-   * CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else.
+   * CreateApiKey creates a key for the caller's account. Only this answer contains the secret.
    *
    * @generated from rpc trivet.auth.v1.AuthService.CreateApiKey
    */
@@ -1124,7 +1133,7 @@ export declare const AuthService: GenService<{
     output: typeof CreateApiKeyResponseSchema;
   },
   /**
-   * ListApiKeys pages through the account's keys, newest first; never their secrets.
+   * ListApiKeys pages through the account's keys, newest first, without their secrets.
    *
    * @generated from rpc trivet.auth.v1.AuthService.ListApiKeys
    */
@@ -1144,7 +1153,7 @@ export declare const AuthService: GenService<{
     output: typeof DeleteApiKeyResponseSchema;
   },
   /**
-   * EraseUser erases a person's data in every service; retried until each has confirmed.
+   * EraseUser erases a person's data in every service. Trivet retries until each service has confirmed.
    *
    * @generated from rpc trivet.auth.v1.AuthService.EraseUser
    */
@@ -1164,7 +1173,7 @@ export declare const AuthService: GenService<{
     output: typeof ListErasuresResponseSchema;
   },
   /**
-   * ExportUser gives a person's data as JSON. Errors: NOT_FOUND.
+   * ExportUser returns a person's data as JSON. Errors: NOT_FOUND.
    *
    * @generated from rpc trivet.auth.v1.AuthService.ExportUser
    */
@@ -1174,7 +1183,7 @@ export declare const AuthService: GenService<{
     output: typeof ExportUserResponseSchema;
   },
   /**
-   * ReceiveWebhook verifies and stores one webhook of Clerk's; it has returned only after a durable commit.
+   * ReceiveWebhook verifies and stores one webhook from Clerk. It returns after a durable commit.
    * Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.auth.v1.AuthService.ReceiveWebhook
@@ -1185,7 +1194,7 @@ export declare const AuthService: GenService<{
     output: typeof ReceiveWebhookResponseSchema;
   },
   /**
-   * ListEvents pages through the inbox of Clerk's events, newest first.
+   * ListEvents pages through the inbox of Clerk events, newest first.
    *
    * @generated from rpc trivet.auth.v1.AuthService.ListEvents
    */
@@ -1215,7 +1224,8 @@ export declare const AuthService: GenService<{
     output: typeof RedriveEventsResponseSchema;
   },
   /**
-   * Reconcile compares the store with Clerk, repairs it, and reports progress.
+   * Reconcile compares the store with Clerk, repairs the differences, and reports progress. It ends when the caller leaves; the
+   * next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, UPSTREAM_ERROR.
    *
    * @generated from rpc trivet.auth.v1.AuthService.Reconcile
    */

@@ -2,7 +2,7 @@
 // @generated from file trivet/auth/v1/auth.proto (package trivet.auth.v1, syntax proto3)
 /* eslint-disable */
 
-// Who is calling.
+// Who is calling: credentials, users, organizations and passports.
 
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -283,7 +283,7 @@ export const ReconcileResponseSchema = /*@__PURE__*/
   messageDesc(file_trivet_auth_v1_auth, 37);
 
 /**
- * AuthService verifies credentials, keeps users and organizations, and issues passports.
+ * AuthService verifies credentials, stores users and organizations, and issues passports.
  *
  * @generated from service trivet.auth.v1.AuthService
  */

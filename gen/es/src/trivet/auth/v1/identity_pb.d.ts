@@ -12,111 +12,112 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_trivet_auth_v1_identity: GenFile;
 
 /**
- * Identity is whom a verified credential names.
+ * Identity is who a verified credential belongs to.
  *
  * @generated from message trivet.auth.v1.Identity
  */
 export declare type Identity = Message<"trivet.auth.v1.Identity"> & {
   /**
-   * Clerk's user id; for an API key, of the person who made it.
+   * Clerk's user id. For an API key: the id of the user who made it. Example: "user_2abc".
    *
    * @generated from field: string user_id = 1;
    */
   userId: string;
 
   /**
-   * Clerk's session id; empty for an API key.
+   * Clerk's session id; empty for an API key. Example: "sess_2abc".
    *
    * @generated from field: string session_id = 2;
    */
   sessionId: string;
 
   /**
-   * The active organization; empty when the caller acts for themselves.
+   * The id of the active organization; empty when callers act for themselves. Example: "org_2abc".
    *
    * @generated from field: string organization_id = 3;
    */
   organizationId: string;
 
   /**
-   * The role in the organization, such as "admin"; "owner" on a personal account.
+   * The role in the organization; "owner" on a personal account. Example: "admin".
    *
    * @generated from field: string role = 4;
    */
   role: string;
 
   /**
-   * Permissions in the organization, such as "org:billing:manage".
+   * The permissions in the organization. Example: ["org:billing:manage"].
    *
    * @generated from field: repeated string permissions = 5;
    */
   permissions: string[];
 
   /**
-   * What the caller may do; a session holds every scope.
+   * The scopes of the caller. A session has every scope. Example: ["ai.invoke", "models.read"].
    *
    * @generated from field: repeated string scopes = 6;
    */
   scopes: string[];
 
   /**
-   * The billing account: the organization when there is one, else the user.
+   * The id of the account that pays: the organization's id if there is one, otherwise the user's. Example: "org_2abc".
    *
    * @generated from field: string account_id = 7;
    */
   accountId: string;
 
   /**
-   * The API key's id; empty for a session.
+   * The API key's id; empty for a session. Example: "key_2abc".
    *
    * @generated from field: string api_key_id = 8;
    */
   apiKeyId: string;
 
   /**
-   * True when the setting TRIVET_OPERATORS names the user.
+   * True when the setting TRIVET_OPERATORS lists the user. Example: false.
    *
    * @generated from field: bool operator = 9;
    */
   operator: boolean;
 
   /**
-   * The user id of the person who impersonates this user; empty otherwise.
+   * The id of the user who impersonates this user; empty otherwise. Example: "user_2xyz".
    *
    * @generated from field: string actor_id = 10;
    */
   actorId: string;
 
   /**
-   * Models that the API key may use; empty means all of the plan's.
+   * The models that the API key may use; empty means all models of the plan. Example: ["gpt-5-mini"].
    *
    * @generated from field: repeated string models = 11;
    */
   models: string[];
 
   /**
-   * Requests a minute that the API key may make; 0 means the plan's.
+   * The maximum number of requests per minute of the API key; 0 means the plan's limit. Example: 60.
    *
    * @generated from field: int32 requests_per_minute = 12;
    */
   requestsPerMinute: number;
 
   /**
-   * The primary email address, when the credential or the store tells it.
+   * The primary email address, if the credential or the store has it. Example: "ada@example.com".
    *
    * @generated from field: string email = 13;
    */
   email: string;
 
   /**
-   * The most that the API key may spend in a period, in nano-dollars; 0 means no limit of its own.
+   * The maximum that the API key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
+   * "5000000000" ($5).
    *
    * @generated from field: int64 spend_limit_nano_usd = 14;
    */
   spendLimitNanoUsd: bigint;
 
   /**
-   * The period of that limit; unset means the account's billing period.
+   * The period of the spend limit; unset means the account's billing period. Example: "86400s".
    *
    * @generated from field: google.protobuf.Duration spend_period = 15;
    */
@@ -130,90 +131,90 @@ export declare type Identity = Message<"trivet.auth.v1.Identity"> & {
 export declare const IdentitySchema: GenMessage<Identity>;
 
 /**
- * User is a person as Clerk knows them.
+ * User is a person as Clerk describes them.
  *
  * @generated from message trivet.auth.v1.User
  */
 export declare type User = Message<"trivet.auth.v1.User"> & {
   /**
-   * Clerk's user id.
+   * Clerk's user id. Example: "user_2abc".
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * The primary email address; empty when there is none.
+   * The primary email address; may be empty. Example: "ada@example.com".
    *
    * @generated from field: string primary_email = 2;
    */
   primaryEmail: string;
 
   /**
-   * All email addresses.
+   * All email addresses. Example: ["ada@example.com"].
    *
    * @generated from field: repeated string emails = 3;
    */
   emails: string[];
 
   /**
-   * First name; may be empty.
+   * The first name; may be empty. Example: "Ada".
    *
    * @generated from field: string first_name = 4;
    */
   firstName: string;
 
   /**
-   * Last name; may be empty.
+   * The last name; may be empty. Example: "Lovelace".
    *
    * @generated from field: string last_name = 5;
    */
   lastName: string;
 
   /**
-   * Address of the person's picture; may be empty.
+   * The address of the user's picture; may be empty. Example: "https://img.clerk.com/a1B2".
    *
    * @generated from field: string image_url = 6;
    */
   imageUrl: string;
 
   /**
-   * The application's own id for the person; may be empty.
+   * The application's own id for the user; may be empty. Example: "app-7".
    *
    * @generated from field: string external_id = 7;
    */
   externalId: string;
 
   /**
-   * Clerk's public metadata.
+   * Clerk's public metadata. Example: {"team": "blue"}.
    *
    * @generated from field: google.protobuf.Struct public_metadata = 8;
    */
   publicMetadata?: JsonObject | undefined;
 
   /**
-   * True when an operator banned the person.
+   * True when an operator banned the user in Clerk. Example: false.
    *
    * @generated from field: bool banned = 9;
    */
   banned: boolean;
 
   /**
-   * True while Clerk locked the person out.
+   * True while Clerk refuses sign-ins after too many failed attempts. Sessions and API keys keep working. Example: false.
    *
    * @generated from field: bool locked = 10;
    */
   locked: boolean;
 
   /**
-   * When Clerk created the user.
+   * When Clerk created the user. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp create_time = 11;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * When Clerk last changed the user.
+   * When Clerk last changed the user. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp update_time = 12;
    */
@@ -227,55 +228,55 @@ export declare type User = Message<"trivet.auth.v1.User"> & {
 export declare const UserSchema: GenMessage<User>;
 
 /**
- * Organization is a group of people that shares one account.
+ * Organization is a group of people who share one account.
  *
  * @generated from message trivet.auth.v1.Organization
  */
 export declare type Organization = Message<"trivet.auth.v1.Organization"> & {
   /**
-   * Clerk's organization id.
+   * Clerk's organization id. Example: "org_2abc".
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * Name for people.
+   * The name for people. Example: "Acme".
    *
    * @generated from field: string name = 2;
    */
   name: string;
 
   /**
-   * Name for URLs; unique.
+   * The name in URLs; unique. Example: "acme".
    *
    * @generated from field: string slug = 3;
    */
   slug: string;
 
   /**
-   * Address of the picture; may be empty.
+   * The address of the picture; may be empty. Example: "https://img.clerk.com/a1B2".
    *
    * @generated from field: string image_url = 4;
    */
   imageUrl: string;
 
   /**
-   * Clerk's public metadata.
+   * Clerk's public metadata. Example: {"region": "eu"}.
    *
    * @generated from field: google.protobuf.Struct public_metadata = 5;
    */
   publicMetadata?: JsonObject | undefined;
 
   /**
-   * When Clerk created the organization.
+   * When Clerk created the organization. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp create_time = 6;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * When Clerk last changed the organization.
+   * When Clerk last changed the organization. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp update_time = 7;
    */
@@ -289,41 +290,41 @@ export declare type Organization = Message<"trivet.auth.v1.Organization"> & {
 export declare const OrganizationSchema: GenMessage<Organization>;
 
 /**
- * Membership is a person's place in an organization.
+ * Membership is a person's role in an organization.
  *
  * @generated from message trivet.auth.v1.Membership
  */
 export declare type Membership = Message<"trivet.auth.v1.Membership"> & {
   /**
-   * The organization.
+   * The organization's id. Example: "org_2abc".
    *
    * @generated from field: string organization_id = 1;
    */
   organizationId: string;
 
   /**
-   * The person.
+   * The member's user id. Example: "user_2abc".
    *
    * @generated from field: string user_id = 2;
    */
   userId: string;
 
   /**
-   * The role, such as "admin".
+   * The member's role. Example: "admin".
    *
    * @generated from field: string role = 3;
    */
   role: string;
 
   /**
-   * The permissions that the role gives.
+   * The permissions that the role gives. Example: ["org:billing:manage"].
    *
    * @generated from field: repeated string permissions = 4;
    */
   permissions: string[];
 
   /**
-   * When the person joined.
+   * When the user joined. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp create_time = 5;
    */
@@ -337,97 +338,98 @@ export declare type Membership = Message<"trivet.auth.v1.Membership"> & {
 export declare const MembershipSchema: GenMessage<Membership>;
 
 /**
- * ApiKey describes a key; its secret is never in it.
+ * ApiKey describes a key, without its secret.
  *
  * @generated from message trivet.auth.v1.ApiKey
  */
 export declare type ApiKey = Message<"trivet.auth.v1.ApiKey"> & {
   /**
-   * The key's id, "key_…".
+   * The key's id. Example: "key_2abc".
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * Name for people.
+   * The name for people. Example: "nightly reports".
    *
    * @generated from field: string name = 2;
    */
   name: string;
 
   /**
-   * The visible beginning of the secret, such as "tvt_live_3fKb".
+   * The first characters of the secret, to recognize the key by. Example: "tvt_live_3fKb".
    *
    * @generated from field: string prefix = 3;
    */
   prefix: string;
 
   /**
-   * What the key may do.
+   * What the key may do. Example: ["ai.invoke"].
    *
    * @generated from field: repeated string scopes = 4;
    */
   scopes: string[];
 
   /**
-   * Models the key may use; empty means all of the plan's.
+   * The models that the key may use; empty means all models of the plan. Example: ["gpt-5-mini"].
    *
    * @generated from field: repeated string models = 5;
    */
   models: string[];
 
   /**
-   * The most it may spend in a spend_period, in nano-dollars; 0 means no limit of its own.
+   * The maximum that the key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
+   * "5000000000" ($5).
    *
    * @generated from field: int64 spend_limit_nano_usd = 6;
    */
   spendLimitNanoUsd: bigint;
 
   /**
-   * The period of the spend limit; unset means the account's billing period.
+   * The period of the spend limit; unset means the account's billing period. Example: "86400s".
    *
    * @generated from field: google.protobuf.Duration spend_period = 7;
    */
   spendPeriod?: Duration | undefined;
 
   /**
-   * Requests a minute; 0 means the plan's.
+   * The maximum number of requests per minute; 0 means the plan's limit. Example: 60.
    *
    * @generated from field: int32 requests_per_minute = 8;
    */
   requestsPerMinute: number;
 
   /**
-   * The user who made the key.
+   * The id of the user who made the key. Example: "user_2abc".
    *
    * @generated from field: string created_by = 9;
    */
   createdBy: string;
 
   /**
-   * When the key was made.
+   * When the key was made. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp create_time = 10;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * When the key stops working; unset means never.
+   * When the key stops working; unset means never. Example: "2027-01-01T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 11;
    */
   expireTime?: Timestamp | undefined;
 
   /**
-   * When the key was last used, to about a minute; unset means never.
+   * When the key was last used, to about a minute; unset means never. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp last_use_time = 12;
    */
   lastUseTime?: Timestamp | undefined;
 
   /**
-   * When the key was revoked; unset means it was not.
+   * When the key was revoked; unset when it was not revoked. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp revoke_time = 13;
    */
@@ -447,28 +449,28 @@ export declare const ApiKeySchema: GenMessage<ApiKey>;
  */
 export declare type Erasure = Message<"trivet.auth.v1.Erasure"> & {
   /**
-   * The erased user's id.
+   * The id of the erased user. Example: "user_2abc".
    *
    * @generated from field: string user_id = 1;
    */
   userId: string;
 
   /**
-   * When it was asked for.
+   * When the erasure was requested. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp request_time = 2;
    */
   requestTime?: Timestamp | undefined;
 
   /**
-   * The services that have confirmed.
+   * The services that have confirmed the erasure. Example: ["ai", "billing"].
    *
    * @generated from field: repeated string confirmed_by = 3;
    */
   confirmedBy: string[];
 
   /**
-   * When the last service confirmed; unset until then.
+   * When the last service confirmed; unset until then. Example: "2026-11-23T10:00:05Z".
    *
    * @generated from field: google.protobuf.Timestamp complete_time = 4;
    */
@@ -482,27 +484,27 @@ export declare type Erasure = Message<"trivet.auth.v1.Erasure"> & {
 export declare const ErasureSchema: GenMessage<Erasure>;
 
 /**
- * Revocation names credentials that stopped being good; exactly one field is set.
+ * Revocation names credentials that are no longer valid; exactly one field is set.
  *
  * @generated from message trivet.auth.v1.Revocation
  */
 export declare type Revocation = Message<"trivet.auth.v1.Revocation"> & {
   /**
-   * Every credential of this user.
+   * Every credential of this user. Example: "user_2abc".
    *
    * @generated from field: string user_id = 1;
    */
   userId: string;
 
   /**
-   * Every token of this session.
+   * Every token of this session. Example: "sess_2abc".
    *
    * @generated from field: string session_id = 2;
    */
   sessionId: string;
 
   /**
-   * This API key.
+   * This API key. Example: "key_2abc".
    *
    * @generated from field: string api_key_id = 3;
    */

@@ -13,13 +13,13 @@ import type { UsageTotal } from "../../usage/v1/usage_pb.js";
 export declare const file_trivet_billing_v1_account: GenFile;
 
 /**
- * Account is who pays: an organization, or a person on their own.
+ * Account is who pays: an organization, or a user without one.
  *
  * @generated from message trivet.billing.v1.Account
  */
 export declare type Account = Message<"trivet.billing.v1.Account"> & {
   /**
-   * The organization's or the user's id.
+   * The organization's or the user's id. Example: "org_2abc".
    *
    * @generated from field: string id = 1;
    */
@@ -34,42 +34,43 @@ export declare type Account = Message<"trivet.billing.v1.Account"> & {
   plan: string;
 
   /**
-   * Credit left, in nano-dollars, holds not deducted. It may be slightly negative after a call that used more than its hold.
+   * The credit that is left, in nano-dollars, before holds. It may be slightly negative after a call that used more than
+   * its hold. Example: "4999580000" ($4.99958).
    *
    * @generated from field: int64 balance_nano_usd = 3;
    */
   balanceNanoUsd: bigint;
 
   /**
-   * The part of the balance that running calls hold, in nano-dollars.
+   * The part of the balance that running calls hold, in nano-dollars. Example: "750000" ($0.00075).
    *
    * @generated from field: int64 held_nano_usd = 4;
    */
   heldNanoUsd: bigint;
 
   /**
-   * balance_nano_usd less held_nano_usd.
+   * The balance minus what is held, in nano-dollars. Example: "4998830000".
    *
    * @generated from field: int64 available_nano_usd = 5;
    */
   availableNanoUsd: bigint;
 
   /**
-   * When the present period began.
+   * When the current period began. Example: "2026-11-23T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp period_start_time = 6;
    */
   periodStartTime?: Timestamp | undefined;
 
   /**
-   * When the present period ends and the plan's credit is granted anew.
+   * When the current period ends and the next period's credit is granted. Example: "2026-12-23T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp period_end_time = 7;
    */
   periodEndTime?: Timestamp | undefined;
 
   /**
-   * Usage since the period began.
+   * The usage since the period began.
    *
    * @generated from field: trivet.billing.v1.UsageSummary period_usage = 8;
    */
@@ -97,27 +98,27 @@ export declare type Account = Message<"trivet.billing.v1.Account"> & {
 export declare const AccountSchema: GenMessage<Account>;
 
 /**
- * Limits are a plan's; 0 means none.
+ * Limits are the limits of a plan; 0 means no limit.
  *
  * @generated from message trivet.billing.v1.Limits
  */
 export declare type Limits = Message<"trivet.billing.v1.Limits"> & {
   /**
-   * Requests a minute.
+   * The maximum number of requests per minute. Example: 600.
    *
    * @generated from field: int32 requests_per_minute = 1;
    */
   requestsPerMinute: number;
 
   /**
-   * Tokens a minute, input and output together.
+   * The maximum number of tokens per minute, input and output together. Example: 1000000.
    *
    * @generated from field: int32 tokens_per_minute = 2;
    */
   tokensPerMinute: number;
 
   /**
-   * Calls at the same time.
+   * The maximum number of calls at the same time. Example: 64.
    *
    * @generated from field: int32 concurrent_requests = 3;
    */
@@ -137,21 +138,21 @@ export declare const LimitsSchema: GenMessage<Limits>;
  */
 export declare type UsageSummary = Message<"trivet.billing.v1.UsageSummary"> & {
   /**
-   * Calls that used anything.
+   * The number of calls that used tokens. Example: "7".
    *
    * @generated from field: int64 requests = 1;
    */
   requests: bigint;
 
   /**
-   * Tokens used.
+   * The tokens of these calls.
    *
    * @generated from field: trivet.usage.v1.UsageTotal usage = 2;
    */
   usage?: UsageTotal | undefined;
 
   /**
-   * What was billed, in nano-dollars.
+   * The charges, in nano-dollars. Example: "16950" ($0.00001695).
    *
    * @generated from field: int64 cost_nano_usd = 3;
    */
@@ -171,35 +172,35 @@ export declare const UsageSummarySchema: GenMessage<UsageSummary>;
  */
 export declare type UsageRow = Message<"trivet.billing.v1.UsageRow"> & {
   /**
-   * The day, "2026-11-23", in UTC.
+   * The day, in UTC. Example: "2026-11-23".
    *
    * @generated from field: string day = 1;
    */
   day: string;
 
   /**
-   * The model.
+   * The model's id. Example: "gpt-5-mini".
    *
    * @generated from field: string model = 2;
    */
   model: string;
 
   /**
-   * Calls that used anything.
+   * The number of calls that used tokens. Example: "7".
    *
    * @generated from field: int64 requests = 3;
    */
   requests: bigint;
 
   /**
-   * Tokens used.
+   * The tokens of these calls.
    *
    * @generated from field: trivet.usage.v1.UsageTotal usage = 4;
    */
   usage?: UsageTotal | undefined;
 
   /**
-   * What was billed, in nano-dollars.
+   * The charges, in nano-dollars. Example: "16950" ($0.00001695).
    *
    * @generated from field: int64 cost_nano_usd = 5;
    */
@@ -219,7 +220,7 @@ export declare const UsageRowSchema: GenMessage<UsageRow>;
  */
 export declare type Entry = Message<"trivet.billing.v1.Entry"> & {
   /**
-   * The entry's id, "ent_…".
+   * The entry's id. Example: "ent_01h2".
    *
    * @generated from field: string id = 1;
    */
@@ -233,35 +234,35 @@ export declare type Entry = Message<"trivet.billing.v1.Entry"> & {
   kind: EntryKind;
 
   /**
-   * The side that gives, such as "customer:user_1".
+   * The side that gives. Example: "customer:user_2abc".
    *
    * @generated from field: string debit = 3;
    */
   debit: string;
 
   /**
-   * The side that takes, such as "revenue:usage".
+   * The side that takes. Example: "revenue:usage".
    *
    * @generated from field: string credit = 4;
    */
   credit: string;
 
   /**
-   * The amount, in nano-dollars; above 0.
+   * The amount, in nano-dollars; above 0. Example: "16950".
    *
    * @generated from field: int64 amount_nano_usd = 5;
    */
   amountNanoUsd: bigint;
 
   /**
-   * The hold or the grant behind the entry.
+   * The id of the hold or grant behind the entry. Example: "hold_01h2".
    *
    * @generated from field: string reference = 6;
    */
   reference: string;
 
   /**
-   * When it was entered.
+   * When the entry was written. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp create_time = 7;
    */
@@ -275,48 +276,48 @@ export declare type Entry = Message<"trivet.billing.v1.Entry"> & {
 export declare const EntrySchema: GenMessage<Entry>;
 
 /**
- * Grant is credit with an origin and, perhaps, an end.
+ * Grant is credit with a source and, optionally, an expiry.
  *
  * @generated from message trivet.billing.v1.Grant
  */
 export declare type Grant = Message<"trivet.billing.v1.Grant"> & {
   /**
-   * The grant's id, "grant_…".
+   * The grant's id. Example: "grant_01h2".
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * What it is for, such as "plan:free:2026-11-01"; unique within the account.
+   * What the grant is for; unique within the account. Example: "plan:free:2026-11-01".
    *
    * @generated from field: string source = 2;
    */
   source: string;
 
   /**
-   * The credit, in nano-dollars.
+   * The credit, in nano-dollars. Example: "5000000000" ($5).
    *
    * @generated from field: int64 amount_nano_usd = 3;
    */
   amountNanoUsd: bigint;
 
   /**
-   * What is left of it, in nano-dollars.
+   * The part of the credit that is left, in nano-dollars. Example: "4999580000".
    *
    * @generated from field: int64 remaining_nano_usd = 4;
    */
   remainingNanoUsd: bigint;
 
   /**
-   * When it was given.
+   * When the credit was granted. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp create_time = 5;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * When the rest expires; unset means never.
+   * When the unused credit expires; unset means never. Example: "2026-12-23T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 6;
    */
@@ -330,20 +331,20 @@ export declare type Grant = Message<"trivet.billing.v1.Grant"> & {
 export declare const GrantSchema: GenMessage<Grant>;
 
 /**
- * Plan is what an account can be on.
+ * Plan is an offer: a price, included credit and limits.
  *
  * @generated from message trivet.billing.v1.Plan
  */
 export declare type Plan = Message<"trivet.billing.v1.Plan"> & {
   /**
-   * The plan's id, such as "free".
+   * The plan's id. Example: "pro".
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * Name for people.
+   * The name for people. Example: "Pro".
    *
    * @generated from field: string name = 2;
    */
@@ -371,14 +372,14 @@ export declare type Plan = Message<"trivet.billing.v1.Plan"> & {
   limits?: Limits | undefined;
 
   /**
-   * Models that the plan includes; empty means all.
+   * The models that the plan includes; empty means all. Example: ["gpt-5-mini"].
    *
    * @generated from field: repeated string models = 6;
    */
   models: string[];
 
   /**
-   * Features that the plan includes.
+   * The features that the plan includes. Example: ["chat", "embeddings"].
    *
    * @generated from field: repeated string features = 7;
    */
@@ -398,7 +399,7 @@ export declare const PlanSchema: GenMessage<Plan>;
  */
 export declare type Invoice = Message<"trivet.billing.v1.Invoice"> & {
   /**
-   * Stripe's id.
+   * Stripe's id of the invoice. Example: "in_1A2b".
    *
    * @generated from field: string id = 1;
    */
@@ -412,14 +413,14 @@ export declare type Invoice = Message<"trivet.billing.v1.Invoice"> & {
   status: InvoiceStatus;
 
   /**
-   * The total, in the smallest unit of the currency, as Stripe counts it.
+   * The total, in the smallest unit of the currency, as Stripe counts it. Example: "2000" ($20.00).
    *
    * @generated from field: int64 total_minor_units = 3;
    */
   totalMinorUnits: bigint;
 
   /**
-   * Three-letter currency code in lower case.
+   * The three-letter currency code in lower case. Example: "usd".
    *
    * @generated from field: string currency = 4;
    */
@@ -433,7 +434,7 @@ export declare type Invoice = Message<"trivet.billing.v1.Invoice"> & {
   hostedUrl: string;
 
   /**
-   * When it was issued.
+   * When the invoice was issued. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp create_time = 6;
    */

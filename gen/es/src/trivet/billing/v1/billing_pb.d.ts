@@ -2,7 +2,7 @@
 // @generated from file trivet/billing/v1/billing.proto (package trivet.billing.v1, syntax proto3)
 /* eslint-disable */
 
-// What it costs.
+// What a call costs: plans, accounts and the ledger.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -18,91 +18,93 @@ import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
 export declare const file_trivet_billing_v1_billing: GenFile;
 
 /**
- * ReserveRequest is the worst case of a call.
+ * ReserveRequest describes the worst case of a call.
  *
  * @generated from message trivet.billing.v1.ReserveRequest
  */
 export declare type ReserveRequest = Message<"trivet.billing.v1.ReserveRequest"> & {
   /**
-   * The caller's idempotency key for this call; 1 to 64 characters.
+   * The caller's idempotency key for this call; 1 to 64 characters. Example: "req_01h2".
    *
    * @generated from field: string request_id = 1;
    */
   requestId: string;
 
   /**
-   * The account that pays.
+   * The id of the account that pays. Example: "org_2abc".
    *
    * @generated from field: string account_id = 2;
    */
   accountId: string;
 
   /**
-   * The person who calls.
+   * The id of the user who calls. Example: "user_2abc".
    *
    * @generated from field: string user_id = 3;
    */
   userId: string;
 
   /**
-   * The API key that calls; empty for a session.
+   * The id of the API key that calls; empty for a session. Example: "key_2abc".
    *
    * @generated from field: string api_key_id = 4;
    */
   apiKeyId: string;
 
   /**
-   * The model's name in the price list.
+   * The model's id in the price list. Example: "gpt-5-mini".
    *
    * @generated from field: string model = 5;
    */
   model: string;
 
   /**
-   * An upper bound of the input tokens.
+   * An upper bound of the input tokens. Example: 1200.
    *
    * @generated from field: int32 input_tokens = 6;
    */
   inputTokens: number;
 
   /**
-   * The fewest output tokens that make the call worth making; less than that is refused.
+   * The minimum number of output tokens. If the account cannot afford them, the reservation is refused. Example: 64.
    *
    * @generated from field: int32 min_output_tokens = 7;
    */
   minOutputTokens: number;
 
   /**
-   * The output tokens that are wanted; at least min_output_tokens.
+   * The requested number of output tokens; at least min_output_tokens. Example: 4096.
    *
    * @generated from field: int32 max_output_tokens = 8;
    */
   maxOutputTokens: number;
 
   /**
-   * How many answers are made at once; the output is multiplied by it. 0 means 1, at most 128.
+   * The number of answers to one call, at most 128; the output is multiplied by it. 0 means 1. Example: 1.
    *
    * @generated from field: int32 choices = 9;
    */
   choices: number;
 
   /**
-   * The most that the API key may spend in a period, holds included, in nano-dollars; 0 means no limit of its own.
+   * The maximum that the API key may spend in a period, holds included, in nano-dollars; 0 means no limit of its own.
+   * Example: "5000000000" ($5).
    *
    * @generated from field: int64 api_key_spend_limit_nano_usd = 10;
    */
   apiKeySpendLimitNanoUsd: bigint;
 
   /**
-   * The period of that limit, one minute to 366 days, counted from the Unix epoch; unset means the account's billing period.
+   * The period of the API key's limit, one minute to 366 days, counted from the Unix epoch; unset means the account's
+   * billing period. Example: "86400s".
    *
    * @generated from field: google.protobuf.Duration api_key_spend_period = 11;
    */
   apiKeySpendPeriod?: Duration | undefined;
 
   /**
-   * What the input most likely is, at most input_tokens: it is billed when the calling process dies before its first checkpoint.
-   * 0 means input_tokens.
+   * The most likely number of input tokens, at most input_tokens. It is billed when the calling process dies before its
+   * first checkpoint. 0 means input_tokens. Example: 900.
    *
    * @generated from field: int32 expected_input_tokens = 12;
    */
@@ -122,28 +124,30 @@ export declare const ReserveRequestSchema: GenMessage<ReserveRequest>;
  */
 export declare type ReserveResponse = Message<"trivet.billing.v1.ReserveResponse"> & {
   /**
-   * The hold's id, "hold_…".
+   * The hold's id. Example: "hold_01h2".
    *
    * @generated from field: string hold_id = 1;
    */
   holdId: string;
 
   /**
-   * What is held, in nano-dollars.
+   * The held amount, in nano-dollars. Example: "750000".
    *
    * @generated from field: int64 held_nano_usd = 2;
    */
   heldNanoUsd: bigint;
 
   /**
-   * Output tokens per answer that the hold affords, from min_output_tokens to max_output_tokens. The call must be clamped to it.
+   * The output tokens per answer that the hold covers, from min_output_tokens to max_output_tokens. The caller must limit
+   * the call to them. Example: 1000.
    *
    * @generated from field: int32 output_tokens = 3;
    */
   outputTokens: number;
 
   /**
-   * When the sweeper settles the hold at its last checkpoint, unless a checkpoint extends it.
+   * When the sweeper settles the hold at its last checkpoint, unless a checkpoint extends the lease. Example:
+   * "2026-11-23T10:05:00Z".
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */
@@ -163,14 +167,14 @@ export declare const ReserveResponseSchema: GenMessage<ReserveResponse>;
  */
 export declare type CheckpointRequest = Message<"trivet.billing.v1.CheckpointRequest"> & {
   /**
-   * The hold.
+   * The hold's id. Example: "hold_01h2".
    *
    * @generated from field: string hold_id = 1;
    */
   holdId: string;
 
   /**
-   * Tokens so far; a checkpoint never lowers an earlier one.
+   * The tokens so far. A checkpoint never lowers an earlier one.
    *
    * @generated from field: trivet.usage.v1.CallUsage usage = 2;
    */
@@ -184,13 +188,13 @@ export declare type CheckpointRequest = Message<"trivet.billing.v1.CheckpointReq
 export declare const CheckpointRequestSchema: GenMessage<CheckpointRequest>;
 
 /**
- * CheckpointResponse tells the new lease.
+ * CheckpointResponse returns the new lease.
  *
  * @generated from message trivet.billing.v1.CheckpointResponse
  */
 export declare type CheckpointResponse = Message<"trivet.billing.v1.CheckpointResponse"> & {
   /**
-   * When the sweeper settles the hold, unless another checkpoint comes.
+   * When the sweeper settles the hold, unless another checkpoint extends the lease. Example: "2026-11-23T10:05:00Z".
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 1;
    */
@@ -204,20 +208,20 @@ export declare type CheckpointResponse = Message<"trivet.billing.v1.CheckpointRe
 export declare const CheckpointResponseSchema: GenMessage<CheckpointResponse>;
 
 /**
- * SettleRequest is what a call used.
+ * SettleRequest says what a call used and how it ended.
  *
  * @generated from message trivet.billing.v1.SettleRequest
  */
 export declare type SettleRequest = Message<"trivet.billing.v1.SettleRequest"> & {
   /**
-   * The hold.
+   * The hold's id. Example: "hold_01h2".
    *
    * @generated from field: string hold_id = 1;
    */
   holdId: string;
 
   /**
-   * Tokens used; all zero closes the hold without a charge.
+   * The tokens of the call. All zero closes the hold without a charge.
    *
    * @generated from field: trivet.usage.v1.CallUsage usage = 2;
    */
@@ -231,14 +235,14 @@ export declare type SettleRequest = Message<"trivet.billing.v1.SettleRequest"> &
   outcome: Outcome;
 
   /**
-   * True when Trivet counted the tokens because the provider did not tell them.
+   * True when Trivet counted the tokens because the provider did not report them. Example: false.
    *
    * @generated from field: bool estimated = 4;
    */
   estimated: boolean;
 
   /**
-   * The provider's id of the call, for questions to it; may be empty.
+   * The provider's id of the call, for support requests; may be empty. Example: "chatcmpl-a1B2".
    *
    * @generated from field: string provider_request_id = 5;
    */
@@ -252,20 +256,20 @@ export declare type SettleRequest = Message<"trivet.billing.v1.SettleRequest"> &
 export declare const SettleRequestSchema: GenMessage<SettleRequest>;
 
 /**
- * SettleResponse is what was charged.
+ * SettleResponse says what was charged.
  *
  * @generated from message trivet.billing.v1.SettleResponse
  */
 export declare type SettleResponse = Message<"trivet.billing.v1.SettleResponse"> & {
   /**
-   * The charge, in nano-dollars; never negative.
+   * The charge, in nano-dollars; never negative. Example: "420000".
    *
    * @generated from field: int64 cost_nano_usd = 1;
    */
   costNanoUsd: bigint;
 
   /**
-   * The account's balance after it, in nano-dollars.
+   * The account's balance after the charge, in nano-dollars. Example: "4999580000".
    *
    * @generated from field: int64 balance_nano_usd = 2;
    */
@@ -285,7 +289,7 @@ export declare const SettleResponseSchema: GenMessage<SettleResponse>;
  */
 export declare type GetEntitlementsRequest = Message<"trivet.billing.v1.GetEntitlementsRequest"> & {
   /**
-   * The account.
+   * The account's id. Example: "org_2abc".
    *
    * @generated from field: string account_id = 1;
    */
@@ -319,14 +323,14 @@ export declare type GetEntitlementsResponse = Message<"trivet.billing.v1.GetEnti
   limits?: Limits | undefined;
 
   /**
-   * Models that the plan includes; empty means all.
+   * The models that the plan includes; empty means all. Example: ["gpt-5-mini"].
    *
    * @generated from field: repeated string models = 3;
    */
   models: string[];
 
   /**
-   * Features that the plan includes.
+   * The features that the plan includes. Example: ["chat"].
    *
    * @generated from field: repeated string features = 4;
    */
@@ -340,7 +344,7 @@ export declare type GetEntitlementsResponse = Message<"trivet.billing.v1.GetEnti
 export declare const GetEntitlementsResponseSchema: GenMessage<GetEntitlementsResponse>;
 
 /**
- * GetAccountRequest asks for the caller's account.
+ * GetAccountRequest has no fields: the credential names the account.
  *
  * @generated from message trivet.billing.v1.GetAccountRequest
  */
@@ -374,34 +378,34 @@ export declare type GetAccountResponse = Message<"trivet.billing.v1.GetAccountRe
 export declare const GetAccountResponseSchema: GenMessage<GetAccountResponse>;
 
 /**
- * GetUsageRequest bounds the sums.
+ * GetUsageRequest selects the days, the usage and a page.
  *
  * @generated from message trivet.billing.v1.GetUsageRequest
  */
 export declare type GetUsageRequest = Message<"trivet.billing.v1.GetUsageRequest"> & {
   /**
-   * First day, "2026-11-01", in UTC; empty means the first day of the account's period.
+   * The first day, in UTC; empty means the first day of the account's period. Example: "2026-11-01".
    *
    * @generated from field: string start_day = 1;
    */
   startDay: string;
 
   /**
-   * Last day, itself included, in UTC; empty means today. At most 366 days after start_day.
+   * The last day (included), in UTC; empty means today. At most 366 days after start_day. Example: "2026-11-30".
    *
    * @generated from field: string end_day = 2;
    */
   endDay: string;
 
   /**
-   * Only this model; empty for all.
+   * Only this model; empty for all. Example: "gpt-5-mini".
    *
    * @generated from field: string model = 3;
    */
   model: string;
 
   /**
-   * Only this person's usage; empty means all that the caller may see.
+   * Only this user's usage; empty means all usage that the caller may see. Example: "user_2abc".
    *
    * @generated from field: string user_id = 4;
    */
@@ -415,7 +419,8 @@ export declare type GetUsageRequest = Message<"trivet.billing.v1.GetUsageRequest
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 6;
    */
@@ -449,7 +454,7 @@ export declare type GetUsageResponse = Message<"trivet.billing.v1.GetUsageRespon
   total?: UsageSummary | undefined;
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 3;
    */
@@ -463,7 +468,7 @@ export declare type GetUsageResponse = Message<"trivet.billing.v1.GetUsageRespon
 export declare const GetUsageResponseSchema: GenMessage<GetUsageResponse>;
 
 /**
- * ListEntriesRequest pages.
+ * ListEntriesRequest selects a page.
  *
  * @generated from message trivet.billing.v1.ListEntriesRequest
  */
@@ -476,7 +481,8 @@ export declare type ListEntriesRequest = Message<"trivet.billing.v1.ListEntriesR
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 2;
    */
@@ -503,7 +509,7 @@ export declare type ListEntriesResponse = Message<"trivet.billing.v1.ListEntries
   entries: Entry[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -530,7 +536,7 @@ export declare type ListPlansRequest = Message<"trivet.billing.v1.ListPlansReque
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page.
+   * The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 2;
    */
@@ -557,7 +563,7 @@ export declare type ListPlansResponse = Message<"trivet.billing.v1.ListPlansResp
   plans: Plan[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -571,41 +577,43 @@ export declare type ListPlansResponse = Message<"trivet.billing.v1.ListPlansResp
 export declare const ListPlansResponseSchema: GenMessage<ListPlansResponse>;
 
 /**
- * CreateGrantRequest is credit for an account.
+ * CreateGrantRequest describes credit for an account.
  *
  * @generated from message trivet.billing.v1.CreateGrantRequest
  */
 export declare type CreateGrantRequest = Message<"trivet.billing.v1.CreateGrantRequest"> & {
   /**
-   * The account, an organization's or a user's id; without white space around it.
+   * The account, an organization's or a user's id; without white space around it. Example: "org_2abc".
    *
    * @generated from field: string account_id = 1;
    */
   accountId: string;
 
   /**
-   * The credit, in nano-dollars; 1 to 1e15 ($1,000,000).
+   * The credit, in nano-dollars; 1 to 1e15 ($1,000,000). Example: "5000000000" ($5).
    *
    * @generated from field: int64 amount_nano_usd = 2;
    */
   amountNanoUsd: bigint;
 
   /**
-   * What the grant is for; the same source is granted once to an account. 1 to 128 characters, without white space around them.
+   * What the grant is for; 1 to 128 characters, without white space at the ends. An account gets a grant for the same
+   * source once. Example: "refund ticket 7".
    *
    * @generated from field: string source = 3;
    */
   source: string;
 
   /**
-   * When the unused rest expires; unset means never.
+   * When the unused credit expires; unset means never. Example: "2026-12-23T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */
   expireTime?: Timestamp | undefined;
 
   /**
-   * Open the account if there is none. Without it an unknown account is refused, so that a mistyped id opens none.
+   * True to open the account if it does not exist. Otherwise an unknown account is refused, so that a mistyped id opens
+   * no account. Example: false.
    *
    * @generated from field: bool create = 5;
    */
@@ -813,7 +821,7 @@ export declare type PortalSession = Message<"trivet.billing.v1.PortalSession"> &
 export declare const PortalSessionSchema: GenMessage<PortalSession>;
 
 /**
- * ListInvoicesRequest pages.
+ * ListInvoicesRequest selects a page.
  *
  * @generated from message trivet.billing.v1.ListInvoicesRequest
  */
@@ -826,7 +834,8 @@ export declare type ListInvoicesRequest = Message<"trivet.billing.v1.ListInvoice
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 2;
    */
@@ -853,7 +862,7 @@ export declare type ListInvoicesResponse = Message<"trivet.billing.v1.ListInvoic
   invoices: Invoice[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -873,14 +882,14 @@ export declare const ListInvoicesResponseSchema: GenMessage<ListInvoicesResponse
  */
 export declare type ApplyPlansRequest = Message<"trivet.billing.v1.ApplyPlansRequest"> & {
   /**
-   * The plan file as YAML; at most 1 MiB.
+   * The plan file as YAML; at most 1 MiB. Example: the content of plans.yaml.
    *
    * @generated from field: bytes plan_file = 1;
    */
   planFile: Uint8Array;
 
   /**
-   * Tell the changes, make none.
+   * True to list the changes without making them. Example: true.
    *
    * @generated from field: bool dry_run = 2;
    */
@@ -975,7 +984,7 @@ export declare const PlanChangeSchema: GenMessage<PlanChange>;
  */
 export declare type EraseUserRequest = Message<"trivet.billing.v1.EraseUserRequest"> & {
   /**
-   * Clerk's user id.
+   * Clerk's user id. Example: "user_2abc".
    *
    * @generated from field: string user_id = 1;
    */
@@ -989,7 +998,7 @@ export declare type EraseUserRequest = Message<"trivet.billing.v1.EraseUserReque
 export declare const EraseUserRequestSchema: GenMessage<EraseUserRequest>;
 
 /**
- * EraseUserResponse confirms.
+ * EraseUserResponse confirms the erasure.
  *
  * @generated from message trivet.billing.v1.EraseUserResponse
  */
@@ -1003,7 +1012,7 @@ export declare type EraseUserResponse = Message<"trivet.billing.v1.EraseUserResp
 export declare const EraseUserResponseSchema: GenMessage<EraseUserResponse>;
 
 /**
- * GetStatusRequest asks for Stripe's health.
+ * GetStatusRequest has no fields.
  *
  * @generated from message trivet.billing.v1.GetStatusRequest
  */
@@ -1023,7 +1032,7 @@ export declare const GetStatusRequestSchema: GenMessage<GetStatusRequest>;
  */
 export declare type GetStatusResponse = Message<"trivet.billing.v1.GetStatusResponse"> & {
   /**
-   * Stripe, as seen by the calls of this process.
+   * The provider, judged by the calls of this process.
    *
    * @generated from field: trivet.status.v1.Health provider = 2;
    */
@@ -1037,20 +1046,20 @@ export declare type GetStatusResponse = Message<"trivet.billing.v1.GetStatusResp
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
 
 /**
- * ReceiveWebhookRequest is a webhook as it came.
+ * ReceiveWebhookRequest is a webhook as it arrived.
  *
  * @generated from message trivet.billing.v1.ReceiveWebhookRequest
  */
 export declare type ReceiveWebhookRequest = Message<"trivet.billing.v1.ReceiveWebhookRequest"> & {
   /**
-   * The headers that the signature needs, by lower-case name.
+   * The headers that the signature needs, by lower-case name. Example: {"stripe-signature": "t=…,v1=…"}.
    *
    * @generated from field: map<string, string> headers = 1;
    */
   headers: { [key: string]: string };
 
   /**
-   * The raw body; at most 1 MiB.
+   * The raw body; at most 1 MiB. Example: {"id":"evt_1",…} in bytes.
    *
    * @generated from field: bytes body = 2;
    */
@@ -1070,7 +1079,7 @@ export declare const ReceiveWebhookRequestSchema: GenMessage<ReceiveWebhookReque
  */
 export declare type ReceiveWebhookResponse = Message<"trivet.billing.v1.ReceiveWebhookResponse"> & {
   /**
-   * True when the event had been stored before.
+   * True when the event was stored before. Example: false.
    *
    * @generated from field: bool duplicate = 1;
    */
@@ -1084,34 +1093,34 @@ export declare type ReceiveWebhookResponse = Message<"trivet.billing.v1.ReceiveW
 export declare const ReceiveWebhookResponseSchema: GenMessage<ReceiveWebhookResponse>;
 
 /**
- * ListEventsRequest filters and pages.
+ * ListEventsRequest selects events and a page.
  *
  * @generated from message trivet.billing.v1.ListEventsRequest
  */
 export declare type ListEventsRequest = Message<"trivet.billing.v1.ListEventsRequest"> & {
   /**
-   * Only events in this state; unspecified for any.
+   * Only events in this state; EVENT_STATE_UNSPECIFIED for all.
    *
    * @generated from field: trivet.inbox.v1.EventState state = 1;
    */
   state: EventState;
 
   /**
-   * Only events of this type; empty for any.
+   * Only events of this type; empty for all. Example: "user.updated".
    *
    * @generated from field: string type = 2;
    */
   type: string;
 
   /**
-   * Only events about this object; empty for any.
+   * Only events about this object; empty for all. Example: "user_2abc".
    *
    * @generated from field: string subject = 3;
    */
   subject: string;
 
   /**
-   * Only events received at or after this time.
+   * Only events received at or after this time; unset for all. Example: "2026-11-23T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp since = 4;
    */
@@ -1125,7 +1134,8 @@ export declare type ListEventsRequest = Message<"trivet.billing.v1.ListEventsReq
   pageSize: number;
 
   /**
-   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page.
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
    *
    * @generated from field: string page_token = 6;
    */
@@ -1152,7 +1162,7 @@ export declare type ListEventsResponse = Message<"trivet.billing.v1.ListEventsRe
   events: Event[];
 
   /**
-   * The token of the next page; empty on the last page.
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -1172,7 +1182,7 @@ export declare const ListEventsResponseSchema: GenMessage<ListEventsResponse>;
  */
 export declare type GetEventRequest = Message<"trivet.billing.v1.GetEventRequest"> & {
   /**
-   * The provider's event id.
+   * The provider's event id. Example: "evt_1".
    *
    * @generated from field: string event_id = 1;
    */
@@ -1206,20 +1216,20 @@ export declare type GetEventResponse = Message<"trivet.billing.v1.GetEventRespon
 export declare const GetEventResponseSchema: GenMessage<GetEventResponse>;
 
 /**
- * RedriveEventsRequest names events, or all the dead ones.
+ * RedriveEventsRequest names events, or selects all dead ones.
  *
  * @generated from message trivet.billing.v1.RedriveEventsRequest
  */
 export declare type RedriveEventsRequest = Message<"trivet.billing.v1.RedriveEventsRequest"> & {
   /**
-   * Event ids; at most 1,000. Empty with all_dead set.
+   * The ids of the events; at most 1,000. Empty when all_dead is set. Example: ["evt_1", "evt_2"].
    *
    * @generated from field: repeated string event_ids = 1;
    */
   eventIds: string[];
 
   /**
-   * Redrive every dead event.
+   * True to redrive every dead event. Example: false.
    *
    * @generated from field: bool all_dead = 2;
    */
@@ -1233,7 +1243,7 @@ export declare type RedriveEventsRequest = Message<"trivet.billing.v1.RedriveEve
 export declare const RedriveEventsRequestSchema: GenMessage<RedriveEventsRequest>;
 
 /**
- * RedriveEventsResponse counts.
+ * RedriveEventsResponse says what was changed.
  *
  * @generated from message trivet.billing.v1.RedriveEventsResponse
  */
@@ -1246,7 +1256,7 @@ export declare type RedriveEventsResponse = Message<"trivet.billing.v1.RedriveEv
   redriven: number;
 
   /**
-   * Of the ids that were named, those that are unknown or not dead: nothing was done about them.
+   * The named ids that are unknown or not dead; nothing was changed for them. Example: ["evt_2"].
    *
    * @generated from field: repeated string skipped_event_ids = 2;
    */
@@ -1260,21 +1270,21 @@ export declare type RedriveEventsResponse = Message<"trivet.billing.v1.RedriveEv
 export declare const RedriveEventsResponseSchema: GenMessage<RedriveEventsResponse>;
 
 /**
- * ReconcileRequest bounds the comparison.
+ * ReconcileRequest limits the comparison.
  *
  * @generated from message trivet.billing.v1.ReconcileRequest
  */
 export declare type ReconcileRequest = Message<"trivet.billing.v1.ReconcileRequest"> & {
   /**
-   * Only what was created, changed or removed at or after this time, as far as Stripe's events of the last 30 days tell;
-   * unset compares everything.
+   * Only objects that were created, changed or removed at or after this time, according to Stripe's events of the last 30 days;
+   * unset for all. Example: "2026-11-23T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp since = 1;
    */
   since?: Timestamp | undefined;
 
   /**
-   * The longest time the run may take; unset means no limit of its own.
+   * The maximum duration of the run. A later run resumes from the checkpoint. Unset means no limit. Example: "600s".
    *
    * @generated from field: google.protobuf.Duration time_limit = 2;
    */
@@ -1288,48 +1298,48 @@ export declare type ReconcileRequest = Message<"trivet.billing.v1.ReconcileReque
 export declare const ReconcileRequestSchema: GenMessage<ReconcileRequest>;
 
 /**
- * ReconcileResponse is the progress so far; the last one is the result.
+ * ReconcileResponse is the progress so far. The last message for a kind is its result.
  *
  * @generated from message trivet.billing.v1.ReconcileResponse
  */
 export declare type ReconcileResponse = Message<"trivet.billing.v1.ReconcileResponse"> & {
   /**
-   * What is being compared, such as "customers".
+   * The kind of object that is being compared. Example: "users".
    *
    * @generated from field: string kind = 1;
    */
   kind: string;
 
   /**
-   * Objects that were equal.
+   * The number of objects that were equal. Example: "1200".
    *
    * @generated from field: int64 same = 2;
    */
   same: bigint;
 
   /**
-   * Objects that differed and were repaired.
+   * The number of objects that differed and were repaired. Example: "3".
    *
    * @generated from field: int64 repaired = 3;
    */
   repaired: bigint;
 
   /**
-   * Objects that were missing and were created.
+   * The number of objects that were missing and were created. Example: "1".
    *
    * @generated from field: int64 created = 4;
    */
   created: bigint;
 
   /**
-   * Objects that the provider no longer has and that were removed.
+   * The number of objects that the provider no longer has and that were removed. Example: "0".
    *
    * @generated from field: int64 removed = 5;
    */
   removed: bigint;
 
   /**
-   * True on the last message of this kind.
+   * True in the last message for this kind. Example: true.
    *
    * @generated from field: bool done = 6;
    */
@@ -1349,7 +1359,7 @@ export declare const ReconcileResponseSchema: GenMessage<ReconcileResponse>;
  */
 export enum Outcome {
   /**
-   * Not told; refused.
+   * Not set; refused.
    *
    * @generated from enum value: OUTCOME_UNSPECIFIED = 0;
    */
@@ -1370,14 +1380,14 @@ export enum Outcome {
   CALLER_LEFT = 2,
 
   /**
-   * The provider failed before or within its answer.
+   * The provider failed before or during its answer.
    *
    * @generated from enum value: OUTCOME_UPSTREAM_FAILED = 3;
    */
   UPSTREAM_FAILED = 3,
 
   /**
-   * The process that made the call died; the sweeper settled the last checkpoint.
+   * The process that made the call died. The sweeper settled the hold at the last checkpoint.
    *
    * @generated from enum value: OUTCOME_ABANDONED = 4;
    */
@@ -1476,8 +1486,9 @@ export declare const PlanChangeKindSchema: GenEnum<PlanChangeKind>;
  */
 export declare const BillingService: GenService<{
   /**
-   * Reserve holds the worst case of a call before it is made; idempotent by request_id.
-   * Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONFLICT (the request_id was used for another call).
+   * Reserve holds the worst-case cost of a call before the call is made; idempotent by request_id.
+   * Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED,
+   * CONFLICT (the request_id was used for another call).
    *
    * @generated from rpc trivet.billing.v1.BillingService.Reserve
    */
@@ -1498,8 +1509,9 @@ export declare const BillingService: GenService<{
     output: typeof CheckpointResponseSchema;
   },
   /**
-   * Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id: a hold that was settled before is answered
-   * as then, even if the usage given here is different. A hold that the sweeper closed meanwhile is adjusted to the usage given here.
+   * Settle turns a hold into usage and ledger entries in one transaction; idempotent by hold_id. A repeated request returns the
+   * first settlement, even if its usage differs. If the sweeper has already settled the hold, its charge is corrected to the
+   * usage in this request.
    * Errors: NOT_FOUND, CONFLICT (the charge would take the account's sums beyond what can be counted).
    *
    * @generated from rpc trivet.billing.v1.BillingService.Settle
@@ -1510,7 +1522,7 @@ export declare const BillingService: GenService<{
     output: typeof SettleResponseSchema;
   },
   /**
-   * GetEntitlements tells what an account's plan allows. A new account is opened by it.
+   * GetEntitlements returns what an account's plan allows. It opens the account if it does not exist.
    *
    * @generated from rpc trivet.billing.v1.BillingService.GetEntitlements
    */
@@ -1520,7 +1532,8 @@ export declare const BillingService: GenService<{
     output: typeof GetEntitlementsResponseSchema;
   },
   /**
-   * GetAccount shows the caller's account: balance, held, plan, usage of this period. A new account is opened by it.
+   * GetAccount returns the caller's account: balance, holds, plan and usage of this period.
+   * It opens the account if it does not exist.
    *
    * @generated from rpc trivet.billing.v1.BillingService.GetAccount
    */
@@ -1530,7 +1543,7 @@ export declare const BillingService: GenService<{
     output: typeof GetAccountResponseSchema;
   },
   /**
-   * GetUsage sums the account's usage by day and model. Members of an organization see their own; its admins see all.
+   * GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all.
    *
    * @generated from rpc trivet.billing.v1.BillingService.GetUsage
    */
@@ -1560,7 +1573,8 @@ export declare const BillingService: GenService<{
     output: typeof ListPlansResponseSchema;
   },
   /**
-   * CreateGrant gives an account credit; idempotent by source: the same grant again is answered with the first, also after that has expired.
+   * CreateGrant grants credit to an account; idempotent by source. A repeated request returns the first grant, even after its
+   * expiry.
    * Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
    *
    * @generated from rpc trivet.billing.v1.BillingService.CreateGrant
@@ -1602,7 +1616,7 @@ export declare const BillingService: GenService<{
     output: typeof ListInvoicesResponseSchema;
   },
   /**
-   * ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it lists the changes and makes none.
+   * ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it only lists the changes.
    * Errors: INVALID_ARGUMENT (the plan file has a mistake), SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ApplyPlans
@@ -1613,7 +1627,7 @@ export declare const BillingService: GenService<{
     output: typeof ApplyPlansResponseSchema;
   },
   /**
-   * EraseUser removes the person from what billing holds and keeps what accounting needs; idempotent.
+   * EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
    *
    * @generated from rpc trivet.billing.v1.BillingService.EraseUser
    */
@@ -1623,7 +1637,7 @@ export declare const BillingService: GenService<{
     output: typeof EraseUserResponseSchema;
   },
   /**
-   * GetStatus tells how Stripe is doing.
+   * GetStatus says how well Stripe works.
    *
    * @generated from rpc trivet.billing.v1.BillingService.GetStatus
    */
@@ -1633,7 +1647,7 @@ export declare const BillingService: GenService<{
     output: typeof GetStatusResponseSchema;
   },
   /**
-   * ReceiveWebhook verifies and stores one webhook of Stripe's; it has returned only after a durable commit.
+   * ReceiveWebhook verifies and stores one webhook from Stripe. It returns after a durable commit.
    * Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ReceiveWebhook
@@ -1644,7 +1658,7 @@ export declare const BillingService: GenService<{
     output: typeof ReceiveWebhookResponseSchema;
   },
   /**
-   * ListEvents pages through the inbox of Stripe's events, newest first.
+   * ListEvents pages through the inbox of Stripe events, newest first.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ListEvents
    */
@@ -1674,7 +1688,8 @@ export declare const BillingService: GenService<{
     output: typeof RedriveEventsResponseSchema;
   },
   /**
-   * Reconcile compares the store with Stripe, repairs it, and reports progress.
+   * Reconcile compares the store with Stripe, repairs the differences, and reports progress. It ends when the caller leaves; the
+   * next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, UPSTREAM_ERROR.
    *
    * @generated from rpc trivet.billing.v1.BillingService.Reconcile
    */

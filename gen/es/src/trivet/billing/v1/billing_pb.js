@@ -2,7 +2,7 @@
 // @generated from file trivet/billing/v1/billing.proto (package trivet.billing.v1, syntax proto3)
 /* eslint-disable */
 
-// What it costs.
+// What a call costs: plans, accounts and the ledger.
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";

@@ -13,27 +13,28 @@ import type { GenEnum, GenFile } from "@bufbuild/protobuf/codegenv2";
 export declare const file_trivet_errors_v1_errors: GenFile;
 
 /**
- * ErrorReason stands in google.rpc.ErrorInfo.reason without its prefix; the domain is "trivet.dev".
+ * ErrorReason is the reason in google.rpc.ErrorInfo, there without its prefix. The domain is "trivet.dev".
+ * Go clients read it with gen/go/apierror.
  *
  * @generated from enum trivet.errors.v1.ErrorReason
  */
 export enum ErrorReason {
   /**
-   * No reason was given; treated as ERROR_REASON_INTERNAL.
+   * Not set; treated as ERROR_REASON_INTERNAL.
    *
    * @generated from enum value: ERROR_REASON_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * A defect or an unknown failure in Trivet; the log has the cause under the request id.
+   * A defect in Trivet. The log has the cause under the request id.
    *
    * @generated from enum value: ERROR_REASON_INTERNAL = 1;
    */
   INTERNAL = 1,
 
   /**
-   * A field is missing or out of range; the details name it.
+   * A field is missing or wrong. The details name the field.
    *
    * @generated from enum value: ERROR_REASON_INVALID_ARGUMENT = 2;
    */
@@ -54,14 +55,14 @@ export enum ErrorReason {
   BODY_TOO_LARGE = 4,
 
   /**
-   * No such path or object, or it belongs to somebody else.
+   * The path or the object does not exist, or the object belongs to another account.
    *
    * @generated from enum value: ERROR_REASON_NOT_FOUND = 5;
    */
   NOT_FOUND = 5,
 
   /**
-   * The path exists, with another HTTP method.
+   * The path does not support this HTTP method.
    *
    * @generated from enum value: ERROR_REASON_METHOD_NOT_ALLOWED = 6;
    */
@@ -75,35 +76,35 @@ export enum ErrorReason {
   UNAUTHORIZED = 7,
 
   /**
-   * The credential is malformed, forged, expired or revoked; which of them is only in the log.
+   * The credential is malformed, forged, expired or revoked. The log says which.
    *
    * @generated from enum value: ERROR_REASON_INVALID_TOKEN = 8;
    */
   INVALID_TOKEN = 8,
 
   /**
-   * The credential is good and may not do this.
+   * The credential is valid, but the caller may not do this.
    *
    * @generated from enum value: ERROR_REASON_PERMISSION_DENIED = 9;
    */
   PERMISSION_DENIED = 9,
 
   /**
-   * The account's balance, less what is held, does not afford the call.
+   * The account's balance, minus what is held, is too low for the call.
    *
    * @generated from enum value: ERROR_REASON_INSUFFICIENT_BALANCE = 10;
    */
   INSUFFICIENT_BALANCE = 10,
 
   /**
-   * A limit of the plan or of the API key is reached; retry after the stated delay.
+   * A limit of the plan or of the API key is reached. Retry after the stated delay.
    *
    * @generated from enum value: ERROR_REASON_RATE_LIMIT_EXCEEDED = 11;
    */
   RATE_LIMIT_EXCEEDED = 11,
 
   /**
-   * The model is not in the price list; the message lists the known ones.
+   * The model is not in the price list. The message lists the known models.
    *
    * @generated from enum value: ERROR_REASON_MODEL_NOT_FOUND = 12;
    */
@@ -117,14 +118,14 @@ export enum ErrorReason {
   MODEL_NOT_ALLOWED = 13,
 
   /**
-   * The provider failed or answered something that is no answer.
+   * The provider failed, or its answer does not match the request.
    *
    * @generated from enum value: ERROR_REASON_UPSTREAM_ERROR = 14;
    */
   UPSTREAM_ERROR = 14,
 
   /**
-   * The provider refused the request itself; its message is passed on.
+   * The provider rejected the request. Its message is passed on.
    *
    * @generated from enum value: ERROR_REASON_UPSTREAM_REJECTED = 15;
    */
@@ -138,14 +139,14 @@ export enum ErrorReason {
   UPSTREAM_TIMEOUT = 16,
 
   /**
-   * A part of Trivet or a provider is down; retry after the stated delay.
+   * A part of Trivet or a provider is down. Retry after the stated delay.
    *
    * @generated from enum value: ERROR_REASON_SERVICE_UNAVAILABLE = 17;
    */
   SERVICE_UNAVAILABLE = 17,
 
   /**
-   * A setting is missing or wrong; only the operator can mend it.
+   * A setting is missing or wrong. Only the operator can fix it.
    *
    * @generated from enum value: ERROR_REASON_CONFIGURATION_ERROR = 18;
    */
@@ -159,35 +160,35 @@ export enum ErrorReason {
   DEADLINE_EXCEEDED = 19,
 
   /**
-   * The caller went away.
+   * The caller closed the connection.
    *
    * @generated from enum value: ERROR_REASON_CANCELLED = 20;
    */
   CANCELLED = 20,
 
   /**
-   * The object changed meanwhile, or an idempotency key was used again for something else.
+   * The object changed at the same time, or an idempotency key was reused for a different request.
    *
    * @generated from enum value: ERROR_REASON_CONFLICT = 21;
    */
   CONFLICT = 21,
 
   /**
-   * This RPC belongs to the contract and is not built yet.
+   * This RPC is in the contract, but it is not implemented yet.
    *
    * @generated from enum value: ERROR_REASON_NOT_IMPLEMENTED = 22;
    */
   NOT_IMPLEMENTED = 22,
 
   /**
-   * The conversation and the wanted output exceed what the model can take.
+   * The conversation and the requested output exceed the model's context.
    *
    * @generated from enum value: ERROR_REASON_CONTEXT_LENGTH_EXCEEDED = 23;
    */
   CONTEXT_LENGTH_EXCEEDED = 23,
 
   /**
-   * A webhook's signature is missing, wrong or stale.
+   * The signature of a webhook is missing, wrong or too old.
    *
    * @generated from enum value: ERROR_REASON_WEBHOOK_SIGNATURE_INVALID = 24;
    */

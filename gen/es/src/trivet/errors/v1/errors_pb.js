@@ -20,7 +20,8 @@ export const ErrorReasonSchema = /*@__PURE__*/
   enumDesc(file_trivet_errors_v1_errors, 0);
 
 /**
- * ErrorReason stands in google.rpc.ErrorInfo.reason without its prefix; the domain is "trivet.dev".
+ * ErrorReason is the reason in google.rpc.ErrorInfo, there without its prefix. The domain is "trivet.dev".
+ * Go clients read it with gen/go/apierror.
  *
  * @generated from enum trivet.errors.v1.ErrorReason
  */

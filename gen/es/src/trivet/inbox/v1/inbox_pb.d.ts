@@ -2,7 +2,7 @@
 // @generated from file trivet/inbox/v1/inbox.proto (package trivet.inbox.v1, syntax proto3)
 /* eslint-disable */
 
-// A provider's events as an operator sees them. auth holds Clerk's, billing holds Stripe's.
+// Webhook events, as operators see them. auth stores Clerk's events, billing stores Stripe's.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -20,28 +20,29 @@ export declare const file_trivet_inbox_v1_inbox: GenFile;
  */
 export declare type Event = Message<"trivet.inbox.v1.Event"> & {
   /**
-   * The provider's event id, such as "evt_1" or "msg_2"; unique within the source.
+   * The provider's event id; unique within the source. Example: "evt_1".
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * The provider: "clerk" or "stripe".
+   * The provider. Example: "stripe".
    *
    * @generated from field: string source = 2;
    */
   source: string;
 
   /**
-   * The provider's event type, such as "user.updated".
+   * The provider's event type. Example: "user.updated".
    *
    * @generated from field: string type = 3;
    */
   type: string;
 
   /**
-   * The id of the object the event is about; events of one subject are applied in order.
+   * What the event is about, usually the provider's id of the object. Events of one subject are applied in order.
+   * Example: "user_2abc".
    *
    * @generated from field: string subject = 4;
    */
@@ -55,56 +56,57 @@ export declare type Event = Message<"trivet.inbox.v1.Event"> & {
   state: EventState;
 
   /**
-   * Attempts so far; 0 or more.
+   * The number of attempts so far. Example: 1.
    *
    * @generated from field: int32 attempts = 6;
    */
   attempts: number;
 
   /**
-   * The last attempt's error, without personal data or secrets; empty when there was none.
+   * The error of the last attempt, without personal data or secrets; may be empty. Example: "stripe answered 500".
    *
    * @generated from field: string last_error = 7;
    */
   lastError: string;
 
   /**
-   * When the event was stored.
+   * When the event was stored. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp receive_time = 8;
    */
   receiveTime?: Timestamp | undefined;
 
   /**
-   * When the next attempt is due; unset when done or dead.
+   * When the next attempt is due; unset when the event is done, dead or ignored. Example: "2026-11-23T10:00:30Z".
    *
    * @generated from field: google.protobuf.Timestamp next_attempt_time = 9;
    */
   nextAttemptTime?: Timestamp | undefined;
 
   /**
-   * When the event was applied; unset until then.
+   * When the event was applied; unset until then. Example: "2026-11-23T10:00:01Z".
    *
    * @generated from field: google.protobuf.Timestamp done_time = 10;
    */
   doneTime?: Timestamp | undefined;
 
   /**
-   * The payload as JSON with personal data and secrets replaced; only GetEvent fills it. Empty when its retention is over.
+   * The payload as JSON, with personal data and secrets replaced; only GetEvent fills it. Empty after its retention.
+   * Example: "{\"id\":\"[redacted]\"}".
    *
    * @generated from field: string redacted_payload = 11;
    */
   redactedPayload: string;
 
   /**
-   * When the event became done, dead or ignored; unset until then.
+   * When the event became done, dead or ignored; unset until then. Example: "2026-11-23T10:00:01Z".
    *
    * @generated from field: google.protobuf.Timestamp end_time = 12;
    */
   endTime?: Timestamp | undefined;
 
   /**
-   * The attempts that failed, oldest first; the latest 25 or more. Only GetEvent fills it.
+   * The failed attempts, oldest first; at least the latest 25. Only GetEvent fills it.
    *
    * @generated from field: repeated trivet.inbox.v1.FailedAttempt failures = 13;
    */
@@ -124,28 +126,28 @@ export declare const EventSchema: GenMessage<Event>;
  */
 export declare type FailedAttempt = Message<"trivet.inbox.v1.FailedAttempt"> & {
   /**
-   * Which attempt it was, from 1; a redrive begins anew.
+   * The number of the attempt, from 1. A redrive starts at 1 again. Example: 1.
    *
    * @generated from field: int32 attempt = 1;
    */
   attempt: number;
 
   /**
-   * When it began.
+   * When the attempt began. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp begin_time = 2;
    */
   beginTime?: Timestamp | undefined;
 
   /**
-   * When it was known to have failed.
+   * When the attempt failed. Example: "2026-11-23T10:00:01Z".
    *
    * @generated from field: google.protobuf.Timestamp end_time = 3;
    */
   endTime?: Timestamp | undefined;
 
   /**
-   * Why, without personal data or secrets; at most 1,024 bytes.
+   * The error, without personal data or secrets; at most 1,024 bytes. Example: "stripe answered 500".
    *
    * @generated from field: string error = 4;
    */
@@ -159,20 +161,20 @@ export declare type FailedAttempt = Message<"trivet.inbox.v1.FailedAttempt"> & {
 export declare const FailedAttemptSchema: GenMessage<FailedAttempt>;
 
 /**
- * EventState is where an event stands between arrival and effect.
+ * EventState is where an event is between arrival and effect.
  *
  * @generated from enum trivet.inbox.v1.EventState
  */
 export enum EventState {
   /**
-   * Unknown; as a filter: any state.
+   * Not set; as a filter: all states.
    *
    * @generated from enum value: EVENT_STATE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * Stored and waiting for a worker, or for its next attempt.
+   * Stored, and waiting for a worker or for its next attempt.
    *
    * @generated from enum value: EVENT_STATE_PENDING = 1;
    */
@@ -186,21 +188,21 @@ export enum EventState {
   LEASED = 2,
 
   /**
-   * Applied, or found to be without effect.
+   * Applied, or without effect.
    *
    * @generated from enum value: EVENT_STATE_DONE = 3;
    */
   DONE = 3,
 
   /**
-   * Given up after the last attempt; an operator may redrive it.
+   * The last attempt failed. An operator can redrive the event.
    *
    * @generated from enum value: EVENT_STATE_DEAD = 4;
    */
   DEAD = 4,
 
   /**
-   * Good signature, but not ours: another instance, account or mode. Kept and counted, never applied.
+   * The signature is valid, but the event belongs to another instance, account or mode. It is stored and counted, never applied.
    *
    * @generated from enum value: EVENT_STATE_IGNORED = 5;
    */

@@ -2,7 +2,7 @@
 // @generated from file trivet/inbox/v1/inbox.proto (package trivet.inbox.v1, syntax proto3)
 /* eslint-disable */
 
-// A provider's events as an operator sees them. auth holds Clerk's, billing holds Stripe's.
+// Webhook events, as operators see them. auth stores Clerk's events, billing stores Stripe's.
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -34,7 +34,7 @@ export const EventStateSchema = /*@__PURE__*/
   enumDesc(file_trivet_inbox_v1_inbox, 0);
 
 /**
- * EventState is where an event stands between arrival and effect.
+ * EventState is where an event is between arrival and effect.
  *
  * @generated from enum trivet.inbox.v1.EventState
  */
