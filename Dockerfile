@@ -14,8 +14,11 @@ COPY --from=build /out/trivet /out/auth /out/ai /out/billing /out/gateway /
 COPY --from=build --chown=65532:65532 /out/data /data
 COPY --from=build --chown=65532:65532 /out/data /keys/private
 COPY --from=build --chown=65532:65532 /out/data /keys/shared
+COPY --from=build --chown=65532:65532 /out/data /keys/sandbox
 COPY --from=build --chown=65532:65532 /out/tmp /tmp
 USER 65532:65532
-ENV TRIVET_DATA_DIR=/data
+# Inside a container the edge must listen on every address, or no published port reaches it. gRPC and ops stay private.
+ENV TRIVET_DATA_DIR=/data TRIVET_HTTP_ADDR=0.0.0.0:8080
+EXPOSE 8080
 ENTRYPOINT []
 CMD ["/trivet", "serve"]

@@ -23,6 +23,16 @@ func Settings() []any {
 	}
 }
 
+// ServiceSettings are the structs that hold what each process of split mode reads, beside what all of them do.
+func ServiceSettings() map[string][]any {
+	return map[string][]any{
+		"auth":    {auth.Config{}},
+		"ai":      {ai.Config{}},
+		"billing": {billing.Config{}, serve.PriceList{}},
+		"gateway": {gateway.Config{}},
+	}
+}
+
 // config is every setting of the all-in-one.
 type config struct {
 	Host    serve.Settings

@@ -116,7 +116,6 @@ func TestServeRefusesTheSandboxsEnvironment(t *testing.T) {
 	values := box.Environment()
 	values["TRIVET_API_KEY_SECRET"] = "trivet development: everybody knows this secret"
 	values["TRIVET_DATA_DIR"] = t.TempDir()
-	values["TRIVET_SANDBOX_URL"] = "http://127.0.0.1:8090"
 	err = Serve(t.Context(), env(values), io.Discard)
 	for name := range values {
 		switch name {

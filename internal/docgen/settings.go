@@ -51,3 +51,21 @@ func Names(structs []any) (string, error) {
 	slices.Sort(names)
 	return strings.Join(names, "\n") + "\n", nil
 }
+
+// fixed are the settings that docker-compose.yml gives a value of its own.
+var fixed = []string{"TRIVET_ENV", "DATABASE_URL", "TRIVET_DATA_DIR", "TRIVET_API_KEY_SECRET"}
+
+// Compose passes the settings of a service from .env into its container.
+func Compose(structs []any) (string, error) {
+	names, err := Names(structs)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for name := range strings.FieldsSeq(names) {
+		if !slices.Contains(fixed, name) {
+			fmt.Fprintf(&b, "  %s: ${%s:-}\n", name, name)
+		}
+	}
+	return b.String() + "  # ", nil
+}

@@ -1,5 +1,10 @@
 package docgen
 
+import (
+	"maps"
+	"slices"
+)
+
 // Table is a generated table and where it stands.
 type Table struct {
 	// File is the document, from the root of the repository.
@@ -10,12 +15,16 @@ type Table struct {
 	Make func() (string, error)
 }
 
-// Tables are all of them; structs are those that hold settings.
-func Tables(structs []any) []Table {
-	return []Table{
+// Tables are all of them; structs are those that hold settings, services those that each service reads.
+func Tables(structs []any, services map[string][]any) []Table {
+	all := []Table{
 		{"docs/errors.md", "errors", func() (string, error) { return Errors(), nil }},
 		{"docs/security.md", "rules", Rules},
 		{"docs/settings.md", "settings", func() (string, error) { return Settings(structs) }},
 		{"platform/settings/names.txt", "", func() (string, error) { return Names(structs) }},
 	}
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		all = append(all, Table{"docker-compose.yml", name, func() (string, error) { return Compose(services[name]) }})
+	}
+	return all
 }

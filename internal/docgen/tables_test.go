@@ -14,8 +14,8 @@ import (
 )
 
 func TestDocumentedTablesAreWhatTheCodeSays(t *testing.T) {
-	for _, table := range docgen.Tables(allinone.Settings()) {
-		t.Run(table.Name, func(t *testing.T) {
+	for _, table := range docgen.Tables(allinone.Settings(), allinone.ServiceSettings()) {
+		t.Run(table.File+" "+table.Name, func(t *testing.T) {
 			committed, err := os.ReadFile(filepath.Join("..", "..", table.File))
 			require.NoError(t, err)
 			made, err := table.Make()

@@ -12,19 +12,11 @@ import (
 // StandIn says where the sandbox is that stands in for the providers without settings.
 type StandIn struct {
 	// URL is the sandbox's address; "" means that there is none.
-	URL string `env:"TRIVET_SANDBOX_URL" help:"address of a sandbox that stands in, in development, for the providers whose settings are absent; for split mode (trivet dev starts its own)"`
+	URL string `env:"TRIVET_SANDBOX_URL" help:"address of a sandbox that stands in, in development, for the providers whose settings are absent; for split mode (trivet dev starts its own); production ignores it"`
 	// ClerkWebhookSecret signs the sandbox's Clerk webhooks.
 	ClerkWebhookSecret settings.Secret `env:"TRIVET_SANDBOX_CLERK_WEBHOOK_SECRET" help:"secret that the sandbox signs its Clerk webhooks with, whsec_ and base64; default: a published one"`
 	// StripeWebhookSecret signs the sandbox's Stripe webhooks.
 	StripeWebhookSecret settings.Secret `env:"TRIVET_SANDBOX_STRIPE_WEBHOOK_SECRET" help:"secret that the sandbox signs its Stripe webhooks with; default: a published one"`
-}
-
-// ValidateProduction refuses a sandbox in production.
-func (s StandIn) ValidateProduction() error {
-	if s.URL == "" {
-		return nil
-	}
-	return settings.Invalid("TRIVET_SANDBOX_URL", "is for development", "unset it: production talks to the real providers")
 }
 
 // Secrets puts the secrets that are set in place of the published ones among a sandbox's settings.

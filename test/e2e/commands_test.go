@@ -157,3 +157,50 @@ func TestARestartLosesNothing(t *testing.T) {
 	second := allInOne(t, "TRIVET_DATA_DIR="+dir)
 	require.Equal(t, before, second.account(token))
 }
+
+// What docker-compose.yml sets up with the sandbox: processes whose providers' settings are all absent. Webhooks arrive.
+func TestSplitModeWithTheSandboxTakesItsWebhooks(t *testing.T) {
+	keys := t.TempDir()
+	_, err := run(t, "trivet", []string{"keys", "--dir", keys})
+	require.NoError(t, err)
+	in := splitWithSandbox(t, keys)
+	in.control("POST", "/control/clerk/users", map[string]any{"count": 3}, nil)
+	operator := in.token("user_operator", nil)
+	require.Eventually(t, func() bool {
+		var list struct{ Users []struct{ ID string } }
+		in.get("/api/v1/users", operator, &list)
+		return len(list.Users) == 4
+	}, 20*time.Second, 50*time.Millisecond, "the users whom webhooks announced are known, though they never signed in")
+	require.NotContains(t, in.log.String(), "CONFIGURATION_ERROR")
+	require.Contains(t, in.log.String(), "the sandbox stands in for a provider")
+}
+
+// splitWithSandbox starts what docker-compose.yml does, on SQLite, with the keys in a folder.
+func splitWithSandbox(t *testing.T, keys string) *installation {
+	t.Helper()
+	p := ports(t, 9)
+	in := &installation{t: t, edge: "http://" + p[0], sandbox: "http://" + p[8], log: &logFile{}}
+	secrets := []string{
+		"TRIVET_SANDBOX_CLERK_WEBHOOK_SECRET_FILE=" + filepath.Join(keys, "sandbox", "clerk-webhook.secret"),
+		"TRIVET_SANDBOX_STRIPE_WEBHOOK_SECRET_FILE=" + filepath.Join(keys, "sandbox", "stripe-webhook.secret"),
+	}
+	in.start("trivet", []string{"sandbox"}, append(secrets, "TRIVET_SANDBOX_ADDR="+p[8], "TRIVET_SANDBOX_EDGE_URL="+in.edge, "TRIVET_DATA_DIR="+t.TempDir()))
+	in.await(in.sandbox + "/healthz")
+	common := append([]string{
+		"TRIVET_SANDBOX_URL=" + in.sandbox, "DATABASE_URL=sqlite://" + t.TempDir(), "TRIVET_OPERATORS=user_operator",
+		"TRIVET_AUTH_ADDR=" + p[1], "TRIVET_AI_ADDR=" + p[2], "TRIVET_BILLING_ADDR=" + p[3],
+		"TRIVET_INTERNAL_SECRET_FILE=" + filepath.Join(keys, "shared", "internal.secret"), "TRIVET_PASSPORT_PUBLIC_KEYS_FILE=" + filepath.Join(keys, "shared", "passport.pub"),
+		"TRIVET_PASSPORT_KEY_FILE=" + filepath.Join(keys, "private", "passport.key"), "TRIVET_API_KEY_SECRET_FILE=" + filepath.Join(keys, "private", "apikey.secret"),
+	}, secrets...)
+	for i, name := range []string{"auth", "ai", "billing"} {
+		if name != "ai" {
+			in.once(name, []string{"migrate"}, common)
+		}
+		in.ops = append(in.ops, "http://"+p[4+i])
+		in.start(name, nil, append(common, "TRIVET_GRPC_ADDR="+p[1+i], "TRIVET_OPS_ADDR="+p[4+i]))
+	}
+	in.ops = append(in.ops, "http://"+p[7])
+	in.start("gateway", nil, append(common, "TRIVET_HTTP_ADDR="+p[0], "TRIVET_OPS_ADDR="+p[7]))
+	in.awaitReady()
+	return in
+}

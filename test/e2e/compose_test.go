@@ -3,14 +3,20 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 type composeService struct {
+	Build       any
+	Image       string
 	Profiles    []string
 	Command     []string
 	Environment map[string]string
@@ -42,7 +48,7 @@ func TestComposeFileHoldsTogether(t *testing.T) {
 	for name, s := range file.Services {
 		for on, how := range s.DependsOn {
 			target, ok := file.Services[on]
-			require.True(t, ok, "%s depends on %s, which is not there", name, on)
+			require.True(t, ok, "%s depends on %s, which does not exist", name, on)
 			switch how.Condition {
 			case "service_healthy":
 				require.NotEmpty(t, target.Healthcheck, "%s waits for the health of %s, which has no check", name, on)
@@ -55,16 +61,19 @@ func TestComposeFileHoldsTogether(t *testing.T) {
 		}
 		for _, volume := range s.Volumes {
 			source, _, _ := strings.Cut(volume, ":")
+			if source == "./config" {
+				continue
+			}
 			require.Contains(t, file.Volumes, source, name)
 		}
 		if len(s.Command) > 0 && strings.HasPrefix(s.Command[0], "/") {
-			require.Contains(t, string(dockerfile), "/out"+s.Command[0], "%s runs a program that the image has not", name)
+			require.Contains(t, string(dockerfile), "/out"+s.Command[0], "%s runs a program that is not in the image", name)
 		}
 		if s.Environment["TRIVET_PASSPORT_KEY_FILE"] != "" {
 			require.Contains(t, name, "auth", "only auth signs passports")
 		}
 	}
-	for _, name := range []string{"auth", "ai", "billing", "gateway", "postgres", "redis", "sandbox", "migrate-auth", "migrate-billing"} {
+	for _, name := range []string{"auth", "ai", "billing", "gateway", "postgres", "keys", "sandbox", "migrate-auth", "migrate-billing"} {
 		require.Contains(t, file.Services, name)
 	}
 }
@@ -81,6 +90,98 @@ func intersect(a, b []string) []string {
 	return both
 }
 
+// Several services that build and export one image at the same time fail on a clean machine.
+func TestComposeBuildsTheImageOnce(t *testing.T) {
+	file := compose(t)
+	for name, s := range file.Services {
+		require.Equal(t, name == "keys", s.Build != nil, "%s: only keys builds", name)
+		if s.Image == "trivet" && name != "keys" {
+			require.Contains(t, s.DependsOn, "keys", "%s must wait until the image is built", name)
+		}
+	}
+}
+
+// The sandbox signs its webhooks with secrets that keys generates and the services know.
+func TestComposeDeliversTheSandboxsWebhooks(t *testing.T) {
+	file := compose(t)
+	sandbox := file.Services["sandbox"]
+	require.Equal(t, "${TRIVET_SANDBOX_EDGE_URL:-http://gateway:8080}", sandbox.Environment["TRIVET_SANDBOX_EDGE_URL"])
+	for _, setting := range []string{"TRIVET_SANDBOX_CLERK_WEBHOOK_SECRET_FILE", "TRIVET_SANDBOX_STRIPE_WEBHOOK_SECRET_FILE"} {
+		require.NotEmpty(t, sandbox.Environment[setting])
+		for _, name := range []string{"auth", "billing"} {
+			require.Equal(t, sandbox.Environment[setting], file.Services[name].Environment[setting], name)
+		}
+	}
+	for _, name := range []string{"sandbox", "auth", "billing", "keys"} {
+		require.True(t, slices.ContainsFunc(file.Services[name].Volumes, func(v string) bool { return strings.HasPrefix(v, "keys-sandbox:/keys/sandbox") }), name)
+	}
+	dir := t.TempDir()
+	_, err := run(t, "trivet", []string{"keys", "--dir", dir})
+	require.NoError(t, err)
+	for _, file := range []string{"clerk-webhook.secret", "stripe-webhook.secret"} {
+		raw, err := os.ReadFile(filepath.Join(dir, "sandbox", file))
+		require.NoError(t, err)
+		require.Regexp(t, `^whsec_\S{32,}\n$`, string(raw))
+	}
+}
+
+// No provider's setting has a default: a real key beside the sandbox's address would be sent to the sandbox.
+func TestComposeSendsNoRealKeyToTheSandbox(t *testing.T) {
+	file := compose(t)
+	providers := regexp.MustCompile(`^(CLERK|OPENAI|STRIPE)_`)
+	for name, s := range file.Services {
+		for setting, value := range s.Environment {
+			if providers.MatchString(setting) {
+				require.Equal(t, "${"+setting+":-}", value, "%s: %s", name, setting)
+			}
+		}
+	}
+}
+
+// Every setting that a service reads can be given in .env; what it does not read, it does not get.
+func TestComposePassesEverySetting(t *testing.T) {
+	file := compose(t)
+	passed := map[string]bool{}
+	for _, s := range file.Services {
+		for setting := range s.Environment {
+			passed[strings.TrimSuffix(setting, "_FILE")], passed[setting] = true, true
+		}
+	}
+	for name := range settingNames(t) {
+		switch name {
+		case "TRIVET_URL", "TRIVET_TOKEN", "TRIVET_DATA_DIR": // of the operator's commands; of the image
+			continue
+		}
+		require.True(t, passed[name], "%s cannot be given through docker-compose.yml", name)
+	}
+	for setting, only := range map[string]string{"OPENAI_API_KEY": "ai", "STRIPE_SECRET_KEY": "billing", "CLERK_SECRET_KEY": "auth", "TRIVET_PASSPORT_KEY_FILE": "auth"} {
+		for name, s := range file.Services {
+			if _, ok := s.Environment[setting]; ok {
+				require.Contains(t, name, only, "%s gets %s", name, setting)
+			}
+		}
+	}
+}
+
+// Secrets in .env must reach neither a commit nor an image.
+func TestEnvFilesAreIgnored(t *testing.T) {
+	for _, name := range []string{".gitignore", ".dockerignore"} {
+		raw, err := os.ReadFile(filepath.Join("..", "..", name))
+		require.NoError(t, err)
+		for _, secret := range []string{".env", ".dev.vars"} {
+			require.Regexp(t, `(?m)^/?`+regexp.QuoteMeta(secret)+`$`, string(raw), name)
+		}
+	}
+}
+
+// The image listens where a published port reaches it.
+func TestTheImageListensOnEveryAddress(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "..", "Dockerfile"))
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^ENV .*TRIVET_HTTP_ADDR=0\.0\.0\.0:8080`, string(raw))
+	require.Regexp(t, `(?m)^EXPOSE 8080$`, string(raw))
+}
+
 // A name that no program reads would be a silent default.
 func TestComposeFileNamesOnlySettings(t *testing.T) {
 	file := compose(t)
@@ -91,22 +192,17 @@ func TestComposeFileNamesOnlySettings(t *testing.T) {
 		}
 		for setting := range s.Environment {
 			base := strings.TrimSuffix(setting, "_FILE")
-			require.True(t, known[setting] || known[base], "%s: %s is no setting", name, setting)
+			require.True(t, known[setting] || known[base], "%s: %s is not a setting", name, setting)
 		}
 	}
 }
 
-// settingNames reads the documented settings, which another test compares with the code.
+// settingNames are all settings of all programs.
 func settingNames(t *testing.T) map[string]bool {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("..", "..", "docs", "settings.md"))
-	require.NoError(t, err)
 	names := map[string]bool{}
-	for line := range strings.Lines(string(raw)) {
-		if rest, ok := strings.CutPrefix(line, "| `"); ok {
-			name, _, _ := strings.Cut(rest, "`")
-			names[name] = true
-		}
+	for _, name := range settings.Known() {
+		names[name] = true
 	}
 	require.Greater(t, len(names), 20)
 	return names

@@ -20,7 +20,7 @@ func run() error {
 	if err := os.WriteFile(docgen.RetriesFile, []byte(docgen.Retries()), 0o644); err != nil { //nolint:gosec // source code is for all to read
 		return err
 	}
-	for _, t := range docgen.Tables(allinone.Settings()) {
+	for _, t := range docgen.Tables(allinone.Settings(), allinone.ServiceSettings()) {
 		old, err := os.ReadFile(t.File)
 		if err != nil {
 			return err
