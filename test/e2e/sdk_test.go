@@ -13,6 +13,8 @@ import (
 
 	"github.com/sashabaranov/go-openai"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/skip"
 )
 
 // sdkFolder is the folder with the tests in JavaScript. It skips the test when their packages are not installed.
@@ -20,12 +22,8 @@ func sdkFolder(t *testing.T) string {
 	t.Helper()
 	folder, err := filepath.Abs(filepath.Join("..", "sdk"))
 	require.NoError(t, err)
-	if _, err := os.Stat(filepath.Join(folder, "node_modules", "openai")); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("test/sdk/node_modules is missing: run `make test/sdk/node_modules`")
-		}
-		t.Skip("SKIPPED: the packages for Node.js are missing; `make test/sdk/node_modules` installs them (needs Node.js)")
-	}
+	_, err = os.Stat(filepath.Join(folder, "node_modules", "openai"))
+	skip.Unless(t, "packages for Node.js", err, "run `make test/sdk/node_modules` (needs Node.js)")
 	return folder
 }
 

@@ -19,6 +19,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/skip"
 )
 
 // Server is a PostgreSQL server of one's own, for tests that stop it and for programs that measure.
@@ -60,7 +62,7 @@ func newServer(t testing.TB, durable bool) *Server {
 	t.Helper()
 	s, err := create("", durable)
 	if errors.Is(err, errMissing) {
-		missing(t, err)
+		skip.Unless(t, "PostgreSQL", err, "install it (Debian: apt-get install postgresql) or set TEST_POSTGRES_URL")
 	}
 	require.NoError(t, err)
 	return s
@@ -111,16 +113,6 @@ func (s *Server) initialize() error {
 func (s *Server) Close() error {
 	s.Stop()
 	return errors.Join(os.RemoveAll(s.data), os.RemoveAll(s.dir))
-}
-
-// missing ends a test that can't have PostgreSQL.
-func missing(t testing.TB, err error) {
-	t.Helper()
-	const fix = "install it (Debian: apt-get install postgresql) or set TEST_POSTGRES_URL"
-	if os.Getenv("CI") == "true" || os.Getenv("TRIVET_TEST_REQUIRE") == "1" {
-		t.Fatalf("PostgreSQL is required here: %v; %s", err, fix)
-	}
-	t.Skipf("SKIPPED, NOT TESTED ON POSTGRESQL: %v; %s", err, fix)
 }
 
 // programs finds the folder of PostgreSQL's programs, the newest version first.
