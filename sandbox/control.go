@@ -108,6 +108,7 @@ type tokenRequest struct {
 	Org             string   `json:"org"`
 	Role            string   `json:"role"`
 	TTL             string   `json:"ttl"` // a duration such as "90s" or "1h"
+	Age             string   `json:"age"` // a duration: how long ago the token was issued
 	AuthorizedParty string   `json:"azp"`
 	Plan            string   `json:"plan"`
 	Permissions     []string `json:"permissions"`
@@ -130,6 +131,14 @@ func (s *Sandbox) mintToken(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		spec.TTL = ttl
+	}
+	if in.Age != "" {
+		age, err := time.ParseDuration(in.Age)
+		if err != nil || age < 0 {
+			refuse(w, http.StatusBadRequest, fmt.Sprintf("age %q must be a duration such as 90s or 1h", in.Age))
+			return
+		}
+		spec.Age = age
 	}
 	token, err := s.clerk.MintToken(r.Context(), spec)
 	if err != nil {

@@ -396,3 +396,11 @@ func (in *installation) fault(fields map[string]any) {
 	fields["provider"] = "openai"
 	in.control(http.MethodPost, "/control/faults", fields, nil)
 }
+
+// readAll reads an answer's body.
+func readAll(t *testing.T, response *http.Response) string {
+	t.Helper()
+	raw, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return string(raw)
+}

@@ -247,7 +247,7 @@ func dataLines(t *testing.T, body []byte) []string {
 func TestBadInput(t *testing.T) {
 	inEachMode(t, func(t *testing.T, in *installation) {
 		token := in.token("user_bad", nil)
-		expired := in.token("user_bad", map[string]any{"ttl": "1ms"})
+		expired := in.token("user_bad", map[string]any{"ttl": "1m", "age": "10m"}) // long beyond any leeway
 		calls := in.upstream().Calls
 		good := `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}]}`
 		huge := `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"` + strings.Repeat("x", 20<<20) + `"}]}`
