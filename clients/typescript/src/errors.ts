@@ -1,10 +1,7 @@
 import type { Schemas } from './types.js';
 
-/** A field that is wrong, and what is wrong with it. */
-export interface ErrorDetail {
-  field: string;
-  problem: string;
-}
+/** A field that is wrong and what is wrong with it, or facts about the reason by name. */
+export type ErrorDetail = NonNullable<Schemas['Error']['details']>[number];
 
 /** Why a call failed: a reason of docs/errors.md, NETWORK_ERROR when no whole answer came, or UNKNOWN when the answer is not Trivet's. */
 export type ErrorCode = Schemas['ErrorReason'] | 'NETWORK_ERROR' | 'UNKNOWN';

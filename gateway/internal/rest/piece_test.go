@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
 )
 
 // FuzzPiece compares the short way with protojson.
@@ -45,4 +46,14 @@ func TestPieceNeedsNoMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}))
+}
+
+// A client's types say that usage has all its fields; the same piece always gives the same bytes.
+func TestTheLastPieceShowsZeroes(t *testing.T) {
+	cost := int64(8400)
+	piece := &aiv1.ChatStreamResponse{Id: "c1", FinishReason: "stop", Usage: &usagev1.CallUsage{InputTokens: 8, OutputTokens: 12}, CostNanoUsd: &cost}
+	got, err := appendPiece([]byte("data: "), piece)
+	require.NoError(t, err)
+	require.Equal(t, `data: {"id":"c1","model":"","delta":"","toolCalls":[],"finishReason":"stop",`+
+		`"usage":{"inputTokens":8,"cachedInputTokens":0,"outputTokens":12,"reasoningTokens":0},"costNanoUsd":"8400"}`, string(got))
 }

@@ -204,7 +204,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** CreateGrant gives an account credit; idempotent by source. Errors: CONFLICT (the source was used for another grant). */
+        /**
+         * CreateGrant gives an account credit; idempotent by source: the same grant again is answered with the first, also after that has expired.
+         *     Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
+         */
         post: operations["createGrant"];
         delete?: never;
         options?: never;
@@ -923,17 +926,19 @@ export interface components {
         };
         /** @description CreateGrantRequest is credit for an account. */
         CreateGrantRequest: {
-            /** @description The account. */
+            /** @description The account, an organization's or a user's id; without white space around it. */
             accountId: string;
-            /** @description The credit, in nano-dollars; 1 to 1e18. */
+            /** @description The credit, in nano-dollars; 1 to 1e15 ($1,000,000). */
             amountNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description What the grant is for; the same source is granted once to an account. 1 to 128 characters. */
+            /** @description What the grant is for; the same source is granted once to an account. 1 to 128 characters, without white space around them. */
             source: string;
             /**
              * Format: date-time
              * @description When the unused rest expires; unset means never.
              */
             expireTime?: string;
+            /** @description Open the account if there is none. Without it an unknown account is refused, so that a mistyped id opens none. */
+            create?: boolean;
         };
         /** @description CreateGrantResponse carries the grant. */
         CreateGrantResponse: {
@@ -1046,12 +1051,16 @@ export interface components {
             retryAfter?: number;
             /** @description The id of the request, also in the header x-request-id and in the log. */
             requestId: string;
-            /** @description The fields that are wrong. */
+            /** @description More about the reason. */
             details?: {
-                /** @description The path of the field, such as messages[0].role. */
-                field: string;
-                /** @description What is wrong with it. */
-                problem: string;
+                /** @description The path of a field that is wrong, such as messages[0].role. */
+                field?: string;
+                /** @description What is wrong with the field. */
+                problem?: string;
+                /** @description Facts about the reason by name, such as the model that is not known. */
+                metadata?: {
+                    [key: string]: string;
+                };
             }[];
         };
         /**
@@ -2902,10 +2911,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        /** @description ok */
-                        status: string;
-                    };
+                    "text/plain": string;
                 };
             };
             /** @description The call failed. */
