@@ -63,6 +63,7 @@ func (f *Fake) PastFaults() http.Handler { return f.api }
 
 // Route returns the pattern of the route that takes a request, or "/".
 func (f *Fake) Route(r *http.Request) string {
-	_, pattern := f.api.Handler(r)
+	mux, r := f.mux(r)
+	_, pattern := mux.Handler(r)
 	return pattern
 }

@@ -69,8 +69,9 @@ type Fake struct {
 	hosts    local.Hosts
 	keys     *keyring
 	ids      *ident.Source
-	eventIDs *ident.Source // separate, so that identifiers of objects do not depend on whether events are emitted
-	api      *http.ServeMux
+	eventIDs *ident.Source  // separate, so that identifiers of objects do not depend on whether events are emitted
+	api      *http.ServeMux // the Backend API and the pages
+	frontAPI *http.ServeMux
 	pages    *template.Template
 	handler  http.Handler
 
@@ -137,8 +138,8 @@ func New(cfg Config) (*Fake, error) {
 	if f.pages, err = newPages(); err != nil {
 		return nil, err
 	}
-	f.api = f.routes()
-	f.handler = cfg.Faults.Handler(f.api, answerStatus)
+	f.api, f.frontAPI = f.routes(), f.frontRoutes()
+	f.handler = cfg.Faults.Handler(http.HandlerFunc(f.serve), answerStatus)
 	return f, nil
 }
 
@@ -203,11 +204,24 @@ func (f *Fake) routes() *http.ServeMux {
 		api.Handle(pattern, f.authorized(handle))
 	}
 	api.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, r *http.Request) { respond(w, r, f.getJWKS) })
-	f.frontRoutes(api)
-	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeErrors(w, http.StatusNotFound, apiError{Message: "not found", LongMessage: "The sandbox does not implement " + r.Method + " " + r.URL.Path + ".", Code: "resource_not_found"})
-	})
+	api.HandleFunc("GET /sign-in", f.showSignIn)
+	api.HandleFunc("POST /sign-in", f.submitSignIn)
+	api.HandleFunc("GET /sign-out", f.showSignOut)
+	api.HandleFunc("POST /sign-out", f.submitSignOut)
+	api.HandleFunc("/", unknownPath)
 	return api
+}
+
+// serve answers a request without faults.
+func (f *Fake) serve(w http.ResponseWriter, r *http.Request) {
+	mux, r := f.mux(r)
+	mux.ServeHTTP(w, r)
+}
+
+func unknownPath(w http.ResponseWriter, r *http.Request) {
+	writeErrors(w, http.StatusNotFound, apiError{
+		Message: "not found", LongMessage: "The sandbox does not implement " + r.Method + " " + r.URL.Path + ".", Code: "resource_not_found",
+	})
 }
 
 // handler makes the answer of one endpoint: a value to be sent as JSON, or an error of type *failure.

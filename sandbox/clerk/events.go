@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/trivet-dev/trivet/sandbox/internal/ident"
 	"github.com/trivet-dev/trivet/sandbox/internal/quiet"
@@ -120,20 +121,29 @@ type emailData struct {
 	RequestedFrom string `json:"requested_from"`
 }
 
-// emitCode sends the event of the e-mail with a sign-in code. Receivers must not store it: a real one is a secret.
-func (f *Fake) emitCode(u User, session string) {
-	to := u.PrimaryEmail()
+// emitCode sends the event of the e-mail with a code, and returns the code. Receivers must not store it: a real one is a
+// secret. The code follows from what it is for.
+func (f *Fake) emitCode(user, to, purpose string) string {
+	code := digits(ident.Derive(6, "code", purpose))
 	if to == "" {
-		return
+		return code
 	}
-	code := digits(ident.Derive(6, "code", session))
-	f.emit("email.created", u.ID, email{
-		ID: "ema_" + ident.Derive(27, "email", session), Object: "email", Slug: "verification_code", FromEmailName: "noreply", ToEmailAddress: to,
-		EmailAddressID: u.PrimaryEmailAddressID, UserID: u.ID, Subject: code + " is your verification code",
+	e := email{
+		ID: "ema_" + ident.Derive(27, "email", purpose), Object: "email", Slug: "verification_code", FromEmailName: "noreply", ToEmailAddress: to,
+		UserID: user, Subject: code + " is your verification code",
 		Body: "<p>Your verification code is <b>" + code + "</b></p>", BodyPlain: "Your verification code is " + code, Status: "queued",
 		Data:             emailData{OTPCode: code, RequestedAt: f.cfg.Now().UTC().Format("02 January 2006, 15:04 UTC"), RequestedFrom: f.Issuer()},
 		DeliveredByClerk: true,
-	})
+	}
+	if u, ok := f.users.Get(user); ok {
+		for _, address := range u.EmailAddresses {
+			if strings.EqualFold(address.EmailAddress, to) {
+				e.EmailAddressID = &address.ID
+			}
+		}
+	}
+	f.emit("email.created", orElse(user, to), e)
+	return code
 }
 
 func digits(text string) string {

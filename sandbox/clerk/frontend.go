@@ -3,8 +3,10 @@ package clerk
 import (
 	"crypto/rand"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -18,40 +20,109 @@ const (
 // maxClients bounds the browsers that are remembered; the oldest are forgotten first.
 const maxClients = 10_000
 
-// client is one browser.
+// client is one browser, and what it has begun.
 type client struct {
 	ID        string `json:"id"`
 	CreatedAt int64  `json:"created_at"`
 	UpdatedAt int64  `json:"updated_at"`
+
+	signIn, signUp *attempt // nil when none is under way; never changed in place
 }
 
-// frontRoutes are what a browser calls: Clerk's Frontend API, as far as a small script needs it, and the pages.
-func (f *Fake) frontRoutes(mux *http.ServeMux) {
-	for pattern, handle := range map[string]frontHandler{
-		"GET /v1/client":                                       f.getClient,
-		"DELETE /v1/client":                                    f.removeSessions,
-		"DELETE /v1/client/sessions":                           f.removeSessions,
-		"POST /v1/client/sessions/{session}/tokens":            f.refreshToken,
-		"POST /v1/client/sessions/{session}/tokens/{template}": f.refreshToken,
-		"POST /v1/client/sessions/{session}/touch":             f.touchSession,
-		"POST /v1/client/sessions/{session}/end":               f.leaveSession("ended"),
-		"POST /v1/client/sessions/{session}/remove":            f.leaveSession("removed"),
+// frontHandler answers one call of a browser. Its value is shown as the route's [answerForm] says.
+type frontHandler func(r *http.Request, b *browser) (any, error)
+
+// answerForm is what surrounds the value of a handler.
+type answerForm int
+
+const (
+	bare    answerForm = iota // the value alone
+	read                      // {"response": value, "client": null}
+	written                   // {"response": value, "client": the client as it is now}
+)
+
+type frontRoute struct {
+	form   answerForm
+	handle frontHandler
+	// open routes also serve browsers that are not known yet.
+	open bool
+}
+
+// frontRoutes are Clerk's Frontend API: what its script, or one of your own, calls from a browser.
+func (f *Fake) frontRoutes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for pattern, route := range map[string]frontRoute{
+		"POST /v1/dev_browser":  {bare, f.createDevBrowser, true},
+		"GET /v1/environment":   {bare, f.getEnvironment, true},
+		"PATCH /v1/environment": {bare, f.getEnvironment, true},
+		"GET /v1/client":        {read, f.getClient, true},
+		"PUT /v1/client":        {read, f.putClient, false},
+		"POST /v1/client":       {read, f.putClient, false},
+		"DELETE /v1/client":     {written, f.removeSessions, false},
+
+		"POST /v1/client/sign_ins":                             {written, f.createSignIn, false},
+		"GET /v1/client/sign_ins/{id}":                         {read, f.getSignIn, false},
+		"POST /v1/client/sign_ins/{id}/prepare_first_factor":   {written, f.prepareSignIn, false},
+		"POST /v1/client/sign_ins/{id}/attempt_first_factor":   {written, f.attemptSignIn, false},
+		"POST /v1/client/sign_ups":                             {written, f.createSignUp, false},
+		"GET /v1/client/sign_ups/{id}":                         {read, f.getSignUp, false},
+		"PATCH /v1/client/sign_ups/{id}":                       {written, f.updateSignUp, false},
+		"POST /v1/client/sign_ups/{id}/prepare_verification":   {written, f.prepareSignUp, false},
+		"POST /v1/client/sign_ups/{id}/attempt_verification":   {written, f.attemptSignUp, false},
+		"DELETE /v1/client/sessions":                           {written, f.removeSessions, false},
+		"GET /v1/client/sessions/{session}":                    {read, f.getOwnSession, false},
+		"POST /v1/client/sessions/{session}/tokens":            {bare, f.refreshToken, false},
+		"POST /v1/client/sessions/{session}/tokens/{template}": {bare, f.refreshToken, false},
+		"POST /v1/client/sessions/{session}/touch":             {written, f.touchSession, false},
+		"POST /v1/client/sessions/{session}/end":               {written, f.leaveSession("ended"), false},
+		"POST /v1/client/sessions/{session}/remove":            {written, f.leaveSession("removed"), false},
+
+		"GET /v1/me":                          {read, f.getMe, false},
+		"PATCH /v1/me":                        {written, f.updateMe, false},
+		"GET /v1/me/organization_memberships": {read, f.listMyMemberships, false},
+		"GET /v1/me/organization_invitations": {read, f.listNothing, false},
+		"GET /v1/me/organization_suggestions": {read, f.listNothing, false},
+		"GET /v1/me/sessions/active":          {bare, f.listMySessions, false},
+
+		"POST /v1/organizations":                          {written, f.createMyOrganization, false},
+		"GET /v1/organizations/{org}":                     {read, f.getMyOrganization, false},
+		"GET /v1/organizations/{org}/memberships":         {read, f.listMembers, false},
+		"GET /v1/organizations/{org}/roles":               {read, f.listMyRoles, false},
+		"GET /v1/organizations/{org}/invitations":         {read, f.listNothingOf, false},
+		"GET /v1/organizations/{org}/domains":             {read, f.listNothingOf, false},
+		"GET /v1/organizations/{org}/membership_requests": {read, f.listNothingOf, false},
 	} {
-		mux.Handle(pattern, f.front(handle))
+		mux.Handle(pattern, f.front(route))
 	}
-	mux.HandleFunc("OPTIONS /v1/client/", f.preflight)
-	mux.HandleFunc("OPTIONS /v1/client", f.preflight)
-	mux.HandleFunc("GET /sign-in", f.showSignIn)
-	mux.HandleFunc("POST /sign-in", f.submitSignIn)
-	mux.HandleFunc("GET /sign-out", f.showSignOut)
-	mux.HandleFunc("POST /sign-out", f.submitSignOut)
+	mux.HandleFunc("OPTIONS /", f.preflight)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		_ = f.allowOrigin(w, r)
+		unknownPath(w, r)
+	})
+	return mux
 }
 
-// frontHandler makes the answer of one endpoint for a known browser; it may set cookies.
-type frontHandler func(w http.ResponseWriter, r *http.Request, c client) (any, error)
+// isFront tells a browser's request from a back end's: some paths belong to both APIs.
+func isFront(r *http.Request) bool {
+	q := r.URL.Query()
+	for _, prefix := range []string{"/v1/client", "/v1/me", "/v1/environment", "/v1/dev_browser"} {
+		if r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, prefix+"/") {
+			return true
+		}
+	}
+	return strings.HasPrefix(r.URL.Path, "/v1/organizations") && (q.Has("__clerk_db_jwt") || q.Has("_clerk_session_id"))
+}
 
-// front lets in browsers that have signed in, from pages on this machine only.
-func (f *Fake) front(handle frontHandler) http.Handler {
+// mux returns the routes that serve a request, and the request with its method.
+func (f *Fake) mux(r *http.Request) (*http.ServeMux, *http.Request) {
+	if isFront(r) {
+		return f.frontAPI, overridden(r)
+	}
+	return f.api, r
+}
+
+// front lets in browsers that are known, from pages of this machine only.
+func (f *Fake) front(route frontRoute) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !f.allowOrigin(w, r) {
 			writeErrors(w, http.StatusForbidden, apiError{
@@ -59,16 +130,50 @@ func (f *Fake) front(handle frontHandler) http.Handler {
 			})
 			return
 		}
+		w.Header().Set("Cache-Control", "no-store")
 		respond(w, r, func(r *http.Request) (any, error) {
-			c, ok := f.clientOf(r)
-			if !ok {
-				return nil, &failure{http.StatusUnauthorized, apiError{
-					Message: "Signed out", LongMessage: "This browser is not signed in; send it to the sign-in page.", Code: "authentication_invalid",
-				}}
+			b, err := f.browserOf(r)
+			switch {
+			case err != nil && r.URL.Path == "/v1/dev_browser":
+				b = &browser{origin: f.originOf(r)} // one that comes with the token of another instance gets a new one
+			case err != nil:
+				return nil, err
+			case !b.known && !route.open:
+				return nil, errSignedOut
 			}
-			return handle(w, r, c)
+			b.w = w
+			v, err := route.handle(r, b)
+			if err != nil {
+				return nil, err
+			}
+			return f.frontAnswer(r, route.form, b, v)
 		})
 	})
+}
+
+// frontAnswer puts the value of a handler into its form, with a token for each session in it.
+func (f *Fake) frontAnswer(r *http.Request, form answerForm, b *browser, v any) (any, error) {
+	if form == bare {
+		return v, nil
+	}
+	out := struct {
+		Response any         `json:"response"`
+		Client   *clientView `json:"client"`
+	}{Response: v}
+	var sessions []*frontSession
+	if s, ok := v.(*frontSession); ok && s.Status == "active" {
+		sessions = append(sessions, s)
+	}
+	if c, ok := v.(*clientView); ok && c != nil {
+		sessions = append(sessions, c.Sessions...)
+	}
+	if form == written {
+		f.mu.Lock()
+		out.Client = f.viewClient(b.client)
+		f.mu.Unlock()
+		sessions = append(sessions, out.Client.Sessions...)
+	}
+	return out, f.withTokens(r.Context(), b.origin, sessions...)
 }
 
 // allowOrigin sets the CORS headers for pages of this machine and rejects others, which could act for the signed-in
@@ -84,6 +189,7 @@ func (f *Fake) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)
 	w.Header().Set("Access-Control-Allow-Credentials", "true")
+	w.Header().Set("Access-Control-Expose-Headers", "Clerk-Db-Jwt")
 	return true
 }
 
@@ -92,34 +198,17 @@ func (f *Fake) preflight(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	w.Header().Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
-	w.Header().Set("Access-Control-Allow-Headers", "Content-Type")
+	w.Header().Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+	w.Header().Set("Access-Control-Allow-Headers", "Content-Type, Authorization")
 	w.Header().Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// clientOf returns the browser that a request comes from.
-func (f *Fake) clientOf(r *http.Request) (client, bool) {
-	cookie, err := r.Cookie(clientCookie)
-	if err != nil {
-		return client{}, false
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.clients.Get(cookie.Value)
-}
-
 // newClient remembers a browser and returns the value of its cookie. The lock is held.
 func (f *Fake) newClient() (client, string, error) {
-	if f.clients.Len() >= maxClients {
-		if err := f.clients.DropOldest(maxClients / 10); err != nil {
-			return client{}, "", err
-		}
-	}
-	now := f.nowMs()
-	c := client{ID: f.ids.Next("client_", 27), CreatedAt: now, UpdatedAt: now}
 	secret := rand.Text() + rand.Text()
-	return c, secret, f.clients.Insert(secret, c)
+	c, err := f.rememberClient(secret)
+	return c, secret, err
 }
 
 // setCookie sets a cookie for the host, whatever the port: the app on another port of it sees the cookie too.
@@ -141,55 +230,31 @@ func (f *Fake) sessionsOf(c client) []Session {
 	return list
 }
 
-// frontSession is a session as a browser sees it, with its user but without what is private to the back end.
-type frontSession struct {
-	Session
-	User        User         `json:"user"`
-	Memberships []Membership `json:"organization_memberships"`
-}
-
-func (f *Fake) frontView(s Session) frontSession {
-	u, _ := f.users.Get(s.UserID)
-	u.PrivateMetadata = emptyObject()
-	v := frontSession{Session: s, User: u, Memberships: []Membership{}}
-	for _, m := range f.memberships.All(func(m Membership) bool { return m.UserID == s.UserID }) {
-		m = f.membershipView(m)
-		m.PrivateMetadata = emptyObject()
-		if m.Organization != nil {
-			o := *m.Organization
-			o.PrivateMetadata = emptyObject()
-			m.Organization = &o
-		}
-		v.Memberships = append(v.Memberships, m)
-	}
-	return v
-}
-
-// frontAnswer is the form of all answers about a client.
-type frontAnswer struct {
-	Response any `json:"response"`
-}
-
-type clientView struct {
-	Object              string         `json:"object"`
-	ID                  string         `json:"id"`
-	Sessions            []frontSession `json:"sessions"`
-	LastActiveSessionID *string        `json:"last_active_session_id"`
-	CreatedAt           int64          `json:"created_at"`
-	UpdatedAt           int64          `json:"updated_at"`
-}
-
-func (f *Fake) getClient(_ http.ResponseWriter, _ *http.Request, c client) (any, error) {
+// getClient answers null to a browser that is signed out and has begun nothing.
+func (f *Fake) getClient(_ *http.Request, b *browser) (any, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	v := clientView{Object: "client", ID: c.ID, Sessions: []frontSession{}, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt}
-	for _, s := range f.sessionsOf(c) {
-		v.Sessions = append(v.Sessions, f.frontView(s))
+	if !b.known || len(f.sessionsOf(b.client)) == 0 && b.signIn == nil && b.signUp == nil {
+		return nil, nil
 	}
-	if len(v.Sessions) > 0 {
-		v.LastActiveSessionID = &v.Sessions[0].ID
+	return f.viewClient(b.client), nil
+}
+
+// putClient answers the client, also of a browser that is signed out.
+func (f *Fake) putClient(_ *http.Request, b *browser) (any, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.viewClient(b.client), nil
+}
+
+func (f *Fake) getOwnSession(r *http.Request, b *browser) (any, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, err := f.ownSession(r, b.client)
+	if err != nil {
+		return nil, err
 	}
-	return frontAnswer{v}, nil
+	return f.frontView(s), nil
 }
 
 // ownSession returns the session in the path when it is this browser's and active. The lock is held.
@@ -209,45 +274,57 @@ func (f *Fake) ownSession(r *http.Request, c client) (Session, error) {
 	return s, nil
 }
 
-// refreshToken signs a new token for a session, and puts it into the cookie too. A script does so every 50 s.
-func (f *Fake) refreshToken(w http.ResponseWriter, r *http.Request, c client) (any, error) {
-	f.mu.Lock()
-	s, err := f.ownSession(r, c)
-	if err == nil {
-		s.LastActiveAt = f.nowMs()
-		err = f.sessions.Insert(s.ID, s)
-	}
-	f.mu.Unlock()
+// refreshToken signs a new token for a session, for its active organization or the one that the form names. A script
+// does so every 50 s.
+func (f *Fake) refreshToken(r *http.Request, b *browser) (any, error) {
+	in, err := form(r)
 	if err != nil {
 		return nil, err
 	}
-	spec := TokenSpec{
-		User: s.UserID, Org: orEmpty(s.LastActiveOrganizationID), Template: r.PathValue("template"), AuthorizedParty: r.Header.Get("Origin"), session: s.ID,
+	s, org, err := f.refreshed(r, b, in)
+	if err != nil {
+		return nil, err
 	}
+	spec := TokenSpec{User: s.UserID, Org: org, Template: r.PathValue("template"), AuthorizedParty: b.origin, session: s.ID}
 	token, err := f.MintToken(r.Context(), spec)
 	if err != nil {
 		return nil, err
 	}
-	if spec.Template == "" {
-		setCookie(w, sessionCookie, token, "/", false)
+	if spec.Template == "" && b.cookie {
+		setCookie(b.w, sessionCookie, token, "/", false)
 	}
-	return struct {
-		Object string `json:"object"`
-		JWT    string `json:"jwt"`
-	}{"token", token}, nil
+	return sessionToken{"token", token}, nil
+}
+
+// refreshed notes that a session is in use, and returns the organization of its next token.
+func (f *Fake) refreshed(r *http.Request, b *browser, in url.Values) (s Session, org string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s, err = f.ownSession(r, b.client); err != nil {
+		return Session{}, "", err
+	}
+	if org = orEmpty(s.LastActiveOrganizationID); in.Has("organization_id") {
+		org = in.Get("organization_id")
+	}
+	if _, member := f.memberships.Get(membershipKey(org, s.UserID)); org != "" && !member {
+		return Session{}, "", notFound("organization", org)
+	}
+	s.LastActiveAt = f.nowMs()
+	return s, org, f.sessions.Insert(s.ID, s)
 }
 
 // touchSession makes another organization the active one; an empty one is the personal account.
-func (f *Fake) touchSession(_ http.ResponseWriter, r *http.Request, c client) (any, error) {
-	if err := r.ParseForm(); err != nil {
-		return nil, invalid("active_organization_id", "form_param_format_invalid", "cannot be read.")
-	}
-	defer f.begin(r)()
-	s, err := f.ownSession(r, c)
+func (f *Fake) touchSession(r *http.Request, b *browser) (any, error) {
+	in, err := form(r)
 	if err != nil {
 		return nil, err
 	}
-	if org := r.PostForm.Get("active_organization_id"); r.PostForm.Has("active_organization_id") {
+	defer f.begin(r)()
+	s, err := f.ownSession(r, b.client)
+	if err != nil {
+		return nil, err
+	}
+	if org := in.Get("active_organization_id"); in.Has("active_organization_id") {
 		if _, member := f.memberships.Get(membershipKey(org, s.UserID)); org != "" && !member {
 			return nil, notFound("organization", org)
 		}
@@ -257,33 +334,37 @@ func (f *Fake) touchSession(_ http.ResponseWriter, r *http.Request, c client) (a
 	if err := f.sessions.Insert(s.ID, s); err != nil {
 		return nil, err
 	}
-	return frontAnswer{f.frontView(s)}, nil
+	return f.frontView(s), nil
 }
 
 // leaveSession makes the handler that ends one session.
 func (f *Fake) leaveSession(status string) frontHandler {
-	return func(w http.ResponseWriter, r *http.Request, c client) (any, error) {
+	return func(r *http.Request, b *browser) (any, error) {
 		defer f.begin(r)()
-		s, err := f.ownSession(r, c)
+		s, err := f.ownSession(r, b.client)
 		if err != nil {
 			return nil, err
 		}
 		if s, err = f.endSession(s, status); err != nil {
 			return nil, err
 		}
-		setCookie(w, sessionCookie, "", "/", false)
-		return frontAnswer{s}, nil
+		if b.cookie {
+			setCookie(b.w, sessionCookie, "", "/", false)
+		}
+		return f.frontView(s), nil
 	}
 }
 
 // removeSessions signs the browser out.
-func (f *Fake) removeSessions(w http.ResponseWriter, r *http.Request, c client) (any, error) {
+func (f *Fake) removeSessions(r *http.Request, b *browser) (any, error) {
 	defer f.begin(r)()
-	if err := f.signOut(c); err != nil {
+	if err := f.signOut(b.client); err != nil {
 		return nil, err
 	}
-	clearCookies(w)
-	return frontAnswer{nil}, nil
+	if b.cookie {
+		clearCookies(b.w)
+	}
+	return f.viewClient(b.client), nil
 }
 
 func (f *Fake) signOut(c client) error {

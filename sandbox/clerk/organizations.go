@@ -39,33 +39,42 @@ func (f *Fake) createOrganization(r *http.Request) (any, error) {
 	if err := readBody(r, &p); err != nil {
 		return nil, err
 	}
-	if orEmpty(p.Name) == "" {
-		return nil, missing("name")
-	}
 	defer f.begin(r)()
+	o, err := f.makeOrganization(p)
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// makeOrganization creates an organization with its first admin. The lock is held.
+func (f *Fake) makeOrganization(p organizationParams) (Organization, error) {
+	if orEmpty(p.Name) == "" {
+		return Organization{}, missing("name")
+	}
 	id := f.ids.Next("org_", 27)
 	slug := orElse(orEmpty(p.Slug), slugOf(*p.Name))
 	if f.slugTaken(slug, id) {
 		if p.Slug != nil {
-			return nil, invalid("slug", "form_identifier_exists", "is taken. Please try another.")
+			return Organization{}, invalid("slug", "form_identifier_exists", "is taken. Please try another.")
 		}
 		slug += "-" + strings.ToLower(id[len(id)-6:])
 	}
 	o := f.newOrganization(id, *p.Name, slug, orEmpty(p.CreatedBy))
 	if err := p.apply(&o); err != nil {
-		return nil, err
+		return Organization{}, err
 	}
 	if o.CreatedBy != "" {
 		if _, err := f.user(o.CreatedBy); err != nil {
-			return nil, err
+			return Organization{}, err
 		}
 	}
 	if err := f.insertOrganization(o); err != nil {
-		return nil, err
+		return Organization{}, err
 	}
 	if o.CreatedBy != "" {
 		if _, err := f.join(o, o.CreatedBy, "org:admin"); err != nil {
-			return nil, err
+			return Organization{}, err
 		}
 	}
 	return f.organizationView(o, true), nil

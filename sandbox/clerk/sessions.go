@@ -23,8 +23,22 @@ func (f *Fake) signIn(user, org string) (Session, error) {
 	return s, f.sessions.Insert(s.ID, s)
 }
 
-// beginSession signs a user in at a client, which is a browser.
+// beginSession signs a user in at a client, which is a browser: a code is sent, and at once given back.
 func (f *Fake) beginSession(user, org, client string) (Session, error) {
+	s := f.newSession(user, org, client)
+	if u, known := f.users.Get(user); known && u.PrimaryEmail() != "" {
+		f.emitCode(user, u.PrimaryEmail(), s.ID)
+	}
+	return s, f.addSession(s)
+}
+
+// startSession signs a user in who has given back a code already.
+func (f *Fake) startSession(user, org, client string) (Session, error) {
+	s := f.newSession(user, org, client)
+	return s, f.addSession(s)
+}
+
+func (f *Fake) newSession(user, org, client string) Session {
 	now := f.nowMs()
 	s := Session{
 		ID: f.ids.Next("sess_", 27), Object: "session", ClientID: client, UserID: user, Status: "active",
@@ -32,19 +46,23 @@ func (f *Fake) beginSession(user, org, client string) (Session, error) {
 		ExpireAt: now + sessionLife.Milliseconds(), AbandonAt: now + sessionAbandon.Milliseconds(),
 	}
 	set(&s.LastActiveOrganizationID, &org)
+	return s
+}
+
+// addSession stores a new session, and notes the sign-in.
+func (f *Fake) addSession(s Session) error {
 	if err := f.sessions.Insert(s.ID, s); err != nil {
-		return Session{}, err
+		return err
 	}
-	f.active[user] = s.ID
-	u, known := f.users.Get(user)
+	f.active[s.UserID] = s.ID
+	u, known := f.users.Get(s.UserID)
 	if !known {
-		return s, nil
+		return nil
 	}
-	f.emitCode(u, s.ID)
 	f.emitSession("created", s)
-	u.LastSignInAt, u.LastActiveAt = &now, &now
+	u.LastSignInAt, u.LastActiveAt = &s.CreatedAt, &s.CreatedAt
 	_, err := f.updatedUser(u)
-	return s, err
+	return err
 }
 
 // status is the stored one, or "expired" when the time has come.

@@ -179,6 +179,17 @@ func prefixOf(r *http.Request) string {
 	return strings.TrimSuffix(whole, r.URL.EscapedPath())
 }
 
+// clientOf returns the browser that a page's request comes from.
+func (f *Fake) clientOf(r *http.Request) (client, bool) {
+	cookie, err := r.Cookie(clientCookie)
+	if err != nil {
+		return client{}, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.clients.Get(cookie.Value)
+}
+
 // signInAs begins a session for the user of a form: one that is there, or a new one. The secret is the cookie of a
 // browser that was not known before.
 func (f *Fake) signInAs(r *http.Request, form url.Values) (s Session, secret string, err error) {

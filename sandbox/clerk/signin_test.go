@@ -238,7 +238,8 @@ func TestUnknownClientCookie(t *testing.T) {
 	s := serve(t, clerk.Config{})
 	b := s.browser(t)
 	r := b.do(t, "GET", "/v1/client", nil, "Cookie", "__client=made-up")
-	require.Equal(t, http.StatusUnauthorized, r.status)
+	require.Equal(t, http.StatusOK, r.status)
+	require.JSONEq(t, `{"response":null,"client":null}`, r.body)
 	_, ok := s.User("made-up")
 	require.False(t, ok)
 }
