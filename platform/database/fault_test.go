@@ -214,9 +214,9 @@ func TestPostgresCloseCutsWhatHangs(t *testing.T) {
 			return err
 		})
 	}()
-	<-running
+	receive(t, running)
 	require.ErrorIs(t, db.Close(ended()), context.Canceled)
-	require.True(t, database.IsUnavailable(<-result))
+	require.True(t, database.IsUnavailable(receive(t, result)))
 }
 
 // TestSQLiteBusy lets another process, as it were, hold the write lock.
@@ -243,7 +243,7 @@ func TestSQLiteBusy(t *testing.T) {
 	released := make(chan error, 1)
 	go func() { released <- tx.Rollback() }()
 	require.Eventually(t, func() bool { return write("b") == nil }, 10*time.Second, time.Millisecond)
-	require.NoError(t, <-released)
+	require.NoError(t, receive(t, released))
 	require.NoError(t, write("c"))
 	_, ok := balance(t, db, "a")
 	require.False(t, ok)

@@ -37,7 +37,8 @@ func (db *DB) Listen(ctx context.Context, channel string, on func()) {
 		if ctx.Err() != nil {
 			return
 		}
-		log.WarnContext(ctx, "not listening: what other processes notify is found by polling", slog.Any("error", err))
+		log.WarnContext(ctx, "listening for notifications failed; polling finds what other processes do until it works again",
+			slog.Duration("pause", pause), slog.Any("error", err))
 		wait(ctx, pause/2+rand.N(pause/2)) //nolint:gosec // spreads load, guards nothing
 	}
 }

@@ -2,6 +2,9 @@ package database_test
 
 import (
 	"context"
+	"log/slog"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -59,6 +62,47 @@ func TestListenSurvivesALostServer(t *testing.T) {
 	require.NoError(t, server.Restart())
 	requireHeard(t, heard) // it listens again
 	require.Eventually(t, func() bool { return db.Notify(t.Context(), "work") == nil }, 10*time.Second, 10*time.Millisecond)
+	requireHeard(t, heard)
+}
+
+// safeLog is a log that can be read while it is written.
+type safeLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *safeLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// pauses are those before listening again, in order.
+func (l *safeLog) pauses() (all []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range regexp.MustCompile(`pause=(\S+)`).FindAllStringSubmatch(l.text.String(), -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+func TestListenTriesLessAndLessOftenUntilItWorked(t *testing.T) {
+	server := databasetest.NewServer(t, false)
+	log := &safeLog{}
+	db := databasetest.Open(t, database.Config{
+		URL: settings.NewSecret(server.NewDatabase(t)), Schema: "wallet", Logger: slog.New(slog.NewTextHandler(log, nil)),
+	}, database.Migrations{})
+	heard := listening(t, db, "work")
+	server.Stop()
+	eventually(t, "several attempts", func() bool { return len(log.pauses()) >= 3 })
+	require.Equal(t, []string{"100ms", "200ms", "400ms"}, log.pauses()[:3])
+	require.NoError(t, server.Start())
+	requireHeard(t, heard)
+	before := len(log.pauses())
+	require.NoError(t, server.Restart())
+	eventually(t, "it broke again", func() bool { return len(log.pauses()) > before })
+	require.Equal(t, "100ms", log.pauses()[before], "after a success it begins with the shortest pause")
 	requireHeard(t, heard)
 }
 

@@ -9,24 +9,24 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Observer returns a Config.Observe that counts a service's batches on meter: database.writes and database.write.failures,
-// database.batch.size (writes per commit), database.batch.duration and database.commit.duration (seconds), and
-// database.retries (transactions begun again), all by service.
+// Observer returns a Config.Observe that counts a service's batches on meter, each by service: trivet.database.writes and
+// trivet.database.write.failures, trivet.database.batch.size (writes per commit), trivet.database.batch.duration and
+// trivet.database.commit.duration (seconds), and trivet.database.retries (transactions that were begun again).
 func Observer(meter metric.Meter, service string) (func(Batch), error) {
 	var errs [6]error
-	writes, err := meter.Int64Counter("database.writes", metric.WithDescription("Writes asked for."))
+	writes, err := meter.Int64Counter("trivet.database.writes", metric.WithDescription("Writes that callers asked for."))
 	errs[0] = err
-	failures, err := meter.Int64Counter("database.write.failures", metric.WithDescription("Writes that ended with an error."))
+	failures, err := meter.Int64Counter("trivet.database.write.failures", metric.WithDescription("Writes that ended with an error."))
 	errs[1] = err
-	retries, err := meter.Int64Counter("database.retries", metric.WithDescription("Transactions begun again after a failure."))
+	retries, err := meter.Int64Counter("trivet.database.retries", metric.WithDescription("Transactions that were begun again after a failure."))
 	errs[2] = err
-	size, err := meter.Int64Histogram("database.batch.size", metric.WithDescription("Writes that shared a commit."),
+	size, err := meter.Int64Histogram("trivet.database.batch.size", metric.WithDescription("Writes that shared a commit."),
 		metric.WithExplicitBucketBoundaries(1, 2, 4, 8, 16, 32, 64, 128))
 	errs[3] = err
-	total, err := meter.Float64Histogram("database.batch.duration", metric.WithUnit("s"),
-		metric.WithDescription("Time of a batch, from its begin to its commit."))
+	total, err := meter.Float64Histogram("trivet.database.batch.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time of a batch, from its first statement to its commit."))
 	errs[4] = err
-	commit, err := meter.Float64Histogram("database.commit.duration", metric.WithUnit("s"),
+	commit, err := meter.Float64Histogram("trivet.database.commit.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time of the durable commit."))
 	errs[5] = err
 	if err := errors.Join(errs[:]...); err != nil {

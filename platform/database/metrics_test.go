@@ -33,9 +33,9 @@ func TestObserver(t *testing.T) {
 	telemetry.OpsHandler(telemetry.Ops{Gatherer: metrics.Registry}).ServeHTTP(page,
 		httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	for _, line := range []string{
-		`database_writes_total{service="wallet"} 3`, `database_write_failures_total{service="wallet"} 1`,
-		`database_retries_total{service="wallet"} 1`, `database_batch_size_bucket{service="wallet",le="2"} 0`,
-		`database_batch_size_bucket{service="wallet",le="4"} 1`, `database_commit_duration_seconds_count{service="wallet"} 1`,
+		`trivet_database_writes_total{service="wallet"} 3`, `trivet_database_write_failures_total{service="wallet"} 1`,
+		`trivet_database_retries_total{service="wallet"} 1`, `trivet_database_batch_size_bucket{service="wallet",le="2"} 0`,
+		`trivet_database_batch_size_bucket{service="wallet",le="4"} 1`, `trivet_database_commit_duration_seconds_count{service="wallet"} 1`,
 	} {
 		require.Contains(t, page.Body.String(), line)
 	}

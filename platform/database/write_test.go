@@ -47,11 +47,22 @@ func gate(t *testing.T, db *database.DB, key string) (open func()) {
 			return nil
 		})
 	}()
-	<-entered
+	receive(t, entered)
 	return func() {
 		close(release)
-		require.NoError(t, <-done)
+		require.NoError(t, receive(t, done))
 	}
+}
+
+// receive waits for what must come soon; a test that waits in vain fails instead of hanging.
+func receive[T any](t *testing.T, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing came within 30 s")
+	}
+	return value
 }
 
 // together writes fns in one batch, in order, and returns their errors.
@@ -256,7 +267,7 @@ func TestCallerMayLeaveTheQueueOnly(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return db.Queued() == 1 }, 5*time.Second, time.Millisecond)
 	cancel()
-	require.ErrorIs(t, <-queued, context.Canceled)
+	require.ErrorIs(t, receive(t, queued), context.Canceled)
 	open()
 
 	ctx, cancel = context.WithCancel(t.Context())
@@ -269,6 +280,22 @@ func TestCallerMayLeaveTheQueueOnly(t *testing.T) {
 	require.False(t, ok)
 	_, ok = balance(t, db, "running")
 	require.True(t, ok)
+}
+
+// What failed by its own error is not run again: the function may be slow, and its error may be the answer.
+func TestAWriteThatFailsAloneRunsOnce(t *testing.T) {
+	databasetest.Each(t, wallet, func(t *testing.T, db *database.DB) {
+		refused := errors.New("refused")
+		for range 3 { // without savepoints, and then with them
+			runs := 0
+			err := db.Write(t.Context(), "k", func(context.Context, database.Tx) error { runs++; return refused })
+			require.ErrorIs(t, err, refused)
+			require.Equal(t, 1, runs)
+			runs = 0
+			require.NoError(t, db.Write(t.Context(), "k", func(context.Context, database.Tx) error { runs++; return nil }))
+			require.Equal(t, 1, runs)
+		}
+	})
 }
 
 func TestADeadlineThatPassesInTheQueueIsTheStoresFault(t *testing.T) {
@@ -353,9 +380,9 @@ func TestCloseDrains(t *testing.T) {
 			return errors.Is(db.Write(ctx, "k", func(context.Context, database.Tx) error { return nil }), database.ErrClosed)
 		}, 5*time.Second, time.Millisecond)
 		open()
-		require.NoError(t, <-closed)
+		require.NoError(t, receive(t, closed))
 		for range 20 {
-			require.NoError(t, <-errs)
+			require.NoError(t, receive(t, errs))
 		}
 	})
 }
@@ -371,7 +398,7 @@ func TestCloseGivesUp(t *testing.T) {
 			return nil
 		})
 	}()
-	<-entered
+	receive(t, entered)
 	closed := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { closed <- db.Close(ctx) }()
@@ -379,10 +406,10 @@ func TestCloseGivesUp(t *testing.T) {
 	go func() {
 		waiting <- db.Write(context.Background(), "k", func(context.Context, database.Tx) error { return nil })
 	}()
-	require.ErrorIs(t, <-waiting, database.ErrClosed)
+	require.ErrorIs(t, receive(t, waiting), database.ErrClosed)
 	close(release)
-	require.NoError(t, <-running)
-	require.ErrorContains(t, <-closed, "closed before all writes were done")
+	require.NoError(t, receive(t, running))
+	require.ErrorContains(t, receive(t, closed), "closed before all writes were done")
 	require.NoError(t, db.Close(context.Background()), "closing again does nothing")
 }
 

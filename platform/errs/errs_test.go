@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
@@ -29,6 +31,49 @@ func TestErrorSurvivesTheWireWithoutItsCause(t *testing.T) {
 	require.Equal(t, sent.Fields, got.Fields)
 	require.Equal(t, sent.Metadata, got.Metadata)
 	require.Equal(t, codes.ResourceExhausted, wire.Code())
+}
+
+func TestShortWaitsSurviveTheWire(t *testing.T) {
+	for _, wait := range []time.Duration{0, time.Nanosecond, time.Millisecond, 500 * time.Millisecond, time.Second, 90 * time.Minute} {
+		sent := errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, "x").After(wait)
+		require.Equal(t, wait, errs.From(sent.GRPCStatus().Err()).RetryAfter)
+	}
+}
+
+// Statuses of other programs may carry details of the same kinds.
+func TestAnothersDetailsAreNotOurs(t *testing.T) {
+	with := func(code codes.Code, details ...protoadapt.MessageV1) error {
+		st, err := status.New(code, "secret").WithDetails(details...)
+		require.NoError(t, err)
+		return st.Err()
+	}
+	foreign := &errdetails.ErrorInfo{Reason: "RATE_LIMIT_EXCEEDED", Domain: "googleapis.com", Metadata: map[string]string{"a": "b"}}
+	for name, tc := range map[string]struct {
+		err  error
+		want errorsv1.ErrorReason
+	}{
+		"another's domain":       {with(codes.Unknown, foreign), errorsv1.ErrorReason_ERROR_REASON_INTERNAL},
+		"another's, by code":     {with(codes.Unavailable, foreign), errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE},
+		"unknown reason of ours": {with(codes.Unknown, &errdetails.ErrorInfo{Reason: "OF_A_LATER_VERSION", Domain: errs.Domain}), errorsv1.ErrorReason_ERROR_REASON_INTERNAL},
+	} {
+		got := errs.From(tc.err)
+		require.Equal(t, tc.want, got.Reason, name)
+		require.Empty(t, got.Metadata, name)
+		require.NotContains(t, got.Message, "secret", name)
+	}
+	ours := with(codes.Unknown, foreign, &errdetails.ErrorInfo{Reason: "NOT_FOUND", Domain: errs.Domain, Metadata: map[string]string{"c": "d"}}, foreign)
+	got := errs.From(ours)
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, got.Reason)
+	require.Equal(t, map[string]string{"c": "d"}, got.Metadata)
+}
+
+// A status within a chain is found, and an error of our own outside of it wins.
+func TestTheOutermostErrorWins(t *testing.T) {
+	inner := status.Error(codes.Unavailable, "x")
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(fmt.Errorf("call: %w", inner)))
+	own := errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "x").Cause(inner)
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, errs.ReasonOf(fmt.Errorf("call: %w", own)))
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CANCELLED, errs.ReasonOf(errors.Join(errors.New("x"), context.Canceled)))
 }
 
 func TestFrom(t *testing.T) {

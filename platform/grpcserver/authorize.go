@@ -33,7 +33,11 @@ func (c *chain) authorize(ctx context.Context, md metadata.MD, m *method) (conte
 		return passport.NewContext(ctx, claims), nil
 	case accessv1.Caller_CALLER_UNSPECIFIED:
 	}
-	return ctx, errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "This call has no access rule and is refused.")
+	return ctx, noRule()
+}
+
+func noRule() error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "This call has no access rule and is refused.")
 }
 
 // permit compares a verified caller with a rule.

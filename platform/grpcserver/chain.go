@@ -88,7 +88,7 @@ func (c *chain) unknown(fullMethod string, call func() (any, error)) (any, error
 	if strings.HasPrefix(fullMethod, "/grpc.health.v1.Health/") || strings.HasPrefix(fullMethod, "/grpc.reflection.") {
 		return call()
 	}
-	return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "This call has no access rule and is refused.")
+	return nil, noRule()
 }
 
 // finish turns what the handler left into what goes over the wire, and tells log and metrics.

@@ -104,6 +104,7 @@ func New(config Config) (*Server, error) {
 		config: config, methods: map[string]*method{}, validator: validator, instruments: instruments, inflight: &s.inflight, stopping: stopping,
 	}
 	options := []grpc.ServerOption{
+		grpc.InTapHandle(s.chain.tap),
 		grpc.ChainUnaryInterceptor(s.chain.unary),
 		grpc.ChainStreamInterceptor(s.chain.stream),
 		grpc.MaxRecvMsgSize(config.MaxMessage),

@@ -29,14 +29,14 @@ type series struct {
 func newInstruments(integration string, meter metric.Meter, inFlight *atomic.Int64) (*instruments, error) {
 	i := &instruments{integration: integration}
 	var errs [4]error
-	i.calls, errs[0] = meter.Int64Counter("provider.calls",
+	i.calls, errs[0] = meter.Int64Counter("trivet.provider.calls",
 		metric.WithDescription("Calls to a provider by integration, method and outcome."))
-	i.duration, errs[1] = meter.Float64Histogram("provider.call.duration", metric.WithUnit("s"),
+	i.duration, errs[1] = meter.Float64Histogram("trivet.provider.call.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time of a call, from its start to the end of its body."))
-	i.firstByte, errs[2] = meter.Float64Histogram("provider.call.first_byte", metric.WithUnit("s"),
+	i.firstByte, errs[2] = meter.Float64Histogram("trivet.provider.call.first_byte", metric.WithUnit("s"),
 		metric.WithDescription("Time of a call, from its start to the answer's header."))
 	name := metric.WithAttributeSet(attribute.NewSet(attribute.String("integration", integration)))
-	_, errs[3] = meter.Int64ObservableGauge("provider.calls.in_flight",
+	_, errs[3] = meter.Int64ObservableGauge("trivet.provider.calls.in_flight",
 		metric.WithDescription("Calls under way, those whose bodies are still read included."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(inFlight.Load(), name)

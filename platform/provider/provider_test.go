@@ -93,10 +93,10 @@ func (r *rig) last(t *testing.T, method, outcome string, status int) map[string]
 	require.EqualValues(t, status, line["status"])
 	require.Equal(t, outcome == "success", line["success"])
 	require.Contains(t, line, "latency")
-	require.Zero(t, r.metric(t, "provider_calls_in_flight", map[string]string{"integration": "openai"}))
+	require.Zero(t, r.metric(t, "trivet_provider_calls_in_flight", map[string]string{"integration": "openai"}))
 	labels := map[string]string{"integration": "openai", "method": method, "outcome": outcome}
-	require.Positive(t, r.metric(t, "provider_calls_total", labels))
-	require.Positive(t, r.metric(t, "provider_call_duration_seconds", labels))
+	require.Positive(t, r.metric(t, "trivet_provider_calls_total", labels))
+	require.Positive(t, r.metric(t, "trivet_provider_call_duration_seconds", labels))
 	return line
 }
 

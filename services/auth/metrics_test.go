@@ -83,5 +83,5 @@ func TestWebhookMetrics(t *testing.T) {
 	} {
 		require.InDelta(t, want, got[name], 0, "%s in %v", name, got)
 	}
-	require.GreaterOrEqual(t, got["database.writes auth"], 5.0, "%v", got)
+	require.GreaterOrEqual(t, got["trivet.database.writes auth"], 5.0, "%v", got)
 }

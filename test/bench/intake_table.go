@@ -54,13 +54,13 @@ func intakeRows() []intakeRow {
 		{"of billing's store", func(m *intake) string { return perSecond(m.commits(`service="billing"`), m) }},
 		{"events/commit", func(m *intake) string { return ratio(float64(m.acknowledged), m.commits()) }},
 		{"writes/commit", func(m *intake) string {
-			return ratio(m.offered.since(m.before.reading, "database_batch_size_sum"), m.commits())
+			return ratio(m.offered.since(m.before.reading, "trivet_database_batch_size_sum"), m.commits())
 		}},
 		{"mean commit", func(m *intake) string {
-			return meanMillis(&m.offered, m, "database_commit_duration_seconds")
+			return meanMillis(&m.offered, m, "trivet_database_commit_duration_seconds")
 		}},
 		{"mean transaction", func(m *intake) string {
-			return meanMillis(&m.offered, m, "database_batch_duration_seconds")
+			return meanMillis(&m.offered, m, "trivet_database_batch_duration_seconds")
 		}},
 		{"CPU while offered", func(m *intake) string {
 			return fmt.Sprintf("%.2f cores", (m.offered.cpu-m.before.cpu).Seconds()/m.span().Seconds())
@@ -94,7 +94,7 @@ func (m *intake) span() time.Duration { return m.ended.Sub(m.begun) }
 
 // commits counts what was committed while webhooks were offered, the workers' commits too: each is one wait for the disk.
 func (m *intake) commits(labels ...string) float64 {
-	return m.offered.since(m.before.reading, "database_commit_duration_seconds_count", labels...)
+	return m.offered.since(m.before.reading, "trivet_database_commit_duration_seconds_count", labels...)
 }
 
 func (m *intake) lateness() []time.Duration {

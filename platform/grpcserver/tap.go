@@ -1,0 +1,50 @@
+package grpcserver
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/tap"
+
+	accessv1 "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
+	"github.com/trivet-dev/trivet/platform/passport"
+)
+
+// tap refuses a call by its headers, before gRPC reads the message: interceptors run after that, and anybody who reaches the
+// port could have the server hold messages of 32 MiB. A call with a credential passes, because asking auth takes time that
+// this callback, on the goroutine that reads the connection, does not have; authorize decides later.
+func (c *chain) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	m := c.methods[info.FullMethodName]
+	if m == nil {
+		return ctx, nil // gRPC's own services take small messages, and unknown methods are refused unread
+	}
+	if err := c.screen(info, m); err != nil {
+		return ctx, c.finish(withRequestID(ctx, info.Header), m, time.Now(), err, nil)
+	}
+	return ctx, nil
+}
+
+func (c *chain) screen(info *tap.Info, m *method) error {
+	switch m.rule.GetCaller() {
+	case accessv1.Caller_CALLER_PUBLIC:
+		return nil
+	case accessv1.Caller_CALLER_INTERNAL:
+		return c.checkPeer(info.Header, m)
+	case accessv1.Caller_CALLER_USER, accessv1.Caller_CALLER_ADMIN, accessv1.Caller_CALLER_OPERATOR:
+		token, err := single(info.Header, passport.Header)
+		if err != nil {
+			return err
+		}
+		if token == "" {
+			_, err = c.credential(info.Header)
+			return err
+		}
+		claims, err := c.config.Passports.Verify(token, m.service)
+		if err != nil {
+			return refusal(err)
+		}
+		return permit(claims, m.rule)
+	case accessv1.Caller_CALLER_UNSPECIFIED:
+	}
+	return noRule()
+}
