@@ -91,7 +91,7 @@ func (s *system) addServices(ctx context.Context) error {
 	}
 	s.add("billing", billingService)
 	authService, err := auth.New(ctx, c.Auth, auth.Deps{
-		Logger: log, Meter: s.host.Meter("auth"), Now: now, Passports: s.issuer,
+		Logger: log, Meter: s.host.Meter("auth"), Now: now, Passports: s.issuer, Models: c.Prices.List(),
 		AI: aiv1.NewAIServiceClient(s.conns["auth"]), Billing: billingv1.NewBillingServiceClient(s.conns["auth"]),
 	})
 	if err != nil {

@@ -11,7 +11,7 @@ var meanings = map[errorsv1.ErrorReason]string{
 	errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND:                 "no such path or object, or it belongs to somebody else",
 	errorsv1.ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED:        "the path takes another method; `Allow` lists them",
 	errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED:              "no credential was sent",
-	errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:             "the credential is malformed, forged, expired or revoked: sign in again",
+	errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:             "the credential is malformed, forged, expired or revoked; `details` tells an expired token: get a new one",
 	errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:         "the credential is good and may not do this",
 	errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE:      "the balance less what is held does not afford the call; nothing was held or called",
 	errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED:       "a limit of the plan, of the key or of the address; wait `retryAfter` seconds",
@@ -28,5 +28,6 @@ var meanings = map[errorsv1.ErrorReason]string{
 	errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED:           "the call belongs to the contract and is not built yet",
 	errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED:   "input and wanted output exceed what the model can take",
 	errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: "a webhook's signature is missing, wrong or stale",
-	errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED:             "the person is banned, locked or deleted",
+	errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED:             "the person is banned, deprovisioned (removed by the company's directory) or deleted",
+	errorsv1.ErrorReason_ERROR_REASON_API_KEY_MAKER_LEFT:        "the person who made the organization's API key left, or is banned, deprovisioned or deleted; an admin can take the key over",
 }

@@ -63,6 +63,8 @@ func mapping(reason errorsv1.ErrorReason) Mapping {
 		return Mapping{GRPC: codes.Unauthenticated, HTTP: http.StatusUnauthorized, OpenAIType: typeRequest, OpenAICode: "invalid_api_key"}
 	case errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED:
 		return Mapping{GRPC: codes.Unauthenticated, HTTP: http.StatusUnauthorized, OpenAIType: typeRequest, OpenAICode: "user_disabled"}
+	case errorsv1.ErrorReason_ERROR_REASON_API_KEY_MAKER_LEFT:
+		return Mapping{GRPC: codes.Unauthenticated, HTTP: http.StatusUnauthorized, OpenAIType: typeRequest, OpenAICode: "api_key_maker_left"}
 	case errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID:
 		return Mapping{GRPC: codes.Unauthenticated, HTTP: http.StatusUnauthorized, OpenAIType: typeRequest, OpenAICode: "webhook_signature_invalid"}
 	case errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:

@@ -197,7 +197,7 @@ func TestRulesAreEnforced(t *testing.T) {
 			{"operator: an operator's key", users, h.as(t, key, "auth"), denied},
 			{"admin: an owner", keys, h.as(t, passport.Claims{}, "auth"), none},
 			{"admin: a member", keys, h.as(t, passport.Claims{UserID: "u", AccountID: "o", OrganizationID: "o", Role: "member"}, "auth"), denied},
-			{"admin: an admin", keys, h.as(t, passport.Claims{UserID: "u", AccountID: "o", OrganizationID: "o", Role: "admin"}, "auth"), none},
+			{"admin: an admin", keys, h.as(t, passport.Claims{UserID: "u", AccountID: "o", OrganizationID: "o", Role: "boss", Admin: true}, "auth"), none},
 			{"scope: a key without", keys, h.as(t, key, "auth"), denied},
 			{"scope: a key with", keys, h.as(t, keyManager, "auth"), none},
 		}

@@ -87,6 +87,10 @@ type Claims struct {
 	SpendLimitNanoUSD int64 `json:"spl,omitempty"`
 	// SpendPeriodSeconds is the period of that limit; 0 means the account's billing period.
 	SpendPeriodSeconds int64 `json:"spp,omitempty"`
+	// ParentLimits are the request limits of the API keys that made this one; at most MaxParentLimits.
+	ParentLimits []KeyLimit `json:"plm,omitempty"`
+	// Admin is true when the role in the organization may decide for the account; auth decides which roles may.
+	Admin bool `json:"adm,omitempty"`
 	// Audience is the service that may accept the passport.
 	Audience string `json:"-"`
 	// ExpireTime is when it ends.
@@ -106,14 +110,18 @@ func (c *Claims) HasScope(scope string) bool {
 	return false
 }
 
-// IsAdmin reports whether the caller may decide for the account: an
-// organization's admin, or the owner of a personal account.
-func (c *Claims) IsAdmin() bool {
-	if c.OrganizationID == "" {
-		return true
-	}
-	return c.Role == "admin" || c.Role == "owner"
+// MaxParentLimits bounds ParentLimits, so that a passport stays small.
+const MaxParentLimits = 8
+
+// KeyLimit is the request limit of an API key, which the keys that it made share.
+type KeyLimit struct {
+	APIKeyID          string `json:"key"`
+	RequestsPerMinute int32  `json:"rpm"`
 }
+
+// IsAdmin reports whether the caller may decide for the account: as the owner of a personal account, or with an admin role
+// in the organization.
+func (c *Claims) IsAdmin() bool { return c.OrganizationID == "" || c.Admin }
 
 type contextKey struct{}
 

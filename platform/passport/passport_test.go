@@ -50,7 +50,8 @@ func TestPassportRoundTrip(t *testing.T) {
 	i, v := pair(t, c)
 	want := passport.Claims{
 		UserID: "user_1", SessionID: "sess_1", OrganizationID: "org_1", Role: "admin", Permissions: []string{"org:billing:manage"},
-		AccountID: "org_1", ActorID: "user_2", Email: "a@example.test", Operator: true,
+		AccountID: "org_1", ActorID: "user_2", Email: "a@example.test", Operator: true, Admin: true,
+		ParentLimits: []passport.KeyLimit{{APIKeyID: "key_1", RequestsPerMinute: 7}},
 	}
 	token, err := i.Issue(want, "ai", c.t.Add(time.Hour))
 	require.NoError(t, err)
@@ -223,8 +224,10 @@ func TestOutgoingReplaces(t *testing.T) {
 
 func TestRoles(t *testing.T) {
 	require.True(t, (&passport.Claims{}).IsAdmin(), "the owner of a personal account")
-	require.True(t, (&passport.Claims{OrganizationID: "o", Role: "admin"}).IsAdmin())
-	require.False(t, (&passport.Claims{OrganizationID: "o", Role: "member"}).IsAdmin())
+	require.True(t, (&passport.Claims{OrganizationID: "o", Role: "boss", Admin: true}).IsAdmin())
+	for _, role := range []string{"member", "owner", "admin", ""} {
+		require.False(t, (&passport.Claims{OrganizationID: "o", Role: role}).IsAdmin(), "auth decides which roles are admins', not the name %q", role)
+	}
 	require.True(t, (&passport.Claims{}).HasScope("billing.read"), "a session holds every scope")
 	require.False(t, (&passport.Claims{APIKeyID: "k", Scopes: []string{"ai.invoke"}}).HasScope("billing.read"))
 	require.True(t, (&passport.Claims{APIKeyID: "k", Scopes: []string{"ai.invoke"}}).HasScope("ai.invoke"))

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/passport"
+
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -213,6 +215,18 @@ func TestLimits(t *testing.T) {
 		h.claims.APIKeyID, h.claims.RequestsPerMinute = "key_1", 1
 		require.Nil(t, h.chat(hello).err)
 		require.Equal(t, "key_1", h.settled().Request.GetApiKeyId())
+		a := h.chat(hello)
+		requireReason(t, exceeded, a.err)
+		require.Equal(t, "api_key_requests_per_minute", a.err.Metadata["limit"])
+	})
+	t.Run("requests of the key that made the key", func(t *testing.T) {
+		h := newHouse(t)
+		h.claims.ParentLimits = []passport.KeyLimit{{APIKeyID: "key_grandparent", RequestsPerMinute: 5}, {APIKeyID: "key_parent", RequestsPerMinute: 2}}
+		for _, id := range []string{"key_1", "key_2"} {
+			h.claims.APIKeyID = id
+			require.Nil(t, h.chat(hello).err)
+		}
+		h.claims.APIKeyID = "key_3"
 		a := h.chat(hello)
 		requireReason(t, exceeded, a.err)
 		require.Equal(t, "api_key_requests_per_minute", a.err.Metadata["limit"])

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,7 +15,10 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
@@ -45,7 +49,7 @@ func TestAPIKeyLife(t *testing.T) {
 	admin := h.as(t, h.clerk.Token(t, time.Now(), org("admin")))
 	expire := time.Now().Add(time.Hour).Truncate(time.Second)
 	made := h.newKey(t, admin, &authv1.CreateApiKeyRequest{
-		Name: "server", Scopes: []string{"ai.invoke", "billing.read"}, ExpireTime: timestamppb.New(expire), Models: []string{"m1"},
+		Name: "server", Scopes: []string{"ai.invoke", "billing.read"}, ExpireTime: timestamppb.New(expire), Models: []string{"gpt-4o"},
 		SpendLimitNanoUsd: 5_000_000_000, SpendPeriod: durationpb.New(24 * time.Hour), RequestsPerMinute: 30,
 	})
 	require.Regexp(t, `^tvt_test_[0-9A-Za-z]{49}$`, made.GetSecret())
@@ -59,7 +63,7 @@ func TestAPIKeyLife(t *testing.T) {
 	require.Equal(t, "org_1", claims.AccountID)
 	require.Equal(t, made.GetApiKey().GetId(), claims.APIKeyID)
 	require.Equal(t, []string{"ai.invoke", "billing.read"}, claims.Scopes)
-	require.Equal(t, []string{"m1"}, claims.Models)
+	require.Equal(t, []string{"gpt-4o"}, claims.Models)
 	require.EqualValues(t, 30, claims.RequestsPerMinute)
 	require.EqualValues(t, 5_000_000_000, claims.SpendLimitNanoUSD)
 	require.EqualValues(t, 86_400, claims.SpendPeriodSeconds)
@@ -95,7 +99,8 @@ func TestAPIKeyFields(t *testing.T) {
 	for field, req := range map[string]*authv1.CreateApiKeyRequest{
 		"name":              {Name: " \t"},
 		"scopes[1]":         {Name: "x", Scopes: []string{"ai.invoke", "ai.everything"}},
-		"models[0]":         {Name: "x", Models: []string{" m"}},
+		"models[1]":         {Name: "x", Models: []string{"gpt-4o", "gpt-99"}},
+		"models[0]":         {Name: "x", Models: []string{" gpt-4o"}},
 		"expireTime":        {Name: "x", ExpireTime: timestamppb.New(time.Now().Add(-time.Second))},
 		"spendLimitNanoUsd": {Name: "x", SpendLimitNanoUsd: -1},
 		"spendPeriod":       {Name: "x", SpendPeriod: durationpb.New(time.Hour)},
@@ -122,18 +127,18 @@ func TestAKeyMakesNoStrongerKey(t *testing.T) {
 	session := h.as(t, h.clerk.Token(t, time.Now(), nil))
 	end := timestamppb.New(time.Now().Add(time.Hour).Truncate(time.Second))
 	parent := h.newKey(t, session, &authv1.CreateApiKeyRequest{
-		Scopes: []string{"keys.manage", "ai.invoke"}, Models: []string{"m1", "m2"}, ExpireTime: end, RequestsPerMinute: 10,
+		Scopes: []string{"keys.manage", "ai.invoke"}, Models: []string{"gpt-4o", "gpt-4o-mini"}, ExpireTime: end, RequestsPerMinute: 10,
 	})
 	asKey := h.as(t, parent.GetSecret())
 	fit := func() *authv1.CreateApiKeyRequest {
-		return &authv1.CreateApiKeyRequest{Name: "child", Scopes: []string{"ai.invoke"}, Models: []string{"m1"}, ExpireTime: end, RequestsPerMinute: 10}
+		return &authv1.CreateApiKeyRequest{Name: "child", Scopes: []string{"ai.invoke"}, Models: []string{"gpt-4o"}, ExpireTime: end, RequestsPerMinute: 10}
 	}
 	h.newKey(t, asKey, fit())
 	for field, change := range map[string]func(*authv1.CreateApiKeyRequest){
 		"scopes":            func(r *authv1.CreateApiKeyRequest) { r.Scopes = []string{"billing.write"} },
 		"models":            func(r *authv1.CreateApiKeyRequest) { r.Models = nil },
 		"expireTime":        func(r *authv1.CreateApiKeyRequest) { r.ExpireTime = nil },
-		"requestsPerMinute": func(r *authv1.CreateApiKeyRequest) { r.RequestsPerMinute = 0 },
+		"requestsPerMinute": func(r *authv1.CreateApiKeyRequest) { r.RequestsPerMinute = 11 },
 	} {
 		req := fit()
 		change(req)
@@ -177,42 +182,182 @@ func TestAPIKeysPaging(t *testing.T) {
 }
 
 func TestWhoseStandingChangesLosesCredentials(t *testing.T) {
+	const (
+		none     = errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED
+		invalid  = errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN
+		disabled = errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED
+		left     = errorsv1.ErrorReason_ERROR_REASON_API_KEY_MAKER_LEFT
+	)
+	put := func(u directory.User) func(context.Context, *house) (bool, error) {
+		return func(ctx context.Context, h *house) (bool, error) {
+			u.ID, u.UpdateTime = "user_1", time.Now()
+			return h.Store().PutUser(ctx, u)
+		}
+	}
 	for name, tc := range map[string]struct {
-		change func(context.Context, *house) (bool, error)
-		want   errorsv1.ErrorReason
+		change                      func(context.Context, *house) (bool, error)
+		session, shared, personally errorsv1.ErrorReason
 	}{
 		"deleted": {func(ctx context.Context, h *house) (bool, error) {
 			return h.Store().DeleteUser(ctx, "user_1", time.Now())
-		}, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
-		"banned": {func(ctx context.Context, h *house) (bool, error) {
-			return h.Store().PutUser(ctx, directory.User{ID: "user_1", Banned: true, UpdateTime: time.Now()})
-		}, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
-		"locked": {func(ctx context.Context, h *house) (bool, error) {
-			return h.Store().PutUser(ctx, directory.User{ID: "user_1", Locked: true, UpdateTime: time.Now()})
-		}, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
+		}, disabled, left, disabled},
+		"banned":        {put(directory.User{Banned: true}), disabled, left, disabled},
+		"deprovisioned": {put(directory.User{Deprovisioned: true}), disabled, left, disabled},
+		"locked":        {put(directory.User{Locked: true}), none, none, none},
 		"left the organization": {func(ctx context.Context, h *house) (bool, error) {
 			return h.Store().DeleteMembership(ctx, "org_1", "user_1", time.Now())
-		}, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN},
+		}, invalid, left, none},
 		"organization deleted": {func(ctx context.Context, h *house) (bool, error) {
 			return h.Store().DeleteOrganization(ctx, "org_1", time.Now())
-		}, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN},
+		}, invalid, invalid, none},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := start(t, nil)
 			token := h.clerk.Token(t, time.Now(), org("admin"))
-			key := h.newKey(t, h.as(t, token), &authv1.CreateApiKeyRequest{})
-			for _, credential := range []string{token, key.GetSecret()} {
+			shared := h.newKey(t, h.as(t, token), &authv1.CreateApiKeyRequest{})
+			personal := h.newKey(t, h.as(t, h.clerk.Token(t, time.Now(), nil)), &authv1.CreateApiKeyRequest{})
+			credentials := map[string]errorsv1.ErrorReason{token: tc.session, shared.GetSecret(): tc.shared, personal.GetSecret(): tc.personally}
+			for credential := range credentials {
 				_, err := h.authenticate(t, credential)
 				require.NoError(t, err)
 			}
 			changed, err := tc.change(t.Context(), h)
 			require.NoError(t, err)
 			require.True(t, changed)
-			for _, credential := range []string{token, key.GetSecret()} {
+			for credential, want := range credentials {
 				_, err = h.authenticate(t, credential)
-				requireReason(t, tc.want, err)
+				if want == none {
+					require.NoError(t, err)
+				} else {
+					requireReason(t, want, err)
+				}
 			}
 		})
+	}
+}
+
+// TestAChildSharesItsParentsFate: what a key makes, directly or indirectly, ends with it on every replica, and shares its
+// limits.
+func TestAChildSharesItsParentsFate(t *testing.T) {
+	h := start(t, nil)
+	session := h.as(t, h.clerk.Token(t, time.Now(), nil))
+	top := h.newKey(t, session, &authv1.CreateApiKeyRequest{Scopes: []string{"keys.manage", "ai.invoke"}, RequestsPerMinute: 5})
+	middle := h.newKey(t, h.as(t, top.GetSecret()), &authv1.CreateApiKeyRequest{Scopes: []string{"keys.manage", "ai.invoke"}})
+	bottom := h.newKey(t, h.as(t, middle.GetSecret()), &authv1.CreateApiKeyRequest{Scopes: []string{"ai.invoke"}, RequestsPerMinute: 3})
+	require.Equal(t, middle.GetApiKey().GetId(), bottom.GetApiKey().GetParentApiKeyId())
+	require.Empty(t, top.GetApiKey().GetParentApiKeyId())
+	answer, err := h.authenticate(t, bottom.GetSecret())
+	require.NoError(t, err)
+	claims, err := h.verifier.Verify(answer.GetPassports()["ai"], "ai")
+	require.NoError(t, err)
+	require.Equal(t, []passport.KeyLimit{{APIKeyID: top.GetApiKey().GetId(), RequestsPerMinute: 5}}, claims.ParentLimits)
+	require.EqualValues(t, 3, claims.RequestsPerMinute)
+	require.Equal(t, top.GetApiKey().GetId(), answer.GetIdentity().GetParentLimits()[0].GetApiKeyId())
+
+	w := h.watch(t)
+	asMiddle := h.as(t, middle.GetSecret()) // whose passport lives for another minute
+	_, err = h.rpc.DeleteApiKey(session, &authv1.DeleteApiKeyRequest{ApiKeyId: top.GetApiKey().GetId()})
+	require.NoError(t, err)
+	told := map[string]bool{}
+	for len(told) < 3 {
+		for _, r := range (<-w.news).GetRevocations() {
+			told[r.GetApiKeyId()] = true
+		}
+	}
+	for _, key := range []*authv1.CreateApiKeyResponse{top, middle, bottom} {
+		require.True(t, told[key.GetApiKey().GetId()])
+		_, err = h.authenticate(t, key.GetSecret())
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, err)
+	}
+	_, err = h.rpc.CreateApiKey(asMiddle, &authv1.CreateApiKeyRequest{Name: "x", Scopes: []string{"ai.invoke"}})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, err)
+}
+
+func TestTheNumberOfKeysIsASetting(t *testing.T) {
+	h := start(t, func(c *auth.Config) { c.MaxAPIKeys = 2 })
+	session := h.as(t, h.clerk.Token(t, time.Now(), nil))
+	one := h.newKey(t, session, &authv1.CreateApiKeyRequest{Scopes: []string{"keys.manage", "ai.invoke", "models.read"}})
+	two := h.newKey(t, session, &authv1.CreateApiKeyRequest{})
+	for _, ctx := range []context.Context{session, h.as(t, one.GetSecret())} {
+		_, err := h.rpc.CreateApiKey(ctx, &authv1.CreateApiKeyRequest{Name: "x"})
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
+		require.Contains(t, err.Error(), "AUTH_MAX_API_KEYS")
+	}
+	_, err := h.rpc.DeleteApiKey(session, &authv1.DeleteApiKeyRequest{ApiKeyId: two.GetApiKey().GetId()})
+	require.NoError(t, err)
+	h.newKey(t, session, &authv1.CreateApiKeyRequest{})
+	var config auth.Config
+	require.NoError(t, settings.Load(func(string) string { return "" }, &config))
+	require.Equal(t, 100, config.MaxAPIKeys)
+}
+
+// TestTakeOver: an organization's key outlives its maker's place there once an admin has taken it over.
+func TestTakeOver(t *testing.T) {
+	h := start(t, nil)
+	maker := h.as(t, h.clerk.Token(t, time.Now(), org("admin")))
+	boss := h.as(t, h.clerk.Token(t, time.Now(), map[string]any{"sub": "user_2", "sid": "sess_2", "o": org("admin")["o"]}))
+	key := h.newKey(t, maker, &authv1.CreateApiKeyRequest{Scopes: []string{"keys.manage", "ai.invoke", "models.read"}})
+	child := h.newKey(t, h.as(t, key.GetSecret()), &authv1.CreateApiKeyRequest{})
+	other := h.newKey(t, maker, &authv1.CreateApiKeyRequest{})
+	id := key.GetApiKey().GetId()
+	reasons := func() map[string]string {
+		list, err := h.rpc.ListApiKeys(boss, &authv1.ListApiKeysRequest{})
+		require.NoError(t, err)
+		out := map[string]string{}
+		for _, k := range list.GetApiKeys() {
+			out[k.GetId()] = k.GetDisabledReason()
+		}
+		return out
+	}
+	require.Equal(t, map[string]string{id: "", child.GetApiKey().GetId(): "", other.GetApiKey().GetId(): ""}, reasons())
+
+	changed, err := h.Store().DeleteMembership(t.Context(), "org_1", "user_1", time.Now())
+	require.NoError(t, err)
+	require.True(t, changed)
+	const left = "API_KEY_MAKER_LEFT"
+	require.Equal(t, map[string]string{id: left, child.GetApiKey().GetId(): left, other.GetApiKey().GetId(): left}, reasons())
+	_, err = h.authenticate(t, key.GetSecret())
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_API_KEY_MAKER_LEFT, err)
+
+	foreign := h.as(t, h.clerk.Token(t, time.Now(), map[string]any{"sub": "user_2", "sid": "sess_2"}))
+	_, err = h.rpc.TakeOverApiKey(foreign, &authv1.TakeOverApiKeyRequest{ApiKeyId: id})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
+	taken, err := h.rpc.TakeOverApiKey(boss, &authv1.TakeOverApiKeyRequest{ApiKeyId: id})
+	require.NoError(t, err)
+	require.Equal(t, "user_2", taken.GetApiKey().GetCreatedBy())
+	require.Empty(t, taken.GetApiKey().GetDisabledReason())
+	require.Equal(t, map[string]string{id: "", child.GetApiKey().GetId(): "", other.GetApiKey().GetId(): left}, reasons())
+	for _, k := range []*authv1.CreateApiKeyResponse{key, child} {
+		answer, err := h.authenticate(t, k.GetSecret())
+		require.NoError(t, err)
+		require.Equal(t, "user_2", answer.GetIdentity().GetUserId())
+	}
+	_, err = h.rpc.DeleteApiKey(boss, &authv1.DeleteApiKeyRequest{ApiKeyId: other.GetApiKey().GetId()})
+	require.NoError(t, err)
+	_, err = h.rpc.TakeOverApiKey(boss, &authv1.TakeOverApiKeyRequest{ApiKeyId: other.GetApiKey().GetId()})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
+}
+
+// TestAdminRolesAreASetting: names of custom roles mean nothing but what CLERK_ADMIN_ROLES says.
+func TestAdminRolesAreASetting(t *testing.T) {
+	for setting, admins := range map[string][]string{"": {"admin"}, "org:administrator,billing": {"administrator", "billing"}} {
+		h := start(t, func(c *auth.Config) {
+			*c = auth.Config{}
+			require.NoError(t, settings.Load(func(name string) string {
+				return map[string]string{"CLERK_ADMIN_ROLES": setting}[name]
+			}, c))
+			c.DataDir, c.Issuer, c.JWTKey = t.TempDir(), clerktest.Issuer, clerktest.PEM(t, clerktest.Key(0))
+		})
+		for _, role := range []string{"admin", "owner", "member", "administrator", "billing"} {
+			for _, name := range []string{role, "org:" + role} {
+				answer, err := h.authenticate(t, h.clerk.Token(t, time.Now(), org(name)))
+				require.NoError(t, err)
+				require.Equal(t, slices.Contains(admins, role), answer.GetIdentity().GetAdmin(), "%q with %q", name, setting)
+			}
+		}
+		answer, err := h.authenticate(t, h.clerk.Token(t, time.Now(), nil))
+		require.NoError(t, err)
+		require.True(t, answer.GetIdentity().GetAdmin(), "the owner of a personal account")
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
@@ -40,6 +41,8 @@ type Deps struct {
 	Passports *passport.Issuer
 	// Base makes the connections to Clerk; nil means a pool of its own.
 	Base http.RoundTripper
+	// Models are those that an API key may be limited to.
+	Models *models.List
 	// AI and Billing are asked to erase people. Without one of them no erasure is ever complete.
 	AI      aiv1.AIServiceClient
 	Billing billingv1.BillingServiceClient

@@ -16,6 +16,7 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth"
@@ -66,7 +67,11 @@ func startWith(t testing.TB, change func(*auth.Config), meter metric.Meter) *hou
 		change(&config)
 	}
 	h.dir = config.DataDir
-	deps := auth.Deps{Logger: slog.New(slog.DiscardHandler), Meter: meter, Now: time.Now, Passports: issuer, AI: &h.ai, Billing: &h.billing}
+	list, err := models.Default()
+	require.NoError(t, err)
+	deps := auth.Deps{
+		Logger: slog.New(slog.DiscardHandler), Meter: meter, Now: time.Now, Passports: issuer, Models: list, AI: &h.ai, Billing: &h.billing,
+	}
 	h.Service, err = auth.New(t.Context(), config, deps)
 	require.NoError(t, err)
 	require.NoError(t, h.Migrate(t.Context()))

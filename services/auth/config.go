@@ -57,6 +57,12 @@ type Config struct {
 	// APIKeySecrets hash API keys, newest first.
 	APIKeySecrets settings.Secrets `env:"TRIVET_API_KEY_SECRET" required:"serve" help:"at least 32 random bytes that API keys are hashed with; several during a rotation, newest first"`
 
+	// MaxAPIKeys bounds the live API keys of an account.
+	MaxAPIKeys int `env:"AUTH_MAX_API_KEYS" default:"100" min:"1" max:"10000" help:"maximum live API keys per account"`
+
+	// AdminRoles may decide for an organization's account.
+	AdminRoles []string `env:"CLERK_ADMIN_ROLES" default:"admin" help:"roles that may manage an organization's account, API keys and billing, such as admin,billing_manager"`
+
 	// Operators are Clerk user ids.
 	Operators []string `env:"TRIVET_OPERATORS" help:"Clerk user ids of the people who may see operator pages"`
 }
@@ -122,6 +128,15 @@ func (c Config) Missing() error {
 			"set CLERK_SECRET_KEY, or CLERK_JWT_KEY to verify without the network"))
 	}
 	return settings.Join(found...)
+}
+
+// adminRoles are without the "org:" that Clerk's dashboard shows before each.
+func (c Config) adminRoles() []string {
+	roles := make([]string, 0, len(c.AdminRoles))
+	for _, role := range c.AdminRoles {
+		roles = append(roles, strings.TrimPrefix(role, "org:"))
+	}
+	return roles
 }
 
 // issuer is Issuer, or what the publishable key says.

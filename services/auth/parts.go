@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 
 	"github.com/trivet-dev/trivet/platform/provider"
@@ -32,7 +31,7 @@ func (s *Service) build(config Config, deps Deps) error {
 	if s.verified, err = s.verifier(config, deps, client, metrics); err != nil {
 		return err
 	}
-	keeper, err := s.keeper(config, deps)
+	keys, err := s.apiKeys(config, deps)
 	if err != nil {
 		return err
 	}
@@ -48,15 +47,13 @@ func (s *Service) build(config Config, deps Deps) error {
 	s.inbox = mirrored.inbox
 	s.work = append(s.work, s.feed.Run, s.forget)
 	s.server = &rpc.Server{
-		Passports: deps.Passports, Directory: s.store, Keys: keeper, KeyStore: s.store, UserKeys: s.store, Revocations: s.feed,
+		Passports: deps.Passports, Directory: s.store, Keys: keys, KeyStore: s.store, UserKeys: s.store, Revocations: s.feed,
 		Webhooks: mirrored.receiver, Events: mirrored.inbox, Eraser: mirrored.eraser, Erasures: s.store,
 		Reconciler: s.reconciler(config, deps, backend, mirrored.eraser),
 		Authenticator: authn.New(authn.Config{
-			Sessions: s.verified, Keys: keeper, Directory: s.store, Completer: completer, Operators: config.Operators,
-			Record: metrics.verdict, Now: deps.Now,
-			Warn: func(ctx context.Context, message string, err error) {
-				deps.Logger.WarnContext(ctx, message, slog.Any("error", err))
-			},
+			Sessions: s.verified, Keys: keys, Directory: s.store, Completer: completer, Operators: config.Operators,
+			AdminRoles: config.adminRoles(),
+			Record:     metrics.verdict, Logger: deps.Logger, Now: deps.Now,
 		}),
 	}
 	return nil
@@ -121,14 +118,14 @@ func (s *Service) keySource(
 	return s.keys, nil
 }
 
-// keeper makes and checks API keys.
-func (s *Service) keeper(config Config, deps Deps) (*apikey.Keeper, error) {
+// apiKeys makes and checks API keys.
+func (s *Service) apiKeys(config Config, deps Deps) (*apikey.Manager, error) {
 	if len(config.AuthorizedParties) == 0 && config.keyMode() == apikey.Live {
 		deps.Logger.Warn("CLERK_AUTHORIZED_PARTIES is not set: session tokens are accepted whichever origin asked for them")
 	}
 	secrets := config.APIKeySecrets.Reveal()
 	if len(secrets) == 0 {
-		deps.Logger.Warn("TRIVET_API_KEY_SECRET is not set: API keys are hashed with a secret that everybody knows, which is fine for development only")
+		deps.Logger.Warn("TRIVET_API_KEY_SECRET is not set: API keys are hashed with a published secret, which is for development only")
 		secrets = []string{developmentSecret}
 	}
 	hasher, err := apikey.NewHasher(secrets)
@@ -137,7 +134,10 @@ func (s *Service) keeper(config Config, deps Deps) (*apikey.Keeper, error) {
 	}
 	uses := apikey.NewUses(s.store, deps.Logger)
 	s.work = append(s.work, uses.Run)
-	return apikey.NewKeeper(s.store, hasher, config.keyMode(), uses, deps.Now), nil
+	return apikey.NewManager(apikey.Options{
+		Store: s.store, Hasher: hasher, Mode: config.keyMode(), Uses: uses, Models: deps.Models, MaxLive: config.MaxAPIKeys,
+		Now: deps.Now,
+	}), nil
 }
 
 // backend is Clerk's Backend API; nil without a secret key.

@@ -261,6 +261,8 @@ func TestBadInput(t *testing.T) {
 			{"bad token", "/v1/chat/completions", "abc.def.ghi", good, 401, "Invalid token"},
 			{"bad token, typed", "/api/v1/chat", "abc.def.ghi", good, 401, `"error":"Invalid token"`},
 			{"expired token", "/v1/chat/completions", expired, good, 401, "Invalid token"},
+			{"expired token, typed", "/api/v1/chat", expired, good, 401, `"error":"Invalid token"`},
+			{"expired token, told in the details", "/api/v1/chat", expired, good, 401, "has expired"},
 			{"a bad API key", "/v1/chat/completions", "tvt_live_nonsense", good, 401, "Invalid token"},
 			{"not JSON", "/v1/chat/completions", token, `{"model":`, 400, "JSON"},
 			{"not JSON, typed", "/api/v1/chat", token, `{"model":`, 400, "code"},

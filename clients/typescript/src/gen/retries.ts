@@ -28,4 +28,5 @@ export const retries: Readonly<Record<components['schemas']['ErrorReason'], 'saf
   CONTEXT_LENGTH_EXCEEDED: 'never',
   WEBHOOK_SIGNATURE_INVALID: 'never',
   USER_DISABLED: 'never',
+  API_KEY_MAKER_LEFT: 'never',
 };

@@ -44,11 +44,23 @@ func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.
 	}
 	limits := plan.GetLimits()
 	return i.deps.Limiter.Admit(ctx, limit.Ask{
-		Account: claims.AccountID, Key: claims.APIKeyID,
-		AccountRequests: int64(limits.GetRequestsPerMinute()), KeyRequests: int64(claims.RequestsPerMinute),
+		Account: claims.AccountID, Keys: limitedKeys(claims), AccountRequests: int64(limits.GetRequestsPerMinute()),
 		TokensPerMinute: int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
 		Tokens: req.GuessInput(m) + wanted(req, m)*req.Choices,
 	})
+}
+
+// limitedKeys are the caller's API key and the limited keys that made it.
+func limitedKeys(claims *passport.Claims) []limit.Key {
+	if claims.APIKeyID == "" {
+		return nil
+	}
+	keys := make([]limit.Key, 1, 1+len(claims.ParentLimits))
+	keys[0] = limit.Key{ID: claims.APIKeyID, Requests: int64(claims.RequestsPerMinute)}
+	for _, parent := range claims.ParentLimits {
+		keys = append(keys, limit.Key{ID: parent.APIKeyID, Requests: int64(parent.RequestsPerMinute)})
+	}
+	return keys
 }
 
 // wanted is the most output tokens that one answer may have.

@@ -11,10 +11,12 @@ const Minute = time.Minute
 
 // Ask is what a call wants and the limits that apply to it; 0 means no limit.
 type Ask struct {
-	// Account and Key name who asks; Key is empty for a session.
-	Account, Key string
-	// AccountRequests and KeyRequests are requests per minute.
-	AccountRequests, KeyRequests int64
+	// Account is who pays.
+	Account string
+	// Keys are the caller's API key and the keys that made it, each with its own limit; empty for a session.
+	Keys []Key
+	// AccountRequests is requests per minute.
+	AccountRequests int64
 	// TokensPerMinute counts input and output of the account.
 	TokensPerMinute int64
 	// Concurrent is how many calls of the account may run at once.
@@ -23,6 +25,12 @@ type Ask struct {
 	// so that concurrent calls cannot exceed the limit together. A call that wants more than the whole limit may run
 	// alone in its minute.
 	Tokens int64
+}
+
+// Key is an API key with its requests per minute; a limit of 0 is none.
+type Key struct {
+	ID       string
+	Requests int64
 }
 
 // Limiter counts. The one in this package counts in memory, for one process; one that shares its counts between

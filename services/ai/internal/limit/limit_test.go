@@ -101,7 +101,7 @@ func TestAMillisecondTooEarlyIsRefused(t *testing.T) {
 
 func TestARefusedCallCountsNothing(t *testing.T) {
 	m, _ := newMemory(t)
-	both := limit.Ask{Account: "a", AccountRequests: 5, Key: "k", KeyRequests: 1}
+	both := limit.Ask{Account: "a", AccountRequests: 5, Keys: []limit.Key{{ID: "k", Requests: 1}}}
 	_, err := m.Admit(t.Context(), both)
 	require.NoError(t, err)
 	for range 10 {
@@ -113,6 +113,32 @@ func TestARefusedCallCountsNothing(t *testing.T) {
 		_, err = m.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: 5})
 		require.NoError(t, err)
 	}
+}
+
+// TestAKeysLimitHoldsForWhatItMade: a key, what it made and what that made share the limit of the first.
+func TestAKeysLimitHoldsForWhatItMade(t *testing.T) {
+	m, clock := newMemory(t)
+	parent, free := limit.Key{ID: "parent", Requests: 5}, limit.Key{ID: "unlimited"}
+	admit := func(keys ...limit.Key) error {
+		_, err := m.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: 1000, Keys: keys})
+		return err
+	}
+	require.NoError(t, admit(parent))
+	require.NoError(t, admit(limit.Key{ID: "child", Requests: 2}, parent))
+	require.NoError(t, admit(limit.Key{ID: "child", Requests: 2}, parent))
+	name, _ := refused(t, admit(limit.Key{ID: "child", Requests: 2}, parent))
+	require.Equal(t, "api_key_requests_per_minute", name, "the child's own limit")
+	require.NoError(t, admit(limit.Key{ID: "other"}, parent), "the refused call counted nowhere")
+	require.NoError(t, admit(limit.Key{ID: "grandchild"}, free, parent))
+	for _, keys := range [][]limit.Key{
+		{parent}, {{ID: "new"}, parent}, {{ID: "grandchild"}, free, parent}, {{ID: "child", Requests: 2}, parent},
+	} {
+		name, _ = refused(t, admit(keys...))
+		require.Equal(t, "api_key_requests_per_minute", name)
+	}
+	require.NoError(t, admit(limit.Key{ID: "stranger", Requests: 1}))
+	clock.at = clock.at.Add(2 * time.Minute)
+	require.NoError(t, admit(limit.Key{ID: "grandchild"}, free, parent))
 }
 
 func TestConcurrentCalls(t *testing.T) {
@@ -200,7 +226,7 @@ func TestExactlyTheLimitPassesUnderConcurrency(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	m, _ := newMemory(t)
 	for i := range 10_000 {
-		ticket, err := m.Admit(t.Context(), limit.Ask{Account: fmt.Sprint(i), Key: fmt.Sprint(i), AccountRequests: 1, KeyRequests: 1, Concurrent: 1})
+		ticket, err := m.Admit(t.Context(), limit.Ask{Account: fmt.Sprint(i), AccountRequests: 1, Keys: []limit.Key{{ID: fmt.Sprint(i), Requests: 1}}, Concurrent: 1})
 		require.NoError(t, err)
 		defer ticket.Done(1) // an account that was forgotten meanwhile does no harm
 	}
@@ -239,7 +265,7 @@ func TestWhateverTheCallsTheWaitIsTrue(t *testing.T) {
 func BenchmarkAdmit(b *testing.B) {
 	m, err := limit.NewMemory(1000, time.Now)
 	require.NoError(b, err)
-	ask := limit.Ask{Account: "a", Key: "k", AccountRequests: 1 << 40, KeyRequests: 1 << 40, TokensPerMinute: 1 << 50, Concurrent: 10, Tokens: 100}
+	ask := limit.Ask{Account: "a", Keys: []limit.Key{{ID: "k", Requests: 1 << 40}}, AccountRequests: 1 << 40, TokensPerMinute: 1 << 50, Concurrent: 10, Tokens: 100}
 	b.ReportAllocs()
 	for b.Loop() {
 		ticket, err := m.Admit(b.Context(), ask)

@@ -50,18 +50,20 @@ func (m *Memory) Admit(_ context.Context, ask Ask) (Ticket, error) {
 	defer m.mu.Unlock()
 	at := m.now()
 	account := find(m.accounts, ask.Account, at)
-	key := &counts{}
-	if ask.Key != "" {
-		key = find(m.keys, ask.Key, at)
+	keys := make([]*counts, len(ask.Keys))
+	for i, key := range ask.Keys {
+		keys[i] = find(m.keys, key.ID, at)
 	}
-	if err := check(at, ask, account, key); err != nil {
+	if err := check(at, ask, account, keys); err != nil {
 		return nil, err
 	}
 	taken := ask.Tokens
 	if ask.TokensPerMinute > 0 {
 		taken = min(taken, ask.TokensPerMinute)
 	}
-	key.requests.now++
+	for _, key := range keys {
+		key.requests.now++
+	}
 	account.requests.now++
 	account.tokens.now += taken
 	account.running++
@@ -79,9 +81,15 @@ func find(all *simplelru.LRU[string, *counts], id string, at time.Time) *counts 
 	return c
 }
 
-func check(at time.Time, ask Ask, account, key *counts) error {
-	if d := key.requests.wait(at, 1, ask.KeyRequests); d > 0 {
-		return exceeded(d, "api_key_requests_per_minute", "This API key allows %d requests a minute.", ask.KeyRequests)
+func check(at time.Time, ask Ask, account *counts, keys []*counts) error {
+	for i, key := range keys {
+		limit, format := ask.Keys[i].Requests, "This API key allows %d requests per minute."
+		if i > 0 {
+			format = "An API key that made this one allows %d requests per minute, together with the keys that it made."
+		}
+		if d := key.requests.wait(at, 1, limit); d > 0 {
+			return exceeded(d, "api_key_requests_per_minute", format, limit)
+		}
 	}
 	if d := account.requests.wait(at, 1, ask.AccountRequests); d > 0 {
 		return exceeded(d, "requests_per_minute", "Your plan allows %d requests a minute.", ask.AccountRequests)

@@ -18,6 +18,7 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 	var c struct {
 		Auth    auth.Config
 		Signing serve.SigningKey
+		Prices  serve.PriceList
 	}
 	program := serve.Program{Name: "auth", Config: &c, Needs: []string{"ai", "billing"}}
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
@@ -26,7 +27,7 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 			return nil, err
 		}
 		return auth.New(ctx, c.Auth, auth.Deps{
-			Logger: p.Logger, Meter: p.Meter("auth"), Now: p.Now, Passports: issuer,
+			Logger: p.Logger, Meter: p.Meter("auth"), Now: p.Now, Passports: issuer, Models: c.Prices.List(),
 			AI: aiv1.NewAIServiceClient(p.Conn("ai")), Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
 		})
 	})

@@ -8,18 +8,19 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
-// Errors of the store and the keeper.
+// Errors of the store and the manager.
 var (
 	// ErrNotFound says that the account has no such key.
 	ErrNotFound = errors.New("apikey: not found")
 	// ErrTooMany says that the account has as many live keys as it may.
 	ErrTooMany = errors.New("apikey: too many live keys")
+	// ErrParentEnded says that a key is to be made by one that is revoked or expired, or that descends from such a key.
+	ErrParentEnded = errors.New("apikey: the key that makes the key no longer works")
+	// ErrEnded says that a key can't be taken over because it is revoked or expired.
+	ErrEnded = errors.New("apikey: revoked or expired")
 )
 
-// MaxLive is how many live keys an account may have.
-const MaxLive = 1000
-
-// Key describes a key. Its secret is nowhere.
+// Key describes a key. Its secret is not stored anywhere.
 type Key struct {
 	// ID is "key_…".
 	ID string
@@ -27,8 +28,10 @@ type Key struct {
 	Prefix string
 	// Name is for people.
 	Name string
-	// AccountID is who pays; OrganizationID is empty for a personal account; UserID is who made the key.
+	// AccountID is who pays; OrganizationID is empty for a personal account; UserID is who made the key or took it over.
 	AccountID, OrganizationID, UserID string
+	// ParentID is the API key that made this one; empty when a person did.
+	ParentID string
 	// Role is the maker's when the key was made.
 	Role string
 	// Scopes are what the key may do; Models those that it may use, all of the plan's when empty.
@@ -43,6 +46,14 @@ type Key struct {
 	CreateTime, ExpireTime, LastUseTime, RevokeTime time.Time
 }
 
+// End is when the key stopped working or will stop by itself; the zero time when it has no end. Descendants end with it.
+func (k Key) End() time.Time {
+	if !k.RevokeTime.IsZero() && (k.ExpireTime.IsZero() || k.RevokeTime.Before(k.ExpireTime)) {
+		return k.RevokeTime
+	}
+	return k.ExpireTime
+}
+
 // Use is what is written lazily of a key that was used.
 type Use struct {
 	// At is the last time.
@@ -53,16 +64,21 @@ type Use struct {
 
 // Store keeps keys.
 type Store interface {
-	// AddKey stores a key with its hash. Errors: ErrTooMany.
-	AddKey(ctx context.Context, k Key, hash []byte) error
+	// AddKey stores a key with its hash, unless the account has maxLive live keys. Errors: ErrTooMany, ErrParentEnded.
+	AddKey(ctx context.Context, k Key, hash []byte, maxLive int) error
 	// KeyByHash returns ErrNotFound for a hash that no key has; revoked and expired keys are found.
 	KeyByHash(ctx context.Context, hash []byte) (Key, error)
 	// KeyByID returns a key of the account.
 	KeyByID(ctx context.Context, accountID, id string) (Key, error)
 	// Keys pages through an account's keys, newest first, revoked ones included.
 	Keys(ctx context.Context, accountID string, after page.Cursor, limit int) ([]Key, error)
-	// RevokeKey revokes a key of the account; one that was revoked before stays so. Errors: ErrNotFound.
+	// Ancestors are the keys that a key descends from, its parent first, revoked and expired ones included.
+	Ancestors(ctx context.Context, id string) ([]Key, error)
+	// RevokeKey revokes a key of the account and every key that descends from it; keys that are revoked keep their time.
+	// Errors: ErrNotFound.
 	RevokeKey(ctx context.Context, accountID, id string, at time.Time) error
+	// TakeOverKey gives a key of the account, and every key that descends from it, another owner. Errors: ErrNotFound.
+	TakeOverKey(ctx context.Context, accountID, id, userID, role string) (Key, error)
 	// NoteUses writes last uses, by key id.
 	NoteUses(ctx context.Context, uses map[string]Use) error
 }

@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/passport"
 )
 
 // The bounds of a spend period.
@@ -19,8 +21,8 @@ const (
 	maxSpendPeriod = 366 * 24 * time.Hour
 )
 
-// maxModel is the longest name of a model.
-const maxModel = 128
+// maxDepth is how many keys a key may descend from: each of them has a limit that counts for its calls.
+const maxDepth = passport.MaxParentLimits
 
 // Maker is who asks for a key.
 type Maker struct {
@@ -41,41 +43,54 @@ type Spec struct {
 	RequestsPerMinute int32
 }
 
-// Create makes a key and returns its secret, which nobody will see again. Errors: INVALID_ARGUMENT naming the fields,
-// PERMISSION_DENIED, CONFLICT, the store's.
-func (k *Keeper) Create(ctx context.Context, by Maker, spec Spec) (Key, string, error) {
+// Create makes a key and returns its secret, which is not shown again. Errors: INVALID_ARGUMENT naming the fields,
+// PERMISSION_DENIED, the store's.
+func (m *Manager) Create(ctx context.Context, by Maker, spec Spec) (Key, string, error) {
 	if by.ActorID != "" {
 		return Key{}, "", errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
-			"An impersonated session can't make API keys: they would outlive it.")
+			"An impersonated session cannot create API keys: the keys would outlive it.")
 	}
 	if len(spec.Scopes) == 0 {
 		spec.Scopes = DefaultScopes()
 	}
-	now := k.now()
-	if err := spec.validate(now); err != nil {
+	now := m.now()
+	if err := m.validate(spec, now); err != nil {
 		return Key{}, "", err
 	}
 	if by.APIKeyID != "" {
-		parent, err := k.store.KeyByID(ctx, by.AccountID, by.APIKeyID)
-		if err != nil {
-			return Key{}, "", err
-		}
-		if err := spec.within(parent); err != nil {
+		if err := m.bequeath(ctx, by, &spec); err != nil {
 			return Key{}, "", err
 		}
 	}
-	secret, visible, err := newSecret(k.mode, rand.Reader)
+	secret, visible, err := newSecret(m.mode, rand.Reader)
 	if err != nil {
 		return Key{}, "", err
 	}
 	key := Key{
 		ID: "key_" + strings.ToLower(rand.Text()), Prefix: visible, Name: strings.TrimSpace(spec.Name),
-		AccountID: by.AccountID, OrganizationID: by.OrganizationID, UserID: by.UserID, Role: by.Role,
+		AccountID: by.AccountID, OrganizationID: by.OrganizationID, UserID: by.UserID, Role: by.Role, ParentID: by.APIKeyID,
 		Scopes: spec.Scopes, Models: spec.Models, SpendLimitNanoUSD: spec.SpendLimitNanoUSD, SpendPeriod: spec.SpendPeriod,
 		RequestsPerMinute: spec.RequestsPerMinute, CreateTime: now.UTC().Truncate(time.Microsecond),
 		ExpireTime: spec.ExpireTime.Truncate(time.Microsecond),
 	}
-	return key, secret, k.store.AddKey(ctx, key, k.hasher.hashes(secret)[0])
+	return key, secret, m.store.AddKey(ctx, key, m.hasher.hashes(secret)[0], m.maxLive)
+}
+
+// bequeath refuses what the calling key may not hand on.
+func (m *Manager) bequeath(ctx context.Context, by Maker, spec *Spec) error {
+	parent, err := m.store.KeyByID(ctx, by.AccountID, by.APIKeyID)
+	if err != nil {
+		return err
+	}
+	above, err := m.store.Ancestors(ctx, parent.ID)
+	if err != nil {
+		return err
+	}
+	if len(above)+1 > maxDepth {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
+			"An API key can descend from at most %d other keys. Create this key with a key that has fewer ancestors, or sign in.", maxDepth)
+	}
+	return spec.within(parent)
 }
 
 // faults collects the fields that are wrong.
@@ -93,19 +108,19 @@ func (f *faults) as(reason errorsv1.ErrorReason, message string) error {
 	return &errs.Error{Reason: reason, Message: message, Fields: *f}
 }
 
-func (s Spec) validate(now time.Time) error {
+func (m *Manager) validate(s Spec, now time.Time) error {
 	var bad faults
 	if strings.TrimSpace(s.Name) == "" || strings.ContainsFunc(s.Name, unicode.IsControl) {
 		bad.add("name", "must have a visible character and no control characters")
 	}
 	for i, scope := range s.Scopes {
 		if !slices.Contains(Scopes(), scope) {
-			bad.add(fmt.Sprintf("scopes[%d]", i), fmt.Sprintf("%q is unknown; the scopes are %s", scope, strings.Join(Scopes(), ", ")))
+			bad.add(fmt.Sprintf("scopes[%d]", i), fmt.Sprintf("%q is not a scope; the scopes are %s", scope, strings.Join(Scopes(), ", ")))
 		}
 	}
 	for i, model := range s.Models {
-		if strings.TrimSpace(model) != model || model == "" || len(model) > maxModel || strings.ContainsFunc(model, unicode.IsControl) {
-			bad.add(fmt.Sprintf("models[%d]", i), fmt.Sprintf("must be a model's name of 1 to %d characters", maxModel))
+		if _, err := m.models.Get(model); err != nil {
+			bad.add(fmt.Sprintf("models[%d]", i), errs.From(err).Message)
 		}
 	}
 	if !s.ExpireTime.IsZero() && !s.ExpireTime.After(now) {
@@ -115,7 +130,7 @@ func (s Spec) validate(now time.Time) error {
 	if s.RequestsPerMinute < 0 {
 		bad.add("requestsPerMinute", "must not be negative")
 	}
-	return bad.as(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The API key can't be made as asked for.")
+	return bad.as(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Invalid API key request.")
 }
 
 func (s Spec) validateSpend(bad *faults) {
@@ -130,7 +145,8 @@ func (s Spec) validateSpend(bad *faults) {
 	}
 }
 
-// within refuses what the parent, a key itself, may not do: a key must not give birth to a stronger one.
+// within refuses what the parent key may not do itself. A child's requests count against its parent's limit too, so a child
+// needs no limit of its own.
 func (s Spec) within(parent Key) error {
 	var bad faults
 	for _, scope := range s.Scopes {
@@ -145,17 +161,40 @@ func (s Spec) within(parent Key) error {
 	if !parent.ExpireTime.IsZero() && (s.ExpireTime.IsZero() || s.ExpireTime.After(parent.ExpireTime)) {
 		bad.add("expireTime", "must not be after this key's own")
 	}
-	if parent.RequestsPerMinute > 0 && (s.RequestsPerMinute == 0 || s.RequestsPerMinute > parent.RequestsPerMinute) {
+	if parent.RequestsPerMinute > 0 && s.RequestsPerMinute > parent.RequestsPerMinute {
 		bad.add("requestsPerMinute", "must not be above this key's own")
 	}
 	if parent.SpendLimitNanoUSD > 0 {
-		// Several children would each spend the parent's limit.
-		bad.add("spendLimitNanoUsd", "a key with a spend limit can't make keys")
+		// The ledger counts spending by key: each child would spend the parent's limit again.
+		bad.add("spendLimitNanoUsd", "a key with a spend limit cannot create keys; sign in, or use a key without a spend limit")
 	}
-	return bad.as(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "An API key can't make a key that may do more than itself.")
+	return bad.as(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "An API key cannot create a key that may do more than itself.")
 }
 
-// Revoke ends a key of the account. Errors: ErrNotFound, the store's.
-func (k *Keeper) Revoke(ctx context.Context, accountID, id string) error {
-	return k.store.RevokeKey(ctx, accountID, id, k.now())
+// Revoke ends a key of the account and every key that descends from it. Errors: ErrNotFound, the store's.
+func (m *Manager) Revoke(ctx context.Context, accountID, id string) error {
+	return m.store.RevokeKey(ctx, accountID, id, m.now())
+}
+
+// TakeOver makes an admin the owner of a key and of every key that descends from it. Errors: PERMISSION_DENIED,
+// ErrNotFound, ErrEnded, the store's.
+func (m *Manager) TakeOver(ctx context.Context, by Maker, id string) (Key, error) {
+	if by.APIKeyID != "" || by.ActorID != "" {
+		return Key{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
+			"Only a signed-in person can take over an API key: not another API key, and not an impersonated session.")
+	}
+	key, err := m.store.KeyByID(ctx, by.AccountID, id)
+	if err != nil {
+		return Key{}, err
+	}
+	if m.ended(key) {
+		return Key{}, ErrEnded
+	}
+	if _, err := m.ancestors(ctx, key); err != nil {
+		if _, refused := errors.AsType[*Refusal](err); refused {
+			return Key{}, ErrEnded
+		}
+		return Key{}, err
+	}
+	return m.store.TakeOverKey(ctx, by.AccountID, id, by.UserID, by.Role)
 }

@@ -2,6 +2,8 @@ package authn
 
 import (
 	"context"
+	"log/slog"
+	"slices"
 	"time"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -17,9 +19,9 @@ type Directory interface {
 	Introduce(ctx context.Context, in directory.Introduction) error
 }
 
-// Keys checks API keys; apikey.Keeper does.
+// Keys checks API keys; apikey.Manager does.
 type Keys interface {
-	Verify(ctx context.Context, secret string) (apikey.Key, error)
+	Verify(ctx context.Context, secret string) (apikey.Verified, error)
 }
 
 // Completer fetches from Clerk, in the background, what a token does not say. It never blocks.
@@ -36,11 +38,12 @@ type Config struct {
 	Completer Completer
 	// Operators are the ids of the people who run Trivet.
 	Operators []string
+	// AdminRoles are the roles that may decide for an organization's account, without "org:".
+	AdminRoles []string
 	// Record is told the verdict on each credential; kind is "session" or "api_key".
 	Record func(ctx context.Context, kind, verdict string)
-	// Warn is told of failures that the caller does not notice.
-	Warn func(ctx context.Context, message string, err error)
-	Now  func() time.Time
+	Logger *slog.Logger
+	Now    func() time.Time
 }
 
 // Authenticator decides about credentials.
@@ -64,8 +67,8 @@ const (
 	kindAPIKey  = "api_key"
 )
 
-// Authenticate returns whom a credential names. Errors: INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE, the store's and
-// the context's own.
+// Authenticate verifies a credential. Errors: INVALID_TOKEN, USER_DISABLED, API_KEY_MAKER_LEFT, SERVICE_UNAVAILABLE, the
+// store's and the context's own.
 func (a *Authenticator) Authenticate(ctx context.Context, credential string) (*Grant, error) {
 	decide, kind := a.session, kindSession
 	if apikey.Looks(credential) {
@@ -82,7 +85,8 @@ const (
 	verdictUnavailable  = "unavailable"
 	verdictUserDeleted  = "user_deleted"
 	verdictUserBanned   = "user_banned"
-	verdictUserLocked   = "user_locked"
+	verdictDeprovision  = "user_deprovisioned"
+	verdictMakerLeft    = "maker_left"
 	verdictRevoked      = "session_revoked"
 	verdictOrganization = "organization_deleted"
 	verdictMembership   = "membership_ended"
@@ -93,25 +97,31 @@ type refusal string
 
 func (r refusal) Error() string { return "credential refused: " + string(r) }
 
-// invalid is the same for every fault, so that nobody learns from it which one it was.
+// invalid has the same text for every fault, so that nobody learns from it which one it was.
 func invalid(cause error) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "Invalid token").Cause(cause)
 }
 
-func disabled(verdict string) error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED,
-		"This user is disabled. Ask whoever runs the application.").Cause(refusal(verdict))
+// admin tells whether a role may decide for the account: every owner of a personal account may.
+func (a *Authenticator) admin(organizationID, role string) bool {
+	return organizationID == "" || slices.Contains(a.AdminRoles, role)
 }
 
-// userVerdict tells whether the user may be here at all.
+func disabled(verdict string) error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED,
+		"This user is disabled. Contact the operator of the application.").Cause(refusal(verdict))
+}
+
+// userVerdict tells whether the user's credentials are accepted at all. A lock only keeps a person from signing in: anybody
+// can lock an account by wrong passwords, and must not end its sessions and keys.
 func userVerdict(st directory.Standing) string {
 	switch {
 	case st.User == directory.Deleted:
 		return verdictUserDeleted
 	case st.Banned:
 		return verdictUserBanned
-	case st.Locked:
-		return verdictUserLocked
+	case st.Deprovisioned:
+		return verdictDeprovision
 	}
 	return verdictAccepted
 }

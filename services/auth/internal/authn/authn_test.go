@@ -3,6 +3,8 @@ package authn
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
@@ -19,7 +22,7 @@ import (
 // parts are an Authenticator's, as a test wants them.
 type parts struct {
 	session   *session.Session
-	key       apikey.Key
+	key       apikey.Verified
 	err       error // of the verifier
 	standing  directory.Standing
 	lookup    error
@@ -28,7 +31,7 @@ type parts struct {
 	introduced []directory.Introduction
 	completed  []string
 	verdicts   []string
-	warned     int
+	logged     strings.Builder
 }
 
 func (p *parts) Standing(context.Context, string, string, string) (directory.Standing, error) {
@@ -49,7 +52,7 @@ func (s sessions) Verify(context.Context, string) (*session.Session, error) { re
 
 type keys struct{ *parts }
 
-func (k keys) Verify(context.Context, string) (apikey.Key, error) { return k.key, k.err }
+func (k keys) Verify(context.Context, string) (apikey.Verified, error) { return k.key, k.err }
 
 func issued() time.Time { return time.Unix(1_900_000_000, 0) }
 
@@ -57,8 +60,8 @@ func (p *parts) ask(t *testing.T, credential string) (*Grant, error) {
 	t.Helper()
 	return New(Config{
 		Sessions: sessions{p}, Keys: keys{p}, Directory: p, Completer: p, Now: issued,
-		Record: func(_ context.Context, kind, verdict string) { p.verdicts = append(p.verdicts, kind+" "+verdict) },
-		Warn:   func(context.Context, string, error) { p.warned++ },
+		Record:     func(_ context.Context, kind, verdict string) { p.verdicts = append(p.verdicts, kind+" "+verdict) },
+		AdminRoles: []string{"admin", "boss"}, Logger: slog.New(slog.NewTextHandler(&p.logged, nil)),
 	}).Authenticate(t.Context(), credential)
 }
 
@@ -86,7 +89,7 @@ func TestStanding(t *testing.T) {
 		"good":            {func(*directory.Standing) {}, "session accepted", 0},
 		"deleted":         {func(st *directory.Standing) { st.User = directory.Deleted }, "session user_deleted", errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
 		"banned":          {func(st *directory.Standing) { st.Banned = true }, "session user_banned", errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
-		"locked":          {func(st *directory.Standing) { st.Locked = true }, "session user_locked", errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
+		"deprovisioned":   {func(st *directory.Standing) { st.Deprovisioned = true }, "session user_deprovisioned", errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED},
 		"session revoked": {func(st *directory.Standing) { st.SessionRevoked = true }, "session session_revoked", errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN},
 		"organization deleted": {
 			func(st *directory.Standing) { st.Organization = directory.Deleted },
@@ -115,7 +118,7 @@ func TestStanding(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, "org_1", grant.Identity.AccountID)
+			require.Equal(t, "org_1", grant.Claims.AccountID)
 		})
 	}
 }
@@ -158,10 +161,10 @@ func TestRank(t *testing.T) {
 			p.standing.RoleTime = issued().Add(tc.when)
 			grant, err := p.ask(t, "token")
 			require.NoError(t, err)
-			require.Equal(t, tc.want, grant.Identity.Role)
+			require.Equal(t, tc.want, grant.Claims.Role)
 			require.Equal(t, tc.introduced, len(p.introduced) > 0)
 			if tc.want == tc.stored && tc.stored != tc.token {
-				require.Equal(t, []string{"org:x:y"}, grant.Identity.Permissions)
+				require.Equal(t, []string{"org:x:y"}, grant.Claims.Permissions)
 			}
 		})
 	}
@@ -180,13 +183,13 @@ func TestLearning(t *testing.T) {
 	p = &parts{session: member("admin"), introduce: errors.New("disk full")}
 	grant, err := p.ask(t, "token")
 	require.NoError(t, err, "the user is let in even if the store takes nothing")
-	require.Equal(t, "ada@example.test", grant.Identity.Email)
-	require.Equal(t, 1, p.warned)
+	require.Equal(t, "ada@example.test", grant.Claims.Email)
+	require.Contains(t, p.logged.String(), "level=WARN")
 
 	p = &parts{session: member("admin"), standing: known("admin")}
 	grant, err = p.ask(t, "token")
 	require.NoError(t, err)
-	require.Equal(t, "stored@example.test", grant.Identity.Email)
+	require.Equal(t, "stored@example.test", grant.Claims.Email)
 	require.Empty(t, p.introduced)
 	require.Empty(t, p.completed)
 
@@ -195,13 +198,13 @@ func TestLearning(t *testing.T) {
 	p.standing.User = directory.Introduced
 	grant, err = p.ask(t, "token")
 	require.NoError(t, err)
-	require.Equal(t, RoleOwner, grant.Identity.Role)
+	require.Equal(t, RoleOwner, grant.Claims.Role)
 	require.Empty(t, p.introduced)
 	require.Equal(t, []string{"user_1"}, p.completed)
 }
 
 func TestKeyStanding(t *testing.T) {
-	key := apikey.Key{ID: "key_1", AccountID: "org_1", OrganizationID: "org_1", UserID: "user_1", Role: "admin", Scopes: []string{"ai.invoke"}}
+	key := apikey.Verified{Key: apikey.Key{ID: "key_1", AccountID: "org_1", OrganizationID: "org_1", UserID: "user_1", Role: "admin", Scopes: []string{"ai.invoke"}}}
 	for name, tc := range map[string]struct {
 		change  func(*directory.Standing)
 		verdict string
@@ -209,9 +212,10 @@ func TestKeyStanding(t *testing.T) {
 	}{
 		"good":                 {func(*directory.Standing) {}, "accepted", "member"},
 		"membership unknown":   {func(st *directory.Standing) { st.Member = directory.Unknown }, "accepted", "admin"},
-		"deleted":              {func(st *directory.Standing) { st.User = directory.Deleted }, "user_deleted", ""},
-		"banned":               {func(st *directory.Standing) { st.Banned = true }, "user_banned", ""},
-		"left":                 {func(st *directory.Standing) { st.Member = directory.Deleted }, "membership_ended", ""},
+		"deleted":              {func(st *directory.Standing) { st.User = directory.Deleted }, "maker_left", ""},
+		"banned":               {func(st *directory.Standing) { st.Banned = true }, "maker_left", ""},
+		"deprovisioned":        {func(st *directory.Standing) { st.Deprovisioned = true }, "maker_left", ""},
+		"left":                 {func(st *directory.Standing) { st.Member = directory.Deleted }, "maker_left", ""},
 		"organization deleted": {func(st *directory.Standing) { st.Organization = directory.Deleted }, "organization_deleted", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,19 +224,105 @@ func TestKeyStanding(t *testing.T) {
 			grant, err := p.ask(t, "tvt_live_x")
 			require.Equal(t, []string{"api_key " + tc.verdict}, p.verdicts)
 			if tc.role == "" {
-				require.Error(t, err)
+				want := errorsv1.ErrorReason_ERROR_REASON_API_KEY_MAKER_LEFT
+				if tc.verdict == "organization_deleted" {
+					want = errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN
+				}
+				require.Equal(t, want, errs.ReasonOf(err))
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, tc.role, grant.Identity.Role)
-			require.Equal(t, []string{"ai.invoke"}, grant.Identity.Scopes)
-			require.False(t, grant.Identity.Operator)
+			require.Equal(t, tc.role, grant.Claims.Role)
+			require.Equal(t, []string{"ai.invoke"}, grant.Claims.Scopes)
+			require.False(t, grant.Claims.Operator)
 		})
 	}
 	p := &parts{err: &apikey.Refusal{Verdict: apikey.VerdictRevoked}}
 	_, err := p.ask(t, "tvt_live_x")
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, errs.ReasonOf(err))
 	require.Equal(t, "Invalid token", errs.From(err).Message)
+}
+
+// TestPersonalKeyStanding: nobody else can take a personal key over.
+func TestPersonalKeyStanding(t *testing.T) {
+	for verdict, change := range map[string]func(*directory.Standing){
+		"user_deleted":       func(st *directory.Standing) { st.User = directory.Deleted },
+		"user_banned":        func(st *directory.Standing) { st.Banned = true },
+		"user_deprovisioned": func(st *directory.Standing) { st.Deprovisioned = true },
+		"accepted":           func(*directory.Standing) {},
+	} {
+		p := &parts{key: apikey.Verified{Key: apikey.Key{ID: "key_1", AccountID: "user_1", UserID: "user_1", Role: RoleOwner}}}
+		p.standing.User = directory.Synced
+		change(&p.standing)
+		grant, err := p.ask(t, "tvt_live_x")
+		require.Equal(t, []string{"api_key " + verdict}, p.verdicts)
+		if verdict == "accepted" {
+			require.NoError(t, err)
+			require.True(t, grant.Claims.IsAdmin())
+			continue
+		}
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, errs.ReasonOf(err))
+	}
+}
+
+// TestAdminRoles: which roles decide is a setting; a custom role named "owner" is a role like any other.
+func TestAdminRoles(t *testing.T) {
+	for role, want := range map[string]bool{"admin": true, "boss": true, "owner": false, "member": false, "": false, "org:admin": false} {
+		p := &parts{session: member(role), standing: known(role)}
+		grant, err := p.ask(t, "token")
+		require.NoError(t, err)
+		require.Equal(t, want, grant.Claims.IsAdmin(), "session of %q", role)
+
+		p = &parts{key: apikey.Verified{Key: apikey.Key{ID: "key_1", AccountID: "org_1", OrganizationID: "org_1", UserID: "user_1", Role: "admin"}}, standing: known(role)}
+		grant, err = p.ask(t, "tvt_live_x")
+		require.NoError(t, err)
+		require.Equal(t, want, grant.Claims.IsAdmin(), "key of %q", role)
+	}
+}
+
+func TestParentLimits(t *testing.T) {
+	p := &parts{standing: known("admin"), key: apikey.Verified{
+		Key: apikey.Key{ID: "key_3", AccountID: "org_1", OrganizationID: "org_1", UserID: "user_1", RequestsPerMinute: 1},
+		Ancestors: []apikey.Key{
+			{ID: "key_2", RequestsPerMinute: 7, ExpireTime: issued().Add(20 * time.Second)}, {ID: "key_1"}, {ID: "key_0", RequestsPerMinute: 9},
+		},
+	}}
+	grant, err := p.ask(t, "tvt_live_x")
+	require.NoError(t, err)
+	require.Equal(t, []passport.KeyLimit{{APIKeyID: "key_2", RequestsPerMinute: 7}, {APIKeyID: "key_0", RequestsPerMinute: 9}}, grant.Claims.ParentLimits)
+	require.EqualValues(t, 1, grant.Claims.RequestsPerMinute)
+	require.Equal(t, issued().Add(20*time.Second), grant.ExpireTime, "the grant ends with the first key that ends")
+}
+
+// TestWhatTheOwnerOfATokenLearns: the text is the same for every fault; the details say what the owner can do.
+func TestWhatTheOwnerOfATokenLearns(t *testing.T) {
+	for name, tc := range map[string]struct {
+		refusal session.Refusal
+		says    string
+	}{
+		"expired":          {session.Refusal{Verdict: session.VerdictExpired}, "expired"},
+		"JWT template":     {session.Refusal{Verdict: session.VerdictMissingClaim, Detail: "sid"}, `"aud"`},
+		"no azp":           {session.Refusal{Verdict: session.VerdictMissingClaim, Detail: "azp"}, ""},
+		"forged":           {session.Refusal{Verdict: session.VerdictSignature}, ""},
+		"of another":       {session.Refusal{Verdict: session.VerdictIssuer}, ""},
+		"of another party": {session.Refusal{Verdict: session.VerdictParty}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &parts{err: &tc.refusal}
+			_, err := p.ask(t, "token")
+			e := errs.From(err)
+			require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, e.Reason)
+			require.Equal(t, "Invalid token", e.Message)
+			require.Equal(t, tc.says == "expired", strings.Contains(p.logged.String(), "level=INFO"))
+			if tc.says == "" {
+				require.Empty(t, e.Fields)
+				return
+			}
+			require.Len(t, e.Fields, 1)
+			require.Equal(t, "Authorization", e.Fields[0].Name)
+			require.Contains(t, e.Fields[0].Problem, tc.says)
+		})
+	}
 }
 
 func TestExpiry(t *testing.T) {

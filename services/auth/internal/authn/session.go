@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
-	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
@@ -18,7 +20,7 @@ import (
 func (a *Authenticator) session(ctx context.Context, token string) (*Grant, string, error) {
 	s, err := a.Sessions.Verify(ctx, token)
 	if err != nil {
-		verdict, err := refused(err)
+		verdict, err := a.refused(ctx, err)
 		return nil, verdict, err
 	}
 	org := s.Organization
@@ -27,7 +29,7 @@ func (a *Authenticator) session(ctx context.Context, token string) (*Grant, stri
 	}
 	st, err := a.Directory.Standing(ctx, s.UserID, org.ID, s.ID)
 	if err != nil {
-		return nil, verdictUnavailable, fmt.Errorf("standing of a session: %w", err)
+		return nil, verdictUnavailable, fmt.Errorf("look up the standing of a session: %w", err)
 	}
 	if verdict := userVerdict(st); verdict != verdictAccepted {
 		return nil, verdict, disabled(verdict)
@@ -36,19 +38,36 @@ func (a *Authenticator) session(ctx context.Context, token string) (*Grant, stri
 		return nil, verdict, invalid(refusal(verdict))
 	}
 	a.learn(ctx, s, org, st)
-	return &Grant{Identity: a.identity(s, org, st), ExpireTime: grantExpiry(s.ExpireTime, a.Now())}, verdictAccepted, nil
+	return &Grant{Claims: a.claims(s, org, st), ExpireTime: grantExpiry(s.ExpireTime, a.Now())}, verdictAccepted, nil
 }
 
-// refused splits "no good" from "could not be found out".
-func refused(err error) (verdict string, shown error) {
+// refused tells "not valid" from "could not be verified".
+func (a *Authenticator) refused(ctx context.Context, err error) (verdict string, shown error) {
 	if r, ok := errors.AsType[*session.Refusal](err); ok {
-		return string(r.Verdict), invalid(err)
+		return string(r.Verdict), a.explained(ctx, r)
 	}
 	if u, ok := errors.AsType[*jwks.UnavailableError](err); ok {
 		return verdictUnavailable, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-			"Sign-in can't be checked right now. Please try again.").After(u.RetryAfter).Cause(err)
+			"Sign-in cannot be verified right now. Please try again.").After(u.RetryAfter).Cause(err)
 	}
 	return verdictUnavailable, err
+}
+
+// header is the field that details about a credential name.
+const header = "Authorization"
+
+// explained adds what the owner of a token can do about it. It says nothing that the token itself does not show.
+func (a *Authenticator) explained(ctx context.Context, r *session.Refusal) error {
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "Invalid token").Cause(r)
+	switch {
+	case r.Verdict == session.VerdictExpired:
+		a.Logger.InfoContext(ctx, "a session token was refused because it has expired", slog.String("request_id", requestid.From(ctx)))
+		return e.Field(header, "The session token has expired. Get a new token and try again.")
+	case r.Verdict == session.VerdictMissingClaim && r.Detail == "sid":
+		return e.Field(header, `The token has no session ("sid"), so it comes from a JWT template. Use Clerk's session token, or add the `+
+			`claim "aud" to the JWT template, with the value of the setting CLERK_TEMPLATE_AUDIENCE.`)
+	}
+	return e
 }
 
 // sessionVerdict compares a token with what happened since it was issued. A token made after a change knows of it.
@@ -75,7 +94,7 @@ func (a *Authenticator) learn(ctx context.Context, s *session.Session, org *sess
 			OrganizationID: org.ID, OrganizationSlug: org.Slug, Role: org.Role, Permissions: org.Permissions, At: s.IssueTime,
 		})
 		if err != nil {
-			a.Warn(ctx, "a new user could not be stored; the next request tries again", err)
+			a.Logger.WarnContext(ctx, "storing a new user failed; the next request tries again", slog.Any("error", err))
 			return
 		}
 	}
@@ -98,20 +117,20 @@ func news(s *session.Session, org *session.Organization, st directory.Standing) 
 		st.Role != org.Role && st.RoleTime.Before(s.IssueTime)
 }
 
-func (a *Authenticator) identity(s *session.Session, org *session.Organization, st directory.Standing) Identity {
+func (a *Authenticator) claims(s *session.Session, org *session.Organization, st directory.Standing) passport.Claims {
 	role, permissions := rank(s, org, st)
-	id := Identity{
-		UserID: s.UserID, SessionID: s.ID, OrganizationID: org.ID, Role: role, Permissions: permissions,
-		Scopes: apikey.Scopes(), AccountID: account(s.UserID, org.ID), Email: st.Email,
+	c := passport.Claims{
+		UserID: s.UserID, SessionID: s.ID, OrganizationID: org.ID, Role: role, Admin: a.admin(org.ID, role),
+		Permissions: permissions, AccountID: account(s.UserID, org.ID), Email: st.Email,
 		Operator: a.operators[s.UserID] && s.Actor == nil,
 	}
-	if id.Email == "" {
-		id.Email = s.Profile.Email
+	if c.Email == "" {
+		c.Email = s.Profile.Email
 	}
 	if s.Actor != nil {
-		id.ActorID = s.Actor.UserID
+		c.ActorID = s.Actor.UserID
 	}
-	return id
+	return c
 }
 
 // rank is the token's, unless the store has heard since that it changed: whoever lost a role loses it now, not when the

@@ -24,7 +24,7 @@ type role struct {
 }
 
 // ChangeOf tells what the payload of an Event means for the directory; nil when nothing. The error says that the object
-// is not of the shape that Clerk documents, which no later attempt mends.
+// does not have the shape that Clerk documents, which no retry can fix.
 func ChangeOf(payload []byte, now time.Time) (directory.Change, error) {
 	var e envelope
 	if err := json.Unmarshal(payload, &e); err != nil {
@@ -72,22 +72,29 @@ func (e envelope) decode(into any) error {
 }
 
 func (e envelope) user(now time.Time) (directory.Change, error) {
-	var u clerk.User
+	var u userResource
 	if err := errors.Join(e.decode(&u), dated(u.CreatedAt, u.UpdatedAt)); err != nil {
 		return nil, err
 	}
-	return directory.UserChanged{User: userOf(&u, e.told(now))}, nil
+	user := userOf(&u, e.told(now))
+	user.EventTime = e.time()
+	return directory.UserChanged{User: user}, nil
+}
+
+// time is when Clerk says that it sent the event; the zero time when the event does not say.
+func (e envelope) time() time.Time {
+	if dated(e.Timestamp) != nil {
+		return time.Time{}
+	}
+	return milliseconds(e.Timestamp)
 }
 
 // told is when Clerk said this. An event may be handled hours later, and what it says to last for some time began then.
 func (e envelope) told(now time.Time) time.Time {
-	if dated(e.Timestamp) != nil {
-		return now
-	}
-	if at := milliseconds(e.Timestamp); at.Before(now) {
+	if at := e.time(); !at.IsZero() && at.Before(now) {
 		return at
 	}
-	return now // Clerk's clock is ahead
+	return now // the event does not say, or Clerk's clock is ahead
 }
 
 func (e envelope) organization() (directory.Change, error) {
@@ -95,7 +102,7 @@ func (e envelope) organization() (directory.Change, error) {
 	if err := errors.Join(e.decode(&o), dated(o.CreatedAt, o.UpdatedAt)); err != nil {
 		return nil, err
 	}
-	return directory.OrganizationChanged{Organization: organizationOf(&o)}, nil
+	return directory.OrganizationChanged{Organization: organizationOf(&o, e.time())}, nil
 }
 
 func (e envelope) membership() (directory.Change, error) {
@@ -106,7 +113,7 @@ func (e envelope) membership() (directory.Change, error) {
 	if m.Organization == nil || m.PublicUserData == nil || m.Role == "" {
 		return nil, errors.New("data has no organization, no user or no role")
 	}
-	return directory.MembershipChanged{Membership: membershipOf(&m)}, nil
+	return directory.MembershipChanged{Membership: membershipOf(&m, e.time())}, nil
 }
 
 func (e envelope) membershipDeleted(o ids, at time.Time) directory.Change {
@@ -143,7 +150,7 @@ func (e envelope) role() (directory.Change, error) {
 	for _, p := range r.Permissions {
 		permissions = append(permissions, p.Key)
 	}
-	return directory.RoleChanged{Role: roleOf(r.ID, r.Key, permissions, r.UpdatedAt)}, nil
+	return directory.RoleChanged{Role: roleOf(r.ID, r.Key, permissions, r.UpdatedAt, e.time())}, nil
 }
 
 // deleted makes the change of an event whose object is gone. The object does not say since when; the event does, or else it
@@ -176,15 +183,15 @@ func dated(times ...int64) error {
 	return nil
 }
 
-func membershipOf(m *clerk.OrganizationMembership) directory.Membership {
+func membershipOf(m *clerk.OrganizationMembership, told time.Time) directory.Membership {
 	permissions := make([]string, 0, len(m.Permissions))
 	for _, p := range m.Permissions {
 		permissions = append(permissions, clean(p))
 	}
 	slices.Sort(permissions)
 	return directory.Membership{
-		ID: nameOrNone(m.ID), OrganizationID: m.Organization.ID, UserID: m.PublicUserData.UserID, Role: roleName(m.Role), Permissions: permissions,
-		CreateTime: milliseconds(m.CreatedAt), UpdateTime: milliseconds(m.UpdatedAt),
+		ID: nameOrNone(m.ID), OrganizationID: m.Organization.ID, UserID: m.PublicUserData.UserID, Role: roleName(m.Role),
+		Permissions: permissions, CreateTime: milliseconds(m.CreatedAt), UpdateTime: milliseconds(m.UpdatedAt), EventTime: told,
 	}
 }
 

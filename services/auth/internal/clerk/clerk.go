@@ -14,7 +14,6 @@ import (
 	"github.com/clerk/clerk-sdk-go/v2/organization"
 	"github.com/clerk/clerk-sdk-go/v2/organizationmembership"
 	"github.com/clerk/clerk-sdk-go/v2/organizationrole"
-	"github.com/clerk/clerk-sdk-go/v2/user"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
@@ -27,7 +26,7 @@ type Client struct {
 
 // keyed are the SDK's clients with one secret key.
 type keyed struct {
-	users         *user.Client
+	backend       clerk.Backend // for what the SDK's clients do not read
 	organizations *organization.Client
 	memberships   *organizationmembership.Client
 	roles         *organizationrole.Client
@@ -41,7 +40,7 @@ func New(address string, secretKeys []string, http *http.Client, now func() time
 	for _, secret := range secretKeys {
 		config := &clerk.ClientConfig{BackendConfig: clerk.BackendConfig{HTTPClient: http, URL: &address, Key: &secret}}
 		c.keys = append(c.keys, keyed{
-			users: user.NewClient(config), organizations: organization.NewClient(config),
+			backend: clerk.NewBackend(&config.BackendConfig), organizations: organization.NewClient(config),
 			memberships: organizationmembership.NewClient(config), roles: organizationrole.NewClient(config),
 		})
 	}
@@ -50,31 +49,36 @@ func New(address string, secretKeys []string, http *http.Client, now func() time
 
 // User reads one user. Errors: directory.ErrNotFound, *directory.RetryError, others.
 func (c *Client) User(ctx context.Context, id string) (directory.User, error) {
-	u, err := call(c.keys, func(k keyed) (*clerk.User, error) { return k.users.Get(ctx, url.PathEscape(id)) })
+	told := c.now()
+	u, err := call(c.keys, func(k keyed) (*userResource, error) {
+		u := &userResource{}
+		return u, k.backend.Call(ctx, clerk.NewAPIRequest(http.MethodGet, "/users/"+url.PathEscape(id)), u)
+	})
 	if err != nil {
 		return directory.User{}, fmt.Errorf("read user %s from Clerk: %w", id, err)
 	}
 	if u.ID != id {
-		return directory.User{}, fmt.Errorf("read user %s from Clerk: the answer is about another object", id)
+		return directory.User{}, fmt.Errorf("read user %s from Clerk: the response is about another object", id)
 	}
-	return userOf(u, c.now()), nil
+	return userOf(u, told), nil
 }
 
 // Organization reads one organization. Errors: as of User.
 func (c *Client) Organization(ctx context.Context, id string) (directory.Organization, error) {
+	told := c.now()
 	o, err := call(c.keys, func(k keyed) (*clerk.Organization, error) { return k.organizations.Get(ctx, url.PathEscape(id)) })
 	if err != nil {
 		return directory.Organization{}, fmt.Errorf("read organization %s from Clerk: %w", id, err)
 	}
 	if o.ID != id {
-		return directory.Organization{}, fmt.Errorf("read organization %s from Clerk: the answer is about another object", id)
+		return directory.Organization{}, fmt.Errorf("read organization %s from Clerk: the response is about another object", id)
 	}
-	return organizationOf(o), nil
+	return organizationOf(o, told), nil
 }
 
-// call goes on to the next secret key when one is refused, as happens during a rotation.
+// call tries the next secret key when Clerk rejects one, as happens during a rotation.
 func call[T any](keys []keyed, do func(keyed) (T, error)) (result T, err error) {
-	err = errors.New("there is no CLERK_SECRET_KEY")
+	err = errors.New("CLERK_SECRET_KEY is not set")
 	for _, k := range keys {
 		result, err = do(k)
 		if status := statusOf(err); status != http.StatusUnauthorized && status != http.StatusForbidden {
@@ -108,9 +112,9 @@ func translate(err error) error {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return fmt.Errorf("%w (%d %s)", directory.ErrKeyRefused, status, firstCode(answer))
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
-		return &directory.RetryError{After: retryAfter(answer), Cause: fmt.Errorf("clerk answers %d", status)}
+		return &directory.RetryError{After: retryAfter(answer), Cause: fmt.Errorf("Clerk returned %d", status)}
 	default:
-		return fmt.Errorf("clerk answers %d (%s)", status, firstCode(answer))
+		return fmt.Errorf("Clerk returned %d (%s)", status, firstCode(answer))
 	}
 }
 
@@ -135,7 +139,7 @@ func retryAfter(answer *clerk.APIErrorResponse) time.Duration {
 
 const maxErrorText = 200
 
-// shortened is for network errors, and for answers that are no API errors, which a later attempt may not meet.
+// shortened is for network errors, and for responses that are not API errors. A retry may succeed.
 func shortened(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err

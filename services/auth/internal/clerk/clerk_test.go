@@ -36,7 +36,7 @@ func serve(t *testing.T, status int, body string, header http.Header) *clerk.Cli
 func TestUser(t *testing.T) {
 	c := serve(t, http.StatusOK, `{
 		"object": "user", "id": "user_1", "first_name": "Ada", "last_name": null, "image_url": "https://img.test/a",
-		"external_id": "app-7", "banned": true, "locked": false, "public_metadata": {"plan": "pro"},
+		"external_id": "app-7", "banned": true, "deprovisioned": true, "locked": false, "public_metadata": {"plan": "pro"},
 		"primary_email_address_id": "idn_2",
 		"email_addresses": [
 			{"id": "idn_1", "email_address": "old@example.test"}, null, {"id": "idn_3", "email_address": ""},
@@ -48,8 +48,8 @@ func TestUser(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(directory.User{
 		ID: "user_1", Synced: true, PrimaryEmail: "ada@example.test", Emails: []string{"ada@example.test", "old@example.test"},
-		FirstName: "Ada", ImageURL: "https://img.test/a", ExternalID: "app-7", PublicMetadata: []byte(`{"plan": "pro"}`),
-		Banned: true, CreateTime: time.UnixMilli(1700000000123).UTC(), UpdateTime: time.UnixMilli(1700000001456).UTC(),
+		FirstName: "Ada", ImageURL: "https://img.test/a", ExternalID: "app-7", PublicMetadata: []byte(`{"plan":"pro"}`),
+		Banned: true, Deprovisioned: true, EventTime: now(), CreateTime: time.UnixMilli(1700000000123).UTC(), UpdateTime: time.UnixMilli(1700000001456).UTC(),
 	}, got))
 }
 
@@ -123,7 +123,7 @@ func TestErrors(t *testing.T) {
 	_, err = clerk.New("http://127.0.0.1:1/v1", []string{"x"}, http.DefaultClient, now).User(t.Context(), "user_1")
 	require.ErrorAs(t, err, new(*directory.RetryError))
 	_, err = clerk.New("http://127.0.0.1:1/v1", nil, http.DefaultClient, now).User(t.Context(), "user_1")
-	require.ErrorContains(t, err, "no CLERK_SECRET_KEY")
+	require.ErrorContains(t, err, "CLERK_SECRET_KEY is not set")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = serve(t, 200, "{}", nil).User(ctx, "user_1")

@@ -10,14 +10,21 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
-// userOf converts a user as Clerk told it at told.
-func userOf(u *clerk.User, told time.Time) directory.User {
-	primary, emails := addressesOf(u)
+// userResource is a user with what the SDK does not know.
+type userResource struct {
+	clerk.User
+	// Deprovisioned is true when a company's directory (SCIM) removed the person.
+	Deprovisioned bool `json:"deprovisioned"`
+}
+
+// userOf converts a user as Clerk described it at told.
+func userOf(u *userResource, told time.Time) directory.User {
+	primary, emails := addressesOf(&u.User)
 	out := directory.User{
 		ID: u.ID, Synced: true, PrimaryEmail: primary, Emails: emails,
 		FirstName: text(u.FirstName), LastName: text(u.LastName), ImageURL: text(u.ImageURL), ExternalID: text(u.ExternalID),
-		PublicMetadata: u.PublicMetadata, Banned: u.Banned, Locked: u.Locked,
-		CreateTime: milliseconds(u.CreatedAt), UpdateTime: milliseconds(u.UpdatedAt),
+		PublicMetadata: directory.Metadata(u.PublicMetadata), Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked,
+		CreateTime: milliseconds(u.CreatedAt), UpdateTime: milliseconds(u.UpdatedAt), EventTime: told,
 	}
 	if left := u.LockoutExpiresInSeconds; u.Locked && left != nil && *left > 0 && *left < maxLock {
 		out.LockExpireTime = told.Add(time.Duration(*left) * time.Second).UTC()
@@ -45,15 +52,16 @@ func addressesOf(u *clerk.User) (primary string, all []string) {
 	return primary, all
 }
 
-func organizationOf(o *clerk.Organization) directory.Organization {
+func organizationOf(o *clerk.Organization, told time.Time) directory.Organization {
 	return directory.Organization{
-		ID: o.ID, Synced: true, Name: clean(o.Name), Slug: clean(o.Slug), ImageURL: text(o.ImageURL), PublicMetadata: o.PublicMetadata,
-		CreateTime: milliseconds(o.CreatedAt), UpdateTime: milliseconds(o.UpdatedAt),
+		ID: o.ID, Synced: true, Name: clean(o.Name), Slug: clean(o.Slug), ImageURL: text(o.ImageURL),
+		PublicMetadata: directory.Metadata(o.PublicMetadata),
+		CreateTime:     milliseconds(o.CreatedAt), UpdateTime: milliseconds(o.UpdatedAt), EventTime: told,
 	}
 }
 
-func roleOf(id, key string, permissions []string, updatedAt int64) directory.Role {
-	out := directory.Role{ID: id, Name: roleName(key), UpdateTime: milliseconds(updatedAt)}
+func roleOf(id, key string, permissions []string, updatedAt int64, told time.Time) directory.Role {
+	out := directory.Role{ID: id, Name: roleName(key), UpdateTime: milliseconds(updatedAt), EventTime: told}
 	for _, p := range permissions {
 		out.Permissions = append(out.Permissions, clean(p))
 	}
@@ -70,7 +78,7 @@ func text(s *string) string {
 	return clean(*s)
 }
 
-// clean takes away what PostgreSQL's texts can't hold.
+// clean removes what PostgreSQL's TEXT cannot hold.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 }

@@ -18,7 +18,7 @@ var eventTime = time.UnixMilli(1_800_000_000_000).UTC() //nolint:gochecknoglobal
 const full = `{
   "data": {
     "id": "user_1", "object": "user", "username": "ada", "first_name": "Ada\u0000", "last_name": null, "image_url": "https://img.test/a",
-    "external_id": "app-1", "primary_email_address_id": "idn_2", "password_enabled": true, "banned": false, "locked": true,
+    "external_id": "app-1", "primary_email_address_id": "idn_2", "password_enabled": true, "banned": false, "deprovisioned": true, "locked": true,
     "lockout_expires_in_seconds": 60, "last_sign_in_at": 1,
     "email_addresses": [
       {"id": "idn_1", "email_address": "first@example.test", "verification": {"status": "verified", "strategy": "email_code"}},
@@ -47,7 +47,7 @@ func TestWhatIsKeptOfAUser(t *testing.T) {
 	require.Equal(t, directory.UserChanged{User: directory.User{
 		ID: "user_1", Synced: true, PrimaryEmail: "primary@example.test", Emails: []string{"primary@example.test", "first@example.test"},
 		FirstName: "Ada", ImageURL: "https://img.test/a", ExternalID: "app-1", PublicMetadata: json.RawMessage(`{"plan":"pro"}`),
-		Locked: true, LockExpireTime: eventTime.Add(time.Minute),
+		Deprovisioned: true, Locked: true, LockExpireTime: eventTime.Add(time.Minute), EventTime: eventTime,
 		CreateTime: time.UnixMilli(1_700_000_000_000).UTC(), UpdateTime: time.UnixMilli(1_700_000_000_001).UTC(),
 	}}, change)
 }
@@ -191,7 +191,7 @@ func TestChanges(t *testing.T) {
 		"user deleted, no time": {`{"type":"user.deleted","data":{"id":"user_1"}}`, "user_1", directory.UserDeleted{ID: "user_1", At: eventTime}},
 		"organization": {
 			`{"type":"organization.created","data":{"id":"org_1","name":"Acme","slug":"acme","created_by":"user_1","created_at":1,"updated_at":2,"public_metadata":null}}`, "org_1",
-			directory.OrganizationChanged{Organization: directory.Organization{ID: "org_1", Synced: true, Name: "Acme", Slug: "acme", PublicMetadata: json.RawMessage("null"), CreateTime: at(1), UpdateTime: at(2)}},
+			directory.OrganizationChanged{Organization: directory.Organization{ID: "org_1", Synced: true, Name: "Acme", Slug: "acme", PublicMetadata: json.RawMessage("{}"), CreateTime: at(1), UpdateTime: at(2)}},
 		},
 		"organization deleted": {`{"type":"organization.deleted","timestamp":9,"data":{"id":"org_1","slug":"acme","deleted":true}}`, "org_1", directory.OrganizationDeleted{ID: "org_1", At: at(9)}},
 		"membership": {

@@ -3,6 +3,8 @@ package clerk
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"time"
 
 	"github.com/clerk/clerk-sdk-go/v2"
 	"github.com/clerk/clerk-sdk-go/v2/organization"
@@ -39,21 +41,34 @@ func (c *Client) UsersByID(ctx context.Context, ids []string) ([]directory.User,
 }
 
 func (c *Client) users(ctx context.Context, params *user.ListParams) ([]directory.User, error) {
-	list, err := call(c.keys, func(k keyed) (*clerk.UserList, error) { return k.users.List(ctx, params) })
+	told := c.now()
+	list, err := call(c.keys, func(k keyed) (userList, error) {
+		var list userList
+		request := clerk.NewAPIRequest(http.MethodGet, "/users")
+		request.SetParams(params)
+		return list, k.backend.Call(ctx, request, &list)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list users from Clerk: %w", err)
 	}
-	return convert(list.Users, func(u *clerk.User) directory.User { return userOf(u, c.now()) }), nil
+	return convert(list, told, userOf), nil
 }
+
+// userList is a page of users. The SDK's own has no field for deprovisioned users, and counts all users for each page.
+type userList []*userResource
+
+// Read is the SDK's; nothing of the response is kept.
+func (*userList) Read(*clerk.APIResponse) {}
 
 // Organizations lists organizations, oldest first.
 func (c *Client) Organizations(ctx context.Context, offset, limit int) ([]directory.Organization, error) {
 	params := &organization.ListParams{ListParams: paging(offset, limit), OrderBy: oldestFirst()}
+	told := c.now()
 	list, err := call(c.keys, func(k keyed) (*clerk.OrganizationList, error) { return k.organizations.List(ctx, params) })
 	if err != nil {
 		return nil, fmt.Errorf("list organizations from Clerk: %w", err)
 	}
-	return convert(list.Organizations, organizationOf), nil
+	return convert(list.Organizations, told, organizationOf), nil
 }
 
 // Memberships lists the members of an organization, oldest first; with users, only theirs, at most 100.
@@ -63,6 +78,7 @@ func (c *Client) Memberships(
 	params := &organizationmembership.ListParams{
 		ListParams: paging(offset, limit), OrderBy: oldestFirst(), OrganizationID: organizationID, UserIDs: users,
 	}
+	told := c.now()
 	list, err := call(c.keys, func(k keyed) (*clerk.OrganizationMembershipList, error) { return k.memberships.List(ctx, params) })
 	if err != nil {
 		return nil, fmt.Errorf("list members of %s from Clerk: %w", organizationID, err)
@@ -73,32 +89,34 @@ func (c *Client) Memberships(
 			known = append(known, m)
 		}
 	}
-	return convert(known, membershipOf), nil
+	return convert(known, told, membershipOf), nil
 }
 
 // Roles lists the roles that members of organizations may have, oldest first.
 func (c *Client) Roles(ctx context.Context, offset, limit int) ([]directory.Role, error) {
 	params := &organizationrole.ListParams{ListParams: paging(offset, limit), OrderBy: oldestFirst()}
+	told := c.now()
 	list, err := call(c.keys, func(k keyed) (*clerk.OrganizationRoleList, error) { return k.roles.List(ctx, params) })
 	if err != nil {
 		return nil, fmt.Errorf("list roles from Clerk: %w", err)
 	}
-	return convert(list.OrganizationRoles, func(r *clerk.OrganizationRole) directory.Role {
+	return convert(list.OrganizationRoles, told, func(r *clerk.OrganizationRole, told time.Time) directory.Role {
 		var permissions []string
 		for _, p := range r.Permissions {
 			if p != nil {
 				permissions = append(permissions, p.Key)
 			}
 		}
-		return roleOf(r.ID, r.Key, permissions, r.UpdatedAt)
+		return roleOf(r.ID, r.Key, permissions, r.UpdatedAt, told)
 	}), nil
 }
 
-func convert[F, T any](list []*F, one func(*F) T) []T {
+// convert converts a list that was asked for at told.
+func convert[F, T any](list []*F, told time.Time, one func(*F, time.Time) T) []T {
 	out := make([]T, 0, len(list))
 	for _, object := range list {
 		if object != nil {
-			out = append(out, one(object))
+			out = append(out, one(object, told))
 		}
 	}
 	return out

@@ -27,12 +27,14 @@ type User struct {
 	FirstName, LastName, ImageURL, ExternalID string
 	// PublicMetadata is a JSON object.
 	PublicMetadata json.RawMessage
-	// Banned and Locked people are refused.
-	Banned, Locked bool
+	// Banned and Deprovisioned people are refused: an admin of Clerk's, or the company's directory, shut them out.
+	Banned, Deprovisioned bool
+	// Locked people can't sign in. Their sessions and API keys keep working: anybody can lock an account by wrong passwords.
+	Locked bool
 	// LockExpireTime is when a lock ends by itself; the zero time when it does not, or when there is none.
 	LockExpireTime time.Time
-	// CreateTime and UpdateTime are Clerk's.
-	CreateTime, UpdateTime time.Time
+	// CreateTime and UpdateTime are Clerk's. EventTime is when Clerk said this; it orders what has the same UpdateTime.
+	CreateTime, UpdateTime, EventTime time.Time
 }
 
 // Organization is a group of people that shares one account.
@@ -42,8 +44,9 @@ type Organization struct {
 	// Name, Slug and ImageURL may be empty.
 	Name, Slug, ImageURL string
 	// PublicMetadata is a JSON object.
-	PublicMetadata         json.RawMessage
-	CreateTime, UpdateTime time.Time
+	PublicMetadata json.RawMessage
+	// CreateTime, UpdateTime and EventTime are as a User's.
+	CreateTime, UpdateTime, EventTime time.Time
 }
 
 // Membership is a person's place in an organization.
@@ -54,16 +57,16 @@ type Membership struct {
 	// Role has no "org:" prefix.
 	Role        string
 	Permissions []string
-	// CreateTime is when the person joined; UpdateTime guards against older news.
-	CreateTime, UpdateTime time.Time
+	// CreateTime is when the person joined; UpdateTime and EventTime are as a User's.
+	CreateTime, UpdateTime, EventTime time.Time
 }
 
 // Standing is what the store says about the parts of a verified session.
 type Standing struct {
 	// User, Organization and Member say how much is known of each.
 	User, Organization, Member Knowledge
-	// Banned and Locked are the user's.
-	Banned, Locked bool
+	// Banned and Deprovisioned are the user's.
+	Banned, Deprovisioned bool
 	// Email is the user's primary one; may be empty.
 	Email string
 	// Role and Permissions are the member's, and RoleTime when they were so.
@@ -109,7 +112,8 @@ type Role struct {
 	// ID is Clerk's; Name has no "org:" prefix.
 	ID, Name    string
 	Permissions []string
-	UpdateTime  time.Time
+	// UpdateTime and EventTime are as a User's.
+	UpdateTime, EventTime time.Time
 }
 
 // Writer takes news. Every Put and Delete reports whether it changed anything: false means that what the store has is

@@ -23,7 +23,7 @@ type Endpoint struct {
 
 // Fetch returns the JWKS document. Its errors hold no secret.
 func (e Endpoint) Fetch(ctx context.Context) ([]byte, error) {
-	err := errors.New("there is no CLERK_SECRET_KEY")
+	err := errors.New("CLERK_SECRET_KEY is not set")
 	for _, secret := range e.SecretKeys {
 		var document []byte
 		var refused bool
@@ -48,9 +48,9 @@ func (e Endpoint) fetch(ctx context.Context, secret string) (document []byte, re
 	switch response.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, true, fmt.Errorf("clerk answers %d: it refuses CLERK_SECRET_KEY", response.StatusCode)
+		return nil, true, fmt.Errorf("Clerk returned %d: it rejects CLERK_SECRET_KEY", response.StatusCode)
 	default:
-		return nil, false, fmt.Errorf("clerk answers %d", response.StatusCode)
+		return nil, false, fmt.Errorf("Clerk returned %d", response.StatusCode)
 	}
 	document, err = io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
 	if err == nil && len(document) > maxDocument {

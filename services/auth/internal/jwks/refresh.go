@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Run fetches the keys now and then again and again, until ctx ends: after a good fetch at the refresh interval, after
-// a failure sooner. Through failures the keys at hand go on serving.
+// Run fetches the keys now and at each refresh interval, until ctx ends. After a failure it tries again sooner; meanwhile
+// the last keys keep serving.
 func (r *Remote) Run(ctx context.Context) {
 	for {
 		if r.background(ctx) != nil {
@@ -22,7 +22,7 @@ func (r *Remote) Run(ctx context.Context) {
 
 func (r *Remote) background(ctx context.Context) error {
 	r.mu.Lock()
-	f, err := r.launch()
+	f, err := r.fly()
 	r.mu.Unlock()
 	if err != nil {
 		return err
@@ -40,6 +40,6 @@ func (r *Remote) pause() time.Duration {
 	case r.usable() == nil:
 		return r.coldBackoff()
 	default:
-		return min(demandGap, r.opts.Refresh)
+		return min(retryGap, r.opts.Refresh)
 	}
 }

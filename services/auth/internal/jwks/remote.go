@@ -35,24 +35,42 @@ type Options struct {
 }
 
 const (
-	// demandGap is the least time between two fetches that tokens cause, however many key ids they name.
-	demandGap = time.Minute
+	// demandGap is the least time between two fetches for the same cause, however many tokens ask for one.
+	demandGap = 10 * time.Second
+	// retryGap is the pause of the background after a failed fetch, while the last keys still serve.
+	retryGap = time.Minute
 	// coldGap and maxColdGap bound the backoff while there is no key at all.
 	coldGap, maxColdGap = time.Second, 30 * time.Second
+	// absentFor is how long a key id that Clerk does not have is remembered. At most one is added every demandGap.
+	absentFor = 5 * time.Minute
 )
 
-// Remote is Clerk's key set, fetched once for any number of callers and kept while Clerk is away.
+// cause is why a token asks for a fetch. Each cause has its own budget, so that forged signatures under a known key id
+// cannot keep a new key from being found, nor the other way round.
+type cause int
+
+const (
+	unknownID cause = iota
+	badSignature
+	causes // how many there are
+)
+
+// errBudget is why a key id was not looked up.
+var errBudget = errors.New("the keys were fetched for another token a moment ago")
+
+// Remote is Clerk's key set, fetched once for any number of callers and kept while Clerk is unreachable.
 type Remote struct {
 	fetcher Fetcher
 	opts    Options
 	current atomic.Pointer[snapshot]
 
 	mu       sync.Mutex
-	flight   *flight   // the fetch under way, if any
-	attempt  time.Time // start of the last fetch; zero before the first
-	demanded time.Time // start of the last fetch that a token caused which the keys at hand did not verify
-	failures int       // fetches that failed since the last good one
-	lastErr  error     // of the last fetch
+	flight   *flight              // the fetch in progress, if any
+	attempt  time.Time            // start of the last fetch; zero before the first
+	demanded [causes]time.Time    // start of the last fetch that a token caused while there were keys
+	absent   map[string]time.Time // key ids that Clerk does not have, and until when that is remembered
+	failures int                  // failed fetches since the last good one
+	lastErr  error                // of the last fetch
 
 	life  context.Context //nolint:containedctx // fetches belong to the Remote, not to the caller who happened to be first
 	end   context.CancelFunc
@@ -61,7 +79,7 @@ type Remote struct {
 
 // snapshot is one fetched set; it never changes.
 type snapshot struct {
-	keys    map[string]*rsa.PublicKey
+	keys    keySet
 	fetched time.Time
 }
 
@@ -69,14 +87,14 @@ type snapshot struct {
 type flight struct {
 	start   time.Time
 	done    chan struct{}
-	err     error
+	err     error // set before done is closed, as is changed
 	changed bool
 }
 
 // NewRemote returns a set that is empty until the first Find or Run. Close must be called.
 func NewRemote(fetcher Fetcher, opts Options) *Remote {
 	life, end := context.WithCancel(context.Background())
-	return &Remote{fetcher: fetcher, opts: opts, life: life, end: end}
+	return &Remote{fetcher: fetcher, opts: opts, absent: map[string]time.Time{}, life: life, end: end}
 }
 
 // Close stops fetches and waits for them.
@@ -103,36 +121,64 @@ func (r *Remote) Ready() error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.unavailable()
+	return r.unavailable(r.lastErr)
 }
 
-// Find returns the key of id kid. Without any key it waits for the fetch under way, or starts one.
+// Find returns the keys with id kid. Without any key it waits for the fetch in progress, or starts one. An id that a
+// completed fetch did not contain is unknown; an id that was not looked up is unavailable.
 func (r *Remote) Find(ctx context.Context, kid string) ([]*rsa.PublicKey, error) {
-	if key := r.lookup(kid); key != nil {
-		return []*rsa.PublicKey{key}, nil
+	if keys := r.lookup(kid); keys != nil {
+		return keys, nil
 	}
-	f, wait := r.demand()
-	if f == nil {
-		return nil, wait
+	if r.isAbsent(kid) {
+		return nil, ErrUnknownKey
+	}
+	f, mine, err := r.demand(unknownID)
+	if err != nil {
+		return nil, err
 	}
 	if err := f.wait(ctx); err != nil {
 		return nil, err
 	}
-	if key := r.lookup(kid); key != nil {
-		return []*rsa.PublicKey{key}, nil
+	if keys := r.lookup(kid); keys != nil {
+		return keys, nil
+	}
+	return nil, r.missed(kid, f, mine)
+}
+
+// missed says what it means that a fetch did not bring a key. Only a fetch that began after the question is remembered: a
+// key may be newer than a fetch that was already in progress.
+func (r *Remote) missed(kid string, f *flight, mine bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.err != nil {
+		return r.unavailable(f.err)
+	}
+	if mine {
+		r.demanded[unknownID] = f.start // the first fetch of all may have been for this id
+		r.absent[kid] = r.opts.Now().Add(absentFor)
+	}
+	return ErrUnknownKey
+}
+
+// isAbsent tells whether Clerk was asked for the key a short while ago and did not have it.
+func (r *Remote) isAbsent(kid string) bool {
+	if r.usable() == nil {
+		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f.start.After(r.demanded) {
-		r.demanded = f.start // fresh keys, and not this one: it was this minute's question
-	}
-	return nil, r.absent()
+	now := r.opts.Now()
+	maps.DeleteFunc(r.absent, func(_ string, until time.Time) bool { return !now.Before(until) })
+	_, absent := r.absent[kid]
+	return absent
 }
 
-// Renew fetches the keys again, unless a token caused that less than a minute ago.
+// Renew fetches the keys again after a bad signature, unless that happened less than demandGap ago; it reports whether they
+// changed.
 func (r *Remote) Renew(ctx context.Context) bool {
-	f, _ := r.demand()
-	if f == nil || f.wait(ctx) != nil {
+	f, _, err := r.demand(badSignature)
+	if err != nil || f.wait(ctx) != nil {
 		return false
 	}
 	return f.changed
@@ -147,31 +193,37 @@ func (r *Remote) usable() *snapshot {
 	return set
 }
 
-func (r *Remote) lookup(kid string) *rsa.PublicKey {
+func (r *Remote) lookup(kid string) []*rsa.PublicKey {
 	if set := r.usable(); set != nil {
 		return set.keys[kid]
 	}
 	return nil
 }
 
-// demand joins the fetch under way or starts one that tokens ask for. When it is too early for one, it returns no
-// flight and the reason that Find gives.
-func (r *Remote) demand() (*flight, error) {
+// demand joins the fetch in progress, or starts one if the cause's budget allows it; mine is true when it started one. The
+// error is *UnavailableError.
+func (r *Remote) demand(c cause) (f *flight, mine bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.flight == nil {
-		if r.dueIn() > 0 {
-			return nil, r.absent()
-		}
-		if r.usable() != nil {
-			r.demanded = r.opts.Now()
-		}
+	if r.flight != nil {
+		return r.flight, false, nil
 	}
-	return r.launch()
+	if r.dueIn(c) > 0 {
+		reason := errBudget
+		if r.usable() == nil || r.lastErr != nil {
+			reason = r.lastErr
+		}
+		return nil, false, r.unavailable(reason)
+	}
+	if r.usable() != nil {
+		r.demanded[c] = r.opts.Now()
+	}
+	f, err = r.fly()
+	return f, true, err
 }
 
-// launch returns the fetch under way, or a new one. It needs the lock.
-func (r *Remote) launch() (*flight, error) {
+// fly returns the fetch in progress, or starts one. It needs the lock.
+func (r *Remote) fly() (*flight, error) {
 	if r.life.Err() != nil {
 		return nil, &UnavailableError{RetryAfter: coldGap, Cause: errors.New("the process is stopping")}
 	}
@@ -183,11 +235,11 @@ func (r *Remote) launch() (*flight, error) {
 	return r.flight, nil
 }
 
-// dueIn is how long until tokens may cause a fetch. With keys, that is a minute after they last caused one; the first
-// token of a new key is so heard at once, unless somebody has just been asking for keys that don't exist. Without any
-// key it is a short and growing while after the last failure. It needs the lock.
-func (r *Remote) dueIn() time.Duration {
-	last, gap := r.demanded, demandGap
+// dueIn is how long until tokens may cause a fetch. With keys, that is demandGap after the same cause had the last one, so
+// that the first token with a new key is served at once. Without any key it is a growing backoff after the last failure. It
+// needs the lock.
+func (r *Remote) dueIn(c cause) time.Duration {
+	last, gap := r.demanded[c], demandGap
 	if r.usable() == nil {
 		last, gap = r.attempt, r.coldBackoff()
 	}
@@ -201,21 +253,12 @@ func (r *Remote) coldBackoff() time.Duration {
 	return min(maxColdGap, coldGap<<min(max(r.failures-1, 0), 10))
 }
 
-// absent says what a key that is not in the set means: Clerk has no such key if it was asked well, else nobody knows.
-// It needs the lock.
-func (r *Remote) absent() error {
-	if r.usable() != nil && r.lastErr == nil {
-		return ErrUnknownKey
+// unavailable needs the lock.
+func (r *Remote) unavailable(reason error) error {
+	if reason == nil {
+		reason = errors.New("Clerk's signing keys have not been fetched yet")
 	}
-	return r.unavailable()
-}
-
-func (r *Remote) unavailable() error {
-	cause := r.lastErr
-	if cause == nil {
-		cause = errors.New("they were not fetched yet")
-	}
-	return &UnavailableError{RetryAfter: max(r.dueIn(), coldGap), Cause: cause}
+	return &UnavailableError{RetryAfter: max(r.dueIn(unknownID), coldGap), Cause: reason}
 }
 
 // fetch runs on its own, so that no caller's deadline ends it for the others.
@@ -223,11 +266,11 @@ func (r *Remote) fetch(f *flight) {
 	ctx, cancel := context.WithTimeout(r.life, r.opts.Timeout)
 	defer cancel()
 	document, err := r.fetcher.Fetch(ctx)
-	var keys map[string]*rsa.PublicKey
+	var keys keySet
 	if err == nil {
 		var refused []error
 		if keys, refused, err = parseSet(document); len(refused) > 0 {
-			r.opts.Logger.WarnContext(ctx, "Clerk's key set has keys that must not be used", "error", errors.Join(refused...))
+			r.opts.Logger.WarnContext(ctx, "ignored keys of Clerk's key set that must not be used", "error", errors.Join(refused...))
 		}
 	}
 	if r.opts.Fetched != nil {
@@ -236,13 +279,13 @@ func (r *Remote) fetch(f *flight) {
 	r.land(f, keys, err)
 }
 
-func (r *Remote) land(f *flight, keys map[string]*rsa.PublicKey, err error) {
+func (r *Remote) land(f *flight, keys keySet, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.flight, r.lastErr, f.err = nil, err, err
 	if err != nil {
 		r.failures++
-		r.opts.Logger.Warn("Clerk's signing keys could not be fetched", "error", err, "failures", r.failures)
+		r.opts.Logger.Warn("fetching Clerk's signing keys failed", "error", err, "failures", r.failures)
 	} else {
 		f.changed = r.swap(keys)
 		r.failures = 0
@@ -251,10 +294,9 @@ func (r *Remote) land(f *flight, keys map[string]*rsa.PublicKey, err error) {
 }
 
 // swap puts the new set in place and reports whether it differs.
-func (r *Remote) swap(keys map[string]*rsa.PublicKey) bool {
+func (r *Remote) swap(keys keySet) bool {
 	old := r.current.Load()
-	equal := func(a, b *rsa.PublicKey) bool { return a.Equal(b) }
-	changed := old == nil || !maps.EqualFunc(old.keys, keys, equal)
+	changed := old == nil || !old.keys.equal(keys)
 	r.current.Store(&snapshot{keys: keys, fetched: r.opts.Now()})
 	if old != nil && changed && r.opts.Changed != nil {
 		r.opts.Changed()

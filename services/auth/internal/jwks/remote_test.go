@@ -2,9 +2,11 @@ package jwks_test
 
 import (
 	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,25 +111,127 @@ func TestColdCallersShareOneFetch(t *testing.T) {
 	})
 }
 
-func TestRandomKeyIDsFetchOnceAMinute(t *testing.T) {
+func TestRandomKeyIDsHaveABudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(t)
 		r := s.remote(t)
 		require.NoError(t, find(t, r, "ins_1"))
-		for minute := range 3 {
+		for round := range 3 {
+			require.ErrorIs(t, find(t, r, fmt.Sprintf("ins_%d", round)+"_asked"), jwks.ErrUnknownKey)
 			for n := range 10_000 {
-				require.ErrorIs(t, find(t, r, fmt.Sprintf("ins_%d_%d", minute, n)), jwks.ErrUnknownKey)
+				err := find(t, r, fmt.Sprintf("ins_%d_%d", round, n))
+				requireUnavailable(t, err)
+				require.NotErrorIs(t, err, jwks.ErrUnknownKey, "an id that was not looked up is not refused")
 			}
-			require.EqualValues(t, minute+2, s.calls.Load())
-			time.Sleep(time.Minute)
+			require.EqualValues(t, round+2, s.calls.Load())
+			time.Sleep(10 * time.Second)
 		}
 		cold := newSource(t)
 		r = cold.remote(t)
+		require.ErrorIs(t, find(t, r, "ins_2"), jwks.ErrUnknownKey)
 		for n := range 10_000 {
-			require.ErrorIs(t, find(t, r, fmt.Sprintf("ins_%d", n+2)), jwks.ErrUnknownKey)
+			requireUnavailable(t, find(t, r, fmt.Sprintf("ins_%d", n+3)))
 		}
-		require.EqualValues(t, 1, cold.calls.Load())
+		require.EqualValues(t, 1, cold.calls.Load(), "the first fetch of all counts when it was for an unknown id")
+		require.NoError(t, find(t, r, "ins_1"))
 	})
+}
+
+// TestTheBudgetsRetryAfter: a caller who waits as long as told is answered.
+func TestTheBudgetsRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newSource(t).remote(t)
+		require.ErrorIs(t, find(t, r, "ins_2"), jwks.ErrUnknownKey)
+		time.Sleep(3 * time.Second)
+		var unavailable *jwks.UnavailableError
+		require.ErrorAs(t, find(t, r, "ins_3"), &unavailable)
+		require.Equal(t, 7*time.Second, unavailable.RetryAfter)
+		time.Sleep(unavailable.RetryAfter)
+		require.ErrorIs(t, find(t, r, "ins_3"), jwks.ErrUnknownKey)
+	})
+}
+
+func TestAnUnknownKeyIDIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t)
+		r := s.remote(t)
+		require.ErrorIs(t, find(t, r, "ins_2"), jwks.ErrUnknownKey)
+		rotated := clerktest.New()
+		rotated.Rotate("ins_2", clerktest.Key(1))
+		for begin := time.Now(); time.Since(begin) < 5*time.Minute; time.Sleep(20 * time.Second) {
+			require.ErrorIs(t, find(t, r, "ins_2"), jwks.ErrUnknownKey)
+		}
+		require.EqualValues(t, 1, s.calls.Load(), "not asked again for five minutes")
+		s.set(rotated.Document(t))
+		require.NoError(t, find(t, r, "ins_2"), "and then asked again")
+
+		s = newSource(t)
+		r = s.remote(t)
+		require.ErrorIs(t, find(t, r, "ins_2"), jwks.ErrUnknownKey)
+		s.set(rotated.Document(t))
+		time.Sleep(10 * time.Second)
+		require.ErrorIs(t, find(t, r, "ins_3"), jwks.ErrUnknownKey)
+		require.NoError(t, find(t, r, "ins_2"), "a fetch for another reason brings it")
+	})
+}
+
+// TestAFetchInProgressIsNoLastWord: a key may be newer than a fetch that had already begun.
+func TestAFetchInProgressIsNoLastWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t)
+		r := s.remote(t)
+		require.NoError(t, find(t, r, "ins_1"))
+		s.hold = make(chan struct{})
+		renewed := make(chan bool)
+		go func() { renewed <- r.Renew(t.Context()) }()
+		synctest.Wait()
+		joined := make(chan error)
+		go func() { joined <- find(t, r, "ins_2") }()
+		synctest.Wait()
+		close(s.hold)
+		require.False(t, <-renewed)
+		require.ErrorIs(t, <-joined, jwks.ErrUnknownKey)
+		rotated := clerktest.New()
+		rotated.Rotate("ins_2", clerktest.Key(1))
+		s.set(rotated.Document(t))
+		require.NoError(t, find(t, r, "ins_2"), "not remembered as unknown")
+	})
+}
+
+// TestTheBudgetsAreSeparate: who forges signatures under a known key id does not keep a new key from being found.
+func TestTheBudgetsAreSeparate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t)
+		r := s.remote(t)
+		require.NoError(t, find(t, r, "ins_1"))
+		require.False(t, r.Renew(t.Context()))
+		rotated := clerktest.New()
+		rotated.Rotate("ins_2", clerktest.Key(1))
+		s.set(rotated.Document(t))
+		require.False(t, r.Renew(t.Context()), "its budget is used up")
+		require.NoError(t, find(t, r, "ins_2"), "this budget is not")
+
+		again := clerktest.New()
+		s.set(again.Document(t))
+		require.True(t, func() bool { time.Sleep(10 * time.Second); return r.Renew(t.Context()) }())
+		require.EqualValues(t, 4, s.calls.Load())
+	})
+}
+
+func TestTwoKeysUnderOneID(t *testing.T) {
+	old, next := clerktest.PublicJWK("ins_1", clerktest.Key(0)), clerktest.PublicJWK("ins_1", clerktest.Key(1))
+	for name, listed := range map[string][]any{"old first": {old, next}, "new first": {next, old}, "one of them twice": {old, next, old}} {
+		t.Run(name, func(t *testing.T) {
+			r, log := remoteOf(t, listed...)
+			keys, err := r.Find(t.Context(), "ins_1")
+			require.NoError(t, err)
+			require.Len(t, keys, 2)
+			for _, n := range []int{0, 1} {
+				require.True(t, slices.ContainsFunc(keys, func(k *rsa.PublicKey) bool { return k.Equal(&clerktest.Key(n).PublicKey) }))
+			}
+			require.Empty(t, log.String())
+		})
+	}
 }
 
 func TestANewKeyIsFoundAtOnce(t *testing.T) {
@@ -140,6 +244,7 @@ func TestANewKeyIsFoundAtOnce(t *testing.T) {
 		s.set(rotated.Document(t))
 		require.NoError(t, find(t, r, "ins_2"))
 		require.EqualValues(t, 1, s.changed.Load())
+		time.Sleep(10 * time.Second)
 		require.ErrorIs(t, find(t, r, "ins_1"), jwks.ErrUnknownKey, "a key that Clerk dropped is dropped here")
 	})
 }
@@ -159,6 +264,7 @@ func TestClerkDownKeepsServing(t *testing.T) {
 			require.NoError(t, find(t, r, "ins_1"))
 			time.Sleep(10 * time.Minute)
 		}
+		require.InDelta(t, 1+23*60+50-5, s.calls.Load(), 1, "once a minute: the failures have no growing backoff while a key is held")
 		require.NoError(t, r.Ready(), "readiness does not depend on Clerk once a key is held")
 		err := find(t, r, "ins_9")
 		requireUnavailable(t, err)
@@ -202,6 +308,35 @@ func TestWithoutAnyKeyIsUnavailable(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		require.NoError(t, find(t, r, "ins_1"))
 		require.NoError(t, r.Ready())
+
+		time.Sleep(25 * time.Hour) // too old to serve: as if there had never been a key
+		s.down.Store(true)
+		before := s.calls.Load()
+		requireUnavailable(t, find(t, r, "ins_1"))
+		time.Sleep(time.Second)
+		requireUnavailable(t, find(t, r, "ins_1"))
+		require.EqualValues(t, before+2, s.calls.Load(), "after a success the backoff begins anew, at a second")
+	})
+}
+
+// TestTheBackgroundFollowsTheBackoff: without any key the background does not wait a minute for the next attempt.
+func TestTheBackgroundFollowsTheBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t)
+		s.down.Store(true)
+		r := s.remote(t)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { r.Run(ctx); close(ended) }()
+		time.Sleep(3500 * time.Millisecond)
+		require.EqualValues(t, 3, s.calls.Load(), "at 0, 1 and 3 s")
+		time.Sleep(27 * time.Second)
+		require.EqualValues(t, 5, s.calls.Load(), "at 7 and 15 s too")
+		s.down.Store(false)
+		time.Sleep(time.Second)
+		require.NoError(t, r.Ready(), "at 31 s")
+		stop()
+		<-ended
 	})
 }
 
@@ -260,14 +395,12 @@ func TestRenewIsLimited(t *testing.T) {
 		rotated.Rotate("ins_1", clerktest.Key(1))
 		s.set(rotated.Document(t))
 		for range 100 {
-			require.False(t, r.Renew(t.Context()), "asked less than a minute ago")
+			require.False(t, r.Renew(t.Context()), "asked less than ten seconds ago")
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(10 * time.Second)
 		require.True(t, r.Renew(t.Context()))
 		require.EqualValues(t, 3, s.calls.Load())
 		require.EqualValues(t, 1, s.changed.Load())
-		require.ErrorIs(t, find(t, r, "ins_9"), jwks.ErrUnknownKey)
-		require.EqualValues(t, 3, s.calls.Load(), "unknown ids and bad signatures share the one fetch a minute")
 	})
 }
 

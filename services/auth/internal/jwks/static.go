@@ -21,7 +21,7 @@ func ParsePEM(text string) (*Static, error) {
 	for len(strings.TrimSpace(string(rest))) > 0 {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			return nil, fmt.Errorf("PEM block %d can't be read", len(keys)+1)
+			return nil, fmt.Errorf("PEM block %d cannot be read", len(keys)+1)
 		}
 		key, err := parseBlock(block)
 		if err != nil {
@@ -40,22 +40,22 @@ func ParsePEM(text string) (*Static, error) {
 
 func parseBlock(block *pem.Block) (*rsa.PublicKey, error) {
 	if strings.Contains(block.Type, "PRIVATE") {
-		return nil, errors.New("it is a private key; Clerk's dashboard shows the public one as \"JWT public key\"")
+		return nil, errors.New("is a private key; Clerk's dashboard shows the public one as \"JWT public key\"")
 	}
 	if block.Type == "RSA PUBLIC KEY" {
 		key, err := x509.ParsePKCS1PublicKey(block.Bytes)
 		if err != nil {
-			return nil, errors.New("it is no RSA public key")
+			return nil, errors.New("not an RSA public key")
 		}
 		return key, strong(key)
 	}
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, errors.New("it is no public key")
+		return nil, errors.New("not a public key")
 	}
 	key, ok := parsed.(*rsa.PublicKey)
 	if !ok {
-		return nil, errors.New("it is no RSA key")
+		return nil, errors.New("not an RSA key")
 	}
 	return key, strong(key)
 }

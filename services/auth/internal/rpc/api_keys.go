@@ -8,6 +8,7 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
@@ -22,15 +23,19 @@ func (s *Server) CreateApiKey(ctx context.Context, req *authv1.CreateApiKeyReque
 	if err != nil {
 		return nil, err
 	}
-	key, secret, err := s.Keys.Create(ctx, apikey.Maker{
-		AccountID: c.AccountID, OrganizationID: c.OrganizationID, UserID: c.UserID, Role: c.Role,
-		APIKeyID: c.APIKeyID, ActorID: c.ActorID,
-	}, spec)
+	key, secret, err := s.Keys.Create(ctx, maker(c), spec)
 	if err != nil {
 		return nil, shown(err, "API key")
 	}
 	m, err := keyMessage(key)
 	return &authv1.CreateApiKeyResponse{ApiKey: m, Secret: secret}, err
+}
+
+func maker(c *passport.Claims) apikey.Maker {
+	return apikey.Maker{
+		AccountID: c.AccountID, OrganizationID: c.OrganizationID, UserID: c.UserID, Role: c.Role,
+		APIKeyID: c.APIKeyID, ActorID: c.ActorID,
+	}
 }
 
 // keySpec refuses what protobuf can say and Go's times can't.
@@ -39,7 +44,7 @@ func keySpec(req *authv1.CreateApiKeyRequest) (apikey.Spec, error) {
 		Name: req.GetName(), Scopes: req.GetScopes(), Models: req.GetModels(),
 		SpendLimitNanoUSD: req.GetSpendLimitNanoUsd(), RequestsPerMinute: req.GetRequestsPerMinute(),
 	}
-	bad := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The API key can't be made as asked for.")
+	bad := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Invalid API key request.")
 	if t := req.GetExpireTime(); t != nil {
 		if t.CheckValid() != nil {
 			return spec, bad.Field("expireTime", "must be a time such as 2030-01-31T12:00:00Z")
@@ -61,7 +66,7 @@ func (s *Server) ListApiKeys(ctx context.Context, req *authv1.ListApiKeysRequest
 		return nil, err
 	}
 	list := page.List{Name: "apiKeys", Filters: []string{c.AccountID}}
-	keys, next, err := paged(list, req, keyMessage,
+	keys, next, err := paged(list, req, s.keyMessages(ctx),
 		func(after page.Cursor, limit int) ([]apikey.Key, error) {
 			return s.KeyStore.Keys(ctx, c.AccountID, after, limit)
 		},
@@ -84,10 +89,50 @@ func (s *Server) DeleteApiKey(ctx context.Context, req *authv1.DeleteApiKeyReque
 	return &authv1.DeleteApiKeyResponse{}, nil
 }
 
+// TakeOverApiKey makes the caller the owner of an organization's key.
+func (s *Server) TakeOverApiKey(ctx context.Context, req *authv1.TakeOverApiKeyRequest) (*authv1.TakeOverApiKeyResponse, error) { //nolint:revive // the name is generated
+	c, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := s.Keys.TakeOver(ctx, maker(c), req.GetApiKeyId())
+	if err != nil {
+		return nil, shown(err, "API key")
+	}
+	m, err := s.keyMessages(ctx)(key)
+	if err != nil {
+		return nil, shown(err, "API key")
+	}
+	return &authv1.TakeOverApiKeyResponse{ApiKey: m}, nil
+}
+
+// keyMessages returns a function that describes keys and says which are refused because of the person who made them. It asks
+// once for each person.
+func (s *Server) keyMessages(ctx context.Context) func(apikey.Key) (*authv1.ApiKey, error) {
+	type person struct{ userID, organizationID string }
+	reasons := map[person]errorsv1.ErrorReason{}
+	return func(k apikey.Key) (*authv1.ApiKey, error) {
+		who := person{k.UserID, k.OrganizationID}
+		reason, known := reasons[who]
+		if !known {
+			var err error
+			if reason, err = s.Authenticator.Disabled(ctx, k); err != nil {
+				return nil, err
+			}
+			reasons[who] = reason
+		}
+		m, err := keyMessage(k)
+		if err == nil && reason != errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED {
+			m.DisabledReason = errs.Code(reason)
+		}
+		return m, err
+	}
+}
+
 func keyMessage(k apikey.Key) (*authv1.ApiKey, error) {
 	m := &authv1.ApiKey{
 		Id: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes, Models: k.Models,
-		SpendLimitNanoUsd: k.SpendLimitNanoUSD, RequestsPerMinute: k.RequestsPerMinute, CreatedBy: k.UserID,
+		SpendLimitNanoUsd: k.SpendLimitNanoUSD, RequestsPerMinute: k.RequestsPerMinute, CreatedBy: k.UserID, ParentApiKeyId: k.ParentID,
 		CreateTime: timestampMessage(k.CreateTime), ExpireTime: timestampMessage(k.ExpireTime),
 		LastUseTime: timestampMessage(k.LastUseTime), RevokeTime: timestampMessage(k.RevokeTime),
 	}

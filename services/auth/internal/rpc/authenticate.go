@@ -13,7 +13,6 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
-	"github.com/trivet-dev/trivet/services/auth/internal/authn"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
@@ -26,15 +25,14 @@ func (s *Server) Authenticate(ctx context.Context, req *authv1.AuthenticateReque
 	if err != nil {
 		return nil, shown(err, "credential")
 	}
-	claims := claimsOf(grant.Identity)
 	passports := make(map[string]string, len(audiences()))
 	for _, audience := range audiences() {
-		if passports[audience], err = s.Passports.Issue(claims, audience, grant.ExpireTime); err != nil {
+		if passports[audience], err = s.Passports.Issue(grant.Claims, audience, grant.ExpireTime); err != nil {
 			return nil, err
 		}
 	}
 	return &authv1.AuthenticateResponse{
-		Passports: passports, ExpireTime: timestamppb.New(grant.ExpireTime), Identity: identityMessage(grant.Identity),
+		Passports: passports, ExpireTime: timestamppb.New(grant.ExpireTime), Identity: identityMessage(&grant.Claims),
 	}, nil
 }
 
@@ -44,7 +42,7 @@ func (s *Server) GetMe(ctx context.Context, _ *authv1.GetMeRequest) (*authv1.Get
 	if err != nil {
 		return nil, err
 	}
-	me := &authv1.GetMeResponse{Identity: identityMessage(identityOf(claims))}
+	me := &authv1.GetMeResponse{Identity: identityMessage(claims)}
 	u, err := s.Directory.User(ctx, claims.UserID)
 	if errors.Is(err, directory.ErrNotFound) {
 		return me, nil
@@ -68,41 +66,21 @@ func caller(ctx context.Context) (*passport.Claims, error) {
 	return claims, nil
 }
 
-func claimsOf(id authn.Identity) passport.Claims {
-	c := passport.Claims{
-		UserID: id.UserID, SessionID: id.SessionID, OrganizationID: id.OrganizationID, Role: id.Role,
-		Permissions: id.Permissions, AccountID: id.AccountID, APIKeyID: id.APIKeyID, ActorID: id.ActorID,
-		Email: id.Email, Operator: id.Operator, Models: id.Models, RequestsPerMinute: id.RequestsPerMinute,
-		SpendLimitNanoUSD: id.SpendLimitNanoUSD, SpendPeriodSeconds: int64(id.SpendPeriod / time.Second),
-	}
-	if id.APIKeyID != "" {
-		c.Scopes = id.Scopes
-	}
-	return c
-}
-
-func identityOf(c *passport.Claims) authn.Identity {
-	id := authn.Identity{
-		UserID: c.UserID, SessionID: c.SessionID, OrganizationID: c.OrganizationID, Role: c.Role,
-		Permissions: c.Permissions, Scopes: c.Scopes, AccountID: c.AccountID, APIKeyID: c.APIKeyID, ActorID: c.ActorID,
-		Email: c.Email, Operator: c.Operator, Models: c.Models, RequestsPerMinute: c.RequestsPerMinute,
-		SpendLimitNanoUSD: c.SpendLimitNanoUSD, SpendPeriod: time.Duration(c.SpendPeriodSeconds) * time.Second,
+func identityMessage(c *passport.Claims) *authv1.Identity {
+	m := &authv1.Identity{
+		UserId: c.UserID, SessionId: c.SessionID, OrganizationId: c.OrganizationID, Role: c.Role, Admin: c.IsAdmin(),
+		Permissions: c.Permissions, Scopes: c.Scopes, AccountId: c.AccountID, ApiKeyId: c.APIKeyID,
+		Operator: c.Operator, ActorId: c.ActorID, Models: c.Models, RequestsPerMinute: c.RequestsPerMinute,
+		Email: c.Email, SpendLimitNanoUsd: c.SpendLimitNanoUSD,
 	}
 	if c.APIKeyID == "" {
-		id.Scopes = apikey.Scopes()
+		m.Scopes = apikey.Scopes()
 	}
-	return id
-}
-
-func identityMessage(id authn.Identity) *authv1.Identity {
-	m := &authv1.Identity{
-		UserId: id.UserID, SessionId: id.SessionID, OrganizationId: id.OrganizationID, Role: id.Role,
-		Permissions: id.Permissions, Scopes: id.Scopes, AccountId: id.AccountID, ApiKeyId: id.APIKeyID,
-		Operator: id.Operator, ActorId: id.ActorID, Models: id.Models, RequestsPerMinute: id.RequestsPerMinute,
-		Email: id.Email, SpendLimitNanoUsd: id.SpendLimitNanoUSD,
+	if c.SpendPeriodSeconds > 0 {
+		m.SpendPeriod = durationpb.New(time.Duration(c.SpendPeriodSeconds) * time.Second)
 	}
-	if id.SpendPeriod > 0 {
-		m.SpendPeriod = durationpb.New(id.SpendPeriod)
+	for _, limit := range c.ParentLimits {
+		m.ParentLimits = append(m.ParentLimits, &authv1.KeyLimit{ApiKeyId: limit.APIKeyID, RequestsPerMinute: limit.RequestsPerMinute})
 	}
 	return m
 }

@@ -20,7 +20,8 @@ func userMessage(u directory.User) (*authv1.User, error) {
 	return &authv1.User{
 		Id: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: u.Emails, FirstName: u.FirstName, LastName: u.LastName,
 		ImageUrl: u.ImageURL, ExternalId: u.ExternalID, PublicMetadata: metadata, Banned: u.Banned, Locked: u.Locked,
-		CreateTime: timestampMessage(u.CreateTime), UpdateTime: timestampMessage(u.UpdateTime),
+		Deprovisioned: u.Deprovisioned,
+		CreateTime:    timestampMessage(u.CreateTime), UpdateTime: timestampMessage(u.UpdateTime),
 	}, nil
 }
 
@@ -46,8 +47,7 @@ func structMessage(raw json.RawMessage) (*structpb.Struct, error) {
 	if len(raw) == 0 {
 		return nil, nil //nolint:nilnil // unset
 	}
-	s := &structpb.Struct{}
-	return s, s.UnmarshalJSON(raw)
+	return structpb.NewStruct(directory.MetadataValues(raw)) // what older versions stored may hold anything
 }
 
 // timestampMessage leaves the zero time unset.

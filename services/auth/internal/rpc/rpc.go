@@ -28,7 +28,7 @@ type Server struct {
 	Authenticator *authn.Authenticator
 	Passports     *passport.Issuer
 	Directory     directory.Store
-	Keys          *apikey.Keeper
+	Keys          *apikey.Manager
 	KeyStore      apikey.Store
 	UserKeys      UserKeys
 	Events        inboxpb.Inbox
@@ -42,14 +42,20 @@ type Server struct {
 
 // shown turns the domain's errors into those that callers may see; what names is for people, such as "user".
 func shown(err error, what string) error {
+	if _, public := errors.AsType[*errs.Error](err); err == nil || public {
+		return err
+	}
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, directory.ErrNotFound), errors.Is(err, apikey.ErrNotFound):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no such %s.", what)
 	case errors.Is(err, apikey.ErrTooMany):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
-			"This account has %d API keys, the most it may have. Delete one first.", apikey.MaxLive)
+			"This account has as many live API keys as it may have. Delete one first, or ask the operator to raise AUTH_MAX_API_KEYS.")
+	case errors.Is(err, apikey.ErrParentEnded):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "Invalid token").Cause(err)
+	case errors.Is(err, apikey.ErrEnded):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"This API key is revoked or expired, so it cannot be taken over. Create a new key.")
 	case errors.Is(err, page.ErrToken):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The page token is not one of this list.").
 			Field("pageToken", "must be the nextPageToken of the page before, sent with the same filters")

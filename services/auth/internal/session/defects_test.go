@@ -29,7 +29,7 @@ func TestWhatTheSDKAccepts(t *testing.T) {
 		{"no iat", map[string]any{"iat": nil}, session.VerdictMissingClaim, true},
 		{"no sid", map[string]any{"sid": nil}, session.VerdictMissingClaim, true},
 		{"no sub", map[string]any{"sub": nil}, session.VerdictMissingClaim, true},
-		{"foreign audience", map[string]any{"aud": "somebody-else"}, session.VerdictAudience, true},
+		{"session with an audience", map[string]any{"aud": "convex"}, session.VerdictAccepted, true},
 		{"JWT template as session", map[string]any{"sid": nil, "v": nil, "sts": nil, "fva": nil, "aud": "hasura"}, session.VerdictMissingClaim, true},
 		{"another Clerk instance", map[string]any{"iss": "https://clerk.evil.test"}, session.VerdictIssuer, true},
 		{"issuer with the right beginning", map[string]any{"iss": clerktest.Issuer + ".evil.test"}, session.VerdictIssuer, true},

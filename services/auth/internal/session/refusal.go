@@ -18,7 +18,6 @@ const (
 	VerdictNotYetValid  Verdict = "not_yet_valid"
 	VerdictFuture       Verdict = "issued_in_future"
 	VerdictParty        Verdict = "authorized_party"
-	VerdictAudience     Verdict = "audience"
 	VerdictPending      Verdict = "pending"
 	VerdictUnknownKey   Verdict = "unknown_key"
 	VerdictSignature    Verdict = "signature"

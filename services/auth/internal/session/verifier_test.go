@@ -85,33 +85,34 @@ func TestForm(t *testing.T) {
 func TestClaimTypes(t *testing.T) {
 	now := epoch().Unix()
 	for name, change := range map[string]map[string]any{
-		"exp as text":             {"exp": "1900000060"},
-		"exp with a fraction":     {"exp": 1900000060.5},
-		"exp beyond reason":       {"exp": int64(1) << 50},
-		"exp negative":            {"exp": -1},
-		"exp before iat":          {"exp": now - 2, "iat": now},
-		"iat as text":             {"iat": "now"},
-		"nbf as list":             {"nbf": []int{1}},
-		"sub as number":           {"sub": 7},
-		"sid as object":           {"sid": map[string]any{}},
-		"iss as list":             {"iss": []string{clerktest.Issuer}},
-		"azp as list":             {"azp": []string{party}},
-		"aud as number":           {"aud": 7},
-		"aud as list of numbers":  {"aud": []int{7}},
-		"v as text":               {"v": "2"},
-		"sts as bool":             {"sts": true},
-		"fva with one":            {"fva": []int{1}},
-		"fva with three":          {"fva": []int{1, 2, 3}},
-		"fva as text":             {"fva": "1,2"},
-		"fva below -1":            {"fva": []int{-2, 0}},
-		"o as text":               {"o": "org_1"},
-		"o.id as number":          {"o": map[string]any{"id": 7}},
-		"o.fpm no numbers":        {"o": map[string]any{"id": "org_1", "per": "a", "fpm": "x"}, "fea": "o:f"},
-		"o.fpm negative":          {"o": map[string]any{"id": "org_1", "per": "a", "fpm": "-1"}, "fea": "o:f"},
-		"org_permissions as text": {"org_permissions": "org:a:b"},
-		"act as text":             {"act": "user_2"},
-		"act without sub":         {"act": map[string]any{"sid": "s"}},
-		"email as number":         {"email": 7},
+		"exp as text":                 {"exp": "1900000060"},
+		"exp beyond reason":           {"exp": int64(1) << 50},
+		"exp negative":                {"exp": -1},
+		"exp before iat":              {"exp": now - 2, "iat": now},
+		"exp equal to iat":            {"exp": now, "iat": now},
+		"exp beyond any date":         {"exp": json.RawMessage("1e300")},
+		"exp too large to read":       {"exp": json.RawMessage("1e400")},
+		"iat as text":                 {"iat": "now"},
+		"nbf as list":                 {"nbf": []int{1}},
+		"sub as number":               {"sub": 7},
+		"sid as object":               {"sid": map[string]any{}},
+		"iss as list":                 {"iss": []string{clerktest.Issuer}},
+		"v as text":                   {"v": "2"},
+		"sts as bool":                 {"sts": true},
+		"fva with one":                {"fva": []int{1}},
+		"fva with three":              {"fva": []int{1, 2, 3}},
+		"fva as text":                 {"fva": "1,2"},
+		"fva below -1":                {"fva": []int{-2, 0}},
+		"o as text":                   {"o": "org_1"},
+		"o.id as number":              {"o": map[string]any{"id": 7}},
+		"o without id":                {"o": map[string]any{}},
+		"o.rol as list":               {"o": map[string]any{"id": "org_1", "rol": []string{"admin"}}},
+		"o.id twice":                  {"o": json.RawMessage(`{"id":"org_1","id":"org_2"}`)},
+		"v 1, org_id as object":       {"v": nil, "org_id": map[string]any{}},
+		"v 1, org_role as list":       {"v": nil, "org_id": "org_1", "org_role": []string{"org:admin"}},
+		"act as text":                 {"act": "user_2"},
+		"act without sub":             {"act": map[string]any{"sid": "s"}},
+		"fva with a fraction below 0": {"fva": []float64{-1.5, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := verifier(t, policy(), epoch).Verify(t.Context(), clerktest.New().Token(t, epoch(), change))
@@ -159,9 +160,27 @@ func TestTime(t *testing.T) {
 			requireVerdict(t, want, err)
 		}
 	}
-	late := clerktest.New().Token(t, epoch(), map[string]any{"nbf": epoch().Unix() + 6})
-	_, err := verifier(t, policy(), epoch).Verify(t.Context(), late)
-	requireVerdict(t, session.VerdictNotYetValid, err)
+	for seconds, want := range map[int64]session.Verdict{5: session.VerdictAccepted, 6: session.VerdictNotYetValid} {
+		early := clerktest.New().Token(t, epoch(), map[string]any{"nbf": epoch().Unix() + seconds})
+		_, err := verifier(t, policy(), epoch).Verify(t.Context(), early)
+		if want == session.VerdictAccepted {
+			require.NoError(t, err, "nbf has the leeway too")
+		} else {
+			requireVerdict(t, want, err)
+		}
+	}
+	fraction := clerktest.New().Token(t, epoch(), map[string]any{"exp": float64(epoch().Unix()) + 0.75})
+	for offset, want := range map[time.Duration]session.Verdict{
+		5700 * time.Millisecond: session.VerdictAccepted,
+		5800 * time.Millisecond: session.VerdictExpired,
+	} {
+		_, err := verifier(t, policy(), func() time.Time { return epoch().Add(offset) }).Verify(t.Context(), fraction)
+		if want == session.VerdictAccepted {
+			require.NoError(t, err, offset)
+		} else {
+			requireVerdict(t, want, err)
+		}
+	}
 }
 
 func TestPolicy(t *testing.T) {
@@ -197,12 +216,17 @@ func TestPolicy(t *testing.T) {
 		"template, other audience":   {templates, with(map[string]any{"aud": "hasura"}), session.VerdictMissingClaim},
 		"template without audience":  {templates, with(map[string]any{"aud": nil}), session.VerdictMissingClaim},
 		"template of two users":      {templates, with(map[string]any{"userId": "user_2"}), session.VerdictClaims},
-		"template, userId a number":  {templates, with(map[string]any{"userId": 7}), session.VerdictClaims},
+		"template, userId a number":  {templates, with(map[string]any{"userId": 7}), session.VerdictAccepted},
+		"template, audience numbers": {templates, with(map[string]any{"aud": []int{7}}), session.VerdictMissingClaim},
+		"azp as list":                {policy(), map[string]any{"azp": []string{party}}, session.VerdictMissingClaim},
+		"no parties, azp as list":    {session.Policy{Issuer: clerktest.Issuer}, map[string]any{"azp": []string{party}}, session.VerdictAccepted},
 		"template, userId null":      {templates, with(map[string]any{"userId": json.RawMessage("null")}), session.VerdictAccepted},
 		"template from another page": {session.Policy{Issuer: clerktest.Issuer, TemplateAudience: "trivet", AuthorizedParties: []string{"https://x.test"}}, template, session.VerdictParty},
 		"session with that audience": {templates, map[string]any{"aud": "trivet"}, session.VerdictAccepted},
 		"session's own userId":       {templates, map[string]any{"userId": "app-7"}, session.VerdictAccepted},
-		"empty audience list":        {templates, map[string]any{"aud": []string{}}, session.VerdictAudience},
+		"session, another audience":  {templates, map[string]any{"aud": "convex"}, session.VerdictAccepted},
+		"session, empty audiences":   {templates, map[string]any{"aud": []string{}}, session.VerdictAccepted},
+		"session, audience a number": {policy(), map[string]any{"aud": 7}, session.VerdictAccepted},
 		"pending allowed":            {pending, map[string]any{"sts": "pending"}, session.VerdictAccepted},
 		"unknown status":             {pending, map[string]any{"sts": "odd"}, session.VerdictPending},
 		"no status":                  {policy(), map[string]any{"sts": nil}, session.VerdictAccepted},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
@@ -15,7 +16,7 @@ import (
 var _ apikey.Store = (*Store)(nil)
 
 // AddKey stores a new key.
-func (s *Store) AddKey(ctx context.Context, k apikey.Key, hash []byte) error {
+func (s *Store) AddKey(ctx context.Context, k apikey.Key, hash []byte, maxLive int) error {
 	scopes, err := encode(k.Scopes)
 	if err != nil {
 		return err
@@ -24,21 +25,57 @@ func (s *Store) AddKey(ctx context.Context, k apikey.Key, hash []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, k.AccountID, func(ctx context.Context, q *db.Queries) error {
-		live, err := q.CountLiveApiKeys(ctx, k.AccountID)
-		if err != nil {
+	return s.writeKeys(ctx, k.AccountID, func(ctx context.Context, q *db.Queries) error {
+		if err := s.checkKey(ctx, q, k, maxLive); err != nil {
 			return err
-		}
-		if live >= apikey.MaxLive {
-			return apikey.ErrTooMany
 		}
 		return q.AddApiKey(ctx, db.AddApiKeyParams{
 			ID: k.ID, Hash: hash, Prefix: k.Prefix, Name: k.Name, AccountID: k.AccountID, OrganizationID: k.OrganizationID,
 			UserID: k.UserID, Role: k.Role, Scopes: scopes, Models: models, SpendLimitNanoUsd: k.SpendLimitNanoUSD,
 			SpendPeriodSeconds: int64(k.SpendPeriod / time.Second), RequestsPerMinute: k.RequestsPerMinute,
-			CreateTime: k.CreateTime, ExpireTime: nullTime(k.ExpireTime),
+			CreateTime: k.CreateTime, ExpireTime: nullTime(k.ExpireTime), ParentID: k.ParentID,
 		})
 	})
+}
+
+// writeKeys writes an account's keys. Other replicas wait, so that what fn reads of them stands until the commit.
+func (s *Store) writeKeys(ctx context.Context, accountID string, fn func(ctx context.Context, q *db.Queries) error) error {
+	return s.write(ctx, accountID, func(ctx context.Context, q *db.Queries) error {
+		if s.database.Dialect() == database.Postgres {
+			if err := q.LockKeys(ctx, accountID); err != nil {
+				return err
+			}
+		}
+		return fn(ctx, q)
+	})
+}
+
+// checkKey decides whether a key may be added now: there is room for it, and the keys that it descends from still work.
+func (s *Store) checkKey(ctx context.Context, q *db.Queries, k apikey.Key, maxLive int) error {
+	live, err := q.CountLiveApiKeys(ctx, db.CountLiveApiKeysParams{AccountID: k.AccountID, Now: nullTime(s.now())})
+	if err != nil {
+		return err
+	}
+	if live >= int64(maxLive) {
+		return apikey.ErrTooMany
+	}
+	if k.ParentID == "" {
+		return nil
+	}
+	parent, err := q.GetApiKey(ctx, db.GetApiKeyParams{ID: k.ParentID, AccountID: k.AccountID})
+	if err != nil {
+		return notFound(err, apikey.ErrNotFound)
+	}
+	above, err := q.ListApiKeyAncestors(ctx, k.ParentID)
+	if err != nil {
+		return err
+	}
+	for _, row := range append(above, parent) {
+		if row.RevokeTime.Valid || row.ExpireTime.Valid && !s.now().Before(row.ExpireTime.Time) {
+			return apikey.ErrParentEnded
+		}
+	}
+	return nil
 }
 
 // KeyByHash finds a key by its hash.
@@ -71,16 +108,49 @@ func (s *Store) Keys(ctx context.Context, accountID string, after page.Cursor, l
 	return each(rows, apiKey)
 }
 
-// RevokeKey revokes a key and tells every replica.
+// Ancestors are the keys that a key descends from, its parent first.
+func (s *Store) Ancestors(ctx context.Context, id string) ([]apikey.Key, error) {
+	rows, err := s.read.ListApiKeyAncestors(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return each(rows, apiKey)
+}
+
+// RevokeKey revokes a key with the keys that it made, and tells every replica.
 func (s *Store) RevokeKey(ctx context.Context, accountID, id string, at time.Time) error {
-	var revoked bool
-	err := s.write(ctx, accountID, func(ctx context.Context, q *db.Queries) error {
-		rows, err := q.RevokeApiKey(ctx, db.RevokeApiKeyParams{ID: id, AccountID: accountID, At: nullTime(at)})
-		if err != nil {
+	return s.changeTree(ctx, accountID, id, func(ctx context.Context, q *db.Queries) ([]string, error) {
+		return q.RevokeApiKeyTree(ctx, db.RevokeApiKeyTreeParams{ID: id, AccountID: accountID, RevokeTime: nullTime(at)})
+	})
+}
+
+// TakeOverKey gives a key, with the keys that it made, another owner, and tells every replica.
+func (s *Store) TakeOverKey(ctx context.Context, accountID, id, userID, role string) (apikey.Key, error) {
+	err := s.changeTree(ctx, accountID, id, func(ctx context.Context, q *db.Queries) ([]string, error) {
+		return q.TakeOverApiKeyTree(ctx, db.TakeOverApiKeyTreeParams{ID: id, AccountID: accountID, UserID: userID, Role: role})
+	})
+	if err != nil {
+		return apikey.Key{}, err
+	}
+	return s.KeyByID(ctx, accountID, id)
+}
+
+// changeTree changes a key and those that it made. The revocations come last: see addRevocation.
+func (s *Store) changeTree(
+	ctx context.Context, accountID, id string, change func(ctx context.Context, q *db.Queries) ([]string, error),
+) error {
+	var changed []string
+	err := s.writeKeys(ctx, accountID, func(ctx context.Context, q *db.Queries) (err error) {
+		if changed, err = change(ctx, q); err != nil {
 			return err
 		}
-		if revoked = rows > 0; revoked {
-			return s.addRevocation(ctx, q, revocation.Revocation{APIKeyID: id}, at)
+		for _, id := range changed {
+			if err := s.addRevocation(ctx, q, revocation.Revocation{APIKeyID: id}, s.now()); err != nil {
+				return err
+			}
+		}
+		if len(changed) > 0 {
+			return nil
 		}
 		known, err := q.HasApiKey(ctx, db.HasApiKeyParams{ID: id, AccountID: accountID})
 		if err == nil && !known {
@@ -88,7 +158,7 @@ func (s *Store) RevokeKey(ctx context.Context, accountID, id string, at time.Tim
 		}
 		return err
 	})
-	if err == nil && revoked {
+	if err == nil && len(changed) > 0 {
 		s.revoked()
 	}
 	return err
@@ -124,6 +194,6 @@ func apiKey(row db.ApiKey) (apikey.Key, error) {
 		UserID: row.UserID, Role: row.Role, Scopes: scopes, Models: models, SpendLimitNanoUSD: row.SpendLimitNanoUsd,
 		SpendPeriod: time.Duration(row.SpendPeriodSeconds) * time.Second, RequestsPerMinute: row.RequestsPerMinute,
 		CreateTime: row.CreateTime, ExpireTime: row.ExpireTime.Time, LastUseTime: row.LastUseTime.Time,
-		RevokeTime: row.RevokeTime.Time,
+		RevokeTime: row.RevokeTime.Time, ParentID: row.ParentID,
 	}, err
 }

@@ -56,9 +56,10 @@ func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool, p
 	return nil
 }
 
-// revokeKeys takes the names along: a person wrote them. It returns the keys that must be told of.
+// revokeKeys revokes the person's own keys and forgets the names of all keys that the person made, because the person wrote
+// them. Keys of an organization stop by the tombstone. It returns the keys whose revocation replicas must hear of.
 func (w *Writing) revokeKeys(ctx context.Context, userID string, at time.Time) ([]string, error) {
-	revoked, err := w.q.RevokeApiKeysOfUser(ctx, db.RevokeApiKeysOfUserParams{UserID: userID, At: nullTime(at)})
+	revoked, err := w.q.RevokePersonalApiKeys(ctx, db.RevokePersonalApiKeysParams{UserID: userID, At: nullTime(at)})
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,10 @@ package store_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -183,11 +186,53 @@ func TestEndedIDsAreForgotten(t *testing.T) {
 	})
 }
 
+// TestKeysOfTwoReplicas: the limit of live keys holds exactly, and no key outlives the key that makes it, whichever process
+// adds or revokes first.
+func TestKeysOfTwoReplicas(t *testing.T) {
+	const most = 7
+	r := newReplicas(t)
+	stores := []*store.Store{store.New(r.one, time.Now, nil), store.New(r.other, time.Now, nil)}
+	newKey := func(n int, account, parent string) (apikey.Key, []byte) {
+		id := fmt.Sprintf("key_%s_%d", account, n)
+		return apikey.Key{ID: id, AccountID: account, UserID: "user_1", ParentID: parent, CreateTime: time.Now()}, []byte(id)
+	}
+	var made atomic.Int64
+	var all sync.WaitGroup
+	for n := range 40 {
+		all.Go(func() {
+			k, hash := newKey(n, "org_1", "")
+			err := stores[n%2].AddKey(t.Context(), k, hash, most)
+			if err == nil {
+				made.Add(1)
+			} else if !errors.Is(err, apikey.ErrTooMany) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, most, made.Load())
+	require.Equal(t, most, r.count("SELECT count(*) FROM api_keys WHERE account_id = 'org_1'"))
+
+	parent, hash := newKey(0, "org_2", "")
+	require.NoError(t, stores[0].AddKey(t.Context(), parent, hash, 100))
+	for n := range 20 {
+		all.Go(func() {
+			k, hash := newKey(n+1, "org_2", parent.ID)
+			if err := stores[n%2].AddKey(t.Context(), k, hash, 100); err != nil && !errors.Is(err, apikey.ErrParentEnded) {
+				t.Error(err)
+			}
+		})
+	}
+	require.NoError(t, stores[1].RevokeKey(t.Context(), "org_2", parent.ID, time.Now()))
+	all.Wait()
+	require.Zero(t, r.count("SELECT count(*) FROM api_keys WHERE account_id = 'org_2' AND revoke_time IS NULL"))
+}
+
 // TestErasureAndRevocation of one key don't lock each other out.
 func TestErasureAndRevocation(t *testing.T) {
 	r := newReplicas(t)
 	a := store.New(r.one, time.Now, nil)
-	require.NoError(t, a.AddKey(t.Context(), apikey.Key{ID: "key_1", AccountID: "org_1", UserID: "user_1", CreateTime: time.Now()}, []byte("hash")))
+	require.NoError(t, a.AddKey(t.Context(), apikey.Key{ID: "key_1", AccountID: "user_1", UserID: "user_1", CreateTime: time.Now()}, []byte("hash"), 100))
 	begun := 0
 	put := func(context.Context, database.Tx, string, time.Time) error { begun++; return nil }
 	revoked := r.meet(

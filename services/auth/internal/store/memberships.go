@@ -62,7 +62,7 @@ func (w *Writing) putMembership(ctx context.Context, m directory.Membership, rol
 	}
 	rows, err := w.q.PutMembership(ctx, db.PutMembershipParams{
 		OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, Role: role, Permissions: permissions,
-		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime,
+		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime, EventTime: eventTime(m.EventTime),
 	})
 	if err != nil || rows == 0 && m.ID == "" {
 		return false, err
@@ -212,7 +212,7 @@ func (w *Writing) ReplaceMembership(
 	}
 	rows, err := w.q.ReplaceMembership(ctx, db.ReplaceMembershipParams{
 		OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, Role: role, Permissions: permissions,
-		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime, Was: was.UpdateTime,
+		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime, EventTime: eventTime(m.EventTime), Was: was.UpdateTime,
 	})
 	if err != nil || rows == 0 || was.Role == role {
 		return rows > 0, err
@@ -287,6 +287,6 @@ func membership(row db.Membership) (directory.Membership, error) {
 	permissions, err := decode(row.Permissions)
 	return directory.Membership{
 		ID: row.ClerkID, OrganizationID: row.OrganizationID, UserID: row.UserID, Role: row.Role, Permissions: permissions,
-		CreateTime: row.CreateTime, UpdateTime: row.UpdateTime,
+		CreateTime: row.CreateTime, UpdateTime: row.UpdateTime, EventTime: told(row.EventTime),
 	}, err
 }

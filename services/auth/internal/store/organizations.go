@@ -14,7 +14,7 @@ import (
 func (w *Writing) PutOrganization(ctx context.Context, o directory.Organization) (bool, error) {
 	rows, err := w.q.PutOrganization(ctx, db.PutOrganizationParams{
 		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageUrl: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
-		CreateTime: o.CreateTime, UpdateTime: o.UpdateTime,
+		CreateTime: o.CreateTime, UpdateTime: o.UpdateTime, EventTime: eventTime(o.EventTime),
 	})
 	return rows > 0, err
 }
@@ -23,7 +23,7 @@ func (w *Writing) PutOrganization(ctx context.Context, o directory.Organization)
 func (w *Writing) ReplaceOrganization(ctx context.Context, o, was directory.Organization) (bool, error) {
 	rows, err := w.q.ReplaceOrganization(ctx, db.ReplaceOrganizationParams{
 		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageUrl: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
-		CreateTime: o.CreateTime, UpdateTime: o.UpdateTime, Was: was.UpdateTime,
+		CreateTime: o.CreateTime, UpdateTime: o.UpdateTime, EventTime: eventTime(o.EventTime), Was: was.UpdateTime,
 	})
 	return rows > 0, err
 }
@@ -78,6 +78,6 @@ func (s *Store) Organizations(ctx context.Context, after page.Cursor, limit int)
 func organization(row db.Organization) (directory.Organization, error) {
 	return directory.Organization{
 		ID: row.ID, Synced: row.Synced, Name: row.Name, Slug: row.Slug, ImageURL: row.ImageUrl,
-		PublicMetadata: row.PublicMetadata, CreateTime: row.CreateTime, UpdateTime: row.UpdateTime,
+		PublicMetadata: row.PublicMetadata, CreateTime: row.CreateTime, UpdateTime: row.UpdateTime, EventTime: told(row.EventTime),
 	}, nil
 }

@@ -21,7 +21,9 @@ func (w *Writing) PutRole(ctx context.Context, r directory.Role) (bool, error) {
 	if err := w.takeRoles(ctx); err != nil {
 		return false, err
 	}
-	rows, err := w.q.PutRole(ctx, db.PutRoleParams{ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: r.UpdateTime})
+	rows, err := w.q.PutRole(ctx, db.PutRoleParams{
+		ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: r.UpdateTime, EventTime: eventTime(r.EventTime),
+	})
 	if err != nil {
 		return false, err
 	}
@@ -38,7 +40,8 @@ func (w *Writing) ReplaceRole(ctx context.Context, r, was directory.Role) (bool,
 		return false, err
 	}
 	rows, err := w.q.ReplaceRole(ctx, db.ReplaceRoleParams{
-		ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: r.UpdateTime, Was: was.UpdateTime,
+		ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: r.UpdateTime, EventTime: eventTime(r.EventTime),
+		Was: was.UpdateTime,
 	})
 	if err != nil || rows == 0 {
 		return false, err
@@ -97,6 +100,8 @@ func (s *Store) Roles(ctx context.Context) ([]directory.Role, error) {
 	}
 	return each(rows, func(row db.Role) (directory.Role, error) {
 		permissions, err := decode(row.Permissions)
-		return directory.Role{ID: row.ID, Name: row.Name, Permissions: permissions, UpdateTime: row.UpdateTime}, err
+		return directory.Role{
+			ID: row.ID, Name: row.Name, Permissions: permissions, UpdateTime: row.UpdateTime, EventTime: told(row.EventTime),
+		}, err
 	})
 }

@@ -22,7 +22,7 @@ func (s *Store) Standing(ctx context.Context, userID, organizationID, sessionID 
 		User:         knowledge(row.UserSynced, row.UserDeleted),
 		Organization: knowledge(row.OrganizationSynced, row.OrganizationDeleted),
 		Member:       knowledge(sql.NullBool{Bool: true, Valid: row.Role.Valid}, row.MemberDeleted),
-		Banned:       row.Banned.Bool, Locked: s.locked(row.Locked.Bool, row.LockExpireTime), Email: row.PrimaryEmail.String,
+		Banned:       row.Banned.Bool, Deprovisioned: row.Deprovisioned.Bool, Email: row.PrimaryEmail.String,
 		Role: row.Role.String, RoleTime: row.MemberUpdated.Time, MemberDeleted: row.MemberDeleted.Time,
 		SessionRevoked: row.SessionRevoked,
 	}

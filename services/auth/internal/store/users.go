@@ -13,15 +13,15 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// PutUser stores what Clerk says of a user, unless the store has newer news or a tombstone. A user who is now banned or
-// locked loses all credentials in the same transaction.
+// PutUser stores what Clerk says of a user, unless the store has newer news or a tombstone. A user who is now banned
+// or deprovisioned loses all credentials in the same transaction; a lock takes none away.
 func (w *Writing) PutUser(ctx context.Context, u directory.User) (bool, error) {
 	return w.writeUser(ctx, u, func(emails []byte) (int64, error) {
 		return w.q.PutUser(ctx, db.PutUserParams{
 			ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
 			ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
-			Banned: u.Banned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
-			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime,
+			Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
+			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime, EventTime: eventTime(u.EventTime),
 		})
 	})
 }
@@ -32,8 +32,8 @@ func (w *Writing) ReplaceUser(ctx context.Context, u, was directory.User) (bool,
 		return w.q.ReplaceUser(ctx, db.ReplaceUserParams{
 			ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
 			ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
-			Banned: u.Banned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
-			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime, Was: was.UpdateTime,
+			Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
+			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime, EventTime: eventTime(u.EventTime), Was: was.UpdateTime,
 		})
 	})
 }
@@ -54,9 +54,7 @@ func (w *Writing) writeUser(ctx context.Context, u directory.User, write func(em
 	if err := replaceEmails(ctx, w.q, u.ID, u.Emails); err != nil {
 		return false, err
 	}
-	s := w.store
-	shutOut := u.Banned || s.locked(u.Locked, nullTime(u.LockExpireTime))
-	if shutOut && !before.Banned && !s.locked(before.Locked, before.LockExpireTime) {
+	if (u.Banned || u.Deprovisioned) && !before.Banned && !before.Deprovisioned {
 		return true, w.revoke(ctx, revocation.Revocation{UserID: u.ID})
 	}
 	return true, nil
@@ -153,8 +151,8 @@ func (s *Store) user(row db.User) (directory.User, error) {
 	return directory.User{
 		ID: row.ID, Synced: row.Synced, PrimaryEmail: row.PrimaryEmail, Emails: emails,
 		FirstName: row.FirstName, LastName: row.LastName, ImageURL: row.ImageUrl, ExternalID: row.ExternalID,
-		PublicMetadata: row.PublicMetadata, Banned: row.Banned, Locked: s.locked(row.Locked, row.LockExpireTime),
-		LockExpireTime: row.LockExpireTime.Time, CreateTime: row.CreateTime, UpdateTime: row.UpdateTime,
+		PublicMetadata: row.PublicMetadata, Banned: row.Banned, Deprovisioned: row.Deprovisioned, Locked: s.locked(row.Locked, row.LockExpireTime),
+		LockExpireTime: row.LockExpireTime.Time, CreateTime: row.CreateTime, UpdateTime: row.UpdateTime, EventTime: told(row.EventTime),
 	}, err
 }
 

@@ -877,7 +877,8 @@ type CreateApiKeyRequest struct {
 	Scopes []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// When the key stops working; unset means never. Example: "2027-01-01T00:00:00Z".
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// The models that the key may use; at most 64. Empty means all models of the plan. Example: ["gpt-5-mini"].
+	// The models that the key may use, from the price list; at most 64. Empty means all models of the plan.
+	// Example: ["gpt-5-mini"].
 	Models []string `protobuf:"bytes,4,rep,name=models,proto3" json:"models,omitempty"`
 	// The maximum that the key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
 	// "5000000000" ($5).
@@ -1218,6 +1219,98 @@ func (*DeleteApiKeyResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{21}
 }
 
+// TakeOverApiKeyRequest names a key.
+type TakeOverApiKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's id, "key_…".
+	ApiKeyId      string `protobuf:"bytes,1,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeOverApiKeyRequest) Reset() {
+	*x = TakeOverApiKeyRequest{}
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeOverApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeOverApiKeyRequest) ProtoMessage() {}
+
+func (x *TakeOverApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeOverApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*TakeOverApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *TakeOverApiKeyRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+// TakeOverApiKeyResponse carries the key.
+type TakeOverApiKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key, now the caller's.
+	ApiKey        *ApiKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeOverApiKeyResponse) Reset() {
+	*x = TakeOverApiKeyResponse{}
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeOverApiKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeOverApiKeyResponse) ProtoMessage() {}
+
+func (x *TakeOverApiKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeOverApiKeyResponse.ProtoReflect.Descriptor instead.
+func (*TakeOverApiKeyResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *TakeOverApiKeyResponse) GetApiKey() *ApiKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
 // EraseUserRequest names a person.
 type EraseUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1229,7 +1322,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1334,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1347,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -1275,7 +1368,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1380,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1393,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{23}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EraseUserResponse) GetErasure() *Erasure {
@@ -1324,7 +1417,7 @@ type ListErasuresRequest struct {
 
 func (x *ListErasuresRequest) Reset() {
 	*x = ListErasuresRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1429,7 @@ func (x *ListErasuresRequest) String() string {
 func (*ListErasuresRequest) ProtoMessage() {}
 
 func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1442,7 @@ func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
 func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{24}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListErasuresRequest) GetPageSize() int32 {
@@ -1379,7 +1472,7 @@ type ListErasuresResponse struct {
 
 func (x *ListErasuresResponse) Reset() {
 	*x = ListErasuresResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1484,7 @@ func (x *ListErasuresResponse) String() string {
 func (*ListErasuresResponse) ProtoMessage() {}
 
 func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1497,7 @@ func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
 func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{25}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListErasuresResponse) GetErasures() []*Erasure {
@@ -1432,7 +1525,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1537,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1550,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{26}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -1479,7 +1572,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1584,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1597,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{27}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExportUserResponse) GetJson() string {
@@ -1527,7 +1620,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1632,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1645,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{28}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -1580,7 +1673,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1685,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1698,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{29}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -1637,7 +1730,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1742,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1755,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{30}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListEventsRequest) GetState() v1.EventState {
@@ -1720,7 +1813,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1825,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1838,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{31}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v1.Event {
@@ -1773,7 +1866,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +1878,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +1891,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{32}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -1819,7 +1912,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +1924,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +1937,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{33}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetEventResponse) GetEvent() *v1.Event {
@@ -1867,7 +1960,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +1972,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +1985,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{34}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -1922,7 +2015,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2027,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2040,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{35}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -1975,7 +2068,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2080,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2093,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{36}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -2031,7 +2124,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2136,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2149,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{37}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -2182,7 +2275,12 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\x13DeleteApiKeyRequest\x12*\n" +
 	"\n" +
 	"api_key_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\bapiKeyId\"\x16\n" +
-	"\x14DeleteApiKeyResponse\":\n" +
+	"\x14DeleteApiKeyResponse\"C\n" +
+	"\x15TakeOverApiKeyRequest\x12*\n" +
+	"\n" +
+	"api_key_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\bapiKeyId\"I\n" +
+	"\x16TakeOverApiKeyResponse\x12/\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x16.trivet.auth.v1.ApiKeyR\x06apiKey\":\n" +
 	"\x10EraseUserRequest\x12&\n" +
 	"\auser_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\"F\n" +
 	"\x11EraseUserResponse\x121\n" +
@@ -2235,7 +2333,7 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\brepaired\x18\x03 \x01(\x03R\brepaired\x12\x18\n" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x18\n" +
 	"\aremoved\x18\x05 \x01(\x03R\aremoved\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done2\x83\x13\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done2\xa7\x14\n" +
 	"\vAuthService\x12}\n" +
 	"\fAuthenticate\x12#.trivet.auth.v1.AuthenticateRequest\x1a$.trivet.auth.v1.AuthenticateResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling\x12\x8b\x01\n" +
 	"\x10WatchRevocations\x12'.trivet.auth.v1.WatchRevocationsRequest\x1a(.trivet.auth.v1.WatchRevocationsResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling0\x01\x12^\n" +
@@ -2248,7 +2346,8 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\x0fListMemberships\x12&.trivet.auth.v1.ListMembershipsRequest\x1a'.trivet.auth.v1.ListMembershipsResponse\"!Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/memberships\x12\x88\x01\n" +
 	"\fCreateApiKey\x12#.trivet.auth.v1.CreateApiKeyRequest\x1a$.trivet.auth.v1.CreateApiKeyResponse\"-Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/apiKeys\x12\x82\x01\n" +
 	"\vListApiKeys\x12\".trivet.auth.v1.ListApiKeysRequest\x1a#.trivet.auth.v1.ListApiKeysResponse\"*Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/apiKeys\x12\x92\x01\n" +
-	"\fDeleteApiKey\x12#.trivet.auth.v1.DeleteApiKeyRequest\x1a$.trivet.auth.v1.DeleteApiKeyResponse\"7Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x1e*\x1c/api/v1/apiKeys/{api_key_id}\x12}\n" +
+	"\fDeleteApiKey\x12#.trivet.auth.v1.DeleteApiKeyRequest\x1a$.trivet.auth.v1.DeleteApiKeyResponse\"7Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x1e*\x1c/api/v1/apiKeys/{api_key_id}\x12\xa1\x01\n" +
+	"\x0eTakeOverApiKey\x12%.trivet.auth.v1.TakeOverApiKeyRequest\x1a&.trivet.auth.v1.TakeOverApiKeyResponse\"@Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02'\"%/api/v1/apiKeys/{api_key_id}:takeOver\x12}\n" +
 	"\tEraseUser\x12 .trivet.auth.v1.EraseUserRequest\x1a!.trivet.auth.v1.EraseUserResponse\"+Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1f\"\x1d/api/v1/users/{user_id}:erase\x12y\n" +
 	"\fListErasures\x12#.trivet.auth.v1.ListErasuresRequest\x1a$.trivet.auth.v1.ListErasuresResponse\"\x1eҀ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/erasures\x12\x81\x01\n" +
 	"\n" +
@@ -2272,7 +2371,7 @@ func file_trivet_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_trivet_auth_v1_auth_proto_rawDescData
 }
 
-var file_trivet_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_trivet_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_trivet_auth_v1_auth_proto_goTypes = []any{
 	(*AuthenticateRequest)(nil),       // 0: trivet.auth.v1.AuthenticateRequest
 	(*AuthenticateResponse)(nil),      // 1: trivet.auth.v1.AuthenticateResponse
@@ -2296,104 +2395,109 @@ var file_trivet_auth_v1_auth_proto_goTypes = []any{
 	(*ListApiKeysResponse)(nil),       // 19: trivet.auth.v1.ListApiKeysResponse
 	(*DeleteApiKeyRequest)(nil),       // 20: trivet.auth.v1.DeleteApiKeyRequest
 	(*DeleteApiKeyResponse)(nil),      // 21: trivet.auth.v1.DeleteApiKeyResponse
-	(*EraseUserRequest)(nil),          // 22: trivet.auth.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),         // 23: trivet.auth.v1.EraseUserResponse
-	(*ListErasuresRequest)(nil),       // 24: trivet.auth.v1.ListErasuresRequest
-	(*ListErasuresResponse)(nil),      // 25: trivet.auth.v1.ListErasuresResponse
-	(*ExportUserRequest)(nil),         // 26: trivet.auth.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),        // 27: trivet.auth.v1.ExportUserResponse
-	(*ReceiveWebhookRequest)(nil),     // 28: trivet.auth.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),    // 29: trivet.auth.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),         // 30: trivet.auth.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),        // 31: trivet.auth.v1.ListEventsResponse
-	(*GetEventRequest)(nil),           // 32: trivet.auth.v1.GetEventRequest
-	(*GetEventResponse)(nil),          // 33: trivet.auth.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),      // 34: trivet.auth.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),     // 35: trivet.auth.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),          // 36: trivet.auth.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),         // 37: trivet.auth.v1.ReconcileResponse
-	nil,                               // 38: trivet.auth.v1.AuthenticateResponse.PassportsEntry
-	nil,                               // 39: trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
-	(*timestamppb.Timestamp)(nil),     // 40: google.protobuf.Timestamp
-	(*Identity)(nil),                  // 41: trivet.auth.v1.Identity
-	(*Revocation)(nil),                // 42: trivet.auth.v1.Revocation
-	(*durationpb.Duration)(nil),       // 43: google.protobuf.Duration
-	(*User)(nil),                      // 44: trivet.auth.v1.User
-	(*Organization)(nil),              // 45: trivet.auth.v1.Organization
-	(*Membership)(nil),                // 46: trivet.auth.v1.Membership
-	(*ApiKey)(nil),                    // 47: trivet.auth.v1.ApiKey
-	(*Erasure)(nil),                   // 48: trivet.auth.v1.Erasure
-	(v1.EventState)(0),                // 49: trivet.inbox.v1.EventState
-	(*v1.Event)(nil),                  // 50: trivet.inbox.v1.Event
+	(*TakeOverApiKeyRequest)(nil),     // 22: trivet.auth.v1.TakeOverApiKeyRequest
+	(*TakeOverApiKeyResponse)(nil),    // 23: trivet.auth.v1.TakeOverApiKeyResponse
+	(*EraseUserRequest)(nil),          // 24: trivet.auth.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),         // 25: trivet.auth.v1.EraseUserResponse
+	(*ListErasuresRequest)(nil),       // 26: trivet.auth.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),      // 27: trivet.auth.v1.ListErasuresResponse
+	(*ExportUserRequest)(nil),         // 28: trivet.auth.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),        // 29: trivet.auth.v1.ExportUserResponse
+	(*ReceiveWebhookRequest)(nil),     // 30: trivet.auth.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),    // 31: trivet.auth.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),         // 32: trivet.auth.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 33: trivet.auth.v1.ListEventsResponse
+	(*GetEventRequest)(nil),           // 34: trivet.auth.v1.GetEventRequest
+	(*GetEventResponse)(nil),          // 35: trivet.auth.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),      // 36: trivet.auth.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),     // 37: trivet.auth.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),          // 38: trivet.auth.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),         // 39: trivet.auth.v1.ReconcileResponse
+	nil,                               // 40: trivet.auth.v1.AuthenticateResponse.PassportsEntry
+	nil,                               // 41: trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
+	(*timestamppb.Timestamp)(nil),     // 42: google.protobuf.Timestamp
+	(*Identity)(nil),                  // 43: trivet.auth.v1.Identity
+	(*Revocation)(nil),                // 44: trivet.auth.v1.Revocation
+	(*durationpb.Duration)(nil),       // 45: google.protobuf.Duration
+	(*User)(nil),                      // 46: trivet.auth.v1.User
+	(*Organization)(nil),              // 47: trivet.auth.v1.Organization
+	(*Membership)(nil),                // 48: trivet.auth.v1.Membership
+	(*ApiKey)(nil),                    // 49: trivet.auth.v1.ApiKey
+	(*Erasure)(nil),                   // 50: trivet.auth.v1.Erasure
+	(v1.EventState)(0),                // 51: trivet.inbox.v1.EventState
+	(*v1.Event)(nil),                  // 52: trivet.inbox.v1.Event
 }
 var file_trivet_auth_v1_auth_proto_depIdxs = []int32{
-	38, // 0: trivet.auth.v1.AuthenticateResponse.passports:type_name -> trivet.auth.v1.AuthenticateResponse.PassportsEntry
-	40, // 1: trivet.auth.v1.AuthenticateResponse.expire_time:type_name -> google.protobuf.Timestamp
-	41, // 2: trivet.auth.v1.AuthenticateResponse.identity:type_name -> trivet.auth.v1.Identity
-	42, // 3: trivet.auth.v1.WatchRevocationsResponse.revocations:type_name -> trivet.auth.v1.Revocation
-	43, // 4: trivet.auth.v1.WatchRevocationsResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	41, // 5: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
-	44, // 6: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
-	44, // 7: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
-	44, // 8: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
-	45, // 9: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
-	45, // 10: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
-	46, // 11: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
-	40, // 12: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	43, // 13: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
-	47, // 14: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
-	47, // 15: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
-	48, // 16: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
-	48, // 17: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
-	39, // 18: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
-	49, // 19: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	40, // 20: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	50, // 21: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	50, // 22: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	40, // 23: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	0,  // 24: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
-	2,  // 25: trivet.auth.v1.AuthService.WatchRevocations:input_type -> trivet.auth.v1.WatchRevocationsRequest
-	4,  // 26: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
-	6,  // 27: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
-	8,  // 28: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
-	10, // 29: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
-	12, // 30: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
-	14, // 31: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
-	16, // 32: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
-	18, // 33: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
-	20, // 34: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
-	22, // 35: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
-	24, // 36: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
-	26, // 37: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
-	28, // 38: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
-	30, // 39: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
-	32, // 40: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
-	34, // 41: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
-	36, // 42: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
-	1,  // 43: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
-	3,  // 44: trivet.auth.v1.AuthService.WatchRevocations:output_type -> trivet.auth.v1.WatchRevocationsResponse
-	5,  // 45: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
-	7,  // 46: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
-	9,  // 47: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
-	11, // 48: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
-	13, // 49: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
-	15, // 50: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
-	17, // 51: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
-	19, // 52: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
-	21, // 53: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
-	23, // 54: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
-	25, // 55: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
-	27, // 56: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
-	29, // 57: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
-	31, // 58: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
-	33, // 59: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
-	35, // 60: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
-	37, // 61: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
-	43, // [43:62] is the sub-list for method output_type
-	24, // [24:43] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	40, // 0: trivet.auth.v1.AuthenticateResponse.passports:type_name -> trivet.auth.v1.AuthenticateResponse.PassportsEntry
+	42, // 1: trivet.auth.v1.AuthenticateResponse.expire_time:type_name -> google.protobuf.Timestamp
+	43, // 2: trivet.auth.v1.AuthenticateResponse.identity:type_name -> trivet.auth.v1.Identity
+	44, // 3: trivet.auth.v1.WatchRevocationsResponse.revocations:type_name -> trivet.auth.v1.Revocation
+	45, // 4: trivet.auth.v1.WatchRevocationsResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	43, // 5: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
+	46, // 6: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
+	46, // 7: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
+	46, // 8: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
+	47, // 9: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
+	47, // 10: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
+	48, // 11: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
+	42, // 12: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	45, // 13: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
+	49, // 14: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
+	49, // 15: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
+	49, // 16: trivet.auth.v1.TakeOverApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
+	50, // 17: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
+	50, // 18: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
+	41, // 19: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
+	51, // 20: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	42, // 21: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	52, // 22: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	52, // 23: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	42, // 24: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	0,  // 25: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
+	2,  // 26: trivet.auth.v1.AuthService.WatchRevocations:input_type -> trivet.auth.v1.WatchRevocationsRequest
+	4,  // 27: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
+	6,  // 28: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
+	8,  // 29: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
+	10, // 30: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
+	12, // 31: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
+	14, // 32: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
+	16, // 33: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
+	18, // 34: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
+	20, // 35: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
+	22, // 36: trivet.auth.v1.AuthService.TakeOverApiKey:input_type -> trivet.auth.v1.TakeOverApiKeyRequest
+	24, // 37: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
+	26, // 38: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
+	28, // 39: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
+	30, // 40: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
+	32, // 41: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
+	34, // 42: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
+	36, // 43: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
+	38, // 44: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
+	1,  // 45: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
+	3,  // 46: trivet.auth.v1.AuthService.WatchRevocations:output_type -> trivet.auth.v1.WatchRevocationsResponse
+	5,  // 47: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
+	7,  // 48: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
+	9,  // 49: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
+	11, // 50: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
+	13, // 51: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
+	15, // 52: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
+	17, // 53: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
+	19, // 54: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
+	21, // 55: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
+	23, // 56: trivet.auth.v1.AuthService.TakeOverApiKey:output_type -> trivet.auth.v1.TakeOverApiKeyResponse
+	25, // 57: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
+	27, // 58: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
+	29, // 59: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
+	31, // 60: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
+	33, // 61: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
+	35, // 62: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
+	37, // 63: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
+	39, // 64: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
+	45, // [45:65] is the sub-list for method output_type
+	25, // [25:45] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_trivet_auth_v1_auth_proto_init() }
@@ -2408,7 +2512,7 @@ func file_trivet_auth_v1_auth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_auth_v1_auth_proto_rawDesc), len(file_trivet_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

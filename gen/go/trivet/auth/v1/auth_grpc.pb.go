@@ -32,6 +32,7 @@ const (
 	AuthService_CreateApiKey_FullMethodName      = "/trivet.auth.v1.AuthService/CreateApiKey"
 	AuthService_ListApiKeys_FullMethodName       = "/trivet.auth.v1.AuthService/ListApiKeys"
 	AuthService_DeleteApiKey_FullMethodName      = "/trivet.auth.v1.AuthService/DeleteApiKey"
+	AuthService_TakeOverApiKey_FullMethodName    = "/trivet.auth.v1.AuthService/TakeOverApiKey"
 	AuthService_EraseUser_FullMethodName         = "/trivet.auth.v1.AuthService/EraseUser"
 	AuthService_ListErasures_FullMethodName      = "/trivet.auth.v1.AuthService/ListErasures"
 	AuthService_ExportUser_FullMethodName        = "/trivet.auth.v1.AuthService/ExportUser"
@@ -49,7 +50,8 @@ const (
 // AuthService verifies credentials, stores users and organizations, and issues passports.
 type AuthServiceClient interface {
 	// Authenticate exchanges a credential for passports, one for each service that the caller may reach.
-	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (Clerk is down and no signing key is cached).
+	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, API_KEY_MAKER_LEFT, SERVICE_UNAVAILABLE (the signing key could not be
+	// looked up at Clerk).
 	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error)
 	// WatchRevocations streams the identities whose credentials stopped being valid, so that caches drop them at once. The
 	// first message lists none and says that the watch stands: empty a cache that was filled before it. Afterwards a message
@@ -68,12 +70,18 @@ type AuthServiceClient interface {
 	ListOrganizations(ctx context.Context, in *ListOrganizationsRequest, opts ...grpc.CallOption) (*ListOrganizationsResponse, error)
 	// ListMemberships pages through the members of an organization, or through the organizations of a user.
 	ListMemberships(ctx context.Context, in *ListMembershipsRequest, opts ...grpc.CallOption) (*ListMembershipsResponse, error)
-	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret.
+	// CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else. A key that an API key
+	// makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
+	// Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows).
 	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreateApiKeyResponse, error)
 	// ListApiKeys pages through the account's keys, newest first, without their secrets.
 	ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ListApiKeysResponse, error)
-	// DeleteApiKey revokes a key, effective on every replica within a second. Errors: NOT_FOUND.
+	// DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND.
 	DeleteApiKey(ctx context.Context, in *DeleteApiKeyRequest, opts ...grpc.CallOption) (*DeleteApiKeyResponse, error)
+	// TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it made. The key then
+	// keeps working when the person who made it leaves, and works again if that person has left. Only a signed-in person can
+	// take a key over. Errors: NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
+	TakeOverApiKey(ctx context.Context, in *TakeOverApiKeyRequest, opts ...grpc.CallOption) (*TakeOverApiKeyResponse, error)
 	// EraseUser erases a person's data in every service. Trivet retries until each service has confirmed.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
 	// ListErasures pages through the record of erasures, newest first.
@@ -221,6 +229,16 @@ func (c *authServiceClient) DeleteApiKey(ctx context.Context, in *DeleteApiKeyRe
 	return out, nil
 }
 
+func (c *authServiceClient) TakeOverApiKey(ctx context.Context, in *TakeOverApiKeyRequest, opts ...grpc.CallOption) (*TakeOverApiKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TakeOverApiKeyResponse)
+	err := c.cc.Invoke(ctx, AuthService_TakeOverApiKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *authServiceClient) EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EraseUserResponse)
@@ -317,7 +335,8 @@ type AuthService_ReconcileClient = grpc.ServerStreamingClient[ReconcileResponse]
 // AuthService verifies credentials, stores users and organizations, and issues passports.
 type AuthServiceServer interface {
 	// Authenticate exchanges a credential for passports, one for each service that the caller may reach.
-	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (Clerk is down and no signing key is cached).
+	// Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, API_KEY_MAKER_LEFT, SERVICE_UNAVAILABLE (the signing key could not be
+	// looked up at Clerk).
 	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error)
 	// WatchRevocations streams the identities whose credentials stopped being valid, so that caches drop them at once. The
 	// first message lists none and says that the watch stands: empty a cache that was filled before it. Afterwards a message
@@ -336,12 +355,18 @@ type AuthServiceServer interface {
 	ListOrganizations(context.Context, *ListOrganizationsRequest) (*ListOrganizationsResponse, error)
 	// ListMemberships pages through the members of an organization, or through the organizations of a user.
 	ListMemberships(context.Context, *ListMembershipsRequest) (*ListMembershipsResponse, error)
-	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret.
+	// CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else. A key that an API key
+	// makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
+	// Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows).
 	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error)
 	// ListApiKeys pages through the account's keys, newest first, without their secrets.
 	ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error)
-	// DeleteApiKey revokes a key, effective on every replica within a second. Errors: NOT_FOUND.
+	// DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND.
 	DeleteApiKey(context.Context, *DeleteApiKeyRequest) (*DeleteApiKeyResponse, error)
+	// TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it made. The key then
+	// keeps working when the person who made it leaves, and works again if that person has left. Only a signed-in person can
+	// take a key over. Errors: NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
+	TakeOverApiKey(context.Context, *TakeOverApiKeyRequest) (*TakeOverApiKeyResponse, error)
 	// EraseUser erases a person's data in every service. Trivet retries until each service has confirmed.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
 	// ListErasures pages through the record of erasures, newest first.
@@ -402,6 +427,9 @@ func (UnimplementedAuthServiceServer) ListApiKeys(context.Context, *ListApiKeysR
 }
 func (UnimplementedAuthServiceServer) DeleteApiKey(context.Context, *DeleteApiKeyRequest) (*DeleteApiKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteApiKey not implemented")
+}
+func (UnimplementedAuthServiceServer) TakeOverApiKey(context.Context, *TakeOverApiKeyRequest) (*TakeOverApiKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TakeOverApiKey not implemented")
 }
 func (UnimplementedAuthServiceServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
@@ -639,6 +667,24 @@ func _AuthService_DeleteApiKey_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthService_TakeOverApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TakeOverApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).TakeOverApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_TakeOverApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).TakeOverApiKey(ctx, req.(*TakeOverApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthService_EraseUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EraseUserRequest)
 	if err := dec(in); err != nil {
@@ -822,6 +868,10 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteApiKey",
 			Handler:    _AuthService_DeleteApiKey_Handler,
+		},
+		{
+			MethodName: "TakeOverApiKey",
+			Handler:    _AuthService_TakeOverApiKey_Handler,
 		},
 		{
 			MethodName: "EraseUser",

@@ -57,7 +57,11 @@ type Identity struct {
 	// "5000000000" ($5).
 	SpendLimitNanoUsd int64 `protobuf:"varint,14,opt,name=spend_limit_nano_usd,json=spendLimitNanoUsd,proto3" json:"spend_limit_nano_usd,omitempty"`
 	// The period of the spend limit; unset means the account's billing period. Example: "86400s".
-	SpendPeriod   *durationpb.Duration `protobuf:"bytes,15,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
+	SpendPeriod *durationpb.Duration `protobuf:"bytes,15,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
+	// Limits of the API keys that made this one, directly or indirectly; a call counts against each of them.
+	ParentLimits []*KeyLimit `protobuf:"bytes,16,rep,name=parent_limits,json=parentLimits,proto3" json:"parent_limits,omitempty"`
+	// True when the caller may decide for the account: on a personal account, or with a role that CLERK_ADMIN_ROLES names.
+	Admin         bool `protobuf:"varint,17,opt,name=admin,proto3" json:"admin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -197,6 +201,75 @@ func (x *Identity) GetSpendPeriod() *durationpb.Duration {
 	return nil
 }
 
+func (x *Identity) GetParentLimits() []*KeyLimit {
+	if x != nil {
+		return x.ParentLimits
+	}
+	return nil
+}
+
+func (x *Identity) GetAdmin() bool {
+	if x != nil {
+		return x.Admin
+	}
+	return false
+}
+
+// KeyLimit is the request limit of an API key.
+type KeyLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's id, "key_…".
+	ApiKeyId string `protobuf:"bytes,1,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// Requests per minute of the key and of all keys that it made; above 0.
+	RequestsPerMinute int32 `protobuf:"varint,2,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *KeyLimit) Reset() {
+	*x = KeyLimit{}
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyLimit) ProtoMessage() {}
+
+func (x *KeyLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyLimit.ProtoReflect.Descriptor instead.
+func (*KeyLimit) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *KeyLimit) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *KeyLimit) GetRequestsPerMinute() int32 {
+	if x != nil {
+		return x.RequestsPerMinute
+	}
+	return 0
+}
+
 // User is a person as Clerk describes them.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -216,21 +289,24 @@ type User struct {
 	ExternalId string `protobuf:"bytes,7,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
 	// Clerk's public metadata. Example: {"team": "blue"}.
 	PublicMetadata *structpb.Struct `protobuf:"bytes,8,opt,name=public_metadata,json=publicMetadata,proto3" json:"public_metadata,omitempty"`
-	// True when an operator banned the user in Clerk. Example: false.
+	// True when the person is banned: every credential is refused.
 	Banned bool `protobuf:"varint,9,opt,name=banned,proto3" json:"banned,omitempty"`
-	// True while Clerk refuses sign-ins after too many failed attempts. Sessions and API keys keep working. Example: false.
+	// True while Clerk refuses to sign the person in, such as after too many wrong passwords. Sessions and API keys that
+	// exist keep working.
 	Locked bool `protobuf:"varint,10,opt,name=locked,proto3" json:"locked,omitempty"`
 	// When Clerk created the user. Example: "2026-11-23T10:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When Clerk last changed the user. Example: "2026-11-23T10:00:00Z".
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// True when the company's directory (SCIM) removed the person: every credential is refused, as for a banned person.
+	Deprovisioned bool `protobuf:"varint,13,opt,name=deprovisioned,proto3" json:"deprovisioned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[1]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -242,7 +318,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[1]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -255,7 +331,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{1}
+	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *User) GetId() string {
@@ -342,6 +418,13 @@ func (x *User) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *User) GetDeprovisioned() bool {
+	if x != nil {
+		return x.Deprovisioned
+	}
+	return false
+}
+
 // Organization is a group of people who share one account.
 type Organization struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -365,7 +448,7 @@ type Organization struct {
 
 func (x *Organization) Reset() {
 	*x = Organization{}
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[2]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -377,7 +460,7 @@ func (x *Organization) String() string {
 func (*Organization) ProtoMessage() {}
 
 func (x *Organization) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[2]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -390,7 +473,7 @@ func (x *Organization) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Organization.ProtoReflect.Descriptor instead.
 func (*Organization) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{2}
+	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Organization) GetId() string {
@@ -461,7 +544,7 @@ type Membership struct {
 
 func (x *Membership) Reset() {
 	*x = Membership{}
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[3]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +556,7 @@ func (x *Membership) String() string {
 func (*Membership) ProtoMessage() {}
 
 func (x *Membership) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[3]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +569,7 @@ func (x *Membership) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Membership.ProtoReflect.Descriptor instead.
 func (*Membership) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{3}
+	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Membership) GetOrganizationId() string {
@@ -544,7 +627,7 @@ type ApiKey struct {
 	SpendPeriod *durationpb.Duration `protobuf:"bytes,7,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
 	// The maximum number of requests per minute; 0 means the plan's limit. Example: 60.
 	RequestsPerMinute int32 `protobuf:"varint,8,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
-	// The id of the user who made the key. Example: "user_2abc".
+	// The user who made the key, or the admin who took it over.
 	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// When the key was made. Example: "2026-11-23T10:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -553,14 +636,20 @@ type ApiKey struct {
 	// When the key was last used, to about a minute; unset means never. Example: "2026-11-23T10:00:00Z".
 	LastUseTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_use_time,json=lastUseTime,proto3" json:"last_use_time,omitempty"`
 	// When the key was revoked; unset when it was not revoked. Example: "2026-11-23T10:00:00Z".
-	RevokeTime    *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	// The API key that made this one; empty when a person did. A key ends with its parent and shares its limits.
+	ParentApiKeyId string `protobuf:"bytes,14,opt,name=parent_api_key_id,json=parentApiKeyId,proto3" json:"parent_api_key_id,omitempty"`
+	// Why a key that is neither revoked nor expired is refused, as a reason of docs/errors.md: "API_KEY_MAKER_LEFT" when the
+	// person who made it left the organization, was deleted, banned or deprovisioned; an admin can take the key over. Empty
+	// while the key works.
+	DisabledReason string `protobuf:"bytes,15,opt,name=disabled_reason,json=disabledReason,proto3" json:"disabled_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[4]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +661,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[4]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +674,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{4}
+	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ApiKey) GetId() string {
@@ -679,6 +768,20 @@ func (x *ApiKey) GetRevokeTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ApiKey) GetParentApiKeyId() string {
+	if x != nil {
+		return x.ParentApiKeyId
+	}
+	return ""
+}
+
+func (x *ApiKey) GetDisabledReason() string {
+	if x != nil {
+		return x.DisabledReason
+	}
+	return ""
+}
+
 // Erasure is the record of one person's erasure.
 type Erasure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -696,7 +799,7 @@ type Erasure struct {
 
 func (x *Erasure) Reset() {
 	*x = Erasure{}
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[5]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +811,7 @@ func (x *Erasure) String() string {
 func (*Erasure) ProtoMessage() {}
 
 func (x *Erasure) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[5]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +824,7 @@ func (x *Erasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
 func (*Erasure) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{5}
+	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Erasure) GetUserId() string {
@@ -767,7 +870,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[6]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +882,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_identity_proto_msgTypes[6]
+	mi := &file_trivet_auth_v1_identity_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +895,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{6}
+	return file_trivet_auth_v1_identity_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Revocation) GetUserId() string {
@@ -820,7 +923,7 @@ var File_trivet_auth_v1_identity_proto protoreflect.FileDescriptor
 
 const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtrivet/auth/v1/identity.proto\x12\x0etrivet.auth.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x03\n" +
+	"\x1dtrivet/auth/v1/identity.proto\x12\x0etrivet.auth.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x04\n" +
 	"\bIdentity\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1d\n" +
 	"\n" +
@@ -840,7 +943,13 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\x13requests_per_minute\x18\f \x01(\x05R\x11requestsPerMinute\x12\x14\n" +
 	"\x05email\x18\r \x01(\tR\x05email\x12/\n" +
 	"\x14spend_limit_nano_usd\x18\x0e \x01(\x03R\x11spendLimitNanoUsd\x12<\n" +
-	"\fspend_period\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vspendPeriod\"\xb9\x03\n" +
+	"\fspend_period\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vspendPeriod\x12=\n" +
+	"\rparent_limits\x18\x10 \x03(\v2\x18.trivet.auth.v1.KeyLimitR\fparentLimits\x12\x14\n" +
+	"\x05admin\x18\x11 \x01(\bR\x05admin\"X\n" +
+	"\bKeyLimit\x12\x1c\n" +
+	"\n" +
+	"api_key_id\x18\x01 \x01(\tR\bapiKeyId\x12.\n" +
+	"\x13requests_per_minute\x18\x02 \x01(\x05R\x11requestsPerMinute\"\xdf\x03\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
 	"\rprimary_email\x18\x02 \x01(\tR\fprimaryEmail\x12\x16\n" +
@@ -858,7 +967,8 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\vcreate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTime\"\x9f\x02\n" +
+	"updateTime\x12$\n" +
+	"\rdeprovisioned\x18\r \x01(\bR\rdeprovisioned\"\x9f\x02\n" +
 	"\fOrganization\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -876,7 +986,7 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\x04role\x18\x03 \x01(\tR\x04role\x12 \n" +
 	"\vpermissions\x18\x04 \x03(\tR\vpermissions\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xa9\x04\n" +
+	"createTime\"\xfd\x04\n" +
 	"\x06ApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -895,7 +1005,9 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"expireTime\x12>\n" +
 	"\rlast_use_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vlastUseTime\x12;\n" +
 	"\vrevoke_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"revokeTime\"\xc5\x01\n" +
+	"revokeTime\x12)\n" +
+	"\x11parent_api_key_id\x18\x0e \x01(\tR\x0eparentApiKeyId\x12'\n" +
+	"\x0fdisabled_reason\x18\x0f \x01(\tR\x0edisabledReason\"\xc5\x01\n" +
 	"\aErasure\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12=\n" +
 	"\frequest_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestTime\x12!\n" +
@@ -921,40 +1033,42 @@ func file_trivet_auth_v1_identity_proto_rawDescGZIP() []byte {
 	return file_trivet_auth_v1_identity_proto_rawDescData
 }
 
-var file_trivet_auth_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_trivet_auth_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_trivet_auth_v1_identity_proto_goTypes = []any{
 	(*Identity)(nil),              // 0: trivet.auth.v1.Identity
-	(*User)(nil),                  // 1: trivet.auth.v1.User
-	(*Organization)(nil),          // 2: trivet.auth.v1.Organization
-	(*Membership)(nil),            // 3: trivet.auth.v1.Membership
-	(*ApiKey)(nil),                // 4: trivet.auth.v1.ApiKey
-	(*Erasure)(nil),               // 5: trivet.auth.v1.Erasure
-	(*Revocation)(nil),            // 6: trivet.auth.v1.Revocation
-	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 8: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*KeyLimit)(nil),              // 1: trivet.auth.v1.KeyLimit
+	(*User)(nil),                  // 2: trivet.auth.v1.User
+	(*Organization)(nil),          // 3: trivet.auth.v1.Organization
+	(*Membership)(nil),            // 4: trivet.auth.v1.Membership
+	(*ApiKey)(nil),                // 5: trivet.auth.v1.ApiKey
+	(*Erasure)(nil),               // 6: trivet.auth.v1.Erasure
+	(*Revocation)(nil),            // 7: trivet.auth.v1.Revocation
+	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 9: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_trivet_auth_v1_identity_proto_depIdxs = []int32{
-	7,  // 0: trivet.auth.v1.Identity.spend_period:type_name -> google.protobuf.Duration
-	8,  // 1: trivet.auth.v1.User.public_metadata:type_name -> google.protobuf.Struct
-	9,  // 2: trivet.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 3: trivet.auth.v1.User.update_time:type_name -> google.protobuf.Timestamp
-	8,  // 4: trivet.auth.v1.Organization.public_metadata:type_name -> google.protobuf.Struct
-	9,  // 5: trivet.auth.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 6: trivet.auth.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
-	9,  // 7: trivet.auth.v1.Membership.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 8: trivet.auth.v1.ApiKey.spend_period:type_name -> google.protobuf.Duration
-	9,  // 9: trivet.auth.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 10: trivet.auth.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	9,  // 11: trivet.auth.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
-	9,  // 12: trivet.auth.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	9,  // 13: trivet.auth.v1.Erasure.request_time:type_name -> google.protobuf.Timestamp
-	9,  // 14: trivet.auth.v1.Erasure.complete_time:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	8,  // 0: trivet.auth.v1.Identity.spend_period:type_name -> google.protobuf.Duration
+	1,  // 1: trivet.auth.v1.Identity.parent_limits:type_name -> trivet.auth.v1.KeyLimit
+	9,  // 2: trivet.auth.v1.User.public_metadata:type_name -> google.protobuf.Struct
+	10, // 3: trivet.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	10, // 4: trivet.auth.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	9,  // 5: trivet.auth.v1.Organization.public_metadata:type_name -> google.protobuf.Struct
+	10, // 6: trivet.auth.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
+	10, // 7: trivet.auth.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
+	10, // 8: trivet.auth.v1.Membership.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 9: trivet.auth.v1.ApiKey.spend_period:type_name -> google.protobuf.Duration
+	10, // 10: trivet.auth.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	10, // 11: trivet.auth.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 12: trivet.auth.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
+	10, // 13: trivet.auth.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	10, // 14: trivet.auth.v1.Erasure.request_time:type_name -> google.protobuf.Timestamp
+	10, // 15: trivet.auth.v1.Erasure.complete_time:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_trivet_auth_v1_identity_proto_init() }
@@ -968,7 +1082,7 @@ func file_trivet_auth_v1_identity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_auth_v1_identity_proto_rawDesc), len(file_trivet_auth_v1_identity_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -45,7 +45,7 @@ const (
 	ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED ErrorReason = 6
 	// No credential was sent.
 	ErrorReason_ERROR_REASON_UNAUTHORIZED ErrorReason = 7
-	// The credential is malformed, forged, expired or revoked. The log says which.
+	// The credential is malformed, forged, expired or revoked; the details tell an expired token.
 	ErrorReason_ERROR_REASON_INVALID_TOKEN ErrorReason = 8
 	// The credential is valid, but the caller may not do this.
 	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 9
@@ -79,8 +79,10 @@ const (
 	ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED ErrorReason = 23
 	// The signature of a webhook is missing, wrong or too old.
 	ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID ErrorReason = 24
-	// The person is banned, locked or deleted.
+	// The person is banned, deprovisioned or deleted.
 	ErrorReason_ERROR_REASON_USER_DISABLED ErrorReason = 25
+	// The person who made the organization's API key left the organization, or is banned, deprovisioned or deleted; an admin can take the key over.
+	ErrorReason_ERROR_REASON_API_KEY_MAKER_LEFT ErrorReason = 26
 )
 
 // Enum value maps for ErrorReason.
@@ -112,6 +114,7 @@ var (
 		23: "ERROR_REASON_CONTEXT_LENGTH_EXCEEDED",
 		24: "ERROR_REASON_WEBHOOK_SIGNATURE_INVALID",
 		25: "ERROR_REASON_USER_DISABLED",
+		26: "ERROR_REASON_API_KEY_MAKER_LEFT",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":               0,
@@ -140,6 +143,7 @@ var (
 		"ERROR_REASON_CONTEXT_LENGTH_EXCEEDED":   23,
 		"ERROR_REASON_WEBHOOK_SIGNATURE_INVALID": 24,
 		"ERROR_REASON_USER_DISABLED":             25,
+		"ERROR_REASON_API_KEY_MAKER_LEFT":        26,
 	}
 )
 
@@ -174,7 +178,7 @@ var File_trivet_errors_v1_errors_proto protoreflect.FileDescriptor
 
 const file_trivet_errors_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtrivet/errors/v1/errors.proto\x12\x10trivet.errors.v1*\x89\a\n" +
+	"\x1dtrivet/errors/v1/errors.proto\x12\x10trivet.errors.v1*\xae\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x01\x12!\n" +
@@ -202,7 +206,8 @@ const file_trivet_errors_v1_errors_proto_rawDesc = "" +
 	"\x1cERROR_REASON_NOT_IMPLEMENTED\x10\x16\x12(\n" +
 	"$ERROR_REASON_CONTEXT_LENGTH_EXCEEDED\x10\x17\x12*\n" +
 	"&ERROR_REASON_WEBHOOK_SIGNATURE_INVALID\x10\x18\x12\x1e\n" +
-	"\x1aERROR_REASON_USER_DISABLED\x10\x19B?Z=github.com/trivet-dev/trivet/gen/go/trivet/errors/v1;errorsv1b\x06proto3"
+	"\x1aERROR_REASON_USER_DISABLED\x10\x19\x12#\n" +
+	"\x1fERROR_REASON_API_KEY_MAKER_LEFT\x10\x1aB?Z=github.com/trivet-dev/trivet/gen/go/trivet/errors/v1;errorsv1b\x06proto3"
 
 var (
 	file_trivet_errors_v1_errors_proto_rawDescOnce sync.Once

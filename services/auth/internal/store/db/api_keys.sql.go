@@ -14,8 +14,8 @@ import (
 const addApiKey = `-- name: AddApiKey :exec
 INSERT INTO api_keys (
     id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd,
-    spend_period_seconds, requests_per_minute, create_time, expire_time
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    spend_period_seconds, requests_per_minute, create_time, expire_time, parent_id
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 `
 
 type AddApiKeyParams struct {
@@ -34,6 +34,7 @@ type AddApiKeyParams struct {
 	RequestsPerMinute  int32
 	CreateTime         time.Time
 	ExpireTime         sql.NullTime
+	ParentID           string
 }
 
 func (q *Queries) AddApiKey(ctx context.Context, arg AddApiKeyParams) error {
@@ -53,23 +54,31 @@ func (q *Queries) AddApiKey(ctx context.Context, arg AddApiKeyParams) error {
 		arg.RequestsPerMinute,
 		arg.CreateTime,
 		arg.ExpireTime,
+		arg.ParentID,
 	)
 	return err
 }
 
 const countLiveApiKeys = `-- name: CountLiveApiKeys :one
-SELECT count(*) FROM api_keys WHERE account_id = $1 AND revoke_time IS NULL
+SELECT count(*) FROM api_keys
+WHERE account_id = $1 AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)
 `
 
-func (q *Queries) CountLiveApiKeys(ctx context.Context, accountID string) (int64, error) {
-	row := q.db.QueryRowContext(ctx, countLiveApiKeys, accountID)
+type CountLiveApiKeysParams struct {
+	AccountID string
+	Now       sql.NullTime
+}
+
+// A key that expired can't come back.
+func (q *Queries) CountLiveApiKeys(ctx context.Context, arg CountLiveApiKeysParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countLiveApiKeys, arg.AccountID, arg.Now)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
 }
 
 const getApiKey = `-- name: GetApiKey :one
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_keys WHERE id = $1 AND account_id = $2
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, parent_id FROM api_keys WHERE id = $1 AND account_id = $2
 `
 
 type GetApiKeyParams struct {
@@ -98,12 +107,13 @@ func (q *Queries) GetApiKey(ctx context.Context, arg GetApiKeyParams) (ApiKey, e
 		&i.ExpireTime,
 		&i.LastUseTime,
 		&i.RevokeTime,
+		&i.ParentID,
 	)
 	return i, err
 }
 
 const getApiKeyByHash = `-- name: GetApiKeyByHash :one
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_keys WHERE hash = $1
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, parent_id FROM api_keys WHERE hash = $1
 `
 
 func (q *Queries) GetApiKeyByHash(ctx context.Context, hash []byte) (ApiKey, error) {
@@ -127,6 +137,7 @@ func (q *Queries) GetApiKeyByHash(ctx context.Context, hash []byte) (ApiKey, err
 		&i.ExpireTime,
 		&i.LastUseTime,
 		&i.RevokeTime,
+		&i.ParentID,
 	)
 	return i, err
 }
@@ -147,8 +158,60 @@ func (q *Queries) HasApiKey(ctx context.Context, arg HasApiKeyParams) (bool, err
 	return exists, err
 }
 
+const listApiKeyAncestors = `-- name: ListApiKeyAncestors :many
+WITH RECURSIVE above (id, depth) AS (
+    SELECT k.parent_id, 1 FROM api_keys k WHERE k.id = $1 AND k.parent_id <> ''
+    UNION ALL
+    SELECT k.parent_id, above.depth + 1 FROM api_keys k JOIN above ON k.id = above.id WHERE k.parent_id <> ''
+)
+SELECT api_keys.id, api_keys.hash, api_keys.prefix, api_keys.name, api_keys.account_id, api_keys.organization_id, api_keys.user_id, api_keys.role, api_keys.scopes, api_keys.models, api_keys.spend_limit_nano_usd, api_keys.spend_period_seconds, api_keys.requests_per_minute, api_keys.create_time, api_keys.expire_time, api_keys.last_use_time, api_keys.revoke_time, api_keys.parent_id FROM above JOIN api_keys ON api_keys.id = above.id ORDER BY above.depth
+`
+
+// The key that made a key, the key that made that one, and so on.
+func (q *Queries) ListApiKeyAncestors(ctx context.Context, id string) ([]ApiKey, error) {
+	rows, err := q.db.QueryContext(ctx, listApiKeyAncestors, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ApiKey
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.Hash,
+			&i.Prefix,
+			&i.Name,
+			&i.AccountID,
+			&i.OrganizationID,
+			&i.UserID,
+			&i.Role,
+			&i.Scopes,
+			&i.Models,
+			&i.SpendLimitNanoUsd,
+			&i.SpendPeriodSeconds,
+			&i.RequestsPerMinute,
+			&i.CreateTime,
+			&i.ExpireTime,
+			&i.LastUseTime,
+			&i.RevokeTime,
+			&i.ParentID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listApiKeys = `-- name: ListApiKeys :many
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_keys
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, parent_id FROM api_keys
 WHERE account_id = $1 AND create_time <= $2
   AND (create_time < $2 OR id < $3)
 ORDER BY create_time DESC, id DESC
@@ -194,6 +257,7 @@ func (q *Queries) ListApiKeys(ctx context.Context, arg ListApiKeysParams) ([]Api
 			&i.ExpireTime,
 			&i.LastUseTime,
 			&i.RevokeTime,
+			&i.ParentID,
 		); err != nil {
 			return nil, err
 		}
@@ -222,23 +286,91 @@ func (q *Queries) RehashApiKey(ctx context.Context, arg RehashApiKeyParams) erro
 	return err
 }
 
-const revokeApiKey = `-- name: RevokeApiKey :execrows
-UPDATE api_keys SET revoke_time = $1
-WHERE id = $2 AND account_id = $3 AND revoke_time IS NULL
+const revokeApiKeyTree = `-- name: RevokeApiKeyTree :many
+WITH RECURSIVE tree (id) AS (
+    SELECT k.id FROM api_keys k WHERE k.id = $1 AND k.account_id = $2
+    UNION ALL
+    SELECT c.id FROM api_keys c JOIN tree t ON c.parent_id = t.id
+)
+UPDATE api_keys SET revoke_time = $3
+WHERE api_keys.revoke_time IS NULL AND api_keys.id IN (SELECT tree.id FROM tree)
+RETURNING api_keys.id
 `
 
-type RevokeApiKeyParams struct {
-	At        sql.NullTime
-	ID        string
-	AccountID string
+type RevokeApiKeyTreeParams struct {
+	ID         string
+	AccountID  string
+	RevokeTime sql.NullTime
 }
 
-func (q *Queries) RevokeApiKey(ctx context.Context, arg RevokeApiKeyParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, revokeApiKey, arg.At, arg.ID, arg.AccountID)
+// The key and every key that it made, directly or indirectly.
+func (q *Queries) RevokeApiKeyTree(ctx context.Context, arg RevokeApiKeyTreeParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, revokeApiKeyTree, arg.ID, arg.AccountID, arg.RevokeTime)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected()
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const takeOverApiKeyTree = `-- name: TakeOverApiKeyTree :many
+WITH RECURSIVE tree (id) AS (
+    SELECT k.id FROM api_keys k WHERE k.id = $1 AND k.account_id = $2
+    UNION ALL
+    SELECT c.id FROM api_keys c JOIN tree t ON c.parent_id = t.id
+)
+UPDATE api_keys SET user_id = $3, role = $4
+WHERE api_keys.revoke_time IS NULL AND api_keys.id IN (SELECT tree.id FROM tree)
+RETURNING api_keys.id
+`
+
+type TakeOverApiKeyTreeParams struct {
+	ID        string
+	AccountID string
+	UserID    string
+	Role      string
+}
+
+func (q *Queries) TakeOverApiKeyTree(ctx context.Context, arg TakeOverApiKeyTreeParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, takeOverApiKeyTree,
+		arg.ID,
+		arg.AccountID,
+		arg.UserID,
+		arg.Role,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const touchApiKey = `-- name: TouchApiKey :exec

@@ -104,7 +104,7 @@ func (q *Queries) GetEndedMembership(ctx context.Context, clerkID string) (Ended
 }
 
 const getMembership = `-- name: GetMembership :one
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships WHERE organization_id = $1 AND user_id = $2 AND delete_time IS NULL
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships WHERE organization_id = $1 AND user_id = $2 AND delete_time IS NULL
 `
 
 type GetMembershipParams struct {
@@ -124,12 +124,13 @@ func (q *Queries) GetMembership(ctx context.Context, arg GetMembershipParams) (M
 		&i.UpdateTime,
 		&i.DeleteTime,
 		&i.ClerkID,
+		&i.EventTime,
 	)
 	return i, err
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time FROM organizations WHERE id = $1 AND delete_time IS NULL
+SELECT id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time, event_time FROM organizations WHERE id = $1 AND delete_time IS NULL
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization, error) {
@@ -145,13 +146,14 @@ func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization,
 		&i.CreateTime,
 		&i.UpdateTime,
 		&i.DeleteTime,
+		&i.EventTime,
 	)
 	return i, err
 }
 
 const getStanding = `-- name: GetStanding :one
 SELECT
-    u.synced AS user_synced, u.banned, u.locked, u.lock_expire_time, u.primary_email, u.delete_time AS user_deleted,
+    u.synced AS user_synced, u.banned, u.deprovisioned, u.primary_email, u.delete_time AS user_deleted,
     o.synced AS organization_synced, o.delete_time AS organization_deleted,
     m.role, m.permissions, m.update_time AS member_updated, m.delete_time AS member_deleted,
     EXISTS (SELECT 1 FROM revocations r WHERE r.session_id = $1 AND r.session_id <> '') AS session_revoked
@@ -170,8 +172,7 @@ type GetStandingParams struct {
 type GetStandingRow struct {
 	UserSynced          sql.NullBool
 	Banned              sql.NullBool
-	Locked              sql.NullBool
-	LockExpireTime      sql.NullTime
+	Deprovisioned       sql.NullBool
 	PrimaryEmail        sql.NullString
 	UserDeleted         sql.NullTime
 	OrganizationSynced  sql.NullBool
@@ -190,8 +191,7 @@ func (q *Queries) GetStanding(ctx context.Context, arg GetStandingParams) (GetSt
 	err := row.Scan(
 		&i.UserSynced,
 		&i.Banned,
-		&i.Locked,
-		&i.LockExpireTime,
+		&i.Deprovisioned,
 		&i.PrimaryEmail,
 		&i.UserDeleted,
 		&i.OrganizationSynced,
@@ -206,7 +206,7 @@ func (q *Queries) GetStanding(ctx context.Context, arg GetStandingParams) (GetSt
 }
 
 const getUser = `-- name: GetUser :one
-SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time, lock_expire_time FROM users WHERE id = $1 AND delete_time IS NULL
+SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time, lock_expire_time, deprovisioned, event_time FROM users WHERE id = $1 AND delete_time IS NULL
 `
 
 func (q *Queries) GetUser(ctx context.Context, id string) (User, error) {
@@ -228,30 +228,26 @@ func (q *Queries) GetUser(ctx context.Context, id string) (User, error) {
 		&i.UpdateTime,
 		&i.DeleteTime,
 		&i.LockExpireTime,
+		&i.Deprovisioned,
+		&i.EventTime,
 	)
 	return i, err
 }
 
 const getUserState = `-- name: GetUserState :one
-SELECT banned, locked, lock_expire_time, delete_time FROM users WHERE id = $1
+SELECT banned, deprovisioned, delete_time FROM users WHERE id = $1
 `
 
 type GetUserStateRow struct {
-	Banned         bool
-	Locked         bool
-	LockExpireTime sql.NullTime
-	DeleteTime     sql.NullTime
+	Banned        bool
+	Deprovisioned bool
+	DeleteTime    sql.NullTime
 }
 
 func (q *Queries) GetUserState(ctx context.Context, id string) (GetUserStateRow, error) {
 	row := q.db.QueryRowContext(ctx, getUserState, id)
 	var i GetUserStateRow
-	err := row.Scan(
-		&i.Banned,
-		&i.Locked,
-		&i.LockExpireTime,
-		&i.DeleteTime,
-	)
+	err := row.Scan(&i.Banned, &i.Deprovisioned, &i.DeleteTime)
 	return i, err
 }
 
@@ -392,7 +388,7 @@ func (q *Queries) ListMemberIDs(ctx context.Context, organizationID string) ([]s
 }
 
 const listMemberships = `-- name: ListMemberships :many
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships
 WHERE delete_time IS NULL
   AND (organization_id, user_id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
 ORDER BY organization_id, user_id
@@ -423,6 +419,7 @@ func (q *Queries) ListMemberships(ctx context.Context, arg ListMembershipsParams
 			&i.UpdateTime,
 			&i.DeleteTime,
 			&i.ClerkID,
+			&i.EventTime,
 		); err != nil {
 			return nil, err
 		}
@@ -438,7 +435,7 @@ func (q *Queries) ListMemberships(ctx context.Context, arg ListMembershipsParams
 }
 
 const listMembershipsOfOrganization = `-- name: ListMembershipsOfOrganization :many
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships
 WHERE delete_time IS NULL AND organization_id = $1 AND user_id > $2
 ORDER BY user_id
 LIMIT CAST($3 AS BIGINT)
@@ -468,6 +465,7 @@ func (q *Queries) ListMembershipsOfOrganization(ctx context.Context, arg ListMem
 			&i.UpdateTime,
 			&i.DeleteTime,
 			&i.ClerkID,
+			&i.EventTime,
 		); err != nil {
 			return nil, err
 		}
@@ -483,7 +481,7 @@ func (q *Queries) ListMembershipsOfOrganization(ctx context.Context, arg ListMem
 }
 
 const listMembershipsOfUser = `-- name: ListMembershipsOfUser :many
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships
 WHERE delete_time IS NULL AND user_id = $1 AND organization_id > $2
 ORDER BY organization_id
 LIMIT CAST($3 AS BIGINT)
@@ -513,6 +511,7 @@ func (q *Queries) ListMembershipsOfUser(ctx context.Context, arg ListMemberships
 			&i.UpdateTime,
 			&i.DeleteTime,
 			&i.ClerkID,
+			&i.EventTime,
 		); err != nil {
 			return nil, err
 		}
@@ -528,7 +527,7 @@ func (q *Queries) ListMembershipsOfUser(ctx context.Context, arg ListMemberships
 }
 
 const listOrganizations = `-- name: ListOrganizations :many
-SELECT id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time FROM organizations
+SELECT id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time, event_time FROM organizations
 WHERE delete_time IS NULL AND create_time <= $1
   AND (create_time < $1 OR id < $2)
 ORDER BY create_time DESC, id DESC
@@ -560,6 +559,7 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 			&i.CreateTime,
 			&i.UpdateTime,
 			&i.DeleteTime,
+			&i.EventTime,
 		); err != nil {
 			return nil, err
 		}
@@ -575,7 +575,7 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 }
 
 const listUsers = `-- name: ListUsers :many
-SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time, lock_expire_time FROM users
+SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time, lock_expire_time, deprovisioned, event_time FROM users
 WHERE delete_time IS NULL AND create_time <= $1
   AND (create_time < $1 OR id < $2)
 ORDER BY create_time DESC, id DESC
@@ -613,6 +613,8 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 			&i.UpdateTime,
 			&i.DeleteTime,
 			&i.LockExpireTime,
+			&i.Deprovisioned,
+			&i.EventTime,
 		); err != nil {
 			return nil, err
 		}
@@ -628,7 +630,7 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 }
 
 const listUsersByEmail = `-- name: ListUsersByEmail :many
-SELECT u.id, u.synced, u.primary_email, u.emails, u.first_name, u.last_name, u.image_url, u.external_id, u.public_metadata, u.banned, u.locked, u.create_time, u.update_time, u.delete_time, u.lock_expire_time FROM user_emails e JOIN users u ON u.id = e.user_id
+SELECT u.id, u.synced, u.primary_email, u.emails, u.first_name, u.last_name, u.image_url, u.external_id, u.public_metadata, u.banned, u.locked, u.create_time, u.update_time, u.delete_time, u.lock_expire_time, u.deprovisioned, u.event_time FROM user_emails e JOIN users u ON u.id = e.user_id
 WHERE e.address = $1 AND u.delete_time IS NULL AND u.create_time <= $2
   AND (u.create_time < $2 OR u.id < $3)
 ORDER BY u.create_time DESC, u.id DESC
@@ -672,6 +674,8 @@ func (q *Queries) ListUsersByEmail(ctx context.Context, arg ListUsersByEmailPara
 			&i.UpdateTime,
 			&i.DeleteTime,
 			&i.LockExpireTime,
+			&i.Deprovisioned,
+			&i.EventTime,
 		); err != nil {
 			return nil, err
 		}
@@ -728,15 +732,16 @@ func (q *Queries) PruneEndedMemberships(ctx context.Context, before time.Time) e
 }
 
 const putMembership = `-- name: PutMembership :execrows
-INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
     clerk_id = CASE WHEN excluded.clerk_id = '' THEN memberships.clerk_id ELSE excluded.clerk_id END,
     role = excluded.role, permissions = excluded.permissions, create_time = excluded.create_time,
-    update_time = excluded.update_time, delete_time = NULL
+    update_time = excluded.update_time, event_time = excluded.event_time, delete_time = NULL
 WHERE CASE
     WHEN memberships.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN
-        memberships.update_time <= excluded.update_time
+        (memberships.update_time < excluded.update_time
+            OR (memberships.update_time = excluded.update_time AND memberships.event_time <= excluded.event_time))
         AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time)
     ELSE memberships.create_time < excluded.create_time END
 `
@@ -749,6 +754,7 @@ type PutMembershipParams struct {
 	Permissions    []byte
 	CreateTime     time.Time
 	UpdateTime     time.Time
+	EventTime      time.Time
 }
 
 // A deleted membership may come back: the person joined again. Of two memberships with other ids the one that began later
@@ -762,6 +768,7 @@ func (q *Queries) PutMembership(ctx context.Context, arg PutMembershipParams) (i
 		arg.Permissions,
 		arg.CreateTime,
 		arg.UpdateTime,
+		arg.EventTime,
 	)
 	if err != nil {
 		return 0, err
@@ -770,13 +777,15 @@ func (q *Queries) PutMembership(ctx context.Context, arg PutMembershipParams) (i
 }
 
 const putOrganization = `-- name: PutOrganization :execrows
-INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time)
-VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7)
+INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time, event_time)
+VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, name = excluded.name, slug = excluded.slug, image_url = excluded.image_url,
-    public_metadata = excluded.public_metadata, create_time = excluded.create_time, update_time = excluded.update_time
+    public_metadata = excluded.public_metadata, create_time = excluded.create_time, update_time = excluded.update_time,
+    event_time = excluded.event_time
 WHERE organizations.delete_time IS NULL
-  AND (organizations.synced = FALSE OR organizations.update_time <= excluded.update_time)
+  AND (organizations.synced = FALSE OR organizations.update_time < excluded.update_time
+    OR (organizations.update_time = excluded.update_time AND organizations.event_time <= excluded.event_time))
 `
 
 type PutOrganizationParams struct {
@@ -787,6 +796,7 @@ type PutOrganizationParams struct {
 	PublicMetadata []byte
 	CreateTime     time.Time
 	UpdateTime     time.Time
+	EventTime      time.Time
 }
 
 func (q *Queries) PutOrganization(ctx context.Context, arg PutOrganizationParams) (int64, error) {
@@ -798,6 +808,7 @@ func (q *Queries) PutOrganization(ctx context.Context, arg PutOrganizationParams
 		arg.PublicMetadata,
 		arg.CreateTime,
 		arg.UpdateTime,
+		arg.EventTime,
 	)
 	if err != nil {
 		return 0, err
@@ -808,14 +819,16 @@ func (q *Queries) PutOrganization(ctx context.Context, arg PutOrganizationParams
 const putUser = `-- name: PutUser :execrows
 INSERT INTO users (
     id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
-    lock_expire_time, create_time, update_time
-) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    lock_expire_time, deprovisioned, create_time, update_time, event_time
+) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, primary_email = excluded.primary_email, emails = excluded.emails, first_name = excluded.first_name,
     last_name = excluded.last_name, image_url = excluded.image_url, external_id = excluded.external_id,
     public_metadata = excluded.public_metadata, banned = excluded.banned, locked = excluded.locked,
-    lock_expire_time = excluded.lock_expire_time, create_time = excluded.create_time, update_time = excluded.update_time
-WHERE users.delete_time IS NULL AND (users.synced = FALSE OR users.update_time <= excluded.update_time)
+    lock_expire_time = excluded.lock_expire_time, deprovisioned = excluded.deprovisioned,
+    create_time = excluded.create_time, update_time = excluded.update_time, event_time = excluded.event_time
+WHERE users.delete_time IS NULL AND (users.synced = FALSE OR users.update_time < excluded.update_time
+    OR (users.update_time = excluded.update_time AND users.event_time <= excluded.event_time))
 `
 
 type PutUserParams struct {
@@ -830,8 +843,10 @@ type PutUserParams struct {
 	Banned         bool
 	Locked         bool
 	LockExpireTime sql.NullTime
+	Deprovisioned  bool
 	CreateTime     time.Time
 	UpdateTime     time.Time
+	EventTime      time.Time
 }
 
 func (q *Queries) PutUser(ctx context.Context, arg PutUserParams) (int64, error) {
@@ -847,8 +862,10 @@ func (q *Queries) PutUser(ctx context.Context, arg PutUserParams) (int64, error)
 		arg.Banned,
 		arg.Locked,
 		arg.LockExpireTime,
+		arg.Deprovisioned,
 		arg.CreateTime,
 		arg.UpdateTime,
+		arg.EventTime,
 	)
 	if err != nil {
 		return 0, err

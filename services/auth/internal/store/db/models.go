@@ -27,6 +27,7 @@ type ApiKey struct {
 	ExpireTime         sql.NullTime
 	LastUseTime        sql.NullTime
 	RevokeTime         sql.NullTime
+	ParentID           string
 }
 
 type EndedMembership struct {
@@ -64,6 +65,7 @@ type Membership struct {
 	UpdateTime     time.Time
 	DeleteTime     sql.NullTime
 	ClerkID        string
+	EventTime      time.Time
 }
 
 type Organization struct {
@@ -76,6 +78,7 @@ type Organization struct {
 	CreateTime     time.Time
 	UpdateTime     time.Time
 	DeleteTime     sql.NullTime
+	EventTime      time.Time
 }
 
 type Revocation struct {
@@ -92,6 +95,7 @@ type Role struct {
 	Permissions []byte
 	UpdateTime  time.Time
 	DeleteTime  sql.NullTime
+	EventTime   time.Time
 }
 
 type User struct {
@@ -110,4 +114,6 @@ type User struct {
 	UpdateTime     time.Time
 	DeleteTime     sql.NullTime
 	LockExpireTime sql.NullTime
+	Deprovisioned  bool
+	EventTime      time.Time
 }

@@ -9,6 +9,16 @@ import (
 	"context"
 )
 
+const lockKeys = `-- name: LockKeys :exec
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/keys/' || CAST($1 AS TEXT), 0))
+`
+
+// The API keys of an account: which there are and how many.
+func (q *Queries) LockKeys(ctx context.Context, accountID string) error {
+	_, err := q.db.ExecContext(ctx, lockKeys, accountID)
+	return err
+}
+
 const lockMembershipID = `-- name: LockMembershipID :exec
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/membership/' || CAST($1 AS TEXT), 0))
 `

@@ -187,7 +187,7 @@ func (q *Queries) GetJob(ctx context.Context, name string) (Job, error) {
 }
 
 const getMembershipRow = `-- name: GetMembershipRow :one
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id FROM memberships WHERE organization_id = $1 AND user_id = $2
+SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships WHERE organization_id = $1 AND user_id = $2
 `
 
 type GetMembershipRowParams struct {
@@ -208,12 +208,13 @@ func (q *Queries) GetMembershipRow(ctx context.Context, arg GetMembershipRowPara
 		&i.UpdateTime,
 		&i.DeleteTime,
 		&i.ClerkID,
+		&i.EventTime,
 	)
 	return i, err
 }
 
 const getRole = `-- name: GetRole :one
-SELECT id, name, permissions, update_time, delete_time FROM roles WHERE id = $1 AND delete_time IS NULL
+SELECT id, name, permissions, update_time, delete_time, event_time FROM roles WHERE id = $1 AND delete_time IS NULL
 `
 
 func (q *Queries) GetRole(ctx context.Context, id string) (Role, error) {
@@ -225,12 +226,13 @@ func (q *Queries) GetRole(ctx context.Context, id string) (Role, error) {
 		&i.Permissions,
 		&i.UpdateTime,
 		&i.DeleteTime,
+		&i.EventTime,
 	)
 	return i, err
 }
 
 const getRoleNamed = `-- name: GetRoleNamed :one
-SELECT r.id, r.name, r.permissions, r.update_time, r.delete_time FROM role_names n JOIN roles r ON r.id = n.role_id
+SELECT r.id, r.name, r.permissions, r.update_time, r.delete_time, r.event_time FROM role_names n JOIN roles r ON r.id = n.role_id
 WHERE n.name = $1 AND r.delete_time IS NULL
 ORDER BY (CASE WHEN n.since_time <= $2 THEN 0 ELSE 1 END),
     (CASE WHEN n.since_time <= $2 THEN n.since_time END) DESC, n.since_time, r.id
@@ -252,6 +254,7 @@ func (q *Queries) GetRoleNamed(ctx context.Context, arg GetRoleNamedParams) (Rol
 		&i.Permissions,
 		&i.UpdateTime,
 		&i.DeleteTime,
+		&i.EventTime,
 	)
 	return i, err
 }
@@ -298,7 +301,7 @@ func (q *Queries) IsUserDeleted(ctx context.Context, id string) (bool, error) {
 }
 
 const listApiKeysOfUser = `-- name: ListApiKeysOfUser :many
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_keys WHERE user_id = $1 ORDER BY create_time DESC, id DESC
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, parent_id FROM api_keys WHERE user_id = $1 ORDER BY create_time DESC, id DESC
 `
 
 func (q *Queries) ListApiKeysOfUser(ctx context.Context, userID string) ([]ApiKey, error) {
@@ -328,6 +331,7 @@ func (q *Queries) ListApiKeysOfUser(ctx context.Context, userID string) ([]ApiKe
 			&i.ExpireTime,
 			&i.LastUseTime,
 			&i.RevokeTime,
+			&i.ParentID,
 		); err != nil {
 			return nil, err
 		}
@@ -424,7 +428,7 @@ func (q *Queries) ListErasures(ctx context.Context, arg ListErasuresParams) ([]L
 }
 
 const listLostMemberships = `-- name: ListLostMemberships :many
-SELECT m.organization_id, m.user_id, m.role, m.permissions, m.create_time, m.update_time, m.delete_time, m.clerk_id FROM memberships m
+SELECT m.organization_id, m.user_id, m.role, m.permissions, m.create_time, m.update_time, m.delete_time, m.clerk_id, m.event_time FROM memberships m
 LEFT JOIN organizations o ON o.id = m.organization_id
 LEFT JOIN users u ON u.id = m.user_id
 WHERE m.delete_time IS NULL
@@ -466,6 +470,7 @@ func (q *Queries) ListLostMemberships(ctx context.Context, arg ListLostMembershi
 			&i.UpdateTime,
 			&i.DeleteTime,
 			&i.ClerkID,
+			&i.EventTime,
 		); err != nil {
 			return nil, err
 		}
@@ -547,7 +552,7 @@ func (q *Queries) ListOrganizationIDs(ctx context.Context, arg ListOrganizationI
 }
 
 const listRoles = `-- name: ListRoles :many
-SELECT id, name, permissions, update_time, delete_time FROM roles WHERE delete_time IS NULL ORDER BY id
+SELECT id, name, permissions, update_time, delete_time, event_time FROM roles WHERE delete_time IS NULL ORDER BY id
 `
 
 func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
@@ -565,6 +570,7 @@ func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
 			&i.Permissions,
 			&i.UpdateTime,
 			&i.DeleteTime,
+			&i.EventTime,
 		); err != nil {
 			return nil, err
 		}
@@ -669,10 +675,12 @@ func (q *Queries) OrphanJob(ctx context.Context, arg OrphanJobParams) error {
 }
 
 const putRole = `-- name: PutRole :execrows
-INSERT INTO roles (id, name, permissions, update_time) VALUES ($1, $2, $3, $4)
+INSERT INTO roles (id, name, permissions, update_time, event_time) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id) DO UPDATE SET
-    name = excluded.name, permissions = excluded.permissions, update_time = excluded.update_time
-WHERE roles.delete_time IS NULL AND roles.update_time <= excluded.update_time
+    name = excluded.name, permissions = excluded.permissions, update_time = excluded.update_time,
+    event_time = excluded.event_time
+WHERE roles.delete_time IS NULL AND (roles.update_time < excluded.update_time
+    OR (roles.update_time = excluded.update_time AND roles.event_time <= excluded.event_time))
 `
 
 type PutRoleParams struct {
@@ -680,6 +688,7 @@ type PutRoleParams struct {
 	Name        string
 	Permissions []byte
 	UpdateTime  time.Time
+	EventTime   time.Time
 }
 
 func (q *Queries) PutRole(ctx context.Context, arg PutRoleParams) (int64, error) {
@@ -688,6 +697,7 @@ func (q *Queries) PutRole(ctx context.Context, arg PutRoleParams) (int64, error)
 		arg.Name,
 		arg.Permissions,
 		arg.UpdateTime,
+		arg.EventTime,
 	)
 	if err != nil {
 		return 0, err
@@ -733,8 +743,9 @@ const replaceMembership = `-- name: ReplaceMembership :execrows
 UPDATE memberships SET
     clerk_id = CASE WHEN CAST($1 AS TEXT) = '' THEN memberships.clerk_id ELSE CAST($1 AS TEXT) END,
     role = $2, permissions = $3, create_time = $4,
-    update_time = $5, delete_time = NULL
-WHERE organization_id = $6 AND user_id = $7 AND update_time = $8
+    update_time = $5, event_time = $6, delete_time = NULL
+WHERE organization_id = $7 AND user_id = $8 AND memberships.update_time = $9
+  AND NOT (memberships.update_time = $5 AND memberships.event_time > $6)
 `
 
 type ReplaceMembershipParams struct {
@@ -743,6 +754,7 @@ type ReplaceMembershipParams struct {
 	Permissions    []byte
 	CreateTime     time.Time
 	UpdateTime     time.Time
+	EventTime      time.Time
 	OrganizationID string
 	UserID         string
 	Was            time.Time
@@ -756,6 +768,7 @@ func (q *Queries) ReplaceMembership(ctx context.Context, arg ReplaceMembershipPa
 		arg.Permissions,
 		arg.CreateTime,
 		arg.UpdateTime,
+		arg.EventTime,
 		arg.OrganizationID,
 		arg.UserID,
 		arg.Was,
@@ -769,8 +782,10 @@ func (q *Queries) ReplaceMembership(ctx context.Context, arg ReplaceMembershipPa
 const replaceOrganization = `-- name: ReplaceOrganization :execrows
 UPDATE organizations SET
     synced = TRUE, name = $1, slug = $2, image_url = $3,
-    public_metadata = $4, create_time = $5, update_time = $6
-WHERE id = $7 AND delete_time IS NULL AND organizations.update_time = $8
+    public_metadata = $4, create_time = $5, update_time = $6,
+    event_time = $7
+WHERE id = $8 AND delete_time IS NULL AND organizations.update_time = $9
+  AND NOT (organizations.update_time = $6 AND organizations.event_time > $7)
 `
 
 type ReplaceOrganizationParams struct {
@@ -780,6 +795,7 @@ type ReplaceOrganizationParams struct {
 	PublicMetadata []byte
 	CreateTime     time.Time
 	UpdateTime     time.Time
+	EventTime      time.Time
 	ID             string
 	Was            time.Time
 }
@@ -792,6 +808,7 @@ func (q *Queries) ReplaceOrganization(ctx context.Context, arg ReplaceOrganizati
 		arg.PublicMetadata,
 		arg.CreateTime,
 		arg.UpdateTime,
+		arg.EventTime,
 		arg.ID,
 		arg.Was,
 	)
@@ -802,14 +819,17 @@ func (q *Queries) ReplaceOrganization(ctx context.Context, arg ReplaceOrganizati
 }
 
 const replaceRole = `-- name: ReplaceRole :execrows
-UPDATE roles SET name = $1, permissions = $2, update_time = $3
-WHERE id = $4 AND delete_time IS NULL AND roles.update_time = $5
+UPDATE roles SET name = $1, permissions = $2, update_time = $3,
+    event_time = $4
+WHERE id = $5 AND delete_time IS NULL AND roles.update_time = $6
+  AND NOT (roles.update_time = $3 AND roles.event_time > $4)
 `
 
 type ReplaceRoleParams struct {
 	Name        string
 	Permissions []byte
 	UpdateTime  time.Time
+	EventTime   time.Time
 	ID          string
 	Was         time.Time
 }
@@ -819,6 +839,7 @@ func (q *Queries) ReplaceRole(ctx context.Context, arg ReplaceRoleParams) (int64
 		arg.Name,
 		arg.Permissions,
 		arg.UpdateTime,
+		arg.EventTime,
 		arg.ID,
 		arg.Was,
 	)
@@ -833,8 +854,10 @@ UPDATE users SET
     synced = TRUE, primary_email = $1, emails = $2, first_name = $3,
     last_name = $4, image_url = $5, external_id = $6,
     public_metadata = $7, banned = $8, locked = $9,
-    lock_expire_time = $10, create_time = $11, update_time = $12
-WHERE id = $13 AND delete_time IS NULL AND users.update_time = $14
+    lock_expire_time = $10, deprovisioned = $11,
+    create_time = $12, update_time = $13, event_time = $14
+WHERE id = $15 AND delete_time IS NULL AND users.update_time = $16
+  AND NOT (users.update_time = $13 AND users.event_time > $14)
 `
 
 type ReplaceUserParams struct {
@@ -848,8 +871,10 @@ type ReplaceUserParams struct {
 	Banned         bool
 	Locked         bool
 	LockExpireTime sql.NullTime
+	Deprovisioned  bool
 	CreateTime     time.Time
 	UpdateTime     time.Time
+	EventTime      time.Time
 	ID             string
 	Was            time.Time
 }
@@ -867,8 +892,10 @@ func (q *Queries) ReplaceUser(ctx context.Context, arg ReplaceUserParams) (int64
 		arg.Banned,
 		arg.Locked,
 		arg.LockExpireTime,
+		arg.Deprovisioned,
 		arg.CreateTime,
 		arg.UpdateTime,
+		arg.EventTime,
 		arg.ID,
 		arg.Was,
 	)
@@ -896,18 +923,20 @@ func (q *Queries) RestartErasure(ctx context.Context, arg RestartErasureParams) 
 	return result.RowsAffected()
 }
 
-const revokeApiKeysOfUser = `-- name: RevokeApiKeysOfUser :many
-UPDATE api_keys SET revoke_time = $1 WHERE user_id = $2 AND revoke_time IS NULL
+const revokePersonalApiKeys = `-- name: RevokePersonalApiKeys :many
+UPDATE api_keys SET revoke_time = $1
+WHERE user_id = $2 AND organization_id = '' AND revoke_time IS NULL
 RETURNING id
 `
 
-type RevokeApiKeysOfUserParams struct {
+type RevokePersonalApiKeysParams struct {
 	At     sql.NullTime
 	UserID string
 }
 
-func (q *Queries) RevokeApiKeysOfUser(ctx context.Context, arg RevokeApiKeysOfUserParams) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, revokeApiKeysOfUser, arg.At, arg.UserID)
+// An organization's key belongs to the organization: it is refused while its maker is gone, until an admin takes it over.
+func (q *Queries) RevokePersonalApiKeys(ctx context.Context, arg RevokePersonalApiKeysParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, revokePersonalApiKeys, arg.At, arg.UserID)
 	if err != nil {
 		return nil, err
 	}

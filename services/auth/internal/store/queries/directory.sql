@@ -1,7 +1,7 @@
 -- name: GetStanding :one
 -- All that deciding about a verified session needs, in one round trip.
 SELECT
-    u.synced AS user_synced, u.banned, u.locked, u.lock_expire_time, u.primary_email, u.delete_time AS user_deleted,
+    u.synced AS user_synced, u.banned, u.deprovisioned, u.primary_email, u.delete_time AS user_deleted,
     o.synced AS organization_synced, o.delete_time AS organization_deleted,
     m.role, m.permissions, m.update_time AS member_updated, m.delete_time AS member_deleted,
     EXISTS (SELECT 1 FROM revocations r WHERE r.session_id = sqlc.arg(session_id) AND r.session_id <> '') AS session_revoked
@@ -25,14 +25,16 @@ ON CONFLICT (id) DO NOTHING;
 -- name: PutUser :execrows
 INSERT INTO users (
     id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
-    lock_expire_time, create_time, update_time
-) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    lock_expire_time, deprovisioned, create_time, update_time, event_time
+) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, primary_email = excluded.primary_email, emails = excluded.emails, first_name = excluded.first_name,
     last_name = excluded.last_name, image_url = excluded.image_url, external_id = excluded.external_id,
     public_metadata = excluded.public_metadata, banned = excluded.banned, locked = excluded.locked,
-    lock_expire_time = excluded.lock_expire_time, create_time = excluded.create_time, update_time = excluded.update_time
-WHERE users.delete_time IS NULL AND (users.synced = FALSE OR users.update_time <= excluded.update_time);
+    lock_expire_time = excluded.lock_expire_time, deprovisioned = excluded.deprovisioned,
+    create_time = excluded.create_time, update_time = excluded.update_time, event_time = excluded.event_time
+WHERE users.delete_time IS NULL AND (users.synced = FALSE OR users.update_time < excluded.update_time
+    OR (users.update_time = excluded.update_time AND users.event_time <= excluded.event_time));
 
 -- name: TombstoneUser :execrows
 INSERT INTO users (
@@ -56,7 +58,7 @@ DELETE FROM user_emails WHERE user_id = $1;
 INSERT INTO user_emails (address, user_id) VALUES ($1, $2) ON CONFLICT (address, user_id) DO NOTHING;
 
 -- name: GetUserState :one
-SELECT banned, locked, lock_expire_time, delete_time FROM users WHERE id = $1;
+SELECT banned, deprovisioned, delete_time FROM users WHERE id = $1;
 
 -- name: GetUser :one
 SELECT * FROM users WHERE id = $1 AND delete_time IS NULL;
@@ -76,13 +78,15 @@ ORDER BY u.create_time DESC, u.id DESC
 LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 
 -- name: PutOrganization :execrows
-INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time)
-VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7)
+INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time, event_time)
+VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, name = excluded.name, slug = excluded.slug, image_url = excluded.image_url,
-    public_metadata = excluded.public_metadata, create_time = excluded.create_time, update_time = excluded.update_time
+    public_metadata = excluded.public_metadata, create_time = excluded.create_time, update_time = excluded.update_time,
+    event_time = excluded.event_time
 WHERE organizations.delete_time IS NULL
-  AND (organizations.synced = FALSE OR organizations.update_time <= excluded.update_time);
+  AND (organizations.synced = FALSE OR organizations.update_time < excluded.update_time
+    OR (organizations.update_time = excluded.update_time AND organizations.event_time <= excluded.event_time));
 
 -- name: TombstoneOrganization :execrows
 INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time)
@@ -105,15 +109,16 @@ LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 -- name: PutMembership :execrows
 -- A deleted membership may come back: the person joined again. Of two memberships with other ids the one that began later
 -- counts; else the news must be newer than what is known, and than the deletion.
-INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
     clerk_id = CASE WHEN excluded.clerk_id = '' THEN memberships.clerk_id ELSE excluded.clerk_id END,
     role = excluded.role, permissions = excluded.permissions, create_time = excluded.create_time,
-    update_time = excluded.update_time, delete_time = NULL
+    update_time = excluded.update_time, event_time = excluded.event_time, delete_time = NULL
 WHERE CASE
     WHEN memberships.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN
-        memberships.update_time <= excluded.update_time
+        (memberships.update_time < excluded.update_time
+            OR (memberships.update_time = excluded.update_time AND memberships.event_time <= excluded.event_time))
         AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time)
     ELSE memberships.create_time < excluded.create_time END;
 

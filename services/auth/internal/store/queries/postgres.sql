@@ -18,3 +18,7 @@ SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/organiz
 -- name: LockMembershipID :exec
 -- After LockMembershipShared.
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/membership/' || CAST(sqlc.arg(clerk_id) AS TEXT), 0));
+
+-- name: LockKeys :exec
+-- The API keys of an account: which there are and how many.
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/keys/' || CAST(sqlc.arg(account_id) AS TEXT), 0));

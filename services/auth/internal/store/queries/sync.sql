@@ -12,8 +12,9 @@ SELECT * FROM memberships WHERE organization_id = $1 AND user_id = $2;
 UPDATE memberships SET
     clerk_id = CASE WHEN CAST(sqlc.arg(clerk_id) AS TEXT) = '' THEN memberships.clerk_id ELSE CAST(sqlc.arg(clerk_id) AS TEXT) END,
     role = sqlc.arg(role), permissions = sqlc.arg(permissions), create_time = sqlc.arg(create_time),
-    update_time = sqlc.arg(update_time), delete_time = NULL
-WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND update_time = sqlc.arg(was);
+    update_time = sqlc.arg(update_time), event_time = sqlc.arg(event_time), delete_time = NULL
+WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND memberships.update_time = sqlc.arg(was)
+  AND NOT (memberships.update_time = sqlc.arg(update_time) AND memberships.event_time > sqlc.arg(event_time));
 
 -- name: MoveEndOfMembership :exec
 -- Of a membership that ended twice only the later end keeps away what came between the two.
@@ -27,24 +28,32 @@ UPDATE users SET
     synced = TRUE, primary_email = sqlc.arg(primary_email), emails = sqlc.arg(emails), first_name = sqlc.arg(first_name),
     last_name = sqlc.arg(last_name), image_url = sqlc.arg(image_url), external_id = sqlc.arg(external_id),
     public_metadata = sqlc.arg(public_metadata), banned = sqlc.arg(banned), locked = sqlc.arg(locked),
-    lock_expire_time = sqlc.arg(lock_expire_time), create_time = sqlc.arg(create_time), update_time = sqlc.arg(update_time)
-WHERE id = sqlc.arg(id) AND delete_time IS NULL AND users.update_time = sqlc.arg(was);
+    lock_expire_time = sqlc.arg(lock_expire_time), deprovisioned = sqlc.arg(deprovisioned),
+    create_time = sqlc.arg(create_time), update_time = sqlc.arg(update_time), event_time = sqlc.arg(event_time)
+WHERE id = sqlc.arg(id) AND delete_time IS NULL AND users.update_time = sqlc.arg(was)
+  AND NOT (users.update_time = sqlc.arg(update_time) AND users.event_time > sqlc.arg(event_time));
 
 -- name: ReplaceOrganization :execrows
 UPDATE organizations SET
     synced = TRUE, name = sqlc.arg(name), slug = sqlc.arg(slug), image_url = sqlc.arg(image_url),
-    public_metadata = sqlc.arg(public_metadata), create_time = sqlc.arg(create_time), update_time = sqlc.arg(update_time)
-WHERE id = sqlc.arg(id) AND delete_time IS NULL AND organizations.update_time = sqlc.arg(was);
+    public_metadata = sqlc.arg(public_metadata), create_time = sqlc.arg(create_time), update_time = sqlc.arg(update_time),
+    event_time = sqlc.arg(event_time)
+WHERE id = sqlc.arg(id) AND delete_time IS NULL AND organizations.update_time = sqlc.arg(was)
+  AND NOT (organizations.update_time = sqlc.arg(update_time) AND organizations.event_time > sqlc.arg(event_time));
 
 -- name: ReplaceRole :execrows
-UPDATE roles SET name = sqlc.arg(name), permissions = sqlc.arg(permissions), update_time = sqlc.arg(update_time)
-WHERE id = sqlc.arg(id) AND delete_time IS NULL AND roles.update_time = sqlc.arg(was);
+UPDATE roles SET name = sqlc.arg(name), permissions = sqlc.arg(permissions), update_time = sqlc.arg(update_time),
+    event_time = sqlc.arg(event_time)
+WHERE id = sqlc.arg(id) AND delete_time IS NULL AND roles.update_time = sqlc.arg(was)
+  AND NOT (roles.update_time = sqlc.arg(update_time) AND roles.event_time > sqlc.arg(event_time));
 
 -- name: PutRole :execrows
-INSERT INTO roles (id, name, permissions, update_time) VALUES ($1, $2, $3, $4)
+INSERT INTO roles (id, name, permissions, update_time, event_time) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id) DO UPDATE SET
-    name = excluded.name, permissions = excluded.permissions, update_time = excluded.update_time
-WHERE roles.delete_time IS NULL AND roles.update_time <= excluded.update_time;
+    name = excluded.name, permissions = excluded.permissions, update_time = excluded.update_time,
+    event_time = excluded.event_time
+WHERE roles.delete_time IS NULL AND (roles.update_time < excluded.update_time
+    OR (roles.update_time = excluded.update_time AND roles.event_time <= excluded.event_time));
 
 -- name: TombstoneRole :execrows
 INSERT INTO roles (id, name, permissions, update_time, delete_time)
@@ -99,8 +108,10 @@ WHERE m.delete_time IS NULL
 ORDER BY m.organization_id, m.user_id
 LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 
--- name: RevokeApiKeysOfUser :many
-UPDATE api_keys SET revoke_time = sqlc.arg(at) WHERE user_id = sqlc.arg(user_id) AND revoke_time IS NULL
+-- name: RevokePersonalApiKeys :many
+-- An organization's key belongs to the organization: it is refused while its maker is gone, until an admin takes it over.
+UPDATE api_keys SET revoke_time = sqlc.arg(at)
+WHERE user_id = sqlc.arg(user_id) AND organization_id = '' AND revoke_time IS NULL
 RETURNING id;
 
 -- name: ForgetApiKeysOfUser :exec

@@ -19,7 +19,7 @@ func apiKeys(t *testing.T, open Open) {
 	_, err := s.KeyByHash(ctx, []byte("hash_1"))
 	require.ErrorIs(t, err, apikey.ErrNotFound)
 	want := key("key_1", "org_1", 1)
-	require.NoError(t, s.AddKey(ctx, want, []byte("hash_1")))
+	require.NoError(t, s.AddKey(ctx, want, []byte("hash_1"), maxKeys))
 	got, err := s.KeyByHash(ctx, []byte("hash_1"))
 	require.NoError(t, err)
 	same(t, want, got)
@@ -28,11 +28,11 @@ func apiKeys(t *testing.T, open Open) {
 	same(t, want, got)
 	_, err = s.KeyByID(ctx, "org_2", "key_1")
 	require.ErrorIs(t, err, apikey.ErrNotFound)
-	require.Error(t, s.AddKey(ctx, key("key_9", "org_1", 1), []byte("hash_1")), "a hash is one key's")
+	require.Error(t, s.AddKey(ctx, key("key_9", "org_1", 1), []byte("hash_1"), maxKeys), "a hash is one key's")
 
 	bare := apikey.Key{ID: "key_2", AccountID: "org_1", UserID: "user_1", CreateTime: at(2)}
-	require.NoError(t, s.AddKey(ctx, bare, []byte("hash_2")))
-	require.NoError(t, s.AddKey(ctx, key("key_3", "org_2", 3), []byte("hash_3")))
+	require.NoError(t, s.AddKey(ctx, bare, []byte("hash_2"), maxKeys))
+	require.NoError(t, s.AddKey(ctx, key("key_3", "org_2", 3), []byte("hash_3"), maxKeys))
 	bare.Scopes, bare.Models = []string{}, []string{}
 	list, err := s.Keys(ctx, "org_1", first, 10)
 	require.NoError(t, err)
@@ -46,7 +46,7 @@ func apiKeyRevocation(t *testing.T, open Open) {
 	var woken atomic.Int64
 	s := open(t, func() { woken.Add(1) })
 	ctx := t.Context()
-	require.NoError(t, s.AddKey(ctx, key("key_1", "org_1", 1), []byte("hash_1")))
+	require.NoError(t, s.AddKey(ctx, key("key_1", "org_1", 1), []byte("hash_1"), maxKeys))
 	require.ErrorIs(t, s.RevokeKey(ctx, "org_2", "key_1", at(2)), apikey.ErrNotFound, "another account's key")
 	require.ErrorIs(t, s.RevokeKey(ctx, "org_1", "key_9", at(2)), apikey.ErrNotFound)
 	require.Zero(t, woken.Load())
@@ -64,8 +64,8 @@ func apiKeyRevocation(t *testing.T, open Open) {
 func apiKeyUses(t *testing.T, open Open) {
 	s := open(t, nil)
 	ctx := t.Context()
-	require.NoError(t, s.AddKey(ctx, key("key_1", "org_1", 1), []byte("hash_1")))
-	require.NoError(t, s.AddKey(ctx, key("key_2", "org_1", 1), []byte("hash_2")))
+	require.NoError(t, s.AddKey(ctx, key("key_1", "org_1", 1), []byte("hash_1"), maxKeys))
+	require.NoError(t, s.AddKey(ctx, key("key_2", "org_1", 1), []byte("hash_2"), maxKeys))
 	require.NoError(t, s.NoteUses(ctx, map[string]apikey.Use{
 		"key_1": {At: at(5)}, "key_2": {At: at(6), Hash: []byte("hash_2b")}, "key_9": {At: at(7)},
 	}))
@@ -87,18 +87,18 @@ func apiKeyLimit(t *testing.T, open Open) {
 		return "key_" + string(rune('a'+n/100)) + string(rune('a'+n/10%10)) + string(rune('a'+n%10))
 	}
 	var all sync.WaitGroup
-	for n := range apikey.MaxLive {
+	for n := range maxKeys {
 		all.Go(func() {
-			if err := s.AddKey(ctx, key(id(n), "org_1", n), []byte(id(n))); err != nil {
+			if err := s.AddKey(ctx, key(id(n), "org_1", n), []byte(id(n)), maxKeys); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	require.ErrorIs(t, s.AddKey(ctx, key("key_more", "org_1", 1), []byte("more")), apikey.ErrTooMany)
-	require.NoError(t, s.AddKey(ctx, key("key_other", "org_2", 1), []byte("other")))
+	require.ErrorIs(t, s.AddKey(ctx, key("key_more", "org_1", 1), []byte("more"), maxKeys), apikey.ErrTooMany)
+	require.NoError(t, s.AddKey(ctx, key("key_other", "org_2", 1), []byte("other"), maxKeys))
 	require.NoError(t, s.RevokeKey(ctx, "org_1", id(0), at(1)))
-	require.NoError(t, s.AddKey(ctx, key("key_more", "org_1", 1), []byte("more")))
+	require.NoError(t, s.AddKey(ctx, key("key_more", "org_1", 1), []byte("more"), maxKeys))
 }
 
 func revocations(t *testing.T, open Open) {
@@ -166,7 +166,11 @@ func whoIsRevoked(t *testing.T, open Open) {
 		{"banned", func() { put(3, func(u *directory.User) { u.Banned = true }) }, 1},
 		{"still banned", func() { put(4, func(u *directory.User) { u.Banned = true }) }, 1},
 		{"free again", func() { put(5, func(*directory.User) {}) }, 1},
-		{"locked", func() { put(6, func(u *directory.User) { u.Locked = true }) }, 2},
+		{"locked", func() { put(6, func(u *directory.User) { u.Locked = true }) }, 1},
+		{"deprovisioned", func() { put(7, func(u *directory.User) { u.Deprovisioned = true }) }, 2},
+		{"banned too", func() { put(8, func(u *directory.User) { u.Deprovisioned, u.Banned = true, true }) }, 2},
+		{"only banned", func() { put(9, func(u *directory.User) { u.Banned = true }) }, 2},
+		{"free", func() { put(10, func(*directory.User) {}) }, 2},
 		{"joins", func() {
 			changed, err := s.PutMembership(ctx, membership("org_1", "user_1", "member", 1))
 			did(t, true, changed, err)
@@ -184,8 +188,8 @@ func whoIsRevoked(t *testing.T, open Open) {
 			changed, err := s.PutMembership(ctx, membership("org_1", "user_1", "admin", 5))
 			did(t, true, changed, err)
 		}, 4},
-		{"deleted", func() { changed, err := s.DeleteUser(ctx, "user_1", at(7)); did(t, true, changed, err) }, 5},
-		{"deleted again", func() { changed, err := s.DeleteUser(ctx, "user_1", at(8)); did(t, false, changed, err) }, 5},
+		{"deleted", func() { changed, err := s.DeleteUser(ctx, "user_1", at(11)); did(t, true, changed, err) }, 5},
+		{"deleted again", func() { changed, err := s.DeleteUser(ctx, "user_1", at(12)); did(t, false, changed, err) }, 5},
 	}
 	for _, step := range steps {
 		step.do()

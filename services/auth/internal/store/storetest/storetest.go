@@ -41,7 +41,10 @@ func Run(t *testing.T, open Open) {
 		"memberships": memberships, "membership comes and goes": membershipComesAndGoes,
 		"introduction": introduction, "introduction never changes what Clerk told": introductionIsModest, "standing": standing,
 		"API keys": apiKeys, "API key revocation": apiKeyRevocation, "API key uses": apiKeyUses, "API key limit": apiKeyLimit,
-		"revocations": revocations, "who is revoked": whoIsRevoked, "paging": paging, "concurrent writes": concurrent,
+		"API key tree": apiKeyTree, "API key of an ended parent": apiKeyOfAnEndedParent, "API key taken over": apiKeyTakenOver,
+		"order of events": orderOfEvents, "listing and event": listingAndEvent, "deprovisioned": deprovisioned,
+		"erased twice": erasedTwice,
+		"revocations":  revocations, "who is revoked": whoIsRevoked, "paging": paging, "concurrent writes": concurrent,
 		"members of the gone": membersOfTheGone, "replaced membership": replacedMembership, "roles": roles,
 		"revoked session": revokedSession, "erasures": erasures, "reconcile job": reconcileJob, "id lists": idLists,
 		"a run that does not count": partialJob, "orphaned job": orphanedJob, "replaced objects": replacedObjects,
@@ -81,6 +84,14 @@ func membership(org, user, role string, n int) directory.Membership {
 		CreateTime: at(n), UpdateTime: at(n),
 	}
 }
+
+// role is a role that changed at at(5).
+func role(id, name string, event time.Time) directory.Role {
+	return directory.Role{ID: id, Name: name, Permissions: []string{"org:" + name + ":do"}, UpdateTime: at(5), EventTime: event}
+}
+
+// maxKeys is how many live keys an account may have in these tests.
+const maxKeys = 100
 
 func key(id, account string, n int) apikey.Key {
 	return apikey.Key{

@@ -100,7 +100,10 @@ func erasures(t *testing.T, open Open) {
 	require.ErrorIs(t, err, erasure.ErrNotFound)
 	_, err = s.PutUser(ctx, user("user_1", 1))
 	require.NoError(t, err)
-	require.NoError(t, s.AddKey(ctx, key("key_1", "org_1", 1), []byte("hash_1")))
+	personal := key("key_1", "user_1", 1)
+	personal.OrganizationID = ""
+	require.NoError(t, s.AddKey(ctx, personal, []byte("hash_1"), maxKeys))
+	require.NoError(t, s.AddKey(ctx, key("key_2", "org_1", 0), []byte("hash_2"), maxKeys))
 
 	puts := 0
 	put := func(_ context.Context, _ database.Tx, userID string, when time.Time) error {
@@ -119,9 +122,13 @@ func erasures(t *testing.T, open Open) {
 	require.NoError(t, err)
 	require.Empty(t, k.Name)
 	require.False(t, k.RevokeTime.IsZero())
+	shared, err := s.KeyByHash(ctx, []byte("hash_2"))
+	require.NoError(t, err)
+	require.Empty(t, shared.Name, "the person wrote it")
+	require.True(t, shared.RevokeTime.IsZero(), "it belongs to the organization: an admin may take it over")
 	keys, err := s.KeysOfUser(ctx, "user_1")
 	require.NoError(t, err)
-	same(t, []apikey.Key{k}, keys)
+	same(t, []apikey.Key{k, shared}, keys)
 
 	for range 2 {
 		require.NoError(t, s.ConfirmErasure(ctx, "user_1", "billing", at(101)))

@@ -446,7 +446,8 @@ export declare type CreateApiKeyRequest = Message<"trivet.auth.v1.CreateApiKeyRe
   expireTime?: Timestamp | undefined;
 
   /**
-   * The models that the key may use; at most 64. Empty means all models of the plan. Example: ["gpt-5-mini"].
+   * The models that the key may use, from the price list; at most 64. Empty means all models of the plan.
+   * Example: ["gpt-5-mini"].
    *
    * @generated from field: repeated string models = 4;
    */
@@ -596,6 +597,46 @@ export declare type DeleteApiKeyResponse = Message<"trivet.auth.v1.DeleteApiKeyR
  * Use `create(DeleteApiKeyResponseSchema)` to create a new message.
  */
 export declare const DeleteApiKeyResponseSchema: GenMessage<DeleteApiKeyResponse>;
+
+/**
+ * TakeOverApiKeyRequest names a key.
+ *
+ * @generated from message trivet.auth.v1.TakeOverApiKeyRequest
+ */
+export declare type TakeOverApiKeyRequest = Message<"trivet.auth.v1.TakeOverApiKeyRequest"> & {
+  /**
+   * The key's id, "key_…".
+   *
+   * @generated from field: string api_key_id = 1;
+   */
+  apiKeyId: string;
+};
+
+/**
+ * Describes the message trivet.auth.v1.TakeOverApiKeyRequest.
+ * Use `create(TakeOverApiKeyRequestSchema)` to create a new message.
+ */
+export declare const TakeOverApiKeyRequestSchema: GenMessage<TakeOverApiKeyRequest>;
+
+/**
+ * TakeOverApiKeyResponse carries the key.
+ *
+ * @generated from message trivet.auth.v1.TakeOverApiKeyResponse
+ */
+export declare type TakeOverApiKeyResponse = Message<"trivet.auth.v1.TakeOverApiKeyResponse"> & {
+  /**
+   * The key, now the caller's.
+   *
+   * @generated from field: trivet.auth.v1.ApiKey api_key = 1;
+   */
+  apiKey?: ApiKey | undefined;
+};
+
+/**
+ * Describes the message trivet.auth.v1.TakeOverApiKeyResponse.
+ * Use `create(TakeOverApiKeyResponseSchema)` to create a new message.
+ */
+export declare const TakeOverApiKeyResponseSchema: GenMessage<TakeOverApiKeyResponse>;
 
 /**
  * EraseUserRequest names a person.
@@ -1040,7 +1081,8 @@ export declare const ReconcileResponseSchema: GenMessage<ReconcileResponse>;
 export declare const AuthService: GenService<{
   /**
    * Authenticate exchanges a credential for passports, one for each service that the caller may reach.
-   * Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, SERVICE_UNAVAILABLE (Clerk is down and no signing key is cached).
+   * Errors: UNAUTHORIZED, INVALID_TOKEN, USER_DISABLED, API_KEY_MAKER_LEFT, SERVICE_UNAVAILABLE (the signing key could not be
+   * looked up at Clerk).
    *
    * @generated from rpc trivet.auth.v1.AuthService.Authenticate
    */
@@ -1123,7 +1165,9 @@ export declare const AuthService: GenService<{
     output: typeof ListMembershipsResponseSchema;
   },
   /**
-   * CreateApiKey creates a key for the caller's account. Only this answer contains the secret.
+   * CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else. A key that an API key
+   * makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
+   * Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows).
    *
    * @generated from rpc trivet.auth.v1.AuthService.CreateApiKey
    */
@@ -1143,7 +1187,7 @@ export declare const AuthService: GenService<{
     output: typeof ListApiKeysResponseSchema;
   },
   /**
-   * DeleteApiKey revokes a key, effective on every replica within a second. Errors: NOT_FOUND.
+   * DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND.
    *
    * @generated from rpc trivet.auth.v1.AuthService.DeleteApiKey
    */
@@ -1151,6 +1195,18 @@ export declare const AuthService: GenService<{
     methodKind: "unary";
     input: typeof DeleteApiKeyRequestSchema;
     output: typeof DeleteApiKeyResponseSchema;
+  },
+  /**
+   * TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it made. The key then
+   * keeps working when the person who made it leaves, and works again if that person has left. Only a signed-in person can
+   * take a key over. Errors: NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
+   *
+   * @generated from rpc trivet.auth.v1.AuthService.TakeOverApiKey
+   */
+  takeOverApiKey: {
+    methodKind: "unary";
+    input: typeof TakeOverApiKeyRequestSchema;
+    output: typeof TakeOverApiKeyResponseSchema;
   },
   /**
    * EraseUser erases a person's data in every service. Trivet retries until each service has confirmed.

@@ -122,6 +122,20 @@ export declare type Identity = Message<"trivet.auth.v1.Identity"> & {
    * @generated from field: google.protobuf.Duration spend_period = 15;
    */
   spendPeriod?: Duration | undefined;
+
+  /**
+   * Limits of the API keys that made this one, directly or indirectly; a call counts against each of them.
+   *
+   * @generated from field: repeated trivet.auth.v1.KeyLimit parent_limits = 16;
+   */
+  parentLimits: KeyLimit[];
+
+  /**
+   * True when the caller may decide for the account: on a personal account, or with a role that CLERK_ADMIN_ROLES names.
+   *
+   * @generated from field: bool admin = 17;
+   */
+  admin: boolean;
 };
 
 /**
@@ -129,6 +143,33 @@ export declare type Identity = Message<"trivet.auth.v1.Identity"> & {
  * Use `create(IdentitySchema)` to create a new message.
  */
 export declare const IdentitySchema: GenMessage<Identity>;
+
+/**
+ * KeyLimit is the request limit of an API key.
+ *
+ * @generated from message trivet.auth.v1.KeyLimit
+ */
+export declare type KeyLimit = Message<"trivet.auth.v1.KeyLimit"> & {
+  /**
+   * The key's id, "key_…".
+   *
+   * @generated from field: string api_key_id = 1;
+   */
+  apiKeyId: string;
+
+  /**
+   * Requests per minute of the key and of all keys that it made; above 0.
+   *
+   * @generated from field: int32 requests_per_minute = 2;
+   */
+  requestsPerMinute: number;
+};
+
+/**
+ * Describes the message trivet.auth.v1.KeyLimit.
+ * Use `create(KeyLimitSchema)` to create a new message.
+ */
+export declare const KeyLimitSchema: GenMessage<KeyLimit>;
 
 /**
  * User is a person as Clerk describes them.
@@ -193,14 +234,15 @@ export declare type User = Message<"trivet.auth.v1.User"> & {
   publicMetadata?: JsonObject | undefined;
 
   /**
-   * True when an operator banned the user in Clerk. Example: false.
+   * True when the person is banned: every credential is refused.
    *
    * @generated from field: bool banned = 9;
    */
   banned: boolean;
 
   /**
-   * True while Clerk refuses sign-ins after too many failed attempts. Sessions and API keys keep working. Example: false.
+   * True while Clerk refuses to sign the person in, such as after too many wrong passwords. Sessions and API keys that
+   * exist keep working.
    *
    * @generated from field: bool locked = 10;
    */
@@ -219,6 +261,13 @@ export declare type User = Message<"trivet.auth.v1.User"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 12;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * True when the company's directory (SCIM) removed the person: every credential is refused, as for a banned person.
+   *
+   * @generated from field: bool deprovisioned = 13;
+   */
+  deprovisioned: boolean;
 };
 
 /**
@@ -401,7 +450,7 @@ export declare type ApiKey = Message<"trivet.auth.v1.ApiKey"> & {
   requestsPerMinute: number;
 
   /**
-   * The id of the user who made the key. Example: "user_2abc".
+   * The user who made the key, or the admin who took it over.
    *
    * @generated from field: string created_by = 9;
    */
@@ -434,6 +483,22 @@ export declare type ApiKey = Message<"trivet.auth.v1.ApiKey"> & {
    * @generated from field: google.protobuf.Timestamp revoke_time = 13;
    */
   revokeTime?: Timestamp | undefined;
+
+  /**
+   * The API key that made this one; empty when a person did. A key ends with its parent and shares its limits.
+   *
+   * @generated from field: string parent_api_key_id = 14;
+   */
+  parentApiKeyId: string;
+
+  /**
+   * Why a key that is neither revoked nor expired is refused, as a reason of docs/errors.md: "API_KEY_MAKER_LEFT" when the
+   * person who made it left the organization, was deleted, banned or deprovisioned; an admin can take the key over. Empty
+   * while the key works.
+   *
+   * @generated from field: string disabled_reason = 15;
+   */
+  disabledReason: string;
 };
 
 /**

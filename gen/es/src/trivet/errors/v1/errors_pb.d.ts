@@ -76,7 +76,7 @@ export enum ErrorReason {
   UNAUTHORIZED = 7,
 
   /**
-   * The credential is malformed, forged, expired or revoked. The log says which.
+   * The credential is malformed, forged, expired or revoked; the details tell an expired token.
    *
    * @generated from enum value: ERROR_REASON_INVALID_TOKEN = 8;
    */
@@ -195,11 +195,18 @@ export enum ErrorReason {
   WEBHOOK_SIGNATURE_INVALID = 24,
 
   /**
-   * The person is banned, locked or deleted.
+   * The person is banned, deprovisioned or deleted.
    *
    * @generated from enum value: ERROR_REASON_USER_DISABLED = 25;
    */
   USER_DISABLED = 25,
+
+  /**
+   * The person who made the organization's API key left the organization, or is banned, deprovisioned or deleted; an admin can take the key over.
+   *
+   * @generated from enum value: ERROR_REASON_API_KEY_MAKER_LEFT = 26;
+   */
+  API_KEY_MAKER_LEFT = 26,
 }
 
 /**
