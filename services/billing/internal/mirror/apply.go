@@ -13,7 +13,7 @@ import (
 
 // apply fetches what the events are about. What is one object is committed with the mark that they are done.
 func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
-	targets, err := meant(job)
+	targets, err := targetsOf(job)
 	if err != nil {
 		return inbox.Permanent(err)
 	}
@@ -46,9 +46,9 @@ func patient(err error, attempts int) error {
 // upcoming is about an invoice that is not there yet, and has no id.
 const upcoming = "invoice.upcoming"
 
-// meant is what a job's events are about. They share a subject, which is an object's id; of all but the newest no more than
+// targetsOf is what a job's events are about. They share a subject, which is an object's id; of all but the newest no more than
 // the type is at hand.
-func meant(job *inbox.Job) ([]Target, error) {
+func targetsOf(job *inbox.Job) ([]Target, error) {
 	var hint intake.Hint
 	if err := json.Unmarshal(job.Payload, &hint); err != nil {
 		return nil, errors.New("the stored payload can't be read")
@@ -91,26 +91,26 @@ func (m *Mirror) applyOne(ctx context.Context, job *inbox.Job, t Target) (outcom
 	if err != nil {
 		return "", err
 	}
-	if entails(o) {
+	if cascades(o) {
 		written, err := m.Store.WriteObject(ctx, o)
 		if err == nil {
-			_, err = m.follow(ctx, o)
+			_, err = m.cascade(ctx, o)
 		}
-		return told(o, written), err
+		return outcomeOf(o, written), err
 	}
 	var written bool
 	err = job.Complete(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		written, err = m.Store.PutObject(ctx, tx, o)
 		return err
 	})
-	return told(o, written), err
+	return outcomeOf(o, written), err
 }
 
 // applyAll is for events that mean more than one object.
 func (m *Mirror) applyAll(ctx context.Context, targets []Target) (outcome string, err error) {
 	outcome = "late"
 	for _, t := range targets {
-		changes, err := m.Bring(ctx, t)
+		changes, err := m.Refresh(ctx, t)
 		if err != nil {
 			return "", err
 		}
@@ -127,7 +127,7 @@ func (m *Mirror) applyAll(ctx context.Context, targets []Target) (outcome string
 	return outcome, nil
 }
 
-func told(o Object, written bool) string {
+func outcomeOf(o Object, written bool) string {
 	switch {
 	case !written:
 		return "late"

@@ -42,7 +42,7 @@ func TestAnOldAnswerNeverReplacesANewOne(t *testing.T) {
 func TestAChargeThatStripeDoesNotHave(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.source.err = mirror.ErrGone
-		changes, err := w.Bring(t.Context(), mirror.Target{Kind: mirror.Refund, Charge: "ch_1"})
+		changes, err := w.Refresh(t.Context(), mirror.Target{Kind: mirror.Refund, Charge: "ch_1"})
 		require.NoError(t, err)
 		require.Empty(t, changes)
 		w.run(t)

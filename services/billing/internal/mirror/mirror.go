@@ -26,7 +26,7 @@ var (
 	ErrNotFound = errors.New("mirror: no such object was fetched")
 )
 
-// LaterError is an error after which Stripe wants no call before After has passed: it has had too many, or is down.
+// LaterError is an error after which Stripe wants no call before After has passed: it has stored too many, or is down.
 type LaterError struct {
 	Err   error
 	After time.Duration

@@ -65,7 +65,7 @@ func (w *walk) events(ctx context.Context) (page mirror.Page, err error) {
 	return page, err
 }
 
-// fetch brings what a page of events was about, each object once, and returns the id of its last event.
+// fetch refreshes what a page of events was about, each object once, and returns the id of its last event.
 func (w *walk) fetch(ctx context.Context, page mirror.Page) (last string, touched map[mirror.Kind]bool, err error) {
 	touched = map[mirror.Kind]bool{}
 	for _, body := range page.Bodies {
@@ -84,7 +84,7 @@ func (w *walk) fetch(ctx context.Context, page mirror.Page) (last string, touche
 			if w.knows(t) {
 				continue
 			}
-			if err := w.bring(ctx, t); err != nil {
+			if err := w.refresh(ctx, t); err != nil {
 				return "", nil, err
 			}
 			w.remember(t)

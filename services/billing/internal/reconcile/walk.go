@@ -200,11 +200,11 @@ func changed(changes []mirror.Change) []mirror.Change {
 	return slices.DeleteFunc(changes, func(c mirror.Change) bool { return c.Outcome == mirror.Same })
 }
 
-// bring fetches what a target stands for, and counts what that changed.
-func (w *walk) bring(ctx context.Context, t mirror.Target) error {
+// refresh fetches what a target stands for, and counts what that changed.
+func (w *walk) refresh(ctx context.Context, t mirror.Target) error {
 	var changes []mirror.Change
 	err := w.ask(ctx, func() (err error) {
-		changes, err = w.Mirror.Bring(ctx, t)
+		changes, err = w.Mirror.Refresh(ctx, t)
 		return err
 	})
 	if err != nil {
@@ -247,7 +247,7 @@ func (w *walk) lookAt(ctx context.Context, o mirror.Object) error {
 		w.count([]mirror.Change{{Kind: o.Kind, ID: o.ID, Outcome: mirror.Same}}) // detached ones are never listed, nor used again
 		return nil
 	}
-	return w.bring(ctx, mirror.Target{Kind: o.Kind, ID: o.ID})
+	return w.refresh(ctx, mirror.Target{Kind: o.Kind, ID: o.ID})
 }
 
 func (w *walk) count(changes []mirror.Change) {

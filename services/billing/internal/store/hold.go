@@ -10,8 +10,8 @@ import (
 )
 
 func (t tx) TakeHold(ctx context.Context, h ledger.Hold) (string, ledger.Taken, error) {
-	if t.atOnce {
-		return t.takeHoldAtOnce(ctx, h)
+	if t.oneStatement {
+		return t.takeHoldInOneStatement(ctx, h)
 	}
 	row, err := t.q.HoldCredit(ctx, db.HoldCreditParams{ID: h.AccountID, Amount: h.Amount, AtTime: h.CreateTime.UnixMicro()})
 	if ok, err := one(err); err != nil || !ok {
@@ -63,8 +63,8 @@ func (t tx) InsertHold(ctx context.Context, h ledger.Hold) (bool, error) {
 
 // ChargeHold asks what may say no first, so that a no leaves nothing to undo.
 func (t tx) ChargeHold(ctx context.Context, c ledger.Charge) (int64, bool, error) {
-	if t.atOnce && !c.Sweep && c.Record.Cost > 0 {
-		return t.chargeHoldAtOnce(ctx, c)
+	if t.oneStatement && !c.Sweep && c.Record.Cost > 0 {
+		return t.chargeHoldInOneStatement(ctx, c)
 	}
 	closing, total := ledger.Closing{Cost: c.Record.Cost, UsageID: c.Record.ID, SettleTime: c.Record.SettleTime}, c.Record.Total()
 	if closing.Cost > 0 {

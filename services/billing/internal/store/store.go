@@ -44,7 +44,7 @@ func New(open *database.DB) *Store {
 // Write runs fn in a transaction; see ledger.Store.
 func (s *Store) Write(ctx context.Context, accountID string, fn func(context.Context, ledger.Tx) error) error {
 	return translate(s.db.Write(ctx, accountID, func(ctx context.Context, t database.Tx) error {
-		return fn(ctx, tx{q: db.New(t), atOnce: s.db.Dialect() == database.Postgres})
+		return fn(ctx, tx{q: db.New(t), oneStatement: s.db.Dialect() == database.Postgres})
 	}))
 }
 

@@ -11,8 +11,8 @@ import (
 // tx is a ledger.Tx.
 type tx struct {
 	q *db.Queries
-	// atOnce is true where statements may write within WITH: on PostgreSQL.
-	atOnce bool
+	// oneStatement is true where statements may write within WITH: on PostgreSQL.
+	oneStatement bool
 }
 
 func (t tx) LockAccount(ctx context.Context, id string) (ledger.Account, error) {

@@ -9,7 +9,7 @@ import (
 	"context"
 )
 
-const chargeHoldAtOnce = `-- name: ChargeHoldAtOnce :one
+const chargeHoldInOneStatement = `-- name: ChargeHoldInOneStatement :one
 WITH first AS (
     SELECT g.id, g.remaining FROM credit_grant AS g
     WHERE g.account_id = $1 AND g.remaining > 0 AND g.expire_time > CAST($2 AS BIGINT)
@@ -71,7 +71,7 @@ WITH first AS (
 SELECT a.balance, a.key_limited, EXISTS (SELECT 1 FROM h) AS closed FROM a
 `
 
-type ChargeHoldAtOnceParams struct {
+type ChargeHoldInOneStatementParams struct {
 	AccountID         string
 	GoodAt            int64
 	Cost              int64
@@ -92,15 +92,15 @@ type ChargeHoldAtOnceParams struct {
 	ProviderRequestID string
 }
 
-type ChargeHoldAtOnceRow struct {
+type ChargeHoldInOneStatementRow struct {
 	Balance    int64
 	KeyLimited bool
 	Closed     bool
 }
 
 // Each part feeds on the one before, so that a part that does not happen stops those behind it.
-func (q *Queries) ChargeHoldAtOnce(ctx context.Context, arg ChargeHoldAtOnceParams) (ChargeHoldAtOnceRow, error) {
-	row := q.db.QueryRowContext(ctx, chargeHoldAtOnce,
+func (q *Queries) ChargeHoldInOneStatement(ctx context.Context, arg ChargeHoldInOneStatementParams) (ChargeHoldInOneStatementRow, error) {
+	row := q.db.QueryRowContext(ctx, chargeHoldInOneStatement,
 		arg.AccountID,
 		arg.GoodAt,
 		arg.Cost,
@@ -120,12 +120,12 @@ func (q *Queries) ChargeHoldAtOnce(ctx context.Context, arg ChargeHoldAtOncePara
 		arg.Estimated,
 		arg.ProviderRequestID,
 	)
-	var i ChargeHoldAtOnceRow
+	var i ChargeHoldInOneStatementRow
 	err := row.Scan(&i.Balance, &i.KeyLimited, &i.Closed)
 	return i, err
 }
 
-const takeHoldAtOnce = `-- name: TakeHoldAtOnce :one
+const takeHoldInOneStatement = `-- name: TakeHoldInOneStatement :one
 
 WITH a AS (
     UPDATE account SET held = held + CAST($1 AS BIGINT)
@@ -156,7 +156,7 @@ WITH a AS (
 SELECT a.plan, a.key_limited, EXISTS (SELECT 1 FROM h) AS inserted FROM a
 `
 
-type TakeHoldAtOnceParams struct {
+type TakeHoldInOneStatementParams struct {
 	Amount                int64
 	AccountID             string
 	CreateTime            int64
@@ -178,7 +178,7 @@ type TakeHoldAtOnceParams struct {
 	UsedReasoningTokens   int64
 }
 
-type TakeHoldAtOnceRow struct {
+type TakeHoldInOneStatementRow struct {
 	Plan       string
 	KeyLimited bool
 	Inserted   bool
@@ -186,8 +186,8 @@ type TakeHoldAtOnceRow struct {
 
 // The two hot steps, each in one statement and so one round trip. SQLite can't write within WITH, and there a statement costs
 // no round trip: it takes the steps one by one (hold.go). The conformance suite holds both to the same behaviour.
-func (q *Queries) TakeHoldAtOnce(ctx context.Context, arg TakeHoldAtOnceParams) (TakeHoldAtOnceRow, error) {
-	row := q.db.QueryRowContext(ctx, takeHoldAtOnce,
+func (q *Queries) TakeHoldInOneStatement(ctx context.Context, arg TakeHoldInOneStatementParams) (TakeHoldInOneStatementRow, error) {
+	row := q.db.QueryRowContext(ctx, takeHoldInOneStatement,
 		arg.Amount,
 		arg.AccountID,
 		arg.CreateTime,
@@ -208,7 +208,7 @@ func (q *Queries) TakeHoldAtOnce(ctx context.Context, arg TakeHoldAtOnceParams) 
 		arg.UsedOutputTokens,
 		arg.UsedReasoningTokens,
 	)
-	var i TakeHoldAtOnceRow
+	var i TakeHoldInOneStatementRow
 	err := row.Scan(&i.Plan, &i.KeyLimited, &i.Inserted)
 	return i, err
 }

@@ -1,7 +1,7 @@
 -- The two hot steps, each in one statement and so one round trip. SQLite can't write within WITH, and there a statement costs
 -- no round trip: it takes the steps one by one (hold.go). The conformance suite holds both to the same behaviour.
 
--- name: TakeHoldAtOnce :one
+-- name: TakeHoldInOneStatement :one
 WITH a AS (
     UPDATE account SET held = held + CAST(sqlc.arg(amount) AS BIGINT)
     WHERE account.id = sqlc.arg(account_id) AND due_time > CAST(sqlc.arg(create_time) AS BIGINT)
@@ -30,7 +30,7 @@ WITH a AS (
 )
 SELECT a.plan, a.key_limited, EXISTS (SELECT 1 FROM h) AS inserted FROM a;
 
--- name: ChargeHoldAtOnce :one
+-- name: ChargeHoldInOneStatement :one
 -- Each part feeds on the one before, so that a part that does not happen stops those behind it.
 WITH first AS (
     SELECT g.id, g.remaining FROM credit_grant AS g

@@ -8,9 +8,9 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
-// takeHoldAtOnce is TakeHold in one statement.
-func (t tx) takeHoldAtOnce(ctx context.Context, h ledger.Hold) (string, ledger.Taken, error) {
-	row, err := t.q.TakeHoldAtOnce(ctx, db.TakeHoldAtOnceParams{
+// takeHoldInOneStatement is TakeHold in one statement.
+func (t tx) takeHoldInOneStatement(ctx context.Context, h ledger.Hold) (string, ledger.Taken, error) {
+	row, err := t.q.TakeHoldInOneStatement(ctx, db.TakeHoldInOneStatementParams{
 		ID: h.ID, AccountID: h.AccountID, RequestID: h.RequestID, Fingerprint: h.Fingerprint, UserID: h.UserID, UserHash: hash(h.UserID), APIKeyID: h.APIKeyID,
 		Model: h.Model, InputPrice: h.InputPrice, CachedInputPrice: h.CachedInputPrice, OutputPrice: h.OutputPrice,
 		Amount: h.Amount, OutputTokens: h.OutputTokens, CreateTime: h.CreateTime.UnixMicro(), LeaseTime: h.LeaseTime.UnixMicro(),
@@ -27,10 +27,10 @@ func (t tx) takeHoldAtOnce(ctx context.Context, h ledger.Hold) (string, ledger.T
 	}
 }
 
-// chargeHoldAtOnce is ChargeHold in one statement, for a charge above 0 that is not the sweeper's.
-func (t tx) chargeHoldAtOnce(ctx context.Context, c ledger.Charge) (int64, bool, error) {
+// chargeHoldInOneStatement is ChargeHold in one statement, for a charge above 0 that is not the sweeper's.
+func (t tx) chargeHoldInOneStatement(ctx context.Context, c ledger.Charge) (int64, bool, error) {
 	r, entry := c.Record, c.Entry()
-	row, err := t.q.ChargeHoldAtOnce(ctx, db.ChargeHoldAtOnceParams{
+	row, err := t.q.ChargeHoldInOneStatement(ctx, db.ChargeHoldInOneStatementParams{
 		AccountID: c.Hold.AccountID, HoldID: c.Hold.ID, GoodAt: c.Hold.CreateTime.UnixMicro(), Amount: c.Hold.Amount,
 		Cost: r.Cost, InputTokens: r.Usage.Input, CachedInputTokens: r.Usage.CachedInput, OutputTokens: r.Usage.Output,
 		ReasoningTokens: r.Usage.Reasoning, SettleTime: r.SettleTime.UnixMicro(), Day: r.SettleTime.Format(time.DateOnly),

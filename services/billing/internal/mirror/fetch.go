@@ -74,7 +74,7 @@ func (m *Mirror) sync(ctx context.Context, kind Kind, id string) (Object, []Chan
 	if _, err := m.Store.WriteObject(ctx, o); err != nil {
 		return Object{}, nil, err
 	}
-	changes, err := m.follow(ctx, o)
+	changes, err := m.cascade(ctx, o)
 	if err != nil {
 		return Object{}, nil, err
 	}
@@ -82,14 +82,14 @@ func (m *Mirror) sync(ctx context.Context, kind Kind, id string) (Object, []Chan
 	return now, changes, err
 }
 
-// Bring fetches and writes what a target stands for, and tells what that changed. Errors: those of Fetch.
-func (m *Mirror) Bring(ctx context.Context, t Target) ([]Change, error) {
+// Refresh fetches and stores what a target stands for, and reports how it differs from what was stored. Errors: those of Fetch.
+func (m *Mirror) Refresh(ctx context.Context, t Target) ([]Change, error) {
 	if t.Charge == "" {
-		had, err := m.had(ctx, t.Kind, t.ID)
+		stored, err := m.stored(ctx, t.Kind, t.ID)
 		if err != nil {
 			return nil, err
 		}
-		return m.bring(ctx, t.Kind, t.ID, had)
+		return m.syncAndDiff(ctx, t.Kind, t.ID, stored)
 	}
 	var changes []Change
 	q := Query{Kind: t.Kind, Charge: t.Charge}
@@ -125,52 +125,52 @@ func (m *Mirror) Compare(ctx context.Context, kind Kind, body []byte, begun time
 	if !ValidID(listed.ID) {
 		return listed, nil, ErrNoID
 	}
-	had, err := m.had(ctx, kind, listed.ID)
+	stored, err := m.stored(ctx, kind, listed.ID)
 	switch {
 	case err != nil:
 		return listed, nil, err
 	case listed.Partial || listed.Deleted:
-	case had.ID == "":
+	case stored.ID == "":
 		listed.Sequence, listed.FetchTime = 1, begun
 		written, err := m.Store.AdoptObject(ctx, listed)
 		if err != nil {
 			return listed, nil, err
 		}
 		if written {
-			changes, err = m.follow(ctx, listed)
+			changes, err = m.cascade(ctx, listed)
 			return listed, append(changes, Change{kind, listed.ID, Created}), err
 		}
-	case !had.Deleted && sameBody(had.Body, listed.Body):
+	case !stored.Deleted && sameBody(stored.Body, listed.Body):
 		return listed, []Change{{kind, listed.ID, Same}}, nil
 	}
-	changes, err = m.bring(ctx, kind, listed.ID, had)
+	changes, err = m.syncAndDiff(ctx, kind, listed.ID, stored)
 	return listed, changes, err
 }
 
-// had is what the store has of an object; the zero value when it has nothing.
-func (m *Mirror) had(ctx context.Context, kind Kind, id string) (Object, error) {
-	had, err := m.Store.Object(ctx, kind, id)
+// stored reads an object from the store; the zero value when it has none.
+func (m *Mirror) stored(ctx context.Context, kind Kind, id string) (Object, error) {
+	stored, err := m.Store.Object(ctx, kind, id)
 	if errors.Is(err, ErrNotFound) {
 		return Object{}, nil
 	}
-	return had, err
+	return stored, err
 }
 
-// bring fetches and writes an object of which that was known.
-func (m *Mirror) bring(ctx context.Context, kind Kind, id string, had Object) ([]Change, error) {
+// syncAndDiff fetches and stores an object and reports how it differs from the previous copy.
+func (m *Mirror) syncAndDiff(ctx context.Context, kind Kind, id string, stored Object) ([]Change, error) {
 	now, changes, err := m.sync(ctx, kind, id)
 	if err != nil {
 		return nil, err
 	}
-	return append(changes, Change{kind, id, compare(had, now)}), nil
+	return append(changes, Change{kind, id, compare(stored, now)}), nil
 }
 
-func compare(had, now Object) Outcome {
-	known := had.ID != "" && !had.Deleted
+func compare(stored, fetched Object) Outcome {
+	known := stored.ID != "" && !stored.Deleted
 	switch {
-	case !known && now.Deleted, known && !now.Deleted && bytes.Equal(had.Body, now.Body):
+	case !known && fetched.Deleted, known && !fetched.Deleted && bytes.Equal(stored.Body, fetched.Body):
 		return Same
-	case now.Deleted:
+	case fetched.Deleted:
 		return Removed
 	case !known:
 		return Created
@@ -179,23 +179,23 @@ func compare(had, now Object) Outcome {
 	}
 }
 
-// entails tells whether follow may have something to do about an object.
-func entails(o Object) bool {
+// cascades tells whether cascade may have something to do about an object.
+func cascades(o Object) bool {
 	return o.Kind == Customer && o.Deleted || o.Kind == PaymentMethod && !o.Deleted && o.Customer != ""
 }
 
-// follow is called when an object has been written. When a customer goes, no event tells what becomes of its payment methods,
+// cascade is called when an object has been written. When a customer goes, no event tells what becomes of its payment methods,
 // so they are looked at: those that are written by then, here, and any that is written later, when it is.
-func (m *Mirror) follow(ctx context.Context, o Object) (changes []Change, err error) {
-	if !entails(o) {
+func (m *Mirror) cascade(ctx context.Context, o Object) (changes []Change, err error) {
+	if !cascades(o) {
 		return nil, nil
 	}
 	if o.Kind == PaymentMethod {
-		customer, err := m.had(ctx, Customer, o.Customer)
+		customer, err := m.stored(ctx, Customer, o.Customer)
 		if err != nil || !customer.Deleted {
 			return nil, err
 		}
-		_, err = m.again(ctx, o)
+		_, err = m.refetch(ctx, o)
 		return nil, err
 	}
 	for after := ""; ; {
@@ -204,7 +204,7 @@ func (m *Mirror) follow(ctx context.Context, o Object) (changes []Change, err er
 			return changes, err
 		}
 		for _, method := range methods {
-			found, err := m.again(ctx, method)
+			found, err := m.refetch(ctx, method)
 			if err != nil {
 				return changes, err
 			}
@@ -213,14 +213,14 @@ func (m *Mirror) follow(ctx context.Context, o Object) (changes []Change, err er
 	}
 }
 
-// again fetches an object of which that was known, and looks no further.
-func (m *Mirror) again(ctx context.Context, had Object) ([]Change, error) {
-	o, err := m.Fetch(ctx, had.Kind, had.ID)
+// refetch fetches and stores an object and reports how it differs from the previous copy, without cascading.
+func (m *Mirror) refetch(ctx context.Context, stored Object) ([]Change, error) {
+	o, err := m.Fetch(ctx, stored.Kind, stored.ID)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := m.Store.WriteObject(ctx, o); err != nil {
 		return nil, err
 	}
-	return []Change{{had.Kind, had.ID, compare(had, o)}}, nil
+	return []Change{{stored.Kind, stored.ID, compare(stored, o)}}, nil
 }
