@@ -42,6 +42,7 @@ test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node
 .PHONY: test-faults
 test-faults: ## Run the tests that take minutes: processes killed while events flow, the long form of the property tests
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run 'Killed' ./test/e2e
+	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -run Properties ./services/billing/internal/ledger
 	INBOX_TEST_KILLS=50 go test -count=1 -timeout 30m -v -run '^TestKill$$' ./platform/inbox
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run 'Propert' ./services/... ./platform/...
 

@@ -298,7 +298,7 @@ func TestRefusalsOnTheWire(t *testing.T) {
 		_, err := ai.Reserve(t.Context(), big)
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		require.Equal(t, codes.FailedPrecondition, status.Code(err))
-		require.Contains(t, e.Message, "The balance of $5.00 does not afford this call, which needs at least $25.00001.")
+		require.Contains(t, e.Message, "Insufficient balance for this call. The balance is $5.00; the call needs at least $25.00001.")
 
 		unknown := reserve("r2", "org_1", "user_1")
 		unknown.Model = "gpt-99"

@@ -7,7 +7,7 @@ import (
 )
 
 // adjust corrects a swept hold to what the call really used, and closes it for good.
-func (c *closing) adjust(ctx context.Context, tx Tx) (Closing, error) {
+func (c *settling) adjust(ctx context.Context, tx Tx) (Closing, error) {
 	account, now, err := c.touch(ctx, tx)
 	if err != nil {
 		return Closing{}, err
@@ -28,7 +28,7 @@ func (c *closing) adjust(ctx context.Context, tx Tx) (Closing, error) {
 		return Closing{}, err
 	}
 	if !account.countable() {
-		return Closing{}, c.uncountable()
+		return Closing{}, &UncountableError{c.cost}
 	}
 	if err := tx.CloseHold(ctx, c.hold, end, false); err != nil {
 		return Closing{}, err
@@ -45,7 +45,7 @@ func (c *closing) adjust(ctx context.Context, tx Tx) (Closing, error) {
 
 // correct moves the difference between the true cost and what the sweeper charged. It returns which grants have paid then, and what the
 // hold owes.
-func (c *closing) correct(ctx context.Context, tx Tx, account *Account, now time.Time) (paid []Burn, owed int64, err error) {
+func (c *settling) correct(ctx context.Context, tx Tx, account *Account, now time.Time) (paid []Burn, owed int64, err error) {
 	customer, more := SideCustomer(account.ID), c.cost-c.hold.Cost
 	account.Balance -= more
 	switch {
@@ -68,7 +68,7 @@ func (c *closing) correct(ctx context.Context, tx Tx, account *Account, now time
 }
 
 // correctUsage replaces the usage record and returns its id. It stays on the day on which the call was swept.
-func (c *closing) correctUsage(ctx context.Context, tx Tx, account *Account, now time.Time) (string, error) {
+func (c *settling) correctUsage(ctx context.Context, tx Tx, account *Account, now time.Time) (string, error) {
 	record := c.record(now)
 	var old UsageRecord
 	if c.hold.UsageID != "" {

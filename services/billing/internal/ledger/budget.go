@@ -3,10 +3,6 @@ package ledger
 import (
 	"context"
 	"time"
-
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
-	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
 // KeyLimit is the most that an API key may spend in a window, its holds included.
@@ -59,24 +55,14 @@ func (r *reserving) budget(ctx context.Context, tx Tx, account Account, now time
 	return b, err
 }
 
-// insufficient explains what is missing, and whose limit it is.
+// insufficient says what is missing, and whose limit it is.
 func (r *reserving) insufficient(account Account, b budget) error {
-	needed := "more than can be counted"
+	e := &InsufficientError{Account: account, Needed: -1}
 	if least, err := r.worst.Cost(r.InputTokens, 0, r.MinOutputTokens*r.Choices); err == nil {
-		needed = "at least " + money.Format(least)
+		e.Needed = least
 	}
-	reason := errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE
 	if b.byKey {
-		return errs.New(reason, "The API key may spend %s until %s, of which %s is left; this call needs %s. "+
-			"Ask for less output, wait, or use a key with a higher limit.",
-			money.Format(r.KeyLimit.Amount), b.windowEnd.Format(time.RFC3339), money.Format(max(b.amount, 0)), needed).
-			With("limit", "api_key").With("available_nano_usd", decimal(b.amount))
+		e.Key = &KeyBudget{Limit: r.KeyLimit.Amount, Left: b.amount, WindowEnd: b.windowEnd}
 	}
-	held := ""
-	if account.Held > 0 {
-		held = ", of which " + money.Format(account.Held) + " is held for calls under way,"
-	}
-	return errs.New(reason, "The balance of %s%s does not afford this call, which needs %s. Add credit, ask for less output, or wait for the new period on %s.",
-		money.Format(account.Balance), held, needed, account.PeriodEnd.Format(time.DateOnly)).
-		With("limit", "balance").With("balance_nano_usd", decimal(account.Balance)).With("held_nano_usd", decimal(account.Held))
+	return e
 }

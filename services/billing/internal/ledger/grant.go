@@ -3,12 +3,9 @@ package ledger
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/services/billing/internal/money"
 	"github.com/trivet-dev/trivet/services/billing/internal/plain"
 )
@@ -34,8 +31,7 @@ type NewGrant struct {
 }
 
 // Grant gives an account credit, which pays its debt first. The same grant again is answered with the first, also after that has expired.
-// Errors: INVALID_ARGUMENT, NOT_FOUND (the account), CONFLICT (the source was used for another grant, or the account would have too much),
-// SERVICE_UNAVAILABLE.
+// Errors: *InvalidError, *AccountNotFoundError, *SourceUsedError, *BalanceLimitError, ErrUnavailable.
 func (l *Ledger) Grant(ctx context.Context, n NewGrant) (Grant, error) {
 	if n.ExpireTime.IsZero() {
 		n.ExpireTime = Never
@@ -51,52 +47,43 @@ func (l *Ledger) Grant(ctx context.Context, n NewGrant) (Grant, error) {
 		return err
 	})
 	if err != nil {
-		return Grant{}, asPublic(err, "granting credit")
+		return Grant{}, err
 	}
 	return given, refusal
 }
 
-func badGrant() *errs.Error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The grant is invalid; see the fields.")
-}
-
-func orNil(bad *errs.Error) error {
-	if len(bad.Fields) == 0 {
-		return nil
-	}
-	return bad
-}
-
 // checkNames checks what identifies the grant.
 func (n NewGrant) checkNames() error {
-	bad := badGrant()
-	for field, text := range map[string]string{"accountId": n.AccountID, "source": n.Source} {
+	bad := &InvalidError{}
+	for _, f := range []struct {
+		field Field
+		text  string
+	}{{FieldAccount, n.AccountID}, {FieldSource, n.Source}} {
 		switch {
-		case text == "":
-			bad = bad.Field(field, "must not be empty")
-		case !plain.Trimmed(text):
-			bad = bad.Field(field, "must not begin or end with white space")
-		case !plain.Printable(text):
-			bad = bad.Field(field, "must not contain control characters")
+		case f.text == "":
+			bad.add(f.field, "must not be empty")
+		case !plain.Trimmed(f.text):
+			bad.add(f.field, "must not begin or end with white space")
+		case !plain.Printable(f.text):
+			bad.add(f.field, "must not contain control characters")
 		}
 	}
 	if strings.HasPrefix(n.Source, sourcePlan) || strings.HasPrefix(n.Source, sourceRefund) {
-		bad = bad.Field("source", "must not begin with plan: or refund:, which the ledger uses itself")
+		bad.add(FieldSource, "must not begin with plan: or refund:, which are reserved")
 	}
-	slices.SortFunc(bad.Fields, func(a, b errs.Field) int { return strings.Compare(a.Name, b.Name) })
-	return orNil(bad)
+	return bad.orNil()
 }
 
 // checkTerms checks what a new grant gives.
 func (n NewGrant) checkTerms(now time.Time) error {
-	bad := badGrant()
+	bad := &InvalidError{}
 	if n.Amount < 1 || n.Amount > MaxAmount {
-		bad = bad.Field("amountNanoUsd", "must be from 1 to 1000000000000000 nano-dollars ($1000000.00)")
+		bad.add(FieldAmount, "must be from 1 to %d nano-dollars (%s)", int64(MaxAmount), money.Format(MaxAmount))
 	}
 	if !n.ExpireTime.After(now) {
-		bad = bad.Field("expireTime", "must be in the future")
+		bad.add(FieldExpiry, "must be in the future")
 	}
-	return orNil(bad)
+	return bad.orNil()
 }
 
 func (l *Ledger) grant(ctx context.Context, tx Tx, n NewGrant) (given Grant, refusal, err error) {
@@ -129,9 +116,7 @@ func (l *Ledger) grantee(ctx context.Context, tx Tx, n NewGrant, now time.Time) 
 	if !n.Create {
 		switch _, err := tx.LockAccount(ctx, n.AccountID); {
 		case errors.Is(err, ErrNotFound):
-			return Account{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND,
-				"There is no account %q. Check the id, or set create to open the account with this grant.", n.AccountID).
-				Field("accountId", "is unknown"), nil
+			return Account{}, &AccountNotFoundError{n.AccountID}, nil
 		case err != nil:
 			return Account{}, nil, err
 		}
@@ -140,9 +125,7 @@ func (l *Ledger) grantee(ctx context.Context, tx Tx, n NewGrant, now time.Time) 
 		return Account{}, nil, err
 	}
 	if account.Balance > MaxBalance-n.Amount {
-		refusal = errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
-			"The account has %s; with this grant it would have more than %s, the most that an account may have.",
-			money.Format(account.Balance), money.Format(MaxBalance)).Field("amountNanoUsd", "exceeds what the account may have")
+		refusal = &BalanceLimitError{account.Balance}
 	}
 	return account, refusal, nil
 }
@@ -152,7 +135,5 @@ func (n NewGrant) compare(given Grant) error {
 	if given.Amount == n.Amount && given.ExpireTime.Equal(n.ExpireTime) {
 		return nil
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
-		"The source %q was used for another grant to this account, of %s. Use a source once.", n.Source, money.Format(given.Amount)).
-		Field("source", "was used for another grant")
+	return &SourceUsedError{Source: n.Source, Amount: given.Amount}
 }

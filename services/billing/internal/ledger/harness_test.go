@@ -18,6 +18,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
@@ -46,13 +47,13 @@ func (c *clock) Add(d time.Duration) { c.Set(c.Now().Add(d)) }
 // The prices of the tests: a token of "plain" costs 1 nano-dollar in, half of it cached, and 3 out.
 const priceFile = `
 models:
-  plain: {kind: chat, provider: test, context_tokens: 1000000000000, max_output_tokens: 1000000000000, default_output_tokens: 100, input: "0.001", cached_input: "0.0005", output: "0.003"}
+  plain: {kind: chat, provider: test, context_tokens: 2147483647, max_output_tokens: 2147483647, default_output_tokens: 100, input: "0.001", cached_input: "0.0005", output: "0.003"}
   uneven: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0.0000015", output: "0.0000007"}
   embed: {kind: embedding, provider: test, context_tokens: 1000000, input: "0.001"}
   gratis: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0", output: "0"}
   dear-cache: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0.001", cached_input: "0.005", output: "0"}
   cheap-cache: {kind: chat, provider: test, context_tokens: 1000000, max_output_tokens: 1000000, default_output_tokens: 100, input: "0.001", cached_input: "0", output: "0.003"}
-  gold: {kind: chat, provider: test, context_tokens: 1000000000000, max_output_tokens: 1000000000000, default_output_tokens: 100, input: "1000000", output: "1000000"}
+  gold: {kind: chat, provider: test, context_tokens: 2147483647, max_output_tokens: 2147483647, default_output_tokens: 100, input: "1000000", output: "1000000"}
 `
 
 // The plans of the tests: none includes credit but "monthly", with 1000 nano-dollars a period.
@@ -197,14 +198,16 @@ func (b *book) entries() []ledger.Entry {
 
 const alice = "user_alice"
 
+// requireReason checks the reason that callers see.
 func requireReason(t testing.TB, want errorsv1.ErrorReason, err error) *errs.Error {
 	t.Helper()
 	require.Error(t, err)
-	var e *errs.Error
-	require.ErrorAs(t, err, &e)
+	e := errs.From(rpc.Public(err))
 	require.Equal(t, want, e.Reason, "%v", err)
 	return e
 }
+
+func reasonOf(err error) errorsv1.ErrorReason { return errs.ReasonOf(rpc.Public(err)) }
 
 // reprice changes an open hold's output price behind the ledger's back, and makes the ledger forget what it remembers of it.
 func (b *book) reprice(holdID string, price int64) error {

@@ -6,16 +6,12 @@
 package ledger
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
@@ -36,7 +32,7 @@ const (
 
 // Prices is the price list.
 type Prices interface {
-	// Get returns a model, or an *errs.Error MODEL_NOT_FOUND.
+	// Get returns a model, or an error for callers that lists the known ones.
 	Get(id string) (models.Model, error)
 }
 
@@ -94,18 +90,4 @@ func New(o Options) *Ledger {
 	}
 	l.swept.Store(&Hold{})
 	return l
-}
-
-// asPublic makes a store's failure an error for callers; errors that already are stay as they are.
-func asPublic(err error, doing string) error {
-	var public *errs.Error
-	switch {
-	case err == nil, errors.As(err, &public), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
-	case errors.Is(err, ErrUnavailable):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-			"The ledger can't be reached right now. Please try again in a moment.").After(time.Second).Cause(err)
-	default:
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "The ledger failed while %s.", doing).Cause(err)
-	}
 }

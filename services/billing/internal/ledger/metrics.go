@@ -7,9 +7,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 )
 
 // Metrics counts what the ledger does.
@@ -19,7 +16,7 @@ type Metrics struct {
 	charged      metric.Int64Counter
 	// Sets of attributes, made once: these counters are on the path of every call.
 	held    metric.MeasurementOption
-	refused map[errorsv1.ErrorReason]metric.MeasurementOption
+	refused map[string]metric.MeasurementOption
 	failed  metric.MeasurementOption
 	ended   map[Outcome]metric.MeasurementOption
 }
@@ -27,7 +24,7 @@ type Metrics struct {
 // NewMetrics makes the counters trivet.billing.reservations (by result), trivet.billing.settlements (by outcome; "abandoned" is the
 // sweeper's) and trivet.billing.charged (nano-dollars).
 func NewMetrics(meter metric.Meter) (*Metrics, error) {
-	m := &Metrics{refused: map[errorsv1.ErrorReason]metric.MeasurementOption{}, ended: map[Outcome]metric.MeasurementOption{}}
+	m := &Metrics{refused: map[string]metric.MeasurementOption{}, ended: map[Outcome]metric.MeasurementOption{}}
 	var failures [3]error
 	m.reservations, failures[0] = meter.Int64Counter("trivet.billing.reservations",
 		metric.WithDescription("Holds asked for, by result."), metric.WithUnit("{hold}"))
@@ -39,12 +36,10 @@ func NewMetrics(meter metric.Meter) (*Metrics, error) {
 		return nil, fmt.Errorf("billing metrics: %w", err)
 	}
 	m.held, m.failed = label("result", "held"), label("result", "failed")
-	for _, reason := range []errorsv1.ErrorReason{
-		errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED,
-		errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
-		errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
+	for _, result := range []string{
+		resultBalance, resultModelNotAllowed, resultModelNotFound, resultConflict, resultInvalid, resultConfiguration,
 	} {
-		m.refused[reason] = label("result", errs.Code(reason))
+		m.refused[result] = label("result", result)
 	}
 	for _, outcome := range []Outcome{OutcomeCompleted, OutcomeCallerLeft, OutcomeUpstreamFailed, OutcomeAbandoned} {
 		m.ended[outcome] = label("outcome", string(outcome))
@@ -56,6 +51,35 @@ func label(key, value string) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(attribute.String(key, value)))
 }
 
+// Results of reservations that were refused. They are called like the reasons that callers see.
+const (
+	resultBalance         = "INSUFFICIENT_BALANCE"
+	resultModelNotAllowed = "MODEL_NOT_ALLOWED"
+	resultModelNotFound   = "MODEL_NOT_FOUND"
+	resultConflict        = "CONFLICT"
+	resultInvalid         = "INVALID_ARGUMENT"
+	resultConfiguration   = "CONFIGURATION_ERROR"
+)
+
+// refusal is the result of a reservation that was refused; "" for a failure.
+func refusal(err error) string {
+	switch {
+	case is[*InsufficientError](err):
+		return resultBalance
+	case is[*ModelNotAllowedError](err):
+		return resultModelNotAllowed
+	case is[*UnknownModelError](err):
+		return resultModelNotFound
+	case is[*RequestUsedError](err):
+		return resultConflict
+	case is[*InvalidError](err):
+		return resultInvalid
+	case is[*PlanMissingError](err):
+		return resultConfiguration
+	}
+	return ""
+}
+
 func (m *Metrics) reserved(ctx context.Context, err error) {
 	if m == nil {
 		return
@@ -63,7 +87,7 @@ func (m *Metrics) reserved(ctx context.Context, err error) {
 	result := m.held
 	if err != nil {
 		var known bool
-		if result, known = m.refused[errs.ReasonOf(err)]; !known {
+		if result, known = m.refused[refusal(err)]; !known {
 			result = m.failed
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
@@ -31,7 +30,7 @@ func TestManyAtOnceCanNotOverspend(t *testing.T) {
 				case err == nil:
 					held.Add(1)
 					holds.Store(h.ID, h)
-				case errs.ReasonOf(err) == errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE:
+				case reasonOf(err) == errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE:
 					refused.Add(1)
 				default:
 					t.Error(err)

@@ -1,8 +1,11 @@
 package ledger_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -12,7 +15,6 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
@@ -44,6 +46,7 @@ type modelCall struct {
 // Any sequence of what may happen leaves the ledger sound: nothing is overspent, charged twice, lost, or paid from credit that was not
 // good when the call was made.
 func TestLedgerProperties(t *testing.T) {
+	checks(t, 30)
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
 		count, clock := 0, newClock() // the time goes on, because a sweep meets what earlier runs left
 		latest := clock.Now()
@@ -71,6 +74,17 @@ func TestLedgerProperties(t *testing.T) {
 		})
 		newBook(t, db, "monthly").sound()
 	})
+}
+
+// checks shortens a property test that takes minutes: TRIVET_FAULTS=1 runs it at its full length, as -rapid.checks does.
+func checks(t *testing.T, short int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if os.Getenv("TRIVET_FAULTS") != "" || f.Value.String() != f.DefValue {
+		return
+	}
+	require.NoError(t, f.Value.Set(strconv.Itoa(short)))
+	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
 }
 
 func (m *model) wait(t *rapid.T) {
@@ -110,7 +124,7 @@ func (m *model) reserve(t *rapid.T) {
 	price := func(output int64) int64 { return r.InputTokens + 3*output*r.Choices }
 	h, err := m.b.Reserve(t.Context(), r)
 	if err != nil {
-		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, errs.ReasonOf(err))
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, reasonOf(err))
 		require.Greater(t, price(r.MinOutputTokens), max(available, 0), "what is affordable is not refused")
 		return
 	}
@@ -160,7 +174,7 @@ func (m *model) reserveAgain(t *rapid.T) {
 		require.Equal(t, c.hold.Amount, h.Amount)
 		return
 	}
-	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, errs.ReasonOf(err))
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, reasonOf(err))
 }
 
 func (m *model) draw(t *rapid.T) *modelCall {
@@ -187,7 +201,7 @@ func (m *model) checkpoint(t *rapid.T) {
 	used := m.input(t, c)
 	until, err := m.b.Checkpoint(t.Context(), c.hold.ID, ledger.Usage{Input: used})
 	if !c.open {
-		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, errs.ReasonOf(err))
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, reasonOf(err))
 		return
 	}
 	require.NoError(t, err)

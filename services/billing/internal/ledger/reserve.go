@@ -6,11 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"strings"
 	"time"
 
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 )
 
@@ -62,22 +59,27 @@ const maxChoices = 128
 
 // check refuses counts whose product could not be counted.
 func (r Reservation) check() error {
-	for name, tokens := range map[string]int64{
-		"inputTokens": r.InputTokens, "expectedInputTokens": r.ExpectedInputTokens, "minOutputTokens": r.MinOutputTokens, "maxOutputTokens": r.MaxOutputTokens,
+	bad := &InvalidError{}
+	for _, f := range []struct {
+		field  Field
+		tokens int64
+	}{
+		{FieldInput, r.InputTokens}, {FieldExpectedInput, r.ExpectedInputTokens}, {FieldMinOutput, r.MinOutputTokens}, {FieldMaxOutput, r.MaxOutputTokens},
 	} {
-		if tokens < 0 || tokens > MaxTokens {
-			return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s is %d and must be from 0 to %d.", name, tokens, int64(MaxTokens)).
-				Field(name, "must be from 0 to 1000000000000")
+		if f.tokens < 0 || f.tokens > MaxTokens {
+			bad.add(f.field, "is %d, must be from 0 to %d", f.tokens, int64(MaxTokens))
 		}
 	}
 	if r.Choices > maxChoices {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "choices is %d and must be at most %d.", r.Choices, maxChoices).
-			Field("choices", "must be at most 128")
+		bad.add(FieldChoices, "is %d, must be at most %d", r.Choices, maxChoices)
 	}
-	return nil
+	if len(bad.Problems) == 0 && r.MinOutputTokens > r.MaxOutputTokens {
+		bad.add(FieldMinOutput, "is %d, must not exceed the maximum, which is %d", r.MinOutputTokens, r.MaxOutputTokens)
+	}
+	return bad.orNil()
 }
 
-// reserving is a Reserve on its way.
+// reserving is one Reserve in progress.
 type reserving struct {
 	l *Ledger
 	Reservation
@@ -90,9 +92,8 @@ type reserving struct {
 }
 
 // Reserve holds the worst case of a call. An account that can't afford MaxOutputTokens gets a hold for fewer, down to
-// MinOutputTokens. The same request id with the same contents gets the same hold while it is open. Errors:
-// INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, INVALID_ARGUMENT, CONFLICT (the request id was used
-// for another call, or its call is over), CONFIGURATION_ERROR (the account's plan is gone), SERVICE_UNAVAILABLE.
+// MinOutputTokens. The same request id with the same contents gets the same hold while it is open. Errors: *InsufficientError,
+// *UnknownModelError, *ModelNotAllowedError, *InvalidError, *RequestUsedError, *PlanMissingError, ErrUnavailable.
 func (l *Ledger) Reserve(ctx context.Context, r Reservation) (Hold, error) {
 	h, err := l.reserve(ctx, r)
 	l.count.reserved(ctx, err)
@@ -104,15 +105,10 @@ func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 	if err := r.check(); err != nil {
 		return Hold{}, err
 	}
-	if r.MinOutputTokens > r.MaxOutputTokens {
-		return Hold{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
-			"minOutputTokens is %d and must not exceed maxOutputTokens, which is %d.", r.MinOutputTokens, r.MaxOutputTokens).
-			Field("minOutputTokens", "exceeds maxOutputTokens")
-	}
 	call := &reserving{l: l, Reservation: r}
 	model, err := l.prices.Get(r.Model)
 	if err != nil {
-		return call.held(ctx, err)
+		return call.held(ctx, &UnknownModelError{err})
 	}
 	call.model, call.worst = model, model
 	call.worst.InputPrice = max(model.InputPrice, model.CachedInputPrice)
@@ -128,7 +124,7 @@ func (r *reserving) held(ctx context.Context, refusal error) (Hold, error) {
 	case errors.Is(err, ErrNotFound):
 		return Hold{}, refusal
 	case err != nil:
-		return Hold{}, asPublic(err, "reserving")
+		return Hold{}, err
 	}
 	again := r.answerFor(old)
 	return again.hold, again.refusal
@@ -144,11 +140,11 @@ type answer struct {
 func (r *reserving) run(ctx context.Context) (Hold, error) {
 	var a answer
 	err := r.l.store.Write(ctx, r.AccountID, func(ctx context.Context, tx Tx) (err error) {
-		a, err = r.quick(ctx, tx)
+		a, err = r.fastPath(ctx, tx)
 		return err
 	})
 	if err != nil {
-		return Hold{}, asPublic(err, "reserving")
+		return Hold{}, err
 	}
 	if a.refusal == nil {
 		r.l.recent.Add(a.hold.ID, a.hold)
@@ -156,10 +152,10 @@ func (r *reserving) run(ctx context.Context) (Hold, error) {
 	return a.hold, a.refusal
 }
 
-// quick is the common case: the account is up to date and affords the whole wish.
-func (r *reserving) quick(ctx context.Context, tx Tx) (answer, error) {
+// fastPath is the common case: the account is up to date and affords the whole wish.
+func (r *reserving) fastPath(ctx context.Context, tx Tx) (answer, error) {
 	if r.tooBig || r.KeyLimit.Amount > 0 {
-		return r.careful(ctx, tx)
+		return r.slowPath(ctx, tx)
 	}
 	h := r.hold(r.l.now(), r.fullCost, r.MaxOutputTokens)
 	plan, taken, err := tx.TakeHold(ctx, h)
@@ -167,7 +163,7 @@ func (r *reserving) quick(ctx context.Context, tx Tx) (answer, error) {
 	case err != nil:
 		return answer{}, err
 	case taken == TakenNot:
-		return r.careful(ctx, tx)
+		return r.slowPath(ctx, tx)
 	case taken == TakenBefore:
 		return r.repeated(ctx, tx)
 	}
@@ -177,8 +173,8 @@ func (r *reserving) quick(ctx context.Context, tx Tx) (answer, error) {
 	return answer{hold: h}, nil
 }
 
-// careful brings the account up to date and holds what it affords.
-func (r *reserving) careful(ctx context.Context, tx Tx) (answer, error) {
+// slowPath brings the account up to date and holds what it affords.
+func (r *reserving) slowPath(ctx context.Context, tx Tx) (answer, error) {
 	now := r.l.now()
 	account, err := r.l.touch(ctx, tx, r.AccountID, now)
 	if err != nil {
@@ -226,14 +222,11 @@ func (r *reserving) repeated(ctx context.Context, tx Tx) (answer, error) {
 }
 
 func (r *reserving) answerFor(old Hold) answer {
-	conflict := errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
-		"The request id %q was used before for another call. Use a new id for each call.", r.RequestID)
 	switch {
 	case old.Fingerprint != r.fingerprint():
-		return answer{refusal: conflict.Field("requestId", "was used for another call")}
+		return answer{refusal: &RequestUsedError{RequestID: r.RequestID}}
 	case old.State != StateOpen:
-		conflict.Message = "The call with the request id \"" + r.RequestID + "\" is over and billed. Use a new id for each call."
-		return answer{refusal: conflict.Field("requestId", "belongs to a call that is over")}
+		return answer{refusal: &RequestUsedError{RequestID: r.RequestID, Over: true}}
 	default:
 		return answer{hold: old}
 	}
@@ -245,9 +238,7 @@ func (r *reserving) allowed(planID string) error {
 		return err
 	}
 	if !plan.Allows(r.Model) {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED,
-			"The plan %s does not include the model %s. It includes: %s.", plan.Name, r.Model, strings.Join(plan.Models, ", ")).
-			Field("model", "is not included in the plan").With("model", r.Model).With("plan", plan.ID)
+		return &ModelNotAllowedError{Model: r.Model, Plan: plan}
 	}
 	return nil
 }

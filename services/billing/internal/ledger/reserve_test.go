@@ -174,8 +174,8 @@ func TestInsufficientBalanceExplains(t *testing.T) {
 			RequestID: "r2", AccountID: alice, Model: "cheap-cache", InputTokens: 601, MinOutputTokens: 2, MaxOutputTokens: 10,
 		})
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
-		require.Equal(t, "The balance of $0.000001, of which $0.0000004 is held for calls under way, does not afford this call, "+
-			"which needs at least $0.000000607. Add credit, ask for less output, or wait for the new period on 2026-12-23.", e.Message)
+		require.Equal(t, "Insufficient balance for this call. The balance is $0.000001, of which $0.0000004 is held for running calls; "+
+			"the call needs at least $0.000000607. Add credit, ask for less output, or wait for the new period on 2026-12-23.", e.Message)
 		require.Equal(t, map[string]string{"limit": "balance", "balance_nano_usd": "1000", "held_nano_usd": "400"}, e.Metadata)
 		require.EqualValues(t, 400, b.account().Held)
 	})
@@ -183,7 +183,7 @@ func TestInsufficientBalanceExplains(t *testing.T) {
 
 func TestReserveOfAbsurdSizes(t *testing.T) {
 	each(t, "empty", func(t *testing.T, b *book) {
-		const most = 1_000_000_000_000
+		const most = ledger.MaxTokens
 		b.give("all", ledger.MaxAmount)
 		reserve := func(request string, input, least int64) (ledger.Hold, error) {
 			return b.Reserve(t.Context(), ledger.Reservation{
@@ -195,7 +195,7 @@ func TestReserveOfAbsurdSizes(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1_000_000/128, h.OutputTokens)
 		require.EqualValues(t, (1_000_000/128)*128*1_000_000_000, h.Amount)
-		_, err = reserve("r2", most, 0)
+		_, err = reserve("r2", most, most)
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 		require.Contains(t, e.Message, "more than can be counted")
 	})

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"time"
 
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
-	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
 // Settlement is what a call used.
@@ -25,28 +22,22 @@ type Settlement struct {
 	ProviderRequestID string
 }
 
-// errAbsurd marks usage that can't be that of a call, or that costs more than a charge may be.
-var errAbsurd = errors.New("usage out of range")
-
-// errUncountable marks a charge beyond the account's bounds.
-var errUncountable = errors.New("the account's sums would exceed their bounds")
-
 // maxRaces bounds how often Settle starts anew because another call closed the hold, or another replica charged the account,
 // between its read and its write.
 const maxRaces = 10
 
 // Settle charges what a call used and closes its hold, in one transaction. The same hold gets the same answer again. A hold
 // that was swept is adjusted to the usage given here, up or down. What exceeds the hold is charged too, and may become debt.
-// Errors: NOT_FOUND, INVALID_ARGUMENT (absurd usage), SERVICE_UNAVAILABLE.
+// Errors: *HoldNotFoundError, *UsageError, *UncountableError, ErrBusy, ErrUnavailable.
 func (l *Ledger) Settle(ctx context.Context, s Settlement) (Closing, error) {
 	h, kept := l.recent.Get(s.HoldID)
 	for range maxRaces {
 		if !kept {
 			var err error
 			if h, err = l.store.Hold(ctx, s.HoldID); errors.Is(err, ErrNotFound) {
-				return Closing{}, holdNotFound(s.HoldID)
+				return Closing{}, &HoldNotFoundError{s.HoldID}
 			} else if err != nil {
-				return Closing{}, asPublic(err, "settling")
+				return Closing{}, err
 			}
 		}
 		end, err := l.settle(ctx, h, s)
@@ -55,15 +46,10 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Closing, error) {
 			kept = false
 		}
 		if !errors.Is(err, ErrLost) {
-			return end, asPublic(err, "settling")
+			return end, err
 		}
 	}
-	return Closing{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-		"The account is too busy to settle the call right now. Please try again in a moment.").After(time.Second)
-}
-
-func holdNotFound(id string) error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no hold %q.", id).Field("holdId", "is unknown")
+	return Closing{}, ErrBusy
 }
 
 func (l *Ledger) settle(ctx context.Context, h Hold, s Settlement) (Closing, error) {
@@ -74,7 +60,7 @@ func (l *Ledger) settle(ctx context.Context, h Hold, s Settlement) (Closing, err
 	if err != nil {
 		return Closing{}, err
 	}
-	c := &closing{l: l, Settlement: s, hold: h, cost: cost}
+	c := &settling{l: l, Settlement: s, hold: h, cost: cost}
 	if h.State == StateSwept {
 		return c.run(ctx, c.adjust)
 	}
@@ -84,25 +70,18 @@ func (l *Ledger) settle(ctx context.Context, h Hold, s Settlement) (Closing, err
 // cost prices usage as the hold promised.
 func (h Hold) cost(u Usage) (int64, error) {
 	if !u.sane() {
-		return 0, absurd(u)
+		return 0, &UsageError{u}
 	}
 	model := models.Model{ID: h.Model, InputPrice: h.InputPrice, CachedInputPrice: h.CachedInputPrice, OutputPrice: h.OutputPrice}
 	cost, err := model.Cost(u.Input, u.CachedInput, u.Output)
 	if err != nil || cost > MaxAmount {
-		return 0, absurd(u)
+		return 0, &UsageError{u}
 	}
 	return cost, nil
 }
 
-func absurd(u Usage) *errs.Error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
-		"The usage of %d input tokens (%d cached) and %d output tokens (%d reasoning) can't be right: counts must not be negative, "+
-			"nor parts exceed their whole, nor the cost all measure.", u.Input, u.CachedInput, u.Output, u.Reasoning).
-		Field("usage", "can't be right").Cause(errAbsurd)
-}
-
-// closing is a hold on its way to being closed.
-type closing struct {
+// settling is one Settle, or one hold of a sweep, in progress.
+type settling struct {
 	Settlement
 	l    *Ledger
 	hold Hold
@@ -111,7 +90,7 @@ type closing struct {
 	sweep bool
 }
 
-func (c *closing) run(ctx context.Context, fn func(context.Context, Tx) (Closing, error)) (end Closing, err error) {
+func (c *settling) run(ctx context.Context, fn func(context.Context, Tx) (Closing, error)) (end Closing, err error) {
 	err = c.l.store.Write(ctx, c.hold.AccountID, func(ctx context.Context, tx Tx) (err error) {
 		end, err = fn(ctx, tx)
 		return err
@@ -123,7 +102,7 @@ func (c *closing) run(ctx context.Context, fn func(context.Context, Tx) (Closing
 }
 
 // charge closes an open hold.
-func (c *closing) charge(ctx context.Context, tx Tx) (Closing, error) {
+func (c *settling) charge(ctx context.Context, tx Tx) (Closing, error) {
 	now := c.l.now()
 	record := c.record(now)
 	balance, ok, err := tx.ChargeHold(ctx, Charge{
@@ -135,12 +114,12 @@ func (c *closing) charge(ctx context.Context, tx Tx) (Closing, error) {
 	if ok {
 		return Closing{Cost: c.cost, BalanceAfter: balance, SettleTime: now}, nil
 	}
-	return c.chargeCarefully(ctx, tx)
+	return c.chargeSlowPath(ctx, tx)
 }
 
 // touch brings the account up to date. The time it returns is never before the account's period: a replica whose clock is ahead
 // may have begun that already.
-func (c *closing) touch(ctx context.Context, tx Tx) (Account, time.Time, error) {
+func (c *settling) touch(ctx context.Context, tx Tx) (Account, time.Time, error) {
 	now := c.l.now()
 	account, err := c.l.touch(ctx, tx, c.hold.AccountID, now)
 	if now.Before(account.PeriodStart) {
@@ -149,8 +128,8 @@ func (c *closing) touch(ctx context.Context, tx Tx) (Account, time.Time, error) 
 	return account, now, err
 }
 
-// chargeCarefully is charge for an account that must be brought up to date first, or whose cost takes several grants or makes debt.
-func (c *closing) chargeCarefully(ctx context.Context, tx Tx) (Closing, error) {
+// chargeSlowPath is charge for an account that must be brought up to date first, or whose cost takes several grants or makes debt.
+func (c *settling) chargeSlowPath(ctx context.Context, tx Tx) (Closing, error) {
 	account, now, err := c.touch(ctx, tx)
 	if err != nil {
 		return Closing{}, err
@@ -164,7 +143,7 @@ func (c *closing) chargeCarefully(ctx context.Context, tx Tx) (Closing, error) {
 		return Closing{}, err
 	}
 	if !account.countable() {
-		return Closing{}, c.uncountable()
+		return Closing{}, &UncountableError{c.cost}
 	}
 	if err := tx.CloseHold(ctx, c.hold, end, c.sweep); err != nil {
 		return Closing{}, err
@@ -189,14 +168,7 @@ func (c *closing) chargeCarefully(ctx context.Context, tx Tx) (Closing, error) {
 	return end, c.l.save(ctx, tx, &account)
 }
 
-// uncountable refuses a charge that would take one of the account's sums beyond what can be counted.
-func (c *closing) uncountable() error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
-		"The charge of %s can't be booked: with it the account's balance or its usage in this period would exceed what can be counted.",
-		money.Format(c.cost)).Field("usage", "exceeds what the account can count").Cause(errUncountable)
-}
-
-func (c *closing) entry(kind, debit, credit string, amount int64, now time.Time) Entry {
+func (c *settling) entry(kind, debit, credit string, amount int64, now time.Time) Entry {
 	return Entry{
 		ID: c.l.ids.make(prefixEntry, now), AccountID: c.hold.AccountID, Kind: kind, Debit: debit, Credit: credit,
 		Amount: amount, Reference: c.hold.ID, CreateTime: now,
@@ -204,7 +176,7 @@ func (c *closing) entry(kind, debit, credit string, amount int64, now time.Time)
 }
 
 // record is the usage record; it has no id when nothing was used.
-func (c *closing) record(at time.Time) UsageRecord {
+func (c *settling) record(at time.Time) UsageRecord {
 	r := UsageRecord{
 		HoldID: c.hold.ID, AccountID: c.hold.AccountID, UserID: c.hold.UserID, APIKeyID: c.hold.APIKeyID, Model: c.hold.Model,
 		Usage: c.Usage, Cost: c.cost, Outcome: c.Outcome, Estimated: c.Estimated, ProviderRequestID: c.ProviderRequestID, SettleTime: at,

@@ -30,12 +30,12 @@ func (l *Ledger) Sweep(ctx context.Context) (int, error) {
 		after := l.swept.Load()
 		holds, err := l.store.ExpiredHolds(ctx, l.now(), *after, sweepBatch)
 		if err != nil {
-			return swept, asPublic(err, "sweeping")
+			return swept, err
 		}
 		n, err := l.sweepAll(ctx, holds)
 		swept += n
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
-			return swept, asPublic(err, "sweeping")
+			return swept, err
 		}
 		if err != nil {
 			failures = append(failures, err)
@@ -52,7 +52,7 @@ func (l *Ledger) Sweep(ctx context.Context) (int, error) {
 	if _, err := l.store.PruneKeyWindows(ctx, l.now().Add(-keyWindowKept), maxPruned); err != nil {
 		failures = append(failures, err)
 	}
-	return swept, asPublic(errors.Join(failures...), "sweeping")
+	return swept, errors.Join(failures...)
 }
 
 // sweepAll settles many at once, because writes that come together are committed together. Its error joins those of the holds that could
@@ -98,10 +98,10 @@ func (l *Ledger) sweep(ctx context.Context, h Hold) error {
 }
 
 // unbillable tells a cost that can't be priced or booked from failures that another attempt may not have.
-func unbillable(err error) bool { return errors.Is(err, errAbsurd) || errors.Is(err, errUncountable) }
+func unbillable(err error) bool { return is[*UsageError](err) || is[*UncountableError](err) }
 
 func (l *Ledger) sweepAt(ctx context.Context, h Hold, used Usage, cost int64) error {
-	c := &closing{
+	c := &settling{
 		l: l, hold: h, cost: cost, sweep: true,
 		Settlement: Settlement{HoldID: h.ID, Usage: used, Outcome: OutcomeAbandoned, Estimated: true},
 	}

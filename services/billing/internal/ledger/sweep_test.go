@@ -262,7 +262,7 @@ func TestSweepOfAnAbsurdCheckpoint(t *testing.T) {
 		b.give("all", ledger.MaxAmount)
 		h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, Model: "gold", InputTokens: 1})
 		require.NoError(t, err)
-		_, err = b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 1_000_000_000_000})
+		_, err = b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: ledger.MaxTokens})
 		require.NoError(t, err)
 		b.clock.Add(lease)
 		b.sweep(1)

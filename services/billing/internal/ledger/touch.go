@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
@@ -149,5 +148,3 @@ func (l *Ledger) give(ctx context.Context, tx Tx, account *Account, g Grant, now
 		Amount: g.Amount, Reference: g.ID, CreateTime: now,
 	})
 }
-
-func decimal(n int64) string { return strconv.FormatInt(n, 10) }

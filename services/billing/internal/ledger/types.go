@@ -57,7 +57,7 @@ type Usage struct {
 func (u Usage) IsZero() bool { return u == Usage{} }
 
 // MaxTokens is the most tokens of a kind that one call may use.
-const MaxTokens = 1_000_000_000_000
+const MaxTokens = math.MaxInt32
 
 // sane tells whether the counts can be those of a call.
 func (u Usage) sane() bool {

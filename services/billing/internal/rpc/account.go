@@ -7,19 +7,20 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/paging"
+	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
 // GetAccount shows the caller's account.
 func (s *Server) GetAccount(ctx context.Context, _ *billingv1.GetAccountRequest) (*billingv1.GetAccountResponse, error) {
-	claims, err := caller(ctx)
+	claims, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
 	account, err := s.ledger.Account(ctx, claims.AccountID)
 	if err != nil {
-		return nil, err
+		return nil, Public(err)
 	}
 	return &billingv1.GetAccountResponse{Account: s.toAccount(account)}, nil
 }
@@ -47,7 +48,7 @@ func (s *Server) toAccount(a ledger.Account) *billingv1.Account {
 func (s *Server) GetEntitlements(ctx context.Context, r *billingv1.GetEntitlementsRequest) (*billingv1.GetEntitlementsResponse, error) {
 	plan, err := s.ledger.Plan(ctx, r.GetAccountId())
 	if err != nil {
-		return nil, err
+		return nil, Public(err)
 	}
 	return &billingv1.GetEntitlementsResponse{PlanId: plan.ID, Limits: toLimits(plan.Limits), Models: plan.Models, Features: plan.Features}, nil
 }
@@ -71,13 +72,13 @@ func (s *Server) CreateGrant(ctx context.Context, r *billingv1.CreateGrantReques
 	n := ledger.NewGrant{AccountID: r.GetAccountId(), Create: r.GetCreate(), Source: r.GetSource(), Amount: r.GetAmountNanoUsd()}
 	if r.GetExpireTime() != nil {
 		if err := r.GetExpireTime().CheckValid(); err != nil {
-			return nil, invalid("expireTime", "is no valid time")
+			return nil, invalid("expireTime", "must be a time such as 2026-11-23T10:00:00Z")
 		}
 		n.ExpireTime = r.GetExpireTime().AsTime()
 	}
 	grant, err := s.ledger.Grant(ctx, n)
 	if err != nil {
-		return nil, err
+		return nil, Public(err)
 	}
 	return &billingv1.CreateGrantResponse{Grant: toGrant(grant)}, nil
 }

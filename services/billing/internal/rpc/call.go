@@ -7,8 +7,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
@@ -27,7 +25,7 @@ func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*bil
 		Choices: int64(r.GetChoices()),
 	})
 	if err != nil {
-		return nil, err
+		return nil, Public(err)
 	}
 	return &billingv1.ReserveResponse{
 		HoldId: hold.ID, HeldNanoUsd: hold.Amount, OutputTokens: saturate.Int32(hold.OutputTokens), ExpireTime: timestamppb.New(hold.LeaseTime),
@@ -55,7 +53,7 @@ func keyLimit(r *billingv1.ReserveRequest) (ledger.KeyLimit, error) {
 func (s *Server) Checkpoint(ctx context.Context, r *billingv1.CheckpointRequest) (*billingv1.CheckpointResponse, error) {
 	lease, err := s.ledger.Checkpoint(ctx, r.GetHoldId(), fromUsage(r.GetUsage()))
 	if err != nil {
-		return nil, err
+		return nil, Public(err)
 	}
 	return &billingv1.CheckpointResponse{ExpireTime: timestamppb.New(lease)}, nil
 }
@@ -71,7 +69,7 @@ func (s *Server) Settle(ctx context.Context, r *billingv1.SettleRequest) (*billi
 		ProviderRequestID: r.GetProviderRequestId(),
 	})
 	if err != nil {
-		return nil, err
+		return nil, Public(err)
 	}
 	return &billingv1.SettleResponse{CostNanoUsd: end.Cost, BalanceNanoUsd: end.BalanceAfter}, nil
 }
@@ -88,5 +86,5 @@ func fromOutcome(o billingv1.Outcome) (ledger.Outcome, error) {
 		return ledger.OutcomeAbandoned, nil
 	case billingv1.Outcome_OUTCOME_UNSPECIFIED:
 	}
-	return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Tell how the call ended.").Field("outcome", "must be one of the outcomes")
+	return "", invalid("outcome", "is required: it says how the call ended")
 }

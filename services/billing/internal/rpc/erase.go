@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"time"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -14,10 +15,13 @@ type Eraser interface {
 	EraseUser(ctx context.Context, userID string) error
 }
 
+// eraseRetry is when a failed erasure is tried again.
+const eraseRetry = 5 * time.Second
+
 // EraseUser removes the person from usage records and holds; amounts, tokens and the paying account stay.
 func (s *Server) EraseUser(ctx context.Context, r *billingv1.EraseUserRequest) (*billingv1.EraseUserResponse, error) {
 	if err := s.eraser.EraseUser(ctx, r.GetUserId()); err != nil {
-		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The person could not be erased now. Ask again.").Cause(err)
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The user could not be erased. Please retry.").After(eraseRetry).Cause(err)
 	}
 	return &billingv1.EraseUserResponse{}, nil
 }

@@ -6,11 +6,8 @@ import (
 	"time"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
-	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/statuspb"
 	"github.com/trivet-dev/trivet/platform/webhook"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
@@ -53,15 +50,6 @@ func New(o Options) *Server {
 		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, now: o.Now, status: o.Status, webhooks: o.Webhooks, events: o.Events,
 		reconciler: o.Reconciler,
 	}
-}
-
-// caller returns who calls; the server's interceptor has put them there.
-func caller(ctx context.Context) (*passport.Claims, error) {
-	claims, ok := passport.FromContext(ctx)
-	if !ok || claims.AccountID == "" {
-		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, "Sign in, or send an API key.")
-	}
-	return claims, nil
 }
 
 // GetStatus says how well Stripe works.

@@ -17,7 +17,7 @@ const maxDays = 366
 
 // GetUsage sums the account's usage by day and model.
 func (s *Server) GetUsage(ctx context.Context, r *billingv1.GetUsageRequest) (*billingv1.GetUsageResponse, error) {
-	claims, err := caller(ctx)
+	claims, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (s *Server) GetUsage(ctx context.Context, r *billingv1.GetUsageRequest) (*b
 		AccountID: claims.AccountID, From: from, To: to, Model: r.GetModel(), UserID: user,
 	})
 	if err != nil {
-		return nil, err
+		return nil, Public(err)
 	}
 	// The token is bound to the days as they were asked for, so a list of "until today" can be continued after midnight.
 	list := paging.List{Name: "usage", Filters: []string{claims.AccountID, user, r.GetStartDay(), r.GetEndDay(), r.GetModel()}}
@@ -60,8 +60,8 @@ func visibleUser(claims *passport.Claims, wanted string) (string, error) {
 		return claims.UserID, nil
 	default:
 		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
-			"Only an admin of the organization sees the usage of others. Leave userId empty to see your own.").
-			Field("userId", "is somebody else")
+			"Only an admin of the organization may see the usage of other members. Leave userId empty to see your own.").
+			Field("userId", "names another member")
 	}
 }
 
@@ -75,7 +75,7 @@ func (s *Server) days(ctx context.Context, accountID string, r *billingv1.GetUsa
 	if r.GetStartDay() == "" {
 		account, err := s.ledger.Account(ctx, accountID)
 		if err != nil {
-			return time.Time{}, time.Time{}, err
+			return time.Time{}, time.Time{}, Public(err)
 		}
 		start = account.PeriodStart
 	} else if start, err = parseDay("startDay", r.GetStartDay(), time.Time{}); err != nil {
@@ -96,12 +96,7 @@ func parseDay(field, text string, fallback time.Time) (time.Time, error) {
 	}
 	day, err := time.Parse(time.DateOnly, text)
 	if err != nil {
-		return time.Time{}, invalid(field, "is no day; write it like 2026-11-23")
+		return time.Time{}, invalid(field, "must be a date such as 2026-11-23")
 	}
 	return day, nil
-}
-
-// invalid is the error of one wrong field.
-func invalid(field, problem string) error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", field, problem).Field(field, problem)
 }

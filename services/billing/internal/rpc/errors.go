@@ -1,0 +1,175 @@
+package rpc
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/money"
+)
+
+// busyRetry is when a settlement that found no turn is tried again.
+const busyRetry = time.Second
+
+// Public translates the ledger's errors for callers. Others pass: the server knows a store that is down and a context that has ended, and
+// hides the rest.
+func Public(err error) error {
+	if e := publicCall(err); e != nil {
+		return e
+	}
+	if e := publicGrant(err); e != nil {
+		return e
+	}
+	return err
+}
+
+// publicCall is for errors about calls; nil for others.
+func publicCall(err error) error {
+	switch e := err; {
+	case e == nil:
+		return nil
+	case errors.Is(e, ledger.ErrBusy):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+			"The account is too busy to settle the call. Please try again in a moment.").After(busyRetry).Cause(err)
+	}
+	if e, ok := errors.AsType[*ledger.InsufficientError](err); ok {
+		return insufficient(e)
+	}
+	if e, ok := errors.AsType[*ledger.ModelNotAllowedError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, "The plan %s does not include the model %s. It includes: %s.",
+			e.Plan.Name, e.Model, strings.Join(e.Plan.Models, ", ")).
+			Field("model", "is not included in the plan").With("model", e.Model).With("plan", e.Plan.ID)
+	}
+	if e, ok := errors.AsType[*ledger.PlanMissingError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
+			"The account is on the plan %q, which is not in the plan file. The operator must add it again (PLANS_FILE).", e.PlanID)
+	}
+	if e, ok := errors.AsType[*ledger.RequestUsedError](err); ok {
+		return requestUsed(e)
+	}
+	if e, ok := errors.AsType[*ledger.HoldNotFoundError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no hold %q.", e.HoldID).Field("holdId", "is unknown")
+	}
+	if e, ok := errors.AsType[*ledger.HoldClosedError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "The hold %q is closed. Settle it to adjust the charge.", e.HoldID).
+			Field("holdId", "is closed")
+	}
+	if e, ok := errors.AsType[*ledger.UsageError](err); ok {
+		u := e.Usage
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+			"Invalid usage: %d input tokens (%d cached) and %d output tokens (%d reasoning). Token counts must be non-negative, cached ≤ input, "+
+				"reasoning ≤ output, and the cost at most %s.", u.Input, u.CachedInput, u.Output, u.Reasoning, money.Format(ledger.MaxAmount)).
+			Field("usage", "is out of range").Cause(err)
+	}
+	if e, ok := errors.AsType[*ledger.UncountableError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"The charge of %s cannot be booked: the account's balance or its usage in this period would exceed what can be counted.",
+			money.Format(e.Cost)).Field("usage", "exceeds what the account can count")
+	}
+	return nil
+}
+
+// publicGrant is for errors about grants and for invalid fields; nil for others.
+func publicGrant(err error) error {
+	if e, ok := errors.AsType[*ledger.InvalidError](err); ok {
+		return invalidFields(e)
+	}
+	if e, ok := errors.AsType[*ledger.AccountNotFoundError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND,
+			"There is no account %q. Check the id, or set create to open the account with this grant.", e.AccountID).
+			Field("accountId", "is unknown")
+	}
+	if e, ok := errors.AsType[*ledger.BalanceLimitError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"The account has %s. With this grant it would exceed %s, the highest balance of an account.",
+			money.Format(e.Balance), money.Format(ledger.MaxBalance)).Field("amountNanoUsd", "exceeds the highest balance of an account")
+	}
+	if e, ok := errors.AsType[*ledger.SourceUsedError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"The source %q was used for another grant to this account, of %s. Use a source once.", e.Source, money.Format(e.Amount)).
+			Field("source", "was used for another grant")
+	}
+	return nil
+}
+
+func requestUsed(e *ledger.RequestUsedError) error {
+	if e.Over {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"The call with the request id %q is over and billed. Use a new id for each call.", e.RequestID).
+			Field("requestId", "belongs to a call that is over")
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+		"The request id %q was used for another call. Use a new id for each call.", e.RequestID).
+		Field("requestId", "was used for another call")
+}
+
+// insufficient explains what is missing, and whose limit it is.
+func insufficient(e *ledger.InsufficientError) error {
+	needed, a := "more than can be counted", e.Account
+	if e.Needed >= 0 {
+		needed = "at least " + money.Format(e.Needed)
+	}
+	if e.Key != nil {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE,
+			"The API key may spend %s until %s, of which %s is left; this call needs %s. "+
+				"Ask for less output, wait, or use a key with a higher limit.",
+			money.Format(e.Key.Limit), e.Key.WindowEnd.Format(time.RFC3339), money.Format(max(e.Key.Left, 0)), needed).
+			With("limit", "api_key").With("available_nano_usd", decimal(e.Key.Left))
+	}
+	held := ""
+	if a.Held > 0 {
+		held = ", of which " + money.Format(a.Held) + " is held for running calls"
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE,
+		"Insufficient balance for this call. The balance is %s%s; the call needs %s. Add credit, ask for less output, or wait for the new period on %s.",
+		money.Format(a.Balance), held, needed, a.PeriodEnd.Format(time.DateOnly)).
+		With("limit", "balance").With("balance_nano_usd", decimal(a.Balance)).With("held_nano_usd", decimal(a.Held))
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+// name is what the API calls a field of the ledger's.
+func name(f ledger.Field) string {
+	switch f {
+	case ledger.FieldAccount:
+		return "accountId"
+	case ledger.FieldSource:
+		return "source"
+	case ledger.FieldAmount:
+		return "amountNanoUsd"
+	case ledger.FieldExpiry:
+		return "expireTime"
+	case ledger.FieldInput:
+		return "inputTokens"
+	case ledger.FieldExpectedInput:
+		return "expectedInputTokens"
+	case ledger.FieldMinOutput:
+		return "minOutputTokens"
+	case ledger.FieldMaxOutput:
+		return "maxOutputTokens"
+	case ledger.FieldChoices:
+		return "choices"
+	}
+	return "request"
+}
+
+func invalidFields(e *ledger.InvalidError) error {
+	sentences := make([]string, 0, len(e.Problems))
+	for _, p := range e.Problems {
+		sentences = append(sentences, name(p.Field)+" "+p.Text+".")
+	}
+	public := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s", strings.Join(sentences, " "))
+	for _, p := range e.Problems {
+		public = public.Field(name(p.Field), p.Text)
+	}
+	return public
+}
+
+// invalid is the error of one wrong field.
+func invalid(field, problem string) error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", field, problem).Field(field, problem)
+}
