@@ -36,6 +36,7 @@ test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node
 	@export TRIVET_TEST_RUN=$$(date +%s%N); failed=0; \
 	go test $$(go list ./... | grep -v '/test/e2e$$') || failed=1; \
 	go test -count=1 ./test/e2e || failed=1; `# not cached: it runs programs that it builds` \
+	(cd tools && go test ./...) || failed=1; \
 	scripts/skipped $(TRIVET_TEST_SKIPPED) || failed=1; \
 	exit $$failed
 

@@ -1,5 +1,5 @@
 // Package gen is the root of what is generated from proto/: Go, OpenAPI and TypeScript. Written by hand are only this file,
-// go/apierror and the package.json of es; make gen replaces everything else.
+// go/apierror, and the package.json and README of es; make gen replaces everything else.
 package gen
 
 import _ "embed"
