@@ -11,10 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** ListApiKeys pages through the account's keys, newest first; never their secrets. */
+        /** ListApiKeys pages through the account's keys, newest first, without their secrets. */
         get: operations["listApiKeys"];
         put?: never;
-        /** CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else. */
+        /** CreateApiKey creates a key for the caller's account. Only this answer contains the secret. */
         post: operations["createApiKey"];
         delete?: never;
         options?: never;
@@ -46,7 +46,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** ListEvents pages through the inbox of Clerk's events, newest first. */
+        /** ListEvents pages through the inbox of Clerk events, newest first. */
         get: operations["listAuthEvents"];
         put?: never;
         post?: never;
@@ -97,7 +97,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** GetAccount shows the caller's account: balance, held, plan, usage of this period. A new account is opened by it. */
+        /**
+         * GetAccount returns the caller's account: balance, holds, plan and usage of this period.
+         *     It opens the account if it does not exist.
+         */
         get: operations["getAccount"];
         put?: never;
         post?: never;
@@ -151,7 +154,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** ListEvents pages through the inbox of Stripe's events, newest first. */
+        /** ListEvents pages through the inbox of Stripe events, newest first. */
         get: operations["listBillingEvents"];
         put?: never;
         post?: never;
@@ -205,7 +208,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * CreateGrant gives an account credit; idempotent by source: the same grant again is answered with the first, also after that has expired.
+         * CreateGrant grants credit to an account; idempotent by source. A repeated request returns the first grant, even after its
+         *     expiry.
          *     Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
          */
         post: operations["createGrant"];
@@ -273,7 +277,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** GetUsage sums the account's usage by day and model. Members of an organization see their own; its admins see all. */
+        /** GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all. */
         get: operations["getUsage"];
         put?: never;
         post?: never;
@@ -314,7 +318,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * ChatStream answers a conversation piece by piece; over HTTP as server-sent events. Errors as Chat's, also after the first piece.
+         * ChatStream answers a conversation piece by piece; over HTTP as server-sent events. It has the same errors as Chat, also after
+         *     the first piece.
          * @description Each event carries one JSON object in `data`. An event named `error` carries an Error and ends the stream; a stream without an error ends after its last piece.
          */
         post: operations["chatStream"];
@@ -333,7 +338,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Embed turns texts into vectors. Errors as Chat's. */
+        /** Embed turns texts into vectors. It has the same errors as Chat. */
         post: operations["embed"];
         delete?: never;
         options?: never;
@@ -365,7 +370,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** GetMe answers who the caller is. */
+        /** GetMe returns the caller's identity. */
         get: operations["getMe"];
         put?: never;
         post?: never;
@@ -503,7 +508,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** EraseUser erases a person's data in every service; retried until each has confirmed. */
+        /** EraseUser erases a person's data in every service. Trivet retries until each service has confirmed. */
         post: operations["eraseUser"];
         delete?: never;
         options?: never;
@@ -518,7 +523,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** ExportUser gives a person's data as JSON. Errors: NOT_FOUND. */
+        /** ExportUser returns a person's data as JSON. Errors: NOT_FOUND. */
         get: operations["exportUser"];
         put?: never;
         post?: never;
@@ -651,76 +656,82 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Account is who pays: an organization, or a person on their own. */
+        /** @description Account is who pays: an organization, or a user without one. */
         Account: {
-            /** @description The organization's or the user's id. */
+            /** @description The organization's or the user's id. Example: "org_2abc". */
             id: string;
             /** @description The plan's id; the same as plan_id. Use plan_id: this field goes away in 1.0. Example: "free". */
             plan: string;
-            /** @description Credit left, in nano-dollars, holds not deducted. It may be slightly negative after a call that used more than its hold. */
+            /**
+             * @description The credit that is left, in nano-dollars, before holds. It may be slightly negative after a call that used more than
+             *     its hold. Example: "4999580000" ($4.99958).
+             */
             balanceNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description The part of the balance that running calls hold, in nano-dollars. */
+            /** @description The part of the balance that running calls hold, in nano-dollars. Example: "750000" ($0.00075). */
             heldNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description balance_nano_usd less held_nano_usd. */
+            /** @description The balance minus what is held, in nano-dollars. Example: "4998830000". */
             availableNanoUsd: components["schemas"]["NanoUsd"];
             /**
              * Format: date-time
-             * @description When the present period began.
+             * @description When the current period began. Example: "2026-11-23T00:00:00Z".
              */
             periodStartTime: string;
             /**
              * Format: date-time
-             * @description When the present period ends and the plan's credit is granted anew.
+             * @description When the current period ends and the next period's credit is granted. Example: "2026-12-23T00:00:00Z".
              */
             periodEndTime: string;
-            /** @description Usage since the period began. */
+            /** @description The usage since the period began. */
             periodUsage: components["schemas"]["UsageSummary"];
             /** @description The plan's limits. */
             limits: components["schemas"]["Limits"];
             /** @description The plan's id. Example: "free". */
             planId: string;
         };
-        /** @description ApiKey describes a key; its secret is never in it. */
+        /** @description ApiKey describes a key, without its secret. */
         ApiKey: {
-            /** @description The key's id, "key_…". */
+            /** @description The key's id. Example: "key_2abc". */
             id: string;
-            /** @description Name for people. */
+            /** @description The name for people. Example: "nightly reports". */
             name: string;
-            /** @description The visible beginning of the secret, such as "tvt_live_3fKb". */
+            /** @description The first characters of the secret, to recognize the key by. Example: "tvt_live_3fKb". */
             prefix: string;
-            /** @description What the key may do. */
+            /** @description What the key may do. Example: ["ai.invoke"]. */
             scopes: string[];
-            /** @description Models the key may use; empty means all of the plan's. */
+            /** @description The models that the key may use; empty means all models of the plan. Example: ["gpt-5-mini"]. */
             models: string[];
-            /** @description The most it may spend in a spend_period, in nano-dollars; 0 means no limit of its own. */
+            /**
+             * @description The maximum that the key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
+             *     "5000000000" ($5).
+             */
             spendLimitNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description The period of the spend limit; unset means the account's billing period. */
+            /** @description The period of the spend limit; unset means the account's billing period. Example: "86400s". */
             spendPeriod?: string;
             /**
              * Format: int32
-             * @description Requests a minute; 0 means the plan's.
+             * @description The maximum number of requests per minute; 0 means the plan's limit. Example: 60.
              */
             requestsPerMinute: number;
-            /** @description The user who made the key. */
+            /** @description The id of the user who made the key. Example: "user_2abc". */
             createdBy: string;
             /**
              * Format: date-time
-             * @description When the key was made.
+             * @description When the key was made. Example: "2026-11-23T10:00:00Z".
              */
             createTime: string;
             /**
              * Format: date-time
-             * @description When the key stops working; unset means never.
+             * @description When the key stops working; unset means never. Example: "2027-01-01T00:00:00Z".
              */
             expireTime?: string;
             /**
              * Format: date-time
-             * @description When the key was last used, to about a minute; unset means never.
+             * @description When the key was last used, to about a minute; unset means never. Example: "2026-11-23T10:00:00Z".
              */
             lastUseTime?: string;
             /**
              * Format: date-time
-             * @description When the key was revoked; unset means it was not.
+             * @description When the key was revoked; unset when it was not revoked. Example: "2026-11-23T10:00:00Z".
              */
             revokeTime?: string;
         };
@@ -749,9 +760,9 @@ export interface components {
         };
         /** @description ChatRequest is a conversation to answer. */
         ChatRequest: {
-            /** @description The model's name, such as "gpt-5-mini". */
+            /** @description The id of the model, as ListModels shows it. Example: "gpt-5-mini". */
             model: string;
-            /** @description The turns, oldest first; 1 to 2,048. */
+            /** @description The turns of the conversation, oldest first; 1 to 2,048. */
             messages: components["schemas"]["MessageInput"][];
             /**
              * Format: int32
@@ -761,19 +772,19 @@ export interface components {
             maxTokens?: number;
             /**
              * Format: double
-             * @description Randomness, 0 to 2. Unset means the provider's default.
+             * @description The randomness of the answer, 0 to 2. Unset means the provider's default. Example: 0.7.
              */
             temperature?: number;
             /**
              * Format: double
-             * @description Nucleus sampling, 0 to 1. Unset means the provider's default.
+             * @description The part of the probability mass to sample from, 0 to 1. Unset means the provider's default. Example: 0.9.
              */
             topP?: number;
-            /** @description Texts that end the answer; at most 4. */
+            /** @description Texts that end the answer; at most 4. Example: ["END"]. */
             stop?: string[];
-            /** @description Functions that the model may call; at most 128. */
+            /** @description The functions that the model may call; at most 128. */
             tools?: components["schemas"]["Tool"][];
-            /** @description "auto", "none", "required", or a function's name. Empty means "auto". */
+            /** @description "auto", "none", "required", or the name of a function. Empty means "auto". Example: "auto". */
             toolChoice?: string;
             /**
              * @description How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
@@ -783,24 +794,27 @@ export interface components {
         };
         /** @description ChatResponse is the answer. */
         ChatResponse: {
-            /** @description The provider's id of the answer. */
+            /** @description The provider's id of the answer. Example: "chatcmpl-a1B2". */
             id: string;
-            /** @description The model that answered. */
+            /** @description The model that answered, as the provider names it. Example: "gpt-5-mini-2025-08-07". */
             model: string;
             /** @description The assistant's turn. */
             message: components["schemas"]["Message"];
-            /** @description Why it ended: "stop", "length", "tool_calls" or "content_filter". */
+            /**
+             * @description Why the answer ended, as the provider says: "stop", "length", "tool_calls", "content_filter" or another word.
+             *     Example: "stop".
+             */
             finishReason: string;
-            /** @description Tokens used. */
+            /** @description The tokens of the call. */
             usage: components["schemas"]["CallUsage"];
-            /** @description What was billed, in nano-dollars. */
+            /** @description The charge, in nano-dollars. Example: "4800" ($0.0000048). */
             costNanoUsd: components["schemas"]["NanoUsd"];
         };
         /** @description ChatStreamRequest is a conversation to answer piece by piece. */
         ChatStreamRequest: {
-            /** @description The model's name, such as "gpt-5-mini". */
+            /** @description The id of the model, as ListModels shows it. Example: "gpt-5-mini". */
             model: string;
-            /** @description The turns, oldest first; 1 to 2,048. */
+            /** @description The turns of the conversation, oldest first; 1 to 2,048. */
             messages: components["schemas"]["MessageInput"][];
             /**
              * Format: int32
@@ -810,19 +824,19 @@ export interface components {
             maxTokens?: number;
             /**
              * Format: double
-             * @description Randomness, 0 to 2. Unset means the provider's default.
+             * @description The randomness of the answer, 0 to 2. Unset means the provider's default. Example: 0.7.
              */
             temperature?: number;
             /**
              * Format: double
-             * @description Nucleus sampling, 0 to 1. Unset means the provider's default.
+             * @description The part of the probability mass to sample from, 0 to 1. Unset means the provider's default. Example: 0.9.
              */
             topP?: number;
-            /** @description Texts that end the answer; at most 4. */
+            /** @description Texts that end the answer; at most 4. Example: ["END"]. */
             stop?: string[];
-            /** @description Functions that the model may call; at most 128. */
+            /** @description The functions that the model may call; at most 128. */
             tools?: components["schemas"]["Tool"][];
-            /** @description "auto", "none", "required", or a function's name. Empty means "auto". */
+            /** @description "auto", "none", "required", or the name of a function. Empty means "auto". Example: "auto". */
             toolChoice?: string;
             /**
              * @description How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
@@ -830,21 +844,21 @@ export interface components {
              */
             reasoningEffort?: string;
         };
-        /** @description ChatStreamResponse is one piece of the answer; the last one carries finish_reason, usage and cost. */
+        /** @description ChatStreamResponse is one piece of the answer. The last piece has finish_reason, usage and cost. */
         ChatStreamResponse: {
-            /** @description The provider's id of the answer; the same in every piece. */
+            /** @description The provider's id of the answer; the same in every piece. Example: "chatcmpl-a1B2". */
             id?: string;
-            /** @description The model that answers; only in the first piece. */
+            /** @description The model that answers, as the provider names it; only in the first piece. Example: "gpt-5-mini-2025-08-07". */
             model?: string;
-            /** @description Text that comes next; may be empty. */
+            /** @description The next text; may be empty. Example: "Hel". */
             delta?: string;
-            /** @description Parts of tool calls that come next. */
+            /** @description The next parts of tool calls. */
             toolCalls?: components["schemas"]["ToolCallDelta"][];
-            /** @description Why the answer ended; only in the last piece. */
+            /** @description Why the answer ended, as the provider says; only in the last piece. Example: "stop". */
             finishReason?: string;
-            /** @description Tokens used; only in the last piece. */
+            /** @description The tokens of the call; only in the last piece. */
             usage?: components["schemas"]["CallUsage"];
-            /** @description What was billed, in nano-dollars; only in the last piece. */
+            /** @description The charge, in nano-dollars; only in the last piece. Example: "4800" ($0.0000048). */
             costNanoUsd?: components["schemas"]["NanoUsd"];
         };
         /** @description CheckoutSession is a page at Stripe on which an account buys something. */
@@ -874,32 +888,38 @@ export interface components {
         CheckoutStatus: "CHECKOUT_STATUS_UNSPECIFIED" | "CHECKOUT_STATUS_OPEN" | "CHECKOUT_STATUS_COMPLETE" | "CHECKOUT_STATUS_EXPIRED";
         /** @description CreateApiKeyRequest says what the key may do. */
         CreateApiKeyRequest: {
-            /** @description A name for people; 1 to 100 characters. */
+            /** @description A name for people; 1 to 100 characters. Example: "nightly reports". */
             name: string;
-            /** @description What the key may do, such as "ai.invoke"; empty means "ai.invoke" and "models.read". */
+            /**
+             * @description What the key may do: "ai.invoke", "models.read", "billing.read", "billing.write" or "keys.manage"; at most 16. Empty
+             *     means "ai.invoke" and "models.read". Example: ["ai.invoke"].
+             */
             scopes?: string[];
             /**
              * Format: date-time
-             * @description When the key stops working; unset means never.
+             * @description When the key stops working; unset means never. Example: "2027-01-01T00:00:00Z".
              */
             expireTime?: string;
-            /** @description Models the key may use; empty means all of the plan's. */
+            /** @description The models that the key may use; at most 64. Empty means all models of the plan. Example: ["gpt-5-mini"]. */
             models?: string[];
-            /** @description The most the key may spend in a spend_period, in nano-dollars; 0 means no limit of its own. */
+            /**
+             * @description The maximum that the key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
+             *     "5000000000" ($5).
+             */
             spendLimitNanoUsd?: components["schemas"]["NanoUsd"];
-            /** @description The period of the spend limit, one minute to 366 days; unset means the account's billing period. */
+            /** @description The period of the spend limit, one minute to 366 days; unset means the account's billing period. Example: "86400s". */
             spendPeriod?: string;
             /**
              * Format: int32
-             * @description Requests a minute, 0 to 1,000,000; 0 means the plan's.
+             * @description The maximum number of requests per minute, 0 to 1,000,000; 0 means the plan's limit. Example: 60.
              */
             requestsPerMinute?: number;
         };
-        /** @description CreateApiKeyResponse carries the only copy of the secret. */
+        /** @description CreateApiKeyResponse contains the only copy of the secret. */
         CreateApiKeyResponse: {
-            /** @description The key's description. */
+            /** @description The key, without its secret. */
             apiKey: components["schemas"]["ApiKey"];
-            /** @description The key itself, "tvt_live_…" or "tvt_test_…". It can't be shown again. */
+            /** @description The secret, which callers send as "Authorization: Bearer …". It is shown only here. Example: "tvt_live_3fKb…". */
             secret: string;
         };
         /** @description CreateCheckoutSessionRequest says what to buy. */
@@ -924,20 +944,26 @@ export interface components {
             /** @description The session. */
             checkoutSession: components["schemas"]["CheckoutSession"];
         };
-        /** @description CreateGrantRequest is credit for an account. */
+        /** @description CreateGrantRequest describes credit for an account. */
         CreateGrantRequest: {
-            /** @description The account, an organization's or a user's id; without white space around it. */
+            /** @description The account, an organization's or a user's id; without white space around it. Example: "org_2abc". */
             accountId: string;
-            /** @description The credit, in nano-dollars; 1 to 1e15 ($1,000,000). */
+            /** @description The credit, in nano-dollars; 1 to 1e15 ($1,000,000). Example: "5000000000" ($5). */
             amountNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description What the grant is for; the same source is granted once to an account. 1 to 128 characters, without white space around them. */
+            /**
+             * @description What the grant is for; 1 to 128 characters, without white space at the ends. An account gets a grant for the same
+             *     source once. Example: "refund ticket 7".
+             */
             source: string;
             /**
              * Format: date-time
-             * @description When the unused rest expires; unset means never.
+             * @description When the unused credit expires; unset means never. Example: "2026-12-23T00:00:00Z".
              */
             expireTime?: string;
-            /** @description Open the account if there is none. Without it an unknown account is refused, so that a mistyped id opens none. */
+            /**
+             * @description True to open the account if it does not exist. Otherwise an unknown account is refused, so that a mistyped id opens
+             *     no account. Example: false.
+             */
             create?: boolean;
         };
         /** @description CreateGrantResponse carries the grant. */
@@ -962,49 +988,50 @@ export interface components {
         DeleteApiKeyResponse: Record<string, never>;
         /** @description EmbedRequest is a list of texts. */
         EmbedRequest: {
-            /** @description The model's name, such as "text-embedding-3-small". */
+            /** @description The id of the model, as ListModels shows it. Example: "text-embedding-3-small". */
             model: string;
-            /** @description The texts; 1 to 2,048, none empty. */
+            /** @description The texts; 1 to 2,048, none of them empty. Example: ["first text", "second text"]. */
             input: string[];
             /**
              * Format: int32
-             * @description Length of the vectors, 1 to 10,000, where the model lets it be chosen; 0 means the model's own.
+             * @description The length of the vectors, 1 to 10,000, for models that let the caller choose. 0 means the model's own length.
+             *     Example: 256.
              */
             dimensions?: number;
         };
         /** @description EmbedResponse carries a vector per text. */
         EmbedResponse: {
-            /** @description The model that answered. */
+            /** @description The model that answered, as the provider names it. Example: "text-embedding-3-small". */
             model: string;
             /** @description The vectors, in the order of the texts. */
             embeddings: components["schemas"]["Embedding"][];
-            /** @description Tokens used; only input. */
+            /** @description The tokens of the call; only input. */
             usage: components["schemas"]["CallUsage"];
-            /** @description What was billed, in nano-dollars. */
+            /** @description The charge, in nano-dollars. Example: "160" ($0.00000016). */
             costNanoUsd: components["schemas"]["NanoUsd"];
         };
         /** @description Embedding is one vector. */
         Embedding: {
-            /** @description The vector's components. */
+            /** @description The components of the vector. Example: [0.021, -0.084]. */
             values: number[];
         };
         /** @description Entry is one movement of the ledger, from one side to the other. */
         Entry: {
-            /** @description The entry's id, "ent_…". */
+            /** @description The entry's id. Example: "ent_01h2". */
             id: string;
             /** @description What moved the money. Example: ENTRY_KIND_USAGE. */
             kind: components["schemas"]["EntryKind"];
-            /** @description The side that gives, such as "customer:user_1". */
+            /** @description The side that gives. Example: "customer:user_2abc". */
             debit: string;
-            /** @description The side that takes, such as "revenue:usage". */
+            /** @description The side that takes. Example: "revenue:usage". */
             credit: string;
-            /** @description The amount, in nano-dollars; above 0. */
+            /** @description The amount, in nano-dollars; above 0. Example: "16950". */
             amountNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description The hold or the grant behind the entry. */
+            /** @description The id of the hold or grant behind the entry. Example: "hold_01h2". */
             reference: string;
             /**
              * Format: date-time
-             * @description When it was entered.
+             * @description When the entry was written. Example: "2026-11-23T10:00:00Z".
              */
             createTime: string;
         };
@@ -1022,23 +1049,23 @@ export interface components {
         EntryKind: "ENTRY_KIND_UNSPECIFIED" | "ENTRY_KIND_GRANT" | "ENTRY_KIND_USAGE" | "ENTRY_KIND_ADJUSTMENT" | "ENTRY_KIND_EXPIRY";
         /** @description EraseUserResponse carries the record of the erasure. */
         EraseUserResponse: {
-            /** @description The erasure, which goes on in the background. */
+            /** @description The erasure, which continues in the background. */
             erasure: components["schemas"]["Erasure"];
         };
         /** @description Erasure is the record of one person's erasure. */
         Erasure: {
-            /** @description The erased user's id. */
+            /** @description The id of the erased user. Example: "user_2abc". */
             userId: string;
             /**
              * Format: date-time
-             * @description When it was asked for.
+             * @description When the erasure was requested. Example: "2026-11-23T10:00:00Z".
              */
             requestTime: string;
-            /** @description The services that have confirmed. */
+            /** @description The services that have confirmed the erasure. Example: ["ai", "billing"]. */
             confirmedBy: string[];
             /**
              * Format: date-time
-             * @description When the last service confirmed; unset until then.
+             * @description When the last service confirmed; unset until then. Example: "2026-11-23T10:00:05Z".
              */
             completeTime?: string;
         };
@@ -1070,84 +1097,93 @@ export interface components {
         ErrorReason: "INTERNAL" | "INVALID_ARGUMENT" | "MALFORMED_BODY" | "BODY_TOO_LARGE" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "UNAUTHORIZED" | "INVALID_TOKEN" | "PERMISSION_DENIED" | "INSUFFICIENT_BALANCE" | "RATE_LIMIT_EXCEEDED" | "MODEL_NOT_FOUND" | "MODEL_NOT_ALLOWED" | "UPSTREAM_ERROR" | "UPSTREAM_REJECTED" | "UPSTREAM_TIMEOUT" | "SERVICE_UNAVAILABLE" | "CONFIGURATION_ERROR" | "DEADLINE_EXCEEDED" | "CANCELLED" | "CONFLICT" | "NOT_IMPLEMENTED" | "CONTEXT_LENGTH_EXCEEDED" | "WEBHOOK_SIGNATURE_INVALID" | "USER_DISABLED";
         /** @description Event is one row of a webhook inbox. */
         Event: {
-            /** @description The provider's event id, such as "evt_1" or "msg_2"; unique within the source. */
+            /** @description The provider's event id; unique within the source. Example: "evt_1". */
             id: string;
-            /** @description The provider: "clerk" or "stripe". */
+            /** @description The provider. Example: "stripe". */
             source: string;
-            /** @description The provider's event type, such as "user.updated". */
+            /** @description The provider's event type. Example: "user.updated". */
             type: string;
-            /** @description The id of the object the event is about; events of one subject are applied in order. */
+            /**
+             * @description What the event is about, usually the provider's id of the object. Events of one subject are applied in order.
+             *     Example: "user_2abc".
+             */
             subject: string;
             /** @description Where the event stands. */
             state: components["schemas"]["EventState"];
             /**
              * Format: int32
-             * @description Attempts so far; 0 or more.
+             * @description The number of attempts so far. Example: 1.
              */
             attempts: number;
-            /** @description The last attempt's error, without personal data or secrets; empty when there was none. */
+            /** @description The error of the last attempt, without personal data or secrets; may be empty. Example: "stripe answered 500". */
             lastError: string;
             /**
              * Format: date-time
-             * @description When the event was stored.
+             * @description When the event was stored. Example: "2026-11-23T10:00:00Z".
              */
             receiveTime: string;
             /**
              * Format: date-time
-             * @description When the next attempt is due; unset when done or dead.
+             * @description When the next attempt is due; unset when the event is done, dead or ignored. Example: "2026-11-23T10:00:30Z".
              */
             nextAttemptTime?: string;
             /**
              * Format: date-time
-             * @description When the event was applied; unset until then.
+             * @description When the event was applied; unset until then. Example: "2026-11-23T10:00:01Z".
              */
             doneTime?: string;
-            /** @description The payload as JSON with personal data and secrets replaced; only GetEvent fills it. Empty when its retention is over. */
+            /**
+             * @description The payload as JSON, with personal data and secrets replaced; only GetEvent fills it. Empty after its retention.
+             *     Example: "{\"id\":\"[redacted]\"}".
+             */
             redactedPayload: string;
             /**
              * Format: date-time
-             * @description When the event became done, dead or ignored; unset until then.
+             * @description When the event became done, dead or ignored; unset until then. Example: "2026-11-23T10:00:01Z".
              */
             endTime?: string;
-            /** @description The attempts that failed, oldest first; the latest 25 or more. Only GetEvent fills it. */
+            /** @description The failed attempts, oldest first; at least the latest 25. Only GetEvent fills it. */
             failures: components["schemas"]["FailedAttempt"][];
         };
         /**
-         * @description EventState is where an event stands between arrival and effect.
+         * @description EventState is where an event is between arrival and effect.
          *
-         *      - EVENT_STATE_UNSPECIFIED: Unknown; as a filter: any state.
-         *      - EVENT_STATE_PENDING: Stored and waiting for a worker, or for its next attempt.
+         *      - EVENT_STATE_UNSPECIFIED: Not set; as a filter: all states.
+         *      - EVENT_STATE_PENDING: Stored, and waiting for a worker or for its next attempt.
          *      - EVENT_STATE_LEASED: A worker holds the lease.
-         *      - EVENT_STATE_DONE: Applied, or found to be without effect.
-         *      - EVENT_STATE_DEAD: Given up after the last attempt; an operator may redrive it.
-         *      - EVENT_STATE_IGNORED: Good signature, but not ours: another instance, account or mode. Kept and counted, never applied.
+         *      - EVENT_STATE_DONE: Applied, or without effect.
+         *      - EVENT_STATE_DEAD: The last attempt failed. An operator can redrive the event.
+         *      - EVENT_STATE_IGNORED: The signature is valid, but the event belongs to another instance, account or mode. It is stored and counted, never applied.
          * @default EVENT_STATE_UNSPECIFIED
          * @enum {string}
          */
         EventState: "EVENT_STATE_UNSPECIFIED" | "EVENT_STATE_PENDING" | "EVENT_STATE_LEASED" | "EVENT_STATE_DONE" | "EVENT_STATE_DEAD" | "EVENT_STATE_IGNORED";
         /** @description ExportUserResponse carries a person's data. */
         ExportUserResponse: {
-            /** @description All that the services hold of the person, as one JSON object by service. */
+            /**
+             * @description Everything that the services store about the person, as one JSON object with a member for each service. Example:
+             *     "{\"auth\":{…},\"billing\":{…}}".
+             */
             json: string;
         };
         /** @description FailedAttempt is an attempt at an event that failed. */
         FailedAttempt: {
             /**
              * Format: int32
-             * @description Which attempt it was, from 1; a redrive begins anew.
+             * @description The number of the attempt, from 1. A redrive starts at 1 again. Example: 1.
              */
             attempt: number;
             /**
              * Format: date-time
-             * @description When it began.
+             * @description When the attempt began. Example: "2026-11-23T10:00:00Z".
              */
             beginTime: string;
             /**
              * Format: date-time
-             * @description When it was known to have failed.
+             * @description When the attempt failed. Example: "2026-11-23T10:00:01Z".
              */
             endTime: string;
-            /** @description Why, without personal data or secrets; at most 1,024 bytes. */
+            /** @description The error, without personal data or secrets; at most 1,024 bytes. Example: "stripe answered 500". */
             error: string;
         };
         /** @description GetAccountResponse carries the account. */
@@ -1167,9 +1203,9 @@ export interface components {
         };
         /** @description GetMeResponse describes the caller. */
         GetMeResponse: {
-            /** @description The identity that the passport names. */
+            /** @description The identity that the passport carries. */
             identity: components["schemas"]["Identity"];
-            /** @description What auth's store knows of the user; unset for a user it has not stored yet. */
+            /** @description The stored user; unset when auth has not stored this user yet. */
             user?: components["schemas"]["User"];
         };
         /** @description GetOrganizationResponse carries an organization. */
@@ -1183,7 +1219,7 @@ export interface components {
             rows: components["schemas"]["UsageRow"][];
             /** @description The sum of all rows in the range, on whichever page they are. */
             total: components["schemas"]["UsageSummary"];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description GetUserResponse carries a user. */
@@ -1191,61 +1227,64 @@ export interface components {
             /** @description The user. */
             user: components["schemas"]["User"];
         };
-        /** @description Grant is credit with an origin and, perhaps, an end. */
+        /** @description Grant is credit with a source and, optionally, an expiry. */
         Grant: {
-            /** @description The grant's id, "grant_…". */
+            /** @description The grant's id. Example: "grant_01h2". */
             id: string;
-            /** @description What it is for, such as "plan:free:2026-11-01"; unique within the account. */
+            /** @description What the grant is for; unique within the account. Example: "plan:free:2026-11-01". */
             source: string;
-            /** @description The credit, in nano-dollars. */
+            /** @description The credit, in nano-dollars. Example: "5000000000" ($5). */
             amountNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description What is left of it, in nano-dollars. */
+            /** @description The part of the credit that is left, in nano-dollars. Example: "4999580000". */
             remainingNanoUsd: components["schemas"]["NanoUsd"];
             /**
              * Format: date-time
-             * @description When it was given.
+             * @description When the credit was granted. Example: "2026-11-23T10:00:00Z".
              */
             createTime: string;
             /**
              * Format: date-time
-             * @description When the rest expires; unset means never.
+             * @description When the unused credit expires; unset means never. Example: "2026-12-23T00:00:00Z".
              */
             expireTime?: string;
         };
-        /** @description Identity is whom a verified credential names. */
+        /** @description Identity is who a verified credential belongs to. */
         Identity: {
-            /** @description Clerk's user id; for an API key, of the person who made it. */
+            /** @description Clerk's user id. For an API key: the id of the user who made it. Example: "user_2abc". */
             userId: string;
-            /** @description Clerk's session id; empty for an API key. */
+            /** @description Clerk's session id; empty for an API key. Example: "sess_2abc". */
             sessionId: string;
-            /** @description The active organization; empty when the caller acts for themselves. */
+            /** @description The id of the active organization; empty when callers act for themselves. Example: "org_2abc". */
             organizationId: string;
-            /** @description The role in the organization, such as "admin"; "owner" on a personal account. */
+            /** @description The role in the organization; "owner" on a personal account. Example: "admin". */
             role: string;
-            /** @description Permissions in the organization, such as "org:billing:manage". */
+            /** @description The permissions in the organization. Example: ["org:billing:manage"]. */
             permissions: string[];
-            /** @description What the caller may do; a session holds every scope. */
+            /** @description The scopes of the caller. A session has every scope. Example: ["ai.invoke", "models.read"]. */
             scopes: string[];
-            /** @description The billing account: the organization when there is one, else the user. */
+            /** @description The id of the account that pays: the organization's id if there is one, otherwise the user's. Example: "org_2abc". */
             accountId: string;
-            /** @description The API key's id; empty for a session. */
+            /** @description The API key's id; empty for a session. Example: "key_2abc". */
             apiKeyId: string;
-            /** @description True when the setting TRIVET_OPERATORS names the user. */
+            /** @description True when the setting TRIVET_OPERATORS lists the user. Example: false. */
             operator: boolean;
-            /** @description The user id of the person who impersonates this user; empty otherwise. */
+            /** @description The id of the user who impersonates this user; empty otherwise. Example: "user_2xyz". */
             actorId: string;
-            /** @description Models that the API key may use; empty means all of the plan's. */
+            /** @description The models that the API key may use; empty means all models of the plan. Example: ["gpt-5-mini"]. */
             models: string[];
             /**
              * Format: int32
-             * @description Requests a minute that the API key may make; 0 means the plan's.
+             * @description The maximum number of requests per minute of the API key; 0 means the plan's limit. Example: 60.
              */
             requestsPerMinute: number;
-            /** @description The primary email address, when the credential or the store tells it. */
+            /** @description The primary email address, if the credential or the store has it. Example: "ada@example.com". */
             email: string;
-            /** @description The most that the API key may spend in a period, in nano-dollars; 0 means no limit of its own. */
+            /**
+             * @description The maximum that the API key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
+             *     "5000000000" ($5).
+             */
             spendLimitNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description The period of that limit; unset means the account's billing period. */
+            /** @description The period of the spend limit; unset means the account's billing period. Example: "86400s". */
             spendPeriod?: string;
         };
         /** @description How a provider is. */
@@ -1261,22 +1300,22 @@ export interface components {
         };
         /** @description Invoice is an invoice as Stripe issued it. */
         Invoice: {
-            /** @description Stripe's id. */
+            /** @description Stripe's id of the invoice. Example: "in_1A2b". */
             id: string;
             /** @description Where the invoice stands. Example: INVOICE_STATUS_PAID. */
             status: components["schemas"]["InvoiceStatus"];
             /**
              * Format: int64
-             * @description The total, in the smallest unit of the currency, as Stripe counts it.
+             * @description The total, in the smallest unit of the currency, as Stripe counts it. Example: "2000" ($20.00).
              */
             totalMinorUnits: string;
-            /** @description Three-letter currency code in lower case. */
+            /** @description The three-letter currency code in lower case. Example: "usd". */
             currency: string;
             /** @description The address of Stripe's page that shows the invoice. Example: "https://invoice.stripe.com/i/acct_1/test_1". */
             hostedUrl: string;
             /**
              * Format: date-time
-             * @description When it was issued.
+             * @description When the invoice was issued. Example: "2026-11-23T10:00:00Z".
              */
             createTime?: string;
         };
@@ -1293,21 +1332,21 @@ export interface components {
          * @enum {string}
          */
         InvoiceStatus: "INVOICE_STATUS_UNSPECIFIED" | "INVOICE_STATUS_DRAFT" | "INVOICE_STATUS_OPEN" | "INVOICE_STATUS_PAID" | "INVOICE_STATUS_UNCOLLECTIBLE" | "INVOICE_STATUS_VOID";
-        /** @description Limits are a plan's; 0 means none. */
+        /** @description Limits are the limits of a plan; 0 means no limit. */
         Limits: {
             /**
              * Format: int32
-             * @description Requests a minute.
+             * @description The maximum number of requests per minute. Example: 600.
              */
             requestsPerMinute: number;
             /**
              * Format: int32
-             * @description Tokens a minute, input and output together.
+             * @description The maximum number of tokens per minute, input and output together. Example: 1000000.
              */
             tokensPerMinute: number;
             /**
              * Format: int32
-             * @description Calls at the same time.
+             * @description The maximum number of calls at the same time. Example: 64.
              */
             concurrentRequests: number;
         };
@@ -1315,128 +1354,134 @@ export interface components {
         ListApiKeysResponse: {
             /** @description The keys, revoked ones included. */
             apiKeys: components["schemas"]["ApiKey"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListEventsResponse is one page. */
         ListAuthEventsResponse: {
             /** @description The events, without payloads. */
             events: components["schemas"]["Event"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListEventsResponse is one page. */
         ListBillingEventsResponse: {
             /** @description The events, without payloads. */
             events: components["schemas"]["Event"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListEntriesResponse is one page. */
         ListEntriesResponse: {
             /** @description The entries. */
             entries: components["schemas"]["Entry"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListErasuresResponse is one page. */
         ListErasuresResponse: {
             /** @description The erasures. */
             erasures: components["schemas"]["Erasure"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListInvoicesResponse is one page. */
         ListInvoicesResponse: {
             /** @description The invoices. */
             invoices: components["schemas"]["Invoice"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListMembershipsResponse is one page. */
         ListMembershipsResponse: {
             /** @description The memberships. */
             memberships: components["schemas"]["Membership"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListModelsResponse is one page of models. */
         ListModelsResponse: {
             /** @description The models, sorted by id. */
             models: components["schemas"]["Model"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListOrganizationsResponse is one page. */
         ListOrganizationsResponse: {
             /** @description The organizations. */
             organizations: components["schemas"]["Organization"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListPlansResponse is one page of the plans on sale. */
         ListPlansResponse: {
             /** @description The plans, in the order of the plan file. */
             plans: components["schemas"]["Plan"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListUsersResponse is one page. */
         ListUsersResponse: {
             /** @description The users. */
             users: components["schemas"]["User"][];
-            /** @description The token of the next page; empty on the last page. */
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
-        /** @description Membership is a person's place in an organization. */
+        /** @description Membership is a person's role in an organization. */
         Membership: {
-            /** @description The organization. */
+            /** @description The organization's id. Example: "org_2abc". */
             organizationId: string;
-            /** @description The person. */
+            /** @description The member's user id. Example: "user_2abc". */
             userId: string;
-            /** @description The role, such as "admin". */
+            /** @description The member's role. Example: "admin". */
             role: string;
-            /** @description The permissions that the role gives. */
+            /** @description The permissions that the role gives. Example: ["org:billing:manage"]. */
             permissions: string[];
             /**
              * Format: date-time
-             * @description When the person joined.
+             * @description When the user joined. Example: "2026-11-23T10:00:00Z".
              */
             createTime?: string;
         };
         /** @description Message is one turn of a conversation. */
         Message: {
-            /** @description Who speaks: "system", "developer", "user", "assistant" or "tool". */
+            /** @description Who speaks: "system", "developer", "user", "assistant" or "tool". Example: "user". */
             role: string;
-            /** @description What is said, as text; at most 4 MiB. An assistant's turn that only calls tools has none. */
+            /**
+             * @description The text of the turn; at most 4 MiB. Empty in an assistant's turn that only calls tools. Example: "What is the
+             *     weather in Oslo?".
+             */
             content: string;
             /** @description The tools that the assistant called in this turn. */
             toolCalls: components["schemas"]["ToolCall"][];
-            /** @description The call that a "tool" turn answers. */
+            /** @description In a "tool" turn: the id of the call that it answers. Example: "call_a1B2". */
             toolCallId: string;
-            /** @description A name for the speaker; may be empty. */
+            /** @description A name for the speaker; may be empty. Example: "ada". */
             name: string;
         };
         /** @description Message is one turn of a conversation. */
         MessageInput: {
-            /** @description Who speaks: "system", "developer", "user", "assistant" or "tool". */
+            /** @description Who speaks: "system", "developer", "user", "assistant" or "tool". Example: "user". */
             role: string;
-            /** @description What is said, as text; at most 4 MiB. An assistant's turn that only calls tools has none. */
+            /**
+             * @description The text of the turn; at most 4 MiB. Empty in an assistant's turn that only calls tools. Example: "What is the
+             *     weather in Oslo?".
+             */
             content?: string;
             /** @description The tools that the assistant called in this turn. */
             toolCalls?: components["schemas"]["ToolCallInput"][];
-            /** @description The call that a "tool" turn answers. */
+            /** @description In a "tool" turn: the id of the call that it answers. Example: "call_a1B2". */
             toolCallId?: string;
-            /** @description A name for the speaker; may be empty. */
+            /** @description A name for the speaker; may be empty. Example: "ada". */
             name?: string;
         };
         /** @description Model is a row of the price list. */
         Model: {
-            /** @description The name that requests use. */
+            /** @description The id that requests use. Example: "gpt-5-mini". */
             id: string;
             /** @description What the model does. Example: MODEL_KIND_CHAT. */
             kind: components["schemas"]["ModelKind"];
-            /** @description The provider that serves it, such as "openai". */
+            /** @description The provider that serves the model. Example: "openai". */
             provider: string;
             /**
              * Format: int32
@@ -1503,34 +1548,34 @@ export interface components {
         OpenAIObject: {
             [key: string]: unknown;
         };
-        /** @description Organization is a group of people that shares one account. */
+        /** @description Organization is a group of people who share one account. */
         Organization: {
-            /** @description Clerk's organization id. */
+            /** @description Clerk's organization id. Example: "org_2abc". */
             id: string;
-            /** @description Name for people. */
+            /** @description The name for people. Example: "Acme". */
             name: string;
-            /** @description Name for URLs; unique. */
+            /** @description The name in URLs; unique. Example: "acme". */
             slug: string;
-            /** @description Address of the picture; may be empty. */
+            /** @description The address of the picture; may be empty. Example: "https://img.clerk.com/a1B2". */
             imageUrl: string;
-            /** @description Clerk's public metadata. */
+            /** @description Clerk's public metadata. Example: {"region": "eu"}. */
             publicMetadata?: Record<string, never>;
             /**
              * Format: date-time
-             * @description When Clerk created the organization.
+             * @description When Clerk created the organization. Example: "2026-11-23T10:00:00Z".
              */
             createTime?: string;
             /**
              * Format: date-time
-             * @description When Clerk last changed the organization.
+             * @description When Clerk last changed the organization. Example: "2026-11-23T10:00:00Z".
              */
             updateTime?: string;
         };
-        /** @description Plan is what an account can be on. */
+        /** @description Plan is an offer: a price, included credit and limits. */
         Plan: {
-            /** @description The plan's id, such as "free". */
+            /** @description The plan's id. Example: "pro". */
             id: string;
-            /** @description Name for people. */
+            /** @description The name for people. Example: "Pro". */
             name: string;
             /** @description The price of one period, in nano-dollars; 0 for a free plan. Example: "20000000000" ($20). */
             pricePerPeriodNanoUsd: components["schemas"]["NanoUsd"];
@@ -1538,9 +1583,9 @@ export interface components {
             includedCreditPerPeriodNanoUsd: components["schemas"]["NanoUsd"];
             /** @description The plan's limits. */
             limits: components["schemas"]["Limits"];
-            /** @description Models that the plan includes; empty means all. */
+            /** @description The models that the plan includes; empty means all. Example: ["gpt-5-mini"]. */
             models: string[];
-            /** @description Features that the plan includes. */
+            /** @description The features that the plan includes. Example: ["chat", "embeddings"]. */
             features: string[];
         };
         /** @description PortalSession is a page at Stripe on which an account manages its subscription, cards and invoices. */
@@ -1548,38 +1593,38 @@ export interface components {
             /** @description The address of the page; it works once and for a short time. Example: "https://billing.stripe.com/p/session/test_1". */
             url: string;
         };
-        /** @description RedriveEventsRequest names events, or all the dead ones. */
+        /** @description RedriveEventsRequest names events, or selects all dead ones. */
         RedriveAuthEventsRequest: {
-            /** @description Event ids; at most 1,000. Empty with all_dead set. */
+            /** @description The ids of the events; at most 1,000. Empty when all_dead is set. Example: ["evt_1", "evt_2"]. */
             eventIds?: string[];
-            /** @description Redrive every dead event. */
+            /** @description True to redrive every dead event. Example: false. */
             allDead?: boolean;
         };
-        /** @description RedriveEventsResponse counts. */
+        /** @description RedriveEventsResponse says what was changed. */
         RedriveAuthEventsResponse: {
             /**
              * Format: int32
              * @description The number of events made pending again. Example: 3.
              */
             redriven: number;
-            /** @description Of the ids that were named, those that are unknown or not dead: nothing was done about them. */
+            /** @description The named ids that are unknown or not dead; nothing was changed for them. Example: ["evt_2"]. */
             skippedEventIds: string[];
         };
-        /** @description RedriveEventsRequest names events, or all the dead ones. */
+        /** @description RedriveEventsRequest names events, or selects all dead ones. */
         RedriveBillingEventsRequest: {
-            /** @description Event ids; at most 1,000. Empty with all_dead set. */
+            /** @description The ids of the events; at most 1,000. Empty when all_dead is set. Example: ["evt_1", "evt_2"]. */
             eventIds?: string[];
-            /** @description Redrive every dead event. */
+            /** @description True to redrive every dead event. Example: false. */
             allDead?: boolean;
         };
-        /** @description RedriveEventsResponse counts. */
+        /** @description RedriveEventsResponse says what was changed. */
         RedriveBillingEventsResponse: {
             /**
              * Format: int32
              * @description The number of events made pending again. Example: 3.
              */
             redriven: number;
-            /** @description Of the ids that were named, those that are unknown or not dead: nothing was done about them. */
+            /** @description The named ids that are unknown or not dead; nothing was changed for them. Example: ["evt_2"]. */
             skippedEventIds: string[];
         };
         /**
@@ -1603,71 +1648,77 @@ export interface components {
         };
         /** @description Tool is a function that the model may call. */
         Tool: {
-            /** @description The function's name: letters, digits, "_" and "-", at most 64. */
+            /** @description The name of the function: 1 to 64 letters, digits, "_" and "-". Example: "get_weather". */
             name: string;
-            /** @description What it does, for the model. */
+            /** @description What the function does, for the model; at most 4,096 characters. Example: "Returns the current weather in a city.". */
             description?: string;
-            /** @description Its arguments as a JSON Schema. */
+            /** @description The arguments as a JSON Schema. Example: {"type": "object", "properties": {"city": {"type": "string"}}}. */
             parameters?: Record<string, never>;
         };
-        /** @description ToolCall is the model's wish to call a function. */
+        /** @description ToolCall is the model's request to call a function. */
         ToolCall: {
-            /** @description The call's id, which the answering "tool" turn repeats. */
+            /** @description The id of the call. The "tool" turn that answers it repeats the id. Example: "call_a1B2". */
             id: string;
-            /** @description The function's name. */
+            /** @description The name of the function. Example: "get_weather". */
             name: string;
-            /** @description The arguments as JSON text; the model may write JSON that does not parse. */
+            /**
+             * @description The arguments as JSON text, at most 1 MiB. The model may write text that is not valid JSON. Example:
+             *     "{\"city\":\"Oslo\"}".
+             */
             arguments: string;
         };
-        /** @description ToolCallDelta is a part of a tool call; parts of one index belong together. */
+        /** @description ToolCallDelta is a part of a tool call. */
         ToolCallDelta: {
             /**
              * Format: int32
-             * @description Which of the answer's calls this part belongs to; from 0.
+             * @description The position of the call in the answer, from 0. Parts with the same index belong together. Example: 0.
              */
             index?: number;
-            /** @description The call's id; only in its first part. */
+            /** @description The id of the call; only in its first part. Example: "call_a1B2". */
             id?: string;
-            /** @description The function's name; only in its first part. */
+            /** @description The name of the function; only in the first part. Example: "get_weather". */
             name?: string;
-            /** @description The next part of the arguments' JSON text. */
+            /** @description The next part of the arguments' JSON text. Example: "{\"city\":". */
             arguments?: string;
         };
-        /** @description ToolCall is the model's wish to call a function. */
+        /** @description ToolCall is the model's request to call a function. */
         ToolCallInput: {
-            /** @description The call's id, which the answering "tool" turn repeats. */
+            /** @description The id of the call. The "tool" turn that answers it repeats the id. Example: "call_a1B2". */
             id?: string;
-            /** @description The function's name. */
+            /** @description The name of the function. Example: "get_weather". */
             name?: string;
-            /** @description The arguments as JSON text; the model may write JSON that does not parse. */
+            /**
+             * @description The arguments as JSON text, at most 1 MiB. The model may write text that is not valid JSON. Example:
+             *     "{\"city\":\"Oslo\"}".
+             */
             arguments?: string;
         };
         /** @description UsageRow is the usage of one model on one day. */
         UsageRow: {
-            /** @description The day, "2026-11-23", in UTC. */
+            /** @description The day, in UTC. Example: "2026-11-23". */
             day: string;
-            /** @description The model. */
+            /** @description The model's id. Example: "gpt-5-mini". */
             model: string;
             /**
              * Format: int64
-             * @description Calls that used anything.
+             * @description The number of calls that used tokens. Example: "7".
              */
             requests: string;
-            /** @description Tokens used. */
+            /** @description The tokens of these calls. */
             usage: components["schemas"]["UsageTotal"];
-            /** @description What was billed, in nano-dollars. */
+            /** @description The charges, in nano-dollars. Example: "16950" ($0.00001695). */
             costNanoUsd: components["schemas"]["NanoUsd"];
         };
         /** @description UsageSummary sums calls, tokens and cost. */
         UsageSummary: {
             /**
              * Format: int64
-             * @description Calls that used anything.
+             * @description The number of calls that used tokens. Example: "7".
              */
             requests: string;
-            /** @description Tokens used. */
+            /** @description The tokens of these calls. */
             usage: components["schemas"]["UsageTotal"];
-            /** @description What was billed, in nano-dollars. */
+            /** @description The charges, in nano-dollars. Example: "16950" ($0.00001695). */
             costNanoUsd: components["schemas"]["NanoUsd"];
         };
         /** @description UsageTotal sums the tokens of many calls. The counts are 64-bit integers, which JSON shows as strings. */
@@ -1693,36 +1744,36 @@ export interface components {
              */
             reasoningTokens: string;
         };
-        /** @description User is a person as Clerk knows them. */
+        /** @description User is a person as Clerk describes them. */
         User: {
-            /** @description Clerk's user id. */
+            /** @description Clerk's user id. Example: "user_2abc". */
             id: string;
-            /** @description The primary email address; empty when there is none. */
+            /** @description The primary email address; may be empty. Example: "ada@example.com". */
             primaryEmail: string;
-            /** @description All email addresses. */
+            /** @description All email addresses. Example: ["ada@example.com"]. */
             emails: string[];
-            /** @description First name; may be empty. */
+            /** @description The first name; may be empty. Example: "Ada". */
             firstName: string;
-            /** @description Last name; may be empty. */
+            /** @description The last name; may be empty. Example: "Lovelace". */
             lastName: string;
-            /** @description Address of the person's picture; may be empty. */
+            /** @description The address of the user's picture; may be empty. Example: "https://img.clerk.com/a1B2". */
             imageUrl: string;
-            /** @description The application's own id for the person; may be empty. */
+            /** @description The application's own id for the user; may be empty. Example: "app-7". */
             externalId: string;
-            /** @description Clerk's public metadata. */
+            /** @description Clerk's public metadata. Example: {"team": "blue"}. */
             publicMetadata?: Record<string, never>;
-            /** @description True when an operator banned the person. */
+            /** @description True when an operator banned the user in Clerk. Example: false. */
             banned: boolean;
-            /** @description True while Clerk locked the person out. */
+            /** @description True while Clerk refuses sign-ins after too many failed attempts. Sessions and API keys keep working. Example: false. */
             locked: boolean;
             /**
              * Format: date-time
-             * @description When Clerk created the user.
+             * @description When Clerk created the user. Example: "2026-11-23T10:00:00Z".
              */
             createTime?: string;
             /**
              * Format: date-time
-             * @description When Clerk last changed the user.
+             * @description When Clerk last changed the user. Example: "2026-11-23T10:00:00Z".
              */
             updateTime?: string;
         };
@@ -1740,7 +1791,10 @@ export interface operations {
             query?: {
                 /** @description The maximum number of API keys on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
             };
             header?: never;
@@ -1808,7 +1862,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The key's id, "key_…". */
+                /** @description The key's id, "key_…". Example: "key_2abc". */
                 apiKeyId: string;
             };
             cookie?: never;
@@ -1839,25 +1893,28 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only events in this state; unspecified for any.
+                 * @description Only events in this state; EVENT_STATE_UNSPECIFIED for all.
                  *
-                 *      - EVENT_STATE_UNSPECIFIED: Unknown; as a filter: any state.
-                 *      - EVENT_STATE_PENDING: Stored and waiting for a worker, or for its next attempt.
+                 *      - EVENT_STATE_UNSPECIFIED: Not set; as a filter: all states.
+                 *      - EVENT_STATE_PENDING: Stored, and waiting for a worker or for its next attempt.
                  *      - EVENT_STATE_LEASED: A worker holds the lease.
-                 *      - EVENT_STATE_DONE: Applied, or found to be without effect.
-                 *      - EVENT_STATE_DEAD: Given up after the last attempt; an operator may redrive it.
-                 *      - EVENT_STATE_IGNORED: Good signature, but not ours: another instance, account or mode. Kept and counted, never applied.
+                 *      - EVENT_STATE_DONE: Applied, or without effect.
+                 *      - EVENT_STATE_DEAD: The last attempt failed. An operator can redrive the event.
+                 *      - EVENT_STATE_IGNORED: The signature is valid, but the event belongs to another instance, account or mode. It is stored and counted, never applied.
                  */
                 state?: "EVENT_STATE_UNSPECIFIED" | "EVENT_STATE_PENDING" | "EVENT_STATE_LEASED" | "EVENT_STATE_DONE" | "EVENT_STATE_DEAD" | "EVENT_STATE_IGNORED";
-                /** @description Only events of this type; empty for any. */
+                /** @description Only events of this type; empty for all. Example: "user.updated". */
                 type?: string;
-                /** @description Only events about this object; empty for any. */
+                /** @description Only events about this object; empty for all. Example: "user_2abc". */
                 subject?: string;
-                /** @description Only events received at or after this time. */
+                /** @description Only events received at or after this time; unset for all. Example: "2026-11-23T00:00:00Z". */
                 since?: string;
                 /** @description The maximum number of events on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
             };
             header?: never;
@@ -1891,7 +1948,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The provider's event id. */
+                /** @description The provider's event id. Example: "evt_1". */
                 eventId: string;
             };
             cookie?: never;
@@ -1925,7 +1982,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description RedriveEventsRequest names events, or all the dead ones. */
+        /** @description RedriveEventsRequest names events, or selects all dead ones. */
         requestBody: {
             content: {
                 "application/json": components["schemas"]["RedriveAuthEventsRequest"];
@@ -2020,7 +2077,10 @@ export interface operations {
             query?: {
                 /** @description The maximum number of entries on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
             };
             header?: never;
@@ -2053,25 +2113,28 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only events in this state; unspecified for any.
+                 * @description Only events in this state; EVENT_STATE_UNSPECIFIED for all.
                  *
-                 *      - EVENT_STATE_UNSPECIFIED: Unknown; as a filter: any state.
-                 *      - EVENT_STATE_PENDING: Stored and waiting for a worker, or for its next attempt.
+                 *      - EVENT_STATE_UNSPECIFIED: Not set; as a filter: all states.
+                 *      - EVENT_STATE_PENDING: Stored, and waiting for a worker or for its next attempt.
                  *      - EVENT_STATE_LEASED: A worker holds the lease.
-                 *      - EVENT_STATE_DONE: Applied, or found to be without effect.
-                 *      - EVENT_STATE_DEAD: Given up after the last attempt; an operator may redrive it.
-                 *      - EVENT_STATE_IGNORED: Good signature, but not ours: another instance, account or mode. Kept and counted, never applied.
+                 *      - EVENT_STATE_DONE: Applied, or without effect.
+                 *      - EVENT_STATE_DEAD: The last attempt failed. An operator can redrive the event.
+                 *      - EVENT_STATE_IGNORED: The signature is valid, but the event belongs to another instance, account or mode. It is stored and counted, never applied.
                  */
                 state?: "EVENT_STATE_UNSPECIFIED" | "EVENT_STATE_PENDING" | "EVENT_STATE_LEASED" | "EVENT_STATE_DONE" | "EVENT_STATE_DEAD" | "EVENT_STATE_IGNORED";
-                /** @description Only events of this type; empty for any. */
+                /** @description Only events of this type; empty for all. Example: "user.updated". */
                 type?: string;
-                /** @description Only events about this object; empty for any. */
+                /** @description Only events about this object; empty for all. Example: "user_2abc". */
                 subject?: string;
-                /** @description Only events received at or after this time. */
+                /** @description Only events received at or after this time; unset for all. Example: "2026-11-23T00:00:00Z". */
                 since?: string;
                 /** @description The maximum number of events on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
             };
             header?: never;
@@ -2105,7 +2168,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The provider's event id. */
+                /** @description The provider's event id. Example: "evt_1". */
                 eventId: string;
             };
             cookie?: never;
@@ -2139,7 +2202,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description RedriveEventsRequest names events, or all the dead ones. */
+        /** @description RedriveEventsRequest names events, or selects all dead ones. */
         requestBody: {
             content: {
                 "application/json": components["schemas"]["RedriveBillingEventsRequest"];
@@ -2173,7 +2236,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description CreateGrantRequest is credit for an account. */
+        /** @description CreateGrantRequest describes credit for an account. */
         requestBody: {
             content: {
                 "application/json": components["schemas"]["CreateGrantRequest"];
@@ -2205,7 +2268,10 @@ export interface operations {
             query?: {
                 /** @description The maximum number of invoices on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
             };
             header?: never;
@@ -2239,7 +2305,7 @@ export interface operations {
             query?: {
                 /** @description The maximum number of plans on a page. 0 means 500, and larger values are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. */
+                /** @description The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy". */
                 pageToken?: string;
             };
             header?: never;
@@ -2305,17 +2371,20 @@ export interface operations {
     getUsage: {
         parameters: {
             query?: {
-                /** @description First day, "2026-11-01", in UTC; empty means the first day of the account's period. */
+                /** @description The first day, in UTC; empty means the first day of the account's period. Example: "2026-11-01". */
                 startDay?: string;
-                /** @description Last day, itself included, in UTC; empty means today. At most 366 days after start_day. */
+                /** @description The last day (included), in UTC; empty means today. At most 366 days after start_day. Example: "2026-11-30". */
                 endDay?: string;
-                /** @description Only this model; empty for all. */
+                /** @description Only this model; empty for all. Example: "gpt-5-mini". */
                 model?: string;
-                /** @description Only this person's usage; empty means all that the caller may see. */
+                /** @description Only this user's usage; empty means all usage that the caller may see. Example: "user_2abc". */
                 userId?: string;
                 /** @description The maximum number of rows on a page. 0 means 500, and larger values are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
             };
             header?: never;
@@ -2451,7 +2520,10 @@ export interface operations {
             query?: {
                 /** @description The maximum number of erasures on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
             };
             header?: never;
@@ -2512,13 +2584,16 @@ export interface operations {
     listMemberships: {
         parameters: {
             query?: {
-                /** @description Only memberships of this organization; empty for any. */
+                /** @description Only memberships of this organization; empty for all. Example: "org_2abc". */
                 organizationId?: string;
-                /** @description Only memberships of this user; empty for any. */
+                /** @description Only memberships of this user; empty for all. Example: "user_2abc". */
                 userId?: string;
                 /** @description The maximum number of memberships on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
             };
             header?: never;
@@ -2552,7 +2627,7 @@ export interface operations {
             query?: {
                 /** @description The maximum number of models on a page. 0 means 500, and larger values are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. */
+                /** @description The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy". */
                 pageToken?: string;
             };
             header?: never;
@@ -2586,7 +2661,10 @@ export interface operations {
             query?: {
                 /** @description The maximum number of organizations on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
             };
             header?: never;
@@ -2620,7 +2698,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Clerk's organization id. */
+                /** @description Clerk's organization id. Example: "org_2abc". */
                 organizationId: string;
             };
             cookie?: never;
@@ -2681,9 +2759,12 @@ export interface operations {
             query?: {
                 /** @description The maximum number of users on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
-                /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. */
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
                 pageToken?: string;
-                /** @description Only users with this email address, in any case; empty for all. */
+                /** @description Only users with this email address, ignoring case; empty for all. Example: "ada@example.com". */
                 email?: string;
             };
             header?: never;
@@ -2717,7 +2798,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Clerk's user id. */
+                /** @description Clerk's user id. Example: "user_2abc". */
                 userId: string;
             };
             cookie?: never;
@@ -2749,7 +2830,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Clerk's user id. */
+                /** @description Clerk's user id. Example: "user_2abc". */
                 userId: string;
             };
             cookie?: never;
@@ -2781,7 +2862,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Clerk's user id. */
+                /** @description Clerk's user id. Example: "user_2abc". */
                 userId: string;
             };
             cookie?: never;
