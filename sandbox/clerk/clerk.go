@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trivet-dev/trivet/sandbox/clerk/internal/browserfiles"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/sandbox/internal/ident"
 	"github.com/trivet-dev/trivet/sandbox/internal/local"
@@ -208,6 +209,7 @@ func (f *Fake) routes() *http.ServeMux {
 	api.HandleFunc("POST /sign-in", f.submitSignIn)
 	api.HandleFunc("GET /sign-out", f.showSignOut)
 	api.HandleFunc("POST /sign-out", f.submitSignOut)
+	api.HandleFunc("GET /npm/{path...}", browserFile)
 	api.HandleFunc("/", unknownPath)
 	return api
 }
@@ -216,6 +218,14 @@ func (f *Fake) routes() *http.ServeMux {
 func (f *Fake) serve(w http.ResponseWriter, r *http.Request) {
 	mux, r := f.mux(r)
 	mux.ServeHTTP(w, r)
+}
+
+// browserFile serves the script and the components that Clerk's packages for front ends load.
+func browserFile(w http.ResponseWriter, r *http.Request) {
+	if err := browserfiles.Serve(w, r, r.PathValue("path")); err != nil {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		writeErrors(w, http.StatusNotFound, apiError{Message: "not found", LongMessage: err.Error(), Code: "resource_not_found"})
+	}
 }
 
 func unknownPath(w http.ResponseWriter, r *http.Request) {

@@ -38,7 +38,7 @@ type attempt struct {
 type verification struct {
 	Object           string  `json:"object"`
 	Status           string  `json:"status"`
-	Strategy         string  `json:"strategy"`
+	Strategy         *string `json:"strategy"` // null before a code was sent
 	Attempts         int64   `json:"attempts"`
 	ExpireAt         int64   `json:"expire_at"`
 	VerifiedAtClient string  `json:"verified_at_client"`
@@ -46,7 +46,10 @@ type verification struct {
 }
 
 func (a *attempt) verification() verification {
-	v := verification{Object: "verification", Status: "unverified", Strategy: emailCode, Attempts: a.tries, ExpireAt: a.expireAt}
+	v := verification{Object: "verification", Status: "unverified", Attempts: a.tries, ExpireAt: a.expireAt}
+	if a.code != "" {
+		v.Strategy = new(emailCode)
+	}
 	if a.session != "" {
 		v.Status = "verified"
 	}
