@@ -299,7 +299,7 @@ func TestAProviderIsNotBelievedBeyondItsBound(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+			h := newFixture(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				w.Header().Set("Content-Type", c.kind)
 				for _, event := range strings.SplitAfter(c.answer, "\n\n") {
@@ -366,7 +366,7 @@ func TestFieldsThatChooseTheModelAreRefused(t *testing.T) {
 func TestHeadersThatHTTPForbidsAreRefused(t *testing.T) {
 	for _, value := range []string{"a\r\nX: 1", "a\x00b", "\x7f"} {
 		for _, name := range []string{"openai-beta", "accept", "x-other"} {
-			h := newHouse(t)
+			h := newFixture(t)
 			for range 4 {
 				stream, err := h.Relay(t.Context(), &aiv1.RelayRequest{Endpoint: chatEndpoint, Body: []byte(hello), Headers: map[string]string{name: value}})
 				require.NoError(t, err)

@@ -69,7 +69,7 @@ func TestStreamCutAnywhere(t *testing.T) {
 		for _, n := range []int64{1, 2} {
 			for after := range int(n)*replyTokens + 1 {
 				t.Run(fmt.Sprintf("%s of %d choices after %d", kind, n, after), func(t *testing.T) {
-					h := newHouse(t)
+					h := newFixture(t)
 					h.fault(fault.Fault{Kind: kind, AfterChunks: after, Count: 1})
 					a := h.chat(strings.Replace(streamed, "{", fmt.Sprintf(`{"n":%d,`, n), 1))
 					requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, a.err)
@@ -97,8 +97,8 @@ func TestStreamCutAnywhere(t *testing.T) {
 	}
 }
 
-func TestStreamErrorTellsTheProvidersWords(t *testing.T) {
-	h := newHouse(t)
+func TestStreamErrorKeepsTheProvidersMessage(t *testing.T) {
+	h := newFixture(t)
 	h.fault(fault.Fault{Kind: fault.StreamError, AfterChunks: 3, Body: `{"error" : {"message":"overloaded in org-AbCdEfGhIjKlMnOp","type":"server_error"}}`})
 	a := h.chat(streamed)
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, a.err)
@@ -111,7 +111,7 @@ func TestCallerLeavesAnywhere(t *testing.T) {
 	counter := tokens.NewCounter()
 	for after := range replyTokens {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			// The provider stalls where the caller leaves, so that what was produced is what the caller saw.
 			h.fault(fault.Fault{Kind: fault.Stall, AfterChunks: after + 1})
 			ctx, leave := context.WithCancel(t.Context())
@@ -139,7 +139,7 @@ func TestCallerLeavesAnywhere(t *testing.T) {
 func TestCallerLeavesBeforeTheAnswer(t *testing.T) {
 	for name, body := range map[string]string{"stream": streamed} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			h.fault(fault.Fault{Kind: fault.Hang})
 			ctx, leave := context.WithCancel(t.Context())
 			stream, err := h.Relay(ctx, &aiv1.RelayRequest{Endpoint: aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, Body: []byte(body)})
@@ -159,8 +159,8 @@ func TestCallerLeavesBeforeTheAnswer(t *testing.T) {
 
 func TestCallerLeavesDuringTheReservation(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
-	var h *house
-	h = newHouse(t, withBefore(func(_ context.Context, rpc string) error {
+	var h *fixture
+	h = newFixture(t, withBefore(func(_ context.Context, rpc string) error {
 		if rpc == "Reserve" {
 			leave()
 			<-(<-h.running).Done()
@@ -196,7 +196,7 @@ func TestProviderErrorsAreAnswers(t *testing.T) {
 	for name, c := range cases {
 		for kind, body := range map[string]string{"whole": hello, "stream": streamed} {
 			t.Run(name+" "+kind, func(t *testing.T) {
-				h := newHouse(t)
+				h := newFixture(t)
 				h.fault(c.fault)
 				a := h.chat(body)
 				require.Nil(t, a.err)
@@ -216,14 +216,14 @@ func TestProviderErrorsAreAnswers(t *testing.T) {
 	}
 }
 
-func TestOurOwnAccountIsNotTheCallersBusiness(t *testing.T) {
+func TestCredentialErrorsAreHidden(t *testing.T) {
 	for name, f := range map[string]fault.Fault{
 		"wrong key": {Kind: fault.Status, Status: 401},
 		"forbidden": {Kind: fault.Status, Status: 403, Body: `{"error":{"message":"project proj_AbCdEfGhIjKlMnOp has no access","code":"x"}}`},
 		"no quota":  {Kind: fault.Status, Status: 429, Body: `{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			h.fault(f)
 			a := h.chat(hello)
 			requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, a.err)
@@ -254,7 +254,7 @@ func TestNoAnswerAtAll(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, quick)
+			h := newFixture(t, quick)
 			h.fault(c.fault)
 			a := h.chat(c.body)
 			requireReason(t, c.reason, a.err)
@@ -265,7 +265,7 @@ func TestNoAnswerAtAll(t *testing.T) {
 }
 
 func TestSilenceWithinAStream(t *testing.T) {
-	h := newHouse(t, withConfig(func(c *ai.Config) { c.IdleTimeout = 50 * time.Millisecond }))
+	h := newFixture(t, withConfig(func(c *ai.Config) { c.IdleTimeout = 50 * time.Millisecond }))
 	h.fault(fault.Fault{Kind: fault.Stall, AfterChunks: 4})
 	a := h.chat(streamed)
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT, a.err)
@@ -341,7 +341,7 @@ func TestStreamsOfManyKinds(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, withUpstream(raw("text/event-stream", c.in)))
+			h := newFixture(t, withUpstream(raw("text/event-stream", c.in)))
 			a := h.chat(streamed)
 			if c.out == "" && !c.broken {
 				c.out = c.in
@@ -380,7 +380,7 @@ func TestAnswersOfManyKinds(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, withUpstream(raw("application/json", c.in)))
+			h := newFixture(t, withUpstream(raw("application/json", c.in)))
 			a := h.chat(c.request)
 			require.Nil(t, a.err)
 			require.Equal(t, c.in, a.body, "bytes as they came")
@@ -396,7 +396,7 @@ func TestAnswersOfManyKinds(t *testing.T) {
 // TestDoneIsSeenAfterTheSettlement holds the settlement back and looks at what the caller has by then.
 func TestDoneIsSeenAfterTheSettlement(t *testing.T) {
 	settling, settle := make(chan struct{}), make(chan struct{})
-	h := newHouse(t, withBefore(func(_ context.Context, rpc string) error {
+	h := newFixture(t, withBefore(func(_ context.Context, rpc string) error {
 		if rpc == "Settle" {
 			close(settling)
 			<-settle
@@ -424,7 +424,7 @@ func TestDoneIsSeenAfterTheSettlement(t *testing.T) {
 func TestBillingDownAtTheEnd(t *testing.T) {
 	var down atomic.Bool
 	down.Store(true)
-	h := newHouse(t, withBefore(func(_ context.Context, rpc string) error {
+	h := newFixture(t, withBefore(func(_ context.Context, rpc string) error {
 		if rpc == "Settle" && down.Load() {
 			return asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "billing is down"))
 		}
@@ -439,8 +439,8 @@ func TestBillingDownAtTheEnd(t *testing.T) {
 	require.EqualValues(t, replyTokens, h.settled().Settled[0].GetUsage().GetOutputTokens())
 }
 
-// TestTheCostIsToldWhenBillingIsLate is what billing will come to.
-func TestTheCostIsToldWhenBillingIsLate(t *testing.T) {
+// TestCostIsReportedWhenBillingIsLate: the cost is the one that billing will charge.
+func TestCostIsReportedWhenBillingIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, func(e *exchange) {
 			e.start("application/json")
@@ -473,13 +473,13 @@ func TestTheCostIsToldWhenBillingIsLate(t *testing.T) {
 func TestTheLikelyInputGoesWithTheHold(t *testing.T) {
 	prompt := strings.Repeat("several common words make a line ", 400) // 2,400 tokens
 	body := fmt.Sprintf(`{"model":"gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":%q}]}`, prompt)
-	h := newHouse(t)
+	h := newFixture(t)
 	require.Nil(t, h.chat(body).err)
 	rich := h.settled().Request
 	require.Greater(t, rich.GetInputTokens(), int32(13_000))
 	require.InDelta(t, 13_200/4, rich.GetExpectedInputTokens(), 100)
 
-	h = newHouse(t, withBalance(2_700*150*12/10)) // affords the counted input only
+	h = newFixture(t, withBalance(2_700*150*12/10)) // affords the counted input only
 	require.Nil(t, h.chat(body).err)
 	poor := h.settled().Request
 	require.InDelta(t, 2_407, poor.GetExpectedInputTokens(), 3)
@@ -489,7 +489,7 @@ func TestTheLikelyInputGoesWithTheHold(t *testing.T) {
 
 func TestLongStreamsWriteCheckpoints(t *testing.T) {
 	release := make(chan struct{})
-	h := newHouse(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+	h := newFixture(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, strings.Repeat(delta(" word"), 5))
@@ -512,7 +512,7 @@ func TestLongStreamsWriteCheckpoints(t *testing.T) {
 }
 
 func TestStatusFollowsTheProvider(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	status := func() string {
 		res, err := h.GetStatus(t.Context(), &aiv1.GetStatusRequest{})
 		require.NoError(t, err)
@@ -539,7 +539,7 @@ func TestStatusFollowsTheProvider(t *testing.T) {
 }
 
 func TestToolCallsAreCounted(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.fault(fault.Fault{Kind: fault.Cut, AfterChunks: 4})
 	a := h.chat(`{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"weather in Berlin?"}],"tool_choice":"required",` +
 		`"tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}}]}`)

@@ -81,7 +81,7 @@ func TestBadInput(t *testing.T) {
 		"priority tier":          {chat, with(`"service_tier":"priority"`), invalidArgument, "service_tier"},
 		"no endpoint":            {aiv1.Endpoint_ENDPOINT_UNSPECIFIED, hello, invalidArgument, "endpoint"},
 	}
-	h := newHouse(t)
+	h := newFixture(t)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			a := h.relay(c.endpoint, c.body)
@@ -101,8 +101,8 @@ func TestBadInput(t *testing.T) {
 	require.Contains(t, a.err.Message, "gpt-4o-mini", "the known models are listed")
 }
 
-// TestWhatTheProviderShallJudge passes on what Trivet has no opinion of.
-func TestWhatTheProviderShallJudge(t *testing.T) {
+// TestUnknownFieldsPassThrough sends fields that Trivet does not read as they came.
+func TestUnknownFieldsPassThrough(t *testing.T) {
 	for name, members := range map[string]string{
 		"nulls":             `"max_tokens":null,"max_completion_tokens":null,"n":null,"stream":null,"stream_options":null,"service_tier":null`,
 		"a null beside":     `"max_tokens":null,"max_completion_tokens":5`,
@@ -113,7 +113,7 @@ func TestWhatTheProviderShallJudge(t *testing.T) {
 		"bound of the most": `"max_tokens":16384`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			body := `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],` + members + `}`
 			a := h.chat(body)
 			require.Nil(t, a.err)
@@ -145,7 +145,7 @@ func TestPoorAccounts(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, withBalance(c.balance))
+			h := newFixture(t, withBalance(c.balance))
 			a := h.chat(body)
 			require.Zero(t, h.billing.Held())
 			require.Len(t, h.billing.Holds(), c.holds)
@@ -178,7 +178,7 @@ func TestTheBoundIsSentUpstream(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, withBalance(c.balance))
+			h := newFixture(t, withBalance(c.balance))
 			a := h.chat(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]` + c.members + `}`)
 			require.Nil(t, a.err)
 			holds := h.billing.Holds()
@@ -197,7 +197,7 @@ func TestTheBoundIsSentUpstream(t *testing.T) {
 func TestLimits(t *testing.T) {
 	exceeded := errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED
 	t.Run("requests of the plan", func(t *testing.T) {
-		h := newHouse(t)
+		h := newFixture(t)
 		h.billing.Plan = &billingv1.GetEntitlementsResponse{Limits: &billingv1.Limits{RequestsPerMinute: 3}}
 		for range 3 {
 			require.Nil(t, h.chat(hello).err)
@@ -211,7 +211,7 @@ func TestLimits(t *testing.T) {
 		require.Equal(t, 1, h.billing.Asked(), "the plan is remembered")
 	})
 	t.Run("requests of the key", func(t *testing.T) {
-		h := newHouse(t)
+		h := newFixture(t)
 		h.claims.APIKeyID, h.claims.RequestsPerMinute = "key_1", 1
 		require.Nil(t, h.chat(hello).err)
 		require.Equal(t, "key_1", h.settled().Request.GetApiKeyId())
@@ -220,7 +220,7 @@ func TestLimits(t *testing.T) {
 		require.Equal(t, "api_key_requests_per_minute", a.err.Metadata["limit"])
 	})
 	t.Run("requests of the key that made the key", func(t *testing.T) {
-		h := newHouse(t)
+		h := newFixture(t)
 		h.claims.ParentLimits = []passport.KeyLimit{{APIKeyID: "key_grandparent", RequestsPerMinute: 5}, {APIKeyID: "key_parent", RequestsPerMinute: 2}}
 		for _, id := range []string{"key_1", "key_2"} {
 			h.claims.APIKeyID = id
@@ -232,21 +232,21 @@ func TestLimits(t *testing.T) {
 		require.Equal(t, "api_key_requests_per_minute", a.err.Metadata["limit"])
 	})
 	t.Run("tokens of the plan", func(t *testing.T) {
-		h := newHouse(t)
+		h := newFixture(t)
 		h.billing.Plan = &billingv1.GetEntitlementsResponse{Limits: &billingv1.Limits{TokensPerMinute: 50}}
 		a := h.chat(streamed)
 		require.Nil(t, a.err, "a call that may use more than the limit runs alone")
 		requireReason(t, exceeded, h.chat(streamed).err)
 	})
 	t.Run("models of the plan", func(t *testing.T) {
-		h := newHouse(t)
+		h := newFixture(t)
 		h.billing.Plan = &billingv1.GetEntitlementsResponse{Models: []string{"gpt-5"}, Limits: &billingv1.Limits{}}
 		a := h.chat(hello)
 		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, a.err)
 		require.Contains(t, a.err.Message, "gpt-5")
 	})
 	t.Run("models of the key", func(t *testing.T) {
-		h := newHouse(t)
+		h := newFixture(t)
 		h.claims.APIKeyID, h.claims.Models = "key_1", []string{"gpt-5", "gpt-4.1"}
 		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, h.chat(hello).err)
 		res, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{})
@@ -255,7 +255,7 @@ func TestLimits(t *testing.T) {
 		require.EqualValues(t, 2_000_000_000, res.GetModels()[0].GetInputNanoUsdPerMillionTokens())
 	})
 	t.Run("calls at the same time", func(t *testing.T) {
-		h := newHouse(t, withUpstream(raw("text/event-stream", delta("x")+done)))
+		h := newFixture(t, withUpstream(raw("text/event-stream", delta("x")+done)))
 		h.billing.Plan = &billingv1.GetEntitlementsResponse{Limits: &billingv1.Limits{ConcurrentRequests: 1}}
 		for range 3 { // one after the other: each gives its place back
 			require.Nil(t, h.chat(streamed).err)
@@ -263,13 +263,13 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-func TestNobodyIsRefused(t *testing.T) {
-	h := newHouse(t)
+func TestCallerWithoutAccountIsRefused(t *testing.T) {
+	h := newFixture(t)
 	h.claims.AccountID = ""
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, h.chat(hello).err)
 }
 
 func TestEraseUserHasNothingToErase(t *testing.T) {
-	_, err := newHouse(t).EraseUser(t.Context(), &aiv1.EraseUserRequest{UserId: "user_1"})
+	_, err := newFixture(t).EraseUser(t.Context(), &aiv1.EraseUserRequest{UserId: "user_1"})
 	require.NoError(t, err)
 }

@@ -15,7 +15,7 @@ import (
 const hello = `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"say hello to the world"}]}`
 
 func TestRelayWhole(t *testing.T) {
-	h := newHouse(t, withReply(20))
+	h := newFixture(t, withReply(20))
 	a := h.chat(hello)
 	require.Nil(t, a.err)
 	require.EqualValues(t, 200, a.head.GetStatus())
@@ -52,7 +52,7 @@ func TestRelayWhole(t *testing.T) {
 }
 
 func TestRelayStream(t *testing.T) {
-	h := newHouse(t, withReply(20))
+	h := newFixture(t, withReply(20))
 	a := h.chat(`{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"say hello"}],"x":1}`)
 	require.Nil(t, a.err)
 	require.True(t, a.head.GetStreamed())
@@ -70,8 +70,8 @@ func TestRelayStream(t *testing.T) {
 	require.EqualValues(t, h.openai.Stats().PromptTokens, final.GetUsage().GetInputTokens())
 }
 
-func TestUsageIsShownToWhoAsked(t *testing.T) {
-	h := newHouse(t)
+func TestUsageIsShownWhenAsked(t *testing.T) {
+	h := newFixture(t)
 	a := h.chat(`{"model":"gpt-4o-mini","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"say hello"}]}`)
 	require.Nil(t, a.err)
 	require.Contains(t, a.body, `"choices":[],"usage":{`)
@@ -80,7 +80,7 @@ func TestUsageIsShownToWhoAsked(t *testing.T) {
 }
 
 func TestRelayEmbeddings(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	a := h.relay(aiv1.Endpoint_ENDPOINT_EMBEDDINGS, `{"model":"text-embedding-3-small","input":["one two","three"],"encoding_format":"base64"}`)
 	require.Nil(t, a.err)
 	require.EqualValues(t, 200, a.head.GetStatus())

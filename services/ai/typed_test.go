@@ -24,7 +24,7 @@ import (
 
 func user(text string) []*aiv1.Message { return []*aiv1.Message{{Role: "user", Content: text}} }
 
-func (h *house) sent() map[string]any {
+func (h *fixture) sent() map[string]any {
 	h.t.Helper()
 	last, ok := h.openai.LastRequest()
 	require.True(h.t, ok)
@@ -34,7 +34,7 @@ func (h *house) sent() map[string]any {
 }
 
 func TestChat(t *testing.T) {
-	h := newHouse(t, withReply(9))
+	h := newFixture(t, withReply(9))
 	res, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: user("hello there")})
 	require.NoError(t, err)
 	require.NotEmpty(t, res.GetId())
@@ -48,8 +48,8 @@ func TestChat(t *testing.T) {
 	require.Equal(t, map[string]any{"model": "gpt-4o-mini", "stream": false, "messages": []any{map[string]any{"role": "user", "content": "hello there"}}}, h.sent())
 }
 
-func TestChatSaysAllThatWasAsked(t *testing.T) {
-	h := newHouse(t)
+func TestChatSendsEveryField(t *testing.T) {
+	h := newFixture(t)
 	schema, err := structpb.NewStruct(map[string]any{"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}})
 	require.NoError(t, err)
 	_, err = h.Chat(t.Context(), &aiv1.ChatRequest{
@@ -105,7 +105,7 @@ func TestHugeSchemasAreRefused(t *testing.T) {
 		"deep":              {[]*aiv1.Tool{tool(&structpb.Struct{Fields: map[string]*structpb.Value{"a": structpb.NewStructValue(object(20_000))}})}, "tools[0].parameters"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: user("hi"), Tools: c.tools})
 			if c.field == "" {
 				require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestHugeSchemasAreRefused(t *testing.T) {
 }
 
 func TestChatReasoning(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-5-mini", ReasoningEffort: "low", ToolChoice: "none", Messages: user("hi")})
 	require.NoError(t, err)
 	require.Equal(t, "low", h.sent()["reasoning_effort"])
@@ -152,7 +152,7 @@ func TestChatErrors(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			h.fault(c.fault)
 			_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: user("hi")})
 			e := errs.From(err)
@@ -163,7 +163,7 @@ func TestChatErrors(t *testing.T) {
 			}
 			require.Zero(t, h.settled().Cost)
 
-			h = newHouse(t)
+			h = newFixture(t)
 			h.fault(c.fault)
 			_, err = h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", Messages: user("hi")})
 			e = errs.From(err)
@@ -172,7 +172,7 @@ func TestChatErrors(t *testing.T) {
 			require.Zero(t, h.settled().Cost)
 		})
 	}
-	h := newHouse(t)
+	h := newFixture(t)
 	_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", MaxTokens: proto.Int32(1e6), Messages: user("hi")})
 	e := errs.From(err)
 	requireReason(t, invalidArgument, e)
@@ -181,7 +181,7 @@ func TestChatErrors(t *testing.T) {
 	require.Equal(t, "maxTokens", errs.From(err).Fields[0].Name)
 }
 
-func (h *house) stream(req *aiv1.ChatStreamRequest) ([]*aiv1.ChatStreamResponse, error) {
+func (h *fixture) stream(req *aiv1.ChatStreamRequest) ([]*aiv1.ChatStreamResponse, error) {
 	h.t.Helper()
 	stream, err := h.ChatStream(h.t.Context(), req)
 	require.NoError(h.t, err)
@@ -202,13 +202,13 @@ func pieces(stream grpc.ServerStreamingClient[aiv1.ChatStreamResponse]) (all []*
 }
 
 func TestChatStream(t *testing.T) {
-	h := newHouse(t, withReply(12))
+	h := newFixture(t, withReply(12))
 	all, err := h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", Temperature: proto.Float64(0), Messages: user("hello there")})
 	require.NoError(t, err)
 	require.Equal(t, true, h.sent()["stream"])
 	require.Contains(t, h.sent(), "temperature")
 
-	whole, err := newHouse(t, withReply(12)).Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: user("hello there")})
+	whole, err := newFixture(t, withReply(12)).Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: user("hello there")})
 	require.NoError(t, err)
 	var text strings.Builder
 	for i, piece := range all {
@@ -227,7 +227,7 @@ func TestChatStream(t *testing.T) {
 func TestChatStreamBreaks(t *testing.T) {
 	for _, kind := range []fault.Kind{fault.Cut, fault.EOF, fault.StreamError} {
 		t.Run(string(kind), func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			h.fault(fault.Fault{Kind: kind, AfterChunks: 3})
 			all, err := h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", Messages: user("hello there")})
 			requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, errs.From(err))
@@ -241,7 +241,7 @@ func TestChatStreamBreaks(t *testing.T) {
 }
 
 func TestChatStreamTools(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	schema, err := structpb.NewStruct(map[string]any{"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}, "required": []any{"city"}})
 	require.NoError(t, err)
 	all, err := h.stream(&aiv1.ChatStreamRequest{
@@ -261,7 +261,7 @@ func TestChatStreamTools(t *testing.T) {
 }
 
 func TestChatStreamOfAProviderThatDoesNotStream(t *testing.T) {
-	h := newHouse(t, withUpstream(raw("application/json", `{"id":"c","model":"m","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"one"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`)))
+	h := newFixture(t, withUpstream(raw("application/json", `{"id":"c","model":"m","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"one"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`)))
 	all, err := h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", Messages: user("hi")})
 	require.NoError(t, err)
 	require.Len(t, all, 2)
@@ -271,14 +271,14 @@ func TestChatStreamOfAProviderThatDoesNotStream(t *testing.T) {
 }
 
 func TestChatOfAProviderThatStreamsUnasked(t *testing.T) {
-	h := newHouse(t, withUpstream(raw("text/event-stream", delta("one")+done)))
+	h := newFixture(t, withUpstream(raw("text/event-stream", delta("one")+done)))
 	_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: user("hi")})
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, errs.From(err))
 	h.settled()
 }
 
 func TestEmbed(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	res, err := h.Embed(t.Context(), &aiv1.EmbedRequest{Model: "text-embedding-3-small", Input: []string{"one two", "three"}, Dimensions: 8})
 	require.NoError(t, err)
 	require.Len(t, res.GetEmbeddings(), 2)
@@ -287,13 +287,13 @@ func TestEmbed(t *testing.T) {
 	require.EqualValues(t, 3, res.GetUsage().GetInputTokens())
 	require.Equal(t, h.settled().Cost, res.GetCostNanoUsd())
 
-	h = newHouse(t, withUpstream(raw("application/json", `{"data":[{"index":0,"embedding":"AAAAAA=="},{"index":0,"embedding":"AAAAAA=="}],"usage":{"prompt_tokens":1}}`)))
+	h = newFixture(t, withUpstream(raw("application/json", `{"data":[{"index":0,"embedding":"AAAAAA=="},{"index":0,"embedding":"AAAAAA=="}],"usage":{"prompt_tokens":1}}`)))
 	_, err = h.Embed(t.Context(), &aiv1.EmbedRequest{Model: "text-embedding-3-small", Input: []string{"a", "b"}})
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, errs.From(err))
 }
 
 func TestListModels(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	res, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{})
 	require.NoError(t, err)
 	require.Len(t, res.GetModels(), 12)

@@ -93,7 +93,7 @@ func TestOneReadIsOneMessage(t *testing.T) {
 	require.Empty(t, cmp.Diff([]string{"", two, two + ": ping\n\n", delta("c"), done}, m.bodies))
 }
 
-func TestAPanicOfTheCallSettles(t *testing.T) {
+func TestPanicSettlesTheCall(t *testing.T) {
 	server, billing := direct(t, delta(" a")+delta(" b"), delta(" c"), done)
 	require.PanicsWithValue(t, "boom", func() { _ = relayTo(t, server, &messages{panics: true}) })
 	require.Zero(t, billing.Held())
@@ -106,7 +106,7 @@ func TestAPanicOfTheCallSettles(t *testing.T) {
 // TestOverTheNetwork relays side by side over real gRPC, where messages are written by other goroutines than those
 // that made them: every answer is its own.
 func TestOverTheNetwork(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	server := grpc.NewServer(grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		return asStatus(handler(srv, &withClaims{stream, passport.NewContext(stream.Context(), &h.claims)}))
 	}))
@@ -150,7 +150,7 @@ func TestOverTheNetwork(t *testing.T) {
 // TestABodyThatStaysOpenAfterDone does not keep the caller waiting.
 func TestABodyThatStaysOpenAfterDone(t *testing.T) {
 	left := make(chan struct{})
-	h := newHouse(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+	h := newFixture(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, delta("one")+done)

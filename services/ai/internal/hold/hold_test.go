@@ -32,25 +32,25 @@ var (
 	used    = hold.Final{Usage: tokens.Usage{Input: 10, Output: 5}, Outcome: billingv1.Outcome_OUTCOME_COMPLETED}
 )
 
-type room struct {
+type fixture struct {
 	*hold.Keeper
 	billing *billingtest.Fake
 	logged  *strings.Builder
 }
 
-// newRoom makes a keeper whose billing fails as before says.
-func newRoom(t *testing.T, before func(ctx context.Context, rpc string) error) *room {
+// newFixture makes a keeper whose billing fails as before says.
+func newFixture(t *testing.T, before func(ctx context.Context, rpc string) error) *fixture {
 	t.Helper()
 	list, err := models.Default()
 	require.NoError(t, err)
-	r := &room{billing: billingtest.New(list, billingtest.Unlimited), logged: &strings.Builder{}}
+	r := &fixture{billing: billingtest.New(list, billingtest.Unlimited), logged: &strings.Builder{}}
 	r.billing.Before = before
 	r.Keeper = hold.NewKeeper(r.billing, slog.New(slog.NewTextHandler(r.logged, nil)), time.Now)
 	return r
 }
 
 // run starts the keeper's work and returns what stops it.
-func (r *room) run() (stop func()) {
+func (r *fixture) run() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = r.Run(ctx) })
@@ -60,7 +60,7 @@ func (r *room) run() (stop func()) {
 	}
 }
 
-func (r *room) openOne(t *testing.T) *hold.Hold {
+func (r *fixture) openOne(t *testing.T) *hold.Hold {
 	t.Helper()
 	h, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini", InputTokens: 100, MaxOutputTokens: 50, MinOutputTokens: 1})
 	require.NoError(t, err)
@@ -68,10 +68,10 @@ func (r *room) openOne(t *testing.T) *hold.Hold {
 	return h
 }
 
-func (r *room) settlements() int { return len(r.billing.Holds()[0].Settled) }
+func (r *fixture) settlements() int { return len(r.billing.Holds()[0].Settled) }
 
 func TestSettleOnceHoweverOften(t *testing.T) {
-	r := newRoom(t, nil)
+	r := newFixture(t, nil)
 	h := r.openOne(t)
 	require.Equal(t, 1, r.Running())
 	var callers sync.WaitGroup
@@ -105,7 +105,7 @@ func TestOddProviderIDsNeverKeepAHoldFromBeingSettled(t *testing.T) {
 		"req~!":                           "req~!",
 		"req\x7f":                         "",
 	} {
-		r := newRoom(t, nil)
+		r := newFixture(t, nil)
 		final := used
 		final.ProviderID = id
 		require.True(t, r.openOne(t).Settle(final).Settled, "%.20q", id)
@@ -114,7 +114,7 @@ func TestOddProviderIDsNeverKeepAHoldFromBeingSettled(t *testing.T) {
 }
 
 func TestAPanicSettles(t *testing.T) {
-	r := newRoom(t, nil)
+	r := newFixture(t, nil)
 	require.PanicsWithValue(t, "boom", func() {
 		h := r.openOne(t)
 		defer h.Close(func() hold.Final { return used })
@@ -124,7 +124,7 @@ func TestAPanicSettles(t *testing.T) {
 }
 
 func TestSettlementOutlivesItsCall(t *testing.T) {
-	r := newRoom(t, func(ctx context.Context, _ string) error { return ctx.Err() })
+	r := newFixture(t, func(ctx context.Context, _ string) error { return ctx.Err() })
 	ctx, cancel := context.WithCancel(t.Context())
 	h, err := r.Open(ctx, &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini"})
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestSettlementOutlivesItsCall(t *testing.T) {
 
 func TestReserveErrors(t *testing.T) {
 	var calls atomic.Int64
-	r := newRoom(t, func(context.Context, string) error {
+	r := newFixture(t, func(context.Context, string) error {
 		if calls.Add(1) == 1 {
 			return errDown
 		}
@@ -145,7 +145,7 @@ func TestReserveErrors(t *testing.T) {
 	_ = r.openOne(t).Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
 	require.EqualValues(t, 3, calls.Load(), "tried a second time")
 
-	down := newRoom(t, func(context.Context, string) error { return errDown })
+	down := newFixture(t, func(context.Context, string) error { return errDown })
 	_, err := down.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini"})
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
 	require.Zero(t, down.Running())
@@ -161,7 +161,7 @@ func TestSlowBilling(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var well atomic.Bool
-				r := newRoom(t, func(ctx context.Context, rpc string) error {
+				r := newFixture(t, func(ctx context.Context, rpc string) error {
 					if rpc == "Settle" && !well.Load() {
 						return fail(ctx)
 					}
@@ -187,9 +187,9 @@ func TestSlowBilling(t *testing.T) {
 	}
 }
 
-func TestARefusalForGoodIsNotRepeated(t *testing.T) {
+func TestPermanentRejectionIsNotRetried(t *testing.T) {
 	var calls atomic.Int64
-	r := newRoom(t, func(_ context.Context, rpc string) error {
+	r := newFixture(t, func(_ context.Context, rpc string) error {
 		if rpc == "Settle" {
 			calls.Add(1)
 			return status.Error(codes.NotFound, "no such hold")
@@ -206,7 +206,7 @@ func TestARefusalForGoodIsNotRepeated(t *testing.T) {
 func TestShutdownDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var well atomic.Bool
-		r := newRoom(t, func(_ context.Context, rpc string) error {
+		r := newFixture(t, func(_ context.Context, rpc string) error {
 			if rpc == "Settle" && !well.Load() {
 				return errDown
 			}
@@ -232,7 +232,7 @@ func TestShutdownDrains(t *testing.T) {
 
 func TestCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, nil)
+		r := newFixture(t, nil)
 		stop := r.run()
 		defer stop()
 		h := r.openOne(t)
@@ -265,7 +265,7 @@ func TestCheckpoints(t *testing.T) {
 func TestCheckpointsSurviveABillingThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var well atomic.Bool
-		r := newRoom(t, func(_ context.Context, rpc string) error {
+		r := newFixture(t, func(_ context.Context, rpc string) error {
 			if rpc == "Checkpoint" && !well.Load() {
 				return errors.New("boom")
 			}

@@ -186,10 +186,11 @@ func (c *call) inOnePiece(answer *Answer) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider returned a response that does not match the request.")
 	}
 	c.stage, c.meter.ProviderID = finished, read.ID
-	if c.req.Endpoint == wire.Chat && c.chunk.Read(body) {
-		c.meter.Add(&c.chunk)
-	} else if read.HasUsage {
+	if read.HasUsage {
 		c.meter.Report(read.Reported)
+	}
+	if c.req.Endpoint == wire.Chat && !read.Reported.Complete() && c.chunk.Read(body) { // the text is needed to count
+		c.meter.Add(&c.chunk)
 	}
 	c.pass(Head{Status: answer.Status, Headers: answer.Headers}, body)
 	return nil

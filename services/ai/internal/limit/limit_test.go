@@ -234,9 +234,9 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestWhateverTheCallsTheWaitIsTrue drives one account at random: a refusal's delay is enough, and no window of a
+// TestWaitIsExactForRandomCalls drives one account at random: a refusal's delay is enough, and no window of a
 // minute that begins with a window of the limiter holds more than the limit.
-func TestWhateverTheCallsTheWaitIsTrue(t *testing.T) {
+func TestWaitIsExactForRandomCalls(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m, c := newMemory(t)
 		most := rapid.Int64Range(1, 20).Draw(r, "limit")

@@ -89,7 +89,7 @@ func TestErrorsAreNotRemembered(t *testing.T) {
 	require.Equal(t, 1, f.Asked())
 }
 
-func TestSilentBillingIsGivenUp(t *testing.T) {
+func TestSilentBillingTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := newCache(t, func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
 		start := time.Now()

@@ -41,6 +41,8 @@ func TestJudge(t *testing.T) {
 		"total below its parts":           {reported: report(20, none, 424, none, 100), want: tokens.Usage{Input: 20, Output: 424}},
 		"no prompt, but a total":          {reported: report(none, none, 5, none, 35), want: tokens.Usage{Input: 30, Output: 5}},
 		"total only":                      {reported: report(none, none, none, none, 111), want: tokens.Usage{Input: 11, Output: 100}, estimated: true},
+		"output of zero, but a total":     {reported: report(none, none, 0, none, 111), want: tokens.Usage{Input: 11, Output: 100}, estimated: true},
+		"total below its output":          {reported: report(none, none, 50, none, 40), want: tokens.Usage{Input: 11, Output: 50}, estimated: true},
 		"early report, then broken":       {reported: tokens.Reported{Input: 10, Output: 1}, broken: true, want: tokens.Usage{Input: 10, Output: 39}, estimated: true},
 		"late report, then broken":        {reported: tokens.Reported{Input: 10, Output: 50}, broken: true, want: tokens.Usage{Input: 10, Output: 50}},
 		"parts above their wholes":        {reported: tokens.Reported{Input: 10, Cached: 99, Output: 5, Reasoning: 99}, want: tokens.Usage{Input: 10, Cached: 10, Output: 5, Reasoning: 5}},
@@ -51,6 +53,7 @@ func TestJudge(t *testing.T) {
 		"exactly the bound":               {reported: tokens.Reported{Input: 2000, Output: 1500}, want: tokens.Usage{Input: 2000, Output: 1500}},
 		"embedding":                       {reported: report(8, none, none, none, 8), embedding: true, want: tokens.Usage{Input: 8}},
 		"embedding, total only":           {reported: report(none, none, none, none, 8), embedding: true, want: tokens.Usage{Input: 8}},
+		"embedding, total below":          {reported: report(8, none, none, none, 5), embedding: true, want: tokens.Usage{Input: 8}},
 		"embedding of zero":               {reported: tokens.Reported{}, embedding: true, want: tokens.Usage{Input: 11}, estimated: true},
 		"embedding with output":           {reported: tokens.Reported{Input: 8, Output: 9}, embedding: true, want: tokens.Usage{Input: 8}},
 	}
@@ -71,6 +74,8 @@ func TestLaterReportsLowerNothing(t *testing.T) {
 	r.Join(tokens.Reported{})
 	r.Join(tokens.NothingReported())
 	r.Join(report(9, 3, 7, none, 16))
+	require.Equal(t, report(10, 3, 7, 1, 16), r)
+	r.Join(report(1, 1, 1, 1, 1))
 	require.Equal(t, report(10, 3, 7, 1, 16), r)
 }
 

@@ -46,7 +46,7 @@ func TestCountIsBoundedForHostileText(t *testing.T) {
 	}
 }
 
-func TestLongTextIsTakenToGoOnAsItBegan(t *testing.T) {
+func TestLongTextIsExtrapolated(t *testing.T) {
 	c := tokens.NewCounter()
 	line := "Several words make a line, and lines make a page. "
 	once := c.Count(o200k, []byte(strings.Repeat(line, 100)))

@@ -40,6 +40,9 @@ func NothingReported() Reported {
 	return Reported{NotReported, NotReported, NotReported, NotReported, NotReported}
 }
 
+// Complete reports whether the report says how much was used without a look at the text.
+func (r Reported) Complete() bool { return r.Input > 0 && r.Output > 0 }
+
 // Join adds a later report: no number becomes lower.
 func (r *Reported) Join(later Reported) {
 	r.Input, r.Cached = max(r.Input, later.Input), max(r.Cached, later.Cached)
@@ -100,7 +103,7 @@ func Judge(e Evidence) (v Verdict) {
 	if r.Input < 0 || r.Input == 0 && (e.Produced || !e.Orderly) {
 		v.Usage.Input, v.Estimated = min(e.CountInput(), e.Bound.Input), true
 		r.Cached = 0 // a part of a number that is not known
-		if r.Total > v.Usage.Input && r.Output < 0 {
+		if r.Total > v.Usage.Input && r.Output <= 0 {
 			r.Output = r.Total - v.Usage.Input
 		}
 	}

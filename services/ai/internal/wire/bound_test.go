@@ -77,7 +77,7 @@ func TestInputIsBounded(t *testing.T) {
 	}
 }
 
-func TestTextInAPictureIsNoText(t *testing.T) {
+func TestOnlyPayloadsAreLeftOut(t *testing.T) {
 	// Only what can't be text is left out of the bound: a text elsewhere counts, whatever its member is called.
 	long := strings.Repeat("word ", 2_000)
 	for name, body := range map[string]string{

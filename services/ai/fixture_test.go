@@ -37,8 +37,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// house is the service with the sandbox behind it and a billing that records.
-type house struct {
+// fixture is the service with the sandbox behind it and a billing that records.
+type fixture struct {
 	aiv1.AIServiceClient
 	t       testing.TB
 	service *ai.Service
@@ -49,7 +49,7 @@ type house struct {
 	running chan context.Context // of the newest stream, as the service sees it
 }
 
-// option changes a house before it is built.
+// option changes a fixture before it is built.
 type option func(*plan)
 
 type plan struct {
@@ -69,7 +69,7 @@ func withBefore(f func(context.Context, string) error) option {
 	return func(p *plan) { p.before = f }
 }
 
-func newHouse(t testing.TB, options ...option) *house {
+func newFixture(t testing.TB, options ...option) *fixture {
 	t.Helper()
 	p := plan{balance: billingtest.Unlimited, now: time.Now, config: ai.Config{
 		Keys: settings.NewSecrets(key), Organization: "org-canary0000000000", HeaderTimeout: time.Minute, IdleTimeout: time.Minute, MaxConcurrent: 100,
@@ -80,7 +80,7 @@ func newHouse(t testing.TB, options ...option) *house {
 	}
 	list, err := models.Default()
 	require.NoError(t, err)
-	h := &house{t: t, billing: billingtest.New(list, p.balance), openai: openai.New(p.sandbox), logged: &syncBuffer{}, running: make(chan context.Context, 1), claims: passport.Claims{UserID: "user_1", AccountID: "acct_1"}}
+	h := &fixture{t: t, billing: billingtest.New(list, p.balance), openai: openai.New(p.sandbox), logged: &syncBuffer{}, running: make(chan context.Context, 1), claims: passport.Claims{UserID: "user_1", AccountID: "acct_1"}}
 	h.billing.Before = p.before
 	if p.handler == nil {
 		p.handler = h.openai
@@ -110,7 +110,7 @@ func newHouse(t testing.TB, options ...option) *house {
 }
 
 // channel serves in-process what platform's server would: claims in the context, errors as statuses.
-func (h *house) channel() grpc.ClientConnInterface {
+func (h *fixture) channel() grpc.ClientConnInterface {
 	channel := (&inprocgrpc.Channel{}).
 		WithServerUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			res, err := handler(passport.NewContext(ctx, &h.claims), req)
@@ -149,14 +149,14 @@ type answer struct {
 }
 
 // relay makes a call and reads it to its end.
-func (h *house) relay(endpoint aiv1.Endpoint, body string) answer {
+func (h *fixture) relay(endpoint aiv1.Endpoint, body string) answer {
 	h.t.Helper()
 	stream, err := h.Relay(h.t.Context(), &aiv1.RelayRequest{Endpoint: endpoint, Body: []byte(body)})
 	require.NoError(h.t, err)
 	return drain(stream)
 }
 
-func (h *house) chat(body string) answer {
+func (h *fixture) chat(body string) answer {
 	h.t.Helper()
 	return h.relay(aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, body)
 }
@@ -180,7 +180,7 @@ func drain(stream grpc.ServerStreamingClient[aiv1.RelayResponse]) (a answer) {
 }
 
 // settled returns the one hold, which must be settled exactly once.
-func (h *house) settled() billingtest.Hold {
+func (h *fixture) settled() billingtest.Hold {
 	h.t.Helper()
 	holds := h.billing.Holds()
 	require.Len(h.t, holds, 1)
@@ -190,7 +190,7 @@ func (h *house) settled() billingtest.Hold {
 }
 
 // fault makes the sandbox fail.
-func (h *house) fault(f fault.Fault) {
+func (h *fixture) fault(f fault.Fault) {
 	h.t.Helper()
 	_, err := h.openai.Faults().Add(f)
 	require.NoError(h.t, err)
