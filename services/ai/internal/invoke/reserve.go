@@ -104,7 +104,7 @@ func (r *reserving) useCount(ctx context.Context) {
 
 // consumed is what a refused call counts for in the limits of its account: the work of reading it.
 func (r reservation) consumed(err error) int64 {
-	switch errs.ReasonOf(err) { //nolint:exhaustive // the others are the caller's
+	switch errs.ReasonOf(err) {
 	case errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errorsv1.ErrorReason_ERROR_REASON_INTERNAL,
 		errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR:
 		return 0

@@ -13,7 +13,7 @@ func TestUsage(t *testing.T) {
 	u := tokens.Usage{Input: 5, Cached: 4, Output: 3, Reasoning: 2}
 	require.EqualValues(t, 8, u.Total())
 	p := u.Proto()
-	require.EqualValues(t, []any{5, 4, 3, 2}, []any{int(p.GetInputTokens()), int(p.GetCachedInputTokens()), int(p.GetOutputTokens()), int(p.GetReasoningTokens())})
+	require.Equal(t, []int32{5, 4, 3, 2}, []int32{p.GetInputTokens(), p.GetCachedInputTokens(), p.GetOutputTokens(), p.GetReasoningTokens()})
 }
 
 const none = tokens.NotReported

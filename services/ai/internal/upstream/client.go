@@ -72,7 +72,7 @@ func (c *Client) Send(ctx context.Context, endpoint aiv1.Endpoint, body []byte, 
 		Header: c.header(ctx, headers), ContentLength: int64(len(body)), Body: reader(body),
 		GetBody: func() (io.ReadCloser, error) { return reader(body), nil },
 	}).WithContext(ctx)
-	response, err := c.transport.RoundTrip(request)
+	response, err := c.transport.RoundTrip(request) //nolint:bodyclose // the answer has the body
 	if err != nil {
 		return nil, Failure(err)
 	}
