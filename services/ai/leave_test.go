@@ -507,6 +507,26 @@ func TestAnAbandonedCallHoldsWhatItHas(t *testing.T) {
 	})
 }
 
+// TestRoomIsGivenBack lets one caller after the other leave where there is room for one abandoned answer.
+func TestRoomIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, func(e *exchange) {
+			if e.wait(10 * time.Second) {
+				e.start("application/json")
+				e.say(wholeAnswer(13, 600))
+			}
+		}, func(c *ai.Config) { c.AbandonedReads = 1 })
+		for range 3 {
+			_ = b.call(chatEndpoint, request("gpt-4o", `,"max_tokens":700`), 0, time.Second)
+			time.Sleep(20 * time.Second)
+		}
+		for _, h := range b.billing.Holds() {
+			require.EqualValues(t, 600, h.Settled[0].GetUsage().GetOutputTokens(), "read to its end")
+		}
+		b.stop()
+	})
+}
+
 // TestTypedCallersLeave is the same for the typed API.
 func TestTypedCallersLeave(t *testing.T) {
 	messages := []*aiv1.Message{{Role: "user", Content: "say hello"}}
