@@ -26,8 +26,8 @@ func Settings() []any {
 // ServiceSettings are the structs that hold what each process of split mode reads, beside what all of them do.
 func ServiceSettings() map[string][]any {
 	return map[string][]any{
-		"auth":    {auth.Config{}},
-		"ai":      {ai.Config{}},
+		"auth":    {auth.Config{}, serve.PriceList{}},
+		"ai":      {ai.Config{}, serve.PriceList{}},
 		"billing": {billing.Config{}, serve.PriceList{}},
 		"gateway": {gateway.Config{}},
 	}

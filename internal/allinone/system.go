@@ -33,14 +33,14 @@ type named struct {
 
 // system is every service and the edge, built and not yet running.
 type system struct {
-	host     *serve.Host
-	config   *config
-	server   *serve.Server
-	services []named
-	gateway  *gateway.Gateway
-	conns    map[string]*connect.Conn
-	issuer   *passport.Issuer
-	edgeAddr string
+	host                        *serve.Host
+	config                      *config
+	server                      *serve.Server
+	services                    []named
+	gateway                     *gateway.Gateway
+	conns                       map[string]*connect.Conn
+	issuer                      *passport.Issuer
+	edgeAddr, grpcAddr, opsAddr string
 }
 
 // build puts the parts together.
@@ -81,17 +81,15 @@ func (s *system) assemble(ctx context.Context) error {
 
 func (s *system) addServices(ctx context.Context) error {
 	now, log, c := s.host.Now, s.host.Logger, s.config
-	at := database.For("billing", c.Store.DatabaseURL)
-	at.Logger = log
 	billingService, err := billing.New(ctx, c.Billing, billing.Deps{
-		Logger: log, Meter: s.host.Meter("billing"), Now: now, Database: at, Models: c.Prices.List(),
+		Logger: log, Meter: s.host.Meter("billing"), Now: now, Database: database.For("billing", c.Store.DatabaseURL), Models: c.Prices.List(),
 	})
 	if err != nil {
 		return err
 	}
 	s.add("billing", billingService)
 	authService, err := auth.New(ctx, c.Auth, auth.Deps{
-		Logger: log, Meter: s.host.Meter("auth"), Now: now, Passports: s.issuer, Models: c.Prices.List(),
+		Logger: log, Meter: s.host.Meter("auth"), Now: now, Database: database.For("auth", c.Store.DatabaseURL), Models: c.Prices.List(), Passports: s.issuer,
 		AI: aiv1.NewAIServiceClient(s.conns["auth"]), Billing: billingv1.NewBillingServiceClient(s.conns["auth"]),
 	})
 	if err != nil {
@@ -99,7 +97,7 @@ func (s *system) addServices(ctx context.Context) error {
 	}
 	s.add("auth", authService)
 	aiService, err := ai.New(ctx, c.AI, ai.Deps{
-		Logger: log, Meter: s.host.Meter("ai"), Now: now, Billing: billingv1.NewBillingServiceClient(s.conns["ai"]),
+		Logger: log, Meter: s.host.Meter("ai"), Now: now, Models: c.Prices.List(), Billing: billingv1.NewBillingServiceClient(s.conns["ai"]),
 	})
 	if err != nil {
 		return err
@@ -133,7 +131,7 @@ func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
 		return nil, err
 	}
 	ops, internal, edge := open[0], open[1], open[2]
-	s.edgeAddr = edge.Addr().String()
+	s.edgeAddr, s.grpcAddr, s.opsAddr = edge.Addr().String(), internal.Addr().String(), ops.Addr().String()
 	all := make([]serve.Service, 0, len(s.services))
 	for _, service := range s.services {
 		all = append(all, service)

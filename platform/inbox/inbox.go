@@ -24,7 +24,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -39,11 +38,7 @@ var migrations embed.FS
 // Migrations are the tables, all named inbox_*. Apply them with database.Migrate to the database that New is given, beside
 // the service's own.
 func Migrations() database.Migrations {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is compiled in
-	}
-	return database.Migrations{Service: "inbox", FS: files}
+	return database.Embedded("inbox", migrations)
 }
 
 // channel is what processes of one service notify each other on.

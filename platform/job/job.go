@@ -19,7 +19,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"time"
 
@@ -31,11 +30,7 @@ var migrations embed.FS
 
 // Migrations creates the table job_lease. Apply it with database.Migrate to the database that Run is given.
 func Migrations() database.Migrations {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is compiled in
-	}
-	return database.Migrations{Service: "job", FS: files}
+	return database.Embedded("job", migrations)
 }
 
 var (

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/trivet-dev/trivet/platform/connect"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -26,6 +27,8 @@ type Program struct {
 	Config any
 	// Needs are the services that it calls.
 	Needs []string
+	// Migrations are those of its store; nil when it has none.
+	Migrations func() []database.Migrations
 }
 
 // Process is one process of split mode.

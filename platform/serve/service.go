@@ -43,6 +43,9 @@ func RunService(
 	if len(args) > 1 || (len(args) == 1 && args[0] != "migrate") {
 		return fmt.Errorf("usage: %s [migrate]; settings are environment variables, docs/settings.md lists them", program.Name)
 	}
+	if len(args) == 1 {
+		return program.migrate(ctx, env, stderr)
+	}
 	p, err := NewProcess(ctx, program, env, stderr)
 	if err != nil {
 		return err
@@ -51,10 +54,6 @@ func RunService(
 	service, err := build(p)
 	if err != nil {
 		return err
-	}
-	if len(args) == 1 {
-		err := service.Migrate(ctx)
-		return errors.Join(err, service.Close(ctx))
 	}
 	parts, err := p.parts(ctx, service)
 	if err != nil {

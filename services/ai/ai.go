@@ -17,6 +17,7 @@ import (
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
@@ -36,7 +37,9 @@ type Deps struct {
 	Logger *slog.Logger
 	Meter  metric.Meter
 	// Now is the clock.
-	Now     func() time.Time
+	Now func() time.Time
+	// Models is the price list.
+	Models  *models.List
 	Billing billingv1.BillingServiceClient
 	// Transport connects to the provider; nil means the service's own connection pool.
 	Transport http.RoundTripper
@@ -50,18 +53,15 @@ type Service struct {
 	transport *provider.Transport
 }
 
-// New makes the service. It reads the price list and makes no call.
+// New makes the service. It makes no call.
 func New(_ context.Context, config Config, deps Deps) (*Service, error) {
-	if config.BaseURL == nil || deps.Logger == nil || deps.Meter == nil || deps.Now == nil || deps.Billing == nil {
+	if config.BaseURL == nil || deps.Logger == nil || deps.Meter == nil || deps.Now == nil || deps.Billing == nil || deps.Models == nil {
 		return nil, errors.New("ai: New needs OPENAI_BASE_URL and all of Deps but Transport")
 	}
 	if config.AbandonedReadTimeout <= 0 {
 		return nil, errors.New("ai: TRIVET_ABANDONED_READ_TIMEOUT must be above 0")
 	}
-	list, err := models.Load(config.ModelsFile)
-	if err != nil {
-		return nil, err
-	}
+	list := deps.Models
 	transport, err := provider.New(provider.Config{
 		Integration: "openai", Method: methodOf, HeaderTimeout: config.HeaderTimeout, IdleTimeout: config.IdleTimeout,
 		MaxConcurrent: config.MaxConcurrent, Relay: true, Base: deps.Transport,
@@ -109,6 +109,9 @@ func (s *Service) Run(ctx context.Context) error {
 	s.invoker.Stop()
 	return err
 }
+
+// Migrations returns none: ai has no store.
+func Migrations() []database.Migrations { return nil }
 
 // Migrate does nothing: ai has no store.
 func (s *Service) Migrate(context.Context) error { return nil }

@@ -18,6 +18,7 @@ import (
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/ai"
@@ -118,9 +119,11 @@ func (d *dropped) Send(r *aiv1.RelayResponse) error {
 func benchmark(b *testing.B, upstream http.RoundTripper, body []byte) {
 	address, err := url.Parse("http://localhost/v1")
 	require.NoError(b, err)
+	list, err := models.Default()
+	require.NoError(b, err)
 	l := &ledger{}
 	service, err := ai.New(b.Context(), ai.Config{Keys: settings.NewSecrets("sk-bench"), BaseURL: address, MaxConcurrent: 100, AbandonedReadTimeout: time.Minute}, ai.Deps{
-		Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Billing: l, Transport: upstream,
+		Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Models: list, Billing: l, Transport: upstream,
 	})
 	require.NoError(b, err)
 	var c capture

@@ -16,8 +16,6 @@ type Config struct {
 	BaseURL *url.URL `env:"OPENAI_BASE_URL" default:"https://api.openai.com/v1" help:"base URL of OpenAI's API, or of a server that speaks its format"`
 	// Organization is the organization at the provider; may be empty.
 	Organization string `env:"OPENAI_ORG_ID" help:"OpenAI organization to bill, when the key belongs to several"`
-	// ModelsFile is the price list; "" means the embedded one.
-	ModelsFile string `env:"MODELS_FILE" help:"YAML file with the price list of the models, in place of the embedded one"`
 	// HeaderTimeout is the longest wait for the beginning of an answer: reasoning without a stream takes minutes.
 	HeaderTimeout time.Duration `env:"OPENAI_HEADER_TIMEOUT" default:"10m" min:"1s" help:"maximum wait for the beginning of an answer"`
 	// IdleTimeout is the longest silence within an answer.

@@ -89,7 +89,7 @@ func newFixture(t testing.TB, options ...option) *fixture {
 	p.config.BaseURL, err = url.Parse(server.URL + "/v1")
 	require.NoError(t, err)
 	h.service, err = ai.New(t.Context(), p.config, ai.Deps{
-		Logger: slog.New(slog.NewTextHandler(h.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: p.now, Billing: h.billing,
+		Logger: slog.New(slog.NewTextHandler(h.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: p.now, Models: list, Billing: h.billing,
 	})
 	require.NoError(t, err)
 	h.AIServiceClient = aiv1.NewAIServiceClient(h.channel())

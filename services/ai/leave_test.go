@@ -115,7 +115,7 @@ func newBubble(t *testing.T, script func(*exchange), change func(*ai.Config)) *b
 		change(&config)
 	}
 	service, err := ai.New(t.Context(), config, ai.Deps{
-		Logger: slog.New(slog.NewTextHandler(b.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Billing: b.billing, Transport: b.provider,
+		Logger: slog.New(slog.NewTextHandler(b.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Models: list, Billing: b.billing, Transport: b.provider,
 	})
 	require.NoError(t, err)
 	var c capture

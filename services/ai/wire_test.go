@@ -51,7 +51,7 @@ func directTo(t testing.TB, upstream http.RoundTripper, balance int64, refused s
 	address, err := url.Parse("http://localhost/v1")
 	require.NoError(t, err)
 	service, err := ai.New(t.Context(), ai.Config{RefusedFields: strings.Split(refused, ","), Keys: settings.NewSecrets("sk-x"), BaseURL: address, MaxConcurrent: 10, AbandonedReads: 10, AbandonedReadTimeout: time.Minute}, ai.Deps{
-		Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Billing: billing, Transport: upstream,
+		Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Models: list, Billing: billing, Transport: upstream,
 	})
 	require.NoError(t, err)
 	var c capture

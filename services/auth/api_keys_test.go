@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -346,7 +347,7 @@ func TestAdminRolesAreASetting(t *testing.T) {
 			require.NoError(t, settings.Load(func(name string) string {
 				return map[string]string{"CLERK_ADMIN_ROLES": setting}[name]
 			}, c))
-			c.DataDir, c.Issuer, c.JWTKey = t.TempDir(), clerktest.Issuer, clerktest.PEM(t, clerktest.Key(0))
+			c.Issuer, c.JWTKey = clerktest.Issuer, clerktest.PEM(t, clerktest.Key(0))
 		})
 		for _, role := range []string{"admin", "owner", "member", "administrator", "billing"} {
 			for _, name := range []string{role, "org:" + role} {
@@ -448,7 +449,7 @@ func (h *house) watch(t *testing.T) *watch {
 
 func TestRevocationReachesEveryReplica(t *testing.T) {
 	one := start(t, nil)
-	two := start(t, func(c *auth.Config) { c.DataDir, c.APIURL = one.dir, mustParse(t, one.url) })
+	two := startAt(t, one.database, func(c *auth.Config) { c.APIURL = mustParse(t, one.url) }, noop.Meter{})
 	near, far := one.watch(t), two.watch(t)
 	key := one.newKey(t, one.as(t, one.clerk.Token(t, time.Now(), nil)), &authv1.CreateApiKeyRequest{})
 	_, err := two.authenticate(t, key.GetSecret())

@@ -37,12 +37,14 @@ type Deps struct {
 	Meter metric.Meter
 	// Now is the clock.
 	Now func() time.Time
+	// Database is where the store is: database.For("auth", DATABASE_URL). New opens it.
+	Database database.Config
 	// Passports signs for the callers whose credentials are good.
 	Passports *passport.Issuer
-	// Base makes the connections to Clerk; nil means a pool of its own.
-	Base http.RoundTripper
 	// Models are those that an API key may be limited to.
 	Models *models.List
+	// Transport connects to Clerk; nil means a connection pool of the service's own.
+	Transport http.RoundTripper
 	// AI and Billing are asked to erase people. Without one of them no erasure is ever complete.
 	AI      aiv1.AIServiceClient
 	Billing billingv1.BillingServiceClient
@@ -67,7 +69,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{}
-	if err := s.open(ctx, config, deps); err != nil {
+	if err := s.open(ctx, deps); err != nil {
 		return nil, err
 	}
 	if err := s.build(config, deps); err != nil {
@@ -76,12 +78,8 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	return s, nil
 }
 
-func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error) {
-	at := config.DatabaseURL
-	if !at.IsSet() {
-		at = settings.NewSecret("sqlite://" + config.DataDir)
-	}
-	place := database.For("auth", at)
+func (s *Service) open(ctx context.Context, deps Deps) (err error) {
+	place := deps.Database
 	place.Logger = deps.Logger
 	if place.Observe, err = database.Observer(deps.Meter, "auth"); err != nil {
 		return err
@@ -99,11 +97,7 @@ func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error
 
 // checkVersion refuses a store that a newer version of the program has migrated.
 func (s *Service) checkVersion(ctx context.Context) error {
-	all, err := Migrations()
-	if err != nil {
-		return err
-	}
-	return database.CheckVersion(ctx, s.database, all...)
+	return database.CheckVersion(ctx, s.database, Migrations()...)
 }
 
 // Register adds the service to a gRPC server.
@@ -112,21 +106,13 @@ func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 }
 
 // Migrations are those of the store and of its inbox, in the order in which they are applied.
-func Migrations() ([]database.Migrations, error) {
-	own, err := store.Migrations()
-	if err != nil {
-		return nil, err
-	}
-	return []database.Migrations{inbox.Migrations(), own}, nil
+func Migrations() []database.Migrations {
+	return []database.Migrations{inbox.Migrations(), store.Migrations()}
 }
 
 // Migrate brings the store up to date. It must have been done before the first request.
 func (s *Service) Migrate(ctx context.Context) error {
-	all, err := Migrations()
-	if err != nil {
-		return err
-	}
-	return database.MigrateAll(ctx, s.database, all...)
+	return database.MigrateAll(ctx, s.database, Migrations()...)
 }
 
 // Run does the background work until ctx ends, and returns when all of it has stopped. Without it no revocation is seen,
@@ -144,9 +130,7 @@ func (s *Service) Run(ctx context.Context) error {
 // Checks are the service's conditions of readiness. Clerk is none, once its keys are held.
 func (s *Service) Checks() map[string]func(context.Context) error {
 	checks := map[string]func(context.Context) error{"auth.database": s.database.Ping, "auth.writes": s.database.CheckWrite}
-	if all, err := Migrations(); err == nil {
-		checks["auth.schema"] = database.SchemaCheck(s.database, all...)
-	}
+	checks["auth.schema"] = database.SchemaCheck(s.database, Migrations()...)
 	if s.keys != nil {
 		checks["clerk_keys"] = func(context.Context) error { return s.keys.Ready() }
 	}

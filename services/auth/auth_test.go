@@ -15,6 +15,7 @@ import (
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
@@ -29,7 +30,8 @@ type house struct {
 	clerk    *clerktest.Instance
 	rpc      authv1.AuthServiceServer
 	verifier *passport.Verifier
-	url, dir string
+	url      string
+	database settings.Secret
 	ai       aiFake
 	billing  billingFake
 }
@@ -48,6 +50,12 @@ func start(t testing.TB, change func(*auth.Config)) *house {
 
 func startWith(t testing.TB, change func(*auth.Config), meter metric.Meter) *house {
 	t.Helper()
+	return startAt(t, settings.NewSecret("sqlite://"+t.TempDir()), change, meter)
+}
+
+// startAt starts the service on a database.
+func startAt(t testing.TB, at settings.Secret, change func(*auth.Config), meter metric.Meter) *house {
+	t.Helper()
 	h := &house{clerk: clerktest.New()}
 	h.url = h.clerk.Serve(t).URL
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
@@ -58,7 +66,6 @@ func startWith(t testing.TB, change func(*auth.Config), meter metric.Meter) *hou
 
 	var config auth.Config
 	require.NoError(t, settings.Load(func(string) string { return "" }, &config))
-	config.DataDir = t.TempDir()
 	config.Issuer = clerktest.Issuer
 	config.SecretKeys = settings.NewSecrets(clerktest.SecretKey)
 	config.APIURL, err = url.Parse(h.url)
@@ -66,11 +73,12 @@ func startWith(t testing.TB, change func(*auth.Config), meter metric.Meter) *hou
 	if change != nil {
 		change(&config)
 	}
-	h.dir = config.DataDir
+	h.database = at
 	list, err := models.Default()
 	require.NoError(t, err)
 	deps := auth.Deps{
-		Logger: slog.New(slog.DiscardHandler), Meter: meter, Now: time.Now, Passports: issuer, Models: list, AI: &h.ai, Billing: &h.billing,
+		Logger: slog.New(slog.DiscardHandler), Meter: meter, Now: time.Now, Database: database.For("auth", at), Passports: issuer, Models: list,
+		AI: &h.ai, Billing: &h.billing,
 	}
 	h.Service, err = auth.New(t.Context(), config, deps)
 	require.NoError(t, err)

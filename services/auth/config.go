@@ -16,10 +16,6 @@ import (
 
 // Config is auth's settings.
 type Config struct {
-	// DatabaseURL and DataDir say where the store is.
-	DatabaseURL settings.Secret `env:"DATABASE_URL" help:"sqlite://PATH or postgres://…; default: SQLite files in TRIVET_DATA_DIR"`
-	DataDir     string          `env:"TRIVET_DATA_DIR" default:"./data" help:"folder of the SQLite files"`
-
 	// SecretKeys call Clerk's Backend API, newest first.
 	SecretKeys settings.Secrets `env:"CLERK_SECRET_KEY" begins:"sk_live_,sk_test_" help:"Clerk's secret key, sk_…; several during a rotation, newest first"`
 	// PublishableKey tells the issuer when Issuer is not set.

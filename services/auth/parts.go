@@ -64,7 +64,7 @@ func (s *Service) client(config Config, deps Deps) (*http.Client, error) {
 	transport, err := provider.New(provider.Config{
 		Integration: "clerk", Method: clerk.Method, ConnectTimeout: config.Timeout, TLSTimeout: config.Timeout,
 		HeaderTimeout: config.Timeout, IdleTimeout: config.Timeout, MaxConcurrent: clerkCalls, MaxIdleConns: clerkCalls,
-		Base: deps.Base, HTTP2: true,
+		Base: deps.Transport, HTTP2: true,
 	}, deps.Logger, deps.Meter)
 	if err != nil {
 		return nil, err

@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/metric/noop"
+
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/settings"
-	"github.com/trivet-dev/trivet/services/auth"
 )
 
 // BenchmarkReceiveWebhook stores events of 64 callers, verified, reduced and committed durably, while workers apply them.
@@ -18,12 +19,11 @@ import (
 func BenchmarkReceiveWebhook(b *testing.B) {
 	for _, kind := range []string{"sqlite", "postgres"} {
 		b.Run(kind, func(b *testing.B) {
-			h := start(b, func(c *auth.Config) {
-				withWebhooks(c)
-				if kind == "postgres" {
-					c.DatabaseURL = settings.NewSecret(databasetest.PostgresURL(b))
-				}
-			})
+			at := settings.NewSecret("sqlite://" + b.TempDir())
+			if kind == "postgres" {
+				at = settings.NewSecret(databasetest.PostgresURL(b))
+			}
+			h := startAt(b, at, withWebhooks, noop.Meter{})
 			var n atomic.Int64
 			var mu sync.Mutex
 			var took []time.Duration

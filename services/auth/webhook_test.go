@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
@@ -52,7 +53,7 @@ func bothHouses(t *testing.T, test func(t *testing.T, h *house)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, start(t, withWebhooks)) })
 	t.Run("postgres", func(t *testing.T) {
 		at := settings.NewSecret(databasetest.PostgresURL(t))
-		test(t, start(t, func(c *auth.Config) { withWebhooks(c); c.DatabaseURL = at }))
+		test(t, startAt(t, at, withWebhooks, noop.Meter{}))
 	})
 }
 

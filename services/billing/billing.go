@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -70,7 +71,7 @@ func (c *Config) CheckModels(prices *models.List) error {
 	return err
 }
 
-// Deps are what billing works with. All are needed.
+// Deps are what billing works with. All are needed but Transport.
 type Deps struct {
 	// Logger gets what happens in the background.
 	Logger *slog.Logger
@@ -82,6 +83,8 @@ type Deps struct {
 	Database database.Config
 	// Models is the price list.
 	Models *models.List
+	// Transport connects to Stripe; nil means a connection pool of the service's own.
+	Transport http.RoundTripper
 }
 
 // Service is billing, ready to be registered and run.
@@ -157,7 +160,9 @@ func (s *Service) connectStripe(deps Deps, rows *store.Store) (client *stripe.Cl
 		s.log.Warn("STRIPE_SECRET_KEY is not set: accounts get no customer at Stripe, and its events wait")
 		return nil, nil
 	}
-	if s.stripe, err = provider.New(stripe.Transport(), deps.Logger, deps.Meter); err != nil {
+	transport := stripe.Transport()
+	transport.Base = deps.Transport
+	if s.stripe, err = provider.New(transport, deps.Logger, deps.Meter); err != nil {
 		return nil, err
 	}
 	client = stripe.New(stripe.Config{

@@ -14,11 +14,15 @@ import (
 func main() { serve.Main("ai", run) }
 
 func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer) error {
-	var c ai.Config
-	program := serve.Program{Name: "ai", Config: &c, Needs: []string{"auth", "billing"}}
+	var c struct {
+		AI     ai.Config
+		Prices serve.PriceList
+	}
+	program := serve.Program{Name: "ai", Config: &c, Needs: []string{"auth", "billing"}, Migrations: ai.Migrations}
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
-		return ai.New(ctx, c, ai.Deps{
-			Logger: p.Logger, Meter: p.Meter("ai"), Now: p.Now, Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
+		return ai.New(ctx, c.AI, ai.Deps{
+			Logger: p.Logger, Meter: p.Meter("ai"), Now: p.Now, Models: c.Prices.List(),
+			Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
 		})
 	})
 }

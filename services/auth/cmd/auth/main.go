@@ -7,6 +7,7 @@ import (
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth"
@@ -17,17 +18,19 @@ func main() { serve.Main("auth", run) }
 func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer) error {
 	var c struct {
 		Auth    auth.Config
+		Store   serve.Store
 		Signing serve.SigningKey
 		Prices  serve.PriceList
 	}
-	program := serve.Program{Name: "auth", Config: &c, Needs: []string{"ai", "billing"}}
+	program := serve.Program{Name: "auth", Config: &c, Needs: []string{"ai", "billing"}, Migrations: auth.Migrations}
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
 		issuer, err := c.Signing.Issuer(p.Now)
 		if err != nil {
 			return nil, err
 		}
 		return auth.New(ctx, c.Auth, auth.Deps{
-			Logger: p.Logger, Meter: p.Meter("auth"), Now: p.Now, Passports: issuer, Models: c.Prices.List(),
+			Logger: p.Logger, Meter: p.Meter("auth"), Now: p.Now,
+			Database: database.For("auth", c.Store.DatabaseURL), Models: c.Prices.List(), Passports: issuer,
 			AI: aiv1.NewAIServiceClient(p.Conn("ai")), Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
 		})
 	})

@@ -363,8 +363,7 @@ func TestAnyOrder(t *testing.T) {
 // fresh is an empty database that ends with the example.
 func fresh(rt *rapid.T, t *testing.T) *database.DB {
 	rt.Helper()
-	migrations, err := store.Migrations()
-	require.NoError(rt, err)
+	migrations := store.Migrations()
 	config := database.For("auth", sqliteAt(t.TempDir()))
 	config.Synchronous = "NORMAL"
 	db, err := database.Open(context.Background(), config)
@@ -378,8 +377,7 @@ func fresh(rt *rapid.T, t *testing.T) *database.DB {
 // both runs a test on both databases.
 func both(t *testing.T, test func(t *testing.T, c *copied)) {
 	t.Helper()
-	migrations, err := store.Migrations()
-	require.NoError(t, err)
+	migrations := store.Migrations()
 	databasetest.Each(t, migrations, func(t *testing.T, db *database.DB) {
 		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
 		test(t, newCopy(t, db))

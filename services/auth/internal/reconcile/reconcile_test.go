@@ -40,8 +40,7 @@ type world struct {
 
 func each(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
-	migrations, err := store.Migrations()
-	require.NoError(t, err)
+	migrations := store.Migrations()
 	databasetest.Each(t, migrations, func(t *testing.T, db *database.DB) { test(t, newWorld(t, db)) })
 }
 
@@ -718,8 +717,7 @@ func (w *world) runPart() (map[string]reconcile.Counts, error) {
 
 // TestCallsPerThousand says what a comparison costs.
 func TestCallsPerThousand(t *testing.T) {
-	migrations, err := store.Migrations()
-	require.NoError(t, err)
+	migrations := store.Migrations()
 	w := newWorld(t, databasetest.SQLite(t, migrations))
 	owner := w.User("owner")
 	org := w.Organization("Acme", owner)
@@ -727,7 +725,7 @@ func TestCallsPerThousand(t *testing.T) {
 	for n := range 999 {
 		w.User(fmt.Sprintf("u%d", n))
 	}
-	_, err = w.run(time.Time{})
+	_, err := w.run(time.Time{})
 	require.NoError(t, err)
 	require.LessOrEqual(t, w.Calls.Load(), int64(9), "users (with a count each), organizations, roles and members of 1,000 users in one organization")
 	w.Calls.Store(0)

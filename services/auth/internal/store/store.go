@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -21,10 +20,7 @@ import (
 var files embed.FS
 
 // Migrations are auth's tables.
-func Migrations() (database.Migrations, error) {
-	sub, err := fs.Sub(files, "migrations")
-	return database.Migrations{Service: "auth", FS: sub}, err
-}
+func Migrations() database.Migrations { return database.Embedded("auth", files) }
 
 // Store is every store that auth's domain asks for.
 type Store struct {

@@ -11,18 +11,25 @@ import (
 	"github.com/trivet-dev/trivet/services/billing"
 )
 
+// config is the program's settings.
+type config struct {
+	Billing billing.Config
+	Store   serve.Store
+	Prices  serve.PriceList
+}
+
+// Validate checks the plans against the price list.
+func (c *config) Validate() error { return c.Billing.CheckModels(c.Prices.List()) }
+
 func main() { serve.Main("billing", run) }
 
 func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer) error {
-	var c struct {
-		Billing billing.Config
-		Store   serve.Store
-		Prices  serve.PriceList
-	}
-	program := serve.Program{Name: "billing", Config: &c, Needs: []string{"auth"}}
+	var c config
+	program := serve.Program{Name: "billing", Config: &c, Needs: []string{"auth"}, Migrations: billing.Migrations}
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
 		return billing.New(ctx, c.Billing, billing.Deps{
-			Logger: p.Logger, Meter: p.Meter("billing"), Now: p.Now, Database: database.For("billing", c.Store.DatabaseURL), Models: c.Prices.List(),
+			Logger: p.Logger, Meter: p.Meter("billing"), Now: p.Now,
+			Database: database.For("billing", c.Store.DatabaseURL), Models: c.Prices.List(),
 		})
 	})
 }

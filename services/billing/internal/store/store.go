@@ -7,7 +7,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"slices"
 	"strings"
@@ -23,11 +22,7 @@ var files embed.FS
 
 // Migrations are the store's, for database.Migrate.
 func Migrations() database.Migrations {
-	sub, err := fs.Sub(files, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded: it can't be missing
-	}
-	return database.Migrations{Service: "billing", FS: sub}
+	return database.Embedded("billing", files)
 }
 
 // Store keeps billing's rows. It implements ledger.Store and customers.Store.
