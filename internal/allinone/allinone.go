@@ -41,6 +41,11 @@ func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
 	if len(serve.Absent(env.Get)) == 0 {
 		return run(ctx, c, host, runOptions{migrate: true, welcome: &welcome{to: options.Stdout, config: c}})
 	}
+	var absent []string
+	for _, p := range serve.Absent(env.Get) {
+		absent = append(absent, p.Name)
+	}
+	host.Logger = quietLogger(host.Logger, absent)
 	box, part, err := startSandbox(ctx, c, host)
 	if err != nil {
 		return err
@@ -52,7 +57,7 @@ func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
 	if err != nil {
 		return endEarly(ctx, part, err)
 	}
-	return run(ctx, c, host, runOptions{before: []serve.Part{part}, migrate: true, welcome: &welcome{to: options.Stdout, config: c, sandbox: box}})
+	return run(ctx, c, host, runOptions{before: []serve.Part{part}, migrate: true, welcome: &welcome{to: options.Stdout, config: c, sandbox: box, url: strings.TrimSuffix(box.Environment()["STRIPE_API_URL"], "/stripe")}})
 }
 
 // loadDev reads the settings before the sandbox fills in those of the absent providers.
@@ -153,7 +158,7 @@ func run(ctx context.Context, c *config, host *serve.Host, options runOptions) e
 		return endAll(ctx, options.before, errors.Join(err, sys.close(ctx)))
 	}
 	host.Logger.InfoContext(ctx, "trivet is up", slog.String("version", serve.Version()), slog.String("edge", "http://"+sys.edgeAddr),
-		slog.String("grpc", host.Settings.GRPCAddr), slog.String("ops", "http://"+host.Settings.OpsAddr))
+		slog.String("grpc", sys.grpcAddr), slog.String("ops", "http://"+sys.opsAddr))
 	if options.welcome != nil {
 		parts = append(parts, options.welcome.part(sys))
 	}

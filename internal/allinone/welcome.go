@@ -18,6 +18,7 @@ type welcome struct {
 	to      io.Writer
 	config  *config
 	sandbox *sandbox.Sandbox // nil when every provider is real
+	url     string           // the sandbox's address
 }
 
 const (
@@ -76,16 +77,16 @@ func (w *welcome) print(ctx context.Context, s *system) error {
 	b.WriteString("\nTrivet is ready.\n\n")
 	line("edge", edge)
 	line("API documentation", edge+"/docs")
-	line("health, metrics", "http://"+reachable(s.host.Settings.OpsAddr)+"/readyz, /metrics")
-	line("gRPC", reachable(s.host.Settings.GRPCAddr))
+	line("health, metrics", "http://"+reachable(s.opsAddr)+"/readyz, /metrics")
+	line("gRPC", reachable(s.grpcAddr))
 	if w.sandbox == nil {
 		b.WriteString("\nStop with Ctrl-C.\n\n")
 		_, err := io.WriteString(w.to, b.String())
 		return err
 	}
-	line("sandbox", w.config.Sandbox.URL())
+	line("sandbox", w.url)
 	if w.config.Auth.Issuer == w.sandbox.Clerk().Issuer() {
-		line("sign-in page", w.config.Sandbox.URL()+"/clerk/sign-in")
+		line("sign-in page", w.url+"/clerk/sign-in")
 		line("publishable key", w.sandbox.Clerk().PublishableKey())
 		token, err := w.sandbox.Clerk().MintToken(ctx, clerk.TokenSpec{User: firstUser, TTL: firstToken})
 		if err != nil {

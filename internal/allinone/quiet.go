@@ -1,0 +1,47 @@
+package allinone
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+)
+
+// quiet leaves out the log lines of successful calls to the providers that the sandbox stands in for: a comparison with them
+// would push the developer's own requests off the screen. They appear at debug level.
+type quiet struct {
+	slog.Handler
+	integrations []string
+}
+
+// quietLogger wraps a logger for development.
+func quietLogger(logger *slog.Logger, integrations []string) *slog.Logger {
+	if logger.Enabled(context.Background(), slog.LevelDebug) {
+		return logger
+	}
+	return slog.New(quiet{logger.Handler(), integrations})
+}
+
+// Handle implements slog.Handler.
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level == slog.LevelInfo && r.Message == "provider call" {
+		drop := false
+		r.Attrs(func(a slog.Attr) bool {
+			drop = a.Key == "integration" && slices.Contains(q.integrations, a.Value.String())
+			return !drop
+		})
+		if drop {
+			return nil
+		}
+	}
+	return q.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return quiet{q.Handler.WithAttrs(attrs), q.integrations}
+}
+
+// WithGroup implements slog.Handler.
+func (q quiet) WithGroup(name string) slog.Handler {
+	return quiet{q.Handler.WithGroup(name), q.integrations}
+}
