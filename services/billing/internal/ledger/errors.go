@@ -140,6 +140,12 @@ func (e *UncountableError) Error() string {
 	return "a charge of " + money.Format(e.Cost) + " exceeds what the account's sums can count"
 }
 
+// ErasedError says that an account is not opened, because its person was erased.
+type ErasedError struct{ AccountID string }
+
+// Error does not name the person.
+func (e *ErasedError) Error() string { return "the account's user was erased" }
+
 // AccountNotFoundError says that there is no such account.
 type AccountNotFoundError struct{ AccountID string }
 

@@ -69,7 +69,7 @@ type Tx interface {
 	ChargeHold(ctx context.Context, c Charge) (balance int64, ok bool, err error)
 	// LockAccount reads an account and keeps it from others until the end of the transaction; ErrNotFound when there is none.
 	LockAccount(ctx context.Context, id string) (Account, error)
-	// InsertAccount opens an account without credit, and tells whether it was new.
+	// InsertAccount opens an account without credit, and tells whether it was new. It opens none for a person who was erased.
 	InsertAccount(ctx context.Context, a Account) (bool, error)
 	// SaveAccount writes a locked account's money, period and usage.
 	SaveAccount(ctx context.Context, a Account) error

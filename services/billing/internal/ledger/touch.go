@@ -30,7 +30,11 @@ func (l *Ledger) open(ctx context.Context, tx Tx, id string, now time.Time) (Acc
 	if err != nil {
 		return Account{}, err
 	}
-	if account, err = tx.LockAccount(ctx, id); err != nil || !inserted { // another replica opened it first
+	account, err = tx.LockAccount(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Account{}, &ErasedError{id}
+	case err != nil || !inserted: // another replica opened it first
 		return account, err
 	}
 	if err := l.grantPlan(ctx, tx, &account, now); err != nil {
@@ -112,7 +116,7 @@ func (l *Ledger) expireTo(ctx context.Context, tx Tx, account *Account, g Grant,
 func (l *Ledger) grantPlan(ctx context.Context, tx Tx, account *Account, now time.Time) error {
 	plan, ok := l.plans.Get(account.Plan)
 	if !ok {
-		l.log.ErrorContext(ctx, "account is on a plan that the plan file no longer has: no credit granted", "account", account.ID, "plan", account.Plan)
+		l.log.ErrorContext(ctx, "the account's plan is not in the plan file; no credit granted", "account", account.ID, "plan", account.Plan)
 		return nil
 	}
 	if plan.IncludedCredit == 0 {

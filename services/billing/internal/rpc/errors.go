@@ -83,6 +83,9 @@ func publicGrant(err error) error {
 			"There is no account %q. Check the id, or set create to open the account with this grant.", e.AccountID).
 			Field("accountId", "is unknown")
 	}
+	if _, ok := errors.AsType[*ledger.ErasedError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, "This user was deleted.")
+	}
 	if e, ok := errors.AsType[*ledger.BalanceLimitError](err); ok {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
 			"The account has %s. With this grant it would exceed %s, the highest balance of an account.",

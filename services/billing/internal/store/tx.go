@@ -22,13 +22,13 @@ func (t tx) LockAccount(ctx context.Context, id string) (ledger.Account, error) 
 
 func (t tx) InsertAccount(ctx context.Context, a ledger.Account) (bool, error) {
 	n, err := t.q.InsertAccount(ctx, db.InsertAccountParams{
-		ID: a.ID, Plan: a.Plan, CreateTime: a.CreateTime.UnixMicro(), PeriodStartTime: a.PeriodStart.UnixMicro(),
+		ID: a.ID, IDHash: hash(a.ID), Plan: a.Plan, CreateTime: a.CreateTime.UnixMicro(), PeriodStartTime: a.PeriodStart.UnixMicro(),
 		PeriodEndTime: a.PeriodEnd.UnixMicro(), DueTime: a.Due.UnixMicro(),
 	})
 	if err != nil || n == 0 {
 		return false, err
 	}
-	return true, t.q.InsertCustomer(ctx, db.InsertCustomerParams{AccountID: a.ID, AccountHash: hash(a.ID), NextTime: a.CreateTime.UnixMicro()})
+	return true, t.q.InsertCustomer(ctx, db.InsertCustomerParams{AccountID: a.ID, NextTime: a.CreateTime.UnixMicro()})
 }
 
 func (t tx) SaveAccount(ctx context.Context, a ledger.Account) error {

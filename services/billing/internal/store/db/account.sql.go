@@ -124,7 +124,11 @@ const insertAccount = `-- name: InsertAccount :execrows
 INSERT INTO account (
     id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests,
     period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost
-) VALUES ($1, $2, 0, 0, 0, $3, $4, $5, $6, 0, 0, 0, 0, 0, 0)
+)
+SELECT
+    CAST($1 AS TEXT), CAST($2 AS TEXT), 0, 0, 0, CAST($3 AS BIGINT),
+    CAST($4 AS BIGINT), CAST($5 AS BIGINT), CAST($6 AS BIGINT), 0, 0, 0, 0, 0, 0
+WHERE NOT EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = $7)
 ON CONFLICT (id) DO NOTHING
 `
 
@@ -135,8 +139,10 @@ type InsertAccountParams struct {
 	PeriodStartTime int64
 	PeriodEndTime   int64
 	DueTime         int64
+	IDHash          string
 }
 
+// A person who was erased gets no new account.
 func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, insertAccount,
 		arg.ID,
@@ -145,6 +151,7 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 		arg.PeriodStartTime,
 		arg.PeriodEndTime,
 		arg.DueTime,
+		arg.IDHash,
 	)
 	if err != nil {
 		return 0, err

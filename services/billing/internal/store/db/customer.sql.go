@@ -21,26 +21,16 @@ func (q *Queries) GetCustomer(ctx context.Context, accountID string) (string, er
 }
 
 const insertCustomer = `-- name: InsertCustomer :exec
-INSERT INTO customer (account_id, next_time)
-VALUES (
-    $1,
-    CASE
-        WHEN EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = $2) THEN 9223372036854775807
-        ELSE CAST($3 AS BIGINT)
-    END
-)
-ON CONFLICT (account_id) DO NOTHING
+INSERT INTO customer (account_id, next_time) VALUES ($1, $2) ON CONFLICT (account_id) DO NOTHING
 `
 
 type InsertCustomerParams struct {
-	AccountID   string
-	AccountHash string
-	NextTime    int64
+	AccountID string
+	NextTime  int64
 }
 
-// A person who was erased gets none: its turn never comes.
 func (q *Queries) InsertCustomer(ctx context.Context, arg InsertCustomerParams) error {
-	_, err := q.db.ExecContext(ctx, insertCustomer, arg.AccountID, arg.AccountHash, arg.NextTime)
+	_, err := q.db.ExecContext(ctx, insertCustomer, arg.AccountID, arg.NextTime)
 	return err
 }
 

@@ -6,10 +6,15 @@ SELECT * FROM account WHERE id = $1;
 UPDATE account SET held = held WHERE id = $1 RETURNING *;
 
 -- name: InsertAccount :execrows
+-- A person who was erased gets no new account.
 INSERT INTO account (
     id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests,
     period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost
-) VALUES ($1, $2, 0, 0, 0, $3, $4, $5, $6, 0, 0, 0, 0, 0, 0)
+)
+SELECT
+    CAST(sqlc.arg(id) AS TEXT), CAST(sqlc.arg(plan) AS TEXT), 0, 0, 0, CAST(sqlc.arg(create_time) AS BIGINT),
+    CAST(sqlc.arg(period_start_time) AS BIGINT), CAST(sqlc.arg(period_end_time) AS BIGINT), CAST(sqlc.arg(due_time) AS BIGINT), 0, 0, 0, 0, 0, 0
+WHERE NOT EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = sqlc.arg(id_hash))
 ON CONFLICT (id) DO NOTHING;
 
 -- name: SaveAccount :exec

@@ -1,14 +1,5 @@
 -- name: InsertCustomer :exec
--- A person who was erased gets none: its turn never comes.
-INSERT INTO customer (account_id, next_time)
-VALUES (
-    sqlc.arg(account_id),
-    CASE
-        WHEN EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = sqlc.arg(account_hash)) THEN 9223372036854775807
-        ELSE CAST(sqlc.arg(next_time) AS BIGINT)
-    END
-)
-ON CONFLICT (account_id) DO NOTHING;
+INSERT INTO customer (account_id, next_time) VALUES ($1, $2) ON CONFLICT (account_id) DO NOTHING;
 
 -- name: ListMissingCustomers :many
 SELECT account_id, attempts, spent_keys, first_time FROM customer WHERE stripe_id = '' AND next_time <= sqlc.arg(at_time)

@@ -77,8 +77,14 @@ func erasure(t *testing.T, s Store) {
 	})
 	require.Empty(t, readHold(t, s, "h5").UserID)
 
-	// Nobody is made known to Stripe any more, whether or not there was an account.
-	openAccount(t, s, "user_gone", 0)
+	// No account is opened any more, and one that is there is not made known to Stripe.
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		inserted, err := tx.InsertAccount(ctx, ledger.Account{ID: "user_gone", Plan: "free", CreateTime: base})
+		require.NoError(t, err)
+		require.False(t, inserted)
+		_, err = tx.LockAccount(ctx, "user_gone")
+		require.ErrorIs(t, err, ledger.ErrNotFound)
+	})
 	openAccount(t, s, "user_known", 0)
 	require.NoError(t, s.EraseUser(t.Context(), "user_known"))
 	missing, err := s.MissingCustomers(t.Context(), base.AddDate(100, 0, 0), 10)

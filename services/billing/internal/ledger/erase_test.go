@@ -1,0 +1,54 @@
+package ledger_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+// A person who is erased while calls run comes back with none of them, whichever way they are charged, nor with a call under a passport
+// that still lives.
+func TestAnErasedPersonStaysErased(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
+		const gone = "user_gone"
+		b.give("first", 50)
+		b.give("second", 1000)
+		reserve := func(request string) ledger.Hold {
+			h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: request, AccountID: alice, UserID: gone, Model: "embed", InputTokens: 100})
+			require.NoError(t, err)
+			return h
+		}
+		oneGrant, twoGrants, swept, late := reserve("one"), reserve("two"), reserve("swept"), reserve("late")
+		require.NoError(t, b.store.EraseUser(t.Context(), gone))
+		b.settle(oneGrant, 10)
+		b.settle(twoGrants, 100) // the rest of the first and some of the second
+		b.clock.Add(lease)
+		b.sweep(2)
+		b.settle(late, 30) // an adjustment writes the usage record anew
+		b.settle(reserve("living passport"), 20)
+		for _, table := range []string{"hold", "usage_record"} {
+			require.Zero(t, b.count("SELECT COUNT(*) FROM "+table+" WHERE user_id = $1", gone), table)
+			require.EqualValues(t, 5, b.count("SELECT COUNT(*) FROM "+table), table)
+		}
+		require.Equal(t, ledger.StateSwept, b.read(swept).State)
+		require.EqualValues(t, 1050-10-100-100-30-20, b.account().Balance, "what was used stays charged")
+	})
+}
+
+// An account that the erased person did not have is not opened for them.
+func TestAnErasedPersonGetsNoAccount(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		require.NoError(t, b.store.EraseUser(t.Context(), alice))
+		_, err := b.Account(t.Context(), alice)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, err)
+		_, err = b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, UserID: alice, Model: "embed", InputTokens: 1})
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, err)
+		_, err = b.Grant(t.Context(), ledger.NewGrant{AccountID: alice, Create: true, Source: "gift", Amount: 1})
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, err)
+		require.Zero(t, b.count("SELECT COUNT(*) FROM account"))
+		require.Zero(t, b.count("SELECT COUNT(*) FROM customer"))
+	})
+}
