@@ -33,27 +33,27 @@ import (
 // Config is billing's settings.
 type Config struct {
 	// PlansFile replaces the embedded plans.
-	PlansFile string `env:"PLANS_FILE" help:"YAML file of your plans, in place of the built-in ones"`
+	PlansFile string `env:"PLANS_FILE" help:"YAML file with your plans; empty uses the built-in plans"`
 	// DefaultPlan is the plan of a new account.
-	DefaultPlan string `env:"DEFAULT_PLAN" default:"free" help:"plan of a new account; a plan of PLANS_FILE or of the built-in ones"`
+	DefaultPlan string `env:"DEFAULT_PLAN" default:"free" help:"plan of new accounts; an id from PLANS_FILE or a built-in plan"`
 	// HoldLease is how long a hold lives after its last checkpoint.
-	HoldLease time.Duration `env:"BILLING_HOLD_LEASE" default:"5m" min:"10s" max:"24h" help:"how long the credit of a call stays held after its last sign of life"`
+	HoldLease time.Duration `env:"BILLING_HOLD_LEASE" default:"5m" min:"10s" max:"24h" help:"how long a call's credit stays held after its last checkpoint"`
 	// SweepInterval is how often abandoned holds are looked for.
-	SweepInterval time.Duration `env:"BILLING_SWEEP_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often abandoned holds are looked for and settled"`
+	SweepInterval time.Duration `env:"BILLING_SWEEP_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often abandoned holds are settled"`
 	// StripeSecretKey are Stripe's API keys, newest first; none turns Stripe off.
-	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" begins:"sk_live_,rk_live_,sk_test_,rk_test_" help:"Stripe's secret API key, sk_…; several with commas, newest first"`
+	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" begins:"sk_live_,rk_live_,sk_test_,rk_test_" help:"Stripe secret or restricted API key, sk_… or rk_…; several separated by commas, newest first"`
 	// StripeAPIURL is Stripe's address.
-	StripeAPIURL *url.URL `env:"STRIPE_API_URL" default:"https://api.stripe.com" help:"address of Stripe's API; the sandbox's in development"`
+	StripeAPIURL *url.URL `env:"STRIPE_API_URL" default:"https://api.stripe.com" help:"base URL of the Stripe API; in development, the sandbox"`
 	// StripeWebhookSecrets verify Stripe's webhooks, newest first.
-	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" begins:"whsec_" wanted:"every webhook of Stripe is refused, so that payments and subscriptions are seen only by reconciliation" help:"signing secret of Stripe's webhooks, whsec_…; several during a rotation, newest first"`
+	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" begins:"whsec_" wanted:"every webhook of Stripe is refused, so that payments and subscriptions are seen only by reconciliation" help:"signing secret of Stripe webhooks, whsec_…; several during a rotation, newest first"`
 	// StripeReads bounds the fetches of Stripe's objects, by each process; 0 goes by the key's mode.
-	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"most fetches of objects from Stripe in a second by a process; 0 is 80 with a live key and 20 with a test key, as Stripe refuses more than about 100 and 25 of an account"`
+	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"maximum Stripe reads per second per process; 0 = 80 (live key) or 20 (test key), because Stripe allows an account about 100 and 25"`
 	// ReconcileInterval is how often the store is compared with Stripe; 0 is never.
-	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often Stripe's objects are compared with the store and repaired; 0 turns it off"`
+	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often stored objects are compared with Stripe and repaired; 0 disables it"`
 	// Inbox is how webhooks are tried and kept.
 	Inbox inbox.Settings
 	// CustomerInterval is how often accounts without a Stripe customer are looked for.
-	CustomerInterval time.Duration `env:"BILLING_CUSTOMER_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often accounts that Stripe does not know yet are looked for"`
+	CustomerInterval time.Duration `env:"BILLING_CUSTOMER_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often Stripe customers are created for new accounts"`
 }
 
 // Validate checks the plan file but for the models that it names; see CheckModels.
@@ -126,10 +126,10 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, db.Close(ctx))
 	}
 	rows := store.New(db)
-	book := ledger.New(ledger.Options{
+	accounts := ledger.New(ledger.Options{
 		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease, Metrics: metrics,
 	})
-	s := &Service{config: config, log: deps.Logger, db: db, ledger: book}
+	s := &Service{config: config, log: deps.Logger, db: db, ledger: accounts}
 	client, err := s.connectStripe(deps, rows)
 	if err != nil {
 		return nil, errors.Join(err, db.Close(ctx))
@@ -139,7 +139,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	s.server = rpc.New(rpc.Options{
-		Ledger: book, Plans: catalog, Eraser: rows, Now: deps.Now, Status: status(client), Webhooks: synced.receiver, Events: s.inbox,
+		Ledger: accounts, Plans: catalog, Eraser: rows, Now: deps.Now, Status: status(client), Webhooks: synced.receiver, Events: s.inbox,
 		Reconciler: s.reconciler,
 	})
 	return s, nil
@@ -157,7 +157,7 @@ func status(client *stripe.Client) func() string {
 func (s *Service) connectStripe(deps Deps, rows *store.Store) (client *stripe.Client, err error) {
 	key := s.config.StripeSecretKey.Newest()
 	if !key.IsSet() {
-		s.log.Warn("STRIPE_SECRET_KEY is not set: accounts get no customer at Stripe, and its events wait")
+		s.log.Warn("STRIPE_SECRET_KEY is not set: no Stripe customers are created, and Stripe events wait")
 		return nil, nil
 	}
 	transport := stripe.Transport()

@@ -33,7 +33,7 @@ func reserve(id, account, user string) *billingv1.ReserveRequest {
 }
 
 // call reserves and settles 800 input and 500 output tokens: 0.15 * 800/1e6 + 0.60 * 500/1e6 dollars.
-func (h *house) call(id, account, user string) *billingv1.SettleResponse {
+func (h *fixture) call(id, account, user string) *billingv1.SettleResponse {
 	h.t.Helper()
 	hold, err := h.from("ai").Reserve(h.t.Context(), reserve(id, account, user))
 	require.NoError(h.t, err)
@@ -47,7 +47,7 @@ func (h *house) call(id, account, user string) *billingv1.SettleResponse {
 const callCost = 420_000
 
 func TestACallFromHoldToAccount(t *testing.T) {
-	each(t, nil, func(t *testing.T, h *house) {
+	each(t, nil, func(t *testing.T, h *fixture) {
 		ai := h.from("ai")
 		hold, err := ai.Reserve(t.Context(), reserve("r1", "user_alice", "user_alice"))
 		require.NoError(t, err)
@@ -93,7 +93,7 @@ func TestACallFromHoldToAccount(t *testing.T) {
 }
 
 func TestEntitlementsAndPlans(t *testing.T) {
-	each(t, nil, func(t *testing.T, h *house) {
+	each(t, nil, func(t *testing.T, h *fixture) {
 		got, err := h.from("ai").GetEntitlements(t.Context(), &billingv1.GetEntitlementsRequest{AccountId: "org_1"})
 		require.NoError(t, err)
 		require.Equal(t, "free", got.GetPlanId())
@@ -123,7 +123,7 @@ func TestEntitlementsAndPlans(t *testing.T) {
 }
 
 func TestTheUnlimitedPlan(t *testing.T) {
-	each(t, map[string]string{"DEFAULT_PLAN": "unlimited"}, func(t *testing.T, h *house) {
+	each(t, map[string]string{"DEFAULT_PLAN": "unlimited"}, func(t *testing.T, h *fixture) {
 		got, err := h.from("ai").GetEntitlements(t.Context(), &billingv1.GetEntitlementsRequest{AccountId: "org_1"})
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(&billingv1.Limits{}, got.GetLimits(), protocmp.Transform()))
@@ -135,7 +135,7 @@ func TestTheUnlimitedPlan(t *testing.T) {
 }
 
 func TestUsageByDayAndModel(t *testing.T) {
-	each(t, nil, func(t *testing.T, h *house) {
+	each(t, nil, func(t *testing.T, h *fixture) {
 		h.call("r1", "org_1", "user_member")
 		h.call("r2", "org_1", "user_admin")
 		h.wait(24 * time.Hour)
@@ -210,7 +210,7 @@ func TestUsageByDayAndModel(t *testing.T) {
 }
 
 func TestEntriesPage(t *testing.T) {
-	each(t, nil, func(t *testing.T, h *house) {
+	each(t, nil, func(t *testing.T, h *fixture) {
 		for i := range 7 {
 			h.call(fmt.Sprintf("r%d", i), "org_1", "user_member")
 		}
@@ -252,7 +252,7 @@ func TestEntriesPage(t *testing.T) {
 }
 
 func TestCreateGrant(t *testing.T) {
-	each(t, nil, func(t *testing.T, h *house) {
+	each(t, nil, func(t *testing.T, h *fixture) {
 		client := h.from("gateway")
 		ask := &billingv1.CreateGrantRequest{
 			AccountId: "org_1", AmountNanoUsd: 1_500_000_000, Source: "ticket 7", ExpireTime: timestamppb.New(h.now().Add(time.Hour)),
@@ -291,7 +291,7 @@ func TestCreateGrant(t *testing.T) {
 }
 
 func TestRefusalsOnTheWire(t *testing.T) {
-	each(t, nil, func(t *testing.T, h *house) {
+	each(t, nil, func(t *testing.T, h *fixture) {
 		ai := h.from("ai")
 		big := reserve("r1", "org_1", "user_1")
 		big.Model, big.InputTokens = "gpt-4o", 10_000_000
@@ -341,7 +341,7 @@ func TestRefusalsOnTheWire(t *testing.T) {
 // The background work settles abandoned calls and makes customers at Stripe.
 func TestBackgroundWork(t *testing.T) {
 	env := map[string]string{"STRIPE_SECRET_KEY": "sk_test_secret,sk_test_old", "BILLING_SWEEP_INTERVAL": "100ms", "BILLING_CUSTOMER_INTERVAL": "100ms"}
-	each(t, env, func(t *testing.T, h *house) {
+	each(t, env, func(t *testing.T, h *fixture) {
 		_, err := h.from("ai").Reserve(t.Context(), reserve("r1", "user_alice", "user_alice"))
 		require.NoError(t, err)
 		h.wait(5 * time.Minute)

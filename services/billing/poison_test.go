@@ -19,7 +19,7 @@ import (
 func TestAPoisonedEvent(t *testing.T) {
 	env := maps.Clone(webhookEnv())
 	env["TRIVET_INBOX_MAX_ATTEMPTS"], env["TRIVET_INBOX_RETRY_BASE"] = "3", "1ms"
-	each(t, env, func(t *testing.T, h *house) {
+	each(t, env, func(t *testing.T, h *fixture) {
 		defer h.run()()
 		id := h.at(http.MethodPost, "/v1/customers", url.Values{"name": {"Ada"}})
 		broken, err := h.stripe.Faults().Add(fault.Fault{Kind: fault.Status, Status: 500, Path: "/v1/customers/" + id})
@@ -70,7 +70,7 @@ func TestAPoisonedEvent(t *testing.T) {
 
 // TestWhatCouldNotBeReadStaysDead: of a body that is no event nothing is kept to handle, so a redrive must not call it done.
 func TestWhatCouldNotBeReadStaysDead(t *testing.T) {
-	each(t, webhookEnv(), func(t *testing.T, h *house) {
+	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		defer h.run()()
 		_, err := h.deliver(webhookSecret, `{"id":`)
 		require.NoError(t, err)

@@ -19,7 +19,7 @@ import (
 )
 
 // reconcile returns the last word on each kind, as "same repaired created removed".
-func (h *house) reconcile(req *billingv1.ReconcileRequest) (map[string]string, error) {
+func (h *fixture) reconcile(req *billingv1.ReconcileRequest) (map[string]string, error) {
 	h.t.Helper()
 	stream, err := h.from("gateway").Reconcile(h.as(operator), req)
 	require.NoError(h.t, err)
@@ -39,7 +39,7 @@ func (h *house) reconcile(req *billingv1.ReconcileRequest) (map[string]string, e
 }
 
 func TestReconcileRepairsWhatNoWebhookTold(t *testing.T) {
-	each(t, webhookEnv(), func(t *testing.T, h *house) {
+	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		var customers []string
 		for i := range 120 {
 			customers = append(customers, h.at(http.MethodPost, "/v1/customers", url.Values{"email": {fmt.Sprintf("c%d@example.test", i)}}))
@@ -80,7 +80,7 @@ func TestReconcileRepairsWhatNoWebhookTold(t *testing.T) {
 }
 
 func TestEventsAndReconcilingAgree(t *testing.T) {
-	each(t, webhookEnv(), func(t *testing.T, h *house) {
+	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		stop := h.run()
 		defer stop()
 		id := h.at(http.MethodPost, "/v1/customers", url.Values{"email": {"ada@example.test"}, "name": {"Ada"}})
@@ -94,18 +94,18 @@ func TestEventsAndReconcilingAgree(t *testing.T) {
 }
 
 func TestReconcileRefuses(t *testing.T) {
-	each(t, nil, func(t *testing.T, h *house) {
+	each(t, nil, func(t *testing.T, h *fixture) {
 		_, err := h.reconcile(&billingv1.ReconcileRequest{})
 		refused(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, err)
 	})
-	each(t, webhookEnv(), func(t *testing.T, h *house) {
+	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		_, err := h.reconcile(&billingv1.ReconcileRequest{TimeLimit: durationpb.New(-time.Second)})
 		refused(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 	})
 }
 
 func TestASubscriptionAndItsInvoiceAreKept(t *testing.T) {
-	each(t, webhookEnv(), func(t *testing.T, h *house) {
+	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		customer := h.at(http.MethodPost, "/v1/customers", url.Values{
 			"payment_method": {"pm_card_visa"}, "invoice_settings[default_payment_method]": {"pm_card_visa"},
 		})

@@ -31,7 +31,7 @@ func webhookEnv() map[string]string {
 }
 
 // deliver hands billing a webhook as the gateway does.
-func (h *house) deliver(secret, body string) (*billingv1.ReceiveWebhookResponse, error) {
+func (h *fixture) deliver(secret, body string) (*billingv1.ReceiveWebhookResponse, error) {
 	h.t.Helper()
 	headers, err := webhook.Stripe([]string{secret}, "", h.now(), []byte(body))
 	require.NoError(h.t, err)
@@ -41,7 +41,7 @@ func (h *house) deliver(secret, body string) (*billingv1.ReceiveWebhookResponse,
 }
 
 // at calls the fake as Stripe's dashboard would, and returns the object's id.
-func (h *house) at(method, path string, form url.Values) string {
+func (h *fixture) at(method, path string, form url.Values) string {
 	h.t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(form.Encode()))
 	r.Header.Set("Authorization", "Bearer sk_test_billing")
@@ -61,21 +61,21 @@ func hint(id, kind, object, objectID string) string {
 		id, kind, objectID, object)
 }
 
-func (h *house) event(id string) *inboxv1.Event {
+func (h *fixture) event(id string) *inboxv1.Event {
 	h.t.Helper()
 	got, err := h.from("gateway").GetEvent(h.as(operator), &billingv1.GetEventRequest{EventId: id})
 	require.NoError(h.t, err)
 	return got.GetEvent()
 }
 
-func (h *house) eventually(id string, state inboxv1.EventState) *inboxv1.Event {
+func (h *fixture) eventually(id string, state inboxv1.EventState) *inboxv1.Event {
 	h.t.Helper()
 	require.Eventually(h.t, func() bool { return h.event(id).GetState() == state }, 20*time.Second, 5*time.Millisecond)
 	return h.event(id)
 }
 
 func TestWebhooksAreStored(t *testing.T) {
-	each(t, webhookEnv(), func(t *testing.T, h *house) {
+	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		for name, c := range map[string]struct {
 			body, id, subject string
 			state             inboxv1.EventState
@@ -131,7 +131,7 @@ func TestWebhooksAreStored(t *testing.T) {
 }
 
 func TestWebhooksAreRefused(t *testing.T) {
-	each(t, webhookEnv(), func(t *testing.T, h *house) {
+	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		_, err := h.deliver("whsec_stranger0123456789", hint("evt_1", "a.b", "customer", "cus_1"))
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, err)
 		require.Equal(t, "Invalid webhook signature", e.Message)
@@ -153,13 +153,13 @@ func TestWebhooksAreRefused(t *testing.T) {
 		}
 	})
 	t.Run("not set up", func(t *testing.T) {
-		each(t, nil, func(t *testing.T, h *house) {
+		each(t, nil, func(t *testing.T, h *fixture) {
 			_, err := h.deliver(webhookSecret, "{}")
 			refused(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, err)
 		})
 	})
 	t.Run("store down", func(t *testing.T) {
-		each(t, webhookEnv(), func(t *testing.T, h *house) {
+		each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 			require.NoError(t, h.service.Close(context.Background()))
 			_, err := h.deliver(webhookSecret, hint("evt_1", "a.b", "customer", "cus_1"))
 			refused(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, err)
@@ -168,7 +168,7 @@ func TestWebhooksAreRefused(t *testing.T) {
 }
 
 func TestEventsAreApplied(t *testing.T) {
-	each(t, webhookEnv(), func(t *testing.T, h *house) {
+	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		stop := h.run()
 		defer stop()
 		id := h.at(http.MethodPost, "/v1/customers", url.Values{"email": {"ada@example.test"}})

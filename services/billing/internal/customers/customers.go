@@ -1,4 +1,4 @@
-// Package customers makes each account known to Stripe: a customer of its own, made in the background, once.
+// Package customers creates one Stripe customer for each account, in the background.
 package customers
 
 import (

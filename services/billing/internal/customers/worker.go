@@ -43,7 +43,7 @@ func (w *Worker) Run(ctx context.Context, interval time.Duration) {
 	for ctx.Err() == nil {
 		made, failed, err := w.Work(ctx)
 		if err != nil && ctx.Err() == nil {
-			w.Logger.ErrorContext(ctx, "accounts without a Stripe customer can't be read; tried again soon", "error", err)
+			w.Logger.ErrorContext(ctx, "reading accounts without a Stripe customer failed; retrying", "error", err)
 		}
 		switch {
 		case made > 0 && failed == 0:
@@ -66,7 +66,7 @@ func sleep(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// Work makes one batch of customers and counts them; its error is the store's.
+// Work creates one batch of customers and counts successes and failures. Its error is the store's.
 func (w *Worker) Work(ctx context.Context) (made, failed int, err error) {
 	missing, err := w.Store.MissingCustomers(ctx, w.Now(), batch)
 	if err != nil {
@@ -82,7 +82,7 @@ func (w *Worker) Work(ctx context.Context) (made, failed int, err error) {
 				done.Add(1)
 			case err != nil:
 				undone.Add(1)
-				w.Logger.WarnContext(ctx, "account has no Stripe customer yet; tried again later", "account", m.AccountID, "attempt", m.Attempts+1, "error", err)
+				w.Logger.WarnContext(ctx, "creating a Stripe customer failed; retrying later", "account", m.AccountID, "attempt", m.Attempts+1, "error", err)
 			}
 			return nil
 		})
@@ -91,7 +91,7 @@ func (w *Worker) Work(ctx context.Context) (made, failed int, err error) {
 	return int(done.Load()), int(undone.Load()), err
 }
 
-// one makes one customer; false when another replica is at it.
+// one creates one customer; false when another replica is creating it.
 func (w *Worker) one(ctx context.Context, m Missing) (mine bool, err error) {
 	now := w.Now()
 	mine, err = w.Store.LeaseCustomer(ctx, m, now, now.Add(backoff(m.Attempts)))

@@ -27,8 +27,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a store with accounts, a fake Stripe, and workers between them.
-type world struct {
+// fixture is a store with accounts, a fake Stripe, and workers between them.
+type fixture struct {
 	t     *testing.T
 	store *store.Store
 	fake  *fake.Fake
@@ -37,22 +37,22 @@ type world struct {
 	clock time.Time
 }
 
-func (w *world) now() time.Time {
+func (w *fixture) now() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.clock
 }
 
-func (w *world) wait(d time.Duration) {
+func (w *fixture) wait(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.clock = w.clock.Add(d)
 }
 
-func each(t *testing.T, test func(t *testing.T, w *world)) {
+func each(t *testing.T, test func(t *testing.T, w *fixture)) {
 	t.Helper()
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		w := &world{t: t, store: store.New(db), clock: time.Now().UTC().Truncate(time.Microsecond)}
+		w := &fixture{t: t, store: store.New(db), clock: time.Now().UTC().Truncate(time.Microsecond)}
 		var err error
 		w.fake, err = fake.New(fake.Config{Now: w.now})
 		require.NoError(t, err)
@@ -64,7 +64,7 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-func (w *world) open(accountID string) {
+func (w *fixture) open(accountID string) {
 	w.t.Helper()
 	require.NoError(w.t, w.store.Write(w.t.Context(), accountID, func(ctx context.Context, tx ledger.Tx) error {
 		_, err := tx.InsertAccount(ctx, ledger.Account{ID: accountID, Plan: "free", CreateTime: w.now()})
@@ -72,18 +72,18 @@ func (w *world) open(accountID string) {
 	}))
 }
 
-func (w *world) worker() *customers.Worker {
+func (w *fixture) worker() *customers.Worker {
 	return customers.NewWorker(customers.Options{Store: w.store, Provider: w.Client, Now: w.now, Logger: slog.New(slog.DiscardHandler)})
 }
 
-func (w *world) work(made, failed int) {
+func (w *fixture) work(made, failed int) {
 	w.t.Helper()
 	m, f, err := w.worker().Work(w.t.Context())
 	require.NoError(w.t, err)
 	require.Equal(w.t, [2]int{made, failed}, [2]int{m, f})
 }
 
-func (w *world) customer(accountID string) string {
+func (w *fixture) customer(accountID string) string {
 	w.t.Helper()
 	id, err := w.store.Customer(w.t.Context(), accountID)
 	require.NoError(w.t, err)
@@ -91,7 +91,7 @@ func (w *world) customer(accountID string) string {
 }
 
 // only checks that Stripe has one customer for the account, the one that the store names.
-func (w *world) only(accountID string) {
+func (w *fixture) only(accountID string) {
 	w.t.Helper()
 	request := httptest.NewRequestWithContext(w.t.Context(), http.MethodGet, "/v1/customers?limit=100", http.NoBody)
 	request.Header.Set("Authorization", "Bearer sk_test_1")
@@ -113,14 +113,14 @@ func (w *world) only(accountID string) {
 	require.Equal(w.t, []string{w.customer(accountID)}, ids)
 }
 
-func (w *world) fail(f fault.Fault) {
+func (w *fixture) fail(f fault.Fault) {
 	w.t.Helper()
 	_, err := w.fake.Faults().Add(f)
 	require.NoError(w.t, err)
 }
 
 func TestEveryAccountGetsACustomer(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.work(0, 0)
 		for i := range 25 {
 			w.open("org_" + strconv.Itoa(i))
@@ -135,7 +135,7 @@ func TestEveryAccountGetsACustomer(t *testing.T) {
 }
 
 func TestFailuresAreTriedAgainLater(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.RateLimit, Count: 2})
 		w.work(0, 1)
@@ -152,7 +152,7 @@ func TestFailuresAreTriedAgainLater(t *testing.T) {
 
 // A lost answer is asked for again by the same key.
 func TestALostAnswerMakesNoSecondCustomer(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.CommitTimeout, Count: 1})
 		w.work(0, 1)
@@ -164,7 +164,7 @@ func TestALostAnswerMakesNoSecondCustomer(t *testing.T) {
 
 // After Stripe has forgotten the key, the customer is looked for first.
 func TestALostAnswerOfDaysAgo(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.CommitTimeout, Count: 1})
 		w.work(0, 1)
@@ -176,7 +176,7 @@ func TestALostAnswerOfDaysAgo(t *testing.T) {
 
 // Stripe repeats a failure for its key: the next attempt has another one, and makes the customer once.
 func TestAFailureOfStripesOwn(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.Status, Status: 500, Method: http.MethodPost, Count: 1})
 		w.work(0, 1)
@@ -191,7 +191,7 @@ func TestAFailureOfStripesOwn(t *testing.T) {
 
 // Of many replicas one makes the customer.
 func TestReplicasShareTheWork(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		for i := range 15 {
 			w.open("org_" + strconv.Itoa(i))
 		}
@@ -211,7 +211,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -230,7 +230,7 @@ type silent struct{ customers.Provider }
 func (silent) Create(context.Context, string, string) (string, error) { return "", nil }
 
 func TestAnAnswerWithoutAnIDIsNoCustomer(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		worker := customers.NewWorker(customers.Options{Store: w.store, Provider: silent{}, Now: w.now, Logger: slog.New(slog.DiscardHandler)})
 		made, failed, err := worker.Work(t.Context())

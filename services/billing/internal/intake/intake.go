@@ -33,9 +33,9 @@ func read(livemode *bool, body []byte) (inbox.Event, error) {
 	e := inbox.Event{ID: came.ID, Type: came.Type, Subject: came.ObjectID, Payload: came.Payload}
 	switch {
 	case came.Account != "":
-		e.State, e.LastError = inbox.Ignored, "it is about a connected account"
+		e.State, e.LastError = inbox.Ignored, "the event belongs to a connected account"
 	case livemode != nil && came.Livemode != nil && *came.Livemode != *livemode:
-		e.State, e.LastError = inbox.Ignored, "its livemode is not that of STRIPE_SECRET_KEY"
+		e.State, e.LastError = inbox.Ignored, "the event's livemode differs from that of STRIPE_SECRET_KEY"
 	}
 	return e, nil
 }

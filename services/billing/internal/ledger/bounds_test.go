@@ -24,7 +24,7 @@ func TestAChargeBeyondWhatCanBeCounted(t *testing.T) {
 	used := ledger.Usage{Input: 20, CachedInput: 10, Output: 20, Reasoning: 10}
 	for _, column := range boundedSums {
 		t.Run(column, func(t *testing.T) {
-			each(t, "monthly", func(t *testing.T, b *book) {
+			each(t, "monthly", func(t *testing.T, b *fixture) {
 				h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, Model: "plain", InputTokens: 20, MaxOutputTokens: 20})
 				require.NoError(t, err)
 				_, err = b.Checkpoint(t.Context(), h.ID, used)
@@ -53,7 +53,7 @@ func TestAChargeBeyondWhatCanBeCounted(t *testing.T) {
 
 // A balance at its lowest takes no more debt.
 func TestDebtIsBounded(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, Model: "gratis", MaxOutputTokens: 1})
 		require.NoError(t, err)
 		b.exec("UPDATE account SET balance = $1, debt = $2", -int64(maxSum), int64(maxSum))
@@ -71,7 +71,7 @@ func TestDebtIsBounded(t *testing.T) {
 
 // What is used up and bought again any number of times in a period still can be read and audited.
 func TestManyLargeGrantsInAPeriod(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		for i := range 11 {
 			b.give(fmt.Sprint(i), ledger.MaxAmount)
 			h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: alice, Model: "gold", InputTokens: 1_000_000})
@@ -87,7 +87,7 @@ func TestManyLargeGrantsInAPeriod(t *testing.T) {
 
 // Tokens of a model that costs nothing are bounded too.
 func TestUsageIsBounded(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, Model: "gratis", InputTokens: 1})
 		require.NoError(t, err)
 		for _, u := range []ledger.Usage{{Input: ledger.MaxTokens + 1}, {Output: ledger.MaxTokens + 1}} {
@@ -117,7 +117,7 @@ func TestUsageIsBounded(t *testing.T) {
 
 // Holds that can't be settled keep no others from it, however many there are and however old they are.
 func TestHoldsThatFailDoNotStarveTheSweeper(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		const broken = 450 // more than two batches
 		for i := range broken {
 			b.hold(fmt.Sprintf("broken %d", i), 1)
@@ -146,7 +146,7 @@ func TestHoldsThatFailDoNotStarveTheSweeper(t *testing.T) {
 
 // A hold that was swept is over: its request id gets no second hold, and its amount is free again once.
 func TestASweptHoldIsNotHandedOutAgain(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		r := ledger.Reservation{RequestID: "r1", AccountID: alice, UserID: "user_1", Model: "embed", InputTokens: 100}
 		h, err := b.Reserve(t.Context(), r)
 		require.NoError(t, err)

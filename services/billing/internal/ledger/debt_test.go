@@ -10,7 +10,7 @@ import (
 )
 
 // owes makes a call that is swept at more than its hold, so that it leaves debt.
-func (b *book) owes(request string, hold, used int64) ledger.Hold {
+func (b *fixture) owes(request string, hold, used int64) ledger.Hold {
 	b.t.Helper()
 	h := b.hold(request, hold)
 	_, err := b.Checkpoint(b.t.Context(), h.ID, ledger.Usage{Input: used})
@@ -22,7 +22,7 @@ func (b *book) owes(request string, hold, used int64) ledger.Hold {
 
 // Credit that expires does not become credit without end by paying debt that is given back.
 func TestReturnedCreditExpiresWithTheGrantThatPaid(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("gift", 100)
 		h := b.owes("r1", 100, 300)
 		require.EqualValues(t, 200, b.account().Debt)
@@ -39,7 +39,7 @@ func TestReturnedCreditExpiresWithTheGrantThatPaid(t *testing.T) {
 
 // The same when the grant is over before the correction comes.
 func TestReturnedCreditOfAGrantThatIsOver(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("gift", 100)
 		h := b.owes("r1", 100, 300)
 		b.give("promo", 250, b.clock.Now().Add(time.Hour))
@@ -53,7 +53,7 @@ func TestReturnedCreditOfAGrantThatIsOver(t *testing.T) {
 
 // The plan's credit of the next period pays the debt, and is lost with that period.
 func TestReturnedCreditOfAPlan(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.owes("r1", 1000, 1400)
 		b.clock.Set(b.account().PeriodEnd)
 		require.EqualValues(t, 600, b.account().Balance)
@@ -66,7 +66,7 @@ func TestReturnedCreditOfAPlan(t *testing.T) {
 
 // Debt of several calls is paid oldest first, and each gives back to the grants that paid for it, the last first.
 func TestEachCallGivesBackToItsOwnGrants(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("first", 10)
 		older := b.hold("r1", 5)
 		younger := b.hold("r2", 5)
@@ -101,7 +101,7 @@ func TestEachCallGivesBackToItsOwnGrants(t *testing.T) {
 
 // What comes back pays the debt of another call at once, from the grant that it came back to.
 func TestReturnedCreditPaysTheDebtOfAnotherCall(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("all", 100)
 		first := b.hold("r1", 90)
 		second := b.hold("r2", 10)
@@ -121,7 +121,7 @@ func TestReturnedCreditPaysTheDebtOfAnotherCall(t *testing.T) {
 
 // A late settlement above the sweeper's charge is paid by credit that was good when the call was made, though other credit burns sooner.
 func TestALateChargeIsPaidByCreditOfItsTime(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("short", 100, b.clock.Now().Add(90*time.Second))
 		b.give("long", 100)
 		h, keeps := b.hold("r1", 10), b.hold("r2", 90)
@@ -139,7 +139,7 @@ func TestALateChargeIsPaidByCreditOfItsTime(t *testing.T) {
 
 // A correction of nothing changes nothing: the debt stays where it was.
 func TestACorrectionOfNothingKeepsTheDebt(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("gift", 100)
 		h := b.owes("r1", 100, 150)
 		b.settle(h, 150)
@@ -153,7 +153,7 @@ func TestACorrectionOfNothingKeepsTheDebt(t *testing.T) {
 
 // A part of what is owed is forgiven, and the rest is owed on.
 func TestACorrectionForgivesPartOfTheDebt(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("gift", 100)
 		h := b.owes("r1", 100, 150)
 		require.EqualValues(t, -20, b.settle(h, 120).BalanceAfter)
@@ -165,7 +165,7 @@ func TestACorrectionForgivesPartOfTheDebt(t *testing.T) {
 
 // A settlement while the account's new period pays the hold's debt: the hold is read again.
 func TestACorrectionAtTheBeginningOfAPeriod(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.owes("r1", 1000, 1200)
 		b.clock.Set(b.account().PeriodEnd) // nobody has looked at the account since
 		require.EqualValues(t, 1100, b.settle(h, 900).BalanceAfter, "before what went back to the old grant expires")
@@ -176,7 +176,7 @@ func TestACorrectionAtTheBeginningOfAPeriod(t *testing.T) {
 
 // Debt from before holds knew what they owe: it is paid first, and what nobody knows the payer of comes back without end.
 func TestDebtFromBeforeHoldsKnewIt(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("small", 40)
 		h := b.owes("r1", 40, 100)
 		b.exec("UPDATE hold SET owed = 0 WHERE id = $1", h.ID)
@@ -189,7 +189,7 @@ func TestDebtFromBeforeHoldsKnewIt(t *testing.T) {
 	})
 }
 
-func (b *book) grant(source string) string {
+func (b *fixture) grant(source string) string {
 	b.t.Helper()
 	all, err := b.store.Grants(b.t.Context(), alice)
 	require.NoError(b.t, err)
@@ -202,7 +202,7 @@ func (b *book) grant(source string) string {
 	return ""
 }
 
-func (b *book) read(h ledger.Hold) ledger.Hold {
+func (b *fixture) read(h ledger.Hold) ledger.Hold {
 	b.t.Helper()
 	stored, err := b.store.Hold(b.t.Context(), h.ID)
 	require.NoError(b.t, err)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestANewAccountGetsItsPlansCredit(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		a := b.account()
 		require.Equal(t, "monthly", a.Plan)
 		require.EqualValues(t, 1000, a.Balance)
@@ -30,18 +30,18 @@ func TestANewAccountGetsItsPlansCredit(t *testing.T) {
 }
 
 func TestEachTouchOpensAnAccount(t *testing.T) {
-	touches := map[string]func(t *testing.T, b *book){
-		"Account": func(_ *testing.T, b *book) { b.account() },
-		"Plan": func(t *testing.T, b *book) {
+	touches := map[string]func(t *testing.T, b *fixture){
+		"Account": func(_ *testing.T, b *fixture) { b.account() },
+		"Plan": func(t *testing.T, b *fixture) {
 			_, err := b.Plan(t.Context(), alice)
 			require.NoError(t, err)
 		},
-		"Reserve": func(_ *testing.T, b *book) { b.hold("r1", 1) },
-		"Grant":   func(_ *testing.T, b *book) { b.give("gift", 1) },
+		"Reserve": func(_ *testing.T, b *fixture) { b.hold("r1", 1) },
+		"Grant":   func(_ *testing.T, b *fixture) { b.give("gift", 1) },
 	}
 	for name, touch := range touches {
 		t.Run(name, func(t *testing.T) {
-			each(t, "monthly", func(t *testing.T, b *book) {
+			each(t, "monthly", func(t *testing.T, b *fixture) {
 				touch(t, b)
 				require.EqualValues(t, 1000, b.remaining()["plan:monthly:2026-11-23"])
 			})
@@ -50,7 +50,7 @@ func TestEachTouchOpensAnAccount(t *testing.T) {
 }
 
 func TestAPeriodEndsExactlyOnTime(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		b.settle(b.hold("r1", 300), 300)
 		end := b.account().PeriodEnd
 		b.clock.Set(end.Add(-time.Microsecond))
@@ -79,7 +79,7 @@ func TestAPeriodEndsExactlyOnTime(t *testing.T) {
 }
 
 func TestReserveNeverTakesExpiredCredit(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		expire := b.clock.Now().Add(time.Hour)
 		b.give("short", 100, expire)
 		b.give("long", 50)
@@ -96,7 +96,7 @@ func TestReserveNeverTakesExpiredCredit(t *testing.T) {
 
 // What was held while credit was good may use it, though it expires meanwhile; nothing else may.
 func TestHeldCreditOutlivesItsExpiry(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		expire := b.clock.Now().Add(time.Hour)
 		b.give("short", 100, expire)
 		b.give("long", 50)
@@ -118,7 +118,7 @@ func TestHeldCreditOutlivesItsExpiry(t *testing.T) {
 
 // A hold beyond its expired credit is paid from what is good.
 func TestAHoldOverTwoGrants(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		expire := b.clock.Now().Add(time.Hour)
 		b.give("short", 100, expire)
 		b.give("middle", 100, expire.Add(time.Hour))
@@ -139,7 +139,7 @@ func TestAHoldOverTwoGrants(t *testing.T) {
 }
 
 func TestDebtIsPaidByTheNextPeriod(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		b.settle(b.hold("r1", 1000), 1300)
 		require.EqualValues(t, 300, b.account().Debt)
 		b.clock.Set(b.account().PeriodEnd)
@@ -152,7 +152,7 @@ func TestDebtIsPaidByTheNextPeriod(t *testing.T) {
 
 // A call that runs over the end of a period is usage of the period in which it ends.
 func TestSettleInTheNextPeriod(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 400)
 		end := b.account().PeriodEnd
 		b.clock.Set(end)
@@ -168,7 +168,7 @@ func TestSettleInTheNextPeriod(t *testing.T) {
 }
 
 func TestAPlanThatIsGoneGivesNoCreditAndLosesNoUsage(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 400)
 		delete(b.plans.all, "monthly")
 		b.clock.Set(b.account().PeriodEnd)
@@ -179,7 +179,7 @@ func TestAPlanThatIsGoneGivesNoCreditAndLosesNoUsage(t *testing.T) {
 
 // A replica whose clock is behind settles after another has begun the new period.
 func TestSettleByAClockThatIsBehind(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 400)
 		end := b.account().PeriodEnd
 		b.clock.Set(end)

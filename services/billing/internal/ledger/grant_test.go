@@ -12,7 +12,7 @@ import (
 )
 
 func TestGrant(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		end := b.clock.Now().Add(time.Hour)
 		g := b.give("promo", 70, end)
 		require.Regexp(t, "^grant_[0-9a-v]{26}$", g.ID)
@@ -40,7 +40,7 @@ func TestGrant(t *testing.T) {
 }
 
 func TestGrantRefuses(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		now := b.clock.Now()
 		b.account()
 		for name, c := range map[string]struct {
@@ -79,7 +79,7 @@ func TestGrantRefuses(t *testing.T) {
 
 // A mistyped id opens no account: no credit of a plan, no customer at Stripe.
 func TestAGrantOpensNoAccountUnlessAsked(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		n := ledger.NewGrant{AccountID: "user_alcie", Source: "gift", Amount: 5}
 		_, err := b.Grant(t.Context(), n)
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
@@ -104,7 +104,7 @@ func TestAGrantOpensNoAccountUnlessAsked(t *testing.T) {
 
 // A retry of a lost answer comes at any time: after the grant has expired, and after what is allowed has changed.
 func TestARepeatedGrantIsAnsweredWithTheFirst(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		end := b.clock.Now().Add(time.Hour)
 		first := b.give("promo", 100, end)
 		for _, at := range []time.Time{end, end.Add(time.Hour), end.AddDate(1, 0, 0)} {
@@ -126,7 +126,7 @@ func TestARepeatedGrantIsAnsweredWithTheFirst(t *testing.T) {
 
 // An account takes credit up to MaxBalance, to the nano-dollar, and a repetition is no new credit.
 func TestGrantsAreBounded(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		for i := range ledger.MaxBalance/ledger.MaxAmount - 1 {
 			b.give(fmt.Sprint(i), ledger.MaxAmount)
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // byKey reserves input tokens by an API key that may spend limit.
-func (b *book) byKey(l *ledger.Ledger, request string, amount, limit int64, period time.Duration) (ledger.Hold, error) {
+func (b *fixture) byKey(l *ledger.Ledger, request string, amount, limit int64, period time.Duration) (ledger.Hold, error) {
 	return l.Reserve(b.t.Context(), ledger.Reservation{
 		RequestID: request, AccountID: alice, APIKeyID: "key_1", Model: "embed", InputTokens: amount,
 		KeyLimit: ledger.KeyLimit{Amount: limit, Period: period},
@@ -21,7 +21,7 @@ func (b *book) byKey(l *ledger.Ledger, request string, amount, limit int64, peri
 }
 
 func TestAKeySpendsUpToItsLimit(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		const limit = 100
 		first, err := b.byKey(b.Ledger, "r1", 60, limit, time.Hour)
 		require.NoError(t, err)
@@ -58,7 +58,7 @@ func TestAKeySpendsUpToItsLimit(t *testing.T) {
 	})
 }
 
-func (b *book) other(request string, amount int64) error {
+func (b *fixture) other(request string, amount int64) error {
 	_, err := b.Reserve(b.t.Context(), ledger.Reservation{
 		RequestID: request, AccountID: alice, APIKeyID: "key_2", Model: "embed", InputTokens: amount, KeyLimit: ledger.KeyLimit{Amount: 1},
 	})
@@ -67,7 +67,7 @@ func (b *book) other(request string, amount int64) error {
 
 // Without a period of its own the limit is for the account's.
 func TestAKeysLimitFollowsTheBillingPeriod(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h, err := b.byKey(b.Ledger, "r1", 50, 50, 0)
 		require.NoError(t, err)
 		b.settle(h, 50)
@@ -81,7 +81,7 @@ func TestAKeysLimitFollowsTheBillingPeriod(t *testing.T) {
 }
 
 func TestAKeysLimitClampsTheOutput(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		reserve := func(request string, limit int64) (ledger.Hold, error) {
 			return b.Reserve(t.Context(), ledger.Reservation{
 				RequestID: request, AccountID: alice, APIKeyID: "key_1", Model: "plain", InputTokens: 10, MinOutputTokens: 1, MaxOutputTokens: 1000,
@@ -104,7 +104,7 @@ func TestAKeysLimitClampsTheOutput(t *testing.T) {
 }
 
 func TestSweptCallsCountForTheirKey(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		const limit = 100
 		h, err := b.byKey(b.Ledger, "r1", 60, limit, 24*time.Hour)
 		require.NoError(t, err)
@@ -121,7 +121,7 @@ func TestSweptCallsCountForTheirKey(t *testing.T) {
 }
 
 func TestManyAtOnceCanNotOverspendAKey(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var group sync.WaitGroup
 		for i := range 120 {

@@ -20,7 +20,7 @@ func TestMetrics(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, meters.Shutdown(context.Background())) })
 	metrics, err := ledger.NewMetrics(meters.Meter("billing"))
 	require.NoError(t, err)
-	b := newBook(t, databasetest.SQLite(t, store.Migrations()), "monthly")
+	b := newFixture(t, databasetest.SQLite(t, store.Migrations()), "monthly")
 	b.Ledger = ledger.New(ledger.Options{
 		Store: b.store, Prices: prices(t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease, Metrics: metrics,
 	})

@@ -15,7 +15,7 @@ import (
 // 300 calls at once, by three replicas, on a budget for 73 and all but one nano-dollar of the 74th.
 func TestManyAtOnceCanNotOverspend(t *testing.T) {
 	const calls, fits, price = 300, 73, 100
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("budget", fits*price+price-1)
 		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var held, refused atomic.Int64
@@ -65,7 +65,7 @@ func TestManyAtOnceCanNotOverspend(t *testing.T) {
 
 // Calls that take less when there is less share the budget to its last affordable token.
 func TestManyAtOnceShareABudget(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("budget", 1000)
 		var group sync.WaitGroup
 		var held atomic.Int64
@@ -92,7 +92,7 @@ func TestManyAtOnceShareABudget(t *testing.T) {
 
 // One request that is sent many times at once, by three replicas, is held once.
 func TestOneRequestManyTimesAtOnce(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var group sync.WaitGroup
 		for i := range 60 {
@@ -110,7 +110,7 @@ func TestOneRequestManyTimesAtOnce(t *testing.T) {
 
 // An account that many open at once gets its credit once.
 func TestManyOpenOneAccount(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var group sync.WaitGroup
 		for i := range 60 {
@@ -139,7 +139,7 @@ func TestManyOpenOneAccount(t *testing.T) {
 
 // The same grant many times at once is given once; another under its source is refused.
 func TestGrantsAreIdempotent(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		replicas := []*ledger.Ledger{b.Ledger, b.replica()}
 		var group sync.WaitGroup
 		for i := range 40 {
@@ -158,7 +158,7 @@ func TestGrantsAreIdempotent(t *testing.T) {
 
 // Many accounts on many replicas: transactions that hold several accounts' locks in different orders must all come through.
 func TestReplicasShareManyAccounts(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		const accounts, rounds = 20, 10
 		replicas := []*ledger.Ledger{b.Ledger, b.replica(), b.replica()}
 		var group sync.WaitGroup

@@ -22,7 +22,7 @@ import (
 // model is what the property test believes of one account: what was held and what each call must cost.
 type model struct {
 	t       *rapid.T
-	b       *book
+	b       *fixture
 	account string
 	calls   []*modelCall
 	grants  int
@@ -52,7 +52,7 @@ func TestLedgerProperties(t *testing.T) {
 		latest := clock.Now()
 		rapid.Check(t, func(rt *rapid.T) {
 			count++
-			m := &model{t: rt, b: newBook(t, db, "monthly"), account: fmt.Sprintf("org_%d", count), modest: rapid.Bool().Draw(rt, "modest")}
+			m := &model{t: rt, b: newFixture(t, db, "monthly"), account: fmt.Sprintf("org_%d", count), modest: rapid.Bool().Draw(rt, "modest")}
 			m.back = !m.modest && rapid.Bool().Draw(rt, "back")
 			if now := clock.Now(); now.Before(latest) {
 				clock.Set(latest)
@@ -72,7 +72,7 @@ func TestLedgerProperties(t *testing.T) {
 			})
 			latest = m.latest
 		})
-		newBook(t, db, "monthly").sound()
+		newFixture(t, db, "monthly").sound()
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func TestReserveHoldsTheWorstCase(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h, err := b.Reserve(t.Context(), ledger.Reservation{
 			RequestID: "r1", AccountID: alice, UserID: "user_1", APIKeyID: "key_1", Model: "plain", InputTokens: 10, MaxOutputTokens: 20, Choices: 3,
 		})
@@ -59,7 +59,7 @@ func TestReserveClamps(t *testing.T) {
 		{"worst case is dear cached input", 50, "dear-cache", 10, 0, 0, 0, 0, 50},
 		{"worst case is dear cached input, one short", 49, "dear-cache", 10, 0, 0, 0, 0, -1},
 	}
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		for i, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				account := fmt.Sprintf("org_%d", i)
@@ -84,7 +84,7 @@ func TestReserveClamps(t *testing.T) {
 }
 
 func TestReserveIsIdempotent(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		call := ledger.Reservation{RequestID: "r1", AccountID: alice, UserID: "user_1", Model: "plain", InputTokens: 10, MinOutputTokens: 1, MaxOutputTokens: 20}
 		first, err := b.Reserve(t.Context(), call)
 		require.NoError(t, err)
@@ -131,7 +131,7 @@ func TestReserveIsIdempotent(t *testing.T) {
 
 // A repetition gets its hold even when nothing more would be affordable.
 func TestReserveAgainOnAnEmptyAccount(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 1000)
 		require.Zero(t, b.account().Available())
 		require.Equal(t, h.ID, b.hold("r1", 1000).ID)
@@ -140,7 +140,7 @@ func TestReserveAgainOnAnEmptyAccount(t *testing.T) {
 }
 
 func TestReserveRefuses(t *testing.T) {
-	each(t, "narrow", func(t *testing.T, b *book) {
+	each(t, "narrow", func(t *testing.T, b *fixture) {
 		call := func(model string, least, most int64) error {
 			_, err := b.Reserve(t.Context(), ledger.Reservation{
 				RequestID: "r1", AccountID: alice, Model: model, InputTokens: 1, MinOutputTokens: least, MaxOutputTokens: most,
@@ -168,7 +168,7 @@ func TestReserveRefuses(t *testing.T) {
 }
 
 func TestInsufficientBalanceExplains(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		b.hold("r1", 400)
 		_, err := b.Reserve(t.Context(), ledger.Reservation{
 			RequestID: "r2", AccountID: alice, Model: "cheap-cache", InputTokens: 601, MinOutputTokens: 2, MaxOutputTokens: 10,
@@ -182,7 +182,7 @@ func TestInsufficientBalanceExplains(t *testing.T) {
 }
 
 func TestReserveOfAbsurdSizes(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		const most = ledger.MaxTokens
 		b.give("all", ledger.MaxAmount)
 		reserve := func(request string, input, least int64) (ledger.Hold, error) {
@@ -203,7 +203,7 @@ func TestReserveOfAbsurdSizes(t *testing.T) {
 
 // Who can't pay may still call what costs nothing.
 func TestFreeModelsNeedNoBalance(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		b.settle(b.hold("r1", 1000), 1500)
 		require.EqualValues(t, -500, b.account().Balance)
 		h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r2", AccountID: alice, Model: "gratis", InputTokens: 9, MinOutputTokens: 5, MaxOutputTokens: 50})

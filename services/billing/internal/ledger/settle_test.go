@@ -13,7 +13,7 @@ import (
 )
 
 func TestSettleChargesToTheNano(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h, err := b.Reserve(t.Context(), ledger.Reservation{
 			RequestID: "r1", AccountID: alice, UserID: "user_1", APIKeyID: "key_1", Model: "plain", InputTokens: 100, MinOutputTokens: 1, MaxOutputTokens: 200,
 		})
@@ -62,7 +62,7 @@ func TestSettleChargesToTheNano(t *testing.T) {
 }
 
 func TestSettleIsIdempotent(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 100)
 		first := b.settle(h, 60)
 		b.give("later", 5000)
@@ -77,7 +77,7 @@ func TestSettleIsIdempotent(t *testing.T) {
 }
 
 func TestSettleOfNothing(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 100)
 		first := b.settle(h, 0)
 		require.Zero(t, first.Cost)
@@ -94,7 +94,7 @@ func TestSettleOfNothing(t *testing.T) {
 
 // What exceeds the hold is charged too, and what exceeds the credit is debt that the next grant pays.
 func TestSettleBeyondTheHold(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		require.EqualValues(t, 700, b.settle(b.hold("r1", 100), 300).BalanceAfter)
 		require.Zero(t, b.settle(b.hold("r2", 100), 700).BalanceAfter)
 		require.Zero(t, b.account().Debt)
@@ -118,7 +118,7 @@ func TestSettleBeyondTheHold(t *testing.T) {
 }
 
 func TestGrantsBurnSoonestExpiringFirst(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		day := 24 * time.Hour
 		now := b.clock.Now()
 		b.give("never", 100)
@@ -138,7 +138,7 @@ func TestGrantsBurnSoonestExpiringFirst(t *testing.T) {
 }
 
 func TestSettleRefuses(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		_, err := b.Settle(t.Context(), ledger.Settlement{HoldID: "hold_none", Outcome: ledger.OutcomeCompleted})
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
 
@@ -164,7 +164,7 @@ func TestSettleRefuses(t *testing.T) {
 
 // The largest charge is MaxAmount, and the balance below it still fits.
 func TestSettleAtTheBounds(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("all", ledger.MaxAmount)
 		settle := func(request string, output int64) (ledger.Closing, error) {
 			h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: request, AccountID: alice, Model: "gratis", MaxOutputTokens: 1})
@@ -185,7 +185,7 @@ func TestSettleAtTheBounds(t *testing.T) {
 }
 
 func TestCheckpoint(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 100)
 		b.clock.Add(30 * time.Second)
 		until, err := b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 90, CachedInput: 80, Output: 5, Reasoning: 2})

@@ -86,12 +86,12 @@ func (l *Ledger) sweep(ctx context.Context, h Hold) error {
 		err = l.sweepAt(ctx, h, h.Used, cost)
 	}
 	if unbillable(err) {
-		l.log.ErrorContext(ctx, "the last checkpoint of an abandoned hold can't be billed: the hold's amount is charged", "hold", h.ID,
+		l.log.ErrorContext(ctx, "the last checkpoint of an abandoned hold cannot be billed; charging the held amount", "hold", h.ID,
 			"account", h.AccountID, "charged", h.Amount, "error", err)
 		err = l.sweepAt(ctx, h, h.Used, h.Amount)
 	}
 	if unbillable(err) {
-		l.log.ErrorContext(ctx, "an abandoned hold can't be billed: nothing is charged", "hold", h.ID, "account", h.AccountID, "error", err)
+		l.log.ErrorContext(ctx, "an abandoned hold cannot be billed; charging nothing", "hold", h.ID, "account", h.AccountID, "error", err)
 		err = l.sweepAt(ctx, h, Usage{}, 0)
 	}
 	return err
@@ -108,7 +108,7 @@ func (l *Ledger) sweepAt(ctx context.Context, h Hold, used Usage, cost int64) er
 	_, err := c.run(ctx, c.charge)
 	if err == nil {
 		l.recent.Remove(h.ID)
-		l.log.WarnContext(ctx, "hold abandoned: settled at its last checkpoint", "hold", h.ID, "account", h.AccountID, "cost", cost)
+		l.log.WarnContext(ctx, "abandoned hold settled at its last checkpoint", "hold", h.ID, "account", h.AccountID, "cost", cost)
 	}
 	return err
 }
@@ -119,7 +119,7 @@ func (l *Ledger) Run(ctx context.Context, interval time.Duration) {
 	defer ticker.Stop()
 	for {
 		if _, err := l.Sweep(ctx); err != nil && ctx.Err() == nil {
-			l.log.ErrorContext(ctx, "sweeping abandoned holds failed; tried again soon", "error", err)
+			l.log.ErrorContext(ctx, "settling abandoned holds failed; retrying", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -14,14 +14,14 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
-func (b *book) sweep(want int) {
+func (b *fixture) sweep(want int) {
 	b.t.Helper()
 	n, err := b.Sweep(b.t.Context())
 	require.NoError(b.t, err)
 	require.Equal(b.t, want, n)
 }
 
-func (b *book) usage() ledger.UsageTotal {
+func (b *fixture) usage() ledger.UsageTotal {
 	b.t.Helper()
 	_, total, err := b.Usage(b.t.Context(), ledger.UsageQuery{AccountID: alice, From: time.Unix(0, 0), To: b.clock.Now().AddDate(1, 0, 0)})
 	require.NoError(b.t, err)
@@ -29,7 +29,7 @@ func (b *book) usage() ledger.UsageTotal {
 }
 
 func TestSweepSettlesAtTheLastCheckpoint(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 100)
 		other := b.hold("r2", 50)
 		b.clock.Add(lease - time.Microsecond)
@@ -64,7 +64,7 @@ func TestSweepChargesTheExpectedInput(t *testing.T) {
 		"absurdly beyond it": {101, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, "monthly", func(t *testing.T, b *book) {
+			each(t, "monthly", func(t *testing.T, b *fixture) {
 				h, err := b.Reserve(t.Context(), ledger.Reservation{
 					RequestID: "r1", AccountID: alice, UserID: "user_1", Model: "embed", InputTokens: 100, ExpectedInputTokens: tc.expected,
 				})
@@ -98,7 +98,7 @@ func TestSettleAfterSweep(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			each(t, "monthly", func(t *testing.T, b *book) {
+			each(t, "monthly", func(t *testing.T, b *fixture) {
 				h := b.hold("r1", c.held)
 				b.clock.Add(lease)
 				b.sweep(1)
@@ -127,7 +127,7 @@ func TestSettleAfterSweep(t *testing.T) {
 
 // Credit goes back to the grants that paid; the one that burned last is filled first.
 func TestAnAdjustmentFillsTheGrantsThatPaid(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("first", 30, b.clock.Now().Add(24*time.Hour))
 		b.give("second", 30)
 		h := b.hold("r1", 50)
@@ -140,7 +140,7 @@ func TestAnAdjustmentFillsTheGrantsThatPaid(t *testing.T) {
 }
 
 func TestAnAdjustmentOfExpiredCreditExpires(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("short", 100, b.clock.Now().Add(2*lease))
 		h := b.hold("r1", 80)
 		b.clock.Add(lease)
@@ -155,7 +155,7 @@ func TestAnAdjustmentOfExpiredCreditExpires(t *testing.T) {
 
 // The debt that a charge made may be paid already: then its correction goes back to the grant that paid it.
 func TestAnAdjustmentOfPaidDebt(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("small", 40)
 		h := b.hold("r1", 40)
 		_, err := b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 100})
@@ -173,7 +173,7 @@ func TestAnAdjustmentOfPaidDebt(t *testing.T) {
 
 // What comes back pays the debt of other calls.
 func TestAnAdjustmentPaysDebt(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("all", 100)
 		first := b.hold("r1", 90)
 		second := b.hold("r2", 10)
@@ -192,7 +192,7 @@ func TestAnAdjustmentPaysDebt(t *testing.T) {
 
 // The correction of usage of a past period leaves the present one alone.
 func TestAnAdjustmentInTheNextPeriod(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 100)
 		b.clock.Add(lease)
 		b.sweep(1)
@@ -210,7 +210,7 @@ func TestAnAdjustmentInTheNextPeriod(t *testing.T) {
 
 // Any number of replicas sweep and settle at once: each hold is charged once.
 func TestSweepersAndSettlersRace(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		const calls = 40
 		for i := range calls {
 			b.hold(fmt.Sprintf("r%d", i), 10)
@@ -246,7 +246,7 @@ func TestSweepersAndSettlersRace(t *testing.T) {
 }
 
 func TestSweepTakesManyBatches(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		for i := range 450 {
 			b.hold(fmt.Sprintf("r%d", i), 1)
 		}
@@ -258,7 +258,7 @@ func TestSweepTakesManyBatches(t *testing.T) {
 
 // A checkpoint that no price fits closes the hold at what was held.
 func TestSweepOfAnAbsurdCheckpoint(t *testing.T) {
-	each(t, "empty", func(t *testing.T, b *book) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("all", ledger.MaxAmount)
 		h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, Model: "gold", InputTokens: 1})
 		require.NoError(t, err)
@@ -272,7 +272,7 @@ func TestSweepOfAnAbsurdCheckpoint(t *testing.T) {
 
 func TestRunSweepsUntilItsContextEnds(t *testing.T) {
 	db := databasetest.SQLite(t, store.Migrations())
-	b := newBook(t, db, "monthly")
+	b := newFixture(t, db, "monthly")
 	b.hold("r1", 100)
 	b.clock.Add(lease)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,14 +12,14 @@ import (
 )
 
 // spends reserves and settles input tokens by an API key that may spend limit.
-func (b *book) spends(l *ledger.Ledger, request string, amount, limit int64, period time.Duration) {
+func (b *fixture) spends(l *ledger.Ledger, request string, amount, limit int64, period time.Duration) {
 	b.t.Helper()
 	h, err := b.byKey(l, request, amount, limit, period)
 	require.NoError(b.t, err)
 	b.settle(h, amount)
 }
 
-func (b *book) refused(l *ledger.Ledger, request string, amount, limit int64, period time.Duration) {
+func (b *fixture) refused(l *ledger.Ledger, request string, amount, limit int64, period time.Duration) {
 	b.t.Helper()
 	_, err := b.byKey(l, request, amount, limit, period)
 	e := requireReason(b.t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
@@ -30,7 +30,7 @@ const month = 0 // the account's billing period
 
 // A replica whose clock is a second behind comes back to a window that another has left.
 func TestAKeysWindowIsRememberedWhenTheClockGoesBack(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		b.spends(b.Ledger, "r1", 100, 100, time.Hour)
 		b.refused(b.Ledger, "r2", 1, 100, time.Hour)
 		ten := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
@@ -49,7 +49,7 @@ func TestAKeysWindowIsRememberedWhenTheClockGoesBack(t *testing.T) {
 // A limit's period may change at any time, and back: what was spent meanwhile counts in each.
 func TestAKeysLimitChangesItsPeriod(t *testing.T) {
 	const day, week = 24 * time.Hour, 7 * 24 * time.Hour
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		b.spends(b.Ledger, "r1", 60, 100, month)
 		b.refused(b.Ledger, "r2", 41, 100, month)
 		b.refused(b.Ledger, "r3", 41, 100, day)
@@ -69,7 +69,7 @@ func TestAKeysLimitChangesItsPeriod(t *testing.T) {
 
 // A day that begins together with the account's billing period is another window.
 func TestWindowsThatBeginTogetherAreDifferent(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		day := 24 * time.Hour
 		require.Equal(t, b.account().PeriodStart, b.clock.Now().Truncate(day))
 		b.spends(b.Ledger, "r1", 100, 100, day)
@@ -83,7 +83,7 @@ func TestWindowsThatBeginTogetherAreDifferent(t *testing.T) {
 
 // Limits, restarts, replicas and pruning in any order: what a key spent in a window is never forgotten.
 func TestAKeysWindowSurvivesPruning(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		start := b.clock.Now()
 		old, err := b.byKey(b.Ledger, "r0", 10, 100, time.Minute)
 		require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestAKeysWindowSurvivesPruning(t *testing.T) {
 
 // Two replicas: one sees the key's limit for the first time while the other makes holds without any.
 func TestAKeysFirstLimitCountsWhatReplicasHold(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		other := b.replica()
 		h, err := b.byKey(other, "r1", 40, 0, month)
 		require.NoError(t, err)
@@ -127,7 +127,7 @@ func TestAKeysFirstLimitCountsWhatReplicasHold(t *testing.T) {
 
 // A clock that is behind the account's billing period makes holds of that period.
 func TestAKeysLimitAndAClockBehindThePeriod(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *book) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
 		end := b.account().PeriodEnd
 		b.clock.Set(end)
 		b.account()

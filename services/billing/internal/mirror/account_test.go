@@ -43,7 +43,7 @@ type tester interface {
 }
 
 // copied is an account at Stripe with a mirror of it: everything between a signed webhook and the store is production's.
-type copied struct {
+type replica struct {
 	*fake.Fake
 	t          tester
 	client     *stripe.Client
@@ -61,9 +61,9 @@ type copied struct {
 }
 
 // newCopy uses a database that holds nothing of earlier copies.
-func newCopy(t tester, db *database.DB) *copied {
+func newCopy(t tester, db *database.DB) *replica {
 	t.Helper()
-	c := &copied{t: t, clock: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), calls: map[string]int{}}
+	c := &replica{t: t, clock: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), calls: map[string]int{}}
 	var err error
 	c.Fake, err = fake.New(fake.Config{Now: c.now, PublicURL: "http://stripe.test", Emit: c.told})
 	require.NoError(t, err)
@@ -102,20 +102,20 @@ func newCopy(t tester, db *database.DB) *copied {
 	return c
 }
 
-func (c *copied) now() time.Time {
+func (c *replica) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.clock
 }
 
-func (c *copied) pass(d time.Duration) {
+func (c *replica) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clock = c.clock.Add(d)
 }
 
 // told keeps events for the test to deliver.
-func (c *copied) told(e webhook.Event) {
+func (c *replica) told(e webhook.Event) {
 	if c.emit != nil {
 		c.emit(e)
 		return
@@ -125,7 +125,7 @@ func (c *copied) told(e webhook.Event) {
 	c.events = append(c.events, e)
 }
 
-func (c *copied) take() []webhook.Event {
+func (c *replica) take() []webhook.Event {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	events := c.events
@@ -134,7 +134,7 @@ func (c *copied) take() []webhook.Event {
 }
 
 // serve counts what the client calls.
-func (c *copied) serve(w http.ResponseWriter, r *http.Request) {
+func (c *replica) serve(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.calls[c.Route(r)]++
 	c.mu.Unlock()
@@ -142,7 +142,7 @@ func (c *copied) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // count returns the calls since the last time.
-func (c *copied) count() map[string]int {
+func (c *replica) count() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	calls := c.calls
@@ -158,7 +158,7 @@ func sum(calls map[string]int) (n int) {
 }
 
 // do calls the API as the dashboard would, and returns the object; nil when it was refused.
-func (c *copied) do(method, path, form string) map[string]any {
+func (c *replica) do(method, path, form string) map[string]any {
 	c.t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(form))
 	r.Header.Set("Authorization", "Bearer sk_test_copy")
@@ -174,7 +174,7 @@ func (c *copied) do(method, path, form string) map[string]any {
 }
 
 // must is do for what is not refused; it returns the id.
-func (c *copied) must(method, path, form string) string {
+func (c *replica) must(method, path, form string) string {
 	c.t.Helper()
 	object := c.do(method, path, form)
 	require.NotNil(c.t, object, "%s %s %s", method, path, form)
@@ -182,7 +182,7 @@ func (c *copied) must(method, path, form string) string {
 }
 
 // ids lists all objects of a path, which ends in its parameters.
-func (c *copied) ids(path string) (ids []string) {
+func (c *replica) ids(path string) (ids []string) {
 	c.t.Helper()
 	for after := ""; ; after = "&starting_after=" + ids[len(ids)-1] {
 		page := c.do(http.MethodGet, path+"limit=100"+after, "")
@@ -197,7 +197,7 @@ func (c *copied) ids(path string) (ids []string) {
 }
 
 // living are the ids of all objects of a kind.
-func (c *copied) living(kind mirror.Kind) (ids []string) {
+func (c *replica) living(kind mirror.Kind) (ids []string) {
 	if kind == mirror.PaymentMethod {
 		for _, customer := range c.living(mirror.Customer) {
 			ids = append(ids, c.ids("/v1/payment_methods?customer="+customer+"&")...)
@@ -211,7 +211,7 @@ func (c *copied) living(kind mirror.Kind) (ids []string) {
 }
 
 // deliver hands signed webhooks to the receiver, many at once, and waits until all have taken effect.
-func (c *copied) deliver(events []webhook.Event) {
+func (c *replica) deliver(events []webhook.Event) {
 	c.t.Helper()
 	var all sync.WaitGroup
 	errs := make(chan error, len(events))
@@ -225,7 +225,7 @@ func (c *copied) deliver(events []webhook.Event) {
 	c.drain()
 }
 
-func (c *copied) receive(body []byte) error {
+func (c *replica) receive(body []byte) error {
 	headers, err := webhook.Stripe([]string{webhookSecret}, "", c.now(), body)
 	if err != nil {
 		return err
@@ -235,7 +235,7 @@ func (c *copied) receive(body []byte) error {
 }
 
 // drain waits until nothing is left to apply; nothing must be dead.
-func (c *copied) drain() {
+func (c *replica) drain() {
 	c.t.Helper()
 	require.Eventually(c.t, func() bool {
 		counts, err := c.inbox.Counts(context.Background())
@@ -244,7 +244,7 @@ func (c *copied) drain() {
 }
 
 // reconcile returns the last counts of each kind.
-func (c *copied) reconcile(since time.Time) map[mirror.Kind]reconcile.Counts {
+func (c *replica) reconcile(since time.Time) map[mirror.Kind]reconcile.Counts {
 	c.t.Helper()
 	found := map[mirror.Kind]reconcile.Counts{}
 	require.NoError(c.t, c.reconciler.Run(context.Background(), since, func(p reconcile.Progress) error {
@@ -256,7 +256,7 @@ func (c *copied) reconcile(since time.Time) map[mirror.Kind]reconcile.Counts {
 
 // differences compares all that Stripe has with all that the store has. Of an open checkout session no event tells: unless all
 // is expected, it may be missing.
-func (c *copied) differences(all bool) (found []string) {
+func (c *replica) differences(all bool) (found []string) {
 	c.t.Helper()
 	ctx := context.Background()
 	for _, kind := range mirror.Kinds() {
@@ -296,7 +296,7 @@ func (c *copied) differences(all bool) (found []string) {
 }
 
 // same fails unless a comparison found nothing but what is the same.
-func (c *copied) same(found map[mirror.Kind]reconcile.Counts) {
+func (c *replica) same(found map[mirror.Kind]reconcile.Counts) {
 	c.t.Helper()
 	for kind, counts := range found {
 		require.Equal(c.t, reconcile.Counts{Same: counts.Same}, counts, kind)
@@ -312,7 +312,7 @@ func form(pairs ...string) string {
 }
 
 // post hands an event to the receiver over HTTP, as the edge does.
-func (c *copied) post(w http.ResponseWriter, r *http.Request) {
+func (c *replica) post(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
 		_, err = c.receiver.Receive(r.Context(), map[string]string{stripesig.Header: r.Header.Get(stripesig.Header)}, body)

@@ -54,7 +54,7 @@ func targetsOf(job *inbox.Job) ([]Target, error) {
 		return nil, errors.New("the stored payload can't be read")
 	}
 	if hint.ID == "" { // of what is no event only a description is kept, and that must not pass for an event about nothing
-		return nil, errors.New("the event could not be read when it came, and was not kept whole; reconciling repairs what it told")
+		return nil, errors.New("the event could not be read when it arrived and was not stored whole; reconciliation repairs what it changed")
 	}
 	if len(job.Earlier) > 0 {
 		hint.Object.Without = nil // an earlier one may say otherwise
@@ -63,7 +63,7 @@ func targetsOf(job *inbox.Job) ([]Target, error) {
 		hint.Object.Kind = string(kindOf(hint.Type))
 	}
 	if hint.Object.ID == "" && hint.Type != upcoming && Known(Kind(hint.Object.Kind)) {
-		return nil, errors.New("the event's object has no id; reconciling repairs what it told")
+		return nil, errors.New("the event's object has no id; reconciliation repairs what it changed")
 	}
 	targets, err := Targets(hint.Object)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // receive puts an event as the receiver does.
-func (w *world) receive(t *testing.T, body string) string {
+func (w *fixture) receive(t *testing.T, body string) string {
 	t.Helper()
 	e, err := intake.ParseEvent([]byte(body))
 	require.NoError(t, err)
@@ -30,14 +30,14 @@ func (w *world) receive(t *testing.T, body string) string {
 	return e.ID
 }
 
-func (w *world) has(t *testing.T, kind mirror.Kind, id string) mirror.Object {
+func (w *fixture) has(t *testing.T, kind mirror.Kind, id string) mirror.Object {
 	t.Helper()
 	o, err := w.rows.Object(t.Context(), kind, id)
 	require.NoError(t, err, "%s %s", kind, id)
 	return o
 }
 
-func (w *world) becomes(t *testing.T, id string, state inbox.State) inbox.Record {
+func (w *fixture) becomes(t *testing.T, id string, state inbox.State) inbox.Record {
 	t.Helper()
 	var r inbox.Record
 	require.Eventually(t, func() (ok bool) {
@@ -68,7 +68,7 @@ func TestAChargeMeansItsRefundsAndDisputes(t *testing.T) {
 		"many at once": {`"amount_refunded":0,"disputed":false`, []mirror.Kind{mirror.Refund, mirror.Dispute}, []string{"charge.refunded", "charge.succeeded"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, w *world) {
+			each(t, func(t *testing.T, w *fixture) {
 				for _, id := range []string{"re_1", "re_2", "re_3"} {
 					w.source.set(id, refund(id, "succeeded"))
 				}
@@ -106,7 +106,7 @@ func TestAChargeMeansItsRefundsAndDisputes(t *testing.T) {
 
 // TestWhatIsListedNeverBeatsAFetch: an object is written as it was listed only while nobody has begun to fetch it.
 func TestWhatIsListedNeverBeatsAFetch(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		ctx, listed := t.Context(), []byte(customer("cus_1", 1))
 		w.source.set("cus_1", customer("cus_1", 2))
 		_, err := w.rows.TakeSequence(ctx, mirror.Customer, "cus_1") // a fetch under way
@@ -146,7 +146,7 @@ func method(id, customer string) string {
 
 // TestACustomerGoes: no event tells of its payment methods, whichever is written first.
 func TestACustomerGoes(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		ctx := t.Context()
 		w.source.set("cus_1", customer("cus_1", 1))
 		w.source.set("pm_1", method("pm_1", "cus_1"))
@@ -180,7 +180,7 @@ func TestACustomerGoes(t *testing.T) {
 }
 
 func TestEventsThatAreOdd(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.source.set("prod_1", `{"id":"prod_1","object":"product","deleted":true}`)
 		chosen := []string{"gold/monthly", "x?y", "x#y", `a\b`, "50%off"} // ids that whoever made the product chose
 		for _, id := range chosen {
@@ -232,7 +232,7 @@ func TestEventsThatAreOdd(t *testing.T) {
 
 // TestKindsOfOneSubject: an event of a kind that is not kept does not hide an earlier one that waits for the same object.
 func TestKindsOfOneSubject(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		for i, kind := range []string{"customer.updated", "customer.subscription.deleted", "charge.dispute.closed", "charge.refund.updated", "invoice.paid"} {
 			id := fmt.Sprint("x_", i)
 			w.source.set(id, fmt.Sprintf(`{"id":%q,"object":%q}`, id, []string{"customer", "subscription", "dispute", "refund", "invoice"}[i]))

@@ -34,7 +34,7 @@ func TestLostWebhooks(t *testing.T) {
 		_, err = sender.Add(webhook.Endpoint{URL: edge.URL, Secrets: []string{webhookSecret}})
 		require.NoError(t, err)
 		c.emit = sender.Send
-		for _, does := range []func(*copied){business, later} {
+		for _, does := range []func(*replica){business, later} {
 			does(c)
 			_, err = sender.Flush(t.Context())
 			require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestLostWebhooks(t *testing.T) {
 }
 
 // business makes about a thousand objects.
-func business(c *copied) {
+func business(c *replica) {
 	price := c.must("POST", "/v1/prices", form("currency", "usd", "unit_amount", "2000", "recurring[interval]", "month", "product_data[name]", "Pro"))
 	for n := range 290 {
 		c.pass(time.Second)
@@ -121,7 +121,7 @@ func business(c *copied) {
 }
 
 // later changes what was made a while ago.
-func later(c *copied) {
+func later(c *replica) {
 	for n, customer := range c.ids("/v1/customers?") {
 		switch n % 4 {
 		case 0:
@@ -144,7 +144,7 @@ func later(c *copied) {
 }
 
 // outage changes old objects and makes new ones.
-func outage(c *copied) {
+func outage(c *replica) {
 	customers, subs := c.ids("/v1/customers?"), c.ids("/v1/subscriptions?")
 	for n := range 10 {
 		c.must("POST", "/v1/customers/"+customers[n], form("metadata[late]", "yes"))

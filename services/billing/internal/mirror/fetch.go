@@ -53,7 +53,7 @@ func (m *Mirror) Fetch(ctx context.Context, kind Kind, id string) (Object, error
 	}
 	o, err := Parse(kind, body)
 	if err == nil && o.ID != id {
-		err = fmt.Errorf("mirror: Stripe sent another %s than was asked for", kind)
+		err = fmt.Errorf("mirror: Stripe answered with another %s than the requested one", kind)
 	}
 	o.Sequence, o.FetchTime = sequence, begun
 	return o, err

@@ -12,7 +12,7 @@ import (
 func TestAnOldAnswerNeverReplacesANewOne(t *testing.T) {
 	for name, old := range map[string]string{"a change": customer("cus_1", 1), "a deletion": ""} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, w *world) {
+			each(t, func(t *testing.T, w *fixture) {
 				w.source.set("cus_1", old)
 				gate := make(chan struct{})
 				w.source.gate, w.source.asked = gate, make(chan string, 1)
@@ -40,7 +40,7 @@ func TestAnOldAnswerNeverReplacesANewOne(t *testing.T) {
 
 // A charge of another account, or of another mode, has nothing to mirror: its event is done, not retried until it is dead.
 func TestAChargeThatStripeDoesNotHave(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.source.err = mirror.ErrGone
 		changes, err := w.Refresh(t.Context(), mirror.Target{Kind: mirror.Refund, Charge: "ch_1"})
 		require.NoError(t, err)

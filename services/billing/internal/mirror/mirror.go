@@ -1,6 +1,6 @@
-// Package mirror keeps Stripe's objects as they were last fetched. An event is only a hint that an object changed: the
-// object is fetched, and written under a number that was taken before the fetch, so that of two fetches the later one
-// stands, whatever the order of the events and of the answers.
+// Package mirror stores Stripe's objects as they were last fetched. An event is only a hint that an object changed, so the mirror fetches
+// the object. It numbers each fetch before it asks Stripe and stores the answer only if no later fetch was stored: the latest fetch wins,
+// whatever the order of the events and of the answers.
 package mirror
 
 import (
@@ -21,9 +21,9 @@ var (
 	// ErrGone says that Stripe has no such object, any more or at all.
 	ErrGone = errors.New("mirror: Stripe has no such object")
 	// ErrRefused says that Stripe refuses the key, or what it was used for.
-	ErrRefused = errors.New("mirror: Stripe refuses STRIPE_SECRET_KEY")
+	ErrRefused = errors.New("mirror: Stripe rejected STRIPE_SECRET_KEY")
 	// ErrNotFound says that the store has neither the object nor its tombstone.
-	ErrNotFound = errors.New("mirror: no such object was fetched")
+	ErrNotFound = errors.New("mirror: the object is not stored")
 )
 
 // LaterError is an error after which Stripe wants no call before After has passed: it has stored too many, or is down.
@@ -33,7 +33,7 @@ type LaterError struct {
 }
 
 // Error says what Stripe said.
-func (e *LaterError) Error() string { return fmt.Sprintf("%v; try again in %v", e.Err, e.After) }
+func (e *LaterError) Error() string { return fmt.Sprintf("%v; retry in %v", e.Err, e.After) }
 
 // Unwrap returns what Stripe said.
 func (e *LaterError) Unwrap() error { return e.Err }

@@ -94,7 +94,7 @@ func customer(id string, balance int) string {
 	return fmt.Sprintf(`{"id":%q,"object":"customer","created":1800000000,"balance":%d,"email":"ada@example.test"}`, id, balance)
 }
 
-type world struct {
+type fixture struct {
 	*mirror.Mirror
 	rows     *store.Store
 	source   *source
@@ -102,18 +102,18 @@ type world struct {
 	outcomes map[string]int
 }
 
-func (w *world) count(outcome string) int {
+func (w *fixture) count(outcome string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.outcomes[outcome]
 }
 
-func each(t *testing.T, test func(t *testing.T, w *world)) {
+func each(t *testing.T, test func(t *testing.T, w *fixture)) {
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
 		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
 		box, err := inbox.New(db, inbox.Options{Backoff: inbox.Backoff{Base: time.Millisecond, Cap: time.Millisecond}})
 		require.NoError(t, err)
-		w := &world{rows: store.New(db), source: &source{bodies: map[string]string{}, ofCharge: map[string][]string{}}, outcomes: map[string]int{}}
+		w := &fixture{rows: store.New(db), source: &source{bodies: map[string]string{}, ofCharge: map[string][]string{}}, outcomes: map[string]int{}}
 		w.Mirror = mirror.New(mirror.Options{
 			Inbox: box, Store: w.rows, Source: w.source, Now: time.Now,
 			Applied: func(_ context.Context, _, outcome string) {
@@ -127,7 +127,7 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-func (w *world) run(t *testing.T) {
+func (w *fixture) run(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -138,7 +138,7 @@ func (w *world) run(t *testing.T) {
 	})
 }
 
-func (w *world) put(t *testing.T, event, kind, id string) {
+func (w *fixture) put(t *testing.T, event, kind, id string) {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{
 		"id": event, "type": kind + ".updated", "data": map[string]any{"object": map[string]any{"id": id, "object": kind}},
@@ -150,7 +150,7 @@ func (w *world) put(t *testing.T, event, kind, id string) {
 	require.NoError(t, err)
 }
 
-func (w *world) settled(t *testing.T) {
+func (w *fixture) settled(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		counts, err := w.Inbox.Counts(t.Context())
@@ -159,7 +159,7 @@ func (w *world) settled(t *testing.T) {
 }
 
 func TestManyEventsAreOneFetch(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.source.set("cus_1", customer("cus_1", 7))
 		for i := range 50 {
 			w.put(t, fmt.Sprintf("evt_%d", i), "customer", "cus_1")
@@ -177,7 +177,7 @@ func TestManyEventsAreOneFetch(t *testing.T) {
 }
 
 func TestALateAnswerDoesNotUndoALaterFetch(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.source.set("cus_1", customer("cus_1", 1))
 		late, err := w.Fetch(t.Context(), mirror.Customer, "cus_1")
 		require.NoError(t, err)
@@ -197,7 +197,7 @@ func TestALateAnswerDoesNotUndoALaterFetch(t *testing.T) {
 }
 
 func TestTombstonesBeatLateAnswers(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		for name, deleted := range map[string]string{"cus_404": "", "cus_flag": `{"id":"cus_flag","object":"customer","deleted":true}`} {
 			w.source.set(name, customer(name, 1))
 			late, err := w.Fetch(t.Context(), mirror.Customer, name)
@@ -219,7 +219,7 @@ func TestTombstonesBeatLateAnswers(t *testing.T) {
 
 // TestAnEventDuringAFetch: what changes after the answer was made is seen by the fetch of the event that tells of it.
 func TestAnEventDuringAFetch(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		gate := make(chan struct{})
 		w.source.gate, w.source.asked = gate, make(chan string, 10)
 		w.source.set("cus_1", customer("cus_1", 1))
@@ -238,7 +238,7 @@ func TestAnEventDuringAFetch(t *testing.T) {
 }
 
 func TestStripeIsAwayForAWhile(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.source.err = errors.New("stripe answered 500")
 		w.source.asked = make(chan string, 1000)
 		w.source.set("cus_1", customer("cus_1", 1))
@@ -256,7 +256,7 @@ func TestStripeIsAwayForAWhile(t *testing.T) {
 }
 
 func TestWhatIsNotKept(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
+	each(t, func(t *testing.T, w *fixture) {
 		w.put(t, "evt_1", "payment_intent", "pi_1")
 		w.put(t, "evt_2", "balance", "")
 		w.run(t)

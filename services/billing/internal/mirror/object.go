@@ -67,11 +67,11 @@ func Parse(kind Kind, body []byte) (Object, error) {
 	decoder.UseNumber() // amounts are exact
 	var fields map[string]any
 	if decoder.Decode(&fields) != nil || fields == nil {
-		return Object{}, fmt.Errorf("mirror: what Stripe sent for a %s is not a JSON object", kind)
+		return Object{}, fmt.Errorf("mirror: Stripe's answer for a %s is not a JSON object", kind)
 	}
 	o := Object{Kind: kind, ID: idOf(fields["id"]), Customer: idOf(fields["customer"]), CreateTime: timeOf(fields["created"])}
 	if o.ID == "" || fields["object"] != string(kind) {
-		return Object{}, fmt.Errorf("mirror: what Stripe sent for a %s is none", kind)
+		return Object{}, fmt.Errorf("mirror: Stripe's answer for a %s is another kind of object", kind)
 	}
 	o.Deleted, _ = fields["deleted"].(bool)
 	o.Partial = cutShort(fields["items"]) || cutShort(fields["lines"]) || cutShort(fields["line_items"])
@@ -81,7 +81,7 @@ func Parse(kind Kind, body []byte) (Object, error) {
 	}
 	var err error
 	if o.Body, err = json.Marshal(reduce(fields)); err != nil {
-		return Object{}, errors.New("mirror: what Stripe sent can't be kept")
+		return Object{}, errors.New("mirror: Stripe's answer cannot be encoded")
 	}
 	return o, nil
 }

@@ -49,7 +49,7 @@ func empty(t tester, db *database.DB) {
 
 // user does what people do at Stripe. What is refused is refused: only what comes of it counts.
 type user struct {
-	*copied
+	*replica
 	rt *rapid.T
 }
 

@@ -48,7 +48,7 @@ func Parse(data []byte, known []string) ([]Plan, error) {
 		mistakes = append(mistakes, fmt.Errorf("%q is unknown: the file has only \"plans\"", key))
 	}
 	if len(file.Plans) == 0 {
-		mistakes = append(mistakes, errors.New("not a list of plans: \"plans\" lists none"))
+		mistakes = append(mistakes, errors.New("not a list of plans: \"plans\" is empty"))
 	}
 	all := make([]Plan, 0, len(file.Plans))
 	for i := range file.Plans {

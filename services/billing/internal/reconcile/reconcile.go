@@ -17,7 +17,7 @@ var (
 	// ErrBusy says that this replica or another is reconciling.
 	ErrBusy = job.ErrBusy
 	// ErrStranger says that Stripe has none of the stored customers.
-	ErrStranger = errors.New("reconcile: Stripe has none of the stored customers, so nothing was changed: does STRIPE_SECRET_KEY belong to another account?")
+	ErrStranger = errors.New("reconcile: Stripe has none of the stored customers, so nothing was changed: check that STRIPE_SECRET_KEY belongs to the right account")
 	// ErrAway says that Stripe did not answer, however often it was asked.
 	ErrAway = errors.New("reconcile: Stripe does not answer")
 )

@@ -16,12 +16,11 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 )
 
-// Reconcile compares the store with Stripe and reports as it goes. A caller that leaves ends it; the next one goes on where
-// it was.
+// Reconcile compares the store with Stripe and reports its progress. It stops when its caller leaves, and the next run resumes.
 func (s *Server) Reconcile(req *billingv1.ReconcileRequest, stream grpc.ServerStreamingServer[billingv1.ReconcileResponse]) error {
 	if s.reconciler == nil {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
-			"Stripe can't be compared with: STRIPE_SECRET_KEY is not set.")
+			"Cannot reconcile with Stripe: STRIPE_SECRET_KEY is not set.")
 	}
 	since, err := inboxpb.Since(req.GetSince())
 	if err != nil {
@@ -50,16 +49,16 @@ func reconcileError(err error) error {
 	switch {
 	case errors.Is(err, reconcile.ErrBusy):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
-			"A reconciliation is under way, in this replica or another. Wait until it is done.").Cause(err)
+			"A reconciliation is already running, in this replica or another. Wait until it has finished.").Cause(err)
 	case errors.Is(err, reconcile.ErrStranger):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
-			"Stripe has none of the stored customers, so nothing was changed. Does STRIPE_SECRET_KEY belong to another account?").Cause(err)
+			"Stripe has none of the stored customers, so nothing was changed. Check that STRIPE_SECRET_KEY belongs to the right Stripe account.").Cause(err)
 	case errors.Is(err, mirror.ErrRefused):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
-			"Stripe refuses STRIPE_SECRET_KEY. Copy the key from Stripe's dashboard; a restricted one must be allowed to read what is compared.").Cause(err)
+			"Stripe rejected STRIPE_SECRET_KEY. Copy the key from the Stripe dashboard. A restricted key needs read access to all compared objects.").Cause(err)
 	case errors.Is(err, reconcile.ErrAway):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
-			"Stripe does not answer. Run it again later; it goes on where it was.").After(time.Second).Cause(err)
+			"Stripe does not answer. Run the command again later; it resumes where it stopped.").After(time.Second).Cause(err)
 	}
 	return inboxpb.Error(err)
 }

@@ -78,7 +78,7 @@ func (a *answer) unread(err error) error {
 	if a.status == 0 {
 		return fmt.Errorf("stripe did not answer: %w", err)
 	}
-	said := fmt.Errorf("stripe's answer, of status %d, can't be read", a.status)
+	said := fmt.Errorf("stripe's answer cannot be read (status %d)", a.status)
 	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, ended) {
 			return fmt.Errorf("%w: %w", said, ended)

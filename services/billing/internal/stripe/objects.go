@@ -92,7 +92,7 @@ func (c *Client) whole(ctx context.Context, body []byte, field, at string, value
 	}
 	rows, more, err := c.rows(ctx, at, values)
 	if errors.Is(err, mirror.ErrGone) {
-		return nil, errors.New("stripe has no more of an object that it had a moment ago") // the next attempt sees how it is
+		return nil, errors.New("stripe: the object was deleted while it was read") // the next attempt sees how it is
 	}
 	if err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (c *Client) read(ctx context.Context, path string, values *form.Values, lis
 	ctx, cancel := context.WithTimeout(ctx, c.readTimeout)
 	defer cancel()
 	if err := c.reads.Wait(ctx); err != nil {
-		return nil, fmt.Errorf("stripe: too many reads wait for their turn: %w", err)
+		return nil, fmt.Errorf("stripe: STRIPE_READS_PER_SECOND left no time for this read: %w", err)
 	}
 	ctx, heard := listen(ctx)
 	object := &raw{}

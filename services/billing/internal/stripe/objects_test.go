@@ -34,7 +34,7 @@ func answering(t *testing.T, answer http.HandlerFunc) (*stripe.Client, *[]string
 	}), &asked
 }
 
-func (w *world) call(t *testing.T, path, form string) string {
+func (w *fixture) call(t *testing.T, path, form string) string {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form))
 	r.Header.Set("Authorization", "Bearer "+secret)
@@ -51,7 +51,7 @@ func (w *world) call(t *testing.T, path, form string) string {
 
 // TestObjectsAreWhole: Stripe shows ten rows of a list that is part of an object.
 func TestObjectsAreWhole(t *testing.T) {
-	w := newWorld(t, secret)
+	w := newFixture(t, secret)
 	price := w.call(t, "/v1/prices", "currency=usd&unit_amount=9007199254&recurring[interval]=month&product_data[name]=Pro")
 	customer := w.call(t, "/v1/customers", "")
 	for _, rows := range []int{1, 10, 11, 100, 101, 230} {
@@ -108,7 +108,7 @@ func pages(rows int) int {
 	return (rows + 99) / 100
 }
 
-func whole(t *testing.T, w *world, kind mirror.Kind, id string, calls int) []byte {
+func whole(t *testing.T, w *fixture, kind mirror.Kind, id string, calls int) []byte {
 	t.Helper()
 	before := len(w.requests)
 	body, err := w.Get(t.Context(), kind, id)
@@ -162,8 +162,8 @@ func TestReadErrors(t *testing.T) {
 		"broken, with other words":    {status: 502, body: `{"message":"ada@example.test"}`, says: "502"},
 		"garbage":                     {status: 200, body: `<html>ada@example.test`, says: "200"},
 		"elsewhere":                   {status: 302, header: "", body: `ada@example.test`, says: "302"},
-		"a wrong key":                 {status: 401, body: `{"error":{"type":"invalid_request_error","message":"ada@example.test"}}`, says: "refuses STRIPE_SECRET_KEY"},
-		"a key that may not":          {status: 403, body: `{"error":{"type":"invalid_request_error","message":"ada@example.test"}}`, says: "refuses STRIPE_SECRET_KEY"},
+		"a wrong key":                 {status: 401, body: `{"error":{"type":"invalid_request_error","message":"ada@example.test"}}`, says: "rejected STRIPE_SECRET_KEY"},
+		"a key that may not":          {status: 403, body: `{"error":{"type":"invalid_request_error","message":"ada@example.test"}}`, says: "rejected STRIPE_SECRET_KEY"},
 	} {
 		client, asked := answering(t, func(w http.ResponseWriter, _ *http.Request) {
 			if c.header != "" {
@@ -216,7 +216,7 @@ func TestIDsLeadNowhereElse(t *testing.T) {
 }
 
 func TestSilenceIsBounded(t *testing.T) {
-	w := newWorld(t, secret)
+	w := newFixture(t, secret)
 	w.Client = stripe.New(stripe.Config{
 		Key: settings.NewSecret(secret), URL: w.url, HTTP: http.DefaultClient, Logger: slog.New(slog.DiscardHandler), ReadTimeout: 50 * time.Millisecond,
 	})

@@ -153,7 +153,7 @@ func (a *answer) translate(err error) error {
 	said := fmt.Errorf("stripe answered %d %s: %s (request %s)", api.HTTPStatusCode, api.Type, api.Msg, api.RequestID)
 	switch {
 	case api.HTTPStatusCode == http.StatusUnauthorized:
-		return fmt.Errorf("STRIPE_SECRET_KEY is refused: %w", said)
+		return fmt.Errorf("stripe rejected STRIPE_SECRET_KEY: %w", said)
 	case api.HTTPStatusCode >= http.StatusInternalServerError:
 		return fmt.Errorf("%w: %w", customers.ErrKeySpent, said)
 	default:

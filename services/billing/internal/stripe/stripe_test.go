@@ -24,7 +24,7 @@ import (
 const secret = "sk_test_billing"
 
 // world is a client and the fake that it calls, over real HTTP, by the transport that production has.
-type world struct {
+type fixture struct {
 	*stripe.Client
 	fake     *fake.Fake
 	requests []*http.Request
@@ -32,9 +32,9 @@ type world struct {
 	log      bytes.Buffer
 }
 
-func newWorld(t *testing.T, key string) *world {
+func newFixture(t *testing.T, key string) *fixture {
 	t.Helper()
-	w := &world{}
+	w := &fixture{}
 	var err error
 	w.fake, err = fake.New(fake.Config{Keys: []string{secret}})
 	require.NoError(t, err)
@@ -52,14 +52,14 @@ func newWorld(t *testing.T, key string) *world {
 	return w
 }
 
-func (w *world) fail(t *testing.T, f fault.Fault) {
+func (w *fixture) fail(t *testing.T, f fault.Fault) {
 	t.Helper()
 	_, err := w.fake.Faults().Add(f)
 	require.NoError(t, err)
 }
 
 func TestCreateIsIdempotentByKey(t *testing.T) {
-	w := newWorld(t, secret)
+	w := newFixture(t, secret)
 	require.Equal(t, "unknown", w.Status())
 	first, err := w.Create(t.Context(), "org_1", "org_1")
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestCreateIsIdempotentByKey(t *testing.T) {
 }
 
 func TestFindLooksThroughAllPages(t *testing.T) {
-	w := newWorld(t, secret)
+	w := newFixture(t, secret)
 	wanted, err := w.Create(t.Context(), "org_wanted", "org_wanted")
 	require.NoError(t, err)
 	for i := range 205 {
@@ -103,15 +103,15 @@ func TestFindLooksThroughAllPages(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	t.Run("a refused key", func(t *testing.T) {
-		w := newWorld(t, "sk_test_wrong")
+		w := newFixture(t, "sk_test_wrong")
 		_, err := w.Create(t.Context(), "org_1", "org_1")
-		require.ErrorContains(t, err, "STRIPE_SECRET_KEY is refused")
+		require.ErrorContains(t, err, "rejected STRIPE_SECRET_KEY")
 		require.NotErrorIs(t, err, customers.ErrKeySpent)
 		require.NotContains(t, err.Error()+w.log.String(), "sk_test_wrong")
 		require.Equal(t, "operational", w.Status(), "a refusal is an answer")
 	})
 	t.Run("a failure spends the key, and is not retried here", func(t *testing.T) {
-		w := newWorld(t, secret)
+		w := newFixture(t, secret)
 		w.fail(t, fault.Fault{Kind: fault.Status, Status: 500})
 		_, err := w.Create(t.Context(), "org_1", "org_1")
 		require.ErrorIs(t, err, customers.ErrKeySpent)
@@ -128,7 +128,7 @@ func TestErrors(t *testing.T) {
 		require.Equal(t, "operational", w.Status())
 	})
 	t.Run("a lost answer keeps the key", func(t *testing.T) {
-		w := newWorld(t, secret)
+		w := newFixture(t, secret)
 		w.fail(t, fault.Fault{Kind: fault.CommitTimeout, Count: 1})
 		_, err := w.Create(t.Context(), "org_1", "org_1")
 		require.ErrorContains(t, err, "did not answer")
@@ -140,7 +140,7 @@ func TestErrors(t *testing.T) {
 		require.Equal(t, id, found)
 	})
 	t.Run("rate limits", func(t *testing.T) {
-		w := newWorld(t, secret)
+		w := newFixture(t, secret)
 		w.fail(t, fault.Fault{Kind: fault.RateLimit, Count: 1})
 		_, err := w.Create(t.Context(), "org_1", "org_1")
 		require.ErrorContains(t, err, "429")
@@ -148,13 +148,13 @@ func TestErrors(t *testing.T) {
 		require.Equal(t, "degraded", w.Status())
 	})
 	t.Run("garbage", func(t *testing.T) {
-		w := newWorld(t, secret)
+		w := newFixture(t, secret)
 		w.fail(t, fault.Fault{Kind: fault.Garbage, Count: 1})
 		_, err := w.Create(t.Context(), "org_1", "org_1")
 		require.Error(t, err)
 	})
 	t.Run("the caller leaves", func(t *testing.T) {
-		w := newWorld(t, secret)
+		w := newFixture(t, secret)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := w.Create(ctx, "org_1", "org_1")

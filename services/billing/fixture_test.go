@@ -31,8 +31,8 @@ import (
 
 var secret = bytes.Repeat([]byte{7}, 32)
 
-// house is billing behind a server as in production, with its clients.
-type house struct {
+// fixture is billing behind a server as in production, with its clients.
+type fixture struct {
 	t       *testing.T
 	service *billing.Service
 	issuer  *passport.Issuer
@@ -43,13 +43,13 @@ type house struct {
 	clock   time.Time
 }
 
-func (h *house) now() time.Time {
+func (h *fixture) now() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.clock
 }
 
-func (h *house) wait(d time.Duration) {
+func (h *fixture) wait(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.clock = h.clock.Add(d)
@@ -64,7 +64,7 @@ func config(t *testing.T, env map[string]string) billing.Config {
 }
 
 // each runs a test on both databases, with Stripe's fake at hand.
-func each(t *testing.T, env map[string]string, test func(t *testing.T, h *house)) {
+func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixture)) {
 	t.Helper()
 	places := map[string]func(t *testing.T) database.Config{
 		"sqlite": func(t *testing.T) database.Config {
@@ -75,13 +75,13 @@ func each(t *testing.T, env map[string]string, test func(t *testing.T, h *house)
 		},
 	}
 	for name, place := range places {
-		t.Run(name, func(t *testing.T) { test(t, newHouse(t, env, place(t))) })
+		t.Run(name, func(t *testing.T) { test(t, newFixture(t, env, place(t))) })
 	}
 }
 
-func newHouse(t *testing.T, env map[string]string, place database.Config) *house {
+func newFixture(t *testing.T, env map[string]string, place database.Config) *fixture {
 	t.Helper()
-	h := &house{t: t, clock: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), log: &bytes.Buffer{}}
+	h := &fixture{t: t, clock: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), log: &bytes.Buffer{}}
 	var err error
 	h.stripe, err = fake.New(fake.Config{})
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func (w *lockedWriter) Write(p []byte) (int, error) {
 	return w.b.Write(p)
 }
 
-func (h *house) serve(logger *slog.Logger) {
+func (h *fixture) serve(logger *slog.Logger) {
 	h.t.Helper()
 	var err error
 	h.issuer, err = passport.NewIssuer(ed25519.NewKeyFromSeed(secret), time.Now)
@@ -134,7 +134,7 @@ func (h *house) serve(logger *slog.Logger) {
 }
 
 // from is a client as another service has it.
-func (h *house) from(service string) billingv1.BillingServiceClient {
+func (h *fixture) from(service string) billingv1.BillingServiceClient {
 	h.t.Helper()
 	prover, err := peer.NewProver(service, secret, time.Now)
 	require.NoError(h.t, err)
@@ -142,7 +142,7 @@ func (h *house) from(service string) billingv1.BillingServiceClient {
 }
 
 // as is a context that carries a person's passport.
-func (h *house) as(c passport.Claims) context.Context {
+func (h *fixture) as(c passport.Claims) context.Context {
 	h.t.Helper()
 	token, err := h.issuer.Issue(c, "billing", time.Now().Add(time.Minute))
 	require.NoError(h.t, err)
@@ -157,7 +157,7 @@ var (
 )
 
 // run does the background work until the returned function is called.
-func (h *house) run() (stop func()) {
+func (h *fixture) run() (stop func()) {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(h.t.Context())
 	done := make(chan error, 1)

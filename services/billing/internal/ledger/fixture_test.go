@@ -95,8 +95,8 @@ func newPlans(t testing.TB, fallback string) *fixedPlans {
 	return p
 }
 
-// book is a ledger under test.
-type book struct {
+// fixture is a ledger under test.
+type fixture struct {
 	*ledger.Ledger
 	t     testing.TB
 	store *store.Store
@@ -108,15 +108,15 @@ type book struct {
 
 const lease = time.Minute
 
-func newBook(t testing.TB, db *database.DB, defaultPlan string) *book {
+func newFixture(t testing.TB, db *database.DB, defaultPlan string) *fixture {
 	t.Helper()
-	b := &book{t: t, db: db, store: store.New(db), clock: newClock(), plans: newPlans(t, defaultPlan)}
+	b := &fixture{t: t, db: db, store: store.New(db), clock: newClock(), plans: newPlans(t, defaultPlan)}
 	b.Ledger = b.on(b.store)
 	return b
 }
 
 // each runs a test on both databases, with new accounts on the given plan; the ledger must be sound when it ends.
-func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *book)) {
+func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *fixture)) {
 	t.Helper()
 	for name, place := range map[string]func(t *testing.T) string{
 		"sqlite":   func(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "billing.db") },
@@ -124,7 +124,7 @@ func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *book)) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := database.Config{URL: settings.NewSecret(place(t)), Schema: "billing", Synchronous: "NORMAL"}
-			b := newBook(t, databasetest.Open(t, config, store.Migrations()), defaultPlan)
+			b := newFixture(t, databasetest.Open(t, config, store.Migrations()), defaultPlan)
 			b.place = config
 			test(t, b)
 			b.sound()
@@ -133,14 +133,14 @@ func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *book)) {
 }
 
 // sound checks every rule of the ledger.
-func (b *book) sound() {
+func (b *fixture) sound() {
 	b.t.Helper()
 	found, err := b.Audit(context.Background())
 	require.NoError(b.t, err)
 	require.Empty(b.t, found)
 }
 
-func (b *book) account() ledger.Account {
+func (b *fixture) account() ledger.Account {
 	b.t.Helper()
 	a, err := b.Account(b.t.Context(), alice)
 	require.NoError(b.t, err)
@@ -148,7 +148,7 @@ func (b *book) account() ledger.Account {
 }
 
 // give grants credit; without an expiry it has no end.
-func (b *book) give(source string, amount int64, expire ...time.Time) ledger.Grant {
+func (b *fixture) give(source string, amount int64, expire ...time.Time) ledger.Grant {
 	b.t.Helper()
 	n := ledger.NewGrant{AccountID: alice, Create: true, Source: source, Amount: amount}
 	if len(expire) > 0 {
@@ -160,7 +160,7 @@ func (b *book) give(source string, amount int64, expire ...time.Time) ledger.Gra
 }
 
 // remaining tells what is left of each grant, by source.
-func (b *book) remaining() map[string]int64 {
+func (b *fixture) remaining() map[string]int64 {
 	b.t.Helper()
 	all, err := b.store.Grants(b.t.Context(), alice)
 	require.NoError(b.t, err)
@@ -172,7 +172,7 @@ func (b *book) remaining() map[string]int64 {
 }
 
 // hold reserves input tokens of "embed", which cost a nano-dollar each.
-func (b *book) hold(request string, amount int64) ledger.Hold {
+func (b *fixture) hold(request string, amount int64) ledger.Hold {
 	b.t.Helper()
 	h, err := b.Reserve(b.t.Context(), ledger.Reservation{RequestID: request, AccountID: alice, UserID: "user_1", Model: "embed", InputTokens: amount})
 	require.NoError(b.t, err)
@@ -181,7 +181,7 @@ func (b *book) hold(request string, amount int64) ledger.Hold {
 }
 
 // settle reports that input tokens were used.
-func (b *book) settle(h ledger.Hold, input int64) ledger.Closing {
+func (b *fixture) settle(h ledger.Hold, input int64) ledger.Closing {
 	b.t.Helper()
 	end, err := b.Settle(b.t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: input}, Outcome: ledger.OutcomeCompleted})
 	require.NoError(b.t, err)
@@ -189,7 +189,7 @@ func (b *book) settle(h ledger.Hold, input int64) ledger.Closing {
 }
 
 // moves lists the account's entries, oldest first, as "kind amount".
-func (b *book) entries() []ledger.Entry {
+func (b *fixture) entries() []ledger.Entry {
 	b.t.Helper()
 	list, err := b.Entries(b.t.Context(), alice, "", 1000)
 	require.NoError(b.t, err)
@@ -210,7 +210,7 @@ func requireReason(t testing.TB, want errorsv1.ErrorReason, err error) *errs.Err
 func reasonOf(err error) errorsv1.ErrorReason { return errs.ReasonOf(rpc.Public(err)) }
 
 // reprice changes an open hold's output price behind the ledger's back, and makes the ledger forget what it remembers of it.
-func (b *book) reprice(holdID string, price int64) error {
+func (b *fixture) reprice(holdID string, price int64) error {
 	b.Ledger = b.again()
 	return b.db.Write(b.t.Context(), holdID, func(ctx context.Context, tx database.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE hold SET output_price = $1 WHERE id = $2", price, holdID)
@@ -219,22 +219,22 @@ func (b *book) reprice(holdID string, price int64) error {
 }
 
 // again is the same process after a restart: it remembers nothing.
-func (b *book) again() *ledger.Ledger { return b.on(b.store) }
+func (b *fixture) again() *ledger.Ledger { return b.on(b.store) }
 
 // replica is another process on the same database.
-func (b *book) replica() *ledger.Ledger {
+func (b *fixture) replica() *ledger.Ledger {
 	b.t.Helper()
 	return b.on(store.New(databasetest.Open(b.t, b.place, database.Migrations{})))
 }
 
-func (b *book) on(s *store.Store) *ledger.Ledger {
+func (b *fixture) on(s *store.Store) *ledger.Ledger {
 	return ledger.New(ledger.Options{
 		Store: s, Prices: prices(b.t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
 	})
 }
 
 // exec changes the database behind the ledger's back.
-func (b *book) exec(sql string, args ...any) {
+func (b *fixture) exec(sql string, args ...any) {
 	b.t.Helper()
 	require.NoError(b.t, b.db.Write(b.t.Context(), alice, func(ctx context.Context, tx database.Tx) error {
 		_, err := tx.ExecContext(ctx, sql, args...)
@@ -243,7 +243,7 @@ func (b *book) exec(sql string, args ...any) {
 }
 
 // count reads one number.
-func (b *book) count(sql string, args ...any) (n int64) {
+func (b *fixture) count(sql string, args ...any) (n int64) {
 	b.t.Helper()
 	require.NoError(b.t, b.db.Read().QueryRowContext(b.t.Context(), sql, args...).Scan(&n))
 	return n
