@@ -74,9 +74,10 @@ deps: ## Install what the tests use beside Go, from Debian's packages: PostgreSQ
 gen: gen-proto gen-sql ## Generate everything that is generated
 
 .PHONY: gen-proto
-gen-proto: $(BIN)/buf .protodeps web/node_modules ## Generate Go, OpenAPI and TypeScript from proto/
+gen-proto: $(BIN)/buf .protodeps web/node_modules clients/typescript/node_modules ## Generate Go, OpenAPI and TypeScript from proto/
 	$(BIN)/buf generate
 	set -o pipefail; $(BIN)/buf build -o -#format=json | node web/openapi/build.mjs gen/openapi/trivet.swagger.json gen/openapi/openapi.json
+	cd clients/typescript && npm run --silent gen
 
 .PHONY: gen-sql
 gen-sql: $(BIN)/sqlc ## Generate the query code of each service's store

@@ -55,7 +55,7 @@ func TestAPIKeyLife(t *testing.T) {
 	})
 	require.Regexp(t, `^tvt_test_[0-9A-Za-z]{49}$`, made.GetSecret())
 	require.Equal(t, made.GetSecret()[:13], made.GetApiKey().GetPrefix())
-	require.Equal(t, "user_1", made.GetApiKey().GetCreatedBy())
+	require.Equal(t, "user_1", made.GetApiKey().GetCreatedByUserId())
 
 	answer, err := h.authenticate(t, made.GetSecret())
 	require.NoError(t, err)
@@ -325,7 +325,7 @@ func TestTakeOver(t *testing.T) {
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
 	taken, err := h.rpc.TakeOverApiKey(boss, &authv1.TakeOverApiKeyRequest{ApiKeyId: id})
 	require.NoError(t, err)
-	require.Equal(t, "user_2", taken.GetApiKey().GetCreatedBy())
+	require.Equal(t, "user_2", taken.GetApiKey().GetCreatedByUserId())
 	require.Empty(t, taken.GetApiKey().GetDisabledReason())
 	require.Equal(t, map[string]string{id: "", child.GetApiKey().GetId(): "", other.GetApiKey().GetId(): left}, reasons())
 	for _, k := range []*authv1.CreateApiKeyResponse{key, child} {

@@ -14,7 +14,11 @@ export interface paths {
         /** ListApiKeys pages through the account's keys, newest first, without their secrets. */
         get: operations["listApiKeys"];
         put?: never;
-        /** CreateApiKey creates a key for the caller's account. Only this answer contains the secret. */
+        /**
+         * CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
+         *     makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
+         *     Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows).
+         */
         post: operations["createApiKey"];
         delete?: never;
         options?: never;
@@ -32,8 +36,29 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** DeleteApiKey revokes a key, effective on every replica within a second. Errors: NOT_FOUND. */
+        /** DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND. */
         delete: operations["deleteApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apiKeys/{apiKeyId}:takeOver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it made. The key then
+         *     keeps working when the person who made it leaves, and works again if that person has left. Only a signed-in person can
+         *     take a key over. Errors: NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
+         */
+        post: operations["takeOverApiKey"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -712,8 +737,8 @@ export interface components {
              * @description The maximum number of requests per minute; 0 means the plan's limit. Example: 60.
              */
             requestsPerMinute: number;
-            /** @description The id of the user who made the key. Example: "user_2abc". */
-            createdBy: string;
+            /** @description The id of the user who made the key, or of the admin who took it over. Example: "user_2abc". */
+            createdByUserId: string;
             /**
              * Format: date-time
              * @description When the key was made. Example: "2026-11-23T10:00:00Z".
@@ -734,6 +759,17 @@ export interface components {
              * @description When the key was revoked; unset when it was not revoked. Example: "2026-11-23T10:00:00Z".
              */
             revokeTime?: string;
+            /**
+             * @description The id of the API key that made this one; empty when a user made it. A key ends with its parent and shares its
+             *     limits. Example: "key_2abc".
+             */
+            parentApiKeyId: string;
+            /**
+             * @description Why a key that is neither revoked nor expired is refused, as a reason of docs/errors.md; empty while the key works.
+             *     API_KEY_MAKER_LEFT means that the user who made it left the organization, or is banned, deprovisioned or deleted; an
+             *     admin can take the key over. Example: "API_KEY_MAKER_LEFT".
+             */
+            disabledReason: string;
         };
         /** @description CallUsage counts the tokens of one call to a model. */
         CallUsage: {
@@ -1028,7 +1064,7 @@ export interface components {
             /** @description The amount, in nano-dollars; above 0. Example: "16950". */
             amountNanoUsd: components["schemas"]["NanoUsd"];
             /** @description The id of the hold or grant behind the entry. Example: "hold_01h2". */
-            reference: string;
+            referenceId: string;
             /**
              * Format: date-time
              * @description When the entry was written. Example: "2026-11-23T10:00:00Z".
@@ -1094,7 +1130,7 @@ export interface components {
          * @description Why a call failed. /docs/errors.md of the repository explains each reason.
          * @enum {string}
          */
-        ErrorReason: "INTERNAL" | "INVALID_ARGUMENT" | "MALFORMED_BODY" | "BODY_TOO_LARGE" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "UNAUTHORIZED" | "INVALID_TOKEN" | "PERMISSION_DENIED" | "INSUFFICIENT_BALANCE" | "RATE_LIMIT_EXCEEDED" | "MODEL_NOT_FOUND" | "MODEL_NOT_ALLOWED" | "UPSTREAM_ERROR" | "UPSTREAM_REJECTED" | "UPSTREAM_TIMEOUT" | "SERVICE_UNAVAILABLE" | "CONFIGURATION_ERROR" | "DEADLINE_EXCEEDED" | "CANCELLED" | "CONFLICT" | "NOT_IMPLEMENTED" | "CONTEXT_LENGTH_EXCEEDED" | "WEBHOOK_SIGNATURE_INVALID" | "USER_DISABLED";
+        ErrorReason: "INTERNAL" | "INVALID_ARGUMENT" | "MALFORMED_BODY" | "BODY_TOO_LARGE" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "UNAUTHORIZED" | "INVALID_TOKEN" | "PERMISSION_DENIED" | "INSUFFICIENT_BALANCE" | "RATE_LIMIT_EXCEEDED" | "MODEL_NOT_FOUND" | "MODEL_NOT_ALLOWED" | "UPSTREAM_ERROR" | "UPSTREAM_REJECTED" | "UPSTREAM_TIMEOUT" | "SERVICE_UNAVAILABLE" | "CONFIGURATION_ERROR" | "DEADLINE_EXCEEDED" | "CANCELLED" | "CONFLICT" | "NOT_IMPLEMENTED" | "CONTEXT_LENGTH_EXCEEDED" | "WEBHOOK_SIGNATURE_INVALID" | "USER_DISABLED" | "API_KEY_MAKER_LEFT";
         /** @description Event is one row of a webhook inbox. */
         Event: {
             /** @description The provider's event id; unique within the source. Example: "evt_1". */
@@ -1286,6 +1322,13 @@ export interface components {
             spendLimitNanoUsd: components["schemas"]["NanoUsd"];
             /** @description The period of the spend limit; unset means the account's billing period. Example: "86400s". */
             spendPeriod?: string;
+            /** @description Limits of the API keys that made this one, directly or indirectly; a call counts against each of them. */
+            parentLimits: components["schemas"]["KeyLimit"][];
+            /**
+             * @description True when the caller may decide for the account: on a personal account, or with a role that CLERK_ADMIN_ROLES lists.
+             *     Example: true.
+             */
+            admin: boolean;
         };
         /** @description How a provider is. */
         IntegrationStatus: {
@@ -1332,6 +1375,16 @@ export interface components {
          * @enum {string}
          */
         InvoiceStatus: "INVOICE_STATUS_UNSPECIFIED" | "INVOICE_STATUS_DRAFT" | "INVOICE_STATUS_OPEN" | "INVOICE_STATUS_PAID" | "INVOICE_STATUS_UNCOLLECTIBLE" | "INVOICE_STATUS_VOID";
+        /** @description KeyLimit is the request limit of an API key. */
+        KeyLimit: {
+            /** @description The key's id, "key_…". Example: "key_2abc". */
+            apiKeyId: string;
+            /**
+             * Format: int32
+             * @description The maximum number of requests per minute of the key and of all keys that it made; above 0. Example: 60.
+             */
+            requestsPerMinute: number;
+        };
         /** @description Limits are the limits of a plan; 0 means no limit. */
         Limits: {
             /**
@@ -1646,6 +1699,11 @@ export interface components {
                 stripe: components["schemas"]["IntegrationStatus"];
             };
         };
+        /** @description TakeOverApiKeyResponse carries the key. */
+        TakeOverApiKeyResponse: {
+            /** @description The key, now the caller's. */
+            apiKey?: components["schemas"]["ApiKey"];
+        };
         /** @description Tool is a function that the model may call. */
         Tool: {
             /** @description The name of the function: 1 to 64 letters, digits, "_" and "-". Example: "get_weather". */
@@ -1762,9 +1820,12 @@ export interface components {
             externalId: string;
             /** @description Clerk's public metadata. Example: {"team": "blue"}. */
             publicMetadata?: Record<string, never>;
-            /** @description True when an operator banned the user in Clerk. Example: false. */
+            /** @description True when the user is banned: every credential is refused. Example: false. */
             banned: boolean;
-            /** @description True while Clerk refuses sign-ins after too many failed attempts. Sessions and API keys keep working. Example: false. */
+            /**
+             * @description True while Clerk refuses to sign the user in, for example after too many wrong passwords. Existing sessions and API
+             *     keys keep working. Example: false.
+             */
             locked: boolean;
             /**
              * Format: date-time
@@ -1776,6 +1837,11 @@ export interface components {
              * @description When Clerk last changed the user. Example: "2026-11-23T10:00:00Z".
              */
             updateTime?: string;
+            /**
+             * @description True when the company's directory (SCIM) removed the user: every credential is refused, as for a banned user.
+             *     Example: false.
+             */
+            deprovisioned: boolean;
         };
     };
     responses: never;
@@ -1876,6 +1942,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeleteApiKeyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    takeOverApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The key's id, "key_…". Example: "key_2abc". */
+                apiKeyId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TakeOverApiKeyResponse"];
                 };
             };
             /** @description The call failed. */

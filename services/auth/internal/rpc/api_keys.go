@@ -132,7 +132,7 @@ func (s *Server) keyMessages(ctx context.Context) func(apikey.Key) (*authv1.ApiK
 func keyMessage(k apikey.Key) (*authv1.ApiKey, error) {
 	m := &authv1.ApiKey{
 		Id: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes, Models: k.Models,
-		SpendLimitNanoUsd: k.SpendLimitNanoUSD, RequestsPerMinute: k.RequestsPerMinute, CreatedBy: k.UserID, ParentApiKeyId: k.ParentID,
+		SpendLimitNanoUsd: k.SpendLimitNanoUSD, RequestsPerMinute: k.RequestsPerMinute, CreatedByUserId: k.UserID, ParentApiKeyId: k.ParentID,
 		CreateTime: timestampMessage(k.CreateTime), ExpireTime: timestampMessage(k.ExpireTime),
 		LastUseTime: timestampMessage(k.LastUseTime), RevokeTime: timestampMessage(k.RevokeTime),
 	}

@@ -59,7 +59,7 @@ func toGrant(g ledger.Grant) *billingv1.Grant {
 
 func toEntry(e ledger.Entry) *billingv1.Entry {
 	return &billingv1.Entry{
-		Id: e.ID, Kind: toEntryKind(e.Kind), Debit: e.Debit, Credit: e.Credit, AmountNanoUsd: e.Amount, Reference: e.Reference,
+		Id: e.ID, Kind: toEntryKind(e.Kind), Debit: e.Debit, Credit: e.Credit, AmountNanoUsd: e.Amount, ReferenceId: e.Reference,
 		CreateTime: timestamppb.New(e.CreateTime),
 	}
 }

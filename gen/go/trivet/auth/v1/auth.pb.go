@@ -877,8 +877,7 @@ type CreateApiKeyRequest struct {
 	Scopes []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// When the key stops working; unset means never. Example: "2027-01-01T00:00:00Z".
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// The models that the key may use, from the price list; at most 64. Empty means all models of the plan.
-	// Example: ["gpt-5-mini"].
+	// The models that the key may use; at most 64. Empty means all models of the plan. Example: ["gpt-5-mini"].
 	Models []string `protobuf:"bytes,4,rep,name=models,proto3" json:"models,omitempty"`
 	// The maximum that the key may spend in one spend_period, in nano-dollars; 0 means no limit of its own. Example:
 	// "5000000000" ($5).
@@ -1222,7 +1221,7 @@ func (*DeleteApiKeyResponse) Descriptor() ([]byte, []int) {
 // TakeOverApiKeyRequest names a key.
 type TakeOverApiKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key's id, "key_…".
+	// The key's id, "key_…". Example: "key_2abc".
 	ApiKeyId      string `protobuf:"bytes,1,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

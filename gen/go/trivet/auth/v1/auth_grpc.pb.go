@@ -70,7 +70,7 @@ type AuthServiceClient interface {
 	ListOrganizations(ctx context.Context, in *ListOrganizationsRequest, opts ...grpc.CallOption) (*ListOrganizationsResponse, error)
 	// ListMemberships pages through the members of an organization, or through the organizations of a user.
 	ListMemberships(ctx context.Context, in *ListMembershipsRequest, opts ...grpc.CallOption) (*ListMembershipsResponse, error)
-	// CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else. A key that an API key
+	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
 	// makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
 	// Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows).
 	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreateApiKeyResponse, error)
@@ -355,7 +355,7 @@ type AuthServiceServer interface {
 	ListOrganizations(context.Context, *ListOrganizationsRequest) (*ListOrganizationsResponse, error)
 	// ListMemberships pages through the members of an organization, or through the organizations of a user.
 	ListMemberships(context.Context, *ListMembershipsRequest) (*ListMembershipsResponse, error)
-	// CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else. A key that an API key
+	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
 	// makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
 	// Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows).
 	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error)

@@ -60,7 +60,8 @@ type Identity struct {
 	SpendPeriod *durationpb.Duration `protobuf:"bytes,15,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
 	// Limits of the API keys that made this one, directly or indirectly; a call counts against each of them.
 	ParentLimits []*KeyLimit `protobuf:"bytes,16,rep,name=parent_limits,json=parentLimits,proto3" json:"parent_limits,omitempty"`
-	// True when the caller may decide for the account: on a personal account, or with a role that CLERK_ADMIN_ROLES names.
+	// True when the caller may decide for the account: on a personal account, or with a role that CLERK_ADMIN_ROLES lists.
+	// Example: true.
 	Admin         bool `protobuf:"varint,17,opt,name=admin,proto3" json:"admin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -218,9 +219,9 @@ func (x *Identity) GetAdmin() bool {
 // KeyLimit is the request limit of an API key.
 type KeyLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key's id, "key_…".
+	// The key's id, "key_…". Example: "key_2abc".
 	ApiKeyId string `protobuf:"bytes,1,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
-	// Requests per minute of the key and of all keys that it made; above 0.
+	// The maximum number of requests per minute of the key and of all keys that it made; above 0. Example: 60.
 	RequestsPerMinute int32 `protobuf:"varint,2,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -289,16 +290,17 @@ type User struct {
 	ExternalId string `protobuf:"bytes,7,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
 	// Clerk's public metadata. Example: {"team": "blue"}.
 	PublicMetadata *structpb.Struct `protobuf:"bytes,8,opt,name=public_metadata,json=publicMetadata,proto3" json:"public_metadata,omitempty"`
-	// True when the person is banned: every credential is refused.
+	// True when the user is banned: every credential is refused. Example: false.
 	Banned bool `protobuf:"varint,9,opt,name=banned,proto3" json:"banned,omitempty"`
-	// True while Clerk refuses to sign the person in, such as after too many wrong passwords. Sessions and API keys that
-	// exist keep working.
+	// True while Clerk refuses to sign the user in, for example after too many wrong passwords. Existing sessions and API
+	// keys keep working. Example: false.
 	Locked bool `protobuf:"varint,10,opt,name=locked,proto3" json:"locked,omitempty"`
 	// When Clerk created the user. Example: "2026-11-23T10:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When Clerk last changed the user. Example: "2026-11-23T10:00:00Z".
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// True when the company's directory (SCIM) removed the person: every credential is refused, as for a banned person.
+	// True when the company's directory (SCIM) removed the user: every credential is refused, as for a banned user.
+	// Example: false.
 	Deprovisioned bool `protobuf:"varint,13,opt,name=deprovisioned,proto3" json:"deprovisioned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -627,8 +629,8 @@ type ApiKey struct {
 	SpendPeriod *durationpb.Duration `protobuf:"bytes,7,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
 	// The maximum number of requests per minute; 0 means the plan's limit. Example: 60.
 	RequestsPerMinute int32 `protobuf:"varint,8,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
-	// The user who made the key, or the admin who took it over.
-	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// The id of the user who made the key, or of the admin who took it over. Example: "user_2abc".
+	CreatedByUserId string `protobuf:"bytes,9,opt,name=created_by_user_id,json=createdByUserId,proto3" json:"created_by_user_id,omitempty"`
 	// When the key was made. Example: "2026-11-23T10:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the key stops working; unset means never. Example: "2027-01-01T00:00:00Z".
@@ -637,11 +639,12 @@ type ApiKey struct {
 	LastUseTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_use_time,json=lastUseTime,proto3" json:"last_use_time,omitempty"`
 	// When the key was revoked; unset when it was not revoked. Example: "2026-11-23T10:00:00Z".
 	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
-	// The API key that made this one; empty when a person did. A key ends with its parent and shares its limits.
+	// The id of the API key that made this one; empty when a user made it. A key ends with its parent and shares its
+	// limits. Example: "key_2abc".
 	ParentApiKeyId string `protobuf:"bytes,14,opt,name=parent_api_key_id,json=parentApiKeyId,proto3" json:"parent_api_key_id,omitempty"`
-	// Why a key that is neither revoked nor expired is refused, as a reason of docs/errors.md: "API_KEY_MAKER_LEFT" when the
-	// person who made it left the organization, was deleted, banned or deprovisioned; an admin can take the key over. Empty
-	// while the key works.
+	// Why a key that is neither revoked nor expired is refused, as a reason of docs/errors.md; empty while the key works.
+	// API_KEY_MAKER_LEFT means that the user who made it left the organization, or is banned, deprovisioned or deleted; an
+	// admin can take the key over. Example: "API_KEY_MAKER_LEFT".
 	DisabledReason string `protobuf:"bytes,15,opt,name=disabled_reason,json=disabledReason,proto3" json:"disabled_reason,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -733,9 +736,9 @@ func (x *ApiKey) GetRequestsPerMinute() int32 {
 	return 0
 }
 
-func (x *ApiKey) GetCreatedBy() string {
+func (x *ApiKey) GetCreatedByUserId() string {
 	if x != nil {
-		return x.CreatedBy
+		return x.CreatedByUserId
 	}
 	return ""
 }
@@ -986,7 +989,7 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\x04role\x18\x03 \x01(\tR\x04role\x12 \n" +
 	"\vpermissions\x18\x04 \x03(\tR\vpermissions\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xfd\x04\n" +
+	"createTime\"\x8b\x05\n" +
 	"\x06ApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -995,9 +998,8 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\x06models\x18\x05 \x03(\tR\x06models\x12/\n" +
 	"\x14spend_limit_nano_usd\x18\x06 \x01(\x03R\x11spendLimitNanoUsd\x12<\n" +
 	"\fspend_period\x18\a \x01(\v2\x19.google.protobuf.DurationR\vspendPeriod\x12.\n" +
-	"\x13requests_per_minute\x18\b \x01(\x05R\x11requestsPerMinute\x12\x1d\n" +
-	"\n" +
-	"created_by\x18\t \x01(\tR\tcreatedBy\x12;\n" +
+	"\x13requests_per_minute\x18\b \x01(\x05R\x11requestsPerMinute\x12+\n" +
+	"\x12created_by_user_id\x18\t \x01(\tR\x0fcreatedByUserId\x12;\n" +
 	"\vcreate_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +

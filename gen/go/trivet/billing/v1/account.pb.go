@@ -504,7 +504,7 @@ type Entry struct {
 	// The amount, in nano-dollars; above 0. Example: "16950".
 	AmountNanoUsd int64 `protobuf:"varint,5,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
 	// The id of the hold or grant behind the entry. Example: "hold_01h2".
-	Reference string `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
+	ReferenceId string `protobuf:"bytes,6,opt,name=reference_id,json=referenceId,proto3" json:"reference_id,omitempty"`
 	// When the entry was written. Example: "2026-11-23T10:00:00Z".
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -576,9 +576,9 @@ func (x *Entry) GetAmountNanoUsd() int64 {
 	return 0
 }
 
-func (x *Entry) GetReference() string {
+func (x *Entry) GetReferenceId() string {
 	if x != nil {
-		return x.Reference
+		return x.ReferenceId
 	}
 	return ""
 }
@@ -902,14 +902,14 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1a\n" +
 	"\brequests\x18\x03 \x01(\x03R\brequests\x121\n" +
 	"\x05usage\x18\x04 \x01(\v2\x1b.trivet.usage.v1.UsageTotalR\x05usage\x12\"\n" +
-	"\rcost_nano_usd\x18\x05 \x01(\x03R\vcostNanoUsd\"\xfa\x01\n" +
+	"\rcost_nano_usd\x18\x05 \x01(\x03R\vcostNanoUsd\"\xff\x01\n" +
 	"\x05Entry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1c.trivet.billing.v1.EntryKindR\x04kind\x12\x14\n" +
 	"\x05debit\x18\x03 \x01(\tR\x05debit\x12\x16\n" +
 	"\x06credit\x18\x04 \x01(\tR\x06credit\x12&\n" +
-	"\x0famount_nano_usd\x18\x05 \x01(\x03R\ramountNanoUsd\x12\x1c\n" +
-	"\treference\x18\x06 \x01(\tR\treference\x12;\n" +
+	"\x0famount_nano_usd\x18\x05 \x01(\x03R\ramountNanoUsd\x12!\n" +
+	"\freference_id\x18\x06 \x01(\tR\vreferenceId\x12;\n" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\"\xff\x01\n" +
 	"\x05Grant\x12\x0e\n" +

@@ -446,8 +446,7 @@ export declare type CreateApiKeyRequest = Message<"trivet.auth.v1.CreateApiKeyRe
   expireTime?: Timestamp | undefined;
 
   /**
-   * The models that the key may use, from the price list; at most 64. Empty means all models of the plan.
-   * Example: ["gpt-5-mini"].
+   * The models that the key may use; at most 64. Empty means all models of the plan. Example: ["gpt-5-mini"].
    *
    * @generated from field: repeated string models = 4;
    */
@@ -605,7 +604,7 @@ export declare const DeleteApiKeyResponseSchema: GenMessage<DeleteApiKeyResponse
  */
 export declare type TakeOverApiKeyRequest = Message<"trivet.auth.v1.TakeOverApiKeyRequest"> & {
   /**
-   * The key's id, "key_…".
+   * The key's id, "key_…". Example: "key_2abc".
    *
    * @generated from field: string api_key_id = 1;
    */
@@ -1165,7 +1164,7 @@ export declare const AuthService: GenService<{
     output: typeof ListMembershipsResponseSchema;
   },
   /**
-   * CreateApiKey makes a key for the caller's account. The secret is in this answer and nowhere else. A key that an API key
+   * CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
    * makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
    * Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows).
    *

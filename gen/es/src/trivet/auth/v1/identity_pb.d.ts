@@ -131,7 +131,8 @@ export declare type Identity = Message<"trivet.auth.v1.Identity"> & {
   parentLimits: KeyLimit[];
 
   /**
-   * True when the caller may decide for the account: on a personal account, or with a role that CLERK_ADMIN_ROLES names.
+   * True when the caller may decide for the account: on a personal account, or with a role that CLERK_ADMIN_ROLES lists.
+   * Example: true.
    *
    * @generated from field: bool admin = 17;
    */
@@ -151,14 +152,14 @@ export declare const IdentitySchema: GenMessage<Identity>;
  */
 export declare type KeyLimit = Message<"trivet.auth.v1.KeyLimit"> & {
   /**
-   * The key's id, "key_…".
+   * The key's id, "key_…". Example: "key_2abc".
    *
    * @generated from field: string api_key_id = 1;
    */
   apiKeyId: string;
 
   /**
-   * Requests per minute of the key and of all keys that it made; above 0.
+   * The maximum number of requests per minute of the key and of all keys that it made; above 0. Example: 60.
    *
    * @generated from field: int32 requests_per_minute = 2;
    */
@@ -234,15 +235,15 @@ export declare type User = Message<"trivet.auth.v1.User"> & {
   publicMetadata?: JsonObject | undefined;
 
   /**
-   * True when the person is banned: every credential is refused.
+   * True when the user is banned: every credential is refused. Example: false.
    *
    * @generated from field: bool banned = 9;
    */
   banned: boolean;
 
   /**
-   * True while Clerk refuses to sign the person in, such as after too many wrong passwords. Sessions and API keys that
-   * exist keep working.
+   * True while Clerk refuses to sign the user in, for example after too many wrong passwords. Existing sessions and API
+   * keys keep working. Example: false.
    *
    * @generated from field: bool locked = 10;
    */
@@ -263,7 +264,8 @@ export declare type User = Message<"trivet.auth.v1.User"> & {
   updateTime?: Timestamp | undefined;
 
   /**
-   * True when the company's directory (SCIM) removed the person: every credential is refused, as for a banned person.
+   * True when the company's directory (SCIM) removed the user: every credential is refused, as for a banned user.
+   * Example: false.
    *
    * @generated from field: bool deprovisioned = 13;
    */
@@ -450,11 +452,11 @@ export declare type ApiKey = Message<"trivet.auth.v1.ApiKey"> & {
   requestsPerMinute: number;
 
   /**
-   * The user who made the key, or the admin who took it over.
+   * The id of the user who made the key, or of the admin who took it over. Example: "user_2abc".
    *
-   * @generated from field: string created_by = 9;
+   * @generated from field: string created_by_user_id = 9;
    */
-  createdBy: string;
+  createdByUserId: string;
 
   /**
    * When the key was made. Example: "2026-11-23T10:00:00Z".
@@ -485,16 +487,17 @@ export declare type ApiKey = Message<"trivet.auth.v1.ApiKey"> & {
   revokeTime?: Timestamp | undefined;
 
   /**
-   * The API key that made this one; empty when a person did. A key ends with its parent and shares its limits.
+   * The id of the API key that made this one; empty when a user made it. A key ends with its parent and shares its
+   * limits. Example: "key_2abc".
    *
    * @generated from field: string parent_api_key_id = 14;
    */
   parentApiKeyId: string;
 
   /**
-   * Why a key that is neither revoked nor expired is refused, as a reason of docs/errors.md: "API_KEY_MAKER_LEFT" when the
-   * person who made it left the organization, was deleted, banned or deprovisioned; an admin can take the key over. Empty
-   * while the key works.
+   * Why a key that is neither revoked nor expired is refused, as a reason of docs/errors.md; empty while the key works.
+   * API_KEY_MAKER_LEFT means that the user who made it left the organization, or is banned, deprovisioned or deleted; an
+   * admin can take the key over. Example: "API_KEY_MAKER_LEFT".
    *
    * @generated from field: string disabled_reason = 15;
    */

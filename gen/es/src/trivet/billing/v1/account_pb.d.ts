@@ -257,9 +257,9 @@ export declare type Entry = Message<"trivet.billing.v1.Entry"> & {
   /**
    * The id of the hold or grant behind the entry. Example: "hold_01h2".
    *
-   * @generated from field: string reference = 6;
+   * @generated from field: string reference_id = 6;
    */
-  reference: string;
+  referenceId: string;
 
   /**
    * When the entry was written. Example: "2026-11-23T10:00:00Z".
