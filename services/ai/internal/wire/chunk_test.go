@@ -151,7 +151,7 @@ func FuzzChunk(f *testing.F) {
 }
 
 // hasFoldedOrTwice tells what encoding/json reads in another way than a provider would: members in other letters, a
-// member twice, and "message", which only whole answers have.
+// member twice, and "message" and "text", which hold texts that the comparison does not know.
 func hasFoldedOrTwice(data []byte) bool {
 	twice := false
 	var walk func(c *jsonscan.Cursor)
@@ -168,7 +168,7 @@ func hasFoldedOrTwice(data []byte) bool {
 				name := string(key)
 				known := name == "choices" || name == "delta" || name == "content"
 				folded := strings.EqualFold(name, "choices") || strings.EqualFold(name, "delta") || strings.EqualFold(name, "content")
-				twice = twice || seen[name] || name == "message" || (folded && !known)
+				twice = twice || seen[name] || name == "message" || name == "text" || (folded && !known)
 				seen[name] = true
 				walk(c)
 			}

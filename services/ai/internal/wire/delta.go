@@ -1,0 +1,159 @@
+package wire
+
+import (
+	"slices"
+
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+)
+
+// delta reads what a choice gained. Some providers send their reasoning in two members at once; the longer one counts.
+func (k *Chunk) delta(c *jsonscan.Cursor) {
+	var reasoning [2]int // from and to in Pieces
+	for key := range c.Members() {
+		switch {
+		case string(key) == "content":
+			k.value(c, Content)
+		case string(key) == "refusal":
+			k.value(c, Refusal)
+		case string(key) == "tool_calls":
+			for n := range c.Elements() {
+				k.toolCall(c, int64(n))
+			}
+		case string(key) == "function_call":
+			k.function(c)
+		case string(key) == "audio":
+			k.audio(c)
+		case isReasoning(key):
+			from := len(k.Pieces)
+			k.value(c, Reasoning)
+			k.Reasoned = k.Reasoned || len(k.Pieces) > from
+			reasoning = k.longer(reasoning, [2]int{from, len(k.Pieces)})
+		case isLabel(key):
+			c.Skip()
+		default:
+			k.value(c, Other)
+		}
+	}
+}
+
+// longer drops the shorter one of two runs of pieces and returns where the other one stands. The second is the last.
+func (k *Chunk) longer(a, b [2]int) [2]int {
+	size := func(run [2]int) (sum int) {
+		for _, p := range k.Pieces[run[0]:run[1]] {
+			sum += len(p.Raw)
+		}
+		return sum
+	}
+	switch {
+	case a[0] == a[1]:
+		return b
+	case size(a) >= size(b):
+		k.Pieces = k.Pieces[:b[0]]
+		return a
+	default:
+		k.Pieces = slices.Delete(k.Pieces, a[0], a[1])
+		return [2]int{b[0] - (a[1] - a[0]), b[1] - (a[1] - a[0])}
+	}
+}
+
+// isReasoning reports whether a member holds what the model thinks.
+func isReasoning(key []byte) bool {
+	switch string(key) {
+	case "reasoning", "reasoning_content", "reasoning_text", "reasoning_details", "thinking", "thinking_blocks":
+		return true
+	default:
+		return false
+	}
+}
+
+// isLabel reports whether a member holds no produced text: names of things, and copies of what others wrote.
+func isLabel(key []byte) bool {
+	switch string(key) {
+	case "role", "id", "type", "object", "index", "format", "annotations", "citations", "signature", "encrypted_content", "data", "expires_at":
+		return true
+	default:
+		return false
+	}
+}
+
+// audio reads the transcript. The sound itself has tokens that nobody can count here.
+func (k *Chunk) audio(c *jsonscan.Cursor) {
+	for key := range c.Members() {
+		switch string(key) {
+		case "transcript":
+			k.value(c, Other)
+		case "data":
+			k.Opaque = true
+			c.Skip()
+		default:
+			c.Skip()
+		}
+	}
+}
+
+func (k *Chunk) toolCall(c *jsonscan.Cursor, index int64) {
+	first := len(k.Pieces)
+	for key := range c.Members() {
+		switch {
+		case string(key) == "index":
+			index = count(c)
+		case string(key) == "function", string(key) == "custom":
+			k.function(c)
+		case isLabel(key):
+			c.Skip()
+		default:
+			k.value(c, Other)
+		}
+	}
+	for i := first; i < len(k.Pieces); i++ {
+		k.Pieces[i].Tool = index
+	}
+}
+
+func (k *Chunk) function(c *jsonscan.Cursor) {
+	for key := range c.Members() {
+		switch {
+		case string(key) == "name":
+			k.value(c, ToolName)
+		case c.Kind() == jsonscan.Object: // arguments that are not written as a text
+			k.Pieces = append(k.Pieces, Piece{Kind: ToolArguments, Raw: c.Raw()})
+		default:
+			k.value(c, ToolArguments)
+		}
+	}
+}
+
+// value takes every text of a value, however deep in lists and objects it lies.
+func (k *Chunk) value(c *jsonscan.Cursor, kind Kind) {
+	switch c.Kind() {
+	case jsonscan.String:
+		if raw, escaped := c.String(); len(raw) > 0 {
+			k.Pieces = append(k.Pieces, Piece{Kind: kind, Raw: raw, Escaped: escaped})
+		}
+	case jsonscan.Array:
+		for range c.Elements() {
+			k.value(c, kind)
+		}
+	case jsonscan.Object:
+		for key := range c.Members() {
+			if isLabel(key) {
+				c.Skip()
+				continue
+			}
+			k.Reasoned = k.Reasoned || isReasoning(key)
+			k.value(c, kind)
+		}
+	default:
+		c.Skip()
+	}
+}
+
+// count passes a value and returns it when it is a whole number, else 0.
+func count(c *jsonscan.Cursor) int64 {
+	if c.Kind() != jsonscan.Number {
+		c.Skip()
+		return 0
+	}
+	n, _ := c.Int()
+	return n
+}
