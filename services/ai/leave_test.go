@@ -104,9 +104,13 @@ func newBubble(t *testing.T, script func(*exchange), change func(*ai.Config)) *b
 	t.Helper()
 	list, err := models.Default()
 	require.NoError(t, err)
+	return newBubbleOf(t, list, script, change)
+}
+
+func newBubbleOf(t *testing.T, list *models.List, script func(*exchange), change func(*ai.Config)) *bubble {
+	t.Helper()
 	address, err := url.Parse("http://localhost/v1")
 	require.NoError(t, err)
-	b := &bubble{t: t, billing: billingtest.New(list, billingtest.Unlimited), provider: &scripted{script: script}, logged: &syncBuffer{}}
 	config := ai.Config{
 		Keys: settings.NewSecrets("sk-x"), BaseURL: address, HeaderTimeout: time.Hour, IdleTimeout: time.Hour, MaxConcurrent: 1000,
 		AbandonedReads: 100, AbandonedReadTimeout: 10 * time.Minute,
@@ -114,6 +118,7 @@ func newBubble(t *testing.T, script func(*exchange), change func(*ai.Config)) *b
 	if change != nil {
 		change(&config)
 	}
+	b := &bubble{t: t, billing: billingtest.New(list, billingtest.Unlimited), provider: &scripted{script: script}, logged: &syncBuffer{}}
 	service, err := ai.New(t.Context(), config, ai.Deps{
 		Logger: slog.New(slog.NewTextHandler(b.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Models: list, Billing: b.billing, Transport: b.provider,
 	})
@@ -505,6 +510,37 @@ func TestAnAbandonedCallHoldsWhatItHas(t *testing.T) {
 		refusedBy("tokens_per_minute")
 		b.stop()
 	})
+}
+
+// TestAnUnknownVocabulary estimates the input of a provider that never reports its usage: like OpenAI's after an orderly
+// end, by bytes for a caller who left.
+func TestAnUnknownVocabulary(t *testing.T) {
+	list, err := models.Parse([]byte(`models:
+  m: {kind: chat, provider: x, context_tokens: 100000, max_output_tokens: 1000, default_output_tokens: 1000, input: "1", output: "1"}
+`))
+	require.NoError(t, err)
+	text := strings.Repeat("several words make a line ", 100) // 500 tokens, 2,600 bytes
+	body := `{"model":"m","stream":true,"messages":[{"role":"user","content":"` + text + `"}]}`
+	for leaves, want := range map[bool]int32{false: 3 + 4 + 501, true: 3 + 4 + 2600} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBubbleOf(t, list, func(e *exchange) {
+				e.start("text/event-stream")
+				if e.say(delta(" one")+delta(" two")) && e.wait(10*time.Second) {
+					e.say(done)
+				}
+			}, nil)
+			deltas := 1000
+			if leaves {
+				deltas = 2
+			}
+			_ = b.call(chatEndpoint, body, deltas, 0)
+			time.Sleep(time.Minute)
+			final, _ := b.settled()
+			require.EqualValues(t, 2, final.GetUsage().GetOutputTokens())
+			require.InDelta(t, want, final.GetUsage().GetInputTokens(), 2, "leaves: %v", leaves)
+			b.stop()
+		})
+	}
 }
 
 // TestRoomIsGivenBack lets one caller after the other leave where there is room for one abandoned answer.
