@@ -151,7 +151,7 @@ func TestReserveErrors(t *testing.T) {
 	require.Zero(t, down.Running())
 }
 
-// TestSlowBilling looks at the time that a call waits, and at what goes on behind it.
+// TestSlowBilling looks at the time that a call waits, and at what continues in the background.
 func TestSlowBilling(t *testing.T) {
 	for name, fail := range map[string]func(ctx context.Context) error{
 		"down":   func(context.Context) error { return errDown },

@@ -108,10 +108,10 @@ func TestWalk(t *testing.T) {
 
 func TestErrorsStick(t *testing.T) {
 	for name, walk := range map[string]func(c *jsonscan.Cursor){
-		"string is no object": func(c *jsonscan.Cursor) { c.EnterObject() },
-		"string is no array":  func(c *jsonscan.Cursor) { c.EnterArray() },
-		"string is no number": func(c *jsonscan.Cursor) { c.Int() },
-		"string is no bool":   func(c *jsonscan.Cursor) { c.Bool() },
+		"string for an object": func(c *jsonscan.Cursor) { c.EnterObject() },
+		"string for an array":  func(c *jsonscan.Cursor) { c.EnterArray() },
+		"string for a number":  func(c *jsonscan.Cursor) { c.Int() },
+		"string for a bool":    func(c *jsonscan.Cursor) { c.Bool() },
 	} {
 		c := jsonscan.New([]byte(`"text"`))
 		walk(&c)

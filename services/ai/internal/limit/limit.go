@@ -1,4 +1,4 @@
-// Package limit holds callers to the limits of their plan and of their API key.
+// Package limit enforces the limits of plans and API keys.
 package limit
 
 import (
@@ -27,7 +27,7 @@ type Ask struct {
 	Tokens int64
 }
 
-// Key is an API key with its requests per minute; a limit of 0 is none.
+// Key is an API key with its requests per minute; 0 means no limit.
 type Key struct {
 	ID       string
 	Requests int64

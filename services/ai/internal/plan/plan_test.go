@@ -61,7 +61,7 @@ func TestManyCallersAskOnce(t *testing.T) {
 		for range 50 {
 			callers.Go(func() {
 				_, err := c.Get(t.Context(), "a")
-				require.NoError(t, err, "the one who left takes nobody along")
+				require.NoError(t, err, "a caller who leaves does not affect the others")
 			})
 		}
 		synctest.Wait()

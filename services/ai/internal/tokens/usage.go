@@ -10,7 +10,7 @@ import (
 type Usage struct {
 	// Input is all input, Cached the part of it that the provider had cached.
 	Input, Cached int64
-	// Output is all output, Reasoning the part of it that nobody sees.
+	// Output is all output, Reasoning the part of it that is not shown.
 	Output, Reasoning int64
 }
 

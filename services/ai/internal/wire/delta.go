@@ -76,7 +76,7 @@ func isLabel(key []byte) bool {
 	}
 }
 
-// audio reads the transcript. The sound itself has tokens that nobody can count here.
+// audio reads the transcript. The tokens of the sound itself cannot be counted here.
 func (k *Chunk) audio(c *jsonscan.Cursor) {
 	for key := range c.Members() {
 		switch string(key) {
