@@ -221,7 +221,7 @@ func TestTextsThatHideFromTheCount(t *testing.T) {
 		"noise behind spaces":         {"gpt-4.1", request("gpt-4.1", `,"max_tokens":10,"user":"x"`), chatEndpoint, 200_000_000},
 		"input of a custom tool":      {"gpt-4.1", `{"model":"gpt-4.1","max_tokens":10,"messages":[{"role":"assistant","tool_calls":[{"id":"c1","type":"custom","custom":{"name":"t","input":"` + noise(600_000) + `"}}]}]}`, chatEndpoint, 200_000_000},
 		"a script of three bytes":     {"text-embedding-3-large", `{"model":"text-embedding-3-large","input":[` + malayalam + `]}`, embedEndpoint, 50_000_000},
-		"noise of honest size":        {"gpt-4.1", `{"model":"gpt-4.1","max_tokens":10,"messages":[{"role":"user","content":"` + noise(250_000) + `"}]}`, chatEndpoint, 200_000_000},
+		"noise of honest size":        {"gpt-4.1", `{"model":"gpt-4.1","max_tokens":10,"messages":[{"role":"user","content":"` + noise(250_000) + `"}]}`, chatEndpoint, 700_000_000},
 		"unknown member of a message": {"gpt-4.1", `{"model":"gpt-4.1","max_tokens":10,"messages":[{"role":"user","content":"hi","novel":{"x":["` + noise(600_000) + `"]}}]}`, chatEndpoint, 200_000_000},
 		"keys of an unknown member":   {"gpt-4.1", `{"model":"gpt-4.1","max_tokens":10,"messages":[{"role":"user","content":"hi"}],"documents":{"` + noise(600_000) + `":1}}`, chatEndpoint, 200_000_000},
 	}
