@@ -145,6 +145,19 @@ func TestHeadersOfTheRequest(t *testing.T) {
 	require.Equal(t, "{}", string(body))
 }
 
+func TestNoKeyIsNoHeader(t *testing.T) {
+	base, err := url.Parse("http://localhost:11434/v1")
+	require.NoError(t, err)
+	client := upstream.New(roundTripper(func(r *http.Request) (*http.Response, error) {
+		require.NotContains(t, r.Header, "Authorization")
+		require.Equal(t, "http://localhost:11434/v1/chat/completions", r.URL.String())
+		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+	}), upstream.Account{BaseURL: base})
+	answer, err := client.Send(t.Context(), aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, []byte("{}"), nil)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+}
+
 func TestFailure(t *testing.T) {
 	for _, c := range []struct {
 		err  error
