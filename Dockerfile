@@ -5,7 +5,8 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ENV CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false
+# A program for production has no use for Clerk's browser files, which only the sandbox serves.
+ENV CGO_ENABLED=0 GOWORK=off GOFLAGS="-buildvcs=false -tags=nosandboxscripts"
 RUN make build && mkdir -p /out/data /out/tmp && cp bin/* /out/
 
 FROM scratch

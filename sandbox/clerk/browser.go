@@ -99,15 +99,14 @@ func (f *Fake) saveClient(b *browser) error {
 	return f.clients.Insert(b.secret, b.client)
 }
 
-// current returns the session that a request is about, and its user. The lock is held.
-func (f *Fake) current(b *browser) (Session, User, error) {
+// current returns the user of the session that a request is about. The lock is held.
+func (f *Fake) current(b *browser) (User, error) {
 	for _, s := range f.sessionsOf(b.client) {
 		if b.session == "" || s.ID == b.session {
-			u, err := f.user(s.UserID)
-			return s, u, err
+			return f.user(s.UserID)
 		}
 	}
-	return Session{}, User{}, errSignedOut
+	return User{}, errSignedOut
 }
 
 var errSignedOut = &failure{http.StatusUnauthorized, apiError{

@@ -16,7 +16,7 @@ func (f *Fake) createMyOrganization(r *http.Request, b *browser) (any, error) {
 		p.Slug = &slug
 	}
 	defer f.begin(r)()
-	_, u, err := f.current(b)
+	u, err := f.current(b)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (f *Fake) createMyOrganization(r *http.Request, b *browser) (any, error) {
 
 // myOrganization returns the organization in the path if the signed-in user is a member. The lock is held.
 func (f *Fake) myOrganization(r *http.Request, b *browser) (Organization, error) {
-	_, u, err := f.current(b)
+	u, err := f.current(b)
 	if err != nil {
 		return Organization{}, err
 	}

@@ -49,7 +49,7 @@ func avatar(id string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id))
 	colors := []string{"0f9d75", "5b6ee1", "d97706", "c2417c", "64748b", "806dd9"}
-	color := colors[h.Sum32()%uint32(len(colors))] //nolint:gosec // a short list
+	color := colors[h.Sum32()%uint32(len(colors))]
 	return `data:image/svg+xml;utf8,<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8" height="8" fill="%23` + color + `"/></svg>`
 }
 

@@ -5,7 +5,7 @@ import "net/http"
 func (f *Fake) getMe(_ *http.Request, b *browser) (any, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, u, err := f.current(b)
+	u, err := f.current(b)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func (f *Fake) updateMe(r *http.Request, b *browser) (any, error) {
 		}
 	}
 	defer f.begin(r)()
-	_, u, err := f.current(b)
+	u, err := f.current(b)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (f *Fake) listMyMemberships(r *http.Request, b *browser) (any, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, u, err := f.current(b)
+	u, err := f.current(b)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (f *Fake) listMyMemberships(r *http.Request, b *browser) (any, error) {
 func (f *Fake) listNothing(_ *http.Request, b *browser) (any, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, _, err := f.current(b); err != nil {
+	if _, err := f.current(b); err != nil {
 		return nil, err
 	}
 	return page[struct{}]{Data: []struct{}{}}, nil
@@ -71,7 +71,7 @@ func (f *Fake) listNothing(_ *http.Request, b *browser) (any, error) {
 func (f *Fake) listMySessions(_ *http.Request, b *browser) (any, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, _, err := f.current(b); err != nil {
+	if _, err := f.current(b); err != nil {
 		return nil, err
 	}
 	return []struct{}{}, nil

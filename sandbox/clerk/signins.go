@@ -133,8 +133,7 @@ func (f *Fake) createSignIn(r *http.Request, b *browser) (any, error) {
 
 // frontRefusal is signInRefusal in the form of the Frontend API.
 func frontRefusal(u User) error {
-	err := u.signInRefusal()
-	bad, ok := err.(*failure)
+	bad, ok := errors.AsType[*failure](u.signInRefusal())
 	if !ok {
 		return nil
 	}

@@ -58,7 +58,7 @@ func heap() int64 {
 	runtime.GC()
 	runtime.GC()
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // far below the limit
+	return int64(m.HeapAlloc)
 }
 
 // TestAnswersAreBounded has what would make an answer of gigabytes.

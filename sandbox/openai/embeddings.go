@@ -64,7 +64,7 @@ func (f *Fake) embed(w http.ResponseWriter, r *http.Request) {
 		}
 		buf = fmt.Appendf(buf, `{"object":"embedding","index":%d,"embedding":`, i)
 		buf = append(req.encode(buf, vector(req.inputs[i].words(), req.dims())), '}')
-		if _, err := w.Write(buf); err != nil {
+		if _, err := w.Write(buf); err != nil { //nolint:gosec // JSON of numbers, sent as such
 			panic(http.ErrAbortHandler)
 		}
 		req.inputs[i], buf = embeddingInput{}, buf[:0]

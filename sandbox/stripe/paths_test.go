@@ -30,11 +30,26 @@ func TestAPIVersions(t *testing.T) {
 func TestSubResourcesAreNotObjects(t *testing.T) {
 	s := serve(t, stripe.Config{})
 	for _, call := range [][2]string{
-		{"POST", "/v1/invoices/create_preview"}, {"GET", "/v1/invoices/upcoming"}, {"GET", "/v1/invoices/upcoming/lines"}, {"GET", "/v1/invoices/search"},
-		{"GET", "/v1/customers/search"}, {"GET", "/v1/products/search"}, {"GET", "/v1/prices/search"}, {"GET", "/v1/subscriptions/search"},
-		{"GET", "/v1/charges/search"}, {"GET", "/v1/payment_intents/search"}, {"POST", "/v1/subscriptions/some_new_verb"}, {"DELETE", "/v1/customers/search"},
-		{"POST", "/v1/subscriptions/sub_1/resume"}, {"POST", "/v1/payment_intents/pi_1/capture"}, {"PUT", "/v1/customers/cus_1"}, {"GET", "/v1/coupons"},
-		{"GET", "/v1/customers/cus_1/tax_ids"}, {"POST", "/v2/billing/meter_events"}, {"GET", "/v1"}, {"GET", "/v1/"},
+		{"POST", "/v1/invoices/create_preview"},
+		{"GET", "/v1/invoices/upcoming"},
+		{"GET", "/v1/invoices/upcoming/lines"},
+		{"GET", "/v1/invoices/search"},
+		{"GET", "/v1/customers/search"},
+		{"GET", "/v1/products/search"},
+		{"GET", "/v1/prices/search"},
+		{"GET", "/v1/subscriptions/search"},
+		{"GET", "/v1/charges/search"},
+		{"GET", "/v1/payment_intents/search"},
+		{"POST", "/v1/subscriptions/some_new_verb"},
+		{"DELETE", "/v1/customers/search"},
+		{"POST", "/v1/subscriptions/sub_1/resume"},
+		{"POST", "/v1/payment_intents/pi_1/capture"},
+		{"PUT", "/v1/customers/cus_1"},
+		{"GET", "/v1/coupons"},
+		{"GET", "/v1/customers/cus_1/tax_ids"},
+		{"POST", "/v2/billing/meter_events"},
+		{"GET", "/v1"},
+		{"GET", "/v1/"},
 	} {
 		r := s.do(t, call[0], call[1], "")
 		require.Equal(t, http.StatusNotFound, r.status, call)
