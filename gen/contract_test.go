@@ -147,7 +147,7 @@ func TestFieldsHaveExamples(t *testing.T) {
 		}
 		for _, m := range field.FindAllStringSubmatch(string(text), -1) {
 			seen++
-			if slices.Contains(scalars, m[2]) {
+			if slices.Contains(scalars, m[2]) && !strings.HasSuffix(m[3], "page_token") { // tokens are opaque
 				require.Contains(t, m[1], "Example", "%s: %s needs an example value in its comment", d.Name(), m[3])
 			}
 		}
