@@ -151,7 +151,7 @@ func (h *fixture) as(c passport.Claims) context.Context {
 
 var (
 	alice    = passport.Claims{UserID: "user_alice", AccountID: "user_alice", Role: "owner"}
-	admin    = passport.Claims{UserID: "user_admin", AccountID: "org_1", OrganizationID: "org_1", Role: "admin"}
+	admin    = passport.Claims{UserID: "user_admin", AccountID: "org_1", OrganizationID: "org_1", Role: "admin", Admin: true}
 	member   = passport.Claims{UserID: "user_member", AccountID: "org_1", OrganizationID: "org_1", Role: "member"}
 	operator = passport.Claims{UserID: "user_operator", AccountID: "user_operator", Role: "owner", Operator: true, SessionID: "sess_1"}
 )

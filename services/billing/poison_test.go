@@ -85,7 +85,7 @@ func TestWhatCouldNotBeReadStaysDead(t *testing.T) {
 		require.Eventually(t, func() bool { return h.event(id).GetEndTime() != nil }, 20*time.Second, 5*time.Millisecond)
 		e := h.event(id)
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_DEAD, e.GetState())
-		require.Contains(t, e.GetLastError(), "could not be read when it came")
+		require.Contains(t, e.GetLastError(), "could not be read when it arrived")
 		require.EqualValues(t, 1, e.GetAttempts())
 	})
 }

@@ -88,7 +88,7 @@ func newCopy(t tester, db *database.DB) *replica {
 	c.receiver = platform.New(platform.Options{
 		Provider: intake.Provider(verifier, &livemode), Inbox: c.inbox, Record: func(context.Context, string) {}, Logger: quiet,
 	})
-	c.reconciler = reconcile.New(reconcile.Options{Store: c.store, Source: c.client, Mirror: c.mirror, Now: c.now, Logger: quiet})
+	c.reconciler = reconcile.New(reconcile.Options{Database: db, Store: c.store, Source: c.client, Mirror: c.mirror, Now: c.now, Logger: quiet})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- c.inbox.Run(ctx) }()

@@ -18,15 +18,16 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
-// both runs a test on both databases, with the tables of the inbox too.
+// both runs a test on both databases, with the tables of the inbox and of jobs too.
 func both(t *testing.T, test func(t *testing.T, db *database.DB)) {
 	t.Helper()
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
+		require.NoError(t, database.MigrateAll(t.Context(), db, inbox.Migrations(), job.Migrations()))
 		test(t, db)
 	})
 }
@@ -37,7 +38,7 @@ func empty(t tester, db *database.DB) {
 	require.NoError(t, db.Write(context.Background(), "", func(ctx context.Context, tx database.Tx) error {
 		for _, statement := range []string{
 			"DELETE FROM stripe_object", "DELETE FROM inbox_event", "DELETE FROM inbox_payload", "DELETE FROM inbox_subject", "DELETE FROM inbox_failure",
-			"UPDATE job SET holder = '', lease_time = 0, done_time = 0",
+			"DELETE FROM job_lease",
 		} {
 			if _, err := tx.ExecContext(ctx, statement); err != nil {
 				return err

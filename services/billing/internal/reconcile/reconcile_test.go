@@ -139,7 +139,7 @@ func (a *fakeStripe) hold(t *testing.T, process string) {
 	require.NoError(t, <-held)
 	t.Cleanup(func() {
 		close(release)
-		<-done
+		require.EqualError(t, <-done, "released")
 	})
 }
 
