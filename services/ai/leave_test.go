@@ -28,6 +28,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/platform/statuspb"
 	"github.com/trivet-dev/trivet/services/ai"
 	"github.com/trivet-dev/trivet/services/ai/internal/billingtest"
 )
@@ -541,6 +542,25 @@ func TestAnUnknownVocabulary(t *testing.T) {
 			b.stop()
 		})
 	}
+}
+
+// TestLeavingIsNotTheProvidersFailure keeps callers from making the provider look down.
+func TestLeavingIsNotTheProvidersFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, func(e *exchange) {
+			e.start("text/event-stream")
+			for e.say(delta(" word")) && e.wait(time.Second) {
+			}
+		}, nil)
+		for range 5 {
+			_ = b.call(chatEndpoint, request("gpt-4o", `,"stream":true`), 2, 0)
+			synctest.Wait()
+		}
+		res, err := b.server.GetStatus(t.Context(), &aiv1.GetStatusRequest{})
+		require.NoError(t, err)
+		require.Equal(t, "unknown", statuspb.Word(res.GetProvider().GetStatus()))
+		b.stop()
+	})
 }
 
 // TestRoomIsGivenBack lets one caller after the other leave where there is room for one abandoned answer.
