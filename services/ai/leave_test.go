@@ -544,6 +544,21 @@ func TestAnUnknownVocabulary(t *testing.T) {
 	}
 }
 
+// TestLeavingAfterTheStop ends a call whose caller stayed until the process stopped, and left then.
+func TestLeavingAfterTheStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, func(e *exchange) { e.wait(time.Hour) }, nil)
+		var running sync.WaitGroup
+		running.Go(func() { _ = b.call(chatEndpoint, request("gpt-4o", `,"max_tokens":1000`), 0, 10*time.Second) })
+		time.Sleep(5 * time.Second)
+		b.stop()
+		running.Wait()
+		synctest.Wait()
+		final, _ := b.settled()
+		require.EqualValues(t, 1000, final.GetUsage().GetOutputTokens())
+	})
+}
+
 // TestLeavingIsNotTheProvidersFailure keeps callers from making the provider look down.
 func TestLeavingIsNotTheProvidersFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
