@@ -153,7 +153,7 @@ func TestChatStream(t *testing.T) {
 	events := strings.Split(strings.TrimSuffix(resp.body, "\n\n"), "\n\n")
 	require.Len(t, events, 2)
 	require.JSONEq(t, `{"id":"a","model":"gpt-5-mini","delta":"Hel"}`, strings.TrimPrefix(events[0], "data: "))
-	require.JSONEq(t, `{"id":"a","delta":"lo","finishReason":"stop","costNanoUsd":"12"}`, strings.TrimPrefix(events[1], "data: "))
+	require.JSONEq(t, `{"id":"a","model":"","delta":"lo","toolCalls":[],"finishReason":"stop","costNanoUsd":"12"}`, strings.TrimPrefix(events[1], "data: "))
 }
 
 func TestChatStreamThatBreaks(t *testing.T) {

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/skip"
 	"github.com/trivet-dev/trivet/sandbox"
 )
 
@@ -35,12 +37,8 @@ const clerkPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>S
 func TestClerkScriptInChromium(t *testing.T) {
 	folder := filepath.Join("..", "test", "sdk")
 	chromium, err := exec.LookPath("chromium")
-	if _, missing := os.Stat(filepath.Join(folder, "node_modules", "playwright-core")); err != nil || missing != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("Chromium or test/sdk/node_modules is missing or out of date: run `make deps test/sdk/node_modules`")
-		}
-		t.Skip("SKIPPED: Chromium or playwright-core is missing; `make deps test/sdk/node_modules` installs them")
-	}
+	_, missing := os.Stat(filepath.Join(folder, "node_modules", "playwright-core"))
+	skip.Unless(t, "Clerk's script in Chromium", errors.Join(err, missing), "run `make deps test/sdk/node_modules`")
 	s, base := serve(t, sandbox.Config{})
 	target, err := url.Parse(base + "/clerk")
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -15,13 +16,22 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/skip"
 )
+
+func needFiles(t *testing.T) {
+	t.Helper()
+	var err error
+	if !embedded {
+		err = errors.New("the test is built without the files")
+	}
+	skip.Unless(t, "Clerk's browser files", err, "build without the tag nosandboxscripts")
+}
 
 // TestChecksums: every file is the one of the package, and each package has its license.
 func TestChecksums(t *testing.T) {
-	if !embedded {
-		t.Skip("built without the files")
-	}
+	needFiles(t)
 	for _, p := range Packages() {
 		license, err := fs.ReadFile(files, path.Join("files", p.folder, "LICENSE"))
 		require.NoError(t, err)
@@ -52,9 +62,7 @@ func unzip(t *testing.T, raw []byte) []byte {
 }
 
 func TestServe(t *testing.T) {
-	if !embedded {
-		t.Skip("built without the files")
-	}
+	needFiles(t)
 	get := func(name, encoding string) (*httptest.ResponseRecorder, error) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.Header.Set("Accept-Encoding", encoding)
