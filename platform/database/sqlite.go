@@ -141,6 +141,7 @@ func (f *sqliteFile) dsn(role role) string {
 			"journal_mode(WAL)",
 			"synchronous(" + f.config.Synchronous + ")",
 			"foreign_keys(1)",
+			"secure_delete(1)", // what is deleted or replaced is overwritten, not only unlinked
 			"temp_store(MEMORY)",
 			"journal_size_limit(67108864)",
 			"cache_size(-4096)",

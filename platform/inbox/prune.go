@@ -30,7 +30,10 @@ func (in *Inbox) Prune(ctx context.Context) (events int64, err error) {
 			}
 		}
 	}
-	return events, nil
+	if events > 0 {
+		err = in.db.Checkpoint(ctx) // or else the log keeps the payloads
+	}
+	return events, err
 }
 
 func (in *Inbox) pruneStep(ctx context.Context, step [2]string, now int64) (n int64, err error) {

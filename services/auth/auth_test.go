@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"log/slog"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type house struct {
 	verifier *passport.Verifier
 	url      string
 	database settings.Secret
+	stop     func()
 	ai       aiFake
 	billing  billingFake
 }
@@ -95,11 +97,12 @@ func (h *house) run(t testing.TB) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()
-	t.Cleanup(func() {
+	h.stop = sync.OnceFunc(func() {
 		stop()
 		require.NoError(t, <-ended)
 		require.NoError(t, h.Close(context.Background()))
 	})
+	t.Cleanup(h.stop)
 }
 
 func (h *house) authenticate(t testing.TB, credential string) (*authv1.AuthenticateResponse, error) {

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -31,6 +32,14 @@ func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrore
 		return nil, err
 	}
 	m := &mirrored{inbox: box}
+	wake := make(chan struct{}, 1)
+	s.store.NotifyForgotten(func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	})
+	s.work = append(s.work, s.scrub(deps.Logger, wake))
 	mirror := mirror.New(mirror.Options{Inbox: box, Store: s.store, Applied: metrics.applied, Now: deps.Now})
 	m.eraser = erasure.New(s.store, mirror.PutErasure, s.steps(deps), deps.Now, deps.Logger)
 	if err := mirror.Handle(m.eraser); err != nil {
@@ -62,7 +71,10 @@ var errNotConnected = errors.New("this process has no connection to the service"
 func (s *Service) steps(deps Deps) []erasure.Step {
 	return []erasure.Step{
 		{Service: "auth", Erase: func(ctx context.Context, userID string) error {
-			return s.store.ForgetEvents(ctx, mirror.Clerk, userID) // the rest went when it began
+			if err := s.store.ForgetEvents(ctx, mirror.Clerk, userID); err != nil { // the rest went when it began
+				return err
+			}
+			return s.store.Scrub(ctx)
 		}},
 		{Service: "ai", Erase: func(ctx context.Context, userID string) error {
 			if deps.AI == nil {
@@ -78,6 +90,31 @@ func (s *Service) steps(deps Deps) []erasure.Step {
 			_, err := deps.Billing.EraseUser(ctx, &billingv1.EraseUserRequest{UserId: userID}, grpc.WaitForReady(false))
 			return err
 		}},
+	}
+}
+
+// scrubPause is the pause after a checkpoint that had to give way to readers.
+const scrubPause = time.Second
+
+// scrub empties SQLite's log after each commit that forgot something about an erased person, until ctx ends.
+func (s *Service) scrub(logger *slog.Logger, wake <-chan struct{}) func(context.Context) {
+	return func(ctx context.Context) {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-wake:
+			}
+			for err := s.store.Scrub(ctx); err != nil && ctx.Err() == nil; err = s.store.Scrub(ctx) {
+				if !errors.Is(err, database.ErrReading) {
+					logger.WarnContext(ctx, "removing erased data from the database's log failed; retrying", slog.Any("error", err))
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(scrubPause):
+				}
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -8,6 +9,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -371,6 +376,43 @@ func TestDeletedUserIsErasedEverywhere(t *testing.T) {
 		h.deliver(t, "msg_4", event("user.deleted", `{"id":"user_1","deleted":true}`))
 		require.True(t, h.erasures(t)[0].GetRequestTime().AsTime().Equal(record.GetRequestTime().AsTime()), "a second event begins nothing anew")
 	})
+}
+
+// TestErasureRemovesTheBytes from the database file and its log, while the service runs and after it stopped: of rows, of
+// events that were applied, refused or dead, and of those that come late.
+func TestErasureRemovesTheBytes(t *testing.T) {
+	h := start(t, withWebhooks)
+	const needle = "needle-4711"
+	found := func() (n int) {
+		for _, file := range []string{"auth.db", "auth.db-wal"} {
+			raw, err := os.ReadFile(filepath.Join(strings.TrimPrefix(h.database.Reveal(), "sqlite://"), file))
+			if !errors.Is(err, fs.ErrNotExist) {
+				require.NoError(t, err)
+			}
+			n += bytes.Count(raw, []byte(needle))
+		}
+		return n
+	}
+	for _, id := range []string{"user_1", "user_2", "user_3"} {
+		h.deliver(t, "msg_new_"+id, event("user.created", userData(id, needle, 1)))
+		h.deliver(t, "msg_old_"+id, event("user.updated", userData(id, needle+" older", 0)))
+		dead := h.deliver(t, "msg_bad_"+id, event("user.updated", `{"id":"`+id+`","first_name":"`+needle+`","created_at":"no time"}`))
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DEAD, dead.GetState())
+	}
+	require.NotZero(t, found())
+	for _, id := range []string{"user_1", "user_2", "user_3"} {
+		h.deliver(t, "msg_gone_"+id, event("user.deleted", `{"id":"`+id+`","object":"user","deleted":true}`))
+	}
+	require.Eventually(t, func() bool {
+		return !slices.ContainsFunc(h.erasures(t), func(e *authv1.Erasure) bool { return !e.GetCompleteTime().IsValid() })
+	}, soon, tick)
+	require.Zero(t, found(), "while it runs")
+
+	h.deliver(t, "msg_late", event("user.created", userData("user_1", needle, 9)))
+	h.deliver(t, "msg_late_bad", event("user.updated", `{"id":"user_2","first_name":"`+needle+`","created_at":"no time"}`))
+	require.Eventually(t, func() bool { return found() == 0 }, soon, tick, "what comes late is removed too")
+	h.stop()
+	require.Zero(t, found(), "after it stopped")
 }
 
 func (h *house) erasures(t testing.TB) []*authv1.Erasure {

@@ -13,7 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
-// ErrNotFound says that nobody asked for this person's erasure.
+// ErrNotFound says that this person's erasure was never requested.
 var ErrNotFound = errors.New("erasure: not found")
 
 // Erasure is the record of one person's erasure. It outlives the data, and holds no more than the id.
@@ -107,10 +107,26 @@ func (e *Eraser) Carry(ctx context.Context, userID string) error {
 	return errors.Join(failed...)
 }
 
-func (e *Eraser) carry(ctx context.Context, step Step, userID string) error {
+// Repeat does the parts of all services once more, whoever has confirmed: what calls left that were in progress when the
+// erasure began.
+func (e *Eraser) Repeat(ctx context.Context, userID string) error {
+	var failed []error
+	for _, step := range e.steps {
+		if err := e.erase(ctx, step, userID); err != nil {
+			failed = append(failed, fmt.Errorf("%s has not erased the person again: %w", step.Service, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (e *Eraser) erase(ctx context.Context, step Step, userID string) error {
 	bounded, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	if err := step.Erase(bounded, userID); err != nil {
+	return step.Erase(bounded, userID)
+}
+
+func (e *Eraser) carry(ctx context.Context, step Step, userID string) error {
+	if err := e.erase(ctx, step, userID); err != nil {
 		return err
 	}
 	e.logger.InfoContext(ctx, "a service erased a person", slog.String("user", userID), slog.String("by", step.Service))

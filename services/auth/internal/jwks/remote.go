@@ -86,6 +86,8 @@ type snapshot struct {
 // flight is one fetch that any number of callers wait for.
 type flight struct {
 	start   time.Time
+	cold    bool      // there was no key when it began
+	spent   time.Time // what the budget of its cause was before it
 	done    chan struct{}
 	err     error // set before done is closed, as is changed
 	changed bool
@@ -141,9 +143,19 @@ func (r *Remote) Find(ctx context.Context, kid string) ([]*rsa.PublicKey, error)
 		return nil, err
 	}
 	if keys := r.lookup(kid); keys != nil {
+		if mine && f.cold {
+			r.refund(f)
+		}
 		return keys, nil
 	}
 	return nil, r.missed(kid, f, mine)
+}
+
+// refund gives the budget back for the fetch that brought the first keys of all: it was for a key that Clerk has.
+func (r *Remote) refund(f *flight) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.demanded[unknownID] = f.spent
 }
 
 // missed says what it means that a fetch did not bring a key. Only a fetch that began after the question is remembered: a
@@ -155,7 +167,6 @@ func (r *Remote) missed(kid string, f *flight, mine bool) error {
 		return r.unavailable(f.err)
 	}
 	if mine {
-		r.demanded[unknownID] = f.start // the first fetch of all may have been for this id
 		r.absent[kid] = r.opts.Now().Add(absentFor)
 	}
 	return ErrUnknownKey
@@ -215,10 +226,10 @@ func (r *Remote) demand(c cause) (f *flight, mine bool, err error) {
 		}
 		return nil, false, r.unavailable(reason)
 	}
-	if r.usable() != nil {
-		r.demanded[c] = r.opts.Now()
-	}
 	f, err = r.fly()
+	if err == nil {
+		f.spent, r.demanded[c] = r.demanded[c], f.start
+	}
 	return f, true, err
 }
 
@@ -228,7 +239,7 @@ func (r *Remote) fly() (*flight, error) {
 		return nil, &UnavailableError{RetryAfter: coldGap, Cause: errors.New("the process is stopping")}
 	}
 	if r.flight == nil {
-		f := &flight{start: r.opts.Now(), done: make(chan struct{})}
+		f := &flight{start: r.opts.Now(), cold: r.usable() == nil, done: make(chan struct{})}
 		r.flight, r.attempt = f, f.start
 		r.tasks.Go(func() { r.fetch(f) })
 	}

@@ -24,6 +24,8 @@ const (
 	Clerk = intake.Source
 	// Erasure's are people to be erased.
 	Erasure = "erasure"
+	// LateErasure's are people to be erased once more, when calls have ended that were in progress.
+	LateErasure = "erasure-late"
 )
 
 // Options are what a Mirror is made of.
@@ -51,6 +53,12 @@ func (m *Mirror) Handle(eraser *erasure.Eraser) error {
 			Workers:     erasers,
 			Timeout:     eraseTimeout,
 		}),
+		m.Inbox.Handle(LateErasure, inbox.Handler{
+			Handle:      func(ctx context.Context, job *inbox.Job) error { return m.eraseLate(ctx, eraser, job) },
+			MaxAttempts: forever,
+			Workers:     1,
+			Timeout:     eraseTimeout,
+		}),
 	)
 }
 
@@ -61,7 +69,13 @@ const (
 	erasers = 4
 	// eraseTimeout is longer than the parts of all services.
 	eraseTimeout = 2 * time.Minute
+	// lateAfter is when every call has ended that began under a passport from before the erasure: a passport lives for a
+	// minute, and a hold ends with its lease or, while its call runs, with the provider's answer.
+	lateAfter = 30 * time.Minute
 )
+
+// errTooEarly lets a late event wait.
+var errTooEarly = errors.New("calls from before the erasure may still be in progress")
 
 // PutErasure queues a person's erasure in the transaction that begins it.
 func (m *Mirror) PutErasure(ctx context.Context, tx database.Tx, userID string, at time.Time) error {
@@ -126,7 +140,8 @@ func contended(change directory.Change, subject string) string {
 	}
 }
 
-// erase carries an erasure on; services that were too late keep it open.
+// erase carries an erasure on; services that were too late keep it open. When it is complete, a late event is queued for what
+// calls leave behind that are in progress now.
 func (m *Mirror) erase(ctx context.Context, eraser *erasure.Eraser, job *inbox.Job) error {
 	err := eraser.Carry(ctx, job.Subject)
 	if errors.Is(err, erasure.ErrNotFound) {
@@ -136,6 +151,22 @@ func (m *Mirror) erase(ctx context.Context, eraser *erasure.Eraser, job *inbox.J
 		return err
 	}
 	return job.Complete(ctx, func(ctx context.Context, tx database.Tx) error {
-		return m.Store.Within(tx).CompleteErasure(ctx, job.Subject, m.Now())
+		if err := m.Store.Within(tx).CompleteErasure(ctx, job.Subject, m.Now()); err != nil {
+			return err
+		}
+		_, err := m.Inbox.PutTx(ctx, tx, inbox.Event{
+			Source: LateErasure, ID: job.ID, Type: job.Type, Subject: job.Subject,
+		})
+		return err
 	})
+}
+
+func (m *Mirror) eraseLate(ctx context.Context, eraser *erasure.Eraser, job *inbox.Job) error {
+	if wait := job.PutTime.Add(lateAfter).Sub(m.Now()); wait > 0 {
+		return inbox.RetryAfter(errTooEarly, wait)
+	}
+	if err := eraser.Repeat(ctx, job.Subject); err != nil {
+		return err
+	}
+	return job.Complete(ctx, func(context.Context, database.Tx) error { return nil })
 }

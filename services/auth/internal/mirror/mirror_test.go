@@ -49,9 +49,13 @@ type copied struct {
 
 // newCopy uses a database that holds nothing of earlier copies.
 func newCopy(t sandboxtest.TB, db *database.DB) *copied {
-	c := &copied{Instance: sandboxtest.New(t), t: t, db: db}
+	return newCopyWith(t, db, sandboxtest.New(t), inbox.Options{})
+}
+
+func newCopyWith(t sandboxtest.TB, db *database.DB, instance *sandboxtest.Instance, options inbox.Options) *copied {
+	c := &copied{Instance: instance, t: t, db: db}
 	var err error
-	c.inbox, err = inbox.New(db, inbox.Options{})
+	c.inbox, err = inbox.New(db, options)
 	require.NoError(t, err)
 	c.store = store.New(db, c.Now, nil)
 	c.mirror = mirror.New(mirror.Options{Inbox: c.inbox, Store: c.store, Now: c.Now, Applied: func(context.Context, string, string) {}})
@@ -97,7 +101,8 @@ func (c *copied) deliver(events []webhook.Event) {
 func (c *copied) drain() {
 	require.Eventually(c.t, func() bool {
 		counts, err := c.inbox.Counts(context.Background())
-		return err == nil && len(counts) == 0
+		waiting := slices.ContainsFunc(counts, func(count inbox.Count) bool { return count.Source != mirror.LateErasure })
+		return err == nil && !waiting
 	}, 30*time.Second, time.Millisecond)
 }
 
@@ -403,6 +408,41 @@ func TestShuffledAndDoubled(t *testing.T) {
 		e, err := c.store.Erasure(t.Context(), bob)
 		require.NoError(t, err)
 		require.False(t, e.CompleteTime.IsZero())
+	})
+}
+
+// TestAnErasureIsRepeated when the calls have ended that were in progress when it began: their records come after it.
+func TestAnErasureIsRepeated(t *testing.T) {
+	migrations, err := store.Migrations()
+	require.NoError(t, err)
+	databasetest.Each(t, migrations, func(t *testing.T, db *database.DB) {
+		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
+		instance := sandboxtest.New(t)
+		c := newCopyWith(t, db, instance, inbox.Options{Now: instance.Now})
+		ada := c.User("ada")
+		c.Call(http.MethodDelete, "/users/"+ada, nil)
+		c.deliver(c.Events())
+		times := func() int {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return len(c.erased)
+		}
+		require.Equal(t, 1, times())
+		complete, err := c.store.Erasure(t.Context(), ada)
+		require.NoError(t, err)
+		require.False(t, complete.CompleteTime.IsZero(), "it is complete without waiting for the calls")
+		c.Pass(29 * time.Minute)
+		c.drain()
+		require.Equal(t, 1, times())
+		c.Pass(2 * time.Minute)
+		require.Eventually(t, func() bool { return times() == 2 }, 30*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool {
+			counts, err := c.inbox.Counts(t.Context())
+			return err == nil && len(counts) == 0
+		}, 30*time.Second, time.Millisecond)
+		again, err := c.store.Erasure(t.Context(), ada)
+		require.NoError(t, err)
+		require.Equal(t, complete, again, "the record stays")
 	})
 }
 

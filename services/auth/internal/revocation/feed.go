@@ -29,10 +29,10 @@ const (
 
 // Feed reads revocations as they are committed, by this process or another, and hands them out.
 type Feed struct {
-	store   Store
-	now     func() time.Time
-	logger  *slog.Logger
-	wake    chan struct{}
+	store  Store
+	now    func() time.Time
+	logger *slog.Logger
+	wake   chan struct{}
 
 	// Only Run uses these.
 	begun    bool  // the position is known: revocations from then on are seen

@@ -4,23 +4,19 @@ import (
 	"context"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/inbox"
 )
 
-// forgetPayloads reaches into the inbox's tables, which sqlc does not know. What is still to be handled stays: it is
-// refused by the tombstone, and forgotten then.
-const forgetPayloads = `UPDATE inbox_payload SET payload = $1 WHERE seq IN (
-	SELECT seq FROM inbox_event WHERE source = $2 AND subject = $3 AND state IN ('done', 'dead', 'ignored'))`
-
-const forgetPayload = `UPDATE inbox_payload SET payload = $1 WHERE seq IN (
-	SELECT seq FROM inbox_event WHERE source = $2 AND id = $3)`
-
-// ForgetEvents empties the payloads of what was said about a subject.
+// ForgetEvents empties the payloads of a subject's events. Events that still wait are refused by the tombstone, and
+// forgotten then.
 func (s *Store) ForgetEvents(ctx context.Context, source, subject string) error {
 	return s.database.Write(ctx, subject, func(ctx context.Context, tx database.Tx) error {
-		_, err := tx.ExecContext(ctx, forgetPayloads, emptyObject, source, subject)
-		return err
+		return inbox.ForgetSubject(ctx, tx, source, subject)
 	})
 }
+
+// Scrub removes the bytes of what was deleted from the log of the database too.
+func (s *Store) Scrub(ctx context.Context) error { return s.database.Checkpoint(ctx) }
 
 // ForgetEvent is Writing's.
 func (s *Store) ForgetEvent(ctx context.Context, userID, source, eventID string) error {
@@ -35,6 +31,6 @@ func (w *Writing) ForgetEvent(ctx context.Context, userID, source, eventID strin
 	if err != nil || !gone {
 		return err
 	}
-	_, err = w.tx.ExecContext(ctx, forgetPayload, emptyObject, source, eventID)
-	return err
+	w.tx.AfterCommit(w.store.forgot)
+	return inbox.ForgetEvent(ctx, w.tx, source, eventID)
 }

@@ -28,6 +28,7 @@ type Store struct {
 	read     *db.Queries
 	now      func() time.Time
 	revoked  func()
+	forgot   func()
 }
 
 var (
@@ -40,8 +41,12 @@ func New(database *database.DB, now func() time.Time, revoked func()) *Store {
 	if revoked == nil {
 		revoked = func() {}
 	}
-	return &Store{database: database, read: db.New(database.Reader()), now: now, revoked: revoked}
+	return &Store{database: database, read: db.New(database.Reader()), now: now, revoked: revoked, forgot: func() {}}
 }
+
+// NotifyForgotten has fn called after each commit that deleted personal data; fn must not wait. It must be set before the
+// first write.
+func (s *Store) NotifyForgotten(fn func()) { s.forgot = fn }
 
 // write runs fn in a transaction; key names what it contends for.
 func (s *Store) write(ctx context.Context, key string, fn func(ctx context.Context, q *db.Queries) error) error {

@@ -46,14 +46,33 @@ func replacedMembership(t *testing.T, open Open) {
 	truth := membership("org_1", "user_1", "member", 5)
 	changed, err := s.PutMembership(ctx, truth)
 	did(t, false, changed, err)
+	before, err := s.Revision(ctx)
+	require.NoError(t, err)
 	changed, err = s.ReplaceMembership(ctx, truth, was, at(9))
 	did(t, true, changed, err)
+	after, err := s.Revision(ctx)
+	require.NoError(t, err)
+	require.Equal(t, before+1, after, "another role than the row's revokes what was handed out with that")
 	changed, err = s.ReplaceMembership(ctx, membership("org_1", "user_1", "admin", 5), was, at(9))
 	did(t, false, changed, err) // the row is no longer as it was read
 	got, err := s.MembershipState(ctx, "org_1", "user_1")
 	require.NoError(t, err)
 	require.Zero(t, got.DeleteTime)
 	require.Equal(t, "member", got.Role)
+
+	same := membership("org_1", "user_1", "member", 6)
+	changed, err = s.ReplaceMembership(ctx, same, got, at(9))
+	did(t, true, changed, err)
+	revision, err := s.Revision(ctx)
+	require.NoError(t, err)
+	require.Equal(t, after, revision, "the same role revokes nothing")
+	got, err = s.MembershipState(ctx, "org_1", "user_1")
+	require.NoError(t, err)
+	changed, err = s.ReplaceMembership(ctx, membership("org_1", "user_1", "admin", 7), got, at(9))
+	did(t, true, changed, err)
+	revision, err = s.Revision(ctx)
+	require.NoError(t, err)
+	require.Equal(t, after+1, revision)
 }
 
 func roles(t *testing.T, open Open) {

@@ -1,0 +1,96 @@
+package erasure_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
+)
+
+// store remembers what was begun and confirmed.
+type store struct {
+	erasure.Store
+	confirmed []string
+	again     []bool
+	down      error
+}
+
+func (s *store) Erasure(context.Context, string) (erasure.Erasure, error) {
+	return erasure.Erasure{UserID: "user_1", ConfirmedBy: slices.Clone(s.confirmed)}, s.down
+}
+
+func (s *store) ConfirmErasure(_ context.Context, _, service string, _ time.Time) error {
+	s.confirmed = append(s.confirmed, service)
+	return nil
+}
+
+func (s *store) BeginErasure(_ context.Context, _ string, again bool, _ erasure.Put) error {
+	s.again = append(s.again, again)
+	return nil
+}
+
+func newEraser(s *store, steps ...erasure.Step) *erasure.Eraser {
+	put := func(context.Context, database.Tx, string, time.Time) error { return nil }
+	return erasure.New(s, put, steps, time.Now, slog.New(slog.DiscardHandler))
+}
+
+// TestOnlyARequestBeginsAnew: Clerk's lists miss an erased person each night, and must not begin the erasure each night.
+func TestOnlyARequestBeginsAnew(t *testing.T) {
+	s := &store{}
+	e := newEraser(s)
+	require.NoError(t, e.Removed(t.Context(), "user_1"))
+	_, err := e.Request(t.Context(), "user_1")
+	require.NoError(t, err)
+	require.Equal(t, []bool{false, true}, s.again)
+}
+
+// TestAServiceThatIsDown keeps no other from erasing, wherever it stands in the order.
+func TestAServiceThatIsDown(t *testing.T) {
+	for down := range 3 {
+		s, done := &store{}, map[string]int{}
+		failing := errors.New("connection refused")
+		steps := make([]erasure.Step, 3)
+		for n, name := range []string{"auth", "ai", "billing"} {
+			steps[n] = erasure.Step{Service: name, Erase: func(context.Context, string) error {
+				if n == down && failing != nil {
+					return failing
+				}
+				done[name]++
+				return nil
+			}}
+		}
+		e := newEraser(s, steps...)
+		err := e.Carry(t.Context(), "user_1")
+		require.ErrorIs(t, err, failing)
+		require.ErrorContains(t, err, steps[down].Service)
+		require.Len(t, s.confirmed, 2)
+		require.NotContains(t, s.confirmed, steps[down].Service)
+
+		failing = nil
+		require.NoError(t, e.Carry(t.Context(), "user_1"))
+		require.Len(t, s.confirmed, 3)
+		require.Equal(t, map[string]int{"auth": 1, "ai": 1, "billing": 1}, done, "a service that has confirmed is not asked again")
+
+		failing = errors.New("connection refused")
+		require.ErrorIs(t, e.Repeat(t.Context(), "user_1"), failing)
+		require.Len(t, s.confirmed, 3, "the record stays")
+		for n, step := range steps {
+			require.Equal(t, map[bool]int{true: 1, false: 2}[n == down], done[step.Service], "all are asked once more")
+		}
+	}
+}
+
+func TestAnUnknownErasureIsNotCarried(t *testing.T) {
+	e := newEraser(&store{down: erasure.ErrNotFound}, erasure.Step{Service: "auth", Erase: func(context.Context, string) error {
+		t.Error("must not be asked")
+		return nil
+	}})
+	require.ErrorIs(t, e.Carry(t.Context(), "user_1"), erasure.ErrNotFound)
+}
