@@ -85,7 +85,7 @@ func (s *Service) open(ctx context.Context, deps Deps) (err error) {
 		return err
 	}
 	if s.database, err = database.Open(ctx, place); err != nil {
-		return fmt.Errorf("auth's store: %w", err)
+		return fmt.Errorf("open auth's database: %w", err)
 	}
 	if err := s.checkVersion(ctx); err != nil {
 		return errors.Join(err, s.database.Close(ctx))

@@ -19,31 +19,31 @@ type Config struct {
 	// SecretKeys call Clerk's Backend API, newest first.
 	SecretKeys settings.Secrets `env:"CLERK_SECRET_KEY" begins:"sk_live_,sk_test_" help:"Clerk's secret key, sk_…; several during a rotation, newest first"`
 	// PublishableKey tells the issuer when Issuer is not set.
-	PublishableKey string `env:"CLERK_PUBLISHABLE_KEY" begins:"pk_live_,pk_test_" help:"Clerk's publishable key, pk_…; tells CLERK_ISSUER when that is not set"`
+	PublishableKey string `env:"CLERK_PUBLISHABLE_KEY" begins:"pk_live_,pk_test_" help:"Clerk's publishable key, pk_…; contains the issuer, so CLERK_ISSUER need not be set"`
 	// JWTKey verifies tokens without the network.
 	JWTKey string `env:"CLERK_JWT_KEY" help:"Clerk's JWT public key in PEM, for verification without the network; several, one after another, during a rotation"`
 	// Issuer is compared whole with each token's.
 	Issuer string `env:"CLERK_ISSUER" help:"Clerk's frontend API address, such as https://clerk.example.com"`
 	// AuthorizedParties are the origins that may ask for tokens.
-	AuthorizedParties []string `env:"CLERK_AUTHORIZED_PARTIES" help:"origins that may use session tokens, such as https://app.example.com; default: any"`
+	AuthorizedParties []string `env:"CLERK_AUTHORIZED_PARTIES" help:"origins that may request session tokens (azp), such as https://app.example.com; default: any"`
 	// APIURL is Clerk's Backend API.
 	APIURL *url.URL `env:"CLERK_API_URL" default:"https://api.clerk.com" help:"Clerk's Backend API, without /v1"`
 	// TemplateAudience lets a JWT template's tokens in.
-	TemplateAudience string `env:"CLERK_TEMPLATE_AUDIENCE" help:"audience (aud) of the JWT template whose tokens are accepted without a session; default: none"`
+	TemplateAudience string `env:"CLERK_TEMPLATE_AUDIENCE" help:"audience (aud) of the JWT template whose tokens are accepted although they name no session; default: none"`
 	// AllowPending lets sessions with tasks left in.
-	AllowPending bool `env:"CLERK_ALLOW_PENDING" default:"false" help:"accept sessions with tasks left, such as choosing an organization (sts: pending)"`
+	AllowPending bool `env:"CLERK_ALLOW_PENDING" default:"false" help:"accept pending sessions (sts: pending), which have tasks left such as choosing an organization"`
 
 	// JWKSRefresh, JWKSMaxStale and Timeout bound how fresh Clerk's keys are.
-	JWKSRefresh  time.Duration `env:"CLERK_JWKS_REFRESH" default:"5m" min:"10s" max:"24h" help:"how often Clerk's signing keys are fetched again"`
-	JWKSMaxStale time.Duration `env:"CLERK_JWKS_MAX_STALE" default:"24h" min:"1m" max:"168h" help:"how long the signing keys at hand serve while Clerk is away"`
-	Timeout      time.Duration `env:"CLERK_TIMEOUT" default:"5s" min:"100ms" max:"1m" help:"longest wait for one answer of Clerk's"`
+	JWKSRefresh  time.Duration `env:"CLERK_JWKS_REFRESH" default:"5m" min:"10s" max:"24h" help:"how often Clerk's signing keys are refreshed"`
+	JWKSMaxStale time.Duration `env:"CLERK_JWKS_MAX_STALE" default:"24h" min:"1m" max:"168h" help:"how long cached signing keys are used while Clerk is unreachable"`
+	Timeout      time.Duration `env:"CLERK_TIMEOUT" default:"5s" min:"100ms" max:"1m" help:"timeout of one call to Clerk"`
 	// TokenCache bounds the verified tokens that are remembered.
-	TokenCache int `env:"AUTH_TOKEN_CACHE" default:"16384" min:"1" max:"1048576" help:"verified session tokens that are remembered"`
+	TokenCache int `env:"AUTH_TOKEN_CACHE" default:"16384" min:"1" max:"1048576" help:"maximum verified session tokens in the cache"`
 
 	// WebhookSecrets verify Clerk's webhooks.
 	WebhookSecrets settings.Secrets `env:"CLERK_WEBHOOK_SECRET" alias:"CLERK_WEBHOOK_SIGNING_SECRET" begins:"whsec_" wanted:"every webhook of Clerk is refused, so that changed, banned and deleted users are seen only by reconciliation" help:"signing secret of Clerk's webhooks, whsec_…; several during a rotation, newest first"`
 	// InstanceID tells events of other instances apart.
-	InstanceID string `env:"CLERK_INSTANCE_ID" help:"Clerk instance whose events count, ins_…; those that name another are kept and ignored; default: any"`
+	InstanceID string `env:"CLERK_INSTANCE_ID" help:"Clerk instance, ins_…; events of another instance are stored and ignored; default: accept any"`
 	// ReconcileInterval is how often the store is compared with Clerk; 0 is never.
 	ReconcileInterval time.Duration `env:"CLERK_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often users, organizations, roles and memberships are compared with Clerk and repaired; 0 turns it off"`
 
@@ -60,7 +60,7 @@ type Config struct {
 	AdminRoles []string `env:"CLERK_ADMIN_ROLES" default:"admin" help:"roles that may manage an organization's account, API keys and billing, such as admin,billing_manager"`
 
 	// Operators are Clerk user ids.
-	Operators []string `env:"TRIVET_OPERATORS" help:"Clerk user ids of the people who may see operator pages"`
+	Operators []string `env:"TRIVET_OPERATORS" help:"Clerk user ids of the operators, who may call operator RPCs"`
 }
 
 // Validate checks what is set. What is missing is Missing's to say: not every command needs it.

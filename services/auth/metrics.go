@@ -24,15 +24,15 @@ func newInstruments(meter metric.Meter) (*instruments, error) {
 	var i instruments
 	var errs [5]error
 	i.verdicts, errs[0] = meter.Int64Counter("trivet.auth.verdicts",
-		metric.WithDescription("Credentials looked at, by kind and verdict."), metric.WithUnit("{credential}"))
+		metric.WithDescription("Credentials verified, by kind and verdict."), metric.WithUnit("{credential}"))
 	i.refreshes, errs[1] = meter.Int64Counter("trivet.auth.jwks.refreshes",
 		metric.WithDescription("Fetches of Clerk's signing keys, by result."), metric.WithUnit("{fetch}"))
 	i.age, errs[2] = meter.Float64ObservableGauge("trivet.auth.jwks.age",
 		metric.WithDescription("Time since Clerk's signing keys were fetched."), metric.WithUnit("s"))
 	i.webhooks, errs[3] = meter.Int64Counter("trivet.auth.webhooks",
-		metric.WithDescription("Webhooks that came, by verdict."), metric.WithUnit("{webhook}"))
+		metric.WithDescription("Webhooks received, by verdict."), metric.WithUnit("{webhook}"))
 	i.events, errs[4] = meter.Int64Counter("trivet.auth.events",
-		metric.WithDescription("Clerk's events applied, by family and outcome."), metric.WithUnit("{event}"))
+		metric.WithDescription("Clerk events applied, by family and outcome."), metric.WithUnit("{event}"))
 	return &i, errors.Join(errs[:]...)
 }
 

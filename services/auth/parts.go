@@ -46,7 +46,7 @@ func (s *Service) build(config Config, deps Deps) error {
 	}
 	s.inbox = mirrored.inbox
 	s.work = append(s.work, s.feed.Run, s.forget)
-	s.server = &rpc.Server{
+	s.server = rpc.New(rpc.Options{
 		Passports: deps.Passports, Directory: s.store, Keys: keys, KeyStore: s.store, UserKeys: s.store, Revocations: s.feed,
 		Webhooks: mirrored.receiver, Events: mirrored.inbox, Eraser: mirrored.eraser, Erasures: s.store,
 		Reconciler: s.reconciler(config, deps, backend, mirrored.eraser),
@@ -55,7 +55,7 @@ func (s *Service) build(config Config, deps Deps) error {
 			AdminRoles: config.adminRoles(),
 			Record:     metrics.verdict, Logger: deps.Logger, Now: deps.Now,
 		}),
-	}
+	})
 	return nil
 }
 
@@ -121,7 +121,7 @@ func (s *Service) keySource(
 // apiKeys makes and checks API keys.
 func (s *Service) apiKeys(config Config, deps Deps) (*apikey.Manager, error) {
 	if len(config.AuthorizedParties) == 0 && config.keyMode() == apikey.Live {
-		deps.Logger.Warn("CLERK_AUTHORIZED_PARTIES is not set: session tokens are accepted whichever origin asked for them")
+		deps.Logger.Warn("CLERK_AUTHORIZED_PARTIES is not set: session tokens of every origin are accepted")
 	}
 	secrets := config.APIKeySecrets.Reveal()
 	if len(secrets) == 0 {

@@ -16,17 +16,16 @@ import (
 	"github.com/trivet-dev/trivet/platform/webhook"
 	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
-	"github.com/trivet-dev/trivet/services/auth/internal/intake"
-	"github.com/trivet-dev/trivet/services/auth/internal/mirror"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/svix"
+	"github.com/trivet-dev/trivet/services/auth/internal/sync"
 )
 
 // sync takes Clerk's webhooks, applies them, and erases the people whom Clerk deletes.
 func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrored, error) {
 	box, err := inbox.New(s.database, config.Inbox.Apply(inbox.Options{
 		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now, Alone: s.database.Dialect() == database.SQLite,
-		Redact: func(e inbox.Event) []byte { return []byte(intake.Redact(e.Payload)) },
+		Redact: func(e inbox.Event) []byte { return []byte(clerk.Redact(e.Payload)) },
 	}))
 	if err != nil {
 		return nil, err
@@ -40,9 +39,9 @@ func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrore
 		}
 	})
 	s.work = append(s.work, s.scrub(deps.Logger, wake))
-	mirror := mirror.New(mirror.Options{Inbox: box, Store: s.store, Applied: metrics.applied, Now: deps.Now})
-	m.eraser = erasure.New(s.store, mirror.PutErasure, s.steps(deps), deps.Now, deps.Logger)
-	if err := mirror.Handle(m.eraser); err != nil {
+	syncer := sync.New(sync.Options{Inbox: box, Store: s.store, Applied: metrics.applied, Now: deps.Now})
+	m.eraser = erasure.New(s.store, syncer.PutErasure, s.steps(deps), deps.Now, deps.Logger)
+	if err := syncer.Handle(m.eraser); err != nil {
 		return nil, err
 	}
 	var verifier *svix.Verifier
@@ -52,7 +51,7 @@ func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrore
 		}
 	}
 	m.receiver = webhook.New(webhook.Options{
-		Provider: intake.Provider(verifier, config.InstanceID), Inbox: box, Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now,
+		Provider: clerk.WebhookProvider(verifier, config.InstanceID), Inbox: box, Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now,
 	})
 	return m, nil
 }
@@ -65,13 +64,13 @@ type mirrored struct {
 }
 
 // errNotConnected keeps an erasure open in a process that was not given a service's client.
-var errNotConnected = errors.New("this process has no connection to the service")
+var errNotConnected = errors.New("this process is not connected to the service")
 
 // steps are the services' parts of an erasure; auth's own comes first.
 func (s *Service) steps(deps Deps) []erasure.Step {
 	return []erasure.Step{
 		{Service: "auth", Erase: func(ctx context.Context, userID string) error {
-			if err := s.store.ForgetEvents(ctx, mirror.Clerk, userID); err != nil { // the rest went when it began
+			if err := s.store.ForgetEvents(ctx, clerk.Source, userID); err != nil { // the rest went when it began
 				return err
 			}
 			return s.store.Scrub(ctx)

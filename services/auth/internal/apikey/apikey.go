@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/platform/paging"
 )
 
 // Errors of the store and the manager.
@@ -71,7 +71,7 @@ type Store interface {
 	// KeyByID returns a key of the account.
 	KeyByID(ctx context.Context, accountID, id string) (Key, error)
 	// Keys pages through an account's keys, newest first, revoked ones included.
-	Keys(ctx context.Context, accountID string, after page.Cursor, limit int) ([]Key, error)
+	Keys(ctx context.Context, accountID string, after paging.Cursor, limit int) ([]Key, error)
 	// Ancestors are the keys that a key descends from, its parent first, revoked and expired ones included.
 	Ancestors(ctx context.Context, id string) ([]Key, error)
 	// RevokeKey revokes a key of the account and every key that descends from it; keys that are revoked keep their time.

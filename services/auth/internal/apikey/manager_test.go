@@ -18,8 +18,8 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -77,7 +77,7 @@ func (m *memory) TakeOverKey(ctx context.Context, account, id, userID, _ string)
 	return k, err
 }
 
-func (m *memory) Keys(context.Context, string, page.Cursor, int) ([]apikey.Key, error) {
+func (m *memory) Keys(context.Context, string, paging.Cursor, int) ([]apikey.Key, error) {
 	return nil, nil
 }
 

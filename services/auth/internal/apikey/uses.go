@@ -69,7 +69,7 @@ func (u *Uses) flush(ctx context.Context) {
 	if err == nil {
 		return
 	}
-	u.logger.WarnContext(ctx, "the last uses of API keys could not be written; the next flush tries again", slog.Any("error", err))
+	u.logger.WarnContext(ctx, "storing the last uses of API keys failed; the next flush retries", slog.Any("error", err))
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	maps.Copy(uses, u.pending) // newer ones win

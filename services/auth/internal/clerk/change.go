@@ -31,7 +31,7 @@ func ChangeOf(payload []byte, now time.Time) (directory.Change, error) {
 		return nil, fmt.Errorf("the stored event: %s", problem(err))
 	}
 	if e.Type == "" {
-		return nil, errors.New("the event could not be read when it came, and was not kept whole; reconciling repairs what it told")
+		return nil, errors.New("the event could not be read when it arrived and was not stored; reconciliation repairs what it described")
 	}
 	change, err := e.change(now)
 	if err != nil {

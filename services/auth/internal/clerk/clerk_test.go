@@ -99,7 +99,7 @@ func TestErrors(t *testing.T) {
 		"rate limit, no word": {429, apiError, nil, true, 0, "429"},
 		"server error":        {503, apiError, nil, true, 0, "503"},
 		"page of HTML":        {502, "<html>" + strings.Repeat("x", 10000), nil, true, 0, "<html>"},
-		"bad key":             {401, apiError, nil, false, 0, "refuses CLERK_SECRET_KEY"},
+		"bad key":             {401, apiError, nil, false, 0, "rejects CLERK_SECRET_KEY"},
 		"other":               {422, apiError, nil, false, 0, "some_code"},
 		"garbage":             {200, "not JSON", nil, true, 0, "invalid character"},
 	} {

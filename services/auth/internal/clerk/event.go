@@ -23,7 +23,7 @@ type Event struct {
 }
 
 // ErrMalformed says that a body is no event of Clerk's.
-var ErrMalformed = errors.New("clerk: the body is no event")
+var ErrMalformed = errors.New("clerk: the body is not an event")
 
 // envelope is what all events have in common.
 type envelope struct {
@@ -75,7 +75,7 @@ const maxName = 128
 // ParseEvent reads a body whose signature is good. The error is ErrMalformed.
 func ParseEvent(body []byte) (Event, error) {
 	if !utf8.Valid(body) {
-		return Event{}, fmt.Errorf("%w: it is not UTF-8", ErrMalformed)
+		return Event{}, fmt.Errorf("%w: not UTF-8", ErrMalformed)
 	}
 	var came received
 	if err := json.Unmarshal(body, &came); err != nil {
@@ -83,7 +83,7 @@ func ParseEvent(body []byte) (Event, error) {
 	}
 	e := came.envelope()
 	if !isName(e.Type) || e.InstanceID != "" && !isName(e.InstanceID) {
-		return Event{}, fmt.Errorf("%w: its type or its instance is no name", ErrMalformed)
+		return Event{}, fmt.Errorf("%w: its type or its instance is not a valid name", ErrMalformed)
 	}
 	family, _, _ := strings.Cut(e.Type, ".")
 	needs, applied := needed[family]
@@ -140,10 +140,10 @@ func isName(s string) bool {
 // problem is an error of encoding/json without what it quotes of the body.
 func problem(err error) string {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Sprintf("it is no JSON from byte %d on", syntax.Offset)
+		return fmt.Sprintf("invalid JSON at byte %d", syntax.Offset)
 	}
 	if shape, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Sprintf("field %q is of another type than Clerk documents", shape.Field)
+		return fmt.Sprintf("field %q has another type than Clerk documents", shape.Field)
 	}
-	return "it can't be read"
+	return "cannot be read"
 }

@@ -104,7 +104,7 @@ func (c *Completer) complete(ctx context.Context, t task) {
 		}
 		again, transient := errors.AsType[*RetryError](err)
 		if !transient || attempt == maxAttempts {
-			c.logger.WarnContext(ctx, "an object could not be completed from Clerk", slog.String("kind", t.kind),
+			c.logger.WarnContext(ctx, "reading an object from Clerk failed", slog.String("kind", t.kind),
 				slog.String("id", t.id), slog.Int("attempts", attempt), slog.Any("error", err))
 			return
 		}

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/platform/paging"
 )
 
 // ErrNotFound says that there is no such object, or that it was deleted.
@@ -149,11 +149,11 @@ type Store interface {
 	// User returns ErrNotFound for an unknown or deleted user.
 	User(ctx context.Context, id string) (User, error)
 	// Users pages, newest first; email filters, in any case, unless it is empty.
-	Users(ctx context.Context, email string, after page.Cursor, limit int) ([]User, error)
+	Users(ctx context.Context, email string, after paging.Cursor, limit int) ([]User, error)
 
 	Organization(ctx context.Context, id string) (Organization, error)
-	Organizations(ctx context.Context, after page.Cursor, limit int) ([]Organization, error)
+	Organizations(ctx context.Context, after paging.Cursor, limit int) ([]Organization, error)
 
 	// Memberships pages by organization and user id; either filter may be empty.
-	Memberships(ctx context.Context, organizationID, userID string, after page.Cursor, limit int) ([]Membership, error)
+	Memberships(ctx context.Context, organizationID, userID string, after paging.Cursor, limit int) ([]Membership, error)
 }

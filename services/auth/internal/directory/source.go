@@ -32,10 +32,10 @@ type Lister interface {
 }
 
 // ErrKeyRefused says that the source takes us for nobody, or for somebody who may not ask.
-var ErrKeyRefused = errors.New("directory: Clerk refuses CLERK_SECRET_KEY")
+var ErrKeyRefused = errors.New("directory: Clerk rejects CLERK_SECRET_KEY")
 
 // ErrNoOrganizations says that the source's instance has organizations turned off: it has none, and no roles either.
-var ErrNoOrganizations = errors.New("directory: Clerk's instance has organizations turned off")
+var ErrNoOrganizations = errors.New("directory: organizations are turned off in this Clerk instance")
 
 // RetryError says that a later attempt may succeed.
 type RetryError struct {
@@ -46,7 +46,7 @@ type RetryError struct {
 }
 
 // Error returns the cause.
-func (e *RetryError) Error() string { return fmt.Sprintf("try again: %v", e.Cause) }
+func (e *RetryError) Error() string { return fmt.Sprintf("temporary failure: %v", e.Cause) }
 
 // Unwrap returns the cause.
 func (e *RetryError) Unwrap() error { return e.Cause }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/platform/paging"
 )
 
 // ErrNotFound says that this person's erasure was never requested.
@@ -39,7 +39,7 @@ type Store interface {
 	// Erasure returns ErrNotFound for a person whose erasure was never asked for.
 	Erasure(ctx context.Context, userID string) (Erasure, error)
 	// Erasures pages, newest first.
-	Erasures(ctx context.Context, after page.Cursor, limit int) ([]Erasure, error)
+	Erasures(ctx context.Context, after paging.Cursor, limit int) ([]Erasure, error)
 	// OpenErasures are those that are not complete, oldest first.
 	OpenErasures(ctx context.Context, limit int) ([]Erasure, error)
 	// ConfirmErasure notes that a service is done.
@@ -101,7 +101,7 @@ func (e *Eraser) Carry(ctx context.Context, userID string) error {
 			continue
 		}
 		if err := e.carry(ctx, step, userID); err != nil {
-			failed = append(failed, fmt.Errorf("%s has not erased the person: %w", step.Service, err))
+			failed = append(failed, fmt.Errorf("%s has not erased the user: %w", step.Service, err))
 		}
 	}
 	return errors.Join(failed...)
@@ -113,7 +113,7 @@ func (e *Eraser) Repeat(ctx context.Context, userID string) error {
 	var failed []error
 	for _, step := range e.steps {
 		if err := e.erase(ctx, step, userID); err != nil {
-			failed = append(failed, fmt.Errorf("%s has not erased the person again: %w", step.Service, err))
+			failed = append(failed, fmt.Errorf("%s has not erased the user again: %w", step.Service, err))
 		}
 	}
 	return errors.Join(failed...)
@@ -129,6 +129,6 @@ func (e *Eraser) carry(ctx context.Context, step Step, userID string) error {
 	if err := e.erase(ctx, step, userID); err != nil {
 		return err
 	}
-	e.logger.InfoContext(ctx, "a service erased a person", slog.String("user", userID), slog.String("by", step.Service))
+	e.logger.InfoContext(ctx, "service erased a user", slog.String("user", userID), slog.String("by", step.Service))
 	return e.store.ConfirmErasure(ctx, userID, step.Service, e.now())
 }

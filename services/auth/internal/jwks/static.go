@@ -31,7 +31,7 @@ func ParsePEM(text string) (*Static, error) {
 	}
 	switch {
 	case len(keys) == 0:
-		return nil, errors.New("there is no PEM block")
+		return nil, errors.New("no PEM block found")
 	case len(keys) > maxKeys:
 		return nil, fmt.Errorf("there are %d keys, more than %d", len(keys), maxKeys)
 	}

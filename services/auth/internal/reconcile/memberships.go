@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 const kindMemberships = "memberships"
@@ -45,7 +45,7 @@ func (w *walk) memberships(ctx context.Context) error {
 
 // endLost ends what no list of an organization's members can tell of, as the organization itself is gone.
 func (w *walk) endLost(ctx context.Context, counts *Counts) error {
-	for after := (page.Cursor{}); ; {
+	for after := (paging.Cursor{}); ; {
 		lost, err := w.Store.LostMemberships(ctx, after, w.Begun.Add(-settled), byID)
 		if err != nil || len(lost) == 0 {
 			return err
@@ -54,7 +54,7 @@ func (w *walk) endLost(ctx context.Context, counts *Counts) error {
 			return err
 		}
 		last := lost[len(lost)-1]
-		after = page.Cursor{ID: last.OrganizationID, Second: last.UserID}
+		after = paging.Cursor{ID: last.OrganizationID, Second: last.UserID}
 	}
 }
 
@@ -143,13 +143,13 @@ func (w *walk) putMembership(ctx context.Context, m directory.Membership, listed
 
 // removeMembers ends what Clerk does not list, after asking once more for those alone.
 func (w *walk) removeMembers(ctx context.Context, organizationID string, seen map[string]bool, counts *Counts) error {
-	after := page.Cursor{}
+	after := paging.Cursor{}
 	for {
 		local, err := w.Store.Memberships(ctx, organizationID, "", after, byID)
 		if err != nil || len(local) == 0 {
 			return err
 		}
-		after = page.Cursor{ID: organizationID, Second: local[len(local)-1].UserID}
+		after = paging.Cursor{ID: organizationID, Second: local[len(local)-1].UserID}
 		local = slices.DeleteFunc(local, func(m directory.Membership) bool { return seen[m.UserID] })
 		if len(local) == 0 {
 			continue

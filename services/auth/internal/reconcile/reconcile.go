@@ -11,17 +11,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 // Errors that an operator can do something about.
 var (
 	// ErrBusy says that this or another replica is at it.
-	ErrBusy = errors.New("reconcile: one is under way")
+	ErrBusy = errors.New("reconcile: already running")
 	// ErrStranger says that Clerk knows nobody of those that the store has.
-	ErrStranger = errors.New("reconcile: Clerk knows none of the users and organizations that are stored here, so nothing was changed: " +
-		"either CLERK_SECRET_KEY belongs to another instance, or all of them were deleted at Clerk; " +
+	ErrStranger = errors.New("reconcile: none of the stored users and organizations exist in this Clerk instance, so nothing was changed: " +
+		"either CLERK_SECRET_KEY belongs to another instance, or all of them were deleted in Clerk; " +
 		"then redeliver the user.deleted webhooks, or run `trivet users erase ID` for each")
 
 	errLost = errors.New("reconcile: another replica has taken over")
@@ -48,12 +48,12 @@ type Store interface {
 	UserIDs(ctx context.Context, after string, limit int) ([]string, error)
 	Organization(ctx context.Context, id string) (directory.Organization, error)
 	OrganizationIDs(ctx context.Context, after string, limit int) ([]string, error)
-	Memberships(ctx context.Context, organizationID, userID string, after page.Cursor, limit int) ([]directory.Membership, error)
+	Memberships(ctx context.Context, organizationID, userID string, after paging.Cursor, limit int) ([]directory.Membership, error)
 	// MembershipState returns tombstones too; ErrNotFound for what was never known.
 	MembershipState(ctx context.Context, organizationID, userID string) (directory.MembershipState, error)
 	// LostMemberships are those whose organization or person is gone, or whose organization was never known although the
 	// membership is from before unknownBefore.
-	LostMemberships(ctx context.Context, after page.Cursor, unknownBefore time.Time, limit int) ([]directory.Membership, error)
+	LostMemberships(ctx context.Context, after paging.Cursor, unknownBefore time.Time, limit int) ([]directory.Membership, error)
 	// Roles are all living roles.
 	Roles(ctx context.Context) ([]directory.Role, error)
 

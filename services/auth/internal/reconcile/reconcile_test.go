@@ -17,9 +17,9 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/sandboxtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/store"
@@ -92,7 +92,7 @@ func TestEmptyStoreIsFilledAndThenEqual(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "ada@example.test", u.PrimaryEmail)
 		require.Equal(t, []string{"ada@example.test", "second-ada@example.test"}, u.Emails)
-		members, err := w.store.Memberships(t.Context(), org, "", page.Cursor{}, 10)
+		members, err := w.store.Memberships(t.Context(), org, "", paging.Cursor{}, 10)
 		require.NoError(t, err)
 		require.Len(t, members, 2)
 
@@ -398,7 +398,7 @@ func TestFutureIsReplaced(t *testing.T) {
 		wrong(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC))
 		expect(repaired)
 		expect(equal)
-		found, err := w.store.Users(t.Context(), "mallory@example.test", page.Cursor{}, 10)
+		found, err := w.store.Users(t.Context(), "mallory@example.test", paging.Cursor{}, 10)
 		require.NoError(t, err)
 		require.Empty(t, found)
 
@@ -757,7 +757,7 @@ func TestOrganizationsTurnedOff(t *testing.T) {
 		require.Equal(t, map[string]reconcile.Counts{"users": {Repaired: 1}, "organizations": {}, "roles": {}, "memberships": {}}, found)
 		_, err = w.store.Organization(t.Context(), org)
 		require.NoError(t, err)
-		members, err := w.store.Memberships(t.Context(), org, "", page.Cursor{}, 10)
+		members, err := w.store.Memberships(t.Context(), org, "", paging.Cursor{}, 10)
 		require.NoError(t, err)
 		require.Len(t, members, 1)
 	})

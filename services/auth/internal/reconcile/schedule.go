@@ -38,7 +38,7 @@ func (r *Reconciler) Due(ctx context.Context, interval time.Duration) {
 	switch {
 	case errors.Is(err, ErrBusy), ctx.Err() != nil:
 	case err != nil:
-		r.Logger.ErrorContext(ctx, "reconciling with Clerk failed; it goes on later where it was", slog.Any("error", err))
+		r.Logger.ErrorContext(ctx, "reconciliation with Clerk failed; it will resume from its checkpoint", slog.Any("error", err))
 	default:
 		r.Logger.InfoContext(ctx, "reconciled with Clerk", slog.Any("counts", counts))
 	}

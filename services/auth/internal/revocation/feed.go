@@ -113,7 +113,7 @@ func (f *Feed) setReadable(readable bool) {
 
 func (f *Feed) prune(ctx context.Context, now time.Time) {
 	if err := f.store.Prune(ctx, now.Add(-keep)); err != nil && ctx.Err() == nil {
-		f.logger.WarnContext(ctx, "old revocations could not be removed; the next hour tries again", slog.Any("error", err))
+		f.logger.WarnContext(ctx, "deleting old revocations failed; retrying in an hour", slog.Any("error", err))
 	}
 }
 

@@ -8,14 +8,14 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 // CreateApiKey makes a key for the caller's account.
 func (s *Server) CreateApiKey(ctx context.Context, req *authv1.CreateApiKeyRequest) (*authv1.CreateApiKeyResponse, error) { //nolint:revive // the name is generated
-	c, err := caller(ctx)
+	c, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -23,9 +23,9 @@ func (s *Server) CreateApiKey(ctx context.Context, req *authv1.CreateApiKeyReque
 	if err != nil {
 		return nil, err
 	}
-	key, secret, err := s.Keys.Create(ctx, maker(c), spec)
+	key, secret, err := s.options.Keys.Create(ctx, maker(c), spec)
 	if err != nil {
-		return nil, shown(err, "API key")
+		return nil, public(err, "API key")
 	}
 	m, err := keyMessage(key)
 	return &authv1.CreateApiKeyResponse{ApiKey: m, Secret: secret}, err
@@ -61,47 +61,47 @@ func keySpec(req *authv1.CreateApiKeyRequest) (apikey.Spec, error) {
 
 // ListApiKeys pages through the account's keys.
 func (s *Server) ListApiKeys(ctx context.Context, req *authv1.ListApiKeysRequest) (*authv1.ListApiKeysResponse, error) { //nolint:revive // the name is generated
-	c, err := caller(ctx)
+	c, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list := page.List{Name: "apiKeys", Filters: []string{c.AccountID}}
+	list := paging.List{Name: "apiKeys", Filters: []string{c.AccountID}}
 	keys, next, err := paged(list, req, s.keyMessages(ctx),
-		func(after page.Cursor, limit int) ([]apikey.Key, error) {
-			return s.KeyStore.Keys(ctx, c.AccountID, after, limit)
+		func(after paging.Cursor, limit int) ([]apikey.Key, error) {
+			return s.options.KeyStore.Keys(ctx, c.AccountID, after, limit)
 		},
-		func(k apikey.Key) page.Cursor { return page.Cursor{Time: k.CreateTime, ID: k.ID} })
+		func(k apikey.Key) paging.Cursor { return paging.Cursor{Time: k.CreateTime, ID: k.ID} })
 	if err != nil {
-		return nil, shown(err, "API key")
+		return nil, public(err, "API key")
 	}
 	return &authv1.ListApiKeysResponse{ApiKeys: keys, NextPageToken: next}, nil
 }
 
 // DeleteApiKey revokes a key.
 func (s *Server) DeleteApiKey(ctx context.Context, req *authv1.DeleteApiKeyRequest) (*authv1.DeleteApiKeyResponse, error) { //nolint:revive // the name is generated
-	c, err := caller(ctx)
+	c, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Keys.Revoke(ctx, c.AccountID, req.GetApiKeyId()); err != nil {
-		return nil, shown(err, "API key")
+	if err := s.options.Keys.Revoke(ctx, c.AccountID, req.GetApiKeyId()); err != nil {
+		return nil, public(err, "API key")
 	}
 	return &authv1.DeleteApiKeyResponse{}, nil
 }
 
 // TakeOverApiKey makes the caller the owner of an organization's key.
 func (s *Server) TakeOverApiKey(ctx context.Context, req *authv1.TakeOverApiKeyRequest) (*authv1.TakeOverApiKeyResponse, error) { //nolint:revive // the name is generated
-	c, err := caller(ctx)
+	c, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
-	key, err := s.Keys.TakeOver(ctx, maker(c), req.GetApiKeyId())
+	key, err := s.options.Keys.TakeOver(ctx, maker(c), req.GetApiKeyId())
 	if err != nil {
-		return nil, shown(err, "API key")
+		return nil, public(err, "API key")
 	}
 	m, err := s.keyMessages(ctx)(key)
 	if err != nil {
-		return nil, shown(err, "API key")
+		return nil, public(err, "API key")
 	}
 	return &authv1.TakeOverApiKeyResponse{ApiKey: m}, nil
 }
@@ -116,7 +116,7 @@ func (s *Server) keyMessages(ctx context.Context) func(apikey.Key) (*authv1.ApiK
 		reason, known := reasons[who]
 		if !known {
 			var err error
-			if reason, err = s.Authenticator.Disabled(ctx, k); err != nil {
+			if reason, err = s.options.Authenticator.Disabled(ctx, k); err != nil {
 				return nil, err
 			}
 			reasons[who] = reason

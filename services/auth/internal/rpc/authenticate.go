@@ -9,8 +9,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
@@ -21,13 +19,13 @@ func audiences() []string { return []string{"auth", "ai", "billing"} }
 
 // Authenticate exchanges a credential for passports.
 func (s *Server) Authenticate(ctx context.Context, req *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
-	grant, err := s.Authenticator.Authenticate(ctx, req.GetCredential())
+	grant, err := s.options.Authenticator.Authenticate(ctx, req.GetCredential())
 	if err != nil {
-		return nil, shown(err, "credential")
+		return nil, public(err, "credential")
 	}
 	passports := make(map[string]string, len(audiences()))
 	for _, audience := range audiences() {
-		if passports[audience], err = s.Passports.Issue(grant.Claims, audience, grant.ExpireTime); err != nil {
+		if passports[audience], err = s.options.Passports.Issue(grant.Claims, audience, grant.ExpireTime); err != nil {
 			return nil, err
 		}
 	}
@@ -38,32 +36,23 @@ func (s *Server) Authenticate(ctx context.Context, req *authv1.AuthenticateReque
 
 // GetMe answers who the caller is.
 func (s *Server) GetMe(ctx context.Context, _ *authv1.GetMeRequest) (*authv1.GetMeResponse, error) {
-	claims, err := caller(ctx)
+	claims, err := passport.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
 	me := &authv1.GetMeResponse{Identity: identityMessage(claims)}
-	u, err := s.Directory.User(ctx, claims.UserID)
+	u, err := s.options.Directory.User(ctx, claims.UserID)
 	if errors.Is(err, directory.ErrNotFound) {
 		return me, nil
 	}
 	if err != nil {
-		return nil, shown(err, "user")
+		return nil, public(err, "user")
 	}
 	if me.Identity.Email == "" {
 		me.Identity.Email = u.PrimaryEmail // the passport may be older than what Clerk told since
 	}
 	me.User, err = userMessage(u)
 	return me, err
-}
-
-// caller is the passport that the interceptor verified.
-func caller(ctx context.Context) (*passport.Claims, error) {
-	claims, ok := passport.FromContext(ctx)
-	if !ok {
-		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, "Unauthorized")
-	}
-	return claims, nil
 }
 
 func identityMessage(c *passport.Claims) *authv1.Identity {

@@ -5,15 +5,15 @@ import (
 	"strings"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 // GetUser reads one user.
 func (s *Server) GetUser(ctx context.Context, req *authv1.GetUserRequest) (*authv1.GetUserResponse, error) {
-	u, err := s.Directory.User(ctx, req.GetUserId())
+	u, err := s.options.Directory.User(ctx, req.GetUserId())
 	if err != nil {
-		return nil, shown(err, "user")
+		return nil, public(err, "user")
 	}
 	m, err := userMessage(u)
 	return &authv1.GetUserResponse{User: m}, err
@@ -22,23 +22,23 @@ func (s *Server) GetUser(ctx context.Context, req *authv1.GetUserRequest) (*auth
 // ListUsers pages through the users.
 func (s *Server) ListUsers(ctx context.Context, req *authv1.ListUsersRequest) (*authv1.ListUsersResponse, error) {
 	email := strings.ToLower(strings.TrimSpace(req.GetEmail()))
-	list := page.List{Name: "users", Filters: []string{email}}
+	list := paging.List{Name: "users", Filters: []string{email}}
 	users, next, err := paged(list, req, userMessage,
-		func(after page.Cursor, limit int) ([]directory.User, error) {
-			return s.Directory.Users(ctx, email, after, limit)
+		func(after paging.Cursor, limit int) ([]directory.User, error) {
+			return s.options.Directory.Users(ctx, email, after, limit)
 		},
-		func(u directory.User) page.Cursor { return page.Cursor{Time: u.CreateTime, ID: u.ID} })
+		func(u directory.User) paging.Cursor { return paging.Cursor{Time: u.CreateTime, ID: u.ID} })
 	if err != nil {
-		return nil, shown(err, "user")
+		return nil, public(err, "user")
 	}
 	return &authv1.ListUsersResponse{Users: users, NextPageToken: next}, nil
 }
 
 // GetOrganization reads one organization.
 func (s *Server) GetOrganization(ctx context.Context, req *authv1.GetOrganizationRequest) (*authv1.GetOrganizationResponse, error) {
-	o, err := s.Directory.Organization(ctx, req.GetOrganizationId())
+	o, err := s.options.Directory.Organization(ctx, req.GetOrganizationId())
 	if err != nil {
-		return nil, shown(err, "organization")
+		return nil, public(err, "organization")
 	}
 	m, err := organizationMessage(o)
 	return &authv1.GetOrganizationResponse{Organization: m}, err
@@ -48,13 +48,13 @@ func (s *Server) GetOrganization(ctx context.Context, req *authv1.GetOrganizatio
 func (s *Server) ListOrganizations(
 	ctx context.Context, req *authv1.ListOrganizationsRequest,
 ) (*authv1.ListOrganizationsResponse, error) {
-	organizations, next, err := paged(page.List{Name: "organizations"}, req, organizationMessage,
-		func(after page.Cursor, limit int) ([]directory.Organization, error) {
-			return s.Directory.Organizations(ctx, after, limit)
+	organizations, next, err := paged(paging.List{Name: "organizations"}, req, organizationMessage,
+		func(after paging.Cursor, limit int) ([]directory.Organization, error) {
+			return s.options.Directory.Organizations(ctx, after, limit)
 		},
-		func(o directory.Organization) page.Cursor { return page.Cursor{Time: o.CreateTime, ID: o.ID} })
+		func(o directory.Organization) paging.Cursor { return paging.Cursor{Time: o.CreateTime, ID: o.ID} })
 	if err != nil {
-		return nil, shown(err, "organization")
+		return nil, public(err, "organization")
 	}
 	return &authv1.ListOrganizationsResponse{Organizations: organizations, NextPageToken: next}, nil
 }
@@ -64,13 +64,15 @@ func (s *Server) ListMemberships(
 	ctx context.Context, req *authv1.ListMembershipsRequest,
 ) (*authv1.ListMembershipsResponse, error) {
 	org, user := req.GetOrganizationId(), req.GetUserId()
-	memberships, next, err := paged(page.List{Name: "memberships", Filters: []string{org, user}}, req, membershipMessage,
-		func(after page.Cursor, limit int) ([]directory.Membership, error) {
-			return s.Directory.Memberships(ctx, org, user, after, limit)
+	memberships, next, err := paged(paging.List{Name: "memberships", Filters: []string{org, user}}, req, membershipMessage,
+		func(after paging.Cursor, limit int) ([]directory.Membership, error) {
+			return s.options.Directory.Memberships(ctx, org, user, after, limit)
 		},
-		func(m directory.Membership) page.Cursor { return page.Cursor{ID: m.OrganizationID, Second: m.UserID} })
+		func(m directory.Membership) paging.Cursor {
+			return paging.Cursor{ID: m.OrganizationID, Second: m.UserID}
+		})
 	if err != nil {
-		return nil, shown(err, "membership")
+		return nil, public(err, "membership")
 	}
 	return &authv1.ListMembershipsResponse{Memberships: memberships, NextPageToken: next}, nil
 }
@@ -83,19 +85,19 @@ type pageRequest interface {
 
 // paged reads one page, and one object more to see whether another page follows.
 func paged[T, M any](
-	list page.List, req pageRequest, message func(T) (M, error),
-	read func(page.Cursor, int) ([]T, error), cursor func(T) page.Cursor,
+	list paging.List, req pageRequest, message func(T) (M, error),
+	read func(paging.Cursor, int) ([]T, error), cursor func(T) paging.Cursor,
 ) (messages []M, next string, err error) {
 	after, err := list.Cursor(req.GetPageToken())
 	if err != nil {
 		return nil, "", err
 	}
-	size := page.Size(req.GetPageSize())
+	size := paging.Size(req.GetPageSize())
 	all, err := read(after, size+1)
 	if err != nil {
 		return nil, "", err
 	}
-	all, next = page.Cut(list, all, size, cursor)
+	all, next = paging.Cut(list, all, size, cursor)
 	for _, one := range all {
 		m, err := message(one)
 		if err != nil {

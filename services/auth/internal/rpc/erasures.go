@@ -4,15 +4,15 @@ import (
 	"context"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 // EraseUser begins a person's erasure. Whether or not the id is known: what other services hold may outlive it here.
 func (s *Server) EraseUser(ctx context.Context, req *authv1.EraseUserRequest) (*authv1.EraseUserResponse, error) {
-	record, err := s.Eraser.Request(ctx, req.GetUserId())
+	record, err := s.options.Eraser.Request(ctx, req.GetUserId())
 	if err != nil {
-		return nil, shown(err, "erasure")
+		return nil, public(err, "erasure")
 	}
 	m, err := erasureMessage(record)
 	return &authv1.EraseUserResponse{Erasure: m}, err
@@ -20,13 +20,13 @@ func (s *Server) EraseUser(ctx context.Context, req *authv1.EraseUserRequest) (*
 
 // ListErasures pages through the record of erasures.
 func (s *Server) ListErasures(ctx context.Context, req *authv1.ListErasuresRequest) (*authv1.ListErasuresResponse, error) {
-	erasures, next, err := paged(page.List{Name: "erasures"}, req, erasureMessage,
-		func(after page.Cursor, limit int) ([]erasure.Erasure, error) {
-			return s.Erasures.Erasures(ctx, after, limit)
+	erasures, next, err := paged(paging.List{Name: "erasures"}, req, erasureMessage,
+		func(after paging.Cursor, limit int) ([]erasure.Erasure, error) {
+			return s.options.Erasures.Erasures(ctx, after, limit)
 		},
-		func(e erasure.Erasure) page.Cursor { return page.Cursor{Time: e.RequestTime, ID: e.UserID} })
+		func(e erasure.Erasure) paging.Cursor { return paging.Cursor{Time: e.RequestTime, ID: e.UserID} })
 	if err != nil {
-		return nil, shown(err, "erasure")
+		return nil, public(err, "erasure")
 	}
 	return &authv1.ListErasuresResponse{Erasures: erasures, NextPageToken: next}, nil
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/platform/saturate"
-	"github.com/trivet-dev/trivet/services/auth/internal/mirror"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 )
 
 func (s *Server) clerkEvents() inboxpb.Source {
-	return inboxpb.Source{Inbox: s.Events, Name: mirror.Clerk}
+	return inboxpb.Source{Inbox: s.options.Events, Name: clerk.Source}
 }
 
 // ListEvents pages through Clerk's events, newest first.
@@ -44,7 +44,7 @@ func (s *Server) RedriveEvents(ctx context.Context, req *authv1.RedriveEventsReq
 
 // exportEvents gives the latest events about a person, without their payloads.
 func (s *Server) exportEvents(ctx context.Context, id string, into *authExport) error {
-	found, err := s.Events.List(ctx, inbox.Filter{Source: mirror.Clerk, Subject: id, PageSize: exported})
+	found, err := s.options.Events.List(ctx, inbox.Filter{Source: clerk.Source, Subject: id, PageSize: exported})
 	if err != nil {
 		return err
 	}

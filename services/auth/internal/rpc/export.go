@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 // export is a person's data by service.
@@ -34,7 +34,7 @@ type elsewhere struct {
 }
 
 const (
-	aiHolds      = "nothing of a person: messages and answers are passed on and not kept"
+	aiHolds      = "no personal data: messages and answers are relayed and not stored"
 	billingHolds = "by this user id, or by the organization's: the account, its ledger entries and usage records (model, tokens, time, amount), and at Stripe the customer, its invoices and payment methods; no messages"
 	exported     = 500 // memberships per page, and the events at most
 )
@@ -48,9 +48,9 @@ type UserKeys interface {
 // ExportUser gives a person's data as JSON.
 func (s *Server) ExportUser(ctx context.Context, req *authv1.ExportUserRequest) (*authv1.ExportUserResponse, error) {
 	id := req.GetUserId()
-	u, err := s.Directory.User(ctx, id)
+	u, err := s.options.Directory.User(ctx, id)
 	if err != nil {
-		return nil, shown(err, "user")
+		return nil, public(err, "user")
 	}
 	e := export{UserID: id, AI: elsewhere{aiHolds}, Billing: elsewhere{billingHolds}}
 	m, err := userMessage(u)
@@ -62,7 +62,7 @@ func (s *Server) ExportUser(ctx context.Context, req *authv1.ExportUserRequest) 
 	}
 	err = errors.Join(s.exportMemberships(ctx, id, &e.Auth), s.exportKeys(ctx, id, &e.Auth), s.exportEvents(ctx, id, &e.Auth))
 	if err != nil {
-		return nil, shown(err, "user")
+		return nil, public(err, "user")
 	}
 	raw, err := json.Marshal(e)
 	return &authv1.ExportUserResponse{Json: string(raw)}, err
@@ -70,8 +70,8 @@ func (s *Server) ExportUser(ctx context.Context, req *authv1.ExportUserRequest) 
 
 func (s *Server) exportMemberships(ctx context.Context, id string, into *authExport) error {
 	into.Memberships = []json.RawMessage{}
-	for after := (page.Cursor{}); ; {
-		list, err := s.Directory.Memberships(ctx, "", id, after, exported)
+	for after := (paging.Cursor{}); ; {
+		list, err := s.options.Directory.Memberships(ctx, "", id, after, exported)
 		if err != nil {
 			return err
 		}
@@ -83,12 +83,12 @@ func (s *Server) exportMemberships(ctx context.Context, id string, into *authExp
 		if len(list) < exported {
 			return nil
 		}
-		after = page.Cursor{ID: list[len(list)-1].OrganizationID, Second: id}
+		after = paging.Cursor{ID: list[len(list)-1].OrganizationID, Second: id}
 	}
 }
 
 func (s *Server) exportKeys(ctx context.Context, id string, into *authExport) error {
-	keys, err := s.UserKeys.KeysOfUser(ctx, id)
+	keys, err := s.options.UserKeys.KeysOfUser(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -17,15 +17,15 @@ import (
 // Reconcile compares the store with Clerk and reports as it goes. A caller that leaves ends it; the next one goes on where
 // it was.
 func (s *Server) Reconcile(req *authv1.ReconcileRequest, stream grpc.ServerStreamingServer[authv1.ReconcileResponse]) error {
-	if s.Reconciler == nil {
+	if s.options.Reconciler == nil {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
-			"Clerk can't be compared with: CLERK_SECRET_KEY is not set.")
+			"Cannot reconcile with Clerk: CLERK_SECRET_KEY is not set.")
 	}
 	since, err := inboxpb.Since(req.GetSince())
 	if err != nil {
 		return err
 	}
-	err = s.Reconciler.Run(stream.Context(), since, func(p reconcile.Progress) error {
+	err = s.options.Reconciler.Run(stream.Context(), since, func(p reconcile.Progress) error {
 		return stream.Send(&authv1.ReconcileResponse{
 			Kind: p.Kind, Same: p.Same, Repaired: p.Repaired, Created: p.Created, Removed: p.Removed, Done: p.Done,
 		})
@@ -38,18 +38,18 @@ func reconcileError(err error) error {
 	switch {
 	case errors.Is(err, reconcile.ErrBusy):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
-			"A reconciliation is under way, in this replica or another. Wait until it is done.").Cause(err)
+			"A reconciliation is already running, in this replica or another. Wait until it has finished.").Cause(err)
 	case errors.Is(err, reconcile.ErrStranger):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
-			"Clerk knows none of the users and organizations that are stored here, so nothing was changed. Does CLERK_SECRET_KEY belong "+
-				"to another instance? If all of them were deleted at Clerk, redeliver the user.deleted webhooks, or run "+
+			"None of the stored users and organizations exist in this Clerk instance, so nothing was changed. Does CLERK_SECRET_KEY belong "+
+				"to another instance? If all of them were deleted in Clerk, redeliver the user.deleted webhooks, or run "+
 				"`trivet users erase ID` for each.").Cause(err)
 	case errors.Is(err, directory.ErrKeyRefused):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
-			"Clerk refuses CLERK_SECRET_KEY. Set it to a secret key of this instance, from Clerk's dashboard.").Cause(err)
+			"Clerk rejects CLERK_SECRET_KEY. Set it to a secret key of this instance, from Clerk's dashboard.").Cause(err)
 	case transient:
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
-			"Clerk does not answer. Run it again later; it goes on where it was.").After(max(retry.After, time.Second)).Cause(err)
+			"Clerk is unavailable. Run the reconciliation again later; it resumes from its checkpoint.").After(max(retry.After, time.Second)).Cause(err)
 	}
-	return shown(err, "object")
+	return public(err, "object")
 }

@@ -19,7 +19,7 @@ func (s *Server) WatchRevocations(
 	_ *authv1.WatchRevocationsRequest, stream grpc.ServerStreamingServer[authv1.WatchRevocationsResponse],
 ) error {
 	ctx := stream.Context()
-	subscription, err := s.Revocations.Subscribe(ctx)
+	subscription, err := s.options.Revocations.Subscribe(ctx)
 	if err != nil {
 		return watchEnded(err)
 	}

@@ -3,11 +3,9 @@ package rpc
 
 import (
 	"errors"
-	"time"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/platform/passport"
@@ -16,15 +14,12 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/authn"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
 
-// Server answers AuthService.
-type Server struct {
-	authv1.UnimplementedAuthServiceServer
-
+// Options are a Server's parts.
+type Options struct {
 	Authenticator *authn.Authenticator
 	Passports     *passport.Issuer
 	Directory     directory.Store
@@ -40,14 +35,24 @@ type Server struct {
 	Reconciler *reconcile.Reconciler
 }
 
-// shown turns the domain's errors into those that callers may see; what names is for people, such as "user".
-func shown(err error, what string) error {
-	if _, public := errors.AsType[*errs.Error](err); err == nil || public {
+// Server answers AuthService.
+type Server struct {
+	authv1.UnimplementedAuthServiceServer
+
+	options Options
+}
+
+// New makes a Server.
+func New(o Options) *Server { return &Server{options: o} }
+
+// public turns the domain's errors into those that callers may see; what names the object for people, such as "user".
+func public(err error, what string) error {
+	if _, ready := errors.AsType[*errs.Error](err); err == nil || ready {
 		return err
 	}
 	switch {
 	case errors.Is(err, directory.ErrNotFound), errors.Is(err, apikey.ErrNotFound):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no such %s.", what)
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "No such %s.", what)
 	case errors.Is(err, apikey.ErrTooMany):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
 			"This account has as many live API keys as it may have. Delete one first, or ask the operator to raise AUTH_MAX_API_KEYS.")
@@ -56,12 +61,6 @@ func shown(err error, what string) error {
 	case errors.Is(err, apikey.ErrEnded):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
 			"This API key is revoked or expired, so it cannot be taken over. Create a new key.")
-	case errors.Is(err, page.ErrToken):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The page token is not one of this list.").
-			Field("pageToken", "must be the nextPageToken of the page before, sent with the same filters")
-	case database.IsUnavailable(err):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-			"Service temporarily unavailable. Please try again later.").After(time.Second).Cause(err)
 	}
 	return err
 }

@@ -8,9 +8,9 @@ import (
 
 // ReceiveWebhook verifies and stores one webhook of Clerk's; it returns after a durable commit.
 func (s *Server) ReceiveWebhook(ctx context.Context, req *authv1.ReceiveWebhookRequest) (*authv1.ReceiveWebhookResponse, error) {
-	duplicate, err := s.Webhooks.Receive(ctx, req.GetHeaders(), req.GetBody())
+	duplicate, err := s.options.Webhooks.Receive(ctx, req.GetHeaders(), req.GetBody())
 	if err != nil {
-		return nil, s.Webhooks.Shown(err)
+		return nil, s.options.Webhooks.Shown(err)
 	}
 	return &authv1.ReceiveWebhookResponse{Duplicate: duplicate}, nil
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
@@ -97,7 +97,7 @@ func (s *Store) KeyByID(ctx context.Context, accountID, id string) (apikey.Key, 
 }
 
 // Keys pages through an account's keys.
-func (s *Store) Keys(ctx context.Context, accountID string, after page.Cursor, limit int) ([]apikey.Key, error) {
+func (s *Store) Keys(ctx context.Context, accountID string, after paging.Cursor, limit int) ([]apikey.Key, error) {
 	at, id := newest(after)
 	rows, err := s.read.ListApiKeys(ctx, db.ListApiKeysParams{
 		AccountID: accountID, BeforeTime: at, BeforeID: id, PageSize: int64(limit),

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
@@ -96,7 +96,7 @@ func (s *Store) Erasure(ctx context.Context, userID string) (erasure.Erasure, er
 }
 
 // Erasures pages through the records, newest first.
-func (s *Store) Erasures(ctx context.Context, after page.Cursor, limit int) ([]erasure.Erasure, error) {
+func (s *Store) Erasures(ctx context.Context, after paging.Cursor, limit int) ([]erasure.Erasure, error) {
 	at, id := newest(after)
 	rows, err := s.read.ListErasures(ctx, db.ListErasuresParams{BeforeTime: at, BeforeID: id, PageSize: int64(limit)})
 	if err != nil {

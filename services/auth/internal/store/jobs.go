@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
@@ -18,7 +18,7 @@ const reconcileJob = "reconcile"
 func (s *Store) AcquireReconcile(ctx context.Context, holder string, lease time.Duration, doneBefore time.Time) (progress []byte, ok bool, err error) {
 	now := s.now()
 	if doneBefore.IsZero() {
-		doneBefore, _ = newest(page.Cursor{})
+		doneBefore, _ = newest(paging.Cursor{})
 	}
 	err = s.write(ctx, reconcileJob, func(ctx context.Context, q *db.Queries) error {
 		progress, ok = nil, false

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
@@ -223,7 +223,7 @@ func (w *Writing) ReplaceMembership(
 // LostMemberships are those whose organization or person is gone, or whose organization was never known although the
 // membership is from before unknownBefore.
 func (s *Store) LostMemberships(
-	ctx context.Context, after page.Cursor, unknownBefore time.Time, limit int,
+	ctx context.Context, after paging.Cursor, unknownBefore time.Time, limit int,
 ) ([]directory.Membership, error) {
 	rows, err := s.read.ListLostMemberships(ctx, db.ListLostMembershipsParams{
 		Before: unknownBefore, AfterOrganization: after.ID, AfterUser: after.Second, PageSize: int64(limit),
@@ -246,7 +246,7 @@ func (s *Store) MembershipState(ctx context.Context, organizationID, userID stri
 
 // Memberships pages by organization and user.
 func (s *Store) Memberships(
-	ctx context.Context, organizationID, userID string, after page.Cursor, limit int,
+	ctx context.Context, organizationID, userID string, after paging.Cursor, limit int,
 ) ([]directory.Membership, error) {
 	rows, err := s.memberships(ctx, organizationID, userID, after, int64(limit))
 	if err != nil {
@@ -256,11 +256,11 @@ func (s *Store) Memberships(
 }
 
 func (s *Store) memberships(
-	ctx context.Context, organizationID, userID string, after page.Cursor, limit int64,
+	ctx context.Context, organizationID, userID string, after paging.Cursor, limit int64,
 ) ([]db.Membership, error) {
 	switch {
 	case organizationID != "" && userID != "":
-		if after != (page.Cursor{}) {
+		if after != (paging.Cursor{}) {
 			return nil, nil
 		}
 		row, err := s.read.GetMembership(ctx, db.GetMembershipParams{OrganizationID: organizationID, UserID: userID})

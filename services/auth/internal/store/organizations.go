@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
@@ -66,7 +66,7 @@ func (s *Store) Organization(ctx context.Context, id string) (directory.Organiza
 }
 
 // Organizations pages through the organizations, newest first.
-func (s *Store) Organizations(ctx context.Context, after page.Cursor, limit int) ([]directory.Organization, error) {
+func (s *Store) Organizations(ctx context.Context, after paging.Cursor, limit int) ([]directory.Organization, error) {
 	at, id := newest(after)
 	rows, err := s.read.ListOrganizations(ctx, db.ListOrganizationsParams{BeforeTime: at, BeforeID: id, PageSize: int64(limit)})
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
@@ -110,16 +110,16 @@ func TestEveryHotQueryUsesAnIndex(t *testing.T) {
 		s := seeded(t, d, 5000)
 		r := &recorder{Querier: d.Reader()}
 		s.read = db.New(r)
-		ctx, cursor := t.Context(), page.Cursor{Time: time.Unix(1_700_001_000, 0), ID: "user_0001000", Second: "user_0001000"}
+		ctx, cursor := t.Context(), paging.Cursor{Time: time.Unix(1_700_001_000, 0), ID: "user_0001000", Second: "user_0001000"}
 		for name, query := range map[string]func() error{
 			"standing":        func() error { _, err := s.Standing(ctx, "user_0000001", "org_00000", "sess_1"); return err },
 			"user":            func() error { _, err := s.User(ctx, "user_0000001"); return err },
 			"users":           func() error { _, err := s.Users(ctx, "", cursor, 50); return err },
-			"users by email":  func() error { _, err := s.Users(ctx, "user_0000001@example.test", page.Cursor{}, 50); return err },
+			"users by email":  func() error { _, err := s.Users(ctx, "user_0000001@example.test", paging.Cursor{}, 50); return err },
 			"organizations":   func() error { _, err := s.Organizations(ctx, cursor, 50); return err },
 			"memberships":     func() error { _, err := s.Memberships(ctx, "", "", cursor, 50); return err },
-			"of organization": func() error { _, err := s.Memberships(ctx, "org_00001", "", page.Cursor{}, 50); return err },
-			"of user":         func() error { _, err := s.Memberships(ctx, "", "user_0000001", page.Cursor{}, 50); return err },
+			"of organization": func() error { _, err := s.Memberships(ctx, "org_00001", "", paging.Cursor{}, 50); return err },
+			"of user":         func() error { _, err := s.Memberships(ctx, "", "user_0000001", paging.Cursor{}, 50); return err },
 			"membership by id": func() error {
 				_, err := s.read.FindMembership(ctx, "orgmem_1")
 				return notFoundIsFine(notFound(err, nil))
@@ -169,7 +169,7 @@ func BenchmarkLookup(b *testing.B) {
 				return err
 			},
 			"email": func(n int) error {
-				found, err := s.Users(b.Context(), fmt.Sprintf("USER_%07d@example.test", n), page.Cursor{}, 50)
+				found, err := s.Users(b.Context(), fmt.Sprintf("USER_%07d@example.test", n), paging.Cursor{}, 50)
 				if err == nil && len(found) != 1 {
 					return directory.ErrNotFound
 				}

@@ -70,7 +70,7 @@ func encode(list []string) ([]byte, error) {
 func decode(raw []byte) ([]string, error) {
 	var list []string
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, fmt.Errorf("store: a list can't be read: %w", err)
+		return nil, fmt.Errorf("store: read a list: %w", err)
 	}
 	return list, nil
 }

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
@@ -121,7 +121,7 @@ func (s *Store) User(ctx context.Context, id string) (directory.User, error) {
 }
 
 // Users pages through the users, newest first.
-func (s *Store) Users(ctx context.Context, email string, after page.Cursor, limit int) ([]directory.User, error) {
+func (s *Store) Users(ctx context.Context, email string, after paging.Cursor, limit int) ([]directory.User, error) {
 	at, id := newest(after)
 	var rows []db.User
 	var err error
@@ -139,8 +139,8 @@ func (s *Store) Users(ctx context.Context, email string, after page.Cursor, limi
 }
 
 // newest is the key that a list in falling order begins before.
-func newest(after page.Cursor) (time.Time, string) {
-	if after == (page.Cursor{}) {
+func newest(after paging.Cursor) (time.Time, string) {
+	if after == (paging.Cursor{}) {
 		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), ""
 	}
 	return after.Time, after.ID

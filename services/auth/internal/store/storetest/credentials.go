@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
 
@@ -37,7 +37,7 @@ func apiKeys(t *testing.T, open Open) {
 	list, err := s.Keys(ctx, "org_1", first, 10)
 	require.NoError(t, err)
 	same(t, []apikey.Key{bare, want}, list)
-	list, err = s.Keys(ctx, "org_1", page.Cursor{Time: at(2), ID: "key_2"}, 10)
+	list, err = s.Keys(ctx, "org_1", paging.Cursor{Time: at(2), ID: "key_2"}, 10)
 	require.NoError(t, err)
 	same(t, []apikey.Key{want}, list)
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 func same(t *testing.T, want, got any) {
@@ -160,7 +160,7 @@ func lockEnds(t *testing.T, open Open) {
 	require.Zero(t, revision, "a lock forbids signing in and revokes nothing")
 }
 
-func paging(t *testing.T, open Open) {
+func pages(t *testing.T, open Open) {
 	s := open(t, nil)
 	ctx := t.Context()
 	const n = 23
@@ -181,7 +181,7 @@ func paging(t *testing.T, open Open) {
 			break
 		}
 		got = append(got, ids(next)...)
-		after = page.Cursor{Time: next[len(next)-1].CreateTime, ID: next[len(next)-1].ID}
+		after = paging.Cursor{Time: next[len(next)-1].CreateTime, ID: next[len(next)-1].ID}
 	}
 	for after := first; ; {
 		next, err := s.Organizations(ctx, after, 4)
@@ -192,7 +192,7 @@ func paging(t *testing.T, open Open) {
 		for _, o := range next {
 			gotOrganizations = append(gotOrganizations, "user"+o.ID[3:])
 		}
-		after = page.Cursor{Time: next[len(next)-1].CreateTime, ID: next[len(next)-1].ID}
+		after = paging.Cursor{Time: next[len(next)-1].CreateTime, ID: next[len(next)-1].ID}
 	}
 	require.Equal(t, want, got)
 	require.Equal(t, want, gotOrganizations)

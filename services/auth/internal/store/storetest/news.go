@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 // everyField: newer news change all there is.
@@ -228,7 +228,7 @@ func lostMemberships(t *testing.T, open Open) {
 	got, err := s.LostMemberships(ctx, first, at(7), 10)
 	require.NoError(t, err)
 	same(t, want, got)
-	got, err = s.LostMemberships(ctx, page.Cursor{ID: "org_old", Second: "user_1"}, at(7), 10)
+	got, err = s.LostMemberships(ctx, paging.Cursor{ID: "org_old", Second: "user_1"}, at(7), 10)
 	require.NoError(t, err)
 	same(t, want[1:], got)
 }

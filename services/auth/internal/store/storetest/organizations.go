@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 )
 
 func organizations(t *testing.T, open Open) {
@@ -79,7 +79,7 @@ func memberships(t *testing.T, open Open) {
 		"one": {"org_1", "user_3", all[2:3]}, "none": {"org_9", "user_3", nil}, "nobody's": {"", "user_9", nil},
 	} {
 		var got []directory.Membership
-		var after page.Cursor
+		var after paging.Cursor
 		for {
 			next, err := s.Memberships(ctx, tc.org, tc.user, after, 2)
 			require.NoError(t, err, name)
@@ -88,7 +88,7 @@ func memberships(t *testing.T, open Open) {
 			}
 			got = append(got, next...)
 			last := next[len(next)-1]
-			after = page.Cursor{ID: last.OrganizationID, Second: last.UserID}
+			after = paging.Cursor{ID: last.OrganizationID, Second: last.UserID}
 		}
 		same(t, tc.want, got)
 	}

@@ -8,10 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
@@ -44,7 +44,7 @@ func Run(t *testing.T, open Open) {
 		"API key tree": apiKeyTree, "API key of an ended parent": apiKeyOfAnEndedParent, "API key taken over": apiKeyTakenOver,
 		"order of events": orderOfEvents, "listing and event": listingAndEvent, "deprovisioned": deprovisioned,
 		"erased twice": erasedTwice,
-		"revocations":  revocations, "who is revoked": whoIsRevoked, "paging": paging, "concurrent writes": concurrent,
+		"revocations":  revocations, "who is revoked": whoIsRevoked, "paging": pages, "concurrent writes": concurrent,
 		"members of the gone": membersOfTheGone, "replaced membership": replacedMembership, "roles": roles,
 		"revoked session": revokedSession, "erasures": erasures, "reconcile job": reconcileJob, "id lists": idLists,
 		"a run that does not count": partialJob, "orphaned job": orphanedJob, "replaced objects": replacedObjects,
@@ -109,4 +109,4 @@ func did(t *testing.T, want bool, changed bool, err error) {
 }
 
 // first is the beginning of a list.
-var first page.Cursor //nolint:gochecknoglobals // a constant
+var first paging.Cursor //nolint:gochecknoglobals // a constant

@@ -1,4 +1,4 @@
-package intake_test
+package clerk_test
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/webhook"
-	"github.com/trivet-dev/trivet/services/auth/internal/intake"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 	"github.com/trivet-dev/trivet/services/auth/internal/svix"
 )
 
@@ -61,7 +61,7 @@ func newDesk(t *testing.T, instance string) *desk {
 	verifier, err := svix.New([]string{secret}, clock)
 	require.NoError(t, err)
 	d.Receiver = webhook.New(webhook.Options{
-		Provider: intake.Provider(verifier, instance), Inbox: d.box, Now: clock,
+		Provider: clerk.WebhookProvider(verifier, instance), Inbox: d.box, Now: clock,
 		Record: func(_ context.Context, verdict string) { d.verdicts = append(d.verdicts, verdict) },
 		Logger: slog.New(slog.NewTextHandler(d.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
@@ -79,7 +79,7 @@ func (d *desk) receive(t *testing.T, id, body string) (bool, error) {
 }
 
 func TestReceive(t *testing.T) {
-	const foreign = "it is about another Clerk instance than CLERK_INSTANCE_ID"
+	const foreign = "the event belongs to another Clerk instance than CLERK_INSTANCE_ID"
 	for name, c := range map[string]struct {
 		instance, body string
 		want           inbox.Event
@@ -95,10 +95,10 @@ func TestReceive(t *testing.T) {
 		"about nothing":             {"", `{"type":"future.thing","data":{}}`, inbox.Event{Type: "future.thing", Subject: "msg_1"}, "stored"},
 		"about nothing, no data":    {"", `{"type":"future.thing"}`, inbox.Event{Type: "future.thing", Subject: "msg_1"}, "stored"},
 		"a message":                 {"", `{"type":"email.created","data":{"id":"ema_1"}}`, inbox.Event{Type: "email.created", Subject: "ema_1"}, "stored"},
-		"unreadable":                {"ins_1", `{"type":`, inbox.Event{Type: webhook.UnknownType, Subject: "msg_1", State: inbox.Dead, LastError: "clerk: the body is no event: it is no JSON from byte 8 on"}, "malformed"},
-		"empty":                     {"", ``, inbox.Event{Type: webhook.UnknownType, Subject: "msg_1", State: inbox.Dead, LastError: "clerk: the body is no event: it is no JSON from byte 0 on"}, "malformed"},
-		"a deletion of nobody":      {"", `{"type":"user.deleted","data":{"ID":"user_1"}}`, inbox.Event{Type: webhook.UnknownType, Subject: "msg_1", State: inbox.Dead, LastError: "clerk: the body is no event: data has no id"}, "malformed"},
-		"an instance that's no one": {"ins_1", `{"type":"user.deleted","instance_id":"ins 1","data":{"id":"user_1"}}`, inbox.Event{Type: webhook.UnknownType, Subject: "msg_1", State: inbox.Dead, LastError: "clerk: the body is no event: its type or its instance is no name"}, "malformed"},
+		"unreadable":                {"ins_1", `{"type":`, inbox.Event{Type: webhook.UnknownType, Subject: "msg_1", State: inbox.Dead, LastError: "clerk: the body is not an event: invalid JSON at byte 8"}, "malformed"},
+		"empty":                     {"", ``, inbox.Event{Type: webhook.UnknownType, Subject: "msg_1", State: inbox.Dead, LastError: "clerk: the body is not an event: invalid JSON at byte 0"}, "malformed"},
+		"a deletion of nobody":      {"", `{"type":"user.deleted","data":{"ID":"user_1"}}`, inbox.Event{Type: webhook.UnknownType, Subject: "msg_1", State: inbox.Dead, LastError: "clerk: the body is not an event: data has no id"}, "malformed"},
+		"an instance that's no one": {"ins_1", `{"type":"user.deleted","instance_id":"ins 1","data":{"id":"user_1"}}`, inbox.Event{Type: webhook.UnknownType, Subject: "msg_1", State: inbox.Dead, LastError: "clerk: the body is not an event: its type or its instance is not a valid name"}, "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, c.instance)
@@ -162,7 +162,7 @@ func TestReceiveRefuses(t *testing.T) {
 	require.Equal(t, svix.Missing, err)
 	_, err = d.Receive(t.Context(), map[string]string{"svix-id": "a b", "svix-timestamp": "1", "svix-signature": "v1,x"}, nil)
 	require.Equal(t, svix.Malformed, err)
-	d.Provider = intake.Provider(nil, "")
+	d.Provider = clerk.WebhookProvider(nil, "")
 	_, err = d.receive(t, "msg_1", `{"type":"a.b"}`)
 	require.ErrorIs(t, err, webhook.ErrNotSetUp)
 	require.Contains(t, d.logs.String(),

@@ -1,4 +1,4 @@
-package intake_test
+package clerk_test
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/intake"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 )
 
 func TestRedact(t *testing.T) {
@@ -28,13 +28,13 @@ func TestRedact(t *testing.T) {
 		"no JSON":       {`{"data`, `"[redacted]"`},
 		"empty":         {``, `"[redacted]"`},
 	} {
-		require.JSONEq(t, tc.want, intake.Redact([]byte(tc.payload)), name)
+		require.JSONEq(t, tc.want, clerk.Redact([]byte(tc.payload)), name)
 	}
 }
 
 // Redacted, a payload may grow: it is shown as long as a call can carry it.
 func TestRedactIsBounded(t *testing.T) {
 	list := func(n int) []byte { return []byte(`{"public_metadata":[1` + strings.Repeat(",1", n) + `]}`) }
-	require.Contains(t, intake.Redact(list(1000)), "public_metadata")
-	require.Equal(t, `"[redacted]"`, intake.Redact(list(500_000)))
+	require.Contains(t, clerk.Redact(list(1000)), "public_metadata")
+	require.Equal(t, `"[redacted]"`, clerk.Redact(list(500_000)))
 }

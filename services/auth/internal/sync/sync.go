@@ -1,6 +1,6 @@
-// Package mirror keeps the directory equal to Clerk's: it applies the events of the inbox, and has the people erased whom
+// Package sync keeps the directory equal to Clerk's: it applies the events of the inbox, and has the people erased whom
 // Clerk deleted.
-package mirror
+package sync
 
 import (
 	"cmp"
@@ -14,21 +14,20 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
-	"github.com/trivet-dev/trivet/services/auth/internal/intake"
 	"github.com/trivet-dev/trivet/services/auth/internal/store"
 )
 
 // The sources in the inbox.
 const (
 	// Clerk's are webhooks.
-	Clerk = intake.Source
+	Clerk = clerk.Source
 	// Erasure's are people to be erased.
 	Erasure = "erasure"
 	// LateErasure's are people to be erased once more, when calls have ended that were in progress.
 	LateErasure = "erasure-late"
 )
 
-// Options are what a Mirror is made of.
+// Options are a Syncer's parts.
 type Options struct {
 	Inbox *inbox.Inbox
 	Store *store.Store
@@ -37,24 +36,24 @@ type Options struct {
 	Now     func() time.Time
 }
 
-// Mirror applies events.
-type Mirror struct{ Options }
+// Syncer applies events.
+type Syncer struct{ Options }
 
-// New makes a Mirror.
-func New(o Options) *Mirror { return &Mirror{Options: o} }
+// New makes a Syncer.
+func New(o Options) *Syncer { return &Syncer{Options: o} }
 
 // Handle sets what is done with both sources.
-func (m *Mirror) Handle(eraser *erasure.Eraser) error {
+func (s *Syncer) Handle(eraser *erasure.Eraser) error {
 	return errors.Join(
-		m.Inbox.Handle(Clerk, inbox.Handler{Handle: m.apply}),
-		m.Inbox.Handle(Erasure, inbox.Handler{
-			Handle:      func(ctx context.Context, job *inbox.Job) error { return m.erase(ctx, eraser, job) },
+		s.Inbox.Handle(Clerk, inbox.Handler{Handle: s.apply}),
+		s.Inbox.Handle(Erasure, inbox.Handler{
+			Handle:      func(ctx context.Context, job *inbox.Job) error { return s.erase(ctx, eraser, job) },
 			MaxAttempts: forever,
 			Workers:     erasers,
 			Timeout:     eraseTimeout,
 		}),
-		m.Inbox.Handle(LateErasure, inbox.Handler{
-			Handle:      func(ctx context.Context, job *inbox.Job) error { return m.eraseLate(ctx, eraser, job) },
+		s.Inbox.Handle(LateErasure, inbox.Handler{
+			Handle:      func(ctx context.Context, job *inbox.Job) error { return s.eraseLate(ctx, eraser, job) },
 			MaxAttempts: forever,
 			Workers:     1,
 			Timeout:     eraseTimeout,
@@ -78,43 +77,43 @@ const (
 var errTooEarly = errors.New("calls from before the erasure may still be in progress")
 
 // PutErasure queues a person's erasure in the transaction that begins it.
-func (m *Mirror) PutErasure(ctx context.Context, tx database.Tx, userID string, at time.Time) error {
-	_, err := m.Inbox.PutTx(ctx, tx, inbox.Event{
+func (s *Syncer) PutErasure(ctx context.Context, tx database.Tx, userID string, at time.Time) error {
+	_, err := s.Inbox.PutTx(ctx, tx, inbox.Event{
 		Source: Erasure, ID: userID + "@" + strconv.FormatInt(at.UnixMicro(), 10), Type: "user.erase", Subject: userID,
 	})
 	return err
 }
 
 // apply commits what an event means for the directory with the mark that it is done.
-func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
-	change, err := clerk.ChangeOf(job.Payload, m.Now())
+func (s *Syncer) apply(ctx context.Context, job *inbox.Job) error {
+	change, err := clerk.ChangeOf(job.Payload, s.Now())
 	if err != nil {
-		if failed := m.forget(ctx, job); failed != nil {
+		if failed := s.forget(ctx, job); failed != nil {
 			return failed
 		}
 		return inbox.Permanent(err)
 	}
 	if change == nil {
-		m.Applied(ctx, job.Type, "none")
+		s.Applied(ctx, job.Type, "none")
 		return nil
 	}
 	job.Key = contended(change, job.Subject)
 	var changed bool
 	err = job.Complete(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		changed, err = m.write(ctx, m.Store.Within(tx), change, job.ID)
+		changed, err = s.write(ctx, s.Store.Within(tx), change, job.ID)
 		return err
 	})
 	if err == nil {
-		m.Applied(ctx, job.Type, map[bool]string{true: "changed", false: "unchanged"}[changed])
+		s.Applied(ctx, job.Type, map[bool]string{true: "changed", false: "unchanged"}[changed])
 	}
 	return err
 }
 
 // write applies a change. A person whom Clerk deleted is erased everywhere, and what comes later about one who was erased
 // leaves nothing behind in the inbox either.
-func (m *Mirror) write(ctx context.Context, w *store.Writing, change directory.Change, eventID string) (changed bool, err error) {
+func (s *Syncer) write(ctx context.Context, w *store.Writing, change directory.Change, eventID string) (changed bool, err error) {
 	if gone, ok := change.(directory.UserDeleted); ok {
-		return true, w.BeginErasure(ctx, gone.ID, false, m.PutErasure)
+		return true, w.BeginErasure(ctx, gone.ID, false, s.PutErasure)
 	}
 	changed, err = change.Apply(ctx, w)
 	if user, ok := change.(directory.UserChanged); ok && err == nil && !changed {
@@ -124,8 +123,8 @@ func (m *Mirror) write(ctx context.Context, w *store.Writing, change directory.C
 }
 
 // forget empties an event that will never be applied if it is about a person who was erased.
-func (m *Mirror) forget(ctx context.Context, job *inbox.Job) error {
-	return m.Store.ForgetEvent(ctx, job.Subject, Clerk, job.ID)
+func (s *Syncer) forget(ctx context.Context, job *inbox.Job) error {
+	return s.Store.ForgetEvent(ctx, job.Subject, Clerk, job.ID)
 }
 
 // contended is the key of the store's own writes for the same rows.
@@ -142,7 +141,7 @@ func contended(change directory.Change, subject string) string {
 
 // erase carries an erasure on; services that were too late keep it open. When it is complete, a late event is queued for what
 // calls leave behind that are in progress now.
-func (m *Mirror) erase(ctx context.Context, eraser *erasure.Eraser, job *inbox.Job) error {
+func (s *Syncer) erase(ctx context.Context, eraser *erasure.Eraser, job *inbox.Job) error {
 	err := eraser.Carry(ctx, job.Subject)
 	if errors.Is(err, erasure.ErrNotFound) {
 		return inbox.Permanent(err)
@@ -151,18 +150,18 @@ func (m *Mirror) erase(ctx context.Context, eraser *erasure.Eraser, job *inbox.J
 		return err
 	}
 	return job.Complete(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := m.Store.Within(tx).CompleteErasure(ctx, job.Subject, m.Now()); err != nil {
+		if err := s.Store.Within(tx).CompleteErasure(ctx, job.Subject, s.Now()); err != nil {
 			return err
 		}
-		_, err := m.Inbox.PutTx(ctx, tx, inbox.Event{
+		_, err := s.Inbox.PutTx(ctx, tx, inbox.Event{
 			Source: LateErasure, ID: job.ID, Type: job.Type, Subject: job.Subject,
 		})
 		return err
 	})
 }
 
-func (m *Mirror) eraseLate(ctx context.Context, eraser *erasure.Eraser, job *inbox.Job) error {
-	if wait := job.PutTime.Add(lateAfter).Sub(m.Now()); wait > 0 {
+func (s *Syncer) eraseLate(ctx context.Context, eraser *erasure.Eraser, job *inbox.Job) error {
+	if wait := job.PutTime.Add(lateAfter).Sub(s.Now()); wait > 0 {
 		return inbox.RetryAfter(errTooEarly, wait)
 	}
 	if err := eraser.Repeat(ctx, job.Subject); err != nil {

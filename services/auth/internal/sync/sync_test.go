@@ -1,4 +1,4 @@
-package mirror_test
+package sync_test
 
 import (
 	"context"
@@ -20,15 +20,15 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
-	"github.com/trivet-dev/trivet/services/auth/internal/mirror"
-	"github.com/trivet-dev/trivet/services/auth/internal/page"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/sandboxtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/store"
+	clerksync "github.com/trivet-dev/trivet/services/auth/internal/sync"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,7 +40,7 @@ type copied struct {
 	db     *database.DB
 	inbox  *inbox.Inbox
 	store  *store.Store
-	mirror *mirror.Mirror
+	syncer *clerksync.Syncer
 	eraser *erasure.Eraser
 
 	mu     sync.Mutex
@@ -58,9 +58,9 @@ func newCopyWith(t sandboxtest.TB, db *database.DB, instance *sandboxtest.Instan
 	c.inbox, err = inbox.New(db, options)
 	require.NoError(t, err)
 	c.store = store.New(db, c.Now, nil)
-	c.mirror = mirror.New(mirror.Options{Inbox: c.inbox, Store: c.store, Now: c.Now, Applied: func(context.Context, string, string) {}})
-	c.eraser = erasure.New(c.store, c.mirror.PutErasure, []erasure.Step{{Service: "auth", Erase: c.erase}}, c.Now, slog.New(slog.DiscardHandler))
-	require.NoError(t, c.mirror.Handle(c.eraser))
+	c.syncer = clerksync.New(clerksync.Options{Inbox: c.inbox, Store: c.store, Now: c.Now, Applied: func(context.Context, string, string) {}})
+	c.eraser = erasure.New(c.store, c.syncer.PutErasure, []erasure.Step{{Service: "auth", Erase: c.erase}}, c.Now, slog.New(slog.DiscardHandler))
+	require.NoError(t, c.syncer.Handle(c.eraser))
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- c.inbox.Run(ctx) }()
@@ -86,7 +86,7 @@ func (c *copied) deliver(events []webhook.Event) {
 		all.Go(func() {
 			parsed, err := clerk.ParseEvent(e.Body)
 			if err == nil {
-				_, err = c.inbox.Put(context.Background(), inbox.Event{Source: mirror.Clerk, ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
+				_, err = c.inbox.Put(context.Background(), inbox.Event{Source: clerksync.Clerk, ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
 			}
 			errs <- err
 		})
@@ -101,7 +101,7 @@ func (c *copied) deliver(events []webhook.Event) {
 func (c *copied) drain() {
 	require.Eventually(c.t, func() bool {
 		counts, err := c.inbox.Counts(context.Background())
-		waiting := slices.ContainsFunc(counts, func(count inbox.Count) bool { return count.Source != mirror.LateErasure })
+		waiting := slices.ContainsFunc(counts, func(count inbox.Count) bool { return count.Source != clerksync.LateErasure })
 		return err == nil && !waiting
 	}, 30*time.Second, time.Millisecond)
 }
@@ -127,7 +127,7 @@ func (c *copied) differences() []string {
 	differ := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	users, err := c.Source.Users(ctx, 0, 500)
 	require.NoError(c.t, err)
-	local, err := c.store.Users(ctx, "", page.Cursor{}, 5000)
+	local, err := c.store.Users(ctx, "", paging.Cursor{}, 5000)
 	require.NoError(c.t, err)
 	if len(users) != len(local) {
 		differ("%d users instead of %d", len(local), len(users))
@@ -140,7 +140,7 @@ func (c *copied) differences() []string {
 	}
 	organizations, err := c.Source.Organizations(ctx, 0, 500)
 	require.NoError(c.t, err)
-	localOrganizations, err := c.store.Organizations(ctx, page.Cursor{}, 500)
+	localOrganizations, err := c.store.Organizations(ctx, paging.Cursor{}, 500)
 	require.NoError(c.t, err)
 	if len(organizations) != len(localOrganizations) {
 		differ("%d organizations instead of %d", len(localOrganizations), len(organizations))
@@ -161,7 +161,7 @@ func (c *copied) differences() []string {
 			}
 		}
 	}
-	localMemberships, err := c.store.Memberships(ctx, "", "", page.Cursor{}, 5000)
+	localMemberships, err := c.store.Memberships(ctx, "", "", paging.Cursor{}, 5000)
 	require.NoError(c.t, err)
 	if memberships != len(localMemberships) {
 		differ("%d memberships instead of %d: %+v", len(localMemberships), memberships, localMemberships)
@@ -413,9 +413,7 @@ func TestShuffledAndDoubled(t *testing.T) {
 
 // TestAnErasureIsRepeated when the calls have ended that were in progress when it began: their records come after it.
 func TestAnErasureIsRepeated(t *testing.T) {
-	migrations, err := store.Migrations()
-	require.NoError(t, err)
-	databasetest.Each(t, migrations, func(t *testing.T, db *database.DB) {
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
 		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
 		instance := sandboxtest.New(t)
 		c := newCopyWith(t, db, instance, inbox.Options{Now: instance.Now})
@@ -573,10 +571,10 @@ func TestLateNewsOfAnErasedPerson(t *testing.T) {
 		c.deliver(c.Events())
 		c.deliver(late)
 		broken := fmt.Appendf(nil, `{"type":"user.updated","data":{"id":%q,"first_name":"Augusta"}}`, ada)
-		_, err := c.inbox.Put(t.Context(), inbox.Event{Source: mirror.Clerk, ID: "msg_broken", Type: "user.updated", Subject: ada, Payload: broken})
+		_, err := c.inbox.Put(t.Context(), inbox.Event{Source: clerksync.Clerk, ID: "msg_broken", Type: "user.updated", Subject: ada, Payload: broken})
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {
-			r, err := c.inbox.Get(t.Context(), mirror.Clerk, "msg_broken")
+			r, err := c.inbox.Get(t.Context(), clerksync.Clerk, "msg_broken")
 			return err == nil && r.State == inbox.Dead
 		}, 30*time.Second, time.Millisecond)
 		kept := map[string]string{}
@@ -610,10 +608,10 @@ func TestFutureEvent(t *testing.T) {
 
 func TestPoisonedEventDies(t *testing.T) {
 	both(t, func(t *testing.T, c *copied) {
-		_, err := c.inbox.Put(t.Context(), inbox.Event{Source: mirror.Clerk, ID: "msg_1", Type: "user.created", Subject: "user_1", Payload: []byte(`{"type":"user.created","data":{"id":"user_1"}}`)})
+		_, err := c.inbox.Put(t.Context(), inbox.Event{Source: clerksync.Clerk, ID: "msg_1", Type: "user.created", Subject: "user_1", Payload: []byte(`{"type":"user.created","data":{"id":"user_1"}}`)})
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {
-			r, err := c.inbox.Get(t.Context(), mirror.Clerk, "msg_1")
+			r, err := c.inbox.Get(t.Context(), clerksync.Clerk, "msg_1")
 			return err == nil && r.State == inbox.Dead && r.Attempts == 1
 		}, 30*time.Second, time.Millisecond)
 		ada := c.User("ada")
@@ -621,7 +619,7 @@ func TestPoisonedEventDies(t *testing.T) {
 		for _, e := range c.Events() {
 			parsed, err := clerk.ParseEvent(e.Body)
 			require.NoError(t, err)
-			_, err = c.inbox.Put(t.Context(), inbox.Event{Source: mirror.Clerk, ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
+			_, err = c.inbox.Put(t.Context(), inbox.Event{Source: clerksync.Clerk, ID: e.ID, Type: parsed.Type, Subject: parsed.Subject, Payload: parsed.Payload})
 			require.NoError(t, err)
 		}
 		require.Eventually(t, func() bool { u, err := c.store.User(t.Context(), ada); return err == nil && u.FirstName == "Ada" },

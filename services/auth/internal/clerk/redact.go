@@ -1,4 +1,4 @@
-package intake
+package clerk
 
 import (
 	"encoding/json"

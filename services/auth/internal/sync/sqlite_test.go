@@ -1,4 +1,4 @@
-package mirror_test
+package sync_test
 
 import "github.com/trivet-dev/trivet/platform/settings"
 
