@@ -240,6 +240,42 @@ func TestFrontendOrganizations(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, other.call(t, "POST", tokens, nil).status, "another browser's session")
 }
 
+// TestTokensAfterLeaving: a session whose organization was left, or deleted, continues in the personal account. A token must
+// not make its user a member again.
+func TestTokensAfterLeaving(t *testing.T) {
+	for name, path := range map[string]string{"removed": "/v1/organizations/acme/memberships/", "deleted": "/v1/organizations/acme"} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, clerk.Config{})
+			b := s.script(t)
+			done := b.signUp(t, "ada@example.test")
+			session, user := done.field(t, "created_session_id").(string), done.field(t, "created_user_id").(string)
+			s.mint(t, clerk.TokenSpec{User: "owner", Org: "acme"})
+			key := "Bearer " + s.SecretKey()
+			status, body := s.call(t, "POST", "/v1/organizations/acme/memberships", key, `{"user_id":"`+user+`","role":"org:member"}`)
+			require.Equal(t, http.StatusOK, status, body)
+			b.call(t, "POST", "/v1/client/sessions/"+session+"/touch", url.Values{"active_organization_id": {"acme"}})
+			if name == "removed" {
+				path += user
+			}
+			status, body = s.call(t, "DELETE", path, key, "")
+			require.Equal(t, http.StatusOK, status, body)
+
+			var token struct{ JWT string }
+			for range 2 {
+				r := b.call(t, "POST", "/v1/client/sessions/"+session+"/tokens", nil)
+				require.NoError(t, json.Unmarshal([]byte(r.body), &token))
+				require.NotContains(t, payload(t, token.JWT), "o")
+			}
+			status, body = s.call(t, "POST", "/v1/sessions/"+session+"/tokens", key, "")
+			require.Equal(t, http.StatusOK, status, body)
+			require.NoError(t, json.Unmarshal([]byte(body), &token))
+			require.NotContains(t, payload(t, token.JWT), "o")
+			require.Equal(t, http.StatusOK, b.call(t, "GET", "/v1/client", nil).status)
+			require.InDelta(t, 0, b.call(t, "GET", "/v1/me/organization_memberships", nil).field(t, "total_count"), 0)
+		})
+	}
+}
+
 // TestFrontendBrowsers is about who calls: development browsers, their origins, and pages of other sites.
 func TestFrontendBrowsers(t *testing.T) {
 	s := serve(t, clerk.Config{})

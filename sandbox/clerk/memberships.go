@@ -160,11 +160,27 @@ func (f *Fake) deleteMembership(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.memberships.Delete(membershipKey(m.OrganizationID, m.UserID)); err != nil {
+	if err := f.leave(m); err != nil {
 		return nil, err
 	}
-	f.emitMembership("deleted", m)
 	return f.membershipView(m), nil
+}
+
+// leave ends a membership. Sessions in which its organization was active continue in the personal account.
+func (f *Fake) leave(m Membership) error {
+	if err := f.memberships.Delete(membershipKey(m.OrganizationID, m.UserID)); err != nil {
+		return err
+	}
+	for _, s := range f.sessions.All(func(s Session) bool {
+		return s.UserID == m.UserID && orEmpty(s.LastActiveOrganizationID) == m.OrganizationID
+	}) {
+		s.LastActiveOrganizationID = nil
+		if err := f.sessions.Insert(s.ID, s); err != nil {
+			return err
+		}
+	}
+	f.emitMembership("deleted", m)
+	return nil
 }
 
 func (f *Fake) listMemberships(r *http.Request) (any, error) {

@@ -252,10 +252,9 @@ func (f *Fake) deleteUser(r *http.Request) (any, error) {
 // leaveAll ends the memberships that match.
 func (f *Fake) leaveAll(match func(Membership) bool) error {
 	for _, m := range f.memberships.All(match) {
-		if err := f.memberships.Delete(membershipKey(m.OrganizationID, m.UserID)); err != nil {
+		if err := f.leave(m); err != nil {
 			return err
 		}
-		f.emitMembership("deleted", m)
 	}
 	return nil
 }
