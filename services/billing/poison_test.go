@@ -68,7 +68,7 @@ func TestAPoisonedEvent(t *testing.T) {
 	})
 }
 
-// TestWhatCouldNotBeReadStaysDead: of a body that is no event nothing is kept to handle, so a redrive must not call it done.
+// Of a body that is not an event, nothing is stored that could be handled. A redrive must not mark it as done.
 func TestWhatCouldNotBeReadStaysDead(t *testing.T) {
 	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		defer h.run()()

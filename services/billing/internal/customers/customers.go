@@ -15,7 +15,7 @@ var ErrKeySpent = errors.New("the provider failed and will repeat it for this id
 type Provider interface {
 	// Create makes the account's customer and returns its id; the same key makes it once. Errors may wrap ErrKeySpent.
 	Create(ctx context.Context, accountID, key string) (id string, err error)
-	// Find looks for the account's customer among those made since then; "" when there is none.
+	// Find searches the customers created since then for the account's; "" if it finds none.
 	Find(ctx context.Context, accountID string, since time.Time) (id string, err error)
 }
 

@@ -152,7 +152,7 @@ func (l *Ledger) refund(ctx context.Context, tx Tx, h Hold, amount int64, now ti
 	return err
 }
 
-// payWithReturned uses credit that came back for the debt of other holds: there is no debt beside good credit.
+// payWithReturned uses credit that came back for the debt of other holds: an account has either debt or good credit.
 func (l *Ledger) payWithReturned(ctx context.Context, tx Tx, account *Account, except string, now time.Time) error {
 	if account.Debt == 0 {
 		return nil

@@ -48,7 +48,7 @@ type modelCall struct {
 func TestLedgerProperties(t *testing.T) {
 	checks(t, 30)
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		count, clock := 0, newClock() // the time goes on, because a sweep meets what earlier runs left
+		count, clock := 0, newClock() // the clock continues from run to run, because a sweep finds the holds of earlier runs
 		latest := clock.Now()
 		rapid.Check(t, func(rt *rapid.T) {
 			count++

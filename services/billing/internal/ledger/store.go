@@ -67,7 +67,7 @@ type Tx interface {
 	// moves account, grant, hold, the windows of its key, entry and usage record, and returns the balance. False: it did nothing, as this is not the
 	// common case. ErrLost: the hold is not as it was read; the transaction must be undone.
 	ChargeHold(ctx context.Context, c Charge) (balance int64, ok bool, err error)
-	// LockAccount reads an account and keeps it from others until the end of the transaction; ErrNotFound when there is none.
+	// LockAccount reads an account and keeps it from others until the end of the transaction; ErrNotFound if it does not exist.
 	LockAccount(ctx context.Context, id string) (Account, error)
 	// InsertAccount opens an account without credit, and tells whether it was new. It opens none for a person who was erased.
 	InsertAccount(ctx context.Context, a Account) (bool, error)

@@ -53,7 +53,7 @@ func targetsOf(job *inbox.Job) ([]Target, error) {
 	if err := json.Unmarshal(job.Payload, &hint); err != nil {
 		return nil, errors.New("the stored payload can't be read")
 	}
-	if hint.ID == "" { // of what is no event only a description is kept, and that must not pass for an event about nothing
+	if hint.ID == "" { // of a body that is not an event only a description is stored; it must not count as an event without an object
 		return nil, errors.New("the event could not be read when it arrived and was not stored whole; reconciliation repairs what it changed")
 	}
 	if len(job.Earlier) > 0 {

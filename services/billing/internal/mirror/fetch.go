@@ -23,7 +23,7 @@ const (
 	Removed Outcome = "removed"
 )
 
-// Change is what became of an object.
+// Change is how an object differed from its stored copy.
 type Change struct {
 	Kind    Kind
 	ID      string

@@ -27,7 +27,7 @@ type Page struct {
 
 // Lister lists objects at Stripe.
 type Lister interface {
-	// List reads a page. Errors: ErrGone when what the query names is no more, *LaterError, and others that another attempt
-	// may mend.
+	// List reads a page. Errors: ErrGone when the query's customer, charge or last object was deleted, *LaterError, and others that a
+	// retry may resolve.
 	List(ctx context.Context, q Query) (Page, error)
 }

@@ -41,7 +41,7 @@ func (e *LaterError) Unwrap() error { return e.Err }
 // Source is where the objects are.
 type Source interface {
 	// Get fetches an object at the pinned API version, with all rows of the lists in it. Errors: ErrGone, *LaterError, and
-	// others that another attempt may mend.
+	// others that a retry may resolve.
 	Get(ctx context.Context, kind Kind, id string) (body []byte, err error)
 	Lister
 }

@@ -32,7 +32,7 @@ type walk struct {
 // walk goes through Stripe's list of a kind, and then through ours.
 func (w *walk) walk(ctx context.Context, kind mirror.Kind) error {
 	w.seen = map[string]struct{}{}
-	if w.resumed && kind == mirror.PaymentMethod { // there is no list of all to recall them by: this kind begins anew
+	if w.resumed && kind == mirror.PaymentMethod { // Stripe has no list of all payment methods to recall them by, so this kind starts over
 		w.Listed, w.After = false, ""
 		delete(w.Counts, kind)
 	}

@@ -97,7 +97,7 @@ func (s *Store) ExpiredHolds(ctx context.Context, at time.Time, after ledger.Hol
 func (s *Store) Checkpoint(ctx context.Context, holdID string, used ledger.Usage, lease time.Time) (time.Time, error) {
 	var micros int64
 	found := false
-	// A missing row is no error within the transaction: it would undo the batch that others share.
+	// A missing row must not be an error within the transaction: that would undo the batch that others share.
 	err := s.db.Write(ctx, holdID, func(ctx context.Context, t database.Tx) error {
 		var err error
 		micros, err = db.New(t).CheckpointHold(ctx, db.CheckpointHoldParams{

@@ -135,7 +135,7 @@ func (c *Client) rows(ctx context.Context, at string, values *form.Values) (rows
 
 // List reads a page of a kind's objects, newest first: those made since then, unless it is zero, and after the one with
 // that id, unless it is empty. The customer is needed for payment methods, and narrows other kinds; the charge narrows
-// refunds and disputes. Errors: mirror.ErrGone when what narrows the list is no more, *mirror.LaterError.
+// refunds and disputes. Errors: mirror.ErrGone when the customer or charge of the query was deleted, *mirror.LaterError.
 func (c *Client) List(ctx context.Context, q mirror.Query) (page mirror.Page, err error) {
 	base, err := path(q.Kind)
 	if err != nil {
@@ -214,7 +214,7 @@ func (c *Client) read(ctx context.Context, path string, values *form.Values, lis
 	return object.LastResponse.RawJSON, nil
 }
 
-// translateRead tells an object that isn't there from all that another attempt may mend.
+// translateRead distinguishes a missing object from errors that a retry may resolve.
 func (a *answer) translateRead(err error, list bool) error {
 	var api *sdk.Error
 	if !errors.As(err, &api) {

@@ -104,7 +104,7 @@ func (c *Client) Create(ctx context.Context, accountID, key string) (string, err
 	return made.ID, nil
 }
 
-// Find looks for the account's customer among those made since then; "" when there is none.
+// Find searches the customers created since then for the account's; "" if it finds none.
 func (c *Client) Find(ctx context.Context, accountID string, since time.Time) (string, error) {
 	params := &sdk.CustomerListParams{CreatedRange: &sdk.RangeQueryParams{GreaterThanOrEqual: since.Unix()}}
 	params.Limit = sdk.Int64(100)
