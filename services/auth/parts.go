@@ -48,7 +48,7 @@ func (s *Service) build(config Config, deps Deps) error {
 	s.work = append(s.work, s.feed.Run, s.forget)
 	s.server = rpc.New(rpc.Options{
 		Passports: deps.Passports, Directory: s.store, Keys: keys, KeyStore: s.store, UserKeys: s.store, Revocations: s.feed,
-		Webhooks: mirrored.receiver, Events: mirrored.inbox, Eraser: mirrored.eraser, Erasures: s.store,
+		Webhooks: mirrored.receiver, Events: mirrored.inbox, Eraser: mirrored.eraser, Erasures: s.store, Usage: usageOf(deps),
 		Reconciler: s.reconciler(config, deps, backend, mirrored.eraser),
 		Authenticator: authn.New(authn.Config{
 			Sessions: s.verified, Keys: keys, Directory: s.store, Completer: completer, Operators: config.Operators,
@@ -57,6 +57,14 @@ func (s *Service) build(config Config, deps Deps) error {
 		}),
 	})
 	return nil
+}
+
+// usageOf is what exports a person's usage records; nil without billing.
+func usageOf(deps Deps) rpc.UsageExporter {
+	if deps.Billing == nil {
+		return nil
+	}
+	return deps.Billing
 }
 
 // client calls Clerk; the SDK and the fetching of keys share it.

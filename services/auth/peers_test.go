@@ -56,6 +56,14 @@ type billingFake struct {
 	eraser
 }
 
+// ExportUser has two pages of one record.
+func (f *billingFake) ExportUser(_ context.Context, in *billingv1.ExportUserRequest, _ ...grpc.CallOption) (*billingv1.ExportUserResponse, error) {
+	if in.GetPageToken() == "" {
+		return &billingv1.ExportUserResponse{UsageRecordsJson: `[{"id":"usage_1"}]`, NextPageToken: "second"}, nil
+	}
+	return &billingv1.ExportUserResponse{UsageRecordsJson: `[{"id":"usage_2"}]`}, nil
+}
+
 func (f *billingFake) EraseUser(_ context.Context, in *billingv1.EraseUserRequest, _ ...grpc.CallOption) (*billingv1.EraseUserResponse, error) {
 	return &billingv1.EraseUserResponse{}, f.erase(in.GetUserId())
 }

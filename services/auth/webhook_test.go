@@ -473,7 +473,11 @@ func TestExportUser(t *testing.T) {
 			APIKeys     []struct{ Name, Prefix string }
 			Events      []struct{ ID, Type, RedactedPayload string }
 		}
-		AI, Billing struct{ Holds string }
+		AI      struct{ Holds string }
+		Billing struct {
+			UsageRecords []struct{ ID string }
+			Holds        string
+		}
 	}
 	require.NoError(t, json.Unmarshal([]byte(got.GetJson()), &out))
 	require.Equal(t, "user_1@example.test", out.Auth.User.PrimaryEmail)
@@ -481,7 +485,8 @@ func TestExportUser(t *testing.T) {
 	require.Equal(t, "laptop", out.Auth.APIKeys[0].Name)
 	require.Equal(t, "user.created", out.Auth.Events[0].Type)
 	require.Empty(t, out.Auth.Events[0].RedactedPayload)
-	require.Contains(t, out.Billing.Holds, "usage records")
+	require.Contains(t, out.Billing.Holds, "ledger entries")
+	require.Equal(t, []struct{ ID string }{{"usage_1"}, {"usage_2"}}, out.Billing.UsageRecords, "every page of billing's")
 	require.NotContains(t, got.GetJson(), key.GetSecret())
 	_, err = h.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_2"})
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))

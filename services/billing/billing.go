@@ -139,7 +139,8 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	s.server = rpc.New(rpc.Options{
-		Ledger: accounts, Plans: catalog, Eraser: rows, Now: deps.Now, Status: status(client), Webhooks: synced.receiver, Events: s.inbox,
+		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: rows, Now: deps.Now, Status: status(client),
+		Webhooks: synced.receiver, Events: s.inbox,
 		Reconciler: s.reconciler,
 	})
 	return s, nil

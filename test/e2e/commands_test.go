@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -187,20 +188,47 @@ func splitWithSandbox(t *testing.T, keys string) *installation {
 	in.start("trivet", []string{"sandbox"}, append(secrets, "TRIVET_SANDBOX_ADDR="+p[8], "TRIVET_SANDBOX_EDGE_URL="+in.edge, "TRIVET_DATA_DIR="+t.TempDir()))
 	in.await(in.sandbox + "/healthz")
 	common := append([]string{
-		"TRIVET_SANDBOX_URL=" + in.sandbox, "DATABASE_URL=sqlite://" + t.TempDir(), "TRIVET_OPERATORS=user_operator",
+		"TRIVET_SANDBOX_URL=" + in.sandbox, "TRIVET_OPERATORS=user_operator",
 		"TRIVET_AUTH_ADDR=" + p[1], "TRIVET_AI_ADDR=" + p[2], "TRIVET_BILLING_ADDR=" + p[3],
 		"TRIVET_INTERNAL_SECRET_FILE=" + filepath.Join(keys, "shared", "internal.secret"), "TRIVET_PASSPORT_PUBLIC_KEYS_FILE=" + filepath.Join(keys, "shared", "passport.pub"),
 		"TRIVET_PASSPORT_KEY_FILE=" + filepath.Join(keys, "private", "passport.key"), "TRIVET_API_KEY_SECRET_FILE=" + filepath.Join(keys, "private", "apikey.secret"),
 	}, secrets...)
 	for i, name := range []string{"auth", "ai", "billing"} {
-		if name != "ai" {
-			in.once(name, []string{"migrate"}, common)
-		}
+		own := "DATABASE_URL=sqlite://" + t.TempDir() // one process owns a folder of SQLite files
+		in.once(name, []string{"migrate"}, []string{own})
 		in.ops = append(in.ops, "http://"+p[4+i])
-		in.start(name, nil, append(common, "TRIVET_GRPC_ADDR="+p[1+i], "TRIVET_OPS_ADDR="+p[4+i]))
+		in.start(name, nil, append(common, own, "TRIVET_GRPC_ADDR="+p[1+i], "TRIVET_OPS_ADDR="+p[4+i]))
 	}
 	in.ops = append(in.ops, "http://"+p[7])
 	in.start("gateway", nil, append(common, "TRIVET_HTTP_ADDR="+p[0], "TRIVET_OPS_ADDR="+p[7]))
 	in.awaitReady()
 	return in
+}
+
+// An export is one document for programs, with what every service stores about a user.
+func TestUsersExportHasTheUsageRecords(t *testing.T) {
+	inEachMode(t, func(t *testing.T, in *installation) {
+		token := in.token("user_exported", nil)
+		for range 2 {
+			var got struct{ Usage openAIUsage }
+			in.post("/v1/chat/completions", token, `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi"}]}`, &got)
+		}
+		var document struct {
+			UserID  string
+			Billing struct {
+				UsageRecords []struct {
+					Model       string
+					CostNanoUSD int64 `json:"costNanoUsd,string"`
+				}
+			}
+		}
+		require.Eventually(t, func() bool { // the user's webhook must have arrived
+			out, err := run(t, "trivet", []string{"users", "export", "user_exported"}, "TRIVET_URL="+in.edge, "TRIVET_TOKEN="+in.token("user_operator", nil))
+			return err == nil && json.Unmarshal([]byte(out), &document) == nil
+		}, 20*time.Second, 100*time.Millisecond)
+		require.Equal(t, "user_exported", document.UserID)
+		require.Len(t, document.Billing.UsageRecords, 2)
+		require.Equal(t, "gpt-4o-mini", document.Billing.UsageRecords[0].Model)
+		require.Positive(t, document.Billing.UsageRecords[0].CostNanoUSD)
+	}, "TRIVET_OPERATORS=user_operator")
 }

@@ -4,11 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 )
@@ -17,9 +22,42 @@ import (
 type export struct {
 	UserID string     `json:"userId"`
 	Auth   authExport `json:"auth"`
-	// AI and Billing say what those services hold, and where it can be had.
-	AI      elsewhere `json:"ai"`
-	Billing elsewhere `json:"billing"`
+	// AI says what that service stores.
+	AI      elsewhere     `json:"ai"`
+	Billing billingExport `json:"billing"`
+}
+
+// billingExport is what billing stores: the records that name the person, and a sentence on what names only the account.
+type billingExport struct {
+	UsageRecords []json.RawMessage `json:"usageRecords"`
+	Holds        string            `json:"holds"`
+}
+
+// UsageExporter gives the usage records that name a person; billing's client is one.
+type UsageExporter interface {
+	ExportUser(ctx context.Context, in *billingv1.ExportUserRequest, opts ...grpc.CallOption) (*billingv1.ExportUserResponse, error)
+}
+
+// exportUsage reads all usage records of a person from billing.
+func (s *Server) exportUsage(ctx context.Context, id string) ([]json.RawMessage, error) {
+	all := []json.RawMessage{}
+	if s.options.Usage == nil {
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The user's usage records cannot be read: this process has no connection to billing.")
+	}
+	for token := ""; ; {
+		page, err := s.options.Usage.ExportUser(ctx, &billingv1.ExportUserRequest{UserId: id, PageToken: token})
+		if err != nil {
+			return nil, err
+		}
+		var records []json.RawMessage
+		if err := json.Unmarshal([]byte(page.GetUsageRecordsJson()), &records); err != nil {
+			return nil, fmt.Errorf("billing's usage records: %w", err)
+		}
+		all = append(all, records...)
+		if token = page.GetNextPageToken(); token == "" {
+			return all, nil
+		}
+	}
 }
 
 type authExport struct {
@@ -35,7 +73,7 @@ type elsewhere struct {
 
 const (
 	aiHolds      = "no personal data: messages and answers are relayed and not stored"
-	billingHolds = "by this user id, or by the organization's: the account, its ledger entries and usage records (model, tokens, time, amount), and at Stripe the customer, its invoices and payment methods; no messages"
+	billingHolds = "also, by the id of the account, which is the user's or the organization's: the account and its ledger entries, and at Stripe the customer, its invoices and payment methods; no messages"
 	exported     = 500 // memberships per page, and the events at most
 )
 
@@ -52,7 +90,11 @@ func (s *Server) ExportUser(ctx context.Context, req *authv1.ExportUserRequest) 
 	if err != nil {
 		return nil, public(err, "user")
 	}
-	e := export{UserID: id, AI: elsewhere{aiHolds}, Billing: elsewhere{billingHolds}}
+	e := export{UserID: id, AI: elsewhere{aiHolds}}
+	if e.Billing.UsageRecords, err = s.exportUsage(ctx, id); err != nil {
+		return nil, err
+	}
+	e.Billing.Holds = billingHolds
 	m, err := userMessage(u)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ type Options struct {
 	Webhooks      *webhook.Receiver
 	Eraser        *erasure.Eraser
 	Erasures      erasure.Store
+	Usage         UsageExporter // nil in a process without a connection to billing
 	// Reconciler is nil without a key to Clerk's Backend API.
 	Reconciler *reconcile.Reconciler
 }

@@ -20,7 +20,9 @@ type Options struct {
 	Ledger *ledger.Ledger
 	Plans  *plans.Catalog
 	Eraser Eraser
-	Now    func() time.Time
+	// Exporter finds what is stored about a person.
+	Exporter Exporter
+	Now      func() time.Time
 	// Status tells how Stripe is doing: "operational", "degraded", "down" or "unknown".
 	Status func() string
 	// Webhooks takes Stripe's, and Events shows them to operators.
@@ -33,11 +35,12 @@ type Options struct {
 // Server answers the RPCs. Those of later issues answer Unimplemented.
 type Server struct {
 	billingv1.UnimplementedBillingServiceServer
-	ledger *ledger.Ledger
-	plans  *plans.Catalog
-	eraser Eraser
-	now    func() time.Time
-	status func() string
+	ledger   *ledger.Ledger
+	plans    *plans.Catalog
+	eraser   Eraser
+	exporter Exporter
+	now      func() time.Time
+	status   func() string
 
 	webhooks   *webhook.Receiver
 	events     inboxpb.Inbox
@@ -47,7 +50,7 @@ type Server struct {
 // New makes a server.
 func New(o Options) *Server {
 	return &Server{
-		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, now: o.Now, status: o.Status, webhooks: o.Webhooks, events: o.Events,
+		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, status: o.Status, webhooks: o.Webhooks, events: o.Events,
 		reconciler: o.Reconciler,
 	}
 }

@@ -35,6 +35,7 @@ const (
 	BillingService_ListInvoices_FullMethodName          = "/trivet.billing.v1.BillingService/ListInvoices"
 	BillingService_ApplyPlans_FullMethodName            = "/trivet.billing.v1.BillingService/ApplyPlans"
 	BillingService_EraseUser_FullMethodName             = "/trivet.billing.v1.BillingService/EraseUser"
+	BillingService_ExportUser_FullMethodName            = "/trivet.billing.v1.BillingService/ExportUser"
 	BillingService_GetStatus_FullMethodName             = "/trivet.billing.v1.BillingService/GetStatus"
 	BillingService_ReceiveWebhook_FullMethodName        = "/trivet.billing.v1.BillingService/ReceiveWebhook"
 	BillingService_ListEvents_FullMethodName            = "/trivet.billing.v1.BillingService/ListEvents"
@@ -88,6 +89,8 @@ type BillingServiceClient interface {
 	ApplyPlans(ctx context.Context, in *ApplyPlansRequest, opts ...grpc.CallOption) (*ApplyPlansResponse, error)
 	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
+	// ExportUser pages through the usage records that name a person, for an export of everything that is stored about them.
+	ExportUser(ctx context.Context, in *ExportUserRequest, opts ...grpc.CallOption) (*ExportUserResponse, error)
 	// GetStatus says how well Stripe works.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 	// ReceiveWebhook verifies and stores one webhook from Stripe. It returns after a durable commit.
@@ -252,6 +255,16 @@ func (c *billingServiceClient) EraseUser(ctx context.Context, in *EraseUserReque
 	return out, nil
 }
 
+func (c *billingServiceClient) ExportUser(ctx context.Context, in *ExportUserRequest, opts ...grpc.CallOption) (*ExportUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExportUserResponse)
+	err := c.cc.Invoke(ctx, BillingService_ExportUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *billingServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetStatusResponse)
@@ -366,6 +379,8 @@ type BillingServiceServer interface {
 	ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error)
 	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
+	// ExportUser pages through the usage records that name a person, for an export of everything that is stored about them.
+	ExportUser(context.Context, *ExportUserRequest) (*ExportUserResponse, error)
 	// GetStatus says how well Stripe works.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	// ReceiveWebhook verifies and stores one webhook from Stripe. It returns after a durable commit.
@@ -431,6 +446,9 @@ func (UnimplementedBillingServiceServer) ApplyPlans(context.Context, *ApplyPlans
 }
 func (UnimplementedBillingServiceServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
+}
+func (UnimplementedBillingServiceServer) ExportUser(context.Context, *ExportUserRequest) (*ExportUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExportUser not implemented")
 }
 func (UnimplementedBillingServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
@@ -723,6 +741,24 @@ func _BillingService_EraseUser_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BillingService_ExportUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExportUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ExportUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ExportUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ExportUser(ctx, req.(*ExportUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BillingService_GetStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetStatusRequest)
 	if err := dec(in); err != nil {
@@ -886,6 +922,10 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EraseUser",
 			Handler:    _BillingService_EraseUser_Handler,
+		},
+		{
+			MethodName: "ExportUser",
+			Handler:    _BillingService_ExportUser_Handler,
 		},
 		{
 			MethodName: "GetStatus",

@@ -106,6 +106,67 @@ func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) error 
 	return err
 }
 
+const listUsageOfUser = `-- name: ListUsageOfUser :many
+SELECT account_id, id, hold_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time FROM usage_record
+WHERE user_id = $1
+    AND (account_id > $2 OR (account_id = $2 AND id > $3))
+ORDER BY account_id, id
+LIMIT $4
+`
+
+type ListUsageOfUserParams struct {
+	UserID         string
+	AfterAccountID string
+	AfterID        string
+	PageSize       int32
+}
+
+// There is no index on user_id: exports are rare, and every call would pay for it.
+func (q *Queries) ListUsageOfUser(ctx context.Context, arg ListUsageOfUserParams) ([]UsageRecord, error) {
+	rows, err := q.db.QueryContext(ctx, listUsageOfUser,
+		arg.UserID,
+		arg.AfterAccountID,
+		arg.AfterID,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UsageRecord
+	for rows.Next() {
+		var i UsageRecord
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.ID,
+			&i.HoldID,
+			&i.Day,
+			&i.Model,
+			&i.UserID,
+			&i.APIKeyID,
+			&i.InputTokens,
+			&i.CachedInputTokens,
+			&i.OutputTokens,
+			&i.ReasoningTokens,
+			&i.Cost,
+			&i.Outcome,
+			&i.Estimated,
+			&i.ProviderRequestID,
+			&i.SettleTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const sumUsage = `-- name: SumUsage :many
 SELECT
     day, model,

@@ -31,3 +31,11 @@ WHERE account_id = sqlc.arg(account_id) AND id >= sqlc.arg(first_id) AND id < sq
     AND (CAST(sqlc.arg(model) AS TEXT) = '' OR model = sqlc.arg(model))
     AND (CAST(sqlc.arg(user_id) AS TEXT) = '' OR user_id = sqlc.arg(user_id))
 GROUP BY day, model;
+
+-- name: ListUsageOfUser :many
+-- There is no index on user_id: exports are rare, and every call would pay for it.
+SELECT * FROM usage_record
+WHERE user_id = sqlc.arg(user_id)
+    AND (account_id > sqlc.arg(after_account_id) OR (account_id = sqlc.arg(after_account_id) AND id > sqlc.arg(after_id)))
+ORDER BY account_id, id
+LIMIT sqlc.arg(page_size);

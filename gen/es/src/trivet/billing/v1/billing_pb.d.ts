@@ -1012,6 +1012,60 @@ export declare type EraseUserResponse = Message<"trivet.billing.v1.EraseUserResp
 export declare const EraseUserResponseSchema: GenMessage<EraseUserResponse>;
 
 /**
+ * ExportUserRequest names a person and a page.
+ *
+ * @generated from message trivet.billing.v1.ExportUserRequest
+ */
+export declare type ExportUserRequest = Message<"trivet.billing.v1.ExportUserRequest"> & {
+  /**
+   * Clerk's user id. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The next_page_token of the page before; empty for the first.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ExportUserRequest.
+ * Use `create(ExportUserRequestSchema)` to create a new message.
+ */
+export declare const ExportUserRequestSchema: GenMessage<ExportUserRequest>;
+
+/**
+ * ExportUserResponse is one page.
+ *
+ * @generated from message trivet.billing.v1.ExportUserResponse
+ */
+export declare type ExportUserResponse = Message<"trivet.billing.v1.ExportUserResponse"> & {
+  /**
+   * The usage records as one JSON array. Example: [{"id":"usage_1","model":"gpt-4o-mini","costNanoUsd":"4800"}].
+   *
+   * @generated from field: string usage_records_json = 1;
+   */
+  usageRecordsJson: string;
+
+  /**
+   * Token of the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ExportUserResponse.
+ * Use `create(ExportUserResponseSchema)` to create a new message.
+ */
+export declare const ExportUserResponseSchema: GenMessage<ExportUserResponse>;
+
+/**
  * GetStatusRequest has no fields.
  *
  * @generated from message trivet.billing.v1.GetStatusRequest
@@ -1635,6 +1689,16 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof EraseUserRequestSchema;
     output: typeof EraseUserResponseSchema;
+  },
+  /**
+   * ExportUser pages through the usage records that name a person, for an export of everything that is stored about them.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.ExportUser
+   */
+  exportUser: {
+    methodKind: "unary";
+    input: typeof ExportUserRequestSchema;
+    output: typeof ExportUserResponseSchema;
   },
   /**
    * GetStatus says how well Stripe works.
