@@ -20,6 +20,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/requestid"
@@ -84,11 +85,12 @@ func TestCredentialIsExchangedOnce(t *testing.T) {
 func TestPublicRoutes(t *testing.T) {
 	h := newHouse(t, options{})
 	h.auth.err = errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Clerk is down.")
-	h.ai.status = func(ctx context.Context) (string, error) { return "operational", nil }
-	h.billing.status = "degraded"
+	h.ai.state, h.billing.stripe = health.Operational, health.Down
 	for path, part := range map[string]string{
 		"/healthz": "ok", "/openapi.json": "swagger", "/docs": "<html", "/api/v1/billing/plans": "plans",
-		"/api/v1/status": `{"status":"degraded","services":{"ai":"operational","billing":"degraded"}}`,
+		"/api/v1/status": `{"status":"degraded","services":{"ai":"operational","auth":"operational","billing":"operational"},` +
+			`"integrations":{"clerk":{"status":"operational","since":"2027-01-15T08:00:00Z"},"openai":{"status":"operational","since":"2027-01-15T08:00:00Z"},` +
+			`"stripe":{"status":"down","since":"2027-01-15T08:00:00Z","banner":"Payment processing is temporarily unavailable. Please try again later."}}}`,
 	} {
 		for _, auth := range []string{"", "Bearer whatever", "Basic x"} {
 			resp := h.do(t, http.MethodGet, path, "", header("Authorization", auth))

@@ -20,6 +20,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/clientip"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
+	"github.com/trivet-dev/trivet/gateway/internal/status"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	"github.com/trivet-dev/trivet/platform/credential"
 )
@@ -59,6 +60,7 @@ type Gateway struct {
 	limiter     *clientip.Limiter
 	cors        *cors.Cors // nil when no origin is allowed
 	meters      *meters
+	status      *status.Page
 	running     sync.WaitGroup
 }
 
@@ -91,6 +93,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 	if g.meters, err = newMeters(deps.Meter); err != nil {
 		return nil, fmt.Errorf("metrics of the edge: %w", err)
 	}
+	g.status = status.New(services(deps), deps.Now)
 	if g.routes, err = g.table(ctx, deps); err != nil {
 		return nil, fmt.Errorf("addresses of the edge: %w", err)
 	}
@@ -107,12 +110,15 @@ func (d *Deps) check() error {
 // Handler returns the edge as one handler; Serve runs it with the limits of a server that faces the world.
 func (g *Gateway) Handler() http.Handler { return http.HandlerFunc(g.serve) }
 
-// Run follows auth's revocations until ctx ends, so that a revoked credential is forgotten at once. It only waits when
-// Deps brought the exchanger, whose owner does that.
+// Run keeps the status page up to date, and follows auth's revocations so that a revoked credential is forgotten at once,
+// until ctx ends. When Deps brought the exchanger, its owner follows the revocations.
 func (g *Gateway) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	running.Go(func() { g.status.Run(ctx) })
 	if g.own != nil {
 		g.own.Run(ctx, g.logger)
 	}
 	<-ctx.Done()
+	running.Wait()
 	return nil
 }

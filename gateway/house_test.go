@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -28,10 +29,10 @@ import (
 	"github.com/trivet-dev/trivet/platform/connect"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/settings"
-	"github.com/trivet-dev/trivet/platform/statuspb"
 )
 
 // goodToken is the one credential that the fake auth knows; canary is looked for in logs and answers.
@@ -220,8 +221,8 @@ type fakeAI struct {
 	aiv1.UnimplementedAIServiceServer
 	relay  func(*aiv1.RelayRequest, grpc.ServerStreamingServer[aiv1.RelayResponse]) error
 	stream func(*aiv1.ChatStreamRequest, grpc.ServerStreamingServer[aiv1.ChatStreamResponse]) error
-	status func(context.Context) (string, error)
 	chat   func(context.Context, *aiv1.ChatRequest) (*aiv1.ChatResponse, error)
+	state  statusv1.Status // unknown means that GetStatus fails
 
 	mu       sync.Mutex
 	calls    int
@@ -267,14 +268,24 @@ func (f *fakeAI) ListModels(ctx context.Context, in *aiv1.ListModelsRequest) (*a
 	return &aiv1.ListModelsResponse{Models: []*aiv1.Model{embedding}}, nil
 }
 
-func (f *fakeAI) GetStatus(ctx context.Context, _ *aiv1.GetStatusRequest) (*aiv1.GetStatusResponse, error) {
-	status, err := f.status(ctx)
-	return &aiv1.GetStatusResponse{Provider: &statusv1.Health{Status: statuspb.Parse(status)}}, err
+func (f *fakeAuth) GetStatus(context.Context, *authv1.GetStatusRequest) (*authv1.GetStatusResponse, error) {
+	return &authv1.GetStatusResponse{Service: condition(health.Operational), Provider: condition(health.Operational)}, nil
+}
+
+func condition(state statusv1.Status) *statusv1.Health {
+	return &statusv1.Health{Status: state, SinceTime: timestamppb.New(time.Unix(1_800_000_000, 0))}
+}
+
+func (f *fakeAI) GetStatus(context.Context, *aiv1.GetStatusRequest) (*aiv1.GetStatusResponse, error) {
+	if f.state == health.Unknown {
+		return nil, errors.New("ai is away")
+	}
+	return &aiv1.GetStatusResponse{Service: condition(f.state), Provider: condition(health.Operational)}, nil
 }
 
 type fakeBilling struct {
 	billingv1.UnimplementedBillingServiceServer
-	status  string
+	stripe  statusv1.Status
 	err     error
 	webhook func(*billingv1.ReceiveWebhookRequest) error
 }
@@ -292,7 +303,7 @@ func (f *fakeBilling) ListPlans(context.Context, *billingv1.ListPlansRequest) (*
 }
 
 func (f *fakeBilling) GetStatus(context.Context, *billingv1.GetStatusRequest) (*billingv1.GetStatusResponse, error) {
-	return &billingv1.GetStatusResponse{Provider: &statusv1.Health{Status: statuspb.Parse(f.status)}}, f.err
+	return &billingv1.GetStatusResponse{Service: condition(health.Operational), Provider: condition(f.stripe)}, f.err
 }
 
 // answers relays a head and pieces.

@@ -5,20 +5,16 @@ import (
 	"io"
 	"net/http"
 
-	"google.golang.org/grpc"
-
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/page"
 	"github.com/trivet-dev/trivet/gateway/internal/relay"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/rest"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
-	"github.com/trivet-dev/trivet/gateway/internal/status"
 	"github.com/trivet-dev/trivet/gateway/internal/webhook"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
-	"github.com/trivet-dev/trivet/platform/statuspb"
 	"github.com/trivet-dev/trivet/platform/telemetry"
 )
 
@@ -66,7 +62,7 @@ func (g *Gateway) public(deps Deps) []routes.Route {
 		"/openapi.json":  page.OpenAPI(deps.OpenAPI),
 		"/docs":          page.Docs(),
 		"/healthz":       http.HandlerFunc(alive),
-		"/api/v1/status": status.New(probes(deps.AI, deps.Billing), g.now),
+		"/api/v1/status": g.status,
 	}
 	var out []routes.Route
 	for pattern, handler := range page {
@@ -109,19 +105,6 @@ func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
 	return []routes.Route{
 		{Method: http.MethodPost, Pattern: "/api/webhooks/clerk", Public: true, Signed: true, Handler: clerk},
 		{Method: http.MethodPost, Pattern: "/api/webhooks/stripe", Public: true, Signed: true, Handler: stripe},
-	}
-}
-
-func probes(ai, billing grpc.ClientConnInterface) map[string]status.Probe {
-	return map[string]status.Probe{
-		"ai": func(ctx context.Context) (string, error) {
-			answer, err := aiv1.NewAIServiceClient(ai).GetStatus(ctx, &aiv1.GetStatusRequest{})
-			return statuspb.Word(answer.GetProvider().GetStatus()), err
-		},
-		"billing": func(ctx context.Context) (string, error) {
-			answer, err := billingv1.NewBillingServiceClient(billing).GetStatus(ctx, &billingv1.GetStatusRequest{})
-			return statuspb.Word(answer.GetProvider().GetStatus()), err
-		},
 	}
 }
 

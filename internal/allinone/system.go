@@ -143,6 +143,7 @@ func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
 	return append(parts,
 		serve.GRPCPart(s.server.Server, internal),
 		s.server.Revocations(s.host),
+		serve.Part{Name: "status", Run: s.gateway.Run},
 		serve.Part{Name: "edge", Run: func(ctx context.Context) error { return s.gateway.Serve(ctx, edge) }},
 	), nil
 }

@@ -45,7 +45,7 @@ func RunEdge(
 		slog.String("edge", "http://"+at.HTTPAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
 	return p.Host.Run(ctx,
 		p.opsPart(open[0], []telemetry.Check{{Name: "auth", Probe: once(p.Conn("auth").Ready)}}),
-		Part{Name: "revocations", Run: edge.Run},
+		Part{Name: "background", Run: edge.Run},
 		Part{Name: "edge", Run: func(ctx context.Context) error { return edge.Serve(ctx, open[1]) }},
 	)
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -18,6 +19,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
@@ -51,6 +53,10 @@ type Service struct {
 	invoker   *invoke.Invoker
 	keeper    *hold.Keeper
 	transport *provider.Transport
+
+	provider      *health.Provider
+	upstream      *upstream.Client
+	probeInterval time.Duration
 }
 
 // New makes the service. It makes no call.
@@ -76,22 +82,30 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
-	health := upstream.NewHealth(deps.Now)
+	watched := health.NewProvider(deps.Now)
 	account := upstream.Account{BaseURL: config.BaseURL, Keys: config.Keys, Organization: config.Organization}
+	client := upstream.New(transport, account)
 	invoker := invoke.New(invoke.Deps{
-		Models: list, Plans: plans, Limiter: limiter, Keeper: keeper, Target: upstream.New(transport, account), Health: health,
+		Models: list, Plans: plans, Limiter: limiter, Keeper: keeper, Target: client, Health: watched,
 		Counter: tokens.NewCounter(), Recorder: recorder, Logger: deps.Logger, RefusedFields: config.RefusedFields,
 		AbandonedReads: config.AbandonedReads, AbandonedReadTimeout: config.AbandonedReadTimeout,
 	})
 	if err := recorder.observe(deps.Meter, keeper, invoker); err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
-	return &Service{server: rpc.New(rpc.Options{Invoker: invoker, Models: list, Plans: plans, Health: health}), invoker: invoker, keeper: keeper, transport: transport}, nil
+	s := &Service{invoker: invoker, keeper: keeper, transport: transport, provider: watched, upstream: client, probeInterval: config.ProbeInterval}
+	s.server = rpc.New(rpc.Options{
+		Invoker: invoker, Models: list, Plans: plans, Service: health.NewService(deps.Now, "", s.Checks), Provider: watched,
+	})
+	return s, nil
 }
 
 // methodOf names a call in the provider's metrics.
 func methodOf(r *http.Request) string {
-	if strings.HasSuffix(r.URL.Path, "/embeddings") {
+	switch {
+	case r.Method == http.MethodGet:
+		return "models"
+	case strings.HasSuffix(r.URL.Path, "/embeddings"):
 		return "embeddings"
 	}
 	return "chat.completions"
@@ -105,8 +119,13 @@ func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 // Run writes the checkpoints of running calls, and settles in the background what billing could not take at once. When
 // ctx has ended, it ends the reading of answers whose callers have left. It returns when every goroutine has stopped.
 func (s *Service) Run(ctx context.Context) error {
+	var probing sync.WaitGroup
+	probing.Go(func() {
+		s.provider.Run(ctx, s.probeInterval, func(ctx context.Context) { s.upstream.Probe(ctx, s.provider) })
+	})
 	err := s.keeper.Run(ctx)
 	s.invoker.Stop()
+	probing.Wait()
 	return err
 }
 

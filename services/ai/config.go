@@ -20,6 +20,8 @@ type Config struct {
 	HeaderTimeout time.Duration `env:"OPENAI_HEADER_TIMEOUT" default:"10m" min:"1s" help:"maximum wait for the beginning of an answer"`
 	// IdleTimeout is the longest silence within an answer.
 	IdleTimeout time.Duration `env:"OPENAI_IDLE_TIMEOUT" default:"2m" min:"1s" help:"maximum silence within an answer"`
+	// ProbeInterval is how often an idle provider is asked; 0 is never.
+	ProbeInterval time.Duration `env:"OPENAI_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often OpenAI is asked for its models to learn whether it answers, while no other call tells; 0s turns it off"`
 	// MaxConcurrent is how many calls may run at once.
 	MaxConcurrent int `env:"OPENAI_MAX_CONCURRENT" default:"4096" min:"1" help:"maximum concurrent calls to OpenAI"`
 	// RefusedFields are members of a request that could change its model or its price.

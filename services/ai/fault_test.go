@@ -18,9 +18,10 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/models"
-	"github.com/trivet-dev/trivet/platform/statuspb"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/services/ai"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
@@ -513,29 +514,59 @@ func TestLongStreamsWriteCheckpoints(t *testing.T) {
 
 func TestStatusFollowsTheProvider(t *testing.T) {
 	h := newFixture(t)
-	status := func() string {
+	status := func() statusv1.Status {
 		res, err := h.GetStatus(t.Context(), &aiv1.GetStatusRequest{})
 		require.NoError(t, err)
-		return statuspb.Word(res.GetProvider().GetStatus())
+		require.Equal(t, health.Operational, res.GetService().GetStatus(), "the service itself works")
+		return res.GetProvider().GetStatus()
 	}
-	require.Equal(t, "unknown", status())
+	require.Equal(t, health.Unknown, status())
 	h.chat(hello)
-	require.Equal(t, "operational", status())
+	require.Equal(t, health.Operational, status())
 	h.fault(fault.Fault{Kind: fault.Status, Status: 400, Count: 5})
 	for range 5 {
 		h.chat(hello)
 	}
-	require.Equal(t, "operational", status(), "a caller's mistake is not the provider's")
+	require.Equal(t, health.Operational, status(), "a caller's mistake is not the provider's")
 	h.fault(fault.Fault{Kind: fault.Status, Status: 500, Count: 3})
 	for range 3 {
 		h.chat(hello)
 	}
-	require.Equal(t, "degraded", status())
+	require.Equal(t, health.Degraded, status())
 	h.fault(fault.Fault{Kind: fault.Cut, Count: 6})
 	for range 6 {
 		h.chat(streamed)
 	}
-	require.Equal(t, "down", status())
+	require.Equal(t, health.Down, status())
+}
+
+// An idle provider is asked for its models, so that an outage, or a refused key, shows before the first caller meets it.
+func TestStatusOfAnIdleProvider(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status int
+		want   statusv1.Status
+	}{
+		"it answers":           {http.StatusOK, health.Operational},
+		"it knows no /models":  {http.StatusNotFound, health.Operational},
+		"it refuses the key":   {http.StatusUnauthorized, health.Down},
+		"it fails":             {http.StatusBadGateway, health.Down},
+		"it limits every call": {http.StatusTooManyRequests, health.Down},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newFixture(t, withConfig(func(c *ai.Config) { c.ProbeInterval = 10 * time.Millisecond }),
+				withUpstream(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method != http.MethodGet || r.URL.Path != "/v1/models" || r.Header.Get("Authorization") != "Bearer "+key {
+						t.Errorf("unexpected call: %s %s", r.Method, r.URL.Path)
+					}
+					w.WriteHeader(tc.status)
+				}))
+			require.Eventually(t, func() bool {
+				res, err := h.GetStatus(t.Context(), &aiv1.GetStatusRequest{})
+				return err == nil && res.GetProvider().GetStatus() == tc.want
+			}, 30*time.Second, 10*time.Millisecond)
+		})
+	}
 }
 
 func TestToolCallsAreCounted(t *testing.T) {

@@ -37,6 +37,8 @@ type Config struct {
 	JWKSRefresh  time.Duration `env:"CLERK_JWKS_REFRESH" default:"5m" min:"10s" max:"24h" help:"how often Clerk's signing keys are refreshed"`
 	JWKSMaxStale time.Duration `env:"CLERK_JWKS_MAX_STALE" default:"24h" min:"1m" max:"168h" help:"how long cached signing keys are used while Clerk is unreachable"`
 	Timeout      time.Duration `env:"CLERK_TIMEOUT" default:"5s" min:"100ms" max:"1m" help:"timeout of one call to Clerk"`
+	// ProbeInterval is how often an idle Clerk is asked; 0 is never.
+	ProbeInterval time.Duration `env:"CLERK_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often Clerk is asked for its keys to learn whether it answers, while no other call tells; 0s turns it off"`
 	// TokenCache bounds the verified tokens that are remembered.
 	TokenCache int `env:"AUTH_TOKEN_CACHE" default:"16384" min:"1" max:"1048576" help:"maximum verified session tokens in the cache"`
 

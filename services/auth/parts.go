@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/authn"
@@ -28,6 +29,7 @@ func (s *Service) build(config Config, deps Deps) error {
 	if err != nil {
 		return err
 	}
+	clerkCondition := s.watchClerk(config, deps, client)
 	if s.verified, err = s.verifier(config, deps, client, metrics); err != nil {
 		return err
 	}
@@ -49,6 +51,7 @@ func (s *Service) build(config Config, deps Deps) error {
 	s.server = rpc.New(rpc.Options{
 		Passports: deps.Passports, Directory: s.store, Keys: keys, KeyStore: s.store, UserKeys: s.store, Revocations: s.feed,
 		Webhooks: mirrored.receiver, Events: mirrored.inbox, Eraser: mirrored.eraser, Erasures: s.store, Usage: usageOf(deps),
+		Service: health.NewService(deps.Now, "auth.database", s.Checks), Clerk: clerkCondition,
 		Reconciler: s.reconciler(config, deps, backend, mirrored.eraser),
 		Authenticator: authn.New(authn.Config{
 			Sessions: s.verified, Keys: keys, Directory: s.store, Completer: completer, Operators: config.Operators,

@@ -15,7 +15,9 @@ import (
 	"google.golang.org/grpc"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -48,6 +50,8 @@ type Config struct {
 	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" begins:"whsec_" wanted:"every webhook of Stripe is refused, so that payments and subscriptions are seen only by reconciliation" help:"signing secret of Stripe webhooks, whsec_…; several during a rotation, newest first"`
 	// StripeReads bounds the fetches of Stripe's objects, by each process; 0 goes by the key's mode.
 	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"maximum Stripe reads per second per process; 0 = 80 (live key) or 20 (test key), because Stripe allows an account about 100 and 25"`
+	// ProbeInterval is how often an idle Stripe is asked; 0 is never.
+	ProbeInterval time.Duration `env:"STRIPE_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often Stripe is asked for one customer to learn whether it answers, while no other call tells; 0s turns it off"`
 	// ReconcileInterval is how often the store is compared with Stripe; 0 is never.
 	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often stored objects are compared with Stripe and repaired; 0 disables it"`
 	// Inbox is how webhooks are tried and kept.
@@ -95,7 +99,8 @@ type Service struct {
 	ledger *ledger.Ledger
 	server *rpc.Server
 	inbox  *inbox.Inbox
-	// customers, stripe and reconciler are nil while Stripe is off.
+	// probe, customers, stripe and reconciler are nil while Stripe is off.
+	probe      func(context.Context)
 	customers  *customers.Worker
 	stripe     *provider.Transport
 	reconciler *reconcile.Reconciler
@@ -139,19 +144,20 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	s.server = rpc.New(rpc.Options{
-		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: rows, Now: deps.Now, Status: status(client),
+		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: rows, Now: deps.Now,
 		Webhooks: synced.receiver, Events: s.inbox,
-		Reconciler: s.reconciler,
+		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: condition(client, deps.Now()),
 	})
 	return s, nil
 }
 
-// status is how Stripe's health is told.
-func status(client *stripe.Client) func() string {
+// condition returns how Stripe's condition is found. Without a key no payment can be made, which callers cannot tell from an
+// outage.
+func condition(client *stripe.Client, start time.Time) func() *statusv1.Health {
 	if client == nil {
-		return func() string { return "unknown" }
+		return health.Fixed(health.Down, start)
 	}
-	return client.Status
+	return client.Condition
 }
 
 // connectStripe makes what calls Stripe; nil without a key.
@@ -166,9 +172,11 @@ func (s *Service) connectStripe(deps Deps, rows *store.Store) (client *stripe.Cl
 	if s.stripe, err = provider.New(transport, deps.Logger, deps.Meter); err != nil {
 		return nil, err
 	}
+	watched := health.NewProvider(deps.Now)
 	client = stripe.New(stripe.Config{
-		Key: key, URL: s.config.StripeAPIURL.String(), HTTP: s.stripe.Client(), Logger: deps.Logger, ReadsPerSecond: s.config.StripeReads,
+		Key: key, URL: s.config.StripeAPIURL.String(), HTTP: s.stripe.Client(), Health: watched, Logger: deps.Logger, ReadsPerSecond: s.config.StripeReads,
 	})
+	s.probe = func(ctx context.Context) { watched.Run(ctx, s.config.ProbeInterval, client.Probe) }
 	s.customers = customers.NewWorker(customers.Options{Store: rows, Provider: client, Now: deps.Now, Logger: deps.Logger})
 	return client, nil
 }
@@ -201,6 +209,9 @@ func Migrations() []database.Migrations {
 func (s *Service) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.ledger.Run(ctx, s.config.SweepInterval) })
+	if s.probe != nil {
+		running.Go(func() { s.probe(ctx) })
+	}
 	if s.customers != nil {
 		running.Go(func() { s.customers.Run(ctx, s.config.CustomerInterval) })
 	}

@@ -18,9 +18,9 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing"
@@ -118,7 +118,8 @@ func TestEntitlementsAndPlans(t *testing.T) {
 
 		answer, err := h.from("gateway").GetStatus(t.Context(), &billingv1.GetStatusRequest{})
 		require.NoError(t, err)
-		require.Equal(t, statusv1.Status_STATUS_UNKNOWN, answer.GetProvider().GetStatus())
+		require.Equal(t, health.Operational, answer.GetService().GetStatus())
+		require.Equal(t, health.Down, answer.GetProvider().GetStatus(), "without a key no payment can be made")
 	})
 }
 
@@ -356,7 +357,7 @@ func TestBackgroundWork(t *testing.T) {
 		require.Eventually(t, func() bool {
 			got, err := client.GetStatus(t.Context(), &billingv1.GetStatusRequest{})
 			require.NoError(t, err)
-			return got.GetProvider().GetStatus() == statusv1.Status_STATUS_OPERATIONAL
+			return got.GetProvider().GetStatus() == health.Operational
 		}, 20*time.Second, 10*time.Millisecond)
 	})
 }

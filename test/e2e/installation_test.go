@@ -115,9 +115,14 @@ func begin(t *testing.T, env ...string) *installation {
 	in.start("trivet", []string{"dev"}, append([]string{
 		"TRIVET_HTTP_ADDR=" + p[0], "TRIVET_GRPC_ADDR=" + p[1], "TRIVET_OPS_ADDR=" + p[2], "TRIVET_SANDBOX_ADDR=" + p[3],
 		"TRIVET_DATA_DIR=" + t.TempDir(), "TRIVET_SANDBOX_PACE=0s", "LOG_LEVEL=debug",
-	}, env...))
+	}, append(withoutProbes(), env...)...))
 	in.await(in.ops[0] + "/healthz")
 	return in
+}
+
+// withoutProbes turns off the calls that idle integrations get, because they would use up the faults that tests count.
+func withoutProbes() []string {
+	return []string{"CLERK_PROBE_INTERVAL=0s", "OPENAI_PROBE_INTERVAL=0s", "STRIPE_PROBE_INTERVAL=0s"}
 }
 
 func allInOnePostgres(t *testing.T, env ...string) *installation {
@@ -145,7 +150,7 @@ func split(t *testing.T, env ...string) *installation {
 		"OPENAI_API_KEY=" + standin.OpenAIKey, "OPENAI_BASE_URL=" + sandbox + "/openai/v1",
 		"STRIPE_SECRET_KEY=" + standin.StripeSecretKey, "STRIPE_API_URL=" + sandbox + "/stripe", "STRIPE_WEBHOOK_SECRET=" + standin.StripeWebhookSecret,
 		"STRIPE_READS_PER_SECOND=10000", // the sandbox has no limit
-	}, keys...)
+	}, append(withoutProbes(), keys...)...)
 	in := &installation{
 		t: t, edge: "http://" + p[0], sandbox: sandbox, log: &logFile{},
 		grpc: []string{"TRIVET_AUTH_ADDR=" + p[1], "TRIVET_BILLING_ADDR=" + p[3]},

@@ -37,7 +37,7 @@ func (c *call) close() hold.Receipt {
 // report records the provider's health, unless the provider is not the reason for how the call ended.
 func (c *call) report() {
 	switch {
-	case c.stage == finished, c.stage == refused && c.status >= http.StatusBadRequest && c.status < http.StatusInternalServerError:
+	case c.stage == finished, c.stage == refused && c.status != http.StatusUnauthorized && c.status >= http.StatusBadRequest && c.status < http.StatusInternalServerError:
 		c.invoker.deps.Health.Good()
 	case c.stage == held, c.hasLeft():
 	default:

@@ -4,8 +4,6 @@ import (
 	"context"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
-	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
-	"github.com/trivet-dev/trivet/platform/statuspb"
 )
 
 // EraseUser confirms. There is nothing to erase: ai has no store. What it knows of a person (the id in a running call,
@@ -14,7 +12,11 @@ func (s *Server) EraseUser(context.Context, *aiv1.EraseUserRequest) (*aiv1.Erase
 	return &aiv1.EraseUserResponse{}, nil
 }
 
-// GetStatus says how well the provider works.
-func (s *Server) GetStatus(context.Context, *aiv1.GetStatusRequest) (*aiv1.GetStatusResponse, error) {
-	return &aiv1.GetStatusResponse{Provider: &statusv1.Health{Status: statuspb.Parse(s.health.Status())}}, nil
+// GetStatus says how well the service works, and the model provider.
+func (s *Server) GetStatus(ctx context.Context, _ *aiv1.GetStatusRequest) (*aiv1.GetStatusResponse, error) {
+	own, err := s.service.Condition(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &aiv1.GetStatusResponse{Service: own, Provider: s.provider.Condition()}, nil
 }

@@ -3,24 +3,21 @@ package rpc
 
 import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/plan"
 	"github.com/trivet-dev/trivet/services/ai/internal/typed"
 )
 
-// Health says how well the provider works.
-type Health interface {
-	// Status returns "operational", "degraded", "down" or "unknown".
-	Status() string
-}
-
 // Options holds what a Server works with; all are needed.
 type Options struct {
 	Invoker *invoke.Invoker
 	Models  *models.List
 	Plans   *plan.Cache
-	Health  Health
+	// Service and Provider report how ai itself and the model provider work.
+	Service  *health.Service
+	Provider *health.Provider
 }
 
 // Server serves AIService.
@@ -31,10 +28,12 @@ type Server struct {
 	typed   *typed.Client
 	models  *models.List
 	plans   *plan.Cache
-	health  Health
+
+	service  *health.Service
+	provider *health.Provider
 }
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{invoker: o.Invoker, typed: typed.New(o.Invoker), models: o.Models, plans: o.Plans, health: o.Health}
+	return &Server{invoker: o.Invoker, typed: typed.New(o.Invoker), models: o.Models, plans: o.Plans, service: o.Service, provider: o.Provider}
 }

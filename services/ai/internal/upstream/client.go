@@ -14,6 +14,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -38,6 +39,7 @@ type Client struct {
 	transport        http.RoundTripper
 	redactor         Redactor
 	chat, embeddings *url.URL
+	models           *url.URL
 	authorization    []string
 	organization     []string
 }
@@ -51,6 +53,7 @@ func New(transport http.RoundTripper, account Account) *Client {
 		redactor:   NewRedactor(append(account.Keys.Reveal(), account.Organization)...),
 		chat:       account.BaseURL.JoinPath("chat", "completions"),
 		embeddings: account.BaseURL.JoinPath("embeddings"),
+		models:     account.BaseURL.JoinPath("models"),
 	}
 	if key := account.Keys.Newest(); key.IsSet() { // a model server on this machine may need none
 		c.authorization = []string{"Bearer " + key.Reveal()}
@@ -81,6 +84,17 @@ func (c *Client) Send(ctx context.Context, endpoint aiv1.Endpoint, body []byte, 
 
 // Redact implements invoke.Target.
 func (c *Client) Redact(text string) string { return c.redactor.String(text) }
+
+// Probe asks for the list of models, which costs nothing, and notes how that went.
+func (c *Client) Probe(ctx context.Context, noted *health.Provider) {
+	request := (&http.Request{
+		Method: http.MethodGet, URL: c.models, Host: c.models.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: c.header(ctx, nil),
+	}).WithContext(ctx)
+	response, err := health.Transport{Next: c.transport, Provider: noted}.RoundTrip(request)
+	if err == nil {
+		_ = response.Body.Close() // the status says it all
+	}
+}
 
 func reader(body []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -248,23 +247,4 @@ func FuzzReadRefusal(f *testing.F) {
 		require.True(t, json.Valid(got.Refusal.Body))
 		require.Equal(t, string(got.Refusal.Body), string(r.Body(got.Refusal.Body)), "nothing left to hide")
 	})
-}
-
-func TestHealth(t *testing.T) {
-	at := time.Unix(1_000_000, 0)
-	h := upstream.NewHealth(func() time.Time { return at })
-	require.Equal(t, "unknown", h.Status())
-	h.Bad()
-	require.Equal(t, "operational", h.Status(), "one failure says nothing")
-	h.Bad()
-	h.Bad()
-	require.Equal(t, "down", h.Status())
-	for range 4 {
-		h.Good()
-	}
-	require.Equal(t, "degraded", h.Status())
-	at = at.Add(6 * time.Minute)
-	require.Equal(t, "operational", h.Status(), "long ago")
-	h.Good()
-	require.Equal(t, "operational", h.Status())
 }

@@ -6,7 +6,9 @@ import (
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/webhook"
@@ -32,6 +34,9 @@ type Options struct {
 	Eraser        *erasure.Eraser
 	Erasures      erasure.Store
 	Usage         UsageExporter // nil in a process without a connection to billing
+	// Service and Clerk report how auth itself and Clerk are doing.
+	Service *health.Service
+	Clerk   func() *statusv1.Health
 	// Reconciler is nil without a key to Clerk's Backend API.
 	Reconciler *reconcile.Reconciler
 }

@@ -7,8 +7,8 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
-	"github.com/trivet-dev/trivet/platform/statuspb"
 	"github.com/trivet-dev/trivet/platform/webhook"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
@@ -23,8 +23,9 @@ type Options struct {
 	// Exporter finds what is stored about a person.
 	Exporter Exporter
 	Now      func() time.Time
-	// Status tells how Stripe is doing: "operational", "degraded", "down" or "unknown".
-	Status func() string
+	// Service and Stripe report how billing itself and Stripe are doing.
+	Service *health.Service
+	Stripe  func() *statusv1.Health
 	// Webhooks takes Stripe's, and Events shows them to operators.
 	Webhooks *webhook.Receiver
 	Events   inboxpb.Inbox
@@ -40,8 +41,9 @@ type Server struct {
 	eraser   Eraser
 	exporter Exporter
 	now      func() time.Time
-	status   func() string
 
+	service    *health.Service
+	stripe     func() *statusv1.Health
 	webhooks   *webhook.Receiver
 	events     inboxpb.Inbox
 	reconciler *reconcile.Reconciler
@@ -50,12 +52,16 @@ type Server struct {
 // New makes a server.
 func New(o Options) *Server {
 	return &Server{
-		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, status: o.Status, webhooks: o.Webhooks, events: o.Events,
+		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, service: o.Service, stripe: o.Stripe, webhooks: o.Webhooks, events: o.Events,
 		reconciler: o.Reconciler,
 	}
 }
 
-// GetStatus says how well Stripe works.
-func (s *Server) GetStatus(context.Context, *billingv1.GetStatusRequest) (*billingv1.GetStatusResponse, error) {
-	return &billingv1.GetStatusResponse{Provider: &statusv1.Health{Status: statuspb.Parse(s.status())}}, nil
+// GetStatus says how well billing and Stripe work.
+func (s *Server) GetStatus(ctx context.Context, _ *billingv1.GetStatusRequest) (*billingv1.GetStatusResponse, error) {
+	own, err := s.service.Condition(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &billingv1.GetStatusResponse{Service: own, Provider: s.stripe()}, nil
 }

@@ -3,52 +3,33 @@ package stripe
 import (
 	"context"
 	"errors"
-	"net/http"
-	"sync"
 
 	sdk "github.com/stripe/stripe-go/v76"
+
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 )
 
-// downAfter is how many failures in a row mean that Stripe is down.
-const downAfter = 3
-
-// health remembers how the last calls went.
-type health struct {
-	mu       sync.Mutex
-	called   bool
-	failures int
-}
-
-// note counts a call. Stripe's refusal of a request is an answer: Stripe is well then.
-func (h *health) note(err error) {
-	if errors.Is(err, context.Canceled) {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.called = true
+// note tells the health how a call went. A caller that left says nothing about Stripe.
+func (c *Client) note(err error) {
 	var api *sdk.Error
 	switch {
+	case errors.Is(err, context.Canceled):
 	case err == nil:
-		h.failures = 0
-	case errors.As(err, &api) && api.HTTPStatusCode < http.StatusInternalServerError && api.HTTPStatusCode != http.StatusTooManyRequests:
-		h.failures = 0
+		c.health.Good()
+	case errors.As(err, &api):
+		c.health.Note(api.HTTPStatusCode)
 	default:
-		h.failures++
+		c.health.Bad()
 	}
 }
 
-func (h *health) status() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case !h.called:
-		return "unknown"
-	case h.failures == 0:
-		return "operational"
-	case h.failures < downAfter:
-		return "degraded"
-	default:
-		return "down"
-	}
+// Condition reports how Stripe is doing.
+func (c *Client) Condition() *statusv1.Health { return c.health.Condition() }
+
+// Probe reads one customer, and so notes whether Stripe answers.
+func (c *Client) Probe(ctx context.Context) {
+	params := &sdk.CustomerListParams{}
+	params.Limit = sdk.Int64(1)
+	params.Single = true
+	_, _ = c.customersPage(ctx, params) // noted there
 }

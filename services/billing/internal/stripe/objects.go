@@ -207,7 +207,7 @@ func (c *Client) read(ctx context.Context, path string, values *form.Values, lis
 	ctx, heard := listen(ctx)
 	object := &raw{}
 	err := c.backend.CallRaw(http.MethodGet, path, c.key, values, &sdk.Params{Context: ctx}, object)
-	c.health.note(err)
+	c.note(err)
 	if err != nil {
 		return nil, heard.later(heard.translateRead(err, list))
 	}

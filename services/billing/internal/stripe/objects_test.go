@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
@@ -223,7 +224,7 @@ func TestSilenceIsBounded(t *testing.T) {
 	w.fail(t, fault.Fault{Kind: fault.Hang})
 	_, err := w.Get(t.Context(), mirror.Customer, "cus_1")
 	require.ErrorContains(t, err, "did not answer")
-	require.Equal(t, "degraded", w.Status())
+	require.Equal(t, health.Degraded, w.state())
 }
 
 func TestReadsByMode(t *testing.T) {

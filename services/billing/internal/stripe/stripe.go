@@ -15,6 +15,7 @@ import (
 	"github.com/stripe/stripe-go/v76/customer"
 	"golang.org/x/time/rate"
 
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 )
@@ -28,7 +29,7 @@ const timeout = 30 * time.Second
 // findPages bounds a search: 100 customers each.
 const findPages = 200
 
-// Config is how Stripe is reached. All is needed.
+// Config is how Stripe is reached.
 type Config struct {
 	// Key is the secret API key.
 	Key settings.Secret
@@ -36,6 +37,8 @@ type Config struct {
 	URL string
 	// HTTP makes the calls.
 	HTTP *http.Client
+	// Health is told how the calls went; nil means one of the client's own.
+	Health *health.Provider
 	// Logger gets the SDK's warnings.
 	Logger *slog.Logger
 	// ReadsPerSecond bounds the fetches of objects. 0 leaves some of Stripe's limit to others: it is LiveReads for a key of
@@ -66,7 +69,7 @@ type Client struct {
 	backend   sdk.Backend
 	key       string
 	reads     *rate.Limiter
-	health    health
+	health    *health.Provider
 	// readTimeout bounds one read.
 	readTimeout time.Duration
 }
@@ -82,7 +85,7 @@ func New(c Config) *Client {
 	key := c.Key.Reveal()
 	reads := cmp.Or(c.ReadsPerSecond, readsOf(key))
 	return &Client{
-		customers: customer.Client{B: backend, Key: key}, backend: backend, key: key,
+		customers: customer.Client{B: backend, Key: key}, backend: backend, key: key, health: cmp.Or(c.Health, health.NewProvider(time.Now)),
 		reads: rate.NewLimiter(rate.Limit(reads), max(reads/10, 1)), readTimeout: cmp.Or(c.ReadTimeout, readTimeout),
 	}
 }
@@ -97,7 +100,7 @@ func (c *Client) Create(ctx context.Context, accountID, key string) (string, err
 	params.AddMetadata(metadataAccount, accountID)
 	params.SetIdempotencyKey(key)
 	made, err := c.customers.New(params)
-	c.health.note(err)
+	c.note(err)
 	if err != nil {
 		return "", heard.translate(err)
 	}
@@ -134,15 +137,12 @@ func (c *Client) customersPage(ctx context.Context, params *sdk.CustomerListPara
 	ctx, heard := listen(ctx)
 	params.Context = ctx
 	list := c.customers.List(params)
-	c.health.note(list.Err())
+	c.note(list.Err())
 	if list.Err() != nil {
 		return nil, heard.translate(list.Err())
 	}
 	return list.CustomerList(), nil
 }
-
-// Status tells how Stripe is doing: "operational", "degraded", "down" or "unknown".
-func (c *Client) Status() string { return c.health.status() }
 
 // translate keeps what people need of Stripe's error, and says when an idempotency key is spent.
 func (a *answer) translate(err error) error {

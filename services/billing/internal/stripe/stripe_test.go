@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox/fault"
@@ -30,11 +32,14 @@ type fixture struct {
 	requests []*http.Request
 	url      string
 	log      bytes.Buffer
+	clock    time.Time
 }
+
+func (w *fixture) state() statusv1.Status { return w.Condition().GetStatus() }
 
 func newFixture(t *testing.T, key string) *fixture {
 	t.Helper()
-	w := &fixture{}
+	w := &fixture{clock: time.Now()}
 	var err error
 	w.fake, err = fake.New(fake.Config{Keys: []string{secret}})
 	require.NoError(t, err)
@@ -48,7 +53,7 @@ func newFixture(t *testing.T, key string) *fixture {
 	transport, err := provider.New(stripe.Transport(), log, noop.Meter{})
 	require.NoError(t, err)
 	t.Cleanup(transport.CloseIdleConnections)
-	w.Client = stripe.New(stripe.Config{Key: settings.NewSecret(key), URL: server.URL + "/", HTTP: transport.Client(), Logger: log, ReadsPerSecond: 10_000})
+	w.Client = stripe.New(stripe.Config{Key: settings.NewSecret(key), URL: server.URL + "/", HTTP: transport.Client(), Health: health.NewProvider(func() time.Time { return w.clock }), Logger: log, ReadsPerSecond: 10_000})
 	return w
 }
 
@@ -60,11 +65,11 @@ func (w *fixture) fail(t *testing.T, f fault.Fault) {
 
 func TestCreateIsIdempotentByKey(t *testing.T) {
 	w := newFixture(t, secret)
-	require.Equal(t, "unknown", w.Status())
+	require.Equal(t, health.Unknown, w.state())
 	first, err := w.Create(t.Context(), "org_1", "org_1")
 	require.NoError(t, err)
 	require.Regexp(t, "^cus_", first)
-	require.Equal(t, "operational", w.Status())
+	require.Equal(t, health.Operational, w.state())
 	again, err := w.Create(t.Context(), "org_1", "org_1")
 	require.NoError(t, err)
 	require.Equal(t, first, again)
@@ -108,7 +113,7 @@ func TestErrors(t *testing.T) {
 		require.ErrorContains(t, err, "rejected STRIPE_SECRET_KEY")
 		require.NotErrorIs(t, err, customers.ErrKeySpent)
 		require.NotContains(t, err.Error()+w.log.String(), "sk_test_wrong")
-		require.Equal(t, "operational", w.Status(), "a refusal is an answer")
+		require.Equal(t, health.Degraded, w.state(), "a refused key is no outage, but nothing works with it")
 	})
 	t.Run("a failure spends the key, and is not retried here", func(t *testing.T) {
 		w := newFixture(t, secret)
@@ -116,16 +121,17 @@ func TestErrors(t *testing.T) {
 		_, err := w.Create(t.Context(), "org_1", "org_1")
 		require.ErrorIs(t, err, customers.ErrKeySpent)
 		require.Len(t, w.requests, 1)
-		require.Equal(t, "degraded", w.Status())
+		require.Equal(t, health.Degraded, w.state())
 		_, err = w.Find(t.Context(), "org_1", time.Now())
 		require.ErrorIs(t, err, customers.ErrKeySpent)
 		_, err = w.Create(t.Context(), "org_1", "org_1")
 		require.Error(t, err)
-		require.Equal(t, "down", w.Status())
+		require.Equal(t, health.Down, w.state())
 		w.fake.Faults().Clear()
+		w.clock = w.clock.Add(time.Minute)
 		_, err = w.Create(t.Context(), "org_2", "org_2")
 		require.NoError(t, err)
-		require.Equal(t, "operational", w.Status())
+		require.Equal(t, health.Operational, w.state())
 	})
 	t.Run("a lost answer keeps the key", func(t *testing.T) {
 		w := newFixture(t, secret)
@@ -145,7 +151,7 @@ func TestErrors(t *testing.T) {
 		_, err := w.Create(t.Context(), "org_1", "org_1")
 		require.ErrorContains(t, err, "429")
 		require.NotErrorIs(t, err, customers.ErrKeySpent)
-		require.Equal(t, "degraded", w.Status())
+		require.Equal(t, health.Degraded, w.state())
 	})
 	t.Run("garbage", func(t *testing.T) {
 		w := newFixture(t, secret)
@@ -159,6 +165,6 @@ func TestErrors(t *testing.T) {
 		cancel()
 		_, err := w.Create(ctx, "org_1", "org_1")
 		require.ErrorIs(t, err, context.Canceled)
-		require.Equal(t, "unknown", w.Status(), "that tells nothing about Stripe")
+		require.Equal(t, health.Unknown, w.state(), "that tells nothing about Stripe")
 	})
 }

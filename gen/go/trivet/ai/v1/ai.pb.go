@@ -1563,7 +1563,9 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider, judged by the calls of this process.
-	Provider      *v11.Health `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	Provider *v11.Health `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The ai service itself, as far as this process can tell.
+	Service       *v11.Health `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1601,6 +1603,13 @@ func (*GetStatusResponse) Descriptor() ([]byte, []int) {
 func (x *GetStatusResponse) GetProvider() *v11.Health {
 	if x != nil {
 		return x.Provider
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetService() *v11.Health {
+	if x != nil {
+		return x.Service
 	}
 	return nil
 }
@@ -1735,9 +1744,10 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\"\x13\n" +
 	"\x11EraseUserResponse\"\x12\n" +
-	"\x10GetStatusRequest\"I\n" +
+	"\x10GetStatusRequest\"}\n" +
 	"\x11GetStatusResponse\x124\n" +
-	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider*V\n" +
+	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider\x122\n" +
+	"\aservice\x18\x03 \x01(\v2\x18.trivet.status.v1.HealthR\aservice*V\n" +
 	"\tModelKind\x12\x1a\n" +
 	"\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fMODEL_KIND_CHAT\x10\x01\x12\x18\n" +
@@ -1821,25 +1831,26 @@ var file_trivet_ai_v1_ai_proto_depIdxs = []int32{
 	18, // 16: trivet.ai.v1.RelayResponse.head:type_name -> trivet.ai.v1.RelayHead
 	24, // 17: trivet.ai.v1.RelayHead.headers:type_name -> trivet.ai.v1.RelayHead.HeadersEntry
 	27, // 18: trivet.ai.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	5,  // 19: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
-	7,  // 20: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
-	10, // 21: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
-	13, // 22: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
-	16, // 23: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
-	19, // 24: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
-	21, // 25: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
-	6,  // 26: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
-	8,  // 27: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
-	11, // 28: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
-	14, // 29: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
-	17, // 30: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
-	20, // 31: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
-	22, // 32: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
-	26, // [26:33] is the sub-list for method output_type
-	19, // [19:26] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	27, // 19: trivet.ai.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	5,  // 20: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
+	7,  // 21: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
+	10, // 22: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
+	13, // 23: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
+	16, // 24: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
+	19, // 25: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
+	21, // 26: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
+	6,  // 27: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
+	8,  // 28: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
+	11, // 29: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
+	14, // 30: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
+	17, // 31: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
+	20, // 32: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
+	22, // 33: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
+	27, // [27:34] is the sub-list for method output_type
+	20, // [20:27] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_trivet_ai_v1_ai_proto_init() }

@@ -11,7 +11,8 @@ package authv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
-	v1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
+	v11 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
+	v1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -29,6 +30,98 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// GetStatusRequest asks for the health of auth and of Clerk.
+type GetStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatusRequest) Reset() {
+	*x = GetStatusRequest{}
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatusRequest) ProtoMessage() {}
+
+func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetStatusRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{0}
+}
+
+// GetStatusResponse reports how well auth and Clerk work.
+type GetStatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Auth itself, as far as this process can tell.
+	Service *v1.Health `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Clerk, as seen by the calls of this process.
+	Provider      *v1.Health `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatusResponse) Reset() {
+	*x = GetStatusResponse{}
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatusResponse) ProtoMessage() {}
+
+func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
+func (*GetStatusResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetStatusResponse) GetService() *v1.Health {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetProvider() *v1.Health {
+	if x != nil {
+		return x.Provider
+	}
+	return nil
+}
+
 // AuthenticateRequest carries one credential.
 type AuthenticateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -40,7 +133,7 @@ type AuthenticateRequest struct {
 
 func (x *AuthenticateRequest) Reset() {
 	*x = AuthenticateRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[0]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -52,7 +145,7 @@ func (x *AuthenticateRequest) String() string {
 func (*AuthenticateRequest) ProtoMessage() {}
 
 func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[0]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -65,7 +158,7 @@ func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
 func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{0}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *AuthenticateRequest) GetCredential() string {
@@ -90,7 +183,7 @@ type AuthenticateResponse struct {
 
 func (x *AuthenticateResponse) Reset() {
 	*x = AuthenticateResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[1]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -102,7 +195,7 @@ func (x *AuthenticateResponse) String() string {
 func (*AuthenticateResponse) ProtoMessage() {}
 
 func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[1]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -115,7 +208,7 @@ func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateResponse.ProtoReflect.Descriptor instead.
 func (*AuthenticateResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{1}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AuthenticateResponse) GetPassports() map[string]string {
@@ -148,7 +241,7 @@ type WatchRevocationsRequest struct {
 
 func (x *WatchRevocationsRequest) Reset() {
 	*x = WatchRevocationsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[2]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -160,7 +253,7 @@ func (x *WatchRevocationsRequest) String() string {
 func (*WatchRevocationsRequest) ProtoMessage() {}
 
 func (x *WatchRevocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[2]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -173,7 +266,7 @@ func (x *WatchRevocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevocationsRequest.ProtoReflect.Descriptor instead.
 func (*WatchRevocationsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{2}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{4}
 }
 
 // WatchRevocationsResponse lists revocations as they happen.
@@ -189,7 +282,7 @@ type WatchRevocationsResponse struct {
 
 func (x *WatchRevocationsResponse) Reset() {
 	*x = WatchRevocationsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[3]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -201,7 +294,7 @@ func (x *WatchRevocationsResponse) String() string {
 func (*WatchRevocationsResponse) ProtoMessage() {}
 
 func (x *WatchRevocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[3]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -214,7 +307,7 @@ func (x *WatchRevocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevocationsResponse.ProtoReflect.Descriptor instead.
 func (*WatchRevocationsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{3}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WatchRevocationsResponse) GetRevocations() []*Revocation {
@@ -240,7 +333,7 @@ type GetMeRequest struct {
 
 func (x *GetMeRequest) Reset() {
 	*x = GetMeRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[4]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -252,7 +345,7 @@ func (x *GetMeRequest) String() string {
 func (*GetMeRequest) ProtoMessage() {}
 
 func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[4]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -265,7 +358,7 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{4}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{6}
 }
 
 // GetMeResponse describes the caller.
@@ -281,7 +374,7 @@ type GetMeResponse struct {
 
 func (x *GetMeResponse) Reset() {
 	*x = GetMeResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[5]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -293,7 +386,7 @@ func (x *GetMeResponse) String() string {
 func (*GetMeResponse) ProtoMessage() {}
 
 func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[5]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -306,7 +399,7 @@ func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeResponse.ProtoReflect.Descriptor instead.
 func (*GetMeResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{5}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetMeResponse) GetIdentity() *Identity {
@@ -334,7 +427,7 @@ type GetUserRequest struct {
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +439,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +452,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{6}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetUserRequest) GetUserId() string {
@@ -380,7 +473,7 @@ type GetUserResponse struct {
 
 func (x *GetUserResponse) Reset() {
 	*x = GetUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +485,7 @@ func (x *GetUserResponse) String() string {
 func (*GetUserResponse) ProtoMessage() {}
 
 func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +498,7 @@ func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
 func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{7}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetUserResponse) GetUser() *User {
@@ -431,7 +524,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +536,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +549,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{8}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListUsersRequest) GetPageSize() int32 {
@@ -493,7 +586,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +598,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +611,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{9}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -546,7 +639,7 @@ type GetOrganizationRequest struct {
 
 func (x *GetOrganizationRequest) Reset() {
 	*x = GetOrganizationRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +651,7 @@ func (x *GetOrganizationRequest) String() string {
 func (*GetOrganizationRequest) ProtoMessage() {}
 
 func (x *GetOrganizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +664,7 @@ func (x *GetOrganizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganizationRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{10}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetOrganizationRequest) GetOrganizationId() string {
@@ -592,7 +685,7 @@ type GetOrganizationResponse struct {
 
 func (x *GetOrganizationResponse) Reset() {
 	*x = GetOrganizationResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +697,7 @@ func (x *GetOrganizationResponse) String() string {
 func (*GetOrganizationResponse) ProtoMessage() {}
 
 func (x *GetOrganizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +710,7 @@ func (x *GetOrganizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganizationResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{11}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetOrganizationResponse) GetOrganization() *Organization {
@@ -641,7 +734,7 @@ type ListOrganizationsRequest struct {
 
 func (x *ListOrganizationsRequest) Reset() {
 	*x = ListOrganizationsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +746,7 @@ func (x *ListOrganizationsRequest) String() string {
 func (*ListOrganizationsRequest) ProtoMessage() {}
 
 func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +759,7 @@ func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{12}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListOrganizationsRequest) GetPageSize() int32 {
@@ -696,7 +789,7 @@ type ListOrganizationsResponse struct {
 
 func (x *ListOrganizationsResponse) Reset() {
 	*x = ListOrganizationsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +801,7 @@ func (x *ListOrganizationsResponse) String() string {
 func (*ListOrganizationsResponse) ProtoMessage() {}
 
 func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +814,7 @@ func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{13}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListOrganizationsResponse) GetOrganizations() []*Organization {
@@ -756,7 +849,7 @@ type ListMembershipsRequest struct {
 
 func (x *ListMembershipsRequest) Reset() {
 	*x = ListMembershipsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +861,7 @@ func (x *ListMembershipsRequest) String() string {
 func (*ListMembershipsRequest) ProtoMessage() {}
 
 func (x *ListMembershipsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +874,7 @@ func (x *ListMembershipsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembershipsRequest.ProtoReflect.Descriptor instead.
 func (*ListMembershipsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{14}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListMembershipsRequest) GetOrganizationId() string {
@@ -825,7 +918,7 @@ type ListMembershipsResponse struct {
 
 func (x *ListMembershipsResponse) Reset() {
 	*x = ListMembershipsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +930,7 @@ func (x *ListMembershipsResponse) String() string {
 func (*ListMembershipsResponse) ProtoMessage() {}
 
 func (x *ListMembershipsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +943,7 @@ func (x *ListMembershipsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembershipsResponse.ProtoReflect.Descriptor instead.
 func (*ListMembershipsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{15}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListMembershipsResponse) GetMemberships() []*Membership {
@@ -892,7 +985,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +997,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +1010,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{16}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateApiKeyRequest) GetName() string {
@@ -982,7 +1075,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1087,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1100,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{17}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateApiKeyResponse) GetApiKey() *ApiKey {
@@ -1038,7 +1131,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1143,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1156,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{18}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListApiKeysRequest) GetPageSize() int32 {
@@ -1093,7 +1186,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1198,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1211,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{19}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*ApiKey {
@@ -1146,7 +1239,7 @@ type DeleteApiKeyRequest struct {
 
 func (x *DeleteApiKeyRequest) Reset() {
 	*x = DeleteApiKeyRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1251,7 @@ func (x *DeleteApiKeyRequest) String() string {
 func (*DeleteApiKeyRequest) ProtoMessage() {}
 
 func (x *DeleteApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1264,7 @@ func (x *DeleteApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{20}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeleteApiKeyRequest) GetApiKeyId() string {
@@ -1190,7 +1283,7 @@ type DeleteApiKeyResponse struct {
 
 func (x *DeleteApiKeyResponse) Reset() {
 	*x = DeleteApiKeyResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1295,7 @@ func (x *DeleteApiKeyResponse) String() string {
 func (*DeleteApiKeyResponse) ProtoMessage() {}
 
 func (x *DeleteApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1308,7 @@ func (x *DeleteApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{21}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{23}
 }
 
 // TakeOverApiKeyRequest names a key.
@@ -1229,7 +1322,7 @@ type TakeOverApiKeyRequest struct {
 
 func (x *TakeOverApiKeyRequest) Reset() {
 	*x = TakeOverApiKeyRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1334,7 @@ func (x *TakeOverApiKeyRequest) String() string {
 func (*TakeOverApiKeyRequest) ProtoMessage() {}
 
 func (x *TakeOverApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1347,7 @@ func (x *TakeOverApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*TakeOverApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TakeOverApiKeyRequest) GetApiKeyId() string {
@@ -1275,7 +1368,7 @@ type TakeOverApiKeyResponse struct {
 
 func (x *TakeOverApiKeyResponse) Reset() {
 	*x = TakeOverApiKeyResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1380,7 @@ func (x *TakeOverApiKeyResponse) String() string {
 func (*TakeOverApiKeyResponse) ProtoMessage() {}
 
 func (x *TakeOverApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1393,7 @@ func (x *TakeOverApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*TakeOverApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{23}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TakeOverApiKeyResponse) GetApiKey() *ApiKey {
@@ -1321,7 +1414,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1426,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1439,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{24}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -1367,7 +1460,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1472,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1485,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{25}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *EraseUserResponse) GetErasure() *Erasure {
@@ -1416,7 +1509,7 @@ type ListErasuresRequest struct {
 
 func (x *ListErasuresRequest) Reset() {
 	*x = ListErasuresRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1521,7 @@ func (x *ListErasuresRequest) String() string {
 func (*ListErasuresRequest) ProtoMessage() {}
 
 func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1534,7 @@ func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
 func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{26}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListErasuresRequest) GetPageSize() int32 {
@@ -1471,7 +1564,7 @@ type ListErasuresResponse struct {
 
 func (x *ListErasuresResponse) Reset() {
 	*x = ListErasuresResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1576,7 @@ func (x *ListErasuresResponse) String() string {
 func (*ListErasuresResponse) ProtoMessage() {}
 
 func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1589,7 @@ func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
 func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{27}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListErasuresResponse) GetErasures() []*Erasure {
@@ -1524,7 +1617,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1629,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1642,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{28}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -1571,7 +1664,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1676,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1689,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{29}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExportUserResponse) GetJson() string {
@@ -1619,7 +1712,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1724,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1737,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{30}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -1672,7 +1765,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1777,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1790,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{31}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -1711,7 +1804,7 @@ func (x *ReceiveWebhookResponse) GetDuplicate() bool {
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only events in this state; EVENT_STATE_UNSPECIFIED for all.
-	State v1.EventState `protobuf:"varint,1,opt,name=state,proto3,enum=trivet.inbox.v1.EventState" json:"state,omitempty"`
+	State v11.EventState `protobuf:"varint,1,opt,name=state,proto3,enum=trivet.inbox.v1.EventState" json:"state,omitempty"`
 	// Only events of this type; empty for all. Example: "user.updated".
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// Only events about this object; empty for all. Example: "user_2abc".
@@ -1729,7 +1822,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +1834,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,14 +1847,14 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{32}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{34}
 }
 
-func (x *ListEventsRequest) GetState() v1.EventState {
+func (x *ListEventsRequest) GetState() v11.EventState {
 	if x != nil {
 		return x.State
 	}
-	return v1.EventState(0)
+	return v11.EventState(0)
 }
 
 func (x *ListEventsRequest) GetType() string {
@@ -1803,7 +1896,7 @@ func (x *ListEventsRequest) GetPageToken() string {
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events, without payloads.
-	Events []*v1.Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	Events []*v11.Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1812,7 +1905,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1917,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,10 +1930,10 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{33}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
-func (x *ListEventsResponse) GetEvents() []*v1.Event {
+func (x *ListEventsResponse) GetEvents() []*v11.Event {
 	if x != nil {
 		return x.Events
 	}
@@ -1865,7 +1958,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +1970,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +1983,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{34}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -1904,14 +1997,14 @@ func (x *GetEventRequest) GetEventId() string {
 type GetEventResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event, with its redacted payload.
-	Event         *v1.Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	Event         *v11.Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2016,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,10 +2029,10 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{35}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{37}
 }
 
-func (x *GetEventResponse) GetEvent() *v1.Event {
+func (x *GetEventResponse) GetEvent() *v11.Event {
 	if x != nil {
 		return x.Event
 	}
@@ -1959,7 +2052,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2064,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2077,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{36}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -2014,7 +2107,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2119,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2132,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{37}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -2067,7 +2160,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2172,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2185,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{38}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -2123,7 +2216,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2228,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2241,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{39}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -2197,7 +2290,11 @@ var File_trivet_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
-	"\x19trivet/auth/v1/auth.proto\x12\x0etrivet.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1dtrivet/auth/v1/identity.proto\x1a\x1btrivet/inbox/v1/inbox.proto\"G\n" +
+	"\x19trivet/auth/v1/auth.proto\x12\x0etrivet.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1dtrivet/auth/v1/identity.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\"\x12\n" +
+	"\x10GetStatusRequest\"}\n" +
+	"\x11GetStatusResponse\x122\n" +
+	"\aservice\x18\x01 \x01(\v2\x18.trivet.status.v1.HealthR\aservice\x124\n" +
+	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider\"G\n" +
 	"\x13AuthenticateRequest\x120\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\tB\x10\xe0A\x02\xbaH\ar\x05\x10\x01(\x80@\x80\x01\x01R\n" +
@@ -2332,7 +2429,7 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\brepaired\x18\x03 \x01(\x03R\brepaired\x12\x18\n" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x18\n" +
 	"\aremoved\x18\x05 \x01(\x03R\aremoved\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done2\xa7\x14\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done2\x8a\x15\n" +
 	"\vAuthService\x12}\n" +
 	"\fAuthenticate\x12#.trivet.auth.v1.AuthenticateRequest\x1a$.trivet.auth.v1.AuthenticateResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling\x12\x8b\x01\n" +
 	"\x10WatchRevocations\x12'.trivet.auth.v1.WatchRevocationsRequest\x1a(.trivet.auth.v1.WatchRevocationsResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling0\x01\x12^\n" +
@@ -2351,7 +2448,8 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\fListErasures\x12#.trivet.auth.v1.ListErasuresRequest\x1a$.trivet.auth.v1.ListErasuresResponse\"\x1eҀ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/erasures\x12\x81\x01\n" +
 	"\n" +
 	"ExportUser\x12!.trivet.auth.v1.ExportUserRequest\x1a\".trivet.auth.v1.ExportUserResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/users/{user_id}:export\x12p\n" +
-	"\x0eReceiveWebhook\x12%.trivet.auth.v1.ReceiveWebhookRequest\x1a&.trivet.auth.v1.ReceiveWebhookResponse\"\x0fҀ\x19\v\b\x05\x1a\agateway\x12v\n" +
+	"\x0eReceiveWebhook\x12%.trivet.auth.v1.ReceiveWebhookRequest\x1a&.trivet.auth.v1.ReceiveWebhookResponse\"\x0fҀ\x19\v\b\x05\x1a\agateway\x12a\n" +
+	"\tGetStatus\x12 .trivet.auth.v1.GetStatusRequest\x1a!.trivet.auth.v1.GetStatusResponse\"\x0fҀ\x19\v\b\x05\x1a\agateway\x12v\n" +
 	"\n" +
 	"ListEvents\x12!.trivet.auth.v1.ListEventsRequest\x1a\".trivet.auth.v1.ListEventsResponse\"!Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/auth/events\x12{\n" +
 	"\bGetEvent\x12\x1f.trivet.auth.v1.GetEventRequest\x1a .trivet.auth.v1.GetEventResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/auth/events/{event_id}\x12\x8a\x01\n" +
@@ -2370,133 +2468,140 @@ func file_trivet_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_trivet_auth_v1_auth_proto_rawDescData
 }
 
-var file_trivet_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_trivet_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_trivet_auth_v1_auth_proto_goTypes = []any{
-	(*AuthenticateRequest)(nil),       // 0: trivet.auth.v1.AuthenticateRequest
-	(*AuthenticateResponse)(nil),      // 1: trivet.auth.v1.AuthenticateResponse
-	(*WatchRevocationsRequest)(nil),   // 2: trivet.auth.v1.WatchRevocationsRequest
-	(*WatchRevocationsResponse)(nil),  // 3: trivet.auth.v1.WatchRevocationsResponse
-	(*GetMeRequest)(nil),              // 4: trivet.auth.v1.GetMeRequest
-	(*GetMeResponse)(nil),             // 5: trivet.auth.v1.GetMeResponse
-	(*GetUserRequest)(nil),            // 6: trivet.auth.v1.GetUserRequest
-	(*GetUserResponse)(nil),           // 7: trivet.auth.v1.GetUserResponse
-	(*ListUsersRequest)(nil),          // 8: trivet.auth.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),         // 9: trivet.auth.v1.ListUsersResponse
-	(*GetOrganizationRequest)(nil),    // 10: trivet.auth.v1.GetOrganizationRequest
-	(*GetOrganizationResponse)(nil),   // 11: trivet.auth.v1.GetOrganizationResponse
-	(*ListOrganizationsRequest)(nil),  // 12: trivet.auth.v1.ListOrganizationsRequest
-	(*ListOrganizationsResponse)(nil), // 13: trivet.auth.v1.ListOrganizationsResponse
-	(*ListMembershipsRequest)(nil),    // 14: trivet.auth.v1.ListMembershipsRequest
-	(*ListMembershipsResponse)(nil),   // 15: trivet.auth.v1.ListMembershipsResponse
-	(*CreateApiKeyRequest)(nil),       // 16: trivet.auth.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),      // 17: trivet.auth.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),        // 18: trivet.auth.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),       // 19: trivet.auth.v1.ListApiKeysResponse
-	(*DeleteApiKeyRequest)(nil),       // 20: trivet.auth.v1.DeleteApiKeyRequest
-	(*DeleteApiKeyResponse)(nil),      // 21: trivet.auth.v1.DeleteApiKeyResponse
-	(*TakeOverApiKeyRequest)(nil),     // 22: trivet.auth.v1.TakeOverApiKeyRequest
-	(*TakeOverApiKeyResponse)(nil),    // 23: trivet.auth.v1.TakeOverApiKeyResponse
-	(*EraseUserRequest)(nil),          // 24: trivet.auth.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),         // 25: trivet.auth.v1.EraseUserResponse
-	(*ListErasuresRequest)(nil),       // 26: trivet.auth.v1.ListErasuresRequest
-	(*ListErasuresResponse)(nil),      // 27: trivet.auth.v1.ListErasuresResponse
-	(*ExportUserRequest)(nil),         // 28: trivet.auth.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),        // 29: trivet.auth.v1.ExportUserResponse
-	(*ReceiveWebhookRequest)(nil),     // 30: trivet.auth.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),    // 31: trivet.auth.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),         // 32: trivet.auth.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),        // 33: trivet.auth.v1.ListEventsResponse
-	(*GetEventRequest)(nil),           // 34: trivet.auth.v1.GetEventRequest
-	(*GetEventResponse)(nil),          // 35: trivet.auth.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),      // 36: trivet.auth.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),     // 37: trivet.auth.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),          // 38: trivet.auth.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),         // 39: trivet.auth.v1.ReconcileResponse
-	nil,                               // 40: trivet.auth.v1.AuthenticateResponse.PassportsEntry
-	nil,                               // 41: trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
-	(*timestamppb.Timestamp)(nil),     // 42: google.protobuf.Timestamp
-	(*Identity)(nil),                  // 43: trivet.auth.v1.Identity
-	(*Revocation)(nil),                // 44: trivet.auth.v1.Revocation
-	(*durationpb.Duration)(nil),       // 45: google.protobuf.Duration
-	(*User)(nil),                      // 46: trivet.auth.v1.User
-	(*Organization)(nil),              // 47: trivet.auth.v1.Organization
-	(*Membership)(nil),                // 48: trivet.auth.v1.Membership
-	(*ApiKey)(nil),                    // 49: trivet.auth.v1.ApiKey
-	(*Erasure)(nil),                   // 50: trivet.auth.v1.Erasure
-	(v1.EventState)(0),                // 51: trivet.inbox.v1.EventState
-	(*v1.Event)(nil),                  // 52: trivet.inbox.v1.Event
+	(*GetStatusRequest)(nil),          // 0: trivet.auth.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),         // 1: trivet.auth.v1.GetStatusResponse
+	(*AuthenticateRequest)(nil),       // 2: trivet.auth.v1.AuthenticateRequest
+	(*AuthenticateResponse)(nil),      // 3: trivet.auth.v1.AuthenticateResponse
+	(*WatchRevocationsRequest)(nil),   // 4: trivet.auth.v1.WatchRevocationsRequest
+	(*WatchRevocationsResponse)(nil),  // 5: trivet.auth.v1.WatchRevocationsResponse
+	(*GetMeRequest)(nil),              // 6: trivet.auth.v1.GetMeRequest
+	(*GetMeResponse)(nil),             // 7: trivet.auth.v1.GetMeResponse
+	(*GetUserRequest)(nil),            // 8: trivet.auth.v1.GetUserRequest
+	(*GetUserResponse)(nil),           // 9: trivet.auth.v1.GetUserResponse
+	(*ListUsersRequest)(nil),          // 10: trivet.auth.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),         // 11: trivet.auth.v1.ListUsersResponse
+	(*GetOrganizationRequest)(nil),    // 12: trivet.auth.v1.GetOrganizationRequest
+	(*GetOrganizationResponse)(nil),   // 13: trivet.auth.v1.GetOrganizationResponse
+	(*ListOrganizationsRequest)(nil),  // 14: trivet.auth.v1.ListOrganizationsRequest
+	(*ListOrganizationsResponse)(nil), // 15: trivet.auth.v1.ListOrganizationsResponse
+	(*ListMembershipsRequest)(nil),    // 16: trivet.auth.v1.ListMembershipsRequest
+	(*ListMembershipsResponse)(nil),   // 17: trivet.auth.v1.ListMembershipsResponse
+	(*CreateApiKeyRequest)(nil),       // 18: trivet.auth.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),      // 19: trivet.auth.v1.CreateApiKeyResponse
+	(*ListApiKeysRequest)(nil),        // 20: trivet.auth.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),       // 21: trivet.auth.v1.ListApiKeysResponse
+	(*DeleteApiKeyRequest)(nil),       // 22: trivet.auth.v1.DeleteApiKeyRequest
+	(*DeleteApiKeyResponse)(nil),      // 23: trivet.auth.v1.DeleteApiKeyResponse
+	(*TakeOverApiKeyRequest)(nil),     // 24: trivet.auth.v1.TakeOverApiKeyRequest
+	(*TakeOverApiKeyResponse)(nil),    // 25: trivet.auth.v1.TakeOverApiKeyResponse
+	(*EraseUserRequest)(nil),          // 26: trivet.auth.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),         // 27: trivet.auth.v1.EraseUserResponse
+	(*ListErasuresRequest)(nil),       // 28: trivet.auth.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),      // 29: trivet.auth.v1.ListErasuresResponse
+	(*ExportUserRequest)(nil),         // 30: trivet.auth.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),        // 31: trivet.auth.v1.ExportUserResponse
+	(*ReceiveWebhookRequest)(nil),     // 32: trivet.auth.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),    // 33: trivet.auth.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),         // 34: trivet.auth.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 35: trivet.auth.v1.ListEventsResponse
+	(*GetEventRequest)(nil),           // 36: trivet.auth.v1.GetEventRequest
+	(*GetEventResponse)(nil),          // 37: trivet.auth.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),      // 38: trivet.auth.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),     // 39: trivet.auth.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),          // 40: trivet.auth.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),         // 41: trivet.auth.v1.ReconcileResponse
+	nil,                               // 42: trivet.auth.v1.AuthenticateResponse.PassportsEntry
+	nil,                               // 43: trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
+	(*v1.Health)(nil),                 // 44: trivet.status.v1.Health
+	(*timestamppb.Timestamp)(nil),     // 45: google.protobuf.Timestamp
+	(*Identity)(nil),                  // 46: trivet.auth.v1.Identity
+	(*Revocation)(nil),                // 47: trivet.auth.v1.Revocation
+	(*durationpb.Duration)(nil),       // 48: google.protobuf.Duration
+	(*User)(nil),                      // 49: trivet.auth.v1.User
+	(*Organization)(nil),              // 50: trivet.auth.v1.Organization
+	(*Membership)(nil),                // 51: trivet.auth.v1.Membership
+	(*ApiKey)(nil),                    // 52: trivet.auth.v1.ApiKey
+	(*Erasure)(nil),                   // 53: trivet.auth.v1.Erasure
+	(v11.EventState)(0),               // 54: trivet.inbox.v1.EventState
+	(*v11.Event)(nil),                 // 55: trivet.inbox.v1.Event
 }
 var file_trivet_auth_v1_auth_proto_depIdxs = []int32{
-	40, // 0: trivet.auth.v1.AuthenticateResponse.passports:type_name -> trivet.auth.v1.AuthenticateResponse.PassportsEntry
-	42, // 1: trivet.auth.v1.AuthenticateResponse.expire_time:type_name -> google.protobuf.Timestamp
-	43, // 2: trivet.auth.v1.AuthenticateResponse.identity:type_name -> trivet.auth.v1.Identity
-	44, // 3: trivet.auth.v1.WatchRevocationsResponse.revocations:type_name -> trivet.auth.v1.Revocation
-	45, // 4: trivet.auth.v1.WatchRevocationsResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	43, // 5: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
-	46, // 6: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
-	46, // 7: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
-	46, // 8: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
-	47, // 9: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
-	47, // 10: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
-	48, // 11: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
-	42, // 12: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	45, // 13: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
-	49, // 14: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
-	49, // 15: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
-	49, // 16: trivet.auth.v1.TakeOverApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
-	50, // 17: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
-	50, // 18: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
-	41, // 19: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
-	51, // 20: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	42, // 21: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	52, // 22: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	52, // 23: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	42, // 24: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	0,  // 25: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
-	2,  // 26: trivet.auth.v1.AuthService.WatchRevocations:input_type -> trivet.auth.v1.WatchRevocationsRequest
-	4,  // 27: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
-	6,  // 28: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
-	8,  // 29: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
-	10, // 30: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
-	12, // 31: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
-	14, // 32: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
-	16, // 33: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
-	18, // 34: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
-	20, // 35: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
-	22, // 36: trivet.auth.v1.AuthService.TakeOverApiKey:input_type -> trivet.auth.v1.TakeOverApiKeyRequest
-	24, // 37: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
-	26, // 38: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
-	28, // 39: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
-	30, // 40: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
-	32, // 41: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
-	34, // 42: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
-	36, // 43: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
-	38, // 44: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
-	1,  // 45: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
-	3,  // 46: trivet.auth.v1.AuthService.WatchRevocations:output_type -> trivet.auth.v1.WatchRevocationsResponse
-	5,  // 47: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
-	7,  // 48: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
-	9,  // 49: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
-	11, // 50: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
-	13, // 51: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
-	15, // 52: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
-	17, // 53: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
-	19, // 54: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
-	21, // 55: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
-	23, // 56: trivet.auth.v1.AuthService.TakeOverApiKey:output_type -> trivet.auth.v1.TakeOverApiKeyResponse
-	25, // 57: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
-	27, // 58: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
-	29, // 59: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
-	31, // 60: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
-	33, // 61: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
-	35, // 62: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
-	37, // 63: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
-	39, // 64: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
-	45, // [45:65] is the sub-list for method output_type
-	25, // [25:45] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	44, // 0: trivet.auth.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	44, // 1: trivet.auth.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	42, // 2: trivet.auth.v1.AuthenticateResponse.passports:type_name -> trivet.auth.v1.AuthenticateResponse.PassportsEntry
+	45, // 3: trivet.auth.v1.AuthenticateResponse.expire_time:type_name -> google.protobuf.Timestamp
+	46, // 4: trivet.auth.v1.AuthenticateResponse.identity:type_name -> trivet.auth.v1.Identity
+	47, // 5: trivet.auth.v1.WatchRevocationsResponse.revocations:type_name -> trivet.auth.v1.Revocation
+	48, // 6: trivet.auth.v1.WatchRevocationsResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	46, // 7: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
+	49, // 8: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
+	49, // 9: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
+	49, // 10: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
+	50, // 11: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
+	50, // 12: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
+	51, // 13: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
+	45, // 14: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	48, // 15: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
+	52, // 16: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
+	52, // 17: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
+	52, // 18: trivet.auth.v1.TakeOverApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
+	53, // 19: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
+	53, // 20: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
+	43, // 21: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
+	54, // 22: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	45, // 23: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	55, // 24: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	55, // 25: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	45, // 26: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	2,  // 27: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
+	4,  // 28: trivet.auth.v1.AuthService.WatchRevocations:input_type -> trivet.auth.v1.WatchRevocationsRequest
+	6,  // 29: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
+	8,  // 30: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
+	10, // 31: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
+	12, // 32: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
+	14, // 33: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
+	16, // 34: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
+	18, // 35: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
+	20, // 36: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
+	22, // 37: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
+	24, // 38: trivet.auth.v1.AuthService.TakeOverApiKey:input_type -> trivet.auth.v1.TakeOverApiKeyRequest
+	26, // 39: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
+	28, // 40: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
+	30, // 41: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
+	32, // 42: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
+	0,  // 43: trivet.auth.v1.AuthService.GetStatus:input_type -> trivet.auth.v1.GetStatusRequest
+	34, // 44: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
+	36, // 45: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
+	38, // 46: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
+	40, // 47: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
+	3,  // 48: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
+	5,  // 49: trivet.auth.v1.AuthService.WatchRevocations:output_type -> trivet.auth.v1.WatchRevocationsResponse
+	7,  // 50: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
+	9,  // 51: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
+	11, // 52: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
+	13, // 53: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
+	15, // 54: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
+	17, // 55: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
+	19, // 56: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
+	21, // 57: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
+	23, // 58: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
+	25, // 59: trivet.auth.v1.AuthService.TakeOverApiKey:output_type -> trivet.auth.v1.TakeOverApiKeyResponse
+	27, // 60: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
+	29, // 61: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
+	31, // 62: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
+	33, // 63: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
+	1,  // 64: trivet.auth.v1.AuthService.GetStatus:output_type -> trivet.auth.v1.GetStatusResponse
+	35, // 65: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
+	37, // 66: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
+	39, // 67: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
+	41, // 68: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
+	48, // [48:69] is the sub-list for method output_type
+	27, // [27:48] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_trivet_auth_v1_auth_proto_init() }
@@ -2511,7 +2616,7 @@ func file_trivet_auth_v1_auth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_auth_v1_auth_proto_rawDesc), len(file_trivet_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,7 @@ const (
 	AuthService_ListErasures_FullMethodName      = "/trivet.auth.v1.AuthService/ListErasures"
 	AuthService_ExportUser_FullMethodName        = "/trivet.auth.v1.AuthService/ExportUser"
 	AuthService_ReceiveWebhook_FullMethodName    = "/trivet.auth.v1.AuthService/ReceiveWebhook"
+	AuthService_GetStatus_FullMethodName         = "/trivet.auth.v1.AuthService/GetStatus"
 	AuthService_ListEvents_FullMethodName        = "/trivet.auth.v1.AuthService/ListEvents"
 	AuthService_GetEvent_FullMethodName          = "/trivet.auth.v1.AuthService/GetEvent"
 	AuthService_RedriveEvents_FullMethodName     = "/trivet.auth.v1.AuthService/RedriveEvents"
@@ -91,6 +92,8 @@ type AuthServiceClient interface {
 	// ReceiveWebhook verifies and stores one webhook from Clerk. It returns after a durable commit.
 	// Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ReceiveWebhook(ctx context.Context, in *ReceiveWebhookRequest, opts ...grpc.CallOption) (*ReceiveWebhookResponse, error)
+	// GetStatus reports how well auth and Clerk work.
+	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 	// ListEvents pages through the inbox of Clerk events, newest first.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// GetEvent reads one event with its redacted payload. Errors: NOT_FOUND.
@@ -279,6 +282,16 @@ func (c *authServiceClient) ReceiveWebhook(ctx context.Context, in *ReceiveWebho
 	return out, nil
 }
 
+func (c *authServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetStatusResponse)
+	err := c.cc.Invoke(ctx, AuthService_GetStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *authServiceClient) ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListEventsResponse)
@@ -376,6 +389,8 @@ type AuthServiceServer interface {
 	// ReceiveWebhook verifies and stores one webhook from Clerk. It returns after a durable commit.
 	// Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error)
+	// GetStatus reports how well auth and Clerk work.
+	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	// ListEvents pages through the inbox of Clerk events, newest first.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// GetEvent reads one event with its redacted payload. Errors: NOT_FOUND.
@@ -442,6 +457,9 @@ func (UnimplementedAuthServiceServer) ExportUser(context.Context, *ExportUserReq
 }
 func (UnimplementedAuthServiceServer) ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReceiveWebhook not implemented")
+}
+func (UnimplementedAuthServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
 }
 func (UnimplementedAuthServiceServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
@@ -757,6 +775,24 @@ func _AuthService_ReceiveWebhook_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthService_GetStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).GetStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_GetStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).GetStatus(ctx, req.(*GetStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthService_ListEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListEventsRequest)
 	if err := dec(in); err != nil {
@@ -888,6 +924,10 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReceiveWebhook",
 			Handler:    _AuthService_ReceiveWebhook_Handler,
+		},
+		{
+			MethodName: "GetStatus",
+			Handler:    _AuthService_GetStatus_Handler,
 		},
 		{
 			MethodName: "ListEvents",

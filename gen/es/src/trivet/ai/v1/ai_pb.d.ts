@@ -822,6 +822,13 @@ export declare type GetStatusResponse = Message$1<"trivet.ai.v1.GetStatusRespons
    * @generated from field: trivet.status.v1.Health provider = 2;
    */
   provider?: Health | undefined;
+
+  /**
+   * The ai service itself, as far as this process can tell.
+   *
+   * @generated from field: trivet.status.v1.Health service = 3;
+   */
+  service?: Health | undefined;
 };
 
 /**

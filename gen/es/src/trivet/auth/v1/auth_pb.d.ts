@@ -6,6 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Health } from "../../status/v1/status_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { ApiKey, Erasure, Identity, Membership, Organization, Revocation, User } from "./identity_pb.js";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
@@ -14,6 +15,47 @@ import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
  * Describes the file trivet/auth/v1/auth.proto.
  */
 export declare const file_trivet_auth_v1_auth: GenFile;
+
+/**
+ * GetStatusRequest asks for the health of auth and of Clerk.
+ *
+ * @generated from message trivet.auth.v1.GetStatusRequest
+ */
+export declare type GetStatusRequest = Message<"trivet.auth.v1.GetStatusRequest"> & {
+};
+
+/**
+ * Describes the message trivet.auth.v1.GetStatusRequest.
+ * Use `create(GetStatusRequestSchema)` to create a new message.
+ */
+export declare const GetStatusRequestSchema: GenMessage<GetStatusRequest>;
+
+/**
+ * GetStatusResponse reports how well auth and Clerk work.
+ *
+ * @generated from message trivet.auth.v1.GetStatusResponse
+ */
+export declare type GetStatusResponse = Message<"trivet.auth.v1.GetStatusResponse"> & {
+  /**
+   * Auth itself, as far as this process can tell.
+   *
+   * @generated from field: trivet.status.v1.Health service = 1;
+   */
+  service?: Health | undefined;
+
+  /**
+   * Clerk, as seen by the calls of this process.
+   *
+   * @generated from field: trivet.status.v1.Health provider = 2;
+   */
+  provider?: Health | undefined;
+};
+
+/**
+ * Describes the message trivet.auth.v1.GetStatusResponse.
+ * Use `create(GetStatusResponseSchema)` to create a new message.
+ */
+export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
 
 /**
  * AuthenticateRequest carries one credential.
@@ -1247,6 +1289,16 @@ export declare const AuthService: GenService<{
     methodKind: "unary";
     input: typeof ReceiveWebhookRequestSchema;
     output: typeof ReceiveWebhookResponseSchema;
+  },
+  /**
+   * GetStatus reports how well auth and Clerk work.
+   *
+   * @generated from rpc trivet.auth.v1.AuthService.GetStatus
+   */
+  getStatus: {
+    methodKind: "unary";
+    input: typeof GetStatusRequestSchema;
+    output: typeof GetStatusResponseSchema;
   },
   /**
    * ListEvents pages through the inbox of Clerk events, newest first.

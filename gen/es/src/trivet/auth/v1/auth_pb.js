@@ -9,292 +9,307 @@ import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@
 import { file_trivet_access_v1_access } from "../../access/v1/access_pb.js";
 import { file_trivet_auth_v1_identity } from "./identity_pb.js";
 import { file_trivet_inbox_v1_inbox } from "../../inbox/v1/inbox_pb.js";
+import { file_trivet_status_v1_status } from "../../status/v1/status_pb.js";
 
 /**
  * Describes the file trivet/auth/v1/auth.proto.
  */
 export const file_trivet_auth_v1_auth = /*@__PURE__*/
-  fileDesc("Chl0cml2ZXQvYXV0aC92MS9hdXRoLnByb3RvEg50cml2ZXQuYXV0aC52MSIuChNBdXRoZW50aWNhdGVSZXF1ZXN0EhcKCmNyZWRlbnRpYWwYASABKAlCA4ABASLyAQoUQXV0aGVudGljYXRlUmVzcG9uc2USSwoJcGFzc3BvcnRzGAEgAygLMjMudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVzcG9uc2UuUGFzc3BvcnRzRW50cnlCA4ABARIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoIaWRlbnRpdHkYAyABKAsyGC50cml2ZXQuYXV0aC52MS5JZGVudGl0eRowCg5QYXNzcG9ydHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhkKF1dhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0IoIBChhXYXRjaFJldm9jYXRpb25zUmVzcG9uc2USLwoLcmV2b2NhdGlvbnMYASADKAsyGi50cml2ZXQuYXV0aC52MS5SZXZvY2F0aW9uEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIOCgxHZXRNZVJlcXVlc3QiXwoNR2V0TWVSZXNwb25zZRIqCghpZGVudGl0eRgBIAEoCzIYLnRyaXZldC5hdXRoLnYxLklkZW50aXR5EiIKBHVzZXIYAiABKAsyFC50cml2ZXQuYXV0aC52MS5Vc2VyIiEKDkdldFVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiNQoPR2V0VXNlclJlc3BvbnNlEiIKBHVzZXIYASABKAsyFC50cml2ZXQuYXV0aC52MS5Vc2VyIkgKEExpc3RVc2Vyc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSDQoFZW1haWwYAyABKAkiUQoRTGlzdFVzZXJzUmVzcG9uc2USIwoFdXNlcnMYASADKAsyFC50cml2ZXQuYXV0aC52MS5Vc2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIxChZHZXRPcmdhbml6YXRpb25SZXF1ZXN0EhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCSJNChdHZXRPcmdhbml6YXRpb25SZXNwb25zZRIyCgxvcmdhbml6YXRpb24YASABKAsyHC50cml2ZXQuYXV0aC52MS5Pcmdhbml6YXRpb24iQQoYTGlzdE9yZ2FuaXphdGlvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJImkKGUxpc3RPcmdhbml6YXRpb25zUmVzcG9uc2USMwoNb3JnYW5pemF0aW9ucxgBIAMoCzIcLnRyaXZldC5hdXRoLnYxLk9yZ2FuaXphdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaQoWTGlzdE1lbWJlcnNoaXBzUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJjChdMaXN0TWVtYmVyc2hpcHNSZXNwb25zZRIvCgttZW1iZXJzaGlwcxgBIAMoCzIaLnRyaXZldC5hdXRoLnYxLk1lbWJlcnNoaXASFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIuABChNDcmVhdGVBcGlLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGc2NvcGVzGAIgAygJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZtb2RlbHMYBCADKAkSHAoUc3BlbmRfbGltaXRfbmFub191c2QYBSABKAMSLwoMc3BlbmRfcGVyaW9kGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhsKE3JlcXVlc3RzX3Blcl9taW51dGUYByABKAUiVAoUQ3JlYXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnRyaXZldC5hdXRoLnYxLkFwaUtleRITCgZzZWNyZXQYAiABKAlCA4ABASI7ChJMaXN0QXBpS2V5c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiWAoTTGlzdEFwaUtleXNSZXNwb25zZRIoCghhcGlfa2V5cxgBIAMoCzIWLnRyaXZldC5hdXRoLnYxLkFwaUtleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKQoTRGVsZXRlQXBpS2V5UmVxdWVzdBISCgphcGlfa2V5X2lkGAEgASgJIhYKFERlbGV0ZUFwaUtleVJlc3BvbnNlIisKFVRha2VPdmVyQXBpS2V5UmVxdWVzdBISCgphcGlfa2V5X2lkGAEgASgJIkEKFlRha2VPdmVyQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnRyaXZldC5hdXRoLnYxLkFwaUtleSIjChBFcmFzZVVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiPQoRRXJhc2VVc2VyUmVzcG9uc2USKAoHZXJhc3VyZRgBIAEoCzIXLnRyaXZldC5hdXRoLnYxLkVyYXN1cmUiPAoTTGlzdEVyYXN1cmVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJaChRMaXN0RXJhc3VyZXNSZXNwb25zZRIpCghlcmFzdXJlcxgBIAMoCzIXLnRyaXZldC5hdXRoLnYxLkVyYXN1cmUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiQKEUV4cG9ydFVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiIgoSRXhwb3J0VXNlclJlc3BvbnNlEgwKBGpzb24YASABKAkipAEKFVJlY2VpdmVXZWJob29rUmVxdWVzdBJICgdoZWFkZXJzGAEgAygLMjIudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0LkhlYWRlcnNFbnRyeUIDgAEBEhEKBGJvZHkYAiABKAxCA4ABARouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIrChZSZWNlaXZlV2ViaG9va1Jlc3BvbnNlEhEKCWR1cGxpY2F0ZRgBIAEoCCKwAQoRTGlzdEV2ZW50c1JlcXVlc3QSKgoFc3RhdGUYASABKA4yGy50cml2ZXQuaW5ib3gudjEuRXZlbnRTdGF0ZRIMCgR0eXBlGAIgASgJEg8KB3N1YmplY3QYAyABKAkSKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIlUKEkxpc3RFdmVudHNSZXNwb25zZRImCgZldmVudHMYASADKAsyFi50cml2ZXQuaW5ib3gudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiMKD0dldEV2ZW50UmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSI5ChBHZXRFdmVudFJlc3BvbnNlEiUKBWV2ZW50GAEgASgLMhYudHJpdmV0LmluYm94LnYxLkV2ZW50IjsKFFJlZHJpdmVFdmVudHNSZXF1ZXN0EhEKCWV2ZW50X2lkcxgBIAMoCRIQCghhbGxfZGVhZBgCIAEoCCJEChVSZWRyaXZlRXZlbnRzUmVzcG9uc2USEAoIcmVkcml2ZW4YASABKAUSGQoRc2tpcHBlZF9ldmVudF9pZHMYAiADKAkiPQoQUmVjb25jaWxlUmVxdWVzdBIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicQoRUmVjb25jaWxlUmVzcG9uc2USDAoEa2luZBgBIAEoCRIMCgRzYW1lGAIgASgDEhAKCHJlcGFpcmVkGAMgASgDEg8KB2NyZWF0ZWQYBCABKAMSDwoHcmVtb3ZlZBgFIAEoAxIMCgRkb25lGAYgASgIMqUQCgtBdXRoU2VydmljZRJ9CgxBdXRoZW50aWNhdGUSIy50cml2ZXQuYXV0aC52MS5BdXRoZW50aWNhdGVSZXF1ZXN0GiQudHJpdmV0LmF1dGgudjEuQXV0aGVudGljYXRlUmVzcG9uc2UiItKAGR4IBRoHZ2F0ZXdheRoEYXV0aBoCYWkaB2JpbGxpbmcSiwEKEFdhdGNoUmV2b2NhdGlvbnMSJy50cml2ZXQuYXV0aC52MS5XYXRjaFJldm9jYXRpb25zUmVxdWVzdBooLnRyaXZldC5hdXRoLnYxLldhdGNoUmV2b2NhdGlvbnNSZXNwb25zZSIi0oAZHggFGgdnYXRld2F5GgRhdXRoGgJhaRoHYmlsbGluZzABEkwKBUdldE1lEhwudHJpdmV0LmF1dGgudjEuR2V0TWVSZXF1ZXN0Gh0udHJpdmV0LmF1dGgudjEuR2V0TWVSZXNwb25zZSIG0oAZAggCElIKB0dldFVzZXISHi50cml2ZXQuYXV0aC52MS5HZXRVc2VyUmVxdWVzdBofLnRyaXZldC5hdXRoLnYxLkdldFVzZXJSZXNwb25zZSIG0oAZAggEElgKCUxpc3RVc2VycxIgLnRyaXZldC5hdXRoLnYxLkxpc3RVc2Vyc1JlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5MaXN0VXNlcnNSZXNwb25zZSIG0oAZAggEEmoKD0dldE9yZ2FuaXphdGlvbhImLnRyaXZldC5hdXRoLnYxLkdldE9yZ2FuaXphdGlvblJlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5HZXRPcmdhbml6YXRpb25SZXNwb25zZSIG0oAZAggEEnAKEUxpc3RPcmdhbml6YXRpb25zEigudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXF1ZXN0GikudHJpdmV0LmF1dGgudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXNwb25zZSIG0oAZAggEEmoKD0xpc3RNZW1iZXJzaGlwcxImLnRyaXZldC5hdXRoLnYxLkxpc3RNZW1iZXJzaGlwc1JlcXVlc3QaJy50cml2ZXQuYXV0aC52MS5MaXN0TWVtYmVyc2hpcHNSZXNwb25zZSIG0oAZAggEEm4KDENyZWF0ZUFwaUtleRIjLnRyaXZldC5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSIT0oAZDwgDEgtrZXlzLm1hbmFnZRJrCgtMaXN0QXBpS2V5cxIiLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLnRyaXZldC5hdXRoLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2UiE9KAGQ8IAxILa2V5cy5tYW5hZ2USbgoMRGVsZXRlQXBpS2V5EiMudHJpdmV0LmF1dGgudjEuRGVsZXRlQXBpS2V5UmVxdWVzdBokLnRyaXZldC5hdXRoLnYxLkRlbGV0ZUFwaUtleVJlc3BvbnNlIhPSgBkPCAMSC2tleXMubWFuYWdlEnQKDlRha2VPdmVyQXBpS2V5EiUudHJpdmV0LmF1dGgudjEuVGFrZU92ZXJBcGlLZXlSZXF1ZXN0GiYudHJpdmV0LmF1dGgudjEuVGFrZU92ZXJBcGlLZXlSZXNwb25zZSIT0oAZDwgDEgtrZXlzLm1hbmFnZRJYCglFcmFzZVVzZXISIC50cml2ZXQuYXV0aC52MS5FcmFzZVVzZXJSZXF1ZXN0GiEudHJpdmV0LmF1dGgudjEuRXJhc2VVc2VyUmVzcG9uc2UiBtKAGQIIBBJhCgxMaXN0RXJhc3VyZXMSIy50cml2ZXQuYXV0aC52MS5MaXN0RXJhc3VyZXNSZXF1ZXN0GiQudHJpdmV0LmF1dGgudjEuTGlzdEVyYXN1cmVzUmVzcG9uc2UiBtKAGQIIBBJbCgpFeHBvcnRVc2VyEiEudHJpdmV0LmF1dGgudjEuRXhwb3J0VXNlclJlcXVlc3QaIi50cml2ZXQuYXV0aC52MS5FeHBvcnRVc2VyUmVzcG9uc2UiBtKAGQIIBBJwCg5SZWNlaXZlV2ViaG9vaxIlLnRyaXZldC5hdXRoLnYxLlJlY2VpdmVXZWJob29rUmVxdWVzdBomLnRyaXZldC5hdXRoLnYxLlJlY2VpdmVXZWJob29rUmVzcG9uc2UiD9KAGQsIBRoHZ2F0ZXdheRJbCgpMaXN0RXZlbnRzEiEudHJpdmV0LmF1dGgudjEuTGlzdEV2ZW50c1JlcXVlc3QaIi50cml2ZXQuYXV0aC52MS5MaXN0RXZlbnRzUmVzcG9uc2UiBtKAGQIIBBJVCghHZXRFdmVudBIfLnRyaXZldC5hdXRoLnYxLkdldEV2ZW50UmVxdWVzdBogLnRyaXZldC5hdXRoLnYxLkdldEV2ZW50UmVzcG9uc2UiBtKAGQIIBBJkCg1SZWRyaXZlRXZlbnRzEiQudHJpdmV0LmF1dGgudjEuUmVkcml2ZUV2ZW50c1JlcXVlc3QaJS50cml2ZXQuYXV0aC52MS5SZWRyaXZlRXZlbnRzUmVzcG9uc2UiBtKAGQIIBBJaCglSZWNvbmNpbGUSIC50cml2ZXQuYXV0aC52MS5SZWNvbmNpbGVSZXF1ZXN0GiEudHJpdmV0LmF1dGgudjEuUmVjb25jaWxlUmVzcG9uc2UiBtKAGQIIBDABQjtaOWdpdGh1Yi5jb20vdHJpdmV0LWRldi90cml2ZXQvZ2VuL2dvL3RyaXZldC9hdXRoL3YxO2F1dGh2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_trivet_access_v1_access, file_trivet_auth_v1_identity, file_trivet_inbox_v1_inbox]);
+  fileDesc("Chl0cml2ZXQvYXV0aC92MS9hdXRoLnByb3RvEg50cml2ZXQuYXV0aC52MSISChBHZXRTdGF0dXNSZXF1ZXN0ImoKEUdldFN0YXR1c1Jlc3BvbnNlEikKB3NlcnZpY2UYASABKAsyGC50cml2ZXQuc3RhdHVzLnYxLkhlYWx0aBIqCghwcm92aWRlchgCIAEoCzIYLnRyaXZldC5zdGF0dXMudjEuSGVhbHRoIi4KE0F1dGhlbnRpY2F0ZVJlcXVlc3QSFwoKY3JlZGVudGlhbBgBIAEoCUIDgAEBIvIBChRBdXRoZW50aWNhdGVSZXNwb25zZRJLCglwYXNzcG9ydHMYASADKAsyMy50cml2ZXQuYXV0aC52MS5BdXRoZW50aWNhdGVSZXNwb25zZS5QYXNzcG9ydHNFbnRyeUIDgAEBEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIqCghpZGVudGl0eRgDIAEoCzIYLnRyaXZldC5hdXRoLnYxLklkZW50aXR5GjAKDlBhc3Nwb3J0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiGQoXV2F0Y2hSZXZvY2F0aW9uc1JlcXVlc3QiggEKGFdhdGNoUmV2b2NhdGlvbnNSZXNwb25zZRIvCgtyZXZvY2F0aW9ucxgBIAMoCzIaLnRyaXZldC5hdXRoLnYxLlJldm9jYXRpb24SNQoSaGVhcnRiZWF0X2ludGVydmFsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIg4KDEdldE1lUmVxdWVzdCJfCg1HZXRNZVJlc3BvbnNlEioKCGlkZW50aXR5GAEgASgLMhgudHJpdmV0LmF1dGgudjEuSWRlbnRpdHkSIgoEdXNlchgCIAEoCzIULnRyaXZldC5hdXRoLnYxLlVzZXIiIQoOR2V0VXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSI1Cg9HZXRVc2VyUmVzcG9uc2USIgoEdXNlchgBIAEoCzIULnRyaXZldC5hdXRoLnYxLlVzZXIiSAoQTGlzdFVzZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRINCgVlbWFpbBgDIAEoCSJRChFMaXN0VXNlcnNSZXNwb25zZRIjCgV1c2VycxgBIAMoCzIULnRyaXZldC5hdXRoLnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjEKFkdldE9yZ2FuaXphdGlvblJlcXVlc3QSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJIk0KF0dldE9yZ2FuaXphdGlvblJlc3BvbnNlEjIKDG9yZ2FuaXphdGlvbhgBIAEoCzIcLnRyaXZldC5hdXRoLnYxLk9yZ2FuaXphdGlvbiJBChhMaXN0T3JnYW5pemF0aW9uc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiaQoZTGlzdE9yZ2FuaXphdGlvbnNSZXNwb25zZRIzCg1vcmdhbml6YXRpb25zGAEgAygLMhwudHJpdmV0LmF1dGgudjEuT3JnYW5pemF0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJpChZMaXN0TWVtYmVyc2hpcHNSZXF1ZXN0EhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJImMKF0xpc3RNZW1iZXJzaGlwc1Jlc3BvbnNlEi8KC21lbWJlcnNoaXBzGAEgAygLMhoudHJpdmV0LmF1dGgudjEuTWVtYmVyc2hpcBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki4AEKE0NyZWF0ZUFwaUtleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZzY29wZXMYAiADKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBm1vZGVscxgEIAMoCRIcChRzcGVuZF9saW1pdF9uYW5vX3VzZBgFIAEoAxIvCgxzcGVuZF9wZXJpb2QYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGwoTcmVxdWVzdHNfcGVyX21pbnV0ZRgHIAEoBSJUChRDcmVhdGVBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYudHJpdmV0LmF1dGgudjEuQXBpS2V5EhMKBnNlY3JldBgCIAEoCUIDgAEBIjsKEkxpc3RBcGlLZXlzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJYChNMaXN0QXBpS2V5c1Jlc3BvbnNlEigKCGFwaV9rZXlzGAEgAygLMhYudHJpdmV0LmF1dGgudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIpChNEZWxldGVBcGlLZXlSZXF1ZXN0EhIKCmFwaV9rZXlfaWQYASABKAkiFgoURGVsZXRlQXBpS2V5UmVzcG9uc2UiKwoVVGFrZU92ZXJBcGlLZXlSZXF1ZXN0EhIKCmFwaV9rZXlfaWQYASABKAkiQQoWVGFrZU92ZXJBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYudHJpdmV0LmF1dGgudjEuQXBpS2V5IiMKEEVyYXNlVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSI9ChFFcmFzZVVzZXJSZXNwb25zZRIoCgdlcmFzdXJlGAEgASgLMhcudHJpdmV0LmF1dGgudjEuRXJhc3VyZSI8ChNMaXN0RXJhc3VyZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIloKFExpc3RFcmFzdXJlc1Jlc3BvbnNlEikKCGVyYXN1cmVzGAEgAygLMhcudHJpdmV0LmF1dGgudjEuRXJhc3VyZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiJAoRRXhwb3J0VXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSIiChJFeHBvcnRVc2VyUmVzcG9uc2USDAoEanNvbhgBIAEoCSKkAQoVUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0EkgKB2hlYWRlcnMYASADKAsyMi50cml2ZXQuYXV0aC52MS5SZWNlaXZlV2ViaG9va1JlcXVlc3QuSGVhZGVyc0VudHJ5QgOAAQESEQoEYm9keRgCIAEoDEIDgAEBGi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIisKFlJlY2VpdmVXZWJob29rUmVzcG9uc2USEQoJZHVwbGljYXRlGAEgASgIIrABChFMaXN0RXZlbnRzUmVxdWVzdBIqCgVzdGF0ZRgBIAEoDjIbLnRyaXZldC5pbmJveC52MS5FdmVudFN0YXRlEgwKBHR5cGUYAiABKAkSDwoHc3ViamVjdBgDIAEoCRIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkiVQoSTGlzdEV2ZW50c1Jlc3BvbnNlEiYKBmV2ZW50cxgBIAMoCzIWLnRyaXZldC5pbmJveC52MS5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIwoPR2V0RXZlbnRSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJIjkKEEdldEV2ZW50UmVzcG9uc2USJQoFZXZlbnQYASABKAsyFi50cml2ZXQuaW5ib3gudjEuRXZlbnQiOwoUUmVkcml2ZUV2ZW50c1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCGFsbF9kZWFkGAIgASgIIkQKFVJlZHJpdmVFdmVudHNSZXNwb25zZRIQCghyZWRyaXZlbhgBIAEoBRIZChFza2lwcGVkX2V2ZW50X2lkcxgCIAMoCSI9ChBSZWNvbmNpbGVSZXF1ZXN0EikKBXNpbmNlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJxChFSZWNvbmNpbGVSZXNwb25zZRIMCgRraW5kGAEgASgJEgwKBHNhbWUYAiABKAMSEAoIcmVwYWlyZWQYAyABKAMSDwoHY3JlYXRlZBgEIAEoAxIPCgdyZW1vdmVkGAUgASgDEgwKBGRvbmUYBiABKAgyiBEKC0F1dGhTZXJ2aWNlEn0KDEF1dGhlbnRpY2F0ZRIjLnRyaXZldC5hdXRoLnYxLkF1dGhlbnRpY2F0ZVJlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5BdXRoZW50aWNhdGVSZXNwb25zZSIi0oAZHggFGgdnYXRld2F5GgRhdXRoGgJhaRoHYmlsbGluZxKLAQoQV2F0Y2hSZXZvY2F0aW9ucxInLnRyaXZldC5hdXRoLnYxLldhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0GigudHJpdmV0LmF1dGgudjEuV2F0Y2hSZXZvY2F0aW9uc1Jlc3BvbnNlIiLSgBkeCAUaB2dhdGV3YXkaBGF1dGgaAmFpGgdiaWxsaW5nMAESTAoFR2V0TWUSHC50cml2ZXQuYXV0aC52MS5HZXRNZVJlcXVlc3QaHS50cml2ZXQuYXV0aC52MS5HZXRNZVJlc3BvbnNlIgbSgBkCCAISUgoHR2V0VXNlchIeLnRyaXZldC5hdXRoLnYxLkdldFVzZXJSZXF1ZXN0Gh8udHJpdmV0LmF1dGgudjEuR2V0VXNlclJlc3BvbnNlIgbSgBkCCAQSWAoJTGlzdFVzZXJzEiAudHJpdmV0LmF1dGgudjEuTGlzdFVzZXJzUmVxdWVzdBohLnRyaXZldC5hdXRoLnYxLkxpc3RVc2Vyc1Jlc3BvbnNlIgbSgBkCCAQSagoPR2V0T3JnYW5pemF0aW9uEiYudHJpdmV0LmF1dGgudjEuR2V0T3JnYW5pemF0aW9uUmVxdWVzdBonLnRyaXZldC5hdXRoLnYxLkdldE9yZ2FuaXphdGlvblJlc3BvbnNlIgbSgBkCCAQScAoRTGlzdE9yZ2FuaXphdGlvbnMSKC50cml2ZXQuYXV0aC52MS5MaXN0T3JnYW5pemF0aW9uc1JlcXVlc3QaKS50cml2ZXQuYXV0aC52MS5MaXN0T3JnYW5pemF0aW9uc1Jlc3BvbnNlIgbSgBkCCAQSagoPTGlzdE1lbWJlcnNoaXBzEiYudHJpdmV0LmF1dGgudjEuTGlzdE1lbWJlcnNoaXBzUmVxdWVzdBonLnRyaXZldC5hdXRoLnYxLkxpc3RNZW1iZXJzaGlwc1Jlc3BvbnNlIgbSgBkCCAQSbgoMQ3JlYXRlQXBpS2V5EiMudHJpdmV0LmF1dGgudjEuQ3JlYXRlQXBpS2V5UmVxdWVzdBokLnRyaXZldC5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlIhPSgBkPCAMSC2tleXMubWFuYWdlEmsKC0xpc3RBcGlLZXlzEiIudHJpdmV0LmF1dGgudjEuTGlzdEFwaUtleXNSZXF1ZXN0GiMudHJpdmV0LmF1dGgudjEuTGlzdEFwaUtleXNSZXNwb25zZSIT0oAZDwgDEgtrZXlzLm1hbmFnZRJuCgxEZWxldGVBcGlLZXkSIy50cml2ZXQuYXV0aC52MS5EZWxldGVBcGlLZXlSZXF1ZXN0GiQudHJpdmV0LmF1dGgudjEuRGVsZXRlQXBpS2V5UmVzcG9uc2UiE9KAGQ8IAxILa2V5cy5tYW5hZ2USdAoOVGFrZU92ZXJBcGlLZXkSJS50cml2ZXQuYXV0aC52MS5UYWtlT3ZlckFwaUtleVJlcXVlc3QaJi50cml2ZXQuYXV0aC52MS5UYWtlT3ZlckFwaUtleVJlc3BvbnNlIhPSgBkPCAMSC2tleXMubWFuYWdlElgKCUVyYXNlVXNlchIgLnRyaXZldC5hdXRoLnYxLkVyYXNlVXNlclJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5FcmFzZVVzZXJSZXNwb25zZSIG0oAZAggEEmEKDExpc3RFcmFzdXJlcxIjLnRyaXZldC5hdXRoLnYxLkxpc3RFcmFzdXJlc1JlcXVlc3QaJC50cml2ZXQuYXV0aC52MS5MaXN0RXJhc3VyZXNSZXNwb25zZSIG0oAZAggEElsKCkV4cG9ydFVzZXISIS50cml2ZXQuYXV0aC52MS5FeHBvcnRVc2VyUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkV4cG9ydFVzZXJSZXNwb25zZSIG0oAZAggEEnAKDlJlY2VpdmVXZWJob29rEiUudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXF1ZXN0GiYudHJpdmV0LmF1dGgudjEuUmVjZWl2ZVdlYmhvb2tSZXNwb25zZSIP0oAZCwgFGgdnYXRld2F5EmEKCUdldFN0YXR1cxIgLnRyaXZldC5hdXRoLnYxLkdldFN0YXR1c1JlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5HZXRTdGF0dXNSZXNwb25zZSIP0oAZCwgFGgdnYXRld2F5ElsKCkxpc3RFdmVudHMSIS50cml2ZXQuYXV0aC52MS5MaXN0RXZlbnRzUmVxdWVzdBoiLnRyaXZldC5hdXRoLnYxLkxpc3RFdmVudHNSZXNwb25zZSIG0oAZAggEElUKCEdldEV2ZW50Eh8udHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXF1ZXN0GiAudHJpdmV0LmF1dGgudjEuR2V0RXZlbnRSZXNwb25zZSIG0oAZAggEEmQKDVJlZHJpdmVFdmVudHMSJC50cml2ZXQuYXV0aC52MS5SZWRyaXZlRXZlbnRzUmVxdWVzdBolLnRyaXZldC5hdXRoLnYxLlJlZHJpdmVFdmVudHNSZXNwb25zZSIG0oAZAggEEloKCVJlY29uY2lsZRIgLnRyaXZldC5hdXRoLnYxLlJlY29uY2lsZVJlcXVlc3QaIS50cml2ZXQuYXV0aC52MS5SZWNvbmNpbGVSZXNwb25zZSIG0oAZAggEMAFCO1o5Z2l0aHViLmNvbS90cml2ZXQtZGV2L3RyaXZldC9nZW4vZ28vdHJpdmV0L2F1dGgvdjE7YXV0aHYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_trivet_access_v1_access, file_trivet_auth_v1_identity, file_trivet_inbox_v1_inbox, file_trivet_status_v1_status]);
+
+/**
+ * Describes the message trivet.auth.v1.GetStatusRequest.
+ * Use `create(GetStatusRequestSchema)` to create a new message.
+ */
+export const GetStatusRequestSchema = /*@__PURE__*/
+  messageDesc(file_trivet_auth_v1_auth, 0);
+
+/**
+ * Describes the message trivet.auth.v1.GetStatusResponse.
+ * Use `create(GetStatusResponseSchema)` to create a new message.
+ */
+export const GetStatusResponseSchema = /*@__PURE__*/
+  messageDesc(file_trivet_auth_v1_auth, 1);
 
 /**
  * Describes the message trivet.auth.v1.AuthenticateRequest.
  * Use `create(AuthenticateRequestSchema)` to create a new message.
  */
 export const AuthenticateRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 0);
+  messageDesc(file_trivet_auth_v1_auth, 2);
 
 /**
  * Describes the message trivet.auth.v1.AuthenticateResponse.
  * Use `create(AuthenticateResponseSchema)` to create a new message.
  */
 export const AuthenticateResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 1);
+  messageDesc(file_trivet_auth_v1_auth, 3);
 
 /**
  * Describes the message trivet.auth.v1.WatchRevocationsRequest.
  * Use `create(WatchRevocationsRequestSchema)` to create a new message.
  */
 export const WatchRevocationsRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 2);
+  messageDesc(file_trivet_auth_v1_auth, 4);
 
 /**
  * Describes the message trivet.auth.v1.WatchRevocationsResponse.
  * Use `create(WatchRevocationsResponseSchema)` to create a new message.
  */
 export const WatchRevocationsResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 3);
+  messageDesc(file_trivet_auth_v1_auth, 5);
 
 /**
  * Describes the message trivet.auth.v1.GetMeRequest.
  * Use `create(GetMeRequestSchema)` to create a new message.
  */
 export const GetMeRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 4);
+  messageDesc(file_trivet_auth_v1_auth, 6);
 
 /**
  * Describes the message trivet.auth.v1.GetMeResponse.
  * Use `create(GetMeResponseSchema)` to create a new message.
  */
 export const GetMeResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 5);
+  messageDesc(file_trivet_auth_v1_auth, 7);
 
 /**
  * Describes the message trivet.auth.v1.GetUserRequest.
  * Use `create(GetUserRequestSchema)` to create a new message.
  */
 export const GetUserRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 6);
+  messageDesc(file_trivet_auth_v1_auth, 8);
 
 /**
  * Describes the message trivet.auth.v1.GetUserResponse.
  * Use `create(GetUserResponseSchema)` to create a new message.
  */
 export const GetUserResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 7);
+  messageDesc(file_trivet_auth_v1_auth, 9);
 
 /**
  * Describes the message trivet.auth.v1.ListUsersRequest.
  * Use `create(ListUsersRequestSchema)` to create a new message.
  */
 export const ListUsersRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 8);
+  messageDesc(file_trivet_auth_v1_auth, 10);
 
 /**
  * Describes the message trivet.auth.v1.ListUsersResponse.
  * Use `create(ListUsersResponseSchema)` to create a new message.
  */
 export const ListUsersResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 9);
+  messageDesc(file_trivet_auth_v1_auth, 11);
 
 /**
  * Describes the message trivet.auth.v1.GetOrganizationRequest.
  * Use `create(GetOrganizationRequestSchema)` to create a new message.
  */
 export const GetOrganizationRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 10);
+  messageDesc(file_trivet_auth_v1_auth, 12);
 
 /**
  * Describes the message trivet.auth.v1.GetOrganizationResponse.
  * Use `create(GetOrganizationResponseSchema)` to create a new message.
  */
 export const GetOrganizationResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 11);
+  messageDesc(file_trivet_auth_v1_auth, 13);
 
 /**
  * Describes the message trivet.auth.v1.ListOrganizationsRequest.
  * Use `create(ListOrganizationsRequestSchema)` to create a new message.
  */
 export const ListOrganizationsRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 12);
+  messageDesc(file_trivet_auth_v1_auth, 14);
 
 /**
  * Describes the message trivet.auth.v1.ListOrganizationsResponse.
  * Use `create(ListOrganizationsResponseSchema)` to create a new message.
  */
 export const ListOrganizationsResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 13);
+  messageDesc(file_trivet_auth_v1_auth, 15);
 
 /**
  * Describes the message trivet.auth.v1.ListMembershipsRequest.
  * Use `create(ListMembershipsRequestSchema)` to create a new message.
  */
 export const ListMembershipsRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 14);
+  messageDesc(file_trivet_auth_v1_auth, 16);
 
 /**
  * Describes the message trivet.auth.v1.ListMembershipsResponse.
  * Use `create(ListMembershipsResponseSchema)` to create a new message.
  */
 export const ListMembershipsResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 15);
+  messageDesc(file_trivet_auth_v1_auth, 17);
 
 /**
  * Describes the message trivet.auth.v1.CreateApiKeyRequest.
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 16);
+  messageDesc(file_trivet_auth_v1_auth, 18);
 
 /**
  * Describes the message trivet.auth.v1.CreateApiKeyResponse.
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 17);
+  messageDesc(file_trivet_auth_v1_auth, 19);
 
 /**
  * Describes the message trivet.auth.v1.ListApiKeysRequest.
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 18);
+  messageDesc(file_trivet_auth_v1_auth, 20);
 
 /**
  * Describes the message trivet.auth.v1.ListApiKeysResponse.
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 19);
+  messageDesc(file_trivet_auth_v1_auth, 21);
 
 /**
  * Describes the message trivet.auth.v1.DeleteApiKeyRequest.
  * Use `create(DeleteApiKeyRequestSchema)` to create a new message.
  */
 export const DeleteApiKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 20);
+  messageDesc(file_trivet_auth_v1_auth, 22);
 
 /**
  * Describes the message trivet.auth.v1.DeleteApiKeyResponse.
  * Use `create(DeleteApiKeyResponseSchema)` to create a new message.
  */
 export const DeleteApiKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 21);
+  messageDesc(file_trivet_auth_v1_auth, 23);
 
 /**
  * Describes the message trivet.auth.v1.TakeOverApiKeyRequest.
  * Use `create(TakeOverApiKeyRequestSchema)` to create a new message.
  */
 export const TakeOverApiKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 22);
+  messageDesc(file_trivet_auth_v1_auth, 24);
 
 /**
  * Describes the message trivet.auth.v1.TakeOverApiKeyResponse.
  * Use `create(TakeOverApiKeyResponseSchema)` to create a new message.
  */
 export const TakeOverApiKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 23);
+  messageDesc(file_trivet_auth_v1_auth, 25);
 
 /**
  * Describes the message trivet.auth.v1.EraseUserRequest.
  * Use `create(EraseUserRequestSchema)` to create a new message.
  */
 export const EraseUserRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 24);
+  messageDesc(file_trivet_auth_v1_auth, 26);
 
 /**
  * Describes the message trivet.auth.v1.EraseUserResponse.
  * Use `create(EraseUserResponseSchema)` to create a new message.
  */
 export const EraseUserResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 25);
+  messageDesc(file_trivet_auth_v1_auth, 27);
 
 /**
  * Describes the message trivet.auth.v1.ListErasuresRequest.
  * Use `create(ListErasuresRequestSchema)` to create a new message.
  */
 export const ListErasuresRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 26);
+  messageDesc(file_trivet_auth_v1_auth, 28);
 
 /**
  * Describes the message trivet.auth.v1.ListErasuresResponse.
  * Use `create(ListErasuresResponseSchema)` to create a new message.
  */
 export const ListErasuresResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 27);
+  messageDesc(file_trivet_auth_v1_auth, 29);
 
 /**
  * Describes the message trivet.auth.v1.ExportUserRequest.
  * Use `create(ExportUserRequestSchema)` to create a new message.
  */
 export const ExportUserRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 28);
+  messageDesc(file_trivet_auth_v1_auth, 30);
 
 /**
  * Describes the message trivet.auth.v1.ExportUserResponse.
  * Use `create(ExportUserResponseSchema)` to create a new message.
  */
 export const ExportUserResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 29);
+  messageDesc(file_trivet_auth_v1_auth, 31);
 
 /**
  * Describes the message trivet.auth.v1.ReceiveWebhookRequest.
  * Use `create(ReceiveWebhookRequestSchema)` to create a new message.
  */
 export const ReceiveWebhookRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 30);
+  messageDesc(file_trivet_auth_v1_auth, 32);
 
 /**
  * Describes the message trivet.auth.v1.ReceiveWebhookResponse.
  * Use `create(ReceiveWebhookResponseSchema)` to create a new message.
  */
 export const ReceiveWebhookResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 31);
+  messageDesc(file_trivet_auth_v1_auth, 33);
 
 /**
  * Describes the message trivet.auth.v1.ListEventsRequest.
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 32);
+  messageDesc(file_trivet_auth_v1_auth, 34);
 
 /**
  * Describes the message trivet.auth.v1.ListEventsResponse.
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 33);
+  messageDesc(file_trivet_auth_v1_auth, 35);
 
 /**
  * Describes the message trivet.auth.v1.GetEventRequest.
  * Use `create(GetEventRequestSchema)` to create a new message.
  */
 export const GetEventRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 34);
+  messageDesc(file_trivet_auth_v1_auth, 36);
 
 /**
  * Describes the message trivet.auth.v1.GetEventResponse.
  * Use `create(GetEventResponseSchema)` to create a new message.
  */
 export const GetEventResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 35);
+  messageDesc(file_trivet_auth_v1_auth, 37);
 
 /**
  * Describes the message trivet.auth.v1.RedriveEventsRequest.
  * Use `create(RedriveEventsRequestSchema)` to create a new message.
  */
 export const RedriveEventsRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 36);
+  messageDesc(file_trivet_auth_v1_auth, 38);
 
 /**
  * Describes the message trivet.auth.v1.RedriveEventsResponse.
  * Use `create(RedriveEventsResponseSchema)` to create a new message.
  */
 export const RedriveEventsResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 37);
+  messageDesc(file_trivet_auth_v1_auth, 39);
 
 /**
  * Describes the message trivet.auth.v1.ReconcileRequest.
  * Use `create(ReconcileRequestSchema)` to create a new message.
  */
 export const ReconcileRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 38);
+  messageDesc(file_trivet_auth_v1_auth, 40);
 
 /**
  * Describes the message trivet.auth.v1.ReconcileResponse.
  * Use `create(ReconcileResponseSchema)` to create a new message.
  */
 export const ReconcileResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_auth_v1_auth, 39);
+  messageDesc(file_trivet_auth_v1_auth, 41);
 
 /**
  * AuthService verifies credentials, stores users and organizations, and issues passports.

@@ -1091,6 +1091,13 @@ export declare type GetStatusResponse = Message<"trivet.billing.v1.GetStatusResp
    * @generated from field: trivet.status.v1.Health provider = 2;
    */
   provider?: Health | undefined;
+
+  /**
+   * Billing itself, as far as this process can tell.
+   *
+   * @generated from field: trivet.status.v1.Health service = 3;
+   */
+  service?: Health | undefined;
 };
 
 /**

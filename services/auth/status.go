@@ -1,0 +1,24 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
+	"github.com/trivet-dev/trivet/platform/health"
+	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
+)
+
+// watchClerk makes client tell how Clerk is doing. Without a secret key auth never calls Clerk, so nothing can fail.
+func (s *Service) watchClerk(config Config, deps Deps, client *http.Client) func() *statusv1.Health {
+	if !config.SecretKeys.IsSet() {
+		return health.Fixed(health.Operational, deps.Now())
+	}
+	watched := health.NewProvider(deps.Now)
+	client.Transport = health.Transport{Next: client.Transport, Provider: watched}
+	keys := jwks.Endpoint{Client: client, URL: config.backend() + "/jwks", SecretKeys: config.SecretKeys.Reveal()}
+	s.work = append(s.work, func(ctx context.Context) {
+		watched.Run(ctx, config.ProbeInterval, func(ctx context.Context) { _, _ = keys.Fetch(ctx) })
+	})
+	return watched.Condition
+}
