@@ -21,3 +21,16 @@ func Statements(d database.Dialect) map[string]string {
 	}
 	return all
 }
+
+// WakesWhenStarved reports whether the dispatcher looks for work again at once when it found some for which no worker was
+// free; ended says that a worker has become free since it looked.
+func WakesWhenStarved(ended bool) bool {
+	in := &Inbox{signal: make(chan struct{}, 1)}
+	d := &dispatcher{in: in, busy: map[string]int{}}
+	seen := d.ends
+	if ended {
+		d.ended("s", false)
+	}
+	d.starve(seen)
+	return len(in.signal) > 0
+}
