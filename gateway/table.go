@@ -15,7 +15,8 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
-	"github.com/trivet-dev/trivet/platform/telemetry"
+	"github.com/trivet-dev/trivet/platform/integration"
+	"github.com/trivet-dev/trivet/platform/ratelog"
 )
 
 // table lists every address of the edge.
@@ -78,16 +79,16 @@ func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
 	if g.config.Environment == "production" {
 		secure = g.proxies.Secure
 	}
-	seldom := telemetry.NewSeldom(g.now)
+	limited := ratelog.New(g.now)
 	insecure := func(r *http.Request) {
-		if left, write := seldom.Next("insecure"); write {
+		if left, write := limited.Next("insecure"); write {
 			g.logger.ErrorContext(r.Context(), "webhooks are lost: they don't come over HTTPS as far as the edge can tell; behind a proxy that ends TLS, name it "+
-				"in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto to one value, https", "route", r.URL.Path, "peer", r.RemoteAddr, "left_out", left)
+				"in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto to one value, https", "route", r.URL.Path, "peer", r.RemoteAddr, "suppressed", left)
 		}
 	}
 	refused := func(r *http.Request) { _, _ = g.limiter.Allow(g.proxies.Of(r)) }
 	clerk := &webhook.Handler{
-		Headers: []string{"Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
+		Headers: signedBy("clerk"),
 		Body:    body, Secure: secure, Insecure: insecure, Refused: refused,
 		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
 			_, err := clients.Auth.ReceiveWebhook(ctx, &authv1.ReceiveWebhookRequest{Headers: headers, Body: body})
@@ -95,7 +96,7 @@ func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
 		},
 	}
 	stripe := &webhook.Handler{
-		Headers: []string{"Stripe-Signature"},
+		Headers: signedBy("stripe"),
 		Body:    body, Secure: secure, Insecure: insecure, Refused: refused,
 		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
 			_, err := clients.Billing.ReceiveWebhook(ctx, &billingv1.ReceiveWebhookRequest{Headers: headers, Body: body})
@@ -106,6 +107,12 @@ func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
 		{Method: http.MethodPost, Pattern: "/api/webhooks/clerk", Public: true, Signed: true, Handler: clerk},
 		{Method: http.MethodPost, Pattern: "/api/webhooks/stripe", Public: true, Signed: true, Handler: stripe},
 	}
+}
+
+// signedBy returns the headers that verifying a provider's webhook needs.
+func signedBy(provider string) []string {
+	i, _ := integration.Named(provider)
+	return i.WebhookHeaders
 }
 
 // alive says that this process serves; what is behind it has /readyz on the ops address and /api/v1/status.

@@ -12,10 +12,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// inboxes are the paths of the events, by provider.
-var inboxes = map[string]string{"clerk": "/api/v1/auth/events", "stripe": "/api/v1/billing/events"}
+	"github.com/trivet-dev/trivet/platform/integration"
+)
 
 // states are those of an event.
 var states = []string{"pending", "leased", "done", "dead", "ignored"}
@@ -38,13 +37,20 @@ func (p program) events() *cobra.Command {
 	return cmd
 }
 
+// eventsPath is where a provider's events are at the edge.
+func eventsPath(source string) string {
+	i, _ := integration.Named(source)
+	return i.EventsPath
+}
+
 // sources are the providers to show.
 func (e *eventsCommand) sources() ([]string, error) {
+	names := integration.Names(integration.WithWebhooks())
 	if e.source == "" {
-		return []string{"clerk", "stripe"}, nil
+		return names, nil
 	}
-	if inboxes[e.source] == "" {
-		return nil, fmt.Errorf("--source is clerk or stripe, not %q", e.source)
+	if !slices.Contains(names, e.source) {
+		return nil, fmt.Errorf("--source is %s, not %q", strings.Join(names, " or "), e.source)
 	}
 	return []string{e.source}, nil
 }
@@ -100,7 +106,7 @@ func (e *eventsCommand) printList(ctx context.Context, query url.Values, limit i
 	var all []event
 	more := false
 	for _, source := range sources {
-		found, rest, listed := o.events(ctx, inboxes[source], query, limit)
+		found, rest, listed := o.events(ctx, eventsPath(source), query, limit)
 		if listed != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", source, listed))
 		}
@@ -139,7 +145,7 @@ func (e *eventsCommand) show() *cobra.Command {
 				return err
 			}
 			for _, source := range sources {
-				raw, err := o.ask(cmd.Context(), http.MethodGet, inboxes[source]+"/"+url.PathEscape(args[0]), nil)
+				raw, err := o.ask(cmd.Context(), http.MethodGet, eventsPath(source)+"/"+url.PathEscape(args[0]), nil)
 				if no := new(refusal); errors.As(err, &no) && no.Code == "NOT_FOUND" {
 					continue
 				}
@@ -198,7 +204,7 @@ func (e *eventsCommand) redriveAll(ctx context.Context, ids []string) error {
 		if len(ids) > 0 && len(left) == 0 {
 			break
 		}
-		done, err := o.redrive(ctx, inboxes[source], left)
+		done, err := o.redrive(ctx, eventsPath(source), left)
 		if err != nil {
 			return fmt.Errorf("%s: after %d events were redriven: %w", source, total.Redriven, err)
 		}

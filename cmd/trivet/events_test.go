@@ -42,7 +42,7 @@ func newEdge(t *testing.T) *edge {
 			event.Failures = []*inboxv1.FailedAttempt{{Attempt: 25, BeginTime: timestamppb.New(at), EndTime: timestamppb.New(at.Add(20 * time.Millisecond)), Error: "too\nbad"}}
 			event.RedactedPayload = `{"id":"x"}`
 		}
-		e.events[inboxes[source]] = append([]*inboxv1.Event{event}, e.events[inboxes[source]]...)
+		e.events[eventsPath(source)] = append([]*inboxv1.Event{event}, e.events[eventsPath(source)]...)
 	}
 	return e
 }

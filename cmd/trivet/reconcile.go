@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/internal/allinone"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/integration"
 )
 
 // counts are what a comparison found, of one kind of object.
@@ -30,9 +32,6 @@ type counts interface {
 	GetDone() bool
 }
 
-// services are those that keep the copies of a provider's objects.
-var services = map[string]string{"clerk": "auth", "stripe": "billing"}
-
 func (p program) reconcile() *cobra.Command {
 	var source string
 	var since moment
@@ -44,14 +43,17 @@ func (p program) reconcile() *cobra.Command {
 		Example: "  trivet reconcile\n  trivet reconcile --source stripe --since 24h",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch source {
-			case "":
-				return errors.Join(p.reconcileOne(cmd.Context(), "clerk", since), p.reconcileOne(cmd.Context(), "stripe", since))
-			case "clerk", "stripe":
-				return p.reconcileOne(cmd.Context(), source, since)
-			default:
-				return fmt.Errorf("--source is clerk or stripe, not %q", source)
+			var failed []error
+			known := integration.Reconciled()
+			for _, i := range known {
+				if source == "" || source == i.Name {
+					failed = append(failed, p.reconcileOne(cmd.Context(), i.Name, since))
+				}
 			}
+			if len(failed) == 0 {
+				return fmt.Errorf("--source is %s, not %q", strings.Join(integration.Names(known), " or "), source)
+			}
+			return errors.Join(failed...)
 		},
 	}
 	cmd.Flags().StringVar(&source, "source", "", "only this provider: clerk or stripe")
@@ -69,7 +71,8 @@ func (p program) reconcileOne(ctx context.Context, source string, since moment) 
 	if err != nil {
 		return err
 	}
-	address, err := allinone.GRPCAddress(env.Get, services[source])
+	of, _ := integration.Named(source)
+	address, err := allinone.GRPCAddress(env.Get, of.Service)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 const (
@@ -36,12 +37,7 @@ func (x *Exchanger) Run(ctx context.Context, logger *slog.Logger) {
 		if errs.ReasonOf(err) != errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED {
 			logger.WarnContext(ctx, "the watch for revoked credentials broke and begins again", slog.Any("error", err), slog.Duration("pause", pause))
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		_ = wait.For(ctx, pause)
 		pause = min(2*pause, longPause)
 	}
 }

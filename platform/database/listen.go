@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 const (
@@ -39,7 +41,7 @@ func (db *DB) Listen(ctx context.Context, channel string, on func()) {
 		}
 		log.WarnContext(ctx, "listening for notifications failed; polling finds what other processes do until it works again",
 			slog.Duration("pause", pause), slog.Any("error", err))
-		wait(ctx, pause/2+rand.N(pause/2)) //nolint:gosec // spreads load, guards nothing
+		_ = wait.For(ctx, pause/2+rand.N(pause/2)) //nolint:gosec // spreads load, guards nothing
 	}
 }
 
@@ -78,12 +80,3 @@ func (db *DB) Notify(ctx context.Context, channel string) error {
 
 // channel makes a name that other services' schemas of the same database don't share.
 func (db *DB) channel(name string) string { return db.config.Schema + "." + name }
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

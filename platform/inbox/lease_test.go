@@ -234,7 +234,7 @@ func TestRunOnceAtATime(t *testing.T) {
 		in := f.handle(inbox.Handler{Handle: h.handle})
 		f.put(in, event("a", "x"))
 		receive(t, h.entered)
-		require.ErrorContains(f, in.Run(t.Context()), "runs already")
+		require.ErrorContains(f, in.Run(t.Context()), "already running")
 		require.ErrorContains(f, in.Handle("s2", inbox.Handler{Handle: apply}), "too late")
 		h.release()
 		_ = receive(t, h.result)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 // kind is how an attempt ended, also in metrics.
@@ -94,7 +95,7 @@ func (w *worker) record(j *Job, o outcome) outcome {
 		case errors.Is(err, database.ErrCommitUnknown):
 			o = o.doubt(o.rest)
 		}
-		if !database.IsUnavailable(err) || !time.Now().Before(end) || !sleep(w.life, pause) {
+		if !database.IsUnavailable(err) || !time.Now().Before(end) || wait.For(w.life, pause) != nil {
 			return outcome{kind: lost, err: errors.Join(err, o.err)}
 		}
 	}
@@ -194,16 +195,4 @@ func exec(ctx context.Context, tx database.Tx, query string, args ...any) (int64
 		return 0, err
 	}
 	return result.RowsAffected()
-}
-
-// sleep waits for d; false means that ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

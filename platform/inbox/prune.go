@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 // pruneBatch is how many rows a write deletes: few, as others wait for it.
@@ -62,7 +63,7 @@ func (in *Inbox) alone(ctx context.Context, tx database.Tx) (ok bool, err error)
 
 func (in *Inbox) pruneNowAndThen(ctx context.Context) {
 	// At first soon, for programs that never run long; then not all processes at the same time.
-	for pause := time.Duration(in.options.Rand() * float64(pruneInterval)); sleep(ctx, pause); pause = pruneInterval {
+	for pause := time.Duration(in.options.Rand() * float64(pruneInterval)); wait.For(ctx, pause) == nil; pause = pruneInterval {
 		n, err := in.Prune(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:

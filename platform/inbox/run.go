@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 const (
@@ -91,7 +92,7 @@ func (in *Inbox) notify(ctx context.Context) {
 		if err := in.db.Notify(ctx, channel); err != nil && ctx.Err() == nil {
 			in.log.WarnContext(ctx, "other processes can't be notified: they find the work by polling", slog.Any("error", err))
 		}
-		sleep(ctx, announceGap)
+		_ = wait.For(ctx, announceGap)
 	}
 }
 
@@ -117,7 +118,7 @@ func (d *dispatcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		deaf, pause := d.round(ctx)
 		if deaf = min(deaf, pause); deaf > 0 {
-			sleep(ctx, deaf)
+			_ = wait.For(ctx, deaf)
 		}
 		timer := time.NewTimer(pause - deaf)
 		select {

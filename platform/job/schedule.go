@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 const (
@@ -19,19 +21,7 @@ const (
 // look, the first one whose look comes after the interval runs the job, and a job that was cut short is resumed at the next
 // look of any process. The function handles its errors itself.
 func Schedule(ctx context.Context, interval time.Duration, look func(ctx context.Context)) {
-	for pause := firstLook; sleep(ctx, pause+rand.N(max(pause, 1))); pause = min(lookEvery, interval) { //nolint:gosec // spreads replicas, guards nothing
+	for pause := firstLook; wait.For(ctx, pause+rand.N(max(pause, 1))) == nil; pause = min(lookEvery, interval) { //nolint:gosec // spreads replicas, guards nothing
 		look(ctx)
-	}
-}
-
-// sleep returns false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -1,46 +1,47 @@
-package telemetry
+// Package ratelog keeps strangers from filling the log with lines that anybody can cause.
+package ratelog
 
 import (
 	"sync"
 	"time"
 )
 
-// seldomPause is how long Seldom keeps silent after a line.
-const seldomPause = time.Second
+// pause is how long a key is silent after a line.
+const pause = time.Second
 
-// Seldom keeps strangers from filling the log: of a line that anybody can cause, it lets one a second through.
-type Seldom struct {
+// Limiter lets one line a second of each key through.
+type Limiter struct {
 	now   func() time.Time
 	mu    sync.Mutex
 	lines map[string]line
 }
 
-// line is what was seen of a key.
+// line is the state of one key.
 type line struct {
-	next time.Time
-	left int
+	next       time.Time
+	suppressed int
 }
 
-// NewSeldom makes a Seldom with its own clock; nil means [time.Now].
-func NewSeldom(now func() time.Time) *Seldom {
+// New makes a Limiter with its own clock; nil means [time.Now].
+func New(now func() time.Time) *Limiter {
 	if now == nil {
 		now = time.Now
 	}
-	return &Seldom{now: now, lines: map[string]line{}}
+	return &Limiter{now: now, lines: map[string]line{}}
 }
 
-// Next tells whether to write a line of this key, and how many were left out since the last one. Keys are kept: they must
-// be few, and none a stranger's to choose.
-func (s *Seldom) Next(key string) (left int, write bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now, l := s.now(), s.lines[key]
+// Next reports whether to write a line of this key, and how many were suppressed since the last one. Keys are kept: there
+// must be few, and strangers must not be able to choose them.
+func (l *Limiter) Next(key string) (suppressed int, write bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, of := l.now(), l.lines[key]
 	// A clock that was set back must not silence the log until it has caught up.
-	if now.Before(l.next) && l.next.Sub(now) <= seldomPause {
-		l.left++
-		s.lines[key] = l
+	if now.Before(of.next) && of.next.Sub(now) <= pause {
+		of.suppressed++
+		l.lines[key] = of
 		return 0, false
 	}
-	s.lines[key] = line{next: now.Add(seldomPause)}
-	return l.left, true
+	l.lines[key] = line{next: now.Add(pause)}
+	return of.suppressed, true
 }

@@ -1,4 +1,4 @@
-package telemetry_test
+package ratelog_test
 
 import (
 	"testing"
@@ -6,12 +6,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/platform/telemetry"
+	"github.com/trivet-dev/trivet/platform/ratelog"
 )
 
-func TestSeldom(t *testing.T) {
+func TestOneLineASecondOfEachKey(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	s := telemetry.NewSeldom(func() time.Time { return now })
+	s := ratelog.New(func() time.Time { return now })
 	for i, step := range []struct {
 		wait  time.Duration
 		key   string
@@ -34,6 +34,6 @@ func TestSeldom(t *testing.T) {
 		require.Equal(t, step.write, write, i)
 		require.Equal(t, step.left, left, i)
 	}
-	_, write := telemetry.NewSeldom(nil).Next("a")
+	_, write := ratelog.New(nil).Next("a")
 	require.True(t, write)
 }

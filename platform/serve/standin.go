@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trivet-dev/trivet/platform/integration"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
@@ -41,19 +42,11 @@ type Provider struct {
 
 // Providers are the third parties that the sandbox can stand in for.
 func Providers() []Provider {
-	return []Provider{
-		{
-			Name:     "clerk",
-			Signs:    []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL"},
-			Settings: []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL", clerkInstance, clerkWebhooks},
-		},
-		{Name: "openai", Signs: []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"}, Settings: []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"}},
-		{
-			Name:     "stripe",
-			Signs:    []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL"},
-			Settings: []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL", stripeWebhooks},
-		},
+	var all []Provider
+	for _, i := range integration.All() {
+		all = append(all, Provider{Name: i.Name, Signs: i.RealSettings, Settings: i.SandboxSettings})
 	}
+	return all
 }
 
 const (

@@ -1,4 +1,4 @@
-// Package webhook takes providers' webhooks: it verifies each and stores, durably and once, what is needed of it.
+// Package webhook receives providers' webhooks: it verifies each one and stores what is needed of it, durably and once.
 package webhook
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox"
-	"github.com/trivet-dev/trivet/platform/telemetry"
+	"github.com/trivet-dev/trivet/platform/ratelog"
 )
 
 // Verdict is why a webhook is refused, for logs and metrics; the sender is not told.
@@ -35,7 +35,7 @@ const (
 func (v Verdict) Error() string { return "webhook refused: " + string(v) }
 
 // ErrNotSetUp says that there is no secret to verify webhooks with.
-var ErrNotSetUp = errors.New("webhook: not set up")
+var ErrNotSetUp = errors.New("webhook: not configured")
 
 // UnknownType stands for the type of an event that can't be read.
 const UnknownType = "malformed"
@@ -85,19 +85,19 @@ type Options struct {
 // Receiver takes a provider's webhooks.
 type Receiver struct {
 	Options
-	seldom *telemetry.Seldom
+	limited *ratelog.Limiter
 }
 
 // New makes a Receiver.
-func New(o Options) *Receiver { return &Receiver{Options: o, seldom: telemetry.NewSeldom(o.Now)} }
+func New(o Options) *Receiver { return &Receiver{Options: o, limited: ratelog.New(o.Now)} }
 
 // Receive returns after a durable commit. Header names are in lower case. Errors: ErrNotSetUp, a Verdict, and the inbox's
-// own; Shown makes them fit for the sender.
+// own; Public turns them into those that the sender may see.
 func (r *Receiver) Receive(ctx context.Context, headers map[string]string, body []byte) (duplicate bool, err error) {
 	p := r.Provider
 	if p.Verify == nil {
 		r.refuse(ctx, slog.LevelError, "not_set_up", fmt.Sprintf(
-			"a webhook of %[1]s's can't be taken: %[2]s is not set; copy the signing secret from %[1]s's dashboard, under Webhooks", p.Title, p.Setting))
+			"a webhook from %[1]s cannot be accepted: %[2]s is not set; copy the signing secret from %[1]s's dashboard, under Webhooks", p.Title, p.Setting))
 		return false, fmt.Errorf("%w: %s is not set", ErrNotSetUp, p.Setting)
 	}
 	id, err := p.Verify(headers, body)
@@ -127,15 +127,15 @@ func (r *Receiver) Receive(ctx context.Context, headers map[string]string, body 
 	return duplicate, err
 }
 
-// Shown turns Receive's errors into those that the sender may see. It says nothing of what is wrong with a signature: that
-// would help whoever forges one.
-func (r *Receiver) Shown(err error) error {
+// Public turns Receive's errors into those that the sender may see. It does not say what is wrong with a signature: that
+// would help a forger.
+func (r *Receiver) Public(err error) error {
 	if _, refused := errors.AsType[Verdict](err); refused {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, "Invalid webhook signature").Cause(err)
 	}
 	if errors.Is(err, ErrNotSetUp) {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
-			"Webhooks of %s's are not set up: %s is not set.", r.Provider.Title, r.Provider.Setting).Cause(err)
+			"%s webhooks are not configured: %s is not set.", r.Provider.Title, r.Provider.Setting).Cause(err)
 	}
 	if database.IsUnavailable(err) {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
@@ -147,8 +147,8 @@ func (r *Receiver) Shown(err error) error {
 // refuse counts each, and logs few: whoever finds the address can send as many as they like.
 func (r *Receiver) refuse(ctx context.Context, level slog.Level, verdict, text string) {
 	r.Record(ctx, verdict)
-	if left, write := r.seldom.Next(verdict); write {
-		r.Logger.Log(ctx, level, text, slog.String("source", r.Provider.Name), slog.String("verdict", verdict), slog.Int("left_out", left))
+	if left, write := r.limited.Next(verdict); write {
+		r.Logger.Log(ctx, level, text, slog.String("source", r.Provider.Name), slog.String("verdict", verdict), slog.Int("suppressed", left))
 	}
 }
 
@@ -168,7 +168,7 @@ func (r *Receiver) bury(ctx context.Context, id, kind string, body []byte, why e
 	if id == "" {
 		id, kind = UnknownType+"-"+hex.EncodeToString(sum[:idBytes]), UnknownType
 	}
-	r.Logger.ErrorContext(ctx, "a webhook with a good signature can't be handled; it is kept as a dead event",
+	r.Logger.ErrorContext(ctx, "a webhook with a valid signature cannot be handled; it is stored as a dead event",
 		slog.String("source", r.Provider.Name), slog.String("event", id), slog.Any("error", why))
 	return inbox.Event{
 		Source: r.Provider.Name, ID: id, Type: kind, Subject: id, Payload: remains(body, sum, why), State: inbox.Dead, LastError: why.Error(),

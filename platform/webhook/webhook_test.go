@@ -180,10 +180,10 @@ func TestEveryVerdict(t *testing.T) {
 		require.EqualError(t, err, "webhook refused: "+want)
 		require.Equal(t, []string{want}, d.verdicts)
 		require.Empty(t, d.box.put)
-		for _, part := range []string{"level=WARN", "a webhook was refused", "source=acme", "verdict=" + want, "left_out=0"} {
+		for _, part := range []string{"level=WARN", "a webhook was refused", "source=acme", "verdict=" + want, "suppressed=0"} {
 			require.Contains(t, d.logs.String(), part)
 		}
-		shown := errs.From(d.Shown(err))
+		shown := errs.From(d.Public(err))
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, shown.Reason)
 		require.Equal(t, "Invalid webhook signature", shown.Message)
 		require.Empty(t, shown.Metadata)
@@ -201,13 +201,13 @@ func TestNotSetUp(t *testing.T) {
 	require.Empty(t, d.box.put)
 	for _, part := range []string{
 		"level=ERROR", "source=acme", "verdict=not_set_up",
-		"a webhook of Acme's can't be taken: ACME_WEBHOOK_SECRET is not set; copy the signing secret from Acme's dashboard, under Webhooks",
+		"a webhook from Acme cannot be accepted: ACME_WEBHOOK_SECRET is not set; copy the signing secret from Acme's dashboard, under Webhooks",
 	} {
 		require.Contains(t, d.logs.String(), part)
 	}
-	shown := errs.From(d.Shown(err))
+	shown := errs.From(d.Public(err))
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, shown.Reason)
-	require.Equal(t, "Webhooks of Acme's are not set up: ACME_WEBHOOK_SECRET is not set.", shown.Message)
+	require.Equal(t, "Acme webhooks are not configured: ACME_WEBHOOK_SECRET is not set.", shown.Message)
 }
 
 func TestStoreDown(t *testing.T) {
@@ -216,14 +216,14 @@ func TestStoreDown(t *testing.T) {
 	_, err := d.receive(t, "m1", `{"type":"a.b"}`)
 	require.Equal(t, d.box.fails, err)
 	require.Equal(t, []string{"store_down"}, d.verdicts)
-	shown := errs.From(d.Shown(err))
+	shown := errs.From(d.Public(err))
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, shown.Reason)
 	require.Equal(t, "The event could not be stored. Please send it again.", shown.Message)
 	require.Equal(t, 5*time.Second, shown.RetryAfter)
 	require.ErrorIs(t, shown, database.ErrClosed)
 
 	other := errors.New("a defect")
-	require.Equal(t, other, d.Shown(other))
+	require.Equal(t, other, d.Public(other))
 }
 
 // A good webhook that the inbox can never take is kept as a dead event: refused, it would come again for days.
@@ -296,7 +296,7 @@ func TestNothingOfTheBodyIsLogged(t *testing.T) {
 }
 
 // Whoever finds the address can not fill the log: all are counted, one a second of each kind is written.
-func TestRefusalsAreLoggedSeldom(t *testing.T) {
+func TestRefusalsAreLoggedOnceASecond(t *testing.T) {
 	d := newDesk()
 	flood := func(n int) {
 		for range n {
@@ -307,14 +307,14 @@ func TestRefusalsAreLoggedSeldom(t *testing.T) {
 	flood(100)
 	require.Equal(t, 1, strings.Count(d.logs.String(), "verdict=header_missing"))
 	require.Contains(t, d.logs.String(), "level=WARN")
-	require.Contains(t, d.logs.String(), "left_out=0")
+	require.Contains(t, d.logs.String(), "suppressed=0")
 	_, err := d.Receive(t.Context(), map[string]string{"verdict": "header_malformed"}, nil)
 	require.Equal(t, webhook.Malformed, err)
 	require.Contains(t, d.logs.String(), "verdict=header_malformed", "each verdict for itself")
 	d.now = d.now.Add(time.Second)
 	flood(100)
 	require.Equal(t, 2, strings.Count(d.logs.String(), "verdict=header_missing"))
-	require.Contains(t, d.logs.String(), "left_out=99")
+	require.Contains(t, d.logs.String(), "suppressed=99")
 	require.Len(t, d.verdicts, 201)
 
 	d.Provider.Verify = nil

@@ -166,9 +166,9 @@ func TestReceiveRefuses(t *testing.T) {
 	_, err = d.receive(t, "msg_1", `{"type":"a.b"}`)
 	require.ErrorIs(t, err, webhook.ErrNotSetUp)
 	require.Contains(t, d.logs.String(),
-		"a webhook of Clerk's can't be taken: CLERK_WEBHOOK_SECRET is not set; copy the signing secret from Clerk's dashboard, under Webhooks")
+		"a webhook from Clerk cannot be accepted: CLERK_WEBHOOK_SECRET is not set; copy the signing secret from Clerk's dashboard, under Webhooks")
 	require.Contains(t, d.logs.String(), "source=clerk")
-	require.Equal(t, "Webhooks of Clerk's are not set up: CLERK_WEBHOOK_SECRET is not set.", errs.From(d.Shown(err)).Message)
+	require.Equal(t, "Clerk webhooks are not configured: CLERK_WEBHOOK_SECRET is not set.", errs.From(d.Public(err)).Message)
 	require.Equal(t, []string{"header_missing", "header_malformed", "not_set_up"}, d.verdicts)
 	require.Empty(t, d.box.put)
 }

@@ -10,7 +10,7 @@ import (
 func (s *Server) ReceiveWebhook(ctx context.Context, req *authv1.ReceiveWebhookRequest) (*authv1.ReceiveWebhookResponse, error) {
 	duplicate, err := s.options.Webhooks.Receive(ctx, req.GetHeaders(), req.GetBody())
 	if err != nil {
-		return nil, s.options.Webhooks.Shown(err)
+		return nil, s.options.Webhooks.Public(err)
 	}
 	return &authv1.ReceiveWebhookResponse{Duplicate: duplicate}, nil
 }

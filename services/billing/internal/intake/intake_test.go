@@ -282,9 +282,9 @@ func TestReceiveRefuses(t *testing.T) {
 	_, err = r.Receive(t.Context(), signed(body), []byte(body))
 	require.ErrorIs(t, err, webhook.ErrNotSetUp)
 	require.Contains(t, logs.String(),
-		"a webhook of Stripe's can't be taken: STRIPE_WEBHOOK_SECRET is not set; copy the signing secret from Stripe's dashboard, under Webhooks")
+		"a webhook from Stripe cannot be accepted: STRIPE_WEBHOOK_SECRET is not set; copy the signing secret from Stripe's dashboard, under Webhooks")
 	require.Contains(t, logs.String(), "source=stripe")
-	require.Equal(t, "Webhooks of Stripe's are not set up: STRIPE_WEBHOOK_SECRET is not set.", errs.From(r.Shown(err)).Message)
+	require.Equal(t, "Stripe webhooks are not configured: STRIPE_WEBHOOK_SECRET is not set.", errs.From(r.Public(err)).Message)
 	require.Equal(t, []string{"signature_mismatch", "header_missing", "header_malformed", "not_set_up"}, *verdicts)
 	require.Empty(t, b.put)
 }

@@ -10,7 +10,7 @@ import (
 func (s *Server) ReceiveWebhook(ctx context.Context, req *billingv1.ReceiveWebhookRequest) (*billingv1.ReceiveWebhookResponse, error) {
 	duplicate, err := s.webhooks.Receive(ctx, req.GetHeaders(), req.GetBody())
 	if err != nil {
-		return nil, s.webhooks.Shown(err)
+		return nil, s.webhooks.Public(err)
 	}
 	return &billingv1.ReceiveWebhookResponse{Duplicate: duplicate}, nil
 }

@@ -1,0 +1,83 @@
+// Package integration lists the third parties that Trivet is integrated with. Everything that treats them alike (the edge's
+// webhooks, the operator's commands, the sandbox that stands in, the status page) walks this table, so a fourth integration is
+// one more row.
+package integration
+
+import "slices"
+
+// Integration is a third party.
+type Integration struct {
+	// Name is its name in metrics, paths and flags, such as "clerk", and Title its name for people, such as "Clerk".
+	Name, Title string
+	// Service is the service that calls it and keeps what it sends, such as "auth".
+	Service string
+	// WebhookHeaders are the headers that verifying a webhook needs, in canonical form; none when it sends no webhooks. Its
+	// webhooks arrive at WebhookPath.
+	WebhookHeaders []string
+	// EventsPath is where operators read its webhooks at the edge; empty when it sends none.
+	EventsPath string
+	// Reconciles says that `trivet reconcile` compares its objects with the stored copies.
+	Reconciles bool
+	// RealSettings tell, when one of them is set, that the real provider is meant and not the sandbox.
+	RealSettings []string
+	// SandboxSettings are the settings that the sandbox fills in when it stands in.
+	SandboxSettings []string
+}
+
+// WebhookPath is the address of its webhooks at the edge.
+func (i Integration) WebhookPath() string { return "/api/webhooks/" + i.Name }
+
+// All returns the integrations in a fixed order.
+func All() []Integration {
+	return []Integration{
+		{
+			Name: "clerk", Title: "Clerk", Service: "auth",
+			WebhookHeaders:  []string{"Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
+			EventsPath:      "/api/v1/auth/events",
+			Reconciles:      true,
+			RealSettings:    []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL"},
+			SandboxSettings: []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL", "CLERK_INSTANCE_ID", "CLERK_WEBHOOK_SECRET"},
+		},
+		{
+			Name: "openai", Title: "OpenAI", Service: "ai",
+			RealSettings:    []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"},
+			SandboxSettings: []string{"OPENAI_API_KEY", "OPENAI_BASE_URL"},
+		},
+		{
+			Name: "stripe", Title: "Stripe", Service: "billing",
+			WebhookHeaders:  []string{"Stripe-Signature"},
+			EventsPath:      "/api/v1/billing/events",
+			Reconciles:      true,
+			RealSettings:    []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL"},
+			SandboxSettings: []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL", "STRIPE_WEBHOOK_SECRET"},
+		},
+	}
+}
+
+// Named returns the integration with a name; false when there is none.
+func Named(name string) (Integration, bool) {
+	all := All()
+	if i := slices.IndexFunc(all, func(i Integration) bool { return i.Name == name }); i >= 0 {
+		return all[i], true
+	}
+	return Integration{}, false
+}
+
+// WithWebhooks returns the integrations that send webhooks.
+func WithWebhooks() []Integration {
+	return slices.DeleteFunc(All(), func(i Integration) bool { return len(i.WebhookHeaders) == 0 })
+}
+
+// Reconciled returns the integrations that `trivet reconcile` compares.
+func Reconciled() []Integration {
+	return slices.DeleteFunc(All(), func(i Integration) bool { return !i.Reconciles })
+}
+
+// Names returns the names of integrations, in their order.
+func Names(of []Integration) []string {
+	names := make([]string, len(of))
+	for i, each := range of {
+		names[i] = each.Name
+	}
+	return names
+}
