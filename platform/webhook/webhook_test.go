@@ -161,7 +161,7 @@ func TestReceive(t *testing.T) {
 				require.Empty(t, d.logs.String())
 				return
 			}
-			for _, part := range []string{"level=ERROR", "source=acme", c.logged, "kept as a dead event", why} {
+			for _, part := range []string{"level=ERROR", "source=acme", c.logged, "stored as a dead event", why} {
 				require.Contains(t, d.logs.String(), part)
 			}
 		})
@@ -226,7 +226,7 @@ func TestStoreDown(t *testing.T) {
 	require.Equal(t, other, d.Public(other))
 }
 
-// A good webhook that the inbox can never take is kept as a dead event: refused, it would come again for days.
+// A good webhook that the inbox can never take is stored as a dead event: refused, it would come again for days.
 func TestWhatCanNotBeStoredIsBuried(t *testing.T) {
 	body := `{"id":"e1","type":"a.b","subject":"s","name":"` + strings.Repeat("4", 400) + `"}`
 	nameless := "malformed-" + sumOf(body)[:32]
