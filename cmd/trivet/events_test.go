@@ -72,7 +72,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if len(answer) == 0 {
 			w.WriteHeader(http.StatusNotFound)
-			answer["error"], answer["code"] = "There is no such event.", "NOT_FOUND"
+			answer["error"], answer["code"] = "Event not found.", "NOT_FOUND"
 		}
 	default:
 		size, _ := strconv.Atoi(r.URL.Query().Get("pageSize"))

@@ -72,7 +72,7 @@ func (c *Conn) Ready(ctx context.Context) error {
 		return err
 	}
 	if answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("it is %s", answer.GetStatus())
+		return fmt.Errorf("its health is %s", answer.GetStatus())
 	}
 	return nil
 }

@@ -25,8 +25,23 @@ var (
 	errGoexit = errors.New("database: the write's function ended its goroutine")
 )
 
-// batch opens a transaction for first, lets join what is queued, and commits once. Ops are taken only after the
-// transaction is open: until then their callers may leave.
+// batch runs many callers' writes in one transaction with one durable commit.
+//
+// A commit costs one fsync, whatever it holds. While one is under way, other writes queue up, and the next batch takes all of
+// them: the busier the store, the more writes share a commit. Four rules make this safe:
+//
+//   - Callers may leave until their write is taken, and writes are taken only once the transaction is open. So a write either
+//     never ran, or its caller hears how it ended.
+//   - The first attempt uses no savepoints, because nearly all writes succeed. When one fails, the transaction is rolled back
+//     and all of its writes run again, each behind a savepoint, so that an error undoes its own write only. The lane stays
+//     careful until a batch without failures. This is why the function of a write may run more than once.
+//   - An error of the whole transaction (a deadlock, a lost connection) is retried with a pause; if it persists, each write
+//     runs in a transaction of its own, so that one cannot fail the others. Writes on a row that stays locked are answered and
+//     left out at once.
+//   - A commit whose answer was lost is never retried: the writes may have happened. Their callers get ErrCommitUnknown.
+//
+// On PostgreSQL the writes run in the order of their keys, the same in all lanes and processes, so that transactions do not
+// wait for each other's rows in a circle.
 func (l *lane) batch(first *op) {
 	begun := time.Now()
 	l.ops, l.stats = l.ops[:0], Batch{Lane: l.index}
@@ -176,7 +191,7 @@ func (l *lane) call(o *op) (failed error) {
 			l.log.ErrorContext(o.ctx, "write panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
 		}
 		if failed = tx.end(); failed != nil && o.err == nil {
-			o.err = fmt.Errorf("database: the write went on after a failed statement: %w", failed)
+			o.err = fmt.Errorf("database: the write continued after a failed statement: %w", failed)
 		}
 	}()
 	o.err = o.fn(o.ctx, tx)

@@ -37,8 +37,8 @@ func TestOpenRefuses(t *testing.T) {
 		"not a database":      {url: "sqlite://" + blocked, says: blocked + " is not a SQLite database"},
 		"bad address":         {url: "postgres://u:hunter2%zz@h/d", says: "percent-encode"},
 		"bad port":            {url: "postgres://u:hunter2@h:port/d", says: "not a valid address"},
-		"bad parameter":       {url: "postgres://u:hunter2@h/d?sslmode=hunter2", says: "can't be used"},
-		"password in query":   {url: "postgres://h/d?password=hunter2&sslmode=x", says: "can't be used"},
+		"bad parameter":       {url: "postgres://u:hunter2@h/d?sslmode=hunter2", says: "is not usable"},
+		"password in query":   {url: "postgres://h/d?password=hunter2&sslmode=x", says: "is not usable"},
 		"nobody there":        {url: "postgres://u:hunter2@127.0.0.1:1/d", says: "PostgreSQL does not answer"},
 		"schema with a quote": {url: "postgres://u:hunter2@h/d", says: "must be lower-case letters", config: database.Config{Schema: `a"b`}},
 	} {

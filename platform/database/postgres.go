@@ -30,7 +30,7 @@ func newPostgresServer(raw string, config Config) (*postgresServer, error) {
 	}
 	conn, err := pgx.ParseConfig(raw)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL can't be used: %s", withoutPassword(err, at))
+		return nil, fmt.Errorf("DATABASE_URL is not usable: %s", withoutPassword(err, at))
 	}
 	if err := checkIdentifier("Schema", cmp.Or(config.Schema, "public")); err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ var (
 	ErrClosed = errors.New("database is closed")
 	// ErrCommitUnknown is returned when the connection broke during the commit: the write may have happened or not.
 	// Ask again with the same idempotency key.
-	ErrCommitUnknown = errors.New("database connection broke during the commit: it is not known whether the write took place")
+	ErrCommitUnknown = errors.New("the database connection broke during the commit; the write may or may not have happened")
 	// ErrWaited is returned for a write whose caller's deadline passed while it waited for its turn. It never ran.
 	ErrWaited = errors.New("database: the write waited for its turn until the deadline of its caller")
 	// ErrNestedWrite is returned for a Write from within another: it would wait for itself.

@@ -197,9 +197,9 @@ func TestFailedStatementFailsTheWriteOnBothDialects(t *testing.T) {
 			func(ctx context.Context, tx database.Tx) error { return put(ctx, tx, "a", 1) }, swallow, swallowRow,
 			func(ctx context.Context, tx database.Tx) error { return put(ctx, tx, "b", 1) })
 		require.NoError(t, errs[0])
-		require.ErrorContains(t, errs[1], "went on after a failed statement")
+		require.ErrorContains(t, errs[1], "continued after a failed statement")
 		require.True(t, database.IsUnique(errs[1]))
-		require.ErrorContains(t, errs[2], "went on after a failed statement")
+		require.ErrorContains(t, errs[2], "continued after a failed statement")
 		require.NoError(t, errs[3])
 		for id, want := range map[string]bool{"a": true, "b": true, "x": false, "y": false} {
 			_, ok := balance(t, db, id)

@@ -153,7 +153,7 @@ func From(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The request was cancelled.").Cause(err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return New(errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, "The request took too long and was given up.").Cause(err)
+		return New(errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, "The request timed out.").Cause(err)
 	}
 	return internal(err)
 }
@@ -203,7 +203,7 @@ func fromCode(st *status.Status, err error) *Error {
 	case codes.Canceled:
 		return New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The request was cancelled.").Cause(err)
 	case codes.DeadlineExceeded:
-		return New(errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, "The request took too long and was given up.").Cause(err)
+		return New(errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, "The request timed out.").Cause(err)
 	case codes.Unavailable:
 		return unavailable(time.Second).Cause(err)
 	case codes.Unimplemented:
@@ -212,7 +212,7 @@ func fromCode(st *status.Status, err error) *Error {
 		return New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s", st.Message()).Cause(err)
 	case codes.ResourceExhausted:
 		// gRPC's own: a message above the size limit.
-		return New(errorsv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE, "The message is larger than this server takes.").Cause(err)
+		return New(errorsv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE, "The message exceeds the maximum size.").Cause(err)
 	default:
 		return internal(err)
 	}

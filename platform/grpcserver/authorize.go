@@ -50,7 +50,7 @@ func permit(claims *passport.Claims, rule *accessv1.Rule) error {
 		}
 	case accessv1.Caller_CALLER_OPERATOR:
 		if !claims.Operator || claims.APIKeyID != "" {
-			return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "Only an operator may do this: a signed-in person whom the setting TRIVET_OPERATORS names.")
+			return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "Only an operator may do this: a signed-in user listed in TRIVET_OPERATORS.")
 		}
 	}
 	for _, scope := range rule.GetScopes() {

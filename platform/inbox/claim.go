@@ -35,21 +35,35 @@ type want struct {
 	fresh  bool // subjects that nobody has looked at come first
 }
 
-// claim is the taking of leases.
+// claim is one round of taking leases, in one transaction.
+//
+// Any number of processes claim at the same time. Two rules keep each subject with one worker and no process waiting:
+//
+//   - The row of a subject in inbox_subject is its lock. A claim takes it with SKIP LOCKED (on SQLite there is one writer), so a
+//     subject that another transaction holds is left out and noted in busy, and the process looks again soon. The lease is a
+//     random token in that row: a worker that lost its lease finds another token there and cannot write its result.
+//   - A subject without a row is new: its events are marked ready, and nobody has looked at it. Inserting the row would wait for
+//     another process that inserts the same row and has not committed, so the claim takes an advisory lock first and leaves the
+//     subject out when it is held.
+//
+// There are two kinds of work, subjects that are due again (a pause or a lease has ended) and new ones. Either kind could fill
+// every round and keep the other waiting for ever. So each gets half of the free workers, the first turn alternates, and what
+// one kind leaves the other may take.
 type claim struct {
 	in    *Inbox
 	now   time.Time
 	until int64 // the leases' end
 
 	groups []*group
-	more   bool      // there is work beyond what there were workers for
+	more   bool      // there is more work than free workers
 	busy   bool      // there may be work on subjects that other transactions held: look again soon
-	next   time.Time // when the next subject falls due, if known
-	stolen int       // leases that had run out
+	next   time.Time // when the next subject is due, if known
+	stolen int       // leases that had ended without a result
 }
 
-// claim takes leases for at most total workers. Those of a claim of which it isn't known whether it was committed are worked
-// on too: a lease that is none shows at the end of the attempt.
+// claim takes leases for at most total workers. When the connection breaks during the commit, the leases may or may not have
+// been stored. They are worked on all the same: if they were not, the end of the attempt finds another token and writes
+// nothing; if they were and nobody worked on them, their events would wait until the leases end.
 func (in *Inbox) claim(ctx context.Context, total int, wants []want) (*claim, error) {
 	c := &claim{}
 	err := in.db.Write(ctx, "inbox claim", func(ctx context.Context, tx database.Tx) error {

@@ -70,9 +70,9 @@ type Failure struct {
 // Errors of putting and reading.
 var (
 	// ErrInvalid is wrapped by the error of a Put that can never succeed; it says which field is wrong.
-	ErrInvalid = errors.New("inbox: the event can't be stored")
+	ErrInvalid = errors.New("inbox: the event cannot be stored")
 	// ErrNotFound is returned for an event that is not there.
-	ErrNotFound = errors.New("inbox: there is no such event")
+	ErrNotFound = errors.New("inbox: event not found")
 )
 
 const (
@@ -95,7 +95,7 @@ func (e Event) clean(maxPayload int) (Event, error) {
 	}
 	err = errors.Join(err, checkText("ID", e.ID), checkText("Type", e.Type), checkText("Subject", e.Subject))
 	if len(e.Payload) > maxPayload {
-		err = errors.Join(err, fmt.Errorf("the payload has %d bytes, at most %d are taken", len(e.Payload), maxPayload))
+		err = errors.Join(err, fmt.Errorf("the payload has %d bytes, the maximum is %d", len(e.Payload), maxPayload))
 	}
 	if e.State != Pending && e.State != Dead && e.State != Ignored {
 		err = errors.Join(err, fmt.Errorf("State is %q, must be pending, dead or ignored", e.State))

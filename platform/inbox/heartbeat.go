@@ -44,7 +44,7 @@ func (h *heartbeat) once() {
 		h.cancel(ErrLeaseLost) // what the handler does from now on is for nothing; Complete, if it was that, has returned to it
 		return
 	case err != nil && h.ctx.Err() == nil:
-		h.in.log.WarnContext(h.ctx, "a lease can't be prolonged, trying again", slog.String("source", h.group.source),
+		h.in.log.WarnContext(h.ctx, "renewing a lease failed; retrying", slog.String("source", h.group.source),
 			slog.String("subject", h.group.subject), slog.Any("error", err))
 	}
 	h.timer.Reset(h.in.options.Heartbeat)

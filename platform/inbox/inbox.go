@@ -63,7 +63,7 @@ type Inbox struct {
 // New makes an inbox on db. It fails on options that can't be, naming each.
 func New(db *database.DB, options Options) (*Inbox, error) {
 	if db == nil {
-		return nil, errors.New("inbox: a database is needed")
+		return nil, errors.New("inbox: New needs a database")
 	}
 	options = options.withDefaults()
 	if err := options.check(); err != nil {
@@ -90,7 +90,7 @@ func (in *Inbox) Handle(source string, h Handler) error {
 		return fmt.Errorf("inbox: the handler of %s: %w", source, err)
 	}
 	if in.running.Load() {
-		return fmt.Errorf("inbox: the handler of %s comes too late: set it before Run", source)
+		return fmt.Errorf("inbox: the handler of %s must be set before Run", source)
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()

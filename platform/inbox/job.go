@@ -12,7 +12,7 @@ import (
 
 // ErrLeaseLost is returned for a job whose lease ran out and went to another worker, or which was completed before. Nothing
 // was written; the handler should return.
-var ErrLeaseLost = errors.New("inbox: the lease of the event's subject was lost: another worker goes on with it")
+var ErrLeaseLost = errors.New("inbox: the lease on the event's subject was lost; another worker has taken over")
 
 // Job is an attempt at an event, or at several of one subject.
 type Job struct {

@@ -105,7 +105,7 @@ func TestLogsNamePayloadsNever(t *testing.T) {
 		for _, id := range []string{"panics", "fails"} {
 			f.await(in, id, inbox.Dead)
 		}
-		f.eventually(func() bool { return strings.Count(log.String(), "event is dead") == 2 }, "not logged")
+		f.eventually(func() bool { return strings.Count(log.String(), "event moved to dead letter") == 2 }, "not logged")
 		for _, want := range []string{"event_id=panics", "event_id=fails", "panic=boom", "error=refused", "attempt=2", "it will be retried"} {
 			require.Contains(f, log.String(), want)
 		}

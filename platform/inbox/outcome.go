@@ -168,11 +168,11 @@ func (in *Inbox) report(ctx context.Context, j *Job, o outcome, took time.Durati
 	}
 	switch {
 	case o.died > 0:
-		in.log.LogAttrs(ctx, slog.LevelError, "event is dead: redrive it when the cause is mended", attrs...)
+		in.log.LogAttrs(ctx, slog.LevelError, "event moved to dead letter; redrive it once the cause is fixed", attrs...)
 	case o.kind == failed:
-		in.log.LogAttrs(ctx, slog.LevelWarn, "attempt failed, another will follow", append(attrs, slog.Duration("pause", o.pause))...)
+		in.log.LogAttrs(ctx, slog.LevelWarn, "attempt failed; it will be retried", append(attrs, slog.Duration("pause", o.pause))...)
 	case o.kind == lost:
-		in.log.LogAttrs(ctx, slog.LevelWarn, "lease lost, another worker goes on", attrs...)
+		in.log.LogAttrs(ctx, slog.LevelWarn, "lease lost; another worker has taken over", attrs...)
 	case o.kind == completed && o.err != nil:
 		in.log.LogAttrs(ctx, slog.LevelWarn, "the handler failed after it had completed the event", attrs...)
 	default:

@@ -67,7 +67,7 @@ func (in *Inbox) pruneNowAndThen(ctx context.Context) {
 		n, err := in.Prune(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			in.log.WarnContext(ctx, "old events can't be deleted, trying again in a minute", slog.Any("error", err))
+			in.log.WarnContext(ctx, "deleting old events failed; retrying in a minute", slog.Any("error", err))
 		case n > 0:
 			in.log.DebugContext(ctx, "old events or their payloads deleted", slog.Int64("events", n))
 		}

@@ -117,7 +117,7 @@ func (in *Inbox) stored(ctx context.Context, e Event, outcome arrival) {
 		in.wakeFor(e.Source)
 	case Dead:
 		in.metrics.died(ctx, e.Source, 1)
-		in.log.ErrorContext(ctx, "event stored dead: it can't be handled as it is", slog.String("source", e.Source),
+		in.log.ErrorContext(ctx, "event stored as dead: it cannot be handled", slog.String("source", e.Source),
 			slog.String("event_id", e.ID), slog.String("type", e.Type), slog.String("error", e.LastError))
 	default:
 	}

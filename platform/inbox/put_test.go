@@ -76,7 +76,7 @@ func TestPutRefusesWhatCantBeStored(t *testing.T) {
 			"long id":      {func(e *inbox.Event) { e.ID = strings.Repeat("x", 256) }, "ID"},
 			"NUL":          {func(e *inbox.Event) { e.Type = "a\x00b" }, "Type"},
 			"not UTF-8":    {func(e *inbox.Event) { e.Subject = "a\xffb" }, "Subject"},
-			"long payload": {func(e *inbox.Event) { e.Payload = make([]byte, 11) }, "11 bytes, at most 10"},
+			"long payload": {func(e *inbox.Event) { e.Payload = make([]byte, 11) }, "11 bytes, the maximum is 10"},
 			"odd state":    {func(e *inbox.Event) { e.State = inbox.Done }, "State"},
 		} {
 			e := inbox.Event{Source: "s", ID: "a"}

@@ -35,7 +35,7 @@ const (
 // handlers, so they must heed their contexts. It fails only when it runs already.
 func (in *Inbox) Run(ctx context.Context) error {
 	if !in.running.CompareAndSwap(false, true) {
-		return errors.New("inbox: it runs already")
+		return errors.New("inbox: Run is already running")
 	}
 	defer in.running.Store(false)
 	defer in.observe()()
@@ -77,7 +77,7 @@ func (in *Inbox) takeOver(ctx context.Context) {
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		in.log.WarnContext(ctx, "the leases of an earlier process can't be ended: they run out", slog.Any("error", err))
+		in.log.WarnContext(ctx, "ending the leases of an earlier process failed; its events wait until the leases end", slog.Any("error", err))
 	}
 }
 
@@ -90,7 +90,7 @@ func (in *Inbox) notify(ctx context.Context) {
 		case <-in.announce:
 		}
 		if err := in.db.Notify(ctx, channel); err != nil && ctx.Err() == nil {
-			in.log.WarnContext(ctx, "other processes can't be notified: they find the work by polling", slog.Any("error", err))
+			in.log.WarnContext(ctx, "notifying other processes failed; they find the work by polling", slog.Any("error", err))
 		}
 		_ = wait.For(ctx, announceGap)
 	}
@@ -147,7 +147,7 @@ func (d *dispatcher) round(ctx context.Context) (deaf, pause time.Duration) {
 	d.errors = 0
 	if c.stolen > 0 {
 		d.in.metrics.expired(ctx, c.stolen)
-		d.in.log.WarnContext(ctx, "leases had run out and were taken over", slog.Int("subjects", c.stolen))
+		d.in.log.WarnContext(ctx, "took over leases that had ended", slog.Int("subjects", c.stolen))
 	}
 	took := map[string]bool{}
 	for _, g := range c.groups {
@@ -168,7 +168,7 @@ func (d *dispatcher) round(ctx context.Context) (deaf, pause time.Duration) {
 // failed logs a failed claim, and returns how long to wait.
 func (d *dispatcher) failed(ctx context.Context, err error) time.Duration {
 	if ctx.Err() == nil && d.errors == 0 {
-		d.in.log.ErrorContext(ctx, "work can't be looked for, trying again", slog.Any("error", err))
+		d.in.log.ErrorContext(ctx, "claiming work failed; retrying", slog.Any("error", err))
 	}
 	d.errors++
 	return min(50*time.Millisecond<<min(d.errors, 10), maxFailed)

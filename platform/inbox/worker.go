@@ -14,9 +14,9 @@ import (
 const maxInARow = 64
 
 var (
-	errTimeout  = errors.New("the attempt took longer than its Timeout")
-	errStopping = errors.New("the process stops")
-	errGone     = errors.New("each of the attempts ended with its process, or with its lease")
+	errTimeout  = errors.New("the attempt exceeded its timeout")
+	errStopping = errors.New("the process is stopping")
+	errGone     = errors.New("every attempt ended with its process or its lease; none reported a result")
 )
 
 // worker handles one subject at a time.

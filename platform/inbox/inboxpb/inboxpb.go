@@ -108,7 +108,7 @@ func Since(t *timestamppb.Timestamp) (time.Time, error) {
 // Error turns an inbox's errors into those that callers may see.
 func Error(err error) error {
 	if errors.Is(err, inbox.ErrNotFound) {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no such event.")
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "Event not found.")
 	}
 	return err
 }
