@@ -177,6 +177,6 @@ func TestTimeout(t *testing.T) {
 			return fmt.Errorf("fetch: %w", ctx.Err())
 		}})
 		f.put(in, event("a", "x"))
-		require.Equal(f, "fetch: context canceled (the attempt took longer than its Timeout)", f.await(in, "a", inbox.Dead).LastError)
+		require.Equal(f, "fetch: context canceled (the attempt exceeded its timeout)", f.await(in, "a", inbox.Dead).LastError)
 	})
 }
