@@ -101,7 +101,7 @@ func (p program) migrate() *cobra.Command {
 	return &cobra.Command{
 		Use:     "migrate",
 		Short:   "Apply the migrations of all services to DATABASE_URL",
-		Example: "  DATABASE_URL=postgres://trivet:PASSWORD@db.internal/trivet trivet migrate",
+		Example: "  DATABASE_URL=postgres://trivet:PASSWORD@db.internal/trivet trivet migrate", //nolint:gosec // a placeholder
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return allinone.Migrate(cmd.Context(), p.env, p.stderr)

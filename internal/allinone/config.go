@@ -18,8 +18,20 @@ import (
 // Settings are the structs that hold every setting of every program.
 func Settings() []any {
 	return []any{
-		serve.Settings{}, serve.Edge{}, serve.Trust{}, serve.SigningKey{}, serve.Addresses{}, serve.Store{}, serve.PriceList{}, serve.StandIn{},
-		gateway.Config{}, auth.Config{}, ai.Config{}, billing.Config{}, SandboxSettings{}, OperatorSettings{},
+		serve.Settings{},
+		serve.Edge{},
+		serve.Trust{},
+		serve.SigningKey{},
+		serve.Addresses{},
+		serve.Store{},
+		serve.PriceList{},
+		serve.StandIn{},
+		gateway.Config{},
+		auth.Config{},
+		ai.Config{},
+		billing.Config{},
+		SandboxSettings{},
+		OperatorSettings{},
 	}
 }
 

@@ -55,6 +55,7 @@ func TestACheckpointWaitsForReaders(t *testing.T) {
 	write("INSERT INTO t VALUES (1), (2)")
 	rows, err := db.Reader().QueryContext(t.Context(), "SELECT id FROM t")
 	require.NoError(t, err)
+	defer func() { _ = rows.Close() }()
 	require.True(t, rows.Next())
 	write("DELETE FROM t")
 	require.ErrorIs(t, db.Checkpoint(t.Context()), database.ErrReading)

@@ -103,7 +103,7 @@ func TestErrorsNameTheSetting(t *testing.T) {
 		return // permissions do not stop root
 	}
 	folder := t.TempDir()
-	require.NoError(t, os.Chmod(folder, 0o500)) //nolint:gosec // the test's own folder
+	require.NoError(t, os.Chmod(folder, 0o500))
 	_, err = datafolder.Acquire(folder)
 	require.ErrorContains(t, err, "TRIVET_DATA_DIR")
 }

@@ -43,7 +43,7 @@ func RunEdge(
 	}
 	p.Logger.InfoContext(ctx, "up", slog.String("service", program.Name), slog.String("version", Version()),
 		slog.String("edge", "http://"+at.HTTPAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
-	return p.Host.Run(ctx,
+	return p.Run(ctx,
 		p.opsPart(open[0], []telemetry.Check{{Name: "auth", Probe: once(p.Conn("auth").Ready)}}),
 		Part{Name: "background", Run: edge.Run},
 		Part{Name: "edge", Run: func(ctx context.Context) error { return edge.Serve(ctx, open[1]) }},

@@ -61,7 +61,7 @@ func RunService(
 	}
 	p.Logger.InfoContext(ctx, "up", slog.String("service", program.Name), slog.String("version", Version()),
 		slog.String("grpc", p.Settings.GRPCAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
-	return p.Host.Run(ctx, parts...)
+	return p.Run(ctx, parts...)
 }
 
 func (p *Process) parts(ctx context.Context, service Service) ([]Part, error) {

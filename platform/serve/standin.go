@@ -81,7 +81,7 @@ func Absent(get func(string) string) []Provider {
 // SandboxAt returns the settings of a sandbox with default keys at an address. A test compares them with the sandbox's own.
 func SandboxAt(url string) map[string]string {
 	base := strings.TrimRight(url, "/")
-	return map[string]string{
+	return map[string]string{ //nolint:gosec // the sandbox's secrets are published on purpose
 		"CLERK_SECRET_KEY":      "sk_test_TrivetSandboxTrivetSandboxTrivetSandbox0",
 		"CLERK_PUBLISHABLE_KEY": "pk_test_dHJpdmV0LXNhbmRib3gtMC5jbGVyay5hY2NvdW50cy5kZXYk",
 		"CLERK_ISSUER":          "https://trivet-sandbox-0.clerk.accounts.dev",

@@ -112,9 +112,9 @@ func translate(err error) error {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return fmt.Errorf("%w (%d %s)", directory.ErrKeyRefused, status, firstCode(answer))
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
-		return &directory.RetryError{After: retryAfter(answer), Cause: fmt.Errorf("Clerk returned %d", status)}
+		return &directory.RetryError{After: retryAfter(answer), Cause: fmt.Errorf("the answer of Clerk is %d", status)}
 	default:
-		return fmt.Errorf("Clerk returned %d (%s)", status, firstCode(answer))
+		return fmt.Errorf("the answer of Clerk is %d (%s)", status, firstCode(answer))
 	}
 }
 

@@ -48,9 +48,9 @@ func (e Endpoint) fetch(ctx context.Context, secret string) (document []byte, re
 	switch response.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, true, fmt.Errorf("Clerk returned %d: it rejects CLERK_SECRET_KEY", response.StatusCode)
+		return nil, true, fmt.Errorf("the answer of Clerk is %d: it rejects CLERK_SECRET_KEY", response.StatusCode)
 	default:
-		return nil, false, fmt.Errorf("Clerk returned %d", response.StatusCode)
+		return nil, false, fmt.Errorf("the answer of Clerk is %d", response.StatusCode)
 	}
 	document, err = io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
 	if err == nil && len(document) > maxDocument {

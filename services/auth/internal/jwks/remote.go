@@ -267,7 +267,7 @@ func (r *Remote) coldBackoff() time.Duration {
 // unavailable needs the lock.
 func (r *Remote) unavailable(reason error) error {
 	if reason == nil {
-		reason = errors.New("Clerk's signing keys have not been fetched yet")
+		reason = errors.New("the signing keys of Clerk have not been fetched yet")
 	}
 	return &UnavailableError{RetryAfter: max(r.dueIn(unknownID), coldGap), Cause: reason}
 }

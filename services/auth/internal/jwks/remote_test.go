@@ -315,7 +315,7 @@ func TestWithoutAnyKeyIsUnavailable(t *testing.T) {
 		requireUnavailable(t, find(t, r, "ins_1"))
 		time.Sleep(time.Second)
 		requireUnavailable(t, find(t, r, "ins_1"))
-		require.EqualValues(t, before+2, s.calls.Load(), "after a success the backoff begins anew, at a second")
+		require.Equal(t, before+2, s.calls.Load(), "after a success the backoff begins anew, at a second")
 	})
 }
 
