@@ -235,7 +235,7 @@ func TestRunOnceAtATime(t *testing.T) {
 		f.put(in, event("a", "x"))
 		receive(t, h.entered)
 		require.ErrorContains(f, in.Run(t.Context()), "already running")
-		require.ErrorContains(f, in.Handle("s2", inbox.Handler{Handle: apply}), "too late")
+		require.ErrorContains(f, in.Handle("s2", inbox.Handler{Handle: apply}), "must be set before Run")
 		h.release()
 		_ = receive(t, h.result)
 	})
