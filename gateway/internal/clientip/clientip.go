@@ -29,9 +29,18 @@ func ParseProxies(list []string) (Proxies, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", text)
 		}
-		out = append(out, prefix.Masked())
+		out = append(out, unmapped(prefix).Masked())
 	}
 	return out, nil
+}
+
+// unmapped gives a network of IPv4 addresses that is written as IPv6 the form that addresses are compared in.
+func unmapped(p netip.Prefix) netip.Prefix {
+	const mapped = 96 // bits before the IPv4 address
+	if p.Addr().Is4In6() && p.Bits() >= mapped {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
+	}
+	return p
 }
 
 func (p Proxies) trusts(addr netip.Addr) bool {

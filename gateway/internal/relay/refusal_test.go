@@ -1,0 +1,29 @@
+package relay
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+)
+
+func TestARefusalIsKeptWithinBounds(t *testing.T) {
+	r := refusal{status: 502}
+	part := bytes.Repeat([]byte("x"), 10_000)
+	for range 1000 {
+		r.add(part)
+	}
+	require.Len(t, r.text, maxRefusal)
+	require.LessOrEqual(t, cap(r.text), 2*maxRefusal, "no more memory than that")
+	require.Contains(t, string(r.body(t.Context(), &call.State{})), "status 502", "what was cut off is not JSON, so Trivet says it")
+}
+
+func TestARefusalInPartsIsOneLine(t *testing.T) {
+	r := refusal{status: 429}
+	for _, part := range []string{"{\n \"error\": ", `{"message":"Slow down.",`, "\n\"code\":\"x\"}}"} {
+		r.add([]byte(part))
+	}
+	require.Equal(t, `{"error":{"message":"Slow down.","code":"x"}}`, string(r.body(t.Context(), &call.State{})), "the provider's own words")
+}
