@@ -263,7 +263,7 @@ func TestHeadersStopAtTheEdge(t *testing.T) {
 		require.Equal(t, []string{"mine-1"}, md.Get(requestid.Header))
 		for name := range resp.header {
 			switch name {
-			case "Content-Type", "Content-Length", "Cache-Control", "Date", "X-Content-Type-Options", "X-Request-Id", "X-Accel-Buffering":
+			case "Content-Type", "Content-Length", "Cache-Control", "Date", "X-Content-Type-Options", "Content-Security-Policy", "X-Request-Id", "X-Accel-Buffering":
 			default:
 				t.Errorf("%s: %s reached the caller", path, name)
 			}

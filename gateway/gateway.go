@@ -23,6 +23,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/status"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	"github.com/trivet-dev/trivet/platform/credential"
+	"github.com/trivet-dev/trivet/platform/ratelog"
 )
 
 // Exchanger gives passports for a credential; *credential.Exchanger is one.
@@ -60,6 +61,7 @@ type Gateway struct {
 	limiter     *clientip.Limiter
 	cors        *cors.Cors // nil when no origin is allowed
 	meters      *meters
+	limited     *ratelog.Limiter
 	status      *status.Page
 	running     sync.WaitGroup
 }
@@ -73,7 +75,8 @@ func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		config: config, logger: deps.Logger, now: deps.Now, credentials: deps.Credentials, cors: newCORS(config.AllowedOrigins),
+		limited: ratelog.New(deps.Now),
+		config:  config, logger: deps.Logger, now: deps.Now, credentials: deps.Credentials, cors: newCORS(config.AllowedOrigins),
 		body: reqbody.Reader{Max: int64(config.MaxBodyBytes), Timeout: config.BodyTimeout},
 	}
 	if g.credentials == nil {

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
 
 	"github.com/rs/cors"
 )
@@ -10,7 +12,9 @@ import (
 var (
 	noSniff = []string{"nosniff"}
 	noStore = []string{"no-store"}
-	hsts    = []string{"max-age=31536000; includeSubDomains"}
+	// inert keeps an answer that a browser takes for a page from doing anything. Pages of the edge's own set another policy.
+	inert = []string{"default-src 'none'; frame-ancestors 'none'; sandbox"}
+	hsts  = []string{"max-age=31536000; includeSubDomains"}
 )
 
 // headers sets what every answer has.
@@ -18,6 +22,7 @@ func (g *Gateway) headers(h http.Header, id string) {
 	h["X-Request-Id"] = []string{id}
 	h["X-Content-Type-Options"] = noSniff
 	h["Cache-Control"] = noStore
+	h["Content-Security-Policy"] = inert
 	if g.config.Environment == "production" {
 		h["Strict-Transport-Security"] = hsts
 	}
@@ -41,6 +46,28 @@ func newCORS(origins []string) *cors.Cors {
 		},
 		MaxAge: 600,
 	})
+}
+
+// noteOrigin logs the origin of a page that may not call, with the setting that decides. Browsers tell people only that
+// the call failed.
+func (g *Gateway) noteOrigin(r *http.Request) {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(g.config.AllowedOrigins, origin) || sameHost(origin, r.Host) {
+		return
+	}
+	if left, write := g.limited.Next("origin"); write {
+		g.logger.WarnContext(r.Context(), "a browser will not show this answer to the page that asked: if its origin may call, add it to CORS_ALLOWED_ORIGINS",
+			"origin", origin[:min(len(origin), maxOrigin)], "suppressed", left)
+	}
+}
+
+// maxOrigin bounds what the log shows of an origin, in bytes.
+const maxOrigin = 256
+
+// sameHost reports whether a page comes from the edge itself: browsers send its origin, too, but ask for no permission.
+func sameHost(origin, host string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && u.Host == host
 }
 
 // preflight adds the headers that browsers want; it returns true when it has answered a preflight request.

@@ -52,6 +52,7 @@ func requestID(r *http.Request) string {
 
 // dispatch checks what must hold before a route's handler sees the request, the cheapest first.
 func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.State) {
+	g.noteOrigin(r)
 	if g.cors != nil && g.preflight(w, r) {
 		return
 	}

@@ -16,7 +16,6 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/integration"
-	"github.com/trivet-dev/trivet/platform/ratelog"
 )
 
 // table lists every address of the edge.
@@ -79,9 +78,8 @@ func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
 	if g.config.Environment == "production" {
 		secure = g.proxies.Secure
 	}
-	limited := ratelog.New(g.now)
 	insecure := func(r *http.Request) {
-		if left, write := limited.Next("insecure"); write {
+		if left, write := g.limited.Next("insecure"); write {
 			g.logger.ErrorContext(r.Context(), "webhooks are lost: they don't come over HTTPS as far as the edge can tell; behind a proxy that ends TLS, name it "+
 				"in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto to one value, https", "route", r.URL.Path, "peer", r.RemoteAddr, "suppressed", left)
 		}

@@ -57,3 +57,19 @@ func TestTheLastPieceShowsZeroes(t *testing.T) {
 	require.Equal(t, `data: {"id":"c1","model":"","delta":"","toolCalls":[],"finishReason":"stop",`+
 		`"usage":{"inputTokens":8,"cachedInputTokens":0,"outputTokens":12,"reasoningTokens":0},"costNanoUsd":"8400"}`, string(got))
 }
+
+// A piece that has only one of its parts keeps it.
+func TestNoPartOfAPieceIsLost(t *testing.T) {
+	cost := int64(0)
+	for name, m := range map[string]*aiv1.ChatStreamResponse{
+		"id": {Id: "a"}, "model": {Model: "b"}, "delta": {Delta: "c"}, "finish reason": {FinishReason: "stop"}, "cost": {CostNanoUsd: &cost},
+		"usage": {Usage: &usagev1.CallUsage{InputTokens: 1}}, "empty usage": {Usage: &usagev1.CallUsage{}}, "tool call": {ToolCalls: []*aiv1.ToolCallDelta{{Id: "t"}}},
+		"nothing": {},
+	} {
+		got, err := appendPiece(nil, m)
+		require.NoError(t, err, name)
+		back := &aiv1.ChatStreamResponse{}
+		require.NoError(t, protojson.Unmarshal(got, back), name)
+		require.True(t, proto.Equal(m, back), "%s: %s", name, got)
+	}
+}
