@@ -140,7 +140,7 @@ func (c *chain) validate(message any) error {
 		return nil
 	}
 	if err := c.validator.Validate(m); err != nil {
-		return invalid(err)
+		return invalid(m, err)
 	}
 	return nil
 }

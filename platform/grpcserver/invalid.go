@@ -7,13 +7,16 @@ import (
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// invalid turns a failed validation into an error that names each field as JSON writes it.
-func invalid(err error) error {
+// invalid turns a failed validation of a message into an error that says of each field, named as JSON writes it, what is
+// wrong and what is expected.
+func invalid(message proto.Message, err error) error {
 	failed, ok := errors.AsType[*protovalidate.ValidationError](err)
 	if !ok {
 		return err
@@ -21,19 +24,68 @@ func invalid(err error) error {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "")
 	texts := make([]string, 0, len(failed.Violations))
 	for _, violation := range failed.Violations {
-		field, problem := jsonPath(violation.Proto.GetField()), violation.Proto.GetMessage()
-		if problem == "" {
-			problem = "is invalid (" + violation.Proto.GetRuleId() + ")"
-		}
+		field, problem := jsonPath(violation.Proto.GetField()), problemOf(message, violation)
 		_ = e.Field(field, problem)
-		if field == "" {
-			texts = append(texts, problem)
-			continue
-		}
-		texts = append(texts, field+": "+problem)
+		texts = append(texts, strings.TrimSpace(field+" "+problem))
 	}
 	e.Message = strings.Join(texts, "; ") + "."
 	return e
+}
+
+// problemOf words one violation, such as `is 501, but must be from 0 to 500`.
+func problemOf(message proto.Message, v *protovalidate.Violation) string {
+	if v.FieldDescriptor == nil {
+		return chooseOne(message, v.Proto.GetField())
+	}
+	want := expected(v.FieldDescriptor, rulesOf(v))
+	if want == "" {
+		want = "must be valid" + example(v.FieldDescriptor)
+	}
+	if wrong := got(v.FieldDescriptor, v.FieldValue); wrong != "" {
+		return wrong + ", but " + want
+	}
+	return want
+}
+
+// rulesOf returns the rules of the field, or of its items when one of these is wrong.
+func rulesOf(v *protovalidate.Violation) *validate.FieldRules {
+	rules, _ := proto.GetExtension(v.FieldDescriptor.Options(), validate.E_Field).(*validate.FieldRules)
+	for _, element := range v.Proto.GetRule().GetElements() {
+		switch element.GetFieldName() {
+		case "items":
+			rules = rules.GetRepeated().GetItems()
+		case "keys":
+			rules = rules.GetMap().GetKeys()
+		case "values":
+			rules = rules.GetMap().GetValues()
+		}
+	}
+	return rules
+}
+
+// chooseOne lists the fields of which one must be set.
+func chooseOne(message proto.Message, path *validate.FieldPath) string {
+	elements := path.GetElements()
+	if len(elements) == 0 {
+		return "is invalid"
+	}
+	at := message.ProtoReflect().Descriptor()
+	for _, element := range elements[:len(elements)-1] {
+		field := at.Fields().ByName(protoreflect.Name(element.GetFieldName()))
+		if field == nil || field.Message() == nil {
+			return "is missing"
+		}
+		at = field.Message()
+	}
+	union := at.Oneofs().ByName(protoreflect.Name(elements[len(elements)-1].GetFieldName()))
+	if union == nil {
+		return "is missing"
+	}
+	var names []string
+	for i := range union.Fields().Len() {
+		names = append(names, union.Fields().Get(i).JSONName())
+	}
+	return "is missing, but one of " + strings.Join(names, ", ") + " must be set"
 }
 
 func jsonPath(path *validate.FieldPath) string {
