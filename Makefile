@@ -31,7 +31,7 @@ build: ## Build bin/trivet and the four programs of split mode
 export TRIVET_TEST_SKIPPED := $(CURDIR)/.skipped
 
 .PHONY: test
-test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node_modules) ## Run all tests; those that need PostgreSQL or Node.js say at the end what they could not run
+test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node_modules) ## Run all tests; those that need PostgreSQL, Chromium or Node.js say at the end what they could not run
 	@rm -f $(TRIVET_TEST_SKIPPED)
 	@export TRIVET_TEST_RUN=$$(date +%s%N); failed=0; \
 	go test $$(go list ./... | grep -v '/test/e2e$$') || failed=1; \
@@ -65,9 +65,9 @@ bench-go: ## Run the Go benchmarks of the hot path
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: deps
-deps: ## Install what the tests use beside Go, from Debian's packages: PostgreSQL (needs root)
+deps: ## Install what the tests use beside Go, from Debian's packages: PostgreSQL, Chromium (needs root)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql chromium >/dev/null
 
 ## — after changing the contract, the SQL or the code —
 
