@@ -98,10 +98,10 @@ func (p program) serve() *cobra.Command {
 }
 
 func (p program) migrate() *cobra.Command {
-	return &cobra.Command{
+	return &cobra.Command{ //nolint:gosec // the password in the example is a placeholder
 		Use:     "migrate",
 		Short:   "Apply the migrations of all services to DATABASE_URL",
-		Example: "  DATABASE_URL=postgres://trivet:PASSWORD@db.internal/trivet trivet migrate", //nolint:gosec // a placeholder
+		Example: "  DATABASE_URL=postgres://trivet:PASSWORD@db.internal/trivet trivet migrate",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return allinone.Migrate(cmd.Context(), p.env, p.stderr)

@@ -18,7 +18,7 @@ var patterns = map[string]string{
 }
 
 // examples are values of fields that must not be empty, by the field's name in the contract.
-var examples = map[string]string{
+var examples = map[string]string{ //nolint:gosec // examples, no credentials
 	"model": "gpt-5-mini", "name": "backend", "credential": "tvt_live_…", "body": "{}", "user_id": "user_2abc", "account_id": "org_2abc",
 	"organization_id": "org_2abc", "api_key_id": "key_2abc", "event_id": "evt_1abc", "event_ids": "evt_1abc", "request_id": "req_1abc",
 	"hold_id": "hold_1abc", "plan_id": "pro", "pack_id": "pack_10", "grant_id": "grant_1abc", "version": "1", "reason": "goodwill", "source": "goodwill",
