@@ -25,5 +25,5 @@ func TestARefusalInPartsIsOneLine(t *testing.T) {
 	for _, part := range []string{"{\n \"error\": ", `{"message":"Slow down.",`, "\n\"code\":\"x\"}}"} {
 		r.add([]byte(part))
 	}
-	require.Equal(t, []byte(`{"error":{"message":"Slow down.","code":"x"}}`), r.body(t.Context(), &call.State{}), "the provider's own words")
+	require.Equal(t, []byte(`{"error":{"message":"Slow down.","code":"x"}}`), r.body(t.Context(), &call.State{}), "the provider's own words") //nolint:testifylint // the exact bytes count
 }
