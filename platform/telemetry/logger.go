@@ -18,12 +18,18 @@ type Config struct {
 
 // NewLogger writes lines to w, with the attributes of the context (With). Secrets print as "[redacted]".
 func NewLogger(w io.Writer, config Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: config.Level}
-	var lines slog.Handler = slog.NewJSONHandler(w, options)
 	if config.Format == "text" {
-		lines = slog.NewTextHandler(w, options)
+		return slog.New(contextHandler{slog.NewTextHandler(w, &slog.HandlerOptions{Level: config.Level})})
 	}
-	return slog.New(contextHandler{lines})
+	return slog.New(contextHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: config.Level, ReplaceAttr: milliseconds})})
+}
+
+// milliseconds gives durations a unit. JSON would show nanoseconds under a name that does not say so.
+func milliseconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindDuration {
+		return a
+	}
+	return slog.Float64(a.Key+"_ms", float64(a.Value.Duration().Microseconds())/1000)
 }
 
 type attrsKey struct{}

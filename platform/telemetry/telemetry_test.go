@@ -134,3 +134,12 @@ func TestPprofOnlyWhenAsked(t *testing.T) {
 		require.Equal(t, map[bool]int{false: 404, true: 200}[on], get(t, h, "/debug/pprof/cmdline").Code)
 	}
 }
+
+func TestDurationsHaveAUnitInJSON(t *testing.T) {
+	var out bytes.Buffer
+	telemetry.NewLogger(&out, telemetry.Config{Format: "json"}).Info("done", slog.Duration("took", 1234567*time.Nanosecond), slog.Int("n", 3))
+	require.Contains(t, out.String(), `"took_ms":1.234,"n":3}`)
+	out.Reset()
+	telemetry.NewLogger(&out, telemetry.Config{Format: "text"}).Info("done", slog.Duration("took", 1234567*time.Nanosecond))
+	require.Contains(t, out.String(), "took=1.234567ms")
+}

@@ -90,7 +90,11 @@ func TestSlowBody(t *testing.T) {
 	defer conn.Close()
 	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
 	require.NoError(t, err)
-	err = <-failed
+	select {
+	case err = <-failed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the read did not end by its deadline")
+	}
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, errs.ReasonOf(err))
 	require.ErrorContains(t, err, "20ms")
 }
