@@ -19,7 +19,7 @@ func Settings(structs []any) (string, error) {
 	b.WriteString("| setting | type | default | what it is |\n|---|---|---|---|\n")
 	for _, d := range docs {
 		kind := d.Type
-		if d.Secret {
+		if d.Secret && !strings.HasPrefix(kind, "secret") {
 			kind += ", secret"
 		}
 		fallback := d.Default
