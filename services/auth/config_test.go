@@ -76,7 +76,7 @@ func TestWebhookSettings(t *testing.T) {
 	require.Len(t, c.WebhookSecrets, 2)
 	require.Zero(t, c.ReconcileInterval)
 	_, err = load(t, map[string]string{"CLERK_WEBHOOK_SECRET": good + ",hunter2"})
-	require.ErrorContains(t, err, "CLERK_WEBHOOK_SECRET: secret 2 of 2")
+	require.ErrorContains(t, err, "CLERK_WEBHOOK_SECRET: secret 2 is")
 	require.NotContains(t, err.Error(), "hunter2")
 	_, err = load(t, map[string]string{"CLERK_RECONCILE_INTERVAL": "5s"})
 	require.ErrorContains(t, err, "CLERK_RECONCILE_INTERVAL")

@@ -54,7 +54,7 @@ func New(secrets []string, now func() time.Time) (*Verifier, error) {
 		encoded, ok := strings.CutPrefix(secret, secretPrefix)
 		key, err := base64.StdEncoding.DecodeString(encoded)
 		if !ok || err != nil || len(key) < minKey {
-			return nil, fmt.Errorf("secret %d of %d %w", i+1, len(secrets), ErrSecret)
+			return nil, fmt.Errorf("secret %d %w", i+1, ErrSecret)
 		}
 		v.keys = append(v.keys, key)
 	}
