@@ -226,7 +226,7 @@ func (e *eventsCommand) redriveAll(ctx context.Context, ids []string) error {
 
 // redriven is the edge's answer.
 type redriven struct {
-	Redriven        int64    `json:"redriven,string"`
+	Redriven        int      `json:"redriven"`
 	SkippedEventIDs []string `json:"skippedEventIds,omitempty"`
 }
 

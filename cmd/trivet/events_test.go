@@ -108,7 +108,7 @@ func redrive(events []*inboxv1.Event, ids []string, all bool) map[string]any {
 			skipped = append(skipped, id)
 		}
 	}
-	return map[string]any{"redriven": fmt.Sprint(dead), "skippedEventIds": skipped}
+	return map[string]any{"redriven": dead, "skippedEventIds": skipped}
 }
 
 func shown(t *testing.T, event *inboxv1.Event) json.RawMessage {
@@ -207,7 +207,7 @@ func TestRedriveFindsTheInbox(t *testing.T) {
 	require.Equal(t, "2 redriven\n", out)
 	out, _, err = e.trivet("events", "redrive", "--state", "dead", "--source", "clerk", "--json")
 	require.NoError(t, err)
-	require.JSONEq(t, `{"redriven":"1"}`, out)
+	require.JSONEq(t, `{"redriven":1}`, out)
 }
 
 func TestEventsCommandsNameWhatIsWrong(t *testing.T) {

@@ -49,7 +49,7 @@ func (in *installation) malformed(source string) {
 	require.Equal(in.t, 1, told.Deliveries[0].Attempts)
 	require.Equal(in.t, "malformed", e.Type)
 	require.Zero(in.t, e.Attempts, "nobody tries")
-	require.Contains(in.t, e.LastError, "from byte")
+	require.Regexp(in.t, `JSON (at|from) byte [0-9]+`, e.LastError)
 	require.NotEmpty(in.t, e.EndTime)
 
 	in.shows(e.ID, "events", "list", "--source", source, "--state", "dead")
@@ -110,7 +110,7 @@ func (in *installation) failingForAWhile() {
 
 	// Replaying what is done, or was never there, changes nothing.
 	var redriven struct {
-		Redriven        int64 `json:",string"`
+		Redriven        int64
 		SkippedEventIDs []string
 	}
 	in.post(inboxes["stripe"]+":redrive", in.token("user_operator", nil), fmt.Sprintf(`{"eventIds":[%q,"evt_of_nobody"]}`, e.ID), &redriven)
