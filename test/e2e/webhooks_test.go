@@ -58,7 +58,7 @@ func TestErasure(t *testing.T) {
 		in.clerk(http.MethodDelete, "/users/user_leaving", "")
 		require.Eventually(t, func() bool { return in.status(token) == http.StatusUnauthorized }, 20*time.Second, 10*time.Millisecond)
 		require.Eventually(t, func() bool {
-			listed, err := in.operate("users", "erasures")
+			listed, err := in.operate("users", "erasures", "--json")
 			var list struct {
 				Erasures []struct {
 					UserID, CompleteTime string
