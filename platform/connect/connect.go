@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -22,6 +23,14 @@ import (
 // maxMessage is the largest message taken; above what a server sends.
 const maxMessage = 64 << 20
 
+const (
+	// longestBackoff between two attempts to connect is shorter than connectPatience,
+	// so that a call that waits sees at least one attempt.
+	longestBackoff = 250 * time.Millisecond
+	// connectPatience is how long a call waits for a connection before it fails as unavailable.
+	connectPatience = 500 * time.Millisecond
+)
+
 // Dial makes a connection to address that reconnects by itself. It does not wait for the address to answer.
 // tls nil is plain text, for loopback and meshes only. Close it when done.
 func Dial(address string, prover *peer.Prover, tls credentials.TransportCredentials) (*Conn, error) {
@@ -34,13 +43,13 @@ func Dial(address string, prover *peer.Prover, tls credentials.TransportCredenti
 		// A process that hangs keeps its connections open. It is given up after 13 s, also when it has no call to answer.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: longestBackoff},
 			MinConnectTimeout: 2 * time.Second,
 		}))
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	return &Conn{inner: conn, prover: prover, close: conn.Close}, nil
+	return &Conn{inner: conn, client: conn, prover: prover, close: conn.Close}, nil
 }
 
 // InProcess wraps a server's in-process channel.
@@ -51,18 +60,37 @@ func InProcess(channel grpc.ClientConnInterface, prover *peer.Prover) *Conn {
 // Conn is a connection that says who is calling.
 type Conn struct {
 	inner  grpc.ClientConnInterface
+	client *grpc.ClientConn // nil in process
 	prover *peer.Prover
 	close  func() error
 }
 
 // Invoke makes a unary call.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	c.awaitConnected(ctx)
 	return c.inner.Invoke(c.outgoing(ctx), method, args, reply, opts...)
 }
 
 // NewStream begins a stream.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	c.awaitConnected(ctx)
 	return c.inner.NewStream(c.outgoing(ctx), desc, method, opts...)
+}
+
+// awaitConnected gives a process that is just starting a moment to listen. Without it, every call fails at once until
+// the backoff of the last failed attempt has passed, although the process already listens.
+func (c *Conn) awaitConnected(ctx context.Context) {
+	if c.client == nil || c.client.GetState() == connectivity.Ready {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectPatience)
+	defer cancel()
+	c.client.Connect()
+	for state := c.client.GetState(); state != connectivity.Ready; state = c.client.GetState() {
+		if !c.client.WaitForStateChange(ctx, state) {
+			return
+		}
+	}
 }
 
 // Ready asks the other side's health service whether it serves. Errors: those of the connection, or that it does not serve.

@@ -92,7 +92,7 @@ func (r *rig) last(t *testing.T, method, outcome string, status int) map[string]
 	require.Equal(t, outcome, line["outcome"])
 	require.EqualValues(t, status, line["status"])
 	require.Equal(t, outcome == "success", line["success"])
-	require.Contains(t, line, "latency")
+	require.Contains(t, line, "latency_ms")
 	require.Zero(t, r.metric(t, "trivet_provider_calls_in_flight", map[string]string{"integration": "openai"}))
 	labels := map[string]string{"integration": "openai", "method": method, "outcome": outcome}
 	require.Positive(t, r.metric(t, "trivet_provider_calls_total", labels))
