@@ -14,7 +14,7 @@ type Config struct {
 	// Environment is "development" or "production"; production adds HSTS.
 	Environment string `env:"TRIVET_ENV" default:"development" oneof:"development,production" help:"what kind of installation this is"`
 	// AllowedOrigins are the origins whose browser pages may call.
-	AllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" help:"origins whose browser pages may call, such as https://app.example.com, exact and separated by commas; none when empty"`
+	AllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" help:"origins whose browser pages may call, such as https://app.example.com, exact and separated by commas; none when empty; trivet dev also lets in pages of this machine"`
 	// TrustedProxies are the networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
 	TrustedProxies []string `env:"TRIVET_TRUSTED_PROXIES" help:"addresses and networks of the proxies before the edge, such as 10.0.0.0/8; their X-Forwarded-For is believed, and their X-Forwarded-Proto, of one value; in production webhooks are taken over https only"`
 	// IPRequestsPerMinute limits each IP address before its credential is looked at; 0 is no limit.

@@ -46,6 +46,8 @@ type Deps struct {
 	Meter metric.Meter
 	// Now is the clock.
 	Now func() time.Time
+	// Development is what trivet dev adds.
+	Development Development
 }
 
 // Gateway is the edge.
@@ -60,6 +62,7 @@ type Gateway struct {
 	proxies     clientip.Proxies
 	limiter     *clientip.Limiter
 	cors        *cors.Cors // nil when no origin is allowed
+	development Development
 	meters      *meters
 	limited     *ratelog.Limiter
 	status      *status.Page
@@ -71,14 +74,16 @@ func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	if err := deps.check(); err != nil {
+	if err := errors.Join(deps.check(), deps.Development.check(config)); err != nil {
 		return nil, err
 	}
 	g := &Gateway{
-		limited: ratelog.New(deps.Now),
-		config:  config, logger: deps.Logger, now: deps.Now, credentials: deps.Credentials, cors: newCORS(config.AllowedOrigins),
+		development: deps.Development,
+		limited:     ratelog.New(deps.Now),
+		config:      config, logger: deps.Logger, now: deps.Now, credentials: deps.Credentials,
 		body: reqbody.Reader{Max: int64(config.MaxBodyBytes), Timeout: config.BodyTimeout},
 	}
+	g.cors = g.newCORS()
 	if g.credentials == nil {
 		own, err := credential.New(authv1.NewAuthServiceClient(deps.Auth), credential.Options{Now: deps.Now})
 		if err != nil {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/rs/cors"
 )
@@ -28,14 +27,14 @@ func (g *Gateway) headers(h http.Header, id string) {
 	}
 }
 
-// newCORS lets pages of exactly these origins call; nil lets none.
-func newCORS(origins []string) *cors.Cors {
-	if len(origins) == 0 {
+// newCORS lets pages of the allowed origins call; it returns nil when there are none.
+func (g *Gateway) newCORS() *cors.Cors {
+	if len(g.config.AllowedOrigins) == 0 && !g.development.LoopbackOrigins {
 		return nil
 	}
 	return cors.New(cors.Options{
-		AllowedOrigins: origins,
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+		AllowOriginFunc: g.originAllowed,
+		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		// Any name: SDKs add x-stainless-* headers from version to version, and what is not on the edge's own allowlist
 		// stops at the edge anyway.
 		AllowedHeaders: []string{"*"},
@@ -52,7 +51,7 @@ func newCORS(origins []string) *cors.Cors {
 // the call failed.
 func (g *Gateway) noteOrigin(r *http.Request) {
 	origin := r.Header.Get("Origin")
-	if origin == "" || slices.Contains(g.config.AllowedOrigins, origin) || sameHost(origin, r.Host) {
+	if origin == "" || g.originAllowed(origin) || sameHost(origin, r.Host) {
 		return
 	}
 	if left, write := g.limited.Next("origin"); write {
@@ -72,6 +71,9 @@ func sameHost(origin, host string) bool {
 
 // preflight adds the headers that browsers want; it returns true when it has answered a preflight request.
 func (g *Gateway) preflight(w http.ResponseWriter, r *http.Request) bool {
+	if g.development.serves(r) {
+		return false
+	}
 	g.cors.HandlerFunc(w, r)
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 }

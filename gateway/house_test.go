@@ -58,6 +58,8 @@ type options struct {
 	config func(*gateway.Config)
 	// proxied puts something between the edge and the services.
 	proxied func(grpc.ClientConnInterface) grpc.ClientConnInterface
+	// development is what trivet dev adds.
+	development gateway.Development
 }
 
 func newHouse(t testing.TB, o options) *house {
@@ -103,6 +105,7 @@ func (h *house) build(t testing.TB, o options) *gateway.Gateway {
 	g, err := gateway.New(t.Context(), config, gateway.Deps{
 		Auth: conn, AI: conn, Billing: conn, OpenAPI: []byte(`{"swagger":"2.0"}`),
 		Logger: slog.New(slog.NewJSONHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Meter: meter, Now: time.Now,
+		Development: o.development,
 	})
 	require.NoError(t, err)
 	return g

@@ -41,6 +41,7 @@ func (g *Gateway) table(ctx context.Context, deps Deps) (*routes.Table, error) {
 	})
 	all = append(all, g.public(deps)...)
 	all = append(all, g.webhooks(clients)...)
+	all = append(all, g.development.routes()...)
 	return routes.New(append(all, typed...)), nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/trivet-dev/trivet/gateway"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
@@ -39,7 +40,7 @@ func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
 		return err
 	}
 	if len(serve.Absent(env.Get)) == 0 {
-		return run(ctx, c, host, runOptions{migrate: true, welcome: &welcome{to: options.Stdout, config: c}})
+		return run(ctx, c, host, runOptions{migrate: true, development: development(nil, nil), welcome: &welcome{to: options.Stdout, config: c}})
 	}
 	var absent []string
 	for _, p := range serve.Absent(env.Get) {
@@ -57,7 +58,10 @@ func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
 	if err != nil {
 		return endEarly(ctx, part, err)
 	}
-	return run(ctx, c, host, runOptions{before: []serve.Part{part}, migrate: true, welcome: &welcome{to: options.Stdout, config: c, sandbox: box, url: strings.TrimSuffix(box.Environment()["STRIPE_API_URL"], "/stripe")}})
+	return run(ctx, c, host, runOptions{
+		before: []serve.Part{part}, migrate: true, development: development(box, absent),
+		welcome: &welcome{to: options.Stdout, config: c, sandbox: box, url: strings.TrimSuffix(box.Environment()["STRIPE_API_URL"], "/stripe")},
+	})
 }
 
 // loadDev reads the settings before the sandbox fills in those of the absent providers.
@@ -138,13 +142,14 @@ func onPostgres(c *config) bool { return strings.HasPrefix(c.Store.DatabaseURL.R
 
 // runOptions are how the ways to run differ.
 type runOptions struct {
-	before  []serve.Part
-	migrate bool
-	welcome *welcome
+	before      []serve.Part
+	migrate     bool
+	welcome     *welcome
+	development gateway.Development
 }
 
 func run(ctx context.Context, c *config, host *serve.Host, options runOptions) error {
-	sys, err := build(ctx, c, host)
+	sys, err := build(ctx, c, host, options.development)
 	if err != nil {
 		return endAll(ctx, options.before, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 
+	"github.com/trivet-dev/trivet/gateway"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
@@ -24,7 +25,7 @@ func StartForTest(t *testing.T) (map[string]grpc.ClientConnInterface, *passport.
 	require.NoError(t, err)
 	host, err := c.host(io.Discard)
 	require.NoError(t, err)
-	s, err := build(t.Context(), c, host)
+	s, err := build(t.Context(), c, host, gateway.Development{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.close(context.Background())) })
 	require.NoError(t, s.migrate(t.Context()))

@@ -40,12 +40,13 @@ type system struct {
 	gateway                     *gateway.Gateway
 	conns                       map[string]*connect.Conn
 	issuer                      *passport.Issuer
+	development                 gateway.Development
 	edgeAddr, grpcAddr, opsAddr string
 }
 
 // build puts the parts together.
-func build(ctx context.Context, c *config, host *serve.Host) (*system, error) {
-	s := &system{host: host, config: c}
+func build(ctx context.Context, c *config, host *serve.Host, development gateway.Development) (*system, error) {
+	s := &system{host: host, config: c, development: development}
 	if err := s.assemble(ctx); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
 	}
@@ -75,6 +76,7 @@ func (s *system) assemble(ctx context.Context) error {
 	s.gateway, err = gateway.New(ctx, s.config.Gateway, gateway.Deps{
 		Auth: edge, AI: edge, Billing: edge, Credentials: s.server.Credentials, OpenAPI: gen.OpenAPI(),
 		Logger: s.host.Logger, Meter: s.host.Meter("gateway"), Now: s.host.Now,
+		Development: s.development,
 	})
 	return err
 }

@@ -11,8 +11,8 @@ import (
 type Route struct {
 	// Method is the HTTP method.
 	Method string
-	// Pattern is the address, with {name} for a segment that varies and perhaps ":verb" at its end; logs show it
-	// instead of the path, which has ids in it.
+	// Pattern is the address, with {name} for a segment that varies and perhaps ":verb" at its end, or {name...} for any
+	// rest; logs show it instead of the path, which has ids in it.
 	Pattern string
 	// Public says that the route needs no credential.
 	Public bool
@@ -114,6 +114,9 @@ func (p pattern) matches(path string) bool {
 			return false
 		}
 		want := p.segments[n]
+		if strings.HasSuffix(want, "...}") {
+			return true
+		}
 		if want != segment && (segment == "" || !strings.HasPrefix(want, "{")) {
 			return false
 		}

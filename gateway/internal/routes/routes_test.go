@@ -67,6 +67,7 @@ func TestFind(t *testing.T) {
 		{Method: "DELETE", Pattern: "/u/{id}"},
 		{Method: "POST", Pattern: "/u/{id}:erase"},
 		{Method: "GET", Pattern: "/u/{id}/x"},
+		{Method: "GET", Pattern: "/files/{path...}"},
 	})
 	cases := map[string]struct{ pattern, allowed string }{
 		"GET /a":          {"/a", ""},
@@ -92,6 +93,12 @@ func TestFind(t *testing.T) {
 		"GET ":            {"", ""},
 		"GET *":           {"", ""},
 		"GET /u/:erase":   {"/u/{id}", ""},
+		"GET /files/":     {"/files/{path...}", ""},
+		"GET /files/a/b":  {"/files/{path...}", ""},
+		"GET /files/a:b":  {"/files/{path...}", ""},
+		"POST /files/a":   {"", "GET, HEAD"},
+		"GET /files":      {"", ""},
+		"GET /filesa/b":   {"", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
