@@ -19,6 +19,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -105,9 +106,9 @@ func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 	authv1.RegisterAuthServiceServer(registrar, s.server)
 }
 
-// Migrations are those of the store and of its inbox, in the order in which they are applied.
+// Migrations are those of the store, of its inbox and of its job, in the order in which they are applied.
 func Migrations() []database.Migrations {
-	return []database.Migrations{inbox.Migrations(), store.Migrations()}
+	return []database.Migrations{inbox.Migrations(), job.Migrations(), store.Migrations()}
 }
 
 // Migrate brings the store up to date. It must have been done before the first request.

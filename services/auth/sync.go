@@ -134,11 +134,11 @@ func (s *Service) reconciler(config Config, deps Deps, client *clerk.Client, era
 		pause = productionPause
 	}
 	r := reconcile.New(reconcile.Options{
-		Store: s.store, Source: client, Remove: eraser.Removed, Pause: pause, Now: deps.Now, Logger: deps.Logger,
+		Database: s.database, Store: s.store, Source: client, Remove: eraser.Removed, Pause: pause, Now: deps.Now, Logger: deps.Logger,
 		Alone: s.database.Dialect() == database.SQLite,
 	})
 	if config.ReconcileInterval > 0 {
-		s.work = append(s.work, r.Schedule(config.ReconcileInterval))
+		s.work = append(s.work, func(ctx context.Context) { r.Schedule(ctx, config.ReconcileInterval) })
 	}
 	return r
 }

@@ -100,7 +100,7 @@ func (w *walk) compareMembers(
 		if m.UpdateTime.Before(w.Since) {
 			continue
 		}
-		if err := w.keep(ctx); err != nil {
+		if err := w.holder.Keep(ctx); err != nil {
 			return err
 		}
 		found, err := w.putMembership(ctx, m, listedAt.Add(-settled)) // lists may be somewhat behind
@@ -178,7 +178,7 @@ func (w *walk) endMembers(ctx context.Context, local []directory.Membership, see
 		if seen[m.UserID] {
 			continue
 		}
-		if err := w.keep(ctx); err != nil {
+		if err := w.holder.Keep(ctx); err != nil {
 			return err
 		}
 		ended, err := w.Store.DeleteMembership(ctx, m.OrganizationID, m.UserID, m.UpdateTime)

@@ -116,7 +116,7 @@ func compare[T any](ctx context.Context, w *walk, k kind[T], list []T, seed maph
 		if k.changed(object).Before(w.Since) {
 			continue
 		}
-		if err := w.keep(ctx); err != nil {
+		if err := w.holder.Keep(ctx); err != nil {
 			return err
 		}
 		found, err := k.put(ctx, object)

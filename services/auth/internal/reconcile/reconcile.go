@@ -3,39 +3,37 @@ package reconcile
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/paging"
+	"github.com/trivet-dev/trivet/platform/wait"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
 // Errors that an operator can do something about.
 var (
-	// ErrBusy says that this or another replica is at it.
-	ErrBusy = errors.New("reconcile: already running")
-	// ErrStranger says that Clerk knows nobody of those that the store has.
+	// ErrBusy says that this replica or another is reconciling.
+	ErrBusy = job.ErrBusy
+	// ErrStranger says that Clerk has none of the stored users and organizations.
 	ErrStranger = errors.New("reconcile: none of the stored users and organizations exist in this Clerk instance, so nothing was changed: " +
 		"either CLERK_SECRET_KEY belongs to another instance, or all of them were deleted in Clerk; " +
 		"then redeliver the user.deleted webhooks, or run `trivet users erase ID` for each")
-
-	errLost = errors.New("reconcile: another replica has taken over")
 )
 
 const (
-	// lease is how long a replica that says nothing is taken to be at it. It is longer than the longest pause with the call
-	// after it.
+	// jobName names the job in the database.
+	jobName = "clerk reconcile"
+	// lease is how long a replica that renews nothing keeps the job. It is longer than the longest pause with the call after
+	// it.
 	lease = 2 * time.Minute
-	// renewEvery is how old the lease may be when something is begun that takes a while.
-	renewEvery = lease / 8
-	// settled is the age from which on what the store has must stand in Clerk's lists.
+	// settled is the age from which on what the store has must be in Clerk's lists.
 	settled = 5 * time.Minute
-	// resumable is how old a run may be that is taken up again.
+	// resumable is how old a run may be that is resumed.
 	resumable = 24 * time.Hour
 	pageSize  = 500
 	byID      = 100 // ids that Clerk takes in one call
@@ -51,7 +49,7 @@ type Store interface {
 	Memberships(ctx context.Context, organizationID, userID string, after paging.Cursor, limit int) ([]directory.Membership, error)
 	// MembershipState returns tombstones too; ErrNotFound for what was never known.
 	MembershipState(ctx context.Context, organizationID, userID string) (directory.MembershipState, error)
-	// LostMemberships are those whose organization or person is gone, or whose organization was never known although the
+	// LostMemberships are those whose organization or user was deleted, or whose organization was never known although the
 	// membership is from before unknownBefore.
 	LostMemberships(ctx context.Context, after paging.Cursor, unknownBefore time.Time, limit int) ([]directory.Membership, error)
 	// Roles are all living roles.
@@ -60,29 +58,19 @@ type Store interface {
 	// PutListedMembership is PutMembership for one that says what the member may do at listedAt, however old its news.
 	PutListedMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error)
 	// The Replace functions write, however old the news, if the row is still as it was read. Users, organizations and roles
-	// that are gone stay gone.
+	// that were deleted stay deleted.
 	ReplaceUser(ctx context.Context, u, was directory.User) (bool, error)
 	ReplaceOrganization(ctx context.Context, o, was directory.Organization) (bool, error)
 	ReplaceRole(ctx context.Context, r, was directory.Role) (bool, error)
 	ReplaceMembership(ctx context.Context, m directory.Membership, was directory.MembershipState, listedAt time.Time) (bool, error)
-
-	// AcquireReconcile takes the job, unless somebody has it, or it was finished after doneBefore; the zero time means
-	// that it does not matter. It returns what the last holder saved.
-	AcquireReconcile(ctx context.Context, holder string, lease time.Duration, doneBefore time.Time) (progress []byte, ok bool, err error)
-	// SaveReconcile keeps the progress and renews the lease; false means that it was lost.
-	SaveReconcile(ctx context.Context, holder string, lease time.Duration, progress []byte) (held bool, err error)
-	// RenewReconcile renews the lease alone.
-	RenewReconcile(ctx context.Context, holder string, lease time.Duration) (held bool, err error)
-	// OrphanReconcile takes the job away from whoever has it.
-	OrphanReconcile(ctx context.Context) error
-	// EndReconcile gives the job back. A finished one counts as done now, and its progress is forgotten.
-	EndReconcile(ctx context.Context, holder string, finished bool) error
 }
 
-// Options are what a Reconciler is made of.
+// Options configure a Reconciler.
 type Options struct {
-	Store  Store
-	Source directory.Lister
+	// Database keeps the job: only one replica reconciles at a time.
+	Database *database.DB
+	Store    Store
+	Source   directory.Lister
 	// Remove erases a user whom Clerk no longer has.
 	Remove func(ctx context.Context, userID string) error
 	// Pause lies between two calls to Clerk, to leave others their share of its rate limit.
@@ -91,36 +79,20 @@ type Options struct {
 	Sleep  func(ctx context.Context, d time.Duration) error
 	Now    func() time.Time
 	Logger *slog.Logger
-	// Alone says that no other process works on this store, as on a SQLite file: the first run takes the job at once from a
-	// process that died at it.
+	// Alone says that no other process uses this database, as with a SQLite file: a run takes the job of a process that died
+	// at once.
 	Alone bool
 }
 
-// Reconciler compares and repairs.
-type Reconciler struct {
-	Options
-
-	mu    sync.Mutex
-	begun bool
-}
+// Reconciler compares the directory with Clerk and repairs it.
+type Reconciler struct{ o Options }
 
 // New makes a Reconciler.
 func New(o Options) *Reconciler {
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = wait.For
 	}
-	return &Reconciler{Options: o}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return &Reconciler{o}
 }
 
 // Counts are what a comparison found.
@@ -143,50 +115,29 @@ type Progress struct {
 // Report is told of progress; its error ends the run.
 type Report func(Progress) error
 
-// Run compares all that changed at or after since, or everything when it is the zero time; only then it removes what
-// Clerk no longer has, and only then it counts as the scheduled run. A full run that was cut short is taken up again where
-// it was. Errors: ErrBusy, ErrStranger, and those of the store, of Clerk and of report.
+// Run compares all that changed at or after since, or everything when it is the zero time. Only a full run removes what
+// Clerk no longer has, counts as the scheduled run, and is resumed when it was cut short. Errors: ErrBusy, ErrStranger,
+// job.ErrLost, and those of the store, of Clerk and of report.
 func (r *Reconciler) Run(ctx context.Context, since time.Time, report Report) error {
-	return r.run(ctx, since, time.Time{}, report)
+	return r.run(ctx, since, 0, report)
 }
 
-func (r *Reconciler) run(ctx context.Context, since, doneBefore time.Time, report Report) (err error) {
-	w := &walk{Reconciler: r, holder: rand.Text(), report: report, renewed: r.Now()}
-	saved, ok, err := r.acquire(ctx, w.holder, doneBefore)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return ErrBusy
-	}
-	w.take(saved, since)
-	defer func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		err = errors.Join(err, r.Store.EndReconcile(ending, w.holder, err == nil && w.full()))
-	}()
-	for _, part := range []func(context.Context) error{w.prove, w.users, w.organizations, w.roles, w.memberships} {
-		if err := part(ctx); err != nil {
-			return err
+// run runs if the last full run ended longer ago than interval.
+func (r *Reconciler) run(ctx context.Context, since time.Time, interval time.Duration, report Report) error {
+	options := job.Options{Lease: lease, Interval: interval, Alone: r.o.Alone, Now: r.o.Now, Aside: !since.IsZero()}
+	return job.Run(ctx, r.o.Database, jobName, options, func(ctx context.Context, holder *job.Holder) error {
+		w := &walk{Options: r.o, holder: holder, report: report}
+		w.resume(since)
+		for _, part := range []func(context.Context) error{w.prove, w.users, w.organizations, w.roles, w.memberships} {
+			if err := part(ctx); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
-// acquire takes the job for a holder.
-func (r *Reconciler) acquire(ctx context.Context, holder string, doneBefore time.Time) (progress []byte, ok bool, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.Alone && !r.begun {
-		if err := r.Store.OrphanReconcile(ctx); err != nil {
-			return nil, false, err
-		}
-		r.begun = true
-	}
-	return r.Store.AcquireReconcile(ctx, holder, lease, doneBefore)
-}
-
-// state is what outlives the process.
+// state is the saved progress of a full run.
 type state struct {
 	Begun time.Time `json:"begun"`
 	Since time.Time `json:"since"`
@@ -212,17 +163,15 @@ const (
 
 // walk is one run.
 type walk struct {
-	*Reconciler
+	Options
 	state
-	holder string
+	holder *job.Holder
 	report Report
 	// seen are fingerprints of the ids that Clerk listed in this process.
 	seen   map[uint64]struct{}
 	called bool
 	// proven is true once Clerk turned out to know somebody of those that the store has: nothing is removed before.
 	proven bool
-	// renewed is when the lease was last renewed, by our clock.
-	renewed time.Time
 }
 
 // full tells a comparison of everything from one of what changed since some time.
@@ -232,11 +181,10 @@ func (w *walk) full() bool { return w.Since.IsZero() }
 // is no news either: it comes of a clock that was wrong.
 func (w *walk) stands(t time.Time) bool { return w.Now().Sub(t).Abs() > settled }
 
-// take goes on with what was saved, if it was for the same and not long ago.
-func (w *walk) take(saved []byte, since time.Time) {
+// resume continues a saved full run that is not too old. A run since some time starts from the beginning.
+func (w *walk) resume(since time.Time) {
 	var s state
-	err := json.Unmarshal(saved, &s)
-	if err == nil && !s.Begun.IsZero() && s.Since.Equal(since) && w.Now().Sub(s.Begun) < resumable && s.Counts != nil {
+	if since.IsZero() && w.holder.Load(&s) && !s.Begun.IsZero() && w.Now().Sub(s.Begun) < resumable && s.Counts != nil {
 		w.state = s
 		return
 	}
@@ -252,37 +200,13 @@ func (w *walk) step(ctx context.Context, kind string, counts Counts, done bool) 
 	return w.report(Progress{Kind: kind, Counts: counts, Done: done})
 }
 
-// save keeps the progress of a full run and renews the lease. One of what changed lately is short, and leaves the progress
-// of a full run that was cut short alone.
+// save stores the progress of a full run and renews the lease. A run since some time is short, and leaves the progress of a
+// full run that was cut short alone.
 func (w *walk) save(ctx context.Context) error {
 	if !w.full() {
-		return w.renew(ctx)
+		return w.holder.Keep(ctx)
 	}
-	raw, err := json.Marshal(w.state)
-	if err != nil {
-		return err
-	}
-	return w.held(w.Store.SaveReconcile(ctx, w.holder, lease, raw))
-}
-
-func (w *walk) renew(ctx context.Context) error {
-	return w.held(w.Store.RenewReconcile(ctx, w.holder, lease))
-}
-
-// keep renews the lease if it is not fresh.
-func (w *walk) keep(ctx context.Context) error {
-	if w.Now().Sub(w.renewed) < renewEvery {
-		return nil
-	}
-	return w.renew(ctx)
-}
-
-func (w *walk) held(held bool, err error) error {
-	if err == nil && !held {
-		err = errLost
-	}
-	w.renewed = w.Now()
-	return err
+	return w.holder.Save(ctx, w.state)
 }
 
 // enter begins a stage, unless the walk is already in it.
@@ -298,7 +222,7 @@ const (
 	longPause   = time.Minute
 )
 
-// ask calls Clerk, with the pauses that it wants.
+// ask calls Clerk, and again after the pause that it asks for.
 func ask[T any](ctx context.Context, w *walk, call func() (T, error)) (result T, err error) {
 	for attempt := range maxAttempts {
 		if w.called && w.Pause > 0 {
@@ -307,7 +231,7 @@ func ask[T any](ctx context.Context, w *walk, call func() (T, error)) (result T,
 			}
 		}
 		w.called = true
-		if err := w.keep(ctx); err != nil {
+		if err := w.holder.Keep(ctx); err != nil {
 			return result, err
 		}
 		result, err = call()
@@ -317,7 +241,7 @@ func ask[T any](ctx context.Context, w *walk, call func() (T, error)) (result T,
 		}
 		pause := min(max(firstPause<<attempt, again.After), longPause)
 		w.Logger.WarnContext(ctx, "reconciling waits for Clerk", slog.Duration("pause", pause), slog.Any("error", err))
-		if err := errors.Join(w.renew(ctx), w.Sleep(ctx, pause)); err != nil {
+		if err := errors.Join(w.holder.Keep(ctx), w.Sleep(ctx, pause)); err != nil {
 			return result, err
 		}
 	}

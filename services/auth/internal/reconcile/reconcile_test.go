@@ -17,6 +17,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
@@ -40,12 +41,12 @@ type world struct {
 
 func each(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
-	migrations := store.Migrations()
-	databasetest.Each(t, migrations, func(t *testing.T, db *database.DB) { test(t, newWorld(t, db)) })
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) { test(t, newWorld(t, db)) })
 }
 
 func newWorld(t testing.TB, db *database.DB) *world {
 	t.Helper()
+	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
 	w := &world{Instance: sandboxtest.New(t), t: t, db: db}
 	w.store = store.New(db, w.Now, nil)
 	return w
@@ -53,7 +54,7 @@ func newWorld(t testing.TB, db *database.DB) *world {
 
 func (w *world) reconciler() *reconcile.Reconciler {
 	return reconcile.New(reconcile.Options{
-		Store: w.store, Source: w.Source, Now: w.Now, Logger: slog.New(slog.DiscardHandler), Alone: w.alone,
+		Database: w.db, Store: w.store, Source: w.Source, Now: w.Now, Logger: slog.New(slog.DiscardHandler), Alone: w.alone,
 		Remove: func(ctx context.Context, id string) error {
 			w.gone = append(w.gone, id)
 			_, err := w.store.DeleteUser(ctx, id, w.Now())
@@ -599,14 +600,34 @@ func TestSinceLeavesTheProgress(t *testing.T) {
 	})
 }
 
-// TestDeadHolder: a process that was killed holds the job for two minutes, and not at all where it was the only one.
-func TestDeadHolder(t *testing.T) {
+// hold runs the job as another process does that hangs until release is called.
+func (w *world) hold(process string) (release func()) {
+	w.t.Helper()
+	held, end, done := make(chan error, 1), make(chan struct{}), make(chan error, 1)
+	released := errors.New("released")
+	go func() {
+		options := job.Options{Process: process, Lease: 2 * time.Minute, Now: w.Now}
+		err := job.Run(context.WithoutCancel(w.t.Context()), w.db, "clerk reconcile", options, func(context.Context, *job.Holder) error {
+			held <- nil
+			<-end
+			return released
+		})
+		held <- err
+		done <- err
+	}()
+	require.NoError(w.t, <-held)
+	return func() {
+		close(end)
+		require.ErrorIs(w.t, <-done, released)
+	}
+}
+
+func TestTheJobOfADeadProcessIsTakenOver(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.User("ada")
-		_, ok, err := w.store.AcquireReconcile(t.Context(), "dead", 2*time.Minute, time.Time{})
-		require.NoError(t, err)
-		require.True(t, ok)
-		_, err = w.run(time.Time{})
+		release := w.hold("dead")
+		defer release()
+		_, err := w.run(time.Time{})
 		require.ErrorIs(t, err, reconcile.ErrBusy)
 		w.alone = true
 		r := w.reconciler()
@@ -614,21 +635,44 @@ func TestDeadHolder(t *testing.T) {
 			require.ErrorIs(t, r.Run(t.Context(), time.Time{}, nil), reconcile.ErrBusy, "this process lives")
 			return nil
 		}))
-		w.alone = false
-
-		cut := errors.New("killed")
-		err = w.reconciler().Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
-			w.Pass(2*time.Minute + time.Second)
-			_, err := w.run(time.Time{})
-			require.NoError(t, err, "a lease lasts two minutes")
-			return cut
-		})
-		require.ErrorIs(t, err, cut)
 	})
 }
 
-// TestLeaseIsKept: however slow Clerk is, and however many are asked for one by one, nobody else takes the job.
-func TestLeaseIsKept(t *testing.T) {
+func TestALeaseLastsTwoMinutes(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.User("ada")
+		release := w.hold("hangs")
+		defer release()
+		w.Pass(2*time.Minute - time.Second)
+		_, err := w.run(time.Time{})
+		require.ErrorIs(t, err, reconcile.ErrBusy)
+		w.Pass(time.Second)
+		_, err = w.run(time.Time{})
+		require.NoError(t, err)
+	})
+}
+
+// A replica that was silent beyond its lease, and whose job another has taken, stops without another call to Clerk.
+func TestAReplicaThatLostTheJobStops(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.User("ada")
+		var calls int64
+		err := w.reconciler().Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+			if calls == 0 {
+				w.Pass(2*time.Minute + time.Second)
+				_, err := w.run(time.Time{})
+				require.NoError(t, err)
+				calls = w.Calls.Load()
+			}
+			return nil
+		})
+		require.ErrorIs(t, err, job.ErrLost)
+		require.Equal(t, calls, w.Calls.Load())
+	})
+}
+
+// However slow Clerk is, and however many are asked for one by one, no other replica takes the job.
+func TestTheLeaseIsRenewed(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.User("ada")
 		_, err := w.run(time.Time{})
@@ -639,9 +683,9 @@ func TestLeaseIsKept(t *testing.T) {
 		asked := 0
 		slow := func(*http.Request) int {
 			w.Pass(40 * time.Second)
-			_, ok, err := w.store.AcquireReconcile(context.Background(), "thief", time.Minute, time.Time{})
-			require.NoError(t, err)
-			require.False(t, ok)
+			err := job.Run(context.WithoutCancel(t.Context()), w.db, "clerk reconcile", job.Options{Process: "other", Now: w.Now},
+				func(context.Context, *job.Holder) error { return nil })
+			require.ErrorIs(t, err, job.ErrBusy)
 			if asked++; asked%3 == 0 {
 				return http.StatusTooManyRequests
 			}
@@ -651,6 +695,7 @@ func TestLeaseIsKept(t *testing.T) {
 		found, err := w.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Removed: 40}, found["users"])
+		require.Greater(t, asked, 40)
 	})
 }
 

@@ -48,14 +48,6 @@ type ErasureConfirmation struct {
 	ConfirmTime time.Time
 }
 
-type Job struct {
-	Name            string
-	Holder          string
-	LeaseExpireTime time.Time
-	Progress        []byte
-	DoneTime        sql.NullTime
-}
-
 type Membership struct {
 	OrganizationID string
 	UserID         string

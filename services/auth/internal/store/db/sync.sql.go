@@ -11,34 +11,6 @@ import (
 	"time"
 )
 
-const acquireJob = `-- name: AcquireJob :execrows
-UPDATE jobs SET holder = $1, lease_expire_time = $2
-WHERE name = $3 AND lease_expire_time <= $4
-  AND (done_time IS NULL OR done_time <= $5)
-`
-
-type AcquireJobParams struct {
-	Holder     string
-	ExpireTime time.Time
-	Name       string
-	Now        time.Time
-	DoneBefore sql.NullTime
-}
-
-func (q *Queries) AcquireJob(ctx context.Context, arg AcquireJobParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, acquireJob,
-		arg.Holder,
-		arg.ExpireTime,
-		arg.Name,
-		arg.Now,
-		arg.DoneBefore,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
 const addRoleName = `-- name: AddRoleName :exec
 INSERT INTO role_names (role_id, since_time, name) VALUES ($1, $2, $3)
 ON CONFLICT (role_id, since_time) DO UPDATE SET name = excluded.name
@@ -102,28 +74,6 @@ func (q *Queries) ConfirmErasure(ctx context.Context, arg ConfirmErasureParams) 
 	return err
 }
 
-const finishJob = `-- name: FinishJob :exec
-UPDATE jobs SET holder = '', lease_expire_time = $1, done_time = $1, progress = $2
-WHERE name = $3 AND holder = $4
-`
-
-type FinishJobParams struct {
-	Now         time.Time
-	EmptyObject []byte
-	Name        string
-	Holder      string
-}
-
-func (q *Queries) FinishJob(ctx context.Context, arg FinishJobParams) error {
-	_, err := q.db.ExecContext(ctx, finishJob,
-		arg.Now,
-		arg.EmptyObject,
-		arg.Name,
-		arg.Holder,
-	)
-	return err
-}
-
 const forgetApiKeysOfUser = `-- name: ForgetApiKeysOfUser :exec
 UPDATE api_keys SET name = '' WHERE user_id = $1
 `
@@ -166,23 +116,6 @@ func (q *Queries) GetErasure(ctx context.Context, userID string) (Erasure, error
 	row := q.db.QueryRowContext(ctx, getErasure, userID)
 	var i Erasure
 	err := row.Scan(&i.UserID, &i.RequestTime, &i.CompleteTime)
-	return i, err
-}
-
-const getJob = `-- name: GetJob :one
-SELECT name, holder, lease_expire_time, progress, done_time FROM jobs WHERE name = $1
-`
-
-func (q *Queries) GetJob(ctx context.Context, name string) (Job, error) {
-	row := q.db.QueryRowContext(ctx, getJob, name)
-	var i Job
-	err := row.Scan(
-		&i.Name,
-		&i.Holder,
-		&i.LeaseExpireTime,
-		&i.Progress,
-		&i.DoneTime,
-	)
 	return i, err
 }
 
@@ -660,20 +593,6 @@ func (q *Queries) MoveEndOfMembership(ctx context.Context, arg MoveEndOfMembersh
 	return err
 }
 
-const orphanJob = `-- name: OrphanJob :exec
-UPDATE jobs SET holder = '', lease_expire_time = $1 WHERE name = $2 AND lease_expire_time > $1
-`
-
-type OrphanJobParams struct {
-	Now  time.Time
-	Name string
-}
-
-func (q *Queries) OrphanJob(ctx context.Context, arg OrphanJobParams) error {
-	_, err := q.db.ExecContext(ctx, orphanJob, arg.Now, arg.Name)
-	return err
-}
-
 const putRole = `-- name: PutRole :execrows
 INSERT INTO roles (id, name, permissions, update_time, event_time) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id) DO UPDATE SET
@@ -699,40 +618,6 @@ func (q *Queries) PutRole(ctx context.Context, arg PutRoleParams) (int64, error)
 		arg.UpdateTime,
 		arg.EventTime,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-const releaseJob = `-- name: ReleaseJob :exec
-UPDATE jobs SET holder = '', lease_expire_time = $1
-WHERE name = $2 AND holder = $3
-`
-
-type ReleaseJobParams struct {
-	Now    time.Time
-	Name   string
-	Holder string
-}
-
-func (q *Queries) ReleaseJob(ctx context.Context, arg ReleaseJobParams) error {
-	_, err := q.db.ExecContext(ctx, releaseJob, arg.Now, arg.Name, arg.Holder)
-	return err
-}
-
-const renewJob = `-- name: RenewJob :execrows
-UPDATE jobs SET lease_expire_time = $1 WHERE name = $2 AND holder = $3
-`
-
-type RenewJobParams struct {
-	ExpireTime time.Time
-	Name       string
-	Holder     string
-}
-
-func (q *Queries) RenewJob(ctx context.Context, arg RenewJobParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, renewJob, arg.ExpireTime, arg.Name, arg.Holder)
 	if err != nil {
 		return 0, err
 	}
@@ -956,31 +841,6 @@ func (q *Queries) RevokePersonalApiKeys(ctx context.Context, arg RevokePersonalA
 		return nil, err
 	}
 	return items, nil
-}
-
-const saveJob = `-- name: SaveJob :execrows
-UPDATE jobs SET progress = $1, lease_expire_time = $2
-WHERE name = $3 AND holder = $4
-`
-
-type SaveJobParams struct {
-	Progress   []byte
-	ExpireTime time.Time
-	Name       string
-	Holder     string
-}
-
-func (q *Queries) SaveJob(ctx context.Context, arg SaveJobParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, saveJob,
-		arg.Progress,
-		arg.ExpireTime,
-		arg.Name,
-		arg.Holder,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
 }
 
 const tombstoneRole = `-- name: TombstoneRole :execrows

@@ -170,29 +170,3 @@ ORDER BY e.request_time DESC, e.user_id DESC, c.service;
 -- name: ListOpenErasures :many
 SELECT user_id, request_time FROM erasures WHERE complete_time IS NULL ORDER BY request_time
 LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
-
--- name: AcquireJob :execrows
-UPDATE jobs SET holder = sqlc.arg(holder), lease_expire_time = sqlc.arg(expire_time)
-WHERE name = sqlc.arg(name) AND lease_expire_time <= sqlc.arg(now)
-  AND (done_time IS NULL OR done_time <= sqlc.arg(done_before));
-
--- name: GetJob :one
-SELECT * FROM jobs WHERE name = $1;
-
--- name: SaveJob :execrows
-UPDATE jobs SET progress = sqlc.arg(progress), lease_expire_time = sqlc.arg(expire_time)
-WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
-
--- name: RenewJob :execrows
-UPDATE jobs SET lease_expire_time = sqlc.arg(expire_time) WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
-
--- name: OrphanJob :exec
-UPDATE jobs SET holder = '', lease_expire_time = sqlc.arg(now) WHERE name = sqlc.arg(name) AND lease_expire_time > sqlc.arg(now);
-
--- name: ReleaseJob :exec
-UPDATE jobs SET holder = '', lease_expire_time = sqlc.arg(now)
-WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
-
--- name: FinishJob :exec
-UPDATE jobs SET holder = '', lease_expire_time = sqlc.arg(now), done_time = sqlc.arg(now), progress = sqlc.arg(empty_object)
-WHERE name = sqlc.arg(name) AND holder = sqlc.arg(holder);
