@@ -7,10 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"log/slog"
 	"maps"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -82,6 +84,9 @@ func TestKeysThatMustNotBeUsed(t *testing.T) {
 		"for RS512":      {fields(t, map[string]any{"alg": "RS512"}), "not for RS256"},
 		"without kid":    {fields(t, map[string]any{"kid": nil}), "no kid"},
 		"exponent 1":     {fields(t, map[string]any{"e": "AQ"}), "cannot be read"},
+		"2047 bits":      {withModulus(t, 2047, 1), "2047 bits"},
+		"8193 bits":      {withModulus(t, 8193, 1), "cannot be read"},
+		"even modulus":   {withModulus(t, 2048, 0), "modulus is even"},
 		"exponent 4":     {fields(t, map[string]any{"e": "BA"}), "exponent"},
 		"unknown type":   {map[string]any{"kty": "XYZ", "kid": "bad"}, "cannot be read"},
 		"no object":      {"text", "cannot be read"},
@@ -101,10 +106,32 @@ func TestKeysThatMustNotBeUsed(t *testing.T) {
 			requireUnavailable(t, err)
 		})
 	}
-	many := slices.Repeat([]any{good}, 33)
-	r, _ := remoteOf(t, many...)
+	r, _ := remoteOf(t, slices.Repeat([]any{good}, 33)...)
 	_, err := r.Find(t.Context(), "ins_1")
 	requireUnavailable(t, err)
+}
+
+// withModulus is a key whose modulus has some bits, and whose lowest bit is lowest.
+func withModulus(t *testing.T, bits, lowest uint) map[string]any {
+	t.Helper()
+	return fields(t, map[string]any{"n": base64.RawURLEncoding.EncodeToString(modulus(bits, lowest).Bytes())})
+}
+
+func modulus(bits, lowest uint) *big.Int {
+	n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+	return n.SetBit(n, 0, lowest)
+}
+
+func TestKeysAtTheBounds(t *testing.T) {
+	r, log := remoteOf(t, withModulus(t, 2048, 1))
+	keys, err := r.Find(t.Context(), "bad")
+	require.NoError(t, err)
+	require.Equal(t, 2048, keys[0].N.BitLen())
+	require.Empty(t, log.String())
+
+	r, _ = remoteOf(t, slices.Repeat([]any{clerktest.PublicJWK("ins_1", clerktest.Key(0))}, 32)...)
+	_, err = r.Find(t.Context(), "ins_1")
+	require.NoError(t, err)
 }
 
 func TestParsePEM(t *testing.T) {
@@ -129,6 +156,12 @@ func TestParsePEM(t *testing.T) {
 	}
 }
 
+func TestParsePEMTakesALargeKey(t *testing.T) {
+	der := x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: modulus(8192, 1), E: 65537})
+	_, err := jwks.ParsePEM(string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: der})))
+	require.NoError(t, err)
+}
+
 func TestParsePEMRefuses(t *testing.T) {
 	block := func(kind string, der []byte, err error) string {
 		require.NoError(t, err)
@@ -143,6 +176,9 @@ func TestParsePEMRefuses(t *testing.T) {
 		"garbage after":  {clerktest.PEM(t, clerktest.Key(0)) + "MIIB", "block 2 cannot be read"},
 		"weak":           {block("PUBLIC KEY", weakDER, weakErr), "1024 bits"},
 		"elliptic curve": {block("PUBLIC KEY", curveDER, curveErr), "not an RSA key"},
+		"exponent 1":     {block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: clerktest.Key(0).N, E: 1}), nil), "exponent is 1"},
+		"too large":      {block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: modulus(8193, 1), E: 65537}), nil), "8193 bits"},
+		"weak, PKCS 1":   {block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&weak(t).PublicKey), nil), "1024 bits"},
 		"private":        {block("PRIVATE KEY", privateDER, privateErr), "private key"},
 		"wrong content":  {block("PUBLIC KEY", []byte("x"), nil), "not a public key"},
 		"wrong PKCS 1":   {block("RSA PUBLIC KEY", []byte("x"), nil), "not an RSA public key"},
@@ -199,4 +235,12 @@ func TestEndpoint(t *testing.T) {
 	defer huge.Close()
 	_, err = jwks.Endpoint{Client: huge.Client(), URL: huge.URL, SecretKeys: []string{"x"}}.Fetch(t.Context())
 	require.ErrorContains(t, err, "larger")
+
+	largest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 256<<10))
+	}))
+	defer largest.Close()
+	got, err = jwks.Endpoint{Client: largest.Client(), URL: largest.URL, SecretKeys: []string{"x"}}.Fetch(t.Context())
+	require.NoError(t, err)
+	require.Len(t, got, 256<<10)
 }

@@ -244,6 +244,8 @@ func TestANewKeyIsFoundAtOnce(t *testing.T) {
 		s.set(rotated.Document(t))
 		require.NoError(t, find(t, r, "ins_2"))
 		require.EqualValues(t, 1, s.changed.Load())
+		requireUnavailable(t, find(t, r, "ins_3"))
+		require.EqualValues(t, 2, s.calls.Load(), "the fetch that found the key has used the budget up")
 		time.Sleep(10 * time.Second)
 		require.ErrorIs(t, find(t, r, "ins_1"), jwks.ErrUnknownKey, "a key that Clerk dropped is dropped here")
 	})
@@ -269,6 +271,7 @@ func TestClerkDownKeepsServing(t *testing.T) {
 		err := find(t, r, "ins_9")
 		requireUnavailable(t, err)
 		require.ErrorIs(t, err, errDown, "it could not be asked: no verdict")
+		require.ErrorIs(t, find(t, r, "ins_9"), errDown, "the cause is Clerk, not the budget")
 
 		time.Sleep(15 * time.Minute) // beyond the cap of 24 h
 		requireUnavailable(t, find(t, r, "ins_1"))
@@ -283,6 +286,37 @@ func TestClerkDownKeepsServing(t *testing.T) {
 		require.NoError(t, find(t, r, "ins_1"), "and comes back by itself")
 		stop()
 		<-ended
+	})
+}
+
+// TestKeysServeForMaxStale: keys serve for 24 h after the fetch, the bound included.
+func TestKeysServeForMaxStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t)
+		r := s.remote(t)
+		require.NoError(t, find(t, r, "ins_1"))
+		s.down.Store(true)
+		time.Sleep(24 * time.Hour)
+		require.NoError(t, find(t, r, "ins_1"))
+		time.Sleep(1)
+		requireUnavailable(t, find(t, r, "ins_1"))
+	})
+}
+
+// TestStaleKeysRefuseNoKeyID: what Clerk did not have is no verdict any more once the keys are too old to serve.
+func TestStaleKeysRefuseNoKeyID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t)
+		r := jwks.NewRemote(s, jwks.Options{
+			MaxStale: time.Minute, Timeout: 5 * time.Second, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+		})
+		t.Cleanup(r.Close)
+		require.ErrorIs(t, find(t, r, "ins_2"), jwks.ErrUnknownKey)
+		s.down.Store(true)
+		time.Sleep(2 * time.Minute)
+		err := find(t, r, "ins_2")
+		requireUnavailable(t, err)
+		require.NotErrorIs(t, err, jwks.ErrUnknownKey)
 	})
 }
 

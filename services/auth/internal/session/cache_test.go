@@ -42,6 +42,7 @@ func TestCacheLife(t *testing.T) {
 	for name, tc := range map[string]struct{ life, kept time.Duration }{
 		"a minute at most":   {time.Hour, time.Minute},
 		"until it expires":   {10 * time.Second, 10 * time.Second},
+		"at its end: not":    {0, 0},
 		"in the leeway: not": {-time.Second, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,6 +57,8 @@ func TestCacheLife(t *testing.T) {
 			require.EqualValues(t, 1, ask(0))
 			if tc.kept > 0 {
 				require.EqualValues(t, 1, ask(tc.kept-1))
+			} else {
+				require.Zero(t, c.Len(), "a token that has no time left takes no place")
 			}
 			require.EqualValues(t, 2, ask(tc.kept))
 		})
@@ -91,6 +94,8 @@ func TestCacheIsBoundedAndKeepsNoRefusal(t *testing.T) {
 	_, err := c.Verify(t.Context(), strings.Repeat("x", session.MaxTokenBytes+1))
 	requireVerdict(t, session.VerdictTooLarge, err)
 	require.EqualValues(t, 103, inner.calls.Load(), "not even hashed")
+	_, err = c.Verify(t.Context(), strings.Repeat("x", session.MaxTokenBytes))
+	require.ErrorIs(t, err, bad, "the longest token is verified")
 }
 
 func TestClearForgetsVerdictsUnderWay(t *testing.T) {
