@@ -24,7 +24,8 @@ type call struct {
 	status    int
 	body      io.ReadCloser
 	silence   *time.Timer
-	reading   atomic.Int64 // since when (nanoseconds from start) a read waits for the provider; 0: none does
+	idle      time.Duration // the longest silence
+	reading   atomic.Int64  // since when (nanoseconds from start) a read waits for the provider; 0: none does
 	ended     atomic.Bool
 }
 
@@ -37,7 +38,7 @@ func (c *call) answer(response *http.Response) {
 		return
 	}
 	c.silence = time.AfterFunc(math.MaxInt64, c.watch) // set below: watch uses the field
-	c.silence.Reset(c.t.config.IdleTimeout)
+	c.silence.Reset(c.idle)
 	if w, ok := c.body.(io.Writer); ok {
 		response.Body = writableCall{c, w} // a switched protocol, such as a WebSocket
 		return
@@ -54,7 +55,7 @@ type writableCall struct {
 // watch ends the call when a read has waited for too long, and else looks again later. A slow reader is not a silent
 // provider. Looking at a time that reads write down costs them less than setting a timer for each chunk.
 func (c *call) watch() {
-	wait := c.t.config.IdleTimeout
+	wait := c.idle
 	if since := c.reading.Load(); since != 0 {
 		wait -= time.Since(c.start) - time.Duration(since)
 	}

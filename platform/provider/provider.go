@@ -107,7 +107,7 @@ func (t *Transport) CloseIdleConnections() {
 // written. Errors: *BusyError, the context's, the network's. The body's reads may end with ErrIdle.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	parent := request.Context()
-	c := &call{t: t, method: t.config.Method(request), start: time.Now(), parent: parent, ctx: parent}
+	c := &call{t: t, method: t.config.Method(request), start: time.Now(), parent: parent, ctx: parent, idle: t.idle(parent)}
 	if t.inFlight.Add(1) > int64(t.config.MaxConcurrent) {
 		closeBody(request)
 		err := &BusyError{Integration: t.config.Integration, Limit: t.config.MaxConcurrent}
@@ -122,6 +122,21 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	c.answer(response)
 	return response, nil
+}
+
+type idleKey struct{}
+
+// WithIdleTimeout returns a context whose calls have that idle timeout instead of the transport's.
+func WithIdleTimeout(ctx context.Context, d time.Duration) context.Context {
+	return context.WithValue(ctx, idleKey{}, d)
+}
+
+// idle is the idle timeout of a call.
+func (t *Transport) idle(ctx context.Context) time.Duration {
+	if d, ok := ctx.Value(idleKey{}).(time.Duration); ok && d > 0 {
+		return d
+	}
+	return t.config.IdleTimeout
 }
 
 // closeBody keeps the RoundTripper's promise to close the request's body, also on errors.

@@ -205,6 +205,37 @@ func TestSlowReaderIsNoSilence(t *testing.T) {
 	})
 }
 
+// TestIdleTimeoutOfACall lets one call wait longer than others.
+func TestIdleTimeoutOfACall(t *testing.T) {
+	for asked, want := range map[time.Duration]time.Duration{0: time.Second, -time.Hour: time.Second, time.Hour: time.Hour, time.Millisecond: time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			metrics, err := telemetry.NewMetrics("test", "v0")
+			require.NoError(t, err)
+			transport, err := provider.New(provider.Config{Integration: "slow", IdleTimeout: time.Second, Base: silent{}},
+				slog.New(slog.DiscardHandler), metrics.Meter("provider"))
+			require.NoError(t, err)
+			request, err := http.NewRequestWithContext(provider.WithIdleTimeout(t.Context(), asked), http.MethodGet, "http://example.com", nil)
+			require.NoError(t, err)
+			response, err := transport.RoundTrip(request)
+			require.NoError(t, err)
+			before := time.Now()
+			_, err = response.Body.Read(make([]byte, 16))
+			require.ErrorIs(t, err, provider.ErrIdle)
+			require.InDelta(t, want, time.Since(before), float64(time.Microsecond))
+			require.NoError(t, response.Body.Close())
+		})
+	}
+}
+
+// silent answers nothing but its head.
+type silent struct{}
+
+func (silent) RoundTrip(request *http.Request) (*http.Response, error) {
+	r, w := io.Pipe()
+	context.AfterFunc(request.Context(), func() { _ = w.CloseWithError(request.Context().Err()) })
+	return &http.Response{StatusCode: http.StatusOK, Body: r}, nil
+}
+
 // drip answers three chunks, each after most of a second, and then nothing.
 type drip struct{}
 
