@@ -89,6 +89,7 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 		Models: list, Plans: plans, Limiter: limiter, Keeper: keeper, Target: client, Health: watched,
 		Counter: tokens.NewCounter(), Recorder: recorder, Logger: deps.Logger, RefusedFields: config.RefusedFields,
 		AbandonedReads: config.AbandonedReads, AbandonedReadTimeout: config.AbandonedReadTimeout,
+		ThinkingTimeout: max(config.HeaderTimeout, config.IdleTimeout), Now: deps.Now,
 	})
 	if err := recorder.observe(deps.Meter, keeper, invoker); err != nil {
 		return nil, fmt.Errorf("ai: %w", err)

@@ -186,7 +186,7 @@ func TestTheHoldBoundsTheInput(t *testing.T) {
 		require.NoError(r, err)
 		for _, balance := range []int64{1e15, cost * 3 / 2} {
 			server, billing := directWith(t, balance, "")
-			ctx, leave := caller(t)
+			ctx, leave := caller(t, "acct_1")
 			_ = server.Relay(&aiv1.RelayRequest{Endpoint: endpoint, Body: raw}, &callerStream{ctx: ctx, take: func([]byte) error { return nil }})
 			leave()
 			for _, h := range billing.Holds() {
@@ -241,7 +241,7 @@ func TestTextsThatHideFromTheCount(t *testing.T) {
 			cost, err := m.Cost(input, 0, 0)
 			require.NoError(t, err)
 			server, billing := directWith(t, c.balance, "")
-			ctx, leave := caller(t)
+			ctx, leave := caller(t, "acct_1")
 			defer leave()
 			err = server.Relay(&aiv1.RelayRequest{Endpoint: c.endpoint, Body: []byte(c.body)}, &callerStream{ctx: ctx, take: func([]byte) error { return nil }})
 			if err != nil {
@@ -267,7 +267,7 @@ func TestCountingHasOneBudget(t *testing.T) {
 	var reasons []string
 	start := time.Now()
 	for range 4 {
-		ctx, leave := caller(t)
+		ctx, leave := caller(t, "acct_1")
 		err := server.Relay(&aiv1.RelayRequest{Endpoint: chatEndpoint, Body: []byte(body)}, &callerStream{ctx: ctx, take: func([]byte) error { return nil }})
 		leave()
 		reasons = append(reasons, errs.Code(errs.ReasonOf(err)))
@@ -339,7 +339,7 @@ func TestFieldsThatChooseTheModelAreRefused(t *testing.T) {
 				if endpoint == embedEndpoint {
 					body = `{"model":"text-embedding-3-small","input":"hello","` + written + `":["x"]}`
 				}
-				ctx, leave := caller(t)
+				ctx, leave := caller(t, "acct_1")
 				err := errs.From(server.Relay(&aiv1.RelayRequest{Endpoint: endpoint, Body: []byte(body)}, &callerStream{ctx: ctx, take: func([]byte) error { return nil }}))
 				leave()
 				requireReason(t, invalidArgument, err)
@@ -355,7 +355,7 @@ func TestFieldsThatChooseTheModelAreRefused(t *testing.T) {
 		if name == "null" {
 			value = "null"
 		}
-		ctx, leave := caller(t)
+		ctx, leave := caller(t, "acct_1")
 		require.NoError(t, server.Relay(&aiv1.RelayRequest{Endpoint: chatEndpoint, Body: []byte(request("gpt-4o", `,"models":`+value))}, &callerStream{ctx: ctx, take: func([]byte) error { return nil }}), name)
 		leave()
 		require.Len(t, billing.Holds(), 1, name)

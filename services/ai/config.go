@@ -18,8 +18,8 @@ type Config struct {
 	Organization string `env:"OPENAI_ORG_ID" help:"OpenAI organization to bill, when the key belongs to several"`
 	// HeaderTimeout is the longest wait for the beginning of an answer: reasoning without a stream takes minutes.
 	HeaderTimeout time.Duration `env:"OPENAI_HEADER_TIMEOUT" default:"10m" min:"1s" help:"maximum wait for the beginning of an answer"`
-	// IdleTimeout is the longest silence within an answer.
-	IdleTimeout time.Duration `env:"OPENAI_IDLE_TIMEOUT" default:"2m" min:"1s" help:"maximum silence within an answer"`
+	// IdleTimeout is the longest silence within an answer of a model that does not reason.
+	IdleTimeout time.Duration `env:"OPENAI_IDLE_TIMEOUT" default:"2m" min:"1s" help:"maximum silence within an answer; a model that reasons may be silent for OPENAI_HEADER_TIMEOUT"`
 	// ProbeInterval is how often an idle provider is asked; 0 is never.
 	ProbeInterval time.Duration `env:"OPENAI_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often OpenAI is asked for its models to learn whether it answers, while no other call tells; 0s turns it off"`
 	// MaxConcurrent is how many calls may run at once.
@@ -27,7 +27,7 @@ type Config struct {
 	// RefusedFields are members of a request that could change its model or its price.
 	RefusedFields []string `env:"TRIVET_REFUSED_FIELDS" default:"models,route,provider,plugins,transforms,preset,fallbacks,extra_body,best_of,use_beam_search,prediction,audio,web_search_options,search_parameters" help:"request fields that are refused, because they can change which model answers or what the call costs; none refuses nothing"`
 	// AbandonedReads and AbandonedReadTimeout bound what is done for answers whose callers have left.
-	AbandonedReads       int           `env:"TRIVET_ABANDONED_READS" default:"256" min:"0" help:"maximum number of answers that are read to their end at once after their callers have left; calls beyond it are billed at the bound of their hold"`
+	AbandonedReads       int           `env:"TRIVET_ABANDONED_READS" default:"256" min:"0" help:"maximum number of answers that are read to their end at once after their callers have left; one account may have a quarter of them; calls beyond it are billed at the bound of their hold"`
 	AbandonedReadTimeout time.Duration `env:"TRIVET_ABANDONED_READ_TIMEOUT" default:"10m" min:"1s" help:"maximum time to read an answer to its end after its caller has left; a call that takes longer is billed at the bound of its hold"`
 }
 

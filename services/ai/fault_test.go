@@ -455,7 +455,7 @@ func TestCostIsReportedWhenBillingIsLate(t *testing.T) {
 			}
 			return nil
 		}
-		ctx, leave := caller(t)
+		ctx, leave := caller(t, "acct_1")
 		defer leave()
 		res, err := b.server.Chat(ctx, &aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: user("hi")})
 		require.NoError(t, err)

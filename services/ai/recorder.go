@@ -16,11 +16,12 @@ import (
 
 // recorder counts calls and tokens.
 type recorder struct {
-	calls     metric.Int64Counter
-	tokens    metric.Int64Counter
-	anomalies metric.Int64Counter
-	excess    metric.Int64Counter
-	sets      sync.Map // series to options: making a set for each call costs more than counting
+	calls      metric.Int64Counter
+	tokens     metric.Int64Counter
+	anomalies  metric.Int64Counter
+	excess     metric.Int64Counter
+	unreported metric.Int64Counter
+	sets       sync.Map // series to options: making a set for each call costs more than counting
 }
 
 type series struct {
@@ -37,7 +38,8 @@ func newRecorder(meter metric.Meter) (*recorder, error) {
 	tokens, err2 := meter.Int64Counter("trivet.ai.tokens", metric.WithDescription("Tokens settled, by model and kind."))
 	anomalies, err3 := meter.Int64Counter("trivet.ai.usage.anomalies", metric.WithDescription("Calls whose provider claimed or sent more tokens than the call's bound, by model."))
 	excess, err4 := meter.Int64Counter("trivet.ai.usage.excess", metric.WithDescription("Tokens above the bounds of calls, which are not billed, by model and kind."))
-	return &recorder{calls: calls, tokens: tokens, anomalies: anomalies, excess: excess}, errors.Join(err1, err2, err3, err4)
+	unreported, err5 := meter.Int64Counter("trivet.ai.usage.unreported", metric.WithDescription("Calls that the provider broke off without their usage, although they may have output that was not seen, by model."))
+	return &recorder{calls: calls, tokens: tokens, anomalies: anomalies, excess: excess, unreported: unreported}, errors.Join(err1, err2, err3, err4, err5)
 }
 
 // observe adds the gauges.
@@ -60,6 +62,11 @@ func (r *recorder) Call(ctx context.Context, model string, final hold.Final) {
 	r.calls.Add(ctx, 1, o.call)
 	r.tokens.Add(ctx, final.Usage.Input, o.input)
 	r.tokens.Add(ctx, final.Usage.Output, o.output)
+}
+
+// Unreported implements invoke.Recorder.
+func (r *recorder) Unreported(ctx context.Context, model string) {
+	r.unreported.Add(ctx, 1, metric.WithAttributes(attribute.String("model", model)))
 }
 
 // Excess implements invoke.Recorder.

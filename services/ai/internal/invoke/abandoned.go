@@ -2,19 +2,25 @@ package invoke
 
 import "sync"
 
+// accountParts is the share of the abandoned reads that one account may have: one in so many, rounded up. The others
+// are left for other accounts, which would pay the bound of their holds if one account took all of them.
+const accountParts = 4
+
 // abandoned keeps the calls that outlive their callers until they are settled, and bounds how many of them are read to
-// their end at once.
+// their end at once, in all and for each account.
 type abandoned struct {
-	slots chan struct{}
+	size, share int
 
 	mu      sync.Mutex
 	empty   sync.Cond // of mu
 	calls   map[*call]struct{}
+	reads   map[string]int // by account, without zeros
+	sum     int            // of reads
 	stopped bool
 }
 
 func newAbandoned(size int) *abandoned {
-	a := &abandoned{slots: make(chan struct{}, size), calls: map[*call]struct{}{}}
+	a := &abandoned{size: size, share: (size + accountParts - 1) / accountParts, calls: map[*call]struct{}{}, reads: map[string]int{}}
 	a.empty.L = &a.mu
 	return a
 }
@@ -38,19 +44,36 @@ func (a *abandoned) remove(c *call) {
 	}
 }
 
-// acquire takes a slot for reading an answer to its end; false when none is free. release gives it back.
-func (a *abandoned) acquire() bool {
-	select {
-	case a.slots <- struct{}{}:
-		return true
-	default:
-		return false
+// acquire takes a slot of an account for reading an answer to its end, or returns why there is none. release gives it
+// back.
+func (a *abandoned) acquire(account string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.sum >= a.size:
+		return errNoRoom
+	case a.reads[account] >= a.share:
+		return errNoShare
+	}
+	a.reads[account]++
+	a.sum++
+	return nil
+}
+
+func (a *abandoned) release(account string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sum--
+	if a.reads[account]--; a.reads[account] == 0 {
+		delete(a.reads, account)
 	}
 }
 
-func (a *abandoned) release() { <-a.slots }
-
-func (a *abandoned) reading() int { return len(a.slots) }
+func (a *abandoned) reading() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sum
+}
 
 // stop ends all reading and waits until every call is settled.
 func (a *abandoned) stop() {

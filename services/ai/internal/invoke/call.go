@@ -13,6 +13,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 	"github.com/trivet-dev/trivet/services/ai/internal/meter"
@@ -35,6 +36,7 @@ const (
 // caller.
 type call struct {
 	invoker *Invoker
+	account string
 	req     *wire.Request
 	model   models.Model
 	meter   *meter.Meter
@@ -50,13 +52,17 @@ type call struct {
 	requestID string // the provider's, from its headers
 	chunk     wire.Chunk
 	final     hold.Final
-	exceeded  bool // the stream was cut because it has more than the bound
+	exceeded  bool      // the stream was cut because it has more than the bound
+	start     time.Time // when the request went to the provider
+	shown     time.Time // when the first output of a stream came in; zero before that
 	err       error
 	panicked  any
 
 	done  chan struct{} // closed when the call is settled
 	gone  chan struct{} // closed when the caller has left
 	whole atomic.Bool   // the answer comes in one piece
+	// unseen tells that the caller has left an answer that cannot be counted, so that a checkpoint must be at the bound.
+	unseen atomic.Bool
 
 	mu      sync.Mutex
 	sink    Sink // nil when the caller has left
@@ -67,9 +73,9 @@ type call struct {
 	timer   *time.Timer
 }
 
-func (i *Invoker) newCall(ctx context.Context, req *wire.Request, m models.Model, r reservation, ticket limit.Ticket, sink Sink) *call {
+func (i *Invoker) newCall(ctx context.Context, account string, req *wire.Request, m models.Model, r reservation, ticket limit.Ticket, sink Sink) *call {
 	c := &call{
-		invoker: i, req: req, model: m, meter: i.meters.Get(i.deps.Counter, m.Vocabulary), hold: r.hold, ticket: ticket, input: r.input,
+		invoker: i, account: account, req: req, model: m, meter: i.meters.Get(i.deps.Counter, m.Vocabulary), hold: r.hold, ticket: ticket, input: r.input,
 		done: make(chan struct{}), gone: make(chan struct{}), sink: sink,
 	}
 	c.up, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -125,10 +131,9 @@ func (c *call) end() {
 }
 
 func (c *call) exchange(headers map[string]string) error {
-	guess := c.guessInput()
-	c.hold.Watch(func() tokens.Usage { return tokens.Usage{Input: guess, Output: c.meter.Guess()} })
-	c.stage = sent
-	answer, err := c.invoker.deps.Target.Send(c.up, c.req.Endpoint, c.req.Upstream(c.limit()), headers)
+	c.watch()
+	c.stage, c.start = sent, c.invoker.deps.Now()
+	answer, err := c.invoker.deps.Target.Send(c.patient(), c.req.Endpoint, c.req.Upstream(c.limit()), headers)
 	if err != nil {
 		return c.failed(err)
 	}
@@ -146,6 +151,27 @@ func (c *call) exchange(headers map[string]string) error {
 	default:
 		return c.inOnePiece(answer)
 	}
+}
+
+// watch has checkpoints written of what the call has used, by which the hold is settled if the process dies. An answer
+// that is read for its cost alone counts in full, as it does when the process stops: a death must not make it cheaper.
+func (c *call) watch() {
+	guess, bound := c.guessInput(), c.bound().Output
+	c.hold.Watch(func() tokens.Usage {
+		if c.unseen.Load() {
+			return tokens.Usage{Input: guess, Output: bound}
+		}
+		return tokens.Usage{Input: guess, Output: c.meter.Guess()}
+	})
+}
+
+// patient is the context of the request. A model that reasons may be silent within its answer for as long as another
+// may be before it; ending that early would cost the work that the provider has done, and nobody knew how much that is.
+func (c *call) patient() context.Context {
+	if c.thinks() {
+		return provider.WithIdleTimeout(c.up, c.invoker.deps.ThinkingTimeout)
+	}
+	return c.up
 }
 
 // limit is the bound of the output to send upstream; 0 when the model's own is as low.

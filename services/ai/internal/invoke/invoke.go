@@ -47,6 +47,9 @@ type Sink interface {
 type Recorder interface {
 	// Call counts a call that had a hold.
 	Call(ctx context.Context, model string, final hold.Final)
+	// Unreported counts a call that the provider broke off without its usage, although it may have output that Trivet did
+	// not see.
+	Unreported(ctx context.Context, model string)
 	// Excess counts a call whose provider claims or sends more than the call's bound.
 	Excess(ctx context.Context, model string, excess tokens.Usage)
 }
@@ -68,6 +71,10 @@ type Deps struct {
 	// long each.
 	AbandonedReads       int
 	AbandonedReadTimeout time.Duration
+	// ThinkingTimeout is the longest silence within an answer of a model that reasons.
+	ThinkingTimeout time.Duration
+	// Now is the clock.
+	Now func() time.Time
 }
 
 // Invoker makes calls. It is safe for concurrent use.
@@ -106,7 +113,7 @@ func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint 
 		ticket.Done(r.consumed(err))
 		return err
 	}
-	c := i.newCall(ctx, req, model, r, ticket, sink)
+	c := i.newCall(ctx, claims.AccountID, req, model, r, ticket, sink)
 	if ctx.Err() != nil { // the caller left while the hold was made
 		c.end()
 		return errs.From(context.Cause(ctx))

@@ -16,6 +16,7 @@ const usageWait = 2 * time.Second
 var (
 	errLeft     = errors.New("the caller left")
 	errNoRoom   = errors.New("too many abandoned answers are read already")
+	errNoShare  = errors.New("too many abandoned answers of this account are read already")
 	errTooLong  = errors.New("the abandoned answer did not end in time")
 	errStopping = errors.New("the process stops")
 )
@@ -51,14 +52,20 @@ func (c *call) leaveLocked() {
 
 // uncountable reports whether the call may have output that passes no meter.
 func (c *call) uncountable() bool {
-	return !c.req.Stream || c.model.Reasoning || c.whole.Load() || c.meter.Hidden() || c.invoker.reasons(c.model.ID)
+	return !c.req.Stream || c.whole.Load() || c.thinks()
+}
+
+// thinks reports whether the model may reason without showing it.
+func (c *call) thinks() bool {
+	return c.model.Reasoning || c.meter.Hidden() || c.invoker.reasons(c.model.ID)
 }
 
 // readOn lets the call continue within the bounds for abandoned reads.
 func (c *call) readOn() {
 	c.reading = true
-	if !c.invoker.abandoned.acquire() {
-		c.cancel(errNoRoom)
+	c.unseen.Store(true)
+	if err := c.invoker.abandoned.acquire(c.account); err != nil {
+		c.cancel(err)
 		return
 	}
 	c.slot = true
@@ -74,7 +81,7 @@ func (c *call) detach() {
 		c.timer.Stop()
 	}
 	if c.slot {
-		c.invoker.abandoned.release()
+		c.invoker.abandoned.release(c.account)
 	}
 	if c.left {
 		c.invoker.abandoned.remove(c)

@@ -59,9 +59,11 @@ func (c *call) owed() hold.Final {
 	}
 	cause := context.Cause(c.up)
 	if !c.owes(cause) {
+		c.noteUnreported(0)
 		return final
 	}
 	verdict := tokens.Judge(c.evidence())
+	c.addThought(&verdict)
 	if unread := c.unread(cause); unread != nil {
 		verdict.Usage.Output, verdict.Estimated = c.bound().Output, true
 		c.invoker.deps.Logger.WarnContext(c.up, "an abandoned answer was not read to its end; the call is billed at its hold's bound of the output",

@@ -119,6 +119,9 @@ func (c *call) observe(data []byte) (hide bool, err error) {
 		return false, c.streamError(k.Error)
 	}
 	c.meter.Add(k)
+	if c.shown.IsZero() && c.meter.Produced() {
+		c.shown = c.invoker.deps.Now()
+	}
 	if c.meter.Exceeds(c.bound().Output) {
 		c.exceeded = true
 		return false, errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
