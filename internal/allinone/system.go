@@ -98,8 +98,12 @@ func (s *system) addServices(ctx context.Context) error {
 		return err
 	}
 	s.add("auth", authService)
+	toBilling, err := newBillingCalls(s.server.Server, s.conns["ai"])
+	if err != nil {
+		return err
+	}
 	aiService, err := ai.New(ctx, c.AI, ai.Deps{
-		Logger: log, Meter: s.host.Meter("ai"), Now: now, Models: c.Prices.List(), Billing: billingv1.NewBillingServiceClient(s.conns["ai"]),
+		Logger: log, Meter: s.host.Meter("ai"), Now: now, Models: c.Prices.List(), Billing: toBilling,
 	})
 	if err != nil {
 		return err

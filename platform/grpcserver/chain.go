@@ -29,6 +29,7 @@ type chain struct {
 	instruments *instruments
 	inflight    *sync.WaitGroup
 	stopping    context.Context //nolint:containedctx // ends when the server begins to stop
+	given       given           // stays empty unless checkCalls
 }
 
 func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {

@@ -45,7 +45,15 @@ type env struct {
 // serve starts a server that stops within grace.
 func serve(t *testing.T, impl fakeAuth, grace time.Duration, change ...func(*grpcserver.Config)) *env {
 	t.Helper()
-	issuer, err := passport.NewIssuer(ed25519.NewKeyFromSeed(secret), time.Now)
+	return serveAll(t, grace, func(s *grpcserver.Server) { authv1.RegisterAuthServiceServer(s, impl) }, change...)
+}
+
+func issuerKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(secret) }
+
+// serveAll is serve for any services.
+func serveAll(t *testing.T, grace time.Duration, register func(*grpcserver.Server), change ...func(*grpcserver.Config)) *env {
+	t.Helper()
+	issuer, err := passport.NewIssuer(issuerKey(), time.Now)
 	require.NoError(t, err)
 	prover, err := peer.NewProver("gateway", secret, time.Now)
 	require.NoError(t, err)
@@ -60,7 +68,7 @@ func serve(t *testing.T, impl fakeAuth, grace time.Duration, change ...func(*grp
 	}
 	e.server, err = grpcserver.New(config)
 	require.NoError(t, err)
-	authv1.RegisterAuthServiceServer(e.server, impl)
+	register(e.server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
@@ -245,7 +253,13 @@ func TestLevelsAndMetricsOfFailures(t *testing.T) {
 }
 
 // count is how many calls of GetMe ended with a code.
-func (e *env) count(t *testing.T, code codes.Code) (n uint64) {
+func (e *env) count(t *testing.T, code codes.Code) uint64 {
+	t.Helper()
+	return e.counted(t, "trivet.auth.v1.AuthService/GetMe", code)
+}
+
+// counted is how many calls of an RPC ended with a code.
+func (e *env) counted(t *testing.T, rpc string, code codes.Code) (n uint64) {
 	t.Helper()
 	var all metricdata.ResourceMetrics
 	require.NoError(t, e.meters.Collect(t.Context(), &all))
@@ -256,7 +270,7 @@ func (e *env) count(t *testing.T, code codes.Code) (n uint64) {
 			for _, p := range histogram.DataPoints {
 				method, _ := p.Attributes.Value(attribute.Key("rpc_method"))
 				got, _ := p.Attributes.Value(attribute.Key("rpc_code"))
-				if method.AsString() == "trivet.auth.v1.AuthService/GetMe" && got.AsString() == code.String() {
+				if method.AsString() == rpc && got.AsString() == code.String() {
 					n += p.Count
 				}
 			}

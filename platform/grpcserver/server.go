@@ -75,6 +75,7 @@ type Server struct {
 	server    *grpc.Server
 	health    *health.Server
 	inprocess *inprocgrpc.Channel
+	services  map[string]any // implementations by service
 	inflight  sync.WaitGroup
 	stop      context.CancelFunc
 }
@@ -99,7 +100,7 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	stopping, stop := context.WithCancel(context.Background())
-	s := &Server{config: config, health: health.NewServer(), stop: stop}
+	s := &Server{config: config, health: health.NewServer(), services: map[string]any{}, stop: stop}
 	s.chain = &chain{
 		config: config, methods: map[string]*method{}, validator: validator, instruments: instruments, inflight: &s.inflight, stopping: stopping,
 	}
@@ -127,6 +128,7 @@ func New(config Config) (*Server, error) {
 // RegisterService adds a service to the listener and to the in-process channel. It must come before the first call.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.chain.learn(desc)
+	s.services[desc.ServiceName] = impl
 	s.server.RegisterService(desc, impl)
 	s.inprocess.RegisterService(desc, impl)
 	s.health.SetServingStatus(desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
@@ -174,7 +176,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	}()
 	select {
 	case <-idle:
-		return nil
+		return s.chain.given.check()
 	case <-ctx.Done():
 		return fmt.Errorf("calls are still running: %w", ctx.Err())
 	}

@@ -125,7 +125,7 @@ func (c *Claims) IsAdmin() bool { return c.OrganizationID == "" || c.Admin }
 
 type contextKey struct{}
 
-// NewContext returns a context that carries verified claims.
+// NewContext returns a context that carries verified claims; nil hides those of the context around it.
 func NewContext(ctx context.Context, c *Claims) context.Context {
 	return context.WithValue(ctx, contextKey{}, c)
 }
@@ -133,7 +133,7 @@ func NewContext(ctx context.Context, c *Claims) context.Context {
 // FromContext returns the verified caller; false when the RPC needed none.
 func FromContext(ctx context.Context) (*Claims, bool) {
 	c, ok := ctx.Value(contextKey{}).(*Claims)
-	return c, ok
+	return c, ok && c != nil
 }
 
 // Caller returns the verified caller whose account an RPC works on. The error is UNAUTHORIZED; the caller may see it.
