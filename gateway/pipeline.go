@@ -9,7 +9,7 @@ import (
 
 	"github.com/trivet-dev/trivet/gateway/internal/bearer"
 	"github.com/trivet-dev/trivet/gateway/internal/call"
-	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
@@ -28,7 +28,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	defer g.running.Done()
 	start := time.Now()
 	id := requestID(r)
-	x := &exchange{State: call.State{ID: id, Tree: envelope.TreeOf(r.URL.Path)}, recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout}}
+	x := &exchange{State: call.State{ID: id, Tree: errorbody.TreeOf(r.URL.Path)}, recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout}}
 	ctx := requestid.With(call.With(r.Context(), &x.State), id)
 	g.headers(w.Header(), id)
 

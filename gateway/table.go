@@ -5,8 +5,8 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/trivet-dev/trivet/gateway/internal/apidocs"
 	"github.com/trivet-dev/trivet/gateway/internal/call"
-	"github.com/trivet-dev/trivet/gateway/internal/page"
 	"github.com/trivet-dev/trivet/gateway/internal/relay"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/rest"
@@ -60,8 +60,8 @@ func (g *Gateway) openAI(ai aiv1.AIServiceClient) []routes.Route {
 // public lists the addresses that need no credential.
 func (g *Gateway) public(deps Deps) []routes.Route {
 	page := map[string]http.Handler{
-		"/openapi.json":  page.OpenAPI(deps.OpenAPI),
-		"/docs":          page.Docs(),
+		"/openapi.json":  apidocs.OpenAPI(deps.OpenAPI),
+		"/docs":          apidocs.Docs(),
 		"/healthz":       http.HandlerFunc(alive),
 		"/api/v1/status": g.status,
 	}

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 )
@@ -27,7 +27,7 @@ type State struct {
 	// ID is the request id.
 	ID string
 	// Tree decides the shape of errors.
-	Tree envelope.Tree
+	Tree errorbody.Tree
 	// Route is the pattern that matched, for logs and metrics; "" when none did.
 	Route string
 	// Passports are the caller's; nil on public routes.
@@ -59,7 +59,7 @@ var ErrStopping = errors.New("the server is stopping")
 // Fail answers with err in the envelope of the request's tree and remembers it for the log. Nothing may have been
 // written before. The context is the request's.
 func (s *State) Fail(ctx context.Context, w http.ResponseWriter, err error) {
-	envelope.Write(w, s.Tree, s.Note(ctx, err), s.ID)
+	errorbody.Write(w, s.Tree, s.Note(ctx, err), s.ID)
 }
 
 // Note remembers err for the log and returns it as the caller may see it.

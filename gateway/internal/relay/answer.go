@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
-	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
 	"github.com/trivet-dev/trivet/gateway/internal/frames"
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
@@ -150,7 +150,7 @@ func (a *answer) end(err error, events bool) {
 	if a.refusal != nil && errors.Is(err, io.EOF) {
 		body = a.refusal.body(a.ctx, a.state)
 	} else {
-		body = envelope.Body(envelope.OpenAI, a.state.Note(a.ctx, err), a.state.ID)
+		body = errorbody.Body(errorbody.OpenAI, a.state.Note(a.ctx, err), a.state.ID)
 	}
 	if events {
 		// Nobody is left to tell when this fails.

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
-	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 )
@@ -35,5 +35,5 @@ func (r *refusal) body(ctx context.Context, state *call.State) []byte {
 	if json.Unmarshal(r.text, &known) == nil && len(known.Error) > 0 && json.Compact(&line, r.text) == nil {
 		return line.Bytes()
 	}
-	return envelope.Body(envelope.OpenAI, e, state.ID)
+	return errorbody.Body(errorbody.OpenAI, e, state.ID)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
-	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
 	"github.com/trivet-dev/trivet/gateway/internal/frames"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
@@ -114,7 +114,7 @@ func (c *chat) end(ctx context.Context, state *call.State, err error) {
 		return
 	}
 	// Nobody is left to tell when this fails.
-	_ = c.out.Fail("error", envelope.Body(state.Tree, state.Note(ctx, whole(err, c.finished)), state.ID))
+	_ = c.out.Fail("error", errorbody.Body(state.Tree, state.Note(ctx, whole(err, c.finished)), state.ID))
 }
 
 // whole turns the end of a stream that has no last piece into an error.

@@ -1,4 +1,4 @@
-package page_test
+package apidocs_test
 
 import (
 	"net/http"
@@ -9,12 +9,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/gateway/internal/page"
+	"github.com/trivet-dev/trivet/gateway/internal/apidocs"
 )
 
 func TestDocsNeedNothingFromElsewhere(t *testing.T) {
 	w := httptest.NewRecorder()
-	page.Docs().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/docs", nil))
+	apidocs.Docs().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/docs", nil))
 	html := w.Body.String()
 	require.Empty(t, regexp.MustCompile(`(?i)(https?:)?//[a-z]`).FindString(html))
 	require.Equal(t, 1, strings.Count(html, "<script"))
@@ -30,7 +30,7 @@ func TestDocsNeedNothingFromElsewhere(t *testing.T) {
 
 func TestOpenAPI(t *testing.T) {
 	w := httptest.NewRecorder()
-	page.OpenAPI([]byte(`{"a":1}`)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	apidocs.OpenAPI([]byte(`{"a":1}`)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
 	require.JSONEq(t, `{"a":1}`, w.Body.String())
 	require.Equal(t, "7", w.Header().Get("Content-Length"))
 	require.Equal(t, "application/json", w.Header().Get("Content-Type"))

@@ -1,5 +1,5 @@
-// Package envelope writes errors in the two shapes that the edge speaks: Trivet's own under /api and OpenAI's under /v1.
-package envelope
+// Package errorbody writes errors in the two shapes that the edge speaks: Trivet's own under /api and OpenAI's under /v1.
+package errorbody
 
 import (
 	"bytes"

@@ -1,5 +1,5 @@
-// Package page serves the description of the API: the OpenAPI document, and a page that lists it for people.
-package page
+// Package apidocs serves the description of the API: the OpenAPI document, and a page that lists it for people.
+package apidocs
 
 import (
 	"crypto/sha256"

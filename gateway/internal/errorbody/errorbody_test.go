@@ -1,4 +1,4 @@
-package envelope_test
+package errorbody_test
 
 import (
 	"encoding/json"
@@ -9,14 +9,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/gateway/internal/envelope"
+	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-func write(tree envelope.Tree, e *errs.Error) *httptest.ResponseRecorder {
+func write(tree errorbody.Tree, e *errs.Error) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	envelope.Write(w, tree, e, "req_1")
+	errorbody.Write(w, tree, e, "req_1")
 	return w
 }
 
@@ -28,12 +28,12 @@ func TestEveryReason(t *testing.T) {
 				Field("messages[0].role", "is wrong").With("limit", "rpm")
 			m := errs.MappingOf(e.Reason)
 
-			api := write(envelope.API, e)
+			api := write(errorbody.API, e)
 			require.Equal(t, m.HTTP, api.Code)
 			require.JSONEq(t, `{"error":"Words & <more>.","code":"`+m.Code+`","retryAfter":2,"requestId":"req_1",
 				"details":[{"field":"messages[0].role","problem":"is wrong"},{"metadata":{"limit":"rpm"}}]}`, api.Body.String())
 
-			openai := write(envelope.OpenAI, e)
+			openai := write(errorbody.OpenAI, e)
 			require.Equal(t, m.HTTP, openai.Code)
 			require.JSONEq(t, `{"error":{"message":"Words & <more>.","type":"`+m.OpenAIType+`","param":"messages[0].role","code":"`+m.OpenAICode+`"}}`,
 				openai.Body.String())
@@ -54,10 +54,10 @@ func TestEveryReason(t *testing.T) {
 
 func TestLeastError(t *testing.T) {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "No.")
-	require.JSONEq(t, `{"error":"No.","code":"NOT_FOUND","requestId":"req_1"}`, string(envelope.Body(envelope.API, e, "req_1")))
+	require.JSONEq(t, `{"error":"No.","code":"NOT_FOUND","requestId":"req_1"}`, string(errorbody.Body(errorbody.API, e, "req_1")))
 	require.JSONEq(t, `{"error":{"message":"No.","type":"invalid_request_error","param":null,"code":"not_found"}}`,
-		string(envelope.Body(envelope.OpenAI, e, "req_1")))
-	w := write(envelope.API, e)
+		string(errorbody.Body(errorbody.OpenAI, e, "req_1")))
+	w := write(errorbody.API, e)
 	require.Empty(t, w.Header().Get("Retry-After"))
 	require.Empty(t, w.Header().Get("X-Should-Retry"))
 	require.NotContains(t, w.Body.String(), "\n", "a body is one line, so that it fits into an event")
@@ -65,17 +65,17 @@ func TestLeastError(t *testing.T) {
 
 func TestLinesStayInOneLine(t *testing.T) {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "two\nlines\r\u2028")
-	for _, tree := range []envelope.Tree{envelope.API, envelope.OpenAI} {
-		body := envelope.Body(tree, e, "req_1")
+	for _, tree := range []errorbody.Tree{errorbody.API, errorbody.OpenAI} {
+		body := errorbody.Body(tree, e, "req_1")
 		require.NotContains(t, string(body), "\n")
 		require.True(t, json.Valid(body))
 	}
 }
 
 func TestTreeOf(t *testing.T) {
-	for path, want := range map[string]envelope.Tree{
-		"/v1": envelope.OpenAI, "/v1/x": envelope.OpenAI, "/v1x": envelope.API, "/api/v1/x": envelope.API, "/": envelope.API, "": envelope.API,
+	for path, want := range map[string]errorbody.Tree{
+		"/v1": errorbody.OpenAI, "/v1/x": errorbody.OpenAI, "/v1x": errorbody.API, "/api/v1/x": errorbody.API, "/": errorbody.API, "": errorbody.API,
 	} {
-		require.Equal(t, want, envelope.TreeOf(path), path)
+		require.Equal(t, want, errorbody.TreeOf(path), path)
 	}
 }
