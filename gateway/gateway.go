@@ -1,7 +1,8 @@
-// Package gateway is the edge: HTTP for browsers, OpenAI SDKs and webhooks, translated to the services' RPCs.
+// Package gateway is the edge: it serves HTTP to browsers, OpenAI SDKs and webhook senders, and translates it to the
+// services' RPCs.
 //
-// It decides nothing that a service decides: it exchanges the caller's credential for passports, bounds what comes in,
-// and writes what comes out. Everything of the caller's that is not on an allowlist stops here.
+// The services make the decisions. The edge exchanges the caller's credential for passports, limits requests, and writes
+// responses. Request headers that are not on an allowlist go no further than the edge.
 package gateway
 
 import (
@@ -26,24 +27,23 @@ import (
 	"github.com/trivet-dev/trivet/platform/ratelog"
 )
 
-// Exchanger gives passports for a credential; *credential.Exchanger is one.
+// Exchanger exchanges a credential for passports; see *credential.Exchanger.
 type Exchanger interface {
 	// Exchange returns the passports. Errors: those of AuthService.Authenticate.
 	Exchange(ctx context.Context, credential string) (*credential.Passports, error)
 }
 
-// Deps is what the edge needs of others. Every field but Credentials must be set.
+// Deps holds the dependencies of the edge. Every field except Credentials is required.
 type Deps struct {
-	// Auth, AI and Billing are connections that prove themselves as the peer "gateway".
+	// Auth, AI and Billing are connections that authenticate as the peer "gateway".
 	Auth, AI, Billing grpc.ClientConnInterface
-	// Credentials gives passports; nil makes an exchanger of the edge's own over Auth, which Run keeps up to date.
+	// Credentials exchanges credentials. When it is nil, the edge makes its own exchanger over Auth, which Run keeps up to date.
 	Credentials Exchanger
 	// OpenAPI is the document that /openapi.json serves.
 	OpenAPI []byte
-	// Logger gets one line per request.
+	// Logger receives one line per request.
 	Logger *slog.Logger
-	// Meter gets the metrics of requests.
-	Meter metric.Meter
+	Meter  metric.Meter
 	// Now is the clock.
 	Now func() time.Time
 	// Development is what trivet dev adds.
@@ -56,7 +56,7 @@ type Gateway struct {
 	logger      *slog.Logger
 	now         func() time.Time
 	credentials Exchanger
-	own         *credential.Exchanger // nil when Deps brought one
+	own         *credential.Exchanger // nil when Deps has Credentials
 	routes      *routes.Table
 	body        reqbody.Reader
 	proxies     clientip.Proxies
@@ -69,7 +69,7 @@ type Gateway struct {
 	running     sync.WaitGroup
 }
 
-// New makes the edge. It fails on a setting or a dependency that can't work.
+// New makes the edge. It fails on an invalid setting or a missing dependency.
 func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -101,25 +101,29 @@ func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 	if g.meters, err = newMeters(deps.Meter); err != nil {
 		return nil, fmt.Errorf("metrics of the edge: %w", err)
 	}
-	g.status = status.New(services(deps), deps.Now)
+	asked, err := services(deps)
+	if err != nil {
+		return nil, err
+	}
+	g.status = status.New(asked, deps.Now)
 	if g.routes, err = g.table(ctx, deps); err != nil {
-		return nil, fmt.Errorf("addresses of the edge: %w", err)
+		return nil, fmt.Errorf("routes of the edge: %w", err)
 	}
 	return g, nil
 }
 
 func (d *Deps) check() error {
 	if d.Auth == nil || d.AI == nil || d.Billing == nil || d.Logger == nil || d.Meter == nil || d.Now == nil || len(d.OpenAPI) == 0 {
-		return errors.New("gateway: Deps lacks a connection, the OpenAPI document, the logger, the meter or the clock")
+		return errors.New("gateway: Deps is incomplete: it needs Auth, AI, Billing, OpenAPI, Logger, Meter and Now")
 	}
 	return nil
 }
 
-// Handler returns the edge as one handler; Serve runs it with the limits of a server that faces the world.
+// Handler returns the edge as one handler. Serve runs it on a server that has limits for public traffic.
 func (g *Gateway) Handler() http.Handler { return http.HandlerFunc(g.serve) }
 
-// Run keeps the status page up to date, and follows auth's revocations so that a revoked credential is forgotten at once,
-// until ctx ends. When Deps brought the exchanger, its owner follows the revocations.
+// Run keeps the status page up to date until ctx ends. It also follows auth's revocations, so that the edge forgets a
+// revoked credential at once. When Deps has Credentials, the owner of that exchanger follows the revocations instead.
 func (g *Gateway) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { g.status.Run(ctx) })

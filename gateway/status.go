@@ -2,28 +2,39 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/trivet-dev/trivet/gateway/internal/status"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/integration"
 )
 
-// paymentBanner is what the integration guide shows while payments cannot be made. Its words are fixed.
+// paymentBanner is the text that the integration guide shows while Stripe is down. The wording is fixed.
 const paymentBanner = "Payment processing is temporarily unavailable. Please try again later."
 
-// services lists the services that the status page asks. The calls carry no passport: they are the edge's own.
-func services(deps Deps) []status.Service {
+// services lists the service behind each integration. The status calls carry no passport, because the edge makes them
+// for itself.
+func services(deps Deps) ([]status.Service, error) {
 	auth, ai, billing := authv1.NewAuthServiceClient(deps.Auth), aiv1.NewAIServiceClient(deps.AI), billingv1.NewBillingServiceClient(deps.Billing)
-	return []status.Service{
-		{Name: "auth", Integration: "clerk", Ask: func(ctx context.Context) (status.Answer, error) {
+	asks := map[string]func(context.Context) (status.Answer, error){
+		"auth": func(ctx context.Context) (status.Answer, error) {
 			return auth.GetStatus(ctx, &authv1.GetStatusRequest{})
-		}},
-		{Name: "ai", Integration: "openai", Ask: func(ctx context.Context) (status.Answer, error) {
-			return ai.GetStatus(ctx, &aiv1.GetStatusRequest{})
-		}},
-		{Name: "billing", Integration: "stripe", Banner: paymentBanner, Ask: func(ctx context.Context) (status.Answer, error) {
+		},
+		"ai": func(ctx context.Context) (status.Answer, error) { return ai.GetStatus(ctx, &aiv1.GetStatusRequest{}) },
+		"billing": func(ctx context.Context) (status.Answer, error) {
 			return billing.GetStatus(ctx, &billingv1.GetStatusRequest{})
-		}},
+		},
 	}
+	banners := map[string]string{"stripe": paymentBanner}
+	var out []status.Service
+	for _, i := range integration.All() {
+		ask, ok := asks[i.Service]
+		if !ok {
+			return nil, fmt.Errorf("the status page cannot ask the service %q of %s", i.Service, i.Title)
+		}
+		out = append(out, status.Service{Name: i.Service, Integration: i.Name, Banner: banners[i.Name], Ask: ask})
+	}
+	return out, nil
 }

@@ -2,8 +2,12 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/trivet-dev/trivet/gateway/internal/apidocs"
 	"github.com/trivet-dev/trivet/gateway/internal/call"
@@ -18,34 +22,38 @@ import (
 	"github.com/trivet-dev/trivet/platform/integration"
 )
 
-// table lists every address of the edge.
+// table lists every route of the edge.
 func (g *Gateway) table(ctx context.Context, deps Deps) (*routes.Table, error) {
 	clients := rest.Clients{
 		Auth:    authv1.NewAuthServiceClient(call.Conn(deps.Auth, "auth")),
 		AI:      aiv1.NewAIServiceClient(call.Conn(deps.AI, "ai")),
 		Billing: billingv1.NewBillingServiceClient(call.Conn(deps.Billing, "billing")),
 	}
+	typed, err := g.typed(ctx, clients)
+	if err != nil {
+		return nil, err
+	}
+	webhooks, err := g.webhooks(clients)
+	if err != nil {
+		return nil, err
+	}
+	return routes.New(slices.Concat(g.openAI(clients.AI), typed, g.public(deps), webhooks, g.development.routes()))
+}
+
+// typed lists the routes that the contract declares.
+func (g *Gateway) typed(ctx context.Context, clients rest.Clients) ([]routes.Route, error) {
 	mux, err := rest.New(ctx, clients, g.body)
 	if err != nil {
 		return nil, err
 	}
-	typed, err := routes.FromProto(mux, authv1.File_trivet_auth_v1_auth_proto, aiv1.File_trivet_ai_v1_ai_proto,
+	handlers := routes.Handlers{Unary: mux, Streams: map[protoreflect.FullName]http.Handler{
+		"trivet.ai.v1.AIService.ChatStream": &rest.ChatStream{AI: clients.AI, Body: g.body, KeepAlive: g.config.KeepAlive},
+	}}
+	return routes.FromProto(handlers, authv1.File_trivet_auth_v1_auth_proto, aiv1.File_trivet_ai_v1_ai_proto,
 		billingv1.File_trivet_billing_v1_billing_proto)
-	if err != nil {
-		return nil, err
-	}
-	// The first route of an address wins: the chat that streams goes before what proto declares for it.
-	all := append(g.openAI(clients.AI), routes.Route{
-		Method: http.MethodPost, Pattern: "/api/v1/chat:stream",
-		Handler: &rest.ChatStream{AI: clients.AI, Body: g.body, KeepAlive: g.config.KeepAlive},
-	})
-	all = append(all, g.public(deps)...)
-	all = append(all, g.webhooks(clients)...)
-	all = append(all, g.development.routes()...)
-	return routes.New(append(all, typed...)), nil
 }
 
-// openAI lists the addresses in OpenAI's wire format.
+// openAI lists the routes in OpenAI's wire format.
 func (g *Gateway) openAI(ai aiv1.AIServiceClient) []routes.Route {
 	h := &relay.Relay{AI: ai, Body: g.body, KeepAlive: g.config.KeepAlive}
 	models := &relay.Models{AI: ai}
@@ -57,64 +65,68 @@ func (g *Gateway) openAI(ai aiv1.AIServiceClient) []routes.Route {
 	}
 }
 
-// public lists the addresses that need no credential.
+// public lists the routes that need no credential.
 func (g *Gateway) public(deps Deps) []routes.Route {
-	page := map[string]http.Handler{
-		"/openapi.json":  apidocs.OpenAPI(deps.OpenAPI),
-		"/docs":          apidocs.Docs(),
-		"/healthz":       http.HandlerFunc(alive),
-		"/api/v1/status": g.status,
+	get := func(pattern string, handler http.Handler) routes.Route {
+		return routes.Route{Method: http.MethodGet, Pattern: pattern, Public: true, Handler: handler}
 	}
-	var out []routes.Route
-	for pattern, handler := range page {
-		out = append(out, routes.Route{Method: http.MethodGet, Pattern: pattern, Public: true, Handler: handler})
+	return []routes.Route{
+		get("/openapi.json", apidocs.OpenAPI(deps.OpenAPI)),
+		get("/docs", apidocs.Docs()),
+		get("/healthz", http.HandlerFunc(alive)),
+		get("/api/v1/status", g.status),
 	}
-	return out
 }
 
-// webhooks lists the addresses that providers call. They prove themselves by signatures, not by credentials.
-func (g *Gateway) webhooks(clients rest.Clients) []routes.Route {
-	body := reqbody.Reader{Max: webhook.MaxBody, Timeout: g.config.BodyTimeout}
-	var secure func(*http.Request) bool
-	if g.config.Environment == "production" {
-		secure = g.proxies.Secure
-	}
-	insecure := func(r *http.Request) {
-		if left, write := g.limited.Next("insecure"); write {
-			g.logger.ErrorContext(r.Context(), "webhooks are lost: they don't come over HTTPS as far as the edge can tell; behind a proxy that ends TLS, name it "+
-				"in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto to one value, https", "route", r.URL.Path, "peer", r.RemoteAddr, "suppressed", left)
-		}
-	}
-	refused := func(r *http.Request) { _, _ = g.limiter.Allow(g.proxies.Of(r)) }
-	clerk := &webhook.Handler{
-		Headers: signedBy("clerk"),
-		Body:    body, Secure: secure, Insecure: insecure, Refused: refused,
-		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
+// webhooks lists the routes that providers call, from the table of integrations.
+func (g *Gateway) webhooks(clients rest.Clients) ([]routes.Route, error) {
+	receivers := map[string]webhook.Receive{
+		"clerk": func(ctx context.Context, headers map[string]string, body []byte) error {
 			_, err := clients.Auth.ReceiveWebhook(ctx, &authv1.ReceiveWebhookRequest{Headers: headers, Body: body})
 			return err
 		},
-	}
-	stripe := &webhook.Handler{
-		Headers: signedBy("stripe"),
-		Body:    body, Secure: secure, Insecure: insecure, Refused: refused,
-		Receive: func(ctx context.Context, headers map[string]string, body []byte) error {
+		"stripe": func(ctx context.Context, headers map[string]string, body []byte) error {
 			_, err := clients.Billing.ReceiveWebhook(ctx, &billingv1.ReceiveWebhookRequest{Headers: headers, Body: body})
 			return err
 		},
 	}
-	return []routes.Route{
-		{Method: http.MethodPost, Pattern: "/api/webhooks/clerk", Public: true, Signed: true, Handler: clerk},
-		{Method: http.MethodPost, Pattern: "/api/webhooks/stripe", Public: true, Signed: true, Handler: stripe},
+	var out []routes.Route
+	for _, i := range integration.WithWebhooks() {
+		receive, ok := receivers[i.Name]
+		if !ok {
+			return nil, fmt.Errorf("the edge has no receiver for the webhooks of %s", i.Title)
+		}
+		out = append(out, routes.Route{
+			Method: http.MethodPost, Pattern: i.WebhookPath(), Public: true, Signed: true, Handler: g.webhook(i.WebhookHeaders, receive),
+		})
+	}
+	return out, nil
+}
+
+// webhook returns the handler of one provider's webhooks. In production they must come over HTTPS.
+func (g *Gateway) webhook(headers []string, receive webhook.Receive) *webhook.Handler {
+	h := &webhook.Handler{
+		Headers:  headers,
+		Body:     reqbody.Reader{Max: webhook.MaxBody, Timeout: g.config.BodyTimeout},
+		Receive:  receive,
+		Insecure: g.noteInsecure,
+		Refused:  func(r *http.Request) { _, _ = g.limiter.Allow(g.proxies.Of(r)) },
+	}
+	if g.config.Environment == "production" {
+		h.Secure = g.proxies.Secure
+	}
+	return h
+}
+
+// noteInsecure logs a webhook that was refused because it did not come over HTTPS.
+func (g *Gateway) noteInsecure(r *http.Request) {
+	if left, write := g.limited.Next("insecure"); write {
+		g.logger.ErrorContext(r.Context(), "webhook refused: it did not come over HTTPS; if a proxy ends TLS, name it in TRIVET_TRUSTED_PROXIES "+
+			"and let it set X-Forwarded-Proto to https", "route", r.URL.Path, "peer", r.RemoteAddr, "suppressed", left)
 	}
 }
 
-// signedBy returns the headers that verifying a provider's webhook needs.
-func signedBy(provider string) []string {
-	i, _ := integration.Named(provider)
-	return i.WebhookHeaders
-}
-
-// alive says that this process serves; what is behind it has /readyz on the ops address and /api/v1/status.
+// alive reports that this process serves requests. /readyz on the ops address and /api/v1/status report on what is behind it.
 func alive(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "ok\n")

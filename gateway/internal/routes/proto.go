@@ -11,15 +11,23 @@ import (
 	accessv1 "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
 )
 
-// FromProto returns the routes that the files' HTTP annotations declare, all served by handler. It fails on an RPC that
-// is open to HTTP but has no access rule, or one for internal callers.
-func FromProto(handler http.Handler, files ...protoreflect.FileDescriptor) ([]Route, error) {
+// Handlers serve the RPCs that have an HTTP annotation.
+type Handlers struct {
+	// Unary serves every RPC with one response.
+	Unary http.Handler
+	// Streams serves each server-streaming RPC, by its full name. grpc-gateway's own streams are not server-sent events.
+	Streams map[protoreflect.FullName]http.Handler
+}
+
+// FromProto returns the routes that the HTTP annotations of files declare. It fails on an annotated RPC that has no
+// access rule, is for internal callers only, or streams without a handler of its own.
+func FromProto(handlers Handlers, files ...protoreflect.FileDescriptor) ([]Route, error) {
 	var all []Route
 	for _, file := range files {
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()
 			for j := range methods.Len() {
-				found, err := fromMethod(handler, methods.Get(j))
+				found, err := fromMethod(handlers, methods.Get(j))
 				if err != nil {
 					return nil, err
 				}
@@ -30,20 +38,26 @@ func FromProto(handler http.Handler, files ...protoreflect.FileDescriptor) ([]Ro
 	return all, nil
 }
 
-func fromMethod(handler http.Handler, m protoreflect.MethodDescriptor) ([]Route, error) {
+func fromMethod(handlers Handlers, m protoreflect.MethodDescriptor) ([]Route, error) {
 	binding, _ := proto.GetExtension(m.Options(), annotations.E_Http).(*annotations.HttpRule)
 	if binding == nil {
 		return nil, nil
 	}
 	rule, _ := proto.GetExtension(m.Options(), accessv1.E_Rule).(*accessv1.Rule)
 	if c := rule.GetCaller(); c == accessv1.Caller_CALLER_UNSPECIFIED || c == accessv1.Caller_CALLER_INTERNAL {
-		return nil, fmt.Errorf("%s has an HTTP address and the access rule %s", m.FullName(), c)
+		return nil, fmt.Errorf("%s has an HTTP path and the access rule %s", m.FullName(), c)
+	}
+	handler := handlers.Unary
+	if m.IsStreamingServer() || m.IsStreamingClient() {
+		if handler = handlers.Streams[m.FullName()]; handler == nil {
+			return nil, fmt.Errorf("%s has an HTTP path and streams, but the edge has no handler for it", m.FullName())
+		}
 	}
 	var out []Route
 	for _, b := range append([]*annotations.HttpRule{binding}, binding.GetAdditionalBindings()...) {
 		method, pattern := methodOf(b)
 		if method == "" {
-			return nil, fmt.Errorf("%s: its HTTP method is not known to the edge", m.FullName())
+			return nil, fmt.Errorf("%s: the edge does not know its HTTP method", m.FullName())
 		}
 		out = append(out, Route{
 			Method: method, Pattern: pattern, Public: rule.GetCaller() == accessv1.Caller_CALLER_PUBLIC,

@@ -12,11 +12,11 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// Parameters are the names that a query may have.
+// Parameters is the set of query parameters that a route accepts.
 type Parameters map[string]struct{}
 
-// parametersOf lists the fields of an RPC's request that its address may carry, in both spellings: none when the body
-// has all of them.
+// parametersOf lists the request fields that the query may carry, in both spellings. The list is empty when the body
+// carries all fields.
 func parametersOf(request protoreflect.MessageDescriptor, binding *annotations.HttpRule) Parameters {
 	known := Parameters{}
 	if binding.GetBody() == "*" {
@@ -30,23 +30,23 @@ func parametersOf(request protoreflect.MessageDescriptor, binding *annotations.H
 	return known
 }
 
-// Check refuses what the address must not have: a parameter that is not known, which would be ignored in silence, and
-// text that is no UTF-8. The error is INVALID_ARGUMENT and names the parameter.
-func (p Parameters) Check(address *url.URL) error {
-	if !utf8.ValidString(address.Path) {
+// Check refuses an unknown parameter, which would otherwise be ignored silently, and text that is not UTF-8. The error
+// is INVALID_ARGUMENT and names the parameter.
+func (p Parameters) Check(u *url.URL) error {
+	if !utf8.ValidString(u.Path) {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The path is not UTF-8.")
 	}
-	if p == nil || address.RawQuery == "" {
+	if p == nil || u.RawQuery == "" {
 		return nil
 	}
-	query, err := url.ParseQuery(address.RawQuery)
+	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The query can't be read.")
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The query string is malformed.")
 	}
 	for name, values := range query {
 		field, _, _ := strings.Cut(name, ".")
 		if _, known := p[field]; !known || !utf8.ValidString(name) {
-			return refused(name, "is not a parameter of this address")
+			return refused(name, "is not a parameter of this method")
 		}
 		for _, value := range values {
 			if !utf8.ValidString(value) {

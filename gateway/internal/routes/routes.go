@@ -1,31 +1,30 @@
-// Package routes is the edge's one table of addresses: what exists, with which methods, and who may come in.
+// Package routes is the edge's table of routes: which paths exist, with which methods, and who may call them.
 package routes
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 )
 
-// Route is one method on one address.
+// Route is one method on one path.
 type Route struct {
-	// Method is the HTTP method.
 	Method string
-	// Pattern is the address, with {name} for a segment that varies and perhaps ":verb" at its end, or {name...} for any
-	// rest; logs show it instead of the path, which has ids in it.
+	// Pattern is the path. A segment that varies is written {name}, and {name...} at the end matches any rest. The last
+	// segment may end in ":verb". Logs show the pattern instead of the path, because paths contain ids.
 	Pattern string
-	// Public says that the route needs no credential.
+	// Public routes need no credential.
 	Public bool
-	// Signed says that requests prove themselves by a signature: only those that don't count against their address, as a
-	// provider sends all of its webhooks from a few.
+	// Signed routes verify a signature instead of a credential. Only requests that are refused count against the IP limit,
+	// because a provider sends all of its webhooks from a few addresses.
 	Signed bool
-	// Query are the parameters that the address may have; nil lets any pass.
-	Query Parameters
-	// Handler serves it.
+	// Query lists the query parameters that the route accepts; nil accepts any.
+	Query   Parameters
 	Handler http.Handler
 }
 
-// Table finds routes. It does not change after New.
+// Table finds routes. It is immutable.
 type Table struct {
 	exact    map[string][]Route
 	patterns []pattern
@@ -37,14 +36,14 @@ type pattern struct {
 	routes   []Route
 }
 
-// New makes the table; of two routes with the same method and pattern the first one wins.
-func New(all []Route) *Table {
+// New builds the table. It fails on two routes with the same method and pattern.
+func New(all []Route) (*Table, error) {
 	t := &Table{exact: map[string][]Route{}}
 	type address struct{ method, pattern string }
 	taken := map[address]bool{}
 	for _, r := range all {
 		if taken[address{r.Method, r.Pattern}] {
-			continue
+			return nil, fmt.Errorf("two routes serve %s %s", r.Method, r.Pattern)
 		}
 		taken[address{r.Method, r.Pattern}] = true
 		if !strings.Contains(r.Pattern, "{") {
@@ -53,9 +52,9 @@ func New(all []Route) *Table {
 		}
 		t.addPattern(r)
 	}
-	// A verb is part of the last segment: patterns with one must be tried before those whose segment would swallow it.
+	// "/users/{id}" also matches the path of "/users/{id}:erase", so patterns with a verb come first.
 	slices.SortStableFunc(t.patterns, func(a, b pattern) int { return strings.Compare(b.verb, a.verb) })
-	return t
+	return t, nil
 }
 
 func (t *Table) addPattern(r Route) {
@@ -72,8 +71,8 @@ func (t *Table) addPattern(r Route) {
 	t.patterns = append(t.patterns, pattern{segments: strings.Split(path, "/"), verb: verb, routes: []Route{r}})
 }
 
-// Find returns the route of a method and an escaped path. Without one, allowed lists the methods that the address has;
-// it is empty for an unknown address. HEAD finds the route of GET.
+// Find returns the route for a method and an escaped path. When there is no such route, allowed lists the methods that
+// the path does have; it is empty for an unknown path. HEAD finds the route of GET.
 func (t *Table) Find(method, path string) (route *Route, allowed []string) {
 	routes := t.at(path)
 	if method == http.MethodHead {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -22,19 +23,33 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
+// everything handles all RPCs of the contract.
+func everything() routes.Handlers {
+	return routes.Handlers{Unary: http.NotFoundHandler(), Streams: map[protoreflect.FullName]http.Handler{
+		"trivet.ai.v1.AIService.ChatStream": http.NotFoundHandler(),
+	}}
+}
+
+// newTable builds a table that must be valid.
+func newTable(t *testing.T, all []routes.Route) *routes.Table {
+	t.Helper()
+	table, err := routes.New(all)
+	require.NoError(t, err)
+	return table
+}
+
 func contract(t *testing.T) []routes.Route {
 	t.Helper()
-	all, err := routes.FromProto(http.NotFoundHandler(), authv1.File_trivet_auth_v1_auth_proto,
+	all, err := routes.FromProto(everything(), authv1.File_trivet_auth_v1_auth_proto,
 		aiv1.File_trivet_ai_v1_ai_proto, billingv1.File_trivet_billing_v1_billing_proto)
 	require.NoError(t, err)
 	return all
 }
 
-// TestContract finds each address of the contract, with something in the place of its variables.
-func TestContract(t *testing.T) {
+func TestEveryRouteOfTheContractIsFound(t *testing.T) {
 	all := contract(t)
 	require.Greater(t, len(all), 25)
-	table := routes.New(all)
+	table := newTable(t, all)
 	for _, want := range all {
 		path := want.Pattern
 		for strings.Contains(path, "{") {
@@ -59,7 +74,7 @@ func TestOnlyPlansArePublic(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	table := routes.New([]routes.Route{
+	table := newTable(t, []routes.Route{
 		{Method: "GET", Pattern: "/a"},
 		{Method: "POST", Pattern: "/a"},
 		{Method: "POST", Pattern: "/a:go"},
@@ -115,22 +130,24 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestFirstRouteWins(t *testing.T) {
-	table := routes.New([]routes.Route{{Method: "GET", Pattern: "/a", Public: true}, {Method: "GET", Pattern: "/a"}})
-	route, _ := table.Find("GET", "/a")
-	require.True(t, route.Public)
+func TestDuplicateRoutesAreRefused(t *testing.T) {
+	for _, pattern := range []string{"/a", "/u/{id}", "/u/{id}:erase"} {
+		_, err := routes.New([]routes.Route{{Method: "GET", Pattern: pattern, Public: true}, {Method: "GET", Pattern: pattern}})
+		require.EqualError(t, err, "two routes serve GET "+pattern)
+	}
 }
 
-// TestUnsafeRulesAreRefused makes contracts that nobody should write.
 func TestUnsafeRulesAreRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
-		rule *accessv1.Rule
-		http *annotations.HttpRule
-		says string
+		rule    *accessv1.Rule
+		http    *annotations.HttpRule
+		streams bool
+		says    string
 	}{
-		"no rule":       {nil, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: "/x"}}, "CALLER_UNSPECIFIED"},
-		"internal only": {&accessv1.Rule{Caller: accessv1.Caller_CALLER_INTERNAL}, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: "/x"}}, "CALLER_INTERNAL"},
-		"no method":     {&accessv1.Rule{Caller: accessv1.Caller_CALLER_USER}, &annotations.HttpRule{}, "not known"},
+		"no rule":       {nil, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: "/x"}}, false, "CALLER_UNSPECIFIED"},
+		"internal only": {&accessv1.Rule{Caller: accessv1.Caller_CALLER_INTERNAL}, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: "/x"}}, false, "CALLER_INTERNAL"},
+		"no method":     {&accessv1.Rule{Caller: accessv1.Caller_CALLER_USER}, &annotations.HttpRule{}, false, "does not know its HTTP method"},
+		"stream":        {&accessv1.Rule{Caller: accessv1.Caller_CALLER_USER}, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: "/x"}}, true, "no handler"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := &descriptorpb.MethodOptions{}
@@ -142,12 +159,15 @@ func TestUnsafeRulesAreRefused(t *testing.T) {
 				Name: proto.String("x.proto"), Package: proto.String("x"), Syntax: proto.String("proto3"),
 				MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
 				Service: []*descriptorpb.ServiceDescriptorProto{{
-					Name:   proto.String("S"),
-					Method: []*descriptorpb.MethodDescriptorProto{{Name: proto.String("Do"), InputType: proto.String(".x.M"), OutputType: proto.String(".x.M"), Options: o}},
+					Name: proto.String("S"),
+					Method: []*descriptorpb.MethodDescriptorProto{{
+						Name: proto.String("Do"), InputType: proto.String(".x.M"), OutputType: proto.String(".x.M"),
+						ServerStreaming: proto.Bool(tc.streams), Options: o,
+					}},
 				}},
 			}, protoregistry.GlobalFiles)
 			require.NoError(t, err)
-			_, err = routes.FromProto(http.NotFoundHandler(), file)
+			_, err = routes.FromProto(everything(), file)
 			require.ErrorContains(t, err, "x.S.Do")
 			require.ErrorContains(t, err, tc.says)
 		})
@@ -155,14 +175,15 @@ func TestUnsafeRulesAreRefused(t *testing.T) {
 }
 
 func TestParameters(t *testing.T) {
-	table := routes.New(contract(t))
-	cases := map[string]string{ // address -> field refused; "" for none
+	table := newTable(t, contract(t))
+	cases := map[string]string{ // request -> field refused; "" for none
 		"GET /api/v1/users":                              "",
 		"GET /api/v1/users?page_size=1&pageToken=x":      "",
 		"GET /api/v1/users?pagesize=1":                   "pagesize",
 		"GET /api/v1/auth/events?since=2026-01-01":       "",
 		"GET /api/v1/me?x=1":                             "x",
 		"POST /api/v1/chat?model=x":                      "model",
+		"POST /api/v1/chat:stream?model=x":               "model",
 		"GET /api/v1/users?email=%ff":                    "email",
 		"GET /api/v1/users?%ff=1":                        "?",
 		"GET /api/v1/users?" + strings.Repeat("y", 1000): strings.Repeat("y", 64),
