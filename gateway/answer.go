@@ -9,15 +9,15 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// maxPart is how much of an answer is written under one deadline (bytes).
+// maxPart is how many bytes of a response are written under one deadline.
 const maxPart = 256 << 10
 
-// recorder notes what was answered, and bounds how long the caller may take for each part of it. A deadline for the
-// whole answer would end streams.
+// recorder records the status and size of a response, and limits how long the client may take to read each part of it.
+// A deadline for the whole response would end streams.
 type recorder struct {
 	http.ResponseWriter
 	timeout time.Duration
-	armed   time.Time // when the deadline was set last
+	armed   time.Time // when the deadline was last set
 	status  int
 	bytes   int64
 }
@@ -48,12 +48,12 @@ func (r *recorder) Write(b []byte) (int, error) {
 	}
 }
 
-// arm moves the write deadline ahead, at most some times per timeout, because it costs a call into the poller. The server
-// lifts it when the request is done.
+// arm moves the write deadline ahead. It does so at most eight times per timeout, because each move costs a call into the
+// poller. The server removes the deadline when the request ends.
 func (r *recorder) arm() {
 	if now := time.Now(); now.Sub(r.armed) > r.timeout/8 {
 		r.armed = now
-		// Writers without deadlines are tests' recorders.
+		// Only the recorders of tests lack deadlines.
 		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(now.Add(r.timeout))
 	}
 }
@@ -61,7 +61,7 @@ func (r *recorder) arm() {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// finish writes the request's one log line and its metrics. The path, the query and the headers stay out: they hold ids
+// finish writes the request's log line and its metrics. Paths, queries and headers are left out, because they contain ids
 // and credentials.
 func (g *Gateway) finish(ctx context.Context, x *exchange, method string, took time.Duration) {
 	status := x.status
@@ -95,7 +95,7 @@ func (g *Gateway) finish(ctx context.Context, x *exchange, method string, took t
 	g.logger.LogAttrs(ctx, level, "request", attrs...)
 }
 
-// knownMethod keeps made-up methods out of logs and metrics.
+// knownMethod keeps invented methods out of logs and metrics.
 func knownMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:

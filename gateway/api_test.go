@@ -25,8 +25,8 @@ const (
 )
 
 func TestTypedAPI(t *testing.T) {
-	h := newHouse(t, options{})
-	resp := h.do(t, http.MethodGet, "/api/v1/billing/account", "")
+	edge := newEdge(t, options{})
+	resp := edge.do(t, http.MethodGet, "/api/v1/billing/account", "")
 	require.Equal(t, 200, resp.status)
 	require.Equal(t, "application/json", resp.header.Get("Content-Type"))
 	var account struct {
@@ -34,8 +34,8 @@ func TestTypedAPI(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(resp.body), &account))
 	require.Equal(t, "1500000000", account.Account["balanceNanoUsd"])
-	require.Equal(t, "0", account.Account["heldNanoUsd"], "zeros are shown")
-	require.Contains(t, h.do(t, http.MethodGet, "/api/v1/me", "").body, `"user_1"`)
+	require.Equal(t, "0", account.Account["heldNanoUsd"], "zero values are present")
+	require.Contains(t, edge.do(t, http.MethodGet, "/api/v1/me", "").body, `"user_1"`)
 
 	for path, id := range map[string]string{
 		"/api/v1/users/user_1":        "user_1",
@@ -44,26 +44,26 @@ func TestTypedAPI(t *testing.T) {
 		"/api/v1/users/a:b":           "a:b",
 		"/api/v1/users/user_1:export": "user_1",
 	} {
-		resp := h.do(t, http.MethodGet, path, "")
+		resp := edge.do(t, http.MethodGet, path, "")
 		require.Equal(t, 200, resp.status, path)
 		require.Contains(t, resp.body, `"`+id+`"`, path)
 	}
 }
 
 func TestTypedChat(t *testing.T) {
-	h := newHouse(t, options{})
+	edge := newEdge(t, options{})
 	var got *aiv1.ChatRequest
-	h.ai.chat = func(_ context.Context, in *aiv1.ChatRequest) (*aiv1.ChatResponse, error) {
+	edge.ai.chat = func(_ context.Context, in *aiv1.ChatRequest) (*aiv1.ChatResponse, error) {
 		got = in
 		return &aiv1.ChatResponse{Id: "c1"}, nil
 	}
-	resp := h.do(t, http.MethodPost, "/api/v1/chat", `{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":"5","topP":0.5}`)
+	resp := edge.do(t, http.MethodPost, "/api/v1/chat", `{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":"5","topP":0.5}`)
 	require.Equal(t, 200, resp.status, resp.body)
-	require.Equal(t, int32(5), got.GetMaxTokens(), "both spellings of a name, and numbers in quotes")
+	require.Equal(t, int32(5), got.GetMaxTokens(), "snake_case names and quoted numbers are accepted")
 	require.InDelta(t, 0.5, got.GetTopP(), 0)
 }
 
-// TestBadTypedBodies reach no service, and the answer names the field.
+// Bad bodies reach no service, and the error names the field.
 func TestBadTypedBodies(t *testing.T) {
 	const invalid, malformed = "INVALID_ARGUMENT", "MALFORMED_BODY"
 	cases := map[string]struct{ body, code, field string }{
@@ -87,8 +87,8 @@ func TestBadTypedBodies(t *testing.T) {
 	for _, path := range []string{"/api/v1/chat", ssePath} {
 		for name, tc := range cases {
 			t.Run(path+" "+name, func(t *testing.T) {
-				h := newHouse(t, options{})
-				resp := h.do(t, http.MethodPost, path, tc.body)
+				edge := newEdge(t, options{})
+				resp := edge.do(t, http.MethodPost, path, tc.body)
 				var body struct {
 					Error, Code, RequestID string
 					Details                []struct{ Field, Problem string }
@@ -104,23 +104,23 @@ func TestBadTypedBodies(t *testing.T) {
 					require.Equal(t, tc.field, body.Details[0].Field)
 					require.Contains(t, body.Error, tc.field)
 				}
-				calls, _ := h.ai.seen()
-				require.Zero(t, calls, "no service sees it")
+				calls, _ := edge.ai.seen()
+				require.Zero(t, calls, "the request reaches no service")
 			})
 		}
 	}
 }
 
 func TestEmptyTypedBody(t *testing.T) {
-	h := newHouse(t, options{})
-	require.Contains(t, h.do(t, http.MethodPost, ssePath, "").body, "MALFORMED_BODY")
-	resp := h.do(t, http.MethodPost, "/api/v1/chat", "")
+	edge := newEdge(t, options{})
+	require.Contains(t, edge.do(t, http.MethodPost, ssePath, "").body, "MALFORMED_BODY")
+	resp := edge.do(t, http.MethodPost, "/api/v1/chat", "")
 	require.Equal(t, 400, resp.status)
 	require.Contains(t, resp.body, "model")
 }
 
-func TestBadAddresses(t *testing.T) {
-	h := newHouse(t, options{})
+func TestBadPathsAndQueries(t *testing.T) {
+	edge := newEdge(t, options{})
 	for path, field := range map[string]string{
 		"/api/v1/users?page_size=many":               "pageSize",
 		"/api/v1/users?page_size=-1":                 "pageSize",
@@ -130,22 +130,22 @@ func TestBadAddresses(t *testing.T) {
 		"/api/v1/users/" + strings.Repeat("x", 200):  "userId",
 		"/api/v1/billing/usage?start_day=2026-13-xx": "startDay",
 	} {
-		resp := h.do(t, http.MethodGet, path, "")
+		resp := edge.do(t, http.MethodGet, path, "")
 		require.Equal(t, 400, resp.status, path)
 		require.Contains(t, resp.body, `"INVALID_ARGUMENT"`, path)
 		require.Contains(t, resp.body, `"field":"`+field+`"`, path)
 	}
-	require.Equal(t, 400, h.do(t, http.MethodGet, "/api/v1/users/%ff", "").status)
+	require.Equal(t, 400, edge.do(t, http.MethodGet, "/api/v1/users/%ff", "").status)
 }
 
 func TestChatStream(t *testing.T) {
-	h := newHouse(t, options{})
-	h.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
+	edge := newEdge(t, options{})
+	edge.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
 		_ = s.Send(&aiv1.ChatStreamResponse{Id: "a", Model: "gpt-5-mini", Delta: "Hel"})
 		cost := int64(12)
 		return s.Send(&aiv1.ChatStreamResponse{Id: "a", Delta: "lo", FinishReason: "stop", CostNanoUsd: &cost})
 	}
-	resp := h.do(t, http.MethodPost, ssePath, typedChat)
+	resp := edge.do(t, http.MethodPost, ssePath, typedChat)
 	require.Equal(t, 200, resp.status)
 	require.NoError(t, resp.broken)
 	require.Equal(t, "text/event-stream", resp.header.Get("Content-Type"))
@@ -156,19 +156,19 @@ func TestChatStream(t *testing.T) {
 	require.JSONEq(t, `{"id":"a","model":"","delta":"lo","toolCalls":[],"finishReason":"stop","costNanoUsd":"12"}`, strings.TrimPrefix(events[1], "data: "))
 }
 
-func TestChatStreamThatBreaks(t *testing.T) {
+func TestBrokenChatStream(t *testing.T) {
 	broke := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "It broke.")
 	for name, tc := range map[string]struct {
 		err  error
 		says string
-	}{"with an error": {broke, "It broke."}, "without a word": {nil, "broke off"}} {
+	}{"with an error": {broke, "It broke."}, "without an error": {nil, "broke off"}} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, options{})
-			h.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
+			edge := newEdge(t, options{})
+			edge.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
 				_ = s.Send(&aiv1.ChatStreamResponse{Delta: "Hel"})
 				return tc.err
 			}
-			resp := h.do(t, http.MethodPost, ssePath, typedChat)
+			resp := edge.do(t, http.MethodPost, ssePath, typedChat)
 			require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF)
 			_, event, _ := strings.Cut(resp.body, "\n\n")
 			require.True(t, strings.HasPrefix(event, "event: error\ndata: {"), event)
@@ -180,28 +180,27 @@ func TestChatStreamThatBreaks(t *testing.T) {
 	}
 }
 
-// TestChatStreamThatFailsBeforeItsFirstPiece has a true status.
-func TestChatStreamThatFailsBeforeItsFirstPiece(t *testing.T) {
-	h := newHouse(t, options{})
-	h.ai.stream = func(*aiv1.ChatStreamRequest, chatStream) error {
+func TestChatStreamFailureBeforeTheFirstMessageHasItsStatus(t *testing.T) {
+	edge := newEdge(t, options{})
+	edge.ai.stream = func(*aiv1.ChatStreamRequest, chatStream) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "Top up.")
 	}
-	resp := h.do(t, http.MethodPost, ssePath, typedChat)
+	resp := edge.do(t, http.MethodPost, ssePath, typedChat)
 	require.Equal(t, http.StatusPaymentRequired, resp.status)
 	require.Contains(t, resp.body, `"code":"INSUFFICIENT_BALANCE"`)
-	h.ai.stream = func(*aiv1.ChatStreamRequest, chatStream) error { return nil }
-	resp = h.do(t, http.MethodPost, ssePath, typedChat)
+	edge.ai.stream = func(*aiv1.ChatStreamRequest, chatStream) error { return nil }
+	resp = edge.do(t, http.MethodPost, ssePath, typedChat)
 	require.Equal(t, http.StatusBadGateway, resp.status)
 }
 
-func TestLateChatStream(t *testing.T) {
-	h := newHouse(t, options{config: eager})
+func TestLateChatStreamSendsComments(t *testing.T) {
+	edge := newEdge(t, options{config: eager})
 	seen := make(chan struct{})
-	h.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
+	edge.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
 		<-seen
 		return s.Send(&aiv1.ChatStreamResponse{Delta: "x", FinishReason: "stop"})
 	}
-	resp := h.open(t, t.Context(), http.MethodPost, ssePath, typedChat)
+	resp := edge.open(t, t.Context(), http.MethodPost, ssePath, typedChat)
 	defer func() { _ = resp.Body.Close() }()
 	lines := bufio.NewReader(resp.Body)
 	first, err := lines.ReadString('\n')
@@ -213,27 +212,26 @@ func TestLateChatStream(t *testing.T) {
 	require.Contains(t, string(rest), `"finishReason"`)
 }
 
-// TestUnreadableTextBreaksTheStream has a piece that JSON can't hold.
-func TestUnreadableTextBreaksTheStream(t *testing.T) {
-	h := newHouse(t, options{})
-	h.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
+func TestInvalidUTF8BreaksTheStream(t *testing.T) {
+	edge := newEdge(t, options{})
+	edge.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
 		_ = s.Send(&aiv1.ChatStreamResponse{Delta: "x"})
 		return s.Send(&aiv1.ChatStreamResponse{Delta: "\xff", FinishReason: "stop"})
 	}
-	resp := h.do(t, http.MethodPost, ssePath, typedChat)
+	resp := edge.do(t, http.MethodPost, ssePath, typedChat)
 	require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF)
 	require.Contains(t, resp.body, `"code":"INTERNAL"`)
 }
 
 func TestModels(t *testing.T) {
-	h := newHouse(t, options{})
-	resp := h.do(t, http.MethodGet, "/v1/models", "")
+	edge := newEdge(t, options{})
+	resp := edge.do(t, http.MethodGet, "/v1/models", "")
 	require.JSONEq(t, `{"object":"list","data":[
 		{"id":"gpt-5-mini","object":"model","created":0,"owned_by":"openai"},
 		{"id":"text-embedding-3-small","object":"model","created":0,"owned_by":"openai"}]}`, resp.body)
 	require.JSONEq(t, `{"id":"gpt-5-mini","object":"model","created":0,"owned_by":"openai"}`,
-		h.do(t, http.MethodGet, "/v1/models/gpt-5-mini", "").body)
-	resp = h.do(t, http.MethodGet, "/v1/models/gpt%2D9", "")
+		edge.do(t, http.MethodGet, "/v1/models/gpt-5-mini", "").body)
+	resp = edge.do(t, http.MethodGet, "/v1/models/gpt%2D9", "")
 	require.Equal(t, 404, resp.status)
 	require.Contains(t, resp.body, `"code":"model_not_found"`)
 	require.Contains(t, resp.body, "gpt-5-mini, text-embedding-3-small")

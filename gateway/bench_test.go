@@ -21,7 +21,7 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 )
 
-// direct is a connection to nothing: it answers at once, so that only the edge's own work is measured.
+// direct is a connection that answers immediately, so that benchmarks measure only the edge's own work.
 type direct struct {
 	head   *aiv1.RelayResponse
 	piece  *aiv1.RelayResponse
@@ -72,11 +72,11 @@ func (s *directStream) RecvMsg(m any) error {
 	return nil
 }
 
-// gateway makes an edge before the connection, with its log on.
+// gateway makes an edge with logging enabled.
 func (d *direct) gateway(b *testing.B) *gateway.Gateway {
 	b.Helper()
 	g, err := gateway.New(b.Context(), defaults(b), gateway.Deps{
-		Auth: d, AI: d, Billing: d, OpenAPI: []byte(`{}`), Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)), //nolint:sloglint // its work is measured, too
+		Auth: d, AI: d, Billing: d, OpenAPI: []byte(`{}`), Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)), //nolint:sloglint // the benchmark includes the cost of logging
 		Meter: noop.NewMeterProvider().Meter(""), Now: time.Now,
 	})
 	require.NoError(b, err)
@@ -119,7 +119,7 @@ func BenchmarkChatStream100(b *testing.B) {
 	benchmark(b, &direct{delta: &aiv1.ChatStreamResponse{Id: "chatcmpl-123", Delta: "Hello"}, pieces: 100}, ssePath, typedChat)
 }
 
-// BenchmarkBare is the least that such a request costs: a handler that writes 100 events with a flush each.
+// BenchmarkBare100 is the lower bound: a handler that writes 100 events with a flush each.
 func BenchmarkBare100(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -140,7 +140,7 @@ func BenchmarkBare100(b *testing.B) {
 	}
 }
 
-// nullWriter takes everything.
+// nullWriter discards everything.
 type nullWriter struct{ h http.Header }
 
 func (n *nullWriter) Header() http.Header              { return n.h }

@@ -9,29 +9,29 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// Config are the edge's settings.
+// Config holds the settings of the edge.
 type Config struct {
 	// Environment is "development" or "production"; production adds HSTS.
-	Environment string `env:"TRIVET_ENV" default:"development" oneof:"development,production" help:"what kind of installation this is"`
-	// AllowedOrigins are the origins whose browser pages may call.
-	AllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" help:"origins whose browser pages may call, such as https://app.example.com, exact and separated by commas; none when empty; trivet dev also lets in pages of this machine"`
-	// TrustedProxies are the networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
-	TrustedProxies []string `env:"TRIVET_TRUSTED_PROXIES" help:"addresses and networks of the proxies before the edge, such as 10.0.0.0/8; their X-Forwarded-For is believed, and their X-Forwarded-Proto, of one value; in production webhooks are taken over https only"`
-	// IPRequestsPerMinute limits each IP address before its credential is looked at; 0 is no limit.
-	IPRequestsPerMinute int `env:"TRIVET_IP_REQUESTS_PER_MINUTE" default:"6000" min:"0" max:"10000000" help:"requests a minute from one IP address (IPv6: one /64), before the credential is looked at; webhooks count only when refused; 0 is no limit; loopback has none"`
-	// MaxBodyBytes is the largest request body.
-	MaxBodyBytes settings.ByteSize `env:"TRIVET_MAX_BODY_BYTES" default:"10MiB" min:"1KiB" max:"30MiB" help:"largest request body"`
-	// BodyTimeout is the longest that a request's body may take to arrive.
-	BodyTimeout time.Duration `env:"TRIVET_BODY_TIMEOUT" default:"30s" min:"1s" max:"1h" help:"longest time for a request's body to arrive"`
-	// WriteTimeout is the longest that a caller may leave a written part of an answer untaken.
-	WriteTimeout time.Duration `env:"TRIVET_WRITE_TIMEOUT" default:"30s" min:"1s" max:"1h" help:"longest time for a caller to take one part of an answer"`
-	// KeepAlive is the longest silence on a stream before a comment is sent; 0 sends none.
-	KeepAlive time.Duration `env:"TRIVET_STREAM_KEEPALIVE" default:"15s" min:"0s" max:"1h" help:"longest silence on a stream before a keep-alive comment; 0s sends none"`
-	// ShutdownTimeout is how long running requests may go on after the edge was asked to stop.
-	ShutdownTimeout time.Duration `env:"TRIVET_SHUTDOWN_TIMEOUT" default:"25s" min:"0s" max:"1h" help:"how long running requests and streams may go on after a signal to stop"`
+	Environment string `env:"TRIVET_ENV" default:"development" oneof:"development,production" help:"kind of installation: development or production"`
+	// AllowedOrigins lists the origins whose pages may call the API.
+	AllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" help:"exact origins whose pages may call the API from a browser, such as https://app.example.com, separated by commas; empty allows no origin; trivet dev also allows pages of this machine"`
+	// TrustedProxies lists the networks whose X-Forwarded-For and X-Forwarded-Proto are trusted.
+	TrustedProxies []string `env:"TRIVET_TRUSTED_PROXIES" help:"addresses and networks of the proxies in front of the edge, such as 10.0.0.0/8; the edge trusts their X-Forwarded-For and their single-valued X-Forwarded-Proto; in production the edge accepts webhooks over HTTPS only"`
+	// IPRequestsPerMinute limits each IP address before its credential is checked; 0 means no limit.
+	IPRequestsPerMinute int `env:"TRIVET_IP_REQUESTS_PER_MINUTE" default:"6000" min:"0" max:"10000000" help:"maximum requests per minute from one IP address (IPv6: one /64), counted before the credential is checked; only refused webhooks count; 0 means no limit; loopback is not limited"`
+	// MaxBodyBytes is the maximum size of a request body.
+	MaxBodyBytes settings.ByteSize `env:"TRIVET_MAX_BODY_BYTES" default:"10MiB" min:"1KiB" max:"30MiB" help:"maximum size of a request body"`
+	// BodyTimeout limits how long a request body may take to arrive.
+	BodyTimeout time.Duration `env:"TRIVET_BODY_TIMEOUT" default:"30s" min:"1s" max:"1h" help:"maximum time for a request body to arrive"`
+	// WriteTimeout limits how long a client may take to read one part of a response.
+	WriteTimeout time.Duration `env:"TRIVET_WRITE_TIMEOUT" default:"30s" min:"1s" max:"1h" help:"maximum time for a client to read one part of a response"`
+	// KeepAlive is how long a stream may be silent before a comment is sent; 0 disables comments.
+	KeepAlive time.Duration `env:"TRIVET_STREAM_KEEPALIVE" default:"15s" min:"0s" max:"1h" help:"how long a stream may be silent before the edge sends a keep-alive comment; 0s disables comments"`
+	// ShutdownTimeout is how long requests may run after the edge is told to stop.
+	ShutdownTimeout time.Duration `env:"TRIVET_SHUTDOWN_TIMEOUT" default:"25s" min:"0s" max:"1h" help:"how long requests and streams may run after a signal to stop"`
 }
 
-// Validate finds what the tags can't.
+// Validate checks what the tags cannot express.
 func (c *Config) Validate() error {
 	var found []error
 	for _, origin := range c.AllowedOrigins {
@@ -49,11 +49,11 @@ func (c *Config) Validate() error {
 func originProblem(origin string) string {
 	quoted := "\"" + origin + "\""
 	if strings.Contains(origin, "*") {
-		return quoted + " has a wildcard, which would let in origins of strangers"
+		return quoted + " contains a wildcard, which would allow origins that you do not control"
 	}
 	u, err := url.Parse(origin)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Scheme+"://"+u.Host != origin {
-		return quoted + " is no origin: a scheme and a host, without a path or a slash at the end"
+		return quoted + " is not an origin: write a scheme and a host, without a path or a trailing slash"
 	}
 	return ""
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
 )
 
-// ClerkPrefix is where the edge serves the sandbox's Frontend API of Clerk: a page gives it to Clerk's SDK as proxyUrl.
+// ClerkPrefix is the path of the sandbox's Clerk Frontend API at the edge. A page passes it to Clerk's SDK as proxyUrl.
 const ClerkPrefix = "/__clerk"
 
-// Development is what the edge offers on a developer's machine. New refuses it in production.
+// Development holds what the edge offers on a developer's machine. New refuses it in production.
 type Development struct {
 	// Clerk serves Clerk's Frontend API while the sandbox stands in for Clerk; nil otherwise. The edge forwards the requests
 	// under ClerkPrefix to it, without that prefix.
 	Clerk http.Handler
-	// LoopbackOrigins lets browser pages of this machine call, beside those of CORS_ALLOWED_ORIGINS. The port of a
-	// front end's development server often changes.
+	// LoopbackOrigins allows pages of this machine in addition to CORS_ALLOWED_ORIGINS, because the port of a front end's
+	// development server often changes.
 	LoopbackOrigins bool
 }
 
@@ -31,7 +31,7 @@ func (d Development) check(config Config) error {
 	return nil
 }
 
-// routes lists the addresses of development.
+// routes lists the routes that exist in development only.
 func (d Development) routes() []routes.Route {
 	if d.Clerk == nil {
 		return nil
@@ -43,13 +43,13 @@ func (d Development) routes() []routes.Route {
 	return out
 }
 
-// serves reports whether a request is for Clerk's Frontend API, which has CORS rules of its own.
+// serves reports whether a request is for Clerk's Frontend API, which sets its own CORS headers.
 func (d Development) serves(r *http.Request) bool {
 	return d.Clerk != nil && strings.HasPrefix(r.URL.Path, ClerkPrefix+"/")
 }
 
-// clerkFrontend forwards to Clerk's Frontend API. Tokens name the page's origin, which a GET from the same origin does
-// not carry, so the page's address goes along. The sandbox refuses the hosts that are not this machine's.
+// clerkFrontend forwards to Clerk's Frontend API. It adds the page's host, because tokens name the page's origin and a GET
+// from the same origin carries no Origin header. The sandbox refuses hosts other than this machine.
 func clerkFrontend(next http.Handler) http.Handler {
 	return http.StripPrefix(ClerkPrefix, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		forwarded := r.Clone(r.Context())
@@ -61,12 +61,12 @@ func clerkFrontend(next http.Handler) http.Handler {
 	}))
 }
 
-// originAllowed reports whether pages of an origin may call.
+// originAllowed reports whether pages of an origin may call the API.
 func (g *Gateway) originAllowed(origin string) bool {
 	return slices.Contains(g.config.AllowedOrigins, origin) || g.development.LoopbackOrigins && loopbackOrigin(origin)
 }
 
-// loopbackOrigin reports whether an origin is one of this machine's.
+// loopbackOrigin reports whether an origin is on this machine.
 func loopbackOrigin(origin string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Scheme+"://"+u.Host != origin {

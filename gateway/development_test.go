@@ -10,7 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway"
 )
 
-// echoClerk stands for the sandbox: it answers what it got.
+// echoClerk stands in for the sandbox. It echoes the request.
 var echoClerk = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Access-Control-Allow-Credentials", "true")
@@ -21,28 +21,28 @@ var echoClerk = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 
 // While the sandbox stands in for Clerk, the edge forwards to its Frontend API, without a credential.
 func TestClerksFrontendAPIIsForwarded(t *testing.T) {
-	h := newHouse(t, options{development: gateway.Development{Clerk: echoClerk}})
+	edge := newEdge(t, options{development: gateway.Development{Clerk: echoClerk}})
 	for _, method := range []string{"GET", "POST", "PATCH", "DELETE", "OPTIONS"} {
-		resp := h.do(t, method, "/__clerk/v1/client/sessions/sess_1?_method=PATCH", "", header("Authorization", ""), header("X-Forwarded-Host", "evil.test"))
+		resp := edge.do(t, method, "/__clerk/v1/client/sessions/sess_1?_method=PATCH", "", header("Authorization", ""), header("X-Forwarded-Host", "evil.test"))
 		require.Equal(t, http.StatusOK, resp.status, "%s: %s", method, resp.body)
 		var got map[string]string
 		require.NoError(t, json.Unmarshal([]byte(resp.body), &got))
 		require.Equal(t, map[string]string{
-			"method": method, "path": "/v1/client/sessions/sess_1", "query": "_method=PATCH", "host": h.url[len("http://"):], "proto": "http",
+			"method": method, "path": "/v1/client/sessions/sess_1", "query": "_method=PATCH", "host": edge.url[len("http://"):], "proto": "http",
 		}, got)
 	}
-	preflight := h.do(t, "OPTIONS", "/__clerk/v1/client", "", header("Origin", "http://localhost:5173"), header("Access-Control-Request-Method", "POST"))
+	preflight := edge.do(t, "OPTIONS", "/__clerk/v1/client", "", header("Origin", "http://localhost:5173"), header("Access-Control-Request-Method", "POST"))
 	require.Equal(t, "true", preflight.header.Get("Access-Control-Allow-Credentials"), "the sandbox answers, not the edge")
-	require.NotContains(t, h.logs.String(), "sess_1", "the log has routes, not paths")
-	require.Equal(t, http.StatusNotFound, h.do(t, "GET", "/__clerk", "").status)
+	require.NotContains(t, edge.logs.String(), "sess_1", "the log contains routes instead of paths")
+	require.Equal(t, http.StatusNotFound, edge.do(t, "GET", "/__clerk", "").status)
 }
 
 func TestClerksFrontendAPIIsAbsentWithoutTheSandbox(t *testing.T) {
-	h := newHouse(t, options{})
-	require.Equal(t, http.StatusNotFound, h.do(t, http.MethodGet, "/__clerk/v1/client", "").status)
+	edge := newEdge(t, options{})
+	require.Equal(t, http.StatusNotFound, edge.do(t, http.MethodGet, "/__clerk/v1/client", "").status)
 }
 
-// In development a page of this machine may call from every port.
+// In development pages of this machine may call from every port.
 func TestLoopbackOrigins(t *testing.T) {
 	const configured = "https://app.example.com"
 	allow := func(c *gateway.Config) { c.AllowedOrigins = []string{configured} }
@@ -51,8 +51,8 @@ func TestLoopbackOrigins(t *testing.T) {
 		"http://localhost.evil.test": false, "http://evil.test": false, "http://127.0.0.1.evil.test": false, "http://192.168.1.2:5173": false,
 		"null": false, "file://localhost": false, "http://localhost:5173/": false, "http://user@localhost": false,
 	}
-	dev := newHouse(t, options{config: allow, development: gateway.Development{LoopbackOrigins: true}})
-	plain := newHouse(t, options{config: allow})
+	dev := newEdge(t, options{config: allow, development: gateway.Development{LoopbackOrigins: true}})
+	plain := newEdge(t, options{config: allow})
 	for origin, allowed := range cases {
 		got := dev.do(t, http.MethodGet, "/v1/models", "", header("Origin", origin)).header.Get("Access-Control-Allow-Origin")
 		if allowed {

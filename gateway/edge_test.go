@@ -49,10 +49,10 @@ func TestCredentials(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, options{})
+			edge := newEdge(t, options{})
 			for _, path := range []string{"POST /v1/chat/completions", "GET /v1/models", "GET /api/v1/me", "POST /api/v1/chat:stream"} {
 				method, path, _ := strings.Cut(path, " ")
-				resp := h.do(t, method, path+tc.query, `{}`, tc.edit)
+				resp := edge.do(t, method, path+tc.query, `{}`, tc.edit)
 				require.Equal(t, tc.status, resp.status, path)
 				require.Equal(t, tc.status == 401, resp.header.Get("WWW-Authenticate") == "Bearer")
 				if strings.HasPrefix(path, "/v1") {
@@ -64,28 +64,28 @@ func TestCredentials(t *testing.T) {
 				}
 				require.NotContains(t, resp.body, canary)
 			}
-			calls, _ := h.ai.seen()
+			calls, _ := edge.ai.seen()
 			require.Zero(t, calls)
-			require.NotContains(t, h.logs.String(), canary)
+			require.NotContains(t, edge.logs.String(), canary)
 		})
 	}
 }
 
 func TestCredentialIsExchangedOnce(t *testing.T) {
-	h := newHouse(t, options{})
+	edge := newEdge(t, options{})
 	for range 3 {
-		require.Equal(t, 200, h.do(t, http.MethodGet, "/v1/models", "").status)
+		require.Equal(t, 200, edge.do(t, http.MethodGet, "/v1/models", "").status)
 	}
-	h.auth.err = errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Clerk is down.")
-	require.Equal(t, 200, h.do(t, http.MethodGet, "/v1/models", "").status, "a known credential needs no auth")
-	resp := h.do(t, http.MethodGet, "/v1/models", "", header("Authorization", "Bearer new"))
+	edge.auth.err = errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Clerk is down.")
+	require.Equal(t, 200, edge.do(t, http.MethodGet, "/v1/models", "").status, "a cached credential does not need auth")
+	resp := edge.do(t, http.MethodGet, "/v1/models", "", header("Authorization", "Bearer new"))
 	require.Equal(t, 503, resp.status)
 }
 
 func TestPublicRoutes(t *testing.T) {
-	h := newHouse(t, options{})
-	h.auth.err = errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Clerk is down.")
-	h.ai.state, h.billing.stripe = health.Operational, health.Down
+	edge := newEdge(t, options{})
+	edge.auth.err = errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Clerk is down.")
+	edge.ai.state, edge.billing.stripe = health.Operational, health.Down
 	for path, part := range map[string]string{
 		"/healthz": "ok", "/openapi.json": "swagger", "/docs": "<html", "/api/v1/billing/plans": "plans",
 		"/api/v1/status": `{"status":"degraded","services":{"ai":"operational","auth":"operational","billing":"operational"},` +
@@ -93,18 +93,18 @@ func TestPublicRoutes(t *testing.T) {
 			`"stripe":{"status":"down","since":"2027-01-15T08:00:00Z","banner":"Payment processing is temporarily unavailable. Please try again later."}}}`,
 	} {
 		for _, auth := range []string{"", "Bearer whatever", "Basic x"} {
-			resp := h.do(t, http.MethodGet, path, "", header("Authorization", auth))
+			resp := edge.do(t, http.MethodGet, path, "", header("Authorization", auth))
 			require.Equal(t, 200, resp.status, path)
 			require.Contains(t, resp.body, part, path)
 		}
-		head := h.do(t, http.MethodHead, path, "")
+		head := edge.do(t, http.MethodHead, path, "")
 		require.Equal(t, 200, head.status)
 		require.Empty(t, head.body)
 	}
 }
 
-func TestUnknownAddressesAndMethods(t *testing.T) {
-	h := newHouse(t, options{})
+func TestUnknownPathsAndMethods(t *testing.T) {
+	edge := newEdge(t, options{})
 	for _, tc := range []struct {
 		method, path string
 		status       int
@@ -127,45 +127,45 @@ func TestUnknownAddressesAndMethods(t *testing.T) {
 		{"BREW", "/healthz", 405, "GET, HEAD"},
 	} {
 		t.Run(tc.method+" "+tc.path, func(t *testing.T) {
-			resp := h.do(t, tc.method, tc.path, "")
+			resp := edge.do(t, tc.method, tc.path, "")
 			require.Equal(t, tc.status, resp.status)
 			require.Equal(t, tc.allow, resp.header.Get("Allow"))
 			require.True(t, json.Valid([]byte(resp.body)))
 			require.Equal(t, strings.HasPrefix(tc.path, "/v1"), strings.HasPrefix(resp.body, `{"error":{"message"`))
 		})
 	}
-	resp := h.do(t, http.MethodPost, "/v1/models", "", header("X-HTTP-Method-Override", "GET"))
+	resp := edge.do(t, http.MethodPost, "/v1/models", "", header("X-HTTP-Method-Override", "GET"))
 	require.Equal(t, 405, resp.status)
 }
 
-// TestHugeBodies are refused in both trees and reach no service.
+// Huge bodies are refused in both trees and reach no service.
 func TestHugeBodies(t *testing.T) {
 	huge := bytes.Repeat([]byte(" "), 20<<20)
 	for _, path := range []string{chatPath, "/v1/embeddings", "/api/v1/chat", ssePath} {
 		for name, body := range map[string]io.Reader{"sized": bytes.NewReader(huge), "chunked": io.MultiReader(bytes.NewReader(huge))} {
 			t.Run(name+" "+path, func(t *testing.T) {
-				h := newHouse(t, options{})
-				resp := h.send(t, http.MethodPost, path, body)
+				edge := newEdge(t, options{})
+				resp := edge.send(t, http.MethodPost, path, body)
 				require.Equal(t, http.StatusRequestEntityTooLarge, resp.status)
 				if strings.HasPrefix(path, "/v1") {
 					require.Contains(t, resp.body, `"code":"request_too_large"`)
 				} else {
 					require.Contains(t, resp.body, `"code":"BODY_TOO_LARGE"`)
 				}
-				calls, _ := h.ai.seen()
+				calls, _ := edge.ai.seen()
 				require.Zero(t, calls)
 			})
 		}
 	}
 }
 
-// send is do for a body that the client may not be able to send whole: it writes and reads on a connection of its own.
-func (h *house) send(t *testing.T, method, path string, body io.Reader) reply {
+// send is do for a body that the server may refuse before the client has sent all of it. It uses its own connection.
+func (e *testEdge) send(t *testing.T, method, path string, body io.Reader) reply {
 	t.Helper()
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(h.url, "http://"))
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(e.url, "http://"))
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
-	r, err := http.NewRequestWithContext(t.Context(), method, h.url+path, body)
+	r, err := http.NewRequestWithContext(t.Context(), method, e.url+path, body)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+goodToken)
 	written := make(chan struct{})
@@ -183,9 +183,9 @@ func (h *house) send(t *testing.T, method, path string, body io.Reader) reply {
 	return reply{status: resp.StatusCode, header: resp.Header, body: string(read)}
 }
 
-// TestEveryReasonOverTheWire takes each reason from a service to both envelopes.
+// Each reason arrives in both error formats.
 func TestEveryReasonOverTheWire(t *testing.T) {
-	h := newHouse(t, options{})
+	edge := newEdge(t, options{})
 	for number, name := range errorsv1.ErrorReason_name {
 		if number == 0 {
 			continue
@@ -193,14 +193,14 @@ func TestEveryReasonOverTheWire(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := errs.New(errorsv1.ErrorReason(number), "What happened.").After(1500e6).Field("model", "is wrong").Cause(fmt.Errorf("secret %s", canary))
 			m := errs.MappingOf(e.Reason)
-			h.billing.err = e
-			h.ai.relay = func(*aiv1.RelayRequest, relayStream) error { return e }
-			h.ai.stream = func(*aiv1.ChatStreamRequest, chatStream) error { return e }
+			edge.billing.err = e
+			edge.ai.relay = func(*aiv1.RelayRequest, relayStream) error { return e }
+			edge.ai.stream = func(*aiv1.ChatStreamRequest, chatStream) error { return e }
 			for _, resp := range []reply{
-				h.do(t, http.MethodGet, "/api/v1/billing/account", ""),
-				h.do(t, http.MethodPost, ssePath, typedChat),
-				h.do(t, http.MethodPost, chatPath, `{}`),
-				h.do(t, http.MethodPost, chatPath, wantsStream),
+				edge.do(t, http.MethodGet, "/api/v1/billing/account", ""),
+				edge.do(t, http.MethodPost, ssePath, typedChat),
+				edge.do(t, http.MethodPost, chatPath, `{}`),
+				edge.do(t, http.MethodPost, chatPath, wantsStream),
 			} {
 				require.Equal(t, m.HTTP, resp.status)
 				require.Equal(t, "2", resp.header.Get("Retry-After"))
@@ -209,18 +209,18 @@ func TestEveryReasonOverTheWire(t *testing.T) {
 			}
 		})
 	}
-	resp := h.do(t, http.MethodGet, "/api/v1/billing/invoices", "")
+	resp := edge.do(t, http.MethodGet, "/api/v1/billing/invoices", "")
 	require.Equal(t, http.StatusNotImplemented, resp.status)
 	require.Equal(t, "false", resp.header.Get("X-Should-Retry"))
 	require.Contains(t, resp.body, "NOT_IMPLEMENTED")
 }
 
-// TestHeadersStopAtTheEdge sends what must not reach a service and lets services send what must not reach a caller.
+// Only allowed request headers reach a service, and only allowed response headers reach the client.
 func TestHeadersStopAtTheEdge(t *testing.T) {
-	h := newHouse(t, options{})
+	edge := newEdge(t, options{})
 	var relayed map[string]string
 	leak := metadata.Pairs("x-secret", "s", "set-cookie", "s", "grpc-metadata-x", "s")
-	h.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
+	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 		relayed = in.GetHeaders()
 		_ = s.SendHeader(leak)
 		s.SetTrailer(leak)
@@ -229,12 +229,12 @@ func TestHeadersStopAtTheEdge(t *testing.T) {
 			"content-length": "999", "connection": "upgrade", "access-control-allow-origin": "*", "x-secret": "s",
 		}}, `{}`)(in, s)
 	}
-	h.ai.chat = func(ctx context.Context, _ *aiv1.ChatRequest) (*aiv1.ChatResponse, error) {
+	edge.ai.chat = func(ctx context.Context, _ *aiv1.ChatRequest) (*aiv1.ChatResponse, error) {
 		_ = grpc.SendHeader(ctx, leak)
 		_ = grpc.SetTrailer(ctx, leak)
 		return &aiv1.ChatResponse{}, nil
 	}
-	h.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
+	edge.ai.stream = func(_ *aiv1.ChatStreamRequest, s chatStream) error {
 		_ = s.SendHeader(leak)
 		return s.Send(&aiv1.ChatStreamResponse{FinishReason: "stop"})
 	}
@@ -251,9 +251,9 @@ func TestHeadersStopAtTheEdge(t *testing.T) {
 	}
 	allowed := map[string]bool{passport.Header: true, peer.Header: true, requestid.Header: true}
 	for _, path := range []string{chatPath, "/api/v1/chat", ssePath} {
-		resp := h.do(t, http.MethodPost, path, typedChat, bad)
+		resp := edge.do(t, http.MethodPost, path, typedChat, bad)
 		require.Equal(t, 200, resp.status, resp.body)
-		_, md := h.ai.seen()
+		_, md := edge.ai.seen()
 		for name, values := range md {
 			require.True(t, allowed[name], "%s reached the service", name)
 			require.Len(t, values, 1)
@@ -273,29 +273,29 @@ func TestHeadersStopAtTheEdge(t *testing.T) {
 	require.Equal(t, map[string]string{
 		"openai-beta": "assistants=v2", "idempotency-key": "k1", "accept": "text/event-stream", "content-type": "application/json",
 	}, relayed)
-	h.do(t, http.MethodPost, chatPath, `{}`, header("Openai-Beta", "\xff"), header("Accept", strings.Repeat("a", 5000)), header("Content-Type", "text/plain"))
+	edge.do(t, http.MethodPost, chatPath, `{}`, header("Openai-Beta", "\xff"), header("Accept", strings.Repeat("a", 5000)), header("Content-Type", "text/plain"))
 	require.Equal(t, map[string]string{"content-type": "text/plain"}, relayed)
 }
 
 func TestRequestID(t *testing.T) {
-	h := newHouse(t, options{})
+	edge := newEdge(t, options{})
 	for given, kept := range map[string]bool{
 		"mine-1": true, "A.b_c-9": true, strings.Repeat("x", 64): true, strings.Repeat("x", 65): false, "a b": false, "a;b": false, "é": false, "": false,
 	} {
-		resp := h.do(t, http.MethodGet, "/healthz", "", header("X-Request-Id", given))
+		resp := edge.do(t, http.MethodGet, "/healthz", "", header("X-Request-Id", given))
 		require.Equal(t, kept, resp.header.Get("X-Request-Id") == given, given)
 		require.True(t, requestid.Valid(resp.header.Get("X-Request-Id")))
 	}
-	resp := h.do(t, http.MethodGet, "/healthz", "", func(r *http.Request) { r.Header["X-Request-Id"] = []string{"a", "b"} })
+	resp := edge.do(t, http.MethodGet, "/healthz", "", func(r *http.Request) { r.Header["X-Request-Id"] = []string{"a", "b"} })
 	require.NotContains(t, []string{"a", "b"}, resp.header.Get("X-Request-Id"))
 }
 
-func TestLogLine(t *testing.T) {
-	h := newHouse(t, options{})
-	h.do(t, http.MethodGet, "/api/v1/users/user_canary?x=1", "", header("X-Request-Id", "r-1"))
-	h.do(t, http.MethodGet, "/api/v1/users/user_canary", "", header("X-Request-Id", "r-2"))
-	h.do(t, http.MethodGet, "/canary-path", "")
-	lines := strings.Split(strings.TrimSpace(h.logs.String()), "\n")
+func TestRequestLog(t *testing.T) {
+	edge := newEdge(t, options{})
+	edge.do(t, http.MethodGet, "/api/v1/users/user_canary?x=1", "", header("X-Request-Id", "r-1"))
+	edge.do(t, http.MethodGet, "/api/v1/users/user_canary", "", header("X-Request-Id", "r-2"))
+	edge.do(t, http.MethodGet, "/canary-path", "")
+	lines := strings.Split(strings.TrimSpace(edge.logs.String()), "\n")
 	require.Len(t, lines, 3, "one line per request")
 	var line map[string]any
 	require.NoError(t, json.Unmarshal([]byte(lines[1]), &line))
@@ -307,15 +307,15 @@ func TestLogLine(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"level": "INFO", "msg": "request", "method": "GET", "route": "/api/v1/users/{user_id}", "status": 200.0, "request_id": "r-2",
 	}, line)
-	require.NotContains(t, h.logs.String(), "canary", "no ids, paths, queries, credentials")
+	require.NotContains(t, edge.logs.String(), "canary", "the log contains no ids, paths, queries or credentials")
 	require.Contains(t, lines[0], `"reason":"INVALID_ARGUMENT"`)
 }
 
 func TestSecurityHeaders(t *testing.T) {
 	for environment, want := range map[string]string{"development": "", "production": "max-age=31536000; includeSubDomains"} {
-		h := newHouse(t, options{config: func(c *gateway.Config) { c.Environment = environment }})
+		edge := newEdge(t, options{config: func(c *gateway.Config) { c.Environment = environment }})
 		for _, path := range []string{"/healthz", "/nothing", "/v1/models", "/docs"} {
-			resp := h.do(t, http.MethodGet, path, "")
+			resp := edge.do(t, http.MethodGet, path, "")
 			require.Equal(t, "nosniff", resp.header.Get("X-Content-Type-Options"))
 			require.Equal(t, "no-store", resp.header.Get("Cache-Control"))
 			require.Equal(t, want, resp.header.Get("Strict-Transport-Security"))
@@ -324,10 +324,10 @@ func TestSecurityHeaders(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
-	h := newHouse(t, options{config: func(c *gateway.Config) { c.AllowedOrigins = []string{"https://app.example.com"} }})
+	edge := newEdge(t, options{config: func(c *gateway.Config) { c.AllowedOrigins = []string{"https://app.example.com"} }})
 	none := header("Authorization", "")
 	preflight := func(origin string) reply {
-		return h.do(t, http.MethodOptions, chatPath, "", none, header("Origin", origin), header("Access-Control-Request-Method", "POST"),
+		return edge.do(t, http.MethodOptions, chatPath, "", none, header("Origin", origin), header("Access-Control-Request-Method", "POST"),
 			header("Access-Control-Request-Headers", "authorization,content-type,openai-organization,x-stainless-brand-new"))
 	}
 	resp := preflight("https://app.example.com")
@@ -340,7 +340,7 @@ func TestCORS(t *testing.T) {
 		require.Empty(t, resp.header.Get("Access-Control-Allow-Origin"), origin)
 	}
 
-	resp = h.do(t, http.MethodGet, "/api/v1/me", "", none, header("Origin", "https://app.example.com"))
+	resp = edge.do(t, http.MethodGet, "/api/v1/me", "", none, header("Origin", "https://app.example.com"))
 	require.Equal(t, 401, resp.status)
 	require.Equal(t, "https://app.example.com", resp.header.Get("Access-Control-Allow-Origin"), "pages can read errors")
 	exposed := strings.ToLower(resp.header.Get("Access-Control-Expose-Headers"))
@@ -349,40 +349,40 @@ func TestCORS(t *testing.T) {
 	}
 	require.Contains(t, resp.header.Get("Vary"), "Origin")
 
-	closed := newHouse(t, options{})
+	closed := newEdge(t, options{})
 	resp = closed.do(t, http.MethodOptions, chatPath, "", none, header("Origin", "https://app.example.com"), header("Access-Control-Request-Method", "POST"))
-	require.Empty(t, resp.header.Get("Access-Control-Allow-Origin"), "no origin, no CORS")
+	require.Empty(t, resp.header.Get("Access-Control-Allow-Origin"), "no origin is allowed")
 }
 
-func TestLimitByAddress(t *testing.T) {
-	h := newHouse(t, options{config: func(c *gateway.Config) {
+func TestIPLimit(t *testing.T) {
+	edge := newEdge(t, options{config: func(c *gateway.Config) {
 		c.IPRequestsPerMinute, c.TrustedProxies = 4, []string{"127.0.0.1", "::1"}
 	}})
 	from := header("X-Forwarded-For", "9.9.9.9, 198.51.100.1")
-	require.Equal(t, 200, h.do(t, http.MethodGet, "/v1/models", "", from).status)
-	resp := h.do(t, http.MethodGet, "/v1/models", "", from, header("Authorization", "Bearer new"))
-	require.Equal(t, 429, resp.status, "before the credential is looked at")
+	require.Equal(t, 200, edge.do(t, http.MethodGet, "/v1/models", "", from).status)
+	resp := edge.do(t, http.MethodGet, "/v1/models", "", from, header("Authorization", "Bearer new"))
+	require.Equal(t, 429, resp.status, "the limit applies before the credential is checked")
 	require.Contains(t, resp.body, `"code":"rate_limit_exceeded"`)
 	require.Equal(t, "15", resp.header.Get("Retry-After"))
-	_, asked := h.auth.calls.Load("new")
+	_, asked := edge.auth.calls.Load("new")
 	require.False(t, asked)
-	require.Equal(t, 200, h.do(t, http.MethodGet, "/v1/models", "", header("X-Forwarded-For", "198.51.100.2")).status)
+	require.Equal(t, 200, edge.do(t, http.MethodGet, "/v1/models", "", header("X-Forwarded-For", "198.51.100.2")).status)
 	for range 5 {
-		require.Equal(t, 200, h.do(t, http.MethodGet, "/v1/models", "").status, "loopback")
+		require.Equal(t, 200, edge.do(t, http.MethodGet, "/v1/models", "").status, "loopback")
 	}
 
-	open := newHouse(t, options{config: func(c *gateway.Config) { c.IPRequestsPerMinute = 4 }})
+	open := newEdge(t, options{config: func(c *gateway.Config) { c.IPRequestsPerMinute = 4 }})
 	for range 5 {
-		require.Equal(t, 200, open.do(t, http.MethodGet, "/v1/models", "", from).status, "nobody's word is believed")
+		require.Equal(t, 200, open.do(t, http.MethodGet, "/v1/models", "", from).status, "X-Forwarded-For is ignored without trusted proxies")
 	}
 }
 
-// TestCanary goes through failures of all kinds and looks for the credential everywhere.
-func TestCanary(t *testing.T) {
-	h := newHouse(t, options{})
-	h.billing.err = errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "No.")
-	h.ai.relay = func(*aiv1.RelayRequest, relayStream) error { return io.ErrUnexpectedEOF }
-	h.ai.stream = func(*aiv1.ChatStreamRequest, chatStream) error { return io.ErrUnexpectedEOF }
+// No failure leaks the credential into a log or a response.
+func TestNoFailureLeaksTheCredential(t *testing.T) {
+	edge := newEdge(t, options{})
+	edge.billing.err = errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "No.")
+	edge.ai.relay = func(*aiv1.RelayRequest, relayStream) error { return io.ErrUnexpectedEOF }
+	edge.ai.stream = func(*aiv1.ChatStreamRequest, chatStream) error { return io.ErrUnexpectedEOF }
 	var bodies strings.Builder
 	for _, path := range []string{
 		"GET /api/v1/billing/account", "POST " + chatPath, "POST " + ssePath, "GET /v1/models?token=" + canary, "GET /" + canary,
@@ -390,9 +390,9 @@ func TestCanary(t *testing.T) {
 	} {
 		method, path, _ := strings.Cut(path, " ")
 		for _, auth := range []string{"Bearer " + goodToken, "Bearer bad-" + canary, "Basic " + canary, "Bearer " + canary + "," + canary} {
-			bodies.WriteString(h.do(t, method, path, typedChat, header("Authorization", auth)).body)
+			bodies.WriteString(edge.do(t, method, path, typedChat, header("Authorization", auth)).body)
 		}
 	}
-	require.NotContains(t, h.logs.String(), canary)
+	require.NotContains(t, edge.logs.String(), canary)
 	require.NotContains(t, bodies.String(), canary)
 }

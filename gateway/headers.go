@@ -7,16 +7,16 @@ import (
 	"github.com/rs/cors"
 )
 
-// Values that all answers share; never changed.
+// Header values that all responses share. They are never changed.
 var (
 	noSniff = []string{"nosniff"}
 	noStore = []string{"no-store"}
-	// inert keeps an answer that a browser takes for a page from doing anything. Pages of the edge's own set another policy.
+	// inert stops a browser from running a response that it displays as a page. The edge's own pages set another policy.
 	inert = []string{"default-src 'none'; frame-ancestors 'none'; sandbox"}
 	hsts  = []string{"max-age=31536000; includeSubDomains"}
 )
 
-// headers sets what every answer has.
+// headers sets the headers of every response.
 func (g *Gateway) headers(h http.Header, id string) {
 	h["X-Request-Id"] = []string{id}
 	h["X-Content-Type-Options"] = noSniff
@@ -27,7 +27,7 @@ func (g *Gateway) headers(h http.Header, id string) {
 	}
 }
 
-// newCORS lets pages of the allowed origins call; it returns nil when there are none.
+// newCORS allows pages of the allowed origins to call. It returns nil when there are no such origins.
 func (g *Gateway) newCORS() *cors.Cors {
 	if len(g.config.AllowedOrigins) == 0 && !g.development.LoopbackOrigins {
 		return nil
@@ -35,8 +35,8 @@ func (g *Gateway) newCORS() *cors.Cors {
 	return cors.New(cors.Options{
 		AllowOriginFunc: g.originAllowed,
 		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		// Any name: SDKs add x-stainless-* headers from version to version, and what is not on the edge's own allowlist
-		// stops at the edge anyway.
+		// Any header is allowed: new SDK versions add x-stainless-* headers, and the edge forwards only the headers on its
+		// own allowlist.
 		AllowedHeaders: []string{"*"},
 		ExposedHeaders: []string{
 			"X-Request-Id", "Retry-After", "Retry-After-Ms", "X-Should-Retry", "Openai-Processing-Ms", "Openai-Version",
@@ -47,29 +47,28 @@ func (g *Gateway) newCORS() *cors.Cors {
 	})
 }
 
-// noteOrigin logs the origin of a page that may not call, with the setting that decides. Browsers tell people only that
-// the call failed.
+// noteOrigin logs the origin of a page that may not call, and names the setting. A browser only says that the call failed.
 func (g *Gateway) noteOrigin(r *http.Request) {
 	origin := r.Header.Get("Origin")
 	if origin == "" || g.originAllowed(origin) || sameHost(origin, r.Host) {
 		return
 	}
 	if left, write := g.limited.Next("origin"); write {
-		g.logger.WarnContext(r.Context(), "a browser will not show this answer to the page that asked: if its origin may call, add it to CORS_ALLOWED_ORIGINS",
+		g.logger.WarnContext(r.Context(), "origin not allowed: the browser hides this response from the page; to allow the origin, add it to CORS_ALLOWED_ORIGINS",
 			"origin", origin[:min(len(origin), maxOrigin)], "suppressed", left)
 	}
 }
 
-// maxOrigin bounds what the log shows of an origin, in bytes.
+// maxOrigin is how many bytes of an origin the log shows.
 const maxOrigin = 256
 
-// sameHost reports whether a page comes from the edge itself: browsers send its origin, too, but ask for no permission.
+// sameHost reports whether a page comes from the edge itself. Browsers send an origin for such pages too, but need no permission.
 func sameHost(origin, host string) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && u.Host == host
 }
 
-// preflight adds the headers that browsers want; it returns true when it has answered a preflight request.
+// preflight adds the CORS headers. It returns true when it has answered a preflight request.
 func (g *Gateway) preflight(w http.ResponseWriter, r *http.Request) bool {
 	if g.development.serves(r) {
 		return false

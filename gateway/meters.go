@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// meters are the metrics of requests.
+// meters holds the metrics of requests.
 type meters struct {
 	duration metric.Float64Histogram
 
@@ -17,7 +17,7 @@ type meters struct {
 	options map[measure]metric.MeasurementOption
 }
 
-// measure is what requests are counted by; patterns and methods are few, so the map stays small.
+// measure is the set of labels of one request. Patterns and methods are few, so the map stays small.
 type measure struct {
 	method, route string
 	status        int
@@ -25,7 +25,7 @@ type measure struct {
 
 func newMeters(meter metric.Meter) (*meters, error) {
 	duration, err := meter.Float64Histogram("trivet_http_duration_seconds",
-		metric.WithDescription("How long HTTP requests took at the edge, by method, route and status; streams until their end."),
+		metric.WithDescription("Duration of HTTP requests at the edge by method, route and status. Streams count until their end."),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120))
 	if err != nil {
@@ -38,7 +38,7 @@ func (m *meters) record(ctx context.Context, method, route string, status int, t
 	m.duration.Record(ctx, took.Seconds(), m.option(measure{method, route, status}))
 }
 
-// option makes the attributes of a measure once, because they cost more than the measurement.
+// option caches the attributes of each measure, because building them costs more than recording.
 func (m *meters) option(k measure) metric.MeasurementOption {
 	m.mu.RLock()
 	option, ok := m.options[k]

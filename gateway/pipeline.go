@@ -16,13 +16,13 @@ import (
 	"github.com/trivet-dev/trivet/platform/requestid"
 )
 
-// exchange is one request and its answer.
+// exchange is one request and its response.
 type exchange struct {
 	call.State
 	recorder
 }
 
-// serve takes a request through everything that all requests have in common.
+// serve does what all requests have in common: the request id, common headers, recovery, the log line and metrics.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	g.running.Add(1)
 	defer g.running.Done()
@@ -36,7 +36,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		g.recovered(ctx, x, recover())
 		g.finish(ctx, x, r.Method, time.Since(start))
 		if x.Broken {
-			// An answer that is not whole must not end in order: readers would take it for whole.
+			// Cut the connection: a client would take an orderly end for a complete response.
 			panic(http.ErrAbortHandler)
 		}
 	}()
@@ -50,7 +50,7 @@ func requestID(r *http.Request) string {
 	return requestid.New()
 }
 
-// dispatch checks what must hold before a route's handler sees the request, the cheapest first.
+// dispatch runs all checks that come before a route's handler, the cheapest first.
 func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.State) {
 	g.noteOrigin(r)
 	if g.cors != nil && g.preflight(w, r) {
@@ -97,9 +97,9 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) (*routes.Route, 
 	if len(allowed) > 0 {
 		list := strings.Join(allowed, ", ")
 		w.Header().Set("Allow", list)
-		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED, "This address takes %s only.", list)
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED, "Method not allowed; use %s.", list)
 	}
-	return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is nothing at this address; /docs lists what there is.")
+	return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "Not found. /docs lists all paths.")
 }
 
 // identify exchanges the caller's credential for passports.
@@ -116,7 +116,7 @@ func (g *Gateway) identify(r *http.Request, state *call.State) error {
 	return nil
 }
 
-// recovered answers for a handler that panicked.
+// recovered answers the request when its handler panicked.
 func (g *Gateway) recovered(ctx context.Context, x *exchange, panicked any) {
 	if panicked == nil {
 		return
@@ -125,8 +125,8 @@ func (g *Gateway) recovered(ctx context.Context, x *exchange, panicked any) {
 		x.Broken = true
 		return
 	}
-	g.logger.ErrorContext(ctx, "a handler panicked", "request_id", x.ID, "route", x.Route, "panic", panicked, "stack", string(debug.Stack()))
-	err := errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "Something went wrong inside Trivet. The log has the cause under the request id.")
+	g.logger.ErrorContext(ctx, "handler panicked", "request_id", x.ID, "route", x.Route, "panic", panicked, "stack", string(debug.Stack()))
+	err := errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "Internal error. The log records the cause under this request id.")
 	if x.status != 0 {
 		x.Failure, x.Broken = err, true
 		return

@@ -26,38 +26,38 @@ const (
 )
 
 func TestRelayPlain(t *testing.T) {
-	h := newHouse(t, options{})
+	edge := newEdge(t, options{})
 	var got *aiv1.RelayRequest
-	h.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
+	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 		got = in
 		return answers(&aiv1.RelayHead{Status: 200, Headers: map[string]string{
 			"content-type": "application/json", "x-ratelimit-limit-requests": "5", "openai-processing-ms": "12",
 		}}, `{"id":`, `1}`)(in, s)
 	}
 	const body = `{"model":"gpt-5-mini", "messages":[], "temperature":0, "unknown":{"kept":true}}`
-	resp := h.do(t, http.MethodPost, chatPath, body)
+	resp := edge.do(t, http.MethodPost, chatPath, body)
 	require.Equal(t, 200, resp.status)
 	require.NoError(t, resp.broken)
-	require.Equal(t, `{"id":1}`, resp.body, "bytes come as they were")
+	require.Equal(t, `{"id":1}`, resp.body, "response bytes are unchanged")
 	require.Equal(t, "application/json", resp.header.Get("Content-Type"))
 	require.Equal(t, "5", resp.header.Get("X-Ratelimit-Limit-Requests"))
 	require.Equal(t, "12", resp.header.Get("Openai-Processing-Ms"))
-	require.Equal(t, body, string(got.GetBody()), "bytes go as they came") //nolint:testifylint // byte for byte, not as JSON
+	require.Equal(t, body, string(got.GetBody()), "request bytes are unchanged") //nolint:testifylint // byte for byte, not as JSON
 	require.Equal(t, aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, got.GetEndpoint())
 
-	h.do(t, http.MethodPost, "/v1/embeddings", body)
+	edge.do(t, http.MethodPost, "/v1/embeddings", body)
 	require.Equal(t, aiv1.Endpoint_ENDPOINT_EMBEDDINGS, got.GetEndpoint())
 }
 
 func TestRelayStream(t *testing.T) {
-	h := newHouse(t, options{})
-	h.ai.relay = answers(streamHead, "data: 1\n\n", "data: 2\n\n", "data: [DONE]\n\n")
+	edge := newEdge(t, options{})
+	edge.ai.relay = answers(streamHead, "data: 1\n\n", "data: 2\n\n", "data: [DONE]\n\n")
 	for name, body := range map[string]string{
 		"asked for":                wantsStream,
 		"asked for with an escape": `{"stre\u0061m":true}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			resp := h.do(t, http.MethodPost, chatPath, body)
+			resp := edge.do(t, http.MethodPost, chatPath, body)
 			require.Equal(t, 200, resp.status)
 			require.NoError(t, resp.broken)
 			require.Equal(t, "text/event-stream", resp.header.Get("Content-Type"))
@@ -68,11 +68,11 @@ func TestRelayStream(t *testing.T) {
 	}
 }
 
-// TestPiecesAreNotHeldBack reads each event before the next one is sent.
+// The client reads each event before the next one is sent.
 func TestPiecesAreNotHeldBack(t *testing.T) {
-	h := newHouse(t, options{})
+	edge := newEdge(t, options{})
 	next := make(chan struct{})
-	h.ai.relay = func(_ *aiv1.RelayRequest, s relayStream) error {
+	edge.ai.relay = func(_ *aiv1.RelayRequest, s relayStream) error {
 		_ = s.Send(&aiv1.RelayResponse{Head: streamHead})
 		for _, event := range []string{"data: 1\n\n", "data: 2\n\n"} {
 			<-next
@@ -81,7 +81,7 @@ func TestPiecesAreNotHeldBack(t *testing.T) {
 		<-next
 		return nil
 	}
-	resp := h.open(t, t.Context(), http.MethodPost, chatPath, wantsStream) // returns with the head alone
+	resp := edge.open(t, t.Context(), http.MethodPost, chatPath, wantsStream) // returns with the head alone
 	defer func() { _ = resp.Body.Close() }()
 	lines := bufio.NewReader(resp.Body)
 	for _, want := range []string{"data: 1\n", "data: 2\n"} {
@@ -97,14 +97,14 @@ func TestPiecesAreNotHeldBack(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 }
 
-// TestProviderErrorIsAnAnswer relays the provider's refusal with its status and body.
-func TestProviderErrorIsAnAnswer(t *testing.T) {
-	h := newHouse(t, options{})
-	h.ai.relay = answers(&aiv1.RelayHead{Status: 429, Headers: map[string]string{
+// A provider's error keeps its status and body.
+func TestProviderErrorIsRelayed(t *testing.T) {
+	edge := newEdge(t, options{})
+	edge.ai.relay = answers(&aiv1.RelayHead{Status: 429, Headers: map[string]string{
 		"content-type": "application/json", "retry-after": "7", "x-should-retry": "true",
 	}}, `{"error":{"message":"slow"}}`)
 	for _, body := range []string{wantsStream, `{}`} {
-		resp := h.do(t, http.MethodPost, chatPath, body)
+		resp := edge.do(t, http.MethodPost, chatPath, body)
 		require.Equal(t, 429, resp.status)
 		require.JSONEq(t, `{"error":{"message":"slow"}}`, resp.body)
 		require.Equal(t, "7", resp.header.Get("Retry-After"))
@@ -114,18 +114,18 @@ func TestProviderErrorIsAnAnswer(t *testing.T) {
 }
 
 func TestFailureBeforeTheHeadHasItsStatus(t *testing.T) {
-	h := newHouse(t, options{})
-	h.ai.relay = func(*aiv1.RelayRequest, relayStream) error {
+	edge := newEdge(t, options{})
+	edge.ai.relay = func(*aiv1.RelayRequest, relayStream) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "Top up.").Field("model", "costs too much")
 	}
 	for _, body := range []string{wantsStream, `{}`} {
-		resp := h.do(t, http.MethodPost, chatPath, body)
+		resp := edge.do(t, http.MethodPost, chatPath, body)
 		require.Equal(t, http.StatusPaymentRequired, resp.status)
 		require.JSONEq(t, `{"error":{"message":"Top up.","type":"insufficient_quota","param":"model","code":"insufficient_quota"}}`, resp.body)
 	}
 }
 
-func TestStreamThatBreaks(t *testing.T) {
+func TestBrokenStream(t *testing.T) {
 	const event = `data: {"error":{"message":"It broke.","type":"server_error","param":null,"code":"upstream_error"}}` + "\n\n"
 	for name, tc := range map[string]struct {
 		pieces []string
@@ -136,45 +136,45 @@ func TestStreamThatBreaks(t *testing.T) {
 		"within an event": {[]string{"data: 1\n\n", "data: {\"ha"}, "data: 1\n\ndata: {\"ha\n\n" + event},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, options{})
-			h.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
+			edge := newEdge(t, options{})
+			edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 				_ = answers(streamHead, tc.pieces...)(in, s)
 				return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "It broke.")
 			}
-			resp := h.do(t, http.MethodPost, chatPath, wantsStream)
+			resp := edge.do(t, http.MethodPost, chatPath, wantsStream)
 			require.Equal(t, 200, resp.status)
 			require.Equal(t, tc.want, resp.body)
 			require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF, "the connection is cut, not ended")
 			require.NotContains(t, resp.body, "[DONE]")
-			require.Contains(t, h.logs.String(), `"broken":true`)
+			require.Contains(t, edge.logs.String(), `"broken":true`)
 		})
 	}
 }
 
-// TestBodyThatBreaks can't say anything, but must not look whole.
-func TestBodyThatBreaks(t *testing.T) {
-	h := newHouse(t, options{})
-	h.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
+// A broken body cannot carry an error, but it must not look complete.
+func TestBrokenBody(t *testing.T) {
+	edge := newEdge(t, options{})
+	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 		_ = answers(&aiv1.RelayHead{Status: 200}, string(make([]byte, 100_000)))(in, s)
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "It broke.")
 	}
-	resp := h.do(t, http.MethodPost, chatPath, `{}`)
+	resp := edge.do(t, http.MethodPost, chatPath, `{}`)
 	require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF)
 }
 
-func TestImproperHeads(t *testing.T) {
+func TestInvalidHeads(t *testing.T) {
 	for name, relay := range map[string]func(*aiv1.RelayRequest, relayStream) error{
-		"none":       func(_ *aiv1.RelayRequest, s relayStream) error { return s.Send(&aiv1.RelayResponse{Body: []byte("x")}) },
-		"nothing":    func(*aiv1.RelayRequest, relayStream) error { return nil },
+		"missing":    func(_ *aiv1.RelayRequest, s relayStream) error { return s.Send(&aiv1.RelayResponse{Body: []byte("x")}) },
+		"empty":      func(*aiv1.RelayRequest, relayStream) error { return nil },
 		"status 0":   answers(&aiv1.RelayHead{}),
 		"status 101": answers(&aiv1.RelayHead{Status: 101}),
 		"status 999": answers(&aiv1.RelayHead{Status: 999}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, options{})
-			h.ai.relay = relay
+			edge := newEdge(t, options{})
+			edge.ai.relay = relay
 			for _, body := range []string{wantsStream, `{}`} {
-				resp := h.do(t, http.MethodPost, chatPath, body)
+				resp := edge.do(t, http.MethodPost, chatPath, body)
 				require.Equal(t, 500, resp.status)
 				require.Contains(t, resp.body, "internal_error")
 			}
@@ -182,19 +182,19 @@ func TestImproperHeads(t *testing.T) {
 	}
 }
 
-// eager makes keep-alive comments come at once.
+// eager makes keep-alive comments come immediately.
 func eager(c *gateway.Config) { c.KeepAlive = time.Millisecond }
 
-// lateHead waits until the caller has seen a comment before the answer begins.
+// lateHead sends the response only after the client has seen a comment.
 func lateHead(t *testing.T, then func(*aiv1.RelayRequest, relayStream) error) reply {
 	t.Helper()
-	h := newHouse(t, options{config: eager})
+	edge := newEdge(t, options{config: eager})
 	seen := make(chan struct{})
-	h.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
+	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 		<-seen
 		return then(in, s)
 	}
-	resp := h.open(t, t.Context(), http.MethodPost, chatPath, wantsStream)
+	resp := edge.open(t, t.Context(), http.MethodPost, chatPath, wantsStream)
 	defer func() { _ = resp.Body.Close() }()
 	lines := bufio.NewReader(resp.Body)
 	first, err := lines.ReadString('\n')
@@ -213,12 +213,12 @@ func TestLateHead(t *testing.T) {
 		require.Equal(t, "data: 1\n\ndata: [DONE]\n\n", resp.body)
 		require.NoError(t, resp.broken)
 	})
-	t.Run("a refusal of the provider's", func(t *testing.T) {
+	t.Run("a provider error", func(t *testing.T) {
 		resp := lateHead(t, answers(&aiv1.RelayHead{Status: 429}, "{\"error\":\n", "{\"message\":\"slow\"}}"))
 		require.Equal(t, "data: {\"error\":{\"message\":\"slow\"}}\n\n", resp.body)
 		require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF)
 	})
-	t.Run("a refusal that SDKs can't read", func(t *testing.T) {
+	t.Run("a provider error that SDKs cannot parse", func(t *testing.T) {
 		resp := lateHead(t, answers(&aiv1.RelayHead{Status: 502}, "<html>"))
 		require.Contains(t, resp.body, `data: {"error":{"message":"The provider answered with status 502`)
 		require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF)
@@ -232,13 +232,13 @@ func TestLateHead(t *testing.T) {
 	})
 }
 
-// TestCallerLeaves cancels the RPC when the caller goes, before and after the head.
-func TestCallerLeaves(t *testing.T) {
+// A client that disconnects cancels the RPC, before and after the head.
+func TestClientDisconnects(t *testing.T) {
 	for name, begin := range map[string]bool{"before the head": false, "in the middle": true} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, options{})
+			edge := newEdge(t, options{})
 			started, ended := make(chan struct{}), make(chan error, 1)
-			h.ai.relay = func(_ *aiv1.RelayRequest, s relayStream) error {
+			edge.ai.relay = func(_ *aiv1.RelayRequest, s relayStream) error {
 				if begin {
 					_ = s.Send(&aiv1.RelayResponse{Head: streamHead, Body: []byte("data: 1\n\n")})
 				}
@@ -252,28 +252,28 @@ func TestCallerLeaves(t *testing.T) {
 				<-started
 				leave()
 			}()
-			r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url+chatPath, nil)
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, edge.url+chatPath, nil)
 			require.NoError(t, err)
 			r.Body, r.ContentLength = io.NopCloser(newReader(wantsStream)), int64(len(wantsStream))
 			header("Authorization", "Bearer "+goodToken)(r)
-			if resp, err := h.client.Do(r); err == nil {
+			if resp, err := edge.client.Do(r); err == nil {
 				_, _ = io.ReadAll(resp.Body)
 				_ = resp.Body.Close()
 			}
 			require.ErrorIs(t, <-ended, context.Canceled)
-			require.Eventually(t, func() bool { return contains(h.logs.String(), `"reason":"CANCELLED"`) }, 5*time.Second, time.Millisecond)
-			require.Contains(t, h.logs.String(), `"status":499`)
+			require.Eventually(t, func() bool { return contains(edge.logs.String(), `"reason":"CANCELLED"`) }, 5*time.Second, time.Millisecond)
+			require.Contains(t, edge.logs.String(), `"status":499`)
 		})
 	}
 }
 
-func TestPanicIsAnswered(t *testing.T) {
-	h := newHouse(t, options{proxied: func(c grpc.ClientConnInterface) grpc.ClientConnInterface { return panicky{c} }})
-	resp := h.do(t, http.MethodPost, chatPath, `{}`)
+func TestPanicIsAnsweredWithAnError(t *testing.T) {
+	edge := newEdge(t, options{proxied: func(c grpc.ClientConnInterface) grpc.ClientConnInterface { return panicky{c} }})
+	resp := edge.do(t, http.MethodPost, chatPath, `{}`)
 	require.Equal(t, 500, resp.status)
 	require.Contains(t, resp.body, "internal_error")
 	require.NotContains(t, resp.body, "boom")
-	require.Contains(t, h.logs.String(), "boom")
+	require.Contains(t, edge.logs.String(), "boom")
 }
 
 type panicky struct{ grpc.ClientConnInterface }

@@ -16,12 +16,12 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
-	// farewell is how long requests that outlived the grace period have to say so.
+	// farewell is how long requests that outlive the grace period have to send their error.
 	farewell = 2 * time.Second
 )
 
-// Serve answers requests until ctx ends. Then it takes no new ones, lets running ones go on for at most
-// Config.ShutdownTimeout, ends the rest with an error, and returns nil when all are done.
+// Serve answers requests until ctx ends. Then it accepts no new requests, waits up to Config.ShutdownTimeout for the
+// running ones, ends the rest with an error, and returns nil.
 func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 	base, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(call.ErrStopping)
@@ -40,8 +40,8 @@ func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 	return nil
 }
 
-// server has a bound for everything that a stranger can draw out. There is no WriteTimeout, which would end streams:
-// handlers bound each write.
+// server limits everything that a client can draw out. It has no WriteTimeout, because that would end streams; the
+// recorder limits each write instead.
 func (g *Gateway) server(base context.Context) *http.Server {
 	return &http.Server{
 		Handler:           g.Handler(),

@@ -21,26 +21,26 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// served is a house behind Serve.
+// served is a testEdge that runs under Serve.
 type served struct {
-	*house
+	*testEdge
 	stop context.CancelFunc
 	done chan error
 }
 
 func serve(t *testing.T, config func(*gateway.Config)) *served {
 	t.Helper()
-	h := &house{ai: &fakeAI{}, billing: &fakeBilling{}, logs: &logs{}, client: &http.Client{Transport: &http.Transport{}}}
-	g := h.build(t, options{config: config})
+	edge := &testEdge{ai: &fakeAI{}, billing: &fakeBilling{}, logs: &logs{}, client: &http.Client{Transport: &http.Transport{}}}
+	g := edge.build(t, options{config: config})
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	h.gateway, h.url = g, "http://"+listener.Addr().String()
+	edge.gateway, edge.url = g, "http://"+listener.Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
-	s := &served{house: h, stop: stop, done: make(chan error, 1)}
+	s := &served{testEdge: edge, stop: stop, done: make(chan error, 1)}
 	go func() { s.done <- g.Serve(ctx, listener) }()
 	t.Cleanup(func() {
 		stop()
-		h.client.CloseIdleConnections()
+		edge.client.CloseIdleConnections()
 	})
 	return s
 }
@@ -54,8 +54,8 @@ func TestServeStops(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestStreamsFinish stops the server in the middle of a stream, which goes on to its end.
-func TestStreamsFinish(t *testing.T) {
+// The server stops in the middle of a stream. The stream still finishes.
+func TestStreamsFinishAfterStop(t *testing.T) {
 	s := serve(t, nil)
 	proceed := make(chan struct{})
 	s.ai.relay = func(in *aiv1.RelayRequest, out relayStream) error {
@@ -80,7 +80,7 @@ func TestStreamsFinish(t *testing.T) {
 	require.NoError(t, <-s.done)
 }
 
-// TestStreamsThatOutliveTheGracePeriod are told so and cut.
+// A stream that outlives the grace period gets an error event, and its connection is cut.
 func TestStreamsThatOutliveTheGracePeriod(t *testing.T) {
 	s := serve(t, func(c *gateway.Config) { c.ShutdownTimeout = 0 })
 	s.ai.relay = func(_ *aiv1.RelayRequest, out relayStream) error {
@@ -97,7 +97,7 @@ func TestStreamsThatOutliveTheGracePeriod(t *testing.T) {
 	require.NoError(t, <-s.done)
 }
 
-// TestSlowReaderIsCut takes nothing of a long answer; its request ends by the write deadline.
+// A client reads nothing of a long response. The write deadline ends the request.
 func TestSlowReaderIsCut(t *testing.T) {
 	s := serve(t, func(c *gateway.Config) { c.WriteTimeout = 50 * time.Millisecond })
 	ended := make(chan struct{})
@@ -142,9 +142,9 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, c.Validate())
 }
 
-func TestNewRefusesWhatCannotWork(t *testing.T) {
+func TestNewRefusesInvalidConfiguration(t *testing.T) {
 	_, err := gateway.New(t.Context(), defaults(t), gateway.Deps{})
-	require.ErrorContains(t, err, "Deps lacks")
+	require.ErrorContains(t, err, "Deps is incomplete")
 	c := defaults(t)
 	c.AllowedOrigins = []string{"*"}
 	_, err = gateway.New(t.Context(), c, gateway.Deps{Meter: noop.NewMeterProvider().Meter("")})
@@ -152,10 +152,10 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
-	h := newHouse(t, options{})
+	edge := newEdge(t, options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- h.gateway.Run(ctx) }()
+	go func() { done <- edge.gateway.Run(ctx) }()
 	cancel()
 	require.NoError(t, <-done)
 }

@@ -11,18 +11,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestServerIsBounded keeps what a stranger could hold open or fill up within limits.
-func TestServerIsBounded(t *testing.T) {
+// A client can neither hold connections open nor fill memory without limit.
+func TestServerHasLimits(t *testing.T) {
 	g := &Gateway{logger: slog.New(slog.DiscardHandler), config: Config{BodyTimeout: 30 * time.Second}}
 	server := g.server(context.Background())
 	require.Equal(t, 10*time.Second, server.ReadHeaderTimeout, "slow headers")
 	require.Equal(t, 40*time.Second, server.ReadTimeout, "bodies that no handler reads")
 	require.Equal(t, 2*time.Minute, server.IdleTimeout)
 	require.Equal(t, 64<<10, server.MaxHeaderBytes)
-	require.Zero(t, server.WriteTimeout, "it would end streams; each write has its own")
+	require.Zero(t, server.WriteTimeout, "it would end streams; each write has its own deadline")
 }
 
-// countingWriter notes the size of each write and how often the deadline moved.
+// countingWriter records the size of each write and how often the deadline moved.
 type countingWriter struct {
 	http.ResponseWriter
 	writes    []int
@@ -39,7 +39,7 @@ func (c *countingWriter) SetWriteDeadline(time.Time) error {
 	return nil
 }
 
-// TestLargeWritesHaveADeadlineForEachPart lets slow but steady callers take a large answer.
+// A slow but steady client can read a large response.
 func TestLargeWritesHaveADeadlineForEachPart(t *testing.T) {
 	under := &countingWriter{ResponseWriter: httptest.NewRecorder()}
 	r := &recorder{ResponseWriter: under, timeout: 0} // a timeout of 0 moves the deadline with each part

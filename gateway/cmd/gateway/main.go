@@ -1,4 +1,4 @@
-// Command gateway runs the edge as a process of its own.
+// Command gateway runs the edge as its own process.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Package apidocs serves the description of the API: the OpenAPI document, and a page that lists it for people.
+// Package apidocs serves the description of the API: the OpenAPI document and a page that shows it.
 package apidocs
 
 import (
@@ -18,8 +18,8 @@ func OpenAPI(document []byte) http.Handler {
 	return static("application/json", "", document)
 }
 
-// Docs serves a page that reads /openapi.json and lists what is in it. It needs nothing from elsewhere, and its
-// Content-Security-Policy holds it to that.
+// Docs serves a page that reads /openapi.json and lists its contents. The page loads nothing from other hosts, and its
+// Content-Security-Policy enforces that.
 func Docs() http.Handler {
 	policy := "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" +
 		"; script-src " + hash(between(docs, "<script>", "</script>")) +
@@ -40,7 +40,7 @@ func static(contentType, policy string, body []byte) http.Handler {
 	})
 }
 
-// hash names an inline text in a Content-Security-Policy.
+// hash returns the Content-Security-Policy source of an inline text.
 func hash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"

@@ -12,14 +12,14 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/apidocs"
 )
 
-func TestDocsNeedNothingFromElsewhere(t *testing.T) {
+func TestDocsLoadNothingFromOtherHosts(t *testing.T) {
 	w := httptest.NewRecorder()
 	apidocs.Docs().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/docs", nil))
 	html := w.Body.String()
 	require.Empty(t, regexp.MustCompile(`(?i)(https?:)?//[a-z]`).FindString(html))
 	require.Equal(t, 1, strings.Count(html, "<script"))
 	require.Equal(t, 1, strings.Count(html, "<style"))
-	require.NotContains(t, html, "innerHTML", "the document's texts stay texts")
+	require.NotContains(t, html, "innerHTML", "texts from the document must not become HTML")
 	require.NotContains(t, html, " style=", "the policy forbids it")
 	require.NotContains(t, html, " onclick=", "the policy forbids it")
 	policy := w.Header().Get("Content-Security-Policy")

@@ -1,5 +1,5 @@
-// Package bearer takes the caller's credential from a request, and refuses every way to send one that is not
-// exactly one Authorization header with the scheme Bearer.
+// Package bearer reads the caller's credential from a request. It accepts exactly one Authorization header with the
+// scheme Bearer and refuses every other form.
 package bearer
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// MaxBytes is the longest credential.
+// MaxBytes is the maximum length of a credential.
 const MaxBytes = 8 << 10
 
 const (
@@ -19,12 +19,12 @@ const (
 	scheme = "bearer "
 )
 
-// Credential returns the credential of a request. Errors: UNAUTHORIZED (none), INVALID_TOKEN (malformed, doubled or
-// another scheme), INVALID_ARGUMENT (in the URL). No error quotes what was sent.
+// Credential returns the credential of a request. Errors: UNAUTHORIZED (missing), INVALID_TOKEN (malformed, repeated or
+// with another scheme), INVALID_ARGUMENT (in the URL). Errors never quote the credential.
 func Credential(r *http.Request) (string, error) {
 	if name := inQuery(r.URL.RawQuery); name != "" {
 		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
-			"A credential in the URL ends up in logs and histories. Revoke this one, and send the next as the header Authorization: Bearer <token>.").
+			"A credential in the URL ends up in logs and histories. Revoke this credential, and send the new one in the header Authorization: Bearer <token>.").
 			Field(name, "must not be in the URL")
 	}
 	values := r.Header["Authorization"]
@@ -45,7 +45,7 @@ func Credential(r *http.Request) (string, error) {
 	case len(token) > MaxBytes:
 		return "", invalid("is longer than 8 KiB")
 	case !isToken(token):
-		return "", invalid("has characters that no token has")
+		return "", invalid("contains invalid characters")
 	}
 	return token, nil
 }

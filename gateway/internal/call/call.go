@@ -1,4 +1,4 @@
-// Package call carries what the edge knows of one request from its door to the RPCs that it makes.
+// Package call carries the state of one HTTP request from the edge's entry to the RPCs that it makes.
 package call
 
 import (
@@ -12,29 +12,29 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// Passports gives the signed passport of each service; "" for a service that the caller may not reach.
+// Passports returns the caller's signed passport for each service, or "" for a service that the caller may not call.
 type Passports interface {
 	For(service string) string
 }
 
-// Renewer is implemented by Passports that can be exchanged anew; see credential.Passports.
+// Renewer is implemented by Passports that can be renewed; see credential.Passports.
 type Renewer interface {
 	Renew(ctx context.Context, service, refused string) (renewed bool, err error)
 }
 
-// State is what the edge knows of one request. The goroutine that serves the request owns it.
+// State is the state of one request. The goroutine that serves the request owns it.
 type State struct {
 	// ID is the request id.
 	ID string
-	// Tree decides the shape of errors.
+	// Tree decides the format of errors.
 	Tree errorbody.Tree
-	// Route is the pattern that matched, for logs and metrics; "" when none did.
+	// Route is the pattern that matched, for logs and metrics; "" when no route matched.
 	Route string
-	// Passports are the caller's; nil on public routes.
+	// Passports holds the caller's passports; nil on public routes.
 	Passports Passports
-	// Failure is the error that was answered; nil when none was.
+	// Failure is the error in the response; nil when the request succeeded.
 	Failure *errs.Error
-	// Broken says that the answer is incomplete: the connection must be cut, not ended, so that the caller notices.
+	// Broken marks an incomplete response. Its connection must be cut, so that the client notices.
 	Broken bool
 }
 
@@ -45,7 +45,7 @@ func With(ctx context.Context, s *State) context.Context {
 	return context.WithValue(ctx, key{}, s)
 }
 
-// From returns the request's state; an empty one outside of a request.
+// From returns the request's state. Outside of a request it returns an empty state.
 func From(ctx context.Context) *State {
 	if s, ok := ctx.Value(key{}).(*State); ok {
 		return s
@@ -53,16 +53,16 @@ func From(ctx context.Context) *State {
 	return &State{}
 }
 
-// ErrStopping is the cause of the contexts of requests that outlive the server's grace period.
+// ErrStopping is the cancel cause of requests that outlive the server's grace period.
 var ErrStopping = errors.New("the server is stopping")
 
-// Fail answers with err in the envelope of the request's tree and remembers it for the log. Nothing may have been
-// written before. The context is the request's.
+// Fail answers the request with err, in the format of its tree, and records it for the log. It must be the first write.
+// ctx must be the request's context.
 func (s *State) Fail(ctx context.Context, w http.ResponseWriter, err error) {
 	errorbody.Write(w, s.Tree, s.Note(ctx, err), s.ID)
 }
 
-// Note remembers err for the log and returns it as the caller may see it.
+// Note records err for the log and returns it as the caller may see it.
 func (s *State) Note(ctx context.Context, err error) *errs.Error {
 	e := errs.From(err)
 	if ctx.Err() != nil {
@@ -72,7 +72,7 @@ func (s *State) Note(ctx context.Context, err error) *errs.Error {
 	return worded(e)
 }
 
-// worded gives the two reasons whose words the contract fixes these words, whatever a service said.
+// worded gives UNAUTHORIZED and INVALID_TOKEN the texts that the contract fixes, whatever text a service used.
 func worded(e *errs.Error) *errs.Error {
 	fixed := *e
 	switch e.Reason {
@@ -86,11 +86,11 @@ func worded(e *errs.Error) *errs.Error {
 	return &fixed
 }
 
-// ended says why a request's context ended: the caller left, or the server stops.
+// ended explains why a request's context ended: the client disconnected, or the server is stopping.
 func ended(ctx context.Context, err error) *errs.Error {
 	if errors.Is(context.Cause(ctx), ErrStopping) {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The server is restarting. Please try again.").
 			After(time.Second).Cause(ErrStopping)
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The caller closed the connection.").Cause(err)
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The client closed the connection.").Cause(err)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/trivet-dev/trivet/platform/passport"
 )
 
-// Conn returns a connection to one service whose calls carry the caller's passport for that service and no other
-// metadata: whatever a layer above put there stops here. When the service refuses the passport for its time, because clocks
-// differ, the call is made once more with a new passport.
+// Conn returns a connection to one service. Its calls carry the caller's passport for that service and drop all other
+// outgoing metadata. When the service rejects the passport's times, because clocks differ, the call is retried once with a
+// new passport.
 func Conn(conn grpc.ClientConnInterface, service string) grpc.ClientConnInterface {
 	return &passportConn{conn: conn, service: service}
 }
@@ -54,7 +54,7 @@ func (c *passportConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, met
 	}}, nil
 }
 
-// passport is the caller's for this service; "" when there is none.
+// passport returns the caller's passport for this service, or "" without a caller.
 func (c *passportConn) passport(ctx context.Context) string {
 	if p := From(ctx).Passports; p != nil {
 		return p.For(c.service)
@@ -62,7 +62,7 @@ func (c *passportConn) passport(ctx context.Context) string {
 	return ""
 }
 
-// renew returns a new passport, or "" when it would be refused too.
+// renew returns a new passport, or "" when no newer passport is available.
 func (c *passportConn) renew(ctx context.Context, refused string) (string, error) {
 	renewer, ok := From(ctx).Passports.(Renewer)
 	if !ok || refused == "" {
@@ -91,8 +91,8 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-// renewingStream is a stream with one request that begins anew, with the same request, when its passport is refused. The
-// refusal comes before the handler runs, so it is the first thing that is received.
+// renewingStream is a stream with one request that restarts with the same request when its passport is rejected. The
+// server rejects a passport before the handler runs, so the rejection is always the first thing received.
 type renewingStream struct {
 	grpc.ClientStream
 	again   func() (grpc.ClientStream, error) // nil once something was received

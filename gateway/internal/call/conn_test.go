@@ -15,7 +15,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/passport"
 )
 
-// service answers calls with the passport "new" and refuses the time of others.
+// service accepts the passport "new" and rejects the times of all others.
 type service struct {
 	grpc.ClientConnInterface
 	seen []metadata.MD
@@ -64,7 +64,7 @@ func (s *stream) RecvMsg(message any) error {
 	return nil
 }
 
-// passports are renewed from "old" to what is next.
+// passports renews from now to next.
 type passports struct {
 	now, next string
 	err       error
@@ -82,8 +82,8 @@ func (p *passports) Renew(_ context.Context, _, refused string) (bool, error) {
 	return true, nil
 }
 
-func TestAPassportThatIsRefusedForItsTimeIsRenewedOnce(t *testing.T) {
-	away := errors.New("auth is away")
+func TestRejectedPassportIsRenewedOnce(t *testing.T) {
+	away := errors.New("auth is unavailable")
 	for name, tc := range map[string]struct {
 		passports       *passports
 		calls, renewals int
@@ -93,7 +93,7 @@ func TestAPassportThatIsRefusedForItsTimeIsRenewedOnce(t *testing.T) {
 		"renewed":               {&passports{now: "old", next: "new"}, 2, 1, nil},
 		"refused twice":         {&passports{now: "old", next: "older"}, 2, 1, passport.ErrClock},
 		"too fresh to renew":    {&passports{now: "old"}, 1, 1, passport.ErrClock},
-		"auth is away":          {&passports{now: "old", err: away}, 1, 1, away},
+		"auth is unavailable":   {&passports{now: "old", err: away}, 1, 1, away},
 		"a call without a user": {&passports{}, 1, 0, passport.ErrClock},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func echo(ctx context.Context, t *testing.T, conn grpc.ClientConnInterface) erro
 	return nil
 }
 
-func TestStreamsOfTheCallerAreNotRepeated(t *testing.T) {
+func TestClientStreamsAreNotRestarted(t *testing.T) {
 	p, s := &passports{now: "old", next: "new"}, &service{}
 	ctx := call.With(t.Context(), &call.State{Passports: p})
 	both, err := call.Conn(s, "ai").NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/x")

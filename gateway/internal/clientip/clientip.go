@@ -1,4 +1,4 @@
-// Package clientip finds out who is really at the other end, through the proxies that the operator names.
+// Package clientip finds a client's IP address behind the proxies that the operator trusts.
 package clientip
 
 import (
@@ -11,10 +11,10 @@ import (
 
 const forwardedFor = "X-Forwarded-For"
 
-// maxHops bounds how much of a header is read.
+// maxHops limits how many addresses of a header are read.
 const maxHops = 32
 
-// Proxies are the networks whose X-Forwarded-For is believed.
+// Proxies lists the networks whose X-Forwarded-For is trusted.
 type Proxies []netip.Prefix
 
 // ParseProxies reads addresses ("10.0.0.7") and networks ("10.0.0.0/8").
@@ -34,7 +34,7 @@ func ParseProxies(list []string) (Proxies, error) {
 	return out, nil
 }
 
-// unmapped gives a network of IPv4 addresses that is written as IPv6 the form that addresses are compared in.
+// unmapped converts an IPv4 network that is written as IPv6 to IPv4, because addresses are compared in that form.
 func unmapped(p netip.Prefix) netip.Prefix {
 	const mapped = 96 // bits before the IPv4 address
 	if p.Addr().Is4In6() && p.Bits() >= mapped {
@@ -47,9 +47,9 @@ func (p Proxies) trusts(addr netip.Addr) bool {
 	return slices.ContainsFunc(p, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
-// Of returns the caller's address: the peer's, or when the peer is a trusted proxy the rightmost address in
-// X-Forwarded-For that is none. What stands left of that was written by the caller and proves nothing. It is invalid
-// for a peer without an address, such as a Unix socket.
+// Of returns the client's address. That is the peer's address or, when the peer is a trusted proxy, the rightmost address
+// in X-Forwarded-For that is not a trusted proxy. Addresses to the left of it are the client's own claim. The result is
+// invalid for a peer without an address, such as a Unix socket.
 func (p Proxies) Of(r *http.Request) netip.Addr {
 	peer := parse(r.RemoteAddr)
 	if len(p) == 0 || !p.trusts(peer) {
@@ -68,7 +68,7 @@ func (p Proxies) Of(r *http.Request) netip.Addr {
 	return client
 }
 
-// Secure tells whether the caller's connection is HTTPS: here, or at the trusted proxy that ends it and says so.
+// Secure reports whether the client's connection is HTTPS: TLS ends here, or a trusted proxy says that it ended TLS.
 func (p Proxies) Secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
@@ -77,7 +77,7 @@ func (p Proxies) Secure(r *http.Request) bool {
 	return p.trusts(parse(r.RemoteAddr)) && len(said) == 1 && strings.EqualFold(said[0], "https")
 }
 
-// hops returns the addresses in the headers, the last first; an invalid one stands for what is no address.
+// hops returns the addresses in the headers, the last one first. Text that is not an address becomes an invalid address.
 func hops(values []string) []netip.Addr {
 	var out []netip.Addr
 	for _, value := range slices.Backward(values) {

@@ -22,19 +22,19 @@ func TestOf(t *testing.T) {
 		forwarded []string
 		want      string
 	}{
-		"no proxy":                     {"198.51.100.1:1234", nil, "198.51.100.1"},
-		"a stranger's header is a lie": {"198.51.100.1:1234", []string{"203.0.113.9"}, "198.51.100.1"},
-		"one proxy":                    {"10.1.2.3:1", []string{"203.0.113.9"}, "203.0.113.9"},
-		"what the caller wrote before": {"10.1.2.3:1", []string{"1.1.1.1, 203.0.113.9"}, "203.0.113.9"},
-		"two proxies":                  {"10.1.2.3:1", []string{"1.1.1.1, 203.0.113.9, 192.0.2.7"}, "203.0.113.9"},
-		"in two headers":               {"10.1.2.3:1", []string{"1.1.1.1", "203.0.113.9"}, "203.0.113.9"},
-		"only proxies":                 {"10.1.2.3:1", []string{"10.9.9.9"}, "10.9.9.9"},
-		"no header":                    {"10.1.2.3:1", nil, "10.1.2.3"},
-		"garbage ends the belief":      {"10.1.2.3:1", []string{"203.0.113.9, unknown, 10.9.9.9"}, "10.9.9.9"},
-		"with a port":                  {"10.1.2.3:1", []string{"203.0.113.9:4711"}, "203.0.113.9"},
-		"IPv6":                         {"[2001:db8:1::5]:1", []string{"2001:db8:2::9"}, "2001:db8:2::9"},
-		"IPv4 in IPv6":                 {"[::ffff:10.1.2.3]:1", []string{"203.0.113.9"}, "203.0.113.9"},
-		"very many hops":               {"10.1.2.3:1", []string{"203.0.113.9" + strings.Repeat(", 10.0.0.1", 100)}, "10.0.0.1"},
+		"no proxy":                    {"198.51.100.1:1234", nil, "198.51.100.1"},
+		"an untrusted peer's header":  {"198.51.100.1:1234", []string{"203.0.113.9"}, "198.51.100.1"},
+		"one proxy":                   {"10.1.2.3:1", []string{"203.0.113.9"}, "203.0.113.9"},
+		"the client's own entry":      {"10.1.2.3:1", []string{"1.1.1.1, 203.0.113.9"}, "203.0.113.9"},
+		"two proxies":                 {"10.1.2.3:1", []string{"1.1.1.1, 203.0.113.9, 192.0.2.7"}, "203.0.113.9"},
+		"in two headers":              {"10.1.2.3:1", []string{"1.1.1.1", "203.0.113.9"}, "203.0.113.9"},
+		"only proxies":                {"10.1.2.3:1", []string{"10.9.9.9"}, "10.9.9.9"},
+		"no header":                   {"10.1.2.3:1", nil, "10.1.2.3"},
+		"invalid entry ends the list": {"10.1.2.3:1", []string{"203.0.113.9, unknown, 10.9.9.9"}, "10.9.9.9"},
+		"with a port":                 {"10.1.2.3:1", []string{"203.0.113.9:4711"}, "203.0.113.9"},
+		"IPv6":                        {"[2001:db8:1::5]:1", []string{"2001:db8:2::9"}, "2001:db8:2::9"},
+		"IPv4 in IPv6":                {"[::ffff:10.1.2.3]:1", []string{"203.0.113.9"}, "203.0.113.9"},
+		"very many hops":              {"10.1.2.3:1", []string{"203.0.113.9" + strings.Repeat(", 10.0.0.1", 100)}, "10.0.0.1"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -62,18 +62,18 @@ func TestSecure(t *testing.T) {
 		want bool
 	}{
 		"TLS here":                   {stranger, true, nil, true},
-		"TLS here, said otherwise":   {stranger, true, []string{"http"}, true},
+		"TLS here, header differs":   {stranger, true, []string{"http"}, true},
 		"TLS at a proxy":             {proxy, false, []string{"https"}, true},
 		"TLS at a proxy, upper case": {proxy, false, []string{"HTTPS"}, true},
-		"nothing said":               {proxy, false, nil, false},
-		"said nothing":               {proxy, false, []string{""}, false},
+		"no header":                  {proxy, false, nil, false},
+		"empty value":                {proxy, false, []string{""}, false},
 		"no TLS at a proxy":          {proxy, false, []string{"http"}, false},
 		"two, the first good":        {proxy, false, []string{"https", "http"}, false},
 		"two, the last good":         {proxy, false, []string{"http", "https"}, false},
 		"two, both good":             {proxy, false, []string{"https", "https"}, false},
 		"a list":                     {proxy, false, []string{"https, http"}, false},
 		"another word":               {proxy, false, []string{"httpss"}, false},
-		"a stranger's word":          {stranger, false, []string{"https"}, false},
+		"an untrusted peer":          {stranger, false, []string{"https"}, false},
 		"no address":                 {"@", false, []string{"https"}, false},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
@@ -88,7 +88,7 @@ func TestSecure(t *testing.T) {
 	}
 }
 
-// A server that ends TLS itself needs no proxy's word.
+// A server that ends TLS itself needs no trusted proxy.
 func TestSecureOverTLS(t *testing.T) {
 	var secure []bool
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { secure = append(secure, clientip.Proxies(nil).Secure(r)) })
@@ -125,13 +125,13 @@ func TestLimiter(t *testing.T) {
 	require.Equal(t, time.Second, wait)
 	wait, ok = limiter.Allow(one)
 	require.False(t, ok)
-	require.Equal(t, time.Second, wait, "a refused request costs nothing")
+	require.Equal(t, time.Second, wait, "a refused request is not counted")
 	_, ok = limiter.Allow(two)
-	require.True(t, ok, "others have their own")
+	require.True(t, ok, "other addresses have their own limit")
 	now = now.Add(time.Second)
 	for range 3 {
 		_, ok = limiter.Left(one)
-		require.True(t, ok, "looking takes nothing")
+		require.True(t, ok, "Left does not count")
 	}
 	_, ok = limiter.Allow(one)
 	require.True(t, ok)
@@ -150,7 +150,7 @@ func TestLimiterSharesAnIPv6Subscriber(t *testing.T) {
 	require.True(t, ok)
 }
 
-func TestLimiterLetsPass(t *testing.T) {
+func TestLimiterExceptions(t *testing.T) {
 	off, err := clientip.NewLimiter(0, time.Now)
 	require.NoError(t, err)
 	strict, err := clientip.NewLimiter(1, time.Now)

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// remembered bounds how many addresses have a bucket; the one longest unseen is forgotten first.
+// remembered limits how many addresses have a bucket. The least recently seen address is forgotten first.
 const remembered = 65536
 
-// Limiter allows each address so many requests a minute, in bursts of a quarter of them. It is safe for concurrent use.
+// Limiter limits the requests per minute of each address, with bursts of a quarter of the limit. It is safe for concurrent use.
 type Limiter struct {
 	buckets *lru.Cache[netip.Prefix, *rate.Limiter]
 	limit   rate.Limit
@@ -31,8 +31,8 @@ func NewLimiter(perMinute int, now func() time.Time) (*Limiter, error) {
 	return &Limiter{buckets: buckets, limit: rate.Limit(float64(perMinute) / 60), burst: max(1, perMinute/4), now: now}, nil
 }
 
-// Allow takes one request of addr's; when none is left it returns how long until there is one. Loopback and addresses
-// that are unknown are never limited.
+// Allow counts one request of addr. When the limit is reached it returns how long to wait. Loopback and invalid addresses
+// are never limited.
 func (l *Limiter) Allow(addr netip.Addr) (wait time.Duration, ok bool) {
 	if l == nil || !addr.IsValid() || addr.IsLoopback() {
 		return 0, true
@@ -46,7 +46,7 @@ func (l *Limiter) Allow(addr netip.Addr) (wait time.Duration, ok bool) {
 	return 0, true
 }
 
-// Left is Allow without taking anything.
+// Left is Allow without counting the request.
 func (l *Limiter) Left(addr netip.Addr) (wait time.Duration, ok bool) {
 	if l == nil || !addr.IsValid() || addr.IsLoopback() {
 		return 0, true
@@ -70,7 +70,7 @@ func (l *Limiter) bucket(addr netip.Addr) *rate.Limiter {
 	return b
 }
 
-// network is what shares a bucket: an IPv4 address, or the /64 that one IPv6 subscriber has.
+// network is the unit that shares a bucket: one IPv4 address, or the /64 of an IPv6 subscriber.
 func network(addr netip.Addr) netip.Prefix {
 	bits := 32
 	if addr.Is6() {

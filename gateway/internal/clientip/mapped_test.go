@@ -10,7 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/clientip"
 )
 
-// IPv4 addresses may be written as IPv6: by the operator, by the kernel, and by proxies.
+// The operator, the kernel and proxies may all write IPv4 addresses as IPv6.
 func TestMappedAddresses(t *testing.T) {
 	for _, proxy := range []string{"10.0.0.1", "::ffff:10.0.0.1", "10.0.0.0/24", "::ffff:10.0.0.0/120", "::ffff:0:0/96"} {
 		for _, peer := range []string{"10.0.0.1:1234", "[::ffff:10.0.0.1]:1234"} {
@@ -24,7 +24,7 @@ func TestMappedAddresses(t *testing.T) {
 			require.True(t, p.Secure(r), "%s behind %s", peer, proxy)
 			r.RemoteAddr = "[::ffff:192.0.2.1]:1234"
 			if proxy != "::ffff:0:0/96" {
-				require.Equal(t, "192.0.2.1", p.Of(r).String(), "%s trusts only itself", proxy)
+				require.Equal(t, "192.0.2.1", p.Of(r).String(), "only %s is trusted", proxy)
 				require.False(t, p.Secure(r))
 			}
 		}

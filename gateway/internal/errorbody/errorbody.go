@@ -1,4 +1,4 @@
-// Package errorbody writes errors in the two shapes that the edge speaks: Trivet's own under /api and OpenAI's under /v1.
+// Package errorbody writes errors in the two formats of the edge: Trivet's own under /api and OpenAI's under /v1.
 package errorbody
 
 import (
@@ -13,11 +13,11 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// Tree is the part of the address space that a path belongs to; it decides the shape of errors.
+// Tree is the part of the path space that a request belongs to. It decides the format of errors.
 type Tree int
 
 const (
-	// API is everything but /v1: {"error","code","retryAfter","requestId","details"}.
+	// API is every path outside of /v1: {"error","code","retryAfter","requestId","details"}.
 	API Tree = iota
 	// OpenAI is /v1: {"error":{"message","type","param","code"}}.
 	OpenAI
@@ -59,7 +59,7 @@ type openAIError struct {
 	Code    *string `json:"code"`
 }
 
-// Body returns e as one line of JSON in the shape of the tree.
+// Body returns e as one line of JSON in the format of the tree.
 func Body(tree Tree, e *errs.Error, requestID string) []byte {
 	if tree == OpenAI {
 		return encode(openAI(e))
@@ -90,7 +90,7 @@ func openAI(e *errs.Error) openAIBody {
 	return body
 }
 
-// encode can't fail: the bodies hold only strings and numbers.
+// encode cannot fail, because the bodies hold only strings and numbers.
 func encode(body any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -99,7 +99,7 @@ func encode(body any) []byte {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }
 
-// Write answers the request with e: headers, status and body. Nothing may have been written before.
+// Write answers the request with e: headers, status and body. It must be the first write.
 func Write(w http.ResponseWriter, tree Tree, e *errs.Error, requestID string) {
 	m, h := errs.MappingOf(e.Reason), w.Header()
 	h.Set("Content-Type", "application/json")
@@ -119,7 +119,7 @@ func Write(w http.ResponseWriter, tree Tree, e *errs.Error, requestID string) {
 	_, _ = w.Write(body)
 }
 
-// pointless reports failures whose status OpenAI's SDKs would retry (409 and all from 500) though the answer will not change.
+// pointless reports whether a retry is pointless although OpenAI's SDKs retry the status (409 and all from 500).
 func pointless(reason errorsv1.ErrorReason) bool {
 	switch reason {
 	case errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
@@ -131,7 +131,7 @@ func pointless(reason errorsv1.ErrorReason) bool {
 	}
 }
 
-// seconds rounds up, so that nobody comes back too early.
+// seconds rounds up, so that clients do not retry too early.
 func seconds(d time.Duration) int64 {
 	return int64((d + time.Second - 1) / time.Second)
 }

@@ -20,7 +20,7 @@ func write(tree errorbody.Tree, e *errs.Error) *httptest.ResponseRecorder {
 	return w
 }
 
-// TestEveryReason holds both bodies to the contract for each reason there is.
+// Every reason has the body that the contract describes, in both formats.
 func TestEveryReason(t *testing.T) {
 	for number, name := range errorsv1.ErrorReason_name {
 		t.Run(name, func(t *testing.T) {
@@ -43,16 +43,16 @@ func TestEveryReason(t *testing.T) {
 				require.Equal(t, "2", w.Header().Get("Retry-After"))
 				require.Equal(t, "1500", w.Header().Get("Retry-After-Ms"))
 				require.Equal(t, m.HTTP == http.StatusUnauthorized, w.Header().Get("WWW-Authenticate") == "Bearer")
-				require.Contains(t, w.Body.String(), "& <more>", "people read it as it was written")
+				require.Contains(t, w.Body.String(), "& <more>", "HTML characters are not escaped")
 				if m.HTTP == http.StatusConflict || m.HTTP == http.StatusNotImplemented {
-					require.Equal(t, "false", w.Header().Get("X-Should-Retry"), "SDKs would try again in vain")
+					require.Equal(t, "false", w.Header().Get("X-Should-Retry"), "SDKs must not retry")
 				}
 			}
 		})
 	}
 }
 
-func TestLeastError(t *testing.T) {
+func TestErrorWithoutOptionalFields(t *testing.T) {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "No.")
 	require.JSONEq(t, `{"error":"No.","code":"NOT_FOUND","requestId":"req_1"}`, string(errorbody.Body(errorbody.API, e, "req_1")))
 	require.JSONEq(t, `{"error":{"message":"No.","type":"invalid_request_error","param":null,"code":"not_found"}}`,
@@ -60,10 +60,10 @@ func TestLeastError(t *testing.T) {
 	w := write(errorbody.API, e)
 	require.Empty(t, w.Header().Get("Retry-After"))
 	require.Empty(t, w.Header().Get("X-Should-Retry"))
-	require.NotContains(t, w.Body.String(), "\n", "a body is one line, so that it fits into an event")
+	require.NotContains(t, w.Body.String(), "\n", "a body must be one line to fit into an event")
 }
 
-func TestLinesStayInOneLine(t *testing.T) {
+func TestBodyIsOneLine(t *testing.T) {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "two\nlines\r\u2028")
 	for _, tree := range []errorbody.Tree{errorbody.API, errorbody.OpenAI} {
 		body := errorbody.Body(tree, e, "req_1")

@@ -14,7 +14,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
 )
 
-// A stream that never stops sending is cancelled once, and nothing reads it after Close.
+// A stream that never ends is cancelled once, and nothing reads it after Close.
 func TestCloseEndsTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -34,7 +34,7 @@ func TestCloseEndsTheReader(t *testing.T) {
 	})
 }
 
-// Close waits for a reader whose stream takes its time to end.
+// Close waits for a reader whose stream ends slowly.
 func TestCloseWaitsForTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -58,12 +58,12 @@ func TestCloseWaitsForTheReader(t *testing.T) {
 	})
 }
 
-// unflushable takes writes but cannot send them, as when the caller is gone.
+// unflushable accepts writes but cannot send them, as when the client is gone.
 type unflushable struct{ *httptest.ResponseRecorder }
 
 func (unflushable) FlushError() error { return errors.New("broken pipe") }
 
-func TestAReaderThatIsGoneIsAWriteError(t *testing.T) {
+func TestFlushFailureIsAWriteError(t *testing.T) {
 	for name, end := range map[string]error{"in the middle": nil, "at the end": io.EOF} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())

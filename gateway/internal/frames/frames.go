@@ -1,5 +1,5 @@
-// Package frames reads a stream of messages ahead of its consumer, so that what has come already can be written in one
-// go and silence can be noticed.
+// Package frames reads a stream of messages ahead of its consumer. All messages that have arrived can then be written with
+// one flush, and silence can be noticed.
 package frames
 
 import (
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// depth is how many messages wait at most; then the sender is held back.
+// depth is the maximum number of waiting messages. When it is reached, the sender is held back.
 const depth = 32
 
 type frame[T any] struct {
@@ -21,7 +21,7 @@ type Source[T any] struct {
 	cancel context.CancelFunc
 }
 
-// Read starts to read; recv is the stream's Recv, which must end when cancel is called. The caller must Close.
+// Read starts reading. recv is the stream's Recv; it must return when cancel is called. The caller must call Close.
 func Read[T any](ctx context.Context, cancel context.CancelFunc, recv func() (T, error)) *Source[T] {
 	s := &Source[T]{ch: make(chan frame[T], depth), cancel: cancel}
 	go s.read(ctx, recv)
@@ -43,21 +43,21 @@ func (s *Source[T]) read(ctx context.Context, recv func() (T, error)) {
 	}
 }
 
-// Close ends the stream and waits until nothing reads from it any more.
+// Close cancels the stream and waits until its reader has stopped.
 func (s *Source[T]) Close() {
 	s.cancel()
 	for range s.ch {
-		continue // what still comes is dropped
+		continue // drop what still arrives
 	}
 }
 
-// Next waits for the next message; io.EOF after the last.
+// Next waits for the next message. It returns io.EOF after the last one.
 func (s *Source[T]) Next() (T, error) {
 	f, open := <-s.ch
 	return f.unpack(open)
 }
 
-// Within waits for the next message, at most d; late is true when none came in time. A d of 0 waits without end.
+// Within waits at most d for the next message; late is true when no message came in time. When d is 0 it waits without limit.
 func (s *Source[T]) Within(d time.Duration) (message T, late bool, err error) {
 	if d <= 0 {
 		message, err = s.Next()
@@ -74,7 +74,7 @@ func (s *Source[T]) Within(d time.Duration) (message T, late bool, err error) {
 	}
 }
 
-// unpack gives a reader that stopped without a word, because its context ended, the context's error.
+// unpack returns context.Canceled when the reader stopped because its context ended.
 func (f frame[T]) unpack(open bool) (T, error) {
 	if !open {
 		return f.message, context.Canceled

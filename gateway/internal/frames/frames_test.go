@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// flushes counts flushes and what had been written at each.
+// flushes records how many bytes had been written at each flush.
 type flushes struct {
 	*httptest.ResponseRecorder
 	at []int
@@ -30,7 +30,7 @@ func (f *flushes) FlushError() error {
 	return nil
 }
 
-// script is a stream that sends texts, waiting before each as told.
+// script is a stream that sends texts with a pause before each.
 type script struct {
 	ctx  context.Context
 	text []string
@@ -70,13 +70,13 @@ func pump(t *testing.T, s *script, keepAlive time.Duration) (*flushes, error) {
 	return out, err
 }
 
-func TestWhatWaitsIsFlushedAtOnce(t *testing.T) {
+func TestWaitingMessagesShareOneFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := &script{ctx: ctx, text: []string{"a", "b", "c", "d"}, end: io.EOF}
 		source := frames.Read(ctx, cancel, s.Recv)
 		defer source.Close()
-		synctest.Wait() // all four wait now
+		synctest.Wait() // all four messages are waiting
 		out := &flushes{ResponseRecorder: httptest.NewRecorder()}
 		w := sse.NewWriter(out)
 		err := frames.Pump(source, w, 0, func(text string) error {
@@ -88,7 +88,7 @@ func TestWhatWaitsIsFlushedAtOnce(t *testing.T) {
 	})
 }
 
-func TestNothingWaitsForMore(t *testing.T) {
+func TestEachMessageIsFlushedWithoutWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		second := time.Second
 		out, err := pump(t, &script{text: []string{"a", "b", "c"}, wait: []time.Duration{second, second, second, second}, end: io.EOF}, 0)
@@ -105,11 +105,11 @@ func TestKeepAlive(t *testing.T) {
 		}, 15*time.Second)
 		require.ErrorIs(t, err, io.EOF)
 		require.Equal(t, ": ping\n: ping\ndata: 1\n\ndata: half\n\n: ping\n: ping\ndata: 3\n\n", out.Body.String(),
-			"comments only in silences, and none within an event")
+			"comments are sent only during silence and between events")
 	})
 }
 
-func TestSilenceIsCountedFromTheLastPiece(t *testing.T) {
+func TestSilenceIsMeasuredFromTheLastMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		s := &script{text: []string{"data: 1\n\n", "data: 2\n\n"}, wait: []time.Duration{14 * time.Second, 16 * time.Second}, end: io.EOF}
@@ -128,24 +128,24 @@ func TestNoKeepAlive(t *testing.T) {
 	})
 }
 
-func TestEndOfTheStreamIsTold(t *testing.T) {
+func TestPumpReturnsTheStreamsError(t *testing.T) {
 	broken := errors.New("broken")
 	out, err := pump(t, &script{text: []string{"a", "b"}, end: broken}, time.Minute)
 	require.ErrorIs(t, err, broken)
-	require.Equal(t, "ab", out.Body.String(), "what came before the error is written")
+	require.Equal(t, "ab", out.Body.String(), "messages before the error are written")
 	require.Equal(t, 2, out.at[len(out.at)-1], "and flushed")
 }
 
-// deaf is a caller who is gone.
-type deaf struct{ *httptest.ResponseRecorder }
+// brokenWriter fails every write, as when the client is gone.
+type brokenWriter struct{ *httptest.ResponseRecorder }
 
-func (deaf) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-func TestGoneCallerEndsTheStream(t *testing.T) {
+func TestWriteFailureEndsTheStream(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &script{ctx: ctx, text: strings.Split(strings.Repeat("x", 1000), "")}
 	source := frames.Read(ctx, cancel, s.Recv)
-	w := sse.NewWriter(deaf{httptest.NewRecorder()})
+	w := sse.NewWriter(brokenWriter{httptest.NewRecorder()})
 	err := frames.Pump(source, w, 0, func(text string) error {
 		_, err := w.Write([]byte(text))
 		return err
@@ -184,5 +184,5 @@ func TestCancelledStream(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	source.Close()
 	_, err = source.Next()
-	require.ErrorIs(t, err, context.Canceled, "a closed source says so, too")
+	require.ErrorIs(t, err, context.Canceled, "a closed source returns the same error")
 }

@@ -7,18 +7,18 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
 )
 
-// WriteError says that the reader of the answer is gone or too slow.
+// WriteError reports that the client is gone or reads too slowly.
 type WriteError struct{ Err error }
 
 // Error implements error.
-func (e *WriteError) Error() string { return fmt.Sprintf("the answer can't be written: %v", e.Err) }
+func (e *WriteError) Error() string { return fmt.Sprintf("write the response: %v", e.Err) }
 
 // Unwrap returns the cause.
 func (e *WriteError) Unwrap() error { return e.Err }
 
 // Pump writes every message with write until the stream ends, and returns how it ended: io.EOF, the stream's error, or
-// a *WriteError. What has come already is written before one flush; nothing waits for more. In a silence it sends a
-// keep-alive comment every keepAlive; 0 sends none.
+// a *WriteError. Messages that have arrived are written together and flushed once, without waiting for more. During
+// silence Pump sends a keep-alive comment every keepAlive; 0 disables comments.
 func Pump[T any](s *Source[T], w *sse.Writer, keepAlive time.Duration, write func(T) error) error {
 	p := pump[T]{source: s, w: w, write: write, last: time.Now()}
 	if keepAlive <= 0 {
@@ -27,7 +27,7 @@ func Pump[T any](s *Source[T], w *sse.Writer, keepAlive time.Duration, write fun
 	timer := time.NewTimer(keepAlive)
 	defer timer.Stop()
 	return p.run(timer.C, func() error {
-		// The timer is not set anew for each message: that would cost more than to look at the clock here.
+		// Resetting the timer for each message would cost more than checking the clock here.
 		if quiet := time.Since(p.last); quiet < keepAlive {
 			timer.Reset(keepAlive - quiet)
 			return nil
@@ -59,7 +59,7 @@ func (p *pump[T]) run(tick <-chan time.Time, silence func() error) error {
 	}
 }
 
-// batch writes a message and all that wait behind it, then flushes.
+// batch writes a message and all messages that wait behind it, then flushes.
 func (p *pump[T]) batch(f frame[T], open bool) error {
 	p.last = time.Now()
 	for {

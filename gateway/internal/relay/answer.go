@@ -21,17 +21,17 @@ type (
 	source = *frames.Source[piece]
 )
 
-// answer writes one answer.
+// answer writes one response.
 type answer struct {
 	ctx   context.Context //nolint:containedctx // the request's own, and both live as long
 	state *call.State
 	w     http.ResponseWriter
 	out   *sse.Writer
-	// refusal is what the provider answered instead of the stream that was begun before it; nil when it did not.
+	// refusal is the provider's error when it came after the stream had started; otherwise nil.
 	refusal *refusal
 }
 
-// plain relays an answer that is no stream.
+// plain relays a response that is not a stream.
 func (a *answer) plain(next func() (piece, error)) {
 	first, err := next()
 	if !a.head(first, err) {
@@ -40,7 +40,7 @@ func (a *answer) plain(next func() (piece, error)) {
 	a.body(first, first.GetHead().GetStreamed(), next)
 }
 
-// streamed relays an answer to a caller who asked for a stream, perhaps.
+// streamed relays a response to a caller who may have asked for a stream.
 func (a *answer) streamed(s source, keepAlive time.Duration, request []byte) {
 	first, late, err := s.Within(keepAlive)
 	switch {
@@ -69,16 +69,16 @@ func (a *answer) streamed(s source, keepAlive time.Duration, request []byte) {
 	a.events(s, keepAlive)
 }
 
-// head sends the status and the headers, or the error when there is no head; then it returns false.
+// head sends the status and the headers. Without a valid head it sends the error and returns false.
 func (a *answer) head(first piece, err error) bool {
 	head := first.GetHead()
 	switch {
 	case err != nil:
 	case head == nil, head.GetStatus() < http.StatusOK, head.GetStatus() > 599:
-		err = errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "The answer has no proper head.")
+		err = errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "The ai service sent a response without a valid head.")
 	}
 	if errors.Is(err, io.EOF) {
-		err = errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "The answer is empty.")
+		err = errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "The ai service sent an empty response.")
 	}
 	if err != nil {
 		a.state.Fail(a.ctx, a.w, err)
@@ -94,7 +94,7 @@ func (a *answer) head(first piece, err error) bool {
 	return true
 }
 
-// body writes all pieces as they come.
+// body writes all pieces as they arrive.
 func (a *answer) body(message piece, flush bool, next func() (piece, error)) {
 	var err error
 	for ; err == nil; message, err = next() {
@@ -110,13 +110,13 @@ func (a *answer) body(message piece, flush bool, next func() (piece, error)) {
 	a.end(err, flush)
 }
 
-// early begins a stream whose head has not come. A caller who has left is noticed by the next write.
+// early starts a stream before its head has come. The next write notices a client that has disconnected.
 func (a *answer) early() {
 	a.out.Begin(http.StatusOK)
 	_ = a.out.Ping()
 }
 
-// events pumps a stream that was begun.
+// events pumps a stream that has started.
 func (a *answer) events(s source, keepAlive time.Duration) {
 	err := frames.Pump(s, a.out, keepAlive, a.piece)
 	if gone, ok := errors.AsType[*frames.WriteError](err); ok {
@@ -126,7 +126,7 @@ func (a *answer) events(s source, keepAlive time.Duration) {
 	a.end(err, true)
 }
 
-// piece writes one piece of a stream. A head among them came after the stream was begun.
+// piece writes one piece of a stream. A piece with a head arrived after the stream had started.
 func (a *answer) piece(m piece) error {
 	if head := m.GetHead(); head != nil && !head.GetStreamed() {
 		a.refusal = &refusal{status: head.GetStatus()}
@@ -139,8 +139,9 @@ func (a *answer) piece(m piece) error {
 	return err
 }
 
-// end ends an answer that was begun: cleanly only when the ai service said that it is whole. A broken stream gets an
-// error event; a broken body can't say anything. Both are cut off, because readers take an orderly end for success.
+// end ends a response that has started. The end is orderly only when the ai service reported the response as complete. A
+// broken stream gets an error event; a broken body cannot carry one. Both connections are cut, because clients take an
+// orderly end for success.
 func (a *answer) end(err error, events bool) {
 	if errors.Is(err, io.EOF) && a.refusal == nil {
 		return
@@ -153,13 +154,13 @@ func (a *answer) end(err error, events bool) {
 		body = errorbody.Body(errorbody.OpenAI, a.state.Note(a.ctx, err), a.state.ID)
 	}
 	if events {
-		// Nobody is left to tell when this fails.
+		// If this fails, the client is gone.
 		_ = a.out.Fail("", body)
 	}
 }
 
-// left notes that the caller is gone or takes nothing any more.
+// left records that the client is gone or has stopped reading.
 func (a *answer) left(err error) {
 	a.state.Broken = true
-	a.state.Failure = errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The caller left.").Cause(err)
+	a.state.Failure = errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The client disconnected.").Cause(err)
 }

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// inward are the headers of callers that the ai service gets to see.
+// inward lists the request headers that the ai service receives.
 var inward = [...]string{"Accept", "Content-Type", "Idempotency-Key", "Openai-Beta"}
 
-// requestHeaders picks them, by lower-case name.
+// requestHeaders returns the inward headers of a request by lower-case name.
 func requestHeaders(h http.Header) map[string]string {
 	out := make(map[string]string, len(inward))
 	for _, name := range inward {
@@ -20,7 +20,7 @@ func requestHeaders(h http.Header) map[string]string {
 	return out
 }
 
-// isText reports whether a header is short and in ASCII, as all true values of these are.
+// isText reports whether a header value is short printable ASCII, as all real values of these headers are.
 func isText(v string) bool {
 	if len(v) > 1024 {
 		return false
@@ -33,7 +33,7 @@ func isText(v string) bool {
 	return true
 }
 
-// copyHeaders sends the headers of a head that OpenAI's SDKs look at, and Trivet's own; all others stop here.
+// copyHeaders copies the headers that OpenAI's SDKs read, and Trivet's own. It drops all others.
 func copyHeaders(into http.Header, from map[string]string) {
 	for name, value := range from {
 		if outward(name) {

@@ -13,9 +13,8 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// Models serves OpenAI's list of models: those that the caller may use.
+// Models serves the models that the caller may use, in OpenAI's format.
 type Models struct {
-	// AI is the service.
 	AI aiv1.AIServiceClient
 }
 
@@ -82,12 +81,12 @@ func unknownModel(known []model) error {
 	for _, m := range known {
 		ids = append(ids, m.ID)
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "There is no such model; you may use: %s.", strings.Join(ids, ", ")).
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "Model not found. You may use: %s.", strings.Join(ids, ", ")).
 		Field("model", "is not a model that you may use")
 }
 
 func reply(w http.ResponseWriter, body any) {
 	w.Header().Set("Content-Type", "application/json")
-	// Only strings and numbers: this can't fail but for a caller who left.
+	// Encoding strings and numbers cannot fail; writing fails only when the client is gone.
 	_ = json.NewEncoder(w).Encode(body)
 }

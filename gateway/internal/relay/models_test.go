@@ -26,7 +26,7 @@ func (c catalog) ListModels(context.Context, *aiv1.ListModelsRequest, ...grpc.Ca
 	return out, nil
 }
 
-func TestModelIDsMayNeedEscapes(t *testing.T) {
+func TestModelIDsAreUnescaped(t *testing.T) {
 	models := relay.Models{AI: catalog{ids: []string{"meta/llama-3", "a b", "100%", "plain"}}}
 	for path, want := range map[string]string{
 		"/v1/models/meta%2Fllama-3": "meta/llama-3",

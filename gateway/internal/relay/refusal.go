@@ -11,10 +11,10 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// maxRefusal bounds the kept part of a refusal's body (bytes).
+// maxRefusal is how many bytes of a refusal are kept.
 const maxRefusal = 64 << 10
 
-// refusal is an answer that is no stream, to a caller whose stream was begun already.
+// refusal is a response that is not a stream, for a caller whose stream has already started.
 type refusal struct {
 	status int32
 	text   []byte
@@ -24,7 +24,7 @@ func (r *refusal) add(b []byte) {
 	r.text = append(r.text, b[:min(len(b), maxRefusal-len(r.text))]...)
 }
 
-// body returns the refusal as the body of an error event: the provider's own when it is one, else Trivet's.
+// body returns the body of the error event: the provider's error when it is readable, else Trivet's.
 func (r *refusal) body(ctx context.Context, state *call.State) []byte {
 	e := state.Note(ctx, errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
 		"The provider answered with status %d instead of a stream. Please try again.", r.status))

@@ -9,21 +9,21 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 )
 
-func TestARefusalIsKeptWithinBounds(t *testing.T) {
+func TestRefusalIsTruncated(t *testing.T) {
 	r := refusal{status: 502}
 	part := bytes.Repeat([]byte("x"), 10_000)
 	for range 1000 {
 		r.add(part)
 	}
 	require.Len(t, r.text, maxRefusal)
-	require.LessOrEqual(t, cap(r.text), 2*maxRefusal, "no more memory than that")
-	require.Contains(t, string(r.body(t.Context(), &call.State{})), "status 502", "what was cut off is not JSON, so Trivet says it")
+	require.LessOrEqual(t, cap(r.text), 2*maxRefusal, "memory is limited")
+	require.Contains(t, string(r.body(t.Context(), &call.State{})), "status 502", "a truncated body is not JSON, so Trivet's own error is sent")
 }
 
-func TestARefusalInPartsIsOneLine(t *testing.T) {
+func TestRefusalInPiecesBecomesOneLine(t *testing.T) {
 	r := refusal{status: 429}
 	for _, part := range []string{"{\n \"error\": ", `{"message":"Slow down.",`, "\n\"code\":\"x\"}}"} {
 		r.add([]byte(part))
 	}
-	require.Equal(t, []byte(`{"error":{"message":"Slow down.","code":"x"}}`), r.body(t.Context(), &call.State{}), "the provider's own words") //nolint:testifylint // the exact bytes count
+	require.Equal(t, []byte(`{"error":{"message":"Slow down.","code":"x"}}`), r.body(t.Context(), &call.State{}), "the provider's text is unchanged") //nolint:testifylint // the exact bytes count
 }

@@ -1,10 +1,10 @@
-// Package relay serves OpenAI's wire format under /v1. Bodies are not read here: they go to the ai service as they came,
-// and its frames come back as they are.
+// Package relay serves OpenAI's wire format under /v1. It passes request bodies to the ai service and response frames to
+// the client unchanged.
 //
-// Until the head of the answer comes, nothing is sent, so that a failure has its true status and SDKs retry it. When a
-// caller asked for a stream and the head is later than the keep-alive interval, the stream is begun without it (200,
-// text/event-stream, comments): else a proxy would cut a connection on which a model thinks for two minutes. A failure
-// after that comes as an error event and a cut connection, which is what it would be after the first token, too.
+// The edge sends nothing until the head of the response arrives, so that a failure has its own status and SDKs retry it.
+// When the caller asked for a stream and the head takes longer than the keep-alive interval, the edge starts the stream
+// without the head (200, text/event-stream, comments). Otherwise a proxy would cut the connection while a model thinks for
+// two minutes. A later failure is sent as an error event and a cut connection, like a failure after the first token.
 package relay
 
 import (
@@ -21,13 +21,11 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 )
 
-// Relay hands requests to the ai service.
+// Relay passes requests to the ai service.
 type Relay struct {
-	// AI is the service.
-	AI aiv1.AIServiceClient
-	// Body reads the requests' bodies.
+	AI   aiv1.AIServiceClient
 	Body reqbody.Reader
-	// KeepAlive is the longest silence on a stream; 0 lets silences be.
+	// KeepAlive is how long a stream may be silent before a comment is sent; 0 disables comments.
 	KeepAlive time.Duration
 }
 
@@ -58,11 +56,11 @@ func (h *Relay) Endpoint(endpoint aiv1.Endpoint) http.Handler {
 	})
 }
 
-// mayStream spares answers that are surely none the reading ahead. Bodies that hide the name in escapes are streamed,
-// too, piece by piece, but without keep-alive comments.
+// mayStream reports whether a request may ask for a stream; other responses need no reading ahead. A body that hides the
+// name in escapes is still streamed piece by piece, but without keep-alive comments.
 func mayStream(body []byte) bool { return bytes.Contains(body, []byte(`"stream"`)) }
 
-// wantsStream reads the body; it is only asked when an answer is late.
+// wantsStream parses the body. It is called only when a response is late.
 func wantsStream(body []byte) bool {
 	var wish struct {
 		Stream bool `json:"stream"`

@@ -18,7 +18,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 )
 
-// slow answers with a head and a body after a time.
+// slow sends a head and a body after a delay.
 type slow struct {
 	aiv1.AIServiceClient
 	after time.Duration
@@ -61,15 +61,15 @@ func TestSlowAnswers(t *testing.T) {
 		head      *aiv1.RelayHead
 		want      string
 	}{
-		"plain":                              {`{}`, 2 * minute, 15 * time.Second, plain, "x"},
-		"says that it is no stream":          {`{"stream":false}`, 2 * minute, 15 * time.Second, plain, "x"},
-		"no JSON":                            {`{"stream":`, 2 * minute, 15 * time.Second, plain, "x"},
-		"the word is in the text":            {`{"x":"\"stream\""}`, 2 * minute, 15 * time.Second, plain, "x"},
-		"stream in time":                     {`{"stream":true}`, 14 * time.Second, 15 * time.Second, stream, "x"},
-		"stream, a minute late":              {`{"stream":true}`, minute - 1, 15 * time.Second, stream, ": ping\n: ping\n: ping\nx"},
-		"stream, no comments wanted":         {`{"stream":true}`, 2 * minute, 0, stream, "x"},
-		"stream that hides its wish":         {`{"stre\u0061m":true}`, 2 * minute, 15 * time.Second, stream, "x"},
-		"stream that is answered by a plain": {`{"stream":true}`, 14 * time.Second, 15 * time.Second, plain, "x"},
+		"plain":                           {`{}`, 2 * minute, 15 * time.Second, plain, "x"},
+		"asks for no stream":              {`{"stream":false}`, 2 * minute, 15 * time.Second, plain, "x"},
+		"not JSON":                        {`{"stream":`, 2 * minute, 15 * time.Second, plain, "x"},
+		"the word is in the text":         {`{"x":"\"stream\""}`, 2 * minute, 15 * time.Second, plain, "x"},
+		"stream in time":                  {`{"stream":true}`, 14 * time.Second, 15 * time.Second, stream, "x"},
+		"stream, a minute late":           {`{"stream":true}`, minute - 1, 15 * time.Second, stream, ": ping\n: ping\n: ping\nx"},
+		"stream, no comments wanted":      {`{"stream":true}`, 2 * minute, 0, stream, "x"},
+		"stream requested with an escape": {`{"stre\u0061m":true}`, 2 * minute, 15 * time.Second, stream, "x"},
+		"stream request, plain response":  {`{"stream":true}`, 14 * time.Second, 15 * time.Second, plain, "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package reqbody reads request bodies whole, within a size and a time, before anything is asked of a service.
+// Package reqbody reads complete request bodies, within limits of size and time, before any service is called.
 package reqbody
 
 import (
@@ -12,18 +12,18 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// firstBuffer bounds what a caller's Content-Length alone makes the edge allocate.
+// firstBuffer limits how much memory a Content-Length alone makes the edge allocate.
 const firstBuffer = 64 << 10
 
 // Reader reads bodies.
 type Reader struct {
-	// Max is the largest body in bytes.
+	// Max is the maximum size of a body in bytes.
 	Max int64
-	// Timeout is the longest that a body may take to arrive.
+	// Timeout is how long a body may take to arrive.
 	Timeout time.Duration
 }
 
-// TooLarge is BODY_TOO_LARGE when the request announces a body above the limit, else nil.
+// TooLarge returns BODY_TOO_LARGE when the request announces a body above the limit, else nil.
 func (b Reader) TooLarge(r *http.Request) error {
 	if r.ContentLength > b.Max {
 		return b.tooLarge()
@@ -31,20 +31,20 @@ func (b Reader) TooLarge(r *http.Request) error {
 	return nil
 }
 
-// Require is Read for routes that need a body. Errors: also MALFORMED_BODY for an empty one.
+// Require is Read for routes that need a body. It also returns MALFORMED_BODY for an empty body.
 func (b Reader) Require(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := b.Read(w, r)
 	if err == nil && len(body) == 0 {
-		return nil, malformed("The body is empty; send a JSON object.")
+		return nil, malformed("The request body is empty. Send a JSON object.")
 	}
 	return body, err
 }
 
-// Read returns the whole body. Errors: BODY_TOO_LARGE, MALFORMED_BODY (cut off, too slow, compressed).
+// Read returns the complete body. Errors: BODY_TOO_LARGE, MALFORMED_BODY (cut off, too slow, compressed).
 func (b Reader) Read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := b.whole(w, r)
 	if err != nil {
-		// The rest of the body may still be coming: this connection can't be used again.
+		// The rest of the body may still arrive, so this connection cannot be reused.
 		w.Header().Set("Connection", "close")
 		return nil, err
 	}
@@ -56,16 +56,16 @@ func (b Reader) whole(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return nil, malformed("The body is compressed; send it as plain JSON.").Field("content-encoding", "is not supported")
+		return nil, malformed("The request body is compressed. Send uncompressed JSON.").Field("content-encoding", "is not supported")
 	}
 	control := http.NewResponseController(w)
-	// Not every writer has deadlines (tests' recorders don't); the size stays bounded then.
+	// The recorders of tests have no deadlines.
 	_ = control.SetReadDeadline(time.Now().Add(b.Timeout))
 	body, err := b.read(w, r)
 	if err != nil {
 		return nil, err
 	}
-	// A deadline that stays would end the request's context in the middle of a long answer.
+	// A deadline that stays set would cancel the request's context in the middle of a long response.
 	_ = control.SetReadDeadline(time.Time{})
 	return body, nil
 }
@@ -74,7 +74,7 @@ func (b Reader) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	src := http.MaxBytesReader(w, r.Body, b.Max)
 	size := int64(512)
 	if r.ContentLength > 0 {
-		// One byte more, so that the read that finds the end needs no larger buffer.
+		// One extra byte lets the read that finds the end fit into this buffer.
 		size = min(r.ContentLength+1, firstBuffer)
 	}
 	buf := make([]byte, 0, size)
@@ -98,13 +98,13 @@ func (b Reader) failure(err error) error {
 		return b.tooLarge()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return malformed("The body did not arrive whole within %s; send it again.", b.Timeout).Cause(err)
+		return malformed("The request body did not arrive within %s. Send the request again.", b.Timeout).Cause(err)
 	}
-	return malformed("The body did not arrive whole; send it again.").Cause(err)
+	return malformed("The request body is incomplete. Send the request again.").Cause(err)
 }
 
 func (b Reader) tooLarge() error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE, "The body is larger than %d bytes, the limit of this server.", b.Max).
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE, "The request body exceeds the limit of %d bytes.", b.Max).
 		Field("body", "is too large")
 }
 

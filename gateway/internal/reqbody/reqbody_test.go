@@ -63,7 +63,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestAnnouncedSizeIsNotBelieved(t *testing.T) {
+func TestContentLengthDoesNotDecideTheAllocation(t *testing.T) {
 	big := reqbody.Reader{Max: 1 << 30, Timeout: time.Minute}
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x"))
 	r.ContentLength = 1 << 29
@@ -77,7 +77,7 @@ func TestRequire(t *testing.T) {
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, errs.ReasonOf(err))
 }
 
-// TestSlowBody sends half a body and no more: the read ends by its deadline.
+// The client sends half a body and stops. The deadline ends the read.
 func TestSlowBody(t *testing.T) {
 	failed := make(chan error, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,20 +99,20 @@ func TestSlowBody(t *testing.T) {
 	require.ErrorContains(t, err, "20ms")
 }
 
-// timed is a writer that notes its read deadlines.
-type timed struct {
+// deadlineWriter records its read deadlines.
+type deadlineWriter struct {
 	*httptest.ResponseRecorder
 	deadlines []time.Time
 }
 
-func (w *timed) SetReadDeadline(at time.Time) error {
+func (w *deadlineWriter) SetReadDeadline(at time.Time) error {
 	w.deadlines = append(w.deadlines, at)
 	return nil
 }
 
-// A deadline that stayed would end the request's context in the middle of a long answer.
-func TestTheDeadlineEndsWithTheBody(t *testing.T) {
-	w := &timed{ResponseRecorder: httptest.NewRecorder()}
+// A read deadline that stayed set would cancel the request in the middle of a long response.
+func TestReadDeadlineIsClearedAfterTheBody(t *testing.T) {
+	w := &deadlineWriter{ResponseRecorder: httptest.NewRecorder()}
 	begun := time.Now()
 	_, err := bodies.Read(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")))
 	require.NoError(t, err)
@@ -120,8 +120,8 @@ func TestTheDeadlineEndsWithTheBody(t *testing.T) {
 	require.False(t, w.deadlines[0].Before(begun.Add(bodies.Timeout)))
 	require.True(t, w.deadlines[1].IsZero())
 
-	w = &timed{ResponseRecorder: httptest.NewRecorder()}
+	w = &deadlineWriter{ResponseRecorder: httptest.NewRecorder()}
 	_, err = bodies.Read(w, httptest.NewRequest(http.MethodPost, "/", iotest.ErrReader(io.ErrUnexpectedEOF)))
 	require.Error(t, err)
-	require.Len(t, w.deadlines, 1, "a connection that is not used again needs none")
+	require.Len(t, w.deadlines, 1, "a connection that is not reused keeps its deadline")
 }

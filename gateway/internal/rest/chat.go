@@ -17,15 +17,12 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// ChatStream serves AIService.ChatStream as server-sent events, one message each; grpc-gateway's own streams are no
-// SSE. A failure before the first piece has its true status; the stream is begun without a piece when that takes longer
-// than KeepAlive.
+// ChatStream serves AIService.ChatStream as server-sent events, one per message. A failure before the first message is
+// answered with its own status. When the first message takes longer than KeepAlive, the stream starts without it.
 type ChatStream struct {
-	// AI is the service.
-	AI aiv1.AIServiceClient
-	// Body reads the requests' bodies.
+	AI   aiv1.AIServiceClient
 	Body reqbody.Reader
-	// KeepAlive is the longest silence; 0 lets silences be.
+	// KeepAlive is how long the stream may be silent before a comment is sent; 0 disables comments.
 	KeepAlive time.Duration
 }
 
@@ -68,12 +65,12 @@ func (h *ChatStream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.end(r.Context(), state, err)
 }
 
-// chat is one stream that was begun.
+// chat is one stream that has started.
 type chat struct {
 	out      *sse.Writer
 	buf      []byte
 	finished bool
-	defect   error // a piece that can't be written as JSON
+	defect   error // a message that cannot be encoded as JSON
 }
 
 func (c *chat) first(m *aiv1.ChatStreamResponse) error {
@@ -99,28 +96,28 @@ func (c *chat) piece(m *aiv1.ChatStreamResponse) error {
 	return err
 }
 
-// end ends the answer: in order only after the piece that says why the model stopped. Anything else gets an error event
-// and a cut connection, because readers take an orderly end for success.
+// end ends the response. The end is orderly only after the message with the finish reason. Otherwise end sends an error
+// event and cuts the connection, because clients take an orderly end for success.
 func (c *chat) end(ctx context.Context, state *call.State, err error) {
 	if errors.Is(err, io.EOF) && c.finished {
 		return
 	}
 	state.Broken = true
 	if c.defect != nil {
-		err = c.defect // not the caller's fault, though it came up in a write
+		err = c.defect // the write failed because of the message, not because of the client
 	}
 	if gone, ok := errors.AsType[*frames.WriteError](err); ok {
-		state.Failure = errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The caller left.").Cause(gone)
+		state.Failure = errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The client disconnected.").Cause(gone)
 		return
 	}
-	// Nobody is left to tell when this fails.
+	// If this fails, the client is gone.
 	_ = c.out.Fail("error", errorbody.Body(state.Tree, state.Note(ctx, whole(err, c.finished)), state.ID))
 }
 
-// whole turns the end of a stream that has no last piece into an error.
+// whole returns an error for a stream that ended without a finish reason.
 func whole(err error, finished bool) error {
 	if errors.Is(err, io.EOF) && !finished {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The answer broke off before its end. Please try again.")
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The response broke off before its end. Please try again.")
 	}
 	return err
 }

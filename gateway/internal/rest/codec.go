@@ -29,13 +29,13 @@ func (codec) ContentType(any) string { return "application/json" }
 func (codec) Marshal(v any) ([]byte, error) {
 	m, ok := v.(proto.Message)
 	if !ok {
-		return nil, fmt.Errorf("%T is no message", v)
+		return nil, fmt.Errorf("%T is not a proto message", v)
 	}
 	raw, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
 	if err != nil {
 		return nil, err
 	}
-	// protojson puts spaces at random; the same message is to give the same bytes.
+	// protojson inserts random spaces. Compact makes the same message give the same bytes.
 	compact := bytes.NewBuffer(make([]byte, 0, len(raw)))
 	if err := json.Compact(compact, raw); err != nil {
 		return nil, err
@@ -47,13 +47,13 @@ func (codec) Marshal(v any) ([]byte, error) {
 func (codec) Unmarshal(data []byte, v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {
-		return fmt.Errorf("%T is no message", v)
+		return fmt.Errorf("%T is not a proto message", v)
 	}
 	return parse(data, m)
 }
 
-// NewDecoder implements runtime.Marshaler. What is wrong with the body is left in the document, because grpc-gateway
-// passes on only its text.
+// NewDecoder implements runtime.Marshaler. It records the error in the document, because grpc-gateway passes on only the
+// error's text.
 func (c codec) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
 		d, ok := r.(*document)
@@ -77,14 +77,14 @@ func (c codec) NewEncoder(w io.Writer) runtime.Encoder {
 	})
 }
 
-// What protojson says of a field; it has no typed errors. The value that follows is the caller's and is not repeated.
+// protojson has no typed errors, so these patterns read its texts. They leave out the caller's value.
 var (
 	unknownField   = regexp.MustCompile(`^\(line [0-9:]+\): (unknown|duplicate) field "([^"]{1,128})"`)
 	wrongType      = regexp.MustCompile(`^\(line [0-9:]+\): invalid value for (\w+) (?:field|type) ?([\w.]*):`)
 	maxQuotedBytes = 120
 )
 
-// parse reads a JSON object. Errors: MALFORMED_BODY (no JSON object), INVALID_ARGUMENT (an unknown, doubled or wrongly
+// parse reads a JSON object. Errors: MALFORMED_BODY (not a JSON object), INVALID_ARGUMENT (an unknown, repeated or wrongly
 // typed field).
 func parse(data []byte, into proto.Message) error {
 	err := protojson.Unmarshal(data, into)
@@ -105,29 +105,29 @@ func parse(data []byte, into proto.Message) error {
 	if len(text) > maxQuotedBytes {
 		text = strings.ToValidUTF8(text[:maxQuotedBytes], "") + "…"
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "The body is not the JSON object that is wanted here: %s.", text)
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "The request body is not a valid JSON object: %s.", text)
 }
 
 func invalidField(name, problem string) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", name, problem).Field(name, problem)
 }
 
-// inAddress finds the field in grpc-gateway's errors about values in the address.
+// inAddress finds the field name in grpc-gateway's errors about path and query values.
 var inAddress = regexp.MustCompile(`(?:field|list|parameter:?) "?([a-z][a-z0-9_]*)"?`)
 
-// asArgument gives these errors, which have no reason, a reason and words for people. Errors of services keep theirs.
+// asArgument gives such an error a reason and a readable text. Errors from services stay as they are.
 func asArgument(err error) error {
 	st, ok := status.FromError(err)
 	if _, own := errors.AsType[*errs.Error](err); own || !ok || st.Code() != codes.InvalidArgument || len(st.Details()) > 0 {
 		return err
 	}
 	if found := inAddress.FindStringSubmatch(st.Message()); found != nil {
-		return invalidField(lowerCamel(found[1]), "has a value that can't be read")
+		return invalidField(lowerCamel(found[1]), "has an invalid value")
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The address has a value that can't be read.").Cause(err)
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The path or the query contains an invalid value.").Cause(err)
 }
 
-// lowerCamel is a field's name in JSON.
+// lowerCamel returns the JSON name of a field.
 func lowerCamel(name string) string {
 	parts := strings.Split(name, "_")
 	for i, part := range parts[1:] {

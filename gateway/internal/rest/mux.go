@@ -1,5 +1,5 @@
-// Package rest serves the typed API under /api/v1: grpc-gateway for calls with one answer, server-sent events for the
-// chat that streams.
+// Package rest serves the typed API under /api/v1. Unary calls go through grpc-gateway; the streaming chat is sent as
+// server-sent events.
 package rest
 
 import (
@@ -27,7 +27,7 @@ type Clients struct {
 	Billing billingv1.BillingServiceClient
 }
 
-// Mux translates between JSON and the services' RPCs. It must only get requests whose route exists.
+// Mux translates between JSON and the services' RPCs. It serves only requests whose route exists.
 type Mux struct {
 	mux  *runtime.ServeMux
 	body reqbody.Reader
@@ -54,7 +54,7 @@ func New(ctx context.Context, clients Clients, body reqbody.Reader) (*Mux, error
 		"billing": func() error { return billingv1.RegisterBillingServiceHandlerClient(ctx, mux, clients.Billing) },
 	} {
 		if err := register(); err != nil {
-			return nil, fmt.Errorf("addresses of %s: %w", name, err)
+			return nil, fmt.Errorf("register the routes of %s: %w", name, err)
 		}
 	}
 	return &Mux{mux: mux, body: body}, nil
@@ -72,7 +72,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mux.ServeHTTP(w, inner)
 }
 
-// takeBody reads the body whole. An empty one is left empty: RPCs whose arguments are all in the address have none.
+// takeBody reads the complete body. It may be empty, because some RPCs take all their arguments from the path.
 func (m *Mux) takeBody(w http.ResponseWriter, r, inner *http.Request) error {
 	raw, err := m.body.Read(w, r)
 	if err != nil || len(raw) == 0 {
@@ -82,8 +82,8 @@ func (m *Mux) takeBody(w http.ResponseWriter, r, inner *http.Request) error {
 	return nil
 }
 
-// bare is the request without everything of the caller's that grpc-gateway would act on or pass on: headers, trailers,
-// host, addresses, and the body until it is read.
+// bare returns the request without what grpc-gateway would act on or forward: headers, trailers, host, addresses, and the
+// body until it is read.
 func bare(r *http.Request) *http.Request {
 	inner := *r
 	inner.Header = http.Header{"Content-Type": {"application/json"}}
@@ -94,7 +94,7 @@ func bare(r *http.Request) *http.Request {
 	return &inner
 }
 
-// document is a body that was read whole, and what was wrong with it when it was decoded.
+// document is a complete body, together with the error from decoding it.
 type document struct {
 	io.Reader
 	raw     []byte
@@ -105,7 +105,7 @@ type document struct {
 func (*document) Close() error { return nil }
 
 func answerError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
-	// What grpc-gateway set for an answer that did not come.
+	// grpc-gateway set these for the response that failed.
 	w.Header().Del("Content-Type")
 	w.Header().Del("Content-Length")
 	if d, ok := r.Body.(*document); ok && d.problem != nil {
@@ -117,7 +117,7 @@ func answerError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w 
 }
 
 func answerRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
-	// The table of routes has been asked before; only a path that does not decode comes here.
+	// The route table has matched already, so only a path that cannot be unescaped arrives here.
 	call.From(r.Context()).Fail(r.Context(), w,
-		errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is nothing at this address; /docs lists what there is."))
+		errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "Not found. /docs lists all paths."))
 }

@@ -19,7 +19,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 )
 
-// recording is a connection that notes what calls carry, and sends headers and trailers of its own.
+// recording is a connection that records the metadata of calls, and returns headers and trailers.
 type recording struct {
 	sent     metadata.MD
 	deadline bool
@@ -55,7 +55,7 @@ func newMux(t *testing.T) (*rest.Mux, *recording) {
 	return mux, c
 }
 
-// Nothing of a request but its address and its body reaches a service, and nothing of an answer but its message the caller.
+// Only the path, the query and the body of a request reach a service, and only the message of a response reaches the client.
 func TestHeadersStopAtTheMux(t *testing.T) {
 	mux, c := newMux(t)
 	r := httptest.NewRequest(http.MethodGet, "/api/v1/me", nil)

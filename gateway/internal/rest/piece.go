@@ -6,8 +6,8 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 )
 
-// appendPiece appends a piece of a chat as JSON. Nearly all pieces are only text; these are written without protojson,
-// which costs ten times as much, and leave out what is empty. All others are written as every answer is.
+// appendPiece appends a message of a chat stream as JSON. Nearly all messages contain only text. They are written without
+// protojson, which costs ten times as much, and without empty fields. All other messages are encoded like any response.
 func appendPiece(b []byte, m *aiv1.ChatStreamResponse) ([]byte, error) {
 	if !onlyText(m) {
 		raw, err := codec{}.Marshal(m)
@@ -25,7 +25,7 @@ func onlyText(m *aiv1.ChatStreamResponse) bool {
 		utf8.ValidString(m.GetId()) && utf8.ValidString(m.GetModel()) && utf8.ValidString(m.GetDelta())
 }
 
-// appendMember appends a name with its string, which is valid UTF-8; an empty one is left out.
+// appendMember appends a name and its value, which must be valid UTF-8. It leaves out an empty value.
 func appendMember(b []byte, name, value string) []byte {
 	if value == "" {
 		return b

@@ -12,7 +12,7 @@ import (
 	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
 )
 
-// FuzzPiece compares the short way with protojson.
+// FuzzPiece compares the hand-written encoding with protojson.
 func FuzzPiece(f *testing.F) {
 	f.Add("chatcmpl-1", "gpt-5-mini", "Hello", "", int64(-1))
 	f.Add("", "", "", "", int64(-1))
@@ -38,7 +38,7 @@ func FuzzPiece(f *testing.F) {
 	})
 }
 
-func TestPieceNeedsNoMemory(t *testing.T) {
+func TestPieceDoesNotAllocate(t *testing.T) {
 	m := &aiv1.ChatStreamResponse{Id: "chatcmpl-1", Delta: "Hello, \"you\""}
 	buf := make([]byte, 0, 256)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
@@ -48,8 +48,8 @@ func TestPieceNeedsNoMemory(t *testing.T) {
 	}))
 }
 
-// A client's types say that usage has all its fields; the same piece always gives the same bytes.
-func TestTheLastPieceShowsZeroes(t *testing.T) {
+// The last piece contains zero values, because the client's types require every field of usage.
+func TestLastPieceContainsZeroValues(t *testing.T) {
 	cost := int64(8400)
 	piece := &aiv1.ChatStreamResponse{Id: "c1", FinishReason: "stop", Usage: &usagev1.CallUsage{InputTokens: 8, OutputTokens: 12}, CostNanoUsd: &cost}
 	got, err := appendPiece([]byte("data: "), piece)
@@ -58,8 +58,8 @@ func TestTheLastPieceShowsZeroes(t *testing.T) {
 		`"usage":{"inputTokens":8,"cachedInputTokens":0,"outputTokens":12,"reasoningTokens":0},"costNanoUsd":"8400"}`, string(got))
 }
 
-// A piece that has only one of its parts keeps it.
-func TestNoPartOfAPieceIsLost(t *testing.T) {
+// A piece with only one field set keeps that field.
+func TestPieceKeepsEachField(t *testing.T) {
 	cost := int64(0)
 	for name, m := range map[string]*aiv1.ChatStreamResponse{
 		"id": {Id: "a"}, "model": {Model: "b"}, "delta": {Delta: "c"}, "finish reason": {FinishReason: "stop"}, "cost": {CostNanoUsd: &cost},

@@ -1,5 +1,5 @@
-// Package sse writes an answer piece by piece: flushes, keep-alive comments, and the error event that ends a broken stream
-// of server-sent events. The writer below bounds how long a write may take.
+// Package sse writes streams of server-sent events: flushes, keep-alive comments, and the error event that ends a broken
+// stream. The underlying writer limits how long a write may take.
 package sse
 
 import (
@@ -12,7 +12,7 @@ const ContentType = "text/event-stream"
 
 var ping = []byte(": ping\n")
 
-// Writer writes one answer. It is used by one goroutine.
+// Writer writes one response. One goroutine uses it.
 type Writer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -25,7 +25,7 @@ func NewWriter(w http.ResponseWriter) *Writer {
 	return &Writer{w: w, control: http.NewResponseController(w), tail: [4]byte{2: '\n', 3: '\n'}}
 }
 
-// Begin sends the head of a stream of server-sent events; Flush makes it leave.
+// Begin writes the status and headers of a stream of server-sent events. Flush sends them.
 func (s *Writer) Begin(status int) {
 	h := s.w.Header()
 	if h.Get("Content-Type") == "" {
@@ -60,14 +60,14 @@ func (s *Writer) Flush() error {
 	return s.control.Flush()
 }
 
-// Between reports whether the stream stands between two events.
+// Between reports whether the stream is between two events.
 func (s *Writer) Between() bool {
 	tail := string(s.tail[:])
 	return tail[2:] == "\n\n" || tail == "\r\n\r\n" || tail[2:] == "\r\r"
 }
 
-// Ping sends a comment that readers ignore, when the stream stands between two events. It has no blank line after it,
-// because some readers take that for an empty event.
+// Ping sends a comment, which clients ignore, when the stream is between two events. No blank line follows it, because
+// some clients take that for an empty event.
 func (s *Writer) Ping() error {
 	if !s.Between() {
 		return nil
@@ -78,8 +78,8 @@ func (s *Writer) Ping() error {
 	return s.control.Flush()
 }
 
-// Fail sends an event with an error, named event unless that is "", on a line of its own even when the stream broke
-// within an event.
+// Fail sends an error event; an empty name sends an unnamed event. It starts on its own line even when the stream broke
+// in the middle of an event.
 func (s *Writer) Fail(event string, body []byte) error {
 	var b bytes.Buffer
 	if !s.Between() {

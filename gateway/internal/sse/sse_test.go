@@ -42,7 +42,7 @@ func TestBeginAndPing(t *testing.T) {
 	require.NoError(t, w.Ping())
 	require.Equal(t, sse.ContentType, r.Header().Get("Content-Type"))
 	require.Equal(t, "no", r.Header().Get("X-Accel-Buffering"))
-	require.Equal(t, ": ping\n", r.Body.String(), "no blank line, which old readers take for an event")
+	require.Equal(t, ": ping\n", r.Body.String(), "no blank line follows, because some clients take that for an event")
 	require.True(t, r.Flushed)
 	_, err := w.Write([]byte("data: half"))
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-// Package status tells the public how the services and the integrations behind them are doing.
+// Package status reports the health of the services and of the integrations behind them to the public.
 package status
 
 import (
@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// probeTimeout bounds the question to one service.
+	// probeTimeout limits one request to a service.
 	probeTimeout = 3 * time.Second
-	// freshness is how long an answer serves everybody, so that the public cannot load the services with questions.
+	// freshness is how long a report is reused, so that public requests cannot load the services.
 	freshness = time.Second
-	// pollInterval is how often the services are asked when nobody looks, so that the report knows when a state began.
+	// pollInterval is how often the services are asked without requests, so that the report knows when a state began.
 	pollInterval = 5 * time.Second
 )
 
-// Answer is what a service says about itself and about its integration.
+// Answer is what a service reports about itself and about its integration.
 type Answer interface {
 	GetService() *statusv1.Health
 	GetProvider() *statusv1.Health
@@ -30,51 +30,51 @@ type Answer interface {
 
 // Service is one of the services.
 type Service struct {
-	// Name is the service's, such as "billing".
+	// Name is the name of the service, such as "billing".
 	Name string
 	// Integration is the provider that the service calls, such as "stripe".
 	Integration string
-	// Banner is what a front end shows while the integration is down; "" for none.
+	// Banner is the text that a front end shows while the integration is down; it may be empty.
 	Banner string
 	// Ask calls the service's GetStatus.
 	Ask func(context.Context) (Answer, error)
 }
 
-// Report is the body of the answer.
+// Report is the body of the response.
 type Report struct {
-	// Status sums up the rest: operational when every part is, down when every service is down, else degraded.
+	// Status sums up the rest: operational when every part is operational, down when every service is down, otherwise degraded.
 	Status string `json:"status"`
-	// Services holds the state of each service, by its name.
+	// Services holds the state of each service by name.
 	Services map[string]string `json:"services"`
-	// Integrations holds the condition of each provider, by its name.
+	// Integrations holds the state of each provider by name.
 	Integrations map[string]Integration `json:"integrations"`
 }
 
-// Integration is the condition of one provider.
+// Integration is the state of one provider.
 type Integration struct {
 	Status string    `json:"status"`
 	Since  time.Time `json:"since"`
 	Banner string    `json:"banner,omitempty"`
 }
 
-// Page answers with the report. It needs no credential, and it answers 200 whatever is down.
+// Page answers with the report. It needs no credential and always answers 200.
 type Page struct {
 	services []*watched
 	now      func() time.Time
 	start    time.Time
-	turn     chan struct{} // held by the goroutine that asks
+	turn     chan struct{} // a lock that a waiting caller can give up on
 	last     Report
 	asked    time.Time
 }
 
-// watched is a service with the memory that unreachable services need.
+// watched is a service together with the history that is needed while it is unreachable.
 type watched struct {
 	Service
 	answered    bool // at least once
 	integration *health.Tracker
 }
 
-// New returns a page that has asked nobody yet.
+// New returns a page that has not asked any service yet.
 func New(services []Service, now func() time.Time) *Page {
 	p := &Page{now: now, start: now(), turn: make(chan struct{}, 1)}
 	for _, s := range services {
@@ -83,7 +83,7 @@ func New(services []Service, now func() time.Time) *Page {
 	return p
 }
 
-// Run asks the services from time to time until ctx ends.
+// Run asks the services periodically until ctx ends.
 func (p *Page) Run(ctx context.Context) {
 	for {
 		if _, ok := p.report(ctx); !ok {
@@ -107,7 +107,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(report)
 }
 
-// report returns a report of the last second. One goroutine asks, and the others wait for its answers.
+// report returns a report that is at most a second old. One goroutine asks the services; the others wait for its result.
 func (p *Page) report(ctx context.Context) (Report, bool) {
 	select {
 	case p.turn <- struct{}{}:
@@ -116,14 +116,14 @@ func (p *Page) report(ctx context.Context) (Report, bool) {
 	}
 	defer func() { <-p.turn }()
 	if age := p.now().Sub(p.asked); p.asked.IsZero() || age > freshness || age < 0 {
-		// The answers serve other callers too, so they must not depend on whether this one stays.
+		// Other callers wait for this report too, so this caller's departure must not cancel it.
 		p.last = p.ask(context.WithoutCancel(ctx))
 		p.asked = p.now()
 	}
 	return p.last, true
 }
 
-// ask needs the turn.
+// ask asks all services. The caller holds the turn.
 func (p *Page) ask(ctx context.Context) Report {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -154,8 +154,9 @@ func (p *Page) ask(ctx context.Context) Report {
 	return report
 }
 
-// judge returns the state of a service and the condition of its integration. Both are down while the service cannot be
-// reached, because then nothing reaches the integration either. At the start of the edge the services may still be starting.
+// judge returns the state of a service and of its integration. While the service is unreachable both are down, because
+// nothing reaches the integration either. Shortly after the edge starts both are unknown instead, because the service may
+// still be starting.
 func (p *Page) judge(s *watched, answer Answer) (statusv1.Status, *statusv1.Health) {
 	now := p.now()
 	if answer == nil {
@@ -179,7 +180,7 @@ func (s *watched) describe(c *statusv1.Health) Integration {
 	return out
 }
 
-// overall sums up: working counts the services that work together with their integrations.
+// overall sums up. working counts the services that are operational together with their integrations.
 func overall(working, down, all int) statusv1.Status {
 	switch all {
 	case working:

@@ -79,7 +79,7 @@ func TestShape(t *testing.T) {
 	}`, get(page))
 }
 
-func TestWhole(t *testing.T) {
+func TestOverallStatus(t *testing.T) {
 	const (
 		unknown, operational = health.Unknown, health.Operational
 		degraded, down       = health.Degraded, health.Down
@@ -89,7 +89,7 @@ func TestWhole(t *testing.T) {
 		auth, ai, billing ask
 		want              string
 	}{
-		"all is well":                {fine, fine, fine, "operational"},
+		"all operational":            {fine, fine, fine, "operational"},
 		"a service is degraded":      {fine, says(degraded, operational), fine, "degraded"},
 		"a service is down":          {says(down, operational), fine, fine, "degraded"},
 		"a service is unknown":       {fine, fine, says(unknown, operational), "degraded"},
@@ -100,7 +100,7 @@ func TestWhole(t *testing.T) {
 		"a service is unreachable":   {fine, unreachable, fine, "degraded"},
 		"all services are down":      {says(down, operational), says(down, down), says(down, operational), "down"},
 		"all are unreachable":        {unreachable, unreachable, unreachable, "down"},
-		"a state of a later version": {says(99, operational), fine, fine, "degraded"},
+		"an unknown enum value":      {says(99, operational), fine, fine, "degraded"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -125,14 +125,14 @@ func TestUnreachableService(t *testing.T) {
 	now = start.Add(10 * time.Second)
 	got := report(t, page)
 	require.Equal(t, "down", got.Services["billing"])
-	require.Equal(t, status.Integration{Status: "down", Since: now, Banner: "No payments now."}, got.Integrations["stripe"], "nothing reaches Stripe")
+	require.Equal(t, status.Integration{Status: "down", Since: now, Banner: "No payments now."}, got.Integrations["stripe"], "Stripe is down while billing is unreachable")
 
 	now = start.Add(time.Hour)
 	require.Equal(t, start.Add(10*time.Second), report(t, page).Integrations["stripe"].Since, "it has been down since then")
 
 	billing = fine
 	now = now.Add(time.Minute)
-	require.Equal(t, status.Integration{Status: "operational", Since: began}, report(t, page).Integrations["stripe"], "the service knows best")
+	require.Equal(t, status.Integration{Status: "operational", Since: began}, report(t, page).Integrations["stripe"], "the service reports its own time")
 
 	billing = unreachable
 	lost := now.Add(time.Minute)
@@ -151,12 +151,12 @@ func TestHangingServiceIsDown(t *testing.T) {
 		before := time.Now()
 		got := report(t, page)
 		require.Equal(t, "down", got.Services["ai"])
-		require.Equal(t, "operational", got.Services["auth"], "the others are not held up")
+		require.Equal(t, "operational", got.Services["auth"], "the other services are not delayed")
 		require.LessOrEqual(t, time.Since(before), 3*time.Second)
 	})
 }
 
-func TestOneCallerAsksForAll(t *testing.T) {
+func TestConcurrentRequestsShareOneProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
 		release := make(chan struct{})
@@ -174,12 +174,12 @@ func TestOneCallerAsksForAll(t *testing.T) {
 		}
 		synctest.Wait()
 		require.EqualValues(t, 1, asked.Load())
-		leave() // the others still get the answer
+		leave() // the other callers still get the report
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		w := httptest.NewRecorder()
 		page.ServeHTTP(w, httptest.NewRequestWithContext(gone, http.MethodGet, "/", nil))
-		require.Empty(t, w.Body.String(), "a caller that left does not wait")
+		require.Empty(t, w.Body.String(), "a caller that has left does not wait")
 		close(release)
 		for range 20 {
 			require.Contains(t, <-answers, `"ai":"operational"`)
@@ -191,10 +191,10 @@ func TestOneCallerAsksForAll(t *testing.T) {
 	})
 }
 
-// freshness is how long an answer serves everybody.
+// freshness is how long a report is reused.
 const freshness = time.Second
 
-func TestRunLearnsWhenAStateBegan(t *testing.T) {
+func TestRunRecordsWhenAStateBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lost atomic.Bool
 		page := status.New([]status.Service{{Name: "ai", Integration: "openai", Ask: func(ctx context.Context) (status.Answer, error) {
@@ -210,7 +210,7 @@ func TestRunLearnsWhenAStateBegan(t *testing.T) {
 		lost.Store(true)
 		at := time.Now()
 		time.Sleep(time.Hour)
-		require.WithinDuration(t, at, report(t, page).Integrations["openai"].Since, 6*time.Second, "nobody looked when it happened")
+		require.WithinDuration(t, at, report(t, page).Integrations["openai"].Since, 6*time.Second, "no request came when the state changed")
 		stop()
 		<-ended
 	})

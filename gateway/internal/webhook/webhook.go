@@ -1,5 +1,5 @@
-// Package webhook takes providers' webhooks: it caps the body, takes the headers that a signature needs, and hands both
-// over as they came. The service verifies and stores; the answer follows its durable commit.
+// Package webhook receives providers' webhooks. It limits the body, picks the headers that the signature needs, and passes
+// both on unchanged. The service verifies and stores the event; the edge answers after the durable commit.
 package webhook
 
 import (
@@ -17,38 +17,37 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// MaxBody is the largest webhook that is taken, in bytes.
+// MaxBody is the maximum size of a webhook in bytes.
 const MaxBody = 1 << 20
 
-// Timeout is how long an event may take to be stored. Svix waits 15 s for an answer, Stripe no less: one that says to try
-// again beats none.
+// Timeout is how long storing an event may take. Svix waits 15 s for a response, and Stripe waits at least as long. A 503
+// within that time makes them retry sooner than no response.
 const Timeout = 10 * time.Second
 
-// retryAfter is when a provider may try again; each goes by its own schedule.
+// retryAfter is sent with a 503. Providers may follow their own schedule.
 const retryAfter = 5 * time.Second
 
-// Receive verifies and stores one webhook; it returns after a durable commit.
+// Receive verifies and stores one webhook. It returns after a durable commit.
 type Receive func(ctx context.Context, headers map[string]string, body []byte) error
 
-// Handler serves one provider's address.
+// Handler receives the webhooks of one provider.
 type Handler struct {
-	// Headers are those that the signature needs, in canonical form.
+	// Headers lists the headers that the signature needs, in canonical form.
 	Headers []string
-	// Body reads the requests' bodies; its Max must be MaxBody.
+	// Body reads request bodies; its Max must be MaxBody.
 	Body reqbody.Reader
-	// Timeout bounds Receive; zero means Timeout.
+	// Timeout limits Receive; zero means the constant Timeout.
 	Timeout time.Duration
-	// Secure tells whether a request came over HTTPS; nil takes any.
-	Secure func(*http.Request) bool
-	// Receive hands over to the service.
+	// Secure reports whether a request came over HTTPS; nil accepts every request.
+	Secure  func(*http.Request) bool
 	Receive Receive
-	// Insecure is told of each request that Secure refuses; nil tells nobody.
+	// Insecure, when set, is called for each request that Secure rejects.
 	Insecure func(*http.Request)
-	// Refused is told of each request that was not what the provider sends; nil tells nobody.
+	// Refused, when set, is called for each request that the provider cannot have sent.
 	Refused func(*http.Request)
 }
 
-// ServeHTTP answers {"received": true} to what is stored, now or before.
+// ServeHTTP answers {"received": true} when the event is stored, now or by an earlier delivery.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	state := call.From(r.Context())
 	if err := h.receive(w, r); err != nil {
@@ -68,7 +67,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) error {
 			h.Insecure(r)
 		}
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
-			"Webhooks are taken over HTTPS only. Behind a proxy that ends TLS, name it in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto to one value, https.")
+			"Webhooks must come over HTTPS. If a proxy ends TLS, name it in TRIVET_TRUSTED_PROXIES and let it set X-Forwarded-Proto to https.")
 	}
 	headers, err := h.headers(r)
 	if err != nil {
@@ -81,18 +80,18 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), cmp.Or(h.Timeout, Timeout))
 	defer cancel()
 	err = h.Receive(ctx, headers, body)
-	if err != nil && ctx.Err() != nil && r.Context().Err() == nil { // it may be stored yet: then the next one is a duplicate
+	if err != nil && ctx.Err() != nil && r.Context().Err() == nil { // if the service stores it after all, the next delivery is a duplicate
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
 			"The event could not be stored in time. Please send it again.").After(retryAfter).Cause(err)
 	}
 	return err
 }
 
-// maxHeader is the longest header that a signature may have, in bytes; providers need some hundred.
+// maxHeader is the maximum length of a signature header in bytes. Providers need a few hundred.
 const maxHeader = 8 << 10
 
-// headers are those that the signature needs, by lower-case name. No provider sends them twice, so long that they are work
-// to read, or in other than ASCII, which no call to a service could carry.
+// headers returns the headers that the signature needs, by lower-case name. It refuses headers that no provider sends:
+// repeated, very long, or not printable ASCII, which gRPC metadata cannot carry.
 func (h *Handler) headers(r *http.Request) (map[string]string, error) {
 	found := make(map[string]string, len(h.Headers))
 	for _, name := range h.Headers {

@@ -23,8 +23,8 @@ func post(h *webhook.Handler, ctx context.Context) *httptest.ResponseRecorder {
 	return w
 }
 
-// A provider gets an answer before it gives up: a store that hangs is as good as one that is down.
-func TestAStoreThatHangs(t *testing.T) {
+// A provider gets a 503 before it gives up waiting for a store that hangs.
+func TestHangingStore(t *testing.T) {
 	refused := false
 	h := &webhook.Handler{
 		Timeout: time.Millisecond,
@@ -41,8 +41,8 @@ func TestAStoreThatHangs(t *testing.T) {
 	require.False(t, refused)
 }
 
-// What was stored in the last moment is stored.
-func TestStoredInTheLastMoment(t *testing.T) {
+// An event that was stored just after the timeout is answered as stored.
+func TestEventStoredAfterTheTimeout(t *testing.T) {
 	h := &webhook.Handler{Timeout: time.Millisecond, Receive: func(ctx context.Context, _ map[string]string, _ []byte) error {
 		<-ctx.Done()
 		return nil
