@@ -30,8 +30,9 @@ type memory struct {
 	keys   map[string]apikey.Key // by hash
 	uses   map[string]apikey.Use
 	writes int
-	down   error // of KeyByHash
-	full   error // of NoteUses
+	down   error  // of KeyByHash
+	full   error  // of NoteUses
+	noting func() // called by NoteUses when set
 }
 
 func newMemory() *memory {
@@ -71,9 +72,9 @@ func (m *memory) Ancestors(ctx context.Context, id string) ([]apikey.Key, error)
 	return above, m.down
 }
 
-func (m *memory) TakeOverKey(ctx context.Context, account, id, userID, _ string) (apikey.Key, error) {
+func (m *memory) TakeOverKey(ctx context.Context, account, id, userID, role string) (apikey.Key, error) {
 	k, err := m.KeyByID(ctx, account, id)
-	k.UserID = userID
+	k.UserID, k.Role = userID, role
 	return k, err
 }
 
@@ -83,10 +84,16 @@ func (m *memory) Keys(context.Context, string, paging.Cursor, int) ([]apikey.Key
 
 func (m *memory) RevokeKey(context.Context, string, string, time.Time) error { return nil }
 
-func (m *memory) NoteUses(_ context.Context, uses map[string]apikey.Use) error {
+func (m *memory) NoteUses(ctx context.Context, uses map[string]apikey.Use) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err // as a database would
+	}
 	m.writes++
+	if m.noting != nil {
+		m.noting()
+	}
 	if m.full != nil {
 		return m.full
 	}
@@ -191,6 +198,9 @@ func TestAKeyEndsWithItsAncestors(t *testing.T) {
 	for name, end := range map[string]func(*apikey.Key){
 		"revoked": func(k *apikey.Key) { k.RevokeTime = time.Now() },
 		"expired": func(k *apikey.Key) { k.ExpireTime = time.Now() },
+		"revoked before it expires": func(k *apikey.Key) {
+			k.RevokeTime, k.ExpireTime = time.Now(), time.Now().Add(time.Hour)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -216,6 +226,8 @@ func TestAKeyEndsWithItsAncestors(t *testing.T) {
 						}
 					}
 					_, err := k.TakeOver(t.Context(), apikey.Maker{AccountID: "a", UserID: "boss"}, keys[3].ID)
+					require.ErrorIs(t, err, apikey.ErrEnded)
+					_, err = k.TakeOver(t.Context(), apikey.Maker{AccountID: "a", UserID: "boss"}, keys[ended].ID)
 					require.ErrorIs(t, err, apikey.ErrEnded)
 				}
 			})
@@ -281,9 +293,10 @@ func TestOnlyAPersonTakesOver(t *testing.T) {
 	}
 	_, err := k.TakeOver(t.Context(), apikey.Maker{AccountID: "a", UserID: "boss"}, "key_none")
 	require.ErrorIs(t, err, apikey.ErrNotFound)
-	got, err := k.TakeOver(t.Context(), apikey.Maker{AccountID: "a", UserID: "boss"}, keys[0].ID)
+	got, err := k.TakeOver(t.Context(), apikey.Maker{AccountID: "a", UserID: "boss", Role: "admin"}, keys[0].ID)
 	require.NoError(t, err)
 	require.Equal(t, "boss", got.UserID)
+	require.Equal(t, "admin", got.Role, "the role of the new owner, not of the old one")
 }
 
 // TestUsesAreBounded: however many keys are used between two flushes, memory does not grow without end.

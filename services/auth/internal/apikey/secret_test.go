@@ -39,6 +39,9 @@ func TestSecretForm(t *testing.T) {
 		require.EqualValues(t, crc32.ChecksumIEEE([]byte(secret[:len(secret)-6])), sum.Uint64())
 		require.Empty(t, check(secret, Test))
 		require.Equal(t, VerdictMode, check(secret, Live))
+		live, _, err := newSecret(Live, rand.Reader)
+		require.NoError(t, err)
+		require.Equal(t, VerdictMode, check(live, Test))
 	}
 	_, _, err = newSecret(Live, bytes.NewReader(nil))
 	require.Error(t, err)
