@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
-	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -24,6 +23,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/trivet-dev/trivet/platform/inprocess"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 )
@@ -74,7 +74,7 @@ type Server struct {
 	chain     *chain
 	server    *grpc.Server
 	health    *health.Server
-	inprocess *inprocgrpc.Channel
+	inprocess *inprocess.Channel
 	services  map[string]any // implementations by service
 	inflight  sync.WaitGroup
 	stop      context.CancelFunc
@@ -117,7 +117,7 @@ func New(config Config) (*Server, error) {
 		options = append(options, grpc.Creds(config.TLS))
 	}
 	s.server = grpc.NewServer(options...)
-	s.inprocess = (&inprocgrpc.Channel{}).WithServerUnaryInterceptor(s.chain.unary).WithServerStreamInterceptor(s.chain.stream)
+	s.inprocess = inprocess.New(s.chain.unary, s.chain.stream)
 	healthv1.RegisterHealthServer(s.server, s.health)
 	if config.Reflection {
 		reflection.Register(s.server)
@@ -172,6 +172,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() {
 		defer close(idle)
+		s.inprocess.Wait()
 		s.inflight.Wait()
 	}()
 	select {
