@@ -22,10 +22,12 @@ type Development struct {
 	// LoopbackOrigins allows pages of this machine in addition to CORS_ALLOWED_ORIGINS, because the port of a front end's
 	// development server often changes.
 	LoopbackOrigins bool
+	// Sandbox is the sandbox's address, which the page at / links to; "" when there is none.
+	Sandbox string
 }
 
 func (d Development) check(config Config) error {
-	if config.Environment == "production" && (d.Clerk != nil || d.LoopbackOrigins) {
+	if config.Environment == "production" && (d.Clerk != nil || d.LoopbackOrigins || d.Sandbox != "") {
 		return errors.New("gateway: Deps.Development is set, but TRIVET_ENV is production")
 	}
 	return nil

@@ -74,7 +74,7 @@ func TestLoopbackOrigins(t *testing.T) {
 
 func TestDevelopmentIsRefusedInProduction(t *testing.T) {
 	config := gateway.Config{Environment: "production"}
-	for _, d := range []gateway.Development{{Clerk: echoClerk}, {LoopbackOrigins: true}} {
+	for _, d := range []gateway.Development{{Clerk: echoClerk}, {LoopbackOrigins: true}, {Sandbox: "http://127.0.0.1:8090"}} {
 		_, err := gateway.New(t.Context(), config, gateway.Deps{Development: d})
 		require.ErrorContains(t, err, "Development is set, but TRIVET_ENV is production")
 	}

@@ -114,7 +114,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		{"POST", "/v1/responses", 404, ""},
 		{"GET", "/v1", 404, ""},
 		{"GET", "/api/v1/nothing", 404, ""},
-		{"GET", "/", 404, ""},
+		{"POST", "/", 405, "GET, HEAD"},
 		{"GET", "/docs/", 404, ""},
 		{"GET", "//docs", 404, ""},
 		{"GET", "/api/v1/../v1/me", 404, ""},

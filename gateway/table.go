@@ -37,7 +37,11 @@ func (g *Gateway) table(ctx context.Context, deps Deps) (*routes.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return routes.New(slices.Concat(g.openAI(clients.AI), typed, g.public(deps), webhooks, g.development.routes()))
+	pages, err := g.pages()
+	if err != nil {
+		return nil, err
+	}
+	return routes.New(slices.Concat(g.openAI(clients.AI), typed, g.public(deps), pages, webhooks, g.development.routes()))
 }
 
 // typed lists the routes that the contract declares.
@@ -72,7 +76,6 @@ func (g *Gateway) public(deps Deps) []routes.Route {
 	}
 	return []routes.Route{
 		get("/openapi.json", apidocs.OpenAPI(deps.OpenAPI)),
-		get("/docs", apidocs.Docs()),
 		get("/healthz", http.HandlerFunc(alive)),
 		get("/api/v1/status", g.status),
 	}

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/linkpage"
 	"github.com/trivet-dev/trivet/sandbox/clerk"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/sandbox/openai"
@@ -227,6 +228,7 @@ func (s *Sandbox) routes() http.Handler {
 	s.controlWebhooks(mux)
 	s.controlObjects(mux)
 	s.controlStripe(mux)
+	mux.Handle("GET /{$}", linkpage.Handler(homePage()))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "the sandbox serves /clerk, /openai/v1, /stripe, /v1 (Stripe), /control and /healthz, not "+r.URL.Path)
 	})

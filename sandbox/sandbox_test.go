@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,4 +41,19 @@ func fetch(t *testing.T, method, url, body string) (int, string) {
 	raw, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	return resp.StatusCode, string(raw)
+}
+
+// A person who opens the sandbox's address finds what it has, and each link works.
+func TestHomePage(t *testing.T) {
+	_, base := serve(t, sandbox.Config{})
+	read := func(path string) string {
+		status, body := fetch(t, http.MethodGet, base+path, "")
+		require.Equal(t, http.StatusOK, status, path)
+		return body
+	}
+	links := regexp.MustCompile(`href="([a-z][^":]*)"`).FindAllStringSubmatch(read("/"), -1)
+	require.Len(t, links, 2)
+	for _, link := range links {
+		read("/" + link[1])
+	}
 }

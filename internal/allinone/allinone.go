@@ -60,7 +60,7 @@ func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
 	}
 	return run(ctx, c, host, runOptions{
 		before: []serve.Part{part}, migrate: true, development: development(box, absent),
-		welcome: &welcome{to: options.Stdout, config: c, sandbox: box, url: strings.TrimSuffix(box.Environment()["STRIPE_API_URL"], "/stripe")},
+		welcome: &welcome{to: options.Stdout, config: c, sandbox: box, url: sandboxURL(box)},
 	})
 }
 

@@ -3,6 +3,7 @@ package allinone
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/trivet-dev/trivet/gateway"
 	"github.com/trivet-dev/trivet/sandbox"
@@ -11,6 +12,9 @@ import (
 // development is what trivet dev adds to the edge. absent names the providers that the sandbox stands in for.
 func development(box *sandbox.Sandbox, absent []string) gateway.Development {
 	d := gateway.Development{LoopbackOrigins: true}
+	if box != nil {
+		d.Sandbox = sandboxURL(box)
+	}
 	if slices.Contains(absent, "clerk") {
 		d.Clerk = under("/clerk", box.Handler())
 	}
@@ -27,4 +31,9 @@ func under(prefix string, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, moved)
 	})
+}
+
+// sandboxURL is where the sandbox listens.
+func sandboxURL(box *sandbox.Sandbox) string {
+	return strings.TrimSuffix(box.Environment()["STRIPE_API_URL"], "/stripe")
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/trivet-dev/trivet/platform/linkpage"
 )
 
 // defaultProbe is how long a check may take.
@@ -31,7 +33,7 @@ type Ops struct {
 	Pprof    bool                // serve /debug/pprof/
 }
 
-// OpsHandler serves /metrics, /healthz (the process is alive), /readyz (all checks pass: 200, else 503 with a JSON list of
+// OpsHandler serves a page with links at /, /metrics, /healthz (the process is alive), /readyz (all checks pass: 200, else 503 with a JSON list of
 // those that fail) and, when asked for, /debug/pprof/. It belongs on an address that only operators reach.
 func OpsHandler(ops Ops) http.Handler {
 	mux := http.NewServeMux()
@@ -53,7 +55,21 @@ func OpsHandler(ops Ops) http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
+	mux.Handle("GET /{$}", linkpage.Handler(opsPage(ops)))
 	return mux
+}
+
+// opsPage lists what the ops address has.
+func opsPage(ops Ops) linkpage.Page {
+	p := linkpage.Page{Title: "Trivet: operations", Text: "For operators and their monitoring.", Links: []linkpage.Link{
+		{Address: "metrics", Name: "Metrics", Text: "in Prometheus's format"},
+		{Address: "readyz", Name: "Readiness", Text: "what keeps this process from serving"},
+		{Address: "healthz", Name: "Health", Text: "whether this process is alive"},
+	}}
+	if ops.Pprof {
+		p.Links = append(p.Links, linkpage.Link{Address: "debug/pprof/", Name: "Profiles", Text: "of Go's runtime"})
+	}
+	return p
 }
 
 type readiness struct {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,6 +133,9 @@ func TestPprofOnlyWhenAsked(t *testing.T) {
 		h := telemetry.OpsHandler(telemetry.Ops{Gatherer: metrics.Registry, Pprof: on})
 		require.Equal(t, map[bool]int{false: 404, true: 200}[on], get(t, h, "/debug/pprof/").Code)
 		require.Equal(t, map[bool]int{false: 404, true: 200}[on], get(t, h, "/debug/pprof/cmdline").Code)
+		home := get(t, h, "/")
+		require.Equal(t, on, strings.Contains(home.Body.String(), `href="debug/pprof/"`))
+		require.Contains(t, home.Body.String(), `href="readyz"`)
 	}
 }
 
