@@ -61,7 +61,7 @@ func (p *parts) ask(t *testing.T, credential string) (*Grant, error) {
 	return New(Config{
 		Sessions: sessions{p}, Keys: keys{p}, Directory: p, Completer: p, Now: issued,
 		Record:     func(_ context.Context, kind, verdict string) { p.verdicts = append(p.verdicts, kind+" "+verdict) },
-		AdminRoles: []string{"admin", "boss"}, Logger: slog.New(slog.NewTextHandler(&p.logged, nil)),
+		AdminRoles: []string{"admin", "boss"}, Operators: []string{"user_operator"}, Logger: slog.New(slog.NewTextHandler(&p.logged, nil)),
 	}).Authenticate(t.Context(), credential)
 }
 
@@ -258,7 +258,7 @@ func TestPersonalKeyStanding(t *testing.T) {
 		require.Equal(t, []string{"api_key " + verdict}, p.verdicts)
 		if verdict == "accepted" {
 			require.NoError(t, err)
-			require.True(t, grant.Claims.IsAdmin())
+			require.True(t, grant.Claims.Admin)
 			continue
 		}
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, errs.ReasonOf(err))
@@ -280,16 +280,45 @@ func TestAdminRoles(t *testing.T) {
 	}
 }
 
+// TestOperators: only the person signs in as an operator, not somebody who impersonates them, nor their API key.
+func TestOperators(t *testing.T) {
+	for name, tc := range map[string]struct {
+		user       string
+		actor      *session.Actor
+		credential string
+		want       bool
+	}{
+		"an operator":                {"user_operator", nil, "token", true},
+		"another user":               {"user_1", nil, "token", false},
+		"somebody as the operator":   {"user_operator", &session.Actor{UserID: "user_1"}, "token", false},
+		"an operator as the user":    {"user_1", &session.Actor{UserID: "user_operator"}, "token", false},
+		"an API key of the operator": {"user_operator", nil, "tvt_live_x", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &parts{session: member("admin"), standing: known("admin"), key: apikey.Verified{
+				Key: apikey.Key{ID: "key_1", AccountID: tc.user, UserID: tc.user},
+			}}
+			p.session.UserID, p.session.Actor = tc.user, tc.actor
+			grant, err := p.ask(t, tc.credential)
+			require.NoError(t, err)
+			require.Equal(t, tc.want, grant.Claims.Operator)
+			if tc.actor != nil {
+				require.Equal(t, tc.actor.UserID, grant.Claims.ActorID)
+			}
+		})
+	}
+}
+
 func TestParentLimits(t *testing.T) {
 	p := &parts{standing: known("admin"), key: apikey.Verified{
 		Key: apikey.Key{ID: "key_3", AccountID: "org_1", OrganizationID: "org_1", UserID: "user_1", RequestsPerMinute: 1},
 		Ancestors: []apikey.Key{
-			{ID: "key_2", RequestsPerMinute: 7, ExpireTime: issued().Add(20 * time.Second)}, {ID: "key_1"}, {ID: "key_0", RequestsPerMinute: 9},
+			{ID: "key_2", RequestsPerMinute: 7, ExpireTime: issued().Add(20 * time.Second)}, {ID: "key_1"}, {ID: "key_0", RequestsPerMinute: 1},
 		},
 	}}
 	grant, err := p.ask(t, "tvt_live_x")
 	require.NoError(t, err)
-	require.Equal(t, []passport.KeyLimit{{APIKeyID: "key_2", RequestsPerMinute: 7}, {APIKeyID: "key_0", RequestsPerMinute: 9}}, grant.Claims.ParentLimits)
+	require.Equal(t, []passport.KeyLimit{{APIKeyID: "key_2", RequestsPerMinute: 7}, {APIKeyID: "key_0", RequestsPerMinute: 1}}, grant.Claims.ParentLimits)
 	require.EqualValues(t, 1, grant.Claims.RequestsPerMinute)
 	require.Equal(t, issued().Add(20*time.Second), grant.ExpireTime, "the grant ends with the first key that ends")
 }
