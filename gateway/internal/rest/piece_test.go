@@ -18,6 +18,8 @@ func FuzzPiece(f *testing.F) {
 	f.Add("", "", "", "", int64(-1))
 	f.Add("a\"b\\c", "\x00\x1f\x7f\u2028</script>", "line\r\n\tend 😀", "", int64(-1))
 	f.Add("a", "", "\xff", "", int64(-1))
+	f.Add("a", "\xff", "b", "", int64(-1))
+	f.Add("\xff", "a", "b", "", int64(-1))
 	f.Add("a", "", "b", "stop", int64(12))
 	f.Fuzz(func(t *testing.T, id, model, delta, finish string, cost int64) {
 		m := &aiv1.ChatStreamResponse{Id: id, Model: model, Delta: delta, FinishReason: finish}

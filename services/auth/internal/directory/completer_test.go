@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -37,10 +38,16 @@ func (s *source) call(ctx context.Context, id string) error {
 }
 
 func (s *source) User(ctx context.Context, id string) (directory.User, error) {
+	if !strings.HasPrefix(id, "user_") {
+		return directory.User{}, errors.New("not a user")
+	}
 	return directory.User{ID: id}, s.call(ctx, id)
 }
 
 func (s *source) Organization(ctx context.Context, id string) (directory.Organization, error) {
+	if !strings.HasPrefix(id, "org_") {
+		return directory.Organization{}, errors.New("not an organization")
+	}
 	return directory.Organization{ID: id}, s.call(ctx, id)
 }
 
@@ -130,6 +137,21 @@ func TestTransientFailuresAreTriedAgain(t *testing.T) {
 	})
 }
 
+// TestALongPauseIsCut: a worker does not wait for an hour because Clerk says so.
+func TestALongPauseIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s, _, stop := running(t, func(context.Context, string) error {
+			return &directory.RetryError{After: time.Hour, Cause: errors.New("429")}
+		})
+		defer stop()
+		c.User("user_1")
+		time.Sleep(29 * time.Second)
+		require.Equal(t, 1, s.count("user_1"))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 2, s.count("user_1"), "after 30 s and a second of jitter at most")
+	})
+}
+
 func TestGivesUpAndWaitsForTheNextRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s, k, stop := running(t, func(_ context.Context, id string) error {
@@ -145,6 +167,33 @@ func TestGivesUpAndWaitsForTheNextRequest(t *testing.T) {
 		require.Equal(t, 1, s.count("user_gone"), "a clear no is not asked again")
 		require.Equal(t, 3, s.count("user_1"))
 		require.False(t, k.has("user_1"))
+	})
+}
+
+// TestWhatFoundNoPlaceIsAskedAgain: the next request has what the full queue did not take read, without waiting a minute.
+func TestWhatFoundNoPlaceIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		c, s, _, stop := running(t, func(ctx context.Context, _ string) error {
+			select {
+			case <-release:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		defer stop()
+		for n := range 2000 {
+			c.User(fmt.Sprint("user_", n))
+		}
+		synctest.Wait()
+		c.User("user_last")
+		close(release)
+		synctest.Wait()
+		require.Zero(t, s.count("user_last"))
+		c.User("user_last")
+		synctest.Wait()
+		require.Equal(t, 1, s.count("user_last"))
 	})
 }
 

@@ -17,6 +17,11 @@ func nested(depth int) string {
 	return strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth)
 }
 
+// lists is an object with lists within one another.
+func lists(depth int, innermost string) string {
+	return `{"l":` + strings.Repeat("[", depth) + innermost + strings.Repeat("]", depth) + `}`
+}
+
 // TestMetadata: whatever Clerk sends, what is stored can be read, listed and exported.
 func TestMetadata(t *testing.T) {
 	for name, tc := range map[string]struct{ raw, want string }{
@@ -38,6 +43,8 @@ func TestMetadata(t *testing.T) {
 		"two objects":           {`{"a":1}{"b":2}`, `{}`},
 		"broken":                {`{"a":`, `{}`},
 		"nested as far as kept": {nested(100), nested(100)},
+		"lists, as far as kept": {lists(99, "1"), lists(99, "1")},
+		"lists, one too deep":   {lists(100, "1"), lists(98, "[null]")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := directory.Metadata(json.RawMessage(tc.raw))

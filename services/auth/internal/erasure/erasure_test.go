@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,7 @@ type store struct {
 	confirmed []string
 	again     []bool
 	down      error
+	full      error // of ConfirmErasure
 }
 
 func (s *store) Erasure(context.Context, string) (erasure.Erasure, error) {
@@ -27,6 +29,9 @@ func (s *store) Erasure(context.Context, string) (erasure.Erasure, error) {
 }
 
 func (s *store) ConfirmErasure(_ context.Context, _, service string, _ time.Time) error {
+	if s.full != nil {
+		return s.full
+	}
 	s.confirmed = append(s.confirmed, service)
 	return nil
 }
@@ -85,6 +90,29 @@ func TestAServiceThatIsDown(t *testing.T) {
 			require.Equal(t, map[bool]int{true: 1, false: 2}[n == down], done[step.Service], "all are asked once more")
 		}
 	}
+}
+
+// TestAServiceThatHangs has 30 s, and the services after it get their turn.
+func TestAServiceThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{}
+		e := newEraser(s,
+			erasure.Step{Service: "ai", Erase: func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }},
+			erasure.Step{Service: "billing", Erase: func(context.Context, string) error { return nil }})
+		for _, erase := range []func(context.Context, string) error{e.Carry, e.Repeat} {
+			begin := time.Now()
+			require.ErrorIs(t, erase(t.Context(), "user_1"), context.DeadlineExceeded)
+			require.Equal(t, 30*time.Second, time.Since(begin))
+		}
+		require.Equal(t, []string{"billing"}, s.confirmed)
+	})
+}
+
+// TestAConfirmationThatIsNotStored leaves the erasure open.
+func TestAConfirmationThatIsNotStored(t *testing.T) {
+	s := &store{full: errors.New("disk full")}
+	e := newEraser(s, erasure.Step{Service: "auth", Erase: func(context.Context, string) error { return nil }})
+	require.ErrorIs(t, e.Carry(t.Context(), "user_1"), s.full)
 }
 
 func TestAnUnknownErasureIsNotCarried(t *testing.T) {
