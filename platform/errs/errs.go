@@ -21,6 +21,13 @@ import (
 // Domain is the domain of every google.rpc.ErrorInfo that Trivet sends.
 const Domain = "trivet.dev"
 
+// Metadata of an UPSTREAM_ERROR that a provider sent in the middle of an answer: what its own error says.
+const (
+	UpstreamType  = "upstream_type"
+	UpstreamCode  = "upstream_code"
+	UpstreamParam = "upstream_param"
+)
+
 const reasonPrefix = "ERROR_REASON_"
 
 // Field is one field of a request that is wrong.

@@ -46,6 +46,9 @@ type Model struct {
 	Reasoning bool
 	// Vocabulary is the encoding that turns the model's text into tokens: one of the constants below.
 	Vocabulary string
+	// EndsWithoutDone is true when the provider's streams end without [DONE]; the end of the body is then an orderly end
+	// once every choice has its finish reason.
+	EndsWithoutDone bool
 	// ContextTokens is the most tokens of input and output together.
 	ContextTokens int64
 	// MaxOutputTokens is the most output tokens; 0 for embeddings.

@@ -73,6 +73,14 @@ func TestStreamCutAnywhere(t *testing.T) {
 					h := newFixture(t)
 					h.fault(fault.Fault{Kind: kind, AfterChunks: after, Count: 1})
 					a := h.chat(strings.Replace(streamed, "{", fmt.Sprintf(`{"n":%d,`, n), 1))
+					if kind == fault.StreamError && after == 0 { // nothing was sent, so the error has its own status
+						require.Nil(t, a.err)
+						require.GreaterOrEqual(t, a.head.GetStatus(), int32(500))
+						require.False(t, a.head.GetStreamed())
+						require.Contains(t, a.body, `"error"`)
+						require.Zero(t, h.settled().Cost)
+						return
+					}
 					requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, a.err)
 					require.NotContains(t, a.body, "[DONE]")
 					require.NotContains(t, a.body, `"error"`)
@@ -192,7 +200,7 @@ func TestProviderErrorsAreAnswers(t *testing.T) {
 		},
 		"400 keeps its body":     {fault.Fault{Kind: fault.Status, Status: 400, Body: `{"error":{"message":"no","type":"invalid_request_error","param":"x","code":null},"extra":1}`}, 400, `"param":"x","code":null},"extra":1}`, nil},
 		"a proxy's page":         {fault.Fault{Kind: fault.Status, Status: 502, Body: "<html>bad gateway</html>"}, 502, `{"error":{"message":"The provider answered 502 Bad Gateway`, nil},
-		"an envelope of another": {fault.Fault{Kind: fault.Status, Status: 404, Body: `{"detail":"nope"}`}, 404, `"code":"upstream_error"`, nil},
+		"an envelope of another": {fault.Fault{Kind: fault.Status, Status: 404, Body: `{"detail":"nope"}`}, 404, `{"error":{"message":"nope","type":"invalid_request_error","param":null,"code":null}}`, nil},
 	}
 	for name, c := range cases {
 		for kind, body := range map[string]string{"whole": hello, "stream": streamed} {
@@ -220,7 +228,8 @@ func TestProviderErrorsAreAnswers(t *testing.T) {
 func TestCredentialErrorsAreHidden(t *testing.T) {
 	for name, f := range map[string]fault.Fault{
 		"wrong key": {Kind: fault.Status, Status: 401},
-		"forbidden": {Kind: fault.Status, Status: 403, Body: `{"error":{"message":"project proj_AbCdEfGhIjKlMnOp has no access","code":"x"}}`},
+		"forbidden": {Kind: fault.Status, Status: 403, Body: `{"error":{"message":"project proj_AbCdEfGhIjKlMnOp is closed","code":"account_deactivated"}}`},
+		"not paid":  {Kind: fault.Status, Status: 402, Body: `{"error":{"message":"Insufficient credits","code":402}}`},
 		"no quota":  {Kind: fault.Status, Status: 429, Body: `{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +255,7 @@ func TestNoAnswerAtAll(t *testing.T) {
 	}{
 		"garbage":           {fault.Fault{Kind: fault.Garbage}, hello, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
 		"garbage, streamed": {fault.Fault{Kind: fault.Garbage}, streamed, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
-		"no choices":        {fault.Fault{Kind: fault.Garbage, Body: `{"id":"x","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":5}}`}, hello, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
+		"no choices":        {fault.Fault{Kind: fault.Garbage, Body: `{"id":"x","choices":[]}`}, hello, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
 		"no object":         {fault.Fault{Kind: fault.Garbage, Body: `[1]`}, hello, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
 		"connection cut":    {fault.Fault{Kind: fault.Close}, hello, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
 		"cut after commit":  {fault.Fault{Kind: fault.CommitTimeout}, hello, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
@@ -328,17 +337,24 @@ func TestStreamsOfManyKinds(t *testing.T) {
 			in:    `data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":7,"completion_tokens":1}}` + "\n\n" + `data: {"choices":[{"index":0,"delta":{"content":"b"}}],` + usage + "}\n\n" + done,
 			input: 7, output: 5,
 		},
-		"cut after the usage":    {in: delta("x") + `data: {"choices":[],` + usage + "}\n\n", out: delta("x"), broken: true, input: 7, output: 5},
-		"no last blank line":     {in: delta("one") + "data: [DONE]\n", input: -1, output: 1, estimated: true},
-		"no last newline":        {in: delta("one") + "data: [DONE]", input: -1, output: 1, estimated: true},
-		"words after the end":    {in: delta("one") + done + delta("more"), out: delta("one") + done, input: -1, output: 1, estimated: true},
-		"half an event":          {in: delta("one") + `data: {"choi`, out: delta("one"), broken: true, input: -1, output: 1, estimated: true},
-		"half an event, whole":   {in: delta("one") + strings.TrimSpace(delta("two")), out: delta("one"), broken: true, input: -1, output: 1, estimated: true},
-		"no JSON":                {in: delta("one") + "data: <html>\n\n" + done, out: delta("one"), broken: true, input: -1, output: 1, estimated: true},
-		"an error after a ping":  {in: delta("one") + ": ping\n\ndata: {\"x\":1,\n" + `data: "error":{"message":"boom"}}` + "\n\n", out: delta("one") + ": ping\n\n", broken: true, input: -1, output: 1, estimated: true},
-		"an error of null":       {in: `data: {"error":null,"choices":[{"index":0,"delta":{"content":"one"}}]}` + "\n\n" + done, input: -1, output: 1, estimated: true},
-		"nothing at all":         {in: "", broken: true},
-		"reasoning and refusals": {in: `data: {"choices":[{"delta":{"reasoning_content":"one","refusal":"two"},"index":1}]}` + "\n\n" + done, input: -1, output: 2, estimated: true},
+		"cut after the usage":     {in: delta("x") + `data: {"choices":[],` + usage + "}\n\n", out: delta("x"), broken: true, input: 7, output: 5},
+		"no last blank line":      {in: delta("one") + "data: [DONE]\n", input: -1, output: 1, estimated: true},
+		"no last newline":         {in: delta("one") + "data: [DONE]", input: -1, output: 1, estimated: true},
+		"words after the end":     {in: delta("one") + done + delta("more"), out: delta("one") + done, input: -1, output: 1, estimated: true},
+		"half an event":           {in: delta("one") + `data: {"choi`, out: delta("one"), broken: true, input: -1, output: 1, estimated: true},
+		"half an event, whole":    {in: delta("one") + strings.TrimSpace(delta("two")), out: delta("one"), broken: true, input: -1, output: 1, estimated: true},
+		"broken JSON":             {in: delta("one") + "data: {\"choices\":[\n\n" + done, out: delta("one"), broken: true, input: -1, output: 1, estimated: true},
+		"data that is no object":  {in: delta("one") + "event: ping\ndata: ping\n\ndata: 2026-11-28 08:40:33.5\n\ndata: [1]\n\ndata: <html>\n\n" + done, input: -1, output: 1, estimated: true},
+		"white space around DONE": {in: delta("one") + "data:  [DONE] \t\n\n", input: -1, output: 1, estimated: true},
+		"carriage returns alone":  {in: strings.ReplaceAll(delta("one")+done, "\n", "\r"), input: -1, output: 1, estimated: true},
+		"a byte order mark":       {in: "\xef\xbb\xbf" + delta("one") + done, input: -1, output: 1, estimated: true},
+		"comments first":          {in: ": queued\n\n: queued\n\n" + delta("one") + done, input: -1, output: 1, estimated: true},
+		"many comments first":     {in: strings.Repeat(": queued\n\n", 1000) + delta("one") + done, input: -1, output: 1, estimated: true},
+		"empty errors":            {in: `data: {"error":"","choices":[{"index":0,"delta":{"content":"one"}}]}` + "\n\n" + `data: {"error":{},"choices":[]}` + "\n\n" + `data: {"error":false,"choices":[]}` + "\n\n" + done, input: -1, output: 1, estimated: true},
+		"an error after a ping":   {in: delta("one") + ": ping\n\ndata: {\"x\":1,\n" + `data: "error":{"message":"boom"}}` + "\n\n", out: delta("one") + ": ping\n\n", broken: true, input: -1, output: 1, estimated: true},
+		"an error of null":        {in: `data: {"error":null,"choices":[{"index":0,"delta":{"content":"one"}}]}` + "\n\n" + done, input: -1, output: 1, estimated: true},
+		"nothing at all":          {in: "", broken: true},
+		"reasoning and refusals":  {in: `data: {"choices":[{"delta":{"reasoning_content":"one","refusal":"two"},"index":1}]}` + "\n\n" + done, input: -1, output: 2, estimated: true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -376,7 +392,7 @@ func TestAnswersOfManyKinds(t *testing.T) {
 		"usage":                     {in: `{` + message + `,"usage":{"prompt_tokens":9,"completion_tokens":4}}`, request: hello, output: 4},
 		"no usage":                  {in: `{` + message + `}`, request: hello, output: 5, estimated: true},
 		"usage of null":             {in: `{"usage":null,` + message + `}`, request: hello, output: 5, estimated: true},
-		"a stream was asked for":    {in: `{` + message + `,"usage":{"prompt_tokens":9,"completion_tokens":4}}`, request: streamed, output: 4},
+		"no choices, but a usage":   {in: `{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}`, request: hello, output: 4},
 		"more cached than was read": {in: `{` + message + `,"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":99}}}`, request: hello, output: 4},
 	}
 	for name, c := range cases {

@@ -14,11 +14,18 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
+	"github.com/trivet-dev/trivet/services/ai/internal/form"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 	"github.com/trivet-dev/trivet/services/ai/internal/meter"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+// What Content-Type answers have, whatever the provider calls them.
+const (
+	typeJSON   = "application/json"
+	typeEvents = "text/event-stream; charset=utf-8"
 )
 
 // stage is how far a call came; it decides what is owed.
@@ -51,6 +58,9 @@ type call struct {
 	status    int    // the provider's
 	requestID string // the provider's, from its headers
 	chunk     wire.Chunk
+	joiner    *form.Joiner // of a stream that the caller gets in one piece
+	headed    bool         // the head was sent
+	early     []byte       // comments that came before the first event with data
 	final     hold.Final
 	exceeded  bool      // the stream was cut because it has more than the bound
 	start     time.Time // when the request went to the provider
@@ -139,18 +149,23 @@ func (c *call) exchange(headers map[string]string) error {
 	}
 	c.status, c.requestID = answer.Status, answer.RequestID
 	if answer.Refusal != nil {
-		return c.refuse(answer)
+		return c.refuse(answer, answer.Refusal)
 	}
 	defer func() { _ = answer.Body.Close() }()
+	c.whole.Store(!answer.Streamed)
 	switch {
 	case answer.Status < http.StatusOK || answer.Status >= http.StatusMultipleChoices:
 		c.stage = refused
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider returned an unexpected status (%d).", answer.Status)
-	case answer.Streamed:
-		return c.stream(answer)
+	case c.req.Stream:
+		err = c.streamed(answer)
 	default:
-		return c.inOnePiece(answer)
+		err = c.inOnePiece(answer)
 	}
+	if failed, ok := errors.AsType[*failedAnswer](err); ok {
+		return c.refuse(answer, failed.refusal)
+	}
+	return err
 }
 
 // watch has checkpoints written of what the call has used, by which the hold is settled if the process dies. An answer
@@ -183,15 +198,18 @@ func (c *call) limit() int64 {
 }
 
 // refuse passes on an error that the provider answered.
-func (c *call) refuse(answer *Answer) error {
+func (c *call) refuse(answer *Answer, r *Refusal) error {
 	c.stage = refused
-	if r := answer.Refusal; r.Ours {
+	if r.Ours {
 		c.invoker.deps.Logger.ErrorContext(c.up, "the provider refuses Trivet's own account: check OPENAI_API_KEY, OPENAI_ORG_ID and the account's billing",
 			slog.Int("status", answer.Status), slog.String("code", r.Code), slog.String("message", r.Message))
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "The provider rejected Trivet's credentials. Contact the operator.")
 	}
-	answer.Headers["content-type"] = "application/json"
-	c.pass(Head{Status: answer.Status, Headers: answer.Headers}, answer.Refusal.Body)
+	if c.status < http.StatusBadRequest { // an error in a good answer
+		c.status = r.Status
+	}
+	answer.Headers["content-type"] = typeJSON
+	c.pass(Head{Status: r.Status, Headers: answer.Headers}, r.Body)
 	return nil
 }
 

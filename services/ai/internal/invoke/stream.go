@@ -1,7 +1,7 @@
 package invoke
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"io"
 	"time"
@@ -9,6 +9,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/services/ai/internal/sse"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
 const (
@@ -17,54 +18,96 @@ const (
 	// drainTime and drainBytes bound the wait for the end of a body after its [DONE].
 	drainTime  = 50 * time.Millisecond
 	drainBytes = 4 << 10
+	// maxEarly bounds the comments that wait for the first data of a stream, in bytes.
+	maxEarly = 4 << 10
 )
+
+// streamed passes on the answer to a call that asked for a stream.
+func (c *call) streamed(answer *Answer) error {
+	c.stage = answered
+	s := c.invoker.scanners.Scanner(answer.Body)
+	defer s.Close()
+	form, err := readOpening(s)
+	switch form {
+	case openEvents:
+		c.whole.Store(false)
+		return c.stream(s, err, answer)
+	case openJSON:
+		c.whole.Store(true)
+		return c.spread(resume(s, answer.Body, err), answer)
+	case openNothing:
+		return c.broken(err)
+	default:
+		return c.notAnAnswer()
+	}
+}
 
 // stream passes on a stream. All events that one read brings go out as one piece, at once; only [DONE] waits for the
 // settlement: a caller who has seen it finds the cost in the ledger.
-func (c *call) stream(answer *Answer) error {
-	c.stage = answered
-	c.sendHead(Head{Status: answer.Status, Headers: answer.Headers, Streamed: true})
-	s := c.invoker.scanners.Scanner(answer.Body)
-	defer s.Close()
+func (c *call) stream(s *sse.Scanner, readErr error, answer *Answer) error {
+	done, err := c.follow(s, readErr, answer)
+	if err != nil {
+		return err
+	}
+	c.begin(answer)
+	c.last(done, answer.Body)
+	return nil
+}
+
+// follow reads a stream to its end and returns the bytes of its [DONE]. readErr is the error that the last read brought
+// along with what is already there.
+func (c *call) follow(s *sse.Scanner, readErr error, answer *Answer) (done []byte, err error) {
 	for {
-		readErr := s.Fill()
-		done, err := c.events(s)
-		if err != nil {
-			return err
-		}
-		if done == nil && readErr != nil {
-			done = c.rest(s)
-		}
-		if done != nil {
-			c.last(done, answer.Body)
-			return nil
+		done, err = c.events(s, answer)
+		if err != nil || done != nil {
+			return done, err
 		}
 		if readErr != nil {
-			return c.broken(readErr)
+			if done = c.rest(s, readErr); done != nil {
+				return done, nil
+			}
+			return nil, c.broken(readErr)
 		}
+		readErr = s.Fill()
+	}
+}
+
+// begin sends the head of a stream, once, and the comments that came early.
+func (c *call) begin(answer *Answer) {
+	if c.headed {
+		return
+	}
+	c.headed = true
+	answer.Headers["content-type"] = typeEvents
+	c.sendHead(Head{Status: answer.Status, Headers: answer.Headers, Streamed: true})
+	if len(c.early) > 0 {
+		c.sendBody(c.early)
+		c.early = nil
 	}
 }
 
 // events passes on the events that have come in. It returns the bytes of [DONE], which it leaves; nil when it has not come.
-func (c *call) events(s *sse.Scanner) (done []byte, err error) {
-	start, end := -1, -1 // of what is to be passed on
+func (c *call) events(s *sse.Scanner, answer *Answer) (done []byte, err error) {
+	start, end, data := -1, -1, false // of what is to be passed on, and whether that is more than comments
 	pass := func() {
 		if start != end {
-			c.sendBody(s.Slice(start, end))
+			c.sendEvents(s.Slice(start, end), data, answer)
 		}
-		start, end = -1, -1
+		start, end, data = -1, -1, false
 	}
 	defer pass()
 	for ev, ok := s.Next(); ok; ev, ok = s.Next() {
-		hide := false
+		hide := c.joiner != nil
 		switch {
 		case len(ev.Data) == 0:
-		case string(ev.Data) == doneData:
+		case isDone(ev.Data):
 			return s.Slice(ev.Start, ev.End), nil
 		default:
-			if hide, err = c.observe(ev.Data); err != nil {
+			measured, err := c.observe(ev.Data)
+			if err != nil {
 				return nil, err
 			}
+			hide, data = hide || measured, true
 		}
 		if hide {
 			pass()
@@ -78,12 +121,33 @@ func (c *call) events(s *sse.Scanner) (done []byte, err error) {
 	return nil, nil
 }
 
-// rest returns a [DONE] that the provider did not end with a blank line; anything else that is left is half an event.
-func (c *call) rest(s *sse.Scanner) []byte {
-	if ev, ok := s.Rest(); ok && string(ev.Data) == doneData {
-		return s.Slice(ev.Start, ev.End)
+// sendEvents passes on events. Comments that come before the first data wait for it, because the first data may be an
+// error, which has its own status as long as no head was sent.
+func (c *call) sendEvents(events []byte, data bool, answer *Answer) {
+	if !data && !c.headed && len(c.early)+len(events) <= maxEarly {
+		c.early = append(c.early, events...)
+		return
 	}
-	return nil
+	c.begin(answer)
+	c.sendBody(events)
+}
+
+// isDone reports whether the data of an event ends the stream.
+func isDone(data []byte) bool { return string(bytes.TrimSpace(data)) == doneData }
+
+// rest returns a [DONE] that the provider did not end with a blank line. Anything else that is left is half an event.
+// A provider that is declared to leave out [DONE] has ended in order when the body has, every choice has its finish
+// reason, and nothing is left.
+func (c *call) rest(s *sse.Scanner, readErr error) []byte {
+	ev, some := s.Rest()
+	switch {
+	case some && isDone(ev.Data):
+		return s.Slice(ev.Start, ev.End)
+	case c.model.EndsWithoutDone && errors.Is(readErr, io.EOF) && len(ev.Data) == 0 && c.meter.Finished() >= c.req.Choices:
+		return []byte("data: " + doneData + "\n\n")
+	default:
+		return nil
+	}
 }
 
 // last settles, passes on [DONE], and reads to the end of the body, where there is nothing more, so that the connection
@@ -109,11 +173,16 @@ func (c *call) broken(err error) error {
 	}
 }
 
-// observe measures a chunk. It reports true for the one that holds only the usage that the caller did not ask for.
+// observe measures a chunk. It reports true for the one that holds only the usage that the caller did not ask for. Data
+// that is not an object, such as the text of a ping, passes.
 func (c *call) observe(data []byte) (hide bool, err error) {
 	k := &c.chunk
-	if !k.Read(data) {
+	switch {
+	case k.Read(data):
+	case openingOf(data) == openJSON:
 		return false, errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer has an event that is not JSON.")
+	default:
+		return false, nil
 	}
 	if k.Error != nil {
 		return false, c.streamError(k.Error)
@@ -127,17 +196,32 @@ func (c *call) observe(data []byte) (hide bool, err error) {
 		return false, errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
 			"The provider sent more than the %d output tokens that it was asked for; its answer was cut.", c.bound().Output)
 	}
+	if c.joiner != nil {
+		c.joiner.Add(data)
+		if c.joiner.Size() > maxAnswer {
+			return false, tooLarge()
+		}
+	}
 	return k.HasUsage && k.Choices == 0 && !c.req.AskedUsage, nil
 }
 
-// streamError is an error that the provider sent in place of the rest of its answer.
-func (c *call) streamError(raw []byte) *errs.Error {
-	var sent struct {
-		Message string `json:"message"`
+// streamError is an error that the provider sent in place of the rest of its answer. Before anything was produced and
+// sent it is a refusal with a status of its own. After that the provider's type, code and param go along.
+func (c *call) streamError(raw []byte) error {
+	f := wire.ReadFailure(raw)
+	if !c.headed && !c.meter.Produced() {
+		return &failedAnswer{c.refusalOf(f)}
 	}
-	if json.Unmarshal(raw, &sent) != nil || sent.Message == "" {
-		sent.Message = "no reason was given"
+	redact := c.invoker.deps.Target.Redact
+	message := Shorten(redact(f.Message))
+	if message == "" {
+		message = "no reason was given"
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider ended its answer with an error: %s",
-		Shorten(c.invoker.deps.Target.Redact(sent.Message)))
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider ended its answer with an error: %s", message)
+	for name, value := range map[string]string{errs.UpstreamType: f.Type, errs.UpstreamCode: f.Code, errs.UpstreamParam: f.Param} {
+		if value != "" {
+			e = e.With(name, Shorten(redact(value)))
+		}
+	}
+	return e
 }

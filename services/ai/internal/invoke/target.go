@@ -3,7 +3,6 @@ package invoke
 import (
 	"context"
 	"io"
-	"strings"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 )
@@ -33,7 +32,7 @@ type Answer struct {
 	Headers map[string]string
 	// RequestID is the provider's id of the call, from its headers; may be empty.
 	RequestID string
-	// Streamed tells that the body is a stream of server-sent events.
+	// Streamed tells that the Content-Type is that of server-sent events. The body may be something else.
 	Streamed bool
 	// Length is the length of the body, or below 0 when it is not known.
 	Length int64
@@ -41,25 +40,4 @@ type Answer struct {
 	Body io.ReadCloser
 	// Refusal is the error that the provider answered; nil for a status below 400.
 	Refusal *Refusal
-}
-
-// Refusal is an error that the provider answered.
-type Refusal struct {
-	// Body is the error in OpenAI's envelope, without what identifies Trivet's account.
-	Body []byte
-	// Message and Code are what the envelope says; may be empty. The message is cut to what an error can carry.
-	Message, Code string
-	// Ours tells that the refusal is about Trivet's own account at the provider, which no caller can change.
-	Ours bool
-}
-
-// maxMessage bounds a provider's message within an error, in bytes.
-const maxMessage = 1000
-
-// Shorten cuts a provider's message to what an error can carry.
-func Shorten(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
 }

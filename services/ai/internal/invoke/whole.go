@@ -1,50 +1,161 @@
 package invoke
 
 import (
+	"bytes"
+	"errors"
 	"io"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/ai/internal/form"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
 // maxAnswer bounds an answer in one piece, in bytes: 2,048 embeddings as numbers have some 80 MB.
 const maxAnswer = 128 << 20
 
-// inOnePiece passes on an answer in one piece, after its settlement.
+// inOnePiece passes on the answer to a call that did not ask for a stream, after its settlement.
 func (c *call) inOnePiece(answer *Answer) error {
 	c.whole.Store(true)
-	body, err := readBody(answer)
+	body, err := c.readWhole(answer)
+	if err != nil {
+		return err
+	}
+	if c.joiner == nil {
+		if err := c.measure(body); err != nil {
+			return err
+		}
+	}
+	c.stage = finished
+	answer.Headers["content-type"] = typeJSON
+	c.pass(Head{Status: answer.Status, Headers: answer.Headers}, body)
+	return nil
+}
+
+// spread passes on an answer in one piece as the stream that was asked for.
+func (c *call) spread(from io.Reader, answer *Answer) error {
+	body, err := readAll(from)
 	if err != nil {
 		return c.failed(err)
 	}
+	if err := c.measure(body); err != nil {
+		return err
+	}
+	events, ok := form.Split(bytes.TrimPrefix(body, byteOrderMark), c.req.AskedUsage)
+	if !ok {
+		return c.notAnAnswer()
+	}
+	c.stage = finished
+	c.begin(answer)
+	c.sendBody(events)
+	c.settle()
+	c.sendBody([]byte("data: " + doneData + "\n\n"))
+	return nil
+}
+
+// measure reads what an answer in one piece says of its cost. An error in it is a *failedAnswer.
+func (c *call) measure(body []byte) error {
+	body = bytes.TrimPrefix(body, byteOrderMark)
 	read, good := wire.ReadAnswer(c.req.Endpoint, body)
 	if !good {
-		c.stage = refused
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider returned a response that does not match the request.")
+		if read.Failed {
+			return &failedAnswer{c.refusalOf(wire.ReadFailure(body))}
+		}
+		return c.notAnAnswer()
 	}
-	c.stage, c.meter.ProviderID = finished, read.ID
+	c.meter.ProviderID = read.ID
 	if read.HasUsage {
 		c.meter.Report(read.Reported)
 	}
 	if c.req.Endpoint == wire.Chat && !read.Reported.Complete() && c.chunk.Read(body) { // the text is needed to count
 		c.meter.Add(&c.chunk)
 	}
-	c.pass(Head{Status: answer.Status, Headers: answer.Headers}, body)
 	return nil
 }
 
-// readBody reads an answer in one piece.
-func readBody(answer *Answer) ([]byte, error) {
+// failedAnswer is an error that the provider sent with a good status.
+type failedAnswer struct{ refusal *Refusal }
+
+func (e *failedAnswer) Error() string { return e.refusal.Message }
+
+// refusalOf is the refusal for an error in an answer with a good status.
+func (c *call) refusalOf(f wire.Failure) *Refusal {
+	return NewRefusal(f.OwnStatus(), f, c.invoker.deps.Target.Redact)
+}
+
+func (c *call) notAnAnswer() error {
+	c.stage = refused
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider returned a response that does not match the request.")
+}
+
+// readWhole reads an answer in one piece. A stream, which was not asked for, becomes one.
+func (c *call) readWhole(answer *Answer) ([]byte, error) {
 	if answer.Length > maxAnswer {
 		return nil, tooLarge()
 	}
 	if answer.Length > 0 {
 		body := make([]byte, answer.Length)
-		_, err := io.ReadFull(answer.Body, body)
-		return body, err
+		if _, err := io.ReadFull(answer.Body, body); err != nil {
+			return nil, c.failed(err)
+		}
+		if c.joins(body) {
+			return c.join(bytes.NewReader(body), answer)
+		}
+		return body, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	start, err := readStart(answer.Body)
+	if err != nil {
+		return nil, c.failed(err)
+	}
+	from := io.MultiReader(bytes.NewReader(start), answer.Body)
+	if c.joins(start) {
+		return c.join(from, answer)
+	}
+	body, err := readAll(from)
+	if err != nil {
+		return nil, c.failed(err)
+	}
+	return body, nil
+}
+
+func (c *call) joins(body []byte) bool {
+	return c.req.Endpoint == wire.Chat && openingOf(body) == openEvents
+}
+
+// join makes an answer in one piece of a stream.
+func (c *call) join(from io.Reader, answer *Answer) ([]byte, error) {
+	c.stage, c.joiner = answered, &form.Joiner{}
+	s := c.invoker.scanners.Scanner(from)
+	defer s.Close()
+	if _, err := c.follow(s, nil, answer); err != nil {
+		return nil, err
+	}
+	body := c.joiner.Completion()
+	if body == nil {
+		return nil, c.notAnAnswer()
+	}
+	return body, nil
+}
+
+// readStart reads until the form of an answer is known.
+func readStart(body io.Reader) ([]byte, error) {
+	start := make([]byte, 0, 512)
+	for openingOf(start) == openNothing && len(start) < cap(start) {
+		n, err := body.Read(start[len(start):cap(start)])
+		start = start[:len(start)+n]
+		if errors.Is(err, io.EOF) {
+			return start, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return start, nil
+}
+
+// readAll reads an answer whose length is not known.
+func readAll(from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, maxAnswer+1))
 	if err == nil && len(body) > maxAnswer {
 		return nil, tooLarge()
 	}

@@ -4,6 +4,9 @@ import "bytes"
 
 // take notes a line of the event that is coming in: its data, nothing else.
 func (s *Scanner) take(line []byte) {
+	if !s.begun { // a byte order mark may stand before the first line
+		line, s.begun = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")), true
+	}
 	value, ok := dataOf(line)
 	switch {
 	case !ok:

@@ -46,6 +46,9 @@ type Scanner struct {
 	seen  int    // bytes without a newline after line
 	data  []byte // of the event that is coming in
 	owned bool   // data is not part of buf
+	begun bool   // a line was taken
+	// returned tells that the last line ended with a carriage return that was the last byte: a newline may follow.
+	returned bool
 }
 
 // Pool keeps the buffers of finished scanners. The zero value is ready.
@@ -70,7 +73,7 @@ func (s *Scanner) Close() {
 		buf := s.buf[:0]
 		s.pool.buffers.Put(&buf)
 	}
-	s.buf, s.start, s.line, s.seen, s.data = nil, 0, 0, 0, nil
+	*s = Scanner{}
 }
 
 // Fill reads once from the source. It returns the source's error, io.EOF at the end, or ErrEventTooLarge; what it
@@ -99,19 +102,45 @@ func (s *Scanner) Fill() error {
 // Next returns the next event that has come in whole.
 func (s *Scanner) Next() (Event, bool) {
 	for {
+		if s.returned && s.line < len(s.buf) { // the newline of a carriage return that ended the last read
+			if s.buf[s.line] == '\n' {
+				s.line++
+			}
+			s.returned = false
+		}
 		tail := s.buf[s.line+s.seen:]
-		end := bytes.IndexByte(tail, '\n')
+		end, width := lineEnd(tail)
 		if end < 0 {
 			s.seen += len(tail)
 			return Event{}, false
 		}
 		line := s.buf[s.line : s.line+s.seen+end]
-		s.line, s.seen = s.line+len(line)+1, 0
-		if line = trimCR(line); len(line) > 0 {
+		s.line, s.seen = s.line+len(line)+width, 0
+		s.returned = width == 1 && s.line == len(s.buf) && tail[end] == '\r'
+		if len(line) > 0 {
 			s.take(line)
 			continue
 		}
 		return s.finish(), true
+	}
+}
+
+// lineEnd returns where the first line ends, and how long its end is; -1 when it has none. Lines end with a newline, a
+// carriage return, or both. Whether a newline follows a carriage return that comes last is not known yet: it is taken
+// to end the line, so that no event waits for the next read.
+func lineEnd(text []byte) (at, width int) {
+	at = bytes.IndexByte(text, '\n')
+	line := text
+	if at >= 0 {
+		line = text[:at]
+	}
+	switch cr := bytes.IndexByte(line, '\r'); {
+	case cr < 0:
+		return at, 1
+	case cr == at-1:
+		return cr, 2
+	default:
+		return cr, 1
 	}
 }
 
@@ -121,7 +150,7 @@ func (s *Scanner) Rest() (Event, bool) {
 	if s.start == len(s.buf) {
 		return Event{}, false
 	}
-	if line := trimCR(s.buf[s.line:]); len(line) > 0 {
+	if line := s.buf[s.line:]; len(line) > 0 {
 		s.take(line)
 	}
 	s.line, s.seen = len(s.buf), 0
@@ -134,13 +163,9 @@ func (s *Scanner) finish() Event {
 	return ev
 }
 
+// Unread returns what was read and not returned as an event yet; valid until the next Fill.
+func (s *Scanner) Unread() []byte { return s.buf[s.start:] }
+
 // Slice returns the bytes between the Start of one event and the End of the same or a later one, as they came; valid
 // until the next Fill.
 func (s *Scanner) Slice(start, end int) []byte { return s.buf[start:end:end] }
-
-func trimCR(line []byte) []byte {
-	if n := len(line); n > 0 && line[n-1] == '\r' {
-		return line[:n-1]
-	}
-	return line
-}

@@ -1,35 +1,44 @@
 package upstream
 
 import (
-	"encoding/json"
+	"bufio"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
 	"errors"
-	"fmt"
 	"io"
-	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
 
-// maxRefusal bounds the body of an error, in bytes.
-const maxRefusal = 1 << 20
-
 // answer translates a response; of an error it reads the body.
-func (c *Client) answer(response *http.Response) (*invoke.Answer, error) {
+func (c *Client) answer(response *http.Response) *invoke.Answer {
 	a := &invoke.Answer{
 		Status: response.StatusCode, Headers: c.returned(response.Header), RequestID: response.Header.Get("X-Request-Id"),
 		Streamed: Streamed(response), Length: response.ContentLength, Body: body{response.Body},
 	}
+	if encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding"))); encoding != "" && encoding != "identity" {
+		a.Body, a.Length = &decoded{body: a.Body, encoding: encoding}, -1
+	}
 	if a.Status < http.StatusBadRequest {
-		return a, nil
+		return a
 	}
 	defer func() { _ = response.Body.Close() }()
-	refusal, err := c.readRefusal(response)
-	if err != nil {
-		return nil, err
+	a.Refusal = c.readRefusal(response, a.Body)
+	a.Body = nil
+	return a
+}
+
+// Streamed reports whether the Content-Type is that of server-sent events, whatever follows it. What the body is shows
+// with its first byte.
+func Streamed(response *http.Response) bool {
+	kind := response.Header.Get("Content-Type")
+	if i := strings.IndexAny(kind, ";,"); i >= 0 {
+		kind = kind[:i]
 	}
-	a.Body, a.Refusal = nil, refusal
-	return a, nil
+	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }
 
 // body is an answer's body whose errors are *errs.Error.
@@ -43,39 +52,54 @@ func (b body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Streamed reports whether the answer is a stream of server-sent events.
-func Streamed(response *http.Response) bool {
-	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	return err == nil && kind == "text/event-stream"
+// decoded is a body that the provider compressed, although it was asked not to. The decoder begins with the first read,
+// so that an answer that never comes is noticed where all of them are.
+type decoded struct {
+	body     io.ReadCloser
+	encoding string
+	reader   io.Reader
 }
 
-// readRefusal reads the answer of a status of 400 or above. A body that is not OpenAI's envelope, such as a proxy's
-// page, is replaced by one. The error is that of reading.
-func (c *Client) readRefusal(response *http.Response) (*invoke.Refusal, error) {
-	read, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
-	if err != nil {
-		return nil, Failure(err)
+// errEncoding is returned for an answer in an encoding that was not asked for and that Trivet does not have.
+var errEncoding = errors.New("the answer is compressed with an unknown encoding")
+
+func (d *decoded) Read(p []byte) (int, error) {
+	if d.reader == nil {
+		reader, err := decoder(d.body, d.encoding)
+		if err != nil {
+			return 0, err
+		}
+		d.reader = reader
 	}
-	var envelope struct {
-		Error *struct {
-			Message string `json:"message"`
-			Code    any    `json:"code"`
-		} `json:"error"`
+	n, err := d.reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = Failure(err)
 	}
-	r := &invoke.Refusal{}
-	if json.Unmarshal(read, &envelope) == nil && envelope.Error != nil {
-		r.Body = c.redactor.Body(read)
-		r.Message = invoke.Shorten(c.Redact(envelope.Error.Message))
-		r.Code, _ = envelope.Error.Code.(string)
-	} else {
-		r.Message = fmt.Sprintf("The provider answered %d %s without saying why.", response.StatusCode, http.StatusText(response.StatusCode))
-		r.Body = fmt.Appendf(nil, `{"error":{"message":%q,"type":"server_error","param":null,"code":"upstream_error"}}`, r.Message)
-	}
-	r.Ours = ours(response.StatusCode, r.Code)
-	return r, nil
+	return n, err
 }
 
-// ours reports whether a refusal is about Trivet's own account at the provider.
-func ours(status int, code string) bool {
-	return status == http.StatusUnauthorized || status == http.StatusForbidden || code == "insufficient_quota" || code == "billing_hard_limit_reached"
+func (d *decoded) Close() error { return d.body.Close() }
+
+func decoder(from io.Reader, encoding string) (io.Reader, error) {
+	switch encoding {
+	case "gzip", "x-gzip":
+		reader, err := gzip.NewReader(from)
+		if err != nil {
+			return nil, Failure(err)
+		}
+		return reader, nil
+	case "deflate": // zlib by the standard, bare by the habit of some servers
+		buffered := bufio.NewReader(from)
+		start, err := buffered.Peek(2)
+		if err == nil && start[0]&0x0f == 8 && (int(start[0])<<8+int(start[1]))%31 == 0 {
+			reader, err := zlib.NewReader(buffered)
+			if err != nil {
+				return nil, Failure(err)
+			}
+			return reader, nil
+		}
+		return flate.NewReader(buffered), nil
+	default:
+		return nil, Failure(errEncoding)
+	}
 }

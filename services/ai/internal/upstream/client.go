@@ -79,7 +79,7 @@ func (c *Client) Send(ctx context.Context, endpoint aiv1.Endpoint, body []byte, 
 	if err != nil {
 		return nil, Failure(err)
 	}
-	return c.answer(response)
+	return c.answer(response), nil
 }
 
 // Redact implements invoke.Target.

@@ -1,6 +1,10 @@
 package upstream_test
 
 import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"encoding/json"
 	"errors"
@@ -195,14 +199,22 @@ func TestErrorsOfTheBody(t *testing.T) {
 		require.Equal(t, want.String(), errs.ReasonOf(err).String())
 		require.ErrorIs(t, err, cause)
 
-		a.StatusCode, a.Body = http.StatusBadRequest, io.NopCloser(iotest.ErrReader(cause))
-		_, err = send(t, a)
-		require.Equal(t, want.String(), errs.ReasonOf(err).String())
+		// An error whose body breaks off keeps its status and Retry-After.
+		a.StatusCode, a.Header = http.StatusTooManyRequests, http.Header{"Retry-After": {"7"}}
+		a.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"error":{"message":"slow down","ty`), iotest.ErrReader(cause)))
+		got, err = send(t, a)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusTooManyRequests, got.Refusal.Status)
+		require.Equal(t, "slow down", got.Refusal.Message)
+		require.Equal(t, "7", got.Headers["retry-after"])
 	}
 }
 
 func TestStreamed(t *testing.T) {
-	for kind, want := range map[string]bool{"text/event-stream": true, "text/event-stream; charset=utf-8": true, "Text/Event-Stream": true, "application/json": false, "": false, ";": false} {
+	for kind, want := range map[string]bool{
+		"text/event-stream": true, "text/event-stream; charset=utf-8": true, "Text/Event-Stream": true, "text/event-stream; charset": true, "text/event-stream, text/event-stream": true,
+		"application/json": false, "": false, ";": false, "text/plain": false,
+	} {
 		a := answer(kind, "", 0)
 		require.Equal(t, want, upstream.Streamed(&a), kind)
 	}
@@ -216,11 +228,14 @@ func TestRefusals(t *testing.T) {
 	}{
 		"of the caller":   {400, `{"error":{"message":"no","code":"x"}}`, "no", "x", false},
 		"of the key":      {401, `{"error":{"message":"bad key older-key"}}`, "bad key …", "", true},
-		"of the project":  {403, `{"error":{"message":"no access","code":5}}`, "no access", "", true},
+		"of the account":  {403, `{"error":{"message":"no access","code":"account_deactivated"}}`, "no access", "account_deactivated", true},
+		"of the credits":  {402, `{"error":{"message":"pay","code":402}}`, "pay", "", true},
+		"of a policy":     {403, `{"error":{"message":"rejected","code":"content_policy_violation"}}`, "rejected", "content_policy_violation", false},
+		"of a model":      {403, `{"error":{"message":"no access to it"}}`, "no access to it", "", false},
 		"of the balance":  {429, `{"error":{"message":"quota","code":"insufficient_quota"}}`, "quota", "insufficient_quota", true},
 		"of a hard limit": {400, `{"error":{"message":"limit","code":"billing_hard_limit_reached"}}`, "limit", "billing_hard_limit_reached", true},
 		"of a rate":       {429, `{"error":{"message":"slow","code":"rate_limit_exceeded"}}`, "slow", "rate_limit_exceeded", false},
-		"without words":   {502, `<html>`, "The provider answered 502 Bad Gateway without saying why.", "", false},
+		"without words":   {502, `{}`, "The provider answered 502 Bad Gateway without a reason.", "", false},
 	} {
 		a := answer("", c.body, -1)
 		a.StatusCode = c.status
@@ -233,6 +248,94 @@ func TestRefusals(t *testing.T) {
 		require.NotContains(t, string(got.Refusal.Body), "older-key", name)
 	}
 }
+
+// TestRefusalsInAnyEnvelope gives the caller the provider's message in OpenAI's envelope, with a type that follows the
+// status.
+func TestRefusalsInAnyEnvelope(t *testing.T) {
+	long := strings.Repeat("x", 2<<20)
+	for name, c := range map[string]struct {
+		status     int
+		kind, body string
+		want       int
+		envelope   string
+	}{
+		"a text":             {400, "application/json", `{"error":"model does not support tools, sk-x"}`, 400, `{"error":{"message":"model does not support tools, sk-…","type":"invalid_request_error","param":null,"code":null}}`},
+		"beside":             {422, "application/json", `{"object":"error","message":"m","type":"BadRequestError","param":"p","code":422}`, 422, `{"error":{"message":"m","type":"BadRequestError","param":"p","code":null}}`},
+		"a list of details":  {422, "application/json", `{"detail":[{"loc":["body","stream_options"],"msg":"Extra inputs","type":"extra_forbidden"}]}`, 422, `{"error":{"message":"Extra inputs","type":"extra_forbidden","param":"stream_options","code":null}}`},
+		"plain":              {500, "text/plain; charset=utf-8", "out of memory\n", 500, `{"error":{"message":"out of memory","type":"server_error","param":null,"code":"upstream_error"}}`},
+		"plain, no type":     {503, "", "busy", 503, `{"error":{"message":"busy","type":"server_error","param":null,"code":"upstream_error"}}`},
+		"JSON, wrong type":   {404, "text/html", `{"message":"gone"}`, 404, `{"error":{"message":"gone","type":"invalid_request_error","param":null,"code":null}}`},
+		"binary":             {500, "application/octet-stream", "\x00\x01", 500, `{"error":{"message":"The provider answered 500 Internal Server Error without a reason.","type":"server_error","param":null,"code":"upstream_error"}}`},
+		"a rate":             {429, "application/json", `{"message":"slow"}`, 429, `{"error":{"message":"slow","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded"}}`},
+		"forbidden":          {403, "application/json", `{"message":"not you"}`, 403, `{"error":{"message":"not you","type":"permission_error","param":null,"code":null}}`},
+		"larger than a MiB":  {400, "application/json", `{"error":{"message":"m","param":"p","input":"` + long + `"}}`, 400, `{"error":{"message":"m","type":"invalid_request_error","param":"p","code":null}}`},
+		"a firewall's page":  {403, "text/html", "<!doctype html><title>Attention Required!</title>", 502, ""},
+		"a proxy's 404":      {404, "text/html", "<html>", 502, ""},
+		"a page of the 500s": {503, "text/html", "<html>", 503, ""},
+		"a page that waits":  {429, "text/html", "<html>", 429, ""},
+		"a page of a key":    {401, "text/html", "<html>", 401, ""},
+	} {
+		a := answer(c.kind, c.body, -1)
+		a.StatusCode = c.status
+		got, err := send(t, a)
+		require.NoError(t, err, name)
+		require.Equal(t, c.status, got.Status, name)
+		require.Equal(t, c.want, got.Refusal.Status, name)
+		require.Equal(t, c.status == 401, got.Refusal.Ours, name)
+		if c.envelope != "" {
+			require.JSONEq(t, c.envelope, string(got.Refusal.Body), name)
+			continue
+		}
+		require.Contains(t, string(got.Refusal.Body), "with a web page", name)
+		require.NotContains(t, string(got.Refusal.Body), "Attention", name)
+	}
+}
+
+// TestCompressedAnswers decodes what was compressed although it was not asked for.
+func TestCompressedAnswers(t *testing.T) {
+	const text = `{"error":{"message":"m"}}`
+	for encoding, compress := range map[string]func(io.Writer) io.WriteCloser{
+		"gzip":     func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
+		"x-gzip":   func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
+		"deflate":  func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) },
+		"Deflate":  func(w io.Writer) io.WriteCloser { bare, _ := flate.NewWriter(w, 6); return bare },
+		"identity": func(w io.Writer) io.WriteCloser { return nopCloser{w} },
+	} {
+		var packed bytes.Buffer
+		w := compress(&packed)
+		_, err := io.WriteString(w, text)
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		for _, status := range []int{200, 400} {
+			a := answer("application/json", packed.String(), int64(packed.Len()))
+			a.StatusCode, a.Header["Content-Encoding"] = status, []string{encoding}
+			got, err := send(t, a)
+			require.NoError(t, err, encoding)
+			if status == 400 {
+				require.JSONEq(t, text, string(got.Refusal.Body), encoding)
+				continue
+			}
+			if encoding != "identity" {
+				require.Negative(t, got.Length, encoding)
+			}
+			read, err := io.ReadAll(got.Body)
+			require.NoError(t, err, encoding)
+			require.Equal(t, text, string(read), encoding)
+		}
+	}
+	for encoding, body := range map[string]string{"br": text, "gzip": text, "deflate": "x\x9cnothing"} {
+		a := answer("application/json", body, -1)
+		a.StatusCode, a.Header["Content-Encoding"] = 200, []string{encoding}
+		got, err := send(t, a)
+		require.NoError(t, err)
+		_, err = io.ReadAll(got.Body)
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR.String(), errs.ReasonOf(err).String(), encoding)
+	}
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
 
 // FuzzReadRefusal checks that whatever an error's body is, the caller gets an envelope without the account's names.
 func FuzzReadRefusal(f *testing.F) {

@@ -13,6 +13,8 @@ type Answer struct {
 	// Reported is what the provider counted; only when HasUsage.
 	Reported tokens.Reported
 	HasUsage bool
+	// Failed tells that the body says that something failed.
+	Failed bool
 }
 
 // ReadAnswer reads the body of a good answer. It reports false for what does not answer that endpoint: not JSON, or
@@ -27,15 +29,19 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 	if c.Kind() != jsonscan.Object {
 		return a, false
 	}
-	found := false
+	listed, found := false, false
 	for key := range c.Members() {
 		switch string(key) {
 		case "id":
 			a.ID = string(text(&c))
 		case "usage":
 			a.Reported, a.HasUsage = readUsage(&c)
+		case "error":
+			a.Failed = a.Failed || IsFailure(c.Raw())
+		case "object":
+			a.Failed = a.Failed || string(text(&c)) == "error"
 		case list:
-			found = false
+			listed, found = c.Kind() == jsonscan.Array, false
 			for range c.Elements() {
 				found = true
 				c.Skip()
@@ -44,7 +50,8 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 			c.Skip()
 		}
 	}
-	return a, c.End() == nil && found
+	// A list without elements is an answer when the provider counted tokens for it: a repeat would cost them again.
+	return a, c.End() == nil && (found || listed && a.HasUsage && !a.Failed)
 }
 
 // text passes a value and returns it when it is a text, else nil.

@@ -88,8 +88,12 @@ func (k *Chunk) Read(data []byte) bool {
 		case "usage":
 			k.Reported, k.HasUsage = readUsage(&c)
 		case "error":
-			if raw := c.Raw(); string(raw) != "null" {
+			if raw := c.Raw(); IsFailure(raw) {
 				k.Error = raw
+			}
+		case "object":
+			if string(text(&c)) == "error" { // the error's members stand beside it
+				k.Error = data
 			}
 		default:
 			c.Skip()

@@ -1,0 +1,196 @@
+package form
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+)
+
+// Joiner makes one completion of the chunks of a stream. The zero value is ready.
+type Joiner struct {
+	whole   *node
+	choices map[string]*node // by index
+	order   []string
+	size    int
+}
+
+// Size returns how many bytes of chunks were added.
+func (j *Joiner) Size() int { return j.size }
+
+// Add takes the data of one event. It reports false for what is not a JSON object.
+func (j *Joiner) Add(data []byte) bool {
+	chunk, ok := parse(data)
+	if !ok || !chunk.is(jsonscan.Object) {
+		return false
+	}
+	j.size += len(data)
+	if j.whole == nil {
+		j.whole, j.choices = object(), map[string]*node{}
+	}
+	for i, key := range chunk.keys {
+		value := chunk.values[i]
+		switch {
+		case key == "choices":
+			for at, choice := range value.elements() {
+				j.choice(choice, at)
+			}
+		case value.is(jsonscan.Null) && j.whole.get(key) != nil: // a chunk has usage: null until the last one
+		default:
+			j.whole.set(key, value)
+		}
+	}
+	return true
+}
+
+func (j *Joiner) choice(part *node, at int) {
+	if !part.is(jsonscan.Object) {
+		return
+	}
+	index := strconv.Itoa(at)
+	if n := part.get("index"); n.is(jsonscan.Number) {
+		index = string(n.raw)
+	}
+	into, known := j.choices[index]
+	if !known {
+		into = object()
+		into.set("index", number(index))
+		into.set("message", object())
+		into.set("finish_reason", null())
+		j.choices[index] = into
+		j.order = append(j.order, index)
+	}
+	for i, key := range part.keys {
+		switch key {
+		case "index":
+		case "delta", "message":
+			merge(into.get("message"), part.values[i])
+		case "finish_reason":
+			if part.values[i].is(jsonscan.String) {
+				into.set(key, part.values[i])
+			}
+		default:
+			add(into, key, part.values[i])
+		}
+	}
+}
+
+// merge adds what a delta has to what came before.
+func merge(into, delta *node) {
+	if !delta.is(jsonscan.Object) {
+		return
+	}
+	for i, key := range delta.keys {
+		if key == "tool_calls" && delta.values[i].is(jsonscan.Array) {
+			calls := into.get(key)
+			if !calls.is(jsonscan.Array) {
+				calls = array()
+				into.set(key, calls)
+			}
+			for _, call := range delta.values[i].values {
+				joinCall(calls, call)
+			}
+			continue
+		}
+		add(into, key, delta.values[i])
+	}
+}
+
+// joinCall adds a part of a tool call. A part without an index continues the last call, unless it has an id of its own.
+func joinCall(calls, part *node) {
+	if !part.is(jsonscan.Object) {
+		return
+	}
+	var into *node
+	index, id := part.get("index"), part.get("id").text()
+	for _, call := range calls.values {
+		if index.is(jsonscan.Number) && bytes.Equal(index.raw, call.get("index").number()) ||
+			!index.is(jsonscan.Number) && id != "" && id == call.get("id").text() {
+			into = call
+		}
+	}
+	if into == nil && !index.is(jsonscan.Number) && id == "" && len(calls.values) > 0 {
+		into = calls.values[len(calls.values)-1]
+	}
+	if into == nil {
+		into = object()
+		calls.values = append(calls.values, into)
+	}
+	for i, key := range part.keys {
+		add(into, key, part.values[i])
+	}
+}
+
+func (n *node) number() []byte {
+	if !n.is(jsonscan.Number) {
+		return nil
+	}
+	return n.raw
+}
+
+// labels are members whose texts are not continued by the next chunk, but repeated.
+var labels = []string{"role", "id", "type", "object", "name", "model", "format"}
+
+// add joins a member with what came before: texts and lists are continued, objects merged, anything else is replaced.
+func add(into *node, key string, value *node) {
+	old := into.get(key)
+	switch {
+	case old == nil, old.is(jsonscan.Null):
+		into.set(key, value)
+	case value.is(jsonscan.Null):
+	case old.is(jsonscan.String) && value.is(jsonscan.String):
+		if slices.Contains(labels, key) {
+			if len(old.raw) == 0 {
+				into.set(key, value)
+			}
+			return
+		}
+		old.raw = append(old.raw, value.raw...)
+	case old.is(jsonscan.Array) && value.is(jsonscan.Array):
+		old.values = append(old.values, value.values...)
+	case old.is(jsonscan.Object) && value.is(jsonscan.Object):
+		for i, k := range value.keys {
+			add(old, k, value.values[i])
+		}
+	default:
+		into.set(key, value)
+	}
+}
+
+// Completion returns the completion; nil when no chunk had a choice.
+func (j *Joiner) Completion() []byte {
+	if len(j.order) == 0 {
+		return nil
+	}
+	choices := array()
+	for _, index := range j.order {
+		choice := j.choices[index]
+		complete(choice.get("message"))
+		choices.values = append(choices.values, choice)
+	}
+	slices.SortStableFunc(choices.values, func(a, b *node) int { return order(a) - order(b) })
+	j.whole.set("object", str("chat.completion"))
+	j.whole.set("choices", choices)
+	return j.whole.append(nil)
+}
+
+// complete gives a message what every message has, and takes from tool calls the index that only chunks have.
+func complete(message *node) {
+	if message.get("role").text() == "" {
+		message.set("role", str("assistant"))
+	}
+	if message.get("content") == nil {
+		message.set("content", null())
+	}
+	if calls := message.get("tool_calls"); calls.is(jsonscan.Array) {
+		for i, call := range calls.values {
+			calls.values[i] = call.without("index")
+		}
+	}
+}
+
+func order(choice *node) int {
+	n, _ := strconv.Atoi(string(choice.get("index").raw))
+	return n
+}
