@@ -20,6 +20,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
@@ -54,6 +55,7 @@ func newCopy(t sandboxtest.TB, db *database.DB) *copied {
 
 func newCopyWith(t sandboxtest.TB, db *database.DB, instance *sandboxtest.Instance, options inbox.Options) *copied {
 	c := &copied{Instance: instance, t: t, db: db}
+	require.NoError(t, database.MigrateAll(context.Background(), db, inbox.Migrations(), job.Migrations(), store.Migrations()))
 	var err error
 	c.inbox, err = inbox.New(db, options)
 	require.NoError(t, err)
@@ -110,7 +112,7 @@ func (c *copied) reconcile() map[string]reconcile.Counts {
 	c.Pass(time.Hour)
 	found := map[string]reconcile.Counts{}
 	r := reconcile.New(reconcile.Options{
-		Store: c.store, Source: c.Source, Remove: c.eraser.Removed, Now: c.Now, Logger: slog.New(slog.DiscardHandler),
+		Database: c.db, Store: c.store, Source: c.Source, Remove: c.eraser.Removed, Now: c.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(c.t, r.Run(context.Background(), time.Time{}, func(p reconcile.Progress) error {
 		found[p.Kind] = p.Counts
@@ -368,14 +370,11 @@ func TestAnyOrder(t *testing.T) {
 // fresh is an empty database that ends with the example.
 func fresh(rt *rapid.T, t *testing.T) *database.DB {
 	rt.Helper()
-	migrations := store.Migrations()
 	config := database.For("auth", sqliteAt(t.TempDir()))
 	config.Synchronous = "NORMAL"
 	db, err := database.Open(context.Background(), config)
 	require.NoError(rt, err)
 	rt.Cleanup(func() { require.NoError(rt, db.Close(context.Background())) })
-	require.NoError(rt, database.Migrate(context.Background(), db, inbox.Migrations()))
-	require.NoError(rt, database.Migrate(context.Background(), db, migrations))
 	return db
 }
 
@@ -384,7 +383,6 @@ func both(t *testing.T, test func(t *testing.T, c *copied)) {
 	t.Helper()
 	migrations := store.Migrations()
 	databasetest.Each(t, migrations, func(t *testing.T, db *database.DB) {
-		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
 		test(t, newCopy(t, db))
 	})
 }
@@ -414,7 +412,6 @@ func TestShuffledAndDoubled(t *testing.T) {
 // TestAnErasureIsRepeated when the calls have ended that were in progress when it began: their records come after it.
 func TestAnErasureIsRepeated(t *testing.T) {
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
 		instance := sandboxtest.New(t)
 		c := newCopyWith(t, db, instance, inbox.Options{Now: instance.Now})
 		ada := c.User("ada")
