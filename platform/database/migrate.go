@@ -16,8 +16,8 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// Migrations are a service's goose migrations. FS holds NNNNN_name.sql files at its root, for both databases; or in the
-// folders sqlite and postgres, for one each.
+// Migrations are a service's goose migrations. FS holds NNNNN_name.sql files: at its root for both databases, and in the
+// folders sqlite and postgres for one of them. Their numbers count together.
 type Migrations struct {
 	// Service names the table that records them (SERVICE_migrations), so that services may share a database.
 	Service string
@@ -31,10 +31,36 @@ func (m Migrations) files(d Dialect) (fs.FS, error) {
 	if err := checkIdentifier("Migrations.Service", m.Service); err != nil {
 		return nil, err
 	}
-	if info, err := fs.Stat(m.FS, string(d)); err == nil && info.IsDir() {
-		return fs.Sub(m.FS, string(d))
+	info, err := fs.Stat(m.FS, string(d))
+	if err != nil || !info.IsDir() {
+		return m.FS, nil //nolint:nilerr // all files are for both databases
 	}
-	return m.FS, nil
+	own, err := fs.Sub(m.FS, string(d))
+	return overlay{own: own, both: m.FS}, err
+}
+
+// overlay is a file system with the files of two.
+type overlay struct{ own, both fs.FS }
+
+// Open opens a file of one of them.
+func (o overlay) Open(name string) (fs.File, error) {
+	file, err := o.own.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return o.both.Open(name)
+	}
+	return file, err
+}
+
+// ReadDir lists the files of both.
+func (o overlay) ReadDir(name string) ([]fs.DirEntry, error) {
+	own, err := fs.ReadDir(o.own, name)
+	if err != nil {
+		return nil, err
+	}
+	both, err := fs.ReadDir(o.both, name)
+	all := slices.Concat(own, both)
+	slices.SortFunc(all, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
+	return all, err
 }
 
 // NewerError says that a newer version of the program has migrated the database.
@@ -72,7 +98,7 @@ func Migrate(ctx context.Context, db *DB, m Migrations) (err error) {
 	if err := db.refuseNewer(ctx, m, provider); err != nil {
 		return err
 	}
-	done, err := provider.Up(ctx)
+	done, err := up(ctx, provider)
 	for _, r := range done {
 		db.config.Logger.InfoContext(ctx, "migration applied", slog.String("service", db.store()), slog.String("migrations", m.Service),
 			slog.String("file", r.Source.Path), slog.Duration("took", r.Duration))
@@ -84,6 +110,26 @@ func Migrate(ctx context.Context, db *DB, m Migrations) (err error) {
 		return fmt.Errorf("migration of %s failed: %w", m.Service, err)
 	}
 	return nil
+}
+
+// migrateAttempts bounds how often Migrate begins again after a conflict.
+const migrateAttempts = 5
+
+// up applies the migrations. PostgreSQL ends one of two transactions that wait for each other: when a migration that takes
+// the tables meets processes that still write, it may be this one. Its migration is undone, and begins again.
+func up(ctx context.Context, provider *goose.Provider) (done []*goose.MigrationResult, err error) {
+	for range migrateAttempts {
+		var some []*goose.MigrationResult
+		some, err = provider.Up(ctx)
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+			some = partial.Applied
+		}
+		done = append(done, some...)
+		if !pgClass(err, "40001", "40P01") {
+			break
+		}
+	}
+	return done, err
 }
 
 // store names the service whose store this is, for people.

@@ -2,11 +2,13 @@ package database_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -101,6 +103,72 @@ func TestMigrationsPerDialect(t *testing.T) {
 		require.NoError(t, db.Reader().QueryRowContext(t.Context(), "SELECT name FROM kind").Scan(&name))
 		require.Equal(t, string(db.Dialect()), name)
 	})
+}
+
+// Some steps differ between the databases: those are in folders, and are applied in the order of all numbers.
+func TestMigrationsForBothAndForOne(t *testing.T) {
+	m := database.Migrations{Service: "two", FS: fstest.MapFS{
+		"00001_a.sql":          {Data: []byte("-- +goose Up\nCREATE TABLE kind (name TEXT NOT NULL);\n")},
+		"sqlite/00002_b.sql":   {Data: []byte("-- +goose Up\nINSERT INTO kind VALUES ('sqlite');\n")},
+		"postgres/00002_b.sql": {Data: []byte("-- +goose Up\nINSERT INTO kind VALUES ('postgres');\n")},
+		"00003_c.sql":          {Data: []byte("-- +goose Up\nUPDATE kind SET name = name || '!';\n")},
+	}}
+	databasetest.Each(t, m, func(t *testing.T, db *database.DB) {
+		var name string
+		require.NoError(t, db.Reader().QueryRowContext(t.Context(), "SELECT name FROM kind").Scan(&name))
+		require.Equal(t, string(db.Dialect())+"!", name)
+		pending, err := database.Pending(t.Context(), db, m)
+		require.NoError(t, err)
+		require.Empty(t, pending)
+
+		older := database.Migrations{Service: "two", FS: fstest.MapFS{"00001_a.sql": m.FS.(fstest.MapFS)["00001_a.sql"]}}
+		var ahead *database.NewerError
+		require.ErrorAs(t, database.CheckVersion(t.Context(), db, older), &ahead)
+		require.Equal(t, database.NewerError{Service: "two", Store: "two", Version: 3, Known: 1}, *ahead)
+	})
+}
+
+func TestTwoMigrationsWithOneNumberAreRefused(t *testing.T) {
+	same := []byte("-- +goose Up\nSELECT 1;\n")
+	databasetest.Each(t, database.Migrations{Service: "two"}, func(t *testing.T, db *database.DB) {
+		require.ErrorContains(t, database.Migrate(t.Context(), db, database.Migrations{Service: "two", FS: fstest.MapFS{
+			"00001_a.sql": {Data: same}, "sqlite/00001_b.sql": {Data: same}, "postgres/00001_b.sql": {Data: same},
+		}}), "two")
+	})
+}
+
+// A migration that takes two tables meets a writer that takes them in the other order. PostgreSQL ends one of the two.
+func TestAMigrationThatMeetsADeadlockBeginsAgain(t *testing.T) {
+	db := databasetest.Postgres(t, wallet)
+	taking := database.Migrations{Service: "wallet", FS: fstest.MapFS{
+		"00001_wallet.sql": wallet.FS.(fstest.MapFS)["00001_wallet.sql"],
+		"00002_take.sql": {Data: []byte(`-- +goose Up
+LOCK TABLE wallet IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE entry IN ACCESS EXCLUSIVE MODE;
+ALTER TABLE entry ADD COLUMN more TEXT;
+`)},
+	}}
+	migrated := make(chan error, 1)
+	var once sync.Once
+	require.NoError(t, db.Write(t.Context(), "writer", func(ctx context.Context, tx database.Tx) error {
+		for _, statement := range []string{
+			"SET LOCAL deadlock_timeout = '1min'", "SET LOCAL lock_timeout = 0", // so that PostgreSQL ends the migration
+			"LOCK TABLE entry IN ROW EXCLUSIVE MODE",
+		} {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		once.Do(func() { go func() { migrated <- database.Migrate(t.Context(), db, taking) }() })
+		require.Eventually(t, func() bool {
+			var waiting int
+			err := db.Read().QueryRowContext(ctx, "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'").Scan(&waiting)
+			return err == nil && waiting > 0
+		}, 30*time.Second, time.Millisecond)
+		_, err := tx.ExecContext(ctx, "LOCK TABLE wallet IN ROW EXCLUSIVE MODE")
+		return err
+	}))
+	require.NoError(t, <-migrated)
 }
 
 // TestProcessesMigrateAtOnce starts several that find the same empty database.
