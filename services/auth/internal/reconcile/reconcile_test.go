@@ -450,7 +450,7 @@ func TestMembersOfALostOrganization(t *testing.T) {
 func (w *world) bringBack(org, user string) {
 	w.t.Helper()
 	require.NoError(w.t, w.db.Write(w.t.Context(), user, func(ctx context.Context, tx database.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE memberships SET delete_time = NULL, role = 'admin' WHERE organization_id = $1 AND user_id = $2", org, user)
+		_, err := tx.ExecContext(ctx, "UPDATE membership SET delete_time = NULL, role = 'admin' WHERE organization_id = $1 AND user_id = $2", org, user)
 		return err
 	}))
 }

@@ -29,11 +29,11 @@ func (s *Store) AddKey(ctx context.Context, k apikey.Key, hash []byte, maxLive i
 		if err := s.checkKey(ctx, q, k, maxLive); err != nil {
 			return err
 		}
-		return q.AddApiKey(ctx, db.AddApiKeyParams{
+		return q.AddAPIKey(ctx, db.AddAPIKeyParams{
 			ID: k.ID, Hash: hash, Prefix: k.Prefix, Name: k.Name, AccountID: k.AccountID, OrganizationID: k.OrganizationID,
-			UserID: k.UserID, Role: k.Role, Scopes: scopes, Models: models, SpendLimitNanoUsd: k.SpendLimitNanoUSD,
+			UserID: k.UserID, Role: k.Role, Scopes: scopes, Models: models, SpendLimitNanoUSD: k.SpendLimitNanoUSD,
 			SpendPeriodSeconds: int64(k.SpendPeriod / time.Second), RequestsPerMinute: k.RequestsPerMinute,
-			CreateTime: k.CreateTime, ExpireTime: nullTime(k.ExpireTime), ParentID: k.ParentID,
+			CreateTime: micros(k.CreateTime), ExpireTime: nullMicros(k.ExpireTime), ParentID: k.ParentID,
 		})
 	})
 }
@@ -52,7 +52,7 @@ func (s *Store) writeKeys(ctx context.Context, accountID string, fn func(ctx con
 
 // checkKey decides whether a key may be added now: there is room for it, and the keys that it descends from still work.
 func (s *Store) checkKey(ctx context.Context, q *db.Queries, k apikey.Key, maxLive int) error {
-	live, err := q.CountLiveApiKeys(ctx, db.CountLiveApiKeysParams{AccountID: k.AccountID, Now: nullTime(s.now())})
+	live, err := q.CountLiveAPIKeys(ctx, db.CountLiveAPIKeysParams{AccountID: k.AccountID, Now: nullMicros(s.now())})
 	if err != nil {
 		return err
 	}
@@ -62,16 +62,16 @@ func (s *Store) checkKey(ctx context.Context, q *db.Queries, k apikey.Key, maxLi
 	if k.ParentID == "" {
 		return nil
 	}
-	parent, err := q.GetApiKey(ctx, db.GetApiKeyParams{ID: k.ParentID, AccountID: k.AccountID})
+	parent, err := q.GetAPIKey(ctx, db.GetAPIKeyParams{ID: k.ParentID, AccountID: k.AccountID})
 	if err != nil {
 		return notFound(err, apikey.ErrNotFound)
 	}
-	above, err := q.ListApiKeyAncestors(ctx, k.ParentID)
+	above, err := q.ListAPIKeyAncestors(ctx, k.ParentID)
 	if err != nil {
 		return err
 	}
 	for _, row := range append(above, parent) {
-		if row.RevokeTime.Valid || row.ExpireTime.Valid && !s.now().Before(row.ExpireTime.Time) {
+		if row.RevokeTime.Valid || row.ExpireTime.Valid && !s.now().Before(toTime(row.ExpireTime.Int64)) {
 			return apikey.ErrParentEnded
 		}
 	}
@@ -80,7 +80,7 @@ func (s *Store) checkKey(ctx context.Context, q *db.Queries, k apikey.Key, maxLi
 
 // KeyByHash finds a key by its hash.
 func (s *Store) KeyByHash(ctx context.Context, hash []byte) (apikey.Key, error) {
-	row, err := s.read.GetApiKeyByHash(ctx, hash)
+	row, err := s.read.GetAPIKeyByHash(ctx, hash)
 	if err != nil {
 		return apikey.Key{}, notFound(err, apikey.ErrNotFound)
 	}
@@ -89,7 +89,7 @@ func (s *Store) KeyByHash(ctx context.Context, hash []byte) (apikey.Key, error) 
 
 // KeyByID finds a key of an account.
 func (s *Store) KeyByID(ctx context.Context, accountID, id string) (apikey.Key, error) {
-	row, err := s.read.GetApiKey(ctx, db.GetApiKeyParams{ID: id, AccountID: accountID})
+	row, err := s.read.GetAPIKey(ctx, db.GetAPIKeyParams{ID: id, AccountID: accountID})
 	if err != nil {
 		return apikey.Key{}, notFound(err, apikey.ErrNotFound)
 	}
@@ -99,8 +99,8 @@ func (s *Store) KeyByID(ctx context.Context, accountID, id string) (apikey.Key, 
 // Keys pages through an account's keys.
 func (s *Store) Keys(ctx context.Context, accountID string, after paging.Cursor, limit int) ([]apikey.Key, error) {
 	at, id := newest(after)
-	rows, err := s.read.ListApiKeys(ctx, db.ListApiKeysParams{
-		AccountID: accountID, BeforeTime: at, BeforeID: id, PageSize: int64(limit),
+	rows, err := s.read.ListAPIKeys(ctx, db.ListAPIKeysParams{
+		AccountID: accountID, BeforeTime: micros(at), BeforeID: id, PageSize: int64(limit),
 	})
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (s *Store) Keys(ctx context.Context, accountID string, after paging.Cursor,
 
 // Ancestors are the keys that a key descends from, its parent first.
 func (s *Store) Ancestors(ctx context.Context, id string) ([]apikey.Key, error) {
-	rows, err := s.read.ListApiKeyAncestors(ctx, id)
+	rows, err := s.read.ListAPIKeyAncestors(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -120,14 +120,14 @@ func (s *Store) Ancestors(ctx context.Context, id string) ([]apikey.Key, error) 
 // RevokeKey revokes a key with the keys that it made, and tells every replica.
 func (s *Store) RevokeKey(ctx context.Context, accountID, id string, at time.Time) error {
 	return s.changeTree(ctx, accountID, id, func(ctx context.Context, q *db.Queries) ([]string, error) {
-		return q.RevokeApiKeyTree(ctx, db.RevokeApiKeyTreeParams{ID: id, AccountID: accountID, RevokeTime: nullTime(at)})
+		return q.RevokeAPIKeyTree(ctx, db.RevokeAPIKeyTreeParams{ID: id, AccountID: accountID, RevokeTime: nullMicros(at)})
 	})
 }
 
 // TakeOverKey gives a key, with the keys that it made, another owner, and tells every replica.
 func (s *Store) TakeOverKey(ctx context.Context, accountID, id, userID, role string) (apikey.Key, error) {
 	err := s.changeTree(ctx, accountID, id, func(ctx context.Context, q *db.Queries) ([]string, error) {
-		return q.TakeOverApiKeyTree(ctx, db.TakeOverApiKeyTreeParams{ID: id, AccountID: accountID, UserID: userID, Role: role})
+		return q.TakeOverAPIKeyTree(ctx, db.TakeOverAPIKeyTreeParams{ID: id, AccountID: accountID, UserID: userID, Role: role})
 	})
 	if err != nil {
 		return apikey.Key{}, err
@@ -152,7 +152,7 @@ func (s *Store) changeTree(
 		if len(changed) > 0 {
 			return nil
 		}
-		known, err := q.HasApiKey(ctx, db.HasApiKeyParams{ID: id, AccountID: accountID})
+		known, err := q.HasAPIKey(ctx, db.HasAPIKeyParams{ID: id, AccountID: accountID})
 		if err == nil && !known {
 			err = apikey.ErrNotFound
 		}
@@ -169,13 +169,13 @@ func (s *Store) NoteUses(ctx context.Context, uses map[string]apikey.Use) error 
 	return s.write(ctx, "api key uses", func(ctx context.Context, q *db.Queries) error {
 		for _, id := range slices.Sorted(maps.Keys(uses)) { // in one order, so that replicas don't lock each other out
 			use := uses[id]
-			if err := q.TouchApiKey(ctx, db.TouchApiKeyParams{ID: id, At: nullTime(use.At)}); err != nil {
+			if err := q.TouchAPIKey(ctx, db.TouchAPIKeyParams{ID: id, At: nullMicros(use.At)}); err != nil {
 				return err
 			}
 			if use.Hash == nil {
 				continue
 			}
-			if err := q.RehashApiKey(ctx, db.RehashApiKeyParams{ID: id, Hash: use.Hash}); err != nil {
+			if err := q.RehashAPIKey(ctx, db.RehashAPIKeyParams{ID: id, Hash: use.Hash}); err != nil {
 				return err
 			}
 		}
@@ -183,7 +183,7 @@ func (s *Store) NoteUses(ctx context.Context, uses map[string]apikey.Use) error 
 	})
 }
 
-func apiKey(row db.ApiKey) (apikey.Key, error) {
+func apiKey(row db.APIKey) (apikey.Key, error) {
 	scopes, err := decode(row.Scopes)
 	if err != nil {
 		return apikey.Key{}, err
@@ -191,9 +191,9 @@ func apiKey(row db.ApiKey) (apikey.Key, error) {
 	models, err := decode(row.Models)
 	return apikey.Key{
 		ID: row.ID, Prefix: row.Prefix, Name: row.Name, AccountID: row.AccountID, OrganizationID: row.OrganizationID,
-		UserID: row.UserID, Role: row.Role, Scopes: scopes, Models: models, SpendLimitNanoUSD: row.SpendLimitNanoUsd,
+		UserID: row.UserID, Role: row.Role, Scopes: scopes, Models: models, SpendLimitNanoUSD: row.SpendLimitNanoUSD,
 		SpendPeriod: time.Duration(row.SpendPeriodSeconds) * time.Second, RequestsPerMinute: row.RequestsPerMinute,
-		CreateTime: row.CreateTime, ExpireTime: row.ExpireTime.Time, LastUseTime: row.LastUseTime.Time,
-		RevokeTime: row.RevokeTime.Time, ParentID: row.ParentID,
+		CreateTime: toTime(row.CreateTime), ExpireTime: toTimeOrZero(row.ExpireTime), LastUseTime: toTimeOrZero(row.LastUseTime),
+		RevokeTime: toTimeOrZero(row.RevokeTime), ParentID: row.ParentID,
 	}, err
 }

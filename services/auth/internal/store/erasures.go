@@ -27,9 +27,9 @@ func (s *Store) BeginErasure(ctx context.Context, userID string, again bool, put
 // calls put unless an erasure is under way, or is complete and not wanted again.
 func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool, put erasure.Put) error {
 	at := w.store.now().UTC().Truncate(time.Microsecond)
-	rows, err := w.q.BeginErasure(ctx, db.BeginErasureParams{UserID: userID, RequestTime: at})
+	rows, err := w.q.BeginErasure(ctx, db.BeginErasureParams{UserID: userID, RequestTime: micros(at)})
 	if err == nil && rows == 0 && again {
-		if rows, err = w.q.RestartErasure(ctx, db.RestartErasureParams{UserID: userID, At: at}); err == nil && rows > 0 {
+		if rows, err = w.q.RestartErasure(ctx, db.RestartErasureParams{UserID: userID, At: micros(at)}); err == nil && rows > 0 {
 			err = w.q.ForgetConfirmations(ctx, userID)
 		}
 	}
@@ -59,22 +59,22 @@ func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool, p
 // revokeKeys revokes the person's own keys and forgets the names of all keys that the person made, because the person wrote
 // them. Keys of an organization stop by the tombstone. It returns the keys whose revocation replicas must hear of.
 func (w *Writing) revokeKeys(ctx context.Context, userID string, at time.Time) ([]string, error) {
-	revoked, err := w.q.RevokePersonalApiKeys(ctx, db.RevokePersonalApiKeysParams{UserID: userID, At: nullTime(at)})
+	revoked, err := w.q.RevokePersonalAPIKeys(ctx, db.RevokePersonalAPIKeysParams{UserID: userID, At: nullMicros(at)})
 	if err != nil {
 		return nil, err
 	}
-	return revoked, w.q.ForgetApiKeysOfUser(ctx, userID)
+	return revoked, w.q.ForgetAPIKeysOfUser(ctx, userID)
 }
 
 // CompleteErasure notes that every service has confirmed.
 func (w *Writing) CompleteErasure(ctx context.Context, userID string, at time.Time) error {
-	return w.q.CompleteErasure(ctx, db.CompleteErasureParams{UserID: userID, At: nullTime(at)})
+	return w.q.CompleteErasure(ctx, db.CompleteErasureParams{UserID: userID, At: nullMicros(at)})
 }
 
 // ConfirmErasure notes that a service is done.
 func (s *Store) ConfirmErasure(ctx context.Context, userID, service string, at time.Time) error {
 	return s.write(ctx, userID, func(ctx context.Context, q *db.Queries) error {
-		return q.ConfirmErasure(ctx, db.ConfirmErasureParams{UserID: userID, Service: service, ConfirmTime: at})
+		return q.ConfirmErasure(ctx, db.ConfirmErasureParams{UserID: userID, Service: service, ConfirmTime: micros(at)})
 	})
 }
 
@@ -88,7 +88,7 @@ func (s *Store) Erasure(ctx context.Context, userID string) (erasure.Erasure, er
 		return erasure.Erasure{}, err
 	}
 	confirmations, err := s.read.ListConfirmations(ctx, userID)
-	e := erasure.Erasure{UserID: row.UserID, RequestTime: row.RequestTime, CompleteTime: row.CompleteTime.Time}
+	e := erasure.Erasure{UserID: row.UserID, RequestTime: toTime(row.RequestTime), CompleteTime: toTimeOrZero(row.CompleteTime)}
 	for _, c := range confirmations {
 		e.ConfirmedBy = append(e.ConfirmedBy, c.Service)
 	}
@@ -98,14 +98,14 @@ func (s *Store) Erasure(ctx context.Context, userID string) (erasure.Erasure, er
 // Erasures pages through the records, newest first.
 func (s *Store) Erasures(ctx context.Context, after paging.Cursor, limit int) ([]erasure.Erasure, error) {
 	at, id := newest(after)
-	rows, err := s.read.ListErasures(ctx, db.ListErasuresParams{BeforeTime: at, BeforeID: id, PageSize: int64(limit)})
+	rows, err := s.read.ListErasures(ctx, db.ListErasuresParams{BeforeTime: micros(at), BeforeID: id, PageSize: int64(limit)})
 	if err != nil {
 		return nil, err
 	}
 	var out []erasure.Erasure
 	for _, row := range rows { // one for each confirmation
 		if len(out) == 0 || out[len(out)-1].UserID != row.UserID {
-			out = append(out, erasure.Erasure{UserID: row.UserID, RequestTime: row.RequestTime, CompleteTime: row.CompleteTime.Time})
+			out = append(out, erasure.Erasure{UserID: row.UserID, RequestTime: toTime(row.RequestTime), CompleteTime: toTimeOrZero(row.CompleteTime)})
 		}
 		if row.Service.Valid {
 			last := &out[len(out)-1]
@@ -122,13 +122,13 @@ func (s *Store) OpenErasures(ctx context.Context, limit int) ([]erasure.Erasure,
 		return nil, err
 	}
 	return each(rows, func(row db.ListOpenErasuresRow) (erasure.Erasure, error) {
-		return erasure.Erasure{UserID: row.UserID, RequestTime: row.RequestTime}, nil
+		return erasure.Erasure{UserID: row.UserID, RequestTime: toTime(row.RequestTime)}, nil
 	})
 }
 
 // KeysOfUser are all keys that a person made, in any account.
 func (s *Store) KeysOfUser(ctx context.Context, userID string) ([]apikey.Key, error) {
-	rows, err := s.read.ListApiKeysOfUser(ctx, userID)
+	rows, err := s.read.ListAPIKeysOfUser(ctx, userID)
 	if err != nil {
 		return nil, err
 	}

@@ -8,5 +8,5 @@ import (
 
 // TouchKey lets tests hold a key's row, as whoever revokes it does.
 func (w *Writing) TouchKey(ctx context.Context, id string) error {
-	return w.q.TouchApiKey(ctx, db.TouchApiKeyParams{ID: id, At: nullTime(w.store.now())})
+	return w.q.TouchAPIKey(ctx, db.TouchAPIKeyParams{ID: id, At: nullMicros(w.store.now())})
 }

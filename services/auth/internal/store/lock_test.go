@@ -118,9 +118,9 @@ func TestMembersAndTheEnd(t *testing.T) {
 					t.Run(order, func(t *testing.T) {
 						r := setup(t)
 						meet(r)
-						require.Zero(t, r.count("SELECT count(*) FROM memberships WHERE delete_time IS NULL"))
+						require.Zero(t, r.count("SELECT count(*) FROM membership WHERE delete_time IS NULL"))
 						if name == "user" {
-							require.Zero(t, r.count("SELECT count(*) FROM user_emails"))
+							require.Zero(t, r.count("SELECT count(*) FROM user_email"))
 						}
 					})
 				}
@@ -162,7 +162,7 @@ func TestMembersAndTheEndOfTheirID(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newReplicas(t)
 			r.meet(acts[0], func(s *store.Store) error { return within(t.Context(), r.other, s, acts[1]) }, nil)
-			require.Zero(t, r.count("SELECT count(*) FROM memberships WHERE delete_time IS NULL"))
+			require.Zero(t, r.count("SELECT count(*) FROM membership WHERE delete_time IS NULL"))
 		})
 	}
 }
@@ -174,7 +174,7 @@ func TestEndedIDsAreForgotten(t *testing.T) {
 		s := store.New(db, func() time.Time { return now }, nil)
 		left := func() (n int) {
 			require.NoError(t, s.Prune(t.Context(), now))
-			require.NoError(t, db.Reader().QueryRowContext(t.Context(), "SELECT count(*) FROM ended_memberships").Scan(&n))
+			require.NoError(t, db.Reader().QueryRowContext(t.Context(), "SELECT count(*) FROM ended_membership").Scan(&n))
 			return n
 		}
 		_, err := s.EndMembership(t.Context(), directory.MembershipDeleted{ID: "orgmem_1"})
@@ -211,7 +211,7 @@ func TestKeysOfTwoReplicas(t *testing.T) {
 	}
 	all.Wait()
 	require.EqualValues(t, most, made.Load())
-	require.Equal(t, most, r.count("SELECT count(*) FROM api_keys WHERE account_id = 'org_1'"))
+	require.Equal(t, most, r.count("SELECT count(*) FROM api_key WHERE account_id = 'org_1'"))
 
 	parent, hash := newKey(0, "org_2", "")
 	require.NoError(t, stores[0].AddKey(t.Context(), parent, hash, 100))
@@ -225,7 +225,7 @@ func TestKeysOfTwoReplicas(t *testing.T) {
 	}
 	require.NoError(t, stores[1].RevokeKey(t.Context(), "org_2", parent.ID, time.Now()))
 	all.Wait()
-	require.Zero(t, r.count("SELECT count(*) FROM api_keys WHERE account_id = 'org_2' AND revoke_time IS NULL"))
+	require.Zero(t, r.count("SELECT count(*) FROM api_key WHERE account_id = 'org_2' AND revoke_time IS NULL"))
 }
 
 // TestErasureAndRevocation of one key don't lock each other out.
@@ -260,15 +260,15 @@ func TestTombstonesHoldNothing(t *testing.T) {
 		require.NoError(t, err)
 		var texts, metadata, emails string
 		require.NoError(t, db.Reader().QueryRowContext(t.Context(),
-			`SELECT primary_email || first_name || last_name || image_url || external_id, public_metadata, emails FROM users WHERE id = 'user_1'`).
+			`SELECT primary_email || first_name || last_name || image_url || external_id, public_metadata, emails FROM app_user WHERE id = 'user_1'`).
 			Scan(&texts, &metadata, &emails))
 		require.Empty(t, texts)
 		require.Equal(t, "{}", metadata)
 		require.Equal(t, "[]", emails)
 		var addresses int
-		require.NoError(t, db.Reader().QueryRowContext(t.Context(), `SELECT count(*) FROM user_emails WHERE user_id = 'user_1'`).Scan(&addresses))
+		require.NoError(t, db.Reader().QueryRowContext(t.Context(), `SELECT count(*) FROM user_email WHERE user_id = 'user_1'`).Scan(&addresses))
 		require.Zero(t, addresses)
-		require.NoError(t, db.Reader().QueryRowContext(t.Context(), `SELECT count(*) FROM user_emails WHERE user_id = 'user_2'`).Scan(&addresses))
+		require.NoError(t, db.Reader().QueryRowContext(t.Context(), `SELECT count(*) FROM user_email WHERE user_id = 'user_2'`).Scan(&addresses))
 		require.Equal(t, 2, addresses)
 
 		_, err = s.PutOrganization(t.Context(), directory.Organization{
@@ -278,7 +278,7 @@ func TestTombstonesHoldNothing(t *testing.T) {
 		_, err = s.DeleteOrganization(t.Context(), "org_1", at)
 		require.NoError(t, err)
 		require.NoError(t, db.Reader().QueryRowContext(t.Context(),
-			`SELECT name || slug || image_url, public_metadata FROM organizations WHERE id = 'org_1'`).Scan(&texts, &metadata))
+			`SELECT name || slug || image_url, public_metadata FROM organization WHERE id = 'org_1'`).Scan(&texts, &metadata))
 		require.Empty(t, texts)
 		require.Equal(t, "{}", metadata)
 	})

@@ -29,7 +29,7 @@ func (w *Writing) PutMembership(ctx context.Context, m directory.Membership) (bo
 	if is {
 		at := m.UpdateTime
 		if ended.EndTime.Valid {
-			at = ended.EndTime.Time
+			at = toTime(ended.EndTime.Int64)
 		}
 		return w.endRow(ctx, directory.MembershipDeleted{
 			ID: m.ID, OrganizationID: m.OrganizationID, UserID: m.UserID, CreateTime: m.CreateTime, At: at,
@@ -62,14 +62,14 @@ func (w *Writing) putMembership(ctx context.Context, m directory.Membership, rol
 	}
 	rows, err := w.q.PutMembership(ctx, db.PutMembershipParams{
 		OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, Role: role, Permissions: permissions,
-		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime, EventTime: eventTime(m.EventTime),
+		CreateTime: micros(m.CreateTime), UpdateTime: micros(m.UpdateTime), EventTime: eventMicros(m.EventTime),
 	})
 	if err != nil || rows == 0 && m.ID == "" {
 		return false, err
 	}
 	if rows == 0 {
 		return false, w.q.IdentifyMembership(ctx, db.IdentifyMembershipParams{
-			OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, CreateTime: m.CreateTime,
+			OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, CreateTime: micros(m.CreateTime),
 		})
 	}
 	if before.Role != "" && before.Role != role {
@@ -96,7 +96,7 @@ func (w *Writing) listedIsOver(ctx context.Context, m directory.Membership, list
 	if err != nil || !is {
 		return false, err
 	}
-	if !ended.NoteTime.Before(listedAt) {
+	if !toTime(ended.NoteTime).Before(listedAt) {
 		return true, nil
 	}
 	return false, w.q.ForgetEndedMembership(ctx, m.ID)
@@ -117,8 +117,8 @@ func (w *Writing) membershipIsOver(ctx context.Context, organizationID, userID, 
 
 // listed is m as Clerk listed it, unless its role changed since. A role of the far future is none that did.
 func (w *Writing) listed(ctx context.Context, m directory.Membership, listedAt time.Time) (role string, permissions []byte, err error) {
-	r, err := w.q.GetRoleNamed(ctx, db.GetRoleNamedParams{Name: m.Role, At: listedAt})
-	if err == nil && r.UpdateTime.After(listedAt) && r.UpdateTime.Before(w.store.now().Add(aheadAtMost)) {
+	r, err := w.q.GetRoleNamed(ctx, db.GetRoleNamedParams{Name: m.Role, At: micros(listedAt)})
+	if err == nil && toTime(r.UpdateTime).After(listedAt) && toTime(r.UpdateTime).Before(w.store.now().Add(aheadAtMost)) {
 		return r.Name, r.Permissions, nil
 	}
 	if err := notFound(err, nil); err != nil {
@@ -145,7 +145,7 @@ func (w *Writing) EndMembership(ctx context.Context, end directory.MembershipDel
 		return false, err
 	}
 	err := w.q.AddEndedMembership(ctx, db.AddEndedMembershipParams{
-		ClerkID: end.ID, EndTime: nullTime(end.At), NoteTime: w.store.now().UTC().Truncate(time.Microsecond),
+		ClerkID: end.ID, EndTime: nullMicros(end.At), NoteTime: micros(w.store.now()),
 	})
 	if err != nil {
 		return false, err
@@ -168,7 +168,7 @@ func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return false, err
 		}
-		if at = row.UpdateTime; err != nil {
+		if at = toTime(row.UpdateTime); err != nil {
 			at = w.store.now().UTC().Truncate(time.Microsecond)
 		}
 	}
@@ -178,7 +178,7 @@ func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (
 	}
 	rows, err := w.q.TombstoneMembership(ctx, db.TombstoneMembershipParams{
 		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, EmptyList: emptyList,
-		CreateTime: created, At: at, Joined: joined,
+		CreateTime: micros(created), At: micros(at), Joined: micros(joined),
 	})
 	if err != nil {
 		return false, err
@@ -188,7 +188,7 @@ func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (
 	}
 	// Newer news, or over already: then perhaps for the second time.
 	err = w.q.MoveEndOfMembership(ctx, db.MoveEndOfMembershipParams{
-		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, At: at,
+		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, At: micros(at),
 	})
 	if err != nil || end.ID == "" {
 		return false, err
@@ -212,7 +212,7 @@ func (w *Writing) ReplaceMembership(
 	}
 	rows, err := w.q.ReplaceMembership(ctx, db.ReplaceMembershipParams{
 		OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, Role: role, Permissions: permissions,
-		CreateTime: m.CreateTime, UpdateTime: m.UpdateTime, EventTime: eventTime(m.EventTime), Was: was.UpdateTime,
+		CreateTime: micros(m.CreateTime), UpdateTime: micros(m.UpdateTime), EventTime: eventMicros(m.EventTime), Was: micros(was.UpdateTime),
 	})
 	if err != nil || rows == 0 || was.Role == role {
 		return rows > 0, err
@@ -226,7 +226,7 @@ func (s *Store) LostMemberships(
 	ctx context.Context, after paging.Cursor, unknownBefore time.Time, limit int,
 ) ([]directory.Membership, error) {
 	rows, err := s.read.ListLostMemberships(ctx, db.ListLostMembershipsParams{
-		Before: unknownBefore, AfterOrganization: after.ID, AfterUser: after.Second, PageSize: int64(limit),
+		Before: micros(unknownBefore), AfterOrganization: after.ID, AfterUser: after.Second, PageSize: int64(limit),
 	})
 	if err != nil {
 		return nil, err
@@ -241,7 +241,7 @@ func (s *Store) MembershipState(ctx context.Context, organizationID, userID stri
 		return directory.MembershipState{}, notFound(err, directory.ErrNotFound)
 	}
 	m, err := membership(row)
-	return directory.MembershipState{Membership: m, DeleteTime: row.DeleteTime.Time}, err
+	return directory.MembershipState{Membership: m, DeleteTime: toTimeOrZero(row.DeleteTime)}, err
 }
 
 // Memberships pages by organization and user.
@@ -287,6 +287,6 @@ func membership(row db.Membership) (directory.Membership, error) {
 	permissions, err := decode(row.Permissions)
 	return directory.Membership{
 		ID: row.ClerkID, OrganizationID: row.OrganizationID, UserID: row.UserID, Role: row.Role, Permissions: permissions,
-		CreateTime: row.CreateTime, UpdateTime: row.UpdateTime, EventTime: told(row.EventTime),
+		CreateTime: toTime(row.CreateTime), UpdateTime: toTime(row.UpdateTime), EventTime: toEventTime(row.EventTime),
 	}, err
 }

@@ -13,8 +13,8 @@ import (
 // PutOrganization stores what Clerk says of an organization, unless the store has newer news or a tombstone.
 func (w *Writing) PutOrganization(ctx context.Context, o directory.Organization) (bool, error) {
 	rows, err := w.q.PutOrganization(ctx, db.PutOrganizationParams{
-		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageUrl: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
-		CreateTime: o.CreateTime, UpdateTime: o.UpdateTime, EventTime: eventTime(o.EventTime),
+		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageURL: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
+		CreateTime: micros(o.CreateTime), UpdateTime: micros(o.UpdateTime), EventTime: eventMicros(o.EventTime),
 	})
 	return rows > 0, err
 }
@@ -22,8 +22,8 @@ func (w *Writing) PutOrganization(ctx context.Context, o directory.Organization)
 // ReplaceOrganization stores o, however old its news, if the row is still as it was read. A tombstone stays.
 func (w *Writing) ReplaceOrganization(ctx context.Context, o, was directory.Organization) (bool, error) {
 	rows, err := w.q.ReplaceOrganization(ctx, db.ReplaceOrganizationParams{
-		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageUrl: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
-		CreateTime: o.CreateTime, UpdateTime: o.UpdateTime, EventTime: eventTime(o.EventTime), Was: was.UpdateTime,
+		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageURL: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
+		CreateTime: micros(o.CreateTime), UpdateTime: micros(o.UpdateTime), EventTime: eventMicros(o.EventTime), Was: micros(was.UpdateTime),
 	})
 	return rows > 0, err
 }
@@ -34,7 +34,7 @@ func (w *Writing) DeleteOrganization(ctx context.Context, id string, at time.Tim
 	if err := w.takeOrganization(ctx, id); err != nil {
 		return false, err
 	}
-	rows, err := w.q.TombstoneOrganization(ctx, db.TombstoneOrganizationParams{ID: id, EmptyObject: emptyObject, At: at})
+	rows, err := w.q.TombstoneOrganization(ctx, db.TombstoneOrganizationParams{ID: id, EmptyObject: emptyObject, At: micros(at)})
 	if err != nil || rows == 0 {
 		return false, err
 	}
@@ -43,7 +43,7 @@ func (w *Writing) DeleteOrganization(ctx context.Context, id string, at time.Tim
 		return false, err
 	}
 	err = w.q.TombstoneMembershipsOfOrganization(ctx, db.TombstoneMembershipsOfOrganizationParams{
-		OrganizationID: id, EmptyList: emptyList, At: at,
+		OrganizationID: id, EmptyList: emptyList, At: micros(at),
 	})
 	if err != nil {
 		return false, err
@@ -68,7 +68,7 @@ func (s *Store) Organization(ctx context.Context, id string) (directory.Organiza
 // Organizations pages through the organizations, newest first.
 func (s *Store) Organizations(ctx context.Context, after paging.Cursor, limit int) ([]directory.Organization, error) {
 	at, id := newest(after)
-	rows, err := s.read.ListOrganizations(ctx, db.ListOrganizationsParams{BeforeTime: at, BeforeID: id, PageSize: int64(limit)})
+	rows, err := s.read.ListOrganizations(ctx, db.ListOrganizationsParams{BeforeTime: micros(at), BeforeID: id, PageSize: int64(limit)})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *Store) Organizations(ctx context.Context, after paging.Cursor, limit in
 
 func organization(row db.Organization) (directory.Organization, error) {
 	return directory.Organization{
-		ID: row.ID, Synced: row.Synced, Name: row.Name, Slug: row.Slug, ImageURL: row.ImageUrl,
-		PublicMetadata: row.PublicMetadata, CreateTime: row.CreateTime, UpdateTime: row.UpdateTime, EventTime: told(row.EventTime),
+		ID: row.ID, Synced: row.Synced, Name: row.Name, Slug: row.Slug, ImageURL: row.ImageURL,
+		PublicMetadata: row.PublicMetadata, CreateTime: toTime(row.CreateTime), UpdateTime: toTime(row.UpdateTime), EventTime: toEventTime(row.EventTime),
 	}, nil
 }

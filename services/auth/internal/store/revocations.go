@@ -22,7 +22,7 @@ func (s *Store) Since(ctx context.Context, revision int64, limit int) ([]revocat
 	}
 	return each(rows, func(row db.Revocation) (revocation.Revocation, error) {
 		return revocation.Revocation{
-			Revision: row.Revision, UserID: row.UserID, SessionID: row.SessionID, APIKeyID: row.ApiKeyID,
+			Revision: row.Revision, UserID: row.UserID, SessionID: row.SessionID, APIKeyID: row.APIKeyID,
 		}, nil
 	})
 }
@@ -46,16 +46,16 @@ func (s *Store) addRevocation(ctx context.Context, q *db.Queries, r revocation.R
 		return err
 	}
 	return q.AddRevocation(ctx, db.AddRevocationParams{
-		Revision: revision, UserID: r.UserID, SessionID: r.SessionID, ApiKeyID: r.APIKeyID, CreateTime: at,
+		Revision: revision, UserID: r.UserID, SessionID: r.SessionID, APIKeyID: r.APIKeyID, CreateTime: micros(at),
 	})
 }
 
 // Prune forgets revocations from before a time, and memberships that ended so long ago that no news of them can come.
 func (s *Store) Prune(ctx context.Context, before time.Time) error {
 	return s.write(ctx, revocationLane, func(ctx context.Context, q *db.Queries) error {
-		if err := q.PruneRevocations(ctx, before); err != nil {
+		if err := q.PruneRevocations(ctx, micros(before)); err != nil {
 			return err
 		}
-		return q.PruneEndedMemberships(ctx, s.now().Add(-endedFor))
+		return q.PruneEndedMemberships(ctx, micros(s.now().Add(-endedFor)))
 	})
 }

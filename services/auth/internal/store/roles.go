@@ -22,7 +22,7 @@ func (w *Writing) PutRole(ctx context.Context, r directory.Role) (bool, error) {
 		return false, err
 	}
 	rows, err := w.q.PutRole(ctx, db.PutRoleParams{
-		ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: r.UpdateTime, EventTime: eventTime(r.EventTime),
+		ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: micros(r.UpdateTime), EventTime: eventMicros(r.EventTime),
 	})
 	if err != nil {
 		return false, err
@@ -40,8 +40,8 @@ func (w *Writing) ReplaceRole(ctx context.Context, r, was directory.Role) (bool,
 		return false, err
 	}
 	rows, err := w.q.ReplaceRole(ctx, db.ReplaceRoleParams{
-		ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: r.UpdateTime, EventTime: eventTime(r.EventTime),
-		Was: was.UpdateTime,
+		ID: r.ID, Name: r.Name, Permissions: permissions, UpdateTime: micros(r.UpdateTime), EventTime: eventMicros(r.EventTime),
+		Was: micros(was.UpdateTime),
 	})
 	if err != nil || rows == 0 {
 		return false, err
@@ -49,7 +49,7 @@ func (w *Writing) ReplaceRole(ctx context.Context, r, was directory.Role) (bool,
 	if err := w.giveRole(ctx, r); err != nil {
 		return false, err
 	}
-	return true, w.q.ForgetLaterRoleNames(ctx, db.ForgetLaterRoleNamesParams{RoleID: r.ID, After: r.UpdateTime})
+	return true, w.q.ForgetLaterRoleNames(ctx, db.ForgetLaterRoleNamesParams{RoleID: r.ID, After: micros(r.UpdateTime)})
 }
 
 // giveRole notes the name and gives the members what the role is now, which may be newer than r.
@@ -61,7 +61,7 @@ func (w *Writing) giveRole(ctx context.Context, r directory.Role) error {
 	if err != nil {
 		return err
 	}
-	if err := w.q.AddRoleName(ctx, db.AddRoleNameParams{RoleID: r.ID, SinceTime: r.UpdateTime, Name: r.Name}); err != nil {
+	if err := w.q.AddRoleName(ctx, db.AddRoleNameParams{RoleID: r.ID, SinceTime: micros(r.UpdateTime), Name: r.Name}); err != nil {
 		return err
 	}
 	return w.q.GiveRoleToMembers(ctx, db.GiveRoleToMembersParams{
@@ -72,8 +72,8 @@ func (w *Writing) giveRole(ctx context.Context, r directory.Role) error {
 // current is a membership with its role as it is now, encoded. The membership's own word counts when it is newer than the
 // role's; of one age they tell the same, or the role changed last.
 func (w *Writing) current(ctx context.Context, m directory.Membership) (role string, permissions []byte, err error) {
-	r, err := w.q.GetRoleNamed(ctx, db.GetRoleNamedParams{Name: m.Role, At: m.UpdateTime})
-	if err == nil && !r.UpdateTime.Before(m.UpdateTime) {
+	r, err := w.q.GetRoleNamed(ctx, db.GetRoleNamedParams{Name: m.Role, At: micros(m.UpdateTime)})
+	if err == nil && !toTime(r.UpdateTime).Before(m.UpdateTime) {
 		return r.Name, r.Permissions, nil
 	}
 	if err := notFound(err, nil); err != nil {
@@ -88,7 +88,7 @@ func (w *Writing) DeleteRole(ctx context.Context, id string, at time.Time) (bool
 	if err := w.takeRoles(ctx); err != nil {
 		return false, err
 	}
-	rows, err := w.q.TombstoneRole(ctx, db.TombstoneRoleParams{ID: id, EmptyList: emptyList, At: at})
+	rows, err := w.q.TombstoneRole(ctx, db.TombstoneRoleParams{ID: id, EmptyList: emptyList, At: micros(at)})
 	return rows > 0, err
 }
 
@@ -101,7 +101,7 @@ func (s *Store) Roles(ctx context.Context) ([]directory.Role, error) {
 	return each(rows, func(row db.Role) (directory.Role, error) {
 		permissions, err := decode(row.Permissions)
 		return directory.Role{
-			ID: row.ID, Name: row.Name, Permissions: permissions, UpdateTime: row.UpdateTime, EventTime: told(row.EventTime),
+			ID: row.ID, Name: row.Name, Permissions: permissions, UpdateTime: toTime(row.UpdateTime), EventTime: toEventTime(row.EventTime),
 		}, err
 	})
 }

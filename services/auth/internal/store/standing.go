@@ -23,7 +23,7 @@ func (s *Store) Standing(ctx context.Context, userID, organizationID, sessionID 
 		Organization: knowledge(row.OrganizationSynced, row.OrganizationDeleted),
 		Member:       knowledge(sql.NullBool{Bool: true, Valid: row.Role.Valid}, row.MemberDeleted),
 		Banned:       row.Banned.Bool, Deprovisioned: row.Deprovisioned.Bool, Email: row.PrimaryEmail.String,
-		Role: row.Role.String, RoleTime: row.MemberUpdated.Time, MemberDeleted: row.MemberDeleted.Time,
+		Role: row.Role.String, RoleTime: toTimeOrZero(row.MemberUpdated), MemberDeleted: toTimeOrZero(row.MemberDeleted),
 		SessionRevoked: row.SessionRevoked,
 	}
 	if row.Role.Valid {
@@ -33,11 +33,11 @@ func (s *Store) Standing(ctx context.Context, userID, organizationID, sessionID 
 }
 
 // locked tells whether a lock still holds.
-func (s *Store) locked(locked bool, expire sql.NullTime) bool {
-	return locked && (!expire.Valid || s.now().Before(expire.Time))
+func (s *Store) locked(locked bool, expire sql.NullInt64) bool {
+	return locked && (!expire.Valid || s.now().Before(toTime(expire.Int64)))
 }
 
-func knowledge(synced sql.NullBool, deleted sql.NullTime) directory.Knowledge {
+func knowledge(synced sql.NullBool, deleted sql.NullInt64) directory.Knowledge {
 	switch {
 	case !synced.Valid:
 		return directory.Unknown
@@ -75,7 +75,7 @@ func (w *Writing) introduceUser(ctx context.Context, in directory.Introduction, 
 	}
 	err := w.q.IntroduceUser(ctx, db.IntroduceUserParams{
 		ID: in.UserID, PrimaryEmail: in.Email, Emails: emails, FirstName: in.FirstName, LastName: in.LastName,
-		PublicMetadata: emptyObject, CreateTime: in.At, UpdateTime: in.At,
+		PublicMetadata: emptyObject, CreateTime: micros(in.At), UpdateTime: micros(in.At),
 	})
 	if err != nil || in.Email == "" {
 		return err
@@ -86,7 +86,7 @@ func (w *Writing) introduceUser(ctx context.Context, in directory.Introduction, 
 // introduceMember leaves it when the person or the organization is gone meanwhile.
 func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction, permissions []byte) error {
 	err := w.q.IntroduceOrganization(ctx, db.IntroduceOrganizationParams{
-		ID: in.OrganizationID, Slug: in.OrganizationSlug, PublicMetadata: emptyObject, CreateTime: in.At, UpdateTime: in.At,
+		ID: in.OrganizationID, Slug: in.OrganizationSlug, PublicMetadata: emptyObject, CreateTime: micros(in.At), UpdateTime: micros(in.At),
 	})
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction
 	}
 	return w.q.NoteMembership(ctx, db.NoteMembershipParams{
 		OrganizationID: in.OrganizationID, UserID: in.UserID, Role: in.Role, Permissions: permissions,
-		CreateTime: in.At, UpdateTime: in.At,
+		CreateTime: micros(in.At), UpdateTime: micros(in.At),
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var files embed.FS
 
 // Migrations are auth's tables.
@@ -82,24 +82,6 @@ func object(raw json.RawMessage) []byte {
 	}
 	return raw
 }
-
-// eventTime stores the zero time as one that both databases order before every other.
-func eventTime(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Unix(0, 0).UTC()
-	}
-	return t
-}
-
-// told reads what eventTime stored.
-func told(t time.Time) time.Time {
-	if t.Unix() == 0 {
-		return time.Time{}
-	}
-	return t
-}
-
-func nullTime(t time.Time) sql.NullTime { return sql.NullTime{Time: t, Valid: !t.IsZero()} }
 
 // notFound turns "no rows" into the domain's own error.
 func notFound(err, domain error) error {

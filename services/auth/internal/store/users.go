@@ -19,9 +19,9 @@ func (w *Writing) PutUser(ctx context.Context, u directory.User) (bool, error) {
 	return w.writeUser(ctx, u, func(emails []byte) (int64, error) {
 		return w.q.PutUser(ctx, db.PutUserParams{
 			ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
-			ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
-			Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
-			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime, EventTime: eventTime(u.EventTime),
+			ImageURL: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
+			Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked, LockExpireTime: nullMicros(u.LockExpireTime),
+			CreateTime: micros(u.CreateTime), UpdateTime: micros(u.UpdateTime), EventTime: eventMicros(u.EventTime),
 		})
 	})
 }
@@ -31,9 +31,9 @@ func (w *Writing) ReplaceUser(ctx context.Context, u, was directory.User) (bool,
 	return w.writeUser(ctx, u, func(emails []byte) (int64, error) {
 		return w.q.ReplaceUser(ctx, db.ReplaceUserParams{
 			ID: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: emails, FirstName: u.FirstName, LastName: u.LastName,
-			ImageUrl: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
-			Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked, LockExpireTime: nullTime(u.LockExpireTime),
-			CreateTime: u.CreateTime, UpdateTime: u.UpdateTime, EventTime: eventTime(u.EventTime), Was: was.UpdateTime,
+			ImageURL: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
+			Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked, LockExpireTime: nullMicros(u.LockExpireTime),
+			CreateTime: micros(u.CreateTime), UpdateTime: micros(u.UpdateTime), EventTime: eventMicros(u.EventTime), Was: micros(was.UpdateTime),
 		})
 	})
 }
@@ -94,7 +94,7 @@ func (w *Writing) DeleteUser(ctx context.Context, id string, at time.Time) (bool
 		return false, err
 	}
 	rows, err := w.q.TombstoneUser(ctx, db.TombstoneUserParams{
-		ID: id, EmptyList: emptyList, EmptyObject: emptyObject, At: at,
+		ID: id, EmptyList: emptyList, EmptyObject: emptyObject, At: micros(at),
 	})
 	if err != nil || rows == 0 {
 		return false, err
@@ -103,7 +103,7 @@ func (w *Writing) DeleteUser(ctx context.Context, id string, at time.Time) (bool
 		return false, err
 	}
 	err = w.q.TombstoneMembershipsOfUser(ctx, db.TombstoneMembershipsOfUserParams{
-		UserID: id, EmptyList: emptyList, At: at,
+		UserID: id, EmptyList: emptyList, At: micros(at),
 	})
 	if err != nil {
 		return false, err
@@ -123,13 +123,13 @@ func (s *Store) User(ctx context.Context, id string) (directory.User, error) {
 // Users pages through the users, newest first.
 func (s *Store) Users(ctx context.Context, email string, after paging.Cursor, limit int) ([]directory.User, error) {
 	at, id := newest(after)
-	var rows []db.User
+	var rows []db.AppUser
 	var err error
 	if email == "" {
-		rows, err = s.read.ListUsers(ctx, db.ListUsersParams{BeforeTime: at, BeforeID: id, PageSize: int64(limit)})
+		rows, err = s.read.ListUsers(ctx, db.ListUsersParams{BeforeTime: micros(at), BeforeID: id, PageSize: int64(limit)})
 	} else {
 		rows, err = s.read.ListUsersByEmail(ctx, db.ListUsersByEmailParams{
-			Address: fold(email), BeforeTime: at, BeforeID: id, PageSize: int64(limit),
+			Address: fold(email), BeforeTime: micros(at), BeforeID: id, PageSize: int64(limit),
 		})
 	}
 	if err != nil {
@@ -146,13 +146,13 @@ func newest(after paging.Cursor) (time.Time, string) {
 	return after.Time, after.ID
 }
 
-func (s *Store) user(row db.User) (directory.User, error) {
+func (s *Store) user(row db.AppUser) (directory.User, error) {
 	emails, err := decode(row.Emails)
 	return directory.User{
 		ID: row.ID, Synced: row.Synced, PrimaryEmail: row.PrimaryEmail, Emails: emails,
-		FirstName: row.FirstName, LastName: row.LastName, ImageURL: row.ImageUrl, ExternalID: row.ExternalID,
+		FirstName: row.FirstName, LastName: row.LastName, ImageURL: row.ImageURL, ExternalID: row.ExternalID,
 		PublicMetadata: row.PublicMetadata, Banned: row.Banned, Deprovisioned: row.Deprovisioned, Locked: s.locked(row.Locked, row.LockExpireTime),
-		LockExpireTime: row.LockExpireTime.Time, CreateTime: row.CreateTime, UpdateTime: row.UpdateTime, EventTime: told(row.EventTime),
+		LockExpireTime: toTimeOrZero(row.LockExpireTime), CreateTime: toTime(row.CreateTime), UpdateTime: toTime(row.UpdateTime), EventTime: toEventTime(row.EventTime),
 	}, err
 }
 

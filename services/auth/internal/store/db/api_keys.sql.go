@@ -8,17 +8,16 @@ package db
 import (
 	"context"
 	"database/sql"
-	"time"
 )
 
-const addApiKey = `-- name: AddApiKey :exec
-INSERT INTO api_keys (
+const addAPIKey = `-- name: AddAPIKey :exec
+INSERT INTO api_key (
     id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd,
     spend_period_seconds, requests_per_minute, create_time, expire_time, parent_id
 ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 `
 
-type AddApiKeyParams struct {
+type AddAPIKeyParams struct {
 	ID                 string
 	Hash               []byte
 	Prefix             string
@@ -29,16 +28,16 @@ type AddApiKeyParams struct {
 	Role               string
 	Scopes             []byte
 	Models             []byte
-	SpendLimitNanoUsd  int64
+	SpendLimitNanoUSD  int64
 	SpendPeriodSeconds int64
 	RequestsPerMinute  int32
-	CreateTime         time.Time
-	ExpireTime         sql.NullTime
+	CreateTime         int64
+	ExpireTime         sql.NullInt64
 	ParentID           string
 }
 
-func (q *Queries) AddApiKey(ctx context.Context, arg AddApiKeyParams) error {
-	_, err := q.db.ExecContext(ctx, addApiKey,
+func (q *Queries) AddAPIKey(ctx context.Context, arg AddAPIKeyParams) error {
+	_, err := q.db.ExecContext(ctx, addAPIKey,
 		arg.ID,
 		arg.Hash,
 		arg.Prefix,
@@ -49,7 +48,7 @@ func (q *Queries) AddApiKey(ctx context.Context, arg AddApiKeyParams) error {
 		arg.Role,
 		arg.Scopes,
 		arg.Models,
-		arg.SpendLimitNanoUsd,
+		arg.SpendLimitNanoUSD,
 		arg.SpendPeriodSeconds,
 		arg.RequestsPerMinute,
 		arg.CreateTime,
@@ -59,36 +58,36 @@ func (q *Queries) AddApiKey(ctx context.Context, arg AddApiKeyParams) error {
 	return err
 }
 
-const countLiveApiKeys = `-- name: CountLiveApiKeys :one
-SELECT count(*) FROM api_keys
+const countLiveAPIKeys = `-- name: CountLiveAPIKeys :one
+SELECT count(*) FROM api_key
 WHERE account_id = $1 AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)
 `
 
-type CountLiveApiKeysParams struct {
+type CountLiveAPIKeysParams struct {
 	AccountID string
-	Now       sql.NullTime
+	Now       sql.NullInt64
 }
 
 // A key that expired can't come back.
-func (q *Queries) CountLiveApiKeys(ctx context.Context, arg CountLiveApiKeysParams) (int64, error) {
-	row := q.db.QueryRowContext(ctx, countLiveApiKeys, arg.AccountID, arg.Now)
+func (q *Queries) CountLiveAPIKeys(ctx context.Context, arg CountLiveAPIKeysParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countLiveAPIKeys, arg.AccountID, arg.Now)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
 }
 
-const getApiKey = `-- name: GetApiKey :one
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, parent_id FROM api_keys WHERE id = $1 AND account_id = $2
+const getAPIKey = `-- name: GetAPIKey :one
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_key WHERE id = $1 AND account_id = $2
 `
 
-type GetApiKeyParams struct {
+type GetAPIKeyParams struct {
 	ID        string
 	AccountID string
 }
 
-func (q *Queries) GetApiKey(ctx context.Context, arg GetApiKeyParams) (ApiKey, error) {
-	row := q.db.QueryRowContext(ctx, getApiKey, arg.ID, arg.AccountID)
-	var i ApiKey
+func (q *Queries) GetAPIKey(ctx context.Context, arg GetAPIKeyParams) (APIKey, error) {
+	row := q.db.QueryRowContext(ctx, getAPIKey, arg.ID, arg.AccountID)
+	var i APIKey
 	err := row.Scan(
 		&i.ID,
 		&i.Hash,
@@ -97,28 +96,28 @@ func (q *Queries) GetApiKey(ctx context.Context, arg GetApiKeyParams) (ApiKey, e
 		&i.AccountID,
 		&i.OrganizationID,
 		&i.UserID,
+		&i.ParentID,
 		&i.Role,
 		&i.Scopes,
 		&i.Models,
-		&i.SpendLimitNanoUsd,
+		&i.SpendLimitNanoUSD,
 		&i.SpendPeriodSeconds,
 		&i.RequestsPerMinute,
 		&i.CreateTime,
 		&i.ExpireTime,
 		&i.LastUseTime,
 		&i.RevokeTime,
-		&i.ParentID,
 	)
 	return i, err
 }
 
-const getApiKeyByHash = `-- name: GetApiKeyByHash :one
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, parent_id FROM api_keys WHERE hash = $1
+const getAPIKeyByHash = `-- name: GetAPIKeyByHash :one
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_key WHERE hash = $1
 `
 
-func (q *Queries) GetApiKeyByHash(ctx context.Context, hash []byte) (ApiKey, error) {
-	row := q.db.QueryRowContext(ctx, getApiKeyByHash, hash)
-	var i ApiKey
+func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash []byte) (APIKey, error) {
+	row := q.db.QueryRowContext(ctx, getAPIKeyByHash, hash)
+	var i APIKey
 	err := row.Scan(
 		&i.ID,
 		&i.Hash,
@@ -127,56 +126,56 @@ func (q *Queries) GetApiKeyByHash(ctx context.Context, hash []byte) (ApiKey, err
 		&i.AccountID,
 		&i.OrganizationID,
 		&i.UserID,
+		&i.ParentID,
 		&i.Role,
 		&i.Scopes,
 		&i.Models,
-		&i.SpendLimitNanoUsd,
+		&i.SpendLimitNanoUSD,
 		&i.SpendPeriodSeconds,
 		&i.RequestsPerMinute,
 		&i.CreateTime,
 		&i.ExpireTime,
 		&i.LastUseTime,
 		&i.RevokeTime,
-		&i.ParentID,
 	)
 	return i, err
 }
 
-const hasApiKey = `-- name: HasApiKey :one
-SELECT EXISTS (SELECT 1 FROM api_keys WHERE id = $1 AND account_id = $2)
+const hasAPIKey = `-- name: HasAPIKey :one
+SELECT EXISTS (SELECT 1 FROM api_key WHERE id = $1 AND account_id = $2)
 `
 
-type HasApiKeyParams struct {
+type HasAPIKeyParams struct {
 	ID        string
 	AccountID string
 }
 
-func (q *Queries) HasApiKey(ctx context.Context, arg HasApiKeyParams) (bool, error) {
-	row := q.db.QueryRowContext(ctx, hasApiKey, arg.ID, arg.AccountID)
+func (q *Queries) HasAPIKey(ctx context.Context, arg HasAPIKeyParams) (bool, error) {
+	row := q.db.QueryRowContext(ctx, hasAPIKey, arg.ID, arg.AccountID)
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
 }
 
-const listApiKeyAncestors = `-- name: ListApiKeyAncestors :many
+const listAPIKeyAncestors = `-- name: ListAPIKeyAncestors :many
 WITH RECURSIVE above (id, depth) AS (
-    SELECT k.parent_id, 1 FROM api_keys k WHERE k.id = $1 AND k.parent_id <> ''
+    SELECT k.parent_id, 1 FROM api_key k WHERE k.id = $1 AND k.parent_id <> ''
     UNION ALL
-    SELECT k.parent_id, above.depth + 1 FROM api_keys k JOIN above ON k.id = above.id WHERE k.parent_id <> ''
+    SELECT k.parent_id, above.depth + 1 FROM api_key k JOIN above ON k.id = above.id WHERE k.parent_id <> ''
 )
-SELECT api_keys.id, api_keys.hash, api_keys.prefix, api_keys.name, api_keys.account_id, api_keys.organization_id, api_keys.user_id, api_keys.role, api_keys.scopes, api_keys.models, api_keys.spend_limit_nano_usd, api_keys.spend_period_seconds, api_keys.requests_per_minute, api_keys.create_time, api_keys.expire_time, api_keys.last_use_time, api_keys.revoke_time, api_keys.parent_id FROM above JOIN api_keys ON api_keys.id = above.id ORDER BY above.depth
+SELECT api_key.id, api_key.hash, api_key.prefix, api_key.name, api_key.account_id, api_key.organization_id, api_key.user_id, api_key.parent_id, api_key.role, api_key.scopes, api_key.models, api_key.spend_limit_nano_usd, api_key.spend_period_seconds, api_key.requests_per_minute, api_key.create_time, api_key.expire_time, api_key.last_use_time, api_key.revoke_time FROM above JOIN api_key ON api_key.id = above.id ORDER BY above.depth
 `
 
 // The key that made a key, the key that made that one, and so on.
-func (q *Queries) ListApiKeyAncestors(ctx context.Context, id string) ([]ApiKey, error) {
-	rows, err := q.db.QueryContext(ctx, listApiKeyAncestors, id)
+func (q *Queries) ListAPIKeyAncestors(ctx context.Context, id string) ([]APIKey, error) {
+	rows, err := q.db.QueryContext(ctx, listAPIKeyAncestors, id)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ApiKey
+	var items []APIKey
 	for rows.Next() {
-		var i ApiKey
+		var i APIKey
 		if err := rows.Scan(
 			&i.ID,
 			&i.Hash,
@@ -185,17 +184,17 @@ func (q *Queries) ListApiKeyAncestors(ctx context.Context, id string) ([]ApiKey,
 			&i.AccountID,
 			&i.OrganizationID,
 			&i.UserID,
+			&i.ParentID,
 			&i.Role,
 			&i.Scopes,
 			&i.Models,
-			&i.SpendLimitNanoUsd,
+			&i.SpendLimitNanoUSD,
 			&i.SpendPeriodSeconds,
 			&i.RequestsPerMinute,
 			&i.CreateTime,
 			&i.ExpireTime,
 			&i.LastUseTime,
 			&i.RevokeTime,
-			&i.ParentID,
 		); err != nil {
 			return nil, err
 		}
@@ -210,23 +209,23 @@ func (q *Queries) ListApiKeyAncestors(ctx context.Context, id string) ([]ApiKey,
 	return items, nil
 }
 
-const listApiKeys = `-- name: ListApiKeys :many
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, parent_id FROM api_keys
+const listAPIKeys = `-- name: ListAPIKeys :many
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_key
 WHERE account_id = $1 AND create_time <= $2
   AND (create_time < $2 OR id < $3)
 ORDER BY create_time DESC, id DESC
 LIMIT CAST($4 AS BIGINT)
 `
 
-type ListApiKeysParams struct {
+type ListAPIKeysParams struct {
 	AccountID  string
-	BeforeTime time.Time
+	BeforeTime int64
 	BeforeID   string
 	PageSize   int64
 }
 
-func (q *Queries) ListApiKeys(ctx context.Context, arg ListApiKeysParams) ([]ApiKey, error) {
-	rows, err := q.db.QueryContext(ctx, listApiKeys,
+func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]APIKey, error) {
+	rows, err := q.db.QueryContext(ctx, listAPIKeys,
 		arg.AccountID,
 		arg.BeforeTime,
 		arg.BeforeID,
@@ -236,9 +235,9 @@ func (q *Queries) ListApiKeys(ctx context.Context, arg ListApiKeysParams) ([]Api
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ApiKey
+	var items []APIKey
 	for rows.Next() {
-		var i ApiKey
+		var i APIKey
 		if err := rows.Scan(
 			&i.ID,
 			&i.Hash,
@@ -247,17 +246,17 @@ func (q *Queries) ListApiKeys(ctx context.Context, arg ListApiKeysParams) ([]Api
 			&i.AccountID,
 			&i.OrganizationID,
 			&i.UserID,
+			&i.ParentID,
 			&i.Role,
 			&i.Scopes,
 			&i.Models,
-			&i.SpendLimitNanoUsd,
+			&i.SpendLimitNanoUSD,
 			&i.SpendPeriodSeconds,
 			&i.RequestsPerMinute,
 			&i.CreateTime,
 			&i.ExpireTime,
 			&i.LastUseTime,
 			&i.RevokeTime,
-			&i.ParentID,
 		); err != nil {
 			return nil, err
 		}
@@ -272,40 +271,40 @@ func (q *Queries) ListApiKeys(ctx context.Context, arg ListApiKeysParams) ([]Api
 	return items, nil
 }
 
-const rehashApiKey = `-- name: RehashApiKey :exec
-UPDATE api_keys SET hash = $1 WHERE id = $2
+const rehashAPIKey = `-- name: RehashAPIKey :exec
+UPDATE api_key SET hash = $1 WHERE id = $2
 `
 
-type RehashApiKeyParams struct {
+type RehashAPIKeyParams struct {
 	Hash []byte
 	ID   string
 }
 
-func (q *Queries) RehashApiKey(ctx context.Context, arg RehashApiKeyParams) error {
-	_, err := q.db.ExecContext(ctx, rehashApiKey, arg.Hash, arg.ID)
+func (q *Queries) RehashAPIKey(ctx context.Context, arg RehashAPIKeyParams) error {
+	_, err := q.db.ExecContext(ctx, rehashAPIKey, arg.Hash, arg.ID)
 	return err
 }
 
-const revokeApiKeyTree = `-- name: RevokeApiKeyTree :many
+const revokeAPIKeyTree = `-- name: RevokeAPIKeyTree :many
 WITH RECURSIVE tree (id) AS (
-    SELECT k.id FROM api_keys k WHERE k.id = $1 AND k.account_id = $2
+    SELECT k.id FROM api_key k WHERE k.id = $1 AND k.account_id = $2
     UNION ALL
-    SELECT c.id FROM api_keys c JOIN tree t ON c.parent_id = t.id
+    SELECT c.id FROM api_key c JOIN tree t ON c.parent_id = t.id
 )
-UPDATE api_keys SET revoke_time = $3
-WHERE api_keys.revoke_time IS NULL AND api_keys.id IN (SELECT tree.id FROM tree)
-RETURNING api_keys.id
+UPDATE api_key SET revoke_time = $3
+WHERE api_key.revoke_time IS NULL AND api_key.id IN (SELECT tree.id FROM tree)
+RETURNING api_key.id
 `
 
-type RevokeApiKeyTreeParams struct {
+type RevokeAPIKeyTreeParams struct {
 	ID         string
 	AccountID  string
-	RevokeTime sql.NullTime
+	RevokeTime sql.NullInt64
 }
 
 // The key and every key that it made, directly or indirectly.
-func (q *Queries) RevokeApiKeyTree(ctx context.Context, arg RevokeApiKeyTreeParams) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, revokeApiKeyTree, arg.ID, arg.AccountID, arg.RevokeTime)
+func (q *Queries) RevokeAPIKeyTree(ctx context.Context, arg RevokeAPIKeyTreeParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, revokeAPIKeyTree, arg.ID, arg.AccountID, arg.RevokeTime)
 	if err != nil {
 		return nil, err
 	}
@@ -327,26 +326,26 @@ func (q *Queries) RevokeApiKeyTree(ctx context.Context, arg RevokeApiKeyTreePara
 	return items, nil
 }
 
-const takeOverApiKeyTree = `-- name: TakeOverApiKeyTree :many
+const takeOverAPIKeyTree = `-- name: TakeOverAPIKeyTree :many
 WITH RECURSIVE tree (id) AS (
-    SELECT k.id FROM api_keys k WHERE k.id = $1 AND k.account_id = $2
+    SELECT k.id FROM api_key k WHERE k.id = $1 AND k.account_id = $2
     UNION ALL
-    SELECT c.id FROM api_keys c JOIN tree t ON c.parent_id = t.id
+    SELECT c.id FROM api_key c JOIN tree t ON c.parent_id = t.id
 )
-UPDATE api_keys SET user_id = $3, role = $4
-WHERE api_keys.revoke_time IS NULL AND api_keys.id IN (SELECT tree.id FROM tree)
-RETURNING api_keys.id
+UPDATE api_key SET user_id = $3, role = $4
+WHERE api_key.revoke_time IS NULL AND api_key.id IN (SELECT tree.id FROM tree)
+RETURNING api_key.id
 `
 
-type TakeOverApiKeyTreeParams struct {
+type TakeOverAPIKeyTreeParams struct {
 	ID        string
 	AccountID string
 	UserID    string
 	Role      string
 }
 
-func (q *Queries) TakeOverApiKeyTree(ctx context.Context, arg TakeOverApiKeyTreeParams) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, takeOverApiKeyTree,
+func (q *Queries) TakeOverAPIKeyTree(ctx context.Context, arg TakeOverAPIKeyTreeParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, takeOverAPIKeyTree,
 		arg.ID,
 		arg.AccountID,
 		arg.UserID,
@@ -373,17 +372,17 @@ func (q *Queries) TakeOverApiKeyTree(ctx context.Context, arg TakeOverApiKeyTree
 	return items, nil
 }
 
-const touchApiKey = `-- name: TouchApiKey :exec
-UPDATE api_keys SET last_use_time = $1
+const touchAPIKey = `-- name: TouchAPIKey :exec
+UPDATE api_key SET last_use_time = $1
 WHERE id = $2 AND (last_use_time IS NULL OR last_use_time < $1)
 `
 
-type TouchApiKeyParams struct {
-	At sql.NullTime
+type TouchAPIKeyParams struct {
+	At sql.NullInt64
 	ID string
 }
 
-func (q *Queries) TouchApiKey(ctx context.Context, arg TouchApiKeyParams) error {
-	_, err := q.db.ExecContext(ctx, touchApiKey, arg.At, arg.ID)
+func (q *Queries) TouchAPIKey(ctx context.Context, arg TouchAPIKeyParams) error {
+	_, err := q.db.ExecContext(ctx, touchAPIKey, arg.At, arg.ID)
 	return err
 }

@@ -8,11 +8,10 @@ package db
 import (
 	"context"
 	"database/sql"
-	"time"
 )
 
 const addEmail = `-- name: AddEmail :exec
-INSERT INTO user_emails (address, user_id) VALUES ($1, $2) ON CONFLICT (address, user_id) DO NOTHING
+INSERT INTO user_email (address, user_id) VALUES ($1, $2) ON CONFLICT (address, user_id) DO NOTHING
 `
 
 type AddEmailParams struct {
@@ -26,13 +25,13 @@ func (q *Queries) AddEmail(ctx context.Context, arg AddEmailParams) error {
 }
 
 const addEndedMembership = `-- name: AddEndedMembership :exec
-INSERT INTO ended_memberships (clerk_id, end_time, note_time) VALUES ($1, $2, $3) ON CONFLICT (clerk_id) DO NOTHING
+INSERT INTO ended_membership (clerk_id, end_time, note_time) VALUES ($1, $2, $3) ON CONFLICT (clerk_id) DO NOTHING
 `
 
 type AddEndedMembershipParams struct {
 	ClerkID  string
-	EndTime  sql.NullTime
-	NoteTime time.Time
+	EndTime  sql.NullInt64
+	NoteTime int64
 }
 
 func (q *Queries) AddEndedMembership(ctx context.Context, arg AddEndedMembershipParams) error {
@@ -41,7 +40,7 @@ func (q *Queries) AddEndedMembership(ctx context.Context, arg AddEndedMembership
 }
 
 const clearEmails = `-- name: ClearEmails :exec
-DELETE FROM user_emails WHERE user_id = $1
+DELETE FROM user_email WHERE user_id = $1
 `
 
 func (q *Queries) ClearEmails(ctx context.Context, userID string) error {
@@ -50,8 +49,8 @@ func (q *Queries) ClearEmails(ctx context.Context, userID string) error {
 }
 
 const disownMembership = `-- name: DisownMembership :exec
-UPDATE memberships SET clerk_id = ''
-WHERE organization_id = $1 AND user_id = $2 AND memberships.clerk_id = $3
+UPDATE membership SET clerk_id = ''
+WHERE organization_id = $1 AND user_id = $2 AND membership.clerk_id = $3
   AND delete_time IS NULL
 `
 
@@ -68,7 +67,7 @@ func (q *Queries) DisownMembership(ctx context.Context, arg DisownMembershipPara
 }
 
 const findMembership = `-- name: FindMembership :one
-SELECT organization_id, user_id FROM memberships WHERE clerk_id = $1 LIMIT 1
+SELECT organization_id, user_id FROM membership WHERE clerk_id = $1 LIMIT 1
 `
 
 type FindMembershipRow struct {
@@ -84,7 +83,7 @@ func (q *Queries) FindMembership(ctx context.Context, clerkID string) (FindMembe
 }
 
 const forgetEndedMembership = `-- name: ForgetEndedMembership :exec
-DELETE FROM ended_memberships WHERE clerk_id = $1
+DELETE FROM ended_membership WHERE clerk_id = $1
 `
 
 func (q *Queries) ForgetEndedMembership(ctx context.Context, clerkID string) error {
@@ -93,7 +92,7 @@ func (q *Queries) ForgetEndedMembership(ctx context.Context, clerkID string) err
 }
 
 const getEndedMembership = `-- name: GetEndedMembership :one
-SELECT clerk_id, end_time, note_time FROM ended_memberships WHERE clerk_id = $1
+SELECT clerk_id, end_time, note_time FROM ended_membership WHERE clerk_id = $1
 `
 
 func (q *Queries) GetEndedMembership(ctx context.Context, clerkID string) (EndedMembership, error) {
@@ -104,7 +103,7 @@ func (q *Queries) GetEndedMembership(ctx context.Context, clerkID string) (Ended
 }
 
 const getMembership = `-- name: GetMembership :one
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships WHERE organization_id = $1 AND user_id = $2 AND delete_time IS NULL
+SELECT organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time, delete_time FROM membership WHERE organization_id = $1 AND user_id = $2 AND delete_time IS NULL
 `
 
 type GetMembershipParams struct {
@@ -118,19 +117,19 @@ func (q *Queries) GetMembership(ctx context.Context, arg GetMembershipParams) (M
 	err := row.Scan(
 		&i.OrganizationID,
 		&i.UserID,
+		&i.ClerkID,
 		&i.Role,
 		&i.Permissions,
 		&i.CreateTime,
 		&i.UpdateTime,
-		&i.DeleteTime,
-		&i.ClerkID,
 		&i.EventTime,
+		&i.DeleteTime,
 	)
 	return i, err
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time, event_time FROM organizations WHERE id = $1 AND delete_time IS NULL
+SELECT id, synced, name, slug, image_url, public_metadata, create_time, update_time, event_time, delete_time FROM organization WHERE id = $1 AND delete_time IS NULL
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization, error) {
@@ -141,12 +140,12 @@ func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization,
 		&i.Synced,
 		&i.Name,
 		&i.Slug,
-		&i.ImageUrl,
+		&i.ImageURL,
 		&i.PublicMetadata,
 		&i.CreateTime,
 		&i.UpdateTime,
-		&i.DeleteTime,
 		&i.EventTime,
+		&i.DeleteTime,
 	)
 	return i, err
 }
@@ -156,11 +155,11 @@ SELECT
     u.synced AS user_synced, u.banned, u.deprovisioned, u.primary_email, u.delete_time AS user_deleted,
     o.synced AS organization_synced, o.delete_time AS organization_deleted,
     m.role, m.permissions, m.update_time AS member_updated, m.delete_time AS member_deleted,
-    EXISTS (SELECT 1 FROM revocations r WHERE r.session_id = $1 AND r.session_id <> '') AS session_revoked
+    EXISTS (SELECT 1 FROM revocation r WHERE r.session_id = $1 AND r.session_id <> '') AS session_revoked
 FROM (SELECT CAST($2 AS TEXT) AS user_id, CAST($3 AS TEXT) AS organization_id) q
-LEFT JOIN users u ON u.id = q.user_id
-LEFT JOIN organizations o ON o.id = q.organization_id
-LEFT JOIN memberships m ON m.organization_id = q.organization_id AND m.user_id = q.user_id
+LEFT JOIN app_user u ON u.id = q.user_id
+LEFT JOIN organization o ON o.id = q.organization_id
+LEFT JOIN membership m ON m.organization_id = q.organization_id AND m.user_id = q.user_id
 `
 
 type GetStandingParams struct {
@@ -174,13 +173,13 @@ type GetStandingRow struct {
 	Banned              sql.NullBool
 	Deprovisioned       sql.NullBool
 	PrimaryEmail        sql.NullString
-	UserDeleted         sql.NullTime
+	UserDeleted         sql.NullInt64
 	OrganizationSynced  sql.NullBool
-	OrganizationDeleted sql.NullTime
+	OrganizationDeleted sql.NullInt64
 	Role                sql.NullString
 	Permissions         []byte
-	MemberUpdated       sql.NullTime
-	MemberDeleted       sql.NullTime
+	MemberUpdated       sql.NullInt64
+	MemberDeleted       sql.NullInt64
 	SessionRevoked      bool
 }
 
@@ -206,12 +205,12 @@ func (q *Queries) GetStanding(ctx context.Context, arg GetStandingParams) (GetSt
 }
 
 const getUser = `-- name: GetUser :one
-SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time, lock_expire_time, deprovisioned, event_time FROM users WHERE id = $1 AND delete_time IS NULL
+SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, deprovisioned, locked, lock_expire_time, create_time, update_time, event_time, delete_time FROM app_user WHERE id = $1 AND delete_time IS NULL
 `
 
-func (q *Queries) GetUser(ctx context.Context, id string) (User, error) {
+func (q *Queries) GetUser(ctx context.Context, id string) (AppUser, error) {
 	row := q.db.QueryRowContext(ctx, getUser, id)
-	var i User
+	var i AppUser
 	err := row.Scan(
 		&i.ID,
 		&i.Synced,
@@ -219,29 +218,29 @@ func (q *Queries) GetUser(ctx context.Context, id string) (User, error) {
 		&i.Emails,
 		&i.FirstName,
 		&i.LastName,
-		&i.ImageUrl,
+		&i.ImageURL,
 		&i.ExternalID,
 		&i.PublicMetadata,
 		&i.Banned,
+		&i.Deprovisioned,
 		&i.Locked,
+		&i.LockExpireTime,
 		&i.CreateTime,
 		&i.UpdateTime,
-		&i.DeleteTime,
-		&i.LockExpireTime,
-		&i.Deprovisioned,
 		&i.EventTime,
+		&i.DeleteTime,
 	)
 	return i, err
 }
 
 const getUserState = `-- name: GetUserState :one
-SELECT banned, deprovisioned, delete_time FROM users WHERE id = $1
+SELECT banned, deprovisioned, delete_time FROM app_user WHERE id = $1
 `
 
 type GetUserStateRow struct {
 	Banned        bool
 	Deprovisioned bool
-	DeleteTime    sql.NullTime
+	DeleteTime    sql.NullInt64
 }
 
 func (q *Queries) GetUserState(ctx context.Context, id string) (GetUserStateRow, error) {
@@ -252,14 +251,14 @@ func (q *Queries) GetUserState(ctx context.Context, id string) (GetUserStateRow,
 }
 
 const identifyMembership = `-- name: IdentifyMembership :exec
-UPDATE memberships SET clerk_id = $1, create_time = $2
-WHERE organization_id = $3 AND user_id = $4 AND memberships.clerk_id = ''
+UPDATE membership SET clerk_id = $1, create_time = $2
+WHERE organization_id = $3 AND user_id = $4 AND membership.clerk_id = ''
   AND delete_time IS NULL
 `
 
 type IdentifyMembershipParams struct {
 	ClerkID        string
-	CreateTime     time.Time
+	CreateTime     int64
 	OrganizationID string
 	UserID         string
 }
@@ -276,7 +275,7 @@ func (q *Queries) IdentifyMembership(ctx context.Context, arg IdentifyMembership
 }
 
 const introduceOrganization = `-- name: IntroduceOrganization :exec
-INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time)
+INSERT INTO organization (id, synced, name, slug, image_url, public_metadata, create_time, update_time)
 VALUES ($1, FALSE, '', $2, '', $3, $4, $5)
 ON CONFLICT (id) DO NOTHING
 `
@@ -285,8 +284,8 @@ type IntroduceOrganizationParams struct {
 	ID             string
 	Slug           string
 	PublicMetadata []byte
-	CreateTime     time.Time
-	UpdateTime     time.Time
+	CreateTime     int64
+	UpdateTime     int64
 }
 
 func (q *Queries) IntroduceOrganization(ctx context.Context, arg IntroduceOrganizationParams) error {
@@ -301,7 +300,7 @@ func (q *Queries) IntroduceOrganization(ctx context.Context, arg IntroduceOrgani
 }
 
 const introduceUser = `-- name: IntroduceUser :exec
-INSERT INTO users (
+INSERT INTO app_user (
     id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
     create_time, update_time
 ) VALUES ($1, FALSE, $2, $3, $4, $5, '', '', $6, FALSE, FALSE, $7, $8)
@@ -315,8 +314,8 @@ type IntroduceUserParams struct {
 	FirstName      string
 	LastName       string
 	PublicMetadata []byte
-	CreateTime     time.Time
-	UpdateTime     time.Time
+	CreateTime     int64
+	UpdateTime     int64
 }
 
 func (q *Queries) IntroduceUser(ctx context.Context, arg IntroduceUserParams) error {
@@ -334,7 +333,7 @@ func (q *Queries) IntroduceUser(ctx context.Context, arg IntroduceUserParams) er
 }
 
 const listEmails = `-- name: ListEmails :many
-SELECT address FROM user_emails WHERE user_id = $1
+SELECT address FROM user_email WHERE user_id = $1
 `
 
 func (q *Queries) ListEmails(ctx context.Context, userID string) ([]string, error) {
@@ -361,7 +360,7 @@ func (q *Queries) ListEmails(ctx context.Context, userID string) ([]string, erro
 }
 
 const listMemberIDs = `-- name: ListMemberIDs :many
-SELECT user_id FROM memberships WHERE organization_id = $1 AND delete_time IS NULL
+SELECT user_id FROM membership WHERE organization_id = $1 AND delete_time IS NULL
 `
 
 func (q *Queries) ListMemberIDs(ctx context.Context, organizationID string) ([]string, error) {
@@ -388,7 +387,7 @@ func (q *Queries) ListMemberIDs(ctx context.Context, organizationID string) ([]s
 }
 
 const listMemberships = `-- name: ListMemberships :many
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships
+SELECT organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time, delete_time FROM membership
 WHERE delete_time IS NULL
   AND (organization_id, user_id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
 ORDER BY organization_id, user_id
@@ -413,13 +412,13 @@ func (q *Queries) ListMemberships(ctx context.Context, arg ListMembershipsParams
 		if err := rows.Scan(
 			&i.OrganizationID,
 			&i.UserID,
+			&i.ClerkID,
 			&i.Role,
 			&i.Permissions,
 			&i.CreateTime,
 			&i.UpdateTime,
-			&i.DeleteTime,
-			&i.ClerkID,
 			&i.EventTime,
+			&i.DeleteTime,
 		); err != nil {
 			return nil, err
 		}
@@ -435,7 +434,7 @@ func (q *Queries) ListMemberships(ctx context.Context, arg ListMembershipsParams
 }
 
 const listMembershipsOfOrganization = `-- name: ListMembershipsOfOrganization :many
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships
+SELECT organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time, delete_time FROM membership
 WHERE delete_time IS NULL AND organization_id = $1 AND user_id > $2
 ORDER BY user_id
 LIMIT CAST($3 AS BIGINT)
@@ -459,13 +458,13 @@ func (q *Queries) ListMembershipsOfOrganization(ctx context.Context, arg ListMem
 		if err := rows.Scan(
 			&i.OrganizationID,
 			&i.UserID,
+			&i.ClerkID,
 			&i.Role,
 			&i.Permissions,
 			&i.CreateTime,
 			&i.UpdateTime,
-			&i.DeleteTime,
-			&i.ClerkID,
 			&i.EventTime,
+			&i.DeleteTime,
 		); err != nil {
 			return nil, err
 		}
@@ -481,7 +480,7 @@ func (q *Queries) ListMembershipsOfOrganization(ctx context.Context, arg ListMem
 }
 
 const listMembershipsOfUser = `-- name: ListMembershipsOfUser :many
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships
+SELECT organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time, delete_time FROM membership
 WHERE delete_time IS NULL AND user_id = $1 AND organization_id > $2
 ORDER BY organization_id
 LIMIT CAST($3 AS BIGINT)
@@ -505,13 +504,13 @@ func (q *Queries) ListMembershipsOfUser(ctx context.Context, arg ListMemberships
 		if err := rows.Scan(
 			&i.OrganizationID,
 			&i.UserID,
+			&i.ClerkID,
 			&i.Role,
 			&i.Permissions,
 			&i.CreateTime,
 			&i.UpdateTime,
-			&i.DeleteTime,
-			&i.ClerkID,
 			&i.EventTime,
+			&i.DeleteTime,
 		); err != nil {
 			return nil, err
 		}
@@ -527,7 +526,7 @@ func (q *Queries) ListMembershipsOfUser(ctx context.Context, arg ListMemberships
 }
 
 const listOrganizations = `-- name: ListOrganizations :many
-SELECT id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time, event_time FROM organizations
+SELECT id, synced, name, slug, image_url, public_metadata, create_time, update_time, event_time, delete_time FROM organization
 WHERE delete_time IS NULL AND create_time <= $1
   AND (create_time < $1 OR id < $2)
 ORDER BY create_time DESC, id DESC
@@ -535,7 +534,7 @@ LIMIT CAST($3 AS BIGINT)
 `
 
 type ListOrganizationsParams struct {
-	BeforeTime time.Time
+	BeforeTime int64
 	BeforeID   string
 	PageSize   int64
 }
@@ -554,12 +553,12 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 			&i.Synced,
 			&i.Name,
 			&i.Slug,
-			&i.ImageUrl,
+			&i.ImageURL,
 			&i.PublicMetadata,
 			&i.CreateTime,
 			&i.UpdateTime,
-			&i.DeleteTime,
 			&i.EventTime,
+			&i.DeleteTime,
 		); err != nil {
 			return nil, err
 		}
@@ -575,7 +574,7 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 }
 
 const listUsers = `-- name: ListUsers :many
-SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked, create_time, update_time, delete_time, lock_expire_time, deprovisioned, event_time FROM users
+SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, deprovisioned, locked, lock_expire_time, create_time, update_time, event_time, delete_time FROM app_user
 WHERE delete_time IS NULL AND create_time <= $1
   AND (create_time < $1 OR id < $2)
 ORDER BY create_time DESC, id DESC
@@ -583,20 +582,20 @@ LIMIT CAST($3 AS BIGINT)
 `
 
 type ListUsersParams struct {
-	BeforeTime time.Time
+	BeforeTime int64
 	BeforeID   string
 	PageSize   int64
 }
 
-func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, error) {
+func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]AppUser, error) {
 	rows, err := q.db.QueryContext(ctx, listUsers, arg.BeforeTime, arg.BeforeID, arg.PageSize)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []User
+	var items []AppUser
 	for rows.Next() {
-		var i User
+		var i AppUser
 		if err := rows.Scan(
 			&i.ID,
 			&i.Synced,
@@ -604,17 +603,17 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 			&i.Emails,
 			&i.FirstName,
 			&i.LastName,
-			&i.ImageUrl,
+			&i.ImageURL,
 			&i.ExternalID,
 			&i.PublicMetadata,
 			&i.Banned,
+			&i.Deprovisioned,
 			&i.Locked,
+			&i.LockExpireTime,
 			&i.CreateTime,
 			&i.UpdateTime,
-			&i.DeleteTime,
-			&i.LockExpireTime,
-			&i.Deprovisioned,
 			&i.EventTime,
+			&i.DeleteTime,
 		); err != nil {
 			return nil, err
 		}
@@ -630,7 +629,7 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 }
 
 const listUsersByEmail = `-- name: ListUsersByEmail :many
-SELECT u.id, u.synced, u.primary_email, u.emails, u.first_name, u.last_name, u.image_url, u.external_id, u.public_metadata, u.banned, u.locked, u.create_time, u.update_time, u.delete_time, u.lock_expire_time, u.deprovisioned, u.event_time FROM user_emails e JOIN users u ON u.id = e.user_id
+SELECT u.id, u.synced, u.primary_email, u.emails, u.first_name, u.last_name, u.image_url, u.external_id, u.public_metadata, u.banned, u.deprovisioned, u.locked, u.lock_expire_time, u.create_time, u.update_time, u.event_time, u.delete_time FROM user_email e JOIN app_user u ON u.id = e.user_id
 WHERE e.address = $1 AND u.delete_time IS NULL AND u.create_time <= $2
   AND (u.create_time < $2 OR u.id < $3)
 ORDER BY u.create_time DESC, u.id DESC
@@ -639,12 +638,12 @@ LIMIT CAST($4 AS BIGINT)
 
 type ListUsersByEmailParams struct {
 	Address    string
-	BeforeTime time.Time
+	BeforeTime int64
 	BeforeID   string
 	PageSize   int64
 }
 
-func (q *Queries) ListUsersByEmail(ctx context.Context, arg ListUsersByEmailParams) ([]User, error) {
+func (q *Queries) ListUsersByEmail(ctx context.Context, arg ListUsersByEmailParams) ([]AppUser, error) {
 	rows, err := q.db.QueryContext(ctx, listUsersByEmail,
 		arg.Address,
 		arg.BeforeTime,
@@ -655,9 +654,9 @@ func (q *Queries) ListUsersByEmail(ctx context.Context, arg ListUsersByEmailPara
 		return nil, err
 	}
 	defer rows.Close()
-	var items []User
+	var items []AppUser
 	for rows.Next() {
-		var i User
+		var i AppUser
 		if err := rows.Scan(
 			&i.ID,
 			&i.Synced,
@@ -665,17 +664,17 @@ func (q *Queries) ListUsersByEmail(ctx context.Context, arg ListUsersByEmailPara
 			&i.Emails,
 			&i.FirstName,
 			&i.LastName,
-			&i.ImageUrl,
+			&i.ImageURL,
 			&i.ExternalID,
 			&i.PublicMetadata,
 			&i.Banned,
+			&i.Deprovisioned,
 			&i.Locked,
+			&i.LockExpireTime,
 			&i.CreateTime,
 			&i.UpdateTime,
-			&i.DeleteTime,
-			&i.LockExpireTime,
-			&i.Deprovisioned,
 			&i.EventTime,
+			&i.DeleteTime,
 		); err != nil {
 			return nil, err
 		}
@@ -691,13 +690,13 @@ func (q *Queries) ListUsersByEmail(ctx context.Context, arg ListUsersByEmailPara
 }
 
 const noteMembership = `-- name: NoteMembership :exec
-INSERT INTO memberships (organization_id, user_id, role, permissions, create_time, update_time)
+INSERT INTO membership (organization_id, user_id, role, permissions, create_time, update_time)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
-    clerk_id = CASE WHEN memberships.delete_time IS NULL THEN memberships.clerk_id ELSE '' END,
+    clerk_id = CASE WHEN membership.delete_time IS NULL THEN membership.clerk_id ELSE '' END,
     role = excluded.role, permissions = excluded.permissions, update_time = excluded.update_time, delete_time = NULL
-WHERE memberships.update_time <= excluded.update_time
-  AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time)
+WHERE membership.update_time <= excluded.update_time
+  AND (membership.delete_time IS NULL OR membership.delete_time < excluded.update_time)
 `
 
 type NoteMembershipParams struct {
@@ -705,8 +704,8 @@ type NoteMembershipParams struct {
 	UserID         string
 	Role           string
 	Permissions    []byte
-	CreateTime     time.Time
-	UpdateTime     time.Time
+	CreateTime     int64
+	UpdateTime     int64
 }
 
 // What a token says of a membership: it keeps the time of joining. Of a deleted one it tells that there is another.
@@ -723,27 +722,27 @@ func (q *Queries) NoteMembership(ctx context.Context, arg NoteMembershipParams) 
 }
 
 const pruneEndedMemberships = `-- name: PruneEndedMemberships :exec
-DELETE FROM ended_memberships WHERE note_time < $1
+DELETE FROM ended_membership WHERE note_time < $1
 `
 
-func (q *Queries) PruneEndedMemberships(ctx context.Context, before time.Time) error {
+func (q *Queries) PruneEndedMemberships(ctx context.Context, before int64) error {
 	_, err := q.db.ExecContext(ctx, pruneEndedMemberships, before)
 	return err
 }
 
 const putMembership = `-- name: PutMembership :execrows
-INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time)
+INSERT INTO membership (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
-    clerk_id = CASE WHEN excluded.clerk_id = '' THEN memberships.clerk_id ELSE excluded.clerk_id END,
+    clerk_id = CASE WHEN excluded.clerk_id = '' THEN membership.clerk_id ELSE excluded.clerk_id END,
     role = excluded.role, permissions = excluded.permissions, create_time = excluded.create_time,
     update_time = excluded.update_time, event_time = excluded.event_time, delete_time = NULL
 WHERE CASE
-    WHEN memberships.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN
-        (memberships.update_time < excluded.update_time
-            OR (memberships.update_time = excluded.update_time AND memberships.event_time <= excluded.event_time))
-        AND (memberships.delete_time IS NULL OR memberships.delete_time < excluded.update_time)
-    ELSE memberships.create_time < excluded.create_time END
+    WHEN membership.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN
+        (membership.update_time < excluded.update_time
+            OR (membership.update_time = excluded.update_time AND membership.event_time <= excluded.event_time))
+        AND (membership.delete_time IS NULL OR membership.delete_time < excluded.update_time)
+    ELSE membership.create_time < excluded.create_time END
 `
 
 type PutMembershipParams struct {
@@ -752,9 +751,9 @@ type PutMembershipParams struct {
 	ClerkID        string
 	Role           string
 	Permissions    []byte
-	CreateTime     time.Time
-	UpdateTime     time.Time
-	EventTime      time.Time
+	CreateTime     int64
+	UpdateTime     int64
+	EventTime      int64
 }
 
 // A deleted membership may come back: the person joined again. Of two memberships with other ids the one that began later
@@ -777,26 +776,26 @@ func (q *Queries) PutMembership(ctx context.Context, arg PutMembershipParams) (i
 }
 
 const putOrganization = `-- name: PutOrganization :execrows
-INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time, event_time)
+INSERT INTO organization (id, synced, name, slug, image_url, public_metadata, create_time, update_time, event_time)
 VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, name = excluded.name, slug = excluded.slug, image_url = excluded.image_url,
     public_metadata = excluded.public_metadata, create_time = excluded.create_time, update_time = excluded.update_time,
     event_time = excluded.event_time
-WHERE organizations.delete_time IS NULL
-  AND (organizations.synced = FALSE OR organizations.update_time < excluded.update_time
-    OR (organizations.update_time = excluded.update_time AND organizations.event_time <= excluded.event_time))
+WHERE organization.delete_time IS NULL
+  AND (organization.synced = FALSE OR organization.update_time < excluded.update_time
+    OR (organization.update_time = excluded.update_time AND organization.event_time <= excluded.event_time))
 `
 
 type PutOrganizationParams struct {
 	ID             string
 	Name           string
 	Slug           string
-	ImageUrl       string
+	ImageURL       string
 	PublicMetadata []byte
-	CreateTime     time.Time
-	UpdateTime     time.Time
-	EventTime      time.Time
+	CreateTime     int64
+	UpdateTime     int64
+	EventTime      int64
 }
 
 func (q *Queries) PutOrganization(ctx context.Context, arg PutOrganizationParams) (int64, error) {
@@ -804,7 +803,7 @@ func (q *Queries) PutOrganization(ctx context.Context, arg PutOrganizationParams
 		arg.ID,
 		arg.Name,
 		arg.Slug,
-		arg.ImageUrl,
+		arg.ImageURL,
 		arg.PublicMetadata,
 		arg.CreateTime,
 		arg.UpdateTime,
@@ -817,7 +816,7 @@ func (q *Queries) PutOrganization(ctx context.Context, arg PutOrganizationParams
 }
 
 const putUser = `-- name: PutUser :execrows
-INSERT INTO users (
+INSERT INTO app_user (
     id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
     lock_expire_time, deprovisioned, create_time, update_time, event_time
 ) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
@@ -827,8 +826,8 @@ ON CONFLICT (id) DO UPDATE SET
     public_metadata = excluded.public_metadata, banned = excluded.banned, locked = excluded.locked,
     lock_expire_time = excluded.lock_expire_time, deprovisioned = excluded.deprovisioned,
     create_time = excluded.create_time, update_time = excluded.update_time, event_time = excluded.event_time
-WHERE users.delete_time IS NULL AND (users.synced = FALSE OR users.update_time < excluded.update_time
-    OR (users.update_time = excluded.update_time AND users.event_time <= excluded.event_time))
+WHERE app_user.delete_time IS NULL AND (app_user.synced = FALSE OR app_user.update_time < excluded.update_time
+    OR (app_user.update_time = excluded.update_time AND app_user.event_time <= excluded.event_time))
 `
 
 type PutUserParams struct {
@@ -837,16 +836,16 @@ type PutUserParams struct {
 	Emails         []byte
 	FirstName      string
 	LastName       string
-	ImageUrl       string
+	ImageURL       string
 	ExternalID     string
 	PublicMetadata []byte
 	Banned         bool
 	Locked         bool
-	LockExpireTime sql.NullTime
+	LockExpireTime sql.NullInt64
 	Deprovisioned  bool
-	CreateTime     time.Time
-	UpdateTime     time.Time
-	EventTime      time.Time
+	CreateTime     int64
+	UpdateTime     int64
+	EventTime      int64
 }
 
 func (q *Queries) PutUser(ctx context.Context, arg PutUserParams) (int64, error) {
@@ -856,7 +855,7 @@ func (q *Queries) PutUser(ctx context.Context, arg PutUserParams) (int64, error)
 		arg.Emails,
 		arg.FirstName,
 		arg.LastName,
-		arg.ImageUrl,
+		arg.ImageURL,
 		arg.ExternalID,
 		arg.PublicMetadata,
 		arg.Banned,
@@ -874,17 +873,17 @@ func (q *Queries) PutUser(ctx context.Context, arg PutUserParams) (int64, error)
 }
 
 const tombstoneMembership = `-- name: TombstoneMembership :execrows
-INSERT INTO memberships (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, delete_time)
+INSERT INTO membership (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, delete_time)
 VALUES ($1, $2, $3, '', $4, $5,
     $6, $6)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
-    clerk_id = CASE WHEN excluded.clerk_id = '' THEN memberships.clerk_id ELSE excluded.clerk_id END,
-    create_time = CASE WHEN excluded.clerk_id IN ('', memberships.clerk_id) THEN memberships.create_time
+    clerk_id = CASE WHEN excluded.clerk_id = '' THEN membership.clerk_id ELSE excluded.clerk_id END,
+    create_time = CASE WHEN excluded.clerk_id IN ('', membership.clerk_id) THEN membership.create_time
         ELSE excluded.create_time END,
     role = '', permissions = excluded.permissions, update_time = excluded.update_time, delete_time = excluded.delete_time
-WHERE memberships.update_time <= excluded.update_time AND CASE
-    WHEN memberships.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN memberships.delete_time IS NULL
-    ELSE memberships.create_time < $7 END
+WHERE membership.update_time <= excluded.update_time AND CASE
+    WHEN membership.clerk_id IN ('', excluded.clerk_id) OR excluded.clerk_id = '' THEN membership.delete_time IS NULL
+    ELSE membership.create_time < $7 END
 `
 
 type TombstoneMembershipParams struct {
@@ -892,9 +891,9 @@ type TombstoneMembershipParams struct {
 	UserID         string
 	ClerkID        string
 	EmptyList      []byte
-	CreateTime     time.Time
-	At             time.Time
-	Joined         time.Time
+	CreateTime     int64
+	At             int64
+	Joined         int64
 }
 
 // It ends the membership that is known if it is the same, as far as is told, or began before the one that ended.
@@ -915,13 +914,13 @@ func (q *Queries) TombstoneMembership(ctx context.Context, arg TombstoneMembersh
 }
 
 const tombstoneMembershipsOfOrganization = `-- name: TombstoneMembershipsOfOrganization :exec
-UPDATE memberships SET role = '', permissions = $1, update_time = $2, delete_time = $2
+UPDATE membership SET role = '', permissions = $1, update_time = $2, delete_time = $2
 WHERE organization_id = $3 AND delete_time IS NULL
 `
 
 type TombstoneMembershipsOfOrganizationParams struct {
 	EmptyList      []byte
-	At             time.Time
+	At             int64
 	OrganizationID string
 }
 
@@ -931,13 +930,13 @@ func (q *Queries) TombstoneMembershipsOfOrganization(ctx context.Context, arg To
 }
 
 const tombstoneMembershipsOfUser = `-- name: TombstoneMembershipsOfUser :exec
-UPDATE memberships SET role = '', permissions = $1, update_time = $2, delete_time = $2
+UPDATE membership SET role = '', permissions = $1, update_time = $2, delete_time = $2
 WHERE user_id = $3 AND delete_time IS NULL
 `
 
 type TombstoneMembershipsOfUserParams struct {
 	EmptyList []byte
-	At        time.Time
+	At        int64
 	UserID    string
 }
 
@@ -947,18 +946,18 @@ func (q *Queries) TombstoneMembershipsOfUser(ctx context.Context, arg TombstoneM
 }
 
 const tombstoneOrganization = `-- name: TombstoneOrganization :execrows
-INSERT INTO organizations (id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time)
+INSERT INTO organization (id, synced, name, slug, image_url, public_metadata, create_time, update_time, delete_time)
 VALUES ($1, TRUE, '', '', '', $2, $3, $3, $3)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, name = '', slug = '', image_url = '', public_metadata = excluded.public_metadata,
     update_time = excluded.update_time, delete_time = excluded.delete_time
-WHERE organizations.delete_time IS NULL
+WHERE organization.delete_time IS NULL
 `
 
 type TombstoneOrganizationParams struct {
 	ID          string
 	EmptyObject []byte
-	At          time.Time
+	At          int64
 }
 
 func (q *Queries) TombstoneOrganization(ctx context.Context, arg TombstoneOrganizationParams) (int64, error) {
@@ -970,7 +969,7 @@ func (q *Queries) TombstoneOrganization(ctx context.Context, arg TombstoneOrgani
 }
 
 const tombstoneUser = `-- name: TombstoneUser :execrows
-INSERT INTO users (
+INSERT INTO app_user (
     id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
     create_time, update_time, delete_time
 ) VALUES ($1, TRUE, '', $2, '', '', '', '', $3, FALSE, FALSE,
@@ -979,14 +978,14 @@ ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, primary_email = '', emails = excluded.emails, first_name = '', last_name = '', image_url = '',
     external_id = '', public_metadata = excluded.public_metadata, update_time = excluded.update_time,
     delete_time = excluded.delete_time
-WHERE users.delete_time IS NULL
+WHERE app_user.delete_time IS NULL
 `
 
 type TombstoneUserParams struct {
 	ID          string
 	EmptyList   []byte
 	EmptyObject []byte
-	At          time.Time
+	At          int64
 }
 
 func (q *Queries) TombstoneUser(ctx context.Context, arg TombstoneUserParams) (int64, error) {

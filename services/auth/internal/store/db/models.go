@@ -6,10 +6,9 @@ package db
 
 import (
 	"database/sql"
-	"time"
 )
 
-type ApiKey struct {
+type APIKey struct {
 	ID                 string
 	Hash               []byte
 	Prefix             string
@@ -17,47 +16,67 @@ type ApiKey struct {
 	AccountID          string
 	OrganizationID     string
 	UserID             string
+	ParentID           string
 	Role               string
 	Scopes             []byte
 	Models             []byte
-	SpendLimitNanoUsd  int64
+	SpendLimitNanoUSD  int64
 	SpendPeriodSeconds int64
 	RequestsPerMinute  int32
-	CreateTime         time.Time
-	ExpireTime         sql.NullTime
-	LastUseTime        sql.NullTime
-	RevokeTime         sql.NullTime
-	ParentID           string
+	CreateTime         int64
+	ExpireTime         sql.NullInt64
+	LastUseTime        sql.NullInt64
+	RevokeTime         sql.NullInt64
+}
+
+type AppUser struct {
+	ID             string
+	Synced         bool
+	PrimaryEmail   string
+	Emails         []byte
+	FirstName      string
+	LastName       string
+	ImageURL       string
+	ExternalID     string
+	PublicMetadata []byte
+	Banned         bool
+	Deprovisioned  bool
+	Locked         bool
+	LockExpireTime sql.NullInt64
+	CreateTime     int64
+	UpdateTime     int64
+	EventTime      int64
+	DeleteTime     sql.NullInt64
 }
 
 type EndedMembership struct {
 	ClerkID  string
-	EndTime  sql.NullTime
-	NoteTime time.Time
+	EndTime  sql.NullInt64
+	NoteTime int64
 }
 
 type Erasure struct {
 	UserID       string
-	RequestTime  time.Time
-	CompleteTime sql.NullTime
+	RequestTime  int64
+	CompleteTime sql.NullInt64
 }
 
 type ErasureConfirmation struct {
 	UserID      string
 	Service     string
-	ConfirmTime time.Time
+	ConfirmTime int64
 }
 
 type Membership struct {
 	OrganizationID string
 	UserID         string
+	ClerkID        string
 	Role           string
 	Permissions    []byte
-	CreateTime     time.Time
-	UpdateTime     time.Time
-	DeleteTime     sql.NullTime
-	ClerkID        string
-	EventTime      time.Time
+	CreateTime     int64
+	UpdateTime     int64
+	EventTime      int64
+	DeleteTime     sql.NullInt64
 }
 
 type Organization struct {
@@ -65,47 +84,27 @@ type Organization struct {
 	Synced         bool
 	Name           string
 	Slug           string
-	ImageUrl       string
+	ImageURL       string
 	PublicMetadata []byte
-	CreateTime     time.Time
-	UpdateTime     time.Time
-	DeleteTime     sql.NullTime
-	EventTime      time.Time
+	CreateTime     int64
+	UpdateTime     int64
+	EventTime      int64
+	DeleteTime     sql.NullInt64
 }
 
 type Revocation struct {
 	Revision   int64
 	UserID     string
 	SessionID  string
-	ApiKeyID   string
-	CreateTime time.Time
+	APIKeyID   string
+	CreateTime int64
 }
 
 type Role struct {
 	ID          string
 	Name        string
 	Permissions []byte
-	UpdateTime  time.Time
-	DeleteTime  sql.NullTime
-	EventTime   time.Time
-}
-
-type User struct {
-	ID             string
-	Synced         bool
-	PrimaryEmail   string
-	Emails         []byte
-	FirstName      string
-	LastName       string
-	ImageUrl       string
-	ExternalID     string
-	PublicMetadata []byte
-	Banned         bool
-	Locked         bool
-	CreateTime     time.Time
-	UpdateTime     time.Time
-	DeleteTime     sql.NullTime
-	LockExpireTime sql.NullTime
-	Deprovisioned  bool
-	EventTime      time.Time
+	UpdateTime  int64
+	EventTime   int64
+	DeleteTime  sql.NullInt64
 }

@@ -7,19 +7,18 @@ package db
 
 import (
 	"context"
-	"time"
 )
 
 const addRevocation = `-- name: AddRevocation :exec
-INSERT INTO revocations (revision, user_id, session_id, api_key_id, create_time) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO revocation (revision, user_id, session_id, api_key_id, create_time) VALUES ($1, $2, $3, $4, $5)
 `
 
 type AddRevocationParams struct {
 	Revision   int64
 	UserID     string
 	SessionID  string
-	ApiKeyID   string
-	CreateTime time.Time
+	APIKeyID   string
+	CreateTime int64
 }
 
 func (q *Queries) AddRevocation(ctx context.Context, arg AddRevocationParams) error {
@@ -27,7 +26,7 @@ func (q *Queries) AddRevocation(ctx context.Context, arg AddRevocationParams) er
 		arg.Revision,
 		arg.UserID,
 		arg.SessionID,
-		arg.ApiKeyID,
+		arg.APIKeyID,
 		arg.CreateTime,
 	)
 	return err
@@ -45,7 +44,7 @@ func (q *Queries) GetRevision(ctx context.Context) (int64, error) {
 }
 
 const listRevocations = `-- name: ListRevocations :many
-SELECT revision, user_id, session_id, api_key_id, create_time FROM revocations WHERE revision > $1 ORDER BY revision LIMIT CAST($2 AS BIGINT)
+SELECT revision, user_id, session_id, api_key_id, create_time FROM revocation WHERE revision > $1 ORDER BY revision LIMIT CAST($2 AS BIGINT)
 `
 
 type ListRevocationsParams struct {
@@ -66,7 +65,7 @@ func (q *Queries) ListRevocations(ctx context.Context, arg ListRevocationsParams
 			&i.Revision,
 			&i.UserID,
 			&i.SessionID,
-			&i.ApiKeyID,
+			&i.APIKeyID,
 			&i.CreateTime,
 		); err != nil {
 			return nil, err
@@ -94,10 +93,10 @@ func (q *Queries) NextRevision(ctx context.Context) (int64, error) {
 }
 
 const pruneRevocations = `-- name: PruneRevocations :exec
-DELETE FROM revocations WHERE create_time < $1
+DELETE FROM revocation WHERE create_time < $1
 `
 
-func (q *Queries) PruneRevocations(ctx context.Context, before time.Time) error {
+func (q *Queries) PruneRevocations(ctx context.Context, before int64) error {
 	_, err := q.db.ExecContext(ctx, pruneRevocations, before)
 	return err
 }

@@ -8,17 +8,16 @@ package db
 import (
 	"context"
 	"database/sql"
-	"time"
 )
 
 const addRoleName = `-- name: AddRoleName :exec
-INSERT INTO role_names (role_id, since_time, name) VALUES ($1, $2, $3)
+INSERT INTO role_name (role_id, since_time, name) VALUES ($1, $2, $3)
 ON CONFLICT (role_id, since_time) DO UPDATE SET name = excluded.name
 `
 
 type AddRoleNameParams struct {
 	RoleID    string
-	SinceTime time.Time
+	SinceTime int64
 	Name      string
 }
 
@@ -28,12 +27,12 @@ func (q *Queries) AddRoleName(ctx context.Context, arg AddRoleNameParams) error 
 }
 
 const beginErasure = `-- name: BeginErasure :execrows
-INSERT INTO erasures (user_id, request_time) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING
+INSERT INTO erasure (user_id, request_time) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING
 `
 
 type BeginErasureParams struct {
 	UserID      string
-	RequestTime time.Time
+	RequestTime int64
 }
 
 func (q *Queries) BeginErasure(ctx context.Context, arg BeginErasureParams) (int64, error) {
@@ -45,11 +44,11 @@ func (q *Queries) BeginErasure(ctx context.Context, arg BeginErasureParams) (int
 }
 
 const completeErasure = `-- name: CompleteErasure :exec
-UPDATE erasures SET complete_time = $1 WHERE user_id = $2 AND complete_time IS NULL
+UPDATE erasure SET complete_time = $1 WHERE user_id = $2 AND complete_time IS NULL
 `
 
 type CompleteErasureParams struct {
-	At     sql.NullTime
+	At     sql.NullInt64
 	UserID string
 }
 
@@ -59,14 +58,14 @@ func (q *Queries) CompleteErasure(ctx context.Context, arg CompleteErasureParams
 }
 
 const confirmErasure = `-- name: ConfirmErasure :exec
-INSERT INTO erasure_confirmations (user_id, service, confirm_time) VALUES ($1, $2, $3)
+INSERT INTO erasure_confirmation (user_id, service, confirm_time) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, service) DO NOTHING
 `
 
 type ConfirmErasureParams struct {
 	UserID      string
 	Service     string
-	ConfirmTime time.Time
+	ConfirmTime int64
 }
 
 func (q *Queries) ConfirmErasure(ctx context.Context, arg ConfirmErasureParams) error {
@@ -74,18 +73,18 @@ func (q *Queries) ConfirmErasure(ctx context.Context, arg ConfirmErasureParams) 
 	return err
 }
 
-const forgetApiKeysOfUser = `-- name: ForgetApiKeysOfUser :exec
-UPDATE api_keys SET name = '' WHERE user_id = $1
+const forgetAPIKeysOfUser = `-- name: ForgetAPIKeysOfUser :exec
+UPDATE api_key SET name = '' WHERE user_id = $1
 `
 
 // The names are what the person wrote.
-func (q *Queries) ForgetApiKeysOfUser(ctx context.Context, userID string) error {
-	_, err := q.db.ExecContext(ctx, forgetApiKeysOfUser, userID)
+func (q *Queries) ForgetAPIKeysOfUser(ctx context.Context, userID string) error {
+	_, err := q.db.ExecContext(ctx, forgetAPIKeysOfUser, userID)
 	return err
 }
 
 const forgetConfirmations = `-- name: ForgetConfirmations :exec
-DELETE FROM erasure_confirmations WHERE user_id = $1
+DELETE FROM erasure_confirmation WHERE user_id = $1
 `
 
 func (q *Queries) ForgetConfirmations(ctx context.Context, userID string) error {
@@ -94,12 +93,12 @@ func (q *Queries) ForgetConfirmations(ctx context.Context, userID string) error 
 }
 
 const forgetLaterRoleNames = `-- name: ForgetLaterRoleNames :exec
-DELETE FROM role_names WHERE role_id = $1 AND since_time > $2
+DELETE FROM role_name WHERE role_id = $1 AND since_time > $2
 `
 
 type ForgetLaterRoleNamesParams struct {
 	RoleID string
-	After  time.Time
+	After  int64
 }
 
 // What was never true: the name came with news that reconciling has taken back.
@@ -109,7 +108,7 @@ func (q *Queries) ForgetLaterRoleNames(ctx context.Context, arg ForgetLaterRoleN
 }
 
 const getErasure = `-- name: GetErasure :one
-SELECT user_id, request_time, complete_time FROM erasures WHERE user_id = $1
+SELECT user_id, request_time, complete_time FROM erasure WHERE user_id = $1
 `
 
 func (q *Queries) GetErasure(ctx context.Context, userID string) (Erasure, error) {
@@ -120,7 +119,7 @@ func (q *Queries) GetErasure(ctx context.Context, userID string) (Erasure, error
 }
 
 const getMembershipRow = `-- name: GetMembershipRow :one
-SELECT organization_id, user_id, role, permissions, create_time, update_time, delete_time, clerk_id, event_time FROM memberships WHERE organization_id = $1 AND user_id = $2
+SELECT organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time, delete_time FROM membership WHERE organization_id = $1 AND user_id = $2
 `
 
 type GetMembershipRowParams struct {
@@ -135,19 +134,19 @@ func (q *Queries) GetMembershipRow(ctx context.Context, arg GetMembershipRowPara
 	err := row.Scan(
 		&i.OrganizationID,
 		&i.UserID,
+		&i.ClerkID,
 		&i.Role,
 		&i.Permissions,
 		&i.CreateTime,
 		&i.UpdateTime,
-		&i.DeleteTime,
-		&i.ClerkID,
 		&i.EventTime,
+		&i.DeleteTime,
 	)
 	return i, err
 }
 
 const getRole = `-- name: GetRole :one
-SELECT id, name, permissions, update_time, delete_time, event_time FROM roles WHERE id = $1 AND delete_time IS NULL
+SELECT id, name, permissions, update_time, event_time, delete_time FROM role WHERE id = $1 AND delete_time IS NULL
 `
 
 func (q *Queries) GetRole(ctx context.Context, id string) (Role, error) {
@@ -158,14 +157,14 @@ func (q *Queries) GetRole(ctx context.Context, id string) (Role, error) {
 		&i.Name,
 		&i.Permissions,
 		&i.UpdateTime,
-		&i.DeleteTime,
 		&i.EventTime,
+		&i.DeleteTime,
 	)
 	return i, err
 }
 
 const getRoleNamed = `-- name: GetRoleNamed :one
-SELECT r.id, r.name, r.permissions, r.update_time, r.delete_time, r.event_time FROM role_names n JOIN roles r ON r.id = n.role_id
+SELECT r.id, r.name, r.permissions, r.update_time, r.event_time, r.delete_time FROM role_name n JOIN role r ON r.id = n.role_id
 WHERE n.name = $1 AND r.delete_time IS NULL
 ORDER BY (CASE WHEN n.since_time <= $2 THEN 0 ELSE 1 END),
     (CASE WHEN n.since_time <= $2 THEN n.since_time END) DESC, n.since_time, r.id
@@ -174,7 +173,7 @@ LIMIT 1
 
 type GetRoleNamedParams struct {
 	Name string
-	At   time.Time
+	At   int64
 }
 
 // The role that had a name at a time; of several the last that took it by then. If none had, the first that took it since.
@@ -186,28 +185,28 @@ func (q *Queries) GetRoleNamed(ctx context.Context, arg GetRoleNamedParams) (Rol
 		&i.Name,
 		&i.Permissions,
 		&i.UpdateTime,
-		&i.DeleteTime,
 		&i.EventTime,
+		&i.DeleteTime,
 	)
 	return i, err
 }
 
 const giveRoleToMembers = `-- name: GiveRoleToMembers :exec
-UPDATE memberships SET role = $1, permissions = $2
-WHERE delete_time IS NULL AND memberships.update_time <= $3
+UPDATE membership SET role = $1, permissions = $2
+WHERE delete_time IS NULL AND membership.update_time <= $3
   AND (role <> $1 OR permissions <> $2)
   AND role IN (
-    SELECT n.name FROM role_names n
+    SELECT n.name FROM role_name n
     WHERE n.role_id = $4 AND NOT EXISTS (
-        SELECT 1 FROM role_names o
+        SELECT 1 FROM role_name o
         WHERE o.name = n.name AND o.role_id <> n.role_id AND o.since_time > n.since_time
-          AND o.since_time <= memberships.update_time))
+          AND o.since_time <= membership.update_time))
 `
 
 type GiveRoleToMembersParams struct {
 	Name        string
 	Permissions []byte
-	UpdateTime  time.Time
+	UpdateTime  int64
 	ID          string
 }
 
@@ -223,7 +222,7 @@ func (q *Queries) GiveRoleToMembers(ctx context.Context, arg GiveRoleToMembersPa
 }
 
 const isUserDeleted = `-- name: IsUserDeleted :one
-SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND delete_time IS NOT NULL)
+SELECT EXISTS (SELECT 1 FROM app_user WHERE id = $1 AND delete_time IS NOT NULL)
 `
 
 func (q *Queries) IsUserDeleted(ctx context.Context, id string) (bool, error) {
@@ -233,19 +232,19 @@ func (q *Queries) IsUserDeleted(ctx context.Context, id string) (bool, error) {
 	return exists, err
 }
 
-const listApiKeysOfUser = `-- name: ListApiKeysOfUser :many
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, parent_id FROM api_keys WHERE user_id = $1 ORDER BY create_time DESC, id DESC
+const listAPIKeysOfUser = `-- name: ListAPIKeysOfUser :many
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_key WHERE user_id = $1 ORDER BY create_time DESC, id DESC
 `
 
-func (q *Queries) ListApiKeysOfUser(ctx context.Context, userID string) ([]ApiKey, error) {
-	rows, err := q.db.QueryContext(ctx, listApiKeysOfUser, userID)
+func (q *Queries) ListAPIKeysOfUser(ctx context.Context, userID string) ([]APIKey, error) {
+	rows, err := q.db.QueryContext(ctx, listAPIKeysOfUser, userID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ApiKey
+	var items []APIKey
 	for rows.Next() {
-		var i ApiKey
+		var i APIKey
 		if err := rows.Scan(
 			&i.ID,
 			&i.Hash,
@@ -254,17 +253,17 @@ func (q *Queries) ListApiKeysOfUser(ctx context.Context, userID string) ([]ApiKe
 			&i.AccountID,
 			&i.OrganizationID,
 			&i.UserID,
+			&i.ParentID,
 			&i.Role,
 			&i.Scopes,
 			&i.Models,
-			&i.SpendLimitNanoUsd,
+			&i.SpendLimitNanoUSD,
 			&i.SpendPeriodSeconds,
 			&i.RequestsPerMinute,
 			&i.CreateTime,
 			&i.ExpireTime,
 			&i.LastUseTime,
 			&i.RevokeTime,
-			&i.ParentID,
 		); err != nil {
 			return nil, err
 		}
@@ -280,7 +279,7 @@ func (q *Queries) ListApiKeysOfUser(ctx context.Context, userID string) ([]ApiKe
 }
 
 const listConfirmations = `-- name: ListConfirmations :many
-SELECT user_id, service, confirm_time FROM erasure_confirmations WHERE user_id = $1 ORDER BY service
+SELECT user_id, service, confirm_time FROM erasure_confirmation WHERE user_id = $1 ORDER BY service
 `
 
 func (q *Queries) ListConfirmations(ctx context.Context, userID string) ([]ErasureConfirmation, error) {
@@ -309,26 +308,26 @@ func (q *Queries) ListConfirmations(ctx context.Context, userID string) ([]Erasu
 const listErasures = `-- name: ListErasures :many
 SELECT e.user_id, e.request_time, e.complete_time, c.service
 FROM (
-    SELECT user_id, request_time, complete_time FROM erasures
-    WHERE erasures.request_time <= $1
-      AND (erasures.request_time < $1 OR erasures.user_id < $2)
-    ORDER BY erasures.request_time DESC, erasures.user_id DESC
+    SELECT user_id, request_time, complete_time FROM erasure
+    WHERE erasure.request_time <= $1
+      AND (erasure.request_time < $1 OR erasure.user_id < $2)
+    ORDER BY erasure.request_time DESC, erasure.user_id DESC
     LIMIT CAST($3 AS BIGINT)
 ) e
-LEFT JOIN erasure_confirmations c ON c.user_id = e.user_id
+LEFT JOIN erasure_confirmation c ON c.user_id = e.user_id
 ORDER BY e.request_time DESC, e.user_id DESC, c.service
 `
 
 type ListErasuresParams struct {
-	BeforeTime time.Time
+	BeforeTime int64
 	BeforeID   string
 	PageSize   int64
 }
 
 type ListErasuresRow struct {
 	UserID       string
-	RequestTime  time.Time
-	CompleteTime sql.NullTime
+	RequestTime  int64
+	CompleteTime sql.NullInt64
 	Service      sql.NullString
 }
 
@@ -361,9 +360,9 @@ func (q *Queries) ListErasures(ctx context.Context, arg ListErasuresParams) ([]L
 }
 
 const listLostMemberships = `-- name: ListLostMemberships :many
-SELECT m.organization_id, m.user_id, m.role, m.permissions, m.create_time, m.update_time, m.delete_time, m.clerk_id, m.event_time FROM memberships m
-LEFT JOIN organizations o ON o.id = m.organization_id
-LEFT JOIN users u ON u.id = m.user_id
+SELECT m.organization_id, m.user_id, m.clerk_id, m.role, m.permissions, m.create_time, m.update_time, m.event_time, m.delete_time FROM membership m
+LEFT JOIN organization o ON o.id = m.organization_id
+LEFT JOIN app_user u ON u.id = m.user_id
 WHERE m.delete_time IS NULL
   AND (o.delete_time IS NOT NULL OR u.delete_time IS NOT NULL
     OR (o.id IS NULL AND m.update_time < $1))
@@ -373,7 +372,7 @@ LIMIT CAST($4 AS BIGINT)
 `
 
 type ListLostMembershipsParams struct {
-	Before            time.Time
+	Before            int64
 	AfterOrganization string
 	AfterUser         string
 	PageSize          int64
@@ -397,13 +396,13 @@ func (q *Queries) ListLostMemberships(ctx context.Context, arg ListLostMembershi
 		if err := rows.Scan(
 			&i.OrganizationID,
 			&i.UserID,
+			&i.ClerkID,
 			&i.Role,
 			&i.Permissions,
 			&i.CreateTime,
 			&i.UpdateTime,
-			&i.DeleteTime,
-			&i.ClerkID,
 			&i.EventTime,
+			&i.DeleteTime,
 		); err != nil {
 			return nil, err
 		}
@@ -419,13 +418,13 @@ func (q *Queries) ListLostMemberships(ctx context.Context, arg ListLostMembershi
 }
 
 const listOpenErasures = `-- name: ListOpenErasures :many
-SELECT user_id, request_time FROM erasures WHERE complete_time IS NULL ORDER BY request_time
+SELECT user_id, request_time FROM erasure WHERE complete_time IS NULL ORDER BY request_time
 LIMIT CAST($1 AS BIGINT)
 `
 
 type ListOpenErasuresRow struct {
 	UserID      string
-	RequestTime time.Time
+	RequestTime int64
 }
 
 func (q *Queries) ListOpenErasures(ctx context.Context, pageSize int64) ([]ListOpenErasuresRow, error) {
@@ -452,7 +451,7 @@ func (q *Queries) ListOpenErasures(ctx context.Context, pageSize int64) ([]ListO
 }
 
 const listOrganizationIDs = `-- name: ListOrganizationIDs :many
-SELECT id FROM organizations WHERE delete_time IS NULL AND id > $1 ORDER BY id
+SELECT id FROM organization WHERE delete_time IS NULL AND id > $1 ORDER BY id
 LIMIT CAST($2 AS BIGINT)
 `
 
@@ -485,7 +484,7 @@ func (q *Queries) ListOrganizationIDs(ctx context.Context, arg ListOrganizationI
 }
 
 const listRoles = `-- name: ListRoles :many
-SELECT id, name, permissions, update_time, delete_time, event_time FROM roles WHERE delete_time IS NULL ORDER BY id
+SELECT id, name, permissions, update_time, event_time, delete_time FROM role WHERE delete_time IS NULL ORDER BY id
 `
 
 func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
@@ -502,8 +501,8 @@ func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
 			&i.Name,
 			&i.Permissions,
 			&i.UpdateTime,
-			&i.DeleteTime,
 			&i.EventTime,
+			&i.DeleteTime,
 		); err != nil {
 			return nil, err
 		}
@@ -519,7 +518,7 @@ func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
 }
 
 const listUserIDs = `-- name: ListUserIDs :many
-SELECT id FROM users WHERE delete_time IS NULL AND id > $1 ORDER BY id
+SELECT id FROM app_user WHERE delete_time IS NULL AND id > $1 ORDER BY id
 LIMIT CAST($2 AS BIGINT)
 `
 
@@ -552,8 +551,8 @@ func (q *Queries) ListUserIDs(ctx context.Context, arg ListUserIDsParams) ([]str
 }
 
 const membershipIsOver = `-- name: MembershipIsOver :one
-SELECT EXISTS (SELECT 1 FROM users WHERE users.id = $1 AND users.delete_time IS NOT NULL)
-    OR EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $2 AND organizations.delete_time IS NOT NULL)
+SELECT EXISTS (SELECT 1 FROM app_user WHERE app_user.id = $1 AND app_user.delete_time IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM organization WHERE organization.id = $2 AND organization.delete_time IS NOT NULL)
 `
 
 type MembershipIsOverParams struct {
@@ -570,13 +569,13 @@ func (q *Queries) MembershipIsOver(ctx context.Context, arg MembershipIsOverPara
 }
 
 const moveEndOfMembership = `-- name: MoveEndOfMembership :exec
-UPDATE memberships SET update_time = $1, delete_time = $1
+UPDATE membership SET update_time = $1, delete_time = $1
 WHERE organization_id = $2 AND user_id = $3 AND delete_time < $1
-  AND (memberships.clerk_id IN ('', $4) OR CAST($4 AS TEXT) = '')
+  AND (membership.clerk_id IN ('', $4) OR CAST($4 AS TEXT) = '')
 `
 
 type MoveEndOfMembershipParams struct {
-	At             time.Time
+	At             int64
 	OrganizationID string
 	UserID         string
 	ClerkID        string
@@ -594,20 +593,20 @@ func (q *Queries) MoveEndOfMembership(ctx context.Context, arg MoveEndOfMembersh
 }
 
 const putRole = `-- name: PutRole :execrows
-INSERT INTO roles (id, name, permissions, update_time, event_time) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO role (id, name, permissions, update_time, event_time) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id) DO UPDATE SET
     name = excluded.name, permissions = excluded.permissions, update_time = excluded.update_time,
     event_time = excluded.event_time
-WHERE roles.delete_time IS NULL AND (roles.update_time < excluded.update_time
-    OR (roles.update_time = excluded.update_time AND roles.event_time <= excluded.event_time))
+WHERE role.delete_time IS NULL AND (role.update_time < excluded.update_time
+    OR (role.update_time = excluded.update_time AND role.event_time <= excluded.event_time))
 `
 
 type PutRoleParams struct {
 	ID          string
 	Name        string
 	Permissions []byte
-	UpdateTime  time.Time
-	EventTime   time.Time
+	UpdateTime  int64
+	EventTime   int64
 }
 
 func (q *Queries) PutRole(ctx context.Context, arg PutRoleParams) (int64, error) {
@@ -625,24 +624,24 @@ func (q *Queries) PutRole(ctx context.Context, arg PutRoleParams) (int64, error)
 }
 
 const replaceMembership = `-- name: ReplaceMembership :execrows
-UPDATE memberships SET
-    clerk_id = CASE WHEN CAST($1 AS TEXT) = '' THEN memberships.clerk_id ELSE CAST($1 AS TEXT) END,
+UPDATE membership SET
+    clerk_id = CASE WHEN CAST($1 AS TEXT) = '' THEN membership.clerk_id ELSE CAST($1 AS TEXT) END,
     role = $2, permissions = $3, create_time = $4,
     update_time = $5, event_time = $6, delete_time = NULL
-WHERE organization_id = $7 AND user_id = $8 AND memberships.update_time = $9
-  AND NOT (memberships.update_time = $5 AND memberships.event_time > $6)
+WHERE organization_id = $7 AND user_id = $8 AND membership.update_time = $9
+  AND NOT (membership.update_time = $5 AND membership.event_time > $6)
 `
 
 type ReplaceMembershipParams struct {
 	ClerkID        string
 	Role           string
 	Permissions    []byte
-	CreateTime     time.Time
-	UpdateTime     time.Time
-	EventTime      time.Time
+	CreateTime     int64
+	UpdateTime     int64
+	EventTime      int64
 	OrganizationID string
 	UserID         string
-	Was            time.Time
+	Was            int64
 }
 
 // Guarded by what was read, instead of by whose news is newer.
@@ -665,31 +664,31 @@ func (q *Queries) ReplaceMembership(ctx context.Context, arg ReplaceMembershipPa
 }
 
 const replaceOrganization = `-- name: ReplaceOrganization :execrows
-UPDATE organizations SET
+UPDATE organization SET
     synced = TRUE, name = $1, slug = $2, image_url = $3,
     public_metadata = $4, create_time = $5, update_time = $6,
     event_time = $7
-WHERE id = $8 AND delete_time IS NULL AND organizations.update_time = $9
-  AND NOT (organizations.update_time = $6 AND organizations.event_time > $7)
+WHERE id = $8 AND delete_time IS NULL AND organization.update_time = $9
+  AND NOT (organization.update_time = $6 AND organization.event_time > $7)
 `
 
 type ReplaceOrganizationParams struct {
 	Name           string
 	Slug           string
-	ImageUrl       string
+	ImageURL       string
 	PublicMetadata []byte
-	CreateTime     time.Time
-	UpdateTime     time.Time
-	EventTime      time.Time
+	CreateTime     int64
+	UpdateTime     int64
+	EventTime      int64
 	ID             string
-	Was            time.Time
+	Was            int64
 }
 
 func (q *Queries) ReplaceOrganization(ctx context.Context, arg ReplaceOrganizationParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, replaceOrganization,
 		arg.Name,
 		arg.Slug,
-		arg.ImageUrl,
+		arg.ImageURL,
 		arg.PublicMetadata,
 		arg.CreateTime,
 		arg.UpdateTime,
@@ -704,19 +703,19 @@ func (q *Queries) ReplaceOrganization(ctx context.Context, arg ReplaceOrganizati
 }
 
 const replaceRole = `-- name: ReplaceRole :execrows
-UPDATE roles SET name = $1, permissions = $2, update_time = $3,
+UPDATE role SET name = $1, permissions = $2, update_time = $3,
     event_time = $4
-WHERE id = $5 AND delete_time IS NULL AND roles.update_time = $6
-  AND NOT (roles.update_time = $3 AND roles.event_time > $4)
+WHERE id = $5 AND delete_time IS NULL AND role.update_time = $6
+  AND NOT (role.update_time = $3 AND role.event_time > $4)
 `
 
 type ReplaceRoleParams struct {
 	Name        string
 	Permissions []byte
-	UpdateTime  time.Time
-	EventTime   time.Time
+	UpdateTime  int64
+	EventTime   int64
 	ID          string
-	Was         time.Time
+	Was         int64
 }
 
 func (q *Queries) ReplaceRole(ctx context.Context, arg ReplaceRoleParams) (int64, error) {
@@ -735,14 +734,14 @@ func (q *Queries) ReplaceRole(ctx context.Context, arg ReplaceRoleParams) (int64
 }
 
 const replaceUser = `-- name: ReplaceUser :execrows
-UPDATE users SET
+UPDATE app_user SET
     synced = TRUE, primary_email = $1, emails = $2, first_name = $3,
     last_name = $4, image_url = $5, external_id = $6,
     public_metadata = $7, banned = $8, locked = $9,
     lock_expire_time = $10, deprovisioned = $11,
     create_time = $12, update_time = $13, event_time = $14
-WHERE id = $15 AND delete_time IS NULL AND users.update_time = $16
-  AND NOT (users.update_time = $13 AND users.event_time > $14)
+WHERE id = $15 AND delete_time IS NULL AND app_user.update_time = $16
+  AND NOT (app_user.update_time = $13 AND app_user.event_time > $14)
 `
 
 type ReplaceUserParams struct {
@@ -750,18 +749,18 @@ type ReplaceUserParams struct {
 	Emails         []byte
 	FirstName      string
 	LastName       string
-	ImageUrl       string
+	ImageURL       string
 	ExternalID     string
 	PublicMetadata []byte
 	Banned         bool
 	Locked         bool
-	LockExpireTime sql.NullTime
+	LockExpireTime sql.NullInt64
 	Deprovisioned  bool
-	CreateTime     time.Time
-	UpdateTime     time.Time
-	EventTime      time.Time
+	CreateTime     int64
+	UpdateTime     int64
+	EventTime      int64
 	ID             string
-	Was            time.Time
+	Was            int64
 }
 
 // Guarded by what was read, instead of by whose news is newer.
@@ -771,7 +770,7 @@ func (q *Queries) ReplaceUser(ctx context.Context, arg ReplaceUserParams) (int64
 		arg.Emails,
 		arg.FirstName,
 		arg.LastName,
-		arg.ImageUrl,
+		arg.ImageURL,
 		arg.ExternalID,
 		arg.PublicMetadata,
 		arg.Banned,
@@ -791,12 +790,12 @@ func (q *Queries) ReplaceUser(ctx context.Context, arg ReplaceUserParams) (int64
 }
 
 const restartErasure = `-- name: RestartErasure :execrows
-UPDATE erasures SET request_time = $1, complete_time = NULL
+UPDATE erasure SET request_time = $1, complete_time = NULL
 WHERE user_id = $2 AND complete_time IS NOT NULL
 `
 
 type RestartErasureParams struct {
-	At     time.Time
+	At     int64
 	UserID string
 }
 
@@ -808,20 +807,20 @@ func (q *Queries) RestartErasure(ctx context.Context, arg RestartErasureParams) 
 	return result.RowsAffected()
 }
 
-const revokePersonalApiKeys = `-- name: RevokePersonalApiKeys :many
-UPDATE api_keys SET revoke_time = $1
+const revokePersonalAPIKeys = `-- name: RevokePersonalAPIKeys :many
+UPDATE api_key SET revoke_time = $1
 WHERE user_id = $2 AND organization_id = '' AND revoke_time IS NULL
 RETURNING id
 `
 
-type RevokePersonalApiKeysParams struct {
-	At     sql.NullTime
+type RevokePersonalAPIKeysParams struct {
+	At     sql.NullInt64
 	UserID string
 }
 
 // An organization's key belongs to the organization: it is refused while its maker is gone, until an admin takes it over.
-func (q *Queries) RevokePersonalApiKeys(ctx context.Context, arg RevokePersonalApiKeysParams) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, revokePersonalApiKeys, arg.At, arg.UserID)
+func (q *Queries) RevokePersonalAPIKeys(ctx context.Context, arg RevokePersonalAPIKeysParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, revokePersonalAPIKeys, arg.At, arg.UserID)
 	if err != nil {
 		return nil, err
 	}
@@ -844,17 +843,17 @@ func (q *Queries) RevokePersonalApiKeys(ctx context.Context, arg RevokePersonalA
 }
 
 const tombstoneRole = `-- name: TombstoneRole :execrows
-INSERT INTO roles (id, name, permissions, update_time, delete_time)
+INSERT INTO role (id, name, permissions, update_time, delete_time)
 VALUES ($1, '', $2, $3, $3)
 ON CONFLICT (id) DO UPDATE SET name = '', permissions = excluded.permissions, update_time = excluded.update_time,
     delete_time = excluded.delete_time
-WHERE roles.delete_time IS NULL
+WHERE role.delete_time IS NULL
 `
 
 type TombstoneRoleParams struct {
 	ID        string
 	EmptyList []byte
-	At        time.Time
+	At        int64
 }
 
 func (q *Queries) TombstoneRole(ctx context.Context, arg TombstoneRoleParams) (int64, error) {

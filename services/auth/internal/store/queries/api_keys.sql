@@ -1,63 +1,63 @@
--- name: AddApiKey :exec
-INSERT INTO api_keys (
+-- name: AddAPIKey :exec
+INSERT INTO api_key (
     id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd,
     spend_period_seconds, requests_per_minute, create_time, expire_time, parent_id
 ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
 
--- name: GetApiKeyByHash :one
-SELECT * FROM api_keys WHERE hash = $1;
+-- name: GetAPIKeyByHash :one
+SELECT * FROM api_key WHERE hash = $1;
 
--- name: ListApiKeys :many
-SELECT * FROM api_keys
+-- name: ListAPIKeys :many
+SELECT * FROM api_key
 WHERE account_id = sqlc.arg(account_id) AND create_time <= sqlc.arg(before_time)
   AND (create_time < sqlc.arg(before_time) OR id < sqlc.arg(before_id))
 ORDER BY create_time DESC, id DESC
 LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 
--- name: RevokeApiKeyTree :many
+-- name: RevokeAPIKeyTree :many
 -- The key and every key that it made, directly or indirectly.
 WITH RECURSIVE tree (id) AS (
-    SELECT k.id FROM api_keys k WHERE k.id = $1 AND k.account_id = $2
+    SELECT k.id FROM api_key k WHERE k.id = $1 AND k.account_id = $2
     UNION ALL
-    SELECT c.id FROM api_keys c JOIN tree t ON c.parent_id = t.id
+    SELECT c.id FROM api_key c JOIN tree t ON c.parent_id = t.id
 )
-UPDATE api_keys SET revoke_time = $3
-WHERE api_keys.revoke_time IS NULL AND api_keys.id IN (SELECT tree.id FROM tree)
-RETURNING api_keys.id;
+UPDATE api_key SET revoke_time = $3
+WHERE api_key.revoke_time IS NULL AND api_key.id IN (SELECT tree.id FROM tree)
+RETURNING api_key.id;
 
--- name: TakeOverApiKeyTree :many
+-- name: TakeOverAPIKeyTree :many
 WITH RECURSIVE tree (id) AS (
-    SELECT k.id FROM api_keys k WHERE k.id = $1 AND k.account_id = $2
+    SELECT k.id FROM api_key k WHERE k.id = $1 AND k.account_id = $2
     UNION ALL
-    SELECT c.id FROM api_keys c JOIN tree t ON c.parent_id = t.id
+    SELECT c.id FROM api_key c JOIN tree t ON c.parent_id = t.id
 )
-UPDATE api_keys SET user_id = $3, role = $4
-WHERE api_keys.revoke_time IS NULL AND api_keys.id IN (SELECT tree.id FROM tree)
-RETURNING api_keys.id;
+UPDATE api_key SET user_id = $3, role = $4
+WHERE api_key.revoke_time IS NULL AND api_key.id IN (SELECT tree.id FROM tree)
+RETURNING api_key.id;
 
--- name: ListApiKeyAncestors :many
+-- name: ListAPIKeyAncestors :many
 -- The key that made a key, the key that made that one, and so on.
 WITH RECURSIVE above (id, depth) AS (
-    SELECT k.parent_id, 1 FROM api_keys k WHERE k.id = sqlc.arg(id) AND k.parent_id <> ''
+    SELECT k.parent_id, 1 FROM api_key k WHERE k.id = sqlc.arg(id) AND k.parent_id <> ''
     UNION ALL
-    SELECT k.parent_id, above.depth + 1 FROM api_keys k JOIN above ON k.id = above.id WHERE k.parent_id <> ''
+    SELECT k.parent_id, above.depth + 1 FROM api_key k JOIN above ON k.id = above.id WHERE k.parent_id <> ''
 )
-SELECT api_keys.* FROM above JOIN api_keys ON api_keys.id = above.id ORDER BY above.depth;
+SELECT api_key.* FROM above JOIN api_key ON api_key.id = above.id ORDER BY above.depth;
 
--- name: HasApiKey :one
-SELECT EXISTS (SELECT 1 FROM api_keys WHERE id = $1 AND account_id = $2);
+-- name: HasAPIKey :one
+SELECT EXISTS (SELECT 1 FROM api_key WHERE id = $1 AND account_id = $2);
 
--- name: CountLiveApiKeys :one
+-- name: CountLiveAPIKeys :one
 -- A key that expired can't come back.
-SELECT count(*) FROM api_keys
+SELECT count(*) FROM api_key
 WHERE account_id = sqlc.arg(account_id) AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > sqlc.arg(now));
 
--- name: TouchApiKey :exec
-UPDATE api_keys SET last_use_time = sqlc.arg(at)
+-- name: TouchAPIKey :exec
+UPDATE api_key SET last_use_time = sqlc.arg(at)
 WHERE id = sqlc.arg(id) AND (last_use_time IS NULL OR last_use_time < sqlc.arg(at));
 
--- name: RehashApiKey :exec
-UPDATE api_keys SET hash = sqlc.arg(hash) WHERE id = sqlc.arg(id);
+-- name: RehashAPIKey :exec
+UPDATE api_key SET hash = sqlc.arg(hash) WHERE id = sqlc.arg(id);
 
--- name: GetApiKey :one
-SELECT * FROM api_keys WHERE id = $1 AND account_id = $2;
+-- name: GetAPIKey :one
+SELECT * FROM api_key WHERE id = $1 AND account_id = $2;

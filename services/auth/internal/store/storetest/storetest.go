@@ -47,7 +47,7 @@ func Run(t *testing.T, open Open) {
 		"revocations":  revocations, "who is revoked": whoIsRevoked, "paging": pages, "concurrent writes": concurrent,
 		"members of the gone": membersOfTheGone, "replaced membership": replacedMembership, "roles": roles,
 		"revoked session": revokedSession, "erasures": erasures, "id lists": idLists,
-		"replaced objects": replacedObjects,
+		"replaced objects":      replacedObjects,
 		"every field of a user": everyField, "equal times write": equalTimes, "end without a time": endWithoutATime,
 		"names of roles": namesOfRoles, "renamed role": renamedRole, "member and role": memberAndRole,
 		"listed membership": listedMembership, "lost memberships": lostMemberships,
