@@ -7,40 +7,40 @@ import (
 )
 
 // adjust corrects a swept hold to what the call really used, and closes it for good.
-func (c *settling) adjust(ctx context.Context, tx Tx) (Closing, error) {
+func (c *settling) adjust(ctx context.Context, tx Tx) error {
 	account, now, err := c.touch(ctx, tx)
 	if err != nil {
-		return Closing{}, err
+		return err
 	}
-	// Read again, now that the account is locked: credit may have paid what the hold owes since it was read.
-	switch c.hold, err = tx.Hold(ctx, c.HoldID); {
-	case err != nil:
-		return Closing{}, err
-	case c.hold.State != StateSwept:
-		return Closing{}, ErrLost
+	// Read again, because bringing the account up to date may have paid what the hold owes.
+	if c.hold, err = tx.Hold(ctx, c.hold.ID); err != nil {
+		return err
 	}
 	end := Closing{Cost: c.cost, SettleTime: now}
 	if end.PaidBy, end.Owed, err = c.correct(ctx, tx, &account, now); err != nil {
-		return Closing{}, err
+		return err
 	}
 	end.BalanceAfter = account.Balance
 	if end.UsageID, err = c.correctUsage(ctx, tx, &account, now); err != nil {
-		return Closing{}, err
+		return err
 	}
 	if !account.countable() {
-		return Closing{}, &UncountableError{c.cost}
+		return &UncountableError{c.cost}
 	}
-	if err := tx.CloseHold(ctx, c.hold, end, false); err != nil {
-		return Closing{}, err
+	closed := c.hold
+	closed.State, closed.Closing = StateSettled, end
+	if err := tx.CloseHold(ctx, closed, StateSwept); err != nil {
+		return err
 	}
 	if err := tx.AddKeySpend(ctx, c.hold, KeySpend{Spent: c.cost - c.hold.Cost}); err != nil {
-		return Closing{}, err
+		return err
 	}
 	// Credit may have come back to a grant whose time is over.
 	if err := c.l.expire(ctx, tx, &account, now); err != nil {
-		return Closing{}, err
+		return err
 	}
-	return end, c.l.save(ctx, tx, &account)
+	c.end = end
+	return c.l.save(ctx, tx, &account)
 }
 
 // correct moves the difference between the true cost and what the sweeper charged. It returns which grants have paid then, and what the

@@ -82,14 +82,19 @@ func (l *Ledger) burn(ctx context.Context, tx Tx, account *Account, amount int64
 		return nil, 0, err
 	}
 	paid, owed = burnDown(live, amount, goodAt)
+	account.Debt += owed
+	return paid, owed, takeFrom(ctx, tx, live, paid)
+}
+
+// takeFrom lowers the grants by what they pay.
+func takeFrom(ctx context.Context, tx Tx, grants []Grant, paid []Burn) error {
 	for _, b := range paid {
-		g := live[slices.IndexFunc(live, func(g Grant) bool { return g.ID == b.GrantID })]
+		g := grants[slices.IndexFunc(grants, func(g Grant) bool { return g.ID == b.GrantID })]
 		if err := tx.SetRemaining(ctx, g.ID, g.Remaining-b.Amount); err != nil {
-			return nil, 0, err
+			return err
 		}
 	}
-	account.Debt += owed
-	return paid, owed, nil
+	return nil
 }
 
 // unburn gives amount of a hold's charge back, last paid first: what the hold still owes, then what the grants paid, also those that

@@ -6,22 +6,34 @@ import (
 	"time"
 )
 
-// Checkpoint records what a running call has used and extends its hold's lease, which it returns. Neither ever goes back.
+// Checkpoint records what a running call has used and extends its hold's lease, which it returns. Neither is ever lowered.
 // Errors: *UsageError, *HoldNotFoundError, *HoldClosedError, ErrUnavailable.
 func (l *Ledger) Checkpoint(ctx context.Context, holdID string, used Usage) (time.Time, error) {
 	if !used.sane() {
 		return time.Time{}, &UsageError{used}
 	}
-	lease, err := l.store.Checkpoint(ctx, holdID, used, l.now().Add(l.lease))
-	if !errors.Is(err, ErrNotFound) {
-		return lease, err
+	known, err := l.find(ctx, holdID)
+	if err != nil {
+		return time.Time{}, err
 	}
-	switch _, err := l.store.Hold(ctx, holdID); {
+	var h Hold
+	err = l.store.Write(ctx, known.AccountID, func(ctx context.Context, tx Tx) (err error) {
+		if h, err = tx.Hold(ctx, holdID); err != nil || h.State != StateOpen {
+			return err
+		}
+		h.Used = h.Used.most(used)
+		if until := l.now().Add(l.lease); until.After(h.LeaseTime) {
+			h.LeaseTime = until
+		}
+		return tx.ExtendHold(ctx, h)
+	})
+	switch {
 	case errors.Is(err, ErrNotFound):
 		return time.Time{}, &HoldNotFoundError{holdID}
 	case err != nil:
 		return time.Time{}, err
-	default:
+	case h.State != StateOpen:
 		return time.Time{}, &HoldClosedError{holdID}
 	}
+	return h.LeaseTime, nil
 }

@@ -9,9 +9,6 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
-// ErrBusy says that replicas charge the account so often that a settlement found no turn. The caller tries again.
-var ErrBusy = errors.New("the account is too busy to settle the call now")
-
 // InsufficientError says that an account or an API key does not afford a call. Nothing is held.
 type InsufficientError struct {
 	// Account is the account as it was.

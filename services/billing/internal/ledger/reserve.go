@@ -86,7 +86,7 @@ type reserving struct {
 	model models.Model
 	// worst is the model at its dearest: a price list of one's own may ask more for cached input.
 	worst models.Model
-	// fullCost is the price of the whole wish; tooBig when it can't even be counted.
+	// fullCost is the price of the whole wish; tooBig is true when it cannot be counted.
 	fullCost int64
 	tooBig   bool
 }
@@ -130,8 +130,8 @@ func (r *reserving) held(ctx context.Context, refusal error) (Hold, error) {
 	return again.hold, again.refusal
 }
 
-// answer is what a transaction came to: a hold, or a refusal that must not undo what the transaction did besides, nor make
-// the other callers of its batch run again.
+// answer is what a decision came to: a hold, or a refusal. A refusal is no error of the transaction, because it must not undo what the
+// decision did besides.
 type answer struct {
 	hold    Hold
 	refusal error
@@ -140,7 +140,7 @@ type answer struct {
 func (r *reserving) run(ctx context.Context) (Hold, error) {
 	var a answer
 	err := r.l.store.Write(ctx, r.AccountID, func(ctx context.Context, tx Tx) (err error) {
-		a, err = r.fastPath(ctx, tx)
+		a, err = r.decide(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -152,29 +152,27 @@ func (r *reserving) run(ctx context.Context) (Hold, error) {
 	return a.hold, a.refusal
 }
 
-// fastPath is the common case: the account is up to date and affords the whole wish.
-func (r *reserving) fastPath(ctx context.Context, tx Tx) (answer, error) {
-	if r.tooBig || r.KeyLimit.Amount > 0 {
-		return r.slowPath(ctx, tx)
+// decide answers a repetition with the first answer, and a new request with a hold or a refusal. Nearly all requests are new, so the first
+// run looks for an earlier one only before it refuses.
+func (r *reserving) decide(ctx context.Context, tx Tx) (answer, error) {
+	if !tx.Assumes() {
+		if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
+			return again, err
+		}
+		return r.decideNew(ctx, tx)
 	}
-	h := r.hold(r.l.now(), r.fullCost, r.MaxOutputTokens)
-	plan, taken, err := tx.TakeHold(ctx, h)
-	switch {
-	case err != nil:
-		return answer{}, err
-	case taken == TakenNot:
-		return r.slowPath(ctx, tx)
-	case taken == TakenBefore:
-		return r.repeated(ctx, tx)
+	a, err := r.decideNew(ctx, tx)
+	if err != nil || a.refusal == nil {
+		return a, err
 	}
-	if refusal := r.allowed(plan); refusal != nil {
-		return answer{refusal: refusal}, tx.DropHold(ctx, h)
+	if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
+		return again, err
 	}
-	return answer{hold: h}, nil
+	return a, nil
 }
 
-// slowPath brings the account up to date and holds what it affords.
-func (r *reserving) slowPath(ctx context.Context, tx Tx) (answer, error) {
+// decideNew brings the account up to date and holds what it affords.
+func (r *reserving) decideNew(ctx context.Context, tx Tx) (answer, error) {
 	now := r.l.now()
 	account, err := r.l.touch(ctx, tx, r.AccountID, now)
 	if err != nil {
@@ -182,10 +180,6 @@ func (r *reserving) slowPath(ctx context.Context, tx Tx) (answer, error) {
 	}
 	if now.Before(account.PeriodStart) {
 		now = account.PeriodStart // the clock is behind that of a replica that has begun the period
-	}
-	// After the account is locked, because another replica may be at the same request.
-	if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
-		return again, err
 	}
 	if refusal := r.allowed(account.Plan); refusal != nil {
 		return answer{refusal: refusal}, nil
@@ -245,8 +239,11 @@ func (r *reserving) allowed(planID string) error {
 
 // affordable makes the largest hold, up to the wish, that the budget affords; false when not even the least is.
 func (r *reserving) affordable(now time.Time, budget int64) (Hold, bool) {
-	// The model is asked for the sum over all answers; each gets the same share.
 	budget = min(max(budget, 0), MaxAmount)
+	if !r.tooBig && r.fullCost <= budget {
+		return r.hold(now, r.fullCost, r.MaxOutputTokens), true
+	}
+	// The model is asked for the sum over all answers; each gets the same share.
 	total := r.worst.AffordableOutput(r.InputTokens, budget, r.MaxOutputTokens*r.Choices)
 	output := total / r.Choices
 	if total < 0 || output < r.MinOutputTokens {

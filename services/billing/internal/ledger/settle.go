@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/models"
@@ -22,49 +23,31 @@ type Settlement struct {
 	ProviderRequestID string
 }
 
-// maxRaces bounds how often Settle starts anew because another call closed the hold, or another replica charged the account,
-// between its read and its write.
-const maxRaces = 10
-
 // Settle charges what a call used and closes its hold, in one transaction. The same hold gets the same answer again. A hold
 // that was swept is adjusted to the usage given here, up or down. What exceeds the hold is charged too, and may become debt.
-// Errors: *HoldNotFoundError, *UsageError, *UncountableError, ErrBusy, ErrUnavailable.
+// Errors: *HoldNotFoundError, *UsageError, *UncountableError, ErrUnavailable.
 func (l *Ledger) Settle(ctx context.Context, s Settlement) (Closing, error) {
-	h, kept := l.recent.Get(s.HoldID)
-	for range maxRaces {
-		if !kept {
-			var err error
-			if h, err = l.store.Hold(ctx, s.HoldID); errors.Is(err, ErrNotFound) {
-				return Closing{}, &HoldNotFoundError{s.HoldID}
-			} else if err != nil {
-				return Closing{}, err
-			}
-		}
-		end, err := l.settle(ctx, h, s)
-		if err == nil || errors.Is(err, ErrLost) {
-			l.recent.Remove(s.HoldID)
-			kept = false
-		}
-		if !errors.Is(err, ErrLost) {
-			return end, err
-		}
-	}
-	return Closing{}, ErrBusy
-}
-
-func (l *Ledger) settle(ctx context.Context, h Hold, s Settlement) (Closing, error) {
-	if h.State == StateSettled {
-		return h.Closing, nil
-	}
-	cost, err := h.cost(s.Usage)
+	h, err := l.find(ctx, s.HoldID)
 	if err != nil {
 		return Closing{}, err
 	}
-	c := &settling{l: l, Settlement: s, hold: h, cost: cost}
-	if h.State == StateSwept {
-		return c.run(ctx, c.adjust)
+	c := &settling{l: l, Settlement: s, known: h, price: func(h Hold) (Usage, int64, error) {
+		cost, err := h.cost(s.Usage)
+		return s.Usage, cost, err
+	}}
+	return c.run(ctx)
+}
+
+// find returns a hold: as this process remembers it, which is open, or as it is stored.
+func (l *Ledger) find(ctx context.Context, id string) (Hold, error) {
+	if h, kept := l.recent.Get(id); kept {
+		return h, nil
 	}
-	return c.run(ctx, c.charge)
+	h, err := l.store.Hold(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return Hold{}, &HoldNotFoundError{id}
+	}
+	return h, err
 }
 
 // cost prices usage as the hold promised.
@@ -83,38 +66,81 @@ func (h Hold) cost(u Usage) (int64, error) {
 // settling is one Settle, or one hold of a sweep, in progress.
 type settling struct {
 	Settlement
-	l    *Ledger
+	l *Ledger
+	// known is the hold as this process remembers it or has read it.
+	known Hold
+	// price tells the usage and the cost to charge for the hold as it is.
+	price func(h Hold) (Usage, int64, error)
+	// sweep is true when the sweeper closes the hold. It leaves alone what is closed or still has a lease.
+	sweep bool
+
+	// What a decision finds.
 	hold Hold
 	cost int64
-	// sweep is true when the sweeper closes it.
-	sweep bool
+	// What a decision comes to.
+	end     Closing
+	closed  bool // the hold was open, and is not any more
+	left    bool // the sweeper has nothing to do
+	refusal error
 }
 
-func (c *settling) run(ctx context.Context, fn func(context.Context, Tx) (Closing, error)) (end Closing, err error) {
-	err = c.l.store.Write(ctx, c.hold.AccountID, func(ctx context.Context, tx Tx) (err error) {
-		end, err = fn(ctx, tx)
-		return err
-	})
-	if err == nil && c.hold.State == StateOpen {
-		c.l.count.settled(ctx, c.Outcome, c.cost)
-	}
-	return end, err
-}
-
-// charge closes an open hold.
-func (c *settling) charge(ctx context.Context, tx Tx) (Closing, error) {
-	now := c.l.now()
-	record := c.record(now)
-	balance, ok, err := tx.ChargeHold(ctx, Charge{
-		Hold: c.hold, Sweep: c.sweep, EntryID: c.l.ids.make(prefixEntry, now), Record: record,
-	})
-	if err != nil {
+func (c *settling) run(ctx context.Context) (Closing, error) {
+	if err := c.l.store.Write(ctx, c.known.AccountID, c.decide); err != nil {
 		return Closing{}, err
 	}
-	if ok {
-		return Closing{Cost: c.cost, BalanceAfter: balance, SettleTime: now}, nil
+	if c.refusal != nil {
+		return Closing{}, c.refusal
 	}
-	return c.chargeSlowPath(ctx, tx)
+	c.l.recent.Remove(c.known.ID)
+	if c.closed {
+		c.l.count.settled(ctx, c.Outcome, c.cost)
+	}
+	return c.end, nil
+}
+
+// decide closes the hold, corrects one that was swept, or finds the answer that was given before.
+func (c *settling) decide(ctx context.Context, tx Tx) (err error) {
+	c.end, c.closed, c.left, c.refusal = Closing{}, false, false, nil
+	if c.hold, err = c.current(ctx, tx); err != nil {
+		return err
+	}
+	switch {
+	case c.sweep && (c.hold.State != StateOpen || c.hold.LeaseTime.After(c.l.now())):
+		c.left = true
+		return nil
+	case c.hold.State == StateSettled:
+		c.end = c.hold.Closing
+		return nil
+	}
+	if c.Usage, c.cost, err = c.price(c.hold); err != nil {
+		return c.refuse(tx, err)
+	}
+	if c.hold.State == StateSwept {
+		return c.adjust(ctx, tx)
+	}
+	return c.charge(ctx, tx)
+}
+
+// refuse refuses the settlement, unless that rests on an assumption: then its error has the decision run again.
+func (c *settling) refuse(tx Tx, refusal error) error {
+	if tx.Assumes() {
+		return refusal
+	}
+	c.refusal = refusal
+	return nil
+}
+
+// current is the hold as it is now. The sweeper needs its last checkpoint, which another process may have written.
+func (c *settling) current(ctx context.Context, tx Tx) (h Hold, err error) {
+	if c.known.State == StateOpen && !c.sweep {
+		h, err = tx.OpenHold(ctx, c.known)
+	} else {
+		h, err = tx.Hold(ctx, c.known.ID)
+	}
+	if errors.Is(err, ErrNotFound) {
+		return Hold{}, &HoldNotFoundError{c.known.ID}
+	}
+	return h, err
 }
 
 // touch brings the account up to date. The time it returns is never before the account's period: a replica whose clock is ahead
@@ -128,44 +154,63 @@ func (c *settling) touch(ctx context.Context, tx Tx) (Account, time.Time, error)
 	return account, now, err
 }
 
-// chargeSlowPath is charge for an account that must be brought up to date first, or whose cost takes several grants or makes debt.
-func (c *settling) chargeSlowPath(ctx context.Context, tx Tx) (Closing, error) {
+// charge closes an open hold.
+func (c *settling) charge(ctx context.Context, tx Tx) error {
 	account, now, err := c.touch(ctx, tx)
 	if err != nil {
-		return Closing{}, err
+		return err
+	}
+	if account.Held < c.hold.Amount {
+		return fmt.Errorf("account %s holds %d, which is less than its hold %s of %d", account.ID, account.Held, c.hold.ID, c.hold.Amount)
 	}
 	record := c.record(now)
 	account.Balance -= c.cost
 	account.Held -= c.hold.Amount
 	account.Period.add(record.Total())
-	end := Closing{Cost: c.cost, BalanceAfter: account.Balance, SettleTime: now, UsageID: record.ID}
-	if end.PaidBy, end.Owed, err = c.l.burn(ctx, tx, &account, c.cost, c.hold.CreateTime); err != nil {
-		return Closing{}, err
+	live, err := tx.LiveGrants(ctx, account.ID)
+	if err != nil {
+		return err
 	}
-	if !account.countable() {
-		return Closing{}, &UncountableError{c.cost}
+	paid, owed := burnDown(live, c.cost, c.hold.CreateTime)
+	if account.Debt += owed; !account.countable() {
+		return c.refuse(tx, &UncountableError{c.cost})
 	}
-	if err := tx.CloseHold(ctx, c.hold, end, c.sweep); err != nil {
-		return Closing{}, err
+	if err := takeFrom(ctx, tx, live, paid); err != nil {
+		return err
+	}
+	c.end = Closing{Cost: c.cost, BalanceAfter: account.Balance, SettleTime: now, UsageID: record.ID, PaidBy: paid, Owed: owed}
+	if err := c.write(ctx, tx, record); err != nil {
+		return err
+	}
+	c.closed = true
+	// What stayed for this hold beyond its time and was not used leaves now.
+	if err := c.l.expire(ctx, tx, &account, now); err != nil {
+		return err
+	}
+	return c.l.save(ctx, tx, &account)
+}
+
+// write writes what a charge means beside the account and its grants.
+func (c *settling) write(ctx context.Context, tx Tx, record UsageRecord) error {
+	closed := c.hold
+	closed.Closing, closed.State = c.end, StateSettled
+	if c.sweep {
+		closed.State = StateSwept
+	}
+	if err := tx.CloseHold(ctx, closed, StateOpen); err != nil {
+		return err
 	}
 	if c.cost > 0 {
-		if err := tx.InsertEntry(ctx, c.entry(KindUsage, SideCustomer(account.ID), SideUsage, c.cost, now)); err != nil {
-			return Closing{}, err
+		if err := tx.InsertEntry(ctx, c.entry(KindUsage, SideCustomer(c.hold.AccountID), SideUsage, c.cost, c.end.SettleTime)); err != nil {
+			return err
 		}
 	}
 	if record.ID != "" {
 		if err := tx.InsertUsage(ctx, record); err != nil {
-			return Closing{}, err
+			return err
 		}
 	}
-	if err := tx.AddKeySpend(ctx, c.hold, KeySpend{Held: -c.hold.Amount, Spent: c.cost}); err != nil {
-		return Closing{}, err
-	}
-	// What stayed for this hold beyond its time and was not used leaves now.
-	if err := c.l.expire(ctx, tx, &account, now); err != nil {
-		return Closing{}, err
-	}
-	return end, c.l.save(ctx, tx, &account)
+	return tx.AddKeySpend(ctx, c.hold, KeySpend{Held: -c.hold.Amount, Spent: c.cost})
 }
 
 func (c *settling) entry(kind, debit, credit string, amount int64, now time.Time) Entry {

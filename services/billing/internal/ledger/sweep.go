@@ -64,11 +64,11 @@ func (l *Ledger) sweepAll(ctx context.Context, holds []Hold) (int, error) {
 	group.SetLimit(sweepAtOnce)
 	for i, h := range holds {
 		group.Go(func() error {
-			switch err := l.sweep(ctx, h); {
-			case err == nil:
+			done, err := l.sweep(ctx, h)
+			if done {
 				swept.Add(1)
-			case errors.Is(err, ErrLost): // settled, extended, or swept by another replica
-			default:
+			}
+			if err != nil {
 				failures[i] = fmt.Errorf("hold %s: %w", h.ID, err)
 			}
 			return nil
@@ -78,39 +78,38 @@ func (l *Ledger) sweepAll(ctx context.Context, holds []Hold) (int, error) {
 	return int(swept.Load()), errors.Join(failures...)
 }
 
-// sweep settles one hold. A checkpoint that can't be priced or booked must not keep it open for ever: then its amount is charged, and if
-// not even that can be booked, nothing.
-func (l *Ledger) sweep(ctx context.Context, h Hold) error {
-	cost, err := h.cost(h.Used)
-	if err == nil {
-		err = l.sweepAt(ctx, h, h.Used, cost)
-	}
+// sweep settles one hold, unless it was settled or extended meanwhile. A checkpoint that cannot be priced or booked must not keep the hold
+// open forever: then its amount is charged, and if not even that can be booked, nothing.
+func (l *Ledger) sweep(ctx context.Context, h Hold) (done bool, err error) {
+	done, err = l.sweepAt(ctx, h, func(h Hold) (Usage, int64, error) {
+		cost, err := h.cost(h.Used)
+		return h.Used, cost, err
+	})
 	if unbillable(err) {
 		l.log.ErrorContext(ctx, "the last checkpoint of an abandoned hold cannot be billed; charging the held amount", "hold", h.ID,
 			"account", h.AccountID, "charged", h.Amount, "error", err)
-		err = l.sweepAt(ctx, h, h.Used, h.Amount)
+		done, err = l.sweepAt(ctx, h, func(h Hold) (Usage, int64, error) { return h.Used, h.Amount, nil })
 	}
 	if unbillable(err) {
 		l.log.ErrorContext(ctx, "an abandoned hold cannot be billed; charging nothing", "hold", h.ID, "account", h.AccountID, "error", err)
-		err = l.sweepAt(ctx, h, Usage{}, 0)
+		done, err = l.sweepAt(ctx, h, func(Hold) (Usage, int64, error) { return Usage{}, 0, nil })
 	}
-	return err
+	return done, err
 }
 
-// unbillable tells a cost that can't be priced or booked from failures that another attempt may not have.
+// unbillable tells a cost that cannot be priced or booked from failures that another attempt may not have.
 func unbillable(err error) bool { return is[*UsageError](err) || is[*UncountableError](err) }
 
-func (l *Ledger) sweepAt(ctx context.Context, h Hold, used Usage, cost int64) error {
+func (l *Ledger) sweepAt(ctx context.Context, h Hold, price func(Hold) (Usage, int64, error)) (done bool, err error) {
 	c := &settling{
-		l: l, hold: h, cost: cost, sweep: true,
-		Settlement: Settlement{HoldID: h.ID, Usage: used, Outcome: OutcomeAbandoned, Estimated: true},
+		l: l, known: h, sweep: true, price: price,
+		Settlement: Settlement{HoldID: h.ID, Outcome: OutcomeAbandoned, Estimated: true},
 	}
-	_, err := c.run(ctx, c.charge)
-	if err == nil {
-		l.recent.Remove(h.ID)
-		l.log.WarnContext(ctx, "abandoned hold settled at its last checkpoint", "hold", h.ID, "account", h.AccountID, "cost", cost)
+	if _, err := c.run(ctx); err != nil || c.left {
+		return false, err
 	}
-	return err
+	l.log.WarnContext(ctx, "abandoned hold settled at its last checkpoint", "hold", h.ID, "account", h.AccountID, "cost", c.cost)
+	return true, nil
 }
 
 // Run sweeps every interval until ctx ends.

@@ -65,6 +65,14 @@ func (u Usage) sane() bool {
 		u.Reasoning >= 0 && u.Reasoning <= u.Output && u.Output <= MaxTokens
 }
 
+// most takes the larger of each count.
+func (u Usage) most(o Usage) Usage {
+	return Usage{
+		Input: max(u.Input, o.Input), CachedInput: max(u.CachedInput, o.CachedInput),
+		Output: max(u.Output, o.Output), Reasoning: max(u.Reasoning, o.Reasoning),
+	}
+}
+
 // UsageTotal is a sum of usage.
 type UsageTotal struct {
 	// Requests counts the calls that used anything.

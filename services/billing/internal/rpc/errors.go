@@ -12,9 +12,6 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
-// busyRetry is when a settlement that found no turn is tried again.
-const busyRetry = time.Second
-
 // Public translates the ledger's errors for callers. Others pass: the server knows a store that is down and a context that has ended, and
 // hides the rest.
 func Public(err error) error {
@@ -29,13 +26,6 @@ func Public(err error) error {
 
 // publicCall is for errors about calls; nil for others.
 func publicCall(err error) error {
-	switch e := err; {
-	case e == nil:
-		return nil
-	case errors.Is(e, ledger.ErrBusy):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-			"The account is too busy to settle the call. Please try again in a moment.").After(busyRetry).Cause(err)
-	}
 	if e, ok := errors.AsType[*ledger.InsufficientError](err); ok {
 		return insufficient(e)
 	}

@@ -52,7 +52,6 @@ func TestPublic(t *testing.T) {
 			&ledger.InvalidError{Problems: []ledger.Problem{{Field: ledger.FieldExpiry, Text: "must be in the future"}}},
 			errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "expireTime", "expireTime must be in the future.",
 		},
-		{ledger.ErrBusy, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "", "too busy"},
 		{context.DeadlineExceeded, errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, "", ""},
 		{errors.New("secret detail"), errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "", ""},
 	} {
@@ -66,7 +65,6 @@ func TestPublic(t *testing.T) {
 		}
 	}
 	require.NoError(t, rpc.Public(nil))
-	require.Positive(t, errs.From(rpc.Public(ledger.ErrBusy)).RetryAfter)
 }
 
 // Every field of the ledger's has a name in the API.

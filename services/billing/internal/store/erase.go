@@ -72,8 +72,8 @@ func (s *Store) markErased(ctx context.Context, userID string) error {
 	return s.awaitWriters(ctx, "account")
 }
 
-// awaitWriters returns when no transaction is left that began to write to a table before it was called: on PostgreSQL a statement
-// sees the tables as they were when it began, however long it then waits for a row.
+// awaitWriters returns when no transaction is left that locked rows of a table before it was called: such a transaction may have begun
+// before the person was marked as erased. EXCLUSIVE conflicts with SELECT … FOR UPDATE too, which begins each batch of the ledger.
 func (s *Store) awaitWriters(ctx context.Context, table string) error {
 	if s.db.Dialect() == database.SQLite { // there writes take turns
 		return nil
@@ -83,7 +83,7 @@ func (s *Store) awaitWriters(ctx context.Context, table string) error {
 		return err
 	}
 	defer func() { _ = barrier.Rollback() }() // it has nothing to commit
-	for _, statement := range []string{"SET LOCAL lock_timeout = '5s'", "LOCK TABLE " + table + " IN SHARE MODE"} {
+	for _, statement := range []string{"SET LOCAL lock_timeout = '5s'", "LOCK TABLE " + table + " IN EXCLUSIVE MODE"} {
 		if _, err := barrier.ExecContext(ctx, statement); err != nil {
 			return err
 		}

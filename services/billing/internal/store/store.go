@@ -27,20 +27,17 @@ func Migrations() database.Migrations {
 
 // Store keeps billing's rows. It implements ledger.Store and customers.Store.
 type Store struct {
-	db   *database.DB
-	read *db.Queries
+	db     *database.DB
+	read   *db.Queries
+	sql    *statements
+	queues []*queue
 }
 
 // New makes a store on an open, migrated database.
 func New(open *database.DB) *Store {
-	return &Store{db: open, read: db.New(open.Reader())}
-}
-
-// Write runs fn in a transaction; see ledger.Store.
-func (s *Store) Write(ctx context.Context, accountID string, fn func(context.Context, ledger.Tx) error) error {
-	return translate(s.db.Write(ctx, accountID, func(ctx context.Context, t database.Tx) error {
-		return fn(ctx, tx{q: db.New(t), oneStatement: s.db.Dialect() == database.Postgres})
-	}))
+	return &Store{
+		db: open, read: db.New(open.Reader()), sql: newStatements(open.Dialect()), queues: newQueues(open.Dialect()),
+	}
 }
 
 // translate makes the driver's errors the ledger's sentinels.
@@ -91,26 +88,6 @@ func (s *Store) ExpiredHolds(ctx context.Context, at time.Time, after ledger.Hol
 		holds = append(holds, h)
 	}
 	return holds, nil
-}
-
-// Checkpoint raises an open hold's usage and lease.
-func (s *Store) Checkpoint(ctx context.Context, holdID string, used ledger.Usage, lease time.Time) (time.Time, error) {
-	var micros int64
-	found := false
-	// A missing row must not be an error within the transaction: that would undo the batch that others share.
-	err := s.db.Write(ctx, holdID, func(ctx context.Context, t database.Tx) error {
-		var err error
-		micros, err = db.New(t).CheckpointHold(ctx, db.CheckpointHoldParams{
-			ID: holdID, LeaseTime: lease.UnixMicro(), InputTokens: used.Input, CachedInputTokens: used.CachedInput,
-			OutputTokens: used.Output, ReasoningTokens: used.Reasoning,
-		})
-		found, err = one(err)
-		return err
-	})
-	if err == nil && !found {
-		err = ledger.ErrNotFound
-	}
-	return toTime(micros), translate(err)
 }
 
 // Grants reads all grants of an account.

@@ -9,63 +9,6 @@ import (
 	"context"
 )
 
-const chargeAccount = `-- name: ChargeAccount :one
-UPDATE account SET
-    balance = balance - CAST($1 AS BIGINT),
-    held = held - CAST($2 AS BIGINT),
-    period_requests = period_requests + CAST($3 AS BIGINT),
-    period_input_tokens = period_input_tokens + CAST($4 AS BIGINT),
-    period_cached_input_tokens = period_cached_input_tokens + CAST($5 AS BIGINT),
-    period_output_tokens = period_output_tokens + CAST($6 AS BIGINT),
-    period_reasoning_tokens = period_reasoning_tokens + CAST($7 AS BIGINT),
-    period_cost = period_cost + CAST($1 AS BIGINT)
-WHERE id = $8 AND due_time > CAST($9 AS BIGINT) AND period_start_time <= CAST($9 AS BIGINT)
-    AND held >= CAST($2 AS BIGINT)
-    AND period_requests <= 8000000000000000000 - CAST($3 AS BIGINT)
-    AND period_input_tokens <= 8000000000000000000 - CAST($4 AS BIGINT)
-    AND period_cached_input_tokens <= 8000000000000000000 - CAST($5 AS BIGINT)
-    AND period_output_tokens <= 8000000000000000000 - CAST($6 AS BIGINT)
-    AND period_reasoning_tokens <= 8000000000000000000 - CAST($7 AS BIGINT)
-    AND period_cost <= 8000000000000000000 - CAST($1 AS BIGINT)
-RETURNING balance, key_limited
-`
-
-type ChargeAccountParams struct {
-	Cost              int64
-	Amount            int64
-	Requests          int64
-	InputTokens       int64
-	CachedInputTokens int64
-	OutputTokens      int64
-	ReasoningTokens   int64
-	ID                string
-	AtTime            int64
-}
-
-type ChargeAccountRow struct {
-	Balance    int64
-	KeyLimited bool
-}
-
-// Less is held than the hold says only when the hold is closed already. A clock that is behind must not put usage of a past
-// period into the sums of the present one. No sum leaves its bound.
-func (q *Queries) ChargeAccount(ctx context.Context, arg ChargeAccountParams) (ChargeAccountRow, error) {
-	row := q.db.QueryRowContext(ctx, chargeAccount,
-		arg.Cost,
-		arg.Amount,
-		arg.Requests,
-		arg.InputTokens,
-		arg.CachedInputTokens,
-		arg.OutputTokens,
-		arg.ReasoningTokens,
-		arg.ID,
-		arg.AtTime,
-	)
-	var i ChargeAccountRow
-	err := row.Scan(&i.Balance, &i.KeyLimited)
-	return i, err
-}
-
 const getAccount = `-- name: GetAccount :one
 SELECT id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited FROM account WHERE id = $1
 `
@@ -91,32 +34,6 @@ func (q *Queries) GetAccount(ctx context.Context, id string) (Account, error) {
 		&i.PeriodCost,
 		&i.KeyLimited,
 	)
-	return i, err
-}
-
-const holdCredit = `-- name: HoldCredit :one
-UPDATE account SET held = held + CAST($1 AS BIGINT)
-WHERE id = $2 AND due_time > CAST($3 AS BIGINT) AND period_start_time <= CAST($3 AS BIGINT)
-    AND balance - held >= CAST($1 AS BIGINT)
-RETURNING plan, key_limited
-`
-
-type HoldCreditParams struct {
-	Amount int64
-	ID     string
-	AtTime int64
-}
-
-type HoldCreditRow struct {
-	Plan       string
-	KeyLimited bool
-}
-
-// The one statement that promises money: it can't overspend however many ask at once.
-func (q *Queries) HoldCredit(ctx context.Context, arg HoldCreditParams) (HoldCreditRow, error) {
-	row := q.db.QueryRowContext(ctx, holdCredit, arg.Amount, arg.ID, arg.AtTime)
-	var i HoldCreditRow
-	err := row.Scan(&i.Plan, &i.KeyLimited)
 	return i, err
 }
 
@@ -166,93 +83,5 @@ UPDATE account SET key_limited = TRUE WHERE id = $1
 // From here on the calls of the account's keys look for the windows of their limits.
 func (q *Queries) LimitKeys(ctx context.Context, id string) error {
 	_, err := q.db.ExecContext(ctx, limitKeys, id)
-	return err
-}
-
-const lockAccount = `-- name: LockAccount :one
-UPDATE account SET held = held WHERE id = $1 RETURNING id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited
-`
-
-// An update that changes nothing, because SQLite knows no FOR UPDATE.
-func (q *Queries) LockAccount(ctx context.Context, id string) (Account, error) {
-	row := q.db.QueryRowContext(ctx, lockAccount, id)
-	var i Account
-	err := row.Scan(
-		&i.ID,
-		&i.Plan,
-		&i.Balance,
-		&i.Held,
-		&i.Debt,
-		&i.CreateTime,
-		&i.PeriodStartTime,
-		&i.PeriodEndTime,
-		&i.DueTime,
-		&i.PeriodRequests,
-		&i.PeriodInputTokens,
-		&i.PeriodCachedInputTokens,
-		&i.PeriodOutputTokens,
-		&i.PeriodReasoningTokens,
-		&i.PeriodCost,
-		&i.KeyLimited,
-	)
-	return i, err
-}
-
-const releaseCredit = `-- name: ReleaseCredit :exec
-UPDATE account SET held = held - CAST($1 AS BIGINT) WHERE id = $2
-`
-
-type ReleaseCreditParams struct {
-	Amount int64
-	ID     string
-}
-
-func (q *Queries) ReleaseCredit(ctx context.Context, arg ReleaseCreditParams) error {
-	_, err := q.db.ExecContext(ctx, releaseCredit, arg.Amount, arg.ID)
-	return err
-}
-
-const saveAccount = `-- name: SaveAccount :exec
-UPDATE account SET
-    balance = $1, held = $2, debt = $3,
-    period_start_time = $4, period_end_time = $5, due_time = $6,
-    period_requests = $7, period_input_tokens = $8,
-    period_cached_input_tokens = $9, period_output_tokens = $10,
-    period_reasoning_tokens = $11, period_cost = $12
-WHERE id = $13
-`
-
-type SaveAccountParams struct {
-	Balance                 int64
-	Held                    int64
-	Debt                    int64
-	PeriodStartTime         int64
-	PeriodEndTime           int64
-	DueTime                 int64
-	PeriodRequests          int64
-	PeriodInputTokens       int64
-	PeriodCachedInputTokens int64
-	PeriodOutputTokens      int64
-	PeriodReasoningTokens   int64
-	PeriodCost              int64
-	ID                      string
-}
-
-func (q *Queries) SaveAccount(ctx context.Context, arg SaveAccountParams) error {
-	_, err := q.db.ExecContext(ctx, saveAccount,
-		arg.Balance,
-		arg.Held,
-		arg.Debt,
-		arg.PeriodStartTime,
-		arg.PeriodEndTime,
-		arg.DueTime,
-		arg.PeriodRequests,
-		arg.PeriodInputTokens,
-		arg.PeriodCachedInputTokens,
-		arg.PeriodOutputTokens,
-		arg.PeriodReasoningTokens,
-		arg.PeriodCost,
-		arg.ID,
-	)
 	return err
 }

@@ -9,36 +9,6 @@ import (
 	"context"
 )
 
-const insertEntry = `-- name: InsertEntry :exec
-INSERT INTO entry (account_id, id, kind, debit, credit, amount, reference, create_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-`
-
-type InsertEntryParams struct {
-	AccountID  string
-	ID         string
-	Kind       string
-	Debit      string
-	Credit     string
-	Amount     int64
-	Reference  string
-	CreateTime int64
-}
-
-func (q *Queries) InsertEntry(ctx context.Context, arg InsertEntryParams) error {
-	_, err := q.db.ExecContext(ctx, insertEntry,
-		arg.AccountID,
-		arg.ID,
-		arg.Kind,
-		arg.Debit,
-		arg.Credit,
-		arg.Amount,
-		arg.Reference,
-		arg.CreateTime,
-	)
-	return err
-}
-
 const listEntriesBefore = `-- name: ListEntriesBefore :many
 SELECT account_id, id, kind, debit, credit, amount, reference, create_time FROM entry WHERE account_id = $1 AND id < $2
 ORDER BY id DESC LIMIT CAST($3 AS BIGINT)

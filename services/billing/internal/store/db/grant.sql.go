@@ -9,55 +9,6 @@ import (
 	"context"
 )
 
-const burnFirstGrant = `-- name: BurnFirstGrant :one
-UPDATE credit_grant SET remaining = remaining - CAST($1 AS BIGINT)
-WHERE remaining >= CAST($1 AS BIGINT) AND id = (
-    SELECT g.id FROM credit_grant AS g
-    WHERE g.account_id = $2 AND g.remaining > 0 AND g.expire_time > CAST($3 AS BIGINT)
-    ORDER BY g.expire_time, g.create_time, g.id
-    LIMIT 1
-) AND EXISTS (SELECT 1 FROM account AS a WHERE a.id = $2 AND a.due_time > CAST($4 AS BIGINT)
-    AND a.period_start_time <= CAST($4 AS BIGINT)
-    AND a.period_requests <= 8000000000000000000 - CAST($5 AS BIGINT)
-    AND a.period_input_tokens <= 8000000000000000000 - CAST($6 AS BIGINT)
-    AND a.period_cached_input_tokens <= 8000000000000000000 - CAST($7 AS BIGINT)
-    AND a.period_output_tokens <= 8000000000000000000 - CAST($8 AS BIGINT)
-    AND a.period_reasoning_tokens <= 8000000000000000000 - CAST($9 AS BIGINT)
-    AND a.period_cost <= 8000000000000000000 - CAST($1 AS BIGINT))
-RETURNING id
-`
-
-type BurnFirstGrantParams struct {
-	Cost              int64
-	AccountID         string
-	GoodAt            int64
-	AtTime            int64
-	Requests          int64
-	InputTokens       int64
-	CachedInputTokens int64
-	OutputTokens      int64
-	ReasoningTokens   int64
-}
-
-// Takes the cost from the grant that burns first, if that covers it alone, nothing of the account is due, and its sums have room. A hold
-// is paid from credit that was good when it was made.
-func (q *Queries) BurnFirstGrant(ctx context.Context, arg BurnFirstGrantParams) (string, error) {
-	row := q.db.QueryRowContext(ctx, burnFirstGrant,
-		arg.Cost,
-		arg.AccountID,
-		arg.GoodAt,
-		arg.AtTime,
-		arg.Requests,
-		arg.InputTokens,
-		arg.CachedInputTokens,
-		arg.OutputTokens,
-		arg.ReasoningTokens,
-	)
-	var id string
-	err := row.Scan(&id)
-	return id, err
-}
-
 const getGrant = `-- name: GetGrant :one
 SELECT id, account_id, source, amount, remaining, create_time, expire_time FROM credit_grant WHERE id = $1
 `
@@ -166,54 +117,4 @@ func (q *Queries) ListGrants(ctx context.Context, accountID string) ([]CreditGra
 		return nil, err
 	}
 	return items, nil
-}
-
-const listLiveGrants = `-- name: ListLiveGrants :many
-SELECT id, account_id, source, amount, remaining, create_time, expire_time FROM credit_grant WHERE account_id = $1 AND remaining > 0 ORDER BY expire_time, create_time, id
-`
-
-// Those with something left, in the order in which they burn.
-func (q *Queries) ListLiveGrants(ctx context.Context, accountID string) ([]CreditGrant, error) {
-	rows, err := q.db.QueryContext(ctx, listLiveGrants, accountID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []CreditGrant
-	for rows.Next() {
-		var i CreditGrant
-		if err := rows.Scan(
-			&i.ID,
-			&i.AccountID,
-			&i.Source,
-			&i.Amount,
-			&i.Remaining,
-			&i.CreateTime,
-			&i.ExpireTime,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const setGrantRemaining = `-- name: SetGrantRemaining :exec
-UPDATE credit_grant SET remaining = $1 WHERE id = $2
-`
-
-type SetGrantRemainingParams struct {
-	Remaining int64
-	ID        string
-}
-
-func (q *Queries) SetGrantRemaining(ctx context.Context, arg SetGrantRemainingParams) error {
-	_, err := q.db.ExecContext(ctx, setGrantRemaining, arg.Remaining, arg.ID)
-	return err
 }

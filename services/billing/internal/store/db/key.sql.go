@@ -9,37 +9,6 @@ import (
 	"context"
 )
 
-const addKeySpend = `-- name: AddKeySpend :exec
-UPDATE key_window SET
-    held = CASE WHEN held + CAST($1 AS BIGINT) < 0 THEN 0 ELSE held + CAST($1 AS BIGINT) END,
-    spent = CASE
-        WHEN spent > 8000000000000000000 - CAST($2 AS BIGINT) THEN 8000000000000000000
-        ELSE spent + CAST($2 AS BIGINT)
-    END
-WHERE account_id = $3 AND api_key_id = $4
-    AND start_time <= CAST($5 AS BIGINT) AND end_time > CAST($5 AS BIGINT)
-`
-
-type AddKeySpendParams struct {
-	Held       int64
-	Spent      int64
-	AccountID  string
-	APIKeyID   string
-	CreateTime int64
-}
-
-// All windows in which the hold was made count it. One that an older version of the program made may not have been counted.
-func (q *Queries) AddKeySpend(ctx context.Context, arg AddKeySpendParams) error {
-	_, err := q.db.ExecContext(ctx, addKeySpend,
-		arg.Held,
-		arg.Spent,
-		arg.AccountID,
-		arg.APIKeyID,
-		arg.CreateTime,
-	)
-	return err
-}
-
 const deleteKeyWindows = `-- name: DeleteKeyWindows :execrows
 DELETE FROM key_window WHERE (account_id, api_key_id, period, start_time) IN (
     SELECT w.account_id, w.api_key_id, w.period, w.start_time FROM key_window AS w
@@ -58,35 +27,6 @@ func (q *Queries) DeleteKeyWindows(ctx context.Context, arg DeleteKeyWindowsPara
 		return 0, err
 	}
 	return result.RowsAffected()
-}
-
-const getKeyWindow = `-- name: GetKeyWindow :one
-SELECT held, spent FROM key_window
-WHERE account_id = $1 AND api_key_id = $2 AND period = $3 AND start_time = $4
-`
-
-type GetKeyWindowParams struct {
-	AccountID string
-	APIKeyID  string
-	Period    int64
-	StartTime int64
-}
-
-type GetKeyWindowRow struct {
-	Held  int64
-	Spent int64
-}
-
-func (q *Queries) GetKeyWindow(ctx context.Context, arg GetKeyWindowParams) (GetKeyWindowRow, error) {
-	row := q.db.QueryRowContext(ctx, getKeyWindow,
-		arg.AccountID,
-		arg.APIKeyID,
-		arg.Period,
-		arg.StartTime,
-	)
-	var i GetKeyWindowRow
-	err := row.Scan(&i.Held, &i.Spent)
-	return i, err
 }
 
 const insertKeyWindow = `-- name: InsertKeyWindow :exec
@@ -123,4 +63,50 @@ func (q *Queries) InsertKeyWindow(ctx context.Context, arg InsertKeyWindowParams
 		arg.EndTime,
 	)
 	return err
+}
+
+const listKeyWindows = `-- name: ListKeyWindows :many
+SELECT period, start_time, end_time, held, spent FROM key_window WHERE account_id = $1 AND api_key_id = $2
+`
+
+type ListKeyWindowsParams struct {
+	AccountID string
+	APIKeyID  string
+}
+
+type ListKeyWindowsRow struct {
+	Period    int64
+	StartTime int64
+	EndTime   int64
+	Held      int64
+	Spent     int64
+}
+
+func (q *Queries) ListKeyWindows(ctx context.Context, arg ListKeyWindowsParams) ([]ListKeyWindowsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listKeyWindows, arg.AccountID, arg.APIKeyID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListKeyWindowsRow
+	for rows.Next() {
+		var i ListKeyWindowsRow
+		if err := rows.Scan(
+			&i.Period,
+			&i.StartTime,
+			&i.EndTime,
+			&i.Held,
+			&i.Spent,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -56,56 +56,6 @@ func (q *Queries) GetUsage(ctx context.Context, arg GetUsageParams) (UsageRecord
 	return i, err
 }
 
-const insertUsage = `-- name: InsertUsage :exec
-INSERT INTO usage_record (
-    id, hold_id, account_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens,
-    reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time
-) VALUES (
-    $1, $2, $3, $4, $5, COALESCE((SELECT h.user_id FROM hold AS h WHERE h.id = $2), ''),
-    $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
-)
-`
-
-type InsertUsageParams struct {
-	ID                string
-	HoldID            string
-	AccountID         string
-	Day               string
-	Model             string
-	APIKeyID          string
-	InputTokens       int64
-	CachedInputTokens int64
-	OutputTokens      int64
-	ReasoningTokens   int64
-	Cost              int64
-	Outcome           string
-	Estimated         bool
-	ProviderRequestID string
-	SettleTime        int64
-}
-
-// The hold knows who called: it names nobody once the person was erased.
-func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) error {
-	_, err := q.db.ExecContext(ctx, insertUsage,
-		arg.ID,
-		arg.HoldID,
-		arg.AccountID,
-		arg.Day,
-		arg.Model,
-		arg.APIKeyID,
-		arg.InputTokens,
-		arg.CachedInputTokens,
-		arg.OutputTokens,
-		arg.ReasoningTokens,
-		arg.Cost,
-		arg.Outcome,
-		arg.Estimated,
-		arg.ProviderRequestID,
-		arg.SettleTime,
-	)
-	return err
-}
-
 const listUsageOfUser = `-- name: ListUsageOfUser :many
 SELECT account_id, id, hold_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time FROM usage_record
 WHERE user_id = $1

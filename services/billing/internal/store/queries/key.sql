@@ -1,17 +1,5 @@
--- name: AddKeySpend :exec
--- All windows in which the hold was made count it. One that an older version of the program made may not have been counted.
-UPDATE key_window SET
-    held = CASE WHEN held + CAST(sqlc.arg(held) AS BIGINT) < 0 THEN 0 ELSE held + CAST(sqlc.arg(held) AS BIGINT) END,
-    spent = CASE
-        WHEN spent > 8000000000000000000 - CAST(sqlc.arg(spent) AS BIGINT) THEN 8000000000000000000
-        ELSE spent + CAST(sqlc.arg(spent) AS BIGINT)
-    END
-WHERE account_id = sqlc.arg(account_id) AND api_key_id = sqlc.arg(api_key_id)
-    AND start_time <= CAST(sqlc.arg(create_time) AS BIGINT) AND end_time > CAST(sqlc.arg(create_time) AS BIGINT);
-
--- name: GetKeyWindow :one
-SELECT held, spent FROM key_window
-WHERE account_id = sqlc.arg(account_id) AND api_key_id = sqlc.arg(api_key_id) AND period = sqlc.arg(period) AND start_time = sqlc.arg(start_time);
+-- name: ListKeyWindows :many
+SELECT period, start_time, end_time, held, spent FROM key_window WHERE account_id = $1 AND api_key_id = $2;
 
 -- name: InsertKeyWindow :exec
 -- Sums are split at a billion, because they may be beyond 64 bits.

@@ -1,13 +1,3 @@
--- name: InsertUsage :exec
--- The hold knows who called: it names nobody once the person was erased.
-INSERT INTO usage_record (
-    id, hold_id, account_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens,
-    reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time
-) VALUES (
-    $1, $2, $3, $4, $5, COALESCE((SELECT h.user_id FROM hold AS h WHERE h.id = $2), ''),
-    $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
-);
-
 -- name: GetUsage :one
 SELECT * FROM usage_record WHERE account_id = $1 AND id = $2;
 

@@ -44,9 +44,7 @@ func accounts(t *testing.T, s Store) {
 func transactions(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 70)
 	err := s.Write(t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) error {
-		_, taken, err := tx.TakeHold(ctx, newHold("h1", "acc", 10))
-		require.NoError(t, err)
-		require.Equal(t, ledger.TakenNow, taken)
+		require.NoError(t, take(ctx, tx, newHold("h1", "acc", 10)))
 		return errUndo
 	})
 	require.ErrorIs(t, err, errUndo)
@@ -64,7 +62,7 @@ func transactions(t *testing.T, s Store) {
 // constraints: the database itself refuses what must never be.
 func constraints(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 70)
-	openGrant(t, s, "g1", "acc", 70, ledger.Never)
+	openGrant(t, s, "g1", 70)
 	entry := func(change func(*ledger.Entry)) func(context.Context, ledger.Tx) error {
 		e := ledger.Entry{ID: "ent_1", AccountID: "acc", Kind: "usage", Debit: "customer:acc", Credit: "revenue:usage", Amount: 1, CreateTime: base}
 		change(&e)

@@ -13,24 +13,20 @@ import (
 // erasure: no way of settling brings an erased person back, nor does a new call.
 func erasure(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 1000)
-	openGrant(t, s, "g1", "acc", 1000, ledger.Never)
+	openGrant(t, s, "g1", 1000)
 	named := func(id string) ledger.Hold {
 		h := newHold(id, "acc", 10)
 		h.UserID = "user_gone"
 		return h
 	}
-	take := func(h ledger.Hold) {
+	hold := func(h ledger.Hold) {
 		t.Helper()
-		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			_, taken, err := tx.TakeHold(ctx, h)
-			require.NoError(t, err)
-			require.Equal(t, ledger.TakenNow, taken)
-		})
+		write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, take(ctx, tx, h)) })
 	}
 	quick, slow, swept := named("h1"), named("h2"), named("h3")
-	for _, h := range []ledger.Hold{quick, slow, swept, openHold(t, s, "other", "acc", 10)} {
+	for _, h := range []ledger.Hold{quick, slow, swept, openHold(t, s, "other", 10)} {
 		if h.ID != "other" {
-			take(h)
+			hold(h)
 		}
 	}
 	require.NoError(t, s.EraseUser(t.Context(), "user_gone"))
@@ -47,28 +43,17 @@ func erasure(t *testing.T, s Store) {
 		return got
 	}
 	// The holds are as their process remembers them, with the person's id.
-	charge := func(h ledger.Hold, sweep bool) {
-		t.Helper()
-		c := newCharge(h, 5)
-		c.Sweep = sweep
+	for _, h := range []ledger.Hold{quick, slow, swept} {
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			_, ok, err := tx.ChargeHold(ctx, c)
+			known, err := tx.OpenHold(ctx, h)
 			require.NoError(t, err)
-			require.True(t, ok)
+			require.NoError(t, charge(ctx, tx, known, 5))
 		})
-		require.Empty(t, user(c.Record))
+		require.Empty(t, user(newRecord(h, 5)))
 	}
-	charge(quick, false)
-	charge(swept, true)
-	c := newCharge(slow, 5)
-	write(t, s, func(ctx context.Context, tx ledger.Tx) {
-		require.NoError(t, tx.CloseHold(ctx, slow, ledger.Closing{Cost: 5, UsageID: c.Record.ID, SettleTime: base}, false))
-		require.NoError(t, tx.InsertUsage(ctx, c.Record))
-	})
-	require.Empty(t, user(c.Record))
 
 	// Calls under a passport that still lives.
-	take(named("h4"))
+	hold(named("h4"))
 	require.Empty(t, readHold(t, s, "h4").UserID)
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
 		inserted, err := tx.InsertHold(ctx, named("h5"))

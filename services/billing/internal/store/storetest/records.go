@@ -14,6 +14,8 @@ import (
 )
 
 func grants(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 0)
+	openAccount(t, s, "bee", 0)
 	day := 24 * time.Hour
 	names := []string{"never", "late", "younger", "soon"}
 	for i, g := range []ledger.Grant{
@@ -163,12 +165,10 @@ func audit(t *testing.T, s Store) {
 		a.Balance = 70
 		require.NoError(t, tx.SaveAccount(ctx, a))
 	})
-	h := openHold(t, s, "h1", "acc", 30)
-	open := openHold(t, s, "h2", "acc", 30)
+	h := openHold(t, s, "h1", 30)
+	open := openHold(t, s, "h2", 30)
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
-		_, ok, err := tx.ChargeHold(ctx, newCharge(h, 20))
-		require.NoError(t, err)
-		require.True(t, ok)
+		require.NoError(t, charge(ctx, tx, h, 20))
 	})
 	found, err := s.Violations(t.Context(), 100)
 	require.NoError(t, err)
@@ -187,10 +187,10 @@ func audit(t *testing.T, s Store) {
 		"a period's cost is the sum of its usage records":                   account(func(a *ledger.Account) { a.Period.Cost++ }),
 		"a period's requests are its usage records":                         account(func(a *ledger.Account) { a.Period.Requests++ }),
 		"a hold's cost is the sum of its entries": func(ctx context.Context, tx ledger.Tx) error {
-			return tx.CloseHold(ctx, open, ledger.Closing{Cost: 1}, false)
+			return closeHold(ctx, tx, open, ledger.Closing{Cost: 1})
 		},
 		"a hold's usage record has its cost": func(ctx context.Context, tx ledger.Tx) error {
-			return tx.DeleteUsage(ctx, "acc", newCharge(h, 20).Record.ID)
+			return tx.DeleteUsage(ctx, "acc", newRecord(h, 20).ID)
 		},
 		"what an API key holds in a window is the sum of its open holds": keyDamage(ledger.KeySpend{Held: 1}),
 		"what an API key spent in a window is the cost of its holds":     keyDamage(ledger.KeySpend{Spent: 1}),
@@ -245,7 +245,7 @@ func hugeSums(t *testing.T, s Store) {
 			_, err := tx.InsertHold(ctx, h)
 			require.NoError(t, err)
 			c := ledger.Closing{Cost: huge, UsageID: ledger.UsageIDFloor(base) + id, SettleTime: base}
-			require.NoError(t, tx.CloseHold(ctx, h, c, false))
+			require.NoError(t, closeHold(ctx, tx, h, c))
 			require.NoError(t, tx.InsertUsage(ctx, ledger.UsageRecord{
 				ID: c.UsageID, HoldID: id, AccountID: "acc", Model: "m", SettleTime: base, Cost: huge,
 				Usage: ledger.Usage{Input: huge, CachedInput: huge, Output: huge, Reasoning: huge},

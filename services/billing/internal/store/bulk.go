@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/trivet-dev/trivet/platform/database"
+)
+
+// bulk writes many rows of one shape with few statements. Sizes are powers of two, so that the texts are few and stay prepared.
+type bulk struct {
+	texts [maxBulk + 1]string
+	width int
+}
+
+// maxBulk is the power of the largest size: 2^5 rows.
+const maxBulk = 5
+
+// newBulk makes the statements head row,row,… tail, with question marks for the values.
+func newBulk(dialect database.Dialect, head, row, tail string) *bulk {
+	b := &bulk{width: strings.Count(row, "?")}
+	for power := range b.texts {
+		rows := make([]string, 1<<power)
+		for i := range rows {
+			rows[i] = row
+		}
+		b.texts[power] = parameters(dialect, head+strings.Join(rows, ", ")+tail)
+	}
+	return b
+}
+
+// parameters numbers the question marks where PostgreSQL demands it. SQLite takes them as they are: numbered ones are names there, and the
+// driver looks a name up for each value, which takes most of the time of a long list.
+func parameters(dialect database.Dialect, text string) string {
+	if dialect == database.SQLite {
+		return text
+	}
+	var b strings.Builder
+	for i := 1; ; i++ {
+		before, after, found := strings.Cut(text, "?")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(i))
+		text = after
+	}
+}
+
+// exec runs the statements for the rows, whose values stand one after another, and returns how many rows they changed.
+func (b *bulk) exec(ctx context.Context, tx database.Tx, values []any) (changed int64, err error) {
+	for power := maxBulk; len(values) > 0; {
+		n := b.width << power
+		if n > len(values) {
+			power--
+			continue
+		}
+		result, err := tx.ExecContext(ctx, b.texts[power], values[:n]...)
+		if err != nil {
+			return changed, err
+		}
+		rows, err := result.RowsAffected()
+		if err != nil {
+			return changed, err
+		}
+		changed += rows
+		values = values[n:]
+	}
+	return changed, nil
+}
+
+// selects is a query with a list of ids, for lists of up to 2^maxSelect.
+type selects struct{ texts [maxSelect + 1]string }
+
+const maxSelect = 7
+
+// newSelects makes the queries head id,id,… tail.
+func newSelects(dialect database.Dialect, head, tail string) *selects {
+	s := &selects{}
+	for power := range s.texts {
+		s.texts[power] = parameters(dialect, head+strings.Repeat("?, ", 1<<power-1)+"?"+tail)
+	}
+	return s
+}
+
+// each runs the query for the ids and calls scan for each row.
+func (s *selects) each(ctx context.Context, tx database.Tx, ids []string, scan func(row scanner) error) error {
+	for len(ids) > 0 {
+		n := min(len(ids), 1<<maxSelect)
+		if err := s.some(ctx, tx, ids[:n], scan); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+func (s *selects) some(ctx context.Context, tx database.Tx, ids []string, scan func(row scanner) error) error {
+	power := 0
+	for 1<<power < len(ids) {
+		power++
+	}
+	args := make([]any, 1<<power)
+	for i := range args {
+		args[i] = ids[min(i, len(ids)-1)] // the last id fills the list up
+	}
+	rows, err := tx.QueryContext(ctx, s.texts[power], args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // Err tells what Close would
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// scanner is a row of a query.
+type scanner interface{ Scan(targets ...any) error }

@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync/atomic"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+const (
+	// maxDecisions bounds the decisions of one batch.
+	maxDecisions = 128
+	// maxQueued bounds the decisions that wait for a batch; beyond it, callers wait to queue.
+	maxQueued = 1024
+	// postgresQueues is how many batches of one process run at once on PostgreSQL.
+	postgresQueues = 4
+)
+
+// queue collects decisions into batches: while one batch commits, the decisions for the next one queue up. It has no goroutine of its own:
+// a caller whose decision waits runs the batch when it is its turn.
+type queue struct {
+	key     string
+	waiting chan *decision
+	turn    chan struct{}
+}
+
+func newQueues(dialect database.Dialect) []*queue {
+	n := 1
+	if dialect == database.Postgres {
+		n = postgresQueues
+	}
+	queues := make([]*queue, n)
+	for i := range queues {
+		queues[i] = &queue{key: fmt.Sprintf("ledger %d", i), waiting: make(chan *decision, maxQueued), turn: make(chan struct{}, 1)}
+	}
+	return queues
+}
+
+// queueOf chooses by account. All processes choose alike: so only batches of equal queues wait for each other's accounts.
+func (s *Store) queueOf(accountID string) *queue {
+	if len(s.queues) == 1 {
+		return s.queues[0]
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(accountID)) // never fails
+	return s.queues[h.Sum32()%uint32(len(s.queues))]
+}
+
+// decision is one Write on its way.
+type decision struct {
+	account string
+	ctx     context.Context
+	fn      func(context.Context, ledger.Tx) error
+	state   atomic.Int32
+	err     error
+	done    chan struct{}
+}
+
+const (
+	queued int32 = iota
+	taken        // a batch runs it: its outcome must be awaited
+	left         // its caller is gone: it never runs
+)
+
+// insideWrite marks the context of a decision: a Write within a Write would wait for itself.
+type insideWrite struct{ s *Store }
+
+// Write decides and commits together with others; see ledger.Store.
+func (s *Store) Write(ctx context.Context, accountID string, fn func(context.Context, ledger.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if ctx.Value(insideWrite{s}) != nil {
+		return database.ErrNestedWrite
+	}
+	q := s.queueOf(accountID)
+	d := &decision{
+		account: accountID, fn: fn, done: make(chan struct{}),
+		ctx: context.WithValue(context.WithoutCancel(ctx), insideWrite{s}, true),
+	}
+	select {
+	case q.waiting <- d:
+	case <-ctx.Done():
+		return waited(ctx)
+	}
+	return translate(s.await(ctx, q, d))
+}
+
+// await returns when the decision is committed or refused. It runs batches while nobody else does.
+func (s *Store) await(ctx context.Context, q *queue, d *decision) error {
+	for {
+		select {
+		case <-d.done:
+			return d.err
+		case q.turn <- struct{}{}:
+			s.runBatch(q)
+		case <-ctx.Done():
+			if d.state.CompareAndSwap(queued, left) {
+				return waited(ctx)
+			}
+			<-d.done
+			return d.err
+		}
+	}
+}
+
+// runBatch takes what waits, runs it and passes the turn on, whatever happens.
+func (s *Store) runBatch(q *queue) {
+	var batch []*decision
+	defer func() {
+		for _, d := range batch { // only after a panic or the end of the goroutine is anything left
+			d.end(errors.New("the batch of this write was ended by another"))
+		}
+		<-q.turn
+	}()
+	for len(batch) < maxDecisions {
+		d := q.poll()
+		if d == nil {
+			break
+		}
+		if d.state.CompareAndSwap(queued, taken) {
+			batch = append(batch, d)
+		}
+	}
+	s.commit(q.key, batch)
+	batch = nil
+}
+
+func (q *queue) poll() *decision {
+	select {
+	case d := <-q.waiting:
+		return d
+	default:
+		return nil
+	}
+}
+
+// end reports the outcome, once.
+func (d *decision) end(err error) {
+	select {
+	case <-d.done:
+	default:
+		d.err = err
+		close(d.done)
+	}
+}
+
+// waited is the error of a write that was dropped from the queue.
+func waited(ctx context.Context) error {
+	if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return translate(fmt.Errorf("%w: %w", database.ErrWaited, ctx.Err()))
+}

@@ -1,0 +1,74 @@
+package store
+
+import "github.com/trivet-dev/trivet/platform/database"
+
+// statements are those that a batch runs for many rows at once. They are written here, because sqlc knows no lists of variable length.
+type statements struct {
+	accounts, grants *selects
+
+	insertHolds, insertEntries, insertUsage                    *bulk
+	closeHolds, extendHolds, saveAccounts, saveGrants, windows *bulk
+}
+
+const (
+	accountColumns = `id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests,
+		period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited`
+	grantColumns = `id, account_id, source, amount, remaining, create_time, expire_time`
+)
+
+func newStatements(dialect database.Dialect) *statements {
+	lock := ""
+	if dialect == database.Postgres {
+		lock = " ORDER BY id FOR UPDATE" // one order everywhere, so that transactions do not wait for each other in a circle
+	}
+	return &statements{
+		accounts: newSelects(dialect, "SELECT "+accountColumns+" FROM account WHERE id IN (", ")"+lock),
+		grants:   newSelects(dialect, "SELECT "+grantColumns+" FROM credit_grant WHERE remaining > 0 AND account_id IN (", ")"),
+		// A person who was erased is not named again.
+		insertHolds: newBulk(dialect, `INSERT INTO hold (
+			id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
+			amount, output_tokens, state, create_time, lease_time,
+			used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens) VALUES `,
+			`(?, ?, ?, ?, CASE WHEN EXISTS (SELECT 1 FROM erased_user WHERE user_hash = ?) THEN '' ELSE CAST(? AS TEXT) END,
+			?, 0, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?)`, " ON CONFLICT (id) DO NOTHING"),
+		insertEntries: newBulk(dialect, "INSERT INTO entry (account_id, id, kind, debit, credit, amount, reference, create_time) VALUES ",
+			"(?, ?, ?, ?, ?, ?, ?, ?)", ""),
+		// The hold knows who called: it names nobody once the person was erased.
+		insertUsage: newBulk(dialect, `INSERT INTO usage_record (
+			id, hold_id, account_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens,
+			reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time) VALUES `,
+			`(?, ?, ?, ?, ?, COALESCE((SELECT h.user_id FROM hold AS h WHERE h.id = ?), ''), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, ""),
+		closeHolds: newBulk(dialect, `UPDATE hold SET state = v.column3, cost = v.column4, balance_after = v.column5, paid_by = v.column6,
+			owed = v.column7, usage_id = v.column8, settle_time = v.column9 FROM (VALUES `,
+			row("TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BIGINT", "TEXT", "BIGINT"),
+			") AS v WHERE hold.id = v.column1 AND hold.state = v.column2"),
+		extendHolds: newBulk(dialect, `UPDATE hold SET lease_time = v.column2, used_input_tokens = v.column3, used_cached_input_tokens = v.column4,
+			used_output_tokens = v.column5, used_reasoning_tokens = v.column6 FROM (VALUES `,
+			row("TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
+			") AS v WHERE hold.id = v.column1 AND hold.state = 'open'"),
+		saveAccounts: newBulk(dialect, `UPDATE account SET balance = v.column2, held = v.column3, debt = v.column4,
+			period_start_time = v.column5, period_end_time = v.column6, due_time = v.column7, period_requests = v.column8,
+			period_input_tokens = v.column9, period_cached_input_tokens = v.column10, period_output_tokens = v.column11,
+			period_reasoning_tokens = v.column12, period_cost = v.column13 FROM (VALUES `,
+			row("TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
+			") AS v WHERE account.id = v.column1"),
+		saveGrants: newBulk(dialect, "UPDATE credit_grant SET remaining = v.column2 FROM (VALUES ", row("TEXT", "BIGINT"),
+			") AS v WHERE credit_grant.id = v.column1"),
+		windows: newBulk(dialect, "UPDATE key_window SET held = v.column5, spent = v.column6 FROM (VALUES ",
+			row("TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
+			`) AS v WHERE key_window.account_id = v.column1 AND key_window.api_key_id = v.column2 AND key_window.period = v.column3
+			AND key_window.start_time = v.column4`),
+	}
+}
+
+// row is a row of VALUES. PostgreSQL needs the types of parameters that stand in no column.
+func row(types ...string) string {
+	text := "("
+	for i, t := range types {
+		if i > 0 {
+			text += ", "
+		}
+		text += "CAST(? AS " + t + ")"
+	}
+	return text + ")"
+}

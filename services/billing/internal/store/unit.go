@@ -1,0 +1,230 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
+)
+
+// unit is the state of one batch in memory: the accounts that it touches, with their grants, holds and the windows of their keys. Decisions
+// change it, and flush writes what changed: each row once, however many decisions changed it. It is the ledger.Tx of all of them.
+//
+// What is rare goes to the database at once (accounts and grants that are new), or writes first and then asks the database.
+type unit struct {
+	t      database.Tx
+	q      *db.Queries
+	sql    *statements
+	assume bool
+
+	accounts map[string]*account
+	grants   map[string]*grant
+	holds    map[string]*hold
+	windows  map[keyOf]*keyWindows
+
+	inserts, closes, extends []*hold
+	entries, usage           []any
+}
+
+// account is an account with its grants, in the order in which they burn.
+type account struct {
+	ledger.Account
+	// keyLimited tells whether its keys have windows of limits.
+	keyLimited bool
+	missing    bool
+	changed    bool
+	grants     []*grant
+}
+
+type grant struct {
+	ledger.Grant
+	changed bool
+}
+
+type hold struct {
+	ledger.Hold
+	// was is the state of the row that closing replaces.
+	was ledger.State
+}
+
+func (s *Store) newUnit(t database.Tx, assume bool) *unit {
+	return &unit{
+		t: t, q: db.New(t), sql: s.sql, assume: assume, accounts: map[string]*account{}, grants: map[string]*grant{},
+		holds: map[string]*hold{}, windows: map[keyOf]*keyWindows{},
+	}
+}
+
+// load reads and locks the accounts of the decisions, then their grants: what others committed before the lock was taken is seen.
+func (u *unit) load(ctx context.Context, batch []*decision) error {
+	ids := make([]string, 0, len(batch))
+	for _, d := range batch {
+		ids = append(ids, d.account)
+	}
+	slices.Sort(ids)
+	return u.loadAccounts(ctx, slices.Compact(ids))
+}
+
+func (u *unit) loadAccounts(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		u.accounts[id] = &account{missing: true}
+	}
+	found := make([]string, 0, len(ids))
+	err := u.sql.accounts.each(ctx, u.t, ids, func(row scanner) error {
+		var r db.Account
+		err := row.Scan(&r.ID, &r.Plan, &r.Balance, &r.Held, &r.Debt, &r.CreateTime, &r.PeriodStartTime, &r.PeriodEndTime, &r.DueTime,
+			&r.PeriodRequests, &r.PeriodInputTokens, &r.PeriodCachedInputTokens, &r.PeriodOutputTokens, &r.PeriodReasoningTokens,
+			&r.PeriodCost, &r.KeyLimited)
+		u.accounts[r.ID] = &account{Account: toAccount(r), keyLimited: r.KeyLimited}
+		found = append(found, r.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = u.sql.grants.each(ctx, u.t, found, func(row scanner) error {
+		var r db.CreditGrant
+		err := row.Scan(&r.ID, &r.AccountID, &r.Source, &r.Amount, &r.Remaining, &r.CreateTime, &r.ExpireTime)
+		u.adopt(toGrant(r))
+		return err
+	})
+	for _, id := range found {
+		u.accounts[id].sort()
+	}
+	return err
+}
+
+// adopt takes a stored grant into the state.
+func (u *unit) adopt(g ledger.Grant) *grant {
+	if known := u.grants[g.ID]; known != nil {
+		return known
+	}
+	adopted := &grant{Grant: g}
+	u.grants[g.ID] = adopted
+	if a := u.accounts[g.AccountID]; a != nil {
+		a.grants = append(a.grants, adopted)
+	}
+	return adopted
+}
+
+// sort puts the grants into the order in which they burn.
+func (a *account) sort() {
+	slices.SortFunc(a.grants, func(x, y *grant) int {
+		return cmp.Or(x.ExpireTime.Compare(y.ExpireTime), x.CreateTime.Compare(y.CreateTime), strings.Compare(x.ID, y.ID))
+	})
+}
+
+func (u *unit) Assumes() bool { return u.assume }
+
+// LockAccount returns the account, which is locked since it was loaded.
+func (u *unit) LockAccount(ctx context.Context, id string) (ledger.Account, error) {
+	if u.accounts[id] == nil {
+		if err := u.loadAccounts(ctx, []string{id}); err != nil {
+			return ledger.Account{}, err
+		}
+	}
+	if a := u.accounts[id]; !a.missing {
+		return a.Account, nil
+	}
+	return ledger.Account{}, ledger.ErrNotFound
+}
+
+func (u *unit) InsertAccount(ctx context.Context, a ledger.Account) (bool, error) {
+	n, err := u.q.InsertAccount(ctx, db.InsertAccountParams{
+		ID: a.ID, IDHash: hash(a.ID), Plan: a.Plan, CreateTime: a.CreateTime.UnixMicro(), PeriodStartTime: a.PeriodStart.UnixMicro(),
+		PeriodEndTime: a.PeriodEnd.UnixMicro(), DueTime: a.Due.UnixMicro(),
+	})
+	if err != nil {
+		return false, err
+	}
+	if known := u.accounts[a.ID]; known == nil || known.missing {
+		delete(u.accounts, a.ID) // it is read again, also when another replica was faster
+	}
+	if n == 0 {
+		return false, nil
+	}
+	return true, u.q.InsertCustomer(ctx, db.InsertCustomerParams{AccountID: a.ID, NextTime: a.CreateTime.UnixMicro()})
+}
+
+func (u *unit) SaveAccount(ctx context.Context, a ledger.Account) error {
+	if _, err := u.LockAccount(ctx, a.ID); err != nil {
+		return err
+	}
+	known := u.accounts[a.ID]
+	known.Account, known.changed = a, true
+	return nil
+}
+
+func (u *unit) InsertGrant(ctx context.Context, g ledger.Grant) (bool, error) {
+	n, err := u.q.InsertGrant(ctx, db.InsertGrantParams{
+		ID: g.ID, AccountID: g.AccountID, Source: g.Source, Amount: g.Amount, Remaining: g.Remaining,
+		CreateTime: g.CreateTime.UnixMicro(), ExpireTime: g.ExpireTime.UnixMicro(),
+	})
+	if err != nil || n == 0 {
+		return false, err
+	}
+	u.adopt(g)
+	if a := u.accounts[g.AccountID]; a != nil {
+		a.sort()
+	}
+	return true, nil
+}
+
+func (u *unit) GrantBySource(ctx context.Context, accountID, source string) (ledger.Grant, error) {
+	row, err := u.q.GetGrantBySource(ctx, db.GetGrantBySourceParams{AccountID: accountID, Source: source})
+	if known := u.grants[row.ID]; err == nil && known != nil {
+		return known.Grant, nil
+	}
+	return toGrant(row), translate(err)
+}
+
+func (u *unit) LiveGrants(ctx context.Context, accountID string) ([]ledger.Grant, error) {
+	if u.accounts[accountID] == nil {
+		if err := u.loadAccounts(ctx, []string{accountID}); err != nil {
+			return nil, err
+		}
+	}
+	a := u.accounts[accountID]
+	live := make([]ledger.Grant, 0, len(a.grants))
+	for _, g := range a.grants {
+		if g.Remaining > 0 {
+			live = append(live, g.Grant)
+		}
+	}
+	return live, nil
+}
+
+func (u *unit) Grant(ctx context.Context, id string) (ledger.Grant, error) {
+	g, err := u.grant(ctx, id)
+	if err != nil {
+		return ledger.Grant{}, translate(err)
+	}
+	return g.Grant, nil
+}
+
+func (u *unit) grant(ctx context.Context, id string) (*grant, error) {
+	if known := u.grants[id]; known != nil {
+		return known, nil
+	}
+	row, err := u.q.GetGrant(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	g := u.adopt(toGrant(row))
+	if a := u.accounts[g.AccountID]; a != nil {
+		a.sort()
+	}
+	return g, nil
+}
+
+func (u *unit) SetRemaining(ctx context.Context, grantID string, remaining int64) error {
+	g, err := u.grant(ctx, grantID)
+	if err != nil {
+		return translate(err)
+	}
+	g.Remaining, g.changed = remaining, true
+	return nil
+}

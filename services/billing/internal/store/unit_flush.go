@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+// flush writes what changed since the last flush.
+func (u *unit) flush(ctx context.Context) error {
+	for _, write := range []func(context.Context) error{
+		u.flushHolds, u.flushEntries, u.flushAccounts, u.flushGrants, u.flushWindows,
+	} {
+		if err := write(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *unit) flushHolds(ctx context.Context) error {
+	var rows []any
+	for _, h := range u.inserts {
+		rows = append(rows, h.ID, h.AccountID, h.RequestID, h.Fingerprint, hash(h.UserID), h.UserID, h.APIKeyID, h.Model,
+			h.InputPrice, h.CachedInputPrice, h.OutputPrice, h.Amount, h.OutputTokens, h.CreateTime.UnixMicro(), h.LeaseTime.UnixMicro(),
+			h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning)
+	}
+	if err := u.hit(ctx, u.sql.insertHolds, rows, len(u.inserts)); err != nil {
+		return err
+	}
+	rows = nil
+	for _, h := range u.extends {
+		rows = append(rows, h.ID, h.LeaseTime.UnixMicro(), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning)
+	}
+	if _, err := u.sql.extendHolds.exec(ctx, u.t, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, h := range u.closes {
+		rows = append(rows, h.ID, string(h.was), string(h.State), h.Cost, h.BalanceAfter, writeBurns(h.PaidBy), h.Owed, h.UsageID, h.SettleTime.UnixMicro())
+		h.was = ""
+	}
+	if err := u.hit(ctx, u.sql.closeHolds, rows, len(u.closes)); err != nil {
+		return err
+	}
+	u.inserts, u.extends, u.closes = nil, nil, nil
+	return nil
+}
+
+// hit runs a statement that must change each of its rows: else a hold is not as this batch believes.
+func (u *unit) hit(ctx context.Context, b *bulk, rows []any, want int) error {
+	got, err := b.exec(ctx, u.t, rows)
+	if err == nil && got != int64(want) {
+		return fmt.Errorf("%w: %d of %d holds", errAssumed, got, want)
+	}
+	return err
+}
+
+func (u *unit) flushEntries(ctx context.Context) error {
+	if _, err := u.sql.insertEntries.exec(ctx, u.t, u.entries); err != nil {
+		return err
+	}
+	if _, err := u.sql.insertUsage.exec(ctx, u.t, u.usage); err != nil {
+		return err
+	}
+	u.entries, u.usage = nil, nil
+	return nil
+}
+
+func (u *unit) flushAccounts(ctx context.Context) error {
+	var rows []any
+	for _, a := range u.accounts {
+		if a.changed {
+			rows = append(rows, a.values()...)
+			a.changed = false
+		}
+	}
+	_, err := u.sql.saveAccounts.exec(ctx, u.t, rows)
+	return err
+}
+
+func (a *account) values() []any {
+	return []any{
+		a.ID, a.Balance, a.Held, a.Debt, a.PeriodStart.UnixMicro(), a.PeriodEnd.UnixMicro(), a.Due.UnixMicro(), a.Period.Requests,
+		a.Period.Usage.Input, a.Period.Usage.CachedInput, a.Period.Usage.Output, a.Period.Usage.Reasoning, a.Period.Cost,
+	}
+}
+
+func (u *unit) flushGrants(ctx context.Context) error {
+	var rows []any
+	for _, g := range u.grants {
+		if g.changed {
+			rows = append(rows, g.ID, g.Remaining)
+			g.changed = false
+		}
+	}
+	_, err := u.sql.saveGrants.exec(ctx, u.t, rows)
+	return err
+}
+
+func (u *unit) flushWindows(ctx context.Context) error {
+	var rows []any
+	for k, windows := range u.windows {
+		for _, w := range windows.all {
+			if w.changed {
+				rows = append(rows, k.account, k.key, w.Period.Microseconds(), w.Start.UnixMicro(), w.Held, w.Spent)
+				w.changed = false
+			}
+		}
+	}
+	_, err := u.sql.windows.exec(ctx, u.t, rows)
+	return err
+}
+
+var _ ledger.Tx = (*unit)(nil)
