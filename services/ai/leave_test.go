@@ -80,7 +80,7 @@ func (s *scripted) RoundTrip(request *http.Request) (*http.Response, error) {
 		if e.ctx.Err() != nil {
 			s.cancelled.Add(1)
 		}
-		_ = w.Close()
+		_ = w.CloseWithError(e.ctx.Err()) // the end of the body, unless Trivet has ended the call
 	}()
 	select {
 	case head := <-e.head:

@@ -18,6 +18,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/saturate"
@@ -79,6 +80,9 @@ func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...gr
 	if err := f.before(ctx, "Reserve", r); err != nil {
 		return nil, err
 	}
+	if r.GetMinOutputTokens() > r.GetMaxOutputTokens() {
+		return nil, invalid("The minimum of the output is above its maximum.")
+	}
 	model, err := f.list.Get(r.GetModel())
 	if err != nil {
 		return nil, asStatus(err)
@@ -113,6 +117,15 @@ func (f *Fake) Checkpoint(ctx context.Context, r *billingv1.CheckpointRequest, _
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	switch h, ok := f.holds[r.GetHoldId()]; {
+	case !ok:
+		return nil, noHold()
+	case len(h.Settled) > 0:
+		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "The hold is closed."))
+	}
+	if err := checkUsage(r.GetUsage()); err != nil {
+		return nil, err
+	}
 	f.checkpoints = append(f.checkpoints, proto.CloneOf(r))
 	return &billingv1.CheckpointResponse{}, nil
 }
@@ -126,10 +139,13 @@ func (f *Fake) Settle(ctx context.Context, r *billingv1.SettleRequest, _ ...grpc
 	defer f.mu.Unlock()
 	h, ok := f.holds[r.GetHoldId()]
 	if !ok {
-		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "The hold does not exist."))
+		return nil, noHold()
 	}
-	if u := r.GetUsage(); u.GetCachedInputTokens() > u.GetInputTokens() || u.GetReasoningTokens() > u.GetOutputTokens() {
-		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The usage is invalid.")) // as the ledger says
+	if err := checkUsage(r.GetUsage()); err != nil {
+		return nil, err
+	}
+	if r.GetOutcome() == billingv1.Outcome_OUTCOME_UNSPECIFIED {
+		return nil, invalid("The outcome is missing.")
 	}
 	h.Settled = append(h.Settled, proto.CloneOf(r))
 	if len(h.Settled) == 1 {
@@ -209,6 +225,22 @@ func (f *Fake) before(ctx context.Context, rpc string, request proto.Message) er
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	return nil
+}
+
+// checkUsage refuses what the ledger refuses.
+func checkUsage(u *usagev1.CallUsage) error {
+	if u.GetCachedInputTokens() > u.GetInputTokens() || u.GetReasoningTokens() > u.GetOutputTokens() {
+		return invalid("The usage is invalid.")
+	}
+	return nil
+}
+
+func noHold() error {
+	return asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "The hold does not exist."))
+}
+
+func invalid(message string) error {
+	return asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s", message))
 }
 
 // asStatus makes of an error what a client sees.
