@@ -93,7 +93,7 @@ func (m Model) AffordableOutput(input, budget, limit int64) int64 {
 	}
 	low, high := int64(0), limit
 	for low < high {
-		middle := low + (high-low+1)/2
+		middle := high - (high-low)/2
 		if cost, err := m.Cost(input, 0, middle); err == nil && cost <= budget {
 			low = middle
 		} else {
