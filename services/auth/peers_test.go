@@ -58,6 +58,11 @@ type billingFake struct {
 
 // ExportUser has two pages of one record.
 func (f *billingFake) ExportUser(_ context.Context, in *billingv1.ExportUserRequest, _ ...grpc.CallOption) (*billingv1.ExportUserResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fails != nil {
+		return nil, f.fails
+	}
 	if in.GetPageToken() == "" {
 		return &billingv1.ExportUserResponse{UsageRecordsJson: `[{"id":"usage_1"}]`, NextPageToken: "second"}, nil
 	}

@@ -23,6 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -490,6 +492,27 @@ func TestExportUser(t *testing.T) {
 	require.NotContains(t, got.GetJson(), key.GetSecret())
 	_, err = h.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_2"})
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))
+}
+
+// An export without the usage records would look complete, so there is none while billing is down, and the error says why.
+func TestExportWhileBillingIsDown(t *testing.T) {
+	h := start(t, withWebhooks)
+	h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
+	for down, want := range map[error]errorsv1.ErrorReason{
+		status.Error(codes.Unavailable, "connection refused"):    errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+		status.Error(codes.DeadlineExceeded, "too late"):         errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+		status.Error(codes.Internal, "a defect, not an outage"):  errorsv1.ErrorReason_ERROR_REASON_INTERNAL,
+		status.Error(codes.PermissionDenied, "a wrong passport"): errorsv1.ErrorReason_ERROR_REASON_INTERNAL,
+	} {
+		h.billing.set(down)
+		got, err := h.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_1"})
+		require.Nil(t, got)
+		require.Equal(t, want, reason(err))
+		if want == errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE {
+			require.ErrorContains(t, err, "billing")
+			require.Positive(t, errs.From(err).RetryAfter)
+		}
+	}
 }
 
 // sink is a server's stream that keeps what was sent.

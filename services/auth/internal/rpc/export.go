@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -47,7 +48,7 @@ func (s *Server) exportUsage(ctx context.Context, id string) ([]json.RawMessage,
 	for token := ""; ; {
 		page, err := s.options.Usage.ExportUser(ctx, &billingv1.ExportUserRequest{UserId: id, PageToken: token})
 		if err != nil {
-			return nil, err
+			return nil, noUsage(err)
 		}
 		var records []json.RawMessage
 		if err := json.Unmarshal([]byte(page.GetUsageRecordsJson()), &records); err != nil {
@@ -58,6 +59,18 @@ func (s *Server) exportUsage(ctx context.Context, id string) ([]json.RawMessage,
 			return all, nil
 		}
 	}
+}
+
+// noUsage names the part of the export that is missing when billing does not answer. An export without it would look complete.
+func noUsage(err error) error {
+	e := errs.From(err)
+	switch e.Reason {
+	case errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED:
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+			"Nothing was exported: billing stores the user's usage records and does not answer. Try again when billing is up.").
+			After(max(e.RetryAfter, time.Second)).Cause(err)
+	}
+	return err
 }
 
 type authExport struct {

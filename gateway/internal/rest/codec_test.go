@@ -1,0 +1,63 @@
+package rest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+func TestParse(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body    string
+		reason  errorsv1.ErrorReason
+		field   string
+		problem string
+	}{
+		"unknown":       {`{"modell":"x"}`, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "modell", "is not a field of this request"},
+		"twice":         {`{"model":"x","model":"y"}`, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "model", "is given twice"},
+		"of a type":     {`{"model":7}`, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "model", "is not a valid string"},
+		"not an object": {`[]`, errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := errs.From(parse([]byte(tc.body), &aiv1.ChatRequest{}))
+			require.Equal(t, tc.reason, e.Reason)
+			if tc.field == "" {
+				require.Empty(t, e.Fields)
+				return
+			}
+			require.Equal(t, []errs.Field{{Name: tc.field, Problem: tc.problem}}, e.Fields)
+		})
+	}
+}
+
+// A body that is not JSON is quoted, but not at any length.
+func TestParseQuotesLittle(t *testing.T) {
+	e := errs.From(parse([]byte(strings.Repeat("é", 10_000)), &aiv1.ChatRequest{}))
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, e.Reason)
+	require.Less(t, len(e.Message), 250)
+	require.NotContains(t, e.Message, "\ufffd", "no character is cut in half")
+}
+
+func TestAsArgument(t *testing.T) {
+	own := errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "Not found.")
+	fromService := own.GRPCStatus().Err()
+	invalidFromService := errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "field page_size of the service's own").GRPCStatus().Err()
+	down := status.Error(codes.Unavailable, "type mismatch, parameter: page_size")
+	for _, err := range []error{own, fromService, invalidFromService, down, errors.New("page_size")} {
+		require.Equal(t, err, asArgument(err), "it has a reason of its own, or is no argument")
+	}
+	e := errs.From(asArgument(status.Error(codes.InvalidArgument, "type mismatch, parameter: page_size, error: x")))
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, e.Reason)
+	require.Equal(t, "pageSize", e.Fields[0].Name)
+	e = errs.From(asArgument(status.Error(codes.InvalidArgument, "?")))
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, e.Reason)
+	require.Empty(t, e.Fields)
+}
