@@ -3,12 +3,15 @@ package sync_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -335,9 +338,10 @@ func bare(t *rapid.T, e webhook.Event) webhook.Event {
 	return e
 }
 
-// TestAnyOrder: whatever order events come in, and however often, the copy is Clerk's in the end. When some are lost, one
+// In whatever order events come, and however often, the copy equals Clerk in the end. When some are lost, one
 // reconciliation makes it so. Each example has a database of its own, as each has a Clerk of its own.
-func TestAnyOrder(t *testing.T) {
+func TestAnyOrderProperties(t *testing.T) {
+	checks(t, 20)
 	for name, lose := range map[string]bool{"none lost": false, "some lost": true} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
@@ -365,6 +369,17 @@ func TestAnyOrder(t *testing.T) {
 			})
 		})
 	}
+}
+
+// checks shortens a property test that takes a minute: TRIVET_FAULTS=1 runs it at its full length, as -rapid.checks does.
+func checks(t *testing.T, short int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if os.Getenv("TRIVET_FAULTS") != "" || f.Value.String() != f.DefValue {
+		return
+	}
+	require.NoError(t, f.Value.Set(strconv.Itoa(short)))
+	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
 }
 
 // fresh is an empty database that ends with the example.
