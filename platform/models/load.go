@@ -18,16 +18,21 @@ var embedded []byte
 
 // row is a model as the file writes it.
 type row struct {
-	Kind                string  `yaml:"kind"`
-	Provider            string  `yaml:"provider"`
-	Reasoning           bool    `yaml:"reasoning"`
-	Vocabulary          string  `yaml:"vocabulary"`
-	ContextTokens       int64   `yaml:"context_tokens"`
-	MaxOutputTokens     int64   `yaml:"max_output_tokens"`
-	DefaultOutputTokens int64   `yaml:"default_output_tokens"`
-	Input               *string `yaml:"input"`
-	CachedInput         *string `yaml:"cached_input"`
-	Output              *string `yaml:"output"`
+	Kind                string   `yaml:"kind"`
+	Provider            string   `yaml:"provider"`
+	Reasoning           bool     `yaml:"reasoning"`
+	Vocabulary          string   `yaml:"vocabulary"`
+	Aliases             []string `yaml:"aliases"`
+	OutputBound         string   `yaml:"output_bound"`
+	AskUsage            *bool    `yaml:"ask_usage"`
+	EndsWithoutDone     bool     `yaml:"ends_without_done"`
+	RefusedFields       []string `yaml:"refused_fields"`
+	ContextTokens       int64    `yaml:"context_tokens"`
+	MaxOutputTokens     int64    `yaml:"max_output_tokens"`
+	DefaultOutputTokens int64    `yaml:"default_output_tokens"`
+	Input               *string  `yaml:"input"`
+	CachedInput         *string  `yaml:"cached_input"`
+	Output              *string  `yaml:"output"`
 }
 
 // Default returns the embedded price list.
@@ -71,8 +76,18 @@ func Parse(data []byte) (*List, error) {
 	slices.Sort(ids)
 	var all []Model
 	var mistakes []error
+	names := make(map[string]string, len(ids))
+	for _, id := range ids {
+		names[id] = id
+	}
 	for _, id := range ids {
 		m, err := file.Models[id].model(id)
+		for _, alias := range m.Aliases {
+			if other, taken := names[alias]; taken {
+				mistakes = append(mistakes, fmt.Errorf("model %s: alias %q already names the model %s", id, alias, other))
+			}
+			names[alias] = id
+		}
 		mistakes = append(mistakes, err)
 		all = append(all, m)
 	}
@@ -85,7 +100,8 @@ func Parse(data []byte) (*List, error) {
 func (r row) model(id string) (Model, error) {
 	m := Model{
 		ID: id, Kind: r.Kind, Provider: r.Provider, Reasoning: r.Reasoning,
-		Vocabulary: cmp.Or(r.Vocabulary, VocabularyBytes), ContextTokens: r.ContextTokens,
+		Vocabulary: cmp.Or(r.Vocabulary, VocabularyBytes), Aliases: r.Aliases, EndsWithoutDone: r.EndsWithoutDone,
+		OutputBound: cmp.Or(r.OutputBound, BoundNew), HidesUsage: r.AskUsage != nil && !*r.AskUsage, RefusedFields: r.RefusedFields, ContextTokens: r.ContextTokens,
 		MaxOutputTokens: r.MaxOutputTokens, DefaultOutputTokens: r.DefaultOutputTokens,
 	}
 	mistakes := r.shape(id)
@@ -130,6 +146,16 @@ func (r row) shape(id string) []error {
 	default:
 		wrong("vocabulary must be %s, %s or %s, got %q", VocabularyO200k, VocabularyCl100k, VocabularyBytes, r.Vocabulary)
 	}
+	switch r.OutputBound {
+	case "", BoundNew, BoundOld, BoundNone:
+	default:
+		wrong("output_bound must be %s, %s or %s, got %q", BoundNew, BoundOld, BoundNone, r.OutputBound)
+	}
+	for _, alias := range r.Aliases {
+		if alias == "" || len(alias) > 128 {
+			wrong("an alias must have 1 to 128 bytes, got %q", alias)
+		}
+	}
 	switch r.Kind {
 	case KindChat:
 		if r.Output == nil {
@@ -142,6 +168,9 @@ func (r row) shape(id string) []error {
 			wrong("default_output_tokens must be from 1 to max_output_tokens, got %d", r.DefaultOutputTokens)
 		}
 	case KindEmbedding:
+		if r.OutputBound != "" || r.AskUsage != nil || r.EndsWithoutDone {
+			wrong("an embedding is not streamed and has no output: remove output_bound, ask_usage and ends_without_done")
+		}
 		if r.MaxOutputTokens != 0 || r.DefaultOutputTokens != 0 || r.Output != nil || r.Reasoning {
 			wrong("an embedding has no output: remove output, max_output_tokens, default_output_tokens and reasoning")
 		}

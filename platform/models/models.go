@@ -31,6 +31,16 @@ const (
 	VocabularyBytes = "bytes"
 )
 
+// Fields that bound the output of a chat.
+const (
+	// BoundNew is the field of OpenAI's newer models and the default.
+	BoundNew = "max_completion_tokens"
+	// BoundOld is the field that most other servers know.
+	BoundOld = "max_tokens"
+	// BoundNone sends no bound of Trivet's own. A request that names none is then held for the model's maximum.
+	BoundNone = "none"
+)
+
 // tokensPerPrice is the number of tokens that a price is for.
 const tokensPerPrice = 1_000_000
 
@@ -49,6 +59,15 @@ type Model struct {
 	// EndsWithoutDone is true when the provider's streams end without [DONE]; the end of the body is then an orderly end
 	// once every choice has its finish reason.
 	EndsWithoutDone bool
+	// Aliases are other names of the model at the same price, such as its dated ones.
+	Aliases []string
+	// OutputBound is the field in which Trivet sends its bound of the output when the request has none: BoundNew,
+	// BoundOld or BoundNone.
+	OutputBound string
+	// HidesUsage is true when the provider must not be asked for the usage of a stream, because it refuses the field.
+	HidesUsage bool
+	// RefusedFields are the members that a request must not have; nil stands for those of the setting.
+	RefusedFields []string
 	// ContextTokens is the most tokens of input and output together.
 	ContextTokens int64
 	// MaxOutputTokens is the most output tokens; 0 for embeddings.
@@ -137,7 +156,7 @@ type List struct {
 	order []string
 }
 
-// Get returns a model by name; for an unknown one an *errs.Error with the reason MODEL_NOT_FOUND that lists the known ones.
+// Get returns a model by its name or an alias; for an unknown one an *errs.Error with the reason MODEL_NOT_FOUND that lists the known ones.
 func (l *List) Get(id string) (Model, error) {
 	m, ok := l.byID[id]
 	if !ok {
@@ -161,6 +180,9 @@ func newList(all []Model) *List {
 	l := &List{byID: make(map[string]Model, len(all))}
 	for _, m := range all {
 		l.byID[m.ID] = m
+		for _, alias := range m.Aliases {
+			l.byID[alias] = m
+		}
 		l.order = append(l.order, m.ID)
 	}
 	slices.Sort(l.order)

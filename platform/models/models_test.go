@@ -110,7 +110,7 @@ func TestDefaultList(t *testing.T) {
 	m, err := list.Get("gpt-4o-mini")
 	require.NoError(t, err)
 	require.Equal(t, models.Model{
-		ID: "gpt-4o-mini", Kind: "chat", Provider: "openai", Vocabulary: models.VocabularyO200k, ContextTokens: 128_000, MaxOutputTokens: 16_384, DefaultOutputTokens: 16_384,
+		ID: "gpt-4o-mini", Kind: "chat", Provider: "openai", Vocabulary: models.VocabularyO200k, Aliases: []string{"gpt-4o-mini-2024-07-18"}, OutputBound: models.BoundNew, ContextTokens: 128_000, MaxOutputTokens: 16_384, DefaultOutputTokens: 16_384,
 		InputPrice: 150_000_000, CachedInputPrice: 75_000_000, OutputPrice: 600_000_000,
 	}, m)
 	_, err = list.Get("gpt-99")
@@ -145,13 +145,18 @@ func TestLoadReportsEveryMistake(t *testing.T) {
   b: {kind: video, provider: "", context_tokens: 0, input: "1"}
   c: {kind: embedding, provider: x, context_tokens: 10, output: "1"}
   d: {kind: chat, provider: x, context_tokens: 10, max_output_tokens: 5, default_output_tokens: 5, input: "2000000", output: "1"}
-  e: {kind: embedding, provider: x, context_tokens: 10, input: "1", reasoning: true, vocabulary: gpt2}
+  e: {kind: embedding, provider: x, context_tokens: 10, input: "1", reasoning: true, vocabulary: gpt2, ask_usage: true}
+  f: {kind: chat, provider: x, context_tokens: 10, max_output_tokens: 5, default_output_tokens: 5, input: "1", output: "1", output_bound: tokens, aliases: [a, f2, f2, ""]}
+  g: {kind: chat, provider: x, context_tokens: 10, max_output_tokens: 5, default_output_tokens: 5, input: "1", output: "1", aliases: [f2]}
 `), 0o600))
 	_, err := models.Load(path)
 	for _, want := range []string{
 		"MODELS_FILE", `model a: input: "1,5"`, "model a: max_output_tokens", `model b: kind must be chat or embedding, got "video"`, "model b: provider",
 		"model b: context_tokens", "model c: input is missing", "model c: an embedding has no output", "model d: input: \"2000000\" is above",
 		"model e: an embedding has no output", `model e: vocabulary must be o200k_base, cl100k_base or bytes, got "gpt2"`,
+		"model e: an embedding is not streamed", `model f: output_bound must be max_completion_tokens, max_tokens or none, got "tokens"`,
+		`model f: alias "a" already names the model a`, `model f: alias "f2" already names the model f`, `model g: alias "f2" already names the model f`,
+		`model f: an alias must have 1 to 128 bytes, got ""`,
 	} {
 		require.ErrorContains(t, err, want)
 	}

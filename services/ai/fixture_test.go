@@ -59,9 +59,11 @@ type plan struct {
 	config  ai.Config
 	before  func(ctx context.Context, rpc string) error
 	now     func() time.Time
+	models  string // a price list; "" for the default one
 }
 
 func withBalance(nanos int64) option            { return func(p *plan) { p.balance = nanos } }
+func withModels(list string) option             { return func(p *plan) { p.models = list } }
 func withReply(tokens int) option               { return func(p *plan) { p.sandbox.ReplyTokens = tokens } }
 func withUpstream(h http.HandlerFunc) option    { return func(p *plan) { p.handler = h } }
 func withConfig(change func(*ai.Config)) option { return func(p *plan) { change(&p.config) } }
@@ -79,6 +81,9 @@ func newFixture(t testing.TB, options ...option) *fixture {
 		o(&p)
 	}
 	list, err := models.Default()
+	if p.models != "" {
+		list, err = models.Parse([]byte(p.models))
+	}
 	require.NoError(t, err)
 	h := &fixture{t: t, billing: billingtest.New(list, p.balance), openai: openai.New(p.sandbox), logged: &syncBuffer{}, running: make(chan context.Context, 1), claims: passport.Claims{UserID: "user_1", AccountID: "acct_1"}}
 	h.billing.Before = p.before

@@ -21,16 +21,24 @@ func (i *Invoker) model(claims *passport.Claims, req *wire.Request) (models.Mode
 	if err != nil {
 		return m, err
 	}
+	if err := req.Refuse(i.refusedFields(m)); err != nil {
+		return m, err
+	}
 	if want := kindOf(req.Endpoint); m.Kind != want {
 		return m, invalid("model", "%s is a model of the kind %q; this endpoint needs the kind %q", m.ID, m.Kind, want)
 	}
 	if req.MaxOutput > m.MaxOutputTokens {
 		return m, invalid(req.MaxOutputName(), "must be at most %d, the maximum of %s", m.MaxOutputTokens, m.ID)
 	}
-	if len(claims.Models) > 0 && !slices.Contains(claims.Models, m.ID) {
+	if !allows(claims.Models, m.ID, req.Model) {
 		return m, notAllowed("This API key", m.ID, claims.Models)
 	}
 	return m, nil
+}
+
+// allows reports whether a list has the model, by its id or by the name that the request uses; an empty list has all.
+func allows(list []string, id, asked string) bool {
+	return len(list) == 0 || slices.Contains(list, id) || slices.Contains(list, asked)
 }
 
 // admit asks the plan and the limits.
@@ -39,7 +47,7 @@ func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.
 	if err != nil {
 		return nil, err
 	}
-	if len(plan.GetModels()) > 0 && !slices.Contains(plan.GetModels(), m.ID) {
+	if !allows(plan.GetModels(), m.ID, req.Model) {
 		return nil, notAllowed("Your plan", m.ID, plan.GetModels())
 	}
 	limits := plan.GetLimits()
@@ -68,7 +76,15 @@ func wanted(req *wire.Request, m models.Model) int64 {
 	if req.MaxOutput > 0 {
 		return req.MaxOutput
 	}
+	if unbounded(req, m) {
+		return m.MaxOutputTokens
+	}
 	return m.DefaultOutputTokens
+}
+
+// unbounded reports whether nothing tells the provider when to stop but the model's own maximum.
+func unbounded(req *wire.Request, m models.Model) bool {
+	return req.MaxOutput == 0 && m.OutputBound == models.BoundNone
 }
 
 func kindOf(endpoint aiv1.Endpoint) string {

@@ -143,7 +143,7 @@ func (c *call) end() {
 func (c *call) exchange(headers map[string]string) error {
 	c.watch()
 	c.stage, c.start = sent, c.invoker.deps.Now()
-	answer, err := c.invoker.deps.Target.Send(c.patient(), c.req.Endpoint, c.req.Upstream(c.limit()), headers)
+	answer, err := c.invoker.deps.Target.Send(c.patient(), c.req.Endpoint, c.req.Upstream(c.limit(), c.model), headers)
 	if err != nil {
 		return c.failed(err)
 	}

@@ -5,6 +5,7 @@ package invoke
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,7 +81,9 @@ type Deps struct {
 // Invoker makes calls. It is safe for concurrent use.
 type Invoker struct {
 	deps      Deps
-	refused   wire.RefusedFields
+	refused   wire.RefusedFields            // of models that name none of their own
+	byModel   map[string]wire.RefusedFields // of those that do
+	suspect   wire.RefusedFields            // all of them
 	abandoned *abandoned
 	meters    meter.Pool
 	scanners  sse.Pool
@@ -89,14 +92,31 @@ type Invoker struct {
 
 // New returns an Invoker.
 func New(deps Deps) *Invoker {
-	return &Invoker{deps: deps, refused: wire.NewRefusedFields(deps.RefusedFields), abandoned: newAbandoned(deps.AbandonedReads)}
+	i := &Invoker{deps: deps, refused: wire.NewRefusedFields(deps.RefusedFields), byModel: map[string]wire.RefusedFields{}, abandoned: newAbandoned(deps.AbandonedReads)}
+	suspect := slices.Clone(deps.RefusedFields)
+	for _, m := range deps.Models.All() {
+		if m.RefusedFields != nil {
+			i.byModel[m.ID] = wire.NewRefusedFields(m.RefusedFields)
+			suspect = append(suspect, m.RefusedFields...)
+		}
+	}
+	i.suspect = wire.NewRefusedFields(suspect)
+	return i
+}
+
+// refusedFields are the members that a request for a model must not have.
+func (i *Invoker) refusedFields(m models.Model) wire.RefusedFields {
+	if own, ok := i.byModel[m.ID]; ok {
+		return own
+	}
+	return i.refused
 }
 
 // Invoke makes one call and passes its answer to sink. The body must not change, even after Invoke has returned: when
 // the caller leaves, Invoke returns at once, while the call may continue to learn what it costs. An error that the provider
 // answered is an answer; the error of Invoke is an *errs.Error.
 func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint aiv1.Endpoint, body []byte, headers map[string]string, sink Sink) error {
-	req, err := wire.Parse(endpoint, body, i.refused)
+	req, err := wire.Parse(endpoint, body, i.suspect)
 	if err != nil {
 		return err
 	}

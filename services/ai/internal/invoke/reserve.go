@@ -73,6 +73,9 @@ func (r *reserving) run(ctx context.Context) (err error) {
 		}
 	}
 	ask.MinOutputTokens = min(ask.GetMaxOutputTokens(), minOutput)
+	if unbounded(r.req, r.model) { // what the balance affords cannot be asked for
+		ask.MinOutputTokens = ask.GetMaxOutputTokens()
+	}
 	r.hold, err = r.invoker.deps.Keeper.Open(ctx, ask)
 	if r.counted > 0 || !countable(ask, r.hold, err) {
 		return err

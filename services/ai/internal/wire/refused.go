@@ -17,24 +17,30 @@ func NewRefusedFields(names []string) RefusedFields {
 	return f
 }
 
-// check returns the error for a refused member, however its name is written.
-func (f RefusedFields) check(key []byte) error {
+// find returns the name in the set that a member's key stands for, however it is written; "" when it is in none.
+func (f RefusedFields) find(key []byte) string {
 	if _, ok := f[string(key)]; ok {
-		return refusedField(string(key))
+		return string(key)
 	}
 	if isPlain(key) {
-		return nil
+		return ""
 	}
 	for name := range f {
 		if bytes.EqualFold(key, []byte(name)) {
-			return refusedField(name)
+			return name
+		}
+	}
+	return ""
+}
+
+// Refuse returns the error for the first member that the request must not have; nil when it has none of them.
+func (r *Request) Refuse(fields RefusedFields) error {
+	for _, name := range r.suspects {
+		if _, refused := fields[name]; refused {
+			return invalid(name, "is not allowed: it can change which model answers or what the call costs. Remove it, or ask the operator to allow it in TRIVET_REFUSED_FIELDS or, for this model, in MODELS_FILE")
 		}
 	}
 	return nil
-}
-
-func refusedField(name string) error {
-	return invalid(name, "is not allowed: it can change which model answers or what the call costs. Remove it, or ask the operator to allow it in TRIVET_REFUSED_FIELDS")
 }
 
 // isPlain reports whether a name is written in small ASCII letters, so that no other spelling equals it.

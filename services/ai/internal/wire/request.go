@@ -36,9 +36,10 @@ type Request struct {
 	// MaxOutput is the caller's bound of the output tokens per choice; 0 when there is none.
 	MaxOutput int64
 
-	body  []byte
-	seen  field
-	first int // offset of the first member
+	body     []byte
+	suspects []string // names of fields that some model refuses
+	seen     field
+	first    int // offset of the first member
 
 	// Where the values stand; includeUsage lies within streamOptions.
 	maxTokens, maxCompletionTokens span
@@ -56,9 +57,10 @@ type span struct{ start, end int }
 
 func (s span) len() int64 { return int64(s.end - s.start) }
 
-// Parse reads a body, which must not have any of the refused fields. The error is an *errs.Error: MALFORMED_BODY, or
-// INVALID_ARGUMENT with the field's name. The Request refers to body, which must not change.
-func Parse(endpoint aiv1.Endpoint, body []byte, refused RefusedFields) (*Request, error) {
+// Parse reads a body. Which of the suspect fields it has is for Refuse, once the model is known. The error is an
+// *errs.Error: MALFORMED_BODY, or INVALID_ARGUMENT with the field's name. The Request refers to body, which must not
+// change.
+func Parse(endpoint aiv1.Endpoint, body []byte, suspect RefusedFields) (*Request, error) {
 	if !utf8.Valid(body) {
 		return nil, malformed("The body is not UTF-8 text. Send a JSON object.")
 	}
@@ -74,7 +76,7 @@ func Parse(endpoint aiv1.Endpoint, body []byte, refused RefusedFields) (*Request
 		return nil, malformed("The body is JSON but not an object. Send an object such as {\"model\": …}.")
 	}
 	r := &Request{Endpoint: endpoint, Choices: 1, body: body}
-	problem := r.read(&c, refused)
+	problem := r.read(&c, suspect)
 	if err := c.End(); err != nil {
 		return nil, notJSON(len(body), err)
 	}
@@ -89,12 +91,14 @@ func Parse(endpoint aiv1.Endpoint, body []byte, refused RefusedFields) (*Request
 
 // read walks all members and returns the first invalid field. It does not stop there, because a body that is not JSON is
 // the error to report then.
-func (r *Request) read(c *jsonscan.Cursor, refused RefusedFields) (problem error) {
+func (r *Request) read(c *jsonscan.Cursor, suspect RefusedFields) (problem error) {
 	r.first = c.Pos() + 1 // after the brace
 	for key := range c.Members() {
 		f, err := fieldOf(key)
 		if err == nil && c.Kind() != jsonscan.Null {
-			err = refused.check(key)
+			if name := suspect.find(key); name != "" {
+				r.suspects = append(r.suspects, name)
+			}
 		}
 		if err == nil && f&r.seen != 0 {
 			err = invalid(f.name(), "appears more than once")

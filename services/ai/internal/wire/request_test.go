@@ -12,6 +12,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
@@ -56,7 +57,7 @@ func FuzzParse(f *testing.F) {
 		got := decode(t, body)
 		require.Equal(t, got["model"], r.Model)
 		if embeddings {
-			require.Equal(t, body, r.Upstream(0))
+			require.Equal(t, body, r.Upstream(0, models.Model{OutputBound: models.BoundNew}))
 			return
 		}
 		require.NotEmpty(t, got["messages"])
@@ -67,7 +68,7 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, max(number(t, got["max_tokens"], 0), number(t, got["max_completion_tokens"], 0)), r.MaxOutput)
 
 		limit = max(limit, 0)
-		sent := decode(t, r.Upstream(limit))
+		sent := decode(t, r.Upstream(limit, models.Model{OutputBound: models.BoundNew}))
 		if limit > 0 && (r.MaxOutput == 0 || limit < r.MaxOutput) {
 			name := r.MaxOutputName()
 			if name == "" {
@@ -147,7 +148,27 @@ func TestUpstreamKeepsEveryOtherByte(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, err := wire.Parse(wire.Chat, []byte(c.in), nil)
 			require.NoError(t, err)
-			require.Equal(t, c.out, string(r.Upstream(7)))
+			require.Equal(t, c.out, string(r.Upstream(7, models.Model{OutputBound: models.BoundNew})))
 		})
+	}
+}
+
+// TestUpstreamOfOtherServers adds what the model's provider takes, and nothing else.
+func TestUpstreamOfOtherServers(t *testing.T) {
+	for _, c := range []struct{ bound, in, out string }{
+		{models.BoundOld, `{"model":"m","messages":[{}]}`, `{"max_tokens":7,"model":"m","messages":[{}]}`},
+		{models.BoundOld, `{"model":"m","messages":[{}],"max_tokens":null}`, `{"model":"m","messages":[{}],"max_tokens":7}`},
+		{models.BoundOld, `{"model":"m","messages":[{}],"max_completion_tokens":null}`, `{"max_tokens":7,"model":"m","messages":[{}],"max_completion_tokens":null}`},
+		{models.BoundOld, `{"model":"m","messages":[{}],"max_completion_tokens":9}`, `{"model":"m","messages":[{}],"max_completion_tokens":7}`},
+		{models.BoundNew, `{"model":"m","messages":[{}],"max_tokens":9}`, `{"model":"m","messages":[{}],"max_tokens":7}`},
+		{models.BoundNew, `{"model":"m","messages":[{}],"max_tokens":7}`, `{"model":"m","messages":[{}],"max_tokens":7}`},
+		{models.BoundNone, `{"model":"m","messages":[{}]}`, `{"model":"m","messages":[{}]}`},
+		{models.BoundNone, `{"model":"m","messages":[{}],"max_tokens":9}`, `{"model":"m","messages":[{}],"max_tokens":7}`},
+		{models.BoundNone, `{"model":"m","messages":[{}],"stream":true}`, `{"model":"m","messages":[{}],"stream":true}`},
+		{models.BoundNone, `{"model":"m","messages":[{}],"stream":true,"stream_options":{"include_usage":true}}`, `{"model":"m","messages":[{}],"stream":true,"stream_options":{"include_usage":true}}`},
+	} {
+		r, err := wire.Parse(wire.Chat, []byte(c.in), nil)
+		require.NoError(t, err)
+		require.Equal(t, c.out, string(r.Upstream(7, models.Model{OutputBound: c.bound, HidesUsage: true})))
 	}
 }

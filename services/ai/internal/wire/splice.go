@@ -3,6 +3,8 @@ package wire
 import (
 	"slices"
 	"strconv"
+
+	"github.com/trivet-dev/trivet/platform/models"
 )
 
 // edit replaces the bytes from start to end.
@@ -12,15 +14,15 @@ type edit struct {
 }
 
 // Upstream returns the body to send: as it came, but for at most two places. A limit above 0 becomes the bound of the
-// output, in the field that the caller used, else in max_completion_tokens, unless the caller's own bound is as low; a
-// stream asks for its usage. A body that needs no edit is returned itself.
-func (r *Request) Upstream(limit int64) []byte {
+// output, in the field that the caller used, else in the model's, unless the caller's own bound is as low; a stream asks
+// for its usage if the model's provider may be asked. A body that needs no edit is returned itself.
+func (r *Request) Upstream(limit int64, m models.Model) []byte {
 	var room [2]edit
 	edits := room[:0]
-	if limit > 0 && (r.MaxOutput == 0 || limit < r.MaxOutput) {
-		edits = append(edits, r.boundEdit(limit))
+	if limit > 0 && (r.MaxOutput == 0 && m.OutputBound != models.BoundNone || limit < r.MaxOutput) {
+		edits = append(edits, r.boundEdit(limit, m.OutputBound))
 	}
-	if r.Stream && !r.AskedUsage {
+	if r.Stream && !r.AskedUsage && !m.HidesUsage {
 		edits = append(edits, r.usageEdit())
 	}
 	if len(edits) == 0 {
@@ -30,15 +32,19 @@ func (r *Request) Upstream(limit int64) []byte {
 	return splice(r.body, edits)
 }
 
-func (r *Request) boundEdit(limit int64) edit {
+func (r *Request) boundEdit(limit int64, name string) edit {
 	number := strconv.FormatInt(limit, 10)
 	switch {
 	case r.maxName == fieldMaxTokens:
 		return edit{r.maxTokens.start, r.maxTokens.end, number}
-	case r.maxCompletionTokens.len() > 0: // null perhaps
+	case r.maxName == fieldMaxCompletionTokens:
+		return edit{r.maxCompletionTokens.start, r.maxCompletionTokens.end, number}
+	case name == models.BoundOld && r.maxTokens.len() > 0: // null
+		return edit{r.maxTokens.start, r.maxTokens.end, number}
+	case name == models.BoundNew && r.maxCompletionTokens.len() > 0: // null
 		return edit{r.maxCompletionTokens.start, r.maxCompletionTokens.end, number}
 	default:
-		return edit{r.first, r.first, `"max_completion_tokens":` + number + ","}
+		return edit{r.first, r.first, `"` + name + `":` + number + ","}
 	}
 }
 

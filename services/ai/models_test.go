@@ -1,0 +1,145 @@
+package ai_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/ai"
+)
+
+const otherModels = `models:
+  strict: {kind: chat, provider: local, output_bound: none, ask_usage: false, ends_without_done: true, context_tokens: 8000, max_output_tokens: 4000, default_output_tokens: 1000, input: "1", output: "1"}
+  old: {kind: chat, provider: local, output_bound: max_tokens, refused_fields: [lora, route], context_tokens: 8000, max_output_tokens: 4000, default_output_tokens: 1000, input: "1", output: "1"}
+  open: {kind: chat, provider: local, aliases: [open-2026-01-01], refused_fields: [], context_tokens: 8000, max_output_tokens: 4000, default_output_tokens: 1000, input: "1", output: "1"}
+  plain: {kind: chat, provider: local, context_tokens: 8000, max_output_tokens: 4000, default_output_tokens: 1000, input: "1", output: "1"}
+`
+
+// sent is a provider that keeps what it gets.
+func sent(bodies *[]string, answer string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		*bodies = append(*bodies, string(body))
+		_, _ = io.WriteString(w, answer)
+	}
+}
+
+// TestWhatTrivetAddsIsSetPerModel asks servers that refuse unknown fields.
+func TestWhatTrivetAddsIsSetPerModel(t *testing.T) {
+	for request, want := range map[string]string{
+		`{"model":"strict","stream":true,"messages":[{"role":"user","content":"x"}]}`: `{"model":"strict","stream":true,"messages":[{"role":"user","content":"x"}]}`,
+		`{"model":"old","stream":true,"messages":[{"role":"user","content":"x"}]}`:    `{"max_tokens":1000,"stream_options":{"include_usage":true},"model":"old","stream":true,"messages":[{"role":"user","content":"x"}]}`,
+		`{"model":"plain","messages":[{"role":"user","content":"x"}]}`:                `{"max_completion_tokens":1000,"model":"plain","messages":[{"role":"user","content":"x"}]}`,
+	} {
+		var bodies []string
+		h := newFixture(t, withModels(otherModels), withUpstream(sent(&bodies, streamedHello+usageHello+done)))
+		require.Nil(t, h.chat(request).err)
+		require.Equal(t, []string{want}, bodies)
+		h.settled()
+	}
+}
+
+// TestWithoutABoundTheWholeMaximumIsHeld refuses a call rather than let the model write more than the account can pay.
+func TestWithoutABoundTheWholeMaximumIsHeld(t *testing.T) {
+	const request = `{"model":"strict","messages":[{"role":"user","content":"x"}]}`
+	var bodies []string
+	h := newFixture(t, withModels(otherModels), withBalance(4_200_000), withUpstream(sent(&bodies, wholeHello)))
+	require.Nil(t, h.chat(request).err)
+	require.EqualValues(t, 4000, h.settled().Request.GetMaxOutputTokens())
+
+	bodies = nil
+	h = newFixture(t, withModels(otherModels), withBalance(3_900_000), withUpstream(sent(&bodies, wholeHello)))
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, h.chat(request).err)
+	require.Empty(t, bodies)
+	require.Zero(t, h.billing.Held())
+
+	// With a bound of the caller's, less may be held, because the provider is told.
+	require.Nil(t, h.chat(strings.Replace(request, `"messages"`, `"max_tokens":4000,"messages"`, 1)).err)
+	require.Len(t, bodies, 1)
+	require.NotContains(t, bodies[0], `"max_tokens":4000`)
+}
+
+func TestStreamsThatEndWithoutDone(t *testing.T) {
+	const request = `{"model":"MODEL","stream":true,"messages":[{"role":"user","content":"x"}]}`
+	whole := streamedHello + usageHello
+	for name, c := range map[string]struct {
+		model, stream, want string
+		good                bool
+	}{
+		"declared":             {"strict", whole, streamedHello + done, true},
+		"declared, no usage":   {"strict", streamedHello, streamedHello + done, true},
+		"declared, with DONE":  {"strict", whole + done, streamedHello + done, true},
+		"declared, unfinished": {"strict", delta("one"), delta("one"), false},
+		"declared, half":       {"strict", streamedHello + "data: {", streamedHello, false},
+		"not declared":         {"plain", whole, streamedHello, false},
+	} {
+		h := newFixture(t, withModels(otherModels), withUpstream(raw("text/event-stream", c.stream)))
+		a := h.chat(strings.Replace(request, "MODEL", c.model, 1))
+		require.Equal(t, c.want, a.body, name)
+		if c.good {
+			require.Nil(t, a.err, name)
+		} else {
+			requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, a.err)
+		}
+		h.settled()
+	}
+}
+
+func TestRefusedFieldsPerModel(t *testing.T) {
+	for _, c := range []struct {
+		model, field string
+		refused      bool
+	}{
+		{"old", "lora", true},
+		{"old", "LORA", true},
+		{"old", "route", true},
+		{"old", "plugins", false},
+		{"open", "plugins", false},
+		{"open", "lora", false},
+		{"plain", "plugins", true},
+		{"plain", "lora", false},
+		{"plain", "Plugins", true},
+	} {
+		h := newFixture(t, withModels(otherModels), withUpstream(raw("application/json", wholeHello)), withConfig(func(c *ai.Config) { c.RefusedFields = []string{"plugins"} }))
+		a := h.chat(`{"` + c.field + `":1,"model":"` + c.model + `","messages":[{"role":"user","content":"x"}]}`)
+		if !c.refused {
+			require.Nil(t, a.err, "%s of %s", c.field, c.model)
+			continue
+		}
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, a.err)
+		require.Equal(t, strings.ToLower(c.field), a.err.Fields[0].Name)
+		require.Empty(t, h.billing.Holds())
+	}
+}
+
+// TestDatedNames go upstream as they are, and are held, billed and allowed as their model.
+func TestDatedNames(t *testing.T) {
+	const request = `{"model":"open-2026-01-01","messages":[{"role":"user","content":"x"}]}`
+	var bodies []string
+	h := newFixture(t, withModels(otherModels), withUpstream(sent(&bodies, wholeHello)))
+	h.claims.Models = []string{"open"}
+	require.Nil(t, h.chat(request).err)
+	require.Contains(t, bodies[0], `"model":"open-2026-01-01"`)
+	require.Equal(t, "open", h.settled().Request.GetModel())
+
+	h.claims.Models = []string{"open-2026-01-01"}
+	require.Nil(t, h.chat(request).err)
+	h.claims.Models = []string{"plain"}
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, h.chat(request).err)
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, h.chat(strings.Replace(request, "01-01", "01-02", 1)).err)
+
+	list, err := models.Default()
+	require.NoError(t, err)
+	for dated, id := range map[string]string{"gpt-4o-mini-2024-07-18": "gpt-4o-mini", "gpt-5-2025-08-07": "gpt-5", "o3-2025-04-16": "o3"} {
+		m, err := list.Get(dated)
+		require.NoError(t, err)
+		require.Equal(t, id, m.ID)
+	}
+	_, err = list.Get("gpt-4o-2024-05-13") // costs more than gpt-4o
+	require.Error(t, err)
+}
