@@ -63,7 +63,7 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.S
 	}
 	if wait, ok := allow(g.proxies.Of(r)); !ok {
 		state.Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED,
-			"Too many requests from this address. Please slow down.").After(wait))
+			"Too many requests. Please wait a moment and try again.").After(wait))
 		return
 	}
 	if unknown != nil {

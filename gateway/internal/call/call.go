@@ -62,28 +62,14 @@ func (s *State) Fail(ctx context.Context, w http.ResponseWriter, err error) {
 	errorbody.Write(w, s.Tree, s.Note(ctx, err), s.ID)
 }
 
-// Note records err for the log and returns it as the caller may see it.
+// Note records err for the log and returns it with a reason.
 func (s *State) Note(ctx context.Context, err error) *errs.Error {
 	e := errs.From(err)
 	if ctx.Err() != nil {
 		e = ended(ctx, err)
 	}
 	s.Failure = e
-	return worded(e)
-}
-
-// worded gives UNAUTHORIZED and INVALID_TOKEN the texts that the contract fixes, whatever text a service used.
-func worded(e *errs.Error) *errs.Error {
-	fixed := *e
-	switch e.Reason {
-	case errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED:
-		fixed.Message = "Unauthorized"
-	case errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:
-		fixed.Message = "Invalid token"
-	default:
-		return e
-	}
-	return &fixed
+	return e
 }
 
 // ended explains why a request's context ended: the client disconnected, or the server is stopping.

@@ -62,13 +62,13 @@ type openAIError struct {
 // Body returns e as one line of JSON in the format of the tree.
 func Body(tree Tree, e *errs.Error, requestID string) []byte {
 	if tree == OpenAI {
-		return encode(openAI(e))
+		return encode(openAI(e, text(tree, e)))
 	}
-	return encode(api(e, requestID))
+	return encode(api(e, text(tree, e), requestID))
 }
 
-func api(e *errs.Error, requestID string) apiBody {
-	body := apiBody{Error: e.Message, Code: errs.MappingOf(e.Reason).Code, RetryAfter: seconds(e.RetryAfter), RequestID: requestID}
+func api(e *errs.Error, message, requestID string) apiBody {
+	body := apiBody{Error: message, Code: errs.MappingOf(e.Reason).Code, RetryAfter: seconds(e.RetryAfter), RequestID: requestID}
 	for _, f := range e.Fields {
 		body.Details = append(body.Details, apiField{Field: f.Name, Problem: f.Problem})
 	}
@@ -78,9 +78,9 @@ func api(e *errs.Error, requestID string) apiBody {
 	return body
 }
 
-func openAI(e *errs.Error) openAIBody {
+func openAI(e *errs.Error, message string) openAIBody {
 	m := errs.MappingOf(e.Reason)
-	body := openAIBody{openAIError{Message: e.Message, Type: m.OpenAIType}}
+	body := openAIBody{openAIError{Message: message, Type: m.OpenAIType}}
 	if m.OpenAICode != "" {
 		body.Error.Code = &m.OpenAICode
 	}

@@ -1,6 +1,7 @@
 package errorbody_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -30,12 +31,12 @@ func TestEveryReason(t *testing.T) {
 
 			api := write(errorbody.API, e)
 			require.Equal(t, m.HTTP, api.Code)
-			require.JSONEq(t, `{"error":"Words & <more>.","code":"`+m.Code+`","retryAfter":2,"requestId":"req_1",
+			require.JSONEq(t, `{"error":"`+text(e, apiTexts)+`","code":"`+m.Code+`","retryAfter":2,"requestId":"req_1",
 				"details":[{"field":"messages[0].role","problem":"is wrong"},{"metadata":{"limit":"rpm"}}]}`, api.Body.String())
 
 			openai := write(errorbody.OpenAI, e)
 			require.Equal(t, m.HTTP, openai.Code)
-			require.JSONEq(t, `{"error":{"message":"Words & <more>.","type":"`+m.OpenAIType+`","param":"messages[0].role","code":"`+m.OpenAICode+`"}}`,
+			require.JSONEq(t, `{"error":{"message":"`+text(e, openAITexts)+`","type":"`+m.OpenAIType+`","param":"messages[0].role","code":"`+m.OpenAICode+`"}}`,
 				openai.Body.String())
 
 			for _, w := range []*httptest.ResponseRecorder{api, openai} {
@@ -43,13 +44,41 @@ func TestEveryReason(t *testing.T) {
 				require.Equal(t, "2", w.Header().Get("Retry-After"))
 				require.Equal(t, "1500", w.Header().Get("Retry-After-Ms"))
 				require.Equal(t, m.HTTP == http.StatusUnauthorized, w.Header().Get("WWW-Authenticate") == "Bearer")
-				require.Contains(t, w.Body.String(), "& <more>", "HTML characters are not escaped")
 				if m.HTTP == http.StatusConflict || m.HTTP == http.StatusNotImplemented {
 					require.Equal(t, "false", w.Header().Get("X-Should-Retry"), "SDKs must not retry")
 				}
 			}
 		})
 	}
+}
+
+// The integration guide fixes these texts to the letter.
+var (
+	openAITexts = map[errorsv1.ErrorReason]string{
+		errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED:              "Unauthorized",
+		errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:             "Invalid token",
+		errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR:       "Configuration error. Please contact support.",
+		errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: "Invalid webhook signature",
+	}
+	apiTexts = map[errorsv1.ErrorReason]string{
+		errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED:              "Unauthorized",
+		errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:             "Invalid token",
+		errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR:       "Configuration error. Please contact support.",
+		errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: "Invalid webhook signature",
+		errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE:       "Service temporarily unavailable. Please try again later.",
+		errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED:       "Too many requests. Please wait a moment and try again.",
+	}
+)
+
+// text returns the text that a client sees: the fixed one, or the service's own.
+func text(e *errs.Error, fixed map[errorsv1.ErrorReason]string) string {
+	return cmp.Or(fixed[e.Reason], e.Message)
+}
+
+func TestHTMLCharactersAreNotEscaped(t *testing.T) {
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "Words & <more>.")
+	require.Contains(t, write(errorbody.API, e).Body.String(), "& <more>")
+	require.Contains(t, write(errorbody.OpenAI, e).Body.String(), "& <more>")
 }
 
 func TestErrorWithoutOptionalFields(t *testing.T) {

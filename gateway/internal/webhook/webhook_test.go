@@ -37,7 +37,7 @@ func TestHangingStore(t *testing.T) {
 	w := post(h, t.Context())
 	require.Equal(t, http.StatusServiceUnavailable, w.Code, w.Body)
 	require.Equal(t, "5", w.Header().Get("Retry-After"))
-	require.Contains(t, w.Body.String(), "send it again")
+	require.Contains(t, w.Body.String(), `"code":"SERVICE_UNAVAILABLE"`)
 	require.False(t, refused)
 }
 

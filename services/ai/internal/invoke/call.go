@@ -203,7 +203,7 @@ func (c *call) refuse(answer *Answer, r *Refusal) error {
 	if r.Ours {
 		c.invoker.deps.Logger.ErrorContext(c.up, "the provider refuses Trivet's own account: check OPENAI_API_KEY, OPENAI_ORG_ID and the account's billing",
 			slog.Int("status", answer.Status), slog.String("code", r.Code), slog.String("message", r.Message))
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "The provider rejected Trivet's credentials. Contact the operator.")
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "Configuration error. Please contact support.")
 	}
 	if c.status < http.StatusBadRequest { // an error in a good answer
 		c.status = r.Status

@@ -51,6 +51,7 @@ func TestRequestsPerMinute(t *testing.T) {
 	_, err := m.Admit(t.Context(), ask)
 	name, wait := refused(t, err)
 	require.Equal(t, "requests_per_minute", name)
+	require.Equal(t, "3", errs.From(err).Metadata["allowed"])
 	_, err = m.Admit(t.Context(), limit.Ask{Account: "b", AccountRequests: 3})
 	require.NoError(t, err, "another account")
 

@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -92,21 +93,21 @@ func check(at time.Time, ask Ask, account *counts, keys []*counts) error {
 		}
 	}
 	if d := account.requests.wait(at, 1, ask.AccountRequests); d > 0 {
-		return exceeded(d, "requests_per_minute", "Your plan allows %d requests a minute.", ask.AccountRequests)
+		return exceeded(d, "requests_per_minute", "Your plan allows %d requests per minute.", ask.AccountRequests)
 	}
 	if ask.Concurrent > 0 && account.running >= ask.Concurrent {
 		return exceeded(busyRetry, "concurrent_requests", "Your plan allows %d calls at the same time.", ask.Concurrent)
 	}
 	if d := account.tokens.wait(at, ask.Tokens, ask.TokensPerMinute); d > 0 {
-		return exceeded(d, "tokens_per_minute", "Your plan allows %d tokens a minute.", ask.TokensPerMinute)
+		return exceeded(d, "tokens_per_minute", "Your plan allows %d tokens per minute.", ask.TokensPerMinute)
 	}
 	return nil
 }
 
 func exceeded(d time.Duration, name, format string, limit int64) *errs.Error {
 	d = max(d, time.Millisecond)
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, format+" Try again in %s.", limit, d.Round(100*time.Millisecond)).
-		After(d).With("limit", name)
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, format, limit).
+		After(d).With("limit", name).With("allowed", strconv.FormatInt(limit, 10))
 }
 
 type ticket struct {
