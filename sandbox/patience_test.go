@@ -15,7 +15,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox"
 )
 
-// TestUnreadAnswerIsCut: its answer must not stay in memory for ever.
+// TestUnreadAnswerIsCut: its answer must not stay in memory forever.
 func TestUnreadAnswerIsCut(t *testing.T) {
 	s, base := serve(t, sandbox.Config{Patience: 50 * time.Millisecond})
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))

@@ -221,7 +221,7 @@ func (p program) print(ctx context.Context, method, path string) error {
 // column is a column of a table and the field that it shows.
 type column struct{ title, field string }
 
-// pages is a list of the edge's.
+// pages is a paged list of the edge.
 type pages struct {
 	path, field string
 	query       url.Values

@@ -22,7 +22,7 @@ type welcome struct {
 }
 
 const (
-	// firstUser is whom the welcome's token signs in.
+	// firstUser is the user of the welcome's token.
 	firstUser = "user_alice"
 	// firstToken is how long that token lives.
 	firstToken = time.Hour

@@ -71,7 +71,7 @@ func Rules() (string, error) {
 		}
 		service, ok := found.(protoreflect.ServiceDescriptor)
 		if !ok {
-			return "", fmt.Errorf("%s is no service", name)
+			return "", fmt.Errorf("%s is not a service", name)
 		}
 		for i := range service.Methods().Len() {
 			method := service.Methods().Get(i)

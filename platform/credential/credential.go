@@ -87,7 +87,7 @@ func (p *Passports) Renew(ctx context.Context, audience, refused string) (renewe
 
 type digest = [sha256.Size]byte
 
-// Exchanger asks auth, once however many callers, and remembers the answer by
+// Exchanger asks auth, once for any number of callers, and remembers the answer by
 // the SHA-256 of the credential. It is safe for concurrent use.
 type Exchanger struct {
 	auth  authv1.AuthServiceClient

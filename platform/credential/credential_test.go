@@ -130,7 +130,7 @@ func exchanger(t *testing.T, auth *fakeAuth) *credential.Exchanger {
 	return x
 }
 
-func TestOneCallHoweverManyCallers(t *testing.T) {
+func TestConcurrentCallersShareOneCall(t *testing.T) {
 	auth := &fakeAuth{gate: make(chan struct{}), life: time.Minute}
 	x := exchanger(t, auth)
 	impatient, leave := context.WithCancel(t.Context())

@@ -42,7 +42,7 @@ func (x *Exchanger) Run(ctx context.Context, logger *slog.Logger) {
 	}
 }
 
-// watch follows one stream until it breaks; stood says that it was told of revocations.
+// watch follows one stream until it breaks; stood says that it received revocations.
 func (x *Exchanger) watch(ctx context.Context) (stood bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -54,7 +54,7 @@ type Config struct {
 	BusyTimeout time.Duration
 	// Beside opens a SQLite file that another process owns, as a tool or a test does. It takes no lock on the folder.
 	Beside bool
-	// Observe, when set, is told of every batch; it runs on the lane and must be quick.
+	// Observe, when set, is called for every batch; it runs on the lane and must be quick.
 	Observe func(Batch)
 	// Logger gets migrations and panics; default: silent.
 	Logger *slog.Logger

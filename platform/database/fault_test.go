@@ -250,7 +250,7 @@ func TestSQLiteBusy(t *testing.T) {
 }
 
 // TestPostgresCrashesUnderLoad crashes the server again and again under writing callers. What was acknowledged is there,
-// what was refused is not, only ErrCommitUnknown may be either, and nobody waits for ever.
+// what was refused is not, only ErrCommitUnknown may be either, and nobody waits forever.
 func TestPostgresCrashesUnderLoad(t *testing.T) {
 	server := databasetest.NewServer(t, true)
 	db := databasetest.Open(t, database.Config{URL: settings.NewSecret(server.NewDatabase(t)), Schema: "wallet"}, wallet)

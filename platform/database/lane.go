@@ -61,7 +61,7 @@ func (l *lane) run() {
 	ended := false
 	defer func() {
 		if !ended {
-			// A function ended its goroutine (runtime.Goexit, as t.FailNow does): go on in another.
+			// A function ended its goroutine (runtime.Goexit, as t.FailNow does): continue in another one.
 			l.running.Go(l.resume)
 		}
 	}()

@@ -11,14 +11,14 @@ import (
 
 // Observer returns a Config.Observe that counts a service's batches on meter, each by service: trivet.database.writes and
 // trivet.database.write.failures, trivet.database.batch.size (writes per commit), trivet.database.batch.duration and
-// trivet.database.commit.duration (seconds), and trivet.database.retries (transactions that were begun again).
+// trivet.database.commit.duration (seconds), and trivet.database.retries (transactions that were retried).
 func Observer(meter metric.Meter, service string) (func(Batch), error) {
 	var errs [6]error
 	writes, err := meter.Int64Counter("trivet.database.writes", metric.WithDescription("Writes that callers asked for."))
 	errs[0] = err
 	failures, err := meter.Int64Counter("trivet.database.write.failures", metric.WithDescription("Writes that ended with an error."))
 	errs[1] = err
-	retries, err := meter.Int64Counter("trivet.database.retries", metric.WithDescription("Transactions that were begun again after a failure."))
+	retries, err := meter.Int64Counter("trivet.database.retries", metric.WithDescription("Transactions that were retried after a failure."))
 	errs[2] = err
 	size, err := meter.Int64Histogram("trivet.database.batch.size", metric.WithDescription("Writes that shared a commit."),
 		metric.WithExplicitBucketBoundaries(1, 2, 4, 8, 16, 32, 64, 128))

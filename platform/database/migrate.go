@@ -224,7 +224,7 @@ func MigrateAll(ctx context.Context, db *DB, all ...Migrations) error {
 }
 
 // SchemaCheck returns a readiness check that fails while migrations are missing, or when a newer version of the program has
-// migrated the database. Once it was well it asks no more: a newer version may migrate while this one still runs.
+// migrated the database. After its first success it asks no more: a newer version may migrate while this one still runs.
 func SchemaCheck(db *DB, all ...Migrations) func(context.Context) error {
 	var complete atomic.Bool
 	return func(ctx context.Context) error {

@@ -68,7 +68,7 @@ func TestADatabaseOfANewerProgramIsRefused(t *testing.T) {
 		}
 		require.NoError(t, database.CheckVersion(t.Context(), db, newer))
 		other := database.Migrations{Service: "other", FS: wallet.FS}
-		require.NoError(t, database.CheckVersion(t.Context(), db, other), "one that is not migrated yet is no newer one")
+		require.NoError(t, database.CheckVersion(t.Context(), db, other), "a database that is not migrated yet is not newer")
 	})
 }
 

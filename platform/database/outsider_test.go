@@ -47,7 +47,7 @@ func outsider(path string) int {
 
 // TestWeKeepOurLocks: whatever is opened and closed beside, the process stays known as one that has the database open.
 // Otherwise an operator's sqlite3 that opens and closes it takes itself for the last one, and deletes the log that this
-// process goes on writing to: what is committed from then on would be lost.
+// process keeps writing to: what is committed from then on would be lost.
 func TestWeKeepOurLocks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	db := databasetest.Open(t, database.Config{URL: settings.NewSecret("sqlite://" + path)}, wallet)

@@ -9,7 +9,7 @@ import (
 )
 
 // Tx is the transaction a Write runs in. It is valid until the function that got it returns. A statement that fails
-// fails the whole Write, on SQLite as on PostgreSQL, even when the function goes on: ask with ON CONFLICT, do not try.
+// fails the whole Write, on SQLite as on PostgreSQL, even when the function continues: ask with ON CONFLICT, do not try.
 // Its statements are not cut short by a context, because a short transaction is cheaper to finish.
 type Tx interface {
 	Querier

@@ -54,7 +54,7 @@ func gate(t *testing.T, db *database.DB, key string) (open func()) {
 	}
 }
 
-// receive waits for what must come soon; a test that waits in vain fails instead of hanging.
+// receive waits for what must come soon; otherwise the test fails instead of hanging.
 func receive[T any](t *testing.T, from <-chan T) (value T) {
 	t.Helper()
 	select {
@@ -208,7 +208,7 @@ func TestFailedStatementFailsTheWriteOnBothDialects(t *testing.T) {
 	})
 }
 
-func TestNoRowsIsNoFailure(t *testing.T) {
+func TestNoRowsIsNotAFailure(t *testing.T) {
 	databasetest.Each(t, wallet, func(t *testing.T, db *database.DB) {
 		require.NoError(t, db.Write(t.Context(), "a", func(ctx context.Context, tx database.Tx) error {
 			var n int

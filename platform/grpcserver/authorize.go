@@ -99,7 +99,7 @@ func (c *chain) exchange(ctx context.Context, credential, service string) (*pass
 	return claims, refusal(err)
 }
 
-// refusal is what the caller is told of a passport that was not accepted. Clocks that differ are Trivet's own failure: the
+// refusal is the error for a passport that was not accepted. Clocks that differ are Trivet's own failure: the
 // caller's credential is good, and "Invalid token" would sign people out.
 func refusal(err error) error {
 	switch {

@@ -39,7 +39,7 @@ func (r *renewals) Renew(_ context.Context, _, _, refused string) (string, error
 	return r.tokens[1], nil
 }
 
-func TestClocksThatDifferAreNoCallers401(t *testing.T) {
+func TestClockErrorsAreNotUnauthorized(t *testing.T) {
 	issuer, err := passport.NewIssuer(ed25519.NewKeyFromSeed(secret), time.Now)
 	require.NoError(t, err)
 	ahead, err := passport.NewIssuer(ed25519.NewKeyFromSeed(secret), func() time.Time { return time.Now().Add(time.Hour) })

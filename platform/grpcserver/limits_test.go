@@ -125,7 +125,7 @@ func TestCallsAreRefusedBeforeTheirMessageIsRead(t *testing.T) {
 		"another scheme":          {getMe, metadata.AppendToOutgoingContext(t.Context(), "authorization", "Basic x"), errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN},
 		"a user, for operators":   {listUsers, e.as(t, member), errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED},
 		"two proofs of a peer":    {authenticate, metadata.AppendToOutgoingContext(t.Context(), peer.Header, stranger.Proof()), errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN},
-		"a method of nobody's":    {"/trivet.auth.v1.AuthService/Nothing", t.Context(), errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED},
+		"an unknown method":       {"/trivet.auth.v1.AuthService/Nothing", t.Context(), errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED},
 		"a passport that is good": {getMe, e.as(t, member), errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED},
 		"a credential":            {getMe, metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer x"), errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED},
 		"a peer":                  {authenticate, t.Context(), errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED},

@@ -191,7 +191,7 @@ func TestRulesAreEnforced(t *testing.T) {
 			{"user: with a bad credential", me, bearer("Bearer bad"), invalid},
 			{"user: with another scheme", me, bearer("Basic good"), invalid},
 			{"user: with two credentials", me, bearer("Bearer good", "Bearer good"), invalid},
-			{"user: metadata is no identity", me, metadata.AppendToOutgoingContext(t.Context(), "x-user-id", "user_1", "user", "root"), unauthorized},
+			{"user: metadata is not an identity", me, metadata.AppendToOutgoingContext(t.Context(), "x-user-id", "user_1", "user", "root"), unauthorized},
 			{"operator: a user", users, h.as(t, passport.Claims{}, "auth"), denied},
 			{"operator: an operator", users, h.as(t, passport.Claims{Operator: true, UserID: "o", AccountID: "o"}, "auth"), none},
 			{"operator: an operator's key", users, h.as(t, key, "auth"), denied},

@@ -10,7 +10,7 @@ import (
 type Transport struct {
 	// Next makes the calls.
 	Next http.RoundTripper
-	// Provider is told of them.
+	// Provider records them.
 	Provider *Provider
 }
 

@@ -47,7 +47,7 @@ type want struct {
 //     subject out when it is held.
 //
 // There are two kinds of work, subjects that are due again (a pause or a lease has ended) and new ones. Either kind could fill
-// every round and keep the other waiting for ever. So each gets half of the free workers, the first turn alternates, and what
+// every round and keep the other waiting forever. So each gets half of the free workers, the first turn alternates, and what
 // one kind leaves the other may take.
 type claim struct {
 	in    *Inbox
@@ -220,7 +220,7 @@ func (c *claim) takeReady(ctx context.Context, tx database.Tx, w want, full int)
 	progress := false
 	for _, s := range subjects {
 		if !s.held && len(c.groups) >= full {
-			continue // but go on with those that are held: what is quiet need not be looked at again
+			continue // continue with the subjects that are held; quiet ones need no second look
 		}
 		ok, err := c.own(ctx, tx, w, s)
 		if err != nil {

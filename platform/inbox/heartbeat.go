@@ -10,7 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 )
 
-// heartbeat prolongs a lease while its handler runs, so that leases can be far shorter than attempts: another worker goes on
+// heartbeat prolongs a lease while its handler runs, so that leases can be far shorter than attempts: another worker continues
 // soon after a process died, and not before. It ends with the attempt's context: a handler that doesn't heed it loses its
 // subject.
 type heartbeat struct {

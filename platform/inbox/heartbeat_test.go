@@ -43,7 +43,7 @@ func TestALongAttemptKeepsItsLease(t *testing.T) {
 	})
 }
 
-// TestALostLeaseEndsTheAttempt: what is for nothing need not go on.
+// An attempt without a lease has no effect, so it must end.
 func TestALostLeaseEndsTheAttempt(t *testing.T) {
 	each(t, func(f *fixture) {
 		entered, ended := make(chan struct{}), make(chan error, 1)
@@ -64,7 +64,7 @@ func TestALostLeaseEndsTheAttempt(t *testing.T) {
 	})
 }
 
-// TestTheHeartbeatEndsWithTheAttempt: a handler that goes on after its time is over loses its subject.
+// A handler that runs longer than its time loses its subject.
 func TestTheHeartbeatEndsWithTheAttempt(t *testing.T) {
 	each(t, func(f *fixture) {
 		h := f.hung()
@@ -77,7 +77,7 @@ func TestTheHeartbeatEndsWithTheAttempt(t *testing.T) {
 			f.clock.advance(time.Minute)
 			second.Wake()
 			return state == inbox.Done
-		}, 30*time.Second, 500*time.Millisecond, "the dead one's lease goes on for ever")
+		}, 30*time.Second, 500*time.Millisecond, "the lease of the dead process never ends")
 		h.release()
 		require.ErrorIs(f, receive(t, h.result), inbox.ErrLeaseLost)
 		require.Equal(f, []string{"a"}, f.effects("x"))

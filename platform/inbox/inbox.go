@@ -5,7 +5,7 @@
 // about) are handled in order of arrival, one at a time; different subjects in parallel. A worker leases a subject; its
 // handler's effect and the mark that the event is done are committed together, and only while it holds the lease. So the
 // handler may run more than once, but its effect is there exactly once. What fails is tried again after a pause, until it is
-// dead; then the subject's next event goes on, and an operator may redrive the dead one.
+// dead; then the subject's next event is handled, and an operator may redrive the dead one.
 //
 //	  Put                    claim
 //	──────▶ pending ─────────────────────▶ leased ──── Complete, nil ───▶ done ──▶ (deleted)

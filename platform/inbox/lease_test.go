@@ -157,7 +157,7 @@ func TestDeadlyEvent(t *testing.T) {
 	})
 }
 
-// TestOthersDoNotDieWithADeadlyEvent: for those that were leased along with it, it was no attempt.
+// Events that were leased together with a deadly one do not count the attempt.
 func TestOthersDoNotDieWithADeadlyEvent(t *testing.T) {
 	each(t, func(f *fixture) {
 		h := f.hung()
@@ -204,7 +204,7 @@ func TestShutdownReleases(t *testing.T) {
 	})
 }
 
-// TestShutdownLetsHandlersFinish: within the grace they complete, and no other event is begun.
+// During the grace period running handlers complete, and no other event starts.
 func TestShutdownLetsHandlersFinish(t *testing.T) {
 	each(t, func(f *fixture) {
 		h := f.hung()

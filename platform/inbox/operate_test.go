@@ -105,7 +105,7 @@ func TestRedrive(t *testing.T) {
 		var mended atomic.Bool
 		in := f.handle(inbox.Handler{MaxAttempts: 1, Handle: func(ctx context.Context, j *inbox.Job) error {
 			if !mended.Load() && j.Subject != "fine" {
-				return errors.New("not mended yet")
+				return errors.New("not fixed yet")
 			}
 			return apply(ctx, j)
 		}})
@@ -132,7 +132,7 @@ func TestRedrive(t *testing.T) {
 			r := f.await(in, id, inbox.Done)
 			require.Equal(f, 1, r.Attempts)
 			require.Empty(f, r.LastError)
-			require.Equal(f, "not mended yet", r.Failures[0].Error, "what was wrong stays visible")
+			require.Equal(f, "not fixed yet", r.Failures[0].Error, "what was wrong stays visible")
 		}
 		require.Equal(f, []string{"a", "b"}, f.effects("x"))
 	})

@@ -27,7 +27,7 @@ type Options struct {
 	Rand func() float64
 	// Workers is how many subjects are worked on at once, in this process. Default 16.
 	Workers int
-	// Lease is how long a worker holds a subject without a sign of life: so long does it take until another goes on after
+	// Lease is how long a worker holds a subject without a sign of life: it takes that long until another one continues after
 	// a process died. Default 15 s.
 	Lease time.Duration
 	// Heartbeat is how often a worker gives a sign of life while its handler runs, shorter than Lease. Default a third of it.
@@ -48,7 +48,7 @@ type Options struct {
 	PayloadRetention time.Duration
 	// PollInterval is how often the workers look for work that no signal told them of. Default 5 s.
 	PollInterval time.Duration
-	// Grace is how long running handlers may go on after Run was told to stop, before their contexts end. Default 3 s.
+	// Grace is how long running handlers may continue after Run was told to stop, before their contexts end. Default 3 s.
 	Grace time.Duration
 	// MaxPayload bounds a payload, in bytes. Default 1 MiB.
 	MaxPayload int

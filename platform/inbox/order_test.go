@@ -242,7 +242,7 @@ func TestCoalescedEventsAreOneJob(t *testing.T) {
 	})
 }
 
-// TestPoisonedHead: the rest of its subject waits until it is dead, then goes on; other subjects never wait.
+// Events behind a poisoned one wait until it is dead. Other subjects never wait.
 func TestPoisonedHead(t *testing.T) {
 	each(t, func(f *fixture) {
 		tried := make(chan int, 10)

@@ -26,7 +26,7 @@ type outcome struct {
 	err      error
 	pause    time.Duration // until the next attempt
 	deadFrom int           // failed: events with that many attempts are dead
-	uncount  bool          // failed: it was no attempt for the others
+	uncount  bool          // failed: the other events do not count the attempt
 	begun    time.Time     // by the inbox's clock
 
 	tokens []int64 // of the lease, and of what followed it if a commit is in doubt
@@ -61,7 +61,7 @@ func (w *worker) judge(j *Job, err error) outcome {
 	}
 }
 
-// doubt is the outcome after a commit of which it isn't known whether it took place: if so, the lease is no more, or is
+// doubt is the outcome after a commit of which it isn't known whether it took place: if so, the lease has ended, or is
 // that of what is next, which nobody works on.
 func (o outcome) doubt(left rest) outcome {
 	o.kind = released

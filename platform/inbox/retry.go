@@ -8,7 +8,7 @@ import (
 // maxRetryAfter bounds what a provider's Retry-After may ask for.
 const maxRetryAfter = day
 
-// Permanent marks an error that another attempt can't mend: the event is dead at once. Permanent(nil) is nil.
+// Permanent marks an error that another attempt cannot fix: the event is dead at once. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

@@ -21,7 +21,7 @@ const (
 	claimGap = 4 * time.Millisecond
 	// announceGap is the least time between two notifications of other processes.
 	announceGap = 50 * time.Millisecond
-	// minBusy and maxBusy are the pauses before subjects are looked at again that other transactions held.
+	// minBusy and maxBusy are the pauses before the next claim of subjects that other transactions held.
 	minBusy = 5 * time.Millisecond
 	maxBusy = 200 * time.Millisecond
 	// maxFailed is the longest pause after a claim that failed.
@@ -30,7 +30,7 @@ const (
 	pruneInterval = time.Minute
 )
 
-// Run handles events until ctx ends and every goroutine has stopped. Then running handlers may go on for Options.Grace;
+// Run handles events until ctx ends and every goroutine has stopped. Then running handlers may continue for Options.Grace;
 // those that have not finished are told by their contexts, and their events go back without a counted attempt. It waits for
 // handlers, so they must heed their contexts. It fails only when it runs already.
 func (in *Inbox) Run(ctx context.Context) error {
@@ -154,7 +154,7 @@ func (d *dispatcher) round(ctx context.Context) (deaf, pause time.Duration) {
 		took[g.source] = true
 		d.start(g)
 	}
-	for source := range took { // a turn that took nothing was none
+	for source := range took { // a turn that took nothing does not count
 		d.fresh[source] = !d.fresh[source]
 	}
 	if c.more {

@@ -48,7 +48,7 @@ func TestOtherProcessesAreWoken(t *testing.T) {
 	h.release()
 }
 
-// TestPollIsTheNet: an event that no signal told of, as after a crash between commit and notification, or from another
+// TestPollIsTheNet: an event without a signal, as after a crash between commit and notification, or from another
 // process on the same SQLite file.
 func TestPollIsTheNet(t *testing.T) {
 	each(t, func(f *fixture) {

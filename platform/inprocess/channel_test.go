@@ -114,7 +114,7 @@ func TestMessagesAreCopied(t *testing.T) {
 		require.Equal(t, part, string(got.GetBody()))
 	}
 	_, err = stream.Recv()
-	require.Equal(t, codes.Unknown, status.Code(err), "an error that is no status")
+	require.Equal(t, codes.Unknown, status.Code(err), "an error that is not a status")
 }
 
 // A caller is answered when its context ends, also while the handler does not notice.

@@ -77,7 +77,7 @@ type Claims struct {
 	ActorID string `json:"act,omitempty"`
 	// Email is the primary email address, when known.
 	Email string `json:"eml,omitempty"`
-	// Operator is true for a person whom TRIVET_OPERATORS names.
+	// Operator is true for the people that TRIVET_OPERATORS names.
 	Operator bool `json:"opr,omitempty"`
 	// Models are the models an API key may use; empty means all of the plan's.
 	Models []string `json:"mod,omitempty"`

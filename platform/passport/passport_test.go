@@ -142,7 +142,7 @@ func TestClocksMayDiffer(t *testing.T) {
 }
 
 // What is wrong with a passport apart from its time is never taken for the fault of a clock.
-func TestForgeriesAreNoClockErrors(t *testing.T) {
+func TestForgeriesAreNotClockErrors(t *testing.T) {
 	c := &clock{time.Unix(1_800_000_000, 0)}
 	_, v := pair(t, c)
 	late := c.t.Add(time.Hour)

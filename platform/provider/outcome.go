@@ -20,7 +20,7 @@ const (
 	failed      outcome = "failed"       // no connection, or it broke
 )
 
-// fine tells outcomes that are no sign of trouble with the provider.
+// fine reports outcomes that do not indicate a problem with the provider.
 func (o outcome) fine() bool { return o == success || o == canceled }
 
 func byStatus(status int) outcome {

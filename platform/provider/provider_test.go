@@ -180,8 +180,8 @@ func TestSilentProvider(t *testing.T) {
 	require.Equal(t, provider.ErrIdle.Error(), line["error"])
 }
 
-// TestSlowReaderIsNoSilence reads much slower than the provider may be silent, and then meets real silence.
-func TestSlowReaderIsNoSilence(t *testing.T) {
+// TestSlowReaderDoesNotCountAsSilence reads much slower than the provider may be silent, and then meets real silence.
+func TestSlowReaderDoesNotCountAsSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		metrics, err := telemetry.NewMetrics("test", "v0")
 		require.NoError(t, err)

@@ -23,7 +23,7 @@ type result struct {
 	err   error
 }
 
-// Run runs the parts until ctx ends or one of them returns. When ctx ends, the process first stops being ready and goes on
+// Run runs the parts until ctx ends or one of them returns. When ctx ends, the process first stops being ready and keeps
 // accepting connections for Settings.DrainDelay, because load balancers notice late. Then Run stops the parts in reverse
 // order: what takes requests stops before what serves them. It returns the first failure.
 func (h *Host) Run(ctx context.Context, parts ...Part) error {

@@ -34,7 +34,7 @@ func (e Env) With(get func(string) string) Env {
 	return e
 }
 
-// Refused are the names in the settings file that look like settings and are none: every line of that file is meant for
+// Refused are the names in the settings file that look like settings but are unknown: every line of that file is meant for
 // Trivet, so that such a name is a mistake.
 func (e Env) Refused() error {
 	var found []error
@@ -45,6 +45,6 @@ func (e Env) Refused() error {
 	return Join(found...)
 }
 
-// Suspects are the names in the environment that look like settings and are none. Other programs read the environment too,
+// Suspects are the names in the environment that look like settings but are unknown. Other programs read the environment too,
 // so that such a name is worth a warning only.
 func (e Env) Suspects() []Problem { return Unknown(e.Names) }

@@ -72,7 +72,7 @@ func Join(errs ...error) error {
 	return &Error{Problems: all}
 }
 
-// problems flattens err; an error that is no Problem becomes one without a name.
+// problems flattens err; an error that is not a Problem becomes one without a name.
 func problems(err error) []Problem {
 	switch e := err.(type) { //nolint:errorlint // walks the tree itself, level by level
 	case nil:

@@ -29,7 +29,7 @@ var others = map[string]string{
 // orchestrated are the variables that Kubernetes and Docker add for a service that is called trivet.
 var orchestrated = regexp.MustCompile(`_(SERVICE_(HOST|PORT.*)|PORT|PORT_[0-9]+_(TCP|UDP).*)$`)
 
-// Unknown finds, among the names of set variables, those that look like settings of Trivet and are none: every unknown
+// Unknown finds, among the names of set variables, those that look like settings of Trivet but are not: every unknown
 // TRIVET_… name, and every name that is nearly a setting's. Each Problem suggests the setting that was probably meant.
 func Unknown(set []string) []Problem {
 	known := Known()

@@ -20,7 +20,7 @@ const defaultProbe = 2 * time.Second
 // Check is one thing that must be in order before traffic may come.
 type Check struct {
 	Name string
-	// Probe returns nil when all is well. It must honour its context.
+	// Probe returns nil when the process is healthy. It must honour its context.
 	Probe func(ctx context.Context) error
 	// Timeout bounds Probe; default 2 s.
 	Timeout time.Duration

@@ -26,7 +26,7 @@ import (
 
 var _ webhook.Inbox = (*inbox.Inbox)(nil)
 
-// box is an inbox that fails as it is told, once or for ever.
+// box is an inbox that fails once or always.
 type box struct {
 	put    []inbox.Event
 	fails  error
@@ -61,10 +61,10 @@ func verify(headers map[string]string, _ []byte) (string, error) {
 func read(id string, body []byte) (inbox.Event, error) {
 	var came struct{ ID, Type, Subject, Ignored string }
 	if json.Unmarshal(body, &came) != nil {
-		return inbox.Event{}, errors.New("the body is no event")
+		return inbox.Event{}, errors.New("the body is not an event")
 	}
 	if came.Type == "none" {
-		return inbox.Event{ID: came.ID}, errors.New("the body is no event")
+		return inbox.Event{ID: came.ID}, errors.New("the body is not an event")
 	}
 	e := inbox.Event{ID: cmp.Or(id, came.ID), Type: came.Type, Subject: came.Subject, Payload: body}
 	if came.Ignored != "" {
@@ -109,7 +109,7 @@ func remains(why, body string) []byte {
 }
 
 func TestReceive(t *testing.T) {
-	const why, cut = "the body is no event", `{"id":`
+	const why, cut = "the body is not an event", `{"id":`
 	nameless := "malformed-" + sumOf(cut)[:32]
 	for name, c := range map[string]struct {
 		id, body string

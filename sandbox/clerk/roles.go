@@ -174,7 +174,7 @@ func (f *Fake) changeRole(r *http.Request, change func(*Role) error) (any, error
 	return f.saveRole(role, "updated")
 }
 
-// renameRole lets the members keep a role whose key is changed. Nothing is told of them, and they don't count as changed:
+// renameRole lets the members keep a role whose key is changed. No event reports them, and they don't count as changed:
 // whoever keeps a copy must take it from the role.
 func (f *Fake) renameRole(from, to string) error {
 	if from == to {

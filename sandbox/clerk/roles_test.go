@@ -70,7 +70,7 @@ func TestRolesAndPermissions(t *testing.T) {
 	require.EqualValues(t, 8, all.TotalCount)
 }
 
-// TestRenamedRoleKeepsItsMembers without a word about them.
+// A renamed role keeps its members, without an event about them.
 func TestRenamedRoleKeepsItsMembers(t *testing.T) {
 	h := &recorder{}
 	s := serve(t, clerk.Config{Emit: h.emit})

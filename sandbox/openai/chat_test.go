@@ -201,7 +201,7 @@ func TestToolArgumentsFitTheSchema(t *testing.T) {
 		goopenai.ChatCompletionMessage{Role: "tool", ToolCallID: call.ID, Content: "21 degrees"},
 	)
 	resp := complete(t, s, req)
-	require.Empty(t, resp.Choices[0].Message.ToolCalls, "the model does not call for ever")
+	require.Empty(t, resp.Choices[0].Message.ToolCalls, "the model does not call forever")
 	require.True(t, strings.HasPrefix(resp.Choices[0].Message.Content, "The tool said 21 degrees and "))
 }
 

@@ -82,7 +82,7 @@ type CheckoutLine struct {
 type checkout struct {
 	Session       CheckoutSession   `json:"session"`
 	Lines         []CheckoutLine    `json:"lines"`
-	TrialEnd      int64             `json:"trial_end"` // seconds; zero is no trial
+	TrialEnd      int64             `json:"trial_end"` // seconds; zero means without a trial
 	TrialDays     int64             `json:"trial_days"`
 	Description   *string           `json:"description"`
 	Metadata      map[string]string `json:"metadata"` // of the subscription or the payment intent

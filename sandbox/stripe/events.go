@@ -38,7 +38,7 @@ type EventData struct {
 	PreviousAttributes json.RawMessage `json:"previous_attributes,omitempty"`
 }
 
-// EventRequest is the request that caused an event; both are nil when it was none.
+// EventRequest is the request that caused an event; both are nil without a request.
 type EventRequest struct {
 	ID             *string `json:"id"`
 	IdempotencyKey *string `json:"idempotency_key"`

@@ -143,7 +143,7 @@ func (f *Fake) finalize(inv Invoice, base string) (Invoice, *apiError) {
 	now := f.timeOf(cus)
 	number := fmt.Sprintf("%s-%04d", cus.InvoicePrefix, cus.NextInvoiceSequence)
 	cus.NextInvoiceSequence++
-	var kinds []string // the next number alone is not told of
+	var kinds []string // a change of the next number alone sends no event
 	if cus.Currency == nil {
 		cus.Currency = &inv.Currency
 		kinds = []string{"customer.updated"}

@@ -82,7 +82,7 @@ func TestDelayAndPause(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, "1", e.got(), "the window is not full")
 		time.Sleep(3 * time.Second)
-		require.Len(t, e.got(), 5, "but nothing is held back for ever")
+		require.Len(t, e.got(), 5, "but nothing is held back forever")
 
 		require.NoError(t, s.Change(webhook.Settings{Paused: true}))
 		send(s, 4, 4)

@@ -22,7 +22,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/models"
 )
 
-// independent counts a body as a provider does, without any code of Trivet's: every text and key, by the whole
+// independent counts a body as a provider does, without any code from Trivet: every text and key, by the whole
 // vocabulary, with what OpenAI adds for messages.
 type independent struct {
 	codec tokenizer.Codec

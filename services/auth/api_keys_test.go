@@ -86,7 +86,7 @@ func TestAPIKeyLife(t *testing.T) {
 	_, err = h.authenticate(t, made.GetSecret())
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, err)
 	_, err = h.rpc.DeleteApiKey(admin, &authv1.DeleteApiKeyRequest{ApiKeyId: made.GetApiKey().GetId()})
-	require.NoError(t, err, "again is no error")
+	require.NoError(t, err, "a repetition is not an error")
 	list, err = h.rpc.ListApiKeys(admin, &authv1.ListApiKeysRequest{})
 	require.NoError(t, err)
 	require.True(t, list.GetApiKeys()[0].GetRevokeTime().IsValid())
@@ -415,7 +415,7 @@ func TestOperators(t *testing.T) {
 	require.False(t, answer.GetIdentity().GetOperator())
 	answer, err = h.authenticate(t, h.clerk.Token(t, time.Now(), map[string]any{"act": map[string]any{"sub": "user_2"}}))
 	require.NoError(t, err)
-	require.False(t, answer.GetIdentity().GetOperator(), "whoever impersonates an operator is none")
+	require.False(t, answer.GetIdentity().GetOperator(), "impersonating an operator does not make an operator")
 	require.Equal(t, "user_2", answer.GetIdentity().GetActorId())
 }
 

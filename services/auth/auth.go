@@ -128,7 +128,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
-// Checks are the service's conditions of readiness. Clerk is none, once its keys are held.
+// Checks are the service's conditions of readiness. Clerk is not one of them once its keys are held.
 func (s *Service) Checks() map[string]func(context.Context) error {
 	checks := map[string]func(context.Context) error{"auth.database": s.database.Ping, "auth.writes": s.database.CheckWrite}
 	checks["auth.schema"] = database.SchemaCheck(s.database, Migrations()...)

@@ -110,7 +110,7 @@ func (c Config) keyMode() apikey.Mode {
 		return apikey.Live
 	}
 	if secret == "" && c.PublishableKey == "" && strings.HasPrefix(c.Issuer, "https://") && !strings.HasSuffix(c.Issuer, ".clerk.accounts.dev") {
-		return apikey.Live // only the key and the issuer are set, and it is no development instance
+		return apikey.Live // only the key and the issuer are set, and it is not a development instance
 	}
 	return apikey.Test
 }

@@ -29,7 +29,7 @@ func (e *eraser) erase(userID string) error {
 	return nil
 }
 
-// break makes the service fail, or mends it.
+// break makes the service fail or work again.
 func (e *eraser) set(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -105,7 +105,7 @@ func TestUnsyncedUserIsCompletedOnce(t *testing.T) {
 		_, err := s.authenticate(t, token)
 		require.NoError(t, err)
 	}
-	require.Equal(t, 1, s.count("GET /v1/users/user_ada.lovelace"), "one call however many requests")
+	require.Equal(t, 1, s.count("GET /v1/users/user_ada.lovelace"), "one call for any number of requests")
 	require.Equal(t, 1, s.count("GET /v1/organizations/org_acme"))
 	require.Equal(t, 1, s.count("GET /v1/jwks"))
 

@@ -21,7 +21,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/sync"
 )
 
-// sync takes Clerk's webhooks, applies them, and erases the people whom Clerk deletes.
+// sync takes Clerk's webhooks, applies them, and erases the people that Clerk deletes.
 func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrored, error) {
 	box, err := inbox.New(s.database, config.Inbox.Apply(inbox.Options{
 		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now, Alone: s.database.Dialect() == database.SQLite,

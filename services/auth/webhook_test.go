@@ -333,7 +333,7 @@ func TestEndedSessionIsRefusedAtOnce(t *testing.T) {
 			_, err = h.authenticate(t, token)
 			require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, reason(err), "though the token is still good")
 			_, err = h.authenticate(t, h.clerk.Token(t, time.Now(), map[string]any{"sid": "sess_2"}))
-			require.NoError(t, err, "other sessions go on")
+			require.NoError(t, err, "other sessions continue")
 		})
 	}
 }

@@ -21,8 +21,8 @@ var (
 	customerUpdated string
 )
 
-// feed chooses what is offered next: the same seed chooses the same. Its webhooks are about users of Clerk's, each with a
-// later updated_at, and about customers of Stripe's.
+// feed chooses what is offered next: the same seed chooses the same. Its webhooks are about Clerk users, each with a
+// later updated_at, and about Stripe customers.
 type feed struct {
 	random     *rand.Rand
 	clerkShare float64

@@ -16,7 +16,7 @@ type intake struct {
 	database string
 	offering
 	acknowledged int
-	byStatus     map[int]int // of the others; 0 is no answer
+	byStatus     map[int]int // of the others; 0 means without an answer
 	problem      error       // one of those that were not acknowledged
 	sorted       []time.Duration
 
@@ -166,7 +166,7 @@ func (m *intake) check() error {
 	return errors.Join(found...)
 }
 
-// others lists the answers that were no acknowledgement.
+// others lists the answers that were not acknowledgements.
 func (m *intake) others() string {
 	if len(m.byStatus) == 0 {
 		return "none"

@@ -76,7 +76,7 @@ func ready(ctx context.Context, url string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not well in time: %w", url, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("%s did not become healthy in time: %w", url, errors.Join(err, ctx.Err()))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

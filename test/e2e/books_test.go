@@ -166,7 +166,7 @@ func (b books) checkRising(effects map[string][]string, of func(id string) bool)
 	}
 }
 
-// metadata reads the number that a test has put into an object of Stripe's.
+// metadata reads the number that a test has put into a Stripe object.
 func metadata(t *testing.T, body string) string {
 	t.Helper()
 	var object struct{ Metadata struct{ N string } }

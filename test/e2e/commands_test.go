@@ -171,7 +171,7 @@ func TestSplitModeWithTheSandboxTakesItsWebhooks(t *testing.T) {
 		var list struct{ Users []struct{ ID string } }
 		in.get("/api/v1/users", operator, &list)
 		return len(list.Users) == 4
-	}, 20*time.Second, 50*time.Millisecond, "the users whom webhooks announced are known, though they never signed in")
+	}, 20*time.Second, 50*time.Millisecond, "the users from webhooks are known, though they never signed in")
 	require.NotContains(t, in.log.String(), "CONFIGURATION_ERROR")
 	require.Contains(t, in.log.String(), "the sandbox stands in for a provider")
 }

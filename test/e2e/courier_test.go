@@ -23,13 +23,13 @@ type letter struct {
 	body       []byte
 }
 
-// clerkLetter tells of an object of Clerk's.
+// clerkLetter is an event about a Clerk object.
 func clerkLetter(id, kind string, object any) (letter, error) {
 	body, err := json.Marshal(map[string]any{"object": "event", "type": kind, "timestamp": time.Now().UnixMilli(), "data": object})
 	return letter{source: "clerk", id: id, body: body}, err
 }
 
-// stripeLetter tells of an object of Stripe's.
+// stripeLetter is an event about a Stripe object.
 func stripeLetter(id, kind string, object any) (letter, error) {
 	body, err := json.Marshal(map[string]any{
 		"id": id, "object": "event", "api_version": "2023-10-16", "created": time.Now().Unix(), "livemode": false, "type": kind,

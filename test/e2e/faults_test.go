@@ -18,7 +18,7 @@ func TestKilledInTheMiddleOfAStream(t *testing.T) {
 	first.control(http.MethodPatch, "/control/openai/settings", map[string]any{"pace_ms": 20, "reply_tokens": 5000}, nil)
 	token := first.token("user_killed", nil)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, first.edge+"/v1/chat/completions",
-		strings.NewReader(`{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Go on."}]}`))
+		strings.NewReader(`{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Continue."}]}`))
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer "+token)
 	response, err := http.DefaultClient.Do(request)

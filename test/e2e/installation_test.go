@@ -266,7 +266,7 @@ func (in *installation) await(url string) {
 			}
 		}
 		if time.Now().After(deadline) {
-			in.t.Fatalf("%s is not well after 30 s: %v\n%s", url, err, in.log)
+			in.t.Fatalf("%s is not healthy after 30 s: %v\n%s", url, err, in.log)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -284,7 +284,7 @@ func ports(t *testing.T, n int) []string {
 	return all
 }
 
-// token makes a session token of the sandbox's; extra are further fields, such as "org".
+// token makes a session token of the sandbox; extra holds further fields, such as "org".
 func (in *installation) token(user string, extra map[string]any) string {
 	in.t.Helper()
 	ask := map[string]any{"user": user, "ttl": "10m"}

@@ -89,7 +89,7 @@ func newKiller(t *testing.T, url string, dice *rand.Rand) *killer {
 			"CLERK_SECRET_KEY=" + standin.ClerkSecretKey, "CLERK_API_URL=" + in.sandbox + "/clerk/v1", "CLERK_WEBHOOK_SECRET=" + standin.ClerkWebhookSecret,
 			"CLERK_ISSUER=" + in.issuer(), "STRIPE_SECRET_KEY=" + standin.StripeSecretKey, "STRIPE_API_URL=" + in.sandbox + "/stripe",
 			"STRIPE_WEBHOOK_SECRET=" + standin.StripeWebhookSecret, "STRIPE_READS_PER_SECOND=10000",
-			"CLERK_RECONCILE_INTERVAL=0", "STRIPE_RECONCILE_INTERVAL=0", // nothing mends by the way
+			"CLERK_RECONCILE_INTERVAL=0", "STRIPE_RECONCILE_INTERVAL=0", // reconciliation must not repair anything
 		},
 	}
 }
@@ -354,7 +354,7 @@ func (k *killer) check() {
 	k.awaitDelivered()
 	k.books.awaitDrained()
 	sent := k.delivered()
-	k.t.Logf("%d kills, %d of them before it was ready; sandbox: %d events of Clerk's and %d of Stripe's; authors: %s; all %d events done after %s",
+	k.t.Logf("%d kills, %d of them before it was ready; sandbox: %d Clerk events and %d Stripe events; authors: %s; all %d events done after %s",
 		k.kills, k.early, len(sent["clerk"]), len(sent["stripe"]), k.courier, len(sent["clerk"])+len(sent["stripe"])+k.courier.count(), time.Since(k.begun).Round(time.Second))
 	for source, acknowledged := range k.courier.acknowledged {
 		for id := range acknowledged {
@@ -443,7 +443,7 @@ func (k *killer) delivered() map[string]map[string]bool {
 	return ids
 }
 
-// checkReconciled checks that a comparison with a provider finds nothing to mend.
+// checkReconciled checks that a comparison with a provider finds no difference.
 func (in *installation) checkReconciled(source string) {
 	in.t.Helper()
 	found, err := in.operate("reconcile", "--source", source)

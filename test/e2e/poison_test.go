@@ -67,7 +67,7 @@ func (in *installation) malformed(source string) {
 	require.NotContains(in.t, again.RedactedPayload, "user.upd", "what may hold anything is not kept")
 }
 
-// failingForAWhile follows an event whose object can't be fetched: it waits, says why, and is done by itself once Stripe is well again.
+// failingForAWhile follows an event whose object can't be fetched: it waits, says why, and succeeds by itself once Stripe works again.
 func (in *installation) failingForAWhile() {
 	in.t.Helper()
 	w := newLetterWriter(in)

@@ -384,7 +384,7 @@ func TestACallerWhoLeavesPaysWhatWasProduced(t *testing.T) {
 		token := in.token("user_gone", nil)
 		ctx, leave := context.WithCancel(t.Context())
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, in.edge+"/v1/chat/completions",
-			strings.NewReader(`{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Go on and on."}]}`))
+			strings.NewReader(`{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Continue for long."}]}`))
 		require.NoError(t, err)
 		request.Header.Set("Authorization", "Bearer "+token)
 		response, err := http.DefaultClient.Do(request)
@@ -403,7 +403,7 @@ func TestACallerWhoLeavesPaysWhatWasProduced(t *testing.T) {
 		require.Eventually(t, func() bool { return in.upstream().Cancelled == 1 }, 10*time.Second, 5*time.Millisecond, "the upstream call ends with its caller")
 		require.Eventually(t, func() bool { return in.account(token).Held == 0 }, 10*time.Second, 20*time.Millisecond)
 		now, produced := in.account(token), in.upstream()
-		require.Less(t, produced.Chunks, int64(200), "it did not go on for nobody")
+		require.Less(t, produced.Chunks, int64(200), "the model stopped when nobody was reading")
 		cost := 5_000_000_000 - now.Balance
 		atMost := price(t, model, 200, 0, 2*produced.Chunks+20)
 		require.Positive(t, cost)

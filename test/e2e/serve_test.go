@@ -84,7 +84,7 @@ func TestServeIsProduction(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, in.call(t.Context(), http.MethodGet, "/api/v1/me", token, "").status, "%s token", name)
 	}
 	require.Equal(t, http.StatusForbidden, in.call(t.Context(), http.MethodGet, "/api/v1/users", in.session("user_operator", time.Minute), "").status,
-		"development's operator is none here")
+		"the operator of development has no rights here")
 
 	conn, err := grpc.NewClient(in.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)

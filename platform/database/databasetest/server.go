@@ -136,7 +136,7 @@ func programs() (string, error) {
 	return "", errMissing
 }
 
-// owner chooses whom the server runs as: PostgreSQL refuses root.
+// owner chooses the user that runs the server: PostgreSQL refuses root.
 func owner() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil //nolint:nilnil // as ourselves

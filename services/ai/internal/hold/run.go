@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// sweepEvery is how often open holds are looked at.
+	// sweepEvery is how often open holds are checked.
 	sweepEvery = 500 * time.Millisecond
 	// idleEvery is how often an unchanged usage is written again, to renew the lease of the hold.
 	idleEvery = 10 * time.Second

@@ -48,7 +48,7 @@ func NewCache(source Source, size int, now func() time.Time) (*Cache, error) {
 	return &Cache{source: source, now: now, known: known}, nil
 }
 
-// Get returns what the account's plan allows; it must not be changed. However many callers miss, billing is asked
+// Get returns what the account's plan allows; it must not be changed. When many callers miss at once, billing is asked
 // once. The error is an *errs.Error.
 func (c *Cache) Get(ctx context.Context, account string) (*billingv1.GetEntitlementsResponse, error) {
 	if e, ok := c.known.Get(account); ok && c.now().Before(e.until) {

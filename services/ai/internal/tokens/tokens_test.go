@@ -24,7 +24,7 @@ func TestCountIsTheVocabularys(t *testing.T) {
 	c := tokens.NewCounter()
 	for name, text := range map[string]string{
 		"empty": "", "word": "hello", "sentence": "The quick brown fox jumps over the lazy dog.", "code": "func main() {\n\tfmt.Println(\"hi\")\n}\n",
-		"long prose": strings.Repeat("Several words make a line, and lines make a page; so it goes on.\n", 500),
+		"long prose": strings.Repeat("Several words make a line, and lines make a page; pages make a book.\n", 500),
 		"han":        strings.Repeat("你好,世界。", 40), "emoji": strings.Repeat("👩‍👩‍👧‍👦 ", 30), "json": strings.Repeat(`{"a":[1,2,3],"b":null},`, 30),
 	} {
 		want, err := whole.Count(text)

@@ -148,7 +148,7 @@ func TestHeadersOfTheRequest(t *testing.T) {
 	require.Equal(t, "{}", string(body))
 }
 
-func TestNoKeyIsNoHeader(t *testing.T) {
+func TestWithoutAKeyThereIsNoHeader(t *testing.T) {
 	base, err := url.Parse("http://localhost:11434/v1")
 	require.NoError(t, err)
 	client := upstream.New(roundTripper(func(r *http.Request) (*http.Response, error) {

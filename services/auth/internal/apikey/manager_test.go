@@ -299,7 +299,7 @@ func TestOnlyAPersonTakesOver(t *testing.T) {
 	require.Equal(t, "admin", got.Role, "the role of the new owner, not of the old one")
 }
 
-// TestUsesAreBounded: however many keys are used between two flushes, memory does not grow without end.
+// Memory is bounded for any number of keys that are used between two flushes.
 func TestUsesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()

@@ -12,7 +12,7 @@ import (
 )
 
 // A secret is "tvt_live_" or "tvt_test_", 43 characters of base 62 that hold 256 random bits, and 6 more that hold the
-// CRC-32 of all before them: a scanner that finds one in a file knows without asking that it is no chance hit, and a
+// CRC-32 of all before them: a scanner that finds one in a file knows without asking that it is not a chance hit, and a
 // mistyped one costs no look-up.
 const (
 	// Prefix begins every secret.

@@ -60,7 +60,7 @@ func refusedKey(verdict string) error {
 }
 
 // Disabled is the reason why a key is refused because of its maker: API_KEY_MAKER_LEFT, USER_DISABLED or INVALID_TOKEN (its
-// organization is deleted); unspecified when its maker is no reason. Errors: the store's.
+// organization is deleted); unspecified when its maker is not the reason. Errors: the store's.
 func (a *Authenticator) Disabled(ctx context.Context, k apikey.Key) (errorsv1.ErrorReason, error) {
 	st, err := a.Directory.Standing(ctx, k.UserID, k.OrganizationID, "")
 	if err != nil {

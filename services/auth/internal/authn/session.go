@@ -85,7 +85,7 @@ func sessionVerdict(s *session.Session, org *session.Organization, st directory.
 	return verdictAccepted
 }
 
-// learn stores what the token says and the store lacks, and has Clerk asked for the rest. The request goes on without
+// learn stores what the token says and the store lacks, and has Clerk asked for the rest. The request continues without
 // waiting for Clerk, and even if the store does not take it.
 func (a *Authenticator) learn(ctx context.Context, s *session.Session, org *session.Organization, st directory.Standing) {
 	if news(s, org, st) {

@@ -36,7 +36,7 @@ func userOf(u *userResource, told time.Time) directory.User {
 const maxLock = 10 * 365 * 24 * 3600
 
 // addressesOf puts the primary address first. It goes by its id: the first in Clerk's list need not be the primary one,
-// and there may be none.
+// and an address may be missing.
 func addressesOf(u *clerk.User) (primary string, all []string) {
 	for _, e := range u.EmailAddresses {
 		if e == nil || e.EmailAddress == "" {

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Event is a webhook of Clerk's, reduced to what is needed.
+// Event is a webhook from Clerk, reduced to what is needed.
 type Event struct {
 	// Type is such as "user.updated".
 	Type string
@@ -22,7 +22,7 @@ type Event struct {
 	Payload []byte
 }
 
-// ErrMalformed says that a body is no event of Clerk's.
+// ErrMalformed says that a body is not an event from Clerk.
 var ErrMalformed = errors.New("clerk: the body is not an event")
 
 // envelope is what all events have in common.
@@ -34,7 +34,7 @@ type envelope struct {
 	Data       json.RawMessage `json:"data"`
 }
 
-// received is an envelope as it comes: what applying an event can do without is no reason to refuse it.
+// received is an envelope as it comes: fields that applying an event does not need are not a reason to refuse it.
 type received struct {
 	Type       string          `json:"type"`
 	Object     json.RawMessage `json:"object"`
@@ -43,7 +43,7 @@ type received struct {
 	Data       json.RawMessage `json:"data"`
 }
 
-// envelope is what is kept. An object that is no name, and a time that is no whole number, are as none.
+// envelope is what is kept. An object that is not a name, and a time that is not an integer, count as missing.
 func (r received) envelope() envelope {
 	e := envelope{Type: r.Type, InstanceID: r.InstanceID, Data: r.Data}
 	if json.Unmarshal(r.Object, &e.Object) != nil || !isName(e.Object) {

@@ -23,7 +23,7 @@ const (
 	callTimeout = 10 * time.Second
 )
 
-// Completer reads from Clerk, in the background, what is known only from tokens: one call for an id however many
+// Completer reads from Clerk, in the background, what is known only from tokens: one call for an id for any number of
 // requests ask for it.
 type Completer struct {
 	store  Store
@@ -86,7 +86,7 @@ func (c *Completer) Run(ctx context.Context) {
 }
 
 func (c *Completer) work(ctx context.Context) {
-	for ctx.Err() == nil { // select alone would go on with the queue now and then
+	for ctx.Err() == nil { // select alone would sometimes take from the queue
 		select {
 		case t := <-c.queue:
 			c.complete(ctx, t)

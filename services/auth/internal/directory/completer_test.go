@@ -93,7 +93,7 @@ func running(t *testing.T, answer func(context.Context, string) error) (*directo
 	return c, s, k, func() { cancel(); <-ended }
 }
 
-func TestOneCallHoweverManyRequests(t *testing.T) {
+func TestConcurrentRequestsShareOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s, k, stop := running(t, nil)
 		defer stop()

@@ -27,7 +27,7 @@ type User struct {
 	FirstName, LastName, ImageURL, ExternalID string
 	// PublicMetadata is a JSON object.
 	PublicMetadata json.RawMessage
-	// Banned and Deprovisioned people are refused: an admin of Clerk's, or the company's directory, shut them out.
+	// Banned and Deprovisioned people are refused: an admin in Clerk, or the company's directory, locked them out.
 	Banned, Deprovisioned bool
 	// Locked people can't sign in. Their sessions and API keys keep working: anybody can lock an account by wrong passwords.
 	Locked bool
@@ -51,7 +51,7 @@ type Organization struct {
 
 // Membership is a person's place in an organization.
 type Membership struct {
-	// ID is Clerk's, and another one after the person left and joined again; empty when only a token told of it.
+	// ID is Clerk's, and another one after the person left and joined again; empty when it is known from a token only.
 	ID                     string
 	OrganizationID, UserID string
 	// Role has no "org:" prefix.

@@ -33,7 +33,7 @@ func samePermissions(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// sameJSON compares objects; what is none counts as an empty one, as the store keeps it.
+// sameJSON compares two JSON objects. A value that is not an object counts as empty, as in the store.
 func sameJSON(a, b json.RawMessage) bool {
 	if string(a) == string(b) {
 		return true

@@ -9,7 +9,7 @@ import (
 
 // Source is where the truth is: Clerk's Backend API.
 type Source interface {
-	// User reads one user. Errors: ErrNotFound, ErrKeyRefused, *RetryError, and others that a later attempt won't mend.
+	// User reads one user. Errors: ErrNotFound, ErrKeyRefused, *RetryError, and others that a later attempt cannot fix.
 	User(ctx context.Context, id string) (User, error)
 	// Organization reads one organization. Errors: as of User.
 	Organization(ctx context.Context, id string) (Organization, error)

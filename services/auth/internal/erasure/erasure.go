@@ -69,7 +69,7 @@ func New(store Store, put Put, steps []Step, now func() time.Time, logger *slog.
 	return &Eraser{store: store, put: put, steps: steps, now: now, logger: logger}
 }
 
-// Request begins a person's erasure and returns its record. One that is under way goes on; one that is complete begins
+// Request begins a person's erasure and returns its record. An erasure that is under way continues; one that is complete begins
 // anew, for what may have come since.
 func (e *Eraser) Request(ctx context.Context, userID string) (Erasure, error) {
 	if err := e.store.BeginErasure(ctx, userID, true, e.put); err != nil {
@@ -78,7 +78,7 @@ func (e *Eraser) Request(ctx context.Context, userID string) (Erasure, error) {
 	return e.store.Erasure(ctx, userID)
 }
 
-// Removed begins the erasure of a person whom Clerk no longer has, unless it was begun before.
+// Removed begins the erasure of a user that Clerk no longer has, unless it has begun before.
 func (e *Eraser) Removed(ctx context.Context, userID string) error {
 	return e.store.BeginErasure(ctx, userID, false, e.put)
 }

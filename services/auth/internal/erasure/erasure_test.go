@@ -15,7 +15,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
 )
 
-// store remembers what was begun and confirmed.
+// store remembers which erasures started and were confirmed.
 type store struct {
 	erasure.Store
 	confirmed []string

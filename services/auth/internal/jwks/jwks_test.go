@@ -94,7 +94,7 @@ func TestKeysThatMustNotBeUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, log := remoteOf(t, good, tc.key)
 			keys, err := r.Find(t.Context(), "ins_1")
-			require.NoError(t, err, "the good key beside it goes on working")
+			require.NoError(t, err, "the good key beside it keeps working")
 			require.True(t, keys[0].Equal(&clerktest.Key(0).PublicKey))
 			_, err = r.Find(t.Context(), "bad")
 			require.ErrorIs(t, err, jwks.ErrUnknownKey)
@@ -227,7 +227,7 @@ func TestEndpoint(t *testing.T) {
 	clerk.Down.Store(true)
 	_, err = endpoint(clerktest.SecretKey, "sk_test_old").Fetch(t.Context())
 	require.ErrorContains(t, err, "503")
-	require.Equal(t, before+1, clerk.Fetches.Load(), "a failure is no reason to try another secret")
+	require.Equal(t, before+1, clerk.Fetches.Load(), "a failure is not a reason to try another secret")
 
 	huge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(make([]byte, 1<<20))

@@ -35,7 +35,7 @@ type Options struct {
 }
 
 const (
-	// demandGap is the least time between two fetches for the same cause, however many tokens ask for one.
+	// demandGap is the least time between two fetches for the same cause, for any number of tokens.
 	demandGap = 10 * time.Second
 	// retryGap is the pause of the background after a failed fetch, while the last keys still serve.
 	retryGap = time.Minute

@@ -175,8 +175,8 @@ func TestAnUnknownKeyIDIsRemembered(t *testing.T) {
 	})
 }
 
-// TestAFetchInProgressIsNoLastWord: a key may be newer than a fetch that had already begun.
-func TestAFetchInProgressIsNoLastWord(t *testing.T) {
+// TestUnknownKeyOfAFetchInProgressIsNotRemembered: a key may be newer than a fetch that had already begun.
+func TestUnknownKeyOfAFetchInProgressIsNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(t)
 		r := s.remote(t)
@@ -209,7 +209,7 @@ func TestTheBudgetsAreSeparate(t *testing.T) {
 		rotated.Rotate("ins_2", clerktest.Key(1))
 		s.set(rotated.Document(t))
 		require.False(t, r.Renew(t.Context()), "its budget is used up")
-		require.NoError(t, find(t, r, "ins_2"), "this budget is not")
+		require.NoError(t, find(t, r, "ins_2"), "this budget is not used up")
 
 		again := clerktest.New()
 		s.set(again.Document(t))
@@ -303,7 +303,7 @@ func TestKeysServeForMaxStale(t *testing.T) {
 	})
 }
 
-// TestStaleKeysRefuseNoKeyID: what Clerk did not have is no verdict any more once the keys are too old to serve.
+// TestStaleKeysRefuseNoKeyID: an earlier negative answer does not count once the keys are too old to serve.
 func TestStaleKeysRefuseNoKeyID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(t)
@@ -383,7 +383,7 @@ func TestBackgroundRefresh(t *testing.T) {
 		go func() { r.Run(ctx); close(ended) }()
 		time.Sleep(time.Hour + time.Second)
 		require.EqualValues(t, 13, s.calls.Load(), "at once and every five minutes")
-		require.Zero(t, s.changed.Load(), "the same keys are no change")
+		require.Zero(t, s.changed.Load(), "the same keys are not a change")
 		require.NoError(t, find(t, r, "ins_1"))
 		stop()
 		<-ended

@@ -7,11 +7,14 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
-// prove asks Clerk for those whom the store has, until it knows one. With a key of another instance it knows nobody; then
-// all of ours would seem to be gone, and all of theirs be taken over, after which the next run would find somebody known.
-// So it is asked before anything is written, in every run, as the key may be another one than in the last. Nobody known and
-// everybody deleted look alike, and an erasure can't be undone: whoever truly lost all people at once, and every webhook
-// about it, must say so.
+// prove checks that Clerk knows at least one stored user or organization before the run writes anything.
+//
+// CLERK_SECRET_KEY may belong to another instance, which knows none of the stored objects. Without this check the run would
+// delete all of them and import those of the other instance, and the next run would find everything in order. Erasures
+// cannot be undone. The key may have changed since the last run, so every run checks.
+//
+// An instance whose users have all been deleted looks the same. An operator who has lost every user and every webhook about
+// them must confirm that.
 func (w *walk) prove(ctx context.Context) error {
 	for _, kind := range []struct {
 		ids   func(ctx context.Context, after string, limit int) ([]string, error)

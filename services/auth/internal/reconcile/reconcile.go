@@ -39,7 +39,7 @@ const (
 	byID      = 100 // ids that Clerk takes in one call
 )
 
-// Store is what reconciling needs of auth's.
+// Store is the part of auth's store that reconciling needs.
 type Store interface {
 	directory.Writer
 	User(ctx context.Context, id string) (directory.User, error)
@@ -71,7 +71,7 @@ type Options struct {
 	Database *database.DB
 	Store    Store
 	Source   directory.Lister
-	// Remove erases a user whom Clerk no longer has.
+	// Remove erases a user that Clerk no longer has.
 	Remove func(ctx context.Context, userID string) error
 	// Pause lies between two calls to Clerk, to leave others their share of its rate limit.
 	Pause time.Duration
@@ -112,7 +112,7 @@ type Progress struct {
 	Done bool
 }
 
-// Report is told of progress; its error ends the run.
+// Report receives progress; its error ends the run.
 type Report func(Progress) error
 
 // Run compares all that changed at or after since, or everything when it is the zero time. Only a full run removes what
@@ -178,7 +178,7 @@ type walk struct {
 func (w *walk) full() bool { return w.Since.IsZero() }
 
 // stands tells whether what is stored as of t has had the time to appear in Clerk's lists. What claims to be of the future
-// is no news either: it comes of a clock that was wrong.
+// does not count either: a wrong clock wrote it.
 func (w *walk) stands(t time.Time) bool { return w.Now().Sub(t).Abs() > settled }
 
 // resume continues a saved full run that is not too old. A run since some time starts from the beginning.

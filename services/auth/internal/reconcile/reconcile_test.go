@@ -159,7 +159,7 @@ func TestMemberWhoLeftIsRemoved(t *testing.T) {
 	})
 }
 
-// TestClerkWinsOverAWrongTombstone: what seems newer in the store is not for ever right.
+// TestClerkWinsOverAWrongTombstone: what seems newer in the store is not right forever.
 func TestClerkWinsOverAWrongTombstone(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada := w.User("ada")
@@ -199,7 +199,7 @@ func TestIDsOfMemberships(t *testing.T) {
 	})
 }
 
-// TestErasedHereAndAliveThere: an operator erased somebody whom Clerk still has.
+// TestErasedHereAndAliveThere: an operator erased a user that Clerk still has.
 func TestErasedHereAndAliveThere(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada := w.User("ada")
@@ -355,7 +355,7 @@ func TestIntroducedDuringTheFirstRun(t *testing.T) {
 	})
 }
 
-// TestFutureIsReplaced: what claims to be of the future is not newer than Clerk's list for ever.
+// TestFutureIsReplaced: what claims to be of the future is not newer than Clerk's list forever.
 func TestFutureIsReplaced(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada := w.User("ada")
@@ -455,7 +455,7 @@ func (w *world) bringBack(org, user string) {
 	}))
 }
 
-// TestLostRoleEvents: what a role allows changes without a word about its members.
+// TestLostRoleEvents: what a role allows changes without an event about its members.
 func TestLostRoleEvents(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada, bob := w.User("ada"), w.User("bob")
@@ -595,7 +595,7 @@ func TestSinceLeavesTheProgress(t *testing.T) {
 		require.ErrorIs(t, err, cut)
 		found, err := w.runPart()
 		require.NoError(t, err)
-		require.NotContains(t, found, "users", "it goes on with the memberships")
+		require.NotContains(t, found, "users", "it continues with the memberships")
 		require.Equal(t, reconcile.Counts{Same: 2, Created: 1}, found["memberships"])
 	})
 }
@@ -671,7 +671,7 @@ func TestAReplicaThatLostTheJobStops(t *testing.T) {
 	})
 }
 
-// However slow Clerk is, and however many are asked for one by one, no other replica takes the job.
+// No other replica takes the job while Clerk is slow or many objects are read one by one.
 func TestTheLeaseIsRenewed(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.User("ada")
@@ -725,7 +725,7 @@ func TestCutShortWhileRemoving(t *testing.T) {
 	})
 }
 
-// TestResumes goes on where it was cut short.
+// A run resumes where the last one was cut short.
 func TestResumes(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		owner := w.User("owner")
@@ -751,7 +751,7 @@ func TestResumes(t *testing.T) {
 	})
 }
 
-// runPart is a run that was begun by another.
+// runPart is a run that another process started.
 func (w *world) runPart() (map[string]reconcile.Counts, error) {
 	found := map[string]reconcile.Counts{}
 	return found, w.reconciler().Run(w.t.Context(), time.Time{}, func(p reconcile.Progress) error {

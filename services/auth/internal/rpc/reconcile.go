@@ -14,7 +14,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 )
 
-// Reconcile compares the store with Clerk and reports as it goes. A caller that leaves ends it; the next one goes on where
+// Reconcile compares the store with Clerk and reports as it goes. A caller that leaves ends it; the next one continues where
 // it was.
 func (s *Server) Reconcile(req *authv1.ReconcileRequest, stream grpc.ServerStreamingServer[authv1.ReconcileResponse]) error {
 	if s.options.Reconciler == nil {

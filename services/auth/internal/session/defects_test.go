@@ -33,7 +33,7 @@ func TestWhatTheSDKAccepts(t *testing.T) {
 		{"JWT template as session", map[string]any{"sid": nil, "v": nil, "sts": nil, "fva": nil, "aud": "hasura"}, session.VerdictMissingClaim, true},
 		{"another Clerk instance", map[string]any{"iss": "https://clerk.evil.test"}, session.VerdictIssuer, true},
 		{"issuer with the right beginning", map[string]any{"iss": clerktest.Issuer + ".evil.test"}, session.VerdictIssuer, true},
-		{"issuer that is none of Clerk's", map[string]any{"iss": "https://evil.test"}, session.VerdictIssuer, false},
+		{"issuer that is not Clerk", map[string]any{"iss": "https://evil.test"}, session.VerdictIssuer, false},
 		{"pending session", map[string]any{"sts": "pending"}, session.VerdictPending, true},
 		{"unknown status", map[string]any{"sts": "elsewhere"}, session.VerdictPending, true},
 		{"issued in 3 s (clock skew)", map[string]any{"iat": epoch().Unix() + 3}, session.VerdictAccepted, false},

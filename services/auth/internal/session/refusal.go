@@ -23,7 +23,7 @@ const (
 	VerdictSignature    Verdict = "signature"
 )
 
-// Refusal says that a token is no good. Its text names claims, never their values.
+// Refusal says why a token is invalid. Its text names claims, never their values.
 type Refusal struct {
 	// Verdict is the kind of fault.
 	Verdict Verdict

@@ -1,4 +1,4 @@
-// Package session tells whom a Clerk session token names. It accepts nothing that it can't check: the algorithm is pinned,
+// Package session finds the user that a Clerk session token names. It accepts nothing that it can't check: the algorithm is pinned,
 // the issuer is compared whole, and what is missing is refused or taken at its worst.
 package session
 
@@ -10,12 +10,12 @@ import (
 // Leeway is how far apart this machine's clock and Clerk's may be.
 const Leeway = 5 * time.Second
 
-// MaxTokenBytes is the longest token that is looked at.
+// MaxTokenBytes is the longest token that is read.
 const MaxTokenBytes = 8 << 10
 
 // Verifier checks session tokens.
 type Verifier interface {
-	// Verify returns the session that token proves. The error is a *Refusal when the token is no good, and a
+	// Verify returns the session that token proves. The error is a *Refusal when the token is invalid, and a
 	// *jwks.UnavailableError or the context's own when that could not be found out. The session is shared: callers
 	// must not change it.
 	Verify(ctx context.Context, token string) (*Session, error)

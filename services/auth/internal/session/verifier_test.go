@@ -122,7 +122,7 @@ func TestClaimTypes(t *testing.T) {
 	}
 }
 
-func TestClaimsThatAreNoObjectOrStandTwice(t *testing.T) {
+func TestMalformedAndRepeatedClaims(t *testing.T) {
 	claims, err := json.Marshal(clerktest.Claims(epoch(), nil))
 	require.NoError(t, err)
 	twice := func(more string) []byte {
@@ -268,7 +268,7 @@ func TestHopelessTokensNeedNoKey(t *testing.T) {
 	require.Zero(t, keys.asked)
 	_, err = v.Verify(t.Context(), clerktest.New().Token(t, epoch(), nil))
 	var unavailable *jwks.UnavailableError
-	require.ErrorAs(t, err, &unavailable, "no key is no verdict")
+	require.ErrorAs(t, err, &unavailable, "a missing key is not a verdict")
 }
 
 // TestSignatureFailureAsksForNewerKeys: Clerk's key id is the instance's, so that a rotation may keep it.

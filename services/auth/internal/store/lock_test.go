@@ -72,7 +72,7 @@ func (r *replicas) count(query string) (n int) {
 	return n
 }
 
-// TestMembersAndTheEnd: who becomes a member while the organization or the person ends is none afterwards, whichever
+// TestMembersAndTheEnd: a membership that is written while the organization or the person ends does not survive, whichever
 // commits first, and whether or not the two were known before.
 func TestMembersAndTheEnd(t *testing.T) {
 	at := storetest.Now()

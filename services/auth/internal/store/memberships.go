@@ -78,7 +78,7 @@ func (w *Writing) putMembership(ctx context.Context, m directory.Membership, rol
 	return true, nil
 }
 
-// ended reads what Clerk told of the end of a membership with an id.
+// ended reads what is known about the end of a membership with an id.
 func (w *Writing) ended(ctx context.Context, id string) (db.EndedMembership, bool, error) {
 	if id == "" {
 		return db.EndedMembership{}, false, nil
@@ -115,7 +115,7 @@ func (w *Writing) membershipIsOver(ctx context.Context, organizationID, userID, 
 	return over.Bool, err
 }
 
-// listed is m as Clerk listed it, unless its role changed since. A role of the far future is none that did.
+// listed is m as Clerk listed it, unless its role changed since. A role from the far future does not count as changed.
 func (w *Writing) listed(ctx context.Context, m directory.Membership, listedAt time.Time) (role string, permissions []byte, err error) {
 	r, err := w.q.GetRoleNamed(ctx, db.GetRoleNamedParams{Name: m.Role, At: micros(listedAt)})
 	if err == nil && toTime(r.UpdateTime).After(listedAt) && toTime(r.UpdateTime).Before(w.store.now().Add(aheadAtMost)) {

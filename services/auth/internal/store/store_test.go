@@ -34,7 +34,7 @@ func TestPostgres(t *testing.T) {
 	})
 }
 
-// TestAFailedWriteRevokesNothing: who is told of a revocation may count on its commit.
+// TestAFailedWriteRevokesNothing: a subscriber that receives a revocation may rely on its commit.
 func TestAFailedWriteRevokesNothing(t *testing.T) {
 	woken := false
 	s := store.New(databasetest.SQLite(t, migrations(t)), time.Now, func() { woken = true })

@@ -85,7 +85,7 @@ func (v *Verifier) Verify(headers map[string]string, body []byte) (id string, er
 	return id, nil
 }
 
-// pick takes all headers of one family: half of each would be nobody's signature.
+// pick takes all headers of one family: a mix of both is not a signature.
 func pick(headers map[string]string) (id, stamp, signatures string) {
 	for _, family := range []string{"svix-", "webhook-"} {
 		id, stamp, signatures = headers[family+"id"], headers[family+"timestamp"], headers[family+"signature"]

@@ -1,4 +1,4 @@
-// Package sync keeps the directory equal to Clerk's: it applies the events of the inbox, and has the people erased whom
+// Package sync keeps the directory equal to Clerk's: it applies the events of the inbox, and erases the people that
 // Clerk deleted.
 package sync
 
@@ -109,7 +109,7 @@ func (s *Syncer) apply(ctx context.Context, job *inbox.Job) error {
 	return err
 }
 
-// write applies a change. A person whom Clerk deleted is erased everywhere, and what comes later about one who was erased
+// write applies a change. A person that Clerk deleted is erased everywhere, and what comes later about one who was erased
 // leaves nothing behind in the inbox either.
 func (s *Syncer) write(ctx context.Context, w *store.Writing, change directory.Change, eventID string) (changed bool, err error) {
 	if gone, ok := change.(directory.UserDeleted); ok {

@@ -182,7 +182,7 @@ type story struct {
 	fixed []string
 }
 
-// newStory has somebody who is known and stays: whom none is known of is taken for another instance.
+// newStory has one user who is known and stays; without a known user the sync takes Clerk for another instance.
 func (c *copied) newStory() *story {
 	c.User("anchor")
 	c.deliver(c.Events())
@@ -635,6 +635,6 @@ func TestPoisonedEventDies(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.Eventually(t, func() bool { u, err := c.store.User(t.Context(), ada); return err == nil && u.FirstName == "Ada" },
-			30*time.Second, time.Millisecond, "others go on")
+			30*time.Second, time.Millisecond, "other subjects continue")
 	})
 }

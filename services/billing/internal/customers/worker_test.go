@@ -229,7 +229,7 @@ type silent struct{ customers.Provider }
 
 func (silent) Create(context.Context, string, string) (string, error) { return "", nil }
 
-func TestAnAnswerWithoutAnIDIsNoCustomer(t *testing.T) {
+func TestAnAnswerWithoutAnIDIsAnError(t *testing.T) {
 	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		worker := customers.NewWorker(customers.Options{Store: w.store, Provider: silent{}, Now: w.now, Logger: slog.New(slog.DiscardHandler)})

@@ -40,7 +40,7 @@ type Hint struct {
 	Object Object `json:"object"`
 }
 
-// Object names an object of Stripe's.
+// Object names a Stripe object.
 type Object struct {
 	ID string `json:"id,omitempty"`
 	// Kind is such as "customer".

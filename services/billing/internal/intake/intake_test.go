@@ -43,7 +43,7 @@ func TestParseEvent(t *testing.T) {
 			intake.Event{ID: "evt_1", Type: "invoice.paid", ObjectID: "in_1", Livemode: &yes},
 			`{"id":"evt_1","type":"invoice.paid","api_version":"2030-01-01.zinc","livemode":true,"object":{"id":"in_1","kind":"invoice"}}`,
 		},
-		"with a version that is none": {
+		"with an invalid version": {
 			`{"id":"evt_1","object":"event","api_version":5,"type":"invoice.paid","data":{"object":{"id":"in_1","object":"invoice"}}}`,
 			intake.Event{ID: "evt_1", Type: "invoice.paid", ObjectID: "in_1"},
 			`{"id":"evt_1","type":"invoice.paid","object":{"id":"in_1","kind":"invoice"}}`,
@@ -289,7 +289,7 @@ func TestReceiveRefuses(t *testing.T) {
 	require.Empty(t, b.put)
 }
 
-// What is told of people reaches neither the store nor the log nor an error's text.
+// Personal data reaches neither the store nor the log nor an error's text.
 func TestNothingLeaks(t *testing.T) {
 	const canary = "ada@example.test"
 	for name, body := range map[string]string{

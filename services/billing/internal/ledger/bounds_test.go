@@ -115,7 +115,7 @@ func TestUsageIsBounded(t *testing.T) {
 	})
 }
 
-// Holds that can't be settled keep no others from it, however many there are and however old they are.
+// Any number of old holds that cannot be settled do not keep others from being settled.
 func TestHoldsThatFailDoNotStarveTheSweeper(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *fixture) {
 		const broken = 450 // more than two batches

@@ -124,7 +124,7 @@ func TestARepeatedGrantIsAnsweredWithTheFirst(t *testing.T) {
 	})
 }
 
-// An account takes credit up to MaxBalance, to the nano-dollar, and a repetition is no new credit.
+// An account takes credit up to MaxBalance, to the nano-dollar, and a repetition adds no credit.
 func TestGrantsAreBounded(t *testing.T) {
 	each(t, "empty", func(t *testing.T, b *fixture) {
 		for i := range ledger.MaxBalance/ledger.MaxAmount - 1 {

@@ -37,7 +37,7 @@ func TestMetrics(t *testing.T) {
 	b.settle(again, 5) // counts once
 	b.clock.Add(lease)
 	b.sweep(1)
-	b.settle(swept, 1) // is no second settlement
+	b.settle(swept, 1) // not a second settlement
 
 	var all metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &all))

@@ -115,7 +115,7 @@ func plus(a, b int64) int64 {
 type Grant struct {
 	// ID is "grant_…".
 	ID string
-	// AccountID is whose it is.
+	// AccountID is the owner.
 	AccountID string
 	// Source is what it is for; unique within the account.
 	Source string

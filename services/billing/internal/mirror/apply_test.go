@@ -289,7 +289,7 @@ func TestStripeAsksToWait(t *testing.T) {
 				require.Eventually(t, func() bool {
 					_, err := c1.store.Object(context.Background(), mirror.Customer, other)
 					return err == nil
-				}, 30*time.Second, time.Millisecond, "others go on")
+				}, 30*time.Second, time.Millisecond, "other subjects continue")
 				_, err = c1.store.Object(t.Context(), mirror.Customer, struck)
 				require.ErrorIs(t, err, mirror.ErrNotFound)
 				if c.least == 0 {

@@ -185,7 +185,7 @@ func cascades(o Object) bool {
 }
 
 // cascade is called when an object has been written. When a customer goes, no event tells what becomes of its payment methods,
-// so they are looked at: those that are written by then, here, and any that is written later, when it is.
+// so they are fetched: those that are written by then, here, and any that is written later, when it is.
 func (m *Mirror) cascade(ctx context.Context, o Object) (changes []Change, err error) {
 	if !cascades(o) {
 		return nil, nil

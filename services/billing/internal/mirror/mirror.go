@@ -87,7 +87,7 @@ const (
 	attempt = 50 * time.Second
 )
 
-// Handle sets what is done with Stripe's events: one fetch, however many wait for an object.
+// Handle handles Stripe's events: one fetch serves all events that wait for an object.
 func (m *Mirror) Handle() error {
 	if m.Source == nil {
 		return nil

@@ -26,7 +26,7 @@ type Target struct {
 }
 
 // Targets are what an event's object stands for: itself when its kind is kept, and of a charge its refunds and disputes. They
-// are none for what is not kept. Errors: ErrNoID.
+// are empty for kinds that are not kept. Errors: ErrNoID.
 func Targets(o intake.Object) ([]Target, error) {
 	if o.ID == "" || o.Kind != charge && !Known(Kind(o.Kind)) {
 		return nil, nil

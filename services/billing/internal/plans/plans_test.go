@@ -146,7 +146,7 @@ func TestIncludedCreditIsBounded(t *testing.T) {
 	}
 }
 
-func TestParseOfWhatIsNoPlanFile(t *testing.T) {
+func TestParseRefusesWhatIsNotAPlanFile(t *testing.T) {
 	for _, text := range []string{"", "plans:", "plans: []", "{", "- a", "plans: {a: b}"} {
 		_, err := plans.Parse([]byte(text), nil)
 		require.ErrorContains(t, err, "not a list of plans", text)

@@ -28,7 +28,7 @@ func (w *walk) goThroughEvents(ctx context.Context) error {
 	for more := true; more; {
 		page, err := w.events(ctx)
 		if errors.Is(err, mirror.ErrGone) && w.After != "" {
-			w.After = "" // the event that the list was to go on after has run out meanwhile
+			w.After = "" // the event that the list was to continue after has expired meanwhile
 			continue
 		}
 		if err != nil {

@@ -78,7 +78,7 @@ func TestSince(t *testing.T) {
 	})
 }
 
-func TestSinceGoesOnWhereItWas(t *testing.T) {
+func TestSinceResumesWhereItStopped(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		for i := range 9 {
 			a.bodies[fmt.Sprintf("cus_%d", i)] = fmt.Sprintf(`{"id":"cus_%d","object":"customer","created":1700000000}`, i)
@@ -103,7 +103,7 @@ func TestSinceGoesOnWhereItWas(t *testing.T) {
 
 		a.happens("customer", "cus_0")
 		a.calls = 0
-		a.fail = func(call int) error { // the event that it was to go on after runs out
+		a.fail = func(call int) error { // the event that it was to continue after expires
 			if call > 3 {
 				return errors.New("down")
 			}
@@ -146,7 +146,7 @@ func TestStripeAsksToWait(t *testing.T) {
 			case 1:
 				return &mirror.LaterError{Err: errors.New("429"), After: 90 * time.Second}
 			case 2:
-				return errors.New("429, without a word of when")
+				return errors.New("429 without Retry-After")
 			}
 			return nil
 		}

@@ -102,7 +102,7 @@ type Progress struct {
 	Done bool
 }
 
-// Report is told of progress; its error ends the run.
+// Report receives progress; its error ends the run.
 type Report func(Progress) error
 
 // Run compares everything, when since is the zero time. Otherwise it goes through Stripe's events since then, of which Stripe keeps

@@ -155,7 +155,7 @@ func run(t *testing.T, r *reconcile.Reconciler) (reconcile.Counts, error) {
 	return last, err
 }
 
-func TestARunThatWasCutShortGoesOn(t *testing.T) {
+func TestInterruptedRunResumes(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		for i := range 9 {
 			a.add(fmt.Sprintf("cus_%d", i))
@@ -250,9 +250,9 @@ func TestAFewMayAllBeGone(t *testing.T) {
 	})
 }
 
-// TestALookAtWhatChangedLatelyIsNoFullRun: it does not put the scheduled one off, and leaves the progress of one that was cut
+// TestRecentChangesAreNotAFullRun: it does not put the scheduled one off, and leaves the progress of one that was cut
 // short alone.
-func TestALookAtWhatChangedLatelyIsNoFullRun(t *testing.T) {
+func TestRecentChangesAreNotAFullRun(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		for i := range 9 {
 			a.add(fmt.Sprintf("cus_%d", i))

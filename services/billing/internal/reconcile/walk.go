@@ -57,7 +57,7 @@ func (w *walk) walk(ctx context.Context, kind mirror.Kind) error {
 	return w.step(ctx, kind, true)
 }
 
-// recall lists again what an earlier process has compared, a hundred ids a call; else each would be looked at by a call of its
+// recall lists again what an earlier process has compared, a hundred ids a call; else each would be fetched by a call of its
 // own, as one that Stripe did not list.
 func (w *walk) recall(ctx context.Context, kind mirror.Kind) error {
 	if !w.resumed || !w.Since.IsZero() || kind == mirror.PaymentMethod {
@@ -100,7 +100,7 @@ func (w *walk) list(ctx context.Context, kind mirror.Kind) error {
 	for more := true; more; {
 		page, last, err := w.page(ctx, mirror.Query{Kind: kind, Since: w.Since, After: w.After})
 		if errors.Is(err, mirror.ErrGone) && w.After != "" {
-			w.After = "" // the object that the list was to go on after went meanwhile
+			w.After = "" // the object that the list was to continue after has gone meanwhile
 			continue
 		}
 		if err != nil {
@@ -144,7 +144,7 @@ func (w *walk) lists(customer mirror.Object) bool {
 	return w.Since.IsZero() || !customer.CreateTime.Before(w.Since) || w.Now().Sub(w.Since) > eventsKept
 }
 
-// page compares a page of Stripe's, and returns the id of its last object.
+// page compares a page from Stripe, and returns the id of its last object.
 func (w *walk) page(ctx context.Context, q mirror.Query) (page mirror.Page, last string, err error) {
 	begun := w.Now().UTC()
 	err = w.ask(ctx, func() (err error) {

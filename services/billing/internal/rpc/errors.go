@@ -125,7 +125,7 @@ func insufficient(e *ledger.InsufficientError) error {
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
-// name is what the API calls a field of the ledger's.
+// name returns the API's name of a ledger field.
 func name(f ledger.Field) string {
 	switch f {
 	case ledger.FieldAccount:

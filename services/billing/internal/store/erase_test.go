@@ -44,7 +44,7 @@ func TestEraseUser(t *testing.T) {
 		}))
 		s := store.New(db)
 		require.NoError(t, s.EraseUser(t.Context(), "user_gone"))
-		require.NoError(t, s.EraseUser(t.Context(), "user_gone"), "again is no harm")
+		require.NoError(t, s.EraseUser(t.Context(), "user_gone"), "a repetition does no harm")
 		require.Error(t, s.EraseUser(t.Context(), ""), "an empty id is not everybody")
 
 		for _, table := range []string{"usage_record", "hold"} {
@@ -119,7 +119,7 @@ func TestErasureReachesTheMirrorAndTheInbox(t *testing.T) {
 		require.Contains(t, mentions(t, db, "cus_stays"), "inbox_payload.payload", "others keep theirs")
 		require.Contains(t, mentions(t, db, `"trivet_account":"user_stays"`), "stripe_object.body")
 
-		// What is fetched and listed later brings nothing back, and is not different for ever.
+		// What is fetched and listed later brings nothing back, and does not stay different forever.
 		put(object(mirror.Customer, "cus_gone", "", gone))
 		adopted, err := s.AdoptObject(t.Context(), object(mirror.Subscription, "sub_gone", "cus_gone", gone))
 		require.NoError(t, err)

@@ -159,7 +159,7 @@ func TestReadErrors(t *testing.T) {
 		"down until a date":           {status: 503, header: "Fri, 31 Dec 2100 23:59:59 GMT", body: `{"error":{"type":"api_error"}}`, after: 24 * time.Hour, says: "503"},
 		"a date that has been":        {status: 503, header: "Fri, 31 Dec 1999 23:59:59 GMT", body: `{"error":{"type":"api_error"}}`, says: "503"},
 		"broken, with a header":       {status: 500, header: "7", body: `{"error":{"type":"api_error"}}`, says: "500"},
-		"broken, without a word":      {status: 500, body: `{}`, says: "500"},
+		"broken, without a message":   {status: 500, body: `{}`, says: "500"},
 		"broken, with other words":    {status: 502, body: `{"message":"ada@example.test"}`, says: "502"},
 		"garbage":                     {status: 200, body: `<html>ada@example.test`, says: "200"},
 		"elsewhere":                   {status: 302, header: "", body: `ada@example.test`, says: "302"},

@@ -113,7 +113,7 @@ func TestErrors(t *testing.T) {
 		require.ErrorContains(t, err, "rejected STRIPE_SECRET_KEY")
 		require.NotErrorIs(t, err, customers.ErrKeySpent)
 		require.NotContains(t, err.Error()+w.log.String(), "sk_test_wrong")
-		require.Equal(t, health.Degraded, w.state(), "a refused key is no outage, but nothing works with it")
+		require.Equal(t, health.Degraded, w.state(), "a rejected key is not an outage, but nothing works with it")
 	})
 	t.Run("a failure spends the key, and is not retried here", func(t *testing.T) {
 		w := newFixture(t, secret)

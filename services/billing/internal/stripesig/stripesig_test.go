@@ -70,7 +70,7 @@ func TestVectors(t *testing.T) {
 		"the time twice, the same":      {"t=" + now + ",t=" + now + ",v1=" + right, body, nil},
 		"time of 12 digits":             {header(newest, "00"+now, body), body, nil},
 		"empty body":                    {header(newest, now, ""), "", nil},
-		"body that is no UTF-8":         {header(newest, now, "\xff\xfe\x00"), "\xff\xfe\x00", nil},
+		"body that is not UTF-8":        {header(newest, now, "\xff\xfe\x00"), "\xff\xfe\x00", nil},
 		"body of 1 MiB":                 {header(newest, now, huge), huge, nil},
 		"body with CRLF":                {header(newest, now, "{\r\n}\r\n"), "{\r\n}\r\n", nil},
 		"64 parts, the last is good":    {"t=" + now + strings.Repeat(",v1="+zeros, 62) + ",v1=" + right, body, nil},

@@ -263,7 +263,7 @@ type IdentifyMembershipParams struct {
 	UserID         string
 }
 
-// Which one it is that a token told of; the rest of the row is newer.
+// Only the id, which came from a token; the rest of the row is newer.
 func (q *Queries) IdentifyMembership(ctx context.Context, arg IdentifyMembershipParams) error {
 	_, err := q.db.ExecContext(ctx, identifyMembership,
 		arg.ClerkID,

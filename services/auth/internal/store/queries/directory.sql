@@ -123,7 +123,7 @@ WHERE CASE
     ELSE membership.create_time < excluded.create_time END;
 
 -- name: IdentifyMembership :exec
--- Which one it is that a token told of; the rest of the row is newer.
+-- Only the id, which came from a token; the rest of the row is newer.
 UPDATE membership SET clerk_id = sqlc.arg(clerk_id), create_time = sqlc.arg(create_time)
 WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND membership.clerk_id = ''
   AND delete_time IS NULL;

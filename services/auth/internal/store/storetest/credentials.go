@@ -51,7 +51,7 @@ func apiKeyRevocation(t *testing.T, open Open) {
 	require.ErrorIs(t, s.RevokeKey(ctx, "org_1", "key_9", at(2)), apikey.ErrNotFound)
 	require.Zero(t, woken.Load())
 	require.NoError(t, s.RevokeKey(ctx, "org_1", "key_1", at(2)))
-	require.NoError(t, s.RevokeKey(ctx, "org_1", "key_1", at(3)), "again is no error")
+	require.NoError(t, s.RevokeKey(ctx, "org_1", "key_1", at(3)), "a repetition is not an error")
 	require.EqualValues(t, 1, woken.Load())
 	got, err := s.KeyByHash(ctx, []byte("hash_1"))
 	require.NoError(t, err)

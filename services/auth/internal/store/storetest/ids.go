@@ -51,7 +51,7 @@ func endOfAnID(t *testing.T, open Open) {
 	require.Zero(t, memberState(t, s, "user_1").DeleteTime)
 }
 
-// endOfAnIDFirst: nobody knows yet whose it is.
+// endOfAnIDFirst: the membership behind the id is not known yet.
 func endOfAnIDFirst(t *testing.T, open Open) {
 	s := open(t, nil)
 	ctx := t.Context()

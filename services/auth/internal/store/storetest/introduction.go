@@ -16,7 +16,7 @@ func introduction(t *testing.T, open Open) {
 		Role: "admin", Permissions: []string{"org:a:b"}, At: at(1),
 	}
 	require.NoError(t, s.Introduce(ctx, in))
-	require.NoError(t, s.Introduce(ctx, in), "again is no error")
+	require.NoError(t, s.Introduce(ctx, in), "a repetition is not an error")
 	u, err := s.User(ctx, "user_1")
 	require.NoError(t, err)
 	same(t, directory.User{

@@ -42,7 +42,7 @@ func apiKeyTree(t *testing.T, open Open) {
 	}
 	require.NoError(t, s.RevokeKey(ctx, "org_1", "other", at(1)))
 	require.NoError(t, s.RevokeKey(ctx, "org_1", "top", at(2)))
-	require.NoError(t, s.RevokeKey(ctx, "org_1", "top", at(3)), "again is no error")
+	require.NoError(t, s.RevokeKey(ctx, "org_1", "top", at(3)), "a repetition is not an error")
 	require.Equal(t, 2, woken)
 	for id, want := range map[string]time.Time{"top": at(2), "child": at(2), "grandchild": at(2), "other": at(1), "stranger": {}} {
 		k, err := s.KeyByID(ctx, "org_1", id)
@@ -222,7 +222,7 @@ func deprovisioned(t *testing.T, open Open) {
 	require.EqualValues(t, 2, revision)
 }
 
-// erasedTwice: a key that was made after the first erasure is told of, although the person was gone before.
+// erasedTwice: a key that was made after the first erasure is reported, although the person was gone before.
 func erasedTwice(t *testing.T, open Open) {
 	s := open(t, nil)
 	ctx := t.Context()

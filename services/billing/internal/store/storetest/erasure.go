@@ -77,7 +77,7 @@ func erasure(t *testing.T, s Store) {
 	for _, m := range missing {
 		require.Equal(t, "acc", m.AccountID)
 	}
-	require.NoError(t, s.EraseUser(t.Context(), "user_gone"), "again is no harm")
+	require.NoError(t, s.EraseUser(t.Context(), "user_gone"), "a repetition does no harm")
 	rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: base, To: base.Add(time.Hour), UserID: "user_gone"})
 	require.NoError(t, err)
 	require.Empty(t, rows)
