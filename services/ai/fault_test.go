@@ -344,7 +344,7 @@ func TestStreamsOfManyKinds(t *testing.T) {
 		"half an event":           {in: delta("one") + `data: {"choi`, out: delta("one"), broken: true, input: -1, output: 1, estimated: true},
 		"half an event, whole":    {in: delta("one") + strings.TrimSpace(delta("two")), out: delta("one"), broken: true, input: -1, output: 1, estimated: true},
 		"broken JSON":             {in: delta("one") + "data: {\"choices\":[\n\n" + done, out: delta("one"), broken: true, input: -1, output: 1, estimated: true},
-		"data that is no object":  {in: delta("one") + "event: ping\ndata: ping\n\ndata: 2026-11-28 08:40:33.5\n\ndata: [1]\n\ndata: <html>\n\n" + done, input: -1, output: 1, estimated: true},
+		"data that is not an object":  {in: delta("one") + "event: ping\ndata: ping\n\ndata: 2026-11-28 08:40:33.5\n\ndata: [1]\n\ndata: <html>\n\n" + done, input: -1, output: 1, estimated: true},
 		"white space around DONE": {in: delta("one") + "data:  [DONE] \t\n\n", input: -1, output: 1, estimated: true},
 		"carriage returns alone":  {in: strings.ReplaceAll(delta("one")+done, "\n", "\r"), input: -1, output: 1, estimated: true},
 		"a byte order mark":       {in: "\xef\xbb\xbf" + delta("one") + done, input: -1, output: 1, estimated: true},

@@ -52,7 +52,7 @@ func TestAsArgument(t *testing.T) {
 	invalidFromService := errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "field page_size of the service's own").GRPCStatus().Err()
 	down := status.Error(codes.Unavailable, "type mismatch, parameter: page_size")
 	for _, err := range []error{own, fromService, invalidFromService, down, errors.New("page_size")} {
-		require.Equal(t, err, asArgument(err), "it has a reason of its own, or is no argument")
+		require.Equal(t, err, asArgument(err), "it has its own reason, or does not concern an argument")
 	}
 	e := errs.From(asArgument(status.Error(codes.InvalidArgument, "type mismatch, parameter: page_size, error: x")))
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, e.Reason)

@@ -43,7 +43,7 @@ func TestFailuresInAnyEnvelope(t *testing.T) {
 	}
 }
 
-func TestEmptyErrorsAreNone(t *testing.T) {
+func TestEmptyErrorsAreIgnored(t *testing.T) {
 	for raw, want := range map[string]bool{
 		`null`: false, `false`: false, `0`: false, `""`: false, `" "`: false, `{}`: false, `[]`: false, `{ }`: false,
 		`true`: true, `"x"`: true, `{"message":""}`: true, `["x"]`: true,

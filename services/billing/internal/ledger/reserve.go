@@ -130,7 +130,7 @@ func (r *reserving) held(ctx context.Context, refusal error) (Hold, error) {
 	return again.hold, again.refusal
 }
 
-// answer is what a decision came to: a hold, or a refusal. A refusal is no error of the transaction, because it must not undo what the
+// answer is what a decision came to: a hold, or a refusal. A refusal does not fail the transaction, because it must not undo what the
 // decision did besides.
 type answer struct {
 	hold    Hold

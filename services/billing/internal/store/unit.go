@@ -12,7 +12,7 @@ import (
 )
 
 // unit is the state of one batch in memory: the accounts that it touches, with their grants, holds and the windows of their keys. Decisions
-// change it, and flush writes what changed: each row once, however many decisions changed it. It is the ledger.Tx of all of them.
+// change it, and flush writes what changed: each row once. It is the ledger.Tx of all of them.
 //
 // What is rare goes to the database at once (accounts and grants that are new), or writes first and then asks the database.
 type unit struct {
