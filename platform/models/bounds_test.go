@@ -88,7 +88,8 @@ func TestCostAtTheEndOfWhatCanBeCounted(t *testing.T) {
 		"beyond 64 bits by far": func() (int64, error) {
 			return models.Model{InputPrice: largest, CachedInputPrice: largest, OutputPrice: largest}.Cost(largest, 0, largest)
 		},
-		"a quotient of 2^64": func() (int64, error) { return cost(2_000_000, largest) },
+		"a quotient of exactly 2^64": func() (int64, error) { return cost(1<<62, 4_000_000) },
+		"a quotient of almost 2^64":  func() (int64, error) { return cost(2_000_000, largest) },
 	} {
 		_, err := call()
 		require.Error(t, err, name)

@@ -138,6 +138,11 @@ func TestReceive(t *testing.T) {
 			inbox.Event{ID: "e1", Type: "malformed", Subject: "e1", State: inbox.Dead, LastError: why, Payload: remains(why, `{"id":"e1","type":"none"}`)},
 			"malformed", "event=e1",
 		},
+		"unreadable, with two ids": {
+			"m1", `{"id":"e1","type":"none"}`,
+			inbox.Event{ID: "m1", Type: "malformed", Subject: "m1", State: inbox.Dead, LastError: why, Payload: remains(why, `{"id":"e1","type":"none"}`)},
+			"malformed", "event=m1",
+		},
 		"unreadable, without an id": {
 			"", cut,
 			inbox.Event{ID: nameless, Type: "malformed", Subject: nameless, State: inbox.Dead, LastError: why, Payload: remains(why, cut)},

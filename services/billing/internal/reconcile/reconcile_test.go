@@ -34,6 +34,9 @@ type fakeStripe struct {
 	calls  int
 	asked  []string
 	listed []time.Time
+	// methods are the customers whose payment methods were listed; those of the customers in gone cannot be.
+	methods []string
+	gone    map[string]bool
 }
 
 func (a *fakeStripe) add(id string) {
@@ -70,6 +73,12 @@ func (a *fakeStripe) Events(_ context.Context, _ time.Time, after string) (page 
 
 // List gives two objects a page.
 func (a *fakeStripe) List(_ context.Context, q mirror.Query) (page mirror.Page, err error) {
+	if q.Kind == mirror.PaymentMethod {
+		a.methods = append(a.methods, q.Customer)
+		if a.gone[q.Customer] {
+			return page, mirror.ErrGone
+		}
+	}
 	if err := a.call(); err != nil || q.Kind != mirror.Customer {
 		return page, err
 	}
@@ -347,6 +356,50 @@ func TestAListWhoseLastObjectIsDeleted(t *testing.T) {
 		counts, err := run(t, r)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, counts.Removed)
+	})
+}
+
+// The object after which a resumed run recalls the list may be deleted meanwhile: what is not recalled is fetched.
+func TestARecalledListWhoseLastObjectIsDeleted(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
+		for i := range 9 {
+			a.add(fmt.Sprintf("cus_%d", i))
+		}
+		cut := errors.New("cut")
+		pages := 0
+		require.ErrorIs(t, r.Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+			if pages++; pages == 4 {
+				return cut
+			}
+			return nil
+		}), cut)
+		begun := a.calls
+		a.fail = func(call int) error {
+			if call == begun+2 { // after the first page
+				a.bodies["cus_1"], a.order = "", slices.Delete(a.order, 1, 2)
+			}
+			return nil
+		}
+		counts, err := run(t, r)
+		require.NoError(t, err)
+		require.EqualValues(t, 9, counts.Created)
+		require.Subset(t, a.asked, []string{"cus_2", "cus_7"}, "what was not recalled is looked at by itself")
+		counts, err = run(t, r)
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 8, Removed: 1}, counts)
+	})
+}
+
+// A customer may be deleted before its payment methods are listed: those of the others are listed all the same.
+func TestACustomerGoesBeforeItsPaymentMethodsAreListed(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
+		for i := range 3 {
+			a.add(fmt.Sprintf("cus_%d", i))
+		}
+		a.gone = map[string]bool{"cus_1": true}
+		_, err := run(t, r)
+		require.NoError(t, err)
+		require.Equal(t, []string{"cus_0", "cus_1", "cus_2"}, a.methods)
 	})
 }
 
