@@ -186,6 +186,8 @@ func TestDebtFromBeforeHoldsKnewIt(t *testing.T) {
 		require.EqualValues(t, 85, b.settle(h, 10).BalanceAfter)
 		require.Equal(t, map[string]int64{"small": 30, "pays": 0, "refund:" + h.ID: 55}, b.remaining())
 		require.Zero(t, b.account().Debt)
+		b.clock.Add(50 * 365 * 24 * time.Hour)
+		require.EqualValues(t, 85, b.account().Balance, "what has no grant to go to never expires")
 	})
 }
 

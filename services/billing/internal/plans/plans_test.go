@@ -64,6 +64,31 @@ plans:
 	require.ErrorContains(t, err, "PLANS_FILE")
 }
 
+// An id has 1 to 64 characters, and a plan says what it costs and what it includes, even if that is nothing.
+func TestWhatAPlanMustHave(t *testing.T) {
+	for plan, want := range map[string]string{
+		`{id: a, name: A, price: "0", included_credit: "0"}`:                               "",
+		`{id: ` + strings.Repeat("a", 64) + `, name: A, price: "0", included_credit: "0"}`: "",
+		`{id: ` + strings.Repeat("a", 65) + `, name: A, price: "0", included_credit: "0"}`: "at most 64",
+		`{id: -a, name: A, price: "0", included_credit: "0"}`:                              "at most 64",
+		`{name: A, price: "0", included_credit: "0"}`:                                      "plan number 1: id is missing",
+		`{id: a, price: "0", included_credit: "0"}`:                                        "plan a: name is missing",
+		`{id: a, name: A, included_credit: "0"}`:                                           "plan a: price is missing",
+		`{id: a, name: A, price: "0"}`:                                                     "plan a: included_credit is missing",
+		`{id: a, name: A, price: "0", included_credit: "0", limits: {requests_per_minute: 2147483647, tokens_per_minute: 2147483647, concurrent_requests: 2147483647}}`: "",
+		`{id: a, name: A, price: "0", included_credit: "0", limits: {tokens_per_minute: 2147483648}}`:                                                                   "limits.tokens_per_minute",
+		`{id: a, name: A, price: "0", included_credit: "0", limits: {concurrent_requests: -1}}`:                                                                         "limits.concurrent_requests",
+		`{id: a, name: A, price: "0", included_credit: "0", limits: {concurrent_requests: "1"}}`:                                                                        "limits.concurrent_requests",
+	} {
+		_, err := plans.Parse([]byte("plans: ["+plan+"]"), nil)
+		if want == "" {
+			require.NoError(t, err, plan)
+		} else {
+			require.ErrorContains(t, err, want, plan)
+		}
+	}
+}
+
 func TestParseNamesEveryMistake(t *testing.T) {
 	_, err := plans.Parse([]byte(`
 plan: []

@@ -1,0 +1,118 @@
+package ledger_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+// TestAKeysWindowAtItsEdges counts a hold in the window that begins at its moment, and not in the one that ends then.
+func TestAKeysWindowAtItsEdges(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		start := b.clock.Now().Truncate(time.Minute)
+		take := func(request string, at time.Time, amount int64) error {
+			b.clock.Set(at)
+			_, err := b.byKey(b.Ledger, request, amount, 100, time.Minute)
+			return err
+		}
+		refused := func(err error) {
+			t.Helper()
+			_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		}
+		require.NoError(t, take("r1", start, 60))
+		refused(take("r2", start.Add(time.Minute-time.Microsecond), 41))
+		require.NoError(t, take("r3", start.Add(time.Minute), 60), "a new window begins")
+		refused(take("r4", start.Add(time.Minute), 41))
+		require.NoError(t, take("r5", start.Add(time.Minute-time.Microsecond), 40), "a clock that is behind finds the old window")
+		refused(take("r6", start.Add(time.Minute-time.Microsecond), 1))
+		require.NoError(t, take("r7", start.Add(time.Minute), 40))
+	})
+}
+
+// TestAWindowThatIsSummedUpLater has the same edges: the holds were made while the key had no limit.
+func TestAWindowThatIsSummedUpLater(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		start := b.clock.Now().Truncate(time.Minute).Add(time.Minute)
+		for request, at := range map[string]time.Time{
+			"before": start.Add(-time.Microsecond), "first": start, "last": start.Add(time.Minute - time.Microsecond), "after": start.Add(time.Minute),
+		} {
+			b.clock.Set(at)
+			_, err := b.byKey(b.Ledger, request, 30, 0, 0)
+			require.NoError(t, err)
+		}
+		b.clock.Set(start.Add(time.Second))
+		_, err := b.byKey(b.Ledger, "r1", 41, 100, time.Minute)
+		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		require.Equal(t, "40", e.Metadata["available_nano_usd"])
+		_, err = b.byKey(b.Ledger, "r2", 40, 100, time.Minute)
+		require.NoError(t, err)
+	})
+}
+
+// TestAKeyOfTwoAccounts keeps what each account's key spends apart, though the keys are named alike.
+func TestAKeyOfTwoAccounts(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		take := func(account, request string, amount int64) (ledger.Hold, error) {
+			return b.Reserve(t.Context(), ledger.Reservation{
+				RequestID: request, AccountID: account, APIKeyID: "key_1", Model: "embed", InputTokens: amount,
+				KeyLimit: ledger.KeyLimit{Amount: 100, Period: time.Hour},
+			})
+		}
+		accounts := []string{"user_aaa", alice, "user_zzz"}
+		holds := map[string]ledger.Hold{}
+		for _, account := range accounts {
+			h, err := take(account, "r1", 70)
+			require.NoError(t, err, account)
+			holds[account] = h
+		}
+		b.settle(holds[alice], 20)
+		for _, account := range accounts {
+			amount := int64(30)
+			if account == alice {
+				amount = 80
+			}
+			_, err := take(account, "r2", amount+1)
+			_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+			_, err = take(account, "r3", amount)
+			require.NoError(t, err, account)
+		}
+	})
+}
+
+// TestTheBalanceIsNamedWhenAKeysLimitLeavesAsMuch: raising the key's limit would not help.
+func TestTheBalanceIsNamedWhenAKeysLimitLeavesAsMuch(t *testing.T) {
+	for left, want := range map[int64]string{999: "api_key", 1000: "balance", 1001: "balance"} {
+		each(t, "monthly", func(t *testing.T, b *fixture) {
+			_, err := b.byKey(b.Ledger, "r1", 1001, left, time.Hour)
+			e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+			require.Equal(t, want, e.Metadata["limit"], left)
+		})
+	}
+}
+
+// TestAClockBehindThePeriod makes holds and charges by a replica whose clock has not reached the period that another has
+// begun: everything belongs to the new period.
+func TestAClockBehindThePeriod(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		end := b.account().PeriodEnd
+		b.clock.Set(end)
+		require.Equal(t, end, b.account().PeriodStart)
+		b.clock.Set(end.Add(-time.Second))
+		h := b.hold("r1", 400)
+		require.Equal(t, end, h.CreateTime)
+		b.settle(h, 300)
+		swept := b.hold("r2", 100)
+		b.clock.Add(lease) // of a hold that was made at the period's start by the clock that is behind
+		b.clock.Set(end.Add(lease))
+		b.sweep(1)
+		a := b.account()
+		require.EqualValues(t, 400, a.Period.Cost)
+		require.EqualValues(t, 2, a.Period.Requests)
+		require.EqualValues(t, 600, a.Balance)
+		require.Equal(t, end, swept.CreateTime)
+	})
+}
