@@ -7,8 +7,11 @@ import type { Answer, Method, Path, Request, Schemas } from './types.js';
 export interface ClientOptions {
   /** The address of the edge, such as https://api.example.com. */
   baseUrl: string;
-  /** Returns the credential: a session token of Clerk or an API key. It is asked for each attempt, and once more after a 401. */
-  token?: () => Promise<string | null> | string | null;
+  /**
+   * Returns the credential: a session token of Clerk or an API key. It is asked for each attempt. renew is true once after a
+   * 401: the token before has expired or was revoked, so a cached one does not help.
+   */
+  token?: (request: { renew: boolean }) => Promise<string | null> | string | null;
   /** How often a failed call is repeated. Default 2. docs/errors.md says which calls are. */
   maxRetries?: number;
   /** Replaces the global fetch. */
@@ -107,11 +110,13 @@ export class Trivet {
   /** Sends a call until it succeeds or may not be repeated. */
   async #send(call: Call): Promise<Response> {
     let renewed = false;
+    let renew = false;
     for (let attempt = 0; ; ) {
-      const failure = await this.#attempt(call);
+      const failure = await this.#attempt(call, renew);
+      renew = false;
       if (!(failure instanceof TrivetError)) return failure;
       if (failure.status === 401 && !renewed && this.#options.token) {
-        renewed = true; // the token may have expired on its way
+        renewed = renew = true; // the token may have expired on its way
         continue;
       }
       if (attempt >= (this.#options.maxRetries ?? 2) || !mayRetry(call, failure.code)) throw failure;
@@ -120,9 +125,9 @@ export class Trivet {
     }
   }
 
-  async #attempt(call: Call): Promise<Response | TrivetError> {
+  async #attempt(call: Call, renew: boolean): Promise<Response | TrivetError> {
     const headers = new Headers({ accept: call.accept });
-    const token = await this.#options.token?.();
+    const token = await this.#options.token?.({ renew });
     if (token) headers.set('authorization', `Bearer ${token}`);
     if (call.body !== undefined) headers.set('content-type', 'application/json');
     if (call.idempotencyKey !== undefined) headers.set('idempotency-key', call.idempotencyKey);

@@ -67,10 +67,16 @@ test('waiting for a retry ends with the signal', async (t) => {
 });
 
 test('a refused token is asked for once more', async (t) => {
-  const tokens = ['old', 'new'];
-  const { baseUrl, requests } = await serve(t, failure(401, 'INVALID_TOKEN'), json(200, { models: [] }));
-  await client(baseUrl, { token: async () => tokens.shift() }).get('/api/v1/models', {});
-  assert.deepEqual(requests.map((r) => r.headers.authorization), ['Bearer old', 'Bearer new']);
+  const tokens = ['old', 'new', 'new'];
+  const { baseUrl, requests } = await serve(t, failure(401, 'INVALID_TOKEN'), failure(503, 'SERVICE_UNAVAILABLE'), json(200, { models: [] }));
+  const asked = [];
+  const token = async ({ renew }) => {
+    asked.push(renew);
+    return tokens.shift();
+  };
+  await client(baseUrl, { token }).get('/api/v1/models', {});
+  assert.deepEqual(requests.map((r) => r.headers.authorization), ['Bearer old', 'Bearer new', 'Bearer new']);
+  assert.deepEqual(asked, [false, true, false], 'a cached token is good enough, except after a 401');
 
   const never = await serve(t, failure(401, 'INVALID_TOKEN'));
   await assert.rejects(client(never.baseUrl).get('/api/v1/models', {}), (e) => e.code === 'INVALID_TOKEN');
