@@ -72,7 +72,7 @@ deps: ## Install what the tests use beside Go, from Debian's packages: PostgreSQ
 ## — after changing the contract, the SQL or the code —
 
 .PHONY: gen
-gen: gen-proto gen-sql ## Generate everything that is generated
+gen: gen-proto gen-sql console ## Generate everything that is generated
 
 .PHONY: gen-proto
 gen-proto: $(BIN)/buf .protodeps web/node_modules clients/typescript/node_modules ## Generate Go, OpenAPI and TypeScript from proto/
@@ -83,6 +83,10 @@ gen-proto: $(BIN)/buf .protodeps web/node_modules clients/typescript/node_module
 .PHONY: gen-sql
 gen-sql: $(BIN)/sqlc ## Generate the query code of each service's store
 	@set -e; for s in $(SERVICES); do if [ -f services/$$s/sqlc.yaml ]; then (cd services/$$s && $(BIN)/sqlc generate); fi; done
+
+.PHONY: console
+console: web/console/node_modules ## Build the console's files, which are committed and embedded
+	cd web/console && npm run --silent build
 
 .PHONY: docs
 docs: ## Write the tables of docs/ that are made from the code
@@ -111,9 +115,11 @@ lint-go: $(BIN)/golangci-lint ## Lint the Go code of both modules
 breaking: $(BIN)/buf .protodeps ## Check that the contract breaks no caller of BASE (default: the commit before)
 	BUF=$(BIN)/buf scripts/breaking $(BASE)
 
+GENERATED := gen clients/typescript/src/gen 'services/*/internal/store/db' web/console/dist
+
 .PHONY: gen-check
 gen-check: gen ## Check that what is committed is what is generated
-	@git diff --exit-code -- gen clients/typescript/src/gen 'services/*/internal/store/db' && test -z "$$(git status --porcelain -- gen clients/typescript/src/gen 'services/*/internal/store/db')" || \
+	@git diff --exit-code --stat -- $(GENERATED) && test -z "$$(git status --porcelain -- $(GENERATED))" || \
 		{ echo "generated code differs from what is committed: run make gen and commit"; exit 1; }
 
 .PHONY: tidy
@@ -139,7 +145,7 @@ clean: ## Remove what was built, the development data, and what a broken benchma
 	go run ./tools/protodeps .protodeps
 	@touch .protodeps
 
-web/node_modules test/sdk/node_modules clients/typescript/node_modules: %/node_modules: %/package.json %/package-lock.json
+web/node_modules web/console/node_modules test/sdk/node_modules clients/typescript/node_modules: %/node_modules: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 

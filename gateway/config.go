@@ -29,6 +29,10 @@ type Config struct {
 	KeepAlive time.Duration `env:"TRIVET_STREAM_KEEPALIVE" default:"15s" min:"0s" max:"1h" help:"how long a stream may be silent before the edge sends a keep-alive comment; 0s disables comments"`
 	// ShutdownTimeout is how long requests may run after the edge is told to stop.
 	ShutdownTimeout time.Duration `env:"TRIVET_SHUTDOWN_TIMEOUT" default:"25s" min:"0s" max:"1h" help:"how long requests and streams may run after a signal to stop"`
+	// Console serves the console at /console/.
+	Console bool `env:"TRIVET_CONSOLE" default:"true" help:"whether the edge serves the console, a web page for people and operators, at /console/"`
+	// PublishableKey says which Clerk instance the console signs people in with.
+	PublishableKey string `env:"CLERK_PUBLISHABLE_KEY" begins:"pk_live_,pk_test_" help:"Clerk's publishable key, pk_…; contains the issuer, so CLERK_ISSUER need not be set; the console signs people in with it"`
 }
 
 // Validate checks what the tags cannot express.

@@ -36,3 +36,26 @@ func TestDocs(t *testing.T) {
 	require.Equal(t, "text/javascript; charset=utf-8", script.header.Get("Content-Type"))
 	require.Equal(t, http.StatusNotFound, h.do(t, http.MethodGet, "/docs/none", "").status)
 }
+
+func TestConsole(t *testing.T) {
+	h := newEdge(t, options{config: func(c *gateway.Config) { c.PublishableKey = "pk_test_x" }, development: gateway.Development{Clerk: echoClerk}})
+	page := h.do(t, http.MethodGet, "/console/keys", "", header("Authorization", ""))
+	require.Equal(t, http.StatusOK, page.status)
+	require.Contains(t, page.header.Get("Content-Security-Policy"), "script-src 'self';")
+	require.JSONEq(t, `{"publishableKey":"pk_test_x","clerkProxy":"/__clerk"}`, h.do(t, http.MethodGet, "/console/config.json", "").body)
+	require.Contains(t, h.do(t, http.MethodGet, "/", "").body, `href="console/"`)
+	require.NotContains(t, h.logs.String(), "/console/keys", "the log has routes, not paths")
+
+	h.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	moved := h.do(t, http.MethodGet, "/console", "")
+	require.Equal(t, http.StatusPermanentRedirect, moved.status)
+	require.Equal(t, "console/", moved.header.Get("Location"))
+
+	real := newEdge(t, options{config: func(c *gateway.Config) { c.PublishableKey = "pk_test_x" }})
+	require.JSONEq(t, `{"publishableKey":"pk_test_x","clerkProxy":""}`, real.do(t, http.MethodGet, "/console/config.json", "").body)
+	off := newEdge(t, options{config: func(c *gateway.Config) { c.Console = false }})
+	for _, path := range []string{"/console", "/console/", "/console/config.json"} {
+		require.Equal(t, http.StatusNotFound, off.do(t, http.MethodGet, path, "").status, path)
+	}
+	require.NotContains(t, off.do(t, http.MethodGet, "/", "").body, "console")
+}

@@ -67,7 +67,7 @@ func TestDevEndsWithAddressesAndAToken(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return strings.Contains(out.String(), "Stop with Ctrl-C") }, 60*time.Second, 20*time.Millisecond)
 	block := out.String()
-	for _, part := range []string{"Trivet is ready.", "/docs", "/clerk/sign-in", "publishable key    pk_test_", "gRPC", "/readyz"} {
+	for _, part := range []string{"Trivet is ready.", "/docs", "/console/", "424242 as user_alice@example.test, or as user_operator@example.test", "/clerk/sign-in", "publishable key    pk_test_", "gRPC", "/readyz"} {
 		require.Contains(t, block, part)
 	}
 	edge := regexp.MustCompile(`edge +(http://\S+)`).FindStringSubmatch(block)[1]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +77,9 @@ func (w *welcome) print(ctx context.Context, s *system) error {
 	edge := "http://" + reachable(s.edgeAddr)
 	b.WriteString("\nTrivet is ready.\n\n")
 	line("edge", edge)
+	if w.config.Gateway.Console {
+		line("console", edge+"/console/")
+	}
 	line("API documentation", edge+"/docs")
 	line("health, metrics", "http://"+reachable(s.opsAddr)+"/readyz, /metrics")
 	line("gRPC", reachable(s.grpcAddr))
@@ -92,6 +96,9 @@ func (w *welcome) print(ctx context.Context, s *system) error {
 		if err != nil {
 			return err
 		}
+		if err := w.signIns(ctx, &b); err != nil {
+			return err
+		}
 		fmt.Fprintf(&b, "\nA session token of %s, good for an hour (bin/trivet token --user %s --ttl 1h makes more):\n\n", firstUser, firstUser)
 		fmt.Fprintf(&b, "  export TOKEN=%s\n\n", token)
 		b.WriteString("Next:\n\n")
@@ -102,4 +109,20 @@ func (w *welcome) print(ctx context.Context, s *system) error {
 	b.WriteString("\nThe README's tour shows more. Stop with Ctrl-C; what was billed stays in " + s.host.Settings.DataDir + ".\n\n")
 	_, err := io.WriteString(w.to, b.String())
 	return err
+}
+
+// signIns says whom a person can sign in as, after it has made sure that these users exist.
+func (w *welcome) signIns(ctx context.Context, b *strings.Builder) error {
+	if !w.config.Gateway.Console {
+		return nil
+	}
+	names := firstUser + "@example.test"
+	if slices.Contains(w.config.Auth.Operators, DevOperator) {
+		if _, err := w.sandbox.Clerk().MintToken(ctx, clerk.TokenSpec{User: DevOperator}); err != nil {
+			return err
+		}
+		names += ", or as " + DevOperator + "@example.test to see webhook events"
+	}
+	b.WriteString("\nSign in to the console with the code 424242 as " + names + ".\n")
+	return nil
 }

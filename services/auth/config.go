@@ -19,7 +19,7 @@ type Config struct {
 	// SecretKeys call Clerk's Backend API, newest first.
 	SecretKeys settings.Secrets `env:"CLERK_SECRET_KEY" begins:"sk_live_,sk_test_" help:"Clerk's secret key, sk_…; several during a rotation, newest first"`
 	// PublishableKey tells the issuer when Issuer is not set.
-	PublishableKey string `env:"CLERK_PUBLISHABLE_KEY" begins:"pk_live_,pk_test_" help:"Clerk's publishable key, pk_…; contains the issuer, so CLERK_ISSUER need not be set"`
+	PublishableKey string `env:"CLERK_PUBLISHABLE_KEY" begins:"pk_live_,pk_test_" help:"Clerk's publishable key, pk_…; contains the issuer, so CLERK_ISSUER need not be set; the console signs people in with it"`
 	// JWTKey verifies tokens without the network.
 	JWTKey string `env:"CLERK_JWT_KEY" help:"Clerk's JWT public key in PEM, for verification without the network; several, one after another, during a rotation"`
 	// Issuer is compared whole with each token's.

@@ -1,0 +1,46 @@
+import { useAuth } from '@clerk/react';
+import { useQuery, type UseQueryResult } from '@tanstack/react-query';
+import { Trivet, type Schemas } from '@trivet/client';
+import { createContext, useContext, useMemo, type ReactNode } from 'react';
+import { edge } from './config';
+
+interface Api {
+  trivet: Trivet;
+  /** Whose data the answers are: part of every query's key. */
+  scope: string;
+}
+
+const Context = createContext<Api | null>(null);
+
+export function ApiProvider({ children }: { children: ReactNode }) {
+  const { getToken, userId, orgId } = useAuth();
+  const api = useMemo(
+    () => ({ trivet: new Trivet({ baseUrl: edge, token: ({ renew }) => getToken({ skipCache: renew }) }), scope: `${userId} ${orgId ?? ''}` }),
+    [getToken, userId, orgId],
+  );
+  return <Context value={api}>{children}</Context>;
+}
+
+export function useApi(): Api {
+  const api = useContext(Context);
+  if (!api) throw new Error('useApi needs an ApiProvider');
+  return api;
+}
+
+/** A query of the account that is signed in. Polling stops while the page is hidden. */
+export function useApiQuery<T>(key: readonly unknown[], read: (trivet: Trivet, signal: AbortSignal) => Promise<T>, refetchInterval?: number): UseQueryResult<T> {
+  const { trivet, scope } = useApi();
+  return useQuery({ queryKey: [...key, scope], queryFn: ({ signal }) => read(trivet, signal), ...(refetchInterval && { refetchInterval }) });
+}
+
+export const useMe = () => useApiQuery(['me'], (trivet, signal) => trivet.get('/api/v1/me', {}, { signal }));
+export const useAccount = () => useApiQuery(['account'], (trivet, signal) => trivet.get('/api/v1/billing/account', {}, { signal }), 15_000);
+export const useModels = () => useApiQuery(['models'], (trivet, signal) => trivet.get('/api/v1/models', { query: { pageSize: 500 } }, { signal }));
+
+/** The status needs no sign-in, and works without Clerk. */
+export const useStatus = () =>
+  useQuery({
+    queryKey: ['status'],
+    queryFn: ({ signal }): Promise<Schemas['Status']> => new Trivet({ baseUrl: edge }).get('/api/v1/status', {}, { signal }),
+    refetchInterval: 10_000,
+  });

@@ -1,0 +1,96 @@
+import { SignIn, SignUp, useAuth, useClerk } from '@clerk/react';
+import { useQueryClient } from '@tanstack/react-query';
+import { lazy, Suspense, useEffect, useState } from 'react';
+import { Redirect, Route, Switch, useLocation } from 'wouter';
+import { Loading } from '../components/ui';
+import { ApiProvider } from './api';
+import { base } from './config';
+import { Layout } from './layout';
+import { usePages } from './pages';
+import { Unavailable } from './unavailable';
+
+const PATIENCE = 10_000;
+
+/** Waits for Clerk, then shows the sign-in or the pages. ended means that the server no longer accepts the session. */
+export function App({ ended, onSignedIn }: { ended: boolean; onSignedIn: () => void }) {
+  const { isLoaded, isSignedIn } = useAuth();
+  const late = useLate(!isLoaded);
+  if (!isLoaded) return late ? <Unavailable /> : <Waiting />;
+  if (!isSignedIn) return <SignedOut ended={ended} />;
+  if (ended) return <SessionEnded onDone={onSignedIn} />;
+  return (
+    <ApiProvider>
+      <Pages />
+    </ApiProvider>
+  );
+}
+
+function useLate(waiting: boolean): boolean {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    if (!waiting) return;
+    const timer = setTimeout(() => setLate(true), PATIENCE);
+    return () => clearTimeout(timer);
+  }, [waiting]);
+  return waiting && late;
+}
+
+function Waiting() {
+  return (
+    <main className="mx-auto mt-24 max-w-sm px-4">
+      <Loading label="Loading the sign-in" rows={3} />
+    </main>
+  );
+}
+
+function SignedOut({ ended }: { ended: boolean }) {
+  const [at] = useLocation();
+  const queries = useQueryClient();
+  useEffect(() => {
+    queries.clear();
+  }, [queries]); // nothing of the person before stays in memory
+  return (
+    <main className="grid min-h-dvh place-items-center px-4 py-8">
+      <div>
+        <h1 className="sr-only">Trivet console</h1>
+        {ended && <p role="alert" className="mb-4 max-w-sm text-center text-sm text-warn">Your session is no longer valid. Please sign in again.</p>}
+        {at === '/sign-up' ? <SignUp routing="hash" signInUrl={`${base}/`} /> : <SignIn routing="hash" signUpUrl={`${base}/sign-up`} />}
+      </div>
+    </main>
+  );
+}
+
+/** Signs the browser out of a session that the server refuses, so that the person can sign in again. */
+function SessionEnded({ onDone }: { onDone: () => void }) {
+  const { signOut } = useClerk();
+  useEffect(() => {
+    void signOut();
+    return onDone;
+  }, [signOut, onDone]);
+  return <Waiting />;
+}
+
+const lazyPages = {
+  '/': lazy(() => import('../pages/overview')),
+  '/usage': lazy(() => import('../pages/usage')),
+  '/playground': lazy(() => import('../pages/playground')),
+  '/keys': lazy(() => import('../pages/keys')),
+  '/members': lazy(() => import('../pages/members')),
+  '/billing': lazy(() => import('../pages/billing')),
+  '/status': lazy(() => import('../pages/status')),
+  '/events': lazy(() => import('../pages/events')),
+};
+
+function Pages() {
+  const pages = usePages();
+  return (
+    <Layout pages={pages.all}>
+      <Suspense fallback={<Loading label="Loading the page" />}>
+        <Switch>
+          {pages.all.map(({ path }) => <Route key={path} path={path} component={lazyPages[path]} />)}
+          <Route>{pages.known ? <Redirect to="/" replace /> : <Loading label="Loading the page" />}</Route>
+        </Switch>
+      </Suspense>
+    </Layout>
+  );
+}
