@@ -145,15 +145,25 @@ func TestCallsAreRefusedBeforeTheirMessageIsRead(t *testing.T) {
 	}
 }
 
+// A server without an exchanger takes passports only: a credential is refused, and is not a failure of the server's.
+func TestCredentialsNeedAnExchanger(t *testing.T) {
+	e := serve(t, fakeAuth{}, time.Second)
+	_, err := authv1.NewAuthServiceClient(e.conn).GetMe(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer x"), &authv1.GetMeRequest{})
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, errs.ReasonOf(err), "%v", err)
+}
+
 func TestAWatchDoesNotHoldUpAStop(t *testing.T) {
 	e := serve(t, fakeAuth{}, time.Hour)
-	watch, err := authv1.NewAuthServiceClient(e.conn).WatchRevocations(t.Context(), &authv1.WatchRevocationsRequest{})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	watch, err := authv1.NewAuthServiceClient(e.conn).WatchRevocations(ctx, &authv1.WatchRevocationsRequest{})
 	require.NoError(t, err)
 	_, err = watch.Recv()
 	require.NoError(t, err)
 	e.stop()
 	_, err = watch.Recv()
 	require.Error(t, err)
+	require.NoError(t, ctx.Err(), "the server ends the watch, not the caller")
 	e.stopped(t)
 }
 

@@ -2,8 +2,11 @@ package clerk_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -98,8 +101,11 @@ func TestErrors(t *testing.T) {
 		"rate limit":          {429, apiError, http.Header{"Retry-After": {"7"}}, true, 7 * time.Second, "429"},
 		"rate limit, no word": {429, apiError, nil, true, 0, "429"},
 		"server error":        {503, apiError, nil, true, 0, "503"},
+		"the first server's":  {500, apiError, nil, true, 0, "500"},
+		"the last client's":   {499, apiError, nil, false, 0, "499"},
 		"page of HTML":        {502, "<html>" + strings.Repeat("x", 10000), nil, true, 0, "<html>"},
 		"bad key":             {401, apiError, nil, false, 0, "rejects CLERK_SECRET_KEY"},
+		"a key without right": {403, apiError, nil, false, 0, "rejects CLERK_SECRET_KEY"},
 		"other":               {422, apiError, nil, false, 0, "some_code"},
 		"garbage":             {200, "not JSON", nil, true, 0, "invalid character"},
 	} {
@@ -118,6 +124,11 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
+	const disabled = `{"errors": [{"code": "organization_not_enabled_in_instance"}]}`
+	for status, want := range map[int]bool{403: true, 401: false, 422: false, 500: false} {
+		_, err := serve(t, status, disabled, nil).Organizations(t.Context(), 0, 1)
+		require.Equal(t, want, errors.Is(err, directory.ErrNoOrganizations), "%d: %v", status, err)
+	}
 	_, err := serve(t, 404, apiError, nil).Organization(t.Context(), "org_1")
 	require.ErrorIs(t, err, directory.ErrNotFound)
 	_, err = clerk.New("http://127.0.0.1:1/v1", []string{"x"}, http.DefaultClient, now).User(t.Context(), "user_1")
@@ -128,6 +139,56 @@ func TestErrors(t *testing.T) {
 	cancel()
 	_, err = serve(t, 200, "{}", nil).User(ctx, "user_1")
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestARejectedKeyIsFollowedByTheNext, whether Clerk does not know it or it may not ask; no other failure is.
+func TestARejectedKeyIsFollowedByTheNext(t *testing.T) {
+	for status, want := range map[int]int{401: 2, 403: 2, 404: 1, 429: 1, 500: 1, 200: 1} {
+		asked := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked++; r.Header.Get("Authorization") == "Bearer sk_test_new" {
+				w.WriteHeader(status)
+			}
+			_, _ = w.Write([]byte(`{"id": "user_1", "errors": [{"code": "some_code"}]}`))
+		}))
+		got, err := clerk.New(server.URL+"/v1", []string{"sk_test_new", "sk_test_old"}, server.Client(), now).User(t.Context(), "user_1")
+		server.Close()
+		require.Equal(t, want, asked, status)
+		if want == 2 || status == 200 {
+			require.NoError(t, err, status)
+			require.Equal(t, "user_1", got.ID)
+		} else {
+			require.Error(t, err, status)
+		}
+	}
+}
+
+// TestListsKeepToClerksBounds: at most 500 objects of a page, and 100 ids of a question.
+func TestListsKeepToClerksBounds(t *testing.T) {
+	var asked url.Values
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.Query()
+		_, _ = w.Write([]byte("[]"))
+	}))
+	defer server.Close()
+	c := clerk.New(server.URL+"/v1", []string{"sk_test_x"}, server.Client(), now)
+	for limit, want := range map[int]string{1: "1", 500: "500", 501: "500"} {
+		_, err := c.Users(t.Context(), 7, limit)
+		require.NoError(t, err)
+		require.Equal(t, want, asked.Get("limit"))
+		require.Equal(t, "7", asked.Get("offset"))
+		require.Equal(t, "+created_at", asked.Get("order_by"))
+	}
+	var ids []string
+	for n := range 120 {
+		ids = append(ids, fmt.Sprint("user_", n))
+	}
+	for _, some := range [][]string{ids[:1], ids[:100], ids} {
+		_, err := c.UsersByID(t.Context(), some)
+		require.NoError(t, err)
+		require.Equal(t, some[:min(len(some), 100)], asked["user_id"])
+		require.Equal(t, "100", asked.Get("limit"), "all that are asked for fit on the page")
+	}
 }
 
 // TestAgainstTheSandbox: the real SDK against the stand-in, with a secret key that is being rotated.

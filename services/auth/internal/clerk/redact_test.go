@@ -37,4 +37,7 @@ func TestRedactIsBounded(t *testing.T) {
 	list := func(n int) []byte { return []byte(`{"public_metadata":[1` + strings.Repeat(",1", n) + `]}`) }
 	require.Contains(t, clerk.Redact(list(1000)), "public_metadata")
 	require.Equal(t, `"[redacted]"`, clerk.Redact(list(500_000)))
+	text := func(n int) []byte { return []byte(`{"id":"` + strings.Repeat("x", n-len(`{"id":""}`)) + `"}`) }
+	require.Len(t, clerk.Redact(text(1<<20)), 1<<20)
+	require.Equal(t, `"[redacted]"`, clerk.Redact(text(1<<20+1)))
 }
