@@ -48,6 +48,11 @@ test-faults: ## Run the tests that take minutes: processes killed while events f
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run 'Propert' ./services/... ./platform/...
 	TRIVET_FAULTS=1 go test -count=1 -run ClerkScript ./sandbox
 
+.PHONY: test-calls
+test-calls: ## Run the tests of the all-in-one with plain calls that copy and check their messages
+	go test -tags checkcalls ./platform/grpcserver ./gateway ./internal/allinone
+	TRIVET_TEST_TAGS=checkcalls go test -count=1 -timeout 30m -run 'TestTheRide|TestLeaving|TestACallerWhoLeaves|TestKilledInTheMiddle|TestNoOverspend|TestUpstreamFailures' ./test/e2e
+
 .PHONY: race
 race: ## Run the tests of the concurrent parts under the race detector
 	go test -race ./platform/... ./services/... ./gateway/... ./sandbox/...

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -52,6 +53,8 @@ type options struct {
 	config func(*gateway.Config)
 	// proxied wraps the connection between the edge and the services.
 	proxied func(grpc.ClientConnInterface) grpc.ClientConnInterface
+	// way is how the edge reaches the services: "" over an in-process channel, "TCP", or "plain" for Relay as a function.
+	way string
 	// development holds what trivet dev adds.
 	development gateway.Development
 }
@@ -89,6 +92,9 @@ func (e *testEdge) build(t testing.TB, o options) *gateway.Gateway {
 	aiv1.RegisterAIServiceServer(server, e.ai)
 	billingv1.RegisterBillingServiceServer(server, e.billing)
 	var conn grpc.ClientConnInterface = connect.InProcess(server.InProcess(), prover)
+	if o.way == "TCP" {
+		conn = overTCP(t, server, prover)
+	}
 	if o.proxied != nil {
 		conn = o.proxied(conn)
 	}
@@ -96,13 +102,37 @@ func (e *testEdge) build(t testing.TB, o options) *gateway.Gateway {
 	if o.config != nil {
 		o.config(&config)
 	}
+	var relay func(context.Context, string, *aiv1.RelayRequest, func(*aiv1.RelayResponse) error) error
+	if o.way == "plain" {
+		relay, err = grpcserver.User(server, aiv1.AIService_Relay_FullMethodName, e.ai.Relay)
+		require.NoError(t, err)
+	}
 	g, err := gateway.New(t.Context(), config, gateway.Deps{
-		Auth: conn, AI: conn, Billing: conn, OpenAPI: []byte(`{"swagger":"2.0"}`),
+		Relay: relay,
+		Auth:  conn, AI: conn, Billing: conn, OpenAPI: []byte(`{"swagger":"2.0"}`),
 		Logger: slog.New(slog.NewJSONHandler(e.logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Meter: meter, Now: time.Now,
 		Development: o.development,
 	})
 	require.NoError(t, err)
 	return g
+}
+
+// overTCP serves the services on the network and connects to them.
+func overTCP(t testing.TB, server *grpcserver.Server, prover *peer.Prover) *connect.Conn {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, listener, time.Second) }()
+	conn, err := connect.Dial(listener.Addr().String(), prover, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, conn.Close())
+		stop()
+		require.NoError(t, <-served)
+	})
+	return conn
 }
 
 // reply is a response that was read to its end, or until it broke.

@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
 	"github.com/trivet-dev/trivet/gateway/internal/status"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	"github.com/trivet-dev/trivet/platform/credential"
 	"github.com/trivet-dev/trivet/platform/ratelog"
@@ -33,10 +34,13 @@ type Exchanger interface {
 	Exchange(ctx context.Context, credential string) (*credential.Passports, error)
 }
 
-// Deps holds the dependencies of the edge. Every field except Credentials is required.
+// Deps holds the dependencies of the edge. Every field except Relay, Credentials and Development is required.
 type Deps struct {
 	// Auth, AI and Billing are connections that authenticate as the peer "gateway".
 	Auth, AI, Billing grpc.ClientConnInterface
+	// Relay is AIService.Relay as a function, when ai is in the same process: it gets the caller's passport and passes each
+	// message to send. When it is nil, Relay is called over AI.
+	Relay func(ctx context.Context, token string, in *aiv1.RelayRequest, send func(*aiv1.RelayResponse) error) error
 	// Credentials exchanges credentials. When it is nil, the edge makes its own exchanger over Auth, which Run keeps up to date.
 	Credentials Exchanger
 	// OpenAPI is the document that /openapi.json serves.

@@ -25,8 +25,39 @@ const (
 	wantsStream = `{"model":"gpt-5-mini","stream":true,"messages":[{"role":"user","content":"x"}]}`
 )
 
-func TestRelayPlain(t *testing.T) {
-	edge := newEdge(t, options{})
+// ways are how the edge reaches ai: by a function call, as in the all-in-one, and over the network.
+var ways = []string{"plain", "TCP"}
+
+// relayCases hold for each way.
+var relayCases = map[string]func(t *testing.T, way string){
+	"plain answer":                           plainAnswer,
+	"streamed answer":                        streamedAnswer,
+	"pieces are not held back":               piecesAreNotHeldBack,
+	"provider error is relayed":              providerErrorIsRelayed,
+	"failure before the head has its status": failureBeforeTheHeadHasItsStatus,
+	"broken stream":                          brokenStream,
+	"broken body":                            brokenBody,
+	"invalid heads":                          invalidHeads,
+	"late head":                              lateHead,
+	"client disconnects":                     clientDisconnects,
+	"streams finish after stop":              streamsFinishAfterStop,
+	"streams that outlive the grace period":  streamsThatOutliveTheGracePeriod,
+	"slow reader is cut":                     slowReaderIsCut,
+	"ai panics":                              aiPanics,
+}
+
+func TestRelay(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way, func(t *testing.T) {
+			for name, test := range relayCases {
+				t.Run(name, func(t *testing.T) { test(t, way) })
+			}
+		})
+	}
+}
+
+func plainAnswer(t *testing.T, way string) {
+	edge := newEdge(t, options{way: way})
 	var got *aiv1.RelayRequest
 	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 		got = in
@@ -49,8 +80,8 @@ func TestRelayPlain(t *testing.T) {
 	require.Equal(t, aiv1.Endpoint_ENDPOINT_EMBEDDINGS, got.GetEndpoint())
 }
 
-func TestRelayStream(t *testing.T) {
-	edge := newEdge(t, options{})
+func streamedAnswer(t *testing.T, way string) {
+	edge := newEdge(t, options{way: way})
 	edge.ai.relay = answers(streamHead, "data: 1\n\n", "data: 2\n\n", "data: [DONE]\n\n")
 	for name, body := range map[string]string{
 		"asked for":                wantsStream,
@@ -69,8 +100,8 @@ func TestRelayStream(t *testing.T) {
 }
 
 // The client reads each event before the next one is sent.
-func TestPiecesAreNotHeldBack(t *testing.T) {
-	edge := newEdge(t, options{})
+func piecesAreNotHeldBack(t *testing.T, way string) {
+	edge := newEdge(t, options{way: way})
 	next := make(chan struct{})
 	edge.ai.relay = func(_ *aiv1.RelayRequest, s relayStream) error {
 		_ = s.Send(&aiv1.RelayResponse{Head: streamHead})
@@ -98,8 +129,8 @@ func TestPiecesAreNotHeldBack(t *testing.T) {
 }
 
 // A provider's error keeps its status and body.
-func TestProviderErrorIsRelayed(t *testing.T) {
-	edge := newEdge(t, options{})
+func providerErrorIsRelayed(t *testing.T, way string) {
+	edge := newEdge(t, options{way: way})
 	edge.ai.relay = answers(&aiv1.RelayHead{Status: 429, Headers: map[string]string{
 		"content-type": "application/json", "retry-after": "7", "x-should-retry": "true",
 	}}, `{"error":{"message":"slow"}}`)
@@ -113,8 +144,8 @@ func TestProviderErrorIsRelayed(t *testing.T) {
 	}
 }
 
-func TestFailureBeforeTheHeadHasItsStatus(t *testing.T) {
-	edge := newEdge(t, options{})
+func failureBeforeTheHeadHasItsStatus(t *testing.T, way string) {
+	edge := newEdge(t, options{way: way})
 	edge.ai.relay = func(*aiv1.RelayRequest, relayStream) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "Top up.").Field("model", "costs too much")
 	}
@@ -125,7 +156,7 @@ func TestFailureBeforeTheHeadHasItsStatus(t *testing.T) {
 	}
 }
 
-func TestBrokenStream(t *testing.T) {
+func brokenStream(t *testing.T, way string) {
 	const event = `data: {"error":{"message":"It broke.","type":"server_error","param":null,"code":"upstream_error"}}` + "\n\n"
 	for name, tc := range map[string]struct {
 		pieces []string
@@ -136,7 +167,7 @@ func TestBrokenStream(t *testing.T) {
 		"within an event": {[]string{"data: 1\n\n", "data: {\"ha"}, "data: 1\n\ndata: {\"ha\n\n" + event},
 	} {
 		t.Run(name, func(t *testing.T) {
-			edge := newEdge(t, options{})
+			edge := newEdge(t, options{way: way})
 			edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 				_ = answers(streamHead, tc.pieces...)(in, s)
 				return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "It broke.")
@@ -152,8 +183,8 @@ func TestBrokenStream(t *testing.T) {
 }
 
 // A broken body cannot carry an error, but it must not look complete.
-func TestBrokenBody(t *testing.T) {
-	edge := newEdge(t, options{})
+func brokenBody(t *testing.T, way string) {
+	edge := newEdge(t, options{way: way})
 	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 		_ = answers(&aiv1.RelayHead{Status: 200}, string(make([]byte, 100_000)))(in, s)
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "It broke.")
@@ -162,7 +193,7 @@ func TestBrokenBody(t *testing.T) {
 	require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF)
 }
 
-func TestInvalidHeads(t *testing.T) {
+func invalidHeads(t *testing.T, way string) {
 	for name, relay := range map[string]func(*aiv1.RelayRequest, relayStream) error{
 		"missing":    func(_ *aiv1.RelayRequest, s relayStream) error { return s.Send(&aiv1.RelayResponse{Body: []byte("x")}) },
 		"empty":      func(*aiv1.RelayRequest, relayStream) error { return nil },
@@ -171,7 +202,7 @@ func TestInvalidHeads(t *testing.T) {
 		"status 999": answers(&aiv1.RelayHead{Status: 999}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			edge := newEdge(t, options{})
+			edge := newEdge(t, options{way: way})
 			edge.ai.relay = relay
 			for _, body := range []string{wantsStream, `{}`} {
 				resp := edge.do(t, http.MethodPost, chatPath, body)
@@ -185,10 +216,10 @@ func TestInvalidHeads(t *testing.T) {
 // eager makes keep-alive comments come immediately.
 func eager(c *gateway.Config) { c.KeepAlive = time.Millisecond }
 
-// lateHead sends the response only after the client has seen a comment.
-func lateHead(t *testing.T, then func(*aiv1.RelayRequest, relayStream) error) reply {
+// afterAComment sends the response only after the client has seen a comment.
+func afterAComment(t *testing.T, way string, then func(*aiv1.RelayRequest, relayStream) error) reply {
 	t.Helper()
-	edge := newEdge(t, options{config: eager})
+	edge := newEdge(t, options{config: eager, way: way})
 	seen := make(chan struct{})
 	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 		<-seen
@@ -205,26 +236,26 @@ func lateHead(t *testing.T, then func(*aiv1.RelayRequest, relayStream) error) re
 	return reply{status: resp.StatusCode, header: resp.Header, body: withoutPings(string(rest)), broken: err}
 }
 
-func TestLateHead(t *testing.T) {
+func lateHead(t *testing.T, way string) {
 	t.Run("a stream", func(t *testing.T) {
-		resp := lateHead(t, answers(streamHead, "data: 1\n\n", "data: [DONE]\n\n"))
+		resp := afterAComment(t, way, answers(streamHead, "data: 1\n\n", "data: [DONE]\n\n"))
 		require.Equal(t, 200, resp.status)
 		require.Equal(t, "text/event-stream", resp.header.Get("Content-Type"))
 		require.Equal(t, "data: 1\n\ndata: [DONE]\n\n", resp.body)
 		require.NoError(t, resp.broken)
 	})
 	t.Run("a provider error", func(t *testing.T) {
-		resp := lateHead(t, answers(&aiv1.RelayHead{Status: 429}, "{\"error\":\n", "{\"message\":\"slow\"}}"))
+		resp := afterAComment(t, way, answers(&aiv1.RelayHead{Status: 429}, "{\"error\":\n", "{\"message\":\"slow\"}}"))
 		require.Equal(t, "data: {\"error\":{\"message\":\"slow\"}}\n\n", resp.body)
 		require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF)
 	})
 	t.Run("a provider error that SDKs cannot parse", func(t *testing.T) {
-		resp := lateHead(t, answers(&aiv1.RelayHead{Status: 502}, "<html>"))
+		resp := afterAComment(t, way, answers(&aiv1.RelayHead{Status: 502}, "<html>"))
 		require.Contains(t, resp.body, `data: {"error":{"message":"The provider answered with status 502`)
 		require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF)
 	})
 	t.Run("a failure", func(t *testing.T) {
-		resp := lateHead(t, func(*aiv1.RelayRequest, relayStream) error {
+		resp := afterAComment(t, way, func(*aiv1.RelayRequest, relayStream) error {
 			return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT, "Too slow.")
 		})
 		require.Contains(t, resp.body, `data: {"error":{"message":"Too slow."`)
@@ -233,10 +264,10 @@ func TestLateHead(t *testing.T) {
 }
 
 // A client that disconnects cancels the RPC, before and after the head.
-func TestClientDisconnects(t *testing.T) {
+func clientDisconnects(t *testing.T, way string) {
 	for name, begin := range map[string]bool{"before the head": false, "in the middle": true} {
 		t.Run(name, func(t *testing.T) {
-			edge := newEdge(t, options{})
+			edge := newEdge(t, options{way: way})
 			started, ended := make(chan struct{}), make(chan error, 1)
 			edge.ai.relay = func(_ *aiv1.RelayRequest, s relayStream) error {
 				if begin {
@@ -265,6 +296,25 @@ func TestClientDisconnects(t *testing.T) {
 			require.Contains(t, edge.logs.String(), `"status":499`)
 		})
 	}
+}
+
+func aiPanics(t *testing.T, way string) {
+	edge := newEdge(t, options{way: way})
+	edge.ai.relay = func(*aiv1.RelayRequest, relayStream) error { panic("boom") }
+	for _, body := range []string{`{}`, wantsStream} {
+		resp := edge.do(t, http.MethodPost, chatPath, body)
+		require.Equal(t, 500, resp.status)
+		require.Contains(t, resp.body, "internal_error")
+		require.NotContains(t, resp.body, "boom")
+	}
+	edge.ai.relay = func(_ *aiv1.RelayRequest, s relayStream) error {
+		_ = s.Send(&aiv1.RelayResponse{Head: streamHead, Body: []byte("data: 1\n\n")})
+		panic("boom")
+	}
+	resp := edge.do(t, http.MethodPost, chatPath, wantsStream)
+	require.Contains(t, resp.body, "data: 1\n\ndata: {\"error\":")
+	require.NotContains(t, resp.body, "boom")
+	require.ErrorIs(t, resp.broken, io.ErrUnexpectedEOF)
 }
 
 func TestPanicIsAnsweredWithAnError(t *testing.T) {

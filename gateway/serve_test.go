@@ -28,10 +28,10 @@ type served struct {
 	done chan error
 }
 
-func serve(t *testing.T, config func(*gateway.Config)) *served {
+func serve(t *testing.T, way string, config func(*gateway.Config)) *served {
 	t.Helper()
 	edge := &testEdge{ai: &fakeAI{}, billing: &fakeBilling{}, logs: &logs{}, client: &http.Client{Transport: &http.Transport{}}}
-	g := edge.build(t, options{config: config})
+	g := edge.build(t, options{config: config, way: way})
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	edge.gateway, edge.url = g, "http://"+listener.Addr().String()
@@ -46,7 +46,7 @@ func serve(t *testing.T, config func(*gateway.Config)) *served {
 }
 
 func TestServeStops(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t, "", nil)
 	require.Equal(t, 200, s.do(t, http.MethodGet, "/healthz", "").status)
 	s.stop()
 	require.NoError(t, <-s.done)
@@ -55,8 +55,8 @@ func TestServeStops(t *testing.T) {
 }
 
 // The server stops in the middle of a stream. The stream still finishes.
-func TestStreamsFinishAfterStop(t *testing.T) {
-	s := serve(t, nil)
+func streamsFinishAfterStop(t *testing.T, way string) {
+	s := serve(t, way, nil)
 	proceed := make(chan struct{})
 	s.ai.relay = func(in *aiv1.RelayRequest, out relayStream) error {
 		_ = out.Send(&aiv1.RelayResponse{Head: streamHead, Body: []byte("data: 1\n\n")})
@@ -81,8 +81,8 @@ func TestStreamsFinishAfterStop(t *testing.T) {
 }
 
 // A stream that outlives the grace period gets an error event, and its connection is cut.
-func TestStreamsThatOutliveTheGracePeriod(t *testing.T) {
-	s := serve(t, func(c *gateway.Config) { c.ShutdownTimeout = 0 })
+func streamsThatOutliveTheGracePeriod(t *testing.T, way string) {
+	s := serve(t, way, func(c *gateway.Config) { c.ShutdownTimeout = 0 })
 	s.ai.relay = func(_ *aiv1.RelayRequest, out relayStream) error {
 		_ = out.Send(&aiv1.RelayResponse{Head: streamHead, Body: []byte("data: 1\n\n")})
 		<-out.Context().Done()
@@ -98,8 +98,8 @@ func TestStreamsThatOutliveTheGracePeriod(t *testing.T) {
 }
 
 // A client reads nothing of a long response. The write deadline ends the request.
-func TestSlowReaderIsCut(t *testing.T) {
-	s := serve(t, func(c *gateway.Config) { c.WriteTimeout = 50 * time.Millisecond })
+func slowReaderIsCut(t *testing.T, way string) {
+	s := serve(t, way, func(c *gateway.Config) { c.WriteTimeout = 50 * time.Millisecond })
 	ended := make(chan struct{})
 	s.ai.relay = func(_ *aiv1.RelayRequest, out relayStream) error {
 		defer close(ended)

@@ -41,7 +41,7 @@ func (g *Gateway) table(ctx context.Context, deps Deps) (*routes.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return routes.New(slices.Concat(g.openAI(clients.AI), typed, g.public(deps), pages, webhooks, g.development.routes()))
+	return routes.New(slices.Concat(g.openAI(clients.AI, deps), typed, g.public(deps), pages, webhooks, g.development.routes()))
 }
 
 // typed lists the routes that the contract declares.
@@ -58,8 +58,11 @@ func (g *Gateway) typed(ctx context.Context, clients rest.Clients) ([]routes.Rou
 }
 
 // openAI lists the routes in OpenAI's wire format.
-func (g *Gateway) openAI(ai aiv1.AIServiceClient) []routes.Route {
+func (g *Gateway) openAI(ai aiv1.AIServiceClient, deps Deps) []routes.Route {
 	h := &relay.Relay{AI: ai, Body: g.body, KeepAlive: g.config.KeepAlive}
+	if deps.Relay != nil {
+		h.Plain = call.Plain(deps.Relay, "ai")
+	}
 	models := &relay.Models{AI: ai}
 	return []routes.Route{
 		{Method: http.MethodPost, Pattern: "/v1/chat/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS)},

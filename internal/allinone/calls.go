@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 )
@@ -35,6 +36,15 @@ func newBillingCalls(server *grpcserver.Server, rest grpc.ClientConnInterface) (
 	c.settle, wrong[2] = grpcserver.Internal(server, caller, billingv1.BillingService_Settle_FullMethodName, billing.Settle)
 	c.entitlements, wrong[3] = grpcserver.Internal(server, caller, billingv1.BillingService_GetEntitlements_FullMethodName, billing.GetEntitlements)
 	return c, errors.Join(wrong[:]...)
+}
+
+// relayCall is AIService.Relay as the edge calls it. It needs ai to be registered.
+func relayCall(server *grpcserver.Server) (grpcserver.Stream[aiv1.RelayRequest, aiv1.RelayResponse], error) {
+	ai, err := grpcserver.Implementation[aiv1.AIServiceServer](server, aiv1.AIService_ServiceDesc.ServiceName)
+	if err != nil {
+		return nil, err
+	}
+	return grpcserver.User(server, aiv1.AIService_Relay_FullMethodName, ai.Relay)
 }
 
 // Reserve implements billingv1.BillingServiceClient.

@@ -72,9 +72,13 @@ func (s *system) assemble(ctx context.Context) error {
 	if err := s.addServices(ctx); err != nil {
 		return err
 	}
+	relay, err := relayCall(s.server.Server)
+	if err != nil {
+		return err
+	}
 	edge := s.conns["gateway"]
 	s.gateway, err = gateway.New(ctx, s.config.Gateway, gateway.Deps{
-		Auth: edge, AI: edge, Billing: edge, Credentials: s.server.Credentials, OpenAPI: gen.OpenAPI(),
+		Auth: edge, AI: edge, Billing: edge, Relay: relay, Credentials: s.server.Credentials, OpenAPI: gen.OpenAPI(),
 		Logger: s.host.Logger, Meter: s.host.Meter("gateway"), Now: s.host.Now,
 		Development: s.development,
 	})

@@ -32,7 +32,8 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/trivet", "./gateway/cmd/gateway", "./services/auth/cmd/auth", "./services/ai/cmd/ai", "./services/billing/cmd/billing")
+	// TRIVET_TEST_TAGS builds checked programs, see make test-calls.
+	cmd := exec.Command("go", "build", "-tags", os.Getenv("TRIVET_TEST_TAGS"), "-o", dir+"/", "./cmd/trivet", "./gateway/cmd/gateway", "./services/auth/cmd/auth", "./services/ai/cmd/ai", "./services/billing/cmd/billing")
 	cmd.Dir = filepath.Join("..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)

@@ -23,12 +23,12 @@ type passportConn struct {
 
 // Invoke implements grpc.ClientConnInterface.
 func (c *passportConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	token := c.passport(ctx)
+	token := tokenOf(ctx, c.service)
 	err := c.conn.Invoke(outgoing(ctx, token), method, args, reply, opts...)
 	if err == nil || !passport.IsClockError(err) {
 		return err
 	}
-	renewed, renewErr := c.renew(ctx, token)
+	renewed, renewErr := renew(ctx, c.service, token)
 	if renewErr != nil || renewed == "" {
 		return firstOf(renewErr, err)
 	}
@@ -37,7 +37,7 @@ func (c *passportConn) Invoke(ctx context.Context, method string, args, reply an
 
 // NewStream implements grpc.ClientConnInterface.
 func (c *passportConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	token := c.passport(ctx)
+	token := tokenOf(ctx, c.service)
 	begin := func(token string) (grpc.ClientStream, error) {
 		return c.conn.NewStream(outgoing(ctx, token), desc, method, opts...)
 	}
@@ -46,7 +46,7 @@ func (c *passportConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, met
 		return stream, err
 	}
 	return &renewingStream{ClientStream: stream, again: func() (grpc.ClientStream, error) {
-		renewed, err := c.renew(ctx, token)
+		renewed, err := renew(ctx, c.service, token)
 		if err != nil || renewed == "" {
 			return nil, err
 		}
@@ -54,24 +54,24 @@ func (c *passportConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, met
 	}}, nil
 }
 
-// passport returns the caller's passport for this service, or "" without a caller.
-func (c *passportConn) passport(ctx context.Context) string {
+// tokenOf returns the caller's passport for a service, or "" without a caller.
+func tokenOf(ctx context.Context, service string) string {
 	if p := From(ctx).Passports; p != nil {
-		return p.For(c.service)
+		return p.For(service)
 	}
 	return ""
 }
 
 // renew returns a new passport, or "" when no newer passport is available.
-func (c *passportConn) renew(ctx context.Context, refused string) (string, error) {
+func renew(ctx context.Context, service, refused string) (string, error) {
 	renewer, ok := From(ctx).Passports.(Renewer)
 	if !ok || refused == "" {
 		return "", nil
 	}
-	if renewed, err := renewer.Renew(ctx, c.service, refused); err != nil || !renewed {
+	if renewed, err := renewer.Renew(ctx, service, refused); err != nil || !renewed {
 		return "", err
 	}
-	return c.passport(ctx), nil
+	return tokenOf(ctx, service), nil
 }
 
 func outgoing(ctx context.Context, token string) context.Context {

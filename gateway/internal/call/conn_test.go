@@ -38,6 +38,14 @@ func (s *service) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, _
 	return &stream{err: s.answer(ctx)}, nil
 }
 
+// plain echoes its request twice, or fails.
+func (s *service) plain(_ context.Context, token string, in *wrapperspb.StringValue, send func(*wrapperspb.StringValue) error) error {
+	if err := s.answer(metadata.NewOutgoingContext(context.Background(), metadata.Pairs(passport.Header, token))); err != nil {
+		return err
+	}
+	return errors.Join(send(in), send(in))
+}
+
 // stream echoes its request twice, or fails.
 type stream struct {
 	grpc.ClientStream
@@ -97,17 +105,28 @@ func TestRejectedPassportIsRenewedOnce(t *testing.T) {
 		"a call without a user": {&passports{}, 1, 0, passport.ErrClock},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for kind, do := range map[string]func(context.Context, grpc.ClientConnInterface) error{
-				"unary": func(ctx context.Context, conn grpc.ClientConnInterface) error {
-					return conn.Invoke(ctx, "/x", nil, nil)
+			for kind, do := range map[string]func(context.Context, *service) error{
+				"unary": func(ctx context.Context, s *service) error {
+					return call.Conn(s, "ai").Invoke(ctx, "/x", nil, nil)
 				},
-				"stream": func(ctx context.Context, conn grpc.ClientConnInterface) error {
-					return echo(ctx, t, conn)
+				"stream": func(ctx context.Context, s *service) error {
+					return echo(ctx, t, call.Conn(s, "ai"))
+				},
+				"plain": func(ctx context.Context, s *service) error {
+					var got []string
+					err := call.Plain(s.plain, "ai")(ctx, wrapperspb.String("request"), func(m *wrapperspb.StringValue) error {
+						got = append(got, m.GetValue())
+						return nil
+					})
+					if err == nil {
+						require.Equal(t, []string{"request", "request"}, got)
+					}
+					return err
 				},
 			} {
 				p, s := *tc.passports, &service{}
 				ctx := metadata.AppendToOutgoingContext(call.With(t.Context(), &call.State{Passports: &p}), "x-layer-above", "1")
-				err := do(ctx, call.Conn(s, "ai"))
+				err := do(ctx, s)
 				require.ErrorIs(t, err, tc.want, kind)
 				require.Len(t, s.seen, tc.calls, kind)
 				require.Equal(t, tc.renewals, p.renewals, kind)
@@ -150,4 +169,17 @@ func TestOtherServicesGetNoPassport(t *testing.T) {
 	ctx := call.With(t.Context(), &call.State{Passports: &passports{now: "new"}})
 	require.Error(t, call.Conn(s, "billing").Invoke(ctx, "/x", nil, nil))
 	require.Empty(t, s.seen[0][passport.Header])
+}
+
+// A call that has sent something is not made again, whatever it ends with.
+func TestPlainCallsThatHaveSentAreNotRepeated(t *testing.T) {
+	p, calls := &passports{now: "old", next: "new"}, 0
+	ctx := call.With(t.Context(), &call.State{Passports: p})
+	rpc := func(_ context.Context, _ string, in *wrapperspb.StringValue, send func(*wrapperspb.StringValue) error) error {
+		calls++
+		return errors.Join(send(in), passport.ClockError(passport.ErrClock))
+	}
+	err := call.Plain(rpc, "ai")(ctx, wrapperspb.String("x"), func(*wrapperspb.StringValue) error { return nil })
+	require.Error(t, err)
+	require.Equal(t, 1, calls)
 }

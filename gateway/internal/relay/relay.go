@@ -25,6 +25,9 @@ import (
 type Relay struct {
 	AI   aiv1.AIServiceClient
 	Body reqbody.Reader
+	// Plain calls the ai service of the same process, which passes each piece to send and returns at the end. A nil Plain
+	// means that AI is called.
+	Plain func(ctx context.Context, in *aiv1.RelayRequest, send func(*aiv1.RelayResponse) error) error
 	// KeepAlive is how long a stream may be silent before a comment is sent; 0 disables comments.
 	KeepAlive time.Duration
 }
@@ -38,22 +41,32 @@ func (h *Relay) Endpoint(endpoint aiv1.Endpoint) http.Handler {
 			state.Fail(r.Context(), w, err)
 			return
 		}
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		stream, err := h.AI.Relay(ctx, &aiv1.RelayRequest{Endpoint: endpoint, Body: body, Headers: requestHeaders(r.Header)})
-		if err != nil {
-			state.Fail(r.Context(), w, err)
+		in := &aiv1.RelayRequest{Endpoint: endpoint, Body: body, Headers: requestHeaders(r.Header)}
+		if h.Plain != nil {
+			h.push(w, r, state, in)
 			return
 		}
-		a := answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w)}
-		if !mayStream(body) {
-			a.plain(stream.Recv)
-			return
-		}
-		source := frames.Read(ctx, cancel, stream.Recv)
-		defer source.Close()
-		a.streamed(source, h.KeepAlive, body)
+		h.pull(w, r, state, in)
 	})
+}
+
+// pull calls the ai service over a connection and reads its answer.
+func (h *Relay) pull(w http.ResponseWriter, r *http.Request, state *call.State, in *aiv1.RelayRequest) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	stream, err := h.AI.Relay(ctx, in)
+	if err != nil {
+		state.Fail(r.Context(), w, err)
+		return
+	}
+	a := answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w)}
+	if !mayStream(in.GetBody()) {
+		a.plain(stream.Recv)
+		return
+	}
+	source := frames.Read(ctx, cancel, stream.Recv)
+	defer source.Close()
+	a.streamed(source, h.KeepAlive, in.GetBody())
 }
 
 // mayStream reports whether a request may ask for a stream; other responses need no reading ahead. A body that hides the

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,16 +14,26 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 
+	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/relay"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 )
 
-// slow sends a head and a body after a delay.
+// slow sends a head and a body after a delay, and then the rest, each after its own.
 type slow struct {
 	aiv1.AIServiceClient
 	after time.Duration
 	head  *aiv1.RelayHead
+	body  string
+	rest  []late
+	end   error // nil is an orderly end
+}
+
+// late is a piece that comes after a silence.
+type late struct {
+	after time.Duration
 	body  string
 }
 
@@ -30,24 +41,72 @@ func (s slow) Relay(ctx context.Context, _ *aiv1.RelayRequest, _ ...grpc.CallOpt
 	return &slowStream{slow: s, ctx: ctx}, nil
 }
 
+// plain is Relay as a function. Like ai, it sends from a goroutine of its own.
+func (s slow) plain(ctx context.Context, _ *aiv1.RelayRequest, send func(*aiv1.RelayResponse) error) error {
+	stream, done := &slowStream{slow: s, ctx: ctx}, make(chan error, 1)
+	go func() {
+		for {
+			m, err := stream.Recv()
+			if err == nil {
+				err = send(m)
+			}
+			if err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	if err := <-done; !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
 type slowStream struct {
 	grpc.ClientStream
 	slow
 	ctx  context.Context
-	sent bool
+	sent int
 }
 
 func (s *slowStream) Recv() (*aiv1.RelayResponse, error) {
-	if s.sent {
+	after, m := s.after, &aiv1.RelayResponse{Head: s.head, Body: []byte(s.body)}
+	switch i := s.sent - 1; {
+	case i >= len(s.rest) && s.end != nil:
+		return nil, s.end
+	case i >= len(s.rest):
 		return nil, io.EOF
+	case i >= 0:
+		after, m = s.rest[i].after, &aiv1.RelayResponse{Body: []byte(s.rest[i].body)}
 	}
-	s.sent = true
+	s.sent++
 	select {
-	case <-time.After(s.after):
-		return &aiv1.RelayResponse{Head: s.head, Body: []byte(s.body)}, nil
+	case <-time.After(after):
+		return m, nil
 	case <-s.ctx.Done():
 		return nil, s.ctx.Err()
 	}
+}
+
+// bothWays runs a test with ai over a connection and as a function, in a bubble of its own.
+func bothWays(t *testing.T, s slow, keepAlive time.Duration, test func(t *testing.T, h *relay.Relay)) {
+	t.Helper()
+	for _, way := range []string{"pulled", "pushed"} {
+		t.Run(way, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &relay.Relay{AI: s, Body: reqbody.Reader{Max: 1000, Timeout: time.Minute}, KeepAlive: keepAlive}
+				if way == "pushed" {
+					h.Plain = s.plain
+				}
+				test(t, h)
+			})
+		})
+	}
+}
+
+func serve(ctx context.Context, h *relay.Relay, w http.ResponseWriter, state *call.State, body string) {
+	h.Endpoint(aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS).ServeHTTP(w,
+		httptest.NewRequestWithContext(call.With(ctx, state), http.MethodPost, "/", strings.NewReader(body)))
 }
 
 func TestSlowAnswers(t *testing.T) {
@@ -72,17 +131,65 @@ func TestSlowAnswers(t *testing.T) {
 		"stream request, plain response":  {`{"stream":true}`, 14 * time.Second, 15 * time.Second, plain, "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				h := &relay.Relay{
-					AI:   slow{after: tc.after, head: tc.head, body: "x"},
-					Body: reqbody.Reader{Max: 1000, Timeout: time.Minute}, KeepAlive: tc.keepAlive,
-				}
+			bothWays(t, slow{after: tc.after, head: tc.head, body: "x"}, tc.keepAlive, func(t *testing.T, h *relay.Relay) {
 				w := httptest.NewRecorder()
-				h.Endpoint(aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS).ServeHTTP(w,
-					httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(tc.request)))
+				serve(t.Context(), h, w, &call.State{}, tc.request)
 				require.Equal(t, 200, w.Code)
 				require.Equal(t, tc.want, w.Body.String())
 			})
 		})
 	}
 }
+
+// A silence gets comments, counted from the last piece, and none within an event.
+func TestSilence(t *testing.T) {
+	stream := &aiv1.RelayHead{Status: 200, Streamed: true}
+	for name, tc := range map[string]struct {
+		slow
+		want string
+	}{
+		"between events":              {slow{body: "data: 1\n\n", rest: []late{{31 * time.Second, "data: 2\n\n"}}}, "data: 1\n\n: ping\n: ping\ndata: 2\n\n"},
+		"after the head":              {slow{rest: []late{{16 * time.Second, "data: 1\n\n"}}}, ": ping\ndata: 1\n\n"},
+		"within an event":             {slow{body: "data: ha", rest: []late{{100 * time.Second, "lf\n\n"}}}, "data: half\n\n"},
+		"counted from the last piece": {slow{after: 14 * time.Second, body: "data: 1\n\n", rest: []late{{14 * time.Second, "data: 2\n\n"}}}, "data: 1\n\ndata: 2\n\n"},
+		"after a late head":           {slow{after: 16 * time.Second, body: "data: 1\n\n", rest: []late{{16 * time.Second, "data: 2\n\n"}}}, ": ping\ndata: 1\n\n: ping\ndata: 2\n\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.head = stream
+			bothWays(t, tc.slow, 15*time.Second, func(t *testing.T, h *relay.Relay) {
+				w, state := httptest.NewRecorder(), &call.State{}
+				serve(t.Context(), h, w, state, `{"stream":true}`)
+				require.Equal(t, tc.want, w.Body.String())
+				require.False(t, state.Broken)
+			})
+		})
+	}
+}
+
+// A client that takes nothing any more ends the call at once, whether a piece or a comment finds out.
+func TestDeafClient(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rest []late
+		end  time.Duration
+	}{
+		"found by a piece":   {[]late{{time.Second, "data: 1\n\n"}, {time.Second, "data: 2\n\n"}}, time.Second},
+		"found by a comment": {[]late{{time.Hour, "data: 1\n\n"}}, 15 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := slow{head: &aiv1.RelayHead{Status: 200, Streamed: true}, rest: tc.rest}
+			bothWays(t, s, 15*time.Second, func(t *testing.T, h *relay.Relay) {
+				state, begun := &call.State{}, time.Now()
+				serve(t.Context(), h, &deaf{httptest.NewRecorder()}, state, `{"stream":true}`)
+				require.Equal(t, tc.end, time.Since(begun))
+				require.True(t, state.Broken)
+				require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CANCELLED, state.Failure.Reason)
+				require.Contains(t, state.Failure.Message, "disconnected")
+			})
+		})
+	}
+}
+
+// deaf takes the head and nothing after it.
+type deaf struct{ *httptest.ResponseRecorder }
+
+func (*deaf) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -1,0 +1,143 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/sse"
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+)
+
+// errClosed tells the ai service that the client takes no more of this response.
+var errClosed = errors.New("the response has ended")
+
+// pushed is a response that the ai service of the same process writes itself, piece by piece, from a goroutine of its own. A
+// timer sends the comments. One lock keeps both apart, and from the end of the response.
+type pushed struct {
+	answer
+	request   []byte
+	keepAlive time.Duration
+	cancel    context.CancelFunc // ends the call
+
+	mu     sync.Mutex
+	timer  *time.Timer // nil when no comments are sent
+	last   time.Time   // when the last piece came
+	begun  bool        // something was sent
+	events bool        // a stream of events was begun
+	closed bool        // nothing is sent any more
+}
+
+// push makes a plain call and returns when the response has ended.
+func (h *Relay) push(w http.ResponseWriter, r *http.Request, state *call.State, in *aiv1.RelayRequest) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	p := &pushed{
+		answer:  answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w)},
+		request: in.GetBody(), keepAlive: h.KeepAlive, cancel: cancel,
+	}
+	if h.KeepAlive > 0 && mayStream(in.GetBody()) {
+		p.last = time.Now()
+		p.mu.Lock() // silence uses the field
+		p.timer = time.AfterFunc(h.KeepAlive, p.silence)
+		p.mu.Unlock()
+	}
+	p.finish(h.Plain(ctx, in, p.send))
+}
+
+// send writes one piece. Its error tells the ai service that the client is gone.
+func (p *pushed) send(m *aiv1.RelayResponse) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errClosed
+	}
+	if p.timer != nil {
+		p.last = time.Now()
+	}
+	err := p.write(m)
+	if err == nil && p.events {
+		err = p.out.Flush()
+	}
+	if err != nil && !p.closed {
+		p.gone(err)
+	}
+	return err
+}
+
+// gone ends the call of a client that takes nothing any more.
+func (p *pushed) gone(err error) {
+	p.closed = true
+	p.left(err)
+	p.cancel()
+}
+
+func (p *pushed) write(m *aiv1.RelayResponse) error {
+	if p.begun {
+		return p.piece(m)
+	}
+	if !p.head(m, nil) {
+		p.closed = true
+		return errClosed
+	}
+	p.begun, p.events = true, m.GetHead().GetStreamed()
+	_, err := p.out.Write(m.GetBody())
+	return err
+}
+
+// silence sends a comment when no piece came for the interval, and looks again later. It is not set anew for each piece,
+// which would cost more than looking at the clock.
+func (p *pushed) silence() {
+	starts := p.quiet() && wantsStream(p.request) // not under the lock: the request may be large
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	if quiet := time.Since(p.last); quiet < p.keepAlive {
+		p.timer.Reset(p.keepAlive - quiet)
+		return
+	}
+	p.timer.Reset(p.keepAlive)
+	switch {
+	case p.events:
+		if err := p.out.Ping(); err != nil {
+			p.gone(err)
+		}
+	case !p.begun && starts:
+		p.begun, p.events = true, true
+		p.early()
+	}
+}
+
+// quiet reports whether nothing has been sent.
+func (p *pushed) quiet() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.begun && !p.closed
+}
+
+// finish ends the response as the call ended.
+func (p *pushed) finish(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	if p.closed {
+		return
+	}
+	p.closed = true
+	if err == nil {
+		err = io.EOF
+	}
+	if !p.begun {
+		p.head(nil, err)
+		return
+	}
+	p.end(err, p.events)
+}
