@@ -167,6 +167,9 @@ func TestUsageByDayAndModel(t *testing.T) {
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 		require.Equal(t, "pageToken", e.Fields[0].Name, "a token of another caller's list")
 
+		_, err = client.GetUsage(h.as(elsewhere), &billingv1.GetUsageRequest{PageToken: first.GetNextPageToken()})
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+
 		own, err := client.GetUsage(h.as(member), &billingv1.GetUsageRequest{})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, own.GetTotal().GetRequests(), "a member sees their own")

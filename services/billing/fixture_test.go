@@ -150,10 +150,12 @@ func (h *fixture) as(c passport.Claims) context.Context {
 }
 
 var (
-	alice    = passport.Claims{UserID: "user_alice", AccountID: "user_alice", Role: "owner"}
-	admin    = passport.Claims{UserID: "user_admin", AccountID: "org_1", OrganizationID: "org_1", Role: "admin", Admin: true}
-	member   = passport.Claims{UserID: "user_member", AccountID: "org_1", OrganizationID: "org_1", Role: "member"}
-	operator = passport.Claims{UserID: "user_operator", AccountID: "user_operator", Role: "owner", Operator: true, SessionID: "sess_1"}
+	alice = passport.Claims{UserID: "user_alice", AccountID: "user_alice", Role: "owner"}
+	admin = passport.Claims{UserID: "user_admin", AccountID: "org_1", OrganizationID: "org_1", Role: "admin", Admin: true}
+	// elsewhere is the same person in another organization.
+	elsewhere = passport.Claims{UserID: "user_admin", AccountID: "org_2", OrganizationID: "org_2", Role: "admin", Admin: true}
+	member    = passport.Claims{UserID: "user_member", AccountID: "org_1", OrganizationID: "org_1", Role: "member"}
+	operator  = passport.Claims{UserID: "user_operator", AccountID: "user_operator", Role: "owner", Operator: true, SessionID: "sess_1"}
 )
 
 // run does the background work until the returned function is called.

@@ -130,6 +130,31 @@ func TestParseEvent(t *testing.T) {
 	}
 }
 
+// A charge says what it does not have; where it leaves that open, or the event says otherwise, it is asked.
+func TestWhatAChargeDoesNotHave(t *testing.T) {
+	for _, c := range []struct {
+		eventType, charge string
+		without           []string
+	}{
+		{"charge.succeeded", `"amount_refunded":0,"disputed":false`, []string{"refund", "dispute"}},
+		{"charge.succeeded", `"amount_refunded":0,"disputed":true`, []string{"refund"}},
+		{"charge.succeeded", `"amount_refunded":0`, []string{"refund"}},
+		{"charge.succeeded", `"amount_refunded":1,"disputed":false`, []string{"dispute"}},
+		{"charge.succeeded", `"disputed":false`, []string{"dispute"}},
+		{"charge.succeeded", `"amount_refunded":null,"disputed":null`, nil},
+		{"charge.succeeded", `"paid":true`, nil},
+		{"charge.refunded", `"amount_refunded":0,"disputed":false`, []string{"dispute"}},
+		{"charge.refunded", `"amount_refunded":5,"disputed":true`, nil},
+	} {
+		h, err := intake.ParseHint(fmt.Appendf(nil, `{"id":"evt_1","type":%q,"data":{"object":{"id":"ch_1","object":"charge",%s}}}`, c.eventType, c.charge))
+		require.NoError(t, err)
+		require.Equal(t, intake.Object{ID: "ch_1", Kind: "charge", Without: c.without}, h.Object, "%s %s", c.eventType, c.charge)
+	}
+	h, err := intake.ParseHint([]byte(`{"id":"evt_1","type":"invoice.paid","data":{"object":{"id":"in_1","object":"invoice","amount_refunded":0,"disputed":false}}}`))
+	require.NoError(t, err)
+	require.Empty(t, h.Object.Without, "only a charge says so")
+}
+
 func TestParseEventRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ body, want string }{
 		"nothing":            {"", "not a JSON object"},
