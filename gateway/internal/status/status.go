@@ -11,6 +11,7 @@ import (
 	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/statuspb"
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 const (
@@ -86,13 +87,8 @@ func New(services []Service, now func() time.Time) *Page {
 // Run asks the services periodically until ctx ends.
 func (p *Page) Run(ctx context.Context) {
 	for {
-		if _, ok := p.report(ctx); !ok {
+		if _, ok := p.report(ctx); !ok || wait.For(ctx, pollInterval) != nil {
 			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pollInterval):
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 const (
@@ -75,7 +76,7 @@ func (k *Keeper) reserve(ctx context.Context, req *billingv1.ReserveRequest) (*b
 	if !unavailable(err) {
 		return res, err
 	}
-	if !sleep(ctx, firstDelay) {
+	if wait.For(ctx, firstDelay) != nil {
 		return nil, err
 	}
 	return k.ledger.Reserve(ctx, req)

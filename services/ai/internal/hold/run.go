@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/wait"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 )
 
@@ -70,7 +71,7 @@ func (k *Keeper) next(ctx context.Context) {
 		return
 	}
 	s.failures++
-	sleep(ctx, delay(s.failures))
+	_ = wait.For(ctx, delay(s.failures))
 	k.enqueue(s)
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 const (
@@ -45,7 +46,7 @@ func (k *Keeper) settle(h *Hold, final Final) Receipt {
 			return Receipt{Usage: final.Usage}
 		}
 		s.failures++
-		if !sleep(ctx, delay(s.failures)) {
+		if wait.For(ctx, delay(s.failures)) != nil {
 			break
 		}
 	}
@@ -100,16 +101,4 @@ func unavailable(err error) bool { return err != nil && status.Code(err) == code
 
 func delay(failures int) time.Duration {
 	return min(firstDelay<<min(max(failures-1, 0), 10), maxDelay)
-}
-
-// sleep waits and reports whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

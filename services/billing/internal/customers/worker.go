@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 const (
@@ -53,16 +55,7 @@ func (w *Worker) Run(ctx context.Context, interval time.Duration) {
 		default:
 			pause = interval
 		}
-		sleep(ctx, pause)
-	}
-}
-
-func sleep(ctx context.Context, pause time.Duration) {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		_ = wait.For(ctx, pause)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/job"
+	"github.com/trivet-dev/trivet/platform/wait"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
@@ -70,20 +71,9 @@ type Reconciler struct{ o Options }
 // New makes a Reconciler.
 func New(o Options) *Reconciler {
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = wait.For
 	}
 	return &Reconciler{o}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Counts sum up what a comparison found.
