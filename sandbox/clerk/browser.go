@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"net/http"
@@ -50,7 +51,7 @@ var errUnknownBrowser = &failure{http.StatusUnauthorized, apiError{
 // edge's proxy, X-Forwarded-Proto and X-Forwarded-Host name the page's address.
 func (f *Fake) originOf(r *http.Request) string {
 	scheme, host := r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Forwarded-Host")
-	for _, origin := range []string{r.Header.Get("Origin"), orElse(scheme, "http") + "://" + host} {
+	for _, origin := range []string{r.Header.Get("Origin"), cmp.Or(scheme, "http") + "://" + host} {
 		if f.hosts.Own(origin, "") {
 			return origin
 		}

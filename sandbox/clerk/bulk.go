@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 )
@@ -22,7 +23,7 @@ type Bulk struct {
 
 // CreateUsers makes many users at once and returns their identifiers. The error names the first invalid field.
 func (f *Fake) CreateUsers(b Bulk) ([]string, error) {
-	b.Prefix = orElse(b.Prefix, "user_bulk_")
+	b.Prefix = cmp.Or(b.Prefix, "user_bulk_")
 	if b.Count < 1 || b.Count > maxBulk {
 		return nil, invalid("count", "form_param_format_invalid", "must be 1 to 100000.")
 	}

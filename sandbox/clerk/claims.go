@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ func (c claims) addOrganization(spec TokenSpec, o Organization, role string) err
 	if spec.Org != "" {
 		scope = "o"
 	}
-	c["pla"] = scope + ":" + orElse(spec.Plan, "free")
+	c["pla"] = scope + ":" + cmp.Or(spec.Plan, "free")
 	c["fea"] = ""
 	if spec.Org == "" {
 		return nil

@@ -6,6 +6,7 @@
 package clerk
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -98,10 +99,10 @@ type tombstone struct{}
 // New returns an instance without users. Keys kept in cfg.Dir are read now; new ones are made when they are first
 // needed, or in the background by [Fake.Warm].
 func New(cfg Config) (*Fake, error) {
-	cfg.SecretKey = orElse(cfg.SecretKey, DefaultSecretKey)
-	cfg.Host = orElse(cfg.Host, DefaultHost)
-	cfg.AuthorizedParty = orElse(cfg.AuthorizedParty, DefaultAuthorizedParty)
-	cfg.InstanceID = orElse(cfg.InstanceID, DefaultInstanceID)
+	cfg.SecretKey = cmp.Or(cfg.SecretKey, DefaultSecretKey)
+	cfg.Host = cmp.Or(cfg.Host, DefaultHost)
+	cfg.AuthorizedParty = cmp.Or(cfg.AuthorizedParty, DefaultAuthorizedParty)
+	cfg.InstanceID = cmp.Or(cfg.InstanceID, DefaultInstanceID)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -260,10 +261,3 @@ func (f *Fake) authorized(handle handler) http.Handler {
 }
 
 func (f *Fake) nowMs() int64 { return f.cfg.Now().UnixMilli() }
-
-func orElse(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
-}

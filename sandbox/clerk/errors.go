@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ type failure struct {
 }
 
 // Error says what went wrong, for people.
-func (f *failure) Error() string { return orElse(f.body.LongMessage, f.body.Message) }
+func (f *failure) Error() string { return cmp.Or(f.body.LongMessage, f.body.Message) }
 
 func notFound(kind, id string) error {
 	return &failure{http.StatusNotFound, apiError{

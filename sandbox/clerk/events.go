@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -63,7 +64,7 @@ func (f *Fake) emit(kind, subject string, data any) {
 
 func (f *Fake) event(kind, subject string, data json.RawMessage, instance string) webhook.Event {
 	var a attributes
-	a.HTTPRequest.ClientIP, a.HTTPRequest.UserAgent = orElse(f.origin.ip, "0.0.0.0"), f.origin.agent
+	a.HTTPRequest.ClientIP, a.HTTPRequest.UserAgent = cmp.Or(f.origin.ip, "0.0.0.0"), f.origin.agent
 	body, err := json.Marshal(envelope{Data: data, EventAttributes: a, InstanceID: instance, Object: "event", Timestamp: f.nowMs(), Type: kind})
 	if err != nil {
 		body = data // data is not JSON, so neither is the event
@@ -75,7 +76,7 @@ func (f *Fake) event(kind, subject string, data json.RawMessage, instance string
 func (f *Fake) MakeEvent(kind, subject string, data json.RawMessage, instance string) webhook.Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.event(kind, subject, data, orElse(instance, f.cfg.InstanceID))
+	return f.event(kind, subject, data, cmp.Or(instance, f.cfg.InstanceID))
 }
 
 // sessionData is a session as events show it.
@@ -142,7 +143,7 @@ func (f *Fake) emitCode(user, to, purpose string) string {
 			}
 		}
 	}
-	f.emit("email.created", orElse(user, to), e)
+	f.emit("email.created", cmp.Or(user, to), e)
 	return code
 }
 

@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/hmac"
@@ -43,8 +44,8 @@ func (f *Fake) forge(ctx context.Context, key signingKey, c claims, how Forge) (
 			return "", err
 		}
 	}
-	alg := orElse(how.Alg, "RS256")
-	header := map[string]any{"alg": alg, "typ": "JWT", "kid": orElse(how.KeyID, key.id), "cat": "cl_B7d4PD111AAA"}
+	alg := cmp.Or(how.Alg, "RS256")
+	header := map[string]any{"alg": alg, "typ": "JWT", "kid": cmp.Or(how.KeyID, key.id), "cat": "cl_B7d4PD111AAA"}
 	maps.Copy(header, how.Header)
 	maps.DeleteFunc(header, func(_ string, v any) bool { return v == nil })
 	maps.Copy(c, how.Claims)

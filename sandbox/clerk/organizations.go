@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -53,7 +54,7 @@ func (f *Fake) makeOrganization(p organizationParams) (Organization, error) {
 		return Organization{}, missing("name")
 	}
 	id := f.ids.Next("org_", 27)
-	slug := orElse(orEmpty(p.Slug), slugOf(*p.Name))
+	slug := cmp.Or(orEmpty(p.Slug), slugOf(*p.Name))
 	if f.slugTaken(slug, id) {
 		if p.Slug != nil {
 			return Organization{}, invalid("slug", "form_identifier_exists", "is taken. Please try another.")
@@ -248,5 +249,5 @@ func slugOf(text string) string {
 		}
 	}
 	slug := strings.Trim(b.String(), "-")
-	return orElse(slug[:min(len(slug), 48)], "org")
+	return cmp.Or(slug[:min(len(slug), 48)], "org")
 }

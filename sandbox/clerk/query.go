@@ -68,7 +68,7 @@ func between(q url.Values, name string, ms int64) bool {
 // order sorts by order_by: a field with "+" (ascending) or "-" before it, newest first when none is given.
 // Equal rows are ordered by fallback, so that pages never overlap.
 func order[T any](list []T, q url.Values, fields map[string]func(T) int64, texts map[string]func(T) string, id func(T) string) error {
-	by := orElse(q.Get("order_by"), "-created_at")
+	by := cmp.Or(q.Get("order_by"), "-created_at")
 	name := strings.TrimLeft(by, "+- ")
 	sign := 1
 	if strings.HasPrefix(by, "-") {

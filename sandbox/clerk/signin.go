@@ -1,7 +1,7 @@
 package clerk
 
 import (
-	"bytes"
+	"cmp"
 	"embed"
 	"errors"
 	"html/template"
@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/trivet-dev/trivet/sandbox/internal/local"
+	"github.com/trivet-dev/trivet/sandbox/internal/webpage"
 )
 
 //go:embed pages/*.html
@@ -83,7 +84,7 @@ func (f *Fake) renderSignIn(w http.ResponseWriter, r *http.Request, status int, 
 	if known {
 		for _, s := range f.sessionsOf(c)[:min(1, len(f.sessionsOf(c)))] {
 			u, _ := f.users.Get(s.UserID)
-			p.Current = orElse(u.PrimaryEmail(), u.ID)
+			p.Current = cmp.Or(u.PrimaryEmail(), u.ID)
 		}
 	}
 	all := f.users.All(nil)
@@ -98,7 +99,7 @@ func (f *Fake) renderSignIn(w http.ResponseWriter, r *http.Request, status int, 
 
 func (f *Fake) signInUser(u User) signInUser {
 	out := signInUser{ID: u.ID, Name: strings.TrimSpace(orEmpty(u.FirstName) + " " + orEmpty(u.LastName)), Email: u.PrimaryEmail(), Shut: u.signInRefusal() != nil}
-	out.Name = orElse(out.Name, u.ID)
+	out.Name = cmp.Or(out.Name, u.ID)
 	for _, m := range f.memberships.All(func(m Membership) bool { return m.UserID == u.ID }) {
 		if o, ok := f.orgs.Get(m.OrganizationID); ok {
 			out.Orgs = append(out.Orgs, signInOrg{o.ID, o.Name, m.RoleName})
@@ -108,17 +109,7 @@ func (f *Fake) signInUser(u User) signInUser {
 }
 
 func (f *Fake) render(w http.ResponseWriter, name string, status int, data any) {
-	var b bytes.Buffer
-	if err := f.pages.ExecuteTemplate(&b, name, data); err != nil {
-		http.Error(w, "rendering the page failed: "+err.Error(), http.StatusInternalServerError)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = b.WriteTo(w)
+	webpage.Render(w, f.pages, name, status, data)
 }
 
 // pageForm reads the form of one of the pages. It rejects forms of other pages, which could sign a person in as a user
@@ -128,12 +119,7 @@ func pageForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 		http.Error(w, "This form was sent from another page.", http.StatusForbidden)
 		return nil, false
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	if err := r.ParseForm(); err != nil {
-		http.Error(w, "invalid form: "+err.Error(), http.StatusBadRequest)
-		return nil, false
-	}
-	return r.PostForm, true
+	return webpage.Form(w, r)
 }
 
 func (f *Fake) submitSignIn(w http.ResponseWriter, r *http.Request) {
@@ -245,7 +231,7 @@ func (f *Fake) specOf(form url.Values) (TokenSpec, error) {
 		}
 	}
 	first, last, _ := strings.Cut(strings.TrimSpace(form.Get("name")), " ")
-	spec.firstName, spec.lastName = orElse(first, nameOf(strings.Split(spec.Email, "@")[0])), last
+	spec.firstName, spec.lastName = cmp.Or(first, nameOf(strings.Split(spec.Email, "@")[0])), last
 	return spec, spec.Validate()
 }
 

@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -131,7 +132,7 @@ func (f *Fake) claims(spec TokenSpec) (claims, error) {
 	}
 	at := f.cfg.Now().Add(-spec.Age)
 	c := claims{
-		"iss": f.Issuer(), "sub": u.ID, "azp": orElse(spec.AuthorizedParty, f.cfg.AuthorizedParty),
+		"iss": f.Issuer(), "sub": u.ID, "azp": cmp.Or(spec.AuthorizedParty, f.cfg.AuthorizedParty),
 		"iat": at.Unix(), "nbf": at.Unix() - 10, "exp": at.Add(ttl).Unix(), "jti": ident.Derive(20, "jti", f.ids.Next("", 20)),
 	}
 	if spec.Template != "" {
@@ -154,7 +155,7 @@ func (f *Fake) ensureUser(spec TokenSpec) (User, error) {
 		return u, nil
 	}
 	u := f.newUser(spec.User)
-	email := orElse(spec.Email, emailOf(spec.User))
+	email := cmp.Or(spec.Email, emailOf(spec.User))
 	if _, taken := f.emails[strings.ToLower(email)]; taken {
 		return User{}, invalid("email", "form_identifier_exists", "is taken. Please try another.")
 	}
@@ -170,7 +171,7 @@ func (f *Fake) ensureUser(spec TokenSpec) (User, error) {
 
 // staysSignedIn tells whether a token is for a session that a lock leaves alone: the one of the spec, or the user's last.
 func (f *Fake) staysSignedIn(u User, spec TokenSpec) bool {
-	s, ok := f.sessions.Get(orElse(spec.session, f.active[u.ID]))
+	s, ok := f.sessions.Get(cmp.Or(spec.session, f.active[u.ID]))
 	return ok && !u.Banned && !u.Deprovisioned && s.status(f.nowMs()) == "active"
 }
 
@@ -184,8 +185,8 @@ func (f *Fake) ensureOrganization(spec TokenSpec) (Organization, string, error) 
 	role := "org:member"
 	o, ok := f.orgs.Get(spec.Org)
 	if !ok {
-		name := orElse(spec.orgName, nameOf(spec.Org))
-		slug := slugOf(orElse(spec.orgName, spec.Org))
+		name := cmp.Or(spec.orgName, nameOf(spec.Org))
+		slug := slugOf(cmp.Or(spec.orgName, spec.Org))
 		if f.slugTaken(slug, spec.Org) {
 			slug += "-" + strings.ToLower(ident.Derive(6, "slug", spec.Org))
 		}
@@ -234,5 +235,5 @@ func nameOf(id string) string {
 		first, size := utf8.DecodeRuneInString(w)
 		words[i] = string(unicode.ToUpper(first)) + w[size:]
 	}
-	return orElse(strings.Join(words, " "), "Sandbox")
+	return cmp.Or(strings.Join(words, " "), "Sandbox")
 }

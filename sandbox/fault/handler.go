@@ -2,6 +2,7 @@ package fault
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func act(w http.ResponseWriter, r *http.Request, f Fault, next http.Handler, ans
 		writeStatus(w, f, answer)
 	case Garbage:
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, orElse(f.Body, "<html>upstream connect error"))
+		_, _ = io.WriteString(w, cmp.Or(f.Body, "<html>upstream connect error"))
 	case Hang:
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
@@ -121,13 +122,6 @@ func buffer(r *http.Request) error {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
-}
-
-func orElse(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
 }
 
 // discard drops an answer that no client will receive.

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -76,7 +77,7 @@ func errModel(model string) apiError {
 // answerStatus writes OpenAI's generic error for a status.
 func answerStatus(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	fault.SetRetryAfter(w.Header(), retryAfter)
-	setHeaders(w.Header(), orElse(w.Header().Get("X-Request-Id"), "req_sandbox"))
+	setHeaders(w.Header(), cmp.Or(w.Header().Get("X-Request-Id"), "req_sandbox"))
 	switch {
 	case status == http.StatusTooManyRequests:
 		h := w.Header()
@@ -101,13 +102,6 @@ func answerStatus(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	default:
 		writeError(w, status, apiError{Message: http.StatusText(status), Type: typeInvalid})
 	}
-}
-
-func orElse(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
 }
 
 func wrongMethod(w http.ResponseWriter, r *http.Request) {

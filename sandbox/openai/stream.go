@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -96,7 +97,7 @@ func (s *sender) strike() bool {
 		<-s.ctx.Done()
 		panic(http.ErrAbortHandler)
 	case fault.StreamError:
-		s.send([]byte("data: " + orElse(f.Body, streamError) + "\n\n"))
+		s.send([]byte("data: " + cmp.Or(f.Body, streamError) + "\n\n"))
 		return false
 	case fault.EOF:
 		return false

@@ -1,24 +1,21 @@
 package stripe
 
 import (
-	"bytes"
 	"context"
 	"embed"
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
+
+	"github.com/trivet-dev/trivet/sandbox/internal/webpage"
 )
 
 //go:embed pages/*.html
 var pageFiles embed.FS
 
 func newPages() (*template.Template, error) { return template.ParseFS(pageFiles, "pages/*.html") }
-
-// maxPageForm bounds what a page's form sends, in bytes.
-const maxPageForm = 64 << 10
 
 // browserRoutes serves the pages, which need no key, and passes everything else to the API.
 func (f *Fake) browserRoutes(api http.Handler) *http.ServeMux {
@@ -39,27 +36,7 @@ type page struct {
 }
 
 func (f *Fake) render(w http.ResponseWriter, name string, status int, data any) {
-	var b bytes.Buffer
-	if err := f.pages.ExecuteTemplate(&b, name, data); err != nil {
-		http.Error(w, "rendering the page failed: "+err.Error(), http.StatusInternalServerError)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = b.WriteTo(w)
-}
-
-// pageForm reads the form of a page.
-func pageForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxPageForm)
-	if err := r.ParseForm(); err != nil {
-		http.Error(w, "invalid form: "+err.Error(), http.StatusBadRequest)
-		return nil, false
-	}
-	return r.PostForm, true
+	webpage.Render(w, f.pages, name, status, data)
 }
 
 // locked runs a part of a page on the state of the account.
@@ -131,7 +108,7 @@ func (f *Fake) answerCheckout(w http.ResponseWriter, id string, status int, prob
 }
 
 func (f *Fake) submitCheckout(w http.ResponseWriter, r *http.Request) {
-	form, ok := pageForm(w, r)
+	form, ok := webpage.Form(w, r)
 	if !ok {
 		return
 	}

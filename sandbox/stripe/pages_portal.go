@@ -3,6 +3,8 @@ package stripe
 import (
 	"net/http"
 	"slices"
+
+	"github.com/trivet-dev/trivet/sandbox/internal/webpage"
 )
 
 type portalPage struct {
@@ -68,7 +70,7 @@ func (f *Fake) showPortal(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *Fake) submitPortal(w http.ResponseWriter, r *http.Request) {
-	form, ok := pageForm(w, r)
+	form, ok := webpage.Form(w, r)
 	if !ok {
 		return
 	}
@@ -113,7 +115,7 @@ func (f *Fake) showInvoice(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *Fake) submitInvoice(w http.ResponseWriter, r *http.Request) {
-	form, ok := pageForm(w, r)
+	form, ok := webpage.Form(w, r)
 	if !ok {
 		return
 	}
