@@ -39,7 +39,7 @@ func run(t *testing.T, name string, args []string, env ...string) (string, error
 	return string(out), err
 }
 
-func TestServeNamesEverythingThatIsWrong(t *testing.T) {
+func TestServeReportsAllInvalidSettings(t *testing.T) {
 	out, err := run(t, "trivet", []string{"serve"}, "LOG_LEVEL=loud", "TRIVET_MAX_BODY_BYTES=lots", "CORS_ALLOWED_ORIGINS=*", "DEFAULT_PLAN=gold",
 		"STRIPE_SECRET_KEY=sk_test_trivetsandbox", "TRIVET_HTTP_ADDR=8080")
 	require.Error(t, err)
@@ -51,7 +51,7 @@ func TestServeNamesEverythingThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestNoServiceStartsWithoutItsKeys(t *testing.T) {
+func TestServicesRefuseToStartWithoutKeys(t *testing.T) {
 	for _, name := range []string{"auth", "ai", "billing", "gateway"} {
 		out, err := run(t, name, nil)
 		require.Error(t, err, name)
@@ -100,7 +100,7 @@ func TestKeys(t *testing.T) {
 	require.Contains(t, out, "other files of the same set do not")
 }
 
-func TestCommandsSayWhatIsWrong(t *testing.T) {
+func TestCommandErrors(t *testing.T) {
 	cases := []struct {
 		args []string
 		env  []string
@@ -147,7 +147,7 @@ func TestMigrate(t *testing.T) {
 }
 
 // What was billed is there after a restart, and so is the sandbox's Clerk, whose tokens stay good.
-func TestARestartLosesNothing(t *testing.T) {
+func TestRestartKeepsData(t *testing.T) {
 	dir := t.TempDir()
 	first := allInOne(t, "TRIVET_DATA_DIR="+dir)
 	token := first.token("user_stays", nil)
@@ -160,7 +160,7 @@ func TestARestartLosesNothing(t *testing.T) {
 }
 
 // What docker-compose.yml sets up with the sandbox: processes whose providers' settings are all absent. Webhooks arrive.
-func TestSplitModeWithTheSandboxTakesItsWebhooks(t *testing.T) {
+func TestSplitModeReceivesSandboxWebhooks(t *testing.T) {
 	keys := t.TempDir()
 	_, err := run(t, "trivet", []string{"keys", "--dir", keys})
 	require.NoError(t, err)
@@ -206,7 +206,7 @@ func splitWithSandbox(t *testing.T, keys string) *installation {
 }
 
 // An export is one document for programs, with what every service stores about a user.
-func TestUsersExportHasTheUsageRecords(t *testing.T) {
+func TestUsersExportContainsUsageRecords(t *testing.T) {
 	inEachMode(t, func(t *testing.T, in *installation) {
 		token := in.token("user_exported", nil)
 		for range 2 {

@@ -41,7 +41,7 @@ func compose(t *testing.T) composeFile {
 }
 
 // There is no Docker where the tests run: what can be checked without it is checked here.
-func TestComposeFileHoldsTogether(t *testing.T) {
+func TestComposeFileIsConsistent(t *testing.T) {
 	file := compose(t)
 	dockerfile, err := os.ReadFile(filepath.Join("..", "..", "Dockerfile"))
 	require.NoError(t, err)
@@ -102,7 +102,7 @@ func TestComposeBuildsTheImageOnce(t *testing.T) {
 }
 
 // The sandbox signs its webhooks with secrets that keys generates and the services know.
-func TestComposeDeliversTheSandboxsWebhooks(t *testing.T) {
+func TestComposeDeliversSandboxWebhooks(t *testing.T) {
 	file := compose(t)
 	sandbox := file.Services["sandbox"]
 	require.Equal(t, "${TRIVET_SANDBOX_EDGE_URL:-http://gateway:8080}", sandbox.Environment["TRIVET_SANDBOX_EDGE_URL"])
@@ -175,7 +175,7 @@ func TestEnvFilesAreIgnored(t *testing.T) {
 }
 
 // The image listens where a published port reaches it.
-func TestTheImageListensOnEveryAddress(t *testing.T) {
+func TestImageListensOnEveryAddress(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join("..", "..", "Dockerfile"))
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^ENV .*TRIVET_HTTP_ADDR=0\.0\.0\.0:8080`, string(raw))

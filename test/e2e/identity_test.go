@@ -79,7 +79,7 @@ func TestOperators(t *testing.T) {
 	}, "TRIVET_OPERATORS=user_op")
 }
 
-func TestCredentialsInOddPlaces(t *testing.T) {
+func TestMisplacedCredentials(t *testing.T) {
 	in := allInOne(t)
 	token := in.token("user_odd", nil)
 	send := func(edit func(*http.Request)) (int, string) {
@@ -111,7 +111,7 @@ func TestCredentialsInOddPlaces(t *testing.T) {
 }
 
 // No key of ours and no token of a caller's may be seen where it does not belong, whatever goes wrong.
-func TestCanaries(t *testing.T) {
+func TestSecretsDoNotLeak(t *testing.T) {
 	canaries := map[string]string{
 		"OPENAI_API_KEY": "sk-CANARYopenai0123456789", "STRIPE_SECRET_KEY": "sk_test_CANARYstripe0123456789",
 		"CLERK_SECRET_KEY": "sk_test_CANARYclerk0123456789", "TRIVET_API_KEY_SECRET": "CANARYapikeysecret0123456789abcdefgh",

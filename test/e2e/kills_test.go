@@ -31,7 +31,7 @@ type amounts struct {
 const (
 	authors  = 15
 	subjects = 3 // users, and customers, of each author
-	perTurn  = 8 // letters
+	perTurn  = 8 // events
 )
 
 // TestKilledWhileWebhooksFlow kills Trivet at random moments while webhooks of both providers flow: from the sandbox, which doubles and
@@ -51,7 +51,7 @@ func TestKilledWhileWebhooksFlow(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			k := newKiller(t, url(t), rand.New(rand.NewPCG(seed, 0)))
-			k.migrateUnderFire()
+			k.migrateWhileKilled()
 			k.run(how)
 			k.check()
 		})
@@ -61,11 +61,11 @@ func TestKilledWhileWebhooksFlow(t *testing.T) {
 // killer runs Trivet on a database, and kills it.
 type killer struct {
 	*installation
-	books   books
+	audit   audit
 	env     []string
 	dice    *rand.Rand
 	trivet  *program
-	courier *courier
+	sender  *sender
 	authors []*author
 	begun   time.Time
 	kills   int
@@ -82,7 +82,7 @@ func newKiller(t *testing.T, url string, dice *rand.Rand) *killer {
 	in.control(http.MethodPatch, "/control/webhooks/settings", map[string]any{"paused": true, "retry_scale": 0.002, "double_fraction": 0.2, "shuffle": 20, "seed": dice.Uint32()}, nil)
 	in.token("user_operator", nil) // makes the operator, whose events are then not late for the comparison at the end
 	return &killer{
-		installation: in, books: books{t: t, url: url}, dice: dice, courier: newCourier(in.edge), begun: time.Now(),
+		installation: in, audit: audit{t: t, url: url}, dice: dice, sender: newSender(in.edge), begun: time.Now(),
 		env: []string{
 			"TRIVET_HTTP_ADDR=" + p[0], "TRIVET_GRPC_ADDR=" + p[1], "TRIVET_OPS_ADDR=" + p[2], "TRIVET_DATA_DIR=" + t.TempDir(), "DATABASE_URL=" + url,
 			"TRIVET_OPERATORS=user_operator", "LOG_LEVEL=warn", "OPENAI_API_KEY=" + standin.OpenAIKey, "OPENAI_BASE_URL=" + in.sandbox + "/openai/v1",
@@ -96,7 +96,7 @@ func newKiller(t *testing.T, url string, dice *rand.Rand) *killer {
 
 func (k *killer) begin() { k.trivet = k.start("trivet", []string{"dev"}, k.env) }
 
-func (k *killer) strike() {
+func (k *killer) killAndRestartNow() {
 	k.trivet.kill()
 	k.kills++
 }
@@ -104,28 +104,28 @@ func (k *killer) strike() {
 // pause waits for a random time.
 func (k *killer) pause(most time.Duration) { time.Sleep(time.Duration(k.dice.Int64N(int64(most)))) }
 
-// strikeEarly kills it while it starts, maybe before it takes a webhook, maybe while it looks at what the one before left.
-func (k *killer) strikeEarly() {
+// killDuringStart kills the process during its start, perhaps while it recovers what the killed one left.
+func (k *killer) killDuringStart() {
 	k.begin()
 	k.pause(600 * time.Millisecond)
-	k.strike()
+	k.killAndRestartNow()
 	k.early++
 }
 
-// migrateUnderFire kills the first starts, while they make the tables.
-func (k *killer) migrateUnderFire() {
+// migrateWhileKilled kills the first processes while they migrate the database.
+func (k *killer) migrateWhileKilled() {
 	for range 3 {
-		k.strikeEarly()
+		k.killDuringStart()
 	}
 	k.begin()
 	k.awaitReady()
-	k.books.keep()
-	k.control(http.MethodPatch, "/control/webhooks/settings", map[string]any{"paused": false}, nil) // all events are in the books
+	k.audit.keep()
+	k.control(http.MethodPatch, "/control/webhooks/settings", map[string]any{"paused": false}, nil) // all events are recorded
 }
 
 // run has everybody write, and kills Trivet once in every round and, in every other, again as it comes back.
 func (k *killer) run(how amounts) {
-	k.hire()
+	k.startAuthors()
 	gates := make([]chan struct{}, how.rounds)
 	for i := range gates {
 		gates[i] = make(chan struct{})
@@ -149,12 +149,12 @@ func (k *killer) run(how amounts) {
 	for round := range how.rounds {
 		close(gates[round])
 		moment := round*perRound + k.dice.IntN(perRound*9/10) // before all of the round are acknowledged
-		require.Eventually(k.t, func() bool { return k.courier.count() >= moment || len(failed) > 0 }, time.Minute, time.Millisecond)
+		require.Eventually(k.t, func() bool { return k.sender.count() >= moment || len(failed) > 0 }, time.Minute, time.Millisecond)
 		k.pause(5 * time.Millisecond)
-		k.strike()
-		k.t.Logf("killed after %d letters were acknowledged", k.courier.count())
+		k.killAndRestartNow()
+		k.t.Logf("killed after %d events were acknowledged", k.sender.count())
 		for range k.dice.IntN(3) {
-			k.strikeEarly()
+			k.killDuringStart()
 		}
 		k.begin()
 	}
@@ -166,8 +166,8 @@ func (k *killer) run(how amounts) {
 	k.awaitReady()
 }
 
-// hire gives each author users and customers of their own. Nobody has told Trivet of them.
-func (k *killer) hire() {
+// startAuthors gives each author its own users and customers, which Trivet does not know yet.
+func (k *killer) startAuthors() {
 	p := providers{k.sandbox}
 	users, err := p.create(k.t.Context(), "/control/clerk/users", "user_own_", authors*subjects, true)
 	require.NoError(k.t, err)
@@ -175,7 +175,7 @@ func (k *killer) hire() {
 	require.NoError(k.t, err)
 	for n := range authors {
 		k.authors = append(k.authors, &author{
-			courier: k.courier, providers: p, n: n, dice: rand.New(rand.NewPCG(k.dice.Uint64(), uint64(n))),
+			sender: k.sender, providers: p, n: n, dice: rand.New(rand.NewPCG(k.dice.Uint64(), uint64(n))),
 			users: users[n*subjects : (n+1)*subjects], customers: customers[n*subjects : (n+1)*subjects], last: map[string]int{},
 		})
 	}
@@ -267,13 +267,13 @@ func inRounds(ctx context.Context, gates []chan struct{}, fn func(round int) err
 
 // author changes objects at the providers, of which these say nothing, and tells of it in their place.
 type author struct {
-	*courier
+	*sender
 	providers
 	n                int
 	dice             *rand.Rand
 	users, customers []string
 	turns            int
-	written          int            // letters
+	written          int            // events
 	sessions         []string       // that were revoked
 	last             map[string]int // the last change of each object
 }
@@ -289,12 +289,12 @@ func (a *author) round(ctx context.Context, turns int) error {
 	return nil
 }
 
-// turn changes one user three times and one customer twice, and revokes three sessions. It sends the letters of all that at once, in any
+// turn changes one user three times and one customer twice, and revokes three sessions. It sends the events of all that at once, in any
 // order, and some of them again, as a provider does that did not hear the answer.
 func (a *author) turn(ctx context.Context, subject int) error {
-	var letters []letter
+	var events []webhookEvent
 	for i := range perTurn {
-		var l letter
+		var l webhookEvent
 		var err error
 		switch {
 		case i < 3:
@@ -307,10 +307,10 @@ func (a *author) turn(ctx context.Context, subject int) error {
 		if err != nil {
 			return err
 		}
-		letters = append(letters, l)
+		events = append(events, l)
 	}
-	a.dice.Shuffle(len(letters), func(i, j int) { letters[i], letters[j] = letters[j], letters[i] })
-	return a.deliverAll(ctx, append(letters, letters[:2]...))
+	a.dice.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+	return a.deliverAll(ctx, append(events, events[:2]...))
 }
 
 func (a *author) id(prefix string) string {
@@ -318,33 +318,33 @@ func (a *author) id(prefix string) string {
 	return fmt.Sprintf("%s_own_%d_%d", prefix, a.n, a.written)
 }
 
-func (a *author) changeUser(ctx context.Context, id string) (letter, error) {
+func (a *author) changeUser(ctx context.Context, id string) (webhookEvent, error) {
 	a.last[id]++
 	object, err := a.change(ctx, true, "clerk", http.MethodPatch, "/v1/users/"+id, map[string]any{"first_name": fmt.Sprint(a.last[id])})
 	if err != nil {
-		return letter{}, err
+		return webhookEvent{}, err
 	}
-	return clerkLetter(a.id("msg"), "user.updated", object)
+	return clerkEvent(a.id("msg"), "user.updated", object)
 }
 
-func (a *author) changeCustomer(ctx context.Context, id string) (letter, error) {
+func (a *author) changeCustomer(ctx context.Context, id string) (webhookEvent, error) {
 	a.last[id]++
 	object, err := a.change(ctx, true, "stripe", http.MethodPost, "/v1/customers/"+id, map[string]any{"metadata": map[string]any{"n": fmt.Sprint(a.last[id])}})
 	if err != nil {
-		return letter{}, err
+		return webhookEvent{}, err
 	}
-	return stripeLetter(a.id("evt"), "customer.updated", object)
+	return stripeEvent(a.id("evt"), "customer.updated", object)
 }
 
 // revokeSession tells of a session that nobody else knows. Each of these events adds a row: the one effect that does not bear repetition.
-func (a *author) revokeSession() (letter, error) {
+func (a *author) revokeSession() (webhookEvent, error) {
 	id := a.id("msg")
 	session := "sess_of_" + id
 	a.sessions = append(a.sessions, session)
-	return clerkLetter(id, "session.revoked", map[string]any{"id": session, "object": "session", "status": "revoked", "user_id": a.users[0]})
+	return clerkEvent(id, "session.revoked", map[string]any{"id": session, "object": "session", "status": "revoked", "user_id": a.users[0]})
 }
 
-// check looks into the books once all is delivered and handled.
+// check reads the audit after all events are delivered and handled.
 //
 // What it can see: every event stored and done once; users and customers written forwards only, never the same state twice, and last as
 // the providers have them; one revocation for each session. That any effect, however it is made, is committed exactly once with its
@@ -352,11 +352,11 @@ func (a *author) revokeSession() (letter, error) {
 func (k *killer) check() {
 	k.t.Helper()
 	k.awaitDelivered()
-	k.books.awaitDrained()
+	k.audit.awaitDrained()
 	sent := k.delivered()
 	k.t.Logf("%d kills, %d of them before it was ready; sandbox: %d Clerk events and %d Stripe events; authors: %s; all %d events done after %s",
-		k.kills, k.early, len(sent["clerk"]), len(sent["stripe"]), k.courier, len(sent["clerk"])+len(sent["stripe"])+k.courier.count(), time.Since(k.begun).Round(time.Second))
-	for source, acknowledged := range k.courier.acknowledged {
+		k.kills, k.early, len(sent["clerk"]), len(sent["stripe"]), k.sender, len(sent["clerk"])+len(sent["stripe"])+k.sender.count(), time.Since(k.begun).Round(time.Second))
+	for source, acknowledged := range k.sender.acknowledged {
 		for id := range acknowledged {
 			sent[source][id] = true
 		}
@@ -373,13 +373,13 @@ func (k *killer) check() {
 
 func (k *killer) checkAuth(sent map[string]bool) {
 	k.t.Helper()
-	db, end := k.books.open("auth")
+	db, end := k.audit.open("auth")
 	defer end()
-	require.Equal(k.t, len(sent), k.books.checkInbox(db, "clerk", sent), "nothing else is there")
-	written := k.books.effects(db, "user")
-	k.books.checkRising(written, func(id string) bool { return strings.HasPrefix(id, "user_own_") })
+	require.Equal(k.t, len(sent), k.audit.checkInbox(db, "clerk", sent), "there are no other events")
+	written := k.audit.effects(db, "user")
+	k.audit.checkRising(written, func(id string) bool { return strings.HasPrefix(id, "user_own_") })
 	revoked := map[string]int{}
-	for _, row := range k.books.query(db, "SELECT session_id, user_id FROM revocations WHERE session_id <> ''") {
+	for _, row := range k.audit.query(db, "SELECT session_id, user_id FROM revocations WHERE session_id <> ''") {
 		revoked[row.id]++
 	}
 	for _, a := range k.authors {
@@ -395,12 +395,12 @@ func (k *killer) checkAuth(sent map[string]bool) {
 
 func (k *killer) checkBilling(sent map[string]bool) {
 	k.t.Helper()
-	db, end := k.books.open("billing")
+	db, end := k.audit.open("billing")
 	defer end()
-	require.Equal(k.t, len(sent), k.books.checkInbox(db, "stripe", sent), "nothing else is there")
-	k.books.checkRising(k.books.effects(db, "object"), func(string) bool { return true })
+	require.Equal(k.t, len(sent), k.audit.checkInbox(db, "stripe", sent), "there are no other events")
+	k.audit.checkRising(k.audit.effects(db, "object"), func(string) bool { return true })
 	bodies := map[string]string{}
-	for _, row := range k.books.query(db, "SELECT id, body FROM stripe_object WHERE kind = 'customer'") {
+	for _, row := range k.audit.query(db, "SELECT id, body FROM stripe_object WHERE kind = 'customer'") {
 		bodies[row.id] = row.value
 	}
 	for _, a := range k.authors {

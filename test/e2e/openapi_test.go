@@ -16,7 +16,7 @@ import (
 
 // The OpenAPI document is what clients are generated from: an answer has every field that it calls required, no field
 // that it does not name, and values of the types that it says.
-func TestAnswersAreWhatOpenAPISays(t *testing.T) {
+func TestAnswersMatchOpenAPI(t *testing.T) {
 	in := allInOne(t)
 	document := readOpenAPI(t, in)
 	user, operator := in.token("user_openapi", nil), in.token("user_operator", nil)

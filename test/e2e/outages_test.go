@@ -17,31 +17,31 @@ import (
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 )
 
-// letterWriter makes letters whose effects can be counted: a revoked session, of which one row is added, or a customer who changed.
-type letterWriter struct {
+// eventMaker makes events with countable effects: a revoked session, which adds one row, or a changed customer.
+type eventMaker struct {
 	customers []string
 	written   atomic.Int64
 }
 
-func newLetterWriter(in *installation) *letterWriter {
+func newEventMaker(in *installation) *eventMaker {
 	in.t.Helper()
 	customers, err := providers{in.sandbox}.create(in.t.Context(), "/control/stripe/customers", "Customer ", 20, true)
 	require.NoError(in.t, err)
-	return &letterWriter{customers: customers}
+	return &eventMaker{customers: customers}
 }
 
-func (w *letterWriter) write(source string) (letter, error) {
+func (w *eventMaker) write(source string) (webhookEvent, error) {
 	n := w.written.Add(1)
 	if source == "clerk" {
-		return clerkLetter(fmt.Sprintf("msg_%d", n), "session.revoked",
+		return clerkEvent(fmt.Sprintf("msg_%d", n), "session.revoked",
 			map[string]any{"id": fmt.Sprintf("sess_%d", n), "object": "session", "status": "revoked", "user_id": "user_any"})
 	}
-	return stripeLetter(fmt.Sprintf("evt_%d", n), "customer.updated",
+	return stripeEvent(fmt.Sprintf("evt_%d", n), "customer.updated",
 		map[string]any{"id": w.customers[int(n)%len(w.customers)], "object": "customer"})
 }
 
-// letters writes n of each source.
-func (w *letterWriter) letters(t *testing.T, n int) (all []letter) {
+// events writes n of each source.
+func (w *eventMaker) events(t *testing.T, n int) (all []webhookEvent) {
 	t.Helper()
 	for _, source := range []string{"clerk", "stripe"} {
 		for range n {
@@ -53,8 +53,8 @@ func (w *letterWriter) letters(t *testing.T, n int) (all []letter) {
 	return all
 }
 
-// flow delivers letters of a source, one after another, until enough is closed.
-func (w *letterWriter) flow(ctx context.Context, c *courier, source string, enough <-chan struct{}) error {
+// flow delivers events of a source, one after another, until enough is closed.
+func (w *eventMaker) flow(ctx context.Context, c *sender, source string, enough <-chan struct{}) error {
 	for {
 		select {
 		case <-enough:
@@ -93,21 +93,21 @@ func (in *installation) program(name string) *program {
 
 // A service is killed while its provider's webhooks come in. The edge says 503 for it, and for it alone, until it is back; what was
 // acknowledged took effect once.
-func TestAServiceIsKilledWhileWebhooksCome(t *testing.T) {
-	b := books{t: t, url: databasetest.PostgresURL(t)}
+func TestServiceKilledDuringWebhooks(t *testing.T) {
+	b := audit{t: t, url: databasetest.PostgresURL(t)}
 	in := split(t, "DATABASE_URL="+b.url)
 	b.keep()
-	w, c := newLetterWriter(in), newCourier(in.edge)
+	w, c := newEventMaker(in), newSender(in.edge)
 	for _, each := range []struct{ service, source, other string }{{"auth", "clerk", "stripe"}, {"billing", "stripe", "clerk"}} {
 		in.killAndRestart(w, c, each.service, each.source, each.other)
 		t.Logf("%s was killed: %s", each.service, c)
 	}
 	require.Zero(t, c.unknown, "the edge always has an answer")
 	b.awaitDrained()
-	b.checkLetters(c)
+	b.checkDelivered(c)
 }
 
-func (in *installation) killAndRestart(w *letterWriter, c *courier, service, source, other string) {
+func (in *installation) killAndRestart(w *eventMaker, c *sender, service, source, other string) {
 	in.t.Helper()
 	const writers = 8
 	ctx, cancel := context.WithTimeout(in.t.Context(), 2*time.Minute)
@@ -125,7 +125,7 @@ func (in *installation) killAndRestart(w *letterWriter, c *courier, service, sou
 	reaches(c.count, 50, "it flows")
 	in.program(service).kill()
 	reaches(refused, 20, "the edge says so")
-	for _, l := range w.letters(in.t, 1) {
+	for _, l := range w.events(in.t, 1) {
 		a, err := c.send(ctx, l)
 		require.NoError(in.t, err)
 		if l.source == other {
@@ -145,48 +145,48 @@ func (in *installation) killAndRestart(w *letterWriter, c *courier, service, sou
 
 // PostgreSQL itself goes away. Both providers are told to come again, soon enough for them to hear it; what they were not told was
 // taken is taken when they come again, and takes effect once.
-func TestPostgreSQLGoesAway(t *testing.T) {
+func TestPostgreSQLOutage(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, ...string) *installation{"all-in-one": allInOne, "split": split} {
 		t.Run(name, func(t *testing.T) {
 			server := databasetest.NewServer(t, true)
-			b := books{t: t, url: server.NewDatabase(t)}
+			b := audit{t: t, url: server.NewDatabase(t)}
 			in := start(t, "DATABASE_URL="+b.url)
 			b.keep()
-			w, c := newLetterWriter(in), newCourier(in.edge)
-			require.NoError(t, c.deliverAll(t.Context(), w.letters(t, 10)))
+			w, c := newEventMaker(in), newSender(in.edge)
+			require.NoError(t, c.deliverAll(t.Context(), w.events(t, 10)))
 
 			server.Stop()
-			letters := w.letters(t, 10)
-			in.turnedAway(c, letters)
+			events := w.events(t, 10)
+			in.turnedAway(c, events)
 			require.NoError(t, server.Start())
 
-			require.NoError(t, c.deliverAll(t.Context(), letters))
+			require.NoError(t, c.deliverAll(t.Context(), events))
 			b.awaitDrained()
-			b.checkLetters(c)
+			b.checkDelivered(c)
 			t.Log(c)
 		})
 	}
 }
 
 // SQLite can't be written to, for a while: the process stands it, and needs no restart.
-func TestSQLiteCantBeWritten(t *testing.T) {
-	for name, begin := range map[string]func(books, *installation) (end func()){
-		"because somebody else, such as a repair, holds the files": func(b books, _ *installation) func() { return b.lock() },
-		"because there is no room":                                 func(_ books, in *installation) func() { return in.fill() },
+func TestUnwritableSQLite(t *testing.T) {
+	for name, begin := range map[string]func(audit, *installation) (end func()){
+		"another process, such as a repair, locks the files": func(b audit, _ *installation) func() { return b.lock() },
+		"the disk is full": func(_ audit, in *installation) func() { return in.fill() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := books{t: t, url: "sqlite://" + t.TempDir()}
+			b := audit{t: t, url: "sqlite://" + t.TempDir()}
 			in := allInOne(t, "DATABASE_URL="+b.url)
 			b.keep()
-			w, c := newLetterWriter(in), newCourier(in.edge)
-			require.NoError(t, c.deliverAll(t.Context(), w.letters(t, 10)))
-			letters := w.letters(t, 10)
+			w, c := newEventMaker(in), newSender(in.edge)
+			require.NoError(t, c.deliverAll(t.Context(), w.events(t, 10)))
+			events := w.events(t, 10)
 			end := begin(b, in)
-			in.turnedAway(c, letters)
+			in.turnedAway(c, events)
 			end()
-			require.NoError(t, c.deliverAll(t.Context(), letters))
+			require.NoError(t, c.deliverAll(t.Context(), events))
 			b.awaitDrained()
-			b.checkLetters(c)
+			b.checkDelivered(c)
 		})
 	}
 }
@@ -205,7 +205,7 @@ func (in *installation) fill() (empty func()) {
 }
 
 // lock keeps everybody else from writing, until unlock is called.
-func (b books) lock() (unlock func()) {
+func (b audit) lock() (unlock func()) {
 	b.t.Helper()
 	const holders = 2
 	held, release, released := make(chan struct{}), make(chan struct{}), make(chan error, holders)
@@ -234,16 +234,16 @@ func (b books) lock() (unlock func()) {
 	return unlock
 }
 
-// turnedAway sends letters while the store is away: each is answered, within a provider's patience, and neither taken nor refused.
-func (in *installation) turnedAway(c *courier, letters []letter) {
+// turnedAway sends events while the store is down. Each must get a 503 within the time that a provider waits.
+func (in *installation) turnedAway(c *sender, events []webhookEvent) {
 	in.t.Helper()
 	type outcome struct {
 		a    answer
 		err  error
 		took time.Duration
 	}
-	outcomes := make(chan outcome, len(letters))
-	for _, l := range letters {
+	outcomes := make(chan outcome, len(events))
+	for _, l := range events {
 		go func() {
 			begun := time.Now()
 			a, err := c.send(in.t.Context(), l)
@@ -251,9 +251,9 @@ func (in *installation) turnedAway(c *courier, letters []letter) {
 		}()
 	}
 	longest := time.Duration(0)
-	for range letters {
+	for range events {
 		o := <-outcomes
-		require.NoError(in.t, o.err, "the courier waits as long as a provider does")
+		require.NoError(in.t, o.err, "the sender waits as long as a provider does")
 		require.Equal(in.t, http.StatusServiceUnavailable, o.a.status, "%s", o.a.body)
 		require.NotEmpty(in.t, o.a.header.Get("Retry-After"))
 		require.Contains(in.t, string(o.a.body), `"SERVICE_UNAVAILABLE"`)
@@ -262,8 +262,8 @@ func (in *installation) turnedAway(c *courier, letters []letter) {
 	in.t.Logf("turned away within %s", longest.Round(time.Millisecond))
 }
 
-// checkLetters checks that what a courier delivered, and nothing else, took effect once.
-func (b books) checkLetters(c *courier) {
+// checkDelivered checks that the delivered events, and no others, took effect once.
+func (b audit) checkDelivered(c *sender) {
 	b.t.Helper()
 	auth, endAuth := b.open("auth")
 	defer endAuth()

@@ -14,7 +14,7 @@ import (
 )
 
 // The tour of the README is run as it stands; what it shows must have the shape of what comes.
-func TestTheREADMEsTourIsReal(t *testing.T) {
+func TestREADMETour(t *testing.T) {
 	in := allInOne(t, "TRIVET_SANDBOX_PACE=20ms")
 	dir, err := programs()
 	require.NoError(t, err)

@@ -107,7 +107,7 @@ func TestServeIsProduction(t *testing.T) {
 }
 
 // A deleted API key stops at once: the edge, which remembers credentials for a minute, hears of it.
-func TestServeForgetsADeletedKeyAtOnce(t *testing.T) {
+func TestServeRejectsADeletedKeyAtOnce(t *testing.T) {
 	in := serveProduction(t)
 	in.awaitReady()
 	owner := in.session("user_owner", 10*time.Minute)
@@ -183,7 +183,7 @@ func TestServeStopsInOrder(t *testing.T) {
 }
 
 // Whoever presses Ctrl-C twice does not want to wait.
-func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
+func TestSecondSignalStopsImmediately(t *testing.T) {
 	in := serveProduction(t, "TRIVET_DRAIN_DELAY=5m")
 	in.awaitReady()
 	server := in.running[1]

@@ -63,7 +63,7 @@ func TestStatusOfIntegrations(t *testing.T) {
 }
 
 // A service that is away is down, whatever its provider does, and the edge stays ready.
-func TestStatusOfServicesThatAreAway(t *testing.T) {
+func TestStatusOfUnreachableServices(t *testing.T) {
 	in := split(t)
 	in.awaitReport(func(s statusReport) bool { return s.Status == "operational" })
 	ready := func() int {

@@ -32,7 +32,7 @@ func (in *installation) status(token string) int {
 	return in.call(in.t.Context(), http.MethodGet, "/api/v1/me", token, "").status
 }
 
-func TestBannedPeopleAreRefusedThoughTheirTokenIsGood(t *testing.T) {
+func TestBannedUsersAreRefused(t *testing.T) {
 	inEachMode(t, func(t *testing.T, in *installation) {
 		token := in.token("user_rude", nil)
 		require.Equal(t, http.StatusOK, in.status(token))

@@ -15,8 +15,8 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/fault"
 )
 
-// TestAPoisonedEvent is an event's way from arrival through its attempts to its death, and back by an operator's hand.
-func TestAPoisonedEvent(t *testing.T) {
+// A dead event from arrival through its attempts to an operator's redrive.
+func TestDeadEventIsRedriven(t *testing.T) {
 	env := maps.Clone(webhookEnv())
 	env["TRIVET_INBOX_MAX_ATTEMPTS"], env["TRIVET_INBOX_RETRY_BASE"] = "3", "1ms"
 	each(t, env, func(t *testing.T, h *fixture) {

@@ -26,7 +26,7 @@ func decodeSegment(t *testing.T, segment string, into any) {
 	require.NoError(t, json.Unmarshal(raw, into))
 }
 
-// price is what the price list asks for a call.
+// price returns the cost of a call by the price list.
 func price(t *testing.T, name string, input, cached, output int64) int64 {
 	t.Helper()
 	list, err := models.Default()
@@ -38,7 +38,7 @@ func price(t *testing.T, name string, input, cached, output int64) int64 {
 	return cost
 }
 
-// openAIUsage is usage in OpenAI's words.
+// openAIUsage is usage in OpenAI's format.
 type openAIUsage struct {
 	Prompt     int64 `json:"prompt_tokens"`
 	Completion int64 `json:"completion_tokens"`
@@ -52,14 +52,14 @@ func (u openAIUsage) price(t *testing.T, name string) int64 {
 	return price(t, name, u.Prompt, u.Details.Cached, u.Completion)
 }
 
-// typedUsage is usage in the typed API's words.
+// typedUsage is usage in the format of the typed API.
 type typedUsage struct {
 	Input  int64 `json:"inputTokens"`
 	Cached int64 `json:"cachedInputTokens"`
 	Output int64 `json:"outputTokens"`
 }
 
-func TestTheRide(t *testing.T) {
+func TestCallsFromSignInToLedger(t *testing.T) {
 	inEachMode(t, func(t *testing.T, in *installation) {
 		token := in.token("user_alice", nil)
 		var me struct {
@@ -378,7 +378,7 @@ func TestUpstreamFailures(t *testing.T) {
 	})
 }
 
-func TestACallerWhoLeavesPaysWhatWasProduced(t *testing.T) {
+func TestDisconnectedCallerPaysForProducedTokens(t *testing.T) {
 	inEachMode(t, func(t *testing.T, in *installation) {
 		in.control(http.MethodPatch, "/control/openai/settings", map[string]any{"pace_ms": 20, "reply_tokens": 2000}, nil)
 		token := in.token("user_gone", nil)

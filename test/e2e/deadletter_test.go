@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A poisoned event from arrival to redrive, as an operator sees it.
-func TestAPoisonedEvent(t *testing.T) {
+// A dead event from arrival to redrive, as an operator sees it.
+func TestDeadEventIsRedriven(t *testing.T) {
 	inEachMode(t, func(t *testing.T, in *installation) {
 		for _, source := range []string{"clerk", "stripe"} {
 			in.malformed(source)
@@ -19,7 +19,8 @@ func TestAPoisonedEvent(t *testing.T) {
 	}, "TRIVET_OPERATORS=user_operator")
 }
 
-// malformed follows a body under a good signature that nobody can read: it is taken, or the provider would send it for days, and is dead.
+// malformed follows an unreadable body with a valid signature. Trivet stores it as dead, because the provider would otherwise resend
+// it for days.
 func (in *installation) malformed(source string) {
 	in.t.Helper()
 	var sent struct {
@@ -70,7 +71,7 @@ func (in *installation) malformed(source string) {
 // failingForAWhile follows an event whose object can't be fetched: it waits, says why, and succeeds by itself once Stripe works again.
 func (in *installation) failingForAWhile() {
 	in.t.Helper()
-	w := newLetterWriter(in)
+	w := newEventMaker(in)
 	customer := w.customers[0]
 	in.control(http.MethodPost, "/control/faults", map[string]any{"provider": "stripe", "kind": "status", "status": 500, "path": "/v1/customers/" + customer}, nil)
 	_, err := providers{in.sandbox}.change(in.t.Context(), false, "stripe", http.MethodPost, "/v1/customers/"+customer, map[string]any{"metadata": map[string]any{"n": "1"}})

@@ -14,11 +14,11 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// books are the stores of auth and billing as an auditor reads them, past Trivet.
+// audit reads the stores of auth and billing directly.
 //
-// Most effects of webhooks bear repetition: a user who is written twice looks like one who is written once. So that a second time
-// shows, keep adds triggers that write down every effect, in the transaction that makes it.
-type books struct {
+// Most effects of webhooks are idempotent, so a user who was written twice looks like one who was written once. keep adds
+// triggers that record every effect in its own transaction, so that a repeated effect shows.
+type audit struct {
 	t   *testing.T
 	url string
 }
@@ -26,9 +26,9 @@ type books struct {
 // entry is one effect: an event that became done, a user or an object that was written.
 type entry struct{ id, value string }
 
-// open opens a service's store until end is called: nothing of the test's must be connected while a process is killed, as that would
-// keep SQLite's log from being recovered.
-func (b books) open(service string) (db *database.DB, end func()) {
+// open opens a service's store until end is called. The test must not be connected while a process is killed, because that
+// would keep SQLite from recovering its log.
+func (b audit) open(service string) (db *database.DB, end func()) {
 	b.t.Helper()
 	config := database.For(service, settings.NewSecret(b.url))
 	config.Beside = true // Trivet owns the folder
@@ -37,8 +37,8 @@ func (b books) open(service string) (db *database.DB, end func()) {
 	return db, func() { require.NoError(b.t, db.Close(context.Background())) }
 }
 
-// keep begins the books, beside the running Trivet.
-func (b books) keep() {
+// keep installs the triggers while Trivet runs.
+func (b audit) keep() {
 	b.t.Helper()
 	for service, triggers := range map[string][]trigger{
 		"auth": {
@@ -53,7 +53,7 @@ func (b books) keep() {
 	} {
 		db, end := b.open(service)
 		require.NoError(b.t, db.Write(b.t.Context(), "", func(ctx context.Context, tx database.Tx) error {
-			statements := []string{"CREATE TABLE book (n " + serial(db.Dialect()) + " PRIMARY KEY, what TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL)"}
+			statements := []string{"CREATE TABLE audit (n " + serial(db.Dialect()) + " PRIMARY KEY, what TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL)"}
 			for _, each := range triggers {
 				statements = append(statements, each.sql(db.Dialect())...)
 			}
@@ -75,23 +75,23 @@ func serial(d database.Dialect) string {
 	return "BIGINT GENERATED ALWAYS AS IDENTITY"
 }
 
-// trigger writes down what happens to a table: what is the first word of its name.
+// trigger records the effects on a table. The first word of its name says which effect.
 type trigger struct{ name, on, when, id, value string }
 
 func (t trigger) sql(d database.Dialect) []string {
 	what, _, _ := strings.Cut(t.name, "_")
-	insert := "INSERT INTO book (what, id, value) VALUES ('" + what + "', " + t.id + ", " + t.value + ");"
+	insert := "INSERT INTO audit (what, id, value) VALUES ('" + what + "', " + t.id + ", " + t.value + ");"
 	if d == database.SQLite {
-		return []string{"CREATE TRIGGER book_" + t.name + " AFTER " + t.on + " WHEN " + t.when + " BEGIN " + insert + " END"}
+		return []string{"CREATE TRIGGER audit_" + t.name + " AFTER " + t.on + " WHEN " + t.when + " BEGIN " + insert + " END"}
 	}
 	return []string{
-		"CREATE FUNCTION book_" + t.name + "() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + insert + " RETURN NULL; END $$",
-		"CREATE TRIGGER book_" + t.name + " AFTER " + t.on + " FOR EACH ROW WHEN (" + t.when + ") EXECUTE FUNCTION book_" + t.name + "()",
+		"CREATE FUNCTION audit_" + t.name + "() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + insert + " RETURN NULL; END $$",
+		"CREATE TRIGGER audit_" + t.name + " AFTER " + t.on + " FOR EACH ROW WHEN (" + t.when + ") EXECUTE FUNCTION audit_" + t.name + "()",
 	}
 }
 
 // query returns the rows of a query of two columns of text.
-func (b books) query(db *database.DB, query string, args ...any) (all []entry) {
+func (b audit) query(db *database.DB, query string, args ...any) (all []entry) {
 	b.t.Helper()
 	rows, err := db.Read().QueryContext(b.t.Context(), query, args...)
 	require.NoError(b.t, err)
@@ -105,19 +105,19 @@ func (b books) query(db *database.DB, query string, args ...any) (all []entry) {
 	return all
 }
 
-// effects are the values that were written down of each id, in order.
-func (b books) effects(db *database.DB, what string) map[string][]string {
+// effects returns the recorded values of each id, in order.
+func (b audit) effects(db *database.DB, what string) map[string][]string {
 	b.t.Helper()
 	found := map[string][]string{}
-	for _, e := range b.query(db, "SELECT id, value FROM book WHERE what = $1 ORDER BY n", what) {
+	for _, e := range b.query(db, "SELECT id, value FROM audit WHERE what = $1 ORDER BY n", what) {
 		found[e.id] = append(found[e.id], e.value)
 	}
 	return found
 }
 
-// awaitDrained waits until no event of either service is to be handled: it must come to that without anybody's help. The
-// second round of an erasure is due half an hour later, so it is not waited for.
-func (b books) awaitDrained() {
+// awaitDrained waits until both services have handled all events without help. It does not wait for the second round of an
+// erasure, which is due half an hour later.
+func (b audit) awaitDrained() {
 	b.t.Helper()
 	for _, service := range []string{"auth", "billing"} {
 		db, end := b.open(service)
@@ -129,28 +129,28 @@ func (b books) awaitDrained() {
 }
 
 // checkInbox checks that the events of a source that were sent are each stored once and done once, and returns how many it has in all.
-func (b books) checkInbox(db *database.DB, source string, sent map[string]bool) int {
+func (b audit) checkInbox(db *database.DB, source string, sent map[string]bool) int {
 	b.t.Helper()
 	rows := b.query(db, "SELECT id, state FROM inbox_event WHERE source = $1", source)
 	done := b.effects(db, "done")
 	stored := map[string]bool{}
 	for _, row := range rows {
-		require.False(b.t, stored[row.id], "%s %s is there twice", source, row.id)
+		require.False(b.t, stored[row.id], "%s %s is stored twice", source, row.id)
 		stored[row.id] = true
 		if !sent[row.id] {
-			continue // the sandbox's, in tests that do not ask about it
+			continue // an event of the sandbox, in tests that do not check those
 		}
 		require.Equal(b.t, "done", row.value, "%s %s", source, row.id)
-		require.Len(b.t, done[source+" "+row.id], 1, "how often %s %s became done", source, row.id)
+		require.Len(b.t, done[source+" "+row.id], 1, "%s %s must become done once", source, row.id)
 	}
 	for id := range sent {
-		require.True(b.t, stored[id], "%s %s was acknowledged, and is lost", source, id)
+		require.True(b.t, stored[id], "%s %s was acknowledged and then lost", source, id)
 	}
 	return len(stored)
 }
 
-// checkRising checks that what was written of each object went only forwards, and never the same twice.
-func (b books) checkRising(effects map[string][]string, of func(id string) bool) {
+// checkRising checks that the recorded values of each object only increase.
+func (b audit) checkRising(effects map[string][]string, of func(id string) bool) {
 	b.t.Helper()
 	for id, values := range effects {
 		before := -1
@@ -166,7 +166,7 @@ func (b books) checkRising(effects map[string][]string, of func(id string) bool)
 	}
 }
 
-// metadata reads the number that a test has put into a Stripe object.
+// metadata reads the number that a test has stored in a Stripe object.
 func metadata(t *testing.T, body string) string {
 	t.Helper()
 	var object struct{ Metadata struct{ N string } }

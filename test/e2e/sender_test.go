@@ -17,58 +17,58 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
-// letter is an event of a provider's that a test sends itself.
-type letter struct {
+// webhookEvent is a provider's event that the test sends itself.
+type webhookEvent struct {
 	source, id string
 	body       []byte
 }
 
-// clerkLetter is an event about a Clerk object.
-func clerkLetter(id, kind string, object any) (letter, error) {
+// clerkEvent is an event about a Clerk object.
+func clerkEvent(id, kind string, object any) (webhookEvent, error) {
 	body, err := json.Marshal(map[string]any{"object": "event", "type": kind, "timestamp": time.Now().UnixMilli(), "data": object})
-	return letter{source: "clerk", id: id, body: body}, err
+	return webhookEvent{source: "clerk", id: id, body: body}, err
 }
 
-// stripeLetter is an event about a Stripe object.
-func stripeLetter(id, kind string, object any) (letter, error) {
+// stripeEvent is an event about a Stripe object.
+func stripeEvent(id, kind string, object any) (webhookEvent, error) {
 	body, err := json.Marshal(map[string]any{
 		"id": id, "object": "event", "api_version": "2023-10-16", "created": time.Now().Unix(), "livemode": false, "type": kind,
 		"data": map[string]any{"object": object},
 	})
-	return letter{source: "stripe", id: id, body: body}, err
+	return webhookEvent{source: "stripe", id: id, body: body}, err
 }
 
-// sign makes the headers of an attempt; each has its own time.
-func (l letter) sign() (http.Header, error) {
+// sign returns the headers of one attempt. Each attempt has its own time.
+func (l webhookEvent) sign() (http.Header, error) {
 	if l.source == "clerk" {
 		return webhook.Svix([]string{standin.ClerkWebhookSecret}, l.id, time.Now(), l.body)
 	}
 	return webhook.Stripe([]string{standin.StripeWebhookSecret}, l.id, time.Now(), l.body)
 }
 
-// courier delivers letters as a provider does, but never gives up: each is sent until it is acknowledged. It remembers what was.
-type courier struct {
+// sender delivers events as a provider does, but retries until each is acknowledged. It records the acknowledged events.
+type sender struct {
 	edge   string
 	client *http.Client
 
 	mu           sync.Mutex
 	acknowledged map[string]map[string]bool // ids by source
 	attempts     int
-	unknown      int         // attempts that were cut: nobody knows what came of them
+	unknown      int         // attempts that were cut off, with an unknown result
 	answers      map[int]int // by status
 }
 
-func newCourier(edge string) *courier {
-	return &courier{
+func newSender(edge string) *sender {
+	return &sender{
 		edge: edge,
-		// A provider waits for 15 s; what answers later has failed.
+		// A provider waits 15 s. A later answer counts as a failure.
 		client:       &http.Client{Timeout: webhook.Timeout, Transport: &http.Transport{MaxIdleConnsPerHost: 200}},
 		acknowledged: map[string]map[string]bool{"clerk": {}, "stripe": {}}, answers: map[int]int{},
 	}
 }
 
-// send makes one attempt. The error says that there was no answer.
-func (c *courier) send(ctx context.Context, l letter) (answer, error) {
+// send makes one attempt. It returns an error when there was no answer.
+func (c *sender) send(ctx context.Context, l webhookEvent) (answer, error) {
 	headers, err := l.sign()
 	if err != nil {
 		return answer{}, err
@@ -86,11 +86,11 @@ func (c *courier) send(ctx context.Context, l letter) (answer, error) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
-	c.note(l, response.StatusCode, err) // a provider goes by the status
+	c.note(l, response.StatusCode, err) // a provider reads only the status
 	return answer{status: response.StatusCode, header: response.Header, body: text, err: err}, nil
 }
 
-func (c *courier) note(l letter, status int, err error) {
+func (c *sender) note(l webhookEvent, status int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.attempts++
@@ -105,9 +105,9 @@ func (c *courier) note(l letter, status int, err error) {
 	}
 }
 
-// deliver sends a letter until it is acknowledged. Only 503 and no answer at all are taken for "not now": a provider gives an
-// endpoint up that answers otherwise.
-func (c *courier) deliver(ctx context.Context, l letter) error {
+// deliver sends an event until it is acknowledged. It retries after a 503 and after no answer. Any other answer is an error,
+// because providers disable an endpoint that answers like that.
+func (c *sender) deliver(ctx context.Context, l webhookEvent) error {
 	for {
 		a, err := c.send(ctx, l)
 		switch {
@@ -124,36 +124,36 @@ func (c *courier) deliver(ctx context.Context, l letter) error {
 	}
 }
 
-// deliverAll delivers letters at once.
-func (c *courier) deliverAll(ctx context.Context, letters []letter) error {
-	failed := make(chan error, len(letters))
-	for _, l := range letters {
+// deliverAll delivers events concurrently.
+func (c *sender) deliverAll(ctx context.Context, events []webhookEvent) error {
+	failed := make(chan error, len(events))
+	for _, l := range events {
 		go func() { failed <- c.deliver(ctx, l) }()
 	}
 	var all []error
-	for range letters {
+	for range events {
 		all = append(all, <-failed)
 	}
 	return errors.Join(all...)
 }
 
-// count returns how many letters were acknowledged.
-func (c *courier) count() int {
+// count returns how many events were acknowledged.
+func (c *sender) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.acknowledged["clerk"]) + len(c.acknowledged["stripe"])
 }
 
-func (c *courier) answered(status int) int {
+func (c *sender) answered(status int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.answers[status]
 }
 
-// String tells how it went.
-func (c *courier) String() string {
+// String summarizes the attempts.
+func (c *sender) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("%d of Clerk's and %d of Stripe's acknowledged in %d attempts; answers by status %v, %d attempts cut",
+	return fmt.Sprintf("%d Clerk events and %d Stripe events acknowledged in %d attempts; answers by status %v, %d attempts cut off",
 		len(c.acknowledged["clerk"]), len(c.acknowledged["stripe"]), c.attempts, c.answers, c.unknown)
 }
