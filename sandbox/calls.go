@@ -73,7 +73,10 @@ func (s *Sandbox) Calls() []Calls { return s.calls.list() }
 func (s *Sandbox) ResetCalls() { s.calls.reset() }
 
 func (s *Sandbox) listCalls(w http.ResponseWriter, _ *http.Request) {
-	totals := map[string]int64{"clerk": 0, "openai": 0, "stripe": 0}
+	totals := map[string]int64{}
+	for _, provider := range providerNames() {
+		totals[provider] = 0
+	}
 	list := s.Calls()
 	for _, c := range list {
 		totals[c.Provider] += c.Count

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -45,7 +44,7 @@ func (s *Sandbox) addFault(w http.ResponseWriter, r *http.Request) {
 	}
 	set, ok := s.faults()[in.Provider]
 	if !ok {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("provider %q is unknown; use clerk, openai or stripe", in.Provider))
+		refuse(w, http.StatusBadRequest, unknown(in.Provider, providerNames()))
 		return
 	}
 	if in.ID != "" {
@@ -62,7 +61,7 @@ func (s *Sandbox) addFault(w http.ResponseWriter, r *http.Request) {
 
 func (s *Sandbox) listFaults(w http.ResponseWriter, _ *http.Request) {
 	out := []wireFault{}
-	for _, provider := range []string{"clerk", "openai", "stripe"} {
+	for _, provider := range providerNames() {
 		for _, f := range s.faults()[provider].List() {
 			out = append(out, toWire(provider, f))
 		}
@@ -73,8 +72,8 @@ func (s *Sandbox) listFaults(w http.ResponseWriter, _ *http.Request) {
 // clearFaults removes all faults, or those of ?provider=.
 func (s *Sandbox) clearFaults(w http.ResponseWriter, r *http.Request) {
 	provider := r.URL.Query().Get("provider")
-	if provider != "" && !slices.Contains([]string{"clerk", "openai", "stripe"}, provider) {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("provider %q is unknown; use clerk, openai or stripe", provider))
+	if provider != "" && !slices.Contains(providerNames(), provider) {
+		refuse(w, http.StatusBadRequest, unknown(provider, providerNames()))
 		return
 	}
 	n := 0

@@ -106,7 +106,7 @@ func (s *Sandbox) apply(w http.ResponseWriter, r *http.Request) {
 	case "stripe":
 		target, key, form = s.stripe.PastFaults(), StripeSecretKey, true
 	default:
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("provider %q is unknown; use clerk or stripe", in.Provider))
+		refuse(w, http.StatusBadRequest, unknown(in.Provider, []string{"clerk", "stripe"}))
 		return
 	}
 	body, err := in.encode(form)

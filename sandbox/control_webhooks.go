@@ -8,11 +8,18 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trivet-dev/trivet/platform/integration"
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
 // senderNames are the providers that send webhooks.
-func senderNames() []string { return []string{"clerk", "stripe"} }
+func senderNames() []string { return integration.Names(integration.WithWebhooks()) }
+
+// unknown says which providers there are.
+func unknown(provider string, known []string) string {
+	last := len(known) - 1
+	return fmt.Sprintf("provider %q is unknown; use %s or %s", provider, strings.Join(known[:last], ", "), known[last])
+}
 
 func (s *Sandbox) controlWebhooks(mux *http.ServeMux) {
 	mux.HandleFunc("POST /control/webhooks", s.addEndpoint)
@@ -31,7 +38,7 @@ func (s *Sandbox) controlWebhooks(mux *http.ServeMux) {
 func (s *Sandbox) sender(w http.ResponseWriter, provider string) *webhook.Sender {
 	found, ok := s.senders[provider]
 	if !ok {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("provider %q is unknown; use clerk or stripe", provider))
+		refuse(w, http.StatusBadRequest, unknown(provider, senderNames()))
 		return nil
 	}
 	return found

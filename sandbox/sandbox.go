@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/integration"
 	"github.com/trivet-dev/trivet/platform/linkpage"
 	"github.com/trivet-dev/trivet/sandbox/clerk"
 	"github.com/trivet-dev/trivet/sandbox/fault"
@@ -113,8 +114,8 @@ func New(cfg Config) (*Sandbox, error) {
 
 // open starts the senders, and the providers that use them.
 func (s *Sandbox) open(cfg Config) (err error) {
-	for _, provider := range senderNames() {
-		if s.senders[provider], err = newSender(cfg, provider); err != nil {
+	for _, i := range integration.WithWebhooks() {
+		if s.senders[i.Name], err = newSender(cfg, i); err != nil {
 			return err
 		}
 	}
@@ -207,6 +208,14 @@ func (s *Sandbox) Environment() map[string]string {
 	}
 }
 
+// providerNames are the providers that the sandbox stands in for.
+func providerNames() []string { return integration.Names(integration.All()) }
+
+// apis returns the stand-ins by provider.
+func (s *Sandbox) apis() map[string]router {
+	return map[string]router{"clerk": s.clerk, "openai": s.openai, "stripe": s.stripe}
+}
+
 // faults returns the sets by provider.
 func (s *Sandbox) faults() map[string]*fault.Set {
 	return map[string]*fault.Set{"clerk": s.clerk.Faults(), "openai": s.openai.Faults(), "stripe": s.stripe.Faults()}
@@ -214,10 +223,10 @@ func (s *Sandbox) faults() map[string]*fault.Set {
 
 func (s *Sandbox) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/clerk/", http.StripPrefix("/clerk", s.calls.wrap("clerk", s.clerk)))
-	mux.Handle("/openai/", http.StripPrefix("/openai", s.calls.wrap("openai", s.openai)))
+	for name, api := range s.apis() {
+		mux.Handle("/"+name+"/", http.StripPrefix("/"+name, s.calls.wrap(name, api)))
+	}
 	stripeAPI := s.calls.wrap("stripe", s.stripe)
-	mux.Handle("/stripe/", http.StripPrefix("/stripe", stripeAPI))
 	mux.Handle("/v1/", atRoot(stripeAPI))
 	mux.Handle("/v2/", atRoot(stripeAPI))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

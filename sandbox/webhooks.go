@@ -2,9 +2,11 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/integration"
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
@@ -16,30 +18,37 @@ const (
 	StripeWebhookSecret = "whsec_trivetsandbox" //nolint:gosec // made up
 )
 
-// The paths below [Config.EdgeURL] that take webhooks.
-const (
-	clerkHook  = "/api/webhooks/clerk"
-	stripeHook = "/api/webhooks/stripe"
-)
+// senderOf returns how a provider sends webhooks, and the secret that signs those to [Config.EdgeURL].
+func senderOf(provider string) (c webhook.Config, secret string, err error) {
+	switch provider {
+	case "clerk":
+		return webhook.Config{Sign: webhook.Svix, Schedule: webhook.SvixSchedule(), UserAgent: "Svix-Webhooks/1.0 (sandbox)"}, ClerkWebhookSecret, nil
+	case "stripe":
+		return webhook.Config{
+			Sign: webhook.Stripe, Schedule: webhook.StripeSchedule(), UserAgent: "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+		}, StripeWebhookSecret, nil
+	default:
+		return c, "", fmt.Errorf("the sandbox sends no webhooks of %s", provider)
+	}
+}
 
 // newSender starts a provider's sender, pointed at the edge when there is one.
-func newSender(cfg Config, provider string) (*webhook.Sender, error) {
-	c := webhook.Config{
-		Name: provider, Sign: webhook.Svix, Schedule: webhook.SvixSchedule(), UserAgent: "Svix-Webhooks/1.0 (sandbox)",
-		Settings: webhook.Settings{RetryScale: cfg.WebhookRetryScale}, Now: cfg.Now, Logger: cfg.Logger,
+func newSender(cfg Config, i integration.Integration) (*webhook.Sender, error) {
+	c, secret, err := senderOf(i.Name)
+	if err != nil {
+		return nil, err
 	}
-	path, secret := clerkHook, ClerkWebhookSecret
-	if provider == "stripe" {
-		c.Sign, c.Schedule, c.UserAgent = webhook.Stripe, webhook.StripeSchedule(), "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
-		path, secret = stripeHook, StripeWebhookSecret
-	}
+	c.Name, c.Settings, c.Now, c.Logger = i.Name, webhook.Settings{RetryScale: cfg.WebhookRetryScale}, cfg.Now, cfg.Logger
 	s, err := webhook.New(c)
 	if err != nil || cfg.EdgeURL == "" {
 		return s, err
 	}
-	_, err = s.Add(webhook.Endpoint{URL: strings.TrimRight(cfg.EdgeURL, "/") + path, Secrets: []string{secret}})
+	_, err = s.Add(webhook.Endpoint{URL: strings.TrimRight(cfg.EdgeURL, "/") + i.WebhookPath(), Secrets: []string{secret}})
 	return s, err
 }
+
+// Webhooks returns what delivers a provider's events; nil when it sends none.
+func (s *Sandbox) Webhooks(provider string) *webhook.Sender { return s.senders[provider] }
 
 // ClerkWebhooks returns what delivers Clerk's events.
 func (s *Sandbox) ClerkWebhooks() *webhook.Sender { return s.senders["clerk"] }

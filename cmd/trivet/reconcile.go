@@ -35,6 +35,8 @@ type counts interface {
 func (p program) reconcile() *cobra.Command {
 	var source string
 	var since moment
+	known := integration.Reconciled()
+	names := strings.Join(integration.Names(known), " or ")
 	cmd := &cobra.Command{
 		Use:   "reconcile",
 		Short: "Compare the stored objects with the providers' and repair them (operators)",
@@ -44,25 +46,24 @@ func (p program) reconcile() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var failed []error
-			known := integration.Reconciled()
 			for _, i := range known {
 				if source == "" || source == i.Name {
-					failed = append(failed, p.reconcileOne(cmd.Context(), i.Name, since))
+					failed = append(failed, p.reconcileOne(cmd.Context(), i, since))
 				}
 			}
 			if len(failed) == 0 {
-				return fmt.Errorf("--source is %s, not %q", strings.Join(integration.Names(known), " or "), source)
+				return fmt.Errorf("--source is %s, not %q", names, source)
 			}
 			return errors.Join(failed...)
 		},
 	}
-	cmd.Flags().StringVar(&source, "source", "", "only this provider: clerk or stripe")
+	cmd.Flags().StringVar(&source, "source", "", "only this provider: "+names)
 	cmd.Flags().Var(&since, "since", "only objects that changed since this time, such as 24h, 7d or 2026-11-25; it misses objects that Clerk deleted, and Stripe reports 30 days only")
 	return cmd
 }
 
 // reconcileOne runs one service's comparison and shows it as it goes.
-func (p program) reconcileOne(ctx context.Context, source string, since moment) error {
+func (p program) reconcileOne(ctx context.Context, of integration.Integration, since moment) error {
 	o, err := p.operator(ctx)
 	if err != nil {
 		return err
@@ -71,7 +72,6 @@ func (p program) reconcileOne(ctx context.Context, source string, since moment) 
 	if err != nil {
 		return err
 	}
-	of, _ := integration.Named(source)
 	address, err := allinone.GRPCAddress(env.Get, of.Service)
 	if err != nil {
 		return err
@@ -86,11 +86,11 @@ func (p program) reconcileOne(ctx context.Context, source string, since moment) 
 	if !since.IsZero() {
 		from = timestamppb.New(since.Time)
 	}
-	next, err := begin(ctx, conn, source, from)
+	next, err := begin(ctx, conn, of, from)
 	if err != nil {
 		return err
 	}
-	return p.follow(source, next, patience)
+	return p.follow(of.Name, next, patience)
 }
 
 // patience is how long the command waits in silence.
@@ -169,17 +169,30 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-func begin(ctx context.Context, conn *grpc.ClientConn, source string, since *timestamppb.Timestamp) (func() (counts, error), error) {
-	if source == "clerk" {
+// begin calls the service that reconciles with a provider.
+func begin(ctx context.Context, conn *grpc.ClientConn, of integration.Integration, since *timestamppb.Timestamp) (func() (counts, error), error) {
+	switch of.Service {
+	case "auth":
 		stream, err := authv1.NewAuthServiceClient(conn).Reconcile(ctx, &authv1.ReconcileRequest{Since: since})
-		if err != nil {
-			return nil, err
-		}
-		return func() (counts, error) { return stream.Recv() }, nil
+		return received(stream, err)
+	case "billing":
+		stream, err := billingv1.NewBillingServiceClient(conn).Reconcile(ctx, &billingv1.ReconcileRequest{Since: since})
+		return received(stream, err)
+	default:
+		return nil, fmt.Errorf("this program cannot call the service %s", of.Service)
 	}
-	stream, err := billingv1.NewBillingServiceClient(conn).Reconcile(ctx, &billingv1.ReconcileRequest{Since: since})
+}
+
+// received reads the messages of a service as counts.
+func received[R any, C interface {
+	*R
+	counts
+}](stream grpc.ServerStreamingClient[R], err error) (func() (counts, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() (counts, error) { return stream.Recv() }, nil
+	return func() (counts, error) {
+		message, err := stream.Recv()
+		return C(message), err
+	}, nil
 }

@@ -1,6 +1,7 @@
-// Package integration lists the third parties that Trivet is integrated with. Everything that treats them alike (the edge's
-// webhooks, the operator's commands, the sandbox that stands in, the status page) walks this table, so a fourth integration is
-// one more row.
+// Package integration lists the third parties that Trivet is integrated with. What treats them alike walks this table: the
+// webhook routes and the status page of the edge, the operator's commands, and the sandbox with what starts it. Where a row
+// needs code of its own, such as the generated client of its service, the code is in a map by name, and a start or a test fails
+// when the map lacks a row. INTEGRATIONS.md says what a fourth integration takes.
 package integration
 
 import "slices"
@@ -14,6 +15,9 @@ type Integration struct {
 	// WebhookHeaders are the headers that verifying a webhook needs, in canonical form; none when it sends no webhooks. Its
 	// webhooks arrive at WebhookPath.
 	WebhookHeaders []string
+	// WebhookSecret is the setting with the secrets that sign its webhooks, and WebhookSecretAlias another name of it, which may
+	// be empty.
+	WebhookSecret, WebhookSecretAlias string
 	// EventsPath is where operators read its webhooks at the edge; empty when it sends none.
 	EventsPath string
 	// Reconciles says that `trivet reconcile` compares its objects with the stored copies.
@@ -32,7 +36,8 @@ func All() []Integration {
 	return []Integration{
 		{
 			Name: "clerk", Title: "Clerk", Service: "auth",
-			WebhookHeaders:  []string{"Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
+			WebhookHeaders: []string{"Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
+			WebhookSecret:  "CLERK_WEBHOOK_SECRET", WebhookSecretAlias: "CLERK_WEBHOOK_SIGNING_SECRET",
 			EventsPath:      "/api/v1/auth/events",
 			Reconciles:      true,
 			RealSettings:    []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL"},
@@ -46,6 +51,7 @@ func All() []Integration {
 		{
 			Name: "stripe", Title: "Stripe", Service: "billing",
 			WebhookHeaders:  []string{"Stripe-Signature"},
+			WebhookSecret:   "STRIPE_WEBHOOK_SECRET",
 			EventsPath:      "/api/v1/billing/events",
 			Reconciles:      true,
 			RealSettings:    []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL"},
