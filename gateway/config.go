@@ -11,8 +11,6 @@ import (
 
 // Config holds the settings of the edge.
 type Config struct {
-	// Environment is "development" or "production"; production adds HSTS.
-	Environment string `env:"TRIVET_ENV" default:"development" oneof:"development,production" help:"kind of installation: development or production"`
 	// AllowedOrigins lists the origins whose pages may call the API.
 	AllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" help:"exact origins whose pages may call the API from a browser, such as https://app.example.com, separated by commas; empty allows no origin; trivet dev also allows pages of this machine"`
 	// TrustedProxies lists the networks whose X-Forwarded-For and X-Forwarded-Proto are trusted.
@@ -36,7 +34,7 @@ type Config struct {
 }
 
 // Validate checks what the tags cannot express.
-func (c *Config) Validate() error {
+func (c *Config) Validate(settings.Modes) error {
 	var found []error
 	for _, origin := range c.AllowedOrigins {
 		if problem := originProblem(origin); problem != "" {

@@ -26,9 +26,9 @@ type Development struct {
 	Sandbox string
 }
 
-func (d Development) check(config Config) error {
-	if config.Environment == "production" && (d.Clerk != nil || d.LoopbackOrigins || d.Sandbox != "") {
-		return errors.New("gateway: Deps.Development is set, but TRIVET_ENV is production")
+func (d Development) check(production bool) error {
+	if production && (d.Clerk != nil || d.LoopbackOrigins || d.Sandbox != "") {
+		return errors.New("gateway: Deps.Development is set in production")
 	}
 	return nil
 }

@@ -73,11 +73,10 @@ func TestLoopbackOrigins(t *testing.T) {
 }
 
 func TestDevelopmentIsRefusedInProduction(t *testing.T) {
-	config := gateway.Config{Environment: "production"}
 	for _, d := range []gateway.Development{{Clerk: echoClerk}, {LoopbackOrigins: true}, {Sandbox: "http://127.0.0.1:8090"}} {
-		_, err := gateway.New(t.Context(), config, gateway.Deps{Development: d})
-		require.ErrorContains(t, err, "Development is set, but TRIVET_ENV is production")
+		_, err := gateway.New(t.Context(), gateway.Config{}, gateway.Deps{Production: true, Development: d})
+		require.ErrorContains(t, err, "Development is set in production")
 	}
-	_, err := gateway.New(t.Context(), config, gateway.Deps{})
+	_, err := gateway.New(t.Context(), gateway.Config{}, gateway.Deps{Production: true})
 	require.NotContains(t, err.Error(), "Development")
 }

@@ -312,8 +312,8 @@ func TestRequestLog(t *testing.T) {
 }
 
 func TestSecurityHeaders(t *testing.T) {
-	for environment, want := range map[string]string{"development": "", "production": "max-age=31536000; includeSubDomains"} {
-		edge := newEdge(t, options{config: func(c *gateway.Config) { c.Environment = environment }})
+	for production, want := range map[bool]string{false: "", true: "max-age=31536000; includeSubDomains"} {
+		edge := newEdge(t, options{production: production})
 		for _, path := range []string{"/healthz", "/nothing", "/v1/models", "/docs"} {
 			resp := edge.do(t, http.MethodGet, path, "")
 			require.Equal(t, "nosniff", resp.header.Get("X-Content-Type-Options"))

@@ -50,7 +50,8 @@ type testEdge struct {
 }
 
 type options struct {
-	config func(*gateway.Config)
+	config     func(*gateway.Config)
+	production bool
 	// proxied wraps the connection between the edge and the services.
 	proxied func(grpc.ClientConnInterface) grpc.ClientConnInterface
 	// way is how the edge reaches the services: "" over an in-process channel, "TCP", or "plain" for Relay as a function.
@@ -111,7 +112,7 @@ func (e *testEdge) build(t testing.TB, o options) *gateway.Gateway {
 		Relay: relay,
 		Auth:  conn, AI: conn, Billing: conn, OpenAPI: []byte(`{"swagger":"2.0"}`),
 		Logger: slog.New(slog.NewJSONHandler(e.logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Meter: meter, Now: time.Now,
-		Development: o.development,
+		Production: o.production, Development: o.development,
 	})
 	require.NoError(t, err)
 	return g

@@ -50,6 +50,8 @@ type Deps struct {
 	Meter  metric.Meter
 	// Now is the clock.
 	Now func() time.Time
+	// Production adds HSTS, and refuses webhooks that do not come over HTTPS.
+	Production bool
 	// Development is what trivet dev adds.
 	Development Development
 }
@@ -59,6 +61,7 @@ type Gateway struct {
 	config      Config
 	logger      *slog.Logger
 	now         func() time.Time
+	production  bool
 	credentials Exchanger
 	own         *credential.Exchanger // nil when Deps has Credentials
 	routes      *routes.Table
@@ -75,13 +78,14 @@ type Gateway struct {
 
 // New makes the edge. It fails on an invalid setting or a missing dependency.
 func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
-	if err := config.Validate(); err != nil {
+	if err := config.Validate(nil); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(deps.check(), deps.Development.check(config)); err != nil {
+	if err := errors.Join(deps.check(), deps.Development.check(deps.Production)); err != nil {
 		return nil, err
 	}
 	g := &Gateway{
+		production:  deps.Production,
 		development: deps.Development,
 		limited:     ratelog.New(deps.Now),
 		config:      config, logger: deps.Logger, now: deps.Now, credentials: deps.Credentials,

@@ -22,7 +22,7 @@ func (g *Gateway) headers(h http.Header, id string) {
 	h["X-Content-Type-Options"] = noSniff
 	h["Cache-Control"] = noStore
 	h["Content-Security-Policy"] = inert
-	if g.config.Environment == "production" {
+	if g.production {
 		h["Strict-Transport-Security"] = hsts
 	}
 }

@@ -118,9 +118,9 @@ func slowReaderIsCut(t *testing.T, way string) {
 }
 
 func TestSettings(t *testing.T) {
-	require.NoError(t, func() error { c := defaults(t); return c.Validate() }())
+	require.NoError(t, func() error { c := defaults(t); return c.Validate(nil) }())
 	for name, value := range map[string]string{
-		"CORS_ALLOWED_ORIGINS": "*", "TRIVET_TRUSTED_PROXIES": "all", "TRIVET_ENV": "test", "TRIVET_MAX_BODY_BYTES": "1GiB",
+		"CORS_ALLOWED_ORIGINS": "*", "TRIVET_TRUSTED_PROXIES": "all", "TRIVET_MAX_BODY_BYTES": "1GiB",
 		"TRIVET_BODY_TIMEOUT": "0s", "TRIVET_IP_REQUESTS_PER_MINUTE": "-1",
 	} {
 		var c gateway.Config
@@ -135,11 +135,11 @@ func TestSettings(t *testing.T) {
 	for _, origin := range []string{"*", "https://*.example.com", "https://a.example/", "a.example", "null", "https://a.example/x", "ftp://a.example", "https://u@a.example"} {
 		c := defaults(t)
 		c.AllowedOrigins = []string{origin}
-		require.ErrorContains(t, c.Validate(), "CORS_ALLOWED_ORIGINS", origin)
+		require.ErrorContains(t, c.Validate(nil), "CORS_ALLOWED_ORIGINS", origin)
 	}
 	c := defaults(t)
 	c.AllowedOrigins = []string{"https://app.example.com", "http://localhost:5173"}
-	require.NoError(t, c.Validate())
+	require.NoError(t, c.Validate(nil))
 }
 
 func TestNewRefusesInvalidConfiguration(t *testing.T) {

@@ -118,7 +118,7 @@ func (g *Gateway) webhook(headers []string, receive webhook.Receive) *webhook.Ha
 		Insecure: g.noteInsecure,
 		Refused:  func(r *http.Request) { _, _ = g.limiter.Allow(g.proxies.Of(r)) },
 	}
-	if g.config.Environment == "production" {
+	if g.production {
 		h.Secure = g.proxies.Secure
 	}
 	return h

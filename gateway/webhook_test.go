@@ -138,7 +138,7 @@ func TestWebhooksNeedHTTPSInProduction(t *testing.T) {
 		"a trusted proxy, first https":    {[]string{"127.0.0.1", "::1"}, []string{"https", "http"}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := options{config: func(c *gateway.Config) { c.Environment, c.TrustedProxies = "production", tc.proxies }}
+			o := options{production: true, config: func(c *gateway.Config) { c.TrustedProxies = tc.proxies }}
 			eachProvider(t, o, func(t *testing.T, p *provider) {
 				resp := p.post("{}", func(r *http.Request) { r.Header["X-Forwarded-Proto"] = tc.proto })
 				require.Equal(t, tc.status, resp.status, resp.body)

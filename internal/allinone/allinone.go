@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/trivet-dev/trivet/gateway"
+	"github.com/trivet-dev/trivet/platform/integration"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
@@ -42,10 +43,7 @@ func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
 	if len(serve.Absent(env.Get)) == 0 {
 		return run(ctx, c, host, runOptions{migrate: true, development: development(nil, nil), welcome: &welcome{to: options.Stdout, config: c}})
 	}
-	var absent []string
-	for _, p := range serve.Absent(env.Get) {
-		absent = append(absent, p.Name)
-	}
+	absent := integration.Names(serve.Absent(env.Get))
 	host.Logger = quietLogger(host.Logger, absent)
 	box, part, err := startSandbox(ctx, c, host)
 	if err != nil {
@@ -74,9 +72,9 @@ func loadDev(env settings.Env, options DevOptions) (*config, error) {
 		if !options.AllowPublic {
 			wrong = append(wrong, refusePublic(c))
 		}
-		for _, p := range serve.Providers() {
-			if p.Name == "clerk" && isReal(env.Get, p) {
-				wrong = append(wrong, c.Auth.Missing())
+		for _, i := range integration.All() {
+			if serve.IsReal(env.Get, i) {
+				wrong = append(wrong, c.validateService(i.Service))
 			}
 		}
 		return settings.Join(wrong...)
@@ -117,7 +115,7 @@ func endAll(ctx context.Context, parts []serve.Part, err error) error {
 func Serve(ctx context.Context, env settings.Env, stderr io.Writer) error {
 	env.Get = layer(env.Get, map[string]string{"TRIVET_ENV": "production"})
 	env.Get = withDatabase(serve.WithDefaults(env.Get))
-	c, err := load(env, []string{"serve", settings.Production}, func(c *config) error {
+	c, err := load(env, []string{settings.Serve, settings.Production}, func(c *config) error {
 		if c.Host.Production() {
 			return nil
 		}

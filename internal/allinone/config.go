@@ -60,8 +60,23 @@ type config struct {
 }
 
 // Validate checks what no part can check alone.
-func (c *config) Validate() error {
+func (c *config) Validate(settings.Modes) error {
 	return settings.Join(c.dataDir(), c.Billing.CheckModels(c.Prices.List()))
+}
+
+// validateService checks that a service can serve with its real provider.
+func (c *config) validateService(name string) error {
+	serving := settings.Modes{settings.Serve}
+	switch name {
+	case "auth":
+		return c.Auth.Validate(serving)
+	case "ai":
+		return c.AI.Validate(serving)
+	case "billing":
+		return c.Billing.Validate(serving)
+	default:
+		return errors.New("there is no service " + name)
+	}
 }
 
 // dataDir makes the data folder where it is needed, so that a wrong path is reported with the setting that names it.
@@ -139,9 +154,7 @@ func refusePublic(c *config) error {
 
 // withDatabase puts SQLite in the data folder where no DATABASE_URL is set.
 func withDatabase(get func(string) string) func(string) string {
-	var at struct {
-		DataDir string `env:"TRIVET_DATA_DIR" default:"./data"`
-	}
+	var at serve.DataFolder
 	if serve.IsSet(get, "DATABASE_URL") || settings.Load(get, &at) != nil {
 		return get
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/datafolder"
+	"github.com/trivet-dev/trivet/platform/integration"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox"
@@ -32,7 +33,9 @@ type SandboxSettings struct {
 }
 
 // Validate checks the address.
-func (s SandboxSettings) Validate() error { return serve.CheckAddress("TRIVET_SANDBOX_ADDR", s.Addr) }
+func (s SandboxSettings) Validate(settings.Modes) error {
+	return serve.CheckAddress("TRIVET_SANDBOX_ADDR", s.Addr)
+}
 
 // URL is the sandbox's base address as this machine reaches it.
 func (s SandboxSettings) URL() string { return "http://" + reachable(s.Addr) }
@@ -81,20 +84,10 @@ func Sandbox(ctx context.Context, env settings.Env, stderr io.Writer) error {
 	return host.Run(ctx, part)
 }
 
-// isReal reports whether the settings mean a provider itself, not the sandbox.
-func isReal(get func(string) string, p serve.Provider) bool {
-	for _, sign := range p.Signs {
-		if serve.IsSet(get, sign) {
-			return true
-		}
-	}
-	return false
-}
-
 // standIn returns a lookup in which the sandbox stands for the absent providers.
 func standIn(ctx context.Context, get func(string) string, c *config, box *sandbox.Sandbox, host *serve.Host) (func(string) string, error) {
-	for _, p := range serve.Absent(get) {
-		host.WarnStandIn(ctx, p)
+	for _, i := range serve.Absent(get) {
+		host.WarnStandIn(ctx, i)
 	}
 	return serve.FillIn(get, c.StandIn.Secrets(box.Environment()))
 }
@@ -125,16 +118,17 @@ func startSandbox(ctx context.Context, c *config, host *serve.Host) (*sandbox.Sa
 
 // deliver points the sandbox's webhooks at the edge.
 func deliver(s *sandbox.Sandbox, c *config) error {
-	edge := c.Sandbox.edgeURL(c.Edge)
-	secret := func(own settings.Secret, published string) []string {
-		if own.IsSet() {
-			return []string{own.Reveal()}
+	edge, secrets := c.Sandbox.edgeURL(c.Edge), c.StandIn.WebhookSecrets()
+	var failed []error
+	for _, i := range integration.WithWebhooks() {
+		secret := s.Environment()[i.WebhookSecret]
+		if own := secrets[i.Name]; own.IsSet() {
+			secret = own.Reveal()
 		}
-		return []string{published}
+		_, err := s.Webhooks(i.Name).Add(webhook.Endpoint{URL: edge + i.WebhookPath(), Secrets: []string{secret}})
+		failed = append(failed, err)
 	}
-	_, err1 := s.ClerkWebhooks().Add(webhook.Endpoint{URL: edge + "/api/webhooks/clerk", Secrets: secret(c.StandIn.ClerkWebhookSecret, sandbox.ClerkWebhookSecret)})
-	_, err2 := s.StripeWebhooks().Add(webhook.Endpoint{URL: edge + "/api/webhooks/stripe", Secrets: secret(c.StandIn.StripeWebhookSecret, sandbox.StripeWebhookSecret)})
-	if err := errors.Join(err1, err2); err != nil {
+	if err := errors.Join(failed...); err != nil {
 		return settings.Join(settings.Invalid("TRIVET_SANDBOX_EDGE_URL", "or a webhook secret of the sandbox is wrong: "+err.Error(), ""))
 	}
 	return nil

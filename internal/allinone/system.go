@@ -80,7 +80,7 @@ func (s *system) assemble(ctx context.Context) error {
 	s.gateway, err = gateway.New(ctx, s.config.Gateway, gateway.Deps{
 		Auth: edge, AI: edge, Billing: edge, Relay: relay, Credentials: s.server.Credentials, OpenAPI: gen.OpenAPI(),
 		Logger: s.host.Logger, Meter: s.host.Meter("gateway"), Now: s.host.Now,
-		Development: s.development,
+		Production: s.host.Settings.Production(), Development: s.development,
 	})
 	return err
 }

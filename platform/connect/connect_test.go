@@ -92,8 +92,12 @@ func dial(t *testing.T, address string, p *peer.Prover) *connect.Conn {
 // channel is the service in this process.
 func (s *service) channel() *inprocess.Channel {
 	c := inprocess.New(
-		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) { return next(ctx, req) },
-		func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error { return next(srv, stream) })
+		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			return next(ctx, req)
+		},
+		func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			return next(srv, stream)
+		})
 	healthv1.RegisterHealthServer(c, s)
 	return c
 }
@@ -201,7 +205,9 @@ func TestLargeMessages(t *testing.T) {
 	large := strings.Repeat("x", 16<<20)
 	s := newService()
 	s.err = status.Error(codes.Internal, "not called")
-	echo := func(_ context.Context, req any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) { return req, nil }
+	echo := func(_ context.Context, req any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
+		return req, nil
+	}
 	address, stop := s.listen(t, "", grpc.MaxRecvMsgSize(most), grpc.MaxSendMsgSize(most), grpc.UnaryInterceptor(echo))
 	defer stop()
 	conn := dial(t, address, prover(t, time.Now))

@@ -20,7 +20,7 @@ type Settings struct {
 }
 
 // Validate finds what the tags can't.
-func (s Settings) Validate() error {
+func (s Settings) Validate(settings.Modes) error {
 	var found []error
 	if s.RetryCap < s.RetryBase {
 		found = append(found, settings.Invalid("TRIVET_INBOX_RETRY_CAP", "is shorter than TRIVET_INBOX_RETRY_BASE", "set it to as much or more"))

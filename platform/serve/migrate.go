@@ -17,7 +17,7 @@ func (p Program) migrate(ctx context.Context, env settings.Env, stderr io.Writer
 		Host  Settings
 		Store Store
 	}
-	if err := settings.Load(WithDefaults(env.Get), &c, "split"); err != nil {
+	if err := settings.Load(WithDefaults(env.Get), &c, settings.Split); err != nil {
 		return err
 	}
 	host, err := NewHost(p.Name, c.Host, stderr)

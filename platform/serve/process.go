@@ -52,7 +52,7 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 	if err != nil {
 		return nil, err
 	}
-	modes := Modes(get, "split", "serve")
+	modes := Modes(get, settings.Split, settings.Serve)
 	err = settings.Join(settings.Load(get, &common, modes...), settings.Load(get, program.Config, modes...), common.Addresses.missing(program))
 	if err != nil {
 		return nil, err

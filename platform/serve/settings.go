@@ -15,10 +15,24 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// Settings are those of every process.
-type Settings struct {
+// Environment is the kind of installation.
+type Environment struct {
 	// Env is "development" or "production".
 	Env string `env:"TRIVET_ENV" default:"development" oneof:"development,production" help:"development allows sandbox keys and gRPC reflection; production refuses them"`
+}
+
+// Production reports whether the process serves production.
+func (e Environment) Production() bool { return e.Env == "production" }
+
+// DataFolder is where files are kept.
+type DataFolder struct {
+	// DataDir holds SQLite's files and the sandbox's state.
+	DataDir string `env:"TRIVET_DATA_DIR" default:"./data" help:"folder of the SQLite files and of the sandbox's state"`
+}
+
+// Settings are those of every process.
+type Settings struct {
+	Environment
 	// LogLevel is "debug", "info", "warn" or "error".
 	LogLevel string `env:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" help:"minimum log level"`
 	// LogFormat is "text" or "json".
@@ -27,8 +41,7 @@ type Settings struct {
 	OpsAddr string `env:"TRIVET_OPS_ADDR" default:"127.0.0.1:9091" help:"address of /metrics, /healthz and /readyz; keep it private"`
 	// GRPCAddr answers internal callers.
 	GRPCAddr string `env:"TRIVET_GRPC_ADDR" default:"127.0.0.1:9090" help:"address of gRPC for internal callers; keep it private"`
-	// DataDir holds SQLite's files and the sandbox's state.
-	DataDir string `env:"TRIVET_DATA_DIR" default:"./data" help:"folder of the SQLite files and of the sandbox's state"`
+	DataFolder
 	// DrainDelay is how long a process that was told to stop still accepts connections.
 	DrainDelay time.Duration `env:"TRIVET_DRAIN_DELAY" default:"0s" min:"0s" max:"5m" help:"how long a process that was told to stop accepts new connections while /readyz already fails; 5s in production unless it is set"`
 	// Pprof serves /debug/pprof on OpsAddr.
@@ -36,7 +49,7 @@ type Settings struct {
 }
 
 // Validate checks the addresses.
-func (s Settings) Validate() error {
+func (s Settings) Validate(settings.Modes) error {
 	return settings.Join(CheckAddress("TRIVET_OPS_ADDR", s.OpsAddr), CheckAddress("TRIVET_GRPC_ADDR", s.GRPCAddr))
 }
 
@@ -47,7 +60,7 @@ type Edge struct {
 }
 
 // Validate checks the address.
-func (e Edge) Validate() error { return CheckAddress("TRIVET_HTTP_ADDR", e.HTTPAddr) }
+func (e Edge) Validate(settings.Modes) error { return CheckAddress("TRIVET_HTTP_ADDR", e.HTTPAddr) }
 
 // CheckAddress returns a settings.Problem when address is not HOST:PORT, a host that may be empty and a port number.
 func CheckAddress(setting, address string) error {
@@ -63,10 +76,8 @@ func CheckAddress(setting, address string) error {
 
 // InProduction reports whether TRIVET_ENV is production.
 func InProduction(get func(string) string) bool {
-	var at struct {
-		Env string `env:"TRIVET_ENV"`
-	}
-	return settings.Load(get, &at) == nil && at.Env == "production"
+	var e Environment
+	return settings.Load(get, &e) == nil && e.Production()
 }
 
 // WithDefaults returns a lookup with the defaults that differ in production.
@@ -85,9 +96,6 @@ func Modes(get func(string) string, modes ...string) []string {
 	}
 	return modes
 }
-
-// Production reports whether the process serves production.
-func (s Settings) Production() bool { return s.Env == "production" }
 
 // Format is LogFormat with its default.
 func (s Settings) Format() string {
@@ -111,7 +119,7 @@ type Trust struct {
 }
 
 // Validate refuses keys that can't work.
-func (t Trust) Validate() error {
+func (t Trust) Validate(settings.Modes) error {
 	var found []error
 	if t.InternalSecret.IsSet() {
 		if err := peer.CheckSecret([]byte(t.InternalSecret.Reveal())); err != nil {
@@ -134,7 +142,7 @@ type SigningKey struct {
 }
 
 // Validate refuses a key that can't work.
-func (k SigningKey) Validate() error {
+func (k SigningKey) Validate(settings.Modes) error {
 	if !k.PassportKey.IsSet() {
 		return nil
 	}
@@ -160,7 +168,7 @@ type Store struct {
 }
 
 // Validate checks the address without opening the database.
-func (s Store) Validate() error {
+func (s Store) Validate(settings.Modes) error {
 	if !s.DatabaseURL.IsSet() {
 		return nil
 	}
@@ -179,7 +187,7 @@ type PriceList struct {
 }
 
 // Validate reads the price list, once for the whole process.
-func (p *PriceList) Validate() (err error) {
+func (p *PriceList) Validate(settings.Modes) (err error) {
 	if p.list, err = models.Load(p.ModelsFile); err != nil {
 		return settings.Invalid("MODELS_FILE", strings.TrimPrefix(err.Error(), "MODELS_FILE: "), "name a readable YAML file in the form of platform/models/models.yaml")
 	}

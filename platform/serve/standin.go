@@ -20,40 +20,26 @@ type StandIn struct {
 	StripeWebhookSecret settings.Secret `env:"TRIVET_SANDBOX_STRIPE_WEBHOOK_SECRET" help:"secret that the sandbox signs its Stripe webhooks with; default: a published one"`
 }
 
+// WebhookSecrets are the secrets that the sandbox signs webhooks with, by the name of the integration; those that are not set
+// are the published ones.
+func (s StandIn) WebhookSecrets() map[string]settings.Secret {
+	return map[string]settings.Secret{"clerk": s.ClerkWebhookSecret, "stripe": s.StripeWebhookSecret}
+}
+
 // Secrets puts the secrets that are set in place of the published ones among a sandbox's settings.
 func (s StandIn) Secrets(sandbox map[string]string) map[string]string {
-	for name, secret := range map[string]settings.Secret{clerkWebhooks: s.ClerkWebhookSecret, stripeWebhooks: s.StripeWebhookSecret} {
-		if secret.IsSet() {
-			sandbox[name] = secret.Reveal()
+	secrets := s.WebhookSecrets()
+	for _, i := range integration.WithWebhooks() {
+		if secret := secrets[i.Name]; secret.IsSet() {
+			sandbox[i.WebhookSecret] = secret.Reveal()
 		}
 	}
 	return sandbox
 }
 
-// Provider is a third party that the sandbox can stand in for.
-type Provider struct {
-	// Name is the provider's, such as "clerk".
-	Name string
-	// Signs are the settings that tell, when one of them is set, that the real provider is meant.
-	Signs []string
-	// Settings are what the sandbox fills in otherwise.
-	Settings []string
-}
-
-// Providers are the third parties that the sandbox can stand in for.
-func Providers() []Provider {
-	var all []Provider
-	for _, i := range integration.All() {
-		all = append(all, Provider{Name: i.Name, Signs: i.RealSettings, Settings: i.SandboxSettings})
-	}
-	return all
-}
-
 const (
-	clerkInstance  = "CLERK_INSTANCE_ID"
-	clerkWebhooks  = "CLERK_WEBHOOK_SECRET"
-	stripeWebhooks = "STRIPE_WEBHOOK_SECRET"
-	stripeReads    = "STRIPE_READS_PER_SECOND"
+	clerkInstance = "CLERK_INSTANCE_ID"
+	stripeReads   = "STRIPE_READS_PER_SECOND"
 	// sandboxReads is as good as no limit: the sandbox has none of those that Stripe has for a test key.
 	sandboxReads = "10000"
 )
@@ -63,19 +49,14 @@ func IsSet(get func(string) string, name string) bool {
 	return get(name) != "" || get(name+"_FILE") != ""
 }
 
-// Absent returns the providers that no setting names.
-func Absent(get func(string) string) []Provider {
-	var missing []Provider
-	for _, p := range Providers() {
-		real := false
-		for _, sign := range p.Signs {
-			real = real || IsSet(get, sign)
-		}
-		if !real {
-			missing = append(missing, p)
-		}
-	}
-	return missing
+// IsReal reports whether the settings mean the provider itself, not the sandbox.
+func IsReal(get func(string) string, i integration.Integration) bool {
+	return slices.ContainsFunc(i.RealSettings, func(name string) bool { return IsSet(get, name) })
+}
+
+// Absent returns the integrations that no setting names.
+func Absent(get func(string) string) []integration.Integration {
+	return slices.DeleteFunc(integration.All(), func(i integration.Integration) bool { return IsReal(get, i) })
 }
 
 // SandboxAt returns the settings of a sandbox with default keys at an address. A test compares them with the sandbox's own.
@@ -87,40 +68,35 @@ func SandboxAt(url string) map[string]string {
 		"CLERK_ISSUER":          "https://trivet-sandbox-0.clerk.accounts.dev",
 		"CLERK_API_URL":         base + "/clerk/v1",
 		clerkInstance:           "ins_MCd0rSNq2PypBckP7Kg02138b2P",
-		clerkWebhooks:           "whsec_dHJpdmV0LXNhbmRib3gtY2xlcmstd2ViaG9va3M=",
+		"CLERK_WEBHOOK_SECRET":  "whsec_dHJpdmV0LXNhbmRib3gtY2xlcmstd2ViaG9va3M=",
 		"OPENAI_API_KEY":        "sk-trivet-sandbox",
 		"OPENAI_BASE_URL":       base + "/openai/v1",
 		"STRIPE_SECRET_KEY":     "sk_test_trivetsandbox",
 		"STRIPE_API_URL":        base + "/stripe",
-		stripeWebhooks:          "whsec_trivetsandbox",
+		"STRIPE_WEBHOOK_SECRET": "whsec_trivetsandbox",
 	}
 }
 
 // FillIn returns a lookup in which the sandbox's settings stand for the absent providers. Webhooks that are signed with a
 // secret of the developer's own are accepted beside the sandbox's.
 func FillIn(get func(string) string, sandbox map[string]string) (func(string) string, error) {
-	var own struct {
-		Clerk  settings.Secrets `env:"CLERK_WEBHOOK_SECRET" alias:"CLERK_WEBHOOK_SIGNING_SECRET"`
-		Stripe settings.Secrets `env:"STRIPE_WEBHOOK_SECRET"`
-	}
-	if err := settings.Load(get, &own); err != nil {
-		return nil, err
-	}
-	values := map[string]string{}
-	for _, p := range Absent(get) {
-		for _, name := range p.Settings {
+	values, hidden := map[string]string{}, map[string]bool{}
+	for _, i := range Absent(get) {
+		for _, name := range i.SandboxSettings {
 			values[name] = sandbox[name]
 		}
-		if p.Name == "stripe" && !IsSet(get, stripeReads) {
-			values[stripeReads] = sandboxReads
+		if i.WebhookSecret == "" {
+			continue
 		}
+		own, err := settings.ReadSecrets(get, i.WebhookSecret, i.WebhookSecretAlias)
+		if err != nil {
+			return nil, err
+		}
+		values[i.WebhookSecret] = strings.Join(append(own.Reveal(), values[i.WebhookSecret]), ",")
+		hidden[i.WebhookSecretAlias] = true
 	}
-	hidden := map[string]bool{}
-	for name, secrets := range map[string]settings.Secrets{clerkWebhooks: own.Clerk, stripeWebhooks: own.Stripe} {
-		if theirs, ok := values[name]; ok {
-			values[name] = strings.Join(append(secrets.Reveal(), theirs), ",")
-			hidden["CLERK_WEBHOOK_SIGNING_SECRET"] = hidden["CLERK_WEBHOOK_SIGNING_SECRET"] || name == clerkWebhooks
-		}
+	if _, ok := values["STRIPE_API_URL"]; ok && !IsSet(get, stripeReads) {
+		values[stripeReads] = sandboxReads
 	}
 	if IsSet(get, clerkInstance) {
 		delete(values, clerkInstance)
@@ -135,7 +111,7 @@ func FillIn(get func(string) string, sandbox map[string]string) (func(string) st
 
 // withStandIn returns a lookup in which the sandbox at TRIVET_SANDBOX_URL, if there is one, stands in for the absent
 // providers, and those providers.
-func withStandIn(get func(string) string) (func(string) string, []Provider, error) {
+func withStandIn(get func(string) string) (func(string) string, []integration.Integration, error) {
 	var at StandIn
 	if err := settings.Load(get, &at); err != nil || at.URL == "" || InProduction(get) {
 		return get, nil, err
@@ -145,19 +121,19 @@ func withStandIn(get func(string) string) (func(string) string, []Provider, erro
 }
 
 // announceStandIns warns of the providers that a process does not reach for real.
-func (h *Host) announceStandIns(ctx context.Context, program Program, all []Provider) {
+func (h *Host) announceStandIns(ctx context.Context, program Program, all []integration.Integration) {
 	docs, err := settings.Describe(program.Config)
 	if err != nil {
 		return // Load has reported it
 	}
-	for _, p := range all {
-		if slices.ContainsFunc(docs, func(d settings.Doc) bool { return d.Name == p.Signs[0] }) {
-			h.WarnStandIn(ctx, p)
+	for _, i := range all {
+		if slices.ContainsFunc(docs, func(d settings.Doc) bool { return d.Name == i.RealSettings[0] }) {
+			h.WarnStandIn(ctx, i)
 		}
 	}
 }
 
 // WarnStandIn warns that the sandbox stands in for a provider.
-func (h *Host) WarnStandIn(ctx context.Context, p Provider) {
-	h.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", p.Name), slog.String("set_for_the_real_one", p.Signs[0]))
+func (h *Host) WarnStandIn(ctx context.Context, i integration.Integration) {
+	h.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", i.Name), slog.String("set_for_the_real_one", i.RealSettings[0]))
 }

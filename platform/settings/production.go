@@ -13,7 +13,7 @@ func (l *loader) unfit(f field) string {
 		if f.secret() && placeholder(value) {
 			return "holds a placeholder, not a value"
 		}
-		if !slices.Contains(l.modes, Production) {
+		if !l.modes.Has(Production) {
 			continue
 		}
 		if what, ok := Published(value); ok {

@@ -77,14 +77,43 @@ type hooks struct {
 	Text string `env:"H_TEXT" help:"a text"`
 }
 
-func (hooks) Validate() error           { return settings.Invalid("H_ALWAYS", "always", "") }
-func (hooks) Missing() error            { return settings.Invalid("H_SERVE", "missing", "") }
-func (hooks) ValidateProduction() error { return settings.Invalid("H_PRODUCTION", "production", "") }
-
-func TestHooksByMode(t *testing.T) {
-	for mode, want := range map[string]int{"": 1, "serve": 2, settings.Production: 2} {
-		var found *settings.Error
-		require.ErrorAs(t, settings.Load(lookup(nil), &hooks{}, mode), &found)
-		require.Len(t, found.Problems, want, mode)
+func (hooks) Validate(modes settings.Modes) error {
+	found := []error{settings.Invalid("H_ALWAYS", "always", "")}
+	for _, mode := range []string{settings.Serve, settings.Production} {
+		if modes.Has(mode) {
+			found = append(found, settings.Invalid("H_"+mode, mode, ""))
+		}
 	}
+	return settings.Join(found...)
+}
+
+func TestValidateKnowsTheModes(t *testing.T) {
+	for _, tc := range []struct {
+		modes []string
+		want  []string
+	}{
+		{nil, []string{"H_ALWAYS"}},
+		{[]string{settings.Split}, []string{"H_ALWAYS"}},
+		{[]string{settings.Serve}, []string{"H_ALWAYS", "H_serve"}},
+		{[]string{settings.Production}, []string{"H_ALWAYS", "H_production"}},
+		{[]string{settings.Serve, settings.Production}, []string{"H_ALWAYS", "H_serve", "H_production"}},
+	} {
+		var found *settings.Error
+		require.ErrorAs(t, settings.Load(lookup(nil), &hooks{}, tc.modes...), &found)
+		var names []string
+		for _, p := range found.Problems {
+			names = append(names, p.Name)
+		}
+		require.Equal(t, tc.want, names, tc.modes)
+	}
+}
+
+type oldHook struct {
+	Text string `env:"H_TEXT" help:"a text"`
+}
+
+func (*oldHook) Validate() error { return nil }
+
+func TestAValidateThatWouldNotBeCalledIsAMistakeOfTheProgram(t *testing.T) {
+	require.ErrorContains(t, settings.Load(lookup(nil), &struct{ Inner oldHook }{}), "must take settings.Modes")
 }

@@ -16,20 +16,31 @@
 //
 // Types: string, bool, integers, time.Duration, []string (comma list), *url.URL, ByteSize, Secret, Secrets (comma
 // list, newest first), anything with UnmarshalText, and nested structs. An empty variable counts as not set. For every
-// setting NAME, NAME_FILE may name a file that holds the value instead. A struct with a method Validate() error has it
-// called after its fields are filled; so is Missing() error in the mode "serve", and ValidateProduction() error in the mode
-// Production.
+// setting NAME, NAME_FILE may name a file that holds the value instead. A struct with a method Validate(Modes) error has it
+// called after its fields are filled. It checks what tags cannot say, and reports all mistakes at once.
 package settings
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 )
 
-// Production is the mode that refuses values that everybody knows or that no provider can have made.
-const Production = "production"
+// Modes say what the process is about to do; they are the modes given to Load. None means that it may be anything, such as
+// printing a token: then only what is set is checked.
+type Modes []string
+
+const (
+	// Serve is the mode of a process that serves with the real providers: what it cannot work without must be set.
+	Serve = "serve"
+	// Split is the mode of a process of one service.
+	Split = "split"
+	// Production is the mode that refuses values that everybody knows or that no provider can have made.
+	Production = "production"
+)
+
+// Has reports whether a mode is among them.
+func (m Modes) Has(mode string) bool { return slices.Contains(m, mode) }
 
 // Always is the value of the tag required for settings that every mode needs.
 const Always = "always"
@@ -43,16 +54,33 @@ func Load(getenv func(string) string, into any, modes ...string) error {
 		return fmt.Errorf("settings: Load needs a pointer to a struct, not %T", into)
 	}
 	l := loader{getenv: getenv, modes: modes}
-	if err := l.fill(target.Elem()); err != nil {
+	err := l.fill(target.Elem())
+	if err == nil {
+		err = l.validate(target.Elem())
+	}
+	if err != nil {
 		return fmt.Errorf("settings: %T: %w", into, err)
 	}
-	l.validate(target.Elem())
 	return Join(l.found...)
+}
+
+// ReadSecrets reads one setting, by its name or another one that may be empty, as Load does for a field of the type Secrets
+// with the tags env and alias.
+func ReadSecrets(getenv func(string) string, name, alias string) (Secrets, error) {
+	var out Secrets
+	l := loader{getenv: getenv}
+	f := field{value: reflect.ValueOf(&out).Elem(), name: name, alias: alias}
+	if raw, ok := l.lookup(f); ok && raw != "" {
+		if err := l.set(f, raw); err != nil {
+			return nil, err
+		}
+	}
+	return out, Join(l.found...)
 }
 
 type loader struct {
 	getenv func(string) string
-	modes  []string
+	modes  Modes
 	found  []error
 }
 
@@ -92,7 +120,7 @@ func (l *loader) set(f field, raw string) error {
 }
 
 func (l *loader) required(tag []string) bool {
-	return slices.ContainsFunc(tag, func(m string) bool { return m == Always || slices.Contains(l.modes, m) })
+	return slices.ContainsFunc(tag, func(m string) bool { return m == Always || l.modes.Has(m) })
 }
 
 func (l *loader) report(f field, what, fix string) {
@@ -100,34 +128,25 @@ func (l *loader) report(f field, what, fix string) {
 }
 
 // validate calls the Validate hooks, inner structs first. What they say about a setting that is already reported is
-// left out: it would only be a consequence.
-func (l *loader) validate(target reflect.Value) {
+// left out: it would only be a consequence. The error is a mistake in the program.
+func (l *loader) validate(target reflect.Value) (err error) {
 	reported := map[string]bool{}
 	for _, p := range problems(Join(l.found...)) {
 		reported[p.Name] = true
 	}
 	each(target, func(v reflect.Value) {
-		for _, p := range problems(l.verdict(v.Addr().Interface())) {
-			if p.Name == "" || !reported[p.Name] {
-				l.found = append(l.found, p)
+		switch hook := v.Addr().Interface().(type) {
+		case interface{ Validate(modes Modes) error }:
+			for _, p := range problems(hook.Validate(l.modes)) {
+				if p.Name == "" || !reported[p.Name] {
+					l.found = append(l.found, p)
+				}
 			}
+		case interface{ Validate() error }:
+			err = fmt.Errorf("%T.Validate is not called: it must take settings.Modes", hook)
 		}
 	})
-}
-
-// verdict is what the hooks of a struct say.
-func (l *loader) verdict(of any) error {
-	var found []error
-	if hook, ok := of.(interface{ Validate() error }); ok {
-		found = append(found, hook.Validate())
-	}
-	if hook, ok := of.(interface{ Missing() error }); ok && slices.Contains(l.modes, "serve") {
-		found = append(found, hook.Missing())
-	}
-	if hook, ok := of.(interface{ ValidateProduction() error }); ok && slices.Contains(l.modes, Production) {
-		found = append(found, hook.ValidateProduction())
-	}
-	return errors.Join(found...)
+	return err
 }
 
 // fix says how to correct a setting, from its help text.

@@ -148,14 +148,14 @@ type deep struct {
 	N int `env:"P_N" help:"n"`
 }
 
-func (d *deep) Validate() error {
+func (d *deep) Validate(settings.Modes) error {
 	if d.N < 0 {
 		return errors.New("n must not be negative")
 	}
 	return nil
 }
 
-func (p pair) Validate() error {
+func (p pair) Validate(settings.Modes) error {
 	var errs []error
 	if (p.Cert == "") != (p.Key == "") {
 		errs = append(errs, settings.Invalid("P_KEY", "needs P_CERT too", "set both or none"))
@@ -194,4 +194,34 @@ func TestLoadRefusesWrongStructs(t *testing.T) {
 	require.ErrorContains(t, settings.Load(lookup(map[string]string{"N": "1"}), &struct {
 		N int `env:"N" min:"x"`
 	}{}), "tag min")
+}
+
+func TestReadSecretsReadsOneSettingByEitherName(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte("from,file\n"), 0o600))
+	for name, tc := range map[string]struct {
+		env  map[string]string
+		want []string
+		err  string
+	}{
+		"not set":     {nil, []string{}, ""},
+		"its name":    {map[string]string{"A": "new,old"}, []string{"new", "old"}, ""},
+		"the alias":   {map[string]string{"B": "x"}, []string{"x"}, ""},
+		"a file":      {map[string]string{"A_FILE": file}, []string{"from", "file"}, ""},
+		"twice":       {map[string]string{"A": "x", "B": "y"}, nil, "A: is set twice, also by B"},
+		"placeholder": {map[string]string{"A": "whsec_..."}, []string{"whsec_..."}, "A: holds a placeholder"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := settings.ReadSecrets(lookup(tc.env), "A", "B")
+			if tc.err != "" {
+				require.ErrorContains(t, err, tc.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tc.want, got.Reveal())
+		})
+	}
+	got, err := settings.ReadSecrets(lookup(map[string]string{"": "x", "_FILE": "y"}), "A", "")
+	require.NoError(t, err)
+	require.False(t, got.IsSet(), "without an alias only the name counts")
 }

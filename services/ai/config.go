@@ -36,21 +36,17 @@ const official = "api.openai.com"
 
 func (c *Config) official() bool { return c.BaseURL != nil && c.BaseURL.Hostname() == official }
 
-// Missing reports the key that OpenAI needs; others that speak its format, such as a model server on this machine, may need none.
-func (c *Config) Missing() error {
-	if c.Keys.IsSet() || !c.official() {
-		return nil
-	}
-	return settings.Invalid("OPENAI_API_KEY", "is not set", "set OPENAI_API_KEY or OPENAI_API_KEY_FILE, or OPENAI_BASE_URL for a provider that needs no key")
-}
-
-// ValidateProduction refuses keys that OpenAI cannot have made.
-func (c *Config) ValidateProduction() error {
+// Validate checks the keys. In the mode settings.Serve OpenAI itself needs one; servers that speak its format, such as a model
+// server on this machine, may need none. In the mode settings.Production it refuses keys that OpenAI cannot have made.
+func (c *Config) Validate(modes settings.Modes) error {
 	if !c.official() {
 		return nil
 	}
+	if modes.Has(settings.Serve) && !c.Keys.IsSet() {
+		return settings.Invalid("OPENAI_API_KEY", "is not set", "set OPENAI_API_KEY or OPENAI_API_KEY_FILE, or OPENAI_BASE_URL for a provider that needs no key")
+	}
 	for _, key := range c.Keys.Reveal() {
-		if !strings.HasPrefix(key, "sk-") || len(key) < minKey {
+		if modes.Has(settings.Production) && (!strings.HasPrefix(key, "sk-") || len(key) < minKey) {
 			return settings.Invalid("OPENAI_API_KEY", "cannot be real: OpenAI's keys begin with sk- and are longer", "copy the key from OpenAI's dashboard")
 		}
 	}

@@ -66,7 +66,7 @@ type Service struct {
 
 // New opens the store and puts the parts together; it does not call Clerk. The error names every missing setting.
 func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
-	if err := settings.Join(config.Validate(), config.Missing()); err != nil {
+	if err := config.Validate(settings.Modes{settings.Serve}); err != nil {
 		return nil, err
 	}
 	s := &Service{}

@@ -65,8 +65,8 @@ type Config struct {
 	Operators []string `env:"TRIVET_OPERATORS" help:"Clerk user ids of the operators, who may call operator RPCs"`
 }
 
-// Validate checks what is set. What is missing is Missing's to say: not every command needs it.
-func (c Config) Validate() error {
+// Validate checks what is set, and in the mode settings.Serve that nothing is missing.
+func (c Config) Validate(modes settings.Modes) error {
 	var found []error
 	if c.JWTKey != "" {
 		if _, err := jwks.ParsePEM(c.JWTKey); err != nil {
@@ -94,7 +94,10 @@ func (c Config) Validate() error {
 			found = append(found, settings.Invalid("TRIVET_API_KEY_SECRET", err.Error(), "set at least 32 random bytes"))
 		}
 	}
-	return errors.Join(found...)
+	if modes.Has(settings.Serve) {
+		found = append(found, c.missing()...)
+	}
+	return settings.Join(found...)
 }
 
 // minReconcile is the shortest interval: a comparison takes calls that Clerk limits.
@@ -115,9 +118,8 @@ func (c Config) keyMode() apikey.Mode {
 	return apikey.Test
 }
 
-// Missing names the settings without which no token can be verified; nil when none is missing.
-func (c Config) Missing() error {
-	var found []error
+// missing are the settings without which no token can be verified.
+func (c Config) missing() (found []error) {
 	if c.Issuer == "" && c.PublishableKey == "" {
 		found = append(found, settings.Invalid("CLERK_ISSUER", "is not set", "set CLERK_ISSUER or CLERK_PUBLISHABLE_KEY"))
 	}
@@ -125,7 +127,7 @@ func (c Config) Missing() error {
 		found = append(found, settings.Invalid("CLERK_SECRET_KEY", "is not set",
 			"set CLERK_SECRET_KEY, or CLERK_JWT_KEY to verify without the network"))
 	}
-	return settings.Join(found...)
+	return found
 }
 
 // adminRoles are without the "org:" that Clerk's dashboard shows before each.

@@ -55,15 +55,18 @@ func TestIssuer(t *testing.T) {
 	}
 }
 
-func TestMissing(t *testing.T) {
-	c, err := load(t, nil)
+func TestMissingSettings(t *testing.T) {
+	_, err := load(t, nil)
 	require.NoError(t, err)
-	require.ErrorContains(t, c.Missing(), "2 settings are wrong")
-	c, err = load(t, map[string]string{"CLERK_ISSUER": "https://a.test", "CLERK_JWT_KEY": "x"})
+	_, err = load(t, nil, settings.Serve)
+	for _, name := range []string{"3 settings are wrong", "CLERK_ISSUER", "CLERK_SECRET_KEY", "TRIVET_API_KEY_SECRET"} {
+		require.ErrorContains(t, err, name)
+	}
+	_, err = load(t, map[string]string{"CLERK_ISSUER": "https://a.test", "CLERK_JWT_KEY": "x", "TRIVET_API_KEY_SECRET": strings.Repeat("k", 32)}, settings.Serve)
+	require.ErrorContains(t, err, "1 setting is wrong")
 	require.ErrorContains(t, err, "CLERK_JWT_KEY")
-	require.NoError(t, c.Missing())
-	_, err = load(t, nil, "serve")
-	require.ErrorContains(t, err, "TRIVET_API_KEY_SECRET")
+	_, err = load(t, map[string]string{"CLERK_PUBLISHABLE_KEY": publishable("pk_test_", "a.test$"), "CLERK_SECRET_KEY": "sk_test_x", "TRIVET_API_KEY_SECRET": strings.Repeat("k", 32)}, settings.Serve)
+	require.NoError(t, err)
 	_, err = load(t, map[string]string{"TRIVET_API_KEY_SECRET": "hunter2"})
 	require.ErrorContains(t, err, "fewer than 32")
 	require.NotContains(t, err.Error(), "hunter2")

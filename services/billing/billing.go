@@ -61,14 +61,14 @@ type Config struct {
 }
 
 // Validate checks the plan file but for the models that it names; see CheckModels.
-func (c *Config) Validate() error {
+func (c *Config) Validate(settings.Modes) error {
 	_, err := plans.Load(c.PlansFile, c.DefaultPlan, nil)
 	return err
 }
 
 // CheckModels checks that the plans name models of the price list only; it reports nothing that Validate reports.
 func (c *Config) CheckModels(prices *models.List) error {
-	if prices == nil || c.Validate() != nil {
+	if prices == nil || c.Validate(nil) != nil {
 		return nil
 	}
 	_, err := plans.Load(c.PlansFile, c.DefaultPlan, modelIDs(prices))

@@ -83,7 +83,9 @@ func oldTables() []oldTable {
 		names = append(names, []any{"role_1", at, oddText}, []any{"role_" + id, next, ""})
 		ended = append(ended, []any{"orgmem_" + id, null, at})
 		keys = append(keys, []any{
-			"key_" + id, []byte{0, byte(i), 0xff}, "tvt_", oddText, "acc", "", "user_" + id, "", list, []byte("[]"), int64(math.MaxInt64), int64(i), int64(math.MaxInt32),
+			"key_" + id,
+			[]byte{0, byte(i), 0xff},
+			"tvt_", oddText, "acc", "", "user_" + id, "", list, []byte("[]"), int64(math.MaxInt64), int64(i), int64(math.MaxInt32),
 			at, null, nil, next, "parent",
 		})
 		revocations = append(revocations, []any{int64(i + 1), "user_" + id, "", "", at})

@@ -19,7 +19,7 @@ type config struct {
 }
 
 // Validate checks the plans against the price list.
-func (c *config) Validate() error { return c.Billing.CheckModels(c.Prices.List()) }
+func (c *config) Validate(settings.Modes) error { return c.Billing.CheckModels(c.Prices.List()) }
 
 func main() { serve.Main("billing", run) }
 
