@@ -19,10 +19,13 @@ func TestCloseEndsTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		cancelled, closed := 0, false
+		cancelled, closed, reads := 0, false, 0
 		s := frames.Read(ctx, func() { cancelled++; cancel() }, func() (int, error) {
 			if closed {
 				t.Error("the stream is read after Close")
+			}
+			if reads++; reads > 10_000 {
+				return 0, errors.New("the stream was not cancelled")
 			}
 			return 1, nil
 		})
@@ -32,6 +35,28 @@ func TestCloseEndsTheReader(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 1, cancelled)
 	})
+}
+
+// Nothing reads beyond the end of a stream, whether or not anybody takes the end.
+func TestTheEndIsReadOnce(t *testing.T) {
+	for _, end := range []error{io.EOF, errors.New("broken")} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			reads := 0
+			s := frames.Read(ctx, cancel, func() (int, error) {
+				if reads++; reads > 1 {
+					return 0, ctx.Err()
+				}
+				return 0, end
+			})
+			synctest.Wait()
+			_, err := s.Next()
+			require.ErrorIs(t, err, end)
+			synctest.Wait()
+			require.Equal(t, 1, reads)
+			s.Close()
+		})
+	}
 }
 
 // Close waits for a reader whose stream ends slowly.

@@ -120,6 +120,16 @@ func TestSilenceIsMeasuredFromTheLastMessage(t *testing.T) {
 	})
 }
 
+// A tick that comes in the middle of a silence waits for the rest of it.
+func TestAShortSilenceHasNoComment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{text: []string{"data: 1\n\n", "data: 2\n\n"}, wait: []time.Duration{3 * time.Second, 14 * time.Second, 14 * time.Second}, end: io.EOF}
+		out, err := pump(t, s, 15*time.Second)
+		require.ErrorIs(t, err, io.EOF)
+		require.Equal(t, "data: 1\n\ndata: 2\n\n", out.Body.String())
+	})
+}
+
 func TestNoKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, err := pump(t, &script{text: []string{"x"}, wait: []time.Duration{time.Hour}, end: io.EOF}, 0)

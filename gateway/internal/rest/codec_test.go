@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
@@ -40,10 +41,12 @@ func TestParse(t *testing.T) {
 
 // A body that is not JSON is quoted, but not at any length.
 func TestParseQuotesLittle(t *testing.T) {
-	e := errs.From(parse([]byte(strings.Repeat("é", 10_000)), &aiv1.ChatRequest{}))
-	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, e.Reason)
-	require.Less(t, len(e.Message), 250)
-	require.NotContains(t, e.Message, "\ufffd", "no character is cut in half")
+	for _, body := range []string{strings.Repeat("é", 10_000), `{"` + strings.Repeat("é", 10_000) + `":1}`, `{"x` + strings.Repeat("é", 10_000) + `":1}`} {
+		e := errs.From(parse([]byte(body), &aiv1.ChatRequest{}))
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, e.Reason)
+		require.Less(t, len(e.Message), 250)
+		require.True(t, utf8.ValidString(e.Message), "no character is cut in half")
+	}
 }
 
 func TestAsArgument(t *testing.T) {

@@ -137,6 +137,29 @@ func TestDuplicateRoutesAreRefused(t *testing.T) {
 	}
 }
 
+// fileOf describes a service with one RPC, x.S.Do.
+func fileOf(t *testing.T, rule *accessv1.Rule, binding *annotations.HttpRule, streams bool) protoreflect.FileDescriptor {
+	t.Helper()
+	o := &descriptorpb.MethodOptions{}
+	proto.SetExtension(o, annotations.E_Http, binding)
+	if rule != nil {
+		proto.SetExtension(o, accessv1.E_Rule, rule)
+	}
+	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("x.proto"), Package: proto.String("x"), Syntax: proto.String("proto3"),
+		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
+		Service: []*descriptorpb.ServiceDescriptorProto{{
+			Name: proto.String("S"),
+			Method: []*descriptorpb.MethodDescriptorProto{{
+				Name: proto.String("Do"), InputType: proto.String(".x.M"), OutputType: proto.String(".x.M"),
+				ServerStreaming: proto.Bool(streams), Options: o,
+			}},
+		}},
+	}, protoregistry.GlobalFiles)
+	require.NoError(t, err)
+	return file
+}
+
 func TestUnsafeRulesAreRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		rule    *accessv1.Rule
@@ -150,27 +173,29 @@ func TestUnsafeRulesAreRefused(t *testing.T) {
 		"stream":        {&accessv1.Rule{Caller: accessv1.Caller_CALLER_USER}, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: "/x"}}, true, "no handler"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := &descriptorpb.MethodOptions{}
-			proto.SetExtension(o, annotations.E_Http, tc.http)
-			if tc.rule != nil {
-				proto.SetExtension(o, accessv1.E_Rule, tc.rule)
-			}
-			file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-				Name: proto.String("x.proto"), Package: proto.String("x"), Syntax: proto.String("proto3"),
-				MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
-				Service: []*descriptorpb.ServiceDescriptorProto{{
-					Name: proto.String("S"),
-					Method: []*descriptorpb.MethodDescriptorProto{{
-						Name: proto.String("Do"), InputType: proto.String(".x.M"), OutputType: proto.String(".x.M"),
-						ServerStreaming: proto.Bool(tc.streams), Options: o,
-					}},
-				}},
-			}, protoregistry.GlobalFiles)
-			require.NoError(t, err)
-			_, err = routes.FromProto(everything(), file)
+			_, err := routes.FromProto(everything(), fileOf(t, tc.rule, tc.http, tc.streams))
 			require.ErrorContains(t, err, "x.S.Do")
 			require.ErrorContains(t, err, tc.says)
 		})
+	}
+}
+
+// An RPC may have several paths; each is a route, as public as the RPC's rule is.
+func TestAdditionalBindings(t *testing.T) {
+	for caller, public := range map[accessv1.Caller]bool{
+		accessv1.Caller_CALLER_PUBLIC: true, accessv1.Caller_CALLER_USER: false, accessv1.Caller_CALLER_ADMIN: false, accessv1.Caller_CALLER_OPERATOR: false,
+	} {
+		all, err := routes.FromProto(everything(), fileOf(t, &accessv1.Rule{Caller: caller}, &annotations.HttpRule{
+			Pattern: &annotations.HttpRule_Get{Get: "/x"}, AdditionalBindings: []*annotations.HttpRule{
+				{Pattern: &annotations.HttpRule_Put{Put: "/y"}}, {Pattern: &annotations.HttpRule_Patch{Patch: "/z"}},
+			},
+		}, false))
+		require.NoError(t, err)
+		found := map[string]bool{}
+		for _, route := range all {
+			found[route.Method+" "+route.Pattern] = route.Public
+		}
+		require.Equal(t, map[string]bool{"GET /x": public, "PUT /y": public, "PATCH /z": public}, found)
 	}
 }
 
