@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,5 +116,37 @@ func TestAClockBehindThePeriod(t *testing.T) {
 		require.EqualValues(t, 2, a.Period.Requests)
 		require.EqualValues(t, 600, a.Balance)
 		require.Equal(t, end, swept.CreateTime)
+	})
+}
+
+// TestLateSettlementsRace reports different usage of a swept hold by many replicas at once: the first corrects the
+// sweeper's charge, and the others get its answer.
+func TestLateSettlementsRace(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		replicas := []*ledger.Ledger{b.replica(), b.replica(), b.again()}
+		for round := range 5 {
+			h := b.hold(fmt.Sprintf("r%d", round), 100)
+			b.clock.Add(lease)
+			b.sweep(1)
+			before := b.account().Balance + 100
+			costs := make([]int64, 12)
+			var group sync.WaitGroup
+			for i := range costs {
+				group.Go(func() {
+					end, err := replicas[i%len(replicas)].Settle(t.Context(), ledger.Settlement{
+						HoldID: h.ID, Usage: ledger.Usage{Input: int64(50 + i)}, Outcome: ledger.OutcomeCompleted,
+					})
+					if err != nil {
+						t.Error(err)
+					}
+					costs[i] = end.Cost
+				})
+			}
+			group.Wait()
+			for _, cost := range costs {
+				require.Equal(t, costs[0], cost)
+			}
+			require.Equal(t, before-costs[0], b.account().Balance)
+		}
 	})
 }
