@@ -147,12 +147,14 @@ func TestStripeAsksToWait(t *testing.T) {
 				return &mirror.LaterError{Err: errors.New("429"), After: 90 * time.Second}
 			case 2:
 				return errors.New("429 without Retry-After")
+			case 3:
+				return &mirror.LaterError{Err: errors.New("429"), After: time.Millisecond}
 			}
 			return nil
 		}
 		_, err := run(t, r)
 		require.NoError(t, err)
-		require.Equal(t, []time.Duration{90 * time.Second, 2 * time.Second}, slept)
+		require.Equal(t, []time.Duration{90 * time.Second, 2 * time.Second, 4 * time.Second}, slept)
 
 		slept, a.calls = nil, 0
 		a.fail = func(int) error {

@@ -30,13 +30,16 @@ type fakeStripe struct {
 	bodies map[string]string
 	order  []string
 	events []string
+	told   int // pages of events
 	fail   func(call int) error
 	calls  int
 	asked  []string
 	listed []time.Time
-	// methods are the customers whose payment methods were listed; those of the customers in gone cannot be.
+	// methods are the customers whose payment methods were listed; those of the customers in gone cannot be. Every other
+	// one has a card if cards is true.
 	methods []string
 	gone    map[string]bool
+	cards   bool
 }
 
 func (a *fakeStripe) add(id string) {
@@ -57,6 +60,7 @@ func (a *fakeStripe) Events(_ context.Context, _ time.Time, after string) (page 
 	if err := a.call(); err != nil {
 		return page, err
 	}
+	a.told++
 	from := 0
 	if after != "" {
 		from = slices.IndexFunc(a.events, func(e string) bool { return strings.Contains(e, `"`+after+`"`) }) + 1
@@ -77,6 +81,9 @@ func (a *fakeStripe) List(_ context.Context, q mirror.Query) (page mirror.Page, 
 		a.methods = append(a.methods, q.Customer)
 		if a.gone[q.Customer] {
 			return page, mirror.ErrGone
+		}
+		if a.cards {
+			page.Bodies = [][]byte{fmt.Appendf(nil, `{"id":"pm_%[1]s","object":"payment_method","type":"card","customer":%[1]q,"created":1700000000}`, q.Customer)}
 		}
 	}
 	if err := a.call(); err != nil || q.Kind != mirror.Customer {
@@ -512,5 +519,127 @@ func TestAResumedRunReportsAll(t *testing.T) {
 		}))
 		require.Len(t, done, len(mirror.Kinds()))
 		require.Equal(t, reconcile.Counts{Created: 1}, done[mirror.Customer])
+	})
+}
+
+// TestARunIsResumedForADay: one that is older begins anew, because too much may have changed since.
+func TestARunIsResumedForADay(t *testing.T) {
+	for age, resumed := range map[time.Duration]bool{24*time.Hour - time.Second: true, 24 * time.Hour: false} {
+		each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, _ *store.Store) {
+			now := time.Now()
+			r := a.with(func(o *reconcile.Options) { o.Now = func() time.Time { return now } })
+			for i := range 9 {
+				a.add(fmt.Sprintf("cus_%d", i))
+			}
+			cut := errors.New("cut")
+			pages := 0
+			require.ErrorIs(t, r.Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+				if pages++; pages == 2 {
+					return cut
+				}
+				return nil
+			}), cut)
+			now = now.Add(age)
+			counts, err := run(t, r)
+			require.NoError(t, err)
+			if resumed {
+				require.Equal(t, reconcile.Counts{Created: 9}, counts)
+			} else {
+				require.Equal(t, reconcile.Counts{Same: 4, Created: 5}, counts)
+			}
+		})
+	}
+}
+
+// TestPaymentMethodsAreCountedOnce: a run that was cut short while it compared them compares them all again.
+func TestPaymentMethodsAreCountedOnce(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
+		a.cards = true
+		for i := range 3 {
+			a.add(fmt.Sprintf("cus_%d", i))
+		}
+		cut := errors.New("cut")
+		require.ErrorIs(t, r.Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
+			if p.Kind == mirror.PaymentMethod {
+				require.EqualValues(t, 3, p.Created)
+				return cut
+			}
+			return nil
+		}), cut)
+		var last reconcile.Counts
+		require.NoError(t, r.Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
+			if p.Kind == mirror.PaymentMethod {
+				last = p.Counts
+			}
+			return nil
+		}))
+		require.Equal(t, reconcile.Counts{Same: 3}, last)
+	})
+}
+
+// TestPaymentMethodsOfOldCustomers are listed only when Stripe no longer has the events since the given time.
+func TestPaymentMethodsOfOldCustomers(t *testing.T) {
+	for age, listed := range map[time.Duration][]string{29 * 24 * time.Hour: {"cus_new"}, 31 * 24 * time.Hour: {"cus_new", "cus_old"}} {
+		each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
+			at := time.Now().Add(-age).Truncate(time.Second)
+			for id, created := range map[string]time.Time{"cus_old": at.Add(-time.Second), "cus_new": at} {
+				a.add(id)
+				a.bodies[id] = fmt.Sprintf(`{"id":%q,"object":"customer","created":%d}`, id, created.Unix())
+			}
+			_, err := run(t, r)
+			require.NoError(t, err)
+			a.methods = nil
+			_, err = since(t, r, at)
+			require.NoError(t, err)
+			require.Equal(t, listed, a.methods)
+		})
+	}
+}
+
+// TestEventsAreGoneThroughOnce: a run that was cut short behind them does not ask for them again.
+func TestEventsAreGoneThroughOnce(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
+		for i := range 5 {
+			a.add(fmt.Sprintf("cus_%d", i))
+			a.happens("customer", fmt.Sprintf("cus_%d", i))
+		}
+		at, cut := time.Unix(1_800_000_000, 0), errors.New("cut")
+		require.ErrorIs(t, r.Run(t.Context(), at, func(p reconcile.Progress) error {
+			if p.Kind == mirror.Product {
+				return cut
+			}
+			return nil
+		}), cut)
+		require.Equal(t, 3, a.told)
+		_, err := since(t, r, at)
+		require.NoError(t, err)
+		require.Equal(t, 3, a.told)
+	})
+}
+
+// TestAListedObjectIsAsOldAsItsList: it was fetched when Stripe was asked for the page, not when it was first asked in vain.
+func TestAListedObjectIsAsOldAsItsList(t *testing.T) {
+	each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, rows *store.Store) {
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		r := a.with(func(o *reconcile.Options) {
+			o.Now = func() time.Time { return now }
+			o.Sleep = func(_ context.Context, d time.Duration) error {
+				now = now.Add(d)
+				return nil
+			}
+		})
+		a.add("cus_1")
+		a.fail = func(call int) error {
+			if call == 1 {
+				return errors.New("down")
+			}
+			return nil
+		}
+		begun := now
+		_, err := run(t, r)
+		require.NoError(t, err)
+		o, err := rows.Object(t.Context(), mirror.Customer, "cus_1")
+		require.NoError(t, err)
+		require.Equal(t, begun.Add(time.Second), o.FetchTime)
 	})
 }
