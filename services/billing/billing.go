@@ -42,6 +42,8 @@ type Config struct {
 	HoldLease time.Duration `env:"BILLING_HOLD_LEASE" default:"5m" min:"10s" max:"24h" help:"how long a call's credit stays held after its last checkpoint"`
 	// SweepInterval is how often abandoned holds are looked for.
 	SweepInterval time.Duration `env:"BILLING_SWEEP_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often abandoned holds are settled"`
+	// CallRetention is how long the records of single calls are kept; 0 is forever.
+	CallRetention time.Duration `env:"BILLING_CALL_RETENTION" default:"2160h" min:"0s" max:"87600h" help:"how long records of single calls are kept for exports; sums and ledger entries stay; 0s keeps them forever"`
 	// StripeSecretKey are Stripe's API keys, newest first; none turns Stripe off.
 	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" begins:"sk_live_,rk_live_,sk_test_,rk_test_" help:"Stripe secret or restricted API key, sk_… or rk_…; several separated by commas, newest first"`
 	// StripeAPIURL is Stripe's address.
@@ -95,6 +97,7 @@ type Deps struct {
 type Service struct {
 	config Config
 	log    *slog.Logger
+	now    func() time.Time
 	db     *database.DB
 	ledger *ledger.Ledger
 	server *rpc.Server
@@ -134,7 +137,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	accounts := ledger.New(ledger.Options{
 		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease, Metrics: metrics,
 	})
-	s := &Service{config: config, log: deps.Logger, db: db, ledger: accounts}
+	s := &Service{config: config, log: deps.Logger, now: deps.Now, db: db, ledger: accounts}
 	client, err := s.connectStripe(deps, rows)
 	if err != nil {
 		return nil, errors.Join(err, db.Close(ctx))
@@ -144,7 +147,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	s.server = rpc.New(rpc.Options{
-		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: rows, Now: deps.Now,
+		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now,
 		Webhooks: synced.receiver, Events: s.inbox,
 		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: condition(client, deps.Now()),
 	})
@@ -209,6 +212,7 @@ func Migrations() []database.Migrations {
 func (s *Service) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.ledger.Run(ctx, s.config.SweepInterval) })
+	running.Go(func() { s.compact(ctx) })
 	if s.probe != nil {
 		running.Go(func() { s.probe(ctx) })
 	}

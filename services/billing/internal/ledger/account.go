@@ -45,13 +45,28 @@ func (l *Ledger) Usage(ctx context.Context, q UsageQuery) ([]UsageRow, UsageTota
 	rows, err := l.store.Usage(ctx, q)
 	var total UsageTotal
 	for _, row := range rows {
-		total.add(row.UsageTotal)
+		total.Add(row.UsageTotal)
 	}
 	return rows, total, err
 }
 
-// Entries reads at most limit of an account's entries below the id before, newest first; "" begins with the newest.
-// Error: ErrUnavailable.
+// Entries reads at most limit of an account's entries below the id before, newest first; "" begins with the newest. What is not folded
+// yet is folded first, so that no charge is missing. Error: ErrUnavailable.
 func (l *Ledger) Entries(ctx context.Context, accountID, before string, limit int) ([]Entry, error) {
+	if before == "" {
+		if err := l.foldAccount(ctx, accountID); err != nil {
+			return nil, err
+		}
+	}
 	return l.store.Entries(ctx, accountID, before, limit)
+}
+
+// UsageOfUser reads the records of calls that name a person, after one. Error: ErrUnavailable.
+func (l *Ledger) UsageOfUser(ctx context.Context, userID, afterAccountID, afterID string, limit int) ([]UsageRecord, error) {
+	if afterAccountID == "" {
+		if _, err := l.Fold(ctx, func(context.Context) error { return nil }); err != nil {
+			return nil, err
+		}
+	}
+	return l.store.UsageOfUser(ctx, userID, afterAccountID, afterID, limit)
 }

@@ -16,19 +16,19 @@ func (c *settling) adjust(ctx context.Context, tx Tx) error {
 	if c.hold, err = tx.Hold(ctx, c.hold.ID); err != nil {
 		return err
 	}
-	end := Closing{Cost: c.cost, SettleTime: now}
+	end := c.closing(now)
 	if end.PaidBy, end.Owed, err = c.correct(ctx, tx, &account, now); err != nil {
 		return err
 	}
 	end.BalanceAfter = account.Balance
-	if end.UsageID, err = c.correctUsage(ctx, tx, &account, now); err != nil {
+	if end.UsageTime, err = c.correctUsage(ctx, tx, &account); err != nil {
 		return err
 	}
 	if !account.countable() {
 		return &UncountableError{c.cost}
 	}
 	closed := c.hold
-	closed.State, closed.Closing = StateSettled, end
+	closed.State, closed.Used, closed.Closing = StateSettled, c.Usage, end
 	if err := tx.CloseHold(ctx, closed, StateSwept); err != nil {
 		return err
 	}
@@ -67,29 +67,15 @@ func (c *settling) correct(ctx context.Context, tx Tx, account *Account, now tim
 	}
 }
 
-// correctUsage replaces the usage record and returns its id. It stays on the day on which the call was swept.
-func (c *settling) correctUsage(ctx context.Context, tx Tx, account *Account, now time.Time) (string, error) {
-	record := c.record(now)
-	var old UsageRecord
-	if c.hold.UsageID != "" {
-		var err error
-		if old, err = tx.Usage(ctx, account.ID, c.hold.UsageID); err != nil {
-			return "", err
-		}
-		if err := tx.DeleteUsage(ctx, account.ID, old.ID); err != nil {
-			return "", err
-		}
-		record.SettleTime = old.SettleTime
-		if record.ID != "" {
-			record.ID = old.ID
-		}
+// correctUsage replaces the usage of the call and returns its time, which stays that of the sweep.
+func (c *settling) correctUsage(ctx context.Context, tx Tx, account *Account) (time.Time, error) {
+	old, at, err := tx.Unfold(ctx, c.hold.ID)
+	if err != nil {
+		return time.Time{}, err
 	}
-	if !record.SettleTime.Before(account.PeriodStart) {
-		account.Period.remove(old.Total())
-		account.Period.add(record.Total())
+	if !at.Before(account.PeriodStart) {
+		account.Period.Remove(old)
+		account.Period.Add(totalOf(c.Usage, c.cost))
 	}
-	if record.ID == "" {
-		return "", nil
-	}
-	return record.ID, tx.InsertUsage(ctx, record)
+	return at, nil
 }

@@ -31,9 +31,6 @@ const (
 	prefixUsage = "usage_"
 )
 
-// UsageIDFloor is below every id of a usage record settled at that time or later, and above all those before.
-func UsageIDFloor(at time.Time) string { return sortable(prefixUsage, at, 0, 0) }
-
 // encode keeps the order of bytes.
 func encode(b []byte) string {
 	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b))

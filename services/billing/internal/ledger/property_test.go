@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -40,6 +42,7 @@ type modelCall struct {
 	cost     int64 // what was charged
 	final    bool  // settled, not only swept
 	open     bool
+	gone     bool // its hold is deleted
 	answered ledger.Closing
 }
 
@@ -67,6 +70,8 @@ func TestLedgerProperties(t *testing.T) {
 				"checkpoint": m.checkpoint,
 				"settle":     m.settle,
 				"sweep":      m.sweep,
+				"fold":       m.fold,
+				"prune":      m.prune,
 				"restart":    func(*rapid.T) { m.b.Ledger = m.b.again() },
 				"":           m.check,
 			})
@@ -181,7 +186,11 @@ func (m *model) draw(t *rapid.T) *modelCall {
 	if len(m.calls) == 0 {
 		t.Skip("no calls")
 	}
-	return rapid.SampledFrom(m.calls).Draw(t, "call")
+	c := rapid.SampledFrom(m.calls).Draw(t, "call")
+	if c.gone {
+		t.Skip("its hold is deleted")
+	}
+	return c
 }
 
 // input is some usage, which the model "plain" charges a nano-dollar a token.
@@ -231,6 +240,25 @@ func (m *model) sweep(t *rapid.T) {
 		}
 	}
 }
+
+// fold moves history; nothing that is checked changes by it.
+func (m *model) fold(t *rapid.T) {
+	_, err := m.b.Fold(t.Context(), always)
+	require.NoError(t, err)
+}
+
+// prune deletes old holds. Calls whose holds are gone are checked no more, but count in all sums.
+func (m *model) prune(t *rapid.T) {
+	require.NoError(t, m.b.Prune(t.Context(), 0, always))
+	for _, c := range m.calls {
+		_, err := m.b.store.Hold(t.Context(), c.hold.ID)
+		c.gone = errors.Is(err, ledger.ErrNotFound)
+		require.True(t, c.gone || err == nil)
+		require.False(t, c.gone && c.open, "an open hold is never deleted")
+	}
+}
+
+func always(context.Context) error { return nil }
 
 func (m *model) read() ledger.Account {
 	a, err := m.b.Account(m.t.Context(), m.account)
@@ -301,6 +329,9 @@ func (m *model) checkGrants(t *rapid.T, a ledger.Account, now time.Time) {
 
 // checkPaid: a call is paid from credit that was good when it was made; what is not paid is owed. It returns that.
 func (m *model) checkPaid(t *rapid.T, c *modelCall, grants []ledger.Grant) int64 {
+	if c.gone {
+		return 0
+	}
 	h, err := m.b.store.Hold(t.Context(), c.hold.ID)
 	require.NoError(t, err)
 	require.Equal(t, c.open, h.State == ledger.StateOpen)

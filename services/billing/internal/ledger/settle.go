@@ -163,10 +163,9 @@ func (c *settling) charge(ctx context.Context, tx Tx) error {
 	if account.Held < c.hold.Amount {
 		return fmt.Errorf("account %s holds %d, which is less than its hold %s of %d", account.ID, account.Held, c.hold.ID, c.hold.Amount)
 	}
-	record := c.record(now)
 	account.Balance -= c.cost
 	account.Held -= c.hold.Amount
-	account.Period.add(record.Total())
+	account.Period.Add(totalOf(c.Usage, c.cost))
 	live, err := tx.LiveGrants(ctx, account.ID)
 	if err != nil {
 		return err
@@ -178,8 +177,9 @@ func (c *settling) charge(ctx context.Context, tx Tx) error {
 	if err := takeFrom(ctx, tx, live, paid); err != nil {
 		return err
 	}
-	c.end = Closing{Cost: c.cost, BalanceAfter: account.Balance, SettleTime: now, UsageID: record.ID, PaidBy: paid, Owed: owed}
-	if err := c.write(ctx, tx, record); err != nil {
+	c.end = c.closing(now)
+	c.end.BalanceAfter, c.end.PaidBy, c.end.Owed, c.end.UsageTime = account.Balance, paid, owed, now
+	if err := c.write(ctx, tx); err != nil {
 		return err
 	}
 	c.closed = true
@@ -190,23 +190,23 @@ func (c *settling) charge(ctx context.Context, tx Tx) error {
 	return c.l.save(ctx, tx, &account)
 }
 
-// write writes what a charge means beside the account and its grants.
-func (c *settling) write(ctx context.Context, tx Tx, record UsageRecord) error {
+func (c *settling) closing(now time.Time) Closing {
+	return Closing{Cost: c.cost, Outcome: c.Outcome, Estimated: c.Estimated, ProviderRequestID: c.ProviderRequestID, SettleTime: now}
+}
+
+// write writes what a charge means beside the account and its grants. The hold itself is the record of the call, and its charge gets an
+// entry together with others when they are folded. Only a hold that is swept gets an entry of its own: it may be corrected later.
+func (c *settling) write(ctx context.Context, tx Tx) error {
 	closed := c.hold
-	closed.Closing, closed.State = c.end, StateSettled
+	closed.Used, closed.Closing, closed.State = c.Usage, c.end, StateSettled
 	if c.sweep {
 		closed.State = StateSwept
 	}
 	if err := tx.CloseHold(ctx, closed, StateOpen); err != nil {
 		return err
 	}
-	if c.cost > 0 {
+	if c.sweep && c.cost > 0 {
 		if err := tx.InsertEntry(ctx, c.entry(KindUsage, SideCustomer(c.hold.AccountID), SideUsage, c.cost, c.end.SettleTime)); err != nil {
-			return err
-		}
-	}
-	if record.ID != "" {
-		if err := tx.InsertUsage(ctx, record); err != nil {
 			return err
 		}
 	}
@@ -218,16 +218,4 @@ func (c *settling) entry(kind, debit, credit string, amount int64, now time.Time
 		ID: c.l.ids.make(prefixEntry, now), AccountID: c.hold.AccountID, Kind: kind, Debit: debit, Credit: credit,
 		Amount: amount, Reference: c.hold.ID, CreateTime: now,
 	}
-}
-
-// record is the usage record; it has no id when nothing was used.
-func (c *settling) record(at time.Time) UsageRecord {
-	r := UsageRecord{
-		HoldID: c.hold.ID, AccountID: c.hold.AccountID, UserID: c.hold.UserID, APIKeyID: c.hold.APIKeyID, Model: c.hold.Model,
-		Usage: c.Usage, Cost: c.cost, Outcome: c.Outcome, Estimated: c.Estimated, ProviderRequestID: c.ProviderRequestID, SettleTime: at,
-	}
-	if !c.Usage.IsZero() {
-		r.ID = c.l.ids.make(prefixUsage, at)
-	}
-	return r
 }

@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"context"
 	"math"
 	"testing"
 	"time"
@@ -34,30 +33,31 @@ func TestSettleChargesToTheNano(t *testing.T) {
 		require.Equal(t, ledger.UsageTotal{Requests: 1, Usage: used, Cost: cost}, a.Period)
 		require.Equal(t, map[string]int64{"plan:monthly:2026-11-23": 1000 - cost}, b.remaining())
 
+		closed, err := b.store.Hold(t.Context(), h.ID)
+		require.NoError(t, err)
+		require.Equal(t, ledger.StateSettled, closed.State)
+		settled := b.clock.Now()
+		b.clock.Add(time.Second)
 		entries := b.entries()
 		require.Len(t, entries, 2)
 		require.Regexp(t, "^ent_[0-9a-v]{26}$", entries[0].ID)
+		segment := entries[0].Reference
+		require.Regexp(t, "^usage_[0-9a-v]{26}$", segment)
 		entries[0].ID = ""
 		require.Equal(t, ledger.Entry{
 			AccountID: alice, Kind: "usage", Debit: "customer:user_alice", Credit: "revenue:usage", Amount: cost,
-			Reference: h.ID, CreateTime: b.clock.Now(),
+			Reference: segment, CreateTime: settled,
 		}, entries[0])
 		require.Equal(t, "grant", entries[1].Kind)
 		require.Equal(t, "equity:grants", entries[1].Debit)
 		require.Equal(t, "customer:user_alice", entries[1].Credit)
 
-		closed, err := b.store.Hold(t.Context(), h.ID)
+		records, err := b.UsageOfUser(t.Context(), "user_1", "", "", 10)
 		require.NoError(t, err)
-		require.Equal(t, ledger.StateSettled, closed.State)
-		var record ledger.UsageRecord
-		require.NoError(t, b.store.Write(t.Context(), alice, func(ctx context.Context, tx ledger.Tx) (err error) {
-			record, err = tx.Usage(ctx, alice, closed.UsageID)
-			return err
-		}))
-		require.Equal(t, ledger.UsageRecord{
-			ID: closed.UsageID, HoldID: h.ID, AccountID: alice, UserID: "user_1", APIKeyID: "key_1", Model: "plain", Usage: used, Cost: cost,
-			Outcome: ledger.OutcomeCallerLeft, Estimated: true, ProviderRequestID: "chatcmpl-1", SettleTime: b.clock.Now(),
-		}, record)
+		require.Equal(t, []ledger.UsageRecord{{
+			ID: segment + ".0", HoldID: h.ID, RequestID: "r1", AccountID: alice, UserID: "user_1", APIKeyID: "key_1", Model: "plain", Usage: used, Cost: cost,
+			Outcome: ledger.OutcomeCallerLeft, Estimated: true, ProviderRequestID: "chatcmpl-1", SettleTime: settled,
+		}}, records)
 	})
 }
 

@@ -32,8 +32,19 @@ type Store interface {
 	Grants(ctx context.Context, accountID string) ([]Grant, error)
 	// Entries reads at most limit entries whose id is below before, newest first. An empty before means from the newest.
 	Entries(ctx context.Context, accountID, before string, limit int) ([]Entry, error)
-	// Usage sums usage records by day and model, by day and then by model.
+	// Usage sums the usage of whole days by day and model, also what is not folded yet; by day and then by model.
 	Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error)
+	// UsageOfUser reads at most limit records of calls that name a person, after one.
+	UsageOfUser(ctx context.Context, userID, afterAccountID, afterID string, limit int) ([]UsageRecord, error)
+	// AccountsToFold lists at most limit accounts after one that have closed holds to fold.
+	AccountsToFold(ctx context.Context, after string, limit int) ([]string, error)
+	// Fold moves at most limit closed holds of an account into daily sums, one segment and one entry, in one transaction, and counts them.
+	Fold(ctx context.Context, accountID string, limit int, f Folding) (int, error)
+	// PruneHolds looks at limit holds after an id and deletes those that are folded, paid and older than their retention. It returns the
+	// last id that it looked at; "" at the end.
+	PruneHolds(ctx context.Context, after string, r Retention, limit int) (next string, err error)
+	// PruneRecords deletes at most limit records of single calls, and segments of them, and counts both.
+	PruneRecords(ctx context.Context, r Retention, limit int) (int, error)
 	// PruneKeyWindows deletes at most limit windows of API keys' limits that ended at or before that time, and counts them.
 	PruneKeyWindows(ctx context.Context, ended time.Time, limit int) (int, error)
 	// Violations looks for rows that break the ledger's rules, in one consistent view; at most limit.
@@ -44,7 +55,7 @@ type Store interface {
 type UsageQuery struct {
 	// AccountID is whose usage.
 	AccountID string
-	// From and To bound the settle time: from From, up to and without To.
+	// From and To bound the days: from that of From, up to and without that of To unless To is within it.
 	From, To time.Time
 	// Model and UserID narrow it; empty means all.
 	Model, UserID string
@@ -82,7 +93,7 @@ type Tx interface {
 	OpenHold(ctx context.Context, known Hold) (Hold, error)
 	// ExtendHold writes the checkpoint and the lease of an open hold.
 	ExtendHold(ctx context.Context, h Hold) error
-	// CloseHold writes how a hold ended: its State and its Closing. was is its state before.
+	// CloseHold writes how a hold ended: its State, what it Used, and its Closing. was is its state before.
 	CloseHold(ctx context.Context, h Hold, was State) error
 	// HeldBefore sums the account's open holds that were made before a time.
 	HeldBefore(ctx context.Context, accountID string, before time.Time) (int64, error)
@@ -100,12 +111,8 @@ type Tx interface {
 
 	// InsertEntry writes a movement.
 	InsertEntry(ctx context.Context, e Entry) error
-	// InsertUsage writes a usage record.
-	InsertUsage(ctx context.Context, r UsageRecord) error
-	// Usage reads a usage record, or ErrNotFound.
-	Usage(ctx context.Context, accountID, id string) (UsageRecord, error)
-	// DeleteUsage removes a usage record.
-	DeleteUsage(ctx context.Context, accountID, id string) error
+	// Unfold takes a closed hold's usage out of what it was folded into, and returns it with its time: it is about to be corrected.
+	Unfold(ctx context.Context, holdID string) (old UsageTotal, at time.Time, err error)
 }
 
 // KeySpend is what an API key holds and spent in a window of its limit, in nano-dollars.

@@ -83,11 +83,11 @@ type UsageTotal struct {
 	Cost int64
 }
 
-// add adds o.
-func (t *UsageTotal) add(o UsageTotal) { t.combine(o, plus) }
+// Add adds o.
+func (t *UsageTotal) Add(o UsageTotal) { t.combine(o, plus) }
 
-// remove takes o away.
-func (t *UsageTotal) remove(o UsageTotal) { t.combine(o, func(a, b int64) int64 { return a - b }) }
+// Remove takes o away.
+func (t *UsageTotal) Remove(o UsageTotal) { t.combine(o, func(a, b int64) int64 { return a - b }) }
 
 func (t *UsageTotal) combine(o UsageTotal, op func(a, b int64) int64) {
 	t.Requests = op(t.Requests, o.Requests)
@@ -168,7 +168,7 @@ type Hold struct {
 	CreateTime time.Time
 	// LeaseTime is when the sweeper may settle it.
 	LeaseTime time.Time
-	// Used is the last checkpoint.
+	// Used is the last checkpoint, and once it is closed, what the call used.
 	Used Usage
 	// Closing is how it ended; zero while it is open.
 	Closing
@@ -184,9 +184,13 @@ type Closing struct {
 	PaidBy []Burn
 	// Owed is the part of Cost that no grant has paid yet.
 	Owed int64
-	// UsageID is the usage record; empty when nothing was used.
-	UsageID string
-	// SettleTime is when it was closed.
+	// Outcome, Estimated and ProviderRequestID are what Settlement says.
+	Outcome           Outcome
+	Estimated         bool
+	ProviderRequestID string
+	// UsageTime is when it was closed first. A charge that is corrected later stays on that day.
+	UsageTime time.Time
+	// SettleTime is when it was closed, or corrected.
 	SettleTime time.Time
 }
 
@@ -254,10 +258,10 @@ const (
 
 // UsageRecord is what one settled call used.
 type UsageRecord struct {
-	// ID is "usage_…"; ids grow with the settle time.
+	// ID is "usage_…".
 	ID string
-	// HoldID is the call's hold.
-	HoldID string
+	// HoldID is the call's hold, and RequestID the caller's id of it.
+	HoldID, RequestID string
 	// AccountID, UserID and APIKeyID are who called.
 	AccountID, UserID, APIKeyID string
 	// Model is the model called.
@@ -272,16 +276,19 @@ type UsageRecord struct {
 	Estimated bool
 	// ProviderRequestID is the provider's id of the call.
 	ProviderRequestID string
-	// SettleTime is when it was billed; its UTC day is the day of the usage.
+	// SettleTime is when it was billed or corrected.
 	SettleTime time.Time
 }
 
-// Total is what the call adds to the sums of usage: nothing when it used nothing.
-func (r UsageRecord) Total() UsageTotal {
-	if r.Usage.IsZero() {
+// Total is what the call adds to the sums of usage.
+func (r UsageRecord) Total() UsageTotal { return totalOf(r.Usage, r.Cost) }
+
+// totalOf is what a call adds to the sums of usage: nothing when it used nothing.
+func totalOf(u Usage, cost int64) UsageTotal {
+	if u.IsZero() {
 		return UsageTotal{}
 	}
-	return UsageTotal{Requests: 1, Usage: r.Usage, Cost: r.Cost}
+	return UsageTotal{Requests: 1, Usage: u, Cost: cost}
 }
 
 // UsageRow is the usage of one model on one day.

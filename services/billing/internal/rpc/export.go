@@ -12,7 +12,7 @@ import (
 
 // Exporter finds what billing stores about a person.
 type Exporter interface {
-	// UsageOfUser returns the usage records that name a person, in the order of account and id, after the given one.
+	// UsageOfUser returns the records of calls that name a person, after the given one.
 	UsageOfUser(ctx context.Context, userID, afterAccountID, afterID string, limit int) ([]ledger.UsageRecord, error)
 }
 
@@ -22,6 +22,7 @@ const exportPage = 1000
 // exportedUsage is a usage record in an export. Numbers of 64 bits are text, as everywhere in JSON.
 type exportedUsage struct {
 	ID                string    `json:"id"`
+	RequestID         string    `json:"requestId,omitempty"`
 	AccountID         string    `json:"accountId"`
 	APIKeyID          string    `json:"apiKeyId,omitempty"`
 	Model             string    `json:"model"`
@@ -52,7 +53,7 @@ func (s *Server) ExportUser(ctx context.Context, r *billingv1.ExportUserRequest)
 	page := make([]exportedUsage, 0, len(records))
 	for _, u := range records {
 		page = append(page, exportedUsage{
-			ID: u.ID, AccountID: u.AccountID, APIKeyID: u.APIKeyID, Model: u.Model,
+			ID: u.ID, RequestID: u.RequestID, AccountID: u.AccountID, APIKeyID: u.APIKeyID, Model: u.Model,
 			InputTokens: u.Usage.Input, CachedInputTokens: u.Usage.CachedInput, OutputTokens: u.Usage.Output, ReasoningTokens: u.Usage.Reasoning,
 			CostNanoUSD: u.Cost, Outcome: string(u.Outcome), ProviderRequestID: u.ProviderRequestID, SettleTime: u.SettleTime.UTC(),
 		})

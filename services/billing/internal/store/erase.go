@@ -11,6 +11,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
@@ -48,6 +49,9 @@ func (s *Store) EraseUser(ctx context.Context, userID string) error {
 		if err := s.eraseFrom(ctx, table, userID); err != nil {
 			return translate(fmt.Errorf("erase from %s: %w", table.name, err))
 		}
+	}
+	if err := s.eraseFolded(ctx, userID); err != nil {
+		return translate(fmt.Errorf("erase from the usage: %w", err))
 	}
 	if err := s.eraseMirrored(ctx, userID); err != nil {
 		return translate(fmt.Errorf("erase from the mirror: %w", err))
@@ -118,6 +122,80 @@ func (s *Store) eraseFrom(ctx context.Context, t eraseTable, userID string) erro
 		}
 		a, b = c, d
 	}
+}
+
+// eraseFolded takes the person out of segments and daily sums. The sums go last: they tell which accounts are left to do.
+func (s *Store) eraseFolded(ctx context.Context, userID string) error {
+	accounts, err := s.read.ListAccountsOfUser(ctx, userID)
+	if err != nil {
+		return err
+	}
+	for _, id := range accounts {
+		for after, more := "", true; more; {
+			err := s.Write(ctx, id, func(ctx context.Context, tx ledger.Tx) (err error) {
+				after, more, err = tx.(*unit).eraseFromSegments(ctx, id, userID, after) //nolint:forcetypeassert // this store's own
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		err := s.Write(ctx, id, func(ctx context.Context, tx ledger.Tx) error {
+			return tx.(*unit).eraseFromDays(ctx, id, userID) //nolint:forcetypeassert // this store's own
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseFromSegments rewrites a page of an account's segments. It returns the last one's id, and whether there may be more.
+func (u *unit) eraseFromSegments(ctx context.Context, accountID, userID, after string) (last string, more bool, err error) {
+	page, err := u.q.ListSegmentsOfAccount(ctx, db.ListSegmentsOfAccountParams{AccountID: accountID, AfterID: after, PageSize: segmentPage})
+	if err != nil {
+		return after, false, err
+	}
+	for _, segment := range page {
+		last = segment.ID
+		records, err := decodeSegment(accountID, segment.ID, segment.Records)
+		if err != nil {
+			return after, false, err
+		}
+		named := false
+		for i := range records {
+			if records[i].UserID == userID {
+				records[i].UserID, named = "", true
+			}
+		}
+		if !named {
+			continue
+		}
+		if err := u.q.RewriteSegment(ctx, db.RewriteSegmentParams{
+			AccountID: accountID, ID: segment.ID, Calls: segment.Calls, Records: encodeSegment(records),
+		}); err != nil {
+			return after, false, err
+		}
+	}
+	return last, len(page) == segmentPage, nil
+}
+
+// eraseFromDays adds the person's daily sums to those of nobody.
+func (u *unit) eraseFromDays(ctx context.Context, accountID, userID string) error {
+	rows, err := u.q.ListDaysOfUser(ctx, db.ListDaysOfUserParams{AccountID: accountID, UserID: userID})
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		err := u.addDay(ctx, dayKey{account: accountID, day: r.Day, model: r.Model, apiKey: r.APIKeyID}, ledger.UsageTotal{
+			Requests: r.Requests, Cost: r.Cost,
+			Usage: ledger.Usage{Input: r.InputTokens, CachedInput: r.CachedInputTokens, Output: r.OutputTokens, Reasoning: r.ReasoningTokens},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return u.q.DeleteDaysOfUser(ctx, db.DeleteDaysOfUserParams{AccountID: accountID, UserID: userID})
 }
 
 // eraseMirrored takes metadata out of all objects of the person's customer at Stripe; later fetches don't bring it back.

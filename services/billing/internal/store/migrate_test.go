@@ -81,3 +81,102 @@ func TestMigration3(t *testing.T) {
 		exec(oldKeySpend, 2)
 	})
 }
+
+const (
+	// What the version before migration 4 writes when it closes a hold.
+	closedHold = `INSERT INTO hold (id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
+		amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens,
+		cost, balance_after, paid_by, usage_id, settle_time, owed)
+		VALUES ($1, 'acc', $2, 'f', 'user_1', 'k', 0, 'm', 1, 1, 1, 10, 1, $3, $4, $4, 3, 0, 0, 0, 7, 93, 'g=7', $5, $4, 0)`
+	oldUsage = `INSERT INTO usage_record (account_id, id, hold_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens,
+		reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time)
+		VALUES ('acc', $1, $2, '2026-11-23', 'm', 'user_1', 'k', 5, 1, 2, 1, 7, 'completed', false, 'p', $3)`
+	oldEntry = `INSERT INTO entry (account_id, id, kind, debit, credit, amount, reference, create_time)
+		VALUES ('acc', $1, $2, $3, $4, $5, $6, 1)`
+)
+
+// A filled database from before migration 4: its calls are in the daily sums, and a process of the old version that still runs
+// can close holds, which are folded with their usage records and not charged again.
+func TestMigration4(t *testing.T) {
+	databasetest.Each(t, until(t, "00001_ledger.sql", "00002_mirror.sql", "00003_exact.sql"), func(t *testing.T, db *database.DB) {
+		exec := func(query string, args ...any) {
+			t.Helper()
+			require.NoError(t, db.Write(t.Context(), "acc", func(ctx context.Context, tx database.Tx) error {
+				_, err := tx.ExecContext(ctx, query, args...)
+				return err
+			}))
+		}
+		start := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+		end := start.AddDate(0, 1, 0)
+		at := start.Add(time.Hour).UnixMicro()
+		oldCall := func(name, state string) {
+			exec(closedHold, "h "+name, "r "+name, state, at, "usage "+name)
+			exec(oldUsage, "usage "+name, "h "+name, at)
+			exec(oldEntry, "ent "+name, "usage", "customer:acc", "revenue:usage", 7, "h "+name)
+		}
+		charged := func(calls int64) {
+			exec(`UPDATE account SET balance = 100 - 7 * $1, period_requests = $1, period_input_tokens = 5 * $1, period_cached_input_tokens = $1,
+				period_output_tokens = 2 * $1, period_reasoning_tokens = $1, period_cost = 7 * $1`, calls)
+			exec("UPDATE credit_grant SET remaining = 100 - 7 * $1", calls)
+		}
+		exec(`INSERT INTO account (id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests,
+			period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost)
+			VALUES ('acc', 'free', 100, 0, 0, $1, $1, $2, $2, 0, 0, 0, 0, 0, 0)`, start.UnixMicro(), end.UnixMicro())
+		exec(`INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time) VALUES ('g', 'acc', 's', 100, 100, 1, $1)`,
+			ledger.Never.UnixMicro())
+		exec(oldEntry, "ent 0", "grant", "equity:grants", "customer:acc", 100, "g")
+		oldCall("a", "settled")
+		oldCall("b", "swept")
+		exec(closedHold, "unused", "r unused", "settled", at, "")
+		exec("UPDATE hold SET cost = 0, paid_by = '' WHERE id = 'unused'")
+		exec(oldHold, "open")
+		charged(2)
+		exec("UPDATE account SET held = 1")
+
+		require.NoError(t, database.Migrate(t.Context(), db, store.Migrations()))
+		s := store.New(db)
+		sound := func(calls int64) {
+			t.Helper()
+			found, err := s.Violations(t.Context(), 100)
+			require.NoError(t, err)
+			require.Empty(t, found)
+			rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: start, To: end})
+			require.NoError(t, err)
+			require.Equal(t, []ledger.UsageRow{{Day: "2026-11-23", Model: "m", UsageTotal: ledger.UsageTotal{
+				Requests: calls, Usage: ledger.Usage{Input: 5 * calls, CachedInput: calls, Output: 2 * calls, Reasoning: calls}, Cost: 7 * calls,
+			}}}, rows)
+			records, err := s.UsageOfUser(t.Context(), "user_1", "", "", 10)
+			require.NoError(t, err)
+			require.Len(t, records, int(calls))
+		}
+		sound(2)
+		fold := func() (n int) {
+			t.Helper()
+			n, err := s.Fold(t.Context(), "acc", 10, ledger.Folding{SegmentID: "usage_x", EntryID: func(time.Time) string { return "ent x" }})
+			require.NoError(t, err)
+			return n
+		}
+		require.Zero(t, fold())
+
+		oldCall("c", "settled") // by a process of the old version
+		charged(3)
+		sound(3)
+		require.Equal(t, 1, fold())
+		sound(3)
+
+		// A late settlement corrects what the old version swept.
+		require.NoError(t, s.Write(t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) error {
+			old, when, err := tx.Unfold(ctx, "h b")
+			require.EqualValues(t, 7, old.Cost)
+			require.Equal(t, at, when.UnixMicro())
+			return err
+		}))
+		rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: start, To: end})
+		require.NoError(t, err)
+		require.EqualValues(t, 2, rows[0].Requests)
+		exec("DELETE FROM usage_record WHERE id = 'usage a'")
+		found, err := s.Violations(t.Context(), 100)
+		require.NoError(t, err)
+		require.NotEmpty(t, found)
+	})
+}

@@ -58,7 +58,11 @@ func toHold(r db.Hold) (ledger.Hold, error) {
 		Used: ledger.Usage{
 			Input: r.UsedInputTokens, CachedInput: r.UsedCachedInputTokens, Output: r.UsedOutputTokens, Reasoning: r.UsedReasoningTokens,
 		},
-		Closing: ledger.Closing{Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, Owed: r.Owed, UsageID: r.UsageID, SettleTime: toTimeOrZero(r.SettleTime)},
+		Closing: ledger.Closing{
+			Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, Owed: r.Owed,
+			Outcome: ledger.Outcome(r.Outcome), Estimated: r.Estimated, ProviderRequestID: r.ProviderRequestID,
+			UsageTime: toTimeOrZero(r.UsageTime), SettleTime: toTimeOrZero(r.SettleTime),
+		},
 	}, nil
 }
 

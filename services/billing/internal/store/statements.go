@@ -6,7 +6,7 @@ import "github.com/trivet-dev/trivet/platform/database"
 type statements struct {
 	accounts, grants *selects
 
-	insertHolds, insertEntries, insertUsage                    *bulk
+	insertHolds, insertEntries, foldHolds                      *bulk
 	closeHolds, extendHolds, saveAccounts, saveGrants, windows *bulk
 }
 
@@ -33,15 +33,15 @@ func newStatements(dialect database.Dialect) *statements {
 			?, 0, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?)`, " ON CONFLICT (id) DO NOTHING"),
 		insertEntries: newBulk(dialect, "INSERT INTO entry (account_id, id, kind, debit, credit, amount, reference, create_time) VALUES ",
 			"(?, ?, ?, ?, ?, ?, ?, ?)", ""),
-		// The hold knows who called: it names nobody once the person was erased.
-		insertUsage: newBulk(dialect, `INSERT INTO usage_record (
-			id, hold_id, account_id, day, model, user_id, api_key_id, input_tokens, cached_input_tokens, output_tokens,
-			reasoning_tokens, cost, outcome, estimated, provider_request_id, settle_time) VALUES `,
-			`(?, ?, ?, ?, ?, COALESCE((SELECT h.user_id FROM hold AS h WHERE h.id = ?), ''), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, ""),
 		closeHolds: newBulk(dialect, `UPDATE hold SET state = v.column3, cost = v.column4, balance_after = v.column5, paid_by = v.column6,
-			owed = v.column7, usage_id = v.column8, settle_time = v.column9 FROM (VALUES `,
-			row("TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BIGINT", "TEXT", "BIGINT"),
+			owed = v.column7, settle_time = v.column8, usage_id = '', used_input_tokens = v.column9, used_cached_input_tokens = v.column10,
+			used_output_tokens = v.column11, used_reasoning_tokens = v.column12, outcome = v.column13, estimated = v.column14,
+			provider_request_id = v.column15, usage_time = v.column16, fold = v.column17 FROM (VALUES `,
+			row("TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
+				"TEXT", "BOOLEAN", "TEXT", "BIGINT", "BIGINT"),
 			") AS v WHERE hold.id = v.column1 AND hold.state = v.column2"),
+		foldHolds: newBulk(dialect, "UPDATE hold SET fold = 2, segment = v.column2 FROM (VALUES ", row("TEXT", "TEXT"),
+			") AS v WHERE hold.id = v.column1"),
 		extendHolds: newBulk(dialect, `UPDATE hold SET lease_time = v.column2, used_input_tokens = v.column3, used_cached_input_tokens = v.column4,
 			used_output_tokens = v.column5, used_reasoning_tokens = v.column6 FROM (VALUES `,
 			row("TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),

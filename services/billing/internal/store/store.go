@@ -115,14 +115,14 @@ func (s *Store) Entries(ctx context.Context, accountID, before string, limit int
 	return entries, translate(err)
 }
 
-// Usage sums usage by day and model.
+// Usage sums the usage of whole days by day and model.
 func (s *Store) Usage(ctx context.Context, q ledger.UsageQuery) ([]ledger.UsageRow, error) {
 	rows, err := s.read.SumUsage(ctx, db.SumUsageParams{
-		AccountID: q.AccountID, FirstID: ledger.UsageIDFloor(q.From), EndID: ledger.UsageIDFloor(q.To), Model: q.Model, UserID: q.UserID,
+		AccountID: q.AccountID, FirstDay: dayOf(q.From), EndDay: dayOf(q.To.Add(day - time.Microsecond)), Model: q.Model, UserID: q.UserID,
 	})
 	out := make([]ledger.UsageRow, 0, len(rows))
 	for _, r := range rows {
-		out = append(out, ledger.UsageRow{Day: r.Day, Model: r.Model, UsageTotal: ledger.UsageTotal{
+		out = append(out, ledger.UsageRow{Day: timeOf(r.Day).Format(time.DateOnly), Model: r.Model, UsageTotal: ledger.UsageTotal{
 			Requests: r.Requests, Cost: joined(r.CostHigh, r.CostLow),
 			Usage: ledger.Usage{
 				Input: joined(r.InputTokensHigh, r.InputTokensLow), CachedInput: joined(r.CachedInputTokensHigh, r.CachedInputTokensLow),

@@ -27,7 +27,7 @@ type unit struct {
 	windows  map[keyOf]*keyWindows
 
 	inserts, closes, extends []*hold
-	entries, usage           []any
+	entries                  []any
 }
 
 // account is an account with its grants, in the order in which they burn.
@@ -49,6 +49,9 @@ type hold struct {
 	ledger.Hold
 	// was is the state of the row that closing replaces.
 	was ledger.State
+	// fold is what is left to fold of it, and segment what it was folded into.
+	fold    int64
+	segment string
 }
 
 func (s *Store) newUnit(t database.Tx, assume bool) *unit {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
@@ -38,7 +39,9 @@ func (u *unit) flushHolds(ctx context.Context) error {
 	}
 	rows = nil
 	for _, h := range u.closes {
-		rows = append(rows, h.ID, string(h.was), string(h.State), h.Cost, h.BalanceAfter, writeBurns(h.PaidBy), h.Owed, h.UsageID, h.SettleTime.UnixMicro())
+		rows = append(rows, h.ID, string(h.was), string(h.State), h.Cost, h.BalanceAfter, writeBurns(h.PaidBy), h.Owed,
+			microsOrZero(h.SettleTime), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, string(h.Outcome), h.Estimated,
+			h.ProviderRequestID, microsOrZero(h.UsageTime), h.fold)
 		h.was = ""
 	}
 	if err := u.hit(ctx, u.sql.closeHolds, rows, len(u.closes)); err != nil {
@@ -46,6 +49,13 @@ func (u *unit) flushHolds(ctx context.Context) error {
 	}
 	u.inserts, u.extends, u.closes = nil, nil, nil
 	return nil
+}
+
+func microsOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
 }
 
 // hit runs a statement that must change each of its rows: else a hold is not as this batch believes.
@@ -61,10 +71,7 @@ func (u *unit) flushEntries(ctx context.Context) error {
 	if _, err := u.sql.insertEntries.exec(ctx, u.t, u.entries); err != nil {
 		return err
 	}
-	if _, err := u.sql.insertUsage.exec(ctx, u.t, u.usage); err != nil {
-		return err
-	}
-	u.entries, u.usage = nil, nil
+	u.entries = nil
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (u *unit) hold(ctx context.Context, id string) (*hold, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.holds[id] = &hold{Hold: stored}
+	u.holds[id] = &hold{Hold: stored, fold: row.Fold, segment: row.Segment}
 	return u.holds[id], nil
 }
 
@@ -77,7 +77,10 @@ func (u *unit) CloseHold(ctx context.Context, h ledger.Hold, was ledger.State) e
 			return err
 		}
 	}
-	known.State, known.Closing, known.was = h.State, h.Closing, was
+	known.State, known.Used, known.Closing, known.was = h.State, h.Used, h.Closing, was
+	if known.fold = foldUsage; was == ledger.StateOpen && h.State == ledger.StateSettled {
+		known.fold = foldAll
+	}
 	u.closes = append(u.closes, known)
 	return nil
 }
@@ -121,26 +124,4 @@ func (u *unit) PayHold(ctx context.Context, d ledger.HoldDebt) error {
 func (u *unit) InsertEntry(_ context.Context, e ledger.Entry) error {
 	u.entries = append(u.entries, e.AccountID, e.ID, e.Kind, e.Debit, e.Credit, e.Amount, e.Reference, e.CreateTime.UnixMicro())
 	return nil
-}
-
-func (u *unit) InsertUsage(_ context.Context, r ledger.UsageRecord) error {
-	u.usage = append(u.usage, r.ID, r.HoldID, r.AccountID, r.SettleTime.Format(time.DateOnly), r.Model, r.HoldID, r.APIKeyID,
-		r.Usage.Input, r.Usage.CachedInput, r.Usage.Output, r.Usage.Reasoning, r.Cost, string(r.Outcome), r.Estimated,
-		r.ProviderRequestID, r.SettleTime.UnixMicro())
-	return nil
-}
-
-func (u *unit) Usage(ctx context.Context, accountID, id string) (ledger.UsageRecord, error) {
-	if err := u.flush(ctx); err != nil {
-		return ledger.UsageRecord{}, err
-	}
-	row, err := u.q.GetUsage(ctx, db.GetUsageParams{AccountID: accountID, ID: id})
-	return toUsage(row), translate(err)
-}
-
-func (u *unit) DeleteUsage(ctx context.Context, accountID, id string) error {
-	if err := u.flush(ctx); err != nil {
-		return err
-	}
-	return u.q.DeleteUsage(ctx, db.DeleteUsageParams{AccountID: accountID, ID: id})
 }

@@ -12,15 +12,19 @@ import (
 const audit = `-- name: Audit :many
 SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
     SELECT
-        CAST('an account''s balance is the sum of its entries' AS TEXT) AS rule, a.id AS subject, a.balance AS got,
+        CAST('an account''s balance is the sum of its entries and of what is not folded' AS TEXT) AS rule, a.id AS subject, a.balance AS got,
         CAST(COALESCE(e.high, 0) AS BIGINT) AS want_high, CAST(COALESCE(e.low, 0) AS BIGINT) AS want_low
     FROM account AS a
     LEFT JOIN (
-        SELECT
-            account_id,
-            SUM(CASE WHEN credit = 'customer:' || account_id THEN amount / 1000000000 ELSE -(amount / 1000000000) END) AS high,
-            SUM(CASE WHEN credit = 'customer:' || account_id THEN amount % 1000000000 ELSE -(amount % 1000000000) END) AS low
-        FROM entry GROUP BY account_id
+        SELECT m.account_id, SUM(m.high) AS high, SUM(m.low) AS low FROM (
+            SELECT
+                account_id,
+                CASE WHEN credit = 'customer:' || account_id THEN amount / 1000000000 ELSE -(amount / 1000000000) END AS high,
+                CASE WHEN credit = 'customer:' || account_id THEN amount % 1000000000 ELSE -(amount % 1000000000) END AS low
+            FROM entry
+            UNION ALL
+            SELECT account_id, -(cost / 1000000000), -(cost % 1000000000) FROM hold WHERE fold = 1 AND state <> 'open' AND usage_id = ''
+        ) AS m GROUP BY m.account_id
     ) AS e ON e.account_id = a.id
     UNION ALL
     SELECT
@@ -50,15 +54,27 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
     UNION ALL
     SELECT
         'what an API key spent in a window is the cost of its holds', w.api_key_id, w.spent,
-        CAST(COALESCE(SUM(h.cost / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(h.cost % 1000000000), 0) AS BIGINT)
+        CAST(COALESCE(SUM(h.cost / 1000000000), 0) AS BIGINT) + CAST((
+            SELECT COALESCE(SUM(d.spent / 1000000000), 0) FROM key_day AS d WHERE d.account_id = w.account_id AND d.api_key_id = w.api_key_id
+                AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
+        ) AS BIGINT),
+        CAST(COALESCE(SUM(h.cost % 1000000000), 0) AS BIGINT) + CAST((
+            SELECT COALESCE(SUM(d.spent % 1000000000), 0) FROM key_day AS d WHERE d.account_id = w.account_id AND d.api_key_id = w.api_key_id
+                AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
+        ) AS BIGINT)
     FROM key_window AS w
     LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.api_key_id = w.api_key_id AND h.api_key_id <> ''
         AND h.create_time >= w.start_time AND h.create_time < w.end_time
     WHERE w.spent < 8000000000000000000 -- at the bound it counts no more
+        -- A window that shares a day of deleted holds with another cannot be compared.
+        AND (w.start_time % 86400000000 = 0 AND w.end_time % 86400000000 = 0 OR NOT EXISTS (
+            SELECT 1 FROM key_day AS d WHERE d.account_id = w.account_id AND d.api_key_id = w.api_key_id
+                AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
+        ))
     GROUP BY w.account_id, w.api_key_id, w.period, w.start_time, w.spent
     UNION ALL
     SELECT
-        'a hold''s cost is the sum of its entries', h.id, h.cost,
+        'the cost of a hold that has entries of its own is their sum', h.id, h.cost,
         CAST(COALESCE(e.high, 0) AS BIGINT), CAST(COALESCE(e.low, 0) AS BIGINT)
     FROM hold AS h
     LEFT JOIN (
@@ -68,12 +84,22 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SUM(CASE WHEN credit = 'revenue:usage' THEN amount % 1000000000 ELSE -(amount % 1000000000) END) AS low
         FROM entry WHERE kind IN ('usage', 'adjustment') GROUP BY reference
     ) AS e ON e.reference = h.id
+    WHERE h.usage_id <> '' OR h.fold = 3 OR h.state = 'swept'
     UNION ALL
     SELECT
         'a hold''s usage record has its cost', h.id, COALESCE(u.cost, 0),
         CAST(h.cost / 1000000000 AS BIGINT), CAST(h.cost % 1000000000 AS BIGINT)
     FROM hold AS h
-    LEFT JOIN usage_record AS u ON u.hold_id = h.id
+    LEFT JOIN usage_record AS u ON u.account_id = h.account_id AND u.id = h.usage_id
+    WHERE h.usage_id <> ''
+    UNION ALL
+    SELECT
+        'a segment''s charge has an entry', s.id, s.charged,
+        CAST(COALESCE(e.high, 0) AS BIGINT), CAST(COALESCE(e.low, 0) AS BIGINT)
+    FROM usage_segment AS s
+    LEFT JOIN (
+        SELECT reference, SUM(amount / 1000000000) AS high, SUM(amount % 1000000000) AS low FROM entry WHERE kind = 'usage' GROUP BY reference
+    ) AS e ON e.reference = s.id
     UNION ALL
     SELECT
         'a hold owes at most its cost', h.id, h.owed, CAST(h.cost / 1000000000 AS BIGINT), CAST(h.cost % 1000000000 AS BIGINT)
@@ -88,24 +114,43 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
     WHERE h.high > a.debt / 1000000000 OR (h.high - a.debt / 1000000000) * 1000000000 + h.low > a.debt % 1000000000
     UNION ALL
     SELECT
-        'a period''s cost is the sum of its usage records', a.id, a.period_cost,
+        'a period''s cost is the sum of its days', a.id, a.period_cost,
         CAST(COALESCE(u.high, 0) AS BIGINT), CAST(COALESCE(u.low, 0) AS BIGINT)
     FROM account AS a
     LEFT JOIN (
         SELECT r.account_id, SUM(r.cost / 1000000000) AS high, SUM(r.cost % 1000000000) AS low
-        FROM usage_record AS r JOIN account AS b ON b.id = r.account_id AND r.settle_time >= b.period_start_time
+        FROM (
+            SELECT account_id, day, requests, cost FROM usage_day
+            UNION ALL
+            SELECT account_id, usage_time / 86400000000, 1, cost FROM hold
+            WHERE fold <> 2 AND state <> 'open' AND usage_id = '' AND used_input_tokens + used_output_tokens > 0
+            UNION ALL
+            SELECT r.account_id, r.settle_time / 86400000000, 1, r.cost
+            FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
+            WHERE h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
+        ) AS r JOIN account AS b ON b.id = r.account_id AND r.day * 86400000000 >= b.period_start_time
         GROUP BY r.account_id
     ) AS u ON u.account_id = a.id
-    WHERE a.period_cost < 8000000000000000000
+    WHERE a.period_cost < 8000000000000000000 AND a.period_start_time % 86400000000 = 0
     UNION ALL
     SELECT
-        'a period''s requests are its usage records', a.id, a.period_requests, CAST(0 AS BIGINT), COALESCE(u.requests, 0)
+        'a period''s requests are those of its days', a.id, a.period_requests, CAST(0 AS BIGINT), COALESCE(u.requests, 0)
     FROM account AS a
     LEFT JOIN (
-        SELECT r.account_id, COUNT(*) AS requests
-        FROM usage_record AS r JOIN account AS b ON b.id = r.account_id AND r.settle_time >= b.period_start_time
+        SELECT r.account_id, CAST(SUM(r.requests) AS BIGINT) AS requests
+        FROM (
+            SELECT account_id, day, requests, cost FROM usage_day
+            UNION ALL
+            SELECT account_id, usage_time / 86400000000, 1, cost FROM hold
+            WHERE fold <> 2 AND state <> 'open' AND usage_id = '' AND used_input_tokens + used_output_tokens > 0
+            UNION ALL
+            SELECT r.account_id, r.settle_time / 86400000000, 1, r.cost
+            FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
+            WHERE h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
+        ) AS r JOIN account AS b ON b.id = r.account_id AND r.day * 86400000000 >= b.period_start_time
         GROUP BY r.account_id
     ) AS u ON u.account_id = a.id
+    WHERE a.period_start_time % 86400000000 = 0
     UNION ALL
     SELECT
         'a grant has an entry of its amount', g.id, g.amount,

@@ -67,3 +67,14 @@ func (q *Queries) IsErasedCustomer(ctx context.Context, stripeID string) (int64,
 	err := row.Scan(&count)
 	return count, err
 }
+
+const isErasedUser = `-- name: IsErasedUser :one
+SELECT COUNT(*) FROM erased_user WHERE user_hash = $1
+`
+
+func (q *Queries) IsErasedUser(ctx context.Context, userHash string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, isErasedUser, userHash)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}

@@ -9,8 +9,39 @@ import (
 	"context"
 )
 
+const deleteFoldedHold = `-- name: DeleteFoldedHold :one
+DELETE FROM hold
+WHERE id = $1 AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < $2
+RETURNING account_id, api_key_id, create_time, cost
+`
+
+type DeleteFoldedHoldParams struct {
+	ID     string
+	Before int64
+}
+
+type DeleteFoldedHoldRow struct {
+	AccountID  string
+	APIKeyID   string
+	CreateTime int64
+	Cost       int64
+}
+
+// Only if it is still as it was: settled for a long time, folded, and paid.
+func (q *Queries) DeleteFoldedHold(ctx context.Context, arg DeleteFoldedHoldParams) (DeleteFoldedHoldRow, error) {
+	row := q.db.QueryRowContext(ctx, deleteFoldedHold, arg.ID, arg.Before)
+	var i DeleteFoldedHoldRow
+	err := row.Scan(
+		&i.AccountID,
+		&i.APIKeyID,
+		&i.CreateTime,
+		&i.Cost,
+	)
+	return i, err
+}
+
 const getHold = `-- name: GetHold :one
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed FROM hold WHERE id = $1
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment FROM hold WHERE id = $1
 `
 
 func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
@@ -43,13 +74,118 @@ func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
 		&i.UsageID,
 		&i.SettleTime,
 		&i.Owed,
+		&i.Outcome,
+		&i.Estimated,
+		&i.ProviderRequestID,
+		&i.UsageTime,
+		&i.Fold,
+		&i.Segment,
 	)
 	return i, err
 }
 
+const listAccountsToFold = `-- name: ListAccountsToFold :many
+SELECT DISTINCT account_id FROM hold WHERE fold <> 2 AND state <> 'open' AND account_id > $1
+ORDER BY account_id LIMIT CAST($2 AS BIGINT)
+`
+
+type ListAccountsToFoldParams struct {
+	After string
+	Most  int64
+}
+
+func (q *Queries) ListAccountsToFold(ctx context.Context, arg ListAccountsToFoldParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listAccountsToFold, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var account_id string
+		if err := rows.Scan(&account_id); err != nil {
+			return nil, err
+		}
+		items = append(items, account_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listClosedHolds = `-- name: ListClosedHolds :many
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment FROM hold WHERE account_id = $1 AND fold <> 2 AND state <> 'open' LIMIT CAST($2 AS BIGINT)
+`
+
+type ListClosedHoldsParams struct {
+	AccountID string
+	Most      int64
+}
+
+// What is to be folded of an account.
+func (q *Queries) ListClosedHolds(ctx context.Context, arg ListClosedHoldsParams) ([]Hold, error) {
+	rows, err := q.db.QueryContext(ctx, listClosedHolds, arg.AccountID, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Hold
+	for rows.Next() {
+		var i Hold
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.RequestID,
+			&i.Fingerprint,
+			&i.UserID,
+			&i.APIKeyID,
+			&i.KeyWindow,
+			&i.Model,
+			&i.InputPrice,
+			&i.CachedInputPrice,
+			&i.OutputPrice,
+			&i.Amount,
+			&i.OutputTokens,
+			&i.State,
+			&i.CreateTime,
+			&i.LeaseTime,
+			&i.UsedInputTokens,
+			&i.UsedCachedInputTokens,
+			&i.UsedOutputTokens,
+			&i.UsedReasoningTokens,
+			&i.Cost,
+			&i.BalanceAfter,
+			&i.PaidBy,
+			&i.UsageID,
+			&i.SettleTime,
+			&i.Owed,
+			&i.Outcome,
+			&i.Estimated,
+			&i.ProviderRequestID,
+			&i.UsageTime,
+			&i.Fold,
+			&i.Segment,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listExpiredHolds = `-- name: ListExpiredHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed FROM hold
-WHERE state = 'open' AND lease_time <= $1 AND (lease_time, id) > (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment FROM hold
+WHERE fold <> 2 AND state = 'open' AND lease_time <= $1 AND (lease_time, id) > (CAST($2 AS BIGINT), CAST($3 AS TEXT))
 ORDER BY lease_time, id LIMIT CAST($4 AS BIGINT)
 `
 
@@ -101,6 +237,12 @@ func (q *Queries) ListExpiredHolds(ctx context.Context, arg ListExpiredHoldsPara
 			&i.UsageID,
 			&i.SettleTime,
 			&i.Owed,
+			&i.Outcome,
+			&i.Estimated,
+			&i.ProviderRequestID,
+			&i.UsageTime,
+			&i.Fold,
+			&i.Segment,
 		); err != nil {
 			return nil, err
 		}
@@ -148,6 +290,62 @@ func (q *Queries) ListHoldsInDebt(ctx context.Context, accountID string) ([]List
 	return items, nil
 }
 
+const listHoldsToDelete = `-- name: ListHoldsToDelete :many
+SELECT id, account_id, api_key_id, create_time, settle_time, state, owed, cost, fold FROM hold
+WHERE id > $1 ORDER BY id LIMIT CAST($2 AS BIGINT)
+`
+
+type ListHoldsToDeleteParams struct {
+	After string
+	Most  int64
+}
+
+type ListHoldsToDeleteRow struct {
+	ID         string
+	AccountID  string
+	APIKeyID   string
+	CreateTime int64
+	SettleTime int64
+	State      string
+	Owed       int64
+	Cost       int64
+	Fold       int64
+}
+
+// A page along the key; those that may be deleted are told by the caller.
+func (q *Queries) ListHoldsToDelete(ctx context.Context, arg ListHoldsToDeleteParams) ([]ListHoldsToDeleteRow, error) {
+	rows, err := q.db.QueryContext(ctx, listHoldsToDelete, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListHoldsToDeleteRow
+	for rows.Next() {
+		var i ListHoldsToDeleteRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.APIKeyID,
+			&i.CreateTime,
+			&i.SettleTime,
+			&i.State,
+			&i.Owed,
+			&i.Cost,
+			&i.Fold,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const payHold = `-- name: PayHold :exec
 UPDATE hold SET owed = $1, paid_by = $2 WHERE id = $3
 `
@@ -165,7 +363,7 @@ func (q *Queries) PayHold(ctx context.Context, arg PayHoldParams) error {
 
 const sumOpenHoldsBefore = `-- name: SumOpenHoldsBefore :one
 SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM hold
-WHERE account_id = $1 AND state = 'open' AND create_time < $2
+WHERE account_id = $1 AND fold <> 2 AND state = 'open' AND create_time < $2
 `
 
 type SumOpenHoldsBeforeParams struct {

@@ -9,6 +9,42 @@ import (
 	"context"
 )
 
+const addKeyDay = `-- name: AddKeyDay :exec
+INSERT INTO key_day (account_id, api_key_id, day, spent) VALUES ($1, $2, $3, $4)
+ON CONFLICT (account_id, api_key_id, day) DO UPDATE SET spent = CASE
+    WHEN key_day.spent > 8000000000000000000 - excluded.spent THEN 8000000000000000000 ELSE key_day.spent + excluded.spent
+END
+`
+
+type AddKeyDayParams struct {
+	AccountID string
+	APIKeyID  string
+	Day       int64
+	Spent     int64
+}
+
+func (q *Queries) AddKeyDay(ctx context.Context, arg AddKeyDayParams) error {
+	_, err := q.db.ExecContext(ctx, addKeyDay,
+		arg.AccountID,
+		arg.APIKeyID,
+		arg.Day,
+		arg.Spent,
+	)
+	return err
+}
+
+const deleteKeyDays = `-- name: DeleteKeyDays :execrows
+DELETE FROM key_day WHERE day < $1
+`
+
+func (q *Queries) DeleteKeyDays(ctx context.Context, day int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteKeyDays, day)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const deleteKeyWindows = `-- name: DeleteKeyWindows :execrows
 DELETE FROM key_window WHERE (account_id, api_key_id, period, start_time) IN (
     SELECT w.account_id, w.api_key_id, w.period, w.start_time FROM key_window AS w
@@ -34,14 +70,23 @@ INSERT INTO key_window (account_id, api_key_id, period, start_time, end_time, he
 SELECT
     CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT),
     CAST($4 AS BIGINT), CAST($5 AS BIGINT),
-    CAST(COALESCE(SUM(CASE WHEN h.state = 'open' THEN h.amount ELSE 0 END), 0) AS BIGINT),
+    CAST(COALESCE(SUM(s.held), 0) AS BIGINT),
     CAST(CASE
-        WHEN SUM(h.cost / 1000000000) >= 8000000000 - 1 THEN 8000000000000000000
-        ELSE COALESCE(SUM(h.cost / 1000000000) * 1000000000 + SUM(h.cost % 1000000000), 0)
+        WHEN SUM(s.spent / 1000000000) >= 8000000000 - 1 THEN 8000000000000000000
+        ELSE COALESCE(SUM(s.spent / 1000000000) * 1000000000 + SUM(s.spent % 1000000000), 0)
     END AS BIGINT)
-FROM hold AS h
-WHERE h.account_id = $1 AND h.api_key_id = $2 AND h.api_key_id <> ''
-    AND h.create_time >= CAST($4 AS BIGINT) AND h.create_time < CAST($5 AS BIGINT)
+FROM (
+    SELECT CASE WHEN h.state = 'open' THEN h.amount ELSE 0 END AS held, h.cost AS spent
+    FROM hold AS h
+    WHERE h.account_id = $1 AND h.api_key_id = $2 AND h.api_key_id <> ''
+        AND h.create_time >= CAST($4 AS BIGINT) AND h.create_time < CAST($5 AS BIGINT)
+    UNION ALL
+    SELECT 0, d.spent
+    FROM key_day AS d
+    WHERE d.account_id = $1 AND d.api_key_id = $2
+        AND d.day >= CAST($4 AS BIGINT) / 86400000000 AND d.day * 86400000000 < CAST($5 AS BIGINT)
+) AS s
+WHERE TRUE
 ON CONFLICT DO NOTHING
 `
 
@@ -53,7 +98,8 @@ type InsertKeyWindowParams struct {
 	EndTime   int64
 }
 
-// Sums are split at a billion, because they may be beyond 64 bits.
+// From the holds that were made in it, and from those that are deleted by now, whole days at a time. Sums are split at a billion,
+// because they may be beyond 64 bits.
 func (q *Queries) InsertKeyWindow(ctx context.Context, arg InsertKeyWindowParams) error {
 	_, err := q.db.ExecContext(ctx, insertKeyWindow,
 		arg.AccountID,

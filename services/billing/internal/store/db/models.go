@@ -71,6 +71,12 @@ type Hold struct {
 	UsageID               string
 	SettleTime            int64
 	Owed                  int64
+	Outcome               string
+	Estimated             bool
+	ProviderRequestID     string
+	UsageTime             int64
+	Fold                  int64
+	Segment               string
 }
 
 type StripeObject struct {
@@ -84,6 +90,20 @@ type StripeObject struct {
 	CreateTime int64
 	FetchTime  int64
 	Body       []byte
+}
+
+type UsageDay struct {
+	AccountID         string
+	Day               int64
+	Model             string
+	UserID            string
+	APIKeyID          string
+	Requests          int64
+	InputTokens       int64
+	CachedInputTokens int64
+	OutputTokens      int64
+	ReasoningTokens   int64
+	Cost              int64
 }
 
 type UsageRecord struct {
@@ -103,4 +123,13 @@ type UsageRecord struct {
 	Estimated         bool
 	ProviderRequestID string
 	SettleTime        int64
+}
+
+type UsageSegment struct {
+	AccountID string
+	ID        string
+	LastTime  int64
+	Calls     int64
+	Charged   int64
+	Records   []byte
 }

@@ -9,6 +9,84 @@ import (
 	"context"
 )
 
+const addUsageDay = `-- name: AddUsageDay :exec
+INSERT INTO usage_day (
+    account_id, day, model, user_id, api_key_id, requests, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (account_id, day, model, user_id, api_key_id) DO UPDATE SET
+    requests = usage_day.requests + excluded.requests,
+    input_tokens = CASE WHEN usage_day.input_tokens > 8000000000000000000 - excluded.input_tokens THEN 8000000000000000000 ELSE usage_day.input_tokens + excluded.input_tokens END,
+    cached_input_tokens = CASE WHEN usage_day.cached_input_tokens > 8000000000000000000 - excluded.cached_input_tokens THEN 8000000000000000000 ELSE usage_day.cached_input_tokens + excluded.cached_input_tokens END,
+    output_tokens = CASE WHEN usage_day.output_tokens > 8000000000000000000 - excluded.output_tokens THEN 8000000000000000000 ELSE usage_day.output_tokens + excluded.output_tokens END,
+    reasoning_tokens = CASE WHEN usage_day.reasoning_tokens > 8000000000000000000 - excluded.reasoning_tokens THEN 8000000000000000000 ELSE usage_day.reasoning_tokens + excluded.reasoning_tokens END,
+    cost = CASE WHEN usage_day.cost > 8000000000000000000 - excluded.cost THEN 8000000000000000000 ELSE usage_day.cost + excluded.cost END
+`
+
+type AddUsageDayParams struct {
+	AccountID         string
+	Day               int64
+	Model             string
+	UserID            string
+	APIKeyID          string
+	Requests          int64
+	InputTokens       int64
+	CachedInputTokens int64
+	OutputTokens      int64
+	ReasoningTokens   int64
+	Cost              int64
+}
+
+// Adds to a daily sum; what is taken away is negative. A sum stops at its bounds.
+func (q *Queries) AddUsageDay(ctx context.Context, arg AddUsageDayParams) error {
+	_, err := q.db.ExecContext(ctx, addUsageDay,
+		arg.AccountID,
+		arg.Day,
+		arg.Model,
+		arg.UserID,
+		arg.APIKeyID,
+		arg.Requests,
+		arg.InputTokens,
+		arg.CachedInputTokens,
+		arg.OutputTokens,
+		arg.ReasoningTokens,
+		arg.Cost,
+	)
+	return err
+}
+
+const deleteDaysOfUser = `-- name: DeleteDaysOfUser :exec
+DELETE FROM usage_day WHERE account_id = $1 AND user_id = $2
+`
+
+type DeleteDaysOfUserParams struct {
+	AccountID string
+	UserID    string
+}
+
+func (q *Queries) DeleteDaysOfUser(ctx context.Context, arg DeleteDaysOfUserParams) error {
+	_, err := q.db.ExecContext(ctx, deleteDaysOfUser, arg.AccountID, arg.UserID)
+	return err
+}
+
+const deleteSegments = `-- name: DeleteSegments :execrows
+DELETE FROM usage_segment WHERE (account_id, id) IN (
+    SELECT s.account_id, s.id FROM usage_segment AS s WHERE s.last_time < $1 ORDER BY s.last_time LIMIT CAST($2 AS BIGINT)
+)
+`
+
+type DeleteSegmentsParams struct {
+	Before int64
+	Most   int64
+}
+
+func (q *Queries) DeleteSegments(ctx context.Context, arg DeleteSegmentsParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteSegments, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const deleteUsage = `-- name: DeleteUsage :exec
 DELETE FROM usage_record WHERE account_id = $1 AND id = $2
 `
@@ -21,6 +99,48 @@ type DeleteUsageParams struct {
 func (q *Queries) DeleteUsage(ctx context.Context, arg DeleteUsageParams) error {
 	_, err := q.db.ExecContext(ctx, deleteUsage, arg.AccountID, arg.ID)
 	return err
+}
+
+const deleteUsageRecords = `-- name: DeleteUsageRecords :execrows
+DELETE FROM usage_record WHERE (account_id, id) IN (
+    SELECT r.account_id, r.id FROM usage_record AS r WHERE r.settle_time < $1 ORDER BY r.settle_time LIMIT CAST($2 AS BIGINT)
+)
+`
+
+type DeleteUsageRecordsParams struct {
+	Before int64
+	Most   int64
+}
+
+func (q *Queries) DeleteUsageRecords(ctx context.Context, arg DeleteUsageRecordsParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteUsageRecords, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const getSegment = `-- name: GetSegment :one
+SELECT account_id, id, last_time, calls, charged, records FROM usage_segment WHERE account_id = $1 AND id = $2
+`
+
+type GetSegmentParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) GetSegment(ctx context.Context, arg GetSegmentParams) (UsageSegment, error) {
+	row := q.db.QueryRowContext(ctx, getSegment, arg.AccountID, arg.ID)
+	var i UsageSegment
+	err := row.Scan(
+		&i.AccountID,
+		&i.ID,
+		&i.LastTime,
+		&i.Calls,
+		&i.Charged,
+		&i.Records,
+	)
+	return i, err
 }
 
 const getUsage = `-- name: GetUsage :one
@@ -54,6 +174,183 @@ func (q *Queries) GetUsage(ctx context.Context, arg GetUsageParams) (UsageRecord
 		&i.SettleTime,
 	)
 	return i, err
+}
+
+const insertSegment = `-- name: InsertSegment :exec
+INSERT INTO usage_segment (account_id, id, last_time, calls, charged, records) VALUES ($1, $2, $3, $4, $5, $6)
+`
+
+type InsertSegmentParams struct {
+	AccountID string
+	ID        string
+	LastTime  int64
+	Calls     int64
+	Charged   int64
+	Records   []byte
+}
+
+func (q *Queries) InsertSegment(ctx context.Context, arg InsertSegmentParams) error {
+	_, err := q.db.ExecContext(ctx, insertSegment,
+		arg.AccountID,
+		arg.ID,
+		arg.LastTime,
+		arg.Calls,
+		arg.Charged,
+		arg.Records,
+	)
+	return err
+}
+
+const listAccountsOfUser = `-- name: ListAccountsOfUser :many
+SELECT DISTINCT account_id FROM usage_day WHERE user_id = $1
+`
+
+func (q *Queries) ListAccountsOfUser(ctx context.Context, userID string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listAccountsOfUser, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var account_id string
+		if err := rows.Scan(&account_id); err != nil {
+			return nil, err
+		}
+		items = append(items, account_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDaysOfUser = `-- name: ListDaysOfUser :many
+SELECT account_id, day, model, user_id, api_key_id, requests, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost FROM usage_day WHERE account_id = $1 AND user_id = $2
+`
+
+type ListDaysOfUserParams struct {
+	AccountID string
+	UserID    string
+}
+
+func (q *Queries) ListDaysOfUser(ctx context.Context, arg ListDaysOfUserParams) ([]UsageDay, error) {
+	rows, err := q.db.QueryContext(ctx, listDaysOfUser, arg.AccountID, arg.UserID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UsageDay
+	for rows.Next() {
+		var i UsageDay
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.Day,
+			&i.Model,
+			&i.UserID,
+			&i.APIKeyID,
+			&i.Requests,
+			&i.InputTokens,
+			&i.CachedInputTokens,
+			&i.OutputTokens,
+			&i.ReasoningTokens,
+			&i.Cost,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSegments = `-- name: ListSegments :many
+SELECT account_id, id, last_time, calls, charged, records FROM usage_segment WHERE account_id > $1 OR (account_id = $1 AND id > $2)
+ORDER BY account_id, id LIMIT $3
+`
+
+type ListSegmentsParams struct {
+	AfterAccountID string
+	AfterID        string
+	PageSize       int32
+}
+
+func (q *Queries) ListSegments(ctx context.Context, arg ListSegmentsParams) ([]UsageSegment, error) {
+	rows, err := q.db.QueryContext(ctx, listSegments, arg.AfterAccountID, arg.AfterID, arg.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UsageSegment
+	for rows.Next() {
+		var i UsageSegment
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.ID,
+			&i.LastTime,
+			&i.Calls,
+			&i.Charged,
+			&i.Records,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSegmentsOfAccount = `-- name: ListSegmentsOfAccount :many
+SELECT account_id, id, last_time, calls, charged, records FROM usage_segment WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3
+`
+
+type ListSegmentsOfAccountParams struct {
+	AccountID string
+	AfterID   string
+	PageSize  int32
+}
+
+func (q *Queries) ListSegmentsOfAccount(ctx context.Context, arg ListSegmentsOfAccountParams) ([]UsageSegment, error) {
+	rows, err := q.db.QueryContext(ctx, listSegmentsOfAccount, arg.AccountID, arg.AfterID, arg.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UsageSegment
+	for rows.Next() {
+		var i UsageSegment
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.ID,
+			&i.LastTime,
+			&i.Calls,
+			&i.Charged,
+			&i.Records,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listUsageOfUser = `-- name: ListUsageOfUser :many
@@ -117,34 +414,71 @@ func (q *Queries) ListUsageOfUser(ctx context.Context, arg ListUsageOfUserParams
 	return items, nil
 }
 
+const rewriteSegment = `-- name: RewriteSegment :exec
+UPDATE usage_segment SET calls = $1, records = $2 WHERE account_id = $3 AND id = $4
+`
+
+type RewriteSegmentParams struct {
+	Calls     int64
+	Records   []byte
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) RewriteSegment(ctx context.Context, arg RewriteSegmentParams) error {
+	_, err := q.db.ExecContext(ctx, rewriteSegment,
+		arg.Calls,
+		arg.Records,
+		arg.AccountID,
+		arg.ID,
+	)
+	return err
+}
+
 const sumUsage = `-- name: SumUsage :many
 SELECT
-    day, model,
-    COUNT(*) AS requests,
-    CAST(SUM(input_tokens / 1000000000) AS BIGINT) AS input_tokens_high, CAST(SUM(input_tokens % 1000000000) AS BIGINT) AS input_tokens_low,
-    CAST(SUM(cached_input_tokens / 1000000000) AS BIGINT) AS cached_input_tokens_high,
-    CAST(SUM(cached_input_tokens % 1000000000) AS BIGINT) AS cached_input_tokens_low,
-    CAST(SUM(output_tokens / 1000000000) AS BIGINT) AS output_tokens_high, CAST(SUM(output_tokens % 1000000000) AS BIGINT) AS output_tokens_low,
-    CAST(SUM(reasoning_tokens / 1000000000) AS BIGINT) AS reasoning_tokens_high,
-    CAST(SUM(reasoning_tokens % 1000000000) AS BIGINT) AS reasoning_tokens_low,
-    CAST(SUM(cost / 1000000000) AS BIGINT) AS cost_high, CAST(SUM(cost % 1000000000) AS BIGINT) AS cost_low
-FROM usage_record
-WHERE account_id = $1 AND id >= $2 AND id < $3
-    AND (CAST($4 AS TEXT) = '' OR model = $4)
+    CAST(day AS BIGINT) AS day, CAST(model AS TEXT) AS model, CAST(SUM(requests) AS BIGINT) AS requests,
+    CAST(COALESCE(SUM(input_tokens / 1000000000), 0) AS BIGINT) AS input_tokens_high, CAST(COALESCE(SUM(input_tokens % 1000000000), 0) AS BIGINT) AS input_tokens_low,
+    CAST(COALESCE(SUM(cached_input_tokens / 1000000000), 0) AS BIGINT) AS cached_input_tokens_high, CAST(COALESCE(SUM(cached_input_tokens % 1000000000), 0) AS BIGINT) AS cached_input_tokens_low,
+    CAST(COALESCE(SUM(output_tokens / 1000000000), 0) AS BIGINT) AS output_tokens_high, CAST(COALESCE(SUM(output_tokens % 1000000000), 0) AS BIGINT) AS output_tokens_low,
+    CAST(COALESCE(SUM(reasoning_tokens / 1000000000), 0) AS BIGINT) AS reasoning_tokens_high, CAST(COALESCE(SUM(reasoning_tokens % 1000000000), 0) AS BIGINT) AS reasoning_tokens_low,
+    CAST(COALESCE(SUM(cost / 1000000000), 0) AS BIGINT) AS cost_high, CAST(COALESCE(SUM(cost % 1000000000), 0) AS BIGINT) AS cost_low
+FROM (
+    SELECT d.day, d.model, d.user_id, d.requests, d.input_tokens, d.cached_input_tokens, d.output_tokens, d.reasoning_tokens, d.cost
+    FROM usage_day AS d
+    WHERE d.account_id = $1 AND d.day >= $2 AND d.day < $3
+    UNION ALL
+    SELECT
+        h.usage_time / 86400000000, h.model, h.user_id, CAST(1 AS BIGINT), h.used_input_tokens, h.used_cached_input_tokens, h.used_output_tokens,
+        h.used_reasoning_tokens, h.cost
+    FROM hold AS h
+    WHERE h.account_id = $1 AND h.fold <> 2 AND h.state <> 'open' AND h.usage_id = ''
+        AND h.usage_time >= CAST($2 AS BIGINT) * 86400000000
+        AND h.usage_time < CAST($3 AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
+    UNION ALL
+    SELECT
+        r.settle_time / 86400000000, r.model, r.user_id, CAST(1 AS BIGINT), r.input_tokens, r.cached_input_tokens, r.output_tokens,
+        r.reasoning_tokens, r.cost
+    FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
+    WHERE h.account_id = $1 AND h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
+        AND r.settle_time >= CAST($2 AS BIGINT) * 86400000000 AND r.settle_time < CAST($3 AS BIGINT) * 86400000000
+) AS u
+WHERE (CAST($4 AS TEXT) = '' OR model = $4)
     AND (CAST($5 AS TEXT) = '' OR user_id = $5)
 GROUP BY day, model
+HAVING SUM(requests) > 0
 `
 
 type SumUsageParams struct {
 	AccountID string
-	FirstID   string
-	EndID     string
+	FirstDay  int64
+	EndDay    int64
 	Model     string
 	UserID    string
 }
 
 type SumUsageRow struct {
-	Day                   string
+	Day                   int64
 	Model                 string
 	Requests              int64
 	InputTokensHigh       int64
@@ -159,12 +493,13 @@ type SumUsageRow struct {
 	CostLow               int64
 }
 
-// Each sum in two parts, of billions and of what is left, because it may be beyond 64 bits.
+// The daily sums, and what is not folded yet, as one statement sees both at one moment. Each sum is in two parts, of billions and of the
+// rest, because it may be beyond 64 bits.
 func (q *Queries) SumUsage(ctx context.Context, arg SumUsageParams) ([]SumUsageRow, error) {
 	rows, err := q.db.QueryContext(ctx, sumUsage,
 		arg.AccountID,
-		arg.FirstID,
-		arg.EndID,
+		arg.FirstDay,
+		arg.EndDay,
 		arg.Model,
 		arg.UserID,
 	)

@@ -14,3 +14,6 @@ ON CONFLICT (stripe_id) DO NOTHING;
 
 -- name: IsErasedCustomer :one
 SELECT COUNT(*) FROM erased_customer WHERE stripe_id = $1;
+
+-- name: IsErasedUser :one
+SELECT COUNT(*) FROM erased_user WHERE user_hash = $1;

@@ -3,7 +3,7 @@ SELECT * FROM hold WHERE id = $1;
 
 -- name: ListExpiredHolds :many
 SELECT * FROM hold
-WHERE state = 'open' AND lease_time <= sqlc.arg(at_time) AND (lease_time, id) > (CAST(sqlc.arg(after_lease_time) AS BIGINT), CAST(sqlc.arg(after_id) AS TEXT))
+WHERE fold <> 2 AND state = 'open' AND lease_time <= sqlc.arg(at_time) AND (lease_time, id) > (CAST(sqlc.arg(after_lease_time) AS BIGINT), CAST(sqlc.arg(after_id) AS TEXT))
 ORDER BY lease_time, id LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: ListHoldsInDebt :many
@@ -14,4 +14,23 @@ UPDATE hold SET owed = sqlc.arg(owed), paid_by = sqlc.arg(paid_by) WHERE id = sq
 
 -- name: SumOpenHoldsBefore :one
 SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM hold
-WHERE account_id = sqlc.arg(account_id) AND state = 'open' AND create_time < sqlc.arg(before);
+WHERE account_id = sqlc.arg(account_id) AND fold <> 2 AND state = 'open' AND create_time < sqlc.arg(before);
+
+-- name: ListClosedHolds :many
+-- What is to be folded of an account.
+SELECT * FROM hold WHERE account_id = sqlc.arg(account_id) AND fold <> 2 AND state <> 'open' LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: ListAccountsToFold :many
+SELECT DISTINCT account_id FROM hold WHERE fold <> 2 AND state <> 'open' AND account_id > sqlc.arg(after)
+ORDER BY account_id LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: ListHoldsToDelete :many
+-- A page along the key; those that may be deleted are told by the caller.
+SELECT id, account_id, api_key_id, create_time, settle_time, state, owed, cost, fold FROM hold
+WHERE id > sqlc.arg(after) ORDER BY id LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: DeleteFoldedHold :one
+-- Only if it is still as it was: settled for a long time, folded, and paid.
+DELETE FROM hold
+WHERE id = sqlc.arg(id) AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < sqlc.arg(before)
+RETURNING account_id, api_key_id, create_time, cost;

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -44,12 +45,13 @@ func erasureOfHolds(t *testing.T, s Store) {
 			known, err := tx.OpenHold(ctx, h)
 			require.NoError(t, err)
 			require.NoError(t, charge(ctx, tx, known, 5))
-			record, err := tx.Usage(ctx, "acc", newRecord(h, 5).ID)
-			require.NoError(t, err)
-			require.Empty(t, record.UserID)
 		})
 	}
 	require.NoError(t, s.EraseUser(t.Context(), erasedUser), "a repetition does no harm")
+	require.Equal(t, len(own), fold(t, s, "late"))
+	records, err := s.UsageOfUser(t.Context(), erasedUser, "", "", 10)
+	require.NoError(t, err)
+	require.Empty(t, records)
 	rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: base, To: base.Add(time.Hour), UserID: erasedUser})
 	require.NoError(t, err)
 	require.Empty(t, rows)
@@ -86,4 +88,53 @@ func accountsAfterErasure(t *testing.T, s Store) {
 	require.NoError(t, err)
 	require.Len(t, missing, 1)
 	require.Equal(t, "acc", missing[0].AccountID)
+}
+
+// erasureOfHistory: what is folded already names the person no more, and keeps its sums.
+func erasureOfHistory(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 1000)
+	openGrant(t, s, "g1", 1000)
+	for i := range 7 {
+		h := newHold("h"+strconv.Itoa(i), "acc", 10)
+		h.UserID = map[bool]string{true: "user_gone", false: "user_stays"}[i%2 == 0]
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			require.NoError(t, take(ctx, tx, h))
+			require.NoError(t, charge(ctx, tx, h, 5))
+		})
+		if i%3 == 2 {
+			require.Equal(t, 3, fold(t, s, strconv.Itoa(i)))
+		}
+	}
+	of := func(user string) (requests, cost int64, records int) {
+		t.Helper()
+		rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: base, To: base.Add(time.Hour), UserID: user})
+		require.NoError(t, err)
+		for _, r := range rows {
+			requests, cost = requests+r.Requests, cost+r.Cost
+		}
+		list, err := s.UsageOfUser(t.Context(), user, "", "", 10)
+		require.NoError(t, err)
+		return requests, cost, len(list)
+	}
+	check := func(user string, wantRequests, wantCost int64, wantRecords int) {
+		t.Helper()
+		requests, cost, records := of(user)
+		require.Equal(t, wantRequests, requests)
+		require.Equal(t, wantCost, cost)
+		require.Equal(t, wantRecords, records)
+	}
+	check("user_gone", 4, 20, 3) // one of them is not folded yet
+	check("user_stays", 3, 15, 3)
+	require.NoError(t, s.EraseUser(t.Context(), "user_gone"))
+	check("user_gone", 0, 0, 0)
+	check("user_stays", 3, 15, 3)
+	check("", 7, 35, 3)
+	require.Equal(t, 1, fold(t, s, "last"))
+	check("user_gone", 0, 0, 0)
+	check("", 7, 35, 4)
+	found, err := s.Violations(t.Context(), 10)
+	require.NoError(t, err)
+	for _, v := range found { // the suite's grants have no entries
+		require.Contains(t, []string{"a grant has an entry of its amount", "an account's balance is the sum of its entries and of what is not folded"}, v.Rule)
+	}
 }

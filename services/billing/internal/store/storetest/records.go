@@ -95,24 +95,19 @@ func entries(t *testing.T, s Store) {
 }
 
 func usage(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 0)
+	openAccount(t, s, "bee", 0)
 	add := func(id string, at time.Time, account, model, user string, n int64) {
 		t.Helper()
-		r := ledger.UsageRecord{
-			ID: ledger.UsageIDFloor(at) + id, HoldID: id, AccountID: account, Model: model, UserID: user, APIKeyID: "k",
-			Usage: ledger.Usage{Input: n, CachedInput: 2 * n, Output: 3 * n, Reasoning: 4 * n}, Cost: 5 * n, Outcome: ledger.OutcomeCallerLeft,
-			ProviderRequestID: "p", SettleTime: at,
-		}
-		h := newHold(id, account, 1)
-		h.UserID = user
-		r.UserID = "the hold's counts"
+		h := newHold(id, account, 0)
+		h.UserID, h.Model = user, model
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
 			_, err := tx.InsertHold(ctx, h)
 			require.NoError(t, err)
-			require.NoError(t, tx.InsertUsage(ctx, r))
-			r.UserID = user
-			got, err := tx.Usage(ctx, account, r.ID)
-			require.NoError(t, err)
-			require.Equal(t, r, got)
+			h.Used = ledger.Usage{Input: n, CachedInput: 2 * n, Output: 3 * n, Reasoning: 4 * n}
+			require.NoError(t, closeHold(ctx, tx, h, ledger.Closing{
+				Cost: 5 * n, Outcome: ledger.OutcomeCallerLeft, ProviderRequestID: "p", UsageTime: at, SettleTime: at,
+			}))
 		})
 	}
 	midnight := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
@@ -137,18 +132,52 @@ func usage(t *testing.T, s Store) {
 		require.Equal(t, append([]ledger.UsageRow{}, want...), got, "in order")
 	}
 	day := midnight.Add(24 * time.Hour)
-	check(ledger.UsageQuery{From: midnight, To: day}, row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 2, 1010))
-	check(ledger.UsageQuery{From: midnight.Add(-time.Hour), To: day.Add(time.Hour)},
-		row("2026-11-23", "m2", 1, 1), row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 2, 1010), row("2026-11-25", "m1", 1, 10_000))
-	check(ledger.UsageQuery{From: midnight, To: day, Model: "m2"}, row("2026-11-24", "m2", 2, 1010))
-	check(ledger.UsageQuery{From: midnight, To: day, UserID: "u2"}, row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 1, 1000))
-	check(ledger.UsageQuery{From: midnight, To: day, UserID: "u2", Model: "m3"})
-	write(t, s, func(ctx context.Context, tx ledger.Tx) {
-		require.NoError(t, tx.DeleteUsage(ctx, "acc", ledger.UsageIDFloor(midnight)+"b"))
-		_, err := tx.Usage(ctx, "acc", ledger.UsageIDFloor(midnight)+"b")
-		require.ErrorIs(t, err, ledger.ErrNotFound)
-	})
-	check(ledger.UsageQuery{From: midnight, To: day, Model: "m2"}, row("2026-11-24", "m2", 1, 1000))
+	all := func() {
+		t.Helper()
+		check(ledger.UsageQuery{From: midnight, To: day}, row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 2, 1010))
+		check(ledger.UsageQuery{From: midnight.Add(-time.Hour), To: day.Add(time.Hour)},
+			row("2026-11-23", "m2", 1, 1), row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 2, 1010), row("2026-11-25", "m1", 1, 10_000))
+		check(ledger.UsageQuery{From: midnight, To: day, Model: "m2"}, row("2026-11-24", "m2", 2, 1010))
+		check(ledger.UsageQuery{From: midnight, To: day, UserID: "u2"}, row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 1, 1000))
+		check(ledger.UsageQuery{From: midnight, To: day, UserID: "u2", Model: "m3"})
+	}
+	all() // before anything is folded
+	n, err := s.Fold(t.Context(), "acc", 2, ledger.Folding{SegmentID: "usage_1", EntryID: func(time.Time) string { return "ent_1" }})
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	all() // when some is
+	require.Equal(t, 4, fold(t, s, "2"))
+	all()
+	require.Zero(t, fold(t, s, "3"))
+	records, err := s.UsageOfUser(t.Context(), "u2", "", "", 10)
+	require.NoError(t, err)
+	require.Len(t, records, 2)
+	for i, id := range []string{"c", "d"} {
+		r := records[i]
+		if r.HoldID != id {
+			r = records[1-i]
+		}
+		require.Regexp(t, `^usage_\w+\.\d$`, r.ID)
+		n := map[string]int64{"c": 100, "d": 1000}[id]
+		r.ID = ""
+		require.Equal(t, ledger.UsageRecord{
+			HoldID: id, RequestID: "request of " + id, AccountID: "acc", UserID: "u2", APIKeyID: "k", Model: map[string]string{"c": "m1", "d": "m2"}[id],
+			Usage: ledger.Usage{Input: n, CachedInput: 2 * n, Output: 3 * n, Reasoning: 4 * n}, Cost: 5 * n, Outcome: ledger.OutcomeCallerLeft,
+			ProviderRequestID: "p", SettleTime: midnight.Add(map[string]time.Duration{"c": time.Hour, "d": 2 * time.Hour}[id]),
+		}, r)
+	}
+	// Page by page, each record once.
+	var ids []string
+	for account, id := "", ""; ; {
+		page, err := s.UsageOfUser(t.Context(), "u1", account, id, 1)
+		require.NoError(t, err)
+		if len(page) == 0 {
+			break
+		}
+		account, id = page[0].AccountID, page[0].ID
+		ids = append(ids, page[0].HoldID)
+	}
+	require.ElementsMatch(t, []string{"a", "b", "e", "f"}, ids)
 }
 
 // audit: a sound ledger has no violations, and each way to break it is found.
@@ -173,6 +202,10 @@ func audit(t *testing.T, s Store) {
 	found, err := s.Violations(t.Context(), 100)
 	require.NoError(t, err)
 	require.Empty(t, found)
+	require.Equal(t, 1, fold(t, s, "audit"))
+	found, err = s.Violations(t.Context(), 100)
+	require.NoError(t, err)
+	require.Empty(t, found, "after folding too")
 
 	a := readAccount(t, s, "acc")
 	account := func(change func(*ledger.Account)) func(context.Context, ledger.Tx) error {
@@ -181,16 +214,13 @@ func audit(t *testing.T, s Store) {
 		return func(ctx context.Context, tx ledger.Tx) error { return tx.SaveAccount(ctx, changed) }
 	}
 	for rule, damage := range map[string]func(context.Context, ledger.Tx) error{
-		"an account's balance is the sum of its entries":                    account(func(a *ledger.Account) { a.Balance++ }),
-		"an account's balance is what remains of its grants, less its debt": account(func(a *ledger.Account) { a.Debt++ }),
-		"what an account holds is the sum of its open holds":                account(func(a *ledger.Account) { a.Held++ }),
-		"a period's cost is the sum of its usage records":                   account(func(a *ledger.Account) { a.Period.Cost++ }),
-		"a period's requests are its usage records":                         account(func(a *ledger.Account) { a.Period.Requests++ }),
-		"a hold's cost is the sum of its entries": func(ctx context.Context, tx ledger.Tx) error {
-			return closeHold(ctx, tx, open, ledger.Closing{Cost: 1})
-		},
-		"a hold's usage record has its cost": func(ctx context.Context, tx ledger.Tx) error {
-			return tx.DeleteUsage(ctx, "acc", newRecord(h, 20).ID)
+		"an account's balance is the sum of its entries and of what is not folded": account(func(a *ledger.Account) { a.Balance++ }),
+		"an account's balance is what remains of its grants, less its debt":        account(func(a *ledger.Account) { a.Debt++ }),
+		"what an account holds is the sum of its open holds":                       account(func(a *ledger.Account) { a.Held++ }),
+		"a period's cost is the sum of its days":                                   account(func(a *ledger.Account) { a.Period.Cost++ }),
+		"a period's requests are those of its days":                                account(func(a *ledger.Account) { a.Period.Requests++ }),
+		"the cost of a hold that has entries of its own is their sum": func(ctx context.Context, tx ledger.Tx) error {
+			return tx.CloseHold(ctx, closed(open, ledger.Closing{Cost: 1}, ledger.StateSwept), ledger.StateOpen)
 		},
 		"what an API key holds in a window is the sum of its open holds": keyDamage(ledger.KeySpend{Held: 1}),
 		"what an API key spent in a window is the cost of its holds":     keyDamage(ledger.KeySpend{Spent: 1}),
@@ -244,15 +274,8 @@ func hugeSums(t *testing.T, s Store) {
 			h := newHold(id, "acc", 0)
 			_, err := tx.InsertHold(ctx, h)
 			require.NoError(t, err)
-			c := ledger.Closing{Cost: huge, UsageID: ledger.UsageIDFloor(base) + id, SettleTime: base}
-			require.NoError(t, closeHold(ctx, tx, h, c))
-			require.NoError(t, tx.InsertUsage(ctx, ledger.UsageRecord{
-				ID: c.UsageID, HoldID: id, AccountID: "acc", Model: "m", SettleTime: base, Cost: huge,
-				Usage: ledger.Usage{Input: huge, CachedInput: huge, Output: huge, Reasoning: huge},
-			}))
-			require.NoError(t, tx.InsertEntry(ctx, ledger.Entry{
-				ID: "ent_" + id, AccountID: "acc", Kind: "usage", Debit: "customer:acc", Credit: "revenue:usage", Amount: huge, Reference: id, CreateTime: base,
-			}))
+			h.Used = ledger.Usage{Input: huge, CachedInput: huge, Output: 1, Reasoning: huge}
+			require.NoError(t, closeHold(ctx, tx, h, ledger.Closing{Cost: huge, UsageTime: base.Add(time.Second), SettleTime: base}))
 			_, err = tx.InsertGrant(ctx, ledger.Grant{ID: id, AccountID: "acc", Source: id, Amount: huge, Remaining: huge, CreateTime: base, ExpireTime: ledger.Never})
 			require.NoError(t, err)
 		})
@@ -260,19 +283,18 @@ func hugeSums(t *testing.T, s Store) {
 	found, err := s.Violations(t.Context(), 100)
 	require.NoError(t, err)
 	for rule, want := range map[string]int64{
-		"an account's balance is the sum of its entries":                    math.MinInt64, // -2.4e19
-		"an account's balance is what remains of its grants, less its debt": math.MaxInt64,
-		"a period's cost is the sum of its usage records":                   math.MaxInt64,
+		"an account's balance is the sum of its entries and of what is not folded": math.MinInt64, // -2.4e19
+		"an account's balance is what remains of its grants, less its debt":        math.MaxInt64,
+		"a period's cost is the sum of its days":                                   math.MaxInt64,
 	} {
 		require.Contains(t, found, ledger.Violation{Rule: rule, Subject: "acc", Want: want})
 	}
-	require.False(t, has(found, "a hold's cost is the sum of its entries"))
 	rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: base, To: base.Add(time.Hour)})
 	require.NoError(t, err)
 	require.Len(t, rows, 1)
 	require.Equal(t, ledger.UsageTotal{
 		Requests: 3, Cost: math.MaxInt64,
-		Usage: ledger.Usage{Input: math.MaxInt64, CachedInput: math.MaxInt64, Output: math.MaxInt64, Reasoning: math.MaxInt64},
+		Usage: ledger.Usage{Input: math.MaxInt64, CachedInput: math.MaxInt64, Output: 3, Reasoning: math.MaxInt64},
 	}, rows[0].UsageTotal)
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
 		spend, err := tx.KeyWindow(ctx, "acc", "k", ledger.Window{Period: time.Hour, Start: base, End: base.Add(time.Hour)})

@@ -40,11 +40,15 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"grants":                   grants,
 		"entries":                  entries,
 		"usage":                    usage,
+		"folding":                  folding,
+		"corrections":              corrections,
+		"pruning":                  pruning,
 		"keys":                     keys,
 		"debts":                    debts,
 		"erasure of holds":         erasureOfHolds,
 		"holds after erasure":      holdsAfterErasure,
 		"accounts after erasure":   accountsAfterErasure,
+		"erasure of history":       erasureOfHistory,
 		"sums beyond 64 bits":      hugeSums,
 		"audit":                    audit,
 		"customers":                missingCustomers,
@@ -71,7 +75,7 @@ func write(t *testing.T, s Store, fn func(ctx context.Context, tx ledger.Tx)) {
 // openAccount writes an account with money.
 func openAccount(t *testing.T, s Store, id string, balance int64) ledger.Account {
 	t.Helper()
-	a := ledger.Account{ID: id, Plan: "free", CreateTime: base, PeriodStart: base, PeriodEnd: base.AddDate(0, 1, 0), Due: base.Add(time.Hour)}
+	a := ledger.Account{ID: id, Plan: "free", CreateTime: base, PeriodStart: midnight(base), PeriodEnd: base.AddDate(0, 1, 0), Due: base.Add(time.Hour)}
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
 		inserted, err := tx.InsertAccount(ctx, a)
 		require.NoError(t, err)
@@ -134,21 +138,17 @@ func closeHold(ctx context.Context, tx ledger.Tx, h ledger.Hold, c ledger.Closin
 	return tx.CloseHold(ctx, closed(h, c, ledger.StateSettled), ledger.StateOpen)
 }
 
-// newRecord is what a hold's call used, an instant after it was made.
-func newRecord(h ledger.Hold, cost int64) ledger.UsageRecord {
-	return ledger.UsageRecord{
-		ID: ledger.UsageIDFloor(base.Add(time.Second)) + h.ID, HoldID: h.ID, AccountID: h.AccountID, UserID: h.UserID, APIKeyID: h.APIKeyID, Model: h.Model,
-		Usage: ledger.Usage{Input: 10, CachedInput: 4, Output: 20, Reasoning: 8}, Cost: cost, Outcome: ledger.OutcomeCompleted,
-		Estimated: true, ProviderRequestID: "req_1", SettleTime: base.Add(time.Second),
+// newClosing is how a call ended, an instant after its hold was made.
+func newClosing(cost int64) ledger.Closing {
+	return ledger.Closing{
+		Cost: cost, Outcome: ledger.OutcomeCompleted, Estimated: true, ProviderRequestID: "req_1", UsageTime: base.Add(time.Second), SettleTime: base.Add(time.Second),
 	}
 }
 
-func usageEntry(r ledger.UsageRecord) ledger.Entry {
-	return ledger.Entry{
-		ID: "ent_of_" + r.HoldID, AccountID: r.AccountID, Kind: ledger.KindUsage, Debit: ledger.SideCustomer(r.AccountID), Credit: ledger.SideUsage,
-		Amount: r.Cost, Reference: r.HoldID, CreateTime: r.SettleTime,
-	}
-}
+func midnight(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+
+// used is what newClosing is for.
+var used = ledger.Usage{Input: 10, CachedInput: 4, Output: 20, Reasoning: 8}
 
 // charge charges a hold to the grant g1, as the ledger does.
 func charge(ctx context.Context, tx ledger.Tx, h ledger.Hold, cost int64) error {
@@ -161,22 +161,28 @@ func charge(ctx context.Context, tx ledger.Tx, h ledger.Hold, cost int64) error 
 	if err != nil {
 		return err
 	}
-	r := newRecord(h, cost)
 	a.Balance -= cost
 	a.Held -= h.Amount
-	a.Period.Requests++
-	a.Period.Cost += cost
-	end := ledger.Closing{
-		Cost: cost, BalanceAfter: a.Balance, PaidBy: []ledger.Burn{{GrantID: grantID, Amount: cost}}, UsageID: r.ID, SettleTime: r.SettleTime,
-	}
-	if cost > 0 {
-		if err := tx.InsertEntry(ctx, usageEntry(r)); err != nil {
-			return err
-		}
-	}
+	a.Period.Add(ledger.UsageTotal{Requests: 1, Usage: used, Cost: cost})
+	end := newClosing(cost)
+	end.BalanceAfter, end.PaidBy = a.Balance, []ledger.Burn{{GrantID: grantID, Amount: cost}}
+	h.Used = used
 	return errors.Join(
-		tx.SetRemaining(ctx, grantID, g.Remaining-cost), closeHold(ctx, tx, h, end), tx.InsertUsage(ctx, r),
+		tx.SetRemaining(ctx, grantID, g.Remaining-cost), closeHold(ctx, tx, h, end),
 		tx.AddKeySpend(ctx, h, ledger.KeySpend{Held: -h.Amount, Spent: cost}), tx.SaveAccount(ctx, a))
+}
+
+// fold folds everything; name makes its ids.
+func fold(t *testing.T, s Store, name string) (moved int) {
+	t.Helper()
+	ids, err := s.AccountsToFold(t.Context(), "", 100)
+	require.NoError(t, err)
+	for _, id := range ids {
+		n, err := s.Fold(t.Context(), id, 100, ledger.Folding{SegmentID: "usage_" + name, EntryID: func(time.Time) string { return "ent_" + name }})
+		require.NoError(t, err)
+		moved += n
+	}
+	return moved
 }
 
 func readAccount(t *testing.T, s Store, id string) ledger.Account {

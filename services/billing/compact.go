@@ -1,0 +1,48 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/job"
+)
+
+const (
+	// foldInterval is how often closed holds are folded into daily sums, segments and entries.
+	foldInterval = 10 * time.Second
+	// pruneInterval is how often what is older than its retention is deleted.
+	pruneInterval = 6 * time.Hour
+)
+
+// compact folds and prunes until ctx ends. Of several replicas, one does each at a time.
+func (s *Service) compact(ctx context.Context) {
+	ticker := time.NewTicker(foldInterval)
+	defer ticker.Stop()
+	for {
+		s.runJob(ctx, "fold", 0, func(ctx context.Context, h *job.Holder) error {
+			_, err := s.ledger.Fold(ctx, h.Keep)
+			return err
+		})
+		s.runJob(ctx, "prune", pruneInterval, func(ctx context.Context, h *job.Holder) error {
+			return s.ledger.Prune(ctx, s.config.CallRetention, h.Keep)
+		})
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *Service) runJob(ctx context.Context, name string, interval time.Duration, fn func(context.Context, *job.Holder) error) {
+	options := job.Options{Interval: interval, Alone: s.db.Dialect() == database.SQLite, Now: s.now}
+	err := job.Run(ctx, s.db, name, options, fn)
+	switch {
+	case err == nil, errors.Is(err, job.ErrBusy), errors.Is(err, job.ErrNotDue), ctx.Err() != nil:
+	default:
+		s.log.ErrorContext(ctx, "compacting the ledger failed; retrying", slog.String("job", name), slog.Any("error", err))
+	}
+}

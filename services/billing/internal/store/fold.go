@@ -1,0 +1,255 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
+)
+
+// What is left to fold of a hold.
+const (
+	foldAll   = 1 // its charge and its usage
+	folded    = 2 // nothing
+	foldUsage = 3 // its usage: the charge has an entry of its own
+)
+
+// AccountsToFold lists at most limit accounts after one that have closed holds to fold.
+func (s *Store) AccountsToFold(ctx context.Context, after string, limit int) ([]string, error) {
+	ids, err := s.read.ListAccountsToFold(ctx, db.ListAccountsToFoldParams{After: after, Most: int64(limit)})
+	return ids, translate(err)
+}
+
+// Fold moves at most limit closed holds of an account into daily sums, one segment and one entry, in one transaction, and returns how many
+// it moved. f names the segment and the entry.
+func (s *Store) Fold(ctx context.Context, accountID string, limit int, f ledger.Folding) (n int, err error) {
+	err = s.Write(ctx, accountID, func(ctx context.Context, tx ledger.Tx) error {
+		n, err = tx.(*unit).fold(ctx, accountID, limit, f) //nolint:forcetypeassert // this store's own
+		return err
+	})
+	return n, err
+}
+
+func (u *unit) fold(ctx context.Context, accountID string, limit int, f ledger.Folding) (int, error) {
+	if err := u.flush(ctx); err != nil {
+		return 0, err
+	}
+	rows, err := u.q.ListClosedHolds(ctx, db.ListClosedHoldsParams{AccountID: accountID, Most: int64(limit)})
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	slices.SortFunc(rows, func(a, b db.Hold) int {
+		if a.SettleTime != b.SettleTime {
+			return int(min(max(a.SettleTime-b.SettleTime, -1), 1))
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	p := &foldPage{u: u, days: map[dayKey]ledger.UsageTotal{}, erased: map[string]bool{}}
+	for _, row := range rows {
+		if err := p.add(ctx, row); err != nil {
+			return 0, err
+		}
+	}
+	for k, total := range p.days {
+		if err := u.addDay(ctx, k, total); err != nil {
+			return 0, err
+		}
+	}
+	if err := p.writeSegment(ctx, accountID, f); err != nil {
+		return 0, err
+	}
+	return len(rows), p.markFolded(ctx, rows, f.SegmentID)
+}
+
+// foldPage is what a fold writes.
+type foldPage struct {
+	u       *unit
+	days    map[dayKey]ledger.UsageTotal
+	records []ledger.UsageRecord
+	charged int64
+	last    int64
+	erased  map[string]bool
+}
+
+// dayKey is a row of the daily sums.
+type dayKey struct {
+	account             string
+	day                 int64
+	model, user, apiKey string
+}
+
+func (p *foldPage) add(ctx context.Context, row db.Hold) error {
+	r, err := p.u.recordOf(ctx, row)
+	if err != nil {
+		return err
+	}
+	if r.UserID, err = p.nameable(ctx, r.UserID); err != nil {
+		return err
+	}
+	if row.Fold == foldAll && row.UsageID == "" {
+		p.charged += row.Cost
+	}
+	p.last = max(p.last, row.SettleTime)
+	total := r.Total()
+	if total == (ledger.UsageTotal{}) {
+		return nil
+	}
+	k := dayKey{account: r.AccountID, day: dayOf(usageTime(row, r)), model: r.Model, user: r.UserID, apiKey: r.APIKeyID}
+	if row.UsageID == "" {
+		p.records = append(p.records, r)
+	}
+	sum := p.days[k]
+	sum.Add(total)
+	p.days[k] = sum
+	return nil
+}
+
+// nameable is the user's id, or nothing once the person was erased.
+func (p *foldPage) nameable(ctx context.Context, userID string) (string, error) {
+	if userID == "" {
+		return "", nil
+	}
+	erased, known := p.erased[userID]
+	if !known {
+		n, err := p.u.q.IsErasedUser(ctx, hash(userID))
+		if err != nil {
+			return "", err
+		}
+		erased = n > 0
+		p.erased[userID] = erased
+	}
+	if erased {
+		return "", nil
+	}
+	return userID, nil
+}
+
+func (p *foldPage) writeSegment(ctx context.Context, accountID string, f ledger.Folding) error {
+	if len(p.records) > 0 || p.charged > 0 {
+		if err := p.u.q.InsertSegment(ctx, db.InsertSegmentParams{
+			AccountID: accountID, ID: f.SegmentID, LastTime: p.last, Calls: int64(len(p.records)), Charged: p.charged, Records: encodeSegment(p.records),
+		}); err != nil {
+			return err
+		}
+	}
+	if p.charged == 0 {
+		return nil
+	}
+	return p.u.InsertEntry(ctx, ledger.Entry{
+		ID: f.EntryID(toTime(p.last)), AccountID: accountID, Kind: ledger.KindUsage, Debit: ledger.SideCustomer(accountID), Credit: ledger.SideUsage,
+		Amount: p.charged, Reference: f.SegmentID, CreateTime: toTime(p.last),
+	})
+}
+
+func (p *foldPage) markFolded(ctx context.Context, rows []db.Hold, segment string) error {
+	var values []any
+	for _, row := range rows {
+		values = append(values, row.ID, segment)
+		if known := p.u.holds[row.ID]; known != nil {
+			known.fold, known.segment = folded, segment
+		}
+	}
+	_, err := p.u.sql.foldHolds.exec(ctx, p.u.t, values)
+	return err
+}
+
+// recordOf is the usage record of a closed hold.
+func (u *unit) recordOf(ctx context.Context, row db.Hold) (ledger.UsageRecord, error) {
+	if row.UsageID != "" { // an older version closed it
+		stored, err := u.q.GetUsage(ctx, db.GetUsageParams{AccountID: row.AccountID, ID: row.UsageID})
+		if _, err := one(err); err != nil {
+			return ledger.UsageRecord{}, err
+		}
+		return toUsage(stored), nil
+	}
+	return ledger.UsageRecord{
+		HoldID: row.ID, RequestID: row.RequestID, AccountID: row.AccountID, UserID: row.UserID, APIKeyID: row.APIKeyID, Model: row.Model,
+		Usage: ledger.Usage{
+			Input: row.UsedInputTokens, CachedInput: row.UsedCachedInputTokens, Output: row.UsedOutputTokens, Reasoning: row.UsedReasoningTokens,
+		},
+		Cost: row.Cost, Outcome: ledger.Outcome(row.Outcome), Estimated: row.Estimated, ProviderRequestID: row.ProviderRequestID,
+		SettleTime: toTime(cmp.Or(row.UsageTime, row.SettleTime)),
+	}, nil
+}
+
+func (u *unit) addDay(ctx context.Context, k dayKey, t ledger.UsageTotal) error {
+	return u.q.AddUsageDay(ctx, db.AddUsageDayParams{
+		AccountID: k.account, Day: k.day, Model: k.model, UserID: k.user, APIKeyID: k.apiKey, Requests: t.Requests, InputTokens: t.Usage.Input,
+		CachedInputTokens: t.Usage.CachedInput, OutputTokens: t.Usage.Output, ReasoningTokens: t.Usage.Reasoning, Cost: t.Cost,
+	})
+}
+
+// usageTime is when the usage of a closed hold counts. A hold of an older version that used nothing has no record.
+func usageTime(row db.Hold, r ledger.UsageRecord) time.Time {
+	if r.HoldID == "" {
+		return toTime(row.SettleTime)
+	}
+	return r.SettleTime
+}
+
+// Unfold takes a closed hold's usage out of what it was folded into, and returns it with its time: it is about to be corrected.
+func (u *unit) Unfold(ctx context.Context, holdID string) (old ledger.UsageTotal, at time.Time, err error) {
+	if err := u.flush(ctx); err != nil {
+		return old, at, err
+	}
+	row, err := u.q.GetHold(ctx, holdID)
+	if err != nil {
+		return old, at, translate(err)
+	}
+	r, err := u.recordOf(ctx, row)
+	if err != nil {
+		return old, at, err
+	}
+	old, at = r.Total(), usageTime(row, r)
+	switch {
+	case row.UsageID != "":
+		err = u.q.DeleteUsage(ctx, db.DeleteUsageParams{AccountID: row.AccountID, ID: row.UsageID})
+	case row.Fold == folded && row.Segment != "":
+		err = u.dropFromSegment(ctx, row)
+	}
+	if err == nil && row.Fold == folded && old != (ledger.UsageTotal{}) {
+		var nothing ledger.UsageTotal
+		nothing.Remove(old)
+		err = u.addDay(ctx, dayKey{account: row.AccountID, day: dayOf(at), model: r.Model, user: r.UserID, apiKey: r.APIKeyID}, nothing)
+	}
+	if known := u.holds[holdID]; known != nil {
+		known.fold, known.segment = foldUsage, ""
+	}
+	return old, at, err
+}
+
+// dropFromSegment takes the record of a hold out of its segment, if that is still kept.
+func (u *unit) dropFromSegment(ctx context.Context, row db.Hold) error {
+	segment, err := u.q.GetSegment(ctx, db.GetSegmentParams{AccountID: row.AccountID, ID: row.Segment})
+	if found, err := one(err); err != nil || !found {
+		return err
+	}
+	records, err := decodeSegment(segment.AccountID, segment.ID, segment.Records)
+	if err != nil {
+		return err
+	}
+	records = slices.DeleteFunc(records, func(r ledger.UsageRecord) bool { return r.HoldID == row.ID })
+	return u.q.RewriteSegment(ctx, db.RewriteSegmentParams{
+		AccountID: segment.AccountID, ID: segment.ID, Calls: int64(len(records)), Records: encodeSegment(records),
+	})
+}
+
+const day = 24 * time.Hour
+
+// dayOf is the day of a time, in days since 1970 in UTC.
+func dayOf(t time.Time) int64 { return floorDiv(t.UnixMicro(), day.Microseconds()) }
+
+// timeOf is the midnight at which a day begins.
+func timeOf(n int64) time.Time { return time.UnixMicro(n * day.Microseconds()).UTC() }
+
+func floorDiv(a, b int64) int64 {
+	n := a / b
+	if a%b < 0 {
+		n--
+	}
+	return n
+}

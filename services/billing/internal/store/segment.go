@@ -1,0 +1,144 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+// A segment is the records of calls that were folded together, as bytes: a version, the number of records, and the fields of each. Numbers
+// are varints. A text that occurred before in the segment is a reference to it.
+
+const segmentVersion = 1
+
+var errSegment = errors.New("the segment's bytes are damaged")
+
+// encodeSegment writes records. Account and id are not in them: they are the row's.
+func encodeSegment(records []ledger.UsageRecord) []byte {
+	w := &segmentWriter{raw: []byte{segmentVersion}, known: map[string]uint64{}}
+	w.number(int64(len(records)))
+	for _, r := range records {
+		for _, text := range []string{r.HoldID, r.RequestID, r.UserID, r.APIKeyID, r.Model, string(r.Outcome), r.ProviderRequestID} {
+			w.text(text)
+		}
+		estimated := int64(0)
+		if r.Estimated {
+			estimated = 1
+		}
+		for _, n := range []int64{
+			r.Usage.Input, r.Usage.CachedInput, r.Usage.Output, r.Usage.Reasoning, r.Cost, estimated, r.SettleTime.UnixMicro() - w.last,
+		} {
+			w.number(n)
+		}
+		w.last = r.SettleTime.UnixMicro()
+	}
+	return w.raw
+}
+
+type segmentWriter struct {
+	raw   []byte
+	known map[string]uint64
+	last  int64
+}
+
+func (w *segmentWriter) number(n int64) { w.raw = binary.AppendVarint(w.raw, n) }
+
+func (w *segmentWriter) text(s string) {
+	if at, known := w.known[s]; known {
+		w.raw = binary.AppendUvarint(w.raw, at)
+		return
+	}
+	w.known[s] = uint64(len(w.known) + 1)
+	w.raw = binary.AppendUvarint(w.raw, 0)
+	w.raw = binary.AppendUvarint(w.raw, uint64(len(s)))
+	w.raw = append(w.raw, s...)
+}
+
+// decodeSegment reads the records of a segment of an account.
+func decodeSegment(accountID, id string, raw []byte) ([]ledger.UsageRecord, error) {
+	r := &segmentReader{raw: raw}
+	if version := r.octet(); version != segmentVersion && !r.bad {
+		return nil, fmt.Errorf("segment %s has version %d, which this program does not know", id, version)
+	}
+	count := r.number()
+	if count < 0 || count > int64(len(raw)) {
+		r.bad = true
+	}
+	var records []ledger.UsageRecord
+	for i := int64(0); i < count && !r.bad; i++ {
+		records = append(records, r.record(accountID, fmt.Sprintf("%s.%d", id, i)))
+	}
+	if r.bad || len(r.raw) > 0 {
+		return nil, fmt.Errorf("segment %s: %w", id, errSegment)
+	}
+	return records, nil
+}
+
+type segmentReader struct {
+	raw   []byte
+	known []string
+	last  int64
+	bad   bool
+}
+
+func (r *segmentReader) record(accountID, id string) ledger.UsageRecord {
+	u := ledger.UsageRecord{ID: id, AccountID: accountID}
+	u.HoldID, u.RequestID, u.UserID, u.APIKeyID, u.Model = r.text(), r.text(), r.text(), r.text(), r.text()
+	u.Outcome, u.ProviderRequestID = ledger.Outcome(r.text()), r.text()
+	u.Usage = ledger.Usage{Input: r.number(), CachedInput: r.number(), Output: r.number(), Reasoning: r.number()}
+	u.Cost, u.Estimated = r.number(), r.number() == 1
+	r.last += r.number()
+	u.SettleTime = time.UnixMicro(r.last).UTC()
+	return u
+}
+
+func (r *segmentReader) octet() (b byte) {
+	if len(r.raw) == 0 {
+		r.bad = true
+		return 0
+	}
+	b, r.raw = r.raw[0], r.raw[1:]
+	return b
+}
+
+func (r *segmentReader) number() int64 {
+	n, size := binary.Varint(r.raw)
+	if size <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.raw = r.raw[size:]
+	return n
+}
+
+func (r *segmentReader) size() uint64 {
+	n, size := binary.Uvarint(r.raw)
+	if size <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.raw = r.raw[size:]
+	return n
+}
+
+func (r *segmentReader) text() string {
+	at := r.size()
+	if at > 0 {
+		if at > uint64(len(r.known)) {
+			r.bad = true
+			return ""
+		}
+		return r.known[at-1]
+	}
+	n := r.size()
+	if r.bad || n > uint64(len(r.raw)) {
+		r.bad = true
+		return ""
+	}
+	s := string(r.raw[:n])
+	r.raw, r.known = r.raw[n:], append(r.known, s)
+	return s
+}

@@ -1,0 +1,57 @@
+package store
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+func someRecords() []ledger.UsageRecord {
+	at := time.UnixMicro(1_800_000_000_123_456).UTC()
+	return []ledger.UsageRecord{
+		{
+			ID: "usage_1.0", AccountID: "acc", HoldID: "hold_1", RequestID: "req_1", UserID: "user_1", APIKeyID: "key_1", Model: "m",
+			Usage: ledger.Usage{Input: 1, CachedInput: 2, Output: 3, Reasoning: 4}, Cost: 5, Outcome: ledger.OutcomeCompleted, Estimated: true,
+			ProviderRequestID: "chatcmpl-1", SettleTime: at,
+		},
+		{ID: "usage_1.1", AccountID: "acc", HoldID: "hold_2", Model: "m", UserID: "user_1", SettleTime: at.Add(-time.Hour)},
+	}
+}
+
+func TestSegmentsKeepTheirRecords(t *testing.T) {
+	for _, records := range [][]ledger.UsageRecord{nil, someRecords()} {
+		got, err := decodeSegment("acc", "usage_1", encodeSegment(records))
+		require.NoError(t, err)
+		require.Equal(t, records, got)
+	}
+}
+
+// A damaged segment is an error, whichever byte is missing or one too many.
+func TestDamagedSegments(t *testing.T) {
+	raw := encodeSegment(someRecords())
+	for n := range raw {
+		_, err := decodeSegment("acc", "usage_1", raw[:n])
+		require.ErrorIs(t, err, errSegment, "%d bytes", n)
+	}
+	_, err := decodeSegment("acc", "usage_1", append(raw, 0))
+	require.ErrorIs(t, err, errSegment)
+	_, err = decodeSegment("acc", "usage_1", []byte{segmentVersion + 1})
+	require.ErrorContains(t, err, "version 2")
+}
+
+func FuzzDecodeSegment(f *testing.F) {
+	f.Add(encodeSegment(someRecords()))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		records, err := decodeSegment("acc", "usage_1", raw)
+		if err != nil {
+			return
+		}
+		again, err := decodeSegment("acc", "usage_1", encodeSegment(records))
+		require.NoError(t, err)
+		require.Equal(t, records, again)
+	})
+}
