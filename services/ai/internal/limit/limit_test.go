@@ -276,3 +276,32 @@ func BenchmarkAdmit(b *testing.B) {
 		ticket.Done(50)
 	}
 }
+
+// TestALongCallCountsWhenItEnds: what a call used beyond what it took is used now, not in the minute in which it began.
+func TestALongCallCountsWhenItEnds(t *testing.T) {
+	for _, length := range []time.Duration{0, limit.Minute, 90 * time.Second, 5 * limit.Minute} {
+		m, c := newMemory(t)
+		ask := limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 10}
+		long, err := m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		c.at = c.at.Add(length)
+		long.Done(110)
+		_, err = m.Admit(t.Context(), ask)
+		name, _ := refused(t, err)
+		require.Equal(t, "tokens_per_minute", name, length)
+	}
+}
+
+// TestAKeyIsNotAnAccount though it has the same id.
+func TestAKeyIsNotAnAccount(t *testing.T) {
+	m, _ := newMemory(t)
+	for range 3 {
+		_, err := m.Admit(t.Context(), limit.Ask{Account: "same", AccountRequests: 6})
+		require.NoError(t, err)
+		_, err = m.Admit(t.Context(), limit.Ask{Account: "same", AccountRequests: 6, Keys: []limit.Key{{ID: "same", Requests: 3}}})
+		require.NoError(t, err)
+	}
+	_, err := m.Admit(t.Context(), limit.Ask{Account: "same", AccountRequests: 6})
+	name, _ := refused(t, err)
+	require.Equal(t, "requests_per_minute", name)
+}

@@ -39,8 +39,12 @@ func patient(err error, attempts int) error {
 	if !ok {
 		return err
 	}
-	own := min(time.Second<<min(max(attempts-1, 0), 20), time.Hour)
-	return inbox.RetryAfter(err, max(later.After, own))
+	return inbox.RetryAfter(err, pause(later.After, attempts))
+}
+
+// pause is how long to wait after that many attempts when Stripe asks for a time: at least that, doubling from a second to an hour.
+func pause(asked time.Duration, attempts int) time.Duration {
+	return max(asked, min(time.Second<<min(max(attempts-1, 0), 20), time.Hour))
 }
 
 // upcoming is about an invoice that is not there yet, and has no id.

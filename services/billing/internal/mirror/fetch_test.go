@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -62,4 +63,62 @@ func TestWithoutMetadata(t *testing.T) {
 	} {
 		require.Equal(t, want, string(mirror.WithoutMetadata([]byte(body))), body)
 	}
+}
+
+// TestWhatARefreshFinds walks an object through its life, also before it and after it.
+func TestWhatARefreshFinds(t *testing.T) {
+	each(t, func(t *testing.T, w *fixture) {
+		target := mirror.Target{Kind: mirror.Customer, ID: "cus_1"}
+		for _, c := range []struct {
+			what, body string
+			want       mirror.Outcome
+		}{
+			{"never there", "", mirror.Same},
+			{"made", customer("cus_1", 1), mirror.Created},
+			{"looked at again", customer("cus_1", 1), mirror.Same},
+			{"changed", customer("cus_1", 2), mirror.Repaired},
+			{"deleted", "", mirror.Removed},
+			{"deleted long ago", "", mirror.Same},
+			{"back, as of another mode", customer("cus_1", 2), mirror.Created},
+		} {
+			w.source.set("cus_1", c.body)
+			changes, err := w.Refresh(t.Context(), target)
+			require.NoError(t, err, c.what)
+			require.Equal(t, []mirror.Change{{Kind: mirror.Customer, ID: "cus_1", Outcome: c.want}}, changes, c.what)
+		}
+	})
+}
+
+// TestAnAnswerForAnotherObjectIsNoAnswer keeps a proxy's mistake from being stored under the wrong id.
+func TestAnAnswerForAnotherObjectIsNoAnswer(t *testing.T) {
+	each(t, func(t *testing.T, w *fixture) {
+		w.source.set("cus_1", customer("cus_2", 1))
+		_, err := w.Sync(t.Context(), mirror.Customer, "cus_1")
+		require.ErrorContains(t, err, "another customer than the requested one")
+		_, err = w.rows.Object(t.Context(), mirror.Customer, "cus_1")
+		require.ErrorIs(t, err, mirror.ErrNotFound)
+	})
+}
+
+// TestACustomerWithManyPaymentMethodsGoes looks at all of them, over more than one page of the store.
+func TestACustomerWithManyPaymentMethodsGoes(t *testing.T) {
+	each(t, func(t *testing.T, w *fixture) {
+		w.source.set("cus_1", customer("cus_1", 1))
+		_, err := w.Sync(t.Context(), mirror.Customer, "cus_1")
+		require.NoError(t, err)
+		const methods = 205
+		for i := range methods {
+			o, err := mirror.Parse(mirror.PaymentMethod, fmt.Appendf(nil, `{"id":"pm_%03d","object":"payment_method","type":"card","customer":"cus_1"}`, i))
+			require.NoError(t, err)
+			_, err = w.rows.AdoptObject(t.Context(), o)
+			require.NoError(t, err)
+		}
+		w.source.set("cus_1", "")
+		changes, err := w.Refresh(t.Context(), mirror.Target{Kind: mirror.Customer, ID: "cus_1"})
+		require.NoError(t, err)
+		require.Len(t, changes, methods+1)
+		left, err := w.rows.CustomerObjects(t.Context(), "cus_1", mirror.PaymentMethod, "", 10)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	})
 }
