@@ -1,17 +1,3 @@
-import { useSyncExternalStore } from 'react';
-
-const query = matchMedia('(prefers-color-scheme: dark)');
-
-/** Whether the person prefers dark pages. */
-export const useDark = (): boolean =>
-  useSyncExternalStore(
-    (changed) => {
-      query.addEventListener('change', changed);
-      return () => query.removeEventListener('change', changed);
-    },
-    () => query.matches,
-  );
-
 /** The colors of Clerk's components. */
 export function appearance(dark: boolean) {
   const [surface, ink, mute, primary, onPrimary] = dark ? ['#17171a', '#f1f1f3', '#a6a6b0', '#f1f1f3', '#0b0b0d'] : ['#ffffff', '#18181b', '#55555f', '#18181b', '#fafafa'];

@@ -5,12 +5,13 @@ import { useMemo, useState } from 'react';
 import { Router } from 'wouter';
 import { navigate } from 'wouter/use-browser-location';
 import { App } from './app';
-import { appearance, useDark } from './appearance';
+import { useMedia } from '../lib/media';
+import { appearance } from './appearance';
 import { base, type Config } from './config';
 
 export function Root({ config, nonce }: { config: Config; nonce: string | undefined }) {
   const [ended, setEnded] = useState(false);
-  const dark = useDark();
+  const dark = useMedia('(prefers-color-scheme: dark)');
   const client = useMemo(() => {
     // The client has renewed the token and tried once more before it reports a 401.
     const onError = (e: unknown) => e instanceof TrivetError && e.status === 401 && setEnded(true);

@@ -1,12 +1,11 @@
 import { useState } from 'react';
+import { useMedia } from '../lib/media';
 import { decimals, step, usd } from '../lib/money';
 import { formatDay } from '../lib/time';
 import type { Stack } from '../lib/usage';
 
 const COLORS = ['#0d9488', '#6366f1', '#d97706', '#db2777', '#64748b', '#0284c7', '#65a30d', '#9333ea'];
-const WIDTH = 900;
 const HEIGHT = 240;
-const LEFT = 64;
 const BOTTOM = 24;
 const TOP = 8;
 const STEPS = 4n;
@@ -14,32 +13,36 @@ const STEPS = 4n;
 /** The cost of each day as a stack of models. Lengths are computed from integers. */
 export function Bars({ stacks, names }: { stacks: readonly Stack[]; names: readonly string[] }) {
   const [hover, setHover] = useState<number | null>(null);
+  const narrow = useMedia('(max-width: 40rem)');
+  const total = narrow ? 400 : 900; // text keeps its size on a phone
   const most = stacks.reduce((max, s) => (s.sum > max ? s.sum : max), 1n);
   const size = step(most, STEPS);
   const top = size * STEPS;
   const room = HEIGHT - BOTTOM - TOP;
+  const labels = [0n, 1n, 2n, 3n, 4n].map((i) => usd(size * i, decimals(size)));
+  const left = 14 + 7 * Math.max(...labels.map((label) => label.length)); // room for the longest label
   const length = (amount: bigint) => (Number((amount * 100_000n) / top) / 100_000) * room;
-  const width = (WIDTH - LEFT) / stacks.length;
-  const label = `Cost per day and model, ${stacks[0]?.day ?? ''} to ${stacks.at(-1)?.day ?? ''}`;
+  const width = (total - left) / stacks.length;
+  const title = `Cost per day and model, ${stacks[0]?.day ?? ''} to ${stacks.at(-1)?.day ?? ''}`;
   const shown = hover === null ? undefined : stacks[hover];
   return (
     <figure className="relative">
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} className="w-full" role="img" aria-label={label}>
-        {[0n, 1n, 2n, 3n, 4n].map((i) => {
-          const y = HEIGHT - BOTTOM - length(size * i);
+      <svg viewBox={`0 0 ${total} ${HEIGHT}`} className="w-full" role="img" aria-label={title}>
+        {labels.map((label, i) => {
+          const y = HEIGHT - BOTTOM - length(size * BigInt(i));
           return (
-            <g key={String(i)}>
-              <line x1={LEFT} x2={WIDTH} y1={y} y2={y} className="stroke-line" />
-              <text x={LEFT - 8} y={y + 4} textAnchor="end" className="fill-mute text-[11px] tabular-nums">{usd(size * i, decimals(size))}</text>
+            <g key={label}>
+              <line x1={left} x2={total} y1={y} y2={y} className="stroke-line" />
+              <text x={left - 8} y={y + 4} textAnchor="end" className="fill-mute text-[11px] tabular-nums">{label}</text>
             </g>
           );
         })}
         {stacks.map((stack, i) => (
           <g key={stack.day} onPointerEnter={() => setHover(i)} onPointerLeave={() => setHover(null)} opacity={hover === null || hover === i ? 1 : 0.5}>
-            <rect x={LEFT + i * width} y={TOP} width={width} height={room} fill="transparent" />
-            <Column stack={stack} x={LEFT + i * width + width * 0.14} width={width * 0.72} length={length} />
-            {i % Math.ceil(stacks.length / 7) === 0 && (
-              <text x={LEFT + i * width + width / 2} y={HEIGHT - 6} textAnchor="middle" className="fill-mute text-[11px]">{formatDay(stack.day)}</text>
+            <rect x={left + i * width} y={TOP} width={width} height={room} fill="transparent" />
+            <Column stack={stack} x={left + i * width + width * 0.14} width={width * 0.72} length={length} />
+            {i % Math.ceil(stacks.length / (narrow ? 4 : 7)) === 0 && (
+              <text x={left + i * width + width / 2} y={HEIGHT - 6} textAnchor="middle" className="fill-mute text-[11px]">{formatDay(stack.day)}</text>
             )}
           </g>
         ))}

@@ -1,6 +1,7 @@
 import { TrivetError } from '@trivet/client';
 import { CircleAlert, Inbox } from 'lucide-react';
 import type { ButtonHTMLAttributes, ReactNode } from 'react';
+import { usd } from '../lib/money';
 
 const KINDS = {
   primary: 'bg-ink text-page hover:opacity-90',
@@ -32,11 +33,12 @@ export function Card({ title, action, children }: { title?: string; action?: Rea
   );
 }
 
-/** A figure with its name and a note. */
-export function Figure({ title, value, note, children }: { title: string; value: string | undefined; note?: string | undefined; children?: ReactNode }) {
+/** A figure with its name and a note: a text, or an amount of nano-dollars, whose title is exact. */
+export function Figure({ title, value, nano, note, children }: { title: string; value?: string | undefined; nano?: string | undefined; note?: string | undefined; children?: ReactNode }) {
+  const text = nano === undefined ? value : usd(nano);
   return (
     <Card title={title}>
-      {value === undefined ? <Skeleton className="h-9 w-28" /> : <p className="text-3xl font-semibold tracking-tight tabular-nums">{value}</p>}
+      {text === undefined ? <Skeleton className="h-9 w-28" /> : <p data-nano={nano} title={nano === undefined ? undefined : usd(nano, 9)} className="text-3xl font-semibold tracking-tight tabular-nums">{text}</p>}
       {children}
       {note && <p className="mt-1.5 text-xs text-mute">{note}</p>}
     </Card>
@@ -110,8 +112,8 @@ export function Table({ caption, head, children }: { caption: string; head: Reac
 export const Th = ({ right, children }: { right?: boolean; children?: ReactNode }) => (
   <th scope="col" className={`py-2 pr-4 font-medium whitespace-nowrap last:pr-0 ${right ? 'text-right' : ''}`}>{children}</th>
 );
-export const Td = ({ right, children }: { right?: boolean; children?: ReactNode }) => (
-  <td className={`py-2 pr-4 align-top last:pr-0 ${right ? 'text-right whitespace-nowrap tabular-nums' : ''}`}>{children}</td>
+export const Td = ({ right, wrap, children }: { right?: boolean; wrap?: boolean; children?: ReactNode }) => (
+  <td className={`py-2 pr-4 align-top last:pr-0 ${right ? 'text-right tabular-nums' : ''} ${wrap ? 'min-w-40' : 'whitespace-nowrap'}`}>{children}</td>
 );
 
 export const inputClass = 'w-full rounded-lg border border-field bg-surface px-3 py-1.5 text-sm';

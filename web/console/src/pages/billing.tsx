@@ -15,9 +15,9 @@ export default function Billing() {
       {banner && <p role="alert" className="rounded-lg border border-warn p-3 text-sm text-warn">{banner}</p>}
       {account.isError && <Failure error={account.error} retry={() => void account.refetch()} />}
       <div className="grid gap-4 sm:grid-cols-3 sm:gap-5">
-        <Figure title="Balance" value={a && usd(a.balanceNanoUsd)} />
-        <Figure title="Held by running calls" value={a && usd(a.heldNanoUsd)} />
-        <Figure title="Available" value={a && usd(a.availableNanoUsd)} note={a?.periodEndTime && `the period ends ${formatDate(a.periodEndTime)}`} />
+        <Figure title="Balance" nano={a?.balanceNanoUsd} />
+        <Figure title="Held by running calls" nano={a?.heldNanoUsd} />
+        <Figure title="Available" nano={a?.availableNanoUsd} note={a?.periodEndTime && `the period ends ${formatDate(a.periodEndTime)}`} />
       </div>
       <Plans current={a?.planId} />
       <Invoices />

@@ -78,7 +78,7 @@ function Rows({ events, chosen, setChosen, show }: { events: readonly Schemas['E
           <Td><Badge tone={TONES[e.state]}>{stateName(e.state)}</Badge></Td>
           <Td right>{e.attempts}</Td>
           <Td><time dateTime={e.receiveTime} title={formatTime(e.receiveTime)} className="whitespace-nowrap">{formatAgo(e.receiveTime, now)}</time></Td>
-          <Td><span className="line-clamp-2 max-w-72 break-words text-mute">{e.lastError}</span></Td>
+          <Td wrap><span className="line-clamp-2 max-w-72 break-words text-mute">{e.lastError}</span></Td>
         </tr>
       ))}
     </Table>

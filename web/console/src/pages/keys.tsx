@@ -47,10 +47,10 @@ function KeyTable({ keys, revoke }: { keys: Key[]; revoke: (key: Key) => void })
       {keys.map((key) => (
         <tr key={key.id}>
           <Td><span className="font-medium">{key.name}</span><code className="block text-xs text-mute">{key.prefix}…</code></Td>
-          <Td><State apiKey={key} now={now} /></Td>
-          <Td>{key.scopes.join(', ')}</Td>
-          <Td>{key.models.length ? key.models.join(', ') : 'all'}</Td>
-          <Td>{limitsOf(key)}</Td>
+          <Td wrap><State apiKey={key} now={now} /></Td>
+          <Td wrap>{key.scopes.join(', ')}</Td>
+          <Td wrap>{key.models.length ? key.models.join(', ') : 'all'}</Td>
+          <Td wrap>{limitsOf(key)}</Td>
           <Td>{key.lastUseTime ? formatAgo(key.lastUseTime, now) : 'never'}</Td>
           <Td>{formatDate(key.createTime)}</Td>
           <Td right>{!key.revokeTime && <Button kind="danger" aria-label={`Revoke ${key.name}`} onClick={() => revoke(key)}>Revoke</Button>}</Td>

@@ -17,8 +17,8 @@ export default function Overview() {
   return (
     <div className="grid gap-4 sm:gap-5">
       <div className="grid gap-4 sm:grid-cols-2 sm:gap-5 lg:grid-cols-4">
-        <Figure title="Available" value={a && usd(a.availableNanoUsd)} note={a && heldNote(a.balanceNanoUsd, a.heldNanoUsd)} />
-        <Figure title="Cost of this period" value={a && usd(a.periodUsage.costNanoUsd)} note={a?.periodStartTime && `since ${formatDate(a.periodStartTime)}`}>
+        <Figure title="Available" nano={a?.availableNanoUsd} note={a && heldNote(a.balanceNanoUsd, a.heldNanoUsd)} />
+        <Figure title="Cost of this period" nano={a?.periodUsage.costNanoUsd} note={a?.periodStartTime && `since ${formatDate(a.periodStartTime)}`}>
           {a && <Share part={BigInt(a.periodUsage.costNanoUsd)} rest={BigInt(a.balanceNanoUsd)} />}
         </Figure>
         <Figure title="Requests of this period" value={a && Number(a.periodUsage.requests).toLocaleString()} note={a && `limit ${limit(a.limits.requestsPerMinute)} a minute`} />

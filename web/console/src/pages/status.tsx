@@ -17,7 +17,7 @@ export default function Status() {
         <Table caption="Integrations" head={<><Th>Integration</Th><Th>State</Th><Th>Since</Th></>}>
           {Object.entries(status.data.integrations).map(([name, i]) => (
             <tr key={name}>
-              <Td><span className="font-medium">{integrationNames[name] ?? name}</span>{i.banner && <span className="block text-warn">{i.banner}</span>}</Td>
+              <Td wrap><span className="font-medium">{integrationNames[name] ?? name}</span>{i.banner && <span className="block text-warn">{i.banner}</span>}</Td>
               <Td><Badge tone={tones[i.status]}>{i.status}</Badge></Td>
               <Td><time dateTime={i.since} title={formatTime(i.since)}>{formatAgo(i.since, now)}</time></Td>
             </tr>

@@ -1,1 +1,0 @@
-import{D as e,P as t}from"./index-CxtCz6rs.js";function n(n,r){return e(n,t,r)}export{n as t};

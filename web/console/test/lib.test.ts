@@ -1,0 +1,64 @@
+import { expect, test } from 'vitest';
+import { csv } from '../src/lib/csv';
+import { decimals, percent, step } from '../src/lib/money';
+import { curl, openai } from '../src/lib/snippets';
+import { lastDays } from '../src/lib/time';
+import { readUsage, stacks, type UsageRow } from '../src/lib/usage';
+
+const row = (day: string, model: string, cost: string): UsageRow => ({ day, model, requests: '1', costNanoUsd: cost, usage: { inputTokens: '1', cachedInputTokens: '0', outputTokens: '1', reasoningTokens: '0' } });
+
+test.each([
+  [0n, 10n, 0], [1n, 3n, 33.3], [2n, 3n, 66.7], [10n, 10n, 100], [20n, 10n, 100], [5n, 0n, 0], [-1n, 10n, 0], [9_007_199_254_740_993n, 18_014_398_509_481_986n, 50],
+])('percent(%s, %s) is %s', (part, whole, want) => expect(percent(part, whole)).toBe(want));
+
+test.each([
+  [1n, 1n], [4n, 1n], [5n, 2n], [8n, 2n], [9n, 5n], [20n, 5n], [21n, 10n], [4_000_000_000n, 1_000_000_000n], [4_000_000_001n, 2_000_000_000n],
+])('four steps that reach %s are %s each', (amount, want) => expect(step(amount, 4n)).toBe(want));
+
+test.each([[1n, 9], [5_000n, 6], [10_000_000n, 2], [500_000_000n, 2], [1_000_000_000n, 0], [20_000_000_000n, 0]])('steps of %s need %s decimals', (size, want) => expect(decimals(size)).toBe(want));
+
+test('days end today, in UTC, and cross months', () => {
+  expect(lastDays(3, Date.UTC(2026, 2, 1, 0, 30))).toEqual(['2026-02-27', '2026-02-28', '2026-03-01']);
+});
+
+test('stacks have every day, sort models by cost, and add exactly', () => {
+  const rows = [row('2026-01-02', 'b', '9007199254740993'), row('2026-01-02', 'a', '1'), row('2026-01-03', 'a', '2')];
+  const { names, stacks: days } = stacks(rows, ['2026-01-01', '2026-01-02', '2026-01-03']);
+  expect(names).toEqual(['b', 'a']);
+  expect(days.map((d) => d.sum)).toEqual([0n, 9_007_199_254_740_994n, 2n]);
+  expect(days[1]?.parts).toEqual([{ name: 'b', cost: 9_007_199_254_740_993n }, { name: 'a', cost: 1n }]);
+});
+
+test('the whole report is read, page by page, and the sum is the server\'s', async () => {
+  const asked: unknown[] = [];
+  const total = { requests: '3', costNanoUsd: '3', usage: row('', '', '0').usage };
+  const get = async (_: string, { query }: { query: { pageToken?: string } }) => {
+    asked.push(query.pageToken);
+    return { rows: [row('2026-01-01', 'm', '1')], total, nextPageToken: ['p2', 'p3', ''][asked.length - 1] };
+  };
+  const usage = await readUsage({ get } as never, { startDay: '2026-01-01', endDay: '2026-01-31' }, new AbortController().signal);
+  expect(usage.rows).toHaveLength(3);
+  expect(usage.total).toBe(total);
+  expect(asked).toEqual([undefined, 'p2', 'p3']);
+});
+
+test('a report without end is given up', async () => {
+  const rows = Array.from({ length: 5_000 }, () => row('2026-01-01', 'm', '1'));
+  const get = async () => ({ rows, total: {}, nextPageToken: 'more' });
+  await expect(readUsage({ get } as never, { startDay: '', endDay: '' }, new AbortController().signal)).rejects.toThrow('shorter range');
+});
+
+test.each([
+  [[['a', 'b']], 'a,b\r\n'],
+  [[['a,b', 'c"d', 'e\nf']], '"a,b","c""d","e\nf"\r\n'],
+  [[['=1+1', '+1', '-x', '@a', '-5', '1']], "'=1+1,'+1,'-x,'@a,-5,1\r\n"],
+])('csv(%j)', (rows, want) => expect(csv(rows)).toBe(want));
+
+test('snippets keep every character of the conversation', () => {
+  const turns = [{ role: 'user', content: `it's "quoted" $HOME \`x\` \\n` }];
+  const command = curl('https://api.example.com', 'gpt-4o-mini', turns);
+  const body = /-d '([\s\S]*)'\n$/.exec(command)?.[1]?.replaceAll(`'\\''`, "'");
+  expect(JSON.parse(body ?? '')).toEqual({ model: 'gpt-4o-mini', messages: turns, stream: true });
+  const request = /create\(([\s\S]*)\);\nfor/.exec(openai('https://api.example.com', 'gpt-4o-mini', turns))?.[1];
+  expect(JSON.parse(request ?? '')).toEqual({ model: 'gpt-4o-mini', messages: turns, stream: true });
+});
