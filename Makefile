@@ -31,7 +31,7 @@ build: ## Build bin/trivet and the four programs of split mode
 export TRIVET_TEST_SKIPPED := $(CURDIR)/.skipped
 
 .PHONY: test
-test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node_modules) ## Run all tests; those that need PostgreSQL, Chromium or Node.js say at the end what they could not run
+test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node_modules web/console/node_modules web/example/node_modules) ## Run all tests; those that need PostgreSQL, Chromium or Node.js say at the end what they could not run
 	@rm -f $(TRIVET_TEST_SKIPPED)
 	@export TRIVET_TEST_RUN=$$(date +%s%N); failed=0; \
 	go test $$(go list ./... | grep -v '/test/e2e$$') || failed=1; \
@@ -52,6 +52,12 @@ test-faults: ## Run the tests that take minutes: processes killed while events f
 test-calls: ## Run the tests of the all-in-one with plain calls that copy and check their messages
 	go test -tags checkcalls ./platform/grpcserver ./gateway ./internal/allinone
 	TRIVET_TEST_TAGS=checkcalls go test -count=1 -timeout 30m -run 'TestTheRide|TestLeaving|TestACallerWhoLeaves|TestKilledInTheMiddle|TestNoOverspend|TestUpstreamFailures' ./test/e2e
+
+.PHONY: screenshots
+screenshots: test/sdk/node_modules ## Take pictures of every page of the console, light, dark and on a phone, into .screenshots
+	@rm -rf .screenshots && mkdir .screenshots
+	TRIVET_SCREENSHOTS=$(CURDIR)/.screenshots go test -count=1 -run TestConsoleInChromium ./test/e2e
+	@ls .screenshots
 
 .PHONY: race
 race: ## Run the tests of the concurrent parts under the race detector
@@ -150,7 +156,7 @@ clean: ## Remove what was built, the development data, and what a broken benchma
 	go run ./tools/protodeps .protodeps
 	@touch .protodeps
 
-web/node_modules web/console/node_modules test/sdk/node_modules clients/typescript/node_modules: %/node_modules: %/package.json %/package-lock.json
+web/node_modules web/console/node_modules web/example/node_modules test/sdk/node_modules clients/typescript/node_modules: %/node_modules: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 

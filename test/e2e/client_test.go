@@ -92,3 +92,29 @@ func TestTypeScriptClientExamples(t *testing.T) {
 		}
 	}
 }
+
+// The same tasks with the generated Go client, and with curl.
+func TestGoAndCurlExamples(t *testing.T) {
+	in := allInOne(t)
+	folder, err := filepath.Abs(filepath.Join("..", "..", "clients"))
+	require.NoError(t, err)
+	address, ok := strings.CutPrefix(in.grpc[0], "TRIVET_GRPC_ADDR=")
+	require.True(t, ok)
+	t.Setenv("TRIVET_URL", in.edge)
+	t.Setenv("TRIVET_GRPC", address)
+	for name, example := range map[string]struct {
+		command []string
+		wants   []string
+	}{
+		"go":   {[]string{"go", "run", "./go"}, []string{"tokens, $0.0000", "finished: stop", "stopped: context canceled", "gpt-4o-mini ", "not found: "}},
+		"curl": {[]string{"./curl/examples.sh"}, []string{`"costNanoUsd":"`, `"finishReason":"stop"`, "stopped", `"rows":[{"day":"`, `"code":"MODEL_NOT_FOUND"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("TRIVET_TOKEN", in.token("user_"+name, nil))
+			out := runNode(t, folder, example.command...)
+			for _, want := range example.wants {
+				require.Contains(t, out, want)
+			}
+		})
+	}
+}

@@ -34,7 +34,7 @@ export function CreateKey({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title="Create an API key" onClose={onClose}>
       <form className="space-y-4" onSubmit={submit}>
-        <Field label="Name" hint="For people, such as the program that uses it"><input name="name" required maxLength={100} autoFocus className={inputClass} /></Field>
+        <Field label="Name" hint="For people, such as the program that uses it"><input name="name" required maxLength={100} data-autofocus className={inputClass} /></Field>
         <fieldset>
           <legend className="text-sm font-medium">It may</legend>
           <div className="mt-1 grid gap-1.5">

@@ -11,6 +11,7 @@ export function Dialog({ title, onClose, children, side = false }: { title: stri
   useEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
+    dialog?.querySelector<HTMLElement>('[data-autofocus]')?.focus(); // React keeps autofocus from the browser
     return () => dialog?.close();
   }, []);
   const place = side ? 'm-0 mr-auto h-dvh max-h-none w-72 rounded-r-xl' : 'm-auto w-[min(34rem,calc(100vw-2rem))] max-h-[calc(100dvh-2rem)] rounded-xl';

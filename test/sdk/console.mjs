@@ -1,0 +1,282 @@
+// Drives the console, as the Go program serves it, in Chromium, with Clerk's unmodified SDK and without a network; a test
+// of the whole product runs it. TRIVET_SCREENSHOTS names a folder for pictures of every page.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const [base, sandbox, executablePath] = process.argv.slice(2);
+const shots = process.env.TRIVET_SCREENSHOTS;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const operator = "user_operator@example.test";
+const desk = { width: 1320, height: 860 }, phone = { width: 390, height: 844 };
+
+const browser = await chromium.launch({
+  executablePath,
+  args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const seen = { errors: [], outside: [], refused: [], violations: [] };
+// Two places in Clerk's components add a style element without the nonce. It is refused, and nothing is lost by it.
+const clerks = /^style-src-elem inline \S+\/__clerk\/npm\/@clerk\/ui@\S+\/(vendors|framework)_ui_\S+\.js /;
+
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: desk, colorScheme: "light", ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  page.on("pageerror", (e) => seen.errors.push(e.message));
+  await page.exposeFunction("violated", (v) => !clerks.test(v) && seen.violations.push(v));
+  await page.addInitScript(() => addEventListener("securitypolicyviolation", (e) => window.violated([e.effectiveDirective, e.blockedURI, e.sourceFile, e.lineNumber, e.columnNumber, e.sample].join(" "))));
+  page.on("request", (r) => { if (!r.url().startsWith(base) && !/^(data|blob):/.test(r.url())) seen.outside.push(`${r.method()} ${r.url()}`); });
+  page.on("response", (r) => { if (r.status() >= 400) seen.refused.push(`${r.status()} ${r.request().method()} ${new URL(r.url()).pathname}`); });
+  return page;
+}
+
+const call = async (method, url, body, token) => {
+  const response = await fetch(url, { method, headers: { ...(body && { "content-type": "application/json" }), ...(token && { authorization: `Bearer ${token}` }) }, ...(body && { body: JSON.stringify(body) }) });
+  const text = await response.text();
+  return { status: response.status, body: /^[{[]/.test(text) ? JSON.parse(text) : text };
+};
+const control = async (method, path, body) => {
+  const answer = await call(method, sandbox + path, body);
+  assert.ok(answer.status < 300, `${method} ${path}: ${JSON.stringify(answer)}`);
+  return answer.body;
+};
+const token = (page) => page.evaluate(() => window.Clerk.session.getToken());
+const account = async (page) => (await call("GET", `${base}/api/v1/billing/account`, undefined, await token(page))).body.account;
+const link = (page, name) => page.locator("nav[aria-label=Main]").last().getByText(name, { exact: true });
+
+// press tabs until the element has the focus, as a person without a mouse does, then presses the key.
+async function press(page, locator, key) {
+  for (let i = 0; i < 80; i++) {
+    if (await locator.evaluate((e) => e === document.activeElement || e.contains(document.activeElement))) {
+      if (key) await page.keyboard.press(key);
+      return;
+    }
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`the keyboard does not reach ${locator}`);
+}
+
+async function signIn(page, email) {
+  await page.goto(`${base}/console/`);
+  await page.waitForSelector("input[name=identifier]");
+  await press(page, page.locator("input[name=identifier]"));
+  await page.keyboard.type(email);
+  const sent = page.waitForResponse((r) => r.url().includes("/prepare_"));
+  await page.keyboard.press("Enter");
+  assert.equal((await sent).status(), 200);
+  const code = page.locator('input[autocomplete="one-time-code"]').first();
+  await code.waitFor();
+  await press(page, code);
+  await page.keyboard.type("424242", { delay: 30 });
+  await page.getByRole("heading", { name: "Overview" }).waitFor();
+  await page.waitForSelector("[data-nano]");
+}
+
+let page;
+const steps = {
+  async "sign in by keyboard"() {
+    page = await open();
+    await signIn(page, operator);
+  },
+  async "the balance is the API's"() {
+    const shown = await page.locator("[data-nano]").first().getAttribute("data-nano");
+    assert.equal(shown, (await account(page)).availableNanoUsd);
+  },
+  async "a chat by keyboard costs what the ledger says"() {
+    const before = BigInt((await account(page)).periodUsage.costNanoUsd);
+    await press(page, link(page, "Playground"), "Enter");
+    await page.waitForSelector("#message");
+    await page.waitForFunction(() => document.querySelector("select")?.value);
+    await press(page, page.locator("#message"));
+    await page.keyboard.type("Say **bold** and ![x](https://evil.test/leak)");
+    await page.keyboard.press("Enter");
+    const cost = await page.locator("[data-cost]").getAttribute("data-cost");
+    assert.equal(BigInt((await account(page)).periodUsage.costNanoUsd) - before, BigInt(cost));
+    await page.waitForSelector("[role=log] strong");
+    assert.equal(await page.locator("[role=log] img").count(), 0);
+  },
+  async "the usage is the ledger's"() {
+    await link(page, "Usage").click();
+    await page.getByRole("row", { name: /^Total 1 / }).waitFor();
+    const saved = page.waitForEvent("download");
+    await page.getByRole("button", { name: "CSV" }).click();
+    const csv = readFileSync(await (await saved).path(), "utf8").trim().split("\r\n");
+    assert.equal(csv.length, 2);
+    assert.equal(csv[1].split(",").at(-1), (await account(page)).periodUsage.costNanoUsd);
+  },
+  async "a chat is stopped by keyboard"() {
+    await link(page, "Playground").click();
+    await press(page, page.locator("#message"));
+    await page.keyboard.type("Talk for long [sandbox tokens=2000 pace=20]");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.querySelector("[role=log]")?.textContent.includes("You said"));
+    await press(page, page.getByRole("button", { name: "Stop" }), "Enter");
+    await page.getByText("Stopped.").waitFor();
+    await page.getByRole("button", { name: "Send" }).waitFor();
+  },
+  async "a key is created by keyboard, works, and fails after it was revoked"() {
+    await press(page, link(page, "API keys"), "Enter");
+    await press(page, page.getByRole("button", { name: "Create key" }), "Enter");
+    await page.keyboard.type("nightly");
+    await page.keyboard.press("Enter");
+    const secret = await page.locator("[data-secret]").textContent();
+    const models = () => call("GET", `${base}/v1/models`, undefined, secret);
+    assert.equal((await models()).status, 200);
+    await press(page, page.getByRole("button", { name: "Done" }), "Enter");
+    await press(page, page.getByRole("button", { name: "Revoke nightly" }), "Enter");
+    await press(page, page.getByRole("dialog").getByRole("button", { name: "Revoke" }), "Enter");
+    await page.getByText("revoked", { exact: true }).waitFor();
+    assert.equal((await models()).status, 401);
+    assert.ok(!(await page.content()).includes(secret), "the secret is shown once");
+  },
+  async "a dead event is redriven and done"() {
+    await control("POST", "/control/faults", { provider: "stripe", kind: "status", status: 500, path: "/v1/customers*" });
+    await control("POST", "/control/stripe/customers", { count: 1 });
+    await link(page, "Webhook events").click();
+    await page.getByLabel("From").selectOption("billing");
+    await page.getByLabel("State").selectOption("EVENT_STATE_DEAD");
+    const choose = page.getByRole("checkbox").first();
+    await choose.waitFor();
+    await page.getByRole("button", { name: "customer.created" }).first().click();
+    await page.getByText("Failed attempts").waitFor();
+    await page.keyboard.press("Escape");
+    await control("DELETE", "/control/faults?provider=stripe");
+    await choose.check();
+    await page.getByRole("button", { name: "Redrive 1" }).click();
+    await page.getByText("1 redriven").waitFor();
+    await page.getByLabel("State").selectOption("EVENT_STATE_DONE");
+    await page.getByRole("row", { name: /customer\.created/ }).first().waitFor();
+  },
+  async "while the models are down, the status says so and the answer is the fallback"() {
+    await control("POST", "/control/faults", { provider: "openai", kind: "status", status: 503 });
+    await link(page, "Playground").click();
+    for (let i = 0; i < 4 && !(await page.getByText("Fallback:").count()); i++) {
+      await page.fill("#message", "Are you there?");
+      await page.keyboard.press("Enter");
+      await page.waitForFunction(() => [...document.querySelectorAll("button")].some((b) => b.textContent.includes("Send")));
+    }
+    await page.getByText("I'm currently unavailable. Please try again later or contact support.").waitFor();
+    await link(page, "Status").click();
+    await page.getByRole("row", { name: /OpenAI .* (degraded|down)/ }).waitFor();
+    await control("DELETE", "/control/faults?provider=openai");
+  },
+  async "polling stops while the page is hidden"() {
+    await link(page, "Overview").click();
+    await page.waitForSelector("[data-nano]");
+    const hide = (state) => page.evaluate((state) => {
+      Object.defineProperty(document, "visibilityState", { configurable: true, get: () => state });
+      document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+    }, state);
+    await hide("hidden");
+    const asked = [];
+    page.on("request", (r) => r.url().includes("/api/") && asked.push(r.url()));
+    await page.waitForTimeout(2_000); // what was under way ends
+    asked.length = 0;
+    await page.waitForTimeout(16_000); // longer than every interval of the page
+    assert.deepEqual(asked, []);
+    const again = page.waitForRequest((r) => r.url().includes("/api/"));
+    await hide("visible");
+    await again;
+  },
+  async "create and switch organization, members"() {
+    await link(page, "Members").click();
+    await page.getByText("This is your personal account").waitFor();
+    await page.fill("input[name=name]", "Analytical Engines");
+    await page.getByRole("button", { name: "Create organization" }).click();
+    await page.locator(".cl-organizationProfile-root, .cl-organizationProfileRoot, .cl-pageScrollBox").first().waitFor();
+    await link(page, "Overview").click();
+    await page.waitForFunction(() => document.querySelector("[data-nano]"));
+    assert.match((await account(page)).id, /^org_/);
+    await page.evaluate(() => window.Clerk.setActive({ organization: null }));
+    await page.waitForFunction(() => !window.Clerk.organization);
+  },
+  async "a refused session goes to the sign-in"() {
+    const other = await open();
+    await control("POST", "/control/clerk/tokens", { user: "user_banned" });
+    await signIn(other, "user_banned@example.test");
+    const ended = seen.refused.length;
+    await control("PATCH", "/control/clerk/users/user_banned", { banned: true });
+    await other.waitForSelector("input[name=identifier]", { timeout: 90_000 });
+    assert.ok(seen.refused.splice(ended).length > 0);
+    await other.context().close();
+  },
+  async "a page says so when Clerk does not load"() {
+    const other = await open();
+    await other.route(/clerk\.browser\.js/, (route) => route.abort());
+    const before = seen.errors.length;
+    await other.goto(`${base}/console/`);
+    await other.getByRole("heading", { name: "The sign-in does not load" }).waitFor();
+    await other.getByText("OpenAI (models)").waitFor();
+    await check(other, "light, without Clerk");
+    assert.ok(seen.errors.splice(before).every((e) => e.includes("failed_to_load_clerk_js")));
+    await other.context().close();
+  },
+  async "every page is accessible, light and dark, on a desk and a phone"() {
+    await look(page);
+  },
+  async "sign out"() {
+    await page.locator(".cl-userButtonTrigger").click();
+    await page.getByText("Sign out").first().click();
+    await page.waitForSelector("input[name=identifier]");
+  },
+  async "no error, no violation, no other host"() {
+    const { errors, outside, violations } = seen;
+    assert.deepEqual({ errors, outside, violations }, { errors: [], outside: [], violations: [] });
+    // Refusals that the steps caused: probing for invoices, models that are down, Clerk's answer to a page that is signed out.
+    const unexpected = seen.refused.filter((r) => !/^501 GET \/api\/v1\/billing\/invoices$|^50\d POST \/api\/v1\/chat:stream$|\/__clerk\/v1\//.test(r));
+    assert.deepEqual(unexpected, []);
+  },
+};
+
+const pages = ["Overview", "Usage", "Playground", "API keys", "Members", "Billing", "Status", "Webhook events"];
+
+// look opens every page in every form, checks it, and takes its picture.
+async function look(page) {
+  for (const [size, viewport] of Object.entries({ desk, phone })) {
+    await page.setViewportSize(viewport);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      for (const name of pages) {
+        if (size === "phone") await page.getByRole("button", { name: "Menu", exact: true }).click();
+        await link(page, name).click();
+        await page.getByRole("heading", { name, exact: true }).first().waitFor();
+        await page.waitForFunction(() => !document.querySelector("[role=status]"));
+        await check(page, `${name}, ${colorScheme}, ${size}`);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(wide <= 0, `${name} on a ${size} is ${wide} px too wide`);
+      }
+    }
+  }
+  await page.setViewportSize(desk);
+  await page.emulateMedia({ colorScheme: "light" });
+}
+
+// check leaves out the inside of Clerk's components, which are not ours.
+async function check(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run({ exclude: [['[class*="cl-"]']] }, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
+  if (shots) {
+    const violationsBefore = seen.violations.length;
+    await page.screenshot({ path: `${shots}/${name.replace(/\W+/g, "-").toLowerCase()}.png`, fullPage: true });
+    seen.violations.length = violationsBefore; // the picture itself adds a style
+  }
+  assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(" | ")}`), [], name);
+}
+
+let passed = 0;
+try {
+  for (const [name, step] of Object.entries(steps)) {
+    try {
+      await step();
+    } catch (e) {
+      if (shots && page) await page.screenshot({ path: `${shots}/failed.png` });
+      throw new Error(`${name}: ${e.message}\n${JSON.stringify(seen)}`, { cause: e });
+    }
+    console.log(`ok ${name}`);
+    passed++;
+  }
+} finally {
+  await browser.close();
+}
+console.log(`${passed} steps passed`);

@@ -1,0 +1,82 @@
+// Drives web/example, as `npm run dev` serves it beside Trivet, in Chromium, with Clerk's unmodified SDK and without a network.
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const [base, sandbox, executablePath] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath,
+  args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const page = await browser.newPage();
+page.setDefaultTimeout(60_000);
+const errors = [], outside = [];
+page.on("pageerror", (e) => errors.push(e.message));
+page.on("request", (r) => { if (!r.url().startsWith(base) && !/^(data|blob|ws):/.test(r.url())) outside.push(r.url()); });
+
+const control = async (method, path, body) => {
+  const response = await fetch(sandbox + path, { method, ...(body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }) });
+  assert.ok(response.ok, await response.text());
+};
+const ask = async (text) => {
+  await page.fill("input[aria-label=Message]", text);
+  await page.getByRole("button", { name: "Send" }).click();
+};
+
+const steps = {
+  async "sign in"() {
+    await page.goto(base);
+    await page.fill("input[name=identifier]", "user_alice@example.test");
+    const sent = page.waitForResponse((r) => r.url().includes("/prepare_"));
+    await page.click("button.cl-formButtonPrimary");
+    assert.equal((await sent).status(), 200);
+    const code = page.locator('input[autocomplete="one-time-code"]').first();
+    await code.waitFor();
+    await code.focus();
+    await page.keyboard.type("424242", { delay: 30 });
+    await page.getByText("Balance: $5.00").waitFor();
+  },
+  async "a streamed answer has its cost"() {
+    await ask("Hello, Trivet!");
+    await page.getByText(/^You said Hello, Trivet!.* \$0\.\d+$/).waitFor();
+  },
+  async "the checkout answers with the server's words until it exists"() {
+    const answer = page.waitForResponse((r) => r.url().endsWith("/api/v1/billing/checkoutSessions"));
+    await page.getByRole("button", { name: "Upgrade" }).click();
+    const response = await answer;
+    if (response.ok()) return;
+    const { error } = await response.json();
+    await page.getByText(error).waitFor();
+  },
+  async "the canned answer while the models are down"() {
+    await control("POST", "/control/faults", { provider: "openai", kind: "status", status: 503 });
+    await ask("Are you there?");
+    await page.getByText("I'm currently unavailable. Please try again later or contact support. (fallback").waitFor();
+    await control("DELETE", "/control/faults?provider=openai");
+  },
+  async "the banner while payments are down"() {
+    await control("POST", "/control/faults", { provider: "stripe", kind: "status", status: 500 });
+    for (let i = 0; i < 8; i++) await control("POST", "/control/stripe/customers", { count: 1 }); // Trivet fetches each, and fails
+    await page.getByText("Payment processing is temporarily unavailable. Please try again later.").waitFor({ timeout: 120_000 });
+    assert.ok(await page.getByRole("button", { name: "Upgrade" }).isDisabled());
+    await control("DELETE", "/control/faults?provider=stripe");
+  },
+  async "no error, and no other host"() {
+    assert.deepEqual({ errors, outside }, { errors: [], outside: [] });
+  },
+};
+
+let passed = 0;
+try {
+  for (const [name, step] of Object.entries(steps)) {
+    try {
+      await step();
+    } catch (e) {
+      throw new Error(`${name}: ${e.message}\n${JSON.stringify({ errors, outside })}\n${await page.locator("body").innerText()}`, { cause: e });
+    }
+    console.log(`ok ${name}`);
+    passed++;
+  }
+} finally {
+  await browser.close();
+}
+console.log(`${passed} steps passed`);

@@ -1,1 +1,0 @@
-import{M as e,z as t}from"./index-DfVHhqps.js";function n(n,r){return e(n,t,r)}export{n as t};
