@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/platformtest"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
@@ -65,23 +65,9 @@ func TestListenSurvivesALostServer(t *testing.T) {
 	requireHeard(t, heard)
 }
 
-// safeLog is a log that can be read while it is written.
-type safeLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *safeLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
 // pauses are those before listening again, in order.
-func (l *safeLog) pauses() (all []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, m := range regexp.MustCompile(`pause=(\S+)`).FindAllStringSubmatch(l.text.String(), -1) {
+func pauses(log *platformtest.Log) (all []string) {
+	for _, m := range regexp.MustCompile(`pause=(\S+)`).FindAllStringSubmatch(log.String(), -1) {
 		all = append(all, m[1])
 	}
 	return all
@@ -89,20 +75,20 @@ func (l *safeLog) pauses() (all []string) {
 
 func TestListenTriesLessAndLessOftenUntilItWorked(t *testing.T) {
 	server := databasetest.NewServer(t, false)
-	log := &safeLog{}
+	log := &platformtest.Log{}
 	db := databasetest.Open(t, database.Config{
 		URL: settings.NewSecret(server.NewDatabase(t)), Schema: "wallet", Logger: slog.New(slog.NewTextHandler(log, nil)),
 	}, database.Migrations{})
 	heard := listening(t, db, "work")
 	server.Stop()
-	eventually(t, "several attempts", func() bool { return len(log.pauses()) >= 3 })
-	require.Equal(t, []string{"100ms", "200ms", "400ms"}, log.pauses()[:3])
+	eventually(t, "several attempts", func() bool { return len(pauses(log)) >= 3 })
+	require.Equal(t, []string{"100ms", "200ms", "400ms"}, pauses(log)[:3])
 	require.NoError(t, server.Start())
 	requireHeard(t, heard)
-	before := len(log.pauses())
+	before := len(pauses(log))
 	require.NoError(t, server.Restart())
-	eventually(t, "it broke again", func() bool { return len(log.pauses()) > before })
-	require.Equal(t, "100ms", log.pauses()[before], "after a success it begins with the shortest pause")
+	eventually(t, "it broke again", func() bool { return len(pauses(log)) > before })
+	require.Equal(t, "100ms", pauses(log)[before], "after a success it begins with the shortest pause")
 	requireHeard(t, heard)
 }
 

@@ -100,7 +100,7 @@ func (e *env) stopped(t *testing.T) {
 
 func (e *env) as(t *testing.T, c passport.Claims) context.Context {
 	t.Helper()
-	return house{issuer: e.issuer}.as(t, c, "auth")
+	return fixture{issuer: e.issuer}.as(t, c, "auth")
 }
 
 // A call is refused by its headers. Nothing of its message is read, so strangers cannot fill the server's memory.

@@ -68,7 +68,7 @@ func (fakeAuth) WatchRevocations(_ *authv1.WatchRevocationsRequest, s grpc.Serve
 	return s.Context().Err()
 }
 
-type house struct {
+type fixture struct {
 	issuer *passport.Issuer
 	conn   grpc.ClientConnInterface
 	log    *bytes.Buffer
@@ -86,7 +86,7 @@ func (x exchanger) Passport(_ context.Context, credential, _ string) (string, er
 func (exchanger) Renew(context.Context, string, string, string) (string, error) { return "", nil }
 
 // each runs a test in-process and over TCP: the same interceptors must hold on both.
-func each(t *testing.T, peerName string, impl fakeAuth, test func(t *testing.T, h house)) {
+func each(t *testing.T, peerName string, impl fakeAuth, test func(t *testing.T, f fixture)) {
 	t.Helper()
 	for _, network := range []string{"in-process", "TCP"} {
 		t.Run(network, func(t *testing.T) {
@@ -128,17 +128,17 @@ func each(t *testing.T, peerName string, impl fakeAuth, test func(t *testing.T, 
 				require.NoError(t, <-served)
 				require.NoError(t, server.Drain(context.Background()))
 			})
-			test(t, house{issuer: issuer, conn: conn, log: log})
+			test(t, fixture{issuer: issuer, conn: conn, log: log})
 		})
 	}
 }
 
-func (h house) as(t *testing.T, c passport.Claims, audience string) context.Context {
+func (f fixture) as(t *testing.T, c passport.Claims, audience string) context.Context {
 	t.Helper()
 	if c.UserID == "" {
 		c.UserID, c.AccountID = "user_1", "user_1"
 	}
-	token, err := h.issuer.Issue(c, audience, time.Now().Add(time.Minute))
+	token, err := f.issuer.Issue(c, audience, time.Now().Add(time.Minute))
 	require.NoError(t, err)
 	return passport.Outgoing(t.Context(), token)
 }
@@ -152,8 +152,8 @@ func whoAmI(ctx context.Context) (*authv1.GetMeResponse, error) {
 }
 
 func TestRulesAreEnforced(t *testing.T) {
-	each(t, "gateway", fakeAuth{me: whoAmI}, func(t *testing.T, h house) {
-		auth := authv1.NewAuthServiceClient(h.conn)
+	each(t, "gateway", fakeAuth{me: whoAmI}, func(t *testing.T, f fixture) {
+		auth := authv1.NewAuthServiceClient(f.conn)
 		me := func(ctx context.Context) error { _, err := auth.GetMe(ctx, &authv1.GetMeRequest{}); return err }
 		users := func(ctx context.Context) error { _, err := auth.ListUsers(ctx, &authv1.ListUsersRequest{}); return err }
 		keys := func(ctx context.Context) error {
@@ -182,40 +182,40 @@ func TestRulesAreEnforced(t *testing.T) {
 			ctx  context.Context
 			want errorsv1.ErrorReason
 		}{
-			{"user: with a passport", me, h.as(t, passport.Claims{}, "auth"), none},
+			{"user: with a passport", me, f.as(t, passport.Claims{}, "auth"), none},
 			{"user: without", me, t.Context(), unauthorized},
-			{"user: passport for another service", me, h.as(t, passport.Claims{}, "ai"), invalid},
+			{"user: passport for another service", me, f.as(t, passport.Claims{}, "ai"), invalid},
 			{"user: forged passport", me, passport.Outgoing(t.Context(), "abc"), invalid},
-			{"user: two passports", me, metadata.AppendToOutgoingContext(h.as(t, passport.Claims{}, "auth"), passport.Header, "x"), invalid},
+			{"user: two passports", me, metadata.AppendToOutgoingContext(f.as(t, passport.Claims{}, "auth"), passport.Header, "x"), invalid},
 			{"user: with a good credential", me, bearer("Bearer good"), none},
 			{"user: with a bad credential", me, bearer("Bearer bad"), invalid},
 			{"user: with another scheme", me, bearer("Basic good"), invalid},
 			{"user: with two credentials", me, bearer("Bearer good", "Bearer good"), invalid},
 			{"user: metadata is not an identity", me, metadata.AppendToOutgoingContext(t.Context(), "x-user-id", "user_1", "user", "root"), unauthorized},
-			{"operator: a user", users, h.as(t, passport.Claims{}, "auth"), denied},
-			{"operator: an operator", users, h.as(t, passport.Claims{Operator: true, UserID: "o", AccountID: "o"}, "auth"), none},
-			{"operator: an operator's key", users, h.as(t, key, "auth"), denied},
-			{"admin: an owner", keys, h.as(t, passport.Claims{}, "auth"), none},
-			{"admin: a member", keys, h.as(t, passport.Claims{UserID: "u", AccountID: "o", OrganizationID: "o", Role: "member"}, "auth"), denied},
-			{"admin: an admin", keys, h.as(t, passport.Claims{UserID: "u", AccountID: "o", OrganizationID: "o", Role: "boss", Admin: true}, "auth"), none},
-			{"scope: a key without", keys, h.as(t, key, "auth"), denied},
-			{"scope: a key with", keys, h.as(t, keyManager, "auth"), none},
+			{"operator: a user", users, f.as(t, passport.Claims{}, "auth"), denied},
+			{"operator: an operator", users, f.as(t, passport.Claims{Operator: true, UserID: "o", AccountID: "o"}, "auth"), none},
+			{"operator: an operator's key", users, f.as(t, key, "auth"), denied},
+			{"admin: an owner", keys, f.as(t, passport.Claims{}, "auth"), none},
+			{"admin: a member", keys, f.as(t, passport.Claims{UserID: "u", AccountID: "o", OrganizationID: "o", Role: "member"}, "auth"), denied},
+			{"admin: an admin", keys, f.as(t, passport.Claims{UserID: "u", AccountID: "o", OrganizationID: "o", Role: "boss", Admin: true}, "auth"), none},
+			{"scope: a key without", keys, f.as(t, key, "auth"), denied},
+			{"scope: a key with", keys, f.as(t, keyManager, "auth"), none},
 		}
 		for _, tc := range cases {
 			t.Run(tc.name, func(t *testing.T) {
 				require.Equal(t, tc.want, errs.ReasonOf(tc.call(tc.ctx)))
 			})
 		}
-		got, err := auth.GetMe(h.as(t, passport.Claims{UserID: "user_7", AccountID: "user_7"}, "auth"), &authv1.GetMeRequest{})
+		got, err := auth.GetMe(f.as(t, passport.Claims{UserID: "user_7", AccountID: "user_7"}, "auth"), &authv1.GetMeRequest{})
 		require.NoError(t, err)
 		require.Equal(t, "user_7", got.GetIdentity().GetUserId())
 	})
 }
 
 func TestInternalCallsNeedTheRightPeer(t *testing.T) {
-	call := func(t *testing.T, h house) error {
+	call := func(t *testing.T, f fixture) error {
 		t.Helper()
-		auth := authv1.NewAuthServiceClient(h.conn)
+		auth := authv1.NewAuthServiceClient(f.conn)
 		_, err := auth.Authenticate(t.Context(), &authv1.AuthenticateRequest{Credential: "x"})
 		stream, streamErr := auth.WatchRevocations(t.Context(), &authv1.WatchRevocationsRequest{})
 		require.NoError(t, streamErr)
@@ -223,37 +223,37 @@ func TestInternalCallsNeedTheRightPeer(t *testing.T) {
 		require.Equal(t, errs.ReasonOf(err), errs.ReasonOf(streamErr), "streams are as strict as calls")
 		return err
 	}
-	each(t, "gateway", fakeAuth{}, func(t *testing.T, h house) { require.NoError(t, call(t, h)) })
-	each(t, "stranger", fakeAuth{}, func(t *testing.T, h house) {
-		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, errs.ReasonOf(call(t, h)))
+	each(t, "gateway", fakeAuth{}, func(t *testing.T, f fixture) { require.NoError(t, call(t, f)) })
+	each(t, "stranger", fakeAuth{}, func(t *testing.T, f fixture) {
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, errs.ReasonOf(call(t, f)))
 	})
 }
 
 func TestErrorsPanicsAndBadInput(t *testing.T) {
 	var outcome func() error
-	each(t, "gateway", fakeAuth{me: func(context.Context) (*authv1.GetMeResponse, error) { return nil, outcome() }}, func(t *testing.T, h house) {
-		auth := authv1.NewAuthServiceClient(h.conn)
-		ctx := h.as(t, passport.Claims{}, "auth")
+	each(t, "gateway", fakeAuth{me: func(context.Context) (*authv1.GetMeResponse, error) { return nil, outcome() }}, func(t *testing.T, f fixture) {
+		auth := authv1.NewAuthServiceClient(f.conn)
+		ctx := f.as(t, passport.Claims{}, "auth")
 
 		outcome = func() error { return errors.New("the password is hunter2") }
 		_, err := auth.GetMe(ctx, &authv1.GetMeRequest{})
 		require.Equal(t, codes.Internal, status.Code(err))
 		require.NotContains(t, err.Error(), "hunter2")
-		require.Contains(t, h.log.String(), "hunter2", "the log has the cause")
+		require.Contains(t, f.log.String(), "hunter2", "the log has the cause")
 
 		outcome = func() error { panic("boom") }
 		_, err = auth.GetMe(ctx, &authv1.GetMeRequest{})
 		require.Equal(t, codes.Internal, status.Code(err))
 		require.NotContains(t, err.Error(), "boom")
-		require.Contains(t, h.log.String(), "boom")
+		require.Contains(t, f.log.String(), "boom")
 
-		_, err = auth.GetUser(h.as(t, passport.Claims{UserID: "o", AccountID: "o", Operator: true}, "auth"), &authv1.GetUserRequest{})
+		_, err = auth.GetUser(f.as(t, passport.Claims{UserID: "o", AccountID: "o", Operator: true}, "auth"), &authv1.GetUserRequest{})
 		bad := errs.From(err)
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, bad.Reason)
 		require.Equal(t, "userId", bad.Fields[0].Name)
 		require.Contains(t, bad.Message, "userId")
 
-		_, err = auth.GetUser(h.as(t, passport.Claims{UserID: "o", AccountID: "o", Operator: true}, "auth"), &authv1.GetUserRequest{UserId: "u"})
+		_, err = auth.GetUser(f.as(t, passport.Claims{UserID: "o", AccountID: "o", Operator: true}, "auth"), &authv1.GetUserRequest{UserId: "u"})
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED, errs.ReasonOf(err))
 	})
 }
@@ -265,12 +265,12 @@ func TestContextOfAHandler(t *testing.T) {
 		_, hasDeadline := ctx.Deadline()
 		require.True(t, hasDeadline, "every unary call has a deadline")
 		return &authv1.GetMeResponse{}, nil
-	}}, func(t *testing.T, h house) {
-		auth := authv1.NewAuthServiceClient(h.conn)
-		_, err := auth.GetMe(requestid.With(h.as(t, passport.Claims{}, "auth"), "req-1"), &authv1.GetMeRequest{})
+	}}, func(t *testing.T, f fixture) {
+		auth := authv1.NewAuthServiceClient(f.conn)
+		_, err := auth.GetMe(requestid.With(f.as(t, passport.Claims{}, "auth"), "req-1"), &authv1.GetMeRequest{})
 		require.NoError(t, err)
 		require.Equal(t, "req-1", requestid.From(seen))
-		_, err = auth.GetMe(requestid.With(h.as(t, passport.Claims{}, "auth"), "bad id\n"), &authv1.GetMeRequest{})
+		_, err = auth.GetMe(requestid.With(f.as(t, passport.Claims{}, "auth"), "bad id\n"), &authv1.GetMeRequest{})
 		if err == nil { // in-process; over TCP gRPC itself refuses the header
 			require.True(t, requestid.Valid(requestid.From(seen)), "a bad id is replaced")
 		}
@@ -278,8 +278,8 @@ func TestContextOfAHandler(t *testing.T) {
 }
 
 func TestHealthNeedsNoCredential(t *testing.T) {
-	each(t, "gateway", fakeAuth{}, func(t *testing.T, h house) {
-		got, err := healthv1.NewHealthClient(h.conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: "trivet.auth.v1.AuthService"})
+	each(t, "gateway", fakeAuth{}, func(t *testing.T, f fixture) {
+		got, err := healthv1.NewHealthClient(f.conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: "trivet.auth.v1.AuthService"})
 		if status.Code(err) == codes.Unimplemented {
 			return // the in-process channel has no health service: its services live as long as the process
 		}

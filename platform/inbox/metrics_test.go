@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/platformtest"
 	"github.com/trivet-dev/trivet/platform/telemetry"
 )
 
@@ -87,7 +87,7 @@ func TestMetrics(t *testing.T) {
 // TestLogsNamePayloadsNever: not of what fails, what dies, what panics.
 func TestLogsNamePayloadsNever(t *testing.T) {
 	each(t, func(f *fixture) {
-		var log lockedBuffer
+		var log platformtest.Log
 		in := f.handle(inbox.Handler{MaxAttempts: 2, Handle: func(_ context.Context, j *inbox.Job) error {
 			if j.ID == "panics" {
 				panic("boom")
@@ -111,21 +111,4 @@ func TestLogsNamePayloadsNever(t *testing.T) {
 		}
 		require.NotContains(f, log.String(), "s3cret")
 	})
-}
-
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

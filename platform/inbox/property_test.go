@@ -49,11 +49,11 @@ func drawPlan(r *rapid.T) (p plan) {
 	if !p.coalesce { // there, what dies depends on what waits together
 		behaviours = append(behaviours, dieForGood)
 	}
-	for s := range rapid.IntRange(1, 5).Draw(r, "subjects") {
+	for subject := range rapid.IntRange(1, 5).Draw(r, "subjects") {
 		var events []planned
 		for e := range rapid.IntRange(1, 6).Draw(r, "events") {
 			one := planned{
-				id:         fmt.Sprintf("%d-%d", s, e),
+				id:         fmt.Sprintf("%d-%d", subject, e),
 				duplicates: rapid.IntRange(0, 2).Draw(r, "duplicates"),
 				attempts:   rapid.SliceOfN(rapid.SampledFrom(behaviours), 0, maxBehaviour).Draw(r, "attempts"),
 			}
@@ -67,8 +67,8 @@ func drawPlan(r *rapid.T) (p plan) {
 	return p
 }
 
-// world runs a plan with two processes on one database.
-type world struct {
+// scenario runs a plan with two processes on one database.
+type scenario struct {
 	*rapid.T
 	f, g    *fixture
 	source  string
@@ -80,19 +80,19 @@ type world struct {
 
 var errPlanned = errors.New("as planned")
 
-func (w *world) next(id string) behaviour {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.left[id]) == 0 {
+func (s *scenario) next(id string) behaviour {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.left[id]) == 0 {
 		return succeeds
 	}
-	b := w.left[id][0]
-	w.left[id] = w.left[id][1:]
+	b := s.left[id][0]
+	s.left[id] = s.left[id][1:]
 	return b
 }
 
 // handle applies a job's events, oldest first.
-func (w *world) handle(ctx context.Context, j *inbox.Job) error {
+func (s *scenario) handle(ctx context.Context, j *inbox.Job) error {
 	effects := func(ctx context.Context, tx database.Tx) error {
 		for _, e := range append(j.Earlier[:len(j.Earlier):len(j.Earlier)], j.Record) {
 			_, err := tx.ExecContext(ctx, "INSERT INTO effect (source, subject, event) VALUES ($1, $2, $3)", e.Source, e.Subject, e.ID)
@@ -102,7 +102,7 @@ func (w *world) handle(ctx context.Context, j *inbox.Job) error {
 		}
 		return nil
 	}
-	switch b := w.next(j.ID); b {
+	switch b := s.next(j.ID); b {
 	case fails:
 		return errPlanned
 	case dieForGood:
@@ -114,10 +114,10 @@ func (w *world) handle(ctx context.Context, j *inbox.Job) error {
 	case failsAfter:
 		return errors.Join(j.Complete(ctx, effects), errPlanned)
 	case hangs:
-		<-w.release
+		<-s.release
 		err := j.Complete(context.Background(), effects)
 		if err == nil {
-			w.won.Add(1)
+			s.won.Add(1)
 		}
 		return err
 	default:
@@ -132,83 +132,83 @@ func TestExactlyOnceInOrder(t *testing.T) {
 	each(t, func(f *fixture) {
 		g := f.other()
 		rapid.Check(f.T, func(r *rapid.T) {
-			w := &world{T: r, f: f, g: g, source: fmt.Sprintf("run-%d", runs.Add(1)), left: map[string][]behaviour{}, release: make(chan struct{})}
-			w.check(drawPlan(r))
+			s := &scenario{T: r, f: f, g: g, source: fmt.Sprintf("run-%d", runs.Add(1)), left: map[string][]behaviour{}, release: make(chan struct{})}
+			s.check(drawPlan(r))
 		})
 	})
 }
 
-func (w *world) check(p plan) {
+func (s *scenario) check(p plan) {
 	for _, e := range slices.Concat(p.subjects...) {
-		w.left[e.id] = e.attempts
+		s.left[e.id] = e.attempts
 	}
 	var processes []*inbox.Inbox
 	var stops []context.CancelFunc
 	var running sync.WaitGroup
 	end := sync.OnceFunc(func() {
-		close(w.release)
+		close(s.release)
 		for _, stop := range stops {
 			stop()
 		}
 		running.Wait()
 	})
 	defer end()
-	for _, f := range []*fixture{w.f, w.g} {
+	for _, f := range []*fixture{s.f, s.g} {
 		in := f.open(func(o *inbox.Options) { o.Workers, o.MaxAttempts = 64, 1<<20 })
-		require.NoError(w, in.Handle(w.source, inbox.Handler{Handle: w.handle, Coalesce: p.coalesce}))
-		ctx, stop := context.WithCancel(w.f.Context())
+		require.NoError(s, in.Handle(s.source, inbox.Handler{Handle: s.handle, Coalesce: p.coalesce}))
+		ctx, stop := context.WithCancel(s.f.Context())
 		stops, processes = append(stops, stop), append(processes, in)
 		running.Go(func() {
 			if err := in.Run(ctx); err != nil {
-				w.Error(err)
+				s.Error(err)
 			}
 		})
 	}
-	w.putAll(p, processes)
+	s.putAll(p, processes)
 	begun, last := time.Now(), time.Time{}
-	require.Eventually(w, func() bool {
+	require.Eventually(s, func() bool {
 		// The slower the machine, the longer a minute: else no attempt would end before its lease does.
 		if time.Since(last) > time.Since(begun)/20 {
-			w.f.clock.advance(time.Minute) // pauses end, and so do leases, also of those that are at work
+			s.f.clock.advance(time.Minute) // pauses end, and so do leases, also of those that are at work
 			last = time.Now()
 		}
 		processes[0].Wake()
 		processes[1].Wake()
-		counts, err := processes[0].Counts(w.f.Context())
-		require.NoError(w, err)
+		counts, err := processes[0].Counts(s.f.Context())
+		require.NoError(s, err)
 		for _, c := range counts {
-			if c.Source == w.source && c.State != inbox.Dead {
+			if c.Source == s.source && c.State != inbox.Dead {
 				return false
 			}
 		}
 		return true
 	}, 30*time.Second, time.Millisecond, "not all was handled")
-	dead := w.dead(processes[0])
+	dead := s.dead(processes[0])
 	end() // those that hang come back
-	require.Zero(w, w.won.Load(), "a worker without a lease had an effect")
-	for s, events := range p.subjects {
+	require.Zero(s, s.won.Load(), "a worker without a lease had an effect")
+	for subject, events := range p.subjects {
 		var want []string
 		for _, e := range events {
 			if !dead[e.id] {
 				want = append(want, e.id)
 			} else {
-				require.Contains(w, e.attempts, dieForGood)
+				require.Contains(s, e.attempts, dieForGood)
 			}
 		}
-		require.Equal(w, want, w.applied(fmt.Sprint(s)), "subject %d", s)
+		require.Equal(s, want, s.applied(fmt.Sprint(subject)), "subject %d", subject)
 	}
 }
 
 // putAll puts each subject's events in order, the subjects at once.
-func (w *world) putAll(p plan, processes []*inbox.Inbox) {
+func (s *scenario) putAll(p plan, processes []*inbox.Inbox) {
 	var all sync.WaitGroup
-	for s, events := range p.subjects {
+	for subject, events := range p.subjects {
 		all.Go(func() {
 			for i, e := range events {
 				for n := range 1 + e.duplicates {
-					duplicate, err := processes[(i+n)%2].Put(w.f.Context(), inbox.Event{Source: w.source, ID: e.id, Subject: fmt.Sprint(s)})
+					duplicate, err := processes[(i+n)%2].Put(s.f.Context(), inbox.Event{Source: s.source, ID: e.id, Subject: fmt.Sprint(subject)})
 					if err != nil || duplicate != (n > 0) {
-						w.Errorf("put %s: %v, %v", e.id, duplicate, err)
+						s.Errorf("put %s: %v, %v", e.id, duplicate, err)
 					}
 				}
 			}
@@ -217,9 +217,9 @@ func (w *world) putAll(p plan, processes []*inbox.Inbox) {
 	all.Wait()
 }
 
-func (w *world) dead(in *inbox.Inbox) map[string]bool {
-	page, err := in.List(w.f.Context(), inbox.Filter{Source: w.source, State: inbox.Dead, PageSize: 500})
-	require.NoError(w, err)
+func (s *scenario) dead(in *inbox.Inbox) map[string]bool {
+	page, err := in.List(s.f.Context(), inbox.Filter{Source: s.source, State: inbox.Dead, PageSize: 500})
+	require.NoError(s, err)
 	dead := map[string]bool{}
 	for _, r := range page.Events {
 		dead[r.ID] = true
@@ -227,15 +227,15 @@ func (w *world) dead(in *inbox.Inbox) map[string]bool {
 	return dead
 }
 
-func (w *world) applied(subject string) (events []string) {
-	rows, err := w.f.db.Reader().QueryContext(w.f.Context(), "SELECT event FROM effect WHERE source = $1 AND subject = $2 ORDER BY n", w.source, subject)
-	require.NoError(w, err)
+func (s *scenario) applied(subject string) (events []string) {
+	rows, err := s.f.db.Reader().QueryContext(s.f.Context(), "SELECT event FROM effect WHERE source = $1 AND subject = $2 ORDER BY n", s.source, subject)
+	require.NoError(s, err)
 	defer rows.Close()
 	for rows.Next() {
 		var e string
-		require.NoError(w, rows.Scan(&e))
+		require.NoError(s, rows.Scan(&e))
 		events = append(events, e)
 	}
-	require.NoError(w, rows.Err())
+	require.NoError(s, rows.Err())
 	return events
 }

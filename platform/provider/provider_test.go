@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a transport to a server of the test, with what it logged and counted.
-type rig struct {
+// fixture is a transport to a server of the test, with what it logged and counted.
+type fixture struct {
 	*provider.Transport
 	url     string
 	metrics *telemetry.Metrics
@@ -33,16 +33,16 @@ type rig struct {
 	logged  bytes.Buffer
 }
 
-func (r *rig) Write(p []byte) (int, error) {
+func (r *fixture) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.logged.Write(p)
 }
 
-func newRig(t *testing.T, config provider.Config, handler http.HandlerFunc) *rig {
+func newFixture(t *testing.T, config provider.Config, handler http.HandlerFunc) *fixture {
 	t.Helper()
 	server := httptest.NewServer(handler)
-	r := &rig{url: server.URL}
+	r := &fixture{url: server.URL}
 	var err error
 	r.metrics, err = telemetry.NewMetrics("test", "v0")
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func newRig(t *testing.T, config provider.Config, handler http.HandlerFunc) *rig
 	return r
 }
 
-func (r *rig) get(t *testing.T, ctx context.Context, path string) (*http.Response, error) {
+func (r *fixture) get(t *testing.T, ctx context.Context, path string) (*http.Response, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func (r *rig) get(t *testing.T, ctx context.Context, path string) (*http.Respons
 }
 
 // lines returns the log lines so far.
-func (r *rig) lines(t *testing.T) []map[string]any {
+func (r *fixture) lines(t *testing.T) []map[string]any {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +81,7 @@ func (r *rig) lines(t *testing.T) []map[string]any {
 }
 
 // last asserts the outcome of the last call in its log line and in the counter, and that nothing is left under way.
-func (r *rig) last(t *testing.T, method, outcome string, status int) map[string]any {
+func (r *fixture) last(t *testing.T, method, outcome string, status int) map[string]any {
 	t.Helper()
 	lines := r.lines(t)
 	require.NotEmpty(t, lines)
@@ -101,7 +101,7 @@ func (r *rig) last(t *testing.T, method, outcome string, status int) map[string]
 }
 
 // metric returns the value (of a histogram: the count) of one series, -1 when there is none.
-func (r *rig) metric(t *testing.T, name string, labels map[string]string) float64 {
+func (r *fixture) metric(t *testing.T, name string, labels map[string]string) float64 {
 	t.Helper()
 	families, err := r.metrics.Registry.Gather()
 	require.NoError(t, err)
@@ -123,7 +123,7 @@ func TestOutcomeByStatus(t *testing.T) {
 	statuses := map[string]int{
 		"success": 200, "client_error": 400, "rate_limited": 429, "server_error": 503,
 	}
-	r := newRig(t, provider.Config{}, func(w http.ResponseWriter, req *http.Request) {
+	r := newFixture(t, provider.Config{}, func(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(statuses[strings.Trim(req.URL.Path, "/")])
 		_, _ = io.WriteString(w, "body")
 	})
@@ -140,7 +140,7 @@ func TestOutcomeByStatus(t *testing.T) {
 }
 
 func TestEarlyCloseAndEmptyBody(t *testing.T) {
-	r := newRig(t, provider.Config{}, func(w http.ResponseWriter, req *http.Request) {
+	r := newFixture(t, provider.Config{}, func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/long" {
 			_, _ = w.Write(make([]byte, 1<<20))
 		}
@@ -158,7 +158,7 @@ func TestEarlyCloseAndEmptyBody(t *testing.T) {
 }
 
 func TestSilentProvider(t *testing.T) {
-	r := newRig(t, provider.Config{HeaderTimeout: 20 * time.Millisecond, IdleTimeout: 50 * time.Millisecond},
+	r := newFixture(t, provider.Config{HeaderTimeout: 20 * time.Millisecond, IdleTimeout: 50 * time.Millisecond},
 		func(w http.ResponseWriter, req *http.Request) {
 			if req.URL.Path == "/body" {
 				_, _ = io.WriteString(w, "data: 1\n\n")
@@ -261,7 +261,7 @@ func (b *dripBody) Close() error { return nil }
 
 func TestCallerLeaves(t *testing.T) {
 	gone := make(chan struct{})
-	r := newRig(t, provider.Config{}, func(w http.ResponseWriter, req *http.Request) {
+	r := newFixture(t, provider.Config{}, func(w http.ResponseWriter, req *http.Request) {
 		_, _ = io.WriteString(w, "data: 1\n\n")
 		w.(http.Flusher).Flush()
 		<-req.Context().Done()
@@ -282,7 +282,7 @@ func TestCallerLeaves(t *testing.T) {
 }
 
 func TestBrokenAnswers(t *testing.T) {
-	r := newRig(t, provider.Config{}, func(w http.ResponseWriter, req *http.Request) {
+	r := newFixture(t, provider.Config{}, func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/half" {
 			_, _ = io.WriteString(w, "half")
 			w.(http.Flusher).Flush()
@@ -304,7 +304,7 @@ func TestBrokenAnswers(t *testing.T) {
 
 func TestBulkhead(t *testing.T) {
 	release := make(chan struct{})
-	r := newRig(t, provider.Config{MaxConcurrent: 1}, func(w http.ResponseWriter, _ *http.Request) {
+	r := newFixture(t, provider.Config{MaxConcurrent: 1}, func(w http.ResponseWriter, _ *http.Request) {
 		w.(http.Flusher).Flush()
 		<-release
 	})
@@ -339,7 +339,7 @@ func (c *closeSpy) Close() error { c.closed = true; return nil }
 
 func TestRelayAsksForNoCompression(t *testing.T) {
 	for _, relay := range []bool{true, false} {
-		r := newRig(t, provider.Config{Relay: relay}, func(w http.ResponseWriter, req *http.Request) {
+		r := newFixture(t, provider.Config{Relay: relay}, func(w http.ResponseWriter, req *http.Request) {
 			_, _ = io.WriteString(w, req.Header.Get("Accept-Encoding"))
 		})
 		response, err := r.get(t, t.Context(), "/")
@@ -352,7 +352,7 @@ func TestRelayAsksForNoCompression(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	r := newRig(t, provider.Config{ConnectTimeout: time.Second}, nil)
+	r := newFixture(t, provider.Config{ConnectTimeout: time.Second}, nil)
 	r.url = "http://127.0.0.1:1"
 	_, err := r.get(t, t.Context(), "/x") //nolint:bodyclose // there is none
 	require.Error(t, err)

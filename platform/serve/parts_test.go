@@ -1,7 +1,6 @@
 package serve_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/trivet-dev/trivet/platform/platformtest"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
@@ -71,7 +71,7 @@ func TestAFailingPartStopsTheOthers(t *testing.T) {
 // A process that was told to stop is unready at once, and still serves while load balancers take notice.
 func TestStoppingBeginsWithReadiness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lockedBuffer
+		var log platformtest.Log
 		host := newHost(t, &log, func(s *serve.Settings) { s.DrainDelay = 5 * time.Second })
 		var ready, served atomic.Bool
 		var edgeStopped time.Duration
@@ -128,21 +128,4 @@ func TestWithDefaults(t *testing.T) {
 		return map[string]string{"TRIVET_ENV": "production", "TRIVET_DRAIN_DELAY": "0s"}[name]
 	})
 	require.Equal(t, "0s", get("TRIVET_DRAIN_DELAY"))
-}
-
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

@@ -26,14 +26,14 @@ import (
 
 var _ webhook.Inbox = (*inbox.Inbox)(nil)
 
-// box is an inbox that fails once or always.
-type box struct {
+// fakeInbox is an inbox that fails once or always.
+type fakeInbox struct {
 	put    []inbox.Event
 	fails  error
 	refuse func(inbox.Event) error
 }
 
-func (b *box) Put(_ context.Context, e inbox.Event) (bool, error) {
+func (b *fakeInbox) Put(_ context.Context, e inbox.Event) (bool, error) {
 	if b.fails != nil {
 		return false, b.fails
 	}
@@ -73,17 +73,17 @@ func read(id string, body []byte) (inbox.Event, error) {
 	return e, nil
 }
 
-// desk is a receiver with all that it touches.
-type desk struct {
+// fixture is a receiver with all that it touches.
+type fixture struct {
 	*webhook.Receiver
-	box      *box
+	box      *fakeInbox
 	logs     *bytes.Buffer
 	verdicts []string
 	now      time.Time
 }
 
-func newDesk() *desk {
-	d := &desk{box: &box{}, logs: &bytes.Buffer{}, now: time.Unix(1_800_000_000, 0)}
+func newFixture() *fixture {
+	d := &fixture{box: &fakeInbox{}, logs: &bytes.Buffer{}, now: time.Unix(1_800_000_000, 0)}
 	d.Receiver = webhook.New(webhook.Options{
 		Provider: webhook.Provider{Name: "acme", Title: "Acme", Setting: "ACME_WEBHOOK_SECRET", Verify: verify, Read: read},
 		Inbox:    d.box, Now: func() time.Time { return d.now },
@@ -94,7 +94,7 @@ func newDesk() *desk {
 }
 
 // receive hands a body over whose signature is good; the id is that of the headers.
-func (d *desk) receive(t *testing.T, id, body string) (bool, error) {
+func (d *fixture) receive(t *testing.T, id, body string) (bool, error) {
 	t.Helper()
 	return d.Receive(t.Context(), map[string]string{"id": id}, []byte(body))
 }
@@ -150,7 +150,7 @@ func TestReceive(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk()
+			d := newFixture()
 			for _, again := range []bool{false, true} {
 				duplicate, err := d.receive(t, c.id, c.body)
 				require.NoError(t, err)
@@ -179,7 +179,7 @@ func TestEveryVerdict(t *testing.T) {
 		webhook.Missing: "header_missing", webhook.Malformed: "header_malformed", webhook.Stale: "stale", webhook.Future: "future",
 		webhook.Mismatch: "signature_mismatch",
 	} {
-		d := newDesk()
+		d := newFixture()
 		_, err := d.Receive(t.Context(), map[string]string{"verdict": string(verdict)}, []byte(`{"type":"a.b"}`))
 		require.Equal(t, verdict, err)
 		require.EqualError(t, err, "webhook refused: "+want)
@@ -197,7 +197,7 @@ func TestEveryVerdict(t *testing.T) {
 }
 
 func TestNotSetUp(t *testing.T) {
-	d := newDesk()
+	d := newFixture()
 	d.Provider.Verify = nil
 	_, err := d.receive(t, "m1", `{"type":"a.b"}`)
 	require.ErrorIs(t, err, webhook.ErrNotSetUp)
@@ -216,7 +216,7 @@ func TestNotSetUp(t *testing.T) {
 }
 
 func TestStoreDown(t *testing.T) {
-	d := newDesk()
+	d := newFixture()
 	d.box.fails = fmt.Errorf("put: %w", database.ErrClosed)
 	_, err := d.receive(t, "m1", `{"type":"a.b"}`)
 	require.Equal(t, d.box.fails, err)
@@ -240,7 +240,7 @@ func TestWhatCanNotBeStoredIsBuried(t *testing.T) {
 		"the body's id":   {"", nameless, "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk()
+			d := newFixture()
 			d.box.refuse = func(e inbox.Event) error {
 				if len(e.Payload) > 300 {
 					return fmt.Errorf("%w: the payload has %d bytes", inbox.ErrInvalid, len(e.Payload))
@@ -264,7 +264,7 @@ func TestWhatCanNotBeStoredIsBuried(t *testing.T) {
 
 // A store that fails once buries nothing: the provider sends it again.
 func TestAStoreThatFailsOnce(t *testing.T) {
-	d := newDesk()
+	d := newFixture()
 	down := errors.New("down")
 	d.box.refuse = func(inbox.Event) error { d.box.refuse = nil; return down }
 	_, err := d.receive(t, "m1", `{"type":"a.b"}`)
@@ -284,7 +284,7 @@ func TestNothingOfTheBodyIsLogged(t *testing.T) {
 		"stored": `{"type":"a.b","name":"424242"}`, "ignored": `{"type":"a.b","ignored":"another's","name":"424242"}`, "malformed": `424242 is your code`,
 	} {
 		for _, id := range []string{"m1", ""} {
-			d := newDesk()
+			d := newFixture()
 			_, err := d.receive(t, id, body)
 			require.NoError(t, err)
 			require.Equal(t, []string{name}, d.verdicts)
@@ -302,7 +302,7 @@ func TestNothingOfTheBodyIsLogged(t *testing.T) {
 
 // Whoever finds the address can not fill the log: all are counted, one a second of each kind is written.
 func TestRefusalsAreLoggedOnceASecond(t *testing.T) {
-	d := newDesk()
+	d := newFixture()
 	flood := func(n int) {
 		for range n {
 			_, err := d.Receive(t.Context(), map[string]string{"verdict": "header_missing"}, nil)

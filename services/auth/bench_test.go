@@ -13,14 +13,14 @@ import (
 // BenchmarkAuthenticate is what the edge waits for about once a minute and caller: the token from memory, the caller's
 // standing from SQLite, three passports signed.
 func BenchmarkAuthenticate(b *testing.B) {
-	h := startWith(b, nil, noop.Meter{})
-	token := h.clerk.Token(b, time.Now(), map[string]any{"exp": time.Now().Add(time.Hour).Unix()})
-	key := h.newKey(b, h.as(b, token), &authv1.CreateApiKeyRequest{}).GetSecret()
+	f := startWith(b, nil, noop.Meter{})
+	token := f.clerk.Token(b, time.Now(), map[string]any{"exp": time.Now().Add(time.Hour).Unix()})
+	key := f.newKey(b, f.as(b, token), &authv1.CreateApiKeyRequest{}).GetSecret()
 	for name, credential := range map[string]string{"session": token, "api key": key} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := h.authenticate(b, credential)
+				_, err := f.authenticate(b, credential)
 				require.NoError(b, err)
 			}
 		})

@@ -41,13 +41,13 @@ func collected(t *testing.T, reader *sdkmetric.ManualReader) map[string]float64 
 
 func TestMetrics(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
-	h := startWith(t, nil, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("auth"))
+	f := startWith(t, nil, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("auth"))
 	for range 3 {
-		_, err := h.authenticate(t, h.clerk.Token(t, time.Now(), nil))
+		_, err := f.authenticate(t, f.clerk.Token(t, time.Now(), nil))
 		require.NoError(t, err)
 	}
-	for _, credential := range []string{"garbage", h.clerk.Token(t, time.Now(), map[string]any{"iss": "x"}), "tvt_test_x"} {
-		_, err := h.authenticate(t, credential)
+	for _, credential := range []string{"garbage", f.clerk.Token(t, time.Now(), map[string]any{"iss": "x"}), "tvt_test_x"} {
+		_, err := f.authenticate(t, credential)
 		require.Error(t, err)
 	}
 	got := collected(t, reader)
@@ -64,14 +64,14 @@ func TestMetrics(t *testing.T) {
 
 func TestWebhookMetrics(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
-	h := startWith(t, withWebhooks, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("auth"))
-	h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 2)))
-	h.deliver(t, "msg_2", event("user.updated", userData("user_1", "Old", 1)))
-	h.deliver(t, "msg_3", strings.Replace(event("user.created", userData("user_2", "Eve", 1)), instanceID, "ins_theirs", 1))
-	h.deliver(t, "msg_4", "{")
-	_, err := h.receive("msg_4", "{")
+	f := startWith(t, withWebhooks, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("auth"))
+	f.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 2)))
+	f.deliver(t, "msg_2", event("user.updated", userData("user_1", "Old", 1)))
+	f.deliver(t, "msg_3", strings.Replace(event("user.created", userData("user_2", "Eve", 1)), instanceID, "ins_theirs", 1))
+	f.deliver(t, "msg_4", "{")
+	_, err := f.receive("msg_4", "{")
 	require.NoError(t, err)
-	_, err = h.rpc.ReceiveWebhook(t.Context(), &authv1.ReceiveWebhookRequest{Headers: signed("msg_5", time.Now(), []byte("{}")), Body: []byte("{ }")})
+	_, err = f.rpc.ReceiveWebhook(t.Context(), &authv1.ReceiveWebhookRequest{Headers: signed("msg_5", time.Now(), []byte("{}")), Body: []byte("{ }")})
 	require.Error(t, err)
 	require.Eventually(t, func() bool { // counted after the commit that made the event visible
 		return collected(t, reader)["trivet.auth.events user unchanged"] == 1

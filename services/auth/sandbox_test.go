@@ -20,9 +20,9 @@ import (
 	"github.com/trivet-dev/trivet/services/auth"
 )
 
-// sandboxed is a house whose Clerk is the sandbox's.
+// sandboxed is a fixture whose Clerk is the sandbox's.
 type sandboxed struct {
-	*house
+	*fixture
 	fake *clerk.Fake
 
 	mu    sync.Mutex
@@ -42,7 +42,7 @@ func startSandboxed(t *testing.T, change func(*auth.Config)) *sandboxed {
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, fake.Close()) })
-	s.house = start(t, func(c *auth.Config) {
+	s.fixture = start(t, func(c *auth.Config) {
 		var err error
 		c.APIURL, err = url.Parse(server.URL)
 		require.NoError(t, err)

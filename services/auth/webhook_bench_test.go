@@ -23,7 +23,7 @@ func BenchmarkReceiveWebhook(b *testing.B) {
 			if kind == "postgres" {
 				at = settings.NewSecret(databasetest.PostgresURL(b))
 			}
-			h := startAt(b, at, withWebhooks, noop.Meter{})
+			f := startAt(b, at, withWebhooks, noop.Meter{})
 			var n atomic.Int64
 			var mu sync.Mutex
 			var took []time.Duration
@@ -39,7 +39,7 @@ func BenchmarkReceiveWebhook(b *testing.B) {
 				}()
 				for pb.Next() {
 					i, begun := n.Add(1), time.Now()
-					if _, err := h.receive(fmt.Sprintf("msg_%d", i), event("user.updated", userData(fmt.Sprintf("user_%d", i%1000), "Ada", int(i)))); err != nil {
+					if _, err := f.receive(fmt.Sprintf("msg_%d", i), event("user.updated", userData(fmt.Sprintf("user_%d", i%1000), "Ada", int(i)))); err != nil {
 						b.Error(err)
 						return
 					}
@@ -58,7 +58,7 @@ func BenchmarkReceiveWebhook(b *testing.B) {
 // tells how long the answers took and when the queue was empty.
 func BenchmarkOffered1000(b *testing.B) {
 	const every = time.Second / 1000
-	h := start(b, withWebhooks)
+	f := start(b, withWebhooks)
 	took := make([]time.Duration, b.N)
 	var all sync.WaitGroup
 	b.ResetTimer()
@@ -67,7 +67,7 @@ func BenchmarkOffered1000(b *testing.B) {
 		time.Sleep(time.Until(begun.Add(time.Duration(i) * every)))
 		all.Go(func() {
 			at := time.Now()
-			if _, err := h.receive(fmt.Sprintf("msg_%d", i), event("user.updated", userData(fmt.Sprintf("user_%d", i%1000), "Ada", i))); err != nil {
+			if _, err := f.receive(fmt.Sprintf("msg_%d", i), event("user.updated", userData(fmt.Sprintf("user_%d", i%1000), "Ada", i))); err != nil {
 				b.Error(err)
 			}
 			took[i] = time.Since(at)
@@ -77,7 +77,7 @@ func BenchmarkOffered1000(b *testing.B) {
 	b.StopTimer()
 	acknowledged := time.Now()
 	for {
-		counts, err := h.Inbox().Counts(b.Context())
+		counts, err := f.Inbox().Counts(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}

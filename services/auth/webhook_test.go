@@ -34,7 +34,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
@@ -54,8 +54,8 @@ func withWebhooks(c *auth.Config) {
 	c.ReconcileInterval = 0
 }
 
-// bothHouses runs a test on both databases.
-func bothHouses(t *testing.T, test func(t *testing.T, h *house)) {
+// bothDatabases runs a test on both databases.
+func bothDatabases(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { test(t, start(t, withWebhooks)) })
 	t.Run("postgres", func(t *testing.T) {
@@ -76,8 +76,8 @@ func signed(id string, at time.Time, body []byte) map[string]string {
 	}
 }
 
-func (h *house) receive(id, body string) (*authv1.ReceiveWebhookResponse, error) {
-	return h.rpc.ReceiveWebhook(context.Background(), &authv1.ReceiveWebhookRequest{
+func (f *fixture) receive(id, body string) (*authv1.ReceiveWebhookResponse, error) {
+	return f.rpc.ReceiveWebhook(context.Background(), &authv1.ReceiveWebhookRequest{
 		Headers: signed(id, time.Now(), []byte(body)), Body: []byte(body),
 	})
 }
@@ -93,13 +93,13 @@ func userData(id, name string, version int) string {
 }
 
 // deliver stores an event and waits until it has come to its end.
-func (h *house) deliver(t testing.TB, id, body string) *inboxv1.Event {
+func (f *fixture) deliver(t testing.TB, id, body string) *inboxv1.Event {
 	t.Helper()
-	_, err := h.receive(id, body)
+	_, err := f.receive(id, body)
 	require.NoError(t, err)
 	var got *authv1.GetEventResponse
 	require.Eventually(t, func() bool {
-		got, err = h.rpc.GetEvent(context.Background(), &authv1.GetEventRequest{EventId: id})
+		got, err = f.rpc.GetEvent(context.Background(), &authv1.GetEventRequest{EventId: id})
 		state := got.GetEvent().GetState()
 		return err == nil && state != inboxv1.EventState_EVENT_STATE_PENDING && state != inboxv1.EventState_EVENT_STATE_LEASED
 	}, soon, time.Millisecond)
@@ -109,21 +109,21 @@ func (h *house) deliver(t testing.TB, id, body string) *inboxv1.Event {
 func reason(err error) errorsv1.ErrorReason { return errs.ReasonOf(err) }
 
 func TestWebhookReachesTheDirectory(t *testing.T) {
-	bothHouses(t, func(t *testing.T, h *house) {
-		e := h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
+	bothDatabases(t, func(t *testing.T, f *fixture) {
+		e := f.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, e.GetState())
 		require.True(t, e.GetDoneTime().IsValid())
 		require.Equal(t, "user_1", e.GetSubject())
 		require.EqualValues(t, 1, e.GetAttempts())
-		got, err := h.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_1"})
+		got, err := f.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_1"})
 		require.NoError(t, err)
 		require.Equal(t, "user_1@example.test", got.GetUser().GetPrimaryEmail())
 
-		again, err := h.receive("msg_1", event("user.created", userData("user_1", "Somebody else", 9)))
+		again, err := f.receive("msg_1", event("user.created", userData("user_1", "Somebody else", 9)))
 		require.NoError(t, err)
 		require.True(t, again.GetDuplicate())
-		h.deliver(t, "msg_0", event("user.created", userData("user_1", "Too late", 0)))
-		got, err = h.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_1"})
+		f.deliver(t, "msg_0", event("user.created", userData("user_1", "Too late", 0)))
+		got, err = f.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_1"})
 		require.NoError(t, err)
 		require.Equal(t, "Ada", got.GetUser().GetFirstName())
 	})
@@ -131,7 +131,7 @@ func TestWebhookReachesTheDirectory(t *testing.T) {
 
 // A member leaves, joins again and leaves: the ends tell no more than the id, or come late.
 func TestWebhooksOfAMemberWhoComesAndGoes(t *testing.T) {
-	bothHouses(t, func(t *testing.T, h *house) {
+	bothDatabases(t, func(t *testing.T, f *fixture) {
 		member := func(id string, after int) string {
 			return fmt.Sprintf(`{"id":%q,"object":"organization_membership","role":"org:admin","permissions":[],"organization":{"id":"org_1"},
 				"public_user_data":{"user_id":"user_1"},"created_at":%d,"updated_at":%d}`, id, eventMillis+after, eventMillis+after)
@@ -141,13 +141,13 @@ func TestWebhooksOfAMemberWhoComesAndGoes(t *testing.T) {
 		}
 		members := func() int {
 			t.Helper()
-			list, err := h.rpc.ListMemberships(t.Context(), &authv1.ListMembershipsRequest{OrganizationId: "org_1"})
+			list, err := f.rpc.ListMemberships(t.Context(), &authv1.ListMembershipsRequest{OrganizationId: "org_1"})
 			require.NoError(t, err)
 			return len(list.GetMemberships())
 		}
 		deliver := func(id, body, subject string, want int) {
 			t.Helper()
-			e := h.deliver(t, id, body)
+			e := f.deliver(t, id, body)
 			require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, e.GetState(), e.GetLastError())
 			require.Equal(t, subject, e.GetSubject())
 			require.Equal(t, want, members(), id)
@@ -170,7 +170,7 @@ func TestWebhooksOfAMemberWhoComesAndGoes(t *testing.T) {
 }
 
 func TestWebhookRefusals(t *testing.T) {
-	h := start(t, withWebhooks)
+	f := start(t, withWebhooks)
 	body := event("user.created", userData("user_1", "Ada", 1))
 	good := signed("msg_1", time.Now(), []byte(body))
 	for name, headers := range map[string]map[string]string{
@@ -178,12 +178,12 @@ func TestWebhookRefusals(t *testing.T) {
 		"future": signed("msg_1", time.Now().Add(6*time.Minute), []byte(body)), "another body's": signed("msg_1", time.Now(), []byte("{}")),
 		"half": {"svix-id": good["svix-id"], "svix-timestamp": good["svix-timestamp"]},
 	} {
-		_, err := h.rpc.ReceiveWebhook(t.Context(), &authv1.ReceiveWebhookRequest{Headers: headers, Body: []byte(body)})
+		_, err := f.rpc.ReceiveWebhook(t.Context(), &authv1.ReceiveWebhookRequest{Headers: headers, Body: []byte(body)})
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, reason(err), name)
 		require.Equal(t, "Invalid webhook signature", errs.From(err).Message, name)
 		require.Empty(t, errs.From(err).Metadata, name)
 	}
-	list, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{})
+	list, err := f.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{})
 	require.NoError(t, err)
 	require.Empty(t, list.GetEvents(), "nothing of it is kept")
 
@@ -194,48 +194,48 @@ func TestWebhookRefusals(t *testing.T) {
 }
 
 func TestWebhookStoreDown(t *testing.T) {
-	h := start(t, withWebhooks)
-	require.NoError(t, h.Database().Close(context.Background()))
-	_, err := h.receive("msg_1", event("user.created", userData("user_1", "Ada", 1)))
+	f := start(t, withWebhooks)
+	require.NoError(t, f.Database().Close(context.Background()))
+	_, err := f.receive("msg_1", event("user.created", userData("user_1", "Ada", 1)))
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, reason(err))
 	require.Positive(t, errs.From(err).RetryAfter)
 }
 
 func TestUnreadableForeignAndUnknownEvents(t *testing.T) {
-	bothHouses(t, func(t *testing.T, h *house) {
-		dead := h.deliver(t, "msg_bad", `{"type":"user.created","data":{"id":"user_1","first_name":"Ada"`)
+	bothDatabases(t, func(t *testing.T, f *fixture) {
+		dead := f.deliver(t, "msg_bad", `{"type":"user.created","data":{"id":"user_1","first_name":"Ada"`)
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_DEAD, dead.GetState())
 		require.Contains(t, dead.GetLastError(), "JSON")
 		require.Contains(t, dead.GetRedactedPayload(), "sha256")
 		require.NotContains(t, dead.GetRedactedPayload(), "Ada")
 
-		foreign := h.deliver(t, "msg_foreign", strings.Replace(event("user.created", userData("user_2", "Eve", 1)), instanceID, "ins_theirs", 1))
+		foreign := f.deliver(t, "msg_foreign", strings.Replace(event("user.created", userData("user_2", "Eve", 1)), instanceID, "ins_theirs", 1))
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_IGNORED, foreign.GetState())
 		require.Contains(t, foreign.GetLastError(), "CLERK_INSTANCE_ID")
-		_, err := h.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_2"})
+		_, err := f.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_2"})
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))
 
-		unknown := h.deliver(t, "msg_new", event("hologram.projected", `{"id":"holo_1","secret":"s3cret"}`))
+		unknown := f.deliver(t, "msg_new", event("hologram.projected", `{"id":"holo_1","secret":"s3cret"}`))
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, unknown.GetState())
 
-		h.deliver(t, "msg_mail", event("email.created", `{"id":"ema_1","user_id":"user_1","body":"your code is 424242","data":{"otp_code":"424242"}}`))
-		h.deliver(t, "msg_sms", event("sms.created", `{"id":"sms_1","message":"424242","phone_number":"+15550100"}`))
-		h.deliver(t, "msg_user", event("user.created", userData("user_1", "Ada", 1)))
-		require.Empty(t, h.kept(t, "424242"), "no code is ever written down")
-		require.Empty(t, h.kept(t, "+15550100"))
-		require.Empty(t, h.kept(t, "hidden"))
-		require.Empty(t, h.kept(t, "s3cret"))
-		require.NotEmpty(t, h.kept(t, "user_1@example.test"))
+		f.deliver(t, "msg_mail", event("email.created", `{"id":"ema_1","user_id":"user_1","body":"your code is 424242","data":{"otp_code":"424242"}}`))
+		f.deliver(t, "msg_sms", event("sms.created", `{"id":"sms_1","message":"424242","phone_number":"+15550100"}`))
+		f.deliver(t, "msg_user", event("user.created", userData("user_1", "Ada", 1)))
+		require.Empty(t, f.kept(t, "424242"), "no code is ever written down")
+		require.Empty(t, f.kept(t, "+15550100"))
+		require.Empty(t, f.kept(t, "hidden"))
+		require.Empty(t, f.kept(t, "s3cret"))
+		require.NotEmpty(t, f.kept(t, "user_1@example.test"))
 
-		page, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{State: inboxv1.EventState_EVENT_STATE_DEAD})
+		page, err := f.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{State: inboxv1.EventState_EVENT_STATE_DEAD})
 		require.NoError(t, err)
 		require.Len(t, page.GetEvents(), 1)
 		require.Equal(t, "msg_bad", page.GetEvents()[0].GetId())
-		redriven, err := h.rpc.RedriveEvents(t.Context(), &authv1.RedriveEventsRequest{EventIds: []string{"msg_bad", "msg_user", "msg_none"}})
+		redriven, err := f.rpc.RedriveEvents(t.Context(), &authv1.RedriveEventsRequest{EventIds: []string{"msg_bad", "msg_user", "msg_none"}})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, redriven.GetRedriven(), "only dead ones")
 		require.Eventually(t, func() bool {
-			e, err := h.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_bad"})
+			e, err := f.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_bad"})
 			return err == nil && e.GetEvent().GetState() == inboxv1.EventState_EVENT_STATE_DEAD
 		}, soon, time.Millisecond, "and it can't be read now either")
 	})
@@ -243,32 +243,32 @@ func TestUnreadableForeignAndUnknownEvents(t *testing.T) {
 
 // Of what is signed rightly, all is stored: what the inbox takes in full, and of the rest that it came.
 func TestWebhooksAtTheInboxsLimits(t *testing.T) {
-	bothHouses(t, func(t *testing.T, h *house) {
+	bothDatabases(t, func(t *testing.T, f *fixture) {
 		user := func(metadata string) string {
 			return event("user.updated", fmt.Sprintf(`{"id":"user_1","created_at":%d,"updated_at":%d,"public_metadata":{"a":"%s"}}`, eventMillis, eventMillis, metadata))
 		}
 		marks := strings.Repeat("<&>", (1<<20-len(user("")))/3)
-		e := h.deliver(t, "msg_marks", user(marks))
+		e := f.deliver(t, "msg_marks", user(marks))
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, e.GetState(), e.GetLastError())
 
 		long := strings.Repeat("x", 128) // both are good ids; together, the subject is longer than the inbox takes
 		member := event("organizationMembership.created", fmt.Sprintf(
 			`{"id":"orgmem_1","role":"org:admin","organization":{"id":%q},"public_user_data":{"user_id":%q},"created_at":1,"updated_at":1}`, long, long))
-		e = h.deliver(t, "msg_member", member)
+		e = f.deliver(t, "msg_member", member)
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_DEAD, e.GetState())
 		require.Contains(t, e.GetLastError(), "Subject")
 		require.Equal(t, "organizationMembership.created", e.GetType())
 		require.Contains(t, e.GetRedactedPayload(), "sha256")
-		again, err := h.receive("msg_member", member)
+		again, err := f.receive("msg_member", member)
 		require.NoError(t, err)
 		require.True(t, again.GetDuplicate())
 	})
 }
 
 // kept returns stored payloads that contain a text.
-func (h *house) kept(t testing.TB, text string) []string {
+func (f *fixture) kept(t testing.TB, text string) []string {
 	t.Helper()
-	rows, err := h.Database().Read().QueryContext(t.Context(), "SELECT payload FROM inbox_payload")
+	rows, err := f.Database().Read().QueryContext(t.Context(), "SELECT payload FROM inbox_payload")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, rows.Close()) }()
 	var found []string
@@ -284,39 +284,39 @@ func (h *house) kept(t testing.TB, text string) []string {
 }
 
 func TestEventsForOperators(t *testing.T) {
-	bothHouses(t, func(t *testing.T, h *house) {
+	bothDatabases(t, func(t *testing.T, f *fixture) {
 		for n := range 5 {
-			h.deliver(t, fmt.Sprintf("msg_%d", n), event("user.updated", userData("user_1", "Ada", n)))
+			f.deliver(t, fmt.Sprintf("msg_%d", n), event("user.updated", userData("user_1", "Ada", n)))
 		}
-		h.deliver(t, "msg_org", event("organization.created", fmt.Sprintf(`{"id":"org_1","name":"Acme","created_at":%d,"updated_at":%d}`, eventMillis, eventMillis)))
-		first, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{Subject: "user_1", PageSize: 3})
+		f.deliver(t, "msg_org", event("organization.created", fmt.Sprintf(`{"id":"org_1","name":"Acme","created_at":%d,"updated_at":%d}`, eventMillis, eventMillis)))
+		first, err := f.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{Subject: "user_1", PageSize: 3})
 		require.NoError(t, err)
 		require.Len(t, first.GetEvents(), 3)
 		require.Equal(t, "msg_4", first.GetEvents()[0].GetId(), "newest first")
 		require.Empty(t, first.GetEvents()[0].GetRedactedPayload())
-		rest, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{Subject: "user_1", PageSize: 3, PageToken: first.GetNextPageToken()})
+		rest, err := f.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{Subject: "user_1", PageSize: 3, PageToken: first.GetNextPageToken()})
 		require.NoError(t, err)
 		require.Len(t, rest.GetEvents(), 2)
 		require.Empty(t, rest.GetNextPageToken())
-		byType, err := h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{Type: "organization.created"})
+		byType, err := f.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{Type: "organization.created"})
 		require.NoError(t, err)
 		require.Len(t, byType.GetEvents(), 1)
 
-		got, err := h.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_1"})
+		got, err := f.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_1"})
 		require.NoError(t, err)
 		require.Contains(t, got.GetEvent().GetRedactedPayload(), `"first_name":"[redacted]"`)
 		require.Contains(t, got.GetEvent().GetRedactedPayload(), `"plan":"[redacted]"`)
 		require.NotContains(t, got.GetEvent().GetRedactedPayload(), "example.test")
 
-		_, err = h.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_none"})
+		_, err = f.rpc.GetEvent(t.Context(), &authv1.GetEventRequest{EventId: "msg_none"})
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))
-		_, err = h.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{PageToken: "made up"})
+		_, err = f.rpc.ListEvents(t.Context(), &authv1.ListEventsRequest{PageToken: "made up"})
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, reason(err))
 		for _, bad := range []*authv1.RedriveEventsRequest{{}, {AllDead: true, EventIds: []string{"msg_1"}}} {
-			_, err = h.rpc.RedriveEvents(t.Context(), bad)
+			_, err = f.rpc.RedriveEvents(t.Context(), bad)
 			require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, reason(err))
 		}
-		all, err := h.rpc.RedriveEvents(t.Context(), &authv1.RedriveEventsRequest{AllDead: true})
+		all, err := f.rpc.RedriveEvents(t.Context(), &authv1.RedriveEventsRequest{AllDead: true})
 		require.NoError(t, err)
 		require.Zero(t, all.GetRedriven())
 	})
@@ -325,69 +325,69 @@ func TestEventsForOperators(t *testing.T) {
 func TestEndedSessionIsRefusedAtOnce(t *testing.T) {
 	for _, kind := range []string{"session.ended", "session.removed", "session.revoked"} {
 		t.Run(kind, func(t *testing.T) {
-			h := start(t, withWebhooks)
-			token := h.clerk.Token(t, time.Now(), nil)
-			_, err := h.authenticate(t, token)
+			f := start(t, withWebhooks)
+			token := f.clerk.Token(t, time.Now(), nil)
+			_, err := f.authenticate(t, token)
 			require.NoError(t, err)
-			h.deliver(t, "msg_1", event(kind, `{"id":"sess_1","user_id":"user_1","status":"ended"}`))
-			_, err = h.authenticate(t, token)
+			f.deliver(t, "msg_1", event(kind, `{"id":"sess_1","user_id":"user_1","status":"ended"}`))
+			_, err = f.authenticate(t, token)
 			require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, reason(err), "though the token is still good")
-			_, err = h.authenticate(t, h.clerk.Token(t, time.Now(), map[string]any{"sid": "sess_2"}))
+			_, err = f.authenticate(t, f.clerk.Token(t, time.Now(), map[string]any{"sid": "sess_2"}))
 			require.NoError(t, err, "other sessions continue")
 		})
 	}
 }
 
 func TestDeletedUserIsErasedEverywhere(t *testing.T) {
-	bothHouses(t, func(t *testing.T, h *house) {
-		h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
-		token := h.clerk.Token(t, time.Now(), nil)
-		key, err := h.rpc.CreateApiKey(h.as(t, token), &authv1.CreateApiKeyRequest{Name: "Ada's laptop"})
+	bothDatabases(t, func(t *testing.T, f *fixture) {
+		f.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
+		token := f.clerk.Token(t, time.Now(), nil)
+		key, err := f.rpc.CreateApiKey(f.as(t, token), &authv1.CreateApiKeyRequest{Name: "Ada's laptop"})
 		require.NoError(t, err)
-		require.NotEmpty(t, h.kept(t, "user_1@example.test"))
-		h.billing.set(errors.New("billing is down"))
+		require.NotEmpty(t, f.kept(t, "user_1@example.test"))
+		f.billing.set(errors.New("billing is down"))
 
-		h.deliver(t, "msg_2", event("user.deleted", `{"id":"user_1","object":"user","deleted":true}`))
-		_, err = h.authenticate(t, token)
+		f.deliver(t, "msg_2", event("user.deleted", `{"id":"user_1","object":"user","deleted":true}`))
+		_, err = f.authenticate(t, token)
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, reason(err))
-		_, err = h.authenticate(t, key.GetSecret())
+		_, err = f.authenticate(t, key.GetSecret())
 		require.Error(t, err)
-		require.Eventually(t, func() bool { _, failed := h.billing.state(); return failed > 0 }, soon, tick)
-		record := h.erasures(t)[0]
+		require.Eventually(t, func() bool { _, failed := f.billing.state(); return failed > 0 }, soon, tick)
+		record := f.erasures(t)[0]
 		require.Equal(t, []string{"ai", "auth"}, record.GetConfirmedBy(), "one that is down does not keep the others from it")
 		require.False(t, record.GetCompleteTime().IsValid())
 
-		h.billing.set(nil)
-		require.Eventually(t, func() bool { return h.erasures(t)[0].GetCompleteTime().IsValid() }, soon, tick)
-		record = h.erasures(t)[0]
+		f.billing.set(nil)
+		require.Eventually(t, func() bool { return f.erasures(t)[0].GetCompleteTime().IsValid() }, soon, tick)
+		record = f.erasures(t)[0]
 		require.Equal(t, []string{"ai", "auth", "billing"}, record.GetConfirmedBy())
 		require.Equal(t, "user_1", record.GetUserId())
-		asked, _ := h.ai.state()
+		asked, _ := f.ai.state()
 		require.Equal(t, []string{"user_1"}, asked, "who has confirmed is not asked again")
 
-		require.Empty(t, h.kept(t, "user_1@example.test"), "events forget the person too")
-		h.deliver(t, "msg_3", event("user.created", userData("user_1", "Ada", 9)))
-		_, err = h.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_1"})
+		require.Empty(t, f.kept(t, "user_1@example.test"), "events forget the person too")
+		f.deliver(t, "msg_3", event("user.created", userData("user_1", "Ada", 9)))
+		_, err = f.rpc.GetUser(t.Context(), &authv1.GetUserRequest{UserId: "user_1"})
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err), "nothing brings the person back")
-		keys, err := h.Store().KeysOfUser(t.Context(), "user_1")
+		keys, err := f.Store().KeysOfUser(t.Context(), "user_1")
 		require.NoError(t, err)
 		require.Len(t, keys, 1)
 		require.Empty(t, keys[0].Name)
 		require.False(t, keys[0].RevokeTime.IsZero())
 
-		h.deliver(t, "msg_4", event("user.deleted", `{"id":"user_1","deleted":true}`))
-		require.True(t, h.erasures(t)[0].GetRequestTime().AsTime().Equal(record.GetRequestTime().AsTime()), "a second event begins nothing anew")
+		f.deliver(t, "msg_4", event("user.deleted", `{"id":"user_1","deleted":true}`))
+		require.True(t, f.erasures(t)[0].GetRequestTime().AsTime().Equal(record.GetRequestTime().AsTime()), "a second event begins nothing anew")
 	})
 }
 
 // TestErasureRemovesTheBytes from the database file and its log, while the service runs and after it stopped: of rows, of
 // events that were applied, refused or dead, and of those that come late.
 func TestErasureRemovesTheBytes(t *testing.T) {
-	h := start(t, withWebhooks)
+	f := start(t, withWebhooks)
 	const needle = "needle-4711"
 	found := func() (n int) {
 		for _, file := range []string{"auth.db", "auth.db-wal"} {
-			raw, err := os.ReadFile(filepath.Join(strings.TrimPrefix(h.database.Reveal(), "sqlite://"), file))
+			raw, err := os.ReadFile(filepath.Join(strings.TrimPrefix(f.database.Reveal(), "sqlite://"), file))
 			if !errors.Is(err, fs.ErrNotExist) {
 				require.NoError(t, err)
 			}
@@ -396,39 +396,39 @@ func TestErasureRemovesTheBytes(t *testing.T) {
 		return n
 	}
 	for _, id := range []string{"user_1", "user_2", "user_3"} {
-		h.deliver(t, "msg_new_"+id, event("user.created", userData(id, needle, 1)))
-		h.deliver(t, "msg_old_"+id, event("user.updated", userData(id, needle+" older", 0)))
-		dead := h.deliver(t, "msg_bad_"+id, event("user.updated", `{"id":"`+id+`","first_name":"`+needle+`","created_at":"no time"}`))
+		f.deliver(t, "msg_new_"+id, event("user.created", userData(id, needle, 1)))
+		f.deliver(t, "msg_old_"+id, event("user.updated", userData(id, needle+" older", 0)))
+		dead := f.deliver(t, "msg_bad_"+id, event("user.updated", `{"id":"`+id+`","first_name":"`+needle+`","created_at":"no time"}`))
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_DEAD, dead.GetState())
 	}
 	require.NotZero(t, found())
 	for _, id := range []string{"user_1", "user_2", "user_3"} {
-		h.deliver(t, "msg_gone_"+id, event("user.deleted", `{"id":"`+id+`","object":"user","deleted":true}`))
+		f.deliver(t, "msg_gone_"+id, event("user.deleted", `{"id":"`+id+`","object":"user","deleted":true}`))
 	}
 	require.Eventually(t, func() bool {
-		return !slices.ContainsFunc(h.erasures(t), func(e *authv1.Erasure) bool { return !e.GetCompleteTime().IsValid() })
+		return !slices.ContainsFunc(f.erasures(t), func(e *authv1.Erasure) bool { return !e.GetCompleteTime().IsValid() })
 	}, soon, tick)
 	require.Zero(t, found(), "while it runs")
 
-	h.deliver(t, "msg_late", event("user.created", userData("user_1", needle, 9)))
-	h.deliver(t, "msg_late_bad", event("user.updated", `{"id":"user_2","first_name":"`+needle+`","created_at":"no time"}`))
+	f.deliver(t, "msg_late", event("user.created", userData("user_1", needle, 9)))
+	f.deliver(t, "msg_late_bad", event("user.updated", `{"id":"user_2","first_name":"`+needle+`","created_at":"no time"}`))
 	require.Eventually(t, func() bool { return found() == 0 }, soon, tick, "what comes late is removed too")
-	h.stop()
+	f.stop()
 	require.Zero(t, found(), "after it stopped")
 }
 
-func (h *house) erasures(t testing.TB) []*authv1.Erasure {
+func (f *fixture) erasures(t testing.TB) []*authv1.Erasure {
 	t.Helper()
-	list, err := h.rpc.ListErasures(context.Background(), &authv1.ListErasuresRequest{})
+	list, err := f.rpc.ListErasures(context.Background(), &authv1.ListErasuresRequest{})
 	require.NoError(t, err)
 	return list.GetErasures()
 }
 
 func TestEraseUserByAnOperator(t *testing.T) {
-	bothHouses(t, func(t *testing.T, h *house) {
+	bothDatabases(t, func(t *testing.T, f *fixture) {
 		complete := func(id string) func() bool {
 			return func() bool {
-				for _, e := range h.erasures(t) {
+				for _, e := range f.erasures(t) {
 					if e.GetUserId() == id {
 						return e.GetCompleteTime().IsValid()
 					}
@@ -437,35 +437,35 @@ func TestEraseUserByAnOperator(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"user_1", "user_never_seen"} {
-			begun, err := h.rpc.EraseUser(t.Context(), &authv1.EraseUserRequest{UserId: id})
+			begun, err := f.rpc.EraseUser(t.Context(), &authv1.EraseUserRequest{UserId: id})
 			require.NoError(t, err)
 			require.Equal(t, id, begun.GetErasure().GetUserId())
 			require.Eventually(t, complete(id), soon, tick)
 		}
-		list, err := h.rpc.ListErasures(t.Context(), &authv1.ListErasuresRequest{PageSize: 1})
+		list, err := f.rpc.ListErasures(t.Context(), &authv1.ListErasuresRequest{PageSize: 1})
 		require.NoError(t, err)
 		require.Equal(t, "user_never_seen", list.GetErasures()[0].GetUserId(), "newest first")
-		list, err = h.rpc.ListErasures(t.Context(), &authv1.ListErasuresRequest{PageSize: 1, PageToken: list.GetNextPageToken()})
+		list, err = f.rpc.ListErasures(t.Context(), &authv1.ListErasuresRequest{PageSize: 1, PageToken: list.GetNextPageToken()})
 		require.NoError(t, err)
 		require.Equal(t, "user_1", list.GetErasures()[0].GetUserId())
 		require.Empty(t, list.GetNextPageToken())
 
-		_, err = h.rpc.EraseUser(t.Context(), &authv1.EraseUserRequest{UserId: "user_1"})
+		_, err = f.rpc.EraseUser(t.Context(), &authv1.EraseUserRequest{UserId: "user_1"})
 		require.NoError(t, err)
 		require.Eventually(t, complete("user_1"), soon, tick)
-		asked, _ := h.billing.state()
+		asked, _ := f.billing.state()
 		require.Equal(t, []string{"user_1", "user_never_seen", "user_1"}, asked, "a complete one can be done once more")
 	})
 }
 
 func TestExportUser(t *testing.T) {
-	h := start(t, withWebhooks)
-	h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
-	h.deliver(t, "msg_2", event("organizationMembership.created", fmt.Sprintf(
+	f := start(t, withWebhooks)
+	f.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
+	f.deliver(t, "msg_2", event("organizationMembership.created", fmt.Sprintf(
 		`{"id":"orgmem_1","role":"org:admin","permissions":[],"organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"},"created_at":%d,"updated_at":%d}`, eventMillis, eventMillis)))
-	key, err := h.rpc.CreateApiKey(h.as(t, h.clerk.Token(t, time.Now(), nil)), &authv1.CreateApiKeyRequest{Name: "laptop", Scopes: []string{apikey.Scopes()[0]}})
+	key, err := f.rpc.CreateApiKey(f.as(t, f.clerk.Token(t, time.Now(), nil)), &authv1.CreateApiKeyRequest{Name: "laptop", Scopes: []string{apikey.Scopes()[0]}})
 	require.NoError(t, err)
-	got, err := h.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_1"})
+	got, err := f.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_1"})
 	require.NoError(t, err)
 	var out struct {
 		UserID string `json:"userId"`
@@ -490,22 +490,22 @@ func TestExportUser(t *testing.T) {
 	require.Contains(t, out.Billing.Holds, "ledger entries")
 	require.Equal(t, []struct{ ID string }{{"usage_1"}, {"usage_2"}}, out.Billing.UsageRecords, "every page of billing's")
 	require.NotContains(t, got.GetJson(), key.GetSecret())
-	_, err = h.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_2"})
+	_, err = f.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_2"})
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))
 }
 
 // An export without the usage records would look complete, so there is none while billing is down, and the error says why.
 func TestExportWhileBillingIsDown(t *testing.T) {
-	h := start(t, withWebhooks)
-	h.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
+	f := start(t, withWebhooks)
+	f.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
 	for down, want := range map[error]errorsv1.ErrorReason{
 		status.Error(codes.Unavailable, "connection refused"):    errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
 		status.Error(codes.DeadlineExceeded, "too late"):         errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
 		status.Error(codes.Internal, "a defect, not an outage"):  errorsv1.ErrorReason_ERROR_REASON_INTERNAL,
 		status.Error(codes.PermissionDenied, "a wrong passport"): errorsv1.ErrorReason_ERROR_REASON_INTERNAL,
 	} {
-		h.billing.set(down)
-		got, err := h.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_1"})
+		f.billing.set(down)
+		got, err := f.rpc.ExportUser(t.Context(), &authv1.ExportUserRequest{UserId: "user_1"})
 		require.Nil(t, got)
 		require.Equal(t, want, reason(err))
 		if want == errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE {
@@ -540,12 +540,12 @@ func TestReconcileRPC(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, u.GetUser().GetPrimaryEmail())
 
-	offline := start(t, func(c *auth.Config) { c.SecretKeys, c.JWTKey = nil, clerktest.PEM(t, clerktest.Key(0)) })
+	offline := start(t, func(c *auth.Config) { c.SecretKeys, c.JWTKey = nil, authtest.PEM(t, authtest.Key(0)) })
 	err = offline.rpc.Reconcile(&authv1.ReconcileRequest{}, &sink{ctx: t.Context()})
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, reason(err))
 
 	refused := startSandboxed(t, func(c *auth.Config) {
-		c.SecretKeys, c.JWTKey = settings.NewSecrets("sk_test_of_nobody"), clerktest.PEM(t, clerktest.Key(0))
+		c.SecretKeys, c.JWTKey = settings.NewSecrets("sk_test_of_nobody"), authtest.PEM(t, authtest.Key(0))
 	})
 	err = refused.rpc.Reconcile(&authv1.ReconcileRequest{}, &sink{ctx: t.Context()})
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, reason(err))
@@ -561,7 +561,7 @@ func TestReconcileRPC(t *testing.T) {
 
 // TestManyCallersAreAllStored sends what many senders send at once, some of it twice.
 func TestManyCallersAreAllStored(t *testing.T) {
-	bothHouses(t, func(t *testing.T, h *house) {
+	bothDatabases(t, func(t *testing.T, f *fixture) {
 		const callers, events = 16, 25
 		var all sync.WaitGroup
 		var duplicates atomic.Int64
@@ -569,7 +569,7 @@ func TestManyCallersAreAllStored(t *testing.T) {
 			all.Go(func() {
 				for n := range events {
 					id := fmt.Sprintf("msg_%d", c/2*events+n) // each by two callers
-					got, err := h.receive(id, event("user.updated", userData(fmt.Sprintf("user_%d", n), "Ada", c/2)))
+					got, err := f.receive(id, event("user.updated", userData(fmt.Sprintf("user_%d", n), "Ada", c/2)))
 					if err != nil {
 						t.Error(err)
 					}
@@ -582,10 +582,10 @@ func TestManyCallersAreAllStored(t *testing.T) {
 		all.Wait()
 		require.EqualValues(t, callers*events/2, duplicates.Load())
 		require.Eventually(t, func() bool {
-			counts, err := h.Inbox().Counts(t.Context())
+			counts, err := f.Inbox().Counts(t.Context())
 			return err == nil && len(counts) == 0
 		}, soon, tick)
-		list, err := h.rpc.ListUsers(t.Context(), &authv1.ListUsersRequest{PageSize: 500})
+		list, err := f.rpc.ListUsers(t.Context(), &authv1.ListUsersRequest{PageSize: 500})
 		require.NoError(t, err)
 		require.Len(t, list.GetUsers(), events)
 		for _, u := range list.GetUsers() {

@@ -26,13 +26,13 @@ const key = "the key of the webhooks"
 
 var secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))
 
-// box is an inbox that fails as it is told.
-type box struct {
+// fakeInbox is an inbox that fails as it is told.
+type fakeInbox struct {
 	put   []inbox.Event
 	fails error
 }
 
-func (b *box) Put(_ context.Context, e inbox.Event) (bool, error) {
+func (b *fakeInbox) Put(_ context.Context, e inbox.Event) (bool, error) {
 	if b.fails != nil {
 		return false, b.fails
 	}
@@ -45,18 +45,18 @@ func (b *box) Put(_ context.Context, e inbox.Event) (bool, error) {
 	return false, nil
 }
 
-// desk is a receiver with all that it touches.
-type desk struct {
+// fixture is a receiver with all that it touches.
+type fixture struct {
 	*webhook.Receiver
-	box      *box
+	box      *fakeInbox
 	logs     *bytes.Buffer
 	verdicts []string
 	now      time.Time
 }
 
-func newDesk(t *testing.T, instance string) *desk {
+func newFixture(t *testing.T, instance string) *fixture {
 	t.Helper()
-	d := &desk{box: &box{}, logs: &bytes.Buffer{}, now: time.Unix(1_800_000_000, 0)}
+	d := &fixture{box: &fakeInbox{}, logs: &bytes.Buffer{}, now: time.Unix(1_800_000_000, 0)}
 	clock := func() time.Time { return d.now }
 	verifier, err := svix.New([]string{secret}, clock)
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func newDesk(t *testing.T, instance string) *desk {
 	return d
 }
 
-func (d *desk) receive(t *testing.T, id, body string) (bool, error) {
+func (d *fixture) receive(t *testing.T, id, body string) (bool, error) {
 	t.Helper()
 	stamp := strconv.FormatInt(d.now.Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(key))
@@ -101,7 +101,7 @@ func TestReceive(t *testing.T) {
 		"an instance that's no one": {"ins_1", `{"type":"user.deleted","instance_id":"ins 1","data":{"id":"user_1"}}`, inbox.Event{Type: webhook.UnknownType, Subject: "msg_1", State: inbox.Dead, LastError: "clerk: the body is not an event: its type or its instance is not a valid name"}, "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t, c.instance)
+			d := newFixture(t, c.instance)
 			duplicate, err := d.receive(t, "msg_1", c.body)
 			require.NoError(t, err)
 			require.False(t, duplicate)
@@ -139,7 +139,7 @@ func TestNothingLeaks(t *testing.T) {
 		"odd time":       `{"type":"email.created","timestamp":"424242","data":{"id":"ema_1"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t, "")
+			d := newFixture(t, "")
 			_, err := d.receive(t, "msg_1", body)
 			require.NoError(t, err)
 			require.Len(t, d.box.put, 1)
@@ -157,7 +157,7 @@ func TestNothingLeaks(t *testing.T) {
 }
 
 func TestReceiveRefuses(t *testing.T) {
-	d := newDesk(t, "")
+	d := newFixture(t, "")
 	_, err := d.Receive(t.Context(), nil, []byte("{}"))
 	require.Equal(t, svix.Missing, err)
 	_, err = d.Receive(t.Context(), map[string]string{"svix-id": "a b", "svix-timestamp": "1", "svix-signature": "v1,x"}, nil)

@@ -12,7 +12,7 @@ import (
 	clerkjwt "github.com/clerk/clerk-sdk-go/v2/jwt"
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 )
 
@@ -29,21 +29,21 @@ func TestHowOftenTheSDKFetches(t *testing.T) {
 		{"100 tokens with 2 unknown key ids", func(n int) string { return fmt.Sprintf("ins_%d", 8+n%2) }, 100, 100, 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			clerkA, clerkB := clerktest.New(), clerktest.New()
+			clerkA, clerkB := authtest.NewKeys(), authtest.NewKeys()
 			url := clerkA.Serve(t).URL + "/v1"
 			client := sdkjwks.NewClient(&clerk.ClientConfig{BackendConfig: clerk.BackendConfig{
-				URL: &url, Key: clerk.String(clerktest.SecretKey),
+				URL: &url, Key: clerk.String(authtest.SecretKey),
 			}})
 			together(row.callers, func(n int) {
-				clerkC := clerktest.New()
-				clerkC.Rotate(row.kid(n), clerktest.Key(0))
+				clerkC := authtest.NewKeys()
+				clerkC.Rotate(row.kid(n), authtest.Key(0))
 				_, _ = clerkjwt.Verify(t.Context(), &clerkjwt.VerifyParams{Token: clerkC.Token(t, time.Now(), nil), JWKSClient: client})
 			})
 			require.Equal(t, row.sdk, clerkA.Fetches.Load(), "clerk-sdk-go")
 
 			server := clerkB.Serve(t)
 			r := jwks.NewRemote(jwks.Endpoint{
-				Client: server.Client(), URL: server.URL + "/v1/jwks", SecretKeys: []string{clerktest.SecretKey},
+				Client: server.Client(), URL: server.URL + "/v1/jwks", SecretKeys: []string{authtest.SecretKey},
 			}, jwks.Options{MaxStale: time.Hour, Timeout: time.Minute, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 			defer r.Close()
 			together(row.callers, func(n int) { _, _ = r.Find(t.Context(), row.kid(n)) })

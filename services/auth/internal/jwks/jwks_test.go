@@ -23,7 +23,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 )
 
@@ -61,7 +61,7 @@ func elliptical(t *testing.T) *ecdsa.PrivateKey {
 // fields is a good public key as JSON fields, changed as told.
 func fields(t *testing.T, change map[string]any) map[string]any {
 	t.Helper()
-	raw, err := json.Marshal(clerktest.PublicJWK("bad", clerktest.Key(1)))
+	raw, err := json.Marshal(authtest.PublicJWK("bad", authtest.Key(1)))
 	require.NoError(t, err)
 	var out map[string]any
 	require.NoError(t, json.Unmarshal(raw, &out))
@@ -71,13 +71,13 @@ func fields(t *testing.T, change map[string]any) map[string]any {
 }
 
 func TestKeysThatMustNotBeUsed(t *testing.T) {
-	good := clerktest.PublicJWK("ins_1", clerktest.Key(0))
+	good := authtest.PublicJWK("ins_1", authtest.Key(0))
 	for name, tc := range map[string]struct {
 		key  any
 		says string
 	}{
-		"private part":   {jose.JSONWebKey{Key: clerktest.Key(1), KeyID: "bad"}, "private part"},
-		"weak":           {clerktest.PublicJWK("bad", weak(t)), "1024 bits"},
+		"private part":   {jose.JSONWebKey{Key: authtest.Key(1), KeyID: "bad"}, "private part"},
+		"weak":           {authtest.PublicJWK("bad", weak(t)), "1024 bits"},
 		"elliptic curve": {jose.JSONWebKey{Key: &elliptical(t).PublicKey, KeyID: "bad"}, "not an RSA key"},
 		"shared secret":  {map[string]any{"kty": "oct", "k": "c2VjcmV0c2VjcmV0", "kid": "bad"}, "private part"},
 		"for encryption": {fields(t, map[string]any{"use": "enc"}), "not for signatures"},
@@ -95,7 +95,7 @@ func TestKeysThatMustNotBeUsed(t *testing.T) {
 			r, log := remoteOf(t, good, tc.key)
 			keys, err := r.Find(t.Context(), "ins_1")
 			require.NoError(t, err, "the good key beside it keeps working")
-			require.True(t, keys[0].Equal(&clerktest.Key(0).PublicKey))
+			require.True(t, keys[0].Equal(&authtest.Key(0).PublicKey))
 			_, err = r.Find(t.Context(), "bad")
 			require.ErrorIs(t, err, jwks.ErrUnknownKey)
 			require.Contains(t, log.String(), tc.says)
@@ -129,14 +129,14 @@ func TestKeysAtTheBounds(t *testing.T) {
 	require.Equal(t, 2048, keys[0].N.BitLen())
 	require.Empty(t, log.String())
 
-	r, _ = remoteOf(t, slices.Repeat([]any{clerktest.PublicJWK("ins_1", clerktest.Key(0))}, 32)...)
+	r, _ = remoteOf(t, slices.Repeat([]any{authtest.PublicJWK("ins_1", authtest.Key(0))}, 32)...)
 	_, err = r.Find(t.Context(), "ins_1")
 	require.NoError(t, err)
 }
 
 func TestParsePEM(t *testing.T) {
-	first, second := clerktest.PEM(t, clerktest.Key(0)), clerktest.PEM(t, clerktest.Key(1))
-	pkcs1 := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&clerktest.Key(0).PublicKey)}))
+	first, second := authtest.PEM(t, authtest.Key(0)), authtest.PEM(t, authtest.Key(1))
+	pkcs1 := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&authtest.Key(0).PublicKey)}))
 	for name, tc := range map[string]struct {
 		text string
 		want int
@@ -150,7 +150,7 @@ func TestParsePEM(t *testing.T) {
 			keys, err := s.Find(t.Context(), "whatever")
 			require.NoError(t, err)
 			require.Len(t, keys, tc.want)
-			require.True(t, keys[0].Equal(&clerktest.Key(0).PublicKey))
+			require.True(t, keys[0].Equal(&authtest.Key(0).PublicKey))
 			require.False(t, s.Renew(t.Context()))
 		})
 	}
@@ -169,14 +169,14 @@ func TestParsePEMRefuses(t *testing.T) {
 	}
 	weakDER, weakErr := x509.MarshalPKIXPublicKey(&weak(t).PublicKey)
 	curveDER, curveErr := x509.MarshalPKIXPublicKey(&elliptical(t).PublicKey)
-	privateDER, privateErr := x509.MarshalPKCS8PrivateKey(clerktest.Key(0))
+	privateDER, privateErr := x509.MarshalPKCS8PrivateKey(authtest.Key(0))
 	for name, tc := range map[string]struct{ text, says string }{
 		"empty":          {" ", "no PEM block"},
 		"garbage":        {"MIIB", "block 1 cannot be read"},
-		"garbage after":  {clerktest.PEM(t, clerktest.Key(0)) + "MIIB", "block 2 cannot be read"},
+		"garbage after":  {authtest.PEM(t, authtest.Key(0)) + "MIIB", "block 2 cannot be read"},
 		"weak":           {block("PUBLIC KEY", weakDER, weakErr), "1024 bits"},
 		"elliptic curve": {block("PUBLIC KEY", curveDER, curveErr), "not an RSA key"},
-		"exponent 1":     {block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: clerktest.Key(0).N, E: 1}), nil), "exponent is 1"},
+		"exponent 1":     {block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: authtest.Key(0).N, E: 1}), nil), "exponent is 1"},
 		"too large":      {block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: modulus(8193, 1), E: 65537}), nil), "8193 bits"},
 		"weak, PKCS 1":   {block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&weak(t).PublicKey), nil), "1024 bits"},
 		"private":        {block("PRIVATE KEY", privateDER, privateErr), "private key"},
@@ -192,12 +192,12 @@ func TestParsePEMRefuses(t *testing.T) {
 }
 
 func TestEndpoint(t *testing.T) {
-	clerk := clerktest.New()
+	clerk := authtest.NewKeys()
 	server := clerk.Serve(t)
 	endpoint := func(secrets ...string) jwks.Endpoint {
 		return jwks.Endpoint{Client: server.Client(), URL: server.URL + "/v1/jwks", SecretKeys: secrets}
 	}
-	got, err := endpoint("sk_test_new", clerktest.SecretKey).Fetch(t.Context())
+	got, err := endpoint("sk_test_new", authtest.SecretKey).Fetch(t.Context())
 	require.NoError(t, err, "during a rotation the older secret still serves")
 	require.JSONEq(t, string(clerk.Document(t)), string(got))
 
@@ -225,7 +225,7 @@ func TestEndpoint(t *testing.T) {
 
 	before := clerk.Fetches.Load()
 	clerk.Down.Store(true)
-	_, err = endpoint(clerktest.SecretKey, "sk_test_old").Fetch(t.Context())
+	_, err = endpoint(authtest.SecretKey, "sk_test_old").Fetch(t.Context())
 	require.ErrorContains(t, err, "503")
 	require.Equal(t, before+1, clerk.Fetches.Load(), "a failure is not a reason to try another secret")
 

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 )
 
@@ -34,7 +34,7 @@ type source struct {
 
 var errDown = errors.New("connection refused")
 
-func newSource(t *testing.T) *source { return &source{answer: clerktest.New().Document(t)} }
+func newSource(t *testing.T) *source { return &source{answer: authtest.NewKeys().Document(t)} }
 
 func (s *source) Fetch(ctx context.Context) ([]byte, error) {
 	s.calls.Add(1)
@@ -156,8 +156,8 @@ func TestAnUnknownKeyIDIsRemembered(t *testing.T) {
 		s := newSource(t)
 		r := s.remote(t)
 		require.ErrorIs(t, find(t, r, "ins_2"), jwks.ErrUnknownKey)
-		rotated := clerktest.New()
-		rotated.Rotate("ins_2", clerktest.Key(1))
+		rotated := authtest.NewKeys()
+		rotated.Rotate("ins_2", authtest.Key(1))
 		for begin := time.Now(); time.Since(begin) < 5*time.Minute; time.Sleep(20 * time.Second) {
 			require.ErrorIs(t, find(t, r, "ins_2"), jwks.ErrUnknownKey)
 		}
@@ -191,8 +191,8 @@ func TestUnknownKeyOfAFetchInProgressIsNotRemembered(t *testing.T) {
 		close(s.hold)
 		require.False(t, <-renewed)
 		require.ErrorIs(t, <-joined, jwks.ErrUnknownKey)
-		rotated := clerktest.New()
-		rotated.Rotate("ins_2", clerktest.Key(1))
+		rotated := authtest.NewKeys()
+		rotated.Rotate("ins_2", authtest.Key(1))
 		s.set(rotated.Document(t))
 		require.NoError(t, find(t, r, "ins_2"), "not remembered as unknown")
 	})
@@ -205,13 +205,13 @@ func TestTheBudgetsAreSeparate(t *testing.T) {
 		r := s.remote(t)
 		require.NoError(t, find(t, r, "ins_1"))
 		require.False(t, r.Renew(t.Context()))
-		rotated := clerktest.New()
-		rotated.Rotate("ins_2", clerktest.Key(1))
+		rotated := authtest.NewKeys()
+		rotated.Rotate("ins_2", authtest.Key(1))
 		s.set(rotated.Document(t))
 		require.False(t, r.Renew(t.Context()), "its budget is used up")
 		require.NoError(t, find(t, r, "ins_2"), "this budget is not used up")
 
-		again := clerktest.New()
+		again := authtest.NewKeys()
 		s.set(again.Document(t))
 		require.True(t, func() bool { time.Sleep(10 * time.Second); return r.Renew(t.Context()) }())
 		require.EqualValues(t, 4, s.calls.Load())
@@ -219,7 +219,7 @@ func TestTheBudgetsAreSeparate(t *testing.T) {
 }
 
 func TestTwoKeysUnderOneID(t *testing.T) {
-	old, next := clerktest.PublicJWK("ins_1", clerktest.Key(0)), clerktest.PublicJWK("ins_1", clerktest.Key(1))
+	old, next := authtest.PublicJWK("ins_1", authtest.Key(0)), authtest.PublicJWK("ins_1", authtest.Key(1))
 	for name, listed := range map[string][]any{"old first": {old, next}, "new first": {next, old}, "one of them twice": {old, next, old}} {
 		t.Run(name, func(t *testing.T) {
 			r, log := remoteOf(t, listed...)
@@ -227,7 +227,7 @@ func TestTwoKeysUnderOneID(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, keys, 2)
 			for _, n := range []int{0, 1} {
-				require.True(t, slices.ContainsFunc(keys, func(k *rsa.PublicKey) bool { return k.Equal(&clerktest.Key(n).PublicKey) }))
+				require.True(t, slices.ContainsFunc(keys, func(k *rsa.PublicKey) bool { return k.Equal(&authtest.Key(n).PublicKey) }))
 			}
 			require.Empty(t, log.String())
 		})
@@ -239,8 +239,8 @@ func TestANewKeyIsFoundAtOnce(t *testing.T) {
 		s := newSource(t)
 		r := s.remote(t)
 		require.NoError(t, find(t, r, "ins_1"))
-		rotated := clerktest.New()
-		rotated.Rotate("ins_2", clerktest.Key(1))
+		rotated := authtest.NewKeys()
+		rotated.Rotate("ins_2", authtest.Key(1))
 		s.set(rotated.Document(t))
 		require.NoError(t, find(t, r, "ins_2"))
 		require.EqualValues(t, 1, s.changed.Load())
@@ -425,8 +425,8 @@ func TestRenewIsLimited(t *testing.T) {
 		r := s.remote(t)
 		require.NoError(t, find(t, r, "ins_1"))
 		require.False(t, r.Renew(t.Context()), "nothing changed")
-		rotated := clerktest.New()
-		rotated.Rotate("ins_1", clerktest.Key(1))
+		rotated := authtest.NewKeys()
+		rotated.Rotate("ins_1", authtest.Key(1))
 		s.set(rotated.Document(t))
 		for range 100 {
 			require.False(t, r.Renew(t.Context()), "asked less than ten seconds ago")

@@ -20,17 +20,17 @@ import (
 	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/sandbox/fault"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
-	"github.com/trivet-dev/trivet/services/auth/internal/sandboxtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a Clerk and a store beside it.
-type world struct {
-	*sandboxtest.Instance
+// fixture is a Clerk and a store beside it.
+type fixture struct {
+	*authtest.Clerk
 	t     testing.TB
 	db    *database.DB
 	store *store.Store
@@ -39,121 +39,121 @@ type world struct {
 	naps  []time.Duration
 }
 
-func each(t *testing.T, test func(t *testing.T, w *world)) {
+func each(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
-	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) { test(t, newWorld(t, db)) })
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) { test(t, newFixture(t, db)) })
 }
 
-func newWorld(t testing.TB, db *database.DB) *world {
+func newFixture(t testing.TB, db *database.DB) *fixture {
 	t.Helper()
 	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
-	w := &world{Instance: sandboxtest.New(t), t: t, db: db}
-	w.store = store.New(db, w.Now, nil)
-	return w
+	f := &fixture{Clerk: authtest.NewClerk(t), t: t, db: db}
+	f.store = store.New(db, f.Now, nil)
+	return f
 }
 
-func (w *world) reconciler() *reconcile.Reconciler {
+func (f *fixture) reconciler() *reconcile.Reconciler {
 	return reconcile.New(reconcile.Options{
-		Database: w.db, Store: w.store, Source: w.Source, Now: w.Now, Logger: slog.New(slog.DiscardHandler), Alone: w.alone,
+		Database: f.db, Store: f.store, Source: f.Source, Now: f.Now, Logger: slog.New(slog.DiscardHandler), Alone: f.alone,
 		Remove: func(ctx context.Context, id string) error {
-			w.gone = append(w.gone, id)
-			_, err := w.store.DeleteUser(ctx, id, w.Now())
+			f.gone = append(f.gone, id)
+			_, err := f.store.DeleteUser(ctx, id, f.Now())
 			return err
 		},
-		Sleep: func(ctx context.Context, d time.Duration) error { w.naps = append(w.naps, d); return ctx.Err() },
+		Sleep: func(ctx context.Context, d time.Duration) error { f.naps = append(f.naps, d); return ctx.Err() },
 	})
 }
 
 // run reconciles and returns the last counts of each kind.
-func (w *world) run(since time.Time) (map[string]reconcile.Counts, error) {
+func (f *fixture) run(since time.Time) (map[string]reconcile.Counts, error) {
 	found := map[string]reconcile.Counts{}
 	done := map[string]bool{}
-	err := w.reconciler().Run(w.t.Context(), since, func(p reconcile.Progress) error {
-		require.False(w.t, done[p.Kind], "nothing comes after done")
+	err := f.reconciler().Run(f.t.Context(), since, func(p reconcile.Progress) error {
+		require.False(f.t, done[p.Kind], "nothing comes after done")
 		found[p.Kind], done[p.Kind] = p.Counts, p.Done
 		return nil
 	})
 	if err == nil {
-		require.Len(w.t, done, 4)
+		require.Len(f.t, done, 4)
 	}
 	return found, err
 }
 
 func TestEmptyStoreIsFilledAndThenEqual(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada, bob := w.User("ada"), w.User("bob")
-		org := w.Organization("Acme", ada)
-		w.Join(org, bob, "org:member")
-		found, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		ada, bob := f.User("ada"), f.User("bob")
+		org := f.Organization("Acme", ada)
+		f.Join(org, bob, "org:member")
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, map[string]reconcile.Counts{
 			"users": {Created: 2}, "organizations": {Created: 1}, "roles": {Created: 2}, "memberships": {Created: 2},
 		}, found)
-		u, err := w.store.User(t.Context(), ada)
+		u, err := f.store.User(t.Context(), ada)
 		require.NoError(t, err)
 		require.Equal(t, "ada@example.test", u.PrimaryEmail)
 		require.Equal(t, []string{"ada@example.test", "second-ada@example.test"}, u.Emails)
-		members, err := w.store.Memberships(t.Context(), org, "", paging.Cursor{}, 10)
+		members, err := f.store.Memberships(t.Context(), org, "", paging.Cursor{}, 10)
 		require.NoError(t, err)
 		require.Len(t, members, 2)
 
-		found, err = w.run(time.Time{})
+		found, err = f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, map[string]reconcile.Counts{"users": {Same: 2}, "organizations": {Same: 1}, "roles": {Same: 2}, "memberships": {Same: 2}}, found)
 	})
 }
 
 func TestEveryKindOfDifference(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada, bob, cyd := w.User("ada"), w.User("bob"), w.User("cyd")
-		org, other := w.Organization("Acme", ada), w.Organization("Other", ada)
-		w.Join(org, bob, "org:member")
-		w.Join(org, cyd, "org:member")
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		ada, bob, cyd := f.User("ada"), f.User("bob"), f.User("cyd")
+		org, other := f.Organization("Acme", ada), f.Organization("Other", ada)
+		f.Join(org, bob, "org:member")
+		f.Join(org, cyd, "org:member")
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
 
-		w.Pass(time.Hour)
-		w.Call(http.MethodPatch, "/users/"+ada, map[string]any{"first_name": "Augusta"})
-		w.Call(http.MethodPost, "/users/"+bob+"/ban", nil)
-		w.Call(http.MethodPatch, "/organizations/"+org, map[string]any{"name": "Acme Inc"})
-		w.Call(http.MethodPatch, "/organizations/"+org+"/memberships/"+bob, map[string]any{"role": "org:admin"})
-		w.Call(http.MethodDelete, "/organizations/"+org+"/memberships/"+cyd, nil)
-		w.Call(http.MethodDelete, "/organizations/"+other, nil)
-		w.Call(http.MethodDelete, "/users/"+cyd, nil)
-		dan := w.User("dan")
-		w.Join(org, dan, "org:member")
+		f.Pass(time.Hour)
+		f.Call(http.MethodPatch, "/users/"+ada, map[string]any{"first_name": "Augusta"})
+		f.Call(http.MethodPost, "/users/"+bob+"/ban", nil)
+		f.Call(http.MethodPatch, "/organizations/"+org, map[string]any{"name": "Acme Inc"})
+		f.Call(http.MethodPatch, "/organizations/"+org+"/memberships/"+bob, map[string]any{"role": "org:admin"})
+		f.Call(http.MethodDelete, "/organizations/"+org+"/memberships/"+cyd, nil)
+		f.Call(http.MethodDelete, "/organizations/"+other, nil)
+		f.Call(http.MethodDelete, "/users/"+cyd, nil)
+		dan := f.User("dan")
+		f.Join(org, dan, "org:member")
 
-		found, err := w.run(time.Time{})
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, map[string]reconcile.Counts{
 			"users": {Repaired: 2, Created: 1, Removed: 1}, "organizations": {Repaired: 1, Removed: 1},
 			"roles": {Same: 2}, "memberships": {Same: 1, Repaired: 1, Created: 1}, // cyd's ended with cyd
 		}, found)
-		require.Equal(t, []string{cyd}, w.gone)
-		st, err := w.store.Standing(t.Context(), bob, org, "")
+		require.Equal(t, []string{cyd}, f.gone)
+		st, err := f.store.Standing(t.Context(), bob, org, "")
 		require.NoError(t, err)
 		require.True(t, st.Banned)
 		require.Equal(t, "admin", st.Role)
-		found, err = w.run(time.Time{})
+		found, err = f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, map[string]reconcile.Counts{"users": {Same: 3}, "organizations": {Same: 1}, "roles": {Same: 2}, "memberships": {Same: 3}}, found)
 	})
 }
 
 func TestMemberWhoLeftIsRemoved(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada, bob := w.User("ada"), w.User("bob")
-		org := w.Organization("Acme", ada)
-		w.Join(org, bob, "org:member")
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		ada, bob := f.User("ada"), f.User("bob")
+		org := f.Organization("Acme", ada)
+		f.Join(org, bob, "org:member")
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
-		w.Call(http.MethodDelete, "/organizations/"+org+"/memberships/"+bob, nil)
-		found, err := w.run(time.Time{})
+		f.Call(http.MethodDelete, "/organizations/"+org+"/memberships/"+bob, nil)
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Removed: 1}, found["memberships"])
-		w.Pass(time.Hour)
-		w.Join(org, bob, "org:member")
-		found, err = w.run(time.Time{})
+		f.Pass(time.Hour)
+		f.Join(org, bob, "org:member")
+		found, err = f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Created: 1}, found["memberships"], "and may join again")
 	})
@@ -161,18 +161,18 @@ func TestMemberWhoLeftIsRemoved(t *testing.T) {
 
 // TestClerkWinsOverAWrongTombstone: what seems newer in the store is not right forever.
 func TestClerkWinsOverAWrongTombstone(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada := w.User("ada")
-		org := w.Organization("Acme", ada)
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
+		org := f.Organization("Acme", ada)
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
-		_, err = w.store.DeleteMembership(t.Context(), org, ada, w.Now().Add(time.Minute)) // of a clock that was ahead
+		_, err = f.store.DeleteMembership(t.Context(), org, ada, f.Now().Add(time.Minute)) // of a clock that was ahead
 		require.NoError(t, err)
-		found, err := w.run(time.Time{})
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1}, found["memberships"], "too fresh: Clerk's list may be behind")
-		w.Pass(time.Hour)
-		found, err = w.run(time.Time{})
+		f.Pass(time.Hour)
+		found, err = f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Created: 1}, found["memberships"])
 	})
@@ -180,20 +180,20 @@ func TestClerkWinsOverAWrongTombstone(t *testing.T) {
 
 // TestIDsOfMemberships come with Clerk's lists where the store knows none, and that repairs nothing.
 func TestIDsOfMemberships(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada := w.User("ada")
-		org := w.Organization("Acme", ada)
-		listed, err := w.Source.Memberships(t.Context(), org, nil, 0, 10)
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
+		org := f.Organization("Acme", ada)
+		listed, err := f.Source.Memberships(t.Context(), org, nil, 0, 10)
 		require.NoError(t, err)
 		require.NotEmpty(t, listed[0].ID)
 		unknown := listed[0]
 		unknown.ID = ""
-		_, err = w.store.PutMembership(t.Context(), unknown)
+		_, err = f.store.PutMembership(t.Context(), unknown)
 		require.NoError(t, err)
-		found, err := w.run(time.Time{})
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1}, found["memberships"])
-		got, err := w.store.MembershipState(t.Context(), org, ada)
+		got, err := f.store.MembershipState(t.Context(), org, ada)
 		require.NoError(t, err)
 		require.Equal(t, listed[0].ID, got.ID)
 	})
@@ -201,51 +201,51 @@ func TestIDsOfMemberships(t *testing.T) {
 
 // TestErasedHereAndAliveThere: an operator erased a user that Clerk still has.
 func TestErasedHereAndAliveThere(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada := w.User("ada")
-		w.Organization("Acme", ada)
-		_, err := w.store.DeleteUser(t.Context(), ada, w.Now())
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
+		f.Organization("Acme", ada)
+		_, err := f.store.DeleteUser(t.Context(), ada, f.Now())
 		require.NoError(t, err)
-		w.Pass(time.Hour)
+		f.Pass(time.Hour)
 		for range 2 {
-			_, err = w.run(time.Time{})
+			_, err = f.run(time.Time{})
 			require.NoError(t, err)
-			_, err = w.store.User(t.Context(), ada)
+			_, err = f.store.User(t.Context(), ada)
 			require.ErrorIs(t, err, directory.ErrNotFound)
 		}
 	})
 }
 
 func TestIntroducedUserIsCompletedOrRemoved(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada := w.User("ada")
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
 		for _, id := range []string{ada, "user_never"} {
-			require.NoError(t, w.store.Introduce(t.Context(), directory.Introduction{UserID: id, Email: "old@example.test", At: w.Now()}))
+			require.NoError(t, f.store.Introduce(t.Context(), directory.Introduction{UserID: id, Email: "old@example.test", At: f.Now()}))
 		}
-		found, err := w.run(time.Time{})
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Repaired: 1, Removed: 1}, found["users"])
 	})
 }
 
 func TestSince(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		known := w.User("known")
-		require.NoError(t, w.store.Introduce(t.Context(), directory.Introduction{UserID: known, At: w.Now()}))
-		w.User("old")
-		w.Pass(time.Hour)
-		since := w.Now()
-		w.User("new")
-		require.NoError(t, w.store.Introduce(t.Context(), directory.Introduction{UserID: "user_never", At: w.Now()}))
-		found, err := w.run(since)
+	each(t, func(t *testing.T, f *fixture) {
+		known := f.User("known")
+		require.NoError(t, f.store.Introduce(t.Context(), directory.Introduction{UserID: known, At: f.Now()}))
+		f.User("old")
+		f.Pass(time.Hour)
+		since := f.Now()
+		f.User("new")
+		require.NoError(t, f.store.Introduce(t.Context(), directory.Introduction{UserID: "user_never", At: f.Now()}))
+		found, err := f.run(since)
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Created: 1}, found["users"], "older ones are left, and nobody is removed")
 	})
 }
 
 func TestRateLimitIsHeeded(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
 		left := int32(3)
 		limit := func(*http.Request) int {
 			if atomic.AddInt32(&left, -1) >= 0 {
@@ -253,25 +253,25 @@ func TestRateLimitIsHeeded(t *testing.T) {
 			}
 			return 0
 		}
-		w.Fail.Store(&limit)
-		found, err := w.run(time.Time{})
+		f.Fail.Store(&limit)
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Created: 1}, found["users"])
-		require.Equal(t, []time.Duration{7 * time.Second, 7 * time.Second, 7 * time.Second}, w.naps)
+		require.Equal(t, []time.Duration{7 * time.Second, 7 * time.Second, 7 * time.Second}, f.naps)
 	})
 }
 
 func TestDownClerkRemovesNobody(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
-		_, err = w.Fake.Faults().Add(fault.Fault{Kind: fault.Close})
+		_, err = f.Fake.Faults().Add(fault.Fault{Kind: fault.Close})
 		require.NoError(t, err)
-		_, err = w.run(time.Time{})
+		_, err = f.run(time.Time{})
 		_, transient := errors.AsType[*directory.RetryError](err)
 		require.True(t, transient, "%v", err)
-		require.Empty(t, w.gone)
+		require.Empty(t, f.gone)
 	})
 }
 
@@ -280,25 +280,25 @@ func TestDownClerkRemovesNobody(t *testing.T) {
 func TestAnotherInstanceChangesNothing(t *testing.T) {
 	for _, users := range []int{1, 250} {
 		t.Run(fmt.Sprint(users), func(t *testing.T) {
-			each(t, func(t *testing.T, w *world) {
+			each(t, func(t *testing.T, f *fixture) {
 				for n := range users {
-					_, err := w.store.PutUser(t.Context(), directory.User{ID: fmt.Sprintf("user_%03d", n), CreateTime: w.Now(), UpdateTime: w.Now()})
+					_, err := f.store.PutUser(t.Context(), directory.User{ID: fmt.Sprintf("user_%03d", n), CreateTime: f.Now(), UpdateTime: f.Now()})
 					require.NoError(t, err)
 				}
-				_, err := w.store.PutOrganization(t.Context(), directory.Organization{ID: "org_ours", CreateTime: w.Now(), UpdateTime: w.Now()})
+				_, err := f.store.PutOrganization(t.Context(), directory.Organization{ID: "org_ours", CreateTime: f.Now(), UpdateTime: f.Now()})
 				require.NoError(t, err)
-				stranger := w.User("stranger")
-				w.Organization("Strange", stranger)
-				for _, since := range []time.Time{{}, {}, w.Now().Add(-time.Hour)} {
-					_, err := w.run(since)
+				stranger := f.User("stranger")
+				f.Organization("Strange", stranger)
+				for _, since := range []time.Time{{}, {}, f.Now().Add(-time.Hour)} {
+					_, err := f.run(since)
 					require.ErrorIs(t, err, reconcile.ErrStranger)
 					require.ErrorContains(t, err, "trivet users erase")
-					w.Pass(48 * time.Hour)
+					f.Pass(48 * time.Hour)
 				}
-				require.Empty(t, w.gone)
-				_, err = w.store.User(t.Context(), stranger)
+				require.Empty(t, f.gone)
+				_, err = f.store.User(t.Context(), stranger)
 				require.ErrorIs(t, err, directory.ErrNotFound)
-				_, err = w.store.Organization(t.Context(), "org_ours")
+				_, err = f.store.Organization(t.Context(), "org_ours")
 				require.NoError(t, err)
 			})
 		})
@@ -307,49 +307,49 @@ func TestAnotherInstanceChangesNothing(t *testing.T) {
 
 // TestAnotherInstanceOfOrganizationsAlone: people need not have been told yet.
 func TestAnotherInstanceOfOrganizationsAlone(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		_, err := w.store.PutOrganization(t.Context(), directory.Organization{ID: "org_ours", CreateTime: w.Now(), UpdateTime: w.Now()})
+	each(t, func(t *testing.T, f *fixture) {
+		_, err := f.store.PutOrganization(t.Context(), directory.Organization{ID: "org_ours", CreateTime: f.Now(), UpdateTime: f.Now()})
 		require.NoError(t, err)
-		w.Organization("Strange", w.User("stranger"))
-		w.Pass(time.Hour)
-		_, err = w.run(time.Time{})
+		f.Organization("Strange", f.User("stranger"))
+		f.Pass(time.Hour)
+		_, err = f.run(time.Time{})
 		require.ErrorIs(t, err, reconcile.ErrStranger)
-		_, err = w.store.Organization(t.Context(), "org_ours")
+		_, err = f.store.Organization(t.Context(), "org_ours")
 		require.NoError(t, err)
 	})
 }
 
 // TestTheLastUserIsNotErased: Clerk's list without anybody looks like another instance's. An erasure can't be undone.
 func TestTheLastUserIsNotErased(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada := w.User("ada")
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
-		w.Call(http.MethodDelete, "/users/"+ada, nil)
-		w.Pass(time.Hour)
-		_, err = w.run(time.Time{})
+		f.Call(http.MethodDelete, "/users/"+ada, nil)
+		f.Pass(time.Hour)
+		_, err = f.run(time.Time{})
 		require.ErrorIs(t, err, reconcile.ErrStranger)
-		require.Empty(t, w.gone)
+		require.Empty(t, f.gone)
 	})
 }
 
 // TestIntroducedDuringTheFirstRun: nobody is removed from a store that was empty before Clerk was known to be ours.
 func TestIntroducedDuringTheFirstRun(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
 		once := sync.Once{}
 		signUp := func(*http.Request) int {
 			once.Do(func() {
-				require.NoError(t, w.store.Introduce(context.Background(), directory.Introduction{UserID: "user_new", At: w.Now()}))
+				require.NoError(t, f.store.Introduce(context.Background(), directory.Introduction{UserID: "user_new", At: f.Now()}))
 			})
 			return 0
 		}
-		w.Fail.Store(&signUp)
-		found, err := w.run(time.Time{})
+		f.Fail.Store(&signUp)
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Created: 1}, found["users"])
-		require.Empty(t, w.gone)
-		found, err = w.run(time.Time{})
+		require.Empty(t, f.gone)
+		found, err = f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Removed: 1}, found["users"])
 	})
@@ -357,29 +357,29 @@ func TestIntroducedDuringTheFirstRun(t *testing.T) {
 
 // TestFutureIsReplaced: what claims to be of the future is not newer than Clerk's list forever.
 func TestFutureIsReplaced(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada := w.User("ada")
-		org := w.Organization("Acme", ada)
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
+		org := f.Organization("Acme", ada)
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
 		wrong := func(at time.Time) {
-			u, err := w.store.User(t.Context(), ada)
+			u, err := f.store.User(t.Context(), ada)
 			require.NoError(t, err)
 			u.FirstName, u.Emails, u.UpdateTime = "Mallory", []string{"mallory@example.test"}, at
-			changed, err := w.store.PutUser(t.Context(), u)
+			changed, err := f.store.PutUser(t.Context(), u)
 			require.NoError(t, err)
 			require.True(t, changed)
-			o, err := w.store.Organization(t.Context(), org)
+			o, err := f.store.Organization(t.Context(), org)
 			require.NoError(t, err)
 			o.Name, o.UpdateTime = "Evil", at
-			changed, err = w.store.PutOrganization(t.Context(), o)
+			changed, err = f.store.PutOrganization(t.Context(), o)
 			require.NoError(t, err)
 			require.True(t, changed)
-			roles, err := w.store.Roles(t.Context())
+			roles, err := f.store.Roles(t.Context())
 			require.NoError(t, err)
 			for _, r := range roles {
 				r.Permissions, r.UpdateTime = []string{"org:evil:do"}, at
-				changed, err = w.store.PutRole(t.Context(), r)
+				changed, err = f.store.PutRole(t.Context(), r)
 				require.NoError(t, err)
 				require.True(t, changed)
 			}
@@ -392,24 +392,24 @@ func TestFutureIsReplaced(t *testing.T) {
 		}
 		expect := func(want map[string]reconcile.Counts) {
 			t.Helper()
-			found, err := w.run(time.Time{})
+			found, err := f.run(time.Time{})
 			require.NoError(t, err)
 			require.Equal(t, want, found)
 		}
 		wrong(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC))
 		expect(repaired)
 		expect(equal)
-		found, err := w.store.Users(t.Context(), "mallory@example.test", paging.Cursor{}, 10)
+		found, err := f.store.Users(t.Context(), "mallory@example.test", paging.Cursor{}, 10)
 		require.NoError(t, err)
 		require.Empty(t, found)
 
-		w.Pass(time.Hour)
-		wrong(w.Now()) // as a webhook that Clerk's lists do not show yet
+		f.Pass(time.Hour)
+		wrong(f.Now()) // as a webhook that Clerk's lists do not show yet
 		expect(equal)
-		u, err := w.store.User(t.Context(), ada)
+		u, err := f.store.User(t.Context(), ada)
 		require.NoError(t, err)
 		require.Equal(t, "Mallory", u.FirstName, "too fresh: Clerk's list may be behind")
-		w.Pass(time.Hour)
+		f.Pass(time.Hour)
 		expect(repaired)
 		expect(equal)
 	})
@@ -417,39 +417,39 @@ func TestFutureIsReplaced(t *testing.T) {
 
 // TestMembersOfALostOrganization end, whichever way they came to outlive it.
 func TestMembersOfALostOrganization(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada := w.User("ada")
-		org := w.Organization("Acme", ada)
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
+		org := f.Organization("Acme", ada)
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
-		_, err = w.store.PutMembership(t.Context(), directory.Membership{
-			OrganizationID: "org_never", UserID: ada, Role: "admin", CreateTime: w.Now(), UpdateTime: w.Now(),
+		_, err = f.store.PutMembership(t.Context(), directory.Membership{
+			OrganizationID: "org_never", UserID: ada, Role: "admin", CreateTime: f.Now(), UpdateTime: f.Now(),
 		})
 		require.NoError(t, err)
-		found, err := w.run(time.Time{})
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1}, found["memberships"], "too fresh: its organization may come")
-		w.Pass(time.Hour)
-		found, err = w.run(time.Time{})
+		f.Pass(time.Hour)
+		found, err = f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Removed: 1}, found["memberships"])
 
-		_, err = w.store.DeleteOrganization(t.Context(), org, w.Now())
+		_, err = f.store.DeleteOrganization(t.Context(), org, f.Now())
 		require.NoError(t, err)
-		w.bringBack(org, ada)
-		found, err = w.run(time.Time{})
+		f.bringBack(org, ada)
+		found, err = f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Removed: 1}, found["memberships"])
-		st, err := w.store.Standing(t.Context(), ada, org, "")
+		st, err := f.store.Standing(t.Context(), ada, org, "")
 		require.NoError(t, err)
 		require.Equal(t, directory.Deleted, st.Member)
 	})
 }
 
 // bringBack makes an ended membership live, as a race once could.
-func (w *world) bringBack(org, user string) {
-	w.t.Helper()
-	require.NoError(w.t, w.db.Write(w.t.Context(), user, func(ctx context.Context, tx database.Tx) error {
+func (f *fixture) bringBack(org, user string) {
+	f.t.Helper()
+	require.NoError(f.t, f.db.Write(f.t.Context(), user, func(ctx context.Context, tx database.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE membership SET delete_time = NULL, role = 'admin' WHERE organization_id = $1 AND user_id = $2", org, user)
 		return err
 	}))
@@ -457,38 +457,38 @@ func (w *world) bringBack(org, user string) {
 
 // TestLostRoleEvents: what a role allows changes without an event about its members.
 func TestLostRoleEvents(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada, bob := w.User("ada"), w.User("bob")
-		org := w.Organization("Acme", ada)
+	each(t, func(t *testing.T, f *fixture) {
+		ada, bob := f.User("ada"), f.User("bob")
+		org := f.Organization("Acme", ada)
 		permission := func(key string) string {
-			id, _ := w.Call(http.MethodPost, "/organization_permissions", map[string]any{"name": key, "key": key})["id"].(string)
+			id, _ := f.Call(http.MethodPost, "/organization_permissions", map[string]any{"name": key, "key": key})["id"].(string)
 			return id
 		}
 		one, two := permission("org:a:one"), permission("org:a:two")
-		role, _ := w.Call(http.MethodPost, "/organization_roles",
+		role, _ := f.Call(http.MethodPost, "/organization_roles",
 			map[string]any{"name": "Buyer", "key": "org:buyer", "permissions": []string{one}})["id"].(string)
-		w.Join(org, bob, "org:buyer")
+		f.Join(org, bob, "org:buyer")
 		has := func(name string, permissions ...string) {
 			t.Helper()
 			for range 2 {
-				w.Pass(time.Hour)
-				_, err := w.run(time.Time{})
+				f.Pass(time.Hour)
+				_, err := f.run(time.Time{})
 				require.NoError(t, err)
-				m, err := w.store.MembershipState(t.Context(), org, bob)
+				m, err := f.store.MembershipState(t.Context(), org, bob)
 				require.NoError(t, err)
 				require.Equal(t, name, m.Role)
 				require.Equal(t, permissions, m.Permissions)
 			}
-			found, err := w.run(time.Time{})
+			found, err := f.run(time.Time{})
 			require.NoError(t, err)
 			require.Equal(t, reconcile.Counts{Same: found["roles"].Same}, found["roles"])
 			require.Equal(t, reconcile.Counts{Same: 2}, found["memberships"])
 		}
 		has("buyer", "org:a:one")
-		w.Pass(time.Hour)
-		w.Call(http.MethodPatch, "/organization_roles/"+role, map[string]any{"permissions": []string{one, two}})
+		f.Pass(time.Hour)
+		f.Call(http.MethodPatch, "/organization_roles/"+role, map[string]any{"permissions": []string{one, two}})
 		has("buyer", "org:a:one", "org:a:two")
-		w.Call(http.MethodPatch, "/organization_roles/"+role, map[string]any{"key": "org:purchaser"})
+		f.Call(http.MethodPatch, "/organization_roles/"+role, map[string]any{"key": "org:purchaser"})
 		has("purchaser", "org:a:one", "org:a:two")
 
 		refused := func(r *http.Request) int {
@@ -497,16 +497,16 @@ func TestLostRoleEvents(t *testing.T) {
 			}
 			return 0
 		}
-		w.Fail.Store(&refused) // an instance that does not list its roles: the members tell
-		w.Pass(time.Hour)
-		w.Call(http.MethodPatch, "/organization_roles/"+role, map[string]any{"permissions": []string{two}})
+		f.Fail.Store(&refused) // an instance that does not list its roles: the members tell
+		f.Pass(time.Hour)
+		f.Call(http.MethodPatch, "/organization_roles/"+role, map[string]any{"permissions": []string{two}})
 		has("purchaser", "org:a:two")
-		w.Fail.Store(nil)
+		f.Fail.Store(nil)
 
-		w.Call(http.MethodPatch, "/organizations/"+org+"/memberships/"+bob, map[string]any{"role": "org:member"})
-		w.Call(http.MethodDelete, "/organization_roles/"+role, nil)
-		w.Pass(time.Hour)
-		found, err := w.run(time.Time{})
+		f.Call(http.MethodPatch, "/organizations/"+org+"/memberships/"+bob, map[string]any{"role": "org:member"})
+		f.Call(http.MethodDelete, "/organization_roles/"+role, nil)
+		f.Pass(time.Hour)
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 2, Removed: 1}, found["roles"])
 		require.Equal(t, reconcile.Counts{Same: 1, Repaired: 1}, found["memberships"])
@@ -515,85 +515,85 @@ func TestLostRoleEvents(t *testing.T) {
 
 // TestRoleChangedMeanwhile: an event that comes while a list is compared is newer than the list.
 func TestRoleChangedMeanwhile(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada := w.User("ada")
-		org := w.Organization("Acme", ada)
-		w.Pass(time.Hour)
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
+		org := f.Organization("Acme", ada)
+		f.Pass(time.Hour)
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
-		list, err := w.Source.Memberships(t.Context(), org, nil, 0, 10)
+		list, err := f.Source.Memberships(t.Context(), org, nil, 0, 10)
 		require.NoError(t, err)
-		roles, err := w.store.Roles(t.Context())
+		roles, err := f.store.Roles(t.Context())
 		require.NoError(t, err)
-		listedAt := w.Now()
-		w.Pass(time.Second)
+		listedAt := f.Now()
+		f.Pass(time.Second)
 		for _, r := range roles {
-			r.Permissions, r.UpdateTime = []string{"org:new:do"}, w.Now()
-			_, err := w.store.PutRole(t.Context(), r)
+			r.Permissions, r.UpdateTime = []string{"org:new:do"}, f.Now()
+			_, err := f.store.PutRole(t.Context(), r)
 			require.NoError(t, err)
 		}
-		_, err = w.store.PutListedMembership(t.Context(), list[0], listedAt)
+		_, err = f.store.PutListedMembership(t.Context(), list[0], listedAt)
 		require.NoError(t, err)
-		m, err := w.store.MembershipState(t.Context(), org, ada)
+		m, err := f.store.MembershipState(t.Context(), org, ada)
 		require.NoError(t, err)
 		require.Equal(t, []string{"org:new:do"}, m.Permissions)
 	})
 }
 
 func TestOnlyOneAtATime(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
-		err := w.reconciler().Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
-			_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
+		err := f.reconciler().Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+			_, err := f.run(time.Time{})
 			require.ErrorIs(t, err, reconcile.ErrBusy)
 			return nil
 		})
 		require.NoError(t, err)
-		w.reconciler().Due(t.Context(), time.Hour)
-		calls := w.Calls.Load()
-		w.reconciler().Due(t.Context(), time.Hour)
-		require.Equal(t, calls, w.Calls.Load(), "one was done within the hour")
-		w.Pass(2 * time.Hour)
-		w.reconciler().Due(t.Context(), time.Hour)
-		require.Greater(t, w.Calls.Load(), calls)
+		f.reconciler().Due(t.Context(), time.Hour)
+		calls := f.Calls.Load()
+		f.reconciler().Due(t.Context(), time.Hour)
+		require.Equal(t, calls, f.Calls.Load(), "one was done within the hour")
+		f.Pass(2 * time.Hour)
+		f.reconciler().Due(t.Context(), time.Hour)
+		require.Greater(t, f.Calls.Load(), calls)
 	})
 }
 
 // TestSinceIsNotTheScheduledRun: only a full run removes, so only a full one counts.
 func TestSinceIsNotTheScheduledRun(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
-		w.Pass(2 * time.Hour)
-		_, err = w.run(w.Now().Add(-time.Hour))
+		f.Pass(2 * time.Hour)
+		_, err = f.run(f.Now().Add(-time.Hour))
 		require.NoError(t, err)
-		calls := w.Calls.Load()
-		w.reconciler().Due(t.Context(), time.Hour)
-		require.Greater(t, w.Calls.Load(), calls, "the last full one is two hours old")
+		calls := f.Calls.Load()
+		f.reconciler().Due(t.Context(), time.Hour)
+		require.Greater(t, f.Calls.Load(), calls, "the last full one is two hours old")
 	})
 }
 
 // TestSinceLeavesTheProgress of a full run that was cut short.
 func TestSinceLeavesTheProgress(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		owner := w.User("owner")
+	each(t, func(t *testing.T, f *fixture) {
+		owner := f.User("owner")
 		for n := range 3 {
-			w.Organization(fmt.Sprintf("Org %d", n), owner)
+			f.Organization(fmt.Sprintf("Org %d", n), owner)
 		}
 		cut := errors.New("the caller left")
-		err := w.reconciler().Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
+		err := f.reconciler().Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
 			if p.Kind == "memberships" {
 				return cut
 			}
 			return nil
 		})
 		require.ErrorIs(t, err, cut)
-		_, err = w.run(w.Now().Add(-time.Hour))
+		_, err = f.run(f.Now().Add(-time.Hour))
 		require.NoError(t, err)
-		err = w.reconciler().Run(t.Context(), w.Now().Add(-time.Hour), func(reconcile.Progress) error { return cut })
+		err = f.reconciler().Run(t.Context(), f.Now().Add(-time.Hour), func(reconcile.Progress) error { return cut })
 		require.ErrorIs(t, err, cut)
-		found, err := w.runPart()
+		found, err := f.runPart()
 		require.NoError(t, err)
 		require.NotContains(t, found, "users", "it continues with the memberships")
 		require.Equal(t, reconcile.Counts{Same: 2, Created: 1}, found["memberships"])
@@ -601,13 +601,13 @@ func TestSinceLeavesTheProgress(t *testing.T) {
 }
 
 // hold runs the job as another process does that hangs until release is called.
-func (w *world) hold(process string) (release func()) {
-	w.t.Helper()
+func (f *fixture) hold(process string) (release func()) {
+	f.t.Helper()
 	held, end, done := make(chan error, 1), make(chan struct{}), make(chan error, 1)
 	released := errors.New("released")
 	go func() {
-		options := job.Options{Process: process, Lease: 2 * time.Minute, Now: w.Now}
-		err := job.Run(context.WithoutCancel(w.t.Context()), w.db, "clerk reconcile", options, func(context.Context, *job.Holder) error {
+		options := job.Options{Process: process, Lease: 2 * time.Minute, Now: f.Now}
+		err := job.Run(context.WithoutCancel(f.t.Context()), f.db, "clerk reconcile", options, func(context.Context, *job.Holder) error {
 			held <- nil
 			<-end
 			return released
@@ -615,22 +615,22 @@ func (w *world) hold(process string) (release func()) {
 		held <- err
 		done <- err
 	}()
-	require.NoError(w.t, <-held)
+	require.NoError(f.t, <-held)
 	return func() {
 		close(end)
-		require.ErrorIs(w.t, <-done, released)
+		require.ErrorIs(f.t, <-done, released)
 	}
 }
 
 func TestTheJobOfADeadProcessIsTakenOver(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
-		release := w.hold("dead")
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
+		release := f.hold("dead")
 		defer release()
-		_, err := w.run(time.Time{})
+		_, err := f.run(time.Time{})
 		require.ErrorIs(t, err, reconcile.ErrBusy)
-		w.alone = true
-		r := w.reconciler()
+		f.alone = true
+		r := f.reconciler()
 		require.NoError(t, r.Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
 			require.ErrorIs(t, r.Run(t.Context(), time.Time{}, nil), reconcile.ErrBusy, "this process lives")
 			return nil
@@ -639,51 +639,51 @@ func TestTheJobOfADeadProcessIsTakenOver(t *testing.T) {
 }
 
 func TestALeaseLastsTwoMinutes(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
-		release := w.hold("hangs")
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
+		release := f.hold("hangs")
 		defer release()
-		w.Pass(2*time.Minute - time.Second)
-		_, err := w.run(time.Time{})
+		f.Pass(2*time.Minute - time.Second)
+		_, err := f.run(time.Time{})
 		require.ErrorIs(t, err, reconcile.ErrBusy)
-		w.Pass(time.Second)
-		_, err = w.run(time.Time{})
+		f.Pass(time.Second)
+		_, err = f.run(time.Time{})
 		require.NoError(t, err)
 	})
 }
 
 // A replica that was silent beyond its lease, and whose job another has taken, stops without another call to Clerk.
 func TestAReplicaThatLostTheJobStops(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
 		var calls int64
-		err := w.reconciler().Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+		err := f.reconciler().Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
 			if calls == 0 {
-				w.Pass(2*time.Minute + time.Second)
-				_, err := w.run(time.Time{})
+				f.Pass(2*time.Minute + time.Second)
+				_, err := f.run(time.Time{})
 				require.NoError(t, err)
-				calls = w.Calls.Load()
+				calls = f.Calls.Load()
 			}
 			return nil
 		})
 		require.ErrorIs(t, err, job.ErrLost)
-		require.Equal(t, calls, w.Calls.Load())
+		require.Equal(t, calls, f.Calls.Load())
 	})
 }
 
 // No other replica takes the job while Clerk is slow or many objects are read one by one.
 func TestTheLeaseIsRenewed(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
 		for n := range 40 {
-			require.NoError(t, w.store.Introduce(t.Context(), directory.Introduction{UserID: fmt.Sprintf("user_%02d", n), At: w.Now()}))
+			require.NoError(t, f.store.Introduce(t.Context(), directory.Introduction{UserID: fmt.Sprintf("user_%02d", n), At: f.Now()}))
 		}
 		asked := 0
 		slow := func(*http.Request) int {
-			w.Pass(40 * time.Second)
-			err := job.Run(context.WithoutCancel(t.Context()), w.db, "clerk reconcile", job.Options{Process: "other", Now: w.Now},
+			f.Pass(40 * time.Second)
+			err := job.Run(context.WithoutCancel(t.Context()), f.db, "clerk reconcile", job.Options{Process: "other", Now: f.Now},
 				func(context.Context, *job.Holder) error { return nil })
 			require.ErrorIs(t, err, job.ErrBusy)
 			if asked++; asked%3 == 0 {
@@ -691,8 +691,8 @@ func TestTheLeaseIsRenewed(t *testing.T) {
 			}
 			return 0
 		}
-		w.Fail.Store(&slow)
-		found, err := w.run(time.Time{})
+		f.Fail.Store(&slow)
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Removed: 40}, found["users"])
 		require.Greater(t, asked, 40)
@@ -701,12 +701,12 @@ func TestTheLeaseIsRenewed(t *testing.T) {
 
 // TestCutShortWhileRemoving: the next run asks again for all that were not asked for.
 func TestCutShortWhileRemoving(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.User("ada")
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		f.User("ada")
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
 		for n := range 10 {
-			require.NoError(t, w.store.Introduce(t.Context(), directory.Introduction{UserID: fmt.Sprintf("user_%02d", n), At: w.Now()}))
+			require.NoError(t, f.store.Introduce(t.Context(), directory.Introduction{UserID: fmt.Sprintf("user_%02d", n), At: f.Now()}))
 		}
 		down := func(r *http.Request) int {
 			if strings.HasSuffix(r.URL.Path, "/users/user_05") {
@@ -714,27 +714,27 @@ func TestCutShortWhileRemoving(t *testing.T) {
 			}
 			return 0
 		}
-		w.Fail.Store(&down)
-		_, err = w.run(time.Time{})
+		f.Fail.Store(&down)
+		_, err = f.run(time.Time{})
 		require.Error(t, err)
-		require.Len(t, w.gone, 5)
-		w.Fail.Store(nil)
-		_, err = w.runPart()
+		require.Len(t, f.gone, 5)
+		f.Fail.Store(nil)
+		_, err = f.runPart()
 		require.NoError(t, err)
-		require.Len(t, w.gone, 10)
+		require.Len(t, f.gone, 10)
 	})
 }
 
 // A run resumes where the last one was cut short.
 func TestResumes(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		owner := w.User("owner")
+	each(t, func(t *testing.T, f *fixture) {
+		owner := f.User("owner")
 		for n := range 5 {
-			w.Organization(fmt.Sprintf("Org %d", n), owner)
+			f.Organization(fmt.Sprintf("Org %d", n), owner)
 		}
 		cut := errors.New("the caller left")
 		members := 0
-		err := w.reconciler().Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
+		err := f.reconciler().Run(t.Context(), time.Time{}, func(p reconcile.Progress) error {
 			if p.Kind == "memberships" {
 				if members++; members == 3 {
 					return cut
@@ -743,18 +743,18 @@ func TestResumes(t *testing.T) {
 			return nil
 		})
 		require.ErrorIs(t, err, cut)
-		before := w.Calls.Load()
-		found, err := w.runPart()
+		before := f.Calls.Load()
+		found, err := f.runPart()
 		require.NoError(t, err)
-		require.Equal(t, int64(3), w.Calls.Load()-before, "the two organizations that were left, after one call to see that the key is right")
+		require.Equal(t, int64(3), f.Calls.Load()-before, "the two organizations that were left, after one call to see that the key is right")
 		require.Equal(t, map[string]reconcile.Counts{"memberships": {Created: 5}}, found)
 	})
 }
 
 // runPart is a run that another process started.
-func (w *world) runPart() (map[string]reconcile.Counts, error) {
+func (f *fixture) runPart() (map[string]reconcile.Counts, error) {
 	found := map[string]reconcile.Counts{}
-	return found, w.reconciler().Run(w.t.Context(), time.Time{}, func(p reconcile.Progress) error {
+	return found, f.reconciler().Run(f.t.Context(), time.Time{}, func(p reconcile.Progress) error {
 		found[p.Kind] = p.Counts
 		return nil
 	})
@@ -763,46 +763,46 @@ func (w *world) runPart() (map[string]reconcile.Counts, error) {
 // TestCallsPerThousand says what a comparison costs.
 func TestCallsPerThousand(t *testing.T) {
 	migrations := store.Migrations()
-	w := newWorld(t, databasetest.SQLite(t, migrations))
-	owner := w.User("owner")
-	org := w.Organization("Acme", owner)
-	w.Call(http.MethodPatch, "/organizations/"+org, map[string]any{"max_allowed_memberships": 0})
+	f := newFixture(t, databasetest.SQLite(t, migrations))
+	owner := f.User("owner")
+	org := f.Organization("Acme", owner)
+	f.Call(http.MethodPatch, "/organizations/"+org, map[string]any{"max_allowed_memberships": 0})
 	for n := range 999 {
-		w.User(fmt.Sprintf("u%d", n))
+		f.User(fmt.Sprintf("u%d", n))
 	}
-	_, err := w.run(time.Time{})
+	_, err := f.run(time.Time{})
 	require.NoError(t, err)
-	require.LessOrEqual(t, w.Calls.Load(), int64(9), "users (with a count each), organizations, roles and members of 1,000 users in one organization")
-	w.Calls.Store(0)
-	found, err := w.run(time.Time{})
+	require.LessOrEqual(t, f.Calls.Load(), int64(9), "users (with a count each), organizations, roles and members of 1,000 users in one organization")
+	f.Calls.Store(0)
+	found, err := f.run(time.Time{})
 	require.NoError(t, err)
 	require.Equal(t, reconcile.Counts{Same: 1000}, found["users"])
-	t.Logf("%d calls for 1,000 users and one organization", w.Calls.Load())
+	t.Logf("%d calls for 1,000 users and one organization", f.Calls.Load())
 }
 
 // TestOrganizationsTurnedOff: an instance without the feature refuses to list what it can't have. People are compared all
 // the same, and what was there before stays.
 func TestOrganizationsTurnedOff(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ada := w.User("ada")
-		org := w.Organization("Acme", ada)
-		_, err := w.run(time.Time{})
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
+		org := f.Organization("Acme", ada)
+		_, err := f.run(time.Time{})
 		require.NoError(t, err)
 		for _, path := range []string{"/v1/organizations*", "/v1/organization_roles*"} {
-			_, err = w.Fake.Faults().Add(fault.Fault{
+			_, err = f.Fake.Faults().Add(fault.Fault{
 				Kind: fault.Status, Status: http.StatusForbidden, Path: path,
 				Body: `{"errors":[{"code":"organization_not_enabled_in_instance","message":"access denied"}]}`,
 			})
 			require.NoError(t, err)
 		}
-		w.Pass(time.Hour)
-		w.Call(http.MethodPatch, "/users/"+ada, map[string]any{"first_name": "Augusta"})
-		found, err := w.run(time.Time{})
+		f.Pass(time.Hour)
+		f.Call(http.MethodPatch, "/users/"+ada, map[string]any{"first_name": "Augusta"})
+		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, map[string]reconcile.Counts{"users": {Repaired: 1}, "organizations": {}, "roles": {}, "memberships": {}}, found)
-		_, err = w.store.Organization(t.Context(), org)
+		_, err = f.store.Organization(t.Context(), org)
 		require.NoError(t, err)
-		members, err := w.store.Memberships(t.Context(), org, "", paging.Cursor{}, 10)
+		members, err := f.store.Memberships(t.Context(), org, "", paging.Cursor{}, 10)
 		require.NoError(t, err)
 		require.Len(t, members, 1)
 	})

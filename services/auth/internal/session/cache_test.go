@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
@@ -119,7 +119,7 @@ func TestClearForgetsVerdictsUnderWay(t *testing.T) {
 // BenchmarkVerify compares a token seen before, a token checked in full, and the SDK with the right key at hand.
 func BenchmarkVerify(b *testing.B) {
 	full := verifier(b, policy(), epoch)
-	token := clerktest.New().Token(b, epoch(), map[string]any{
+	token := authtest.NewKeys().Token(b, epoch(), map[string]any{
 		"o":   map[string]any{"id": "org_1", "slg": "acme", "rol": "admin", "per": "read,manage", "fpm": "3,2"},
 		"fea": "o:dashboard,o:teams", "pla": "o:pro",
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
@@ -68,7 +68,7 @@ func TestTypedIdentity(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := verifier(t, policy(), epoch).Verify(t.Context(), clerktest.New().Token(t, epoch(), tc.change))
+			got, err := verifier(t, policy(), epoch).Verify(t.Context(), authtest.NewKeys().Token(t, epoch(), tc.change))
 			require.NoError(t, err)
 			want := base
 			tc.want(&want)
@@ -111,7 +111,7 @@ func TestPackedPermissions(t *testing.T) {
 		"all places of each are bad": {",,", ",", ",,", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			token := clerktest.New().Token(t, epoch(), map[string]any{
+			token := authtest.NewKeys().Token(t, epoch(), map[string]any{
 				"fea": tc.features, "o": map[string]any{"id": "org_1", "rol": "member", "per": tc.names, "fpm": tc.masks},
 			})
 			s, err := verifier(t, policy(), epoch).Verify(t.Context(), token)
@@ -161,14 +161,14 @@ func TestClaimsThatTrivetDoesNotNeed(t *testing.T) {
 		"v 1, o is text":             {v1("o", "org_9"), org},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := verifier(t, policy(), epoch).Verify(t.Context(), clerktest.New().Token(t, epoch(), tc.change))
+			s, err := verifier(t, policy(), epoch).Verify(t.Context(), authtest.NewKeys().Token(t, epoch(), tc.change))
 			require.NoError(t, err)
 			require.Equal(t, "user_1", s.UserID)
 			require.Equal(t, tc.org, s.Organization)
 			require.Equal(t, session.Profile{}, s.Profile)
 		})
 	}
-	s, err := verifier(t, policy(), epoch).Verify(t.Context(), clerktest.New().Token(t, epoch(), map[string]any{"fva": []float64{3.5, -1}}))
+	s, err := verifier(t, policy(), epoch).Verify(t.Context(), authtest.NewKeys().Token(t, epoch(), map[string]any{"fva": []float64{3.5, -1}}))
 	require.NoError(t, err)
 	require.Equal(t, session.Factors{First: 4, Second: session.Never}, s.Factors, "older, never younger")
 }

@@ -10,7 +10,7 @@ import (
 	clerkjwt "github.com/clerk/clerk-sdk-go/v2/jwt"
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
@@ -32,7 +32,7 @@ func TestWhatTheSDKAccepts(t *testing.T) {
 		{"session with an audience", map[string]any{"aud": "convex"}, session.VerdictAccepted, true},
 		{"JWT template as session", map[string]any{"sid": nil, "v": nil, "sts": nil, "fva": nil, "aud": "hasura"}, session.VerdictMissingClaim, true},
 		{"another Clerk instance", map[string]any{"iss": "https://clerk.evil.test"}, session.VerdictIssuer, true},
-		{"issuer with the right beginning", map[string]any{"iss": clerktest.Issuer + ".evil.test"}, session.VerdictIssuer, true},
+		{"issuer with the right beginning", map[string]any{"iss": authtest.Issuer + ".evil.test"}, session.VerdictIssuer, true},
 		{"issuer that is not Clerk", map[string]any{"iss": "https://evil.test"}, session.VerdictIssuer, false},
 		{"pending session", map[string]any{"sts": "pending"}, session.VerdictPending, true},
 		{"unknown status", map[string]any{"sts": "elsewhere"}, session.VerdictPending, true},
@@ -43,7 +43,7 @@ func TestWhatTheSDKAccepts(t *testing.T) {
 		{"organization without id", map[string]any{"o": map[string]any{"rol": "admin"}}, session.VerdictClaims, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			token := clerktest.New().Token(t, epoch(), row.change)
+			token := authtest.NewKeys().Token(t, epoch(), row.change)
 			_, sdkErr := sdkVerify(t, token, func(azp string) bool { return azp == party })
 			require.Equal(t, row.sdk, sdkErr == nil, "clerk-sdk-go: %v", sdkErr)
 			_, err := verifier(t, policy(), epoch).Verify(t.Context(), token)
@@ -60,7 +60,7 @@ func TestWhatTheSDKAccepts(t *testing.T) {
 // TestMissingPartyIsRefused: the SDK's own AuthorizedPartyMatches lets a token without azp pass, and everything when its
 // list is empty.
 func TestMissingPartyIsRefused(t *testing.T) {
-	token := clerktest.New().Token(t, epoch(), map[string]any{"azp": nil})
+	token := authtest.NewKeys().Token(t, epoch(), map[string]any{"azp": nil})
 	_, err := sdkVerify(t, token, sdkParties(t, party))
 	require.NoError(t, err, "clerk-sdk-go accepts")
 	_, err = verifier(t, policy(), epoch).Verify(t.Context(), token)
@@ -69,7 +69,7 @@ func TestMissingPartyIsRefused(t *testing.T) {
 
 // TestMissingFactorAgeIsStale: the SDK reads a missing fva as [0,0], which means "verified just now".
 func TestMissingFactorAgeIsStale(t *testing.T) {
-	token := clerktest.New().Token(t, epoch(), map[string]any{"fva": nil})
+	token := authtest.NewKeys().Token(t, epoch(), map[string]any{"fva": nil})
 	claims, err := sdkVerify(t, token, nil)
 	require.NoError(t, err)
 	require.Equal(t, [2]int64{0, 0}, claims.FactorVerificationAge, "clerk-sdk-go: just verified")
@@ -83,7 +83,7 @@ func TestMissingFactorAgeIsStale(t *testing.T) {
 
 // TestVersionWithoutOrganization: the SDK calls a version 2 token without organization version 1.
 func TestVersionWithoutOrganization(t *testing.T) {
-	token := clerktest.New().Token(t, epoch(), nil)
+	token := authtest.NewKeys().Token(t, epoch(), nil)
 	claims, err := sdkVerify(t, token, nil)
 	require.NoError(t, err)
 	require.Equal(t, 1, claims.Version, "clerk-sdk-go")
@@ -96,7 +96,7 @@ func sdkVerify(t testing.TB, token string, parties clerkjwt.AuthorizedPartyHandl
 	t.Helper()
 	return clerkjwt.Verify(context.Background(), &clerkjwt.VerifyParams{
 		Token: token, Clock: sdkClock{}, AuthorizedPartyHandler: parties,
-		JWK: &clerk.JSONWebKey{Key: &clerktest.Key(0).PublicKey, KeyID: "ins_1", Algorithm: "RS256", Use: "sig"},
+		JWK: &clerk.JSONWebKey{Key: &authtest.Key(0).PublicKey, KeyID: "ins_1", Algorithm: "RS256", Use: "sig"},
 	})
 }
 

@@ -7,13 +7,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
 // FuzzToken: whatever comes, the answer is a session or a refusal; and a session only for what the key signed.
 func FuzzToken(f *testing.F) {
-	clerk := clerktest.New()
+	clerk := authtest.NewKeys()
 	good := clerk.Token(f, epoch(), nil)
 	f.Add(good)
 	f.Add(good[:len(good)-1])
@@ -36,7 +36,7 @@ func FuzzToken(f *testing.F) {
 
 // FuzzClaims: whatever the key signed, the answer is a whole session or a refusal.
 func FuzzClaims(f *testing.F) {
-	clerk := clerktest.New()
+	clerk := authtest.NewKeys()
 	for _, change := range []map[string]any{
 		nil,
 		{"aud": []string{"x"}},
@@ -44,7 +44,7 @@ func FuzzClaims(f *testing.F) {
 		{"act": map[string]any{"sub": "x"}},
 		{"v": nil, "org_id": "o", "org_permissions": []string{"a"}},
 	} {
-		raw, err := json.Marshal(clerktest.Claims(epoch(), change))
+		raw, err := json.Marshal(authtest.Claims(epoch(), change))
 		require.NoError(f, err)
 		f.Add(raw)
 	}

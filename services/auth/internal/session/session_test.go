@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
@@ -38,12 +38,12 @@ func (k *oneKey) Renew(context.Context) bool {
 }
 
 func policy() session.Policy {
-	return session.Policy{Issuer: clerktest.Issuer, AuthorizedParties: []string{party}}
+	return session.Policy{Issuer: authtest.Issuer, AuthorizedParties: []string{party}}
 }
 
 func verifier(t testing.TB, p session.Policy, now func() time.Time) *session.TokenVerifier {
 	t.Helper()
-	v, err := session.NewVerifier(p, &oneKey{kid: "ins_1", key: &clerktest.Key(0).PublicKey}, now)
+	v, err := session.NewVerifier(p, &oneKey{kid: "ins_1", key: &authtest.Key(0).PublicKey}, now)
 	require.NoError(t, err)
 	return v
 }

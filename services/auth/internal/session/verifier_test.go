@@ -17,19 +17,19 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/auth/internal/clerktest"
+	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
 func TestForm(t *testing.T) {
-	clerk := clerktest.New()
+	clerk := authtest.NewKeys()
 	good := clerk.Token(t, epoch(), nil)
 	parts := strings.Split(good, ".")
-	claims, err := json.Marshal(clerktest.Claims(epoch(), nil))
+	claims, err := json.Marshal(authtest.Claims(epoch(), nil))
 	require.NoError(t, err)
 	withHeader := func(header map[jose.HeaderKey]any) string {
-		return clerktest.Sign(t, rs256(), claims, header)
+		return authtest.Sign(t, rs256(), claims, header)
 	}
 	for name, tc := range map[string]struct {
 		token string
@@ -52,17 +52,17 @@ func TestForm(t *testing.T) {
 		"HS256 with the public PEM": {hs256(t, claims, publicPEM(t)), session.VerdictAlgorithm},
 		"HS256 with the public DER": {hs256(t, claims, publicDER(t)), session.VerdictAlgorithm},
 		"RS512 with the right key": {
-			clerktest.Sign(t, jose.SigningKey{Algorithm: jose.RS512, Key: rs256().Key}, claims, nil), session.VerdictAlgorithm,
+			authtest.Sign(t, jose.SigningKey{Algorithm: jose.RS512, Key: rs256().Key}, claims, nil), session.VerdictAlgorithm,
 		},
 		"PS256 with the right key": {
-			clerktest.Sign(t, jose.SigningKey{Algorithm: jose.PS256, Key: rs256().Key}, claims, nil), session.VerdictAlgorithm,
+			authtest.Sign(t, jose.SigningKey{Algorithm: jose.PS256, Key: rs256().Key}, claims, nil), session.VerdictAlgorithm,
 		},
 		"OAuth access token":   {withHeader(map[jose.HeaderKey]any{"typ": "at+jwt"}), session.VerdictTokenType},
 		"typ no text":          {withHeader(map[jose.HeaderKey]any{"typ": 7}), session.VerdictTokenType},
 		"unknown crit":         {withHeader(map[jose.HeaderKey]any{"crit": []string{"exp"}, "exp": 1}), session.VerdictMalformed},
-		"key of another":       {clerktest.Sign(t, signingKey(1, "ins_1"), claims, nil), session.VerdictSignature},
-		"unknown key id":       {clerktest.Sign(t, signingKey(0, "ins_2"), claims, nil), session.VerdictUnknownKey},
-		"no key id":            {clerktest.Sign(t, signingKey(0, ""), claims, nil), session.VerdictUnknownKey},
+		"key of another":       {authtest.Sign(t, signingKey(1, "ins_1"), claims, nil), session.VerdictSignature},
+		"unknown key id":       {authtest.Sign(t, signingKey(0, "ins_2"), claims, nil), session.VerdictUnknownKey},
+		"no key id":            {authtest.Sign(t, signingKey(0, ""), claims, nil), session.VerdictUnknownKey},
 		"changed payload":      {parts[0] + "." + encoded(string(bytes.Replace(claims, []byte("user_1"), []byte("user_2"), 1))) + "." + parts[2], session.VerdictSignature},
 		"no signature":         {parts[0] + "." + parts[1] + ".", session.VerdictSignature},
 		"half a signature":     {good[:len(good)-100], session.VerdictSignature},
@@ -97,7 +97,7 @@ func TestClaimTypes(t *testing.T) {
 		"nbf as list":                 {"nbf": []int{1}},
 		"sub as number":               {"sub": 7},
 		"sid as object":               {"sid": map[string]any{}},
-		"iss as list":                 {"iss": []string{clerktest.Issuer}},
+		"iss as list":                 {"iss": []string{authtest.Issuer}},
 		"v as text":                   {"v": "2"},
 		"sts as bool":                 {"sts": true},
 		"fva with one":                {"fva": []int{1}},
@@ -116,14 +116,14 @@ func TestClaimTypes(t *testing.T) {
 		"fva with a fraction below 0": {"fva": []float64{-1.5, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := verifier(t, policy(), epoch).Verify(t.Context(), clerktest.New().Token(t, epoch(), change))
+			_, err := verifier(t, policy(), epoch).Verify(t.Context(), authtest.NewKeys().Token(t, epoch(), change))
 			requireVerdict(t, session.VerdictClaims, err)
 		})
 	}
 }
 
 func TestMalformedAndRepeatedClaims(t *testing.T) {
-	claims, err := json.Marshal(clerktest.Claims(epoch(), nil))
+	claims, err := json.Marshal(authtest.Claims(epoch(), nil))
 	require.NoError(t, err)
 	twice := func(more string) []byte {
 		return append(bytes.TrimSuffix(bytes.Clone(claims), []byte("}")), more+"}"...)
@@ -135,17 +135,17 @@ func TestMalformedAndRepeatedClaims(t *testing.T) {
 		"null":          []byte("null"), "list": []byte("[]"), "text": []byte(`"x"`), "empty": {}, "garbage": []byte("{"),
 		"two objects": append(bytes.Clone(claims), claims...),
 	} {
-		_, err := verifier(t, policy(), epoch).Verify(t.Context(), clerktest.New().Sign(t, payload))
+		_, err := verifier(t, policy(), epoch).Verify(t.Context(), authtest.NewKeys().Sign(t, payload))
 		requireVerdict(t, session.VerdictClaims, err)
 	}
 	// Names are told apart by case: this "SUB" is somebody's own claim.
-	s, err := verifier(t, policy(), epoch).Verify(t.Context(), clerktest.New().Sign(t, twice(`,"SUB":"user_2","Exp":1`)))
+	s, err := verifier(t, policy(), epoch).Verify(t.Context(), authtest.NewKeys().Sign(t, twice(`,"SUB":"user_2","Exp":1`)))
 	require.NoError(t, err)
 	require.Equal(t, "user_1", s.UserID)
 }
 
 func TestTime(t *testing.T) {
-	token := clerktest.New().Token(t, epoch(), nil) // from -10 s (nbf), iat 0, exp +60 s
+	token := authtest.NewKeys().Token(t, epoch(), nil) // from -10 s (nbf), iat 0, exp +60 s
 	for offset, want := range map[time.Duration]session.Verdict{
 		-6 * time.Second: session.VerdictFuture,
 		-5 * time.Second: session.VerdictAccepted,
@@ -162,7 +162,7 @@ func TestTime(t *testing.T) {
 		}
 	}
 	for seconds, want := range map[int64]session.Verdict{5: session.VerdictAccepted, 6: session.VerdictNotYetValid} {
-		early := clerktest.New().Token(t, epoch(), map[string]any{"nbf": epoch().Unix() + seconds})
+		early := authtest.NewKeys().Token(t, epoch(), map[string]any{"nbf": epoch().Unix() + seconds})
 		_, err := verifier(t, policy(), epoch).Verify(t.Context(), early)
 		if want == session.VerdictAccepted {
 			require.NoError(t, err, "nbf has the leeway too")
@@ -170,7 +170,7 @@ func TestTime(t *testing.T) {
 			requireVerdict(t, want, err)
 		}
 	}
-	fraction := clerktest.New().Token(t, epoch(), map[string]any{"exp": float64(epoch().Unix()) + 0.75})
+	fraction := authtest.NewKeys().Token(t, epoch(), map[string]any{"exp": float64(epoch().Unix()) + 0.75})
 	for offset, want := range map[time.Duration]session.Verdict{
 		5700 * time.Millisecond: session.VerdictAccepted,
 		5800 * time.Millisecond: session.VerdictExpired,
@@ -185,7 +185,7 @@ func TestTime(t *testing.T) {
 }
 
 func TestPolicy(t *testing.T) {
-	clerk := clerktest.New()
+	clerk := authtest.NewKeys()
 	template := map[string]any{
 		"sid": nil, "v": nil, "sts": nil, "fva": nil, "aud": "trivet",
 		"email": "ada@example.test", "userId": "user_1", "firstName": "Ada", "lastName": nil,
@@ -200,30 +200,30 @@ func TestPolicy(t *testing.T) {
 		}
 		return all
 	}
-	templates := session.Policy{Issuer: clerktest.Issuer, TemplateAudience: "trivet"}
-	pending := session.Policy{Issuer: clerktest.Issuer, AllowPending: true}
+	templates := session.Policy{Issuer: authtest.Issuer, TemplateAudience: "trivet"}
+	pending := session.Policy{Issuer: authtest.Issuer, AllowPending: true}
 	for name, tc := range map[string]struct {
 		policy session.Policy
 		change map[string]any
 		want   session.Verdict
 	}{
-		"no parties, no azp":         {session.Policy{Issuer: clerktest.Issuer}, map[string]any{"azp": nil}, session.VerdictAccepted},
-		"no parties, any azp":        {session.Policy{Issuer: clerktest.Issuer}, map[string]any{"azp": "https://x.test"}, session.VerdictAccepted},
-		"issuer with a slash":        {policy(), map[string]any{"iss": clerktest.Issuer + "/"}, session.VerdictIssuer},
-		"issuer in capitals":         {policy(), map[string]any{"iss": strings.ToUpper(clerktest.Issuer)}, session.VerdictIssuer},
+		"no parties, no azp":         {session.Policy{Issuer: authtest.Issuer}, map[string]any{"azp": nil}, session.VerdictAccepted},
+		"no parties, any azp":        {session.Policy{Issuer: authtest.Issuer}, map[string]any{"azp": "https://x.test"}, session.VerdictAccepted},
+		"issuer with a slash":        {policy(), map[string]any{"iss": authtest.Issuer + "/"}, session.VerdictIssuer},
+		"issuer in capitals":         {policy(), map[string]any{"iss": strings.ToUpper(authtest.Issuer)}, session.VerdictIssuer},
 		"template":                   {templates, template, session.VerdictAccepted},
 		"template in a list":         {templates, with(map[string]any{"aud": []string{"x", "trivet"}}), session.VerdictAccepted},
-		"template without setting":   {session.Policy{Issuer: clerktest.Issuer}, template, session.VerdictMissingClaim},
+		"template without setting":   {session.Policy{Issuer: authtest.Issuer}, template, session.VerdictMissingClaim},
 		"template, other audience":   {templates, with(map[string]any{"aud": "hasura"}), session.VerdictMissingClaim},
-		"no setting, empty audience": {session.Policy{Issuer: clerktest.Issuer}, with(map[string]any{"aud": ""}), session.VerdictMissingClaim},
+		"no setting, empty audience": {session.Policy{Issuer: authtest.Issuer}, with(map[string]any{"aud": ""}), session.VerdictMissingClaim},
 		"template without audience":  {templates, with(map[string]any{"aud": nil}), session.VerdictMissingClaim},
 		"template of two users":      {templates, with(map[string]any{"userId": "user_2"}), session.VerdictClaims},
 		"template, userId a number":  {templates, with(map[string]any{"userId": 7}), session.VerdictAccepted},
 		"template, audience numbers": {templates, with(map[string]any{"aud": []int{7}}), session.VerdictMissingClaim},
 		"azp as list":                {policy(), map[string]any{"azp": []string{party}}, session.VerdictMissingClaim},
-		"no parties, azp as list":    {session.Policy{Issuer: clerktest.Issuer}, map[string]any{"azp": []string{party}}, session.VerdictAccepted},
+		"no parties, azp as list":    {session.Policy{Issuer: authtest.Issuer}, map[string]any{"azp": []string{party}}, session.VerdictAccepted},
 		"template, userId null":      {templates, with(map[string]any{"userId": json.RawMessage("null")}), session.VerdictAccepted},
-		"template from another page": {session.Policy{Issuer: clerktest.Issuer, TemplateAudience: "trivet", AuthorizedParties: []string{"https://x.test"}}, template, session.VerdictParty},
+		"template from another page": {session.Policy{Issuer: authtest.Issuer, TemplateAudience: "trivet", AuthorizedParties: []string{"https://x.test"}}, template, session.VerdictParty},
 		"session with that audience": {templates, map[string]any{"aud": "trivet"}, session.VerdictAccepted},
 		"session's own userId":       {templates, map[string]any{"userId": "app-7"}, session.VerdictAccepted},
 		"session, another audience":  {templates, map[string]any{"aud": "convex"}, session.VerdictAccepted},
@@ -262,22 +262,22 @@ func TestHopelessTokensNeedNoKey(t *testing.T) {
 	v, err := session.NewVerifier(policy(), keys, epoch)
 	require.NoError(t, err)
 	for _, change := range []map[string]any{{"iss": "https://evil.test"}, {"exp": epoch().Unix() - 60, "iat": epoch().Unix() - 120}, {"sid": nil}} {
-		_, err = v.Verify(t.Context(), clerktest.New().Token(t, epoch(), change))
+		_, err = v.Verify(t.Context(), authtest.NewKeys().Token(t, epoch(), change))
 		require.ErrorAs(t, err, new(*session.Refusal))
 	}
 	require.Zero(t, keys.asked)
-	_, err = v.Verify(t.Context(), clerktest.New().Token(t, epoch(), nil))
+	_, err = v.Verify(t.Context(), authtest.NewKeys().Token(t, epoch(), nil))
 	var unavailable *jwks.UnavailableError
 	require.ErrorAs(t, err, &unavailable, "a missing key is not a verdict")
 }
 
 // TestSignatureFailureAsksForNewerKeys: Clerk's key id is the instance's, so that a rotation may keep it.
 func TestSignatureFailureAsksForNewerKeys(t *testing.T) {
-	clerk, now := clerktest.New(), epoch()
+	clerk, now := authtest.NewKeys(), epoch()
 	server := clerk.Serve(t)
 	clock := epoch
 	keys := jwks.NewRemote(jwks.Endpoint{
-		Client: server.Client(), URL: server.URL + "/v1/jwks", SecretKeys: []string{clerktest.SecretKey},
+		Client: server.Client(), URL: server.URL + "/v1/jwks", SecretKeys: []string{authtest.SecretKey},
 	}, jwks.Options{MaxStale: time.Hour, Timeout: time.Minute, Now: clock, Logger: slog.New(slog.DiscardHandler)})
 	defer keys.Close()
 	v, err := session.NewVerifier(policy(), keys, clock)
@@ -285,11 +285,11 @@ func TestSignatureFailureAsksForNewerKeys(t *testing.T) {
 	_, err = v.Verify(t.Context(), clerk.Token(t, now, nil))
 	require.NoError(t, err)
 
-	clerk.Rotate("ins_1", clerktest.Key(1))
+	clerk.Rotate("ins_1", authtest.Key(1))
 	_, err = v.Verify(t.Context(), clerk.Token(t, now, nil))
 	require.NoError(t, err, "asked again, and found the new key")
 	for range 100 {
-		_, err = v.Verify(t.Context(), clerktest.Sign(t, signingKey(2, "ins_1"), clerktest.Claims(now, nil), nil))
+		_, err = v.Verify(t.Context(), authtest.Sign(t, signingKey(2, "ins_1"), authtest.Claims(now, nil), nil))
 		requireVerdict(t, session.VerdictSignature, err)
 	}
 	require.EqualValues(t, 2, clerk.Fetches.Load(), "forgers can't make it ask more often")
@@ -308,7 +308,7 @@ func (*failingKeys) Renew(context.Context) bool { return false }
 func rs256() jose.SigningKey { return signingKey(0, "ins_1") }
 
 func signingKey(n int, kid string) jose.SigningKey {
-	return jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: clerktest.Key(n), KeyID: kid}}
+	return jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: authtest.Key(n), KeyID: kid}}
 }
 
 func encoded(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -316,12 +316,12 @@ func encoded(s string) string { return base64.RawURLEncoding.EncodeToString([]by
 func hs256(t *testing.T, claims, secret []byte) string {
 	t.Helper()
 	key := jose.JSONWebKey{Key: secret, KeyID: "ins_1"}
-	return clerktest.Sign(t, jose.SigningKey{Algorithm: jose.HS256, Key: key}, claims, map[jose.HeaderKey]any{"typ": "JWT"})
+	return authtest.Sign(t, jose.SigningKey{Algorithm: jose.HS256, Key: key}, claims, map[jose.HeaderKey]any{"typ": "JWT"})
 }
 
 func publicDER(t *testing.T) []byte {
 	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(&clerktest.Key(0).PublicKey)
+	der, err := x509.MarshalPKIXPublicKey(&authtest.Key(0).PublicKey)
 	require.NoError(t, err)
 	return der
 }
@@ -334,7 +334,7 @@ func publicPEM(t *testing.T) []byte {
 // withOwnKey is signed by a stranger who sends their key along.
 func withOwnKey(t *testing.T, claims []byte) string {
 	t.Helper()
-	return clerktest.Sign(t, signingKey(1, ""), claims, map[jose.HeaderKey]any{
-		"kid": "ins_1", "jwk": jose.JSONWebKey{Key: &clerktest.Key(1).PublicKey},
+	return authtest.Sign(t, signingKey(1, ""), claims, map[jose.HeaderKey]any{
+		"kid": "ins_1", "jwk": jose.JSONWebKey{Key: &authtest.Key(1).PublicKey},
 	})
 }

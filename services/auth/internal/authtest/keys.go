@@ -1,6 +1,4 @@
-// Package clerktest is a small Clerk for tests of one package: a signing key, tokens, and a server of the keys that can
-// fail. The whole stand-in is the module sandbox.
-package clerktest
+package authtest
 
 import (
 	"crypto/rand"
@@ -20,14 +18,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Issuer is the instance's frontend API address.
+// Issuer is the frontend API address of the instance whose tokens Keys sign.
 const Issuer = "https://clerk.example.test"
 
-// SecretKey is the instance's Backend API key.
+// SecretKey is the Backend API key that the server of Keys accepts.
 const SecretKey = "sk_test_clerktest" //nolint:gosec // of an instance that does not exist
 
-// Instance is a Clerk instance.
-type Instance struct {
+// Keys are the signing keys of a Clerk instance: they sign any token, and a server that can fail lists them. For everything
+// else that Clerk does there is Clerk.
+type Keys struct {
 	mu  sync.Mutex
 	kid string
 	key *rsa.PrivateKey
@@ -39,8 +38,8 @@ type Instance struct {
 	Hold chan struct{}
 }
 
-// keys are made once: each takes a moment.
-var keys = sync.OnceValue(func() []*rsa.PrivateKey { //nolint:gochecknoglobals // one per process is the point
+// generated are made once: each takes a moment.
+var generated = sync.OnceValue(func() []*rsa.PrivateKey { //nolint:gochecknoglobals // one per process is the point
 	made := make([]*rsa.PrivateKey, 3)
 	for i := range made {
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -53,25 +52,25 @@ var keys = sync.OnceValue(func() []*rsa.PrivateKey { //nolint:gochecknoglobals /
 })
 
 // Key is the n-th of a few RSA keys, from 0.
-func Key(n int) *rsa.PrivateKey { return keys()[n] }
+func Key(n int) *rsa.PrivateKey { return generated()[n] }
 
-// New makes an instance that signs with Key(0) under the key id "ins_1".
-func New() *Instance { return &Instance{kid: "ins_1", key: Key(0)} }
+// NewKeys returns keys of which Key(0) signs, under the key id "ins_1".
+func NewKeys() *Keys { return &Keys{kid: "ins_1", key: Key(0)} }
 
 // Rotate changes the key; the key id may stay.
-func (i *Instance) Rotate(kid string, key *rsa.PrivateKey) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.kid, i.key = kid, key
+func (k *Keys) Rotate(kid string, key *rsa.PrivateKey) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kid, k.key = kid, key
 }
 
-func (i *Instance) current() (string, *rsa.PrivateKey) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.kid, i.key
+func (k *Keys) current() (string, *rsa.PrivateKey) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.kid, k.key
 }
 
-// Claims are those of a good version 2 session token, changed as told; a nil value takes the claim away.
+// Claims are those of a good version 2 session token with changes; a nil value removes the claim.
 func Claims(now time.Time, change map[string]any) map[string]any {
 	claims := map[string]any{
 		"v": 2, "iss": Issuer, "sub": "user_1", "sid": "sess_1", "azp": "https://app.example.test", "sts": "active",
@@ -82,16 +81,16 @@ func Claims(now time.Time, change map[string]any) map[string]any {
 	return claims
 }
 
-// Token signs a good token, changed as told.
-func (i *Instance) Token(t testing.TB, now time.Time, change map[string]any) string {
+// Token signs a good token with changed claims.
+func (k *Keys) Token(t testing.TB, now time.Time, change map[string]any) string {
 	t.Helper()
-	return i.Sign(t, Claims(now, change))
+	return k.Sign(t, Claims(now, change))
 }
 
 // Sign signs any payload: raw JSON as []byte, or a value.
-func (i *Instance) Sign(t testing.TB, payload any) string {
+func (k *Keys) Sign(t testing.TB, payload any) string {
 	t.Helper()
-	kid, key := i.current()
+	kid, key := k.current()
 	return Sign(t, jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: kid}}, payload,
 		map[jose.HeaderKey]any{"typ": "JWT"})
 }
@@ -114,10 +113,10 @@ func Sign(t testing.TB, key jose.SigningKey, payload any, header map[jose.Header
 	return token
 }
 
-// Document is the instance's JWKS.
-func (i *Instance) Document(t testing.TB) []byte {
+// Document is the JWKS document.
+func (k *Keys) Document(t testing.TB) []byte {
 	t.Helper()
-	kid, key := i.current()
+	kid, key := k.current()
 	raw, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{PublicJWK(kid, key)}})
 	require.NoError(t, err)
 	return raw
@@ -137,22 +136,22 @@ func PEM(t testing.TB, key *rsa.PrivateKey) string {
 }
 
 // Serve serves the keys at /v1/jwks.
-func (i *Instance) Serve(t testing.TB) *httptest.Server {
+func (k *Keys) Serve(t testing.TB) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		i.Fetches.Add(1)
-		if i.Hold != nil {
-			<-i.Hold
+		k.Fetches.Add(1)
+		if k.Hold != nil {
+			<-k.Hold
 		}
 		switch {
 		case r.URL.Path != "/v1/jwks":
 			http.NotFound(w, r)
-		case i.Down.Load():
+		case k.Down.Load():
 			http.Error(w, "down", http.StatusServiceUnavailable)
 		case r.Header.Get("Authorization") != "Bearer "+SecretKey:
 			http.Error(w, "no", http.StatusUnauthorized)
 		default:
-			_, _ = w.Write(i.Document(t))
+			_, _ = w.Write(k.Document(t))
 		}
 	}))
 	t.Cleanup(server.Close)
