@@ -10,6 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/bearer"
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
+	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
@@ -66,6 +67,7 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.S
 			"Too many requests. Please wait a moment and try again.").After(wait))
 		return
 	}
+	defer reqbody.Linger(w, r)()
 	if unknown != nil {
 		state.Fail(r.Context(), w, unknown)
 		return
@@ -99,7 +101,7 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) (*routes.Route, 
 		w.Header().Set("Allow", list)
 		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED, "Method not allowed; use %s.", list)
 	}
-	return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "Not found. /docs lists all paths.")
+	return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "%s", notFound(r.URL.Path))
 }
 
 // identify exchanges the caller's credential for passports.

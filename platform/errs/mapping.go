@@ -86,6 +86,8 @@ func mapping(reason errorsv1.ErrorReason) Mapping {
 func serverMapping(reason errorsv1.ErrorReason) Mapping {
 	//exhaustive:ignore
 	switch reason {
+	case errorsv1.ErrorReason_ERROR_REASON_UNSUPPORTED_ENCODING:
+		return Mapping{GRPC: codes.InvalidArgument, HTTP: http.StatusUnsupportedMediaType, OpenAIType: typeRequest, OpenAICode: "unsupported_encoding"}
 	case errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED:
 		return Mapping{GRPC: codes.InvalidArgument, HTTP: http.StatusBadRequest, OpenAIType: typeRequest, OpenAICode: "context_length_exceeded"}
 	case errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR:

@@ -87,7 +87,23 @@ func openAI(e *errs.Error, message string) openAIBody {
 	if len(e.Fields) > 0 {
 		body.Error.Param = &e.Fields[0].Name
 	}
+	if e.Reason == errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR {
+		body.Error.keep(e.Metadata)
+	}
 	return body
+}
+
+// keep takes over what the provider's own error says for programs.
+func (o *openAIError) keep(upstream map[string]string) {
+	if value, ok := upstream[errs.UpstreamType]; ok {
+		o.Type = value
+	}
+	if value, ok := upstream[errs.UpstreamCode]; ok {
+		o.Code = &value
+	}
+	if value, ok := upstream[errs.UpstreamParam]; ok {
+		o.Param = &value
+	}
 }
 
 // encode cannot fail, because the bodies hold only strings and numbers.

@@ -92,6 +92,15 @@ func TestErrorWithoutOptionalFields(t *testing.T) {
 	require.NotContains(t, w.Body.String(), "\n", "a body must be one line to fit into an event")
 }
 
+// An error within a stream of the provider keeps what it says for programs; no other error takes it from metadata.
+func TestErrorsOfTheProvider(t *testing.T) {
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "Slow down.").
+		With(errs.UpstreamType, "tokens").With(errs.UpstreamCode, "rate_limit_exceeded").With(errs.UpstreamParam, "n")
+	require.JSONEq(t, `{"error":{"message":"Slow down.","type":"tokens","param":"n","code":"rate_limit_exceeded"}}`, string(errorbody.Body(errorbody.OpenAI, e, "req_1")))
+	e.Reason = errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND
+	require.JSONEq(t, `{"error":{"message":"Slow down.","type":"invalid_request_error","param":null,"code":"not_found"}}`, string(errorbody.Body(errorbody.OpenAI, e, "req_1")))
+}
+
 func TestBodyIsOneLine(t *testing.T) {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "two\nlines\r\u2028")
 	for _, tree := range []errorbody.Tree{errorbody.API, errorbody.OpenAI} {

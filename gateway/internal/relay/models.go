@@ -28,6 +28,8 @@ type model struct {
 	Object  string `json:"object"`
 	Created int64  `json:"created"`
 	OwnedBy string `json:"owned_by"`
+
+	aliases []string
 }
 
 // List returns the handler of GET /v1/models.
@@ -51,12 +53,14 @@ func (h *Models) Get(prefix string) http.Handler {
 			return
 		}
 		id, _ := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), prefix))
-		at := slices.IndexFunc(models, func(m model) bool { return m.ID == id })
+		at := slices.IndexFunc(models, func(m model) bool { return m.ID == id || slices.Contains(m.aliases, id) })
 		if at < 0 {
 			call.From(r.Context()).Fail(r.Context(), w, unknownModel(models))
 			return
 		}
-		reply(w, models[at])
+		found := models[at]
+		found.ID = id
+		reply(w, found)
 	})
 }
 
@@ -68,7 +72,7 @@ func (h *Models) models(r *http.Request) ([]model, error) {
 			return nil, err
 		}
 		for _, m := range list.GetModels() {
-			out = append(out, model{ID: m.GetId(), Object: "model", OwnedBy: m.GetProvider()})
+			out = append(out, model{ID: m.GetId(), Object: "model", OwnedBy: m.GetProvider(), aliases: m.GetAliases()})
 		}
 		if token = list.GetNextPageToken(); token == "" {
 			return out, nil

@@ -21,7 +21,7 @@ type catalog struct {
 func (c catalog) ListModels(context.Context, *aiv1.ListModelsRequest, ...grpc.CallOption) (*aiv1.ListModelsResponse, error) {
 	out := &aiv1.ListModelsResponse{}
 	for _, id := range c.ids {
-		out.Models = append(out.Models, &aiv1.Model{Id: id, Provider: "openai"})
+		out.Models = append(out.Models, &aiv1.Model{Id: id, Provider: "openai", Aliases: []string{id + "-2024-07-18"}})
 	}
 	return out, nil
 }
@@ -29,13 +29,14 @@ func (c catalog) ListModels(context.Context, *aiv1.ListModelsRequest, ...grpc.Ca
 func TestModelIDsAreUnescaped(t *testing.T) {
 	models := relay.Models{AI: catalog{ids: []string{"meta/llama-3", "a b", "100%", "plain"}}}
 	for path, want := range map[string]string{
-		"/v1/models/meta%2Fllama-3": "meta/llama-3",
-		"/v1/models/a%20b":          "a b",
-		"/v1/models/100%25":         "100%",
-		"/v1/models/plain":          "plain",
-		"/v1/models/pl%61in":        "plain",
-		"/v1/models/other":          "",
-		"/v1/models/meta":           "",
+		"/v1/models/meta%2Fllama-3":   "meta/llama-3",
+		"/v1/models/a%20b":            "a b",
+		"/v1/models/100%25":           "100%",
+		"/v1/models/plain":            "plain",
+		"/v1/models/pl%61in":          "plain",
+		"/v1/models/plain-2024-07-18": "plain-2024-07-18",
+		"/v1/models/other":            "",
+		"/v1/models/meta":             "",
 	} {
 		w := httptest.NewRecorder()
 		models.Get("/v1/models/").ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

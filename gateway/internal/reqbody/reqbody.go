@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -40,7 +41,7 @@ func (b Reader) Require(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	return body, err
 }
 
-// Read returns the complete body. Errors: BODY_TOO_LARGE, MALFORMED_BODY (cut off, too slow, compressed).
+// Read returns the complete body. Errors: BODY_TOO_LARGE, MALFORMED_BODY (cut off, too slow), UNSUPPORTED_ENCODING.
 func (b Reader) Read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := b.whole(w, r)
 	if err != nil {
@@ -56,7 +57,8 @@ func (b Reader) whole(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return nil, malformed("The request body is compressed. Send uncompressed JSON.").Field("content-encoding", "is not supported")
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_UNSUPPORTED_ENCODING, "The request body has the encoding %s. Send uncompressed JSON.", shown(enc)).
+			Field("content-encoding", "is not supported")
 	}
 	control := http.NewResponseController(w)
 	// The recorders of tests have no deadlines.
@@ -110,4 +112,9 @@ func (b Reader) tooLarge() error {
 
 func malformed(format string, args ...any) *errs.Error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, format, args...)
+}
+
+// shown returns a header's value in a form that an error can carry.
+func shown(value string) string {
+	return strconv.QuoteToASCII(value[:min(len(value), 32)])
 }

@@ -27,6 +27,7 @@ func TestRead(t *testing.T) {
 		good      = errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED
 		large     = errorsv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE
 		malformed = errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY
+		encoded   = errorsv1.ErrorReason_ERROR_REASON_UNSUPPORTED_ENCODING
 	)
 	fill := func(n int) io.Reader { return bytes.NewReader(bytes.Repeat([]byte("x"), n)) }
 	cases := map[string]struct {
@@ -46,7 +47,7 @@ func TestRead(t *testing.T) {
 		"above":                    {fill(limit + 1), limit + 1, "", large, 0},
 		"above, chunked":           {fill(limit + 1), -1, "", large, 0},
 		"cut off":                  {io.MultiReader(fill(5), iotest.ErrReader(io.ErrUnexpectedEOF)), 10, "", malformed, 0},
-		"compressed":               {fill(10), 10, "gzip", malformed, 0},
+		"compressed":               {fill(10), 10, "gzip", encoded, 0},
 		"compressed with identity": {fill(10), 10, "identity", good, 10},
 	}
 	for name, tc := range cases {

@@ -1130,7 +1130,7 @@ export interface components {
          * @description Why a call failed. /docs/errors.md of the repository explains each reason.
          * @enum {string}
          */
-        ErrorReason: "INTERNAL" | "INVALID_ARGUMENT" | "MALFORMED_BODY" | "BODY_TOO_LARGE" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "UNAUTHORIZED" | "INVALID_TOKEN" | "PERMISSION_DENIED" | "INSUFFICIENT_BALANCE" | "RATE_LIMIT_EXCEEDED" | "MODEL_NOT_FOUND" | "MODEL_NOT_ALLOWED" | "UPSTREAM_ERROR" | "UPSTREAM_REJECTED" | "UPSTREAM_TIMEOUT" | "SERVICE_UNAVAILABLE" | "CONFIGURATION_ERROR" | "DEADLINE_EXCEEDED" | "CANCELLED" | "CONFLICT" | "NOT_IMPLEMENTED" | "CONTEXT_LENGTH_EXCEEDED" | "WEBHOOK_SIGNATURE_INVALID" | "USER_DISABLED" | "API_KEY_MAKER_LEFT";
+        ErrorReason: "INTERNAL" | "INVALID_ARGUMENT" | "MALFORMED_BODY" | "BODY_TOO_LARGE" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "UNAUTHORIZED" | "INVALID_TOKEN" | "PERMISSION_DENIED" | "INSUFFICIENT_BALANCE" | "RATE_LIMIT_EXCEEDED" | "MODEL_NOT_FOUND" | "MODEL_NOT_ALLOWED" | "UPSTREAM_ERROR" | "UPSTREAM_REJECTED" | "UPSTREAM_TIMEOUT" | "SERVICE_UNAVAILABLE" | "CONFIGURATION_ERROR" | "DEADLINE_EXCEEDED" | "CANCELLED" | "CONFLICT" | "NOT_IMPLEMENTED" | "CONTEXT_LENGTH_EXCEEDED" | "WEBHOOK_SIGNATURE_INVALID" | "USER_DISABLED" | "API_KEY_MAKER_LEFT" | "UNSUPPORTED_ENCODING";
         /** @description Event is one row of a webhook inbox. */
         Event: {
             /** @description The provider's event id; unique within the source. Example: "evt_1". */
@@ -1552,6 +1552,8 @@ export interface components {
             cachedInputNanoUsdPerMillionTokens: components["schemas"]["NanoUsd"];
             /** @description The price of a million output tokens, in nano-dollars; 0 for embeddings. Example: "2000000000" ($2). */
             outputNanoUsdPerMillionTokens: components["schemas"]["NanoUsd"];
+            /** @description Other names that requests may use at the same price, such as dated versions. Example: ["gpt-5-mini-2025-08-07"]. */
+            aliases: string[];
         };
         /**
          * @description ModelKind is what a model does.

@@ -29,4 +29,5 @@ export const retries: Readonly<Record<components['schemas']['ErrorReason'], 'saf
   WEBHOOK_SIGNATURE_INVALID: 'never',
   USER_DISABLED: 'never',
   API_KEY_MAKER_LEFT: 'never',
+  UNSUPPORTED_ENCODING: 'never',
 };

@@ -41,6 +41,7 @@ func (s *Server) ListModels(ctx context.Context, req *aiv1.ListModelsRequest) (*
 			InputNanoUsdPerMillionTokens:       m.InputPrice,
 			CachedInputNanoUsdPerMillionTokens: m.CachedInputPrice,
 			OutputNanoUsdPerMillionTokens:      m.OutputPrice,
+			Aliases:                            m.Aliases,
 		})
 	}
 	return out, nil

@@ -1165,8 +1165,10 @@ type Model struct {
 	CachedInputNanoUsdPerMillionTokens int64 `protobuf:"varint,7,opt,name=cached_input_nano_usd_per_million_tokens,json=cachedInputNanoUsdPerMillionTokens,proto3" json:"cached_input_nano_usd_per_million_tokens,omitempty"`
 	// The price of a million output tokens, in nano-dollars; 0 for embeddings. Example: "2000000000" ($2).
 	OutputNanoUsdPerMillionTokens int64 `protobuf:"varint,8,opt,name=output_nano_usd_per_million_tokens,json=outputNanoUsdPerMillionTokens,proto3" json:"output_nano_usd_per_million_tokens,omitempty"`
-	unknownFields                 protoimpl.UnknownFields
-	sizeCache                     protoimpl.SizeCache
+	// Other names that requests may use at the same price, such as dated versions. Example: ["gpt-5-mini-2025-08-07"].
+	Aliases       []string `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Model) Reset() {
@@ -1253,6 +1255,13 @@ func (x *Model) GetOutputNanoUsdPerMillionTokens() int64 {
 		return x.OutputNanoUsdPerMillionTokens
 	}
 	return 0
+}
+
+func (x *Model) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
 }
 
 // RelayRequest is an HTTP request in OpenAI's wire format.
@@ -1712,7 +1721,7 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"i\n" +
 	"\x12ListModelsResponse\x12+\n" +
 	"\x06models\x18\x01 \x03(\v2\x13.trivet.ai.v1.ModelR\x06models\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9d\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb7\x03\n" +
 	"\x05Model\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.trivet.ai.v1.ModelKindR\x04kind\x12\x1a\n" +
@@ -1721,7 +1730,8 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x11max_output_tokens\x18\x05 \x01(\x05R\x0fmaxOutputTokens\x12G\n" +
 	"!input_nano_usd_per_million_tokens\x18\x06 \x01(\x03R\x1cinputNanoUsdPerMillionTokens\x12T\n" +
 	"(cached_input_nano_usd_per_million_tokens\x18\a \x01(\x03R\"cachedInputNanoUsdPerMillionTokens\x12I\n" +
-	"\"output_nano_usd_per_million_tokens\x18\b \x01(\x03R\x1doutputNanoUsdPerMillionTokens\"\xe1\x01\n" +
+	"\"output_nano_usd_per_million_tokens\x18\b \x01(\x03R\x1doutputNanoUsdPerMillionTokens\x12\x18\n" +
+	"\aaliases\x18\t \x03(\tR\aaliases\"\xe1\x01\n" +
 	"\fRelayRequest\x12>\n" +
 	"\bendpoint\x18\x01 \x01(\x0e2\x16.trivet.ai.v1.EndpointB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\bendpoint\x12\x12\n" +

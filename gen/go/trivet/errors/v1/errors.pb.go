@@ -83,6 +83,8 @@ const (
 	ErrorReason_ERROR_REASON_USER_DISABLED ErrorReason = 25
 	// The person who made the organization's API key left the organization, or is banned, deprovisioned or deleted; an admin can take the key over.
 	ErrorReason_ERROR_REASON_API_KEY_MAKER_LEFT ErrorReason = 26
+	// The body is compressed, or in another encoding that Trivet does not read. Send it as it is.
+	ErrorReason_ERROR_REASON_UNSUPPORTED_ENCODING ErrorReason = 27
 )
 
 // Enum value maps for ErrorReason.
@@ -115,6 +117,7 @@ var (
 		24: "ERROR_REASON_WEBHOOK_SIGNATURE_INVALID",
 		25: "ERROR_REASON_USER_DISABLED",
 		26: "ERROR_REASON_API_KEY_MAKER_LEFT",
+		27: "ERROR_REASON_UNSUPPORTED_ENCODING",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":               0,
@@ -144,6 +147,7 @@ var (
 		"ERROR_REASON_WEBHOOK_SIGNATURE_INVALID": 24,
 		"ERROR_REASON_USER_DISABLED":             25,
 		"ERROR_REASON_API_KEY_MAKER_LEFT":        26,
+		"ERROR_REASON_UNSUPPORTED_ENCODING":      27,
 	}
 )
 
@@ -178,7 +182,7 @@ var File_trivet_errors_v1_errors_proto protoreflect.FileDescriptor
 
 const file_trivet_errors_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtrivet/errors/v1/errors.proto\x12\x10trivet.errors.v1*\xae\a\n" +
+	"\x1dtrivet/errors/v1/errors.proto\x12\x10trivet.errors.v1*\xd5\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x01\x12!\n" +
@@ -207,7 +211,8 @@ const file_trivet_errors_v1_errors_proto_rawDesc = "" +
 	"$ERROR_REASON_CONTEXT_LENGTH_EXCEEDED\x10\x17\x12*\n" +
 	"&ERROR_REASON_WEBHOOK_SIGNATURE_INVALID\x10\x18\x12\x1e\n" +
 	"\x1aERROR_REASON_USER_DISABLED\x10\x19\x12#\n" +
-	"\x1fERROR_REASON_API_KEY_MAKER_LEFT\x10\x1aB?Z=github.com/trivet-dev/trivet/gen/go/trivet/errors/v1;errorsv1b\x06proto3"
+	"\x1fERROR_REASON_API_KEY_MAKER_LEFT\x10\x1a\x12%\n" +
+	"!ERROR_REASON_UNSUPPORTED_ENCODING\x10\x1bB?Z=github.com/trivet-dev/trivet/gen/go/trivet/errors/v1;errorsv1b\x06proto3"
 
 var (
 	file_trivet_errors_v1_errors_proto_rawDescOnce sync.Once

@@ -658,6 +658,13 @@ export declare type Model = Message$1<"trivet.ai.v1.Model"> & {
    * @generated from field: int64 output_nano_usd_per_million_tokens = 8;
    */
   outputNanoUsdPerMillionTokens: bigint;
+
+  /**
+   * Other names that requests may use at the same price, such as dated versions. Example: ["gpt-5-mini-2025-08-07"].
+   *
+   * @generated from field: repeated string aliases = 9;
+   */
+  aliases: string[];
 };
 
 /**

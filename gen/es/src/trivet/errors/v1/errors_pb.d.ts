@@ -207,6 +207,13 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_API_KEY_MAKER_LEFT = 26;
    */
   API_KEY_MAKER_LEFT = 26,
+
+  /**
+   * The body is compressed, or in another encoding that Trivet does not read. Send it as it is.
+   *
+   * @generated from enum value: ERROR_REASON_UNSUPPORTED_ENCODING = 27;
+   */
+  UNSUPPORTED_ENCODING = 27,
 }
 
 /**
