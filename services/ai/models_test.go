@@ -7,8 +7,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/services/ai"
 )
@@ -142,4 +145,17 @@ func TestDatedNames(t *testing.T) {
 	}
 	_, err = list.Get("gpt-4o-2024-05-13") // costs more than gpt-4o
 	require.Error(t, err)
+}
+
+// TestWhatModelsThatReasonRefuse is said in the typed API's names.
+func TestWhatModelsThatReasonRefuse(t *testing.T) {
+	h := newFixture(t)
+	_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-5", Messages: user("hi"), Temperature: proto.Float64(0.5)})
+	e := errs.From(err)
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, e)
+	require.Equal(t, "temperature", e.Fields[0].Name)
+	require.NotContains(t, e.Message, "beta")
+	_, err = h.stream(&aiv1.ChatStreamRequest{Model: "o3", Messages: user("hi"), TopP: proto.Float64(0.5)})
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errs.From(err))
+	require.Empty(t, h.billing.Holds())
 }

@@ -89,6 +89,7 @@ var (
 func parse(data []byte, into proto.Message) error {
 	err := protojson.Unmarshal(data, into)
 	if err == nil {
+		keepSchemas(data, into)
 		return nil
 	}
 	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto: ")

@@ -1712,8 +1712,17 @@ export interface components {
             name: string;
             /** @description What the function does, for the model; at most 4,096 characters. Example: "Returns the current weather in a city.". */
             description?: string;
-            /** @description The arguments as a JSON Schema. Example: {"type": "object", "properties": {"city": {"type": "string"}}}. */
+            /**
+             * @description The arguments as a JSON Schema. Example: {"type": "object", "properties": {"city": {"type": "string"}}}.
+             *     A Struct does not keep the order of members, nor integers above 2^53. Over REST, Trivet keeps both; over gRPC, use
+             *     parameters_json.
+             */
             parameters?: Record<string, never>;
+            /**
+             * @description The same as text, sent to the provider as it is. Set at most one of the two. Range: a JSON object, at most 262,144
+             *     bytes. Example: "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}".
+             */
+            parametersJson?: string;
         };
         /** @description ToolCall is the model's request to call a function. */
         ToolCall: {

@@ -16,8 +16,7 @@ func (c *Client) Chat(ctx context.Context, claims *passport.Claims, in *aiv1.Cha
 	if err != nil {
 		return nil, err
 	}
-	left := zeros{in.Temperature != nil && in.GetTemperature() == 0, in.TopP != nil && in.GetTopP() == 0}
-	x := &exchange{invoker: c.invoker, claims: claims, endpoint: wire.Chat, edit: left.complete}
+	x := &exchange{invoker: c.invoker, claims: claims, endpoint: wire.Chat, edit: numbers{in.Temperature, in.TopP}.complete}
 	res, err := call(ctx, x, func(ctx context.Context, api *goopenai.Client) (goopenai.ChatCompletionResponse, error) {
 		return api.CreateChatCompletion(ctx, req)
 	})
@@ -36,6 +35,9 @@ func toMessage(choices []goopenai.ChatCompletionChoice) (*aiv1.Message, string) 
 	}
 	m := choices[0].Message
 	out := &aiv1.Message{Role: m.Role, Content: m.Content}
+	for _, part := range m.MultiContent { // go-openai fills it when the provider sends a list
+		out.Content += part.Text
+	}
 	if out.GetContent() == "" {
 		out.Content = m.Refusal
 	}

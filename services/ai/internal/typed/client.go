@@ -59,9 +59,6 @@ func (x *exchange) Do(request *http.Request) (*http.Response, error) {
 	if err := x.invoker.Invoke(request.Context(), x.claims, x.endpoint, body, nil, x); err != nil {
 		return nil, err
 	}
-	if x.head == nil || x.head.Streamed {
-		return nil, errNotAsked
-	}
 	response := &http.Response{StatusCode: x.head.Status, Header: http.Header{}, Body: io.NopCloser(&x.body), Request: request}
 	for name, value := range x.head.Headers {
 		response.Header.Set(name, value)

@@ -14,9 +14,6 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
 
-// errNotAsked is returned when the provider streams what was asked for in one piece.
-var errNotAsked = errors.New("the provider sent a stream that was not requested")
-
 // defaultRetry is when to try again when the provider is busy and does not say how long.
 const defaultRetry = time.Second
 
@@ -29,9 +26,31 @@ func (x *exchange) failure(err error) error {
 		return refusal(x.head.Status, api, x.head.Headers)
 	}
 	if x.head == nil { // go-openai knows that the model refuses such requests, and made no call
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The model does not support this request: %s.", err)
+		return unsupported(err)
 	}
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer cannot be read.").Cause(err)
+}
+
+// refusals are the requests that go-openai refuses for a model that reasons, in the typed API's words.
+var refusals = []struct {
+	cause          error
+	field, problem string
+}{
+	{goopenai.ErrReasoningEffortUnsupported, "reasoningEffort", "has a value that this model does not support"},
+	{goopenai.ErrReasoningToolsRequireResponses, "tools", "cannot be used with this model and this reasoningEffort"},
+	{goopenai.ErrReasoningSamplingUnsupported, "temperature", "and topP must be left out while this model reasons"},
+	{goopenai.ErrReasoningModelLimitationsOther, "temperature", "and topP must be left out or 1, because this model reasons"},
+	{goopenai.ErrReasoningModelMaxTokensDeprecated, "maxTokens", "is not supported by this model"},
+}
+
+// unsupported is the error for what go-openai refuses before a call.
+func unsupported(err error) *errs.Error {
+	for _, r := range refusals {
+		if errors.Is(err, r.cause) {
+			return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q %s.", r.field, r.problem).Field(r.field, r.problem).Cause(err)
+		}
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The model does not support this request.").Cause(err)
 }
 
 // typedNames translates OpenAI's field names into those of the typed API.

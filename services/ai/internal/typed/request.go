@@ -11,6 +11,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
 
 // conversation is what ChatRequest and ChatStreamRequest have in common: everything.
@@ -71,27 +72,76 @@ func toTools(in []*aiv1.Tool) ([]goopenai.Tool, error) {
 	out := make([]goopenai.Tool, 0, len(in))
 	left := maxSchemaValues
 	for i, t := range in {
-		parameters := json.RawMessage(`{"type":"object","properties":{}}`)
-		if t.GetParameters() != nil {
-			if left -= schemaValues(t.GetParameters(), left); left < 0 {
-				field := fmt.Sprintf("tools[%d].parameters", i)
-				return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
-					"The field %q is too large: the schemas of all tools may have at most %d values.", field, maxSchemaValues).
-					Field(field, "is too large")
-			}
-			schema, err := protojson.Marshal(t.GetParameters())
-			if err != nil {
-				field := fmt.Sprintf("tools[%d].parameters", i)
-				return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q cannot be written as JSON.", field).
-					Field(field, "cannot be written as JSON").Cause(err)
-			}
-			parameters = schema
+		parameters, err := schemaOf(t, fmt.Sprintf("tools[%d].parameters", i), &left)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, goopenai.Tool{Type: goopenai.ToolTypeFunction, Function: &goopenai.FunctionDefinition{
 			Name: t.GetName(), Description: t.GetDescription(), Parameters: parameters,
 		}})
 	}
 	return out, nil
+}
+
+// schemaOf returns the JSON Schema of a tool's arguments. left is how many values the schemas may still have.
+func schemaOf(t *aiv1.Tool, field string, left *int) (json.RawMessage, error) {
+	switch {
+	case t.GetParametersJson() != "" && t.GetParameters() != nil:
+		return nil, badSchema(field, "is set together with parametersJson; set one of the two")
+	case t.GetParametersJson() != "":
+		return textSchema(t.GetParametersJson(), field, left)
+	case t.GetParameters() == nil:
+		return json.RawMessage(`{"type":"object","properties":{}}`), nil
+	}
+	if *left -= schemaValues(t.GetParameters(), *left); *left < 0 {
+		return nil, tooManyValues(field)
+	}
+	schema, err := protojson.Marshal(t.GetParameters())
+	if err != nil {
+		return nil, badSchema(field, "cannot be written as JSON").Cause(err)
+	}
+	return schema, nil
+}
+
+// textSchema returns a schema as the caller wrote it, less the white space.
+func textSchema(text, field string, left *int) (json.RawMessage, error) {
+	c := jsonscan.New([]byte(text))
+	if c.Kind() != jsonscan.Object {
+		return nil, badSchema(field, "is not a JSON object")
+	}
+	*left -= textValues(&c)
+	if c.End() != nil {
+		return nil, badSchema(field, "is not a JSON object")
+	}
+	if *left < 0 {
+		return nil, tooManyValues(field)
+	}
+	return json.RawMessage(text), nil
+}
+
+// textValues passes a value and counts what it holds.
+func textValues(c *jsonscan.Cursor) (count int) {
+	switch c.Kind() {
+	case jsonscan.Object:
+		for range c.Members() {
+			count += 1 + textValues(c)
+		}
+	case jsonscan.Array:
+		for range c.Elements() {
+			count += 1 + textValues(c)
+		}
+	default:
+		c.Skip()
+	}
+	return count
+}
+
+func tooManyValues(field string) *errs.Error {
+	return badSchema(field, fmt.Sprintf("is too large: the schemas of all tools may have at most %d values", maxSchemaValues))
+}
+
+func badSchema(field, problem string) *errs.Error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q %s.", field, problem).Field(field, problem)
 }
 
 // schemaValues counts the values of a schema. It stops soon after there are more than most.

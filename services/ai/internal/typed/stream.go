@@ -2,7 +2,6 @@ package typed
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
@@ -38,9 +36,8 @@ func (c *Client) ChatStream(ctx context.Context, claims *passport.Claims, in *ai
 	if err != nil {
 		return (&exchange{}).failure(err)
 	}
-	left := zeros{in.Temperature != nil && in.GetTemperature() == 0, in.TopP != nil && in.GetTopP() == 0}
 	s := &streamSink{client: c, send: send}
-	if err := c.invoker.Invoke(ctx, claims, wire.Chat, left.complete(body), nil, s); err != nil {
+	if err := c.invoker.Invoke(ctx, claims, wire.Chat, numbers{in.Temperature, in.TopP}.complete(body), nil, s); err != nil {
 		return ownFields(errs.From(err))
 	}
 	return s.end()
@@ -53,29 +50,8 @@ type streamSink struct {
 	head    invoke.Head
 	whole   bytes.Buffer // of an answer in one piece
 	receipt *hold.Receipt
-	id      string
-	model   string
+	pieces  pieces
 	named   bool // a piece has carried the model
-	finish  string
-}
-
-// chunk is what the typed API shows of a chunk.
-type chunk struct {
-	ID      string
-	Model   string
-	Choices []struct {
-		Index int
-		Delta struct {
-			Content   string
-			Refusal   string
-			ToolCalls []struct {
-				Index    int32
-				ID       string
-				Function struct{ Name, Arguments string }
-			} `json:"tool_calls"`
-		}
-		FinishReason string `json:"finish_reason"`
-	}
 }
 
 // Head implements invoke.Sink.
@@ -98,7 +74,7 @@ func (s *streamSink) Body(p []byte) error {
 	out := &aiv1.ChatStreamResponse{}
 	for scanner.Fill() == nil {
 		for ev, ok := scanner.Next(); ok; ev, ok = scanner.Next() {
-			s.add(out, ev.Data)
+			s.pieces.add(out, ev.Data)
 		}
 	}
 	if out.GetDelta() == "" && len(out.GetToolCalls()) == 0 {
@@ -110,68 +86,27 @@ func (s *streamSink) Body(p []byte) error {
 
 // name sets the answer's id, and its model in the first piece.
 func (s *streamSink) name(out *aiv1.ChatStreamResponse) {
-	out.Id = s.id
+	out.Id = s.pieces.id
 	if !s.named {
-		out.Model, s.named = s.model, true
-	}
-}
-
-func (s *streamSink) add(out *aiv1.ChatStreamResponse, data []byte) {
-	var k chunk
-	if json.Unmarshal(data, &k) != nil { // a comment has no data
-		return
-	}
-	s.id, s.model = cmp.Or(s.id, k.ID), cmp.Or(s.model, k.Model)
-	for _, choice := range k.Choices {
-		if choice.Index != 0 {
-			continue
-		}
-		out.Delta += choice.Delta.Content + choice.Delta.Refusal
-		for _, call := range choice.Delta.ToolCalls {
-			out.ToolCalls = append(out.ToolCalls, &aiv1.ToolCallDelta{
-				Index: call.Index, Id: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments,
-			})
-		}
-		if choice.FinishReason != "" {
-			s.finish = choice.FinishReason
-		}
+		out.Model, s.named = s.pieces.model, true
 	}
 }
 
 func (s *streamSink) last() *aiv1.ChatStreamResponse {
-	out := &aiv1.ChatStreamResponse{FinishReason: s.finish, Usage: s.receipt.Usage.Proto(), CostNanoUsd: proto.Int64(s.receipt.Cost)}
+	out := &aiv1.ChatStreamResponse{FinishReason: s.pieces.finish, Usage: s.receipt.Usage.Proto(), CostNanoUsd: proto.Int64(s.receipt.Cost)}
+	s.pieces.rest(out)
 	s.name(out)
 	return out
 }
 
-// end translates an answer that is not a stream: an error, or an answer of a provider that does not stream.
+// end translates an answer that is not a stream: an error that the provider answered.
 func (s *streamSink) end() error {
 	if s.head.Streamed {
 		return nil
 	}
-	if s.head.Status >= http.StatusBadRequest {
-		var answered goopenai.ErrorResponse
-		if json.Unmarshal(s.whole.Bytes(), &answered) != nil || answered.Error == nil {
-			answered.Error = &goopenai.APIError{Message: http.StatusText(s.head.Status)}
-		}
-		return refusal(s.head.Status, answered.Error, s.head.Headers)
+	var answered goopenai.ErrorResponse
+	if json.Unmarshal(s.whole.Bytes(), &answered) != nil || answered.Error == nil {
+		answered.Error = &goopenai.APIError{Message: http.StatusText(s.head.Status)}
 	}
-	var res goopenai.ChatCompletionResponse
-	if err := json.Unmarshal(s.whole.Bytes(), &res); err != nil {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer cannot be read.").Cause(err)
-	}
-	message, finish := toMessage(res.Choices)
-	s.id, s.model, s.finish = res.ID, res.Model, finish
-	out := &aiv1.ChatStreamResponse{Delta: message.GetContent()}
-	s.name(out)
-	for i, call := range message.GetToolCalls() {
-		out.ToolCalls = append(out.ToolCalls, &aiv1.ToolCallDelta{Index: int32(i), Id: call.GetId(), Name: call.GetName(), Arguments: call.GetArguments()})
-	}
-	if err := s.send(out); err != nil {
-		return errs.From(err)
-	}
-	if err := s.send(s.last()); err != nil {
-		return errs.From(err)
-	}
-	return nil
+	return refusal(s.head.Status, answered.Error, s.head.Headers)
 }

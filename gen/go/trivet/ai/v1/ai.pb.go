@@ -291,9 +291,14 @@ type Tool struct {
 	// What the function does, for the model; at most 4,096 characters. Example: "Returns the current weather in a city.".
 	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
 	// The arguments as a JSON Schema. Example: {"type": "object", "properties": {"city": {"type": "string"}}}.
-	Parameters    *structpb.Struct `protobuf:"bytes,3,opt,name=parameters,proto3" json:"parameters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A Struct does not keep the order of members, nor integers above 2^53. Over REST, Trivet keeps both; over gRPC, use
+	// parameters_json.
+	Parameters *structpb.Struct `protobuf:"bytes,3,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	// The same as text, sent to the provider as it is. Set at most one of the two. Range: a JSON object, at most 262,144
+	// bytes. Example: "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}".
+	ParametersJson string `protobuf:"bytes,4,opt,name=parameters_json,json=parametersJson,proto3" json:"parameters_json,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Tool) Reset() {
@@ -345,6 +350,13 @@ func (x *Tool) GetParameters() *structpb.Struct {
 		return x.Parameters
 	}
 	return nil
+}
+
+func (x *Tool) GetParametersJson() string {
+	if x != nil {
+		return x.ParametersJson
+	}
+	return ""
 }
 
 // ChatRequest is a conversation to answer.
@@ -1640,13 +1652,14 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\bToolCall\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x02id\x12\x1c\n" +
 	"\x04name\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04name\x12'\n" +
-	"\targuments\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@R\targuments\"\xa0\x01\n" +
+	"\targuments\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@R\targuments\"\xd4\x01\n" +
 	"\x04Tool\x123\n" +
 	"\x04name\x18\x01 \x01(\tB\x1f\xe0A\x02\xbaH\x19r\x172\x15^[a-zA-Z0-9_-]{1,64}$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x127\n" +
 	"\n" +
 	"parameters\x18\x03 \x01(\v2\x17.google.protobuf.StructR\n" +
-	"parameters\"\x9d\x04\n" +
+	"parameters\x122\n" +
+	"\x0fparameters_json\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\x0eparametersJson\"\x9d\x04\n" +
 	"\vChatRequest\x12#\n" +
 	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12A\n" +
 	"\bmessages\x18\x02 \x03(\v2\x15.trivet.ai.v1.MessageB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80\x10R\bmessages\x12+\n" +

@@ -120,10 +120,20 @@ export declare type Tool = Message$1<"trivet.ai.v1.Tool"> & {
 
   /**
    * The arguments as a JSON Schema. Example: {"type": "object", "properties": {"city": {"type": "string"}}}.
+   * A Struct does not keep the order of members, nor integers above 2^53. Over REST, Trivet keeps both; over gRPC, use
+   * parameters_json.
    *
    * @generated from field: google.protobuf.Struct parameters = 3;
    */
   parameters?: JsonObject | undefined;
+
+  /**
+   * The same as text, sent to the provider as it is. Set at most one of the two. Range: a JSON object, at most 262,144
+   * bytes. Example: "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}".
+   *
+   * @generated from field: string parameters_json = 4;
+   */
+  parametersJson: string;
 };
 
 /**

@@ -1,0 +1,230 @@
+package typed
+
+import (
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+)
+
+// pieces collects what a stream says of its first choice. It takes every form that providers use: texts in lists,
+// arguments that are objects, tool calls without an index.
+type pieces struct {
+	id, model, finish string
+	content           halves
+	tools             []*toolPieces
+}
+
+// toolPieces is one tool call.
+type toolPieces struct {
+	index     int32
+	id        string
+	arguments halves
+}
+
+// add takes the data of an event, which is JSON, and adds to out what is new.
+func (p *pieces) add(out *aiv1.ChatStreamResponse, data []byte) {
+	c := jsonscan.New(data)
+	for key := range c.Members() {
+		switch string(key) {
+		case "id":
+			first(&p.id, &c)
+		case "model":
+			first(&p.model, &c)
+		case "choices":
+			for range c.Elements() {
+				p.choice(out, c.Raw())
+			}
+		default:
+			c.Skip()
+		}
+	}
+}
+
+// choice reads a choice twice, because its index may come last.
+func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
+	c := jsonscan.New(raw)
+	for key := range c.Members() {
+		if string(key) == "index" && number(&c) != 0 {
+			return
+		}
+		if string(key) != "index" {
+			c.Skip()
+		}
+	}
+	c = jsonscan.New(raw)
+	for key := range c.Members() {
+		switch string(key) {
+		case "delta", "message":
+			p.delta(out, &c)
+		case "finish_reason":
+			if reason := text(&c); reason != "" {
+				p.finish = reason
+			}
+		default:
+			c.Skip()
+		}
+	}
+}
+
+func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
+	for key := range c.Members() {
+		switch string(key) {
+		case "content", "refusal":
+			out.Delta += p.words(c)
+		case "tool_calls":
+			for range c.Elements() {
+				p.tool(out, c)
+			}
+		default:
+			c.Skip()
+		}
+	}
+}
+
+// words returns a text, or the texts of a list of parts.
+func (p *pieces) words(c *jsonscan.Cursor) (all string) {
+	switch c.Kind() {
+	case jsonscan.String:
+		raw, _ := c.String()
+		return p.content.text(raw)
+	case jsonscan.Array:
+		for range c.Elements() {
+			all += p.words(c)
+		}
+		return all
+	case jsonscan.Object:
+		for key := range c.Members() {
+			switch string(key) {
+			case "text", "value", "refusal":
+				all += p.words(c)
+			default:
+				c.Skip()
+			}
+		}
+		return all
+	default:
+		c.Skip()
+		return ""
+	}
+}
+
+func (p *pieces) tool(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
+	index, id, name := int32(-1), "", ""
+	var arguments [][]byte // as the inside of a JSON string
+	for key := range c.Members() {
+		switch string(key) {
+		case "index":
+			index = number(c)
+		case "id":
+			id = text(c)
+		case "function":
+			for key := range c.Members() {
+				switch string(key) {
+				case "name":
+					name = text(c)
+				case "arguments":
+					arguments = append(arguments, inside(c))
+				default:
+					c.Skip()
+				}
+			}
+		default:
+			c.Skip()
+		}
+	}
+	call := p.call(index, id)
+	piece := &aiv1.ToolCallDelta{Index: call.index, Id: id, Name: name}
+	for _, raw := range arguments {
+		piece.Arguments += call.arguments.text(raw)
+	}
+	if piece.GetId() != "" || piece.GetName() != "" || piece.GetArguments() != "" {
+		out.ToolCalls = append(out.ToolCalls, piece)
+	}
+}
+
+// call finds the call that a piece belongs to: by its index; without one by its id; without either it is the last.
+func (p *pieces) call(index int32, id string) *toolPieces {
+	for _, known := range p.tools {
+		if index >= 0 && known.index == index || index < 0 && id != "" && known.id == id {
+			return known
+		}
+	}
+	if index < 0 && id == "" && len(p.tools) > 0 {
+		return p.tools[len(p.tools)-1]
+	}
+	if index < 0 {
+		for _, known := range p.tools {
+			index = max(index, known.index)
+		}
+		index++
+	}
+	added := &toolPieces{index: index, id: id}
+	p.tools = append(p.tools, added)
+	return added
+}
+
+// rest adds the characters that never became whole.
+func (p *pieces) rest(out *aiv1.ChatStreamResponse) {
+	out.Delta += p.content.rest()
+	for _, call := range p.tools {
+		if left := call.arguments.rest(); left != "" {
+			out.ToolCalls = append(out.ToolCalls, &aiv1.ToolCallDelta{Index: call.index, Arguments: left})
+		}
+	}
+}
+
+// inside passes a value and returns the inside of the JSON string that holds it: arguments are a text of JSON, and some
+// providers send the JSON itself.
+func inside(c *jsonscan.Cursor) []byte {
+	switch c.Kind() {
+	case jsonscan.String:
+		raw, _ := c.String()
+		return raw
+	case jsonscan.Object, jsonscan.Array:
+		return quoteInside(c.Raw())
+	default:
+		c.Skip()
+		return nil
+	}
+}
+
+func quoteInside(raw []byte) (out []byte) {
+	for _, b := range raw {
+		switch {
+		case b == '"' || b == '\\':
+			out = append(out, '\\', b)
+		case b == '\n' || b == '\r' || b == '\t': // white space between values
+			out = append(out, ' ')
+		default:
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func text(c *jsonscan.Cursor) string {
+	if c.Kind() != jsonscan.String {
+		c.Skip()
+		return ""
+	}
+	raw, _ := c.String()
+	return string(jsonscan.Unescape(nil, raw))
+}
+
+func first(into *string, c *jsonscan.Cursor) {
+	if value := text(c); *into == "" {
+		*into = value
+	}
+}
+
+// number passes a value and returns it when it is a whole number that fits, else 0.
+func number(c *jsonscan.Cursor) int32 {
+	if c.Kind() != jsonscan.Number {
+		c.Skip()
+		return 0
+	}
+	n, whole := c.Int()
+	if !whole || n < 0 || n > 1<<30 {
+		return 0
+	}
+	return int32(n)
+}

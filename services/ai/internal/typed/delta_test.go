@@ -1,0 +1,145 @@
+package typed
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+)
+
+// collect adds up what a client makes of the pieces.
+func collect(t *testing.T, events ...string) (text, finish string, tools []*aiv1.ToolCallDelta) {
+	t.Helper()
+	var p pieces
+	add := func(out *aiv1.ChatStreamResponse) {
+		require.NotContains(t, out.GetDelta(), "\ufffd\ufffd")
+		text += out.GetDelta()
+		for _, piece := range out.GetToolCalls() {
+			for int(piece.GetIndex()) >= len(tools) {
+				tools = append(tools, &aiv1.ToolCallDelta{Index: int32(len(tools))})
+			}
+			call := tools[piece.GetIndex()]
+			call.Id += piece.GetId()
+			call.Name += piece.GetName()
+			call.Arguments += piece.GetArguments()
+		}
+	}
+	for _, data := range events {
+		out := &aiv1.ChatStreamResponse{}
+		p.add(out, []byte(data))
+		add(out)
+	}
+	last := &aiv1.ChatStreamResponse{}
+	p.rest(last)
+	add(last)
+	return text, p.finish, tools
+}
+
+// TestNoPieceIsDropped sends texts and tool calls in every form that providers use.
+func TestNoPieceIsDropped(t *testing.T) {
+	chunk := func(delta string) string {
+		return `{"choices":[{"finish_reason":null,"delta":{` + delta + `},"index":0}]}`
+	}
+	call := func(index int32, id, name, arguments string) *aiv1.ToolCallDelta {
+		return &aiv1.ToolCallDelta{Index: index, Id: id, Name: name, Arguments: arguments}
+	}
+	for name, c := range map[string]struct {
+		events []string
+		text   string
+		tools  []*aiv1.ToolCallDelta
+	}{
+		"text":                {[]string{chunk(`"content":"a\n"`), chunk(`"content":"b"`)}, "a\nb", nil},
+		"a list":              {[]string{chunk(`"content":[{"type":"text","text":"a"},{"type":"text","text":{"value":"b"}}]`), chunk(`"content":["c"]`)}, "abc", nil},
+		"a refusal":           {[]string{chunk(`"content":null,"refusal":"no"`)}, "no", nil},
+		"a message":           {[]string{`{"choices":[{"message":{"content":"a"}}]}`}, "a", nil},
+		"other choices":       {[]string{`{"choices":[{"delta":{"content":"b"},"index":1},{"delta":{"content":"a"},"index":0}]}`}, "a", nil},
+		"halves":              {[]string{chunk(`"content":"x\ud83d"`), chunk(`"content":"\ude00y"`)}, "x😀y", nil},
+		"halves, capitals":    {[]string{chunk(`"content":"\uD83D"`), chunk(`"content":"\uDE00"`)}, "😀", nil},
+		"half alone":          {[]string{chunk(`"content":"x\ud83d"`), chunk(`"content":"y"`)}, "x\ufffdy", nil},
+		"half at the end":     {[]string{chunk(`"content":"x\ud83d"`)}, "x\ufffd", nil},
+		"second half alone":   {[]string{chunk(`"content":"\ude00"`), chunk(`"content":"y"`)}, "\ufffdy", nil},
+		"no half":             {[]string{chunk(`"content":"\\ud83d"`), chunk(`"content":"y"`)}, `\ud83dy`, nil},
+		"half behind a slash": {[]string{chunk(`"content":"\\\ud83d"`), chunk(`"content":"\ude00"`)}, `\😀`, nil},
+		"ping":                {[]string{`"ping"`, `[1]`, `{}`, `{"choices":null}`}, "", nil},
+		"tools": {
+			[]string{
+				chunk(`"tool_calls":[{"index":0,"id":"t1","function":{"name":"f","arguments":""}}]`), chunk(`"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]`),
+				chunk(`"tool_calls":[{"index":1,"id":"t2","function":{"name":"g","arguments":"{\"a\":1}"}}]`),
+			},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{}"), call(1, "t2", "g", `{"a":1}`)},
+		},
+		"tools without index": {
+			[]string{chunk(`"tool_calls":[{"id":"t1","function":{"name":"f","arguments":"{}"}},{"id":"t2","function":{"name":"g","arguments":"{"}}]`), chunk(`"tool_calls":[{"function":{"arguments":"}"}}]`)},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{}"), call(1, "t2", "g", "{}")},
+		},
+		"tools by id": {
+			[]string{
+				chunk(`"tool_calls":[{"id":"t1","function":{"name":"f","arguments":"{"}}]`), chunk(`"tool_calls":[{"id":"t2","function":{"name":"g","arguments":"{}"}}]`),
+			},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{"), call(1, "t2", "g", "{}")},
+		},
+		"tools without anything": {
+			[]string{chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{"}}]`), chunk(`"tool_calls":[{"function":{"arguments":"}"}}]`)},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "", "f", "{}")},
+		},
+		"arguments that are an object": {
+			[]string{chunk(`"tool_calls":[{"index":0,"id":"t1","function":{"name":"f","arguments":{"x" : "a\"b\\",` + "\n" + `"y":[1]}}}]`)},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", `{"x" : "a\"b\\", "y":[1]}`)},
+		},
+		"halves within arguments": {
+			[]string{chunk(`"tool_calls":[{"index":0,"function":{"arguments":"\ud83d"}}]`), chunk(`"content":"z","tool_calls":[{"index":0,"function":{"arguments":"\ude00"}}]`)},
+			"z",
+			[]*aiv1.ToolCallDelta{call(0, "", "", "😀")},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, _, tools := collect(t, c.events...)
+			require.Equal(t, c.text, text)
+			require.Empty(t, cmp.Diff(c.tools, tools, protocmp.Transform()))
+		})
+	}
+	_, finish, _ := collect(t, chunk(`"content":"a"`), `{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`, `{"choices":[]}`)
+	require.Equal(t, "length", finish)
+}
+
+func TestCompleteWritesExactNumbers(t *testing.T) {
+	number := func(f float64) *float64 { return &f }
+	for _, c := range []struct {
+		temperature, topP *float64
+		in, want          string
+	}{
+		{nil, nil, `{"model":"m","messages":[{"role":"user","content":"x"}]}`, `{"model":"m","messages":[{"role":"user","content":"x"}]}`},
+		{number(0), nil, `{"model":"m","messages":[]}`, `{"temperature":0,"model":"m","messages":[]}`},
+		{number(1e-50), number(1e-60), `{"model":"m","messages":[]}`, `{"temperature":1e-50,"top_p":1e-60,"model":"m","messages":[]}`},
+		{number(0.1), number(0.3), `{"model":"m","temperature":0.1,"messages":[{"role":"tool"}],"top_p":0.3,"stream":true}`, `{"temperature":0.1,"top_p":0.3,"model":"m","messages":[{"content":"","role":"tool"}],"stream":true}`},
+		{number(0.7), number(1), `{"model":"m","messages":[],"temperature":0.7,"top_p":1}`, `{"temperature":0.7,"top_p":1,"model":"m","messages":[]}`},
+	} {
+		require.Equal(t, c.want, string(numbers{c.temperature, c.topP}.complete([]byte(c.in))))
+	}
+}
+
+func TestSchemasAsText(t *testing.T) {
+	const schema = `{"type":"object", "properties":{"zeta":{"maximum":9007199254740993},"alpha":{}}}`
+	got, err := toTools([]*aiv1.Tool{{Name: "f", ParametersJson: schema}})
+	require.NoError(t, err)
+	require.Equal(t, schema, fmt.Sprintf("%s", got[0].Function.Parameters))
+
+	for text, problem := range map[string]string{
+		"{": "is not a JSON object", "[]": "is not a JSON object", `{} {}`: "is not a JSON object", `"x"`: "is not a JSON object",
+		`{"a":[` + strings.Repeat("1,", maxSchemaValues) + `1]}`: "is too large",
+	} {
+		_, err := toTools([]*aiv1.Tool{{Name: "f"}, {Name: "g", ParametersJson: text}})
+		require.ErrorContains(t, err, problem)
+		require.ErrorContains(t, err, "tools[1].parameters")
+	}
+}
