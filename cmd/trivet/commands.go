@@ -80,7 +80,7 @@ func (p program) dev() *cobra.Command {
 			return allinone.Dev(cmd.Context(), env, allinone.DevOptions{AllowPublic: allowPublic, Stdout: p.stdout, Stderr: p.stderr})
 		},
 	}
-	cmd.Flags().BoolVar(&allowPublic, "allow-public", false, "allow addresses that other machines reach; whoever does can act as any user")
+	cmd.Flags().BoolVar(&allowPublic, "allow-public", false, "allow addresses that other machines can reach; anyone who reaches them can act as any user")
 	return cmd
 }
 

@@ -90,7 +90,7 @@ func announceDev(ctx context.Context, env settings.Env, c *config, host *serve.H
 		host.Logger.WarnContext(ctx, "no part of Trivet reads this setting", slog.String("file", env.File), slog.String("name", name))
 	}
 	if open := c.public(); len(open) > 0 {
-		host.Logger.WarnContext(ctx, "other machines reach this development server, and whoever does can act as any user",
+		host.Logger.WarnContext(ctx, "other machines can reach this development server, and anyone who does can act as any user",
 			slog.String("settings", strings.Join(open, ", ")))
 	}
 	return host.Announce(ctx, env)

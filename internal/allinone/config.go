@@ -146,7 +146,7 @@ func loopback(address string) bool {
 func refusePublic(c *config) error {
 	var found []error
 	for _, setting := range c.public() {
-		found = append(found, settings.Invalid(setting, "is reachable from other machines, and whoever reaches trivet dev can act as any user",
+		found = append(found, settings.Invalid(setting, "is reachable from other machines, and anyone who reaches trivet dev can act as any user",
 			"use 127.0.0.1, or give --allow-public"))
 	}
 	return settings.Join(found...)

@@ -35,7 +35,7 @@ func (x *Exchanger) Run(ctx context.Context, logger *slog.Logger) {
 			pause = firstPause
 		}
 		if errs.ReasonOf(err) != errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED {
-			logger.WarnContext(ctx, "the watch for revoked credentials broke and begins again", slog.Any("error", err), slog.Duration("pause", pause))
+			logger.WarnContext(ctx, "the watch for revoked credentials broke; reconnecting", slog.Any("error", err), slog.Duration("pause", pause))
 		}
 		_ = wait.For(ctx, pause)
 		pause = min(2*pause, longPause)

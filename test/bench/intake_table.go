@@ -11,7 +11,7 @@ import (
 
 // showIntakes prints a column for each database.
 func showIntakes(w io.Writer, o webhookOptions, columns []intake) error {
-	fmt.Fprintf(w, "%d cores, Go %s; %d webhooks a second offered for %s, each at its time; %.0f %% about %d users of Clerk's (bodies of %.1f kB), the rest about %d customers of Stripe's (%.1f kB)\n",
+	fmt.Fprintf(w, "%d cores, Go %s; %d webhooks a second offered for %s, each at its time; %.0f %% about %d Clerk users (bodies of %.1f kB), the rest about %d Stripe customers (%.1f kB)\n",
 		runtime.NumCPU(), runtime.Version(), o.rate, o.duration, o.clerkShare*100, o.users, float64(len(userUpdated))/1000, o.customers, float64(len(customerUpdated))/1000)
 	fmt.Fprintln(w, "measured is the process of all-in-one Trivet; the generator, the sandbox that Stripe's objects are fetched from, and PostgreSQL are others, on the same machine")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

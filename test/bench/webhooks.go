@@ -37,7 +37,7 @@ func parseWebhookOptions(args []string, stderr io.Writer) (o webhookOptions, err
 	flags.DurationVar(&o.duration, "duration", 30*time.Second, "how long they are offered")
 	flags.StringVar(&o.database, "database", "both", "sqlite, postgres or both")
 	flags.Float64Var(&o.clerkShare, "clerk-share", 0.5, "share of Clerk's webhooks, from 0 to 1; the rest is Stripe's")
-	flags.Func("subjects", "`USERS,CUSTOMERS`: how many users of Clerk's and customers of Stripe's they are about (default 2000,500)", func(s string) error {
+	flags.Func("subjects", "`USERS,CUSTOMERS`: how many Clerk users and Stripe customers they are about (default 2000,500)", func(s string) error {
 		_, err := fmt.Sscanf(s, "%d,%d", &o.users, &o.customers)
 		return err
 	})

@@ -55,7 +55,7 @@ const upcoming = "invoice.upcoming"
 func targetsOf(job *inbox.Job) ([]Target, error) {
 	var hint intake.Hint
 	if err := json.Unmarshal(job.Payload, &hint); err != nil {
-		return nil, errors.New("the stored payload can't be read")
+		return nil, errors.New("the stored payload cannot be read")
 	}
 	if hint.ID == "" { // of a body that is not an event only a description is stored; it must not count as an event without an object
 		return nil, errors.New("the event could not be read when it arrived and was not stored whole; reconciliation repairs what it changed")

@@ -71,7 +71,7 @@ func (w *walk) fetch(ctx context.Context, page mirror.Page) (last string, touche
 	for _, body := range page.Bodies {
 		hint, err := intake.ParseHint(body)
 		if err != nil {
-			w.Logger.ErrorContext(ctx, "event skipped: it can't be read", slog.Any("error", err))
+			w.Logger.ErrorContext(ctx, "event skipped: it cannot be read", slog.Any("error", err))
 			continue
 		}
 		last = hint.ID
