@@ -32,7 +32,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
 )
 
-// Config is billing's settings.
+// Config holds billing's settings.
 type Config struct {
 	// PlansFile replaces the embedded plans.
 	PlansFile string `env:"PLANS_FILE" help:"YAML file with your plans; empty uses the built-in plans"`
@@ -50,25 +50,25 @@ type Config struct {
 	StripeAPIURL *url.URL `env:"STRIPE_API_URL" default:"https://api.stripe.com" help:"base URL of the Stripe API; in development, the sandbox"`
 	// StripeWebhookSecrets verify Stripe's webhooks, newest first.
 	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" begins:"whsec_" wanted:"every webhook of Stripe is refused, so that payments and subscriptions are seen only by reconciliation" help:"signing secret of Stripe webhooks, whsec_…; several during a rotation, newest first"`
-	// StripeReads bounds the fetches of Stripe's objects, by each process; 0 goes by the key's mode.
+	// StripeReads limits how many Stripe objects this process fetches per second; 0 chooses by the key's mode.
 	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"maximum Stripe reads per second per process; 0 = 80 (live key) or 20 (test key), because Stripe allows an account about 100 and 25"`
-	// ProbeInterval is how often an idle Stripe is asked; 0 is never.
+	// ProbeInterval is how often Stripe is probed while there are no calls; 0 disables probes.
 	ProbeInterval time.Duration `env:"STRIPE_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often Stripe is asked for one customer to learn whether it answers, while no other call tells; 0s turns it off"`
-	// ReconcileInterval is how often the store is compared with Stripe; 0 is never.
+	// ReconcileInterval is how often the store is compared with Stripe; 0 disables that.
 	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often stored objects are compared with Stripe and repaired; 0 disables it"`
-	// Inbox is how webhooks are tried and kept.
+	// Inbox says how webhooks are retried and retained.
 	Inbox inbox.Settings
 	// CustomerInterval is how often accounts without a Stripe customer are looked for.
 	CustomerInterval time.Duration `env:"BILLING_CUSTOMER_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often Stripe customers are created for new accounts"`
 }
 
-// Validate checks the plan file but for the models that it names; see CheckModels.
+// Validate checks the plan file, except for the models that it names; see CheckModels.
 func (c *Config) Validate(settings.Modes) error {
 	_, err := plans.Load(c.PlansFile, c.DefaultPlan, nil)
 	return err
 }
 
-// CheckModels checks that the plans name models of the price list only; it reports nothing that Validate reports.
+// CheckModels checks that the plans name only models of the price list. It does not repeat errors of Validate.
 func (c *Config) CheckModels(prices *models.List) error {
 	if prices == nil || c.Validate(nil) != nil {
 		return nil
@@ -77,7 +77,7 @@ func (c *Config) CheckModels(prices *models.List) error {
 	return err
 }
 
-// Deps are what billing works with. All are needed but Transport.
+// Deps holds billing's dependencies. All are required except Transport.
 type Deps struct {
 	// Logger gets what happens in the background.
 	Logger *slog.Logger
@@ -109,7 +109,7 @@ type Service struct {
 	reconciler *reconcile.Reconciler
 }
 
-// New opens the store and makes the service; Close it. It reports every mistake of the plan file.
+// New opens the store and makes the service, which the caller must Close. It reports every mistake in the plan file.
 func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if deps.Logger == nil || deps.Meter == nil || deps.Now == nil || deps.Models == nil {
 		return nil, errors.New("billing: Logger, Meter, Now and Models are needed")
@@ -154,8 +154,8 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	return s, nil
 }
 
-// condition returns how Stripe's condition is found. Without a key no payment can be made, which callers cannot tell from an
-// outage.
+// condition returns the function that reports Stripe's condition. Without a key no payment can be made, which looks like an
+// outage to callers.
 func condition(client *stripe.Client, start time.Time) func() *statusv1.Health {
 	if client == nil {
 		return health.Fixed(health.Down, start)
@@ -163,7 +163,7 @@ func condition(client *stripe.Client, start time.Time) func() *statusv1.Health {
 	return client.Condition
 }
 
-// connectStripe makes what calls Stripe; nil without a key.
+// connectStripe makes the parts that call Stripe. It returns nil without a key.
 func (s *Service) connectStripe(deps Deps, rows *store.Store) (client *stripe.Client, err error) {
 	key := s.config.StripeSecretKey.Newest()
 	if !key.IsSet() {
@@ -203,7 +203,7 @@ func (s *Service) Migrate(ctx context.Context) error {
 	return database.MigrateAll(ctx, s.db, Migrations()...)
 }
 
-// Migrations are those of the store and of its inbox, in the order in which they are applied.
+// Migrations returns the migrations of the inbox, the jobs and the store, in the order of their application.
 func Migrations() []database.Migrations {
 	return []database.Migrations{inbox.Migrations(), job.Migrations(), store.Migrations()}
 }
@@ -227,7 +227,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
-// Checks tell whether the service can do its work.
+// Checks returns the readiness checks.
 func (s *Service) Checks() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"billing.database": s.db.Ping,
@@ -236,7 +236,7 @@ func (s *Service) Checks() map[string]func(context.Context) error {
 	}
 }
 
-// Close waits for writes under way and closes the store.
+// Close waits for running writes and closes the store.
 func (s *Service) Close(ctx context.Context) error {
 	if s.stripe != nil {
 		s.stripe.CloseIdleConnections()

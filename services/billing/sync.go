@@ -21,7 +21,8 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
 )
 
-// sync takes Stripe's webhooks and fetches what they are about. The client is nil while Stripe is off: then events wait.
+// sync receives Stripe's webhooks and fetches the objects that they are about. The client is nil while Stripe is off; then events
+// wait.
 func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mirrored, error) {
 	metrics, err := newInstruments(deps.Meter)
 	if err != nil {
@@ -51,7 +52,7 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 	return m, err
 }
 
-// mirrored are the parts that keep the store equal to Stripe.
+// mirrored holds the parts that keep the store equal to Stripe.
 type mirrored struct {
 	mirror   *mirror.Mirror
 	receiver *webhook.Receiver
@@ -71,7 +72,7 @@ func receiver(config Config, deps Deps, box webhook.Inbox, metrics *instruments)
 	}), nil
 }
 
-// livemode is the mode of a key; nil when it does not tell.
+// livemode returns the mode of a key, or nil for an unknown prefix.
 func livemode(keys settings.Secrets) *bool {
 	_, rest, _ := strings.Cut(keys.Newest().Reveal(), "_")
 	live := strings.HasPrefix(rest, "live_")
@@ -81,7 +82,7 @@ func livemode(keys settings.Secrets) *bool {
 	return &live
 }
 
-// instruments are the metrics of Stripe's events.
+// instruments holds the metrics of Stripe's events.
 type instruments struct {
 	webhooks metric.Int64Counter
 	events   metric.Int64Counter
@@ -101,7 +102,7 @@ func (i *instruments) webhook(ctx context.Context, verdict string) {
 	i.webhooks.Add(ctx, 1, metric.WithAttributes(attribute.String("verdict", verdict)))
 }
 
-// applied counts by family: types are the sender's to name.
+// applied counts by family, because the sender chooses the type.
 func (i *instruments) applied(ctx context.Context, kind, outcome string) {
 	family, _, _ := strings.Cut(kind, ".")
 	if !slices.Contains([]string{"customer", "product", "price", "invoice", "checkout", "payment_method", "refund", "charge"}, family) {

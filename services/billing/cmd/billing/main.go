@@ -1,4 +1,4 @@
-// Command billing runs the billing service as a process of its own.
+// Command billing runs the billing service as its own process.
 package main
 
 import (

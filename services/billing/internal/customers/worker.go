@@ -19,13 +19,13 @@ const (
 	atOnce   = 4
 	minPause = 10 * time.Second
 	maxPause = time.Hour
-	// keyLife is how long a key is trusted: Stripe forgets keys after a day.
+	// keyLife is how long a key is relied on. Stripe forgets keys after a day.
 	keyLife = 20 * time.Hour
-	// findMargin allows for clocks that differ from the provider's.
+	// findMargin allows for clocks that differ from the provider's clock.
 	findMargin = time.Hour
 )
 
-// Options are what a Worker works with. All are needed.
+// Options holds the dependencies of a Worker. All are required.
 type Options struct {
 	Store    Store
 	Provider Provider
@@ -33,13 +33,13 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// Worker makes the customers that are missing. Any number of replicas may run.
+// Worker creates missing customers. Any number of replicas may run.
 type Worker struct{ Options }
 
 // NewWorker makes a worker.
 func NewWorker(o Options) *Worker { return &Worker{o} }
 
-// Run works until ctx ends, looking for accounts every interval; after a batch of failures it waits longer.
+// Run creates customers until ctx ends. It looks for accounts every interval and backs off after a batch of failures.
 func (w *Worker) Run(ctx context.Context, interval time.Duration) {
 	pause := interval
 	for ctx.Err() == nil {
@@ -59,7 +59,7 @@ func (w *Worker) Run(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// Work creates one batch of customers and counts successes and failures. Its error is the store's.
+// Work creates one batch of customers and counts successes and failures. It returns the store's error.
 func (w *Worker) Work(ctx context.Context) (made, failed int, err error) {
 	missing, err := w.Store.MissingCustomers(ctx, w.Now(), batch)
 	if err != nil {
@@ -84,7 +84,7 @@ func (w *Worker) Work(ctx context.Context) (made, failed int, err error) {
 	return int(done.Load()), int(undone.Load()), err
 }
 
-// one creates one customer; false when another replica is creating it.
+// one creates one customer. It returns false when another replica is creating it.
 func (w *Worker) one(ctx context.Context, m Missing) (mine bool, err error) {
 	now := w.Now()
 	mine, err = w.Store.LeaseCustomer(ctx, m, now, now.Add(backoff(m.Attempts)))
@@ -101,7 +101,7 @@ func (w *Worker) one(ctx context.Context, m Missing) (mine bool, err error) {
 	return true, w.Store.SaveCustomer(ctx, m.AccountID, id)
 }
 
-// findOrCreate looks before it creates when an earlier attempt may have succeeded and its key can't tell any more.
+// findOrCreate searches first when an earlier attempt may have succeeded and its key is no longer usable.
 func (w *Worker) findOrCreate(ctx context.Context, m Missing, now time.Time) (string, error) {
 	if m.SpentKeys > 0 || m.Attempts > 0 && now.Sub(m.FirstTime) > keyLife {
 		id, err := w.Provider.Find(ctx, m.AccountID, m.FirstTime.Add(-findMargin))
@@ -116,7 +116,7 @@ func (w *Worker) findOrCreate(ctx context.Context, m Missing, now time.Time) (st
 	return id, err
 }
 
-// key is the account's id, or another for each key that is spent.
+// key returns the idempotency key: the account's id, with a number after keys were spent.
 func key(m Missing) string {
 	if m.SpentKeys == 0 {
 		return m.AccountID

@@ -9,24 +9,24 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/plain"
 )
 
-// Event is what is needed of one of Stripe's events: an event is a hint that an object changed. It is read without the
-// SDK, which refuses events of other API versions and thin ones.
+// Event is the part of a Stripe event that billing needs. An event is a hint that an object changed. It is parsed without
+// the SDK, which refuses thin events and events of other API versions.
 type Event struct {
-	// ID is Stripe's, evt_….
+	// ID is the id of the event, evt_….
 	ID string
-	// Type is such as "customer.updated".
+	// Type is the type of the event, such as "customer.updated".
 	Type string
-	// ObjectID is the object's; empty when the object has none, such as a balance.
+	// ObjectID is the id of the object; empty for objects without an id, such as a balance.
 	ObjectID string
-	// Livemode tells whether it happened in live mode; nil when the event does not say.
+	// Livemode is true for live mode, and nil when the event does not say.
 	Livemode *bool
-	// Account is the connected account that it happened in; empty for one's own.
+	// Account is the connected account of the event; empty for our own account.
 	Account string
-	// Payload is what is kept of the event: no more than ids, types and times.
+	// Payload is the stored part of the event: ids, types and times.
 	Payload []byte
 }
 
-// Hint is an event's payload as it is kept.
+// Hint is the stored payload of an event.
 type Hint struct {
 	ID         string          `json:"id"`
 	Type       string          `json:"type"`
@@ -34,22 +34,22 @@ type Hint struct {
 	Created    json.RawMessage `json:"created,omitempty"` // seconds of a snapshot, text of a thin event
 	Livemode   *bool           `json:"livemode,omitempty"`
 	Account    string          `json:"account,omitempty"`
-	// Thin is true for an event of API v2, which carries no object.
+	// Thin is true for an event of API v2, which does not contain the object.
 	Thin bool `json:"thin,omitempty"`
-	// Object is the object that it is about.
+	// Object is the object that the event is about.
 	Object Object `json:"object"`
 }
 
 // Object names a Stripe object.
 type Object struct {
 	ID string `json:"id,omitempty"`
-	// Kind is such as "customer".
+	// Kind is the object's type, such as "customer".
 	Kind string `json:"kind,omitempty"`
-	// Without are kinds of objects of which a charge said that it has none: "refund", "dispute".
+	// Without lists the kinds that a charge does not have: "refund", "dispute".
 	Without []string `json:"without,omitempty"`
 }
 
-// envelope has the fields of both forms.
+// envelope has the fields of snapshot events and thin events.
 type envelope struct {
 	ID            string          `json:"id"`
 	Type          string          `json:"type"`
@@ -68,14 +68,14 @@ type envelope struct {
 	Object string `json:"object"`
 }
 
-// thinObject is the object of an event that carries none.
+// thinObject is the related object of a thin event.
 const thinObject = "v2.core.event"
 
-// maxText bounds ids and types, in bytes; Stripe's are far shorter.
+// maxText limits ids and types, in bytes. Stripe's ids and types are far shorter.
 const maxText = 255
 
-// ParseEvent reads an event, a snapshot or a thin one, of any API version. The error says what is wrong, and shows nothing
-// of the body.
+// ParseEvent reads a snapshot event or a thin event of any API version. The error says what is wrong and never quotes the
+// body.
 func ParseEvent(body []byte) (Event, error) {
 	h, err := ParseHint(body)
 	if err != nil {
@@ -83,12 +83,12 @@ func ParseEvent(body []byte) (Event, error) {
 	}
 	payload, err := encode(h)
 	if err != nil {
-		return Event{}, fmt.Errorf("the event can't be kept: %w", err)
+		return Event{}, fmt.Errorf("the event cannot be stored: %w", err)
 	}
 	return Event{ID: h.ID, Type: h.Type, ObjectID: h.Object.ID, Livemode: h.Livemode, Account: h.Account, Payload: payload}, nil
 }
 
-// ParseHint reads what is kept of an event. The error is as ParseEvent's.
+// ParseHint reads the stored payload of an event. The error never quotes the body.
 func ParseHint(body []byte) (Hint, error) {
 	var e envelope
 	if err := decode(body, &e); err != nil {
@@ -99,7 +99,7 @@ func ParseHint(body []byte) (Hint, error) {
 		h.APIVersion = "" // nothing depends on it
 	}
 	if h.Account == "" {
-		h.Account = e.Context // a thin event's word for it
+		h.Account = e.Context // the name of the field in a thin event
 	}
 	if len(e.Created) <= maxText && !bytes.ContainsAny(e.Created, "{[") {
 		h.Created = e.Created
@@ -114,7 +114,7 @@ func ParseHint(body []byte) (Hint, error) {
 	return h, nil
 }
 
-// idOf is the id of an event that can't be read otherwise; empty when that can't be read either.
+// idOf returns the id of an otherwise unreadable event, or "" when the id is unreadable too.
 func idOf(body []byte) string {
 	var e struct {
 		ID string `json:"id"`
@@ -125,7 +125,8 @@ func idOf(body []byte) string {
 	return e.ID
 }
 
-// object is what the event is about. Of a snapshot's object only a few fields count, so one that can't be read is as none.
+// object returns the object that the event is about. Only a few fields of a snapshot's object count, so an unreadable object
+// is treated as missing.
 func object(e envelope) Object {
 	if e.RelatedObject != nil {
 		return Object{ID: e.RelatedObject.ID, Kind: e.RelatedObject.Type}
@@ -140,7 +141,7 @@ func object(e envelope) Object {
 	return Object{ID: o.ID, Kind: o.Object, Without: without(e.Type, o.Object, e.Data.Object)}
 }
 
-// without spares most charges, which are paid and that's all, from being asked for refunds and disputes.
+// without avoids fetching refunds and disputes for most charges, which have neither.
 func without(eventType, kind string, raw json.RawMessage) (none []string) {
 	if kind != "charge" {
 		return nil
@@ -161,7 +162,7 @@ func without(eventType, kind string, raw json.RawMessage) (none []string) {
 	return none
 }
 
-// decode reads a JSON object. The decoder's own errors may quote the body.
+// decode reads a JSON object. It replaces the decoder's errors, which may quote the body.
 func decode(body []byte, into *envelope) error {
 	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
 		return errors.New("the body is not a JSON object")
@@ -175,13 +176,13 @@ func decode(body []byte, into *envelope) error {
 	case broken:
 		return fmt.Errorf("the body is not JSON from byte %d on", syntax.Offset)
 	case other:
-		return fmt.Errorf("the field %q has a type that no event of Stripe's has", mistyped.Field)
+		return fmt.Errorf("the field %q has another type than Stripe documents", mistyped.Field)
 	default:
 		return errors.New("the body is not JSON")
 	}
 }
 
-// encode is json.Marshal without what is for HTML: <, > and & would take six bytes each.
+// encode is json.Marshal without HTML escaping, which takes six bytes for each <, > and &.
 func encode(v any) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -190,7 +191,7 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
-// check allows what can be stored, listed and logged.
+// check accepts text that is safe to store, list and log.
 func check(name, text string, needed bool) error {
 	if needed && text == "" {
 		return fmt.Errorf("the event has no %s", name)

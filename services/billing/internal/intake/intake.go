@@ -1,4 +1,4 @@
-// Package intake knows Stripe's webhooks: what is kept of each, and which are ours.
+// Package intake parses Stripe's webhooks: which part of each is stored, and which of them are for this account and mode.
 package intake
 
 import (
@@ -7,11 +7,11 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
 )
 
-// Source is that of Stripe's webhooks in the inbox.
+// Source is the source of Stripe's webhooks in the inbox.
 const Source = "stripe"
 
-// Provider is Stripe. The verifier is nil when webhooks are not set up; livemode is the mode whose events count, that of
-// the secret key, nil for any.
+// Provider describes Stripe's webhooks. verifier is nil when webhooks are not configured. livemode is the mode of the secret
+// key; events of the other mode are ignored. When it is nil, events of both modes count.
 func Provider(verifier *stripesig.Verifier, livemode *bool) webhook.Provider {
 	p := webhook.Provider{
 		Name: Source, Title: "Stripe", Setting: "STRIPE_WEBHOOK_SECRET",

@@ -4,8 +4,8 @@ import "encoding/json"
 
 const redacted = "[redacted]"
 
-// Redact returns a stored payload for an operator's eyes. What ParseEvent keeps has no personal data in it; whatever else a
-// payload may have does not pass.
+// Redact returns a stored payload for operators. ParseEvent stores no personal data, and Redact removes every field that
+// ParseEvent does not store.
 func Redact(payload []byte) string {
 	var known struct {
 		Hint

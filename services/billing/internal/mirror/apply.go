@@ -11,7 +11,8 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 )
 
-// apply fetches what the events are about. What is one object is committed with the mark that they are done.
+// apply fetches the objects that the events are about. A single object is committed together with the mark that the events
+// are done.
 func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
 	targets, err := targetsOf(job)
 	if err != nil {
@@ -33,7 +34,7 @@ func (m *Mirror) apply(ctx context.Context, job *inbox.Job) error {
 	return patient(err, job.Attempts)
 }
 
-// patient waits as long as Stripe asks for, and longer each time that it asks again: events are not to die of a busy hour.
+// patient waits as long as Stripe asks for, and longer each time. A busy hour must not exhaust an event's attempts.
 func patient(err error, attempts int) error {
 	later, ok := errors.AsType[*LaterError](err)
 	if !ok {
@@ -47,21 +48,21 @@ func pause(asked time.Duration, attempts int) time.Duration {
 	return max(asked, min(time.Second<<min(max(attempts-1, 0), 20), time.Hour))
 }
 
-// upcoming is about an invoice that is not there yet, and has no id.
+// upcoming is the event about an invoice that does not exist yet and has no id.
 const upcoming = "invoice.upcoming"
 
-// targetsOf is what a job's events are about. They share a subject, which is an object's id; of all but the newest no more than
-// the type is at hand.
+// targetsOf returns the objects that a job's events are about. The events share a subject, which is an object's id. Only the
+// newest event has a payload; the others have a type.
 func targetsOf(job *inbox.Job) ([]Target, error) {
 	var hint intake.Hint
 	if err := json.Unmarshal(job.Payload, &hint); err != nil {
 		return nil, errors.New("the stored payload cannot be read")
 	}
-	if hint.ID == "" { // of a body that is not an event only a description is stored; it must not count as an event without an object
+	if hint.ID == "" { // only a description of an unreadable body is stored; it must not count as an event without an object
 		return nil, errors.New("the event could not be read when it arrived and was not stored whole; reconciliation repairs what it changed")
 	}
 	if len(job.Earlier) > 0 {
-		hint.Object.Without = nil // an earlier one may say otherwise
+		hint.Object.Without = nil // an earlier event may differ
 	}
 	if hint.Object.Kind == "" {
 		hint.Object.Kind = string(kindOf(hint.Type))
@@ -89,7 +90,7 @@ func targetsOf(job *inbox.Job) ([]Target, error) {
 	return targets, nil
 }
 
-// applyOne saves a transaction where one object is all there is to write.
+// applyOne writes a single object and the mark in one transaction.
 func (m *Mirror) applyOne(ctx context.Context, job *inbox.Job, t Target) (outcome string, err error) {
 	o, err := m.Fetch(ctx, t.Kind, t.ID)
 	if err != nil {
@@ -110,7 +111,7 @@ func (m *Mirror) applyOne(ctx context.Context, job *inbox.Job, t Target) (outcom
 	return outcomeOf(o, written), err
 }
 
-// applyAll is for events that mean more than one object.
+// applyAll handles events about several objects.
 func (m *Mirror) applyAll(ctx context.Context, targets []Target) (outcome string, err error) {
 	outcome = "late"
 	for _, t := range targets {

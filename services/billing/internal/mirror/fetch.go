@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// Outcome is what a look at Stripe found about an object.
+// Outcome is the result of comparing a stored object with Stripe.
 type Outcome string
 
 // The outcomes.
 const (
-	// Same was as it is, or is unknown on both sides.
+	// Same means that the object is equal, or unknown on both sides.
 	Same Outcome = "same"
-	// Repaired was there, and different.
+	// Repaired means that the stored object differed.
 	Repaired Outcome = "repaired"
-	// Created was not there.
+	// Created means that the object was not stored.
 	Created Outcome = "created"
-	// Removed was there, and Stripe has it no more.
+	// Removed means that Stripe no longer has the stored object.
 	Removed Outcome = "removed"
 )
 
@@ -30,11 +30,11 @@ type Change struct {
 	Outcome Outcome
 }
 
-// few is how many objects are read from the store at once.
+// few is how many objects are read from the store together.
 const few = 100
 
-// Fetch numbers a fetch and does it; what Stripe does not have is a tombstone. Errors: ErrNoID, and those of the store and of
-// the source.
+// Fetch takes a sequence number and fetches an object. An object that Stripe does not have becomes a tombstone. Errors:
+// ErrNoID, and those of the store and the source.
 func (m *Mirror) Fetch(ctx context.Context, kind Kind, id string) (Object, error) {
 	if !ValidID(id) {
 		return Object{}, ErrNoID
@@ -59,8 +59,8 @@ func (m *Mirror) Fetch(ctx context.Context, kind Kind, id string) (Object, error
 	return o, err
 }
 
-// Sync fetches an object and writes it, as when its owner comes back from Stripe's pages before the event does. It returns
-// what the store has then. Errors: those of Fetch.
+// Sync fetches and stores an object, for example when a customer returns from Stripe's pages before the event arrives. It
+// returns the stored object. Errors: those of Fetch.
 func (m *Mirror) Sync(ctx context.Context, kind Kind, id string) (Object, error) {
 	o, _, err := m.sync(ctx, kind, id)
 	return o, err
@@ -82,7 +82,8 @@ func (m *Mirror) sync(ctx context.Context, kind Kind, id string) (Object, []Chan
 	return now, changes, err
 }
 
-// Refresh fetches and stores what a target stands for, and reports how it differs from what was stored. Errors: those of Fetch.
+// Refresh fetches and stores the objects of a target, and reports how they differ from the stored copies. Errors: those of
+// Fetch.
 func (m *Mirror) Refresh(ctx context.Context, t Target) ([]Change, error) {
 	if t.Charge == "" {
 		stored, err := m.stored(ctx, t.Kind, t.ID)
@@ -97,7 +98,7 @@ func (m *Mirror) Refresh(ctx context.Context, t Target) ([]Change, error) {
 		begun := m.Now().UTC()
 		page, err := m.Source.List(ctx, q)
 		if errors.Is(err, ErrGone) {
-			return changes, nil // charges are never deleted: it is another account's, or another mode's
+			return changes, nil // charges are never deleted, so it belongs to another account or mode
 		}
 		if err != nil {
 			return changes, err
@@ -115,9 +116,9 @@ func (m *Mirror) Refresh(ctx context.Context, t Target) ([]Change, error) {
 	return changes, nil
 }
 
-// Compare looks whether the store has an object as Stripe listed it, when the list was asked for at the time begun. If not,
-// it is fetched: what a list says may be older than what an event's fetch has found since. Only what nobody has begun to
-// fetch is written as it was listed, under the first number: every fetch of it comes later. Errors: those of Fetch.
+// Compare checks whether the stored object equals the listed one. begun is when the list was requested. A different object is
+// fetched, because the list may be older than what an event's fetch has stored since. Only an object that was never fetched is
+// written as listed, under the first number, so that every fetch of it is later. Errors: those of Fetch.
 func (m *Mirror) Compare(ctx context.Context, kind Kind, body []byte, begun time.Time) (listed Object, changes []Change, err error) {
 	if listed, err = Parse(kind, body); err != nil {
 		return Object{}, nil, err
@@ -147,7 +148,7 @@ func (m *Mirror) Compare(ctx context.Context, kind Kind, body []byte, begun time
 	return listed, changes, err
 }
 
-// stored reads an object from the store; the zero value when it has none.
+// stored reads an object from the store. It returns the zero value for an unknown object.
 func (m *Mirror) stored(ctx context.Context, kind Kind, id string) (Object, error) {
 	stored, err := m.Store.Object(ctx, kind, id)
 	if errors.Is(err, ErrNotFound) {
@@ -179,13 +180,13 @@ func compare(stored, fetched Object) Outcome {
 	}
 }
 
-// cascades tells whether cascade may have something to do about an object.
+// cascades reports whether cascade may have work to do for an object.
 func cascades(o Object) bool {
 	return o.Kind == Customer && o.Deleted || o.Kind == PaymentMethod && !o.Deleted && o.Customer != ""
 }
 
-// cascade is called when an object has been written. When a customer goes, no event tells what becomes of its payment methods,
-// so they are fetched: those that are written by then, here, and any that is written later, when it is.
+// cascade is called after an object has been written. Stripe sends no events for the payment methods of a deleted customer, so
+// cascade fetches them: all stored ones when the customer is deleted, and each later one when it is written.
 func (m *Mirror) cascade(ctx context.Context, o Object) (changes []Change, err error) {
 	if !cascades(o) {
 		return nil, nil

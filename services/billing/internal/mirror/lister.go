@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// Query chooses objects at Stripe.
+// Query selects objects at Stripe.
 type Query struct {
 	Kind Kind
-	// Customer narrows to one customer's; payment methods are listed by customer only.
+	// Customer selects the objects of one customer. Payment methods can only be listed by customer.
 	Customer string
-	// Charge narrows refunds and disputes to those of one charge.
+	// Charge selects the refunds and disputes of one charge.
 	Charge string
-	// Since leaves out objects that were made before; zero for none.
+	// Since leaves out objects that were created before it, unless it is zero.
 	Since time.Time
-	// After is the id of the last object of the page before; empty for the first page.
+	// After is the id of the last object of the previous page; empty for the first page.
 	After string
 }
 
-// Page is a part of a list, newest first.
+// Page is one page of a list, newest first.
 type Page struct {
 	Bodies [][]byte
-	// More tells whether there is another page.
+	// More reports whether there is another page.
 	More bool
 }
 

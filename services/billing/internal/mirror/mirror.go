@@ -18,27 +18,27 @@ import (
 const Stripe = intake.Source
 
 var (
-	// ErrGone says that Stripe has no such object, any more or at all.
+	// ErrGone says that Stripe does not have the object.
 	ErrGone = errors.New("mirror: Stripe has no such object")
-	// ErrRefused says that Stripe refuses the key, or what it was used for.
+	// ErrRefused says that Stripe rejects the key, or does not permit it the call.
 	ErrRefused = errors.New("mirror: Stripe rejected STRIPE_SECRET_KEY")
 	// ErrNotFound says that the store has neither the object nor its tombstone.
 	ErrNotFound = errors.New("mirror: the object is not stored")
 )
 
-// LaterError is an error after which Stripe wants no call before After has passed: it has stored too many, or is down.
+// LaterError says that Stripe must not be called again before After has passed: it is rate limiting, or down.
 type LaterError struct {
 	Err   error
 	After time.Duration
 }
 
-// Error says what Stripe said.
+// Error returns Stripe's error and the delay.
 func (e *LaterError) Error() string { return fmt.Sprintf("%v; retry in %v", e.Err, e.After) }
 
-// Unwrap returns what Stripe said.
+// Unwrap returns Stripe's error.
 func (e *LaterError) Unwrap() error { return e.Err }
 
-// Source is where the objects are.
+// Source fetches objects.
 type Source interface {
 	// Get fetches an object at the pinned API version, with all rows of the lists in it. Errors: ErrGone, *LaterError, and
 	// others that a retry may resolve.
@@ -46,30 +46,30 @@ type Source interface {
 	Lister
 }
 
-// Store keeps the objects.
+// Store stores the objects.
 type Store interface {
-	// TakeSequence numbers a fetch of an object, each higher than all before; it returns after a durable commit.
+	// TakeSequence returns the next sequence number of an object, after a durable commit.
 	TakeSequence(ctx context.Context, kind Kind, id string) (int64, error)
-	// PutObject writes what a fetch found, unless a later fetch was written.
+	// PutObject writes the result of a fetch, unless a later fetch was written.
 	PutObject(ctx context.Context, tx database.Tx, o Object) (written bool, err error)
-	// WriteObject is PutObject in a transaction of its own.
+	// WriteObject is PutObject in its own transaction.
 	WriteObject(ctx context.Context, o Object) (written bool, err error)
-	// AdoptObject writes an object that nobody has begun to fetch, under the first number.
+	// AdoptObject writes an object that was never fetched, under the first number.
 	AdoptObject(ctx context.Context, o Object) (written bool, err error)
 	// Object reads an object or its tombstone. Errors: ErrNotFound.
 	Object(ctx context.Context, kind Kind, id string) (Object, error)
-	// CustomerObjects reads a customer's living objects of a kind by their ids, after one.
+	// CustomerObjects reads a customer's objects of a kind in the order of their ids, after one id and without tombstones.
 	CustomerObjects(ctx context.Context, customer string, kind Kind, after string, limit int) ([]Object, error)
 }
 
-// Options are what a Mirror is made of.
+// Options holds the dependencies of a Mirror.
 type Options struct {
 	Inbox *inbox.Inbox
 	Store Store
-	// Source is nil without a key to Stripe: then events wait.
+	// Source is nil without a Stripe key. Then events wait.
 	Source Source
-	// Applied counts events by type and by what came of them: "changed", "removed", "late" (a later fetch was written) or
-	// "none" (nothing of the kind is kept).
+	// Applied counts events by type and outcome: "changed", "removed", "late" (a later fetch was written) or "none" (the kind
+	// is not stored).
 	Applied func(ctx context.Context, kind, outcome string)
 	Now     func() time.Time
 }
@@ -81,9 +81,9 @@ type Mirror struct{ Options }
 func New(o Options) *Mirror { return &Mirror{Options: o} }
 
 const (
-	// workers leaves some of the inbox's to other sources.
+	// workers leaves some of the inbox's workers to other sources.
 	workers = 8
-	// attempt is time for a few reads.
+	// attempt leaves time for a few reads.
 	attempt = 50 * time.Second
 )
 

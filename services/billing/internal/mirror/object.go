@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Kind is what Stripe calls an object's type.
+// Kind is the type of a Stripe object.
 type Kind string
 
-// The kinds that are kept.
+// The stored kinds.
 const (
 	Customer        Kind = "customer"
 	Product         Kind = "product"
@@ -19,17 +19,17 @@ const (
 	Subscription    Kind = "subscription" // with its items
 	Invoice         Kind = "invoice"
 	CheckoutSession Kind = "checkout.session"
-	PaymentMethod   Kind = "payment_method" // no more than its type and a card's brand, last four digits and expiry
+	PaymentMethod   Kind = "payment_method" // only its type and a card's brand, last four digits and expiry
 	Refund          Kind = "refund"
 	Dispute         Kind = "dispute"
 )
 
-// Kinds are all that are kept, those first that others refer to.
+// Kinds lists the stored kinds. Kinds that others refer to come first.
 func Kinds() []Kind {
 	return []Kind{Customer, Product, Price, Subscription, Invoice, CheckoutSession, PaymentMethod, Refund, Dispute}
 }
 
-// Known tells whether objects of the kind are kept.
+// Known reports whether objects of the kind are stored.
 func Known(kind Kind) bool {
 	switch kind {
 	case Customer, Product, Price, Subscription, Invoice, CheckoutSession, PaymentMethod, Refund, Dispute:
@@ -38,30 +38,30 @@ func Known(kind Kind) bool {
 	return false
 }
 
-// Object is one of Stripe's objects as a fetch found it.
+// Object is a Stripe object as fetched.
 type Object struct {
 	Kind Kind
-	// ID is Stripe's.
+	// ID is the id of the object.
 	ID string
-	// Customer is the id of the customer that it belongs to; a customer's own for itself; empty for none.
+	// Customer is the id of the owning customer. A customer owns itself. It may be empty.
 	Customer string
-	// Status is Stripe's word for where it stands; "active" or "inactive" of products and prices; empty for none.
+	// Status is Stripe's status of the object; "active" or "inactive" for products and prices; empty for kinds without one.
 	Status string
-	// Deleted marks a tombstone: Stripe has it no more, and only Kind, ID, Sequence and FetchTime count.
+	// Deleted marks a tombstone: Stripe no longer has the object. Only Kind, ID, Sequence and FetchTime are meaningful then.
 	Deleted bool
-	// Sequence is the number of the fetch, 1 or more: higher is later.
+	// Sequence is the number of the fetch, from 1. Higher is later.
 	Sequence int64
-	// CreateTime is when Stripe made it.
+	// CreateTime is when Stripe created the object.
 	CreateTime time.Time
 	// FetchTime is when the fetch began.
 	FetchTime time.Time
-	// Partial is true when a list in it is cut short, as in what Stripe lists.
+	// Partial is true when a list inside the object is truncated, as in objects from Stripe's lists.
 	Partial bool
 	// Body is the object as JSON, with sorted keys, at API version 2023-10-16, without what reduce drops.
 	Body []byte
 }
 
-// Parse reads what Stripe answered for an object. The error shows nothing of the body.
+// Parse reads Stripe's answer for an object. The error never quotes the body.
 func Parse(kind Kind, body []byte) (Object, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber() // amounts are exact
@@ -86,14 +86,14 @@ func Parse(kind Kind, body []byte) (Object, error) {
 	return o, nil
 }
 
-// cutShort tells whether a list that is part of an object has more than is shown.
+// cutShort reports whether a list inside an object is truncated.
 func cutShort(value any) bool {
 	list, _ := value.(map[string]any)
 	more, _ := list["has_more"].(bool)
 	return more
 }
 
-// idOf is an id, or that of an object that was put in its place.
+// idOf returns an id, or the id of an object that was expanded in its place.
 func idOf(value any) string {
 	if object, ok := value.(map[string]any); ok {
 		value = object["id"]

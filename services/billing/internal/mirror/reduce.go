@@ -5,27 +5,27 @@ import (
 	"encoding/json"
 )
 
-// dropped are fields that are kept of no object, wherever in it they stand: what is about people, what people wrote, and what
-// opens doors. The links to an invoice's page and PDF open it for everybody who has them, and Stripe lets them run out: whoever
-// shows invoices asks Stripe for them at that moment. Metadata is the user's own, and kept.
+// dropped lists the fields that are removed from every object, at any depth: personal data, free text, and secrets. The links to
+// an invoice's page and PDF open it without sign-in, and they expire. A page that shows invoices must read them from Stripe at
+// that moment. Metadata belongs to the operator's app and is stored.
 func dropped() map[string]bool {
 	return map[string]bool{
-		// people
+		// personal data
 		"address": true, "billing_details": true, "cash_balance": true, "collected_information": true, "customer_address": true,
 		"customer_details": true, "customer_email": true, "customer_name": true, "customer_phone": true, "customer_shipping": true,
 		"customer_tax_ids": true, "email": true, "instructions_email": true, "ip_address": true, "owner": true, "phone": true,
 		"receipt_email": true, "shipping": true, "shipping_cost": true, "shipping_details": true, "sources": true, "tax_ids": true,
 		"destination_details": true, "evidence": true,
-		// what they wrote
+		// free text
 		"comment": true, "custom_fields": true, "custom_text": true,
-		// doors
+		// secrets and links without sign-in
 		"client_secret": true, "hosted_invoice_url": true, "invoice_pdf": true, "next_action": true, "receipt_number": true,
 		"receipt_url": true, "verify_with_microdeposits": true,
 	}
 }
 
-// droppedOf are fields that are dropped of one kind of object only. Some say nothing about anybody, but change without an
-// event, so that the store could not be equal to Stripe.
+// droppedOf lists the fields that are removed from one kind of object only. Some contain no personal data but change without an
+// event, so the store could never be equal to Stripe.
 func droppedOf(kind string) []string {
 	switch Kind(kind) { //nolint:exhaustive // of others nothing more is dropped
 	case Customer:
@@ -36,8 +36,8 @@ func droppedOf(kind string) []string {
 	return nil
 }
 
-// embedded are the fields that are kept of an object of another kind that stands in the place of its id, or beside it: what
-// does not change in its life. It has events of its own, and the one that has it in it is told nothing of its changes.
+// embedded lists the fields that are stored of an object inside another object: only what never changes. The inner object has
+// its own events, and a change of it sends no event for the outer one.
 func embedded(kind string) []string {
 	switch kind {
 	case "price":
@@ -63,7 +63,7 @@ func embedded(kind string) []string {
 	return nil
 }
 
-// reduce returns what is kept of an object.
+// reduce returns the stored part of an object.
 func reduce(fields map[string]any) map[string]any {
 	kind, _ := fields["object"].(string)
 	if kind == string(PaymentMethod) {
@@ -79,7 +79,7 @@ func reduce(fields map[string]any) map[string]any {
 	return fields
 }
 
-// strip reduces everything inside of an object.
+// strip reduces everything inside an object.
 func strip(fields map[string]any, drop map[string]bool) {
 	for name, value := range fields {
 		if drop[name] {
@@ -124,8 +124,8 @@ func card(value any) map[string]any {
 	return only(all, []string{"brand", "last4", "exp_month", "exp_year"})
 }
 
-// WithoutMetadata is the body of an object without its metadata and that of what is inside of it: what the app wrote about a person who
-// was erased. A body that can't be read becomes that of an object of which nothing is known.
+// WithoutMetadata returns the body of an object without any metadata, which the app may have written about an erased person. An
+// unreadable body becomes the body of an object without fields.
 func WithoutMetadata(body []byte) []byte {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -155,8 +155,8 @@ func dropMetadata(value any) {
 	}
 }
 
-// sameBody tells whether the store has an object as Stripe listed it. Of a customer whose person was erased it has no metadata, which
-// every object that Stripe lists has.
+// sameBody reports whether the stored object equals the listed one. A stored object without metadata, as of an erased person's
+// customer, is compared without metadata.
 func sameBody(stored, listed []byte) bool {
 	return bytes.Equal(stored, listed) || !bytes.Contains(stored, []byte(`"metadata"`)) && bytes.Equal(stored, WithoutMetadata(listed))
 }

@@ -9,24 +9,24 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/plain"
 )
 
-// ErrNoID says that an object's id can't be used: with it a request would lead elsewhere, or it can't be printed.
+// ErrNoID says that an object's id is unusable: a request with it would go to another path, or it cannot be printed.
 var ErrNoID = errors.New(`mirror: an object's id must be 1 to 255 bytes, without control characters and without "." or ".." as a part of a path`)
 
-// charge is the type of an object that is not kept. Its events tell of its refunds and disputes: at API version 2023-10-16 an
-// endpoint may get no others of a refund.
-const charge = "charge" // no Kind, as it is not kept
+// charge is a type that is not stored. Its events announce refunds and disputes: at API version 2023-10-16 an endpoint may get
+// no other events about a refund.
+const charge = "charge" // not a Kind, because it is not stored
 
-// Target is what an event is about.
+// Target is an object, or the objects of a charge, that an event is about.
 type Target struct {
 	Kind Kind
-	// ID is the object's; empty for all that a charge has of the kind.
+	// ID is the id of the object; empty for all objects of the kind that a charge has.
 	ID string
-	// Charge is the charge's id; empty for one object.
+	// Charge is the id of the charge; empty for a single object.
 	Charge string
 }
 
-// Targets are what an event's object stands for: itself when its kind is kept, and of a charge its refunds and disputes. They
-// are empty for kinds that are not kept. Errors: ErrNoID.
+// Targets returns the targets of an event's object: the object itself when its kind is stored, and the refunds and disputes of
+// a charge. It returns none for other kinds. Errors: ErrNoID.
 func Targets(o intake.Object) ([]Target, error) {
 	if o.ID == "" || o.Kind != charge && !Known(Kind(o.Kind)) {
 		return nil, nil
@@ -46,12 +46,12 @@ func Targets(o intake.Object) ([]Target, error) {
 	return targets, nil
 }
 
-// maxID bounds ids, in bytes; Stripe's own are far shorter.
+// maxID limits ids, in bytes. Stripe's own ids are far shorter.
 const maxID = 255
 
-// ValidID tells whether an object with that id can be fetched and shown. Stripe makes most ids, but whoever makes a product or a plan may
-// choose one, with slashes and question marks too: they are escaped in the path of a request. "." and ".." can't be, nor should a server
-// that unescapes a slash see them as a part of the path.
+// ValidID reports whether an object with that id can be fetched and shown. Stripe makes most ids, but the creator of a product or
+// a plan may choose one, even with slashes and question marks. These are escaped in the path of a request. "." and ".." cannot be
+// escaped, and a server that unescapes slashes must not see them as parts of the path.
 func ValidID(id string) bool {
 	for part := range strings.FieldsFuncSeq(id, func(r rune) bool { return r == '/' || r == '\\' }) {
 		if part == "." || part == ".." {
@@ -61,7 +61,7 @@ func ValidID(id string) bool {
 	return id != "" && len(id) <= maxID && plain.Printable(id)
 }
 
-// kindOf is the kind of the object in events of a type; empty when the type does not tell.
+// kindOf returns the kind of the object in events of a type, or "" when the type does not say.
 func kindOf(eventType string) Kind {
 	switch resource(eventType) {
 	case "customer":
@@ -77,7 +77,7 @@ func kindOf(eventType string) Kind {
 	}
 }
 
-// resource is a type of events without what happened.
+// resource returns the type of an event without the verb.
 func resource(eventType string) string {
 	at := strings.LastIndexByte(eventType, '.')
 	return eventType[:max(at, 0)]

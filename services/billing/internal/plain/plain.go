@@ -1,5 +1,5 @@
-// Package plain tells which text is safe to store, list and print: an id with control or direction characters can change what a terminal
-// shows around it.
+// Package plain checks whether text is safe to store, list and print. Control characters and direction marks in an id can change
+// what a terminal shows around it.
 package plain
 
 import (
@@ -14,7 +14,7 @@ func Printable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, hidden)
 }
 
-// Trimmed reports whether text has no white space around it.
+// Trimmed reports whether text neither begins nor ends with white space.
 func Trimmed(text string) bool { return strings.TrimSpace(text) == text }
 
 func hidden(r rune) bool {

@@ -21,7 +21,7 @@ import (
 const (
 	// maxPrice is the highest flat price that Stripe can charge: $999,999.99.
 	maxPrice = 999_999_990_000_000
-	// maxCredit is the most that one grant of the ledger can be: $1,000,000.
+	// maxCredit is the maximum of one grant in the ledger: $1,000,000.
 	maxCredit = 1_000_000_000_000_000
 	// cent is in nano-dollars. Stripe's flat prices are whole cents.
 	cent = 10_000_000
@@ -29,11 +29,11 @@ const (
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
-// Parse reads a plan file. known are the models that plans may name; nil skips that check. The error joins every mistake.
+// Parse reads a plan file. known lists the models that plans may name; nil skips that check. The error joins every mistake.
 func Parse(data []byte, known []string) ([]Plan, error) {
 	var file struct {
 		Plans []yaml.Node `yaml:"plans"`
-		// Rest catches keys that nobody reads.
+		// Rest catches unknown keys.
 		Rest map[string]yaml.Node `yaml:",inline"`
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -65,7 +65,7 @@ func Parse(data []byte, known []string) ([]Plan, error) {
 	return all, nil
 }
 
-// planName is what messages call a plan: its id when it has one, else its place in the file.
+// planName returns the name of a plan in messages: its id, or its position in the file.
 func planName(n *yaml.Node, index int) string {
 	var head struct {
 		ID string `yaml:"id"`
@@ -76,7 +76,7 @@ func planName(n *yaml.Node, index int) string {
 	return fmt.Sprintf("number %d", index+1)
 }
 
-// reader reads one plan and keeps what is wrong with it.
+// reader reads one plan and collects its mistakes.
 type reader struct {
 	name     string
 	known    []string
@@ -111,7 +111,7 @@ func (r *reader) plan(n *yaml.Node) Plan {
 	return p
 }
 
-// fields hands every key of a mapping to its reader and returns the keys; unknown and doubled ones are mistakes.
+// fields passes every key of a mapping to its reader and returns the keys. Unknown and repeated keys are mistakes.
 func (r *reader) fields(prefix string, n *yaml.Node, readers map[string]func(string, *yaml.Node)) []string {
 	if n.Kind != yaml.MappingNode {
 		r.wrong(cmp.Or(strings.TrimSuffix(prefix, "."), "the plan"), "must be a mapping of fields (line %d)", n.Line)
@@ -162,7 +162,7 @@ func (r *reader) price(field string, n *yaml.Node, into *int64) {
 	}
 }
 
-// dollars reads an amount of at most most nano-dollars; false when it has named a mistake.
+// dollars reads an amount of at most most nano-dollars. It returns false after recording a mistake.
 func (r *reader) dollars(field string, n *yaml.Node, most int64, into *int64) bool {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		r.wrong(field, "must be dollars as quoted text, such as \"5.00\"")

@@ -1,4 +1,4 @@
-// Package plans is the list of plans: what an account can be on, what a period of it costs, and what it includes.
+// Package plans reads the plans: their price per period and what they include.
 package plans
 
 import (
@@ -14,17 +14,17 @@ import (
 //go:embed plans.yaml
 var embedded []byte
 
-// Plan is what an account can be on.
+// Plan is one plan.
 type Plan struct {
-	// ID is the plan's name for programs.
+	// ID is the plan's id in the API.
 	ID string
-	// Name is the plan's name for people.
+	// Name is the display name.
 	Name string
 	// Price is the price of a period, in nano-dollars.
 	Price int64
 	// IncludedCredit is granted each period and expires with it, in nano-dollars.
 	IncludedCredit int64
-	// Limits bound what the account may do at once.
+	// Limits holds the rate limits of an account.
 	Limits Limits
 	// Models are the models that the plan includes; empty means all.
 	Models []string
@@ -34,19 +34,19 @@ type Plan struct {
 	Internal bool
 }
 
-// Limits are a plan's; 0 means none.
+// Limits holds the rate limits of a plan; 0 means no limit.
 type Limits struct {
 	RequestsPerMinute  int32
 	TokensPerMinute    int64
 	ConcurrentRequests int32
 }
 
-// Allows tells whether the plan includes the model.
+// Allows reports whether the plan includes the model.
 func (p Plan) Allows(model string) bool {
 	return len(p.Models) == 0 || slices.Contains(p.Models, model)
 }
 
-// Catalog is the list of plans. It does not change after it is read.
+// Catalog is the list of plans. It is immutable.
 type Catalog struct {
 	all      []Plan
 	byID     map[string]Plan
@@ -54,7 +54,7 @@ type Catalog struct {
 }
 
 // Load reads the plans of the file PLANS_FILE, or the embedded ones when path is "". fallback is DEFAULT_PLAN, the plan
-// of a new account; known are the models of the price list. The error names every mistake with its plan and field.
+// of a new account. known lists the models of the price list. The error names every mistake with its plan and field.
 func Load(path, fallback string, known []string) (*Catalog, error) {
 	data, source := embedded, "the built-in plans"
 	if path != "" {

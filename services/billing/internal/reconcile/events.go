@@ -14,12 +14,12 @@ import (
 const (
 	// eventsKept is how long Stripe keeps events.
 	eventsKept = 30 * 24 * time.Hour
-	// mostFetched bounds what a run remembers to have fetched; what it has forgotten it may fetch again.
+	// mostFetched limits how many fetched objects a run remembers. It may fetch forgotten ones again.
 	mostFetched = 20_000
 )
 
-// goThroughEvents fetches what Stripe's events since then were about, newest first: what is fetched once is as all older events
-// left it.
+// goThroughEvents fetches the objects of Stripe's events since a time, newest event first. One fetch of an object covers all
+// its older events.
 func (w *walk) goThroughEvents(ctx context.Context) error {
 	if age := w.Now().Sub(w.Since); age > eventsKept {
 		w.Logger.WarnContext(ctx, "Stripe keeps events for 30 days: changes before that to objects made before the given time are not found; "+
@@ -65,7 +65,7 @@ func (w *walk) events(ctx context.Context) (page mirror.Page, err error) {
 	return page, err
 }
 
-// fetch refreshes what a page of events was about, each object once, and returns the id of its last event.
+// fetch refreshes the objects of a page of events, each once, and returns the id of the last event.
 func (w *walk) fetch(ctx context.Context, page mirror.Page) (last string, touched map[mirror.Kind]bool, err error) {
 	touched = map[mirror.Kind]bool{}
 	for _, body := range page.Bodies {

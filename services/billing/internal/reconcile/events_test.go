@@ -130,7 +130,7 @@ func TestStripeForgetsAfterAMonth(t *testing.T) {
 		a.events = []string{`{"id":7}`}
 		_, err = since(t, r, time.Now().Add(-time.Hour))
 		require.NoError(t, err)
-		require.Contains(t, log.String(), "can't be read")
+		require.Contains(t, log.String(), "cannot be read")
 	})
 }
 

@@ -1,4 +1,4 @@
-// Package reconcile compares the mirror with Stripe and repairs what webhooks never told.
+// Package reconcile compares the mirror with Stripe and repairs the effects of webhooks that never arrived.
 package reconcile
 
 import (
@@ -13,55 +13,56 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
-// Errors that an operator can do something about.
+// Errors that an operator can resolve.
 var (
 	// ErrBusy says that this replica or another is reconciling.
 	ErrBusy = job.ErrBusy
 	// ErrStranger says that Stripe has none of the stored customers.
 	ErrStranger = errors.New("reconcile: Stripe has none of the stored customers, so nothing was changed: check that STRIPE_SECRET_KEY belongs to the right account")
-	// ErrAway says that Stripe did not answer, however often it was asked.
+	// ErrAway says that Stripe did not answer after several attempts.
 	ErrAway = errors.New("reconcile: Stripe does not answer")
 )
 
 const (
 	// jobName names the job in the database.
 	jobName = "stripe reconcile"
-	// lease is how long a replica that renews nothing keeps the job.
+	// lease is how long a replica keeps the job without renewing it.
 	lease = 5 * time.Minute
-	// resumable is how old a run may be that is resumed.
+	// resumable is the maximum age of a run that is resumed.
 	resumable = 24 * time.Hour
 	pageSize  = 100
-	// strangers is how many stored customers it takes to tell another account by the fact that Stripe knows none of them.
+	// strangers is how many stored customers the check of the key needs. Fewer may really have been deleted at Stripe.
 	strangers = 10
 )
 
 // Store reads the mirrored objects.
 type Store interface {
-	// Objects reads living objects of a kind by their ids, after one.
+	// Objects reads objects of a kind in the order of their ids, after one id and without tombstones.
 	Objects(ctx context.Context, kind mirror.Kind, after string, limit int) ([]mirror.Object, error)
 }
 
 // Source lists Stripe's objects and events.
 type Source interface {
 	mirror.Lister
-	// Events reads a page of the events since then, newest first, after the event with that id, unless it is empty. Errors:
+	// Events reads a page of the events since a time, newest first, after the event with the given id if any. Errors:
 	// mirror.ErrGone when Stripe no longer has that event, and those of List.
 	Events(ctx context.Context, since time.Time, after string) (mirror.Page, error)
 }
 
 // Options configure a Reconciler.
 type Options struct {
-	// Database keeps the job: only one replica reconciles at a time.
+	// Database stores the job. Only one replica reconciles at a time.
 	Database *database.DB
 	Store    Store
 	Source   Source
 	// Mirror compares, fetches and writes.
 	Mirror *mirror.Mirror
-	// Sleep waits; nil means by the clock.
+	// Sleep waits; nil means wait.For.
 	Sleep  func(ctx context.Context, d time.Duration) error
 	Now    func() time.Time
 	Logger *slog.Logger
-	// Alone says that no other process uses this database, as with a SQLite file: a run takes the job of a process that died at once.
+	// Alone says that no other process uses this database, as with a SQLite file. Then a run takes over the job of a dead process at
+	// once.
 	Alone bool
 }
 
@@ -76,7 +77,7 @@ func New(o Options) *Reconciler {
 	return &Reconciler{o}
 }
 
-// Counts sum up what a comparison found.
+// Counts sums up the results of a comparison.
 type Counts struct {
 	Same     int64 `json:"same"`
 	Repaired int64 `json:"repaired"`
@@ -84,20 +85,20 @@ type Counts struct {
 	Removed  int64 `json:"removed"`
 }
 
-// Progress is how far one kind is.
+// Progress is the progress of one kind.
 type Progress struct {
 	Kind mirror.Kind
 	Counts
-	// Done is true on the last one of its kind.
+	// Done marks the last report of the kind.
 	Done bool
 }
 
 // Report receives progress; its error ends the run.
 type Report func(Progress) error
 
-// Run compares everything, when since is the zero time. Otherwise it goes through Stripe's events since then, of which Stripe keeps
-// 30 days, and fetches the objects that they are about, also those that are gone; then it compares what was made since then. A run that
-// was cut short is resumed. Errors: ErrBusy, ErrStranger, ErrAway, mirror.ErrRefused, job.ErrLost, and those of the store and of report.
+// Run compares everything when since is zero. Otherwise it reads Stripe's events since then (Stripe keeps 30 days), fetches the
+// objects that they are about, deleted ones included, and then compares the objects that were created since then. An interrupted
+// run is resumed. Errors: ErrBusy, ErrStranger, ErrAway, mirror.ErrRefused, job.ErrLost, and those of the store and of report.
 func (r *Reconciler) Run(ctx context.Context, since time.Time, report Report) error {
 	return r.run(ctx, since, 0, report)
 }
@@ -106,7 +107,7 @@ func (r *Reconciler) Run(ctx context.Context, since time.Time, report Report) er
 func (r *Reconciler) run(ctx context.Context, since time.Time, interval time.Duration, report Report) error {
 	options := job.Options{
 		Lease: lease, Interval: interval, Alone: r.o.Alone, Now: r.o.Now,
-		// Only a full run counts as the scheduled one: another does not look for what is gone.
+		// Only a full run counts as the scheduled run, because other runs do not find deleted objects.
 		Aside: !since.IsZero(),
 	}
 	return job.Run(ctx, r.o.Database, jobName, options, func(ctx context.Context, holder *job.Holder) error {
@@ -120,7 +121,7 @@ func (r *Reconciler) run(ctx context.Context, since time.Time, interval time.Dur
 	})
 }
 
-// all goes through the events, if a time was given, and then through the lists of all kinds.
+// all reads the events, if a time was given, and then the lists of all kinds.
 func (w *walk) all(ctx context.Context) error {
 	if err := w.prove(ctx); err != nil {
 		return err
@@ -131,7 +132,7 @@ func (w *walk) all(ctx context.Context) error {
 		}
 	}
 	kinds := mirror.Kinds()
-	for _, kind := range kinds[:min(w.Kind, len(kinds))] { // those that an earlier run has finished
+	for _, kind := range kinds[:min(w.Kind, len(kinds))] { // kinds that an earlier run has finished
 		if err := w.report(Progress{Kind: kind, Counts: w.Counts[kind], Done: true}); err != nil {
 			return err
 		}
@@ -150,24 +151,24 @@ func (w *walk) all(ctx context.Context) error {
 type state struct {
 	Begun time.Time `json:"begun"`
 	Since time.Time `json:"since"`
-	// Told is true when the events since then are through.
+	// Told is true when all events have been read.
 	Told bool `json:"told,omitempty"`
-	// Kind is the place of the kind that is being compared.
+	// Kind is the index of the kind that is being compared.
 	Kind int `json:"kind"`
-	// Listed is true when Stripe's list is through, and ours is being looked through.
+	// Listed is true when Stripe's list has been read and the store's list is being read.
 	Listed bool `json:"listed"`
-	// After is the last id, in the list that is being looked through.
+	// After is the last id in the list that is being read.
 	After  string                 `json:"after"`
 	Counts map[mirror.Kind]Counts `json:"counts"`
 }
 
-// progress is what the job saves: the states of a full run and of one since a time, so that neither loses the other's.
+// progress is the saved state of the job. A full run and a run since a time have separate states.
 type progress struct {
 	Full  *state `json:"full,omitempty"`
 	Since *state `json:"since,omitempty"`
 }
 
-// resume continues a saved run that had the same time and is not too old.
+// resume continues a saved run with the same time that is not too old.
 func (w *walk) resume(since time.Time) {
 	if !w.holder.Load(&w.saved) {
 		w.saved = progress{}
@@ -183,7 +184,7 @@ func (w *walk) resume(since time.Time) {
 	w.state = state{Begun: w.Now().UTC(), Since: since.UTC(), Counts: map[mirror.Kind]Counts{}}
 }
 
-// save stores how far the walk is, and renews the lease.
+// save stores the walk's progress and renews the lease.
 func (w *walk) save(ctx context.Context) error {
 	if w.Since.IsZero() {
 		w.saved.Full = &w.state
@@ -193,8 +194,9 @@ func (w *walk) save(ctx context.Context) error {
 	return w.holder.Save(ctx, w.saved)
 }
 
-// prove looks for a stored customer that Stripe has, before anything is written. With a key of another account all stored objects would
-// seem to be deleted, and all of that account's objects would be stored. A few customers may really be deleted without a webhook.
+// prove checks that Stripe has at least one of the stored customers, before anything is written. With the key of another account
+// all stored objects would seem to be deleted, and that account's objects would be stored. With fewer than strangers customers
+// there is no check, because so few may really have been deleted without a webhook.
 func (w *walk) prove(ctx context.Context) error {
 	ours, err := w.Store.Objects(ctx, mirror.Customer, "", pageSize)
 	if err != nil || len(ours) < strangers {

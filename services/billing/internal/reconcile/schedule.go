@@ -9,7 +9,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/job"
 )
 
-// Schedule runs every interval, on whichever replica looks first, until ctx ends.
+// Schedule starts a run every interval, on one of the replicas, until ctx ends.
 func (r *Reconciler) Schedule(ctx context.Context, interval time.Duration) {
 	job.Schedule(ctx, interval, func(ctx context.Context) { r.Due(ctx, interval) })
 }

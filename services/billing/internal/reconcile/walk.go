@@ -19,17 +19,17 @@ type walk struct {
 	state
 	holder *job.Holder
 	report Report
-	// saved is what is saved of this run and of the other kind.
+	// saved is the saved state of this run and of the other kind of run.
 	saved progress
-	// resumed is true while the kind is compared that an earlier process was at.
+	// resumed is true while the walk compares the kind at which an earlier process stopped.
 	resumed bool
-	// seen are the ids of the kind that Stripe listed.
+	// seen holds the ids of the kind that Stripe listed.
 	seen map[string]struct{}
-	// fetched are the last of what the events were about, as far as this process fetched it.
+	// fetched remembers the objects that this process fetched most recently for events.
 	fetched map[mirror.Target]struct{}
 }
 
-// walk goes through Stripe's list of a kind, and then through ours.
+// walk reads Stripe's list of a kind, and then the store's list.
 func (w *walk) walk(ctx context.Context, kind mirror.Kind) error {
 	w.seen = map[string]struct{}{}
 	if w.resumed && kind == mirror.PaymentMethod { // Stripe has no list of all payment methods to recall them by, so this kind starts over
@@ -57,8 +57,8 @@ func (w *walk) walk(ctx context.Context, kind mirror.Kind) error {
 	return w.step(ctx, kind, true)
 }
 
-// recall lists again what an earlier process has compared, a hundred ids a call; else each would be fetched by a call of its
-// own, as one that Stripe did not list.
+// recall lists again what an earlier process has compared, a hundred ids per call. Otherwise each object would be fetched by its
+// own call, as if Stripe had not listed it.
 func (w *walk) recall(ctx context.Context, kind mirror.Kind) error {
 	if !w.resumed || !w.Since.IsZero() || kind == mirror.PaymentMethod {
 		return nil
@@ -114,8 +114,8 @@ func (w *walk) list(ctx context.Context, kind mirror.Kind) error {
 	return nil
 }
 
-// listByCustomer is for what Stripe lists of one customer at a time: a call for each, however little it has. Of customers that
-// were there before a given time, the events have told.
+// listByCustomer lists the kinds that Stripe lists by customer only, with at least one call for each customer. In a run since a
+// time, the events have covered the older customers.
 func (w *walk) listByCustomer(ctx context.Context, kind mirror.Kind) error {
 	for {
 		customers, err := w.Store.Objects(ctx, mirror.Customer, w.After, pageSize)
@@ -139,7 +139,7 @@ func (w *walk) listByCustomer(ctx context.Context, kind mirror.Kind) error {
 	}
 }
 
-// lists tells whether what a customer has is to be listed.
+// lists reports whether the objects of a customer must be listed.
 func (w *walk) lists(customer mirror.Object) bool {
 	return w.Since.IsZero() || !customer.CreateTime.Before(w.Since) || w.Now().Sub(w.Since) > eventsKept
 }
@@ -153,7 +153,7 @@ func (w *walk) page(ctx context.Context, q mirror.Query) (page mirror.Page, last
 		return err
 	})
 	if errors.Is(err, mirror.ErrGone) && q.Customer != "" {
-		return mirror.Page{}, "", nil // the customer went meanwhile
+		return mirror.Page{}, "", nil // the customer was deleted meanwhile
 	}
 	if err != nil {
 		return mirror.Page{}, "", err
@@ -190,7 +190,7 @@ func (w *walk) compare(ctx context.Context, kind mirror.Kind, body []byte, begun
 		return "", fmt.Errorf("reconcile %s %s: %w", kind, listed.ID, err)
 	}
 	if w.knows(mirror.Target{Kind: kind, ID: listed.ID}) {
-		changes = changed(changes) // it is counted already
+		changes = changed(changes) // the object itself is counted already
 	}
 	w.count(changes)
 	return listed.ID, nil
@@ -200,7 +200,7 @@ func changed(changes []mirror.Change) []mirror.Change {
 	return slices.DeleteFunc(changes, func(c mirror.Change) bool { return c.Outcome == mirror.Same })
 }
 
-// refresh fetches what a target stands for, and counts what that changed.
+// refresh fetches the objects of a target and counts the changes.
 func (w *walk) refresh(ctx context.Context, t mirror.Target) error {
 	var changes []mirror.Change
 	err := w.ask(ctx, func() (err error) {
@@ -219,7 +219,7 @@ func (w *walk) refresh(ctx context.Context, t mirror.Target) error {
 	return nil
 }
 
-// lookAtRest fetches what we have and Stripe did not list: what it does not have becomes a tombstone.
+// lookAtRest fetches the stored objects that Stripe did not list. Those that Stripe does not have become tombstones.
 func (w *walk) lookAtRest(ctx context.Context, kind mirror.Kind) error {
 	for {
 		ours, err := w.Store.Objects(ctx, kind, w.After, pageSize)
@@ -238,13 +238,13 @@ func (w *walk) lookAtRest(ctx context.Context, kind mirror.Kind) error {
 	}
 }
 
-// lookAt fetches an object that Stripe did not list.
+// lookAt fetches one object that Stripe did not list.
 func (w *walk) lookAt(ctx context.Context, o mirror.Object) error {
 	if _, listed := w.seen[o.ID]; listed {
 		return nil
 	}
 	if o.Kind == mirror.PaymentMethod && o.Customer == "" {
-		w.count([]mirror.Change{{Kind: o.Kind, ID: o.ID, Outcome: mirror.Same}}) // detached ones are never listed, nor used again
+		w.count([]mirror.Change{{Kind: o.Kind, ID: o.ID, Outcome: mirror.Same}}) // detached payment methods are never listed or used again
 		return nil
 	}
 	return w.refresh(ctx, mirror.Target{Kind: o.Kind, ID: o.ID})
@@ -267,7 +267,7 @@ func (w *walk) count(changes []mirror.Change) {
 	}
 }
 
-// step saves and tells where the walk is.
+// step saves and reports the walk's progress.
 func (w *walk) step(ctx context.Context, kind mirror.Kind, done bool) error {
 	if err := w.save(ctx); err != nil {
 		return err
@@ -278,11 +278,11 @@ func (w *walk) step(ctx context.Context, kind mirror.Kind, done bool) error {
 const (
 	maxAttempts = 6
 	firstPause  = time.Second
-	// maxPause is the longest that Stripe is waited for with the lease in hand.
+	// maxPause is the longest wait for Stripe while holding the lease.
 	maxPause = lease - time.Minute
 )
 
-// ask calls Stripe, and again after a pause when it does not answer as it should.
+// ask calls Stripe and retries after a pause when the call fails.
 func (w *walk) ask(ctx context.Context, call func() error) error {
 	for attempt := 0; ; attempt++ {
 		if err := w.holder.Keep(ctx); err != nil {

@@ -37,14 +37,14 @@ func (s *Server) toAccount(a ledger.Account) *billingv1.Account {
 		PeriodUsage:      toSummary(a.Period),
 	}
 	out.Plan = a.Plan //nolint:staticcheck // callers of before plan_id read this field until 1.0
-	// A plan that is gone from the plan file hides its limits, not the account.
+	// An account is shown without limits when its plan is no longer in the plan file.
 	if plan, ok := s.plans.Get(a.Plan); ok {
 		out.Limits = toLimits(plan.Limits)
 	}
 	return out
 }
 
-// GetEntitlements tells what an account's plan allows.
+// GetEntitlements returns what an account's plan allows.
 func (s *Server) GetEntitlements(ctx context.Context, r *billingv1.GetEntitlementsRequest) (*billingv1.GetEntitlementsResponse, error) {
 	plan, err := s.ledger.Plan(ctx, r.GetAccountId())
 	if err != nil {

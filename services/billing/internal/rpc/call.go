@@ -11,7 +11,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
-// Reserve holds the worst case of a call.
+// Reserve holds the worst-case cost of a call.
 func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*billingv1.ReserveResponse, error) {
 	limit, err := keyLimit(r)
 	if err != nil {

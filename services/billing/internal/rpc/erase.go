@@ -9,13 +9,13 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// Eraser takes a person out of what billing holds.
+// Eraser removes a person from billing's data.
 type Eraser interface {
-	// EraseUser is idempotent; after an error it is called again.
+	// EraseUser is idempotent. It is retried after an error.
 	EraseUser(ctx context.Context, userID string) error
 }
 
-// eraseRetry is when a failed erasure is tried again.
+// eraseRetry is the delay before a failed erasure is retried.
 const eraseRetry = 5 * time.Second
 
 // EraseUser removes the person from usage records and holds; amounts, tokens and the paying account stay.

@@ -12,8 +12,8 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
-// Public translates the ledger's errors for callers. Others pass: the server knows a store that is down and a context that has ended, and
-// hides the rest.
+// Public translates the ledger's errors for callers. It returns other errors unchanged: the server maps a store that is down and a
+// context that has ended, and hides the rest.
 func Public(err error) error {
 	if e := publicCall(err); e != nil {
 		return e
@@ -24,7 +24,7 @@ func Public(err error) error {
 	return err
 }
 
-// publicCall is for errors about calls; nil for others.
+// publicCall translates errors about calls. It returns nil for others.
 func publicCall(err error) error {
 	if e, ok := errors.AsType[*ledger.InsufficientError](err); ok {
 		return insufficient(e)
@@ -63,7 +63,7 @@ func publicCall(err error) error {
 	return nil
 }
 
-// publicGrant is for errors about grants and for invalid fields; nil for others.
+// publicGrant translates errors about grants and invalid fields. It returns nil for others.
 func publicGrant(err error) error {
 	if e, ok := errors.AsType[*ledger.InvalidError](err); ok {
 		return invalidFields(e)
@@ -100,7 +100,7 @@ func requestUsed(e *ledger.RequestUsedError) error {
 		Field("requestId", "was used for another call")
 }
 
-// insufficient explains what is missing, and whose limit it is.
+// insufficient explains how much is missing, and which limit applies.
 func insufficient(e *ledger.InsufficientError) error {
 	needed, a := "more than can be counted", e.Account
 	if e.Needed >= 0 {
@@ -162,7 +162,7 @@ func invalidFields(e *ledger.InvalidError) error {
 	return public
 }
 
-// invalid is the error of one wrong field.
+// invalid returns the error for one wrong field.
 func invalid(field, problem string) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", field, problem).Field(field, problem)
 }

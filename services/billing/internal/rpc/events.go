@@ -31,7 +31,7 @@ func (s *Server) GetEvent(ctx context.Context, req *billingv1.GetEventRequest) (
 	return &billingv1.GetEventResponse{Event: event}, nil
 }
 
-// RedriveEvents makes dead events pending again, and names those that it passed over.
+// RedriveEvents makes dead events pending again, and lists the ids that it skipped.
 func (s *Server) RedriveEvents(ctx context.Context, req *billingv1.RedriveEventsRequest) (*billingv1.RedriveEventsResponse, error) {
 	redriven, skipped, err := s.stripeEvents().Redrive(ctx, req.GetEventIds(), req.GetAllDead())
 	if err != nil {

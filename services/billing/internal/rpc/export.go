@@ -10,7 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
-// Exporter finds what billing stores about a person.
+// Exporter reads the data that billing stores about a person.
 type Exporter interface {
 	// UsageOfUser returns the records of calls that name a person, after the given one.
 	UsageOfUser(ctx context.Context, userID, afterAccountID, afterID string, limit int) ([]ledger.UsageRecord, error)
@@ -19,7 +19,7 @@ type Exporter interface {
 // exportPage is the number of usage records in one page.
 const exportPage = 1000
 
-// exportedUsage is a usage record in an export. Numbers of 64 bits are text, as everywhere in JSON.
+// exportedUsage is a usage record in an export. 64-bit numbers are strings, as everywhere in the API's JSON.
 type exportedUsage struct {
 	ID                string    `json:"id"`
 	RequestID         string    `json:"requestId,omitempty"`

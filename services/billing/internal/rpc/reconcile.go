@@ -42,7 +42,7 @@ func (s *Server) Reconcile(req *billingv1.ReconcileRequest, stream grpc.ServerSt
 	}))
 }
 
-// plural is such as "customers" or "checkout_sessions".
+// plural returns the name of a kind in the plural, such as "checkout_sessions".
 func plural(kind mirror.Kind) string { return strings.ReplaceAll(string(kind), ".", "_") + "s" }
 
 func reconcileError(err error) error {

@@ -1,4 +1,4 @@
-// Package rpc answers trivet.billing.v1.BillingService: it translates, calls the domain, and translates back.
+// Package rpc implements trivet.billing.v1.BillingService: it translates requests, calls the domain, and translates results.
 package rpc
 
 import (
@@ -15,25 +15,25 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 )
 
-// Options are what a Server works with.
+// Options holds the dependencies of a Server.
 type Options struct {
 	Ledger *ledger.Ledger
 	Plans  *plans.Catalog
 	Eraser Eraser
-	// Exporter finds what is stored about a person.
+	// Exporter reads the data of a person.
 	Exporter Exporter
 	Now      func() time.Time
-	// Service and Stripe report how billing itself and Stripe are doing.
+	// Service and Stripe report the health of billing and of Stripe.
 	Service *health.Service
 	Stripe  func() *statusv1.Health
-	// Webhooks takes Stripe's, and Events shows them to operators.
+	// Webhooks receives Stripe's webhooks, and Events shows them to operators.
 	Webhooks *webhook.Receiver
 	Events   inboxpb.Inbox
-	// Reconciler is nil without a key to Stripe.
+	// Reconciler is nil without a Stripe key.
 	Reconciler *reconcile.Reconciler
 }
 
-// Server answers the RPCs. Those of later issues answer Unimplemented.
+// Server implements the RPCs. RPCs that are not built yet return Unimplemented.
 type Server struct {
 	billingv1.UnimplementedBillingServiceServer
 	ledger   *ledger.Ledger
@@ -57,7 +57,7 @@ func New(o Options) *Server {
 	}
 }
 
-// GetStatus says how well billing and Stripe work.
+// GetStatus returns the health of billing and of Stripe.
 func (s *Server) GetStatus(ctx context.Context, _ *billingv1.GetStatusRequest) (*billingv1.GetStatusResponse, error) {
 	own, err := s.service.Condition(ctx)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
-// maxDays bounds a sum of usage.
+// maxDays limits the range of a usage query.
 const maxDays = 366
 
 // GetUsage sums the account's usage by day and model.
@@ -51,7 +51,7 @@ func (s *Server) GetUsage(ctx context.Context, r *billingv1.GetUsageRequest) (*b
 	return out, nil
 }
 
-// visibleUser narrows what a member of an organization sees to their own usage.
+// visibleUser limits members of an organization to their own usage.
 func visibleUser(claims *passport.Claims, wanted string) (string, error) {
 	switch {
 	case claims.IsAdmin():
@@ -65,7 +65,7 @@ func visibleUser(claims *passport.Claims, wanted string) (string, error) {
 	}
 }
 
-// days returns the midnights around the days asked for, with their defaults.
+// days returns the midnights around the requested days, with defaults.
 func (s *Server) days(ctx context.Context, accountID string, r *billingv1.GetUsageRequest) (from, to time.Time, err error) {
 	end, err := parseDay("endDay", r.GetEndDay(), s.now().UTC().Truncate(24*time.Hour))
 	if err != nil {

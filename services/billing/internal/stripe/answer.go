@@ -13,22 +13,22 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
-// answer is what the SDK keeps to itself of how a call was answered: it has no headers of an answer that isn't JSON, and
-// none of its errors tell an unreadable answer from none.
+// answer records how a call was answered. The SDK does not return the headers of an answer that is not JSON, and its errors do
+// not distinguish an unreadable answer from a missing one.
 type answer struct {
-	status int // 0: none came
+	status int // 0 without an answer
 	after  time.Duration
 }
 
 type answerKey struct{}
 
-// listen returns a context for one call, and where its answer is noted.
+// listen returns a context for one call, and the record of its answer.
 func listen(ctx context.Context) (context.Context, *answer) {
 	a := &answer{}
 	return context.WithValue(ctx, answerKey{}, a), a
 }
 
-// listener notes the answers of calls that are listened to.
+// listener records the answers of calls whose context came from listen.
 type listener struct{ next http.RoundTripper }
 
 // RoundTrip makes the call.
@@ -40,7 +40,7 @@ func (l listener) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// listening is an HTTP client that notes answers, and goes nowhere else: Stripe's API redirects nobody.
+// listening is an HTTP client that records answers and follows no redirects, because Stripe's API sends none.
 func listening(c *http.Client) *http.Client {
 	heard := *c
 	if heard.Transport == nil {
@@ -51,7 +51,7 @@ func listening(c *http.Client) *http.Client {
 	return &heard
 }
 
-// retryAfter reads the header of that name, in seconds or as a date; 0 without one that makes sense.
+// retryAfter reads Retry-After, in seconds or as a date. It returns 0 for a missing or invalid header.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
@@ -63,7 +63,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// later marks an error of a call that Stripe wants no sooner repeated.
+// later marks an error after which Stripe asks to wait.
 func (a *answer) later(err error) error {
 	turnedAway := a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable
 	if err == nil || !turnedAway || a.after <= 0 {
@@ -72,7 +72,7 @@ func (a *answer) later(err error) error {
 	return &mirror.LaterError{Err: err, After: a.after}
 }
 
-// unread says that no answer came, or none that can be read. The SDK's own errors quote what it can't read, which may be
+// unread returns the error for a missing or unreadable answer. The SDK's own errors quote the unreadable text, which may be
 // anything.
 func (a *answer) unread(err error) error {
 	if a.status == 0 {
@@ -87,7 +87,7 @@ func (a *answer) unread(err error) error {
 	return said
 }
 
-// missing tells whether Stripe said that an object isn't there: one that a path names, or also one that a parameter names.
+// missing reports whether Stripe does not have an object that the path names or, optionally, that a parameter names.
 func missing(api *sdk.Error, byParameter bool) bool {
 	return api.Code == sdk.ErrorCodeResourceMissing &&
 		(api.HTTPStatusCode == http.StatusNotFound || byParameter && api.HTTPStatusCode == http.StatusBadRequest)

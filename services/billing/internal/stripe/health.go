@@ -9,7 +9,7 @@ import (
 	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 )
 
-// note tells the health how a call went. A caller that left says nothing about Stripe.
+// note records the result of a call. A caller that left says nothing about Stripe.
 func (c *Client) note(err error) {
 	var api *sdk.Error
 	switch {
@@ -23,13 +23,13 @@ func (c *Client) note(err error) {
 	}
 }
 
-// Condition reports how Stripe is doing.
+// Condition returns Stripe's health.
 func (c *Client) Condition() *statusv1.Health { return c.health.Condition() }
 
-// Probe reads one customer, and so notes whether Stripe answers.
+// Probe reads one customer and so records whether Stripe answers.
 func (c *Client) Probe(ctx context.Context) {
 	params := &sdk.CustomerListParams{}
 	params.Limit = sdk.Int64(1)
 	params.Single = true
-	_, _ = c.customersPage(ctx, params) // noted there
+	_, _ = c.customersPage(ctx, params) // it records the result
 }

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 )
 
-// leveled gives the SDK's warnings to slog. Its other lines repeat what the transport logs of each call.
+// leveled passes the SDK's warnings to slog. The transport already logs each call, so other lines are dropped.
 type leveled struct{ log *slog.Logger }
 
 func (leveled) Debugf(string, ...any) {}
@@ -16,7 +16,7 @@ func (l leveled) Warnf(format string, args ...any) {
 	l.log.Warn("stripe SDK", "message", fmt.Sprintf(format, args...))
 }
 
-// Errorf is the SDK's word for what it also returns as an error, and the caller logs that.
+// Errorf drops messages that the SDK also returns as errors, because the caller logs those.
 func (l leveled) Errorf(format string, args ...any) {
 	l.log.Debug("stripe SDK", "message", fmt.Sprintf(format, args...))
 }

@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	// readTimeout bounds one read, so that an attempt at an event has time left to write what it read.
+	// readTimeout limits one read, so that an attempt at an event has time left to write the result.
 	readTimeout = 20 * time.Second
-	// embeddedPages bounds what is read of a list that is part of an object: 100 rows each. Stripe's own bounds are lower.
+	// embeddedPages limits how many pages of 100 rows are read of a list inside an object. Stripe's own limits are lower.
 	embeddedPages = 50
 )
 
-// raw is an object as it came: later versions of the SDK's types must not change what is kept.
+// raw is an object as received. A later version of the SDK's types must not change what is stored.
 type raw struct {
 	sdk.APIResource
 }
 
-// path is where objects of a kind are.
+// path returns the path of the objects of a kind.
 func path(kind mirror.Kind) (string, error) {
 	switch kind {
 	case mirror.Customer:
@@ -64,7 +64,7 @@ func (c *Client) Get(ctx context.Context, kind mirror.Kind, id string) (body []b
 	}
 	at := base + "/" + url.PathEscape(id)
 	var values *form.Values
-	if kind == mirror.CheckoutSession { // what was bought is shown to those only who ask for it
+	if kind == mirror.CheckoutSession { // Stripe returns the purchased items only on request
 		values = &form.Values{}
 		values.Add("expand[]", "line_items")
 	}
@@ -84,7 +84,7 @@ func (c *Client) Get(ctx context.Context, kind mirror.Kind, id string) (body []b
 	return body, nil
 }
 
-// whole puts all rows of a list in the place of the first ten, which is what Stripe shows of it inside of an object.
+// whole replaces a list inside an object, of which Stripe returns the first ten rows, by all rows.
 func (c *Client) whole(ctx context.Context, body []byte, field, at string, values *form.Values) ([]byte, error) {
 	var object, list map[string]json.RawMessage
 	if json.Unmarshal(body, &object) != nil || json.Unmarshal(object[field], &list) != nil || string(list["has_more"]) != "true" {
@@ -92,23 +92,23 @@ func (c *Client) whole(ctx context.Context, body []byte, field, at string, value
 	}
 	rows, more, err := c.rows(ctx, at, values)
 	if errors.Is(err, mirror.ErrGone) {
-		return nil, errors.New("stripe: the object was deleted while it was read") // the next attempt sees how it is
+		return nil, errors.New("stripe: the object was deleted while it was read") // the next attempt finds out
 	}
 	if err != nil {
 		return nil, err
 	}
 	for name, value := range map[string]any{"data": rows, "has_more": more} {
 		if list[name], err = json.Marshal(value); err != nil {
-			return nil, errors.New("stripe: a list of rows can't be kept")
+			return nil, errors.New("stripe: a list of rows cannot be stored")
 		}
 	}
 	if object[field], err = json.Marshal(list); err != nil {
-		return nil, errors.New("stripe: a list of rows can't be kept")
+		return nil, errors.New("stripe: a list of rows cannot be stored")
 	}
 	return json.Marshal(object)
 }
 
-// rows reads a list to its end; more is true when it is longer than anybody expects.
+// rows reads a complete list. more is true when the list is longer than the limit.
 func (c *Client) rows(ctx context.Context, at string, values *form.Values) (rows []json.RawMessage, more bool, err error) {
 	values.Add("limit", "100")
 	for range embeddedPages {
@@ -126,16 +126,14 @@ func (c *Client) rows(ctx context.Context, at string, values *form.Values) (rows
 			ID string `json:"id"`
 		}
 		if json.Unmarshal(page.Bodies[len(page.Bodies)-1], &last) != nil || last.ID == "" {
-			return nil, false, errors.New("stripe: a list of rows can't be read")
+			return nil, false, errors.New("stripe: a list of rows cannot be read")
 		}
 		values.Set("starting_after", last.ID)
 	}
 	return rows, true, nil
 }
 
-// List reads a page of a kind's objects, newest first: those made since then, unless it is zero, and after the one with
-// that id, unless it is empty. The customer is needed for payment methods, and narrows other kinds; the charge narrows
-// refunds and disputes. Errors: mirror.ErrGone when the customer or charge of the query was deleted, *mirror.LaterError.
+// List reads a page of the objects of a kind, newest first. Payment methods need the query's Customer. Errors: mirror.ErrGone when the customer or charge of the query was deleted, *mirror.LaterError.
 func (c *Client) List(ctx context.Context, q mirror.Query) (page mirror.Page, err error) {
 	base, err := path(q.Kind)
 	if err != nil {
@@ -156,8 +154,8 @@ func (c *Client) List(ctx context.Context, q mirror.Query) (page mirror.Page, er
 	return c.page(ctx, base, values)
 }
 
-// Events reads a page of what happened since then, newest first, after the event with that id, unless it is empty. Stripe
-// keeps events for 30 days. Errors: mirror.ErrGone when it has that event no more, *mirror.LaterError.
+// Events reads a page of the events since a time, newest first, after the event with the given id if any. Stripe keeps events
+// for 30 days. Errors: mirror.ErrGone when Stripe no longer has that event, *mirror.LaterError.
 func (c *Client) Events(ctx context.Context, from time.Time, after string) (page mirror.Page, err error) {
 	values := since(from)
 	if after != "" {
@@ -166,7 +164,7 @@ func (c *Client) Events(ctx context.Context, from time.Time, after string) (page
 	return c.page(ctx, "/v1/events", values)
 }
 
-// since begins the parameters of a list, 100 a page.
+// since returns the parameters of a list with 100 rows per page.
 func since(from time.Time) *form.Values {
 	values := &form.Values{}
 	values.Add("limit", "100")
@@ -176,7 +174,7 @@ func since(from time.Time) *form.Values {
 	return values
 }
 
-// page reads a page of any list.
+// page reads one page of a list.
 func (c *Client) page(ctx context.Context, at string, values *form.Values) (page mirror.Page, err error) {
 	body, err := c.read(ctx, at, values, true)
 	if err != nil {
@@ -188,7 +186,7 @@ func (c *Client) page(ctx context.Context, at string, values *form.Values) (page
 		More   bool              `json:"has_more"`
 	}
 	if json.Unmarshal(body, &list) != nil || list.Object != "list" {
-		return mirror.Page{}, errors.New("stripe: the list of objects can't be read")
+		return mirror.Page{}, errors.New("stripe: the list of objects cannot be read")
 	}
 	page.More = list.More
 	for _, one := range list.Data {
@@ -197,7 +195,7 @@ func (c *Client) page(ctx context.Context, at string, values *form.Values) (page
 	return page, nil
 }
 
-// read waits for its turn and makes one call; a list also tells by a parameter what is not there.
+// read waits for the rate limit and makes one call. For a list, a parameter may name the missing object.
 func (c *Client) read(ctx context.Context, path string, values *form.Values, list bool) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.readTimeout)
 	defer cancel()

@@ -1,4 +1,4 @@
-// Package stripe calls Stripe. It is the only importer of its SDK, at API version 2023-10-16.
+// Package stripe calls Stripe at API version 2023-10-16. It is the only importer of Stripe's SDK.
 package stripe
 
 import (
@@ -20,16 +20,16 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 )
 
-// metadataAccount is the metadata key under which a customer names its account.
+// metadataAccount is the metadata key of a customer that holds the id of its account.
 const metadataAccount = "trivet_account"
 
-// timeout bounds one call, its body included.
+// timeout limits one call, including its body.
 const timeout = 30 * time.Second
 
-// findPages bounds a search: 100 customers each.
+// findPages limits a search, in pages of 100 customers.
 const findPages = 200
 
-// Config is how Stripe is reached.
+// Config says how Stripe is reached.
 type Config struct {
 	// Key is the secret API key.
 	Key settings.Secret
@@ -37,25 +37,25 @@ type Config struct {
 	URL string
 	// HTTP makes the calls.
 	HTTP *http.Client
-	// Health is told how the calls went; nil means one of the client's own.
+	// Health records the results of calls; nil makes a new one.
 	Health *health.Provider
 	// Logger gets the SDK's warnings.
 	Logger *slog.Logger
-	// ReadsPerSecond bounds the fetches of objects. 0 leaves some of Stripe's limit to others: it is LiveReads for a key of
-	// live mode, and TestReads for any other.
+	// ReadsPerSecond limits the fetches of objects. 0 means LiveReads for a live key and TestReads otherwise, which leaves part
+	// of Stripe's limit to others.
 	ReadsPerSecond int
-	// ReadTimeout bounds one fetch; 0 means 20 s.
+	// ReadTimeout limits one fetch; 0 means 20 s.
 	ReadTimeout time.Duration
 }
 
 const (
-	// LiveReads a second are below the about 100 that Stripe allows an account in live mode.
+	// LiveReads per second stay below the limit of about 100 that Stripe sets in live mode.
 	LiveReads = 80
-	// TestReads a second are below the 25 that Stripe allows in test mode.
+	// TestReads per second stay below Stripe's limit of 25 in test mode.
 	TestReads = 20
 )
 
-// readsOf is the default for a key.
+// readsOf returns the default for a key.
 func readsOf(key string) int {
 	if _, rest, _ := strings.Cut(key, "_"); strings.HasPrefix(rest, "live_") {
 		return LiveReads
@@ -70,15 +70,15 @@ type Client struct {
 	key       string
 	reads     *rate.Limiter
 	health    *health.Provider
-	// readTimeout bounds one read.
+	// readTimeout limits one read.
 	readTimeout time.Duration
 }
 
-// New makes a client. It calls nothing.
+// New makes a client. It makes no call.
 func New(c Config) *Client {
 	backend := sdk.GetBackendWithConfig(sdk.APIBackend, &sdk.BackendConfig{
 		URL: sdk.String(strings.TrimRight(c.URL, "/")), HTTPClient: listening(c.HTTP), LeveledLogger: leveled{c.Logger},
-		// The SDK sleeps between retries whatever the context says; the caller's own schedule retries instead.
+		// The SDK ignores the context while it sleeps between retries. The caller's schedule retries instead.
 		MaxNetworkRetries: sdk.Int64(0),
 		EnableTelemetry:   sdk.Bool(false),
 	})
@@ -90,7 +90,7 @@ func New(c Config) *Client {
 	}
 }
 
-// Create makes the account's customer; the same key makes it once.
+// Create creates the account's customer. It is idempotent by key.
 func (c *Client) Create(ctx context.Context, accountID, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -107,7 +107,7 @@ func (c *Client) Create(ctx context.Context, accountID, key string) (string, err
 	return made.ID, nil
 }
 
-// Find searches the customers created since then for the account's; "" if it finds none.
+// Find searches for the account's customer among those created since a time. It returns "" if there is none.
 func (c *Client) Find(ctx context.Context, accountID string, since time.Time) (string, error) {
 	params := &sdk.CustomerListParams{CreatedRange: &sdk.RangeQueryParams{GreaterThanOrEqual: since.Unix()}}
 	params.Limit = sdk.Int64(100)
@@ -144,7 +144,7 @@ func (c *Client) customersPage(ctx context.Context, params *sdk.CustomerListPara
 	return list.CustomerList(), nil
 }
 
-// translate keeps what people need of Stripe's error, and says when an idempotency key is spent.
+// translate keeps the useful part of Stripe's error, and reports a spent idempotency key.
 func (a *answer) translate(err error) error {
 	var api *sdk.Error
 	if !errors.As(err, &api) {

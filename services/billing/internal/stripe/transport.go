@@ -7,12 +7,12 @@ import (
 	"github.com/trivet-dev/trivet/platform/provider"
 )
 
-// Transport is how Stripe is called, for provider.New: short timeouts, and methods named like "customers.create".
+// Transport returns the options for provider.New: short timeouts, and method names like "customers.create".
 func Transport() provider.Config {
 	return provider.Config{Integration: "stripe", Method: method, HeaderTimeout: timeout, IdleTimeout: timeout, MaxConcurrent: 64}
 }
 
-// method names a call without its ids.
+// method returns the name of a call without ids.
 func method(r *http.Request) string {
 	_, path, _ := strings.Cut(r.URL.Path, "/v1/")
 	path = strings.Replace(path, "checkout/sessions", "checkout_sessions", 1)

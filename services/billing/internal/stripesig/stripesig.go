@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// Header is the signature's, in lower case.
+	// Header is the name of the signature header, in lower case.
 	Header = "stripe-signature"
-	// Tolerance is how far a signature's time may lie from now, in both directions, the bound included.
+	// Tolerance is the maximum difference between a signature's time and now, in both directions, inclusive.
 	Tolerance = 5 * time.Minute
 
 	secretPrefix = "whsec_"
@@ -26,7 +26,7 @@ const (
 	maxParts     = 64
 )
 
-// Verdict is why a webhook is refused.
+// Verdict is the reason why a webhook is refused.
 type Verdict = webhook.Verdict
 
 // The verdicts.
@@ -41,14 +41,13 @@ const (
 // ErrSecret says that a secret is not "whsec_" and at least 8 characters without spaces.
 var ErrSecret = errors.New(`is not "whsec_" and at least 8 characters without spaces`)
 
-// Verifier knows the live secrets.
+// Verifier verifies signatures with the live secrets.
 type Verifier struct {
 	secrets [][]byte
 	now     func() time.Time
 }
 
-// New takes the secrets that are good at the moment. The error wraps ErrSecret and says which one it means, without
-// showing it.
+// New takes the live secrets. The error wraps ErrSecret and says which secret is wrong, without quoting it.
 func New(secrets []string, now func() time.Time) (*Verifier, error) {
 	v := &Verifier{now: now}
 	for i, secret := range secrets {
@@ -60,8 +59,8 @@ func New(secrets []string, now func() time.Time) (*Verifier, error) {
 	return v, nil
 }
 
-// Verify accepts a body when one of its signatures was made with one of the secrets, within Tolerance of now. Header names
-// are in lower case. The error is a Verdict.
+// Verify accepts a body if one of its signatures matches one of the secrets and its time is within Tolerance of now. Header
+// names are in lower case. The error is a Verdict.
 func (v *Verifier) Verify(headers map[string]string, body []byte) error {
 	header := headers[Header]
 	if header == "" {
@@ -84,8 +83,8 @@ func (v *Verifier) Verify(headers map[string]string, body []byte) error {
 	return nil
 }
 
-// parse reads the time and the signatures of version 1 in the form in which Stripe writes them: lower-case digits, no spaces. Other
-// versions are for other verifiers. Two times would leave open which one was signed.
+// parse reads the time and the v1 signatures as Stripe writes them: lower-case digits, no spaces. It ignores other versions. It
+// refuses two times, because it would be unclear which one was signed.
 func parse(header string) (stamp string, given [][]byte, err error) {
 	parts := strings.Split(header, ",")
 	if len(parts) > maxParts {
@@ -118,7 +117,7 @@ func (v *Verifier) timely(at time.Time) error {
 	return nil
 }
 
-// matches compares each with each, whatever it has found already.
+// matches compares every signature with every secret, so that the time does not depend on which one matches.
 func (v *Verifier) matches(given [][]byte, stamp string, body []byte) bool {
 	found := false
 	for _, secret := range v.secrets {
