@@ -111,7 +111,7 @@ func (w *welcome) print(ctx context.Context, s *system) error {
 	return err
 }
 
-// signIns says whom a person can sign in as, after it has made sure that these users exist.
+// signIns lists the users to sign in as. It creates them first if necessary.
 func (w *welcome) signIns(ctx context.Context, b *strings.Builder) error {
 	if !w.config.Gateway.Console {
 		return nil

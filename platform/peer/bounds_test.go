@@ -54,7 +54,7 @@ func TestBadProofsAreNotRemembered(t *testing.T) {
 	}
 }
 
-// However many names the holders of the secret use, what is remembered is bounded.
+// The cache is bounded for any number of names that holders of the secret use.
 func TestRememberedProofsAreBounded(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	v, err := NewVerifier(secret, func() time.Time { return now })

@@ -28,7 +28,7 @@ type pushed struct {
 	timer  *time.Timer // nil when no comments are sent
 	last   time.Time   // when the last piece came
 	begun  bool        // something was sent
-	events bool        // a stream of events was begun
+	events bool        // a stream of events has started
 	closed bool        // nothing is sent any more
 }
 

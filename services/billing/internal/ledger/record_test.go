@@ -129,7 +129,7 @@ func TestCreditThatWasKeptLeavesWithItsHold(t *testing.T) {
 	}
 }
 
-// TestAHoldThatAffordsNoInput is refused, however many answers are wanted and however little output would do.
+// TestAHoldThatAffordsNoInput is refused for any number of answers and any output.
 func TestAHoldThatAffordsNoInput(t *testing.T) {
 	for _, choices := range []int64{0, 1, 2, 128} {
 		each(t, "empty", func(t *testing.T, b *fixture) {

@@ -390,7 +390,7 @@ func TestARecalledListWhoseLastObjectIsDeleted(t *testing.T) {
 		counts, err := run(t, r)
 		require.NoError(t, err)
 		require.EqualValues(t, 9, counts.Created)
-		require.Subset(t, a.asked, []string{"cus_2", "cus_7"}, "what was not recalled is looked at by itself")
+		require.Subset(t, a.asked, []string{"cus_2", "cus_7"}, "an object that was not recalled is fetched by its own call")
 		counts, err = run(t, r)
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 8, Removed: 1}, counts)
@@ -617,7 +617,7 @@ func TestEventsAreGoneThroughOnce(t *testing.T) {
 	})
 }
 
-// TestAListedObjectIsAsOldAsItsList: it was fetched when Stripe was asked for the page, not when it was first asked in vain.
+// TestAListedObjectIsAsOldAsItsList: its fetch time is that of the successful request, not of the first failed one.
 func TestAListedObjectIsAsOldAsItsList(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, rows *store.Store) {
 		now := time.Now().UTC().Truncate(time.Microsecond)
