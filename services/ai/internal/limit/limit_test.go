@@ -292,6 +292,22 @@ func TestALongCallCountsWhenItEnds(t *testing.T) {
 	}
 }
 
+// TestWhatIsGivenBackLateMakesNoRoom: the minute in which it was taken is over, and another call has used the present one.
+func TestWhatIsGivenBackLateMakesNoRoom(t *testing.T) {
+	m, c := newMemory(t)
+	long, err := m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 90})
+	require.NoError(t, err)
+	c.at = c.at.Add(10 * limit.Minute)
+	other, err := m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 60})
+	require.NoError(t, err)
+	other.Done(60)
+	long.Done(0)
+	_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 41})
+	_, _ = refused(t, err)
+	_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 40})
+	require.NoError(t, err)
+}
+
 // TestAKeyIsNotAnAccount though it has the same id.
 func TestAKeyIsNotAnAccount(t *testing.T) {
 	m, _ := newMemory(t)

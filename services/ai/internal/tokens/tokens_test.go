@@ -79,6 +79,8 @@ func TestBudget(t *testing.T) {
 	require.InDelta(t, exact/2+600, got, 20, "the half beyond the budget counts by bytes")
 	require.EqualValues(t, 5, short.Count([]byte("hello")), "the budget is one for all texts")
 	require.False(t, short.Exact())
+	require.Zero(t, short.Count(nil))
+	require.False(t, short.Exact(), "what was counted by bytes stays so")
 	short.Close()
 
 	tiny := c.Budget(t.Context(), o200k, 160)

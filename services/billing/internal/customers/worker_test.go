@@ -3,6 +3,8 @@ package customers_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -238,4 +240,101 @@ func TestAnAnswerWithoutAnIDIsAnError(t *testing.T) {
 		require.Equal(t, [2]int{0, 1}, [2]int{made, failed})
 		require.Empty(t, w.customer("org_1"))
 	})
+}
+
+// script is a provider whose answers a test gives, and a store that leases as it is told. It notes what is asked.
+type script struct {
+	missing customers.Missing
+	leased  bool
+	found   string
+	err     error
+
+	asked []string
+	saved string
+	spent int
+}
+
+func (s *script) Create(_ context.Context, accountID, key string) (string, error) {
+	s.asked = append(s.asked, "create "+accountID+" by "+key)
+	return "cus_new", s.err
+}
+
+func (s *script) Find(_ context.Context, accountID string, since time.Time) (string, error) {
+	s.asked = append(s.asked, "find "+accountID+" since "+since.Format(time.RFC3339))
+	return s.found, s.err
+}
+
+func (s *script) MissingCustomers(context.Context, time.Time, int) ([]customers.Missing, error) {
+	return []customers.Missing{s.missing}, nil
+}
+
+func (s *script) LeaseCustomer(_ context.Context, _ customers.Missing, at, next time.Time) (bool, error) {
+	s.asked = append(s.asked, "lease for "+next.Sub(at).String())
+	return s.leased, nil
+}
+
+func (s *script) SpendCustomerKey(context.Context, string) error {
+	s.spent++
+	return nil
+}
+
+func (s *script) SaveCustomer(_ context.Context, _, id string) error {
+	s.saved = id
+	return nil
+}
+
+// TestWhatIsAsked lists what an attempt asks of Stripe, and by which key, so that no account gets two customers.
+func TestWhatIsAsked(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
+	const create, find = "create org_1 by org_1", "find org_1 since "
+	for name, c := range map[string]struct {
+		missing     customers.Missing
+		taken       bool // another replica is at it
+		found       string
+		err         error
+		asked       []string
+		saved       string
+		made, wrong int
+		spent       int
+	}{
+		"the first attempt": {asked: []string{"lease for 10s", create}, saved: "cus_new", made: 1},
+		"another replica":   {taken: true, asked: []string{"lease for 10s"}},
+		"the second": {
+			missing: customers.Missing{Attempts: 1, FirstTime: now.Add(-10 * time.Second)},
+			asked:   []string{"lease for 20s", create}, saved: "cus_new", made: 1,
+		},
+		"while the key lives": {
+			missing: customers.Missing{Attempts: 7, FirstTime: now.Add(-20 * time.Hour)},
+			asked:   []string{"lease for 21m20s", create}, saved: "cus_new", made: 1,
+		},
+		"after the key's life": {
+			missing: customers.Missing{Attempts: 30, FirstTime: now.Add(-20*time.Hour - 1)},
+			asked:   []string{"lease for 1h0m0s", find + "2026-11-22T12:29:59Z", create}, saved: "cus_new", made: 1,
+		},
+		"found": {
+			missing: customers.Missing{Attempts: 30, FirstTime: now.Add(-48 * time.Hour)}, found: "cus_old",
+			asked: []string{"lease for 1h0m0s", find + "2026-11-21T08:30:00Z"}, saved: "cus_old", made: 1,
+		},
+		"after a spent key": {
+			missing: customers.Missing{Attempts: 1, SpentKeys: 1, FirstTime: now.Add(-time.Minute)},
+			asked:   []string{"lease for 20s", find + "2026-11-23T08:29:00Z", "create org_1 by org_1/1"}, saved: "cus_new", made: 1,
+		},
+		"after a spent key, found": {
+			missing: customers.Missing{Attempts: 3, SpentKeys: 2, FirstTime: now.Add(-time.Minute)}, found: "cus_old",
+			asked: []string{"lease for 1m20s", find + "2026-11-23T08:29:00Z"}, saved: "cus_old", made: 1,
+		},
+		"a key is spent":       {err: fmt.Errorf("500: %w", customers.ErrKeySpent), asked: []string{"lease for 10s", create}, wrong: 1, spent: 1},
+		"a failure of another": {err: errors.New("429"), asked: []string{"lease for 10s", create}, wrong: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.missing.AccountID = "org_1"
+			s := &script{missing: c.missing, leased: !c.taken, found: c.found, err: c.err}
+			w := customers.NewWorker(customers.Options{Store: s, Provider: s, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
+			made, wrong, err := w.Work(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, c.asked, s.asked)
+			require.Equal(t, c.saved, s.saved)
+			require.Equal(t, []int{c.made, c.wrong, c.spent}, []int{made, wrong, s.spent})
+		})
+	}
 }

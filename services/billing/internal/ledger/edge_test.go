@@ -1,7 +1,9 @@
 package ledger_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
 // TestAKeysWindowAtItsEdges counts a hold in the window that begins at its moment, and not in the one that ends then.
@@ -149,4 +152,60 @@ func TestLateSettlementsRace(t *testing.T) {
 			require.Equal(t, before-costs[0], b.account().Balance)
 		}
 	})
+}
+
+// lateSweeper is a store whose list of expired holds is old by the time when the sweeper gets it.
+type lateSweeper struct {
+	*store.Store
+	meanwhile func()
+}
+
+func (s lateSweeper) ExpiredHolds(ctx context.Context, at time.Time, after ledger.Hold, limit int) ([]ledger.Hold, error) {
+	holds, err := s.Store.ExpiredHolds(ctx, at, after, limit)
+	s.meanwhile()
+	return holds, err
+}
+
+// TestTheSweeperLooksAgain: a hold that was extended, settled or swept since the sweeper listed it is left alone, and one
+// with a newer checkpoint is charged that.
+func TestTheSweeperLooksAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(b *fixture, h ledger.Hold)
+		swept     int
+		state     ledger.State
+		cost      int64
+	}{
+		"nothing":  {func(*fixture, ledger.Hold) {}, 1, ledger.StateSwept, 100},
+		"extended": {func(b *fixture, h ledger.Hold) { b.checkpoint(h, 120) }, 0, ledger.StateOpen, 0},
+		"extended long ago": {func(b *fixture, h ledger.Hold) {
+			b.checkpoint(h, 120)
+			b.clock.Add(lease)
+		}, 1, ledger.StateSwept, 120},
+		"settled": {func(b *fixture, h ledger.Hold) { b.settle(h, 30) }, 0, ledger.StateSettled, 30},
+		"swept":   {func(b *fixture, _ ledger.Hold) { b.sweep(1) }, 0, ledger.StateSwept, 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, "monthly", func(t *testing.T, b *fixture) {
+				h := b.hold("r1", 100)
+				b.clock.Add(lease)
+				late := ledger.New(ledger.Options{
+					Store:  lateSweeper{store.New(b.db), func() { c.meanwhile(b, h) }},
+					Prices: prices(t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
+				})
+				n, err := late.Sweep(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, c.swept, n)
+				stored := b.read(h)
+				require.Equal(t, c.state, stored.State)
+				require.Equal(t, c.cost, stored.Cost)
+				require.Equal(t, 1000-c.cost, b.account().Balance)
+			})
+		})
+	}
+}
+
+func (b *fixture) checkpoint(h ledger.Hold, input int64) {
+	b.t.Helper()
+	_, err := b.Checkpoint(b.t.Context(), h.ID, ledger.Usage{Input: input})
+	require.NoError(b.t, err)
 }

@@ -216,6 +216,7 @@ func TestEventsThatAreOdd(t *testing.T) {
 		} {
 			r := w.becomes(t, w.receive(t, c.body), c.state)
 			require.Contains(t, r.LastError, c.want, name)
+			require.Equal(t, 1, r.Attempts, name)
 		}
 		for _, q := range w.source.ids() {
 			require.Contains(t, append([]string{"cus_1", "cus_9", "in_1", "prod_1"}, chosen...), q)

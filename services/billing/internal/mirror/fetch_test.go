@@ -2,7 +2,9 @@ package mirror_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -120,5 +122,45 @@ func TestACustomerWithManyPaymentMethodsGoes(t *testing.T) {
 		left, err := w.rows.CustomerObjects(t.Context(), "cus_1", mirror.PaymentMethod, "", 10)
 		require.NoError(t, err)
 		require.Empty(t, left)
+	})
+}
+
+func TestValidID(t *testing.T) {
+	for id, want := range map[string]bool{
+		"a": true, strings.Repeat("a", 255): true, strings.Repeat("a", 256): false, "": false, "a/b": true, `a\b`: true,
+		"..": false, ".": false, "a/..": false, "../a": false, "a/./b": false, `a\..`: false, `..\a`: false, `a/b\..`: false,
+		"...": true, "a..b": true, "a/..b": true, "a\n": false, "a\u202e": false, "gold/monthly?x#y": true,
+	} {
+		require.Equal(t, want, mirror.ValidID(id), "%q", id)
+	}
+}
+
+// TestAListThatIsCutShortIsPartial wherever in the object it stands.
+func TestAListThatIsCutShortIsPartial(t *testing.T) {
+	for kind, list := range map[mirror.Kind]string{mirror.Subscription: "items", mirror.Invoice: "lines", mirror.CheckoutSession: "line_items"} {
+		for more, want := range map[string]bool{`{"has_more":true,"data":[]}`: true, `{"has_more":false,"data":[]}`: false, `{"data":[]}`: false, `null`: false} {
+			o, err := mirror.Parse(kind, fmt.Appendf(nil, `{"id":"x_1","object":%q,%q:%s}`, kind, list, more))
+			require.NoError(t, err)
+			require.Equal(t, want, o.Partial, "%s %s", list, more)
+		}
+	}
+}
+
+// TestAnObjectIsAsOldAsItsFetch: it is known to be true when Stripe was asked, not when the answer came.
+func TestAnObjectIsAsOldAsItsFetch(t *testing.T) {
+	each(t, func(t *testing.T, w *fixture) {
+		begun := time.Unix(1_800_000_000, 0).UTC()
+		at := begun.Add(-time.Minute)
+		w.Now = func() time.Time {
+			at = at.Add(time.Minute)
+			return at
+		}
+		for _, body := range []string{customer("cus_1", 1), ""} {
+			w.source.set("cus_1", body)
+			at = begun.Add(-time.Minute)
+			o, err := w.Fetch(t.Context(), mirror.Customer, "cus_1")
+			require.NoError(t, err)
+			require.Equal(t, begun, o.FetchTime)
+		}
 	})
 }
