@@ -255,7 +255,7 @@ func (c *Cursor) rawString() (raw []byte, escaped bool) {
 	}
 	start, i := c.pos+1, c.pos+1
 	for {
-		i = plain(c.data, i)
+		i = Plain(c.data, i)
 		if i >= len(c.data) {
 			break
 		}
@@ -280,8 +280,8 @@ func (c *Cursor) rawString() (raw []byte, escaped bool) {
 	return nil, false
 }
 
-// plain returns the first offset at or after i that holds a quote, a backslash or a control character.
-func plain(data []byte, i int) int {
+// Plain returns the first offset at or after i that holds a quote, a backslash or a control character.
+func Plain(data []byte, i int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(data); i += 8 {
 		w := binary.LittleEndian.Uint64(data[i:])

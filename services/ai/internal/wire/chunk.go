@@ -50,6 +50,8 @@ type Chunk struct {
 	Reasoned bool
 	// Opaque tells that the chunk holds output that is not text, such as audio.
 	Opaque bool
+
+	like *template // nil until a chunk was remembered
 }
 
 // ChoiceSet is a set of choices by their index. Indexes that no request can have are left out.
@@ -71,11 +73,15 @@ func (s *ChoiceSet) Join(other ChoiceSet) {
 
 // Read reads one chunk. It reports false for what is not a JSON object.
 func (k *Chunk) Read(data []byte) bool {
-	*k = Chunk{Pieces: k.Pieces[:0]}
+	if k.again(data) {
+		return true
+	}
+	*k = Chunk{Pieces: k.Pieces[:0], like: k.like}
 	c := jsonscan.New(data)
 	if c.Kind() != jsonscan.Object {
 		return false
 	}
+	var padding []byte
 	for key := range c.Members() {
 		switch string(key) {
 		case "id":
@@ -95,11 +101,21 @@ func (k *Chunk) Read(data []byte) bool {
 			if string(text(&c)) == "error" { // the error's members stand beside it
 				k.Error = data
 			}
+		case "obfuscation":
+			if c.Kind() == jsonscan.String {
+				padding, _ = c.String()
+			} else {
+				c.Skip()
+			}
 		default:
 			c.Skip()
 		}
 	}
-	return c.End() == nil
+	if c.End() != nil {
+		return false
+	}
+	k.remember(data, padding)
+	return true
 }
 
 // choice reads one choice. Its index may come last, so it is written into the pieces at the end.
