@@ -77,6 +77,7 @@ func (g *Gateway) finish(ctx context.Context, x *exchange, method string, took t
 	if status >= http.StatusInternalServerError || (x.Broken && status != errs.StatusClientClosed) {
 		level = slog.LevelWarn
 	}
+	attempt, attempted := x.Attempt.Take()
 	if !g.logger.Enabled(ctx, level) {
 		return
 	}
@@ -91,6 +92,9 @@ func (g *Gateway) finish(ctx context.Context, x *exchange, method string, took t
 	}
 	if x.Broken {
 		attrs = append(attrs, slog.Bool("broken", true))
+	}
+	if attempted {
+		attrs = append(attrs, attempt)
 	}
 	g.logger.LogAttrs(ctx, level, "request", attrs...)
 }

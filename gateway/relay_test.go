@@ -3,19 +3,25 @@ package gateway_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc"
 
 	"github.com/trivet-dev/trivet/gateway"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	upstream "github.com/trivet-dev/trivet/platform/provider"
 )
 
 type relayStream = grpc.ServerStreamingServer[aiv1.RelayResponse]
@@ -330,4 +336,39 @@ type panicky struct{ grpc.ClientConnInterface }
 
 func (panicky) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	panic(errors.New("boom"))
+}
+
+// When ai is in the same process, the request's line tells of the last call to the provider, and that call has none.
+func TestLogLineTellsOfTheProvider(t *testing.T) {
+	edge := newEdge(t, options{way: "plain"})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	transport, err := upstream.New(upstream.Config{Integration: "openai"}, slog.New(slog.NewJSONHandler(edge.logs, nil)), noop.NewMeterProvider().Meter(""))
+	require.NoError(t, err)
+	defer transport.CloseIdleConnections()
+	edge.ai.relay = func(_ *aiv1.RelayRequest, s relayStream) error {
+		request, err := http.NewRequestWithContext(s.Context(), http.MethodGet, server.URL, http.NoBody)
+		require.NoError(t, err)
+		response, err := transport.Client().Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		upstream.AttemptOf(s.Context()).Used(27)
+		return s.Send(&aiv1.RelayResponse{Head: &aiv1.RelayHead{Status: 200}, Body: []byte(`{}`)})
+	}
+	edge.do(t, http.MethodPost, chatPath, `{}`, header("X-Request-Id", "r-1"))
+	require.Eventually(t, func() bool { return contains(edge.logs.String(), "\n") }, 5*time.Second, time.Millisecond)
+	lines := strings.Split(strings.TrimSpace(edge.logs.String()), "\n")
+	require.Len(t, lines, 1)
+	var line struct {
+		Msg      string
+		Provider map[string]any
+	}
+	require.NoError(t, json.Unmarshal([]byte(lines[0]), &line))
+	require.Equal(t, "request", line.Msg)
+	require.Positive(t, line.Provider["latency"])
+	delete(line.Provider, "latency")
+	delete(line.Provider, "first_byte")
+	require.Equal(t, map[string]any{
+		"integration": "openai", "method": "GET", "status": 200.0, "success": true, "outcome": "success", "request_id": "r-1", "tokens_used": 27.0,
+	}, line.Provider)
 }

@@ -131,6 +131,15 @@ func (f *sqliteFile) create() error {
 	return file.Close()
 }
 
+// cacheKiB returns the size of a connection's page cache. The one writer finds its pages there again and again. What a reader
+// does not find in its own is in the operating system's cache, so that all connections together stay small.
+func cacheKiB(r role) int {
+	if r == writes {
+		return 2048
+	}
+	return 512
+}
+
 func (f *sqliteFile) dsn(role role) string {
 	query := url.Values{
 		"_time_format": {"sqlite"},
@@ -144,7 +153,7 @@ func (f *sqliteFile) dsn(role role) string {
 			"secure_delete(1)", // what is deleted or replaced is overwritten, not only unlinked
 			"temp_store(MEMORY)",
 			"journal_size_limit(67108864)",
-			"cache_size(-4096)",
+			"cache_size(" + strconv.Itoa(-cacheKiB(role)) + ")",
 		},
 	}
 	if role == reads {

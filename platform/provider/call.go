@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/requestid"
 )
 
 // call is one request on its way, and the body of its answer.
@@ -136,21 +139,43 @@ func (c *call) outcome(err error) outcome {
 	}
 }
 
+// log tells of the call: in the line of its request, or in a line of its own. Trouble always has a line of its own, because
+// another attempt may follow it.
 func (c *call) log(out outcome, err error, took time.Duration) {
+	r := record{
+		integration: c.t.config.Integration, method: c.method, requestID: requestid.From(c.parent), status: c.status, outcome: out,
+		latency: took, firstByte: c.firstByte,
+	}
+	if err != nil {
+		r.err = withoutURL(err)
+	}
+	noted := AttemptOf(c.parent).note(r)
 	level := slog.LevelInfo
 	if !out.fine() {
 		level = slog.LevelWarn
-	}
-	if !c.t.log.Enabled(c.ctx, level) {
+	} else if noted {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 8)
-	attrs = append(attrs,
-		slog.String("integration", c.t.config.Integration), slog.String("method", c.method), slog.Int("status", c.status),
-		slog.Bool("success", out == success), slog.String("outcome", string(out)), slog.Duration("latency", took),
-		slog.Duration("first_byte", c.firstByte))
-	if err != nil {
-		attrs = append(attrs, slog.String("error", withoutURL(err)))
+	if c.t.log.Enabled(c.ctx, level) {
+		c.t.log.LogAttrs(c.ctx, level, "provider call", r.attrs("")...)
 	}
-	c.t.log.LogAttrs(c.ctx, level, "provider call", attrs...)
+}
+
+// attrs are the attributes of the log; code is the provider's own code of an error, if it is known.
+func (r record) attrs(code string) []slog.Attr {
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs,
+		slog.String("integration", r.integration), slog.String("method", r.method), slog.Int("status", r.status),
+		slog.Bool("success", r.outcome == success), slog.String("outcome", string(r.outcome)), slog.Duration("latency", r.latency),
+		slog.Duration("first_byte", r.firstByte))
+	if r.requestID != "" {
+		attrs = append(attrs, slog.String("request_id", r.requestID))
+	}
+	if r.outcome != success {
+		attrs = append(attrs, slog.String("error_code", cmp.Or(code, string(r.outcome))))
+	}
+	if r.err != "" {
+		attrs = append(attrs, slog.String("error", r.err))
+	}
+	return attrs
 }

@@ -25,6 +25,7 @@ type Host struct {
 	// Now is the clock.
 	Now func() time.Time
 
+	lines    *telemetry.Lines
 	metrics  *telemetry.Metrics
 	draining atomic.Bool // the process was told to stop
 }
@@ -42,8 +43,9 @@ func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	logger := telemetry.NewLogger(stderr, telemetry.Config{Level: level, Format: s.Format()})
-	return &Host{Settings: s, Logger: logger, Now: time.Now, metrics: metrics}, nil
+	lines := telemetry.NewLines(stderr)
+	logger := telemetry.NewLogger(lines, telemetry.Config{Level: level, Format: s.Format()})
+	return &Host{Settings: s, Logger: logger, Now: time.Now, lines: lines, metrics: metrics}, nil
 }
 
 // Meter returns the meter of a package, such as "billing".

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 )
 
@@ -27,6 +28,10 @@ type result struct {
 // accepting connections for Settings.DrainDelay, because load balancers notice late. Then Run stops the parts in reverse
 // order: what takes requests stops before what serves them. It returns the first failure.
 func (h *Host) Run(ctx context.Context, parts ...Part) error {
+	h.lines.Hold()
+	defer h.lines.Release()
+	// Reading settings and migrations leaves several times as much garbage as a running process has memory in use.
+	debug.FreeOSMemory()
 	r := running{host: h, parts: parts, stops: make([]context.CancelFunc, len(parts)), results: make(chan result, len(parts)), ended: map[int]error{}}
 	for i, part := range parts {
 		// Each part ends when it is told to, not when ctx ends: the order matters.

@@ -16,12 +16,14 @@ type Config struct {
 	Pprof  bool       `env:"TRIVET_PPROF" default:"false" help:"serve Go's profiles under /debug/pprof/ on the ops address"`
 }
 
-// NewLogger writes lines to w, with the attributes of the context (With). Secrets print as "[redacted]".
+// NewLogger writes lines to w, with the attributes of the context (With). Secrets print as "[redacted]". When w is a *Lines,
+// lines from WARN up do not wait.
 func NewLogger(w io.Writer, config Config) *slog.Logger {
+	lines, _ := w.(*Lines)
 	if config.Format == "text" {
-		return slog.New(contextHandler{slog.NewTextHandler(w, &slog.HandlerOptions{Level: config.Level})})
+		return slog.New(contextHandler{slog.NewTextHandler(w, &slog.HandlerOptions{Level: config.Level}), lines})
 	}
-	return slog.New(contextHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: config.Level, ReplaceAttr: milliseconds})})
+	return slog.New(contextHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: config.Level, ReplaceAttr: milliseconds}), lines})
 }
 
 // milliseconds gives durations a unit. JSON would show nanoseconds under a name that does not say so.
@@ -53,20 +55,27 @@ func Attrs(ctx context.Context) []slog.Attr {
 }
 
 // contextHandler adds the context's attributes to each line.
-type contextHandler struct{ slog.Handler }
+type contextHandler struct {
+	slog.Handler
+	lines *Lines // nil when no line waits
+}
 
 func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
 	if attrs := Attrs(ctx); len(attrs) > 0 {
 		r = r.Clone()
 		r.AddAttrs(attrs...)
 	}
-	return h.Handler.Handle(ctx, r)
+	err := h.Handler.Handle(ctx, r)
+	if r.Level >= slog.LevelWarn && h.lines != nil {
+		h.lines.Flush()
+	}
+	return err
 }
 
 func (h contextHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return contextHandler{h.Handler.WithAttrs(attrs)}
+	return contextHandler{h.Handler.WithAttrs(attrs), h.lines}
 }
 
 func (h contextHandler) WithGroup(name string) slog.Handler {
-	return contextHandler{h.Handler.WithGroup(name)}
+	return contextHandler{h.Handler.WithGroup(name), h.lines}
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/statuspb"
 	"github.com/trivet-dev/trivet/services/ai"
@@ -684,6 +685,27 @@ func TestAModelThatTurnsOutToReason(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.EqualValues(t, 500, b.billing.Holds()[1].Settled[0].GetUsage().GetOutputTokens())
 		require.Contains(t, b.logged.String(), "reasoning: true")
+		b.stop()
+	})
+}
+
+// The line of a request tells what its call used.
+func TestTheAttemptTellsTheTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, func(e *exchange) {
+			e.start("application/json")
+			e.say(wholeAnswer(13, 7))
+		}, nil)
+		ctx, leave := caller(t, "acct_1")
+		defer leave()
+		attempt := &provider.Attempt{}
+		err := b.server.Relay(&aiv1.RelayRequest{Endpoint: chatEndpoint, Body: []byte(request("gpt-4o", ""))},
+			&callerStream{ctx: provider.WithAttempt(ctx, attempt), take: func([]byte) error { return nil }})
+		require.NoError(t, err)
+		line, ok := attempt.Take()
+		require.True(t, ok)
+		require.Contains(t, line.Value.Group(), slog.Int64("tokens_used", 20))
+		require.Contains(t, line.Value.Group(), slog.String("method", "chat.completions"))
 		b.stop()
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/provider"
 )
 
 // Passports returns the caller's signed passport for each service, or "" for a service that the caller may not call.
@@ -36,6 +37,8 @@ type State struct {
 	Failure *errs.Error
 	// Broken marks an incomplete response. Its connection must be cut, so that the client notices.
 	Broken bool
+	// Attempt is the last call to a provider, when it was made in this process.
+	Attempt provider.Attempt
 }
 
 type key struct{}

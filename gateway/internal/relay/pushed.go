@@ -11,6 +11,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/platform/provider"
 )
 
 // errClosed tells the ai service that the client takes no more of this response.
@@ -34,7 +35,7 @@ type pushed struct {
 
 // push makes a plain call and returns when the response has ended.
 func (h *Relay) push(w http.ResponseWriter, r *http.Request, state *call.State, in *aiv1.RelayRequest) {
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithCancel(provider.WithAttempt(r.Context(), &state.Attempt))
 	defer cancel()
 	p := &pushed{
 		answer:  answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w)},

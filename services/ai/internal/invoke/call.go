@@ -134,6 +134,7 @@ func (c *call) rescue() {
 func (c *call) end() {
 	c.close()
 	c.ticket.Done(c.final.Usage.Total())
+	provider.AttemptOf(c.up).Used(c.final.Usage.Total())
 	c.noteReasoning()
 	c.detach()
 	c.cancel(nil)
@@ -200,6 +201,7 @@ func (c *call) limit() int64 {
 // refuse passes on an error that the provider answered.
 func (c *call) refuse(answer *Answer, r *Refusal) error {
 	c.stage = refused
+	provider.AttemptOf(c.up).Refused(r.Code)
 	if r.Ours {
 		c.invoker.deps.Logger.ErrorContext(c.up, "the provider refuses Trivet's own account: check OPENAI_API_KEY, OPENAI_ORG_ID and the account's billing",
 			slog.Int("status", answer.Status), slog.String("code", r.Code), slog.String("message", r.Message))
