@@ -1,94 +1,133 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
 
+// maxAccounts is the most accounts that call in turn.
+const maxAccounts = 64
+
+// benchCase is what all targets get to do.
 type benchCase struct {
-	callers int
-	stream  bool
+	callers  int
+	accounts int // that the callers belong to; 0 means that each call is the first of an account
+	stream   bool
 }
 
 func (c benchCase) String() string {
+	kind := "whole"
 	if c.stream {
-		return fmt.Sprintf("streamed, %d callers", c.callers)
+		kind = "streamed"
 	}
-	return fmt.Sprintf("whole, %d callers", c.callers)
+	switch c.accounts {
+	case 0:
+		return fmt.Sprintf("%s, %d callers, first calls", kind, c.callers)
+	case 1:
+		return fmt.Sprintf("%s, %d callers", kind, c.callers)
+	default:
+		return fmt.Sprintf("%s, %d callers, %d accounts", kind, c.callers, c.accounts)
+	}
 }
 
-func compare(ctx context.Context, o options, stdout, stderr io.Writer) error {
+func (o options) cases() []benchCase {
+	all := []benchCase{
+		{1, 1, false}, {64, 1, false}, {1, 1, true}, {64, 1, true},
+		{64, maxAccounts, false}, {64, maxAccounts, true},
+	}
+	if o.once > 0 {
+		all = append(all, benchCase{64, 0, false})
+	}
+	return slices.DeleteFunc(all, func(c benchCase) bool { return !strings.Contains(c.String(), o.only) })
+}
+
+func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	proxy, trivet, stop, err := start(ctx, o, stderr)
-	defer stop()
+	b, err := setUp(ctx, o, stderr)
+	defer func() { err = errors.Join(err, b.tearDown()) }()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%d cores, Go %s; every figure is the median of %d rounds of %s; %d deltas a stream\n", runtime.NumCPU(), runtime.Version(), o.rounds, o.duration, o.deltas)
+	fmt.Fprintf(stdout, "%d cores, Go %s; every figure is the median of %d rounds of %s, in turn; %d deltas a stream; CPU and allocations are per request\n",
+		runtime.NumCPU(), runtime.Version(), o.rounds, o.duration, o.deltas)
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "case\tprogram\trequests/s\tCPU/request\tp50\tp99\tfirst byte\tfailed\t")
-	for _, c := range []benchCase{{1, false}, {64, false}, {1, true}, {64, true}} {
-		var low, high []figures
-		for range o.rounds {
-			for _, m := range []struct {
-				t    target
-				into *[]figures
-			}{{proxy, &low}, {trivet, &high}} {
-				if err := profile(ctx, o, m.t, c); err != nil {
-					return err
-				}
-				f, err := drive(ctx, m.t, c.callers, c.stream, o.duration)
-				if err != nil {
-					return err
-				}
-				if f.requests == 0 {
-					return fmt.Errorf("%s, %s: no request succeeded: %w", m.t.name, c, f.err)
-				}
-				*m.into = append(*m.into, f)
-			}
+	fmt.Fprintln(table, "case\tprogram\trequests/s\tCPU\tratio\tCPU/delta\tPostgreSQL\tallocations\tp50\tp99\tfirst byte\tfailed\t")
+	for _, c := range o.cases() {
+		fmt.Fprintln(stderr, c)
+		all, err := b.measureCase(ctx, c)
+		if err != nil {
+			return b.explain(err)
 		}
-		show(table, c, median(low), median(high))
+		for i, t := range b.targets {
+			show(table, c, t, median(all[i]), median(all[0]), o.deltas)
+		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	return showMemory(stdout, proxy, trivet)
+	return b.showMemory(stdout)
+}
+
+// measureCase runs a case in rounds, in which the targets take turns.
+func (b *bench) measureCase(ctx context.Context, c benchCase) ([][]figures, error) {
+	all := make([][]figures, len(b.targets))
+	rounds := b.o.rounds
+	if c.accounts == 0 {
+		rounds = 1 // an account has one first call
+	}
+	for range rounds {
+		for i, t := range b.targets {
+			if err := profile(ctx, b.o, t, c); err != nil {
+				return nil, err
+			}
+			f, err := drive(ctx, t, c, b.o.duration)
+			if err != nil {
+				return nil, err
+			}
+			if f.requests == 0 {
+				return nil, fmt.Errorf("%s, %s: no request succeeded: %w", t.name, c, f.err)
+			}
+			all[i] = append(all[i], f)
+		}
+	}
+	return all, nil
 }
 
 // profile runs a case once more under Go's CPU profiler.
-func profile(ctx context.Context, o options, t target, c benchCase) error {
-	if o.profiles == "" || t.ops == "" {
+func profile(ctx context.Context, o options, t *target, c benchCase) error {
+	if o.profiles == "" || len(t.ops) != 1 || c.accounts != 1 {
 		return nil
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := drive(ctx, t, c.callers, c.stream, o.duration)
+		_, err := drive(ctx, t, c, o.duration)
 		done <- err
 	}()
 	path := fmt.Sprintf("%s/%d-%t.pprof", o.profiles, c.callers, c.stream)
-	return errors.Join(takeProfile(ctx, t.ops, o.duration, path), <-done)
+	return errors.Join(takeProfile(ctx, t.ops[0], o.duration, path), <-done)
 }
 
-func show(w io.Writer, c benchCase, proxy, trivet figures) {
-	line := func(name string, f figures) {
-		fmt.Fprintf(w, "%s\t%s\t%.0f\t%s\t%s\t%s\t%s\t%d\t\n", c, name, f.rate, micros(f.cpu), micros(f.p50), micros(f.p99), micros(f.firstByte), f.failures)
+func show(w io.Writer, c benchCase, t *target, f, floor figures, deltas int) {
+	delta, server, allocations := "", "", ""
+	if c.stream {
+		delta = fmt.Sprintf("%.2f µs", float64(f.cpu.Nanoseconds())/1000/float64(deltas))
 	}
-	line("bare proxy", proxy)
-	line("trivet", trivet)
-	ratio := func(a, b time.Duration) string { return fmt.Sprintf("%.2f×", float64(a)/float64(b)) }
-	fmt.Fprintf(w, "%s\tratio\t%.2f×\t%s\t%s\t%s\t%s\t\t\n", c, trivet.rate/proxy.rate, ratio(trivet.cpu, proxy.cpu), ratio(trivet.p50, proxy.p50), ratio(trivet.p99, proxy.p99), ratio(trivet.firstByte, proxy.firstByte))
+	if t.server != 0 {
+		server = micros(f.server)
+	}
+	if len(t.ops) > 0 {
+		allocations = fmt.Sprintf("%.0f", f.allocations)
+	}
+	fmt.Fprintf(w, "%s\t%s\t%.0f\t%s\t%.2f×\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", c, t.name, f.rate, micros(f.cpu), float64(f.cpu)/float64(floor.cpu), delta, server,
+		allocations, micros(f.p50), micros(f.p99), micros(f.firstByte), f.failures)
 }
 
 func micros(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) }
@@ -103,79 +142,21 @@ func median(all []figures) figures {
 	return m
 }
 
-func showMemory(w io.Writer, proxy, trivet target) error {
-	low, err := peakOf(proxy.pid)
-	if err != nil {
-		return err
-	}
-	high, err := peakOf(trivet.pid)
-	if err != nil {
-		return err
-	}
+// showMemory shows the peaks of the run; of several processes, the sum.
+func (b *bench) showMemory(w io.Writer) error {
 	const mib = 1 << 20
-	_, err = fmt.Fprintf(w, "peak memory: bare proxy %d MiB, trivet %d MiB (%.1f×)\n", low/mib, high/mib, float64(high)/float64(low))
-	return err
-}
-
-// start brings up the upstream, the proxy and Trivet, each in a process of its own, so that its CPU is its own.
-func start(ctx context.Context, o options, stderr io.Writer) (proxy, trivet target, stop func(), err error) {
-	dir, err := os.MkdirTemp("", "trivet-bench-")
-	if err != nil {
-		return proxy, trivet, func() {}, err
+	for _, t := range b.targets {
+		var peak int64
+		for _, pid := range t.pids {
+			own, err := peakOf(pid)
+			if err != nil {
+				return err
+			}
+			peak += own
+		}
+		if _, err := fmt.Fprintf(w, "peak memory of %s: %d MiB, of which anonymous %d MiB\n", t.name, peak/mib, t.anonymous/mib); err != nil {
+			return err
+		}
 	}
-	running := &programs{env: os.Environ(), log: stderr}
-	stop = func() {
-		running.stop()
-		_ = os.RemoveAll(dir)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return proxy, trivet, stop, err
-	}
-	ports, err := freePorts(ctx, 6)
-	if err != nil {
-		return proxy, trivet, stop, err
-	}
-	if _, err = running.launch(nil, self, "upstream", ports[0], strconv.Itoa(o.deltas)); err != nil {
-		return proxy, trivet, stop, err
-	}
-	proxy = target{name: "bare proxy", url: "http://" + ports[1], token: "none"}
-	if proxy.pid, err = running.launch(nil, self, "proxy", ports[1], "http://"+ports[0]); err != nil {
-		return proxy, trivet, stop, err
-	}
-	trivet = target{name: "trivet", url: "http://" + ports[2], ops: "http://" + ports[4]}
-	env := []string{
-		"TRIVET_HTTP_ADDR=" + ports[2], "TRIVET_GRPC_ADDR=" + ports[3], "TRIVET_OPS_ADDR=" + ports[4], "TRIVET_SANDBOX_ADDR=" + ports[5],
-		"TRIVET_DATA_DIR=" + dir, "DEFAULT_PLAN=unlimited", "OPENAI_API_KEY=sk-bench", "OPENAI_BASE_URL=http://" + ports[0] + "/v1", "LOG_LEVEL=warn",
-		"TRIVET_PPROF=" + strconv.FormatBool(o.profiles != ""),
-	}
-	if trivet.pid, err = running.launch(env, o.binary, "dev"); err != nil {
-		return proxy, trivet, stop, err
-	}
-	if err = ready(ctx, "http://"+ports[4]+"/readyz"); err != nil {
-		return proxy, trivet, stop, err
-	}
-	trivet.token, err = token(ctx, "http://"+ports[5]+"/control/clerk/tokens")
-	return proxy, trivet, stop, err
-}
-
-// token asks the sandbox for a session that outlives the run.
-func token(ctx context.Context, url string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(`{"user":"user_bench","ttl":"2h"}`)))
-	if err != nil {
-		return "", err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	var answer struct {
-		Token string `json:"token"`
-	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Token == "" {
-		return "", fmt.Errorf("the sandbox gave no token (%d): %w", response.StatusCode, err)
-	}
-	return answer.Token, nil
+	return nil
 }

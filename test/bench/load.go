@@ -8,27 +8,21 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// target is a program under measurement.
-type target struct {
-	name  string
-	url   string
-	token string
-	pid   int
-	ops   string // Trivet's ops address; empty for others
-}
-
 // figures are what one case showed.
 type figures struct {
-	requests  int
-	failures  int
-	rate      float64       // requests a second
-	cpu       time.Duration // per request
-	p50, p99  time.Duration
-	firstByte time.Duration // median until the first byte of the body
-	err       error
+	requests    int
+	failures    int
+	rate        float64       // requests a second
+	cpu         time.Duration // per request
+	server      time.Duration // PostgreSQL's CPU per request
+	allocations float64       // per request
+	p50, p99    time.Duration
+	firstByte   time.Duration // median until the first byte of the body
+	err         error
 }
 
 type sample struct {
@@ -36,42 +30,64 @@ type sample struct {
 	err          error
 }
 
-// drive sends one request after another from each of n callers for d.
-func drive(ctx context.Context, t target, n int, stream bool, d time.Duration) (figures, error) {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: n, DisableCompression: true}}
+// drive sends one request after another from each caller for d, or the first calls of all fresh accounts.
+func drive(ctx context.Context, t *target, c benchCase, d time.Duration) (figures, error) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: c.callers, DisableCompression: true}}
 	defer client.CloseIdleConnections()
-	body := chatBody(stream)
-	if _, err := burst(ctx, client, t, n, body, d/4); err != nil { // warm up
-		return figures{}, err
+	load := burst{client: client, target: t, c: c, body: chatBody(c.stream)}
+	if c.accounts > 0 || len(t.fresh) == 0 {
+		if _, err := load.run(ctx, d/4); err != nil { // warm up
+			return figures{}, err
+		}
 	}
-	before, err := cpuOf(t.pid)
+	before, err := t.spent(ctx)
 	if err != nil {
 		return figures{}, err
 	}
+	stop := t.watchMemory()
 	start := time.Now()
-	samples, err := burst(ctx, client, t, n, body, d)
-	if err != nil {
-		return figures{}, err
-	}
+	samples, err := load.run(ctx, d)
 	took := time.Since(start)
-	after, err := cpuOf(t.pid)
+	stop()
 	if err != nil {
 		return figures{}, err
 	}
-	return summarize(samples, took, after-before), nil
+	after, err := t.spent(ctx)
+	if err != nil {
+		return figures{}, err
+	}
+	f := summarize(samples, took, after.cpu-before.cpu)
+	if f.requests > 0 {
+		f.server = (after.server - before.server) / time.Duration(f.requests)
+		f.allocations = (after.allocations - before.allocations) / float64(f.requests)
+	}
+	return f, nil
 }
 
-func burst(ctx context.Context, client *http.Client, t target, n int, body []byte, d time.Duration) ([]sample, error) {
+// burst is what the callers of a case do.
+type burst struct {
+	client *http.Client
+	target *target
+	c      benchCase
+	body   []byte
+}
+
+func (b *burst) run(ctx context.Context, d time.Duration) ([]sample, error) {
 	deadline := time.Now().Add(d)
 	var mu sync.Mutex
 	var all []sample
+	var next atomic.Int64
 	var wait sync.WaitGroup
-	for range n {
+	for i := range b.c.callers {
 		wait.Go(func() {
 			var own []sample
 			buffer := make([]byte, 64<<10)
-			for time.Now().Before(deadline) && ctx.Err() == nil {
-				own = append(own, once(ctx, client, t, body, buffer))
+			for ctx.Err() == nil {
+				token, more := b.token(i, &next, deadline)
+				if !more {
+					break
+				}
+				own = append(own, once(ctx, b.client, b.target, token, b.body, buffer))
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -82,14 +98,27 @@ func burst(ctx context.Context, client *http.Client, t target, n int, body []byt
 	return all, ctx.Err()
 }
 
-func once(ctx context.Context, client *http.Client, t target, body, buffer []byte) (s sample) {
+// token returns who makes a caller's next call; false when there is none.
+func (b *burst) token(caller int, next *atomic.Int64, deadline time.Time) (string, bool) {
+	if b.c.accounts == 0 && len(b.target.fresh) > 0 {
+		n := next.Add(1) - 1
+		if n >= int64(len(b.target.fresh)) {
+			return "", false
+		}
+		return b.target.fresh[n], true
+	}
+	accounts := max(1, min(b.c.accounts, len(b.target.tokens)))
+	return b.target.tokens[caller%accounts], time.Now().Before(deadline)
+}
+
+func once(ctx context.Context, client *http.Client, t *target, token string, body, buffer []byte) (s sample) {
 	start := time.Now()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url+"/v1/chat/completions", bytes.NewReader(body))
 	if err != nil {
 		return sample{err: err}
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+t.token)
+	request.Header.Set("Authorization", "Bearer "+token)
 	response, err := client.Do(request)
 	if err != nil {
 		return sample{err: err}

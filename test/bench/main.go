@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -25,6 +26,10 @@ type options struct {
 	rounds   int
 	deltas   int
 	profiles string
+	systems  string
+	once     int
+	only     string
+	dir      string
 }
 
 func main() {
@@ -55,11 +60,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.DurationVar(&o.duration, "duration", 4*time.Second, "how long each case runs")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each case runs; the median is shown")
 	flags.StringVar(&o.profiles, "profiles", "", "write a CPU profile of Trivet for each case into this folder (and measure a little slower)")
+	flags.StringVar(&o.systems, "systems", "sqlite,postgres,split", "the installations to measure")
+	flags.IntVar(&o.once, "once", 10_000, "how many accounts call once each; 0 leaves this case out")
+	flags.StringVar(&o.only, "only", "", "the cases whose name contains this, such as \"streamed, 64\"")
+	flags.StringVar(&o.dir, "dir", ".bench", "a folder on the disk for databases and logs; it is removed")
 	flags.IntVar(&o.deltas, "deltas", 100, "deltas of a streamed answer")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
 		}
+		return err
+	}
+	var err error
+	if o.binary, err = filepath.Abs(o.binary); err != nil {
 		return err
 	}
 	return compare(ctx, o, stdout, stderr)

@@ -75,16 +75,19 @@ func familyCPU(pid int) (time.Duration, error) {
 }
 
 // peakOf returns the most memory that a process has had resident, in bytes.
-func peakOf(pid int) (int64, error) {
+func peakOf(pid int) (int64, error) { return memoryOf(pid, "VmHWM:") }
+
+// memoryOf returns a line of /proc/PID/status that counts memory, in bytes.
+func memoryOf(pid int, name string) (int64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(line, name); ok {
 			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
+	return 0, fmt.Errorf("/proc/%d/status has no %s", pid, strings.TrimSuffix(name, ":"))
 }
