@@ -44,6 +44,7 @@ test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node
 test-faults: ## Run the tests that take minutes: processes killed while events flow, the long form of the property tests
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run 'Killed' ./test/e2e
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -run Properties ./services/billing/internal/ledger
+	LEDGER_TEST_KILLS=50 go test -count=1 -timeout 30m -v -run '^TestKilledLedger$$' ./services/billing/internal/ledger
 	INBOX_TEST_KILLS=50 go test -count=1 -timeout 30m -v -run '^TestKill$$' ./platform/inbox
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run 'Propert' ./services/... ./platform/...
 	TRIVET_FAULTS=1 go test -count=1 -run ClerkScript ./sandbox
@@ -70,6 +71,10 @@ bench: build ## Compare Trivet with a bare reverse proxy on this machine: reques
 .PHONY: bench-webhooks
 bench-webhooks: build ## Offer 1,000 signed webhooks a second for 30 s, on SQLite and on PostgreSQL: acknowledgements, commits, drain (ARGS="--help" shows its flags)
 	go run ./test/bench webhooks $(ARGS)
+
+.PHONY: bench-growth
+bench-growth: ## Measure the ledger with 10^3 to 10^6 calls of one account: reserve + settle, reads, bytes per call (CALLS=10000000 for more)
+	GROWTH_CALLS=$(or $(CALLS),1000000) go test -run '^$$' -bench Growth -benchtime 1x -timeout 4h -v ./services/billing/internal/ledger
 
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks of the hot path

@@ -44,7 +44,7 @@ var (
 // wait for each other's rows in a circle.
 func (l *lane) batch(first *op) {
 	begun := time.Now()
-	l.ops, l.stats = l.ops[:0], Batch{Lane: l.index}
+	l.ops, l.stats, l.session.ran = l.ops[:0], Batch{Lane: l.index}, 0
 	if err := l.open(); err != nil {
 		l.refuse(first, err)
 	} else {
@@ -60,7 +60,7 @@ func (l *lane) batch(first *op) {
 	}
 	l.careful = l.stats.Failed > 0
 	if l.observe != nil && l.stats.Ops > 0 {
-		l.stats.Total = time.Since(begun)
+		l.stats.Total, l.stats.Statements = time.Since(begun), l.session.ran
 		l.observe(l.stats)
 	}
 	clear(l.ops) // lets go of the callers' functions

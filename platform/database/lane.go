@@ -31,12 +31,14 @@ type lane struct {
 
 // Batch tells how one batch went, for metrics.
 type Batch struct {
-	Lane     int           // which lane, from 0
-	Ops      int           // operations asked for
-	Failed   int           // of them, those that ended with an error
-	Attempts int           // transactions begun
-	Total    time.Duration // from the first begin to the last commit
-	Commit   time.Duration // the commits alone
+	Lane     int // which lane, from 0
+	Ops      int // operations asked for
+	Failed   int // of them, those that ended with an error
+	Attempts int // transactions begun
+	// Statements counts those of the operations, not those that manage the transaction.
+	Statements int
+	Total      time.Duration // from the first begin to the last commit
+	Commit     time.Duration // the commits alone
 }
 
 // start makes the lanes.

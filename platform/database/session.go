@@ -21,6 +21,7 @@ type session struct {
 	timeout time.Duration // PostgreSQL: of a transaction
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
+	ran     int         // statements of the batch's operations
 	pg      *pgx.Conn   // conn's, on PostgreSQL
 	guard   *time.Timer // cuts pg's transaction when it takes too long
 	socket  atomic.Pointer[net.Conn]

@@ -51,6 +51,7 @@ type runnable interface {
 
 // statement returns a statement to run: on SQLite a prepared one; on PostgreSQL the text, as pgx prepares and keeps by itself.
 func (t *laneTx) statement(query string) (runnable, error) {
+	t.s.ran++
 	switch {
 	case t.failed != nil:
 		return nil, t.failed

@@ -1,9 +1,16 @@
 package ledger_test
 
 import (
+	"context"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childURL) != "" {
+		os.Exit(child(context.Background(), os.Stdout))
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -72,6 +72,7 @@ func endAll(batch []*decision, err error) {
 // try runs the decisions in one transaction. The error is that of the failed decision, or that of the transaction.
 func (s *Store) try(key string, batch []*decision, assume bool) (failed *decision, err error) {
 	var cause error
+	var opened int64
 	err = s.db.Write(context.WithoutCancel(batch[0].ctx), key, func(ctx context.Context, t database.Tx) error {
 		failed, cause = nil, nil
 		u := s.newUnit(t, assume)
@@ -84,8 +85,13 @@ func (s *Store) try(key string, batch []*decision, assume bool) (failed *decisio
 				return errors.Join(errDecision, cause)
 			}
 		}
-		return u.flush(ctx)
+		err := u.flush(ctx)
+		opened = u.opened
+		return err
 	})
+	if err == nil && s.open.Add(opened) < 0 {
+		s.open.Store(0) // it closed holds that others opened
+	}
 	if failed != nil && errors.Is(err, errDecision) {
 		// A statement that fails ends the whole transaction, and the decision's error is the statement's.
 		return failed, cause

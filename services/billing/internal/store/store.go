@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -31,6 +32,8 @@ type Store struct {
 	read   *db.Queries
 	sql    *statements
 	queues []*queue
+	// open counts the holds that this process has opened and not closed.
+	open atomic.Int64
 }
 
 // New makes a store on an open, migrated database.

@@ -28,6 +28,8 @@ type unit struct {
 
 	inserts, closes, extends []*hold
 	entries                  []any
+	// opened counts the holds that were opened, less those that were closed.
+	opened int64
 }
 
 // account is an account with its grants, in the order in which they burn.

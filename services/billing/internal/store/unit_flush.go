@@ -47,6 +47,7 @@ func (u *unit) flushHolds(ctx context.Context) error {
 	if err := u.hit(ctx, u.sql.closeHolds, rows, len(u.closes)); err != nil {
 		return err
 	}
+	u.opened += int64(len(u.inserts) - len(u.closes))
 	u.inserts, u.extends, u.closes = nil, nil, nil
 	return nil
 }
