@@ -443,7 +443,7 @@ func (f *fixture) watch(t *testing.T) *watch {
 		stop()
 		require.Error(t, <-ended)
 	})
-	require.Empty(t, (<-w.news).GetRevocations(), "the first message says that the watch stands")
+	require.Empty(t, (<-w.news).GetRevocations(), "the first message says that the watch has begun")
 	return w
 }
 

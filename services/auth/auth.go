@@ -30,23 +30,20 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store"
 )
 
-// Deps are what a process gives the service.
+// Deps holds the service's dependencies. All are needed but Transport, AI and Billing.
 type Deps struct {
-	// Logger gets the service's log.
 	Logger *slog.Logger
-	// Meter gets its metrics.
-	Meter metric.Meter
-	// Now is the clock.
-	Now func() time.Time
+	Meter  metric.Meter
+	Now    func() time.Time
 	// Database is where the store is: database.For("auth", DATABASE_URL). New opens it.
 	Database database.Config
-	// Passports signs for the callers whose credentials are good.
+	// Passports signs the passports of callers whose credentials are valid.
 	Passports *passport.Issuer
-	// Models are those that an API key may be limited to.
+	// Models lists the models that an API key may be limited to.
 	Models *models.List
 	// Transport connects to Clerk; nil means a connection pool of the service's own.
 	Transport http.RoundTripper
-	// AI and Billing are asked to erase people. Without one of them no erasure is ever complete.
+	// AI and Billing erase users. Without one of them no erasure is ever complete.
 	AI      aiv1.AIServiceClient
 	Billing billingv1.BillingServiceClient
 }
@@ -64,7 +61,7 @@ type Service struct {
 	closers  []func()
 }
 
-// New opens the store and puts the parts together; it does not call Clerk. The error names every missing setting.
+// New opens the store and builds the service; it does not call Clerk. The error names every setting that is missing or wrong.
 func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if err := config.Validate(settings.Modes{settings.Serve}); err != nil {
 		return nil, err
@@ -116,8 +113,8 @@ func (s *Service) Migrate(ctx context.Context) error {
 	return database.MigrateAll(ctx, s.database, Migrations()...)
 }
 
-// Run does the background work until ctx ends, and returns when all of it has stopped. Without it no revocation is seen,
-// no webhook applied and nothing read from Clerk but keys.
+// Run does the background work until ctx ends, and returns when all of it has stopped. Without it the service sees no
+// revocations, applies no webhooks and reads nothing from Clerk but signing keys.
 func (s *Service) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	for _, do := range s.work {
@@ -128,7 +125,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
-// Checks are the service's conditions of readiness. Clerk is not one of them once its keys are held.
+// Checks returns the conditions of readiness by name. A service that holds Clerk's keys is ready while Clerk is down.
 func (s *Service) Checks() map[string]func(context.Context) error {
 	checks := map[string]func(context.Context) error{"auth.database": s.database.Ping, "auth.writes": s.database.CheckWrite}
 	checks["auth.schema"] = database.SchemaCheck(s.database, Migrations()...)
@@ -138,7 +135,7 @@ func (s *Service) Checks() map[string]func(context.Context) error {
 	return checks
 }
 
-// Close ends what New began, after Run has returned.
+// Close releases what New opened. Call it after Run has returned.
 func (s *Service) Close(ctx context.Context) error {
 	for _, end := range s.closers {
 		end()

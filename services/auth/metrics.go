@@ -44,7 +44,7 @@ func (i *instruments) webhook(ctx context.Context, verdict string) {
 	i.webhooks.Add(ctx, 1, metric.WithAttributes(attribute.String("verdict", verdict)))
 }
 
-// applied counts by family: types are the sender's to name.
+// applied counts events by family: the types come from the sender, so there may be any number of them.
 func (i *instruments) applied(ctx context.Context, kind, outcome string) {
 	family, _, _ := strings.Cut(kind, ".")
 	switch family {
@@ -63,7 +63,7 @@ func (i *instruments) fetched(err error) {
 	i.refreshes.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", result)))
 }
 
-// watchAge observes how old the keys are, when there are any.
+// watchAge reports the age of the signing keys, if there are any.
 func (i *instruments) watchAge(meter metric.Meter, keys *jwks.Remote) (metric.Registration, error) {
 	return meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		if age, ok := keys.Age(); ok {

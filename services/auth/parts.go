@@ -16,10 +16,10 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
-// clerkCalls bounds the calls to Clerk under way at once.
+// clerkCalls bounds concurrent calls to Clerk.
 const clerkCalls = 64
 
-// build puts the parts together, in the order in which they need one another.
+// build makes the parts, each after those that it needs.
 func (s *Service) build(config Config, deps Deps) error {
 	metrics, err := newInstruments(deps.Meter)
 	if err != nil {
@@ -42,17 +42,17 @@ func (s *Service) build(config Config, deps Deps) error {
 	if err != nil {
 		return err
 	}
-	mirrored, err := s.sync(config, deps, metrics)
+	synced, err := s.sync(config, deps, metrics)
 	if err != nil {
 		return err
 	}
-	s.inbox = mirrored.inbox
+	s.inbox = synced.inbox
 	s.work = append(s.work, s.feed.Run, s.forget)
 	s.server = rpc.New(rpc.Options{
 		Passports: deps.Passports, Directory: s.store, Keys: keys, KeyStore: s.store, UserKeys: s.store, Revocations: s.feed,
-		Webhooks: mirrored.receiver, Events: mirrored.inbox, Eraser: mirrored.eraser, Erasures: s.store, Usage: usageOf(deps),
+		Webhooks: synced.receiver, Events: synced.inbox, Eraser: synced.eraser, Erasures: s.store, Usage: usageOf(deps),
 		Service: health.NewService(deps.Now, "auth.database", s.Checks), Clerk: clerkCondition,
-		Reconciler: s.reconciler(config, deps, backend, mirrored.eraser),
+		Reconciler: s.reconciler(config, deps, backend, synced.eraser),
 		Authenticator: authn.New(authn.Config{
 			Sessions: s.verified, Keys: keys, Directory: s.store, Completer: completer, Operators: config.Operators,
 			AdminRoles: config.adminRoles(),
@@ -62,7 +62,7 @@ func (s *Service) build(config Config, deps Deps) error {
 	return nil
 }
 
-// usageOf is what exports a person's usage records; nil without billing.
+// usageOf returns what exports a user's usage records; nil without billing.
 func usageOf(deps Deps) rpc.UsageExporter {
 	if deps.Billing == nil {
 		return nil
@@ -70,7 +70,7 @@ func usageOf(deps Deps) rpc.UsageExporter {
 	return deps.Billing
 }
 
-// client calls Clerk; the SDK and the fetching of keys share it.
+// client returns the HTTP client for Clerk, which the SDK and the fetching of signing keys share.
 func (s *Service) client(config Config, deps Deps) (*http.Client, error) {
 	transport, err := provider.New(provider.Config{
 		Integration: "clerk", Method: clerk.Method, ConnectTimeout: config.Timeout, TLSTimeout: config.Timeout,
@@ -84,7 +84,7 @@ func (s *Service) client(config Config, deps Deps) (*http.Client, error) {
 	return transport.Client(), nil
 }
 
-// verifier is the session verifier with its keys behind and its cache before it.
+// verifier returns the session verifier with a cache in front of it.
 func (s *Service) verifier(config Config, deps Deps, client *http.Client, metrics *instruments) (*session.Cache, error) {
 	var cache *session.Cache
 	keys, err := s.keySource(config, deps, client, metrics, func() { cache.Clear() })
@@ -106,7 +106,7 @@ func (s *Service) verifier(config Config, deps Deps, client *http.Client, metric
 	return cache, err
 }
 
-// keySource prefers the key that needs no network.
+// keySource returns the key of CLERK_JWT_KEY, which needs no network, or else the keys that Clerk serves.
 func (s *Service) keySource(
 	config Config, deps Deps, client *http.Client, metrics *instruments, changed func(),
 ) (session.Keys, error) {
@@ -129,7 +129,6 @@ func (s *Service) keySource(
 	return s.keys, nil
 }
 
-// apiKeys makes and checks API keys.
 func (s *Service) apiKeys(config Config, deps Deps) (*apikey.Manager, error) {
 	if len(config.AuthorizedParties) == 0 && config.keyMode() == apikey.Live {
 		deps.Logger.Warn("CLERK_AUTHORIZED_PARTIES is not set: session tokens of every origin are accepted")
@@ -151,7 +150,7 @@ func (s *Service) apiKeys(config Config, deps Deps) (*apikey.Manager, error) {
 	}), nil
 }
 
-// backend is Clerk's Backend API; nil without a secret key.
+// backend returns the client of Clerk's Backend API; nil without a secret key.
 func (s *Service) backend(config Config, deps Deps, client *http.Client) *clerk.Client {
 	if !config.SecretKeys.IsSet() {
 		return nil
@@ -159,10 +158,10 @@ func (s *Service) backend(config Config, deps Deps, client *http.Client) *clerk.
 	return clerk.New(config.backend(), config.SecretKeys.Reveal(), client, deps.Now)
 }
 
-// completer reads what tokens don't say; without a secret key nobody can.
+// completer returns what reads from Clerk what tokens do not say. Without a secret key it does nothing.
 func (s *Service) completer(deps Deps, source *clerk.Client) (authn.Completer, error) {
 	if source == nil {
-		return nobody{}, nil
+		return noopCompleter{}, nil
 	}
 	completer, err := directory.NewCompleter(s.store, source, deps.Now, deps.Logger)
 	if err != nil {
@@ -172,11 +171,10 @@ func (s *Service) completer(deps Deps, source *clerk.Client) (authn.Completer, e
 	return completer, nil
 }
 
-// nobody completes nothing.
-type nobody struct{}
+type noopCompleter struct{}
 
-func (nobody) User(string)         {}
-func (nobody) Organization(string) {}
+func (noopCompleter) User(string)         {}
+func (noopCompleter) Organization(string) {}
 
 // forget empties the cache of verified tokens at each revocation of a user or a session.
 func (s *Service) forget(ctx context.Context) {

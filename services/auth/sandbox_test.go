@@ -126,7 +126,7 @@ func TestClerkIsSlowAndTheRequestIsNot(t *testing.T) {
 	require.NoError(t, err)
 	token := s.mint(t, clerk.TokenSpec{User: "user_new", Email: "new@example.test"})
 	answer, err := s.authenticate(t, token)
-	require.NoError(t, err, "the Backend API hangs, and nobody waits for it")
+	require.NoError(t, err, "the request does not wait for the Backend API, which hangs")
 	require.Equal(t, "user_new", answer.GetIdentity().GetUserId())
 	me, err := s.rpc.GetMe(s.as(t, token), &authv1.GetMeRequest{})
 	require.NoError(t, err)
@@ -143,8 +143,8 @@ func TestBannedInClerkIsRefusedOnceKnown(t *testing.T) {
 	}, soon, tick)
 }
 
-// TestClerkDownDrill kills Clerk under load: whoever has a good token notices nothing, new users included.
-func TestClerkDownDrill(t *testing.T) {
+// While Clerk is down, valid tokens keep working under load, also those of new users.
+func TestTokensKeepWorkingWhileClerkIsDown(t *testing.T) {
 	s := startSandboxed(t, nil)
 	_, err := s.authenticate(t, s.mint(t, clerk.TokenSpec{User: "user_0"}))
 	require.NoError(t, err)
@@ -205,9 +205,9 @@ func TestForgedTokens(t *testing.T) {
 		explained := tc.verdict == "expired" || tc.verdict == "claim_missing: sid"
 		require.Equal(t, explained, len(errs.From(err).Fields) > 0, "%s: the details tell what the owner can do, and nothing to a forger", tc.name)
 		require.Empty(t, errs.From(err).Metadata, tc.name)
-		require.ErrorContains(t, err, "refused: "+tc.verdict, "%s: the log tells the reason", tc.name)
+		require.ErrorContains(t, err, "refused: "+tc.verdict, "%s: the log has the reason", tc.name)
 	}
-	require.Equal(t, 3, s.count("GET /v1/jwks"), "at the start, and once more for bad signatures and for unknown key ids each")
+	require.Equal(t, 3, s.count("GET /v1/jwks"), "one at the start, one for bad signatures and one for unknown key ids")
 }
 
 func TestTemplateTokens(t *testing.T) {

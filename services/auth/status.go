@@ -9,7 +9,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 )
 
-// watchClerk makes client tell how Clerk is doing. Without a secret key auth never calls Clerk, so nothing can fail.
+// watchClerk makes client record whether Clerk answers. Without a secret key auth never calls Clerk, so Clerk is operational.
 func (s *Service) watchClerk(config Config, deps Deps, client *http.Client) func() *statusv1.Health {
 	if !config.SecretKeys.IsSet() {
 		return health.Fixed(health.Operational, deps.Now())

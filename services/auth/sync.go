@@ -21,8 +21,8 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/sync"
 )
 
-// sync takes Clerk's webhooks, applies them, and erases the people that Clerk deletes.
-func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrored, error) {
+// sync makes the parts that keep the store equal to Clerk: they receive webhooks, apply them, and erase users that Clerk deleted.
+func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*syncParts, error) {
 	box, err := inbox.New(s.database, config.Inbox.Apply(inbox.Options{
 		Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now, Alone: s.database.Dialect() == database.SQLite,
 		Redact: func(e inbox.Event) []byte { return []byte(clerk.Redact(e.Payload)) },
@@ -30,7 +30,7 @@ func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrore
 	if err != nil {
 		return nil, err
 	}
-	m := &mirrored{inbox: box}
+	m := &syncParts{inbox: box}
 	wake := make(chan struct{}, 1)
 	s.store.NotifyForgotten(func() {
 		select {
@@ -56,21 +56,20 @@ func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*mirrore
 	return m, nil
 }
 
-// mirrored are the parts that keep the store equal to Clerk.
-type mirrored struct {
+type syncParts struct {
 	inbox    *inbox.Inbox
 	receiver *webhook.Receiver
 	eraser   *erasure.Eraser
 }
 
-// errNotConnected keeps an erasure open in a process that was not given a service's client.
+// errNotConnected keeps an erasure open in a process without a client of the service.
 var errNotConnected = errors.New("this process is not connected to the service")
 
-// steps are the services' parts of an erasure; auth's own comes first.
+// steps returns each service's part of an erasure, auth's own first.
 func (s *Service) steps(deps Deps) []erasure.Step {
 	return []erasure.Step{
 		{Service: "auth", Erase: func(ctx context.Context, userID string) error {
-			if err := s.store.ForgetEvents(ctx, clerk.Source, userID); err != nil { // the rest went when it began
+			if err := s.store.ForgetEvents(ctx, clerk.Source, userID); err != nil { // the rest was erased when the erasure began
 				return err
 			}
 			return s.store.Scrub(ctx)
@@ -92,7 +91,7 @@ func (s *Service) steps(deps Deps) []erasure.Step {
 	}
 }
 
-// scrubPause is the pause after a checkpoint that had to give way to readers.
+// scrubPause is the pause after a checkpoint that readers prevented.
 const scrubPause = time.Second
 
 // scrub empties SQLite's log after each commit that forgot something about an erased person, until ctx ends.

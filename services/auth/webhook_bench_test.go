@@ -55,7 +55,7 @@ func BenchmarkReceiveWebhook(b *testing.B) {
 }
 
 // BenchmarkOffered1000 offers 1,000 events a second, each at its time whether or not those before it are answered, and
-// tells how long the answers took and when the queue was empty.
+// reports how long the answers took and when the queue was empty.
 func BenchmarkOffered1000(b *testing.B) {
 	const every = time.Second / 1000
 	f := start(b, withWebhooks)

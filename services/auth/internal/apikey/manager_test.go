@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memory is a store that counts writes and fails as told.
+// memory is a store that counts writes and can fail.
 type memory struct {
 	mu     sync.Mutex
 	keys   map[string]apikey.Key // by hash

@@ -73,7 +73,7 @@ func (a *Authenticator) Disabled(ctx context.Context, k apikey.Key) (errorsv1.Er
 	return errs.ReasonOf(refusedKey(verdict)), nil
 }
 
-// keyClaims has the maker's present role, where the store knows it: a key must not keep a rank that its maker lost.
+// keyClaims has the maker's present role, if the store knows it: a key must not keep a role that its maker lost.
 func (a *Authenticator) keyClaims(k apikey.Verified, st directory.Standing) passport.Claims {
 	role := k.Role
 	if k.OrganizationID != "" && st.Member == directory.Synced {
@@ -87,7 +87,7 @@ func (a *Authenticator) keyClaims(k apikey.Verified, st directory.Standing) pass
 	}
 }
 
-// parentLimits are the request limits of the keys that a key descends from; it shares them.
+// parentLimits returns the request limits of the keys that a key descends from. Its calls count against them.
 func parentLimits(ancestors []apikey.Key) []passport.KeyLimit {
 	var limits []passport.KeyLimit
 	for _, ancestor := range ancestors {

@@ -13,7 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
-// Directory is what deciding needs of directory.Store.
+// Directory is the part of directory.Store that decisions need.
 type Directory interface {
 	Standing(ctx context.Context, userID, organizationID, sessionID string) (directory.Standing, error)
 	Introduce(ctx context.Context, in directory.Introduction) error
@@ -30,7 +30,7 @@ type Completer interface {
 	Organization(id string)
 }
 
-// Config are an Authenticator's parts.
+// Config configures an Authenticator.
 type Config struct {
 	Sessions  session.Verifier
 	Keys      Keys
@@ -40,7 +40,7 @@ type Config struct {
 	Operators []string
 	// AdminRoles are the roles that may decide for an organization's account, without "org:".
 	AdminRoles []string
-	// Record is told the verdict on each credential; kind is "session" or "api_key".
+	// Record counts the verdict on each credential; kind is "session" or "api_key".
 	Record func(ctx context.Context, kind, verdict string)
 	Logger *slog.Logger
 	Now    func() time.Time
@@ -92,12 +92,12 @@ const (
 	verdictMembership   = "membership_ended"
 )
 
-// refusal is why a good signature is not enough; it is the cause behind "Invalid token", for the log.
+// refusal is why a credential with a valid signature is refused; the log shows it as the cause of "Invalid token".
 type refusal string
 
 func (r refusal) Error() string { return "credential refused: " + string(r) }
 
-// invalid has the same text for every fault, so that nobody learns from it which one it was.
+// invalid has the same text for every fault, so that a caller cannot learn which one it was.
 func invalid(cause error) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "Invalid token").Cause(cause)
 }

@@ -243,7 +243,7 @@ func TestKeyStanding(t *testing.T) {
 	require.Equal(t, "Invalid token", errs.From(err).Message)
 }
 
-// TestPersonalKeyStanding: nobody else can take a personal key over.
+// A personal key cannot be taken over.
 func TestPersonalKeyStanding(t *testing.T) {
 	for verdict, change := range map[string]func(*directory.Standing){
 		"user_deleted":       func(st *directory.Standing) { st.User = directory.Deleted },
@@ -280,7 +280,7 @@ func TestAdminRoles(t *testing.T) {
 	}
 }
 
-// TestOperators: only the person signs in as an operator, not somebody who impersonates them, nor their API key.
+// Only a user who signed in is an operator: not a session that impersonates the user, and not an API key of the user.
 func TestOperators(t *testing.T) {
 	for name, tc := range map[string]struct {
 		user       string

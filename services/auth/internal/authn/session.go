@@ -16,7 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
-// session decides about a Clerk session token: first what it proves, then what happened since it was issued.
+// session decides about a Clerk session token: first about the token itself, then about what happened since it was issued.
 func (a *Authenticator) session(ctx context.Context, token string) (*Grant, string, error) {
 	s, err := a.Sessions.Verify(ctx, token)
 	if err != nil {
@@ -41,7 +41,7 @@ func (a *Authenticator) session(ctx context.Context, token string) (*Grant, stri
 	return &Grant{Claims: a.claims(s, org, st), ExpireTime: grantExpiry(s.ExpireTime, a.Now())}, verdictAccepted, nil
 }
 
-// refused tells "not valid" from "could not be verified".
+// refused distinguishes a token that is not valid from one that could not be verified.
 func (a *Authenticator) refused(ctx context.Context, err error) (verdict string, shown error) {
 	if r, ok := errors.AsType[*session.Refusal](err); ok {
 		return string(r.Verdict), a.explained(ctx, r)
@@ -133,8 +133,8 @@ func (a *Authenticator) claims(s *session.Session, org *session.Organization, st
 	return c
 }
 
-// rank is the token's, unless the store has heard since that it changed: whoever lost a role loses it now, not when the
-// token expires.
+// rank returns role and permissions of the token, unless the stored ones are newer: a user who lost a role loses it now, not
+// when the token expires.
 func rank(s *session.Session, org *session.Organization, st directory.Standing) (role string, permissions []string) {
 	switch {
 	case org.ID == "":

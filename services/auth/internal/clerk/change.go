@@ -23,8 +23,8 @@ type role struct {
 	UpdatedAt int64 `json:"updated_at"`
 }
 
-// ChangeOf tells what the payload of an Event means for the directory; nil when nothing. The error says that the object
-// does not have the shape that Clerk documents, which no retry can fix.
+// ChangeOf returns the change of the directory that the payload of an Event describes; nil when there is none. The error says
+// that the object does not have the documented shape, which no retry can fix.
 func ChangeOf(payload []byte, now time.Time) (directory.Change, error) {
 	var e envelope
 	if err := json.Unmarshal(payload, &e); err != nil {
@@ -89,7 +89,7 @@ func (e envelope) time() time.Time {
 	return milliseconds(e.Timestamp)
 }
 
-// told is when Clerk said this. An event may be handled hours later, and what it says to last for some time began then.
+// told is when Clerk sent this. An event may be handled hours later, and durations in it count from when it was sent.
 func (e envelope) told(now time.Time) time.Time {
 	if at := e.time(); !at.IsZero() && at.Before(now) {
 		return at
@@ -130,7 +130,7 @@ func (e envelope) membershipDeleted(o ids, at time.Time) directory.Change {
 	return end
 }
 
-// nameOrNone is an id that can be stored, or none.
+// nameOrNone returns an id that can be stored, or "".
 func nameOrNone(id string) string {
 	if !isName(id) {
 		return ""
@@ -153,8 +153,7 @@ func (e envelope) role() (directory.Change, error) {
 	return directory.RoleChanged{Role: roleOf(r.ID, r.Key, permissions, r.UpdatedAt, e.time())}, nil
 }
 
-// deleted makes the change of an event whose object is gone. The object does not say since when; the event does, or else it
-// is at.
+// deleted makes the change of an event about a deleted object. The time is that of the event, or at if it has none.
 func deleted(e envelope, at time.Time, change func(ids, time.Time) directory.Change) (directory.Change, error) {
 	var o ids
 	if err := e.decode(&o); err != nil {
@@ -170,10 +169,10 @@ func deleted(e envelope, at time.Time, change func(ids, time.Time) directory.Cha
 	return change(o, at), nil
 }
 
-// maxMillis is the last moment of the year 9999, the latest that both databases order rightly.
+// maxMillis is the last moment of the year 9999, the latest time that the store keeps.
 const maxMillis = 253_402_300_799_999
 
-// dated refuses objects that don't say when they changed: nothing could be compared with them.
+// dated refuses objects that do not say when they changed, because they cannot be compared with the stored state.
 func dated(times ...int64) error {
 	for _, ms := range times {
 		if ms <= 0 || ms > maxMillis {

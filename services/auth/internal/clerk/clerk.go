@@ -1,4 +1,4 @@
-// Package clerk reads people and organizations from Clerk's Backend API. It is the only one that imports Clerk's SDK.
+// Package clerk reads users and organizations from Clerk's Backend API, and its webhooks. Only this package imports Clerk's SDK.
 package clerk
 
 import (

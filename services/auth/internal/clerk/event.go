@@ -14,8 +14,8 @@ type Event struct {
 	Type string
 	// InstanceID is the Clerk instance's; empty when the event does not tell.
 	InstanceID string
-	// Subject is the id of the object that the event is about; of a membership, the organization's and the user's, or its
-	// own when its end tells no more.
+	// Subject is the id of the object that the event is about. For a membership it is the ids of the organization and the user,
+	// or the membership's own id when the event has nothing else.
 	Subject string
 	// Payload is the event as JSON, with the fields that applying it needs, or with an outline of its object when
 	// nothing needs it. Personal data that nobody needs is not in it, and never the text of a message.
@@ -66,13 +66,13 @@ type ids struct {
 	} `json:"public_user_data"`
 }
 
-// isWhose tells whether they name the two that a membership is of.
+// isWhose reports whether they name the organization and the user of a membership.
 func (o ids) isWhose() bool { return isName(o.Organization.ID) && isName(o.User.ID) }
 
-// maxName bounds ids and types, in bytes: ListEvents and GetEvent take no longer ones.
+// maxName is the maximum length of ids and types in bytes; ListEvents and GetEvent have the same limit.
 const maxName = 128
 
-// ParseEvent reads a body whose signature is good. The error is ErrMalformed.
+// ParseEvent reads a body whose signature is valid. The error is ErrMalformed.
 func ParseEvent(body []byte) (Event, error) {
 	if !utf8.Valid(body) {
 		return Event{}, fmt.Errorf("%w: not UTF-8", ErrMalformed)

@@ -14,7 +14,7 @@ import (
 
 var eventTime = time.UnixMilli(1_800_000_000_000).UTC() //nolint:gochecknoglobals // a constant
 
-// full is an event as Clerk sends it, with all that nobody needs.
+// full is an event as Clerk sends it, with everything that is not needed.
 const full = `{
   "data": {
     "id": "user_1", "object": "user", "username": "ada", "first_name": "Ada\u0000", "last_name": null, "image_url": "https://img.test/a",

@@ -35,7 +35,7 @@ func (c *Client) Users(ctx context.Context, offset, limit int) ([]directory.User
 	return c.users(ctx, &user.ListParams{ListParams: paging(offset, limit), OrderBy: oldestFirst()})
 }
 
-// UsersByID lists those of some users that there are; at most 100 ids.
+// UsersByID returns the users with these ids that exist; at most 100 ids.
 func (c *Client) UsersByID(ctx context.Context, ids []string) ([]directory.User, error) {
 	return c.users(ctx, &user.ListParams{ListParams: paging(0, maxFilters), UserIDs: ids[:min(len(ids), maxFilters)]})
 }

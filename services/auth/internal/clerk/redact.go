@@ -11,8 +11,8 @@ const (
 	maxShown = 1 << 20
 )
 
-// Redact returns a stored payload for an operator's eyes: ids, times, states, roles and permissions stand, every other
-// text or number is replaced. Of metadata only the names stay.
+// Redact returns a stored payload that operators may see. Ids, times, states, roles and permissions stay; every other text or
+// number is replaced. Metadata keep only their names.
 func Redact(payload []byte) string {
 	var value any
 	if err := json.Unmarshal(payload, &value); err != nil {

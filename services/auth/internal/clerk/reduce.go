@@ -15,7 +15,7 @@ const (
 	familySession      = "session"
 )
 
-// membershipDeleted may tell no more of its object than the id.
+// membershipDeleted may have nothing of its object but the id.
 const membershipDeleted = familyMembership + ".deleted"
 
 // fields are those that are kept of an object, or of each object of a list; nil keeps a value whole.
@@ -46,8 +46,7 @@ var needed = map[string]fields{
 	},
 }
 
-// pick keeps some fields. What is neither an object nor a list stays: a scalar in the place of an object is for whoever
-// applies the event to refuse.
+// pick keeps some fields. A value that is neither an object nor a list stays, so that applying the event refuses it.
 func pick(raw json.RawMessage, keep fields) json.RawMessage {
 	raw = bytes.TrimSpace(raw)
 	if keep == nil || len(raw) == 0 {

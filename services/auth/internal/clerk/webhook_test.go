@@ -26,7 +26,7 @@ const key = "the key of the webhooks"
 
 var secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))
 
-// fakeInbox is an inbox that fails as it is told.
+// fakeInbox is an inbox that can fail.
 type fakeInbox struct {
 	put   []inbox.Event
 	fails error

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Change is one piece of news. Applying it again, or after newer news, changes nothing.
+// Change is a change of the directory. Applying it again, or after a newer change, has no effect.
 type Change interface {
 	// Apply reports whether anything changed.
 	Apply(ctx context.Context, w Writer) (bool, error)
@@ -29,8 +29,8 @@ type (
 	}
 	// MembershipChanged is a new or changed membership.
 	MembershipChanged struct{ Membership Membership }
-	// MembershipDeleted is the end of a membership; the person may join again. It tells Clerk's id, or whose membership it
-	// was, or both. CreateTime, when the person had joined, and At are the zero time when they are not told.
+	// MembershipDeleted is the end of a membership; the user may join again. It has Clerk's id, or the user and the organization,
+	// or both. CreateTime, when the user had joined, and At are the zero time when they are not known.
 	MembershipDeleted struct {
 		ID                     string
 		OrganizationID, UserID string

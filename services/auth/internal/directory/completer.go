@@ -15,7 +15,7 @@ const (
 	completers    = 4
 	queueSize     = 1024
 	rememberedIDs = 16384
-	// quiet is how long one id is not asked for again, whatever came of it.
+	// quiet is how long an id is not asked for again, whatever the result was.
 	quiet       = time.Minute
 	maxAttempts = 3
 	firstPause  = time.Second
@@ -23,7 +23,7 @@ const (
 	callTimeout = 10 * time.Second
 )
 
-// Completer reads from Clerk, in the background, what is known only from tokens: one call for an id for any number of
+// Completer reads from Clerk, in the background, the objects that are known only from tokens: one call for an id, however many
 // requests ask for it.
 type Completer struct {
 	store  Store
@@ -116,7 +116,7 @@ func (c *Completer) complete(ctx context.Context, t task) {
 	}
 }
 
-// pause is what Clerk asks for, else a growing while, with jitter, so that workers don't come back all at once.
+// pause is what Clerk asks for, or else grows exponentially with jitter, so that workers do not retry all at once.
 func pause(attempt int, asked time.Duration) time.Duration {
 	d := max(firstPause<<(attempt-1), asked)
 	return min(d, longPause) + rand.N(firstPause) //nolint:gosec // spreads load, guards nothing

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// source is a Clerk that counts, fails and hangs as told.
+// source is a Clerk that counts the calls, and can fail or hang.
 type source struct {
 	mu     sync.Mutex
 	calls  map[string]int

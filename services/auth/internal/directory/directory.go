@@ -1,5 +1,5 @@
-// Package directory knows the people, the organizations and who is in which. Clerk owns them; what is here is a copy
-// that may be late, but never goes back in time and never brings back what was deleted.
+// Package directory holds users, organizations and memberships. Clerk owns them. The directory is a copy that may be late, but
+// never goes back in time and never brings back what was deleted.
 package directory
 
 import (
@@ -61,7 +61,7 @@ type Membership struct {
 	CreateTime, UpdateTime, EventTime time.Time
 }
 
-// Standing is what the store says about the parts of a verified session.
+// Standing is the stored state of a verified session's user, organization and membership.
 type Standing struct {
 	// User, Organization and Member say how much is known of each.
 	User, Organization, Member Knowledge
@@ -69,7 +69,7 @@ type Standing struct {
 	Banned, Deprovisioned bool
 	// Email is the user's primary one; may be empty.
 	Email string
-	// Role and Permissions are the member's, and RoleTime when they were so.
+	// Role and Permissions are the member's as of RoleTime.
 	Role        string
 	Permissions []string
 	RoleTime    time.Time
@@ -116,8 +116,8 @@ type Role struct {
 	UpdateTime, EventTime time.Time
 }
 
-// Writer takes news. Every Put and Delete reports whether it changed anything: false means that what the store has is
-// newer, or a tombstone.
+// Writer stores changes. Put and Delete report whether they changed anything: false means that the stored state is newer, or a
+// tombstone.
 type Writer interface {
 	PutUser(ctx context.Context, u User) (bool, error)
 	// DeleteUser leaves a tombstone without personal data, ends the memberships and revokes the credentials.
@@ -126,24 +126,24 @@ type Writer interface {
 	// DeleteOrganization leaves a tombstone and ends the memberships.
 	DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error)
 	PutMembership(ctx context.Context, m Membership) (bool, error)
-	// DeleteMembership with the zero time ends what is known, whenever that is from.
+	// DeleteMembership with the zero time ends the stored membership, whatever its time.
 	DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error)
-	// EndMembership ends one with an id: it never comes back, but another of the same person may.
+	// EndMembership ends the membership with an id for good. The user may join again with another id.
 	EndMembership(ctx context.Context, end MembershipDeleted) (bool, error)
 	// PutRole gives the role's name and permissions to all its members.
 	PutRole(ctx context.Context, r Role) (bool, error)
 	DeleteRole(ctx context.Context, id string, at time.Time) (bool, error)
-	// RevokeSession makes the session's tokens worthless.
+	// RevokeSession makes every cache refuse the session's tokens.
 	RevokeSession(ctx context.Context, id string) error
 }
 
-// Store keeps the directory. Its own writes are each a transaction.
+// Store keeps the directory. Each of its writes is a transaction of its own.
 type Store interface {
 	Writer
 
 	// Standing looks up a session's parts; organizationID and sessionID may be empty.
 	Standing(ctx context.Context, userID, organizationID, sessionID string) (Standing, error)
-	// Introduce adds what is missing. It never changes what Clerk itself has told.
+	// Introduce adds what is missing. It never changes what came from Clerk itself.
 	Introduce(ctx context.Context, in Introduction) error
 
 	// User returns ErrNotFound for an unknown or deleted user.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Source is where the truth is: Clerk's Backend API.
+// Source reads from Clerk's Backend API, which owns the directory.
 type Source interface {
 	// User reads one user. Errors: ErrNotFound, ErrKeyRefused, *RetryError, and others that a later attempt cannot fix.
 	User(ctx context.Context, id string) (User, error)
@@ -21,7 +21,7 @@ type Lister interface {
 	Source
 	// Users lists users, oldest first.
 	Users(ctx context.Context, offset, limit int) ([]User, error)
-	// UsersByID lists those of some users that there are; at most 100 ids.
+	// UsersByID returns the users with these ids that exist; at most 100 ids.
 	UsersByID(ctx context.Context, ids []string) ([]User, error)
 	// Organizations lists organizations, oldest first.
 	Organizations(ctx context.Context, offset, limit int) ([]Organization, error)
@@ -31,15 +31,15 @@ type Lister interface {
 	Roles(ctx context.Context, offset, limit int) ([]Role, error)
 }
 
-// ErrKeyRefused says that the source takes us for nobody, or for somebody who may not ask.
+// ErrKeyRefused says that Clerk rejects the key, or that the key may not read this.
 var ErrKeyRefused = errors.New("directory: Clerk rejects CLERK_SECRET_KEY")
 
-// ErrNoOrganizations says that the source's instance has organizations turned off: it has none, and no roles either.
+// ErrNoOrganizations says that the Clerk instance has organizations turned off, and so neither organizations nor roles.
 var ErrNoOrganizations = errors.New("directory: organizations are turned off in this Clerk instance")
 
 // RetryError says that a later attempt may succeed.
 type RetryError struct {
-	// After is what the source asked to wait; 0 when it said nothing.
+	// After is how long Clerk asked to wait; 0 when it did not say.
 	After time.Duration
 	// Cause is what happened.
 	Cause error

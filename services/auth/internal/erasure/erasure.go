@@ -1,4 +1,5 @@
-// Package erasure removes a person from all services: durably begun, tried until each service has confirmed.
+// Package erasure removes a user from all services. An erasure is stored before it begins, and retried until each service has
+// confirmed it.
 package erasure
 
 import (
@@ -13,14 +14,14 @@ import (
 	"github.com/trivet-dev/trivet/platform/paging"
 )
 
-// ErrNotFound says that this person's erasure was never requested.
+// ErrNotFound says that the erasure of this user was never requested.
 var ErrNotFound = errors.New("erasure: not found")
 
 // Erasure is the record of one person's erasure. It outlives the data, and holds no more than the id.
 type Erasure struct {
 	UserID      string
 	RequestTime time.Time
-	// ConfirmedBy are the services that are done, by name.
+	// ConfirmedBy are the names of the services that have confirmed.
 	ConfirmedBy []string
 	// CompleteTime is the zero time until every service has confirmed.
 	CompleteTime time.Time
@@ -30,7 +31,7 @@ type Erasure struct {
 type Step struct {
 	// Service is its name, such as "billing".
 	Service string
-	// Erase removes the person; doing it again must do no harm.
+	// Erase removes the user; it must be idempotent.
 	Erase func(ctx context.Context, userID string) error
 }
 
@@ -44,15 +45,15 @@ type Store interface {
 	OpenErasures(ctx context.Context, limit int) ([]Erasure, error)
 	// ConfirmErasure notes that a service is done.
 	ConfirmErasure(ctx context.Context, userID, service string, at time.Time) error
-	// BeginErasure tombstones the person, revokes all credentials, writes the record and calls put, all in one
-	// transaction. Of one that is under way it changes nothing; one that is complete begins anew if again is true.
+	// BeginErasure leaves a tombstone of the user, revokes all credentials, writes the record and calls put, in one transaction.
+	// It does not change an erasure that is in progress. A complete one begins again if again is true.
 	BeginErasure(ctx context.Context, userID string, again bool, put Put) error
 }
 
 // Put queues the work of an erasure in the transaction that begins it.
 type Put func(ctx context.Context, tx database.Tx, userID string, at time.Time) error
 
-// Eraser erases people.
+// Eraser erases users.
 type Eraser struct {
 	store  Store
 	put    Put
@@ -69,8 +70,8 @@ func New(store Store, put Put, steps []Step, now func() time.Time, logger *slog.
 	return &Eraser{store: store, put: put, steps: steps, now: now, logger: logger}
 }
 
-// Request begins a person's erasure and returns its record. An erasure that is under way continues; one that is complete begins
-// anew, for what may have come since.
+// Request begins the erasure of a user and returns its record. An erasure that is in progress continues. A complete one begins
+// again, for data that arrived since.
 func (e *Eraser) Request(ctx context.Context, userID string) (Erasure, error) {
 	if err := e.store.BeginErasure(ctx, userID, true, e.put); err != nil {
 		return Erasure{}, err
@@ -88,8 +89,8 @@ func (e *Eraser) Put(ctx context.Context, tx database.Tx, userID string, at time
 	return e.put(ctx, tx, userID, at)
 }
 
-// Carry does the parts of all services that have not confirmed. One that fails does not keep the others from it; the
-// error names those that are left, and asks for another attempt.
+// Carry asks every service that has not confirmed, also when one of them fails. The error names those that failed; the inbox
+// then tries again.
 func (e *Eraser) Carry(ctx context.Context, userID string) error {
 	record, err := e.store.Erasure(ctx, userID)
 	if err != nil {
@@ -107,8 +108,7 @@ func (e *Eraser) Carry(ctx context.Context, userID string) error {
 	return errors.Join(failed...)
 }
 
-// Repeat does the parts of all services once more, whoever has confirmed: what calls left that were in progress when the
-// erasure began.
+// Repeat asks all services once more, for what calls have written that were in progress when the erasure began.
 func (e *Eraser) Repeat(ctx context.Context, userID string) error {
 	var failed []error
 	for _, step := range e.steps {

@@ -58,7 +58,7 @@ func elliptical(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// fields is a good public key as JSON fields, changed as told.
+// fields returns the JSON fields of a valid public key with changes.
 func fields(t *testing.T, change map[string]any) map[string]any {
 	t.Helper()
 	raw, err := json.Marshal(authtest.PublicJWK("bad", authtest.Key(1)))

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// source is a Clerk that counts, fails and waits as told.
+// source is a Clerk that counts the calls, and can fail or wait.
 type source struct {
 	calls   atomic.Int64
 	down    atomic.Bool
@@ -101,7 +101,7 @@ func TestColdCallersShareOneFetch(t *testing.T) {
 			go func() { results <- find(t, r, "ins_1") }()
 		}
 		synctest.Wait()
-		leave() // the first caller's leaving is nobody else's loss
+		leave() // the other callers do not depend on the first one
 		require.ErrorIs(t, <-results, context.Canceled)
 		close(s.hold)
 		for range 49 {
@@ -137,7 +137,7 @@ func TestRandomKeyIDsHaveABudget(t *testing.T) {
 	})
 }
 
-// TestTheBudgetsRetryAfter: a caller who waits as long as told is answered.
+// A caller who waits for RetryAfter gets an answer.
 func TestTheBudgetsRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newSource(t).remote(t)

@@ -12,7 +12,7 @@ import (
 
 const kindMemberships = "memberships"
 
-// memberships walks through the organizations, which by now are Clerk's.
+// memberships compares the members of each stored organization. The organizations have been compared before.
 func (w *walk) memberships(ctx context.Context) error {
 	w.enter(listMemberships)
 	counts := w.Counts[kindMemberships]
@@ -43,7 +43,7 @@ func (w *walk) memberships(ctx context.Context) error {
 	return w.step(ctx, kindMemberships, counts, true)
 }
 
-// endLost ends what no list of an organization's members can tell of, as the organization itself is gone.
+// endLost ends memberships of organizations that no longer exist, which no list of members shows.
 func (w *walk) endLost(ctx context.Context, counts *Counts) error {
 	for after := (paging.Cursor{}); ; {
 		lost, err := w.Store.LostMemberships(ctx, after, w.Begun.Add(-settled), byID)
@@ -58,7 +58,7 @@ func (w *walk) endLost(ctx context.Context, counts *Counts) error {
 	}
 }
 
-// members compares one organization's.
+// members compares the members of one organization.
 func (w *walk) members(ctx context.Context, organizationID string, counts *Counts) error {
 	seen := map[string]bool{}
 	for offset := 0; ; {
@@ -68,7 +68,7 @@ func (w *walk) members(ctx context.Context, organizationID string, counts *Count
 			return nil
 		}
 		if errors.Is(err, directory.ErrNotFound) {
-			return nil // the organization is gone since; its event or the next run removes it
+			return nil // the organization was deleted meanwhile; its event or the next run removes it
 		}
 		if err != nil {
 			return err
@@ -112,8 +112,8 @@ func (w *walk) compareMembers(
 	return nil
 }
 
-// putMembership writes Clerk's word. What the store has from a token or from a deletion may seem newer and be wrong; when
-// it has stood long enough for Clerk's lists to know it, they win.
+// putMembership stores a membership as Clerk listed it. A stored state from a token or a deletion may seem newer and be wrong:
+// once it is old enough to appear in Clerk's lists, the list wins.
 func (w *walk) putMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (repair, error) {
 	was, err := w.Store.MembershipState(ctx, m.OrganizationID, m.UserID)
 	unknown := errors.Is(err, directory.ErrNotFound)
@@ -172,7 +172,7 @@ func (w *walk) removeMembers(ctx context.Context, organizationID string, seen ma
 	}
 }
 
-// endMembers ends each as it was read: what came since stays.
+// endMembers ends the memberships as they were read; later changes stay.
 func (w *walk) endMembers(ctx context.Context, local []directory.Membership, seen map[string]bool, counts *Counts) error {
 	for _, m := range local {
 		if seen[m.UserID] {

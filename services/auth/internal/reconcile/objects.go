@@ -10,16 +10,16 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
-// kind is how one kind of object is walked.
+// kind describes how one kind of object is compared.
 type kind[T any] struct {
 	name         string
 	list, remove stage
-	// page reads Clerk's list; put compares one object.
+	// page reads a page of Clerk's list, and put compares one object.
 	page    func(ctx context.Context, offset int) ([]T, error)
 	id      func(T) string
 	changed func(T) time.Time
 	put     func(context.Context, T) (repair, error)
-	// local are ids that the store has; gone removes those of them that Clerk no longer has.
+	// local reads stored ids, and gone removes the objects that Clerk no longer has.
 	local func(ctx context.Context, after string) ([]string, error)
 	gone  func(ctx context.Context, ids []string, counts *Counts) error
 }
@@ -54,7 +54,7 @@ func (w *walk) organizations(ctx context.Context) error {
 	})
 }
 
-// objects walks through Clerk's list, then through ours.
+// objects goes through Clerk's list and then, in a full run, through the stored ids that Clerk did not list.
 func objects[T any](ctx context.Context, w *walk, k kind[T]) error {
 	w.enter(k.list)
 	if w.Stage > k.remove {
@@ -65,7 +65,7 @@ func objects[T any](ctx context.Context, w *walk, k kind[T]) error {
 	counts := w.Counts[k.name]
 	for w.Stage == k.list {
 		list, err := ask(ctx, w, func() ([]T, error) { return k.page(ctx, w.Offset) })
-		if errors.Is(err, directory.ErrNoOrganizations) { // what is turned off may be turned on again: nothing is removed
+		if errors.Is(err, directory.ErrNoOrganizations) { // organizations may be turned on again, so nothing is removed
 			w.enter(k.remove + 1)
 			return w.step(ctx, k.name, counts, true)
 		}
@@ -76,14 +76,14 @@ func objects[T any](ctx context.Context, w *walk, k kind[T]) error {
 			return err
 		}
 		w.Offset += len(list)
-		if len(list) < pageSize { // if it is not the end after all, the rest is asked for by id
+		if len(list) < pageSize { // if this was not the end, the rest is asked for by id
 			w.enter(k.remove)
 		}
 		if err := w.step(ctx, k.name, counts, false); err != nil {
 			return err
 		}
 	}
-	for w.full() && w.proven { // what changed since a time can't tell what is gone
+	for w.full() && w.proven { // only a full list shows what Clerk no longer has
 		ids, err := k.local(ctx, w.After)
 		if err != nil {
 			return err
@@ -128,7 +128,7 @@ func compare[T any](ctx context.Context, w *walk, k kind[T], list []T, seed maph
 	return nil
 }
 
-// putUser writes Clerk's word, also over what seems newer in the store but has stood long enough for Clerk's list to know.
+// putUser stores a user as Clerk listed it, also over a stored state that seems newer but is old enough to be in Clerk's list.
 func (w *walk) putUser(ctx context.Context, u directory.User) (repair, error) {
 	local, err := w.Store.User(ctx, u.ID)
 	if err == nil && directory.SameUser(local, u) && local.UpdateTime.Equal(u.UpdateTime) {
@@ -157,8 +157,8 @@ func (w *walk) putOrganization(ctx context.Context, o directory.Organization) (r
 	})
 }
 
-// verdict writes, and tells what that was. Two objects that differ in their time only are written, so that no older news
-// comes through, and count as the same. What the store refuses it has newer, or erased.
+// verdict stores an object and returns what that repaired. Objects that differ in their time only are stored, so that an older
+// event cannot overwrite them, and count as the same. When the store refuses, it has a newer state or a tombstone.
 func verdict(lookup error, equal func() bool, put func() (bool, error)) (repair, error) {
 	unknown := errors.Is(lookup, directory.ErrNotFound)
 	if lookup != nil && !unknown {
@@ -177,7 +177,7 @@ func verdict(lookup error, equal func() bool, put func() (bool, error)) (repair,
 	}
 }
 
-// removeUsers asks twice before it removes: for all at once, then for each, because it can't be undone.
+// removeUsers asks Clerk twice before it removes a user, for all at once and then for each, because erasing cannot be undone.
 func (w *walk) removeUsers(ctx context.Context, ids []string, counts *Counts) error {
 	there, err := ask(ctx, w, func() ([]directory.User, error) { return w.Source.UsersByID(ctx, ids) })
 	if err != nil {

@@ -21,7 +21,7 @@ func (w *walk) prove(ctx context.Context) error {
 		knows func(ctx context.Context, ids []string) (bool, error)
 	}{
 		{w.Store.UserIDs, w.knowsUser},
-		{w.Store.OrganizationIDs, w.knowsOrganization}, // for a store that has no people
+		{w.Store.OrganizationIDs, w.knowsOrganization}, // for a store without users
 	} {
 		missed := false
 		for after := ""; ; {

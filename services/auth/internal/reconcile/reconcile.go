@@ -95,7 +95,7 @@ func New(o Options) *Reconciler {
 	return &Reconciler{o}
 }
 
-// Counts are what a comparison found.
+// Counts sum up what a comparison found.
 type Counts struct {
 	Same     int64 `json:"same"`
 	Repaired int64 `json:"repaired"`
@@ -148,7 +148,7 @@ type state struct {
 	Counts map[string]Counts `json:"counts"`
 }
 
-// stage is what is being done; stages follow one another in their order.
+// stage is a part of a run; the parts follow one another in this order.
 type stage int
 
 const (
@@ -170,11 +170,11 @@ type walk struct {
 	// seen are fingerprints of the ids that Clerk listed in this process.
 	seen   map[uint64]struct{}
 	called bool
-	// proven is true once Clerk turned out to know somebody of those that the store has: nothing is removed before.
+	// proven is true once Clerk has returned a stored user or organization. Nothing is removed before.
 	proven bool
 }
 
-// full tells a comparison of everything from one of what changed since some time.
+// full reports whether the run compares everything, instead of what changed since some time.
 func (w *walk) full() bool { return w.Since.IsZero() }
 
 // stands tells whether what is stored as of t has had the time to appear in Clerk's lists. What claims to be of the future
@@ -191,7 +191,7 @@ func (w *walk) resume(since time.Time) {
 	w.state = state{Begun: w.Now().UTC(), Since: since.UTC(), Counts: map[string]Counts{}}
 }
 
-// step saves and tells where the walk is.
+// step saves and reports the progress.
 func (w *walk) step(ctx context.Context, kind string, counts Counts, done bool) error {
 	w.Counts[kind] = counts
 	if err := w.save(ctx); err != nil {
@@ -209,7 +209,7 @@ func (w *walk) save(ctx context.Context) error {
 	return w.holder.Save(ctx, w.state)
 }
 
-// enter begins a stage, unless the walk is already in it.
+// enter begins a stage, unless the run has reached it already.
 func (w *walk) enter(s stage) {
 	if w.Stage < s {
 		w.Stage, w.Offset, w.After = s, 0, ""
@@ -248,7 +248,7 @@ func ask[T any](ctx context.Context, w *walk, call func() (T, error)) (result T,
 	return result, err
 }
 
-// repair is what a comparison of one object came to.
+// repair is the result of comparing one object.
 type repair int
 
 const (

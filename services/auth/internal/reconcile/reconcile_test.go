@@ -31,12 +31,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fixture is a Clerk and a store beside it.
 type fixture struct {
 	*authtest.Clerk
-	t     testing.TB
-	db    *database.DB
-	store *store.Store
-	alone bool
-	gone  []string // users that were removed
-	naps  []time.Duration
+	t       testing.TB
+	db      *database.DB
+	store   *store.Store
+	alone   bool
+	removed []string // users that were erased
+	pauses  []time.Duration
 }
 
 func each(t *testing.T, test func(t *testing.T, f *fixture)) {
@@ -56,11 +56,11 @@ func (f *fixture) reconciler() *reconcile.Reconciler {
 	return reconcile.New(reconcile.Options{
 		Database: f.db, Store: f.store, Source: f.Source, Now: f.Now, Logger: slog.New(slog.DiscardHandler), Alone: f.alone,
 		Remove: func(ctx context.Context, id string) error {
-			f.gone = append(f.gone, id)
+			f.removed = append(f.removed, id)
 			_, err := f.store.DeleteUser(ctx, id, f.Now())
 			return err
 		},
-		Sleep: func(ctx context.Context, d time.Duration) error { f.naps = append(f.naps, d); return ctx.Err() },
+		Sleep: func(ctx context.Context, d time.Duration) error { f.pauses = append(f.pauses, d); return ctx.Err() },
 	})
 }
 
@@ -129,7 +129,7 @@ func TestEveryKindOfDifference(t *testing.T) {
 			"users": {Repaired: 2, Created: 1, Removed: 1}, "organizations": {Repaired: 1, Removed: 1},
 			"roles": {Same: 2}, "memberships": {Same: 1, Repaired: 1, Created: 1}, // cyd's ended with cyd
 		}, found)
-		require.Equal(t, []string{cyd}, f.gone)
+		require.Equal(t, []string{cyd}, f.removed)
 		st, err := f.store.Standing(t.Context(), bob, org, "")
 		require.NoError(t, err)
 		require.True(t, st.Banned)
@@ -239,7 +239,7 @@ func TestSince(t *testing.T) {
 		require.NoError(t, f.store.Introduce(t.Context(), directory.Introduction{UserID: "user_never", At: f.Now()}))
 		found, err := f.run(since)
 		require.NoError(t, err)
-		require.Equal(t, reconcile.Counts{Created: 1}, found["users"], "older ones are left, and nobody is removed")
+		require.Equal(t, reconcile.Counts{Created: 1}, found["users"], "older users are not compared, and none is removed")
 	})
 }
 
@@ -257,7 +257,7 @@ func TestRateLimitIsHeeded(t *testing.T) {
 		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Created: 1}, found["users"])
-		require.Equal(t, []time.Duration{7 * time.Second, 7 * time.Second, 7 * time.Second}, f.naps)
+		require.Equal(t, []time.Duration{7 * time.Second, 7 * time.Second, 7 * time.Second}, f.pauses)
 	})
 }
 
@@ -271,7 +271,7 @@ func TestDownClerkRemovesNobody(t *testing.T) {
 		_, err = f.run(time.Time{})
 		_, transient := errors.AsType[*directory.RetryError](err)
 		require.True(t, transient, "%v", err)
-		require.Empty(t, f.gone)
+		require.Empty(t, f.removed)
 	})
 }
 
@@ -295,7 +295,7 @@ func TestAnotherInstanceChangesNothing(t *testing.T) {
 					require.ErrorContains(t, err, "trivet users erase")
 					f.Pass(48 * time.Hour)
 				}
-				require.Empty(t, f.gone)
+				require.Empty(t, f.removed)
 				_, err = f.store.User(t.Context(), stranger)
 				require.ErrorIs(t, err, directory.ErrNotFound)
 				_, err = f.store.Organization(t.Context(), "org_ours")
@@ -329,11 +329,11 @@ func TestTheLastUserIsNotErased(t *testing.T) {
 		f.Pass(time.Hour)
 		_, err = f.run(time.Time{})
 		require.ErrorIs(t, err, reconcile.ErrStranger)
-		require.Empty(t, f.gone)
+		require.Empty(t, f.removed)
 	})
 }
 
-// TestIntroducedDuringTheFirstRun: nobody is removed from a store that was empty before Clerk was known to be ours.
+// In a run that began with an empty store, no user is removed: nothing has shown that the key belongs to this instance.
 func TestIntroducedDuringTheFirstRun(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		f.User("ada")
@@ -348,7 +348,7 @@ func TestIntroducedDuringTheFirstRun(t *testing.T) {
 		found, err := f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Created: 1}, found["users"])
-		require.Empty(t, f.gone)
+		require.Empty(t, f.removed)
 		found, err = f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Removed: 1}, found["users"])
@@ -717,11 +717,11 @@ func TestCutShortWhileRemoving(t *testing.T) {
 		f.Fail.Store(&down)
 		_, err = f.run(time.Time{})
 		require.Error(t, err)
-		require.Len(t, f.gone, 5)
+		require.Len(t, f.removed, 5)
 		f.Fail.Store(nil)
 		_, err = f.runPart()
 		require.NoError(t, err)
-		require.Len(t, f.gone, 10)
+		require.Len(t, f.removed, 10)
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 
 const kindRoles = "roles"
 
-// roles come before the memberships: a late event about a member takes what the member may do from the role.
+// roles are compared before memberships, because a late event about a member takes the permissions from the role.
 func (w *walk) roles(ctx context.Context) error {
 	w.enter(listRoles)
 	if w.Stage > listRoles {
@@ -30,7 +30,8 @@ func (w *walk) roles(ctx context.Context) error {
 	return w.step(ctx, kindRoles, counts, true)
 }
 
-// listRoles reads all. An instance that does not offer its roles is compared without them: memberships tell the rest.
+// listRoles reads all roles. An instance that does not list its roles is compared without them; the memberships carry the
+// permissions.
 func (w *walk) listRoles(ctx context.Context) (roles []directory.Role, offered bool, err error) {
 	for {
 		list, err := ask(ctx, w, func() ([]directory.Role, error) { return w.Source.Roles(ctx, len(roles), pageSize) })

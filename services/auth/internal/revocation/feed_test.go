@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memory is a store in memory that fails as told.
+// memory is a store in memory that can fail.
 type memory struct {
 	mu     sync.Mutex
 	all    []revocation.Revocation
@@ -121,7 +121,7 @@ func TestFeedMissesNothingWhileTheStoreIsAway(t *testing.T) {
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := feed.Subscribe(short)
-		require.ErrorIs(t, err, context.DeadlineExceeded, "nobody is told that the watch stands before it does")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "a subscriber is not told that the watch has begun before it has")
 		m.fail(nil)
 		s, err := feed.Subscribe(t.Context())
 		require.NoError(t, err)
@@ -177,7 +177,7 @@ func TestAHeartbeatComesEachSecondWhileTheStoreCanBeRead(t *testing.T) {
 			short, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			_, err = feed.Subscribe(short)
 			cancel()
-			require.ErrorIs(t, err, context.DeadlineExceeded, "%s: nobody is told that the watch stands", name)
+			require.ErrorIs(t, err, context.DeadlineExceeded, "%s: no subscriber is told that the watch has begun", name)
 			m.mu.Lock()
 			m.down, m.hangs = nil, false
 			m.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
 )
 
-// EraseUser begins a person's erasure. Whether or not the id is known: what other services hold may outlive it here.
+// EraseUser begins the erasure of a user, also of an unknown one: other services may still have data of the user.
 func (s *Server) EraseUser(ctx context.Context, req *authv1.EraseUserRequest) (*authv1.EraseUserResponse, error) {
 	record, err := s.options.Eraser.Request(ctx, req.GetUserId())
 	if err != nil {

@@ -47,7 +47,7 @@ func structMessage(raw json.RawMessage) (*structpb.Struct, error) {
 	if len(raw) == 0 {
 		return nil, nil //nolint:nilnil // unset
 	}
-	return structpb.NewStruct(directory.MetadataValues(raw)) // what older versions stored may hold anything
+	return structpb.NewStruct(directory.MetadataValues(raw)) // older versions may have stored anything
 }
 
 // timestampMessage leaves the zero time unset.

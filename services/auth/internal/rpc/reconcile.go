@@ -14,8 +14,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 )
 
-// Reconcile compares the store with Clerk and reports as it goes. A caller that leaves ends it; the next one continues where
-// it was.
+// Reconcile compares the store with Clerk and streams the progress. It ends when the caller leaves; the next call resumes it.
 func (s *Server) Reconcile(req *authv1.ReconcileRequest, stream grpc.ServerStreamingServer[authv1.ReconcileResponse]) error {
 	if s.options.Reconciler == nil {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,

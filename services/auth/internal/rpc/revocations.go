@@ -13,8 +13,8 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
 
-// WatchRevocations streams revocations. Its first message says that none is missed from then on, and how often a heartbeat
-// follows.
+// WatchRevocations streams revocations. The first message says that no later revocation will be missed, and how often heartbeats
+// follow.
 func (s *Server) WatchRevocations(
 	_ *authv1.WatchRevocationsRequest, stream grpc.ServerStreamingServer[authv1.WatchRevocationsResponse],
 ) error {

@@ -1,4 +1,4 @@
-// Package rpc is auth's gRPC face: it translates, calls the domain and translates back.
+// Package rpc implements AuthService: it translates requests, calls the domain and translates the results.
 package rpc
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
 
-// Options are a Server's parts.
+// Options configure a Server.
 type Options struct {
 	Authenticator *authn.Authenticator
 	Passports     *passport.Issuer

@@ -6,7 +6,7 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 )
 
-// GetStatus says how well the service works, and Clerk.
+// GetStatus reports the health of the service and of Clerk.
 func (s *Server) GetStatus(ctx context.Context, _ *authv1.GetStatusRequest) (*authv1.GetStatusResponse, error) {
 	own, err := s.options.Service.Condition(ctx)
 	if err != nil {

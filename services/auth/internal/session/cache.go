@@ -70,11 +70,11 @@ func (c *Cache) put(epoch uint64, sum [sha256.Size]byte, s *Session) {
 	}
 }
 
-// Clear forgets everything, verdicts under way included.
+// Clear empties the cache. Verdicts that are being computed are not stored either.
 func (c *Cache) Clear() {
 	c.epoch.Add(1)
 	c.entries.Purge()
 }
 
-// Len is how many tokens are remembered.
+// Len returns the number of tokens in the cache.
 func (c *Cache) Len() int { return c.entries.Len() }

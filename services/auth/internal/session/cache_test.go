@@ -14,7 +14,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
-// counting is a verifier that answers what it is told and counts.
+// counting is a verifier with a fixed answer that counts the calls.
 type counting struct {
 	calls  atomic.Int64
 	answer func() (*session.Session, error)

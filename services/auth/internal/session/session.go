@@ -1,5 +1,5 @@
-// Package session finds the user that a Clerk session token names. It accepts nothing that it can't check: the algorithm is pinned,
-// the issuer is compared whole, and what is missing is refused or taken at its worst.
+// Package session verifies Clerk session tokens. It accepts only what it can check: the algorithm is pinned, the issuer must match
+// exactly, and a missing claim is refused or taken at its worst.
 package session
 
 import (

@@ -138,7 +138,7 @@ func TestMalformedAndRepeatedClaims(t *testing.T) {
 		_, err := verifier(t, policy(), epoch).Verify(t.Context(), authtest.NewKeys().Sign(t, payload))
 		requireVerdict(t, session.VerdictClaims, err)
 	}
-	// Names are told apart by case: this "SUB" is somebody's own claim.
+	// Names are case-sensitive: this "SUB" is a claim of the application.
 	s, err := verifier(t, policy(), epoch).Verify(t.Context(), authtest.NewKeys().Sign(t, twice(`,"SUB":"user_2","Exp":1`)))
 	require.NoError(t, err)
 	require.Equal(t, "user_1", s.UserID)

@@ -38,7 +38,7 @@ func (s *Store) AddKey(ctx context.Context, k apikey.Key, hash []byte, maxLive i
 	})
 }
 
-// writeKeys writes an account's keys. Other replicas wait, so that what fn reads of them stands until the commit.
+// writeKeys changes an account's keys. It locks them, so that the keys which fn reads cannot change before the commit.
 func (s *Store) writeKeys(ctx context.Context, accountID string, fn func(ctx context.Context, q *db.Queries) error) error {
 	return s.write(ctx, accountID, func(ctx context.Context, q *db.Queries) error {
 		if s.database.Dialect() == database.Postgres {
@@ -108,7 +108,7 @@ func (s *Store) Keys(ctx context.Context, accountID string, after paging.Cursor,
 	return each(rows, apiKey)
 }
 
-// Ancestors are the keys that a key descends from, its parent first.
+// Ancestors returns the keys that a key descends from, its parent first.
 func (s *Store) Ancestors(ctx context.Context, id string) ([]apikey.Key, error) {
 	rows, err := s.read.ListAPIKeyAncestors(ctx, id)
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *Store) changeTree(
 // NoteUses writes last uses.
 func (s *Store) NoteUses(ctx context.Context, uses map[string]apikey.Use) error {
 	return s.write(ctx, "api key uses", func(ctx context.Context, q *db.Queries) error {
-		for _, id := range slices.Sorted(maps.Keys(uses)) { // in one order, so that replicas don't lock each other out
+		for _, id := range slices.Sorted(maps.Keys(uses)) { // in one order, so that replicas do not wait for each other
 			use := uses[id]
 			if err := q.TouchAPIKey(ctx, db.TouchAPIKeyParams{ID: id, At: nullMicros(use.At)}); err != nil {
 				return err

@@ -16,15 +16,15 @@ import (
 
 var _ erasure.Store = (*Store)(nil)
 
-// BeginErasure tombstones the person and writes the record; put queues the rest of the work.
+// BeginErasure runs Writing.BeginErasure in a transaction of its own.
 func (s *Store) BeginErasure(ctx context.Context, userID string, again bool, put erasure.Put) error {
 	return s.database.Write(ctx, userID, func(ctx context.Context, tx database.Tx) error {
 		return s.Within(tx).BeginErasure(ctx, userID, again, put)
 	})
 }
 
-// BeginErasure tombstones the person, whether or not the user was known, revokes the API keys and writes the record. It
-// calls put unless an erasure is under way, or is complete and not wanted again.
+// BeginErasure leaves a tombstone of the user, whether or not the user was known, revokes the user's API keys and writes the
+// record. It calls put, which queues the rest of the work, unless an erasure is in progress, or is complete and again is false.
 func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool, put erasure.Put) error {
 	at := w.store.now().UTC().Truncate(time.Microsecond)
 	rows, err := w.q.BeginErasure(ctx, db.BeginErasureParams{UserID: userID, RequestTime: micros(at)})
@@ -39,8 +39,8 @@ func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool, p
 	if err != nil {
 		return err
 	}
-	// The keys' rows come before the revocations' number, as when a key is revoked: both ways at once would lock each other
-	// out.
+	// The rows of the keys are locked before the row that numbers revocations, as when a key is revoked: in different orders
+	// the two transactions could wait for each other.
 	keys, err := w.revokeKeys(ctx, userID, at)
 	if err != nil {
 		return err
@@ -56,8 +56,8 @@ func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool, p
 	return nil
 }
 
-// revokeKeys revokes the person's own keys and forgets the names of all keys that the person made, because the person wrote
-// them. Keys of an organization stop by the tombstone. It returns the keys whose revocation replicas must hear of.
+// revokeKeys revokes the user's personal keys and clears the names of all keys that the user made, because the user wrote them.
+// Keys of an organization are refused because of the tombstone. It returns the ids of the keys that it revoked.
 func (w *Writing) revokeKeys(ctx context.Context, userID string, at time.Time) ([]string, error) {
 	revoked, err := w.q.RevokePersonalAPIKeys(ctx, db.RevokePersonalAPIKeysParams{UserID: userID, At: nullMicros(at)})
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *Store) Erasures(ctx context.Context, after paging.Cursor, limit int) ([
 	return out, nil
 }
 
-// OpenErasures are those that are not complete, oldest first.
+// OpenErasures returns the erasures that are not complete, oldest first.
 func (s *Store) OpenErasures(ctx context.Context, limit int) ([]erasure.Erasure, error) {
 	rows, err := s.read.ListOpenErasures(ctx, int64(limit))
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *Store) OpenErasures(ctx context.Context, limit int) ([]erasure.Erasure,
 	})
 }
 
-// KeysOfUser are all keys that a person made, in any account.
+// KeysOfUser returns all keys that a user made, in any account.
 func (s *Store) KeysOfUser(ctx context.Context, userID string) ([]apikey.Key, error) {
 	rows, err := s.read.ListAPIKeysOfUser(ctx, userID)
 	if err != nil {

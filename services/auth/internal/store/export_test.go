@@ -6,7 +6,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// TouchKey lets tests hold a key's row, as whoever revokes it does.
+// TouchKey lets tests lock a key's row, as revoking the key does.
 func (w *Writing) TouchKey(ctx context.Context, id string) error {
 	return w.q.TouchAPIKey(ctx, db.TouchAPIKeyParams{ID: id, At: nullMicros(w.store.now())})
 }

@@ -9,12 +9,12 @@ import (
 
 var _ reconcile.Store = (*Store)(nil)
 
-// UserIDs are those of living users, in their order.
+// UserIDs returns the ids of users that are not deleted, in order.
 func (s *Store) UserIDs(ctx context.Context, after string, limit int) ([]string, error) {
 	return s.read.ListUserIDs(ctx, db.ListUserIDsParams{After: after, PageSize: int64(limit)})
 }
 
-// OrganizationIDs are those of living organizations, in their order.
+// OrganizationIDs returns the ids of organizations that are not deleted, in order.
 func (s *Store) OrganizationIDs(ctx context.Context, after string, limit int) ([]string, error) {
 	return s.read.ListOrganizationIDs(ctx, db.ListOrganizationIDsParams{After: after, PageSize: int64(limit)})
 }

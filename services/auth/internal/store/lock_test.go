@@ -20,7 +20,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/storetest"
 )
 
-// replicas are two processes on one PostgreSQL. SQLite has one process with one writer: there nothing meets.
+// replicas are two processes on one PostgreSQL. SQLite has one process with one writer, so transactions never meet there.
 type replicas struct {
 	t          *testing.T
 	one, other *database.DB
@@ -32,7 +32,7 @@ func newReplicas(t *testing.T) *replicas {
 	return &replicas{t: t, one: databasetest.Open(t, config, migrations(t)), other: databasetest.Open(t, config, database.Migrations{})}
 }
 
-// act is a write in somebody's transaction.
+// act is a write in a transaction.
 type act func(ctx context.Context, w *store.Writing) error
 
 // meet runs first in a transaction that commits only when second, in another process, has ended or waits for it; after that
@@ -58,7 +58,7 @@ func (r *replicas) meet(first act, second func(s *store.Store) error, then act) 
 	return runs
 }
 
-// waiting tells whether somebody waits for a lock.
+// waiting reports whether a session waits for a lock.
 func (r *replicas) waiting() bool {
 	var n int
 	err := r.other.Reader().QueryRowContext(r.t.Context(),
@@ -72,9 +72,9 @@ func (r *replicas) count(query string) (n int) {
 	return n
 }
 
-// TestMembersAndTheEnd: a membership that is written while the organization or the person ends does not survive, whichever
+// A membership that is written while the organization or the person ends does not survive, whichever
 // commits first, and whether or not the two were known before.
-func TestMembersAndTheEnd(t *testing.T) {
+func TestAMembershipIsWrittenWhileItsUserOrOrganizationIsDeleted(t *testing.T) {
 	at := storetest.Now()
 	m := directory.Membership{OrganizationID: "org_1", UserID: "user_1", Role: "admin", CreateTime: at, UpdateTime: at}
 	in := directory.Introduction{UserID: "user_1", Email: "ada@example.test", OrganizationID: "org_1", Role: "admin", At: at}
@@ -133,8 +133,8 @@ func within(ctx context.Context, db *database.DB, s *store.Store, do act) error 
 	return db.Write(ctx, "second", func(ctx context.Context, tx database.Tx) error { return do(ctx, s.Within(tx)) })
 }
 
-// TestMembersAndTheirRole: who joins while the role changes has what it allows afterwards.
-func TestMembersAndTheirRole(t *testing.T) {
+// A user who joins while the role changes has the new permissions.
+func TestAMembershipIsWrittenWhileItsRoleChanges(t *testing.T) {
 	at := storetest.Now()
 	r := newReplicas(t)
 	m := directory.Membership{OrganizationID: "org_1", UserID: "user_1", Role: "admin", CreateTime: at, UpdateTime: at}
@@ -149,8 +149,8 @@ func TestMembersAndTheirRole(t *testing.T) {
 	require.Equal(t, []string{"org:new:do"}, got.Permissions)
 }
 
-// TestMembersAndTheEndOfTheirID: whichever commits first, the one that is over stays over.
-func TestMembersAndTheEndOfTheirID(t *testing.T) {
+// Whichever transaction commits first, the membership has ended.
+func TestAMembershipIsWrittenWhileItEnds(t *testing.T) {
 	at := storetest.Now()
 	m := directory.Membership{ID: "orgmem_1", OrganizationID: "org_1", UserID: "user_1", Role: "admin", CreateTime: at, UpdateTime: at}
 	join := func(ctx context.Context, w *store.Writing) error { _, err := w.PutMembership(ctx, m); return err }
@@ -167,7 +167,7 @@ func TestMembersAndTheEndOfTheirID(t *testing.T) {
 	}
 }
 
-// TestEndedIDsAreForgotten when the inbox can't have any news of them.
+// The ids of ended memberships are deleted when the inbox can no longer have events about them.
 func TestEndedIDsAreForgotten(t *testing.T) {
 	databasetest.Each(t, migrations(t), func(t *testing.T, db *database.DB) {
 		now := storetest.Now()
@@ -228,8 +228,8 @@ func TestKeysOfTwoReplicas(t *testing.T) {
 	require.Zero(t, r.count("SELECT count(*) FROM api_key WHERE account_id = 'org_2' AND revoke_time IS NULL"))
 }
 
-// TestErasureAndRevocation of one key don't lock each other out.
-func TestErasureAndRevocation(t *testing.T) {
+// Erasing a user and revoking one of the user's keys at the same time does not deadlock.
+func TestErasureAndRevocationDoNotDeadlock(t *testing.T) {
 	r := newReplicas(t)
 	a := store.New(r.one, time.Now, nil)
 	require.NoError(t, a.AddKey(t.Context(), apikey.Key{ID: "key_1", AccountID: "user_1", UserID: "user_1", CreateTime: time.Now()}, []byte("hash"), 100))
@@ -244,7 +244,7 @@ func TestErasureAndRevocation(t *testing.T) {
 	require.Equal(t, 1, begun)
 }
 
-// TestTombstonesHoldNothing of a person, whatever was known.
+// A tombstone holds no personal data.
 func TestTombstonesHoldNothing(t *testing.T) {
 	databasetest.Each(t, migrations(t), func(t *testing.T, db *database.DB) {
 		s := store.New(db, storetest.Now, nil)

@@ -7,9 +7,10 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// Whoever writes a membership has looked at the organization, the person and the role first. Until the commit they must
-// stay as they were seen, in other transactions too, and be they unknown yet: hence locks by name, not of rows. Writers of
-// memberships share them.
+// A transaction that writes a membership first reads the organization, the user and the role. Another transaction must not
+// change these three before the commit, even if they have no rows yet. Locks of rows cannot do that, so these are locks by
+// name (advisory locks). Writers of memberships share the locks; who deletes a user or an organization, or changes a role,
+// takes them alone. SQLite has one writer and needs no locks.
 
 func (w *Writing) postgres() bool { return w.store.database.Dialect() == database.Postgres }
 
@@ -20,8 +21,8 @@ func (w *Writing) holdMembership(ctx context.Context, organizationID, userID str
 	return w.q.LockMembershipShared(ctx, db.LockMembershipSharedParams{OrganizationID: organizationID, UserID: userID})
 }
 
-// takeMembership is for whoever writes of one by Clerk's id: its end may come before its row, and without the two that it
-// is of. It is the last of the locks by name.
+// takeMembership locks a membership by Clerk's id: the event of its end may come before its row exists, and may not name the
+// user and the organization. It is the last lock that a transaction takes, so that all take them in one order.
 func (w *Writing) takeMembership(ctx context.Context, id string) error {
 	if !w.postgres() || id == "" {
 		return nil

@@ -12,12 +12,12 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// endedFor is how long the id of a membership that is over is remembered: longer than the inbox may keep an event.
+// endedFor is how long the id of an ended membership is remembered: longer than the inbox may keep an event.
 const endedFor = 366 * 24 * time.Hour
 
-// PutMembership stores what Clerk says of a membership, unless the store has newer news, or the person or the
-// organization is gone. A changed role revokes what was handed out with the old one. Late news of one whose end came before
-// tells whose end that was.
+// PutMembership stores a membership as an event describes it, unless the store has a newer state, or the user or the
+// organization was deleted. A changed role revokes the user's credentials. If the end of this membership has already arrived,
+// the late event only tells which user and organization it belonged to.
 func (w *Writing) PutMembership(ctx context.Context, m directory.Membership) (bool, error) {
 	if over, err := w.membershipIsOver(ctx, m.OrganizationID, m.UserID, m.ID); err != nil || over {
 		return false, err
@@ -42,8 +42,8 @@ func (w *Writing) PutMembership(ctx context.Context, m directory.Membership) (bo
 	return w.putMembership(ctx, m, role, permissions)
 }
 
-// PutListedMembership is PutMembership for one from Clerk's own list, which tells what the member may do now, however long
-// ago the membership changed. Only a role that the store knows to have changed after listedAt may be newer.
+// PutListedMembership is PutMembership for a membership from Clerk's list. The list tells what the member may do at listedAt,
+// however long ago the membership changed. Only a role that changed after listedAt is newer.
 func (w *Writing) PutListedMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error) {
 	if over, err := w.listedIsOver(ctx, m, listedAt); err != nil || over {
 		return false, err
@@ -78,7 +78,7 @@ func (w *Writing) putMembership(ctx context.Context, m directory.Membership, rol
 	return true, nil
 }
 
-// ended reads what is known about the end of a membership with an id.
+// ended reads the end of the membership with an id, if it is known.
 func (w *Writing) ended(ctx context.Context, id string) (db.EndedMembership, bool, error) {
 	if id == "" {
 		return db.EndedMembership{}, false, nil
@@ -87,7 +87,8 @@ func (w *Writing) ended(ctx context.Context, id string) (db.EndedMembership, boo
 	return row, err == nil, notFound(err, nil)
 }
 
-// listedIsOver is membershipIsOver for one that Clerk listed. Whose end came before that has not ended, whatever was told.
+// listedIsOver is membershipIsOver for a membership that Clerk listed. An end that was noted before the listing is wrong, because
+// Clerk still has the membership: it is forgotten.
 func (w *Writing) listedIsOver(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error) {
 	if over, err := w.membershipIsOver(ctx, m.OrganizationID, m.UserID, m.ID); err != nil || over {
 		return over, err
@@ -102,8 +103,8 @@ func (w *Writing) listedIsOver(ctx context.Context, m directory.Membership, list
 	return false, w.q.ForgetEndedMembership(ctx, m.ID)
 }
 
-// membershipIsOver tells whether one of the two is gone, and keeps both as they are until the commit; the end of the
-// membership itself waits for that too.
+// membershipIsOver tells whether the user or the organization was deleted. It locks both, and the membership, until the
+// commit.
 func (w *Writing) membershipIsOver(ctx context.Context, organizationID, userID, id string) (bool, error) {
 	if err := w.holdMembership(ctx, organizationID, userID); err != nil {
 		return false, err
@@ -115,7 +116,8 @@ func (w *Writing) membershipIsOver(ctx context.Context, organizationID, userID, 
 	return over.Bool, err
 }
 
-// listed is m as Clerk listed it, unless its role changed since. A role from the far future does not count as changed.
+// listed returns role and permissions as Clerk listed them, or those of the role if it changed after the listing. A role from
+// the far future does not count as changed: its time is wrong.
 func (w *Writing) listed(ctx context.Context, m directory.Membership, listedAt time.Time) (role string, permissions []byte, err error) {
 	r, err := w.q.GetRoleNamed(ctx, db.GetRoleNamedParams{Name: m.Role, At: micros(listedAt)})
 	if err == nil && toTime(r.UpdateTime).After(listedAt) && toTime(r.UpdateTime).Before(w.store.now().Add(aheadAtMost)) {
@@ -131,15 +133,16 @@ func (w *Writing) listed(ctx context.Context, m directory.Membership, listedAt t
 // aheadAtMost is how far Clerk's clock may be ahead of ours.
 const aheadAtMost = time.Minute
 
-// DeleteMembership leaves a tombstone and revokes the member's credentials: those of other accounts are simply looked up
-// again. The zero time stands for an end that does not say when: it ends the membership that is known, and keeps away one
-// that is not, as its beginning may come late.
+// DeleteMembership leaves a tombstone and revokes the member's credentials; credentials for other accounts are simply looked
+// up again. The zero time means that the time of the end is not known: it ends the membership that is stored. If none is
+// stored, the tombstone keeps a late event from creating it.
 func (w *Writing) DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error) {
 	return w.endRow(ctx, directory.MembershipDeleted{OrganizationID: organizationID, UserID: userID, At: at})
 }
 
-// EndMembership ends the membership with an id, and remembers the id: late news of it bring nobody back, and its own end
-// does not end another. When only the id is told and no row has it, the beginning is still to come, or never does.
+// EndMembership ends the membership with an id, and remembers the id: a late event does not bring the membership back, and its
+// end does not end another membership of the same user. When the event has only the id and no row has this id, the event of
+// its beginning may come later.
 func (w *Writing) EndMembership(ctx context.Context, end directory.MembershipDeleted) (bool, error) {
 	if err := w.takeMembership(ctx, end.ID); err != nil {
 		return false, err
@@ -160,7 +163,7 @@ func (w *Writing) EndMembership(ctx context.Context, end directory.MembershipDel
 	return w.endRow(ctx, end)
 }
 
-// endRow ends what the row of a person in an organization says, if that is about the membership that ended.
+// endRow ends the stored membership of a user in an organization, if it is the one that ended.
 func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (bool, error) {
 	at := end.At
 	if at.IsZero() {
@@ -174,7 +177,7 @@ func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (
 	}
 	created, joined := end.CreateTime, end.CreateTime
 	if created.IsZero() {
-		created, joined = at, time.Unix(0, 0).UTC() // it began after no other
+		created, joined = at, time.Unix(0, 0).UTC() // it began before every other
 	}
 	rows, err := w.q.TombstoneMembership(ctx, db.TombstoneMembershipParams{
 		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, EmptyList: emptyList,
@@ -186,7 +189,7 @@ func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (
 	if rows > 0 {
 		return true, w.revoke(ctx, revocation.Revocation{UserID: end.UserID})
 	}
-	// Newer news, or over already: then perhaps for the second time.
+	// The stored state is newer, or the membership has ended already, perhaps for the second time.
 	err = w.q.MoveEndOfMembership(ctx, db.MoveEndOfMembershipParams{
 		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, At: micros(at),
 	})
@@ -198,8 +201,8 @@ func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (
 	})
 }
 
-// ReplaceMembership stores m as Clerk listed it, however old its news, if the row is still as it was read and nobody of
-// the two is gone.
+// ReplaceMembership stores m as Clerk listed it, however old its time, if the row is still as it was read and neither the user
+// nor the organization was deleted.
 func (w *Writing) ReplaceMembership(
 	ctx context.Context, m directory.Membership, was directory.MembershipState, listedAt time.Time,
 ) (bool, error) {
@@ -220,8 +223,8 @@ func (w *Writing) ReplaceMembership(
 	return true, w.revoke(ctx, revocation.Revocation{UserID: m.UserID})
 }
 
-// LostMemberships are those whose organization or person is gone, or whose organization was never known although the
-// membership is from before unknownBefore.
+// LostMemberships returns memberships whose organization or user was deleted, or whose organization was never known although
+// the membership is older than unknownBefore.
 func (s *Store) LostMemberships(
 	ctx context.Context, after paging.Cursor, unknownBefore time.Time, limit int,
 ) ([]directory.Membership, error) {

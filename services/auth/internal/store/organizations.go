@@ -10,7 +10,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// PutOrganization stores what Clerk says of an organization, unless the store has newer news or a tombstone.
+// PutOrganization stores an organization, unless the store has a newer state or a tombstone.
 func (w *Writing) PutOrganization(ctx context.Context, o directory.Organization) (bool, error) {
 	rows, err := w.q.PutOrganization(ctx, db.PutOrganizationParams{
 		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageURL: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
@@ -19,7 +19,7 @@ func (w *Writing) PutOrganization(ctx context.Context, o directory.Organization)
 	return rows > 0, err
 }
 
-// ReplaceOrganization stores o, however old its news, if the row is still as it was read. A tombstone stays.
+// ReplaceOrganization stores o, however old its time, if the row is still as it was read. A tombstone stays.
 func (w *Writing) ReplaceOrganization(ctx context.Context, o, was directory.Organization) (bool, error) {
 	rows, err := w.q.ReplaceOrganization(ctx, db.ReplaceOrganizationParams{
 		ID: o.ID, Name: o.Name, Slug: o.Slug, ImageURL: o.ImageURL, PublicMetadata: object(o.PublicMetadata),
@@ -28,8 +28,8 @@ func (w *Writing) ReplaceOrganization(ctx context.Context, o, was directory.Orga
 	return rows > 0, err
 }
 
-// DeleteOrganization leaves a tombstone and ends the memberships. Sessions and keys of the organization are refused from
-// then on, because their standing is looked up; the revocations empty the caches.
+// DeleteOrganization leaves a tombstone and ends the memberships. From then on sessions and keys of the organization are
+// refused; the revocations empty the caches that would still accept them.
 func (w *Writing) DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error) {
 	if err := w.takeOrganization(ctx, id); err != nil {
 		return false, err

@@ -11,7 +11,7 @@ import (
 // revocationLane is the key of writes that only revoke.
 const revocationLane = "revocations"
 
-// Revision is that of the last revocation.
+// Revision returns the number of the latest revocation.
 func (s *Store) Revision(ctx context.Context) (int64, error) { return s.read.GetRevision(ctx) }
 
 // Since returns revocations after a revision.
@@ -38,8 +38,8 @@ func (s *Store) Revoke(ctx context.Context, r revocation.Revocation, at time.Tim
 	return err
 }
 
-// addRevocation gives the next number. It comes last in its transaction, because the number's row is locked until the
-// commit.
+// addRevocation stores a revocation under the next number. Call it last in a transaction: the row of the number is locked until
+// the commit, and every other revocation waits for it.
 func (s *Store) addRevocation(ctx context.Context, q *db.Queries, r revocation.Revocation, at time.Time) error {
 	revision, err := q.NextRevision(ctx)
 	if err != nil {
@@ -50,7 +50,8 @@ func (s *Store) addRevocation(ctx context.Context, q *db.Queries, r revocation.R
 	})
 }
 
-// Prune forgets revocations from before a time, and memberships that ended so long ago that no news of them can come.
+// Prune deletes revocations from before a time, and the ids of memberships that ended so long ago that no event about them can
+// come.
 func (s *Store) Prune(ctx context.Context, before time.Time) error {
 	return s.write(ctx, revocationLane, func(ctx context.Context, q *db.Queries) error {
 		if err := q.PruneRevocations(ctx, micros(before)); err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// PutRole stores what Clerk says of a role and gives name and permissions to the members, unless the store has newer news.
-// Of older news it keeps the name that the role had, by which late events call it. Tokens and passports carry the old
-// permissions for a minute at most, so nothing is revoked.
+// PutRole stores a role and gives its name and permissions to the members, unless the store has a newer state. From an older
+// event it keeps the name that the role had then, because late events about members use it. Tokens and passports carry the old
+// permissions for at most a minute, so nothing is revoked.
 func (w *Writing) PutRole(ctx context.Context, r directory.Role) (bool, error) {
 	permissions, err := encode(r.Permissions)
 	if err != nil {
@@ -30,7 +30,7 @@ func (w *Writing) PutRole(ctx context.Context, r directory.Role) (bool, error) {
 	return rows > 0, w.giveRole(ctx, r)
 }
 
-// ReplaceRole stores r, however old its news, if the row is still as it was read.
+// ReplaceRole stores r, however old its time, if the row is still as it was read.
 func (w *Writing) ReplaceRole(ctx context.Context, r, was directory.Role) (bool, error) {
 	permissions, err := encode(r.Permissions)
 	if err != nil {
@@ -52,11 +52,11 @@ func (w *Writing) ReplaceRole(ctx context.Context, r, was directory.Role) (bool,
 	return true, w.q.ForgetLaterRoleNames(ctx, db.ForgetLaterRoleNamesParams{RoleID: r.ID, After: micros(r.UpdateTime)})
 }
 
-// giveRole notes the name and gives the members what the role is now, which may be newer than r.
+// giveRole notes the name of r and gives the members the stored state of the role, which may be newer than r.
 func (w *Writing) giveRole(ctx context.Context, r directory.Role) error {
 	now, err := w.q.GetRole(ctx, r.ID)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // deleted: Clerk lets no role go that somebody has
+		return nil // deleted: Clerk deletes only roles without members
 	}
 	if err != nil {
 		return err
@@ -69,8 +69,8 @@ func (w *Writing) giveRole(ctx context.Context, r directory.Role) error {
 	})
 }
 
-// current is a membership with its role as it is now, encoded. The membership's own word counts when it is newer than the
-// role's; of one age they tell the same, or the role changed last.
+// current returns the present name and encoded permissions of a membership's role. The membership's own permissions count only
+// if they are newer than the role; if both have the same time, they agree or the role changed last.
 func (w *Writing) current(ctx context.Context, m directory.Membership) (role string, permissions []byte, err error) {
 	r, err := w.q.GetRoleNamed(ctx, db.GetRoleNamedParams{Name: m.Role, At: micros(m.UpdateTime)})
 	if err == nil && !toTime(r.UpdateTime).Before(m.UpdateTime) {
@@ -83,7 +83,7 @@ func (w *Writing) current(ctx context.Context, m directory.Membership) (role str
 	return m.Role, permissions, err
 }
 
-// DeleteRole leaves a tombstone. Clerk lets no role go that somebody has.
+// DeleteRole leaves a tombstone. Clerk deletes only roles without members.
 func (w *Writing) DeleteRole(ctx context.Context, id string, at time.Time) (bool, error) {
 	if err := w.takeRoles(ctx); err != nil {
 		return false, err
@@ -92,7 +92,7 @@ func (w *Writing) DeleteRole(ctx context.Context, id string, at time.Time) (bool
 	return rows > 0, err
 }
 
-// Roles are all living roles; an instance has few.
+// Roles returns all roles that are not deleted; an instance has few.
 func (s *Store) Roles(ctx context.Context) ([]directory.Role, error) {
 	rows, err := s.read.ListRoles(ctx)
 	if err != nil {

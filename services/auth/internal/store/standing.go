@@ -70,7 +70,7 @@ func (s *Store) Introduce(ctx context.Context, in directory.Introduction) error 
 }
 
 func (w *Writing) introduceUser(ctx context.Context, in directory.Introduction, emails []byte) error {
-	if err := w.holdMembership(ctx, in.OrganizationID, in.UserID); err != nil { // of no organization too: locks have one order
+	if err := w.holdMembership(ctx, in.OrganizationID, in.UserID); err != nil { // also without an organization: all transactions take locks in one order
 		return err
 	}
 	err := w.q.IntroduceUser(ctx, db.IntroduceUserParams{
@@ -83,7 +83,7 @@ func (w *Writing) introduceUser(ctx context.Context, in directory.Introduction, 
 	return introduceEmail(ctx, w.q, in)
 }
 
-// introduceMember leaves it when the person or the organization is gone meanwhile.
+// introduceMember does nothing when the user or the organization was deleted meanwhile.
 func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction, permissions []byte) error {
 	err := w.q.IntroduceOrganization(ctx, db.IntroduceOrganizationParams{
 		ID: in.OrganizationID, Slug: in.OrganizationSlug, PublicMetadata: emptyObject, CreateTime: micros(in.At), UpdateTime: micros(in.At),
@@ -101,7 +101,7 @@ func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction
 	})
 }
 
-// introduceEmail makes a new user findable; of a user known already the addresses are Clerk's to tell.
+// introduceEmail makes a new user findable. The addresses of a user who is synced come from Clerk.
 func introduceEmail(ctx context.Context, q *db.Queries, in directory.Introduction) error {
 	u, err := q.GetUser(ctx, in.UserID)
 	if err != nil || u.Synced {
@@ -110,7 +110,7 @@ func introduceEmail(ctx context.Context, q *db.Queries, in directory.Introductio
 	return q.AddEmail(ctx, db.AddEmailParams{Address: fold(in.Email), UserID: in.UserID})
 }
 
-// fold makes addresses comparable: people write them in any case.
+// fold makes addresses comparable, whatever their case.
 func fold(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
 
 func addresses(email string) []string {

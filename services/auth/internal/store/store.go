@@ -22,7 +22,7 @@ var files embed.FS
 // Migrations are auth's tables.
 func Migrations() database.Migrations { return database.Embedded("auth", files) }
 
-// Store is every store that auth's domain asks for.
+// Store implements the stores of auth's domain packages.
 type Store struct {
 	database *database.DB
 	read     *db.Queries
@@ -75,7 +75,7 @@ func decode(raw []byte) ([]string, error) {
 	return list, nil
 }
 
-// object keeps JSON objects as they are; anything else, such as null, is an empty one.
+// object returns a JSON object as it is, and the empty object for anything else, such as null.
 func object(raw json.RawMessage) []byte {
 	if len(raw) == 0 || raw[0] != '{' {
 		return emptyObject

@@ -13,8 +13,8 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// PutUser stores what Clerk says of a user, unless the store has newer news or a tombstone. A user who is now banned
-// or deprovisioned loses all credentials in the same transaction; a lock takes none away.
+// PutUser stores a user, unless the store has a newer state or a tombstone. A user who is now banned or deprovisioned loses all
+// credentials in the same transaction; a locked user keeps them.
 func (w *Writing) PutUser(ctx context.Context, u directory.User) (bool, error) {
 	return w.writeUser(ctx, u, func(emails []byte) (int64, error) {
 		return w.q.PutUser(ctx, db.PutUserParams{
@@ -26,7 +26,7 @@ func (w *Writing) PutUser(ctx context.Context, u directory.User) (bool, error) {
 	})
 }
 
-// ReplaceUser stores u, however old its news, if the row is still as it was read. A tombstone stays.
+// ReplaceUser stores u, however old its time, if the row is still as it was read. A tombstone stays.
 func (w *Writing) ReplaceUser(ctx context.Context, u, was directory.User) (bool, error) {
 	return w.writeUser(ctx, u, func(emails []byte) (int64, error) {
 		return w.q.ReplaceUser(ctx, db.ReplaceUserParams{
@@ -60,8 +60,8 @@ func (w *Writing) writeUser(ctx context.Context, u directory.User, write func(em
 	return true, nil
 }
 
-// replaceEmails makes a user findable by these addresses alone. Most news of a user are of something else, such as the last
-// sign-in: then it writes nothing. The user's row must be held, so that what it reads stands until the commit.
+// replaceEmails makes a user findable by exactly these addresses. Most events change something else, such as the last sign-in;
+// then it writes nothing. The transaction must hold the user's row, so that the addresses it reads cannot change.
 func replaceEmails(ctx context.Context, q *db.Queries, userID string, emails []string) error {
 	want := make([]string, 0, len(emails))
 	for _, address := range emails {
@@ -138,7 +138,7 @@ func (s *Store) Users(ctx context.Context, email string, after paging.Cursor, li
 	return each(rows, s.user)
 }
 
-// newest is the key that a list in falling order begins before.
+// newest returns the position from which a list, newest first, continues.
 func newest(after paging.Cursor) (time.Time, string) {
 	if after == (paging.Cursor{}) {
 		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), ""

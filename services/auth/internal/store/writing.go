@@ -11,7 +11,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
-// Writing is the directory's writes within one transaction, which somebody else begins and commits.
+// Writing writes the directory within a transaction that its caller begins and commits.
 type Writing struct {
 	store *Store
 	tx    database.Tx
@@ -20,7 +20,7 @@ type Writing struct {
 
 var _ directory.Writer = (*Writing)(nil)
 
-// Within writes in a transaction.
+// Within returns the writes for a transaction.
 func (s *Store) Within(tx database.Tx) *Writing { return &Writing{store: s, tx: tx, q: db.New(tx)} }
 
 // revoke comes last in its transaction: see addRevocation.
@@ -29,7 +29,7 @@ func (w *Writing) revoke(ctx context.Context, r revocation.Revocation) error {
 	return w.store.addRevocation(ctx, w.q, r, w.store.now())
 }
 
-// RevokeSession makes the session's tokens worthless.
+// RevokeSession makes every cache refuse the session's tokens.
 func (w *Writing) RevokeSession(ctx context.Context, id string) error {
 	return w.revoke(ctx, revocation.Revocation{SessionID: id})
 }
@@ -43,53 +43,53 @@ func (s *Store) change(ctx context.Context, key string, fn func(context.Context,
 	return changed && err == nil, err
 }
 
-// PutUser is Writing's, in a transaction of its own; so are the others.
+// PutUser runs Writing.PutUser in a transaction of its own.
 func (s *Store) PutUser(ctx context.Context, u directory.User) (bool, error) {
 	return s.change(ctx, u.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutUser(ctx, u) })
 }
 
-// DeleteUser is Writing's.
+// DeleteUser runs Writing.DeleteUser in a transaction of its own.
 func (s *Store) DeleteUser(ctx context.Context, id string, at time.Time) (bool, error) {
 	return s.change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteUser(ctx, id, at) })
 }
 
-// PutOrganization is Writing's.
+// PutOrganization runs Writing.PutOrganization in a transaction of its own.
 func (s *Store) PutOrganization(ctx context.Context, o directory.Organization) (bool, error) {
 	return s.change(ctx, o.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutOrganization(ctx, o) })
 }
 
-// DeleteOrganization is Writing's.
+// DeleteOrganization runs Writing.DeleteOrganization in a transaction of its own.
 func (s *Store) DeleteOrganization(ctx context.Context, id string, at time.Time) (bool, error) {
 	return s.change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteOrganization(ctx, id, at) })
 }
 
-// PutMembership is Writing's.
+// PutMembership runs Writing.PutMembership in a transaction of its own.
 func (s *Store) PutMembership(ctx context.Context, m directory.Membership) (bool, error) {
 	return s.change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutMembership(ctx, m) })
 }
 
-// DeleteMembership is Writing's.
+// DeleteMembership runs Writing.DeleteMembership in a transaction of its own.
 func (s *Store) DeleteMembership(ctx context.Context, organizationID, userID string, at time.Time) (bool, error) {
 	return s.change(ctx, userID, func(ctx context.Context, w *Writing) (bool, error) {
 		return w.DeleteMembership(ctx, organizationID, userID, at)
 	})
 }
 
-// EndMembership is Writing's.
+// EndMembership runs Writing.EndMembership in a transaction of its own.
 func (s *Store) EndMembership(ctx context.Context, end directory.MembershipDeleted) (bool, error) {
 	return s.change(ctx, cmp.Or(end.UserID, end.ID), func(ctx context.Context, w *Writing) (bool, error) {
 		return w.EndMembership(ctx, end)
 	})
 }
 
-// PutListedMembership is Writing's.
+// PutListedMembership runs Writing.PutListedMembership in a transaction of its own.
 func (s *Store) PutListedMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error) {
 	return s.change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) {
 		return w.PutListedMembership(ctx, m, listedAt)
 	})
 }
 
-// ReplaceMembership is Writing's.
+// ReplaceMembership runs Writing.ReplaceMembership in a transaction of its own.
 func (s *Store) ReplaceMembership(
 	ctx context.Context, m directory.Membership, was directory.MembershipState, listedAt time.Time,
 ) (bool, error) {
@@ -98,32 +98,32 @@ func (s *Store) ReplaceMembership(
 	})
 }
 
-// ReplaceUser is Writing's.
+// ReplaceUser runs Writing.ReplaceUser in a transaction of its own.
 func (s *Store) ReplaceUser(ctx context.Context, u, was directory.User) (bool, error) {
 	return s.change(ctx, u.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.ReplaceUser(ctx, u, was) })
 }
 
-// ReplaceOrganization is Writing's.
+// ReplaceOrganization runs Writing.ReplaceOrganization in a transaction of its own.
 func (s *Store) ReplaceOrganization(ctx context.Context, o, was directory.Organization) (bool, error) {
 	return s.change(ctx, o.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.ReplaceOrganization(ctx, o, was) })
 }
 
-// ReplaceRole is Writing's.
+// ReplaceRole runs Writing.ReplaceRole in a transaction of its own.
 func (s *Store) ReplaceRole(ctx context.Context, r, was directory.Role) (bool, error) {
 	return s.change(ctx, r.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.ReplaceRole(ctx, r, was) })
 }
 
-// PutRole is Writing's.
+// PutRole runs Writing.PutRole in a transaction of its own.
 func (s *Store) PutRole(ctx context.Context, r directory.Role) (bool, error) {
 	return s.change(ctx, r.ID, func(ctx context.Context, w *Writing) (bool, error) { return w.PutRole(ctx, r) })
 }
 
-// DeleteRole is Writing's.
+// DeleteRole runs Writing.DeleteRole in a transaction of its own.
 func (s *Store) DeleteRole(ctx context.Context, id string, at time.Time) (bool, error) {
 	return s.change(ctx, id, func(ctx context.Context, w *Writing) (bool, error) { return w.DeleteRole(ctx, id, at) })
 }
 
-// RevokeSession is Writing's.
+// RevokeSession runs Writing.RevokeSession in a transaction of its own.
 func (s *Store) RevokeSession(ctx context.Context, id string) error {
 	return s.Revoke(ctx, revocation.Revocation{SessionID: id}, s.now())
 }

@@ -40,14 +40,13 @@ const (
 // ErrSecret says that a secret is not "whsec_" and base64 of at least 16 bytes.
 var ErrSecret = errors.New(`is not "whsec_" and the base64 of at least 16 bytes`)
 
-// Verifier knows the live secrets.
+// Verifier verifies signatures with any of the live secrets.
 type Verifier struct {
 	keys [][]byte
 	now  func() time.Time
 }
 
-// New takes the secrets that are good at the moment. The error wraps ErrSecret and says which one it means, without
-// showing it.
+// New makes a verifier of the live secrets. The error wraps ErrSecret and says which secret is wrong, without showing it.
 func New(secrets []string, now func() time.Time) (*Verifier, error) {
 	v := &Verifier{now: now}
 	for i, secret := range secrets {

@@ -1,5 +1,4 @@
-// Package sync keeps the directory equal to Clerk's: it applies the events of the inbox, and erases the people that
-// Clerk deleted.
+// Package sync keeps the directory equal to Clerk: it applies the events of the inbox, and erases users that Clerk deleted.
 package sync
 
 import (
@@ -19,19 +18,19 @@ import (
 
 // The sources in the inbox.
 const (
-	// Clerk's are webhooks.
+	// Clerk is the source of Clerk's webhooks.
 	Clerk = clerk.Source
-	// Erasure's are people to be erased.
+	// Erasure is the source of erasures that are queued.
 	Erasure = "erasure"
-	// LateErasure's are people to be erased once more, when calls have ended that were in progress.
+	// LateErasure is the source of second erasures, for what calls write that were in progress during the first.
 	LateErasure = "erasure-late"
 )
 
-// Options are a Syncer's parts.
+// Options configure a Syncer.
 type Options struct {
 	Inbox *inbox.Inbox
 	Store *store.Store
-	// Applied counts events by type and by what came of them: "changed", "unchanged" or "none".
+	// Applied counts events by type and outcome: "changed", "unchanged" or "none".
 	Applied func(ctx context.Context, kind, outcome string)
 	Now     func() time.Time
 }
@@ -42,7 +41,7 @@ type Syncer struct{ Options }
 // New makes a Syncer.
 func New(o Options) *Syncer { return &Syncer{Options: o} }
 
-// Handle sets what is done with both sources.
+// Handle registers the handlers of all sources.
 func (s *Syncer) Handle(eraser *erasure.Eraser) error {
 	return errors.Join(
 		s.Inbox.Handle(Clerk, inbox.Handler{Handle: s.apply}),
@@ -62,18 +61,18 @@ func (s *Syncer) Handle(eraser *erasure.Eraser) error {
 }
 
 const (
-	// forever is until every service has confirmed: with the longest pauses a century.
+	// forever is as many attempts as it takes until every service has confirmed; with the longest pauses they last a century.
 	forever = 1_000_000
-	// erasers leaves workers to the webhooks when another service hangs.
+	// erasers is the number of concurrent erasures. It leaves workers for webhooks when another service hangs.
 	erasers = 4
-	// eraseTimeout is longer than the parts of all services.
+	// eraseTimeout is longer than all services together may take.
 	eraseTimeout = 2 * time.Minute
-	// lateAfter is when every call has ended that began under a passport from before the erasure: a passport lives for a
-	// minute, and a hold ends with its lease or, while its call runs, with the provider's answer.
+	// lateAfter is the time after which every call has ended that began under a passport from before the erasure. A passport
+	// lives for a minute; a hold ends with its lease or, while its call runs, with the provider's answer.
 	lateAfter = 30 * time.Minute
 )
 
-// errTooEarly lets a late event wait.
+// errTooEarly makes the inbox retry a late erasure later.
 var errTooEarly = errors.New("calls from before the erasure may still be in progress")
 
 // PutErasure queues a person's erasure in the transaction that begins it.
@@ -84,7 +83,7 @@ func (s *Syncer) PutErasure(ctx context.Context, tx database.Tx, userID string, 
 	return err
 }
 
-// apply commits what an event means for the directory with the mark that it is done.
+// apply commits the change that an event describes together with the mark that the event is done.
 func (s *Syncer) apply(ctx context.Context, job *inbox.Job) error {
 	change, err := clerk.ChangeOf(job.Payload, s.Now())
 	if err != nil {
@@ -109,8 +108,8 @@ func (s *Syncer) apply(ctx context.Context, job *inbox.Job) error {
 	return err
 }
 
-// write applies a change. A person that Clerk deleted is erased everywhere, and what comes later about one who was erased
-// leaves nothing behind in the inbox either.
+// write applies a change. A user that Clerk deleted is erased everywhere. The payload of a later event about an erased user is
+// cleared, too.
 func (s *Syncer) write(ctx context.Context, w *store.Writing, change directory.Change, eventID string) (changed bool, err error) {
 	if gone, ok := change.(directory.UserDeleted); ok {
 		return true, w.BeginErasure(ctx, gone.ID, false, s.PutErasure)
@@ -122,12 +121,12 @@ func (s *Syncer) write(ctx context.Context, w *store.Writing, change directory.C
 	return changed, err
 }
 
-// forget empties an event that will never be applied if it is about a person who was erased.
+// forget clears the payload of an event that will never be applied, if it is about a user who was erased.
 func (s *Syncer) forget(ctx context.Context, job *inbox.Job) error {
 	return s.Store.ForgetEvent(ctx, job.Subject, Clerk, job.ID)
 }
 
-// contended is the key of the store's own writes for the same rows.
+// contended returns the key under which the store writes the same rows.
 func contended(change directory.Change, subject string) string {
 	switch c := change.(type) {
 	case directory.MembershipChanged:
@@ -139,8 +138,8 @@ func contended(change directory.Change, subject string) string {
 	}
 }
 
-// erase carries an erasure on; services that were too late keep it open. When it is complete, a late event is queued for what
-// calls leave behind that are in progress now.
+// erase asks the services that have not confirmed. The erasure stays open until all have. Then a late erasure is queued, for what
+// calls write that are in progress now.
 func (s *Syncer) erase(ctx context.Context, eraser *erasure.Eraser, job *inbox.Job) error {
 	err := eraser.Carry(ctx, job.Subject)
 	if errors.Is(err, erasure.ErrNotFound) {

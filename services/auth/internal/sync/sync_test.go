@@ -269,7 +269,7 @@ func (f *fixture) role(t *rapid.T, s *state) {
 	}
 }
 
-// used tells whether somebody has a role: Clerk lets go of no such role.
+// used reports whether a role has members. Clerk does not delete such a role.
 func (f *fixture) used(s *state, key string) bool {
 	for _, org := range s.orgs {
 		members, err := f.Source.Memberships(context.Background(), org, nil, 0, 500)
@@ -330,7 +330,7 @@ func garbled(t *rapid.T, events []webhook.Event, lose bool) []webhook.Event {
 	return out
 }
 
-// bare is a deletion that tells only the object's id, and not when.
+// bare is a deletion with only the object's id, without a time.
 func bare(t *rapid.T, e webhook.Event) webhook.Event {
 	var full struct{ Data struct{ ID string } }
 	require.NoError(t, json.Unmarshal(e.Body, &full))
@@ -538,7 +538,7 @@ func TestRoleChange(t *testing.T) {
 		f.deliver([]webhook.Event{role("msg_r0", at-1, "org:old:do")})
 		m, err := f.store.MembershipState(t.Context(), org, ada)
 		require.NoError(t, err)
-		require.Equal(t, []string{"org:new:do"}, m.Permissions, "the newest news of the role")
+		require.Equal(t, []string{"org:new:do"}, m.Permissions, "the newest state of the role")
 
 		f.Join(org, bob, "org:admin") // its event says what the role was before
 		f.deliver(f.Events())

@@ -68,7 +68,7 @@ type CountLiveAPIKeysParams struct {
 	Now       sql.NullInt64
 }
 
-// A key that expired can't come back.
+// An expired key cannot become valid again.
 func (q *Queries) CountLiveAPIKeys(ctx context.Context, arg CountLiveAPIKeysParams) (int64, error) {
 	row := q.db.QueryRowContext(ctx, countLiveAPIKeys, arg.AccountID, arg.Now)
 	var count int64
@@ -166,7 +166,7 @@ WITH RECURSIVE above (id, depth) AS (
 SELECT api_key.id, api_key.hash, api_key.prefix, api_key.name, api_key.account_id, api_key.organization_id, api_key.user_id, api_key.parent_id, api_key.role, api_key.scopes, api_key.models, api_key.spend_limit_nano_usd, api_key.spend_period_seconds, api_key.requests_per_minute, api_key.create_time, api_key.expire_time, api_key.last_use_time, api_key.revoke_time FROM above JOIN api_key ON api_key.id = above.id ORDER BY above.depth
 `
 
-// The key that made a key, the key that made that one, and so on.
+// The parent of a key, its parent, and so on.
 func (q *Queries) ListAPIKeyAncestors(ctx context.Context, id string) ([]APIKey, error) {
 	rows, err := q.db.QueryContext(ctx, listAPIKeyAncestors, id)
 	if err != nil {
@@ -302,7 +302,7 @@ type RevokeAPIKeyTreeParams struct {
 	RevokeTime sql.NullInt64
 }
 
-// The key and every key that it made, directly or indirectly.
+// The key and every key that descends from it.
 func (q *Queries) RevokeAPIKeyTree(ctx context.Context, arg RevokeAPIKeyTreeParams) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, revokeAPIKeyTree, arg.ID, arg.AccountID, arg.RevokeTime)
 	if err != nil {

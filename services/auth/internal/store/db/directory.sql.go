@@ -60,7 +60,7 @@ type DisownMembershipParams struct {
 	ClerkID        string
 }
 
-// The membership is over, but a token from after that says that there is one: another.
+// The membership has ended, but a later token says that the user is a member: that is another membership, whose id is not known.
 func (q *Queries) DisownMembership(ctx context.Context, arg DisownMembershipParams) error {
 	_, err := q.db.ExecContext(ctx, disownMembership, arg.OrganizationID, arg.UserID, arg.ClerkID)
 	return err
@@ -183,7 +183,7 @@ type GetStandingRow struct {
 	SessionRevoked      bool
 }
 
-// All that deciding about a verified session needs, in one round trip.
+// Everything that a decision about a verified session needs, in one round trip.
 func (q *Queries) GetStanding(ctx context.Context, arg GetStandingParams) (GetStandingRow, error) {
 	row := q.db.QueryRowContext(ctx, getStanding, arg.SessionID, arg.UserID, arg.OrganizationID)
 	var i GetStandingRow
@@ -263,7 +263,7 @@ type IdentifyMembershipParams struct {
 	UserID         string
 }
 
-// Only the id, which came from a token; the rest of the row is newer.
+// Stores only the id of a membership that was known from a token: the rest of the row is newer.
 func (q *Queries) IdentifyMembership(ctx context.Context, arg IdentifyMembershipParams) error {
 	_, err := q.db.ExecContext(ctx, identifyMembership,
 		arg.ClerkID,
@@ -708,7 +708,7 @@ type NoteMembershipParams struct {
 	UpdateTime     int64
 }
 
-// What a token says of a membership: it keeps the time of joining. Of a deleted one it tells that there is another.
+// Stores what a token says about a membership, and keeps the time of joining. If the stored membership is deleted, the token belongs to another one.
 func (q *Queries) NoteMembership(ctx context.Context, arg NoteMembershipParams) error {
 	_, err := q.db.ExecContext(ctx, noteMembership,
 		arg.OrganizationID,
@@ -756,8 +756,8 @@ type PutMembershipParams struct {
 	EventTime      int64
 }
 
-// A deleted membership may come back: the person joined again. Of two memberships with other ids the one that began later
-// counts; else the news must be newer than what is known, and than the deletion.
+// A deleted membership may come back, when the user joins again. Of two memberships with different ids the one that began later
+// counts. Otherwise the new state must be newer than the stored state and than the deletion.
 func (q *Queries) PutMembership(ctx context.Context, arg PutMembershipParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, putMembership,
 		arg.OrganizationID,
@@ -896,7 +896,7 @@ type TombstoneMembershipParams struct {
 	Joined         int64
 }
 
-// It ends the membership that is known if it is the same, as far as is told, or began before the one that ended.
+// Ends the stored membership if it may be the one that ended (same id, or no id), or if it began before that one.
 func (q *Queries) TombstoneMembership(ctx context.Context, arg TombstoneMembershipParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, tombstoneMembership,
 		arg.OrganizationID,

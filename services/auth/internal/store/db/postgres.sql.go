@@ -13,7 +13,7 @@ const lockKeys = `-- name: LockKeys :exec
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/keys/' || CAST($1 AS TEXT), 0))
 `
 
-// The API keys of an account: which there are and how many.
+// Locks the set of an account's API keys.
 func (q *Queries) LockKeys(ctx context.Context, accountID string) error {
 	_, err := q.db.ExecContext(ctx, lockKeys, accountID)
 	return err
@@ -23,7 +23,7 @@ const lockMembershipID = `-- name: LockMembershipID :exec
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/membership/' || CAST($1 AS TEXT), 0))
 `
 
-// After LockMembershipShared.
+// Comes after LockMembershipShared.
 func (q *Queries) LockMembershipID(ctx context.Context, clerkID string) error {
 	_, err := q.db.ExecContext(ctx, lockMembershipID, clerkID)
 	return err
@@ -40,7 +40,7 @@ type LockMembershipSharedParams struct {
 	UserID         string
 }
 
-// In one order: the roles', the organization's, the user's.
+// Always in this order: roles, organization, user.
 func (q *Queries) LockMembershipShared(ctx context.Context, arg LockMembershipSharedParams) error {
 	_, err := q.db.ExecContext(ctx, lockMembershipShared, arg.OrganizationID, arg.UserID)
 	return err
@@ -60,7 +60,7 @@ const lockRoles = `-- name: LockRoles :exec
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/auth/roles', 0))
 `
 
-// Locks that last until the commit, for rows that need not exist yet. SQLite has one writer, and so no need of them.
+// Locks that last until the commit, for rows that may not exist yet. SQLite has one writer and does not need them.
 func (q *Queries) LockRoles(ctx context.Context) error {
 	_, err := q.db.ExecContext(ctx, lockRoles)
 	return err

@@ -77,7 +77,7 @@ const forgetAPIKeysOfUser = `-- name: ForgetAPIKeysOfUser :exec
 UPDATE api_key SET name = '' WHERE user_id = $1
 `
 
-// The names are what the person wrote.
+// The names were written by the user.
 func (q *Queries) ForgetAPIKeysOfUser(ctx context.Context, userID string) error {
 	_, err := q.db.ExecContext(ctx, forgetAPIKeysOfUser, userID)
 	return err
@@ -101,7 +101,7 @@ type ForgetLaterRoleNamesParams struct {
 	After  int64
 }
 
-// What was never true: the name came with news that reconciling has taken back.
+// Deletes names that the role never had: reconciliation has undone the change that set them.
 func (q *Queries) ForgetLaterRoleNames(ctx context.Context, arg ForgetLaterRoleNamesParams) error {
 	_, err := q.db.ExecContext(ctx, forgetLaterRoleNames, arg.RoleID, arg.After)
 	return err
@@ -127,7 +127,7 @@ type GetMembershipRowParams struct {
 	UserID         string
 }
 
-// Tombstones included.
+// Returns tombstones, too.
 func (q *Queries) GetMembershipRow(ctx context.Context, arg GetMembershipRowParams) (Membership, error) {
 	row := q.db.QueryRowContext(ctx, getMembershipRow, arg.OrganizationID, arg.UserID)
 	var i Membership
@@ -176,7 +176,7 @@ type GetRoleNamedParams struct {
 	At   int64
 }
 
-// The role that had a name at a time; of several the last that took it by then. If none had, the first that took it since.
+// The role that had a name at a time: of several roles, the one that took it last. If no role had it then, the first role that took it later.
 func (q *Queries) GetRoleNamed(ctx context.Context, arg GetRoleNamedParams) (Role, error) {
 	row := q.db.QueryRowContext(ctx, getRoleNamed, arg.Name, arg.At)
 	var i Role
@@ -210,7 +210,7 @@ type GiveRoleToMembersParams struct {
 	ID          string
 }
 
-// To all who have it by any of its names, unless another role took that name before they got it.
+// Updates all members with any name of the role, unless another role had taken that name before they got it.
 func (q *Queries) GiveRoleToMembers(ctx context.Context, arg GiveRoleToMembersParams) error {
 	_, err := q.db.ExecContext(ctx, giveRoleToMembers,
 		arg.Name,
@@ -378,7 +378,7 @@ type ListLostMembershipsParams struct {
 	PageSize          int64
 }
 
-// Of organizations or people that are gone; also of organizations that were never known, if it is from before a time.
+// Memberships of deleted organizations or users, and of organizations that were never known if the membership is older than a time.
 func (q *Queries) ListLostMemberships(ctx context.Context, arg ListLostMembershipsParams) ([]Membership, error) {
 	rows, err := q.db.QueryContext(ctx, listLostMemberships,
 		arg.Before,
@@ -560,7 +560,7 @@ type MembershipIsOverParams struct {
 	OrganizationID string
 }
 
-// Whoever is gone can't be a member, whatever a late event says.
+// A deleted user is never a member, and a deleted organization has no members, whatever a late event says.
 func (q *Queries) MembershipIsOver(ctx context.Context, arg MembershipIsOverParams) (sql.NullBool, error) {
 	row := q.db.QueryRowContext(ctx, membershipIsOver, arg.UserID, arg.OrganizationID)
 	var column_1 sql.NullBool
@@ -581,7 +581,7 @@ type MoveEndOfMembershipParams struct {
 	ClerkID        string
 }
 
-// Of a membership that ended twice only the later end keeps away what came between the two.
+// If a membership ended twice, the later end counts: it keeps away events from between the two.
 func (q *Queries) MoveEndOfMembership(ctx context.Context, arg MoveEndOfMembershipParams) error {
 	_, err := q.db.ExecContext(ctx, moveEndOfMembership,
 		arg.At,
@@ -644,7 +644,7 @@ type ReplaceMembershipParams struct {
 	Was            int64
 }
 
-// Guarded by what was read, instead of by whose news is newer.
+// Writes if the row is still as it was read, whichever state is newer.
 func (q *Queries) ReplaceMembership(ctx context.Context, arg ReplaceMembershipParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, replaceMembership,
 		arg.ClerkID,
@@ -763,7 +763,7 @@ type ReplaceUserParams struct {
 	Was            int64
 }
 
-// Guarded by what was read, instead of by whose news is newer.
+// Writes if the row is still as it was read, whichever state is newer.
 func (q *Queries) ReplaceUser(ctx context.Context, arg ReplaceUserParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, replaceUser,
 		arg.PrimaryEmail,
@@ -818,7 +818,7 @@ type RevokePersonalAPIKeysParams struct {
 	UserID string
 }
 
-// An organization's key belongs to the organization: it is refused while its maker is gone, until an admin takes it over.
+// A key of an organization belongs to the organization. It is not revoked: it is refused until an admin takes it over.
 func (q *Queries) RevokePersonalAPIKeys(ctx context.Context, arg RevokePersonalAPIKeysParams) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, revokePersonalAPIKeys, arg.At, arg.UserID)
 	if err != nil {

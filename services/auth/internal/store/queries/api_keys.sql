@@ -15,7 +15,7 @@ ORDER BY create_time DESC, id DESC
 LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 
 -- name: RevokeAPIKeyTree :many
--- The key and every key that it made, directly or indirectly.
+-- The key and every key that descends from it.
 WITH RECURSIVE tree (id) AS (
     SELECT k.id FROM api_key k WHERE k.id = $1 AND k.account_id = $2
     UNION ALL
@@ -36,7 +36,7 @@ WHERE api_key.revoke_time IS NULL AND api_key.id IN (SELECT tree.id FROM tree)
 RETURNING api_key.id;
 
 -- name: ListAPIKeyAncestors :many
--- The key that made a key, the key that made that one, and so on.
+-- The parent of a key, its parent, and so on.
 WITH RECURSIVE above (id, depth) AS (
     SELECT k.parent_id, 1 FROM api_key k WHERE k.id = sqlc.arg(id) AND k.parent_id <> ''
     UNION ALL
@@ -48,7 +48,7 @@ SELECT api_key.* FROM above JOIN api_key ON api_key.id = above.id ORDER BY above
 SELECT EXISTS (SELECT 1 FROM api_key WHERE id = $1 AND account_id = $2);
 
 -- name: CountLiveAPIKeys :one
--- A key that expired can't come back.
+-- An expired key cannot become valid again.
 SELECT count(*) FROM api_key
 WHERE account_id = sqlc.arg(account_id) AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > sqlc.arg(now));
 

@@ -1,5 +1,5 @@
 -- name: GetStanding :one
--- All that deciding about a verified session needs, in one round trip.
+-- Everything that a decision about a verified session needs, in one round trip.
 SELECT
     u.synced AS user_synced, u.banned, u.deprovisioned, u.primary_email, u.delete_time AS user_deleted,
     o.synced AS organization_synced, o.delete_time AS organization_deleted,
@@ -107,8 +107,8 @@ ORDER BY create_time DESC, id DESC
 LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 
 -- name: PutMembership :execrows
--- A deleted membership may come back: the person joined again. Of two memberships with other ids the one that began later
--- counts; else the news must be newer than what is known, and than the deletion.
+-- A deleted membership may come back, when the user joins again. Of two memberships with different ids the one that began later
+-- counts. Otherwise the new state must be newer than the stored state and than the deletion.
 INSERT INTO membership (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, event_time)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
@@ -123,13 +123,13 @@ WHERE CASE
     ELSE membership.create_time < excluded.create_time END;
 
 -- name: IdentifyMembership :exec
--- Only the id, which came from a token; the rest of the row is newer.
+-- Stores only the id of a membership that was known from a token: the rest of the row is newer.
 UPDATE membership SET clerk_id = sqlc.arg(clerk_id), create_time = sqlc.arg(create_time)
 WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND membership.clerk_id = ''
   AND delete_time IS NULL;
 
 -- name: NoteMembership :exec
--- What a token says of a membership: it keeps the time of joining. Of a deleted one it tells that there is another.
+-- Stores what a token says about a membership, and keeps the time of joining. If the stored membership is deleted, the token belongs to another one.
 INSERT INTO membership (organization_id, user_id, role, permissions, create_time, update_time)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
@@ -139,7 +139,7 @@ WHERE membership.update_time <= excluded.update_time
   AND (membership.delete_time IS NULL OR membership.delete_time < excluded.update_time);
 
 -- name: TombstoneMembership :execrows
--- It ends the membership that is known if it is the same, as far as is told, or began before the one that ended.
+-- Ends the stored membership if it may be the one that ended (same id, or no id), or if it began before that one.
 INSERT INTO membership (organization_id, user_id, clerk_id, role, permissions, create_time, update_time, delete_time)
 VALUES (sqlc.arg(organization_id), sqlc.arg(user_id), sqlc.arg(clerk_id), '', sqlc.arg(empty_list), sqlc.arg(create_time),
     sqlc.arg(at), sqlc.arg(at))
@@ -153,7 +153,7 @@ WHERE membership.update_time <= excluded.update_time AND CASE
     ELSE membership.create_time < sqlc.arg(joined) END;
 
 -- name: DisownMembership :exec
--- The membership is over, but a token from after that says that there is one: another.
+-- The membership has ended, but a later token says that the user is a member: that is another membership, whose id is not known.
 UPDATE membership SET clerk_id = ''
 WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND membership.clerk_id = sqlc.arg(clerk_id)
   AND delete_time IS NULL;

@@ -1,14 +1,14 @@
 -- name: MembershipIsOver :one
--- Whoever is gone can't be a member, whatever a late event says.
+-- A deleted user is never a member, and a deleted organization has no members, whatever a late event says.
 SELECT EXISTS (SELECT 1 FROM app_user WHERE app_user.id = sqlc.arg(user_id) AND app_user.delete_time IS NOT NULL)
     OR EXISTS (SELECT 1 FROM organization WHERE organization.id = sqlc.arg(organization_id) AND organization.delete_time IS NOT NULL);
 
 -- name: GetMembershipRow :one
--- Tombstones included.
+-- Returns tombstones, too.
 SELECT * FROM membership WHERE organization_id = $1 AND user_id = $2;
 
 -- name: ReplaceMembership :execrows
--- Guarded by what was read, instead of by whose news is newer.
+-- Writes if the row is still as it was read, whichever state is newer.
 UPDATE membership SET
     clerk_id = CASE WHEN CAST(sqlc.arg(clerk_id) AS TEXT) = '' THEN membership.clerk_id ELSE CAST(sqlc.arg(clerk_id) AS TEXT) END,
     role = sqlc.arg(role), permissions = sqlc.arg(permissions), create_time = sqlc.arg(create_time),
@@ -17,13 +17,13 @@ WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id
   AND NOT (membership.update_time = sqlc.arg(update_time) AND membership.event_time > sqlc.arg(event_time));
 
 -- name: MoveEndOfMembership :exec
--- Of a membership that ended twice only the later end keeps away what came between the two.
+-- If a membership ended twice, the later end counts: it keeps away events from between the two.
 UPDATE membership SET update_time = sqlc.arg(at), delete_time = sqlc.arg(at)
 WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND delete_time < sqlc.arg(at)
   AND (membership.clerk_id IN ('', sqlc.arg(clerk_id)) OR CAST(sqlc.arg(clerk_id) AS TEXT) = '');
 
 -- name: ReplaceUser :execrows
--- Guarded by what was read, instead of by whose news is newer.
+-- Writes if the row is still as it was read, whichever state is newer.
 UPDATE app_user SET
     synced = TRUE, primary_email = sqlc.arg(primary_email), emails = sqlc.arg(emails), first_name = sqlc.arg(first_name),
     last_name = sqlc.arg(last_name), image_url = sqlc.arg(image_url), external_id = sqlc.arg(external_id),
@@ -73,11 +73,11 @@ INSERT INTO role_name (role_id, since_time, name) VALUES ($1, $2, $3)
 ON CONFLICT (role_id, since_time) DO UPDATE SET name = excluded.name;
 
 -- name: ForgetLaterRoleNames :exec
--- What was never true: the name came with news that reconciling has taken back.
+-- Deletes names that the role never had: reconciliation has undone the change that set them.
 DELETE FROM role_name WHERE role_id = sqlc.arg(role_id) AND since_time > sqlc.arg(after);
 
 -- name: GetRoleNamed :one
--- The role that had a name at a time; of several the last that took it by then. If none had, the first that took it since.
+-- The role that had a name at a time: of several roles, the one that took it last. If no role had it then, the first role that took it later.
 SELECT r.* FROM role_name n JOIN role r ON r.id = n.role_id
 WHERE n.name = sqlc.arg(name) AND r.delete_time IS NULL
 ORDER BY (CASE WHEN n.since_time <= sqlc.arg(at) THEN 0 ELSE 1 END),
@@ -85,7 +85,7 @@ ORDER BY (CASE WHEN n.since_time <= sqlc.arg(at) THEN 0 ELSE 1 END),
 LIMIT 1;
 
 -- name: GiveRoleToMembers :exec
--- To all who have it by any of its names, unless another role took that name before they got it.
+-- Updates all members with any name of the role, unless another role had taken that name before they got it.
 UPDATE membership SET role = sqlc.arg(name), permissions = sqlc.arg(permissions)
 WHERE delete_time IS NULL AND membership.update_time <= sqlc.arg(update_time)
   AND (role <> sqlc.arg(name) OR permissions <> sqlc.arg(permissions))
@@ -97,7 +97,7 @@ WHERE delete_time IS NULL AND membership.update_time <= sqlc.arg(update_time)
           AND o.since_time <= membership.update_time));
 
 -- name: ListLostMemberships :many
--- Of organizations or people that are gone; also of organizations that were never known, if it is from before a time.
+-- Memberships of deleted organizations or users, and of organizations that were never known if the membership is older than a time.
 SELECT m.* FROM membership m
 LEFT JOIN organization o ON o.id = m.organization_id
 LEFT JOIN app_user u ON u.id = m.user_id
@@ -109,13 +109,13 @@ ORDER BY m.organization_id, m.user_id
 LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 
 -- name: RevokePersonalAPIKeys :many
--- An organization's key belongs to the organization: it is refused while its maker is gone, until an admin takes it over.
+-- A key of an organization belongs to the organization. It is not revoked: it is refused until an admin takes it over.
 UPDATE api_key SET revoke_time = sqlc.arg(at)
 WHERE user_id = sqlc.arg(user_id) AND organization_id = '' AND revoke_time IS NULL
 RETURNING id;
 
 -- name: ForgetAPIKeysOfUser :exec
--- The names are what the person wrote.
+-- The names were written by the user.
 UPDATE api_key SET name = '' WHERE user_id = $1;
 
 -- name: ListAPIKeysOfUser :many
