@@ -30,7 +30,7 @@ func pgCode(err error) string {
 	return ""
 }
 
-// IsUnique tells whether err is a duplicate of a primary key or unique index.
+// IsUnique reports whether err is a duplicate of a primary key or unique index.
 func IsUnique(err error) bool {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
@@ -39,17 +39,17 @@ func IsUnique(err error) bool {
 	return pgCode(err) == "23505"
 }
 
-// IsForeignKey tells whether err is a reference to a row that is not there, or the removal of one that is referred to.
+// IsForeignKey reports whether err is a reference to a row that is not there, or the removal of one that is referred to.
 func IsForeignKey(err error) bool {
 	return sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY || pgCode(err) == "23503"
 }
 
-// IsCheck tells whether err is the refusal of a CHECK constraint.
+// IsCheck reports whether err is the refusal of a CHECK constraint.
 func IsCheck(err error) bool {
 	return sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT_CHECK || pgCode(err) == "23514"
 }
 
-// IsUnavailable tells whether err means that the store can't serve now and a later attempt may do better: no connection,
+// IsUnavailable reports whether err means that the store can't serve now and a later attempt may do better: no connection,
 // shutting down, out of space or connections, locked, too slow, closed. A caller's cancellation is not among them.
 func IsUnavailable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
@@ -78,7 +78,7 @@ func IsUnavailable(err error) bool {
 	return retryable(err) || lockedOut(err) || pgClass(err, "08", "53", "57", "58", "25006")
 }
 
-// retryable tells whether the same work may succeed if tried again at once: a conflict with another transaction, or a
+// retryable reports whether the same work may succeed if tried again at once: a conflict with another transaction, or a
 // connection that broke (never during a commit: that is ErrCommitUnknown).
 func retryable(err error) bool {
 	if errors.Is(err, ErrCommitUnknown) {
@@ -102,13 +102,13 @@ func retryable(err error) bool {
 	return pgClass(err, "40001", "40P01", "08", "57P0", "53300") || idledOut(err)
 }
 
-// idledOut tells whether PostgreSQL ended the session because a transaction paused for too long.
+// idledOut reports whether PostgreSQL ended the session because a transaction paused for too long.
 func idledOut(err error) bool { return pgCode(err) == "25P03" }
 
-// lockedOut tells whether a PostgreSQL row stayed locked for as long as a lane waits.
+// lockedOut reports whether a PostgreSQL row stayed locked for as long as a lane waits.
 func lockedOut(err error) bool { return pgCode(err) == "55P03" }
 
-// cannotStore tells whether the store took a write but has no room for it, or must not write at all.
+// cannotStore reports whether the store took a write but has no room for it, or must not write at all.
 func cannotStore(err error) bool {
 	switch sqliteCode(err) & 0xff {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
@@ -117,11 +117,11 @@ func cannotStore(err error) bool {
 	return pgClass(err, "53100", "25006") // disk full, read-only transaction
 }
 
-// outwaited tells whether another process holds SQLite's write lock, for which Config.BusyTimeout was waited already: callers
+// outwaited reports whether another process holds SQLite's write lock, for which Config.BusyTimeout was waited already: callers
 // must not wait for it several times.
 func outwaited(err error) bool { return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY }
 
-// undone tells whether the database undid the whole transaction, or will, because of err.
+// undone reports whether the database undid the whole transaction, or will, because of err.
 func undone(err error) bool {
 	switch sqliteCode(err) & 0xff {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_CORRUPT:

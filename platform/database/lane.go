@@ -87,7 +87,7 @@ func (l *lane) resume() {
 	l.run()
 }
 
-// reported tells whether o's caller has its answer.
+// reported reports whether o's caller has its answer.
 func (o *op) reported() bool {
 	select {
 	case <-o.done:

@@ -164,7 +164,7 @@ func (s *session) prepare(query string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
-// broken tells whether the connection is of no more use.
+// broken reports whether the connection can no longer be used.
 func (s *session) broken(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || s.pg != nil && s.pg.IsClosed()
 }

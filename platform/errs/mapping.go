@@ -8,7 +8,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 )
 
-// StatusClientClosed is the status that the edge logs when the caller left; nobody receives it.
+// StatusClientClosed is the status that the edge logs when the caller has left. No client receives it.
 const StatusClientClosed = 499
 
 // Mapping is what a reason becomes on each wire. docs/errors.md shows the whole table.

@@ -52,7 +52,7 @@ func (in *Inbox) pruneStep(ctx context.Context, step [2]string, now int64) (n in
 	return n, err
 }
 
-// alone tells whether no other process prunes now.
+// alone reports whether no other process prunes now.
 func (in *Inbox) alone(ctx context.Context, tx database.Tx) (ok bool, err error) {
 	if in.sql.exclusive == "" {
 		return true, nil

@@ -28,7 +28,7 @@ type worker struct {
 	inARow int
 }
 
-// keepsOn tells whether the worker takes the subject's next event by itself.
+// keepsOn reports whether the worker takes the subject's next event by itself.
 func (w *worker) keepsOn() bool { return w.inARow < maxInARow && w.stop.Err() == nil }
 
 // run handles what was leased, and what follows of the subject. It tells whether something waits there for another worker.

@@ -121,7 +121,7 @@ func Main(name string, run func(ctx context.Context, args []string, env settings
 	}
 }
 
-// Signals returns a context that ends at the first signal to stop. The second one ends the process, as if nobody listened.
+// Signals returns a context that ends at the first signal to stop. The second one ends the process at once.
 func Signals() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

@@ -10,11 +10,11 @@ import (
 
 // Notice is something about a setting that an operator should know. It does not keep the process from starting.
 type Notice struct {
-	// Level is Error for what does not work, Warn for what is unusual.
+	// Level is Error when something does not work, and Warn when it is unusual.
 	Level slog.Level
 	// Name is the setting.
 	Name string
-	// Text says what is the matter and what to do.
+	// Text says what is wrong and what to do.
 	Text string
 }
 

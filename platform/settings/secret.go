@@ -31,7 +31,7 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// IsSet tells whether there is a value.
+// IsSet reports whether there is a value.
 func (s Secret) IsSet() bool { return s.value != nil }
 
 // String returns "[redacted]".
@@ -71,7 +71,7 @@ func (s Secrets) Newest() Secret {
 	return s[0]
 }
 
-// IsSet tells whether there is at least one secret.
+// IsSet reports whether there is at least one secret.
 func (s Secrets) IsSet() bool { return len(s) > 0 }
 
 // Reveal returns all hidden values, newest first.

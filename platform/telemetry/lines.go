@@ -48,7 +48,7 @@ func (l *Lines) Flush() {
 	l.flush()
 }
 
-// Write takes one line. As with every writer of a log, nobody hears of lines that cannot be written.
+// Write takes one line. Lines that cannot be written are lost, as with every log.
 func (l *Lines) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

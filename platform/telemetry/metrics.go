@@ -46,7 +46,7 @@ func NewMetrics(service, version string) (*Metrics, error) {
 		sdkmetric.WithResource(about),
 		sdkmetric.WithView(seconds()),
 		sdkmetric.WithCardinalityLimit(maxSeries),
-		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // there is nobody to collect them, and they cost
+		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // they cost time, and nothing collects them
 	)
 	return &Metrics{Registry: registry, provider: provider}, nil
 }

@@ -37,7 +37,7 @@ func (v Verdict) Error() string { return "webhook refused: " + string(v) }
 // ErrNotSetUp says that there is no secret to verify webhooks with.
 var ErrNotSetUp = errors.New("webhook: not configured")
 
-// UnknownType stands for the type of an event that can't be read.
+// UnknownType is the type of an event that cannot be read.
 const UnknownType = "malformed"
 
 const (
@@ -144,7 +144,7 @@ func (r *Receiver) Public(err error) error {
 	return err
 }
 
-// refuse counts each, and logs few: whoever finds the address can send as many as they like.
+// refuse counts every refused webhook and logs a few: anyone who finds the address can send any number of them.
 func (r *Receiver) refuse(ctx context.Context, level slog.Level, verdict, text string) {
 	r.Record(ctx, verdict)
 	if left, write := r.limited.Next(verdict); write {

@@ -162,7 +162,7 @@ func issuerOf(publishable string) (string, error) {
 	return "https://" + host, nil
 }
 
-// isOrigin tells whether an address is scheme, host and at most a path without a slash at its end.
+// isOrigin reports whether an address is scheme, host and at most a path without a slash at its end.
 func isOrigin(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&

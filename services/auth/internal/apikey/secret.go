@@ -38,7 +38,7 @@ const (
 
 func (m Mode) prefix() string { return Prefix + string(m) + "_" }
 
-// Looks tells whether a credential wants to be an API key.
+// Looks reports whether a credential wants to be an API key.
 func Looks(credential string) bool { return strings.HasPrefix(credential, Prefix) }
 
 // newSecret makes a secret and its visible beginning.

@@ -102,7 +102,7 @@ func invalid(cause error) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "Invalid token").Cause(cause)
 }
 
-// admin tells whether a role may decide for the account: every owner of a personal account may.
+// admin reports whether a role may decide for the account: every owner of a personal account may.
 func (a *Authenticator) admin(organizationID, role string) bool {
 	return organizationID == "" || slices.Contains(a.AdminRoles, role)
 }
@@ -112,7 +112,7 @@ func disabled(verdict string) error {
 		"This user is disabled. Contact the operator of the application.").Cause(refusal(verdict))
 }
 
-// userVerdict tells whether the user's credentials are accepted at all. A lock only keeps a person from signing in: anybody
+// userVerdict reports whether the user's credentials are accepted at all. A lock only keeps a person from signing in: anybody
 // can lock an account by wrong passwords, and must not end its sessions and keys.
 func userVerdict(st directory.Standing) string {
 	switch {

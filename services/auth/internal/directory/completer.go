@@ -23,8 +23,8 @@ const (
 	callTimeout = 10 * time.Second
 )
 
-// Completer reads from Clerk, in the background, the objects that are known only from tokens: one call for an id, however many
-// requests ask for it.
+// Completer reads from Clerk, in the background, the objects that are known only from tokens: one call for an id and any
+// number of requests.
 type Completer struct {
 	store  Store
 	source Source

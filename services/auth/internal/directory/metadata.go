@@ -75,7 +75,7 @@ func number(n json.Number) any {
 	return double
 }
 
-// isDigits tells whether a number is written as an integer.
+// isDigits reports whether a number is written as an integer.
 func isDigits(s string) bool {
 	for _, c := range s {
 		if (c < '0' || c > '9') && c != '-' {

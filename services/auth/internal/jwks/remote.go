@@ -172,7 +172,7 @@ func (r *Remote) missed(kid string, f *flight, mine bool) error {
 	return ErrUnknownKey
 }
 
-// isAbsent tells whether Clerk was asked for the key a short while ago and did not have it.
+// isAbsent reports whether Clerk was asked for the key a short while ago and did not have it.
 func (r *Remote) isAbsent(kid string) bool {
 	if r.usable() == nil {
 		return false

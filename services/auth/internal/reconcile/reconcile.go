@@ -177,7 +177,7 @@ type walk struct {
 // full reports whether the run compares everything, instead of what changed since some time.
 func (w *walk) full() bool { return w.Since.IsZero() }
 
-// stands tells whether what is stored as of t has had the time to appear in Clerk's lists. What claims to be of the future
+// stands reports whether what is stored as of t has had the time to appear in Clerk's lists. What claims to be of the future
 // does not count either: a wrong clock wrote it.
 func (w *walk) stands(t time.Time) bool { return w.Now().Sub(t).Abs() > settled }
 

@@ -51,7 +51,7 @@ func (p Policy) identity(c *claims, _ time.Time) error {
 	return nil
 }
 
-// template tells whether the token comes from the JWT template that the settings name. A session's token is accepted
+// template reports whether the token comes from the JWT template that the settings name. A session's token is accepted
 // whatever its audience is: some of Clerk's integrations stamp one on every session token.
 func (p Policy) template(c *claims) bool {
 	return p.TemplateAudience != "" && slices.Contains(c.Audience, p.TemplateAudience)

@@ -76,7 +76,7 @@ const Never = -1
 // Factors is the age of each factor in whole minutes when the token was issued (fva).
 type Factors struct{ First, Second int }
 
-// FirstFactorWithin tells whether the first factor was verified at most window before now. A token that says nothing
+// FirstFactorWithin reports whether the first factor was verified at most window before now. A token that says nothing
 // about it is stale, never fresh.
 func (s *Session) FirstFactorWithin(window time.Duration, now time.Time) bool {
 	return s.within(s.Factors.First, window, now)

@@ -72,8 +72,8 @@ func (r *replicas) count(query string) (n int) {
 	return n
 }
 
-// A membership that is written while the organization or the person ends does not survive, whichever
-// commits first, and whether or not the two were known before.
+// A membership that is written while its user or organization is deleted does not survive, whichever transaction commits first,
+// and whether or not the two were known before.
 func TestAMembershipIsWrittenWhileItsUserOrOrganizationIsDeleted(t *testing.T) {
 	at := storetest.Now()
 	m := directory.Membership{OrganizationID: "org_1", UserID: "user_1", Role: "admin", CreateTime: at, UpdateTime: at}

@@ -103,7 +103,7 @@ func (w *Writing) listedIsOver(ctx context.Context, m directory.Membership, list
 	return false, w.q.ForgetEndedMembership(ctx, m.ID)
 }
 
-// membershipIsOver tells whether the user or the organization was deleted. It locks both, and the membership, until the
+// membershipIsOver reports whether the user or the organization was deleted. It locks both, and the membership, until the
 // commit.
 func (w *Writing) membershipIsOver(ctx context.Context, organizationID, userID, id string) (bool, error) {
 	if err := w.holdMembership(ctx, organizationID, userID); err != nil {

@@ -32,7 +32,7 @@ func (s *Store) Standing(ctx context.Context, userID, organizationID, sessionID 
 	return st, err
 }
 
-// locked tells whether a lock still holds.
+// locked reports whether a lock still holds.
 func (s *Store) locked(locked bool, expire sql.NullInt64) bool {
 	return locked && (!expire.Valid || s.now().Before(toTime(expire.Int64)))
 }
