@@ -32,7 +32,7 @@ func facts(t *testing.T, a *provider.Attempt) map[string]any {
 
 func TestAnAttemptTellsOfTheLastCall(t *testing.T) {
 	status := http.StatusTooManyRequests
-	r := newRig(t, provider.Config{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+	r := newFixture(t, provider.Config{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	a := &provider.Attempt{}
 	ctx := requestid.With(provider.WithAttempt(t.Context(), a), "req-1")
 	get := func(ctx context.Context) {
@@ -61,7 +61,7 @@ func TestAnAttemptTellsOfTheLastCall(t *testing.T) {
 }
 
 func TestAnAttemptTellsTheProvidersOwnCode(t *testing.T) {
-	r := newRig(t, provider.Config{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	r := newFixture(t, provider.Config{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
 	a := &provider.Attempt{}
 	ctx := provider.WithAttempt(t.Context(), a)
 	response, err := r.get(t, ctx, "/x")
