@@ -130,6 +130,29 @@ func TestWebhooksAreStored(t *testing.T) {
 	})
 }
 
+// TestEventsWaitForAKey: without STRIPE_SECRET_KEY nothing can be fetched, so events are kept and not tried.
+func TestEventsWaitForAKey(t *testing.T) {
+	env := webhookEnv()
+	delete(env, "STRIPE_SECRET_KEY")
+	env["BILLING_SWEEP_INTERVAL"] = "100ms"
+	each(t, env, func(t *testing.T, h *fixture) {
+		_, err := h.deliver(webhookSecret, hint("evt_1", "customer.updated", "customer", "cus_1"))
+		require.NoError(t, err)
+		_, err = h.from("ai").Reserve(t.Context(), reserve("r1", "user_alice", "user_alice"))
+		require.NoError(t, err)
+		h.wait(5 * time.Minute)
+		stop := h.run()
+		defer stop()
+		require.Eventually(t, func() bool { // the other background work has begun, too
+			got, err := h.from("gateway").GetAccount(h.as(alice), &billingv1.GetAccountRequest{})
+			return err == nil && got.GetAccount().GetHeldNanoUsd() == 0
+		}, 20*time.Second, 10*time.Millisecond)
+		e := h.event("evt_1")
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_PENDING, e.GetState())
+		require.Zero(t, e.GetAttempts())
+	})
+}
+
 func TestWebhooksAreRefused(t *testing.T) {
 	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		_, err := h.deliver("whsec_stranger0123456789", hint("evt_1", "a.b", "customer", "cus_1"))

@@ -151,6 +151,22 @@ func TestReserveErrors(t *testing.T) {
 	require.Zero(t, down.Running())
 }
 
+// TestARefusedReservationIsNotRepeated: only a billing that is unavailable is asked twice.
+func TestARefusedReservationIsNotRepeated(t *testing.T) {
+	for code, want := range map[codes.Code]int64{
+		codes.FailedPrecondition: 1, codes.InvalidArgument: 1, codes.Internal: 1, codes.ResourceExhausted: 1, codes.Unavailable: 2,
+	} {
+		var calls atomic.Int64
+		r := newFixture(t, func(context.Context, string) error {
+			calls.Add(1)
+			return status.Error(code, "refused")
+		})
+		_, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini"})
+		require.Error(t, err)
+		require.Equal(t, want, calls.Load(), code)
+	}
+}
+
 // TestSlowBilling looks at the time that a call waits, and at what continues in the background.
 func TestSlowBilling(t *testing.T) {
 	for name, fail := range map[string]func(ctx context.Context) error{

@@ -90,6 +90,22 @@ func TestOnlyPayloadsAreLeftOut(t *testing.T) {
 	}
 }
 
+// TestTextBesideAPayloadCounts: only the payload itself is not text.
+func TestTextBesideAPayloadCounts(t *testing.T) {
+	counter := tokens.NewCounter()
+	long := strings.Repeat("word ", 2_000)
+	for name, part := range map[string]string{
+		"image": `{"type":"image_url","image_url":{"url":"data:x","caption":%q}}`,
+		"audio": `{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav","transcript":%q}}`,
+		"key":   `{"type":"image_url","image_url":{"url":"data:x",%q:1}}`,
+		"label": `{"type":"image_url","image_url":{"url":"data:x","detail":%q}}`,
+	} {
+		r := parse(t, wire.Chat, `{"model":"m","messages":[{"content":[`+fmt.Sprintf(part, long)+`]}]}`)
+		require.Greater(t, count(t, counter, r, model), int64(2_000), name)
+		require.Greater(t, r.InputBound(model), int64(10_000), name)
+	}
+}
+
 func TestEmbeddingInputs(t *testing.T) {
 	counter := tokens.NewCounter()
 	for input, want := range map[string]int64{

@@ -67,6 +67,26 @@ func TestChunk(t *testing.T) {
 	require.JSONEq(t, `{"message":"m"}`, string(k.Error))
 }
 
+// TestWhatIsReasoning finds it as a member of its own and deep within the content; an empty one, or a text about it, is none.
+func TestWhatIsReasoning(t *testing.T) {
+	var k wire.Chunk
+	for delta, want := range map[string]bool{
+		`{"reasoning_content":"x"}`:                             true,
+		`{"reasoning":[{"type":"reasoning.text","text":"x"}]}`:  true,
+		`{"content":[{"type":"thinking","thinking":"x"}]}`:      true,
+		`{"content":[{"parts":[{"thinking":[{"text":"x"}]}]}]}`: true,
+		`{"novel":{"reasoning_details":"x"}}`:                   true,
+		`{"reasoning_content":""}`:                              false,
+		`{"reasoning_content":null}`:                            false,
+		`{"content":"reasoning_content"}`:                       false,
+		`{"content":[{"type":"text","text":"thinking"}]}`:       false,
+		`{"tool_calls":[{"function":{"name":"thinking"}}]}`:     false,
+	} {
+		require.True(t, k.Read([]byte(`{"choices":[{"delta":`+delta+`}]}`)))
+		require.Equal(t, want, k.Reasoned, delta)
+	}
+}
+
 func TestUsageIsReadNumberByNumber(t *testing.T) {
 	const none = tokens.NotReported
 	cases := map[string]struct {

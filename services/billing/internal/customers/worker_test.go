@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -335,6 +336,39 @@ func TestWhatIsAsked(t *testing.T) {
 			require.Equal(t, c.asked, s.asked)
 			require.Equal(t, c.saved, s.saved)
 			require.Equal(t, []int{c.made, c.wrong, c.spent}, []int{made, wrong, s.spent})
+		})
+	}
+}
+
+// oneByOne has so many accounts without a customer, and gives one at a time.
+type oneByOne struct {
+	script
+	left int
+}
+
+func (s *oneByOne) MissingCustomers(context.Context, time.Time, int) ([]customers.Missing, error) {
+	if s.left == 0 {
+		return nil, nil
+	}
+	s.left--
+	return []customers.Missing{{AccountID: "org_1"}}, nil
+}
+
+// TestABacklogIsNotMadeToWait: after a batch that went well there may be more, after one that did not there is a pause.
+func TestABacklogIsNotMadeToWait(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		left int // after half an hour
+	}{"good": {nil, 0}, "bad": {errors.New("down"), 99}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &oneByOne{left: 100, script: script{leased: true, err: c.err}}
+				w := customers.NewWorker(customers.Options{Store: s, Provider: s, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				w.Run(ctx, time.Minute)
+				require.Equal(t, c.left, s.left)
+			})
 		})
 	}
 }

@@ -154,6 +154,23 @@ func TestLateSettlementsRace(t *testing.T) {
 	})
 }
 
+// TestASettledHoldAnswersAsBefore whatever is reported of it now, also to the process that remembers it as open.
+func TestASettledHoldAnswersAsBefore(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		for request, used := range map[string]ledger.Usage{
+			"as before": {Input: 30}, "more": {Input: 70}, "nothing": {}, "impossible": {Input: -1}, "beyond measure": {Input: 1 << 40},
+		} {
+			h := b.hold(request, 100)
+			_, err := b.replica().Settle(t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: 30}, Outcome: ledger.OutcomeCompleted})
+			require.NoError(t, err)
+			end, err := b.Settle(t.Context(), ledger.Settlement{HoldID: h.ID, Usage: used, Outcome: ledger.OutcomeCompleted})
+			require.NoError(t, err, request)
+			require.EqualValues(t, 30, end.Cost, request)
+		}
+		require.EqualValues(t, 1000-5*30, b.account().Balance)
+	})
+}
+
 // lateSweeper is a store whose list of expired holds is old by the time when the sweeper gets it.
 type lateSweeper struct {
 	*store.Store
