@@ -54,7 +54,7 @@ func TestACallFromHoldToAccount(t *testing.T) {
 		require.True(t, strings.HasPrefix(hold.GetHoldId(), "hold_"))
 		require.EqualValues(t, 750_000, hold.GetHeldNanoUsd())
 		require.EqualValues(t, 1000, hold.GetOutputTokens())
-		require.Equal(t, h.now().Add(5*time.Minute), hold.GetExpireTime().AsTime())
+		require.Equal(t, h.Now().Add(5*time.Minute), hold.GetExpireTime().AsTime())
 
 		account := func() *billingv1.Account {
 			got, err := h.from("gateway").GetAccount(h.as(alice), &billingv1.GetAccountRequest{})
@@ -71,10 +71,10 @@ func TestACallFromHoldToAccount(t *testing.T) {
 		want.Plan = "free" //nolint:staticcheck // both fields are filled until 1.0
 		require.Empty(t, cmp.Diff(want, account(), protocmp.Transform()))
 
-		h.wait(time.Minute)
+		h.Add(time.Minute)
 		checkpoint, err := ai.Checkpoint(t.Context(), &billingv1.CheckpointRequest{HoldId: hold.GetHoldId(), Usage: &usagev1.CallUsage{InputTokens: 1000, OutputTokens: 10}})
 		require.NoError(t, err)
-		require.Equal(t, h.now().Add(5*time.Minute), checkpoint.GetExpireTime().AsTime())
+		require.Equal(t, h.Now().Add(5*time.Minute), checkpoint.GetExpireTime().AsTime())
 
 		usage := &usagev1.CallUsage{InputTokens: 900, CachedInputTokens: 100, OutputTokens: 500, ReasoningTokens: 20}
 		end, err := ai.Settle(t.Context(), &billingv1.SettleRequest{HoldId: hold.GetHoldId(), Usage: usage, Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
@@ -130,7 +130,7 @@ func TestTheUnlimitedPlan(t *testing.T) {
 		require.Empty(t, cmp.Diff(&billingv1.Limits{}, got.GetLimits(), protocmp.Transform()))
 		end := h.call("r1", "org_1", "user_1")
 		require.EqualValues(t, 1_000_000_000_000_000-callCost, end.GetBalanceNanoUsd())
-		h.wait(40 * 24 * time.Hour)
+		h.Add(40 * 24 * time.Hour)
 		require.EqualValues(t, 1_000_000_000_000_000-callCost, h.call("r2", "org_1", "user_1").GetBalanceNanoUsd())
 	})
 }
@@ -139,7 +139,7 @@ func TestUsageByDayAndModel(t *testing.T) {
 	each(t, nil, func(t *testing.T, h *fixture) {
 		h.call("r1", "org_1", "user_member")
 		h.call("r2", "org_1", "user_admin")
-		h.wait(24 * time.Hour)
+		h.Add(24 * time.Hour)
 		h.call("r3", "org_1", "user_admin")
 		client := h.from("gateway")
 
@@ -261,7 +261,7 @@ func TestCreateGrant(t *testing.T) {
 	each(t, nil, func(t *testing.T, h *fixture) {
 		client := h.from("gateway")
 		ask := &billingv1.CreateGrantRequest{
-			AccountId: "org_1", AmountNanoUsd: 1_500_000_000, Source: "ticket 7", ExpireTime: timestamppb.New(h.now().Add(time.Hour)),
+			AccountId: "org_1", AmountNanoUsd: 1_500_000_000, Source: "ticket 7", ExpireTime: timestamppb.New(h.Now().Add(time.Hour)),
 		}
 		_, err := client.CreateGrant(h.as(operator), ask)
 		e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
@@ -284,7 +284,7 @@ func TestCreateGrant(t *testing.T) {
 		ask.AmountNanoUsd = 1
 		_, err = client.CreateGrant(h.as(operator), ask)
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
-		ask.Source, ask.ExpireTime = "late", timestamppb.New(h.now())
+		ask.Source, ask.ExpireTime = "late", timestamppb.New(h.Now())
 		_, err = client.CreateGrant(h.as(operator), ask)
 		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 		require.Equal(t, "expireTime", e.Fields[0].Name)
@@ -350,7 +350,7 @@ func TestBackgroundWork(t *testing.T) {
 	each(t, env, func(t *testing.T, h *fixture) {
 		_, err := h.from("ai").Reserve(t.Context(), reserve("r1", "user_alice", "user_alice"))
 		require.NoError(t, err)
-		h.wait(5 * time.Minute)
+		h.Add(5 * time.Minute)
 		stop := h.run()
 		defer stop()
 		client := h.from("gateway")

@@ -28,7 +28,7 @@ func TestDeadEventIsRedriven(t *testing.T) {
 		require.NoError(t, err)
 		var e *inboxv1.Event
 		require.Eventually(t, func() bool {
-			h.wait(time.Second) // pauses end
+			h.Add(time.Second) // pauses end
 			e = h.event("evt_poisoned")
 			return e.GetState() == inboxv1.EventState_EVENT_STATE_DEAD
 		}, 20*time.Second, 5*time.Millisecond)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"log/slog"
-	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -27,6 +26,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	fake "github.com/trivet-dev/trivet/sandbox/stripe"
 	"github.com/trivet-dev/trivet/services/billing"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
 
 var secret = bytes.Repeat([]byte{7}, 32)
@@ -39,23 +39,10 @@ type fixture struct {
 	server  *grpcserver.Server
 	stripe  *fake.Fake
 	log     *bytes.Buffer
-	mu      sync.Mutex
-	clock   time.Time
+	*billingtest.Clock
 }
 
-func (h *fixture) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.clock
-}
-
-func (h *fixture) wait(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clock = h.clock.Add(d)
-}
-
-// config is the settings that no environment gives.
+// config returns the settings for an environment.
 func config(t *testing.T, env map[string]string) billing.Config {
 	t.Helper()
 	var c billing.Config
@@ -63,7 +50,7 @@ func config(t *testing.T, env map[string]string) billing.Config {
 	return c
 }
 
-// each runs a test on both databases, with Stripe's fake at hand.
+// each runs a test on both databases, with a fake Stripe.
 func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixture)) {
 	t.Helper()
 	places := map[string]func(t *testing.T) database.Config{
@@ -81,21 +68,18 @@ func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixtur
 
 func newFixture(t *testing.T, env map[string]string, place database.Config) *fixture {
 	t.Helper()
-	h := &fixture{t: t, clock: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), log: &bytes.Buffer{}}
-	var err error
-	h.stripe, err = fake.New(fake.Config{})
-	require.NoError(t, err)
-	stripe := httptest.NewServer(h.stripe)
-	t.Cleanup(stripe.Close)
+	h := &fixture{t: t, Clock: billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)), log: &bytes.Buffer{}}
+	stripe, address := billingtest.Stripe(t, fake.Config{})
+	h.stripe = stripe
 	c := config(t, env)
-	if c.StripeAPIURL, err = url.Parse(stripe.URL); err != nil {
-		t.Fatal(err)
-	}
+	var err error
+	c.StripeAPIURL, err = url.Parse(address)
+	require.NoError(t, err)
 	list, err := models.Default()
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{b: h.log}, nil))
 	h.service, err = billing.New(t.Context(), c, billing.Deps{
-		Logger: logger, Meter: noop.Meter{}, Now: h.now, Database: place, Models: list,
+		Logger: logger, Meter: noop.Meter{}, Now: h.Now, Database: place, Models: list,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.service.Close(context.Background())) })

@@ -33,7 +33,7 @@ func webhookEnv() map[string]string {
 // deliver hands billing a webhook as the gateway does.
 func (h *fixture) deliver(secret, body string) (*billingv1.ReceiveWebhookResponse, error) {
 	h.t.Helper()
-	headers, err := webhook.Stripe([]string{secret}, "", h.now(), []byte(body))
+	headers, err := webhook.Stripe([]string{secret}, "", h.Now(), []byte(body))
 	require.NoError(h.t, err)
 	return h.from("gateway").ReceiveWebhook(h.t.Context(), &billingv1.ReceiveWebhookRequest{
 		Headers: map[string]string{"stripe-signature": headers.Get("Stripe-Signature")}, Body: []byte(body),

@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
@@ -36,33 +37,17 @@ type fixture struct {
 	store *store.Store
 	fake  *fake.Fake
 	*stripe.Client
-	mu    sync.Mutex
-	clock time.Time
-}
-
-func (w *fixture) now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.clock
-}
-
-func (w *fixture) wait(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.clock = w.clock.Add(d)
+	*billingtest.Clock
 }
 
 func each(t *testing.T, test func(t *testing.T, w *fixture)) {
 	t.Helper()
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		w := &fixture{t: t, store: store.New(db), clock: time.Now().UTC().Truncate(time.Microsecond)}
-		var err error
-		w.fake, err = fake.New(fake.Config{Now: w.now})
-		require.NoError(t, err)
-		server := httptest.NewServer(w.fake)
-		t.Cleanup(server.Close)
+		w := &fixture{t: t, store: store.New(db), Clock: billingtest.NewClock(time.Now().UTC().Truncate(time.Microsecond))}
+		var address string
+		w.fake, address = billingtest.Stripe(t, fake.Config{Now: w.Now})
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		w.Client = stripe.New(stripe.Config{Key: settings.NewSecret("sk_test_1"), URL: server.URL, HTTP: client, Logger: slog.New(slog.DiscardHandler)})
+		w.Client = stripe.New(stripe.Config{Key: settings.NewSecret("sk_test_1"), URL: address, HTTP: client, Logger: slog.New(slog.DiscardHandler)})
 		test(t, w)
 	})
 }
@@ -70,13 +55,13 @@ func each(t *testing.T, test func(t *testing.T, w *fixture)) {
 func (w *fixture) open(accountID string) {
 	w.t.Helper()
 	require.NoError(w.t, w.store.Write(w.t.Context(), accountID, func(ctx context.Context, tx ledger.Tx) error {
-		_, err := tx.InsertAccount(ctx, ledger.Account{ID: accountID, Plan: "free", CreateTime: w.now()})
+		_, err := tx.InsertAccount(ctx, ledger.Account{ID: accountID, Plan: "free", CreateTime: w.Now()})
 		return err
 	}))
 }
 
 func (w *fixture) worker() *customers.Worker {
-	return customers.NewWorker(customers.Options{Store: w.store, Provider: w.Client, Now: w.now, Logger: slog.New(slog.DiscardHandler)})
+	return customers.NewWorker(customers.Options{Store: w.store, Provider: w.Client, Now: w.Now, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func (w *fixture) work(made, failed int) {
@@ -118,8 +103,7 @@ func (w *fixture) only(accountID string) {
 
 func (w *fixture) fail(f fault.Fault) {
 	w.t.Helper()
-	_, err := w.fake.Faults().Add(f)
-	require.NoError(w.t, err)
+	billingtest.Fail(w.t, w.fake, f)
 }
 
 func TestEveryAccountGetsACustomer(t *testing.T) {
@@ -143,11 +127,11 @@ func TestFailuresAreTriedAgainLater(t *testing.T) {
 		w.fail(fault.Fault{Kind: fault.RateLimit, Count: 2})
 		w.work(0, 1)
 		w.work(0, 0)
-		w.wait(10 * time.Second)
+		w.Add(10 * time.Second)
 		w.work(0, 1)
-		w.wait(10 * time.Second)
+		w.Add(10 * time.Second)
 		w.work(0, 0)
-		w.wait(10 * time.Second)
+		w.Add(10 * time.Second)
 		w.work(1, 0)
 		w.only("org_1")
 	})
@@ -159,7 +143,7 @@ func TestALostAnswerMakesNoSecondCustomer(t *testing.T) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.CommitTimeout, Count: 1})
 		w.work(0, 1)
-		w.wait(time.Minute)
+		w.Add(time.Minute)
 		w.work(1, 0)
 		w.only("org_1")
 	})
@@ -171,7 +155,7 @@ func TestALostAnswerOfDaysAgo(t *testing.T) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.CommitTimeout, Count: 1})
 		w.work(0, 1)
-		w.wait(50 * time.Hour)
+		w.Add(50 * time.Hour)
 		w.work(1, 0)
 		w.only("org_1")
 	})
@@ -183,8 +167,8 @@ func TestAFailureOfStripesOwn(t *testing.T) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.Status, Status: 500, Method: http.MethodPost, Count: 1})
 		w.work(0, 1)
-		w.wait(time.Minute)
-		missing, err := w.store.MissingCustomers(t.Context(), w.now(), 10)
+		w.Add(time.Minute)
+		missing, err := w.store.MissingCustomers(t.Context(), w.Now(), 10)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, missing[0].SpentKeys)
 		w.work(1, 0)
@@ -235,7 +219,7 @@ func (silent) Create(context.Context, string, string) (string, error) { return "
 func TestAnAnswerWithoutAnIDIsAnError(t *testing.T) {
 	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
-		worker := customers.NewWorker(customers.Options{Store: w.store, Provider: silent{}, Now: w.now, Logger: slog.New(slog.DiscardHandler)})
+		worker := customers.NewWorker(customers.Options{Store: w.store, Provider: silent{}, Now: w.Now, Logger: slog.New(slog.DiscardHandler)})
 		made, failed, err := worker.Work(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, [2]int{0, 1}, [2]int{made, failed})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,33 +15,16 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
-// clock is a clock that tests move.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
+func newClock() *billingtest.Clock {
+	return billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
 }
-
-func newClock() *clock { return &clock{now: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Set(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = t
-}
-
-func (c *clock) Add(d time.Duration) { c.Set(c.Now().Add(d)) }
 
 // The prices of the tests: a token of "plain" costs 1 nano-dollar in, half of it cached, and 3 out.
 const priceFile = `
@@ -102,7 +84,7 @@ type fixture struct {
 	store *store.Store
 	db    *database.DB
 	place database.Config
-	clock *clock
+	clock *billingtest.Clock
 	plans *fixedPlans
 }
 

@@ -91,8 +91,8 @@ func TestWhatARefreshFinds(t *testing.T) {
 	})
 }
 
-// TestAnAnswerForAnotherObjectIsNoAnswer keeps a proxy's mistake from being stored under the wrong id.
-func TestAnAnswerForAnotherObjectIsNoAnswer(t *testing.T) {
+// TestAnswerForAnotherObjectIsRejected keeps a proxy's mistake from being stored under the wrong id.
+func TestAnswerForAnotherObjectIsRejected(t *testing.T) {
 	each(t, func(t *testing.T, w *fixture) {
 		w.source.set("cus_1", customer("cus_2", 1))
 		_, err := w.Sync(t.Context(), mirror.Customer, "cus_1")

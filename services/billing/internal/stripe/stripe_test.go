@@ -19,13 +19,14 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
 )
 
 const secret = "sk_test_billing"
 
-// world is a client and the fake that it calls, over real HTTP, by the transport that production has.
+// fixture is a client and a fake Stripe. They speak real HTTP over the transport of production.
 type fixture struct {
 	*stripe.Client
 	fake     *fake.Fake
@@ -59,8 +60,7 @@ func newFixture(t *testing.T, key string) *fixture {
 
 func (w *fixture) fail(t *testing.T, f fault.Fault) {
 	t.Helper()
-	_, err := w.fake.Faults().Add(f)
-	require.NoError(t, err)
+	billingtest.Fail(t, w.fake, f)
 }
 
 func TestCreateIsIdempotentByKey(t *testing.T) {
