@@ -155,7 +155,7 @@ func TestWebhooksNeedHTTPSInProduction(t *testing.T) {
 }
 
 // A provider sends all of its webhooks from a few addresses, so only refused requests count against the IP limit.
-func TestOnlyRefusedWebhooksCountAgainstTheirAddress(t *testing.T) {
+func TestOnlyRefusedWebhooksCountAgainstTheIPLimit(t *testing.T) {
 	o := options{config: func(c *gateway.Config) {
 		c.IPRequestsPerMinute, c.TrustedProxies = 40, []string{"127.0.0.1", "::1"}
 	}}

@@ -26,7 +26,7 @@ func env(values map[string]string) settings.Env {
 }
 
 // Whatever looks like a key in a file that is published, and not in a test, production must know as published.
-func TestEveryPublishedSecretIsKnown(t *testing.T) {
+func TestEveryPublishedSecretIsListed(t *testing.T) {
 	key := regexp.MustCompile(`(?:sk|rk|pk)_(?:test|live)_[A-Za-z0-9_]{6,}|whsec_[A-Za-z0-9+/=]{6,}|\bsk-[A-Za-z0-9_-]{6,}`)
 	found := map[string]string{}
 	root, skip := filepath.Join("..", ".."), int64(1<<20) // programs that somebody built there
@@ -182,7 +182,7 @@ func TestDevOnAPublicAddressIsRefused(t *testing.T) {
 }
 
 // A provider that a setting names is the real one; the sandbox fills in only those that no setting names.
-func TestAProvidersAddressIsNotDropped(t *testing.T) {
+func TestConfiguredProviderIsNotReplaced(t *testing.T) {
 	for name, value := range map[string]string{"OPENAI_BASE_URL": "http://localhost:11434/v1", "STRIPE_API_URL": "http://localhost:12111"} {
 		get := env(map[string]string{name: value}).Get
 		filled, err := serve.FillIn(get, serve.SandboxAt("http://127.0.0.1:8090"))

@@ -61,9 +61,9 @@ func TestAnAccountHasAShareOfTheAbandonedReads(t *testing.T) {
 	}
 }
 
-// TestADeathDoesNotMakeLeavingCheaper writes a checkpoint at the bound of an abandoned answer that cannot be counted: a
+// TestAbandonedCallHasACheckpointAtItsBound writes a checkpoint at the bound of an abandoned answer that cannot be counted: a
 // process that is killed leaves the hold to billing's sweeper, which charges the last checkpoint.
-func TestADeathDoesNotMakeLeavingCheaper(t *testing.T) {
+func TestAbandonedCallHasACheckpointAtItsBound(t *testing.T) {
 	whole := func(e *exchange) { e.wait(time.Hour) }
 	thinking := func(e *exchange) {
 		e.start("text/event-stream")
@@ -108,9 +108,9 @@ func TestADeathDoesNotMakeLeavingCheaper(t *testing.T) {
 	}
 }
 
-// TestAProviderThatBreaksOffReasoning says nothing of what the model thought. A stream that showed something is charged
+// TestProviderBreaksOffWhileReasoning says nothing of what the model thought. A stream that showed something is charged
 // what it showed and a low estimate of the thinking before that. The operator is told.
-func TestAProviderThatBreaksOffReasoning(t *testing.T) {
+func TestProviderBreaksOffWhileReasoning(t *testing.T) {
 	stream := func(after time.Duration, text string) func(*exchange) {
 		return func(e *exchange) {
 			e.start("text/event-stream")

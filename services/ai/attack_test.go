@@ -277,8 +277,8 @@ func TestCountingHasOneBudget(t *testing.T) {
 	require.Empty(t, billing.Holds())
 }
 
-// TestAProviderIsNotBelievedBeyondItsBound lets a provider claim and send more than it was asked for.
-func TestAProviderIsNotBelievedBeyondItsBound(t *testing.T) {
+// TestUsageAboveTheBoundIsNotCharged lets a provider claim and send more than it was asked for.
+func TestUsageAboveTheBoundIsNotCharged(t *testing.T) {
 	const price = 600 // nano-dollars for a token of gpt-4o-mini's output
 	claims := func(n string) string {
 		return `{"id":"c1","choices":[{"index":0,"finish_reason":"stop","message":{"content":"hi"}}],"usage":{"prompt_tokens":12,"completion_tokens":` + n + `}}`

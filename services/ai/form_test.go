@@ -23,8 +23,8 @@ const (
 	askingUsage = `{"model":"gpt-4o-mini","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"}]}`
 )
 
-// TestTheAnswerHasTheFormThatWasAskedFor tries each form of an answer under each name for it.
-func TestTheAnswerHasTheFormThatWasAskedFor(t *testing.T) {
+// TestAnswerHasTheRequestedForm tries each form of an answer under each name for it.
+func TestAnswerHasTheRequestedForm(t *testing.T) {
 	for _, kind := range []string{"application/json", "text/event-stream", "text/event-stream; charset", "text/plain", "text/html", "application/octet-stream", ""} {
 		for name, c := range map[string]struct {
 			request, answer, want string

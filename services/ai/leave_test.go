@@ -670,8 +670,8 @@ func (s *pieceStream) Context() context.Context { return s.ctx }
 
 func (s *pieceStream) Send(*aiv1.ChatStreamResponse) error { return s.ctx.Err() }
 
-// TestAModelThatTurnsOutToReason is read to its end from the second call on, although the price list does not mark it.
-func TestAModelThatTurnsOutToReason(t *testing.T) {
+// TestUnmarkedReasoningModel is read to its end from the second call on, although the price list does not mark it.
+func TestUnmarkedReasoningModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, func(e *exchange) {
 			e.start("text/event-stream")

@@ -32,8 +32,8 @@ func sent(bodies *[]string, answer string) http.HandlerFunc {
 	}
 }
 
-// TestWhatTrivetAddsIsSetPerModel asks servers that refuse unknown fields.
-func TestWhatTrivetAddsIsSetPerModel(t *testing.T) {
+// TestAddedFieldsAreSetPerModel asks servers that refuse unknown fields.
+func TestAddedFieldsAreSetPerModel(t *testing.T) {
 	for request, want := range map[string]string{
 		`{"model":"strict","stream":true,"messages":[{"role":"user","content":"x"}]}`: `{"model":"strict","stream":true,"messages":[{"role":"user","content":"x"}]}`,
 		`{"model":"old","stream":true,"messages":[{"role":"user","content":"x"}]}`:    `{"max_tokens":1000,"stream_options":{"include_usage":true},"model":"old","stream":true,"messages":[{"role":"user","content":"x"}]}`,
@@ -147,8 +147,8 @@ func TestDatedNames(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestWhatModelsThatReasonRefuse is said in the typed API's names.
-func TestWhatModelsThatReasonRefuse(t *testing.T) {
+// TestFieldsThatReasoningModelsReject is said in the typed API's names.
+func TestFieldsThatReasoningModelsReject(t *testing.T) {
 	h := newFixture(t)
 	_, err := h.Chat(t.Context(), &aiv1.ChatRequest{Model: "gpt-5", Messages: user("hi"), Temperature: proto.Float64(0.5)})
 	e := errs.From(err)

@@ -69,7 +69,7 @@ func TestDeadEventIsRedriven(t *testing.T) {
 }
 
 // Of a body that is not an event, nothing is stored that could be handled. A redrive must not mark it as done.
-func TestWhatCouldNotBeReadStaysDead(t *testing.T) {
+func TestUnreadableEventStaysDead(t *testing.T) {
 	each(t, webhookEnv(), func(t *testing.T, h *fixture) {
 		defer h.run()()
 		_, err := h.deliver(webhookSecret, `{"id":`)

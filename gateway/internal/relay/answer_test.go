@@ -153,7 +153,7 @@ func TestHowAnswersEnd(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeavesIsNotAFailureOfTrivets(t *testing.T) {
+func TestClientDisconnectIsNotAnError(t *testing.T) {
 	pieces := []*aiv1.RelayResponse{head(200, true, "data: a\n\n"), body("data: b\n\n"), body("data: c\n\n")}
 	for name, w := range map[string]*client{
 		"the first write fails":  {noWrite: true},

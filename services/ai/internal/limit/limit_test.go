@@ -116,8 +116,8 @@ func TestARefusedCallCountsNothing(t *testing.T) {
 	}
 }
 
-// TestAKeysLimitHoldsForWhatItMade: a key, what it made and what that made share the limit of the first.
-func TestAKeysLimitHoldsForWhatItMade(t *testing.T) {
+// TestKeyLimitIncludesDescendants: a key, what it made and what that made share the limit of the first.
+func TestKeyLimitIncludesDescendants(t *testing.T) {
 	m, clock := newMemory(t)
 	parent, free := limit.Key{ID: "parent", Requests: 5}, limit.Key{ID: "unlimited"}
 	admit := func(keys ...limit.Key) error {
@@ -292,8 +292,8 @@ func TestALongCallCountsWhenItEnds(t *testing.T) {
 	}
 }
 
-// TestWhatIsGivenBackLateMakesNoRoom: the minute in which it was taken is over, and another call has used the present one.
-func TestWhatIsGivenBackLateMakesNoRoom(t *testing.T) {
+// TestLateCorrectionDoesNotFreeTokens: the minute in which it was taken is over, and another call has used the present one.
+func TestLateCorrectionDoesNotFreeTokens(t *testing.T) {
 	m, c := newMemory(t)
 	long, err := m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 90})
 	require.NoError(t, err)

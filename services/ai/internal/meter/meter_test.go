@@ -122,7 +122,7 @@ func TestFinishedCountsEachChoiceOnce(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeCountedIsHidden(t *testing.T) {
+func TestUncountableOutputIsHidden(t *testing.T) {
 	c := tokens.NewCounter()
 	for name, step := range map[string]struct {
 		data   string

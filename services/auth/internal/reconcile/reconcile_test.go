@@ -653,7 +653,7 @@ func TestALeaseLastsTwoMinutes(t *testing.T) {
 }
 
 // A replica that was silent beyond its lease, and whose job another has taken, stops without another call to Clerk.
-func TestAReplicaThatLostTheJobStops(t *testing.T) {
+func TestReplicaWithoutTheJobStops(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		f.User("ada")
 		var calls int64

@@ -230,7 +230,7 @@ func loose(signature string) string {
 	return signature[:at] + string(alphabet[last|1]) + "="
 }
 
-func TestNobodyVerifiesWithoutASecret(t *testing.T) {
+func TestVerifierNeedsASecret(t *testing.T) {
 	verifier, err := svix.New(nil, func() time.Time { return now })
 	require.NoError(t, err)
 	_, err = verifier.Verify(good().headers, []byte(body))

@@ -138,7 +138,7 @@ func TestFailuresAreTriedAgainLater(t *testing.T) {
 }
 
 // A lost answer is asked for again by the same key.
-func TestALostAnswerMakesNoSecondCustomer(t *testing.T) {
+func TestLostAnswerCreatesOneCustomer(t *testing.T) {
 	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.CommitTimeout, Count: 1})
@@ -150,7 +150,7 @@ func TestALostAnswerMakesNoSecondCustomer(t *testing.T) {
 }
 
 // After Stripe has forgotten the key, the customer is looked for first.
-func TestALostAnswerOfDaysAgo(t *testing.T) {
+func TestLostAnswerAfterTheKeyExpired(t *testing.T) {
 	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.CommitTimeout, Count: 1})
@@ -162,7 +162,7 @@ func TestALostAnswerOfDaysAgo(t *testing.T) {
 }
 
 // Stripe repeats a failure for its key: the next attempt has another one, and makes the customer once.
-func TestAFailureOfStripesOwn(t *testing.T) {
+func TestStripeServerErrorSpendsTheKey(t *testing.T) {
 	each(t, func(t *testing.T, w *fixture) {
 		w.open("org_1")
 		w.fail(fault.Fault{Kind: fault.Status, Status: 500, Method: http.MethodPost, Count: 1})

@@ -131,7 +131,7 @@ func TestParseEvent(t *testing.T) {
 }
 
 // A charge says what it does not have; where it leaves that open, or the event says otherwise, it is asked.
-func TestWhatAChargeDoesNotHave(t *testing.T) {
+func TestChargeWithoutRefundsOrDisputes(t *testing.T) {
 	for _, c := range []struct {
 		eventType, charge string
 		without           []string

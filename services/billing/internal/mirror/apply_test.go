@@ -104,8 +104,8 @@ func TestAChargeMeansItsRefundsAndDisputes(t *testing.T) {
 	}
 }
 
-// TestWhatIsListedNeverBeatsAFetch: an object is written as it was listed only while nobody has begun to fetch it.
-func TestWhatIsListedNeverBeatsAFetch(t *testing.T) {
+// TestListedObjectNeverReplacesAFetchedOne: an object is written as it was listed only while nobody has begun to fetch it.
+func TestListedObjectNeverReplacesAFetchedOne(t *testing.T) {
 	each(t, func(t *testing.T, w *fixture) {
 		ctx, listed := t.Context(), []byte(customer("cus_1", 1))
 		w.source.set("cus_1", customer("cus_1", 2))

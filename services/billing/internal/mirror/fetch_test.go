@@ -12,7 +12,7 @@ import (
 )
 
 // A fetch is numbered before it asks Stripe: an answer that Stripe gave before a later fetch's must not replace it, however late it comes.
-func TestAnOldAnswerNeverReplacesANewOne(t *testing.T) {
+func TestOldAnswerNeverReplacesANewOne(t *testing.T) {
 	for name, old := range map[string]string{"a change": customer("cus_1", 1), "a deletion": ""} {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, w *fixture) {
@@ -102,8 +102,8 @@ func TestAnswerForAnotherObjectIsRejected(t *testing.T) {
 	})
 }
 
-// TestACustomerWithManyPaymentMethodsGoes looks at all of them, over more than one page of the store.
-func TestACustomerWithManyPaymentMethodsGoes(t *testing.T) {
+// TestDeletedCustomerWithManyPaymentMethods looks at all of them, over more than one page of the store.
+func TestDeletedCustomerWithManyPaymentMethods(t *testing.T) {
 	each(t, func(t *testing.T, w *fixture) {
 		w.source.set("cus_1", customer("cus_1", 1))
 		_, err := w.Sync(t.Context(), mirror.Customer, "cus_1")
@@ -135,8 +135,8 @@ func TestValidID(t *testing.T) {
 	}
 }
 
-// TestAListThatIsCutShortIsPartial wherever in the object it stands.
-func TestAListThatIsCutShortIsPartial(t *testing.T) {
+// TestTruncatedListIsPartial wherever in the object it stands.
+func TestTruncatedListIsPartial(t *testing.T) {
 	for kind, list := range map[mirror.Kind]string{mirror.Subscription: "items", mirror.Invoice: "lines", mirror.CheckoutSession: "line_items"} {
 		for more, want := range map[string]bool{`{"has_more":true,"data":[]}`: true, `{"has_more":false,"data":[]}`: false, `{"data":[]}`: false, `null`: false} {
 			o, err := mirror.Parse(kind, fmt.Appendf(nil, `{"id":"x_1","object":%q,%q:%s}`, kind, list, more))
@@ -146,8 +146,8 @@ func TestAListThatIsCutShortIsPartial(t *testing.T) {
 	}
 }
 
-// TestAnObjectIsAsOldAsItsFetch: it is known to be true when Stripe was asked, not when the answer came.
-func TestAnObjectIsAsOldAsItsFetch(t *testing.T) {
+// TestObjectHasTheTimeOfItsFetch: it is known to be true when Stripe was asked, not when the answer came.
+func TestObjectHasTheTimeOfItsFetch(t *testing.T) {
 	each(t, func(t *testing.T, w *fixture) {
 		begun := time.Unix(1_800_000_000, 0).UTC()
 		at := begun.Add(-time.Minute)

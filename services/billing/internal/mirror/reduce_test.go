@@ -9,9 +9,9 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
-// TestNothingPersonalIsKept has the personal and secret fields of each kind, also inside of what might be expanded. What begins
+// TestNoPersonalDataIsStored has the personal and secret fields of each kind, also inside of what might be expanded. What begins
 // with "no-" must not be kept.
-func TestNothingPersonalIsKept(t *testing.T) {
+func TestNoPersonalDataIsStored(t *testing.T) {
 	const (
 		person   = `"email":"no-1","phone":"no-2","address":{"line1":"no-3"},"shipping":{"name":"no-4"}`
 		method   = `{"id":"pm_9","object":"payment_method","billing_details":{"name":"no-5"},"card":{"fingerprint":"no-6","last4":"1111"}}`

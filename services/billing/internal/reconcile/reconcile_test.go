@@ -306,7 +306,7 @@ func TestJobOfADeadProcess(t *testing.T) {
 }
 
 // A run that was cancelled gives the job back at once.
-func TestACancelledRunGivesTheJobBack(t *testing.T) {
+func TestCancelledRunReleasesTheJob(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		a.add("cus_1")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -322,7 +322,7 @@ func TestACancelledRunGivesTheJobBack(t *testing.T) {
 }
 
 // A replica that was silent beyond its lease, and whose job another has taken, stops without another call of Stripe.
-func TestAReplicaThatLostTheJobStops(t *testing.T) {
+func TestReplicaWithoutTheJobStops(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, _ *store.Store) {
 		for i := range 9 {
 			a.add(fmt.Sprintf("cus_%d", i))
@@ -411,7 +411,7 @@ func TestACustomerGoesBeforeItsPaymentMethodsAreListed(t *testing.T) {
 }
 
 // A run since a time does not continue one since another time.
-func TestARunSinceAnotherTimeBeginsAnew(t *testing.T) {
+func TestRunSinceAnotherTimeStartsOver(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		for i := range 9 {
 			a.bodies[fmt.Sprintf("cus_%d", i)] = fmt.Sprintf(`{"id":"cus_%d","object":"customer","created":1700000000}`, i)
@@ -457,7 +457,7 @@ func TestDetachedPaymentMethodsCostNoCall(t *testing.T) {
 }
 
 // An object whose id can't be used is named in the log, escaped, and the others are compared.
-func TestAnObjectThatCannotBeFetchedIsNamed(t *testing.T) {
+func TestErrorNamesTheObject(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, _ *store.Store) {
 		var log bytes.Buffer
 		r := a.with(func(o *reconcile.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
@@ -488,8 +488,8 @@ func TestOneAtATime(t *testing.T) {
 	})
 }
 
-// TestARefusedKeyIsSaidAtOnce: to ask again is of no use.
-func TestARefusedKeyIsSaidAtOnce(t *testing.T) {
+// TestRejectedKeyIsReportedAtOnce: to ask again is of no use.
+func TestRejectedKeyIsReportedAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
 		a.fail = func(int) error { return fmt.Errorf("%w: 401", mirror.ErrRefused) }
 		_, err := run(t, r)
@@ -617,8 +617,8 @@ func TestEventsAreGoneThroughOnce(t *testing.T) {
 	})
 }
 
-// TestAListedObjectIsAsOldAsItsList: its fetch time is that of the successful request, not of the first failed one.
-func TestAListedObjectIsAsOldAsItsList(t *testing.T) {
+// TestListedObjectHasTheTimeOfItsList: its fetch time is that of the successful request, not of the first failed one.
+func TestListedObjectHasTheTimeOfItsList(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, _ *reconcile.Reconciler, rows *store.Store) {
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		r := a.with(func(o *reconcile.Options) {

@@ -122,7 +122,7 @@ func whole(t *testing.T, w *fixture, kind mirror.Kind, id string, calls int) []b
 	return body
 }
 
-func TestAListThatEndsInTheMiddle(t *testing.T) {
+func TestTruncatedList(t *testing.T) {
 	for name, status := range map[string]int{"gone meanwhile": http.StatusBadRequest, "not found": http.StatusNotFound, "down": http.StatusInternalServerError} {
 		c, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/v1/subscriptions/sub_1" {

@@ -181,7 +181,7 @@ func TestOtherHeadersDoNotCount(t *testing.T) {
 	require.Equal(t, stripesig.Missing, verifier.Verify(nil, nil))
 }
 
-func TestNobodyVerifiesWithoutASecret(t *testing.T) {
+func TestVerifierNeedsASecret(t *testing.T) {
 	verifier, err := stripesig.New(nil, at)
 	require.NoError(t, err)
 	require.Equal(t, stripesig.Mismatch, verifier.Verify(map[string]string{stripesig.Header: header("", stamp(0), body)}, []byte(body)))
