@@ -13,10 +13,10 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// devFile holds development's settings; it is read in development only.
+// devFile holds settings for development. It is read in development only.
 const devFile = ".dev.vars"
 
-// program is what every command works with.
+// program holds what every command needs.
 type program struct {
 	env            settings.Env
 	stdin          io.Reader

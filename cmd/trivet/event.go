@@ -18,22 +18,22 @@ import (
 	inboxv1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
 )
 
-// event is an event as the edge shows it, and as it came.
+// event is an event, decoded and as the edge's JSON.
 type event struct {
 	*inboxv1.Event
 	raw json.RawMessage
 }
 
-// UnmarshalJSON reads an event as the edge shows it. It ignores the fields of a newer edge.
+// UnmarshalJSON reads an event. It ignores unknown fields, which a newer edge may send.
 func (e *event) UnmarshalJSON(raw []byte) error {
 	e.Event, e.raw = &inboxv1.Event{}, bytes.Clone(raw)
 	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(raw, e.Event)
 }
 
-// maxPageSize is the most events that the edge gives at a time.
+// maxPageSize is the maximum number of events in one answer of the edge.
 const maxPageSize = 500
 
-// events lists the newest events at an address, and tells whether there are more.
+// events lists the newest events at a path, and reports whether there are more.
 func (o *operator) events(ctx context.Context, path string, query url.Values, limit int) (all []event, more bool, err error) {
 	asked := url.Values{}
 	for name, values := range query {
@@ -76,7 +76,7 @@ func (o *operator) printEvents(w io.Writer, all []event) error {
 	return o.print(w, raw)
 }
 
-// maxErrorShown bounds an error in a table, in characters.
+// maxErrorShown limits an error in a table, in characters.
 const maxErrorShown = 80
 
 func printTable(w io.Writer, all []event) error {
@@ -84,7 +84,7 @@ func printTable(w io.Writer, all []event) error {
 	_, _ = fmt.Fprintln(table, "RECEIVED\tSOURCE\tSTATE\tATTEMPTS\tTYPE\tSUBJECT\tID\tERROR")
 	for _, e := range all {
 		var text []rune
-		if e.GetState() != inboxv1.EventState_EVENT_STATE_DONE { // there, it is history
+		if e.GetState() != inboxv1.EventState_EVENT_STATE_DONE { // errors of done events are history
 			text = []rune(oneLine(e.GetLastError()))
 		}
 		if len(text) > maxErrorShown {
@@ -96,7 +96,7 @@ func printTable(w io.Writer, all []event) error {
 	return table.Flush() // the writer's first error
 }
 
-// subject is "-" for an event that is about no object.
+// subject returns "-" for an event without an object.
 func (e event) subject() string {
 	if e.GetSubject() == e.GetId() {
 		return "-"
@@ -110,7 +110,7 @@ func (e event) state() string {
 	return strings.ToLower(strings.TrimPrefix(e.GetState().String(), "EVENT_STATE_"))
 }
 
-// stamp is a time to the millisecond.
+// stamp writes a time to the millisecond.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z") }
 
 // print shows an event with all its details.

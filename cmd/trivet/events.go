@@ -16,7 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/integration"
 )
 
-// states are those of an event.
+// states lists the states of an event.
 var states = []string{"pending", "leased", "done", "dead", "ignored"}
 
 // eventsCommand holds the flags that the subcommands share.
@@ -37,13 +37,13 @@ func (p program) events() *cobra.Command {
 	return cmd
 }
 
-// eventsPath is where a provider's events are at the edge.
+// eventsPath returns the path of a provider's events at the edge.
 func eventsPath(source string) string {
 	i, _ := integration.Named(source)
 	return i.EventsPath
 }
 
-// sources are the providers to show.
+// sources returns the providers to show.
 func (e *eventsCommand) sources() ([]string, error) {
 	names := integration.Names(integration.WithWebhooks())
 	if e.source == "" {
@@ -55,7 +55,7 @@ func (e *eventsCommand) sources() ([]string, error) {
 	return []string{e.source}, nil
 }
 
-// maxListed bounds what one call of list prints.
+// maxListed limits how many events list prints.
 const maxListed = 100_000
 
 func (e *eventsCommand) list() *cobra.Command {
@@ -188,7 +188,7 @@ func (e *eventsCommand) redrive() *cobra.Command {
 	return cmd
 }
 
-// redriveAll redrives the named events wherever they are, or all dead ones when none is named.
+// redriveAll redrives the named events of any source, or all dead events without names.
 func (e *eventsCommand) redriveAll(ctx context.Context, ids []string) error {
 	sources, err := e.sources()
 	if err != nil {
@@ -238,10 +238,10 @@ func (r redriven) skipped() error {
 	return fmt.Errorf("not dead or unknown, and skipped: %s", strings.Join(r.SkippedEventIDs, ", "))
 }
 
-// maxRedriven is how many ids the edge takes at once.
+// maxRedriven is how many ids one request may contain.
 const maxRedriven = 1000
 
-// redrive redrives some events of one source, or all dead ones when none is named.
+// redrive redrives the named events of one source, or all dead events without names.
 func (o *operator) redrive(ctx context.Context, path string, ids []string) (total redriven, err error) {
 	requests := []map[string]any{{"allDead": true}}
 	if len(ids) > 0 {

@@ -44,7 +44,7 @@ func newInstallation() (installation, error) {
 	}, nil
 }
 
-// webhookSecret is the size of a webhook secret (bytes), as Svix makes them.
+// webhookSecret is the size of Svix's webhook secrets in bytes.
 const webhookSecret = 24
 
 // print writes the secrets as lines of an environment file.
@@ -60,7 +60,7 @@ TRIVET_INTERNAL_SECRET=%s
 }
 
 // save writes the secrets as files under dir: private/ for auth alone, shared/ for every process, sandbox/ for the sandbox and the
-// services that take its webhooks. It keeps a set that exists, and refuses an incomplete one, because new files would not match.
+// services that receive its webhooks. It keeps an existing set and refuses an incomplete one, because new files would not match.
 func (i installation) save(dir string) (made bool, err error) {
 	trust := []file{
 		{filepath.Join(dir, "private", "passport.key"), i.passportKey},
@@ -76,12 +76,12 @@ func (i installation) save(dir string) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	// The webhook secrets are a set of their own: older installations have the others only.
+	// The webhook secrets are a separate set, because older installations have only the others.
 	more, err := saveSet(webhooks)
 	return made || more, err
 }
 
-// file is a secret and where it is kept.
+// file is a secret and its path.
 type file struct{ path, content string }
 
 // saveSet writes files that belong together. It reports false when all of them exist, and an error when some do.

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// moment is a flag that takes a time, or how long ago it was.
+// moment is a flag that takes a time or an age.
 type moment struct {
 	time.Time
 	text string
 }
 
-// String returns what was given.
+// String returns the text of the flag.
 func (m *moment) String() string { return m.text }
 
-// Type names what is taken, in the help.
+// Type names the kind of value in the help.
 func (*moment) Type() string { return "time" }
 
 // Set reads "24h", "7d", "2026-11-25" or "2026-11-25T18:00:00Z".

@@ -47,12 +47,12 @@ func (o *operator) print(w io.Writer, raw []byte) error {
 	return err
 }
 
-// notTrivet is the error of an answer that the edge does not give.
+// notTrivet is the error for an answer that did not come from the edge.
 func (o *operator) notTrivet(err error) error {
 	return fmt.Errorf("%s is not a Trivet server: %w", o.url, err)
 }
 
-// maxAnswer bounds an answer (bytes).
+// maxAnswer limits an answer, in bytes.
 const maxAnswer = 256 << 20
 
 // ask sends a request and returns the answer's body. Errors: *refusal.
@@ -90,9 +90,9 @@ func (o *operator) ask(ctx context.Context, method, path string, body any) ([]by
 
 // refusal is the edge's error.
 type refusal struct {
-	// Code is such as "NOT_FOUND"; empty when it was not the edge that answered.
+	// Code is the reason, such as "NOT_FOUND"; empty when the answer did not come from the edge.
 	Code string
-	// Text is for people.
+	// Text is the readable text.
 	Text string
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// probe asks a health address once; it is what container health checks run, where there is no curl.
+// probe asks a health address once. Container health checks run it, because the image has no curl.
 func probe(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

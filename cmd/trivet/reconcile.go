@@ -22,7 +22,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/integration"
 )
 
-// counts are what a comparison found, of one kind of object.
+// counts holds the result of a comparison for one kind of object.
 type counts interface {
 	GetKind() string
 	GetSame() int64
@@ -62,7 +62,7 @@ func (p program) reconcile() *cobra.Command {
 	return cmd
 }
 
-// reconcileOne runs one service's comparison and shows it as it goes.
+// reconcileOne runs the comparison of one service and shows its progress.
 func (p program) reconcileOne(ctx context.Context, of integration.Integration, since moment) error {
 	o, err := p.operator(ctx)
 	if err != nil {
@@ -93,10 +93,10 @@ func (p program) reconcileOne(ctx context.Context, of integration.Integration, s
 	return p.follow(of.Name, next, patience)
 }
 
-// patience is how long the command waits in silence.
+// patience is how long the command waits without output.
 const patience = 5 * time.Second
 
-// news is a message of the service, or the end of its answer.
+// news is a message from the service, or the end of its answer.
 type news struct {
 	counts
 	err error

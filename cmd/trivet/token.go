@@ -14,7 +14,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// tokenRequest is what the sandbox needs to know.
+// tokenRequest is the request to the sandbox.
 type tokenRequest struct {
 	User string `json:"user"`
 	Org  string `json:"org,omitempty"`

@@ -113,7 +113,7 @@ func (p program) eraseUser() *cobra.Command {
 	return cmd
 }
 
-// errNotConfirmed is the end of an erasure that nobody confirmed.
+// errNotConfirmed ends an erasure that was not confirmed.
 var errNotConfirmed = errors.New("not confirmed; nothing was erased. Type the id exactly, or give --yes in a script")
 
 // erase erases a known user, after a preview and a confirmation.
@@ -174,7 +174,7 @@ func preview(w io.Writer, id string, document []byte) error {
 	return nil
 }
 
-// amount says how much a part of an export holds: how many items of a list, the email address of a user.
+// amount summarizes a part of an export: the number of items in a list, or the email address of a user.
 func amount(part json.RawMessage) string {
 	var list []json.RawMessage
 	if json.Unmarshal(part, &list) == nil {
@@ -269,7 +269,7 @@ func (p program) printPages(ctx context.Context, of pages) error {
 	return nil
 }
 
-// cell is a field's text in a table. A tab or a line break of a name must not break the table.
+// cell is a field's text in a table. A tab or a line break in a name must not break the table.
 func cell(raw json.RawMessage) string {
 	var text string
 	var words []string

@@ -16,13 +16,13 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// DevOptions are what trivet dev is started with.
+// DevOptions holds the options of trivet dev.
 type DevOptions struct {
-	// AllowPublic lets other machines reach the server.
+	// AllowPublic allows addresses that other machines can reach.
 	AllowPublic bool
-	// Stdout gets the addresses and the next steps once everything is ready.
+	// Stdout receives the addresses and the next steps when everything is ready.
 	Stdout io.Writer
-	// Stderr gets the log.
+	// Stderr receives the log.
 	Stderr io.Writer
 }
 
@@ -96,14 +96,14 @@ func announceDev(ctx context.Context, env settings.Env, c *config, host *serve.H
 	return host.Announce(ctx, env)
 }
 
-// endEarly ends a part that was made and is not going to run.
+// endEarly closes a part that was built but will not run.
 func endEarly(ctx context.Context, part serve.Part, err error) error {
 	ended, end := context.WithCancel(ctx)
 	end()
 	return errors.Join(err, part.Run(ended))
 }
 
-// endAll ends the parts that were made and are not going to run.
+// endAll closes the parts that were built but will not run.
 func endAll(ctx context.Context, parts []serve.Part, err error) error {
 	for _, part := range parts {
 		err = endEarly(ctx, part, err)
@@ -131,14 +131,14 @@ func Serve(ctx context.Context, env settings.Env, stderr io.Writer) error {
 	if err := host.Announce(ctx, env, c); err != nil {
 		return err
 	}
-	// On PostgreSQL several replicas start at once: their operator migrates, once, before.
+	// On PostgreSQL several replicas may start together, so the operator migrates once before the start.
 	return run(ctx, c, host, runOptions{migrate: !onPostgres(c)})
 }
 
 // onPostgres reports whether several replicas may share the database.
 func onPostgres(c *config) bool { return strings.HasPrefix(c.Store.DatabaseURL.Reveal(), "postgres") }
 
-// runOptions are how the ways to run differ.
+// runOptions holds the differences between trivet dev and trivet serve.
 type runOptions struct {
 	before      []serve.Part
 	migrate     bool

@@ -11,7 +11,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 )
 
-// billingCalls is billing as ai calls it: what every call to a model needs is a plain function call, the rest goes over the
+// billingCalls is ai's client of billing. The RPCs that every model call needs are plain function calls; the others use the
 // in-process connection.
 type billingCalls struct {
 	billingv1.BillingServiceClient
@@ -22,7 +22,7 @@ type billingCalls struct {
 	entitlements grpcserver.Unary[billingv1.GetEntitlementsRequest, billingv1.GetEntitlementsResponse]
 }
 
-// newBillingCalls needs billing to be registered.
+// newBillingCalls makes the client. Billing must be registered already.
 func newBillingCalls(server *grpcserver.Server, rest grpc.ClientConnInterface) (*billingCalls, error) {
 	billing, err := grpcserver.Implementation[billingv1.BillingServiceServer](server, billingv1.BillingService_ServiceDesc.ServiceName)
 	if err != nil {
@@ -38,7 +38,7 @@ func newBillingCalls(server *grpcserver.Server, rest grpc.ClientConnInterface) (
 	return c, errors.Join(wrong[:]...)
 }
 
-// relayCall is AIService.Relay as the edge calls it. It needs ai to be registered.
+// relayCall returns the edge's client of AIService.Relay. ai must be registered already.
 func relayCall(server *grpcserver.Server) (grpcserver.Stream[aiv1.RelayRequest, aiv1.RelayResponse], error) {
 	ai, err := grpcserver.Implementation[aiv1.AIServiceServer](server, aiv1.AIService_ServiceDesc.ServiceName)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing"
 )
 
-// Settings are the structs that hold every setting of every program.
+// Settings returns the structs that hold every setting of every program.
 func Settings() []any {
 	return []any{
 		serve.Settings{},
@@ -35,7 +35,7 @@ func Settings() []any {
 	}
 }
 
-// ServiceSettings are the structs that hold what each process of split mode reads, beside what all of them do.
+// ServiceSettings returns the structs with the settings of each process of split mode.
 func ServiceSettings() map[string][]any {
 	return map[string][]any{
 		"auth":    {auth.Config{}, serve.PriceList{}},
@@ -45,7 +45,7 @@ func ServiceSettings() map[string][]any {
 	}
 }
 
-// config is every setting of the all-in-one.
+// config holds every setting of the all-in-one.
 type config struct {
 	Host    serve.Settings
 	Edge    serve.Edge
@@ -59,7 +59,7 @@ type config struct {
 	StandIn serve.StandIn
 }
 
-// Validate checks what no part can check alone.
+// Validate checks what concerns several parts.
 func (c *config) Validate(settings.Modes) error {
 	return settings.Join(c.dataDir(), c.Billing.CheckModels(c.Prices.List()))
 }
@@ -79,7 +79,7 @@ func (c *config) validateService(name string) error {
 	}
 }
 
-// dataDir makes the data folder where it is needed, so that a wrong path is reported with the setting that names it.
+// dataDir creates the data folder if it is needed, so that a wrong path is reported with its setting.
 func (c *config) dataDir() error {
 	if c.Store.DatabaseURL.IsSet() && !strings.HasPrefix(c.Store.DatabaseURL.Reveal(), "sqlite://"+c.Host.DataDir) {
 		return nil
@@ -98,7 +98,7 @@ func (c *config) dataDir() error {
 	return nil
 }
 
-// load reads every setting and reports all mistakes at once, those of the checks and of the settings file included.
+// load reads every setting and reports all mistakes at once, including those of the checks and of the settings file.
 func load(env settings.Env, modes []string, checks ...func(*config) error) (*config, error) {
 	c := &config{}
 	wrong := []error{settings.Load(env.Get, c, modes...), env.Refused()}
@@ -111,12 +111,12 @@ func load(env settings.Env, modes []string, checks ...func(*config) error) (*con
 	return c, nil
 }
 
-// host makes what the process gives its parts.
+// host makes what the parts of the process share.
 func (c *config) host(stderr io.Writer) (*serve.Host, error) {
 	return serve.NewHost("trivet", c.Host, stderr)
 }
 
-// public names the settings whose addresses other machines reach.
+// public returns the settings whose addresses other machines can reach.
 func (c *config) public() []string {
 	var open []string
 	for _, at := range []serve.Listening{
@@ -142,7 +142,7 @@ func loopback(address string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// refusePublic reports the addresses of a development server that other machines reach.
+// refusePublic reports the addresses of a development server that other machines can reach.
 func refusePublic(c *config) error {
 	var found []error
 	for _, setting := range c.public() {
@@ -152,7 +152,7 @@ func refusePublic(c *config) error {
 	return settings.Join(found...)
 }
 
-// withDatabase puts SQLite in the data folder where no DATABASE_URL is set.
+// withDatabase puts SQLite into the data folder if DATABASE_URL is not set.
 func withDatabase(get func(string) string) func(string) string {
 	var at serve.DataFolder
 	if serve.IsSet(get, "DATABASE_URL") || settings.Load(get, &at) != nil {

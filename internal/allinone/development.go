@@ -9,7 +9,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox"
 )
 
-// development is what trivet dev adds to the edge. absent names the providers that the sandbox stands in for.
+// development returns what trivet dev adds to the edge. absent lists the providers that the sandbox stands in for.
 func development(box *sandbox.Sandbox, absent []string) gateway.Development {
 	d := gateway.Development{LoopbackOrigins: true}
 	if box != nil {
@@ -33,7 +33,7 @@ func under(prefix string, next http.Handler) http.Handler {
 	})
 }
 
-// sandboxURL is where the sandbox listens.
+// sandboxURL returns the address of the sandbox.
 func sandboxURL(box *sandbox.Sandbox) string {
 	return strings.TrimSuffix(box.Environment()["STRIPE_API_URL"], "/stripe")
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing"
 )
 
-// Migrate applies the migrations of every service that has a store, and returns. It needs no setting but where that is.
+// Migrate applies the migrations of every service that has a store, and returns. It needs only the settings of the databases.
 func Migrate(ctx context.Context, env settings.Env, stderr io.Writer) error {
 	var c struct {
 		Host  serve.Settings

@@ -5,18 +5,18 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// DevOperator is the operator of trivet dev where TRIVET_OPERATORS names none.
+// DevOperator is the operator of trivet dev if TRIVET_OPERATORS is not set.
 const DevOperator = "user_operator"
 
-// OperatorSettings are what the operator's commands need: the edge, and a session token of a user in TRIVET_OPERATORS.
+// OperatorSettings holds the settings of the operator's commands: the edge, and a session token of a user in TRIVET_OPERATORS.
 type OperatorSettings struct {
-	// URL is the edge's address.
+	// URL is the address of the edge.
 	URL string `env:"TRIVET_URL" help:"address of the edge that the operator's commands call; default: TRIVET_HTTP_ADDR on this machine"`
 	// Token is a session token.
 	Token settings.Secret `env:"TRIVET_TOKEN" help:"session token of an operator, for the operator's commands; default: one of the sandbox's user_operator"`
 }
 
-// Operator reads what the operator's commands need. Where TRIVET_URL is not set, they call the edge of this machine.
+// Operator reads the settings of the operator's commands. Without TRIVET_URL they call the edge on this machine.
 func Operator(get func(string) string) (OperatorSettings, error) {
 	var s struct {
 		Operator OperatorSettings
@@ -31,7 +31,7 @@ func Operator(get func(string) string) (OperatorSettings, error) {
 	return s.Operator, nil
 }
 
-// GRPCAddress is where a service answers gRPC: its own address in split mode, else the all-in-one's.
+// GRPCAddress returns the gRPC address of a service: its own in split mode, otherwise that of the all-in-one.
 func GRPCAddress(get func(string) string, service string) (string, error) {
 	var s struct {
 		Addresses serve.Addresses

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// quiet leaves out the log lines of successful calls to the providers that the sandbox stands in for: a comparison with them
-// would push the developer's own requests off the screen. They appear at debug level.
+// quiet hides the log lines of successful calls to the sandbox below debug level. A reconciliation would otherwise push the
+// developer's own requests off the screen.
 type quiet struct {
 	slog.Handler
 	integrations []string

@@ -20,13 +20,13 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/webhook"
 )
 
-// SandboxSettings say where the stand-ins for the providers are.
+// SandboxSettings holds the settings of the sandbox.
 type SandboxSettings struct {
-	// Addr is where the sandbox listens.
+	// Addr is the address that the sandbox listens on.
 	Addr string `env:"TRIVET_SANDBOX_ADDR" default:"127.0.0.1:8090" help:"address of the sandbox, which stands in for Clerk, OpenAI and Stripe in development"`
-	// AllowedHosts are names by which the sandbox may be reached, beside this machine's.
+	// AllowedHosts lists host names of the sandbox in addition to this machine's names.
 	AllowedHosts []string `env:"TRIVET_SANDBOX_ALLOWED_HOSTS" help:"host names or addresses, separated by commas, by which the sandbox may be reached and whose pages may use it; always: localhost, loopback addresses and the host of TRIVET_SANDBOX_ADDR"`
-	// Webhooks is the edge that gets the sandbox's webhooks.
+	// Webhooks is the address of the edge that receives the sandbox's webhooks.
 	Webhooks string `env:"TRIVET_SANDBOX_EDGE_URL" help:"address of the edge that gets the sandbox's webhooks; default: the one on this machine"`
 	// Pace is the time between the words of a streamed answer.
 	Pace time.Duration `env:"TRIVET_SANDBOX_PACE" default:"20ms" min:"0s" max:"1m" help:"time between the words of the sandbox's streamed answers"`
@@ -40,7 +40,7 @@ func (s SandboxSettings) Validate(settings.Modes) error {
 // URL is the sandbox's base address as this machine reaches it.
 func (s SandboxSettings) URL() string { return "http://" + reachable(s.Addr) }
 
-// edgeURL is where the sandbox sends its webhooks: by default to the edge of the same machine.
+// edgeURL returns the address for the sandbox's webhooks, by default the edge on this machine.
 func (s SandboxSettings) edgeURL(edge serve.Edge) string {
 	if s.Webhooks != "" {
 		return strings.TrimRight(s.Webhooks, "/")
@@ -48,7 +48,7 @@ func (s SandboxSettings) edgeURL(edge serve.Edge) string {
 	return "http://" + reachable(edge.HTTPAddr)
 }
 
-// reachable is the address by which this machine reaches a listener: one on all addresses is on loopback too.
+// reachable returns the address at which this machine reaches a listener. A listener on all addresses is reached on loopback.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err != nil || host != "" && (ip == nil || !ip.IsUnspecified()) {
@@ -57,7 +57,7 @@ func reachable(address string) string {
 	return net.JoinHostPort("127.0.0.1", port)
 }
 
-// Sandbox runs the sandbox alone until ctx ends.
+// Sandbox runs only the sandbox until ctx ends.
 func Sandbox(ctx context.Context, env settings.Env, stderr io.Writer) error {
 	var s struct {
 		Host    serve.Settings
@@ -84,7 +84,7 @@ func Sandbox(ctx context.Context, env settings.Env, stderr io.Writer) error {
 	return host.Run(ctx, part)
 }
 
-// standIn returns a lookup in which the sandbox stands for the absent providers.
+// standIn returns a lookup in which the sandbox replaces the absent providers.
 func standIn(ctx context.Context, get func(string) string, c *config, box *sandbox.Sandbox, host *serve.Host) (func(string) string, error) {
 	for _, i := range serve.Absent(get) {
 		host.WarnStandIn(ctx, i)
@@ -116,7 +116,7 @@ func startSandbox(ctx context.Context, c *config, host *serve.Host) (*sandbox.Sa
 	return s, sandboxPart(s, listener, release), nil
 }
 
-// deliver points the sandbox's webhooks at the edge.
+// deliver sends the sandbox's webhooks to the edge.
 func deliver(s *sandbox.Sandbox, c *config) error {
 	edge, secrets := c.Sandbox.edgeURL(c.Edge), c.StandIn.WebhookSecrets()
 	var failed []error
@@ -134,7 +134,7 @@ func deliver(s *sandbox.Sandbox, c *config) error {
 	return nil
 }
 
-// warnIfPublic names the setting by which other machines can reach the sandbox.
+// warnIfPublic logs a warning, with the setting, if other machines can reach the sandbox.
 func warnIfPublic(ctx context.Context, log *slog.Logger, addr net.Addr) {
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		log.WarnContext(ctx, "the sandbox listens on a public address: everybody who reaches it can create session tokens; "+
@@ -142,7 +142,7 @@ func warnIfPublic(ctx context.Context, log *slog.Logger, addr net.Addr) {
 	}
 }
 
-// sandboxPart serves the sandbox and gives its folder up at the end.
+// sandboxPart serves the sandbox and releases its folder at the end.
 func sandboxPart(s *sandbox.Sandbox, listener net.Listener, release func() error) serve.Part {
 	return serve.Part{Name: "sandbox", Run: func(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, release()) }()

@@ -31,7 +31,7 @@ type named struct {
 	name string
 }
 
-// system is every service and the edge, built and not yet running.
+// system holds the services and the edge, before they run.
 type system struct {
 	host                        *serve.Host
 	config                      *config
@@ -44,7 +44,7 @@ type system struct {
 	edgeAddr, grpcAddr, opsAddr string
 }
 
-// build puts the parts together.
+// build builds the services and the edge.
 func build(ctx context.Context, c *config, host *serve.Host, development gateway.Development) (*system, error) {
 	s := &system{host: host, config: c, development: development}
 	if err := s.assemble(ctx); err != nil {
@@ -131,7 +131,7 @@ func (s *system) migrate(ctx context.Context) error {
 	return nil
 }
 
-// parts opens the listeners and lists what runs; what is listed first stops last.
+// parts opens the listeners and lists the parts to run. The first one stops last.
 func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
 	open, err := serve.ListenAll(ctx,
 		serve.Listening{Setting: "TRIVET_OPS_ADDR", Address: s.host.Settings.OpsAddr},
@@ -158,7 +158,7 @@ func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
 	), nil
 }
 
-// close releases what was built when it is not going to run.
+// close releases a system that will not run.
 func (s *system) close(ctx context.Context) error {
 	var found []error
 	for _, service := range s.services {
@@ -169,7 +169,7 @@ func (s *system) close(ctx context.Context) error {
 	return errors.Join(found...)
 }
 
-// connections makes one in-process connection for each caller, so that each proves its own name.
+// connections makes one in-process connection per caller, so that each caller proves its own name.
 func connections(server *grpcserver.Server, secret []byte, now func() time.Time, names ...string) (map[string]*connect.Conn, error) {
 	all := make(map[string]*connect.Conn, len(names))
 	for _, name := range names {
@@ -182,7 +182,7 @@ func connections(server *grpcserver.Server, secret []byte, now func() time.Time,
 	return all, nil
 }
 
-// newTrust makes the secrets that the parts of one process prove themselves with; they live as long as it.
+// newTrust generates the secrets by which the parts of one process authenticate. They live as long as the process.
 func newTrust() (ed25519.PrivateKey, []byte, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

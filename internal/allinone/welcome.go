@@ -14,7 +14,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/clerk"
 )
 
-// welcome tells a developer, once everything is ready, where things are and what to do next.
+// welcome prints the addresses and the next steps when everything is ready.
 type welcome struct {
 	to      io.Writer
 	config  *config

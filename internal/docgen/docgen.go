@@ -37,7 +37,7 @@ func Replace(document, name, table string) (string, error) {
 	return before + begin + table + end + after, nil
 }
 
-// Errors is the table of error reasons.
+// Errors returns the table of error reasons.
 func Errors() string {
 	var b strings.Builder
 	b.WriteString("| reason (`code`) | gRPC | HTTP | `error.type` of /v1 | `error.code` of /v1 | retry | when |\n|---|---|---|---|---|---|---|\n")
@@ -48,7 +48,7 @@ func Errors() string {
 	return b.String()
 }
 
-// reasons are all error reasons, in the order of the contract.
+// reasons returns all error reasons in the order of the contract.
 func reasons() []errorsv1.ErrorReason {
 	values := errorsv1.ErrorReason(0).Descriptor().Values()
 	out := make([]errorsv1.ErrorReason, 0, values.Len())
@@ -60,7 +60,7 @@ func reasons() []errorsv1.ErrorReason {
 	return out
 }
 
-// Rules is the table of who may call which RPC.
+// Rules returns the table of who may call which RPC.
 func Rules() (string, error) {
 	var b strings.Builder
 	b.WriteString("| RPC | REST | who may call | scopes of an API key |\n|---|---|---|---|\n")
@@ -82,7 +82,7 @@ func Rules() (string, error) {
 	return b.String(), nil
 }
 
-// Services are the names of the contract's services.
+// Services returns the names of the services in the contract.
 func Services() []string {
 	return []string{authv1.AuthService_ServiceDesc.ServiceName, aiv1.AIService_ServiceDesc.ServiceName, billingv1.BillingService_ServiceDesc.ServiceName}
 }

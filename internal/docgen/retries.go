@@ -8,7 +8,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// RetriesFile is what [Retries] writes, from the root of the repository.
+// RetriesFile is the path of the file that [Retries] generates.
 const RetriesFile = "clients/typescript/src/gen/retries.ts"
 
 // retry says when the same call may be sent again.
@@ -20,7 +20,7 @@ const (
 	retrySafe       retry = "safe"       // the call was refused before it had an effect
 )
 
-// retryOf is the rule of a reason.
+// retryOf returns the rule of a reason.
 func retryOf(reason errorsv1.ErrorReason) retry {
 	switch reason {
 	case errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED:
@@ -36,7 +36,7 @@ func retryOf(reason errorsv1.ErrorReason) retry {
 	}
 }
 
-// Retries is the table of retry rules for the TypeScript client.
+// Retries returns the table of retry rules for the TypeScript client.
 func Retries() string {
 	var b strings.Builder
 	b.WriteString("// Written by `make docs` from the table of docs/errors.md.\nimport type { components } from './api.js';\n\n")

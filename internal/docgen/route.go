@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// route is an RPC's method and path at the edge, or "" when it has none.
+// route returns the method and path of an RPC at the edge, or "" without a path.
 func route(method protoreflect.MethodDescriptor) string {
 	rule, ok := proto.GetExtension(method.Options(), annotations.E_Http).(*annotations.HttpRule)
 	if !ok {

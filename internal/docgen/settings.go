@@ -8,7 +8,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// Settings is the table of all settings, by name, of the structs that hold them.
+// Settings returns the table of all settings in the structs, ordered by name.
 func Settings(structs []any) (string, error) {
 	docs, err := settings.Describe(structs...)
 	if err != nil {
@@ -52,7 +52,7 @@ func Names(structs []any) (string, error) {
 	return strings.Join(names, "\n") + "\n", nil
 }
 
-// fixed are the settings that docker-compose.yml gives a value of its own.
+// fixed lists the settings that docker-compose.yml sets itself.
 var fixed = []string{"TRIVET_ENV", "DATABASE_URL", "TRIVET_DATA_DIR", "TRIVET_API_KEY_SECRET"}
 
 // Compose passes the settings of a service from .env into its container.

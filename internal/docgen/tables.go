@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// Table is a generated table and where it stands.
+// Table is a generated table and its place.
 type Table struct {
 	// File is the document, from the root of the repository.
 	File string
 	// Name is the table's marker in it; "" when the table is the whole file.
 	Name string
-	// Make writes the table.
+	// Make generates the table.
 	Make func() (string, error)
 }
 
-// Tables are all of them; structs are those that hold settings, services those that each service reads.
+// Tables returns all generated tables. structs holds all settings, services those of each service.
 func Tables(structs []any, services map[string][]any) []Table {
 	all := []Table{
 		{"docs/errors.md", "errors", func() (string, error) { return Errors(), nil }},

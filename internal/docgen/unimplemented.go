@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Unimplemented is the list of RPCs that answer NOT_IMPLEMENTED, as the architecture page shows it.
+// Unimplemented returns the list of RPCs that answer NOT_IMPLEMENTED, for the architecture page.
 func Unimplemented(methods []string) string {
 	var b strings.Builder
 	last := ""
