@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -116,28 +117,57 @@ func (d *dropped) Send(r *aiv1.RelayResponse) error {
 	return nil
 }
 
-func benchmark(b *testing.B, upstream http.RoundTripper, body []byte) {
+// relayOnce returns a function that makes one call, and the ledger that it is settled in.
+func relayOnce(t testing.TB, upstream http.RoundTripper, body []byte) (func() error, *ledger) {
+	t.Helper()
 	address, err := url.Parse("http://localhost/v1")
-	require.NoError(b, err)
+	require.NoError(t, err)
 	list, err := models.Default()
-	require.NoError(b, err)
+	require.NoError(t, err)
 	l := &ledger{}
-	service, err := ai.New(b.Context(), ai.Config{Keys: settings.NewSecrets("sk-bench"), BaseURL: address, MaxConcurrent: 100, AbandonedReadTimeout: time.Minute}, ai.Deps{
+	service, err := ai.New(t.Context(), ai.Config{Keys: settings.NewSecrets("sk-bench"), BaseURL: address, MaxConcurrent: 100, AbandonedReadTimeout: time.Minute}, ai.Deps{
 		Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("ai"), Now: time.Now, Models: list, Billing: l, Transport: upstream,
 	})
-	require.NoError(b, err)
+	require.NoError(t, err)
 	var c capture
 	service.Register(&c)
-	ctx := passport.NewContext(b.Context(), &passport.Claims{UserID: "user_1", AccountID: "acct_1"})
+	ctx := passport.NewContext(t.Context(), &passport.Claims{UserID: "user_1", AccountID: "acct_1"})
+	return func() error {
+		return c.server.Relay(&aiv1.RelayRequest{Endpoint: aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, Body: body}, &dropped{ctx: ctx})
+	}, l
+}
+
+func benchmark(b *testing.B, upstream http.RoundTripper, body []byte) {
+	b.Helper()
+	call, l := relayOnce(b, upstream, body)
 	b.ReportAllocs()
 	for b.Loop() {
-		d := &dropped{ctx: ctx}
-		if err := c.server.Relay(&aiv1.RelayRequest{Endpoint: aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, Body: body}, d); err != nil {
+		if err := call(); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.StopTimer()
 	require.Equal(b, b.N, l.settled)
+}
+
+// A call costs a fixed number of allocations, and a delta of a stream none. The bounds are a third above what is needed.
+func TestAllocationsOfACall(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	measure := func(upstream http.RoundTripper, body string) float64 {
+		call, _ := relayOnce(t, upstream, []byte(body))
+		return testing.AllocsPerRun(200, func() { require.NoError(t, call()) })
+	}
+	stream := func(deltas int) float64 {
+		parts := slices.Repeat([][]byte{[]byte(benchDelta)}, deltas)
+		return measure(&memory{append(parts, []byte(benchUsage+done))}, `{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"say hello"}]}`)
+	}
+	whole, few, many := measure(&memory{}, `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"say hello"}]}`), stream(100), stream(500)
+	t.Logf("allocations: %.0f whole, %.0f streamed with 100 deltas, %.0f with 500", whole, few, many)
+	require.LessOrEqual(t, whole, 115.0)
+	require.LessOrEqual(t, few, 130.0)
+	require.InDelta(t, few, many, 10, "a delta allocates nothing")
 }
 
 func BenchmarkRelayWhole(b *testing.B) {
