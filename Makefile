@@ -66,7 +66,7 @@ race: ## Run the tests of the concurrent parts under the race detector
 
 .PHONY: bench
 bench: build ## Compare Trivet with a bare reverse proxy on this machine: requests/s, CPU, latency, memory
-	go run ./test/bench
+	go run ./test/bench $(ARGS)
 
 .PHONY: bench-webhooks
 bench-webhooks: build ## Offer 1,000 signed webhooks a second for 30 s, on SQLite and on PostgreSQL: acknowledgements, commits, drain (ARGS="--help" shows its flags)
