@@ -121,11 +121,17 @@ func (c *call) end(err error) {
 
 // outcome sorts the call into one of a few kinds.
 func (c *call) outcome(err error) outcome {
+	if err == nil {
+		return byStatus(c.status)
+	}
+	return c.trouble(err)
+}
+
+// trouble sorts a call that failed.
+func (c *call) trouble(err error) outcome {
 	var busy *BusyError
 	var network net.Error
 	switch {
-	case err == nil:
-		return byStatus(c.status)
 	case errors.As(err, &busy):
 		return busyOutcome
 	case errors.Is(c.parent.Err(), context.Canceled):

@@ -39,8 +39,12 @@ func (c benchCase) String() string {
 
 func (o options) cases() []benchCase {
 	all := []benchCase{
-		{1, 1, false}, {64, 1, false}, {1, 1, true}, {64, 1, true},
-		{64, maxAccounts, false}, {64, maxAccounts, true},
+		{1, 1, false},
+		{64, 1, false},
+		{1, 1, true},
+		{64, 1, true},
+		{64, maxAccounts, false},
+		{64, maxAccounts, true},
 	}
 	if o.once > 0 {
 		all = append(all, benchCase{64, 0, false})

@@ -55,7 +55,8 @@ func sameAsAlone(t *testing.T, chunks ...[]byte) {
 
 func TestChunksThatAreAlikeAreReadAlike(t *testing.T) {
 	swap := func(chunk, old, new string) []byte { return bytes.Replace([]byte(chunk), []byte(old), []byte(new), 1) }
-	for _, chunk := range []string{openAIChunk, paddedFirst, toolChunk,
+	for _, chunk := range []string{
+		openAIChunk, paddedFirst, toolChunk,
 		`{"choices":[{"delta":{"content":"Hello","refusal":null},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4}}`,
 		`{"choices":[{"delta":{"reasoning":"Hello"}}]}`,
 		`{"choices":[{"delta":{"reasoning":"Hello","reasoning_content":"Hell"}}]}`,
