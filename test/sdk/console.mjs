@@ -212,6 +212,17 @@ const steps = {
     assert.ok(seen.errors.splice(before).every((e) => e.includes("failed_to_load_clerk_js")));
     await other.context().close();
   },
+  async "the API's page tries a call"() {
+    const other = await open();
+    await other.goto(`${base}/`);
+    await other.getByRole("link", { name: "API", exact: true }).click();
+    const call = other.locator("#operations-Status-getStatus");
+    await call.locator("button.opblock-summary-control").click();
+    await call.getByRole("button", { name: "Try it out" }).click();
+    await call.getByRole("button", { name: "Execute" }).click();
+    await call.locator(".live-responses-table .response-col_status", { hasText: "200" }).first().waitFor();
+    await other.context().close();
+  },
   async "every page is accessible, light and dark, on a desk and a phone"() {
     await look(page);
   },

@@ -11,13 +11,13 @@ import { Unavailable } from './unavailable';
 
 const PATIENCE = 10_000;
 
-/** Waits for Clerk, then shows the sign-in or the pages. ended means that the server no longer accepts the session. */
-export function App({ ended, onSignedIn }: { ended: boolean; onSignedIn: () => void }) {
-  const { isLoaded, isSignedIn } = useAuth();
+/** Waits for Clerk, then shows the sign-in or the pages. ended is the session that the server has refused last. */
+export function App({ ended }: { ended: string | undefined }) {
+  const { isLoaded, isSignedIn, sessionId } = useAuth();
   const late = useLate(!isLoaded);
   if (!isLoaded) return late ? <Unavailable /> : <Waiting />;
-  if (!isSignedIn) return <SignedOut ended={ended} />;
-  if (ended) return <SessionEnded onDone={onSignedIn} />;
+  if (!isSignedIn) return <SignedOut ended={ended !== undefined} />;
+  if (ended === sessionId) return <SessionEnded />;
   return (
     <ApiProvider>
       <Pages />
@@ -61,12 +61,11 @@ function SignedOut({ ended }: { ended: boolean }) {
 }
 
 /** Signs the browser out of a session that the server refuses, so that the person can sign in again. */
-function SessionEnded({ onDone }: { onDone: () => void }) {
+function SessionEnded() {
   const { signOut } = useClerk();
   useEffect(() => {
     void signOut();
-    return onDone;
-  }, [signOut, onDone]);
+  }, [signOut]);
   return <Waiting />;
 }
 

@@ -1,7 +1,6 @@
-import { ClerkProvider } from '@clerk/react';
+import { ClerkProvider, useAuth } from '@clerk/react';
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { TrivetError } from '@trivet/client';
-import { useMemo, useState } from 'react';
+import { useMemo, useRef, useState } from 'react';
 import { Router } from 'wouter';
 import { navigate } from 'wouter/use-browser-location';
 import { App } from './app';
@@ -10,17 +9,7 @@ import { appearance } from './appearance';
 import { base, type Config } from './config';
 
 export function Root({ config, nonce }: { config: Config; nonce: string | undefined }) {
-  const [ended, setEnded] = useState(false);
   const dark = useMedia('(prefers-color-scheme: dark)');
-  const client = useMemo(() => {
-    // The client has renewed the token and tried once more before it reports a 401.
-    const onError = (e: unknown) => e instanceof TrivetError && e.status === 401 && setEnded(true);
-    return new QueryClient({
-      queryCache: new QueryCache({ onError }),
-      mutationCache: new MutationCache({ onError }),
-      defaultOptions: { queries: { retry: false, staleTime: 5_000 }, mutations: { retry: false } }, // the client retries by itself
-    });
-  }, []);
   return (
     <ClerkProvider
       publishableKey={config.publishableKey}
@@ -36,12 +25,32 @@ export function Root({ config, nonce }: { config: Config; nonce: string | undefi
       routerPush={(to) => navigate(to)}
       routerReplace={(to) => navigate(to, { replace: true })}
     >
-      <QueryClientProvider client={client}>
-        <Router base={base}>
-          <App ended={ended} onSignedIn={() => setEnded(false)} />
-        </Router>
-      </QueryClientProvider>
+      <Queries />
     </ClerkProvider>
+  );
+}
+
+/** Keeps the answers of the server, and notices when it no longer accepts the session. */
+function Queries() {
+  const { sessionId } = useAuth();
+  const session = useRef(sessionId);
+  if (sessionId) session.current = sessionId;
+  const [ended, setEnded] = useState<string>();
+  const client = useMemo(() => {
+    // Before a 401 gets here, the client has renewed the token and tried once more, or Clerk has refused to renew it.
+    const onError = (e: Error) => 'status' in e && e.status === 401 && setEnded(session.current ?? undefined);
+    return new QueryClient({
+      queryCache: new QueryCache({ onError }),
+      mutationCache: new MutationCache({ onError }),
+      defaultOptions: { queries: { retry: false, staleTime: 5_000 }, mutations: { retry: false } }, // the client retries by itself
+    });
+  }, []);
+  return (
+    <QueryClientProvider client={client}>
+      <Router base={base}>
+        <App ended={ended} />
+      </Router>
+    </QueryClientProvider>
   );
 }
 
