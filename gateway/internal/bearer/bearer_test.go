@@ -71,3 +71,16 @@ func TestCredential(t *testing.T) {
 		})
 	}
 }
+
+// The detail says which part of the header is wrong.
+func TestProblems(t *testing.T) {
+	for value, want := range map[string]string{
+		"Bearer": "must have the scheme Bearer", "Bearer ": "has no token after Bearer", "Bearer    ": "has no token after Bearer",
+		"Basic x": "must have the scheme Bearer",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/x", nil)
+		r.Header["Authorization"] = []string{value}
+		_, err := bearer.Credential(r)
+		require.Equal(t, want, errs.From(err).Fields[0].Problem, "%q", value)
+	}
+}

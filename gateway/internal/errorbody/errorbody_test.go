@@ -117,3 +117,13 @@ func TestTreeOf(t *testing.T) {
 		require.Equal(t, want, errorbody.TreeOf(path), path)
 	}
 }
+
+// Both headers are rounded so that nobody comes back too early, and neither is ever 0.
+func TestRetryAfter(t *testing.T) {
+	for after, want := range map[time.Duration][2]string{
+		1: {"1", "1"}, time.Millisecond: {"1", "1"}, time.Second: {"1", "1000"}, time.Second + 1: {"2", "1000"}, 90 * time.Second: {"90", "90000"},
+	} {
+		h := write(errorbody.OpenAI, errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, "x").After(after)).Header()
+		require.Equal(t, want, [2]string{h.Get("Retry-After"), h.Get("Retry-After-Ms")}, "%s", after)
+	}
+}
