@@ -344,8 +344,8 @@ func TestCORS(t *testing.T) {
 	require.Equal(t, 401, resp.status)
 	require.Equal(t, "https://app.example.com", resp.header.Get("Access-Control-Allow-Origin"), "pages can read errors")
 	exposed := strings.ToLower(resp.header.Get("Access-Control-Expose-Headers"))
-	for _, name := range []string{"x-request-id", "retry-after", "x-ratelimit-remaining-tokens"} {
-		require.Contains(t, exposed, name)
+	for _, name := range []string{"x-request-id", "retry-after", "retry-after-ms", "x-should-retry", "x-ratelimit-remaining-tokens"} {
+		require.Contains(t, strings.Split(exposed, ", "), name)
 	}
 	require.Contains(t, resp.header.Get("Vary"), "Origin")
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
@@ -38,7 +39,7 @@ func serveChats(t *testing.T) (*env, *chats, context.Context) {
 	t.Helper()
 	c := &chats{begun: make(chan struct{}), release: make(chan struct{})}
 	e := serveAll(t, 30*time.Second, func(s *grpcserver.Server) { aiv1.RegisterAIServiceServer(s, c) })
-	ctx, cancel := context.WithTimeout(house{issuer: e.issuer}.as(t, passport.Claims{UserID: "u", AccountID: "u"}, "ai"), time.Minute)
+	ctx, cancel := context.WithTimeout(fixture{issuer: e.issuer}.as(t, passport.Claims{UserID: "u", AccountID: "u"}, "ai"), time.Minute)
 	t.Cleanup(cancel)
 	return e, c, ctx
 }
@@ -79,6 +80,22 @@ func TestAUsersStreamEndsByItself(t *testing.T) {
 	require.Equal(t, "stop", m.GetFinishReason())
 	e.stopped(t)
 	require.NoError(t, e.server.Drain(t.Context()))
+}
+
+// Load balancers learn from the health service that the server stops, before its listener closes.
+func TestHealthFailsFirst(t *testing.T) {
+	e := serve(t, fakeAuth{}, time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	watch, err := healthv1.NewHealthClient(e.conn).Watch(ctx, &healthv1.HealthCheckRequest{Service: "trivet.auth.v1.AuthService"})
+	require.NoError(t, err)
+	answer, err := watch.Recv()
+	require.NoError(t, err)
+	require.Equal(t, healthv1.HealthCheckResponse_SERVING, answer.GetStatus())
+	e.stop()
+	answer, err = watch.Recv()
+	require.NoError(t, err)
+	require.Equal(t, healthv1.HealthCheckResponse_NOT_SERVING, answer.GetStatus())
 }
 
 // "Bearer" without a token is refused by its header, and auth is not asked.
