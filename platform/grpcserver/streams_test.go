@@ -13,9 +13,11 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/connect"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/peer"
 )
 
 // chats is an ai service whose chats wait until they are released.
@@ -100,10 +102,21 @@ func TestHealthFailsFirst(t *testing.T) {
 
 // "Bearer" without a token is refused by its header, and auth is not asked.
 func TestAnEmptyCredentialIsRefused(t *testing.T) {
-	asked := &renewals{tokens: []string{"x"}}
-	e := serve(t, fakeAuth{}, time.Second, func(c *grpcserver.Config) { c.Exchanger = asked })
-	for _, header := range []string{"Bearer", "Bearer ", "bearer  ", "Bearerx y"} {
-		_, err := authv1.NewAuthServiceClient(e.conn).GetMe(metadata.AppendToOutgoingContext(t.Context(), "authorization", header), &authv1.GetMeRequest{})
-		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, errs.ReasonOf(err), "%q: %v", header, err)
+	exchanger := &renewals{tokens: []string{""}}
+	e := serve(t, fakeAuth{me: func(context.Context) (*authv1.GetMeResponse, error) { return &authv1.GetMeResponse{}, nil }}, time.Second,
+		func(c *grpcserver.Config) { c.Exchanger = exchanger })
+	token, err := e.issuer.Issue(passport.Claims{UserID: "u", AccountID: "u"}, "auth", time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	exchanger.tokens[0] = token // whatever is asked for is good
+	prover, err := peer.NewProver("gateway", secret, time.Now)
+	require.NoError(t, err)
+	for name, conn := range map[string]grpc.ClientConnInterface{"TCP": e.conn, "in process": connect.InProcess(e.server.InProcess(), prover)} {
+		for header, want := range map[string]errorsv1.ErrorReason{
+			"Bearer": errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "Bearer ": errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN,
+			"Bearerx y": errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "bearer y": errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED,
+		} {
+			_, err := authv1.NewAuthServiceClient(conn).GetMe(metadata.AppendToOutgoingContext(t.Context(), "authorization", header), &authv1.GetMeRequest{})
+			require.Equal(t, want, errs.ReasonOf(err), "%s, %q: %v", name, header, err)
+		}
 	}
 }
