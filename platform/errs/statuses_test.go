@@ -25,7 +25,7 @@ func TestStatuses(t *testing.T) {
 		"MODEL_NOT_FOUND": {404, codes.NotFound}, "CONTEXT_LENGTH_EXCEEDED": {400, codes.InvalidArgument}, "UPSTREAM_ERROR": {502, codes.Unavailable},
 		"UPSTREAM_REJECTED": {400, codes.InvalidArgument}, "UPSTREAM_TIMEOUT": {504, codes.DeadlineExceeded}, "SERVICE_UNAVAILABLE": {503, codes.Unavailable},
 		"CONFIGURATION_ERROR": {500, codes.Internal}, "DEADLINE_EXCEEDED": {504, codes.DeadlineExceeded}, "CANCELLED": {499, codes.Canceled},
-		"CONFLICT": {409, codes.Aborted}, "NOT_IMPLEMENTED": {501, codes.Unimplemented},
+		"CONFLICT": {409, codes.Aborted}, "NOT_IMPLEMENTED": {501, codes.Unimplemented}, "UNSUPPORTED_ENCODING": {415, codes.InvalidArgument},
 	}
 	for number, name := range errorsv1.ErrorReason_name {
 		reason := errorsv1.ErrorReason(number)

@@ -48,7 +48,7 @@ func TestRead(t *testing.T) {
 		"above, chunked":           {fill(limit + 1), -1, "", large, 0},
 		"cut off":                  {io.MultiReader(fill(5), iotest.ErrReader(io.ErrUnexpectedEOF)), 10, "", malformed, 0},
 		"compressed":               {fill(10), 10, "gzip", encoded, 0},
-		"compressed with br":       {fill(10), 10, "br", malformed, 0},
+		"compressed with br":       {fill(10), 10, "br", encoded, 0},
 		"compressed with identity": {fill(10), 10, "identity", good, 10},
 	}
 	for name, tc := range cases {
