@@ -93,7 +93,7 @@ func apiKeyTakenOver(t *testing.T, open Open) {
 	woken := 0
 	s := open(t, func() { woken++ })
 	ctx := t.Context()
-	addTree(t, s, [][2]string{{"top", ""}, {"child", "top"}, {"grandchild", "child"}, {"revoked", "top"}, {"stranger", ""}})
+	addTree(t, s, [][2]string{{"top", ""}, {"child", "top"}, {"grandchild", "child"}, {"revoked", "child"}, {"stranger", ""}})
 	require.NoError(t, s.RevokeKey(ctx, "org_1", "revoked", at(1)))
 	_, err := s.TakeOverKey(ctx, "org_2", "child", "user_2", "boss")
 	require.ErrorIs(t, err, apikey.ErrNotFound)
