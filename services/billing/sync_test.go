@@ -140,7 +140,7 @@ func TestEventsWaitForAKey(t *testing.T) {
 		require.NoError(t, err)
 		_, err = h.from("ai").Reserve(t.Context(), reserve("r1", "user_alice", "user_alice"))
 		require.NoError(t, err)
-		h.wait(5 * time.Minute)
+		h.Add(5 * time.Minute)
 		stop := h.run()
 		defer stop()
 		require.Eventually(t, func() bool { // the other background work has begun, too

@@ -17,6 +17,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
@@ -48,7 +49,7 @@ type growth struct {
 	b      *testing.B
 	book   *ledger.Ledger
 	db     *database.DB
-	clock  *clock
+	clock  *billingtest.Clock
 	file   string
 	seeded int
 }
