@@ -27,7 +27,7 @@ func TestPublicRoutesAreLimited(t *testing.T) {
 }
 
 // Only an OPTIONS request that asks for a method is a preflight; any other is answered as by the table of routes.
-func TestOptionsWithoutAMethodIsNoPreflight(t *testing.T) {
+func TestOptionsWithoutAMethodIsNotAPreflight(t *testing.T) {
 	edge := newEdge(t, options{config: func(c *gateway.Config) { c.AllowedOrigins = []string{"https://app.example.com"} }})
 	resp := edge.do(t, http.MethodOptions, "/v1/models", "", header("Origin", "https://app.example.com"))
 	require.Equal(t, http.StatusMethodNotAllowed, resp.status)

@@ -33,8 +33,8 @@ func TestClearDuringAuthenticate(t *testing.T) {
 	})
 }
 
-// A revocation forgets those whom it names. Empty ids name nobody: an API key has no session.
-func TestRevocationsNameWhomTheyName(t *testing.T) {
+// A revocation forgets the credentials that it names. Empty ids match nothing: an API key has no session.
+func TestRevocationsForgetOnlyNamedCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeAuth{life: time.Minute}
 		x, err := credential.New(f, credential.Options{Now: time.Now})

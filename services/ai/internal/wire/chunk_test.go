@@ -67,7 +67,7 @@ func TestChunk(t *testing.T) {
 	require.JSONEq(t, `{"message":"m"}`, string(k.Error))
 }
 
-// TestWhatIsReasoning finds it as a member of its own and deep within the content; an empty one, or a text about it, is none.
+// TestWhatIsReasoning finds it as a member of its own and deep within the content; an empty one, or a text about it, does not count.
 func TestWhatIsReasoning(t *testing.T) {
 	var k wire.Chunk
 	for delta, want := range map[string]bool{

@@ -22,7 +22,9 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
-func newClock() *billingtest.Clock {
+type clock = billingtest.Clock
+
+func newClock() *clock {
 	return billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
 }
 
@@ -84,7 +86,7 @@ type fixture struct {
 	store *store.Store
 	db    *database.DB
 	place database.Config
-	clock *billingtest.Clock
+	clock *clock
 	plans *fixedPlans
 }
 

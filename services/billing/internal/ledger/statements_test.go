@@ -17,7 +17,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
-// TestStatementsPerCall counts the statements of one batch of many calls, however many accounts they are of: a call costs less than one.
+// TestStatementsPerCall counts the statements of one batch of many calls of any accounts: a call costs less than one.
 func TestStatementsPerCall(t *testing.T) {
 	const calls = 16
 	for name, place := range map[string]func(t *testing.T) string{
