@@ -217,6 +217,7 @@ func TestAResendRedrives(t *testing.T) {
 		f.await(in, "bad", inbox.Dead)
 		resend(bad)
 		f.eventually(func() bool { r := f.get(in, "bad"); return r.State == inbox.Dead && len(r.Failures) == 2 }, "it does not die again")
+		require.Equal(f, 1, f.get(in, "bad").Attempts, "its attempts begin anew")
 		f.clock.advance(365 * 24 * time.Hour)
 		_, err := in.Prune(t.Context())
 		require.NoError(f, err)
