@@ -162,7 +162,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** ListEntries pages through the account's ledger entries, newest first. */
+        /** ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry. */
         get: operations["listEntries"];
         put?: never;
         post?: never;
@@ -1063,7 +1063,7 @@ export interface components {
             credit: string;
             /** @description The amount, in nano-dollars; above 0. Example: "16950". */
             amountNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description The id of the hold or grant behind the entry. Example: "hold_01h2". */
+            /** @description The id of the grant, of the hold, or of the segment of calls behind the entry. Example: "usage_01h2". */
             referenceId: string;
             /**
              * Format: date-time

@@ -21,6 +21,7 @@ type Settlement struct {
 	Estimated bool
 	// ProviderRequestID is the provider's id of the call; may be empty.
 	ProviderRequestID string
+	CallLog
 }
 
 // Settle charges what a call used and closes its hold, in one transaction. The same hold gets the same answer again. A hold
@@ -191,7 +192,7 @@ func (c *settling) charge(ctx context.Context, tx Tx) error {
 }
 
 func (c *settling) closing(now time.Time) Closing {
-	return Closing{Cost: c.cost, Outcome: c.Outcome, Estimated: c.Estimated, ProviderRequestID: c.ProviderRequestID, SettleTime: now}
+	return Closing{Cost: c.cost, Outcome: c.Outcome, Estimated: c.Estimated, ProviderRequestID: c.ProviderRequestID, CallLog: c.CallLog, SettleTime: now}
 }
 
 // write writes what a charge means beside the account and its grants. The hold itself is the record of the call, and its charge gets an

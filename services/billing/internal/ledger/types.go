@@ -188,6 +188,8 @@ type Closing struct {
 	Outcome           Outcome
 	Estimated         bool
 	ProviderRequestID string
+	// CallLog is what Settlement says, too.
+	CallLog
 	// UsageTime is when it was closed first. A charge that is corrected later stays on that day.
 	UsageTime time.Time
 	// SettleTime is when it was closed, or corrected.
@@ -256,6 +258,16 @@ const (
 	OutcomeAbandoned      Outcome = "abandoned"
 )
 
+// CallLog is what a log of calls needs besides what is billed. All of it may be unknown.
+type CallLog struct {
+	// Target served the call, and ServedModel is the model that the provider says it used.
+	Target, ServedModel string
+	// Latency is the time to the end of the call, and FirstByte that to the first byte of the answer.
+	Latency, FirstByte time.Duration
+	// ErrorCode is the reason of the error that the caller got.
+	ErrorCode string
+}
+
 // UsageRecord is what one settled call used.
 type UsageRecord struct {
 	// ID is "usage_…".
@@ -276,6 +288,7 @@ type UsageRecord struct {
 	Estimated bool
 	// ProviderRequestID is the provider's id of the call.
 	ProviderRequestID string
+	CallLog
 	// SettleTime is when it was billed or corrected.
 	SettleTime time.Time
 }

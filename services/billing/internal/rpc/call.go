@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -67,12 +68,21 @@ func (s *Server) Settle(ctx context.Context, r *billingv1.SettleRequest) (*billi
 	end, err := s.ledger.Settle(ctx, ledger.Settlement{
 		HoldID: r.GetHoldId(), Usage: fromUsage(r.GetUsage()), Outcome: outcome, Estimated: r.GetEstimated(),
 		ProviderRequestID: r.GetProviderRequestId(),
+		CallLog: ledger.CallLog{
+			Target: r.GetTarget(), ServedModel: r.GetServedModel(), ErrorCode: r.GetErrorCode(),
+			Latency: micros(r.GetLatencyMicros()), FirstByte: micros(r.GetFirstByteMicros()),
+		},
 	})
 	if err != nil {
 		return nil, Public(err)
 	}
 	return &billingv1.SettleResponse{CostNanoUsd: end.Cost, BalanceNanoUsd: end.BalanceAfter}, nil
 }
+
+// maxMicros is what a time.Duration can hold.
+const maxMicros = math.MaxInt64 / int64(time.Microsecond)
+
+func micros(n int64) time.Duration { return time.Duration(min(n, maxMicros)) * time.Microsecond }
 
 func fromOutcome(o billingv1.Outcome) (ledger.Outcome, error) {
 	switch o {

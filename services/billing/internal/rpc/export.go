@@ -33,6 +33,11 @@ type exportedUsage struct {
 	CostNanoUSD       int64     `json:"costNanoUsd,string"`
 	Outcome           string    `json:"outcome"`
 	ProviderRequestID string    `json:"providerRequestId,omitempty"`
+	Target            string    `json:"target,omitempty"`
+	ServedModel       string    `json:"servedModel,omitempty"`
+	LatencyMicros     int64     `json:"latencyMicros,string,omitempty"`
+	FirstByteMicros   int64     `json:"firstByteMicros,string,omitempty"`
+	ErrorCode         string    `json:"errorCode,omitempty"`
 	SettleTime        time.Time `json:"settleTime"`
 }
 
@@ -56,6 +61,7 @@ func (s *Server) ExportUser(ctx context.Context, r *billingv1.ExportUserRequest)
 			ID: u.ID, RequestID: u.RequestID, AccountID: u.AccountID, APIKeyID: u.APIKeyID, Model: u.Model,
 			InputTokens: u.Usage.Input, CachedInputTokens: u.Usage.CachedInput, OutputTokens: u.Usage.Output, ReasoningTokens: u.Usage.Reasoning,
 			CostNanoUSD: u.Cost, Outcome: string(u.Outcome), ProviderRequestID: u.ProviderRequestID, SettleTime: u.SettleTime.UTC(),
+			Target: u.Target, ServedModel: u.ServedModel, LatencyMicros: u.Latency.Microseconds(), FirstByteMicros: u.FirstByte.Microseconds(), ErrorCode: u.ErrorCode,
 		})
 	}
 	raw, err := json.Marshal(page)

@@ -171,7 +171,7 @@ func (u *unit) recordOf(ctx context.Context, row db.Hold) (ledger.UsageRecord, e
 		Usage: ledger.Usage{
 			Input: row.UsedInputTokens, CachedInput: row.UsedCachedInputTokens, Output: row.UsedOutputTokens, Reasoning: row.UsedReasoningTokens,
 		},
-		Cost: row.Cost, Outcome: ledger.Outcome(row.Outcome), Estimated: row.Estimated, ProviderRequestID: row.ProviderRequestID,
+		Cost: row.Cost, Outcome: ledger.Outcome(row.Outcome), Estimated: row.Estimated, ProviderRequestID: row.ProviderRequestID, CallLog: toCallLog(row),
 		SettleTime: toTime(cmp.Or(row.UsageTime, row.SettleTime)),
 	}, nil
 }

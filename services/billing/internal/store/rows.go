@@ -60,7 +60,7 @@ func toHold(r db.Hold) (ledger.Hold, error) {
 		},
 		Closing: ledger.Closing{
 			Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, Owed: r.Owed,
-			Outcome: ledger.Outcome(r.Outcome), Estimated: r.Estimated, ProviderRequestID: r.ProviderRequestID,
+			Outcome: ledger.Outcome(r.Outcome), Estimated: r.Estimated, ProviderRequestID: r.ProviderRequestID, CallLog: toCallLog(r),
 			UsageTime: toTimeOrZero(r.UsageTime), SettleTime: toTimeOrZero(r.SettleTime),
 		},
 	}, nil
@@ -72,6 +72,13 @@ func toUsage(r db.UsageRecord) ledger.UsageRecord {
 		Usage: ledger.Usage{Input: r.InputTokens, CachedInput: r.CachedInputTokens, Output: r.OutputTokens, Reasoning: r.ReasoningTokens},
 		Cost:  r.Cost, Outcome: ledger.Outcome(r.Outcome), Estimated: r.Estimated, ProviderRequestID: r.ProviderRequestID,
 		SettleTime: toTime(r.SettleTime),
+	}
+}
+
+func toCallLog(r db.Hold) ledger.CallLog {
+	return ledger.CallLog{
+		Target: r.Target, ServedModel: r.ServedModel, ErrorCode: r.ErrorCode,
+		Latency: time.Duration(r.Latency) * time.Microsecond, FirstByte: time.Duration(r.FirstByte) * time.Microsecond,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
@@ -12,7 +13,8 @@ import (
 // A segment is the records of calls that were folded together, as bytes: a version, the number of records, and the fields of each. Numbers
 // are varints. A text that occurred before in the segment is a reference to it.
 
-const segmentVersion = 1
+// segmentVersion 2 has the fields of ledger.CallLog, which version 1 lacks.
+const segmentVersion = 2
 
 var errSegment = errors.New("the segment's bytes are damaged")
 
@@ -21,7 +23,7 @@ func encodeSegment(records []ledger.UsageRecord) []byte {
 	w := &segmentWriter{raw: []byte{segmentVersion}, known: map[string]uint64{}}
 	w.number(int64(len(records)))
 	for _, r := range records {
-		for _, text := range []string{r.HoldID, r.RequestID, r.UserID, r.APIKeyID, r.Model, string(r.Outcome), r.ProviderRequestID} {
+		for _, text := range []string{r.HoldID, r.RequestID, r.UserID, r.APIKeyID, r.Model, string(r.Outcome), r.ProviderRequestID, r.Target, r.ServedModel, r.ErrorCode} {
 			w.text(text)
 		}
 		estimated := int64(0)
@@ -30,6 +32,7 @@ func encodeSegment(records []ledger.UsageRecord) []byte {
 		}
 		for _, n := range []int64{
 			r.Usage.Input, r.Usage.CachedInput, r.Usage.Output, r.Usage.Reasoning, r.Cost, estimated, r.SettleTime.UnixMicro() - w.last,
+			r.Latency.Microseconds(), r.FirstByte.Microseconds(),
 		} {
 			w.number(n)
 		}
@@ -60,8 +63,10 @@ func (w *segmentWriter) text(s string) {
 // decodeSegment reads the records of a segment of an account.
 func decodeSegment(accountID, id string, raw []byte) ([]ledger.UsageRecord, error) {
 	r := &segmentReader{raw: raw}
-	if version := r.octet(); version != segmentVersion && !r.bad {
-		return nil, fmt.Errorf("segment %s has version %d, which this program does not know", id, version)
+	if r.version = r.octet(); r.version < 1 || r.version > segmentVersion {
+		if !r.bad {
+			return nil, fmt.Errorf("segment %s has version %d, which this program does not know", id, r.version)
+		}
 	}
 	count := r.number()
 	if count < 0 || count > int64(len(raw)) {
@@ -78,20 +83,27 @@ func decodeSegment(accountID, id string, raw []byte) ([]ledger.UsageRecord, erro
 }
 
 type segmentReader struct {
-	raw   []byte
-	known []string
-	last  int64
-	bad   bool
+	version byte
+	raw     []byte
+	known   []string
+	last    int64
+	bad     bool
 }
 
 func (r *segmentReader) record(accountID, id string) ledger.UsageRecord {
 	u := ledger.UsageRecord{ID: id, AccountID: accountID}
 	u.HoldID, u.RequestID, u.UserID, u.APIKeyID, u.Model = r.text(), r.text(), r.text(), r.text(), r.text()
 	u.Outcome, u.ProviderRequestID = ledger.Outcome(r.text()), r.text()
+	if r.version >= 2 {
+		u.Target, u.ServedModel, u.ErrorCode = r.text(), r.text(), r.text()
+	}
 	u.Usage = ledger.Usage{Input: r.number(), CachedInput: r.number(), Output: r.number(), Reasoning: r.number()}
 	u.Cost, u.Estimated = r.number(), r.number() == 1
 	r.last += r.number()
 	u.SettleTime = time.UnixMicro(r.last).UTC()
+	if r.version >= 2 {
+		u.Latency, u.FirstByte = r.duration(), r.duration()
+	}
 	return u
 }
 
@@ -112,6 +124,16 @@ func (r *segmentReader) number() int64 {
 	}
 	r.raw = r.raw[size:]
 	return n
+}
+
+// duration reads microseconds; what no duration can hold is damage.
+func (r *segmentReader) duration() time.Duration {
+	n := r.number()
+	if n < 0 || n > int64(math.MaxInt64/time.Microsecond) {
+		r.bad = true
+		return 0
+	}
+	return time.Duration(n) * time.Microsecond
 }
 
 func (r *segmentReader) size() uint64 {

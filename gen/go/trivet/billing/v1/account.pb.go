@@ -503,7 +503,7 @@ type Entry struct {
 	Credit string `protobuf:"bytes,4,opt,name=credit,proto3" json:"credit,omitempty"`
 	// The amount, in nano-dollars; above 0. Example: "16950".
 	AmountNanoUsd int64 `protobuf:"varint,5,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
-	// The id of the hold or grant behind the entry. Example: "hold_01h2".
+	// The id of the grant, of the hold, or of the segment of calls behind the entry. Example: "usage_01h2".
 	ReferenceId string `protobuf:"bytes,6,opt,name=reference_id,json=referenceId,proto3" json:"reference_id,omitempty"`
 	// When the entry was written. Example: "2026-11-23T10:00:00Z".
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

@@ -543,8 +543,18 @@ type SettleRequest struct {
 	Estimated bool `protobuf:"varint,4,opt,name=estimated,proto3" json:"estimated,omitempty"`
 	// The provider's id of the call, for support requests; may be empty. Example: "chatcmpl-a1B2".
 	ProviderRequestId string `protobuf:"bytes,5,opt,name=provider_request_id,json=providerRequestId,proto3" json:"provider_request_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// The target that served the call; may be empty. Example: "openai".
+	Target string `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"`
+	// The model that the provider says it used; may be empty. Example: "gpt-5-mini-2025-08-07".
+	ServedModel string `protobuf:"bytes,7,opt,name=served_model,json=servedModel,proto3" json:"served_model,omitempty"`
+	// The time from the call's begin to its end, in microseconds; 0 when it is unknown. Example: "1250000".
+	LatencyMicros int64 `protobuf:"varint,8,opt,name=latency_micros,json=latencyMicros,proto3" json:"latency_micros,omitempty"`
+	// The time from the call's begin to the first byte of the answer, in microseconds; 0 when there was none. Example: "310000".
+	FirstByteMicros int64 `protobuf:"varint,9,opt,name=first_byte_micros,json=firstByteMicros,proto3" json:"first_byte_micros,omitempty"`
+	// The reason of the error that the caller got; empty when there was none. Example: "UPSTREAM_ERROR".
+	ErrorCode     string `protobuf:"bytes,10,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SettleRequest) Reset() {
@@ -608,6 +618,41 @@ func (x *SettleRequest) GetEstimated() bool {
 func (x *SettleRequest) GetProviderRequestId() string {
 	if x != nil {
 		return x.ProviderRequestId
+	}
+	return ""
+}
+
+func (x *SettleRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *SettleRequest) GetServedModel() string {
+	if x != nil {
+		return x.ServedModel
+	}
+	return ""
+}
+
+func (x *SettleRequest) GetLatencyMicros() int64 {
+	if x != nil {
+		return x.LatencyMicros
+	}
+	return 0
+}
+
+func (x *SettleRequest) GetFirstByteMicros() int64 {
+	if x != nil {
+		return x.FirstByteMicros
+	}
+	return 0
+}
+
+func (x *SettleRequest) GetErrorCode() string {
+	if x != nil {
+		return x.ErrorCode
 	}
 	return ""
 }
@@ -2962,14 +3007,21 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\"Q\n" +
 	"\x12CheckpointResponse\x12;\n" +
 	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x87\x02\n" +
+	"expireTime\"\xe3\x03\n" +
 	"\rSettleRequest\x12\"\n" +
 	"\ahold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06holdId\x128\n" +
 	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\x12@\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1a.trivet.billing.v1.OutcomeB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\aoutcome\x12\x1c\n" +
 	"\testimated\x18\x04 \x01(\bR\testimated\x128\n" +
-	"\x13provider_request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x11providerRequestId\"^\n" +
+	"\x13provider_request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x11providerRequestId\x12 \n" +
+	"\x06target\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06target\x12+\n" +
+	"\fserved_model\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\vservedModel\x12.\n" +
+	"\x0elatency_micros\x18\b \x01(\x03B\a\xbaH\x04\"\x02(\x00R\rlatencyMicros\x123\n" +
+	"\x11first_byte_micros\x18\t \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x0ffirstByteMicros\x12&\n" +
+	"\n" +
+	"error_code\x18\n" +
+	" \x01(\tB\a\xbaH\x04r\x02\x18@R\terrorCode\"^\n" +
 	"\x0eSettleResponse\x12\"\n" +
 	"\rcost_nano_usd\x18\x01 \x01(\x03R\vcostNanoUsd\x12(\n" +
 	"\x10balance_nano_usd\x18\x02 \x01(\x03R\x0ebalanceNanoUsd\"C\n" +

@@ -69,7 +69,7 @@ type BillingServiceClient interface {
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
 	// GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all.
 	GetUsage(ctx context.Context, in *GetUsageRequest, opts ...grpc.CallOption) (*GetUsageResponse, error)
-	// ListEntries pages through the account's ledger entries, newest first.
+	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
 	// ListPlans lists the plans on sale.
 	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
@@ -359,7 +359,7 @@ type BillingServiceServer interface {
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
 	// GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all.
 	GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error)
-	// ListEntries pages through the account's ledger entries, newest first.
+	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
 	// ListPlans lists the plans on sale.
 	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)

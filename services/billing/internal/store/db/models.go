@@ -77,6 +77,11 @@ type Hold struct {
 	UsageTime             int64
 	Fold                  int64
 	Segment               string
+	Target                string
+	ServedModel           string
+	Latency               int64
+	FirstByte             int64
+	ErrorCode             string
 }
 
 type StripeObject struct {

@@ -191,7 +191,8 @@ func closing(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 100)
 	end := ledger.Closing{
 		Cost: 5, BalanceAfter: -7, PaidBy: []ledger.Burn{{GrantID: "g1", Amount: 2}, {GrantID: "g2", Amount: 3}}, Outcome: ledger.OutcomeCallerLeft,
-		Estimated: true, ProviderRequestID: "p", UsageTime: base.Add(time.Second), SettleTime: base.Add(time.Second),
+		Estimated: true, ProviderRequestID: "p",
+		CallLog: ledger.CallLog{Target: "t", ServedModel: "m-1", Latency: 2 * time.Second, FirstByte: time.Microsecond, ErrorCode: "E"}, UsageTime: base.Add(time.Second), SettleTime: base.Add(time.Second),
 	}
 	h := openHold(t, s, "h1", 7)
 	swept := closed(h, end, ledger.StateSwept)

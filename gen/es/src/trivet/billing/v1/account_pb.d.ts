@@ -255,7 +255,7 @@ export declare type Entry = Message<"trivet.billing.v1.Entry"> & {
   amountNanoUsd: bigint;
 
   /**
-   * The id of the hold or grant behind the entry. Example: "hold_01h2".
+   * The id of the grant, of the hold, or of the segment of calls behind the entry. Example: "usage_01h2".
    *
    * @generated from field: string reference_id = 6;
    */

@@ -247,6 +247,41 @@ export declare type SettleRequest = Message<"trivet.billing.v1.SettleRequest"> &
    * @generated from field: string provider_request_id = 5;
    */
   providerRequestId: string;
+
+  /**
+   * The target that served the call; may be empty. Example: "openai".
+   *
+   * @generated from field: string target = 6;
+   */
+  target: string;
+
+  /**
+   * The model that the provider says it used; may be empty. Example: "gpt-5-mini-2025-08-07".
+   *
+   * @generated from field: string served_model = 7;
+   */
+  servedModel: string;
+
+  /**
+   * The time from the call's begin to its end, in microseconds; 0 when it is unknown. Example: "1250000".
+   *
+   * @generated from field: int64 latency_micros = 8;
+   */
+  latencyMicros: bigint;
+
+  /**
+   * The time from the call's begin to the first byte of the answer, in microseconds; 0 when there was none. Example: "310000".
+   *
+   * @generated from field: int64 first_byte_micros = 9;
+   */
+  firstByteMicros: bigint;
+
+  /**
+   * The reason of the error that the caller got; empty when there was none. Example: "UPSTREAM_ERROR".
+   *
+   * @generated from field: string error_code = 10;
+   */
+  errorCode: string;
 };
 
 /**
@@ -1614,7 +1649,7 @@ export declare const BillingService: GenService<{
     output: typeof GetUsageResponseSchema;
   },
   /**
-   * ListEntries pages through the account's ledger entries, newest first.
+   * ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ListEntries
    */
