@@ -220,7 +220,7 @@ func audit(t *testing.T, s Store) {
 		"a period's cost is the sum of its days":                                   account(func(a *ledger.Account) { a.Period.Cost++ }),
 		"a period's requests are those of its days":                                account(func(a *ledger.Account) { a.Period.Requests++ }),
 		"the cost of a hold that has entries of its own is their sum": func(ctx context.Context, tx ledger.Tx) error {
-			return tx.CloseHold(ctx, closed(open, ledger.Closing{Cost: 1}, ledger.StateSwept), ledger.StateOpen)
+			return tx.CloseHold(ctx, closed(open, ledger.Closing{Cost: 5}, ledger.StateSwept), ledger.StateOpen)
 		},
 		"what an API key holds in a window is the sum of its open holds": keyDamage(ledger.KeySpend{Held: 1}),
 		"what an API key spent in a window is the cost of its holds":     keyDamage(ledger.KeySpend{Spent: 1}),
