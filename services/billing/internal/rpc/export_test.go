@@ -26,7 +26,7 @@ import (
 var now = time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
 
 // newServer is a server with a ledger on a database.
-func newServer(t *testing.T) (*rpc.Server, *store.Store) {
+func newServer(t *testing.T) (*rpc.Server, *ledger.Ledger) {
 	t.Helper()
 	list, err := models.Default()
 	require.NoError(t, err)
@@ -35,12 +35,13 @@ func newServer(t *testing.T) (*rpc.Server, *store.Store) {
 	rows := store.New(databasetest.SQLite(t, store.Migrations()))
 	clock := func() time.Time { return now }
 	book := ledger.New(ledger.Options{Store: rows, Prices: list, Plans: catalog, Now: clock, Logger: slog.New(slog.DiscardHandler)})
-	return rpc.New(rpc.Options{Ledger: book, Plans: catalog, Exporter: rows, Eraser: rows, Now: clock}), rows
+	return rpc.New(rpc.Options{Ledger: book, Plans: catalog, Exporter: book, Eraser: rows, Now: clock}), book
 }
 
 // exported is a usage record as the export shows it.
 type exported struct {
-	ID, AccountID, APIKeyID, Model, Outcome, ProviderRequestID                 string
+	ID, RequestID, AccountID, APIKeyID, Model, Outcome, ProviderRequestID      string
+	Target, ServedModel, LatencyMicros, FirstByteMicros, ErrorCode             string
 	InputTokens, CachedInputTokens, OutputTokens, ReasoningTokens, CostNanoUSD string
 	SettleTime                                                                 time.Time
 }
@@ -54,24 +55,28 @@ func TestASettlementKeepsWhatItSays(t *testing.T) {
 		billingv1.Outcome_OUTCOME_ABANDONED:       ledger.OutcomeAbandoned,
 	} {
 		for _, estimated := range []bool{false, true} {
-			server, rows := newServer(t)
+			server, book := newServer(t)
 			hold, err := server.Reserve(t.Context(), &billingv1.ReserveRequest{
 				RequestId: "r1", AccountId: "org_1", UserId: "user_1", ApiKeyId: "key_1", Model: "gpt-4o-mini", InputTokens: 1000, MaxOutputTokens: 1000,
 			})
 			require.NoError(t, err)
 			_, err = server.Settle(t.Context(), &billingv1.SettleRequest{
 				HoldId: hold.GetHoldId(), Outcome: wire, Estimated: estimated, ProviderRequestId: "chatcmpl-1",
+				Target: "openai", ServedModel: "gpt-4o-mini-2024-07-18", LatencyMicros: 1_250_000, FirstByteMicros: 310_000, ErrorCode: "UPSTREAM_ERROR",
 				Usage: &usagev1.CallUsage{InputTokens: 900, CachedInputTokens: 100, OutputTokens: 500, ReasoningTokens: 20},
 			})
 			require.NoError(t, err)
 			const cost = 800*150 + 100*75 + 500*600
-			records, err := rows.UsageOfUser(t.Context(), "user_1", "", "", 10)
+			records, err := book.UsageOfUser(t.Context(), "user_1", "", "", 10)
 			require.NoError(t, err)
 			require.Len(t, records, 1)
 			require.Equal(t, ledger.UsageRecord{
-				ID: records[0].ID, HoldID: hold.GetHoldId(), AccountID: "org_1", UserID: "user_1", APIKeyID: "key_1", Model: "gpt-4o-mini",
+				ID: records[0].ID, HoldID: hold.GetHoldId(), RequestID: "r1", AccountID: "org_1", UserID: "user_1", APIKeyID: "key_1", Model: "gpt-4o-mini",
 				Usage: ledger.Usage{Input: 900, CachedInput: 100, Output: 500, Reasoning: 20}, Cost: cost,
 				Outcome: outcome, Estimated: estimated, ProviderRequestID: "chatcmpl-1", SettleTime: now,
+				CallLog: ledger.CallLog{
+					Target: "openai", ServedModel: "gpt-4o-mini-2024-07-18", Latency: 1250 * time.Millisecond, FirstByte: 310 * time.Millisecond, ErrorCode: "UPSTREAM_ERROR",
+				},
 			}, records[0])
 
 			got, err := server.ExportUser(t.Context(), &billingv1.ExportUserRequest{UserId: "user_1"})
@@ -80,7 +85,8 @@ func TestASettlementKeepsWhatItSays(t *testing.T) {
 			var list []exported
 			require.NoError(t, json.Unmarshal([]byte(got.GetUsageRecordsJson()), &list))
 			require.Equal(t, []exported{{
-				ID: records[0].ID, AccountID: "org_1", APIKeyID: "key_1", Model: "gpt-4o-mini", Outcome: string(outcome), ProviderRequestID: "chatcmpl-1",
+				ID: records[0].ID, RequestID: "r1", AccountID: "org_1", APIKeyID: "key_1", Model: "gpt-4o-mini",
+				Target: "openai", ServedModel: "gpt-4o-mini-2024-07-18", LatencyMicros: "1250000", FirstByteMicros: "310000", ErrorCode: "UPSTREAM_ERROR", Outcome: string(outcome), ProviderRequestID: "chatcmpl-1",
 				InputTokens: "900", CachedInputTokens: "100", OutputTokens: "500", ReasoningTokens: "20", CostNanoUSD: fmt.Sprint(cost), SettleTime: now,
 			}}, list)
 		}
