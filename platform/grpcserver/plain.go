@@ -24,7 +24,8 @@ import (
 //   - Messages are shared. The request of a unary call is lent: the callee neither changes nor keeps it. Its response is the
 //     caller's. The request of a stream is given away: nobody changes it any more, and the callee may keep it. Each message
 //     of a stream is lent to the caller until send returns. Programs built with the tag checkcalls enforce this.
-//   - The caller's goroutine is the callee's, so a call returns when its handler does: handlers must obey their context.
+//   - The caller's goroutine is the callee's, so a call returns when its handler does: handlers must obey their context, and a
+//     caller who cannot wait for one that does not makes the call in a goroutine.
 //
 // Messages are not validated: the caller is Trivet's own code, and what comes from outside was checked at the door.
 // Programs built with the tag checkcalls validate them.

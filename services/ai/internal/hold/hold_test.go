@@ -203,6 +203,28 @@ func TestSlowBilling(t *testing.T) {
 	}
 }
 
+// A billing that does not obey its context, as a function call that waits for a database, holds up nobody for longer.
+func TestBillingThatIgnoresItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		r := newFixture(t, func(_ context.Context, rpc string) error {
+			if rpc == "Settle" && calls.Add(1) == 1 {
+				time.Sleep(9 * time.Second)
+			}
+			return nil
+		})
+		stop := r.run()
+		h, begun := r.openOne(t), time.Now()
+		require.False(t, h.Settle(used).Settled)
+		require.Equal(t, 2*time.Second, time.Since(begun))
+		stop()
+		require.NoError(t, r.Drain(t.Context()))
+		require.Equal(t, 9*time.Second, time.Since(begun), "Drain waits for the call that still runs")
+		require.GreaterOrEqual(t, r.settlements(), 1)
+		require.Zero(t, r.billing.Held())
+	})
+}
+
 func TestPermanentRejectionIsNotRetried(t *testing.T) {
 	var calls atomic.Int64
 	r := newFixture(t, func(_ context.Context, rpc string) error {

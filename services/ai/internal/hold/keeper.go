@@ -42,7 +42,8 @@ type Keeper struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	pending chan settlement
+	pending  chan settlement
+	settling sync.WaitGroup // calls of billing that settle; their callers may have stopped waiting
 
 	mu   sync.Mutex
 	open map[*Hold]struct{}

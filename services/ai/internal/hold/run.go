@@ -46,11 +46,25 @@ func (k *Keeper) Drain(ctx context.Context) error {
 		})
 	}
 	workers.Wait()
+	k.awaitSettling(ctx)
 	if n := len(k.pending); n > 0 {
 		k.log.ErrorContext(ctx, "settlements still wait for billing; the sweeper will settle their holds at the last checkpoints", slog.Int("waiting", n))
 		return ctx.Err()
 	}
 	return nil
+}
+
+// awaitSettling waits for the calls that settle, until ctx ends.
+func (k *Keeper) awaitSettling(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		k.settling.Wait()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 func (k *Keeper) work(ctx context.Context) {

@@ -38,7 +38,7 @@ func (k *Keeper) settle(h *Hold, final Final) Receipt {
 	ctx, cancel := context.WithTimeout(h.ctx, settleWait)
 	defer cancel()
 	for {
-		res, err := k.ledger.Settle(ctx, s.req)
+		res, err := k.settleOnce(ctx, s.req)
 		if err == nil {
 			return Receipt{Usage: final.Usage, Cost: res.GetCostNanoUsd(), Settled: true}
 		}
@@ -53,6 +53,26 @@ func (k *Keeper) settle(h *Hold, final Final) Receipt {
 	k.log.WarnContext(h.ctx, "billing did not settle a call in time; retrying in the background", slog.String("hold_id", h.id))
 	k.enqueue(s)
 	return Receipt{Usage: final.Usage}
+}
+
+// settleOnce waits for billing until ctx ends. In the same process billing is a function call, which ends no sooner than the
+// database answers, so the call has a goroutine of its own; Drain waits for it. Settling again meanwhile is safe.
+func (k *Keeper) settleOnce(ctx context.Context, req *billingv1.SettleRequest) (*billingv1.SettleResponse, error) {
+	type answer struct {
+		res *billingv1.SettleResponse
+		err error
+	}
+	answers := make(chan answer, 1)
+	k.settling.Go(func() {
+		res, err := k.ledger.Settle(ctx, req)
+		answers <- answer{res, err}
+	})
+	select {
+	case a := <-answers:
+		return a.res, a.err
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
 }
 
 func (k *Keeper) enqueue(s settlement) {
