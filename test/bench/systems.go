@@ -95,7 +95,7 @@ func (b *bench) tearDown() error {
 	}
 	if b.dir != "" {
 		failed = append(failed, os.RemoveAll(b.dir))
-		_ = os.Remove(b.o.dir) //nolint:gosec // made by setUp; it goes if nobody else uses it
+		_ = os.Remove(b.o.dir)
 	}
 	return errors.Join(failed...)
 }
@@ -106,7 +106,7 @@ func (b *bench) explain(err error) error {
 		return err
 	}
 	const most = 2000
-	text, readErr := os.ReadFile(filepath.Join(b.dir, "log")) //nolint:gosec // our own folder
+	text, readErr := os.ReadFile(filepath.Join(b.dir, "log"))
 	if readErr != nil {
 		return err
 	}
@@ -272,12 +272,12 @@ func (t *target) mintTokens(ctx context.Context, prefix string, n int) ([]string
 // token asks the sandbox for a session.
 func token(ctx context.Context, url, user string) (string, error) {
 	body := fmt.Appendf(nil, `{"user":%q,"ttl":"2h"}`, user)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body)) //nolint:gosec // our own program
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request) //nolint:gosec // as above
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return "", err
 	}
