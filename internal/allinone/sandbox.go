@@ -121,7 +121,7 @@ func deliver(s *sandbox.Sandbox, c *config) error {
 	edge, secrets := c.Sandbox.edgeURL(c.Edge), c.StandIn.WebhookSecrets()
 	var failed []error
 	for _, i := range integration.WithWebhooks() {
-		secret := s.Environment()[i.WebhookSecret]
+		secret := s.Environment()[i.WebhookSetting]
 		if own := secrets[i.Name]; own.IsSet() {
 			secret = own.Reveal()
 		}

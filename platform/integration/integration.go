@@ -15,9 +15,9 @@ type Integration struct {
 	// WebhookHeaders are the headers that verifying a webhook needs, in canonical form; none when it sends no webhooks. Its
 	// webhooks arrive at WebhookPath.
 	WebhookHeaders []string
-	// WebhookSecret is the setting with the secrets that sign its webhooks, and WebhookSecretAlias another name of it, which may
+	// WebhookSetting is the setting with the secrets that sign its webhooks, and WebhookSettingAlias another name of it, which may
 	// be empty.
-	WebhookSecret, WebhookSecretAlias string
+	WebhookSetting, WebhookSettingAlias string
 	// EventsPath is where operators read its webhooks at the edge; empty when it sends none.
 	EventsPath string
 	// Reconciles says that `trivet reconcile` compares its objects with the stored copies.
@@ -37,7 +37,7 @@ func All() []Integration {
 		{
 			Name: "clerk", Title: "Clerk", Service: "auth",
 			WebhookHeaders: []string{"Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
-			WebhookSecret:  "CLERK_WEBHOOK_SECRET", WebhookSecretAlias: "CLERK_WEBHOOK_SIGNING_SECRET",
+			WebhookSetting: "CLERK_WEBHOOK_SECRET", WebhookSettingAlias: "CLERK_WEBHOOK_SIGNING_SECRET",
 			EventsPath:      "/api/v1/auth/events",
 			Reconciles:      true,
 			RealSettings:    []string{"CLERK_SECRET_KEY", "CLERK_JWT_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_ISSUER", "CLERK_API_URL"},
@@ -51,7 +51,7 @@ func All() []Integration {
 		{
 			Name: "stripe", Title: "Stripe", Service: "billing",
 			WebhookHeaders:  []string{"Stripe-Signature"},
-			WebhookSecret:   "STRIPE_WEBHOOK_SECRET",
+			WebhookSetting:  "STRIPE_WEBHOOK_SECRET",
 			EventsPath:      "/api/v1/billing/events",
 			Reconciles:      true,
 			RealSettings:    []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL"},

@@ -23,9 +23,9 @@ func TestTheTableIsComplete(t *testing.T) {
 		for _, h := range i.WebhookHeaders {
 			require.Equal(t, http.CanonicalHeaderKey(h), h, i.Name)
 		}
-		require.Equal(t, len(i.WebhookHeaders) > 0, i.WebhookSecret != "", "%s: webhooks are signed", i.Name)
-		if i.WebhookSecret != "" {
-			require.Contains(t, i.SandboxSettings, i.WebhookSecret, "%s: the sandbox signs its webhooks", i.Name)
+		require.Equal(t, len(i.WebhookHeaders) > 0, i.WebhookSetting != "", "%s: webhooks are signed", i.Name)
+		if i.WebhookSetting != "" {
+			require.Contains(t, i.SandboxSettings, i.WebhookSetting, "%s: the sandbox signs its webhooks", i.Name)
 		}
 		require.NotEmpty(t, i.RealSettings, i.Name)
 		require.True(t, slices.Contains(i.SandboxSettings, i.RealSettings[0]), "%s: the sandbox sets what names the real one", i.Name)

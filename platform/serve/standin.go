@@ -31,7 +31,7 @@ func (s StandIn) Secrets(sandbox map[string]string) map[string]string {
 	secrets := s.WebhookSecrets()
 	for _, i := range integration.WithWebhooks() {
 		if secret := secrets[i.Name]; secret.IsSet() {
-			sandbox[i.WebhookSecret] = secret.Reveal()
+			sandbox[i.WebhookSetting] = secret.Reveal()
 		}
 	}
 	return sandbox
@@ -85,15 +85,15 @@ func FillIn(get func(string) string, sandbox map[string]string) (func(string) st
 		for _, name := range i.SandboxSettings {
 			values[name] = sandbox[name]
 		}
-		if i.WebhookSecret == "" {
+		if i.WebhookSetting == "" {
 			continue
 		}
-		own, err := settings.ReadSecrets(get, i.WebhookSecret, i.WebhookSecretAlias)
+		own, err := settings.ReadSecrets(get, i.WebhookSetting, i.WebhookSettingAlias)
 		if err != nil {
 			return nil, err
 		}
-		values[i.WebhookSecret] = strings.Join(append(own.Reveal(), values[i.WebhookSecret]), ",")
-		hidden[i.WebhookSecretAlias] = true
+		values[i.WebhookSetting] = strings.Join(append(own.Reveal(), values[i.WebhookSetting]), ",")
+		hidden[i.WebhookSettingAlias] = true
 	}
 	if _, ok := values["STRIPE_API_URL"]; ok && !IsSet(get, stripeReads) {
 		values[stripeReads] = sandboxReads

@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/sandbox/clerk"   //nolint:depguard // a package for tests only
-	"github.com/trivet-dev/trivet/sandbox/webhook" //nolint:depguard // a package for tests only
+	"github.com/trivet-dev/trivet/sandbox/clerk"
+	"github.com/trivet-dev/trivet/sandbox/webhook"
 	backend "github.com/trivet-dev/trivet/services/auth/internal/clerk"
 )
 
