@@ -123,15 +123,18 @@ func TestHowAnswersEnd(t *testing.T) {
 		"a stream that broke":       {stream, scripted{pieces: []*aiv1.RelayResponse{head(200, true, "data: a\n\n")}, end: broke}, 200, "data: a\n\ndata: {\"error\":", true, internal},
 		"a late stream":             {stream, scripted{pieces: []*aiv1.RelayResponse{head(200, true, "data: a\n\n")}, pause: 20 * time.Second, end: io.EOF}, 200, ": ping\ndata: a\n\n: ping\n", false, unspecified},
 		"a late refusal": {
-			stream, scripted{pieces: []*aiv1.RelayResponse{head(429, false, `{"error":`), body(`{"message":"slow"}}`)}, pause: 20 * time.Second, end: io.EOF},
+			stream,
+			scripted{pieces: []*aiv1.RelayResponse{head(429, false, `{"error":`), body(`{"message":"slow"}}`)}, pause: 20 * time.Second, end: io.EOF},
 			200, `data: {"error":{"message":"slow"}}`, true, upstream,
 		},
 		"a late refusal that broke": {
-			stream, scripted{pieces: []*aiv1.RelayResponse{head(429, false, `{"error":{"message":"slow"}}`)}, pause: 20 * time.Second, end: broke},
+			stream,
+			scripted{pieces: []*aiv1.RelayResponse{head(429, false, `{"error":{"message":"slow"}}`)}, pause: 20 * time.Second, end: broke},
 			200, `"type":"server_error"`, true, internal,
 		},
 		"a late refusal without an error": {
-			stream, scripted{pieces: []*aiv1.RelayResponse{head(429, false, `{"message":"slow"}`)}, pause: 20 * time.Second, end: io.EOF},
+			stream,
+			scripted{pieces: []*aiv1.RelayResponse{head(429, false, `{"message":"slow"}`)}, pause: 20 * time.Second, end: io.EOF},
 			200, "status 429", true, upstream,
 		},
 	} {

@@ -17,7 +17,7 @@ func TestSchemasKeepOrderAndNumbers(t *testing.T) {
 	for _, tools := range [][]*aiv1.Tool{chat.GetTools(), stream.GetTools()} {
 		require.Len(t, tools, 3)
 		require.Empty(t, tools[0].GetParametersJson())
-		require.Equal(t, schema, tools[1].GetParametersJson())
+		require.Equal(t, schema, tools[1].GetParametersJson()) //nolint:testifylint // the exact bytes count
 		require.Nil(t, tools[1].GetParameters())
 		require.Equal(t, "{}", tools[2].GetParametersJson())
 	}
