@@ -76,11 +76,11 @@ func TestCostAtTheEndOfWhatCanBeCounted(t *testing.T) {
 	}
 	got, err := cost(1_000_000, largest)
 	require.NoError(t, err)
-	require.EqualValues(t, int64(largest), got)
+	require.Equal(t, int64(largest), got)
 	m := models.Model{ID: "m", InputPrice: 1_000_000, OutputPrice: 1_000_000}
 	got, err = m.Cost(largest-1, 0, 1)
 	require.NoError(t, err)
-	require.EqualValues(t, int64(largest), got)
+	require.Equal(t, int64(largest), got)
 	for name, call := range map[string]func() (int64, error){
 		"one nano-dollar more": func() (int64, error) { return m.Cost(largest, 0, 1) },
 		"one hundredth more":   func() (int64, error) { return models.Model{InputPrice: 1_000_000, OutputPrice: 1}.Cost(largest, 0, 1) },
@@ -100,7 +100,7 @@ func TestCostAtTheEndOfWhatCanBeCounted(t *testing.T) {
 	require.EqualValues(t, 5, m.AffordableOutput(10, 15, 5))
 	require.EqualValues(t, 5, m.AffordableOutput(10, 1000, 5))
 	require.EqualValues(t, 7, models.Model{InputPrice: 1_000_000}.AffordableOutput(10, 10, 7), "free output")
-	require.EqualValues(t, int64(largest), models.Model{}.AffordableOutput(0, 0, largest))
+	require.Equal(t, int64(largest), models.Model{}.AffordableOutput(0, 0, largest))
 }
 
 // TestAnUnknownModelIsNamed, as far as an error has room for its name, and the known ones are in order.

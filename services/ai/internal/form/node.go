@@ -124,7 +124,7 @@ func (n *node) append(out []byte) []byte {
 }
 
 func object() *node            { return &node{kind: jsonscan.Object} }
-func array(v ...*node) *node   { return &node{kind: jsonscan.Array, values: v} }
+func array() *node             { return &node{kind: jsonscan.Array} }
 func str(text string) *node    { return &node{kind: jsonscan.String, raw: []byte(text)} }
 func null() *node              { return &node{kind: jsonscan.Null, raw: []byte("null")} }
 func number(text string) *node { return &node{kind: jsonscan.Number, raw: []byte(text)} }

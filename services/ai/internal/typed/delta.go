@@ -189,10 +189,10 @@ func inside(c *jsonscan.Cursor) []byte {
 
 func quoteInside(raw []byte) (out []byte) {
 	for _, b := range raw {
-		switch {
-		case b == '"' || b == '\\':
+		switch b {
+		case '"', '\\':
 			out = append(out, '\\', b)
-		case b == '\n' || b == '\r' || b == '\t': // white space between values
+		case '\n', '\r', '\t': // white space between values
 			out = append(out, ' ')
 		default:
 			out = append(out, b)

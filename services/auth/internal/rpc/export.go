@@ -64,6 +64,7 @@ func (s *Server) exportUsage(ctx context.Context, id string) ([]json.RawMessage,
 // noUsage names the part of the export that is missing when billing does not answer. An export without it would look complete.
 func noUsage(err error) error {
 	e := errs.From(err)
+	//exhaustive:ignore
 	switch e.Reason {
 	case errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED:
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
