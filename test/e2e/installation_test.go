@@ -1,4 +1,4 @@
-// Package e2e drives the whole house through real HTTP, as programs started
+// Package e2e drives all of Trivet through real HTTP, as programs started
 // from the built binaries: all-in-one, and split into four processes.
 package e2e
 
@@ -87,7 +87,7 @@ func (l *logFile) String() string {
 	return l.text.String()
 }
 
-// modes are the ways to install Trivet; every test of the ride runs in each.
+// modes are the ways to install Trivet; every test runs in each.
 var modes = map[string]func(t *testing.T, env ...string) *installation{
 	"all-in-one on SQLite":     allInOne,
 	"all-in-one on PostgreSQL": allInOnePostgres,

@@ -1,1 +1,0 @@
-import{B as e,N as t}from"./index-RJMRQt2_.js";function n(n,r){return t(n,e,r)}export{n as t};
