@@ -15,7 +15,7 @@ import (
 // maxAccounts is the most accounts that call in turn.
 const maxAccounts = 64
 
-// benchCase is what all targets get to do.
+// benchCase is the work that every target gets.
 type benchCase struct {
 	callers  int
 	accounts int // that the callers belong to; 0 means that each call is the first of an account

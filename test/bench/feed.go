@@ -42,7 +42,7 @@ func newFeed(o webhookOptions, customers []string, begun time.Time) *feed {
 	return f
 }
 
-// draft is a webhook that is not written yet.
+// draft is a webhook before its body is written.
 type draft struct {
 	clerk   bool
 	subject string

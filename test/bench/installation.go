@@ -67,7 +67,7 @@ func install(ctx context.Context, o webhookOptions, dir, database string) (*inst
 	return in, in.explain(ready(ctx, in.ops+"/readyz"))
 }
 
-// explain adds to an error what the programs wrote last.
+// explain adds the last lines that the programs wrote to an error.
 func (in *installation) explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
@@ -105,7 +105,7 @@ func (in *installation) control(ctx context.Context, method, path string, body, 
 	return err
 }
 
-// customers makes customers at the sandbox's Stripe, and no webhooks of it.
+// customers makes customers at the sandbox's Stripe without webhooks about them.
 func (in *installation) customers(ctx context.Context, n int) ([]string, error) {
 	var made struct {
 		IDs []string `json:"ids"`
@@ -114,7 +114,7 @@ func (in *installation) customers(ctx context.Context, n int) ([]string, error) 
 	return made.IDs, err
 }
 
-// fetches is how often Stripe was asked for an object.
+// fetches counts the requests for objects of Stripe.
 func (in *installation) fetches(ctx context.Context) (int64, error) {
 	var told struct {
 		Calls []struct {

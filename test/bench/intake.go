@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// intake is how Trivet took the webhooks, on one database.
+// intake is how Trivet received the webhooks, on one database.
 type intake struct {
 	database string
 	offering
@@ -29,14 +29,14 @@ type intake struct {
 	memory  int64
 }
 
-// moment is what was used and counted until then.
+// moment is a reading of all counters at one time.
 type moment struct {
 	reading
 	cpu    time.Duration // Trivet's
 	server time.Duration // the database server's
 }
 
-// look reads the figures; the database server's process is 0 where there is none.
+// look reads the counters. The database server's process is 0 when there is no server.
 func (in *installation) look(ctx context.Context, server int) (m moment, err error) {
 	if m.reading, err = read(ctx, in.ops); err != nil {
 		return m, err
@@ -48,7 +48,7 @@ func (in *installation) look(ctx context.Context, server int) (m moment, err err
 	return m, err
 }
 
-// measure installs Trivet in dir, offers, and waits until the queue is empty.
+// measure installs Trivet in dir, offers the webhooks, and waits until the queue is empty.
 func measure(ctx context.Context, o webhookOptions, dir, database string, server int) (m intake, err error) {
 	in, err := install(ctx, o, dir, database)
 	defer in.stop()
@@ -80,7 +80,7 @@ func measure(ctx context.Context, o webhookOptions, dir, database string, server
 	return m, err
 }
 
-// offer offers, with a profile where one is asked for, and sums up the answers.
+// offer offers the webhooks, takes a profile if one is wanted, and sums up the answers.
 func (m *intake) offer(ctx context.Context, o webhookOptions, in *installation, customers []string) (err error) {
 	profiled := make(chan error, 1)
 	if o.profiles == "" {
@@ -108,7 +108,7 @@ func (m *intake) offer(ctx context.Context, o webhookOptions, in *installation, 
 	return nil
 }
 
-// awaitEmpty waits until no event is pending or leased, for as long as may be.
+// awaitEmpty waits until no event is pending or leased, within a limit.
 func (m *intake) awaitEmpty(ctx context.Context, in *installation, server int) (err error) {
 	for {
 		if m.drained, err = in.look(ctx, server); err != nil {
@@ -142,7 +142,7 @@ func (m *intake) applied() float64 {
 	return m.drained.since(m.before.reading, "trivet_inbox_delay_seconds_count")
 }
 
-// check tells what must not be.
+// check returns the errors that the run must not have.
 func (m *intake) check() error {
 	var found []error
 	complain := func(format string, args ...any) {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// figures are what one case showed.
+// figures are the results of one case.
 type figures struct {
 	requests    int
 	failures    int
@@ -64,7 +64,7 @@ func drive(ctx context.Context, t *target, c benchCase, d time.Duration) (figure
 	return f, nil
 }
 
-// burst is what the callers of a case do.
+// burst is the work of all callers of a case.
 type burst struct {
 	client *http.Client
 	target *target

@@ -17,7 +17,7 @@ const (
 	maxConnections = 1024
 )
 
-// answer is what came of one webhook.
+// answer is the result of one webhook.
 type answer struct {
 	clerk  bool
 	late   time.Duration // from its time until it was sent: the generator's own part

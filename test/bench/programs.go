@@ -32,14 +32,14 @@ func (p *programs) launch(env []string, name string, args ...string) (pid int, e
 	return cmd.Process.Pid, nil
 }
 
-// once runs a program to its end.
+// once runs a program and waits for its end.
 func (p *programs) once(ctx context.Context, env []string, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // programs that this one names
 	cmd.Dir, cmd.Env, cmd.Stderr, cmd.Stdout = p.dir, slices.Concat(p.env, env), p.log, p.log
 	return cmd.Run()
 }
 
-// patience is how long a program may take to stop.
+// patience is the time that a program has to stop.
 const patience = 40 * time.Second
 
 // stop ends them, the last started first.

@@ -41,7 +41,7 @@ func read(ctx context.Context, ops string) (reading, error) {
 	return r, lines.Err()
 }
 
-// sum adds up what has a name and all of the labels, such as `state="dead"`; known is false where there is nothing.
+// sum adds up the values with a name and all of the labels, such as `state="dead"`; known is false when there are none.
 func (r reading) sum(name string, labels ...string) (total float64, known bool) {
 series:
 	for key, value := range r {
@@ -58,7 +58,7 @@ series:
 	return total, known
 }
 
-// since is how much more a counter says than before.
+// since is the growth of a counter.
 func (r reading) since(before reading, name string, labels ...string) float64 {
 	now, _ := r.sum(name, labels...)
 	then, _ := before.sum(name, labels...)

@@ -100,7 +100,7 @@ func (b *bench) tearDown() error {
 	return errors.Join(failed...)
 }
 
-// explain adds to an error what the programs wrote last.
+// explain adds the last lines that the programs wrote to an error.
 func (b *bench) explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
@@ -291,7 +291,7 @@ func token(ctx context.Context, url, user string) (string, error) {
 	return answer.Token, nil
 }
 
-// spent is what a target has used so far.
+// spent is the CPU and memory that a target has used so far.
 type spent struct {
 	cpu, server time.Duration
 	allocations float64

@@ -48,7 +48,7 @@ func serveUpstream(ctx context.Context, args []string) error {
 	return listen(ctx, args[0], handler)
 }
 
-// serveProxy is the least that can stand between: the floor to compare with.
+// serveProxy is a bare reverse proxy, the least that can stand between caller and provider.
 func serveProxy(ctx context.Context, args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("usage: bench proxy ADDRESS UPSTREAM")
