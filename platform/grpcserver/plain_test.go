@@ -339,34 +339,3 @@ func TestPlainCallsNeedARuleThatLetsThemIn(t *testing.T) {
 	_, err = grpcserver.Implementation[billingv1.BillingServiceServer](w.server, "trivet.auth.v1.AuthService")
 	require.ErrorContains(t, err, "no implementation")
 }
-
-// Plain calls exist because they cost little. The bound is generous, and far below what a call over a channel needs.
-func TestAllocationsOfAPlainCall(t *testing.T) {
-	if raceEnabled || grpcserver.CheckCalls {
-		t.Skip("the race detector and checked calls allocate")
-	}
-	w := &way{auth: &answering{}, ai: &relaying{}}
-	w.env = serveAll(t, time.Second, func(s *grpcserver.Server) {
-		authv1.RegisterAuthServiceServer(s, w.auth)
-		aiv1.RegisterAIServiceServer(s, w.ai)
-	})
-	w.plain(t)
-	answer := &authv1.AuthenticateResponse{}
-	w.auth.authenticate = func(context.Context, *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
-		return answer, nil
-	}
-	ctx, cancel := context.WithTimeout(requestid.With(t.Context(), "req-1"), time.Minute)
-	defer cancel()
-	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = w.call(ctx, someCredential) }), 4.0)
-
-	message := &aiv1.RelayResponse{Body: []byte("x")}
-	w.ai.relay = func(_ *aiv1.RelayRequest, s grpc.ServerStreamingServer[aiv1.RelayResponse]) error {
-		for range 100 {
-			_ = s.Send(message)
-		}
-		return nil
-	}
-	token := w.token(t, passport.Claims{}, "ai")
-	send := func(*aiv1.RelayResponse) error { return nil }
-	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = w.read(ctx, token, someChat, send) }), 12.0)
-}
