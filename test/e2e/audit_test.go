@@ -43,8 +43,8 @@ func (b audit) keep() {
 	for service, triggers := range map[string][]trigger{
 		"auth": {
 			{"done", "UPDATE OF state ON inbox_event", "NEW.state = 'done'", "NEW.source || ' ' || NEW.id", "''"},
-			{"user_inserted", "INSERT ON users", "NEW.synced", "NEW.id", "NEW.first_name"},
-			{"user_updated", "UPDATE ON users", "NEW.synced", "NEW.id", "NEW.first_name"},
+			{"user_inserted", "INSERT ON app_user", "NEW.synced", "NEW.id", "NEW.first_name"},
+			{"user_updated", "UPDATE ON app_user", "NEW.synced", "NEW.id", "NEW.first_name"},
 		},
 		"billing": {
 			{"done", "UPDATE OF state ON inbox_event", "NEW.state = 'done'", "NEW.source || ' ' || NEW.id", "''"},

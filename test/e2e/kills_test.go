@@ -379,7 +379,7 @@ func (k *killer) checkAuth(sent map[string]bool) {
 	written := k.audit.effects(db, "user")
 	k.audit.checkRising(written, func(id string) bool { return strings.HasPrefix(id, "user_own_") })
 	revoked := map[string]int{}
-	for _, row := range k.audit.query(db, "SELECT session_id, user_id FROM revocations WHERE session_id <> ''") {
+	for _, row := range k.audit.query(db, "SELECT session_id, user_id FROM revocation WHERE session_id <> ''") {
 		revoked[row.id]++
 	}
 	for _, a := range k.authors {

@@ -268,7 +268,7 @@ func (b audit) checkDelivered(c *sender) {
 	auth, endAuth := b.open("auth")
 	defer endAuth()
 	b.checkInbox(auth, "clerk", c.acknowledged["clerk"])
-	require.Len(b.t, b.query(auth, "SELECT session_id, user_id FROM revocations WHERE session_id <> ''"), len(c.acknowledged["clerk"]))
+	require.Len(b.t, b.query(auth, "SELECT session_id, user_id FROM revocation WHERE session_id <> ''"), len(c.acknowledged["clerk"]))
 	billing, endBilling := b.open("billing")
 	defer endBilling()
 	b.checkInbox(billing, "stripe", c.acknowledged["stripe"])
