@@ -52,7 +52,7 @@ test-faults: ## Run the tests that take minutes: processes killed while events f
 .PHONY: test-calls
 test-calls: ## Run the tests of the all-in-one with plain calls that copy and check their messages
 	go test -tags checkcalls ./platform/grpcserver ./gateway ./internal/allinone
-	TRIVET_TEST_TAGS=checkcalls go test -count=1 -timeout 30m -run 'TestTheRide|TestLeaving|TestACallerWhoLeaves|TestKilledInTheMiddle|TestNoOverspend|TestUpstreamFailures' ./test/e2e
+	TRIVET_TEST_TAGS=checkcalls go test -count=1 -timeout 30m -run 'TestCallsFromSignInToLedger|TestLeaving|TestDisconnectedCaller|TestKilledInTheMiddle|TestNoOverspend|TestUpstreamFailures' ./test/e2e
 
 .PHONY: screenshots
 screenshots: test/sdk/node_modules ## Take pictures of every page of the console, light, dark and on a phone, into .screenshots
