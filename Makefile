@@ -35,7 +35,7 @@ test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node
 	@rm -f $(TRIVET_TEST_SKIPPED)
 	@export TRIVET_TEST_RUN=$$(date +%s%N); failed=0; \
 	go test $$(go list ./... | grep -v '/test/e2e$$') || failed=1; \
-	go test -count=1 ./test/e2e || failed=1; \
+	go test -count=1 -timeout 25m ./test/e2e || failed=1; \
 	(cd tools && go test ./...) || failed=1; \
 	scripts/skipped $(TRIVET_TEST_SKIPPED) || failed=1; \
 	exit $$failed
