@@ -22,7 +22,7 @@ type Development struct {
 	// LoopbackOrigins allows pages of this machine in addition to CORS_ALLOWED_ORIGINS, because the port of a front end's
 	// development server often changes.
 	LoopbackOrigins bool
-	// Sandbox is the sandbox's address, which the page at / links to; "" when there is none.
+	// Sandbox is the sandbox's address, which the page at / links to; "" when Trivet runs without it.
 	Sandbox string
 }
 

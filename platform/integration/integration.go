@@ -60,7 +60,7 @@ func All() []Integration {
 	}
 }
 
-// Named returns the integration with a name; false when there is none.
+// Named returns the integration with a name; false for an unknown name.
 func Named(name string) (Integration, bool) {
 	all := All()
 	if i := slices.IndexFunc(all, func(i Integration) bool { return i.Name == name }); i >= 0 {

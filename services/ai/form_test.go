@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -152,4 +153,34 @@ func TestStreamForOnePieceMustEnd(t *testing.T) {
 	h = newFixture(t, withUpstream(raw("text/event-stream", `data: {"data":[{"embedding":[1]}]}`+"\n\n"+done)))
 	a = h.relay(aiv1.Endpoint_ENDPOINT_EMBEDDINGS, `{"model":"text-embedding-3-small","input":"x"}`)
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, a.err)
+}
+
+// TestAnUsageWithoutAChoiceIsBilled in every form: as a failure it would be free, and SDKs would repeat it.
+func TestAnUsageWithoutAChoiceIsBilled(t *testing.T) {
+	const nothing = `{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}`
+	for _, answer := range []string{nothing, "data: " + nothing + "\n\n" + done} {
+		for _, request := range []string{hello, streamed} {
+			h := newFixture(t, withUpstream(raw("text/event-stream", answer)))
+			a := h.chat(request)
+			require.Nil(t, a.err)
+			require.Equal(t, int32(200), a.head.GetStatus())
+			require.EqualValues(t, 4, h.settled().Settled[0].GetUsage().GetOutputTokens())
+		}
+	}
+}
+
+// TestLargeAnswersAreNotConverted bounds what turning an answer into the other form may take; what came is billed.
+func TestLargeAnswersAreNotConverted(t *testing.T) {
+	noise := `"noise":"` + strings.Repeat("x", 9<<20) + `"`
+	whole := strings.Replace(wholeHello, "{", "{"+noise+",", 1)
+	part := `data: {"noise":"` + strings.Repeat("x", 5<<20) + `","choices":[]}` + "\n\n"
+	for request, answer := range map[string]string{streamed: whole, hello: part + part + streamedHello + done} {
+		h := newFixture(t, withUpstream(raw("application/json", answer)))
+		a := h.chat(request)
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, a.err)
+		require.Contains(t, a.err.Message, "8 MiB")
+		h.settled()
+	}
+	h := newFixture(t, withUpstream(raw("application/json", whole)))
+	require.Nil(t, h.chat(hello).err, "in the form that was asked for, it passes")
 }

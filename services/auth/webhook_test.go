@@ -494,7 +494,7 @@ func TestExportUser(t *testing.T) {
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, reason(err))
 }
 
-// An export without the usage records would look complete, so there is none while billing is down, and the error says why.
+// An export without the usage records would look complete, so the export fails while billing is down, and the error names billing.
 func TestExportWhileBillingIsDown(t *testing.T) {
 	f := start(t, withWebhooks)
 	f.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))

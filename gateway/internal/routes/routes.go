@@ -71,7 +71,7 @@ func (t *Table) addPattern(r Route) {
 	t.patterns = append(t.patterns, pattern{segments: strings.Split(path, "/"), verb: verb, routes: []Route{r}})
 }
 
-// Find returns the route for a method and an escaped path. When there is no such route, allowed lists the methods that
+// Find returns the route for a method and an escaped path. Without such a route, allowed lists the methods that
 // the path does have; it is empty for an unknown path. HEAD finds the route of GET.
 func (t *Table) Find(method, path string) (route *Route, allowed []string) {
 	routes := t.at(path)

@@ -115,6 +115,8 @@ func TestJoinOfManyChoices(t *testing.T) {
 	require.True(t, j.Add([]byte(`{"choices":[]}`)))
 	require.False(t, j.Add([]byte(`[]`)))
 	require.Nil(t, j.Completion())
+	require.True(t, j.Add([]byte(`{"choices":[],"usage":{"total_tokens":3}}`)))
+	require.JSONEq(t, `{"object":"chat.completion","choices":[],"usage":{"total_tokens":3}}`, string(j.Completion()))
 }
 
 // FuzzJoin never fails on what a provider sends, and writes JSON.

@@ -158,9 +158,10 @@ func add(into *node, key string, value *node) {
 	}
 }
 
-// Completion returns the completion; nil when no chunk had a choice.
+// Completion returns the completion; nil when no chunk had a choice or a usage. A usage without a choice is an answer that
+// the provider charges for.
 func (j *Joiner) Completion() []byte {
-	if len(j.order) == 0 {
+	if len(j.order) == 0 && !j.whole.get("usage").is(jsonscan.Object) {
 		return nil
 	}
 	choices := array()

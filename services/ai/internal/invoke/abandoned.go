@@ -44,7 +44,7 @@ func (a *abandoned) remove(c *call) {
 	}
 }
 
-// acquire takes a slot of an account for reading an answer to its end, or returns why there is none. release gives it
+// acquire takes a slot of an account for reading an answer to its end, or returns why the account gets none. release gives it
 // back.
 func (a *abandoned) acquire(account string) error {
 	a.mu.Lock()

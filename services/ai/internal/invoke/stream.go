@@ -198,8 +198,8 @@ func (c *call) observe(data []byte) (hide bool, err error) {
 	}
 	if c.joiner != nil {
 		c.joiner.Add(data)
-		if c.joiner.Size() > maxAnswer {
-			return false, tooLarge()
+		if c.joiner.Size() > maxConverted {
+			return false, tooLarge(maxConverted)
 		}
 	}
 	return k.HasUsage && k.Choices == 0 && !c.req.AskedUsage, nil

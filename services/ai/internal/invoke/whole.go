@@ -14,6 +14,10 @@ import (
 // maxAnswer bounds an answer in one piece, in bytes: 2,048 embeddings as numbers have some 80 MB.
 const maxAnswer = 128 << 20
 
+// maxConverted bounds a chat's answer that is turned into the other form, in bytes: its parts take many times that in
+// memory. Answers are far below, but for images and audio.
+const maxConverted = 8 << 20
+
 // inOnePiece passes on the answer to a call that did not ask for a stream, after its settlement.
 func (c *call) inOnePiece(answer *Answer) error {
 	c.whole.Store(true)
@@ -40,6 +44,9 @@ func (c *call) spread(from io.Reader, answer *Answer) error {
 	}
 	if err := c.measure(body); err != nil {
 		return err
+	}
+	if len(body) > maxConverted {
+		return tooLarge(maxConverted)
 	}
 	events, ok := form.Split(bytes.TrimPrefix(body, byteOrderMark), c.req.AskedUsage)
 	if !ok {
@@ -91,7 +98,7 @@ func (c *call) notAnAnswer() error {
 // readWhole reads an answer in one piece. A stream, which was not asked for, becomes one.
 func (c *call) readWhole(answer *Answer) ([]byte, error) {
 	if answer.Length > maxAnswer {
-		return nil, tooLarge()
+		return nil, tooLarge(maxAnswer)
 	}
 	if answer.Length > 0 {
 		body := make([]byte, answer.Length)
@@ -157,13 +164,13 @@ func readStart(body io.Reader) ([]byte, error) {
 func readAll(from io.Reader) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(from, maxAnswer+1))
 	if err == nil && len(body) > maxAnswer {
-		return nil, tooLarge()
+		return nil, tooLarge(maxAnswer)
 	}
 	return body, err
 }
 
-func tooLarge() error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer is larger than %d MiB.", maxAnswer>>20)
+func tooLarge(limit int) error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer is larger than %d MiB.", limit>>20)
 }
 
 // pass settles and passes on what is complete.

@@ -23,7 +23,7 @@ type role struct {
 	UpdatedAt int64 `json:"updated_at"`
 }
 
-// ChangeOf returns the change of the directory that the payload of an Event describes; nil when there is none. The error says
+// ChangeOf returns the change of the directory that the payload of an Event describes; nil when the event changes nothing. The error says
 // that the object does not have the documented shape, which no retry can fix.
 func ChangeOf(payload []byte, now time.Time) (directory.Change, error) {
 	var e envelope

@@ -115,6 +115,29 @@ func corrections(t *testing.T, s Store) {
 	require.Empty(t, list, "the charge of a swept call has entries of its own")
 }
 
+// pruneHolds deletes, in small steps, the holds whose time is over.
+func pruneHolds(t *testing.T, s Store, r ledger.Retention) {
+	t.Helper()
+	for after := ""; ; {
+		next, err := s.PruneHolds(t.Context(), after, r, 2)
+		require.NoError(t, err)
+		if after = next; next == "" {
+			return
+		}
+	}
+}
+
+// keptHolds returns which of the holds still exist.
+func keptHolds(t *testing.T, s Store, ids ...string) (kept []string) {
+	t.Helper()
+	for _, id := range ids {
+		if _, err := s.Hold(t.Context(), id); err == nil {
+			kept = append(kept, id)
+		}
+	}
+	return kept
+}
+
 // pruning: folded holds go when their time is over; what their keys spent is remembered, and so are the sums.
 func pruning(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 1000)
@@ -134,22 +157,11 @@ func pruning(t *testing.T, s Store) {
 	settleTime := base.Add(time.Second)
 	prune := func(r ledger.Retention) {
 		t.Helper()
-		for after := ""; ; {
-			next, err := s.PruneHolds(t.Context(), after, r, 2)
-			require.NoError(t, err)
-			if after = next; next == "" {
-				return
-			}
-		}
+		pruneHolds(t, s, r)
 	}
-	kept := func() (ids []string) {
+	kept := func() []string {
 		t.Helper()
-		for _, id := range []string{"h1", "h2", "h3", "swept", "owing", "open"} {
-			if _, err := s.Hold(t.Context(), id); err == nil {
-				ids = append(ids, id)
-			}
-		}
-		return ids
+		return keptHolds(t, s, "h1", "h2", "h3", "swept", "owing", "open")
 	}
 	window := ledger.Window{Period: 24 * time.Hour, Start: midnight(base), End: midnight(base).Add(24 * time.Hour)}
 	spent := func(w ledger.Window) (k ledger.KeySpend) {

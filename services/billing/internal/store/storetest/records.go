@@ -166,18 +166,21 @@ func usage(t *testing.T, s Store) {
 			ProviderRequestID: "p", SettleTime: midnight.Add(map[string]time.Duration{"c": time.Hour, "d": 2 * time.Hour}[id]),
 		}, r)
 	}
-	// Page by page, each record once.
-	var ids []string
+	require.ElementsMatch(t, []string{"a", "b", "e", "f"}, recordsOneByOne(t, s, "u1"), "each record once")
+}
+
+// recordsOneByOne reads a user's records in pages of one and returns their holds.
+func recordsOneByOne(t *testing.T, s Store, user string) (holds []string) {
+	t.Helper()
 	for account, id := "", ""; ; {
-		page, err := s.UsageOfUser(t.Context(), "u1", account, id, 1)
+		page, err := s.UsageOfUser(t.Context(), user, account, id, 1)
 		require.NoError(t, err)
 		if len(page) == 0 {
-			break
+			return holds
 		}
 		account, id = page[0].AccountID, page[0].ID
-		ids = append(ids, page[0].HoldID)
+		holds = append(holds, page[0].HoldID)
 	}
-	require.ElementsMatch(t, []string{"a", "b", "e", "f"}, ids)
 }
 
 // audit: a sound ledger has no violations, and each way to break it is found.

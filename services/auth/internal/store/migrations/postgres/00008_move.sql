@@ -225,4 +225,4 @@ CREATE VIEW erasure_confirmations AS SELECT
     TIMESTAMP '1970-01-01' + confirm_time * INTERVAL '1 microsecond' AS confirm_time
 FROM erasure_confirmation;
 
--- There is no way down: restore a backup from before the upgrade.
+-- This migration cannot be undone: restore a backup from before the upgrade.

@@ -183,4 +183,4 @@ DROP TABLE erasure_confirmations;
 DROP TABLE erasures;
 DROP TABLE jobs;
 
--- There is no way down: restore a backup from before the upgrade.
+-- This migration cannot be undone: restore a backup from before the upgrade.
