@@ -105,18 +105,25 @@ func (b *bench) measureCase(ctx context.Context, c benchCase) ([][]figures, erro
 	return all, nil
 }
 
-// profile runs a case once more under Go's CPU profiler.
+// profile runs a case twice more, under Go's profilers of CPU and of allocations.
 func profile(ctx context.Context, o options, t *target, c benchCase) error {
-	if o.profiles == "" || len(t.ops) != 1 || c.accounts != 1 {
+	if o.profiles == "" || c.accounts != 1 {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := drive(ctx, t, c, o.duration)
-		done <- err
-	}()
-	path := fmt.Sprintf("%s/%d-%t.pprof", o.profiles, c.callers, c.stream)
-	return errors.Join(takeProfile(ctx, t.ops[0], o.duration, path), <-done)
+	for i, ops := range t.ops {
+		for kind, name := range map[string]string{"profile": "cpu", "allocs": "allocs"} {
+			done := make(chan error, 1)
+			go func() {
+				_, err := drive(ctx, t, c, o.duration)
+				done <- err
+			}()
+			path := fmt.Sprintf("%s/%s-%d-%d-%t.%s.pprof", o.profiles, strings.ReplaceAll(t.name, ", ", "-"), i, c.callers, c.stream, name)
+			if err := errors.Join(takeProfile(ctx, ops, kind, o.duration, path), <-done); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func show(w io.Writer, c benchCase, t *target, f, floor figures, deltas int) {

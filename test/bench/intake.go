@@ -87,7 +87,7 @@ func (m *intake) offer(ctx context.Context, o webhookOptions, in *installation, 
 		profiled <- nil
 	} else {
 		go func() {
-			profiled <- takeProfile(ctx, in.ops, o.duration, filepath.Join(o.profiles, "webhooks-"+filepath.Base(in.dir)+".pprof"))
+			profiled <- takeProfile(ctx, in.ops, "profile", o.duration, filepath.Join(o.profiles, "webhooks-"+filepath.Base(in.dir)+".pprof"))
 		}()
 	}
 	m.offering, err = offer(ctx, in.edge, newFeed(o, customers, time.Now()), o.rate, o.duration)

@@ -89,9 +89,10 @@ func ready(ctx context.Context, url string) error {
 	}
 }
 
-// takeProfile writes a CPU profile of the program whose ops address is given, of the next d.
-func takeProfile(ctx context.Context, ops string, d time.Duration, path string) error {
-	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", ops, max(1, int(d.Seconds())))
+// takeProfile writes a profile of the program whose ops address is given, of the next d. The kind is "profile", which is that
+// of the CPU, or "allocs".
+func takeProfile(ctx context.Context, ops, kind string, d time.Duration, path string) error {
+	url := fmt.Sprintf("%s/debug/pprof/%s?seconds=%d", ops, kind, max(1, int(d.Seconds())))
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // our own program
 	if err != nil {
 		return err
