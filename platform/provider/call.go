@@ -18,9 +18,7 @@ import (
 // call is one request on its way, and the body of its answer.
 type call struct {
 	t         *Transport
-	parent    context.Context // the caller's
-	ctx       context.Context // the call's own: it ends with the caller's, and on silence
-	cancel    context.CancelCauseFunc
+	ctx       context.Context // the caller's
 	method    string
 	start     time.Time
 	firstByte time.Duration
@@ -29,6 +27,7 @@ type call struct {
 	silence   *time.Timer
 	idle      time.Duration // the longest silence
 	reading   atomic.Int64  // since when (nanoseconds from start) a read waits for the provider; 0: none does
+	silent    atomic.Bool   // the call was ended because the provider was silent
 	ended     atomic.Bool
 }
 
@@ -55,15 +54,16 @@ type writableCall struct {
 	io.Writer
 }
 
-// watch ends the call when a read has waited for too long, and else looks again later. A slow reader is not a silent
-// provider. Looking at a time that reads write down costs them less than setting a timer for each chunk.
+// watch closes the body when a read has waited for too long, and else looks again later. The read then fails. A slow reader
+// is not a silent provider. Looking at a time that reads write down costs them less than setting a timer for each chunk.
 func (c *call) watch() {
 	wait := c.idle
 	if since := c.reading.Load(); since != 0 {
 		wait -= time.Since(c.start) - time.Duration(since)
 	}
 	if wait <= 0 {
-		c.cancel(ErrIdle)
+		c.silent.Store(true)
+		_ = c.body.Close()
 		return
 	}
 	c.silence.Reset(wait)
@@ -87,7 +87,7 @@ func (c *call) Read(p []byte) (int, error) {
 		c.end(nil)
 		return n, io.EOF
 	}
-	if errors.Is(context.Cause(c.ctx), ErrIdle) {
+	if c.silent.Load() {
 		err = ErrIdle
 	}
 	c.end(err)
@@ -97,7 +97,7 @@ func (c *call) Read(p []byte) (int, error) {
 // Close ends the call, whether or not the body was read to its end: who closes early has what it wanted, unless its
 // context was canceled.
 func (c *call) Close() error {
-	c.end(c.parent.Err())
+	c.end(c.ctx.Err())
 	return c.body.Close()
 }
 
@@ -114,9 +114,6 @@ func (c *call) end(err error) {
 	c.t.inFlight.Add(-1)
 	c.t.metrics.record(c.ctx, c.method, out, took, c.firstByte)
 	c.log(out, err, took)
-	if c.cancel != nil {
-		c.cancel(nil)
-	}
 }
 
 // outcome sorts the call into one of a few kinds.
@@ -134,7 +131,7 @@ func (c *call) trouble(err error) outcome {
 	switch {
 	case errors.As(err, &busy):
 		return busyOutcome
-	case errors.Is(c.parent.Err(), context.Canceled):
+	case errors.Is(c.ctx.Err(), context.Canceled):
 		return canceled
 	case errors.Is(err, ErrIdle), errors.Is(err, context.DeadlineExceeded):
 		return timeout
@@ -149,13 +146,13 @@ func (c *call) trouble(err error) outcome {
 // another attempt may follow it.
 func (c *call) log(out outcome, err error, took time.Duration) {
 	r := record{
-		integration: c.t.config.Integration, method: c.method, requestID: requestid.From(c.parent), status: c.status, outcome: out,
+		integration: c.t.config.Integration, method: c.method, requestID: requestid.From(c.ctx), status: c.status, outcome: out,
 		latency: took, firstByte: c.firstByte,
 	}
 	if err != nil {
 		r.err = withoutURL(err)
 	}
-	noted := AttemptOf(c.parent).note(r)
+	noted := AttemptOf(c.ctx).note(r)
 	level := slog.LevelInfo
 	if !out.fine() {
 		level = slog.LevelWarn

@@ -34,7 +34,8 @@ type Config struct {
 	MaxIdleConns int
 	// Relay leaves bodies as they come, never asking for compression behind the caller's back.
 	Relay bool
-	// Base makes the connections; default: a pool with the settings here. Tests put their own in its place.
+	// Base makes the connections; default: a pool with the settings here. Tests put their own in its place. A body that is
+	// closed while it is read must fail the read, as those of net/http do.
 	Base http.RoundTripper
 	// HTTP2 allows HTTP/2. HTTP/1.1 costs less for streams between two machines.
 	HTTP2 bool
@@ -106,16 +107,15 @@ func (t *Transport) CloseIdleConnections() {
 // RoundTrip makes one call. The call counts as under way until its body is read to the end or closed; then its log line is
 // written. Errors: *BusyError, the context's, the network's. The body's reads may end with ErrIdle.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	parent := request.Context()
-	c := &call{t: t, method: t.config.Method(request), start: time.Now(), parent: parent, ctx: parent, idle: t.idle(parent)}
+	ctx := request.Context()
+	c := &call{t: t, method: t.config.Method(request), start: time.Now(), ctx: ctx, idle: t.idle(ctx)}
 	if t.inFlight.Add(1) > int64(t.config.MaxConcurrent) {
 		closeBody(request)
 		err := &BusyError{Integration: t.config.Integration, Limit: t.config.MaxConcurrent}
 		c.end(err)
 		return nil, err
 	}
-	c.ctx, c.cancel = context.WithCancelCause(parent) // the watch for silence ends the call by it
-	response, err := t.base.RoundTrip(request.WithContext(c.ctx))
+	response, err := t.base.RoundTrip(request)
 	if err != nil {
 		c.end(err)
 		return nil, err

@@ -240,12 +240,14 @@ func (silent) RoundTrip(request *http.Request) (*http.Response, error) {
 type drip struct{}
 
 func (drip) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: 200, Body: &dripBody{ctx: r.Context(), left: 3}}, nil
+	return &http.Response{StatusCode: 200, Body: &dripBody{ctx: r.Context(), left: 3, closed: make(chan struct{})}}, nil
 }
 
 type dripBody struct {
-	ctx  context.Context
-	left int
+	ctx    context.Context
+	left   int
+	closed chan struct{}
+	once   sync.Once
 }
 
 func (b *dripBody) Read(p []byte) (int, error) {
@@ -253,11 +255,18 @@ func (b *dripBody) Read(p []byte) (int, error) {
 		time.Sleep(900 * time.Millisecond)
 		return len(p), b.ctx.Err()
 	}
-	<-b.ctx.Done()
-	return 0, b.ctx.Err()
+	select {
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	case <-b.closed:
+		return 0, http.ErrBodyReadAfterClose
+	}
 }
 
-func (b *dripBody) Close() error { return nil }
+func (b *dripBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
+}
 
 func TestCallerLeaves(t *testing.T) {
 	gone := make(chan struct{})
