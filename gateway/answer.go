@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -63,7 +62,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // finish writes the request's log line and its metrics. Paths, queries and headers are left out, because they contain ids
 // and credentials.
-func (g *Gateway) finish(ctx context.Context, x *exchange, method string, took time.Duration) {
+func (g *Gateway) finish(x *exchange, method string, took time.Duration) {
 	status := x.status
 	if status == 0 {
 		status = http.StatusOK
@@ -72,13 +71,13 @@ func (g *Gateway) finish(ctx context.Context, x *exchange, method string, took t
 		status = errs.StatusClientClosed
 	}
 	method = knownMethod(method)
-	g.meters.record(ctx, method, x.Route, status, took)
+	g.meters.record(x, method, x.Route, status, took)
 	level := slog.LevelInfo
 	if status >= http.StatusInternalServerError || (x.Broken && status != errs.StatusClientClosed) {
 		level = slog.LevelWarn
 	}
 	attempt, attempted := x.Attempt.Take()
-	if !g.logger.Enabled(ctx, level) {
+	if !g.logger.Enabled(x, level) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 10)
@@ -96,7 +95,7 @@ func (g *Gateway) finish(ctx context.Context, x *exchange, method string, took t
 	if attempted {
 		attrs = append(attrs, attempt)
 	}
-	g.logger.LogAttrs(ctx, level, "request", attrs...)
+	g.logger.LogAttrs(x, level, "request", attrs...)
 }
 
 // knownMethod keeps invented methods out of logs and metrics.

@@ -17,10 +17,23 @@ import (
 	"github.com/trivet-dev/trivet/platform/requestid"
 )
 
-// exchange is one request and its response.
+// exchange is one request and its response. It is also the context of the request, because a context for each of its values
+// would cost more.
 type exchange struct {
+	context.Context
 	call.State
 	recorder
+}
+
+// Value returns the state of the request, its id, and the values of the server's context.
+func (x *exchange) Value(key any) any {
+	switch key.(type) {
+	case call.Key:
+		return &x.State
+	case requestid.Key:
+		return x.ID
+	}
+	return x.Context.Value(key)
 }
 
 // serve does what all requests have in common: the request id, common headers, recovery, the log line and metrics.
@@ -29,19 +42,21 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	defer g.running.Done()
 	start := time.Now()
 	id := requestID(r)
-	x := &exchange{State: call.State{ID: id, Tree: errorbody.TreeOf(r.URL.Path)}, recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout}}
-	ctx := requestid.With(call.With(r.Context(), &x.State), id)
+	x := &exchange{
+		Context: r.Context(), State: call.State{ID: id, Tree: errorbody.TreeOf(r.URL.Path)},
+		recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout},
+	}
 	g.headers(w.Header(), id)
 
 	defer func() {
-		g.recovered(ctx, x, recover())
-		g.finish(ctx, x, r.Method, time.Since(start))
+		g.recovered(x, recover())
+		g.finish(x, r.Method, time.Since(start))
 		if x.Broken {
 			// Cut the connection: a client would take an orderly end for a complete response.
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	g.dispatch(&x.recorder, r.WithContext(ctx), &x.State)
+	g.dispatch(&x.recorder, r.WithContext(x), &x.State)
 }
 
 func requestID(r *http.Request) string {
@@ -119,7 +134,7 @@ func (g *Gateway) identify(r *http.Request, state *call.State) error {
 }
 
 // recovered answers the request when its handler panicked.
-func (g *Gateway) recovered(ctx context.Context, x *exchange, panicked any) {
+func (g *Gateway) recovered(x *exchange, panicked any) {
 	if panicked == nil {
 		return
 	}
@@ -127,11 +142,11 @@ func (g *Gateway) recovered(ctx context.Context, x *exchange, panicked any) {
 		x.Broken = true
 		return
 	}
-	g.logger.ErrorContext(ctx, "handler panicked", "request_id", x.ID, "route", x.Route, "panic", panicked, "stack", string(debug.Stack()))
+	g.logger.ErrorContext(x, "handler panicked", "request_id", x.ID, "route", x.Route, "panic", panicked, "stack", string(debug.Stack()))
 	err := errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "Internal error. The log records the cause under this request id.")
 	if x.status != 0 {
 		x.Failure, x.Broken = err, true
 		return
 	}
-	x.Fail(ctx, &x.recorder, err)
+	x.Fail(x, &x.recorder, err)
 }

@@ -3,6 +3,7 @@ package requestid
 
 import (
 	"context"
+	"encoding/hex"
 
 	"github.com/google/uuid"
 )
@@ -12,21 +13,32 @@ const Header = "x-request-id"
 
 const maxLen = 64
 
-type key struct{}
+// Key is the key of the id, a string, for contexts that hold more than one value.
+type Key struct{}
+
+const prefix = "req_"
 
 // New makes an id that no other request has.
 func New() string {
-	return "req_" + uuid.NewString()
+	id := uuid.New()
+	text := append(make([]byte, 0, len(prefix)+len("00000000-0000-0000-0000-000000000000")), prefix...)
+	for i, part := range [...][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
+		if i > 0 {
+			text = append(text, '-')
+		}
+		text = hex.AppendEncode(text, part)
+	}
+	return string(text)
 }
 
 // With returns a context that carries id.
 func With(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, key{}, id)
+	return context.WithValue(ctx, Key{}, id)
 }
 
 // From returns the context's id, or "" when it carries none.
 func From(ctx context.Context) string {
-	id, _ := ctx.Value(key{}).(string)
+	id, _ := ctx.Value(Key{}).(string)
 	return id
 }
 

@@ -41,16 +41,17 @@ type State struct {
 	Attempt provider.Attempt
 }
 
-type key struct{}
+// Key is the key of the state, a *State, for contexts that hold more than one value.
+type Key struct{}
 
 // With returns a context that carries s.
 func With(ctx context.Context, s *State) context.Context {
-	return context.WithValue(ctx, key{}, s)
+	return context.WithValue(ctx, Key{}, s)
 }
 
 // From returns the request's state. Outside of a request it returns an empty state.
 func From(ctx context.Context) *State {
-	if s, ok := ctx.Value(key{}).(*State); ok {
+	if s, ok := ctx.Value(Key{}).(*State); ok {
 		return s
 	}
 	return &State{}

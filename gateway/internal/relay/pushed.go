@@ -23,7 +23,7 @@ type pushed struct {
 	answer
 	request   []byte
 	keepAlive time.Duration
-	cancel    context.CancelFunc // ends the call
+	cancel    context.CancelFunc // ends the call; nil when no comments are sent, as then only an error of send ends it
 
 	mu     sync.Mutex
 	timer  *time.Timer // nil when no comments are sent
@@ -35,13 +35,14 @@ type pushed struct {
 
 // push makes a plain call and returns when the response has ended.
 func (h *Relay) push(w http.ResponseWriter, r *http.Request, state *call.State, in *aiv1.RelayRequest) {
-	ctx, cancel := context.WithCancel(provider.WithAttempt(r.Context(), &state.Attempt))
-	defer cancel()
+	ctx := provider.WithAttempt(r.Context(), &state.Attempt)
 	p := &pushed{
 		answer:  answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w)},
-		request: in.GetBody(), keepAlive: h.KeepAlive, cancel: cancel,
+		request: in.GetBody(), keepAlive: h.KeepAlive,
 	}
 	if h.KeepAlive > 0 && mayStream(in.GetBody()) {
+		ctx, p.cancel = context.WithCancel(ctx)
+		defer p.cancel()
 		p.last = time.Now()
 		p.mu.Lock() // silence uses the field
 		p.timer = time.AfterFunc(h.KeepAlive, p.silence)
@@ -74,7 +75,9 @@ func (p *pushed) send(m *aiv1.RelayResponse) error {
 func (p *pushed) gone(err error) {
 	p.closed = true
 	p.left(err)
-	p.cancel()
+	if p.cancel != nil {
+		p.cancel()
+	}
 }
 
 func (p *pushed) write(m *aiv1.RelayResponse) error {
