@@ -206,7 +206,7 @@ func TestTheSweeperLooksAgain(t *testing.T) {
 				h := b.hold("r1", 100)
 				b.clock.Add(lease)
 				late := ledger.New(ledger.Options{
-					Store:  lateSweeper{store.New(b.db), func() { c.meanwhile(b, h) }},
+					Store:  lateSweeper{b.store, func() { c.meanwhile(b, h) }},
 					Prices: prices(t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
 				})
 				n, err := late.Sweep(t.Context())

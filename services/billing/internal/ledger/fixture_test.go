@@ -86,6 +86,8 @@ type fixture struct {
 	store *store.Store
 	db    *database.DB
 	place database.Config
+	// outside is a connection of another process.
+	outside *database.DB
 	clock *clock
 	plans *fixedPlans
 }
@@ -217,10 +219,17 @@ func (b *fixture) on(s *store.Store) *ledger.Ledger {
 	})
 }
 
-// exec changes the database behind the ledger's back.
+// exec changes the database behind the ledger's back, as another process does.
 func (b *fixture) exec(sql string, args ...any) {
 	b.t.Helper()
-	require.NoError(b.t, b.db.Write(b.t.Context(), alice, func(ctx context.Context, tx database.Tx) error {
+	if b.outside == nil && b.place.URL.Reveal() == "" {
+		b.outside = b.db
+	} else if b.outside == nil {
+		place := b.place
+		place.Beside = true
+		b.outside = databasetest.Open(b.t, place, database.Migrations{})
+	}
+	require.NoError(b.t, b.outside.Write(b.t.Context(), alice, func(ctx context.Context, tx database.Tx) error {
 		_, err := tx.ExecContext(ctx, sql, args...)
 		return err
 	}))

@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// errAssumed says that a hold was not as the first run of the batch assumed.
-	errAssumed = errors.New("a hold is not as the batch assumed")
+	// errAssumed says that a stored row is not as the batch assumed.
+	errAssumed = errors.New("a stored row is not as the batch assumed")
 	// errDecision says that a decision of the batch failed.
 	errDecision = errors.New("a decision of the batch failed")
 )
@@ -72,9 +72,9 @@ func endAll(batch []*decision, err error) {
 // try runs the decisions in one transaction. The error is that of the failed decision, or that of the transaction.
 func (s *Store) try(key string, batch []*decision, assume bool) (failed *decision, err error) {
 	var cause error
-	var opened int64
+	var done *unit
 	err = s.db.Write(context.WithoutCancel(batch[0].ctx), key, func(ctx context.Context, t database.Tx) error {
-		failed, cause = nil, nil
+		failed, cause, done = nil, nil, nil
 		u := s.newUnit(t, assume)
 		if err := u.load(ctx, batch); err != nil {
 			return err
@@ -85,16 +85,23 @@ func (s *Store) try(key string, batch []*decision, assume bool) (failed *decisio
 				return errors.Join(errDecision, cause)
 			}
 		}
-		err := u.flush(ctx)
-		opened = u.opened
-		return err
+		done = u
+		return u.flush(ctx)
 	})
-	if err == nil && s.open.Add(opened) < 0 {
-		s.open.Store(0) // it closed holds that others opened
+	if err == nil {
+		s.committed(done)
 	}
 	if failed != nil && errors.Is(err, errDecision) {
 		// A statement that fails ends the whole transaction, and the decision's error is the statement's.
 		return failed, cause
 	}
 	return nil, err
+}
+
+// committed takes over what a batch left. No other batch runs meanwhile on SQLite, where there is a cache.
+func (s *Store) committed(u *unit) {
+	s.cache.put(u.accounts, u.mark)
+	if s.open.Add(u.opened) < 0 {
+		s.open.Store(0) // it closed holds that others opened
+	}
 }

@@ -8,24 +8,22 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 )
 
-// bulk writes many rows of one shape with few statements. Sizes are powers of two, so that the texts are few and stay prepared.
+// bulk writes many rows of one shape with few statements.
 type bulk struct {
-	texts [maxBulk + 1]string
+	texts [len(bulkSizes)]string
 	width int
 }
 
-// maxBulk is the power of the largest size: 2^5 rows.
-const maxBulk = 5
+// bulkSizes are the rows of one statement, the largest first. They are few, so that the texts stay prepared, and any number up to 34 is
+// the sum of at most three, most of two.
+var bulkSizes = [...]int{32, 24, 16, 12, 8, 6, 4, 3, 2, 1}
 
 // newBulk makes the statements head row,row,… tail, with question marks for the values.
 func newBulk(dialect database.Dialect, head, row, tail string) *bulk {
 	b := &bulk{width: strings.Count(row, "?")}
-	for power := range b.texts {
-		rows := make([]string, 1<<power)
-		for i := range rows {
-			rows[i] = row
-		}
-		b.texts[power] = parameters(dialect, head+strings.Join(rows, ", ")+tail)
+	for i, size := range bulkSizes {
+		rows := strings.Repeat(", "+row, size)[len(", "):]
+		b.texts[i] = parameters(dialect, head+rows+tail)
 	}
 	return b
 }
@@ -51,13 +49,13 @@ func parameters(dialect database.Dialect, text string) string {
 
 // exec runs the statements for the rows, whose values stand one after another, and returns how many rows they changed.
 func (b *bulk) exec(ctx context.Context, tx database.Tx, values []any) (changed int64, err error) {
-	for power := maxBulk; len(values) > 0; {
-		n := b.width << power
+	for i := 0; len(values) > 0; {
+		n := b.width * bulkSizes[i]
 		if n > len(values) {
-			power--
+			i++
 			continue
 		}
-		result, err := tx.ExecContext(ctx, b.texts[power], values[:n]...)
+		result, err := tx.ExecContext(ctx, b.texts[i], values[:n]...)
 		if err != nil {
 			return changed, err
 		}

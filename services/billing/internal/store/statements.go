@@ -51,14 +51,16 @@ func newStatements(dialect database.Dialect) *statements {
 			period_start_time = v.column5, period_end_time = v.column6, due_time = v.column7, period_requests = v.column8,
 			period_input_tokens = v.column9, period_cached_input_tokens = v.column10, period_output_tokens = v.column11,
 			period_reasoning_tokens = v.column12, period_cost = v.column13 FROM (VALUES `,
-			row("TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
-			") AS v WHERE account.id = v.column1"),
-		saveGrants: newBulk(dialect, "UPDATE credit_grant SET remaining = v.column2 FROM (VALUES ", row("TEXT", "BIGINT"),
-			") AS v WHERE credit_grant.id = v.column1"),
+			row("TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
+				"BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
+			`) AS v WHERE account.id = v.column1 AND account.balance = v.column14 AND account.held = v.column15 AND account.debt = v.column16
+			AND account.due_time = v.column17 AND account.period_cost = v.column18`),
+		saveGrants: newBulk(dialect, "UPDATE credit_grant SET remaining = v.column2 FROM (VALUES ", row("TEXT", "BIGINT", "BIGINT"),
+			") AS v WHERE credit_grant.id = v.column1 AND credit_grant.remaining = v.column3"),
 		windows: newBulk(dialect, "UPDATE key_window SET held = v.column5, spent = v.column6 FROM (VALUES ",
-			row("TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
+			row("TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
 			`) AS v WHERE key_window.account_id = v.column1 AND key_window.api_key_id = v.column2 AND key_window.period = v.column3
-			AND key_window.start_time = v.column4`),
+			AND key_window.start_time = v.column4 AND key_window.held = v.column7 AND key_window.spent = v.column8`),
 	}
 }
 

@@ -32,6 +32,7 @@ type Store struct {
 	read   *db.Queries
 	sql    *statements
 	queues []*queue
+	cache  *cache
 	// open counts the holds that this process has opened and not closed.
 	open atomic.Int64
 }
@@ -40,6 +41,7 @@ type Store struct {
 func New(open *database.DB) *Store {
 	return &Store{
 		db: open, read: db.New(open.Reader()), sql: newStatements(open.Dialect()), queues: newQueues(open.Dialect()),
+		cache: newCache(open.Dialect()),
 	}
 }
 
@@ -150,7 +152,11 @@ func (s *Store) Violations(ctx context.Context, limit int) ([]ledger.Violation, 
 	for _, r := range rows {
 		found = append(found, ledger.Violation{Rule: r.Rule, Subject: r.Subject, Want: joined(r.WantHigh, r.WantLow), Got: r.Got})
 	}
-	return found, translate(err)
+	if err != nil || len(found) >= limit {
+		return found, translate(err)
+	}
+	stale, err := s.stale(ctx, limit-len(found))
+	return append(found, stale...), translate(err)
 }
 
 // one tells whether a statement found its row.

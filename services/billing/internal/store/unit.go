@@ -19,12 +19,13 @@ type unit struct {
 	t      database.Tx
 	q      *db.Queries
 	sql    *statements
+	cache  *cache
+	mark   int64
 	assume bool
 
 	accounts map[string]*account
 	grants   map[string]*grant
 	holds    map[string]*hold
-	windows  map[keyOf]*keyWindows
 
 	inserts, closes, extends []*hold
 	entries                  []any
@@ -32,18 +33,23 @@ type unit struct {
 	opened int64
 }
 
-// account is an account with its grants, in the order in which they burn.
+// account is an account with its grants, in the order in which they burn, and those windows of its keys that were read.
 type account struct {
 	ledger.Account
+	// stored is what the database has.
+	stored ledger.Account
 	// keyLimited tells whether its keys have windows of limits.
 	keyLimited bool
 	missing    bool
 	changed    bool
 	grants     []*grant
+	windows    map[string]*keyWindows
 }
 
 type grant struct {
 	ledger.Grant
+	// stored is what the database has of it.
+	stored  int64
 	changed bool
 }
 
@@ -58,13 +64,17 @@ type hold struct {
 
 func (s *Store) newUnit(t database.Tx, assume bool) *unit {
 	return &unit{
-		t: t, q: db.New(t), sql: s.sql, assume: assume, accounts: map[string]*account{}, grants: map[string]*grant{},
-		holds: map[string]*hold{}, windows: map[keyOf]*keyWindows{},
+		t: t, q: db.New(t), sql: s.sql, cache: s.cache, assume: assume, accounts: map[string]*account{}, grants: map[string]*grant{},
+		holds: map[string]*hold{},
 	}
 }
 
-// load reads and locks the accounts of the decisions, then their grants: what others committed before the lock was taken is seen.
-func (u *unit) load(ctx context.Context, batch []*decision) error {
+// load reads and locks the accounts of the decisions, then their grants: what others committed before the lock was taken is seen. Accounts
+// in the cache are not read.
+func (u *unit) load(ctx context.Context, batch []*decision) (err error) {
+	if u.mark, err = u.cache.begin(ctx, u.t); err != nil {
+		return err
+	}
 	ids := make([]string, 0, len(batch))
 	for _, d := range batch {
 		ids = append(ids, d.account)
@@ -74,8 +84,9 @@ func (u *unit) load(ctx context.Context, batch []*decision) error {
 }
 
 func (u *unit) loadAccounts(ctx context.Context, ids []string) error {
+	ids = slices.DeleteFunc(ids, u.cached)
 	for _, id := range ids {
-		u.accounts[id] = &account{missing: true}
+		u.accounts[id] = &account{missing: true, windows: map[string]*keyWindows{}}
 	}
 	found := make([]string, 0, len(ids))
 	err := u.sql.accounts.each(ctx, u.t, ids, func(row scanner) error {
@@ -83,7 +94,8 @@ func (u *unit) loadAccounts(ctx context.Context, ids []string) error {
 		err := row.Scan(&r.ID, &r.Plan, &r.Balance, &r.Held, &r.Debt, &r.CreateTime, &r.PeriodStartTime, &r.PeriodEndTime, &r.DueTime,
 			&r.PeriodRequests, &r.PeriodInputTokens, &r.PeriodCachedInputTokens, &r.PeriodOutputTokens, &r.PeriodReasoningTokens,
 			&r.PeriodCost, &r.KeyLimited)
-		u.accounts[r.ID] = &account{Account: toAccount(r), keyLimited: r.KeyLimited}
+		a := toAccount(r)
+		u.accounts[r.ID] = &account{Account: a, stored: a, keyLimited: r.KeyLimited, windows: map[string]*keyWindows{}}
 		found = append(found, r.ID)
 		return err
 	})
@@ -102,14 +114,31 @@ func (u *unit) loadAccounts(ctx context.Context, ids []string) error {
 	return err
 }
 
+// cached takes an account from the cache, if it is there.
+func (u *unit) cached(id string) bool {
+	a := u.cache.take(id)
+	if a == nil {
+		return false
+	}
+	u.accounts[id] = a
+	for _, g := range a.grants {
+		u.grants[g.ID] = g
+	}
+	return true
+}
+
 // adopt takes a stored grant into the state.
 func (u *unit) adopt(g ledger.Grant) *grant {
-	if known := u.grants[g.ID]; known != nil {
-		return known
+	adopted := u.grants[g.ID]
+	fresh := adopted == nil
+	if fresh {
+		adopted = &grant{Grant: g, stored: g.Remaining}
+		u.grants[g.ID] = adopted
 	}
-	adopted := &grant{Grant: g}
-	u.grants[g.ID] = adopted
-	if a := u.accounts[g.AccountID]; a != nil {
+	switch a := u.accounts[g.AccountID]; {
+	case a == nil:
+		_ = u.cache.take(g.AccountID) // it is about to change, and is read again
+	case fresh || !slices.Contains(a.grants, adopted):
 		a.grants = append(a.grants, adopted)
 	}
 	return adopted
@@ -126,15 +155,23 @@ func (u *unit) Assumes() bool { return u.assume }
 
 // LockAccount returns the account, which is locked since it was loaded.
 func (u *unit) LockAccount(ctx context.Context, id string) (ledger.Account, error) {
-	if u.accounts[id] == nil {
-		if err := u.loadAccounts(ctx, []string{id}); err != nil {
-			return ledger.Account{}, err
-		}
+	a, err := u.account(ctx, id)
+	switch {
+	case err != nil:
+		return ledger.Account{}, err
+	case a.missing:
+		return ledger.Account{}, ledger.ErrNotFound
 	}
-	if a := u.accounts[id]; !a.missing {
-		return a.Account, nil
+	return a.Account, nil
+}
+
+// account returns the state of an account, which may be missing.
+func (u *unit) account(ctx context.Context, id string) (*account, error) {
+	if known := u.accounts[id]; known != nil {
+		return known, nil
 	}
-	return ledger.Account{}, ledger.ErrNotFound
+	err := u.loadAccounts(ctx, []string{id})
+	return u.accounts[id], err
 }
 
 func (u *unit) InsertAccount(ctx context.Context, a ledger.Account) (bool, error) {
@@ -187,12 +224,10 @@ func (u *unit) GrantBySource(ctx context.Context, accountID, source string) (led
 }
 
 func (u *unit) LiveGrants(ctx context.Context, accountID string) ([]ledger.Grant, error) {
-	if u.accounts[accountID] == nil {
-		if err := u.loadAccounts(ctx, []string{accountID}); err != nil {
-			return nil, err
-		}
+	a, err := u.account(ctx, accountID)
+	if err != nil {
+		return nil, err
 	}
-	a := u.accounts[accountID]
 	live := make([]ledger.Grant, 0, len(a.grants))
 	for _, g := range a.grants {
 		if g.Remaining > 0 {

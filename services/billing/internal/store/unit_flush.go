@@ -60,11 +60,11 @@ func microsOrZero(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// hit runs a statement that must change each of its rows: else a hold is not as this batch believes.
+// hit runs a statement that must change each of its rows: else a row is not as this batch believes.
 func (u *unit) hit(ctx context.Context, b *bulk, rows []any, want int) error {
 	got, err := b.exec(ctx, u.t, rows)
 	if err == nil && got != int64(want) {
-		return fmt.Errorf("%w: %d of %d holds", errAssumed, got, want)
+		return fmt.Errorf("%w: %d of %d rows", errAssumed, got, want)
 	}
 	return err
 }
@@ -79,47 +79,53 @@ func (u *unit) flushEntries(ctx context.Context) error {
 
 func (u *unit) flushAccounts(ctx context.Context) error {
 	var rows []any
+	n := 0
 	for _, a := range u.accounts {
 		if a.changed {
 			rows = append(rows, a.values()...)
-			a.changed = false
+			a.changed, a.stored = false, a.Account
+			n++
 		}
 	}
-	_, err := u.sql.saveAccounts.exec(ctx, u.t, rows)
-	return err
+	return u.hit(ctx, u.sql.saveAccounts, rows, n)
 }
 
 func (a *account) values() []any {
 	return []any{
 		a.ID, a.Balance, a.Held, a.Debt, a.PeriodStart.UnixMicro(), a.PeriodEnd.UnixMicro(), a.Due.UnixMicro(), a.Period.Requests,
 		a.Period.Usage.Input, a.Period.Usage.CachedInput, a.Period.Usage.Output, a.Period.Usage.Reasoning, a.Period.Cost,
+		a.stored.Balance, a.stored.Held, a.stored.Debt, a.stored.Due.UnixMicro(), a.stored.Period.Cost,
 	}
 }
 
 func (u *unit) flushGrants(ctx context.Context) error {
 	var rows []any
+	n := 0
 	for _, g := range u.grants {
 		if g.changed {
-			rows = append(rows, g.ID, g.Remaining)
-			g.changed = false
+			rows = append(rows, g.ID, g.Remaining, g.stored)
+			g.changed, g.stored = false, g.Remaining
+			n++
 		}
 	}
-	_, err := u.sql.saveGrants.exec(ctx, u.t, rows)
-	return err
+	return u.hit(ctx, u.sql.saveGrants, rows, n)
 }
 
 func (u *unit) flushWindows(ctx context.Context) error {
 	var rows []any
-	for k, windows := range u.windows {
-		for _, w := range windows.all {
-			if w.changed {
-				rows = append(rows, k.account, k.key, w.Period.Microseconds(), w.Start.UnixMicro(), w.Held, w.Spent)
-				w.changed = false
+	n := 0
+	for id, a := range u.accounts {
+		for key, windows := range a.windows {
+			for _, w := range windows.all {
+				if w.changed {
+					rows = append(rows, id, key, w.Period.Microseconds(), w.Start.UnixMicro(), w.Held, w.Spent, w.stored.Held, w.stored.Spent)
+					w.changed, w.stored = false, w.KeySpend
+					n++
+				}
 			}
 		}
 	}
-	_, err := u.sql.windows.exec(ctx, u.t, rows)
-	return err
+	return u.hit(ctx, u.sql.windows, rows, n)
 }
 
 var _ ledger.Tx = (*unit)(nil)

@@ -11,15 +11,14 @@ import (
 // maxSpent is the bound of what a window counts; there it stops.
 const maxSpent = 8_000_000_000_000_000_000
 
-// keyOf is an API key of an account.
-type keyOf struct{ account, key string }
-
 // keyWindows are the stored windows of a key's limits.
 type keyWindows struct{ all []*keyWindow }
 
 type keyWindow struct {
 	ledger.Window
 	ledger.KeySpend
+	// stored is what the database has.
+	stored  ledger.KeySpend
 	changed bool
 }
 
@@ -32,11 +31,16 @@ func (k *keyWindows) find(w ledger.Window) *keyWindow {
 	return nil
 }
 
-func (u *unit) keyWindows(ctx context.Context, k keyOf) (*keyWindows, error) {
-	if known := u.windows[k]; known != nil {
+// keyWindows returns the stored windows of a key. The account is locked.
+func (u *unit) keyWindows(ctx context.Context, accountID, key string) (*keyWindows, error) {
+	a, err := u.account(ctx, accountID)
+	if err != nil {
+		return nil, err
+	}
+	if known := a.windows[key]; known != nil {
 		return known, nil
 	}
-	rows, err := u.q.ListKeyWindows(ctx, db.ListKeyWindowsParams{AccountID: k.account, APIKeyID: k.key})
+	rows, err := u.q.ListKeyWindows(ctx, db.ListKeyWindowsParams{AccountID: accountID, APIKeyID: key})
 	if err != nil {
 		return nil, err
 	}
@@ -44,17 +48,16 @@ func (u *unit) keyWindows(ctx context.Context, k keyOf) (*keyWindows, error) {
 	for _, r := range rows {
 		windows.all = append(windows.all, &keyWindow{
 			Window:   ledger.Window{Period: time.Duration(r.Period) * time.Microsecond, Start: toTime(r.StartTime), End: toTime(r.EndTime)},
-			KeySpend: ledger.KeySpend{Held: r.Held, Spent: r.Spent},
+			KeySpend: ledger.KeySpend{Held: r.Held, Spent: r.Spent}, stored: ledger.KeySpend{Held: r.Held, Spent: r.Spent},
 		})
 	}
-	u.windows[k] = windows
+	a.windows[key] = windows
 	return windows, nil
 }
 
 // KeyWindow reads a window. One that is not stored is summed up from the holds in the database, so everything is written before.
 func (u *unit) KeyWindow(ctx context.Context, accountID, keyID string, w ledger.Window) (ledger.KeySpend, error) {
-	k := keyOf{accountID, keyID}
-	windows, err := u.keyWindows(ctx, k)
+	windows, err := u.keyWindows(ctx, accountID, keyID)
 	if err != nil {
 		return ledger.KeySpend{}, err
 	}
@@ -72,11 +75,10 @@ func (u *unit) KeyWindow(ctx context.Context, accountID, keyID string, w ledger.
 	if err := u.q.LimitKeys(ctx, accountID); err != nil {
 		return ledger.KeySpend{}, err
 	}
-	if a := u.accounts[accountID]; a != nil {
-		a.keyLimited = true
-	}
-	delete(u.windows, k)
-	if windows, err = u.keyWindows(ctx, k); err != nil {
+	a := u.accounts[accountID]
+	a.keyLimited = true
+	delete(a.windows, keyID)
+	if windows, err = u.keyWindows(ctx, accountID, keyID); err != nil {
 		return ledger.KeySpend{}, err
 	}
 	return windows.find(w).KeySpend, nil
@@ -88,7 +90,7 @@ func (u *unit) AddKeySpend(ctx context.Context, h ledger.Hold, more ledger.KeySp
 	if a := u.accounts[h.AccountID]; h.APIKeyID == "" || a != nil && !a.keyLimited {
 		return nil
 	}
-	windows, err := u.keyWindows(ctx, keyOf{h.AccountID, h.APIKeyID})
+	windows, err := u.keyWindows(ctx, h.AccountID, h.APIKeyID)
 	if err != nil {
 		return err
 	}
@@ -110,7 +112,9 @@ func (u *unit) AddKeySpend(ctx context.Context, h ledger.Hold, more ledger.KeySp
 func (s *Store) PruneKeyWindows(ctx context.Context, ended time.Time, limit int) (deleted int, err error) {
 	err = s.write(ctx, "key windows", func(ctx context.Context, q *db.Queries) error {
 		n, err := q.DeleteKeyWindows(ctx, db.DeleteKeyWindowsParams{Ended: ended.UnixMicro(), Most: int64(limit)})
-		deleted = int(n)
+		if deleted = int(n); deleted > 0 {
+			s.cache.reset()
+		}
 		return err
 	})
 	return deleted, err
