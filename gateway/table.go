@@ -67,6 +67,8 @@ func (g *Gateway) openAI(ai aiv1.AIServiceClient, deps Deps) []routes.Route {
 	return []routes.Route{
 		{Method: http.MethodPost, Pattern: "/v1/chat/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS)},
 		{Method: http.MethodPost, Pattern: "/v1/embeddings", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_EMBEDDINGS)},
+		{Method: http.MethodPost, Pattern: "/v1/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_COMPLETIONS)},
+		{Method: http.MethodPost, Pattern: "/v1/moderations", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_MODERATIONS)},
 		{Method: http.MethodGet, Pattern: "/v1/models", Handler: models.List()},
 		{Method: http.MethodGet, Pattern: "/v1/models/{id}", Handler: models.Get("/v1/models/")},
 	}

@@ -5,7 +5,6 @@ import "strings"
 // unbuilt are paths of OpenAI's API that Trivet does not have, by prefix, with what to use instead.
 var unbuilt = []struct{ prefix, instead string }{
 	{"/v1/responses", "Use POST /v1/chat/completions; in the AI SDK that is openai.chat(id) instead of openai(id), and in LangChain useResponsesApi: false."},
-	{"/v1/completions", "Use POST /v1/chat/completions with the prompt as a user message."},
 	{"/v1/chat/completions/", "Chat completions are not stored. Set store to false and keep the response."},
 	{"/v1/assistants", "Use POST /v1/chat/completions and keep the conversation yourself."},
 	{"/v1/threads", "Use POST /v1/chat/completions and keep the conversation yourself."},
@@ -14,7 +13,6 @@ var unbuilt = []struct{ prefix, instead string }{
 	{"/v1/batches", "Send the requests one by one to POST /v1/chat/completions or POST /v1/embeddings."},
 	{"/v1/images", "Images cannot be generated through Trivet; POST /v1/chat/completions takes images as input."},
 	{"/v1/audio", "Speech and transcription are not available through Trivet."},
-	{"/v1/moderations", "Moderation is not available through Trivet; call the provider directly, where it is free."},
 	{"/v1/files", "Files are not stored; send their content within the messages."},
 	{"/v1/uploads", "Files are not stored; send their content within the messages."},
 	{"/v1/vector_stores", "Store the vectors of POST /v1/embeddings in a database of your own."},

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -157,7 +158,7 @@ func (r row) shape(id string) []error {
 		}
 	}
 	switch r.Kind {
-	case KindChat:
+	case KindChat, KindCompletion:
 		if r.Output == nil {
 			wrong("output is missing; write \"0\" for a free model")
 		}
@@ -174,8 +175,15 @@ func (r row) shape(id string) []error {
 		if r.MaxOutputTokens != 0 || r.DefaultOutputTokens != 0 || r.Output != nil || r.Reasoning {
 			wrong("an embedding has no output: remove output, max_output_tokens, default_output_tokens and reasoning")
 		}
+	case KindModeration:
+		if r.OutputBound != "" || r.AskUsage != nil || r.EndsWithoutDone || r.MaxOutputTokens != 0 || r.DefaultOutputTokens != 0 || r.Output != nil || r.Reasoning {
+			wrong("a moderation has no output: remove every field about output and reasoning")
+		}
+		if r.Input != nil && strings.Trim(*r.Input, "0.") != "" || r.CachedInput != nil {
+			wrong("a moderation is free: input must be \"0\"")
+		}
 	default:
-		wrong("kind must be chat or embedding, got %q", r.Kind)
+		wrong("kind must be chat, completion, embedding or moderation, got %q", r.Kind)
 	}
 	return mistakes
 }

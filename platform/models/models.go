@@ -18,6 +18,10 @@ const (
 	KindChat = "chat"
 	// KindEmbedding turns texts into vectors.
 	KindEmbedding = "embedding"
+	// KindCompletion continues a text.
+	KindCompletion = "completion"
+	// KindModeration judges texts and images. It is free.
+	KindModeration = "moderation"
 )
 
 // Vocabularies of models.
@@ -48,7 +52,7 @@ const tokensPerPrice = 1_000_000
 type Model struct {
 	// ID is the name that requests use.
 	ID string
-	// Kind is KindChat or KindEmbedding.
+	// Kind is one of the constants above.
 	Kind string
 	// Provider serves the model, such as "openai".
 	Provider string

@@ -106,7 +106,7 @@ func TestAffordableOutputIsTheLargest(t *testing.T) {
 func TestDefaultList(t *testing.T) {
 	list, err := models.Default()
 	require.NoError(t, err)
-	require.Len(t, list.All(), 12)
+	require.Len(t, list.All(), 14)
 	m, err := list.Get("gpt-4o-mini")
 	require.NoError(t, err)
 	require.Equal(t, models.Model{
@@ -148,14 +148,16 @@ func TestLoadReportsEveryMistake(t *testing.T) {
   e: {kind: embedding, provider: x, context_tokens: 10, input: "1", reasoning: true, vocabulary: gpt2, ask_usage: true}
   f: {kind: chat, provider: x, context_tokens: 10, max_output_tokens: 5, default_output_tokens: 5, input: "1", output: "1", output_bound: tokens, aliases: [a, f2, f2, ""]}
   g: {kind: chat, provider: x, context_tokens: 10, max_output_tokens: 5, default_output_tokens: 5, input: "1", output: "1", aliases: [f2]}
+  h: {kind: moderation, provider: x, context_tokens: 10, input: "0.01", output: "0"}
 `), 0o600))
 	_, err := models.Load(path)
 	for _, want := range []string{
-		"MODELS_FILE", `model a: input: "1,5"`, "model a: max_output_tokens", `model b: kind must be chat or embedding, got "video"`, "model b: provider",
+		"MODELS_FILE", `model a: input: "1,5"`, "model a: max_output_tokens", `model b: kind must be chat, completion, embedding or moderation, got "video"`, "model b: provider",
 		"model b: context_tokens", "model c: input is missing", "model c: an embedding has no output", "model d: input: \"2000000\" is above",
 		"model e: an embedding has no output", `model e: vocabulary must be o200k_base, cl100k_base or bytes, got "gpt2"`,
 		"model e: an embedding is not streamed", `model f: output_bound must be max_completion_tokens, max_tokens or none, got "tokens"`,
 		`model f: alias "a" already names the model a`, `model f: alias "f2" already names the model f`, `model g: alias "f2" already names the model f`,
+		"model h: a moderation has no output", "model h: a moderation is free",
 		`model f: an alias must have 1 to 128 bytes, got ""`,
 	} {
 		require.ErrorContains(t, err, want)

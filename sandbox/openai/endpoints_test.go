@@ -1,6 +1,8 @@
 package openai_test
 
 import (
+	"errors"
+	"io"
 	"math"
 	"net/http"
 	"testing"
@@ -98,8 +100,38 @@ func TestLegacyCompletions(t *testing.T) {
 	require.Equal(t, 8, resp.Usage.CompletionTokens)
 
 	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/completions", `{"model":"gpt-3.5-turbo-instruct"}`).status)
-	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/completions", `{"model":"gpt-3.5-turbo-instruct","prompt":"a","stream":true}`).status)
+	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/completions", `{"model":"gpt-3.5-turbo-instruct","prompt":["a","b"],"n":65}`).status)
 	require.Equal(t, http.StatusNotFound, s.do(t, "POST", "/v1/completions", `{"model":"gpt-4o","prompt":"a"}`).status)
+}
+
+func TestLegacyCompletionsStream(t *testing.T) {
+	s := serve(t, openai.Config{})
+	stream, err := s.client.CreateCompletionStream(t.Context(), goopenai.CompletionRequest{
+		Model: "gpt-3.5-turbo-instruct", Prompt: "once upon", MaxTokens: 4, N: 2, StreamOptions: &goopenai.StreamOptions{IncludeUsage: true},
+	})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stream.Close()) }()
+	texts, ends, used := [2]string{}, 0, 0
+	for {
+		chunk, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		for _, c := range chunk.Choices {
+			texts[c.Index] += c.Text
+			if c.FinishReason == "length" {
+				ends++
+			}
+		}
+		if chunk.Usage != nil {
+			used = chunk.Usage.CompletionTokens
+		}
+	}
+	require.Equal(t, [2]string{"You said once upon", "You said once upon"}, texts)
+	require.Equal(t, 2, ends)
+	require.Equal(t, 8, used)
+	require.EqualValues(t, 8, s.Fake.Stats().CompletionTokens)
 }
 
 func TestModerations(t *testing.T) {

@@ -2,24 +2,37 @@ package openai
 
 import (
 	"encoding/json"
+	"fmt"
+	"iter"
 	"net/http"
 	"strings"
 )
 
-// completionRequest is a legacy completion: one prompt or several, never streamed here.
+// completionRequest is a legacy completion: one prompt or several.
 type completionRequest struct {
-	Model     string          `json:"model"`
-	Prompt    json.RawMessage `json:"prompt"`
-	MaxTokens *int            `json:"max_tokens"`
-	Stream    bool            `json:"stream"`
-	Stop      stopSequences   `json:"stop"`
+	Model         string          `json:"model"`
+	Prompt        json.RawMessage `json:"prompt"`
+	MaxTokens     *int            `json:"max_tokens"`
+	N             *int            `json:"n"`
+	Stream        bool            `json:"stream"`
+	StreamOptions *streamOptions  `json:"stream_options"`
+	Stop          stopSequences   `json:"stop"`
 }
 
 type completionChoice struct {
 	Text         string    `json:"text"`
 	Index        int       `json:"index"`
 	LogProbs     *struct{} `json:"logprobs"`
-	FinishReason string    `json:"finish_reason"`
+	FinishReason *string   `json:"finish_reason"`
+}
+
+type completionResponse struct {
+	ID      string             `json:"id"`
+	Object  string             `json:"object"`
+	Created int64              `json:"created"`
+	Model   string             `json:"model"`
+	Choices []completionChoice `json:"choices"`
+	Usage   *usage             `json:"usage,omitempty"`
 }
 
 // defaultMaxTokens is the legacy endpoint's own default.
@@ -36,37 +49,84 @@ func (f *Fake) complete(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound, errModel(req.Model))
 		return
 	}
-	prompts, e := req.prompts()
-	if e == nil && req.Stream {
-		e = &apiError{Message: "The sandbox does not stream legacy completions; use /v1/chat/completions.", Type: typeInvalid, Param: "stream"}
-	}
+	answer, directives, e := f.completions(&req, m)
 	if e != nil {
 		writeError(w, http.StatusBadRequest, *e)
 		return
 	}
-	limit := defaultMaxTokens
-	if req.MaxTokens != nil {
-		limit = min(max(*req.MaxTokens, 0), m.maxOutput)
+	head := completionResponse{ID: f.ids.Next("cmpl-", 29), Object: "text_completion", Created: f.now().Unix(), Model: m.answersAs()}
+	if req.Stream {
+		asked := req.StreamOptions != nil && req.StreamOptions.IncludeUsage
+		f.begin(w, r, directives, answer.prompt, 0).run(head.events(&answer, asked))
+		return
 	}
-	var u usage
-	choices := make([]completionChoice, len(prompts))
-	for i, prompt := range prompts {
-		chat := chatRequest{model: m, Messages: []message{{Role: "user", text: prompt}}}
-		c := limitText(compose(chat.opening(), chat.seedOf(), f.ReplyTokens()), req.Stop, limit)
-		choices[i] = completionChoice{Text: c.text, Index: i, FinishReason: c.finish}
-		u.PromptTokens += CountTokens(prompt)
-		u.CompletionTokens += c.tokens
-	}
-	u.TotalTokens = u.PromptTokens + u.CompletionTokens
+	u := answer.usage()
 	f.stats.bill(u)
-	writeJSON(w, struct {
-		ID      string             `json:"id"`
-		Object  string             `json:"object"`
-		Created int64              `json:"created"`
-		Model   string             `json:"model"`
-		Choices []completionChoice `json:"choices"`
-		Usage   usage              `json:"usage"`
-	}{f.ids.Next("cmpl-", 29), "text_completion", f.now().Unix(), m.answersAs(), choices, u})
+	head.Usage, head.Choices = &u, make([]completionChoice, len(answer.choices))
+	for i := range answer.choices {
+		head.Choices[i] = completionChoice{Text: answer.choices[i].text, Index: i, FinishReason: &answer.choices[i].finish}
+	}
+	writeJSON(w, head)
+}
+
+// completions decides what the model says to each prompt.
+func (f *Fake) completions(r *completionRequest, m model) (out completion, d directives, e *apiError) {
+	prompts, e := r.prompts()
+	if e != nil {
+		return out, d, e
+	}
+	n := 1
+	if r.N != nil {
+		n = *r.N
+	}
+	if n < 1 || n*len(prompts) > maxChoices {
+		return out, d, outOfRange("n", "integer_above_max_value", "above maximum", fmt.Sprintf("from 1 to %d for all prompts together, but got %d", maxChoices, n))
+	}
+	limit := defaultMaxTokens
+	if r.MaxTokens != nil {
+		limit = min(max(*r.MaxTokens, 0), m.maxOutput)
+	}
+	for _, prompt := range prompts {
+		chat := chatRequest{model: m, Messages: []message{{Role: "user", text: prompt}}}
+		chat.directives = parseDirectives(chat.Messages)
+		d, out.prompt = chat.directives, out.prompt+CountTokens(prompt)
+		for i := range n {
+			length := f.ReplyTokens()
+			if d.tokens != nil {
+				length = *d.tokens
+			}
+			out.choices = append(out.choices, limitText(compose(chat.opening(), chat.seedOf()+uint64(i), min(length, limit+1)), r.Stop, limit))
+		}
+	}
+	return out, d, nil
+}
+
+// events makes the events of a stream: the choices one after another, one token each.
+func (h completionResponse) events(answer *completion, asked bool) iter.Seq2[part, []byte] {
+	event := func(choices []completionChoice, u *usage) []byte {
+		h.Choices, h.Usage = choices, u
+		body, err := json.Marshal(h)
+		if err != nil { // texts and numbers always marshal
+			body = []byte("{}")
+		}
+		return fmt.Appendf(nil, "data: %s\n\n", body)
+	}
+	return func(yield func(part, []byte) bool) {
+		for i := range answer.choices {
+			for token, rest := cutToken(answer.choices[i].text); token != ""; token, rest = cutToken(rest) {
+				if !yield(delta, event([]completionChoice{{Text: token, Index: i}}, nil)) {
+					return
+				}
+			}
+			if !yield(closing, event([]completionChoice{{Index: i, FinishReason: &answer.choices[i].finish}}, nil)) {
+				return
+			}
+		}
+		if u := answer.usage(); asked && !yield(closing, event([]completionChoice{}, &u)) {
+			return
+		}
+		yield(closing, []byte("data: [DONE]\n\n"))
+	}
 }
 
 func (r *completionRequest) prompts() ([]string, *apiError) {

@@ -24,23 +24,28 @@ const (
 
 // stream sends the answer as server-sent events, one write and one flush each.
 func (f *Fake) stream(w http.ResponseWriter, r *http.Request, req *chatRequest, answer *completion, id string) {
+	f.begin(w, r, req.directives, answer.prompt, answer.reasoning).run(req.events(answer, id, f.now().Unix()))
+}
+
+// begin sends the head of a stream, counts what it costs besides its deltas, and returns what sends its events.
+func (f *Fake) begin(w http.ResponseWriter, r *http.Request, d directives, prompt, reasoning int) *sender {
 	plan := f.faults.TakeStream(r)
 	s := &sender{ctx: r.Context(), w: w, flush: http.NewResponseController(w).Flush, pace: f.Pace(), end: plan.End, stats: &f.stats}
-	if req.directives.pace != nil {
-		s.pace = *req.directives.pace
+	if d.pace != nil {
+		s.pace = *d.pace
 	}
 	if plan.Pace != nil {
 		s.pace = *plan.Pace
 	}
 	f.stats.streams.Add(1)
-	f.stats.prompt.Add(int64(answer.prompt))
-	f.stats.completion.Add(int64(answer.reasoning))
+	f.stats.prompt.Add(int64(prompt))
+	f.stats.completion.Add(int64(reasoning))
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
 	w.WriteHeader(http.StatusOK)
-	s.run(req.events(answer, id, f.now().Unix()))
+	return s
 }
 
 // sender writes frames until they end or a fault ends them. When the client leaves, or a fault cuts the connection,

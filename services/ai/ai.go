@@ -108,6 +108,10 @@ func methodOf(r *http.Request) string {
 		return "models"
 	case strings.HasSuffix(r.URL.Path, "/embeddings"):
 		return "embeddings"
+	case strings.HasSuffix(r.URL.Path, "/moderations"):
+		return "moderations"
+	case !strings.HasSuffix(r.URL.Path, "/chat/completions"):
+		return "completions"
 	}
 	return "chat.completions"
 }

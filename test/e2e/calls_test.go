@@ -178,7 +178,7 @@ func TestCallsFromSignInToLedger(t *testing.T) {
 			}
 			in.get("/v1/models", token, &got)
 			require.Equal(t, "list", got.Object)
-			require.Len(t, got.Data, 12)
+			require.Len(t, got.Data, 14)
 			var typed struct {
 				Models []struct {
 					ID         string
@@ -186,7 +186,7 @@ func TestCallsFromSignInToLedger(t *testing.T) {
 				}
 			}
 			in.get("/api/v1/models", token, &typed)
-			require.Len(t, typed.Models, 12)
+			require.Len(t, typed.Models, 14)
 		})
 		t.Run("usage", func(t *testing.T) {
 			var got struct {

@@ -1561,10 +1561,12 @@ export interface components {
          *      - MODEL_KIND_UNSPECIFIED: Not set; no model has it.
          *      - MODEL_KIND_CHAT: Answers conversations: Chat, ChatStream and POST /v1/chat/completions.
          *      - MODEL_KIND_EMBEDDING: Turns texts into vectors: Embed and POST /v1/embeddings.
+         *      - MODEL_KIND_COMPLETION: Continues a text: POST /v1/completions.
+         *      - MODEL_KIND_MODERATION: Judges texts and images, free of charge: POST /v1/moderations.
          * @default MODEL_KIND_UNSPECIFIED
          * @enum {string}
          */
-        ModelKind: "MODEL_KIND_UNSPECIFIED" | "MODEL_KIND_CHAT" | "MODEL_KIND_EMBEDDING";
+        ModelKind: "MODEL_KIND_UNSPECIFIED" | "MODEL_KIND_CHAT" | "MODEL_KIND_EMBEDDING" | "MODEL_KIND_COMPLETION" | "MODEL_KIND_MODERATION";
         /**
          * @description An amount of money in nano-dollars (1 dollar is 1000000000), as a decimal string because it may exceed 2^53.
          * @example 1250000000

@@ -95,7 +95,8 @@ func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...gr
 	}
 	choices := int64(max(r.GetChoices(), 1))
 	output := model.AffordableOutput(int64(r.GetInputTokens()), f.balance-f.heldLocked(), int64(r.GetMaxOutputTokens())*choices) / choices
-	if output < int64(r.GetMinOutputTokens()) || f.balance <= f.heldLocked() {
+	free := model.InputPrice == 0 && model.OutputPrice == 0
+	if !free && (output < int64(r.GetMinOutputTokens()) || f.balance <= f.heldLocked()) {
 		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "The balance does not afford this call.").
 			With("balance_nano_usd", strconv.FormatInt(f.balance, 10)).With("held_nano_usd", strconv.FormatInt(f.heldLocked(), 10)))
 	}

@@ -10,6 +10,9 @@ import (
 
 // Joiner makes one completion of the chunks of a stream. The zero value is ready.
 type Joiner struct {
+	// Text tells that the stream is of POST /v1/completions, whose choices have a text instead of a message.
+	Text bool
+
 	whole   *node
 	choices map[string]*node // by index
 	order   []string
@@ -56,17 +59,19 @@ func (j *Joiner) choice(part *node, at int) {
 	if !known {
 		into = object()
 		into.set("index", number(index))
-		into.set("message", object())
+		if !j.Text {
+			into.set("message", object())
+		}
 		into.set("finish_reason", null())
 		j.choices[index] = into
 		j.order = append(j.order, index)
 	}
 	for i, key := range part.keys {
-		switch key {
-		case "index":
-		case "delta", "message":
+		switch {
+		case key == "index":
+		case !j.Text && (key == "delta" || key == "message"):
 			merge(into.get("message"), part.values[i])
-		case "finish_reason":
+		case key == "finish_reason":
 			if part.values[i].is(jsonscan.String) {
 				into.set(key, part.values[i])
 			}
@@ -167,11 +172,15 @@ func (j *Joiner) Completion() []byte {
 	choices := array()
 	for _, index := range j.order {
 		choice := j.choices[index]
-		complete(choice.get("message"))
+		if !j.Text {
+			complete(choice.get("message"))
+		}
 		choices.values = append(choices.values, choice)
 	}
 	slices.SortStableFunc(choices.values, func(a, b *node) int { return order(a) - order(b) })
-	j.whole.set("object", str("chat.completion"))
+	if !j.Text {
+		j.whole.set("object", str("chat.completion"))
+	}
 	j.whole.set("choices", choices)
 	return j.whole.append(nil)
 }

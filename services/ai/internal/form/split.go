@@ -34,6 +34,23 @@ func Split(completion []byte, usage bool) (events []byte, ok bool) {
 	return events, true
 }
 
+// SplitText is Split for an answer of POST /v1/completions, whose chunks look like the whole.
+func SplitText(completion []byte, usage bool) (events []byte, ok bool) {
+	whole, ok := parse(completion)
+	if !ok || !whole.is(jsonscan.Object) {
+		return nil, false
+	}
+	head, choices := whole.without("choices", "usage"), whole.get("choices")
+	if choices == nil {
+		choices = array()
+	}
+	events = event(events, head, choices, nil)
+	if reported := whole.get("usage"); usage && reported.is(jsonscan.Object) {
+		events = event(events, head, array(), reported)
+	}
+	return events, true
+}
+
 func (n *node) elements() []*node {
 	if !n.is(jsonscan.Array) {
 		return nil

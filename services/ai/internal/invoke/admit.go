@@ -24,8 +24,8 @@ func (i *Invoker) model(claims *passport.Claims, req *wire.Request) (models.Mode
 	if err := req.Refuse(i.refusedFields(m)); err != nil {
 		return m, err
 	}
-	if want := kindOf(req.Endpoint); m.Kind != want {
-		return m, invalid("model", "%s is a model of the kind %q; this endpoint needs the kind %q", m.ID, m.Kind, want)
+	if want := kindsOf(req.Endpoint); !slices.Contains(want, m.Kind) {
+		return m, invalid("model", "%s is a model of the kind %q; this endpoint needs the kind %q", m.ID, m.Kind, want[0])
 	}
 	if req.MaxOutput > m.MaxOutputTokens {
 		return m, invalid(req.MaxOutputName(), "must be at most %d, the maximum of %s", m.MaxOutputTokens, m.ID)
@@ -79,20 +79,42 @@ func wanted(req *wire.Request, m models.Model) int64 {
 	if unbounded(req, m) {
 		return m.MaxOutputTokens
 	}
+	if req.Endpoint == wire.Completions {
+		return min(completionTokens, m.DefaultOutputTokens)
+	}
 	return m.DefaultOutputTokens
 }
+
+// completionTokens is OpenAI's default of max_tokens for a completion. It is sent upstream, because other servers have
+// other defaults.
+const completionTokens = 16
 
 // unbounded reports whether nothing tells the provider when to stop but the model's own maximum.
 func unbounded(req *wire.Request, m models.Model) bool {
 	return req.MaxOutput == 0 && m.OutputBound == models.BoundNone
 }
 
-func kindOf(endpoint aiv1.Endpoint) string {
-	if endpoint == wire.Embeddings {
-		return models.KindEmbedding
+// kindsOf returns the kinds of models that an endpoint takes. Servers other than OpenAI's complete texts with chat models,
+// too.
+func kindsOf(endpoint aiv1.Endpoint) []string {
+	switch endpoint { //nolint:exhaustive // the others are chats
+	case wire.Embeddings:
+		return kindsEmbedding
+	case wire.Completions:
+		return kindsCompletion
+	case wire.Moderations:
+		return kindsModeration
+	default:
+		return kindsChat
 	}
-	return models.KindChat
 }
+
+var (
+	kindsChat       = []string{models.KindChat}
+	kindsEmbedding  = []string{models.KindEmbedding}
+	kindsCompletion = []string{models.KindCompletion, models.KindChat}
+	kindsModeration = []string{models.KindModeration}
+)
 
 func invalid(field, format string, args ...any) *errs.Error {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, format, args...)

@@ -76,6 +76,9 @@ func (c *call) owed() hold.Final {
 
 // owes reports whether anything was used: not when the provider failed before it produced anything.
 func (c *call) owes(cause error) bool {
+	if c.req.Endpoint == wire.Moderations { // free
+		return false
+	}
 	switch c.stage {
 	case held, refused:
 		return false

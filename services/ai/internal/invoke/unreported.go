@@ -8,6 +8,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
 // thoughtRate is the low estimate of how many tokens a second a model reasons: the models of the price list make 30 and
@@ -34,7 +35,7 @@ func (c *call) addThought(v *tokens.Verdict) {
 // unreported reports whether the provider, and not Trivet, ended an answer that it had begun, or never began in time,
 // without its usage, and whether it may have output that Trivet did not see.
 func (c *call) unreported() bool {
-	if c.stage != sent && c.stage != answered || c.exceeded || context.Cause(c.up) != nil || !c.uncountable() {
+	if c.req.Endpoint == wire.Moderations || c.stage != sent && c.stage != answered || c.exceeded || context.Cause(c.up) != nil || !c.uncountable() {
 		return false
 	}
 	r := c.meter.Reported()

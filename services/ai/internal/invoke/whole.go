@@ -48,7 +48,11 @@ func (c *call) spread(from io.Reader, answer *Answer) error {
 	if len(body) > maxConverted {
 		return tooLarge(maxConverted)
 	}
-	events, ok := form.Split(bytes.TrimPrefix(body, byteOrderMark), c.req.AskedUsage)
+	split := form.Split
+	if c.req.Endpoint == wire.Completions {
+		split = form.SplitText
+	}
+	events, ok := split(bytes.TrimPrefix(body, byteOrderMark), c.req.AskedUsage)
 	if !ok {
 		return c.notAnAnswer()
 	}
@@ -74,7 +78,7 @@ func (c *call) measure(body []byte) error {
 	if read.HasUsage {
 		c.meter.Report(read.Reported)
 	}
-	if c.req.Endpoint == wire.Chat && !read.Reported.Complete() && c.chunk.Read(body) { // the text is needed to count
+	if c.hasChoices() && !read.Reported.Complete() && c.chunk.Read(body) { // the text is needed to count
 		c.meter.Add(&c.chunk)
 	}
 	return nil
@@ -126,12 +130,17 @@ func (c *call) readWhole(answer *Answer) ([]byte, error) {
 }
 
 func (c *call) joins(body []byte) bool {
-	return c.req.Endpoint == wire.Chat && openingOf(body) == openEvents
+	return c.hasChoices() && openingOf(body) == openEvents
+}
+
+// hasChoices reports whether the answer consists of texts, so that it can come as a stream.
+func (c *call) hasChoices() bool {
+	return c.req.Endpoint == wire.Chat || c.req.Endpoint == wire.Completions
 }
 
 // join makes an answer in one piece of a stream.
 func (c *call) join(from io.Reader, answer *Answer) ([]byte, error) {
-	c.stage, c.joiner = answered, &form.Joiner{}
+	c.stage, c.joiner = answered, &form.Joiner{Text: c.req.Endpoint == wire.Completions}
 	s := c.invoker.scanners.Scanner(from)
 	defer s.Close()
 	if _, err := c.follow(s, nil, answer); err != nil {

@@ -53,6 +53,10 @@ func kindOf(kind string) aiv1.ModelKind {
 		return aiv1.ModelKind_MODEL_KIND_CHAT
 	case models.KindEmbedding:
 		return aiv1.ModelKind_MODEL_KIND_EMBEDDING
+	case models.KindCompletion:
+		return aiv1.ModelKind_MODEL_KIND_COMPLETION
+	case models.KindModeration:
+		return aiv1.ModelKind_MODEL_KIND_MODERATION
 	default:
 		return aiv1.ModelKind_MODEL_KIND_UNSPECIFIED
 	}

@@ -36,11 +36,11 @@ type Account struct {
 
 // Client calls one provider. It is safe for concurrent use.
 type Client struct {
-	transport        http.RoundTripper
-	redactor         Redactor
-	chat, embeddings *url.URL
-	models           *url.URL
-	authorization    []string
+	transport     http.RoundTripper
+	redactor      Redactor
+	paths         map[aiv1.Endpoint]*url.URL
+	models        *url.URL
+	authorization []string
 	organization     []string
 }
 
@@ -49,11 +49,15 @@ var _ invoke.Target = (*Client)(nil)
 // New returns a client on that transport.
 func New(transport http.RoundTripper, account Account) *Client {
 	c := &Client{
-		transport:  transport,
-		redactor:   NewRedactor(append(account.Keys.Reveal(), account.Organization)...),
-		chat:       account.BaseURL.JoinPath("chat", "completions"),
-		embeddings: account.BaseURL.JoinPath("embeddings"),
-		models:     account.BaseURL.JoinPath("models"),
+		transport: transport,
+		redactor:  NewRedactor(append(account.Keys.Reveal(), account.Organization)...),
+		models:    account.BaseURL.JoinPath("models"),
+		paths: map[aiv1.Endpoint]*url.URL{
+			aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS: account.BaseURL.JoinPath("chat", "completions"),
+			aiv1.Endpoint_ENDPOINT_EMBEDDINGS:       account.BaseURL.JoinPath("embeddings"),
+			aiv1.Endpoint_ENDPOINT_COMPLETIONS:      account.BaseURL.JoinPath("completions"),
+			aiv1.Endpoint_ENDPOINT_MODERATIONS:      account.BaseURL.JoinPath("moderations"),
+		},
 	}
 	if key := account.Keys.Newest(); key.IsSet() { // a model server on this machine may need none
 		c.authorization = []string{"Bearer " + key.Reveal()}
@@ -66,9 +70,9 @@ func New(transport http.RoundTripper, account Account) *Client {
 
 // Send implements invoke.Target. Of the caller's headers only those that pass Forwarded go along.
 func (c *Client) Send(ctx context.Context, endpoint aiv1.Endpoint, body []byte, headers map[string]string) (*invoke.Answer, error) {
-	to := c.chat
-	if endpoint == aiv1.Endpoint_ENDPOINT_EMBEDDINGS {
-		to = c.embeddings
+	to := c.paths[endpoint]
+	if to == nil {
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED, "The provider's client does not have this endpoint.")
 	}
 	request := (&http.Request{
 		Method: http.MethodPost, URL: to, Host: to.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

@@ -21,8 +21,11 @@ type Answer struct {
 // without choices or data.
 func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 	list := "choices"
-	if endpoint == Embeddings {
+	switch endpoint { //nolint:exhaustive // the others have choices
+	case Embeddings:
 		list = "data"
+	case Moderations:
+		list = "results"
 	}
 	var a Answer
 	c := jsonscan.New(body)

@@ -58,7 +58,7 @@ func (r *Request) GuessInput(m models.Model) int64 {
 
 // frame counts everything but text.
 func (r *Request) frame(m models.Model) int64 {
-	if r.Endpoint == Embeddings {
+	if r.Endpoint != Chat {
 		return 0
 	}
 	image := int64(imageTokens)

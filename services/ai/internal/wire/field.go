@@ -24,6 +24,7 @@ const (
 	fieldFunctions
 	fieldResponseFormat
 	fieldServiceTier
+	fieldPrompt
 
 	fieldEnd
 )
@@ -54,6 +55,8 @@ func (f field) name() string {
 		return "response_format"
 	case fieldServiceTier:
 		return "service_tier"
+	case fieldPrompt:
+		return "prompt"
 	default:
 		return ""
 	}
@@ -82,7 +85,7 @@ func (r *Request) take(c *jsonscan.Cursor, f field) error {
 	switch f { //nolint:exhaustive // the others are not needed again
 	case fieldMessages:
 		r.messages = at
-	case fieldInput:
+	case fieldInput, fieldPrompt:
 		r.input = at
 	case fieldTools:
 		r.tools = at
@@ -118,6 +121,8 @@ func (r *Request) takeValue(c *jsonscan.Cursor, f field) error {
 		return takeCount(c, "n", MaxChoices, &r.Choices)
 	case fieldServiceTier:
 		return takeServiceTier(c)
+	case fieldPrompt:
+		return r.takePrompt(c)
 	default:
 		c.Skip()
 		return nil

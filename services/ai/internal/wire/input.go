@@ -112,3 +112,34 @@ func (r *Request) takeInput(c *jsonscan.Cursor) error {
 	}
 	return nil
 }
+
+// takePrompt counts the prompts of a completion: a text, token numbers, or a list of either.
+func (r *Request) takePrompt(c *jsonscan.Cursor) error {
+	switch c.Kind() {
+	case jsonscan.String:
+		r.prompts = 1
+		c.Skip()
+		return nil
+	case jsonscan.Array:
+	default:
+		c.Skip()
+		return invalid("prompt", "must be a string, a list of strings, or a list of token numbers")
+	}
+	var tokens, others int64
+	for range c.Elements() {
+		if c.Kind() == jsonscan.Number {
+			tokens++
+		} else {
+			others++
+		}
+		c.Skip()
+	}
+	switch {
+	case tokens+others == 0:
+		return invalid("prompt", "is empty")
+	case tokens > 0 && others > 0:
+		return invalid("prompt", "must not mix token numbers with other prompts")
+	}
+	r.prompts = max(others, min(tokens, 1))
+	return nil
+}

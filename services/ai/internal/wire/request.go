@@ -4,6 +4,7 @@ package wire
 
 import (
 	"errors"
+	"strconv"
 	"unicode/utf8"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
@@ -14,9 +15,14 @@ import (
 
 // The endpoints.
 const (
-	Chat       = aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS
-	Embeddings = aiv1.Endpoint_ENDPOINT_EMBEDDINGS
+	Chat        = aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS
+	Embeddings  = aiv1.Endpoint_ENDPOINT_EMBEDDINGS
+	Completions = aiv1.Endpoint_ENDPOINT_COMPLETIONS
+	Moderations = aiv1.Endpoint_ENDPOINT_MODERATIONS
 )
+
+// DefaultModeration is the model of a moderation that names none, as OpenAI defines it.
+const DefaultModeration = "omni-moderation-latest"
 
 // MaxChoices is the most answers that one request may ask for.
 const MaxChoices = 128
@@ -44,12 +50,13 @@ type Request struct {
 	// Where the values stand; includeUsage lies within streamOptions.
 	maxTokens, maxCompletionTokens span
 	streamOptions, includeUsage    span
-	messages, input                span
+	messages, input                span // input is also the prompt of a completion
 	tools, functions               span
 	responseFormat                 span
 
 	maxName field // the one of the two that holds MaxOutput; 0 when both are absent or null
 	parts   parts
+	prompts int64 // of a completion
 }
 
 // span is a part of the body; empty when the field is absent.
@@ -119,26 +126,55 @@ func (r *Request) read(c *jsonscan.Cursor, suspect RefusedFields) (problem error
 // MaxOutputName is the field that holds MaxOutput; "" when the caller set none.
 func (r *Request) MaxOutputName() string { return r.maxName.name() }
 
-// wants leaves the fields of the other endpoint to the provider.
+// wants leaves the fields of other endpoints to the provider.
 func (r *Request) wants(f field) bool {
-	if r.Endpoint == Embeddings {
+	switch r.Endpoint { //nolint:exhaustive // the others are chats
+	case Embeddings, Moderations:
 		return f&(fieldModel|fieldInput) != 0
+	case Completions:
+		return f&(fieldModel|fieldPrompt|fieldStream|fieldStreamOptions|fieldMaxTokens|fieldChoices|fieldServiceTier) != 0
+	default:
+		return f&^(fieldInput|fieldPrompt) != 0
 	}
-	return f != 0 && f != fieldInput
 }
 
 // complete checks what a request must have, and what must not stand together.
 func (r *Request) complete() error {
+	if r.Endpoint == Moderations && r.seen&fieldModel == 0 {
+		r.Model, r.seen = DefaultModeration, r.seen|fieldModel
+	}
+	need := r.subject()
 	switch {
 	case r.seen&fieldModel == 0:
 		return invalid("model", "is missing")
-	case r.Endpoint == Embeddings && r.seen&fieldInput == 0:
-		return invalid("input", "is missing")
-	case r.Endpoint == Chat && r.seen&fieldMessages == 0:
-		return invalid("messages", "is missing")
+	case r.seen&need == 0:
+		return invalid(need.name(), "is missing")
+	case r.Endpoint == Completions:
+		return r.multiplyChoices()
 	default:
 		return nil
 	}
+}
+
+// subject is the field that the endpoint works on.
+func (r *Request) subject() field {
+	switch r.Endpoint { //nolint:exhaustive // the others are chats
+	case Embeddings, Moderations:
+		return fieldInput
+	case Completions:
+		return fieldPrompt
+	default:
+		return fieldMessages
+	}
+}
+
+// multiplyChoices counts the answers of all prompts.
+func (r *Request) multiplyChoices() error {
+	if r.prompts > MaxChoices/r.Choices {
+		return invalid("prompt", "asks for too many answers: prompts times \"n\" must be at most "+strconv.Itoa(MaxChoices))
+	}
+	r.Choices *= r.prompts
+	return nil
 }
 
 func notJSON(length int, err error) *errs.Error {

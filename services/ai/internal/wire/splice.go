@@ -20,7 +20,7 @@ func (r *Request) Upstream(limit int64, m models.Model) []byte {
 	var room [2]edit
 	edits := room[:0]
 	if limit > 0 && (r.MaxOutput == 0 && m.OutputBound != models.BoundNone || limit < r.MaxOutput) {
-		edits = append(edits, r.boundEdit(limit, m.OutputBound))
+		edits = append(edits, r.boundEdit(limit, r.boundName(m)))
 	}
 	if r.Stream && !r.AskedUsage && !m.HidesUsage {
 		edits = append(edits, r.usageEdit())
@@ -30,6 +30,14 @@ func (r *Request) Upstream(limit int64, m models.Model) []byte {
 	}
 	slices.SortStableFunc(edits, func(a, b edit) int { return a.start - b.start })
 	return splice(r.body, edits)
+}
+
+// boundName is the field for Trivet's own bound. A completion knows only the old one.
+func (r *Request) boundName(m models.Model) string {
+	if r.Endpoint == Completions {
+		return models.BoundOld
+	}
+	return m.OutputBound
 }
 
 func (r *Request) boundEdit(limit int64, name string) edit {

@@ -17,7 +17,7 @@ func (r *Request) texts(visit func(text []byte)) {
 			for range c.Elements() {
 				v.message(&c)
 			}
-		case name == "input" && r.Endpoint == Embeddings:
+		case name == "input" && r.subject() == fieldInput, name == "prompt" && r.Endpoint == Completions:
 			v.input(&c)
 		default: // a schema of a tool or an answer, or something unknown, written into the prompt much like this
 			visit(c.Raw())
@@ -138,7 +138,7 @@ func (v *visitor) value(c *jsonscan.Cursor) {
 	}
 }
 
-// input visits every text of an embeddings input; its numbers are tokens and counted apart, see numbers.
+// input visits every text of an input or a prompt; its numbers are tokens and counted apart, see numbers.
 func (v *visitor) input(c *jsonscan.Cursor) {
 	switch c.Kind() {
 	case jsonscan.String:
@@ -163,7 +163,7 @@ func (v *visitor) text(c *jsonscan.Cursor) {
 	v.visit(raw)
 }
 
-// numbers counts the numbers in an embeddings input: each is a token.
+// numbers counts the numbers in an input or a prompt: each is a token.
 func numbers(c *jsonscan.Cursor) (count int64) {
 	switch c.Kind() {
 	case jsonscan.Number:

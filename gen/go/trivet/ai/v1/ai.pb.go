@@ -39,6 +39,10 @@ const (
 	ModelKind_MODEL_KIND_CHAT ModelKind = 1
 	// Turns texts into vectors: Embed and POST /v1/embeddings.
 	ModelKind_MODEL_KIND_EMBEDDING ModelKind = 2
+	// Continues a text: POST /v1/completions.
+	ModelKind_MODEL_KIND_COMPLETION ModelKind = 3
+	// Judges texts and images, free of charge: POST /v1/moderations.
+	ModelKind_MODEL_KIND_MODERATION ModelKind = 4
 )
 
 // Enum value maps for ModelKind.
@@ -47,11 +51,15 @@ var (
 		0: "MODEL_KIND_UNSPECIFIED",
 		1: "MODEL_KIND_CHAT",
 		2: "MODEL_KIND_EMBEDDING",
+		3: "MODEL_KIND_COMPLETION",
+		4: "MODEL_KIND_MODERATION",
 	}
 	ModelKind_value = map[string]int32{
 		"MODEL_KIND_UNSPECIFIED": 0,
 		"MODEL_KIND_CHAT":        1,
 		"MODEL_KIND_EMBEDDING":   2,
+		"MODEL_KIND_COMPLETION":  3,
+		"MODEL_KIND_MODERATION":  4,
 	}
 )
 
@@ -92,6 +100,10 @@ const (
 	Endpoint_ENDPOINT_CHAT_COMPLETIONS Endpoint = 1
 	// POST /v1/embeddings.
 	Endpoint_ENDPOINT_EMBEDDINGS Endpoint = 2
+	// POST /v1/completions.
+	Endpoint_ENDPOINT_COMPLETIONS Endpoint = 3
+	// POST /v1/moderations.
+	Endpoint_ENDPOINT_MODERATIONS Endpoint = 4
 )
 
 // Enum value maps for Endpoint.
@@ -100,11 +112,15 @@ var (
 		0: "ENDPOINT_UNSPECIFIED",
 		1: "ENDPOINT_CHAT_COMPLETIONS",
 		2: "ENDPOINT_EMBEDDINGS",
+		3: "ENDPOINT_COMPLETIONS",
+		4: "ENDPOINT_MODERATIONS",
 	}
 	Endpoint_value = map[string]int32{
 		"ENDPOINT_UNSPECIFIED":      0,
 		"ENDPOINT_CHAT_COMPLETIONS": 1,
 		"ENDPOINT_EMBEDDINGS":       2,
+		"ENDPOINT_COMPLETIONS":      3,
+		"ENDPOINT_MODERATIONS":      4,
 	}
 )
 
@@ -1770,15 +1786,19 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x10GetStatusRequest\"}\n" +
 	"\x11GetStatusResponse\x124\n" +
 	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider\x122\n" +
-	"\aservice\x18\x03 \x01(\v2\x18.trivet.status.v1.HealthR\aservice*V\n" +
+	"\aservice\x18\x03 \x01(\v2\x18.trivet.status.v1.HealthR\aservice*\x8c\x01\n" +
 	"\tModelKind\x12\x1a\n" +
 	"\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fMODEL_KIND_CHAT\x10\x01\x12\x18\n" +
-	"\x14MODEL_KIND_EMBEDDING\x10\x02*\\\n" +
+	"\x14MODEL_KIND_EMBEDDING\x10\x02\x12\x19\n" +
+	"\x15MODEL_KIND_COMPLETION\x10\x03\x12\x19\n" +
+	"\x15MODEL_KIND_MODERATION\x10\x04*\x90\x01\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\x14ENDPOINT_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ENDPOINT_CHAT_COMPLETIONS\x10\x01\x12\x17\n" +
-	"\x13ENDPOINT_EMBEDDINGS\x10\x022\xf9\x05\n" +
+	"\x13ENDPOINT_EMBEDDINGS\x10\x02\x12\x18\n" +
+	"\x14ENDPOINT_COMPLETIONS\x10\x03\x12\x18\n" +
+	"\x14ENDPOINT_MODERATIONS\x10\x042\xf9\x05\n" +
 	"\tAIService\x12g\n" +
 	"\x04Chat\x12\x19.trivet.ai.v1.ChatRequest\x1a\x1a.trivet.ai.v1.ChatResponse\"(Ҁ\x19\r\b\x02\x12\tai.invoke\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/chat\x12\x82\x01\n" +
 	"\n" +

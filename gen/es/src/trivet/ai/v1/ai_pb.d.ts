@@ -880,6 +880,20 @@ export enum ModelKind {
    * @generated from enum value: MODEL_KIND_EMBEDDING = 2;
    */
   EMBEDDING = 2,
+
+  /**
+   * Continues a text: POST /v1/completions.
+   *
+   * @generated from enum value: MODEL_KIND_COMPLETION = 3;
+   */
+  COMPLETION = 3,
+
+  /**
+   * Judges texts and images, free of charge: POST /v1/moderations.
+   *
+   * @generated from enum value: MODEL_KIND_MODERATION = 4;
+   */
+  MODERATION = 4,
 }
 
 /**
@@ -913,6 +927,20 @@ export enum Endpoint {
    * @generated from enum value: ENDPOINT_EMBEDDINGS = 2;
    */
   EMBEDDINGS = 2,
+
+  /**
+   * POST /v1/completions.
+   *
+   * @generated from enum value: ENDPOINT_COMPLETIONS = 3;
+   */
+  COMPLETIONS = 3,
+
+  /**
+   * POST /v1/moderations.
+   *
+   * @generated from enum value: ENDPOINT_MODERATIONS = 4;
+   */
+  MODERATIONS = 4,
 }
 
 /**
