@@ -118,8 +118,11 @@ func TestDefaultList(t *testing.T) {
 	require.ErrorContains(t, err, "gpt-4o-mini", "the known ones are listed")
 	for _, m := range list.All() {
 		want, reasons := models.VocabularyO200k, strings.HasPrefix(m.ID, "gpt-5") || strings.HasPrefix(m.ID, "o")
-		if m.Kind == models.KindEmbedding {
+		switch m.Kind {
+		case models.KindEmbedding, models.KindCompletion:
 			want = models.VocabularyCl100k
+		case models.KindModeration: // free, so nothing is counted
+			want, reasons = models.VocabularyBytes, false
 		}
 		require.Equal(t, want, m.Vocabulary, m.ID)
 		require.Equal(t, reasons, m.Reasoning, m.ID)
