@@ -31,6 +31,7 @@ import (
 	inboxv1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
@@ -141,7 +142,7 @@ func TestWebhooksOfAMemberWhoComesAndGoes(t *testing.T) {
 		}
 		members := func() int {
 			t.Helper()
-			list, err := f.rpc.ListMemberships(t.Context(), &authv1.ListMembershipsRequest{OrganizationId: "org_1"})
+			list, err := f.rpc.ListMemberships(passport.NewContext(t.Context(), &passport.Claims{UserID: "user_9", AccountID: "user_9", Operator: true}), &authv1.ListMembershipsRequest{OrganizationId: "org_1"})
 			require.NoError(t, err)
 			return len(list.GetMemberships())
 		}
@@ -166,6 +167,51 @@ func TestWebhooksOfAMemberWhoComesAndGoes(t *testing.T) {
 		deliver("msg_8", onlyID("orgmem_3"), "orgmem_3", 0)
 		deliver("msg_9", event("organizationMembership.created", member("orgmem_3", 9500)), whose, 0)
 		deliver("msg_10", event("organizationMembership.created", member("orgmem_4", 9600)), whose, 1)
+	})
+}
+
+// An admin sees the members of the active organization; operators see all, and nobody else anything.
+func TestWhoSeesMembers(t *testing.T) {
+	bothDatabases(t, func(t *testing.T, f *fixture) {
+		for i, where := range [][2]string{{"org_1", "user_1"}, {"org_1", "user_2"}, {"org_2", "user_1"}} {
+			body := fmt.Sprintf(`{"id":"orgmem_%d","object":"organization_membership","role":"org:admin","permissions":[],"organization":{"id":%q},
+				"public_user_data":{"user_id":%q},"created_at":%d,"updated_at":%d}`, i, where[0], where[1], eventMillis, eventMillis)
+			f.deliver(t, fmt.Sprintf("msg_%d", i), event("organizationMembership.created", body))
+		}
+		admin := passport.Claims{UserID: "user_1", AccountID: "org_1", OrganizationID: "org_1", Role: "admin", Admin: true}
+		member, key, operator := admin, admin, passport.Claims{UserID: "user_9", AccountID: "user_9", Role: "owner", Operator: true}
+		member.Admin, key.APIKeyID = false, "key_1"
+		operatorsKey := operator
+		operatorsKey.APIKeyID = "key_2"
+		personal := passport.Claims{UserID: "user_1", AccountID: "user_1", Role: "owner"}
+		for name, c := range map[string]struct {
+			claims    passport.Claims
+			org, user string
+			want      int
+		}{
+			"admin":                        {admin, "", "", 2},
+			"admin names it":               {admin, "org_1", "", 2},
+			"admin and a member":           {admin, "", "user_2", 1},
+			"admin, another organization":  {admin, "org_2", "", -1},
+			"member":                       {member, "org_1", "", -1},
+			"member, no filter":            {member, "", "", -1},
+			"member, themselves":           {member, "", "user_1", -1},
+			"API key of an admin":          {key, "org_1", "", -1},
+			"personal account":             {personal, "", "", -1},
+			"personal account, themselves": {personal, "", "user_1", -1},
+			"operator":                     {operator, "", "", 3},
+			"operator, one":                {operator, "org_2", "", 1},
+			"API key of an operator":       {operatorsKey, "", "", -1},
+		} {
+			list, err := f.rpc.ListMemberships(passport.NewContext(t.Context(), &c.claims), &authv1.ListMembershipsRequest{OrganizationId: c.org, UserId: c.user})
+			if c.want < 0 {
+				requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
+				continue
+			}
+			require.NoError(t, err, name)
+			require.Len(t, list.GetMemberships(), c.want, name)
+			require.Empty(t, list.GetNextPageToken())
+		}
 	})
 }
 

@@ -4,7 +4,7 @@
 const TAGS = {
   'chat': 'Chat', 'chat:stream': 'Chat', 'embeddings': 'Chat', 'models': 'Models', 'apiKeys': 'API keys',
   'me': 'People', 'users': 'People', 'organizations': 'People', 'memberships': 'People', 'erasures': 'People',
-  'billing': 'Billing', 'billing/usage': 'Usage', 'billing/events': 'Webhook events', 'auth/events': 'Webhook events',
+  'billing': 'Billing', 'billing/usage': 'Usage', 'requests': 'Usage', 'billing/events': 'Webhook events', 'auth/events': 'Webhook events',
 };
 
 export function describeOperations(document, proto) {
@@ -24,7 +24,7 @@ export function describeOperations(document, proto) {
     operation['x-access'] = caller.replace('CALLER_', '').toLowerCase();
     const scopes = proto.scopes(id);
     if (scopes.length) operation['x-scopes'] = scopes;
-    if (method.serverStreaming) stream(operation);
+    if (method.serverStreaming) (path.endsWith(':export') ? file : stream)(operation);
     operation.responses['200'].description = 'Success.';
     operation.responses.default = { description: 'The call failed.', content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } };
   });
@@ -48,6 +48,11 @@ function tag(path) {
   const found = TAGS[parts.slice(0, 2).join('/')] ?? TAGS[parts[0]] ?? TAGS[parts[0].split(':')[0]];
   if (!found) throw new Error(`web/openapi/operations.mjs: no tag for ${path}`);
   return found;
+}
+
+/** The edge sends the rows of an export as a CSV file. */
+function file(operation) {
+  operation.responses['200'].content = { 'text/csv': { schema: { type: 'string' } } };
 }
 
 /** The edge sends bare messages as server-sent events; the generator describes newline-delimited {result}. */

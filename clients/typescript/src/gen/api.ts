@@ -302,8 +302,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all. */
+        /**
+         * GetUsage sums the account's usage by day and, as group_by says, by model, member and API key. Members of an organization
+         *     see their own usage; its admins see all.
+         */
         get: operations["getUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/usage:export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ExportUsage streams all rows that GetUsage pages through. Over HTTP they come as a CSV file: RFC 4180, in UTF-8, with a header. */
+        get: operations["exportUsage"];
         put?: never;
         post?: never;
         delete?: never;
@@ -412,7 +432,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** ListMemberships pages through the members of an organization, or through the organizations of a user. */
+        /**
+         * ListMemberships pages through the members of an organization, or through the organizations of a user. Operators see all; an
+         *     admin of an organization sees the members of that organization. It takes a session, not an API key.
+         *     Errors: PERMISSION_DENIED.
+         */
         get: operations["listMemberships"];
         put?: never;
         post?: never;
@@ -465,6 +489,47 @@ export interface paths {
         };
         /** GetOrganization reads one organization. Errors: NOT_FOUND. */
         get: operations["getOrganization"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * ListRequests pages through the log of the account's calls to models, newest first. Refused and failed calls are in it; calls
+         *     that still run are not. It has no content. Members of an organization see their own calls; its admins see all. A page may
+         *     have fewer requests than page_size, or none: the list ends where next_page_token is empty.
+         */
+        get: operations["listRequests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * GetRequest reads one record of the log. Errors: NOT_FOUND (unknown, of another account, still running, or older than
+         *     BILLING_CALL_RETENTION).
+         */
+        get: operations["getRequest"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1194,6 +1259,15 @@ export interface components {
          * @enum {string}
          */
         EventState: "EVENT_STATE_UNSPECIFIED" | "EVENT_STATE_PENDING" | "EVENT_STATE_LEASED" | "EVENT_STATE_DONE" | "EVENT_STATE_DEAD" | "EVENT_STATE_IGNORED";
+        /** @description ExportUsageResponse is a part of the rows. */
+        ExportUsageResponse: {
+            /** @description The next rows, sorted by day, model, user and API key. */
+            rows?: components["schemas"]["UsageRow"][];
+            /** @description The first day of the report; only in the first message. Example: "2026-11-01". */
+            startDay?: string;
+            /** @description The last day of the report; only in the first message. Example: "2026-11-30". */
+            endDay?: string;
+        };
         /** @description ExportUserResponse carries a person's data. */
         ExportUserResponse: {
             /**
@@ -1249,9 +1323,14 @@ export interface components {
             /** @description The organization. */
             organization: components["schemas"]["Organization"];
         };
+        /** @description GetRequestResponse carries the record. */
+        GetRequestResponse: {
+            /** @description The record. */
+            request?: components["schemas"]["RequestRecord"];
+        };
         /** @description GetUsageResponse is one page of the account's usage, with the sum of all pages. */
         GetUsageResponse: {
-            /** @description One row for each day and model with usage, sorted by day and then by model. */
+            /** @description One row for each day and group with usage, sorted by day, model, user and API key. */
             rows: components["schemas"]["UsageRow"][];
             /** @description The sum of all rows in the range, on whichever page they are. */
             total: components["schemas"]["UsageSummary"];
@@ -1402,6 +1481,11 @@ export interface components {
              * @description The maximum number of calls at the same time. Example: 64.
              */
             concurrentRequests: number;
+            /**
+             * Format: int32
+             * @description The maximum number of requests per day, in UTC. Example: 10000.
+             */
+            requestsPerDay: number;
         };
         /** @description ListApiKeysResponse is one page. */
         ListApiKeysResponse: {
@@ -1471,6 +1555,16 @@ export interface components {
             /** @description The plans, in the order of the plan file. */
             plans: components["schemas"]["Plan"][];
             /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
+            nextPageToken: string;
+        };
+        /** @description ListRequestsResponse is one page. */
+        ListRequestsResponse: {
+            /** @description The requests, newest first. */
+            requests: components["schemas"]["RequestRecord"][];
+            /**
+             * @description The token of the next page; empty on the last page. After 10,000 records without a match the page is empty and has a
+             *     token. Example: "CgV1c2Vy".
+             */
             nextPageToken: string;
         };
         /** @description ListUsersResponse is one page. */
@@ -1628,6 +1722,20 @@ export interface components {
              */
             updateTime?: string;
         };
+        /**
+         * @description Outcome is how a call ended.
+         *
+         *      - OUTCOME_UNSPECIFIED: Not set; refused.
+         *      - OUTCOME_COMPLETED: The provider finished its answer.
+         *      - OUTCOME_CALLER_LEFT: The caller left before the end.
+         *      - OUTCOME_UPSTREAM_FAILED: The provider failed before or during its answer.
+         *      - OUTCOME_ABANDONED: The process that made the call died. The sweeper settled the hold at the last checkpoint.
+         *      - OUTCOME_REFUSED: The call was refused before anything was held. Settle refuses this value.
+         *      - OUTCOME_REPLACED: The hold was replaced by another one, and no call was made with it. The log of requests leaves it out.
+         * @default OUTCOME_UNSPECIFIED
+         * @enum {string}
+         */
+        Outcome: "OUTCOME_UNSPECIFIED" | "OUTCOME_COMPLETED" | "OUTCOME_CALLER_LEFT" | "OUTCOME_UPSTREAM_FAILED" | "OUTCOME_ABANDONED" | "OUTCOME_REFUSED" | "OUTCOME_REPLACED";
         /** @description Plan is an offer: a price, included credit and limits. */
         Plan: {
             /** @description The plan's id. Example: "pro". */
@@ -1683,6 +1791,50 @@ export interface components {
             redriven: number;
             /** @description The named ids that are unknown or not dead; nothing was changed for them. Example: ["evt_2"]. */
             skippedEventIds: string[];
+        };
+        /** @description RequestRecord is what is logged of one call to a model. It has no content. */
+        RequestRecord: {
+            /** @description The record's id. Example: "call_05k2p1". */
+            id: string;
+            /** @description The X-Request-Id of the HTTP request; empty when there was none. Example: "req_2f1c". */
+            requestId: string;
+            /**
+             * Format: date-time
+             * @description When the call ended. Example: "2026-11-23T10:00:00Z".
+             */
+            endTime?: string;
+            /** @description The caller; empty once the person was erased. Example: "user_2abc". */
+            userId: string;
+            /** @description The API key that the call was made with; empty for a session. Example: "key_2abc". */
+            apiKeyId: string;
+            /** @description The model that was asked for; empty when the request named none. Example: "gpt-5-mini". */
+            model: string;
+            /** @description How the call ended. Example: OUTCOME_COMPLETED. */
+            outcome: components["schemas"]["Outcome"];
+            /** @description The reason of the error that the caller got, as error bodies have it in code; empty when there was none. Example: "RATE_LIMIT_EXCEEDED". */
+            errorCode: string;
+            /** @description The tokens that were billed. */
+            usage?: components["schemas"]["CallUsage"];
+            /** @description The charge, in nano-dollars. Example: "420000". */
+            costNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description True when Trivet counted the tokens because the provider did not report them. Example: false. */
+            estimated: boolean;
+            /** @description The target that served the call; may be empty. Example: "openai". */
+            target: string;
+            /** @description The model that the provider says it used; may be empty. Example: "gpt-5-mini-2025-08-07". */
+            servedModel: string;
+            /** @description The provider's id of the call, for support requests; may be empty. Example: "chatcmpl-a1B2". */
+            providerRequestId: string;
+            /**
+             * Format: int32
+             * @description The time from the call's begin to its end, in milliseconds; 0 when it is unknown. Example: 1250.
+             */
+            latencyMillis: number;
+            /**
+             * Format: int32
+             * @description The time from the call's begin to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
+             */
+            firstByteMillis: number;
         };
         /**
          * @description unknown: not looked at yet, at most 10 s after start.
@@ -1764,11 +1916,22 @@ export interface components {
              */
             arguments?: string;
         };
-        /** @description UsageRow is the usage of one model on one day. */
+        /**
+         * @description UsageGrouping is what usage is divided by.
+         *
+         *      - USAGE_GROUPING_UNSPECIFIED: Not set; refused.
+         *      - USAGE_GROUPING_MODEL: By model.
+         *      - USAGE_GROUPING_USER: By member: the user who made the call, or the API key that made it.
+         *      - USAGE_GROUPING_API_KEY: By API key; calls without one, with a session, are together.
+         * @default USAGE_GROUPING_UNSPECIFIED
+         * @enum {string}
+         */
+        UsageGrouping: "USAGE_GROUPING_UNSPECIFIED" | "USAGE_GROUPING_MODEL" | "USAGE_GROUPING_USER" | "USAGE_GROUPING_API_KEY";
+        /** @description UsageRow is the usage of one group on one day. */
         UsageRow: {
             /** @description The day, in UTC. Example: "2026-11-23". */
             day: string;
-            /** @description The model's id. Example: "gpt-5-mini". */
+            /** @description The model's id; empty when the rows are not grouped by model. Example: "gpt-5-mini". */
             model: string;
             /**
              * Format: int64
@@ -1779,6 +1942,10 @@ export interface components {
             usage: components["schemas"]["UsageTotal"];
             /** @description The charges, in nano-dollars. Example: "16950" ($0.00001695). */
             costNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The user; empty when the rows are not grouped by user, and for people who were erased. Example: "user_2abc". */
+            userId: string;
+            /** @description The API key; empty when the rows are not grouped by API key, and for calls with a session. Example: "key_2abc". */
+            apiKeyId: string;
         };
         /** @description UsageSummary sums calls, tokens and cost. */
         UsageSummary: {
@@ -2497,6 +2664,17 @@ export interface operations {
                  *     page. Example: "CgV1c2Vy".
                  */
                 pageToken?: string;
+                /** @description Only calls with this API key; empty for all. Example: "key_2abc". */
+                apiKeyId?: string;
+                /**
+                 * @description What each day is divided by; empty means by model. Example: ["USAGE_GROUPING_USER"].
+                 *
+                 *      - USAGE_GROUPING_UNSPECIFIED: Not set; refused.
+                 *      - USAGE_GROUPING_MODEL: By model.
+                 *      - USAGE_GROUPING_USER: By member: the user who made the call, or the API key that made it.
+                 *      - USAGE_GROUPING_API_KEY: By API key; calls without one, with a session, are together.
+                 */
+                groupBy?: ("USAGE_GROUPING_UNSPECIFIED" | "USAGE_GROUPING_MODEL" | "USAGE_GROUPING_USER" | "USAGE_GROUPING_API_KEY")[];
             };
             header?: never;
             path?: never;
@@ -2511,6 +2689,55 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GetUsageResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    exportUsage: {
+        parameters: {
+            query?: {
+                /** @description The first day, in UTC; empty means the first day of the account's period. Example: "2026-11-01". */
+                startDay?: string;
+                /** @description The last day (included), in UTC; empty means today. At most 366 days after start_day. Example: "2026-11-30". */
+                endDay?: string;
+                /** @description Only this model; empty for all. Example: "gpt-5-mini". */
+                model?: string;
+                /** @description Only this user's usage; empty means all usage that the caller may see. Example: "user_2abc". */
+                userId?: string;
+                /** @description Only calls with this API key; empty for all. Example: "key_2abc". */
+                apiKeyId?: string;
+                /**
+                 * @description What each day is divided by; empty means by model. Example: ["USAGE_GROUPING_USER"].
+                 *
+                 *      - USAGE_GROUPING_UNSPECIFIED: Not set; refused.
+                 *      - USAGE_GROUPING_MODEL: By model.
+                 *      - USAGE_GROUPING_USER: By member: the user who made the call, or the API key that made it.
+                 *      - USAGE_GROUPING_API_KEY: By API key; calls without one, with a session, are together.
+                 */
+                groupBy?: ("USAGE_GROUPING_UNSPECIFIED" | "USAGE_GROUPING_MODEL" | "USAGE_GROUPING_USER" | "USAGE_GROUPING_API_KEY")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             /** @description The call failed. */
@@ -2695,7 +2922,7 @@ export interface operations {
     listMemberships: {
         parameters: {
             query?: {
-                /** @description Only memberships of this organization; empty for all. Example: "org_2abc". */
+                /** @description Only memberships of this organization; empty for all that the caller may see. Example: "org_2abc". */
                 organizationId?: string;
                 /** @description Only memberships of this user; empty for all. Example: "user_2abc". */
                 userId?: string;
@@ -2823,6 +3050,99 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GetOrganizationResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listRequests: {
+        parameters: {
+            query?: {
+                /** @description Only calls that ended at or after this time; unset for all. Example: "2026-11-23T00:00:00Z". */
+                startTime?: string;
+                /** @description Only calls that ended before this time; unset for all. Example: "2026-11-24T00:00:00Z". */
+                endTime?: string;
+                /** @description Only calls of this user; empty means all calls that the caller may see. Example: "user_2abc". */
+                userId?: string;
+                /** @description Only calls with this API key; empty for all. Example: "key_2abc". */
+                apiKeyId?: string;
+                /** @description Only calls of this model; empty for all. Example: "gpt-5-mini". */
+                model?: string;
+                /**
+                 * @description Only calls that ended so; OUTCOME_UNSPECIFIED for all.
+                 *
+                 *      - OUTCOME_UNSPECIFIED: Not set; refused.
+                 *      - OUTCOME_COMPLETED: The provider finished its answer.
+                 *      - OUTCOME_CALLER_LEFT: The caller left before the end.
+                 *      - OUTCOME_UPSTREAM_FAILED: The provider failed before or during its answer.
+                 *      - OUTCOME_ABANDONED: The process that made the call died. The sweeper settled the hold at the last checkpoint.
+                 *      - OUTCOME_REFUSED: The call was refused before anything was held. Settle refuses this value.
+                 *      - OUTCOME_REPLACED: The hold was replaced by another one, and no call was made with it. The log of requests leaves it out.
+                 */
+                outcome?: "OUTCOME_UNSPECIFIED" | "OUTCOME_COMPLETED" | "OUTCOME_CALLER_LEFT" | "OUTCOME_UPSTREAM_FAILED" | "OUTCOME_ABANDONED" | "OUTCOME_REFUSED" | "OUTCOME_REPLACED";
+                /** @description Only calls of the HTTP request with this X-Request-Id; empty for all. Example: "req_2f1c". */
+                requestId?: string;
+                /** @description The maximum number of requests on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
+                pageSize?: number;
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListRequestsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getRequest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The record's id. Example: "call_05k2p1". */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetRequestResponse"];
                 };
             };
             /** @description The call failed. */

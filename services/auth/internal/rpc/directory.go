@@ -5,7 +5,10 @@ import (
 	"strings"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/paging"
+	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
@@ -59,11 +62,19 @@ func (s *Server) ListOrganizations(
 	return &authv1.ListOrganizationsResponse{Organizations: organizations, NextPageToken: next}, nil
 }
 
-// ListMemberships pages through the memberships.
+// ListMemberships pages through the memberships that the caller may see.
 func (s *Server) ListMemberships(
 	ctx context.Context, req *authv1.ListMembershipsRequest,
 ) (*authv1.ListMembershipsResponse, error) {
-	org, user := req.GetOrganizationId(), req.GetUserId()
+	claims, err := passport.Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	org, err := visibleOrganization(claims, req.GetOrganizationId())
+	if err != nil {
+		return nil, err
+	}
+	user := req.GetUserId()
 	memberships, next, err := paged(paging.List{Name: "memberships", Filters: []string{org, user}}, req, membershipMessage,
 		func(after paging.Cursor, limit int) ([]directory.Membership, error) {
 			return s.options.Directory.Memberships(ctx, org, user, after, limit)
@@ -75,6 +86,23 @@ func (s *Server) ListMemberships(
 		return nil, public(err, "membership")
 	}
 	return &authv1.ListMembershipsResponse{Memberships: memberships, NextPageToken: next}, nil
+}
+
+// visibleOrganization limits callers other than operators to the members of the organization that they administrate.
+func visibleOrganization(claims *passport.Claims, wanted string) (string, error) {
+	switch {
+	case claims.APIKeyID != "":
+		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "An API key may not list memberships. Sign in.")
+	case claims.Operator:
+		return wanted, nil
+	case claims.OrganizationID == "" || !claims.Admin:
+		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "Only an admin of an organization may list its members.")
+	case wanted != "" && wanted != claims.OrganizationID:
+		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "You may list the members of your active organization only.").
+			Field("organizationId", "names another organization")
+	default:
+		return claims.OrganizationID, nil
+	}
 }
 
 // pageRequest is what the requests of all lists have.

@@ -32,7 +32,7 @@ type Store interface {
 	Grants(ctx context.Context, accountID string) ([]Grant, error)
 	// Entries reads at most limit entries whose id is below before, newest first. An empty before means from the newest.
 	Entries(ctx context.Context, accountID, before string, limit int) ([]Entry, error)
-	// Usage sums the usage of whole days by day and model, also what is not folded yet; by day and then by model.
+	// Usage sums the usage of whole days by day and by what the query says, also what is not folded yet, in the order of UsageRow.Compare.
 	Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error)
 	// UsageOfUser reads at most limit records of calls that name a person, after one.
 	UsageOfUser(ctx context.Context, userID, afterAccountID, afterID string, limit int) ([]UsageRecord, error)
@@ -57,8 +57,12 @@ type UsageQuery struct {
 	AccountID string
 	// From and To bound the days: from that of From, up to and without that of To unless To is within it.
 	From, To time.Time
-	// Model and UserID narrow it; empty means all.
-	Model, UserID string
+	// Model, UserID and APIKeyID narrow it; empty means all.
+	Model, UserID, APIKeyID string
+	// By is what a day is divided by; 0 means ByModel.
+	By Grouping
+	// Limit is the most rows to read, whichever they are; 0 means all.
+	Limit int
 }
 
 // Tx is one decision's view of the batch that it is part of. It sees what earlier decisions of the batch changed. Changes stay in memory

@@ -304,11 +304,11 @@ func totalOf(u Usage, cost int64) UsageTotal {
 	return UsageTotal{Requests: 1, Usage: u, Cost: cost}
 }
 
-// UsageRow is the usage of one model on one day.
+// UsageRow is the usage of one group on one day.
 type UsageRow struct {
 	// Day is "2026-11-23", in UTC.
 	Day string
-	// Model is the model.
-	Model string
+	// Model, UserID and APIKeyID are the group; each is empty when the rows are not divided by it.
+	Model, UserID, APIKeyID string
 	UsageTotal
 }

@@ -55,6 +55,11 @@ func publicCall(err error) error {
 				"reasoning ≤ output, and the cost at most %s.", u.Input, u.CachedInput, u.Output, u.Reasoning, money.Format(ledger.MaxAmount)).
 			Field("usage", "is out of range").Cause(err)
 	}
+	if e, ok := errors.AsType[*ledger.ReportTooLargeError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+			"The report is too large: %s alone has more groups than can be sorted. Group by less, or ask for one user, model or API key.", e.Day).
+			Field("groupBy", "makes too many groups").Cause(err)
+	}
 	if e, ok := errors.AsType[*ledger.UncountableError](err); ok {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
 			"The charge of %s cannot be booked: the account's balance or its usage in this period would exceed what can be counted.",

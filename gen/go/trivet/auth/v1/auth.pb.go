@@ -834,7 +834,7 @@ func (x *ListOrganizationsResponse) GetNextPageToken() string {
 // ListMembershipsRequest selects memberships by organization, user, or both.
 type ListMembershipsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only memberships of this organization; empty for all. Example: "org_2abc".
+	// Only memberships of this organization; empty for all that the caller may see. Example: "org_2abc".
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Only memberships of this user; empty for all. Example: "user_2abc".
 	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -2439,7 +2439,7 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\tListUsers\x12 .trivet.auth.v1.ListUsersRequest\x1a!.trivet.auth.v1.ListUsersResponse\"\x1bҀ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/users\x12\x99\x01\n" +
 	"\x0fGetOrganization\x12&.trivet.auth.v1.GetOrganizationRequest\x1a'.trivet.auth.v1.GetOrganizationResponse\"5Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02)\x12'/api/v1/organizations/{organization_id}\x12\x8d\x01\n" +
 	"\x11ListOrganizations\x12(.trivet.auth.v1.ListOrganizationsRequest\x1a).trivet.auth.v1.ListOrganizationsResponse\"#Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/organizations\x12\x85\x01\n" +
-	"\x0fListMemberships\x12&.trivet.auth.v1.ListMembershipsRequest\x1a'.trivet.auth.v1.ListMembershipsResponse\"!Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/memberships\x12\x88\x01\n" +
+	"\x0fListMemberships\x12&.trivet.auth.v1.ListMembershipsRequest\x1a'.trivet.auth.v1.ListMembershipsResponse\"!Ҁ\x19\x02\b\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/memberships\x12\x88\x01\n" +
 	"\fCreateApiKey\x12#.trivet.auth.v1.CreateApiKeyRequest\x1a$.trivet.auth.v1.CreateApiKeyResponse\"-Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/apiKeys\x12\x82\x01\n" +
 	"\vListApiKeys\x12\".trivet.auth.v1.ListApiKeysRequest\x1a#.trivet.auth.v1.ListApiKeysResponse\"*Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/apiKeys\x12\x92\x01\n" +
 	"\fDeleteApiKey\x12#.trivet.auth.v1.DeleteApiKeyRequest\x1a$.trivet.auth.v1.DeleteApiKeyResponse\"7Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x1e*\x1c/api/v1/apiKeys/{api_key_id}\x12\xa1\x01\n" +

@@ -69,7 +69,9 @@ type AuthServiceClient interface {
 	GetOrganization(ctx context.Context, in *GetOrganizationRequest, opts ...grpc.CallOption) (*GetOrganizationResponse, error)
 	// ListOrganizations pages through the organizations, newest first.
 	ListOrganizations(ctx context.Context, in *ListOrganizationsRequest, opts ...grpc.CallOption) (*ListOrganizationsResponse, error)
-	// ListMemberships pages through the members of an organization, or through the organizations of a user.
+	// ListMemberships pages through the members of an organization, or through the organizations of a user. Operators see all; an
+	// admin of an organization sees the members of that organization. It takes a session, not an API key.
+	// Errors: PERMISSION_DENIED.
 	ListMemberships(ctx context.Context, in *ListMembershipsRequest, opts ...grpc.CallOption) (*ListMembershipsResponse, error)
 	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
 	// makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
@@ -366,7 +368,9 @@ type AuthServiceServer interface {
 	GetOrganization(context.Context, *GetOrganizationRequest) (*GetOrganizationResponse, error)
 	// ListOrganizations pages through the organizations, newest first.
 	ListOrganizations(context.Context, *ListOrganizationsRequest) (*ListOrganizationsResponse, error)
-	// ListMemberships pages through the members of an organization, or through the organizations of a user.
+	// ListMemberships pages through the members of an organization, or through the organizations of a user. Operators see all; an
+	// admin of an organization sees the members of that organization. It takes a session, not an API key.
+	// Errors: PERMISSION_DENIED.
 	ListMemberships(context.Context, *ListMembershipsRequest) (*ListMembershipsResponse, error)
 	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
 	// makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.

@@ -289,8 +289,10 @@ type Limits struct {
 	TokensPerMinute int32 `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
 	// The maximum number of calls at the same time. Example: 64.
 	ConcurrentRequests int32 `protobuf:"varint,3,opt,name=concurrent_requests,json=concurrentRequests,proto3" json:"concurrent_requests,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The maximum number of requests per day, in UTC. Example: 10000.
+	RequestsPerDay int32 `protobuf:"varint,4,opt,name=requests_per_day,json=requestsPerDay,proto3" json:"requests_per_day,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
@@ -340,6 +342,13 @@ func (x *Limits) GetTokensPerMinute() int32 {
 func (x *Limits) GetConcurrentRequests() int32 {
 	if x != nil {
 		return x.ConcurrentRequests
+	}
+	return 0
+}
+
+func (x *Limits) GetRequestsPerDay() int32 {
+	if x != nil {
+		return x.RequestsPerDay
 	}
 	return 0
 }
@@ -408,19 +417,23 @@ func (x *UsageSummary) GetCostNanoUsd() int64 {
 	return 0
 }
 
-// UsageRow is the usage of one model on one day.
+// UsageRow is the usage of one group on one day.
 type UsageRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The day, in UTC. Example: "2026-11-23".
 	Day string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
-	// The model's id. Example: "gpt-5-mini".
+	// The model's id; empty when the rows are not grouped by model. Example: "gpt-5-mini".
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
 	// The number of calls that used tokens. Example: "7".
 	Requests int64 `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
 	// The tokens of these calls.
 	Usage *v1.UsageTotal `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
 	// The charges, in nano-dollars. Example: "16950" ($0.00001695).
-	CostNanoUsd   int64 `protobuf:"varint,5,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
+	CostNanoUsd int64 `protobuf:"varint,5,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
+	// The user; empty when the rows are not grouped by user, and for people who were erased. Example: "user_2abc".
+	UserId string `protobuf:"bytes,6,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The API key; empty when the rows are not grouped by API key, and for calls with a session. Example: "key_2abc".
+	ApiKeyId      string `protobuf:"bytes,7,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -488,6 +501,20 @@ func (x *UsageRow) GetCostNanoUsd() int64 {
 		return x.CostNanoUsd
 	}
 	return 0
+}
+
+func (x *UsageRow) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UsageRow) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
 }
 
 // Entry is one movement of the ledger, from one side to the other.
@@ -888,21 +915,25 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\fperiod_usage\x18\b \x01(\v2\x1f.trivet.billing.v1.UsageSummaryR\vperiodUsage\x121\n" +
 	"\x06limits\x18\t \x01(\v2\x19.trivet.billing.v1.LimitsR\x06limits\x12\x17\n" +
 	"\aplan_id\x18\n" +
-	" \x01(\tR\x06planId\"\x95\x01\n" +
+	" \x01(\tR\x06planId\"\xbf\x01\n" +
 	"\x06Limits\x12.\n" +
 	"\x13requests_per_minute\x18\x01 \x01(\x05R\x11requestsPerMinute\x12*\n" +
 	"\x11tokens_per_minute\x18\x02 \x01(\x05R\x0ftokensPerMinute\x12/\n" +
-	"\x13concurrent_requests\x18\x03 \x01(\x05R\x12concurrentRequests\"\x81\x01\n" +
+	"\x13concurrent_requests\x18\x03 \x01(\x05R\x12concurrentRequests\x12(\n" +
+	"\x10requests_per_day\x18\x04 \x01(\x05R\x0erequestsPerDay\"\x81\x01\n" +
 	"\fUsageSummary\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x03R\brequests\x121\n" +
 	"\x05usage\x18\x02 \x01(\v2\x1b.trivet.usage.v1.UsageTotalR\x05usage\x12\"\n" +
-	"\rcost_nano_usd\x18\x03 \x01(\x03R\vcostNanoUsd\"\xa5\x01\n" +
+	"\rcost_nano_usd\x18\x03 \x01(\x03R\vcostNanoUsd\"\xdc\x01\n" +
 	"\bUsageRow\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1a\n" +
 	"\brequests\x18\x03 \x01(\x03R\brequests\x121\n" +
 	"\x05usage\x18\x04 \x01(\v2\x1b.trivet.usage.v1.UsageTotalR\x05usage\x12\"\n" +
-	"\rcost_nano_usd\x18\x05 \x01(\x03R\vcostNanoUsd\"\xff\x01\n" +
+	"\rcost_nano_usd\x18\x05 \x01(\x03R\vcostNanoUsd\x12\x17\n" +
+	"\auser_id\x18\x06 \x01(\tR\x06userId\x12\x1c\n" +
+	"\n" +
+	"api_key_id\x18\a \x01(\tR\bapiKeyId\"\xff\x01\n" +
 	"\x05Entry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1c.trivet.billing.v1.EntryKindR\x04kind\x12\x14\n" +

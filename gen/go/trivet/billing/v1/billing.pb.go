@@ -45,6 +45,10 @@ const (
 	Outcome_OUTCOME_UPSTREAM_FAILED Outcome = 3
 	// The process that made the call died. The sweeper settled the hold at the last checkpoint.
 	Outcome_OUTCOME_ABANDONED Outcome = 4
+	// The call was refused before anything was held. Settle refuses this value.
+	Outcome_OUTCOME_REFUSED Outcome = 5
+	// The hold was replaced by another one, and no call was made with it. The log of requests leaves it out.
+	Outcome_OUTCOME_REPLACED Outcome = 6
 )
 
 // Enum value maps for Outcome.
@@ -55,6 +59,8 @@ var (
 		2: "OUTCOME_CALLER_LEFT",
 		3: "OUTCOME_UPSTREAM_FAILED",
 		4: "OUTCOME_ABANDONED",
+		5: "OUTCOME_REFUSED",
+		6: "OUTCOME_REPLACED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED":     0,
@@ -62,6 +68,8 @@ var (
 		"OUTCOME_CALLER_LEFT":     2,
 		"OUTCOME_UPSTREAM_FAILED": 3,
 		"OUTCOME_ABANDONED":       4,
+		"OUTCOME_REFUSED":         5,
+		"OUTCOME_REPLACED":        6,
 	}
 )
 
@@ -90,6 +98,63 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{0}
+}
+
+// UsageGrouping is what usage is divided by.
+type UsageGrouping int32
+
+const (
+	// Not set; refused.
+	UsageGrouping_USAGE_GROUPING_UNSPECIFIED UsageGrouping = 0
+	// By model.
+	UsageGrouping_USAGE_GROUPING_MODEL UsageGrouping = 1
+	// By member: the user who made the call, or the API key that made it.
+	UsageGrouping_USAGE_GROUPING_USER UsageGrouping = 2
+	// By API key; calls without one, with a session, are together.
+	UsageGrouping_USAGE_GROUPING_API_KEY UsageGrouping = 3
+)
+
+// Enum value maps for UsageGrouping.
+var (
+	UsageGrouping_name = map[int32]string{
+		0: "USAGE_GROUPING_UNSPECIFIED",
+		1: "USAGE_GROUPING_MODEL",
+		2: "USAGE_GROUPING_USER",
+		3: "USAGE_GROUPING_API_KEY",
+	}
+	UsageGrouping_value = map[string]int32{
+		"USAGE_GROUPING_UNSPECIFIED": 0,
+		"USAGE_GROUPING_MODEL":       1,
+		"USAGE_GROUPING_USER":        2,
+		"USAGE_GROUPING_API_KEY":     3,
+	}
+)
+
+func (x UsageGrouping) Enum() *UsageGrouping {
+	p := new(UsageGrouping)
+	*p = x
+	return p
+}
+
+func (x UsageGrouping) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UsageGrouping) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_billing_proto_enumTypes[1].Descriptor()
+}
+
+func (UsageGrouping) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_billing_proto_enumTypes[1]
+}
+
+func (x UsageGrouping) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UsageGrouping.Descriptor instead.
+func (UsageGrouping) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{1}
 }
 
 // CheckoutStatus is where a checkout session stands.
@@ -133,11 +198,11 @@ func (x CheckoutStatus) String() string {
 }
 
 func (CheckoutStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_billing_proto_enumTypes[1].Descriptor()
+	return file_trivet_billing_v1_billing_proto_enumTypes[2].Descriptor()
 }
 
 func (CheckoutStatus) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_billing_proto_enumTypes[1]
+	return &file_trivet_billing_v1_billing_proto_enumTypes[2]
 }
 
 func (x CheckoutStatus) Number() protoreflect.EnumNumber {
@@ -146,7 +211,7 @@ func (x CheckoutStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CheckoutStatus.Descriptor instead.
 func (CheckoutStatus) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{1}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{2}
 }
 
 // PlanChangeKind is what a change does to an object.
@@ -190,11 +255,11 @@ func (x PlanChangeKind) String() string {
 }
 
 func (PlanChangeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_billing_proto_enumTypes[2].Descriptor()
+	return file_trivet_billing_v1_billing_proto_enumTypes[3].Descriptor()
 }
 
 func (PlanChangeKind) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_billing_proto_enumTypes[2]
+	return &file_trivet_billing_v1_billing_proto_enumTypes[3]
 }
 
 func (x PlanChangeKind) Number() protoreflect.EnumNumber {
@@ -203,7 +268,7 @@ func (x PlanChangeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlanChangeKind.Descriptor instead.
 func (PlanChangeKind) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{2}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{3}
 }
 
 // ReserveRequest describes the worst case of a call.
@@ -552,7 +617,9 @@ type SettleRequest struct {
 	// The time from the call's begin to the first byte of the answer, in microseconds; 0 when there was none. Example: "310000".
 	FirstByteMicros int64 `protobuf:"varint,9,opt,name=first_byte_micros,json=firstByteMicros,proto3" json:"first_byte_micros,omitempty"`
 	// The reason of the error that the caller got; empty when there was none. Example: "UPSTREAM_ERROR".
-	ErrorCode     string `protobuf:"bytes,10,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	ErrorCode string `protobuf:"bytes,10,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	// The X-Request-Id of the HTTP request; may be empty. Example: "req_2f1c".
+	HttpRequestId string `protobuf:"bytes,11,opt,name=http_request_id,json=httpRequestId,proto3" json:"http_request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -653,6 +720,13 @@ func (x *SettleRequest) GetFirstByteMicros() int64 {
 func (x *SettleRequest) GetErrorCode() string {
 	if x != nil {
 		return x.ErrorCode
+	}
+	return ""
+}
+
+func (x *SettleRequest) GetHttpRequestId() string {
+	if x != nil {
+		return x.HttpRequestId
 	}
 	return ""
 }
@@ -929,7 +1003,11 @@ type GetUsageRequest struct {
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
 	// page. Example: "CgV1c2Vy".
-	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only calls with this API key; empty for all. Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,7,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// What each day is divided by; empty means by model. Example: ["USAGE_GROUPING_USER"].
+	GroupBy       []UsageGrouping `protobuf:"varint,8,rep,packed,name=group_by,json=groupBy,proto3,enum=trivet.billing.v1.UsageGrouping" json:"group_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1006,10 +1084,24 @@ func (x *GetUsageRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *GetUsageRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *GetUsageRequest) GetGroupBy() []UsageGrouping {
+	if x != nil {
+		return x.GroupBy
+	}
+	return nil
+}
+
 // GetUsageResponse is one page of the account's usage, with the sum of all pages.
 type GetUsageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One row for each day and model with usage, sorted by day and then by model.
+	// One row for each day and group with usage, sorted by day, model, user and API key.
 	Rows []*UsageRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
 	// The sum of all rows in the range, on whichever page they are.
 	Total *UsageSummary `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
@@ -1070,6 +1162,819 @@ func (x *GetUsageResponse) GetNextPageToken() string {
 	return ""
 }
 
+// ExportUsageRequest selects days and usage, as GetUsageRequest does.
+type ExportUsageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first day, in UTC; empty means the first day of the account's period. Example: "2026-11-01".
+	StartDay string `protobuf:"bytes,1,opt,name=start_day,json=startDay,proto3" json:"start_day,omitempty"`
+	// The last day (included), in UTC; empty means today. At most 366 days after start_day. Example: "2026-11-30".
+	EndDay string `protobuf:"bytes,2,opt,name=end_day,json=endDay,proto3" json:"end_day,omitempty"`
+	// Only this model; empty for all. Example: "gpt-5-mini".
+	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	// Only this user's usage; empty means all usage that the caller may see. Example: "user_2abc".
+	UserId string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Only calls with this API key; empty for all. Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,5,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// What each day is divided by; empty means by model. Example: ["USAGE_GROUPING_USER"].
+	GroupBy       []UsageGrouping `protobuf:"varint,6,rep,packed,name=group_by,json=groupBy,proto3,enum=trivet.billing.v1.UsageGrouping" json:"group_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportUsageRequest) Reset() {
+	*x = ExportUsageRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportUsageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportUsageRequest) ProtoMessage() {}
+
+func (x *ExportUsageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportUsageRequest.ProtoReflect.Descriptor instead.
+func (*ExportUsageRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ExportUsageRequest) GetStartDay() string {
+	if x != nil {
+		return x.StartDay
+	}
+	return ""
+}
+
+func (x *ExportUsageRequest) GetEndDay() string {
+	if x != nil {
+		return x.EndDay
+	}
+	return ""
+}
+
+func (x *ExportUsageRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ExportUsageRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ExportUsageRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *ExportUsageRequest) GetGroupBy() []UsageGrouping {
+	if x != nil {
+		return x.GroupBy
+	}
+	return nil
+}
+
+// ExportUsageResponse is a part of the rows.
+type ExportUsageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next rows, sorted by day, model, user and API key.
+	Rows []*UsageRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// The first day of the report; only in the first message. Example: "2026-11-01".
+	StartDay string `protobuf:"bytes,2,opt,name=start_day,json=startDay,proto3" json:"start_day,omitempty"`
+	// The last day of the report; only in the first message. Example: "2026-11-30".
+	EndDay        string `protobuf:"bytes,3,opt,name=end_day,json=endDay,proto3" json:"end_day,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportUsageResponse) Reset() {
+	*x = ExportUsageResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportUsageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportUsageResponse) ProtoMessage() {}
+
+func (x *ExportUsageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportUsageResponse.ProtoReflect.Descriptor instead.
+func (*ExportUsageResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ExportUsageResponse) GetRows() []*UsageRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ExportUsageResponse) GetStartDay() string {
+	if x != nil {
+		return x.StartDay
+	}
+	return ""
+}
+
+func (x *ExportUsageResponse) GetEndDay() string {
+	if x != nil {
+		return x.EndDay
+	}
+	return ""
+}
+
+// ListRequestsRequest selects calls and a page.
+type ListRequestsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only calls that ended at or after this time; unset for all. Example: "2026-11-23T00:00:00Z".
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Only calls that ended before this time; unset for all. Example: "2026-11-24T00:00:00Z".
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Only calls of this user; empty means all calls that the caller may see. Example: "user_2abc".
+	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Only calls with this API key; empty for all. Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,4,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// Only calls of this model; empty for all. Example: "gpt-5-mini".
+	Model string `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
+	// Only calls that ended so; OUTCOME_UNSPECIFIED for all.
+	Outcome Outcome `protobuf:"varint,6,opt,name=outcome,proto3,enum=trivet.billing.v1.Outcome" json:"outcome,omitempty"`
+	// Only calls of the HTTP request with this X-Request-Id; empty for all. Example: "req_2f1c".
+	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The maximum number of requests on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
+	PageSize int32 `protobuf:"varint,8,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+	// page. Example: "CgV1c2Vy".
+	PageToken     string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequestsRequest) Reset() {
+	*x = ListRequestsRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequestsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequestsRequest) ProtoMessage() {}
+
+func (x *ListRequestsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequestsRequest.ProtoReflect.Descriptor instead.
+func (*ListRequestsRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListRequestsRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ListRequestsRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *ListRequestsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ListRequestsRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *ListRequestsRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ListRequestsRequest) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ListRequestsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ListRequestsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRequestsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListRequestsResponse is one page.
+type ListRequestsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The requests, newest first.
+	Requests []*RequestRecord `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// The token of the next page; empty on the last page. After 10,000 records without a match the page is empty and has a
+	// token. Example: "CgV1c2Vy".
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequestsResponse) Reset() {
+	*x = ListRequestsResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequestsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequestsResponse) ProtoMessage() {}
+
+func (x *ListRequestsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequestsResponse.ProtoReflect.Descriptor instead.
+func (*ListRequestsResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListRequestsResponse) GetRequests() []*RequestRecord {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *ListRequestsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// RequestRecord is what is logged of one call to a model. It has no content.
+type RequestRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record's id. Example: "call_05k2p1".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The X-Request-Id of the HTTP request; empty when there was none. Example: "req_2f1c".
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// When the call ended. Example: "2026-11-23T10:00:00Z".
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// The caller; empty once the person was erased. Example: "user_2abc".
+	UserId string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The API key that the call was made with; empty for a session. Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,5,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// The model that was asked for; empty when the request named none. Example: "gpt-5-mini".
+	Model string `protobuf:"bytes,6,opt,name=model,proto3" json:"model,omitempty"`
+	// How the call ended. Example: OUTCOME_COMPLETED.
+	Outcome Outcome `protobuf:"varint,7,opt,name=outcome,proto3,enum=trivet.billing.v1.Outcome" json:"outcome,omitempty"`
+	// The reason of the error that the caller got, as error bodies have it in code; empty when there was none. Example: "RATE_LIMIT_EXCEEDED".
+	ErrorCode string `protobuf:"bytes,8,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	// The tokens that were billed.
+	Usage *v1.CallUsage `protobuf:"bytes,9,opt,name=usage,proto3" json:"usage,omitempty"`
+	// The charge, in nano-dollars. Example: "420000".
+	CostNanoUsd int64 `protobuf:"varint,10,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
+	// True when Trivet counted the tokens because the provider did not report them. Example: false.
+	Estimated bool `protobuf:"varint,11,opt,name=estimated,proto3" json:"estimated,omitempty"`
+	// The target that served the call; may be empty. Example: "openai".
+	Target string `protobuf:"bytes,12,opt,name=target,proto3" json:"target,omitempty"`
+	// The model that the provider says it used; may be empty. Example: "gpt-5-mini-2025-08-07".
+	ServedModel string `protobuf:"bytes,13,opt,name=served_model,json=servedModel,proto3" json:"served_model,omitempty"`
+	// The provider's id of the call, for support requests; may be empty. Example: "chatcmpl-a1B2".
+	ProviderRequestId string `protobuf:"bytes,14,opt,name=provider_request_id,json=providerRequestId,proto3" json:"provider_request_id,omitempty"`
+	// The time from the call's begin to its end, in milliseconds; 0 when it is unknown. Example: 1250.
+	LatencyMillis int32 `protobuf:"varint,15,opt,name=latency_millis,json=latencyMillis,proto3" json:"latency_millis,omitempty"`
+	// The time from the call's begin to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
+	FirstByteMillis int32 `protobuf:"varint,16,opt,name=first_byte_millis,json=firstByteMillis,proto3" json:"first_byte_millis,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *RequestRecord) Reset() {
+	*x = RequestRecord{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestRecord) ProtoMessage() {}
+
+func (x *RequestRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestRecord.ProtoReflect.Descriptor instead.
+func (*RequestRecord) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RequestRecord) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *RequestRecord) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *RequestRecord) GetErrorCode() string {
+	if x != nil {
+		return x.ErrorCode
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetUsage() *v1.CallUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+func (x *RequestRecord) GetCostNanoUsd() int64 {
+	if x != nil {
+		return x.CostNanoUsd
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetEstimated() bool {
+	if x != nil {
+		return x.Estimated
+	}
+	return false
+}
+
+func (x *RequestRecord) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetServedModel() string {
+	if x != nil {
+		return x.ServedModel
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetProviderRequestId() string {
+	if x != nil {
+		return x.ProviderRequestId
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetLatencyMillis() int32 {
+	if x != nil {
+		return x.LatencyMillis
+	}
+	return 0
+}
+
+func (x *RequestRecord) GetFirstByteMillis() int32 {
+	if x != nil {
+		return x.FirstByteMillis
+	}
+	return 0
+}
+
+// GetRequestRequest names a record of the log.
+type GetRequestRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record's id. Example: "call_05k2p1".
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRequestRequest) Reset() {
+	*x = GetRequestRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRequestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRequestRequest) ProtoMessage() {}
+
+func (x *GetRequestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRequestRequest.ProtoReflect.Descriptor instead.
+func (*GetRequestRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetRequestRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetRequestResponse carries the record.
+type GetRequestResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record.
+	Request       *RequestRecord `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRequestResponse) Reset() {
+	*x = GetRequestResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRequestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRequestResponse) ProtoMessage() {}
+
+func (x *GetRequestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRequestResponse.ProtoReflect.Descriptor instead.
+func (*GetRequestResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetRequestResponse) GetRequest() *RequestRecord {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+// RecordRequestsRequest is a batch of refused calls.
+type RecordRequestsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The batch's own id; a batch that is sent again is not recorded again. Example: "batch_2abc".
+	BatchId string `protobuf:"bytes,1,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
+	// The calls; at most 1,000.
+	Requests      []*RefusedRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordRequestsRequest) Reset() {
+	*x = RecordRequestsRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordRequestsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordRequestsRequest) ProtoMessage() {}
+
+func (x *RecordRequestsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordRequestsRequest.ProtoReflect.Descriptor instead.
+func (*RecordRequestsRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RecordRequestsRequest) GetBatchId() string {
+	if x != nil {
+		return x.BatchId
+	}
+	return ""
+}
+
+func (x *RecordRequestsRequest) GetRequests() []*RefusedRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// RefusedRequest is one call that was refused before anything was held.
+type RefusedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record's id. Example: "call_05k2p1".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The account. Example: "org_2abc".
+	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The caller. Example: "user_2abc".
+	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The API key that the call was made with; empty for a session. Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,4,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// The model that was asked for; may be empty. Example: "gpt-5-mini".
+	Model string `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
+	// The X-Request-Id of the HTTP request; may be empty. Example: "req_2f1c".
+	HttpRequestId string `protobuf:"bytes,6,opt,name=http_request_id,json=httpRequestId,proto3" json:"http_request_id,omitempty"`
+	// The reason of the refusal. Example: "RATE_LIMIT_EXCEEDED".
+	ErrorCode string `protobuf:"bytes,7,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	// When it was refused. Example: "2026-11-23T10:00:00Z".
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// The time from the call's begin to the refusal, in microseconds. Example: "150".
+	LatencyMicros int64 `protobuf:"varint,9,opt,name=latency_micros,json=latencyMicros,proto3" json:"latency_micros,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefusedRequest) Reset() {
+	*x = RefusedRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefusedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefusedRequest) ProtoMessage() {}
+
+func (x *RefusedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefusedRequest.ProtoReflect.Descriptor instead.
+func (*RefusedRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RefusedRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RefusedRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *RefusedRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *RefusedRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *RefusedRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *RefusedRequest) GetHttpRequestId() string {
+	if x != nil {
+		return x.HttpRequestId
+	}
+	return ""
+}
+
+func (x *RefusedRequest) GetErrorCode() string {
+	if x != nil {
+		return x.ErrorCode
+	}
+	return ""
+}
+
+func (x *RefusedRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *RefusedRequest) GetLatencyMicros() int64 {
+	if x != nil {
+		return x.LatencyMicros
+	}
+	return 0
+}
+
+// RecordRequestsResponse confirms the batch.
+type RecordRequestsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordRequestsResponse) Reset() {
+	*x = RecordRequestsResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordRequestsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordRequestsResponse) ProtoMessage() {}
+
+func (x *RecordRequestsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordRequestsResponse.ProtoReflect.Descriptor instead.
+func (*RecordRequestsResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{21}
+}
+
 // ListEntriesRequest selects a page.
 type ListEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1084,7 +1989,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[12]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +2001,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[12]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +2014,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{12}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListEntriesRequest) GetPageSize() int32 {
@@ -1139,7 +2044,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[13]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +2056,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[13]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +2069,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{13}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -1194,7 +2099,7 @@ type ListPlansRequest struct {
 
 func (x *ListPlansRequest) Reset() {
 	*x = ListPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[14]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +2111,7 @@ func (x *ListPlansRequest) String() string {
 func (*ListPlansRequest) ProtoMessage() {}
 
 func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[14]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +2124,7 @@ func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansRequest.ProtoReflect.Descriptor instead.
 func (*ListPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{14}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPlansRequest) GetPageSize() int32 {
@@ -1249,7 +2154,7 @@ type ListPlansResponse struct {
 
 func (x *ListPlansResponse) Reset() {
 	*x = ListPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[15]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +2166,7 @@ func (x *ListPlansResponse) String() string {
 func (*ListPlansResponse) ProtoMessage() {}
 
 func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[15]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +2179,7 @@ func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansResponse.ProtoReflect.Descriptor instead.
 func (*ListPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{15}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListPlansResponse) GetPlans() []*Plan {
@@ -1312,7 +2217,7 @@ type CreateGrantRequest struct {
 
 func (x *CreateGrantRequest) Reset() {
 	*x = CreateGrantRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[16]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +2229,7 @@ func (x *CreateGrantRequest) String() string {
 func (*CreateGrantRequest) ProtoMessage() {}
 
 func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[16]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +2242,7 @@ func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantRequest.ProtoReflect.Descriptor instead.
 func (*CreateGrantRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{16}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateGrantRequest) GetAccountId() string {
@@ -1386,7 +2291,7 @@ type CreateGrantResponse struct {
 
 func (x *CreateGrantResponse) Reset() {
 	*x = CreateGrantResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[17]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +2303,7 @@ func (x *CreateGrantResponse) String() string {
 func (*CreateGrantResponse) ProtoMessage() {}
 
 func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[17]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +2316,7 @@ func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantResponse.ProtoReflect.Descriptor instead.
 func (*CreateGrantResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{17}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateGrantResponse) GetGrant() *Grant {
@@ -1443,7 +2348,7 @@ type CreateCheckoutSessionRequest struct {
 
 func (x *CreateCheckoutSessionRequest) Reset() {
 	*x = CreateCheckoutSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[18]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +2360,7 @@ func (x *CreateCheckoutSessionRequest) String() string {
 func (*CreateCheckoutSessionRequest) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[18]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +2373,7 @@ func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{18}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateCheckoutSessionRequest) GetItem() isCreateCheckoutSessionRequest_Item {
@@ -1539,7 +2444,7 @@ type CreateCheckoutSessionResponse struct {
 
 func (x *CreateCheckoutSessionResponse) Reset() {
 	*x = CreateCheckoutSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[19]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +2456,7 @@ func (x *CreateCheckoutSessionResponse) String() string {
 func (*CreateCheckoutSessionResponse) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[19]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +2469,7 @@ func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{19}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
@@ -1591,7 +2496,7 @@ type CheckoutSession struct {
 
 func (x *CheckoutSession) Reset() {
 	*x = CheckoutSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +2508,7 @@ func (x *CheckoutSession) String() string {
 func (*CheckoutSession) ProtoMessage() {}
 
 func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +2521,7 @@ func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutSession.ProtoReflect.Descriptor instead.
 func (*CheckoutSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{20}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CheckoutSession) GetId() string {
@@ -1659,7 +2564,7 @@ type CreatePortalSessionRequest struct {
 
 func (x *CreatePortalSessionRequest) Reset() {
 	*x = CreatePortalSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +2576,7 @@ func (x *CreatePortalSessionRequest) String() string {
 func (*CreatePortalSessionRequest) ProtoMessage() {}
 
 func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +2589,7 @@ func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{21}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreatePortalSessionRequest) GetReturnUrl() string {
@@ -1705,7 +2610,7 @@ type CreatePortalSessionResponse struct {
 
 func (x *CreatePortalSessionResponse) Reset() {
 	*x = CreatePortalSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +2622,7 @@ func (x *CreatePortalSessionResponse) String() string {
 func (*CreatePortalSessionResponse) ProtoMessage() {}
 
 func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +2635,7 @@ func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{22}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreatePortalSessionResponse) GetPortalSession() *PortalSession {
@@ -1751,7 +2656,7 @@ type PortalSession struct {
 
 func (x *PortalSession) Reset() {
 	*x = PortalSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +2668,7 @@ func (x *PortalSession) String() string {
 func (*PortalSession) ProtoMessage() {}
 
 func (x *PortalSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +2681,7 @@ func (x *PortalSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortalSession.ProtoReflect.Descriptor instead.
 func (*PortalSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{23}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PortalSession) GetUrl() string {
@@ -1800,7 +2705,7 @@ type ListInvoicesRequest struct {
 
 func (x *ListInvoicesRequest) Reset() {
 	*x = ListInvoicesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +2717,7 @@ func (x *ListInvoicesRequest) String() string {
 func (*ListInvoicesRequest) ProtoMessage() {}
 
 func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +2730,7 @@ func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesRequest.ProtoReflect.Descriptor instead.
 func (*ListInvoicesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{24}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListInvoicesRequest) GetPageSize() int32 {
@@ -1855,7 +2760,7 @@ type ListInvoicesResponse struct {
 
 func (x *ListInvoicesResponse) Reset() {
 	*x = ListInvoicesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +2772,7 @@ func (x *ListInvoicesResponse) String() string {
 func (*ListInvoicesResponse) ProtoMessage() {}
 
 func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +2785,7 @@ func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesResponse.ProtoReflect.Descriptor instead.
 func (*ListInvoicesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{25}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListInvoicesResponse) GetInvoices() []*Invoice {
@@ -1910,7 +2815,7 @@ type ApplyPlansRequest struct {
 
 func (x *ApplyPlansRequest) Reset() {
 	*x = ApplyPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2827,7 @@ func (x *ApplyPlansRequest) String() string {
 func (*ApplyPlansRequest) ProtoMessage() {}
 
 func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2840,7 @@ func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ApplyPlansRequest) GetPlanFile() []byte {
@@ -1963,7 +2868,7 @@ type ApplyPlansResponse struct {
 
 func (x *ApplyPlansResponse) Reset() {
 	*x = ApplyPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2880,7 @@ func (x *ApplyPlansResponse) String() string {
 func (*ApplyPlansResponse) ProtoMessage() {}
 
 func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2893,7 @@ func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ApplyPlansResponse) GetChanges() []*PlanChange {
@@ -2019,7 +2924,7 @@ type PlanChange struct {
 
 func (x *PlanChange) Reset() {
 	*x = PlanChange{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2936,7 @@ func (x *PlanChange) String() string {
 func (*PlanChange) ProtoMessage() {}
 
 func (x *PlanChange) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2949,7 @@ func (x *PlanChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanChange.ProtoReflect.Descriptor instead.
 func (*PlanChange) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PlanChange) GetKind() PlanChangeKind {
@@ -2100,7 +3005,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +3017,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +3030,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -2144,7 +3049,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +3061,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +3074,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
 }
 
 // ExportUserRequest names a person and a page.
@@ -2185,7 +3090,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +3102,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +3115,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -2240,7 +3145,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +3157,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +3170,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ExportUserResponse) GetUsageRecordsJson() string {
@@ -2291,7 +3196,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +3208,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +3221,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -2332,7 +3237,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +3249,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +3262,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -2387,7 +3292,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +3304,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +3317,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -2440,7 +3345,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +3357,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +3370,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -2497,7 +3402,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2509,7 +3414,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2522,7 +3427,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListEventsRequest) GetState() v12.EventState {
@@ -2580,7 +3485,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +3497,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +3510,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v12.Event {
@@ -2633,7 +3538,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +3550,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +3563,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -2679,7 +3584,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +3596,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +3609,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetEventResponse) GetEvent() *v12.Event {
@@ -2727,7 +3632,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2739,7 +3644,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,7 +3657,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -2782,7 +3687,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +3699,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +3712,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -2838,7 +3743,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +3755,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +3768,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -2901,7 +3806,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +3818,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +3831,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -3007,12 +3912,11 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\"Q\n" +
 	"\x12CheckpointResponse\x12;\n" +
 	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\xe3\x03\n" +
+	"expireTime\"\x96\x04\n" +
 	"\rSettleRequest\x12\"\n" +
 	"\ahold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06holdId\x128\n" +
-	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\x12@\n" +
-	"\aoutcome\x18\x03 \x01(\x0e2\x1a.trivet.billing.v1.OutcomeB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\aoutcome\x12\x1c\n" +
+	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\x12B\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2\x1a.trivet.billing.v1.OutcomeB\f\xbaH\t\x82\x01\x06\x10\x01 \x00 \x05R\aoutcome\x12\x1c\n" +
 	"\testimated\x18\x04 \x01(\bR\testimated\x128\n" +
 	"\x13provider_request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x11providerRequestId\x12 \n" +
 	"\x06target\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06target\x12+\n" +
@@ -3021,7 +3925,8 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x11first_byte_micros\x18\t \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x0ffirstByteMicros\x12&\n" +
 	"\n" +
 	"error_code\x18\n" +
-	" \x01(\tB\a\xbaH\x04r\x02\x18@R\terrorCode\"^\n" +
+	" \x01(\tB\a\xbaH\x04r\x02\x18@R\terrorCode\x12/\n" +
+	"\x0fhttp_request_id\x18\v \x01(\tB\a\xbaH\x04r\x02\x18@R\rhttpRequestId\"^\n" +
 	"\x0eSettleResponse\x12\"\n" +
 	"\rcost_nano_usd\x18\x01 \x01(\x03R\vcostNanoUsd\x12(\n" +
 	"\x10balance_nano_usd\x18\x02 \x01(\x03R\x0ebalanceNanoUsd\"C\n" +
@@ -3036,7 +3941,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\bfeatures\x18\x04 \x03(\tR\bfeatures\"\x13\n" +
 	"\x11GetAccountRequest\"J\n" +
 	"\x12GetAccountResponse\x124\n" +
-	"\aaccount\x18\x01 \x01(\v2\x1a.trivet.billing.v1.AccountR\aaccount\"\xa9\x02\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1a.trivet.billing.v1.AccountR\aaccount\"\xa1\x03\n" +
 	"\x0fGetUsageRequest\x12C\n" +
 	"\tstart_day\x18\x01 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\bstartDay\x12?\n" +
 	"\aend_day\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x06endDay\x12\x1e\n" +
@@ -3044,11 +3949,86 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\auser_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\x12$\n" +
 	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xa2\x01\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x12&\n" +
+	"\n" +
+	"api_key_id\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\bapiKeyId\x12N\n" +
+	"\bgroup_by\x18\b \x03(\x0e2 .trivet.billing.v1.UsageGroupingB\x11\xbaH\x0e\x92\x01\v\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\agroupBy\"\xa2\x01\n" +
 	"\x10GetUsageResponse\x12/\n" +
 	"\x04rows\x18\x01 \x03(\v2\x1b.trivet.billing.v1.UsageRowR\x04rows\x125\n" +
 	"\x05total\x18\x02 \x01(\v2\x1f.trivet.billing.v1.UsageSummaryR\x05total\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"c\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xd5\x02\n" +
+	"\x12ExportUsageRequest\x12C\n" +
+	"\tstart_day\x18\x01 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\bstartDay\x12?\n" +
+	"\aend_day\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x06endDay\x12\x1e\n" +
+	"\x05model\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12!\n" +
+	"\auser_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\x12&\n" +
+	"\n" +
+	"api_key_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\bapiKeyId\x12N\n" +
+	"\bgroup_by\x18\x06 \x03(\x0e2 .trivet.billing.v1.UsageGroupingB\x11\xbaH\x0e\x92\x01\v\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\agroupBy\"|\n" +
+	"\x13ExportUsageResponse\x12/\n" +
+	"\x04rows\x18\x01 \x03(\v2\x1b.trivet.billing.v1.UsageRowR\x04rows\x12\x1b\n" +
+	"\tstart_day\x18\x02 \x01(\tR\bstartDay\x12\x17\n" +
+	"\aend_day\x18\x03 \x01(\tR\x06endDay\"\xa9\x03\n" +
+	"\x13ListRequestsRequest\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12!\n" +
+	"\auser_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\x12&\n" +
+	"\n" +
+	"api_key_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\bapiKeyId\x12\x1e\n" +
+	"\x05model\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12>\n" +
+	"\aoutcome\x18\x06 \x01(\x0e2\x1a.trivet.billing.v1.OutcomeB\b\xbaH\x05\x82\x01\x02\x10\x01R\aoutcome\x12&\n" +
+	"\n" +
+	"request_id\x18\a \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12$\n" +
+	"\tpage_size\x18\b \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"|\n" +
+	"\x14ListRequestsResponse\x12<\n" +
+	"\brequests\x18\x01 \x03(\v2 .trivet.billing.v1.RequestRecordR\brequests\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc9\x04\n" +
+	"\rRequestRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\tR\x06userId\x12\x1c\n" +
+	"\n" +
+	"api_key_id\x18\x05 \x01(\tR\bapiKeyId\x12\x14\n" +
+	"\x05model\x18\x06 \x01(\tR\x05model\x124\n" +
+	"\aoutcome\x18\a \x01(\x0e2\x1a.trivet.billing.v1.OutcomeR\aoutcome\x12\x1d\n" +
+	"\n" +
+	"error_code\x18\b \x01(\tR\terrorCode\x120\n" +
+	"\x05usage\x18\t \x01(\v2\x1a.trivet.usage.v1.CallUsageR\x05usage\x12\"\n" +
+	"\rcost_nano_usd\x18\n" +
+	" \x01(\x03R\vcostNanoUsd\x12\x1c\n" +
+	"\testimated\x18\v \x01(\bR\testimated\x12\x16\n" +
+	"\x06target\x18\f \x01(\tR\x06target\x12!\n" +
+	"\fserved_model\x18\r \x01(\tR\vservedModel\x12.\n" +
+	"\x13provider_request_id\x18\x0e \x01(\tR\x11providerRequestId\x12%\n" +
+	"\x0elatency_millis\x18\x0f \x01(\x05R\rlatencyMillis\x12*\n" +
+	"\x11first_byte_millis\x18\x10 \x01(\x05R\x0ffirstByteMillis\"1\n" +
+	"\x11GetRequestRequest\x12\x1c\n" +
+	"\x02id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\x02id\"P\n" +
+	"\x12GetRequestResponse\x12:\n" +
+	"\arequest\x18\x01 \x01(\v2 .trivet.billing.v1.RequestRecordR\arequest\"\x89\x01\n" +
+	"\x15RecordRequestsRequest\x12$\n" +
+	"\bbatch_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\abatchId\x12J\n" +
+	"\brequests\x18\x02 \x03(\v2!.trivet.billing.v1.RefusedRequestB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\brequests\"\x89\x03\n" +
+	"\x0eRefusedRequest\x12\x19\n" +
+	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\x12)\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\taccountId\x12!\n" +
+	"\auser_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\x12&\n" +
+	"\n" +
+	"api_key_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\bapiKeyId\x12\x1e\n" +
+	"\x05model\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x12/\n" +
+	"\x0fhttp_request_id\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18@R\rhttpRequestId\x12&\n" +
+	"\n" +
+	"error_code\x18\a \x01(\tB\a\xbaH\x04r\x02\x18@R\terrorCode\x12=\n" +
+	"\bend_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\aendTime\x12.\n" +
+	"\x0elatency_micros\x18\t \x01(\x03B\a\xbaH\x04\"\x02(\x00R\rlatencyMicros\"\x18\n" +
+	"\x16RecordRequestsResponse\"c\n" +
 	"\x12ListEntriesRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
@@ -3171,13 +4151,20 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\brepaired\x18\x03 \x01(\x03R\brepaired\x12\x18\n" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x18\n" +
 	"\aremoved\x18\x05 \x01(\x03R\aremoved\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done*\x86\x01\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done*\xb1\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_COMPLETED\x10\x01\x12\x17\n" +
 	"\x13OUTCOME_CALLER_LEFT\x10\x02\x12\x1b\n" +
 	"\x17OUTCOME_UPSTREAM_FAILED\x10\x03\x12\x15\n" +
-	"\x11OUTCOME_ABANDONED\x10\x04*\x86\x01\n" +
+	"\x11OUTCOME_ABANDONED\x10\x04\x12\x13\n" +
+	"\x0fOUTCOME_REFUSED\x10\x05\x12\x14\n" +
+	"\x10OUTCOME_REPLACED\x10\x06*~\n" +
+	"\rUsageGrouping\x12\x1e\n" +
+	"\x1aUSAGE_GROUPING_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14USAGE_GROUPING_MODEL\x10\x01\x12\x17\n" +
+	"\x13USAGE_GROUPING_USER\x10\x02\x12\x1a\n" +
+	"\x16USAGE_GROUPING_API_KEY\x10\x03*\x86\x01\n" +
 	"\x0eCheckoutStatus\x12\x1f\n" +
 	"\x1bCHECKOUT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CHECKOUT_STATUS_OPEN\x10\x01\x12\x1c\n" +
@@ -3187,7 +4174,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\x83\x15\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xb0\x19\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -3199,7 +4186,13 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x0fGetEntitlements\x12).trivet.billing.v1.GetEntitlementsRequest\x1a*.trivet.billing.v1.GetEntitlementsResponse\"\x13Ҁ\x19\x0f\b\x05\x1a\x02ai\x1a\agateway\x12\x8e\x01\n" +
 	"\n" +
 	"GetAccount\x12$.trivet.billing.v1.GetAccountRequest\x1a%.trivet.billing.v1.GetAccountResponse\"3Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/account\x12\x86\x01\n" +
-	"\bGetUsage\x12\".trivet.billing.v1.GetUsageRequest\x1a#.trivet.billing.v1.GetUsageResponse\"1Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/billing/usage\x12\x91\x01\n" +
+	"\bGetUsage\x12\".trivet.billing.v1.GetUsageRequest\x1a#.trivet.billing.v1.GetUsageResponse\"1Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/billing/usage\x12\x98\x01\n" +
+	"\vExportUsage\x12%.trivet.billing.v1.ExportUsageRequest\x1a&.trivet.billing.v1.ExportUsageResponse\"8Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/usage:export0\x01\x12\x8d\x01\n" +
+	"\fListRequests\x12&.trivet.billing.v1.ListRequestsRequest\x1a'.trivet.billing.v1.ListRequestsResponse\",Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/requests\x12\x8c\x01\n" +
+	"\n" +
+	"GetRequest\x12$.trivet.billing.v1.GetRequestRequest\x1a%.trivet.billing.v1.GetRequestResponse\"1Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/requests/{id}\x12q\n" +
+	"\x0eRecordRequests\x12(.trivet.billing.v1.RecordRequestsRequest\x1a).trivet.billing.v1.RecordRequestsResponse\"\n" +
+	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12\x91\x01\n" +
 	"\vListEntries\x12%.trivet.billing.v1.ListEntriesRequest\x1a&.trivet.billing.v1.ListEntriesResponse\"3Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/entries\x12{\n" +
 	"\tListPlans\x12#.trivet.billing.v1.ListPlansRequest\x1a$.trivet.billing.v1.ListPlansResponse\"#Ҁ\x19\x02\b\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/billing/plans\x12\x85\x01\n" +
 	"\vCreateGrant\x12%.trivet.billing.v1.CreateGrantRequest\x1a&.trivet.billing.v1.CreateGrantResponse\"'Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/billing/grants\x12\xbc\x01\n" +
@@ -3231,151 +4224,183 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_billing_proto_rawDescData
 }
 
-var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(Outcome)(0),                          // 0: trivet.billing.v1.Outcome
-	(CheckoutStatus)(0),                   // 1: trivet.billing.v1.CheckoutStatus
-	(PlanChangeKind)(0),                   // 2: trivet.billing.v1.PlanChangeKind
-	(*ReserveRequest)(nil),                // 3: trivet.billing.v1.ReserveRequest
-	(*ReserveResponse)(nil),               // 4: trivet.billing.v1.ReserveResponse
-	(*CheckpointRequest)(nil),             // 5: trivet.billing.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),            // 6: trivet.billing.v1.CheckpointResponse
-	(*SettleRequest)(nil),                 // 7: trivet.billing.v1.SettleRequest
-	(*SettleResponse)(nil),                // 8: trivet.billing.v1.SettleResponse
-	(*GetEntitlementsRequest)(nil),        // 9: trivet.billing.v1.GetEntitlementsRequest
-	(*GetEntitlementsResponse)(nil),       // 10: trivet.billing.v1.GetEntitlementsResponse
-	(*GetAccountRequest)(nil),             // 11: trivet.billing.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),            // 12: trivet.billing.v1.GetAccountResponse
-	(*GetUsageRequest)(nil),               // 13: trivet.billing.v1.GetUsageRequest
-	(*GetUsageResponse)(nil),              // 14: trivet.billing.v1.GetUsageResponse
-	(*ListEntriesRequest)(nil),            // 15: trivet.billing.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),           // 16: trivet.billing.v1.ListEntriesResponse
-	(*ListPlansRequest)(nil),              // 17: trivet.billing.v1.ListPlansRequest
-	(*ListPlansResponse)(nil),             // 18: trivet.billing.v1.ListPlansResponse
-	(*CreateGrantRequest)(nil),            // 19: trivet.billing.v1.CreateGrantRequest
-	(*CreateGrantResponse)(nil),           // 20: trivet.billing.v1.CreateGrantResponse
-	(*CreateCheckoutSessionRequest)(nil),  // 21: trivet.billing.v1.CreateCheckoutSessionRequest
-	(*CreateCheckoutSessionResponse)(nil), // 22: trivet.billing.v1.CreateCheckoutSessionResponse
-	(*CheckoutSession)(nil),               // 23: trivet.billing.v1.CheckoutSession
-	(*CreatePortalSessionRequest)(nil),    // 24: trivet.billing.v1.CreatePortalSessionRequest
-	(*CreatePortalSessionResponse)(nil),   // 25: trivet.billing.v1.CreatePortalSessionResponse
-	(*PortalSession)(nil),                 // 26: trivet.billing.v1.PortalSession
-	(*ListInvoicesRequest)(nil),           // 27: trivet.billing.v1.ListInvoicesRequest
-	(*ListInvoicesResponse)(nil),          // 28: trivet.billing.v1.ListInvoicesResponse
-	(*ApplyPlansRequest)(nil),             // 29: trivet.billing.v1.ApplyPlansRequest
-	(*ApplyPlansResponse)(nil),            // 30: trivet.billing.v1.ApplyPlansResponse
-	(*PlanChange)(nil),                    // 31: trivet.billing.v1.PlanChange
-	(*EraseUserRequest)(nil),              // 32: trivet.billing.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),             // 33: trivet.billing.v1.EraseUserResponse
-	(*ExportUserRequest)(nil),             // 34: trivet.billing.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),            // 35: trivet.billing.v1.ExportUserResponse
-	(*GetStatusRequest)(nil),              // 36: trivet.billing.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),             // 37: trivet.billing.v1.GetStatusResponse
-	(*ReceiveWebhookRequest)(nil),         // 38: trivet.billing.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),        // 39: trivet.billing.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),             // 40: trivet.billing.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),            // 41: trivet.billing.v1.ListEventsResponse
-	(*GetEventRequest)(nil),               // 42: trivet.billing.v1.GetEventRequest
-	(*GetEventResponse)(nil),              // 43: trivet.billing.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),          // 44: trivet.billing.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),         // 45: trivet.billing.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),              // 46: trivet.billing.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),             // 47: trivet.billing.v1.ReconcileResponse
-	nil,                                   // 48: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),           // 49: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),         // 50: google.protobuf.Timestamp
-	(*v1.CallUsage)(nil),                  // 51: trivet.usage.v1.CallUsage
-	(*Limits)(nil),                        // 52: trivet.billing.v1.Limits
-	(*Account)(nil),                       // 53: trivet.billing.v1.Account
-	(*UsageRow)(nil),                      // 54: trivet.billing.v1.UsageRow
-	(*UsageSummary)(nil),                  // 55: trivet.billing.v1.UsageSummary
-	(*Entry)(nil),                         // 56: trivet.billing.v1.Entry
-	(*Plan)(nil),                          // 57: trivet.billing.v1.Plan
-	(*Grant)(nil),                         // 58: trivet.billing.v1.Grant
-	(*Invoice)(nil),                       // 59: trivet.billing.v1.Invoice
-	(*v11.Health)(nil),                    // 60: trivet.status.v1.Health
-	(v12.EventState)(0),                   // 61: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                     // 62: trivet.inbox.v1.Event
+	(UsageGrouping)(0),                    // 1: trivet.billing.v1.UsageGrouping
+	(CheckoutStatus)(0),                   // 2: trivet.billing.v1.CheckoutStatus
+	(PlanChangeKind)(0),                   // 3: trivet.billing.v1.PlanChangeKind
+	(*ReserveRequest)(nil),                // 4: trivet.billing.v1.ReserveRequest
+	(*ReserveResponse)(nil),               // 5: trivet.billing.v1.ReserveResponse
+	(*CheckpointRequest)(nil),             // 6: trivet.billing.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),            // 7: trivet.billing.v1.CheckpointResponse
+	(*SettleRequest)(nil),                 // 8: trivet.billing.v1.SettleRequest
+	(*SettleResponse)(nil),                // 9: trivet.billing.v1.SettleResponse
+	(*GetEntitlementsRequest)(nil),        // 10: trivet.billing.v1.GetEntitlementsRequest
+	(*GetEntitlementsResponse)(nil),       // 11: trivet.billing.v1.GetEntitlementsResponse
+	(*GetAccountRequest)(nil),             // 12: trivet.billing.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),            // 13: trivet.billing.v1.GetAccountResponse
+	(*GetUsageRequest)(nil),               // 14: trivet.billing.v1.GetUsageRequest
+	(*GetUsageResponse)(nil),              // 15: trivet.billing.v1.GetUsageResponse
+	(*ExportUsageRequest)(nil),            // 16: trivet.billing.v1.ExportUsageRequest
+	(*ExportUsageResponse)(nil),           // 17: trivet.billing.v1.ExportUsageResponse
+	(*ListRequestsRequest)(nil),           // 18: trivet.billing.v1.ListRequestsRequest
+	(*ListRequestsResponse)(nil),          // 19: trivet.billing.v1.ListRequestsResponse
+	(*RequestRecord)(nil),                 // 20: trivet.billing.v1.RequestRecord
+	(*GetRequestRequest)(nil),             // 21: trivet.billing.v1.GetRequestRequest
+	(*GetRequestResponse)(nil),            // 22: trivet.billing.v1.GetRequestResponse
+	(*RecordRequestsRequest)(nil),         // 23: trivet.billing.v1.RecordRequestsRequest
+	(*RefusedRequest)(nil),                // 24: trivet.billing.v1.RefusedRequest
+	(*RecordRequestsResponse)(nil),        // 25: trivet.billing.v1.RecordRequestsResponse
+	(*ListEntriesRequest)(nil),            // 26: trivet.billing.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),           // 27: trivet.billing.v1.ListEntriesResponse
+	(*ListPlansRequest)(nil),              // 28: trivet.billing.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),             // 29: trivet.billing.v1.ListPlansResponse
+	(*CreateGrantRequest)(nil),            // 30: trivet.billing.v1.CreateGrantRequest
+	(*CreateGrantResponse)(nil),           // 31: trivet.billing.v1.CreateGrantResponse
+	(*CreateCheckoutSessionRequest)(nil),  // 32: trivet.billing.v1.CreateCheckoutSessionRequest
+	(*CreateCheckoutSessionResponse)(nil), // 33: trivet.billing.v1.CreateCheckoutSessionResponse
+	(*CheckoutSession)(nil),               // 34: trivet.billing.v1.CheckoutSession
+	(*CreatePortalSessionRequest)(nil),    // 35: trivet.billing.v1.CreatePortalSessionRequest
+	(*CreatePortalSessionResponse)(nil),   // 36: trivet.billing.v1.CreatePortalSessionResponse
+	(*PortalSession)(nil),                 // 37: trivet.billing.v1.PortalSession
+	(*ListInvoicesRequest)(nil),           // 38: trivet.billing.v1.ListInvoicesRequest
+	(*ListInvoicesResponse)(nil),          // 39: trivet.billing.v1.ListInvoicesResponse
+	(*ApplyPlansRequest)(nil),             // 40: trivet.billing.v1.ApplyPlansRequest
+	(*ApplyPlansResponse)(nil),            // 41: trivet.billing.v1.ApplyPlansResponse
+	(*PlanChange)(nil),                    // 42: trivet.billing.v1.PlanChange
+	(*EraseUserRequest)(nil),              // 43: trivet.billing.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),             // 44: trivet.billing.v1.EraseUserResponse
+	(*ExportUserRequest)(nil),             // 45: trivet.billing.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),            // 46: trivet.billing.v1.ExportUserResponse
+	(*GetStatusRequest)(nil),              // 47: trivet.billing.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),             // 48: trivet.billing.v1.GetStatusResponse
+	(*ReceiveWebhookRequest)(nil),         // 49: trivet.billing.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),        // 50: trivet.billing.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),             // 51: trivet.billing.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),            // 52: trivet.billing.v1.ListEventsResponse
+	(*GetEventRequest)(nil),               // 53: trivet.billing.v1.GetEventRequest
+	(*GetEventResponse)(nil),              // 54: trivet.billing.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),          // 55: trivet.billing.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),         // 56: trivet.billing.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),              // 57: trivet.billing.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),             // 58: trivet.billing.v1.ReconcileResponse
+	nil,                                   // 59: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),           // 60: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),         // 61: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                  // 62: trivet.usage.v1.CallUsage
+	(*Limits)(nil),                        // 63: trivet.billing.v1.Limits
+	(*Account)(nil),                       // 64: trivet.billing.v1.Account
+	(*UsageRow)(nil),                      // 65: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                  // 66: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                         // 67: trivet.billing.v1.Entry
+	(*Plan)(nil),                          // 68: trivet.billing.v1.Plan
+	(*Grant)(nil),                         // 69: trivet.billing.v1.Grant
+	(*Invoice)(nil),                       // 70: trivet.billing.v1.Invoice
+	(*v11.Health)(nil),                    // 71: trivet.status.v1.Health
+	(v12.EventState)(0),                   // 72: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                     // 73: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	49, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
-	50, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	51, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	50, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	51, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	60, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	61, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	62, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	61, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	62, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
 	0,  // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	52, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	53, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
-	54, // 8: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	55, // 9: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
-	56, // 10: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	57, // 11: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	50, // 12: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	58, // 13: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	23, // 14: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	1,  // 15: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
-	50, // 16: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
-	26, // 17: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
-	59, // 18: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	31, // 19: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
-	2,  // 20: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
-	60, // 21: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	60, // 22: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	48, // 23: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	61, // 24: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	50, // 25: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	62, // 26: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	62, // 27: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	50, // 28: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	49, // 29: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	3,  // 30: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	5,  // 31: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	7,  // 32: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	9,  // 33: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	11, // 34: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	13, // 35: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	15, // 36: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	17, // 37: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	19, // 38: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	21, // 39: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	24, // 40: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	27, // 41: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	29, // 42: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	32, // 43: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	34, // 44: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	36, // 45: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	38, // 46: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	40, // 47: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	42, // 48: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	44, // 49: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	46, // 50: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	4,  // 51: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	6,  // 52: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	8,  // 53: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	10, // 54: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	12, // 55: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	14, // 56: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	16, // 57: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	18, // 58: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	20, // 59: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	22, // 60: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	25, // 61: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	28, // 62: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	30, // 63: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	33, // 64: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	35, // 65: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	37, // 66: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	39, // 67: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	41, // 68: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	43, // 69: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	45, // 70: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	47, // 71: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	51, // [51:72] is the sub-list for method output_type
-	30, // [30:51] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	63, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	64, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	1,  // 8: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
+	65, // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	66, // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	1,  // 11: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
+	65, // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	61, // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
+	61, // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 15: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
+	20, // 16: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
+	61, // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 18: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
+	62, // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
+	20, // 20: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
+	24, // 21: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
+	61, // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
+	67, // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	68, // 24: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	61, // 25: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	69, // 26: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	34, // 27: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	2,  // 28: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
+	61, // 29: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	37, // 30: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
+	70, // 31: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	42, // 32: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	3,  // 33: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
+	71, // 34: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	71, // 35: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	59, // 36: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	72, // 37: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	61, // 38: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	73, // 39: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	73, // 40: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	61, // 41: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	60, // 42: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	4,  // 43: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	6,  // 44: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	8,  // 45: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	10, // 46: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	12, // 47: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	14, // 48: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	16, // 49: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
+	18, // 50: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
+	21, // 51: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
+	23, // 52: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
+	26, // 53: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	28, // 54: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	30, // 55: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	32, // 56: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	35, // 57: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	38, // 58: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	40, // 59: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	43, // 60: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	45, // 61: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	47, // 62: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	49, // 63: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	51, // 64: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	53, // 65: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	55, // 66: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	57, // 67: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	5,  // 68: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	7,  // 69: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	9,  // 70: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	11, // 71: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	13, // 72: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	15, // 73: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	17, // 74: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	19, // 75: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	22, // 76: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	25, // 77: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	27, // 78: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	29, // 79: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	31, // 80: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	33, // 81: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	36, // 82: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	39, // 83: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	41, // 84: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	44, // 85: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	46, // 86: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	48, // 87: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	50, // 88: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	52, // 89: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	54, // 90: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	56, // 91: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	58, // 92: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	68, // [68:93] is the sub-list for method output_type
+	43, // [43:68] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
@@ -3384,7 +4409,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 		return
 	}
 	file_trivet_billing_v1_account_proto_init()
-	file_trivet_billing_v1_billing_proto_msgTypes[18].OneofWrappers = []any{
+	file_trivet_billing_v1_billing_proto_msgTypes[28].OneofWrappers = []any{
 		(*CreateCheckoutSessionRequest_PlanId)(nil),
 		(*CreateCheckoutSessionRequest_PackId)(nil),
 	}
@@ -3393,8 +4418,8 @@ func file_trivet_billing_v1_billing_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   46,
+			NumEnums:      4,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

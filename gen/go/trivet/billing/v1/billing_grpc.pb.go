@@ -27,6 +27,10 @@ const (
 	BillingService_GetEntitlements_FullMethodName       = "/trivet.billing.v1.BillingService/GetEntitlements"
 	BillingService_GetAccount_FullMethodName            = "/trivet.billing.v1.BillingService/GetAccount"
 	BillingService_GetUsage_FullMethodName              = "/trivet.billing.v1.BillingService/GetUsage"
+	BillingService_ExportUsage_FullMethodName           = "/trivet.billing.v1.BillingService/ExportUsage"
+	BillingService_ListRequests_FullMethodName          = "/trivet.billing.v1.BillingService/ListRequests"
+	BillingService_GetRequest_FullMethodName            = "/trivet.billing.v1.BillingService/GetRequest"
+	BillingService_RecordRequests_FullMethodName        = "/trivet.billing.v1.BillingService/RecordRequests"
 	BillingService_ListEntries_FullMethodName           = "/trivet.billing.v1.BillingService/ListEntries"
 	BillingService_ListPlans_FullMethodName             = "/trivet.billing.v1.BillingService/ListPlans"
 	BillingService_CreateGrant_FullMethodName           = "/trivet.billing.v1.BillingService/CreateGrant"
@@ -67,8 +71,20 @@ type BillingServiceClient interface {
 	// GetAccount returns the caller's account: balance, holds, plan and usage of this period.
 	// It opens the account if it does not exist.
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
-	// GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all.
+	// GetUsage sums the account's usage by day and, as group_by says, by model, member and API key. Members of an organization
+	// see their own usage; its admins see all.
 	GetUsage(ctx context.Context, in *GetUsageRequest, opts ...grpc.CallOption) (*GetUsageResponse, error)
+	// ExportUsage streams all rows that GetUsage pages through. Over HTTP they come as a CSV file: RFC 4180, in UTF-8, with a header.
+	ExportUsage(ctx context.Context, in *ExportUsageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportUsageResponse], error)
+	// ListRequests pages through the log of the account's calls to models, newest first. Refused and failed calls are in it; calls
+	// that still run are not. It has no content. Members of an organization see their own calls; its admins see all. A page may
+	// have fewer requests than page_size, or none: the list ends where next_page_token is empty.
+	ListRequests(ctx context.Context, in *ListRequestsRequest, opts ...grpc.CallOption) (*ListRequestsResponse, error)
+	// GetRequest reads one record of the log. Errors: NOT_FOUND (unknown, of another account, still running, or older than
+	// BILLING_CALL_RETENTION).
+	GetRequest(ctx context.Context, in *GetRequestRequest, opts ...grpc.CallOption) (*GetRequestResponse, error)
+	// RecordRequests logs calls that were refused before anything was held; idempotent by batch_id.
+	RecordRequests(ctx context.Context, in *RecordRequestsRequest, opts ...grpc.CallOption) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
 	// ListPlans lists the plans on sale.
@@ -169,6 +185,55 @@ func (c *billingServiceClient) GetUsage(ctx context.Context, in *GetUsageRequest
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetUsageResponse)
 	err := c.cc.Invoke(ctx, BillingService_GetUsage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) ExportUsage(ctx context.Context, in *ExportUsageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportUsageResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &BillingService_ServiceDesc.Streams[0], BillingService_ExportUsage_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportUsageRequest, ExportUsageResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BillingService_ExportUsageClient = grpc.ServerStreamingClient[ExportUsageResponse]
+
+func (c *billingServiceClient) ListRequests(ctx context.Context, in *ListRequestsRequest, opts ...grpc.CallOption) (*ListRequestsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRequestsResponse)
+	err := c.cc.Invoke(ctx, BillingService_ListRequests_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) GetRequest(ctx context.Context, in *GetRequestRequest, opts ...grpc.CallOption) (*GetRequestResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRequestResponse)
+	err := c.cc.Invoke(ctx, BillingService_GetRequest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) RecordRequests(ctx context.Context, in *RecordRequestsRequest, opts ...grpc.CallOption) (*RecordRequestsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordRequestsResponse)
+	err := c.cc.Invoke(ctx, BillingService_RecordRequests_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +382,7 @@ func (c *billingServiceClient) RedriveEvents(ctx context.Context, in *RedriveEve
 
 func (c *billingServiceClient) Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReconcileResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &BillingService_ServiceDesc.Streams[0], BillingService_Reconcile_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &BillingService_ServiceDesc.Streams[1], BillingService_Reconcile_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -357,8 +422,20 @@ type BillingServiceServer interface {
 	// GetAccount returns the caller's account: balance, holds, plan and usage of this period.
 	// It opens the account if it does not exist.
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
-	// GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all.
+	// GetUsage sums the account's usage by day and, as group_by says, by model, member and API key. Members of an organization
+	// see their own usage; its admins see all.
 	GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error)
+	// ExportUsage streams all rows that GetUsage pages through. Over HTTP they come as a CSV file: RFC 4180, in UTF-8, with a header.
+	ExportUsage(*ExportUsageRequest, grpc.ServerStreamingServer[ExportUsageResponse]) error
+	// ListRequests pages through the log of the account's calls to models, newest first. Refused and failed calls are in it; calls
+	// that still run are not. It has no content. Members of an organization see their own calls; its admins see all. A page may
+	// have fewer requests than page_size, or none: the list ends where next_page_token is empty.
+	ListRequests(context.Context, *ListRequestsRequest) (*ListRequestsResponse, error)
+	// GetRequest reads one record of the log. Errors: NOT_FOUND (unknown, of another account, still running, or older than
+	// BILLING_CALL_RETENTION).
+	GetRequest(context.Context, *GetRequestRequest) (*GetRequestResponse, error)
+	// RecordRequests logs calls that were refused before anything was held; idempotent by batch_id.
+	RecordRequests(context.Context, *RecordRequestsRequest) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
 	// ListPlans lists the plans on sale.
@@ -422,6 +499,18 @@ func (UnimplementedBillingServiceServer) GetAccount(context.Context, *GetAccount
 }
 func (UnimplementedBillingServiceServer) GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetUsage not implemented")
+}
+func (UnimplementedBillingServiceServer) ExportUsage(*ExportUsageRequest, grpc.ServerStreamingServer[ExportUsageResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportUsage not implemented")
+}
+func (UnimplementedBillingServiceServer) ListRequests(context.Context, *ListRequestsRequest) (*ListRequestsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRequests not implemented")
+}
+func (UnimplementedBillingServiceServer) GetRequest(context.Context, *GetRequestRequest) (*GetRequestResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRequest not implemented")
+}
+func (UnimplementedBillingServiceServer) RecordRequests(context.Context, *RecordRequestsRequest) (*RecordRequestsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordRequests not implemented")
 }
 func (UnimplementedBillingServiceServer) ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEntries not implemented")
@@ -593,6 +682,71 @@ func _BillingService_GetUsage_Handler(srv interface{}, ctx context.Context, dec 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(BillingServiceServer).GetUsage(ctx, req.(*GetUsageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_ExportUsage_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportUsageRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(BillingServiceServer).ExportUsage(m, &grpc.GenericServerStream[ExportUsageRequest, ExportUsageResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BillingService_ExportUsageServer = grpc.ServerStreamingServer[ExportUsageResponse]
+
+func _BillingService_ListRequests_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRequestsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ListRequests(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ListRequests_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ListRequests(ctx, req.(*ListRequestsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_GetRequest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRequestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).GetRequest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_GetRequest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).GetRequest(ctx, req.(*GetRequestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_RecordRequests_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordRequestsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).RecordRequests(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_RecordRequests_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).RecordRequests(ctx, req.(*RecordRequestsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -892,6 +1046,18 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _BillingService_GetUsage_Handler,
 		},
 		{
+			MethodName: "ListRequests",
+			Handler:    _BillingService_ListRequests_Handler,
+		},
+		{
+			MethodName: "GetRequest",
+			Handler:    _BillingService_GetRequest_Handler,
+		},
+		{
+			MethodName: "RecordRequests",
+			Handler:    _BillingService_RecordRequests_Handler,
+		},
+		{
 			MethodName: "ListEntries",
 			Handler:    _BillingService_ListEntries_Handler,
 		},
@@ -949,6 +1115,11 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExportUsage",
+			Handler:       _BillingService_ExportUsage_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "Reconcile",
 			Handler:       _BillingService_Reconcile_Handler,

@@ -437,49 +437,67 @@ func (q *Queries) RewriteSegment(ctx context.Context, arg RewriteSegmentParams) 
 
 const sumUsage = `-- name: SumUsage :many
 SELECT
-    CAST(day AS BIGINT) AS day, CAST(model AS TEXT) AS model, CAST(SUM(requests) AS BIGINT) AS requests,
+    CAST(day AS BIGINT) AS day, CAST(model AS TEXT) AS model, CAST(user_id AS TEXT) AS user_id, CAST(api_key_id AS TEXT) AS api_key_id,
+    CAST(SUM(requests) AS BIGINT) AS requests,
     CAST(COALESCE(SUM(input_tokens / 1000000000), 0) AS BIGINT) AS input_tokens_high, CAST(COALESCE(SUM(input_tokens % 1000000000), 0) AS BIGINT) AS input_tokens_low,
     CAST(COALESCE(SUM(cached_input_tokens / 1000000000), 0) AS BIGINT) AS cached_input_tokens_high, CAST(COALESCE(SUM(cached_input_tokens % 1000000000), 0) AS BIGINT) AS cached_input_tokens_low,
     CAST(COALESCE(SUM(output_tokens / 1000000000), 0) AS BIGINT) AS output_tokens_high, CAST(COALESCE(SUM(output_tokens % 1000000000), 0) AS BIGINT) AS output_tokens_low,
     CAST(COALESCE(SUM(reasoning_tokens / 1000000000), 0) AS BIGINT) AS reasoning_tokens_high, CAST(COALESCE(SUM(reasoning_tokens % 1000000000), 0) AS BIGINT) AS reasoning_tokens_low,
     CAST(COALESCE(SUM(cost / 1000000000), 0) AS BIGINT) AS cost_high, CAST(COALESCE(SUM(cost % 1000000000), 0) AS BIGINT) AS cost_low
 FROM (
-    SELECT d.day, d.model, d.user_id, d.requests, d.input_tokens, d.cached_input_tokens, d.output_tokens, d.reasoning_tokens, d.cost
+    SELECT
+        day,
+        CASE WHEN CAST($1 AS BOOLEAN) THEN model ELSE '' END AS model,
+        CASE WHEN CAST($2 AS BOOLEAN) THEN user_id ELSE '' END AS user_id,
+        CASE WHEN CAST($3 AS BOOLEAN) THEN api_key_id ELSE '' END AS api_key_id,
+        requests, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost
+    FROM (
+    SELECT d.day, d.model, d.user_id, d.api_key_id, d.requests, d.input_tokens, d.cached_input_tokens, d.output_tokens, d.reasoning_tokens, d.cost
     FROM usage_day AS d
-    WHERE d.account_id = $1 AND d.day >= $2 AND d.day < $3
+    WHERE d.account_id = $4 AND d.day >= $5 AND d.day < $6
     UNION ALL
     SELECT
-        h.usage_time / 86400000000, h.model, h.user_id, CAST(1 AS BIGINT), h.used_input_tokens, h.used_cached_input_tokens, h.used_output_tokens,
+        h.usage_time / 86400000000, h.model, h.user_id, h.api_key_id, CAST(1 AS BIGINT), h.used_input_tokens, h.used_cached_input_tokens, h.used_output_tokens,
         h.used_reasoning_tokens, h.cost
     FROM hold AS h
-    WHERE h.account_id = $1 AND h.fold <> 2 AND h.state <> 'open' AND h.usage_id = ''
-        AND h.usage_time >= CAST($2 AS BIGINT) * 86400000000
-        AND h.usage_time < CAST($3 AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
+    WHERE h.account_id = $4 AND h.fold <> 2 AND h.state <> 'open' AND h.usage_id = ''
+        AND h.usage_time >= CAST($5 AS BIGINT) * 86400000000
+        AND h.usage_time < CAST($6 AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
     UNION ALL
     SELECT
-        r.settle_time / 86400000000, r.model, r.user_id, CAST(1 AS BIGINT), r.input_tokens, r.cached_input_tokens, r.output_tokens,
+        r.settle_time / 86400000000, r.model, r.user_id, r.api_key_id, CAST(1 AS BIGINT), r.input_tokens, r.cached_input_tokens, r.output_tokens,
         r.reasoning_tokens, r.cost
     FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
-    WHERE h.account_id = $1 AND h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
-        AND r.settle_time >= CAST($2 AS BIGINT) * 86400000000 AND r.settle_time < CAST($3 AS BIGINT) * 86400000000
+    WHERE h.account_id = $4 AND h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
+        AND r.settle_time >= CAST($5 AS BIGINT) * 86400000000 AND r.settle_time < CAST($6 AS BIGINT) * 86400000000
 ) AS u
-WHERE (CAST($4 AS TEXT) = '' OR model = $4)
-    AND (CAST($5 AS TEXT) = '' OR user_id = $5)
-GROUP BY day, model
+    WHERE (CAST($7 AS TEXT) = '' OR u.model = $7)
+        AND (CAST($8 AS TEXT) = '' OR u.user_id = $8)
+        AND (CAST($9 AS TEXT) = '' OR u.api_key_id = $9)
+) AS g
+GROUP BY day, model, user_id, api_key_id
 HAVING SUM(requests) > 0
+LIMIT CAST($10 AS BIGINT)
 `
 
 type SumUsageParams struct {
+	ByModel   bool
+	ByUser    bool
+	ByAPIKey  bool
 	AccountID string
 	FirstDay  int64
 	EndDay    int64
 	Model     string
 	UserID    string
+	APIKeyID  string
+	Most      int64
 }
 
 type SumUsageRow struct {
 	Day                   int64
 	Model                 string
+	UserID                string
+	APIKeyID              string
 	Requests              int64
 	InputTokensHigh       int64
 	InputTokensLow        int64
@@ -494,14 +512,19 @@ type SumUsageRow struct {
 }
 
 // The daily sums, and what is not folded yet, as one statement sees both at one moment. Each sum is in two parts, of billions and of the
-// rest, because it may be beyond 64 bits.
+// rest, because it may be beyond 64 bits. At most so many rows; the caller sorts them and asks for one too many to learn of more.
 func (q *Queries) SumUsage(ctx context.Context, arg SumUsageParams) ([]SumUsageRow, error) {
 	rows, err := q.db.QueryContext(ctx, sumUsage,
+		arg.ByModel,
+		arg.ByUser,
+		arg.ByAPIKey,
 		arg.AccountID,
 		arg.FirstDay,
 		arg.EndDay,
 		arg.Model,
 		arg.UserID,
+		arg.APIKeyID,
+		arg.Most,
 	)
 	if err != nil {
 		return nil, err
@@ -513,6 +536,8 @@ func (q *Queries) SumUsage(ctx context.Context, arg SumUsageParams) ([]SumUsageR
 		if err := rows.Scan(
 			&i.Day,
 			&i.Model,
+			&i.UserID,
+			&i.APIKeyID,
 			&i.Requests,
 			&i.InputTokensHigh,
 			&i.InputTokensLow,

@@ -6,21 +6,29 @@ DELETE FROM usage_record WHERE account_id = $1 AND id = $2;
 
 -- name: SumUsage :many
 -- The daily sums, and what is not folded yet, as one statement sees both at one moment. Each sum is in two parts, of billions and of the
--- rest, because it may be beyond 64 bits.
+-- rest, because it may be beyond 64 bits. At most so many rows; the caller sorts them and asks for one too many to learn of more.
 SELECT
-    CAST(day AS BIGINT) AS day, CAST(model AS TEXT) AS model, CAST(SUM(requests) AS BIGINT) AS requests,
+    CAST(day AS BIGINT) AS day, CAST(model AS TEXT) AS model, CAST(user_id AS TEXT) AS user_id, CAST(api_key_id AS TEXT) AS api_key_id,
+    CAST(SUM(requests) AS BIGINT) AS requests,
     CAST(COALESCE(SUM(input_tokens / 1000000000), 0) AS BIGINT) AS input_tokens_high, CAST(COALESCE(SUM(input_tokens % 1000000000), 0) AS BIGINT) AS input_tokens_low,
     CAST(COALESCE(SUM(cached_input_tokens / 1000000000), 0) AS BIGINT) AS cached_input_tokens_high, CAST(COALESCE(SUM(cached_input_tokens % 1000000000), 0) AS BIGINT) AS cached_input_tokens_low,
     CAST(COALESCE(SUM(output_tokens / 1000000000), 0) AS BIGINT) AS output_tokens_high, CAST(COALESCE(SUM(output_tokens % 1000000000), 0) AS BIGINT) AS output_tokens_low,
     CAST(COALESCE(SUM(reasoning_tokens / 1000000000), 0) AS BIGINT) AS reasoning_tokens_high, CAST(COALESCE(SUM(reasoning_tokens % 1000000000), 0) AS BIGINT) AS reasoning_tokens_low,
     CAST(COALESCE(SUM(cost / 1000000000), 0) AS BIGINT) AS cost_high, CAST(COALESCE(SUM(cost % 1000000000), 0) AS BIGINT) AS cost_low
 FROM (
-    SELECT d.day, d.model, d.user_id, d.requests, d.input_tokens, d.cached_input_tokens, d.output_tokens, d.reasoning_tokens, d.cost
+    SELECT
+        day,
+        CASE WHEN CAST(sqlc.arg(by_model) AS BOOLEAN) THEN model ELSE '' END AS model,
+        CASE WHEN CAST(sqlc.arg(by_user) AS BOOLEAN) THEN user_id ELSE '' END AS user_id,
+        CASE WHEN CAST(sqlc.arg(by_api_key) AS BOOLEAN) THEN api_key_id ELSE '' END AS api_key_id,
+        requests, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost
+    FROM (
+    SELECT d.day, d.model, d.user_id, d.api_key_id, d.requests, d.input_tokens, d.cached_input_tokens, d.output_tokens, d.reasoning_tokens, d.cost
     FROM usage_day AS d
     WHERE d.account_id = sqlc.arg(account_id) AND d.day >= sqlc.arg(first_day) AND d.day < sqlc.arg(end_day)
     UNION ALL
     SELECT
-        h.usage_time / 86400000000, h.model, h.user_id, CAST(1 AS BIGINT), h.used_input_tokens, h.used_cached_input_tokens, h.used_output_tokens,
+        h.usage_time / 86400000000, h.model, h.user_id, h.api_key_id, CAST(1 AS BIGINT), h.used_input_tokens, h.used_cached_input_tokens, h.used_output_tokens,
         h.used_reasoning_tokens, h.cost
     FROM hold AS h
     WHERE h.account_id = sqlc.arg(account_id) AND h.fold <> 2 AND h.state <> 'open' AND h.usage_id = ''
@@ -28,16 +36,19 @@ FROM (
         AND h.usage_time < CAST(sqlc.arg(end_day) AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
     UNION ALL
     SELECT
-        r.settle_time / 86400000000, r.model, r.user_id, CAST(1 AS BIGINT), r.input_tokens, r.cached_input_tokens, r.output_tokens,
+        r.settle_time / 86400000000, r.model, r.user_id, r.api_key_id, CAST(1 AS BIGINT), r.input_tokens, r.cached_input_tokens, r.output_tokens,
         r.reasoning_tokens, r.cost
     FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
     WHERE h.account_id = sqlc.arg(account_id) AND h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
         AND r.settle_time >= CAST(sqlc.arg(first_day) AS BIGINT) * 86400000000 AND r.settle_time < CAST(sqlc.arg(end_day) AS BIGINT) * 86400000000
 ) AS u
-WHERE (CAST(sqlc.arg(model) AS TEXT) = '' OR model = sqlc.arg(model))
-    AND (CAST(sqlc.arg(user_id) AS TEXT) = '' OR user_id = sqlc.arg(user_id))
-GROUP BY day, model
-HAVING SUM(requests) > 0;
+    WHERE (CAST(sqlc.arg(model) AS TEXT) = '' OR u.model = sqlc.arg(model))
+        AND (CAST(sqlc.arg(user_id) AS TEXT) = '' OR u.user_id = sqlc.arg(user_id))
+        AND (CAST(sqlc.arg(api_key_id) AS TEXT) = '' OR u.api_key_id = sqlc.arg(api_key_id))
+) AS g
+GROUP BY day, model, user_id, api_key_id
+HAVING SUM(requests) > 0
+LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: AddUsageDay :exec
 -- Adds to a daily sum; what is taken away is negative. A sum stops at its bounds.

@@ -100,7 +100,7 @@ func usage(t *testing.T, s Store) {
 	add := func(id string, at time.Time, account, model, user string, n int64) {
 		t.Helper()
 		h := newHold(id, account, 0)
-		h.UserID, h.Model = user, model
+		h.UserID, h.Model, h.APIKeyID = user, model, map[string]string{"c": "k1", "d": "k2"}[id]
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
 			_, err := tx.InsertHold(ctx, h)
 			require.NoError(t, err)
@@ -140,6 +140,7 @@ func usage(t *testing.T, s Store) {
 		check(ledger.UsageQuery{From: midnight, To: day, Model: "m2"}, row("2026-11-24", "m2", 2, 1010))
 		check(ledger.UsageQuery{From: midnight, To: day, UserID: "u2"}, row("2026-11-24", "m1", 1, 100), row("2026-11-24", "m2", 1, 1000))
 		check(ledger.UsageQuery{From: midnight, To: day, UserID: "u2", Model: "m3"})
+		groups(t, s, ledger.UsageQuery{AccountID: "acc", From: midnight, To: day}, row)
 	}
 	all() // before anything is folded
 	n, err := s.Fold(t.Context(), "acc", 2, ledger.Folding{SegmentID: "usage_1", EntryID: func(time.Time) string { return "ent_1" }})
@@ -161,7 +162,7 @@ func usage(t *testing.T, s Store) {
 		n := map[string]int64{"c": 100, "d": 1000}[id]
 		r.ID = ""
 		require.Equal(t, ledger.UsageRecord{
-			HoldID: id, RequestID: "request of " + id, AccountID: "acc", UserID: "u2", APIKeyID: "k", Model: map[string]string{"c": "m1", "d": "m2"}[id],
+			HoldID: id, RequestID: "request of " + id, AccountID: "acc", UserID: "u2", APIKeyID: map[string]string{"c": "k1", "d": "k2"}[id], Model: map[string]string{"c": "m1", "d": "m2"}[id],
 			Usage: ledger.Usage{Input: n, CachedInput: 2 * n, Output: 3 * n, Reasoning: 4 * n}, Cost: 5 * n, Outcome: ledger.OutcomeCallerLeft,
 			ProviderRequestID: "p", SettleTime: midnight.Add(map[string]time.Duration{"c": time.Hour, "d": 2 * time.Hour}[id]),
 		}, r)
@@ -313,4 +314,36 @@ func has(found []ledger.Violation, rule string) bool {
 		}
 	}
 	return false
+}
+
+// groups divides the calls b, c and d by what can be asked for.
+func groups(t *testing.T, s Store, q ledger.UsageQuery, row func(day, model string, requests, n int64) ledger.UsageRow) {
+	t.Helper()
+	of := func(model, user, key string, requests, n int64) ledger.UsageRow {
+		r := row("2026-11-24", model, requests, n)
+		r.UserID, r.APIKeyID = user, key
+		return r
+	}
+	for by, want := range map[ledger.Grouping][]ledger.UsageRow{
+		ledger.ByDay:                     {of("", "", "", 3, 1110)},
+		ledger.ByModel:                   {of("m1", "", "", 1, 100), of("m2", "", "", 2, 1010)},
+		ledger.ByUser:                    {of("", "u1", "", 1, 10), of("", "u2", "", 2, 1100)},
+		ledger.ByAPIKey:                  {of("", "", "", 1, 10), of("", "", "k1", 1, 100), of("", "", "k2", 1, 1000)},
+		ledger.ByModel | ledger.ByUser:   {of("m1", "u2", "", 1, 100), of("m2", "u1", "", 1, 10), of("m2", "u2", "", 1, 1000)},
+		ledger.ByUser | ledger.ByAPIKey:  {of("", "u1", "", 1, 10), of("", "u2", "k1", 1, 100), of("", "u2", "k2", 1, 1000)},
+		ledger.ByModel | ledger.ByAPIKey: {of("m1", "", "k1", 1, 100), of("m2", "", "", 1, 10), of("m2", "", "k2", 1, 1000)},
+	} {
+		q.By = by
+		got, err := s.Usage(t.Context(), q)
+		require.NoError(t, err)
+		require.Equal(t, want, got, "%b", by)
+	}
+	q.By, q.Limit = ledger.ByAPIKey, 2
+	got, err := s.Usage(t.Context(), q)
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	q.Limit, q.APIKeyID = 0, "k2"
+	got, err = s.Usage(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.UsageRow{of("", "", "k2", 1, 1000)}, got)
 }

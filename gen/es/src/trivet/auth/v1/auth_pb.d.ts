@@ -397,7 +397,7 @@ export declare const ListOrganizationsResponseSchema: GenMessage<ListOrganizatio
  */
 export declare type ListMembershipsRequest = Message<"trivet.auth.v1.ListMembershipsRequest"> & {
   /**
-   * Only memberships of this organization; empty for all. Example: "org_2abc".
+   * Only memberships of this organization; empty for all that the caller may see. Example: "org_2abc".
    *
    * @generated from field: string organization_id = 1;
    */
@@ -1196,7 +1196,9 @@ export declare const AuthService: GenService<{
     output: typeof ListOrganizationsResponseSchema;
   },
   /**
-   * ListMemberships pages through the members of an organization, or through the organizations of a user.
+   * ListMemberships pages through the members of an organization, or through the organizations of a user. Operators see all; an
+   * admin of an organization sees the members of that organization. It takes a session, not an API key.
+   * Errors: PERMISSION_DENIED.
    *
    * @generated from rpc trivet.auth.v1.AuthService.ListMemberships
    */

@@ -123,6 +123,13 @@ export declare type Limits = Message<"trivet.billing.v1.Limits"> & {
    * @generated from field: int32 concurrent_requests = 3;
    */
   concurrentRequests: number;
+
+  /**
+   * The maximum number of requests per day, in UTC. Example: 10000.
+   *
+   * @generated from field: int32 requests_per_day = 4;
+   */
+  requestsPerDay: number;
 };
 
 /**
@@ -166,7 +173,7 @@ export declare type UsageSummary = Message<"trivet.billing.v1.UsageSummary"> & {
 export declare const UsageSummarySchema: GenMessage<UsageSummary>;
 
 /**
- * UsageRow is the usage of one model on one day.
+ * UsageRow is the usage of one group on one day.
  *
  * @generated from message trivet.billing.v1.UsageRow
  */
@@ -179,7 +186,7 @@ export declare type UsageRow = Message<"trivet.billing.v1.UsageRow"> & {
   day: string;
 
   /**
-   * The model's id. Example: "gpt-5-mini".
+   * The model's id; empty when the rows are not grouped by model. Example: "gpt-5-mini".
    *
    * @generated from field: string model = 2;
    */
@@ -205,6 +212,20 @@ export declare type UsageRow = Message<"trivet.billing.v1.UsageRow"> & {
    * @generated from field: int64 cost_nano_usd = 5;
    */
   costNanoUsd: bigint;
+
+  /**
+   * The user; empty when the rows are not grouped by user, and for people who were erased. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 6;
+   */
+  userId: string;
+
+  /**
+   * The API key; empty when the rows are not grouped by API key, and for calls with a session. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 7;
+   */
+  apiKeyId: string;
 };
 
 /**

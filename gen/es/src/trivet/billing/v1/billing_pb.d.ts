@@ -282,6 +282,13 @@ export declare type SettleRequest = Message<"trivet.billing.v1.SettleRequest"> &
    * @generated from field: string error_code = 10;
    */
   errorCode: string;
+
+  /**
+   * The X-Request-Id of the HTTP request; may be empty. Example: "req_2f1c".
+   *
+   * @generated from field: string http_request_id = 11;
+   */
+  httpRequestId: string;
 };
 
 /**
@@ -460,6 +467,20 @@ export declare type GetUsageRequest = Message<"trivet.billing.v1.GetUsageRequest
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * Only calls with this API key; empty for all. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 7;
+   */
+  apiKeyId: string;
+
+  /**
+   * What each day is divided by; empty means by model. Example: ["USAGE_GROUPING_USER"].
+   *
+   * @generated from field: repeated trivet.billing.v1.UsageGrouping group_by = 8;
+   */
+  groupBy: UsageGrouping[];
 };
 
 /**
@@ -475,7 +496,7 @@ export declare const GetUsageRequestSchema: GenMessage<GetUsageRequest>;
  */
 export declare type GetUsageResponse = Message<"trivet.billing.v1.GetUsageResponse"> & {
   /**
-   * One row for each day and model with usage, sorted by day and then by model.
+   * One row for each day and group with usage, sorted by day, model, user and API key.
    *
    * @generated from field: repeated trivet.billing.v1.UsageRow rows = 1;
    */
@@ -501,6 +522,482 @@ export declare type GetUsageResponse = Message<"trivet.billing.v1.GetUsageRespon
  * Use `create(GetUsageResponseSchema)` to create a new message.
  */
 export declare const GetUsageResponseSchema: GenMessage<GetUsageResponse>;
+
+/**
+ * ExportUsageRequest selects days and usage, as GetUsageRequest does.
+ *
+ * @generated from message trivet.billing.v1.ExportUsageRequest
+ */
+export declare type ExportUsageRequest = Message<"trivet.billing.v1.ExportUsageRequest"> & {
+  /**
+   * The first day, in UTC; empty means the first day of the account's period. Example: "2026-11-01".
+   *
+   * @generated from field: string start_day = 1;
+   */
+  startDay: string;
+
+  /**
+   * The last day (included), in UTC; empty means today. At most 366 days after start_day. Example: "2026-11-30".
+   *
+   * @generated from field: string end_day = 2;
+   */
+  endDay: string;
+
+  /**
+   * Only this model; empty for all. Example: "gpt-5-mini".
+   *
+   * @generated from field: string model = 3;
+   */
+  model: string;
+
+  /**
+   * Only this user's usage; empty means all usage that the caller may see. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 4;
+   */
+  userId: string;
+
+  /**
+   * Only calls with this API key; empty for all. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 5;
+   */
+  apiKeyId: string;
+
+  /**
+   * What each day is divided by; empty means by model. Example: ["USAGE_GROUPING_USER"].
+   *
+   * @generated from field: repeated trivet.billing.v1.UsageGrouping group_by = 6;
+   */
+  groupBy: UsageGrouping[];
+};
+
+/**
+ * Describes the message trivet.billing.v1.ExportUsageRequest.
+ * Use `create(ExportUsageRequestSchema)` to create a new message.
+ */
+export declare const ExportUsageRequestSchema: GenMessage<ExportUsageRequest>;
+
+/**
+ * ExportUsageResponse is a part of the rows.
+ *
+ * @generated from message trivet.billing.v1.ExportUsageResponse
+ */
+export declare type ExportUsageResponse = Message<"trivet.billing.v1.ExportUsageResponse"> & {
+  /**
+   * The next rows, sorted by day, model, user and API key.
+   *
+   * @generated from field: repeated trivet.billing.v1.UsageRow rows = 1;
+   */
+  rows: UsageRow[];
+
+  /**
+   * The first day of the report; only in the first message. Example: "2026-11-01".
+   *
+   * @generated from field: string start_day = 2;
+   */
+  startDay: string;
+
+  /**
+   * The last day of the report; only in the first message. Example: "2026-11-30".
+   *
+   * @generated from field: string end_day = 3;
+   */
+  endDay: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ExportUsageResponse.
+ * Use `create(ExportUsageResponseSchema)` to create a new message.
+ */
+export declare const ExportUsageResponseSchema: GenMessage<ExportUsageResponse>;
+
+/**
+ * ListRequestsRequest selects calls and a page.
+ *
+ * @generated from message trivet.billing.v1.ListRequestsRequest
+ */
+export declare type ListRequestsRequest = Message<"trivet.billing.v1.ListRequestsRequest"> & {
+  /**
+   * Only calls that ended at or after this time; unset for all. Example: "2026-11-23T00:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 1;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Only calls that ended before this time; unset for all. Example: "2026-11-24T00:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 2;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * Only calls of this user; empty means all calls that the caller may see. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+
+  /**
+   * Only calls with this API key; empty for all. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 4;
+   */
+  apiKeyId: string;
+
+  /**
+   * Only calls of this model; empty for all. Example: "gpt-5-mini".
+   *
+   * @generated from field: string model = 5;
+   */
+  model: string;
+
+  /**
+   * Only calls that ended so; OUTCOME_UNSPECIFIED for all.
+   *
+   * @generated from field: trivet.billing.v1.Outcome outcome = 6;
+   */
+  outcome: Outcome;
+
+  /**
+   * Only calls of the HTTP request with this X-Request-Id; empty for all. Example: "req_2f1c".
+   *
+   * @generated from field: string request_id = 7;
+   */
+  requestId: string;
+
+  /**
+   * The maximum number of requests on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
+   *
+   * @generated from field: int32 page_size = 8;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string page_token = 9;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListRequestsRequest.
+ * Use `create(ListRequestsRequestSchema)` to create a new message.
+ */
+export declare const ListRequestsRequestSchema: GenMessage<ListRequestsRequest>;
+
+/**
+ * ListRequestsResponse is one page.
+ *
+ * @generated from message trivet.billing.v1.ListRequestsResponse
+ */
+export declare type ListRequestsResponse = Message<"trivet.billing.v1.ListRequestsResponse"> & {
+  /**
+   * The requests, newest first.
+   *
+   * @generated from field: repeated trivet.billing.v1.RequestRecord requests = 1;
+   */
+  requests: RequestRecord[];
+
+  /**
+   * The token of the next page; empty on the last page. After 10,000 records without a match the page is empty and has a
+   * token. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListRequestsResponse.
+ * Use `create(ListRequestsResponseSchema)` to create a new message.
+ */
+export declare const ListRequestsResponseSchema: GenMessage<ListRequestsResponse>;
+
+/**
+ * RequestRecord is what is logged of one call to a model. It has no content.
+ *
+ * @generated from message trivet.billing.v1.RequestRecord
+ */
+export declare type RequestRecord = Message<"trivet.billing.v1.RequestRecord"> & {
+  /**
+   * The record's id. Example: "call_05k2p1".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The X-Request-Id of the HTTP request; empty when there was none. Example: "req_2f1c".
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+
+  /**
+   * When the call ended. Example: "2026-11-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 3;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * The caller; empty once the person was erased. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 4;
+   */
+  userId: string;
+
+  /**
+   * The API key that the call was made with; empty for a session. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 5;
+   */
+  apiKeyId: string;
+
+  /**
+   * The model that was asked for; empty when the request named none. Example: "gpt-5-mini".
+   *
+   * @generated from field: string model = 6;
+   */
+  model: string;
+
+  /**
+   * How the call ended. Example: OUTCOME_COMPLETED.
+   *
+   * @generated from field: trivet.billing.v1.Outcome outcome = 7;
+   */
+  outcome: Outcome;
+
+  /**
+   * The reason of the error that the caller got, as error bodies have it in code; empty when there was none. Example: "RATE_LIMIT_EXCEEDED".
+   *
+   * @generated from field: string error_code = 8;
+   */
+  errorCode: string;
+
+  /**
+   * The tokens that were billed.
+   *
+   * @generated from field: trivet.usage.v1.CallUsage usage = 9;
+   */
+  usage?: CallUsage | undefined;
+
+  /**
+   * The charge, in nano-dollars. Example: "420000".
+   *
+   * @generated from field: int64 cost_nano_usd = 10;
+   */
+  costNanoUsd: bigint;
+
+  /**
+   * True when Trivet counted the tokens because the provider did not report them. Example: false.
+   *
+   * @generated from field: bool estimated = 11;
+   */
+  estimated: boolean;
+
+  /**
+   * The target that served the call; may be empty. Example: "openai".
+   *
+   * @generated from field: string target = 12;
+   */
+  target: string;
+
+  /**
+   * The model that the provider says it used; may be empty. Example: "gpt-5-mini-2025-08-07".
+   *
+   * @generated from field: string served_model = 13;
+   */
+  servedModel: string;
+
+  /**
+   * The provider's id of the call, for support requests; may be empty. Example: "chatcmpl-a1B2".
+   *
+   * @generated from field: string provider_request_id = 14;
+   */
+  providerRequestId: string;
+
+  /**
+   * The time from the call's begin to its end, in milliseconds; 0 when it is unknown. Example: 1250.
+   *
+   * @generated from field: int32 latency_millis = 15;
+   */
+  latencyMillis: number;
+
+  /**
+   * The time from the call's begin to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
+   *
+   * @generated from field: int32 first_byte_millis = 16;
+   */
+  firstByteMillis: number;
+};
+
+/**
+ * Describes the message trivet.billing.v1.RequestRecord.
+ * Use `create(RequestRecordSchema)` to create a new message.
+ */
+export declare const RequestRecordSchema: GenMessage<RequestRecord>;
+
+/**
+ * GetRequestRequest names a record of the log.
+ *
+ * @generated from message trivet.billing.v1.GetRequestRequest
+ */
+export declare type GetRequestRequest = Message<"trivet.billing.v1.GetRequestRequest"> & {
+  /**
+   * The record's id. Example: "call_05k2p1".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetRequestRequest.
+ * Use `create(GetRequestRequestSchema)` to create a new message.
+ */
+export declare const GetRequestRequestSchema: GenMessage<GetRequestRequest>;
+
+/**
+ * GetRequestResponse carries the record.
+ *
+ * @generated from message trivet.billing.v1.GetRequestResponse
+ */
+export declare type GetRequestResponse = Message<"trivet.billing.v1.GetRequestResponse"> & {
+  /**
+   * The record.
+   *
+   * @generated from field: trivet.billing.v1.RequestRecord request = 1;
+   */
+  request?: RequestRecord | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetRequestResponse.
+ * Use `create(GetRequestResponseSchema)` to create a new message.
+ */
+export declare const GetRequestResponseSchema: GenMessage<GetRequestResponse>;
+
+/**
+ * RecordRequestsRequest is a batch of refused calls.
+ *
+ * @generated from message trivet.billing.v1.RecordRequestsRequest
+ */
+export declare type RecordRequestsRequest = Message<"trivet.billing.v1.RecordRequestsRequest"> & {
+  /**
+   * The batch's own id; a batch that is sent again is not recorded again. Example: "batch_2abc".
+   *
+   * @generated from field: string batch_id = 1;
+   */
+  batchId: string;
+
+  /**
+   * The calls; at most 1,000.
+   *
+   * @generated from field: repeated trivet.billing.v1.RefusedRequest requests = 2;
+   */
+  requests: RefusedRequest[];
+};
+
+/**
+ * Describes the message trivet.billing.v1.RecordRequestsRequest.
+ * Use `create(RecordRequestsRequestSchema)` to create a new message.
+ */
+export declare const RecordRequestsRequestSchema: GenMessage<RecordRequestsRequest>;
+
+/**
+ * RefusedRequest is one call that was refused before anything was held.
+ *
+ * @generated from message trivet.billing.v1.RefusedRequest
+ */
+export declare type RefusedRequest = Message<"trivet.billing.v1.RefusedRequest"> & {
+  /**
+   * The record's id. Example: "call_05k2p1".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The account. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 2;
+   */
+  accountId: string;
+
+  /**
+   * The caller. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+
+  /**
+   * The API key that the call was made with; empty for a session. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 4;
+   */
+  apiKeyId: string;
+
+  /**
+   * The model that was asked for; may be empty. Example: "gpt-5-mini".
+   *
+   * @generated from field: string model = 5;
+   */
+  model: string;
+
+  /**
+   * The X-Request-Id of the HTTP request; may be empty. Example: "req_2f1c".
+   *
+   * @generated from field: string http_request_id = 6;
+   */
+  httpRequestId: string;
+
+  /**
+   * The reason of the refusal. Example: "RATE_LIMIT_EXCEEDED".
+   *
+   * @generated from field: string error_code = 7;
+   */
+  errorCode: string;
+
+  /**
+   * When it was refused. Example: "2026-11-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 8;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * The time from the call's begin to the refusal, in microseconds. Example: "150".
+   *
+   * @generated from field: int64 latency_micros = 9;
+   */
+  latencyMicros: bigint;
+};
+
+/**
+ * Describes the message trivet.billing.v1.RefusedRequest.
+ * Use `create(RefusedRequestSchema)` to create a new message.
+ */
+export declare const RefusedRequestSchema: GenMessage<RefusedRequest>;
+
+/**
+ * RecordRequestsResponse confirms the batch.
+ *
+ * @generated from message trivet.billing.v1.RecordRequestsResponse
+ */
+export declare type RecordRequestsResponse = Message<"trivet.billing.v1.RecordRequestsResponse"> & {
+};
+
+/**
+ * Describes the message trivet.billing.v1.RecordRequestsResponse.
+ * Use `create(RecordRequestsResponseSchema)` to create a new message.
+ */
+export declare const RecordRequestsResponseSchema: GenMessage<RecordRequestsResponse>;
 
 /**
  * ListEntriesRequest selects a page.
@@ -1488,12 +1985,66 @@ export enum Outcome {
    * @generated from enum value: OUTCOME_ABANDONED = 4;
    */
   ABANDONED = 4,
+
+  /**
+   * The call was refused before anything was held. Settle refuses this value.
+   *
+   * @generated from enum value: OUTCOME_REFUSED = 5;
+   */
+  REFUSED = 5,
+
+  /**
+   * The hold was replaced by another one, and no call was made with it. The log of requests leaves it out.
+   *
+   * @generated from enum value: OUTCOME_REPLACED = 6;
+   */
+  REPLACED = 6,
 }
 
 /**
  * Describes the enum trivet.billing.v1.Outcome.
  */
 export declare const OutcomeSchema: GenEnum<Outcome>;
+
+/**
+ * UsageGrouping is what usage is divided by.
+ *
+ * @generated from enum trivet.billing.v1.UsageGrouping
+ */
+export enum UsageGrouping {
+  /**
+   * Not set; refused.
+   *
+   * @generated from enum value: USAGE_GROUPING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * By model.
+   *
+   * @generated from enum value: USAGE_GROUPING_MODEL = 1;
+   */
+  MODEL = 1,
+
+  /**
+   * By member: the user who made the call, or the API key that made it.
+   *
+   * @generated from enum value: USAGE_GROUPING_USER = 2;
+   */
+  USER = 2,
+
+  /**
+   * By API key; calls without one, with a session, are together.
+   *
+   * @generated from enum value: USAGE_GROUPING_API_KEY = 3;
+   */
+  API_KEY = 3,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.UsageGrouping.
+ */
+export declare const UsageGroupingSchema: GenEnum<UsageGrouping>;
 
 /**
  * CheckoutStatus is where a checkout session stands.
@@ -1639,7 +2190,8 @@ export declare const BillingService: GenService<{
     output: typeof GetAccountResponseSchema;
   },
   /**
-   * GetUsage sums the account's usage by day and model. Members of an organization see their own usage; its admins see all.
+   * GetUsage sums the account's usage by day and, as group_by says, by model, member and API key. Members of an organization
+   * see their own usage; its admins see all.
    *
    * @generated from rpc trivet.billing.v1.BillingService.GetUsage
    */
@@ -1647,6 +2199,49 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof GetUsageRequestSchema;
     output: typeof GetUsageResponseSchema;
+  },
+  /**
+   * ExportUsage streams all rows that GetUsage pages through. Over HTTP they come as a CSV file: RFC 4180, in UTF-8, with a header.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.ExportUsage
+   */
+  exportUsage: {
+    methodKind: "server_streaming";
+    input: typeof ExportUsageRequestSchema;
+    output: typeof ExportUsageResponseSchema;
+  },
+  /**
+   * ListRequests pages through the log of the account's calls to models, newest first. Refused and failed calls are in it; calls
+   * that still run are not. It has no content. Members of an organization see their own calls; its admins see all. A page may
+   * have fewer requests than page_size, or none: the list ends where next_page_token is empty.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.ListRequests
+   */
+  listRequests: {
+    methodKind: "unary";
+    input: typeof ListRequestsRequestSchema;
+    output: typeof ListRequestsResponseSchema;
+  },
+  /**
+   * GetRequest reads one record of the log. Errors: NOT_FOUND (unknown, of another account, still running, or older than
+   * BILLING_CALL_RETENTION).
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.GetRequest
+   */
+  getRequest: {
+    methodKind: "unary";
+    input: typeof GetRequestRequestSchema;
+    output: typeof GetRequestResponseSchema;
+  },
+  /**
+   * RecordRequests logs calls that were refused before anything was held; idempotent by batch_id.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.RecordRequests
+   */
+  recordRequests: {
+    methodKind: "unary";
+    input: typeof RecordRequestsRequestSchema;
+    output: typeof RecordRequestsResponseSchema;
   },
   /**
    * ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
