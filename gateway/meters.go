@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
@@ -35,7 +36,17 @@ func newMeters(meter metric.Meter) (*meters, error) {
 }
 
 func (m *meters) record(ctx context.Context, method, route string, status int, took time.Duration) {
-	m.duration.Record(ctx, took.Seconds(), m.option(measure{method, route, status}))
+	m.duration.Record(ctx, took.Seconds(), m.option(measure{methodLabel(method), route, status}))
+}
+
+// methodLabel bounds the methods: a caller may invent any number of them.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	default:
+		return "OTHER"
+	}
 }
 
 // option caches the attributes of each measure, because building them costs more than recording.

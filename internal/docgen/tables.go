@@ -19,6 +19,7 @@ type Table struct {
 func Tables(structs []any, services map[string][]any) []Table {
 	all := []Table{
 		{"docs/errors.md", "errors", func() (string, error) { return Errors(), nil }},
+		{"docs/metrics.md", "metrics", func() (string, error) { return Metrics(), nil }},
 		{"docs/security.md", "rules", Rules},
 		{"docs/settings.md", "settings", func() (string, error) { return Settings(structs) }},
 		{"platform/settings/names.txt", "", func() (string, error) { return Names(structs) }},

@@ -40,3 +40,25 @@ func TestObserver(t *testing.T) {
 		require.Contains(t, page.Body.String(), line)
 	}
 }
+
+func TestWatchPools(t *testing.T) {
+	databasetest.Each(t, wallet, func(t *testing.T, db *database.DB) {
+		metrics, err := telemetry.NewMetrics("test", "v0")
+		require.NoError(t, err)
+		require.NoError(t, db.WatchPools(metrics.Meter("database"), "wallet"))
+		conn, err := db.Read().Conn(t.Context())
+		require.NoError(t, err)
+		page := httptest.NewRecorder()
+		telemetry.OpsHandler(telemetry.Ops{Gatherer: metrics.Registry}).ServeHTTP(page,
+			httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		require.NoError(t, conn.Close())
+		for _, line := range []string{
+			`trivet_database_connections{pool="read",service="wallet",state="in_use"} 1`,
+			`trivet_database_connections_max{pool="read",service="wallet"} `, `trivet_database_connections_max{pool="write",service="wallet"} `,
+			`trivet_database_waits_total{pool="read",service="wallet"} 0`, `trivet_database_wait_time_seconds_total{pool="write",service="wallet"} 0`,
+			`trivet_database_queued{service="wallet"} 0`,
+		} {
+			require.Contains(t, page.Body.String(), line)
+		}
+	})
+}

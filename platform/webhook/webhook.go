@@ -53,6 +53,8 @@ type Provider struct {
 	Name, Title string
 	// Setting holds its secrets, such as "CLERK_WEBHOOK_SECRET".
 	Setting string
+	// Families are the first parts of its events' types, such as "user" of "user.created". Metrics count other types as "other".
+	Families []string
 	// Verify returns the id that the headers give, the same at each attempt, or "" when they give none. Header names are in
 	// lower case. The error is a Verdict. It is nil when webhooks are not set up.
 	Verify func(headers map[string]string, body []byte) (id string, err error)
@@ -74,9 +76,9 @@ type Inbox interface {
 type Options struct {
 	Provider Provider
 	Inbox    Inbox
-	// Record counts webhooks by verdict: "stored", "duplicate", "ignored", "malformed", "not_set_up", "store_down", or a
-	// Verdict.
-	Record func(ctx context.Context, verdict string)
+	// Record counts webhooks by family of the event's type and by outcome: "stored", "duplicate", "ignored", "malformed",
+	// "not_set_up", "store_down", or a Verdict. See NewCounter.
+	Record func(ctx context.Context, family, outcome string)
 	Logger *slog.Logger
 	// Now is the clock of the log lines that anybody can cause; nil means time.Now.
 	Now func() time.Time
@@ -112,19 +114,24 @@ func (r *Receiver) Receive(ctx context.Context, headers map[string]string, body 
 		e = r.bury(ctx, id, e.Type, body, err)
 		duplicate, err = r.Inbox.Put(ctx, e)
 	}
+	r.Record(ctx, p.Family(e.Type), outcome(e, duplicate, err))
+	return duplicate, err
+}
+
+// outcome names the result for a webhook whose signature is valid.
+func outcome(e inbox.Event, duplicate bool, err error) string {
 	switch {
 	case err != nil:
-		r.Record(ctx, "store_down")
+		return "store_down"
 	case duplicate:
-		r.Record(ctx, "duplicate")
+		return "duplicate"
 	case e.State == inbox.Ignored:
-		r.Record(ctx, "ignored")
+		return "ignored"
 	case e.State == inbox.Dead:
-		r.Record(ctx, "malformed")
+		return "malformed"
 	default:
-		r.Record(ctx, "stored")
+		return "stored"
 	}
-	return duplicate, err
 }
 
 // Public turns Receive's errors into those that the sender may see. It does not say what is wrong with a signature: that
@@ -146,7 +153,7 @@ func (r *Receiver) Public(err error) error {
 
 // refuse counts every refused webhook and logs a few: anyone who finds the address can send any number of them.
 func (r *Receiver) refuse(ctx context.Context, level slog.Level, verdict, text string) {
-	r.Record(ctx, verdict)
+	r.Record(ctx, Unverified, verdict)
 	if left, write := r.limited.Next(verdict); write {
 		r.Logger.Log(ctx, level, text, slog.String("source", r.Provider.Name), slog.String("verdict", verdict), slog.Int("suppressed", left))
 	}

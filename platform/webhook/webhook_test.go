@@ -78,6 +78,7 @@ type fixture struct {
 	*webhook.Receiver
 	box      *fakeInbox
 	logs     *bytes.Buffer
+	families []string
 	verdicts []string
 	now      time.Time
 }
@@ -85,9 +86,11 @@ type fixture struct {
 func newFixture() *fixture {
 	d := &fixture{box: &fakeInbox{}, logs: &bytes.Buffer{}, now: time.Unix(1_800_000_000, 0)}
 	d.Receiver = webhook.New(webhook.Options{
-		Provider: webhook.Provider{Name: "acme", Title: "Acme", Setting: "ACME_WEBHOOK_SECRET", Verify: verify, Read: read},
+		Provider: webhook.Provider{Name: "acme", Title: "Acme", Setting: "ACME_WEBHOOK_SECRET", Families: []string{"a"}, Verify: verify, Read: read},
 		Inbox:    d.box, Now: func() time.Time { return d.now },
-		Record: func(_ context.Context, verdict string) { d.verdicts = append(d.verdicts, verdict) },
+		Record: func(_ context.Context, family, outcome string) {
+			d.families, d.verdicts = append(d.families, family), append(d.verdicts, outcome)
+		},
 		Logger: slog.New(slog.NewTextHandler(d.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	return d
@@ -157,6 +160,11 @@ func TestReceive(t *testing.T) {
 				require.Equal(t, again, duplicate)
 			}
 			require.Equal(t, []string{c.verdict, "duplicate"}, d.verdicts)
+			family := "a"
+			if c.want.Type == webhook.UnknownType {
+				family = webhook.Other
+			}
+			require.Equal(t, []string{family, family}, d.families)
 			c.want.Source = "acme"
 			if c.want.Payload == nil {
 				c.want.Payload = []byte(c.body)
@@ -184,6 +192,7 @@ func TestEveryVerdict(t *testing.T) {
 		require.Equal(t, verdict, err)
 		require.EqualError(t, err, "webhook refused: "+want)
 		require.Equal(t, []string{want}, d.verdicts)
+		require.Equal(t, []string{webhook.Unverified}, d.families, "the type of a forged webhook is not a label")
 		require.Empty(t, d.box.put)
 		for _, part := range []string{"level=WARN", "a webhook was refused", "source=acme", "verdict=" + want, "suppressed=0"} {
 			require.Contains(t, d.logs.String(), part)

@@ -91,7 +91,7 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 		AbandonedReads: config.AbandonedReads, AbandonedReadTimeout: config.AbandonedReadTimeout,
 		ThinkingTimeout: max(config.HeaderTimeout, config.IdleTimeout), Now: deps.Now,
 	})
-	if err := recorder.observe(deps.Meter, keeper, invoker); err != nil {
+	if err := errors.Join(recorder.observe(deps.Meter, keeper, invoker), health.Observe(deps.Meter, "openai", watched.Condition)); err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
 	s := &Service{invoker: invoker, keeper: keeper, transport: transport, provider: watched, upstream: client, probeInterval: config.ProbeInterval}

@@ -85,7 +85,7 @@ func (s *Service) open(ctx context.Context, deps Deps) (err error) {
 	if s.database, err = database.Open(ctx, place); err != nil {
 		return fmt.Errorf("open auth's database: %w", err)
 	}
-	if err := s.checkVersion(ctx); err != nil {
+	if err := errors.Join(s.checkVersion(ctx), s.database.WatchPools(deps.Meter, "auth")); err != nil {
 		return errors.Join(err, s.database.Close(ctx))
 	}
 	s.store = store.New(s.database, deps.Now, func() { s.feed.Wake() })

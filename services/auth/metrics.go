@@ -3,11 +3,12 @@ package auth
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/trivet-dev/trivet/platform/webhook"
+	"github.com/trivet-dev/trivet/services/auth/internal/clerk"
 	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 )
 
@@ -16,7 +17,7 @@ type instruments struct {
 	verdicts  metric.Int64Counter
 	refreshes metric.Int64Counter
 	age       metric.Float64ObservableGauge
-	webhooks  metric.Int64Counter
+	webhooks  func(ctx context.Context, family, outcome string)
 	events    metric.Int64Counter
 }
 
@@ -29,8 +30,7 @@ func newInstruments(meter metric.Meter) (*instruments, error) {
 		metric.WithDescription("Fetches of Clerk's signing keys, by result."), metric.WithUnit("{fetch}"))
 	i.age, errs[2] = meter.Float64ObservableGauge("trivet.auth.jwks.age",
 		metric.WithDescription("Time since Clerk's signing keys were fetched."), metric.WithUnit("s"))
-	i.webhooks, errs[3] = meter.Int64Counter("trivet.auth.webhooks",
-		metric.WithDescription("Webhooks received, by verdict."), metric.WithUnit("{webhook}"))
+	i.webhooks, errs[3] = webhook.NewCounter(meter, clerk.Source)
 	i.events, errs[4] = meter.Int64Counter("trivet.auth.events",
 		metric.WithDescription("Clerk events applied, by family and outcome."), metric.WithUnit("{event}"))
 	return &i, errors.Join(errs[:]...)
@@ -40,18 +40,9 @@ func (i *instruments) verdict(ctx context.Context, kind, verdict string) {
 	i.verdicts.Add(ctx, 1, metric.WithAttributes(attribute.String("kind", kind), attribute.String("verdict", verdict)))
 }
 
-func (i *instruments) webhook(ctx context.Context, verdict string) {
-	i.webhooks.Add(ctx, 1, metric.WithAttributes(attribute.String("verdict", verdict)))
-}
-
 // applied counts events by family: the types come from the sender, so there may be any number of them.
 func (i *instruments) applied(ctx context.Context, kind, outcome string) {
-	family, _, _ := strings.Cut(kind, ".")
-	switch family {
-	case "user", "organization", "organizationMembership", "role", "session":
-	default:
-		family = "other"
-	}
+	family := clerk.WebhookProvider(nil, "").Family(kind)
 	i.events.Add(ctx, 1, metric.WithAttributes(attribute.String("family", family), attribute.String("outcome", outcome)))
 }
 

@@ -78,8 +78,8 @@ func TestWebhookMetrics(t *testing.T) {
 	}, soon, time.Millisecond)
 	got := collected(t, reader)
 	for name, want := range map[string]float64{
-		"trivet.auth.webhooks stored": 2, "trivet.auth.webhooks ignored": 1, "trivet.auth.webhooks malformed": 1,
-		"trivet.auth.webhooks duplicate": 1, "trivet.auth.webhooks signature_mismatch": 1, "trivet.auth.events user changed": 1,
+		"trivet.webhooks user stored clerk": 2, "trivet.webhooks user ignored clerk": 1, "trivet.webhooks other malformed clerk": 1,
+		"trivet.webhooks other duplicate clerk": 1, "trivet.webhooks unverified signature_mismatch clerk": 1, "trivet.auth.events user changed": 1,
 	} {
 		require.InDelta(t, want, got[name], 0, "%s in %v", name, got)
 	}

@@ -37,6 +37,9 @@ func (s *Service) build(config Config, deps Deps) error {
 	if err != nil {
 		return err
 	}
+	if err := health.Observe(deps.Meter, clerk.Source, clerkCondition); err != nil {
+		return err
+	}
 	backend := s.backend(config, deps, client)
 	completer, err := s.completer(deps, backend)
 	if err != nil {

@@ -51,7 +51,7 @@ func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*syncPar
 		}
 	}
 	m.receiver = webhook.New(webhook.Options{
-		Provider: clerk.WebhookProvider(verifier, config.InstanceID), Inbox: box, Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now,
+		Provider: clerk.WebhookProvider(verifier, config.InstanceID), Inbox: box, Record: metrics.webhooks, Logger: deps.Logger, Now: deps.Now,
 	})
 	return m, nil
 }

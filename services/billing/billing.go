@@ -130,10 +130,13 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("billing: %w", err)
 	}
-	if err := database.CheckVersion(ctx, db, Migrations()...); err != nil {
+	if err := errors.Join(database.CheckVersion(ctx, db, Migrations()...), db.WatchPools(deps.Meter, "billing")); err != nil {
 		return nil, errors.Join(err, db.Close(ctx))
 	}
 	rows := store.New(db)
+	if err := watchHolds(deps, rows); err != nil {
+		return nil, errors.Join(err, db.Close(ctx))
+	}
 	accounts := ledger.New(ledger.Options{
 		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease, Metrics: metrics,
 	})
@@ -146,10 +149,14 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
+	stripeCondition := condition(client, deps.Now())
+	if err := health.Observe(deps.Meter, "stripe", stripeCondition); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
 	s.server = rpc.New(rpc.Options{
 		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now,
 		Webhooks: synced.receiver, Events: s.inbox,
-		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: condition(client, deps.Now()),
+		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: stripeCondition,
 	})
 	return s, nil
 }

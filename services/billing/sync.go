@@ -3,7 +3,6 @@ package billing
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -68,7 +67,7 @@ func receiver(config Config, deps Deps, box webhook.Inbox, metrics *instruments)
 	}
 	return webhook.New(webhook.Options{
 		Provider: intake.Provider(verifier, livemode(config.StripeSecretKey)), Inbox: box,
-		Record: metrics.webhook, Logger: deps.Logger, Now: deps.Now,
+		Record: metrics.webhooks, Logger: deps.Logger, Now: deps.Now,
 	}), nil
 }
 
@@ -84,29 +83,21 @@ func livemode(keys settings.Secrets) *bool {
 
 // instruments holds the metrics of Stripe's events.
 type instruments struct {
-	webhooks metric.Int64Counter
+	webhooks func(ctx context.Context, family, outcome string)
 	events   metric.Int64Counter
 }
 
 func newInstruments(meter metric.Meter) (*instruments, error) {
 	var i instruments
 	var errs [2]error
-	i.webhooks, errs[0] = meter.Int64Counter("trivet.billing.webhooks",
-		metric.WithDescription("Webhooks that came, by verdict."), metric.WithUnit("{webhook}"))
+	i.webhooks, errs[0] = webhook.NewCounter(meter, intake.Source)
 	i.events, errs[1] = meter.Int64Counter("trivet.billing.events",
 		metric.WithDescription("Stripe's events applied, by family and outcome; many that wait for one object count once."), metric.WithUnit("{event}"))
 	return &i, errors.Join(errs[:]...)
 }
 
-func (i *instruments) webhook(ctx context.Context, verdict string) {
-	i.webhooks.Add(ctx, 1, metric.WithAttributes(attribute.String("verdict", verdict)))
-}
-
 // applied counts by family, because the sender chooses the type.
 func (i *instruments) applied(ctx context.Context, kind, outcome string) {
-	family, _, _ := strings.Cut(kind, ".")
-	if !slices.Contains([]string{"customer", "product", "price", "invoice", "checkout", "payment_method", "refund", "charge"}, family) {
-		family = "other"
-	}
+	family := intake.Provider(nil, nil).Family(kind)
 	i.events.Add(ctx, 1, metric.WithAttributes(attribute.String("family", family), attribute.String("outcome", outcome)))
 }

@@ -14,7 +14,8 @@ const Source = "clerk"
 func WebhookProvider(verifier *svix.Verifier, instanceID string) webhook.Provider {
 	p := webhook.Provider{
 		Name: Source, Title: "Clerk", Setting: "CLERK_WEBHOOK_SECRET",
-		Read: func(id string, body []byte) (inbox.Event, error) { return readEvent(instanceID, id, body) },
+		Families: []string{"user", "organization", "organizationMembership", "role", "session"},
+		Read:     func(id string, body []byte) (inbox.Event, error) { return readEvent(instanceID, id, body) },
 	}
 	if verifier != nil {
 		p.Verify = verifier.Verify

@@ -62,7 +62,7 @@ func newFixture(t *testing.T, instance string) *fixture {
 	require.NoError(t, err)
 	d.Receiver = webhook.New(webhook.Options{
 		Provider: clerk.WebhookProvider(verifier, instance), Inbox: d.box, Now: clock,
-		Record: func(_ context.Context, verdict string) { d.verdicts = append(d.verdicts, verdict) },
+		Record: func(_ context.Context, _, verdict string) { d.verdicts = append(d.verdicts, verdict) },
 		Logger: slog.New(slog.NewTextHandler(d.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	return d

@@ -15,7 +15,8 @@ const Source = "stripe"
 func Provider(verifier *stripesig.Verifier, livemode *bool) webhook.Provider {
 	p := webhook.Provider{
 		Name: Source, Title: "Stripe", Setting: "STRIPE_WEBHOOK_SECRET",
-		Read: func(_ string, body []byte) (inbox.Event, error) { return read(livemode, body) },
+		Families: []string{"customer", "product", "price", "invoice", "checkout", "payment_method", "refund", "charge"},
+		Read:     func(_ string, body []byte) (inbox.Event, error) { return read(livemode, body) },
 	}
 	if verifier != nil { // Stripe's headers give no id
 		p.Verify = func(headers map[string]string, body []byte) (string, error) {

@@ -235,7 +235,7 @@ func logging(t *testing.T, livemode bool, logs *bytes.Buffer) (*webhook.Receiver
 	b, verdicts := &box{}, &[]string{}
 	return webhook.New(webhook.Options{
 		Provider: intake.Provider(verifier, &livemode), Inbox: b, Logger: slog.New(slog.NewTextHandler(logs, nil)),
-		Record: func(_ context.Context, verdict string) { *verdicts = append(*verdicts, verdict) },
+		Record: func(_ context.Context, _, verdict string) { *verdicts = append(*verdicts, verdict) },
 	}), b, verdicts
 }
 

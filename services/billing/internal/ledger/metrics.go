@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -19,19 +20,24 @@ type Metrics struct {
 	refused map[string]metric.MeasurementOption
 	failed  metric.MeasurementOption
 	ended   map[Outcome]metric.MeasurementOption
+
+	mu     sync.RWMutex
+	models map[string]metric.MeasurementOption // the models of the price list are few
 }
 
 // NewMetrics makes the counters trivet.billing.reservations (by result), trivet.billing.settlements (by outcome; "abandoned" is the
-// sweeper's) and trivet.billing.charged (nano-dollars).
+// sweeper's) and trivet.billing.charged (nano-dollars, by model).
 func NewMetrics(meter metric.Meter) (*Metrics, error) {
-	m := &Metrics{refused: map[string]metric.MeasurementOption{}, ended: map[Outcome]metric.MeasurementOption{}}
+	m := &Metrics{
+		refused: map[string]metric.MeasurementOption{}, ended: map[Outcome]metric.MeasurementOption{}, models: map[string]metric.MeasurementOption{},
+	}
 	var failures [3]error
 	m.reservations, failures[0] = meter.Int64Counter("trivet.billing.reservations",
 		metric.WithDescription("Holds asked for, by result."), metric.WithUnit("{hold}"))
 	m.settlements, failures[1] = meter.Int64Counter("trivet.billing.settlements",
 		metric.WithDescription("Holds closed, by outcome of the call."), metric.WithUnit("{hold}"))
 	m.charged, failures[2] = meter.Int64Counter("trivet.billing.charged",
-		metric.WithDescription("Credit charged for calls, in nano-dollars, corrections of swept calls not counted."))
+		metric.WithDescription("Credit charged for calls, in nano-dollars, by model; corrections of swept calls are not counted."))
 	if err := errors.Join(failures[:]...); err != nil {
 		return nil, fmt.Errorf("billing metrics: %w", err)
 	}
@@ -95,12 +101,25 @@ func (m *Metrics) reserved(ctx context.Context, err error) {
 }
 
 // settled counts a hold that was just closed, not the repetition of an answer.
-func (m *Metrics) settled(ctx context.Context, outcome Outcome, cost int64) {
+func (m *Metrics) settled(ctx context.Context, outcome Outcome, model string, cost int64) {
 	if m == nil {
 		return
 	}
 	if set, ok := m.ended[outcome]; ok {
 		m.settlements.Add(ctx, 1, set)
-		m.charged.Add(ctx, cost)
+		m.charged.Add(ctx, cost, m.model(model))
 	}
+}
+
+func (m *Metrics) model(name string) metric.MeasurementOption {
+	m.mu.RLock()
+	known, ok := m.models[name]
+	m.mu.RUnlock()
+	if ok {
+		return known
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.models[name] = label("model", name)
+	return m.models[name]
 }

@@ -53,6 +53,6 @@ func TestMetrics(t *testing.T) {
 	}
 	require.Equal(t, map[string]int64{
 		"trivet.billing.reservations held": 3, "trivet.billing.reservations INSUFFICIENT_BALANCE": 1, "trivet.billing.reservations failed": 1,
-		"trivet.billing.settlements completed": 2, "trivet.billing.settlements abandoned": 1, "trivet.billing.charged": 22,
+		"trivet.billing.settlements completed": 2, "trivet.billing.settlements abandoned": 1, "trivet.billing.charged embed": 22,
 	}, got)
 }

@@ -94,7 +94,7 @@ func (c *settling) run(ctx context.Context) (Closing, error) {
 	}
 	c.l.recent.Remove(c.known.ID)
 	if c.closed {
-		c.l.count.settled(ctx, c.Outcome, c.cost)
+		c.l.count.settled(ctx, c.Outcome, c.known.Model, c.cost)
 	}
 	return c.end, nil
 }

@@ -35,6 +35,26 @@ func holding(t *testing.T, s Store) {
 	require.EqualValues(t, 60, readAccount(t, s, "acc").Held)
 }
 
+func openHolds(t *testing.T, s Store) {
+	watch := func(want int64) time.Time {
+		t.Helper()
+		count, oldest, err := s.OpenHolds(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, count)
+		return oldest
+	}
+	openAccount(t, s, "acc", 70)
+	openGrant(t, s, "g1", 70)
+	watch(0)
+	first := newHold("h1", "acc", 10)
+	first.CreateTime = first.CreateTime.Add(-time.Hour)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, take(ctx, tx, first)) })
+	second := openHold(t, s, "h2", 10)
+	require.Equal(t, first.CreateTime, watch(2).UTC())
+	write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, charge(ctx, tx, first, 5)) })
+	require.Equal(t, second.CreateTime, watch(1).UTC())
+}
+
 // assumptions: what a first run assumes and is not so changes nothing.
 func assumptions(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 70)

@@ -21,12 +21,15 @@ type Store interface {
 	Customer(ctx context.Context, accountID string) (string, error)
 	// EraseUser takes a person's id out of what is stored, for good.
 	EraseUser(ctx context.Context, userID string) error
+	// OpenHolds counts the open holds and returns the time of the oldest one.
+	OpenHolds(ctx context.Context) (count int64, oldest time.Time, err error)
 }
 
 // Run checks a store; open returns a fresh one for each test.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Store){
+		"open holds are counted":   openHolds,
 		"accounts":                 accounts,
 		"transactions":             transactions,
 		"holding":                  holding,

@@ -1,0 +1,20 @@
+package catalog
+
+// listed declares a label with all of its values.
+func listed(name string, values ...string) Label { return Label{Name: name, Values: values} }
+
+// from declares a label whose values something else bounds.
+func from(name, source string) Label { return Label{Name: name, Source: source} }
+
+// Labels of several metrics.
+var (
+	integration  = listed("integration", "clerk", "openai", "stripe")
+	method       = from("method", "the calls that the code makes, such as `chat.completions`")
+	outcome      = listed("outcome", "success", "client_error", "rate_limited", "server_error", "timeout", "canceled", "busy", "failed")
+	store        = listed("service", "auth", "billing")
+	pool         = listed("pool", "read", "write")
+	source       = listed("source", "clerk", "stripe", "erasure", "erasure-late")
+	model        = from("model", "the price list")
+	tokenKind    = listed("kind", "input", "output")
+	inboxOutcome = listed("outcome", "done", "failed", "released", "lost")
+)

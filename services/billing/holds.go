@@ -1,0 +1,38 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
+)
+
+// countTimeout bounds the counting for a scrape.
+const countTimeout = 2 * time.Second
+
+// watchHolds reports the open holds of the database: every process of billing reports the same.
+func watchHolds(deps Deps, rows *store.Store) error {
+	open, err1 := deps.Meter.Int64ObservableGauge("trivet.billing.holds.open", metric.WithDescription("Open holds in the database."))
+	age, err2 := deps.Meter.Float64ObservableGauge("trivet.billing.holds.oldest.age", metric.WithUnit("s"),
+		metric.WithDescription("Age of the oldest open hold; 0 without one."))
+	_, err3 := deps.Meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		ctx, cancel := context.WithTimeout(ctx, countTimeout)
+		defer cancel()
+		count, oldest, err := rows.OpenHolds(ctx)
+		if err != nil {
+			return fmt.Errorf("billing metrics: %w", err)
+		}
+		o.ObserveInt64(open, count)
+		seconds := 0.0
+		if count > 0 {
+			seconds = max(deps.Now().Sub(oldest).Seconds(), 0)
+		}
+		o.ObserveFloat64(age, seconds)
+		return nil
+	}, open, age)
+	return errors.Join(err1, err2, err3)
+}
