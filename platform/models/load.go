@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -34,6 +35,8 @@ type row struct {
 	Input               *string  `yaml:"input"`
 	CachedInput         *string  `yaml:"cached_input"`
 	Output              *string  `yaml:"output"`
+
+	Targets []routeRow `yaml:"targets"`
 }
 
 // Default returns the embedded price list.
@@ -57,10 +60,11 @@ func Load(path string) (*List, error) {
 	return list, nil
 }
 
-// Parse reads a price list and reports every mistake at once, each with its model and field.
+// Parse reads a price list and reports every mistake at once, each with its line, its model or target, and its field.
 func Parse(data []byte) (*List, error) {
 	var file struct {
-		Models map[string]row `yaml:"models"`
+		Targets map[string]targetRow `yaml:"targets"`
+		Models  map[string]row       `yaml:"models"`
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
@@ -70,65 +74,72 @@ func Parse(data []byte) (*List, error) {
 	if len(file.Models) == 0 {
 		return nil, errors.New("not a price list: \"models\" is empty")
 	}
-	ids := make([]string, 0, len(file.Models))
-	for id := range file.Models {
-		ids = append(ids, id)
+	f := &reading{lines: linesOf(data)}
+	targets := make(map[string]*Target, len(file.Targets))
+	for _, name := range slices.Sorted(maps.Keys(file.Targets)) {
+		targets[name] = f.target(name, file.Targets[name])
 	}
-	slices.Sort(ids)
-	var all []Model
-	var mistakes []error
+	if len(targets) > maxTargets {
+		f.wrong("targets", "targets must be at most %d, got %d", maxTargets, len(targets))
+	}
+	ids := slices.Sorted(maps.Keys(file.Models))
 	names := make(map[string]string, len(ids))
 	for _, id := range ids {
 		names[id] = id
 	}
+	all := make([]Model, 0, len(ids))
 	for _, id := range ids {
-		m, err := file.Models[id].model(id)
+		m := f.model(id, file.Models[id])
 		for _, alias := range m.Aliases {
 			if other, taken := names[alias]; taken {
-				mistakes = append(mistakes, fmt.Errorf("model %s: alias %q already names the model %s", id, alias, other))
+				f.wrong("models/"+id+"/aliases", "model %s: alias %q already names the model %s", id, alias, other)
 			}
 			names[alias] = id
 		}
-		mistakes = append(mistakes, err)
+		m.Routes = f.routes(m, file.Models[id].Targets, file.Targets)
 		all = append(all, m)
 	}
-	if err := errors.Join(mistakes...); err != nil {
+	if err := errors.Join(f.mistakes...); err != nil {
 		return nil, err
 	}
-	return newList(all), nil
+	return newList(all, targets), nil
 }
 
-func (r row) model(id string) (Model, error) {
+func (f *reading) model(id string, r row) Model {
 	m := Model{
 		ID: id, Kind: r.Kind, Provider: r.Provider, Reasoning: r.Reasoning,
 		Vocabulary: cmp.Or(r.Vocabulary, VocabularyBytes), Aliases: r.Aliases, EndsWithoutDone: r.EndsWithoutDone,
 		OutputBound: cmp.Or(r.OutputBound, BoundNew), HidesUsage: r.AskUsage != nil && !*r.AskUsage, RefusedFields: r.RefusedFields, ContextTokens: r.ContextTokens,
 		MaxOutputTokens: r.MaxOutputTokens, DefaultOutputTokens: r.DefaultOutputTokens,
 	}
-	mistakes := r.shape(id)
-	price := func(field string, text *string, fallback int64) int64 {
-		if text == nil {
-			return fallback
-		}
-		nanos, err := ParseDollars(*text)
-		if err == nil && nanos > maxPriceDollars*1_000_000_000 {
-			err = fmt.Errorf("%q is above the largest price of %d dollars", *text, maxPriceDollars)
-		}
-		if err != nil {
-			mistakes = append(mistakes, fmt.Errorf("model %s: %s: %w", id, field, err))
-		}
-		return nanos
-	}
-	m.InputPrice = price("input", r.Input, 0)
-	m.CachedInputPrice = price("cached_input", r.CachedInput, m.InputPrice)
-	m.OutputPrice = price("output", r.Output, 0)
-	return m, errors.Join(mistakes...)
+	f.shape(id, r)
+	at := "models/" + id + "/"
+	m.InputPrice = f.price(at+"input", id, r.Input, 0)
+	m.CachedInputPrice = f.price(at+"cached_input", id, r.CachedInput, m.InputPrice)
+	m.OutputPrice = f.price(at+"output", id, r.Output, 0)
+	return m
 }
 
-func (r row) shape(id string) []error {
-	var mistakes []error
+// price reads the price at a path; fallback is the price where there is none.
+func (f *reading) price(path, id string, text *string, fallback int64) int64 {
+	if text == nil {
+		return fallback
+	}
+	nanos, err := ParseDollars(*text)
+	if err == nil && nanos > maxPriceDollars*1_000_000_000 {
+		err = fmt.Errorf("%q is above the largest price of %d dollars", *text, maxPriceDollars)
+	}
+	if err != nil {
+		f.wrong(path, "model %s: %s: %w", id, path[strings.LastIndexByte(path, '/')+1:], err)
+	}
+	return nanos
+}
+
+func (f *reading) shape(id string, r row) {
+	// A text begins with the name of its field, at whose line the mistake is.
 	wrong := func(format string, args ...any) {
-		mistakes = append(mistakes, fmt.Errorf("model %s: "+format, append([]any{id}, args...)...))
+		field, _, _ := strings.Cut(format, " ")
+		f.wrong("models/"+id+"/"+field, "model %s: "+format, append([]any{id}, args...)...)
 	}
 	if id == "" || len(id) > 128 {
 		wrong("the name must have 1 to 128 bytes")
@@ -185,5 +196,4 @@ func (r row) shape(id string) []error {
 	default:
 		wrong("kind must be chat, completion, embedding or moderation, got %q", r.Kind)
 	}
-	return mistakes
 }

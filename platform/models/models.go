@@ -5,11 +5,6 @@ package models
 import (
 	"fmt"
 	"math/bits"
-	"slices"
-	"strings"
-
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 )
 
 // Kinds of models.
@@ -84,6 +79,8 @@ type Model struct {
 	CachedInputPrice int64
 	// OutputPrice is the price of a million output tokens, in nano-dollars.
 	OutputPrice int64
+	// Routes are the targets that may serve the model; none stands for the default target at these prices.
+	Routes []Route
 }
 
 // Cost returns the price of a call in nano-dollars. input counts all input
@@ -152,51 +149,4 @@ func (w *wide) divideUp(by uint64) (int64, bool) {
 		return 0, false
 	}
 	return int64(quotient), true
-}
-
-// List is a price list. It does not change after it is read.
-type List struct {
-	byID  map[string]Model
-	order []string
-}
-
-// Get returns a model by its name or an alias; for an unknown one an *errs.Error with the reason MODEL_NOT_FOUND that lists the known ones.
-func (l *List) Get(id string) (Model, error) {
-	m, ok := l.byID[id]
-	if !ok {
-		return Model{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND,
-			"The model %q does not exist. Known models: %s.", shorten(id), strings.Join(l.order, ", ")).
-			Field("model", "is not in the price list").With("model", shorten(id))
-	}
-	return m, nil
-}
-
-// All returns the models by name.
-func (l *List) All() []Model {
-	all := make([]Model, 0, len(l.order))
-	for _, id := range l.order {
-		all = append(all, l.byID[id])
-	}
-	return all
-}
-
-func newList(all []Model) *List {
-	l := &List{byID: make(map[string]Model, len(all))}
-	for _, m := range all {
-		l.byID[m.ID] = m
-		for _, alias := range m.Aliases {
-			l.byID[alias] = m
-		}
-		l.order = append(l.order, m.ID)
-	}
-	slices.Sort(l.order)
-	return l
-}
-
-func shorten(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -20,11 +20,11 @@ type Attempt struct {
 
 // record is what the log tells of a call.
 type record struct {
-	integration, method, requestID string
-	status                         int
-	outcome                        outcome
-	latency, firstByte             time.Duration
-	err                            string
+	integration, target, method, requestID string
+	status                                 int
+	outcome                                outcome
+	latency, firstByte                     time.Duration
+	err                                    string
 }
 
 type attemptKey struct{}
@@ -83,7 +83,7 @@ func (a *Attempt) Take() (slog.Attr, bool) {
 	if !a.made {
 		return slog.Attr{}, false
 	}
-	attrs := append(make([]slog.Attr, 0, 10), a.call.attrs(a.code)...)
+	attrs := append(make([]slog.Attr, 0, 12), a.call.attrs(a.code)...)
 	if a.tokens > 0 {
 		attrs = append(attrs, slog.Int64("tokens_used", a.tokens))
 	}

@@ -29,11 +29,17 @@ type call struct {
 	reading   atomic.Int64  // since when (nanoseconds from start) a read waits for the provider; 0: none does
 	silent    atomic.Bool   // the call was ended because the provider was silent
 	ended     atomic.Bool
+	permit    permit // of the breaker
+	permitted bool
 }
 
 // answer puts the call in place of the response's body.
 func (c *call) answer(response *http.Response) {
 	c.status, c.firstByte = response.StatusCode, time.Since(c.start)
+	if c.permitted && byStatus(c.status).result() == good { // a stream may take long, and others wait for a trial
+		c.t.breaker.done(c.permit, good)
+		c.permit, c.permitted = c.t.breaker.passed(), true
+	}
 	c.body = response.Body
 	if c.body == nil || c.body == http.NoBody {
 		c.end(nil)
@@ -112,6 +118,9 @@ func (c *call) end(err error) {
 	took := time.Since(c.start)
 	out := c.outcome(err)
 	c.t.inFlight.Add(-1)
+	if c.permitted {
+		c.t.breaker.done(c.permit, out.result())
+	}
 	c.t.metrics.record(c.ctx, c.method, out, took, c.firstByte)
 	c.log(out, err, took)
 }
@@ -127,10 +136,13 @@ func (c *call) outcome(err error) outcome {
 // trouble sorts a call that failed.
 func (c *call) trouble(err error) outcome {
 	var busy *BusyError
+	var open *OpenError
 	var network net.Error
 	switch {
 	case errors.As(err, &busy):
 		return busyOutcome
+	case errors.As(err, &open):
+		return openOutcome
 	case errors.Is(c.ctx.Err(), context.Canceled):
 		return canceled
 	case errors.Is(err, ErrIdle), errors.Is(err, context.DeadlineExceeded):
@@ -146,7 +158,7 @@ func (c *call) trouble(err error) outcome {
 // another attempt may follow it.
 func (c *call) log(out outcome, err error, took time.Duration) {
 	r := record{
-		integration: c.t.config.Integration, method: c.method, requestID: requestid.From(c.ctx), status: c.status, outcome: out,
+		integration: c.t.config.Integration, target: c.t.config.Target, method: c.method, requestID: requestid.From(c.ctx), status: c.status, outcome: out,
 		latency: took, firstByte: c.firstByte,
 	}
 	if err != nil {
@@ -166,11 +178,14 @@ func (c *call) log(out outcome, err error, took time.Duration) {
 
 // attrs are the attributes of the log; code is the provider's own code of an error, if it is known.
 func (r record) attrs(code string) []slog.Attr {
-	attrs := make([]slog.Attr, 0, 10)
+	attrs := make([]slog.Attr, 0, 11)
 	attrs = append(attrs,
 		slog.String("integration", r.integration), slog.String("method", r.method), slog.Int("status", r.status),
 		slog.Bool("success", r.outcome == success), slog.String("outcome", string(r.outcome)), slog.Duration("latency", r.latency),
 		slog.Duration("first_byte", r.firstByte))
+	if r.target != "" {
+		attrs = append(attrs, slog.String("target", r.target))
+	}
 	if r.requestID != "" {
 		attrs = append(attrs, slog.String("request_id", r.requestID))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -14,9 +13,12 @@ import (
 // instruments count the calls of one provider.
 type instruments struct {
 	integration string
+	target      string
 	calls       metric.Int64Counter
+	retries     metric.Int64Counter
 	duration    metric.Float64Histogram
 	firstByte   metric.Float64Histogram
+	gauges      metric.Registration
 	sets        sync.Map // series to metric.MeasurementOption: making one for each call costs more than the rest
 }
 
@@ -26,23 +28,48 @@ type series struct {
 	outcome outcome
 }
 
-func newInstruments(integration string, meter metric.Meter, inFlight *atomic.Int64) (*instruments, error) {
-	i := &instruments{integration: integration}
-	var errs [4]error
+func newInstruments(integration, target string, meter metric.Meter, t *Transport) (*instruments, error) {
+	i := &instruments{integration: integration, target: target}
+	var errs [7]error
 	i.calls, errs[0] = meter.Int64Counter("trivet.provider.calls",
-		metric.WithDescription("Calls to a provider by integration, method and outcome."))
+		metric.WithDescription("Calls to a provider by integration, target, method and outcome."))
 	i.duration, errs[1] = meter.Float64Histogram("trivet.provider.call.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time of a call, from its start to the end of its body."))
 	i.firstByte, errs[2] = meter.Float64Histogram("trivet.provider.call.first_byte", metric.WithUnit("s"),
 		metric.WithDescription("Time of a call, from its start to the answer's header."))
-	name := metric.WithAttributeSet(attribute.NewSet(attribute.String("integration", integration)))
-	_, errs[3] = meter.Int64ObservableGauge("trivet.provider.calls.in_flight",
-		metric.WithDescription("Calls under way, those whose bodies are still read included."),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(inFlight.Load(), name)
-			return nil
-		}))
+	i.retries, errs[3] = meter.Int64Counter("trivet.provider.retries",
+		metric.WithDescription("Calls that were repeated, at the same target or at the next one, by integration, target that failed, and outcome that was not final."))
+	inFlight, err4 := meter.Int64ObservableGauge("trivet.provider.calls.in_flight",
+		metric.WithDescription("Calls under way, those whose bodies are still read included."))
+	state, err5 := meter.Int64ObservableGauge("trivet.provider.breaker.state",
+		metric.WithDescription("State of a provider's circuit breaker: 0 closed, 1 half-open, 2 open."))
+	errs[4], errs[5] = err4, err5
+	name := metric.WithAttributeSet(attribute.NewSet(i.names()...))
+	i.gauges, errs[6] = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(inFlight, t.inFlight.Load(), name)
+		if t.breaker != nil {
+			o.ObserveInt64(state, int64(t.State()), name)
+		}
+		return nil
+	}, inFlight, state)
 	return i, errors.Join(errs[:]...)
+}
+
+// close ends the gauges.
+func (i *instruments) close() { _ = i.gauges.Unregister() }
+
+// names are the labels that all series of the provider have.
+func (i *instruments) names() []attribute.KeyValue {
+	names := []attribute.KeyValue{attribute.String("integration", i.integration)}
+	if i.target != "" {
+		names = append(names, attribute.String("target", i.target))
+	}
+	return names
+}
+
+// retried counts a repetition.
+func (i *instruments) retried(ctx context.Context, why string) {
+	i.retries.Add(ctx, 1, metric.WithAttributes(append(i.names(), attribute.String("outcome", why))...))
 }
 
 func (i *instruments) record(ctx context.Context, method string, out outcome, took, firstByte time.Duration) {
@@ -58,10 +85,11 @@ func (i *instruments) labels(s series) metric.MeasurementOption {
 	if known, ok := i.sets.Load(s); ok {
 		return known.(metric.MeasurementOption) //nolint:forcetypeassert // nothing else is stored
 	}
-	made := metric.WithAttributeSet(attribute.NewSet(
-		attribute.String("integration", i.integration),
-		attribute.String("method", s.method),
-		attribute.String("outcome", string(s.outcome))))
+	made := metric.WithAttributeSet(attribute.NewSet(append(i.names(),
+		attribute.String("method", s.method), attribute.String("outcome", string(s.outcome)))...))
 	i.sets.Store(s, made)
 	return made
 }
+
+// Retried counts a call that is repeated, here or at another target, because of that outcome.
+func (t *Transport) Retried(ctx context.Context, why string) { t.metrics.retried(ctx, why) }

@@ -17,11 +17,24 @@ const (
 	timeout     outcome = "timeout"      // connect, TLS, header, idle chunk, or the caller's deadline
 	canceled    outcome = "canceled"     // the caller left
 	busyOutcome outcome = "busy"         // refused by the bulkhead
+	openOutcome outcome = "open"         // refused by the breaker
 	failed      outcome = "failed"       // no connection, or it broke
 )
 
 // fine reports outcomes that do not indicate a problem with the provider.
 func (o outcome) fine() bool { return o == success || o == canceled }
+
+// result is what the outcome says about the provider.
+func (o outcome) result() result {
+	switch o { //nolint:exhaustive // the rest says nothing
+	case success, clientError:
+		return good
+	case serverError, timeout, failed:
+		return bad
+	default:
+		return neither
+	}
+}
 
 func byStatus(status int) outcome {
 	switch {

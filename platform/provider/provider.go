@@ -19,6 +19,8 @@ import (
 type Config struct {
 	// Integration names the provider in metrics and logs, such as "openai".
 	Integration string
+	// Target names one of several servers of the integration; may be empty.
+	Target string
 	// Method names a call in metrics and logs, such as "chat.completions". It must return few different names, never one
 	// with an id in it. Default: the HTTP method.
 	Method func(*http.Request) string
@@ -30,6 +32,10 @@ type Config struct {
 
 	// MaxConcurrent bounds the calls under way, their bodies included; beyond, calls fail with *BusyError. Default 1024.
 	MaxConcurrent int
+	// Breaker refuses calls at once while the provider fails; off by default.
+	Breaker Breaker
+	// Retry repeats calls that failed; off by default.
+	Retry Retry
 	// MaxIdleConns bounds the idle connections kept, all to one host if need be. Default 256.
 	MaxIdleConns int
 	// Relay leaves bodies as they come, never asking for compression behind the caller's back.
@@ -48,6 +54,7 @@ func (c Config) withDefaults() Config {
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, time.Minute)
 	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, 1024)
 	c.MaxIdleConns = cmp.Or(c.MaxIdleConns, 256)
+	c.Retry = c.Retry.withDefaults()
 	if c.Method == nil {
 		c.Method = func(r *http.Request) string { return r.Method }
 	}
@@ -73,6 +80,8 @@ type Transport struct {
 	config   Config
 	base     http.RoundTripper
 	inFlight atomic.Int64
+	breaker  *breaker // nil without one
+	budget   *Budget  // of retries
 	metrics  *instruments
 	log      *slog.Logger
 }
@@ -83,12 +92,15 @@ func New(config Config, log *slog.Logger, meter metric.Meter) (*Transport, error
 		return nil, errors.New("provider: Integration is not set")
 	}
 	config = config.withDefaults()
-	t := &Transport{config: config, base: config.Base, log: log}
+	t := &Transport{config: config, base: config.Base, log: log, budget: NewBudget(time.Now)}
+	if config.Breaker.Failures > 0 {
+		t.breaker = newBreaker(config.Breaker, time.Now)
+	}
 	if t.base == nil {
 		t.base = newBase(config)
 	}
 	var err error
-	if t.metrics, err = newInstruments(config.Integration, meter, &t.inFlight); err != nil {
+	if t.metrics, err = newInstruments(config.Integration, config.Target, meter, t); err != nil {
 		return nil, fmt.Errorf("provider %s: %w", config.Integration, err)
 	}
 	return t, nil
@@ -97,6 +109,12 @@ func New(config Config, log *slog.Logger, meter metric.Meter) (*Transport, error
 // Client returns an http.Client on this transport, for SDKs. It has no total timeout.
 func (t *Transport) Client() *http.Client { return &http.Client{Transport: t} }
 
+// Close ends what New began: idle connections and the gauges. Calls under way continue.
+func (t *Transport) Close() {
+	t.CloseIdleConnections()
+	t.metrics.close()
+}
+
 // CloseIdleConnections closes the connections that no call uses.
 func (t *Transport) CloseIdleConnections() {
 	if pool, ok := t.base.(interface{ CloseIdleConnections() }); ok {
@@ -104,14 +122,22 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// RoundTrip makes one call. The call counts as under way until its body is read to the end or closed; then its log line is
-// written. Errors: *BusyError, the context's, the network's. The body's reads may end with ErrIdle.
+// RoundTrip makes one call, and repeats it as Config.Retry says. The call counts as under way until its body is read to
+// the end or closed; then its log line is written. Errors: *BusyError, *OpenError, the context's, the network's. The
+// body's reads may end with ErrIdle.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if t.config.Retry.Tries > 1 {
+		return t.retry(request)
+	}
+	return t.once(request)
+}
+
+// once makes one attempt.
+func (t *Transport) once(request *http.Request) (*http.Response, error) {
 	ctx := request.Context()
 	c := &call{t: t, method: t.config.Method(request), start: time.Now(), ctx: ctx, idle: t.idle(ctx)}
-	if t.inFlight.Add(1) > int64(t.config.MaxConcurrent) {
+	if err := c.admit(); err != nil {
 		closeBody(request)
-		err := &BusyError{Integration: t.config.Integration, Limit: t.config.MaxConcurrent}
 		c.end(err)
 		return nil, err
 	}
@@ -122,6 +148,43 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	c.answer(response)
 	return response, nil
+}
+
+// admit asks the bulkhead and the breaker.
+func (c *call) admit() error {
+	t := c.t
+	if t.inFlight.Add(1) > int64(t.config.MaxConcurrent) {
+		return &BusyError{Integration: t.config.Integration, Limit: t.config.MaxConcurrent}
+	}
+	if t.breaker == nil {
+		return nil
+	}
+	p, wait, ok := t.breaker.acquire()
+	if !ok {
+		return &OpenError{Integration: t.config.Integration, Target: t.config.Target, Wait: wait}
+	}
+	c.permit, c.permitted = p, true
+	return nil
+}
+
+// Wait is how long a call would be refused at once because the provider fails or has as many calls as allowed; 0 when it
+// would be made.
+func (t *Transport) Wait() time.Duration {
+	if t.inFlight.Load() >= int64(t.config.MaxConcurrent) {
+		return time.Second
+	}
+	if t.breaker == nil {
+		return 0
+	}
+	return t.breaker.wait()
+}
+
+// State is the state of the breaker.
+func (t *Transport) State() State {
+	if t.breaker == nil {
+		return Closed
+	}
+	return t.breaker.state()
 }
 
 type idleKey struct{}

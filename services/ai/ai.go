@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
+	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/limit"
@@ -43,19 +44,20 @@ type Deps struct {
 	// Models is the price list.
 	Models  *models.List
 	Billing billingv1.BillingServiceClient
-	// Transport connects to the provider; nil means the service's own connection pool.
+	// Secrets reads the setting of a target's key, by its name in the price list; nil means that there are none.
+	Secrets func(name string) (settings.Secrets, error)
+	// Transport connects to the provider; nil means the service's own connection pools.
 	Transport http.RoundTripper
 }
 
 // Service is the ai service.
 type Service struct {
-	server    *rpc.Server
-	invoker   *invoke.Invoker
-	keeper    *hold.Keeper
-	transport *provider.Transport
+	server  *rpc.Server
+	invoker *invoke.Invoker
+	keeper  *hold.Keeper
+	targets *upstream.Chain
 
 	provider      *health.Provider
-	upstream      *upstream.Client
 	probeInterval time.Duration
 }
 
@@ -67,11 +69,10 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 	if config.AbandonedReadTimeout <= 0 {
 		return nil, errors.New("ai: TRIVET_ABANDONED_READ_TIMEOUT must be above 0")
 	}
-	list := deps.Models
-	transport, err := provider.New(provider.Config{
-		Integration: "openai", Method: methodOf, HeaderTimeout: config.HeaderTimeout, IdleTimeout: config.IdleTimeout,
-		MaxConcurrent: config.MaxConcurrent, Relay: true, Base: deps.Transport,
-	}, deps.Logger, deps.Meter)
+	targets, err := upstream.NewChain(upstream.Options{
+		Models: deps.Models, Default: config.account(), Secrets: deps.Secrets, Breaker: provider.Breaker{Failures: config.BreakerFailures},
+		Tries: config.Tries, Backoff: config.RetryDelay, Base: deps.Transport, Method: methodOf, Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
@@ -83,20 +84,17 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
 	watched := health.NewProvider(deps.Now)
-	account := upstream.Account{BaseURL: config.BaseURL, Keys: config.Keys, Organization: config.Organization}
-	client := upstream.New(transport, account)
 	invoker := invoke.New(invoke.Deps{
-		Models: list, Plans: plans, Limiter: limiter, Keeper: keeper, Target: client, Health: watched,
+		Models: deps.Models, Plans: plans, Limiter: limiter, Keeper: keeper, Targets: targets, Health: watched,
 		Counter: tokens.NewCounter(), Recorder: recorder, Logger: deps.Logger, RefusedFields: config.RefusedFields,
-		AbandonedReads: config.AbandonedReads, AbandonedReadTimeout: config.AbandonedReadTimeout,
-		ThinkingTimeout: max(config.HeaderTimeout, config.IdleTimeout), Now: deps.Now,
+		AbandonedReads: config.AbandonedReads, AbandonedReadTimeout: config.AbandonedReadTimeout, Now: deps.Now,
 	})
 	if err := errors.Join(recorder.observe(deps.Meter, keeper, invoker), health.Observe(deps.Meter, "openai", watched.Condition)); err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
-	s := &Service{invoker: invoker, keeper: keeper, transport: transport, provider: watched, upstream: client, probeInterval: config.ProbeInterval}
+	s := &Service{invoker: invoker, keeper: keeper, targets: targets, provider: watched, probeInterval: config.ProbeInterval}
 	s.server = rpc.New(rpc.Options{
-		Invoker: invoker, Models: list, Plans: plans, Service: health.NewService(deps.Now, "", s.Checks), Provider: watched,
+		Invoker: invoker, Models: deps.Models, Plans: plans, Service: health.NewService(deps.Now, "", s.Checks), Provider: watched,
 	})
 	return s, nil
 }
@@ -116,6 +114,9 @@ func methodOf(r *http.Request) string {
 	return "chat.completions"
 }
 
+// CheckModels reports what is wrong with the targets of a price list that is to replace the present one.
+func (s *Service) CheckModels(list *models.List) error { return s.targets.Check(list) }
+
 // Register adds AIService.
 func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 	aiv1.RegisterAIServiceServer(registrar, s.server)
@@ -126,7 +127,7 @@ func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 func (s *Service) Run(ctx context.Context) error {
 	var probing sync.WaitGroup
 	probing.Go(func() {
-		s.provider.Run(ctx, s.probeInterval, func(ctx context.Context) { s.upstream.Probe(ctx, s.provider) })
+		s.provider.Run(ctx, s.probeInterval, func(ctx context.Context) { s.targets.Probe(ctx, s.provider) })
 	})
 	err := s.keeper.Run(ctx)
 	s.invoker.Stop()
@@ -149,6 +150,6 @@ func (s *Service) Checks() map[string]func(context.Context) error { return nil }
 func (s *Service) Close(ctx context.Context) error {
 	s.invoker.Stop()
 	err := s.keeper.Drain(ctx)
-	s.transport.CloseIdleConnections()
+	s.targets.Close()
 	return err
 }

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
 )
 
 // Config is the settings of ai.
@@ -22,6 +24,10 @@ type Config struct {
 	IdleTimeout time.Duration `env:"OPENAI_IDLE_TIMEOUT" default:"2m" min:"1s" help:"maximum silence within an answer; a model that reasons may be silent for OPENAI_HEADER_TIMEOUT"`
 	// ProbeInterval is how often an idle provider is asked; 0 is never.
 	ProbeInterval time.Duration `env:"OPENAI_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often OpenAI is asked for its models to learn whether it answers, while no other call tells; 0s turns it off"`
+	// Tries, RetryDelay and BreakerFailures say what is done about a target that fails before its answer begins.
+	Tries           int           `env:"OPENAI_TRIES" default:"3" min:"1" max:"10" help:"attempts of a call at its target before the caller gets the failure; a call of a model with several targets tries each of them; 1 repeats nothing"`
+	RetryDelay      time.Duration `env:"OPENAI_RETRY_DELAY" default:"500ms" min:"0s" max:"8s" help:"longest pause before a call is repeated at the same target; it doubles with each further repetition up to 8s, and the pause is a random part of it"`
+	BreakerFailures int           `env:"OPENAI_BREAKER_FAILURES" default:"10" min:"0" help:"failed calls of a target within 10s that stop all calls to it for a while, if they are half of its calls; 0 never stops them"`
 	// MaxConcurrent is how many calls may run at once.
 	MaxConcurrent int `env:"OPENAI_MAX_CONCURRENT" default:"4096" min:"1" help:"maximum concurrent calls to OpenAI"`
 	// RefusedFields are members of a request that could change its model or its price.
@@ -55,3 +61,13 @@ func (c *Config) Validate(modes settings.Modes) error {
 
 // minKey is shorter than any key that OpenAI makes.
 const minKey = 20
+
+// account is the target of the settings.
+func (c *Config) account() upstream.Account {
+	return upstream.Account{
+		Target: models.Target{
+			BaseURL: c.BaseURL, Organization: c.Organization, FirstByteTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MaxConcurrent: c.MaxConcurrent,
+		},
+		Secrets: []settings.Secrets{c.Keys},
+	}
+}

@@ -19,6 +19,12 @@ type Final struct {
 	Estimated bool
 	// ProviderID is the provider's id of the call; may be empty.
 	ProviderID string
+	// Target served the call, and ServedModel is the model that its provider says it used; both may be empty.
+	Target, ServedModel string
+	// Latency is the time of the whole call, FirstByte the time to the first byte of its answer; 0 when there was none.
+	Latency, FirstByte time.Duration
+	// ErrorCode is the reason of the error that the caller got; empty when there was none.
+	ErrorCode string
 }
 
 // Receipt is the result of a settlement.

@@ -33,7 +33,8 @@ type settlement struct {
 func (k *Keeper) settle(h *Hold, final Final) Receipt {
 	s := settlement{ctx: h.ctx, req: &billingv1.SettleRequest{
 		HoldId: h.id, Usage: final.Usage.Proto(), Outcome: final.Outcome, Estimated: final.Estimated,
-		ProviderRequestId: identifier(final.ProviderID),
+		ProviderRequestId: identifier(final.ProviderID), Target: identifier(final.Target), ServedModel: identifier(final.ServedModel),
+		LatencyMicros: max(0, final.Latency.Microseconds()), FirstByteMicros: max(0, final.FirstByte.Microseconds()), ErrorCode: final.ErrorCode,
 	}}
 	ctx, cancel := context.WithTimeout(h.ctx, settleWait)
 	defer cancel()

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -46,6 +47,8 @@ type call struct {
 	account string
 	req     *wire.Request
 	model   models.Model
+	began   time.Time
+	query   Query
 	meter   *meter.Meter
 	hold    *hold.Hold
 	ticket  limit.Ticket
@@ -55,14 +58,19 @@ type call struct {
 
 	// They belong to the call's goroutine until done is closed.
 	stage     stage
-	status    int    // the provider's
-	requestID string // the provider's, from its headers
+	route     *models.Route // of the newest attempt; nil before the first
+	status    int           // the provider's
+	requestID string        // the provider's, from its headers
+	named     bool          // the answer was asked which model it is from
+	served    string        // the model that the provider says it used
+	firstByte time.Time     // when the caller got the first byte; zero before that
 	chunk     wire.Chunk
 	joiner    *form.Joiner // of a stream that the caller gets in one piece
 	headed    bool         // the head was sent
 	early     []byte       // comments that came before the first event with data
 	final     hold.Final
 	exceeded  bool      // the stream was cut because it has more than the bound
+	hopeless  bool      // the answer is one that no other target may make again
 	start     time.Time // when the request went to the provider
 	shown     time.Time // when the first output of a stream came in; zero before that
 	err       error
@@ -85,7 +93,7 @@ type call struct {
 
 func (i *Invoker) newCall(ctx context.Context, account string, req *wire.Request, m models.Model, r reservation, ticket limit.Ticket, sink Sink) *call {
 	c := &call{
-		invoker: i, account: account, req: req, model: m, meter: i.meters.Get(i.deps.Counter, m.Vocabulary), hold: r.hold, ticket: ticket, input: r.input,
+		invoker: i, account: account, req: req, model: m, began: i.deps.Now(), meter: i.meters.Get(i.deps.Counter, m.Vocabulary), hold: r.hold, ticket: ticket, input: r.input,
 		done: make(chan struct{}), gone: make(chan struct{}), sink: sink,
 	}
 	c.up, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -141,19 +149,60 @@ func (c *call) end() {
 	c.invoker.meters.Put(c.meter)
 }
 
+// exchange sends the request along the targets of the model and passes on what the last of them answers.
 func (c *call) exchange(headers map[string]string) error {
 	c.watch()
-	c.stage, c.start = sent, c.invoker.deps.Now()
-	answer, err := c.invoker.deps.Target.Send(c.patient(), c.req.Endpoint, c.req.Upstream(c.limit(), c.model), headers)
-	if err != nil {
-		return c.failed(err)
+	c.query = Query{Method: http.MethodPost, Path: pathOf(c.req.Endpoint), Headers: headers, Model: c.model, Thinks: c.thinks()}
+	err := c.invoker.deps.Targets.Do(c.up, &c.query, c)
+	if errors.Is(err, ErrGone) {
+		c.stage = held
 	}
+	if cause := context.Cause(c.up); cause != nil && err != nil { // Trivet ended it
+		return callerLeft(cause)
+	}
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		return c.refuse(refused.Answer, refused.Refusal)
+	}
+	return err
+}
+
+func pathOf(endpoint aiv1.Endpoint) string {
+	switch endpoint { //nolint:exhaustive // the others are chats
+	case wire.Embeddings:
+		return "embeddings"
+	case wire.Completions:
+		return "completions"
+	case wire.Moderations:
+		return "moderations"
+	default:
+		return "chat/completions"
+	}
+}
+
+// Body implements Exchange.
+func (c *call) Body(route *models.Route) []byte {
+	if c.route != nil { // another target has failed
+		c.meter.Reset()
+		c.status, c.requestID, c.named, c.served, c.joiner, c.early = 0, "", false, "", nil, nil
+		c.shown = time.Time{}
+		c.whole.Store(false)
+	}
+	c.route, c.stage, c.start = route, sent, c.invoker.deps.Now()
+	return c.req.Upstream(c.limit(), route.Model, route.Name)
+}
+
+// Begun implements Exchange.
+func (c *call) Begun() bool { return c.headed || c.hopeless }
+
+// Gone implements Exchange.
+func (c *call) Gone() <-chan struct{} { return c.gone }
+
+// Take implements Exchange.
+func (c *call) Take(answer *Answer) error {
 	c.status, c.requestID = answer.Status, answer.RequestID
-	if answer.Refusal != nil {
-		return c.refuse(answer, answer.Refusal)
-	}
 	defer func() { _ = answer.Body.Close() }()
 	c.whole.Store(!answer.Streamed)
+	var err error
 	switch {
 	case answer.Status < http.StatusOK || answer.Status >= http.StatusMultipleChoices:
 		c.stage = refused
@@ -164,7 +213,7 @@ func (c *call) exchange(headers map[string]string) error {
 		err = c.inOnePiece(answer)
 	}
 	if failed, ok := errors.AsType[*failedAnswer](err); ok {
-		return c.refuse(answer, failed.refusal)
+		return &RefusedError{Answer: answer, Refusal: failed.refusal}
 	}
 	return err
 }
@@ -181,15 +230,6 @@ func (c *call) watch() {
 	})
 }
 
-// patient is the context of the request. A model that reasons may be silent within its answer for as long as another
-// may be before it; ending that early would cost the work that the provider has done, and nobody knew how much that is.
-func (c *call) patient() context.Context {
-	if c.thinks() {
-		return provider.WithIdleTimeout(c.up, c.invoker.deps.ThinkingTimeout)
-	}
-	return c.up
-}
-
 // limit is the bound of the output to send upstream; 0 when the model's own is as low.
 func (c *call) limit() int64 {
 	if n := c.hold.OutputTokens(); n < c.model.MaxOutputTokens {
@@ -200,19 +240,31 @@ func (c *call) limit() int64 {
 
 // refuse passes on an error that the provider answered.
 func (c *call) refuse(answer *Answer, r *Refusal) error {
-	c.stage = refused
+	c.stage, c.status = refused, answer.Status
 	provider.AttemptOf(c.up).Refused(r.Code)
-	if r.Ours {
-		c.invoker.deps.Logger.ErrorContext(c.up, "the provider refuses Trivet's own account: check OPENAI_API_KEY, OPENAI_ORG_ID and the account's billing",
-			slog.Int("status", answer.Status), slog.String("code", r.Code), slog.String("message", r.Message))
+	if r.Ours { // the log says what to do
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "Configuration error. Please contact support.")
 	}
 	if c.status < http.StatusBadRequest { // an error in a good answer
 		c.status = r.Status
 	}
+	c.err = reasonOf(r.Status)
 	answer.Headers["content-type"] = typeJSON
 	c.pass(Head{Status: r.Status, Headers: answer.Headers}, r.Body)
+	c.err = nil
 	return nil
+}
+
+// reasonOf is the reason that stands in the record of a call whose provider answered an error.
+func reasonOf(status int) error {
+	reason := errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED
+	switch {
+	case status == http.StatusTooManyRequests:
+		reason = errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED
+	case status >= http.StatusInternalServerError:
+		reason = errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR
+	}
+	return errs.New(reason, "The provider answered with status %d.", status)
 }
 
 // failed returns the error for a call that ended early.

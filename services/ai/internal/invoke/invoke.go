@@ -61,7 +61,7 @@ type Deps struct {
 	Plans    *plan.Cache
 	Limiter  limit.Limiter
 	Keeper   *hold.Keeper
-	Target   Target
+	Targets  Targets
 	Health   Health
 	Counter  *tokens.Counter
 	Recorder Recorder
@@ -72,8 +72,6 @@ type Deps struct {
 	// long each.
 	AbandonedReads       int
 	AbandonedReadTimeout time.Duration
-	// ThinkingTimeout is the longest silence within an answer of a model that reasons.
-	ThinkingTimeout time.Duration
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -128,7 +126,7 @@ func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint 
 	if err != nil {
 		return err
 	}
-	r, err := i.reserve(ctx, claims, req, model)
+	r, err := i.reserve(ctx, claims, req, model.Dearest())
 	if err != nil {
 		ticket.Done(r.consumed(err))
 		return err

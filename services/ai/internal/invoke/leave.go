@@ -110,6 +110,7 @@ func (c *call) hasLeft() bool {
 func (c *call) sendHead(h Head) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.firstByte = c.invoker.deps.Now()
 	if c.sink != nil && c.sink.Head(h) != nil {
 		c.leaveLocked()
 	}

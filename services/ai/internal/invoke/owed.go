@@ -7,6 +7,8 @@ import (
 	"time"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
@@ -23,15 +25,60 @@ const (
 func (c *call) close() hold.Receipt {
 	receipt := c.hold.Close(func() hold.Final {
 		c.final = c.owed()
+		c.record(&c.final)
 		c.report()
 		c.invoker.deps.Recorder.Call(c.up, c.model.ID, c.final)
 		return c.final
 	})
 	if !receipt.Settled { // billing will come to the same sum
 		u := c.final.Usage
-		receipt.Cost, _ = c.model.Cost(u.Input, u.Cached, u.Output)
+		receipt.Cost, _ = c.price().Cost(u.Input, u.Cached, u.Output)
 	}
 	return receipt
+}
+
+// price is the model at the price of the target that served the call.
+func (c *call) price() models.Model {
+	if c.route == nil {
+		return c.model.Dearest()
+	}
+	return c.model.PricedAt(c.route.Target, c.model.Dearest())
+}
+
+// record writes down what the call's record says besides its usage.
+func (c *call) record(final *hold.Final) {
+	now := c.invoker.deps.Now()
+	final.Latency = now.Sub(c.began)
+	if !c.firstByte.IsZero() {
+		final.FirstByte = c.firstByte.Sub(c.began)
+	} else if c.stage == finished || c.stage == refused && c.status >= http.StatusBadRequest { // an answer in one piece goes out after its settlement
+		final.FirstByte = final.Latency
+	}
+	if c.route != nil && c.stage != held {
+		final.Target, final.ServedModel = c.route.Target, c.served
+	}
+	switch {
+	case c.hasLeft():
+		final.ErrorCode = errs.Code(errorsv1.ErrorReason_ERROR_REASON_CANCELLED)
+	case c.err != nil:
+		final.ErrorCode = errs.Code(errs.ReasonOf(c.err))
+	}
+}
+
+// servedModel is the text of a model's name, without a copy of one that is known.
+func (c *call) servedModel(name []byte) string {
+	switch {
+	case len(name) == 0:
+		return ""
+	case string(name) == c.model.ID:
+		return c.model.ID
+	}
+	for _, alias := range c.model.Aliases {
+		if string(name) == alias {
+			return alias
+		}
+	}
+	return string(name)
 }
 
 // report records the provider's health, unless the provider is not the reason for how the call ended.

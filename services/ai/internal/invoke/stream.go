@@ -143,7 +143,7 @@ func (c *call) rest(s *sse.Scanner, readErr error) []byte {
 	switch {
 	case some && isDone(ev.Data):
 		return s.Slice(ev.Start, ev.End)
-	case c.model.EndsWithoutDone && errors.Is(readErr, io.EOF) && len(ev.Data) == 0 && c.meter.Finished() >= c.req.Choices:
+	case c.route.Model.EndsWithoutDone && errors.Is(readErr, io.EOF) && len(ev.Data) == 0 && c.meter.Finished() >= c.req.Choices:
 		return []byte("data: " + doneData + "\n\n")
 	default:
 		return nil
@@ -167,6 +167,7 @@ func (c *call) broken(err error) error {
 	case errors.Is(err, io.EOF):
 		return c.failed(errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider ended its answer early.").Cause(io.ErrUnexpectedEOF))
 	case errors.Is(err, sse.ErrEventTooLarge):
+		c.hopeless = true
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer has an event that is too large.").Cause(err)
 	default:
 		return c.failed(err)
@@ -187,19 +188,23 @@ func (c *call) observe(data []byte) (hide bool, err error) {
 	if k.Error != nil {
 		return false, c.streamError(k.Error)
 	}
+	if !c.named {
+		c.named = true
+		c.served = c.servedModel(wire.ModelOf(data))
+	}
 	c.meter.Add(k)
 	if c.shown.IsZero() && c.meter.Produced() {
 		c.shown = c.invoker.deps.Now()
 	}
 	if c.meter.Exceeds(c.bound().Output) {
-		c.exceeded = true
+		c.exceeded, c.hopeless = true, true
 		return false, errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
 			"The provider sent more than the %d output tokens that it was asked for; its answer was cut.", c.bound().Output)
 	}
 	if c.joiner != nil {
 		c.joiner.Add(data)
 		if c.joiner.Size() > maxConverted {
-			return false, tooLarge(maxConverted)
+			return false, c.tooLarge(maxConverted)
 		}
 	}
 	return k.HasUsage && k.Choices == 0 && !c.req.AskedUsage, nil
@@ -212,7 +217,7 @@ func (c *call) streamError(raw []byte) error {
 	if !c.headed && !c.meter.Produced() {
 		return &failedAnswer{c.refusalOf(f)}
 	}
-	redact := c.invoker.deps.Target.Redact
+	redact := c.invoker.deps.Targets.Redact
 	message := Shorten(redact(f.Message))
 	if message == "" {
 		message = "no reason was given"

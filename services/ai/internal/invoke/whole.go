@@ -38,7 +38,7 @@ func (c *call) inOnePiece(answer *Answer) error {
 
 // spread passes on an answer in one piece as the stream that was asked for.
 func (c *call) spread(from io.Reader, answer *Answer) error {
-	body, err := readAll(from)
+	body, err := c.readAll(from)
 	if err != nil {
 		return c.failed(err)
 	}
@@ -46,7 +46,7 @@ func (c *call) spread(from io.Reader, answer *Answer) error {
 		return err
 	}
 	if len(body) > maxConverted {
-		return tooLarge(maxConverted)
+		return c.tooLarge(maxConverted)
 	}
 	split := form.Split
 	if c.req.Endpoint == wire.Completions {
@@ -74,7 +74,7 @@ func (c *call) measure(body []byte) error {
 		}
 		return c.notAnAnswer()
 	}
-	c.meter.ProviderID = read.ID
+	c.meter.ProviderID, c.served = read.ID, c.servedModel(read.Model)
 	if read.HasUsage {
 		c.meter.Report(read.Reported)
 	}
@@ -91,7 +91,7 @@ func (e *failedAnswer) Error() string { return e.refusal.Message }
 
 // refusalOf is the refusal for an error in an answer with a good status.
 func (c *call) refusalOf(f wire.Failure) *Refusal {
-	return NewRefusal(f.OwnStatus(), f, c.invoker.deps.Target.Redact)
+	return NewRefusal(f.OwnStatus(), f, c.invoker.deps.Targets.Redact)
 }
 
 func (c *call) notAnAnswer() error {
@@ -102,7 +102,7 @@ func (c *call) notAnAnswer() error {
 // readWhole reads an answer in one piece. A stream, which was not asked for, becomes one.
 func (c *call) readWhole(answer *Answer) ([]byte, error) {
 	if answer.Length > maxAnswer {
-		return nil, tooLarge(maxAnswer)
+		return nil, c.tooLarge(maxAnswer)
 	}
 	if answer.Length > 0 {
 		body := make([]byte, answer.Length)
@@ -122,7 +122,7 @@ func (c *call) readWhole(answer *Answer) ([]byte, error) {
 	if c.joins(start) {
 		return c.join(from, answer)
 	}
-	body, err := readAll(from)
+	body, err := c.readAll(from)
 	if err != nil {
 		return nil, c.failed(err)
 	}
@@ -170,15 +170,16 @@ func readStart(body io.Reader) ([]byte, error) {
 }
 
 // readAll reads an answer whose length is not known.
-func readAll(from io.Reader) ([]byte, error) {
+func (c *call) readAll(from io.Reader) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(from, maxAnswer+1))
 	if err == nil && len(body) > maxAnswer {
-		return nil, tooLarge(maxAnswer)
+		return nil, c.tooLarge(maxAnswer)
 	}
 	return body, err
 }
 
-func tooLarge(limit int) error {
+func (c *call) tooLarge(limit int) error {
+	c.hopeless = true
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer is larger than %d MiB.", limit>>20)
 }
 

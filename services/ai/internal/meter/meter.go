@@ -81,6 +81,15 @@ func (p *Pool) Put(m *Meter) {
 	p.meters.Put(m)
 }
 
+// Reset forgets what was measured, because another target is asked for the answer.
+func (m *Meter) Reset() {
+	m.ProviderID, m.reported, m.strands, m.choices = "", tokens.NothingReported(), m.strands[:0], wire.ChoiceSet{}
+	m.size, m.counted, m.deltas, m.produced, m.next, m.opaque = 0, 0, 0, 0, 0, false
+	m.guess.Store(0)
+	m.finished.Store(0)
+	m.hidden.Store(false)
+}
+
 // Add takes what a chunk, or a whole answer read as one, says. The text is counted only when there is too much to keep.
 func (m *Meter) Add(k *wire.Chunk) {
 	if m.ProviderID == "" && len(k.ID) > 0 {

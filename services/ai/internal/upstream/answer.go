@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"cmp"
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
@@ -13,12 +14,19 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
 
+// reply is an answer together with what decides about the next attempt.
+type reply struct {
+	invoke.Answer
+	header  http.Header     // as it came
+	refusal *invoke.Refusal // of a status of 400 or above; the body is read then
+}
+
 // answer translates a response; of an error it reads the body.
-func (c *Client) answer(response *http.Response) *invoke.Answer {
-	a := &invoke.Answer{
-		Status: response.StatusCode, Headers: c.returned(response.Header), RequestID: response.Header.Get("X-Request-Id"),
+func (c *client) answer(response *http.Response) *reply {
+	a := &reply{header: response.Header, Answer: invoke.Answer{
+		Status: response.StatusCode, Headers: c.returned(response.Header), RequestID: requestID(response.Header),
 		Streamed: Streamed(response), Length: response.ContentLength, Body: body{response.Body},
-	}
+	}}
 	if encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding"))); encoding != "" && encoding != "identity" {
 		a.Body, a.Length = &decoded{body: a.Body, encoding: encoding}, -1
 	}
@@ -26,9 +34,14 @@ func (c *Client) answer(response *http.Response) *invoke.Answer {
 		return a
 	}
 	defer func() { _ = response.Body.Close() }()
-	a.Refusal = c.readRefusal(response, a.Body)
+	a.refusal = c.readRefusal(response, a.Body)
 	a.Body = nil
 	return a
+}
+
+// requestID is the provider's id of a call. Azure has a name of its own for it.
+func requestID(h http.Header) string {
+	return cmp.Or(h.Get("X-Request-Id"), h.Get("Apim-Request-Id"))
 }
 
 // Streamed reports whether the Content-Type is that of server-sent events, whatever follows it. What the body is shows

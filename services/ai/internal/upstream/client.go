@@ -1,4 +1,5 @@
-// Package upstream speaks HTTP with one provider, and keeps from the caller what identifies Trivet's account there.
+// Package upstream speaks HTTP with the providers' servers, chooses among them, and keeps from the caller what
+// identifies Trivet's accounts there.
 package upstream
 
 import (
@@ -11,10 +12,9 @@ import (
 	"net/url"
 	"time"
 
-	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
-	"github.com/trivet-dev/trivet/platform/health"
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -24,91 +24,81 @@ import (
 // busyRetry is when to try again while the bulkhead is full.
 const busyRetry = time.Second
 
-// Account is how the provider knows Trivet.
+// Account is a target and how its provider knows Trivet.
 type Account struct {
-	// BaseURL is where the API is, such as https://api.openai.com/v1.
-	BaseURL *url.URL
-	// Keys are the API keys, newest first. The first is used; none is ever shown.
-	Keys settings.Secrets
-	// Organization is the organization to bill; may be empty.
-	Organization string
+	models.Target
+	// Secrets are the API keys, a group for each setting, newest first.
+	Secrets []settings.Secrets
 }
 
-// Client calls one provider. It is safe for concurrent use.
-type Client struct {
-	transport     http.RoundTripper
-	redactor      Redactor
-	paths         map[aiv1.Endpoint]*url.URL
-	models        *url.URL
-	authorization []string
-	organization     []string
+// client calls one target. It is safe for concurrent use.
+type client struct {
+	account      Account
+	transport    http.RoundTripper
+	redactor     Redactor
+	keyHeader    string
+	keys         *keyring
+	organization []string
 }
 
-var _ invoke.Target = (*Client)(nil)
-
-// New returns a client on that transport.
-func New(transport http.RoundTripper, account Account) *Client {
-	c := &Client{
-		transport: transport,
-		redactor:  NewRedactor(append(account.Keys.Reveal(), account.Organization)...),
-		models:    account.BaseURL.JoinPath("models"),
-		paths: map[aiv1.Endpoint]*url.URL{
-			aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS: account.BaseURL.JoinPath("chat", "completions"),
-			aiv1.Endpoint_ENDPOINT_EMBEDDINGS:       account.BaseURL.JoinPath("embeddings"),
-			aiv1.Endpoint_ENDPOINT_COMPLETIONS:      account.BaseURL.JoinPath("completions"),
-			aiv1.Endpoint_ENDPOINT_MODERATIONS:      account.BaseURL.JoinPath("moderations"),
-		},
+func newClient(transport http.RoundTripper, account Account) *client {
+	c := &client{account: account, transport: transport, keyHeader: "Authorization"}
+	prefix, secrets := "Bearer ", []string{account.Organization}
+	if account.Kind == models.TargetAzure {
+		c.keyHeader, prefix = "Api-Key", ""
 	}
-	if key := account.Keys.Newest(); key.IsSet() { // a model server on this machine may need none
-		c.authorization = []string{"Bearer " + key.Reveal()}
+	for _, group := range account.Secrets {
+		secrets = append(secrets, group.Reveal()...)
 	}
+	c.redactor, c.keys = NewRedactor(secrets...), newKeyring(prefix, account.Secrets)
 	if account.Organization != "" {
 		c.organization = []string{account.Organization}
 	}
 	return c
 }
 
-// Send implements invoke.Target. Of the caller's headers only those that pass Forwarded go along.
-func (c *Client) Send(ctx context.Context, endpoint aiv1.Endpoint, body []byte, headers map[string]string) (*invoke.Answer, error) {
-	to := c.paths[endpoint]
-	if to == nil {
-		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED, "The provider's client does not have this endpoint.")
+// address returns the URL of a path for a model. Azure has the model in the path where an API version is given.
+func (c *client) address(path, model string) *url.URL {
+	base := c.account.BaseURL
+	if c.account.Kind != models.TargetAzure {
+		return base.JoinPath(path)
 	}
-	request := (&http.Request{
-		Method: http.MethodPost, URL: to, Host: to.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: c.header(ctx, headers), ContentLength: int64(len(body)), Body: reader(body),
-		GetBody: func() (io.ReadCloser, error) { return reader(body), nil },
-	}).WithContext(ctx)
-	response, err := c.transport.RoundTrip(request) //nolint:bodyclose // the answer has the body
-	if err != nil {
-		return nil, Failure(err)
+	if c.account.APIVersion == "" {
+		return base.JoinPath("openai", "v1", path)
 	}
-	return c.answer(response), nil
+	u := base.JoinPath("openai", "deployments", url.PathEscape(model), path)
+	u.RawQuery = "api-version=" + url.QueryEscape(c.account.APIVersion)
+	return u
 }
 
-// Redact implements invoke.Target.
-func (c *Client) Redact(text string) string { return c.redactor.String(text) }
-
-// Probe asks for the list of models, which costs nothing, and notes how that went.
-func (c *Client) Probe(ctx context.Context, noted *health.Provider) {
+// send posts a body and returns the answer, whatever its status. Its errors are *errs.Error.
+func (c *client) send(ctx context.Context, to *url.URL, key pick, q *invoke.Query, body []byte) (*reply, error) {
 	request := (&http.Request{
-		Method: http.MethodGet, URL: c.models, Host: c.models.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: c.header(ctx, nil),
+		Method: q.Method, URL: to, Host: to.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: c.header(ctx, key.secret, q),
 	}).WithContext(ctx)
-	response, err := health.Transport{Next: c.transport, Provider: noted}.RoundTrip(request)
-	if err == nil {
-		_ = response.Body.Close() // the status says it all
+	if body != nil {
+		request.ContentLength, request.Body = int64(len(body)), reader(body)
+		request.GetBody = func() (io.ReadCloser, error) { return reader(body), nil }
 	}
+	response, err := c.transport.RoundTrip(request) //nolint:bodyclose // the reply has the body
+	if err != nil {
+		return nil, err
+	}
+	return c.answer(response), nil
 }
 
 func reader(body []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }
 
 // header lists what the provider gets. Bytes pass as they came, so no compression is asked for.
-func (c *Client) header(ctx context.Context, headers map[string]string) http.Header {
+func (c *client) header(ctx context.Context, key *secret, q *invoke.Query) http.Header {
 	h := make(http.Header, 8)
-	if c.authorization != nil {
-		h["Authorization"] = c.authorization
+	if key.header != nil {
+		h[c.keyHeader] = key.header
 	}
 	h["Content-Type"] = contentType
+	if q.ContentType != "" {
+		h["Content-Type"] = []string{q.ContentType}
+	}
 	h["Accept-Encoding"] = identity
 	h["User-Agent"] = userAgent
 	if c.organization != nil {
@@ -117,7 +107,7 @@ func (c *Client) header(ctx context.Context, headers map[string]string) http.Hea
 	if id := requestid.From(ctx); id != "" {
 		h["X-Client-Request-Id"] = []string{id}
 	}
-	for name, value := range headers {
+	for name, value := range q.Headers {
 		if canonical := Forwarded(name); canonical != "" {
 			h[canonical] = []string{value}
 		}
@@ -127,12 +117,19 @@ func (c *Client) header(ctx context.Context, headers map[string]string) http.Hea
 
 // Failure is the *errs.Error for a call, or the reading of its answer, that failed with err.
 func Failure(err error) *errs.Error {
+	var own *errs.Error
 	var busy *provider.BusyError
+	var open *provider.OpenError
 	var network net.Error
 	switch {
+	case errors.As(err, &own):
+		return own
 	case errors.As(err, &busy):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-			"Too many calls to the provider run at once. Please try again in a moment.").After(busyRetry).Cause(err)
+			"Too many calls to the provider run at once. Please try again in a moment.").After(busyRetry).Cause(errors.Join(err, invoke.ErrNoTarget))
+	case errors.As(err, &open):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+			"The provider fails and is not called for a moment. Please try again later.").After(atLeastOne(open.Wait)).Cause(errors.Join(err, invoke.ErrNoTarget))
 	case errors.Is(err, context.Canceled):
 		return errs.From(err)
 	case errors.Is(err, provider.ErrIdle):
@@ -142,4 +139,9 @@ func Failure(err error) *errs.Error {
 	default:
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider could not be reached, or broke off its answer.").Cause(err)
 	}
+}
+
+// atLeastOne rounds a wait up to whole seconds, because Retry-After has no parts of a second.
+func atLeastOne(wait time.Duration) time.Duration {
+	return max(time.Second, (wait + time.Second - 1).Truncate(time.Second))
 }

@@ -20,7 +20,7 @@ const maxRefusal = 1 << 20
 
 // readRefusal reads the answer of a status of 400 or above. A body that breaks off is read as far as it came: the status
 // and Retry-After are worth more than the rest of the text.
-func (c *Client) readRefusal(response *http.Response, read io.Reader) *invoke.Refusal {
+func (c *client) readRefusal(response *http.Response, read io.Reader) *invoke.Refusal {
 	body, _ := io.ReadAll(io.LimitReader(read, maxRefusal))
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if isPage(kind, body) {
@@ -30,7 +30,7 @@ func (c *Client) readRefusal(response *http.Response, read io.Reader) *invoke.Re
 	if f.Message == "" && !json.Valid(body) {
 		f.Message = plainText(kind, body)
 	}
-	r := invoke.NewRefusal(response.StatusCode, f, c.Redact)
+	r := invoke.NewRefusal(response.StatusCode, f, c.redactor.String)
 	if isOpenAIs(body) {
 		r.Body = c.redactor.Body(body)
 	}

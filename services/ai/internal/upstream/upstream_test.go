@@ -9,17 +9,20 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
 
-	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -102,19 +105,62 @@ func TestHeadersOfTheAnswer(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{
 		"content-type": "a", "x-request-id": "b", "retry-after": "1", "retry-after-ms": "2", "x-should-retry": "true", "openai-processing-ms": "3",
-		"openai-version": "4", "x-ratelimit-remaining-tokens": "5", "x-ratelimit-key": "sk-…", "openai-model": "of org-…",
+		"openai-version": "4", "x-ratelimit-remaining-tokens": "5", "x-ratelimit-key": "sk-…", "openai-model": "of org-…", "x-trivet-target": "openai",
 	}, got.Headers)
 	require.Equal(t, "b", got.RequestID)
 }
 
-// send returns what becomes of a response.
-func send(t testing.TB, response http.Response) (*invoke.Answer, error) {
+// got is what becomes of a response.
+type got struct {
+	invoke.Answer
+	Refusal *invoke.Refusal
+}
+
+// taking is an exchange that keeps the answer.
+type taking struct{ answer *invoke.Answer }
+
+func (*taking) Body(*models.Route) []byte { return []byte("{}") }
+
+func (x *taking) Take(a *invoke.Answer) error { x.answer = a; return nil }
+
+func (*taking) Begun() bool { return false }
+
+func (*taking) Gone() <-chan struct{} { return nil }
+
+// chain returns a chain with the default target alone.
+func chain(t testing.TB, base string, keys settings.Secrets, organization string, transport roundTripper) *upstream.Chain {
 	t.Helper()
-	base, err := url.Parse("https://example.com/v1")
+	at, err := url.Parse(base)
 	require.NoError(t, err)
-	client := upstream.New(roundTripper(func(*http.Request) (*http.Response, error) { return &response, nil }),
-		upstream.Account{BaseURL: base, Keys: settings.NewSecrets("sk-x", "older-key"), Organization: "org-x"})
-	return client.Send(t.Context(), aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, []byte("{}"), nil)
+	list, err := models.Default()
+	require.NoError(t, err)
+	c, err := upstream.NewChain(upstream.Options{
+		Models: list, Default: upstream.Account{Target: models.Target{BaseURL: at, Organization: organization}, Secrets: []settings.Secrets{keys}},
+		Base: transport, Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter(""), Now: time.Now,
+	})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// ask sends a request of a model.
+func ask(ctx context.Context, c *upstream.Chain, path string, headers map[string]string) (got, error) {
+	x := &taking{}
+	err := c.Do(ctx, &invoke.Query{Method: http.MethodPost, Path: path, Headers: headers, Model: models.Model{ID: "gpt-4o-mini"}}, x)
+	if refused, ok := errors.AsType[*invoke.RefusedError](err); ok {
+		return got{*refused.Answer, refused.Refusal}, nil
+	}
+	if err != nil {
+		return got{}, err
+	}
+	return got{Answer: *x.answer}, nil
+}
+
+// send returns what becomes of a response.
+func send(t testing.TB, response http.Response) (got, error) {
+	t.Helper()
+	c := chain(t, "https://example.com/v1", settings.NewSecrets("sk-x", "older-key"), "org-x", func(*http.Request) (*http.Response, error) { return &response, nil })
+	return ask(t.Context(), c, "chat/completions", nil)
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -122,15 +168,13 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestHeadersOfTheRequest(t *testing.T) {
-	base, err := url.Parse("https://example.com/openai/v1/")
-	require.NoError(t, err)
 	var sent *http.Request
-	client := upstream.New(roundTripper(func(r *http.Request) (*http.Response, error) {
+	client := chain(t, "https://example.com/openai/v1/", settings.NewSecrets("sk-x"), "org-x", func(r *http.Request) (*http.Response, error) {
 		sent = r
 		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
-	}), upstream.Account{BaseURL: base, Keys: settings.NewSecrets("sk-x"), Organization: "org-x"})
+	})
 	ctx := requestid.With(t.Context(), "req_1")
-	res, err := client.Send(ctx, aiv1.Endpoint_ENDPOINT_EMBEDDINGS, []byte("{}"), map[string]string{
+	res, err := ask(ctx, client, "embeddings", map[string]string{
 		"authorization": "Bearer theirs", "openai-organization": "theirs", "openai-beta": "b", "idempotency-key": "i", "accept": "a", "cookie": "c", "host": "evil",
 	})
 	require.NoError(t, err)
@@ -149,14 +193,12 @@ func TestHeadersOfTheRequest(t *testing.T) {
 }
 
 func TestWithoutAKeyThereIsNoHeader(t *testing.T) {
-	base, err := url.Parse("http://localhost:11434/v1")
-	require.NoError(t, err)
-	client := upstream.New(roundTripper(func(r *http.Request) (*http.Response, error) {
+	client := chain(t, "http://localhost:11434/v1", nil, "", func(r *http.Request) (*http.Response, error) {
 		require.NotContains(t, r.Header, "Authorization")
 		require.Equal(t, "http://localhost:11434/v1/chat/completions", r.URL.String())
 		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
-	}), upstream.Account{BaseURL: base})
-	answer, err := client.Send(t.Context(), aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, []byte("{}"), nil)
+	})
+	answer, err := ask(t.Context(), client, "chat/completions", nil)
 	require.NoError(t, err)
 	require.NoError(t, answer.Body.Close())
 }

@@ -10,6 +10,8 @@ import (
 type Answer struct {
 	// ID is the provider's id of the answer; may be empty.
 	ID string
+	// Model is the model that the provider says it used; may be empty. It lies in the body.
+	Model []byte
 	// Reported is what the provider counted; only when HasUsage.
 	Reported tokens.Reported
 	HasUsage bool
@@ -37,6 +39,8 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 		switch string(key) {
 		case "id":
 			a.ID = string(text(&c))
+		case "model":
+			a.Model = text(&c)
 		case "usage":
 			a.Reported, a.HasUsage = readUsage(&c)
 		case "error":
@@ -55,6 +59,22 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 	}
 	// A list without elements is an answer when the provider counted tokens for it: a repeat would cost them again.
 	return a, c.End() == nil && (found || listed && a.HasUsage && !a.Failed)
+}
+
+// ModelOf returns the model that a chunk of a stream names; nil when it names none.
+func ModelOf(data []byte) (model []byte) {
+	c := jsonscan.New(data)
+	if c.Kind() != jsonscan.Object {
+		return nil
+	}
+	for key := range c.Members() {
+		if string(key) == "model" {
+			model = text(&c)
+		} else {
+			c.Skip()
+		}
+	}
+	return model
 }
 
 // text passes a value and returns it when it is a text, else nil.

@@ -95,6 +95,8 @@ func (r *Request) take(c *jsonscan.Cursor, f field) error {
 		r.responseFormat = at
 	case fieldStreamOptions:
 		r.streamOptions = at
+	case fieldModel:
+		r.model = at
 	case fieldMaxTokens:
 		r.maxTokens = at
 	case fieldMaxCompletionTokens:

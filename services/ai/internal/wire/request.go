@@ -51,6 +51,7 @@ type Request struct {
 	maxTokens, maxCompletionTokens span
 	streamOptions, includeUsage    span
 	messages, input                span // input is also the prompt of a completion
+	model                          span
 	tools, functions               span
 	responseFormat                 span
 

@@ -57,7 +57,7 @@ func FuzzParse(f *testing.F) {
 		got := decode(t, body)
 		require.Equal(t, got["model"], r.Model)
 		if embeddings {
-			require.Equal(t, body, r.Upstream(0, models.Model{OutputBound: models.BoundNew}))
+			require.Equal(t, body, r.Upstream(0, models.Model{OutputBound: models.BoundNew}, ""))
 			return
 		}
 		require.NotEmpty(t, got["messages"])
@@ -68,7 +68,7 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, max(number(t, got["max_tokens"], 0), number(t, got["max_completion_tokens"], 0)), r.MaxOutput)
 
 		limit = max(limit, 0)
-		sent := decode(t, r.Upstream(limit, models.Model{OutputBound: models.BoundNew}))
+		sent := decode(t, r.Upstream(limit, models.Model{OutputBound: models.BoundNew}, ""))
 		if limit > 0 && (r.MaxOutput == 0 || limit < r.MaxOutput) {
 			name := r.MaxOutputName()
 			if name == "" {
@@ -148,7 +148,7 @@ func TestUpstreamKeepsEveryOtherByte(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, err := wire.Parse(wire.Chat, []byte(c.in), nil)
 			require.NoError(t, err)
-			require.Equal(t, c.out, string(r.Upstream(7, models.Model{OutputBound: models.BoundNew})))
+			require.Equal(t, c.out, string(r.Upstream(7, models.Model{OutputBound: models.BoundNew}, "")))
 		})
 	}
 }
@@ -169,6 +169,6 @@ func TestUpstreamOfOtherServers(t *testing.T) {
 	} {
 		r, err := wire.Parse(wire.Chat, []byte(c.in), nil)
 		require.NoError(t, err)
-		require.Equal(t, c.out, string(r.Upstream(7, models.Model{OutputBound: c.bound, HidesUsage: true})))
+		require.Equal(t, c.out, string(r.Upstream(7, models.Model{OutputBound: c.bound, HidesUsage: true}, "")))
 	}
 }

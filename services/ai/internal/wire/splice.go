@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 
@@ -13,17 +14,22 @@ type edit struct {
 	text       string
 }
 
-// Upstream returns the body to send: as it came, but for at most two places. A limit above 0 becomes the bound of the
+// Upstream returns the body to send: as it came, but for at most three places. A name that is not empty takes the place
+// of the model's name. A limit above 0 becomes the bound of the
 // output, in the field that the caller used, else in the model's, unless the caller's own bound is as low; a stream asks
 // for its usage if the model's provider may be asked. A body that needs no edit is returned itself.
-func (r *Request) Upstream(limit int64, m models.Model) []byte {
-	var room [2]edit
+func (r *Request) Upstream(limit int64, m models.Model, name string) []byte {
+	var room [3]edit
 	edits := room[:0]
 	if limit > 0 && (r.MaxOutput == 0 && m.OutputBound != models.BoundNone || limit < r.MaxOutput) {
 		edits = append(edits, r.boundEdit(limit, r.boundName(m)))
 	}
 	if r.Stream && !r.AskedUsage && !m.HidesUsage {
 		edits = append(edits, r.usageEdit())
+	}
+	if name != "" && name != r.Model {
+		quoted, _ := json.Marshal(name) // a text: it cannot fail
+		edits = append(edits, edit{r.model.start, r.model.end, string(quoted)})
 	}
 	if len(edits) == 0 {
 		return r.body
