@@ -47,10 +47,12 @@ func ServiceSettings() map[string][]any {
 
 // config holds every setting of the all-in-one.
 type config struct {
-	Host    serve.Settings
-	Edge    serve.Edge
-	Store   serve.Store
-	Prices  serve.PriceList
+	Host   serve.Settings
+	Edge   serve.Edge
+	Store  serve.Store
+	Prices serve.PriceList
+
+	get     func(name string) string // finds a setting whose name a file gives
 	Gateway gateway.Config
 	Auth    auth.Config
 	AI      ai.Config
@@ -100,7 +102,7 @@ func (c *config) dataDir() error {
 
 // load reads every setting and reports all mistakes at once, including those of the checks and of the settings file.
 func load(env settings.Env, modes []string, checks ...func(*config) error) (*config, error) {
-	c := &config{}
+	c := &config{get: env.Get}
 	wrong := []error{settings.Load(env.Get, c, modes...), env.Refused()}
 	for _, check := range checks {
 		wrong = append(wrong, check(c))

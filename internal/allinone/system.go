@@ -17,9 +17,11 @@ import (
 	"github.com/trivet-dev/trivet/platform/connect"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/ai"
 	"github.com/trivet-dev/trivet/services/auth"
 	"github.com/trivet-dev/trivet/services/billing"
@@ -39,6 +41,7 @@ type system struct {
 	services                    []named
 	gateway                     *gateway.Gateway
 	conns                       map[string]*connect.Conn
+	checkModels                 func(*models.List) error
 	issuer                      *passport.Issuer
 	development                 gateway.Development
 	edgeAddr, grpcAddr, opsAddr string
@@ -108,11 +111,13 @@ func (s *system) addServices(ctx context.Context) error {
 	}
 	aiService, err := ai.New(ctx, c.AI, ai.Deps{
 		Logger: log, Meter: s.host.Meter("ai"), Now: now, Models: c.Prices.List(), Billing: toBilling,
+		Secrets: func(name string) (settings.Secrets, error) { return settings.ReadSecrets(c.get, name, "") },
 	})
 	if err != nil {
 		return err
 	}
 	s.add("ai", aiService)
+	s.checkModels = aiService.CheckModels
 	return nil
 }
 
@@ -153,6 +158,7 @@ func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
 	return append(parts,
 		serve.GRPCPart(s.server.Server, internal),
 		s.server.Revocations(s.host),
+		s.config.Prices.ReloadPart(s.host.Logger, s.config.Billing.CheckModels, s.checkModels),
 		serve.Part{Name: "status", Run: s.gateway.Run},
 		serve.Part{Name: "edge", Run: func(ctx context.Context) error { return s.gateway.Serve(ctx, edge) }},
 	), nil

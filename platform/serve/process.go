@@ -38,6 +38,8 @@ type Process struct {
 	trust  Trust
 	prover *peer.Prover
 	conns  map[string]*connect.Conn
+	get    func(name string) string
+	added  []Part
 }
 
 // NewProcess reads every setting of a program, reports all mistakes at once, and connects to the services that it needs.
@@ -69,7 +71,7 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Host: host, name: program.Name, trust: common.Trust, prover: prover, conns: map[string]*connect.Conn{}}
+	p := &Process{Host: host, name: program.Name, trust: common.Trust, prover: prover, get: get, conns: map[string]*connect.Conn{}}
 	for name, at := range common.Addresses.all() {
 		if !slices.Contains(program.Needs, name) {
 			continue
@@ -83,6 +85,14 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 
 // Conn returns the connection to a service that the program needs.
 func (p *Process) Conn(name string) *connect.Conn { return p.conns[name] }
+
+// Secrets reads a setting that holds keys and whose name a file gives.
+func (p *Process) Secrets(name string) (settings.Secrets, error) {
+	return settings.ReadSecrets(p.get, name, "")
+}
+
+// Add adds a part to those that the process runs.
+func (p *Process) Add(part Part) { p.added = append(p.added, part) }
 
 // Close ends the connections to the other services.
 func (p *Process) Close() error {

@@ -74,7 +74,8 @@ func (p *Process) parts(ctx context.Context, service Service) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []Part{p.OpsPart(open[0], service), ServicePart(p.name, service), GRPCPart(server.Server, open[1]), server.Revocations(p.Host)}, nil
+	parts := []Part{p.OpsPart(open[0], service), ServicePart(p.name, service), GRPCPart(server.Server, open[1]), server.Revocations(p.Host)}
+	return append(parts, p.added...), nil
 }
 
 // Listening is an address to listen on, and the setting that holds it.

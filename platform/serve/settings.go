@@ -1,11 +1,16 @@
 package serve
 
 import (
+	"context"
 	"crypto/ed25519"
 	"fmt"
+	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -183,6 +188,9 @@ type PriceList struct {
 	// ModelsFile replaces the embedded price list.
 	ModelsFile string `env:"MODELS_FILE" help:"YAML file with the price list of the models, in place of the embedded one"`
 
+	// ReloadInterval is how often the file is compared with what was read.
+	ReloadInterval time.Duration `env:"MODELS_RELOAD_INTERVAL" default:"5s" min:"0s" max:"1h" help:"how often MODELS_FILE is read again, so that a change applies without a restart; 0s turns it off; SIGHUP reads it at once"`
+
 	list *models.List
 }
 
@@ -196,3 +204,18 @@ func (p *PriceList) Validate(settings.Modes) (err error) {
 
 // List returns the price list that Validate read.
 func (p *PriceList) List() *models.List { return p.list }
+
+// ReloadPart follows changes of the file until ctx ends, and reads it at once on SIGHUP. All checks must accept a new list.
+func (p *PriceList) ReloadPart(log *slog.Logger, checks ...func(*models.List) error) Part {
+	return Part{Name: "models", Run: func(ctx context.Context) error {
+		if p.ModelsFile == "" {
+			<-ctx.Done()
+			return nil
+		}
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		reloader := &models.Reloader{Path: p.ModelsFile, List: p.list, Checks: checks, Interval: p.ReloadInterval, Now: hangup, Logger: log}
+		return reloader.Run(ctx)
+	}}
+}

@@ -20,9 +20,14 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 	}
 	program := serve.Program{Name: "ai", Config: &c, Needs: []string{"auth", "billing"}, Migrations: ai.Migrations}
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
-		return ai.New(ctx, c.AI, ai.Deps{
-			Logger: p.Logger, Meter: p.Meter("ai"), Now: p.Now, Models: c.Prices.List(),
+		service, err := ai.New(ctx, c.AI, ai.Deps{
+			Logger: p.Logger, Meter: p.Meter("ai"), Now: p.Now, Models: c.Prices.List(), Secrets: p.Secrets,
 			Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
 		})
+		if err != nil {
+			return nil, err
+		}
+		p.Add(c.Prices.ReloadPart(p.Logger, service.CheckModels))
+		return service, nil
 	})
 }

@@ -28,6 +28,7 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 		if err != nil {
 			return nil, err
 		}
+		p.Add(c.Prices.ReloadPart(p.Logger))
 		return auth.New(ctx, c.Auth, auth.Deps{
 			Logger: p.Logger, Meter: p.Meter("auth"), Now: p.Now,
 			Database: database.For("auth", c.Store.DatabaseURL), Models: c.Prices.List(), Passports: issuer,

@@ -27,6 +27,7 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 	var c config
 	program := serve.Program{Name: "billing", Config: &c, Needs: []string{"auth"}, Migrations: billing.Migrations}
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
+		p.Add(c.Prices.ReloadPart(p.Logger, c.Billing.CheckModels))
 		return billing.New(ctx, c.Billing, billing.Deps{
 			Logger: p.Logger, Meter: p.Meter("billing"), Now: p.Now,
 			Database: database.For("billing", c.Store.DatabaseURL), Models: c.Prices.List(),
