@@ -13,6 +13,7 @@ import (
 
 // patterns say in words what a pattern of the contract allows, with an example. Nobody reads a regular expression.
 var patterns = map[string]string{
+	`^[a-zA-Z0-9_-]{0,64}$`:           `must have up to 64 letters, digits, "_" or "-", such as "weather_report"`,
 	`^[a-zA-Z0-9_-]{1,64}$`:           `must have 1 to 64 letters, digits, "_" or "-", such as "get_weather"`,
 	`^([0-9]{4}-[0-9]{2}-[0-9]{2})?$`: `must be a day such as "2026-11-28", or empty`,
 }
@@ -21,9 +22,9 @@ var patterns = map[string]string{
 var examples = map[string]string{ //nolint:gosec // examples, no credentials
 	"model": "gpt-5-mini", "name": "backend", "credential": "tvt_live_…", "body": "{}", "user_id": "user_2abc", "account_id": "org_2abc",
 	"organization_id": "org_2abc", "api_key_id": "key_2abc", "event_id": "evt_1abc", "event_ids": "evt_1abc", "request_id": "req_1abc",
-	"hold_id": "hold_1abc", "plan_id": "pro", "pack_id": "pack_10", "grant_id": "grant_1abc", "version": "1", "reason": "goodwill", "source": "goodwill",
+	"hold_id": "hold_1abc", "batch_id": "batch_1abc", "plan_id": "pro", "pack_id": "pack_10", "grant_id": "grant_1abc", "version": "1", "reason": "goodwill", "source": "goodwill",
 	"success_url": "https://app.example.com/paid", "cancel_url": "https://app.example.com/plans", "return_url": "https://app.example.com/account",
-	"id": "call_1abc", "content": "Hello", "role": "user", "input": "Hello", "scopes": "ai.invoke", "inputs": "Hello", "yaml": "plans: []",
+	"id": "call_1abc", "content": "Hello", "role": "user", "input": "Hello", "scopes": "ai.invoke", "inputs": "Hello", "text": "Hello", "yaml": "plans: []",
 }
 
 // expected says what the contract wants of a value, without naming its rules. It returns "" for a rule that it does not know;
@@ -33,7 +34,7 @@ func expected(field protoreflect.FieldDescriptor, rules *validate.FieldRules) st
 	case *validate.FieldRules_String_:
 		return ofString(field, kind.String_)
 	case *validate.FieldRules_Bytes:
-		return within(0, kind.Bytes.GetMaxLen(), "bytes")
+		return within(kind.Bytes.GetMinLen(), kind.Bytes.GetMaxLen(), "bytes")
 	case *validate.FieldRules_Repeated:
 		return ofList(field, kind.Repeated)
 	case *validate.FieldRules_Enum:
@@ -54,6 +55,8 @@ func ofString(field protoreflect.FieldDescriptor, r *validate.StringRules) strin
 		return patterns[r.GetPattern()]
 	case len(r.GetIn()) > 0:
 		return "must be " + oneOf(r.GetIn())
+	case r.GetPrefix() != "":
+		return strings.Replace(within(r.GetMinLen(), r.GetMaxBytes(), "bytes"), "must", fmt.Sprintf("must start with %q and", r.GetPrefix()), 1) + example(field)
 	case r.GetMaxBytes() > 0:
 		return within(r.GetMinLen(), r.GetMaxBytes(), "bytes") + example(field)
 	case r.GetMaxLen() > 0 || r.GetMinLen() > 0:

@@ -25,4 +25,20 @@ func TestSchemasKeepOrderAndNumbers(t *testing.T) {
 	require.NoError(t, parse([]byte(`{"tools":[{"name":"f","parameters":{},"parametersJson":"{}"}]}`), both))
 	require.NotNil(t, both.GetTools()[0].GetParameters(), "two schemas are the service's to refuse")
 	require.Error(t, parse([]byte(`{"tools":[{"name":"f","parameters":[]}]}`), both))
+
+	for _, name := range []string{"responseFormat", "response_format"} {
+		body := `{"model":"m","messages":[],"` + name + `":{"strict":true,"schema":` + schema + `}}`
+		counted := &aiv1.CountTokensRequest{}
+		require.NoError(t, parse([]byte(body), counted))
+		require.NoError(t, parse([]byte(body), chat))
+		for _, format := range []*aiv1.ResponseFormat{counted.GetResponseFormat(), chat.GetResponseFormat()} {
+			require.Equal(t, schema, format.GetSchemaJson()) //nolint:testifylint // the exact bytes count
+			require.Nil(t, format.GetSchema())
+			require.True(t, format.GetStrict())
+		}
+	}
+	require.NoError(t, parse([]byte(`{"responseFormat":{"schema":{},"schemaJson":"{}"}}`), both))
+	require.NotNil(t, both.GetResponseFormat().GetSchema(), "two schemas are the service's to refuse")
+	require.NoError(t, parse([]byte(`{"responseFormat":{"schema":null}}`), both))
+	require.Empty(t, both.GetResponseFormat().GetSchemaJson())
 }

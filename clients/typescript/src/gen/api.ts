@@ -353,6 +353,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/chat:countTokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * CountTokens counts the input tokens that a conversation would have, without calling the model. It costs nothing, and
+         *     counts as a request in the limits per minute.
+         *     Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE.
+         */
+        post: operations["countTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/chat:stream": {
         parameters: {
             query?: never;
@@ -892,6 +913,14 @@ export interface components {
              *     provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
              */
             reasoningEffort?: string;
+            /** @description The JSON that the answer must be. Unset means text. */
+            responseFormat?: components["schemas"]["ResponseFormat"];
+            /**
+             * Format: int32
+             * @description A number that makes answers repeatable as far as the provider can: the same request with the same seed usually gets
+             *     the same answer. Unset means that the provider chooses. Example: 42.
+             */
+            seed?: number;
         };
         /** @description ChatResponse is the answer. */
         ChatResponse: {
@@ -944,6 +973,14 @@ export interface components {
              *     provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
              */
             reasoningEffort?: string;
+            /** @description The JSON that the answer must be. Unset means text. */
+            responseFormat?: components["schemas"]["ResponseFormat"];
+            /**
+             * Format: int32
+             * @description A number that makes answers repeatable as far as the provider can: the same request with the same seed usually gets
+             *     the same answer. Unset means that the provider chooses. Example: 42.
+             */
+            seed?: number;
         };
         /** @description ChatStreamResponse is one piece of the answer. The last piece has finish_reason, usage and cost. */
         ChatStreamResponse: {
@@ -987,6 +1024,47 @@ export interface components {
          * @enum {string}
          */
         CheckoutStatus: "CHECKOUT_STATUS_UNSPECIFIED" | "CHECKOUT_STATUS_OPEN" | "CHECKOUT_STATUS_COMPLETE" | "CHECKOUT_STATUS_EXPIRED";
+        /** @description ContentPart is a part of a turn: a text or an image. */
+        ContentPart: {
+            /** @description A text; 1 byte to 4 MiB. Example: "What is in this picture?". */
+            text?: string;
+            /** @description An image, for models that see. */
+            image?: components["schemas"]["Image"];
+        };
+        /** @description ContentPart is a part of a turn: a text or an image. */
+        ContentPartInput: {
+            /** @description A text; 1 byte to 4 MiB. Example: "What is in this picture?". */
+            text?: string;
+            /** @description An image, for models that see. */
+            image?: components["schemas"]["ImageInput"];
+        };
+        /** @description CountTokensRequest is a conversation whose tokens are counted. */
+        CountTokensRequest: {
+            /** @description The id of the model, as ListModels shows it. Example: "gpt-5-mini". */
+            model: string;
+            /** @description The turns of the conversation, oldest first; 1 to 2,048. */
+            messages: components["schemas"]["MessageInput"][];
+            /** @description The functions that the model may call; at most 128. */
+            tools?: components["schemas"]["Tool"][];
+            /** @description The JSON that the answer must be. Unset means text. */
+            responseFormat?: components["schemas"]["ResponseFormat"];
+        };
+        /** @description CountTokensResponse is the number of tokens. */
+        CountTokensResponse: {
+            /**
+             * Format: int32
+             * @description The number of input tokens, at most the model's context_tokens. It is close to what the provider counts if exact is
+             *     true, and otherwise an upper bound. Example: 1250.
+             */
+            inputTokens: number;
+            /**
+             * @description True if all text was counted with the model's own vocabulary. It is false for images, for very long texts, and for
+             *     models whose vocabulary Trivet does not have. Example: true.
+             */
+            exact: boolean;
+            /** @description The price of these tokens as input that is not cached, in nano-dollars. Example: "312500" ($0.0003125). */
+            costNanoUsd: components["schemas"]["NanoUsd"];
+        };
         /** @description CreateApiKeyRequest says what the key may do. */
         CreateApiKeyRequest: {
             /** @description A name for people; 1 to 100 characters. Example: "nightly reports". */
@@ -1409,6 +1487,46 @@ export interface components {
              */
             admin: boolean;
         };
+        /** @description Image is a picture for a model that sees. */
+        Image: {
+            /**
+             * @description The address of the image; it starts with https:// and has at most 8,192 bytes. The provider fetches it; Trivet
+             *     does not. Example: "https://example.com/cat.png".
+             */
+            url?: string;
+            /**
+             * @description The bytes of the image; 1 byte to 20 MiB, within the maximum size of a request. Over REST in base64. Example:
+             *     "iVBORw0KGgo=".
+             */
+            data?: string;
+            /**
+             * @description The format of data: "image/png", "image/jpeg", "image/webp" or "image/gif". Required with data, empty with url.
+             *     Example: "image/png".
+             */
+            mediaType: string;
+            /** @description How closely the model looks: "low", "high" or "auto". Empty means the provider's default. Example: "low". */
+            detail: string;
+        };
+        /** @description Image is a picture for a model that sees. */
+        ImageInput: {
+            /**
+             * @description The address of the image; it starts with https:// and has at most 8,192 bytes. The provider fetches it; Trivet
+             *     does not. Example: "https://example.com/cat.png".
+             */
+            url?: string;
+            /**
+             * @description The bytes of the image; 1 byte to 20 MiB, within the maximum size of a request. Over REST in base64. Example:
+             *     "iVBORw0KGgo=".
+             */
+            data?: string;
+            /**
+             * @description The format of data: "image/png", "image/jpeg", "image/webp" or "image/gif". Required with data, empty with url.
+             *     Example: "image/png".
+             */
+            mediaType?: string;
+            /** @description How closely the model looks: "low", "high" or "auto". Empty means the provider's default. Example: "low". */
+            detail?: string;
+        };
         /** @description How a provider is. */
         IntegrationStatus: {
             status: components["schemas"]["ServiceState"];
@@ -1605,6 +1723,8 @@ export interface components {
             toolCallId: string;
             /** @description A name for the speaker; may be empty. Example: "ada". */
             name: string;
+            /** @description The turn in parts, in place of content, such as a text and an image; at most 256. Set content or parts, not both. */
+            parts: components["schemas"]["ContentPart"][];
         };
         /** @description Message is one turn of a conversation. */
         MessageInput: {
@@ -1621,6 +1741,8 @@ export interface components {
             toolCallId?: string;
             /** @description A name for the speaker; may be empty. Example: "ada". */
             name?: string;
+            /** @description The turn in parts, in place of content, such as a text and an image; at most 256. Set content or parts, not both. */
+            parts?: components["schemas"]["ContentPartInput"][];
         };
         /** @description Model is a row of the price list. */
         Model: {
@@ -1835,6 +1957,32 @@ export interface components {
              * @description The time from the call's begin to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
              */
             firstByteMillis: number;
+        };
+        /** @description ResponseFormat asks for an answer that is JSON. */
+        ResponseFormat: {
+            /**
+             * @description A name for the schema, for the model: up to 64 letters, digits, "_" and "-". Empty means "answer". Example:
+             *     "weather_report".
+             */
+            name?: string;
+            /** @description What the answer is, for the model; at most 4,096 characters. Example: "The weather of one city.". */
+            description?: string;
+            /**
+             * @description The JSON Schema of the answer. Without a schema, the answer is any JSON object. A Struct does not keep the order of
+             *     members, nor integers above 2^53. Over REST, Trivet keeps both; over gRPC, use schema_json. Example:
+             *     {"type": "object", "properties": {"celsius": {"type": "number"}}}.
+             */
+            schema?: Record<string, never>;
+            /**
+             * @description The same as text, sent to the provider as it is. Set at most one of the two. Range: a JSON object, at most 262,144
+             *     bytes. Example: "{\"type\":\"object\",\"properties\":{\"celsius\":{\"type\":\"number\"}}}".
+             */
+            schemaJson?: string;
+            /**
+             * @description True makes the provider enforce the schema, which then must be in the subset of JSON Schema that the provider
+             *     supports. Example: true.
+             */
+            strict?: boolean;
         };
         /**
          * @description unknown: not looked at yet, at most 10 s after start.
@@ -2772,6 +2920,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ChatResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    countTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description CountTokensRequest is a conversation whose tokens are counted. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CountTokensRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CountTokensResponse"];
                 };
             };
             /** @description The call failed. */

@@ -41,8 +41,8 @@ func allows(list []string, id, asked string) bool {
 	return len(list) == 0 || slices.Contains(list, id) || slices.Contains(list, asked)
 }
 
-// admit asks the plan and the limits.
-func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model) (limit.Ticket, error) {
+// admit asks the plan and the limits. tokens is what the call may use.
+func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model, tokens int64) (limit.Ticket, error) {
 	plan, err := i.deps.Plans.Get(ctx, claims.AccountID)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.
 	return i.deps.Limiter.Admit(ctx, limit.Ask{
 		Account: claims.AccountID, Keys: limitedKeys(claims), AccountRequests: int64(limits.GetRequestsPerMinute()),
 		TokensPerMinute: int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
-		Tokens: req.GuessInput(m) + wanted(req, m)*req.Choices,
+		Tokens: tokens,
 	})
 }
 

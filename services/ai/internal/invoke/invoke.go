@@ -122,7 +122,7 @@ func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint 
 	if err != nil {
 		return err
 	}
-	ticket, err := i.admit(ctx, claims, req, model)
+	ticket, err := i.admit(ctx, claims, req, model, req.GuessInput(model)+wanted(req, model)*req.Choices)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,15 @@ func (s *Server) ChatStream(req *aiv1.ChatStreamRequest, stream grpc.ServerStrea
 	return s.typed.ChatStream(stream.Context(), claims, req, stream.Send)
 }
 
+// CountTokens counts the input of a conversation.
+func (s *Server) CountTokens(ctx context.Context, req *aiv1.CountTokensRequest) (*aiv1.CountTokensResponse, error) {
+	claims, err := passport.Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.typed.CountTokens(ctx, claims, req)
+}
+
 // Embed turns texts into vectors.
 func (s *Server) Embed(ctx context.Context, req *aiv1.EmbedRequest) (*aiv1.EmbedResponse, error) {
 	claims, err := passport.Caller(ctx)

@@ -130,7 +130,7 @@ func TestCompleteWritesExactNumbers(t *testing.T) {
 
 func TestSchemasAsText(t *testing.T) {
 	const schema = `{"type":"object", "properties":{"zeta":{"maximum":9007199254740993},"alpha":{}}}`
-	got, err := toTools([]*aiv1.Tool{{Name: "f", ParametersJson: schema}})
+	got, err := toTools([]*aiv1.Tool{{Name: "f", ParametersJson: schema}}, new(maxSchemaValues))
 	require.NoError(t, err)
 	require.Equal(t, []byte(schema), fmt.Appendf(nil, "%s", got[0].Function.Parameters)) //nolint:testifylint // the exact bytes count
 
@@ -138,7 +138,7 @@ func TestSchemasAsText(t *testing.T) {
 		"{": "is not a JSON object", "[]": "is not a JSON object", `{} {}`: "is not a JSON object", `"x"`: "is not a JSON object",
 		`{"a":[` + strings.Repeat("1,", maxSchemaValues) + `1]}`: "is too large",
 	} {
-		_, err := toTools([]*aiv1.Tool{{Name: "f"}, {Name: "g", ParametersJson: text}})
+		_, err := toTools([]*aiv1.Tool{{Name: "f"}, {Name: "g", ParametersJson: text}}, new(maxSchemaValues))
 		require.ErrorContains(t, err, problem)
 		require.ErrorContains(t, err, "tools[1].parameters")
 	}

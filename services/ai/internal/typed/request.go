@@ -1,8 +1,10 @@
 package typed
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	goopenai "github.com/sashabaranov/go-openai"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -14,29 +16,33 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
 
-// conversation is what ChatRequest and ChatStreamRequest have in common: everything.
-type conversation interface {
+// prompt is what a model reads.
+type prompt interface {
 	GetModel() string
 	GetMessages() []*aiv1.Message
+	GetTools() []*aiv1.Tool
+	GetResponseFormat() *aiv1.ResponseFormat
+}
+
+// conversation is what ChatRequest and ChatStreamRequest have in common: everything.
+type conversation interface {
+	prompt
 	GetMaxTokens() int32
 	GetTemperature() float64
 	GetTopP() float64
 	GetStop() []string
-	GetTools() []*aiv1.Tool
 	GetToolChoice() string
 	GetReasoningEffort() string
 }
 
 // request translates a conversation, and checks what go-openai knows of the model.
 func request(c conversation) (goopenai.ChatCompletionRequest, error) {
-	tools, err := toTools(c.GetTools())
+	r, err := promptRequest(c)
 	if err != nil {
-		return goopenai.ChatCompletionRequest{}, err
+		return r, err
 	}
-	r := goopenai.ChatCompletionRequest{
-		Model: c.GetModel(), Messages: toMessages(c.GetMessages()), MaxCompletionTokens: int(c.GetMaxTokens()),
-		Temperature: float32(c.GetTemperature()), TopP: float32(c.GetTopP()), Stop: c.GetStop(), Tools: tools, ReasoningEffort: c.GetReasoningEffort(),
-	}
+	r.MaxCompletionTokens, r.Temperature, r.TopP = int(c.GetMaxTokens()), float32(c.GetTemperature()), float32(c.GetTopP())
+	r.Stop, r.ReasoningEffort = c.GetStop(), c.GetReasoningEffort()
 	switch choice := c.GetToolChoice(); choice {
 	case "":
 	case "auto", "none", "required":
@@ -47,32 +53,37 @@ func request(c conversation) (goopenai.ChatCompletionRequest, error) {
 	return r, nil
 }
 
-func toMessages(in []*aiv1.Message) []goopenai.ChatCompletionMessage {
-	out := make([]goopenai.ChatCompletionMessage, len(in))
-	for i, m := range in {
-		out[i] = goopenai.ChatCompletionMessage{Role: m.GetRole(), Content: m.GetContent(), Name: m.GetName(), ToolCallID: m.GetToolCallId()}
-		for _, call := range m.GetToolCalls() {
-			arguments := call.GetArguments()
-			if arguments == "" {
-				arguments = "{}" // go-openai omits an empty string, and the provider requires one
-			}
-			out[i].ToolCalls = append(out[i].ToolCalls, goopenai.ToolCall{
-				ID: call.GetId(), Type: goopenai.ToolTypeFunction, Function: goopenai.FunctionCall{Name: call.GetName(), Arguments: arguments},
-			})
-		}
+// seedOf keeps a seed of 0 apart from none.
+func seedOf(seed *int32) *int {
+	if seed == nil {
+		return nil
 	}
-	return out
+	n := int(*seed)
+	return &n
 }
 
-// maxSchemaValues bounds the values in the schemas of all tools of a request: writing them costs some 5 µs each, before
+// promptRequest translates what the model reads.
+func promptRequest(p prompt) (r goopenai.ChatCompletionRequest, err error) {
+	r.Model = p.GetModel()
+	if r.Messages, err = toMessages(p.GetMessages()); err != nil {
+		return r, err
+	}
+	left := maxSchemaValues
+	if r.Tools, err = toTools(p.GetTools(), &left); err != nil {
+		return r, err
+	}
+	r.ResponseFormat, err = toFormat(p.GetResponseFormat(), &left)
+	return r, err
+}
+
+// maxSchemaValues bounds the values in all schemas of a request: writing them costs some 5 µs each, before
 // the call is admitted.
 const maxSchemaValues = 20_000
 
-func toTools(in []*aiv1.Tool) ([]goopenai.Tool, error) {
+func toTools(in []*aiv1.Tool, left *int) ([]goopenai.Tool, error) {
 	out := make([]goopenai.Tool, 0, len(in))
-	left := maxSchemaValues
 	for i, t := range in {
-		parameters, err := schemaOf(t, fmt.Sprintf("tools[%d].parameters", i), &left)
+		parameters, err := schemaOf(t.GetParameters(), t.GetParametersJson(), fmt.Sprintf("tools[%d].parameters", i), left)
 		if err != nil {
 			return nil, err
 		}
@@ -83,22 +94,46 @@ func toTools(in []*aiv1.Tool) ([]goopenai.Tool, error) {
 	return out, nil
 }
 
-// schemaOf returns the JSON Schema of a tool's arguments. left is how many values the schemas may still have.
-func schemaOf(t *aiv1.Tool, field string, left *int) (json.RawMessage, error) {
+// toFormat asks for an answer of a JSON Schema, or for any JSON object without one.
+func toFormat(in *aiv1.ResponseFormat, left *int) (*goopenai.ChatCompletionResponseFormat, error) {
+	if in == nil {
+		return nil, nil //nolint:nilnil // the answer is text
+	}
+	if in.GetSchema() == nil && in.GetSchemaJson() == "" {
+		if in.GetStrict() {
+			return nil, invalid("responseFormat.strict", "is set without a schema; set responseFormat.schema")
+		}
+		return &goopenai.ChatCompletionResponseFormat{Type: goopenai.ChatCompletionResponseFormatTypeJSONObject}, nil
+	}
+	schema, err := schemaOf(in.GetSchema(), in.GetSchemaJson(), "responseFormat.schema", left)
+	if err != nil {
+		return nil, err
+	}
+	return &goopenai.ChatCompletionResponseFormat{
+		Type: goopenai.ChatCompletionResponseFormatTypeJSONSchema,
+		JSONSchema: &goopenai.ChatCompletionResponseFormatJSONSchema{
+			Name: cmp.Or(in.GetName(), "answer"), Description: in.GetDescription(), Schema: schema, Strict: in.GetStrict(),
+		},
+	}, nil
+}
+
+// schemaOf returns a JSON Schema that a request has as a Struct or as text. left is how many values the schemas may
+// still have.
+func schemaOf(object *structpb.Struct, text, field string, left *int) (json.RawMessage, error) {
 	switch {
-	case t.GetParametersJson() != "" && t.GetParameters() != nil:
-		return nil, badSchema(field, "is set together with parametersJson; set one of the two")
-	case t.GetParametersJson() != "":
-		return textSchema(t.GetParametersJson(), field, left)
-	case t.GetParameters() == nil:
+	case text != "" && object != nil:
+		return nil, invalid(field, "is set together with "+field[strings.LastIndexByte(field, '.')+1:]+"Json; set one of the two")
+	case text != "":
+		return textSchema(text, field, left)
+	case object == nil:
 		return json.RawMessage(`{"type":"object","properties":{}}`), nil
 	}
-	if *left -= schemaValues(t.GetParameters(), *left); *left < 0 {
+	if *left -= schemaValues(object, *left); *left < 0 {
 		return nil, tooManyValues(field)
 	}
-	schema, err := protojson.Marshal(t.GetParameters())
+	schema, err := protojson.Marshal(object)
 	if err != nil {
-		return nil, badSchema(field, "cannot be written as JSON").Cause(err)
+		return nil, invalid(field, "cannot be written as JSON").Cause(err)
 	}
 	return schema, nil
 }
@@ -107,11 +142,11 @@ func schemaOf(t *aiv1.Tool, field string, left *int) (json.RawMessage, error) {
 func textSchema(text, field string, left *int) (json.RawMessage, error) {
 	c := jsonscan.New([]byte(text))
 	if c.Kind() != jsonscan.Object {
-		return nil, badSchema(field, "is not a JSON object")
+		return nil, invalid(field, "is not a JSON object")
 	}
 	*left -= textValues(&c)
 	if c.End() != nil {
-		return nil, badSchema(field, "is not a JSON object")
+		return nil, invalid(field, "is not a JSON object")
 	}
 	if *left < 0 {
 		return nil, tooManyValues(field)
@@ -137,10 +172,11 @@ func textValues(c *jsonscan.Cursor) (count int) {
 }
 
 func tooManyValues(field string) *errs.Error {
-	return badSchema(field, fmt.Sprintf("is too large: the schemas of all tools may have at most %d values", maxSchemaValues))
+	return invalid(field, fmt.Sprintf("is too large: all schemas of a request may have at most %d values", maxSchemaValues))
 }
 
-func badSchema(field, problem string) *errs.Error {
+// invalid names a field and what is wrong with it.
+func invalid(field, problem string) *errs.Error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q %s.", field, problem).Field(field, problem)
 }
 

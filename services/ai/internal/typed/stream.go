@@ -28,6 +28,7 @@ func (c *Client) ChatStream(ctx context.Context, claims *passport.Claims, in *ai
 	if err != nil {
 		return err
 	}
+	req.Seed = seedOf(in.Seed)
 	req.Stream = true
 	if err := goopenai.NewReasoningValidator().Validate(req); err != nil {
 		return (&exchange{}).failure(err)

@@ -164,7 +164,9 @@ type Message struct {
 	// In a "tool" turn: the id of the call that it answers. Example: "call_a1B2".
 	ToolCallId string `protobuf:"bytes,4,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
 	// A name for the speaker; may be empty. Example: "ada".
-	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	// The turn in parts, in place of content, such as a text and an image; at most 256. Set content or parts, not both.
+	Parts         []*ContentPart `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -234,6 +236,291 @@ func (x *Message) GetName() string {
 	return ""
 }
 
+func (x *Message) GetParts() []*ContentPart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+// ContentPart is a part of a turn: a text or an image.
+type ContentPart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*ContentPart_Text
+	//	*ContentPart_Image
+	Part          isContentPart_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContentPart) Reset() {
+	*x = ContentPart{}
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContentPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContentPart) ProtoMessage() {}
+
+func (x *ContentPart) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContentPart.ProtoReflect.Descriptor instead.
+func (*ContentPart) Descriptor() ([]byte, []int) {
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ContentPart) GetPart() isContentPart_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *ContentPart) GetText() string {
+	if x != nil {
+		if x, ok := x.Part.(*ContentPart_Text); ok {
+			return x.Text
+		}
+	}
+	return ""
+}
+
+func (x *ContentPart) GetImage() *Image {
+	if x != nil {
+		if x, ok := x.Part.(*ContentPart_Image); ok {
+			return x.Image
+		}
+	}
+	return nil
+}
+
+type isContentPart_Part interface {
+	isContentPart_Part()
+}
+
+type ContentPart_Text struct {
+	// A text; 1 byte to 4 MiB. Example: "What is in this picture?".
+	Text string `protobuf:"bytes,1,opt,name=text,proto3,oneof"`
+}
+
+type ContentPart_Image struct {
+	// An image, for models that see.
+	Image *Image `protobuf:"bytes,2,opt,name=image,proto3,oneof"`
+}
+
+func (*ContentPart_Text) isContentPart_Part() {}
+
+func (*ContentPart_Image) isContentPart_Part() {}
+
+// Image is a picture for a model that sees.
+type Image struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Source:
+	//
+	//	*Image_Url
+	//	*Image_Data
+	Source isImage_Source `protobuf_oneof:"source"`
+	// The format of data: "image/png", "image/jpeg", "image/webp" or "image/gif". Required with data, empty with url.
+	// Example: "image/png".
+	MediaType string `protobuf:"bytes,3,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	// How closely the model looks: "low", "high" or "auto". Empty means the provider's default. Example: "low".
+	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Image) Reset() {
+	*x = Image{}
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Image) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Image) ProtoMessage() {}
+
+func (x *Image) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Image.ProtoReflect.Descriptor instead.
+func (*Image) Descriptor() ([]byte, []int) {
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Image) GetSource() isImage_Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *Image) GetUrl() string {
+	if x != nil {
+		if x, ok := x.Source.(*Image_Url); ok {
+			return x.Url
+		}
+	}
+	return ""
+}
+
+func (x *Image) GetData() []byte {
+	if x != nil {
+		if x, ok := x.Source.(*Image_Data); ok {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+func (x *Image) GetMediaType() string {
+	if x != nil {
+		return x.MediaType
+	}
+	return ""
+}
+
+func (x *Image) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+type isImage_Source interface {
+	isImage_Source()
+}
+
+type Image_Url struct {
+	// The address of the image; it starts with https:// and has at most 8,192 bytes. The provider fetches it; Trivet
+	// does not. Example: "https://example.com/cat.png".
+	Url string `protobuf:"bytes,1,opt,name=url,proto3,oneof"`
+}
+
+type Image_Data struct {
+	// The bytes of the image; 1 byte to 20 MiB, within the maximum size of a request. Over REST in base64. Example:
+	// "iVBORw0KGgo=".
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3,oneof"`
+}
+
+func (*Image_Url) isImage_Source() {}
+
+func (*Image_Data) isImage_Source() {}
+
+// ResponseFormat asks for an answer that is JSON.
+type ResponseFormat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name for the schema, for the model: up to 64 letters, digits, "_" and "-". Empty means "answer". Example:
+	// "weather_report".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What the answer is, for the model; at most 4,096 characters. Example: "The weather of one city.".
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// The JSON Schema of the answer. Without a schema, the answer is any JSON object. A Struct does not keep the order of
+	// members, nor integers above 2^53. Over REST, Trivet keeps both; over gRPC, use schema_json. Example:
+	// {"type": "object", "properties": {"celsius": {"type": "number"}}}.
+	Schema *structpb.Struct `protobuf:"bytes,3,opt,name=schema,proto3" json:"schema,omitempty"`
+	// The same as text, sent to the provider as it is. Set at most one of the two. Range: a JSON object, at most 262,144
+	// bytes. Example: "{\"type\":\"object\",\"properties\":{\"celsius\":{\"type\":\"number\"}}}".
+	SchemaJson string `protobuf:"bytes,4,opt,name=schema_json,json=schemaJson,proto3" json:"schema_json,omitempty"`
+	// True makes the provider enforce the schema, which then must be in the subset of JSON Schema that the provider
+	// supports. Example: true.
+	Strict        bool `protobuf:"varint,5,opt,name=strict,proto3" json:"strict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResponseFormat) Reset() {
+	*x = ResponseFormat{}
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResponseFormat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResponseFormat) ProtoMessage() {}
+
+func (x *ResponseFormat) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResponseFormat.ProtoReflect.Descriptor instead.
+func (*ResponseFormat) Descriptor() ([]byte, []int) {
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ResponseFormat) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ResponseFormat) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *ResponseFormat) GetSchema() *structpb.Struct {
+	if x != nil {
+		return x.Schema
+	}
+	return nil
+}
+
+func (x *ResponseFormat) GetSchemaJson() string {
+	if x != nil {
+		return x.SchemaJson
+	}
+	return ""
+}
+
+func (x *ResponseFormat) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
 // ToolCall is the model's request to call a function.
 type ToolCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -250,7 +537,7 @@ type ToolCall struct {
 
 func (x *ToolCall) Reset() {
 	*x = ToolCall{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[1]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -262,7 +549,7 @@ func (x *ToolCall) String() string {
 func (*ToolCall) ProtoMessage() {}
 
 func (x *ToolCall) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[1]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -275,7 +562,7 @@ func (x *ToolCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCall.ProtoReflect.Descriptor instead.
 func (*ToolCall) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{1}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ToolCall) GetId() string {
@@ -319,7 +606,7 @@ type Tool struct {
 
 func (x *Tool) Reset() {
 	*x = Tool{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[2]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -331,7 +618,7 @@ func (x *Tool) String() string {
 func (*Tool) ProtoMessage() {}
 
 func (x *Tool) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[2]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -344,7 +631,7 @@ func (x *Tool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tool.ProtoReflect.Descriptor instead.
 func (*Tool) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{2}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Tool) GetName() string {
@@ -398,13 +685,18 @@ type ChatRequest struct {
 	// How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
 	// provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
 	ReasoningEffort string `protobuf:"bytes,9,opt,name=reasoning_effort,json=reasoningEffort,proto3" json:"reasoning_effort,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The JSON that the answer must be. Unset means text.
+	ResponseFormat *ResponseFormat `protobuf:"bytes,10,opt,name=response_format,json=responseFormat,proto3" json:"response_format,omitempty"`
+	// A number that makes answers repeatable as far as the provider can: the same request with the same seed usually gets
+	// the same answer. Unset means that the provider chooses. Example: 42.
+	Seed          *int32 `protobuf:"varint,11,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChatRequest) Reset() {
 	*x = ChatRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[3]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +708,7 @@ func (x *ChatRequest) String() string {
 func (*ChatRequest) ProtoMessage() {}
 
 func (x *ChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[3]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +721,7 @@ func (x *ChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatRequest.ProtoReflect.Descriptor instead.
 func (*ChatRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{3}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ChatRequest) GetModel() string {
@@ -495,6 +787,20 @@ func (x *ChatRequest) GetReasoningEffort() string {
 	return ""
 }
 
+func (x *ChatRequest) GetResponseFormat() *ResponseFormat {
+	if x != nil {
+		return x.ResponseFormat
+	}
+	return nil
+}
+
+func (x *ChatRequest) GetSeed() int32 {
+	if x != nil && x.Seed != nil {
+		return *x.Seed
+	}
+	return 0
+}
+
 // ChatResponse is the answer.
 type ChatResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -517,7 +823,7 @@ type ChatResponse struct {
 
 func (x *ChatResponse) Reset() {
 	*x = ChatResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[4]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +835,7 @@ func (x *ChatResponse) String() string {
 func (*ChatResponse) ProtoMessage() {}
 
 func (x *ChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[4]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -542,7 +848,7 @@ func (x *ChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatResponse.ProtoReflect.Descriptor instead.
 func (*ChatResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{4}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ChatResponse) GetId() string {
@@ -610,13 +916,18 @@ type ChatStreamRequest struct {
 	// How much a reasoning model thinks: "none", "minimal", "low", "medium", "high", "xhigh" or "max". Empty means the
 	// provider's default. No model takes every value; the provider rejects the others (UPSTREAM_REJECTED). Example: "low".
 	ReasoningEffort string `protobuf:"bytes,9,opt,name=reasoning_effort,json=reasoningEffort,proto3" json:"reasoning_effort,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The JSON that the answer must be. Unset means text.
+	ResponseFormat *ResponseFormat `protobuf:"bytes,10,opt,name=response_format,json=responseFormat,proto3" json:"response_format,omitempty"`
+	// A number that makes answers repeatable as far as the provider can: the same request with the same seed usually gets
+	// the same answer. Unset means that the provider chooses. Example: 42.
+	Seed          *int32 `protobuf:"varint,11,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChatStreamRequest) Reset() {
 	*x = ChatStreamRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[5]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +939,7 @@ func (x *ChatStreamRequest) String() string {
 func (*ChatStreamRequest) ProtoMessage() {}
 
 func (x *ChatStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[5]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +952,7 @@ func (x *ChatStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatStreamRequest.ProtoReflect.Descriptor instead.
 func (*ChatStreamRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{5}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ChatStreamRequest) GetModel() string {
@@ -707,6 +1018,20 @@ func (x *ChatStreamRequest) GetReasoningEffort() string {
 	return ""
 }
 
+func (x *ChatStreamRequest) GetResponseFormat() *ResponseFormat {
+	if x != nil {
+		return x.ResponseFormat
+	}
+	return nil
+}
+
+func (x *ChatStreamRequest) GetSeed() int32 {
+	if x != nil && x.Seed != nil {
+		return *x.Seed
+	}
+	return 0
+}
+
 // ChatStreamResponse is one piece of the answer. The last piece has finish_reason, usage and cost.
 type ChatStreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -730,7 +1055,7 @@ type ChatStreamResponse struct {
 
 func (x *ChatStreamResponse) Reset() {
 	*x = ChatStreamResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[6]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +1067,7 @@ func (x *ChatStreamResponse) String() string {
 func (*ChatStreamResponse) ProtoMessage() {}
 
 func (x *ChatStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[6]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +1080,7 @@ func (x *ChatStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatStreamResponse.ProtoReflect.Descriptor instead.
 func (*ChatStreamResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{6}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ChatStreamResponse) GetId() string {
@@ -824,7 +1149,7 @@ type ToolCallDelta struct {
 
 func (x *ToolCallDelta) Reset() {
 	*x = ToolCallDelta{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[7]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +1161,7 @@ func (x *ToolCallDelta) String() string {
 func (*ToolCallDelta) ProtoMessage() {}
 
 func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[7]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +1174,7 @@ func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallDelta.ProtoReflect.Descriptor instead.
 func (*ToolCallDelta) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{7}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ToolCallDelta) GetIndex() int32 {
@@ -880,6 +1205,145 @@ func (x *ToolCallDelta) GetArguments() string {
 	return ""
 }
 
+// CountTokensRequest is a conversation whose tokens are counted.
+type CountTokensRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the model, as ListModels shows it. Example: "gpt-5-mini".
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// The turns of the conversation, oldest first; 1 to 2,048.
+	Messages []*Message `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
+	// The functions that the model may call; at most 128.
+	Tools []*Tool `protobuf:"bytes,3,rep,name=tools,proto3" json:"tools,omitempty"`
+	// The JSON that the answer must be. Unset means text.
+	ResponseFormat *ResponseFormat `protobuf:"bytes,4,opt,name=response_format,json=responseFormat,proto3" json:"response_format,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CountTokensRequest) Reset() {
+	*x = CountTokensRequest{}
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountTokensRequest) ProtoMessage() {}
+
+func (x *CountTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountTokensRequest.ProtoReflect.Descriptor instead.
+func (*CountTokensRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CountTokensRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *CountTokensRequest) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *CountTokensRequest) GetTools() []*Tool {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+func (x *CountTokensRequest) GetResponseFormat() *ResponseFormat {
+	if x != nil {
+		return x.ResponseFormat
+	}
+	return nil
+}
+
+// CountTokensResponse is the number of tokens.
+type CountTokensResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of input tokens, at most the model's context_tokens. It is close to what the provider counts if exact is
+	// true, and otherwise an upper bound. Example: 1250.
+	InputTokens int32 `protobuf:"varint,1,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
+	// True if all text was counted with the model's own vocabulary. It is false for images, for very long texts, and for
+	// models whose vocabulary Trivet does not have. Example: true.
+	Exact bool `protobuf:"varint,2,opt,name=exact,proto3" json:"exact,omitempty"`
+	// The price of these tokens as input that is not cached, in nano-dollars. Example: "312500" ($0.0003125).
+	CostNanoUsd   int64 `protobuf:"varint,3,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountTokensResponse) Reset() {
+	*x = CountTokensResponse{}
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountTokensResponse) ProtoMessage() {}
+
+func (x *CountTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountTokensResponse.ProtoReflect.Descriptor instead.
+func (*CountTokensResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CountTokensResponse) GetInputTokens() int32 {
+	if x != nil {
+		return x.InputTokens
+	}
+	return 0
+}
+
+func (x *CountTokensResponse) GetExact() bool {
+	if x != nil {
+		return x.Exact
+	}
+	return false
+}
+
+func (x *CountTokensResponse) GetCostNanoUsd() int64 {
+	if x != nil {
+		return x.CostNanoUsd
+	}
+	return 0
+}
+
 // EmbedRequest is a list of texts.
 type EmbedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -896,7 +1360,7 @@ type EmbedRequest struct {
 
 func (x *EmbedRequest) Reset() {
 	*x = EmbedRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[8]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +1372,7 @@ func (x *EmbedRequest) String() string {
 func (*EmbedRequest) ProtoMessage() {}
 
 func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[8]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1385,7 @@ func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedRequest.ProtoReflect.Descriptor instead.
 func (*EmbedRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{8}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EmbedRequest) GetModel() string {
@@ -962,7 +1426,7 @@ type EmbedResponse struct {
 
 func (x *EmbedResponse) Reset() {
 	*x = EmbedResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[9]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1438,7 @@ func (x *EmbedResponse) String() string {
 func (*EmbedResponse) ProtoMessage() {}
 
 func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[9]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1451,7 @@ func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedResponse.ProtoReflect.Descriptor instead.
 func (*EmbedResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{9}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EmbedResponse) GetModel() string {
@@ -1029,7 +1493,7 @@ type Embedding struct {
 
 func (x *Embedding) Reset() {
 	*x = Embedding{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[10]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1505,7 @@ func (x *Embedding) String() string {
 func (*Embedding) ProtoMessage() {}
 
 func (x *Embedding) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[10]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1518,7 @@ func (x *Embedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedding.ProtoReflect.Descriptor instead.
 func (*Embedding) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{10}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Embedding) GetValues() []float32 {
@@ -1077,7 +1541,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[11]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1553,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[11]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1566,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{11}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -1132,7 +1596,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[12]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1608,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[12]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1621,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{12}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -1201,7 +1665,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[13]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1677,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[13]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1690,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{13}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Model) GetId() string {
@@ -1307,7 +1771,7 @@ type RelayRequest struct {
 
 func (x *RelayRequest) Reset() {
 	*x = RelayRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[14]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1783,7 @@ func (x *RelayRequest) String() string {
 func (*RelayRequest) ProtoMessage() {}
 
 func (x *RelayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[14]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1796,7 @@ func (x *RelayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayRequest.ProtoReflect.Descriptor instead.
 func (*RelayRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{14}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RelayRequest) GetEndpoint() Endpoint {
@@ -1369,7 +1833,7 @@ type RelayResponse struct {
 
 func (x *RelayResponse) Reset() {
 	*x = RelayResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[15]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1845,7 @@ func (x *RelayResponse) String() string {
 func (*RelayResponse) ProtoMessage() {}
 
 func (x *RelayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[15]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1858,7 @@ func (x *RelayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayResponse.ProtoReflect.Descriptor instead.
 func (*RelayResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{15}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RelayResponse) GetHead() *RelayHead {
@@ -1427,7 +1891,7 @@ type RelayHead struct {
 
 func (x *RelayHead) Reset() {
 	*x = RelayHead{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[16]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1903,7 @@ func (x *RelayHead) String() string {
 func (*RelayHead) ProtoMessage() {}
 
 func (x *RelayHead) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[16]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1916,7 @@ func (x *RelayHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayHead.ProtoReflect.Descriptor instead.
 func (*RelayHead) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{16}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RelayHead) GetStatus() int32 {
@@ -1487,7 +1951,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[17]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1963,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[17]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1976,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{17}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -1531,7 +1995,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[18]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +2007,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[18]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +2020,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{18}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{23}
 }
 
 // GetStatusRequest has no fields.
@@ -1568,7 +2032,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[19]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +2044,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[19]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +2057,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{19}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{24}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -1609,7 +2073,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[20]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +2085,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[20]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +2098,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{20}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -1655,7 +2119,7 @@ var File_trivet_ai_v1_ai_proto protoreflect.FileDescriptor
 
 const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\n" +
-	"\x15trivet/ai/v1/ai.proto\x12\ftrivet.ai.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\x82\x02\n" +
+	"\x15trivet/ai/v1/ai.proto\x12\ftrivet.ai.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xbe\x02\n" +
 	"\aMessage\x12F\n" +
 	"\x04role\x18\x01 \x01(\tB2\xe0A\x02\xbaH,r*R\x06systemR\tdeveloperR\x04userR\tassistantR\x04toolR\x04role\x12$\n" +
 	"\acontent\x18\x02 \x01(\tB\n" +
@@ -1664,7 +2128,29 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"tool_calls\x18\x03 \x03(\v2\x16.trivet.ai.v1.ToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x01R\ttoolCalls\x12*\n" +
 	"\ftool_call_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\n" +
 	"toolCallId\x12\x1b\n" +
-	"\x04name\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04name\"k\n" +
+	"\x04name\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04name\x12:\n" +
+	"\x05parts\x18\x06 \x03(\v2\x19.trivet.ai.v1.ContentPartB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x05parts\"m\n" +
+	"\vContentPart\x12\"\n" +
+	"\x04text\x18\x01 \x01(\tB\f\xbaH\tr\a\x10\x01(\x80\x80\x80\x02H\x00R\x04text\x12+\n" +
+	"\x05image\x18\x02 \x01(\v2\x13.trivet.ai.v1.ImageH\x00R\x05imageB\r\n" +
+	"\x04part\x12\x05\xbaH\x02\b\x01\"\xec\x01\n" +
+	"\x05Image\x12&\n" +
+	"\x03url\x18\x01 \x01(\tB\x12\xbaH\x0fr\r(\x80@:\bhttps://H\x00R\x03url\x12\"\n" +
+	"\x04data\x18\x02 \x01(\fB\f\xbaH\tz\a\x10\x01\x18\x80\x80\x80\n" +
+	"H\x00R\x04data\x12T\n" +
+	"\n" +
+	"media_type\x18\x03 \x01(\tB5\xbaH2r0R\x00R\timage/pngR\n" +
+	"image/jpegR\n" +
+	"image/webpR\timage/gifR\tmediaType\x120\n" +
+	"\x06detail\x18\x04 \x01(\tB\x18\xbaH\x15r\x13R\x00R\x04autoR\x03lowR\x04highR\x06detailB\x0f\n" +
+	"\x06source\x12\x05\xbaH\x02\b\x01\"\xe3\x01\n" +
+	"\x0eResponseFormat\x120\n" +
+	"\x04name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[a-zA-Z0-9_-]{0,64}$R\x04name\x12*\n" +
+	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\vdescription\x12/\n" +
+	"\x06schema\x18\x03 \x01(\v2\x17.google.protobuf.StructR\x06schema\x12*\n" +
+	"\vschema_json\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\n" +
+	"schemaJson\x12\x16\n" +
+	"\x06strict\x18\x05 \x01(\bR\x06strict\"k\n" +
 	"\bToolCall\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x02id\x12\x1c\n" +
 	"\x04name\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04name\x12'\n" +
@@ -1675,7 +2161,7 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\n" +
 	"parameters\x18\x03 \x01(\v2\x17.google.protobuf.StructR\n" +
 	"parameters\x122\n" +
-	"\x0fparameters_json\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\x0eparametersJson\"\x9d\x04\n" +
+	"\x0fparameters_json\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\x0eparametersJson\"\x86\x05\n" +
 	"\vChatRequest\x12#\n" +
 	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12A\n" +
 	"\bmessages\x18\x02 \x03(\v2\x15.trivet.ai.v1.MessageB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80\x10R\bmessages\x12+\n" +
@@ -1687,17 +2173,21 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x05tools\x18\a \x03(\v2\x12.trivet.ai.v1.ToolB\t\xbaH\x06\x92\x01\x03\x10\x80\x01R\x05tools\x12(\n" +
 	"\vtool_choice\x18\b \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
 	"toolChoice\x12`\n" +
-	"\x10reasoning_effort\x18\t \x01(\tB5\xbaH2r0R\x00R\x04noneR\aminimalR\x03lowR\x06mediumR\x04highR\x05xhighR\x03maxR\x0freasoningEffortB\r\n" +
+	"\x10reasoning_effort\x18\t \x01(\tB5\xbaH2r0R\x00R\x04noneR\aminimalR\x03lowR\x06mediumR\x04highR\x05xhighR\x03maxR\x0freasoningEffort\x12E\n" +
+	"\x0fresponse_format\x18\n" +
+	" \x01(\v2\x1c.trivet.ai.v1.ResponseFormatR\x0eresponseFormat\x12\x17\n" +
+	"\x04seed\x18\v \x01(\x05H\x03R\x04seed\x88\x01\x01B\r\n" +
 	"\v_max_tokensB\x0e\n" +
 	"\f_temperatureB\b\n" +
-	"\x06_top_p\"\xe0\x01\n" +
+	"\x06_top_pB\a\n" +
+	"\x05_seed\"\xe0\x01\n" +
 	"\fChatResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12/\n" +
 	"\amessage\x18\x03 \x01(\v2\x15.trivet.ai.v1.MessageR\amessage\x12#\n" +
 	"\rfinish_reason\x18\x04 \x01(\tR\ffinishReason\x120\n" +
 	"\x05usage\x18\x05 \x01(\v2\x1a.trivet.usage.v1.CallUsageR\x05usage\x12\"\n" +
-	"\rcost_nano_usd\x18\x06 \x01(\x03R\vcostNanoUsd\"\xa3\x04\n" +
+	"\rcost_nano_usd\x18\x06 \x01(\x03R\vcostNanoUsd\"\x8c\x05\n" +
 	"\x11ChatStreamRequest\x12#\n" +
 	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12A\n" +
 	"\bmessages\x18\x02 \x03(\v2\x15.trivet.ai.v1.MessageB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80\x10R\bmessages\x12+\n" +
@@ -1709,10 +2199,14 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x05tools\x18\a \x03(\v2\x12.trivet.ai.v1.ToolB\t\xbaH\x06\x92\x01\x03\x10\x80\x01R\x05tools\x12(\n" +
 	"\vtool_choice\x18\b \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
 	"toolChoice\x12`\n" +
-	"\x10reasoning_effort\x18\t \x01(\tB5\xbaH2r0R\x00R\x04noneR\aminimalR\x03lowR\x06mediumR\x04highR\x05xhighR\x03maxR\x0freasoningEffortB\r\n" +
+	"\x10reasoning_effort\x18\t \x01(\tB5\xbaH2r0R\x00R\x04noneR\aminimalR\x03lowR\x06mediumR\x04highR\x05xhighR\x03maxR\x0freasoningEffort\x12E\n" +
+	"\x0fresponse_format\x18\n" +
+	" \x01(\v2\x1c.trivet.ai.v1.ResponseFormatR\x0eresponseFormat\x12\x17\n" +
+	"\x04seed\x18\v \x01(\x05H\x03R\x04seed\x88\x01\x01B\r\n" +
 	"\v_max_tokensB\x0e\n" +
 	"\f_temperatureB\b\n" +
-	"\x06_top_p\"\x9e\x02\n" +
+	"\x06_top_pB\a\n" +
+	"\x05_seed\"\x9e\x02\n" +
 	"\x12ChatStreamResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n" +
@@ -1727,7 +2221,16 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1c\n" +
-	"\targuments\x18\x04 \x01(\tR\targuments\"\x8b\x01\n" +
+	"\targuments\x18\x04 \x01(\tR\targuments\"\xf8\x01\n" +
+	"\x12CountTokensRequest\x12#\n" +
+	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12A\n" +
+	"\bmessages\x18\x02 \x03(\v2\x15.trivet.ai.v1.MessageB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80\x10R\bmessages\x123\n" +
+	"\x05tools\x18\x03 \x03(\v2\x12.trivet.ai.v1.ToolB\t\xbaH\x06\x92\x01\x03\x10\x80\x01R\x05tools\x12E\n" +
+	"\x0fresponse_format\x18\x04 \x01(\v2\x1c.trivet.ai.v1.ResponseFormatR\x0eresponseFormat\"r\n" +
+	"\x13CountTokensResponse\x12!\n" +
+	"\finput_tokens\x18\x01 \x01(\x05R\vinputTokens\x12\x14\n" +
+	"\x05exact\x18\x02 \x01(\bR\x05exact\x12\"\n" +
+	"\rcost_nano_usd\x18\x03 \x01(\x03R\vcostNanoUsd\"\x8b\x01\n" +
 	"\fEmbedRequest\x12#\n" +
 	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12*\n" +
 	"\x05input\x18\x02 \x03(\tB\x14\xe0A\x02\xbaH\x0e\x92\x01\v\b\x01\x10\x80\x10\"\x04r\x02\x10\x01R\x05input\x12*\n" +
@@ -1798,11 +2301,12 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x19ENDPOINT_CHAT_COMPLETIONS\x10\x01\x12\x17\n" +
 	"\x13ENDPOINT_EMBEDDINGS\x10\x02\x12\x18\n" +
 	"\x14ENDPOINT_COMPLETIONS\x10\x03\x12\x18\n" +
-	"\x14ENDPOINT_MODERATIONS\x10\x042\xf9\x05\n" +
+	"\x14ENDPOINT_MODERATIONS\x10\x042\x84\a\n" +
 	"\tAIService\x12g\n" +
 	"\x04Chat\x12\x19.trivet.ai.v1.ChatRequest\x1a\x1a.trivet.ai.v1.ChatResponse\"(Ҁ\x19\r\b\x02\x12\tai.invoke\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/chat\x12\x82\x01\n" +
 	"\n" +
-	"ChatStream\x12\x1f.trivet.ai.v1.ChatStreamRequest\x1a .trivet.ai.v1.ChatStreamResponse\"/Ҁ\x19\r\b\x02\x12\tai.invoke\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/chat:stream0\x01\x12p\n" +
+	"ChatStream\x12\x1f.trivet.ai.v1.ChatStreamRequest\x1a .trivet.ai.v1.ChatStreamResponse\"/Ҁ\x19\r\b\x02\x12\tai.invoke\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/chat:stream0\x01\x12\x88\x01\n" +
+	"\vCountTokens\x12 .trivet.ai.v1.CountTokensRequest\x1a!.trivet.ai.v1.CountTokensResponse\"4Ҁ\x19\r\b\x02\x12\tai.invoke\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/chat:countTokens\x12p\n" +
 	"\x05Embed\x12\x1a.trivet.ai.v1.EmbedRequest\x1a\x1b.trivet.ai.v1.EmbedResponse\".Ҁ\x19\r\b\x02\x12\tai.invoke\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/api/v1/embeddings\x12z\n" +
 	"\n" +
 	"ListModels\x12\x1f.trivet.ai.v1.ListModelsRequest\x1a .trivet.ai.v1.ListModelsResponse\")Ҁ\x19\x0f\b\x02\x12\vmodels.read\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/models\x12U\n" +
@@ -1823,77 +2327,92 @@ func file_trivet_ai_v1_ai_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_ai_v1_ai_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_trivet_ai_v1_ai_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_trivet_ai_v1_ai_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_trivet_ai_v1_ai_proto_goTypes = []any{
-	(ModelKind)(0),             // 0: trivet.ai.v1.ModelKind
-	(Endpoint)(0),              // 1: trivet.ai.v1.Endpoint
-	(*Message)(nil),            // 2: trivet.ai.v1.Message
-	(*ToolCall)(nil),           // 3: trivet.ai.v1.ToolCall
-	(*Tool)(nil),               // 4: trivet.ai.v1.Tool
-	(*ChatRequest)(nil),        // 5: trivet.ai.v1.ChatRequest
-	(*ChatResponse)(nil),       // 6: trivet.ai.v1.ChatResponse
-	(*ChatStreamRequest)(nil),  // 7: trivet.ai.v1.ChatStreamRequest
-	(*ChatStreamResponse)(nil), // 8: trivet.ai.v1.ChatStreamResponse
-	(*ToolCallDelta)(nil),      // 9: trivet.ai.v1.ToolCallDelta
-	(*EmbedRequest)(nil),       // 10: trivet.ai.v1.EmbedRequest
-	(*EmbedResponse)(nil),      // 11: trivet.ai.v1.EmbedResponse
-	(*Embedding)(nil),          // 12: trivet.ai.v1.Embedding
-	(*ListModelsRequest)(nil),  // 13: trivet.ai.v1.ListModelsRequest
-	(*ListModelsResponse)(nil), // 14: trivet.ai.v1.ListModelsResponse
-	(*Model)(nil),              // 15: trivet.ai.v1.Model
-	(*RelayRequest)(nil),       // 16: trivet.ai.v1.RelayRequest
-	(*RelayResponse)(nil),      // 17: trivet.ai.v1.RelayResponse
-	(*RelayHead)(nil),          // 18: trivet.ai.v1.RelayHead
-	(*EraseUserRequest)(nil),   // 19: trivet.ai.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),  // 20: trivet.ai.v1.EraseUserResponse
-	(*GetStatusRequest)(nil),   // 21: trivet.ai.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),  // 22: trivet.ai.v1.GetStatusResponse
-	nil,                        // 23: trivet.ai.v1.RelayRequest.HeadersEntry
-	nil,                        // 24: trivet.ai.v1.RelayHead.HeadersEntry
-	(*structpb.Struct)(nil),    // 25: google.protobuf.Struct
-	(*v1.CallUsage)(nil),       // 26: trivet.usage.v1.CallUsage
-	(*v11.Health)(nil),         // 27: trivet.status.v1.Health
+	(ModelKind)(0),              // 0: trivet.ai.v1.ModelKind
+	(Endpoint)(0),               // 1: trivet.ai.v1.Endpoint
+	(*Message)(nil),             // 2: trivet.ai.v1.Message
+	(*ContentPart)(nil),         // 3: trivet.ai.v1.ContentPart
+	(*Image)(nil),               // 4: trivet.ai.v1.Image
+	(*ResponseFormat)(nil),      // 5: trivet.ai.v1.ResponseFormat
+	(*ToolCall)(nil),            // 6: trivet.ai.v1.ToolCall
+	(*Tool)(nil),                // 7: trivet.ai.v1.Tool
+	(*ChatRequest)(nil),         // 8: trivet.ai.v1.ChatRequest
+	(*ChatResponse)(nil),        // 9: trivet.ai.v1.ChatResponse
+	(*ChatStreamRequest)(nil),   // 10: trivet.ai.v1.ChatStreamRequest
+	(*ChatStreamResponse)(nil),  // 11: trivet.ai.v1.ChatStreamResponse
+	(*ToolCallDelta)(nil),       // 12: trivet.ai.v1.ToolCallDelta
+	(*CountTokensRequest)(nil),  // 13: trivet.ai.v1.CountTokensRequest
+	(*CountTokensResponse)(nil), // 14: trivet.ai.v1.CountTokensResponse
+	(*EmbedRequest)(nil),        // 15: trivet.ai.v1.EmbedRequest
+	(*EmbedResponse)(nil),       // 16: trivet.ai.v1.EmbedResponse
+	(*Embedding)(nil),           // 17: trivet.ai.v1.Embedding
+	(*ListModelsRequest)(nil),   // 18: trivet.ai.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),  // 19: trivet.ai.v1.ListModelsResponse
+	(*Model)(nil),               // 20: trivet.ai.v1.Model
+	(*RelayRequest)(nil),        // 21: trivet.ai.v1.RelayRequest
+	(*RelayResponse)(nil),       // 22: trivet.ai.v1.RelayResponse
+	(*RelayHead)(nil),           // 23: trivet.ai.v1.RelayHead
+	(*EraseUserRequest)(nil),    // 24: trivet.ai.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),   // 25: trivet.ai.v1.EraseUserResponse
+	(*GetStatusRequest)(nil),    // 26: trivet.ai.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),   // 27: trivet.ai.v1.GetStatusResponse
+	nil,                         // 28: trivet.ai.v1.RelayRequest.HeadersEntry
+	nil,                         // 29: trivet.ai.v1.RelayHead.HeadersEntry
+	(*structpb.Struct)(nil),     // 30: google.protobuf.Struct
+	(*v1.CallUsage)(nil),        // 31: trivet.usage.v1.CallUsage
+	(*v11.Health)(nil),          // 32: trivet.status.v1.Health
 }
 var file_trivet_ai_v1_ai_proto_depIdxs = []int32{
-	3,  // 0: trivet.ai.v1.Message.tool_calls:type_name -> trivet.ai.v1.ToolCall
-	25, // 1: trivet.ai.v1.Tool.parameters:type_name -> google.protobuf.Struct
-	2,  // 2: trivet.ai.v1.ChatRequest.messages:type_name -> trivet.ai.v1.Message
-	4,  // 3: trivet.ai.v1.ChatRequest.tools:type_name -> trivet.ai.v1.Tool
-	2,  // 4: trivet.ai.v1.ChatResponse.message:type_name -> trivet.ai.v1.Message
-	26, // 5: trivet.ai.v1.ChatResponse.usage:type_name -> trivet.usage.v1.CallUsage
-	2,  // 6: trivet.ai.v1.ChatStreamRequest.messages:type_name -> trivet.ai.v1.Message
-	4,  // 7: trivet.ai.v1.ChatStreamRequest.tools:type_name -> trivet.ai.v1.Tool
-	9,  // 8: trivet.ai.v1.ChatStreamResponse.tool_calls:type_name -> trivet.ai.v1.ToolCallDelta
-	26, // 9: trivet.ai.v1.ChatStreamResponse.usage:type_name -> trivet.usage.v1.CallUsage
-	12, // 10: trivet.ai.v1.EmbedResponse.embeddings:type_name -> trivet.ai.v1.Embedding
-	26, // 11: trivet.ai.v1.EmbedResponse.usage:type_name -> trivet.usage.v1.CallUsage
-	15, // 12: trivet.ai.v1.ListModelsResponse.models:type_name -> trivet.ai.v1.Model
-	0,  // 13: trivet.ai.v1.Model.kind:type_name -> trivet.ai.v1.ModelKind
-	1,  // 14: trivet.ai.v1.RelayRequest.endpoint:type_name -> trivet.ai.v1.Endpoint
-	23, // 15: trivet.ai.v1.RelayRequest.headers:type_name -> trivet.ai.v1.RelayRequest.HeadersEntry
-	18, // 16: trivet.ai.v1.RelayResponse.head:type_name -> trivet.ai.v1.RelayHead
-	24, // 17: trivet.ai.v1.RelayHead.headers:type_name -> trivet.ai.v1.RelayHead.HeadersEntry
-	27, // 18: trivet.ai.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	27, // 19: trivet.ai.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	5,  // 20: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
-	7,  // 21: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
-	10, // 22: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
-	13, // 23: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
-	16, // 24: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
-	19, // 25: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
-	21, // 26: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
-	6,  // 27: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
-	8,  // 28: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
-	11, // 29: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
-	14, // 30: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
-	17, // 31: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
-	20, // 32: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
-	22, // 33: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
-	27, // [27:34] is the sub-list for method output_type
-	20, // [20:27] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	6,  // 0: trivet.ai.v1.Message.tool_calls:type_name -> trivet.ai.v1.ToolCall
+	3,  // 1: trivet.ai.v1.Message.parts:type_name -> trivet.ai.v1.ContentPart
+	4,  // 2: trivet.ai.v1.ContentPart.image:type_name -> trivet.ai.v1.Image
+	30, // 3: trivet.ai.v1.ResponseFormat.schema:type_name -> google.protobuf.Struct
+	30, // 4: trivet.ai.v1.Tool.parameters:type_name -> google.protobuf.Struct
+	2,  // 5: trivet.ai.v1.ChatRequest.messages:type_name -> trivet.ai.v1.Message
+	7,  // 6: trivet.ai.v1.ChatRequest.tools:type_name -> trivet.ai.v1.Tool
+	5,  // 7: trivet.ai.v1.ChatRequest.response_format:type_name -> trivet.ai.v1.ResponseFormat
+	2,  // 8: trivet.ai.v1.ChatResponse.message:type_name -> trivet.ai.v1.Message
+	31, // 9: trivet.ai.v1.ChatResponse.usage:type_name -> trivet.usage.v1.CallUsage
+	2,  // 10: trivet.ai.v1.ChatStreamRequest.messages:type_name -> trivet.ai.v1.Message
+	7,  // 11: trivet.ai.v1.ChatStreamRequest.tools:type_name -> trivet.ai.v1.Tool
+	5,  // 12: trivet.ai.v1.ChatStreamRequest.response_format:type_name -> trivet.ai.v1.ResponseFormat
+	12, // 13: trivet.ai.v1.ChatStreamResponse.tool_calls:type_name -> trivet.ai.v1.ToolCallDelta
+	31, // 14: trivet.ai.v1.ChatStreamResponse.usage:type_name -> trivet.usage.v1.CallUsage
+	2,  // 15: trivet.ai.v1.CountTokensRequest.messages:type_name -> trivet.ai.v1.Message
+	7,  // 16: trivet.ai.v1.CountTokensRequest.tools:type_name -> trivet.ai.v1.Tool
+	5,  // 17: trivet.ai.v1.CountTokensRequest.response_format:type_name -> trivet.ai.v1.ResponseFormat
+	17, // 18: trivet.ai.v1.EmbedResponse.embeddings:type_name -> trivet.ai.v1.Embedding
+	31, // 19: trivet.ai.v1.EmbedResponse.usage:type_name -> trivet.usage.v1.CallUsage
+	20, // 20: trivet.ai.v1.ListModelsResponse.models:type_name -> trivet.ai.v1.Model
+	0,  // 21: trivet.ai.v1.Model.kind:type_name -> trivet.ai.v1.ModelKind
+	1,  // 22: trivet.ai.v1.RelayRequest.endpoint:type_name -> trivet.ai.v1.Endpoint
+	28, // 23: trivet.ai.v1.RelayRequest.headers:type_name -> trivet.ai.v1.RelayRequest.HeadersEntry
+	23, // 24: trivet.ai.v1.RelayResponse.head:type_name -> trivet.ai.v1.RelayHead
+	29, // 25: trivet.ai.v1.RelayHead.headers:type_name -> trivet.ai.v1.RelayHead.HeadersEntry
+	32, // 26: trivet.ai.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	32, // 27: trivet.ai.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	8,  // 28: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
+	10, // 29: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
+	13, // 30: trivet.ai.v1.AIService.CountTokens:input_type -> trivet.ai.v1.CountTokensRequest
+	15, // 31: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
+	18, // 32: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
+	21, // 33: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
+	24, // 34: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
+	26, // 35: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
+	9,  // 36: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
+	11, // 37: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
+	14, // 38: trivet.ai.v1.AIService.CountTokens:output_type -> trivet.ai.v1.CountTokensResponse
+	16, // 39: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
+	19, // 40: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
+	22, // 41: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
+	25, // 42: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
+	27, // 43: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
+	36, // [36:44] is the sub-list for method output_type
+	28, // [28:36] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_trivet_ai_v1_ai_proto_init() }
@@ -1901,16 +2420,24 @@ func file_trivet_ai_v1_ai_proto_init() {
 	if File_trivet_ai_v1_ai_proto != nil {
 		return
 	}
-	file_trivet_ai_v1_ai_proto_msgTypes[3].OneofWrappers = []any{}
-	file_trivet_ai_v1_ai_proto_msgTypes[5].OneofWrappers = []any{}
+	file_trivet_ai_v1_ai_proto_msgTypes[1].OneofWrappers = []any{
+		(*ContentPart_Text)(nil),
+		(*ContentPart_Image)(nil),
+	}
+	file_trivet_ai_v1_ai_proto_msgTypes[2].OneofWrappers = []any{
+		(*Image_Url)(nil),
+		(*Image_Data)(nil),
+	}
 	file_trivet_ai_v1_ai_proto_msgTypes[6].OneofWrappers = []any{}
+	file_trivet_ai_v1_ai_proto_msgTypes[8].OneofWrappers = []any{}
+	file_trivet_ai_v1_ai_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_ai_v1_ai_proto_rawDesc), len(file_trivet_ai_v1_ai_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

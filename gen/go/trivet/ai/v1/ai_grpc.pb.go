@@ -21,13 +21,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AIService_Chat_FullMethodName       = "/trivet.ai.v1.AIService/Chat"
-	AIService_ChatStream_FullMethodName = "/trivet.ai.v1.AIService/ChatStream"
-	AIService_Embed_FullMethodName      = "/trivet.ai.v1.AIService/Embed"
-	AIService_ListModels_FullMethodName = "/trivet.ai.v1.AIService/ListModels"
-	AIService_Relay_FullMethodName      = "/trivet.ai.v1.AIService/Relay"
-	AIService_EraseUser_FullMethodName  = "/trivet.ai.v1.AIService/EraseUser"
-	AIService_GetStatus_FullMethodName  = "/trivet.ai.v1.AIService/GetStatus"
+	AIService_Chat_FullMethodName        = "/trivet.ai.v1.AIService/Chat"
+	AIService_ChatStream_FullMethodName  = "/trivet.ai.v1.AIService/ChatStream"
+	AIService_CountTokens_FullMethodName = "/trivet.ai.v1.AIService/CountTokens"
+	AIService_Embed_FullMethodName       = "/trivet.ai.v1.AIService/Embed"
+	AIService_ListModels_FullMethodName  = "/trivet.ai.v1.AIService/ListModels"
+	AIService_Relay_FullMethodName       = "/trivet.ai.v1.AIService/Relay"
+	AIService_EraseUser_FullMethodName   = "/trivet.ai.v1.AIService/EraseUser"
+	AIService_GetStatus_FullMethodName   = "/trivet.ai.v1.AIService/GetStatus"
 )
 
 // AIServiceClient is the client API for AIService service.
@@ -43,6 +44,10 @@ type AIServiceClient interface {
 	// ChatStream answers a conversation piece by piece; over HTTP as server-sent events. It has the same errors as Chat, also after
 	// the first piece.
 	ChatStream(ctx context.Context, in *ChatStreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ChatStreamResponse], error)
+	// CountTokens counts the input tokens that a conversation would have, without calling the model. It costs nothing, and
+	// counts as a request in the limits per minute.
+	// Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE.
+	CountTokens(ctx context.Context, in *CountTokensRequest, opts ...grpc.CallOption) (*CountTokensResponse, error)
 	// Embed turns texts into vectors. It has the same errors as Chat.
 	Embed(ctx context.Context, in *EmbedRequest, opts ...grpc.CallOption) (*EmbedResponse, error)
 	// ListModels lists the models that the caller may use, with their prices.
@@ -93,6 +98,16 @@ func (c *aIServiceClient) ChatStream(ctx context.Context, in *ChatStreamRequest,
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AIService_ChatStreamClient = grpc.ServerStreamingClient[ChatStreamResponse]
+
+func (c *aIServiceClient) CountTokens(ctx context.Context, in *CountTokensRequest, opts ...grpc.CallOption) (*CountTokensResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CountTokensResponse)
+	err := c.cc.Invoke(ctx, AIService_CountTokens_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *aIServiceClient) Embed(ctx context.Context, in *EmbedRequest, opts ...grpc.CallOption) (*EmbedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -166,6 +181,10 @@ type AIServiceServer interface {
 	// ChatStream answers a conversation piece by piece; over HTTP as server-sent events. It has the same errors as Chat, also after
 	// the first piece.
 	ChatStream(*ChatStreamRequest, grpc.ServerStreamingServer[ChatStreamResponse]) error
+	// CountTokens counts the input tokens that a conversation would have, without calling the model. It costs nothing, and
+	// counts as a request in the limits per minute.
+	// Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE.
+	CountTokens(context.Context, *CountTokensRequest) (*CountTokensResponse, error)
 	// Embed turns texts into vectors. It has the same errors as Chat.
 	Embed(context.Context, *EmbedRequest) (*EmbedResponse, error)
 	// ListModels lists the models that the caller may use, with their prices.
@@ -193,6 +212,9 @@ func (UnimplementedAIServiceServer) Chat(context.Context, *ChatRequest) (*ChatRe
 }
 func (UnimplementedAIServiceServer) ChatStream(*ChatStreamRequest, grpc.ServerStreamingServer[ChatStreamResponse]) error {
 	return status.Error(codes.Unimplemented, "method ChatStream not implemented")
+}
+func (UnimplementedAIServiceServer) CountTokens(context.Context, *CountTokensRequest) (*CountTokensResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CountTokens not implemented")
 }
 func (UnimplementedAIServiceServer) Embed(context.Context, *EmbedRequest) (*EmbedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Embed not implemented")
@@ -258,6 +280,24 @@ func _AIService_ChatStream_Handler(srv interface{}, stream grpc.ServerStream) er
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AIService_ChatStreamServer = grpc.ServerStreamingServer[ChatStreamResponse]
+
+func _AIService_CountTokens_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CountTokensRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AIServiceServer).CountTokens(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AIService_CountTokens_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AIServiceServer).CountTokens(ctx, req.(*CountTokensRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _AIService_Embed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EmbedRequest)
@@ -352,6 +392,10 @@ var AIService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Chat",
 			Handler:    _AIService_Chat_Handler,
+		},
+		{
+			MethodName: "CountTokens",
+			Handler:    _AIService_CountTokens_Handler,
 		},
 		{
 			MethodName: "Embed",

@@ -55,6 +55,13 @@ export declare type Message = Message$1<"trivet.ai.v1.Message"> & {
    * @generated from field: string name = 5;
    */
   name: string;
+
+  /**
+   * The turn in parts, in place of content, such as a text and an image; at most 256. Set content or parts, not both.
+   *
+   * @generated from field: repeated trivet.ai.v1.ContentPart parts = 6;
+   */
+  parts: ContentPart[];
 };
 
 /**
@@ -62,6 +69,144 @@ export declare type Message = Message$1<"trivet.ai.v1.Message"> & {
  * Use `create(MessageSchema)` to create a new message.
  */
 export declare const MessageSchema: GenMessage<Message>;
+
+/**
+ * ContentPart is a part of a turn: a text or an image.
+ *
+ * @generated from message trivet.ai.v1.ContentPart
+ */
+export declare type ContentPart = Message$1<"trivet.ai.v1.ContentPart"> & {
+  /**
+   * @generated from oneof trivet.ai.v1.ContentPart.part
+   */
+  part: {
+    /**
+     * A text; 1 byte to 4 MiB. Example: "What is in this picture?".
+     *
+     * @generated from field: string text = 1;
+     */
+    value: string;
+    case: "text";
+  } | {
+    /**
+     * An image, for models that see.
+     *
+     * @generated from field: trivet.ai.v1.Image image = 2;
+     */
+    value: Image;
+    case: "image";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message trivet.ai.v1.ContentPart.
+ * Use `create(ContentPartSchema)` to create a new message.
+ */
+export declare const ContentPartSchema: GenMessage<ContentPart>;
+
+/**
+ * Image is a picture for a model that sees.
+ *
+ * @generated from message trivet.ai.v1.Image
+ */
+export declare type Image = Message$1<"trivet.ai.v1.Image"> & {
+  /**
+   * @generated from oneof trivet.ai.v1.Image.source
+   */
+  source: {
+    /**
+     * The address of the image; it starts with https:// and has at most 8,192 bytes. The provider fetches it; Trivet
+     * does not. Example: "https://example.com/cat.png".
+     *
+     * @generated from field: string url = 1;
+     */
+    value: string;
+    case: "url";
+  } | {
+    /**
+     * The bytes of the image; 1 byte to 20 MiB, within the maximum size of a request. Over REST in base64. Example:
+     * "iVBORw0KGgo=".
+     *
+     * @generated from field: bytes data = 2;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The format of data: "image/png", "image/jpeg", "image/webp" or "image/gif". Required with data, empty with url.
+   * Example: "image/png".
+   *
+   * @generated from field: string media_type = 3;
+   */
+  mediaType: string;
+
+  /**
+   * How closely the model looks: "low", "high" or "auto". Empty means the provider's default. Example: "low".
+   *
+   * @generated from field: string detail = 4;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message trivet.ai.v1.Image.
+ * Use `create(ImageSchema)` to create a new message.
+ */
+export declare const ImageSchema: GenMessage<Image>;
+
+/**
+ * ResponseFormat asks for an answer that is JSON.
+ *
+ * @generated from message trivet.ai.v1.ResponseFormat
+ */
+export declare type ResponseFormat = Message$1<"trivet.ai.v1.ResponseFormat"> & {
+  /**
+   * A name for the schema, for the model: up to 64 letters, digits, "_" and "-". Empty means "answer". Example:
+   * "weather_report".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What the answer is, for the model; at most 4,096 characters. Example: "The weather of one city.".
+   *
+   * @generated from field: string description = 2;
+   */
+  description: string;
+
+  /**
+   * The JSON Schema of the answer. Without a schema, the answer is any JSON object. A Struct does not keep the order of
+   * members, nor integers above 2^53. Over REST, Trivet keeps both; over gRPC, use schema_json. Example:
+   * {"type": "object", "properties": {"celsius": {"type": "number"}}}.
+   *
+   * @generated from field: google.protobuf.Struct schema = 3;
+   */
+  schema?: JsonObject | undefined;
+
+  /**
+   * The same as text, sent to the provider as it is. Set at most one of the two. Range: a JSON object, at most 262,144
+   * bytes. Example: "{\"type\":\"object\",\"properties\":{\"celsius\":{\"type\":\"number\"}}}".
+   *
+   * @generated from field: string schema_json = 4;
+   */
+  schemaJson: string;
+
+  /**
+   * True makes the provider enforce the schema, which then must be in the subset of JSON Schema that the provider
+   * supports. Example: true.
+   *
+   * @generated from field: bool strict = 5;
+   */
+  strict: boolean;
+};
+
+/**
+ * Describes the message trivet.ai.v1.ResponseFormat.
+ * Use `create(ResponseFormatSchema)` to create a new message.
+ */
+export declare const ResponseFormatSchema: GenMessage<ResponseFormat>;
 
 /**
  * ToolCall is the model's request to call a function.
@@ -212,6 +357,21 @@ export declare type ChatRequest = Message$1<"trivet.ai.v1.ChatRequest"> & {
    * @generated from field: string reasoning_effort = 9;
    */
   reasoningEffort: string;
+
+  /**
+   * The JSON that the answer must be. Unset means text.
+   *
+   * @generated from field: trivet.ai.v1.ResponseFormat response_format = 10;
+   */
+  responseFormat?: ResponseFormat | undefined;
+
+  /**
+   * A number that makes answers repeatable as far as the provider can: the same request with the same seed usually gets
+   * the same answer. Unset means that the provider chooses. Example: 42.
+   *
+   * @generated from field: optional int32 seed = 11;
+   */
+  seed?: number | undefined;
 };
 
 /**
@@ -346,6 +506,21 @@ export declare type ChatStreamRequest = Message$1<"trivet.ai.v1.ChatStreamReques
    * @generated from field: string reasoning_effort = 9;
    */
   reasoningEffort: string;
+
+  /**
+   * The JSON that the answer must be. Unset means text.
+   *
+   * @generated from field: trivet.ai.v1.ResponseFormat response_format = 10;
+   */
+  responseFormat?: ResponseFormat | undefined;
+
+  /**
+   * A number that makes answers repeatable as far as the provider can: the same request with the same seed usually gets
+   * the same answer. Unset means that the provider chooses. Example: 42.
+   *
+   * @generated from field: optional int32 seed = 11;
+   */
+  seed?: number | undefined;
 };
 
 /**
@@ -456,6 +631,83 @@ export declare type ToolCallDelta = Message$1<"trivet.ai.v1.ToolCallDelta"> & {
  * Use `create(ToolCallDeltaSchema)` to create a new message.
  */
 export declare const ToolCallDeltaSchema: GenMessage<ToolCallDelta>;
+
+/**
+ * CountTokensRequest is a conversation whose tokens are counted.
+ *
+ * @generated from message trivet.ai.v1.CountTokensRequest
+ */
+export declare type CountTokensRequest = Message$1<"trivet.ai.v1.CountTokensRequest"> & {
+  /**
+   * The id of the model, as ListModels shows it. Example: "gpt-5-mini".
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * The turns of the conversation, oldest first; 1 to 2,048.
+   *
+   * @generated from field: repeated trivet.ai.v1.Message messages = 2;
+   */
+  messages: Message[];
+
+  /**
+   * The functions that the model may call; at most 128.
+   *
+   * @generated from field: repeated trivet.ai.v1.Tool tools = 3;
+   */
+  tools: Tool[];
+
+  /**
+   * The JSON that the answer must be. Unset means text.
+   *
+   * @generated from field: trivet.ai.v1.ResponseFormat response_format = 4;
+   */
+  responseFormat?: ResponseFormat | undefined;
+};
+
+/**
+ * Describes the message trivet.ai.v1.CountTokensRequest.
+ * Use `create(CountTokensRequestSchema)` to create a new message.
+ */
+export declare const CountTokensRequestSchema: GenMessage<CountTokensRequest>;
+
+/**
+ * CountTokensResponse is the number of tokens.
+ *
+ * @generated from message trivet.ai.v1.CountTokensResponse
+ */
+export declare type CountTokensResponse = Message$1<"trivet.ai.v1.CountTokensResponse"> & {
+  /**
+   * The number of input tokens, at most the model's context_tokens. It is close to what the provider counts if exact is
+   * true, and otherwise an upper bound. Example: 1250.
+   *
+   * @generated from field: int32 input_tokens = 1;
+   */
+  inputTokens: number;
+
+  /**
+   * True if all text was counted with the model's own vocabulary. It is false for images, for very long texts, and for
+   * models whose vocabulary Trivet does not have. Example: true.
+   *
+   * @generated from field: bool exact = 2;
+   */
+  exact: boolean;
+
+  /**
+   * The price of these tokens as input that is not cached, in nano-dollars. Example: "312500" ($0.0003125).
+   *
+   * @generated from field: int64 cost_nano_usd = 3;
+   */
+  costNanoUsd: bigint;
+};
+
+/**
+ * Describes the message trivet.ai.v1.CountTokensResponse.
+ * Use `create(CountTokensResponseSchema)` to create a new message.
+ */
+export declare const CountTokensResponseSchema: GenMessage<CountTokensResponse>;
 
 /**
  * EmbedRequest is a list of texts.
@@ -976,6 +1228,18 @@ export declare const AIService: GenService<{
     methodKind: "server_streaming";
     input: typeof ChatStreamRequestSchema;
     output: typeof ChatStreamResponseSchema;
+  },
+  /**
+   * CountTokens counts the input tokens that a conversation would have, without calling the model. It costs nothing, and
+   * counts as a request in the limits per minute.
+   * Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE.
+   *
+   * @generated from rpc trivet.ai.v1.AIService.CountTokens
+   */
+  countTokens: {
+    methodKind: "unary";
+    input: typeof CountTokensRequestSchema;
+    output: typeof CountTokensResponseSchema;
   },
   /**
    * Embed turns texts into vectors. It has the same errors as Chat.

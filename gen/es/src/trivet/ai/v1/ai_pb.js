@@ -14,7 +14,7 @@ import { file_trivet_usage_v1_usage } from "../../usage/v1/usage_pb.js";
  * Describes the file trivet/ai/v1/ai.proto.
  */
 export const file_trivet_ai_v1_ai = /*@__PURE__*/
-  fileDesc("ChV0cml2ZXQvYWkvdjEvYWkucHJvdG8SDHRyaXZldC5haS52MSJ4CgdNZXNzYWdlEgwKBHJvbGUYASABKAkSDwoHY29udGVudBgCIAEoCRIqCgp0b29sX2NhbGxzGAMgAygLMhYudHJpdmV0LmFpLnYxLlRvb2xDYWxsEhQKDHRvb2xfY2FsbF9pZBgEIAEoCRIMCgRuYW1lGAUgASgJIjcKCFRvb2xDYWxsEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYXJndW1lbnRzGAMgASgJIm8KBFRvb2wSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIrCgpwYXJhbWV0ZXJzGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIXCg9wYXJhbWV0ZXJzX2pzb24YBCABKAkilQIKC0NoYXRSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEicKCG1lc3NhZ2VzGAIgAygLMhUudHJpdmV0LmFpLnYxLk1lc3NhZ2USFwoKbWF4X3Rva2VucxgDIAEoBUgAiAEBEhgKC3RlbXBlcmF0dXJlGAQgASgBSAGIAQESEgoFdG9wX3AYBSABKAFIAogBARIMCgRzdG9wGAYgAygJEiEKBXRvb2xzGAcgAygLMhIudHJpdmV0LmFpLnYxLlRvb2wSEwoLdG9vbF9jaG9pY2UYCCABKAkSGAoQcmVhc29uaW5nX2VmZm9ydBgJIAEoCUINCgtfbWF4X3Rva2Vuc0IOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wIqoBCgxDaGF0UmVzcG9uc2USCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSJgoHbWVzc2FnZRgDIAEoCzIVLnRyaXZldC5haS52MS5NZXNzYWdlEhUKDWZpbmlzaF9yZWFzb24YBCABKAkSKQoFdXNhZ2UYBSABKAsyGi50cml2ZXQudXNhZ2UudjEuQ2FsbFVzYWdlEhUKDWNvc3RfbmFub191c2QYBiABKAMimwIKEUNoYXRTdHJlYW1SZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEicKCG1lc3NhZ2VzGAIgAygLMhUudHJpdmV0LmFpLnYxLk1lc3NhZ2USFwoKbWF4X3Rva2VucxgDIAEoBUgAiAEBEhgKC3RlbXBlcmF0dXJlGAQgASgBSAGIAQESEgoFdG9wX3AYBSABKAFIAogBARIMCgRzdG9wGAYgAygJEiEKBXRvb2xzGAcgAygLMhIudHJpdmV0LmFpLnYxLlRvb2wSEwoLdG9vbF9jaG9pY2UYCCABKAkSGAoQcmVhc29uaW5nX2VmZm9ydBgJIAEoCUINCgtfbWF4X3Rva2Vuc0IOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wIt8BChJDaGF0U3RyZWFtUmVzcG9uc2USCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSDQoFZGVsdGEYAyABKAkSLwoKdG9vbF9jYWxscxgEIAMoCzIbLnRyaXZldC5haS52MS5Ub29sQ2FsbERlbHRhEhUKDWZpbmlzaF9yZWFzb24YBSABKAkSKQoFdXNhZ2UYBiABKAsyGi50cml2ZXQudXNhZ2UudjEuQ2FsbFVzYWdlEhoKDWNvc3RfbmFub191c2QYByABKANIAIgBAUIQCg5fY29zdF9uYW5vX3VzZCJLCg1Ub29sQ2FsbERlbHRhEg0KBWluZGV4GAEgASgFEgoKAmlkGAIgASgJEgwKBG5hbWUYAyABKAkSEQoJYXJndW1lbnRzGAQgASgJIkAKDEVtYmVkUmVxdWVzdBINCgVtb2RlbBgBIAEoCRINCgVpbnB1dBgCIAMoCRISCgpkaW1lbnNpb25zGAMgASgFIo0BCg1FbWJlZFJlc3BvbnNlEg0KBW1vZGVsGAEgASgJEisKCmVtYmVkZGluZ3MYAiADKAsyFy50cml2ZXQuYWkudjEuRW1iZWRkaW5nEikKBXVzYWdlGAMgASgLMhoudHJpdmV0LnVzYWdlLnYxLkNhbGxVc2FnZRIVCg1jb3N0X25hbm9fdXNkGAQgASgDIhsKCUVtYmVkZGluZxIOCgZ2YWx1ZXMYASADKAIiOgoRTGlzdE1vZGVsc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiUgoSTGlzdE1vZGVsc1Jlc3BvbnNlEiMKBm1vZGVscxgBIAMoCzITLnRyaXZldC5haS52MS5Nb2RlbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkimQIKBU1vZGVsEgoKAmlkGAEgASgJEiUKBGtpbmQYAiABKA4yFy50cml2ZXQuYWkudjEuTW9kZWxLaW5kEhAKCHByb3ZpZGVyGAMgASgJEhYKDmNvbnRleHRfdG9rZW5zGAQgASgFEhkKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgFEikKIWlucHV0X25hbm9fdXNkX3Blcl9taWxsaW9uX3Rva2VucxgGIAEoAxIwCihjYWNoZWRfaW5wdXRfbmFub191c2RfcGVyX21pbGxpb25fdG9rZW5zGAcgASgDEioKIm91dHB1dF9uYW5vX3VzZF9wZXJfbWlsbGlvbl90b2tlbnMYCCABKAMSDwoHYWxpYXNlcxgJIAMoCSKwAQoMUmVsYXlSZXF1ZXN0EigKCGVuZHBvaW50GAEgASgOMhYudHJpdmV0LmFpLnYxLkVuZHBvaW50EgwKBGJvZHkYAiABKAwSOAoHaGVhZGVycxgDIAMoCzInLnRyaXZldC5haS52MS5SZWxheVJlcXVlc3QuSGVhZGVyc0VudHJ5Gi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkQKDVJlbGF5UmVzcG9uc2USJQoEaGVhZBgBIAEoCzIXLnRyaXZldC5haS52MS5SZWxheUhlYWQSDAoEYm9keRgCIAEoDCKUAQoJUmVsYXlIZWFkEg4KBnN0YXR1cxgBIAEoBRI1CgdoZWFkZXJzGAIgAygLMiQudHJpdmV0LmFpLnYxLlJlbGF5SGVhZC5IZWFkZXJzRW50cnkSEAoIc3RyZWFtZWQYAyABKAgaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiIwoQRXJhc2VVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIhMKEUVyYXNlVXNlclJlc3BvbnNlIhIKEEdldFN0YXR1c1JlcXVlc3QiagoRR2V0U3RhdHVzUmVzcG9uc2USKgoIcHJvdmlkZXIYAiABKAsyGC50cml2ZXQuc3RhdHVzLnYxLkhlYWx0aBIpCgdzZXJ2aWNlGAMgASgLMhgudHJpdmV0LnN0YXR1cy52MS5IZWFsdGgqjAEKCU1vZGVsS2luZBIaChZNT0RFTF9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPTU9ERUxfS0lORF9DSEFUEAESGAoUTU9ERUxfS0lORF9FTUJFRERJTkcQAhIZChVNT0RFTF9LSU5EX0NPTVBMRVRJT04QAxIZChVNT0RFTF9LSU5EX01PREVSQVRJT04QBCqQAQoIRW5kcG9pbnQSGAoURU5EUE9JTlRfVU5TUEVDSUZJRUQQABIdChlFTkRQT0lOVF9DSEFUX0NPTVBMRVRJT05TEAESFwoTRU5EUE9JTlRfRU1CRURESU5HUxACEhgKFEVORFBPSU5UX0NPTVBMRVRJT05TEAMSGAoURU5EUE9JTlRfTU9ERVJBVElPTlMQBDKQBQoJQUlTZXJ2aWNlElAKBENoYXQSGS50cml2ZXQuYWkudjEuQ2hhdFJlcXVlc3QaGi50cml2ZXQuYWkudjEuQ2hhdFJlc3BvbnNlIhHSgBkNCAISCWFpLmludm9rZRJkCgpDaGF0U3RyZWFtEh8udHJpdmV0LmFpLnYxLkNoYXRTdHJlYW1SZXF1ZXN0GiAudHJpdmV0LmFpLnYxLkNoYXRTdHJlYW1SZXNwb25zZSIR0oAZDQgCEglhaS5pbnZva2UwARJTCgVFbWJlZBIaLnRyaXZldC5haS52MS5FbWJlZFJlcXVlc3QaGy50cml2ZXQuYWkudjEuRW1iZWRSZXNwb25zZSIR0oAZDQgCEglhaS5pbnZva2USZAoKTGlzdE1vZGVscxIfLnRyaXZldC5haS52MS5MaXN0TW9kZWxzUmVxdWVzdBogLnRyaXZldC5haS52MS5MaXN0TW9kZWxzUmVzcG9uc2UiE9KAGQ8IAhILbW9kZWxzLnJlYWQSVQoFUmVsYXkSGi50cml2ZXQuYWkudjEuUmVsYXlSZXF1ZXN0GhsudHJpdmV0LmFpLnYxLlJlbGF5UmVzcG9uc2UiEdKAGQ0IAhIJYWkuaW52b2tlMAESWgoJRXJhc2VVc2VyEh4udHJpdmV0LmFpLnYxLkVyYXNlVXNlclJlcXVlc3QaHy50cml2ZXQuYWkudjEuRXJhc2VVc2VyUmVzcG9uc2UiDNKAGQgIBRoEYXV0aBJdCglHZXRTdGF0dXMSHi50cml2ZXQuYWkudjEuR2V0U3RhdHVzUmVxdWVzdBofLnRyaXZldC5haS52MS5HZXRTdGF0dXNSZXNwb25zZSIP0oAZCwgFGgdnYXRld2F5QjdaNWdpdGh1Yi5jb20vdHJpdmV0LWRldi90cml2ZXQvZ2VuL2dvL3RyaXZldC9haS92MTthaXYxYgZwcm90bzM", [file_google_protobuf_struct, file_trivet_access_v1_access, file_trivet_status_v1_status, file_trivet_usage_v1_usage]);
+  fileDesc("ChV0cml2ZXQvYWkvdjEvYWkucHJvdG8SDHRyaXZldC5haS52MSKiAQoHTWVzc2FnZRIMCgRyb2xlGAEgASgJEg8KB2NvbnRlbnQYAiABKAkSKgoKdG9vbF9jYWxscxgDIAMoCzIWLnRyaXZldC5haS52MS5Ub29sQ2FsbBIUCgx0b29sX2NhbGxfaWQYBCABKAkSDAoEbmFtZRgFIAEoCRIoCgVwYXJ0cxgGIAMoCzIZLnRyaXZldC5haS52MS5Db250ZW50UGFydCJLCgtDb250ZW50UGFydBIOCgR0ZXh0GAEgASgJSAASJAoFaW1hZ2UYAiABKAsyEy50cml2ZXQuYWkudjEuSW1hZ2VIAEIGCgRwYXJ0IlQKBUltYWdlEg0KA3VybBgBIAEoCUgAEg4KBGRhdGEYAiABKAxIABISCgptZWRpYV90eXBlGAMgASgJEg4KBmRldGFpbBgEIAEoCUIICgZzb3VyY2UigQEKDlJlc3BvbnNlRm9ybWF0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSJwoGc2NoZW1hGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBITCgtzY2hlbWFfanNvbhgEIAEoCRIOCgZzdHJpY3QYBSABKAgiNwoIVG9vbENhbGwSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglhcmd1bWVudHMYAyABKAkibwoEVG9vbBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEisKCnBhcmFtZXRlcnMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD3BhcmFtZXRlcnNfanNvbhgEIAEoCSLoAgoLQ2hhdFJlcXVlc3QSDQoFbW9kZWwYASABKAkSJwoIbWVzc2FnZXMYAiADKAsyFS50cml2ZXQuYWkudjEuTWVzc2FnZRIXCgptYXhfdG9rZW5zGAMgASgFSACIAQESGAoLdGVtcGVyYXR1cmUYBCABKAFIAYgBARISCgV0b3BfcBgFIAEoAUgCiAEBEgwKBHN0b3AYBiADKAkSIQoFdG9vbHMYByADKAsyEi50cml2ZXQuYWkudjEuVG9vbBITCgt0b29sX2Nob2ljZRgIIAEoCRIYChByZWFzb25pbmdfZWZmb3J0GAkgASgJEjUKD3Jlc3BvbnNlX2Zvcm1hdBgKIAEoCzIcLnRyaXZldC5haS52MS5SZXNwb25zZUZvcm1hdBIRCgRzZWVkGAsgASgFSAOIAQFCDQoLX21heF90b2tlbnNCDgoMX3RlbXBlcmF0dXJlQggKBl90b3BfcEIHCgVfc2VlZCKqAQoMQ2hhdFJlc3BvbnNlEgoKAmlkGAEgASgJEg0KBW1vZGVsGAIgASgJEiYKB21lc3NhZ2UYAyABKAsyFS50cml2ZXQuYWkudjEuTWVzc2FnZRIVCg1maW5pc2hfcmVhc29uGAQgASgJEikKBXVzYWdlGAUgASgLMhoudHJpdmV0LnVzYWdlLnYxLkNhbGxVc2FnZRIVCg1jb3N0X25hbm9fdXNkGAYgASgDIu4CChFDaGF0U3RyZWFtUmVxdWVzdBINCgVtb2RlbBgBIAEoCRInCghtZXNzYWdlcxgCIAMoCzIVLnRyaXZldC5haS52MS5NZXNzYWdlEhcKCm1heF90b2tlbnMYAyABKAVIAIgBARIYCgt0ZW1wZXJhdHVyZRgEIAEoAUgBiAEBEhIKBXRvcF9wGAUgASgBSAKIAQESDAoEc3RvcBgGIAMoCRIhCgV0b29scxgHIAMoCzISLnRyaXZldC5haS52MS5Ub29sEhMKC3Rvb2xfY2hvaWNlGAggASgJEhgKEHJlYXNvbmluZ19lZmZvcnQYCSABKAkSNQoPcmVzcG9uc2VfZm9ybWF0GAogASgLMhwudHJpdmV0LmFpLnYxLlJlc3BvbnNlRm9ybWF0EhEKBHNlZWQYCyABKAVIA4gBAUINCgtfbWF4X3Rva2Vuc0IOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wQgcKBV9zZWVkIt8BChJDaGF0U3RyZWFtUmVzcG9uc2USCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSDQoFZGVsdGEYAyABKAkSLwoKdG9vbF9jYWxscxgEIAMoCzIbLnRyaXZldC5haS52MS5Ub29sQ2FsbERlbHRhEhUKDWZpbmlzaF9yZWFzb24YBSABKAkSKQoFdXNhZ2UYBiABKAsyGi50cml2ZXQudXNhZ2UudjEuQ2FsbFVzYWdlEhoKDWNvc3RfbmFub191c2QYByABKANIAIgBAUIQCg5fY29zdF9uYW5vX3VzZCJLCg1Ub29sQ2FsbERlbHRhEg0KBWluZGV4GAEgASgFEgoKAmlkGAIgASgJEgwKBG5hbWUYAyABKAkSEQoJYXJndW1lbnRzGAQgASgJIqYBChJDb3VudFRva2Vuc1JlcXVlc3QSDQoFbW9kZWwYASABKAkSJwoIbWVzc2FnZXMYAiADKAsyFS50cml2ZXQuYWkudjEuTWVzc2FnZRIhCgV0b29scxgDIAMoCzISLnRyaXZldC5haS52MS5Ub29sEjUKD3Jlc3BvbnNlX2Zvcm1hdBgEIAEoCzIcLnRyaXZldC5haS52MS5SZXNwb25zZUZvcm1hdCJRChNDb3VudFRva2Vuc1Jlc3BvbnNlEhQKDGlucHV0X3Rva2VucxgBIAEoBRINCgVleGFjdBgCIAEoCBIVCg1jb3N0X25hbm9fdXNkGAMgASgDIkAKDEVtYmVkUmVxdWVzdBINCgVtb2RlbBgBIAEoCRINCgVpbnB1dBgCIAMoCRISCgpkaW1lbnNpb25zGAMgASgFIo0BCg1FbWJlZFJlc3BvbnNlEg0KBW1vZGVsGAEgASgJEisKCmVtYmVkZGluZ3MYAiADKAsyFy50cml2ZXQuYWkudjEuRW1iZWRkaW5nEikKBXVzYWdlGAMgASgLMhoudHJpdmV0LnVzYWdlLnYxLkNhbGxVc2FnZRIVCg1jb3N0X25hbm9fdXNkGAQgASgDIhsKCUVtYmVkZGluZxIOCgZ2YWx1ZXMYASADKAIiOgoRTGlzdE1vZGVsc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiUgoSTGlzdE1vZGVsc1Jlc3BvbnNlEiMKBm1vZGVscxgBIAMoCzITLnRyaXZldC5haS52MS5Nb2RlbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkimQIKBU1vZGVsEgoKAmlkGAEgASgJEiUKBGtpbmQYAiABKA4yFy50cml2ZXQuYWkudjEuTW9kZWxLaW5kEhAKCHByb3ZpZGVyGAMgASgJEhYKDmNvbnRleHRfdG9rZW5zGAQgASgFEhkKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgFEikKIWlucHV0X25hbm9fdXNkX3Blcl9taWxsaW9uX3Rva2VucxgGIAEoAxIwCihjYWNoZWRfaW5wdXRfbmFub191c2RfcGVyX21pbGxpb25fdG9rZW5zGAcgASgDEioKIm91dHB1dF9uYW5vX3VzZF9wZXJfbWlsbGlvbl90b2tlbnMYCCABKAMSDwoHYWxpYXNlcxgJIAMoCSKwAQoMUmVsYXlSZXF1ZXN0EigKCGVuZHBvaW50GAEgASgOMhYudHJpdmV0LmFpLnYxLkVuZHBvaW50EgwKBGJvZHkYAiABKAwSOAoHaGVhZGVycxgDIAMoCzInLnRyaXZldC5haS52MS5SZWxheVJlcXVlc3QuSGVhZGVyc0VudHJ5Gi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkQKDVJlbGF5UmVzcG9uc2USJQoEaGVhZBgBIAEoCzIXLnRyaXZldC5haS52MS5SZWxheUhlYWQSDAoEYm9keRgCIAEoDCKUAQoJUmVsYXlIZWFkEg4KBnN0YXR1cxgBIAEoBRI1CgdoZWFkZXJzGAIgAygLMiQudHJpdmV0LmFpLnYxLlJlbGF5SGVhZC5IZWFkZXJzRW50cnkSEAoIc3RyZWFtZWQYAyABKAgaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiIwoQRXJhc2VVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIhMKEUVyYXNlVXNlclJlc3BvbnNlIhIKEEdldFN0YXR1c1JlcXVlc3QiagoRR2V0U3RhdHVzUmVzcG9uc2USKgoIcHJvdmlkZXIYAiABKAsyGC50cml2ZXQuc3RhdHVzLnYxLkhlYWx0aBIpCgdzZXJ2aWNlGAMgASgLMhgudHJpdmV0LnN0YXR1cy52MS5IZWFsdGgqjAEKCU1vZGVsS2luZBIaChZNT0RFTF9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPTU9ERUxfS0lORF9DSEFUEAESGAoUTU9ERUxfS0lORF9FTUJFRERJTkcQAhIZChVNT0RFTF9LSU5EX0NPTVBMRVRJT04QAxIZChVNT0RFTF9LSU5EX01PREVSQVRJT04QBCqQAQoIRW5kcG9pbnQSGAoURU5EUE9JTlRfVU5TUEVDSUZJRUQQABIdChlFTkRQT0lOVF9DSEFUX0NPTVBMRVRJT05TEAESFwoTRU5EUE9JTlRfRU1CRURESU5HUxACEhgKFEVORFBPSU5UX0NPTVBMRVRJT05TEAMSGAoURU5EUE9JTlRfTU9ERVJBVElPTlMQBDL3BQoJQUlTZXJ2aWNlElAKBENoYXQSGS50cml2ZXQuYWkudjEuQ2hhdFJlcXVlc3QaGi50cml2ZXQuYWkudjEuQ2hhdFJlc3BvbnNlIhHSgBkNCAISCWFpLmludm9rZRJkCgpDaGF0U3RyZWFtEh8udHJpdmV0LmFpLnYxLkNoYXRTdHJlYW1SZXF1ZXN0GiAudHJpdmV0LmFpLnYxLkNoYXRTdHJlYW1SZXNwb25zZSIR0oAZDQgCEglhaS5pbnZva2UwARJlCgtDb3VudFRva2VucxIgLnRyaXZldC5haS52MS5Db3VudFRva2Vuc1JlcXVlc3QaIS50cml2ZXQuYWkudjEuQ291bnRUb2tlbnNSZXNwb25zZSIR0oAZDQgCEglhaS5pbnZva2USUwoFRW1iZWQSGi50cml2ZXQuYWkudjEuRW1iZWRSZXF1ZXN0GhsudHJpdmV0LmFpLnYxLkVtYmVkUmVzcG9uc2UiEdKAGQ0IAhIJYWkuaW52b2tlEmQKCkxpc3RNb2RlbHMSHy50cml2ZXQuYWkudjEuTGlzdE1vZGVsc1JlcXVlc3QaIC50cml2ZXQuYWkudjEuTGlzdE1vZGVsc1Jlc3BvbnNlIhPSgBkPCAISC21vZGVscy5yZWFkElUKBVJlbGF5EhoudHJpdmV0LmFpLnYxLlJlbGF5UmVxdWVzdBobLnRyaXZldC5haS52MS5SZWxheVJlc3BvbnNlIhHSgBkNCAISCWFpLmludm9rZTABEloKCUVyYXNlVXNlchIeLnRyaXZldC5haS52MS5FcmFzZVVzZXJSZXF1ZXN0Gh8udHJpdmV0LmFpLnYxLkVyYXNlVXNlclJlc3BvbnNlIgzSgBkICAUaBGF1dGgSXQoJR2V0U3RhdHVzEh4udHJpdmV0LmFpLnYxLkdldFN0YXR1c1JlcXVlc3QaHy50cml2ZXQuYWkudjEuR2V0U3RhdHVzUmVzcG9uc2UiD9KAGQsIBRoHZ2F0ZXdheUI3WjVnaXRodWIuY29tL3RyaXZldC1kZXYvdHJpdmV0L2dlbi9nby90cml2ZXQvYWkvdjE7YWl2MWIGcHJvdG8z", [file_google_protobuf_struct, file_trivet_access_v1_access, file_trivet_status_v1_status, file_trivet_usage_v1_usage]);
 
 /**
  * Describes the message trivet.ai.v1.Message.
@@ -24,144 +24,179 @@ export const MessageSchema = /*@__PURE__*/
   messageDesc(file_trivet_ai_v1_ai, 0);
 
 /**
+ * Describes the message trivet.ai.v1.ContentPart.
+ * Use `create(ContentPartSchema)` to create a new message.
+ */
+export const ContentPartSchema = /*@__PURE__*/
+  messageDesc(file_trivet_ai_v1_ai, 1);
+
+/**
+ * Describes the message trivet.ai.v1.Image.
+ * Use `create(ImageSchema)` to create a new message.
+ */
+export const ImageSchema = /*@__PURE__*/
+  messageDesc(file_trivet_ai_v1_ai, 2);
+
+/**
+ * Describes the message trivet.ai.v1.ResponseFormat.
+ * Use `create(ResponseFormatSchema)` to create a new message.
+ */
+export const ResponseFormatSchema = /*@__PURE__*/
+  messageDesc(file_trivet_ai_v1_ai, 3);
+
+/**
  * Describes the message trivet.ai.v1.ToolCall.
  * Use `create(ToolCallSchema)` to create a new message.
  */
 export const ToolCallSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 1);
+  messageDesc(file_trivet_ai_v1_ai, 4);
 
 /**
  * Describes the message trivet.ai.v1.Tool.
  * Use `create(ToolSchema)` to create a new message.
  */
 export const ToolSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 2);
+  messageDesc(file_trivet_ai_v1_ai, 5);
 
 /**
  * Describes the message trivet.ai.v1.ChatRequest.
  * Use `create(ChatRequestSchema)` to create a new message.
  */
 export const ChatRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 3);
+  messageDesc(file_trivet_ai_v1_ai, 6);
 
 /**
  * Describes the message trivet.ai.v1.ChatResponse.
  * Use `create(ChatResponseSchema)` to create a new message.
  */
 export const ChatResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 4);
+  messageDesc(file_trivet_ai_v1_ai, 7);
 
 /**
  * Describes the message trivet.ai.v1.ChatStreamRequest.
  * Use `create(ChatStreamRequestSchema)` to create a new message.
  */
 export const ChatStreamRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 5);
+  messageDesc(file_trivet_ai_v1_ai, 8);
 
 /**
  * Describes the message trivet.ai.v1.ChatStreamResponse.
  * Use `create(ChatStreamResponseSchema)` to create a new message.
  */
 export const ChatStreamResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 6);
+  messageDesc(file_trivet_ai_v1_ai, 9);
 
 /**
  * Describes the message trivet.ai.v1.ToolCallDelta.
  * Use `create(ToolCallDeltaSchema)` to create a new message.
  */
 export const ToolCallDeltaSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 7);
+  messageDesc(file_trivet_ai_v1_ai, 10);
+
+/**
+ * Describes the message trivet.ai.v1.CountTokensRequest.
+ * Use `create(CountTokensRequestSchema)` to create a new message.
+ */
+export const CountTokensRequestSchema = /*@__PURE__*/
+  messageDesc(file_trivet_ai_v1_ai, 11);
+
+/**
+ * Describes the message trivet.ai.v1.CountTokensResponse.
+ * Use `create(CountTokensResponseSchema)` to create a new message.
+ */
+export const CountTokensResponseSchema = /*@__PURE__*/
+  messageDesc(file_trivet_ai_v1_ai, 12);
 
 /**
  * Describes the message trivet.ai.v1.EmbedRequest.
  * Use `create(EmbedRequestSchema)` to create a new message.
  */
 export const EmbedRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 8);
+  messageDesc(file_trivet_ai_v1_ai, 13);
 
 /**
  * Describes the message trivet.ai.v1.EmbedResponse.
  * Use `create(EmbedResponseSchema)` to create a new message.
  */
 export const EmbedResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 9);
+  messageDesc(file_trivet_ai_v1_ai, 14);
 
 /**
  * Describes the message trivet.ai.v1.Embedding.
  * Use `create(EmbeddingSchema)` to create a new message.
  */
 export const EmbeddingSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 10);
+  messageDesc(file_trivet_ai_v1_ai, 15);
 
 /**
  * Describes the message trivet.ai.v1.ListModelsRequest.
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 11);
+  messageDesc(file_trivet_ai_v1_ai, 16);
 
 /**
  * Describes the message trivet.ai.v1.ListModelsResponse.
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 12);
+  messageDesc(file_trivet_ai_v1_ai, 17);
 
 /**
  * Describes the message trivet.ai.v1.Model.
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 13);
+  messageDesc(file_trivet_ai_v1_ai, 18);
 
 /**
  * Describes the message trivet.ai.v1.RelayRequest.
  * Use `create(RelayRequestSchema)` to create a new message.
  */
 export const RelayRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 14);
+  messageDesc(file_trivet_ai_v1_ai, 19);
 
 /**
  * Describes the message trivet.ai.v1.RelayResponse.
  * Use `create(RelayResponseSchema)` to create a new message.
  */
 export const RelayResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 15);
+  messageDesc(file_trivet_ai_v1_ai, 20);
 
 /**
  * Describes the message trivet.ai.v1.RelayHead.
  * Use `create(RelayHeadSchema)` to create a new message.
  */
 export const RelayHeadSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 16);
+  messageDesc(file_trivet_ai_v1_ai, 21);
 
 /**
  * Describes the message trivet.ai.v1.EraseUserRequest.
  * Use `create(EraseUserRequestSchema)` to create a new message.
  */
 export const EraseUserRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 17);
+  messageDesc(file_trivet_ai_v1_ai, 22);
 
 /**
  * Describes the message trivet.ai.v1.EraseUserResponse.
  * Use `create(EraseUserResponseSchema)` to create a new message.
  */
 export const EraseUserResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 18);
+  messageDesc(file_trivet_ai_v1_ai, 23);
 
 /**
  * Describes the message trivet.ai.v1.GetStatusRequest.
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 19);
+  messageDesc(file_trivet_ai_v1_ai, 24);
 
 /**
  * Describes the message trivet.ai.v1.GetStatusResponse.
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema = /*@__PURE__*/
-  messageDesc(file_trivet_ai_v1_ai, 20);
+  messageDesc(file_trivet_ai_v1_ai, 25);
 
 /**
  * Describes the enum trivet.ai.v1.ModelKind.
