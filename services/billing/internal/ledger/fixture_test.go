@@ -88,8 +88,8 @@ type fixture struct {
 	place database.Config
 	// outside is a connection of another process.
 	outside *database.DB
-	clock *clock
-	plans *fixedPlans
+	clock   *clock
+	plans   *fixedPlans
 }
 
 const lease = time.Minute

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -16,89 +17,136 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
-// TestStatementsPerCall counts the statements of one batch of many calls. On SQLite, where known accounts are not read, a call of one account
-// costs less than a third of a statement.
-func TestStatementsPerCall(t *testing.T) {
-	const calls = 16
-	for name, place := range map[string]func(t *testing.T) string{
-		"sqlite":   func(t *testing.T) string { return "sqlite://" + t.TempDir() + "/billing.db" },
-		"postgres": func(t *testing.T) string { return databasetest.PostgresURL(t) },
-	} {
-		for _, accounts := range []int{1, 4, 16} {
-			t.Run(fmt.Sprintf("%s, %d accounts", name, accounts), func(t *testing.T) {
-				var mu sync.Mutex
-				var batches []int // the statements of each
-				db := databasetest.Open(t, database.Config{
-					URL: settings.NewSecret(place(t)), Schema: "billing", Synchronous: "NORMAL",
-					Observe: func(b database.Batch) {
-						mu.Lock()
-						defer mu.Unlock()
-						batches = append(batches, b.Statements)
-					},
-				}, store.Migrations())
-				b := newFixture(t, db, "monthly")
-				most := 2 * calls
-				if db.Dialect() == database.SQLite { // the version, the holds, the accounts and the grants
-					most = 4
-				}
-				account := func(i int) string { return fmt.Sprintf("org_%d", i%accounts) }
-				for i := range accounts {
-					_, err := b.Account(t.Context(), account(i))
-					require.NoError(t, err)
-				}
-				var holds [calls]ledger.Hold
-				// All of one batch: they queue up behind a decision that waits for them.
-				together := func(fn func(i int) error) (ran int) {
-					t.Helper()
-					release := make(chan struct{})
-					var group sync.WaitGroup
-					for i := range accounts { // each account's queue has one to wait for
-						group.Go(func() {
-							err := b.store.Write(t.Context(), account(i), func(context.Context, ledger.Tx) error {
-								<-release
-								return nil
-							})
-							if err != nil {
-								t.Error(err)
-							}
-						})
-					}
-					time.Sleep(20 * time.Millisecond)
-					for i := range calls {
-						group.Go(func() {
-							if err := fn(i); err != nil {
-								t.Error(err)
-							}
-						})
-					}
-					require.Eventually(t, func() bool { return b.store.Queued() >= calls }, 10*time.Second, time.Millisecond)
-					mu.Lock()
-					before := len(batches) + 1 // with the one that has waited
-					mu.Unlock()
-					close(release)
-					group.Wait()
-					mu.Lock()
-					defer mu.Unlock()
-					require.LessOrEqual(t, len(batches)-before, 8, "few batches")
-					for _, n := range batches[before:] {
-						ran += n
-					}
-					return ran
-				}
-				ran := together(func(i int) (err error) {
-					holds[i], err = b.Reserve(t.Context(), ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: account(i), Model: "embed", InputTokens: 10})
-					return err
-				})
-				t.Logf("reserve: %.2f statements per call", float64(ran)/calls)
-				require.LessOrEqual(t, ran, most)
-				ran = together(func(i int) error {
-					_, err := b.Settle(t.Context(), ledger.Settlement{HoldID: holds[i].ID, Usage: ledger.Usage{Input: 7}, Outcome: ledger.OutcomeCompleted})
-					return err
-				})
-				t.Logf("settle: %.2f statements per call", float64(ran)/calls)
-				require.LessOrEqual(t, ran, most)
-				b.sound()
-			})
-		}
+// calls is how many calls share a batch in the tests that count statements.
+const calls = 16
+
+// counting is a ledger whose statements are counted.
+type counting struct {
+	*fixture
+	mu      sync.Mutex
+	batches []int // the statements of each
+}
+
+// eachCounting runs a test on both databases. On SQLite, which has one queue, the calls are spread over 1, 4 and 16 accounts.
+func eachCounting(t *testing.T, test func(t *testing.T, c *counting, accounts int)) {
+	t.Helper()
+	run := func(name, url string, accounts int) {
+		t.Run(fmt.Sprintf("%s, %d accounts", name, accounts), func(t *testing.T) {
+			c := &counting{}
+			db := databasetest.Open(t, database.Config{
+				URL: settings.NewSecret(url), Schema: "billing", Synchronous: "NORMAL", Observe: c.observe,
+			}, store.Migrations())
+			c.fixture = newFixture(t, db, "monthly")
+			test(t, c, accounts)
+			c.sound()
+		})
 	}
+	for _, accounts := range []int{1, 4, 16} {
+		run("sqlite", "sqlite://"+t.TempDir()+"/billing.db", accounts)
+	}
+	run("postgres", databasetest.PostgresURL(t), 1)
+}
+
+func (c *counting) observe(b database.Batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.batches = append(c.batches, b.Statements)
+}
+
+func (c *counting) counted() []int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.batches
+}
+
+// together runs calls in one batch and counts its statements: they queue up behind a decision about the account that waits for them.
+func (c *counting) together(account string, fn func(i int) error) (ran int) {
+	c.t.Helper()
+	begun, release := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	defer group.Wait()
+	start := func(fn func() error) {
+		group.Go(func() {
+			if err := fn(); err != nil {
+				c.t.Error(err)
+			}
+		})
+	}
+	start(func() error {
+		return c.store.Write(c.t.Context(), account, func(context.Context, ledger.Tx) error {
+			close(begun)
+			<-release
+			return nil
+		})
+	})
+	<-begun
+	for i := range calls {
+		start(func() error { return fn(i) })
+	}
+	const patience = 30 * time.Second
+	queued := assert.Eventually(c.t, func() bool { return c.store.Queued() == calls }, patience, time.Millisecond)
+	before := len(c.counted()) + 1 // with the one that has waited
+	close(release)
+	require.True(c.t, queued)
+	group.Wait()
+	// Callers are answered before their batch is counted.
+	require.Eventually(c.t, func() bool { return len(c.counted()) > before }, patience, time.Millisecond)
+	batches := c.counted()
+	require.Len(c.t, batches, before+1, "one batch")
+	return batches[before]
+}
+
+// TestStatementsPerCall counts the statements of one batch of many calls. On SQLite, where known accounts are not read, a call costs less than
+// a third of a statement.
+func TestStatementsPerCall(t *testing.T) {
+	eachCounting(t, func(t *testing.T, c *counting, accounts int) {
+		most := calls
+		if c.db.Dialect() == database.SQLite { // the version, the holds, the accounts and the grants
+			most = 4
+		}
+		account := func(i int) string { return fmt.Sprintf("org_%d", i%accounts) }
+		for i := range accounts {
+			_, err := c.Account(t.Context(), account(i))
+			require.NoError(t, err)
+		}
+		var holds [calls]ledger.Hold
+		ran := c.together(account(0), func(i int) (err error) {
+			holds[i], err = c.Reserve(t.Context(), ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: account(i), Model: "embed", InputTokens: 10})
+			return err
+		})
+		t.Logf("reserve: %.2f statements per call", float64(ran)/calls)
+		require.LessOrEqual(t, ran, most)
+		ran = c.together(account(0), func(i int) error {
+			_, err := c.Settle(t.Context(), ledger.Settlement{HoldID: holds[i].ID, Usage: ledger.Usage{Input: 7}, Outcome: ledger.OutcomeCompleted})
+			return err
+		})
+		t.Logf("settle: %.2f statements per call", float64(ran)/calls)
+		require.LessOrEqual(t, ran, most)
+	})
+}
+
+// TestFirstCallsShareStatements: a batch opens its accounts together, with their credit, and holds their calls.
+func TestFirstCallsShareStatements(t *testing.T) {
+	eachCounting(t, func(t *testing.T, c *counting, accounts int) {
+		most := calls
+		if c.db.Dialect() == database.SQLite { // the version, the accounts and what they have is not there; accounts, customers, grants, entries, holds
+			most = 8
+		}
+		account := func(i int) string { return fmt.Sprintf("org_%d", i%accounts) }
+		ran := c.together(account(0), func(i int) error {
+			_, err := c.Reserve(t.Context(), ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: account(i), Model: "embed", InputTokens: 10})
+			return err
+		})
+		t.Logf("%.2f statements per call", float64(ran)/calls)
+		require.LessOrEqual(t, ran, most)
+		for i := range accounts {
+			a, err := c.Account(t.Context(), account(i))
+			require.NoError(t, err)
+			require.EqualValues(t, 1000, a.Balance)
+			require.EqualValues(t, 10*calls/accounts, a.Held)
+			customer, err := c.store.Customer(t.Context(), a.ID)
+			require.NoError(t, err)
+			require.Empty(t, customer, "it waits for its turn")
+		}
+	})
 }

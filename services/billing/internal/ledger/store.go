@@ -70,7 +70,7 @@ type UsageQuery struct {
 type Tx interface {
 	// LockAccount reads an account and keeps it from others until the end of the transaction; ErrNotFound if it does not exist.
 	LockAccount(ctx context.Context, id string) (Account, error)
-	// InsertAccount opens an account without credit, and tells whether it was new. It opens none for a person who was erased.
+	// InsertAccount opens an account, and tells whether it was new. It opens none for a person who was erased.
 	InsertAccount(ctx context.Context, a Account) (bool, error)
 	// SaveAccount writes a locked account's money, period and usage.
 	SaveAccount(ctx context.Context, a Account) error
@@ -86,8 +86,8 @@ type Tx interface {
 	// SetRemaining writes what is left of a grant.
 	SetRemaining(ctx context.Context, grantID string, remaining int64) error
 
-	// Assumes is true in the first run of a decision: InsertHold takes every id for new, and OpenHold takes the hold that it is given for
-	// open. The commit checks both. Where one is wrong, and after any error, the decision runs again and assumes nothing.
+	// Assumes is true in the first run of a decision: InsertHold takes every id for new, OpenHold takes the hold that it is given for open,
+	// and InsertAccount takes no person for erased. The commit checks all three. Where one is wrong, and after any error, the decision runs again and assumes nothing.
 	Assumes() bool
 	// InsertHold writes an open hold, and tells whether its id was new.
 	InsertHold(ctx context.Context, h Hold) (bool, error)

@@ -160,6 +160,7 @@ func TestMigration4(t *testing.T) {
 
 		oldCall("c", "settled") // by a process of the old version
 		charged(3)
+		s = store.New(db) // it does not remember the account from before
 		sound(3)
 		require.Equal(t, 1, fold())
 		sound(3)

@@ -6,6 +6,7 @@ import "github.com/trivet-dev/trivet/platform/database"
 type statements struct {
 	accounts, grants *selects
 
+	openAccounts, openCustomers, insertGrants                  *bulk
 	insertHolds, insertEntries, foldHolds                      *bulk
 	closeHolds, extendHolds, saveAccounts, saveGrants, windows *bulk
 }
@@ -24,6 +25,18 @@ func newStatements(dialect database.Dialect) *statements {
 	return &statements{
 		accounts: newSelects(dialect, "SELECT "+accountColumns+" FROM account WHERE id IN (", ")"+lock),
 		grants:   newSelects(dialect, "SELECT "+grantColumns+" FROM credit_grant WHERE remaining > 0 AND account_id IN (", ")"),
+		// A person who was erased gets no new account.
+		openAccounts: newBulk(dialect, `INSERT INTO account (
+			plan, create_time, id, balance, held, debt, period_start_time, period_end_time, due_time, period_requests,
+			period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost)
+			SELECT v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10, v.column11, v.column12,
+			v.column13, v.column14, v.column15, v.column16 FROM (VALUES `,
+			row("TEXT", "TEXT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
+				"BIGINT", "BIGINT", "BIGINT"),
+			`) AS v WHERE NOT EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = v.column1) ON CONFLICT (id) DO NOTHING`),
+		openCustomers: newBulk(dialect, "INSERT INTO customer (account_id, next_time) VALUES ", "(?, ?)", " ON CONFLICT (account_id) DO NOTHING"),
+		insertGrants: newBulk(dialect, "INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time) VALUES ",
+			"(?, ?, ?, ?, ?, ?, ?)", " ON CONFLICT (account_id, source) DO NOTHING"),
 		// A person who was erased is not named again.
 		insertHolds: newBulk(dialect, `INSERT INTO hold (
 			id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,

@@ -14,7 +14,7 @@ import (
 // unit is the state of one batch in memory: the accounts that it touches, with their grants, holds and the windows of their keys. Decisions
 // change it, and flush writes what changed: each row once. It is the ledger.Tx of all of them.
 //
-// What is rare goes to the database at once (accounts and grants that are new), or writes first and then asks the database.
+// What is rare goes to the database at once, or writes first and then asks the database.
 type unit struct {
 	t      database.Tx
 	q      *db.Queries
@@ -27,6 +27,8 @@ type unit struct {
 	grants   map[string]*grant
 	holds    map[string]*hold
 
+	opens                    []*account
+	newGrants                []*grant
 	inserts, closes, extends []*hold
 	entries                  []any
 	// opened counts the holds that were opened, less those that were closed.
@@ -41,9 +43,11 @@ type account struct {
 	// keyLimited tells whether its keys have windows of limits.
 	keyLimited bool
 	missing    bool
-	changed    bool
-	grants     []*grant
-	windows    map[string]*keyWindows
+	// opened is true for an account that this batch opens.
+	opened  bool
+	changed bool
+	grants  []*grant
+	windows map[string]*keyWindows
 }
 
 type grant struct {
@@ -174,7 +178,17 @@ func (u *unit) account(ctx context.Context, id string) (*account, error) {
 	return u.accounts[id], err
 }
 
+// InsertAccount takes an account that was not found for new, and its person for not erased, in the first run.
 func (u *unit) InsertAccount(ctx context.Context, a ledger.Account) (bool, error) {
+	if u.assume {
+		known, err := u.account(ctx, a.ID)
+		if err != nil || !known.missing {
+			return false, err
+		}
+		known.missing, known.opened, known.Account = false, true, a
+		u.opens = append(u.opens, known)
+		return true, nil
+	}
 	n, err := u.q.InsertAccount(ctx, db.InsertAccountParams{
 		ID: a.ID, IDHash: hash(a.ID), Plan: a.Plan, CreateTime: a.CreateTime.UnixMicro(), PeriodStartTime: a.PeriodStart.UnixMicro(),
 		PeriodEndTime: a.PeriodEnd.UnixMicro(), DueTime: a.Due.UnixMicro(),
@@ -200,7 +214,16 @@ func (u *unit) SaveAccount(ctx context.Context, a ledger.Account) error {
 	return nil
 }
 
+// InsertGrant asks the database whether the source is new, unless the batch opens the account.
 func (u *unit) InsertGrant(ctx context.Context, g ledger.Grant) (bool, error) {
+	if a := u.accounts[g.AccountID]; a != nil && a.opened {
+		if a.granted(g.Source) != nil {
+			return false, nil
+		}
+		u.newGrants = append(u.newGrants, u.adopt(g))
+		a.sort()
+		return true, nil
+	}
 	n, err := u.q.InsertGrant(ctx, db.InsertGrantParams{
 		ID: g.ID, AccountID: g.AccountID, Source: g.Source, Amount: g.Amount, Remaining: g.Remaining,
 		CreateTime: g.CreateTime.UnixMicro(), ExpireTime: g.ExpireTime.UnixMicro(),
@@ -215,7 +238,22 @@ func (u *unit) InsertGrant(ctx context.Context, g ledger.Grant) (bool, error) {
 	return true, nil
 }
 
+// granted returns the grant of a source, if it is in memory.
+func (a *account) granted(source string) *grant {
+	for _, g := range a.grants {
+		if g.Source == source {
+			return g
+		}
+	}
+	return nil
+}
+
 func (u *unit) GrantBySource(ctx context.Context, accountID, source string) (ledger.Grant, error) {
+	if a := u.accounts[accountID]; a != nil {
+		if g := a.granted(source); g != nil {
+			return g.Grant, nil
+		}
+	}
 	row, err := u.q.GetGrantBySource(ctx, db.GetGrantBySourceParams{AccountID: accountID, Source: source})
 	if known := u.grants[row.ID]; err == nil && known != nil {
 		return known.Grant, nil

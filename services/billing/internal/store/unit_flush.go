@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
@@ -11,7 +13,7 @@ import (
 // flush writes what changed since the last flush.
 func (u *unit) flush(ctx context.Context) error {
 	for _, write := range []func(context.Context) error{
-		u.flushHolds, u.flushEntries, u.flushAccounts, u.flushGrants, u.flushWindows,
+		u.flushHolds, u.flushEntries, u.flushOpens, u.flushAccounts, u.flushNewGrants, u.flushGrants, u.flushWindows,
 	} {
 		if err := write(ctx); err != nil {
 			return err
@@ -77,12 +79,43 @@ func (u *unit) flushEntries(ctx context.Context) error {
 	return nil
 }
 
+// flushOpens inserts new accounts, with what they have by now, and their turns to become customers at Stripe. All processes insert in one
+// order, so that they do not wait for each other in a circle.
+func (u *unit) flushOpens(ctx context.Context) error {
+	slices.SortFunc(u.opens, func(a, b *account) int { return strings.Compare(a.ID, b.ID) })
+	var rows, customers []any
+	for _, a := range u.opens {
+		rows = append(rows, hash(a.ID), a.Plan, a.CreateTime.UnixMicro())
+		rows = append(rows, a.values()...)
+		customers = append(customers, a.ID, a.CreateTime.UnixMicro())
+		a.opened, a.changed, a.stored = false, false, a.Account
+	}
+	if err := u.hit(ctx, u.sql.openAccounts, rows, len(u.opens)); err != nil {
+		return err
+	}
+	u.opens = nil
+	_, err := u.sql.openCustomers.exec(ctx, u.t, customers)
+	return err
+}
+
+func (u *unit) flushNewGrants(ctx context.Context) error {
+	var rows []any
+	for _, g := range u.newGrants {
+		rows = append(rows, g.ID, g.AccountID, g.Source, g.Amount, g.Remaining, g.CreateTime.UnixMicro(), g.ExpireTime.UnixMicro())
+		g.changed, g.stored = false, g.Remaining
+	}
+	err := u.hit(ctx, u.sql.insertGrants, rows, len(u.newGrants))
+	u.newGrants = nil
+	return err
+}
+
 func (u *unit) flushAccounts(ctx context.Context) error {
 	var rows []any
 	n := 0
 	for _, a := range u.accounts {
 		if a.changed {
 			rows = append(rows, a.values()...)
+			rows = append(rows, a.stored.Balance, a.stored.Held, a.stored.Debt, a.stored.Due.UnixMicro(), a.stored.Period.Cost)
 			a.changed, a.stored = false, a.Account
 			n++
 		}
@@ -94,7 +127,6 @@ func (a *account) values() []any {
 	return []any{
 		a.ID, a.Balance, a.Held, a.Debt, a.PeriodStart.UnixMicro(), a.PeriodEnd.UnixMicro(), a.Due.UnixMicro(), a.Period.Requests,
 		a.Period.Usage.Input, a.Period.Usage.CachedInput, a.Period.Usage.Output, a.Period.Usage.Reasoning, a.Period.Cost,
-		a.stored.Balance, a.stored.Held, a.stored.Debt, a.stored.Due.UnixMicro(), a.stored.Period.Cost,
 	}
 }
 

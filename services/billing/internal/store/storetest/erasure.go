@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -77,10 +78,12 @@ func accountsAfterErasure(t *testing.T, s Store) {
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
 		inserted, err := tx.InsertAccount(ctx, ledger.Account{ID: erasedUser, Plan: "free", CreateTime: base})
 		require.NoError(t, err)
-		require.False(t, inserted)
+		require.Equal(t, tx.Assumes(), inserted)
 		_, err = tx.LockAccount(ctx, erasedUser)
-		require.ErrorIs(t, err, ledger.ErrNotFound)
+		require.Equal(t, !tx.Assumes(), errors.Is(err, ledger.ErrNotFound))
 	})
+	_, err := s.Account(t.Context(), erasedUser)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 	openAccount(t, s, "acc", 0)
 	openAccount(t, s, "user_known", 0)
 	require.NoError(t, s.EraseUser(t.Context(), "user_known"))
