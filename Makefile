@@ -46,6 +46,7 @@ test-faults: ## Run the tests that take minutes: processes killed while events f
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -run Properties ./services/billing/internal/ledger
 	LEDGER_TEST_KILLS=50 go test -count=1 -timeout 30m -v -run '^TestKilledLedger$$' ./services/billing/internal/ledger
 	INBOX_TEST_KILLS=50 go test -count=1 -timeout 30m -v -run '^TestKill$$' ./platform/inbox
+	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run '^TestKilledAtEachPoint$$' ./services/billing/internal/ledger
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run 'Propert' ./services/... ./platform/...
 	TRIVET_FAULTS=1 go test -count=1 -run ClerkScript ./sandbox
 

@@ -43,7 +43,7 @@ func child(ctx context.Context, seen io.Writer) int {
 		if err != nil {
 			return err
 		}
-		rows := store.New(db)
+		rows := newDying(store.New(db))
 		book, err := childLedger(rows)
 		if err != nil {
 			return err
@@ -67,7 +67,7 @@ func child(ctx context.Context, seen io.Writer) int {
 	return 1
 }
 
-func childLedger(rows *store.Store) (*ledger.Ledger, error) {
+func childLedger(rows ledger.Store) (*ledger.Ledger, error) {
 	list, err := models.Parse([]byte(priceFile))
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func childLedger(rows *store.Store) (*ledger.Ledger, error) {
 func childCalls(ctx context.Context, book *ledger.Ledger, caller int, seen io.Writer) {
 	for n := 0; ; n++ {
 		request := fmt.Sprintf("%s.%d.%d", os.Getenv(childRound), caller, n)
-		h, err := book.Reserve(ctx, ledger.Reservation{
+		h, err := book.Reserve(context.WithValue(ctx, opKey{}, "hold"), ledger.Reservation{
 			RequestID: request, AccountID: fmt.Sprintf("org_%d", caller%4), UserID: fmt.Sprintf("user_%s_%d", os.Getenv(childRound), n%50),
 			APIKeyID: "key_1", KeyLimit: ledger.KeyLimit{Amount: int64(caller % 2 * ledger.MaxAmount), Period: time.Hour}, Model: "embed", InputTokens: 100,
 		})
@@ -102,11 +102,11 @@ func childCalls(ctx context.Context, book *ledger.Ledger, caller int, seen io.Wr
 			continue
 		}
 		if n%3 == 0 {
-			_, err = book.Checkpoint(ctx, h.ID, ledger.Usage{Input: 50})
+			_, err = book.Checkpoint(context.WithValue(ctx, opKey{}, "checkpoint"), h.ID, ledger.Usage{Input: 50})
 		}
 		var end ledger.Closing
 		if err == nil || errors.As(err, new(*ledger.HoldClosedError)) {
-			end, err = book.Settle(ctx, ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: int64(n%100 + 1)}, Outcome: ledger.OutcomeCompleted})
+			end, err = book.Settle(context.WithValue(ctx, opKey{}, "settle"), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: int64(n%100 + 1)}, Outcome: ledger.OutcomeCompleted})
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -116,7 +116,7 @@ func childCalls(ctx context.Context, book *ledger.Ledger, caller int, seen io.Wr
 	}
 }
 
-// TestKilledLedger kills processes while they reserve, checkpoint, settle, sweep, fold and erase: two at a time on PostgreSQL. What a caller has
+// TestKilledLedger kills processes while they reserve, checkpoint, settle, sweep, fold and erase: three at a time on PostgreSQL. What a caller has
 // seen is there, once, and the ledger is sound. LEDGER_TEST_KILLS says how often (default 3 times for each database).
 func TestKilledLedger(t *testing.T) {
 	kills := 3
@@ -124,15 +124,12 @@ func TestKilledLedger(t *testing.T) {
 		kills = n
 	}
 	each(t, "empty", func(t *testing.T, b *fixture) {
-		for i := range 4 {
-			_, err := b.Grant(t.Context(), ledger.NewGrant{AccountID: fmt.Sprintf("org_%d", i), Create: true, Source: "all", Amount: ledger.MaxAmount})
-			require.NoError(t, err)
-		}
+		b.fund()
 		var lines []string
 		for round := range kills {
 			var group sync.WaitGroup
 			var mu sync.Mutex
-			for replica := range map[database.Dialect]int{database.SQLite: 1, database.Postgres: 2}[b.db.Dialect()] {
+			for replica := range map[database.Dialect]int{database.SQLite: 1, database.Postgres: 3}[b.db.Dialect()] {
 				group.Go(func() {
 					seen := b.killedAfter(fmt.Sprintf("%d-%d", round, replica), 50+rand.IntN(400))
 					mu.Lock()
@@ -145,6 +142,15 @@ func TestKilledLedger(t *testing.T) {
 		}
 		b.checkSeen(lines)
 	})
+}
+
+// fund gives the accounts of the children what is never spent.
+func (b *fixture) fund() {
+	b.t.Helper()
+	for i := range 4 {
+		_, err := b.Grant(b.t.Context(), ledger.NewGrant{AccountID: fmt.Sprintf("org_%d", i), Create: true, Source: "all", Amount: ledger.MaxAmount})
+		require.NoError(b.t, err)
+	}
 }
 
 // checkSeen compares what callers have seen with the ledger, when all holds of dead processes are swept.
