@@ -35,7 +35,7 @@ func newRoot(p program) *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.events(), p.reconcile(), p.version())
+	root.AddCommand(p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.events(), p.reconcile(), p.ledger(), p.version())
 	return root
 }
 
@@ -107,6 +107,21 @@ func (p program) migrate() *cobra.Command {
 			return allinone.Migrate(cmd.Context(), p.env, p.stderr)
 		},
 	}
+}
+
+func (p program) ledger() *cobra.Command {
+	verify := &cobra.Command{
+		Use:   "verify",
+		Short: "Check every balance, grant, hold and sum of the ledger in DATABASE_URL; exit 1 if one differs",
+		Long: "Check every rule of the ledger in one consistent view of DATABASE_URL, and print a line for each difference. It only reads,\n" +
+			"so it may run while Trivet serves.",
+		Example: "  trivet ledger verify",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return allinone.VerifyLedger(cmd.Context(), p.env, p.stdout)
+		},
+	}
+	return group("ledger", "Check the ledger", "  trivet ledger verify", verify)
 }
 
 func (p program) keys() *cobra.Command {
