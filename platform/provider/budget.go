@@ -27,7 +27,7 @@ type Budget struct {
 // NewBudget returns a full budget.
 func NewBudget(now func() time.Time) *Budget { return &Budget{now: now, saved: budgetMost} }
 
-// Called notes a call that is no retry.
+// Called notes a first attempt.
 func (b *Budget) Called() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

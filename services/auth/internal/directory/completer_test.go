@@ -185,8 +185,10 @@ func TestWhatFoundNoPlaceIsAskedAgain(t *testing.T) {
 		defer stop()
 		for n := range 2000 {
 			c.User(fmt.Sprint("user_", n))
+			if n == 100 {
+				synctest.Wait() // every worker is busy, so that none makes room in the full queue later
+			}
 		}
-		synctest.Wait()
 		c.User("user_last")
 		close(release)
 		synctest.Wait()
