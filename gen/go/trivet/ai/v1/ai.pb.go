@@ -246,6 +246,8 @@ func (x *Message) GetParts() []*ContentPart {
 // ContentPart is a part of a turn: a text or an image.
 type ContentPart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text or the image; one of the two.
+	//
 	// Types that are valid to be assigned to Part:
 	//
 	//	*ContentPart_Text
@@ -331,6 +333,8 @@ func (*ContentPart_Image) isContentPart_Part() {}
 // Image is a picture for a model that sees.
 type Image struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the image comes from; one of the two.
+	//
 	// Types that are valid to be assigned to Source:
 	//
 	//	*Image_Url

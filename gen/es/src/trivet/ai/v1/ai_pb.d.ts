@@ -77,6 +77,8 @@ export declare const MessageSchema: GenMessage<Message>;
  */
 export declare type ContentPart = Message$1<"trivet.ai.v1.ContentPart"> & {
   /**
+   * The text or the image; one of the two.
+   *
    * @generated from oneof trivet.ai.v1.ContentPart.part
    */
   part: {
@@ -111,6 +113,8 @@ export declare const ContentPartSchema: GenMessage<ContentPart>;
  */
 export declare type Image = Message$1<"trivet.ai.v1.Image"> & {
   /**
+   * Where the image comes from; one of the two.
+   *
    * @generated from oneof trivet.ai.v1.Image.source
    */
   source: {
