@@ -28,8 +28,10 @@ func TestCompletions(t *testing.T) {
 		"OpenAI's default bound": {`{"model":"` + instruct + `","prompt":"[sandbox tokens=40]"}`, `{"max_tokens":16,"model":"` + instruct + `","prompt":"[sandbox tokens=40]"}`, 1, 16},
 		"a bound of its own":     {`{"model":"` + instruct + `","prompt":"[sandbox tokens=40]","max_tokens":20}`, "", 1, 20},
 		"several prompts":        {`{"model":"` + instruct + `","prompt":["[sandbox tokens=40]","b [sandbox tokens=40]"],"n":3,"max_tokens":5}`, "", 6, 30},
-		"a stream": {`{"model":"` + instruct + `","prompt":"[sandbox tokens=40]","stream":true,"max_tokens":20}`,
-			`{"stream_options":{"include_usage":true},"model":"` + instruct + `","prompt":"[sandbox tokens=40]","stream":true,"max_tokens":20}`, 1, 20},
+		"a stream": {
+			`{"model":"` + instruct + `","prompt":"[sandbox tokens=40]","stream":true,"max_tokens":20}`,
+			`{"stream_options":{"include_usage":true},"model":"` + instruct + `","prompt":"[sandbox tokens=40]","stream":true,"max_tokens":20}`, 1, 20,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newFixture(t)

@@ -26,7 +26,7 @@ import (
 // everything handles all RPCs of the contract.
 func everything() routes.Handlers {
 	return routes.Handlers{Unary: http.NotFoundHandler(), Streams: map[protoreflect.FullName]http.Handler{
-		"trivet.ai.v1.AIService.ChatStream": http.NotFoundHandler(),
+		"trivet.ai.v1.AIService.ChatStream": http.NotFoundHandler(), "trivet.billing.v1.BillingService.ExportUsage": http.NotFoundHandler(),
 	}}
 }
 

@@ -5,7 +5,7 @@ import { curl, openai } from '../src/lib/snippets';
 import { lastDays } from '../src/lib/time';
 import { readUsage, stacks, type UsageRow } from '../src/lib/usage';
 
-const row = (day: string, model: string, cost: string): UsageRow => ({ day, model, requests: '1', costNanoUsd: cost, usage: { inputTokens: '1', cachedInputTokens: '0', outputTokens: '1', reasoningTokens: '0' } });
+const row = (day: string, model: string, cost: string): UsageRow => ({ day, model, userId: '', apiKeyId: '', requests: '1', costNanoUsd: cost, usage: { inputTokens: '1', cachedInputTokens: '0', outputTokens: '1', reasoningTokens: '0' } });
 
 test.each([
   [0n, 10n, 0], [1n, 3n, 33.3], [2n, 3n, 66.7], [10n, 10n, 100], [20n, 10n, 100], [5n, 0n, 0], [-1n, 10n, 0], [9_007_199_254_740_993n, 18_014_398_509_481_986n, 50],

@@ -86,7 +86,7 @@ func newCopy(t tester, db *database.DB) *replica {
 	require.NoError(t, err)
 	livemode := false
 	c.receiver = platform.New(platform.Options{
-		Provider: intake.Provider(verifier, &livemode), Inbox: c.inbox, Record: func(context.Context, string) {}, Logger: quiet,
+		Provider: intake.Provider(verifier, &livemode), Inbox: c.inbox, Record: func(context.Context, string, string) {}, Logger: quiet,
 	})
 	c.reconciler = reconcile.New(reconcile.Options{Database: db, Store: c.store, Source: c.client, Mirror: c.mirror, Now: c.now, Logger: quiet})
 	ctx, stop := context.WithCancel(context.Background())
