@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -60,11 +61,7 @@ func (i *instruments) close() { _ = i.gauges.Unregister() }
 
 // names are the labels that all series of the provider have.
 func (i *instruments) names() []attribute.KeyValue {
-	names := []attribute.KeyValue{attribute.String("integration", i.integration)}
-	if i.target != "" {
-		names = append(names, attribute.String("target", i.target))
-	}
-	return names
+	return []attribute.KeyValue{attribute.String("integration", i.integration), attribute.String("target", cmp.Or(i.target, i.integration))}
 }
 
 // retried counts a repetition.

@@ -93,8 +93,8 @@ func (r *fixture) last(t *testing.T, method, outcome string, status int) map[str
 	require.EqualValues(t, status, line["status"])
 	require.Equal(t, outcome == "success", line["success"])
 	require.Contains(t, line, "latency_ms")
-	require.Zero(t, r.metric(t, "trivet_provider_calls_in_flight", map[string]string{"integration": "openai"}))
-	labels := map[string]string{"integration": "openai", "method": method, "outcome": outcome}
+	require.Zero(t, r.metric(t, "trivet_provider_calls_in_flight", map[string]string{"integration": "openai", "target": "openai"}))
+	labels := map[string]string{"integration": "openai", "target": "openai", "method": method, "outcome": outcome}
 	require.Positive(t, r.metric(t, "trivet_provider_calls_total", labels))
 	require.Positive(t, r.metric(t, "trivet_provider_call_duration_seconds", labels))
 	return line

@@ -26,12 +26,21 @@ func rpc() []Metric {
 }
 
 func providers() []Metric {
-	byCall := []Label{integration, method, outcome}
+	byCall := []Label{integration, target, method, outcome}
 	return []Metric{
-		{Name: "trivet_provider_calls_total", Kind: Counter, Unit: "calls", Process: "auth, ai, billing", Labels: byCall, Help: "Calls to a provider by integration, method and outcome."},
+		{Name: "trivet_provider_calls_total", Kind: Counter, Unit: "calls", Process: "auth, ai, billing", Labels: byCall, Help: "Calls to a provider by integration, target, method and outcome."},
 		{Name: "trivet_provider_call_duration_seconds", Kind: Histogram, Unit: "seconds", Process: "auth, ai, billing", Labels: byCall, Help: "Time of a call, from its start to the end of its body."},
 		{Name: "trivet_provider_call_first_byte_seconds", Kind: Histogram, Unit: "seconds", Process: "auth, ai, billing", Labels: byCall, Help: "Time of a call, from its start to the answer's header."},
-		{Name: "trivet_provider_calls_in_flight", Kind: Gauge, Unit: "calls", Process: "auth, ai, billing", Labels: []Label{integration}, Help: "Calls under way, those whose bodies are still read included."},
+		{Name: "trivet_provider_calls_in_flight", Kind: Gauge, Unit: "calls", Process: "auth, ai, billing", Labels: []Label{integration, target}, Help: "Calls under way, those whose bodies are still read included."},
+		{
+			Name: "trivet_provider_retries_total", Kind: Counter, Unit: "calls", Process: "ai",
+			Labels: []Label{integration, target, from("outcome", "the outcomes of `trivet_provider_calls_total`")}, Rare: "a call is retried",
+			Help: "Calls that were repeated, at the same target or at the next one, by integration, target that failed, and outcome that was not final.",
+		},
+		{
+			Name: "trivet_provider_breaker_state", Kind: Gauge, Unit: "0, 1 or 2", Process: "ai", Labels: []Label{integration, target},
+			Help: "State of a provider's circuit breaker: 0 closed, 1 half-open, 2 open.",
+		},
 		{
 			Name: "trivet_integration_state", Kind: Gauge, Unit: "0 or 1", Process: "auth, ai, billing",
 			Labels: []Label{integration, listed("state", "operational", "degraded", "down", "unknown")},
