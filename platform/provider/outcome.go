@@ -26,7 +26,7 @@ func (o outcome) fine() bool { return o == success || o == canceled }
 
 // result is what the outcome says about the provider.
 func (o outcome) result() result {
-	switch o { //nolint:exhaustive // the rest says nothing
+	switch o {
 	case success, clientError:
 		return good
 	case serverError, timeout, failed:

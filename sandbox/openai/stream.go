@@ -78,7 +78,7 @@ func (s *sender) run(events iter.Seq2[part, []byte]) {
 }
 
 func (s *sender) send(data []byte) {
-	if _, err := s.w.Write(data); err != nil || s.flush() != nil {
+	if _, err := s.w.Write(data); err != nil || s.flush() != nil { //nolint:gosec // browsers take events for data, not for a page
 		panic(http.ErrAbortHandler)
 	}
 }

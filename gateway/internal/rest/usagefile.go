@@ -56,7 +56,7 @@ func (h *UsageFile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := writeUsage(csv.NewWriter(w), first, stream.Recv); err != nil {
 		// Without a broken connection, the client would take the part for the whole.
 		state.Broken = true
-		state.Note(r.Context(), err)
+		_ = state.Note(r.Context(), err)
 	}
 }
 

@@ -97,7 +97,7 @@ func unbounded(req *wire.Request, m models.Model) bool {
 // kindsOf returns the kinds of models that an endpoint takes. Servers other than OpenAI's complete texts with chat models,
 // too.
 func kindsOf(endpoint aiv1.Endpoint) []string {
-	switch endpoint { //nolint:exhaustive // the others are chats
+	switch endpoint {
 	case wire.Embeddings:
 		return kindsEmbedding
 	case wire.Completions:

@@ -167,7 +167,7 @@ func (c *call) exchange(headers map[string]string) error {
 }
 
 func pathOf(endpoint aiv1.Endpoint) string {
-	switch endpoint { //nolint:exhaustive // the others are chats
+	switch endpoint {
 	case wire.Embeddings:
 		return "embeddings"
 	case wire.Completions:

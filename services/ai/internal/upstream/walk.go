@@ -68,7 +68,7 @@ func (c *Chain) Do(ctx context.Context, q *invoke.Query, x invoke.Exchange) erro
 		if round > 0 && !w.pause(ctx, round) {
 			return w.ended(ctx)
 		}
-		if done := w.round(ctx, most, round); done {
+		if done := w.round(ctx, most); done {
 			return w.last
 		}
 		if w.tried >= most || w.exhausted() {
@@ -126,7 +126,7 @@ func (w *walk) arrange() {
 func (w *walk) at(i int) *choice { return w.choices[w.order[i]] }
 
 // round tries each target that is available and not spent. It reports true when the call is over.
-func (w *walk) round(ctx context.Context, most, round int) (done bool) {
+func (w *walk) round(ctx context.Context, most int) (done bool) {
 	attempted := false
 	var soonest wait
 	for i := range w.choices {
@@ -252,7 +252,7 @@ func (w *walk) once(ctx context.Context, c *choice, key pick) (next, string) {
 	if refused, ok := errors.AsType[*invoke.RefusedError](err); ok {
 		return w.refused(ctx, c, key, answer.header, refused.Refusal.Status, refused.Refusal)
 	}
-	switch errs.ReasonOf(err) { //nolint:exhaustive // others are not the provider's
+	switch errs.ReasonOf(err) {
 	case errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT:
 		return elsewhere, "timeout"
 	case errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR:

@@ -129,7 +129,7 @@ func (r *Request) MaxOutputName() string { return r.maxName.name() }
 
 // wants leaves the fields of other endpoints to the provider.
 func (r *Request) wants(f field) bool {
-	switch r.Endpoint { //nolint:exhaustive // the others are chats
+	switch r.Endpoint {
 	case Embeddings, Moderations:
 		return f&(fieldModel|fieldInput) != 0
 	case Completions:
@@ -159,7 +159,7 @@ func (r *Request) complete() error {
 
 // subject is the field that the endpoint works on.
 func (r *Request) subject() field {
-	switch r.Endpoint { //nolint:exhaustive // the others are chats
+	switch r.Endpoint {
 	case Embeddings, Moderations:
 		return fieldInput
 	case Completions:

@@ -84,8 +84,8 @@ func (c *counting) together(account string, fn func(i int) error) (ran int) {
 		start(func() error { return fn(i) })
 	}
 	const patience = 30 * time.Second
-	queued := assert.Eventually(c.t, func() bool { return c.store.Queued() == calls }, patience, time.Millisecond)
-	before := len(c.counted()) + 1 // with the one that has waited
+	queued := assert.Eventually(c.t, func() bool { return c.store.Queued() == calls }, patience, time.Millisecond) //nolint:forbidigo // the writer must be released whatever happened
+	before := len(c.counted()) + 1                                                                                 // with the one that has waited
 	close(release)
 	require.True(c.t, queued)
 	group.Wait()

@@ -94,7 +94,7 @@ func fromOutcome(o billingv1.Outcome) (ledger.Outcome, error) {
 		return ledger.OutcomeUpstreamFailed, nil
 	case billingv1.Outcome_OUTCOME_ABANDONED:
 		return ledger.OutcomeAbandoned, nil
-	case billingv1.Outcome_OUTCOME_UNSPECIFIED:
+	case billingv1.Outcome_OUTCOME_UNSPECIFIED, billingv1.Outcome_OUTCOME_REFUSED, billingv1.Outcome_OUTCOME_REPLACED: // Settle refuses these
 	}
 	return "", invalid("outcome", "is required: it says how the call ended")
 }
