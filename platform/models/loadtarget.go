@@ -161,12 +161,13 @@ func (f *reading) route(at string, m Model, r routeRow) Route {
 	if m.MaxOutputTokens == 0 && (r.OutputBound != "" || r.AskUsage != nil || r.EndsWithoutDone != nil || r.Output != nil) {
 		f.wrong(at+"target", "model %s: the model is not streamed and has no output: remove output, output_bound, ask_usage and ends_without_done", m.ID)
 	}
-	out.Model.InputPrice = f.price(at+"input", m.ID, r.Input, m.InputPrice)
-	cached := m.CachedInputPrice
-	if r.Input != nil { // the model's price of cached input does not belong to this price
-		cached = out.Model.InputPrice
+	for _, price := range []struct {
+		field string
+		value *string
+	}{{"input", r.Input}, {"cached_input", r.CachedInput}, {"output", r.Output}} {
+		if price.value != nil { // the ledger holds and bills at the model's price, whichever target serves
+			f.wrong(at+price.field, "model %s: %s cannot be set for a target; remove it, and set the price of the model to that of its dearest target", m.ID, price.field)
+		}
 	}
-	out.Model.CachedInputPrice = f.price(at+"cached_input", m.ID, r.CachedInput, cached)
-	out.Model.OutputPrice = f.price(at+"output", m.ID, r.Output, m.OutputPrice)
 	return out
 }
