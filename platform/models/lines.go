@@ -20,14 +20,14 @@ func linesOf(data []byte) lines {
 }
 
 func (l lines) add(path string, node *yaml.Node) {
-	switch node.Kind { //nolint:exhaustive // others have no keys
-	case yaml.MappingNode:
+	if node.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			key := path + node.Content[i].Value
 			l[key] = node.Content[i].Line
 			l.add(key+"/", node.Content[i+1])
 		}
-	case yaml.SequenceNode:
+	}
+	if node.Kind == yaml.SequenceNode {
 		for i, element := range node.Content {
 			key := fmt.Sprintf("%s%d", path, i)
 			l[key] = element.Line

@@ -120,7 +120,7 @@ func (f *reading) model(id string, r row) Model {
 	return m
 }
 
-// price reads the price at a path; fallback is the price where there is none.
+// price reads the price at a path. A missing field has the price fallback.
 func (f *reading) price(path, id string, text *string, fallback int64) int64 {
 	if text == nil {
 		return fallback

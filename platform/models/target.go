@@ -66,47 +66,17 @@ type Route struct {
 	Priority int
 	// Weight is the route's share of the calls among routes of the same priority.
 	Weight int
-	// Model is the model as this target serves it, with its own prices and its own way to bound the output. It has no
-	// routes.
+	// Model is the model as this target serves it, with its own way to bound the output. It has no routes.
 	Model Model
 }
 
-// Route returns the route to a target; nil when the model has none.
-func (m *Model) Route(target string) *Route {
-	for i := range m.Routes {
-		if m.Routes[i].Target == target {
-			return &m.Routes[i]
-		}
-	}
-	return nil
-}
-
-// Dearest returns the model at the highest price that one of its routes may charge. A hold at this price covers a call
-// whichever target serves it.
-func (m Model) Dearest() Model {
+// AtAnyTarget returns the model as it must be held, because any of its targets may serve the call: one of them may not let
+// its output be bounded.
+func (m Model) AtAnyTarget() Model {
 	for i, r := range m.Routes {
-		if i == 0 {
-			m.InputPrice, m.CachedInputPrice, m.OutputPrice = r.Model.InputPrice, r.Model.CachedInputPrice, r.Model.OutputPrice
+		if i == 0 || r.Model.OutputBound == BoundNone {
 			m.OutputBound = r.Model.OutputBound
-			continue
-		}
-		m.InputPrice = max(m.InputPrice, r.Model.InputPrice)
-		m.CachedInputPrice = max(m.CachedInputPrice, r.Model.CachedInputPrice)
-		m.OutputPrice = max(m.OutputPrice, r.Model.OutputPrice)
-		if r.Model.OutputBound == BoundNone { // nothing tells that target when to stop
-			m.OutputBound = BoundNone
 		}
 	}
 	return m
-}
-
-// PricedAt returns the model at the price of the target that served a call, but never above the price that the call was
-// held at. A target that the list does not have any more is charged at the price of the hold.
-func (m Model) PricedAt(target string, held Model) Model {
-	if r := m.Route(target); r != nil {
-		held.InputPrice = min(held.InputPrice, r.Model.InputPrice)
-		held.CachedInputPrice = min(held.CachedInputPrice, r.Model.CachedInputPrice)
-		held.OutputPrice = min(held.OutputPrice, r.Model.OutputPrice)
-	}
-	return held
 }

@@ -44,7 +44,7 @@ type Deps struct {
 	// Models is the price list.
 	Models  *models.List
 	Billing billingv1.BillingServiceClient
-	// Secrets reads the setting of a target's key, by its name in the price list; nil means that there are none.
+	// Secrets reads the setting of a target's key by the name in the price list. It may be nil if no target has a key.
 	Secrets func(name string) (settings.Secrets, error)
 	// Transport connects to the provider; nil means the service's own connection pools.
 	Transport http.RoundTripper

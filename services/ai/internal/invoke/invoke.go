@@ -126,7 +126,7 @@ func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint 
 	if err != nil {
 		return err
 	}
-	r, err := i.reserve(ctx, claims, req, model.Dearest())
+	r, err := i.reserve(ctx, claims, req, model.AtAnyTarget())
 	if err != nil {
 		ticket.Done(r.consumed(err))
 		return err

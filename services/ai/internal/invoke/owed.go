@@ -32,17 +32,9 @@ func (c *call) close() hold.Receipt {
 	})
 	if !receipt.Settled { // billing will come to the same sum
 		u := c.final.Usage
-		receipt.Cost, _ = c.price().Cost(u.Input, u.Cached, u.Output)
+		receipt.Cost, _ = c.model.Cost(u.Input, u.Cached, u.Output)
 	}
 	return receipt
-}
-
-// price is the model at the price of the target that served the call.
-func (c *call) price() models.Model {
-	if c.route == nil {
-		return c.model.Dearest()
-	}
-	return c.model.PricedAt(c.route.Target, c.model.Dearest())
 }
 
 // record writes down what the call's record says besides its usage.
