@@ -34,8 +34,6 @@ type Config struct {
 	MaxConcurrent int
 	// Breaker refuses calls at once while the provider fails; off by default.
 	Breaker Breaker
-	// Retry repeats calls that failed; off by default.
-	Retry Retry
 	// MaxIdleConns bounds the idle connections kept, all to one host if need be. Default 256.
 	MaxIdleConns int
 	// Relay leaves bodies as they come, never asking for compression behind the caller's back.
@@ -54,7 +52,6 @@ func (c Config) withDefaults() Config {
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, time.Minute)
 	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, 1024)
 	c.MaxIdleConns = cmp.Or(c.MaxIdleConns, 256)
-	c.Retry = c.Retry.withDefaults()
 	if c.Method == nil {
 		c.Method = func(r *http.Request) string { return r.Method }
 	}
@@ -81,7 +78,6 @@ type Transport struct {
 	base     http.RoundTripper
 	inFlight atomic.Int64
 	breaker  *breaker // nil without one
-	budget   *Budget  // of retries
 	metrics  *instruments
 	log      *slog.Logger
 }
@@ -92,7 +88,7 @@ func New(config Config, log *slog.Logger, meter metric.Meter) (*Transport, error
 		return nil, errors.New("provider: Integration is not set")
 	}
 	config = config.withDefaults()
-	t := &Transport{config: config, base: config.Base, log: log, budget: NewBudget(time.Now)}
+	t := &Transport{config: config, base: config.Base, log: log}
 	if config.Breaker.Failures > 0 {
 		t.breaker = newBreaker(config.Breaker, time.Now)
 	}
@@ -122,18 +118,9 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// RoundTrip makes one call, and repeats it as Config.Retry says. The call counts as under way until its body is read to
-// the end or closed; then its log line is written. Errors: *BusyError, *OpenError, the context's, the network's. The
-// body's reads may end with ErrIdle.
+// RoundTrip makes one call. The call counts as under way until its body is read to the end or closed; then its log line is
+// written. Errors: *BusyError, *OpenError, the context's, the network's. The body's reads may end with ErrIdle.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if t.config.Retry.Tries > 1 {
-		return t.retry(request)
-	}
-	return t.once(request)
-}
-
-// once makes one attempt.
-func (t *Transport) once(request *http.Request) (*http.Response, error) {
 	ctx := request.Context()
 	c := &call{t: t, method: t.config.Method(request), start: time.Now(), ctx: ctx, idle: t.idle(ctx)}
 	if err := c.admit(); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// rejectedTime is how long a key that a provider rejects is used only when there is no other one.
+// rejectedTime is how long a key that the provider rejected is used only as the last resort.
 const rejectedTime = time.Minute
 
 // secret is one API key, ready for the header.
@@ -76,13 +76,23 @@ func (k *keyring) take(limited limits, now time.Time, anyway bool) (p pick, unti
 	return pick{}, time.Unix(0, soonest), false
 }
 
-// reject notes that the provider rejects a key. It reports whether the group has another one.
+// reject notes that the provider rejects a key. It reports whether there is another one that it does not.
 func (k *keyring) reject(p pick, now time.Time) (another bool) {
 	p.secret.rejected.Store(now.Add(rejectedTime).UnixNano())
-	for _, s := range k.groups[p.group] {
-		if s.rejected.Load() <= now.UnixNano() {
-			return true
+	for _, group := range k.groups {
+		for _, s := range group {
+			if s.rejected.Load() <= now.UnixNano() {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// size is the number of keys.
+func (k *keyring) size() (n int) {
+	for _, group := range k.groups {
+		n += len(group)
+	}
+	return n
 }

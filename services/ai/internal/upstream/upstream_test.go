@@ -159,7 +159,19 @@ func ask(ctx context.Context, c *upstream.Chain, path string, headers map[string
 // send returns what becomes of a response.
 func send(t testing.TB, response http.Response) (got, error) {
 	t.Helper()
-	c := chain(t, "https://example.com/v1", settings.NewSecrets("sk-x", "older-key"), "org-x", func(*http.Request) (*http.Response, error) { return &response, nil })
+	var seen bytes.Buffer
+	calls, whole := 0, response.Body
+	c := chain(t, "https://example.com/v1", settings.NewSecrets("sk-x", "older-key"), "org-x", func(*http.Request) (*http.Response, error) {
+		again := response
+		again.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(whole, &seen), whole}
+		if calls++; calls > 1 { // the older key gets the same answer
+			again.Body = io.NopCloser(bytes.NewReader(seen.Bytes()))
+		}
+		return &again, nil
+	})
 	return ask(t.Context(), c, "chat/completions", nil)
 }
 

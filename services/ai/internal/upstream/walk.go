@@ -49,6 +49,7 @@ type walk struct {
 	order   [maxChoices]uint8
 	spent   [maxChoices]bool // not to be tried again
 	tried   int              // attempts
+	turned  int              // those that another key of the target followed; they do not count, so that other targets get their turn
 	last    error
 	asked   time.Duration // what the last provider asked to wait
 	failed  *choice       // of the last attempt, which was not final
@@ -71,7 +72,7 @@ func (c *Chain) Do(ctx context.Context, q *invoke.Query, x invoke.Exchange) erro
 		if done := w.round(ctx, most); done {
 			return w.last
 		}
-		if w.tried >= most || w.exhausted() {
+		if w.counted() >= most || w.exhausted() {
 			return w.last
 		}
 	}
@@ -123,6 +124,8 @@ func (w *walk) arrange() {
 	}
 }
 
+func (w *walk) counted() int { return w.tried - w.turned }
+
 func (w *walk) at(i int) *choice { return w.choices[w.order[i]] }
 
 // round tries each target that is available and not spent. It reports true when the call is over.
@@ -130,8 +133,8 @@ func (w *walk) round(ctx context.Context, most int) (done bool) {
 	attempted := false
 	var soonest wait
 	for i := range w.choices {
-		for w.tried < most && !w.spent[w.order[i]] {
-			c := w.at(i)
+		c := w.at(i)
+		for keys := c.keys.size(); w.counted() < most && !w.spent[w.order[i]]; keys-- {
 			key, ok := w.available(c, false, &soonest)
 			if !ok {
 				break
@@ -141,7 +144,8 @@ func (w *walk) round(ctx context.Context, most int) (done bool) {
 			if n == final {
 				return true
 			}
-			if n == otherKey {
+			if n == otherKey && keys > 1 {
+				w.turned++
 				continue
 			}
 			w.spent[w.order[i]] = n == elsewhere
