@@ -118,6 +118,12 @@ func (f *sqliteFile) check(ctx context.Context, readers *sql.DB) error {
 // closing any descriptor of it would drop all locks of this process on it (POSIX). Another program that opens and closes the
 // database would then take itself for the last user and delete the log that this process writes to.
 func (f *sqliteFile) create() error {
+	if f.config.Beside { // the owner makes it
+		if _, err := os.Stat(f.path); err != nil {
+			return fmt.Errorf("the SQLite file cannot be read: %w; %s", err, datafolder.Setting)
+		}
+		return nil
+	}
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 		return fmt.Errorf("the folder of the SQLite file cannot be created: %w; %s", err, datafolder.Setting)
 	}

@@ -3,6 +3,7 @@ package billing_test
 import (
 	"bytes"
 	"context"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,6 +20,9 @@ func TestVerifyLedger(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close(context.Background())) })
 	var out bytes.Buffer
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	require.ErrorContains(t, billing.VerifyLedger(t.Context(), database.For("billing", settings.NewSecret("sqlite://"+elsewhere)), &out), "elsewhere")
+	require.NoDirExists(t, elsewhere, "a wrong DATABASE_URL makes no files")
 	require.Error(t, billing.VerifyLedger(t.Context(), config, &out), "nothing is migrated")
 	require.NoError(t, database.MigrateAll(t.Context(), db, billing.Migrations()...))
 	require.NoError(t, billing.VerifyLedger(t.Context(), config, &out))

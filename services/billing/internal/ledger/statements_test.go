@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -65,6 +64,8 @@ func (c *counting) together(account string, fn func(i int) error) (ran int) {
 	begun, release := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
 	defer group.Wait()
+	proceed := sync.OnceFunc(func() { close(release) })
+	defer proceed() // also when a requirement fails, so that the wait above ends
 	start := func(fn func() error) {
 		group.Go(func() {
 			if err := fn(); err != nil {
@@ -84,10 +85,9 @@ func (c *counting) together(account string, fn func(i int) error) (ran int) {
 		start(func() error { return fn(i) })
 	}
 	const patience = 30 * time.Second
-	queued := assert.Eventually(c.t, func() bool { return c.store.Queued() == calls }, patience, time.Millisecond) //nolint:forbidigo // the writer must be released whatever happened
-	before := len(c.counted()) + 1                                                                                 // with the one that has waited
-	close(release)
-	require.True(c.t, queued)
+	require.Eventually(c.t, func() bool { return c.store.Queued() == calls }, patience, time.Millisecond)
+	before := len(c.counted()) + 1 // with the one that has waited
+	proceed()
 	group.Wait()
 	// Callers are answered before their batch is counted.
 	require.Eventually(c.t, func() bool { return len(c.counted()) > before }, patience, time.Millisecond)
