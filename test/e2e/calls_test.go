@@ -91,6 +91,31 @@ func TestCallsFromSignInToLedger(t *testing.T) {
 			require.NotEmpty(t, got.Choices[0].Message.Content)
 			settled(got.Usage.price(t, model))
 		})
+		t.Run("completions", func(t *testing.T) {
+			var got struct {
+				Choices []struct{ Text string }
+				Usage   openAIUsage
+			}
+			in.post("/v1/completions", token, `{"model":"gpt-3.5-turbo-instruct","prompt":"Hello, Trivet!","max_tokens":7}`, &got)
+			require.NotEmpty(t, got.Choices[0].Text)
+			settled(got.Usage.price(t, "gpt-3.5-turbo-instruct"))
+		})
+		t.Run("moderations", func(t *testing.T) {
+			var got struct{ Results []struct{ Flagged bool } }
+			in.post("/v1/moderations", token, `{"input":"Hello, Trivet!"}`, &got)
+			require.Len(t, got.Results, 1)
+			require.Equal(t, before.Balance-spent, in.account(token).Balance, "they are free")
+		})
+		t.Run("count tokens", func(t *testing.T) {
+			var got struct {
+				InputTokens int64
+				Exact       bool
+			}
+			in.post("/api/v1/chat:countTokens", token, `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello, Trivet!"}]}`, &got)
+			require.True(t, got.Exact)
+			require.Positive(t, got.InputTokens)
+			require.Equal(t, before.Balance-spent, in.account(token).Balance, "counting is free")
+		})
 		t.Run("chat completions, streamed", func(t *testing.T) {
 			a := in.call(t.Context(), http.MethodPost, "/v1/chat/completions", token, `{"model":"gpt-4o-mini","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Count to three."}]}`)
 			require.Equal(t, http.StatusOK, a.status, "%s", a.body)
@@ -202,13 +227,13 @@ func TestCallsFromSignInToLedger(t *testing.T) {
 			}
 			in.get("/api/v1/billing/usage", token, &got)
 			require.Equal(t, spent, got.Total.Cost)
-			require.EqualValues(t, 7, got.Total.Requests)
+			require.EqualValues(t, 8, got.Total.Requests)
 			sums := map[string]int64{}
 			for _, row := range got.Rows {
 				sums[row.Model] += row.Requests
 				require.NotEmpty(t, row.Day)
 			}
-			require.Equal(t, map[string]int64{model: 5, "text-embedding-3-small": 2}, sums)
+			require.Equal(t, map[string]int64{model: 5, "text-embedding-3-small": 2, "gpt-3.5-turbo-instruct": 1}, sums)
 		})
 		require.NotContains(t, in.log.String(), token, "no token in any log")
 		require.NotContains(t, in.log.String(), "sk-trivet-sandbox", "no provider key in any log")

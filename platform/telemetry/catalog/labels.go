@@ -9,7 +9,7 @@ func from(name, source string) Label { return Label{Name: name, Source: source} 
 // Labels of several metrics.
 var (
 	integration  = listed("integration", "clerk", "openai", "stripe")
-	target       = from("target", "the targets of `MODELS_FILE`; the name of the integration where there are none")
+	target       = from("target", "a target of `MODELS_FILE`, or the name of an integration that has no targets")
 	method       = from("method", "the calls that the code makes, such as `chat.completions`")
 	outcome      = listed("outcome", "success", "client_error", "rate_limited", "server_error", "timeout", "canceled", "busy", "failed")
 	store        = listed("service", "auth", "billing")

@@ -220,8 +220,8 @@ func (f *Feed) trySubscribe() (s *Subscription, wait <-chan struct{}, err error)
 	return s, nil, nil
 }
 
-// Next waits for revocations, or for a heartbeat: then there are none. The error is ctx's, even when a batch waits to be
-// read, or ErrEnded when the subscription ended.
+// Next waits for revocations or for a heartbeat, which is an empty batch. The error is ctx's, even if a batch is ready, or
+// ErrEnded when the subscription ended.
 func (s *Subscription) Next(ctx context.Context) ([]Revocation, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err // select would choose at random
