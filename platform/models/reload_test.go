@@ -80,7 +80,7 @@ func TestReload(t *testing.T) {
 		require.Contains(t, log.String(), "line 1: model a: kind must")
 		seen := len(log.String())
 		tick()
-		require.Equal(t, seen, len(log.String()), "a bad file is reported once")
+		require.Len(t, log.String(), seen, "a bad file is reported once")
 
 		refuse(errors.New("a key is not set"))
 		write(strings.Replace(oneModel, `"1"`, `"3"`, 1))
