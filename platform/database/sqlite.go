@@ -120,7 +120,7 @@ func (f *sqliteFile) check(ctx context.Context, readers *sql.DB) error {
 func (f *sqliteFile) create() error {
 	if f.config.Beside { // the owner makes it
 		if _, err := os.Stat(f.path); err != nil {
-			return fmt.Errorf("the SQLite file cannot be read: %w; %s", err, datafolder.Setting)
+			return fmt.Errorf("the SQLite file cannot be read: %w; name the folder of a Trivet that has run in TRIVET_DATA_DIR or DATABASE_URL", err)
 		}
 		return nil
 	}
