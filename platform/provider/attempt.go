@@ -83,7 +83,7 @@ func (a *Attempt) Take() (slog.Attr, bool) {
 	if !a.made {
 		return slog.Attr{}, false
 	}
-	attrs := append(make([]slog.Attr, 0, 12), a.call.attrs(a.code)...)
+	attrs := a.call.attrs(a.code)
 	if a.tokens > 0 {
 		attrs = append(attrs, slog.Int64("tokens_used", a.tokens))
 	}

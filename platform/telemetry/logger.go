@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"time"
 )
 
 // Config holds the settings of this package.
@@ -23,7 +24,7 @@ func NewLogger(w io.Writer, config Config) *slog.Logger {
 	if config.Format == "text" {
 		return slog.New(contextHandler{slog.NewTextHandler(w, &slog.HandlerOptions{Level: config.Level}), lines})
 	}
-	return slog.New(contextHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: config.Level, ReplaceAttr: milliseconds}), lines})
+	return slog.New(contextHandler{newJSONHandler(w, config.Level), lines})
 }
 
 // milliseconds gives durations a unit. JSON would show nanoseconds under a name that does not say so.
@@ -31,8 +32,13 @@ func milliseconds(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindDuration {
 		return a
 	}
-	return slog.Float64(a.Key+"_ms", float64(a.Value.Duration().Microseconds())/1000)
+	return slog.Float64(a.Key+unitSuffix, inMilliseconds(a.Value.Duration()))
 }
+
+// unitSuffix ends the keys of durations.
+const unitSuffix = "_ms"
+
+func inMilliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 type attrsKey struct{}
 
