@@ -3,19 +3,18 @@ package gateway
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/trivet-dev/trivet/platform/telemetry"
 )
 
 // meters holds the metrics of requests.
 type meters struct {
 	duration metric.Float64Histogram
-
-	mu      sync.RWMutex
-	options map[measure]metric.MeasurementOption
+	options  telemetry.Memo[measure, []metric.RecordOption]
 }
 
 // measure is the set of labels of one request. Patterns and methods are few, so the map stays small.
@@ -32,11 +31,11 @@ func newMeters(meter metric.Meter) (*meters, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &meters{duration: duration, options: map[measure]metric.MeasurementOption{}}, nil
+	return &meters{duration: duration}, nil
 }
 
 func (m *meters) record(ctx context.Context, method, route string, status int, took time.Duration) {
-	m.duration.Record(ctx, took.Seconds(), m.option(measure{methodLabel(method), route, status}))
+	m.duration.Record(ctx, took.Seconds(), m.options.Get(measure{methodLabel(method), route, status}, labels)...)
 }
 
 // methodLabel bounds the methods: a caller may invent any number of them.
@@ -49,18 +48,7 @@ func methodLabel(method string) string {
 	}
 }
 
-// option caches the attributes of each measure, because building them costs more than recording.
-func (m *meters) option(k measure) metric.MeasurementOption {
-	m.mu.RLock()
-	option, ok := m.options[k]
-	m.mu.RUnlock()
-	if ok {
-		return option
-	}
-	option = metric.WithAttributeSet(attribute.NewSet(
-		attribute.String("http_method", k.method), attribute.String("http_route", k.route), attribute.Int("http_status", k.status)))
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.options[k] = option
-	return option
+func labels(m measure) []metric.RecordOption {
+	return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(
+		attribute.String("http_method", m.method), attribute.String("http_route", m.route), attribute.Int("http_status", m.status)))}
 }

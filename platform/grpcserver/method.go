@@ -22,7 +22,7 @@ type method struct {
 	service  string
 	rule     *accessv1.Rule
 	timeout  time.Duration
-	measures [codes.Unauthenticated + 1]metric.MeasurementOption
+	measures [codes.Unauthenticated + 1][]metric.RecordOption // made once, because a call would have to allocate them
 }
 
 // learn reads a service's rules from its descriptor.
@@ -42,10 +42,10 @@ func (c *chain) add(service, name string) {
 		m.timeout = t
 	}
 	for code := range m.measures {
-		m.measures[code] = metric.WithAttributeSet(attribute.NewSet(
+		m.measures[code] = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(
 			attribute.String("rpc_method", strings.TrimPrefix(full, "/")),
 			attribute.String("rpc_code", codes.Code(code).String()),
-		))
+		))}
 	}
 	c.methods[full] = m
 }
@@ -83,5 +83,5 @@ func (i *instruments) record(ctx context.Context, m *method, code codes.Code, to
 	if int(code) >= len(m.measures) {
 		code = codes.Unknown
 	}
-	i.duration.Record(ctx, took.Seconds(), m.measures[code])
+	i.duration.Record(ctx, took.Seconds(), m.measures[code]...)
 }

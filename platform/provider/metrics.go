@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/trivet-dev/trivet/platform/telemetry"
 )
 
 // instruments count the calls of one provider.
@@ -20,13 +21,19 @@ type instruments struct {
 	duration    metric.Float64Histogram
 	firstByte   metric.Float64Histogram
 	gauges      metric.Registration
-	sets        sync.Map // series to metric.MeasurementOption: making one for each call costs more than the rest
+	sets        telemetry.Memo[series, *labels]
 }
 
 // series names one combination of labels.
 type series struct {
 	method  string
 	outcome outcome
+}
+
+// labels are the options of a series.
+type labels struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
 }
 
 func newInstruments(integration, target string, meter metric.Meter, t *Transport) (*instruments, error) {
@@ -70,22 +77,18 @@ func (i *instruments) retried(ctx context.Context, why string) {
 }
 
 func (i *instruments) record(ctx context.Context, method string, out outcome, took, firstByte time.Duration) {
-	labels := i.labels(series{method, out})
-	i.calls.Add(ctx, 1, labels)
-	i.duration.Record(ctx, took.Seconds(), labels)
+	labels := i.sets.Get(series{method, out}, i.labels)
+	i.calls.Add(ctx, 1, labels.add...)
+	i.duration.Record(ctx, took.Seconds(), labels.record...)
 	if firstByte > 0 {
-		i.firstByte.Record(ctx, firstByte.Seconds(), labels)
+		i.firstByte.Record(ctx, firstByte.Seconds(), labels.record...)
 	}
 }
 
-func (i *instruments) labels(s series) metric.MeasurementOption {
-	if known, ok := i.sets.Load(s); ok {
-		return known.(metric.MeasurementOption) //nolint:forcetypeassert // nothing else is stored
-	}
-	made := metric.WithAttributeSet(attribute.NewSet(append(i.names(),
+func (i *instruments) labels(s series) *labels {
+	set := metric.WithAttributeSet(attribute.NewSet(append(i.names(),
 		attribute.String("method", s.method), attribute.String("outcome", string(s.outcome)))...))
-	i.sets.Store(s, made)
-	return made
+	return &labels{add: []metric.AddOption{set}, record: []metric.RecordOption{set}}
 }
 
 // Retried counts a call that is repeated, here or at another target, because of that outcome.

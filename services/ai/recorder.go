@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/telemetry"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
@@ -21,17 +22,17 @@ type recorder struct {
 	anomalies  metric.Int64Counter
 	excess     metric.Int64Counter
 	unreported metric.Int64Counter
-	sets       sync.Map // series to options: making a set for each call costs more than counting
+	sets       telemetry.Memo[series, *options]
 }
 
 type series struct {
 	model     string
-	outcome   string
+	outcome   billingv1.Outcome
 	estimated bool
 }
 
 // options are the labels of a series, ready for use.
-type options struct{ call, input, output metric.MeasurementOption }
+type options struct{ call, input, output []metric.AddOption }
 
 func newRecorder(meter metric.Meter) (*recorder, error) {
 	calls, err1 := meter.Int64Counter("trivet.ai.calls", metric.WithDescription("Calls to models by model, outcome, and whether Trivet had to count the tokens."))
@@ -58,10 +59,10 @@ func (r *recorder) observe(meter metric.Meter, keeper *hold.Keeper, invoker *inv
 
 // Call implements invoke.Recorder. The models are those of the price list, so the labels are few.
 func (r *recorder) Call(ctx context.Context, model string, final hold.Final) {
-	o := r.options(series{model, strings.ToLower(strings.TrimPrefix(final.Outcome.String(), "OUTCOME_")), final.Estimated})
-	r.calls.Add(ctx, 1, o.call)
-	r.tokens.Add(ctx, final.Usage.Input, o.input)
-	r.tokens.Add(ctx, final.Usage.Output, o.output)
+	o := r.sets.Get(series{model, final.Outcome, final.Estimated}, newOptions)
+	r.calls.Add(ctx, 1, o.call...)
+	r.tokens.Add(ctx, final.Usage.Input, o.input...)
+	r.tokens.Add(ctx, final.Usage.Output, o.output...)
 }
 
 // Unreported implements invoke.Recorder.
@@ -71,22 +72,22 @@ func (r *recorder) Unreported(ctx context.Context, model string) {
 
 // Excess implements invoke.Recorder.
 func (r *recorder) Excess(ctx context.Context, model string, excess tokens.Usage) {
-	o := r.options(series{model: model})
+	o := r.sets.Get(series{model: model}, newOptions)
 	r.anomalies.Add(ctx, 1, metric.WithAttributes(attribute.String("model", model)))
-	r.excess.Add(ctx, excess.Input, o.input)
-	r.excess.Add(ctx, excess.Output, o.output)
+	r.excess.Add(ctx, excess.Input, o.input...)
+	r.excess.Add(ctx, excess.Output, o.output...)
 }
 
-func (r *recorder) options(s series) *options {
-	if known, ok := r.sets.Load(s); ok {
-		return known.(*options) //nolint:forcetypeassert // nothing else is stored
-	}
+func newOptions(s series) *options {
 	model := attribute.String("model", s.model)
-	made := &options{
-		call:   metric.WithAttributeSet(attribute.NewSet(model, attribute.String("outcome", s.outcome), attribute.Bool("estimated", s.estimated))),
-		input:  metric.WithAttributeSet(attribute.NewSet(model, attribute.String("kind", "input"))),
-		output: metric.WithAttributeSet(attribute.NewSet(model, attribute.String("kind", "output"))),
+	outcome := strings.ToLower(strings.TrimPrefix(s.outcome.String(), "OUTCOME_"))
+	return &options{
+		call:   labels(model, attribute.String("outcome", outcome), attribute.Bool("estimated", s.estimated)),
+		input:  labels(model, attribute.String("kind", "input")),
+		output: labels(model, attribute.String("kind", "output")),
 	}
-	r.sets.Store(s, made)
-	return made
+}
+
+func labels(attributes ...attribute.KeyValue) []metric.AddOption {
+	return []metric.AddOption{metric.WithAttributeSet(attribute.NewSet(attributes...))}
 }
