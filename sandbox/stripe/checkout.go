@@ -132,7 +132,7 @@ func (f *Fake) readCheckoutCustomer(form *form, co *checkout) *apiError {
 			return bad
 		}
 		s.Customer = &cus.ID
-		s.CustomerDetails = &CustomerDetails{Email: cus.Email, Name: cus.Name, Phone: cus.Phone, TaxExempt: cus.TaxExempt, TaxIDs: []struct{}{}}
+		s.CustomerDetails = &CustomerDetails{Address: cus.Address, Email: cus.Email, Name: cus.Name, Phone: cus.Phone, TaxExempt: cus.TaxExempt, TaxIDs: []struct{}{}}
 	case s.Mode == "payment":
 		creation = orDefault(creation, "if_required")
 	default:
@@ -191,7 +191,8 @@ func readCheckout(form *form, s *CheckoutSession) *apiError {
 		s.ExpiresAt = *at
 	}
 	s.Metadata = form.metadata(nil)
-	form.ignore("automatic_tax", "tax_id_collection", "customer_update", "payment_method_types", "payment_method_options", "phone_number_collection",
+	readCheckoutTax(form, s)
+	form.ignore("payment_method_types", "payment_method_options", "phone_number_collection",
 		"consent_collection", "custom_text", "currency", "saved_payment_method_options", "after_expiration")
 	if bad := form.done(); bad != nil {
 		return bad
@@ -205,6 +206,35 @@ func readCheckout(form *form, s *CheckoutSession) *apiError {
 		}
 	}
 	return nil
+}
+
+// readCheckoutTax reads what concerns tax. Stripe refuses it for a saved customer whose address or name it could not keep.
+func readCheckoutTax(form *form, s *CheckoutSession) {
+	keepAddress, keepName, collect := "never", "never", false
+	if update := form.child("customer_update"); update != nil {
+		keepAddress = update.oneOf("address", keepAddress, "auto", "never")
+		keepName = update.oneOf("name", keepName, "auto", "never")
+		update.oneOf("shipping", "never", "auto", "never")
+		if s.Customer == nil {
+			form.fail(invalidRequest("customer_update", "", "`customer_update` can only be used with `customer`."))
+		}
+	}
+	if tax := form.child("automatic_tax"); tax != nil {
+		tax.boolean("enabled", &s.AutomaticTax.Enabled)
+	}
+	if ids := form.child("tax_id_collection"); ids != nil {
+		ids.boolean("enabled", &collect)
+	}
+	known := s.CustomerDetails != nil && s.CustomerDetails.Address != nil
+	switch {
+	case s.Customer == nil:
+	case s.AutomaticTax.Enabled && keepAddress != "auto" && !known:
+		form.fail(invalidRequest("customer_update", "", "Automatic tax calculation in Checkout requires a valid address on the Customer. Add a valid address to the "+
+			"Customer or set either `customer_update[address]` to 'auto' or `customer_update[shipping]` to 'auto' to save the address entered in Checkout to the Customer."))
+	case collect && keepName != "auto":
+		form.fail(invalidRequest("customer_update", "", "Tax ID collection requires updating business name on the customer. To enable tax ID collection for an existing "+
+			"customer, please set `customer_update[name]` to `auto`."))
+	}
 }
 
 func (f *Fake) readCheckoutLines(form *form, co *checkout) *apiError {

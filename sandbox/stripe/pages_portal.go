@@ -14,6 +14,7 @@ type portalPage struct {
 	Subscriptions []portalSubscription
 	Invoices      []portalInvoice
 	ReturnURL     string
+	Features      PortalFeatures
 }
 
 type portalSubscription struct{ ID, What, Status, Ends, Renews string }
@@ -25,7 +26,7 @@ func (f *Fake) portalPage(p PortalSession, problem string) (portalPage, bool) {
 	if bad != nil {
 		return portalPage{}, false
 	}
-	out := portalPage{page: page{"Billing", problem}, Email: orEmpty(cus.Email), Card: "none", ReturnURL: orEmpty(p.ReturnURL)}
+	out := portalPage{page: page{"Billing", problem}, Email: orEmpty(cus.Email), Card: "none", ReturnURL: orEmpty(p.ReturnURL), Features: f.featuresOf(p)}
 	if m, ok := f.methods.Get(orEmpty(cus.InvoiceSettings.DefaultPaymentMethod)); ok && m.Card != nil {
 		out.Card = m.Card.Brand + " " + m.Card.Last4
 	}

@@ -30,12 +30,17 @@ func (f *Fake) createPortal(c *call) (any, *apiError) {
 	c.form.optional("return_url", &p.ReturnURL)
 	c.form.optional("locale", &p.Locale)
 	p.Configuration = textOr(c.form, "configuration", p.Configuration)
-	c.form.ignore("flow_data")
+	if c.form.child("flow_data") != nil {
+		return nil, invalidRequest("flow_data", "", "The sandbox's portal has no flows.")
+	}
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
 	if u := orEmpty(p.ReturnURL); u != "" && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
 		return nil, invalidRequest("return_url", "url_invalid", "Not a valid URL")
+	}
+	if configured, ok := f.portalConfiguration(p.Configuration); !ok || !configured.Active {
+		return nil, noSuchParam("configuration", "configuration", p.Configuration)
 	}
 	return p, save(f, f.portals, p.ID, p, "billing_portal.session.created")
 }
@@ -49,6 +54,9 @@ func (f *Fake) applyPortal(p PortalSession, in portalChange) *apiError {
 	cus, bad := f.customerOf("customer", p.Customer)
 	if bad != nil {
 		return bad
+	}
+	if !f.featuresOf(p).allow(in.action) {
+		return invalidRequest("action", "", "The configuration of this portal does not allow the action "+in.action+".")
 	}
 	switch in.action {
 	case "card":
@@ -77,6 +85,25 @@ func (f *Fake) applyPortal(p PortalSession, in portalChange) *apiError {
 	}
 	s.noteCancellation(now)
 	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
+}
+
+// featuresOf returns the features of a session's configuration.
+func (f *Fake) featuresOf(p PortalSession) PortalFeatures {
+	configured, _ := f.portalConfiguration(p.Configuration)
+	return configured.Features
+}
+
+// allow tells whether an action of the page is on.
+func (p PortalFeatures) allow(action string) bool {
+	switch action {
+	case "card":
+		return p.PaymentMethodUpdate.Enabled
+	case "pay":
+		return p.InvoiceHistory.Enabled
+	case "cancel", "resume", "cancel_now":
+		return p.SubscriptionCancel.Enabled
+	}
+	return true
 }
 
 // replaceCard saves a test card as the customer's default.

@@ -79,6 +79,7 @@ type Fake struct {
 	invoices      *table.Table[Invoice]
 	checkouts     *table.Table[checkout]
 	portals       *table.Table[PortalSession]
+	portalConfigs *table.Table[PortalConfiguration]
 	clocks        *table.Table[TestClock]
 	meters        *table.Table[Meter]
 	readings      *table.Table[reading]
@@ -132,6 +133,7 @@ func (f *Fake) makeTables() {
 	f.invoices = table.New[Invoice](f.store, "invoices")
 	f.checkouts = table.New[checkout](f.store, "checkout_sessions")
 	f.portals = table.New[PortalSession](f.store, "portal_sessions")
+	f.portalConfigs = table.New[PortalConfiguration](f.store, "portal_configurations")
 	f.clocks = table.New[TestClock](f.store, "test_clocks")
 	f.meters = table.New[Meter](f.store, "meters")
 	f.readings = table.New[reading](f.store, "meter_events")
