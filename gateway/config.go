@@ -12,7 +12,7 @@ import (
 // Config holds the settings of the edge.
 type Config struct {
 	// AllowedOrigins lists the origins whose pages may call the API.
-	AllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" help:"exact origins whose pages may call the API from a browser, such as https://app.example.com, separated by commas; empty allows no origin; trivet dev also allows pages of this machine"`
+	AllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" help:"exact origins whose pages may call the API from a browser, and to which Stripe's pages may lead back, such as https://app.example.com, separated by commas; empty allows no origin; trivet dev also allows pages of this machine"`
 	// TrustedProxies lists the networks whose X-Forwarded-For and X-Forwarded-Proto are trusted.
 	TrustedProxies []string `env:"TRIVET_TRUSTED_PROXIES" help:"addresses and networks of the proxies in front of the edge, such as 10.0.0.0/8; the edge trusts their X-Forwarded-For and their single-valued X-Forwarded-Proto; in production the edge accepts webhooks over HTTPS only"`
 	// IPRequestsPerMinute limits each IP address before its credential is checked; 0 means no limit.

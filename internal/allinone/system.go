@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -92,6 +93,7 @@ func (s *system) addServices(ctx context.Context) error {
 	now, log, c := s.host.Now, s.host.Logger, s.config
 	billingService, err := billing.New(ctx, c.Billing, billing.Deps{
 		Logger: log, Meter: s.host.Meter("billing"), Now: now, Database: database.For("billing", c.Store.DatabaseURL), Models: c.Prices.List(),
+		LoopbackOrigins: s.development.LoopbackOrigins, ApplyPlans: s.sellsAtSandbox(),
 	})
 	if err != nil {
 		return err
@@ -119,6 +121,11 @@ func (s *system) addServices(ctx context.Context) error {
 	s.add("ai", aiService)
 	s.checkModels = aiService.CheckModels
 	return nil
+}
+
+// sellsAtSandbox reports whether the sandbox stands in for Stripe.
+func (s *system) sellsAtSandbox() bool {
+	return s.development.Sandbox != "" && strings.HasPrefix(s.config.Billing.StripeAPIURL.String(), s.development.Sandbox)
 }
 
 func (s *system) add(name string, service serve.Service) {

@@ -23,8 +23,9 @@ import (
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
-	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/offers"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
@@ -58,8 +59,10 @@ type Config struct {
 	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often stored objects are compared with Stripe and repaired; 0 disables it"`
 	// Inbox says how webhooks are retried and retained.
 	Inbox inbox.Settings
-	// CustomerInterval is how often accounts without a Stripe customer are looked for.
-	CustomerInterval time.Duration `env:"BILLING_CUSTOMER_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often Stripe customers are created for new accounts"`
+	// AllowedOrigins are the origins that Stripe's pages may lead back to.
+	AllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" help:"exact origins whose pages may call the API from a browser, and to which Stripe's pages may lead back, such as https://app.example.com, separated by commas; empty allows no origin; trivet dev also allows pages of this machine"`
+	// AutomaticTax lets Stripe work out the tax of what is bought.
+	AutomaticTax bool `env:"STRIPE_AUTOMATIC_TAX" default:"true" help:"whether Stripe works out the tax of purchases; needs Stripe Tax with an origin address, else Stripe refuses every checkout"`
 }
 
 // Validate checks the plan file, except for the models that it names; see CheckModels.
@@ -89,24 +92,32 @@ type Deps struct {
 	Database database.Config
 	// Models is the price list.
 	Models *models.List
+	// LoopbackOrigins lets Stripe's pages lead back to any page of this machine; for development.
+	LoopbackOrigins bool
+	// ApplyPlans applies the plan file to Stripe when the service starts; for development.
+	ApplyPlans bool
 	// Transport connects to Stripe; nil means a connection pool of the service's own.
 	Transport http.RoundTripper
 }
 
 // Service is billing, ready to be registered and run.
 type Service struct {
-	config Config
-	log    *slog.Logger
-	now    func() time.Time
-	db     *database.DB
-	ledger *ledger.Ledger
-	server *rpc.Server
-	inbox  *inbox.Inbox
-	// probe, customers, stripe and reconciler are nil while Stripe is off.
+	config  Config
+	log     *slog.Logger
+	now     func() time.Time
+	db      *database.DB
+	ledger  *ledger.Ledger
+	server  *rpc.Server
+	inbox   *inbox.Inbox
+	rows    *store.Store
+	catalog *plans.Catalog
+	// applyPlans applies the plan file when the service starts.
+	applyPlans bool
+	// probe, stripe, reconciler and applier are nil while Stripe is off.
 	probe      func(context.Context)
-	customers  *customers.Worker
 	stripe     *provider.Transport
 	reconciler *reconcile.Reconciler
+	applier    *offers.Applier
 }
 
 // New opens the store and makes the service, which the caller must Close. It reports every mistake in the plan file.
@@ -140,8 +151,10 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	accounts := ledger.New(ledger.Options{
 		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease, Metrics: metrics,
 	})
-	s := &Service{config: config, log: deps.Logger, now: deps.Now, db: db, ledger: accounts}
-	client, err := s.connectStripe(deps, rows)
+	s := &Service{
+		config: config, log: deps.Logger, now: deps.Now, db: db, ledger: accounts, rows: rows, catalog: catalog, applyPlans: deps.ApplyPlans,
+	}
+	client, err := s.connectStripe(deps)
 	if err != nil {
 		return nil, errors.Join(err, db.Close(ctx))
 	}
@@ -153,11 +166,12 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if err := health.Observe(deps.Meter, "stripe", stripeCondition); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
-	s.server = rpc.New(rpc.Options{
-		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now,
+	s.server = rpc.New(s.sell(deps, client, synced.mirror, rpc.Options{
+		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Entitlements: accounts,
+		Origins:  checkout.Origins{Allowed: config.AllowedOrigins, Loopback: deps.LoopbackOrigins},
 		Webhooks: synced.receiver, Events: s.inbox,
 		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: stripeCondition,
-	})
+	}))
 	return s, nil
 }
 
@@ -171,10 +185,10 @@ func condition(client *stripe.Client, start time.Time) func() *statusv1.Health {
 }
 
 // connectStripe makes the parts that call Stripe. It returns nil without a key.
-func (s *Service) connectStripe(deps Deps, rows *store.Store) (client *stripe.Client, err error) {
+func (s *Service) connectStripe(deps Deps) (client *stripe.Client, err error) {
 	key := s.config.StripeSecretKey.Newest()
 	if !key.IsSet() {
-		s.log.Warn("STRIPE_SECRET_KEY is not set: no Stripe customers are created, and Stripe events wait")
+		s.log.Warn("STRIPE_SECRET_KEY is not set: nothing can be bought, and Stripe events wait")
 		return nil, nil
 	}
 	transport := stripe.Transport()
@@ -187,7 +201,6 @@ func (s *Service) connectStripe(deps Deps, rows *store.Store) (client *stripe.Cl
 		Key: key, URL: s.config.StripeAPIURL.String(), HTTP: s.stripe.Client(), Health: watched, Logger: deps.Logger, ReadsPerSecond: s.config.StripeReads,
 	})
 	s.probe = func(ctx context.Context) { watched.Run(ctx, s.config.ProbeInterval, client.Probe) }
-	s.customers = customers.NewWorker(customers.Options{Store: rows, Provider: client, Now: deps.Now, Logger: deps.Logger})
 	return client, nil
 }
 
@@ -223,8 +236,10 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.probe != nil {
 		running.Go(func() { s.probe(ctx) })
 	}
-	if s.customers != nil {
-		running.Go(func() { s.customers.Run(ctx, s.config.CustomerInterval) })
+	running.Go(func() { s.followPlans(ctx) })
+	running.Go(func() { s.followSubscriptions(ctx) })
+	if s.applier != nil && s.applyPlans {
+		running.Go(func() { s.applyAtStart(ctx) })
 	}
 	if s.reconciler != nil && s.config.ReconcileInterval > 0 {
 		running.Go(func() { s.reconciler.Schedule(ctx, s.config.ReconcileInterval) })

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -160,4 +163,23 @@ func requireReason(t *testing.T, want errorsv1.ErrorReason, err error) *errs.Err
 	e := errs.From(err)
 	require.Equal(t, want, e.Reason, "%v", err)
 	return e
+}
+
+// listed returns the ids of a list of the fake Stripe.
+func (h *fixture) listed(path string) (ids []string) {
+	h.t.Helper()
+	request := httptest.NewRequestWithContext(h.t.Context(), http.MethodGet, path, http.NoBody)
+	request.Header.Set("Authorization", "Bearer sk_test_secret")
+	answer := httptest.NewRecorder()
+	h.stripe.ServeHTTP(answer, request)
+	var list struct {
+		Data []struct {
+			ID string `json:"id"`
+		} `json:"data"`
+	}
+	require.NoError(h.t, json.Unmarshal(answer.Body.Bytes(), &list))
+	for _, o := range list.Data {
+		ids = append(ids, o.ID)
+	}
+	return ids
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/webhook"
+	"github.com/trivet-dev/trivet/services/billing/internal/follow"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
@@ -34,7 +35,8 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 	if err != nil {
 		return nil, err
 	}
-	options := mirror.Options{Inbox: s.inbox, Store: rows, Applied: metrics.applied, Now: deps.Now}
+	follower := &follow.Follower{Store: rows, Ledger: s.ledger}
+	options := mirror.Options{Inbox: s.inbox, Store: rows, Applied: metrics.applied, Now: deps.Now, Written: follower.Written}
 	if client != nil {
 		options.Source = client
 	}

@@ -145,10 +145,67 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
-         *     Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), SERVICE_UNAVAILABLE.
+         * CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack. An account has one open session: the
+         *     same request returns it again, and another request ends it.
+         *     Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), CONFLICT (the account has a subscription), CONFIGURATION_ERROR (the plans
+         *     were not applied to Stripe), SERVICE_UNAVAILABLE.
          */
         post: operations["createCheckoutSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/checkoutSessions/{checkoutSessionId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * GetCheckoutSession says how a purchase stands. The page to which Stripe sends the person back calls it: it reads the session at
+         *     Stripe, and waits up to 10 seconds until the account has what was paid for.
+         *     Errors: NOT_FOUND, SERVICE_UNAVAILABLE.
+         */
+        get: operations["getCheckoutSession"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/entitlements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListEntitlements returns what the account's plan allows at this moment. */
+        get: operations["listEntitlements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/entitlements/{feature}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** CheckEntitlement tells whether the account's plan includes a feature at this moment. */
+        get: operations["checkEntitlement"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -251,8 +308,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** ListInvoices pages through the account's invoices, newest first. */
+        /** ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE. */
         get: operations["listInvoices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/planVersions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListPlanVersions pages through all versions of plans and packs that were applied to Stripe. */
+        get: operations["listPlanVersions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -268,10 +342,32 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** ListPlans lists the plans on sale. */
+        /** ListPlans lists the plans and the credit packs on sale. */
         get: operations["listPlans"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/plans:apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
+         *     changes. An interrupted run is completed by the next.
+         *     Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
+         *     CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
+         */
+        post: operations["applyPlans"];
         delete?: never;
         options?: never;
         head?: never;
@@ -287,8 +383,28 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** CreatePortalSession opens the page at Stripe on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE. */
+        /**
+         * CreatePortalSession opens the page at Stripe for cards, tax ids, invoices and cancelling.
+         *     Errors: INVALID_ARGUMENT, CONFLICT (the account has bought nothing yet), SERVICE_UNAVAILABLE.
+         */
         post: operations["createPortalSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/subscription": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one). */
+        get: operations["getSubscription"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -857,6 +973,28 @@ export interface components {
              */
             disabledReason: string;
         };
+        /** @description ApplyPlansRequest carries a plan file. */
+        ApplyPlansRequest: {
+            /** @description The plan file as YAML; at most 1 MiB. Example: the content of plans.yaml. */
+            planFile?: string;
+            /** @description True to list the changes without making them. Example: true. */
+            dryRun?: boolean;
+        };
+        /** @description ApplyPlansResponse lists the changes. */
+        ApplyPlansResponse: {
+            /** @description The changes, in the order in which they are made. Empty when Stripe already matches the plan file. */
+            changes: components["schemas"]["PlanChange"][];
+        };
+        /**
+         * @description BillingInterval is how often a subscription is charged.
+         *
+         *      - BILLING_INTERVAL_UNSPECIFIED: Not set; treated as a month.
+         *      - BILLING_INTERVAL_MONTH: Every month.
+         *      - BILLING_INTERVAL_YEAR: Every year. Credit is granted each month all the same.
+         * @default BILLING_INTERVAL_UNSPECIFIED
+         * @enum {string}
+         */
+        BillingInterval: "BILLING_INTERVAL_UNSPECIFIED" | "BILLING_INTERVAL_MONTH" | "BILLING_INTERVAL_YEAR";
         /** @description CallUsage counts the tokens of one call to a model. */
         CallUsage: {
             /**
@@ -999,6 +1137,13 @@ export interface components {
             /** @description The charge, in nano-dollars; only in the last piece. Example: "4800" ($0.0000048). */
             costNanoUsd?: components["schemas"]["NanoUsd"];
         };
+        /** @description CheckEntitlementResponse is the answer. */
+        CheckEntitlementResponse: {
+            /** @description Whether the plan includes the feature. Example: true. */
+            included: boolean;
+            /** @description The plan's id. Example: "pro". */
+            planId: string;
+        };
         /** @description CheckoutSession is a page at Stripe on which an account buys something. */
         CheckoutSession: {
             /** @description Stripe's id of the session. Example: "cs_test_a1B2". */
@@ -1012,6 +1157,8 @@ export interface components {
              * @description When the page stops working. Example: "2026-11-24T10:00:00Z".
              */
             expireTime?: string;
+            /** @description Whether the account has what was bought: the plan, or the credit. Example: true. */
+            applied: boolean;
         };
         /**
          * @description CheckoutStatus is where a checkout session stands.
@@ -1117,6 +1264,13 @@ export interface components {
              *     Example: "https://app.example.com/billing".
              */
             cancelUrl?: string;
+            /** @description How often a plan is charged; unset means every month. Example: BILLING_INTERVAL_YEAR. */
+            interval?: components["schemas"]["BillingInterval"];
+            /**
+             * Format: int32
+             * @description The number of seats of a plan that is sold by seat; 0 means its minimum. Example: 5.
+             */
+            seats?: number;
         };
         /** @description CreateCheckoutSessionResponse carries the new session. */
         CreateCheckoutSessionResponse: {
@@ -1389,6 +1543,11 @@ export interface components {
             /** @description The event, with its redacted payload. */
             event: components["schemas"]["Event"];
         };
+        /** @description GetCheckoutSessionResponse carries the session. */
+        GetCheckoutSessionResponse: {
+            /** @description The session. */
+            checkoutSession?: components["schemas"]["CheckoutSession"];
+        };
         /** @description GetMeResponse describes the caller. */
         GetMeResponse: {
             /** @description The identity that the passport carries. */
@@ -1405,6 +1564,11 @@ export interface components {
         GetRequestResponse: {
             /** @description The record. */
             request?: components["schemas"]["RequestRecord"];
+        };
+        /** @description GetSubscriptionResponse carries the subscription. */
+        GetSubscriptionResponse: {
+            /** @description The subscription. */
+            subscription?: components["schemas"]["Subscription"];
         };
         /** @description GetUsageResponse is one page of the account's usage, with the sum of all pages. */
         GetUsageResponse: {
@@ -1621,6 +1785,19 @@ export interface components {
             /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
+        /** @description ListEntitlementsResponse is what the plan allows. */
+        ListEntitlementsResponse: {
+            /** @description The plan's id. Example: "pro". */
+            planId: string;
+            /** @description The features that the plan includes. Example: ["chat", "embeddings"]. */
+            features: string[];
+            /** @description The models that the plan includes; empty means all. Example: ["gpt-5-mini"]. */
+            models: string[];
+            /** @description The plan's limits. */
+            limits?: components["schemas"]["Limits"];
+            /** @description The token of the next page of features; empty on the last page. Example: "CgV1c2Vy". */
+            nextPageToken: string;
+        };
         /** @description ListEntriesResponse is one page. */
         ListEntriesResponse: {
             /** @description The entries. */
@@ -1663,12 +1840,21 @@ export interface components {
             /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
+        /** @description ListPlanVersionsResponse is one page. */
+        ListPlanVersionsResponse: {
+            /** @description The versions, in the order of the plan file and then from the first version. */
+            planVersions: components["schemas"]["PlanVersion"][];
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
+            nextPageToken: string;
+        };
         /** @description ListPlansResponse is one page of the plans on sale. */
         ListPlansResponse: {
             /** @description The plans, in the order of the plan file. */
             plans: components["schemas"]["Plan"][];
             /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
+            /** @description The credit packs, in the order of the plan file; all of them, on the first page. */
+            packs: components["schemas"]["Pack"][];
         };
         /** @description ListRequestsResponse is one page. */
         ListRequestsResponse: {
@@ -1853,6 +2039,27 @@ export interface components {
          * @enum {string}
          */
         Outcome: "OUTCOME_UNSPECIFIED" | "OUTCOME_COMPLETED" | "OUTCOME_CALLER_LEFT" | "OUTCOME_UPSTREAM_FAILED" | "OUTCOME_ABANDONED" | "OUTCOME_REFUSED" | "OUTCOME_REPLACED";
+        /** @description Pack is credit that is bought once. */
+        Pack: {
+            /** @description The pack's id. Example: "credit_20". */
+            id: string;
+            /** @description The name for people. Example: "$20 of credit". */
+            name: string;
+            /** @description The price before tax that is added, in nano-dollars. Example: "20000000000" ($20). */
+            priceNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The credit, in nano-dollars. Example: "20000000000" ($20). */
+            creditNanoUsd: components["schemas"]["NanoUsd"];
+            /**
+             * Format: int32
+             * @description How many months the credit lasts; 0 means that it does not expire. Example: 12.
+             */
+            expireMonths: number;
+            /**
+             * Format: int32
+             * @description The version that is on sale, from 1; 0 before the packs were applied to Stripe. Example: 1.
+             */
+            version: number;
+        };
         /** @description Plan is an offer: a price, included credit and limits. */
         Plan: {
             /** @description The plan's id. Example: "pro". */
@@ -1869,6 +2076,81 @@ export interface components {
             models: string[];
             /** @description The features that the plan includes. Example: ["chat", "embeddings"]. */
             features: string[];
+            /**
+             * Format: int32
+             * @description The version that is on sale, from 1; 0 before the plans were applied to Stripe. Example: 3.
+             */
+            version: number;
+            /** @description The price of a year, in nano-dollars; 0 when the plan is not sold by the year. Example: "200000000000" ($200). */
+            yearlyPriceNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The seats that can be bought; unset when the plan is not sold by seat. Price and credit are then for each seat. */
+            seats?: components["schemas"]["PlanSeats"];
+            /** @description The trial of a first subscription; unset when there is none. */
+            trial?: components["schemas"]["PlanTrial"];
+        };
+        /** @description PlanChange is one change to what Stripe has. */
+        PlanChange: {
+            /** @description What the change does. Example: PLAN_CHANGE_KIND_UPDATE. */
+            kind: components["schemas"]["PlanChangeKind"];
+            /** @description The object in the plan file, as its type and its id there. Example: "plan:pro". */
+            id: string;
+            /** @description The field that changes, as the plan file names it; empty when the whole object is created or archived. Example: "price". */
+            field: string;
+            /** @description The value before, as the plan file writes it; empty when there was none. Example: "20.00". */
+            before: string;
+            /** @description The value after, as the plan file writes it; empty when there is none. Example: "25.00". */
+            after: string;
+            /** @description The change as one sentence for people. Example: "plan pro: price changes from 20.00 to 25.00". */
+            text: string;
+        };
+        /**
+         * @description PlanChangeKind is what a change does to an object.
+         *
+         *      - PLAN_CHANGE_KIND_UNSPECIFIED: Not set; no change has it.
+         *      - PLAN_CHANGE_KIND_CREATE: The object is created.
+         *      - PLAN_CHANGE_KIND_UPDATE: One field of the object is changed.
+         *      - PLAN_CHANGE_KIND_ARCHIVE: The object is no longer offered; what was sold stays.
+         * @default PLAN_CHANGE_KIND_UNSPECIFIED
+         * @enum {string}
+         */
+        PlanChangeKind: "PLAN_CHANGE_KIND_UNSPECIFIED" | "PLAN_CHANGE_KIND_CREATE" | "PLAN_CHANGE_KIND_UPDATE" | "PLAN_CHANGE_KIND_ARCHIVE";
+        /** @description PlanSeats bounds the seats of a plan. */
+        PlanSeats: {
+            /**
+             * Format: int32
+             * @description The minimum number of seats. Example: 1.
+             */
+            min: number;
+            /**
+             * Format: int32
+             * @description The maximum number of seats. Example: 50.
+             */
+            max: number;
+        };
+        /** @description PlanTrial is a time without payment. */
+        PlanTrial: {
+            /**
+             * Format: int32
+             * @description How many days it lasts. Example: 14.
+             */
+            days: number;
+            /** @description The credit for the trial, in nano-dollars; it expires with the trial. Example: "5000000000" ($5). */
+            creditNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description Whether a card is asked for at the start. Example: true. */
+            cardRequired: boolean;
+        };
+        /** @description PlanVersion is one version of a plan or of a pack. */
+        PlanVersion: {
+            /** @description The object in the plan file, as its type, its id there and the version. Example: "plan:pro@3". */
+            id: string;
+            /** @description Whether the version is on sale. Example: true. */
+            current: boolean;
+            /** @description The plan; unset for a pack. */
+            plan?: components["schemas"]["Plan"];
+            /** @description The pack; unset for a plan. */
+            pack?: components["schemas"]["Pack"];
+            /** @description Stripe's ids of the version's prices. Example: ["price_1A2b"]. */
+            stripePriceIds: string[];
         };
         /** @description PortalSession is a page at Stripe on which an account manages its subscription, cards and invoices. */
         PortalSession: {
@@ -1998,6 +2280,62 @@ export interface components {
                 stripe: components["schemas"]["IntegrationStatus"];
             };
         };
+        /** @description Subscription is what an account has bought at Stripe. */
+        Subscription: {
+            /** @description Stripe's id of the subscription. Example: "sub_1A2b". */
+            id: string;
+            /** @description The plan's id. Example: "pro". */
+            planId: string;
+            /**
+             * Format: int32
+             * @description The version of the plan, which stays until the subscription changes. Example: 3.
+             */
+            planVersion: number;
+            /** @description How often it is charged. Example: BILLING_INTERVAL_MONTH. */
+            interval: components["schemas"]["BillingInterval"];
+            /** @description What it gives at present. Example: SUBSCRIPTION_ACCESS_ACTIVE. */
+            access: components["schemas"]["SubscriptionAccess"];
+            /** @description Stripe's status. Example: "active". */
+            status: string;
+            /**
+             * Format: int32
+             * @description The number of seats; 1 for a plan without seats. Example: 5.
+             */
+            seats: number;
+            /**
+             * Format: date-time
+             * @description When the period that was charged began. Example: "2026-11-23T10:00:00Z".
+             */
+            periodStartTime?: string;
+            /**
+             * Format: date-time
+             * @description When the period that was charged ends. Example: "2026-12-23T10:00:00Z".
+             */
+            periodEndTime?: string;
+            /**
+             * Format: date-time
+             * @description When the trial ends; unset without one. Example: "2026-12-07T10:00:00Z".
+             */
+            trialEndTime?: string;
+            /**
+             * Format: date-time
+             * @description When the subscription ends; unset while it renews. Example: "2026-12-23T10:00:00Z".
+             */
+            cancelTime?: string;
+        };
+        /**
+         * @description SubscriptionAccess is what a subscription gives at present.
+         *
+         *      - SUBSCRIPTION_ACCESS_UNSPECIFIED: Not set; no subscription has it.
+         *      - SUBSCRIPTION_ACCESS_ACTIVE: The plan is paid for.
+         *      - SUBSCRIPTION_ACCESS_TRIAL: The plan is on trial.
+         *      - SUBSCRIPTION_ACCESS_GRACE: A payment failed. The plan stays for the time of grace.
+         *      - SUBSCRIPTION_ACCESS_SUSPENDED: Payment failed for too long, or the subscription is paused. The limits are those of the default plan.
+         *      - SUBSCRIPTION_ACCESS_ENDED: The subscription has ended.
+         * @default SUBSCRIPTION_ACCESS_UNSPECIFIED
+         * @enum {string}
+         */
+        SubscriptionAccess: "SUBSCRIPTION_ACCESS_UNSPECIFIED" | "SUBSCRIPTION_ACCESS_ACTIVE" | "SUBSCRIPTION_ACCESS_TRIAL" | "SUBSCRIPTION_ACCESS_GRACE" | "SUBSCRIPTION_ACCESS_SUSPENDED" | "SUBSCRIPTION_ACCESS_ENDED";
         /** @description TakeOverApiKeyResponse carries the key. */
         TakeOverApiKeyResponse: {
             /** @description The key, now the caller's. */
@@ -2493,6 +2831,104 @@ export interface operations {
             };
         };
     };
+    getCheckoutSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Stripe's id of the session. Example: "cs_test_a1B2". */
+                checkoutSessionId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetCheckoutSessionResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listEntitlements: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of features on a page. 0 means 500, and larger values are treated as 500. Example: 100. */
+                pageSize?: number;
+                /** @description The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy". */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListEntitlementsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    checkEntitlement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The feature, as the plan file names it. Example: "api_keys". */
+                feature: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckEntitlementResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     listEntries: {
         parameters: {
             query?: {
@@ -2721,6 +3157,40 @@ export interface operations {
             };
         };
     };
+    listPlanVersions: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of versions on a page. 0 means 500, and larger values are treated as 500. Example: 100. */
+                pageSize?: number;
+                /** @description The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy". */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPlanVersionsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     listPlans: {
         parameters: {
             query?: {
@@ -2755,6 +3225,40 @@ export interface operations {
             };
         };
     };
+    applyPlans: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description ApplyPlansRequest carries a plan file. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApplyPlansRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApplyPlansResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     createPortalSession: {
         parameters: {
             query?: never;
@@ -2776,6 +3280,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CreatePortalSessionResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getSubscription: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetSubscriptionResponse"];
                 };
             };
             /** @description The call failed. */

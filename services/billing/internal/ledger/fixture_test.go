@@ -58,6 +58,7 @@ func prices(t testing.TB) *models.List {
 // fixedPlans is a list of plans that tests may change.
 type fixedPlans struct {
 	all      map[string]plans.Plan
+	prices   map[string]plans.Sale
 	fallback string
 }
 
@@ -66,14 +67,19 @@ func (p *fixedPlans) Get(id string) (plans.Plan, bool) {
 	return plan, ok
 }
 
+func (p *fixedPlans) ByPrice(id string) (plans.Sale, bool) {
+	sale, ok := p.prices[id]
+	return sale, ok
+}
+
 func (p *fixedPlans) Default() plans.Plan { return p.all[p.fallback] }
 
 func newPlans(t testing.TB, fallback string) *fixedPlans {
 	t.Helper()
-	list, err := plans.Parse([]byte(planFile), nil)
+	file, err := plans.Parse([]byte(planFile), nil)
 	require.NoError(t, err)
 	p := &fixedPlans{all: map[string]plans.Plan{}, fallback: fallback}
-	for _, plan := range list {
+	for _, plan := range file.Plans {
 		p.all[plan.ID] = plan
 	}
 	return p

@@ -77,7 +77,7 @@ func childLedger(rows ledger.Store) (*ledger.Ledger, error) {
 		return nil, err
 	}
 	catalog := &fixedPlans{all: map[string]plans.Plan{}, fallback: "empty"}
-	for _, plan := range parsed {
+	for _, plan := range parsed.Plans {
 		catalog.all[plan.ID] = plan
 	}
 	return ledger.New(ledger.Options{

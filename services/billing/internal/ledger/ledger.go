@@ -38,8 +38,10 @@ type Prices interface {
 
 // Plans is the list of plans.
 type Plans interface {
-	// Get returns a plan by id.
-	Get(id string) (plans.Plan, bool)
+	// Get returns a plan by id, in its newest version, or by the reference of a version.
+	Get(ref string) (plans.Plan, bool)
+	// ByPrice returns what a price of Stripe's sells.
+	ByPrice(id string) (plans.Sale, bool)
 	// Default returns the plan of a new account.
 	Default() plans.Plan
 }

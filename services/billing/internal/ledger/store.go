@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
 // Sentinels of a Store. Its other errors are defects.
@@ -47,6 +49,8 @@ type Store interface {
 	PruneRecords(ctx context.Context, r Retention, limit int) (int, error)
 	// PruneKeyWindows deletes at most limit windows of API keys' limits that ended at or before that time, and counts them.
 	PruneKeyWindows(ctx context.Context, ended time.Time, limit int) (int, error)
+	// DueSubscriptions lists at most limit accounts whose subscription time alone has changed.
+	DueSubscriptions(ctx context.Context, at time.Time, limit int) ([]string, error)
 	// Violations looks for rows that break the ledger's rules, in one consistent view; at most limit.
 	Violations(ctx context.Context, limit int) ([]Violation, error)
 }
@@ -112,6 +116,17 @@ type Tx interface {
 	KeyWindow(ctx context.Context, accountID, keyID string, w Window) (KeySpend, error)
 	// AddKeySpend adds to what the hold's API key holds and spent, in all stored windows in which the hold was made.
 	AddKeySpend(ctx context.Context, h Hold, more KeySpend) error
+
+	// SetPlan writes the plan of a locked account.
+	SetPlan(ctx context.Context, accountID, ref string) error
+	// SetExpiry writes when a grant expires.
+	SetExpiry(ctx context.Context, grantID string, at time.Time) error
+	// Billed reads what is mirrored of the account at Stripe. The account is locked.
+	Billed(ctx context.Context, accountID string) (Billed, error)
+	// SubscriptionAccess reads what SaveSubscription wrote last; subscriptions.None for nothing.
+	SubscriptionAccess(ctx context.Context, accountID string) (subscriptions.Access, error)
+	// SaveSubscription writes what the account's subscription is.
+	SaveSubscription(ctx context.Context, accountID string, st subscriptions.State) error
 
 	// InsertEntry writes a movement.
 	InsertEntry(ctx context.Context, e Entry) error

@@ -48,7 +48,11 @@ func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, now time.Tim
 	if err := l.expire(ctx, tx, account, now); err != nil {
 		return err
 	}
-	if !now.Before(account.PeriodEnd) {
+	followed, err := l.follow(ctx, tx, account, now)
+	if err != nil {
+		return err
+	}
+	if !followed && !now.Before(account.PeriodEnd) {
 		account.PeriodStart, account.PeriodEnd = period(account.CreateTime, now)
 		account.Period = UsageTotal{}
 		if err := l.grantPlan(ctx, tx, account, now); err != nil {

@@ -12,7 +12,7 @@ var Never = time.UnixMicro(math.MaxInt64).UTC()
 type Account struct {
 	// ID is the organization's or the user's.
 	ID string
-	// Plan is the plan's id.
+	// Plan is the plan's id, or the reference of the version that a subscriber stays on, such as "pro@3".
 	Plan string
 	// Balance is the credit left; below 0 it is debt.
 	Balance int64

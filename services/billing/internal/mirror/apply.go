@@ -97,7 +97,7 @@ func (m *Mirror) applyOne(ctx context.Context, job *inbox.Job, t Target) (outcom
 		return "", err
 	}
 	if cascades(o) {
-		written, err := m.Store.WriteObject(ctx, o)
+		written, err := m.Store.WriteObject(ctx, o, m.Written)
 		if err == nil {
 			_, err = m.cascade(ctx, o)
 		}
@@ -105,8 +105,10 @@ func (m *Mirror) applyOne(ctx context.Context, job *inbox.Job, t Target) (outcom
 	}
 	var written bool
 	err = job.Complete(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		written, err = m.Store.PutObject(ctx, tx, o)
-		return err
+		if written, err = m.Store.PutObject(ctx, tx, o); err != nil || !written {
+			return err
+		}
+		return m.Written(ctx, tx, o)
 	})
 	return outcomeOf(o, written), err
 }

@@ -71,7 +71,7 @@ func (m *Mirror) sync(ctx context.Context, kind Kind, id string) (Object, []Chan
 	if err != nil {
 		return Object{}, nil, err
 	}
-	if _, err := m.Store.WriteObject(ctx, o); err != nil {
+	if _, err := m.Store.WriteObject(ctx, o, m.Written); err != nil {
 		return Object{}, nil, err
 	}
 	changes, err := m.cascade(ctx, o)
@@ -133,7 +133,7 @@ func (m *Mirror) Compare(ctx context.Context, kind Kind, body []byte, begun time
 	case listed.Partial || listed.Deleted:
 	case stored.ID == "":
 		listed.Sequence, listed.FetchTime = 1, begun
-		written, err := m.Store.AdoptObject(ctx, listed)
+		written, err := m.Store.AdoptObject(ctx, listed, m.Written)
 		if err != nil {
 			return listed, nil, err
 		}
@@ -220,7 +220,7 @@ func (m *Mirror) refetch(ctx context.Context, stored Object) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := m.Store.WriteObject(ctx, o); err != nil {
+	if _, err := m.Store.WriteObject(ctx, o, m.Written); err != nil {
 		return nil, err
 	}
 	return []Change{{stored.Kind, stored.ID, compare(stored, o)}}, nil

@@ -112,7 +112,7 @@ func TestDeletedCustomerWithManyPaymentMethods(t *testing.T) {
 		for i := range methods {
 			o, err := mirror.Parse(mirror.PaymentMethod, fmt.Appendf(nil, `{"id":"pm_%03d","object":"payment_method","type":"card","customer":"cus_1"}`, i))
 			require.NoError(t, err)
-			_, err = w.rows.AdoptObject(t.Context(), o)
+			_, err = w.rows.AdoptObject(t.Context(), o, nil)
 			require.NoError(t, err)
 		}
 		w.source.set("cus_1", "")

@@ -52,15 +52,18 @@ type Store interface {
 	TakeSequence(ctx context.Context, kind Kind, id string) (int64, error)
 	// PutObject writes the result of a fetch, unless a later fetch was written.
 	PutObject(ctx context.Context, tx database.Tx, o Object) (written bool, err error)
-	// WriteObject is PutObject in its own transaction.
-	WriteObject(ctx context.Context, o Object) (written bool, err error)
-	// AdoptObject writes an object that was never fetched, under the first number.
-	AdoptObject(ctx context.Context, o Object) (written bool, err error)
+	// WriteObject is PutObject in its own transaction, in which then runs if the object was written.
+	WriteObject(ctx context.Context, o Object, then Then) (written bool, err error)
+	// AdoptObject writes an object that was never fetched, under the first number. then runs in its transaction if it was written.
+	AdoptObject(ctx context.Context, o Object, then Then) (written bool, err error)
 	// Object reads an object or its tombstone. Errors: ErrNotFound.
 	Object(ctx context.Context, kind Kind, id string) (Object, error)
 	// CustomerObjects reads a customer's objects of a kind in the order of their ids, after one id and without tombstones.
 	CustomerObjects(ctx context.Context, customer string, kind Kind, after string, limit int) ([]Object, error)
 }
+
+// Then runs in the transaction that has written an object. It may run more than once.
+type Then func(ctx context.Context, tx database.Tx, o Object) error
 
 // Options holds the dependencies of a Mirror.
 type Options struct {
@@ -72,13 +75,20 @@ type Options struct {
 	// is not stored).
 	Applied func(ctx context.Context, kind, outcome string)
 	Now     func() time.Time
+	// Written does what follows from a written object, in the same transaction; nil for nothing.
+	Written Then
 }
 
 // Mirror applies events.
 type Mirror struct{ Options }
 
 // New makes a Mirror.
-func New(o Options) *Mirror { return &Mirror{Options: o} }
+func New(o Options) *Mirror {
+	if o.Written == nil {
+		o.Written = func(context.Context, database.Tx, Object) error { return nil }
+	}
+	return &Mirror{Options: o}
+}
 
 const (
 	// workers leaves some of the inbox's workers to other sources.

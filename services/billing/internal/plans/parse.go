@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -23,50 +23,105 @@ const (
 	maxPrice = 999_999_990_000_000
 	// maxCredit is the maximum of one grant in the ledger: $1,000,000.
 	maxCredit = 1_000_000_000_000_000
-	// cent is in nano-dollars. Stripe's flat prices are whole cents.
-	cent = 10_000_000
+	// Cent is in nano-dollars. Stripe's flat prices are whole cents.
+	Cent = 10_000_000
+	// maxFile bounds a plan file, in bytes, and maxEntries its plans and packs.
+	maxFile    = 1 << 20
+	maxEntries = 200
 )
 
-var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+var (
+	idPattern      = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	taxCodePattern = regexp.MustCompile(`^txcd_[0-9]{8}$`)
+)
 
-// Parse reads a plan file. known lists the models that plans may name; nil skips that check. The error joins every mistake.
-func Parse(data []byte, known []string) ([]Plan, error) {
-	var file struct {
-		Plans []yaml.Node `yaml:"plans"`
-		// Rest catches unknown keys.
-		Rest map[string]yaml.Node `yaml:",inline"`
-	}
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("not a list of plans: %w", err)
-	}
-	var mistakes []error
-	if !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF) {
-		mistakes = append(mistakes, errors.New("the file must end after one document"))
-	}
-	for _, key := range slices.Sorted(maps.Keys(file.Rest)) {
-		mistakes = append(mistakes, fmt.Errorf("%q is unknown: the file has only \"plans\"", key))
-	}
-	if len(file.Plans) == 0 {
-		mistakes = append(mistakes, errors.New("not a list of plans: \"plans\" is empty"))
-	}
-	all := make([]Plan, 0, len(file.Plans))
-	for i := range file.Plans {
-		r := reader{name: planName(&file.Plans[i], i), known: known}
-		plan := r.plan(&file.Plans[i])
-		if slices.ContainsFunc(all, func(p Plan) bool { return plan.ID != "" && p.ID == plan.ID }) {
-			r.wrong("id", "is used twice")
-		}
-		all, mistakes = append(all, plan), append(mistakes, r.mistakes...)
-	}
-	if err := errors.Join(mistakes...); err != nil {
-		return nil, err
-	}
-	return all, nil
+// File is the content of a plan file.
+type File struct {
+	Plans []Plan
+	Packs []Pack
 }
 
-// planName returns the name of a plan in messages: its id, or its position in the file.
-func planName(n *yaml.Node, index int) string {
+// Parse reads a plan file. known lists the models that plans may name; nil skips that check. The error joins every mistake, each with
+// its line.
+func Parse(data []byte, known []string) (File, error) {
+	if len(data) > maxFile {
+		return File{}, fmt.Errorf("the file has %d bytes, must have at most %d", len(data), maxFile)
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document yaml.Node
+	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
+		return File{}, fmt.Errorf("not a list of plans: %w", err)
+	}
+	r := &reader{known: known}
+	if !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF) {
+		r.mistakes = append(r.mistakes, errors.New("the file must end after one document"))
+	}
+	file := r.file(&document)
+	if err := errors.Join(r.mistakes...); err != nil {
+		return File{}, err
+	}
+	return file, nil
+}
+
+// reader reads a file and collects its mistakes.
+type reader struct {
+	// name is that of the plan or pack that is read.
+	name     string
+	known    []string
+	mistakes []error
+}
+
+func (r *reader) wrong(n *yaml.Node, field, format string, args ...any) {
+	about := strings.TrimSpace(r.name + " ")
+	if about != "" {
+		about += ": "
+	}
+	r.mistakes = append(r.mistakes, fmt.Errorf("line %d: %s%s %s", n.Line, about, field, fmt.Sprintf(format, args...)))
+}
+
+func (r *reader) file(document *yaml.Node) (file File) {
+	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
+		r.mistakes = append(r.mistakes, errors.New("not a list of plans: the file must be a mapping with \"plans\""))
+		return File{}
+	}
+	root, some := document.Content[0], false
+	r.fields("", root, map[string]func(string, *yaml.Node){
+		"plans": func(_ string, n *yaml.Node) {
+			some = n.Kind == yaml.SequenceNode && len(n.Content) > 0
+			file.Plans = list(r, n, "plan", func(p Plan) string { return p.ID }, r.plan)
+		},
+		"packs": func(_ string, n *yaml.Node) {
+			file.Packs = list(r, n, "pack", func(p Pack) string { return p.ID }, r.pack)
+		},
+	})
+	if r.name = ""; !some {
+		r.mistakes = append(r.mistakes, errors.New("not a list of plans: \"plans\" is empty"))
+	}
+	return file
+}
+
+// list reads a list of plans or packs. Their ids are unique.
+func list[T any](r *reader, n *yaml.Node, kind string, id func(T) string, read func(*yaml.Node) T) []T {
+	r.name = ""
+	if n.Kind != yaml.SequenceNode || len(n.Content) > maxEntries {
+		r.wrong(n, kind+"s", "must be a list of at most %d", maxEntries)
+		return nil
+	}
+	all := make([]T, 0, len(n.Content))
+	for i, item := range n.Content {
+		item = resolved(item)
+		r.name = kind + " " + nameOf(item, i)
+		one := read(item)
+		if slices.ContainsFunc(all, func(other T) bool { return id(one) != "" && id(other) == id(one) }) {
+			r.wrong(item, "id", "is used twice")
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// nameOf returns the name of a plan or pack in messages: its id, or its position in the file.
+func nameOf(n *yaml.Node, index int) string {
 	var head struct {
 		ID string `yaml:"id"`
 	}
@@ -76,45 +131,17 @@ func planName(n *yaml.Node, index int) string {
 	return fmt.Sprintf("number %d", index+1)
 }
 
-// reader reads one plan and collects its mistakes.
-type reader struct {
-	name     string
-	known    []string
-	mistakes []error
-}
-
-func (r *reader) wrong(field, format string, args ...any) {
-	r.mistakes = append(r.mistakes, fmt.Errorf("plan %s: %s %s", r.name, field, fmt.Sprintf(format, args...)))
-}
-
-func (r *reader) plan(n *yaml.Node) Plan {
-	var p Plan
-	seen := r.fields("", n, map[string]func(field string, n *yaml.Node){
-		"id": func(f string, n *yaml.Node) {
-			if r.text(f, n, &p.ID); !idPattern.MatchString(p.ID) {
-				r.wrong(f, "is %q, must be lower-case letters, digits, - and _, at most 64", p.ID)
-			}
-		},
-		"name":            func(f string, n *yaml.Node) { r.text(f, n, &p.Name) },
-		"price":           func(f string, n *yaml.Node) { r.price(f, n, &p.Price) },
-		"included_credit": func(f string, n *yaml.Node) { r.dollars(f, n, maxCredit, &p.IncludedCredit) },
-		"limits":          func(_ string, n *yaml.Node) { r.limits(n, &p.Limits) },
-		"models":          func(f string, n *yaml.Node) { r.models(f, n, &p.Models) },
-		"features":        func(f string, n *yaml.Node) { r.names(f, n, &p.Features) },
-		"internal":        func(f string, n *yaml.Node) { r.decode(f, n, &p.Internal, "true or false") },
-	})
-	for _, required := range []string{"id", "name", "price", "included_credit"} {
-		if seen != nil && !slices.Contains(seen, required) {
-			r.wrong(required, "is missing")
-		}
+func resolved(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
 	}
-	return p
+	return n
 }
 
 // fields passes every key of a mapping to its reader and returns the keys. Unknown and repeated keys are mistakes.
 func (r *reader) fields(prefix string, n *yaml.Node, readers map[string]func(string, *yaml.Node)) []string {
 	if n.Kind != yaml.MappingNode {
-		r.wrong(cmp.Or(strings.TrimSuffix(prefix, "."), "the plan"), "must be a mapping of fields (line %d)", n.Line)
+		r.wrong(n, cmp.Or(strings.TrimSuffix(prefix, "."), "the entry"), "must be a mapping of fields")
 		return nil
 	}
 	seen := []string{}
@@ -123,57 +150,97 @@ func (r *reader) fields(prefix string, n *yaml.Node, readers map[string]func(str
 		read, ok := readers[key]
 		switch {
 		case !ok:
-			r.wrong(prefix+key, "is unknown")
+			r.wrong(n.Content[i], prefix+key, "is unknown%s", r.similar(key, readers))
 		case slices.Contains(seen, key):
-			r.wrong(prefix+key, "is set twice")
+			r.wrong(n.Content[i], prefix+key, "is set twice")
 		default:
-			read(prefix+key, n.Content[i+1])
+			read(prefix+key, resolved(n.Content[i+1]))
 		}
 		seen = append(seen, key)
 	}
 	return seen
 }
 
-func (r *reader) limits(n *yaml.Node, into *Limits) {
-	r.fields("limits.", n, map[string]func(string, *yaml.Node){
-		"requests_per_minute": func(f string, n *yaml.Node) {
-			into.RequestsPerMinute = int32(r.limit(f, n, math.MaxInt32))
-		},
-		"tokens_per_minute": func(f string, n *yaml.Node) { into.TokensPerMinute = r.limit(f, n, math.MaxInt32) },
-		"concurrent_requests": func(f string, n *yaml.Node) {
-			into.ConcurrentRequests = int32(r.limit(f, n, math.MaxInt32))
-		},
-	})
+// similar suggests a field for a mistyped one.
+func (r *reader) similar(key string, readers map[string]func(string, *yaml.Node)) string {
+	var near []string
+	for name := range readers {
+		if close(key, name) {
+			near = append(near, name)
+		}
+	}
+	if len(near) != 1 {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", near[0])
 }
 
-func (r *reader) limit(field string, n *yaml.Node, most int64) int64 {
-	value := int64(-1)
-	if n.Tag != "!!int" || n.Decode(&value) != nil || value < 0 || value > most {
-		r.wrong(field, "is %q, must be a whole number from 0 (none) to %d", n.Value, most)
-		return 0
+// close reports whether one text becomes the other by one inserted, removed, replaced or swapped letter.
+func close(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	at := 0
+	for at < len(a) && a[at] == b[at] {
+		at++
+	}
+	switch {
+	case len(b)-len(a) == 1:
+		return a[at:] == b[at+1:]
+	case len(a) != len(b) || at == len(a):
+		return false
+	case a[at+1:] == b[at+1:]:
+		return true
+	}
+	return at+1 < len(a) && a[at] == b[at+1] && a[at+1] == b[at] && a[at+2:] == b[at+2:]
+}
+
+func (r *reader) required(n *yaml.Node, seen []string, names ...string) {
+	for _, name := range names {
+		if seen != nil && !slices.Contains(seen, name) {
+			r.wrong(n, name, "is missing")
+		}
+	}
+}
+
+// count reads a whole number.
+func (r *reader) count(field string, n *yaml.Node, least, most int64) int64 {
+	value := least - 1
+	if n.Tag != "!!int" || n.Decode(&value) != nil || value < least || value > most {
+		from := strconv.FormatInt(least, 10)
+		if least == 0 && most == math.MaxInt32 {
+			from = "0 (none)"
+		}
+		r.wrong(n, field, "is %q, must be a whole number from %s to %d", n.Value, from, most)
+		return least
 	}
 	return value
 }
 
-// price reads a price that Stripe can charge.
-func (r *reader) price(field string, n *yaml.Node, into *int64) {
-	if r.dollars(field, n, maxPrice, into) && *into%cent != 0 {
-		r.wrong(field, "is %q, must be whole cents such as \"20.00\": Stripe charges nothing smaller", n.Value)
+// price reads a price that Stripe can charge. It returns false after recording a mistake.
+func (r *reader) price(field string, n *yaml.Node, into *int64) bool {
+	if !r.dollars(field, n, maxPrice, into) {
+		return false
 	}
+	if *into%Cent != 0 {
+		r.wrong(n, field, "is %q, must be whole cents such as \"20.00\": Stripe charges nothing smaller", n.Value)
+		return false
+	}
+	return true
 }
 
 // dollars reads an amount of at most most nano-dollars. It returns false after recording a mistake.
 func (r *reader) dollars(field string, n *yaml.Node, most int64, into *int64) bool {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
-		r.wrong(field, "must be dollars as quoted text, such as \"5.00\"")
+		r.wrong(n, field, "must be dollars as quoted text, such as \"5.00\"")
 		return false
 	}
 	amount, err := models.ParseDollars(n.Value)
 	switch {
 	case err != nil:
-		r.wrong(field, "%s", err)
+		r.wrong(n, field, "%s", err)
 	case amount > most:
-		r.wrong(field, "is %q, must be at most %s", n.Value, money.Format(most))
+		r.wrong(n, field, "is %q, must be at most %s", n.Value, money.Format(most))
 	default:
 		*into = amount
 		return true
@@ -181,11 +248,31 @@ func (r *reader) dollars(field string, n *yaml.Node, most int64, into *int64) bo
 	return false
 }
 
+func (r *reader) oneOf(field string, n *yaml.Node, into *string, allowed ...string) {
+	if n.Kind != yaml.ScalarNode || !slices.Contains(allowed, n.Value) {
+		r.wrong(n, field, "is %q, must be %s", n.Value, strings.Join(allowed, " or "))
+		return
+	}
+	*into = n.Value
+}
+
+func (r *reader) taxCode(field string, n *yaml.Node, into *string) {
+	if r.decode(field, n, into, "text"); !taxCodePattern.MatchString(*into) {
+		r.wrong(n, field, "is %q, must be one of Stripe's tax codes, such as txcd_10000000", n.Value)
+	}
+}
+
+func (r *reader) id(field string, n *yaml.Node, into *string) {
+	if r.text(field, n, into); !idPattern.MatchString(*into) {
+		r.wrong(n, field, "is %q, must be lower-case letters, digits, - and _, at most 64", *into)
+	}
+}
+
 func (r *reader) models(field string, n *yaml.Node, into *[]string) {
 	r.names(field, n, into)
 	for _, model := range *into {
 		if r.known != nil && !slices.Contains(r.known, model) {
-			r.wrong(field, "names %q, which is not in the price list (MODELS_FILE)", model)
+			r.wrong(n, field, "names %q, which is not in the price list (MODELS_FILE)", model)
 		}
 	}
 }
@@ -193,18 +280,18 @@ func (r *reader) models(field string, n *yaml.Node, into *[]string) {
 func (r *reader) names(field string, n *yaml.Node, into *[]string) {
 	r.decode(field, n, into, "a list of names")
 	if slices.Contains(*into, "") {
-		r.wrong(field, "has an empty name")
+		r.wrong(n, field, "has an empty name")
 	}
 }
 
 func (r *reader) text(field string, n *yaml.Node, into *string) {
 	if r.decode(field, n, into, "text"); n.Kind == yaml.ScalarNode && *into == "" {
-		r.wrong(field, "is empty")
+		r.wrong(n, field, "is empty")
 	}
 }
 
 func (r *reader) decode(field string, n *yaml.Node, into any, want string) {
 	if err := n.Decode(into); err != nil {
-		r.wrong(field, "must be %s (line %d)", want, n.Line)
+		r.wrong(n, field, "must be %s", want)
 	}
 }

@@ -1,4 +1,4 @@
-// Package plans reads the plans: their price per period and what they include.
+// Package plans reads the plan file, and keeps the plans' versions in memory.
 package plans
 
 import (
@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/trivet-dev/trivet/platform/settings"
 )
@@ -14,43 +15,49 @@ import (
 //go:embed plans.yaml
 var embedded []byte
 
-// Plan is one plan.
-type Plan struct {
-	// ID is the plan's id in the API.
-	ID string
-	// Name is the display name.
-	Name string
-	// Price is the price of a period, in nano-dollars.
-	Price int64
-	// IncludedCredit is granted each period and expires with it, in nano-dollars.
-	IncludedCredit int64
-	// Limits holds the rate limits of an account.
-	Limits Limits
-	// Models are the models that the plan includes; empty means all.
-	Models []string
-	// Features are the features that the plan includes.
-	Features []string
-	// Internal plans are not on sale.
-	Internal bool
+// Interval is how often a price is charged.
+type Interval string
+
+// The intervals; packs are charged Once.
+const (
+	Month Interval = "month"
+	Year  Interval = "year"
+	Once  Interval = ""
+)
+
+// Offer is one version of a plan or of a pack, as Stripe sells it.
+type Offer struct {
+	// Plan and Pack: one of the two is set.
+	Plan *Plan
+	Pack *Pack
+	// Current is true for the version that is on sale.
+	Current bool
+	// Prices are Stripe's ids of its prices.
+	Prices map[Interval]string
 }
 
-// Limits holds the rate limits of a plan; 0 means no limit.
-type Limits struct {
-	RequestsPerMinute  int32
-	TokensPerMinute    int64
-	ConcurrentRequests int32
-}
-
-// Allows reports whether the plan includes the model.
-func (p Plan) Allows(model string) bool {
-	return len(p.Models) == 0 || slices.Contains(p.Models, model)
-}
-
-// Catalog is the list of plans. It is immutable.
+// Catalog has the plans of the file and, once plans were applied to Stripe, all versions of them. It is safe for concurrent use.
 type Catalog struct {
-	all      []Plan
-	byID     map[string]Plan
+	file     File
+	data     []byte
 	fallback string
+	now      atomic.Pointer[content]
+}
+
+// content is what a catalog has at a moment. It is immutable.
+type content struct {
+	plans  []Plan
+	packs  []Pack
+	byID   map[string]Plan
+	byRef  map[string]Plan
+	prices map[string]Sale
+	offers []Offer
+}
+
+// Sale is what a price of Stripe's sells.
+type Sale struct {
+	Offer
+	Interval Interval
 }
 
 // Load reads the plans of the file PLANS_FILE, or the embedded ones when path is "". fallback is DEFAULT_PLAN, the plan
@@ -64,38 +71,100 @@ func Load(path, fallback string, known []string) (*Catalog, error) {
 			return nil, settings.Invalid("PLANS_FILE", err.Error(), "name a readable YAML file")
 		}
 	}
-	all, err := Parse(data, known)
+	file, err := Parse(data, known)
 	if err != nil {
 		return nil, settings.Invalid("PLANS_FILE", fmt.Sprintf("%s: %v", source, err), "")
 	}
-	c := &Catalog{all: all, byID: make(map[string]Plan, len(all)), fallback: fallback}
-	for _, p := range all {
-		c.byID[p.ID] = p
-	}
-	if _, ok := c.byID[fallback]; !ok {
-		return nil, settings.Invalid("DEFAULT_PLAN", fmt.Sprintf("%q is not a plan", fallback), fmt.Sprintf("choose one of %s (%s)", strings.Join(c.ids(), ", "), source))
+	c := &Catalog{file: file, data: data, fallback: fallback}
+	c.Set(nil)
+	if _, ok := c.Get(fallback); !ok {
+		return nil, settings.Invalid("DEFAULT_PLAN", fmt.Sprintf("%q is not a plan", fallback), fmt.Sprintf("choose one of %s (%s)", strings.Join(ids(file.Plans), ", "), source))
 	}
 	return c, nil
 }
 
-// Get returns a plan by id.
-func (c *Catalog) Get(id string) (Plan, bool) {
-	p, ok := c.byID[id]
+// Source returns the text of the plan file.
+func (c *Catalog) Source() []byte { return c.data }
+
+// Set replaces what was applied. Without an applied plan, the plans are those of the file.
+func (c *Catalog) Set(offers []Offer) {
+	n := &content{byID: map[string]Plan{}, byRef: map[string]Plan{}, prices: map[string]Sale{}, offers: offers}
+	for _, o := range offers {
+		switch {
+		case o.Plan != nil:
+			if n.byRef[o.Plan.Ref()] = *o.Plan; o.Current {
+				n.plans = append(n.plans, *o.Plan)
+			}
+		case o.Pack != nil && o.Current:
+			n.packs = append(n.packs, *o.Pack)
+		}
+		for interval, price := range o.Prices {
+			n.prices[price] = Sale{Offer: o, Interval: interval}
+		}
+	}
+	if len(n.plans) == 0 {
+		n.plans, n.packs = c.file.Plans, c.file.Packs
+	}
+	for _, p := range n.plans {
+		n.byID[p.ID] = p
+	}
+	c.now.Store(n)
+}
+
+// Get returns a plan by id, in its newest version, or by the reference of a version.
+func (c *Catalog) Get(ref string) (Plan, bool) {
+	n := c.now.Load()
+	if p, ok := n.byRef[ref]; ok {
+		return p, true
+	}
+	id, version := ParseRef(ref)
+	if version != 0 {
+		return Plan{}, false
+	}
+	p, ok := n.byID[id]
 	return p, ok
 }
 
 // Default returns the plan of a new account.
-func (c *Catalog) Default() Plan { return c.byID[c.fallback] }
+func (c *Catalog) Default() Plan {
+	p, _ := c.Get(c.fallback)
+	return p
+}
+
+// DefaultID returns the id of the plan of a new account.
+func (c *Catalog) DefaultID() string { return c.fallback }
 
 // OnSale returns the plans that are not internal, in the order of the file.
 func (c *Catalog) OnSale() []Plan {
-	return slices.DeleteFunc(slices.Clone(c.all), func(p Plan) bool { return p.Internal })
+	return slices.DeleteFunc(slices.Clone(c.now.Load().plans), func(p Plan) bool { return p.Internal })
 }
 
-func (c *Catalog) ids() []string {
-	ids := make([]string, 0, len(c.all))
-	for _, p := range c.all {
-		ids = append(ids, p.ID)
+// Packs returns the packs on sale, in the order of the file.
+func (c *Catalog) Packs() []Pack { return slices.Clone(c.now.Load().packs) }
+
+// ByPrice returns what a price of Stripe's sells.
+func (c *Catalog) ByPrice(id string) (Sale, bool) {
+	s, ok := c.now.Load().prices[id]
+	return s, ok
+}
+
+// OfferOf returns the version of a plan or a pack that is on sale at Stripe.
+func (c *Catalog) OfferOf(planID, packID string) (Offer, bool) {
+	for _, o := range c.now.Load().offers {
+		if o.Current && (o.Plan != nil && planID != "" && o.Plan.ID == planID || o.Pack != nil && packID != "" && o.Pack.ID == packID) {
+			return o, true
+		}
 	}
-	return ids
+	return Offer{}, false
+}
+
+// Offers returns all versions that were applied, in the order in which they were made.
+func (c *Catalog) Offers() []Offer { return slices.Clone(c.now.Load().offers) }
+
+func ids(all []Plan) []string {
+	out := make([]string, 0, len(all))
+	for _, p := range all {
+		out = append(out, p.ID)
+	}
+	return out
 }

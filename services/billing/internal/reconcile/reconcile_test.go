@@ -443,7 +443,7 @@ func TestDetachedPaymentMethodsCostNoCall(t *testing.T) {
 		} {
 			o, err := mirror.Parse(mirror.PaymentMethod, []byte(method))
 			require.NoError(t, err)
-			_, err = rows.AdoptObject(t.Context(), o)
+			_, err = rows.AdoptObject(t.Context(), o, nil)
 			require.NoError(t, err)
 		}
 		done := map[mirror.Kind]reconcile.Counts{}

@@ -6,7 +6,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
-	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
@@ -26,9 +25,10 @@ func (s *Server) GetAccount(ctx context.Context, _ *billingv1.GetAccountRequest)
 }
 
 func (s *Server) toAccount(a ledger.Account) *billingv1.Account {
+	planID, _ := plans.ParseRef(a.Plan)
 	out := &billingv1.Account{
 		Id:               a.ID,
-		PlanId:           a.Plan,
+		PlanId:           planID,
 		BalanceNanoUsd:   a.Balance,
 		HeldNanoUsd:      a.Held,
 		AvailableNanoUsd: a.Available(),
@@ -36,7 +36,7 @@ func (s *Server) toAccount(a ledger.Account) *billingv1.Account {
 		PeriodEndTime:    timestamppb.New(a.PeriodEnd),
 		PeriodUsage:      toSummary(a.Period),
 	}
-	out.Plan = a.Plan //nolint:staticcheck // callers of before plan_id read this field until 1.0
+	out.Plan = planID //nolint:staticcheck // callers of before plan_id read this field until 1.0
 	// An account is shown without limits when its plan is no longer in the plan file.
 	if plan, ok := s.plans.Get(a.Plan); ok {
 		out.Limits = toLimits(plan.Limits)
@@ -51,20 +51,6 @@ func (s *Server) GetEntitlements(ctx context.Context, r *billingv1.GetEntitlemen
 		return nil, Public(err)
 	}
 	return &billingv1.GetEntitlementsResponse{PlanId: plan.ID, Limits: toLimits(plan.Limits), Models: plan.Models, Features: plan.Features}, nil
-}
-
-// ListPlans lists the plans on sale.
-func (s *Server) ListPlans(_ context.Context, r *billingv1.ListPlansRequest) (*billingv1.ListPlansResponse, error) {
-	page, next, err := paging.Window(paging.List{Name: "plans"}, s.plans.OnSale(), paging.LongSize(r.GetPageSize()), r.GetPageToken(),
-		func(p plans.Plan) paging.Cursor { return paging.Cursor{ID: p.ID} })
-	if err != nil {
-		return nil, err
-	}
-	out := &billingv1.ListPlansResponse{NextPageToken: next}
-	for _, p := range page {
-		out.Plans = append(out.Plans, toPlan(p))
-	}
-	return out, nil
 }
 
 // CreateGrant gives an account credit.

@@ -36,15 +36,17 @@ func toLimits(l plans.Limits) *billingv1.Limits {
 }
 
 func toPlan(p plans.Plan) *billingv1.Plan {
-	return &billingv1.Plan{
-		Id:                             p.ID,
-		Name:                           p.Name,
-		PricePerPeriodNanoUsd:          p.Price,
-		IncludedCreditPerPeriodNanoUsd: p.IncludedCredit,
-		Limits:                         toLimits(p.Limits),
-		Models:                         p.Models,
-		Features:                       p.Features,
+	out := &billingv1.Plan{
+		Id: p.ID, Name: p.Name, PricePerPeriodNanoUsd: p.Price, IncludedCreditPerPeriodNanoUsd: p.IncludedCredit,
+		Limits: toLimits(p.Limits), Models: p.Models, Features: p.Features, Version: saturate.Int32(p.Version), YearlyPriceNanoUsd: p.YearlyPrice,
 	}
+	if p.Seats != nil {
+		out.Seats = &billingv1.PlanSeats{Min: saturate.Int32(p.Seats.Min), Max: saturate.Int32(p.Seats.Max)}
+	}
+	if p.Trial != nil {
+		out.Trial = &billingv1.PlanTrial{Days: saturate.Int32(p.Trial.Days), CreditNanoUsd: p.Trial.Credit, CardRequired: p.Trial.CardRequired}
+	}
+	return out
 }
 
 func toGrant(g ledger.Grant) *billingv1.Grant {

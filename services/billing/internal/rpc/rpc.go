@@ -10,7 +10,9 @@ import (
 	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/inbox/inboxpb"
 	"github.com/trivet-dev/trivet/platform/webhook"
+	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/offers"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 )
@@ -29,8 +31,29 @@ type Options struct {
 	// Webhooks receives Stripe's webhooks, and Events shows them to operators.
 	Webhooks *webhook.Receiver
 	Events   inboxpb.Inbox
-	// Reconciler is nil without a Stripe key.
+	// Reconciler and Applier are nil without a Stripe key.
 	Reconciler *reconcile.Reconciler
+	Applier    *offers.Applier
+	// Entitlements answers from memory.
+	Entitlements Entitlements
+	// Checkout opens Stripe's pages; nil without a Stripe key.
+	Checkout *checkout.Service
+	// Origins says where Stripe may send people back to.
+	Origins       checkout.Origins
+	Subscriptions Subscriptions
+	// Customers forgets customers; nil without a Stripe key.
+	Customers Forgetter
+}
+
+// Forgetter deletes what Stripe has of an account.
+type Forgetter interface {
+	Forget(ctx context.Context, accountID string) error
+}
+
+// Entitlements knows the plans of accounts.
+type Entitlements interface {
+	// Plan returns the version of the plan that an account is on.
+	Plan(ctx context.Context, accountID string) (plans.Plan, error)
 }
 
 // Server implements the RPCs. RPCs that are not built yet return Unimplemented.
@@ -47,13 +70,22 @@ type Server struct {
 	webhooks   *webhook.Receiver
 	events     inboxpb.Inbox
 	reconciler *reconcile.Reconciler
+
+	applier      *offers.Applier
+	entitlements Entitlements
+
+	checkout      *checkout.Service
+	origins       checkout.Origins
+	subscriptions Subscriptions
+	customers     Forgetter
 }
 
 // New makes a server.
 func New(o Options) *Server {
 	return &Server{
 		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, service: o.Service, stripe: o.Stripe, webhooks: o.Webhooks, events: o.Events,
-		reconciler: o.Reconciler,
+		reconciler: o.Reconciler, applier: o.Applier, entitlements: o.Entitlements,
+		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, customers: o.Customers,
 	}
 }
 

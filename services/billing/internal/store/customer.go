@@ -2,35 +2,41 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
-// MissingCustomers reads accounts without a customer whose turn it is.
-func (s *Store) MissingCustomers(ctx context.Context, at time.Time, limit int) ([]customers.Missing, error) {
-	rows, err := s.read.ListMissingCustomers(ctx, db.ListMissingCustomersParams{AtTime: at.UnixMicro(), Most: int64(limit)})
-	missing := make([]customers.Missing, 0, len(rows))
-	for _, r := range rows {
-		missing = append(missing, customers.Missing{
-			AccountID: r.AccountID, Attempts: r.Attempts, SpentKeys: r.SpentKeys, FirstTime: toTimeOrZero(r.FirstTime),
-		})
-	}
-	return missing, translate(err)
-}
+var _ customers.Store = (*Store)(nil)
 
-// LeaseCustomer counts an attempt and puts the next one off; false when another replica was faster.
-func (s *Store) LeaseCustomer(ctx context.Context, m customers.Missing, at, next time.Time) (bool, error) {
-	var n int64
-	err := s.write(ctx, m.AccountID, func(ctx context.Context, q *db.Queries) (err error) {
-		n, err = q.LeaseCustomer(ctx, db.LeaseCustomerParams{
-			AccountID: m.AccountID, Attempts: m.Attempts, AtTime: at.UnixMicro(), NextTime: next.UnixMicro(),
-		})
-		return err
+// BeginCustomer reads an account's customer, and counts an attempt to make one; see customers.Store.
+func (s *Store) BeginCustomer(ctx context.Context, b customers.Begin) (c customers.Customer, err error) {
+	err = s.write(ctx, b.AccountID, func(ctx context.Context, q *db.Queries) error {
+		erased, err := q.IsErasedUser(ctx, hash(b.AccountID))
+		if err != nil {
+			return err
+		}
+		if erased > 0 {
+			return &ledger.ErasedError{AccountID: b.AccountID}
+		}
+		if err := q.InsertCustomer(ctx, b.AccountID); err != nil {
+			return err
+		}
+		row, err := q.GetCustomerRow(ctx, b.AccountID)
+		if err != nil {
+			return err
+		}
+		c = customers.Customer{
+			AccountID: b.AccountID, ID: row.StripeID, Attempts: row.Attempts, SpentKeys: row.SpentKeys, FirstTime: toTimeOrZero(row.FirstTime),
+		}
+		if row.StripeID != "" {
+			return nil
+		}
+		return q.BeginCustomer(ctx, db.BeginCustomerParams{AtTime: b.Time.UnixMicro(), AccountID: b.AccountID})
 	})
-	return n > 0, err
+	return c, err
 }
 
 // SpendCustomerKey counts a spent key.
@@ -44,6 +50,9 @@ func (s *Store) SaveCustomer(ctx context.Context, accountID, id string) error {
 		if err := q.SaveCustomer(ctx, db.SaveCustomerParams{AccountID: accountID, StripeID: id}); err != nil {
 			return err
 		}
+		if err := q.InsertStripeCustomer(ctx, db.InsertStripeCustomerParams{StripeID: id, AccountID: accountID}); err != nil {
+			return err
+		}
 		return q.InsertErasedCustomerOf(ctx, db.InsertErasedCustomerOfParams{StripeID: id, AccountHash: hash(accountID)})
 	})
 }
@@ -51,7 +60,16 @@ func (s *Store) SaveCustomer(ctx context.Context, accountID, id string) error {
 // Customer reads an account's customer id; "" while it has none.
 func (s *Store) Customer(ctx context.Context, accountID string) (string, error) {
 	id, err := s.read.GetCustomer(ctx, accountID)
-	return id, translate(err)
+	if _, err = one(err); err != nil {
+		return "", translate(err)
+	}
+	return id, nil
+}
+
+// CustomersOf lists all customers that an account ever had.
+func (s *Store) CustomersOf(ctx context.Context, accountID string) ([]string, error) {
+	ids, err := s.read.ListCustomersOfAccount(ctx, accountID)
+	return ids, translate(err)
 }
 
 func (s *Store) write(ctx context.Context, key string, fn func(context.Context, *db.Queries) error) error {

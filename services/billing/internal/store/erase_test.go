@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
@@ -91,12 +92,16 @@ func TestErasureReachesTheMirrorAndTheInbox(t *testing.T) {
 			sequence, err := s.TakeSequence(t.Context(), o.Kind, o.ID)
 			require.NoError(t, err)
 			o.Sequence = sequence
-			written, err := s.WriteObject(t.Context(), o)
+			written, err := s.WriteObject(t.Context(), o, nil)
 			require.NoError(t, err)
 			require.True(t, written)
 		}
 		open(gone)
 		open("user_stays")
+		for _, account := range []string{gone, "user_stays", "user_late"} {
+			_, err := s.BeginCustomer(t.Context(), customers.Begin{AccountID: account, Time: now})
+			require.NoError(t, err)
+		}
 		require.NoError(t, s.SaveCustomer(t.Context(), gone, "cus_gone"))
 		require.NoError(t, s.SaveCustomer(t.Context(), "user_stays", "cus_stays"))
 		put(object(mirror.Customer, "cus_gone", "", gone))
@@ -112,16 +117,16 @@ func TestErasureReachesTheMirrorAndTheInbox(t *testing.T) {
 		require.NoError(t, s.EraseUser(t.Context(), gone))
 
 		// The account is the one that paid: accounting keeps its id, and with it that of its customer.
-		own := []string{"account.id", "customer.account_id"}
+		own := []string{"account.id", "customer.account_id", "stripe_customer.account_id"}
 		require.Subset(t, own, mentions(t, db, gone))
-		require.Subset(t, []string{"stripe_object.id", "stripe_object.customer", "stripe_object.body", "inbox_event.subject", "customer.stripe_id", "erased_customer.stripe_id"},
+		require.Subset(t, []string{"stripe_object.id", "stripe_object.customer", "stripe_object.body", "inbox_event.subject", "customer.stripe_id", "erased_customer.stripe_id", "stripe_customer.stripe_id"},
 			mentions(t, db, "cus_gone"))
 		require.Contains(t, mentions(t, db, "cus_stays"), "inbox_payload.payload", "others keep theirs")
 		require.Contains(t, mentions(t, db, `"trivet_account":"user_stays"`), "stripe_object.body")
 
 		// What is fetched and listed later brings nothing back, and does not stay different forever.
 		put(object(mirror.Customer, "cus_gone", "", gone))
-		adopted, err := s.AdoptObject(t.Context(), object(mirror.Subscription, "sub_gone", "cus_gone", gone))
+		adopted, err := s.AdoptObject(t.Context(), object(mirror.Subscription, "sub_gone", "cus_gone", gone), nil)
 		require.NoError(t, err)
 		require.True(t, adopted)
 		require.Subset(t, own, mentions(t, db, gone))

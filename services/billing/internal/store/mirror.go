@@ -45,16 +45,18 @@ func (s *Store) PutObject(ctx context.Context, t database.Tx, o mirror.Object) (
 }
 
 // WriteObject is PutObject in a transaction of its own.
-func (s *Store) WriteObject(ctx context.Context, o mirror.Object) (written bool, err error) {
+func (s *Store) WriteObject(ctx context.Context, o mirror.Object, then mirror.Then) (written bool, err error) {
 	err = s.db.Write(ctx, o.ID, func(ctx context.Context, t database.Tx) (err error) {
-		written, err = s.PutObject(ctx, t, o)
-		return err
+		if written, err = s.PutObject(ctx, t, o); err != nil || !written || then == nil {
+			return err
+		}
+		return then(ctx, t, o)
 	})
 	return written, err
 }
 
 // AdoptObject writes an object that nobody has begun to fetch; see mirror.Store.
-func (s *Store) AdoptObject(ctx context.Context, o mirror.Object) (written bool, err error) {
+func (s *Store) AdoptObject(ctx context.Context, o mirror.Object, then mirror.Then) (written bool, err error) {
 	err = s.db.Write(ctx, o.ID, func(ctx context.Context, t database.Tx) error {
 		n, err := db.New(t).AdoptObject(ctx, db.AdoptObjectParams{
 			Kind: string(o.Kind), ID: o.ID, Customer: o.Customer, Status: o.Status,
@@ -64,7 +66,10 @@ func (s *Store) AdoptObject(ctx context.Context, o mirror.Object) (written bool,
 			return err
 		}
 		o.Sequence = 1
-		return forgetMetadata(ctx, db.New(t), o)
+		if err := forgetMetadata(ctx, db.New(t), o); err != nil || then == nil {
+			return err
+		}
+		return then(ctx, t, o)
 	})
 	return written, err
 }

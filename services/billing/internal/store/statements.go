@@ -6,7 +6,7 @@ import "github.com/trivet-dev/trivet/platform/database"
 type statements struct {
 	accounts, grants *selects
 
-	openAccounts, openCustomers, insertGrants                  *bulk
+	openAccounts, insertGrants                                 *bulk
 	insertHolds, insertEntries, foldHolds                      *bulk
 	closeHolds, extendHolds, saveAccounts, saveGrants, windows *bulk
 }
@@ -34,7 +34,6 @@ func newStatements(dialect database.Dialect) *statements {
 			row("TEXT", "TEXT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
 				"BIGINT", "BIGINT", "BIGINT"),
 			`) AS v WHERE NOT EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = v.column1) ON CONFLICT (id) DO NOTHING`),
-		openCustomers: newBulk(dialect, "INSERT INTO customer (account_id, next_time) VALUES ", "(?, ?)", " ON CONFLICT (account_id) DO NOTHING"),
 		insertGrants: newBulk(dialect, "INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time) VALUES ",
 			"(?, ?, ?, ?, ?, ?, ?)", " ON CONFLICT (account_id, source) DO NOTHING"),
 		// A person who was erased is not named again.

@@ -199,10 +199,7 @@ func (u *unit) InsertAccount(ctx context.Context, a ledger.Account) (bool, error
 	if known := u.accounts[a.ID]; known == nil || known.missing {
 		delete(u.accounts, a.ID) // it is read again, also when another replica was faster
 	}
-	if n == 0 {
-		return false, nil
-	}
-	return true, u.q.InsertCustomer(ctx, db.InsertCustomerParams{AccountID: a.ID, NextTime: a.CreateTime.UnixMicro()})
+	return n > 0, nil
 }
 
 func (u *unit) SaveAccount(ctx context.Context, a ledger.Account) error {

@@ -79,23 +79,21 @@ func (u *unit) flushEntries(ctx context.Context) error {
 	return nil
 }
 
-// flushOpens inserts new accounts, with what they have by now, and their turns to become customers at Stripe. All processes insert in one
-// order, so that they do not wait for each other in a circle.
+// flushOpens inserts new accounts, with what they have by now. All processes insert in one order, so that they do not wait for each other
+// in a circle.
 func (u *unit) flushOpens(ctx context.Context) error {
 	slices.SortFunc(u.opens, func(a, b *account) int { return strings.Compare(a.ID, b.ID) })
-	var rows, customers []any
+	var rows []any
 	for _, a := range u.opens {
 		rows = append(rows, hash(a.ID), a.Plan, a.CreateTime.UnixMicro())
 		rows = append(rows, a.values()...)
-		customers = append(customers, a.ID, a.CreateTime.UnixMicro())
 		a.opened, a.changed, a.stored = false, false, a.Account
 	}
 	if err := u.hit(ctx, u.sql.openAccounts, rows, len(u.opens)); err != nil {
 		return err
 	}
 	u.opens = nil
-	_, err := u.sql.openCustomers.exec(ctx, u.t, customers)
-	return err
+	return nil
 }
 
 func (u *unit) flushNewGrants(ctx context.Context) error {

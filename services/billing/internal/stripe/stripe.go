@@ -4,7 +4,6 @@ package stripe
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,7 +16,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/settings"
-	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 )
 
 // metadataAccount is the metadata key of a customer that holds the id of its account.
@@ -92,19 +91,24 @@ func New(c Config) *Client {
 
 // Create creates the account's customer. It is idempotent by key.
 func (c *Client) Create(ctx context.Context, accountID, key string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	ctx, heard := listen(ctx)
 	params := &sdk.CustomerParams{Description: sdk.String("Trivet account " + accountID)}
-	params.Context = ctx
 	params.AddMetadata(metadataAccount, accountID)
 	params.SetIdempotencyKey(key)
-	made, err := c.customers.New(params)
-	c.note(err)
+	made, err := call(ctx, c, &params.Context, func() (*sdk.Customer, error) { return c.customers.New(params) })
 	if err != nil {
-		return "", heard.translate(err)
+		return "", err
 	}
 	return made.ID, nil
+}
+
+// Delete deletes a customer, which cancels its subscriptions. A customer that Stripe does not have is deleted.
+func (c *Client) Delete(ctx context.Context, id string) error {
+	params := &sdk.CustomerParams{}
+	_, err := call(ctx, c, &params.Context, func() (*sdk.Customer, error) { return c.customers.Del(id, params) })
+	if outcome.Missing(err) {
+		return nil
+	}
+	return err
 }
 
 // Find searches for the account's customer among those created since a time. It returns "" if there is none.
@@ -132,31 +136,8 @@ func (c *Client) Find(ctx context.Context, accountID string, since time.Time) (s
 }
 
 func (c *Client) customersPage(ctx context.Context, params *sdk.CustomerListParams) (*sdk.CustomerList, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	ctx, heard := listen(ctx)
-	params.Context = ctx
-	list := c.customers.List(params)
-	c.note(list.Err())
-	if list.Err() != nil {
-		return nil, heard.translate(list.Err())
-	}
-	return list.CustomerList(), nil
-}
-
-// translate keeps the useful part of Stripe's error, and reports a spent idempotency key.
-func (a *answer) translate(err error) error {
-	var api *sdk.Error
-	if !errors.As(err, &api) {
-		return a.unread(err)
-	}
-	said := fmt.Errorf("stripe answered %d %s: %s (request %s)", api.HTTPStatusCode, api.Type, api.Msg, api.RequestID)
-	switch {
-	case api.HTTPStatusCode == http.StatusUnauthorized:
-		return fmt.Errorf("stripe rejected STRIPE_SECRET_KEY: %w", said)
-	case api.HTTPStatusCode >= http.StatusInternalServerError:
-		return fmt.Errorf("%w: %w", customers.ErrKeySpent, said)
-	default:
-		return said
-	}
+	return call(ctx, c, &params.Context, func() (*sdk.CustomerList, error) {
+		list := c.customers.List(params)
+		return list.CustomerList(), list.Err()
+	})
 }

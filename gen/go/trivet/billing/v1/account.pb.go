@@ -84,6 +84,124 @@ func (EntryKind) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{0}
 }
 
+// BillingInterval is how often a subscription is charged.
+type BillingInterval int32
+
+const (
+	// Not set; treated as a month.
+	BillingInterval_BILLING_INTERVAL_UNSPECIFIED BillingInterval = 0
+	// Every month.
+	BillingInterval_BILLING_INTERVAL_MONTH BillingInterval = 1
+	// Every year. Credit is granted each month all the same.
+	BillingInterval_BILLING_INTERVAL_YEAR BillingInterval = 2
+)
+
+// Enum value maps for BillingInterval.
+var (
+	BillingInterval_name = map[int32]string{
+		0: "BILLING_INTERVAL_UNSPECIFIED",
+		1: "BILLING_INTERVAL_MONTH",
+		2: "BILLING_INTERVAL_YEAR",
+	}
+	BillingInterval_value = map[string]int32{
+		"BILLING_INTERVAL_UNSPECIFIED": 0,
+		"BILLING_INTERVAL_MONTH":       1,
+		"BILLING_INTERVAL_YEAR":        2,
+	}
+)
+
+func (x BillingInterval) Enum() *BillingInterval {
+	p := new(BillingInterval)
+	*p = x
+	return p
+}
+
+func (x BillingInterval) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BillingInterval) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[1].Descriptor()
+}
+
+func (BillingInterval) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[1]
+}
+
+func (x BillingInterval) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BillingInterval.Descriptor instead.
+func (BillingInterval) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{1}
+}
+
+// SubscriptionAccess is what a subscription gives at present.
+type SubscriptionAccess int32
+
+const (
+	// Not set; no subscription has it.
+	SubscriptionAccess_SUBSCRIPTION_ACCESS_UNSPECIFIED SubscriptionAccess = 0
+	// The plan is paid for.
+	SubscriptionAccess_SUBSCRIPTION_ACCESS_ACTIVE SubscriptionAccess = 1
+	// The plan is on trial.
+	SubscriptionAccess_SUBSCRIPTION_ACCESS_TRIAL SubscriptionAccess = 2
+	// A payment failed. The plan stays for the time of grace.
+	SubscriptionAccess_SUBSCRIPTION_ACCESS_GRACE SubscriptionAccess = 3
+	// Payment failed for too long, or the subscription is paused. The limits are those of the default plan.
+	SubscriptionAccess_SUBSCRIPTION_ACCESS_SUSPENDED SubscriptionAccess = 4
+	// The subscription has ended.
+	SubscriptionAccess_SUBSCRIPTION_ACCESS_ENDED SubscriptionAccess = 5
+)
+
+// Enum value maps for SubscriptionAccess.
+var (
+	SubscriptionAccess_name = map[int32]string{
+		0: "SUBSCRIPTION_ACCESS_UNSPECIFIED",
+		1: "SUBSCRIPTION_ACCESS_ACTIVE",
+		2: "SUBSCRIPTION_ACCESS_TRIAL",
+		3: "SUBSCRIPTION_ACCESS_GRACE",
+		4: "SUBSCRIPTION_ACCESS_SUSPENDED",
+		5: "SUBSCRIPTION_ACCESS_ENDED",
+	}
+	SubscriptionAccess_value = map[string]int32{
+		"SUBSCRIPTION_ACCESS_UNSPECIFIED": 0,
+		"SUBSCRIPTION_ACCESS_ACTIVE":      1,
+		"SUBSCRIPTION_ACCESS_TRIAL":       2,
+		"SUBSCRIPTION_ACCESS_GRACE":       3,
+		"SUBSCRIPTION_ACCESS_SUSPENDED":   4,
+		"SUBSCRIPTION_ACCESS_ENDED":       5,
+	}
+)
+
+func (x SubscriptionAccess) Enum() *SubscriptionAccess {
+	p := new(SubscriptionAccess)
+	*p = x
+	return p
+}
+
+func (x SubscriptionAccess) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SubscriptionAccess) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[2].Descriptor()
+}
+
+func (SubscriptionAccess) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[2]
+}
+
+func (x SubscriptionAccess) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SubscriptionAccess.Descriptor instead.
+func (SubscriptionAccess) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
+}
+
 // InvoiceStatus is where an invoice stands.
 type InvoiceStatus int32
 
@@ -133,11 +251,11 @@ func (x InvoiceStatus) String() string {
 }
 
 func (InvoiceStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[1].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[3].Descriptor()
 }
 
 func (InvoiceStatus) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[1]
+	return &file_trivet_billing_v1_account_proto_enumTypes[3]
 }
 
 func (x InvoiceStatus) Number() protoreflect.EnumNumber {
@@ -146,7 +264,7 @@ func (x InvoiceStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InvoiceStatus.Descriptor instead.
 func (InvoiceStatus) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{1}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
 }
 
 // Account is who pays: an organization, or a user without one.
@@ -715,7 +833,15 @@ type Plan struct {
 	// The models that the plan includes; empty means all. Example: ["gpt-5-mini"].
 	Models []string `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
 	// The features that the plan includes. Example: ["chat", "embeddings"].
-	Features      []string `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
+	Features []string `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
+	// The version that is on sale, from 1; 0 before the plans were applied to Stripe. Example: 3.
+	Version int32 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
+	// The price of a year, in nano-dollars; 0 when the plan is not sold by the year. Example: "200000000000" ($200).
+	YearlyPriceNanoUsd int64 `protobuf:"varint,9,opt,name=yearly_price_nano_usd,json=yearlyPriceNanoUsd,proto3" json:"yearly_price_nano_usd,omitempty"`
+	// The seats that can be bought; unset when the plan is not sold by seat. Price and credit are then for each seat.
+	Seats *PlanSeats `protobuf:"bytes,10,opt,name=seats,proto3" json:"seats,omitempty"`
+	// The trial of a first subscription; unset when there is none.
+	Trial         *PlanTrial `protobuf:"bytes,11,opt,name=trial,proto3" json:"trial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -799,6 +925,380 @@ func (x *Plan) GetFeatures() []string {
 	return nil
 }
 
+func (x *Plan) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Plan) GetYearlyPriceNanoUsd() int64 {
+	if x != nil {
+		return x.YearlyPriceNanoUsd
+	}
+	return 0
+}
+
+func (x *Plan) GetSeats() *PlanSeats {
+	if x != nil {
+		return x.Seats
+	}
+	return nil
+}
+
+func (x *Plan) GetTrial() *PlanTrial {
+	if x != nil {
+		return x.Trial
+	}
+	return nil
+}
+
+// PlanSeats bounds the seats of a plan.
+type PlanSeats struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The minimum number of seats. Example: 1.
+	Min int32 `protobuf:"varint,1,opt,name=min,proto3" json:"min,omitempty"`
+	// The maximum number of seats. Example: 50.
+	Max           int32 `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanSeats) Reset() {
+	*x = PlanSeats{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanSeats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanSeats) ProtoMessage() {}
+
+func (x *PlanSeats) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanSeats.ProtoReflect.Descriptor instead.
+func (*PlanSeats) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PlanSeats) GetMin() int32 {
+	if x != nil {
+		return x.Min
+	}
+	return 0
+}
+
+func (x *PlanSeats) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+// PlanTrial is a time without payment.
+type PlanTrial struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many days it lasts. Example: 14.
+	Days int32 `protobuf:"varint,1,opt,name=days,proto3" json:"days,omitempty"`
+	// The credit for the trial, in nano-dollars; it expires with the trial. Example: "5000000000" ($5).
+	CreditNanoUsd int64 `protobuf:"varint,2,opt,name=credit_nano_usd,json=creditNanoUsd,proto3" json:"credit_nano_usd,omitempty"`
+	// Whether a card is asked for at the start. Example: true.
+	CardRequired  bool `protobuf:"varint,3,opt,name=card_required,json=cardRequired,proto3" json:"card_required,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanTrial) Reset() {
+	*x = PlanTrial{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanTrial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanTrial) ProtoMessage() {}
+
+func (x *PlanTrial) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanTrial.ProtoReflect.Descriptor instead.
+func (*PlanTrial) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PlanTrial) GetDays() int32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *PlanTrial) GetCreditNanoUsd() int64 {
+	if x != nil {
+		return x.CreditNanoUsd
+	}
+	return 0
+}
+
+func (x *PlanTrial) GetCardRequired() bool {
+	if x != nil {
+		return x.CardRequired
+	}
+	return false
+}
+
+// Pack is credit that is bought once.
+type Pack struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pack's id. Example: "credit_20".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The name for people. Example: "$20 of credit".
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The price before tax that is added, in nano-dollars. Example: "20000000000" ($20).
+	PriceNanoUsd int64 `protobuf:"varint,3,opt,name=price_nano_usd,json=priceNanoUsd,proto3" json:"price_nano_usd,omitempty"`
+	// The credit, in nano-dollars. Example: "20000000000" ($20).
+	CreditNanoUsd int64 `protobuf:"varint,4,opt,name=credit_nano_usd,json=creditNanoUsd,proto3" json:"credit_nano_usd,omitempty"`
+	// How many months the credit lasts; 0 means that it does not expire. Example: 12.
+	ExpireMonths int32 `protobuf:"varint,5,opt,name=expire_months,json=expireMonths,proto3" json:"expire_months,omitempty"`
+	// The version that is on sale, from 1; 0 before the packs were applied to Stripe. Example: 1.
+	Version       int32 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pack) Reset() {
+	*x = Pack{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pack) ProtoMessage() {}
+
+func (x *Pack) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pack.ProtoReflect.Descriptor instead.
+func (*Pack) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Pack) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Pack) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Pack) GetPriceNanoUsd() int64 {
+	if x != nil {
+		return x.PriceNanoUsd
+	}
+	return 0
+}
+
+func (x *Pack) GetCreditNanoUsd() int64 {
+	if x != nil {
+		return x.CreditNanoUsd
+	}
+	return 0
+}
+
+func (x *Pack) GetExpireMonths() int32 {
+	if x != nil {
+		return x.ExpireMonths
+	}
+	return 0
+}
+
+func (x *Pack) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// Subscription is what an account has bought at Stripe.
+type Subscription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stripe's id of the subscription. Example: "sub_1A2b".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The plan's id. Example: "pro".
+	PlanId string `protobuf:"bytes,2,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// The version of the plan, which stays until the subscription changes. Example: 3.
+	PlanVersion int32 `protobuf:"varint,3,opt,name=plan_version,json=planVersion,proto3" json:"plan_version,omitempty"`
+	// How often it is charged. Example: BILLING_INTERVAL_MONTH.
+	Interval BillingInterval `protobuf:"varint,4,opt,name=interval,proto3,enum=trivet.billing.v1.BillingInterval" json:"interval,omitempty"`
+	// What it gives at present. Example: SUBSCRIPTION_ACCESS_ACTIVE.
+	Access SubscriptionAccess `protobuf:"varint,5,opt,name=access,proto3,enum=trivet.billing.v1.SubscriptionAccess" json:"access,omitempty"`
+	// Stripe's status. Example: "active".
+	Status string `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
+	// The number of seats; 1 for a plan without seats. Example: 5.
+	Seats int32 `protobuf:"varint,7,opt,name=seats,proto3" json:"seats,omitempty"`
+	// When the period that was charged began. Example: "2026-11-23T10:00:00Z".
+	PeriodStartTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=period_start_time,json=periodStartTime,proto3" json:"period_start_time,omitempty"`
+	// When the period that was charged ends. Example: "2026-12-23T10:00:00Z".
+	PeriodEndTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=period_end_time,json=periodEndTime,proto3" json:"period_end_time,omitempty"`
+	// When the trial ends; unset without one. Example: "2026-12-07T10:00:00Z".
+	TrialEndTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=trial_end_time,json=trialEndTime,proto3" json:"trial_end_time,omitempty"`
+	// When the subscription ends; unset while it renews. Example: "2026-12-23T10:00:00Z".
+	CancelTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=cancel_time,json=cancelTime,proto3" json:"cancel_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subscription) Reset() {
+	*x = Subscription{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subscription) ProtoMessage() {}
+
+func (x *Subscription) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
+func (*Subscription) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Subscription) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Subscription) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *Subscription) GetPlanVersion() int32 {
+	if x != nil {
+		return x.PlanVersion
+	}
+	return 0
+}
+
+func (x *Subscription) GetInterval() BillingInterval {
+	if x != nil {
+		return x.Interval
+	}
+	return BillingInterval_BILLING_INTERVAL_UNSPECIFIED
+}
+
+func (x *Subscription) GetAccess() SubscriptionAccess {
+	if x != nil {
+		return x.Access
+	}
+	return SubscriptionAccess_SUBSCRIPTION_ACCESS_UNSPECIFIED
+}
+
+func (x *Subscription) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *Subscription) GetSeats() int32 {
+	if x != nil {
+		return x.Seats
+	}
+	return 0
+}
+
+func (x *Subscription) GetPeriodStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PeriodStartTime
+	}
+	return nil
+}
+
+func (x *Subscription) GetPeriodEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PeriodEndTime
+	}
+	return nil
+}
+
+func (x *Subscription) GetTrialEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TrialEndTime
+	}
+	return nil
+}
+
+func (x *Subscription) GetCancelTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CancelTime
+	}
+	return nil
+}
+
 // Invoice is an invoice as Stripe issued it.
 type Invoice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -820,7 +1320,7 @@ type Invoice struct {
 
 func (x *Invoice) Reset() {
 	*x = Invoice{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +1332,7 @@ func (x *Invoice) String() string {
 func (*Invoice) ProtoMessage() {}
 
 func (x *Invoice) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +1345,7 @@ func (x *Invoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Invoice.ProtoReflect.Descriptor instead.
 func (*Invoice) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Invoice) GetId() string {
@@ -941,7 +1441,7 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x98\x02\n" +
+	"expireTime\"\xcd\x03\n" +
 	"\x04Plan\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x128\n" +
@@ -949,7 +1449,40 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"#included_credit_per_period_nano_usd\x18\x04 \x01(\x03R\x1eincludedCreditPerPeriodNanoUsd\x121\n" +
 	"\x06limits\x18\x05 \x01(\v2\x19.trivet.billing.v1.LimitsR\x06limits\x12\x16\n" +
 	"\x06models\x18\x06 \x03(\tR\x06models\x12\x1a\n" +
-	"\bfeatures\x18\a \x03(\tR\bfeatures\"\xf7\x01\n" +
+	"\bfeatures\x18\a \x03(\tR\bfeatures\x12\x18\n" +
+	"\aversion\x18\b \x01(\x05R\aversion\x121\n" +
+	"\x15yearly_price_nano_usd\x18\t \x01(\x03R\x12yearlyPriceNanoUsd\x122\n" +
+	"\x05seats\x18\n" +
+	" \x01(\v2\x1c.trivet.billing.v1.PlanSeatsR\x05seats\x122\n" +
+	"\x05trial\x18\v \x01(\v2\x1c.trivet.billing.v1.PlanTrialR\x05trial\"/\n" +
+	"\tPlanSeats\x12\x10\n" +
+	"\x03min\x18\x01 \x01(\x05R\x03min\x12\x10\n" +
+	"\x03max\x18\x02 \x01(\x05R\x03max\"l\n" +
+	"\tPlanTrial\x12\x12\n" +
+	"\x04days\x18\x01 \x01(\x05R\x04days\x12&\n" +
+	"\x0fcredit_nano_usd\x18\x02 \x01(\x03R\rcreditNanoUsd\x12#\n" +
+	"\rcard_required\x18\x03 \x01(\bR\fcardRequired\"\xb7\x01\n" +
+	"\x04Pack\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12$\n" +
+	"\x0eprice_nano_usd\x18\x03 \x01(\x03R\fpriceNanoUsd\x12&\n" +
+	"\x0fcredit_nano_usd\x18\x04 \x01(\x03R\rcreditNanoUsd\x12#\n" +
+	"\rexpire_months\x18\x05 \x01(\x05R\fexpireMonths\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\x05R\aversion\"\x92\x04\n" +
+	"\fSubscription\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\aplan_id\x18\x02 \x01(\tR\x06planId\x12!\n" +
+	"\fplan_version\x18\x03 \x01(\x05R\vplanVersion\x12>\n" +
+	"\binterval\x18\x04 \x01(\x0e2\".trivet.billing.v1.BillingIntervalR\binterval\x12=\n" +
+	"\x06access\x18\x05 \x01(\x0e2%.trivet.billing.v1.SubscriptionAccessR\x06access\x12\x16\n" +
+	"\x06status\x18\x06 \x01(\tR\x06status\x12\x14\n" +
+	"\x05seats\x18\a \x01(\x05R\x05seats\x12F\n" +
+	"\x11period_start_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0fperiodStartTime\x12B\n" +
+	"\x0fperiod_end_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rperiodEndTime\x12@\n" +
+	"\x0etrial_end_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\ftrialEndTime\x12;\n" +
+	"\vcancel_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"cancelTime\"\xf7\x01\n" +
 	"\aInvoice\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
 	"\x06status\x18\x02 \x01(\x0e2 .trivet.billing.v1.InvoiceStatusR\x06status\x12*\n" +
@@ -964,7 +1497,18 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x10ENTRY_KIND_GRANT\x10\x01\x12\x14\n" +
 	"\x10ENTRY_KIND_USAGE\x10\x02\x12\x19\n" +
 	"\x15ENTRY_KIND_ADJUSTMENT\x10\x03\x12\x15\n" +
-	"\x11ENTRY_KIND_EXPIRY\x10\x04*\xb6\x01\n" +
+	"\x11ENTRY_KIND_EXPIRY\x10\x04*j\n" +
+	"\x0fBillingInterval\x12 \n" +
+	"\x1cBILLING_INTERVAL_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16BILLING_INTERVAL_MONTH\x10\x01\x12\x19\n" +
+	"\x15BILLING_INTERVAL_YEAR\x10\x02*\xd9\x01\n" +
+	"\x12SubscriptionAccess\x12#\n" +
+	"\x1fSUBSCRIPTION_ACCESS_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aSUBSCRIPTION_ACCESS_ACTIVE\x10\x01\x12\x1d\n" +
+	"\x19SUBSCRIPTION_ACCESS_TRIAL\x10\x02\x12\x1d\n" +
+	"\x19SUBSCRIPTION_ACCESS_GRACE\x10\x03\x12!\n" +
+	"\x1dSUBSCRIPTION_ACCESS_SUSPENDED\x10\x04\x12\x1d\n" +
+	"\x19SUBSCRIPTION_ACCESS_ENDED\x10\x05*\xb6\x01\n" +
 	"\rInvoiceStatus\x12\x1e\n" +
 	"\x1aINVOICE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14INVOICE_STATUS_DRAFT\x10\x01\x12\x17\n" +
@@ -985,41 +1529,55 @@ func file_trivet_billing_v1_account_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_account_proto_rawDescData
 }
 
-var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_trivet_billing_v1_account_proto_goTypes = []any{
 	(EntryKind)(0),                // 0: trivet.billing.v1.EntryKind
-	(InvoiceStatus)(0),            // 1: trivet.billing.v1.InvoiceStatus
-	(*Account)(nil),               // 2: trivet.billing.v1.Account
-	(*Limits)(nil),                // 3: trivet.billing.v1.Limits
-	(*UsageSummary)(nil),          // 4: trivet.billing.v1.UsageSummary
-	(*UsageRow)(nil),              // 5: trivet.billing.v1.UsageRow
-	(*Entry)(nil),                 // 6: trivet.billing.v1.Entry
-	(*Grant)(nil),                 // 7: trivet.billing.v1.Grant
-	(*Plan)(nil),                  // 8: trivet.billing.v1.Plan
-	(*Invoice)(nil),               // 9: trivet.billing.v1.Invoice
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*v1.UsageTotal)(nil),         // 11: trivet.usage.v1.UsageTotal
+	(BillingInterval)(0),          // 1: trivet.billing.v1.BillingInterval
+	(SubscriptionAccess)(0),       // 2: trivet.billing.v1.SubscriptionAccess
+	(InvoiceStatus)(0),            // 3: trivet.billing.v1.InvoiceStatus
+	(*Account)(nil),               // 4: trivet.billing.v1.Account
+	(*Limits)(nil),                // 5: trivet.billing.v1.Limits
+	(*UsageSummary)(nil),          // 6: trivet.billing.v1.UsageSummary
+	(*UsageRow)(nil),              // 7: trivet.billing.v1.UsageRow
+	(*Entry)(nil),                 // 8: trivet.billing.v1.Entry
+	(*Grant)(nil),                 // 9: trivet.billing.v1.Grant
+	(*Plan)(nil),                  // 10: trivet.billing.v1.Plan
+	(*PlanSeats)(nil),             // 11: trivet.billing.v1.PlanSeats
+	(*PlanTrial)(nil),             // 12: trivet.billing.v1.PlanTrial
+	(*Pack)(nil),                  // 13: trivet.billing.v1.Pack
+	(*Subscription)(nil),          // 14: trivet.billing.v1.Subscription
+	(*Invoice)(nil),               // 15: trivet.billing.v1.Invoice
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*v1.UsageTotal)(nil),         // 17: trivet.usage.v1.UsageTotal
 }
 var file_trivet_billing_v1_account_proto_depIdxs = []int32{
-	10, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
-	10, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
-	4,  // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
-	3,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
-	11, // 4: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
-	11, // 5: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
+	16, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
+	16, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
+	6,  // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
+	5,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
+	17, // 4: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
+	17, // 5: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
 	0,  // 6: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
-	10, // 7: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
-	10, // 8: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	10, // 9: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
-	3,  // 10: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
-	1,  // 11: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
-	10, // 12: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	16, // 7: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
+	16, // 8: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	16, // 9: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
+	5,  // 10: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
+	11, // 11: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
+	12, // 12: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
+	1,  // 13: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
+	2,  // 14: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
+	16, // 15: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
+	16, // 16: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
+	16, // 17: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
+	16, // 18: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
+	3,  // 19: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
+	16, // 20: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_account_proto_init() }
@@ -1032,8 +1590,8 @@ func file_trivet_billing_v1_account_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_account_proto_rawDesc), len(file_trivet_billing_v1_account_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   8,
+			NumEnums:      4,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

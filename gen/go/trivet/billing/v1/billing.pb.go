@@ -2148,6 +2148,8 @@ type ListPlansResponse struct {
 	Plans []*Plan `protobuf:"bytes,1,rep,name=plans,proto3" json:"plans,omitempty"`
 	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The credit packs, in the order of the plan file; all of them, on the first page.
+	Packs         []*Pack `protobuf:"bytes,3,rep,name=packs,proto3" json:"packs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2196,6 +2198,251 @@ func (x *ListPlansResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListPlansResponse) GetPacks() []*Pack {
+	if x != nil {
+		return x.Packs
+	}
+	return nil
+}
+
+// ListEntitlementsRequest selects a page of the features.
+type ListEntitlementsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of features on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEntitlementsRequest) Reset() {
+	*x = ListEntitlementsRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEntitlementsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEntitlementsRequest) ProtoMessage() {}
+
+func (x *ListEntitlementsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEntitlementsRequest.ProtoReflect.Descriptor instead.
+func (*ListEntitlementsRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListEntitlementsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListEntitlementsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListEntitlementsResponse is what the plan allows.
+type ListEntitlementsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plan's id. Example: "pro".
+	PlanId string `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// The features that the plan includes. Example: ["chat", "embeddings"].
+	Features []string `protobuf:"bytes,2,rep,name=features,proto3" json:"features,omitempty"`
+	// The models that the plan includes; empty means all. Example: ["gpt-5-mini"].
+	Models []string `protobuf:"bytes,3,rep,name=models,proto3" json:"models,omitempty"`
+	// The plan's limits.
+	Limits *Limits `protobuf:"bytes,4,opt,name=limits,proto3" json:"limits,omitempty"`
+	// The token of the next page of features; empty on the last page. Example: "CgV1c2Vy".
+	NextPageToken string `protobuf:"bytes,5,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEntitlementsResponse) Reset() {
+	*x = ListEntitlementsResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEntitlementsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEntitlementsResponse) ProtoMessage() {}
+
+func (x *ListEntitlementsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEntitlementsResponse.ProtoReflect.Descriptor instead.
+func (*ListEntitlementsResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListEntitlementsResponse) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *ListEntitlementsResponse) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *ListEntitlementsResponse) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *ListEntitlementsResponse) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *ListEntitlementsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// CheckEntitlementRequest names a feature.
+type CheckEntitlementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The feature, as the plan file names it. Example: "api_keys".
+	Feature       string `protobuf:"bytes,1,opt,name=feature,proto3" json:"feature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckEntitlementRequest) Reset() {
+	*x = CheckEntitlementRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckEntitlementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckEntitlementRequest) ProtoMessage() {}
+
+func (x *CheckEntitlementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckEntitlementRequest.ProtoReflect.Descriptor instead.
+func (*CheckEntitlementRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CheckEntitlementRequest) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+// CheckEntitlementResponse is the answer.
+type CheckEntitlementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the plan includes the feature. Example: true.
+	Included bool `protobuf:"varint,1,opt,name=included,proto3" json:"included,omitempty"`
+	// The plan's id. Example: "pro".
+	PlanId        string `protobuf:"bytes,2,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckEntitlementResponse) Reset() {
+	*x = CheckEntitlementResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckEntitlementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckEntitlementResponse) ProtoMessage() {}
+
+func (x *CheckEntitlementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckEntitlementResponse.ProtoReflect.Descriptor instead.
+func (*CheckEntitlementResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CheckEntitlementResponse) GetIncluded() bool {
+	if x != nil {
+		return x.Included
+	}
+	return false
+}
+
+func (x *CheckEntitlementResponse) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
 // CreateGrantRequest describes credit for an account.
 type CreateGrantRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2217,7 +2464,7 @@ type CreateGrantRequest struct {
 
 func (x *CreateGrantRequest) Reset() {
 	*x = CreateGrantRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2476,7 @@ func (x *CreateGrantRequest) String() string {
 func (*CreateGrantRequest) ProtoMessage() {}
 
 func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2489,7 @@ func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantRequest.ProtoReflect.Descriptor instead.
 func (*CreateGrantRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateGrantRequest) GetAccountId() string {
@@ -2291,7 +2538,7 @@ type CreateGrantResponse struct {
 
 func (x *CreateGrantResponse) Reset() {
 	*x = CreateGrantResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2550,7 @@ func (x *CreateGrantResponse) String() string {
 func (*CreateGrantResponse) ProtoMessage() {}
 
 func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2563,7 @@ func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantResponse.ProtoReflect.Descriptor instead.
 func (*CreateGrantResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateGrantResponse) GetGrant() *Grant {
@@ -2341,14 +2588,18 @@ type CreateCheckoutSessionRequest struct {
 	SuccessUrl string `protobuf:"bytes,2,opt,name=success_url,json=successUrl,proto3" json:"success_url,omitempty"`
 	// Where Stripe sends a person who cancels; its origin must be one of CORS_ALLOWED_ORIGINS.
 	// Example: "https://app.example.com/billing".
-	CancelUrl     string `protobuf:"bytes,3,opt,name=cancel_url,json=cancelUrl,proto3" json:"cancel_url,omitempty"`
+	CancelUrl string `protobuf:"bytes,3,opt,name=cancel_url,json=cancelUrl,proto3" json:"cancel_url,omitempty"`
+	// How often a plan is charged; unset means every month. Example: BILLING_INTERVAL_YEAR.
+	Interval BillingInterval `protobuf:"varint,5,opt,name=interval,proto3,enum=trivet.billing.v1.BillingInterval" json:"interval,omitempty"`
+	// The number of seats of a plan that is sold by seat; 0 means its minimum. Example: 5.
+	Seats         int32 `protobuf:"varint,6,opt,name=seats,proto3" json:"seats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateCheckoutSessionRequest) Reset() {
 	*x = CreateCheckoutSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2611,7 @@ func (x *CreateCheckoutSessionRequest) String() string {
 func (*CreateCheckoutSessionRequest) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2624,7 @@ func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateCheckoutSessionRequest) GetItem() isCreateCheckoutSessionRequest_Item {
@@ -2415,6 +2666,20 @@ func (x *CreateCheckoutSessionRequest) GetCancelUrl() string {
 	return ""
 }
 
+func (x *CreateCheckoutSessionRequest) GetInterval() BillingInterval {
+	if x != nil {
+		return x.Interval
+	}
+	return BillingInterval_BILLING_INTERVAL_UNSPECIFIED
+}
+
+func (x *CreateCheckoutSessionRequest) GetSeats() int32 {
+	if x != nil {
+		return x.Seats
+	}
+	return 0
+}
+
 type isCreateCheckoutSessionRequest_Item interface {
 	isCreateCheckoutSessionRequest_Item()
 }
@@ -2444,7 +2709,7 @@ type CreateCheckoutSessionResponse struct {
 
 func (x *CreateCheckoutSessionResponse) Reset() {
 	*x = CreateCheckoutSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2456,7 +2721,7 @@ func (x *CreateCheckoutSessionResponse) String() string {
 func (*CreateCheckoutSessionResponse) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2469,7 +2734,7 @@ func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CreateCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
@@ -2489,14 +2754,16 @@ type CheckoutSession struct {
 	// Where the session stands. Example: CHECKOUT_STATUS_OPEN.
 	Status CheckoutStatus `protobuf:"varint,3,opt,name=status,proto3,enum=trivet.billing.v1.CheckoutStatus" json:"status,omitempty"`
 	// When the page stops working. Example: "2026-11-24T10:00:00Z".
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Whether the account has what was bought: the plan, or the credit. Example: true.
+	Applied       bool `protobuf:"varint,5,opt,name=applied,proto3" json:"applied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckoutSession) Reset() {
 	*x = CheckoutSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +2775,7 @@ func (x *CheckoutSession) String() string {
 func (*CheckoutSession) ProtoMessage() {}
 
 func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +2788,7 @@ func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutSession.ProtoReflect.Descriptor instead.
 func (*CheckoutSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckoutSession) GetId() string {
@@ -2552,6 +2819,188 @@ func (x *CheckoutSession) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *CheckoutSession) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+// GetCheckoutSessionRequest names a session.
+type GetCheckoutSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stripe's id of the session. Example: "cs_test_a1B2".
+	CheckoutSessionId string `protobuf:"bytes,1,opt,name=checkout_session_id,json=checkoutSessionId,proto3" json:"checkout_session_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *GetCheckoutSessionRequest) Reset() {
+	*x = GetCheckoutSessionRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCheckoutSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCheckoutSessionRequest) ProtoMessage() {}
+
+func (x *GetCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCheckoutSessionRequest.ProtoReflect.Descriptor instead.
+func (*GetCheckoutSessionRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *GetCheckoutSessionRequest) GetCheckoutSessionId() string {
+	if x != nil {
+		return x.CheckoutSessionId
+	}
+	return ""
+}
+
+// GetCheckoutSessionResponse carries the session.
+type GetCheckoutSessionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	CheckoutSession *CheckoutSession `protobuf:"bytes,1,opt,name=checkout_session,json=checkoutSession,proto3" json:"checkout_session,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *GetCheckoutSessionResponse) Reset() {
+	*x = GetCheckoutSessionResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCheckoutSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCheckoutSessionResponse) ProtoMessage() {}
+
+func (x *GetCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCheckoutSessionResponse.ProtoReflect.Descriptor instead.
+func (*GetCheckoutSessionResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *GetCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
+	if x != nil {
+		return x.CheckoutSession
+	}
+	return nil
+}
+
+// GetSubscriptionRequest has no parameters.
+type GetSubscriptionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionRequest) Reset() {
+	*x = GetSubscriptionRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionRequest) ProtoMessage() {}
+
+func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
+}
+
+// GetSubscriptionResponse carries the subscription.
+type GetSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription.
+	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionResponse) Reset() {
+	*x = GetSubscriptionResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionResponse) ProtoMessage() {}
+
+func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *GetSubscriptionResponse) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
 // CreatePortalSessionRequest says where to come back to.
 type CreatePortalSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2564,7 +3013,7 @@ type CreatePortalSessionRequest struct {
 
 func (x *CreatePortalSessionRequest) Reset() {
 	*x = CreatePortalSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +3025,7 @@ func (x *CreatePortalSessionRequest) String() string {
 func (*CreatePortalSessionRequest) ProtoMessage() {}
 
 func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +3038,7 @@ func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CreatePortalSessionRequest) GetReturnUrl() string {
@@ -2610,7 +3059,7 @@ type CreatePortalSessionResponse struct {
 
 func (x *CreatePortalSessionResponse) Reset() {
 	*x = CreatePortalSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2622,7 +3071,7 @@ func (x *CreatePortalSessionResponse) String() string {
 func (*CreatePortalSessionResponse) ProtoMessage() {}
 
 func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2635,7 +3084,7 @@ func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CreatePortalSessionResponse) GetPortalSession() *PortalSession {
@@ -2656,7 +3105,7 @@ type PortalSession struct {
 
 func (x *PortalSession) Reset() {
 	*x = PortalSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +3117,7 @@ func (x *PortalSession) String() string {
 func (*PortalSession) ProtoMessage() {}
 
 func (x *PortalSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +3130,7 @@ func (x *PortalSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortalSession.ProtoReflect.Descriptor instead.
 func (*PortalSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PortalSession) GetUrl() string {
@@ -2705,7 +3154,7 @@ type ListInvoicesRequest struct {
 
 func (x *ListInvoicesRequest) Reset() {
 	*x = ListInvoicesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +3166,7 @@ func (x *ListInvoicesRequest) String() string {
 func (*ListInvoicesRequest) ProtoMessage() {}
 
 func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +3179,7 @@ func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesRequest.ProtoReflect.Descriptor instead.
 func (*ListInvoicesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListInvoicesRequest) GetPageSize() int32 {
@@ -2760,7 +3209,7 @@ type ListInvoicesResponse struct {
 
 func (x *ListInvoicesResponse) Reset() {
 	*x = ListInvoicesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +3221,7 @@ func (x *ListInvoicesResponse) String() string {
 func (*ListInvoicesResponse) ProtoMessage() {}
 
 func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +3234,7 @@ func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesResponse.ProtoReflect.Descriptor instead.
 func (*ListInvoicesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListInvoicesResponse) GetInvoices() []*Invoice {
@@ -2815,7 +3264,7 @@ type ApplyPlansRequest struct {
 
 func (x *ApplyPlansRequest) Reset() {
 	*x = ApplyPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2827,7 +3276,7 @@ func (x *ApplyPlansRequest) String() string {
 func (*ApplyPlansRequest) ProtoMessage() {}
 
 func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2840,7 +3289,7 @@ func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ApplyPlansRequest) GetPlanFile() []byte {
@@ -2868,7 +3317,7 @@ type ApplyPlansResponse struct {
 
 func (x *ApplyPlansResponse) Reset() {
 	*x = ApplyPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +3329,7 @@ func (x *ApplyPlansResponse) String() string {
 func (*ApplyPlansResponse) ProtoMessage() {}
 
 func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,12 +3342,204 @@ func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ApplyPlansResponse) GetChanges() []*PlanChange {
 	if x != nil {
 		return x.Changes
+	}
+	return nil
+}
+
+// ListPlanVersionsRequest selects a page.
+type ListPlanVersionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of versions on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPlanVersionsRequest) Reset() {
+	*x = ListPlanVersionsRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPlanVersionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPlanVersionsRequest) ProtoMessage() {}
+
+func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPlanVersionsRequest.ProtoReflect.Descriptor instead.
+func (*ListPlanVersionsRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListPlanVersionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListPlanVersionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListPlanVersionsResponse is one page.
+type ListPlanVersionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The versions, in the order of the plan file and then from the first version.
+	PlanVersions []*PlanVersion `protobuf:"bytes,1,rep,name=plan_versions,json=planVersions,proto3" json:"plan_versions,omitempty"`
+	// The token of the next page; empty on the last page. Example: "CgV1c2Vy".
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPlanVersionsResponse) Reset() {
+	*x = ListPlanVersionsResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPlanVersionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPlanVersionsResponse) ProtoMessage() {}
+
+func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPlanVersionsResponse.ProtoReflect.Descriptor instead.
+func (*ListPlanVersionsResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ListPlanVersionsResponse) GetPlanVersions() []*PlanVersion {
+	if x != nil {
+		return x.PlanVersions
+	}
+	return nil
+}
+
+func (x *ListPlanVersionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// PlanVersion is one version of a plan or of a pack.
+type PlanVersion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The object in the plan file, as its type, its id there and the version. Example: "plan:pro@3".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Whether the version is on sale. Example: true.
+	Current bool `protobuf:"varint,2,opt,name=current,proto3" json:"current,omitempty"`
+	// The plan; unset for a pack.
+	Plan *Plan `protobuf:"bytes,3,opt,name=plan,proto3" json:"plan,omitempty"`
+	// The pack; unset for a plan.
+	Pack *Pack `protobuf:"bytes,4,opt,name=pack,proto3" json:"pack,omitempty"`
+	// Stripe's ids of the version's prices. Example: ["price_1A2b"].
+	StripePriceIds []string `protobuf:"bytes,5,rep,name=stripe_price_ids,json=stripePriceIds,proto3" json:"stripe_price_ids,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PlanVersion) Reset() {
+	*x = PlanVersion{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanVersion) ProtoMessage() {}
+
+func (x *PlanVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanVersion.ProtoReflect.Descriptor instead.
+func (*PlanVersion) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *PlanVersion) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PlanVersion) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *PlanVersion) GetPlan() *Plan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *PlanVersion) GetPack() *Pack {
+	if x != nil {
+		return x.Pack
+	}
+	return nil
+}
+
+func (x *PlanVersion) GetStripePriceIds() []string {
+	if x != nil {
+		return x.StripePriceIds
 	}
 	return nil
 }
@@ -2924,7 +3565,7 @@ type PlanChange struct {
 
 func (x *PlanChange) Reset() {
 	*x = PlanChange{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3577,7 @@ func (x *PlanChange) String() string {
 func (*PlanChange) ProtoMessage() {}
 
 func (x *PlanChange) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3590,7 @@ func (x *PlanChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanChange.ProtoReflect.Descriptor instead.
 func (*PlanChange) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PlanChange) GetKind() PlanChangeKind {
@@ -3005,7 +3646,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +3658,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +3671,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -3049,7 +3690,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +3702,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +3715,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
 }
 
 // ExportUserRequest names a person and a page.
@@ -3090,7 +3731,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3743,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3756,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -3145,7 +3786,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3157,7 +3798,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3170,7 +3811,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ExportUserResponse) GetUsageRecordsJson() string {
@@ -3196,7 +3837,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3208,7 +3849,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3221,7 +3862,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -3237,7 +3878,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3249,7 +3890,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3262,7 +3903,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -3292,7 +3933,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3304,7 +3945,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3317,7 +3958,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -3345,7 +3986,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3357,7 +3998,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3370,7 +4011,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -3402,7 +4043,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3414,7 +4055,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3427,7 +4068,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListEventsRequest) GetState() v12.EventState {
@@ -3485,7 +4126,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3497,7 +4138,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3510,7 +4151,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v12.Event {
@@ -3538,7 +4179,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +4191,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +4204,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -3584,7 +4225,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3596,7 +4237,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3609,7 +4250,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetEventResponse) GetEvent() *v12.Event {
@@ -3632,7 +4273,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +4285,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +4298,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -3687,7 +4328,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3699,7 +4340,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3712,7 +4353,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -3743,7 +4384,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3755,7 +4396,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3768,7 +4409,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -3806,7 +4447,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3818,7 +4459,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3831,7 +4472,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -4039,10 +4680,27 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x10ListPlansRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"j\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x99\x01\n" +
 	"\x11ListPlansResponse\x12-\n" +
 	"\x05plans\x18\x01 \x03(\v2\x17.trivet.billing.v1.PlanR\x05plans\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfb\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12-\n" +
+	"\x05packs\x18\x03 \x03(\v2\x17.trivet.billing.v1.PackR\x05packs\"h\n" +
+	"\x17ListEntitlementsRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xc2\x01\n" +
+	"\x18ListEntitlementsResponse\x12\x17\n" +
+	"\aplan_id\x18\x01 \x01(\tR\x06planId\x12\x1a\n" +
+	"\bfeatures\x18\x02 \x03(\tR\bfeatures\x12\x16\n" +
+	"\x06models\x18\x03 \x03(\tR\x06models\x121\n" +
+	"\x06limits\x18\x04 \x01(\v2\x19.trivet.billing.v1.LimitsR\x06limits\x12&\n" +
+	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\"?\n" +
+	"\x17CheckEntitlementRequest\x12$\n" +
+	"\afeature\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\afeature\"O\n" +
+	"\x18CheckEntitlementResponse\x12\x1a\n" +
+	"\bincluded\x18\x01 \x01(\bR\bincluded\x12\x17\n" +
+	"\aplan_id\x18\x02 \x01(\tR\x06planId\"\xfb\x01\n" +
 	"\x12CreateGrantRequest\x12,\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\taccountId\x12;\n" +
@@ -4052,23 +4710,33 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"expireTime\x12\x16\n" +
 	"\x06create\x18\x05 \x01(\bR\x06create\"E\n" +
 	"\x13CreateGrantResponse\x12.\n" +
-	"\x05grant\x18\x01 \x01(\v2\x18.trivet.billing.v1.GrantR\x05grant\"\xcd\x01\n" +
+	"\x05grant\x18\x01 \x01(\v2\x18.trivet.billing.v1.GrantR\x05grant\"\xba\x02\n" +
 	"\x1cCreateCheckoutSessionRequest\x12$\n" +
 	"\aplan_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00R\x06planId\x12$\n" +
 	"\apack_id\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00R\x06packId\x12)\n" +
 	"\vsuccess_url\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\n" +
 	"successUrl\x12'\n" +
 	"\n" +
-	"cancel_url\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tcancelUrlB\r\n" +
+	"cancel_url\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tcancelUrl\x12H\n" +
+	"\binterval\x18\x05 \x01(\x0e2\".trivet.billing.v1.BillingIntervalB\b\xbaH\x05\x82\x01\x02\x10\x01R\binterval\x12!\n" +
+	"\x05seats\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x05seatsB\r\n" +
 	"\x04item\x12\x05\xbaH\x02\b\x01\"n\n" +
 	"\x1dCreateCheckoutSessionResponse\x12M\n" +
-	"\x10checkout_session\x18\x01 \x01(\v2\".trivet.billing.v1.CheckoutSessionR\x0fcheckoutSession\"\xab\x01\n" +
+	"\x10checkout_session\x18\x01 \x01(\v2\".trivet.billing.v1.CheckoutSessionR\x0fcheckoutSession\"\xc5\x01\n" +
 	"\x0fCheckoutSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x129\n" +
 	"\x06status\x18\x03 \x01(\x0e2!.trivet.billing.v1.CheckoutStatusR\x06status\x12;\n" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"E\n" +
+	"expireTime\x12\x18\n" +
+	"\aapplied\x18\x05 \x01(\bR\aapplied\"l\n" +
+	"\x19GetCheckoutSessionRequest\x12O\n" +
+	"\x13checkout_session_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^cs_[A-Za-z0-9_]{1,250}$R\x11checkoutSessionId\"k\n" +
+	"\x1aGetCheckoutSessionResponse\x12M\n" +
+	"\x10checkout_session\x18\x01 \x01(\v2\".trivet.billing.v1.CheckoutSessionR\x0fcheckoutSession\"\x18\n" +
+	"\x16GetSubscriptionRequest\"^\n" +
+	"\x17GetSubscriptionResponse\x12C\n" +
+	"\fsubscription\x18\x01 \x01(\v2\x1f.trivet.billing.v1.SubscriptionR\fsubscription\"E\n" +
 	"\x1aCreatePortalSessionRequest\x12'\n" +
 	"\n" +
 	"return_url\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\treturnUrl\"f\n" +
@@ -4087,7 +4755,20 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\tplan_file\x18\x01 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\bplanFile\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"M\n" +
 	"\x12ApplyPlansResponse\x127\n" +
-	"\achanges\x18\x01 \x03(\v2\x1d.trivet.billing.v1.PlanChangeR\achanges\"\xab\x01\n" +
+	"\achanges\x18\x01 \x03(\v2\x1d.trivet.billing.v1.PlanChangeR\achanges\"h\n" +
+	"\x17ListPlanVersionsRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x87\x01\n" +
+	"\x18ListPlanVersionsResponse\x12C\n" +
+	"\rplan_versions\x18\x01 \x03(\v2\x1e.trivet.billing.v1.PlanVersionR\fplanVersions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbb\x01\n" +
+	"\vPlanVersion\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\acurrent\x18\x02 \x01(\bR\acurrent\x12+\n" +
+	"\x04plan\x18\x03 \x01(\v2\x17.trivet.billing.v1.PlanR\x04plan\x12+\n" +
+	"\x04pack\x18\x04 \x01(\v2\x17.trivet.billing.v1.PackR\x04pack\x12(\n" +
+	"\x10stripe_price_ids\x18\x05 \x03(\tR\x0estripePriceIds\"\xab\x01\n" +
 	"\n" +
 	"PlanChange\x125\n" +
 	"\x04kind\x18\x01 \x01(\x0e2!.trivet.billing.v1.PlanChangeKindR\x04kind\x12\x0e\n" +
@@ -4174,7 +4855,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xb0\x19\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xb8 \n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -4194,13 +4875,18 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x0eRecordRequests\x12(.trivet.billing.v1.RecordRequestsRequest\x1a).trivet.billing.v1.RecordRequestsResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12\x91\x01\n" +
 	"\vListEntries\x12%.trivet.billing.v1.ListEntriesRequest\x1a&.trivet.billing.v1.ListEntriesResponse\"3Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/entries\x12{\n" +
-	"\tListPlans\x12#.trivet.billing.v1.ListPlansRequest\x1a$.trivet.billing.v1.ListPlansResponse\"#Ҁ\x19\x02\b\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/billing/plans\x12\x85\x01\n" +
+	"\tListPlans\x12#.trivet.billing.v1.ListPlansRequest\x1a$.trivet.billing.v1.ListPlansResponse\"#Ҁ\x19\x02\b\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/billing/plans\x12\xa5\x01\n" +
+	"\x10ListEntitlements\x12*.trivet.billing.v1.ListEntitlementsRequest\x1a+.trivet.billing.v1.ListEntitlementsResponse\"8Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/entitlements\x12\xaf\x01\n" +
+	"\x10CheckEntitlement\x12*.trivet.billing.v1.CheckEntitlementRequest\x1a+.trivet.billing.v1.CheckEntitlementResponse\"BҀ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02(\x12&/api/v1/billing/entitlements/{feature}\x12\x85\x01\n" +
 	"\vCreateGrant\x12%.trivet.billing.v1.CreateGrantRequest\x1a&.trivet.billing.v1.CreateGrantResponse\"'Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/billing/grants\x12\xbc\x01\n" +
-	"\x15CreateCheckoutSession\x12/.trivet.billing.v1.CreateCheckoutSessionRequest\x1a0.trivet.billing.v1.CreateCheckoutSessionResponse\"@Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02%:\x01*\" /api/v1/billing/checkoutSessions\x12\xb4\x01\n" +
-	"\x13CreatePortalSession\x12-.trivet.billing.v1.CreatePortalSessionRequest\x1a..trivet.billing.v1.CreatePortalSessionResponse\">Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/api/v1/billing/portalSessions\x12\x95\x01\n" +
-	"\fListInvoices\x12&.trivet.billing.v1.ListInvoicesRequest\x1a'.trivet.billing.v1.ListInvoicesResponse\"4Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/billing/invoices\x12a\n" +
+	"\x15CreateCheckoutSession\x12/.trivet.billing.v1.CreateCheckoutSessionRequest\x1a0.trivet.billing.v1.CreateCheckoutSessionResponse\"@Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02%:\x01*\" /api/v1/billing/checkoutSessions\x12\xc5\x01\n" +
+	"\x12GetCheckoutSession\x12,.trivet.billing.v1.GetCheckoutSessionRequest\x1a-.trivet.billing.v1.GetCheckoutSessionResponse\"RҀ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x028\x126/api/v1/billing/checkoutSessions/{checkout_session_id}\x12\xb4\x01\n" +
+	"\x13CreatePortalSession\x12-.trivet.billing.v1.CreatePortalSessionRequest\x1a..trivet.billing.v1.CreatePortalSessionResponse\">Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/api/v1/billing/portalSessions\x12\xa2\x01\n" +
+	"\x0fGetSubscription\x12).trivet.billing.v1.GetSubscriptionRequest\x1a*.trivet.billing.v1.GetSubscriptionResponse\"8Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/subscription\x12\x95\x01\n" +
+	"\fListInvoices\x12&.trivet.billing.v1.ListInvoicesRequest\x1a'.trivet.billing.v1.ListInvoicesResponse\"4Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/billing/invoices\x12\x87\x01\n" +
 	"\n" +
-	"ApplyPlans\x12$.trivet.billing.v1.ApplyPlansRequest\x1a%.trivet.billing.v1.ApplyPlansResponse\"\x06Ҁ\x19\x02\b\x04\x12d\n" +
+	"ApplyPlans\x12$.trivet.billing.v1.ApplyPlansRequest\x1a%.trivet.billing.v1.ApplyPlansResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/billing/plans:apply\x12\x97\x01\n" +
+	"\x10ListPlanVersions\x12*.trivet.billing.v1.ListPlanVersionsRequest\x1a+.trivet.billing.v1.ListPlanVersionsResponse\"*Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/planVersions\x12d\n" +
 	"\tEraseUser\x12#.trivet.billing.v1.EraseUserRequest\x1a$.trivet.billing.v1.EraseUserResponse\"\fҀ\x19\b\b\x05\x1a\x04auth\x12g\n" +
 	"\n" +
 	"ExportUser\x12$.trivet.billing.v1.ExportUserRequest\x1a%.trivet.billing.v1.ExportUserResponse\"\fҀ\x19\b\b\x05\x1a\x04auth\x12g\n" +
@@ -4225,7 +4911,7 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(Outcome)(0),                          // 0: trivet.billing.v1.Outcome
 	(UsageGrouping)(0),                    // 1: trivet.billing.v1.UsageGrouping
@@ -4257,150 +4943,182 @@ var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(*ListEntriesResponse)(nil),           // 27: trivet.billing.v1.ListEntriesResponse
 	(*ListPlansRequest)(nil),              // 28: trivet.billing.v1.ListPlansRequest
 	(*ListPlansResponse)(nil),             // 29: trivet.billing.v1.ListPlansResponse
-	(*CreateGrantRequest)(nil),            // 30: trivet.billing.v1.CreateGrantRequest
-	(*CreateGrantResponse)(nil),           // 31: trivet.billing.v1.CreateGrantResponse
-	(*CreateCheckoutSessionRequest)(nil),  // 32: trivet.billing.v1.CreateCheckoutSessionRequest
-	(*CreateCheckoutSessionResponse)(nil), // 33: trivet.billing.v1.CreateCheckoutSessionResponse
-	(*CheckoutSession)(nil),               // 34: trivet.billing.v1.CheckoutSession
-	(*CreatePortalSessionRequest)(nil),    // 35: trivet.billing.v1.CreatePortalSessionRequest
-	(*CreatePortalSessionResponse)(nil),   // 36: trivet.billing.v1.CreatePortalSessionResponse
-	(*PortalSession)(nil),                 // 37: trivet.billing.v1.PortalSession
-	(*ListInvoicesRequest)(nil),           // 38: trivet.billing.v1.ListInvoicesRequest
-	(*ListInvoicesResponse)(nil),          // 39: trivet.billing.v1.ListInvoicesResponse
-	(*ApplyPlansRequest)(nil),             // 40: trivet.billing.v1.ApplyPlansRequest
-	(*ApplyPlansResponse)(nil),            // 41: trivet.billing.v1.ApplyPlansResponse
-	(*PlanChange)(nil),                    // 42: trivet.billing.v1.PlanChange
-	(*EraseUserRequest)(nil),              // 43: trivet.billing.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),             // 44: trivet.billing.v1.EraseUserResponse
-	(*ExportUserRequest)(nil),             // 45: trivet.billing.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),            // 46: trivet.billing.v1.ExportUserResponse
-	(*GetStatusRequest)(nil),              // 47: trivet.billing.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),             // 48: trivet.billing.v1.GetStatusResponse
-	(*ReceiveWebhookRequest)(nil),         // 49: trivet.billing.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),        // 50: trivet.billing.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),             // 51: trivet.billing.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),            // 52: trivet.billing.v1.ListEventsResponse
-	(*GetEventRequest)(nil),               // 53: trivet.billing.v1.GetEventRequest
-	(*GetEventResponse)(nil),              // 54: trivet.billing.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),          // 55: trivet.billing.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),         // 56: trivet.billing.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),              // 57: trivet.billing.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),             // 58: trivet.billing.v1.ReconcileResponse
-	nil,                                   // 59: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),           // 60: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),         // 61: google.protobuf.Timestamp
-	(*v1.CallUsage)(nil),                  // 62: trivet.usage.v1.CallUsage
-	(*Limits)(nil),                        // 63: trivet.billing.v1.Limits
-	(*Account)(nil),                       // 64: trivet.billing.v1.Account
-	(*UsageRow)(nil),                      // 65: trivet.billing.v1.UsageRow
-	(*UsageSummary)(nil),                  // 66: trivet.billing.v1.UsageSummary
-	(*Entry)(nil),                         // 67: trivet.billing.v1.Entry
-	(*Plan)(nil),                          // 68: trivet.billing.v1.Plan
-	(*Grant)(nil),                         // 69: trivet.billing.v1.Grant
-	(*Invoice)(nil),                       // 70: trivet.billing.v1.Invoice
-	(*v11.Health)(nil),                    // 71: trivet.status.v1.Health
-	(v12.EventState)(0),                   // 72: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                     // 73: trivet.inbox.v1.Event
+	(*ListEntitlementsRequest)(nil),       // 30: trivet.billing.v1.ListEntitlementsRequest
+	(*ListEntitlementsResponse)(nil),      // 31: trivet.billing.v1.ListEntitlementsResponse
+	(*CheckEntitlementRequest)(nil),       // 32: trivet.billing.v1.CheckEntitlementRequest
+	(*CheckEntitlementResponse)(nil),      // 33: trivet.billing.v1.CheckEntitlementResponse
+	(*CreateGrantRequest)(nil),            // 34: trivet.billing.v1.CreateGrantRequest
+	(*CreateGrantResponse)(nil),           // 35: trivet.billing.v1.CreateGrantResponse
+	(*CreateCheckoutSessionRequest)(nil),  // 36: trivet.billing.v1.CreateCheckoutSessionRequest
+	(*CreateCheckoutSessionResponse)(nil), // 37: trivet.billing.v1.CreateCheckoutSessionResponse
+	(*CheckoutSession)(nil),               // 38: trivet.billing.v1.CheckoutSession
+	(*GetCheckoutSessionRequest)(nil),     // 39: trivet.billing.v1.GetCheckoutSessionRequest
+	(*GetCheckoutSessionResponse)(nil),    // 40: trivet.billing.v1.GetCheckoutSessionResponse
+	(*GetSubscriptionRequest)(nil),        // 41: trivet.billing.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),       // 42: trivet.billing.v1.GetSubscriptionResponse
+	(*CreatePortalSessionRequest)(nil),    // 43: trivet.billing.v1.CreatePortalSessionRequest
+	(*CreatePortalSessionResponse)(nil),   // 44: trivet.billing.v1.CreatePortalSessionResponse
+	(*PortalSession)(nil),                 // 45: trivet.billing.v1.PortalSession
+	(*ListInvoicesRequest)(nil),           // 46: trivet.billing.v1.ListInvoicesRequest
+	(*ListInvoicesResponse)(nil),          // 47: trivet.billing.v1.ListInvoicesResponse
+	(*ApplyPlansRequest)(nil),             // 48: trivet.billing.v1.ApplyPlansRequest
+	(*ApplyPlansResponse)(nil),            // 49: trivet.billing.v1.ApplyPlansResponse
+	(*ListPlanVersionsRequest)(nil),       // 50: trivet.billing.v1.ListPlanVersionsRequest
+	(*ListPlanVersionsResponse)(nil),      // 51: trivet.billing.v1.ListPlanVersionsResponse
+	(*PlanVersion)(nil),                   // 52: trivet.billing.v1.PlanVersion
+	(*PlanChange)(nil),                    // 53: trivet.billing.v1.PlanChange
+	(*EraseUserRequest)(nil),              // 54: trivet.billing.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),             // 55: trivet.billing.v1.EraseUserResponse
+	(*ExportUserRequest)(nil),             // 56: trivet.billing.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),            // 57: trivet.billing.v1.ExportUserResponse
+	(*GetStatusRequest)(nil),              // 58: trivet.billing.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),             // 59: trivet.billing.v1.GetStatusResponse
+	(*ReceiveWebhookRequest)(nil),         // 60: trivet.billing.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),        // 61: trivet.billing.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),             // 62: trivet.billing.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),            // 63: trivet.billing.v1.ListEventsResponse
+	(*GetEventRequest)(nil),               // 64: trivet.billing.v1.GetEventRequest
+	(*GetEventResponse)(nil),              // 65: trivet.billing.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),          // 66: trivet.billing.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),         // 67: trivet.billing.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),              // 68: trivet.billing.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),             // 69: trivet.billing.v1.ReconcileResponse
+	nil,                                   // 70: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),           // 71: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),         // 72: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                  // 73: trivet.usage.v1.CallUsage
+	(*Limits)(nil),                        // 74: trivet.billing.v1.Limits
+	(*Account)(nil),                       // 75: trivet.billing.v1.Account
+	(*UsageRow)(nil),                      // 76: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                  // 77: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                         // 78: trivet.billing.v1.Entry
+	(*Plan)(nil),                          // 79: trivet.billing.v1.Plan
+	(*Pack)(nil),                          // 80: trivet.billing.v1.Pack
+	(*Grant)(nil),                         // 81: trivet.billing.v1.Grant
+	(BillingInterval)(0),                  // 82: trivet.billing.v1.BillingInterval
+	(*Subscription)(nil),                  // 83: trivet.billing.v1.Subscription
+	(*Invoice)(nil),                       // 84: trivet.billing.v1.Invoice
+	(*v11.Health)(nil),                    // 85: trivet.status.v1.Health
+	(v12.EventState)(0),                   // 86: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                     // 87: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	60, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
-	61, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	62, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	61, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	62, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	71, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	72, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	73, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	72, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	73, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
 	0,  // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	63, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	64, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	74, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	75, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
 	1,  // 8: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	65, // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	66, // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	76, // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	77, // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
 	1,  // 11: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	65, // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	61, // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
-	61, // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
+	76, // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	72, // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
+	72, // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
 	0,  // 15: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
 	20, // 16: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
-	61, // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
+	72, // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
 	0,  // 18: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
-	62, // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
+	73, // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
 	20, // 20: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
 	24, // 21: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
-	61, // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
-	67, // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	68, // 24: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	61, // 25: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	69, // 26: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	34, // 27: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	2,  // 28: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
-	61, // 29: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
-	37, // 30: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
-	70, // 31: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	42, // 32: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
-	3,  // 33: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
-	71, // 34: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	71, // 35: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	59, // 36: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	72, // 37: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	61, // 38: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	73, // 39: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	73, // 40: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	61, // 41: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	60, // 42: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	4,  // 43: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	6,  // 44: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	8,  // 45: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	10, // 46: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	12, // 47: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	14, // 48: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	16, // 49: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
-	18, // 50: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
-	21, // 51: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
-	23, // 52: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
-	26, // 53: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	28, // 54: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	30, // 55: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	32, // 56: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	35, // 57: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	38, // 58: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	40, // 59: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	43, // 60: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	45, // 61: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	47, // 62: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	49, // 63: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	51, // 64: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	53, // 65: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	55, // 66: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	57, // 67: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	5,  // 68: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	7,  // 69: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	9,  // 70: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	11, // 71: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	13, // 72: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	15, // 73: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	17, // 74: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
-	19, // 75: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
-	22, // 76: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
-	25, // 77: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
-	27, // 78: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	29, // 79: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	31, // 80: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	33, // 81: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	36, // 82: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	39, // 83: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	41, // 84: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	44, // 85: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	46, // 86: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	48, // 87: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	50, // 88: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	52, // 89: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	54, // 90: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	56, // 91: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	58, // 92: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	68, // [68:93] is the sub-list for method output_type
-	43, // [43:68] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	72, // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
+	78, // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	79, // 24: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	80, // 25: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
+	74, // 26: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	72, // 27: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	81, // 28: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	82, // 29: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	38, // 30: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	2,  // 31: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
+	72, // 32: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	38, // 33: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	83, // 34: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	45, // 35: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
+	84, // 36: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	53, // 37: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	52, // 38: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
+	79, // 39: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
+	80, // 40: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
+	3,  // 41: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
+	85, // 42: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	85, // 43: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	70, // 44: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	86, // 45: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	72, // 46: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	87, // 47: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	87, // 48: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	72, // 49: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	71, // 50: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	4,  // 51: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	6,  // 52: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	8,  // 53: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	10, // 54: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	12, // 55: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	14, // 56: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	16, // 57: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
+	18, // 58: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
+	21, // 59: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
+	23, // 60: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
+	26, // 61: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	28, // 62: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	30, // 63: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
+	32, // 64: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
+	34, // 65: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	36, // 66: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	39, // 67: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
+	43, // 68: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	41, // 69: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
+	46, // 70: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	48, // 71: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	50, // 72: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
+	54, // 73: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	56, // 74: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	58, // 75: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	60, // 76: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	62, // 77: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	64, // 78: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	66, // 79: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	68, // 80: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	5,  // 81: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	7,  // 82: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	9,  // 83: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	11, // 84: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	13, // 85: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	15, // 86: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	17, // 87: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	19, // 88: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	22, // 89: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	25, // 90: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	27, // 91: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	29, // 92: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	31, // 93: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
+	33, // 94: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
+	35, // 95: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	37, // 96: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	40, // 97: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
+	44, // 98: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	42, // 99: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
+	47, // 100: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	49, // 101: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	51, // 102: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
+	55, // 103: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	57, // 104: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	59, // 105: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	61, // 106: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	63, // 107: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	65, // 108: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	67, // 109: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	69, // 110: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	81, // [81:111] is the sub-list for method output_type
+	51, // [51:81] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
@@ -4409,7 +5127,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 		return
 	}
 	file_trivet_billing_v1_account_proto_init()
-	file_trivet_billing_v1_billing_proto_msgTypes[28].OneofWrappers = []any{
+	file_trivet_billing_v1_billing_proto_msgTypes[32].OneofWrappers = []any{
 		(*CreateCheckoutSessionRequest_PlanId)(nil),
 		(*CreateCheckoutSessionRequest_PackId)(nil),
 	}
@@ -4419,7 +5137,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   56,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,11 +33,16 @@ const (
 	BillingService_RecordRequests_FullMethodName        = "/trivet.billing.v1.BillingService/RecordRequests"
 	BillingService_ListEntries_FullMethodName           = "/trivet.billing.v1.BillingService/ListEntries"
 	BillingService_ListPlans_FullMethodName             = "/trivet.billing.v1.BillingService/ListPlans"
+	BillingService_ListEntitlements_FullMethodName      = "/trivet.billing.v1.BillingService/ListEntitlements"
+	BillingService_CheckEntitlement_FullMethodName      = "/trivet.billing.v1.BillingService/CheckEntitlement"
 	BillingService_CreateGrant_FullMethodName           = "/trivet.billing.v1.BillingService/CreateGrant"
 	BillingService_CreateCheckoutSession_FullMethodName = "/trivet.billing.v1.BillingService/CreateCheckoutSession"
+	BillingService_GetCheckoutSession_FullMethodName    = "/trivet.billing.v1.BillingService/GetCheckoutSession"
 	BillingService_CreatePortalSession_FullMethodName   = "/trivet.billing.v1.BillingService/CreatePortalSession"
+	BillingService_GetSubscription_FullMethodName       = "/trivet.billing.v1.BillingService/GetSubscription"
 	BillingService_ListInvoices_FullMethodName          = "/trivet.billing.v1.BillingService/ListInvoices"
 	BillingService_ApplyPlans_FullMethodName            = "/trivet.billing.v1.BillingService/ApplyPlans"
+	BillingService_ListPlanVersions_FullMethodName      = "/trivet.billing.v1.BillingService/ListPlanVersions"
 	BillingService_EraseUser_FullMethodName             = "/trivet.billing.v1.BillingService/EraseUser"
 	BillingService_ExportUser_FullMethodName            = "/trivet.billing.v1.BillingService/ExportUser"
 	BillingService_GetStatus_FullMethodName             = "/trivet.billing.v1.BillingService/GetStatus"
@@ -87,22 +92,39 @@ type BillingServiceClient interface {
 	RecordRequests(ctx context.Context, in *RecordRequestsRequest, opts ...grpc.CallOption) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
-	// ListPlans lists the plans on sale.
+	// ListPlans lists the plans and the credit packs on sale.
 	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
+	// ListEntitlements returns what the account's plan allows at this moment.
+	ListEntitlements(ctx context.Context, in *ListEntitlementsRequest, opts ...grpc.CallOption) (*ListEntitlementsResponse, error)
+	// CheckEntitlement tells whether the account's plan includes a feature at this moment.
+	CheckEntitlement(ctx context.Context, in *CheckEntitlementRequest, opts ...grpc.CallOption) (*CheckEntitlementResponse, error)
 	// CreateGrant grants credit to an account; idempotent by source. A repeated request returns the first grant, even after its
 	// expiry.
 	// Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
 	CreateGrant(ctx context.Context, in *CreateGrantRequest, opts ...grpc.CallOption) (*CreateGrantResponse, error)
-	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
-	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), SERVICE_UNAVAILABLE.
+	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack. An account has one open session: the
+	// same request returns it again, and another request ends it.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), CONFLICT (the account has a subscription), CONFIGURATION_ERROR (the plans
+	// were not applied to Stripe), SERVICE_UNAVAILABLE.
 	CreateCheckoutSession(ctx context.Context, in *CreateCheckoutSessionRequest, opts ...grpc.CallOption) (*CreateCheckoutSessionResponse, error)
-	// CreatePortalSession opens the page at Stripe on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE.
+	// GetCheckoutSession says how a purchase stands. The page to which Stripe sends the person back calls it: it reads the session at
+	// Stripe, and waits up to 10 seconds until the account has what was paid for.
+	// Errors: NOT_FOUND, SERVICE_UNAVAILABLE.
+	GetCheckoutSession(ctx context.Context, in *GetCheckoutSessionRequest, opts ...grpc.CallOption) (*GetCheckoutSessionResponse, error)
+	// CreatePortalSession opens the page at Stripe for cards, tax ids, invoices and cancelling.
+	// Errors: INVALID_ARGUMENT, CONFLICT (the account has bought nothing yet), SERVICE_UNAVAILABLE.
 	CreatePortalSession(ctx context.Context, in *CreatePortalSessionRequest, opts ...grpc.CallOption) (*CreatePortalSessionResponse, error)
-	// ListInvoices pages through the account's invoices, newest first.
+	// GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one).
+	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
+	// ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.
 	ListInvoices(ctx context.Context, in *ListInvoicesRequest, opts ...grpc.CallOption) (*ListInvoicesResponse, error)
-	// ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it only lists the changes.
-	// Errors: INVALID_ARGUMENT (the plan file has a mistake), SERVICE_UNAVAILABLE.
+	// ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
+	// changes. An interrupted run is completed by the next.
+	// Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
+	// CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ApplyPlans(ctx context.Context, in *ApplyPlansRequest, opts ...grpc.CallOption) (*ApplyPlansResponse, error)
+	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
+	ListPlanVersions(ctx context.Context, in *ListPlanVersionsRequest, opts ...grpc.CallOption) (*ListPlanVersionsResponse, error)
 	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
 	// ExportUser pages through the usage records that name a person, for an export of everything that is stored about them.
@@ -260,6 +282,26 @@ func (c *billingServiceClient) ListPlans(ctx context.Context, in *ListPlansReque
 	return out, nil
 }
 
+func (c *billingServiceClient) ListEntitlements(ctx context.Context, in *ListEntitlementsRequest, opts ...grpc.CallOption) (*ListEntitlementsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEntitlementsResponse)
+	err := c.cc.Invoke(ctx, BillingService_ListEntitlements_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) CheckEntitlement(ctx context.Context, in *CheckEntitlementRequest, opts ...grpc.CallOption) (*CheckEntitlementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckEntitlementResponse)
+	err := c.cc.Invoke(ctx, BillingService_CheckEntitlement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *billingServiceClient) CreateGrant(ctx context.Context, in *CreateGrantRequest, opts ...grpc.CallOption) (*CreateGrantResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateGrantResponse)
@@ -280,10 +322,30 @@ func (c *billingServiceClient) CreateCheckoutSession(ctx context.Context, in *Cr
 	return out, nil
 }
 
+func (c *billingServiceClient) GetCheckoutSession(ctx context.Context, in *GetCheckoutSessionRequest, opts ...grpc.CallOption) (*GetCheckoutSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCheckoutSessionResponse)
+	err := c.cc.Invoke(ctx, BillingService_GetCheckoutSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *billingServiceClient) CreatePortalSession(ctx context.Context, in *CreatePortalSessionRequest, opts ...grpc.CallOption) (*CreatePortalSessionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreatePortalSessionResponse)
 	err := c.cc.Invoke(ctx, BillingService_CreatePortalSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetSubscriptionResponse)
+	err := c.cc.Invoke(ctx, BillingService_GetSubscription_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -304,6 +366,16 @@ func (c *billingServiceClient) ApplyPlans(ctx context.Context, in *ApplyPlansReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApplyPlansResponse)
 	err := c.cc.Invoke(ctx, BillingService_ApplyPlans_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) ListPlanVersions(ctx context.Context, in *ListPlanVersionsRequest, opts ...grpc.CallOption) (*ListPlanVersionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPlanVersionsResponse)
+	err := c.cc.Invoke(ctx, BillingService_ListPlanVersions_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -438,22 +510,39 @@ type BillingServiceServer interface {
 	RecordRequests(context.Context, *RecordRequestsRequest) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
-	// ListPlans lists the plans on sale.
+	// ListPlans lists the plans and the credit packs on sale.
 	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)
+	// ListEntitlements returns what the account's plan allows at this moment.
+	ListEntitlements(context.Context, *ListEntitlementsRequest) (*ListEntitlementsResponse, error)
+	// CheckEntitlement tells whether the account's plan includes a feature at this moment.
+	CheckEntitlement(context.Context, *CheckEntitlementRequest) (*CheckEntitlementResponse, error)
 	// CreateGrant grants credit to an account; idempotent by source. A repeated request returns the first grant, even after its
 	// expiry.
 	// Errors: NOT_FOUND (there is no such account, and create is not set), CONFLICT (the source was used for another grant).
 	CreateGrant(context.Context, *CreateGrantRequest) (*CreateGrantResponse, error)
-	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
-	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), SERVICE_UNAVAILABLE.
+	// CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack. An account has one open session: the
+	// same request returns it again, and another request ends it.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), CONFLICT (the account has a subscription), CONFIGURATION_ERROR (the plans
+	// were not applied to Stripe), SERVICE_UNAVAILABLE.
 	CreateCheckoutSession(context.Context, *CreateCheckoutSessionRequest) (*CreateCheckoutSessionResponse, error)
-	// CreatePortalSession opens the page at Stripe on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE.
+	// GetCheckoutSession says how a purchase stands. The page to which Stripe sends the person back calls it: it reads the session at
+	// Stripe, and waits up to 10 seconds until the account has what was paid for.
+	// Errors: NOT_FOUND, SERVICE_UNAVAILABLE.
+	GetCheckoutSession(context.Context, *GetCheckoutSessionRequest) (*GetCheckoutSessionResponse, error)
+	// CreatePortalSession opens the page at Stripe for cards, tax ids, invoices and cancelling.
+	// Errors: INVALID_ARGUMENT, CONFLICT (the account has bought nothing yet), SERVICE_UNAVAILABLE.
 	CreatePortalSession(context.Context, *CreatePortalSessionRequest) (*CreatePortalSessionResponse, error)
-	// ListInvoices pages through the account's invoices, newest first.
+	// GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one).
+	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
+	// ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.
 	ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error)
-	// ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it only lists the changes.
-	// Errors: INVALID_ARGUMENT (the plan file has a mistake), SERVICE_UNAVAILABLE.
+	// ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
+	// changes. An interrupted run is completed by the next.
+	// Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
+	// CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error)
+	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
+	ListPlanVersions(context.Context, *ListPlanVersionsRequest) (*ListPlanVersionsResponse, error)
 	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
 	// ExportUser pages through the usage records that name a person, for an export of everything that is stored about them.
@@ -518,20 +607,35 @@ func (UnimplementedBillingServiceServer) ListEntries(context.Context, *ListEntri
 func (UnimplementedBillingServiceServer) ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPlans not implemented")
 }
+func (UnimplementedBillingServiceServer) ListEntitlements(context.Context, *ListEntitlementsRequest) (*ListEntitlementsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEntitlements not implemented")
+}
+func (UnimplementedBillingServiceServer) CheckEntitlement(context.Context, *CheckEntitlementRequest) (*CheckEntitlementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckEntitlement not implemented")
+}
 func (UnimplementedBillingServiceServer) CreateGrant(context.Context, *CreateGrantRequest) (*CreateGrantResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateGrant not implemented")
 }
 func (UnimplementedBillingServiceServer) CreateCheckoutSession(context.Context, *CreateCheckoutSessionRequest) (*CreateCheckoutSessionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateCheckoutSession not implemented")
 }
+func (UnimplementedBillingServiceServer) GetCheckoutSession(context.Context, *GetCheckoutSessionRequest) (*GetCheckoutSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCheckoutSession not implemented")
+}
 func (UnimplementedBillingServiceServer) CreatePortalSession(context.Context, *CreatePortalSessionRequest) (*CreatePortalSessionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreatePortalSession not implemented")
+}
+func (UnimplementedBillingServiceServer) GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSubscription not implemented")
 }
 func (UnimplementedBillingServiceServer) ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListInvoices not implemented")
 }
 func (UnimplementedBillingServiceServer) ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyPlans not implemented")
+}
+func (UnimplementedBillingServiceServer) ListPlanVersions(context.Context, *ListPlanVersionsRequest) (*ListPlanVersionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPlanVersions not implemented")
 }
 func (UnimplementedBillingServiceServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
@@ -787,6 +891,42 @@ func _BillingService_ListPlans_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BillingService_ListEntitlements_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEntitlementsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ListEntitlements(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ListEntitlements_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ListEntitlements(ctx, req.(*ListEntitlementsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_CheckEntitlement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckEntitlementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).CheckEntitlement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_CheckEntitlement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).CheckEntitlement(ctx, req.(*CheckEntitlementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BillingService_CreateGrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateGrantRequest)
 	if err := dec(in); err != nil {
@@ -823,6 +963,24 @@ func _BillingService_CreateCheckoutSession_Handler(srv interface{}, ctx context.
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BillingService_GetCheckoutSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCheckoutSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).GetCheckoutSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_GetCheckoutSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).GetCheckoutSession(ctx, req.(*GetCheckoutSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BillingService_CreatePortalSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreatePortalSessionRequest)
 	if err := dec(in); err != nil {
@@ -837,6 +995,24 @@ func _BillingService_CreatePortalSession_Handler(srv interface{}, ctx context.Co
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(BillingServiceServer).CreatePortalSession(ctx, req.(*CreatePortalSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_GetSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSubscriptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).GetSubscription(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_GetSubscription_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).GetSubscription(ctx, req.(*GetSubscriptionRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -873,6 +1049,24 @@ func _BillingService_ApplyPlans_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(BillingServiceServer).ApplyPlans(ctx, req.(*ApplyPlansRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_ListPlanVersions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPlanVersionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ListPlanVersions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ListPlanVersions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ListPlanVersions(ctx, req.(*ListPlanVersionsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1066,6 +1260,14 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _BillingService_ListPlans_Handler,
 		},
 		{
+			MethodName: "ListEntitlements",
+			Handler:    _BillingService_ListEntitlements_Handler,
+		},
+		{
+			MethodName: "CheckEntitlement",
+			Handler:    _BillingService_CheckEntitlement_Handler,
+		},
+		{
 			MethodName: "CreateGrant",
 			Handler:    _BillingService_CreateGrant_Handler,
 		},
@@ -1074,8 +1276,16 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _BillingService_CreateCheckoutSession_Handler,
 		},
 		{
+			MethodName: "GetCheckoutSession",
+			Handler:    _BillingService_GetCheckoutSession_Handler,
+		},
+		{
 			MethodName: "CreatePortalSession",
 			Handler:    _BillingService_CreatePortalSession_Handler,
+		},
+		{
+			MethodName: "GetSubscription",
+			Handler:    _BillingService_GetSubscription_Handler,
 		},
 		{
 			MethodName: "ListInvoices",
@@ -1084,6 +1294,10 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ApplyPlans",
 			Handler:    _BillingService_ApplyPlans_Handler,
+		},
+		{
+			MethodName: "ListPlanVersions",
+			Handler:    _BillingService_ListPlanVersions_Handler,
 		},
 		{
 			MethodName: "EraseUser",

@@ -132,6 +132,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         GROUP BY r.account_id
     ) AS u ON u.account_id = a.id
     WHERE a.period_cost < 8000000000000000000 AND a.period_start_time % 86400000000 = 0
+        AND NOT EXISTS (SELECT 1 FROM subscription AS s WHERE s.account_id = a.id AND s.access <> 'ended')
     UNION ALL
     SELECT
         'a period''s requests are those of its days', a.id, a.period_requests, CAST(0 AS BIGINT), COALESCE(u.requests, 0)
@@ -151,6 +152,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         GROUP BY r.account_id
     ) AS u ON u.account_id = a.id
     WHERE a.period_start_time % 86400000000 = 0
+        AND NOT EXISTS (SELECT 1 FROM subscription AS s WHERE s.account_id = a.id AND s.access <> 'ended')
     UNION ALL
     SELECT
         'a grant has an entry of its amount', g.id, g.amount,

@@ -9,6 +9,45 @@ import (
 	"context"
 )
 
+const beginCustomer = `-- name: BeginCustomer :exec
+UPDATE customer SET
+    attempts = attempts + 1,
+    first_time = CASE WHEN first_time = 0 THEN CAST($1 AS BIGINT) ELSE first_time END
+WHERE account_id = $2 AND stripe_id = ''
+`
+
+type BeginCustomerParams struct {
+	AtTime    int64
+	AccountID string
+}
+
+// Counts an attempt, before Stripe is called.
+func (q *Queries) BeginCustomer(ctx context.Context, arg BeginCustomerParams) error {
+	_, err := q.db.ExecContext(ctx, beginCustomer, arg.AtTime, arg.AccountID)
+	return err
+}
+
+const dropCustomer = `-- name: DropCustomer :exec
+UPDATE customer SET stripe_id = '', attempts = 0, first_time = 0, spent_keys = spent_keys + 1 WHERE stripe_id = $1
+`
+
+// Stripe has deleted it: the next checkout makes another one, under another key.
+func (q *Queries) DropCustomer(ctx context.Context, stripeID string) error {
+	_, err := q.db.ExecContext(ctx, dropCustomer, stripeID)
+	return err
+}
+
+const getAccountOfCustomer = `-- name: GetAccountOfCustomer :one
+SELECT account_id FROM stripe_customer WHERE stripe_id = $1
+`
+
+func (q *Queries) GetAccountOfCustomer(ctx context.Context, stripeID string) (string, error) {
+	row := q.db.QueryRowContext(ctx, getAccountOfCustomer, stripeID)
+	var account_id string
+	err := row.Scan(&account_id)
+	return account_id, err
+}
+
 const getCustomer = `-- name: GetCustomer :one
 SELECT stripe_id FROM customer WHERE account_id = $1
 `
@@ -20,83 +59,64 @@ func (q *Queries) GetCustomer(ctx context.Context, accountID string) (string, er
 	return stripe_id, err
 }
 
-const insertCustomer = `-- name: InsertCustomer :exec
-INSERT INTO customer (account_id, next_time) VALUES ($1, $2) ON CONFLICT (account_id) DO NOTHING
+const getCustomerRow = `-- name: GetCustomerRow :one
+SELECT account_id, stripe_id, attempts, spent_keys, first_time, next_time FROM customer WHERE account_id = $1
 `
 
-type InsertCustomerParams struct {
-	AccountID string
-	NextTime  int64
+func (q *Queries) GetCustomerRow(ctx context.Context, accountID string) (Customer, error) {
+	row := q.db.QueryRowContext(ctx, getCustomerRow, accountID)
+	var i Customer
+	err := row.Scan(
+		&i.AccountID,
+		&i.StripeID,
+		&i.Attempts,
+		&i.SpentKeys,
+		&i.FirstTime,
+		&i.NextTime,
+	)
+	return i, err
 }
 
-func (q *Queries) InsertCustomer(ctx context.Context, arg InsertCustomerParams) error {
-	_, err := q.db.ExecContext(ctx, insertCustomer, arg.AccountID, arg.NextTime)
+const insertCustomer = `-- name: InsertCustomer :exec
+INSERT INTO customer (account_id, next_time) VALUES ($1, 9223372036854775807) ON CONFLICT (account_id) DO NOTHING
+`
+
+func (q *Queries) InsertCustomer(ctx context.Context, accountID string) error {
+	_, err := q.db.ExecContext(ctx, insertCustomer, accountID)
 	return err
 }
 
-const leaseCustomer = `-- name: LeaseCustomer :execrows
-UPDATE customer SET
-    attempts = attempts + 1, next_time = $1,
-    first_time = CASE WHEN first_time = 0 THEN CAST($2 AS BIGINT) ELSE first_time END
-WHERE account_id = $3 AND stripe_id = '' AND attempts = $4
+const insertStripeCustomer = `-- name: InsertStripeCustomer :exec
+INSERT INTO stripe_customer (stripe_id, account_id) VALUES ($1, $2) ON CONFLICT (stripe_id) DO NOTHING
 `
 
-type LeaseCustomerParams struct {
-	NextTime  int64
-	AtTime    int64
+type InsertStripeCustomerParams struct {
+	StripeID  string
 	AccountID string
-	Attempts  int64
 }
 
-// Of many replicas one gets the row; should it die, another tries again at next_time.
-func (q *Queries) LeaseCustomer(ctx context.Context, arg LeaseCustomerParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, leaseCustomer,
-		arg.NextTime,
-		arg.AtTime,
-		arg.AccountID,
-		arg.Attempts,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func (q *Queries) InsertStripeCustomer(ctx context.Context, arg InsertStripeCustomerParams) error {
+	_, err := q.db.ExecContext(ctx, insertStripeCustomer, arg.StripeID, arg.AccountID)
+	return err
 }
 
-const listMissingCustomers = `-- name: ListMissingCustomers :many
-SELECT account_id, attempts, spent_keys, first_time FROM customer WHERE stripe_id = '' AND next_time <= $1
-ORDER BY next_time LIMIT CAST($2 AS BIGINT)
+const listCustomersOfAccount = `-- name: ListCustomersOfAccount :many
+SELECT stripe_id FROM stripe_customer WHERE account_id = $1 ORDER BY stripe_id
 `
 
-type ListMissingCustomersParams struct {
-	AtTime int64
-	Most   int64
-}
-
-type ListMissingCustomersRow struct {
-	AccountID string
-	Attempts  int64
-	SpentKeys int64
-	FirstTime int64
-}
-
-func (q *Queries) ListMissingCustomers(ctx context.Context, arg ListMissingCustomersParams) ([]ListMissingCustomersRow, error) {
-	rows, err := q.db.QueryContext(ctx, listMissingCustomers, arg.AtTime, arg.Most)
+func (q *Queries) ListCustomersOfAccount(ctx context.Context, accountID string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listCustomersOfAccount, accountID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ListMissingCustomersRow
+	var items []string
 	for rows.Next() {
-		var i ListMissingCustomersRow
-		if err := rows.Scan(
-			&i.AccountID,
-			&i.Attempts,
-			&i.SpentKeys,
-			&i.FirstTime,
-		); err != nil {
+		var stripe_id string
+		if err := rows.Scan(&stripe_id); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, stripe_id)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

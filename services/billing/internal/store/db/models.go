@@ -23,6 +23,13 @@ type Account struct {
 	KeyLimited              bool
 }
 
+type Catalog struct {
+	Name     string
+	Revision int64
+	Mode     string
+	Portal   string
+}
+
 type CreditGrant struct {
 	ID         string
 	AccountID  string
@@ -31,6 +38,15 @@ type CreditGrant struct {
 	Remaining  int64
 	CreateTime int64
 	ExpireTime int64
+}
+
+type Customer struct {
+	AccountID string
+	StripeID  string
+	Attempts  int64
+	SpentKeys int64
+	FirstTime int64
+	NextTime  int64
 }
 
 type Entry struct {
@@ -84,6 +100,28 @@ type Hold struct {
 	ErrorCode             string
 }
 
+type Offer struct {
+	Kind       string
+	ID         string
+	Version    int64
+	Position   int64
+	Spec       []byte
+	State      string
+	MonthPrice string
+	YearPrice  string
+	Active     bool
+	CreateTime int64
+}
+
+type Purchase struct {
+	PaymentIntent string
+	AccountID     string
+	Source        string
+	Credit        int64
+	Total         int64
+	Clawed        int64
+}
+
 type StripeObject struct {
 	Kind       string
 	ID         string
@@ -95,6 +133,22 @@ type StripeObject struct {
 	CreateTime int64
 	FetchTime  int64
 	Body       []byte
+}
+
+type Subscription struct {
+	AccountID       string
+	StripeID        string
+	PlanID          string
+	Version         int64
+	BillingInterval string
+	Status          string
+	Access          string
+	Seats           int64
+	PeriodStartTime int64
+	PeriodEndTime   int64
+	TrialEndTime    int64
+	CancelTime      int64
+	NextTime        int64
 }
 
 type UsageDay struct {

@@ -1,16 +1,15 @@
 -- name: InsertCustomer :exec
-INSERT INTO customer (account_id, next_time) VALUES ($1, $2) ON CONFLICT (account_id) DO NOTHING;
+INSERT INTO customer (account_id, next_time) VALUES ($1, 9223372036854775807) ON CONFLICT (account_id) DO NOTHING;
 
--- name: ListMissingCustomers :many
-SELECT account_id, attempts, spent_keys, first_time FROM customer WHERE stripe_id = '' AND next_time <= sqlc.arg(at_time)
-ORDER BY next_time LIMIT CAST(sqlc.arg(most) AS BIGINT);
+-- name: GetCustomerRow :one
+SELECT * FROM customer WHERE account_id = $1;
 
--- name: LeaseCustomer :execrows
--- Of many replicas one gets the row; should it die, another tries again at next_time.
+-- name: BeginCustomer :exec
+-- Counts an attempt, before Stripe is called.
 UPDATE customer SET
-    attempts = attempts + 1, next_time = sqlc.arg(next_time),
+    attempts = attempts + 1,
     first_time = CASE WHEN first_time = 0 THEN CAST(sqlc.arg(at_time) AS BIGINT) ELSE first_time END
-WHERE account_id = sqlc.arg(account_id) AND stripe_id = '' AND attempts = sqlc.arg(attempts);
+WHERE account_id = sqlc.arg(account_id) AND stripe_id = '';
 
 -- name: SpendCustomerKey :exec
 UPDATE customer SET spent_keys = spent_keys + 1 WHERE account_id = $1;
@@ -18,5 +17,18 @@ UPDATE customer SET spent_keys = spent_keys + 1 WHERE account_id = $1;
 -- name: SaveCustomer :exec
 UPDATE customer SET stripe_id = sqlc.arg(stripe_id) WHERE account_id = sqlc.arg(account_id) AND stripe_id = '';
 
+-- name: DropCustomer :exec
+-- Stripe has deleted it: the next checkout makes another one, under another key.
+UPDATE customer SET stripe_id = '', attempts = 0, first_time = 0, spent_keys = spent_keys + 1 WHERE stripe_id = $1;
+
 -- name: GetCustomer :one
 SELECT stripe_id FROM customer WHERE account_id = $1;
+
+-- name: InsertStripeCustomer :exec
+INSERT INTO stripe_customer (stripe_id, account_id) VALUES ($1, $2) ON CONFLICT (stripe_id) DO NOTHING;
+
+-- name: GetAccountOfCustomer :one
+SELECT account_id FROM stripe_customer WHERE stripe_id = $1;
+
+-- name: ListCustomersOfAccount :many
+SELECT stripe_id FROM stripe_customer WHERE account_id = $1 ORDER BY stripe_id;

@@ -7,7 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
 func accounts(t *testing.T, s Store) {
@@ -93,49 +96,56 @@ func constraints(t *testing.T, s Store) {
 	require.NoError(t, s.Write(t.Context(), "acc", account(func(a *ledger.Account) { a.Balance = -8_000_000_000_000_000_000 })))
 }
 
-func missingCustomers(t *testing.T, s Store) {
-	openAccount(t, s, "acc", 0)
-	openAccount(t, s, "bee", 0)
-	_, err := s.Customer(t.Context(), "none")
+func customersOfAccounts(t *testing.T, s Store) {
+	id, err := s.Customer(t.Context(), "none")
+	require.NoError(t, err)
+	require.Empty(t, id)
+	begin := func(at time.Time) customers.Customer {
+		c, err := s.BeginCustomer(t.Context(), customers.Begin{AccountID: "acc", Time: at})
+		require.NoError(t, err)
+		return c
+	}
+	require.Equal(t, customers.Customer{AccountID: "acc"}, begin(base))
+	require.Equal(t, customers.Customer{AccountID: "acc", Attempts: 1, FirstTime: base}, begin(base.Add(time.Hour)))
+	require.NoError(t, s.SpendCustomerKey(t.Context(), "acc"))
+	require.Equal(t, customers.Customer{AccountID: "acc", Attempts: 2, SpentKeys: 1, FirstTime: base}, begin(base.Add(2*time.Hour)))
+
+	require.NoError(t, s.SaveCustomer(t.Context(), "acc", "cus_1"))
+	id, err = s.Customer(t.Context(), "acc")
+	require.NoError(t, err)
+	require.Equal(t, "cus_1", id)
+	require.Equal(t, "cus_1", begin(base).ID)
+	require.EqualValues(t, 3, begin(base).Attempts, "a customer that exists is not attempted")
+	owner, err := s.AccountOfCustomer(t.Context(), "cus_1")
+	require.NoError(t, err)
+	require.Equal(t, "acc", owner)
+	_, err = s.AccountOfCustomer(t.Context(), "cus_9")
 	require.ErrorIs(t, err, ledger.ErrNotFound)
-	missing, err := s.MissingCustomers(t.Context(), base.Add(-time.Microsecond), 10)
-	require.NoError(t, err)
-	require.Empty(t, missing)
-	missing, err = s.MissingCustomers(t.Context(), base, 1)
-	require.NoError(t, err)
-	require.Len(t, missing, 1)
-	missing, err = s.MissingCustomers(t.Context(), base, 10)
-	require.NoError(t, err)
-	require.Len(t, missing, 2)
+}
 
-	m := missing[0]
-	require.Zero(t, m.FirstTime)
-	mine, err := s.LeaseCustomer(t.Context(), m, base, base.Add(time.Minute))
+// customersDeleted: an account whose customer Stripe has deleted gets another one, and is still found by both.
+func customersDeleted(t *testing.T, s Store) {
+	_, err := s.BeginCustomer(t.Context(), customers.Begin{AccountID: "acc", Time: base})
 	require.NoError(t, err)
-	require.True(t, mine)
-	mine, err = s.LeaseCustomer(t.Context(), m, base, base.Add(time.Minute))
+	require.NoError(t, s.SaveCustomer(t.Context(), "acc", "cus_1"))
+	_, err = s.WriteObject(t.Context(), mirror.Object{Kind: mirror.Customer, ID: "cus_9", Sequence: 1}, nil)
 	require.NoError(t, err)
-	require.False(t, mine, "one gets it")
-	require.NoError(t, s.SpendCustomerKey(t.Context(), m.AccountID))
-
-	missing, err = s.MissingCustomers(t.Context(), base.Add(time.Minute), 10)
+	sequence, err := s.TakeSequence(t.Context(), mirror.Customer, "cus_1")
 	require.NoError(t, err)
-	require.Len(t, missing, 2)
-	again := missing[1] // its turn is later
-	require.Equal(t, m.AccountID, again.AccountID)
-	require.EqualValues(t, 1, again.Attempts)
-	require.EqualValues(t, 1, again.SpentKeys)
-	require.Equal(t, base, again.FirstTime)
-	mine, err = s.LeaseCustomer(t.Context(), again, base.Add(time.Hour), base.Add(2*time.Hour))
+	gone := mirror.Object{Kind: mirror.Customer, ID: "cus_1", Deleted: true, Sequence: sequence}
+	written, err := s.WriteObject(t.Context(), gone, func(ctx context.Context, tx database.Tx, o mirror.Object) error {
+		owner, err := s.AccountOf(ctx, tx, o.ID)
+		require.NoError(t, err)
+		require.Equal(t, "acc", owner)
+		return s.DropCustomer(ctx, tx, o.ID)
+	})
 	require.NoError(t, err)
-	require.True(t, mine)
-
-	require.NoError(t, s.SaveCustomer(t.Context(), m.AccountID, "cus_1"))
-	require.NoError(t, s.SaveCustomer(t.Context(), m.AccountID, "cus_2"))
-	id, err := s.Customer(t.Context(), m.AccountID)
+	require.True(t, written)
+	next, err := s.BeginCustomer(t.Context(), customers.Begin{AccountID: "acc", Time: base.Add(time.Hour)})
 	require.NoError(t, err)
-	require.Equal(t, "cus_1", id, "the first one stays")
-	missing, err = s.MissingCustomers(t.Context(), base.AddDate(1, 0, 0), 10)
+	require.Equal(t, customers.Customer{AccountID: "acc", SpentKeys: 1}, next)
+	require.NoError(t, s.SaveCustomer(t.Context(), "acc", "cus_2"))
+	all, err := s.CustomersOf(t.Context(), "acc")
 	require.NoError(t, err)
-	require.Len(t, missing, 1)
+	require.Equal(t, []string{"cus_1", "cus_2"}, all)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
@@ -72,7 +73,7 @@ func holdsAfterErasure(t *testing.T, s Store) {
 	require.Empty(t, readHold(t, s, "h5").UserID)
 }
 
-// accountsAfterErasure: an erased user gets no account, and an existing account is not announced to Stripe.
+// accountsAfterErasure: an erased user gets no account, and an existing account gets no customer.
 func accountsAfterErasure(t *testing.T, s Store) {
 	require.NoError(t, s.EraseUser(t.Context(), erasedUser))
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
@@ -84,13 +85,13 @@ func accountsAfterErasure(t *testing.T, s Store) {
 	})
 	_, err := s.Account(t.Context(), erasedUser)
 	require.ErrorIs(t, err, ledger.ErrNotFound)
-	openAccount(t, s, "acc", 0)
 	openAccount(t, s, "user_known", 0)
 	require.NoError(t, s.EraseUser(t.Context(), "user_known"))
-	missing, err := s.MissingCustomers(t.Context(), base.AddDate(100, 0, 0), 10)
-	require.NoError(t, err)
-	require.Len(t, missing, 1)
-	require.Equal(t, "acc", missing[0].AccountID)
+	for _, id := range []string{erasedUser, "user_known"} {
+		_, err := s.BeginCustomer(t.Context(), customers.Begin{AccountID: id, Time: base})
+		_, erased := errors.AsType[*ledger.ErasedError](err)
+		require.True(t, erased, "%v", err)
+	}
 }
 
 // erasureOfHistory: what is folded already names the person no more, and keeps its sums.

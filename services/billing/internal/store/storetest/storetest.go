@@ -10,15 +10,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/follow"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
 // Store is what is tested.
 type Store interface {
 	ledger.Store
 	customers.Store
+	mirror.Store
+	follow.Store
 	// Customer reads an account's customer id; "" while it has none.
 	Customer(ctx context.Context, accountID string) (string, error)
+	// AccountOfCustomer finds the account of a customer.
+	AccountOfCustomer(ctx context.Context, customer string) (string, error)
 	// EraseUser takes a person's id out of what is stored, for good.
 	EraseUser(ctx context.Context, userID string) error
 	// OpenHolds counts the open holds and returns the time of the oldest one.
@@ -54,7 +60,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"erasure of history":       erasureOfHistory,
 		"sums beyond 64 bits":      hugeSums,
 		"audit":                    audit,
-		"customers":                missingCustomers,
+		"customers":                customersOfAccounts,
+		"deleted customers":        customersDeleted,
 		"constraints":              constraints,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })

@@ -398,6 +398,34 @@ export declare type Plan = Message<"trivet.billing.v1.Plan"> & {
    * @generated from field: repeated string features = 7;
    */
   features: string[];
+
+  /**
+   * The version that is on sale, from 1; 0 before the plans were applied to Stripe. Example: 3.
+   *
+   * @generated from field: int32 version = 8;
+   */
+  version: number;
+
+  /**
+   * The price of a year, in nano-dollars; 0 when the plan is not sold by the year. Example: "200000000000" ($200).
+   *
+   * @generated from field: int64 yearly_price_nano_usd = 9;
+   */
+  yearlyPriceNanoUsd: bigint;
+
+  /**
+   * The seats that can be bought; unset when the plan is not sold by seat. Price and credit are then for each seat.
+   *
+   * @generated from field: trivet.billing.v1.PlanSeats seats = 10;
+   */
+  seats?: PlanSeats | undefined;
+
+  /**
+   * The trial of a first subscription; unset when there is none.
+   *
+   * @generated from field: trivet.billing.v1.PlanTrial trial = 11;
+   */
+  trial?: PlanTrial | undefined;
 };
 
 /**
@@ -405,6 +433,212 @@ export declare type Plan = Message<"trivet.billing.v1.Plan"> & {
  * Use `create(PlanSchema)` to create a new message.
  */
 export declare const PlanSchema: GenMessage<Plan>;
+
+/**
+ * PlanSeats bounds the seats of a plan.
+ *
+ * @generated from message trivet.billing.v1.PlanSeats
+ */
+export declare type PlanSeats = Message<"trivet.billing.v1.PlanSeats"> & {
+  /**
+   * The minimum number of seats. Example: 1.
+   *
+   * @generated from field: int32 min = 1;
+   */
+  min: number;
+
+  /**
+   * The maximum number of seats. Example: 50.
+   *
+   * @generated from field: int32 max = 2;
+   */
+  max: number;
+};
+
+/**
+ * Describes the message trivet.billing.v1.PlanSeats.
+ * Use `create(PlanSeatsSchema)` to create a new message.
+ */
+export declare const PlanSeatsSchema: GenMessage<PlanSeats>;
+
+/**
+ * PlanTrial is a time without payment.
+ *
+ * @generated from message trivet.billing.v1.PlanTrial
+ */
+export declare type PlanTrial = Message<"trivet.billing.v1.PlanTrial"> & {
+  /**
+   * How many days it lasts. Example: 14.
+   *
+   * @generated from field: int32 days = 1;
+   */
+  days: number;
+
+  /**
+   * The credit for the trial, in nano-dollars; it expires with the trial. Example: "5000000000" ($5).
+   *
+   * @generated from field: int64 credit_nano_usd = 2;
+   */
+  creditNanoUsd: bigint;
+
+  /**
+   * Whether a card is asked for at the start. Example: true.
+   *
+   * @generated from field: bool card_required = 3;
+   */
+  cardRequired: boolean;
+};
+
+/**
+ * Describes the message trivet.billing.v1.PlanTrial.
+ * Use `create(PlanTrialSchema)` to create a new message.
+ */
+export declare const PlanTrialSchema: GenMessage<PlanTrial>;
+
+/**
+ * Pack is credit that is bought once.
+ *
+ * @generated from message trivet.billing.v1.Pack
+ */
+export declare type Pack = Message<"trivet.billing.v1.Pack"> & {
+  /**
+   * The pack's id. Example: "credit_20".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The name for people. Example: "$20 of credit".
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The price before tax that is added, in nano-dollars. Example: "20000000000" ($20).
+   *
+   * @generated from field: int64 price_nano_usd = 3;
+   */
+  priceNanoUsd: bigint;
+
+  /**
+   * The credit, in nano-dollars. Example: "20000000000" ($20).
+   *
+   * @generated from field: int64 credit_nano_usd = 4;
+   */
+  creditNanoUsd: bigint;
+
+  /**
+   * How many months the credit lasts; 0 means that it does not expire. Example: 12.
+   *
+   * @generated from field: int32 expire_months = 5;
+   */
+  expireMonths: number;
+
+  /**
+   * The version that is on sale, from 1; 0 before the packs were applied to Stripe. Example: 1.
+   *
+   * @generated from field: int32 version = 6;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message trivet.billing.v1.Pack.
+ * Use `create(PackSchema)` to create a new message.
+ */
+export declare const PackSchema: GenMessage<Pack>;
+
+/**
+ * Subscription is what an account has bought at Stripe.
+ *
+ * @generated from message trivet.billing.v1.Subscription
+ */
+export declare type Subscription = Message<"trivet.billing.v1.Subscription"> & {
+  /**
+   * Stripe's id of the subscription. Example: "sub_1A2b".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The plan's id. Example: "pro".
+   *
+   * @generated from field: string plan_id = 2;
+   */
+  planId: string;
+
+  /**
+   * The version of the plan, which stays until the subscription changes. Example: 3.
+   *
+   * @generated from field: int32 plan_version = 3;
+   */
+  planVersion: number;
+
+  /**
+   * How often it is charged. Example: BILLING_INTERVAL_MONTH.
+   *
+   * @generated from field: trivet.billing.v1.BillingInterval interval = 4;
+   */
+  interval: BillingInterval;
+
+  /**
+   * What it gives at present. Example: SUBSCRIPTION_ACCESS_ACTIVE.
+   *
+   * @generated from field: trivet.billing.v1.SubscriptionAccess access = 5;
+   */
+  access: SubscriptionAccess;
+
+  /**
+   * Stripe's status. Example: "active".
+   *
+   * @generated from field: string status = 6;
+   */
+  status: string;
+
+  /**
+   * The number of seats; 1 for a plan without seats. Example: 5.
+   *
+   * @generated from field: int32 seats = 7;
+   */
+  seats: number;
+
+  /**
+   * When the period that was charged began. Example: "2026-11-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp period_start_time = 8;
+   */
+  periodStartTime?: Timestamp | undefined;
+
+  /**
+   * When the period that was charged ends. Example: "2026-12-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp period_end_time = 9;
+   */
+  periodEndTime?: Timestamp | undefined;
+
+  /**
+   * When the trial ends; unset without one. Example: "2026-12-07T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp trial_end_time = 10;
+   */
+  trialEndTime?: Timestamp | undefined;
+
+  /**
+   * When the subscription ends; unset while it renews. Example: "2026-12-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp cancel_time = 11;
+   */
+  cancelTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.Subscription.
+ * Use `create(SubscriptionSchema)` to create a new message.
+ */
+export declare const SubscriptionSchema: GenMessage<Subscription>;
 
 /**
  * Invoice is an invoice as Stripe issued it.
@@ -507,6 +741,93 @@ export enum EntryKind {
  * Describes the enum trivet.billing.v1.EntryKind.
  */
 export declare const EntryKindSchema: GenEnum<EntryKind>;
+
+/**
+ * BillingInterval is how often a subscription is charged.
+ *
+ * @generated from enum trivet.billing.v1.BillingInterval
+ */
+export enum BillingInterval {
+  /**
+   * Not set; treated as a month.
+   *
+   * @generated from enum value: BILLING_INTERVAL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Every month.
+   *
+   * @generated from enum value: BILLING_INTERVAL_MONTH = 1;
+   */
+  MONTH = 1,
+
+  /**
+   * Every year. Credit is granted each month all the same.
+   *
+   * @generated from enum value: BILLING_INTERVAL_YEAR = 2;
+   */
+  YEAR = 2,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.BillingInterval.
+ */
+export declare const BillingIntervalSchema: GenEnum<BillingInterval>;
+
+/**
+ * SubscriptionAccess is what a subscription gives at present.
+ *
+ * @generated from enum trivet.billing.v1.SubscriptionAccess
+ */
+export enum SubscriptionAccess {
+  /**
+   * Not set; no subscription has it.
+   *
+   * @generated from enum value: SUBSCRIPTION_ACCESS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The plan is paid for.
+   *
+   * @generated from enum value: SUBSCRIPTION_ACCESS_ACTIVE = 1;
+   */
+  ACTIVE = 1,
+
+  /**
+   * The plan is on trial.
+   *
+   * @generated from enum value: SUBSCRIPTION_ACCESS_TRIAL = 2;
+   */
+  TRIAL = 2,
+
+  /**
+   * A payment failed. The plan stays for the time of grace.
+   *
+   * @generated from enum value: SUBSCRIPTION_ACCESS_GRACE = 3;
+   */
+  GRACE = 3,
+
+  /**
+   * Payment failed for too long, or the subscription is paused. The limits are those of the default plan.
+   *
+   * @generated from enum value: SUBSCRIPTION_ACCESS_SUSPENDED = 4;
+   */
+  SUSPENDED = 4,
+
+  /**
+   * The subscription has ended.
+   *
+   * @generated from enum value: SUBSCRIPTION_ACCESS_ENDED = 5;
+   */
+  ENDED = 5,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.SubscriptionAccess.
+ */
+export declare const SubscriptionAccessSchema: GenEnum<SubscriptionAccess>;
 
 /**
  * InvoiceStatus is where an invoice stands.

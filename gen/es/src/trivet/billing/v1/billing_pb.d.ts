@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CallUsage } from "../../usage/v1/usage_pb.js";
-import type { Account, Entry, Grant, Invoice, Limits, Plan, UsageRow, UsageSummary } from "./account_pb.js";
+import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Pack, Plan, Subscription, UsageRow, UsageSummary } from "./account_pb.js";
 import type { Health } from "../../status/v1/status_pb.js";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
 
@@ -1100,6 +1100,13 @@ export declare type ListPlansResponse = Message<"trivet.billing.v1.ListPlansResp
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * The credit packs, in the order of the plan file; all of them, on the first page.
+   *
+   * @generated from field: repeated trivet.billing.v1.Pack packs = 3;
+   */
+  packs: Pack[];
 };
 
 /**
@@ -1107,6 +1114,128 @@ export declare type ListPlansResponse = Message<"trivet.billing.v1.ListPlansResp
  * Use `create(ListPlansResponseSchema)` to create a new message.
  */
 export declare const ListPlansResponseSchema: GenMessage<ListPlansResponse>;
+
+/**
+ * ListEntitlementsRequest selects a page of the features.
+ *
+ * @generated from message trivet.billing.v1.ListEntitlementsRequest
+ */
+export declare type ListEntitlementsRequest = Message<"trivet.billing.v1.ListEntitlementsRequest"> & {
+  /**
+   * The maximum number of features on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListEntitlementsRequest.
+ * Use `create(ListEntitlementsRequestSchema)` to create a new message.
+ */
+export declare const ListEntitlementsRequestSchema: GenMessage<ListEntitlementsRequest>;
+
+/**
+ * ListEntitlementsResponse is what the plan allows.
+ *
+ * @generated from message trivet.billing.v1.ListEntitlementsResponse
+ */
+export declare type ListEntitlementsResponse = Message<"trivet.billing.v1.ListEntitlementsResponse"> & {
+  /**
+   * The plan's id. Example: "pro".
+   *
+   * @generated from field: string plan_id = 1;
+   */
+  planId: string;
+
+  /**
+   * The features that the plan includes. Example: ["chat", "embeddings"].
+   *
+   * @generated from field: repeated string features = 2;
+   */
+  features: string[];
+
+  /**
+   * The models that the plan includes; empty means all. Example: ["gpt-5-mini"].
+   *
+   * @generated from field: repeated string models = 3;
+   */
+  models: string[];
+
+  /**
+   * The plan's limits.
+   *
+   * @generated from field: trivet.billing.v1.Limits limits = 4;
+   */
+  limits?: Limits | undefined;
+
+  /**
+   * The token of the next page of features; empty on the last page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string next_page_token = 5;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListEntitlementsResponse.
+ * Use `create(ListEntitlementsResponseSchema)` to create a new message.
+ */
+export declare const ListEntitlementsResponseSchema: GenMessage<ListEntitlementsResponse>;
+
+/**
+ * CheckEntitlementRequest names a feature.
+ *
+ * @generated from message trivet.billing.v1.CheckEntitlementRequest
+ */
+export declare type CheckEntitlementRequest = Message<"trivet.billing.v1.CheckEntitlementRequest"> & {
+  /**
+   * The feature, as the plan file names it. Example: "api_keys".
+   *
+   * @generated from field: string feature = 1;
+   */
+  feature: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.CheckEntitlementRequest.
+ * Use `create(CheckEntitlementRequestSchema)` to create a new message.
+ */
+export declare const CheckEntitlementRequestSchema: GenMessage<CheckEntitlementRequest>;
+
+/**
+ * CheckEntitlementResponse is the answer.
+ *
+ * @generated from message trivet.billing.v1.CheckEntitlementResponse
+ */
+export declare type CheckEntitlementResponse = Message<"trivet.billing.v1.CheckEntitlementResponse"> & {
+  /**
+   * Whether the plan includes the feature. Example: true.
+   *
+   * @generated from field: bool included = 1;
+   */
+  included: boolean;
+
+  /**
+   * The plan's id. Example: "pro".
+   *
+   * @generated from field: string plan_id = 2;
+   */
+  planId: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.CheckEntitlementResponse.
+ * Use `create(CheckEntitlementResponseSchema)` to create a new message.
+ */
+export declare const CheckEntitlementResponseSchema: GenMessage<CheckEntitlementResponse>;
 
 /**
  * CreateGrantRequest describes credit for an account.
@@ -1222,6 +1351,20 @@ export declare type CreateCheckoutSessionRequest = Message<"trivet.billing.v1.Cr
    * @generated from field: string cancel_url = 3;
    */
   cancelUrl: string;
+
+  /**
+   * How often a plan is charged; unset means every month. Example: BILLING_INTERVAL_YEAR.
+   *
+   * @generated from field: trivet.billing.v1.BillingInterval interval = 5;
+   */
+  interval: BillingInterval;
+
+  /**
+   * The number of seats of a plan that is sold by seat; 0 means its minimum. Example: 5.
+   *
+   * @generated from field: int32 seats = 6;
+   */
+  seats: number;
 };
 
 /**
@@ -1283,6 +1426,13 @@ export declare type CheckoutSession = Message<"trivet.billing.v1.CheckoutSession
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */
   expireTime?: Timestamp | undefined;
+
+  /**
+   * Whether the account has what was bought: the plan, or the credit. Example: true.
+   *
+   * @generated from field: bool applied = 5;
+   */
+  applied: boolean;
 };
 
 /**
@@ -1290,6 +1440,80 @@ export declare type CheckoutSession = Message<"trivet.billing.v1.CheckoutSession
  * Use `create(CheckoutSessionSchema)` to create a new message.
  */
 export declare const CheckoutSessionSchema: GenMessage<CheckoutSession>;
+
+/**
+ * GetCheckoutSessionRequest names a session.
+ *
+ * @generated from message trivet.billing.v1.GetCheckoutSessionRequest
+ */
+export declare type GetCheckoutSessionRequest = Message<"trivet.billing.v1.GetCheckoutSessionRequest"> & {
+  /**
+   * Stripe's id of the session. Example: "cs_test_a1B2".
+   *
+   * @generated from field: string checkout_session_id = 1;
+   */
+  checkoutSessionId: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetCheckoutSessionRequest.
+ * Use `create(GetCheckoutSessionRequestSchema)` to create a new message.
+ */
+export declare const GetCheckoutSessionRequestSchema: GenMessage<GetCheckoutSessionRequest>;
+
+/**
+ * GetCheckoutSessionResponse carries the session.
+ *
+ * @generated from message trivet.billing.v1.GetCheckoutSessionResponse
+ */
+export declare type GetCheckoutSessionResponse = Message<"trivet.billing.v1.GetCheckoutSessionResponse"> & {
+  /**
+   * The session.
+   *
+   * @generated from field: trivet.billing.v1.CheckoutSession checkout_session = 1;
+   */
+  checkoutSession?: CheckoutSession | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetCheckoutSessionResponse.
+ * Use `create(GetCheckoutSessionResponseSchema)` to create a new message.
+ */
+export declare const GetCheckoutSessionResponseSchema: GenMessage<GetCheckoutSessionResponse>;
+
+/**
+ * GetSubscriptionRequest has no parameters.
+ *
+ * @generated from message trivet.billing.v1.GetSubscriptionRequest
+ */
+export declare type GetSubscriptionRequest = Message<"trivet.billing.v1.GetSubscriptionRequest"> & {
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetSubscriptionRequest.
+ * Use `create(GetSubscriptionRequestSchema)` to create a new message.
+ */
+export declare const GetSubscriptionRequestSchema: GenMessage<GetSubscriptionRequest>;
+
+/**
+ * GetSubscriptionResponse carries the subscription.
+ *
+ * @generated from message trivet.billing.v1.GetSubscriptionResponse
+ */
+export declare type GetSubscriptionResponse = Message<"trivet.billing.v1.GetSubscriptionResponse"> & {
+  /**
+   * The subscription.
+   *
+   * @generated from field: trivet.billing.v1.Subscription subscription = 1;
+   */
+  subscription?: Subscription | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetSubscriptionResponse.
+ * Use `create(GetSubscriptionResponseSchema)` to create a new message.
+ */
+export declare const GetSubscriptionResponseSchema: GenMessage<GetSubscriptionResponse>;
 
 /**
  * CreatePortalSessionRequest says where to come back to.
@@ -1453,6 +1677,108 @@ export declare type ApplyPlansResponse = Message<"trivet.billing.v1.ApplyPlansRe
  * Use `create(ApplyPlansResponseSchema)` to create a new message.
  */
 export declare const ApplyPlansResponseSchema: GenMessage<ApplyPlansResponse>;
+
+/**
+ * ListPlanVersionsRequest selects a page.
+ *
+ * @generated from message trivet.billing.v1.ListPlanVersionsRequest
+ */
+export declare type ListPlanVersionsRequest = Message<"trivet.billing.v1.ListPlanVersionsRequest"> & {
+  /**
+   * The maximum number of versions on a page. 0 means 500, and larger values are treated as 500. Example: 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListPlanVersionsRequest.
+ * Use `create(ListPlanVersionsRequestSchema)` to create a new message.
+ */
+export declare const ListPlanVersionsRequestSchema: GenMessage<ListPlanVersionsRequest>;
+
+/**
+ * ListPlanVersionsResponse is one page.
+ *
+ * @generated from message trivet.billing.v1.ListPlanVersionsResponse
+ */
+export declare type ListPlanVersionsResponse = Message<"trivet.billing.v1.ListPlanVersionsResponse"> & {
+  /**
+   * The versions, in the order of the plan file and then from the first version.
+   *
+   * @generated from field: repeated trivet.billing.v1.PlanVersion plan_versions = 1;
+   */
+  planVersions: PlanVersion[];
+
+  /**
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListPlanVersionsResponse.
+ * Use `create(ListPlanVersionsResponseSchema)` to create a new message.
+ */
+export declare const ListPlanVersionsResponseSchema: GenMessage<ListPlanVersionsResponse>;
+
+/**
+ * PlanVersion is one version of a plan or of a pack.
+ *
+ * @generated from message trivet.billing.v1.PlanVersion
+ */
+export declare type PlanVersion = Message<"trivet.billing.v1.PlanVersion"> & {
+  /**
+   * The object in the plan file, as its type, its id there and the version. Example: "plan:pro@3".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Whether the version is on sale. Example: true.
+   *
+   * @generated from field: bool current = 2;
+   */
+  current: boolean;
+
+  /**
+   * The plan; unset for a pack.
+   *
+   * @generated from field: trivet.billing.v1.Plan plan = 3;
+   */
+  plan?: Plan | undefined;
+
+  /**
+   * The pack; unset for a plan.
+   *
+   * @generated from field: trivet.billing.v1.Pack pack = 4;
+   */
+  pack?: Pack | undefined;
+
+  /**
+   * Stripe's ids of the version's prices. Example: ["price_1A2b"].
+   *
+   * @generated from field: repeated string stripe_price_ids = 5;
+   */
+  stripePriceIds: string[];
+};
+
+/**
+ * Describes the message trivet.billing.v1.PlanVersion.
+ * Use `create(PlanVersionSchema)` to create a new message.
+ */
+export declare const PlanVersionSchema: GenMessage<PlanVersion>;
 
 /**
  * PlanChange is one change to what Stripe has.
@@ -2254,7 +2580,7 @@ export declare const BillingService: GenService<{
     output: typeof ListEntriesResponseSchema;
   },
   /**
-   * ListPlans lists the plans on sale.
+   * ListPlans lists the plans and the credit packs on sale.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ListPlans
    */
@@ -2262,6 +2588,26 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof ListPlansRequestSchema;
     output: typeof ListPlansResponseSchema;
+  },
+  /**
+   * ListEntitlements returns what the account's plan allows at this moment.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.ListEntitlements
+   */
+  listEntitlements: {
+    methodKind: "unary";
+    input: typeof ListEntitlementsRequestSchema;
+    output: typeof ListEntitlementsResponseSchema;
+  },
+  /**
+   * CheckEntitlement tells whether the account's plan includes a feature at this moment.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.CheckEntitlement
+   */
+  checkEntitlement: {
+    methodKind: "unary";
+    input: typeof CheckEntitlementRequestSchema;
+    output: typeof CheckEntitlementResponseSchema;
   },
   /**
    * CreateGrant grants credit to an account; idempotent by source. A repeated request returns the first grant, even after its
@@ -2276,8 +2622,10 @@ export declare const BillingService: GenService<{
     output: typeof CreateGrantResponseSchema;
   },
   /**
-   * CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack.
-   * Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), SERVICE_UNAVAILABLE.
+   * CreateCheckoutSession opens a page at Stripe on which the account buys a plan or a credit pack. An account has one open session: the
+   * same request returns it again, and another request ends it.
+   * Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), CONFLICT (the account has a subscription), CONFIGURATION_ERROR (the plans
+   * were not applied to Stripe), SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.CreateCheckoutSession
    */
@@ -2287,7 +2635,20 @@ export declare const BillingService: GenService<{
     output: typeof CreateCheckoutSessionResponseSchema;
   },
   /**
-   * CreatePortalSession opens the page at Stripe on which the account manages its subscription. Errors: SERVICE_UNAVAILABLE.
+   * GetCheckoutSession says how a purchase stands. The page to which Stripe sends the person back calls it: it reads the session at
+   * Stripe, and waits up to 10 seconds until the account has what was paid for.
+   * Errors: NOT_FOUND, SERVICE_UNAVAILABLE.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.GetCheckoutSession
+   */
+  getCheckoutSession: {
+    methodKind: "unary";
+    input: typeof GetCheckoutSessionRequestSchema;
+    output: typeof GetCheckoutSessionResponseSchema;
+  },
+  /**
+   * CreatePortalSession opens the page at Stripe for cards, tax ids, invoices and cancelling.
+   * Errors: INVALID_ARGUMENT, CONFLICT (the account has bought nothing yet), SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.CreatePortalSession
    */
@@ -2297,7 +2658,17 @@ export declare const BillingService: GenService<{
     output: typeof CreatePortalSessionResponseSchema;
   },
   /**
-   * ListInvoices pages through the account's invoices, newest first.
+   * GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one).
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.GetSubscription
+   */
+  getSubscription: {
+    methodKind: "unary";
+    input: typeof GetSubscriptionRequestSchema;
+    output: typeof GetSubscriptionResponseSchema;
+  },
+  /**
+   * ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ListInvoices
    */
@@ -2307,8 +2678,10 @@ export declare const BillingService: GenService<{
     output: typeof ListInvoicesResponseSchema;
   },
   /**
-   * ApplyPlans changes Stripe's products, prices and meters to match a plan file. With dry_run it only lists the changes.
-   * Errors: INVALID_ARGUMENT (the plan file has a mistake), SERVICE_UNAVAILABLE.
+   * ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
+   * changes. An interrupted run is completed by the next.
+   * Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
+   * CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ApplyPlans
    */
@@ -2316,6 +2689,16 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof ApplyPlansRequestSchema;
     output: typeof ApplyPlansResponseSchema;
+  },
+  /**
+   * ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.ListPlanVersions
+   */
+  listPlanVersions: {
+    methodKind: "unary";
+    input: typeof ListPlanVersionsRequestSchema;
+    output: typeof ListPlanVersionsResponseSchema;
   },
   /**
    * EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.

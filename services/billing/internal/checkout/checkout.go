@@ -1,0 +1,356 @@
+// Package checkout opens Stripe's pages for an account: checkout, for plans and packs, and the portal.
+package checkout
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/job"
+	"github.com/trivet-dev/trivet/platform/wait"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/offers"
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
+)
+
+// Session is a checkout session at Stripe.
+type Session struct {
+	ID, URL, Status string
+	ExpireTime      time.Time
+	// Request identifies what was asked for.
+	Request string
+}
+
+// NewSession is a session to make.
+type NewSession struct {
+	AccountID, Customer string
+	// Request identifies what is asked for.
+	Request string
+	// Price is the id of the price, and Quantity how many.
+	Price    string
+	Quantity int64
+	// Subscription is true for a plan and false for a pack.
+	Subscription bool
+	// Trial is nil without one.
+	Trial                 *plans.Trial
+	AutomaticTax          bool
+	SuccessURL, CancelURL string
+	// Key is the idempotency key.
+	Key string
+}
+
+// Provider calls Stripe. Errors are those of package outcome.
+type Provider interface {
+	// LiveSubscriptions lists the customer's subscriptions that have begun and not ended.
+	LiveSubscriptions(ctx context.Context, customer string) (ids []string, err error)
+	// OpenSessions lists the customer's open checkout sessions that Trivet made.
+	OpenSessions(ctx context.Context, customer string) ([]Session, error)
+	// ExpireSession ends an open session. One that is no longer open is refused.
+	ExpireSession(ctx context.Context, id string) error
+	// NewCheckout makes a session. It is idempotent by key.
+	NewCheckout(ctx context.Context, s NewSession) (Session, error)
+	// NewPortal makes a session of the portal and returns its address.
+	NewPortal(ctx context.Context, customer, configuration, returnURL string) (url string, err error)
+	// Invoices reads a page of the customer's invoices, newest first, after one.
+	Invoices(ctx context.Context, customer, after string, limit int) (page []Invoice, more bool, err error)
+}
+
+// Store reads what an account has.
+type Store interface {
+	// Customer reads the account's customer; "" for none.
+	Customer(ctx context.Context, accountID string) (string, error)
+	// AccountOfCustomer finds the account of a customer; ledger.ErrNotFound if there is none.
+	AccountOfCustomer(ctx context.Context, customer string) (string, error)
+	// Subscription reads what the account's subscription is; ledger.ErrNotFound when it never had one.
+	Subscription(ctx context.Context, accountID string) (subscriptions.State, error)
+	// GrantGiven tells whether the account has a grant for a source.
+	GrantGiven(ctx context.Context, accountID, source string) (bool, error)
+	// Catalog reads what was applied last.
+	Catalog(ctx context.Context) (offers.Catalog, error)
+}
+
+// Customers makes the account's customer.
+type Customers interface {
+	Ensure(ctx context.Context, accountID string) (string, error)
+}
+
+// Mirror fetches and stores an object, with what follows from it.
+type Mirror interface {
+	Sync(ctx context.Context, kind mirror.Kind, id string) (mirror.Object, error)
+}
+
+// Options holds the dependencies of a Service.
+type Options struct {
+	Database  *database.DB
+	Store     Store
+	Provider  Provider
+	Customers Customers
+	Mirror    Mirror
+	Catalog   *plans.Catalog
+	Now       func() time.Time
+	// Alone says that no other process uses the database.
+	Alone bool
+	// AutomaticTax lets Stripe work out the tax.
+	AutomaticTax bool
+}
+
+// Service opens pages.
+type Service struct{ Options }
+
+// New makes a Service.
+func New(o Options) *Service { return &Service{o} }
+
+// Refusals.
+var (
+	// ErrUnknownOffer says that no such plan or pack is on sale.
+	ErrUnknownOffer = errors.New("checkout: no such plan or pack is on sale")
+	// ErrNotApplied says that the plans were not applied to Stripe.
+	ErrNotApplied = errors.New("checkout: the plans were not applied to Stripe")
+	// ErrFree says that the plan has no price.
+	ErrFree = errors.New("checkout: the plan is free")
+	// ErrNotYearly says that the plan is not sold by the year.
+	ErrNotYearly = errors.New("checkout: the plan is not sold by the year")
+	// ErrSubscribed says that the account has a live subscription.
+	ErrSubscribed = errors.New("checkout: the account has a subscription")
+	// ErrNoCustomer says that the account has bought nothing yet.
+	ErrNoCustomer = errors.New("checkout: the account has no customer at Stripe")
+	// ErrNotFound says that the account has no such session.
+	ErrNotFound = errors.New("checkout: no such session")
+)
+
+// SeatsError says that the number of seats is not allowed.
+type SeatsError struct{ Min, Max int64 }
+
+// Error names the bounds; both are 0 for a plan without seats.
+func (e *SeatsError) Error() string { return fmt.Sprintf("must be from %d to %d", e.Min, e.Max) }
+
+// Request says what to buy.
+type Request struct {
+	AccountID string
+	// PlanID or PackID is set.
+	PlanID, PackID string
+	Interval       plans.Interval
+	// Seats is 0 for the minimum.
+	Seats                 int64
+	SuccessURL, CancelURL string
+}
+
+const (
+	// patience is how long a request waits for another one of the same account.
+	patience = 20 * time.Second
+	lease    = 45 * time.Second
+	turn     = 50 * time.Millisecond
+)
+
+// Create returns an open session for the request: one for each account, whatever is asked for at once. Errors: the refusals, *SeatsError,
+// *ledger.ErasedError, job.ErrBusy, those of package outcome and of the store.
+func (s *Service) Create(ctx context.Context, r Request) (Session, error) {
+	item, err := s.item(r)
+	if err != nil {
+		return Session{}, err
+	}
+	var made Session
+	err = s.alone(ctx, r.AccountID, func(ctx context.Context, h *job.Holder) (err error) {
+		made, err = s.create(ctx, h, item)
+		return err
+	})
+	return made, err
+}
+
+// alone waits for the account's turn.
+func (s *Service) alone(ctx context.Context, accountID string, fn func(context.Context, *job.Holder) error) error {
+	options := job.Options{Lease: lease, Alone: s.Alone, Now: s.Now}
+	for end := time.Now().Add(patience); ; {
+		err := job.Run(ctx, s.Database, "checkout "+accountID, options, fn)
+		if !errors.Is(err, job.ErrBusy) || time.Now().After(end) {
+			return err
+		}
+		if err := wait.For(ctx, turn); err != nil {
+			return err
+		}
+	}
+}
+
+// item finds what is sold for a request.
+func (s *Service) item(r Request) (NewSession, error) {
+	n := NewSession{
+		AccountID: r.AccountID, Quantity: 1, Subscription: r.PlanID != "", AutomaticTax: s.AutomaticTax, SuccessURL: r.SuccessURL, CancelURL: r.CancelURL,
+	}
+	if len(s.Catalog.Offers()) == 0 {
+		return n, ErrNotApplied
+	}
+	offer, ok := s.Catalog.OfferOf(r.PlanID, r.PackID)
+	switch {
+	case !ok || offer.Plan != nil && offer.Plan.Internal:
+		return n, ErrUnknownOffer
+	case offer.Pack != nil:
+		if r.Seats > 0 {
+			return n, &SeatsError{}
+		}
+		n.Price = offer.Prices[plans.Once]
+		return n, nil
+	case !offer.Plan.Sold():
+		return n, ErrFree
+	}
+	if n.Price, ok = offer.Prices[r.Interval]; !ok {
+		return n, ErrNotYearly
+	}
+	n.Trial = offer.Plan.Trial
+	seats := offer.Plan.Seats
+	switch {
+	case seats == nil && r.Seats > 1:
+		return n, &SeatsError{Min: 1, Max: 1}
+	case seats == nil:
+		return n, nil
+	}
+	if n.Quantity = r.Seats; n.Quantity == 0 {
+		n.Quantity = seats.Min
+	}
+	if n.Quantity < seats.Min || n.Quantity > seats.Max {
+		return n, &SeatsError{Min: seats.Min, Max: seats.Max}
+	}
+	return n, nil
+}
+
+// attempt is a call to Stripe whose outcome may be unknown. It is stored before the call.
+type attempt struct {
+	Request string `json:"request"`
+	Key     string `json:"key"`
+	// Time is when the key was made. Stripe forgets keys after a day.
+	Time time.Time `json:"time"`
+}
+
+const keyLife = 20 * time.Hour
+
+func (s *Service) create(ctx context.Context, h *job.Holder, n NewSession) (Session, error) {
+	var err error
+	if n.Customer, err = s.customer(ctx, &n); err != nil {
+		return Session{}, err
+	}
+	n.Request = fingerprint(n)
+	for {
+		open, err := s.clear(ctx, n)
+		if err != nil || open.ID != "" {
+			return open, err
+		}
+		var last attempt
+		if !h.Load(&last) || last.Request != n.Request || s.Now().Sub(last.Time) > keyLife {
+			last = attempt{Request: n.Request, Key: "trivet/" + n.AccountID + "/checkout/" + rand.Text(), Time: s.Now()}
+			if err := h.Save(ctx, last); err != nil {
+				return Session{}, err
+			}
+		}
+		n.Key = last.Key
+		made, err := s.Provider.NewCheckout(ctx, n)
+		if err != nil {
+			return Session{}, s.failed(ctx, h, n, err)
+		}
+		if made.Status == "open" {
+			return made, nil
+		}
+		if err := h.Save(ctx, attempt{}); err != nil { // the key repeats a session that has ended since
+			return Session{}, err
+		}
+	}
+}
+
+// customer returns the account's customer. A trial is for a first subscription only.
+func (s *Service) customer(ctx context.Context, n *NewSession) (string, error) {
+	if !n.Subscription {
+		return s.Customers.Ensure(ctx, n.AccountID)
+	}
+	known, err := s.Store.Subscription(ctx, n.AccountID)
+	switch {
+	case isNotFound(err):
+	case err != nil:
+		return "", err
+	case known.Access != subscriptions.Ended:
+		return "", ErrSubscribed
+	default:
+		n.Trial = nil
+	}
+	customer, err := s.Customers.Ensure(ctx, n.AccountID)
+	if err != nil {
+		return "", err
+	}
+	live, err := s.Provider.LiveSubscriptions(ctx, customer)
+	if err != nil {
+		return "", s.gone(ctx, customer, err)
+	}
+	if len(live) > 0 {
+		for _, id := range live { // the event about it has not come yet
+			if _, err := s.Mirror.Sync(ctx, mirror.Subscription, id); err != nil {
+				return "", err
+			}
+		}
+		return "", ErrSubscribed
+	}
+	return customer, nil
+}
+
+// clear ends the open sessions that are for something else, and returns one that is for the same.
+func (s *Service) clear(ctx context.Context, n NewSession) (same Session, err error) {
+	open, err := s.Provider.OpenSessions(ctx, n.Customer)
+	if err != nil {
+		return Session{}, s.gone(ctx, n.Customer, err)
+	}
+	for _, o := range open {
+		if o.Request == n.Request && same.ID == "" && s.Now().Before(o.ExpireTime.Add(-30*time.Minute)) {
+			same = o
+			continue
+		}
+		err := s.Provider.ExpireSession(ctx, o.ID)
+		if _, refused := errors.AsType[*outcome.RefusedError](err); refused { // it was paid a moment ago, or has expired
+			if _, err := s.Mirror.Sync(ctx, mirror.CheckoutSession, o.ID); err != nil {
+				return Session{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return Session{}, err
+		}
+	}
+	return same, nil
+}
+
+// failed decides what the next attempt does with the key: after a refusal or a failure that Stripe repeats for the key, it takes a new
+// one, and clear has looked for what the old one made.
+func (s *Service) failed(ctx context.Context, h *job.Holder, n NewSession, err error) error {
+	unknown, ok := errors.AsType[*outcome.UnknownError](err)
+	_, busy := errors.AsType[*outcome.BusyError](err)
+	if busy || ok && !unknown.Spent {
+		return err
+	}
+	return errors.Join(s.gone(ctx, n.Customer, err), h.Save(ctx, attempt{}))
+}
+
+// gone learns of a customer that Stripe does not have, so that the next attempt makes another one.
+func (s *Service) gone(ctx context.Context, customer string, err error) error {
+	refused, ok := errors.AsType[*outcome.RefusedError](err)
+	if !ok || refused.Code != "resource_missing" || refused.Param != "customer" {
+		return err
+	}
+	if _, synced := s.Mirror.Sync(ctx, mirror.Customer, customer); synced != nil {
+		return errors.Join(err, synced)
+	}
+	return &outcome.BusyError{Err: err}
+}
+
+// fingerprint identifies what is asked for.
+func fingerprint(n NewSession) string {
+	n.Key, n.Request = "", ""
+	text, err := json.Marshal(n)
+	if err != nil {
+		return "" // NewSession is plain
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}

@@ -1,0 +1,195 @@
+package ledger
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
+)
+
+// Billed is what is mirrored of an account at Stripe, as JSON.
+type Billed struct {
+	Subscriptions, Invoices [][]byte
+	// Deleted are the account's customers that Stripe no longer has.
+	Deleted []string
+}
+
+// Follow brings an account's plan, period and credit up to what its mirrored subscription says. Repeating it changes nothing.
+func (l *Ledger) Follow(ctx context.Context, tx Tx, accountID string) error {
+	now := l.now()
+	account, err := l.touch(ctx, tx, accountID, now)
+	if err != nil {
+		return err
+	}
+	followed, err := l.follow(ctx, tx, &account, now)
+	if err != nil || !followed {
+		return err
+	}
+	return l.save(ctx, tx, &account)
+}
+
+// FollowDue follows the subscriptions that time alone has changed, at most limit, and counts them. Errors: ErrUnavailable.
+func (l *Ledger) FollowDue(ctx context.Context, limit int) (int, error) {
+	due, err := l.store.DueSubscriptions(ctx, l.now(), limit)
+	for i, accountID := range due {
+		err := l.store.Write(ctx, accountID, func(ctx context.Context, tx Tx) error { return l.Follow(ctx, tx, accountID) })
+		if err != nil {
+			return i, err
+		}
+	}
+	return len(due), err
+}
+
+// follow changes an account in memory, and its grants. It returns false when the account has no subscription to follow.
+func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.Time) (bool, error) {
+	billed, err := tx.Billed(ctx, account.ID)
+	if err != nil || len(billed.Subscriptions) == 0 {
+		return false, err
+	}
+	in, err := input(billed)
+	if err != nil {
+		return false, err
+	}
+	in.Catalog, in.Now = l.plans, now
+	st := subscriptions.Derive(in)
+	for _, id := range st.Unmapped {
+		l.log.WarnContext(ctx, "a subscription at Stripe has a price that no applied plan has; it entitles to nothing", slog.String("account", account.ID), slog.String("subscription", id))
+	}
+	for _, id := range st.Duplicates {
+		l.log.WarnContext(ctx, "the account has two live subscriptions at Stripe; cancel this one", slog.String("account", account.ID), slog.String("subscription", id))
+	}
+	if st.Access == subscriptions.None {
+		return false, nil
+	}
+	if err := l.endCredit(ctx, tx, account, st.Endings, now); err != nil {
+		return false, err
+	}
+	if st.Access == subscriptions.Ended {
+		return l.unsubscribe(ctx, tx, account, st, now)
+	}
+	return true, l.subscribe(ctx, tx, account, st, now)
+}
+
+func input(billed Billed) (in subscriptions.Input, err error) {
+	for _, body := range billed.Subscriptions {
+		s, err := subscriptions.ParseSubscription(body)
+		if err != nil {
+			return in, err
+		}
+		s.CustomerDeleted = slices.Contains(billed.Deleted, s.Customer)
+		in.Subscriptions = append(in.Subscriptions, s)
+	}
+	for _, body := range billed.Invoices {
+		inv, err := subscriptions.ParseInvoice(body)
+		if err != nil {
+			return in, err
+		}
+		in.Invoices = append(in.Invoices, inv)
+	}
+	return in, nil
+}
+
+// subscribe puts the account on the plan that it is entitled to, and gives what is due.
+func (l *Ledger) subscribe(ctx context.Context, tx Tx, account *Account, st subscriptions.State, now time.Time) error {
+	ref := st.Plan.Ref()
+	if st.Access == subscriptions.Suspended {
+		ref = l.plans.Default().ID
+	}
+	if err := l.setPlan(ctx, tx, account, ref); err != nil {
+		return err
+	}
+	if !account.PeriodStart.Equal(st.CreditStart) {
+		account.PeriodStart, account.Period = st.CreditStart, UsageTotal{}
+	}
+	account.PeriodEnd = st.CreditEnd
+	for _, due := range st.Grants {
+		if !due.Expire.After(now) {
+			continue
+		}
+		if _, err := l.give(ctx, tx, account, Grant{Source: due.Source, Amount: due.Amount, ExpireTime: due.Expire}, now); err != nil {
+			return err
+		}
+	}
+	return tx.SaveSubscription(ctx, account.ID, st)
+}
+
+// unsubscribe puts the account back on the default plan, once. Its own months begin again with the next; the free credit of the present
+// one is not given.
+func (l *Ledger) unsubscribe(ctx context.Context, tx Tx, account *Account, st subscriptions.State, now time.Time) (bool, error) {
+	before, err := tx.SubscriptionAccess(ctx, account.ID)
+	if err != nil || before == subscriptions.Ended || before == subscriptions.None {
+		return false, err
+	}
+	if err := l.setPlan(ctx, tx, account, l.plans.Default().ID); err != nil {
+		return false, err
+	}
+	_, end := period(account.CreateTime, now)
+	account.PeriodStart, account.PeriodEnd, account.Period = now, end, UsageTotal{}
+	return true, tx.SaveSubscription(ctx, account.ID, st)
+}
+
+// setPlan changes the account's plan.
+func (l *Ledger) setPlan(ctx context.Context, tx Tx, account *Account, ref string) error {
+	if account.Plan == ref {
+		return nil
+	}
+	account.Plan = ref
+	return tx.SetPlan(ctx, account.ID, ref)
+}
+
+// endCredit lets the credit of subscriptions that are over expire with them. What open calls hold stays theirs.
+func (l *Ledger) endCredit(ctx context.Context, tx Tx, account *Account, endings []subscriptions.Ending, now time.Time) error {
+	if len(endings) == 0 {
+		return nil
+	}
+	live, err := tx.LiveGrants(ctx, account.ID)
+	if err != nil {
+		return err
+	}
+	ended := false
+	for _, g := range live {
+		for _, e := range endings {
+			if strings.HasPrefix(g.Source, subscriptions.SourceOf(e.SubscriptionID)) && g.ExpireTime.After(now) {
+				if err := tx.SetExpiry(ctx, g.ID, now); err != nil {
+					return err
+				}
+				ended = true
+			}
+		}
+	}
+	if !ended {
+		return nil
+	}
+	return l.expire(ctx, tx, account, now)
+}
+
+// FollowCheckout gives the credit of a pack that a checkout session paid for, once.
+func (l *Ledger) FollowCheckout(ctx context.Context, tx Tx, accountID string, body []byte) error {
+	session, err := subscriptions.ParseSession(body)
+	if err != nil {
+		return err
+	}
+	bought, paid, unmapped := subscriptions.Pack(session, l.plans)
+	if unmapped {
+		l.log.WarnContext(ctx, "a paid checkout session has a price that no applied pack has; no credit is given for it", slog.String("account", accountID), slog.String("session", session.ID))
+	}
+	if !paid {
+		return nil
+	}
+	now := l.now()
+	account, err := l.touch(ctx, tx, accountID, now)
+	if err != nil {
+		return err
+	}
+	if bought.Expire.IsZero() {
+		bought.Expire = Never
+	}
+	given, err := l.give(ctx, tx, &account, Grant{Source: bought.Source, Amount: bought.Amount, ExpireTime: bought.Expire}, now)
+	if err != nil || !given {
+		return err
+	}
+	return l.save(ctx, tx, &account)
+}

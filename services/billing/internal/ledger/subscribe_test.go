@@ -1,0 +1,191 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/follow"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+)
+
+// subscriber is an account with a customer at Stripe, at midnight of a day.
+type subscriber struct {
+	*fixture
+	begin time.Time
+}
+
+// subscribed runs a test on both databases.
+func subscribed(t *testing.T, test func(t *testing.T, s *subscriber)) {
+	t.Helper()
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		pro := &plans.Plan{ID: "pro", Version: 1, Name: "Pro", Price: 20_000_000_000, IncludedCredit: 1000, RenewalAdvance: 25, GraceDays: 7}
+		b.plans.all[pro.Ref()] = *pro
+		b.plans.prices = map[string]plans.Sale{
+			"price_pro":  {Offer: plans.Offer{Plan: pro}, Interval: plans.Month},
+			"price_pack": {Offer: plans.Offer{Pack: &plans.Pack{ID: "pack", Version: 1, Credit: 500}}},
+		}
+		_, err := b.store.BeginCustomer(t.Context(), customers.Begin{AccountID: alice, Time: b.clock.Now()})
+		require.NoError(t, err)
+		require.NoError(t, b.store.SaveCustomer(t.Context(), alice, "cus_1"))
+		s := &subscriber{fixture: b, begin: b.clock.Now().Truncate(time.Second)}
+		test(t, s)
+	})
+}
+
+// write mirrors an object, with what follows from it.
+func (s *subscriber) write(kind mirror.Kind, body string) {
+	s.t.Helper()
+	o, err := mirror.Parse(kind, []byte(body))
+	require.NoError(s.t, err)
+	o.Sequence, err = s.store.TakeSequence(s.t.Context(), kind, o.ID)
+	require.NoError(s.t, err)
+	f := &follow.Follower{Store: s.store, Ledger: s.Ledger}
+	written, err := s.store.WriteObject(s.t.Context(), o, f.Written)
+	require.NoError(s.t, err)
+	require.True(s.t, written)
+}
+
+// sub mirrors the subscription in its nth month.
+func (s *subscriber) sub(month int, status string, fields ...string) {
+	s.t.Helper()
+	body := fmt.Sprintf(`{"id":"sub_1","object":"subscription","customer":"cus_1","status":%q,"created":%d,"start_date":%[2]d,"billing_cycle_anchor":%[2]d,
+		"current_period_start":%d,"current_period_end":%d,"items":{"data":[{"quantity":1,"price":{"id":"price_pro","object":"price"}}]}`,
+		status, s.begin.Unix(), s.month(month).Unix(), s.month(month+1).Unix())
+	for _, f := range fields {
+		body += "," + f
+	}
+	s.write(mirror.Subscription, body+"}")
+}
+
+func (s *subscriber) month(n int) time.Time { return s.begin.AddDate(0, n, 0) }
+
+func (s *subscriber) invoice(month int, status string) {
+	s.t.Helper()
+	s.write(mirror.Invoice, fmt.Sprintf(`{"id":"in_%d","object":"invoice","customer":"cus_1","subscription":"sub_1","status":%q,"created":%d,"lines":{"data":[
+		{"type":"subscription","amount":2000,"quantity":1,"price":{"id":"price_pro","object":"price"},"period":{"start":%[3]d,"end":%d}}]}}`,
+		month, status, s.month(month).Unix(), s.month(month+1).Unix()))
+}
+
+func (s *subscriber) pack(id string) {
+	s.t.Helper()
+	s.write(mirror.CheckoutSession, fmt.Sprintf(`{"id":%q,"object":"checkout.session","customer":"cus_1","mode":"payment","status":"complete","payment_status":"paid",
+		"created":%d,"line_items":{"data":[{"quantity":1,"price":{"id":"price_pack","object":"price"}}]}}`, id, s.begin.Unix()))
+}
+
+func (s *subscriber) requirePlan(ref string, balance int64) {
+	s.t.Helper()
+	a := s.account()
+	require.Equal(s.t, ref, a.Plan)
+	require.Equal(s.t, balance, a.Balance)
+	s.sound()
+}
+
+// free is the credit of the default plan.
+func (s *subscriber) free() int64 { return s.plans.Default().IncludedCredit }
+
+// However often an object is written, and in whatever order, each source is granted once.
+func TestEachSourceIsGrantedOnce(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.sub(0, "incomplete")
+		s.requirePlan("monthly", s.free())
+		for range 3 {
+			s.invoice(0, "paid")
+			s.sub(0, "active")
+			s.pack("cs_1")
+		}
+		s.requirePlan("pro@1", s.free()+1000+500)
+		a := s.account()
+		require.Equal(t, s.begin, a.PeriodStart)
+		require.Equal(t, s.month(1), a.PeriodEnd)
+		s.pack("cs_2")
+		s.requirePlan("pro@1", s.free()+2000)
+	})
+}
+
+// A renewal whose news is late gets its advance by the own clock, and the rest when it is paid.
+func TestRenewalWithoutNews(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		s.pack("cs_1")
+		s.clock.Set(s.month(1))
+		s.requirePlan("pro@1", 500+250)
+		require.Equal(t, s.month(1), s.account().PeriodStart)
+		s.sub(1, "active")
+		s.invoice(1, "draft")
+		s.requirePlan("pro@1", 500+250)
+		s.invoice(1, "paid")
+		s.requirePlan("pro@1", 500+1000)
+	})
+}
+
+// A failed payment leaves the plan for the time of grace, which time alone ends. Bought credit stays; free credit does not come.
+func TestAFailedPayment(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		s.pack("cs_1")
+		s.clock.Set(s.month(1).Add(2 * time.Hour))
+		s.invoice(1, "open")
+		s.sub(1, "past_due")
+		s.requirePlan("pro@1", 500+250)
+		s.clock.Set(s.month(1).AddDate(0, 0, 7))
+		done, err := s.FollowDue(t.Context(), 10)
+		require.NoError(t, err)
+		require.Equal(t, 1, done)
+		s.requirePlan("monthly", 500+250)
+		s.clock.Set(s.month(2).Add(time.Hour))
+		s.requirePlan("monthly", 500)
+		s.invoice(1, "paid")
+		s.sub(2, "active")
+		s.invoice(2, "paid")
+		s.requirePlan("pro@1", 500+1000)
+	})
+}
+
+// The end takes the plan's credit, but not what calls under way hold, nor what was bought. The free plan's credit comes with its next month.
+func TestTheEnd(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		s.pack("cs_1")
+		s.clock.Set(s.begin.AddDate(0, 0, 10))
+		held := s.hold("r1", 400)
+		s.clock.Add(time.Second)
+		for range 2 {
+			s.sub(0, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+		}
+		s.requirePlan("monthly", s.free()+400+500)
+		s.settle(held, held.Amount)
+		s.requirePlan("monthly", s.free()+500)
+		s.clock.Set(s.month(1).AddDate(0, 0, 1))
+		s.requirePlan("monthly", s.free()+500)
+		require.NoError(t, s.store.Write(t.Context(), alice, func(ctx context.Context, tx ledger.Tx) error { return s.Follow(ctx, tx, alice) }))
+		s.requirePlan("monthly", s.free()+500)
+	})
+}
+
+// A customer that Stripe deletes takes its subscription along. What is of another app's customer follows nobody.
+func TestADeletedCustomer(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		s.write(mirror.Subscription, `{"id":"sub_9","object":"subscription","customer":"cus_9","status":"active","created":1,"items":{"data":[]}}`)
+		sequence, err := s.store.TakeSequence(t.Context(), mirror.Customer, "cus_1")
+		require.NoError(t, err)
+		f := &follow.Follower{Store: s.store, Ledger: s.Ledger}
+		_, err = s.store.WriteObject(t.Context(), mirror.Object{Kind: mirror.Customer, ID: "cus_1", Deleted: true, Sequence: sequence}, f.Written)
+		require.NoError(t, err)
+		s.requirePlan("monthly", s.free())
+		id, err := s.store.Customer(t.Context(), alice)
+		require.NoError(t, err)
+		require.Empty(t, id)
+	})
+}

@@ -1,0 +1,285 @@
+package offers_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/job"
+	"github.com/trivet-dev/trivet/platform/settings"
+	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
+	"github.com/trivet-dev/trivet/services/billing/internal/offers"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
+)
+
+const first = `
+plans:
+  - {id: free, name: Free, price: "0", included_credit: "5"}
+  - {id: pro, name: Pro, price: "20.00", yearly_price: "200.00", included_credit: "25", tax_code: txcd_10000000}
+packs:
+  - {id: credit, name: Credit, price: "20.00", credit: "20"}
+`
+
+const second = `
+plans:
+  - {id: free, name: Free, price: "0", included_credit: "5"}
+  - {id: pro, name: Pro plus, price: "25.00", included_credit: "30"}
+  - {id: max, name: Max, price: "50.00", included_credit: "60"}
+`
+
+// wire makes calls to the fake Stripe until the process dies: at one call, before it arrives or before its answer does.
+type wire struct {
+	next     http.RoundTripper
+	calls    int
+	dieAt    int
+	answered bool
+	dead     bool
+}
+
+var errKilled = errors.New("killed")
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.calls++
+	if w.dead || w.calls == w.dieAt && !w.answered {
+		w.dead = true
+		return nil, errKilled
+	}
+	response, err := w.next.RoundTrip(r)
+	if err == nil && w.calls == w.dieAt {
+		w.dead = true
+		_ = response.Body.Close()
+		return nil, errKilled
+	}
+	return response, err
+}
+
+// fixture is an Applier with a fake Stripe and a database.
+type fixture struct {
+	*offers.Applier
+	t    *testing.T
+	fake *fake.Fake
+	wire *wire
+}
+
+func newFixture(t *testing.T, db *database.DB, key string) *fixture {
+	t.Helper()
+	f := &fixture{t: t, wire: &wire{next: &http.Transport{DisableKeepAlives: true}}}
+	var address string
+	f.fake, address = billingtest.Stripe(t, fake.Config{Keys: []string{"sk_test_1", "sk_live_1"}})
+	f.Applier = f.with(db, address, key)
+	return f
+}
+
+func (f *fixture) with(db *database.DB, address, key string) *offers.Applier {
+	f.t.Helper()
+	catalog, err := plans.Load("", "free", nil)
+	require.NoError(f.t, err)
+	provider := stripe.New(stripe.Config{Key: settings.NewSecret(key), URL: address, HTTP: &http.Client{Transport: f.wire}, Logger: slog.New(slog.DiscardHandler)})
+	return offers.New(offers.Options{Database: db, Store: store.New(db), Provider: provider, Catalog: catalog, Now: time.Now, Alone: true})
+}
+
+func each(t *testing.T, test func(t *testing.T, f *fixture)) {
+	t.Helper()
+	databasetest.Each(t, migrations(), func(t *testing.T, db *database.DB) {
+		require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+		test(t, newFixture(t, db, "sk_test_1"))
+	})
+}
+
+func migrations() database.Migrations { return store.Migrations() }
+
+func (f *fixture) apply(file string) []offers.Change {
+	f.t.Helper()
+	changes, err := f.Apply(f.t.Context(), []byte(file), false)
+	require.NoError(f.t, err)
+	return changes
+}
+
+// atStripe lists what is on sale at Stripe, without ids.
+func (f *fixture) atStripe() (all []string) {
+	f.t.Helper()
+	for _, p := range f.list("/v1/products?limit=100") {
+		all = append(all, fmt.Sprintf("%s %q active=%t", p.ID, p.Name, p.Active))
+	}
+	for _, p := range f.list("/v1/prices?limit=100") {
+		all = append(all, fmt.Sprintf("%s %d active=%t", p.LookupKey, p.UnitAmount, p.Active))
+	}
+	for range f.list("/v1/billing_portal/configurations?limit=100") {
+		all = append(all, "portal")
+	}
+	slices.Sort(all)
+	return all
+}
+
+type object struct {
+	ID, Name   string
+	LookupKey  string `json:"lookup_key"`
+	UnitAmount int64  `json:"unit_amount"`
+	Active     bool
+}
+
+func (f *fixture) list(path string) []object {
+	f.t.Helper()
+	request := httptest.NewRequestWithContext(f.t.Context(), http.MethodGet, path, http.NoBody)
+	request.Header.Set("Authorization", "Bearer sk_test_1")
+	answer := httptest.NewRecorder()
+	f.fake.ServeHTTP(answer, request)
+	var list struct{ Data []object }
+	require.NoError(f.t, json.Unmarshal(answer.Body.Bytes(), &list))
+	return list.Data
+}
+
+func onSaleFirst() []string {
+	return []string{
+		"portal", "trivet:pack:credit@1 2000 active=true", "trivet:plan:pro@1:month 2000 active=true", "trivet:plan:pro@1:year 20000 active=true",
+		`trivet_pack_credit "Credit" active=true`, `trivet_plan_pro "Pro" active=true`,
+	}
+}
+
+func onSaleSecond() []string {
+	return []string{
+		"portal", "trivet:pack:credit@1 2000 active=false", "trivet:plan:max@1:month 5000 active=true", "trivet:plan:pro@1:month 2000 active=false",
+		"trivet:plan:pro@1:year 20000 active=false", "trivet:plan:pro@2:month 2500 active=true",
+		`trivet_pack_credit "Credit" active=false`, `trivet_plan_max "Max" active=true`, `trivet_plan_pro "Pro plus" active=true`,
+	}
+}
+
+func TestApply(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		planned, err := f.Apply(t.Context(), []byte(first), true)
+		require.NoError(t, err)
+		require.Empty(t, f.atStripe(), "a dry run changes nothing")
+		require.Equal(t, planned, f.apply(first), "and lists what a run does")
+		require.Equal(t, onSaleFirst(), f.atStripe())
+		pro, ok := f.Catalog.Get("pro")
+		require.True(t, ok)
+		require.EqualValues(t, 1, pro.Version)
+		require.Empty(t, f.apply(first), "idempotent")
+
+		planned, err = f.Apply(t.Context(), []byte(second), true)
+		require.NoError(t, err)
+		require.Equal(t, planned, f.apply(second))
+		require.Equal(t, onSaleSecond(), f.atStripe())
+		old, ok := f.Catalog.Get("pro@1")
+		require.True(t, ok, "a version stays")
+		require.EqualValues(t, 25_000_000_000, old.IncludedCredit)
+		_, ok = f.Catalog.OfferOf("", "credit")
+		require.False(t, ok)
+
+		f.apply(first)
+		pro, _ = f.Catalog.Get("pro")
+		require.EqualValues(t, 3, pro.Version, "what was before is a new version too")
+	})
+}
+
+// A process that dies at any call, before or after Stripe did it, leaves something that the next run completes: nothing twice.
+func TestKilledAtEachCall(t *testing.T) {
+	for _, answered := range []bool{false, true} {
+		t.Run(fmt.Sprintf("answered %t", answered), func(t *testing.T) {
+			for n, done := 1, false; !done; n++ {
+				db := databasetest.SQLite(t, migrations())
+				require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+				f := newFixture(t, db, "sk_test_1")
+				f.apply(first)
+				f.wire.calls, f.wire.dieAt, f.wire.answered = 0, n, answered
+				_, err := f.Apply(t.Context(), []byte(second), false)
+				done = f.wire.calls < n
+				require.Equal(t, done, err == nil)
+				f.wire.dead, f.wire.dieAt = false, 0
+				f.apply(second)
+				require.Equal(t, onSaleSecond(), f.atStripe(), "killed at call %d", n)
+				require.Empty(t, f.apply(second))
+			}
+		})
+	}
+}
+
+// An edit after an interrupted run abandons what that run had begun.
+func TestAnotherFileAfterAnInterruptedRun(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		f.apply(first)
+		f.wire.calls, f.wire.dieAt, f.wire.answered = 0, 6, true
+		_, err := f.Apply(t.Context(), []byte(second), false)
+		require.Error(t, err)
+		f.wire.dead, f.wire.dieAt = false, 0
+		f.apply(strings.ReplaceAll(second, "25.00", "26.00"))
+		pro, _ := f.Catalog.Get("pro")
+		require.EqualValues(t, 26_000_000_000, pro.Price)
+		active := 0
+		for _, p := range f.list("/v1/prices?limit=100") {
+			if p.Active {
+				active++
+			}
+		}
+		require.Equal(t, 2, active, "only what is on sale is active")
+	})
+}
+
+// What somebody has changed at Stripe is put right.
+func TestDrift(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		f.apply(first)
+		require.NoError(t, f.Provider.UpdateProduct(t.Context(), offers.Product{ID: "trivet_plan_pro", Name: "Edited", Active: false}))
+		price := f.list("/v1/prices?lookup_keys[]=trivet:plan:pro@1:month")[0]
+		require.NoError(t, f.Provider.SetPriceActive(t.Context(), price.ID, false))
+		require.Len(t, f.apply(first), 2)
+		require.Equal(t, onSaleFirst(), f.atStripe())
+	})
+}
+
+func TestRefusedFiles(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		for name, file := range map[string]string{
+			"a typo":                   strings.ReplaceAll(first, "included_credit", "incuded_credit"),
+			"without the default plan": `plans: [{id: pro, name: Pro, price: "20.00", included_credit: "25"}]`,
+			"overage":                  `plans: [{id: free, name: F, price: "1", included_credit: "5", overage: {cap: "1.00"}}]`,
+			"automatic top-up":         `plans: [{id: free, name: F, price: "1", included_credit: "5", auto_top_up: {monthly_cap: "1.00"}}]`,
+		} {
+			_, err := f.Apply(t.Context(), []byte(file), false)
+			_, invalid := errors.AsType[*offers.InvalidError](err)
+			require.True(t, invalid, "%s: %v", name, err)
+		}
+		require.Zero(t, f.wire.calls)
+	})
+}
+
+// A database belongs to one mode of Stripe.
+func TestAKeyOfTheOtherMode(t *testing.T) {
+	db := databasetest.SQLite(t, migrations())
+	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+	newFixture(t, db, "sk_test_1").apply(first)
+	f := newFixture(t, db, "sk_live_1")
+	_, err := f.Apply(t.Context(), []byte(first), false)
+	mode, ok := errors.AsType[*offers.ModeError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, offers.ModeError{Applied: "test", Key: "live"}, *mode)
+	require.Zero(t, f.wire.calls)
+}
+
+// One run at a time: a second one is told.
+func TestTwoRunsAtOnce(t *testing.T) {
+	db := databasetest.SQLite(t, migrations())
+	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+	f := newFixture(t, db, "sk_test_1")
+	err := job.Run(t.Context(), db, "apply plans", job.Options{}, func(ctx context.Context, _ *job.Holder) error {
+		_, err := f.Apply(ctx, []byte(first), false)
+		return err
+	})
+	require.ErrorIs(t, err, offers.ErrBusy)
+	require.Zero(t, f.wire.calls)
+}

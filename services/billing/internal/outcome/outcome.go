@@ -1,0 +1,61 @@
+// Package outcome has the results of calls that change something at Stripe: done, refused, or unknown.
+package outcome
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// RefusedError says that Stripe refused the call, and that nothing was changed.
+type RefusedError struct {
+	// Status is the HTTP status, and Type, Code and Param are Stripe's words for programs.
+	Status            int
+	Type, Code, Param string
+	// Message is Stripe's text for the developer.
+	Message string
+	// RequestID is Stripe's id of the request.
+	RequestID string
+}
+
+// Error returns Stripe's message.
+func (e *RefusedError) Error() string {
+	if e.Status == http.StatusUnauthorized {
+		return fmt.Sprintf("stripe rejected STRIPE_SECRET_KEY (request %s)", e.RequestID)
+	}
+	return fmt.Sprintf("stripe refused the call with %d %s %s: %s (request %s)", e.Status, e.Type, e.Code, e.Message, e.RequestID)
+}
+
+// UnknownError says that the call may have been done, because no readable answer came. The same call with the same idempotency key
+// tells, unless Spent: then Stripe repeats its failure for that key, and the outcome must be looked up before another key is used.
+type UnknownError struct {
+	Err   error
+	Spent bool
+}
+
+// Error returns the cause.
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("%v; it is unknown whether the call was done", e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnknownError) Unwrap() error { return e.Err }
+
+// BusyError says that Stripe did not take the call, because it is rate limited or a call with the same key is running.
+type BusyError struct {
+	Err   error
+	After time.Duration
+}
+
+// Error returns the cause.
+func (e *BusyError) Error() string { return fmt.Sprintf("%v; nothing was changed", e.Err) }
+
+// Unwrap returns the cause.
+func (e *BusyError) Unwrap() error { return e.Err }
+
+// Missing reports whether Stripe does not have the object that the call names.
+func Missing(err error) bool {
+	refused, ok := errors.AsType[*RefusedError](err)
+	return ok && refused.Code == "resource_missing"
+}

@@ -1,0 +1,39 @@
+-- name: ListBilled :many
+-- Objects of all customers of an account, newest first.
+SELECT o.* FROM stripe_object AS o
+JOIN stripe_customer AS c ON c.stripe_id = o.customer
+WHERE c.account_id = sqlc.arg(account_id) AND o.kind = sqlc.arg(kind) AND o.sequence > 0 AND NOT o.deleted
+ORDER BY o.create_time DESC, o.id LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: GetSubscription :one
+SELECT * FROM subscription WHERE account_id = $1;
+
+-- name: PutSubscription :exec
+INSERT INTO subscription (
+    account_id, stripe_id, plan_id, version, billing_interval, status, access, seats, period_start_time, period_end_time, trial_end_time,
+    cancel_time, next_time
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (account_id) DO UPDATE SET
+    stripe_id = excluded.stripe_id, plan_id = excluded.plan_id, version = excluded.version, billing_interval = excluded.billing_interval,
+    status = excluded.status, access = excluded.access, seats = excluded.seats, period_start_time = excluded.period_start_time,
+    period_end_time = excluded.period_end_time, trial_end_time = excluded.trial_end_time, cancel_time = excluded.cancel_time,
+    next_time = excluded.next_time;
+
+-- name: ListDueSubscriptions :many
+SELECT account_id FROM subscription WHERE next_time <= sqlc.arg(at_time) ORDER BY next_time LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: SetPlan :exec
+UPDATE account SET plan = $1 WHERE id = $2;
+
+-- name: SetGrantExpiry :exec
+UPDATE credit_grant SET expire_time = $1 WHERE id = $2;
+
+-- name: InsertPurchase :exec
+INSERT INTO purchase (payment_intent, account_id, source, credit, total) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (payment_intent) DO NOTHING;
+
+-- name: GetPurchase :one
+SELECT * FROM purchase WHERE payment_intent = $1;
+
+-- name: SetClawed :exec
+UPDATE purchase SET clawed = $1 WHERE payment_intent = $2;

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
+)
+
+// billedObjects bounds the subscriptions, and the invoices, that are read of an account; the newest count.
+const billedObjects = 200
+
+// Within runs a decision about an account in a transaction that the caller has open, so that both are written together or not at all.
+func (s *Store) Within(ctx context.Context, t database.Tx, accountID string, fn func(ctx context.Context, tx ledger.Tx) error) error {
+	s.cache.reset() // a batch that has ended a moment ago must not put back what this changes
+	u := s.newUnit(t, false)
+	u.cache = nil
+	if err := u.loadAccounts(ctx, []string{accountID}); err != nil {
+		return err
+	}
+	if err := fn(ctx, u); err != nil {
+		return err
+	}
+	return u.flush(ctx)
+}
+
+// AccountOf finds the account of a customer at Stripe, within a transaction; ledger.ErrNotFound if there is none.
+func (s *Store) AccountOf(ctx context.Context, t database.Tx, customer string) (string, error) {
+	id, err := db.New(t).GetAccountOfCustomer(ctx, customer)
+	return id, translate(err)
+}
+
+// AccountOfCustomer finds the account of a customer at Stripe; ledger.ErrNotFound if there is none.
+func (s *Store) AccountOfCustomer(ctx context.Context, customer string) (string, error) {
+	id, err := s.read.GetAccountOfCustomer(ctx, customer)
+	return id, translate(err)
+}
+
+// DropCustomer notes, within a transaction, that Stripe has deleted a customer.
+func (s *Store) DropCustomer(ctx context.Context, t database.Tx, customer string) error {
+	return db.New(t).DropCustomer(ctx, customer)
+}
+
+// DueSubscriptions lists accounts whose subscription time alone has changed; see ledger.Store.
+func (s *Store) DueSubscriptions(ctx context.Context, at time.Time, limit int) ([]string, error) {
+	ids, err := s.read.ListDueSubscriptions(ctx, db.ListDueSubscriptionsParams{AtTime: at.UnixMicro(), Most: int64(limit)})
+	return ids, translate(err)
+}
+
+// Subscription reads what an account has bought; ledger.ErrNotFound when it never had a subscription. Of the plan it has the id and the
+// version.
+func (s *Store) Subscription(ctx context.Context, accountID string) (subscriptions.State, error) {
+	row, err := s.read.GetSubscription(ctx, accountID)
+	if err != nil {
+		return subscriptions.State{}, translate(err)
+	}
+	return subscriptions.State{
+		SubscriptionID: row.StripeID, Plan: plans.Plan{ID: row.PlanID, Version: row.Version}, Interval: plans.Interval(row.BillingInterval),
+		Status: row.Status, Access: subscriptions.Access(row.Access), Seats: row.Seats, PeriodStart: toTimeOrZero(row.PeriodStartTime),
+		PeriodEnd: toTimeOrZero(row.PeriodEndTime), TrialEnd: toTimeOrZero(row.TrialEndTime), CancelTime: toTimeOrZero(row.CancelTime),
+	}, nil
+}
+
+// GrantGiven tells whether an account has a grant for a source.
+func (s *Store) GrantGiven(ctx context.Context, accountID, source string) (bool, error) {
+	_, err := s.read.GetGrantBySource(ctx, db.GetGrantBySourceParams{AccountID: accountID, Source: source})
+	return one(err)
+}
+
+func (u *unit) SetPlan(ctx context.Context, accountID, ref string) error {
+	if _, err := u.LockAccount(ctx, accountID); err != nil {
+		return err
+	}
+	u.accounts[accountID].Plan = ref
+	return u.q.SetPlan(ctx, db.SetPlanParams{Plan: ref, ID: accountID})
+}
+
+func (u *unit) SetExpiry(ctx context.Context, grantID string, at time.Time) error {
+	g, err := u.grant(ctx, grantID)
+	if err != nil {
+		return translate(err)
+	}
+	g.ExpireTime = at
+	if a := u.accounts[g.AccountID]; a != nil {
+		a.sort()
+	}
+	return u.q.SetGrantExpiry(ctx, db.SetGrantExpiryParams{ExpireTime: at.UnixMicro(), ID: grantID})
+}
+
+func (u *unit) Billed(ctx context.Context, accountID string) (ledger.Billed, error) {
+	var billed ledger.Billed
+	customers, err := u.q.ListCustomersOfAccount(ctx, accountID)
+	if err != nil || len(customers) == 0 {
+		return billed, err
+	}
+	if billed.Subscriptions, err = u.bodies(ctx, accountID, mirror.Subscription); err != nil || len(billed.Subscriptions) == 0 {
+		return billed, err
+	}
+	if billed.Invoices, err = u.bodies(ctx, accountID, mirror.Invoice); err != nil {
+		return billed, err
+	}
+	for _, id := range customers {
+		row, err := u.q.GetObject(ctx, db.GetObjectParams{Kind: string(mirror.Customer), ID: id})
+		switch known, err := one(err); {
+		case err != nil:
+			return billed, err
+		case known && row.Deleted:
+			billed.Deleted = append(billed.Deleted, id)
+		}
+	}
+	return billed, nil
+}
+
+func (u *unit) bodies(ctx context.Context, accountID string, kind mirror.Kind) ([][]byte, error) {
+	rows, err := u.q.ListBilled(ctx, db.ListBilledParams{AccountID: accountID, Kind: string(kind), Most: billedObjects})
+	bodies := make([][]byte, 0, len(rows))
+	for _, row := range rows {
+		bodies = append(bodies, row.Body)
+	}
+	return bodies, err
+}
+
+func (u *unit) SubscriptionAccess(ctx context.Context, accountID string) (subscriptions.Access, error) {
+	row, err := u.q.GetSubscription(ctx, accountID)
+	if err = translate(err); errors.Is(err, ledger.ErrNotFound) {
+		return subscriptions.None, nil
+	}
+	return subscriptions.Access(row.Access), err
+}
+
+func (u *unit) SaveSubscription(ctx context.Context, accountID string, st subscriptions.State) error {
+	next := int64(math.MaxInt64)
+	if !st.Next.IsZero() {
+		next = st.Next.UnixMicro()
+	}
+	return u.q.PutSubscription(ctx, db.PutSubscriptionParams{
+		AccountID: accountID, StripeID: st.SubscriptionID, PlanID: st.Plan.ID, Version: st.Plan.Version, BillingInterval: string(st.Interval),
+		Status: st.Status, Access: string(st.Access), Seats: st.Seats, PeriodStartTime: microsOrZero(st.PeriodStart),
+		PeriodEndTime: microsOrZero(st.PeriodEnd), TrialEndTime: microsOrZero(st.TrialEnd), CancelTime: microsOrZero(st.CancelTime), NextTime: next,
+	})
+}

@@ -1,0 +1,48 @@
+package stripe
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	sdk "github.com/stripe/stripe-go/v76"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
+)
+
+// call makes one call by the SDK within the time limit, and notes how Stripe is. of is the field of the call's parameters that holds its
+// context. Errors: those of package outcome.
+func call[T any](ctx context.Context, c *Client, of *context.Context, fn func() (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	ctx, heard := listen(ctx)
+	*of = ctx
+	result, err := fn()
+	c.note(err)
+	if err == nil {
+		return result, nil
+	}
+	var none T
+	return none, heard.outcome(err)
+}
+
+// outcome classifies the error of a call.
+func (a *answer) outcome(err error) error {
+	var api *sdk.Error
+	if !errors.As(err, &api) {
+		return &outcome.UnknownError{Err: a.unread(err)}
+	}
+	refused := &outcome.RefusedError{
+		Status: api.HTTPStatusCode, Type: string(api.Type), Code: string(api.Code), Param: api.Param, Message: api.Msg, RequestID: api.RequestID,
+	}
+	switch {
+	case api.HTTPStatusCode == http.StatusTooManyRequests,
+		api.HTTPStatusCode == http.StatusConflict && api.Code == sdk.ErrorCodeIdempotencyKeyInUse,
+		api.HTTPStatusCode == http.StatusConflict && api.Code == sdk.ErrorCodeLockTimeout:
+		return &outcome.BusyError{Err: refused, After: a.after}
+	case api.HTTPStatusCode >= http.StatusInternalServerError:
+		return &outcome.UnknownError{Err: refused, Spent: true}
+	default:
+		return refused
+	}
+}

@@ -1,0 +1,32 @@
+package stripe
+
+import (
+	"context"
+
+	sdk "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/invoice"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
+)
+
+// Invoices reads a page of a customer's invoices, newest first, after one.
+func (c *Client) Invoices(ctx context.Context, customer, after string, limit int) (page []checkout.Invoice, more bool, err error) {
+	params := &sdk.InvoiceListParams{Customer: sdk.String(customer)}
+	params.Single, params.Limit = true, sdk.Int64(int64(limit))
+	if after != "" {
+		params.StartingAfter = sdk.String(after)
+	}
+	list, err := call(ctx, c, &params.Context, func() (*sdk.InvoiceList, error) {
+		found := invoice.Client{B: c.backend, Key: c.key}.List(params)
+		return found.InvoiceList(), found.Err()
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	for _, inv := range list.Data {
+		page = append(page, checkout.Invoice{
+			ID: inv.ID, Status: string(inv.Status), Currency: string(inv.Currency), URL: inv.HostedInvoiceURL, Total: inv.Total, Created: inv.Created,
+		})
+	}
+	return page, list.HasMore, nil
+}

@@ -1,0 +1,180 @@
+package subscriptions
+
+import (
+	"cmp"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+)
+
+// maxGrant is the most that the ledger takes as one grant.
+const maxGrant = 1_000_000_000_000_000
+
+// grants lists what is due in the present month of credit. part is its number within the period.
+func (in Input) grants(c candidate, st State, part int, late bool) []Grant {
+	switch st.Access {
+	case Trial:
+		if t := c.plan.Trial; t != nil && t.Credit > 0 {
+			return []Grant{{Source: SourceOf(c.ID) + "trial", Amount: t.Credit, Expire: st.TrialEnd}}
+		}
+		return nil
+	case Active, Grace:
+	default:
+		return nil
+	}
+	if c.Status == "trialing" {
+		return nil // the trial is over, and whether a card pays is not known yet
+	}
+	plan, quantity, paid := in.base(c, st, late)
+	if part > 0 { // a later month of a year is granted by what the subscription is now
+		plan, quantity = c.plan, c.quantity
+	}
+	key := fmt.Sprintf("%s%d", SourceOf(c.ID), st.CreditStart.Unix())
+	whole, advance := credit(plan, quantity, plan.IncludedCredit), credit(plan, quantity, plan.Advance())
+	if part > 0 || st.PeriodStart.Equal(c.StartDate.time()) {
+		advance = 0 // it bridges the hour until a renewal's invoice is paid
+	}
+	grants := []Grant{{Source: key + ":advance", Amount: advance, Expire: st.CreditEnd}}
+	if paid {
+		grants = append(grants, Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd})
+		grants = append(grants, in.ups(c, st)...)
+	}
+	return slices.DeleteFunc(grants, func(g Grant) bool { return g.Amount == 0 })
+}
+
+// credit is an amount for each seat, at most what one grant may be.
+func credit(p plans.Plan, quantity, each int64) int64 {
+	n := seatsOf(p, quantity)
+	if each > maxGrant/n {
+		return maxGrant
+	}
+	return each * n
+}
+
+// base finds what the period's invoice charges, and whether it is paid. Without an invoice it is what the subscription is.
+func (in Input) base(c candidate, st State, late bool) (plan plans.Plan, quantity int64, paid bool) {
+	plan, quantity = c.plan, c.quantity
+	if late {
+		return plan, quantity, false
+	}
+	for _, inv := range in.of(c) {
+		for _, l := range inv.Lines.Data {
+			if l.Proration || l.Type != "subscription" || l.Price.metered() || !l.Period.Start.time().Equal(st.PeriodStart) {
+				continue
+			}
+			sale, ok := in.Catalog.ByPrice(l.Price.ID)
+			if !ok || sale.Plan == nil {
+				continue
+			}
+			if !paid {
+				plan, quantity, paid = *sale.Plan, l.Quantity, c.isPaid(inv)
+			}
+		}
+	}
+	return plan, quantity, paid
+}
+
+// of returns the invoices of a subscription, the oldest first.
+func (in Input) of(c candidate) []Invoice {
+	mine := slices.DeleteFunc(slices.Clone(in.Invoices), func(inv Invoice) bool { return inv.Subscription != c.ID })
+	slices.SortFunc(mine, func(a, b Invoice) int { return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID)) })
+	return mine
+}
+
+// isPaid counts an invoice that pausing the collection has voided as paid: the operator gives the period away.
+func (c candidate) isPaid(inv Invoice) bool {
+	return inv.Status == "paid" || inv.Status == "void" && c.PauseCollection != nil && c.PauseCollection.Behavior == "void"
+}
+
+// ups are the shares of the credit that changes within the month add. Each level is given once in a period, so that going down and up
+// again gives nothing.
+func (in Input) ups(c candidate, st State) (grants []Grant) {
+	for _, inv := range in.of(c) {
+		if inv.Status != "paid" {
+			continue
+		}
+		old, fresh := in.change(inv, st)
+		if fresh == nil {
+			continue
+		}
+		before := int64(0)
+		if old != nil {
+			before = old.credit
+		}
+		if fresh.credit <= before {
+			continue
+		}
+		g := Grant{
+			Source: fmt.Sprintf("%s%d:up:%s:%d", SourceOf(c.ID), st.CreditStart.Unix(), fresh.price, fresh.quantity),
+			Amount: share(fresh.credit-before, st.CreditEnd.Sub(fresh.at), st.CreditEnd.Sub(st.CreditStart)),
+			Expire: st.CreditEnd,
+		}
+		if !slices.ContainsFunc(grants, func(o Grant) bool { return o.Source == g.Source }) {
+			grants = append(grants, g)
+		}
+	}
+	return grants
+}
+
+// level is what one side of a change gives in a month.
+type level struct {
+	price    string
+	quantity int64
+	credit   int64
+	at       time.Time
+}
+
+// change reads the two sides of a change of price or seats from an invoice: what was given back, and what was charged for the rest.
+func (in Input) change(inv Invoice, st State) (old, fresh *level) {
+	for _, l := range inv.Lines.Data {
+		at := l.Period.Start.time()
+		sale, ok := in.Catalog.ByPrice(l.Price.ID)
+		if !ok || sale.Plan == nil || !l.Proration || l.Price.metered() || at.Before(st.CreditStart) || !at.Before(st.CreditEnd) {
+			continue
+		}
+		side := &level{l.Price.ID, l.Quantity, credit(*sale.Plan, l.Quantity, sale.Plan.IncludedCredit), at}
+		if l.Amount < 0 {
+			old = side
+		} else if fresh == nil || side.at.After(fresh.at) {
+			fresh = side
+		}
+	}
+	return old, fresh
+}
+
+// share is amount × rest ÷ whole, rounded up.
+func share(amount int64, rest, whole time.Duration) int64 {
+	if whole <= 0 || rest >= whole {
+		return amount
+	}
+	n := new(big.Int).Mul(big.NewInt(amount), big.NewInt(int64(rest)))
+	n.Add(n, big.NewInt(int64(whole)-1))
+	return n.Div(n, big.NewInt(int64(whole))).Int64()
+}
+
+// PackSource is the source of the grant that a checkout session's pack is for.
+func PackSource(sessionID string) string { return "pack:" + sessionID }
+
+// Pack returns the credit that a paid session bought; false when it bought none, or is not paid. unmapped is true when it is paid and has
+// a price that no pack has.
+func Pack(s Session, catalog Catalog) (g Grant, bought, unmapped bool) {
+	if s.Mode != "payment" || s.Status != "complete" || s.PaymentStatus != "paid" && s.PaymentStatus != "no_payment_required" {
+		return Grant{}, false, false
+	}
+	g = Grant{Source: PackSource(s.ID)}
+	for _, item := range s.LineItems.Data {
+		sale, ok := catalog.ByPrice(item.Price.ID)
+		if !ok || sale.Pack == nil {
+			unmapped = true
+			continue
+		}
+		g.Amount = min(g.Amount+min(sale.Pack.Credit, maxGrant)*min(max(item.Quantity, 1), maxGrant/min(sale.Pack.Credit, maxGrant)), maxGrant)
+		if months := sale.Pack.ExpireMonths; months > 0 {
+			g.Expire = addMonths(s.Created.time(), int(months))
+		}
+	}
+	return g, g.Amount > 0, unmapped
+}

@@ -1,0 +1,114 @@
+package subscriptions
+
+import (
+	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+)
+
+const day = 24 * time.Hour
+
+// live returns the state of a subscription that is not over.
+func (in Input) live(c candidate) State {
+	st := State{
+		SubscriptionID: c.ID, Plan: c.plan, Interval: c.sale.Interval, Status: c.Status, Seats: c.seats(),
+		TrialEnd: c.TrialEnd.time(), CancelTime: c.cancelTime(),
+	}
+	st.PeriodStart, st.PeriodEnd = c.period(in.Now)
+	late := !st.PeriodStart.Equal(c.CurrentPeriodStart.time()) // Stripe's news of this period has not come
+	grace := in.graceStart(c, st.PeriodStart).Add(time.Duration(c.plan.GraceDays) * day)
+	st.Access = in.access(c, late, grace)
+	part := 0
+	st.CreditStart, st.CreditEnd, part = c.month(st.PeriodStart, st.PeriodEnd, in.Now)
+	st.Grants = in.grants(c, st, part, late)
+	for _, at := range []time.Time{st.PeriodEnd, st.CreditEnd, st.CancelTime, grace, st.TrialEnd} {
+		if at.After(in.Now) && (st.Next.IsZero() || at.Before(st.Next)) {
+			st.Next = at
+		}
+	}
+	return st
+}
+
+// access says what Stripe's status means. Time alone ends a trial and a time of grace.
+func (in Input) access(c candidate, late bool, grace time.Time) Access {
+	forgiven := Suspended
+	if in.Now.Before(grace) {
+		forgiven = Grace
+	}
+	switch c.Status {
+	case "trialing":
+		if in.Now.Before(c.TrialEnd.time()) {
+			return Trial
+		}
+		return forgiven // whether a card pays is not known yet
+	case "active":
+		if late && forgiven == Suspended {
+			return Suspended
+		}
+		return Active
+	case "past_due":
+		return forgiven
+	}
+	return Suspended // unpaid and paused, and what a later version of Stripe may add
+}
+
+// graceStart is when the oldest unpaid invoice was made, so that a renewal does not forgive the one before; or else when the period began.
+func (in Input) graceStart(c candidate, periodStart time.Time) time.Time {
+	for _, inv := range in.of(c) {
+		if inv.Status == "open" {
+			return inv.Created.time()
+		}
+	}
+	return periodStart
+}
+
+// period is the period that is billed now. When Stripe's news of a renewal is late, it is the one that follows.
+func (c candidate) period(now time.Time) (start, end time.Time) {
+	start, end = c.CurrentPeriodStart.time(), c.CurrentPeriodEnd.time()
+	anchor := c.BillingCycleAnchor.time()
+	if anchor.IsZero() || anchor.After(end) {
+		anchor = end
+	}
+	step := 1
+	if c.sale.Interval == plans.Year {
+		step = 12
+	}
+	for n := 0; !now.Before(end) && n < 10_000; n++ {
+		start, end = end, next(anchor, end, step)
+	}
+	return start, end
+}
+
+// next is the first time after one that is a whole number of steps, in months, after the anchor.
+func next(anchor, after time.Time, step int) time.Time {
+	months := (after.Year()-anchor.Year())*12 + int(after.Month()) - int(anchor.Month())
+	for n := max(months/step-1, 0); ; n++ {
+		if at := addMonths(anchor, n*step); at.After(after) {
+			return at
+		}
+	}
+}
+
+// month is the month of credit at a time, and its number within the period: the whole period, or a part of a year.
+func (c candidate) month(start, end, now time.Time) (from, to time.Time, part int) {
+	if c.sale.Interval != plans.Year || c.Status == "trialing" && now.Before(c.TrialEnd.time()) {
+		return start, end, 0
+	}
+	for n := 0; n < 12; n++ {
+		from, to = addMonths(start, n), addMonths(start, n+1)
+		if n == 11 || to.After(end) {
+			to = end
+		}
+		if now.Before(to) {
+			return from, to, n
+		}
+	}
+	return from, to, 11
+}
+
+// addMonths keeps the time of day, and the day where the month has it; else it takes the month's last day.
+func addMonths(t time.Time, months int) time.Time {
+	first := time.Date(t.Year(), t.Month()+time.Month(months), 1, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	last := first.AddDate(0, 1, -1).Day()
+	return first.AddDate(0, 0, min(t.Day(), last)-1)
+}

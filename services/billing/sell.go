@@ -1,0 +1,98 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/wait"
+	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/offers"
+	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
+)
+
+const (
+	// catalogInterval is how often a replica looks for plans that another one has applied.
+	catalogInterval = 500 * time.Millisecond
+	// dueInterval is how often subscriptions are looked for that time alone has changed, and dueBatch how many at a time.
+	dueInterval = 5 * time.Second
+	dueBatch    = 100
+	// applyRetry is the pause after plans could not be applied at the start.
+	applyRetry = 2 * time.Second
+)
+
+// sell adds the parts that sell plans and packs. Without a Stripe key there are none.
+func (s *Service) sell(deps Deps, client *stripe.Client, m *mirror.Mirror, o rpc.Options) rpc.Options {
+	if client == nil {
+		return o
+	}
+	alone := s.db.Dialect() == database.SQLite
+	buyers := customers.New(customers.Options{Store: s.rows, Provider: client, Now: s.now})
+	s.applier = offers.New(offers.Options{
+		Database: s.db, Store: s.rows, Provider: client, Catalog: s.catalog, Models: modelIDs(deps.Models), Now: s.now, Alone: alone,
+	})
+	o.Applier, o.Customers = s.applier, buyers
+	o.Checkout = checkout.New(checkout.Options{
+		Database: s.db, Store: s.rows, Provider: client, Customers: buyers, Mirror: m, Catalog: s.catalog, Now: s.now, Alone: alone,
+		AutomaticTax: s.config.AutomaticTax,
+	})
+	return o
+}
+
+// followPlans keeps the catalog equal to what was applied, by this replica or another.
+func (s *Service) followPlans(ctx context.Context) {
+	known := int64(-1)
+	for ctx.Err() == nil {
+		now, err := s.rows.Catalog(ctx)
+		if err == nil && now.Revision != known {
+			if err = offers.Load(ctx, s.rows, s.catalog); err == nil {
+				known = now.Revision
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "reading the applied plans failed; retrying", slog.Any("error", err))
+		}
+		_ = wait.For(ctx, catalogInterval)
+	}
+}
+
+// followSubscriptions follows the subscriptions that time alone has changed.
+func (s *Service) followSubscriptions(ctx context.Context) {
+	for ctx.Err() == nil {
+		done, err := s.ledger.FollowDue(ctx, dueBatch)
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "following subscriptions failed; retrying", slog.Any("error", err))
+		}
+		if done == dueBatch && err == nil {
+			continue
+		}
+		_ = wait.For(ctx, dueInterval)
+	}
+}
+
+// applyAtStart applies the plan file, so that checkout works at once in development.
+func (s *Service) applyAtStart(ctx context.Context) {
+	for ctx.Err() == nil {
+		changes, err := s.applier.Apply(ctx, s.catalog.Source(), false)
+		if err == nil {
+			if len(changes) > 0 {
+				s.log.InfoContext(ctx, "plans applied to Stripe", slog.Int("changes", len(changes)))
+			}
+			return
+		}
+		invalid, ok := errors.AsType[*offers.InvalidError](err)
+		if ok {
+			s.log.ErrorContext(ctx, "the plan file cannot be applied to Stripe, so nothing can be bought; correct it and start again", slog.Any("error", invalid))
+			return
+		}
+		if ctx.Err() == nil {
+			s.log.WarnContext(ctx, "applying the plans to Stripe failed; retrying", slog.Any("error", err))
+		}
+		_ = wait.For(ctx, applyRetry)
+	}
+}
