@@ -198,16 +198,19 @@ func (u *unit) eraseFromDays(ctx context.Context, accountID, userID string) erro
 	return u.q.DeleteDaysOfUser(ctx, db.DeleteDaysOfUserParams{AccountID: accountID, UserID: userID})
 }
 
-// eraseMirrored takes metadata out of all objects of the person's customer at Stripe; later fetches don't bring it back.
+// eraseMirrored takes metadata out of all objects of the customers that the person ever had at Stripe; later fetches don't bring it back.
 func (s *Store) eraseMirrored(ctx context.Context, userID string) error {
-	customer, err := s.read.GetCustomer(ctx, userID)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && customer == "" {
-		return nil
+	customers, err := s.read.ListCustomersOfAccount(ctx, userID)
+	for _, customer := range customers {
+		if err := s.eraseCustomer(ctx, customer); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	err = s.write(ctx, customer, func(ctx context.Context, q *db.Queries) error { return q.InsertErasedCustomer(ctx, customer) })
+	return err
+}
+
+func (s *Store) eraseCustomer(ctx context.Context, customer string) error {
+	err := s.write(ctx, customer, func(ctx context.Context, q *db.Queries) error { return q.InsertErasedCustomer(ctx, customer) })
 	if err == nil {
 		err = s.awaitWriters(ctx, "stripe_object")
 	}

@@ -102,6 +102,10 @@ func TestErasureReachesTheMirrorAndTheInbox(t *testing.T) {
 			_, err := s.BeginCustomer(t.Context(), customers.Begin{AccountID: account, Time: now})
 			require.NoError(t, err)
 		}
+		require.NoError(t, s.SaveCustomer(t.Context(), gone, "cus_earlier"))
+		put(object(mirror.Customer, "cus_earlier", "", gone))
+		put(object(mirror.Invoice, "in_earlier", "cus_earlier", gone))
+		require.NoError(t, db.Write(t.Context(), "x", func(ctx context.Context, tx database.Tx) error { return s.DropCustomer(ctx, tx, "cus_earlier") }))
 		require.NoError(t, s.SaveCustomer(t.Context(), gone, "cus_gone"))
 		require.NoError(t, s.SaveCustomer(t.Context(), "user_stays", "cus_stays"))
 		put(object(mirror.Customer, "cus_gone", "", gone))
