@@ -32,8 +32,9 @@ func catalog() prices {
 	forever := &plans.Pack{ID: "forever", Version: 1, Credit: dollar}
 	return prices{
 		"pro_m": {Offer: plans.Offer{Plan: pro}, Interval: plans.Month}, "pro_y": {Offer: plans.Offer{Plan: pro}, Interval: plans.Year},
-		"max_m": {Offer: plans.Offer{Plan: max}, Interval: plans.Month}, "team_m": {Offer: plans.Offer{Plan: team}, Interval: plans.Month},
-		"pack": {Offer: plans.Offer{Pack: pack}}, "forever": {Offer: plans.Offer{Pack: forever}},
+		"max_m": {Offer: plans.Offer{Plan: max}, Interval: plans.Month}, "max_y": {Offer: plans.Offer{Plan: max}, Interval: plans.Year},
+		"team_m": {Offer: plans.Offer{Plan: team}, Interval: plans.Month},
+		"pack":   {Offer: plans.Offer{Pack: pack}}, "forever": {Offer: plans.Offer{Pack: forever}},
 	}
 }
 
@@ -253,6 +254,62 @@ func TestCreditOfAYear(t *testing.T) {
 		"01-31..02-28", "02-28..03-31", "03-31..04-30", "04-30..05-31", "05-31..06-30", "06-30..07-31", "07-31..08-31", "08-31..09-30", "09-30..10-31",
 		"10-31..11-30", "11-30..12-31", "12-31..01-31",
 	}, months)
+}
+
+// What was given before a change of a yearly plan is the old credit; the change adds its share of the rest.
+func TestAChangeWithinAYear(t *testing.T) {
+	s := subOf(t, "sub_1", "2026-01-10 12:00", "2027-01-10 12:00", "active", "max_y", 1)
+	paid := invoice(t, "in_1", "paid", "2026-01-10 12:00", line("pro_y", 1, 20000, false, "2026-01-10 12:00", "2027-01-10 12:00"))
+	up := invoice(t, "in_2", "paid", "2026-02-24 12:00", line("pro_y", 1, -17000, true, "2026-02-24 12:00", "2027-01-10 12:00"),
+		line("max_y", 1, 40000, true, "2026-02-24 12:00", "2027-01-10 12:00"))
+	for now, want := range map[string][]string{
+		"2026-02-25 00:00": {
+			fmt.Sprintf("sub:sub_1:%d 40000000000 until 2026-03-10 12:00", unix("2026-02-10 12:00")),
+			fmt.Sprintf("sub:sub_1:%d:up:max_y:1 30000000000 until 2026-03-10 12:00", unix("2026-02-10 12:00")),
+		},
+		"2026-03-11 00:00": {fmt.Sprintf("sub:sub_1:%d 100000000000 until 2026-04-10 12:00", unix("2026-03-10 12:00"))},
+	} {
+		st := subscriptions.Derive(subscriptions.Input{
+			Subscriptions: []subscriptions.Subscription{s}, Invoices: []subscriptions.Invoice{up, paid}, Catalog: catalog(), Now: at(now),
+		})
+		require.Equal(t, want, given(st), now)
+	}
+}
+
+// Going down and up again within a month gives nothing, whatever the steps are.
+func TestSeatsThatGoDownAndUp(t *testing.T) {
+	invs := []subscriptions.Invoice{invoice(t, "in_1", "paid", "2026-02-10 12:00", line("team_m", 2, 2000, false, "2026-02-10 12:00", "2026-03-10 12:00"))}
+	before := 2
+	for i, n := range []int{10, 2, 9, 3, 4, 10, 2, 12} {
+		made := at("2026-02-24 12:00").Add(time.Duration(i) * time.Second).Format("2006-01-02 15:04")
+		invs = append(invs, invoice(t, fmt.Sprintf("in_2%d", i), "paid", made,
+			line("team_m", before, -int64(before)*500, true, "2026-02-24 12:00", "2026-03-10 12:00"), line("team_m", n, int64(n)*500, true, "2026-02-24 12:00", "2026-03-10 12:00")))
+		before = n
+	}
+	st := subscriptions.Derive(subscriptions.Input{
+		Subscriptions: []subscriptions.Subscription{subOf(t, "sub_1", "2026-02-10 12:00", "2026-03-10 12:00", "active", "team_m", 12)},
+		Invoices:      invs, Catalog: catalog(), Now: at("2026-02-25 00:00"),
+	})
+	start := unix("2026-02-10 12:00")
+	require.Equal(t, []string{
+		fmt.Sprintf("sub:sub_1:%d 20000000000 until 2026-03-10 12:00", start),
+		fmt.Sprintf("sub:sub_1:%d:up:team_m:10 40000000000 until 2026-03-10 12:00", start),
+		fmt.Sprintf("sub:sub_1:%d:up:team_m:12 10000000000 until 2026-03-10 12:00", start),
+	}, given(st))
+}
+
+// Several periods without news from Stripe are one time of grace, not one each.
+func TestNoNewsForMonths(t *testing.T) {
+	for now, want := range map[string]subscriptions.Access{
+		"2026-03-11 00:00": subscriptions.Active, "2026-03-17 11:59": subscriptions.Active, "2026-03-17 12:00": subscriptions.Suspended,
+		"2026-04-11 00:00": subscriptions.Suspended, "2026-05-11 00:00": subscriptions.Suspended,
+	} {
+		st := subscriptions.Derive(subscriptions.Input{
+			Subscriptions: []subscriptions.Subscription{sub(t, "active", "pro_m")}, Invoices: []subscriptions.Invoice{february(t, "paid")}, Catalog: catalog(), Now: at(now),
+		})
+		require.Equal(t, want, st.Access, now)
+		require.Equal(t, want == subscriptions.Active, len(st.Grants) == 1, now)
+	}
 }
 
 // Of two live subscriptions one entitles. The other gives nothing.

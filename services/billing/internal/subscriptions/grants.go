@@ -29,18 +29,22 @@ func (in Input) grants(c candidate, st State, part int, late bool) []Grant {
 		return nil // the trial is over, and whether a card pays is not known yet
 	}
 	plan, quantity, paid := in.base(c, st, late)
-	if part > 0 { // a later month of a year is granted by what the subscription is now
+	if part > 0 { // a later month of a year is granted by what the subscription was when it began
 		plan, quantity = c.plan, c.quantity
 	}
+	changes := in.changes(c, st)
 	key := fmt.Sprintf("%s%d", SourceOf(c.ID), st.CreditStart.Unix())
 	whole, advance := credit(plan, quantity, plan.IncludedCredit), credit(plan, quantity, plan.Advance())
 	if part > 0 || st.PeriodStart.Equal(c.StartDate.time()) {
 		advance = 0 // it bridges the hour until a renewal's invoice is paid
 	}
+	if part > 0 && len(changes) > 0 && changes[0].old != nil {
+		whole = changes[0].old.credit
+	}
 	grants := []Grant{{Source: key + ":advance", Amount: advance, Expire: st.CreditEnd}}
 	if paid {
 		grants = append(grants, Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd})
-		grants = append(grants, in.ups(c, st)...)
+		grants = append(grants, ups(c, st, changes, whole)...)
 	}
 	return slices.DeleteFunc(grants, func(g Grant) bool { return g.Amount == 0 })
 }
@@ -89,27 +93,21 @@ func (c candidate) isPaid(inv Invoice) bool {
 	return inv.Status == "paid" || inv.Status == "void" && c.PauseCollection != nil && c.PauseCollection.Behavior == "void"
 }
 
-// ups are the shares of the credit that changes within the month add. Each level is given once in a period, so that going down and up
-// again gives nothing.
-func (in Input) ups(c candidate, st State) (grants []Grant) {
-	for _, inv := range in.of(c) {
-		if inv.Status != "paid" {
+// ups are the shares of the credit that changes within the month add to a level of credit. Only what is above every earlier level of the
+// month is given, so that going down and up again gives nothing.
+func ups(c candidate, st State, changes []change, highest int64) (grants []Grant) {
+	for _, to := range changes {
+		before := highest
+		if to.old != nil {
+			before = max(before, to.old.credit)
+		}
+		if to.fresh.credit <= before {
 			continue
 		}
-		old, fresh := in.change(inv, st)
-		if fresh == nil {
-			continue
-		}
-		before := int64(0)
-		if old != nil {
-			before = old.credit
-		}
-		if fresh.credit <= before {
-			continue
-		}
+		highest = to.fresh.credit
 		g := Grant{
-			Source: fmt.Sprintf("%s%d:up:%s:%d", SourceOf(c.ID), st.CreditStart.Unix(), fresh.price, fresh.quantity),
-			Amount: share(fresh.credit-before, st.CreditEnd.Sub(fresh.at), st.CreditEnd.Sub(st.CreditStart)),
+			Source: fmt.Sprintf("%s%d:up:%s:%d", SourceOf(c.ID), st.CreditStart.Unix(), to.fresh.price, to.fresh.quantity),
+			Amount: share(to.fresh.credit-before, st.CreditEnd.Sub(to.fresh.at), st.CreditEnd.Sub(st.CreditStart)),
 			Expire: st.CreditEnd,
 		}
 		if !slices.ContainsFunc(grants, func(o Grant) bool { return o.Source == g.Source }) {
@@ -119,6 +117,22 @@ func (in Input) ups(c candidate, st State) (grants []Grant) {
 	return grants
 }
 
+// changes are the changes of price or seats within the month that are paid, the oldest first.
+func (in Input) changes(c candidate, st State) (all []change) {
+	for _, inv := range in.of(c) {
+		if inv.Status != "paid" {
+			continue
+		}
+		if to := in.change(inv, st); to.fresh != nil {
+			all = append(all, to)
+		}
+	}
+	return all
+}
+
+// change has its two sides: what was given back, which may be nil, and what was charged for the rest.
+type change struct{ old, fresh *level }
+
 // level is what one side of a change gives in a month.
 type level struct {
 	price    string
@@ -127,8 +141,8 @@ type level struct {
 	at       time.Time
 }
 
-// change reads the two sides of a change of price or seats from an invoice: what was given back, and what was charged for the rest.
-func (in Input) change(inv Invoice, st State) (old, fresh *level) {
+// change reads the two sides of a change of price or seats from an invoice.
+func (in Input) change(inv Invoice, st State) (to change) {
 	for _, l := range inv.Lines.Data {
 		at := l.Period.Start.time()
 		sale, ok := in.Catalog.ByPrice(l.Price.ID)
@@ -137,12 +151,12 @@ func (in Input) change(inv Invoice, st State) (old, fresh *level) {
 		}
 		side := &level{l.Price.ID, l.Quantity, credit(*sale.Plan, l.Quantity, sale.Plan.IncludedCredit), at}
 		if l.Amount < 0 {
-			old = side
-		} else if fresh == nil || side.at.After(fresh.at) {
-			fresh = side
+			to.old = side
+		} else if to.fresh == nil || side.at.After(to.fresh.at) {
+			to.fresh = side
 		}
 	}
-	return old, fresh
+	return to
 }
 
 // share is amount × rest ÷ whole, rounded up.

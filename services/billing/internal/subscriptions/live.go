@@ -16,7 +16,11 @@ func (in Input) live(c candidate) State {
 	}
 	st.PeriodStart, st.PeriodEnd = c.period(in.Now)
 	late := !st.PeriodStart.Equal(c.CurrentPeriodStart.time()) // Stripe's news of this period has not come
-	grace := in.graceStart(c, st.PeriodStart).Add(time.Duration(c.plan.GraceDays) * day)
+	since := st.PeriodStart
+	if late {
+		since = c.CurrentPeriodEnd.time() // several periods without news are not forgiven one by one
+	}
+	grace := in.graceStart(c, since).Add(time.Duration(c.plan.GraceDays) * day)
 	st.Access = in.access(c, late, grace)
 	part := 0
 	st.CreditStart, st.CreditEnd, part = c.month(st.PeriodStart, st.PeriodEnd, in.Now)
@@ -52,14 +56,14 @@ func (in Input) access(c candidate, late bool, grace time.Time) Access {
 	return Suspended // unpaid and paused, and what a later version of Stripe may add
 }
 
-// graceStart is when the oldest unpaid invoice was made, so that a renewal does not forgive the one before; or else when the period began.
-func (in Input) graceStart(c candidate, periodStart time.Time) time.Time {
+// graceStart is when the oldest unpaid invoice was made, so that a renewal does not forgive the one before; or else since.
+func (in Input) graceStart(c candidate, since time.Time) time.Time {
 	for _, inv := range in.of(c) {
 		if inv.Status == "open" {
 			return inv.Created.time()
 		}
 	}
-	return periodStart
+	return since
 }
 
 // period is the period that is billed now. When Stripe's news of a renewal is late, it is the one that follows.
