@@ -150,6 +150,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	}
 	accounts := ledger.New(ledger.Options{
 		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease, Metrics: metrics,
+		Reload: func(ctx context.Context) error { return offers.Load(ctx, rows, catalog) },
 	})
 	s := &Service{
 		config: config, log: deps.Logger, now: deps.Now, db: db, ledger: accounts, rows: rows, catalog: catalog, applyPlans: deps.ApplyPlans,

@@ -60,6 +60,15 @@ type fixedPlans struct {
 	all      map[string]plans.Plan
 	prices   map[string]plans.Sale
 	fallback string
+	// applied are prices that another replica has applied.
+	applied map[string]plans.Sale
+}
+
+func (p *fixedPlans) reload(context.Context) error {
+	for id, sale := range p.applied {
+		p.all[sale.Plan.Ref()], p.prices[id] = *sale.Plan, sale
+	}
+	return nil
 }
 
 func (p *fixedPlans) Get(id string) (plans.Plan, bool) {
@@ -221,7 +230,7 @@ func (b *fixture) replica() *ledger.Ledger {
 
 func (b *fixture) on(s *store.Store) *ledger.Ledger {
 	return ledger.New(ledger.Options{
-		Store: s, Prices: prices(b.t), Plans: b.plans, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
+		Store: s, Prices: prices(b.t), Plans: b.plans, Reload: b.plans.reload, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
 	})
 }
 

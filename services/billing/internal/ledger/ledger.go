@@ -6,6 +6,7 @@
 package ledger
 
 import (
+	"context"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,9 @@ type Options struct {
 	Lease time.Duration
 	// Metrics counts what is done; nil means that nobody does.
 	Metrics *Metrics
+	// Reload reads again which plans were applied; nil when they do not change. It is called for a price that Plans does not know:
+	// another replica may have applied it a moment ago.
+	Reload func(ctx context.Context) error
 }
 
 // Ledger keeps the accounts. It is safe for concurrent use, and any number of replicas may share a database.
@@ -68,6 +72,7 @@ type Ledger struct {
 	log    *slog.Logger
 	lease  time.Duration
 	count  *Metrics
+	reload func(ctx context.Context) error
 	ids    ids
 	// recent holds the open holds that this process made, so that Settle need not read them: what it uses of them does not
 	// change, and closing compares the rest.
@@ -86,7 +91,7 @@ func New(o Options) *Ledger {
 		panic(err) // the size is a constant above 0
 	}
 	l := &Ledger{
-		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, count: o.Metrics, recent: recent,
+		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, count: o.Metrics, recent: recent, reload: o.Reload,
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}

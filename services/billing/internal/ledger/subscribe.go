@@ -55,6 +55,12 @@ func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.T
 	}
 	in.Catalog, in.Now = l.plans, now
 	st := subscriptions.Derive(in)
+	if len(st.Unmapped) > 0 && l.reload != nil {
+		if err := l.reload(ctx); err != nil {
+			return false, err
+		}
+		st = subscriptions.Derive(in)
+	}
 	for _, id := range st.Unmapped {
 		l.log.WarnContext(ctx, "a subscription at Stripe has a price that no applied plan has; it entitles to nothing", slog.String("account", account.ID), slog.String("subscription", id))
 	}
@@ -173,6 +179,12 @@ func (l *Ledger) FollowCheckout(ctx context.Context, tx Tx, accountID string, bo
 		return err
 	}
 	bought, paid, unmapped := subscriptions.Pack(session, l.plans)
+	if unmapped && l.reload != nil {
+		if err := l.reload(ctx); err != nil {
+			return err
+		}
+		bought, paid, unmapped = subscriptions.Pack(session, l.plans)
+	}
 	if unmapped {
 		l.log.WarnContext(ctx, "a paid checkout session has a price that no applied pack has; no credit is given for it", slog.String("account", accountID), slog.String("session", session.ID))
 	}

@@ -109,6 +109,18 @@ func TestEachSourceIsGrantedOnce(t *testing.T) {
 	})
 }
 
+// A plan that another replica has applied a moment ago is known when its first subscription comes.
+func TestAPlanOfAnotherReplica(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.plans.applied, s.plans.prices = s.plans.prices, map[string]plans.Sale{}
+		delete(s.plans.applied, "price_pack")
+		delete(s.plans.all, "pro@1")
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		s.requirePlan("pro@1", s.free()+1000)
+	})
+}
+
 // A renewal whose news is late gets its advance by the own clock, and the rest when it is paid.
 func TestRenewalWithoutNews(t *testing.T) {
 	subscribed(t, func(t *testing.T, s *subscriber) {

@@ -125,10 +125,14 @@ func (c *Catalog) Get(ref string) (Plan, bool) {
 	return p, ok
 }
 
-// Default returns the plan of a new account.
+// Default returns the plan of a new account. When the plans that were applied lack it, because DEFAULT_PLAN has changed since, it is that of
+// the file.
 func (c *Catalog) Default() Plan {
-	p, _ := c.Get(c.fallback)
-	return p
+	if p, ok := c.Get(c.fallback); ok {
+		return p
+	}
+	at := slices.IndexFunc(c.file.Plans, func(p Plan) bool { return p.ID == c.fallback })
+	return c.file.Plans[at] // Load has found it there
 }
 
 // DefaultID returns the id of the plan of a new account.
