@@ -85,6 +85,8 @@ type Customers interface {
 // Mirror fetches and stores an object, with what follows from it.
 type Mirror interface {
 	Sync(ctx context.Context, kind mirror.Kind, id string) (mirror.Object, error)
+	// Look fetches an object and stores nothing.
+	Look(ctx context.Context, kind mirror.Kind, id string) (mirror.Object, error)
 }
 
 // Options holds the dependencies of a Service.
@@ -169,7 +171,7 @@ func (s *Service) Create(ctx context.Context, r Request) (Session, error) {
 func (s *Service) alone(ctx context.Context, accountID string, fn func(context.Context, *job.Holder) error) error {
 	options := job.Options{Lease: lease, Alone: s.Alone, Now: s.Now}
 	for end := time.Now().Add(patience); ; {
-		err := job.Run(ctx, s.Database, "checkout "+accountID, options, fn)
+		err := job.Run(ctx, s.Database, jobName(accountID), options, fn)
 		if !errors.Is(err, job.ErrBusy) || time.Now().After(end) {
 			return err
 		}
@@ -177,6 +179,12 @@ func (s *Service) alone(ctx context.Context, accountID string, fn func(context.C
 			return err
 		}
 	}
+}
+
+// jobName has no id of a person, because the names of jobs outlive an erasure.
+func jobName(accountID string) string {
+	sum := sha256.Sum256([]byte(accountID))
+	return "checkout " + hex.EncodeToString(sum[:16])
 }
 
 // item finds what is sold for a request.

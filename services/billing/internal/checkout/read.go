@@ -21,8 +21,11 @@ const (
 // Get reads a session at Stripe, and waits until the account has what was paid for. applied says whether it has. Errors: ErrNotFound,
 // those of mirror.Fetch and of the store.
 func (s *Service) Get(ctx context.Context, accountID, id string) (session Session, applied bool, err error) {
+	if err := s.owns(ctx, accountID, id); err != nil {
+		return Session{}, false, err
+	}
 	for end := time.Now().Add(settleTime); ; {
-		bought, session, err := s.read(ctx, accountID, id)
+		bought, session, err := s.read(ctx, id)
 		if err != nil {
 			return Session{}, false, err
 		}
@@ -39,19 +42,31 @@ func (s *Service) Get(ctx context.Context, accountID, id string) (session Sessio
 	}
 }
 
+// owns refuses the session of another account, and one that does not exist. It comes before read, because whoever guesses ids must not
+// fill the store.
+func (s *Service) owns(ctx context.Context, accountID, id string) error {
+	o, err := s.Mirror.Look(ctx, mirror.CheckoutSession, id)
+	if err != nil {
+		return err
+	}
+	if o.Deleted || o.Customer == "" {
+		return ErrNotFound
+	}
+	owner, err := s.Store.AccountOfCustomer(ctx, o.Customer)
+	if isNotFound(err) || err == nil && owner != accountID {
+		return ErrNotFound
+	}
+	return err
+}
+
 // read fetches the session and, once it is paid, what it bought. What follows from each is written with it.
-func (s *Service) read(ctx context.Context, accountID, id string) (subscriptions.Session, Session, error) {
+func (s *Service) read(ctx context.Context, id string) (subscriptions.Session, Session, error) {
 	o, err := s.Mirror.Sync(ctx, mirror.CheckoutSession, id)
 	if err != nil {
 		return subscriptions.Session{}, Session{}, err
 	}
-	if o.Deleted || o.Customer == "" {
+	if o.Deleted {
 		return subscriptions.Session{}, Session{}, ErrNotFound
-	}
-	if owner, err := s.Store.AccountOfCustomer(ctx, o.Customer); isNotFound(err) || err == nil && owner != accountID {
-		return subscriptions.Session{}, Session{}, ErrNotFound
-	} else if err != nil {
-		return subscriptions.Session{}, Session{}, err
 	}
 	bought, err := subscriptions.ParseSession(o.Body)
 	if err != nil {

@@ -59,6 +59,21 @@ func (m *Mirror) Fetch(ctx context.Context, kind Kind, id string) (Object, error
 	return o, err
 }
 
+// Look fetches an object and stores nothing. An object that Stripe does not have is a tombstone. Errors: those of Fetch.
+func (m *Mirror) Look(ctx context.Context, kind Kind, id string) (Object, error) {
+	if !ValidID(id) {
+		return Object{}, ErrNoID
+	}
+	body, err := m.Source.Get(ctx, kind, id)
+	if errors.Is(err, ErrGone) {
+		return Object{Kind: kind, ID: id, Deleted: true}, nil
+	}
+	if err != nil {
+		return Object{}, err
+	}
+	return Parse(kind, body)
+}
+
 // Sync fetches and stores an object, for example when a customer returns from Stripe's pages before the event arrives. It
 // returns the stored object. Errors: those of Fetch.
 func (m *Mirror) Sync(ctx context.Context, kind Kind, id string) (Object, error) {
