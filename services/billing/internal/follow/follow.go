@@ -40,7 +40,7 @@ func (f *Follower) Written(ctx context.Context, t database.Tx, o mirror.Object) 
 		return f.Ledger.Follow(ctx, tx, accountID)
 	}
 	customer := o.Customer
-	switch o.Kind { //nolint:exhaustive // nothing follows from the others
+	switch o.Kind {
 	case mirror.Subscription, mirror.Invoice:
 		if o.Deleted {
 			return nil // a draft invoice; Stripe deletes nothing that was paid
