@@ -158,7 +158,10 @@ func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
 	for _, service := range s.services {
 		all = append(all, service)
 	}
-	parts := []serve.Part{s.host.OpsPart(ops, all...)}
+	parts, err := s.host.OpsParts(ops, all...)
+	if err != nil {
+		return nil, err
+	}
 	for _, service := range s.services {
 		parts = append(parts, serve.ServicePart(service.name, service))
 	}

@@ -3,6 +3,8 @@ package docgen
 import (
 	"maps"
 	"slices"
+
+	"github.com/trivet-dev/trivet/platform/alert"
 )
 
 // Table is a generated table and its place.
@@ -24,6 +26,11 @@ func Tables(structs []any, services map[string][]any) []Table {
 		{"docs/settings.md", "settings", func() (string, error) { return Settings(structs) }},
 		{"platform/settings/names.txt", "", func() (string, error) { return Names(structs) }},
 	}
+	all = append(all,
+		Table{"deploy/prometheus/rules.yaml", "", alert.Prometheus},
+		Table{"deploy/grafana/trivet.json", "", Dashboard},
+		Table{"deploy/grafana/queries.yaml", "", Queries},
+	)
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		all = append(all, Table{"docker-compose.yml", name, func() (string, error) { return Compose(services[name]) }})
 	}

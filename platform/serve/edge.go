@@ -41,13 +41,16 @@ func RunEdge(
 	if err != nil {
 		return err
 	}
+	parts, err := p.opsParts(open[0], []telemetry.Check{{Name: "auth", Probe: once(p.Conn("auth").Ready)}})
+	if err != nil {
+		return err
+	}
 	p.Logger.InfoContext(ctx, "up", slog.String("service", program.Name), slog.String("version", Version()),
 		slog.String("edge", "http://"+at.HTTPAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
-	return p.Run(ctx,
-		p.opsPart(open[0], []telemetry.Check{{Name: "auth", Probe: once(p.Conn("auth").Ready)}}),
+	return p.Run(ctx, append(parts,
 		Part{Name: "background", Run: edge.Run},
 		Part{Name: "edge", Run: func(ctx context.Context) error { return edge.Serve(ctx, open[1]) }},
-	)
+	)...)
 }
 
 // once passes for good after probe has passed once. The edge needs auth to start with. It must not leave the rotation when a

@@ -25,6 +25,7 @@ type Host struct {
 	// Now is the clock.
 	Now func() time.Time
 
+	service  string
 	lines    *telemetry.Lines
 	metrics  *telemetry.Metrics
 	draining atomic.Bool // the process was told to stop
@@ -45,30 +46,35 @@ func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
 	}
 	lines := telemetry.NewLines(stderr)
 	logger := telemetry.NewLogger(lines, telemetry.Config{Level: level, Format: s.Format()})
-	return &Host{Settings: s, Logger: logger, Now: time.Now, lines: lines, metrics: metrics}, nil
+	return &Host{Settings: s, Logger: logger, Now: time.Now, service: service, lines: lines, metrics: metrics}, nil
 }
 
 // Meter returns the meter of a package, such as "billing".
 func (h *Host) Meter(name string) metric.Meter { return h.metrics.Meter(name) }
 
-// OpsPart answers /metrics, /healthz and /readyz; the checks of all services must pass for the last.
-func (h *Host) OpsPart(listener net.Listener, services ...Service) Part {
+// OpsParts answer /metrics, /healthz and /readyz, for which the checks of all services must pass, and watch the metrics.
+func (h *Host) OpsParts(listener net.Listener, services ...Service) ([]Part, error) {
 	var checks []telemetry.Check
 	for _, s := range services {
 		for name, probe := range s.Checks() {
 			checks = append(checks, telemetry.Check{Name: name, Probe: probe})
 		}
 	}
-	return h.opsPart(listener, checks)
+	return h.opsParts(listener, checks)
 }
 
-func (h *Host) opsPart(listener net.Listener, checks []telemetry.Check) Part {
+func (h *Host) opsParts(listener net.Listener, checks []telemetry.Check) ([]Part, error) {
+	alerts, err := h.alertParts()
+	if err != nil {
+		return nil, err
+	}
 	checks = append(checks, telemetry.Check{Name: "stopping", Probe: h.Ready})
 	handler := telemetry.OpsHandler(telemetry.Ops{Gatherer: h.metrics.Registry, Checks: checks, Pprof: h.Settings.Pprof})
-	return Part{Name: "ops", Run: func(ctx context.Context) error {
+	ops := Part{Name: "ops", Run: func(ctx context.Context) error {
 		server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 		return errors.Join(HTTP(ctx, server, listener), h.metrics.Shutdown(context.WithoutCancel(ctx)))
 	}}
+	return append([]Part{ops}, alerts...), nil
 }
 
 // Ready reports an error once the process was told to stop, so that it leaves the rotation before its listeners close.

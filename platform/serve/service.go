@@ -74,7 +74,11 @@ func (p *Process) parts(ctx context.Context, service Service) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := []Part{p.OpsPart(open[0], service), ServicePart(p.name, service), GRPCPart(server.Server, open[1]), server.Revocations(p.Host)}
+	parts, err := p.OpsParts(open[0], service)
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, ServicePart(p.name, service), GRPCPart(server.Server, open[1]), server.Revocations(p.Host))
 	return append(parts, p.added...), nil
 }
 

@@ -51,6 +51,7 @@ type Settings struct {
 	DrainDelay time.Duration `env:"TRIVET_DRAIN_DELAY" default:"0s" min:"0s" max:"5m" help:"how long a process that was told to stop accepts new connections while /readyz already fails; 5s in production unless it is set"`
 	// Pprof serves /debug/pprof on OpsAddr.
 	Pprof bool `env:"TRIVET_PPROF" default:"false" help:"serve Go profiles under /debug/pprof on the ops address"`
+	AlertSettings
 }
 
 // Validate checks the addresses.

@@ -4,7 +4,7 @@ import "slices"
 
 // All returns every metric, ordered by part.
 func All() []Metric {
-	return slices.Concat(edge(), rpc(), providers(), webhooks(), ai(), billing(), auth(), database())
+	return slices.Concat(edge(), rpc(), providers(), webhooks(), ai(), billing(), auth(), database(), alerts())
 }
 
 func edge() []Metric {
@@ -162,5 +162,18 @@ func database() []Metric {
 		{Name: "trivet_database_connections_max", Kind: Gauge, Unit: "connections", Process: process, Labels: byPool, Help: "Maximum connections of a pool."},
 		{Name: "trivet_database_waits_total", Kind: Counter, Unit: "waits", Process: process, Labels: byPool, Help: "Reads and writes that waited because every connection of the pool was in use."},
 		{Name: "trivet_database_wait_time_seconds_total", Kind: Counter, Unit: "seconds", Process: process, Labels: byPool, Help: "Total time of the waits for a connection of the pool."},
+	}
+}
+
+func alerts() []Metric {
+	return []Metric{
+		{
+			Name: "trivet_alerts_firing", Kind: Gauge, Unit: "alerts", Process: "every", Labels: []Label{from("alert", "the rules of deploy/prometheus")},
+			Help: "Alerts that fire in this process, by rule. Prometheus evaluates the same rules over all processes.",
+		},
+		{
+			Name: "trivet_alert_notifications_total", Kind: Counter, Unit: "changes", Process: "every", Labels: []Label{listed("outcome", "sent", "failed", "dropped")},
+			Help: "Changes of alerts for TRIVET_ALERT_URL, by outcome: sent, failed or dropped.", Rare: "an alert changes while TRIVET_ALERT_URL is set",
+		},
 	}
 }

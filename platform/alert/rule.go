@@ -1,0 +1,78 @@
+// Package alert holds the conditions that an operator is told of. They are declared once: the rules for Prometheus are generated from
+// the declarations, and without Prometheus every process evaluates them over its own metrics, logs each change of state once, and
+// sends it to TRIVET_ALERT_URL.
+package alert
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Severity says how soon somebody must act.
+type Severity string
+
+// The severities.
+const (
+	// Page is for what users notice now.
+	Page Severity = "page"
+	// Ticket is for what must be fixed during working hours.
+	Ticket Severity = "ticket"
+)
+
+// Condition holds while a signal is above a limit.
+type Condition struct {
+	Signal Signal
+	Above  float64
+}
+
+// Rule is an alert.
+type Rule struct {
+	// Name is the alert's name, and that of its page in docs/playbooks.
+	Name     string
+	Severity Severity
+	// When lists the conditions that must all hold for For. Their signals have the same labels.
+	When []Condition
+	For  time.Duration
+	// Summary says in one sentence what is wrong. "{label}" stands for the value of a label.
+	Summary string
+	// PromQL is the condition of a rule that only Prometheus can evaluate.
+	PromQL string
+}
+
+// Playbook is the page that says what to do.
+func (r Rule) Playbook() string { return "docs/playbooks/" + r.Name + ".md" }
+
+// By returns the labels that tell the rule's alerts apart.
+func (r Rule) By() []string {
+	if len(r.When) == 0 {
+		return nil
+	}
+	return r.When[0].Signal.By
+}
+
+// expression writes the rule's condition in Prometheus's language.
+func (r Rule) expression() string {
+	if r.PromQL != "" {
+		return r.PromQL
+	}
+	parts := make([]string, 0, len(r.When))
+	for _, c := range r.When {
+		parts = append(parts, c.promQL())
+	}
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return "(" + strings.Join(parts, ") and (") + ")"
+}
+
+func (c Condition) promQL() string {
+	above := " > " + strconv.FormatFloat(c.Above, 'g', -1, 64)
+	if c.Above == 0 && c.Signal.Over > 0 && !c.Signal.divided() {
+		return c.Signal.promQL() + above + " or " + c.Signal.born() + above
+	}
+	return c.Signal.promQL() + above
+}
+
+// above makes a rule's only condition.
+func above(limit float64, s Signal) []Condition { return []Condition{{s, limit}} }

@@ -1,0 +1,64 @@
+package serve
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/alert"
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// AlertSettings say how a process watches its own metrics.
+type AlertSettings struct {
+	// AlertInterval is the time between two evaluations of the rules; 0 turns them off.
+	AlertInterval time.Duration `env:"TRIVET_ALERT_INTERVAL" default:"30s" min:"0s" max:"5m" help:"how often a process evaluates the alert rules over its own metrics and logs what changed; 0s leaves that to Prometheus"`
+	// AlertURL gets a message for each change.
+	AlertURL settings.Secret `env:"TRIVET_ALERT_URL" help:"address of an incoming webhook of Slack, or of what understands its messages, that is told of alerts"`
+}
+
+// Validate checks the address.
+func (a AlertSettings) Validate(settings.Modes) error {
+	if !a.AlertURL.IsSet() {
+		return nil
+	}
+	at, err := url.Parse(a.AlertURL.Reveal())
+	if err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http" {
+		return settings.Invalid("TRIVET_ALERT_URL", "is not an address", "write https://HOST/PATH")
+	}
+	return nil
+}
+
+// alertParts evaluate the rules over the process's metrics, and tell TRIVET_ALERT_URL of changes. None are needed with an interval of 0.
+func (h *Host) alertParts() ([]Part, error) {
+	if h.Settings.AlertInterval <= 0 {
+		return nil, nil
+	}
+	options := alert.Options{
+		Gatherer: h.metrics.Registry, Interval: h.Settings.AlertInterval, Meter: h.Meter("alert"), Logger: h.Logger, Now: h.Now,
+	}
+	send := func(context.Context) {}
+	if h.Settings.AlertURL.IsSet() {
+		notifier, err := alert.NewNotifier(alert.NotifierOptions{
+			URL: h.Settings.AlertURL, Client: &http.Client{}, Process: h.service, Meter: h.Meter("alert"), Logger: h.Logger, Jitter: rand.N[time.Duration],
+		})
+		if err != nil {
+			return nil, err
+		}
+		options.Notify, send = notifier.Notify, notifier.Run
+	}
+	evaluator, err := alert.NewEvaluator(options)
+	if err != nil {
+		return nil, err
+	}
+	return []Part{{Name: "alerts", Run: func(ctx context.Context) error {
+		var running sync.WaitGroup
+		running.Go(func() { send(ctx) })
+		evaluator.Run(ctx)
+		running.Wait()
+		return nil
+	}}}, nil
+}
