@@ -25,7 +25,7 @@ type Options struct {
 	Meter    metric.Meter
 	Logger   *slog.Logger
 	Now      func() time.Time
-	// Notify is told of changes; it must not block.
+	// Notify receives the changes; it must not block.
 	Notify func(ctx context.Context, changes []Change)
 }
 

@@ -1,6 +1,6 @@
-// Package alert holds the conditions that an operator is told of. They are declared once: the rules for Prometheus are generated from
-// the declarations, and without Prometheus every process evaluates them over its own metrics, logs each change of state once, and
-// sends it to TRIVET_ALERT_URL.
+// Package alert declares the conditions that an operator must know of. The rules for Prometheus are generated from the declarations.
+// Without Prometheus, every process evaluates them over its own metrics, logs each change of state once, and sends it to
+// TRIVET_ALERT_URL.
 package alert
 
 import (
@@ -67,11 +67,7 @@ func (r Rule) expression() string {
 }
 
 func (c Condition) promQL() string {
-	above := " > " + strconv.FormatFloat(c.Above, 'g', -1, 64)
-	if c.Above == 0 && c.Signal.Over > 0 && !c.Signal.divided() {
-		return c.Signal.promQL() + above + " or " + c.Signal.born() + above
-	}
-	return c.Signal.promQL() + above
+	return c.Signal.promQL() + " > " + strconv.FormatFloat(c.Above, 'g', -1, 64)
 }
 
 // above makes a rule's only condition.

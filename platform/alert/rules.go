@@ -24,7 +24,8 @@ const (
 
 // Series that several rules read.
 var (
-	calls    = Selector{Metric: "trivet_provider_calls_total"}.except("outcome", "canceled")
+	calls    = Selector{Metric: "trivet_provider_calls_total"}
+	counted  = calls.except("outcome", "canceled") // the caller left: this says nothing about the provider
 	requests = Selector{Metric: "trivet_http_duration_seconds_count"}
 	received = Selector{Metric: "trivet_webhooks_total"}
 )
@@ -43,8 +44,8 @@ func integrations() []Rule {
 		{
 			Name: "IntegrationFailing", Severity: Page, For: 2 * time.Minute, Summary: "Less than 95 % of the calls to {integration} succeed.",
 			When: []Condition{
-				{ratio(fiveMinutes, calls.where("outcome", "rate_limited|server_error|timeout|busy|failed"), calls, "integration"), maxFailureRatio},
-				{increase(fiveMinutes, calls, "integration"), 9}, // a single failure among few calls tells little
+				{ratio(fiveMinutes, calls.where("outcome", "rate_limited|server_error|timeout|busy|failed"), counted, "integration"), maxFailureRatio},
+				{increase(fiveMinutes, counted, "integration"), 9}, // a single failure among few calls tells little
 			},
 		},
 		{
@@ -127,7 +128,8 @@ func installation() []Rule {
 		{
 			Name: "ErrorBudgetBurn", Severity: Page, Summary: "The edge answers so many requests with errors that 2 % of a month's budget is used in an hour.",
 			When: []Condition{
-				{ratio(fiveMinutes, errors, requests), fastBurn}, {ratio(hour, errors, requests), fastBurn},
+				{ratio(fiveMinutes, errors, requests), fastBurn},
+				{ratio(hour, errors, requests), fastBurn},
 				{increase(fiveMinutes, errors), 9},
 			},
 		},

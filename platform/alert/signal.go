@@ -103,23 +103,20 @@ func (s Signal) promQL() string {
 	if s.Over == 0 {
 		return fmt.Sprintf("max%s (%s)", by, s.Part.promQL())
 	}
-	gain := func(of Selector) string {
-		return fmt.Sprintf("sum%s (increase(%s[%s]))", by, of.promQL(), span(s.Over))
-	}
 	if s.divided() {
+		gain := func(of Selector) string {
+			return fmt.Sprintf("sum%s (increase(%s[%s]))", by, of.promQL(), span(s.Over))
+		}
 		return gain(s.Part) + " / " + gain(s.Whole)
 	}
-	return gain(s.Part)
+	return fmt.Sprintf("sum%s (%s)", by, s.gained())
 }
 
-// born writes the sum of the counters that did not exist when the window began. Prometheus's increase takes no notice of the first
-// value of a new series, so that a rule which looks for a single event would miss the first one.
-func (s Signal) born() string {
-	by := ""
-	if len(s.By) > 0 {
-		by = " by (" + strings.Join(s.By, ", ") + ")"
-	}
-	return fmt.Sprintf("sum%s (%s unless %s offset %s)", by, s.Part.promQL(), s.Part.promQL(), span(s.Over))
+// gained writes what each counter gained. Prometheus's increase ignores the first value of a new series, so that a rule which counts
+// events would miss those that came before it first read them. A series that did not exist when the window began has gained its value.
+func (s Signal) gained() string {
+	of, window := s.Part.promQL(), span(s.Over)
+	return fmt.Sprintf("(increase(%[1]s[%[2]s]) and %[1]s offset %[2]s) or (%[1]s unless %[1]s offset %[2]s)", of, window)
 }
 
 // span writes a duration in Prometheus's language.

@@ -17,7 +17,7 @@ type AlertSettings struct {
 	// AlertInterval is the time between two evaluations of the rules; 0 turns them off.
 	AlertInterval time.Duration `env:"TRIVET_ALERT_INTERVAL" default:"30s" min:"0s" max:"5m" help:"how often a process evaluates the alert rules over its own metrics and logs what changed; 0s leaves that to Prometheus"`
 	// AlertURL gets a message for each change.
-	AlertURL settings.Secret `env:"TRIVET_ALERT_URL" help:"address of an incoming webhook of Slack, or of what understands its messages, that is told of alerts"`
+	AlertURL settings.Secret `env:"TRIVET_ALERT_URL" help:"address of an incoming webhook of Slack, or of a program that understands its messages; it receives each change of an alert"`
 }
 
 // Validate checks the address.
