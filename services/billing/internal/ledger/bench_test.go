@@ -20,7 +20,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
-// BenchmarkPair measures a Reserve and its Settle, durable as in production: go test -run '^$' -bench Pair ./internal/ledger
+// BenchmarkPair measures a Reserve and its Settle, and then the folding of them all, durable as in production: go test -run '^$' -bench Pair ./internal/ledger
 // CPU is this process's alone; PostgreSQL's own is not in it.
 func BenchmarkPair(b *testing.B) {
 	for _, dialect := range []string{"sqlite", "postgres"} {
@@ -70,6 +70,10 @@ func benchmarkPair(b *testing.B, db *database.DB, accounts, callers int) {
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/time.Since(begun).Seconds(), "pairs/s")
 	b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(b.N), "cpu-µs/pair")
+	cpu = cpuTime(b)
+	_, err := book.Fold(b.Context(), always)
+	require.NoError(b, err)
+	b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(b.N), "cpu-µs/fold")
 	found, err := book.Audit(b.Context())
 	require.NoError(b, err)
 	require.Empty(b, found)

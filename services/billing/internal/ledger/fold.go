@@ -2,14 +2,16 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 const (
 	// foldLimit bounds the calls that are folded in one transaction.
 	foldLimit = 1000
-	// foldPage bounds the accounts that are listed at once.
-	foldPage = 200
+	// foldPage bounds the accounts that are listed at once, and foldTogether those that are folded together.
+	foldPage     = 200
+	foldTogether = 50
 	// holdKept is how long a settled hold answers repetitions.
 	holdKept = 48 * time.Hour
 	// sweptKept is how long a swept hold waits for its late settlement.
@@ -22,7 +24,8 @@ const (
 
 // Folding names what a fold writes.
 type Folding struct {
-	SegmentID string
+	// SegmentID makes the id of a segment whose last call ended at that time.
+	SegmentID func(at time.Time) string
 	// EntryID makes the id of an entry of that time, so that it stands among the others at the time of its last call.
 	EntryID func(at time.Time) string
 }
@@ -30,7 +33,7 @@ type Folding struct {
 // Retention is how long closed holds and the records of single calls are kept, as times before which they are deleted.
 type Retention struct{ Holds, Swept, Records, KeyDays time.Time }
 
-// Fold moves all closed holds into daily sums, segments and entries, and returns how many it moved. Any number of replicas may fold at
+// Fold moves all closed calls into daily sums, segments and entries, and returns how many it moved. Any number of replicas may fold at
 // once: accounts are locked. Each step is one transaction, so that a fold may end anywhere. It calls keep before each step, and ends with its
 // error. Error: ErrUnavailable.
 func (l *Ledger) Fold(ctx context.Context, keep func(context.Context) error) (moved int, err error) {
@@ -39,11 +42,11 @@ func (l *Ledger) Fold(ctx context.Context, keep func(context.Context) error) (mo
 		if err != nil || len(ids) == 0 {
 			return moved, err
 		}
-		for _, id := range ids {
+		for some := range slices.Chunk(ids, foldTogether) {
 			if err := keep(ctx); err != nil {
 				return moved, err
 			}
-			n, err := l.foldSome(ctx, id)
+			n, err := l.foldSome(ctx, some)
 			if moved += n; err != nil {
 				return moved, err
 			}
@@ -53,15 +56,16 @@ func (l *Ledger) Fold(ctx context.Context, keep func(context.Context) error) (mo
 }
 
 func (l *Ledger) foldAccount(ctx context.Context, accountID string) error {
-	_, err := l.foldSome(ctx, accountID)
+	_, err := l.foldSome(ctx, []string{accountID})
 	return err
 }
 
-// foldSome folds what an account has, but at most what it has at a time: on a busy account there is always more.
-func (l *Ledger) foldSome(ctx context.Context, accountID string) (moved int, err error) {
+// foldSome folds until fewer calls wait than one transaction takes: on a busy account there is always more.
+func (l *Ledger) foldSome(ctx context.Context, accountIDs []string) (moved int, err error) {
 	for {
-		n, err := l.store.Fold(ctx, accountID, foldLimit, Folding{
-			SegmentID: l.ids.make(prefixUsage, l.now()), EntryID: func(at time.Time) string { return l.ids.make(prefixEntry, at) },
+		n, err := l.store.Fold(ctx, accountIDs, foldLimit, Folding{
+			SegmentID: func(time.Time) string { return l.ids.make(prefixUsage, l.now()) },
+			EntryID:   func(at time.Time) string { return l.ids.make(prefixEntry, at) },
 		})
 		if moved += n; err != nil || n < foldLimit {
 			return moved, err

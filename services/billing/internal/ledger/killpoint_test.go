@@ -85,7 +85,7 @@ func (d *dying) Write(ctx context.Context, accountID string, fn func(context.Con
 	return err
 }
 
-func (d *dying) Fold(ctx context.Context, accountID string, limit int, f ledger.Folding) (int, error) {
+func (d *dying) Fold(ctx context.Context, accountIDs []string, limit int, f ledger.Folding) (int, error) {
 	entryID, mine := f.EntryID, false
 	f.EntryID = func(at time.Time) string {
 		if mine = d.turn("fold"); mine {
@@ -94,7 +94,7 @@ func (d *dying) Fold(ctx context.Context, accountID string, limit int, f ledger.
 		}
 		return entryID(at)
 	}
-	n, err := d.Store.Fold(ctx, accountID, limit, f)
+	n, err := d.Store.Fold(ctx, accountIDs, limit, f)
 	if mine && err == nil {
 		d.at("after")
 	}

@@ -38,10 +38,11 @@ type Store interface {
 	Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error)
 	// UsageOfUser reads at most limit records of calls that name a person, after one.
 	UsageOfUser(ctx context.Context, userID, afterAccountID, afterID string, limit int) ([]UsageRecord, error)
-	// AccountsToFold lists at most limit accounts after one that have closed holds to fold.
+	// AccountsToFold lists at most limit accounts after one that have closed calls to fold.
 	AccountsToFold(ctx context.Context, after string, limit int) ([]string, error)
-	// Fold moves at most limit closed holds of an account into daily sums, one segment and one entry, in one transaction, and counts them.
-	Fold(ctx context.Context, accountID string, limit int, f Folding) (int, error)
+	// Fold moves at most limit closed calls of the accounts into daily sums and for each account into one segment and one entry, and counts
+	// them. An account is folded in one transaction; several accounts may share it.
+	Fold(ctx context.Context, accountIDs []string, limit int, f Folding) (int, error)
 	// PruneHolds looks at limit holds after an id and deletes those that are folded, paid and older than their retention. It returns the
 	// last id that it looked at; "" at the end.
 	PruneHolds(ctx context.Context, after string, r Retention, limit int) (next string, err error)

@@ -26,6 +26,7 @@ type eraseTable struct{ name, first, second string }
 // eraseTables lists holds first: a usage record takes its person from the hold.
 var eraseTables = []eraseTable{
 	{"hold", "id", "account_id"},
+	{"unfolded_call", "account_id", "hold_id"},
 	{"usage_record", "account_id", "id"},
 }
 

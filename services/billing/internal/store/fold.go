@@ -7,14 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
-// What is left to fold of a hold.
+// What is left to fold of a call.
 const (
 	foldAll   = 1 // its charge and its usage
-	folded    = 2 // nothing
+	folded    = 2 // nothing; of a hold: nothing but its row of unfolded_call, if there is one
 	foldUsage = 3 // its usage: the charge has an entry of its own
 )
 
@@ -24,22 +25,53 @@ func (s *Store) AccountsToFold(ctx context.Context, after string, limit int) ([]
 	return ids, translate(err)
 }
 
-// Fold moves at most limit closed holds of an account into daily sums, one segment and one entry, in one transaction, and returns how many
-// it moved. f names the segment and the entry.
-func (s *Store) Fold(ctx context.Context, accountID string, limit int, f ledger.Folding) (n int, err error) {
-	err = s.Write(ctx, accountID, func(ctx context.Context, tx ledger.Tx) error {
-		n, err = tx.(*unit).fold(ctx, accountID, limit, f) //nolint:forcetypeassert // this store's own
-		return err
-	})
-	return n, err
+// Fold moves closed calls of the accounts into daily sums, and for each account into one segment and one entry; see ledger.Store. On
+// SQLite it is one transaction, because the calls of many accounts share pages and a commit. On PostgreSQL each account has its own:
+// transactions that lock many accounts would wait for each other.
+func (s *Store) Fold(ctx context.Context, accountIDs []string, limit int, f ledger.Folding) (moved int, err error) {
+	together := len(accountIDs)
+	if s.db.Dialect() == database.Postgres {
+		together = 1
+	}
+	for ids := range slices.Chunk(accountIDs, max(together, 1)) {
+		n := 0
+		err = s.Write(ctx, ids[0], func(ctx context.Context, tx ledger.Tx) error {
+			n, err = tx.(*unit).foldAll(ctx, ids, limit-moved, f) //nolint:forcetypeassert // this store's own
+			return err
+		})
+		if err != nil {
+			return moved, err
+		}
+		if moved += n; moved >= limit {
+			break
+		}
+	}
+	return moved, nil
 }
 
-func (u *unit) fold(ctx context.Context, accountID string, limit int, f ledger.Folding) (int, error) {
+func (u *unit) foldAll(ctx context.Context, ids []string, limit int, f ledger.Folding) (moved int, err error) {
 	if err := u.flush(ctx); err != nil {
 		return 0, err
 	}
+	for _, id := range ids {
+		n, err := u.fold(ctx, id, limit-moved, f)
+		if err != nil {
+			return 0, err
+		}
+		if moved += n; moved >= limit {
+			break
+		}
+	}
+	return moved, nil
+}
+
+func (u *unit) fold(ctx context.Context, accountID string, limit int, f ledger.Folding) (int, error) {
 	rows, err := u.q.ListClosedHolds(ctx, db.ListClosedHoldsParams{AccountID: accountID, Most: int64(limit)})
-	if err != nil || len(rows) == 0 {
+	if err != nil {
+		return 0, err
+	}
+	calls, err := u.q.ListUnfoldedCalls(ctx, db.ListUnfoldedCallsParams{AccountID: accountID, Most: int64(limit - len(rows))})
+	if err != nil || len(rows)+len(calls) == 0 {
 		return 0, err
 	}
 	slices.SortFunc(rows, func(a, b db.Hold) int {
@@ -54,6 +86,11 @@ func (u *unit) fold(ctx context.Context, accountID string, limit int, f ledger.F
 			return 0, err
 		}
 	}
+	for _, call := range calls {
+		if err := p.addCall(ctx, accountID, call); err != nil {
+			return 0, err
+		}
+	}
 	for k, total := range p.days {
 		if err := u.addDay(ctx, k, total); err != nil {
 			return 0, err
@@ -62,7 +99,10 @@ func (u *unit) fold(ctx context.Context, accountID string, limit int, f ledger.F
 	if err := p.writeSegment(ctx, accountID, f); err != nil {
 		return 0, err
 	}
-	return len(rows), p.markFolded(ctx, rows, f.SegmentID)
+	if err := p.markFolded(ctx, rows, p.segment); err != nil {
+		return 0, err
+	}
+	return len(rows) + len(calls), p.forgetCalls(ctx, accountID, calls)
 }
 
 // foldPage is what a fold writes.
@@ -72,6 +112,7 @@ type foldPage struct {
 	records []ledger.UsageRecord
 	charged int64
 	last    int64
+	segment string
 	erased  map[string]bool
 }
 
@@ -94,18 +135,23 @@ func (p *foldPage) add(ctx context.Context, row db.Hold) error {
 		p.charged += row.Cost
 	}
 	p.last = max(p.last, row.SettleTime)
+	p.addUsage(r, usageTime(row, r), row.UsageID == "")
+	return nil
+}
+
+// addUsage adds a call to the sum of its day and to the records. A call that used nothing is in neither.
+func (p *foldPage) addUsage(r ledger.UsageRecord, at time.Time, logged bool) {
 	total := r.Total()
 	if total == (ledger.UsageTotal{}) {
-		return nil
+		return
 	}
-	k := dayKey{account: r.AccountID, day: dayOf(usageTime(row, r)), model: r.Model, user: r.UserID, apiKey: r.APIKeyID}
-	if row.UsageID == "" {
+	k := dayKey{account: r.AccountID, day: dayOf(at), model: r.Model, user: r.UserID, apiKey: r.APIKeyID}
+	if logged {
 		p.records = append(p.records, r)
 	}
 	sum := p.days[k]
 	sum.Add(total)
 	p.days[k] = sum
-	return nil
 }
 
 // nameable is the user's id, or nothing once the person was erased.
@@ -129,9 +175,10 @@ func (p *foldPage) nameable(ctx context.Context, userID string) (string, error) 
 }
 
 func (p *foldPage) writeSegment(ctx context.Context, accountID string, f ledger.Folding) error {
+	p.segment = f.SegmentID(toTime(p.last))
 	if len(p.records) > 0 || p.charged > 0 {
 		if err := p.u.q.InsertSegment(ctx, db.InsertSegmentParams{
-			AccountID: accountID, ID: f.SegmentID, LastTime: p.last, Calls: int64(len(p.records)), Charged: p.charged, Records: encodeSegment(p.records),
+			AccountID: accountID, ID: p.segment, LastTime: p.last, Calls: int64(len(p.records)), Charged: p.charged, Records: encodeSegment(p.records),
 		}); err != nil {
 			return err
 		}
@@ -141,7 +188,7 @@ func (p *foldPage) writeSegment(ctx context.Context, accountID string, f ledger.
 	}
 	return p.u.InsertEntry(ctx, ledger.Entry{
 		ID: f.EntryID(toTime(p.last)), AccountID: accountID, Kind: ledger.KindUsage, Debit: ledger.SideCustomer(accountID), Credit: ledger.SideUsage,
-		Amount: p.charged, Reference: f.SegmentID, CreateTime: toTime(p.last),
+		Amount: p.charged, Reference: p.segment, CreateTime: toTime(p.last),
 	})
 }
 
@@ -205,13 +252,18 @@ func (u *unit) Unfold(ctx context.Context, holdID string) (old ledger.UsageTotal
 		return old, at, err
 	}
 	old, at = r.Total(), usageTime(row, r)
+	waiting, err := u.forgetCall(ctx, row)
+	if err != nil {
+		return old, at, err
+	}
+	isFolded := row.Fold == folded && !waiting
 	switch {
 	case row.UsageID != "":
 		err = u.q.DeleteUsage(ctx, db.DeleteUsageParams{AccountID: row.AccountID, ID: row.UsageID})
-	case row.Fold == folded && row.Segment != "":
+	case isFolded && row.Segment != "":
 		err = u.dropFromSegment(ctx, row)
 	}
-	if err == nil && row.Fold == folded && old != (ledger.UsageTotal{}) {
+	if err == nil && isFolded && old != (ledger.UsageTotal{}) {
 		var nothing ledger.UsageTotal
 		nothing.Remove(old)
 		err = u.addDay(ctx, dayKey{account: row.AccountID, day: dayOf(at), model: r.Model, user: r.UserID, apiKey: r.APIKeyID}, nothing)

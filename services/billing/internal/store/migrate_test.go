@@ -152,7 +152,7 @@ func TestMigration4(t *testing.T) {
 		sound(2)
 		fold := func() (n int) {
 			t.Helper()
-			n, err := s.Fold(t.Context(), "acc", 10, ledger.Folding{SegmentID: "usage_x", EntryID: func(time.Time) string { return "ent x" }})
+			n, err := s.Fold(t.Context(), []string{"acc"}, 10, ledger.Folding{SegmentID: func(time.Time) string { return "usage_x" }, EntryID: func(time.Time) string { return "ent x" }})
 			require.NoError(t, err)
 			return n
 		}

@@ -7,7 +7,7 @@ type statements struct {
 	accounts, grants *selects
 
 	openAccounts, insertGrants                                 *bulk
-	insertHolds, insertEntries, foldHolds                      *bulk
+	insertHolds, insertEntries, foldHolds, insertCalls         *bulk
 	closeHolds, extendHolds, saveAccounts, saveGrants, windows *bulk
 }
 
@@ -53,6 +53,8 @@ func newStatements(dialect database.Dialect) *statements {
 			row("TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
 				"TEXT", "BOOLEAN", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT"),
 			") AS v WHERE hold.id = v.column1 AND hold.state = v.column2"),
+		insertCalls: newBulk(dialect, "INSERT INTO unfolded_call (account_id, close_time, hold_id, user_id, fold, charged, record) VALUES ",
+			"(?, ?, ?, CASE WHEN EXISTS (SELECT 1 FROM erased_user WHERE user_hash = ?) THEN '' ELSE CAST(? AS TEXT) END, ?, ?, ?)", ""),
 		foldHolds: newBulk(dialect, "UPDATE hold SET fold = 2, segment = v.column2 FROM (VALUES ", row("TEXT", "TEXT"),
 			") AS v WHERE hold.id = v.column1"),
 		extendHolds: newBulk(dialect, `UPDATE hold SET lease_time = v.column2, used_input_tokens = v.column3, used_cached_input_tokens = v.column4,

@@ -23,6 +23,8 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
                 CASE WHEN credit = 'customer:' || account_id THEN amount % 1000000000 ELSE -(amount % 1000000000) END AS low
             FROM entry
             UNION ALL
+            SELECT account_id, -(charged / 1000000000), -(charged % 1000000000) FROM unfolded_call
+            UNION ALL
             SELECT account_id, -(cost / 1000000000), -(cost % 1000000000) FROM hold WHERE fold = 1 AND state <> 'open' AND usage_id = ''
         ) AS m GROUP BY m.account_id
     ) AS e ON e.account_id = a.id
@@ -84,7 +86,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SUM(CASE WHEN credit = 'revenue:usage' THEN amount % 1000000000 ELSE -(amount % 1000000000) END) AS low
         FROM entry WHERE kind IN ('usage', 'adjustment') GROUP BY reference
     ) AS e ON e.reference = h.id
-    WHERE h.usage_id <> '' OR h.fold = 3 OR h.state = 'swept'
+    WHERE h.usage_id <> '' OR h.fold = 3 OR h.state = 'swept' OR h.id IN (SELECT c.hold_id FROM unfolded_call AS c WHERE c.fold = 3)
     UNION ALL
     SELECT
         'a hold''s usage record has its cost', h.id, COALESCE(u.cost, 0),
@@ -92,6 +94,12 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
     FROM hold AS h
     LEFT JOIN usage_record AS u ON u.account_id = h.account_id AND u.id = h.usage_id
     WHERE h.usage_id <> ''
+    UNION ALL
+    SELECT
+        'a call that is to be folded has a closed hold of its charge', c.hold_id, c.charged,
+        CAST(COALESCE(h.cost, -1) / 1000000000 AS BIGINT), CAST(COALESCE(h.cost, -1) % 1000000000 AS BIGINT)
+    FROM unfolded_call AS c LEFT JOIN hold AS h ON h.id = c.hold_id AND h.state <> 'open' AND h.settle_time = c.close_time
+    WHERE c.fold = 1 OR h.id IS NULL
     UNION ALL
     SELECT
         'a segment''s charge has an entry', s.id, s.charged,
@@ -125,6 +133,9 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SELECT account_id, usage_time / 86400000000, 1, cost FROM hold
             WHERE fold <> 2 AND state <> 'open' AND usage_id = '' AND used_input_tokens + used_output_tokens > 0
             UNION ALL
+            SELECT h.account_id, h.usage_time / 86400000000, 1, h.cost FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
+            WHERE h.used_input_tokens + h.used_output_tokens > 0
+            UNION ALL
             SELECT r.account_id, r.settle_time / 86400000000, 1, r.cost
             FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
             WHERE h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
@@ -144,6 +155,9 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             UNION ALL
             SELECT account_id, usage_time / 86400000000, 1, cost FROM hold
             WHERE fold <> 2 AND state <> 'open' AND usage_id = '' AND used_input_tokens + used_output_tokens > 0
+            UNION ALL
+            SELECT h.account_id, h.usage_time / 86400000000, 1, h.cost FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
+            WHERE h.used_input_tokens + h.used_output_tokens > 0
             UNION ALL
             SELECT r.account_id, r.settle_time / 86400000000, 1, r.cost
             FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id

@@ -11,7 +11,9 @@ import (
 
 const deleteFoldedHold = `-- name: DeleteFoldedHold :one
 DELETE FROM hold
-WHERE id = $1 AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < $2
+WHERE id = $1 AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < $2 AND NOT EXISTS (
+    SELECT 1 FROM unfolded_call AS c WHERE c.account_id = hold.account_id AND c.close_time = hold.settle_time AND c.hold_id = hold.id
+)
 RETURNING account_id, api_key_id, create_time, cost
 `
 
@@ -90,17 +92,19 @@ func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
 }
 
 const listAccountsToFold = `-- name: ListAccountsToFold :many
-SELECT DISTINCT account_id FROM hold WHERE fold <> 2 AND state <> 'open' AND account_id > $1
-ORDER BY account_id LIMIT CAST($2 AS BIGINT)
+SELECT account_id FROM unfolded_call AS c WHERE c.account_id > $2
+UNION
+SELECT account_id FROM hold AS h WHERE h.fold <> 2 AND h.state <> 'open' AND h.account_id > $2
+ORDER BY account_id LIMIT CAST($1 AS BIGINT)
 `
 
 type ListAccountsToFoldParams struct {
-	After string
 	Most  int64
+	After string
 }
 
 func (q *Queries) ListAccountsToFold(ctx context.Context, arg ListAccountsToFoldParams) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, listAccountsToFold, arg.After, arg.Most)
+	rows, err := q.db.QueryContext(ctx, listAccountsToFold, arg.Most, arg.After)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +135,7 @@ type ListClosedHoldsParams struct {
 	Most      int64
 }
 
-// What is to be folded of an account.
+// What is to be folded of an account of holds that an older version has closed.
 func (q *Queries) ListClosedHolds(ctx context.Context, arg ListClosedHoldsParams) ([]Hold, error) {
 	rows, err := q.db.QueryContext(ctx, listClosedHolds, arg.AccountID, arg.Most)
 	if err != nil {

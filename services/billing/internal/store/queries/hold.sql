@@ -17,11 +17,13 @@ SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM hold
 WHERE account_id = sqlc.arg(account_id) AND fold <> 2 AND state = 'open' AND create_time < sqlc.arg(before);
 
 -- name: ListClosedHolds :many
--- What is to be folded of an account.
+-- What is to be folded of an account of holds that an older version has closed.
 SELECT * FROM hold WHERE account_id = sqlc.arg(account_id) AND fold <> 2 AND state <> 'open' LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: ListAccountsToFold :many
-SELECT DISTINCT account_id FROM hold WHERE fold <> 2 AND state <> 'open' AND account_id > sqlc.arg(after)
+SELECT account_id FROM unfolded_call AS c WHERE c.account_id > sqlc.arg(after)
+UNION
+SELECT account_id FROM hold AS h WHERE h.fold <> 2 AND h.state <> 'open' AND h.account_id > sqlc.arg(after)
 ORDER BY account_id LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: ListHoldsToDelete :many
@@ -32,5 +34,7 @@ WHERE id > sqlc.arg(after) ORDER BY id LIMIT CAST(sqlc.arg(most) AS BIGINT);
 -- name: DeleteFoldedHold :one
 -- Only if it is still as it was: settled for a long time, folded, and paid.
 DELETE FROM hold
-WHERE id = sqlc.arg(id) AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < sqlc.arg(before)
+WHERE id = sqlc.arg(id) AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < sqlc.arg(before) AND NOT EXISTS (
+    SELECT 1 FROM unfolded_call AS c WHERE c.account_id = hold.account_id AND c.close_time = hold.settle_time AND c.hold_id = hold.id
+)
 RETURNING account_id, api_key_id, create_time, cost;

@@ -36,6 +36,13 @@ FROM (
         AND h.usage_time < CAST(sqlc.arg(end_day) AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
     UNION ALL
     SELECT
+        h.usage_time / 86400000000, h.model, h.user_id, h.api_key_id, CAST(1 AS BIGINT), h.used_input_tokens, h.used_cached_input_tokens, h.used_output_tokens,
+        h.used_reasoning_tokens, h.cost
+    FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
+    WHERE c.account_id = sqlc.arg(account_id) AND h.usage_time >= CAST(sqlc.arg(first_day) AS BIGINT) * 86400000000
+        AND h.usage_time < CAST(sqlc.arg(end_day) AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
+    UNION ALL
+    SELECT
         r.settle_time / 86400000000, r.model, r.user_id, r.api_key_id, CAST(1 AS BIGINT), r.input_tokens, r.cached_input_tokens, r.output_tokens,
         r.reasoning_tokens, r.cost
     FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id

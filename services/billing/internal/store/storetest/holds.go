@@ -223,6 +223,8 @@ func closing(t *testing.T, s Store) {
 	end.Cost = 6
 	settled := closed(h, end, ledger.StateSettled)
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		_, _, err := tx.Unfold(ctx, "h1")
+		require.NoError(t, err)
 		require.NoError(t, tx.CloseHold(ctx, settled, ledger.StateSwept))
 	})
 	require.Equal(t, settled, readHold(t, s, "h1"))
@@ -241,6 +243,8 @@ func closing(t *testing.T, s Store) {
 	other := openHold(t, s, "h2", 7)
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
 		require.NoError(t, tx.CloseHold(ctx, closed(other, end, ledger.StateSwept), ledger.StateOpen))
+		_, _, err := tx.Unfold(ctx, "h2")
+		require.NoError(t, err)
 		require.NoError(t, tx.CloseHold(ctx, closed(other, end, ledger.StateSettled), ledger.StateSwept))
 	})
 	require.Equal(t, closed(other, end, ledger.StateSettled), readHold(t, s, "h2"))

@@ -143,7 +143,7 @@ func usage(t *testing.T, s Store) {
 		groups(t, s, ledger.UsageQuery{AccountID: "acc", From: midnight, To: day}, row)
 	}
 	all() // before anything is folded
-	n, err := s.Fold(t.Context(), "acc", 2, ledger.Folding{SegmentID: "usage_1", EntryID: func(time.Time) string { return "ent_1" }})
+	n, err := s.Fold(t.Context(), []string{"acc"}, 2, ledger.Folding{SegmentID: func(time.Time) string { return "usage_1" }, EntryID: func(time.Time) string { return "ent_1" }})
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
 	all() // when some is

@@ -188,7 +188,7 @@ func fold(t *testing.T, s Store, name string) (moved int) {
 	ids, err := s.AccountsToFold(t.Context(), "", 100)
 	require.NoError(t, err)
 	for _, id := range ids {
-		n, err := s.Fold(t.Context(), id, 100, ledger.Folding{SegmentID: "usage_" + name, EntryID: func(time.Time) string { return "ent_" + name }})
+		n, err := s.Fold(t.Context(), []string{id}, 100, ledger.Folding{SegmentID: func(time.Time) string { return "usage_" + name }, EntryID: func(time.Time) string { return "ent_" + name }})
 		require.NoError(t, err)
 		moved += n
 	}

@@ -1,0 +1,86 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
+)
+
+// A closed call waits in unfolded_call until it is folded: one narrow row with its record, which becomes part of a segment.
+
+// insertCalls writes the records of the holds that this batch closes.
+func (u *unit) insertCalls(ctx context.Context) error {
+	var rows []any
+	for _, h := range u.closes {
+		charged := h.Cost
+		if h.fold != foldAll {
+			charged = 0
+		}
+		r := closedRecord(h.Hold)
+		r.UserID = "" // it has a column of its own, for an erasure
+		rows = append(rows, h.AccountID, microsOrZero(h.SettleTime), h.ID, hash(h.UserID), h.UserID, h.fold, charged,
+			encodeSegment([]ledger.UsageRecord{r}))
+	}
+	_, err := u.sql.insertCalls.exec(ctx, u.t, rows)
+	return err
+}
+
+// closedRecord is the record of a call whose hold is closed.
+func closedRecord(h ledger.Hold) ledger.UsageRecord {
+	return ledger.UsageRecord{
+		HoldID: h.ID, RequestID: h.RequestID, AccountID: h.AccountID, UserID: h.UserID, APIKeyID: h.APIKeyID, Model: h.Model,
+		Usage: h.Used, Cost: h.Cost, Outcome: h.Outcome, Estimated: h.Estimated, ProviderRequestID: h.ProviderRequestID, CallLog: h.CallLog,
+		SettleTime: toTime(cmp.Or(microsOrZero(h.UsageTime), microsOrZero(h.SettleTime))),
+	}
+}
+
+// addCall adds a call that waits.
+func (p *foldPage) addCall(ctx context.Context, accountID string, call db.ListUnfoldedCallsRow) error {
+	records, err := decodeSegment(accountID, call.HoldID, call.Record)
+	if err != nil {
+		return err
+	}
+	if len(records) != 1 {
+		return fmt.Errorf("the record of hold %s: %w", call.HoldID, errSegment)
+	}
+	r := records[0]
+	if r.UserID, err = p.nameable(ctx, call.UserID); err != nil {
+		return err
+	}
+	p.charged += call.Charged
+	p.last = max(p.last, call.CloseTime)
+	p.addUsage(r, r.SettleTime, true)
+	return nil
+}
+
+// forgetCalls deletes the calls that were folded. The account is locked, so that no other call can have come between them. A hold whose
+// charge may still be corrected learns its segment.
+func (p *foldPage) forgetCalls(ctx context.Context, accountID string, calls []db.ListUnfoldedCallsRow) error {
+	if len(calls) == 0 {
+		return nil
+	}
+	last := calls[len(calls)-1]
+	n, err := p.u.q.DeleteUnfoldedCalls(ctx, db.DeleteUnfoldedCallsParams{AccountID: accountID, CloseTime: last.CloseTime, HoldID: last.HoldID})
+	if err != nil {
+		return err
+	}
+	if n != int64(len(calls)) {
+		return fmt.Errorf("account %s: %d calls were folded, but %d are deleted", accountID, len(calls), n)
+	}
+	var corrigible []db.Hold
+	for _, call := range calls {
+		if call.Fold == foldUsage {
+			corrigible = append(corrigible, db.Hold{ID: call.HoldID})
+		}
+	}
+	return p.markFolded(ctx, corrigible, p.segment)
+}
+
+// forgetCall deletes a hold's call if it waits to be folded, and tells whether it did.
+func (u *unit) forgetCall(ctx context.Context, row db.Hold) (waiting bool, err error) {
+	n, err := u.q.DeleteUnfoldedCall(ctx, db.DeleteUnfoldedCallParams{AccountID: row.AccountID, CloseTime: row.SettleTime, HoldID: row.ID})
+	return n > 0, err
+}
