@@ -115,6 +115,7 @@ func TestHandlerOfManyWriters(t *testing.T) {
 
 func BenchmarkLine(b *testing.B) {
 	for name, handler := range map[string]slog.Handler{
+		//nolint:sloglint // The benchmark measures slog's encoding.
 		"slog": slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: milliseconds}), "own": newJSONHandler(io.Discard, slog.LevelInfo),
 	} {
 		b.Run(name, func(b *testing.B) {
