@@ -44,7 +44,7 @@ type Config struct {
 	// SweepInterval is how often abandoned holds are looked for.
 	SweepInterval time.Duration `env:"BILLING_SWEEP_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often abandoned holds are settled"`
 	// CallRetention is how long the records of single calls are kept; 0 is forever.
-	CallRetention time.Duration `env:"BILLING_CALL_RETENTION" default:"2160h" min:"0s" max:"87600h" help:"how long records of single calls are kept for exports; sums and ledger entries stay; 0s keeps them forever"`
+	CallRetention time.Duration `env:"BILLING_CALL_RETENTION" default:"2160h" min:"0s" max:"87600h" help:"how long records of single calls are kept, for the log of requests and exports; sums and ledger entries stay; 0s keeps them forever"`
 	// StripeSecretKey are Stripe's API keys, newest first; none turns Stripe off.
 	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" begins:"sk_live_,rk_live_,sk_test_,rk_test_" help:"Stripe secret or restricted API key, sk_… or rk_…; several separated by commas, newest first"`
 	// StripeAPIURL is Stripe's address.

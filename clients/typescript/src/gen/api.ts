@@ -643,8 +643,8 @@ export interface paths {
         };
         /**
          * ListRequests pages through the log of the account's calls to models, newest first. Refused and failed calls are in it; calls
-         *     that still run are not. It has no content. Members of an organization see their own calls; its admins see all. A page may
-         *     have fewer requests than page_size, or none: the list ends where next_page_token is empty.
+         *     that still run are not. It has no content. Members of an organization see their own calls; its admins see all, and operators
+         *     those of any account. A page may have fewer requests than page_size, or none: the list ends where next_page_token is empty.
          */
         get: operations["listRequests"];
         put?: never;
@@ -3807,6 +3807,8 @@ export interface operations {
                  *     page. Example: "CgV1c2Vy".
                  */
                 pageToken?: string;
+                /** @description The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc". */
+                accountId?: string;
             };
             header?: never;
             path?: never;
@@ -3836,7 +3838,10 @@ export interface operations {
     };
     getRequest: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc". */
+                accountId?: string;
+            };
             header?: never;
             path: {
                 /** @description The record's id. Example: "call_05k2p1". */

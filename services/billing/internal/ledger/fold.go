@@ -24,7 +24,8 @@ const (
 
 // Folding names what a fold writes.
 type Folding struct {
-	// SegmentID makes the id of a segment whose last call ended at that time.
+	// SegmentID makes the id of a segment whose last call ended at that time. An id is never earlier than its calls: by this the log of
+	// calls knows what a segment cannot have.
 	SegmentID func(at time.Time) string
 	// EntryID makes the id of an entry of that time, so that it stands among the others at the time of its last call.
 	EntryID func(at time.Time) string
@@ -64,7 +65,7 @@ func (l *Ledger) foldAccount(ctx context.Context, accountID string) error {
 func (l *Ledger) foldSome(ctx context.Context, accountIDs []string) (moved int, err error) {
 	for {
 		n, err := l.store.Fold(ctx, accountIDs, foldLimit, Folding{
-			SegmentID: func(time.Time) string { return l.ids.make(prefixUsage, l.now()) },
+			SegmentID: func(at time.Time) string { return l.ids.make(prefixUsage, later(l.now(), at)) },
 			EntryID:   func(at time.Time) string { return l.ids.make(prefixEntry, at) },
 		})
 		if moved += n; err != nil || n < foldLimit {

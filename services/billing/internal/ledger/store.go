@@ -38,6 +38,15 @@ type Store interface {
 	Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error)
 	// UsageOfUser reads at most limit records of calls that name a person, after one.
 	UsageOfUser(ctx context.Context, userID, afterAccountID, afterID string, limit int) ([]UsageRecord, error)
+	// Calls reads at most limit segments of an account's calls, newest first, by ids: from one down to another, without those whose calls all
+	// ended at or after before.
+	Calls(ctx context.Context, accountID, from, to string, before time.Time, limit int) ([]Segment, error)
+	// CallsFrom reads at most limit segments of an account's calls from an id on, oldest first.
+	CallsFrom(ctx context.Context, accountID, from string, limit int) ([]Segment, error)
+	// Record reads the record of a closed hold, or ErrNotFound.
+	Record(ctx context.Context, holdID string) (UsageRecord, error)
+	// InsertRefused writes calls of one account that were refused as a segment, once for each id.
+	InsertRefused(ctx context.Context, accountID, segmentID string, records []UsageRecord) error
 	// AccountsToFold lists at most limit accounts after one that have closed calls to fold.
 	AccountsToFold(ctx context.Context, after string, limit int) ([]string, error)
 	// Fold moves at most limit closed calls of the accounts into daily sums and for each account into one segment and one entry, and counts

@@ -256,6 +256,10 @@ const (
 	OutcomeCallerLeft     Outcome = "caller_left"
 	OutcomeUpstreamFailed Outcome = "upstream_failed"
 	OutcomeAbandoned      Outcome = "abandoned"
+	// OutcomeRefused is that of calls without a hold.
+	OutcomeRefused Outcome = "refused"
+	// OutcomeReplaced is that of a hold that another one replaced before the call; the log of calls leaves it out.
+	OutcomeReplaced Outcome = "replaced"
 )
 
 // CallLog is what a log of calls needs besides what is billed. All of it may be unknown.
@@ -266,6 +270,8 @@ type CallLog struct {
 	Latency, FirstByte time.Duration
 	// ErrorCode is the reason of the error that the caller got.
 	ErrorCode string
+	// HTTPRequestID is the id of the HTTP request, which many calls may share.
+	HTTPRequestID string
 }
 
 // UsageRecord is what one settled call used.

@@ -69,7 +69,7 @@ func (s *Server) Settle(ctx context.Context, r *billingv1.SettleRequest) (*billi
 		HoldID: r.GetHoldId(), Usage: fromUsage(r.GetUsage()), Outcome: outcome, Estimated: r.GetEstimated(),
 		ProviderRequestID: r.GetProviderRequestId(),
 		CallLog: ledger.CallLog{
-			Target: r.GetTarget(), ServedModel: r.GetServedModel(), ErrorCode: r.GetErrorCode(),
+			Target: r.GetTarget(), ServedModel: r.GetServedModel(), ErrorCode: r.GetErrorCode(), HTTPRequestID: r.GetHttpRequestId(),
 			Latency: micros(r.GetLatencyMicros()), FirstByte: micros(r.GetFirstByteMicros()),
 		},
 	})
@@ -94,7 +94,9 @@ func fromOutcome(o billingv1.Outcome) (ledger.Outcome, error) {
 		return ledger.OutcomeUpstreamFailed, nil
 	case billingv1.Outcome_OUTCOME_ABANDONED:
 		return ledger.OutcomeAbandoned, nil
-	case billingv1.Outcome_OUTCOME_UNSPECIFIED, billingv1.Outcome_OUTCOME_REFUSED, billingv1.Outcome_OUTCOME_REPLACED: // Settle refuses these
+	case billingv1.Outcome_OUTCOME_REPLACED:
+		return ledger.OutcomeReplaced, nil
+	case billingv1.Outcome_OUTCOME_UNSPECIFIED, billingv1.Outcome_OUTCOME_REFUSED: // Settle refuses these
 	}
 	return "", invalid("outcome", "is required: it says how the call ended")
 }

@@ -38,6 +38,7 @@ type exportedUsage struct {
 	LatencyMicros     int64     `json:"latencyMicros,string,omitempty"`
 	FirstByteMicros   int64     `json:"firstByteMicros,string,omitempty"`
 	ErrorCode         string    `json:"errorCode,omitempty"`
+	HTTPRequestID     string    `json:"httpRequestId,omitempty"`
 	SettleTime        time.Time `json:"settleTime"`
 }
 
@@ -61,7 +62,7 @@ func (s *Server) ExportUser(ctx context.Context, r *billingv1.ExportUserRequest)
 			ID: u.ID, RequestID: u.RequestID, AccountID: u.AccountID, APIKeyID: u.APIKeyID, Model: u.Model,
 			InputTokens: u.Usage.Input, CachedInputTokens: u.Usage.CachedInput, OutputTokens: u.Usage.Output, ReasoningTokens: u.Usage.Reasoning,
 			CostNanoUSD: u.Cost, Outcome: string(u.Outcome), ProviderRequestID: u.ProviderRequestID, SettleTime: u.SettleTime.UTC(),
-			Target: u.Target, ServedModel: u.ServedModel, LatencyMicros: u.Latency.Microseconds(), FirstByteMicros: u.FirstByte.Microseconds(), ErrorCode: u.ErrorCode,
+			Target: u.Target, ServedModel: u.ServedModel, LatencyMicros: u.Latency.Microseconds(), FirstByteMicros: u.FirstByte.Microseconds(), ErrorCode: u.ErrorCode, HTTPRequestID: u.HTTPRequestID,
 		})
 	}
 	raw, err := json.Marshal(page)

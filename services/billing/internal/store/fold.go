@@ -80,7 +80,7 @@ func (u *unit) fold(ctx context.Context, accountID string, limit int, f ledger.F
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
-	p := &foldPage{u: u, days: map[dayKey]ledger.UsageTotal{}, erased: map[string]bool{}}
+	p := newFoldPage(u)
 	for _, row := range rows {
 		if err := p.add(ctx, row); err != nil {
 			return 0, err
@@ -91,10 +91,8 @@ func (u *unit) fold(ctx context.Context, accountID string, limit int, f ledger.F
 			return 0, err
 		}
 	}
-	for k, total := range p.days {
-		if err := u.addDay(ctx, k, total); err != nil {
-			return 0, err
-		}
+	if err := p.writeDays(ctx); err != nil {
+		return 0, err
 	}
 	if err := p.writeSegment(ctx, accountID, f); err != nil {
 		return 0, err
@@ -111,9 +109,14 @@ type foldPage struct {
 	days    map[dayKey]ledger.UsageTotal
 	records []ledger.UsageRecord
 	charged int64
-	last    int64
-	segment string
-	erased  map[string]bool
+	// first and last are when the first of the records ended, and when the last of all calls was closed.
+	first, last int64
+	segment     string
+	erased      map[string]bool
+}
+
+func newFoldPage(u *unit) *foldPage {
+	return &foldPage{u: u, days: map[dayKey]ledger.UsageTotal{}, erased: map[string]bool{}}
 }
 
 // dayKey is a row of the daily sums.
@@ -139,19 +142,50 @@ func (p *foldPage) add(ctx context.Context, row db.Hold) error {
 	return nil
 }
 
-// addUsage adds a call to the sum of its day and to the records. A call that used nothing is in neither.
+// addUsage adds a call to the sum of its day, and to the records unless it has one of an older version. A hold that another one replaced is
+// no call.
 func (p *foldPage) addUsage(r ledger.UsageRecord, at time.Time, logged bool) {
+	if logged && r.Outcome != ledger.OutcomeReplaced {
+		p.addRecord(r)
+	}
 	total := r.Total()
 	if total == (ledger.UsageTotal{}) {
+		p.name(r)
 		return
 	}
 	k := dayKey{account: r.AccountID, day: dayOf(at), model: r.Model, user: r.UserID, apiKey: r.APIKeyID}
-	if logged {
-		p.records = append(p.records, r)
-	}
 	sum := p.days[k]
 	sum.Add(total)
 	p.days[k] = sum
+}
+
+func (p *foldPage) addRecord(r ledger.UsageRecord) {
+	at := r.SettleTime.UnixMicro()
+	if len(p.records) == 0 || at < p.first {
+		p.first = at
+	}
+	p.last = max(p.last, at)
+	p.records = append(p.records, r)
+}
+
+// name adds an empty daily sum of a person whose call used nothing: an erasure looks for the person's accounts in the sums.
+func (p *foldPage) name(r ledger.UsageRecord) {
+	if r.UserID == "" {
+		return
+	}
+	k := dayKey{account: r.AccountID, day: dayOf(r.SettleTime), user: r.UserID}
+	if _, known := p.days[k]; !known {
+		p.days[k] = ledger.UsageTotal{}
+	}
+}
+
+func (p *foldPage) writeDays(ctx context.Context) error {
+	for k, total := range p.days {
+		if err := p.u.addDay(ctx, k, total); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // nameable is the user's id, or nothing once the person was erased.
@@ -178,7 +212,7 @@ func (p *foldPage) writeSegment(ctx context.Context, accountID string, f ledger.
 	p.segment = f.SegmentID(toTime(p.last))
 	if len(p.records) > 0 || p.charged > 0 {
 		if err := p.u.q.InsertSegment(ctx, db.InsertSegmentParams{
-			AccountID: accountID, ID: p.segment, LastTime: p.last, Calls: int64(len(p.records)), Charged: p.charged, Records: encodeSegment(p.records),
+			AccountID: accountID, ID: p.segment, FirstTime: p.first, LastTime: p.last, Calls: int64(len(p.records)), Charged: p.charged, Records: encodeSegment(p.records),
 		}); err != nil {
 			return err
 		}
@@ -213,6 +247,11 @@ func (u *unit) recordOf(ctx context.Context, row db.Hold) (ledger.UsageRecord, e
 		}
 		return toUsage(stored), nil
 	}
+	return toRecord(row), nil
+}
+
+// toRecord is the record of a closed hold of this version.
+func toRecord(row db.Hold) ledger.UsageRecord {
 	return ledger.UsageRecord{
 		HoldID: row.ID, RequestID: row.RequestID, AccountID: row.AccountID, UserID: row.UserID, APIKeyID: row.APIKeyID, Model: row.Model,
 		Usage: ledger.Usage{
@@ -220,7 +259,7 @@ func (u *unit) recordOf(ctx context.Context, row db.Hold) (ledger.UsageRecord, e
 		},
 		Cost: row.Cost, Outcome: ledger.Outcome(row.Outcome), Estimated: row.Estimated, ProviderRequestID: row.ProviderRequestID, CallLog: toCallLog(row),
 		SettleTime: toTime(cmp.Or(row.UsageTime, row.SettleTime)),
-	}, nil
+	}
 }
 
 func (u *unit) addDay(ctx context.Context, k dayKey, t ledger.UsageTotal) error {

@@ -77,7 +77,7 @@ func toUsage(r db.UsageRecord) ledger.UsageRecord {
 
 func toCallLog(r db.Hold) ledger.CallLog {
 	return ledger.CallLog{
-		Target: r.Target, ServedModel: r.ServedModel, ErrorCode: r.ErrorCode,
+		Target: r.Target, ServedModel: r.ServedModel, ErrorCode: r.ErrorCode, HTTPRequestID: r.HTTPRequestID,
 		Latency: time.Duration(r.Latency) * time.Microsecond, FirstByte: time.Duration(r.FirstByte) * time.Microsecond,
 	}
 }

@@ -13,8 +13,8 @@ import (
 // A segment is the records of calls that were folded together, as bytes: a version, the number of records, and the fields of each. Numbers
 // are varints. A text that occurred before in the segment is a reference to it.
 
-// segmentVersion 2 has the fields of ledger.CallLog, which version 1 lacks.
-const segmentVersion = 2
+// segmentVersion 2 has the fields of ledger.CallLog, which version 1 lacks, and 3 has the ids of HTTP requests.
+const segmentVersion = 3
 
 var errSegment = errors.New("the segment's bytes are damaged")
 
@@ -23,7 +23,7 @@ func encodeSegment(records []ledger.UsageRecord) []byte {
 	w := &segmentWriter{raw: []byte{segmentVersion}, known: map[string]uint64{}}
 	w.number(int64(len(records)))
 	for _, r := range records {
-		for _, text := range []string{r.HoldID, r.RequestID, r.UserID, r.APIKeyID, r.Model, string(r.Outcome), r.ProviderRequestID, r.Target, r.ServedModel, r.ErrorCode} {
+		for _, text := range []string{r.HoldID, r.RequestID, r.UserID, r.APIKeyID, r.Model, string(r.Outcome), r.ProviderRequestID, r.Target, r.ServedModel, r.ErrorCode, r.HTTPRequestID} {
 			w.text(text)
 		}
 		estimated := int64(0)
@@ -96,6 +96,9 @@ func (r *segmentReader) record(accountID, id string) ledger.UsageRecord {
 	u.Outcome, u.ProviderRequestID = ledger.Outcome(r.text()), r.text()
 	if r.version >= 2 {
 		u.Target, u.ServedModel, u.ErrorCode = r.text(), r.text(), r.text()
+	}
+	if r.version >= 3 {
+		u.HTTPRequestID = r.text()
 	}
 	u.Usage = ledger.Usage{Input: r.number(), CachedInput: r.number(), Output: r.number(), Reasoning: r.number()}
 	u.Cost, u.Estimated = r.number(), r.number() == 1

@@ -16,7 +16,7 @@ func someRecords() []ledger.UsageRecord {
 			ID: "usage_1.0", AccountID: "acc", HoldID: "hold_1", RequestID: "req_1", UserID: "user_1", APIKeyID: "key_1", Model: "m",
 			Usage: ledger.Usage{Input: 1, CachedInput: 2, Output: 3, Reasoning: 4}, Cost: 5, Outcome: ledger.OutcomeCompleted, Estimated: true,
 			ProviderRequestID: "chatcmpl-1", SettleTime: at,
-			CallLog: ledger.CallLog{Target: "openai", ServedModel: "m-1", Latency: 2 * time.Second, FirstByte: time.Millisecond, ErrorCode: "UPSTREAM_ERROR"},
+			CallLog: ledger.CallLog{Target: "openai", ServedModel: "m-1", Latency: 2 * time.Second, FirstByte: time.Millisecond, ErrorCode: "UPSTREAM_ERROR", HTTPRequestID: "req_http"},
 		},
 		{ID: "usage_1.1", AccountID: "acc", HoldID: "hold_2", Model: "m", UserID: "user_1", SettleTime: at.Add(-time.Hour)},
 	}
@@ -40,18 +40,25 @@ func TestDamagedSegments(t *testing.T) {
 	_, err := decodeSegment("acc", "usage_1", append(raw, 0))
 	require.ErrorIs(t, err, errSegment)
 	_, err = decodeSegment("acc", "usage_1", []byte{segmentVersion + 1})
-	require.ErrorContains(t, err, "version 3")
+	require.ErrorContains(t, err, "version 4")
 }
 
-// A segment of the first version, which had no fields of the log of calls.
+// Segments of version 1 have no fields of the log of calls, and those of version 2 no ids of HTTP requests.
 func TestOldSegments(t *testing.T) {
+	want := ledger.UsageRecord{
+		ID: "usage_1.0", AccountID: "acc", HoldID: "hold_1", Model: "m", Usage: ledger.Usage{Input: 5, Output: 2}, Cost: 7,
+		SettleTime: time.UnixMicro(10).UTC(),
+	}
 	raw := []byte{1, 2, 0, 6, 'h', 'o', 'l', 'd', '_', '1', 0, 0, 2, 2, 0, 1, 'm', 2, 2, 10, 0, 4, 0, 14, 0, 20}
 	got, err := decodeSegment("acc", "usage_1", raw)
 	require.NoError(t, err)
-	require.Equal(t, []ledger.UsageRecord{{
-		ID: "usage_1.0", AccountID: "acc", HoldID: "hold_1", Model: "m", Usage: ledger.Usage{Input: 5, Output: 2}, Cost: 7,
-		SettleTime: time.UnixMicro(10).UTC(),
-	}}, got)
+	require.Equal(t, []ledger.UsageRecord{want}, got)
+
+	raw = []byte{2, 2, 0, 6, 'h', 'o', 'l', 'd', '_', '1', 0, 0, 2, 2, 0, 1, 'm', 2, 2, 0, 1, 't', 0, 1, 's', 0, 1, 'E', 10, 0, 4, 0, 14, 0, 20, 2, 4}
+	want.CallLog = ledger.CallLog{Target: "t", ServedModel: "s", ErrorCode: "E", Latency: time.Microsecond, FirstByte: 2 * time.Microsecond}
+	got, err = decodeSegment("acc", "usage_1", raw)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.UsageRecord{want}, got)
 }
 
 func FuzzDecodeSegment(f *testing.F) {

@@ -44,7 +44,7 @@ func (u *unit) flushHolds(ctx context.Context) error {
 		rows = append(rows, h.ID, string(h.was), string(h.State), h.Cost, h.BalanceAfter, writeBurns(h.PaidBy), h.Owed,
 			microsOrZero(h.SettleTime), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, string(h.Outcome), h.Estimated,
 			h.ProviderRequestID, microsOrZero(h.UsageTime), folded, h.Target, h.ServedModel,
-			h.Latency.Microseconds(), h.FirstByte.Microseconds(), h.ErrorCode)
+			h.Latency.Microseconds(), h.FirstByte.Microseconds(), h.ErrorCode, h.HTTPRequestID)
 		h.was = ""
 	}
 	if err := u.hit(ctx, u.sql.closeHolds, rows, len(u.closes)); err != nil {

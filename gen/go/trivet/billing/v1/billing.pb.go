@@ -1338,7 +1338,9 @@ type ListRequestsRequest struct {
 	PageSize int32 `protobuf:"varint,8,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
 	// page. Example: "CgV1c2Vy".
-	PageToken     string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+	AccountId     string `protobuf:"bytes,10,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1432,6 +1434,13 @@ func (x *ListRequestsRequest) GetPageSize() int32 {
 func (x *ListRequestsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListRequestsRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
 	}
 	return ""
 }
@@ -1677,7 +1686,9 @@ func (x *RequestRecord) GetFirstByteMillis() int32 {
 type GetRequestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The record's id. Example: "call_05k2p1".
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+	AccountId     string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1715,6 +1726,13 @@ func (*GetRequestRequest) Descriptor() ([]byte, []int) {
 func (x *GetRequestRequest) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *GetRequestRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
 	}
 	return ""
 }
@@ -4609,7 +4627,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x13ExportUsageResponse\x12/\n" +
 	"\x04rows\x18\x01 \x03(\v2\x1b.trivet.billing.v1.UsageRowR\x04rows\x12\x1b\n" +
 	"\tstart_day\x18\x02 \x01(\tR\bstartDay\x12\x17\n" +
-	"\aend_day\x18\x03 \x01(\tR\x06endDay\"\xa9\x03\n" +
+	"\aend_day\x18\x03 \x01(\tR\x06endDay\"\xd2\x03\n" +
 	"\x13ListRequestsRequest\x129\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
@@ -4623,7 +4641,10 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"request_id\x18\a \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12$\n" +
 	"\tpage_size\x18\b \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"|\n" +
+	"page_token\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x12'\n" +
+	"\n" +
+	"account_id\x18\n" +
+	" \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\taccountId\"|\n" +
 	"\x14ListRequestsResponse\x12<\n" +
 	"\brequests\x18\x01 \x03(\v2 .trivet.billing.v1.RequestRecordR\brequests\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc9\x04\n" +
@@ -4647,9 +4668,11 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\fserved_model\x18\r \x01(\tR\vservedModel\x12.\n" +
 	"\x13provider_request_id\x18\x0e \x01(\tR\x11providerRequestId\x12%\n" +
 	"\x0elatency_millis\x18\x0f \x01(\x05R\rlatencyMillis\x12*\n" +
-	"\x11first_byte_millis\x18\x10 \x01(\x05R\x0ffirstByteMillis\"1\n" +
+	"\x11first_byte_millis\x18\x10 \x01(\x05R\x0ffirstByteMillis\"Z\n" +
 	"\x11GetRequestRequest\x12\x1c\n" +
-	"\x02id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\x02id\"P\n" +
+	"\x02id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\x02id\x12'\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\taccountId\"P\n" +
 	"\x12GetRequestResponse\x12:\n" +
 	"\arequest\x18\x01 \x01(\v2 .trivet.billing.v1.RequestRecordR\arequest\"\x89\x01\n" +
 	"\x15RecordRequestsRequest\x12$\n" +

@@ -82,8 +82,8 @@ type BillingServiceClient interface {
 	// ExportUsage streams all rows that GetUsage pages through. Over HTTP they come as a CSV file: RFC 4180, in UTF-8, with a header.
 	ExportUsage(ctx context.Context, in *ExportUsageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportUsageResponse], error)
 	// ListRequests pages through the log of the account's calls to models, newest first. Refused and failed calls are in it; calls
-	// that still run are not. It has no content. Members of an organization see their own calls; its admins see all. A page may
-	// have fewer requests than page_size, or none: the list ends where next_page_token is empty.
+	// that still run are not. It has no content. Members of an organization see their own calls; its admins see all, and operators
+	// those of any account. A page may have fewer requests than page_size, or none: the list ends where next_page_token is empty.
 	ListRequests(ctx context.Context, in *ListRequestsRequest, opts ...grpc.CallOption) (*ListRequestsResponse, error)
 	// GetRequest reads one record of the log. Errors: NOT_FOUND (unknown, of another account, still running, or older than
 	// BILLING_CALL_RETENTION).
@@ -500,8 +500,8 @@ type BillingServiceServer interface {
 	// ExportUsage streams all rows that GetUsage pages through. Over HTTP they come as a CSV file: RFC 4180, in UTF-8, with a header.
 	ExportUsage(*ExportUsageRequest, grpc.ServerStreamingServer[ExportUsageResponse]) error
 	// ListRequests pages through the log of the account's calls to models, newest first. Refused and failed calls are in it; calls
-	// that still run are not. It has no content. Members of an organization see their own calls; its admins see all. A page may
-	// have fewer requests than page_size, or none: the list ends where next_page_token is empty.
+	// that still run are not. It has no content. Members of an organization see their own calls; its admins see all, and operators
+	// those of any account. A page may have fewer requests than page_size, or none: the list ends where next_page_token is empty.
 	ListRequests(context.Context, *ListRequestsRequest) (*ListRequestsResponse, error)
 	// GetRequest reads one record of the log. Errors: NOT_FOUND (unknown, of another account, still running, or older than
 	// BILLING_CALL_RETENTION).

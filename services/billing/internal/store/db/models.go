@@ -98,6 +98,7 @@ type Hold struct {
 	Latency               int64
 	FirstByte             int64
 	ErrorCode             string
+	HTTPRequestID         string
 }
 
 type Offer struct {
@@ -191,4 +192,5 @@ type UsageSegment struct {
 	Calls     int64
 	Charged   int64
 	Records   []byte
+	FirstTime int64
 }

@@ -121,7 +121,7 @@ func (q *Queries) DeleteUsageRecords(ctx context.Context, arg DeleteUsageRecords
 }
 
 const getSegment = `-- name: GetSegment :one
-SELECT account_id, id, last_time, calls, charged, records FROM usage_segment WHERE account_id = $1 AND id = $2
+SELECT account_id, id, last_time, calls, charged, records, first_time FROM usage_segment WHERE account_id = $1 AND id = $2
 `
 
 type GetSegmentParams struct {
@@ -139,6 +139,7 @@ func (q *Queries) GetSegment(ctx context.Context, arg GetSegmentParams) (UsageSe
 		&i.Calls,
 		&i.Charged,
 		&i.Records,
+		&i.FirstTime,
 	)
 	return i, err
 }
@@ -177,7 +178,7 @@ func (q *Queries) GetUsage(ctx context.Context, arg GetUsageParams) (UsageRecord
 }
 
 const insertSegment = `-- name: InsertSegment :exec
-INSERT INTO usage_segment (account_id, id, last_time, calls, charged, records) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO usage_segment (account_id, id, last_time, calls, charged, records, first_time) VALUES ($1, $2, $3, $4, $5, $6, $7)
 `
 
 type InsertSegmentParams struct {
@@ -187,6 +188,7 @@ type InsertSegmentParams struct {
 	Calls     int64
 	Charged   int64
 	Records   []byte
+	FirstTime int64
 }
 
 func (q *Queries) InsertSegment(ctx context.Context, arg InsertSegmentParams) error {
@@ -197,6 +199,7 @@ func (q *Queries) InsertSegment(ctx context.Context, arg InsertSegmentParams) er
 		arg.Calls,
 		arg.Charged,
 		arg.Records,
+		arg.FirstTime,
 	)
 	return err
 }
@@ -273,7 +276,7 @@ func (q *Queries) ListDaysOfUser(ctx context.Context, arg ListDaysOfUserParams) 
 }
 
 const listSegments = `-- name: ListSegments :many
-SELECT account_id, id, last_time, calls, charged, records FROM usage_segment WHERE account_id > $1 OR (account_id = $1 AND id > $2)
+SELECT account_id, id, last_time, calls, charged, records, first_time FROM usage_segment WHERE account_id > $1 OR (account_id = $1 AND id > $2)
 ORDER BY account_id, id LIMIT $3
 `
 
@@ -299,6 +302,7 @@ func (q *Queries) ListSegments(ctx context.Context, arg ListSegmentsParams) ([]U
 			&i.Calls,
 			&i.Charged,
 			&i.Records,
+			&i.FirstTime,
 		); err != nil {
 			return nil, err
 		}
@@ -314,7 +318,7 @@ func (q *Queries) ListSegments(ctx context.Context, arg ListSegmentsParams) ([]U
 }
 
 const listSegmentsOfAccount = `-- name: ListSegmentsOfAccount :many
-SELECT account_id, id, last_time, calls, charged, records FROM usage_segment WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3
+SELECT account_id, id, last_time, calls, charged, records, first_time FROM usage_segment WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
 type ListSegmentsOfAccountParams struct {
@@ -339,6 +343,7 @@ func (q *Queries) ListSegmentsOfAccount(ctx context.Context, arg ListSegmentsOfA
 			&i.Calls,
 			&i.Charged,
 			&i.Records,
+			&i.FirstTime,
 		); err != nil {
 			return nil, err
 		}

@@ -71,7 +71,7 @@ ON CONFLICT (account_id, day, model, user_id, api_key_id) DO UPDATE SET
     cost = CASE WHEN usage_day.cost > 8000000000000000000 - excluded.cost THEN 8000000000000000000 ELSE usage_day.cost + excluded.cost END;
 
 -- name: InsertSegment :exec
-INSERT INTO usage_segment (account_id, id, last_time, calls, charged, records) VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO usage_segment (account_id, id, last_time, calls, charged, records, first_time) VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: GetSegment :one
 SELECT * FROM usage_segment WHERE account_id = $1 AND id = $2;

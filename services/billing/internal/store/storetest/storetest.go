@@ -63,6 +63,10 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"customers":                customersOfAccounts,
 		"deleted customers":        customersDeleted,
 		"constraints":              constraints,
+		"calls in segments":        callsInSegments,
+		"records of holds":         recordsOfHolds,
+		"refused calls":            refusedCalls,
+		"erasure of refused calls": erasureOfRefusedCalls,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -681,6 +681,13 @@ export declare type ListRequestsRequest = Message<"trivet.billing.v1.ListRequest
    * @generated from field: string page_token = 9;
    */
   pageToken: string;
+
+  /**
+   * The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 10;
+   */
+  accountId: string;
 };
 
 /**
@@ -854,6 +861,13 @@ export declare type GetRequestRequest = Message<"trivet.billing.v1.GetRequestReq
    * @generated from field: string id = 1;
    */
   id: string;
+
+  /**
+   * The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 2;
+   */
+  accountId: string;
 };
 
 /**
@@ -2538,8 +2552,8 @@ export declare const BillingService: GenService<{
   },
   /**
    * ListRequests pages through the log of the account's calls to models, newest first. Refused and failed calls are in it; calls
-   * that still run are not. It has no content. Members of an organization see their own calls; its admins see all. A page may
-   * have fewer requests than page_size, or none: the list ends where next_page_token is empty.
+   * that still run are not. It has no content. Members of an organization see their own calls; its admins see all, and operators
+   * those of any account. A page may have fewer requests than page_size, or none: the list ends where next_page_token is empty.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ListRequests
    */

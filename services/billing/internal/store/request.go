@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
+)
+
+// Calls reads segments of an account's calls, newest first; see ledger.Store.
+func (s *Store) Calls(ctx context.Context, accountID, from, to string, before time.Time, limit int) ([]ledger.Segment, error) {
+	rows, err := s.read.ListSegmentsDown(ctx, db.ListSegmentsDownParams{
+		AccountID: accountID, FromID: from, ToID: to, Before: before.UnixMicro(), Most: int64(limit),
+	})
+	if err != nil {
+		return nil, translate(err)
+	}
+	segments := make([]ledger.Segment, 0, len(rows))
+	for _, row := range rows {
+		if segments, err = appendSegment(segments, row.AccountID, row.ID, row.Records); err != nil {
+			return nil, err
+		}
+	}
+	return segments, nil
+}
+
+// CallsFrom reads segments of an account's calls, oldest first; see ledger.Store.
+func (s *Store) CallsFrom(ctx context.Context, accountID, from string, limit int) ([]ledger.Segment, error) {
+	rows, err := s.read.ListSegmentsUp(ctx, db.ListSegmentsUpParams{AccountID: accountID, FromID: from, Most: int64(limit)})
+	if err != nil {
+		return nil, translate(err)
+	}
+	segments := make([]ledger.Segment, 0, len(rows))
+	for _, row := range rows {
+		if segments, err = appendSegment(segments, row.AccountID, row.ID, row.Records); err != nil {
+			return nil, err
+		}
+	}
+	return segments, nil
+}
+
+func appendSegment(segments []ledger.Segment, accountID, id string, raw []byte) ([]ledger.Segment, error) {
+	records, err := decodeSegment(accountID, id, raw)
+	return append(segments, ledger.Segment{ID: id, Records: records}), err
+}
+
+// Record reads the record of a closed hold; see ledger.Store.
+func (s *Store) Record(ctx context.Context, holdID string) (ledger.UsageRecord, error) {
+	row, err := s.read.GetHold(ctx, holdID)
+	if err != nil {
+		return ledger.UsageRecord{}, translate(err)
+	}
+	if ledger.State(row.State) == ledger.StateOpen {
+		return ledger.UsageRecord{}, ledger.ErrNotFound
+	}
+	if row.UsageID == "" {
+		return toRecord(row), nil
+	}
+	stored, err := s.read.GetUsage(ctx, db.GetUsageParams{AccountID: row.AccountID, ID: row.UsageID})
+	return toUsage(stored), translate(err)
+}
+
+// InsertRefused writes refused calls; see ledger.Store. It takes its turn with the account's decisions, as a fold does, so that an erasure
+// waits for it.
+func (s *Store) InsertRefused(ctx context.Context, accountID, segmentID string, records []ledger.UsageRecord) error {
+	return s.Write(ctx, accountID, func(ctx context.Context, tx ledger.Tx) error {
+		return tx.(*unit).insertRefused(ctx, accountID, segmentID, records) //nolint:forcetypeassert // this store's own
+	})
+}
+
+func (u *unit) insertRefused(ctx context.Context, accountID, segmentID string, records []ledger.UsageRecord) error {
+	if err := u.flush(ctx); err != nil {
+		return err
+	}
+	p := newFoldPage(u)
+	if owner, err := p.nameable(ctx, accountID); err != nil || owner == "" {
+		return err // the account's person was erased
+	}
+	for _, r := range records {
+		user, err := p.nameable(ctx, r.UserID)
+		if err != nil {
+			return err
+		}
+		r.UserID = user
+		p.addRecord(r)
+		p.name(r)
+	}
+	if err := p.writeDays(ctx); err != nil {
+		return err
+	}
+	return u.q.InsertRefusals(ctx, db.InsertRefusalsParams{
+		AccountID: accountID, ID: segmentID, FirstTime: p.first, LastTime: p.last, Calls: int64(len(p.records)), Records: encodeSegment(p.records),
+	})
+}
