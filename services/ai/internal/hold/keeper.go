@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/wait"
 )
@@ -60,7 +61,7 @@ func NewKeeper(ledger Ledger, log *slog.Logger, now func() time.Time) *Keeper {
 func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold, error) {
 	res, err := k.reserve(ctx, req)
 	if err != nil {
-		return nil, errs.From(err)
+		return nil, BillingError(err)
 	}
 	h := &Hold{keeper: k, ctx: context.WithoutCancel(ctx), id: res.GetHoldId(), input: int64(req.GetInputTokens()), output: int64(res.GetOutputTokens()), touched: k.now()}
 	k.mu.Lock()
@@ -81,6 +82,17 @@ func (k *Keeper) reserve(ctx context.Context, req *billingv1.ReserveRequest) (*b
 		return nil, err
 	}
 	return k.ledger.Reserve(ctx, req)
+}
+
+// BillingError is the *errs.Error for a call of billing that failed. Trivet sets the deadline of such calls, so one that
+// passes means that billing is unavailable.
+func BillingError(err error) *errs.Error {
+	e := errs.From(err)
+	if e.Reason == errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Billing did not answer in time. Please try again later.").
+			After(time.Second).Cause(err)
+	}
+	return e
 }
 
 // Running returns how many holds are open, and Pending how many settlements wait in the background.

@@ -12,6 +12,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 )
 
 const (
@@ -72,7 +73,7 @@ func (c *Cache) ask(ctx context.Context, account string) (*billingv1.GetEntitlem
 	defer cancel()
 	got, err := c.source.GetEntitlements(ctx, &billingv1.GetEntitlementsRequest{AccountId: account})
 	if err != nil {
-		return nil, err
+		return nil, hold.BillingError(err)
 	}
 	c.known.Add(account, entry{got, c.now().Add(life)})
 	return got, nil

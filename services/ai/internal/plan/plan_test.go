@@ -94,7 +94,7 @@ func TestSilentBillingTimesOut(t *testing.T) {
 		c, _ := newCache(t, func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
 		start := time.Now()
 		_, err := c.Get(t.Context(), "a")
-		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, errs.ReasonOf(err))
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
 		require.Equal(t, 5*time.Second, time.Since(start))
 	})
 }
