@@ -29,6 +29,7 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/plan"
 	"github.com/trivet-dev/trivet/services/ai/internal/rpc"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+	"github.com/trivet-dev/trivet/services/ai/internal/typed"
 	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
 )
 
@@ -94,7 +95,8 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{invoker: invoker, keeper: keeper, targets: targets, provider: watched, probeInterval: config.ProbeInterval}
 	s.server = rpc.New(rpc.Options{
-		Invoker: invoker, Models: deps.Models, Plans: plans, Service: health.NewService(deps.Now, "", s.Checks), Provider: watched,
+		Invoker: invoker, Typed: typed.New(typed.Options{Invoker: invoker, FallbackText: config.fallbackText(), Logger: deps.Logger, Now: deps.Now}),
+		Models: deps.Models, Plans: plans, Service: health.NewService(deps.Now, "", s.Checks), Provider: watched,
 	})
 	return s, nil
 }

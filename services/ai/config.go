@@ -32,9 +32,21 @@ type Config struct {
 	MaxConcurrent int `env:"OPENAI_MAX_CONCURRENT" default:"4096" min:"1" help:"maximum concurrent calls to OpenAI"`
 	// RefusedFields are members of a request that could change its model or its price.
 	RefusedFields []string `env:"TRIVET_REFUSED_FIELDS" default:"models,route,provider,plugins,transforms,preset,fallbacks,extra_body,best_of,use_beam_search,prediction,audio,web_search_options,search_parameters" help:"request fields that are refused, because they can change which model answers or what the call costs; none refuses nothing"`
+	// FallbackText answers a conversation of the typed API while no target of its model is available.
+	FallbackText string `env:"TRIVET_FALLBACK_TEXT" default:"I'm currently unavailable. Please try again later or contact support." help:"text that answers a chat of the typed API, free and marked fallback: true, while no target of the model is available; none answers SERVICE_UNAVAILABLE instead"`
 	// AbandonedReads and AbandonedReadTimeout bound what is done for answers whose callers have left.
 	AbandonedReads       int           `env:"TRIVET_ABANDONED_READS" default:"256" min:"0" help:"maximum number of answers that are read to their end at once after their callers have left; one account may have a quarter of them; calls beyond it are billed at the bound of their hold"`
 	AbandonedReadTimeout time.Duration `env:"TRIVET_ABANDONED_READ_TIMEOUT" default:"10m" min:"1s" help:"maximum time to read an answer to its end after its caller has left; a call that takes longer is billed at the bound of its hold"`
+}
+
+// noFallback turns the fallback text off: an empty setting stands for the default.
+const noFallback = "none"
+
+func (c *Config) fallbackText() string {
+	if c.FallbackText == noFallback {
+		return ""
+	}
+	return c.FallbackText
 }
 
 // official is the host of OpenAI itself, whose keys have a known form.

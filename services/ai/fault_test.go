@@ -275,7 +275,7 @@ func TestNoAnswerAtAll(t *testing.T) {
 }
 
 func TestSilenceWithinAStream(t *testing.T) {
-	h := newFixture(t, withConfig(func(c *ai.Config) { c.IdleTimeout = 50 * time.Millisecond }))
+	h := newFixture(t, withConfig(func(c *ai.Config) { c.IdleTimeout = 500 * time.Millisecond }))
 	h.fault(fault.Fault{Kind: fault.Stall, AfterChunks: 4})
 	a := h.chat(streamed)
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT, a.err)

@@ -143,7 +143,8 @@ func TestChatErrors(t *testing.T) {
 		text   string
 	}{
 		"500":      {fault.Fault{Kind: fault.Status, Status: 500}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "server had an error"},
-		"429":      {fault.Fault{Kind: fault.RateLimit, RetryAfter: 3 * time.Second}, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "org-…"},
+		"429":      {fault.Fault{Kind: fault.RateLimit, RetryAfter: 3 * time.Second}, errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, "org-…"},
+		"504":      {fault.Fault{Kind: fault.Status, Status: 504, Body: `{"error":{"message":"too slow"}}`}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT, "too slow"},
 		"401":      {fault.Fault{Kind: fault.Status, Status: 401}, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "Configuration error. Please contact support."},
 		"400":      {fault.Fault{Kind: fault.Status, Status: 400, Body: `{"error":{"message":"bad seed","param":"seed","type":"x","code":null}}`}, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "bad seed"},
 		"too long": {fault.Fault{Kind: fault.Status, Status: 400, Body: `{"error":{"message":"too long","code":"context_length_exceeded"}}`}, errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED, "too long"},

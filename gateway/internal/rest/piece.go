@@ -21,7 +21,7 @@ func appendPiece(b []byte, m *aiv1.ChatStreamResponse) ([]byte, error) {
 }
 
 func onlyText(m *aiv1.ChatStreamResponse) bool {
-	return len(m.GetToolCalls()) == 0 && m.GetFinishReason() == "" && m.GetUsage() == nil && m.CostNanoUsd == nil &&
+	return len(m.GetToolCalls()) == 0 && m.GetFinishReason() == "" && m.GetUsage() == nil && m.CostNanoUsd == nil && m.Fallback == nil &&
 		utf8.ValidString(m.GetId()) && utf8.ValidString(m.GetModel()) && utf8.ValidString(m.GetDelta())
 }
 

@@ -1077,6 +1077,11 @@ export interface components {
             usage: components["schemas"]["CallUsage"];
             /** @description The charge, in nano-dollars. Example: "4800" ($0.0000048). */
             costNanoUsd: components["schemas"]["NanoUsd"];
+            /**
+             * @description Present and true when no target of the model was available, so that the message is the text of the setting
+             *     TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
+             */
+            fallback?: boolean;
         };
         /** @description ChatStreamRequest is a conversation to answer piece by piece. */
         ChatStreamRequest: {
@@ -1136,6 +1141,11 @@ export interface components {
             usage?: components["schemas"]["CallUsage"];
             /** @description The charge, in nano-dollars; only in the last piece. Example: "4800" ($0.0000048). */
             costNanoUsd?: components["schemas"]["NanoUsd"];
+            /**
+             * @description Present and true in each piece when no target of the model was available, so that the text is that of the setting
+             *     TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
+             */
+            fallback?: boolean;
         };
         /** @description CheckEntitlementResponse is the answer. */
         CheckEntitlementResponse: {

@@ -13,6 +13,7 @@ import (
 // Options holds what a Server works with; all are needed.
 type Options struct {
 	Invoker *invoke.Invoker
+	Typed   *typed.Client
 	Models  *models.List
 	Plans   *plan.Cache
 	// Service and Provider report how ai itself and the model provider work.
@@ -35,5 +36,5 @@ type Server struct {
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{invoker: o.Invoker, typed: typed.New(o.Invoker), models: o.Models, plans: o.Plans, service: o.Service, provider: o.Provider}
+	return &Server{invoker: o.Invoker, typed: o.Typed, models: o.Models, plans: o.Plans, service: o.Service, provider: o.Provider}
 }

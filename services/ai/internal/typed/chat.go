@@ -17,10 +17,13 @@ func (c *Client) Chat(ctx context.Context, claims *passport.Claims, in *aiv1.Cha
 		return nil, err
 	}
 	req.Seed = seedOf(in.Seed)
-	x := &exchange{invoker: c.invoker, claims: claims, endpoint: wire.Chat, edit: numbers{in.Temperature, in.TopP}.complete}
+	x := &exchange{client: c, claims: claims, endpoint: wire.Chat, edit: numbers{in.Temperature, in.TopP}.complete}
 	res, err := call(ctx, x, func(ctx context.Context, api *goopenai.Client) (goopenai.ChatCompletionResponse, error) {
 		return api.CreateChatCompletion(ctx, req)
 	})
+	if c.fallsBack(ctx, in, err) {
+		return c.fallbackAnswer(in.GetModel()), nil
+	}
 	if err != nil {
 		return nil, err
 	}

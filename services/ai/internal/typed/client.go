@@ -8,7 +8,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"time"
 
 	goopenai "github.com/sashabaranov/go-openai"
 
@@ -19,18 +21,33 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/sse"
 )
 
+// Options holds what a Client works with. Only FallbackText may be empty.
+type Options struct {
+	Invoker *invoke.Invoker
+	// FallbackText answers conversations while no target of the model is available; "" leaves the error to the caller.
+	FallbackText string
+	Logger       *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
 // Client makes typed calls. It is safe for concurrent use.
 type Client struct {
 	invoker  *invoke.Invoker
+	fallback string
+	log      *slog.Logger
+	now      func() time.Time
 	scanners sse.Pool
 }
 
-// New returns a client that calls by invoker.
-func New(invoker *invoke.Invoker) *Client { return &Client{invoker: invoker} }
+// New returns a client.
+func New(o Options) *Client {
+	return &Client{invoker: o.Invoker, fallback: o.FallbackText, log: o.Logger, now: o.Now}
+}
 
 // exchange is one call in one piece: what go-openai calls in place of an http.Client, and the sink of its answer.
 type exchange struct {
-	invoker  *invoke.Invoker
+	client   *Client
 	claims   *passport.Claims
 	endpoint aiv1.Endpoint
 	edit     func(body []byte) []byte
@@ -56,7 +73,7 @@ func (x *exchange) Do(request *http.Request) (*http.Response, error) {
 	if x.edit != nil {
 		body = x.edit(body)
 	}
-	if err := x.invoker.Invoke(request.Context(), x.claims, x.endpoint, body, nil, x); err != nil {
+	if err := x.client.invoker.Invoke(request.Context(), x.claims, x.endpoint, body, nil, x); err != nil {
 		return nil, err
 	}
 	response := &http.Response{StatusCode: x.head.Status, Header: http.Header{}, Body: io.NopCloser(&x.body), Request: request}

@@ -1,9 +1,9 @@
 package typed
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +11,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
 
@@ -23,7 +24,7 @@ func (x *exchange) failure(err error) error {
 		return ownFields(own)
 	}
 	if api, ok := errors.AsType[*goopenai.APIError](err); ok {
-		return refusal(x.head.Status, api, x.head.Headers)
+		return x.client.refusal(x.head.Status, api, x.head.Headers)
 	}
 	if x.head == nil { // go-openai knows that the model refuses such requests, and made no call
 		return unsupported(err)
@@ -68,14 +69,17 @@ func ownFields(e *errs.Error) *errs.Error {
 }
 
 // refusal is the *errs.Error for an error that the provider answered.
-func refusal(status int, api *goopenai.APIError, headers map[string]string) *errs.Error {
+func (c *Client) refusal(status int, api *goopenai.APIError, headers map[string]string) *errs.Error {
 	code, _ := api.Code.(string)
 	text := invoke.Shorten(api.Message)
 	switch {
 	case status == http.StatusTooManyRequests:
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "The provider is busy: %s", text).After(retryAfter(headers))
-	case status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider failed: %s", text)
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, "The provider limits the rate of calls: %s", text).
+			With("limit", "provider").After(cmp.Or(c.retryAfter(headers), defaultRetry))
+	case status == http.StatusRequestTimeout, status == http.StatusGatewayTimeout:
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT, "The provider did not answer in time: %s", text).After(c.retryAfter(headers))
+	case status >= http.StatusInternalServerError:
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider failed: %s", text).After(c.retryAfter(headers))
 	case code == "context_length_exceeded":
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED, "%s", text).Field("messages", "are too long")
 	}
@@ -86,13 +90,13 @@ func refusal(status int, api *goopenai.APIError, headers map[string]string) *err
 	return ownFields(e)
 }
 
-// retryAfter reads how long the provider wants callers to wait.
-func retryAfter(headers map[string]string) time.Duration {
-	if ms, err := strconv.ParseFloat(headers["retry-after-ms"], 64); err == nil && ms > 0 {
-		return time.Duration(ms * float64(time.Millisecond))
+// retryAfter reads how long the provider wants callers to wait; 0 when it does not say.
+func (c *Client) retryAfter(headers map[string]string) time.Duration {
+	h := http.Header{}
+	for _, name := range [...]string{"retry-after-ms", "retry-after"} {
+		if value := headers[name]; value != "" {
+			h.Set(name, value)
+		}
 	}
-	if s, err := strconv.ParseFloat(headers["retry-after"], 64); err == nil && s > 0 {
-		return time.Duration(s * float64(time.Second))
-	}
-	return defaultRetry
+	return provider.RetryAfter(h, c.now())
 }

@@ -38,7 +38,11 @@ func (c *Client) ChatStream(ctx context.Context, claims *passport.Claims, in *ai
 		return (&exchange{}).failure(err)
 	}
 	s := &streamSink{client: c, send: send}
-	if err := c.invoker.Invoke(ctx, claims, wire.Chat, numbers{in.Temperature, in.TopP}.complete(body), nil, s); err != nil {
+	err = c.invoker.Invoke(ctx, claims, wire.Chat, numbers{in.Temperature, in.TopP}.complete(body), nil, s)
+	if c.fallsBack(ctx, in, err) {
+		return c.streamFallback(in.GetModel(), send)
+	}
+	if err != nil {
 		return ownFields(errs.From(err))
 	}
 	return s.end()
@@ -109,5 +113,5 @@ func (s *streamSink) end() error {
 	if json.Unmarshal(s.whole.Bytes(), &answered) != nil || answered.Error == nil {
 		answered.Error = &goopenai.APIError{Message: http.StatusText(s.head.Status)}
 	}
-	return refusal(s.head.Status, answered.Error, s.head.Headers)
+	return s.client.refusal(s.head.Status, answered.Error, s.head.Headers)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -52,6 +53,7 @@ type walk struct {
 	turned  int              // those that another key of the target followed; they do not count, so that other targets get their turn
 	last    error
 	asked   time.Duration // what the last provider asked to wait
+	reached bool          // an attempt got as far as a server
 	failed  *choice       // of the last attempt, which was not final
 	why     string        // its outcome
 }
@@ -69,11 +71,8 @@ func (c *Chain) Do(ctx context.Context, q *invoke.Query, x invoke.Exchange) erro
 		if round > 0 && !w.pause(ctx, round) {
 			return w.ended(ctx)
 		}
-		if done := w.round(ctx, most); done {
-			return w.last
-		}
-		if w.counted() >= most || w.exhausted() {
-			return w.last
+		if done := w.round(ctx, most); done || w.counted() >= most || w.exhausted() {
+			return w.outcome()
 		}
 	}
 }
@@ -241,8 +240,14 @@ func (w *walk) once(ctx context.Context, c *choice, key pick) (next, string) {
 	if err != nil {
 		n, why := afterError(err)
 		w.last = Failure(err)
+		if unconnected(err) {
+			w.last = Failure(errors.Join(errUnreachable, err))
+		} else if !errors.Is(w.last, invoke.ErrNoTarget) {
+			w.reached = true
+		}
 		return n, why
 	}
+	w.reached = true
 	answer.Route, answer.Headers[targetHeader] = c.route, c.account.Name
 	if answer.refusal != nil {
 		w.last = &invoke.RefusedError{Answer: &answer.Answer, Refusal: answer.refusal}
@@ -270,7 +275,6 @@ func (w *walk) once(ctx context.Context, c *choice, key pick) (next, string) {
 func afterError(err error) (next, string) {
 	var busy *provider.BusyError
 	var open *provider.OpenError
-	var network *net.OpError
 	var timed net.Error
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -279,13 +283,22 @@ func afterError(err error) (next, string) {
 		return elsewhere, "busy"
 	case errors.As(err, &open):
 		return elsewhere, "open"
-	case errors.As(err, &network) && network.Op == "dial":
+	case unconnected(err):
 		return again, "failed"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timed) && timed.Timeout():
 		return elsewhere, "timeout" // the caller has waited long already
 	default:
 		return again, "failed"
 	}
+}
+
+// errUnreachable is the cause of the error of an attempt that got no connection.
+var errUnreachable = errors.New("no connection to the target")
+
+// unconnected reports whether an attempt got no connection, so that no server has seen the request.
+func unconnected(err error) bool {
+	network, ok := errors.AsType[*net.OpError](err)
+	return ok && (network.Op == "dial" || network.Op == "proxyconnect")
 }
 
 // refused is what follows an error that a provider answered. header is the answer's, and status what the error stands
@@ -327,6 +340,7 @@ func (w *walk) limitedUntil(c *choice, key pick, header http.Header, now time.Ti
 		delay = limitedTime
 	}
 	delay = min(delay, limitedMost)
+	w.tellWait(delay)
 	c.limited[key.group].Store(now.Add(delay).UnixNano())
 	if len(c.keys.groups) > 1 {
 		if _, _, ok := c.keys.take(c.limited, now, false); ok {
@@ -335,6 +349,15 @@ func (w *walk) limitedUntil(c *choice, key pick, header http.Header, now time.Ti
 	}
 	w.asked = delay
 	return again
+}
+
+// tellWait tells the caller when to try again, if the provider does not.
+func (w *walk) tellWait(delay time.Duration) {
+	refused, ok := errors.AsType[*invoke.RefusedError](w.last)
+	if !ok || refused.Answer.Headers["retry-after"] != "" {
+		return
+	}
+	refused.Answer.Headers["retry-after"] = strconv.FormatInt(int64(atLeastOne(delay)/time.Second), 10)
 }
 
 // tellOperator reports a refusal of Trivet's own account, which no caller can change.
@@ -385,10 +408,19 @@ func (w *walk) budget() bool {
 	return false
 }
 
+// outcome is the error of a call whose last attempt is over. One whose targets refused every connection found no target.
+func (w *walk) outcome() error {
+	if w.last == nil || w.reached || errors.Is(w.last, invoke.ErrNoTarget) || !errors.Is(w.last, errUnreachable) {
+		return w.last
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+		"No target of the model %s can be reached. Please try again later.", w.q.Model.ID).After(busyRetry).Cause(errors.Join(w.last, invoke.ErrNoTarget))
+}
+
 // ended is the error of a call that is not tried again.
 func (w *walk) ended(ctx context.Context) error {
 	if ctx.Err() != nil || w.gone() {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The caller left.").Cause(errors.Join(invoke.ErrGone, context.Cause(ctx)))
 	}
-	return w.last
+	return w.outcome()
 }

@@ -820,7 +820,10 @@ type ChatResponse struct {
 	// The tokens of the call.
 	Usage *v1.CallUsage `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
 	// The charge, in nano-dollars. Example: "4800" ($0.0000048).
-	CostNanoUsd   int64 `protobuf:"varint,6,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
+	CostNanoUsd int64 `protobuf:"varint,6,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
+	// Present and true when no target of the model was available, so that the message is the text of the setting
+	// TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
+	Fallback      *bool `protobuf:"varint,7,opt,name=fallback,proto3,oneof" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -895,6 +898,13 @@ func (x *ChatResponse) GetCostNanoUsd() int64 {
 		return x.CostNanoUsd
 	}
 	return 0
+}
+
+func (x *ChatResponse) GetFallback() bool {
+	if x != nil && x.Fallback != nil {
+		return *x.Fallback
+	}
+	return false
 }
 
 // ChatStreamRequest is a conversation to answer piece by piece.
@@ -1052,7 +1062,10 @@ type ChatStreamResponse struct {
 	// The tokens of the call; only in the last piece.
 	Usage *v1.CallUsage `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`
 	// The charge, in nano-dollars; only in the last piece. Example: "4800" ($0.0000048).
-	CostNanoUsd   *int64 `protobuf:"varint,7,opt,name=cost_nano_usd,json=costNanoUsd,proto3,oneof" json:"cost_nano_usd,omitempty"`
+	CostNanoUsd *int64 `protobuf:"varint,7,opt,name=cost_nano_usd,json=costNanoUsd,proto3,oneof" json:"cost_nano_usd,omitempty"`
+	// Present and true in each piece when no target of the model was available, so that the text is that of the setting
+	// TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
+	Fallback      *bool `protobuf:"varint,8,opt,name=fallback,proto3,oneof" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1134,6 +1147,13 @@ func (x *ChatStreamResponse) GetCostNanoUsd() int64 {
 		return *x.CostNanoUsd
 	}
 	return 0
+}
+
+func (x *ChatStreamResponse) GetFallback() bool {
+	if x != nil && x.Fallback != nil {
+		return *x.Fallback
+	}
+	return false
 }
 
 // ToolCallDelta is a part of a tool call.
@@ -2184,14 +2204,16 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\v_max_tokensB\x0e\n" +
 	"\f_temperatureB\b\n" +
 	"\x06_top_pB\a\n" +
-	"\x05_seed\"\xe0\x01\n" +
+	"\x05_seed\"\x8e\x02\n" +
 	"\fChatResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12/\n" +
 	"\amessage\x18\x03 \x01(\v2\x15.trivet.ai.v1.MessageR\amessage\x12#\n" +
 	"\rfinish_reason\x18\x04 \x01(\tR\ffinishReason\x120\n" +
 	"\x05usage\x18\x05 \x01(\v2\x1a.trivet.usage.v1.CallUsageR\x05usage\x12\"\n" +
-	"\rcost_nano_usd\x18\x06 \x01(\x03R\vcostNanoUsd\"\x8c\x05\n" +
+	"\rcost_nano_usd\x18\x06 \x01(\x03R\vcostNanoUsd\x12\x1f\n" +
+	"\bfallback\x18\a \x01(\bH\x00R\bfallback\x88\x01\x01B\v\n" +
+	"\t_fallback\"\x8c\x05\n" +
 	"\x11ChatStreamRequest\x12#\n" +
 	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12A\n" +
 	"\bmessages\x18\x02 \x03(\v2\x15.trivet.ai.v1.MessageB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80\x10R\bmessages\x12+\n" +
@@ -2210,7 +2232,7 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\v_max_tokensB\x0e\n" +
 	"\f_temperatureB\b\n" +
 	"\x06_top_pB\a\n" +
-	"\x05_seed\"\x9e\x02\n" +
+	"\x05_seed\"\xcc\x02\n" +
 	"\x12ChatStreamResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n" +
@@ -2219,8 +2241,10 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"tool_calls\x18\x04 \x03(\v2\x1b.trivet.ai.v1.ToolCallDeltaR\ttoolCalls\x12#\n" +
 	"\rfinish_reason\x18\x05 \x01(\tR\ffinishReason\x120\n" +
 	"\x05usage\x18\x06 \x01(\v2\x1a.trivet.usage.v1.CallUsageR\x05usage\x12'\n" +
-	"\rcost_nano_usd\x18\a \x01(\x03H\x00R\vcostNanoUsd\x88\x01\x01B\x10\n" +
-	"\x0e_cost_nano_usd\"g\n" +
+	"\rcost_nano_usd\x18\a \x01(\x03H\x00R\vcostNanoUsd\x88\x01\x01\x12\x1f\n" +
+	"\bfallback\x18\b \x01(\bH\x01R\bfallback\x88\x01\x01B\x10\n" +
+	"\x0e_cost_nano_usdB\v\n" +
+	"\t_fallback\"g\n" +
 	"\rToolCallDelta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -2433,6 +2457,7 @@ func file_trivet_ai_v1_ai_proto_init() {
 		(*Image_Data)(nil),
 	}
 	file_trivet_ai_v1_ai_proto_msgTypes[6].OneofWrappers = []any{}
+	file_trivet_ai_v1_ai_proto_msgTypes[7].OneofWrappers = []any{}
 	file_trivet_ai_v1_ai_proto_msgTypes[8].OneofWrappers = []any{}
 	file_trivet_ai_v1_ai_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}

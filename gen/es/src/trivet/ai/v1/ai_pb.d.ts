@@ -432,6 +432,14 @@ export declare type ChatResponse = Message$1<"trivet.ai.v1.ChatResponse"> & {
    * @generated from field: int64 cost_nano_usd = 6;
    */
   costNanoUsd: bigint;
+
+  /**
+   * Present and true when no target of the model was available, so that the message is the text of the setting
+   * TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
+   *
+   * @generated from field: optional bool fallback = 7;
+   */
+  fallback?: boolean | undefined;
 };
 
 /**
@@ -587,6 +595,14 @@ export declare type ChatStreamResponse = Message$1<"trivet.ai.v1.ChatStreamRespo
    * @generated from field: optional int64 cost_nano_usd = 7;
    */
   costNanoUsd?: bigint | undefined;
+
+  /**
+   * Present and true in each piece when no target of the model was available, so that the text is that of the setting
+   * TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
+   *
+   * @generated from field: optional bool fallback = 8;
+   */
+  fallback?: boolean | undefined;
 };
 
 /**
