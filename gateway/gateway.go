@@ -113,7 +113,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.status = status.New(asked, deps.Now)
+	g.status = status.New(asked, g.operator, deps.Now)
 	if g.routes, err = g.table(ctx, deps); err != nil {
 		return nil, fmt.Errorf("routes of the edge: %w", err)
 	}

@@ -55,6 +55,7 @@ func (g *Gateway) server(base context.Context) *http.Server {
 }
 
 func (g *Gateway) shutdown(base context.Context, server *http.Server, stop context.CancelCauseFunc) {
+	g.status.Stop() // its streams would never end
 	grace, cancel := context.WithTimeout(context.WithoutCancel(base), g.config.ShutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {

@@ -3,7 +3,9 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"net/http"
 
+	"github.com/trivet-dev/trivet/gateway/internal/bearer"
 	"github.com/trivet-dev/trivet/gateway/internal/status"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
@@ -13,6 +15,17 @@ import (
 
 // paymentBanner is the text that the integration guide shows while Stripe is down. The wording is fixed.
 const paymentBanner = "Payment processing is temporarily unavailable. Please try again later."
+
+// operator reports whether an operator sends a request to a public route. Without a valid credential of an operator the answer is
+// the public one, because a status page must answer while nobody can be identified.
+func (g *Gateway) operator(r *http.Request) bool {
+	token, err := bearer.Credential(r)
+	if err != nil {
+		return false
+	}
+	passports, err := g.credentials.Exchange(r.Context(), token)
+	return err == nil && passports.Identity.GetOperator() && passports.Identity.GetApiKeyId() == ""
+}
 
 // services lists the service behind each integration. The status calls carry no passport, because the edge makes them
 // for itself.

@@ -12,7 +12,7 @@ type query struct{ expr, legend string }
 // panels are the dashboard's charts, three in a row.
 var panels = []panel{
 	{"Integration: success rate", "percentunit", []query{{
-		`1 - (sum by (integration) (rate(trivet_provider_calls_total{integration=~"$integration",instance=~"$instance",outcome=~"rate_limited|server_error|timeout|busy|failed"}[$__rate_interval])) or 0 * sum by (integration) (rate(trivet_provider_calls_total{integration=~"$integration",instance=~"$instance"}[$__rate_interval]))) / sum by (integration) (rate(trivet_provider_calls_total{integration=~"$integration",instance=~"$instance",outcome!="canceled"}[$__rate_interval]))`,
+		`1 - (sum by (integration) (rate(trivet_provider_calls_total{integration=~"$integration",instance=~"$instance",outcome=~"rate_limited|server_error|timeout|busy|open|failed"}[$__rate_interval])) or 0 * sum by (integration) (rate(trivet_provider_calls_total{integration=~"$integration",instance=~"$instance"}[$__rate_interval]))) / sum by (integration) (rate(trivet_provider_calls_total{integration=~"$integration",instance=~"$instance",outcome!="canceled"}[$__rate_interval]))`,
 		"{{integration}}",
 	}}},
 	{"Integration: time to the first byte", "s", []query{

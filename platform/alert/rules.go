@@ -44,7 +44,7 @@ func integrations() []Rule {
 		{
 			Name: "IntegrationFailing", Severity: Page, For: 2 * time.Minute, Summary: "Less than 95 % of the calls to {integration} succeed.",
 			When: []Condition{
-				{ratio(fiveMinutes, calls.where("outcome", "rate_limited|server_error|timeout|busy|failed"), counted, "integration"), maxFailureRatio},
+				{ratio(fiveMinutes, calls.where("outcome", "rate_limited|server_error|timeout|busy|open|failed"), counted, "integration"), maxFailureRatio},
 				{increase(fiveMinutes, counted, "integration"), 9}, // a single failure among few calls tells little
 			},
 		},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
+	"github.com/trivet-dev/trivet/platform/provider"
 )
 
 const (
@@ -32,6 +33,7 @@ type Provider struct {
 	streak   int   // failures since the last success
 	calls    int64 // all, ever
 	pending  bool  // a probe is waiting for its answer
+	recent   recent
 
 	heard time.Time // when the last call ended; of the machine's clock, which timers go by
 }
@@ -79,7 +81,17 @@ func (p *Provider) Condition() *statusv1.Health {
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.tracker.Set(p.state(now), now)
+	condition := p.tracker.Set(p.state(now), now)
+	condition.Figures = p.recent.figures(now)
+	return condition
+}
+
+// Ended counts a call for the figures that Condition shows.
+func (p *Provider) Ended(end provider.End) {
+	now := p.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.recent.add(now, end)
 }
 
 // state needs the lock. One success among recent failures counts, so that a few failed calls among many do not look like

@@ -122,6 +122,9 @@ func (c *call) end(err error) {
 		c.t.breaker.done(c.permit, out.result())
 	}
 	c.t.metrics.record(c.ctx, c.method, out, took, c.firstByte)
+	if c.t.config.Ended != nil && out != canceled {
+		c.t.config.Ended(End{Failed: !out.fine() && out != clientError, RateLimited: out == rateLimited, Latency: cmp.Or(c.firstByte, took)})
+	}
 	c.log(out, err, took)
 }
 

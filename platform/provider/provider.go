@@ -32,6 +32,8 @@ type Config struct {
 
 	// MaxConcurrent bounds the calls under way, their bodies included; beyond, calls fail with *BusyError. Default 1024.
 	MaxConcurrent int
+	// Ended, when set, is called when a call has ended. It must be quick.
+	Ended func(End)
 	// Breaker refuses calls at once while the provider fails; off by default.
 	Breaker Breaker
 	// MaxIdleConns bounds the idle connections kept, all to one host if need be. Default 256.
@@ -56,6 +58,16 @@ func (c Config) withDefaults() Config {
 		c.Method = func(r *http.Request) string { return r.Method }
 	}
 	return c
+}
+
+// End is how a call ended.
+type End struct {
+	// Failed reports that the call did not succeed because of the provider, the network or the limits here.
+	Failed bool
+	// RateLimited reports that the provider refused it because of its rate limit.
+	RateLimited bool
+	// Latency is the time until the answer began, or until the call failed without one.
+	Latency time.Duration
 }
 
 // BusyError says that a provider has as many calls under way as it is allowed. Retry after some are done.

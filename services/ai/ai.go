@@ -70,9 +70,10 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 	if config.AbandonedReadTimeout <= 0 {
 		return nil, errors.New("ai: TRIVET_ABANDONED_READ_TIMEOUT must be above 0")
 	}
+	watched := health.NewProvider(deps.Now)
 	targets, err := upstream.NewChain(upstream.Options{
 		Models: deps.Models, Default: config.account(), Secrets: deps.Secrets, Breaker: provider.Breaker{Failures: config.BreakerFailures},
-		Tries: config.Tries, Backoff: config.RetryDelay, Base: deps.Transport, Method: methodOf, Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now,
+		Tries: config.Tries, Backoff: config.RetryDelay, Base: deps.Transport, Method: methodOf, Ended: watched.Ended, Logger: deps.Logger, Meter: deps.Meter, Now: deps.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
@@ -84,7 +85,6 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
-	watched := health.NewProvider(deps.Now)
 	invoker := invoke.New(invoke.Deps{
 		Models: deps.Models, Plans: plans, Limiter: limiter, Keeper: keeper, Targets: targets, Health: watched,
 		Counter: tokens.NewCounter(), Recorder: recorder, Logger: deps.Logger, RefusedFields: config.RefusedFields,

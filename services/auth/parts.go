@@ -25,11 +25,12 @@ func (s *Service) build(config Config, deps Deps) error {
 	if err != nil {
 		return err
 	}
-	client, err := s.client(config, deps)
+	watched := health.NewProvider(deps.Now)
+	client, err := s.client(config, deps, watched)
 	if err != nil {
 		return err
 	}
-	clerkCondition := s.watchClerk(config, deps, client)
+	clerkCondition := s.watchClerk(config, deps, client, watched)
 	if s.verified, err = s.verifier(config, deps, client, metrics); err != nil {
 		return err
 	}
@@ -74,11 +75,11 @@ func usageOf(deps Deps) rpc.UsageExporter {
 }
 
 // client returns the HTTP client for Clerk, which the SDK and the fetching of signing keys share.
-func (s *Service) client(config Config, deps Deps) (*http.Client, error) {
+func (s *Service) client(config Config, deps Deps, watched *health.Provider) (*http.Client, error) {
 	transport, err := provider.New(provider.Config{
 		Integration: "clerk", Method: clerk.Method, ConnectTimeout: config.Timeout, TLSTimeout: config.Timeout,
 		HeaderTimeout: config.Timeout, IdleTimeout: config.Timeout, MaxConcurrent: clerkCalls, MaxIdleConns: clerkCalls,
-		Base: deps.Transport, HTTP2: true,
+		Base: deps.Transport, HTTP2: true, Ended: watched.Ended,
 	}, deps.Logger, deps.Meter)
 	if err != nil {
 		return nil, err

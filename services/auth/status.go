@@ -10,11 +10,10 @@ import (
 )
 
 // watchClerk makes client record whether Clerk answers. Without a secret key auth never calls Clerk, so Clerk is operational.
-func (s *Service) watchClerk(config Config, deps Deps, client *http.Client) func() *statusv1.Health {
+func (s *Service) watchClerk(config Config, deps Deps, client *http.Client, watched *health.Provider) func() *statusv1.Health {
 	if !config.SecretKeys.IsSet() {
 		return health.Fixed(health.Operational, deps.Now())
 	}
-	watched := health.NewProvider(deps.Now)
 	client.Transport = health.Transport{Next: client.Transport, Provider: watched}
 	keys := jwks.Endpoint{Client: client, URL: config.backend() + "/jwks", SecretKeys: config.SecretKeys.Reveal()}
 	s.work = append(s.work, func(ctx context.Context) {

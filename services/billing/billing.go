@@ -192,12 +192,12 @@ func (s *Service) connectStripe(deps Deps) (client *stripe.Client, err error) {
 		s.log.Warn("STRIPE_SECRET_KEY is not set: nothing can be bought, and Stripe events wait")
 		return nil, nil
 	}
+	watched := health.NewProvider(deps.Now)
 	transport := stripe.Transport()
-	transport.Base = deps.Transport
+	transport.Base, transport.Ended = deps.Transport, watched.Ended
 	if s.stripe, err = provider.New(transport, deps.Logger, deps.Meter); err != nil {
 		return nil, err
 	}
-	watched := health.NewProvider(deps.Now)
 	client = stripe.New(stripe.Config{
 		Key: key, URL: s.config.StripeAPIURL.String(), HTTP: s.stripe.Client(), Health: watched, Logger: deps.Logger, ReadsPerSecond: s.config.StripeReads,
 	})

@@ -41,6 +41,7 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 		{"POST", "/api/v1/users/user_openapi_gone:erase", "/api/v1/users/{userId}:erase", operator, `{}`},
 		{"GET", "/api/v1/erasures", "", operator, ""},
 		{"GET", "/api/v1/status", "", "", ""},
+		{"GET", "/api/v1/status", "", operator, ""},
 		{"GET", "/v1/models", "", user, ""},
 		{"GET", "/v1/models/gpt-4o-mini", "/v1/models/{id}", user, ""},
 		{"POST", "/v1/chat/completions", "", user, conversation},

@@ -18,7 +18,7 @@ import (
 func TestAServiceThatAnsweredIsNotStarting(t *testing.T) {
 	now := start
 	billing := says(health.Operational, health.Operational)
-	page := status.New([]status.Service{{Name: "billing", Integration: "stripe", Ask: func(ctx context.Context) (status.Answer, error) { return billing(ctx) }}},
+	page := status.New([]status.Service{{Name: "billing", Integration: "stripe", Ask: func(ctx context.Context) (status.Answer, error) { return billing(ctx) }}}, nobody,
 		func() time.Time { return now })
 	require.Equal(t, "operational", report(t, page).Services["billing"])
 	billing, now = unreachable, start.Add(5*time.Second)
@@ -33,7 +33,7 @@ func TestOnlyAnOutageHasABanner(t *testing.T) {
 			"down": says(health.Operational, health.Down), "unknown": says(health.Operational, health.Unknown),
 		}[state]
 		fine := says(health.Operational, health.Operational)
-		page := status.New(services(fine, fine, condition), func() time.Time { return start })
+		page := status.New(services(fine, fine, condition), nobody, func() time.Time { return start })
 		got := report(t, page).Integrations["stripe"]
 		require.Equal(t, state, got.Status)
 		require.Equal(t, want, got.Banner, state)
@@ -51,7 +51,7 @@ func TestTheFirstCallerMayLeave(t *testing.T) {
 				return nil, ctx.Err()
 			}
 		}
-		page := status.New([]status.Service{{Name: "ai", Integration: "openai", Ask: slow}}, time.Now)
+		page := status.New([]status.Service{{Name: "ai", Integration: "openai", Ask: slow}}, nobody, time.Now)
 		ctx, leave := context.WithCancel(t.Context())
 		go page.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
 		synctest.Wait()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
@@ -56,6 +57,42 @@ type Integration struct {
 	Status string    `json:"status"`
 	Since  time.Time `json:"since"`
 	Banner string    `json:"banner,omitempty"`
+	// Figures are for operators only.
+	Figures *Figures `json:"figures,omitempty"`
+}
+
+// Figures are what one process of the service sees of its calls to the provider.
+type Figures struct {
+	WindowSeconds int64 `json:"windowSeconds"`
+	Calls         int32 `json:"calls"`
+	// SuccessRate is between 0 and 1; absent without calls, as P95LatencyMs is.
+	SuccessRate   *float64 `json:"successRate,omitempty"`
+	P95LatencyMs  *float64 `json:"p95LatencyMs,omitempty"`
+	RateLimitHits int32    `json:"rateLimitHits"`
+}
+
+func figures(f *statusv1.Figures) *Figures {
+	if f == nil {
+		return nil
+	}
+	out := &Figures{WindowSeconds: f.GetWindow().GetSeconds(), Calls: f.GetCalls(), RateLimitHits: f.GetRateLimitHits()}
+	if out.Calls > 0 {
+		rate := float64(out.Calls-f.GetFailures()) / float64(out.Calls)
+		latency := float64(f.GetP95Latency().AsDuration().Microseconds()) / 1000
+		out.SuccessRate, out.P95LatencyMs = &rate, &latency
+	}
+	return out
+}
+
+// public returns the report without what is for operators only.
+func (r Report) public() Report {
+	integrations := make(map[string]Integration, len(r.Integrations))
+	for name, i := range r.Integrations {
+		i.Figures = nil
+		integrations[name] = i
+	}
+	r.Integrations = integrations
+	return r
 }
 
 // Page answers with the report. It needs no credential and always answers 200.
@@ -63,7 +100,11 @@ type Page struct {
 	services []*watched
 	now      func() time.Time
 	start    time.Time
+	operator func(*http.Request) bool
 	turn     chan struct{} // a lock that a waiting caller can give up on
+	streams  atomic.Int64
+	stop     chan struct{}
+	stopOnce sync.Once
 	last     Report
 	asked    time.Time
 }
@@ -75,9 +116,9 @@ type watched struct {
 	integration *health.Tracker
 }
 
-// New returns a page that has not asked any service yet.
-func New(services []Service, now func() time.Time) *Page {
-	p := &Page{now: now, start: now(), turn: make(chan struct{}, 1)}
+// New returns a page that has not asked any service yet. operator reports whether an operator sends a request.
+func New(services []Service, operator func(*http.Request) bool, now func() time.Time) *Page {
+	p := &Page{now: now, start: now(), operator: operator, turn: make(chan struct{}, 1), stop: make(chan struct{})}
 	for _, s := range services {
 		p.services = append(p.services, &watched{Service: s, integration: health.NewTracker(p.start)})
 	}
@@ -100,7 +141,15 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the caller left
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(report)
+	_ = json.NewEncoder(w).Encode(p.visible(report, r))
+}
+
+// visible returns what the sender of a request may see of a report.
+func (p *Page) visible(report Report, r *http.Request) Report {
+	if p.operator(r) {
+		return report
+	}
+	return report.public()
 }
 
 // report returns a report that is at most a second old. One goroutine asks the services; the others wait for its result.
@@ -169,7 +218,7 @@ func (p *Page) judge(s *watched, answer Answer) (statusv1.Status, *statusv1.Heal
 }
 
 func (s *watched) describe(c *statusv1.Health) Integration {
-	out := Integration{Status: statuspb.Word(c.GetStatus()), Since: c.GetSinceTime().AsTime().UTC().Truncate(time.Millisecond)}
+	out := Integration{Figures: figures(c.GetFigures()), Status: statuspb.Word(c.GetStatus()), Since: c.GetSinceTime().AsTime().UTC().Truncate(time.Millisecond)}
 	if c.GetStatus() == health.Down {
 		out.Banner = s.Banner
 	}

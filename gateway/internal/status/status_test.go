@@ -67,7 +67,7 @@ func report(t *testing.T, page *status.Page) status.Report {
 
 func TestShape(t *testing.T) {
 	fine := says(health.Operational, health.Operational)
-	page := status.New(services(fine, fine, says(health.Degraded, health.Down)), func() time.Time { return start })
+	page := status.New(services(fine, fine, says(health.Degraded, health.Down)), nobody, func() time.Time { return start })
 	require.JSONEq(t, `{
 		"status": "degraded",
 		"services": {"auth": "operational", "ai": "operational", "billing": "degraded"},
@@ -105,7 +105,7 @@ func TestOverallStatus(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			now := start
-			page := status.New(services(tc.auth, tc.ai, tc.billing), func() time.Time { return now })
+			page := status.New(services(tc.auth, tc.ai, tc.billing), nobody, func() time.Time { return now })
 			now = now.Add(health.MaxUnknown)
 			require.Equal(t, tc.want, report(t, page).Status)
 			require.NotContains(t, get(page), "secret")
@@ -117,7 +117,7 @@ func TestUnreachableService(t *testing.T) {
 	now := start
 	billing := unreachable
 	fine := says(health.Operational, health.Operational)
-	page := status.New(services(fine, fine, func(ctx context.Context) (status.Answer, error) { return billing(ctx) }), func() time.Time { return now })
+	page := status.New(services(fine, fine, func(ctx context.Context) (status.Answer, error) { return billing(ctx) }), nobody, func() time.Time { return now })
 	require.Equal(t, "unknown", report(t, page).Services["billing"], "it may still be starting")
 	require.Equal(t, "unknown", report(t, page).Integrations["stripe"].Status)
 	require.Equal(t, "degraded", report(t, page).Status)
@@ -146,7 +146,7 @@ func TestHangingServiceIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := func(ctx context.Context) (status.Answer, error) { <-ctx.Done(); return nil, ctx.Err() }
 		fine := says(health.Operational, health.Operational)
-		page := status.New(services(fine, hangs, fine), time.Now)
+		page := status.New(services(fine, hangs, fine), nobody, time.Now)
 		time.Sleep(health.MaxUnknown)
 		before := time.Now()
 		got := report(t, page)
@@ -164,7 +164,7 @@ func TestConcurrentRequestsShareOneProbe(t *testing.T) {
 			asked.Add(1)
 			<-release
 			return says(health.Operational, health.Operational)(ctx)
-		}}}, time.Now)
+		}}}, nobody, time.Now)
 		first, leave := context.WithCancel(t.Context())
 		go page.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(first, http.MethodGet, "/", nil))
 		synctest.Wait()
@@ -202,7 +202,7 @@ func TestRunRecordsWhenAStateBegan(t *testing.T) {
 				return unreachable(ctx)
 			}
 			return says(health.Operational, health.Operational)(ctx)
-		}}}, time.Now)
+		}}}, nobody, time.Now)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { page.Run(ctx); close(ended) }()
@@ -215,3 +215,5 @@ func TestRunRecordsWhenAStateBegan(t *testing.T) {
 		<-ended
 	})
 }
+
+func nobody(*http.Request) bool { return false }

@@ -692,6 +692,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/status/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The report of /api/v1/status as server-sent events: one at first, and one for each change. The stream may end at any time; connect again then. */
+        get: operations["streamStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users": {
         parameters: {
             query?: never;
@@ -1701,6 +1718,19 @@ export interface components {
             /** @description How closely the model looks: "low", "high" or "auto". Empty means the provider's default. Example: "low". */
             detail?: string;
         };
+        /** @description What one process sees of its calls to a provider. Only operators get it. */
+        IntegrationFigures: {
+            /** @description How far the figures reach back, in seconds. */
+            windowSeconds: number;
+            /** @description The calls that ended; those whose callers left are not counted. */
+            calls: number;
+            /** @description The share of calls that did not fail because of the provider, the network or limits, from 0 to 1; absent without calls. */
+            successRate?: number;
+            /** @description The 95th percentile of the time until the answer began, in milliseconds, an estimate; absent without calls. */
+            p95LatencyMs?: number;
+            /** @description The calls that the provider refused because of its rate limit. */
+            rateLimitHits: number;
+        };
         /** @description How a provider is. */
         IntegrationStatus: {
             status: components["schemas"]["ServiceState"];
@@ -1711,6 +1741,7 @@ export interface components {
             since: string;
             /** @description A text to show to users while the provider is down. */
             banner?: string;
+            figures?: components["schemas"]["IntegrationFigures"];
         };
         /** @description Invoice is an invoice as Stripe issued it. */
         Invoice: {
@@ -3897,6 +3928,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Status"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    streamStatus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A stream of events, each with a report in its data. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["Status"];
                 };
             };
             /** @description The call failed. */

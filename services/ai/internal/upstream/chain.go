@@ -39,6 +39,8 @@ type Options struct {
 	Base http.RoundTripper
 	// Method names a request in metrics and logs.
 	Method func(*http.Request) string
+	// Ended, when set, is called when a call of any target has ended.
+	Ended  func(provider.End)
 	Logger *slog.Logger
 	Meter  metric.Meter
 	// Now is the clock, Random returns numbers from 0 to 1.
@@ -279,7 +281,7 @@ func (c *Chain) target(t *models.Target, before *directory) (*target, error) {
 	pool, err := provider.New(provider.Config{
 		Integration: "openai", Target: t.Name, Method: c.options.Method, ConnectTimeout: account.ConnectTimeout, TLSTimeout: account.ConnectTimeout,
 		HeaderTimeout: account.FirstByteTimeout, IdleTimeout: account.IdleTimeout,
-		MaxConcurrent: account.MaxConcurrent, Relay: true, Base: c.options.Base, Breaker: c.options.Breaker,
+		MaxConcurrent: account.MaxConcurrent, Relay: true, Base: c.options.Base, Breaker: c.options.Breaker, Ended: c.options.Ended,
 	}, c.options.Logger, c.options.Meter)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", t.Name, err)

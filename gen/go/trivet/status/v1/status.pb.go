@@ -11,6 +11,7 @@ package statusv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -91,7 +92,9 @@ type Health struct {
 	// The status. Example: STATUS_OPERATIONAL.
 	Status Status `protobuf:"varint,1,opt,name=status,proto3,enum=trivet.status.v1.Status" json:"status,omitempty"`
 	// When the status began; unset while the status is unknown. Example: "2026-11-23T10:00:00Z".
-	SinceTime     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	SinceTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	// The calls of a provider within the last minutes; unset for a service, and for a provider that is not called.
+	Figures       *Figures `protobuf:"bytes,3,opt,name=figures,proto3" json:"figures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,15 +143,112 @@ func (x *Health) GetSinceTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Health) GetFigures() *Figures {
+	if x != nil {
+		return x.Figures
+	}
+	return nil
+}
+
+// Figures are what a process sees of its calls to a provider within a window of time. Calls whose callers left are not counted.
+type Figures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far the window reaches back. Example: "300s".
+	Window *durationpb.Duration `protobuf:"bytes,1,opt,name=window,proto3" json:"window,omitempty"`
+	// The calls that ended. Example: 120.
+	Calls int32 `protobuf:"varint,2,opt,name=calls,proto3" json:"calls,omitempty"`
+	// Those that failed because of the provider or the network, calls that Trivet itself held back included. Example: 3.
+	Failures int32 `protobuf:"varint,3,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Those that the provider refused because of its rate limit; they are failures too. Example: 1.
+	RateLimitHits int32 `protobuf:"varint,4,opt,name=rate_limit_hits,json=rateLimitHits,proto3" json:"rate_limit_hits,omitempty"`
+	// The 95th percentile of the time until the answer began, an estimate; unset without calls. Example: "0.840s".
+	P95Latency    *durationpb.Duration `protobuf:"bytes,5,opt,name=p95_latency,json=p95Latency,proto3" json:"p95_latency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Figures) Reset() {
+	*x = Figures{}
+	mi := &file_trivet_status_v1_status_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Figures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Figures) ProtoMessage() {}
+
+func (x *Figures) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_status_v1_status_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Figures.ProtoReflect.Descriptor instead.
+func (*Figures) Descriptor() ([]byte, []int) {
+	return file_trivet_status_v1_status_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Figures) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *Figures) GetCalls() int32 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Figures) GetFailures() int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Figures) GetRateLimitHits() int32 {
+	if x != nil {
+		return x.RateLimitHits
+	}
+	return 0
+}
+
+func (x *Figures) GetP95Latency() *durationpb.Duration {
+	if x != nil {
+		return x.P95Latency
+	}
+	return nil
+}
+
 var File_trivet_status_v1_status_proto protoreflect.FileDescriptor
 
 const file_trivet_status_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtrivet/status/v1/status.proto\x12\x10trivet.status.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"u\n" +
+	"\x1dtrivet/status/v1/status.proto\x12\x10trivet.status.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x01\n" +
 	"\x06Health\x120\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x18.trivet.status.v1.StatusR\x06status\x129\n" +
 	"\n" +
-	"since_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime*r\n" +
+	"since_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x123\n" +
+	"\afigures\x18\x03 \x01(\v2\x19.trivet.status.v1.FiguresR\afigures\"\xd2\x01\n" +
+	"\aFigures\x121\n" +
+	"\x06window\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x14\n" +
+	"\x05calls\x18\x02 \x01(\x05R\x05calls\x12\x1a\n" +
+	"\bfailures\x18\x03 \x01(\x05R\bfailures\x12&\n" +
+	"\x0frate_limit_hits\x18\x04 \x01(\x05R\rrateLimitHits\x12:\n" +
+	"\vp95_latency\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"p95Latency*r\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATUS_UNKNOWN\x10\x01\x12\x16\n" +
@@ -169,20 +269,25 @@ func file_trivet_status_v1_status_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_status_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_trivet_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_trivet_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_trivet_status_v1_status_proto_goTypes = []any{
 	(Status)(0),                   // 0: trivet.status.v1.Status
 	(*Health)(nil),                // 1: trivet.status.v1.Health
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*Figures)(nil),               // 2: trivet.status.v1.Figures
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 4: google.protobuf.Duration
 }
 var file_trivet_status_v1_status_proto_depIdxs = []int32{
 	0, // 0: trivet.status.v1.Health.status:type_name -> trivet.status.v1.Status
-	2, // 1: trivet.status.v1.Health.since_time:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 1: trivet.status.v1.Health.since_time:type_name -> google.protobuf.Timestamp
+	2, // 2: trivet.status.v1.Health.figures:type_name -> trivet.status.v1.Figures
+	4, // 3: trivet.status.v1.Figures.window:type_name -> google.protobuf.Duration
+	4, // 4: trivet.status.v1.Figures.p95_latency:type_name -> google.protobuf.Duration
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_trivet_status_v1_status_proto_init() }
@@ -196,7 +301,7 @@ func file_trivet_status_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_status_v1_status_proto_rawDesc), len(file_trivet_status_v1_status_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file trivet/status/v1/status.proto.
@@ -32,6 +32,13 @@ export declare type Health = Message<"trivet.status.v1.Health"> & {
    * @generated from field: google.protobuf.Timestamp since_time = 2;
    */
   sinceTime?: Timestamp | undefined;
+
+  /**
+   * The calls of a provider within the last minutes; unset for a service, and for a provider that is not called.
+   *
+   * @generated from field: trivet.status.v1.Figures figures = 3;
+   */
+  figures?: Figures | undefined;
 };
 
 /**
@@ -39,6 +46,54 @@ export declare type Health = Message<"trivet.status.v1.Health"> & {
  * Use `create(HealthSchema)` to create a new message.
  */
 export declare const HealthSchema: GenMessage<Health>;
+
+/**
+ * Figures are what a process sees of its calls to a provider within a window of time. Calls whose callers left are not counted.
+ *
+ * @generated from message trivet.status.v1.Figures
+ */
+export declare type Figures = Message<"trivet.status.v1.Figures"> & {
+  /**
+   * How far the window reaches back. Example: "300s".
+   *
+   * @generated from field: google.protobuf.Duration window = 1;
+   */
+  window?: Duration | undefined;
+
+  /**
+   * The calls that ended. Example: 120.
+   *
+   * @generated from field: int32 calls = 2;
+   */
+  calls: number;
+
+  /**
+   * Those that failed because of the provider or the network, calls that Trivet itself held back included. Example: 3.
+   *
+   * @generated from field: int32 failures = 3;
+   */
+  failures: number;
+
+  /**
+   * Those that the provider refused because of its rate limit; they are failures too. Example: 1.
+   *
+   * @generated from field: int32 rate_limit_hits = 4;
+   */
+  rateLimitHits: number;
+
+  /**
+   * The 95th percentile of the time until the answer began, an estimate; unset without calls. Example: "0.840s".
+   *
+   * @generated from field: google.protobuf.Duration p95_latency = 5;
+   */
+  p95Latency?: Duration | undefined;
+};
+
+/**
+ * Describes the message trivet.status.v1.Figures.
+ * Use `create(FiguresSchema)` to create a new message.
+ */
+export declare const FiguresSchema: GenMessage<Figures>;
 
 /**
  * Status is how well something works. GET /api/v1/status shows it in lower case without the prefix, such as "operational".

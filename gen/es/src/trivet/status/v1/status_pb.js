@@ -5,13 +5,13 @@
 // How well a service or a provider works.
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file trivet/status/v1/status.proto.
  */
 export const file_trivet_status_v1_status = /*@__PURE__*/
-  fileDesc("Ch10cml2ZXQvc3RhdHVzL3YxL3N0YXR1cy5wcm90bxIQdHJpdmV0LnN0YXR1cy52MSJiCgZIZWFsdGgSKAoGc3RhdHVzGAEgASgOMhgudHJpdmV0LnN0YXR1cy52MS5TdGF0dXMSLgoKc2luY2VfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqcgoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhIKDlNUQVRVU19VTktOT1dOEAESFgoSU1RBVFVTX09QRVJBVElPTkFMEAISEwoPU1RBVFVTX0RFR1JBREVEEAMSDwoLU1RBVFVTX0RPV04QBEI/Wj1naXRodWIuY29tL3RyaXZldC1kZXYvdHJpdmV0L2dlbi9nby90cml2ZXQvc3RhdHVzL3YxO3N0YXR1c3YxYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch10cml2ZXQvc3RhdHVzL3YxL3N0YXR1cy5wcm90bxIQdHJpdmV0LnN0YXR1cy52MSKOAQoGSGVhbHRoEigKBnN0YXR1cxgBIAEoDjIYLnRyaXZldC5zdGF0dXMudjEuU3RhdHVzEi4KCnNpbmNlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKB2ZpZ3VyZXMYAyABKAsyGS50cml2ZXQuc3RhdHVzLnYxLkZpZ3VyZXMingEKB0ZpZ3VyZXMSKQoGd2luZG93GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBWNhbGxzGAIgASgFEhAKCGZhaWx1cmVzGAMgASgFEhcKD3JhdGVfbGltaXRfaGl0cxgEIAEoBRIuCgtwOTVfbGF0ZW5jeRgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbipyCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEgoOU1RBVFVTX1VOS05PV04QARIWChJTVEFUVVNfT1BFUkFUSU9OQUwQAhITCg9TVEFUVVNfREVHUkFERUQQAxIPCgtTVEFUVVNfRE9XThAEQj9aPWdpdGh1Yi5jb20vdHJpdmV0LWRldi90cml2ZXQvZ2VuL2dvL3RyaXZldC9zdGF0dXMvdjE7c3RhdHVzdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message trivet.status.v1.Health.
@@ -19,6 +19,13 @@ export const file_trivet_status_v1_status = /*@__PURE__*/
  */
 export const HealthSchema = /*@__PURE__*/
   messageDesc(file_trivet_status_v1_status, 0);
+
+/**
+ * Describes the message trivet.status.v1.Figures.
+ * Use `create(FiguresSchema)` to create a new message.
+ */
+export const FiguresSchema = /*@__PURE__*/
+  messageDesc(file_trivet_status_v1_status, 1);
 
 /**
  * Describes the enum trivet.status.v1.Status.

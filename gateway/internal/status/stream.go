@@ -1,0 +1,101 @@
+package status
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/sse"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+)
+
+const (
+	// maxStreams bounds the streams of a process: they need no credential.
+	maxStreams = 1000
+	// streamInterval is how often a stream looks for changes.
+	streamInterval = 2 * time.Second
+	// retryAfter is how long a caller should wait when there are too many streams.
+	retryAfter = 30 * time.Second
+)
+
+// Stream returns a handler that sends the report as a server-sent event, at first and whenever it changes. A comment is sent
+// after keepAlive without a change; 0 disables comments.
+func (p *Page) Stream(keepAlive time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.Header().Set("Content-Type", sse.ContentType)
+			return
+		}
+		if p.streams.Add(1) > maxStreams {
+			p.streams.Add(-1)
+			call.From(r.Context()).Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED,
+				"Too many requests. Please wait a moment and try again.").After(retryAfter))
+			return
+		}
+		defer p.streams.Add(-1)
+		w.Header().Set("Content-Type", sse.ContentType)
+		s := &stream{page: p, request: r, out: sse.NewWriter(w), keepAlive: keepAlive}
+		s.run()
+	})
+}
+
+// Stop ends all streams, so that a server can shut down. Clients connect again.
+func (p *Page) Stop() { p.stopOnce.Do(func() { close(p.stop) }) }
+
+// stream sends reports to one client.
+type stream struct {
+	page      *Page
+	request   *http.Request
+	out       *sse.Writer
+	keepAlive time.Duration
+	last      []byte
+	silent    time.Duration // since the last write
+}
+
+// run sends until the client leaves or the server stops.
+func (s *stream) run() {
+	s.out.Begin(http.StatusOK)
+	ticker := time.NewTicker(streamInterval)
+	defer ticker.Stop()
+	for s.send() == nil {
+		select {
+		case <-s.request.Context().Done():
+			return
+		case <-s.page.stop:
+			return
+		case <-ticker.C:
+			s.silent += streamInterval
+		}
+	}
+}
+
+// send writes the report when it has changed. Whether an operator reads is decided anew each time, because a credential can expire.
+func (s *stream) send() error {
+	report, ok := s.page.report(s.request.Context())
+	if !ok {
+		return s.request.Context().Err()
+	}
+	raw, err := json.Marshal(s.page.visible(report, s.request))
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(raw, s.last) {
+		return s.ping()
+	}
+	s.last, s.silent = raw, 0
+	if _, err := s.out.Write(append(append([]byte("data: "), raw...), "\n\n"...)); err != nil {
+		return err
+	}
+	return s.out.Flush()
+}
+
+func (s *stream) ping() error {
+	if s.keepAlive <= 0 || s.silent < s.keepAlive {
+		return nil
+	}
+	s.silent = 0
+	return s.out.Ping()
+}
