@@ -49,6 +49,7 @@ type Fake struct {
 	pace        atomic.Int64
 	replyTokens atomic.Int64
 	stats       counters
+	responses   responseStore
 }
 
 // New returns a fake that answers at once.
@@ -92,7 +93,7 @@ func (f *Fake) Route(r *http.Request) string {
 }
 
 func (f *Fake) routes() *http.ServeMux {
-	mux := http.NewServeMux()
+	mux, bares := http.NewServeMux(), map[string]bool{}
 	for path, handle := range map[string]http.HandlerFunc{
 		"POST /v1/chat/completions": f.chat,
 		"POST /v1/completions":      f.complete,
@@ -100,10 +101,23 @@ func (f *Fake) routes() *http.ServeMux {
 		"POST /v1/moderations":      f.moderate,
 		"GET /v1/models":            f.listModels,
 		"GET /v1/models/{model}":    f.getModel,
+
+		"POST /v1/responses":                 f.respond,
+		"POST /v1/responses/compact":         f.compact,
+		"POST /v1/responses/input_tokens":    f.countInput,
+		"GET /v1/responses/{id}":             f.getResponse,
+		"DELETE /v1/responses/{id}":          f.deleteResponse,
+		"POST /v1/responses/{id}/cancel":     f.cancelResponse,
+		"GET /v1/responses/{id}/input_items": f.listInputItems,
 	} {
 		mux.HandleFunc(path, handle)
 		_, bare, _ := strings.Cut(path, " ")
-		mux.HandleFunc(bare, wrongMethod)
+		bares[bare] = true
+	}
+	for bare := range bares {
+		if bare != "/v1/responses/compact" && bare != "/v1/responses/input_tokens" { // other methods take these for ids
+			mux.HandleFunc(bare, wrongMethod)
+		}
 	}
 	mux.HandleFunc("/", unknownURL)
 	return mux
