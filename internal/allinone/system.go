@@ -112,7 +112,7 @@ func (s *system) addServices(ctx context.Context) error {
 		return err
 	}
 	aiService, err := ai.New(ctx, c.AI, ai.Deps{
-		Logger: log, Meter: s.host.Meter("ai"), Now: now, Models: c.Prices.List(), Billing: toBilling,
+		Logger: log, Meter: s.host.Meter("ai"), Now: now, Database: database.For("ai", c.Store.DatabaseURL), Models: c.Prices.List(), Billing: toBilling,
 		Secrets: func(name string) (settings.Secrets, error) { return settings.ReadSecrets(c.get, name, "") },
 	})
 	if err != nil {

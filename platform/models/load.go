@@ -24,6 +24,7 @@ type row struct {
 	Provider            string   `yaml:"provider"`
 	Reasoning           bool     `yaml:"reasoning"`
 	Vocabulary          string   `yaml:"vocabulary"`
+	ChatOnly            bool     `yaml:"chat_only"`
 	Aliases             []string `yaml:"aliases"`
 	OutputBound         string   `yaml:"output_bound"`
 	AskUsage            *bool    `yaml:"ask_usage"`
@@ -108,7 +109,7 @@ func Parse(data []byte) (*List, error) {
 func (f *reading) model(id string, r row) Model {
 	m := Model{
 		ID: id, Kind: r.Kind, Provider: r.Provider, Reasoning: r.Reasoning,
-		Vocabulary: cmp.Or(r.Vocabulary, VocabularyBytes), Aliases: r.Aliases, EndsWithoutDone: r.EndsWithoutDone,
+		Vocabulary: cmp.Or(r.Vocabulary, VocabularyBytes), Aliases: r.Aliases, ChatOnly: r.ChatOnly, EndsWithoutDone: r.EndsWithoutDone,
 		OutputBound: cmp.Or(r.OutputBound, BoundNew), HidesUsage: r.AskUsage != nil && !*r.AskUsage, RefusedFields: r.RefusedFields, ContextTokens: r.ContextTokens,
 		MaxOutputTokens: r.MaxOutputTokens, DefaultOutputTokens: r.DefaultOutputTokens,
 	}
@@ -170,6 +171,9 @@ func (f *reading) shape(id string, r row) {
 	}
 	switch r.Kind {
 	case KindChat, KindCompletion:
+		if r.ChatOnly && r.Kind != KindChat {
+			wrong("chat_only is for the kind chat")
+		}
 		if r.Output == nil {
 			wrong("output is missing; write \"0\" for a free model")
 		}
@@ -180,7 +184,7 @@ func (f *reading) shape(id string, r row) {
 			wrong("default_output_tokens must be from 1 to max_output_tokens, got %d", r.DefaultOutputTokens)
 		}
 	case KindEmbedding:
-		if r.OutputBound != "" || r.AskUsage != nil || r.EndsWithoutDone {
+		if r.OutputBound != "" || r.AskUsage != nil || r.EndsWithoutDone || r.ChatOnly {
 			wrong("an embedding is not streamed and has no output: remove output_bound, ask_usage and ends_without_done")
 		}
 		if r.MaxOutputTokens != 0 || r.DefaultOutputTokens != 0 || r.Output != nil || r.Reasoning {

@@ -39,6 +39,7 @@ type routeRow struct {
 	OutputBound     string  `yaml:"output_bound"`
 	AskUsage        *bool   `yaml:"ask_usage"`
 	EndsWithoutDone *bool   `yaml:"ends_without_done"`
+	ChatOnly        *bool   `yaml:"chat_only"`
 	Input           *string `yaml:"input"`
 	CachedInput     *string `yaml:"cached_input"`
 	Output          *string `yaml:"output"`
@@ -157,6 +158,12 @@ func (f *reading) route(at string, m Model, r routeRow) Route {
 	}
 	if r.EndsWithoutDone != nil {
 		out.Model.EndsWithoutDone = *r.EndsWithoutDone
+	}
+	if r.ChatOnly != nil {
+		out.Model.ChatOnly = *r.ChatOnly
+	}
+	if r.ChatOnly != nil && m.Kind != KindChat {
+		f.wrong(at+"chat_only", "model %s: chat_only is for the kind chat", m.ID)
 	}
 	if m.MaxOutputTokens == 0 && (r.OutputBound != "" || r.AskUsage != nil || r.EndsWithoutDone != nil || r.Output != nil) {
 		f.wrong(at+"target", "model %s: the model is not streamed and has no output: remove output, output_bound, ask_usage and ends_without_done", m.ID)

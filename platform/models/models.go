@@ -58,6 +58,8 @@ type Model struct {
 	// EndsWithoutDone is true when the provider's streams end without [DONE]; the end of the body is then an orderly end
 	// once every choice has its finish reason.
 	EndsWithoutDone bool
+	// ChatOnly is true when the provider has chat completions but no Responses API. Responses are translated then.
+	ChatOnly bool
 	// Aliases are other names of the model at the same price, such as its dated ones.
 	Aliases []string
 	// OutputBound is the field in which Trivet sends its bound of the output when the request has none: BoundNew,

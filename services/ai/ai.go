@@ -1,6 +1,6 @@
 // Package ai is the service that calls models on an account's behalf, within its plan and its balance.
 //
-// It has no store: everything that must last is in billing's ledger, so Migrate has nothing to do.
+// Its store has the owners of responses that providers keep, and no content. What calls cost is in billing's ledger.
 package ai
 
 import (
@@ -27,7 +27,9 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 	"github.com/trivet-dev/trivet/services/ai/internal/plan"
+	"github.com/trivet-dev/trivet/services/ai/internal/responses"
 	"github.com/trivet-dev/trivet/services/ai/internal/rpc"
+	"github.com/trivet-dev/trivet/services/ai/internal/store"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 	"github.com/trivet-dev/trivet/services/ai/internal/typed"
 	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
@@ -36,15 +38,18 @@ import (
 // remembered is the number of accounts whose plans and counts are kept in memory, about 300 bytes each.
 const remembered = 65_536
 
-// Deps holds the service's dependencies. All but Transport are required.
+// Deps holds the service's dependencies. All but Database and Transport are required.
 type Deps struct {
 	Logger *slog.Logger
 	Meter  metric.Meter
 	// Now is the clock.
 	Now func() time.Time
 	// Models is the price list.
-	Models  *models.List
-	Billing billingv1.BillingServiceClient
+	Models *models.List
+	// Database is where ai's store is: database.For("ai", DATABASE_URL). New opens it. Without a URL no provider may keep
+	// responses.
+	Database database.Config
+	Billing  billingv1.BillingServiceClient
 	// Secrets reads the setting of a target's key by the name in the price list. It may be nil if no target has a key.
 	Secrets func(name string) (settings.Secrets, error)
 	// Transport connects to the provider; nil means the service's own connection pools.
@@ -53,19 +58,21 @@ type Deps struct {
 
 // Service is the ai service.
 type Service struct {
-	server  *rpc.Server
-	invoker *invoke.Invoker
-	keeper  *hold.Keeper
-	targets *upstream.Chain
+	server    *rpc.Server
+	invoker   *invoke.Invoker
+	keeper    *hold.Keeper
+	targets   *upstream.Chain
+	responses *responses.Front
+	db        *database.DB // nil without a store
 
 	provider      *health.Provider
 	probeInterval time.Duration
 }
 
-// New makes the service. It makes no call.
-func New(_ context.Context, config Config, deps Deps) (*Service, error) {
+// New opens the store and makes the service, which the caller must Close.
+func New(ctx context.Context, config Config, deps Deps) (_ *Service, err error) {
 	if config.BaseURL == nil || deps.Logger == nil || deps.Meter == nil || deps.Now == nil || deps.Billing == nil || deps.Models == nil {
-		return nil, errors.New("ai: New needs OPENAI_BASE_URL and all of Deps but Transport")
+		return nil, errors.New("ai: New needs OPENAI_BASE_URL and all of Deps but Database and Transport")
 	}
 	if config.AbandonedReadTimeout <= 0 {
 		return nil, errors.New("ai: TRIVET_ABANDONED_READ_TIMEOUT must be above 0")
@@ -94,16 +101,42 @@ func New(_ context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
 	s := &Service{invoker: invoker, keeper: keeper, targets: targets, provider: watched, probeInterval: config.ProbeInterval}
+	if err := s.open(ctx, config, deps); err != nil {
+		targets.Close()
+		return nil, fmt.Errorf("ai: %w", err)
+	}
 	s.server = rpc.New(rpc.Options{
-		Invoker: invoker, Typed: typed.New(typed.Options{Invoker: invoker, FallbackText: config.fallbackText(), Logger: deps.Logger, Now: deps.Now}),
-		Models: deps.Models, Plans: plans, Service: health.NewService(deps.Now, "", s.Checks), Provider: watched,
+		Invoker: invoker, Responses: s.responses, Typed: typed.New(typed.Options{Invoker: invoker, FallbackText: config.fallbackText(), Logger: deps.Logger, Now: deps.Now}),
+		Models: deps.Models, Plans: plans, Service: health.NewService(deps.Now, "ai.database", s.Checks), Provider: watched,
 	})
 	return s, nil
+}
+
+// open opens the store, if there is one, and makes what works with it.
+func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error) {
+	options := responses.Options{Invoker: s.invoker, Retention: config.ResponseRetention, Logger: deps.Logger, Now: deps.Now}
+	if deps.Database.URL.IsSet() {
+		deps.Database.Logger = deps.Logger
+		if deps.Database.Observe, err = database.Observer(deps.Meter, "ai"); err != nil {
+			return err
+		}
+		if s.db, err = database.Open(ctx, deps.Database); err != nil {
+			return err
+		}
+		if err := errors.Join(database.CheckVersion(ctx, s.db, Migrations()...), s.db.WatchPools(deps.Meter, "ai")); err != nil {
+			return errors.Join(err, s.db.Close(ctx))
+		}
+		options.Store = store.New(s.db)
+	}
+	s.responses = responses.New(options)
+	return nil
 }
 
 // methodOf names a call in the provider's metrics.
 func methodOf(r *http.Request) string {
 	switch {
+	case strings.Contains(r.URL.Path, "/responses"):
+		return "responses"
 	case r.Method == http.MethodGet:
 		return "models"
 	case strings.HasSuffix(r.URL.Path, "/embeddings"):
@@ -124,28 +157,42 @@ func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 	aiv1.RegisterAIServiceServer(registrar, s.server)
 }
 
-// Run writes the checkpoints of running calls, and settles in the background what billing could not take at once. When
+// Run writes the checkpoints of running calls, settles in the background what billing could not take at once, and deletes
+// stored responses that are due. When
 // ctx has ended, it ends the reading of answers whose callers have left. It returns when every goroutine has stopped.
 func (s *Service) Run(ctx context.Context) error {
-	var probing sync.WaitGroup
-	probing.Go(func() {
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
 		s.provider.Run(ctx, s.probeInterval, func(ctx context.Context) { s.targets.Probe(ctx, s.provider) })
 	})
+	tasks.Go(func() { s.responses.Run(ctx) })
 	err := s.keeper.Run(ctx)
 	s.invoker.Stop()
-	probing.Wait()
+	tasks.Wait()
 	return err
 }
 
-// Migrations returns none: ai has no store.
-func Migrations() []database.Migrations { return nil }
+// Migrations returns the migrations of the store.
+func Migrations() []database.Migrations { return []database.Migrations{store.Migrations()} }
 
-// Migrate does nothing: ai has no store.
-func (s *Service) Migrate(context.Context) error { return nil }
+// Migrate brings the store up to date.
+func (s *Service) Migrate(ctx context.Context) error {
+	if s.db == nil {
+		return nil
+	}
+	return database.MigrateAll(ctx, s.db, Migrations()...)
+}
 
-// Checks returns none: ai has no store, its connection to billing is checked by the call that needs it, and a provider
-// that is down must not take the service out of rotation.
-func (s *Service) Checks() map[string]func(context.Context) error { return nil }
+// Checks returns the readiness checks: those of the store. The connection to billing is checked by the call that needs it,
+// and a provider that is down must not take the service out of rotation.
+func (s *Service) Checks() map[string]func(context.Context) error {
+	if s.db == nil {
+		return nil
+	}
+	return map[string]func(context.Context) error{
+		"ai.database": s.db.Ping, "ai.writes": s.db.CheckWrite, "ai.schema": database.SchemaCheck(s.db, Migrations()...),
+	}
+}
 
 // Close settles what still waits for billing, until ctx ends. Call it after Run has returned and no call runs any
 // more, while billing is still there.
@@ -153,5 +200,8 @@ func (s *Service) Close(ctx context.Context) error {
 	s.invoker.Stop()
 	err := s.keeper.Drain(ctx)
 	s.targets.Close()
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close(ctx))
+	}
 	return err
 }

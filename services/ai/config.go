@@ -37,6 +37,8 @@ type Config struct {
 	// AbandonedReads and AbandonedReadTimeout bound what is done for answers whose callers have left.
 	AbandonedReads       int           `env:"TRIVET_ABANDONED_READS" default:"256" min:"0" help:"maximum number of answers that are read to their end at once after their callers have left; one account may have a quarter of them; calls beyond it are billed at the bound of their hold"`
 	AbandonedReadTimeout time.Duration `env:"TRIVET_ABANDONED_READ_TIMEOUT" default:"10m" min:"1s" help:"maximum time to read an answer to its end after its caller has left; a call that takes longer is billed at the bound of its hold"`
+	// ResponseRetention is how long a stored response can be found.
+	ResponseRetention time.Duration `env:"TRIVET_RESPONSE_RETENTION" default:"720h" min:"1h" max:"87600h" help:"how long a response that a provider stores can be used after it was made; then it is deleted at the provider, which may do so earlier (OpenAI: after 30 days)"`
 }
 
 // noFallback turns the fallback text off: an empty setting stands for the default.

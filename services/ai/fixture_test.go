@@ -1,6 +1,7 @@
 package ai_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,7 @@ import (
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inprocess"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -60,10 +63,12 @@ type plan struct {
 	before  func(ctx context.Context, rpc string) error
 	now     func() time.Time
 	models  string // a price list; "" for the default one
+	store   bool
 }
 
 func withBalance(nanos int64) option            { return func(p *plan) { p.balance = nanos } }
 func withModels(list string) option             { return func(p *plan) { p.models = list } }
+func withStore() option                         { return func(p *plan) { p.store = true } }
 func withReply(tokens int) option               { return func(p *plan) { p.sandbox.ReplyTokens = tokens } }
 func withUpstream(h http.HandlerFunc) option    { return func(p *plan) { p.handler = h } }
 func withConfig(change func(*ai.Config)) option { return func(p *plan) { change(&p.config) } }
@@ -93,10 +98,16 @@ func newFixture(t testing.TB, options ...option) *fixture {
 	server := httptest.NewServer(p.handler)
 	p.config.BaseURL, err = url.Parse(server.URL + "/v1")
 	require.NoError(t, err)
+	var at database.Config
+	if p.store {
+		at = database.Config{URL: settings.NewSecret("sqlite://" + filepath.Join(t.TempDir(), "ai.db")), Schema: "ai", Synchronous: "NORMAL"}
+		p.config.ResponseRetention = cmp.Or(p.config.ResponseRetention, 24*time.Hour)
+	}
 	h.service, err = ai.New(t.Context(), p.config, ai.Deps{
-		Logger: slog.New(slog.NewTextHandler(h.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: p.now, Models: list, Billing: h.billing,
+		Logger: slog.New(slog.NewTextHandler(h.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: p.now, Models: list, Billing: h.billing, Database: at,
 	})
 	require.NoError(t, err)
+	require.NoError(t, h.service.Migrate(t.Context()))
 	h.AIServiceClient = aiv1.NewAIServiceClient(h.channel())
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup

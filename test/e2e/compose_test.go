@@ -73,7 +73,7 @@ func TestComposeFileIsConsistent(t *testing.T) {
 			require.Contains(t, name, "auth", "only auth signs passports")
 		}
 	}
-	for _, name := range []string{"auth", "ai", "billing", "gateway", "postgres", "keys", "sandbox", "migrate-auth", "migrate-billing"} {
+	for _, name := range []string{"auth", "ai", "billing", "gateway", "postgres", "keys", "sandbox", "migrate-auth", "migrate-billing", "migrate-ai"} {
 		require.Contains(t, file.Services, name)
 	}
 }

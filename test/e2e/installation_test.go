@@ -160,7 +160,7 @@ func split(t *testing.T, env ...string) *installation {
 	in.await(sandbox + "/healthz")
 	common = append(common, "CLERK_ISSUER="+in.issuer())
 	common = append(common, env...)
-	for _, name := range []string{"auth", "billing"} {
+	for _, name := range []string{"auth", "ai", "billing"} {
 		in.once(name, []string{"migrate"}, append(common, "TRIVET_GRPC_ADDR=127.0.0.1:0", "TRIVET_OPS_ADDR=127.0.0.1:0"))
 	}
 	for i, name := range []string{"auth", "ai", "billing"} {

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/ai"
@@ -16,13 +17,14 @@ func main() { serve.Main("ai", run) }
 func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer) error {
 	var c struct {
 		AI     ai.Config
+		Store  serve.Store
 		Prices serve.PriceList
 	}
 	program := serve.Program{Name: "ai", Config: &c, Needs: []string{"auth", "billing"}, Migrations: ai.Migrations}
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
 		service, err := ai.New(ctx, c.AI, ai.Deps{
 			Logger: p.Logger, Meter: p.Meter("ai"), Now: p.Now, Models: c.Prices.List(), Secrets: p.Secrets,
-			Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
+			Database: database.For("ai", c.Store.DatabaseURL), Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
 		})
 		if err != nil {
 			return nil, err

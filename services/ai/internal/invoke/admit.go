@@ -91,7 +91,7 @@ const completionTokens = 16
 
 // unbounded reports whether nothing tells the provider when to stop but the model's own maximum.
 func unbounded(req *wire.Request, m models.Model) bool {
-	return req.MaxOutput == 0 && m.OutputBound == models.BoundNone
+	return req.MaxOutput == 0 && (m.OutputBound == models.BoundNone || req.Endpoint == wire.ResponsesCompact)
 }
 
 // kindsOf returns the kinds of models that an endpoint takes. Servers other than OpenAI's complete texts with chat models,
@@ -110,7 +110,7 @@ func kindsOf(endpoint aiv1.Endpoint) []string {
 }
 
 var (
-	kindsChat       = []string{models.KindChat}
+	kindsChat       = []string{models.KindChat} // and of responses
 	kindsEmbedding  = []string{models.KindEmbedding}
 	kindsCompletion = []string{models.KindCompletion, models.KindChat}
 	kindsModeration = []string{models.KindModeration}

@@ -66,6 +66,7 @@ type call struct {
 	firstByte time.Time     // when the caller got the first byte; zero before that
 	chunk     wire.Chunk
 	joiner    *form.Joiner // of a stream that the caller gets in one piece
+	response  *responding  // of the Responses API; nil for other endpoints
 	headed    bool         // the head was sent
 	early     []byte       // comments that came before the first event with data
 	final     hold.Final
@@ -140,6 +141,7 @@ func (c *call) rescue() {
 
 // end settles the call and gives back what it holds.
 func (c *call) end() {
+	c.noteEnd()
 	c.close()
 	c.ticket.Done(c.final.Usage.Total())
 	provider.AttemptOf(c.up).Used(c.final.Usage.Total())
@@ -153,6 +155,9 @@ func (c *call) end() {
 func (c *call) exchange(headers map[string]string) error {
 	c.watch()
 	c.query = Query{Method: http.MethodPost, Path: pathOf(c.req.Endpoint), Headers: headers, Model: c.model, Thinks: c.thinks()}
+	if c.response != nil {
+		c.query.Target = c.response.target
+	}
 	err := c.invoker.deps.Targets.Do(c.up, &c.query, c)
 	if errors.Is(err, ErrGone) {
 		c.stage = held
@@ -174,6 +179,12 @@ func pathOf(endpoint aiv1.Endpoint) string {
 		return "completions"
 	case wire.Moderations:
 		return "moderations"
+	case wire.Responses:
+		return "responses"
+	case wire.ResponsesCompact:
+		return "responses/compact"
+	case wire.ResponsesInputTokens:
+		return "responses/input_tokens"
 	default:
 		return "chat/completions"
 	}
@@ -186,9 +197,10 @@ func (c *call) Body(route *models.Route) []byte {
 		c.status, c.requestID, c.named, c.served, c.joiner, c.early = 0, "", false, "", nil, nil
 		c.shown = time.Time{}
 		c.whole.Store(false)
+		c.response.reset()
 	}
 	c.route, c.stage, c.start = route, sent, c.invoker.deps.Now()
-	return c.req.Upstream(c.limit(), route.Model, route.Name)
+	return c.bodyFor(route)
 }
 
 // Begun implements Exchange.
@@ -201,6 +213,7 @@ func (c *call) Gone() <-chan struct{} { return c.gone }
 func (c *call) Take(answer *Answer) error {
 	c.status, c.requestID = answer.Status, answer.RequestID
 	defer func() { _ = answer.Body.Close() }()
+	c.translateBack(answer)
 	c.whole.Store(!answer.Streamed)
 	var err error
 	switch {

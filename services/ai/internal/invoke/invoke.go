@@ -118,8 +118,15 @@ func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint 
 	if err != nil {
 		return err
 	}
+	return i.invoke(ctx, claims, req, headers, sink, nil)
+}
+
+func (i *Invoker) invoke(ctx context.Context, claims *passport.Claims, req *wire.Request, headers map[string]string, sink Sink, response *responding) error {
 	model, err := i.model(claims, req)
 	if err != nil {
+		return err
+	}
+	if err := response.checkTranslation(req, model); err != nil {
 		return err
 	}
 	ticket, err := i.admit(ctx, claims, req, model, req.GuessInput(model)+wanted(req, model)*req.Choices)
@@ -132,6 +139,7 @@ func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint 
 		return err
 	}
 	c := i.newCall(ctx, claims.AccountID, req, model, r, ticket, sink)
+	c.response = response
 	if ctx.Err() != nil { // the caller left while the hold was made
 		c.end()
 		return errs.From(context.Cause(ctx))

@@ -65,7 +65,7 @@ func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wir
 
 func (r *reserving) run(ctx context.Context) (err error) {
 	ask := r.ask
-	if r.req.Endpoint == wire.Chat && r.req.MaxOutput == 0 && int64(ask.GetInputTokens())+int64(ask.GetMaxOutputTokens()) > r.model.ContextTokens {
+	if (r.req.Endpoint == wire.Chat || r.req.Endpoint == wire.Responses) && r.req.MaxOutput == 0 && int64(ask.GetInputTokens())+int64(ask.GetMaxOutputTokens()) > r.model.ContextTokens {
 		// A default that does not fit beside a long conversation would be refused upstream, and the caller asked for none.
 		r.useCount(ctx)
 		if left := r.model.ContextTokens - int64(ask.GetInputTokens()); left >= minOutput {

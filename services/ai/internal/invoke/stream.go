@@ -97,10 +97,10 @@ func (c *call) events(s *sse.Scanner, answer *Answer) (done []byte, err error) {
 	}
 	defer pass()
 	for ev, ok := s.Next(); ok; ev, ok = s.Next() {
-		hide := c.joiner != nil
+		hide := c.joiner != nil || c.response != nil && c.response.gathers
 		switch {
 		case len(ev.Data) == 0:
-		case isDone(ev.Data):
+		case c.response == nil && isDone(ev.Data): // a response ends with an event of its own
 			return s.Slice(ev.Start, ev.End), nil
 		default:
 			measured, err := c.observe(ev.Data)
@@ -108,6 +108,9 @@ func (c *call) events(s *sse.Scanner, answer *Answer) (done []byte, err error) {
 				return nil, err
 			}
 			hide, data = hide || measured, true
+		}
+		if c.ends() {
+			return s.Slice(ev.Start, ev.End), nil
 		}
 		if hide {
 			pass()
@@ -140,6 +143,12 @@ func isDone(data []byte) bool { return string(bytes.TrimSpace(data)) == doneData
 // reason, and nothing is left.
 func (c *call) rest(s *sse.Scanner, readErr error) []byte {
 	ev, some := s.Rest()
+	if some && c.response != nil && len(ev.Data) > 0 {
+		if _, err := c.observe(ev.Data); err == nil && c.ends() {
+			return append(bytes.Clone(s.Slice(ev.Start, ev.End)), "\n\n"...)
+		}
+		return nil
+	}
 	switch {
 	case some && isDone(ev.Data):
 		return s.Slice(ev.Start, ev.End)
@@ -153,7 +162,7 @@ func (c *call) rest(s *sse.Scanner, readErr error) []byte {
 // last settles, passes on [DONE], and reads to the end of the body, where there is nothing more, so that the connection
 // can be used again.
 func (c *call) last(done []byte, body io.ReadCloser) {
-	c.stage = finished
+	c.finish()
 	c.settle()
 	c.sendBody(done)
 	giveUp := time.AfterFunc(drainTime, func() { _ = body.Close() })
@@ -179,7 +188,7 @@ func (c *call) broken(err error) error {
 func (c *call) observe(data []byte) (hide bool, err error) {
 	k := &c.chunk
 	switch {
-	case k.Read(data):
+	case c.readEvent(data):
 	case openingOf(data) == openJSON:
 		return false, errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider's answer has an event that is not JSON.")
 	default:
@@ -190,9 +199,17 @@ func (c *call) observe(data []byte) (hide bool, err error) {
 	}
 	if !c.named {
 		c.named = true
+		if c.response != nil {
+			data = c.response.reader.Response
+		}
 		c.served = c.servedModel(wire.ModelOf(data))
 	}
 	c.meter.Add(k)
+	if c.response != nil {
+		if err := c.noteResponse(); err != nil {
+			return false, err
+		}
+	}
 	if c.shown.IsZero() && c.meter.Produced() {
 		c.shown = c.invoker.deps.Now()
 	}
@@ -214,6 +231,9 @@ func (c *call) observe(data []byte) (hide bool, err error) {
 // sent it is a refusal with a status of its own. After that the provider's type, code and param go along.
 func (c *call) streamError(raw []byte) error {
 	f := wire.ReadFailure(raw)
+	if f.Type == "error" { // the type of the event, not of the error
+		f.Type = ""
+	}
 	if !c.headed && !c.meter.Produced() {
 		return &failedAnswer{c.refusalOf(f)}
 	}

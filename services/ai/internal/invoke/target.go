@@ -32,7 +32,7 @@ type Query struct {
 	ContentType string
 	// Headers are the caller's, by lower-case name. Only those go along that every provider may see.
 	Headers map[string]string
-	// Model is the model of the price list.
+	// Model is the model of the price list. It is empty for a request about an object, which Target keeps.
 	Model models.Model
 	// Target restricts the request to one target, such as the one that stores an object; "" allows all of the model.
 	Target string

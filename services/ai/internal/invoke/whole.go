@@ -25,12 +25,12 @@ func (c *call) inOnePiece(answer *Answer) error {
 	if err != nil {
 		return err
 	}
-	if c.joiner == nil {
+	if c.joiner == nil && (c.response == nil || !c.response.gathers) {
 		if err := c.measure(body); err != nil {
 			return err
 		}
 	}
-	c.stage = finished
+	c.finish()
 	answer.Headers["content-type"] = typeJSON
 	c.pass(Head{Status: answer.Status, Headers: answer.Headers}, body)
 	return nil
@@ -48,25 +48,38 @@ func (c *call) spread(from io.Reader, answer *Answer) error {
 	if len(body) > maxConverted {
 		return c.tooLarge(maxConverted)
 	}
-	split := form.Split
-	if c.req.Endpoint == wire.Completions {
-		split = form.SplitText
-	}
-	events, ok := split(bytes.TrimPrefix(body, byteOrderMark), c.req.AskedUsage)
+	events, last, ok := c.split(bytes.TrimPrefix(body, byteOrderMark))
 	if !ok {
 		return c.notAnAnswer()
 	}
-	c.stage = finished
+	c.finish()
 	c.begin(answer)
 	c.sendBody(events)
 	c.settle()
-	c.sendBody([]byte("data: " + doneData + "\n\n"))
+	c.sendBody(last)
 	return nil
+}
+
+// split makes the events of a stream of an answer in one piece; the last one waits for the settlement.
+func (c *call) split(body []byte) (events, last []byte, ok bool) {
+	last = []byte("data: " + doneData + "\n\n")
+	switch c.req.Endpoint {
+	case wire.Responses:
+		return form.SplitResponse(body)
+	case wire.Completions:
+		events, ok = form.SplitText(body, c.req.AskedUsage)
+	default:
+		events, ok = form.Split(body, c.req.AskedUsage)
+	}
+	return events, last, ok
 }
 
 // measure reads what an answer in one piece says of its cost. An error in it is a *failedAnswer.
 func (c *call) measure(body []byte) error {
 	body = bytes.TrimPrefix(body, byteOrderMark)
+	if c.response != nil {
+		return c.measureResponse(body)
+	}
 	read, good := wire.ReadAnswer(c.req.Endpoint, body)
 	if !good {
 		if read.Failed {
@@ -135,18 +148,28 @@ func (c *call) joins(body []byte) bool {
 
 // hasChoices reports whether the answer consists of texts, so that it can come as a stream.
 func (c *call) hasChoices() bool {
-	return c.req.Endpoint == wire.Chat || c.req.Endpoint == wire.Completions
+	return c.req.Endpoint == wire.Chat || c.req.Endpoint == wire.Completions || c.req.Endpoint == wire.Responses
 }
 
 // join makes an answer in one piece of a stream.
 func (c *call) join(from io.Reader, answer *Answer) ([]byte, error) {
-	c.stage, c.joiner = answered, &form.Joiner{Text: c.req.Endpoint == wire.Completions}
+	c.stage = answered
+	if c.response != nil {
+		c.response.gathers = true
+	} else {
+		c.joiner = &form.Joiner{Text: c.req.Endpoint == wire.Completions}
+	}
 	s := c.invoker.scanners.Scanner(from)
 	defer s.Close()
 	if _, err := c.follow(s, nil, answer); err != nil {
 		return nil, err
 	}
-	body := c.joiner.Completion()
+	var body []byte
+	if c.response != nil {
+		body = c.response.joined
+	} else {
+		body = c.joiner.Completion()
+	}
 	if body == nil {
 		return nil, c.notAnAnswer()
 	}

@@ -6,9 +6,13 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 )
 
-// EraseUser confirms. There is nothing to erase: ai has no store. What it knows of a person (the id in a running call,
-// the counts of the account's requests) is in memory, without content, and gone within minutes.
-func (s *Server) EraseUser(context.Context, *aiv1.EraseUserRequest) (*aiv1.EraseUserResponse, error) {
+// EraseUser deletes the responses that providers keep of a person, and what ai knows of them. The rest of what ai knows of
+// a person (the id in a running call, the counts of the account's requests) is in memory, without content, and gone within
+// minutes.
+func (s *Server) EraseUser(ctx context.Context, req *aiv1.EraseUserRequest) (*aiv1.EraseUserResponse, error) {
+	if err := s.responses.Erase(ctx, req.GetUserId()); err != nil {
+		return nil, err
+	}
 	return &aiv1.EraseUserResponse{}, nil
 }
 

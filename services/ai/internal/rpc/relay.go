@@ -12,6 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
+	"github.com/trivet-dev/trivet/services/ai/internal/responses"
 )
 
 // maxPart bounds one message of an answer in one piece, in bytes; gRPC takes at most 4 MiB by default.
@@ -29,7 +30,11 @@ func (s *Server) Relay(req *aiv1.RelayRequest, stream grpc.ServerStreamingServer
 	if err := checkHeaders(req.GetHeaders()); err != nil {
 		return err
 	}
-	return s.invoker.Invoke(stream.Context(), claims, req.GetEndpoint(), req.GetBody(), req.GetHeaders(), &relaySink{stream: stream})
+	sink := &relaySink{stream: stream}
+	if responses.Serves(req.GetEndpoint()) {
+		return s.responses.Call(stream.Context(), claims, req, sink)
+	}
+	return s.invoker.Invoke(stream.Context(), claims, req.GetEndpoint(), req.GetBody(), req.GetHeaders(), sink)
 }
 
 // checkHeaders refuses values that HTTP does not allow: sending them would fail, and look like a failure of the provider.

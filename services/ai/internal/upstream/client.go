@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -65,6 +66,11 @@ func (c *client) address(path, model string) *url.URL {
 	}
 	if c.account.APIVersion == "" {
 		return base.JoinPath("openai", "v1", path)
+	}
+	if path == "responses" || strings.HasPrefix(path, "responses/") { // the body names the model
+		u := base.JoinPath("openai", path)
+		u.RawQuery = "api-version=" + url.QueryEscape(c.account.APIVersion)
+		return u
 	}
 	u := base.JoinPath("openai", "deployments", url.PathEscape(model), path)
 	u.RawQuery = "api-version=" + url.QueryEscape(c.account.APIVersion)

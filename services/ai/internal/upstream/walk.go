@@ -63,7 +63,7 @@ func (c *Chain) Do(ctx context.Context, q *invoke.Query, x invoke.Exchange) erro
 	w := walk{chain: c, q: q, x: x, choices: c.choicesFor(q)}
 	if len(w.choices) == 0 {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-			"No target serves the model %s any more.", q.Model.ID).After(busyRetry).Cause(invoke.ErrNoTarget)
+			"No target serves %s any more.", subject(q.Model)).After(busyRetry).Cause(invoke.ErrNoTarget)
 	}
 	w.arrange()
 	most := max(c.options.Tries, len(w.choices))
@@ -77,9 +77,17 @@ func (c *Chain) Do(ctx context.Context, q *invoke.Query, x invoke.Exchange) erro
 	}
 }
 
-// choicesFor returns the targets that may serve a query.
+// choicesFor returns the targets that may serve a query. An object is asked for at the target that keeps it, whatever models
+// the target serves now.
 func (c *Chain) choicesFor(q *invoke.Query) []*choice {
-	all := c.directory().choices[q.Model.ID]
+	d := c.directory()
+	if q.Model.ID == "" {
+		if t := d.targets[q.Target]; t != nil {
+			return []*choice{{target: t, route: &models.Route{Target: q.Target}, limited: make(limits, len(t.keys.groups))}}
+		}
+		return nil
+	}
+	all := d.choices[q.Model.ID]
 	if q.Target == "" {
 		return all
 	}
@@ -197,10 +205,18 @@ func (s *wait) note(d time.Duration, limited bool) {
 func (s *wait) err(m models.Model) error {
 	if s.noted && !s.failing {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED,
-			"The provider limits the rate of calls of the model %s. Please try again later.", m.ID).With("limit", "provider").After(atLeastOne(s.least))
+			"The provider limits the rate of calls of %s. Please try again later.", subject(m)).With("limit", "provider").After(atLeastOne(s.least))
 	}
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-		"No target of the model %s is available. Please try again later.", m.ID).After(atLeastOne(s.least)).Cause(invoke.ErrNoTarget)
+		"No target of %s is available. Please try again later.", subject(m)).After(atLeastOne(s.least)).Cause(invoke.ErrNoTarget)
+}
+
+// subject names what a request is for.
+func subject(m models.Model) string {
+	if m.ID == "" {
+		return "this object"
+	}
+	return "the model " + m.ID
 }
 
 // attempt makes one attempt and notes what it came to.

@@ -28,8 +28,8 @@ const (
 // InputBound returns more tokens than the provider can count for the input, without looking at the text: cheap, and
 // too high by a factor of about four.
 func (r *Request) InputBound(m models.Model) int64 {
-	bound := int64(len(r.body)) - r.parts.raw + r.frame(m)
-	if r.Endpoint == Chat {
+	bound := int64(len(r.body)) - r.parts.raw + r.frame(m) + r.Context
+	if r.conversational() {
 		return min(bound, m.ContextTokens)
 	}
 	return bound
@@ -38,9 +38,9 @@ func (r *Request) InputBound(m models.Model) int64 {
 // CountInput counts the input with the tokenizer, and by bytes beyond the budget. It is close to what the provider
 // counts when the budget suffices, and above it when not.
 func (r *Request) CountInput(m models.Model, budget *tokens.Budget) int64 {
-	sum := r.frame(m)
+	sum := r.frame(m) + r.Context
 	r.texts(func(text []byte) { sum += budget.Count(text) })
-	if r.Endpoint == Chat {
+	if r.conversational() {
 		return min(sum, m.ContextTokens)
 	}
 	c := jsonscan.New(r.body[r.input.start:r.input.end])
@@ -52,8 +52,8 @@ func (r *Request) TextOnly() bool { return r.parts.images+r.parts.audio+r.parts.
 
 // GuessInput is how many tokens the input has if it is common text.
 func (r *Request) GuessInput(m models.Model) int64 {
-	sum := r.frame(m) + tokens.Guess(int64(len(r.body))-r.parts.raw)
-	if r.Endpoint == Chat {
+	sum := r.frame(m) + tokens.Guess(int64(len(r.body))-r.parts.raw) + r.Context
+	if r.conversational() {
 		return min(sum, m.ContextTokens)
 	}
 	return sum
@@ -61,7 +61,7 @@ func (r *Request) GuessInput(m models.Model) int64 {
 
 // frame counts everything but text.
 func (r *Request) frame(m models.Model) int64 {
-	if r.Endpoint != Chat {
+	if !r.conversational() {
 		return 0
 	}
 	image := int64(imageTokens)

@@ -27,6 +27,9 @@ const (
 	fieldPrompt
 
 	fieldEnd
+
+	// fieldMaxOutputTokens is of the Responses API, see responseFields.
+	fieldMaxOutputTokens
 )
 
 func (f field) name() string {
@@ -57,6 +60,8 @@ func (f field) name() string {
 		return "service_tier"
 	case fieldPrompt:
 		return "prompt"
+	case fieldMaxOutputTokens:
+		return "max_output_tokens"
 	default:
 		return ""
 	}

@@ -13,12 +13,19 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
 
+// Endpoint is a path of OpenAI's API.
+type Endpoint = aiv1.Endpoint
+
 // The endpoints.
 const (
 	Chat        = aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS
 	Embeddings  = aiv1.Endpoint_ENDPOINT_EMBEDDINGS
 	Completions = aiv1.Endpoint_ENDPOINT_COMPLETIONS
 	Moderations = aiv1.Endpoint_ENDPOINT_MODERATIONS
+	Responses   = aiv1.Endpoint_ENDPOINT_RESPONSES
+	// ResponsesCompact and ResponsesInputTokens take the request of a response, too.
+	ResponsesCompact     = aiv1.Endpoint_ENDPOINT_RESPONSES_COMPACT
+	ResponsesInputTokens = aiv1.Endpoint_ENDPOINT_RESPONSES_INPUT_TOKENS
 )
 
 // DefaultModeration is the model of a moderation that names none, as OpenAI defines it.
@@ -41,6 +48,10 @@ type Request struct {
 	Choices int64
 	// MaxOutput is the caller's bound of the output tokens per choice; 0 when there is none.
 	MaxOutput int64
+	// References are the stored objects that a request of the Responses API names.
+	References References
+	// Context is how many tokens the input has besides the body, at most: those of the response that it continues.
+	Context int64
 
 	body     []byte
 	suspects []string // names of fields that some model refuses
@@ -84,11 +95,15 @@ func Parse(endpoint aiv1.Endpoint, body []byte, suspect RefusedFields) (*Request
 		return nil, malformed("The body is JSON but not an object. Send an object such as {\"model\": …}.")
 	}
 	r := &Request{Endpoint: endpoint, Choices: 1, body: body}
-	problem := r.read(&c, suspect)
+	read := r.read
+	if IsResponse(endpoint) {
+		read = r.readResponse
+	}
+	problem := read(&c, suspect)
 	if err := c.End(); err != nil {
 		return nil, notJSON(len(body), err)
 	}
-	if problem == nil {
+	if problem == nil && !IsResponse(endpoint) {
 		problem = r.complete()
 	}
 	if problem != nil {

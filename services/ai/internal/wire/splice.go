@@ -21,6 +21,9 @@ type edit struct {
 func (r *Request) Upstream(limit int64, m models.Model, name string) []byte {
 	var room [3]edit
 	edits := room[:0]
+	if r.Endpoint == ResponsesCompact || r.Endpoint == ResponsesInputTokens { // they know no bound
+		limit = 0
+	}
 	if limit > 0 && (r.MaxOutput == 0 && m.OutputBound != models.BoundNone || limit < r.MaxOutput) {
 		edits = append(edits, r.boundEdit(limit, r.boundName(m)))
 	}
@@ -40,10 +43,14 @@ func (r *Request) Upstream(limit int64, m models.Model, name string) []byte {
 
 // boundName is the field for Trivet's own bound. A completion knows only the old one.
 func (r *Request) boundName(m models.Model) string {
-	if r.Endpoint == Completions {
+	switch r.Endpoint {
+	case Completions:
 		return models.BoundOld
+	case Responses:
+		return fieldMaxOutputTokens.name()
+	default:
+		return m.OutputBound
 	}
-	return m.OutputBound
 }
 
 func (r *Request) boundEdit(limit int64, name string) edit {
@@ -51,7 +58,7 @@ func (r *Request) boundEdit(limit int64, name string) edit {
 	switch {
 	case r.maxName == fieldMaxTokens:
 		return edit{r.maxTokens.start, r.maxTokens.end, number}
-	case r.maxName == fieldMaxCompletionTokens:
+	case r.maxName == fieldMaxCompletionTokens, r.maxName == fieldMaxOutputTokens:
 		return edit{r.maxCompletionTokens.start, r.maxCompletionTokens.end, number}
 	case name == models.BoundOld && r.maxTokens.len() > 0: // null
 		return edit{r.maxTokens.start, r.maxTokens.end, number}

@@ -13,6 +13,10 @@ func (r *Request) texts(visit func(text []byte)) {
 		switch name := string(key); {
 		case outsidePrompt(name):
 			c.Skip()
+		case IsResponse(r.Endpoint) && outsideResponse(name):
+			c.Skip()
+		case name == "input" && IsResponse(r.Endpoint):
+			v.items(&c)
 		case name == "messages" && r.Endpoint == Chat:
 			for range c.Elements() {
 				v.message(&c)
@@ -32,6 +36,16 @@ func outsidePrompt(name string) bool {
 		"prompt_cache_retention", "n", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop", "logit_bias",
 		"logprobs", "top_logprobs", "frequency_penalty", "presence_penalty", "reasoning_effort", "verbosity", "modalities",
 		"parallel_tool_calls", "encoding_format", "dimensions":
+		return true
+	default:
+		return false
+	}
+}
+
+// outsideResponse is outsidePrompt for what only the Responses API has.
+func outsideResponse(name string) bool {
+	switch name {
+	case "max_output_tokens", "previous_response_id", "background", "include", "truncation", "reasoning", "max_tool_calls", "stream_options":
 		return true
 	default:
 		return false
@@ -111,7 +125,7 @@ func (v *visitor) member(c *jsonscan.Cursor, key []byte) {
 func ownWord(raw []byte) bool {
 	switch string(raw) {
 	case `"system"`, `"developer"`, `"user"`, `"assistant"`, `"tool"`, `"function"`, `"text"`, `"refusal"`, `"custom"`,
-		`"image_url"`, `"input_audio"`, `"file"`, `"auto"`, `"low"`, `"high"`, `"wav"`, `"mp3"`:
+		`"input_text"`, `"output_text"`, `"input_image"`, `"message"`, `"function_call"`, `"function_call_output"`, `"image_url"`, `"input_audio"`, `"file"`, `"auto"`, `"low"`, `"high"`, `"wav"`, `"mp3"`:
 		return true
 	default:
 		return false
@@ -135,6 +149,33 @@ func (v *visitor) value(c *jsonscan.Cursor) {
 		v.visit(c.Raw())
 	default:
 		c.Skip()
+	}
+}
+
+// items visits the texts of the input of a response, except the payloads of images, audio and files.
+func (v *visitor) items(c *jsonscan.Cursor) {
+	switch c.Kind() {
+	case jsonscan.String:
+		v.text(c)
+	case jsonscan.Array:
+		for range c.Elements() {
+			v.items(c)
+		}
+	case jsonscan.Object:
+		for key := range c.Members() {
+			switch string(key) {
+			case "image_url", "file_data", "file_url", "input_audio":
+				c.Skip()
+			case "content", "output", "summary", "action":
+				v.items(c)
+			case "id", "call_id", "status":
+				c.Skip()
+			default:
+				v.member(c, key)
+			}
+		}
+	default:
+		v.value(c)
 	}
 }
 

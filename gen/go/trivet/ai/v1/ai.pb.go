@@ -104,23 +104,51 @@ const (
 	Endpoint_ENDPOINT_COMPLETIONS Endpoint = 3
 	// POST /v1/moderations.
 	Endpoint_ENDPOINT_MODERATIONS Endpoint = 4
+	// POST /v1/responses.
+	Endpoint_ENDPOINT_RESPONSES Endpoint = 5
+	// POST /v1/responses/compact.
+	Endpoint_ENDPOINT_RESPONSES_COMPACT Endpoint = 6
+	// POST /v1/responses/input_tokens.
+	Endpoint_ENDPOINT_RESPONSES_INPUT_TOKENS Endpoint = 7
+	// GET /v1/responses/{object_id}.
+	Endpoint_ENDPOINT_RESPONSE_GET Endpoint = 8
+	// DELETE /v1/responses/{object_id}.
+	Endpoint_ENDPOINT_RESPONSE_DELETE Endpoint = 9
+	// POST /v1/responses/{object_id}/cancel.
+	Endpoint_ENDPOINT_RESPONSE_CANCEL Endpoint = 10
+	// GET /v1/responses/{object_id}/input_items.
+	Endpoint_ENDPOINT_RESPONSE_INPUT_ITEMS Endpoint = 11
 )
 
 // Enum value maps for Endpoint.
 var (
 	Endpoint_name = map[int32]string{
-		0: "ENDPOINT_UNSPECIFIED",
-		1: "ENDPOINT_CHAT_COMPLETIONS",
-		2: "ENDPOINT_EMBEDDINGS",
-		3: "ENDPOINT_COMPLETIONS",
-		4: "ENDPOINT_MODERATIONS",
+		0:  "ENDPOINT_UNSPECIFIED",
+		1:  "ENDPOINT_CHAT_COMPLETIONS",
+		2:  "ENDPOINT_EMBEDDINGS",
+		3:  "ENDPOINT_COMPLETIONS",
+		4:  "ENDPOINT_MODERATIONS",
+		5:  "ENDPOINT_RESPONSES",
+		6:  "ENDPOINT_RESPONSES_COMPACT",
+		7:  "ENDPOINT_RESPONSES_INPUT_TOKENS",
+		8:  "ENDPOINT_RESPONSE_GET",
+		9:  "ENDPOINT_RESPONSE_DELETE",
+		10: "ENDPOINT_RESPONSE_CANCEL",
+		11: "ENDPOINT_RESPONSE_INPUT_ITEMS",
 	}
 	Endpoint_value = map[string]int32{
-		"ENDPOINT_UNSPECIFIED":      0,
-		"ENDPOINT_CHAT_COMPLETIONS": 1,
-		"ENDPOINT_EMBEDDINGS":       2,
-		"ENDPOINT_COMPLETIONS":      3,
-		"ENDPOINT_MODERATIONS":      4,
+		"ENDPOINT_UNSPECIFIED":            0,
+		"ENDPOINT_CHAT_COMPLETIONS":       1,
+		"ENDPOINT_EMBEDDINGS":             2,
+		"ENDPOINT_COMPLETIONS":            3,
+		"ENDPOINT_MODERATIONS":            4,
+		"ENDPOINT_RESPONSES":              5,
+		"ENDPOINT_RESPONSES_COMPACT":      6,
+		"ENDPOINT_RESPONSES_INPUT_TOKENS": 7,
+		"ENDPOINT_RESPONSE_GET":           8,
+		"ENDPOINT_RESPONSE_DELETE":        9,
+		"ENDPOINT_RESPONSE_CANCEL":        10,
+		"ENDPOINT_RESPONSE_INPUT_ITEMS":   11,
 	}
 )
 
@@ -1788,7 +1816,11 @@ type RelayRequest struct {
 	// The body as the caller sent it. Example: {"model":"gpt-5-mini","messages":[…]} in bytes.
 	Body []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
 	// The headers that the edge passes on, by lower-case name. Example: {"openai-beta": "assistants=v2"}.
-	Headers       map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Headers map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The id of the stored object that the path names; empty for paths without one. Example: "resp_a1B2".
+	ObjectId string `protobuf:"bytes,4,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// The query of the URL, without the question mark; at most 1,024 bytes. Example: "limit=20".
+	Query         string `protobuf:"bytes,5,opt,name=query,proto3" json:"query,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1842,6 +1874,20 @@ func (x *RelayRequest) GetHeaders() map[string]string {
 		return x.Headers
 	}
 	return nil
+}
+
+func (x *RelayRequest) GetObjectId() string {
+	if x != nil {
+		return x.ObjectId
+	}
+	return ""
+}
+
+func (x *RelayRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
 }
 
 // RelayResponse is a part of the HTTP answer: first the head, then the body in parts.
@@ -2291,12 +2337,14 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"!input_nano_usd_per_million_tokens\x18\x06 \x01(\x03R\x1cinputNanoUsdPerMillionTokens\x12T\n" +
 	"(cached_input_nano_usd_per_million_tokens\x18\a \x01(\x03R\"cachedInputNanoUsdPerMillionTokens\x12I\n" +
 	"\"output_nano_usd_per_million_tokens\x18\b \x01(\x03R\x1doutputNanoUsdPerMillionTokens\x12\x18\n" +
-	"\aaliases\x18\t \x03(\tR\aaliases\"\xe1\x01\n" +
+	"\aaliases\x18\t \x03(\tR\aaliases\"\xbd\x02\n" +
 	"\fRelayRequest\x12>\n" +
 	"\bendpoint\x18\x01 \x01(\x0e2\x16.trivet.ai.v1.EndpointB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\bendpoint\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12A\n" +
-	"\aheaders\x18\x03 \x03(\v2'.trivet.ai.v1.RelayRequest.HeadersEntryR\aheaders\x1a:\n" +
+	"\aheaders\x18\x03 \x03(\v2'.trivet.ai.v1.RelayRequest.HeadersEntryR\aheaders\x12:\n" +
+	"\tobject_id\x18\x04 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[A-Za-z0-9_-]{0,128}$R\bobjectId\x12\x1e\n" +
+	"\x05query\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\x05query\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
@@ -2323,13 +2371,21 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x0fMODEL_KIND_CHAT\x10\x01\x12\x18\n" +
 	"\x14MODEL_KIND_EMBEDDING\x10\x02\x12\x19\n" +
 	"\x15MODEL_KIND_COMPLETION\x10\x03\x12\x19\n" +
-	"\x15MODEL_KIND_MODERATION\x10\x04*\x90\x01\n" +
+	"\x15MODEL_KIND_MODERATION\x10\x04*\xe7\x02\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\x14ENDPOINT_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ENDPOINT_CHAT_COMPLETIONS\x10\x01\x12\x17\n" +
 	"\x13ENDPOINT_EMBEDDINGS\x10\x02\x12\x18\n" +
 	"\x14ENDPOINT_COMPLETIONS\x10\x03\x12\x18\n" +
-	"\x14ENDPOINT_MODERATIONS\x10\x042\x84\a\n" +
+	"\x14ENDPOINT_MODERATIONS\x10\x04\x12\x16\n" +
+	"\x12ENDPOINT_RESPONSES\x10\x05\x12\x1e\n" +
+	"\x1aENDPOINT_RESPONSES_COMPACT\x10\x06\x12#\n" +
+	"\x1fENDPOINT_RESPONSES_INPUT_TOKENS\x10\a\x12\x19\n" +
+	"\x15ENDPOINT_RESPONSE_GET\x10\b\x12\x1c\n" +
+	"\x18ENDPOINT_RESPONSE_DELETE\x10\t\x12\x1c\n" +
+	"\x18ENDPOINT_RESPONSE_CANCEL\x10\n" +
+	"\x12!\n" +
+	"\x1dENDPOINT_RESPONSE_INPUT_ITEMS\x10\v2\x84\a\n" +
 	"\tAIService\x12g\n" +
 	"\x04Chat\x12\x19.trivet.ai.v1.ChatRequest\x1a\x1a.trivet.ai.v1.ChatResponse\"(Ҁ\x19\r\b\x02\x12\tai.invoke\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/chat\x12\x82\x01\n" +
 	"\n" +

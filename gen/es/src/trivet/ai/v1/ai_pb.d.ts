@@ -981,6 +981,20 @@ export declare type RelayRequest = Message$1<"trivet.ai.v1.RelayRequest"> & {
    * @generated from field: map<string, string> headers = 3;
    */
   headers: { [key: string]: string };
+
+  /**
+   * The id of the stored object that the path names; empty for paths without one. Example: "resp_a1B2".
+   *
+   * @generated from field: string object_id = 4;
+   */
+  objectId: string;
+
+  /**
+   * The query of the URL, without the question mark; at most 1,024 bytes. Example: "limit=20".
+   *
+   * @generated from field: string query = 5;
+   */
+  query: string;
 };
 
 /**
@@ -1213,6 +1227,55 @@ export enum Endpoint {
    * @generated from enum value: ENDPOINT_MODERATIONS = 4;
    */
   MODERATIONS = 4,
+
+  /**
+   * POST /v1/responses.
+   *
+   * @generated from enum value: ENDPOINT_RESPONSES = 5;
+   */
+  RESPONSES = 5,
+
+  /**
+   * POST /v1/responses/compact.
+   *
+   * @generated from enum value: ENDPOINT_RESPONSES_COMPACT = 6;
+   */
+  RESPONSES_COMPACT = 6,
+
+  /**
+   * POST /v1/responses/input_tokens.
+   *
+   * @generated from enum value: ENDPOINT_RESPONSES_INPUT_TOKENS = 7;
+   */
+  RESPONSES_INPUT_TOKENS = 7,
+
+  /**
+   * GET /v1/responses/{object_id}.
+   *
+   * @generated from enum value: ENDPOINT_RESPONSE_GET = 8;
+   */
+  RESPONSE_GET = 8,
+
+  /**
+   * DELETE /v1/responses/{object_id}.
+   *
+   * @generated from enum value: ENDPOINT_RESPONSE_DELETE = 9;
+   */
+  RESPONSE_DELETE = 9,
+
+  /**
+   * POST /v1/responses/{object_id}/cancel.
+   *
+   * @generated from enum value: ENDPOINT_RESPONSE_CANCEL = 10;
+   */
+  RESPONSE_CANCEL = 10,
+
+  /**
+   * GET /v1/responses/{object_id}/input_items.
+   *
+   * @generated from enum value: ENDPOINT_RESPONSE_INPUT_ITEMS = 11;
+   */
+  RESPONSE_INPUT_ITEMS = 11,
 }
 
 /**

@@ -1,0 +1,182 @@
+// Package responses is the front of the Responses API: it lets a request refer only to what the caller's account owns, notes
+// who owns what a provider keeps, and deletes that when it is due or its user is erased.
+package responses
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
+	"github.com/trivet-dev/trivet/services/ai/internal/stored"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+// Invoker is the part of *invoke.Invoker that responses need.
+type Invoker interface {
+	Parse(endpoint wire.Endpoint, body []byte) (*wire.Request, error)
+	InvokeResponse(ctx context.Context, claims *passport.Claims, r invoke.ResponseCall) error
+	InputTokens(ctx context.Context, claims *passport.Claims, r invoke.ResponseCall) error
+	Object(ctx context.Context, claims *passport.Claims, o invoke.ObjectCall, sink invoke.Sink, inspect func(status int) error) error
+	Fetch(ctx context.Context, o invoke.ObjectCall) (status int, err error)
+}
+
+// Options holds what a Front works with.
+type Options struct {
+	Invoker Invoker
+	// Store may be nil: then a provider must keep nothing.
+	Store stored.Store
+	// Retention is how long a response can be found after it was made.
+	Retention time.Duration
+	Logger    *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Front serves the Responses API. It is safe for concurrent use.
+type Front struct{ Options }
+
+// New returns a front.
+func New(o Options) *Front { return &Front{Options: o} }
+
+// Serves reports whether an endpoint belongs to the Responses API.
+func Serves(endpoint wire.Endpoint) bool {
+	_, object := objectPaths[endpoint]
+	return object || wire.IsResponse(endpoint)
+}
+
+// Call serves a request and passes its answer to sink. Its error is an *errs.Error.
+func (f *Front) Call(ctx context.Context, claims *passport.Claims, in *aiv1.RelayRequest, sink invoke.Sink) error {
+	if path, object := objectPaths[in.GetEndpoint()]; object {
+		return f.object(ctx, claims, in, path, sink)
+	}
+	req, err := f.Invoker.Parse(in.GetEndpoint(), in.GetBody())
+	if err != nil {
+		return err
+	}
+	r := invoke.ResponseCall{Request: req, Headers: in.GetHeaders(), Sink: sink}
+	if err := f.resolve(ctx, claims.AccountID, &r); err != nil {
+		return err
+	}
+	switch {
+	case in.GetEndpoint() == wire.ResponsesInputTokens:
+		return f.Invoker.InputTokens(ctx, claims, r)
+	case in.GetEndpoint() == wire.Responses && req.References.Stored:
+		if f.Store == nil {
+			return invalid("store", "must be false: this installation has no database for the owners of stored responses")
+		}
+		r.Keeper = &keeper{front: f, claims: claims}
+	}
+	return f.Invoker.InvokeResponse(ctx, claims, r)
+}
+
+// keeper notes the owner of a response.
+type keeper struct {
+	front  *Front
+	claims *passport.Claims
+}
+
+// Keep implements invoke.Keeper.
+func (k *keeper) Keep(ctx context.Context, kept invoke.Kept) error {
+	now := k.front.Now()
+	return k.front.Store.Put(ctx, stored.Response{
+		ID: kept.ID, Account: k.claims.AccountID, User: k.claims.UserID, Model: kept.Model, Target: kept.Target, Tokens: kept.Tokens,
+	}, kept.Items, now, now.Add(k.front.Retention))
+}
+
+// objectPath is how an endpoint asks for an object.
+type objectPath struct{ method, suffix string }
+
+// objectPaths are the endpoints whose path names a response.
+var objectPaths = map[wire.Endpoint]objectPath{
+	aiv1.Endpoint_ENDPOINT_RESPONSE_GET:         {http.MethodGet, ""},
+	aiv1.Endpoint_ENDPOINT_RESPONSE_DELETE:      {http.MethodDelete, ""},
+	aiv1.Endpoint_ENDPOINT_RESPONSE_CANCEL:      {http.MethodPost, "/cancel"},
+	aiv1.Endpoint_ENDPOINT_RESPONSE_INPUT_ITEMS: {http.MethodGet, "/input_items"},
+}
+
+// object passes on a request about a response.
+func (f *Front) object(ctx context.Context, claims *passport.Claims, in *aiv1.RelayRequest, path objectPath, sink invoke.Sink) error {
+	query, err := queryOf(in.GetQuery())
+	if err != nil {
+		return err
+	}
+	r, err := f.owned(ctx, claims.AccountID, in.GetObjectId())
+	if err != nil {
+		return err
+	}
+	call := callFor(r, path.method, path.suffix)
+	call.RawQuery, call.Headers = query, in.GetHeaders()
+	var inspect func(int) error
+	if path.method == http.MethodDelete {
+		inspect = func(status int) error {
+			if !gone(status) {
+				return nil
+			}
+			return unavailable(f.Store.Remove(ctx, r.ID))
+		}
+	}
+	return f.Invoker.Object(ctx, claims, call, sink, inspect)
+}
+
+// callFor is a request about a response at its target.
+func callFor(r stored.Response, method, suffix string) invoke.ObjectCall {
+	return invoke.ObjectCall{Method: method, Path: "responses/" + r.ID + suffix, Target: r.Target}
+}
+
+// gone reports whether the status of a deletion says that the provider does not have the response any more.
+func gone(status int) bool {
+	return status >= http.StatusOK && status < http.StatusMultipleChoices || status == http.StatusNotFound || status == http.StatusGone
+}
+
+// maxQuery bounds the query of a URL, in bytes.
+const maxQuery = 1024
+
+// queryOf checks a query and returns it as the provider gets it.
+func queryOf(raw string) (string, error) {
+	values, err := url.ParseQuery(raw)
+	switch {
+	case err != nil || len(raw) > maxQuery:
+		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The query of the URL cannot be read; it must have at most %d bytes.", maxQuery)
+	case values.Has("stream") && values.Get("stream") != "false":
+		return "", invalid("stream", "must be false: only a response that was made in the background can be streamed later, and Trivet makes none")
+	}
+	return values.Encode(), nil
+}
+
+// owned returns a response of an account.
+func (f *Front) owned(ctx context.Context, account, id string) (stored.Response, error) {
+	if f.Store == nil || !wire.IsObjectID(id) {
+		return stored.Response{}, notFound("No response with the id %q was found.", id)
+	}
+	r, err := f.Store.Response(ctx, account, id, f.Now())
+	if errors.Is(err, stored.ErrNotFound) {
+		return r, notFound("No response with the id %q was found.", id)
+	}
+	return r, unavailable(err)
+}
+
+func notFound(format, id string) *errs.Error {
+	const longest = 64
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, format, id[:min(len(id), longest)])
+}
+
+func invalid(name, problem string) *errs.Error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q %s.", name, problem).Field(name, problem)
+}
+
+// unavailable is the error for a store that failed; nil for nil.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+		"The owners of stored responses cannot be read at the moment. Please try again later.").After(time.Second).Cause(err)
+}

@@ -1,0 +1,123 @@
+// Package store keeps ai's data in SQLite or PostgreSQL.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/services/ai/internal/store/db"
+	"github.com/trivet-dev/trivet/services/ai/internal/stored"
+)
+
+//go:embed migrations
+var files embed.FS
+
+// Migrations are ai's tables.
+func Migrations() database.Migrations { return database.Embedded("ai", files) }
+
+// Store implements stored.Store.
+type Store struct {
+	database *database.DB
+	read     *db.Queries
+}
+
+var _ stored.Store = (*Store)(nil)
+
+// New uses an open, migrated database.
+func New(database *database.DB) *Store {
+	return &Store{database: database, read: db.New(database.Reader())}
+}
+
+// write runs fn in a transaction; key names what it contends for.
+func (s *Store) write(ctx context.Context, key string, fn func(ctx context.Context, q *db.Queries) error) error {
+	return s.database.Write(ctx, key, func(ctx context.Context, tx database.Tx) error { return fn(ctx, db.New(tx)) })
+}
+
+// Put implements stored.Store.
+func (s *Store) Put(ctx context.Context, r stored.Response, items []string, now, deletion time.Time) error {
+	return s.write(ctx, r.ID, func(ctx context.Context, q *db.Queries) error {
+		rows, err := q.PutResponse(ctx, db.PutResponseParams{
+			ID: r.ID, AccountID: r.Account, UserID: r.User, Model: r.Model, Target: r.Target, Tokens: r.Tokens,
+			CreateTime: now.UnixMicro(), DeleteTime: deletion.UnixMicro(),
+		})
+		if err != nil {
+			return err
+		}
+		if rows == 0 {
+			return stored.ErrTaken
+		}
+		for _, item := range items {
+			if err := q.PutItem(ctx, db.PutItemParams{ID: item, ResponseID: r.ID}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Response implements stored.Store.
+func (s *Store) Response(ctx context.Context, account, id string, now time.Time) (stored.Response, error) {
+	row, err := s.read.GetResponse(ctx, db.GetResponseParams{ID: id, AccountID: account, Now: now.UnixMicro()})
+	return response(row), notFound(err)
+}
+
+// OfItem implements stored.Store.
+func (s *Store) OfItem(ctx context.Context, account, item string, now time.Time) (stored.Response, error) {
+	row, err := s.read.GetItem(ctx, db.GetItemParams{ID: item, AccountID: account, Now: now.UnixMicro()})
+	return response(row), notFound(err)
+}
+
+// Remove implements stored.Store.
+func (s *Store) Remove(ctx context.Context, id string) error {
+	return s.write(ctx, id, func(ctx context.Context, q *db.Queries) error {
+		if err := q.DeleteItems(ctx, id); err != nil {
+			return err
+		}
+		return q.DeleteResponse(ctx, id)
+	})
+}
+
+// Mark implements stored.Store.
+func (s *Store) Mark(ctx context.Context, user string) error {
+	return s.write(ctx, user, func(ctx context.Context, q *db.Queries) error { return q.MarkResponsesOfUser(ctx, user) })
+}
+
+// OfUser implements stored.Store.
+func (s *Store) OfUser(ctx context.Context, user, after string, limit int) ([]stored.Response, error) {
+	rows, err := s.read.ListResponsesOfUser(ctx, db.ListResponsesOfUserParams{UserID: user, AfterID: after, PageSize: int64(limit)})
+	return responses(rows), err
+}
+
+// Due implements stored.Store.
+func (s *Store) Due(ctx context.Context, now, retry time.Time, limit int) (due []stored.Response, err error) {
+	err = s.write(ctx, "due", func(ctx context.Context, q *db.Queries) error {
+		rows, err := q.ClaimDueResponses(ctx, db.ClaimDueResponsesParams{Now: now.UnixMicro(), RetryTime: retry.UnixMicro(), PageSize: int64(limit)})
+		due = responses(rows)
+		return err
+	})
+	return due, err
+}
+
+func responses(rows []db.StoredResponse) []stored.Response {
+	out := make([]stored.Response, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, response(row))
+	}
+	return out
+}
+
+func response(row db.StoredResponse) stored.Response {
+	return stored.Response{ID: row.ID, Account: row.AccountID, User: row.UserID, Model: row.Model, Target: row.Target, Tokens: row.Tokens}
+}
+
+// notFound turns "no rows" into the domain's own error.
+func notFound(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return stored.ErrNotFound
+	}
+	return err
+}

@@ -1,0 +1,168 @@
+package translate
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+)
+
+// member is a member of an object whose order is kept.
+type member struct {
+	key   string
+	value json.RawMessage
+}
+
+// write writes an object with its members in order.
+func write(members ...member) json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, m := range members {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.Quote(m.key) + ":")
+		b.Write(m.value)
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// Values that stand in many places.
+var (
+	null  = json.RawMessage("null")
+	empty = json.RawMessage("[]")
+)
+
+// answer is what is known of the chat's answer so far.
+type answer struct {
+	id, model string
+	created   int64
+	usage     json.RawMessage
+	finish    string
+	items     []*item
+}
+
+// learn takes what a completion or a chunk says of the whole.
+func (x *Exchange) learn(a *answer, id, model string, created int64, usage json.RawMessage) {
+	if a.id == "" && id != "" {
+		a.id = id
+	}
+	if a.model == "" {
+		a.model = model
+	}
+	if a.created == 0 {
+		a.created = created
+	}
+	if present(usage) {
+		a.usage = usage
+	}
+}
+
+// identify completes what the provider has left out.
+func (x *Exchange) identify(a *answer) {
+	if a.created == 0 {
+		a.created = x.now().Unix()
+	}
+	if a.id == "" {
+		a.id = strconv.FormatInt(x.now().UnixNano(), 36)
+	}
+	if a.model == "" {
+		a.model = textOf(x.request["model"])
+	}
+}
+
+// name makes an id of one kind from the chat's id.
+func (a *answer) name(prefix string, parts ...string) string {
+	h := sha256.New()
+	h.Write([]byte(a.id))
+	for _, p := range parts {
+		h.Write([]byte{0})
+		h.Write([]byte(p))
+	}
+	return prefix + hex.EncodeToString(h.Sum(nil)[:24])
+}
+
+// status is the status of a response whose answer has ended, and why it is incomplete.
+func (a *answer) status() (status string, details json.RawMessage) {
+	switch a.finish {
+	case "length":
+		return "incomplete", json.RawMessage(`{"reason":"max_output_tokens"}`)
+	case "content_filter":
+		return "incomplete", json.RawMessage(`{"reason":"content_filter"}`)
+	default:
+		return "completed", null
+	}
+}
+
+// response writes the response, before its output and after it.
+func (x *Exchange) response(a *answer, ended bool) json.RawMessage {
+	status, details, usage, completed := "in_progress", null, null, null
+	output := empty
+	if ended {
+		status, details = a.status()
+		usage, completed = usageOf(a.usage), null
+		if status == "completed" {
+			completed = raw(max(a.created, x.now().Unix()))
+		}
+		output = a.output()
+	}
+	return write(
+		member{"id", raw(a.name("resp_"))}, member{"object", raw("response")}, member{"created_at", raw(a.created)}, member{"status", raw(status)},
+		member{"background", raw(false)}, member{"completed_at", completed}, member{"error", null}, member{"incomplete_details", details},
+		x.echo("instructions", "null"), x.echo("max_output_tokens", "null"), x.echo("max_tool_calls", "null"), member{"model", raw(a.model)}, member{"output", output},
+		x.echo("parallel_tool_calls", "true"), member{"previous_response_id", null}, x.echo("reasoning", `{"effort":null,"summary":null}`),
+		x.echo("service_tier", `"default"`), member{"store", raw(false)}, x.echo("temperature", "1"), x.echo("text", `{"format":{"type":"text"}}`), x.echo("tool_choice", `"auto"`),
+		x.echo("tools", "[]"), x.echo("top_p", "1"), x.echo("truncation", `"disabled"`), member{"usage", usage}, x.echo("user", "null"), x.echo("metadata", "{}"),
+	)
+}
+
+// echo repeats a member of the request, as a response does.
+func (x *Exchange) echo(name, otherwise string) member {
+	if value := x.request[name]; present(value) {
+		return member{name, value}
+	}
+	return member{name, json.RawMessage(otherwise)}
+}
+
+func (a *answer) output() json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('[')
+	for i, it := range a.items {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(it.write(a, true))
+	}
+	b.WriteByte(']')
+	return b.Bytes()
+}
+
+// usageOf translates a usage; null when there is none.
+func usageOf(usage json.RawMessage) json.RawMessage {
+	if !present(usage) {
+		return null
+	}
+	var u struct {
+		Input   json.RawMessage `json:"prompt_tokens"`
+		Output  json.RawMessage `json:"completion_tokens"`
+		Total   json.RawMessage `json:"total_tokens"`
+		Inputs  object          `json:"prompt_tokens_details"`
+		Outputs object          `json:"completion_tokens_details"`
+	}
+	if json.Unmarshal(usage, &u) != nil {
+		return null
+	}
+	number := func(n json.RawMessage) json.RawMessage {
+		if !present(n) {
+			return json.RawMessage("0")
+		}
+		return n
+	}
+	return write(
+		member{"input_tokens", number(u.Input)}, member{"input_tokens_details", write(member{"cached_tokens", number(u.Inputs["cached_tokens"])})},
+		member{"output_tokens", number(u.Output)}, member{"output_tokens_details", write(member{"reasoning_tokens", number(u.Outputs["reasoning_tokens"])})},
+		member{"total_tokens", number(u.Total)},
+	)
+}

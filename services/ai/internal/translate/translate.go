@@ -1,0 +1,187 @@
+// Package translate lets a provider that has only chat completions serve the Responses API: it makes a chat of a request,
+// and a response of the chat's answer, in one piece or as a stream of events. Nothing is stored.
+package translate
+
+import (
+	"encoding/json"
+	"time"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
+)
+
+// Options says how the provider wants its requests.
+type Options struct {
+	// Bound is the field for the bound of the output, see models.Model.
+	Bound string
+	// AsksUsage tells that a stream may be asked for its usage.
+	AsksUsage bool
+	// Now is the clock; it dates responses whose provider gives no date.
+	Now func() time.Time
+}
+
+// Exchange is one request and its answer. It belongs to one goroutine.
+type Exchange struct {
+	// Body is the chat's request.
+	Body []byte
+
+	request object
+	now     func() time.Time
+}
+
+// object is a JSON object whose members are not read any further.
+type object map[string]json.RawMessage
+
+// New translates a request of the Responses API. The error is an *errs.Error with the field that a chat cannot express.
+func New(body []byte, o Options) (*Exchange, error) {
+	var request object
+	if err := json.Unmarshal(body, &request); err != nil {
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "The body is not a JSON object.").Cause(err)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	x := &Exchange{request: request, now: o.Now}
+	chat, err := chatOf(request, o)
+	if err != nil {
+		return nil, err
+	}
+	if x.Body, err = json.Marshal(chat); err != nil {
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "The body is not valid JSON.").Cause(err)
+	}
+	return x, nil
+}
+
+// unsupported are members that need a provider that stores responses.
+var unsupported = []struct{ name, problem string }{
+	{"previous_response_id", "cannot be used with this model, because its provider stores nothing. Send the whole conversation in \"input\""},
+	{"conversation", "cannot be used with this model, because its provider stores nothing. Send the whole conversation in \"input\""},
+	{"prompt", "cannot be used with this model, because its provider stores nothing. Send its text"},
+}
+
+// own are members that are translated, or that mean nothing to a chat. All others go along as they are.
+var own = []string{
+	"input", "instructions", "max_output_tokens", "tools", "tool_choice", "text", "reasoning", "stream", "stream_options", "store", "background", "include",
+	"previous_response_id", "conversation", "prompt", "truncation", "metadata", "max_tool_calls", "top_logprobs", "context_management",
+}
+
+// chatOf makes the chat.
+func chatOf(request object, o Options) (object, error) {
+	for _, u := range unsupported {
+		if present(request[u.name]) {
+			return nil, invalid(u.name, u.problem)
+		}
+	}
+	if string(request["background"]) == "true" {
+		return nil, invalid("background", "cannot be used with this model, because its provider stores nothing")
+	}
+	chat := object{}
+	for name, value := range request {
+		chat[name] = value
+	}
+	for _, name := range own {
+		delete(chat, name)
+	}
+	if err := fill(chat, request, o); err != nil {
+		return nil, err
+	}
+	return chat, nil
+}
+
+func fill(chat, request object, o Options) error {
+	messages, err := messagesOf(request)
+	if err != nil {
+		return err
+	}
+	chat["messages"] = raw(messages)
+	if limit := request["max_output_tokens"]; present(limit) {
+		name := o.Bound
+		if name == "" || name == models.BoundNone {
+			name = models.BoundNew
+		}
+		chat[name] = limit
+	}
+	if n := request["top_logprobs"]; present(n) {
+		chat["logprobs"], chat["top_logprobs"] = raw(true), n
+	}
+	if string(request["stream"]) == "true" {
+		chat["stream"] = raw(true)
+		if o.AsksUsage {
+			chat["stream_options"] = raw(map[string]bool{"include_usage": true})
+		}
+	}
+	if err := fillTools(chat, request); err != nil {
+		return err
+	}
+	return fillFormat(chat, request)
+}
+
+// fillFormat translates what the answer should look like.
+func fillFormat(chat, request object) error {
+	var text struct {
+		Format    object          `json:"format"`
+		Verbosity json.RawMessage `json:"verbosity"`
+	}
+	if err := decode("text", request["text"], &text); err != nil {
+		return err
+	}
+	if present(text.Verbosity) {
+		chat["verbosity"] = text.Verbosity
+	}
+	switch kind := textOf(text.Format["type"]); kind {
+	case "", "text":
+	case "json_schema":
+		schema := object{}
+		for name, value := range text.Format {
+			if name != "type" {
+				schema[name] = value
+			}
+		}
+		chat["response_format"] = raw(object{"type": raw(kind), "json_schema": raw(schema)})
+	default:
+		chat["response_format"] = raw(text.Format)
+	}
+	var reasoning object
+	if err := decode("reasoning", request["reasoning"], &reasoning); err != nil {
+		return err
+	}
+	if effort := reasoning["effort"]; present(effort) {
+		chat["reasoning_effort"] = effort
+	}
+	return nil
+}
+
+// decode reads a member into a value; nothing for one that is absent or null.
+func decode(name string, value json.RawMessage, into any) error {
+	if !present(value) {
+		return nil
+	}
+	if err := json.Unmarshal(value, into); err != nil {
+		return invalid(name, "does not have the form that OpenAI defines")
+	}
+	return nil
+}
+
+func present(value json.RawMessage) bool { return len(value) > 0 && string(value) != "null" }
+
+// raw writes a value that always marshals.
+func raw(v any) json.RawMessage {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return body
+}
+
+// textOf returns a text; "" for any other value.
+func textOf(value json.RawMessage) (text string) {
+	if json.Unmarshal(value, &text) != nil {
+		return ""
+	}
+	return text
+}
+
+func invalid(name, problem string) *errs.Error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The field %q %s.", name, problem).Field(name, problem)
+}

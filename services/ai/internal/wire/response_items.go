@@ -1,0 +1,214 @@
+package wire
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+)
+
+// maxReferences bounds the ids of stored items that one request may name.
+const maxReferences = 1024
+
+// takeItems walks the input of a response: a text, or a list of items. It measures what is not text and collects the ids
+// that the provider would look up.
+func (r *Request) takeItems(c *jsonscan.Cursor) (problem error) {
+	r.input.start = c.Pos()
+	defer func() { r.input.end = c.Offset() }()
+	switch c.Kind() {
+	case jsonscan.String:
+		r.parts.messages++
+		c.Skip()
+		return nil
+	case jsonscan.Array:
+	case jsonscan.Null:
+		c.Skip()
+		return nil
+	default:
+		c.Skip()
+		return invalid("input", "must be a string or a list of items")
+	}
+	for n := range c.Elements() {
+		r.parts.messages++
+		item := item{request: r, path: "input[" + strconv.Itoa(n) + "]"}
+		item.read(c)
+		if err := item.check(); err != nil && problem == nil {
+			problem = err
+		}
+	}
+	return problem
+}
+
+// item is one element of the input.
+type item struct {
+	request *Request
+	path    string
+	kind    string // its type; "" for a message
+	id      string
+	seen    []string // of type and id
+	sealed  bool     // it carries encrypted content
+	filled  bool     // it carries content of its own
+	err     error
+}
+
+func (i *item) read(c *jsonscan.Cursor) {
+	if c.Kind() != jsonscan.Object {
+		c.Skip()
+		i.err = invalid(i.path, "must be an object")
+		return
+	}
+	for key := range c.Members() {
+		switch string(key) {
+		case "type":
+			i.once("type")
+			i.kind = string(text(c))
+		case "id":
+			i.once("id")
+			i.id = string(text(c))
+		case "encrypted_content":
+			i.sealed = c.Kind() == jsonscan.String
+			c.Skip()
+		default:
+			if bytes.EqualFold(key, []byte("type")) || bytes.EqualFold(key, []byte("id")) {
+				i.refuse(invalid(i.path+"."+string(key), "must be written in lower case"))
+			}
+			i.filled = i.filled || isContent(key) && c.Kind() != jsonscan.Null
+			i.member(c, key, i.path+"."+string(key))
+		}
+	}
+}
+
+// once refuses a second member of that name: the provider may read the other one of the two.
+func (i *item) once(name string) {
+	if slices.Contains(i.seen, name) {
+		i.refuse(invalid(i.path+"."+name, "appears more than once"))
+	}
+	i.seen = append(i.seen, name)
+}
+
+func (i *item) refuse(err error) {
+	if i.err == nil {
+		i.err = err
+	}
+}
+
+// isContent reports whether a member is what an item consists of, so that its id looks nothing up.
+func isContent(key []byte) bool {
+	switch string(key) {
+	case "content", "arguments", "output", "input", "action", "operation":
+		return true
+	default:
+		return false
+	}
+}
+
+// member measures payloads anywhere in the item, and refuses names of objects whose owner is not known.
+func (i *item) member(c *jsonscan.Cursor, key []byte, path string) {
+	parts := &i.request.parts
+	switch string(key) {
+	case "file_id", "file_ids", "container_id", "container", "vector_store_id", "vector_store_ids":
+		if c.Kind() != jsonscan.Null {
+			i.refuse(foreign(path))
+		}
+		c.Skip()
+	case "image_url":
+		if c.Kind() == jsonscan.Null {
+			c.Skip()
+			return
+		}
+		parts.raw += payload(c, "url", func(int64) { parts.images++ })
+	case "file_data", "file_url":
+		if c.Kind() != jsonscan.Null {
+			parts.files++
+		}
+		parts.raw += int64(len(c.Raw()))
+	case "input_audio":
+		parts.raw += payload(c, "data", func(size int64) { parts.audio += size })
+	default:
+		i.value(c, path)
+	}
+}
+
+func (i *item) value(c *jsonscan.Cursor, path string) {
+	switch c.Kind() {
+	case jsonscan.Array:
+		for n := range c.Elements() {
+			i.value(c, path+"["+strconv.Itoa(n)+"]")
+		}
+	case jsonscan.Object:
+		for key := range c.Members() {
+			i.member(c, key, path+"."+string(key))
+		}
+	default:
+		c.Skip()
+	}
+}
+
+// check decides whether the provider would look the item up, or has its content here.
+func (i *item) check() error {
+	if i.err != nil || i.carriesContent() {
+		return i.err
+	}
+	if !IsObjectID(i.id) {
+		return invalid(i.path+".id", "must be the id of a stored item, because the item has no content")
+	}
+	refs := &i.request.References
+	if refs.Items = append(refs.Items, i.id); len(refs.Items) > maxReferences {
+		return invalid("input", "names more than "+strconv.Itoa(maxReferences)+" stored items")
+	}
+	return nil
+}
+
+// carriesContent reports whether an item is complete in the request, so that its id looks nothing up.
+func (i *item) carriesContent() bool {
+	switch i.kind {
+	case "", "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output", "local_shell_call",
+		"local_shell_call_output", "apply_patch_call", "apply_patch_call_output", "computer_call", "computer_call_output":
+		return i.filled
+	case "reasoning", "compaction", "compaction_summary":
+		return i.sealed
+	default:
+		return false
+	}
+}
+
+// takeTools refuses tools that the provider runs: what they cost is not bounded by the tokens of the request.
+func (r *Request) takeTools(c *jsonscan.Cursor) (problem error) {
+	start := c.Pos()
+	defer func() { r.tools = span{start, c.Offset()} }()
+	if c.Kind() != jsonscan.Array {
+		c.Skip()
+		return nil
+	}
+	for n := range c.Elements() {
+		if err := takeTool(c, "tools["+strconv.Itoa(n)+"]"); err != nil && problem == nil {
+			problem = err
+		}
+	}
+	return problem
+}
+
+func takeTool(c *jsonscan.Cursor, path string) error {
+	kind := ""
+	var problem error
+	for key := range c.Members() {
+		switch name := string(key); {
+		case name == "type":
+			kind = string(text(c))
+		case (name == "vector_store_ids" || name == "container") && c.Kind() != jsonscan.Null:
+			problem = foreign(path + "." + name)
+			c.Skip()
+		default:
+			c.Skip()
+		}
+	}
+	switch kind {
+	case "function", "custom", "local_shell", "apply_patch", "computer_use_preview", "computer":
+		return problem
+	}
+	if problem != nil {
+		return problem
+	}
+	return invalid(path+".type", "is "+strconv.Quote(kind)+", a tool that the provider runs: its cost has no bound. Use a function or a custom tool")
+}
