@@ -111,7 +111,10 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		allow        string
 	}{
 		{"GET", "/v1/nothing", 404, ""},
-		{"POST", "/v1/responses", 404, ""},
+		{"POST", "/v1/batches", 404, ""},
+		{"PUT", "/v1/responses/resp_1", 405, "GET, DELETE, HEAD"},
+		{"GET", "/v1/responses/compact", 405, "POST"},
+		{"GET", "/v1/responses/resp%2F1", 404, ""},
 		{"GET", "/v1", 404, ""},
 		{"GET", "/api/v1/nothing", 404, ""},
 		{"POST", "/", 405, "GET, HEAD"},

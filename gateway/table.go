@@ -70,6 +70,13 @@ func (g *Gateway) openAI(ai aiv1.AIServiceClient, deps Deps) []routes.Route {
 		{Method: http.MethodPost, Pattern: "/v1/embeddings", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_EMBEDDINGS)},
 		{Method: http.MethodPost, Pattern: "/v1/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_COMPLETIONS)},
 		{Method: http.MethodPost, Pattern: "/v1/moderations", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_MODERATIONS)},
+		{Method: http.MethodPost, Pattern: "/v1/responses", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_RESPONSES)},
+		{Method: http.MethodPost, Pattern: "/v1/responses/compact", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_RESPONSES_COMPACT)},
+		{Method: http.MethodPost, Pattern: "/v1/responses/input_tokens", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_RESPONSES_INPUT_TOKENS)},
+		{Method: http.MethodGet, Pattern: "/v1/responses/{id}", Handler: h.Object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET)},
+		{Method: http.MethodDelete, Pattern: "/v1/responses/{id}", Handler: h.Object(aiv1.Endpoint_ENDPOINT_RESPONSE_DELETE)},
+		{Method: http.MethodPost, Pattern: "/v1/responses/{id}/cancel", Handler: h.Object(aiv1.Endpoint_ENDPOINT_RESPONSE_CANCEL)},
+		{Method: http.MethodGet, Pattern: "/v1/responses/{id}/input_items", Handler: h.Object(aiv1.Endpoint_ENDPOINT_RESPONSE_INPUT_ITEMS)},
 		{Method: http.MethodGet, Pattern: "/v1/models", Handler: models.List()},
 		{Method: http.MethodGet, Pattern: "/v1/models/{id}", Handler: models.Get("/v1/models/")},
 	}

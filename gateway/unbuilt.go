@@ -4,11 +4,10 @@ import "strings"
 
 // unbuilt are paths of OpenAI's API that Trivet does not have, by prefix, with what to use instead.
 var unbuilt = []struct{ prefix, instead string }{
-	{"/v1/responses", "Use POST /v1/chat/completions; in the AI SDK that is openai.chat(id) instead of openai(id), and in LangChain useResponsesApi: false."},
 	{"/v1/chat/completions/", "Chat completions are not stored. Set store to false and keep the response."},
-	{"/v1/assistants", "Use POST /v1/chat/completions and keep the conversation yourself."},
-	{"/v1/threads", "Use POST /v1/chat/completions and keep the conversation yourself."},
-	{"/v1/conversations", "Use POST /v1/chat/completions and keep the conversation yourself."},
+	{"/v1/assistants", "Use POST /v1/responses and continue a conversation by its previous_response_id."},
+	{"/v1/threads", "Use POST /v1/responses and continue a conversation by its previous_response_id."},
+	{"/v1/conversations", "Use POST /v1/responses and continue a conversation by its previous_response_id."},
 	{"/v1/realtime", "Use POST /v1/chat/completions with stream: true."},
 	{"/v1/batches", "Send the requests one by one to POST /v1/chat/completions or POST /v1/embeddings."},
 	{"/v1/images", "Images cannot be generated through Trivet; POST /v1/chat/completions takes images as input."},

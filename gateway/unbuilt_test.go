@@ -16,8 +16,8 @@ import (
 func TestUnknownPathsSayWhatToUse(t *testing.T) {
 	edge := newEdge(t, options{})
 	for path, want := range map[string]string{
-		"/v1/responses":             "Trivet does not have /v1/responses. Use POST /v1/chat/completions; in the AI SDK that is openai.chat(id)",
-		"/v1/responses/resp_1":      "/v1/responses. Use",
+		"/v1/conversations":         "Trivet does not have /v1/conversations. Use POST /v1/responses",
+		"/v1/threads/thread_1":      "/v1/threads. Use",
 		"/v1/responsesx":            "/docs lists all paths",
 		"/v1/chat/completions/id_1": "are not stored",
 		"/v1/images/generations":    "Images cannot be generated",

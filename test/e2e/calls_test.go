@@ -106,6 +106,44 @@ func TestCallsFromSignInToLedger(t *testing.T) {
 			require.Len(t, got.Results, 1)
 			require.Equal(t, before.Balance-spent, in.account(token).Balance, "they are free")
 		})
+		t.Run("responses", func(t *testing.T) {
+			var got struct {
+				ID     string
+				Output []struct{ ID string }
+				Usage  struct {
+					Input  int64 `json:"input_tokens"`
+					Output int64 `json:"output_tokens"`
+				}
+			}
+			create := func(body string) {
+				t.Helper()
+				in.post("/v1/responses", token, body, &got)
+				require.NotEmpty(t, got.Output)
+				settled(openAIUsage{Prompt: got.Usage.Input, Completion: got.Usage.Output}.price(t, model))
+			}
+			create(`{"model":"gpt-4o-mini","input":"Hello, Trivet!"}`)
+			first := got.ID
+			create(`{"model":"gpt-4o-mini","input":"And?","previous_response_id":"` + first + `"}`)
+			var kept struct{ ID string }
+			in.get("/v1/responses/"+first, token, &kept)
+			require.Equal(t, first, kept.ID)
+			other := in.token("user_mallory", nil)
+			for _, try := range [][3]string{
+				{http.MethodGet, "/v1/responses/" + first},
+				{http.MethodDelete, "/v1/responses/" + first},
+				{http.MethodGet, "/v1/responses/" + first + "/input_items"},
+				{http.MethodPost, "/v1/responses/" + first + "/cancel"},
+				{http.MethodPost, "/v1/responses", `{"model":"gpt-4o-mini","input":"And?","previous_response_id":"` + first + `"}`},
+				{http.MethodPost, "/v1/responses", `{"model":"gpt-4o-mini","input":[{"type":"item_reference","id":"` + got.Output[0].ID + `"}]}`},
+			} {
+				a := in.call(t.Context(), try[0], try[1], other, try[2])
+				require.Equal(t, http.StatusNotFound, a.status, "%s %s: %s", try[0], try[1], a.body)
+			}
+			a := in.call(t.Context(), http.MethodDelete, "/v1/responses/"+first, token, "")
+			require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+			a = in.call(t.Context(), http.MethodGet, "/v1/responses/"+first, token, "")
+			require.Equal(t, http.StatusNotFound, a.status, "%s", a.body)
+		})
 		t.Run("count tokens", func(t *testing.T) {
 			var got struct {
 				InputTokens int64
@@ -227,7 +265,7 @@ func TestCallsFromSignInToLedger(t *testing.T) {
 			}
 			in.get("/api/v1/billing/usage", token, &got)
 			require.Equal(t, spent, got.Total.Cost)
-			require.EqualValues(t, 8, got.Total.Requests)
+			require.EqualValues(t, 10, got.Total.Requests)
 			sums := map[string]int64{}
 			for _, row := range got.Rows {
 				sums[row.Model] += row.Requests

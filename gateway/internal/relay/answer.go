@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -27,6 +28,8 @@ type answer struct {
 	state *call.State
 	w     http.ResponseWriter
 	out   *sse.Writer
+	// response tells that the answer is a stream of the Responses API, if it is one.
+	response bool
 	// refusal is the provider's error when it came after the stream had started; otherwise nil.
 	refusal *refusal
 }
@@ -153,10 +156,43 @@ func (a *answer) end(err error, events bool) {
 	} else {
 		body = errorbody.Body(errorbody.OpenAI, a.state.Note(a.ctx, err), a.state.ID)
 	}
-	if events {
-		// If this fails, the client is gone.
-		_ = a.out.Fail("", body)
+	if !events {
+		return
 	}
+	name := ""
+	if a.response {
+		name, body = "error", responseError(body)
+	}
+	// If this fails, the client is gone.
+	_ = a.out.Fail(name, body)
+}
+
+// responseError returns the event that ends a broken stream of the Responses API, for the body of an error. It has both forms
+// that clients read: the members of OpenAI's error event, and the envelope of an error.
+func responseError(body []byte) []byte {
+	var envelope struct {
+		Error json.RawMessage `json:"error"`
+	}
+	var inner struct {
+		Message string          `json:"message"`
+		Code    json.RawMessage `json:"code"`
+		Param   json.RawMessage `json:"param"`
+	}
+	if json.Unmarshal(body, &envelope) != nil || json.Unmarshal(envelope.Error, &inner) != nil {
+		return body
+	}
+	event, err := json.Marshal(struct {
+		Type     string          `json:"type"`
+		Sequence int             `json:"sequence_number"`
+		Code     json.RawMessage `json:"code"`
+		Message  string          `json:"message"`
+		Param    json.RawMessage `json:"param"`
+		Error    json.RawMessage `json:"error"`
+	}{"error", 0, inner.Code, inner.Message, inner.Param, envelope.Error})
+	if err != nil {
+		return body
+	}
+	return event
 }
 
 // left records that the client is gone or has stopped reading.

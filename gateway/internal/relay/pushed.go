@@ -37,7 +37,7 @@ type pushed struct {
 func (h *Relay) push(w http.ResponseWriter, r *http.Request, state *call.State, in *aiv1.RelayRequest) {
 	ctx := provider.WithAttempt(r.Context(), &state.Attempt)
 	p := &pushed{
-		answer:  answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w)},
+		answer:  answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w), response: isResponse(in)},
 		request: in.GetBody(), keepAlive: h.KeepAlive,
 	}
 	if h.KeepAlive > 0 && mayStream(in.GetBody()) {

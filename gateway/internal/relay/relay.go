@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
@@ -19,6 +20,8 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 )
 
 // Relay passes requests to the ai service.
@@ -41,13 +44,56 @@ func (h *Relay) Endpoint(endpoint aiv1.Endpoint) http.Handler {
 			state.Fail(r.Context(), w, err)
 			return
 		}
-		in := &aiv1.RelayRequest{Endpoint: endpoint, Body: body, Headers: requestHeaders(r.Header)}
-		if h.Plain != nil {
-			h.push(w, r, state, in)
+		h.relay(w, r, state, &aiv1.RelayRequest{Endpoint: endpoint, Body: body, Headers: requestHeaders(r.Header)})
+	})
+}
+
+// Object returns the handler of a path that names a stored response: /v1/responses/{id}, and what may follow. Such a request
+// has no body.
+func (h *Relay) Object(endpoint aiv1.Endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		state := call.From(r.Context())
+		id := objectID(r.URL.EscapedPath())
+		switch {
+		case id == "":
+			state.Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "No response with this id was found."))
+			return
+		case len(r.URL.RawQuery) > maxQuery:
+			state.Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The query of the URL must have at most %d bytes.", maxQuery))
 			return
 		}
-		h.pull(w, r, state, in)
+		h.relay(w, r, state, &aiv1.RelayRequest{Endpoint: endpoint, ObjectId: id, Query: r.URL.RawQuery, Headers: requestHeaders(r.Header)})
 	})
+}
+
+const (
+	// maxQuery and maxID bound the query of a URL and an id, in bytes, as the contract does.
+	maxQuery, maxID = 1024, 128
+	// objectPrefix stands before the id in a path.
+	objectPrefix = "/v1/responses/"
+)
+
+// objectID returns the id in a path; "" for one that cannot be an id.
+func objectID(path string) string {
+	id, _, _ := strings.Cut(strings.TrimPrefix(path, objectPrefix), "/")
+	if len(id) > maxID {
+		return ""
+	}
+	for _, b := range []byte(id) {
+		if letter := b|0x20 >= 'a' && b|0x20 <= 'z'; !letter && (b < '0' || b > '9') && b != '_' && b != '-' {
+			return ""
+		}
+	}
+	return id
+}
+
+// relay makes the call.
+func (h *Relay) relay(w http.ResponseWriter, r *http.Request, state *call.State, in *aiv1.RelayRequest) {
+	if h.Plain != nil {
+		h.push(w, r, state, in)
+		return
+	}
+	h.pull(w, r, state, in)
 }
 
 // pull calls the ai service over a connection and reads its answer.
@@ -59,7 +105,7 @@ func (h *Relay) pull(w http.ResponseWriter, r *http.Request, state *call.State, 
 		state.Fail(r.Context(), w, err)
 		return
 	}
-	a := answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w)}
+	a := answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w), response: isResponse(in)}
 	if !mayStream(in.GetBody()) {
 		a.plain(stream.Recv)
 		return
@@ -67,6 +113,11 @@ func (h *Relay) pull(w http.ResponseWriter, r *http.Request, state *call.State, 
 	source := frames.Read(ctx, cancel, stream.Recv)
 	defer source.Close()
 	a.streamed(source, h.KeepAlive, in.GetBody())
+}
+
+// isResponse reports whether a request is for a response of the Responses API.
+func isResponse(in *aiv1.RelayRequest) bool {
+	return in.GetEndpoint() == aiv1.Endpoint_ENDPOINT_RESPONSES
 }
 
 // mayStream reports whether a request may ask for a stream; other responses need no reading ahead. A body that hides the
