@@ -31,7 +31,7 @@ build: ## Build bin/trivet and the four programs of split mode
 export TRIVET_TEST_SKIPPED := $(CURDIR)/.skipped
 
 .PHONY: test
-test: $(if $(shell command -v npm),test/sdk/node_modules clients/typescript/node_modules web/console/node_modules web/example/node_modules) ## Run all tests; those that need PostgreSQL, Chromium or Node.js say at the end what they could not run
+test: $(if $(shell command -v npm),test/sdk/node_modules test/sdk/clients/node_modules clients/typescript/node_modules web/console/node_modules web/example/node_modules) ## Run all tests; those that need PostgreSQL, Chromium or Node.js say at the end what they could not run
 	@rm -f $(TRIVET_TEST_SKIPPED)
 	@export TRIVET_TEST_RUN=$$(date +%s%N); failed=0; \
 	go test $$(go list ./... | grep -v '/test/e2e$$') || failed=1; \
@@ -163,7 +163,7 @@ clean: ## Remove what was built, the development data, and what a broken benchma
 	go run ./tools/protodeps .protodeps
 	@touch .protodeps
 
-web/node_modules web/console/node_modules web/example/node_modules test/sdk/node_modules clients/typescript/node_modules: %/node_modules: %/package.json %/package-lock.json
+web/node_modules web/console/node_modules web/example/node_modules test/sdk/node_modules test/sdk/clients/node_modules clients/typescript/node_modules: %/node_modules: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
