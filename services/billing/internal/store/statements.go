@@ -5,6 +5,8 @@ import "github.com/trivet-dev/trivet/platform/database"
 // statements are those that a batch runs for many rows at once. They are written here, because sqlc knows no lists of variable length.
 type statements struct {
 	accounts, grants *selects
+	// unfolded reads the calls of an account that wait to be folded.
+	unfolded string
 
 	openAccounts, insertGrants                                 *bulk
 	insertHolds, insertEntries, foldHolds, insertCalls         *bulk
@@ -23,6 +25,7 @@ func newStatements(dialect database.Dialect) *statements {
 		lock = " ORDER BY id FOR UPDATE" // one order everywhere, so that transactions do not wait for each other in a circle
 	}
 	return &statements{
+		unfolded: parameters(dialect, "SELECT hold_id, user_id, record FROM unfolded_call WHERE account_id = ?"),
 		accounts: newSelects(dialect, "SELECT "+accountColumns+" FROM account WHERE id IN (", ")"+lock),
 		grants:   newSelects(dialect, "SELECT "+grantColumns+" FROM credit_grant WHERE remaining > 0 AND account_id IN (", ")"),
 		// A person who was erased gets no new account.

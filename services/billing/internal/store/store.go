@@ -2,14 +2,12 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -118,28 +116,6 @@ func (s *Store) Entries(ctx context.Context, accountID, before string, limit int
 		})
 	}
 	return entries, translate(err)
-}
-
-// Usage sums the usage of whole days by day and by what the query says.
-func (s *Store) Usage(ctx context.Context, q ledger.UsageQuery) ([]ledger.UsageRow, error) {
-	rows, err := s.read.SumUsage(ctx, db.SumUsageParams{
-		AccountID: q.AccountID, FirstDay: dayOf(q.From), EndDay: dayOf(q.To.Add(day - time.Microsecond)), Model: q.Model, UserID: q.UserID,
-		APIKeyID: q.APIKeyID, ByModel: q.By.Has(ledger.ByModel), ByUser: q.By.Has(ledger.ByUser), ByAPIKey: q.By.Has(ledger.ByAPIKey),
-		Most: int64(cmp.Or(q.Limit, math.MaxInt32)),
-	})
-	out := make([]ledger.UsageRow, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, ledger.UsageRow{Day: timeOf(r.Day).Format(time.DateOnly), Model: r.Model, UserID: r.UserID, APIKeyID: r.APIKeyID, UsageTotal: ledger.UsageTotal{
-			Requests: r.Requests, Cost: joined(r.CostHigh, r.CostLow),
-			Usage: ledger.Usage{
-				Input: joined(r.InputTokensHigh, r.InputTokensLow), CachedInput: joined(r.CachedInputTokensHigh, r.CachedInputTokensLow),
-				Output: joined(r.OutputTokensHigh, r.OutputTokensLow), Reasoning: joined(r.ReasoningTokensHigh, r.ReasoningTokensLow),
-			},
-		}})
-	}
-	// Sorted here, because databases disagree about the order of text.
-	slices.SortFunc(out, ledger.UsageRow.Compare)
-	return out, translate(err)
 }
 
 // Violations looks for rows that break the ledger's rules.

@@ -37,16 +37,24 @@ func closedRecord(h ledger.Hold) ledger.UsageRecord {
 	}
 }
 
+// decodeCall reads the record of a call that waits.
+func decodeCall(accountID, holdID string, raw []byte) (ledger.UsageRecord, error) {
+	records, err := decodeSegment(accountID, holdID, raw)
+	if err != nil {
+		return ledger.UsageRecord{}, err
+	}
+	if len(records) != 1 {
+		return ledger.UsageRecord{}, fmt.Errorf("the record of hold %s: %w", holdID, errSegment)
+	}
+	return records[0], nil
+}
+
 // addCall adds a call that waits.
 func (p *foldPage) addCall(ctx context.Context, accountID string, call db.ListUnfoldedCallsRow) error {
-	records, err := decodeSegment(accountID, call.HoldID, call.Record)
+	r, err := decodeCall(accountID, call.HoldID, call.Record)
 	if err != nil {
 		return err
 	}
-	if len(records) != 1 {
-		return fmt.Errorf("the record of hold %s: %w", call.HoldID, errSegment)
-	}
-	r := records[0]
 	if r.UserID, err = p.nameable(ctx, call.UserID); err != nil {
 		return err
 	}

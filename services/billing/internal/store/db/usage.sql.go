@@ -470,13 +470,6 @@ FROM (
         AND h.usage_time < CAST($6 AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
     UNION ALL
     SELECT
-        h.usage_time / 86400000000, h.model, h.user_id, h.api_key_id, CAST(1 AS BIGINT), h.used_input_tokens, h.used_cached_input_tokens, h.used_output_tokens,
-        h.used_reasoning_tokens, h.cost
-    FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
-    WHERE c.account_id = $4 AND h.usage_time >= CAST($5 AS BIGINT) * 86400000000
-        AND h.usage_time < CAST($6 AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
-    UNION ALL
-    SELECT
         r.settle_time / 86400000000, r.model, r.user_id, r.api_key_id, CAST(1 AS BIGINT), r.input_tokens, r.cached_input_tokens, r.output_tokens,
         r.reasoning_tokens, r.cost
     FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
@@ -523,7 +516,7 @@ type SumUsageRow struct {
 	CostLow               int64
 }
 
-// The daily sums, and what is not folded yet, as one statement sees both at one moment. Each sum is in two parts, of billions and of the
+// The daily sums, and what is not folded yet of the holds that an older version has closed. Each sum is in two parts, of billions and of the
 // rest, because it may be beyond 64 bits. At most so many rows; the caller sorts them and asks for one too many to learn of more.
 func (q *Queries) SumUsage(ctx context.Context, arg SumUsageParams) ([]SumUsageRow, error) {
 	rows, err := q.db.QueryContext(ctx, sumUsage,

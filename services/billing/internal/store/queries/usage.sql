@@ -5,7 +5,7 @@ SELECT * FROM usage_record WHERE account_id = $1 AND id = $2;
 DELETE FROM usage_record WHERE account_id = $1 AND id = $2;
 
 -- name: SumUsage :many
--- The daily sums, and what is not folded yet, as one statement sees both at one moment. Each sum is in two parts, of billions and of the
+-- The daily sums, and what is not folded yet of the holds that an older version has closed. Each sum is in two parts, of billions and of the
 -- rest, because it may be beyond 64 bits. At most so many rows; the caller sorts them and asks for one too many to learn of more.
 SELECT
     CAST(day AS BIGINT) AS day, CAST(model AS TEXT) AS model, CAST(user_id AS TEXT) AS user_id, CAST(api_key_id AS TEXT) AS api_key_id,
@@ -33,13 +33,6 @@ FROM (
     FROM hold AS h
     WHERE h.account_id = sqlc.arg(account_id) AND h.fold <> 2 AND h.state <> 'open' AND h.usage_id = ''
         AND h.usage_time >= CAST(sqlc.arg(first_day) AS BIGINT) * 86400000000
-        AND h.usage_time < CAST(sqlc.arg(end_day) AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
-    UNION ALL
-    SELECT
-        h.usage_time / 86400000000, h.model, h.user_id, h.api_key_id, CAST(1 AS BIGINT), h.used_input_tokens, h.used_cached_input_tokens, h.used_output_tokens,
-        h.used_reasoning_tokens, h.cost
-    FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
-    WHERE c.account_id = sqlc.arg(account_id) AND h.usage_time >= CAST(sqlc.arg(first_day) AS BIGINT) * 86400000000
         AND h.usage_time < CAST(sqlc.arg(end_day) AS BIGINT) * 86400000000 AND h.used_input_tokens + h.used_output_tokens > 0
     UNION ALL
     SELECT

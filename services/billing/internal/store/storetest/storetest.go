@@ -51,6 +51,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"usage":                    usage,
 		"folding":                  folding,
 		"corrections":              corrections,
+		"calls that wait":          waitingCalls,
+		"damaged calls":            damagedCalls,
 		"pruning":                  pruning,
 		"keys":                     keys,
 		"debts":                    debts,
