@@ -77,6 +77,10 @@ bench-webhooks: build ## Offer 1,000 signed webhooks a second for 30 s, on SQLit
 bench-growth: ## Measure the ledger with 10^3 to 10^6 calls of one account: reserve + settle, reads, bytes per call (CALLS=10000000 for more)
 	GROWTH_CALLS=$(or $(CALLS),1000000) go test -run '^$$' -bench Growth -benchtime 1x -timeout 4h -v ./services/billing/internal/ledger
 
+.PHONY: bench-verify
+bench-verify: ## Measure the verification of a ledger of 10^6 usage entries (ENTRIES=100000 for fewer)
+	VERIFY_ENTRIES=$(or $(ENTRIES),1000000) go test -run '^$$' -bench Verify -benchtime 1x -timeout 1h ./services/billing
+
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks of the hot path
 	go test -run '^$$' -bench . -benchmem ./...

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,6 +65,53 @@ func TestEraseUser(t *testing.T) {
 			require.Equal(t, rows-rows/2, n, "others are untouched")
 		}
 		require.Empty(t, mentions(t, db, "user_gone"))
+	})
+}
+
+// Calls that wait to be folded while their person is erased, and one that ends afterwards.
+func TestErasureOfWaitingCalls(t *testing.T) {
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
+		s := store.New(db)
+		now := time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
+		decide := func(fn func(ctx context.Context, tx ledger.Tx) error) { require.NoError(t, s.Write(t.Context(), "org", fn)) }
+		decide(func(ctx context.Context, tx ledger.Tx) error {
+			_, err := tx.InsertAccount(ctx, ledger.Account{ID: "org", Plan: "free", CreateTime: now, PeriodStart: now, PeriodEnd: now.Add(time.Hour), Due: now.Add(time.Hour)})
+			return err
+		})
+		hold := func(id, user string) ledger.Hold {
+			h := ledger.Hold{ID: id, AccountID: "org", UserID: user, Model: "m", State: ledger.StateOpen, CreateTime: now, LeaseTime: now}
+			decide(func(ctx context.Context, tx ledger.Tx) error { _, err := tx.InsertHold(ctx, h); return err })
+			return h
+		}
+		settle := func(h ledger.Hold) {
+			decide(func(ctx context.Context, tx ledger.Tx) error {
+				h, err := tx.OpenHold(ctx, h)
+				if err != nil {
+					return err
+				}
+				h.State, h.Used, h.SettleTime, h.UsageTime = ledger.StateSettled, ledger.Usage{Input: 1}, now, now
+				return tx.CloseHold(ctx, h, ledger.StateOpen)
+			})
+		}
+		waiting, late, marked := hold("h1", "user_gone"), hold("h2", "user_gone"), hold("h3", "user_marked")
+		settle(waiting)
+		settle(marked)
+		require.NotEmpty(t, mentions(t, db, "user_gone"))
+		require.NoError(t, s.EraseUser(t.Context(), "user_gone"))
+		require.Empty(t, mentions(t, db, "user_gone"))
+		settle(late)
+		require.Empty(t, mentions(t, db, "user_gone"), "this process remembers the person of the hold")
+
+		// An erasure that has begun.
+		require.NoError(t, db.Write(t.Context(), "x", func(ctx context.Context, tx database.Tx) error {
+			_, err := tx.ExecContext(ctx, "INSERT INTO erased_user (user_hash, erase_time) VALUES ($1, 1)", fmt.Sprintf("%x", sha256.Sum256([]byte("user_marked"))))
+			return err
+		}))
+		name := func(time.Time) string { return "name" }
+		n, err := s.Fold(t.Context(), []string{"org"}, 10, ledger.Folding{SegmentID: name, EntryID: name})
+		require.NoError(t, err)
+		require.Equal(t, 3, n)
+		require.Equal(t, []string{"hold.user_id"}, mentions(t, db, "user_marked"), "a fold names nobody who is erased")
 	})
 }
 

@@ -33,6 +33,7 @@ func waitingCalls(t *testing.T, s Store) {
 	closeAt(t, s, "a1", "acc", 5, 1)
 	closeAt(t, s, "a2", "acc", 6, 2)
 	closeAt(t, s, "b1", "bee", 8, 1)
+	closeAt(t, s, "b2", "bee", 9, 4)
 	names := 0
 	foldTwo := func() int {
 		t.Helper()
@@ -47,7 +48,7 @@ func waitingCalls(t *testing.T, s Store) {
 		t.Helper()
 		for account, want := range map[string]ledger.UsageTotal{
 			"acc": {Requests: 3, Usage: ledger.Usage{Input: 30, CachedInput: 12, Output: 60, Reasoning: 24}, Cost: 18},
-			"bee": {Requests: 1, Usage: used, Cost: 8},
+			"bee": {Requests: 2, Usage: ledger.Usage{Input: 20, CachedInput: 8, Output: 40, Reasoning: 16}, Cost: 17},
 		} {
 			q := ledger.UsageQuery{AccountID: account, From: base, To: base.Add(time.Hour), By: ledger.ByModel | ledger.ByUser | ledger.ByAPIKey}
 			rows, err := s.Usage(t.Context(), q)
@@ -80,13 +81,13 @@ func waitingCalls(t *testing.T, s Store) {
 	prune := func() { pruneHolds(t, s, ledger.Retention{Holds: base.Add(time.Hour), Swept: base.Add(time.Hour)}) }
 	reported("u")
 	prune()
-	require.Len(t, keptHolds(t, s, "a1", "a2", "a3", "b1"), 4)
+	require.Len(t, keptHolds(t, s, "a1", "a2", "a3", "b1", "b2"), 5)
 	require.Equal(t, 2, foldTwo(), "the two of acc that ended first")
 	reported("u")
 	require.Equal(t, []string{"11 until 02"}, entries("acc"))
 	require.Empty(t, entries("bee"))
 	prune()
-	require.Equal(t, []string{"a3", "b1"}, keptHolds(t, s, "a1", "a2", "a3", "b1"), "what waits keeps its hold")
+	require.Equal(t, []string{"a3", "b1", "b2"}, keptHolds(t, s, "a1", "a2", "a3", "b1", "b2"), "what waits keeps its hold")
 	ids, err := s.AccountsToFold(t.Context(), "", 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"acc", "bee"}, ids)
@@ -100,9 +101,12 @@ func waitingCalls(t *testing.T, s Store) {
 	reported("")
 	require.Equal(t, []string{"7 until 03", "11 until 02"}, entries("acc"))
 	require.Equal(t, []string{"8 until 01"}, entries("bee"))
+	require.Equal(t, 1, foldTwo())
+	reported("")
+	require.Equal(t, []string{"9 until 04", "8 until 01"}, entries("bee"))
 	require.Zero(t, foldTwo())
 	prune()
-	require.Empty(t, keptHolds(t, s, "a1", "a2", "a3", "b1"))
+	require.Empty(t, keptHolds(t, s, "a1", "a2", "a3", "b1", "b2"))
 	recordsOfAll(t, s)
 }
 
@@ -117,8 +121,8 @@ func recordsOfAll(t *testing.T, s Store) {
 		require.Equal(t, used, r.Usage)
 		require.Equal(t, "request of "+r.HoldID, r.RequestID)
 	}
-	require.Len(t, got, 4)
-	for id, cost := range map[string]int64{"a1": 5, "a2": 6, "a3": 7, "b1": 8} {
+	require.Len(t, got, 5)
+	for id, cost := range map[string]int64{"a1": 5, "a2": 6, "a3": 7, "b1": 8, "b2": 9} {
 		require.Equal(t, cost, got[id].Cost, id)
 	}
 	require.Equal(t, base.Add(3*time.Second), got["a3"].SettleTime)
