@@ -67,7 +67,7 @@ func (f *finding) add(r stored.Response) {
 // items looks up the responses of items.
 func (f *Front) items(ctx context.Context, account string, ids []string, found *finding) error {
 	if len(ids) > 0 && f.Store == nil {
-		return notFound("No item with the id %q was found.", ids[0]).Field("input", "refers to an unknown item")
+		return notFound("No item with the id %q was found. Items of responses that were not stored must be sent with their content.", ids[0]).Field("input", "refers to an unknown item")
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(lookups)
@@ -76,7 +76,7 @@ func (f *Front) items(ctx context.Context, account string, ids []string, found *
 			r, err := f.Store.OfItem(ctx, account, id, f.Now())
 			switch {
 			case errors.Is(err, stored.ErrNotFound):
-				return notFound("No item with the id %q was found.", id).Field("input", "refers to an unknown item")
+				return notFound("No item with the id %q was found. Items of responses that were not stored must be sent with their content.", id).Field("input", "refers to an unknown item")
 			case err != nil:
 				return unavailable(err)
 			}

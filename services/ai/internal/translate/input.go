@@ -125,6 +125,9 @@ func partOf(part object, path string) (object, error) {
 	case "refusal":
 		return object{"type": raw("text"), "text": part["refusal"]}, nil
 	case "input_image":
+		if !present(part["image_url"]) {
+			return nil, invalid(path+".image_url", "is missing; this model's provider takes images only with their address or content")
+		}
 		image := object{"url": part["image_url"]}
 		if present(part["detail"]) {
 			image["detail"] = part["detail"]

@@ -19,7 +19,7 @@ var errTooLarge = errors.New("the answer is too large to translate")
 // Answer returns the answer of the Responses API for the body of a chat's answer, in the form in which it comes. A stream
 // that the provider breaks off breaks off, too.
 func (x *Exchange) Answer(body io.ReadCloser) io.ReadCloser {
-	return &reader{exchange: x, source: body, stream: stream{exchange: x, answer: &answer{}}}
+	return &reader{exchange: x, source: body, stream: stream{exchange: x, answer: &answer{}, endsWithoutDone: x.endsWithoutDone}}
 }
 
 // reader translates while it is read.
@@ -244,7 +244,10 @@ func (s *stream) closeOpen() {
 func (s *stream) call(c *toolCall) {
 	it := s.callOf(c)
 	if it == nil {
-		s.closeOpen()
+		for _, earlier := range s.answer.items { // calls come one after another
+			s.close(earlier)
+		}
+		s.open = nil
 		index := 0
 		if c.Index != nil {
 			index = *c.Index

@@ -17,6 +17,8 @@ type Options struct {
 	Bound string
 	// AsksUsage tells that a stream may be asked for its usage.
 	AsksUsage bool
+	// EndsWithoutDone tells that the end of the body ends a stream in order once there is a finish reason.
+	EndsWithoutDone bool
 	// Now is the clock; it dates responses whose provider gives no date.
 	Now func() time.Time
 }
@@ -26,8 +28,9 @@ type Exchange struct {
 	// Body is the chat's request.
 	Body []byte
 
-	request object
-	now     func() time.Time
+	request         object
+	now             func() time.Time
+	endsWithoutDone bool
 }
 
 // object is a JSON object whose members are not read any further.
@@ -42,7 +45,7 @@ func New(body []byte, o Options) (*Exchange, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	x := &Exchange{request: request, now: o.Now}
+	x := &Exchange{request: request, now: o.Now, endsWithoutDone: o.EndsWithoutDone}
 	chat, err := chatOf(request, o)
 	if err != nil {
 		return nil, err
@@ -53,11 +56,13 @@ func New(body []byte, o Options) (*Exchange, error) {
 	return x, nil
 }
 
-// unsupported are members that need a provider that stores responses.
+// unsupported are members that chat completions cannot express.
 var unsupported = []struct{ name, problem string }{
 	{"previous_response_id", "cannot be used with this model, because its provider stores nothing. Send the whole conversation in \"input\""},
 	{"conversation", "cannot be used with this model, because its provider stores nothing. Send the whole conversation in \"input\""},
 	{"prompt", "cannot be used with this model, because its provider stores nothing. Send its text"},
+	{"context_management", "cannot be used with this model, because its provider has chat completions only"},
+	{"top_logprobs", "cannot be used with this model, because its provider has chat completions only. Use POST /v1/chat/completions for them"},
 }
 
 // own are members that are translated, or that mean nothing to a chat. All others go along as they are.
@@ -73,8 +78,8 @@ func chatOf(request object, o Options) (object, error) {
 			return nil, invalid(u.name, u.problem)
 		}
 	}
-	if string(request["background"]) == "true" {
-		return nil, invalid("background", "cannot be used with this model, because its provider stores nothing")
+	if truncation := request["truncation"]; present(truncation) && textOf(truncation) != "disabled" {
+		return nil, invalid("truncation", "must be \"disabled\" for this model, because its provider has chat completions only")
 	}
 	chat := object{}
 	for name, value := range request {
@@ -101,9 +106,6 @@ func fill(chat, request object, o Options) error {
 			name = models.BoundNew
 		}
 		chat[name] = limit
-	}
-	if n := request["top_logprobs"]; present(n) {
-		chat["logprobs"], chat["top_logprobs"] = raw(true), n
 	}
 	if string(request["stream"]) == "true" {
 		chat["stream"] = raw(true)
@@ -134,7 +136,7 @@ func fillFormat(chat, request object) error {
 	case "json_schema":
 		schema := object{}
 		for name, value := range text.Format {
-			if name != "type" {
+			if name != "type" && present(value) {
 				schema[name] = value
 			}
 		}
