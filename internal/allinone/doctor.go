@@ -1,0 +1,157 @@
+package allinone
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// The levels of findings.
+const (
+	// FindingError is what does not work.
+	FindingError = "error"
+	// FindingWarning is what works and is unusual or dangerous.
+	FindingWarning = "warning"
+)
+
+// Finding is something that an operator should change.
+type Finding struct {
+	// Level is FindingError or FindingWarning.
+	Level string `json:"level"`
+	// Setting is the setting that it is about; may be empty.
+	Setting string `json:"setting,omitempty"`
+	// What says what is wrong, and Fix what to do.
+	What string `json:"what"`
+	Fix  string `json:"fix"`
+}
+
+// Examined is a check and what it found.
+type Examined struct {
+	Check    string    `json:"check"`
+	Findings []Finding `json:"findings"`
+}
+
+// Diagnosis is the result of Doctor.
+type Diagnosis struct {
+	// Healthy is false when a finding is an error.
+	Healthy bool       `json:"healthy"`
+	Checks  []Examined `json:"checks"`
+}
+
+// DoctorOptions are the options of Doctor.
+type DoctorOptions struct {
+	// Progress receives a line before each check.
+	Progress io.Writer
+	// Transport makes the calls to the providers.
+	Transport http.RoundTripper
+	// Now is the clock.
+	Now func() time.Time
+	// Free returns the free bytes of the disk that holds a folder.
+	Free func(folder string) (uint64, error)
+}
+
+const (
+	// checkTime bounds one check.
+	checkTime = 15 * time.Second
+	// maxSkew is how much the clock may differ from a provider's.
+	maxSkew = 5 * time.Second
+)
+
+// doctor holds what the checks share.
+type doctor struct {
+	DoctorOptions
+	env    settings.Env
+	config *config
+	// skews are the differences between the providers' clocks and this one, by provider.
+	skews map[string]time.Duration
+}
+
+// Doctor examines the settings, the providers, the database and this machine. It only reads. The checks that need a setting
+// which is wrong are left out.
+func Doctor(ctx context.Context, env settings.Env, options DoctorOptions) (*Diagnosis, error) {
+	d := &doctor{DoctorOptions: options, env: env, skews: map[string]time.Duration{}}
+	d.env.Get = serve.WithDefaults(withDatabase(env.Get))
+	result := &Diagnosis{Healthy: true}
+	for _, check := range []struct {
+		name string
+		run  func(context.Context) []Finding
+	}{
+		{"settings", d.settings},
+		{"files", d.files},
+		{"Clerk", d.clerk},
+		{"OpenAI", d.openAI},
+		{"Stripe", d.stripe},
+		{"clock", d.clock},
+		{"database", d.database},
+		{"disk", d.disk},
+		{"ports", d.ports},
+	} {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if _, err := fmt.Fprintf(options.Progress, "checking %s …\n", check.name); err != nil {
+			return nil, err
+		}
+		within, cancel := context.WithTimeout(ctx, checkTime)
+		found := check.run(within)
+		cancel()
+		if found == nil {
+			found = []Finding{}
+		}
+		for _, f := range found {
+			result.Healthy = result.Healthy && f.Level != FindingError
+		}
+		result.Checks = append(result.Checks, Examined{Check: check.name, Findings: found})
+	}
+	return result, nil
+}
+
+// FreeBytes is the default of DoctorOptions.Free.
+func FreeBytes(folder string) (uint64, error) { return freeBytes(folder) }
+
+// production reports whether the installation serves production.
+func (d *doctor) production() bool { return serve.InProduction(d.env.Get) }
+
+func failure(setting, what, fix string) Finding {
+	return Finding{Level: FindingError, Setting: setting, What: what, Fix: fix}
+}
+
+func warning(setting, what, fix string) Finding {
+	return Finding{Level: FindingWarning, Setting: setting, What: what, Fix: fix}
+}
+
+// files checks who may read files that hold secrets.
+func (d *doctor) files(context.Context) []Finding {
+	var found []Finding
+	for _, name := range settings.Known() {
+		path := d.env.Get(name + "_FILE")
+		if path == "" {
+			continue
+		}
+		found = append(found, d.private(name+"_FILE", path)...)
+	}
+	if d.env.File != "" {
+		found = append(found, d.private("", d.env.File)...)
+	}
+	return found
+}
+
+// private reports a file that other users of the machine may read or change.
+func (d *doctor) private(setting, path string) []Finding {
+	const others = 0o077
+	at, err := os.Stat(path)
+	if err != nil || at.Mode().Perm()&others == 0 { // the check of the settings reports a file that cannot be read
+		return nil
+	}
+	what := fmt.Sprintf("other users of this machine may read or change the file (mode %04o)", at.Mode().Perm())
+	if setting == "" {
+		what = path + ": " + what
+	}
+	return []Finding{warning(setting, what, "run chmod 600 on it")}
+}

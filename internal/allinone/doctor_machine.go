@@ -1,0 +1,124 @@
+package allinone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/services/ai"
+	"github.com/trivet-dev/trivet/services/auth"
+	"github.com/trivet-dev/trivet/services/billing"
+)
+
+const (
+	// lowDisk and fullDisk are free bytes.
+	lowDisk, fullDisk = 2 << 30, 200 << 20
+	// closeTime bounds the closing of a database.
+	closeTime = 5 * time.Second
+)
+
+// database opens each service's store beside its owner, and compares its migrations with those of this program.
+func (d *doctor) database(ctx context.Context) []Finding {
+	var found []Finding
+	if d.config == nil || !d.config.Store.DatabaseURL.IsSet() || database.CheckURL(d.config.Store.DatabaseURL) != nil {
+		return nil
+	}
+	for _, s := range []struct {
+		name       string
+		migrations []database.Migrations
+	}{{"auth", auth.Migrations()}, {"ai", ai.Migrations()}, {"billing", billing.Migrations()}} {
+		for _, f := range d.store(ctx, database.For(s.name, d.config.Store.DatabaseURL), s.migrations) {
+			if !slices.Contains(found, f) { // the stores share a server
+				found = append(found, f)
+			}
+		}
+	}
+	return found
+}
+
+func (d *doctor) store(ctx context.Context, at database.Config, migrations []database.Migrations) (found []Finding) {
+	if file, ok := strings.CutPrefix(at.URL.Reveal(), "sqlite://"); ok {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil // the first start makes it
+		}
+	}
+	at.Beside = true
+	db, err := database.Open(ctx, at)
+	if err != nil {
+		return []Finding{failure("DATABASE_URL", err.Error(), "start the database, and check host, name, user and password")}
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		if err := db.Close(closing); err != nil {
+			found = append(found, warning("DATABASE_URL", "closing the database failed: "+err.Error(), "look at the database's log"))
+		}
+	}()
+	if err := database.SchemaCheck(db, migrations...)(ctx); err != nil {
+		return []Finding{failure("DATABASE_URL", err.Error(), "run `trivet migrate` with this version, or start the version that migrated the database")}
+	}
+	return nil
+}
+
+// disk looks at the free space of the folder of the SQLite files.
+func (d *doctor) disk(context.Context) []Finding {
+	if d.config == nil || strings.HasPrefix(d.config.Store.DatabaseURL.Reveal(), "postgres") {
+		return nil
+	}
+	free, err := d.Free(d.config.Host.DataDir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return []Finding{warning("TRIVET_DATA_DIR", "the free space of the disk cannot be read: "+err.Error(), "look at it by df")}
+	case free < fullDisk:
+		return []Finding{failure("TRIVET_DATA_DIR", fmt.Sprintf("the disk has %d MiB left: writes will fail soon", free>>20), "make room, or move the folder to a larger disk")}
+	case free < lowDisk:
+		return []Finding{warning("TRIVET_DATA_DIR", fmt.Sprintf("the disk has %d MiB left", free>>20), "make room, or move the folder to a larger disk")}
+	}
+	return nil
+}
+
+// ports checks that the addresses are free, or taken by a running Trivet.
+func (d *doctor) ports(ctx context.Context) []Finding {
+	if d.config == nil || d.running(ctx) {
+		return nil
+	}
+	var found []Finding
+	for _, at := range []serve.Listening{
+		{Setting: "TRIVET_HTTP_ADDR", Address: d.config.Edge.HTTPAddr},
+		{Setting: "TRIVET_GRPC_ADDR", Address: d.config.Host.GRPCAddr},
+		{Setting: "TRIVET_OPS_ADDR", Address: d.config.Host.OpsAddr},
+	} {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at.Address)
+		if err != nil {
+			found = append(found, failure(at.Setting, err.Error(), "stop the program that uses the address, or choose another one"))
+			continue
+		}
+		_ = listener.Close() // it was never used
+	}
+	return found
+}
+
+// running reports whether a Trivet process answers at the ops address.
+func (d *doctor) running(ctx context.Context) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(d.config.Host.OpsAddr)+"/healthz", http.NoBody)
+	if err != nil {
+		return false
+	}
+	response, err := (&http.Client{Timeout: 2 * time.Second}).Do(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close() // the status says it
+	return response.StatusCode == http.StatusOK
+}

@@ -1,0 +1,166 @@
+package allinone
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// maxAnswer bounds what is read of a provider's answer.
+const maxAnswer = 1 << 20
+
+// ask makes one read-only call and notes the provider's clock. The body of a success is decoded into answer, unless that is nil.
+func (d *doctor) ask(ctx context.Context, title string, at *url.URL, key settings.Secret, answer any) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), http.NoBody)
+	if err != nil {
+		return 0, errors.New("its address cannot be used")
+	}
+	if key.IsSet() {
+		request.Header.Set("Authorization", "Bearer "+key.Reveal())
+	}
+	client := http.Client{Transport: d.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	before := d.Now()
+	response, err := client.Do(request)
+	if err != nil {
+		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+			err = wrapped.Err // without the address
+		}
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		d.skews[title] = before.Add(d.Now().Sub(before) / 2).Sub(date)
+	}
+	raw, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err == nil && answer != nil && response.StatusCode == http.StatusOK {
+		err = json.Unmarshal(raw, answer)
+	}
+	return response.StatusCode, err
+}
+
+// judge says what is wrong with the answer to a read-only call.
+func judge(title, setting, address string, status int, err error) []Finding {
+	switch {
+	case err != nil:
+		return []Finding{failure(address, fmt.Sprintf("%s cannot be reached: %v", title, err), "check the address, DNS, proxy and firewall of this machine")}
+	case status == http.StatusUnauthorized:
+		return []Finding{failure(setting, title+" refuses the key (401)", "copy a valid key from "+title+"'s dashboard")}
+	case status == http.StatusForbidden:
+		return []Finding{warning(setting, title+" refuses to show what Trivet reads (403)", "give the key the permissions that INTEGRATIONS.md lists")}
+	case status == http.StatusTooManyRequests:
+		return []Finding{warning(setting, title+" answers that its rate limit is reached (429)", "find out what else uses the key")}
+	case status != http.StatusOK:
+		return []Finding{failure(address, fmt.Sprintf("%s answered with status %d", title, status), "check the address, and the provider's status page")}
+	}
+	return nil
+}
+
+// below returns base with a path below it.
+func below(base *url.URL, path, query string) *url.URL {
+	at := *base
+	at.Path = strings.TrimRight(at.Path, "/") + path
+	at.RawQuery = query
+	return &at
+}
+
+func (d *doctor) clerk(ctx context.Context) []Finding {
+	if !d.real("clerk") || d.config.Auth.APIURL == nil || !d.config.Auth.SecretKeys.IsSet() {
+		return nil
+	}
+	base := *d.config.Auth.APIURL
+	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
+	status, err := d.ask(ctx, "Clerk", below(&base, "/v1/users", "limit=1"), d.config.Auth.SecretKeys.Newest(), nil)
+	return judge("Clerk", "CLERK_SECRET_KEY", "CLERK_API_URL", status, err)
+}
+
+func (d *doctor) openAI(ctx context.Context) []Finding {
+	if !d.real("openai") || d.config.AI.BaseURL == nil {
+		return nil
+	}
+	status, err := d.ask(ctx, "OpenAI", below(d.config.AI.BaseURL, "/models", ""), d.config.AI.Keys.Newest(), nil)
+	return judge("OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", status, err)
+}
+
+// stripeEvents are the types that the webhook endpoint at Stripe must have. INTEGRATIONS.md lists all families.
+var stripeEvents = []string{
+	"charge.dispute.created", "charge.refunded", "checkout.session.completed", "customer.deleted", "customer.subscription.created",
+	"customer.subscription.deleted", "customer.subscription.updated", "customer.updated", "invoice.paid", "invoice.payment_failed",
+}
+
+func (d *doctor) stripe(ctx context.Context) []Finding {
+	if !d.real("stripe") || d.config.Billing.StripeAPIURL == nil || !d.config.Billing.StripeSecretKey.IsSet() {
+		return nil
+	}
+	key, base := d.config.Billing.StripeSecretKey.Newest(), d.config.Billing.StripeAPIURL
+	status, err := d.ask(ctx, "Stripe", below(base, "/v1/customers", "limit=1"), key, nil)
+	if found := judge("Stripe", "STRIPE_SECRET_KEY", "STRIPE_API_URL", status, err); found != nil {
+		return found
+	}
+	var endpoints struct {
+		Data []struct {
+			URL, Status string
+			Events      []string `json:"enabled_events"`
+		}
+	}
+	status, err = d.ask(ctx, "Stripe", below(base, "/v1/webhook_endpoints", "limit=100"), key, &endpoints)
+	if err != nil || status != http.StatusOK {
+		return []Finding{warning("STRIPE_SECRET_KEY", "the webhook endpoints cannot be read with this key", "let a restricted key read webhook endpoints, or compare them with INTEGRATIONS.md by hand")}
+	}
+	var found []Finding
+	for _, e := range endpoints.Data {
+		if !strings.HasSuffix(strings.TrimRight(e.URL, "/"), "/api/webhooks/stripe") || e.Status == "disabled" {
+			continue
+		}
+		if found = d.missing(e.URL, e.Events); found == nil {
+			return nil
+		}
+	}
+	if found == nil {
+		found = []Finding{failure("", "Stripe has no enabled webhook endpoint that ends with /api/webhooks/stripe: payments would not be noticed",
+			"add https://YOUR-HOST/api/webhooks/stripe in Stripe's dashboard, and put its secret into STRIPE_WEBHOOK_SECRET")}
+	}
+	return found
+}
+
+// missing reports what an endpoint at Stripe lacks.
+func (d *doctor) missing(address string, events []string) []Finding {
+	var found []Finding
+	if strings.HasPrefix(address, "http://") {
+		found = append(found, failure("", "the webhook endpoint "+address+" is plain HTTP, which the edge refuses", "change it to https:// in Stripe's dashboard"))
+	}
+	var lacking []string
+	for _, name := range stripeEvents {
+		if !slices.Contains(events, name) && !slices.Contains(events, "*") {
+			lacking = append(lacking, name)
+		}
+	}
+	if len(lacking) > 0 {
+		found = append(found, failure("", "the webhook endpoint "+address+" does not send "+strings.Join(lacking, ", "), "add these events in Stripe's dashboard"))
+	}
+	return found
+}
+
+// clock compares this machine's clock with those of the providers that answered.
+func (d *doctor) clock(context.Context) []Finding {
+	titles, most := []string{}, time.Duration(0)
+	for title, skew := range d.skews {
+		if skew.Abs() > maxSkew {
+			titles, most = append(titles, title), max(most, skew.Abs())
+		}
+	}
+	if len(titles) == 0 {
+		return nil
+	}
+	slices.Sort(titles)
+	return []Finding{failure("", fmt.Sprintf("this machine's clock differs by %s from that of %s: webhooks and session tokens would be refused",
+		most.Round(time.Second), strings.Join(titles, ", ")), "synchronize the clock by NTP")}
+}

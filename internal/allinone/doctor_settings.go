@@ -1,0 +1,108 @@
+package allinone
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"github.com/trivet-dev/trivet/platform/integration"
+	"github.com/trivet-dev/trivet/platform/serve"
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// settings reads every setting, as the program would that is to run.
+func (d *doctor) settings(context.Context) []Finding {
+	d.config = &config{get: d.env.Get}
+	modes := serve.Modes(d.env.Get)
+	if d.production() {
+		modes = serve.Modes(d.env.Get, settings.Serve)
+	}
+	wrongs := []error{settings.Load(d.env.Get, d.config, modes...), d.env.Refused()}
+	for _, i := range integration.All() {
+		if d.real(i.Name) { // in development, only those serve that have settings
+			wrongs = append(wrongs, d.config.validateService(i.Service))
+		}
+	}
+	var found []Finding
+	if wrong := (*settings.Error)(nil); errors.As(settings.Join(wrongs...), &wrong) {
+		for _, p := range wrong.Problems {
+			found = append(found, failure(p.Name, p.What, p.Fix))
+		}
+	}
+	for _, p := range d.env.Suspects() {
+		found = append(found, warning(p.Name, p.What, p.Fix))
+	}
+	if d.production() {
+		return append(append(found, d.notices()...), d.plainAddresses()...)
+	}
+	return append(found, d.liveKeys()...)
+}
+
+// notices are what a production process logs at its start: test keys, and what does not work without a setting.
+func (d *doctor) notices() []Finding {
+	all, err := settings.Notices(d.config)
+	if err != nil {
+		return []Finding{failure("", err.Error(), "report this: it is a defect of Trivet")}
+	}
+	var found []Finding
+	for _, n := range all {
+		f := warning(n.Name, n.Text, "set "+n.Name+" to the value of the live instance")
+		if n.Level >= slog.LevelError {
+			f.Level = FindingError
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// liveKeys reports keys that reach real users and real money outside of production.
+func (d *doctor) liveKeys() []Finding {
+	var found []Finding
+	for _, name := range settings.Known() {
+		secrets, err := settings.ReadSecrets(d.env.Get, name, "")
+		if err != nil {
+			continue // the settings' own check reports it
+		}
+		for _, value := range secrets.Reveal() {
+			if strings.HasPrefix(value, "sk_live_") || strings.HasPrefix(value, "rk_live_") || strings.HasPrefix(value, "pk_live_") {
+				found = append(found, warning(name, "is a live key, and TRIVET_ENV is development: tests would reach real users and real money",
+					"use a test key, or set TRIVET_ENV=production"))
+				break
+			}
+		}
+	}
+	return found
+}
+
+// plainAddresses reports addresses to which keys and users' data would go without encryption.
+func (d *doctor) plainAddresses() []Finding {
+	addresses := map[string]*url.URL{"CLERK_API_URL": d.config.Auth.APIURL, "OPENAI_BASE_URL": d.config.AI.BaseURL, "STRIPE_API_URL": d.config.Billing.StripeAPIURL}
+	if alerts, err := url.Parse(d.config.Host.AlertURL.Reveal()); err == nil {
+		addresses["TRIVET_ALERT_URL"] = alerts
+	}
+	var found []Finding
+	for _, name := range settings.Known() {
+		if at := addresses[name]; at != nil && at.Scheme == "http" && !loopback(at.Host+":0") {
+			found = append(found, warning(name, "is plain HTTP: what is sent there can be read on the way", "write https://"))
+		}
+	}
+	for _, origin := range d.config.Gateway.AllowedOrigins {
+		if strings.HasPrefix(origin, "http://") {
+			found = append(found, warning("CORS_ALLOWED_ORIGINS", origin+" is plain HTTP: anyone on the way can use its users' sessions", "allow https:// origins only"))
+		}
+	}
+	for _, at := range []serve.Listening{{Setting: "TRIVET_OPS_ADDR", Address: d.config.Host.OpsAddr}, {Setting: "TRIVET_GRPC_ADDR", Address: d.config.Host.GRPCAddr}} {
+		if !loopback(at.Address) {
+			found = append(found, warning(at.Setting, "is reachable from other machines", "make sure that only your own machines reach it"))
+		}
+	}
+	return found
+}
+
+// real reports whether the real provider is meant, and its settings can be used.
+func (d *doctor) real(name string) bool {
+	i, ok := integration.Named(name)
+	return ok && d.config != nil && serve.IsReal(d.env.Get, i)
+}
