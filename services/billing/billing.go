@@ -57,6 +57,8 @@ type Config struct {
 	ProbeInterval time.Duration `env:"STRIPE_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often Stripe is asked for one customer to learn whether it answers, while no other call tells; 0s turns it off"`
 	// ReconcileInterval is how often the store is compared with Stripe; 0 disables that.
 	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often stored objects are compared with Stripe and repaired; 0 disables it"`
+	// FreeCredit says who gets the credit of plans that are not paid for.
+	FreeCredit string `env:"FREE_CREDIT" default:"person" oneof:"person,account,card,none" help:"who gets the credit of a free plan: person = one account of each person, the first that the person uses; account = every account; card = like person, for accounts with a card at Stripe; none = nobody. With person, card and none, a person has one trial"`
 	// Inbox says how webhooks are retried and retained.
 	Inbox inbox.Settings
 	// AllowedOrigins are the origins that Stripe's pages may lead back to.
@@ -150,7 +152,8 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	}
 	accounts := ledger.New(ledger.Options{
 		Store: rows, Prices: deps.Models, Plans: catalog, Now: deps.Now, Logger: deps.Logger, Lease: config.HoldLease, Metrics: metrics,
-		Reload: func(ctx context.Context) error { return offers.Load(ctx, rows, catalog) },
+		FreeCredit: ledger.FreeCredit(config.FreeCredit),
+		Reload:     func(ctx context.Context) error { return offers.Load(ctx, rows, catalog) },
 	})
 	s := &Service{
 		config: config, log: deps.Logger, now: deps.Now, db: db, ledger: accounts, rows: rows, catalog: catalog, applyPlans: deps.ApplyPlans,

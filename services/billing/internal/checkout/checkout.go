@@ -32,6 +32,8 @@ type Session struct {
 // NewSession is a session to make.
 type NewSession struct {
 	AccountID, Customer string
+	// UserID is who buys; it is not sent.
+	UserID string `json:"-"`
 	// Request identifies what is asked for.
 	Request string
 	// Price is the id of the price, and Quantity how many.
@@ -82,6 +84,11 @@ type Customers interface {
 	Ensure(ctx context.Context, accountID string) (string, error)
 }
 
+// Trials decides who may begin a trial.
+type Trials interface {
+	MayHaveTrial(ctx context.Context, accountID, userID string) (bool, error)
+}
+
 // Mirror fetches and stores an object, with what follows from it.
 type Mirror interface {
 	Sync(ctx context.Context, kind mirror.Kind, id string) (mirror.Object, error)
@@ -95,6 +102,7 @@ type Options struct {
 	Store     Store
 	Provider  Provider
 	Customers Customers
+	Trials    Trials
 	Mirror    Mirror
 	Catalog   *plans.Catalog
 	Now       func() time.Time
@@ -137,6 +145,8 @@ func (e *SeatsError) Error() string { return fmt.Sprintf("must be from %d to %d"
 // Request says what to buy.
 type Request struct {
 	AccountID string
+	// UserID is who buys.
+	UserID string
 	// PlanID or PackID is set.
 	PlanID, PackID string
 	Interval       plans.Interval
@@ -190,7 +200,7 @@ func jobName(accountID string) string {
 // item finds what is sold for a request.
 func (s *Service) item(r Request) (NewSession, error) {
 	n := NewSession{
-		AccountID: r.AccountID, Quantity: 1, Subscription: r.PlanID != "", AutomaticTax: s.AutomaticTax, SuccessURL: r.SuccessURL, CancelURL: r.CancelURL,
+		AccountID: r.AccountID, UserID: r.UserID, Quantity: 1, Subscription: r.PlanID != "", AutomaticTax: s.AutomaticTax, SuccessURL: r.SuccessURL, CancelURL: r.CancelURL,
 	}
 	if len(s.Catalog.Offers()) == 0 {
 		return n, ErrNotApplied
@@ -284,6 +294,15 @@ func (s *Service) customer(ctx context.Context, n *NewSession) (string, error) {
 		return "", ErrSubscribed
 	default:
 		n.Trial = nil
+	}
+	if n.Trial != nil {
+		may, err := s.Trials.MayHaveTrial(ctx, n.AccountID, n.UserID)
+		if err != nil {
+			return "", err
+		}
+		if !may {
+			n.Trial = nil
+		}
 	}
 	customer, err := s.Customers.Ensure(ctx, n.AccountID)
 	if err != nil {

@@ -7,25 +7,39 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
-// Account reads an account, brought up to date; a new one is opened on the default plan. Error: ErrUnavailable.
-func (l *Ledger) Account(ctx context.Context, id string) (Account, error) {
+// Account reads an account, brought up to date; a new one is opened on the default plan. userID is who asks, whose share of free credit
+// the account may use; "" for nobody. Error: ErrUnavailable.
+func (l *Ledger) Account(ctx context.Context, id, userID string) (Account, error) {
 	account, err := l.store.Account(ctx, id)
-	if err == nil && l.now().Before(account.Due) {
+	wants := l.free == FreeWithCard && userID != "" && account.Available() <= 0 // it may have a card by now
+	if err == nil && l.now().Before(account.Due) && !wants {
 		return account, nil
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Account{}, err
 	}
 	err = l.store.Write(ctx, id, func(ctx context.Context, tx Tx) (err error) {
-		account, err = l.touch(ctx, tx, id, l.now())
-		return err
+		now := l.now()
+		if account, err = l.touch(ctx, tx, id, userID, now); err != nil || !wants || account.Plan != l.plans.Default().ID {
+			return err
+		}
+		if err := l.grantPlan(ctx, tx, &account, userID, now); err != nil {
+			return err
+		}
+		return l.save(ctx, tx, &account)
 	})
 	return account, err
 }
 
-// Plan returns the account's plan; a new account is opened by it. Errors: *PlanMissingError, ErrUnavailable.
+// Plan returns the account's plan; the default plan while the account is not open. Errors: *PlanMissingError, ErrUnavailable.
 func (l *Ledger) Plan(ctx context.Context, accountID string) (plans.Plan, error) {
-	account, err := l.Account(ctx, accountID)
+	account, err := l.store.Account(ctx, accountID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return l.plans.Default(), nil
+	case err == nil && !l.now().Before(account.Due):
+		account, err = l.Account(ctx, accountID, "")
+	}
 	if err != nil {
 		return plans.Plan{}, err
 	}

@@ -48,7 +48,7 @@ func TestAnErasedPersonStaysErased(t *testing.T) {
 func TestAnErasedPersonGetsNoAccount(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *fixture) {
 		require.NoError(t, b.store.EraseUser(t.Context(), alice))
-		_, err := b.Account(t.Context(), alice)
+		_, err := b.Account(t.Context(), alice, "")
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, err)
 		_, err = b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, UserID: alice, Model: "embed", InputTokens: 1})
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, err)

@@ -105,6 +105,7 @@ type fixture struct {
 	outside *database.DB
 	clock   *clock
 	plans   *fixedPlans
+	free    ledger.FreeCredit
 }
 
 const lease = time.Minute
@@ -143,7 +144,7 @@ func (b *fixture) sound() {
 
 func (b *fixture) account() ledger.Account {
 	b.t.Helper()
-	a, err := b.Account(b.t.Context(), alice)
+	a, err := b.Account(b.t.Context(), alice, "")
 	require.NoError(b.t, err)
 	return a
 }
@@ -230,7 +231,7 @@ func (b *fixture) replica() *ledger.Ledger {
 
 func (b *fixture) on(s *store.Store) *ledger.Ledger {
 	return ledger.New(ledger.Options{
-		Store: s, Prices: prices(b.t), Plans: b.plans, Reload: b.plans.reload, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
+		Store: s, Prices: prices(b.t), Plans: b.plans, Reload: b.plans.reload, FreeCredit: b.free, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/trivet-dev/trivet/services/billing/internal/money"
 	"github.com/trivet-dev/trivet/services/billing/internal/plain"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
 // Prefixes of the sources of grants that the ledger makes itself.
@@ -15,6 +16,11 @@ const (
 	sourcePlan   = "plan:"
 	sourceRefund = "refund:"
 )
+
+// reserved are the prefixes that no operator's grant may have: it would take the place of a grant that is due.
+func reserved() []string {
+	return []string{sourcePlan, sourceRefund, subscriptions.SourcePrefix, subscriptions.PackPrefix}
+}
 
 // NewGrant is credit to give.
 type NewGrant struct {
@@ -68,8 +74,10 @@ func (n NewGrant) checkNames() error {
 			bad.add(f.field, "must not contain control characters")
 		}
 	}
-	if strings.HasPrefix(n.Source, sourcePlan) || strings.HasPrefix(n.Source, sourceRefund) {
-		bad.add(FieldSource, "must not begin with plan: or refund:, which are reserved")
+	for _, prefix := range reserved() {
+		if strings.HasPrefix(n.Source, prefix) {
+			bad.add(FieldSource, "must not begin with %s, which is reserved", prefix)
+		}
 	}
 	return bad.orNil()
 }
@@ -121,7 +129,7 @@ func (l *Ledger) grantee(ctx context.Context, tx Tx, n NewGrant, now time.Time) 
 			return Account{}, nil, err
 		}
 	}
-	if account, err = l.touch(ctx, tx, n.AccountID, now); err != nil {
+	if account, err = l.touch(ctx, tx, n.AccountID, "", now); err != nil {
 		return Account{}, nil, err
 	}
 	if account.Balance > MaxBalance-n.Amount {

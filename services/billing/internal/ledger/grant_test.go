@@ -96,7 +96,7 @@ func TestAGrantOpensNoAccountUnlessAsked(t *testing.T) {
 		n.Source = "another"
 		_, err = b.Grant(t.Context(), n)
 		require.NoError(t, err, "the account is there")
-		a, err := b.Account(t.Context(), "user_alcie")
+		a, err := b.Account(t.Context(), "user_alcie", "")
 		require.NoError(t, err)
 		require.EqualValues(t, 1010, a.Balance)
 	})

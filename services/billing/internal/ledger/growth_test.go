@@ -91,7 +91,7 @@ func (g *growth) measure(calls int) {
 	g.calls(some)
 	perPair := (cpuTime(g.b) - cpu) / some
 	account := g.time(func(ctx context.Context) error {
-		_, err := g.book.Account(ctx, "org_0")
+		_, err := g.book.Account(ctx, "org_0", "")
 		return err
 	})
 	usage := g.time(func(ctx context.Context) error {

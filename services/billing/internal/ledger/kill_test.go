@@ -182,7 +182,7 @@ func (b *fixture) checkSeen(lines []string) {
 	}
 	cost := int64(0)
 	for i := range 4 {
-		a, err := b.Account(b.t.Context(), fmt.Sprintf("org_%d", i))
+		a, err := b.Account(b.t.Context(), fmt.Sprintf("org_%d", i), "")
 		require.NoError(b.t, err)
 		require.Zero(b.t, a.Held)
 		require.Equal(b.t, ledger.MaxAmount-a.Balance, a.Period.Cost)

@@ -58,6 +58,8 @@ type Options struct {
 	Lease time.Duration
 	// Metrics counts what is done; nil means that nobody does.
 	Metrics *Metrics
+	// FreeCredit says who gets the credit of a plan that is not paid for; "" means FreePerAccount.
+	FreeCredit FreeCredit
 	// Reload reads again which plans were applied; nil when they do not change. It is called for a price that Plans does not know:
 	// another replica may have applied it a moment ago.
 	Reload func(ctx context.Context) error
@@ -73,6 +75,7 @@ type Ledger struct {
 	lease  time.Duration
 	count  *Metrics
 	reload func(ctx context.Context) error
+	free   FreeCredit
 	ids    ids
 	// recent holds the open holds that this process made, so that Settle need not read them: what it uses of them does not
 	// change, and closing compares the rest.
@@ -91,7 +94,7 @@ func New(o Options) *Ledger {
 		panic(err) // the size is a constant above 0
 	}
 	l := &Ledger{
-		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, count: o.Metrics, recent: recent, reload: o.Reload,
+		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, count: o.Metrics, recent: recent, reload: o.Reload, free: o.FreeCredit,
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}

@@ -115,7 +115,7 @@ func TestManyOpenOneAccount(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range 60 {
 			group.Go(func() {
-				a, err := replicas[i%len(replicas)].Account(t.Context(), alice)
+				a, err := replicas[i%len(replicas)].Account(t.Context(), alice, "")
 				if err != nil || a.Balance != 1000 {
 					t.Errorf("account: %v, balance %d", err, a.Balance)
 				}
@@ -126,7 +126,7 @@ func TestManyOpenOneAccount(t *testing.T) {
 		b.clock.Set(b.account().PeriodEnd)
 		for i := range 60 {
 			group.Go(func() {
-				a, err := replicas[i%len(replicas)].Account(t.Context(), alice)
+				a, err := replicas[i%len(replicas)].Account(t.Context(), alice, "")
 				if err != nil || a.Balance != 1000 {
 					t.Errorf("account in its next period: %v, balance %d", err, a.Balance)
 				}
@@ -182,7 +182,7 @@ func TestReplicasShareManyAccounts(t *testing.T) {
 		}
 		group.Wait()
 		for i := range accounts {
-			a, err := b.Account(t.Context(), fmt.Sprintf("org_%d", i))
+			a, err := b.Account(t.Context(), fmt.Sprintf("org_%d", i), "")
 			require.NoError(t, err)
 			require.EqualValues(t, 1000-2*rounds*len(replicas), a.Balance)
 		}

@@ -261,7 +261,7 @@ func (m *model) prune(t *rapid.T) {
 func always(context.Context) error { return nil }
 
 func (m *model) read() ledger.Account {
-	a, err := m.b.Account(m.t.Context(), m.account)
+	a, err := m.b.Account(m.t.Context(), m.account, "")
 	require.NoError(m.t, err)
 	return a
 }

@@ -174,7 +174,7 @@ func (r *reserving) decide(ctx context.Context, tx Tx) (answer, error) {
 // decideNew brings the account up to date and holds what it affords.
 func (r *reserving) decideNew(ctx context.Context, tx Tx) (answer, error) {
 	now := r.l.now()
-	account, err := r.l.touch(ctx, tx, r.AccountID, now)
+	account, err := r.l.touch(ctx, tx, r.AccountID, r.UserID, now)
 	if err != nil {
 		return answer{}, err
 	}

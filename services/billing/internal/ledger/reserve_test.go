@@ -75,7 +75,7 @@ func TestReserveClamps(t *testing.T) {
 					require.Equal(t, c.held, h.Amount)
 					require.Equal(t, c.output, h.OutputTokens)
 				}
-				a, err := b.Account(t.Context(), account)
+				a, err := b.Account(t.Context(), account, "")
 				require.NoError(t, err)
 				require.Equal(t, max(c.held, 0), a.Held)
 			})

@@ -148,7 +148,7 @@ func (c *settling) current(ctx context.Context, tx Tx) (h Hold, err error) {
 // may have begun that already.
 func (c *settling) touch(ctx context.Context, tx Tx) (Account, time.Time, error) {
 	now := c.l.now()
-	account, err := c.l.touch(ctx, tx, c.hold.AccountID, now)
+	account, err := c.l.touch(ctx, tx, c.hold.AccountID, c.hold.UserID, now)
 	if now.Before(account.PeriodStart) {
 		now = account.PeriodStart
 	}

@@ -108,7 +108,7 @@ func TestStatementsPerCall(t *testing.T) {
 		}
 		account := func(i int) string { return fmt.Sprintf("org_%d", i%accounts) }
 		for i := range accounts {
-			_, err := c.Account(t.Context(), account(i))
+			_, err := c.Account(t.Context(), account(i), "")
 			require.NoError(t, err)
 		}
 		var holds [calls]ledger.Hold
@@ -153,7 +153,7 @@ func TestFirstCallsShareStatements(t *testing.T) {
 		t.Logf("%.2f statements per call", float64(ran)/calls)
 		require.LessOrEqual(t, ran, most)
 		for i := range accounts {
-			a, err := c.Account(t.Context(), account(i))
+			a, err := c.Account(t.Context(), account(i), "")
 			require.NoError(t, err)
 			require.EqualValues(t, 1000, a.Balance)
 			require.EqualValues(t, 10*calls/accounts, a.Held)

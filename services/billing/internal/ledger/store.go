@@ -138,6 +138,11 @@ type Tx interface {
 	// SaveSubscription writes what the account's subscription is.
 	SaveSubscription(ctx context.Context, accountID string, st subscriptions.State) error
 
+	// TakeShare tells whether the account has a share of a person. If it has none, it takes that of userID, unless another account has it.
+	TakeShare(ctx context.Context, share Share, accountID, userID string) (bool, error)
+	// HasCard tells whether a customer of the account has a payment method at Stripe.
+	HasCard(ctx context.Context, accountID string) (bool, error)
+
 	// InsertEntry writes a movement.
 	InsertEntry(ctx context.Context, e Entry) error
 	// Unfold takes a closed hold's usage out of what it was folded into, and returns it with its time: it is about to be corrected.

@@ -9,20 +9,20 @@ import (
 )
 
 // touch opens the account if need be, locks it, and brings it up to date: credit whose time is over leaves, a new period
-// begins and its credit is granted. The account returned is as the database has it.
-func (l *Ledger) touch(ctx context.Context, tx Tx, id string, now time.Time) (Account, error) {
+// begins and its credit is granted. userID is who caused it; "" for nobody. The account returned is as the database has it.
+func (l *Ledger) touch(ctx context.Context, tx Tx, id, userID string, now time.Time) (Account, error) {
 	account, err := tx.LockAccount(ctx, id)
 	if errors.Is(err, ErrNotFound) {
-		return l.open(ctx, tx, id, now)
+		return l.open(ctx, tx, id, userID, now)
 	}
 	if err != nil || now.Before(account.Due) {
 		return account, err
 	}
-	return account, l.roll(ctx, tx, &account, now)
+	return account, l.roll(ctx, tx, &account, userID, now)
 }
 
 // open makes an account on the default plan, with that plan's credit.
-func (l *Ledger) open(ctx context.Context, tx Tx, id string, now time.Time) (Account, error) {
+func (l *Ledger) open(ctx context.Context, tx Tx, id, userID string, now time.Time) (Account, error) {
 	account := Account{ID: id, Plan: l.plans.Default().ID, CreateTime: now}
 	account.PeriodStart, account.PeriodEnd = period(now, now)
 	account.Due = account.PeriodEnd
@@ -37,14 +37,14 @@ func (l *Ledger) open(ctx context.Context, tx Tx, id string, now time.Time) (Acc
 	case err != nil || !inserted: // another replica opened it first
 		return account, err
 	}
-	if err := l.grantPlan(ctx, tx, &account, now); err != nil {
+	if err := l.grantPlan(ctx, tx, &account, userID, now); err != nil {
 		return Account{}, err
 	}
 	return account, tx.SaveAccount(ctx, account)
 }
 
 // roll expires credit and begins a new period, where their time has come, and writes the account.
-func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, now time.Time) error {
+func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, userID string, now time.Time) error {
 	if err := l.expire(ctx, tx, account, now); err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, now time.Tim
 	if !followed && !now.Before(account.PeriodEnd) {
 		account.PeriodStart, account.PeriodEnd = period(account.CreateTime, now)
 		account.Period = UsageTotal{}
-		if err := l.grantPlan(ctx, tx, account, now); err != nil {
+		if err := l.grantPlan(ctx, tx, account, userID, now); err != nil {
 			return err
 		}
 	}
@@ -116,8 +116,8 @@ func (l *Ledger) expireTo(ctx context.Context, tx Tx, account *Account, g Grant,
 	})
 }
 
-// grantPlan grants the plan's credit for the present period, once.
-func (l *Ledger) grantPlan(ctx context.Context, tx Tx, account *Account, now time.Time) error {
+// grantPlan grants the plan's credit for the present period, once. The plan is one that is not paid for.
+func (l *Ledger) grantPlan(ctx context.Context, tx Tx, account *Account, userID string, now time.Time) error {
 	plan, ok := l.plans.Get(account.Plan)
 	if !ok {
 		l.log.ErrorContext(ctx, "the account's plan is not in the plan file; no credit granted", "account", account.ID, "plan", account.Plan)
@@ -125,6 +125,9 @@ func (l *Ledger) grantPlan(ctx context.Context, tx Tx, account *Account, now tim
 	}
 	if plan.IncludedCredit == 0 {
 		return nil
+	}
+	if free, err := l.mayHaveFree(ctx, tx, account.ID, userID); err != nil || !free {
+		return err
 	}
 	_, err := l.give(ctx, tx, account, Grant{
 		Source: planSource(plan, account.PeriodStart), Amount: plan.IncludedCredit, ExpireTime: account.PeriodEnd,

@@ -145,7 +145,7 @@ func (s *Server) report(ctx context.Context, r asksForUsage) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	from, to, err := s.days(ctx, claims.AccountID, r)
+	from, to, err := s.days(ctx, claims, r)
 	if err != nil {
 		return report{}, err
 	}
@@ -196,14 +196,14 @@ func visibleUser(claims *passport.Claims, wanted string) (string, error) {
 }
 
 // days returns the midnights around the requested days, with defaults.
-func (s *Server) days(ctx context.Context, accountID string, r asksForUsage) (from, to time.Time, err error) {
+func (s *Server) days(ctx context.Context, caller *passport.Claims, r asksForUsage) (from, to time.Time, err error) {
 	end, err := parseDay("endDay", r.GetEndDay(), s.now().UTC().Truncate(24*time.Hour))
 	if err != nil {
 		return time.Time{}, time.Time{}, err
 	}
 	var start time.Time
 	if r.GetStartDay() == "" {
-		account, err := s.ledger.Account(ctx, accountID)
+		account, err := s.ledger.Account(ctx, caller.AccountID, caller.UserID)
 		if err != nil {
 			return time.Time{}, time.Time{}, Public(err)
 		}

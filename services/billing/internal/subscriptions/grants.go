@@ -169,8 +169,11 @@ func share(amount int64, rest, whole time.Duration) int64 {
 	return n.Div(n, big.NewInt(int64(whole))).Int64()
 }
 
+// PackPrefix begins the sources of grants for packs.
+const PackPrefix = "pack:"
+
 // PackSource is the source of the grant that a checkout session's pack is for.
-func PackSource(sessionID string) string { return "pack:" + sessionID }
+func PackSource(sessionID string) string { return PackPrefix + sessionID }
 
 // Pack returns the credit that a paid session bought; false when it bought none, or is not paid. unmapped is true when it is paid and has
 // a price that no pack has.

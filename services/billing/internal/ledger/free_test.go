@@ -1,0 +1,109 @@
+package ledger_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+)
+
+const bob = "user_bob"
+
+// free runs a test on both databases, by a rule of free credit.
+func free(t *testing.T, rule ledger.FreeCredit, test func(t *testing.T, s *subscriber)) {
+	t.Helper()
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.free = rule
+		b.Ledger = b.on(b.store)
+		s := &subscriber{fixture: b, begin: b.clock.Now()}
+		test(t, s)
+		s.sound()
+	})
+}
+
+// balance reads an account for a person.
+func (s *subscriber) balance(account, user string) int64 {
+	s.t.Helper()
+	a, err := s.Account(s.t.Context(), account, user)
+	require.NoError(s.t, err)
+	return a.Balance
+}
+
+// Free credit goes to one account of a person, however many organizations the person makes: octopusreview/octopus#788 gave it to 1,699
+// accounts, and pollinations/pollinations#6215 asks for the same.
+func TestFreeCreditOncePerPerson(t *testing.T) {
+	free(t, ledger.FreePerPerson, func(t *testing.T, s *subscriber) {
+		require.EqualValues(t, 1000, s.balance("org_1", alice))
+		for _, other := range []string{"org_2", "org_3", alice} {
+			require.Zero(t, s.balance(other, alice), other)
+		}
+		require.Zero(t, s.balance("org_4", ""), "an account that nobody opens")
+		require.EqualValues(t, 1000, s.balance("org_1", bob), "the account has its share already")
+		require.EqualValues(t, 1000, s.balance(bob, bob))
+		s.clock.Set(s.begin.AddDate(0, 1, 0))
+		require.Zero(t, s.balance("org_2", alice), "the next month, too")
+		require.EqualValues(t, 1000, s.balance("org_1", bob))
+		require.EqualValues(t, 1000, s.balance(bob, ""), "a share stays")
+
+		require.NoError(t, s.store.EraseUser(t.Context(), alice))
+		require.EqualValues(t, 1000, s.balance("org_1", bob), "an erased person's share stays with the account")
+	})
+}
+
+// A call opens an account too.
+func TestFreeCreditOfACall(t *testing.T) {
+	free(t, ledger.FreePerPerson, func(t *testing.T, s *subscriber) {
+		plan, err := s.Plan(t.Context(), "org_1")
+		require.NoError(t, err)
+		require.Equal(t, "monthly", plan.ID, "reading the plan opens nothing")
+		call := ledger.Reservation{RequestID: "r1", AccountID: "org_1", UserID: alice, Model: "embed", InputTokens: 100}
+		_, err = s.Reserve(t.Context(), call)
+		require.NoError(t, err)
+		call.AccountID = "org_2"
+		_, err = s.Reserve(t.Context(), call)
+		require.ErrorAs(t, err, new(*ledger.InsufficientError))
+	})
+}
+
+func TestNoFreeCredit(t *testing.T) {
+	free(t, ledger.NoFreeCredit, func(t *testing.T, s *subscriber) { require.Zero(t, s.balance(alice, alice)) })
+	free(t, ledger.FreePerAccount, func(t *testing.T, s *subscriber) {
+		require.EqualValues(t, 1000, s.balance("org_1", alice))
+		require.EqualValues(t, 1000, s.balance("org_2", alice))
+	})
+}
+
+// With the rule "card" the credit comes when the account has a card, once.
+func TestFreeCreditWithACard(t *testing.T) {
+	free(t, ledger.FreeWithCard, func(t *testing.T, s *subscriber) {
+		require.Zero(t, s.balance(alice, alice))
+		_, err := s.store.BeginCustomer(t.Context(), customers.Begin{AccountID: alice, Time: s.clock.Now()})
+		require.NoError(t, err)
+		require.NoError(t, s.store.SaveCustomer(t.Context(), alice, "cus_1"))
+		s.write(mirror.PaymentMethod, `{"id":"pm_other","object":"payment_method","customer":"cus_2","type":"card","created":1}`)
+		require.Zero(t, s.balance(alice, alice), "the card of another customer")
+		s.write(mirror.PaymentMethod, `{"id":"pm_1","object":"payment_method","customer":"cus_1","type":"card","created":1}`)
+		require.Zero(t, s.balance(alice, ""), "nobody asks")
+		for range 2 {
+			require.EqualValues(t, 1000, s.balance(alice, alice))
+		}
+		require.Zero(t, s.balance("org_2", alice))
+	})
+}
+
+// A person has one trial, in whatever account.
+func TestATrialOncePerPerson(t *testing.T) {
+	free(t, ledger.FreePerPerson, func(t *testing.T, s *subscriber) {
+		for _, c := range []struct {
+			account, user string
+			want          bool
+		}{{"org_1", alice, true}, {"org_1", alice, true}, {"org_2", alice, false}, {"org_2", bob, true}, {bob, bob, false}} {
+			may, err := s.MayHaveTrial(t.Context(), c.account, c.user)
+			require.NoError(t, err)
+			require.Equal(t, c.want, may, "%v", c)
+		}
+	})
+}

@@ -1,0 +1,12 @@
+-- name: GetShare :one
+SELECT COUNT(*) FROM person_share WHERE share = $1 AND account_id = $2;
+
+-- name: TakeShare :execrows
+INSERT INTO person_share (share, person, account_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: EraseShares :exec
+UPDATE person_share SET person = sqlc.arg(user_hash) WHERE person = sqlc.arg(user_id);
+
+-- name: CountCards :one
+SELECT COUNT(*) FROM stripe_object AS o JOIN stripe_customer AS c ON c.stripe_id = o.customer
+WHERE c.account_id = $1 AND o.kind = 'payment_method' AND o.sequence > 0 AND NOT o.deleted;
