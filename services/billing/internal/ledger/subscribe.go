@@ -20,7 +20,7 @@ type Billed struct {
 // Follow brings an account's plan, period and credit up to what its mirrored subscription says. Repeating it changes nothing.
 func (l *Ledger) Follow(ctx context.Context, tx Tx, accountID string) error {
 	now := l.now()
-	account, err := l.touch(ctx, tx, accountID, "", now)
+	account, err := l.touch(ctx, tx, accountID, accountID, now)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (l *Ledger) FollowCheckout(ctx context.Context, tx Tx, accountID string, bo
 		return nil
 	}
 	now := l.now()
-	account, err := l.touch(ctx, tx, accountID, "", now)
+	account, err := l.touch(ctx, tx, accountID, accountID, now)
 	if err != nil {
 		return err
 	}
