@@ -31,7 +31,6 @@ func TestSubResourcesAreNotObjects(t *testing.T) {
 	s := serve(t, stripe.Config{})
 	for _, call := range [][2]string{
 		{"POST", "/v1/invoices/create_preview"},
-		{"GET", "/v1/invoices/upcoming"},
 		{"GET", "/v1/invoices/upcoming/lines"},
 		{"GET", "/v1/invoices/search"},
 		{"GET", "/v1/customers/search"},

@@ -114,6 +114,7 @@ func (f *Fake) billingRoutes() map[string]endpoint {
 		"GET /v1/subscription_items":                  f.listSubscriptionItems,
 		"POST /v1/invoices":                           f.createInvoice,
 		"GET /v1/invoices":                            f.listInvoices,
+		"GET /v1/invoices/upcoming":                   f.upcomingInvoice,
 		"GET /v1/invoices/{id}":                       f.getInvoice,
 		"POST /v1/invoices/{id}":                      f.updateInvoice,
 		"DELETE /v1/invoices/{id}":                    f.deleteInvoice,

@@ -54,8 +54,12 @@ type subscribing struct {
 
 // readItems reads the items of a new subscription, or the changes of those of an old one.
 func (f *Fake) readItems(form *form, have []SubscriptionItem, at int64) ([]SubscriptionItem, *apiError) {
+	return f.readItemList(form.list("items"), have, at)
+}
+
+func (f *Fake) readItemList(list []*form, have []SubscriptionItem, at int64) ([]SubscriptionItem, *apiError) {
 	items := have
-	for _, in := range form.list("items") {
+	for _, in := range list {
 		id, _ := in.text("id")
 		priceID, byPrice := in.text("price")
 		quantity := in.integer("quantity")
@@ -218,7 +222,7 @@ func (f *Fake) readSubscription(form *form, s *Subscription) *apiError {
 		s.PauseCollection = &PauseCollection{pause.oneOf("behavior", "void", "keep_as_draft", "mark_uncollectible", "void"), pause.integer("resumes_at")}
 	}
 	s.Metadata = form.metadata(s.Metadata)
-	form.ignore("automatic_tax", "off_session", "currency", "proration_date", "invoice_settings")
+	form.ignore("automatic_tax", "off_session", "currency", "invoice_settings")
 	if s.CollectionMethod == "send_invoice" && s.DaysUntilDue == nil && *form.err == nil {
 		return missingParam("days_until_due")
 	}

@@ -25,7 +25,8 @@ func (f *Fake) updateSubscription(c *call) (any, *apiError) {
 	}
 	s.setItems(items)
 	proration := c.form.oneOf("proration_behavior", "create_prorations", "create_prorations", "none", "always_invoice")
-	c.form.oneOf("payment_behavior", "allow_incomplete", "allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete")
+	behavior := c.form.oneOf("payment_behavior", "allow_incomplete", "allow_incomplete", "default_incomplete", "pending_if_incomplete")
+	date := prorationDate(c.form, "proration_date", old, now)
 	anchor := c.form.oneOf("billing_cycle_anchor", "unchanged", "now", "unchanged")
 	trialEnd, trial := c.form.text("trial_end")
 	_, byPeriodEnd := c.form.values["cancel_at_period_end"]
@@ -39,7 +40,7 @@ func (f *Fake) updateSubscription(c *call) (any, *apiError) {
 		s.CancelAt = nil
 	}
 	s.noteCancellation(now)
-	ch := change{old: old, fresh: s, now: now, prorate: proration != "none", invoice: proration == "always_invoice", base: c.base}
+	ch := change{old: old, fresh: s, now: now, date: date, pending: behavior == "pending_if_incomplete", prorate: proration != "none", invoice: proration == "always_invoice", base: c.base}
 	ch.restart = anchor == "now" || (trial && trialEnd == "now" && old.Status == "trialing") || !sameInterval(old.recurring(), s.recurring())
 	if trial && trialEnd != "now" && s.TrialEnd != nil && *s.TrialEnd > now {
 		ch.fresh.Status, ch.fresh.BillingCycleAnchor, ch.fresh.CurrentPeriodEnd = "trialing", *s.TrialEnd, *s.TrialEnd
@@ -58,6 +59,8 @@ func sameInterval(a, b Recurring) bool {
 type change struct {
 	old, fresh Subscription
 	now        int64
+	date       int64  // from which on the old is given back and the new is charged
+	pending    bool   // the change waits until its invoice is paid
 	prorate    bool   // what was paid and not used is given back, what is used from now on is charged
 	restart    bool   // a new period begins now
 	invoice    bool   // at once, not with the next period
@@ -67,8 +70,10 @@ type change struct {
 func (f *Fake) change(ch change) (Subscription, *apiError) {
 	s := ch.fresh
 	if ch.prorate && ch.old.Status == "active" {
-		if bad := f.prorate(ch); bad != nil {
-			return s, bad
+		for _, i := range f.prorations(ch) {
+			if bad := save(f, f.items, i.ID, i, "invoiceitem.created"); bad != nil {
+				return s, bad
+			}
 		}
 	}
 	if ch.restart {
@@ -93,12 +98,53 @@ func (f *Fake) change(ch change) (Subscription, *apiError) {
 	if bad := f.invoiceNow(s, "subscription_update", lines, ch.base); bad != nil {
 		return s, bad
 	}
+	if ch.pending {
+		return f.awaitPayment(ch)
+	}
 	return f.subscription(s.ID)
 }
 
-// prorate writes the items that give back and charge what a change costs for the rest of the period.
-func (f *Fake) prorate(ch change) *apiError {
-	left, whole := ch.old.CurrentPeriodEnd-ch.now, ch.old.CurrentPeriodEnd-ch.old.CurrentPeriodStart
+// awaitPayment takes a change back whose invoice is not paid. It is applied when the invoice is paid.
+func (f *Fake) awaitPayment(ch change) (Subscription, *apiError) {
+	s, bad := f.subscription(ch.fresh.ID)
+	if bad != nil {
+		return s, bad
+	}
+	if inv, ok := f.invoices.Get(orEmpty(s.LatestInvoice)); !ok || inv.Status != "open" {
+		return s, nil
+	}
+	back := ch.old
+	back.LatestInvoice = s.LatestInvoice
+	back.PendingUpdate = &PendingUpdate{ExpiresAt: ch.now + 23*3600, SubscriptionItems: slices.Clone(ch.fresh.Items.Data)}
+	return back, save(f, f.subscriptions, s.ID, back, "customer.subscription.updated")
+}
+
+// applyPending does a change whose invoice is paid.
+func (f *Fake) applyPending(s Subscription, now int64) *apiError {
+	rhythm := s.recurring()
+	s.setItems(slices.Clone(s.PendingUpdate.SubscriptionItems))
+	s.PendingUpdate = nil
+	if !sameInterval(rhythm, s.recurring()) {
+		s.BillingCycleAnchor, s.CurrentPeriodStart, s.CurrentPeriodEnd = now, now, s.recurring().next(now, now)
+	}
+	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated", "customer.subscription.pending_update_applied")
+}
+
+// prorationDate is when a change counts from; now if it is not sent.
+func prorationDate(form *form, name string, s Subscription, now int64) int64 {
+	at := form.integer(name)
+	if at == nil {
+		return now
+	}
+	if *at < s.CurrentPeriodStart || *at > s.CurrentPeriodEnd {
+		form.fail(invalidRequest(name, "", "Cannot specify a proration date outside of the current billing period."))
+	}
+	return *at
+}
+
+// prorations are the items that give back and charge what a change costs for the rest of the period.
+func (f *Fake) prorations(ch change) (all []InvoiceItem) {
+	left, whole := ch.old.CurrentPeriodEnd-ch.date, ch.old.CurrentPeriodEnd-ch.old.CurrentPeriodStart
 	if left <= 0 {
 		return nil
 	}
@@ -107,45 +153,39 @@ func (f *Fake) prorate(ch change) *apiError {
 		if at >= 0 && sameCost(was, ch.fresh.Items.Data[at]) && !ch.restart {
 			continue
 		}
-		if bad := f.prorateItem(ch, was, "Unused time on", -1, left, whole); bad != nil {
-			return bad
-		}
+		all = f.addProration(all, ch, was, "Unused time on", -1, left, whole)
 		if at >= 0 && !ch.restart {
-			if bad := f.prorateItem(ch, ch.fresh.Items.Data[at], "Remaining time on", 1, left, whole); bad != nil {
-				return bad
-			}
+			all = f.addProration(all, ch, ch.fresh.Items.Data[at], "Remaining time on", 1, left, whole)
 		}
 	}
 	if ch.restart {
-		return nil
+		return all
 	}
 	for _, is := range ch.fresh.Items.Data {
 		if slices.ContainsFunc(ch.old.Items.Data, func(i SubscriptionItem) bool { return i.ID == is.ID }) {
 			continue
 		}
-		if bad := f.prorateItem(ch, is, "Remaining time on", 1, left, whole); bad != nil {
-			return bad
-		}
+		all = f.addProration(all, ch, is, "Remaining time on", 1, left, whole)
 	}
-	return nil
+	return all
 }
 
 func sameCost(a, b SubscriptionItem) bool {
 	return a.Price.ID == b.Price.ID && orZero(a.Quantity) == orZero(b.Quantity)
 }
 
-func (f *Fake) prorateItem(ch change, item SubscriptionItem, what string, sign, left, whole int64) *apiError {
+func (f *Fake) addProration(all []InvoiceItem, ch change, item SubscriptionItem, what string, sign, left, whole int64) []InvoiceItem {
 	if item.metered() {
-		return nil
+		return all
 	}
 	cus, _ := f.customers.Get(ch.fresh.Customer)
-	line := f.itemLine(ch.fresh, item, Period{ch.now, ch.old.CurrentPeriodEnd})
+	line := f.itemLine(ch.fresh, item, Period{ch.date, ch.old.CurrentPeriodEnd})
 	i := f.newInvoiceItem(cus, ch.fresh.Currency)
 	i.Amount, i.Proration, i.Price, i.Plan = sign*share(line.Amount, left, whole), true, line.Price, line.Plan
 	i.Quantity, i.Subscription, i.SubscriptionItem, i.Period = orZero(item.Quantity), &ch.fresh.ID, &item.ID, line.Period
 	text := fmt.Sprintf("%s %d × %s", what, i.Quantity, orEmpty(line.Description))
 	i.Description, i.UnitAmount = &text, item.Price.UnitAmount
-	return save(f, f.items, i.ID, i, "invoiceitem.created")
+	return append(all, i)
 }
 
 // invoiceNow makes an invoice of lines and of what is pending, and charges it.
@@ -212,8 +252,10 @@ func (f *Fake) cancelSubscription(c *call) (any, *apiError) {
 	if prorate && s.Status == "active" {
 		gone := s
 		gone.Items.Data = nil
-		if bad := f.prorate(change{old: s, fresh: gone, now: now}); bad != nil {
-			return nil, bad
+		for _, i := range f.prorations(change{old: s, fresh: gone, now: now, date: now}) {
+			if bad := save(f, f.items, i.ID, i, "invoiceitem.created"); bad != nil {
+				return nil, bad
+			}
 		}
 	}
 	if s, bad = f.cancel(s, now); bad != nil {
@@ -244,6 +286,14 @@ func (f *Fake) invoiceSettled(inv Invoice) *apiError {
 	s, ok := f.subscriptions.Get(orEmpty(inv.Subscription))
 	if !ok || orEmpty(s.LatestInvoice) != inv.ID {
 		return nil
+	}
+	if s.PendingUpdate != nil {
+		if inv.Status == "paid" {
+			cus, _ := f.customers.Get(s.Customer)
+			return f.applyPending(s, f.timeOf(cus))
+		}
+		s.PendingUpdate = nil
+		return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
 	}
 	switch s.Status {
 	case "incomplete":

@@ -36,7 +36,7 @@ type Subscription struct {
 	PauseCollection               *PauseCollection              `json:"pause_collection"`
 	PaymentSettings               PaymentSettings               `json:"payment_settings"`
 	PendingSetupIntent            null                          `json:"pending_setup_intent"`
-	PendingUpdate                 null                          `json:"pending_update"`
+	PendingUpdate                 *PendingUpdate                `json:"pending_update"`
 	Plan                          *Plan                         `json:"plan"`     // of the only item
 	Quantity                      *int64                        `json:"quantity"` // of the only item
 	Schedule                      null                          `json:"schedule"`
@@ -46,6 +46,15 @@ type Subscription struct {
 	TrialEnd                      *int64                        `json:"trial_end"`
 	TrialSettings                 TrialSettings                 `json:"trial_settings"`
 	TrialStart                    *int64                        `json:"trial_start"`
+}
+
+// PendingUpdate is a change that waits for its payment.
+type PendingUpdate struct {
+	BillingCycleAnchor *int64             `json:"billing_cycle_anchor"`
+	ExpiresAt          int64              `json:"expires_at"`
+	SubscriptionItems  []SubscriptionItem `json:"subscription_items"`
+	TrialEnd           *int64             `json:"trial_end"`
+	TrialFromPlan      *bool              `json:"trial_from_plan"`
 }
 
 // CancellationDetails say why a subscription was canceled.
