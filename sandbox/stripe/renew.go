@@ -80,6 +80,9 @@ func (f *Fake) renew(s Subscription) (Subscription, *apiError) {
 	if s.Status == "trialing" {
 		s.Status = "active"
 	}
+	if bad := f.enterPhase(&s, at); bad != nil {
+		return s, bad
+	}
 	s.CurrentPeriodStart = at
 	s.CurrentPeriodEnd = s.recurring().next(s.BillingCycleAnchor, at)
 	if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.updated"); bad != nil {

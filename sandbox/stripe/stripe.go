@@ -75,6 +75,7 @@ type Fake struct {
 	refunds       *table.Table[Refund]
 	disputes      *table.Table[Dispute]
 	subscriptions *table.Table[Subscription]
+	schedules     *table.Table[Schedule]
 	items         *table.Table[InvoiceItem]
 	invoices      *table.Table[Invoice]
 	checkouts     *table.Table[checkout]
@@ -129,6 +130,7 @@ func (f *Fake) makeTables() {
 	f.refunds = table.New[Refund](f.store, "refunds")
 	f.disputes = table.New[Dispute](f.store, "disputes")
 	f.subscriptions = table.New[Subscription](f.store, "subscriptions")
+	f.schedules = table.New[Schedule](f.store, "subscription_schedules")
 	f.items = table.New[InvoiceItem](f.store, "invoice_items")
 	f.invoices = table.New[Invoice](f.store, "invoices")
 	f.checkouts = table.New[checkout](f.store, "checkout_sessions")

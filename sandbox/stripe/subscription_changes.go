@@ -36,6 +36,10 @@ func (f *Fake) updateSubscription(c *call) (any, *apiError) {
 	if bad := f.readSubscription(c.form, &s); bad != nil {
 		return nil, bad
 	}
+	if old.Schedule != nil && (byPeriodEnd || s.CancelAt != old.CancelAt) {
+		return nil, invalidRequest("cancel_at_period_end", "", "The subscription is managed by the subscription schedule `"+*old.Schedule+
+			"`, and updating any cancelation behavior directly is not allowed. Please update the schedule instead.")
+	}
 	if byPeriodEnd && !s.CancelAtPeriodEnd && old.CancelAtPeriodEnd {
 		s.CancelAt = nil
 	}
@@ -278,6 +282,9 @@ func (f *Fake) cancel(s Subscription, at int64) (Subscription, *apiError) {
 		s.CanceledAt = &at
 	}
 	s.CancellationDetails.Reason = &reason
+	if bad := f.endSchedule(&s, "canceled", at); bad != nil {
+		return s, bad
+	}
 	return s, save(f, f.subscriptions, s.ID, s, "customer.subscription.deleted")
 }
 

@@ -39,7 +39,7 @@ type Subscription struct {
 	PendingUpdate                 *PendingUpdate                `json:"pending_update"`
 	Plan                          *Plan                         `json:"plan"`     // of the only item
 	Quantity                      *int64                        `json:"quantity"` // of the only item
-	Schedule                      null                          `json:"schedule"`
+	Schedule                      *string                       `json:"schedule"`
 	StartDate                     int64                         `json:"start_date"`
 	Status                        string                        `json:"status"`
 	TestClock                     *string                       `json:"test_clock"`

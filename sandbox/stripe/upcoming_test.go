@@ -77,8 +77,8 @@ func TestRefusedUpcomingInvoices(t *testing.T) {
 	s := openShop(t)
 	sub := s.subscribe(t, s.params(s.basic))
 	for query, code := range map[string]string{
-		"subscription=sub_none":                       "resource_missing",
-		"subscription=" + sub.ID + "&customer=cus_no": "resource_missing",
+		"subscription=sub_none":                                                          "resource_missing",
+		"subscription=" + sub.ID + "&customer=cus_no":                                    "resource_missing",
 		"subscription=" + sub.ID + "&subscription_proration_date=1":                      "",
 		"subscription=" + sub.ID + "&schedule=sub_sched_1":                               "parameter_unknown",
 		"subscription=" + sub.ID + "&subscription_proration_behavior=always_invoice":     "invoice_upcoming_none",

@@ -38,7 +38,7 @@ func (s *Service) sell(deps Deps, client *stripe.Client, m *mirror.Mirror, o rpc
 	})
 	o.Applier, o.Customers = s.applier, buyers
 	o.Checkout = checkout.New(checkout.Options{
-		Database: s.db, Store: s.rows, Provider: client, Customers: buyers, Trials: s.ledger, Mirror: m, Catalog: s.catalog, Now: s.now, Alone: alone,
+		Database: s.db, Store: s.rows, Provider: client, Changer: client, Customers: buyers, Trials: s.ledger, Mirror: m, Catalog: s.catalog, Now: s.now, Alone: alone,
 		AutomaticTax: s.config.AutomaticTax,
 	})
 	return o

@@ -411,6 +411,89 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/billing/subscription:cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
+         *     Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+         */
+        post: operations["cancelSubscription"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/subscription:change": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * ChangeSubscription does what a preview says and charges exactly that. If the payment fails, the subscription stays as it was until the
+         *     invoice is paid. Repeating the call is harmless.
+         *     Errors: CONFLICT (the preview has expired or was replaced, or the subscription has changed since), NOT_FOUND, SERVICE_UNAVAILABLE.
+         */
+        post: operations["changeSubscription"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/subscription:preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
+         *     what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+         *     Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
+         *     canceled), SERVICE_UNAVAILABLE.
+         */
+        post: operations["previewSubscriptionChange"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/subscription:resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
+         *     Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+         */
+        post: operations["resumeSubscription"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/billing/usage": {
         parameters: {
             query?: never;
@@ -1034,6 +1117,28 @@ export interface components {
              * @description The part of output_tokens that the model spent on reasoning; at most output_tokens. Example: 128.
              */
             reasoningTokens: number;
+        };
+        /** @description CancelSubscriptionRequest says when. */
+        CancelSubscriptionRequest: {
+            /** @description Whether it ends now, without a refund, and not at the end of its period. Example: false. */
+            now?: boolean;
+        };
+        /** @description CancelSubscriptionResponse carries the subscription. */
+        CancelSubscriptionResponse: {
+            /** @description The subscription as it is now. */
+            subscription?: components["schemas"]["Subscription"];
+        };
+        /** @description ChangeSubscriptionRequest names a preview. */
+        ChangeSubscriptionRequest: {
+            /** @description The preview's id. Example: "preview_2ABC". */
+            previewId?: string;
+        };
+        /** @description ChangeSubscriptionResponse carries the subscription. */
+        ChangeSubscriptionResponse: {
+            /** @description The subscription as it is now. */
+            subscription?: components["schemas"]["Subscription"];
+            /** @description Where a person pays the invoice that the change waits for; empty when it does not wait. Example: "https://invoice.stripe.com/i/acct_1/test_1". */
+            paymentUrl: string;
         };
         /** @description ChatRequest is a conversation to answer. */
         ChatRequest: {
@@ -2198,6 +2303,23 @@ export interface components {
             /** @description The address of the page; it works once and for a short time. Example: "https://billing.stripe.com/p/session/test_1". */
             url: string;
         };
+        /** @description PreviewSubscriptionChangeRequest says what the subscription is to become. */
+        PreviewSubscriptionChangeRequest: {
+            /** @description The plan's id. Example: "team". */
+            planId?: string;
+            /** @description How often it is charged; unset means every month. Example: BILLING_INTERVAL_YEAR. */
+            interval?: components["schemas"]["BillingInterval"];
+            /**
+             * Format: int32
+             * @description The number of seats of a plan that is sold by seat; 0 means as many as now. Example: 5.
+             */
+            seats?: number;
+        };
+        /** @description PreviewSubscriptionChangeResponse carries the preview. */
+        PreviewSubscriptionChangeResponse: {
+            /** @description The preview. */
+            subscriptionPreview?: components["schemas"]["SubscriptionPreview"];
+        };
         /** @description RedriveEventsRequest names events, or selects all dead ones. */
         RedriveAuthEventsRequest: {
             /** @description The ids of the events; at most 1,000. Empty when all_dead is set. Example: ["evt_1", "evt_2"]. */
@@ -2302,6 +2424,13 @@ export interface components {
              */
             strict?: boolean;
         };
+        /** @description ResumeSubscriptionRequest has no parameters. */
+        ResumeSubscriptionRequest: Record<string, never>;
+        /** @description ResumeSubscriptionResponse carries the subscription. */
+        ResumeSubscriptionResponse: {
+            /** @description The subscription as it is now. */
+            subscription?: components["schemas"]["Subscription"];
+        };
         /**
          * @description unknown: not looked at yet, at most 10 s after start.
          * @enum {string}
@@ -2377,6 +2506,50 @@ export interface components {
          * @enum {string}
          */
         SubscriptionAccess: "SUBSCRIPTION_ACCESS_UNSPECIFIED" | "SUBSCRIPTION_ACCESS_ACTIVE" | "SUBSCRIPTION_ACCESS_TRIAL" | "SUBSCRIPTION_ACCESS_GRACE" | "SUBSCRIPTION_ACCESS_SUSPENDED" | "SUBSCRIPTION_ACCESS_ENDED";
+        /** @description SubscriptionPreview is what a change charges and gives. */
+        SubscriptionPreview: {
+            /** @description The preview's id, for ChangeSubscription. Example: "preview_2ABC". */
+            id: string;
+            /** @description The plan's id. Example: "team". */
+            planId: string;
+            /**
+             * Format: int32
+             * @description The version of the plan. Example: 3.
+             */
+            planVersion: number;
+            /** @description How often it is charged. Example: BILLING_INTERVAL_MONTH. */
+            interval: components["schemas"]["BillingInterval"];
+            /**
+             * Format: int32
+             * @description The number of seats; 1 for a plan without seats. Example: 5.
+             */
+            seats: number;
+            /**
+             * Format: int64
+             * @description What is charged at once, with tax, in the smallest unit of the currency. Below 0 it is credited to later invoices.
+             *     Example: "4000" ($40.00).
+             */
+            amountMinorUnits: string;
+            /** @description The three-letter currency code in lower case. Example: "usd". */
+            currency: string;
+            /**
+             * Format: int64
+             * @description The price of each later period, before tax, in the smallest unit of the currency. Example: "10000" ($100.00).
+             */
+            nextAmountMinorUnits: string;
+            /** @description The credit that is granted at once, in nano-dollars. Example: "52500000000" ($52.50). */
+            creditNanoUsd: components["schemas"]["NanoUsd"];
+            /**
+             * Format: date-time
+             * @description When the change happens: now, or at the end of the period. Example: "2026-11-23T10:00:00Z".
+             */
+            effectiveTime?: string;
+            /**
+             * Format: date-time
+             * @description When the preview stops being valid. Example: "2026-11-23T10:15:00Z".
+             */
+            expireTime?: string;
+        };
         /** @description TakeOverApiKeyResponse carries the key. */
         TakeOverApiKeyResponse: {
             /** @description The key, now the caller's. */
@@ -3350,6 +3523,142 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GetSubscriptionResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    cancelSubscription: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description CancelSubscriptionRequest says when. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CancelSubscriptionRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancelSubscriptionResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    changeSubscription: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description ChangeSubscriptionRequest names a preview. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeSubscriptionRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeSubscriptionResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    previewSubscriptionChange: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description PreviewSubscriptionChangeRequest says what the subscription is to become. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewSubscriptionChangeRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewSubscriptionChangeResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    resumeSubscription: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description ResumeSubscriptionRequest has no parameters. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResumeSubscriptionRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResumeSubscriptionResponse"];
                 };
             };
             /** @description The call failed. */

@@ -1,4 +1,5 @@
-// Package checkout opens Stripe's pages for an account: checkout, for plans and packs, and the portal.
+// Package checkout sells to an account: it opens Stripe's pages, which are checkout, for plans and packs, and the portal, and it changes
+// subscriptions.
 package checkout
 
 import (
@@ -77,6 +78,10 @@ type Store interface {
 	GrantGiven(ctx context.Context, accountID, source string) (bool, error)
 	// Catalog reads what was applied last.
 	Catalog(ctx context.Context) (offers.Catalog, error)
+	// SavePreview replaces the account's preview, Preview reads it, or ledger.ErrNotFound, and DropPreview deletes it.
+	SavePreview(ctx context.Context, accountID string, p Preview) error
+	Preview(ctx context.Context, accountID string) (Preview, error)
+	DropPreview(ctx context.Context, accountID string) error
 }
 
 // Customers makes the account's customer.
@@ -101,6 +106,7 @@ type Options struct {
 	Database  *database.DB
 	Store     Store
 	Provider  Provider
+	Changer   Changer
 	Customers Customers
 	Trials    Trials
 	Mirror    Mirror

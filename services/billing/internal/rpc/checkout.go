@@ -49,7 +49,7 @@ func (s *Server) CreateCheckoutSession(
 		SuccessURL: r.GetSuccessUrl(), CancelURL: r.GetCancelUrl(),
 	})
 	if err != nil {
-		return nil, s.checkoutError(r, err)
+		return nil, createError(r, err)
 	}
 	return &billingv1.CreateCheckoutSessionResponse{CheckoutSession: toCheckout(made, false)}, nil
 }
@@ -135,11 +135,16 @@ func (s *Server) GetSubscription(ctx context.Context, _ *billingv1.GetSubscripti
 	return &billingv1.GetSubscriptionResponse{Subscription: toSubscription(st)}, nil
 }
 
-func (s *Server) checkoutError(r *billingv1.CreateCheckoutSessionRequest, err error) error {
+func createError(r *billingv1.CreateCheckoutSessionRequest, err error) error {
 	field, what := "planId", "plan "+r.GetPlanId()
 	if r.GetPackId() != "" {
 		field, what = "packId", "pack "+r.GetPackId()
 	}
+	return offerError(field, what, err)
+}
+
+// offerError translates the refusals of what is sold. field names it in the request.
+func offerError(field, what string, err error) error {
 	if e, ok := errors.AsType[*checkout.SeatsError](err); ok {
 		problem := e.Error()
 		if e.Max == 0 {

@@ -26,6 +26,8 @@ type Subscription struct {
 	CancelAt           seconds `json:"cancel_at"`
 	CancelAtPeriodEnd  bool    `json:"cancel_at_period_end"`
 	EndedAt            seconds `json:"ended_at"`
+	LatestInvoice      string  `json:"latest_invoice"`
+	Schedule           string  `json:"schedule"`
 	PauseCollection    *struct {
 		Behavior string `json:"behavior"`
 	} `json:"pause_collection"`
@@ -35,8 +37,9 @@ type Subscription struct {
 
 // Item is one thing that is subscribed to.
 type Item struct {
-	Price    Price `json:"price"`
-	Quantity int64 `json:"quantity"`
+	ID       string `json:"id"`
+	Price    Price  `json:"price"`
+	Quantity int64  `json:"quantity"`
 }
 
 // Price is what counts of a price in another object.

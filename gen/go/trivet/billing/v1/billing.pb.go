@@ -3019,6 +3019,529 @@ func (x *GetSubscriptionResponse) GetSubscription() *Subscription {
 	return nil
 }
 
+// PreviewSubscriptionChangeRequest says what the subscription is to become.
+type PreviewSubscriptionChangeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plan's id. Example: "team".
+	PlanId string `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// How often it is charged; unset means every month. Example: BILLING_INTERVAL_YEAR.
+	Interval BillingInterval `protobuf:"varint,2,opt,name=interval,proto3,enum=trivet.billing.v1.BillingInterval" json:"interval,omitempty"`
+	// The number of seats of a plan that is sold by seat; 0 means as many as now. Example: 5.
+	Seats         int32 `protobuf:"varint,3,opt,name=seats,proto3" json:"seats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewSubscriptionChangeRequest) Reset() {
+	*x = PreviewSubscriptionChangeRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewSubscriptionChangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewSubscriptionChangeRequest) ProtoMessage() {}
+
+func (x *PreviewSubscriptionChangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewSubscriptionChangeRequest.ProtoReflect.Descriptor instead.
+func (*PreviewSubscriptionChangeRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *PreviewSubscriptionChangeRequest) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *PreviewSubscriptionChangeRequest) GetInterval() BillingInterval {
+	if x != nil {
+		return x.Interval
+	}
+	return BillingInterval_BILLING_INTERVAL_UNSPECIFIED
+}
+
+func (x *PreviewSubscriptionChangeRequest) GetSeats() int32 {
+	if x != nil {
+		return x.Seats
+	}
+	return 0
+}
+
+// PreviewSubscriptionChangeResponse carries the preview.
+type PreviewSubscriptionChangeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The preview.
+	SubscriptionPreview *SubscriptionPreview `protobuf:"bytes,1,opt,name=subscription_preview,json=subscriptionPreview,proto3" json:"subscription_preview,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *PreviewSubscriptionChangeResponse) Reset() {
+	*x = PreviewSubscriptionChangeResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewSubscriptionChangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewSubscriptionChangeResponse) ProtoMessage() {}
+
+func (x *PreviewSubscriptionChangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewSubscriptionChangeResponse.ProtoReflect.Descriptor instead.
+func (*PreviewSubscriptionChangeResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PreviewSubscriptionChangeResponse) GetSubscriptionPreview() *SubscriptionPreview {
+	if x != nil {
+		return x.SubscriptionPreview
+	}
+	return nil
+}
+
+// SubscriptionPreview is what a change charges and gives.
+type SubscriptionPreview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The preview's id, for ChangeSubscription. Example: "preview_2ABC".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The plan's id. Example: "team".
+	PlanId string `protobuf:"bytes,2,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// The version of the plan. Example: 3.
+	PlanVersion int32 `protobuf:"varint,3,opt,name=plan_version,json=planVersion,proto3" json:"plan_version,omitempty"`
+	// How often it is charged. Example: BILLING_INTERVAL_MONTH.
+	Interval BillingInterval `protobuf:"varint,4,opt,name=interval,proto3,enum=trivet.billing.v1.BillingInterval" json:"interval,omitempty"`
+	// The number of seats; 1 for a plan without seats. Example: 5.
+	Seats int32 `protobuf:"varint,5,opt,name=seats,proto3" json:"seats,omitempty"`
+	// What is charged at once, with tax, in the smallest unit of the currency. Below 0 it is credited to later invoices.
+	// Example: "4000" ($40.00).
+	AmountMinorUnits int64 `protobuf:"varint,6,opt,name=amount_minor_units,json=amountMinorUnits,proto3" json:"amount_minor_units,omitempty"`
+	// The three-letter currency code in lower case. Example: "usd".
+	Currency string `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`
+	// The price of each later period, before tax, in the smallest unit of the currency. Example: "10000" ($100.00).
+	NextAmountMinorUnits int64 `protobuf:"varint,8,opt,name=next_amount_minor_units,json=nextAmountMinorUnits,proto3" json:"next_amount_minor_units,omitempty"`
+	// The credit that is granted at once, in nano-dollars. Example: "52500000000" ($52.50).
+	CreditNanoUsd int64 `protobuf:"varint,9,opt,name=credit_nano_usd,json=creditNanoUsd,proto3" json:"credit_nano_usd,omitempty"`
+	// When the change happens: now, or at the end of the period. Example: "2026-11-23T10:00:00Z".
+	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
+	// When the preview stops being valid. Example: "2026-11-23T10:15:00Z".
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriptionPreview) Reset() {
+	*x = SubscriptionPreview{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriptionPreview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriptionPreview) ProtoMessage() {}
+
+func (x *SubscriptionPreview) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriptionPreview.ProtoReflect.Descriptor instead.
+func (*SubscriptionPreview) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *SubscriptionPreview) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SubscriptionPreview) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *SubscriptionPreview) GetPlanVersion() int32 {
+	if x != nil {
+		return x.PlanVersion
+	}
+	return 0
+}
+
+func (x *SubscriptionPreview) GetInterval() BillingInterval {
+	if x != nil {
+		return x.Interval
+	}
+	return BillingInterval_BILLING_INTERVAL_UNSPECIFIED
+}
+
+func (x *SubscriptionPreview) GetSeats() int32 {
+	if x != nil {
+		return x.Seats
+	}
+	return 0
+}
+
+func (x *SubscriptionPreview) GetAmountMinorUnits() int64 {
+	if x != nil {
+		return x.AmountMinorUnits
+	}
+	return 0
+}
+
+func (x *SubscriptionPreview) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *SubscriptionPreview) GetNextAmountMinorUnits() int64 {
+	if x != nil {
+		return x.NextAmountMinorUnits
+	}
+	return 0
+}
+
+func (x *SubscriptionPreview) GetCreditNanoUsd() int64 {
+	if x != nil {
+		return x.CreditNanoUsd
+	}
+	return 0
+}
+
+func (x *SubscriptionPreview) GetEffectiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EffectiveTime
+	}
+	return nil
+}
+
+func (x *SubscriptionPreview) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// ChangeSubscriptionRequest names a preview.
+type ChangeSubscriptionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The preview's id. Example: "preview_2ABC".
+	PreviewId     string `protobuf:"bytes,1,opt,name=preview_id,json=previewId,proto3" json:"preview_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeSubscriptionRequest) Reset() {
+	*x = ChangeSubscriptionRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeSubscriptionRequest) ProtoMessage() {}
+
+func (x *ChangeSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*ChangeSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ChangeSubscriptionRequest) GetPreviewId() string {
+	if x != nil {
+		return x.PreviewId
+	}
+	return ""
+}
+
+// ChangeSubscriptionResponse carries the subscription.
+type ChangeSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription as it is now.
+	Subscription *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// Where a person pays the invoice that the change waits for; empty when it does not wait. Example: "https://invoice.stripe.com/i/acct_1/test_1".
+	PaymentUrl    string `protobuf:"bytes,2,opt,name=payment_url,json=paymentUrl,proto3" json:"payment_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeSubscriptionResponse) Reset() {
+	*x = ChangeSubscriptionResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeSubscriptionResponse) ProtoMessage() {}
+
+func (x *ChangeSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*ChangeSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ChangeSubscriptionResponse) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
+func (x *ChangeSubscriptionResponse) GetPaymentUrl() string {
+	if x != nil {
+		return x.PaymentUrl
+	}
+	return ""
+}
+
+// CancelSubscriptionRequest says when.
+type CancelSubscriptionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it ends now, without a refund, and not at the end of its period. Example: false.
+	Now           bool `protobuf:"varint,1,opt,name=now,proto3" json:"now,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelSubscriptionRequest) Reset() {
+	*x = CancelSubscriptionRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelSubscriptionRequest) ProtoMessage() {}
+
+func (x *CancelSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*CancelSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *CancelSubscriptionRequest) GetNow() bool {
+	if x != nil {
+		return x.Now
+	}
+	return false
+}
+
+// CancelSubscriptionResponse carries the subscription.
+type CancelSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription as it is now.
+	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelSubscriptionResponse) Reset() {
+	*x = CancelSubscriptionResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelSubscriptionResponse) ProtoMessage() {}
+
+func (x *CancelSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*CancelSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *CancelSubscriptionResponse) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
+// ResumeSubscriptionRequest has no parameters.
+type ResumeSubscriptionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeSubscriptionRequest) Reset() {
+	*x = ResumeSubscriptionRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeSubscriptionRequest) ProtoMessage() {}
+
+func (x *ResumeSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*ResumeSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
+}
+
+// ResumeSubscriptionResponse carries the subscription.
+type ResumeSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription as it is now.
+	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeSubscriptionResponse) Reset() {
+	*x = ResumeSubscriptionResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeSubscriptionResponse) ProtoMessage() {}
+
+func (x *ResumeSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*ResumeSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ResumeSubscriptionResponse) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
 // CreatePortalSessionRequest says where to come back to.
 type CreatePortalSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3031,7 +3554,7 @@ type CreatePortalSessionRequest struct {
 
 func (x *CreatePortalSessionRequest) Reset() {
 	*x = CreatePortalSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3043,7 +3566,7 @@ func (x *CreatePortalSessionRequest) String() string {
 func (*CreatePortalSessionRequest) ProtoMessage() {}
 
 func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3056,7 +3579,7 @@ func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CreatePortalSessionRequest) GetReturnUrl() string {
@@ -3077,7 +3600,7 @@ type CreatePortalSessionResponse struct {
 
 func (x *CreatePortalSessionResponse) Reset() {
 	*x = CreatePortalSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3612,7 @@ func (x *CreatePortalSessionResponse) String() string {
 func (*CreatePortalSessionResponse) ProtoMessage() {}
 
 func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3625,7 @@ func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CreatePortalSessionResponse) GetPortalSession() *PortalSession {
@@ -3123,7 +3646,7 @@ type PortalSession struct {
 
 func (x *PortalSession) Reset() {
 	*x = PortalSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3658,7 @@ func (x *PortalSession) String() string {
 func (*PortalSession) ProtoMessage() {}
 
 func (x *PortalSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3671,7 @@ func (x *PortalSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortalSession.ProtoReflect.Descriptor instead.
 func (*PortalSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PortalSession) GetUrl() string {
@@ -3172,7 +3695,7 @@ type ListInvoicesRequest struct {
 
 func (x *ListInvoicesRequest) Reset() {
 	*x = ListInvoicesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3707,7 @@ func (x *ListInvoicesRequest) String() string {
 func (*ListInvoicesRequest) ProtoMessage() {}
 
 func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3720,7 @@ func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesRequest.ProtoReflect.Descriptor instead.
 func (*ListInvoicesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListInvoicesRequest) GetPageSize() int32 {
@@ -3227,7 +3750,7 @@ type ListInvoicesResponse struct {
 
 func (x *ListInvoicesResponse) Reset() {
 	*x = ListInvoicesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3762,7 @@ func (x *ListInvoicesResponse) String() string {
 func (*ListInvoicesResponse) ProtoMessage() {}
 
 func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3775,7 @@ func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesResponse.ProtoReflect.Descriptor instead.
 func (*ListInvoicesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListInvoicesResponse) GetInvoices() []*Invoice {
@@ -3282,7 +3805,7 @@ type ApplyPlansRequest struct {
 
 func (x *ApplyPlansRequest) Reset() {
 	*x = ApplyPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3294,7 +3817,7 @@ func (x *ApplyPlansRequest) String() string {
 func (*ApplyPlansRequest) ProtoMessage() {}
 
 func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3307,7 +3830,7 @@ func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ApplyPlansRequest) GetPlanFile() []byte {
@@ -3335,7 +3858,7 @@ type ApplyPlansResponse struct {
 
 func (x *ApplyPlansResponse) Reset() {
 	*x = ApplyPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3347,7 +3870,7 @@ func (x *ApplyPlansResponse) String() string {
 func (*ApplyPlansResponse) ProtoMessage() {}
 
 func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3360,7 +3883,7 @@ func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ApplyPlansResponse) GetChanges() []*PlanChange {
@@ -3383,7 +3906,7 @@ type ListPlanVersionsRequest struct {
 
 func (x *ListPlanVersionsRequest) Reset() {
 	*x = ListPlanVersionsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3395,7 +3918,7 @@ func (x *ListPlanVersionsRequest) String() string {
 func (*ListPlanVersionsRequest) ProtoMessage() {}
 
 func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3408,7 +3931,7 @@ func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListPlanVersionsRequest) GetPageSize() int32 {
@@ -3438,7 +3961,7 @@ type ListPlanVersionsResponse struct {
 
 func (x *ListPlanVersionsResponse) Reset() {
 	*x = ListPlanVersionsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +3973,7 @@ func (x *ListPlanVersionsResponse) String() string {
 func (*ListPlanVersionsResponse) ProtoMessage() {}
 
 func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3463,7 +3986,7 @@ func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListPlanVersionsResponse) GetPlanVersions() []*PlanVersion {
@@ -3499,7 +4022,7 @@ type PlanVersion struct {
 
 func (x *PlanVersion) Reset() {
 	*x = PlanVersion{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3511,7 +4034,7 @@ func (x *PlanVersion) String() string {
 func (*PlanVersion) ProtoMessage() {}
 
 func (x *PlanVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3524,7 +4047,7 @@ func (x *PlanVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanVersion.ProtoReflect.Descriptor instead.
 func (*PlanVersion) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PlanVersion) GetId() string {
@@ -3583,7 +4106,7 @@ type PlanChange struct {
 
 func (x *PlanChange) Reset() {
 	*x = PlanChange{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3595,7 +4118,7 @@ func (x *PlanChange) String() string {
 func (*PlanChange) ProtoMessage() {}
 
 func (x *PlanChange) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3608,7 +4131,7 @@ func (x *PlanChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanChange.ProtoReflect.Descriptor instead.
 func (*PlanChange) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PlanChange) GetKind() PlanChangeKind {
@@ -3664,7 +4187,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3676,7 +4199,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3689,7 +4212,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -3708,7 +4231,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3720,7 +4243,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3733,7 +4256,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{60}
 }
 
 // ExportUserRequest names a person and a page.
@@ -3749,7 +4272,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3761,7 +4284,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3774,7 +4297,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -3804,7 +4327,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3816,7 +4339,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3829,7 +4352,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ExportUserResponse) GetUsageRecordsJson() string {
@@ -3855,7 +4378,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3867,7 +4390,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3880,7 +4403,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -3896,7 +4419,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +4431,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +4444,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{55}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -3951,7 +4474,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +4486,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3976,7 +4499,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{56}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -4004,7 +4527,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4016,7 +4539,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4029,7 +4552,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{57}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -4061,7 +4584,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +4596,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4086,7 +4609,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{58}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListEventsRequest) GetState() v12.EventState {
@@ -4144,7 +4667,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4156,7 +4679,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4169,7 +4692,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{59}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v12.Event {
@@ -4197,7 +4720,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4209,7 +4732,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4222,7 +4745,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{60}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -4243,7 +4766,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4255,7 +4778,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4268,7 +4791,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetEventResponse) GetEvent() *v12.Event {
@@ -4291,7 +4814,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4303,7 +4826,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4316,7 +4839,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -4346,7 +4869,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4358,7 +4881,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4371,7 +4894,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -4402,7 +4925,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4414,7 +4937,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4427,7 +4950,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -4465,7 +4988,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4477,7 +5000,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4490,7 +5013,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -4759,6 +5282,40 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x10checkout_session\x18\x01 \x01(\v2\".trivet.billing.v1.CheckoutSessionR\x0fcheckoutSession\"\x18\n" +
 	"\x16GetSubscriptionRequest\"^\n" +
 	"\x17GetSubscriptionResponse\x12C\n" +
+	"\fsubscription\x18\x01 \x01(\v2\x1f.trivet.billing.v1.SubscriptionR\fsubscription\"\xb3\x01\n" +
+	" PreviewSubscriptionChangeRequest\x12\"\n" +
+	"\aplan_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06planId\x12H\n" +
+	"\binterval\x18\x02 \x01(\x0e2\".trivet.billing.v1.BillingIntervalB\b\xbaH\x05\x82\x01\x02\x10\x01R\binterval\x12!\n" +
+	"\x05seats\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x05seats\"~\n" +
+	"!PreviewSubscriptionChangeResponse\x12Y\n" +
+	"\x14subscription_preview\x18\x01 \x01(\v2&.trivet.billing.v1.SubscriptionPreviewR\x13subscriptionPreview\"\xe0\x03\n" +
+	"\x13SubscriptionPreview\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\aplan_id\x18\x02 \x01(\tR\x06planId\x12!\n" +
+	"\fplan_version\x18\x03 \x01(\x05R\vplanVersion\x12>\n" +
+	"\binterval\x18\x04 \x01(\x0e2\".trivet.billing.v1.BillingIntervalR\binterval\x12\x14\n" +
+	"\x05seats\x18\x05 \x01(\x05R\x05seats\x12,\n" +
+	"\x12amount_minor_units\x18\x06 \x01(\x03R\x10amountMinorUnits\x12\x1a\n" +
+	"\bcurrency\x18\a \x01(\tR\bcurrency\x125\n" +
+	"\x17next_amount_minor_units\x18\b \x01(\x03R\x14nextAmountMinorUnits\x12&\n" +
+	"\x0fcredit_nano_usd\x18\t \x01(\x03R\rcreditNanoUsd\x12A\n" +
+	"\x0eeffective_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\x12;\n" +
+	"\vexpire_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"E\n" +
+	"\x19ChangeSubscriptionRequest\x12(\n" +
+	"\n" +
+	"preview_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\tpreviewId\"\x82\x01\n" +
+	"\x1aChangeSubscriptionResponse\x12C\n" +
+	"\fsubscription\x18\x01 \x01(\v2\x1f.trivet.billing.v1.SubscriptionR\fsubscription\x12\x1f\n" +
+	"\vpayment_url\x18\x02 \x01(\tR\n" +
+	"paymentUrl\"-\n" +
+	"\x19CancelSubscriptionRequest\x12\x10\n" +
+	"\x03now\x18\x01 \x01(\bR\x03now\"a\n" +
+	"\x1aCancelSubscriptionResponse\x12C\n" +
+	"\fsubscription\x18\x01 \x01(\v2\x1f.trivet.billing.v1.SubscriptionR\fsubscription\"\x1b\n" +
+	"\x19ResumeSubscriptionRequest\"a\n" +
+	"\x1aResumeSubscriptionResponse\x12C\n" +
 	"\fsubscription\x18\x01 \x01(\v2\x1f.trivet.billing.v1.SubscriptionR\fsubscription\"E\n" +
 	"\x1aCreatePortalSessionRequest\x12'\n" +
 	"\n" +
@@ -4878,7 +5435,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xb8 \n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xb2&\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -4905,7 +5462,11 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x15CreateCheckoutSession\x12/.trivet.billing.v1.CreateCheckoutSessionRequest\x1a0.trivet.billing.v1.CreateCheckoutSessionResponse\"@Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02%:\x01*\" /api/v1/billing/checkoutSessions\x12\xc5\x01\n" +
 	"\x12GetCheckoutSession\x12,.trivet.billing.v1.GetCheckoutSessionRequest\x1a-.trivet.billing.v1.GetCheckoutSessionResponse\"RҀ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x028\x126/api/v1/billing/checkoutSessions/{checkout_session_id}\x12\xb4\x01\n" +
 	"\x13CreatePortalSession\x12-.trivet.billing.v1.CreatePortalSessionRequest\x1a..trivet.billing.v1.CreatePortalSessionResponse\">Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/api/v1/billing/portalSessions\x12\xa2\x01\n" +
-	"\x0fGetSubscription\x12).trivet.billing.v1.GetSubscriptionRequest\x1a*.trivet.billing.v1.GetSubscriptionResponse\"8Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/subscription\x12\x95\x01\n" +
+	"\x0fGetSubscription\x12).trivet.billing.v1.GetSubscriptionRequest\x1a*.trivet.billing.v1.GetSubscriptionResponse\"8Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/subscription\x12\xcc\x01\n" +
+	"\x19PreviewSubscriptionChange\x123.trivet.billing.v1.PreviewSubscriptionChangeRequest\x1a4.trivet.billing.v1.PreviewSubscriptionChangeResponse\"DҀ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02):\x01*\"$/api/v1/billing/subscription:preview\x12\xb6\x01\n" +
+	"\x12ChangeSubscription\x12,.trivet.billing.v1.ChangeSubscriptionRequest\x1a-.trivet.billing.v1.ChangeSubscriptionResponse\"CҀ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/billing/subscription:change\x12\xb6\x01\n" +
+	"\x12CancelSubscription\x12,.trivet.billing.v1.CancelSubscriptionRequest\x1a-.trivet.billing.v1.CancelSubscriptionResponse\"CҀ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/billing/subscription:cancel\x12\xb6\x01\n" +
+	"\x12ResumeSubscription\x12,.trivet.billing.v1.ResumeSubscriptionRequest\x1a-.trivet.billing.v1.ResumeSubscriptionResponse\"CҀ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/billing/subscription:resume\x12\x95\x01\n" +
 	"\fListInvoices\x12&.trivet.billing.v1.ListInvoicesRequest\x1a'.trivet.billing.v1.ListInvoicesResponse\"4Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/billing/invoices\x12\x87\x01\n" +
 	"\n" +
 	"ApplyPlans\x12$.trivet.billing.v1.ApplyPlansRequest\x1a%.trivet.billing.v1.ApplyPlansResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/billing/plans:apply\x12\x97\x01\n" +
@@ -4934,214 +5495,239 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
-	(Outcome)(0),                          // 0: trivet.billing.v1.Outcome
-	(UsageGrouping)(0),                    // 1: trivet.billing.v1.UsageGrouping
-	(CheckoutStatus)(0),                   // 2: trivet.billing.v1.CheckoutStatus
-	(PlanChangeKind)(0),                   // 3: trivet.billing.v1.PlanChangeKind
-	(*ReserveRequest)(nil),                // 4: trivet.billing.v1.ReserveRequest
-	(*ReserveResponse)(nil),               // 5: trivet.billing.v1.ReserveResponse
-	(*CheckpointRequest)(nil),             // 6: trivet.billing.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),            // 7: trivet.billing.v1.CheckpointResponse
-	(*SettleRequest)(nil),                 // 8: trivet.billing.v1.SettleRequest
-	(*SettleResponse)(nil),                // 9: trivet.billing.v1.SettleResponse
-	(*GetEntitlementsRequest)(nil),        // 10: trivet.billing.v1.GetEntitlementsRequest
-	(*GetEntitlementsResponse)(nil),       // 11: trivet.billing.v1.GetEntitlementsResponse
-	(*GetAccountRequest)(nil),             // 12: trivet.billing.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),            // 13: trivet.billing.v1.GetAccountResponse
-	(*GetUsageRequest)(nil),               // 14: trivet.billing.v1.GetUsageRequest
-	(*GetUsageResponse)(nil),              // 15: trivet.billing.v1.GetUsageResponse
-	(*ExportUsageRequest)(nil),            // 16: trivet.billing.v1.ExportUsageRequest
-	(*ExportUsageResponse)(nil),           // 17: trivet.billing.v1.ExportUsageResponse
-	(*ListRequestsRequest)(nil),           // 18: trivet.billing.v1.ListRequestsRequest
-	(*ListRequestsResponse)(nil),          // 19: trivet.billing.v1.ListRequestsResponse
-	(*RequestRecord)(nil),                 // 20: trivet.billing.v1.RequestRecord
-	(*GetRequestRequest)(nil),             // 21: trivet.billing.v1.GetRequestRequest
-	(*GetRequestResponse)(nil),            // 22: trivet.billing.v1.GetRequestResponse
-	(*RecordRequestsRequest)(nil),         // 23: trivet.billing.v1.RecordRequestsRequest
-	(*RefusedRequest)(nil),                // 24: trivet.billing.v1.RefusedRequest
-	(*RecordRequestsResponse)(nil),        // 25: trivet.billing.v1.RecordRequestsResponse
-	(*ListEntriesRequest)(nil),            // 26: trivet.billing.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),           // 27: trivet.billing.v1.ListEntriesResponse
-	(*ListPlansRequest)(nil),              // 28: trivet.billing.v1.ListPlansRequest
-	(*ListPlansResponse)(nil),             // 29: trivet.billing.v1.ListPlansResponse
-	(*ListEntitlementsRequest)(nil),       // 30: trivet.billing.v1.ListEntitlementsRequest
-	(*ListEntitlementsResponse)(nil),      // 31: trivet.billing.v1.ListEntitlementsResponse
-	(*CheckEntitlementRequest)(nil),       // 32: trivet.billing.v1.CheckEntitlementRequest
-	(*CheckEntitlementResponse)(nil),      // 33: trivet.billing.v1.CheckEntitlementResponse
-	(*CreateGrantRequest)(nil),            // 34: trivet.billing.v1.CreateGrantRequest
-	(*CreateGrantResponse)(nil),           // 35: trivet.billing.v1.CreateGrantResponse
-	(*CreateCheckoutSessionRequest)(nil),  // 36: trivet.billing.v1.CreateCheckoutSessionRequest
-	(*CreateCheckoutSessionResponse)(nil), // 37: trivet.billing.v1.CreateCheckoutSessionResponse
-	(*CheckoutSession)(nil),               // 38: trivet.billing.v1.CheckoutSession
-	(*GetCheckoutSessionRequest)(nil),     // 39: trivet.billing.v1.GetCheckoutSessionRequest
-	(*GetCheckoutSessionResponse)(nil),    // 40: trivet.billing.v1.GetCheckoutSessionResponse
-	(*GetSubscriptionRequest)(nil),        // 41: trivet.billing.v1.GetSubscriptionRequest
-	(*GetSubscriptionResponse)(nil),       // 42: trivet.billing.v1.GetSubscriptionResponse
-	(*CreatePortalSessionRequest)(nil),    // 43: trivet.billing.v1.CreatePortalSessionRequest
-	(*CreatePortalSessionResponse)(nil),   // 44: trivet.billing.v1.CreatePortalSessionResponse
-	(*PortalSession)(nil),                 // 45: trivet.billing.v1.PortalSession
-	(*ListInvoicesRequest)(nil),           // 46: trivet.billing.v1.ListInvoicesRequest
-	(*ListInvoicesResponse)(nil),          // 47: trivet.billing.v1.ListInvoicesResponse
-	(*ApplyPlansRequest)(nil),             // 48: trivet.billing.v1.ApplyPlansRequest
-	(*ApplyPlansResponse)(nil),            // 49: trivet.billing.v1.ApplyPlansResponse
-	(*ListPlanVersionsRequest)(nil),       // 50: trivet.billing.v1.ListPlanVersionsRequest
-	(*ListPlanVersionsResponse)(nil),      // 51: trivet.billing.v1.ListPlanVersionsResponse
-	(*PlanVersion)(nil),                   // 52: trivet.billing.v1.PlanVersion
-	(*PlanChange)(nil),                    // 53: trivet.billing.v1.PlanChange
-	(*EraseUserRequest)(nil),              // 54: trivet.billing.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),             // 55: trivet.billing.v1.EraseUserResponse
-	(*ExportUserRequest)(nil),             // 56: trivet.billing.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),            // 57: trivet.billing.v1.ExportUserResponse
-	(*GetStatusRequest)(nil),              // 58: trivet.billing.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),             // 59: trivet.billing.v1.GetStatusResponse
-	(*ReceiveWebhookRequest)(nil),         // 60: trivet.billing.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),        // 61: trivet.billing.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),             // 62: trivet.billing.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),            // 63: trivet.billing.v1.ListEventsResponse
-	(*GetEventRequest)(nil),               // 64: trivet.billing.v1.GetEventRequest
-	(*GetEventResponse)(nil),              // 65: trivet.billing.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),          // 66: trivet.billing.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),         // 67: trivet.billing.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),              // 68: trivet.billing.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),             // 69: trivet.billing.v1.ReconcileResponse
-	nil,                                   // 70: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),           // 71: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),         // 72: google.protobuf.Timestamp
-	(*v1.CallUsage)(nil),                  // 73: trivet.usage.v1.CallUsage
-	(*Limits)(nil),                        // 74: trivet.billing.v1.Limits
-	(*Account)(nil),                       // 75: trivet.billing.v1.Account
-	(*UsageRow)(nil),                      // 76: trivet.billing.v1.UsageRow
-	(*UsageSummary)(nil),                  // 77: trivet.billing.v1.UsageSummary
-	(*Entry)(nil),                         // 78: trivet.billing.v1.Entry
-	(*Plan)(nil),                          // 79: trivet.billing.v1.Plan
-	(*Pack)(nil),                          // 80: trivet.billing.v1.Pack
-	(*Grant)(nil),                         // 81: trivet.billing.v1.Grant
-	(BillingInterval)(0),                  // 82: trivet.billing.v1.BillingInterval
-	(*Subscription)(nil),                  // 83: trivet.billing.v1.Subscription
-	(*Invoice)(nil),                       // 84: trivet.billing.v1.Invoice
-	(*v11.Health)(nil),                    // 85: trivet.status.v1.Health
-	(v12.EventState)(0),                   // 86: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                     // 87: trivet.inbox.v1.Event
+	(Outcome)(0),                              // 0: trivet.billing.v1.Outcome
+	(UsageGrouping)(0),                        // 1: trivet.billing.v1.UsageGrouping
+	(CheckoutStatus)(0),                       // 2: trivet.billing.v1.CheckoutStatus
+	(PlanChangeKind)(0),                       // 3: trivet.billing.v1.PlanChangeKind
+	(*ReserveRequest)(nil),                    // 4: trivet.billing.v1.ReserveRequest
+	(*ReserveResponse)(nil),                   // 5: trivet.billing.v1.ReserveResponse
+	(*CheckpointRequest)(nil),                 // 6: trivet.billing.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),                // 7: trivet.billing.v1.CheckpointResponse
+	(*SettleRequest)(nil),                     // 8: trivet.billing.v1.SettleRequest
+	(*SettleResponse)(nil),                    // 9: trivet.billing.v1.SettleResponse
+	(*GetEntitlementsRequest)(nil),            // 10: trivet.billing.v1.GetEntitlementsRequest
+	(*GetEntitlementsResponse)(nil),           // 11: trivet.billing.v1.GetEntitlementsResponse
+	(*GetAccountRequest)(nil),                 // 12: trivet.billing.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),                // 13: trivet.billing.v1.GetAccountResponse
+	(*GetUsageRequest)(nil),                   // 14: trivet.billing.v1.GetUsageRequest
+	(*GetUsageResponse)(nil),                  // 15: trivet.billing.v1.GetUsageResponse
+	(*ExportUsageRequest)(nil),                // 16: trivet.billing.v1.ExportUsageRequest
+	(*ExportUsageResponse)(nil),               // 17: trivet.billing.v1.ExportUsageResponse
+	(*ListRequestsRequest)(nil),               // 18: trivet.billing.v1.ListRequestsRequest
+	(*ListRequestsResponse)(nil),              // 19: trivet.billing.v1.ListRequestsResponse
+	(*RequestRecord)(nil),                     // 20: trivet.billing.v1.RequestRecord
+	(*GetRequestRequest)(nil),                 // 21: trivet.billing.v1.GetRequestRequest
+	(*GetRequestResponse)(nil),                // 22: trivet.billing.v1.GetRequestResponse
+	(*RecordRequestsRequest)(nil),             // 23: trivet.billing.v1.RecordRequestsRequest
+	(*RefusedRequest)(nil),                    // 24: trivet.billing.v1.RefusedRequest
+	(*RecordRequestsResponse)(nil),            // 25: trivet.billing.v1.RecordRequestsResponse
+	(*ListEntriesRequest)(nil),                // 26: trivet.billing.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),               // 27: trivet.billing.v1.ListEntriesResponse
+	(*ListPlansRequest)(nil),                  // 28: trivet.billing.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),                 // 29: trivet.billing.v1.ListPlansResponse
+	(*ListEntitlementsRequest)(nil),           // 30: trivet.billing.v1.ListEntitlementsRequest
+	(*ListEntitlementsResponse)(nil),          // 31: trivet.billing.v1.ListEntitlementsResponse
+	(*CheckEntitlementRequest)(nil),           // 32: trivet.billing.v1.CheckEntitlementRequest
+	(*CheckEntitlementResponse)(nil),          // 33: trivet.billing.v1.CheckEntitlementResponse
+	(*CreateGrantRequest)(nil),                // 34: trivet.billing.v1.CreateGrantRequest
+	(*CreateGrantResponse)(nil),               // 35: trivet.billing.v1.CreateGrantResponse
+	(*CreateCheckoutSessionRequest)(nil),      // 36: trivet.billing.v1.CreateCheckoutSessionRequest
+	(*CreateCheckoutSessionResponse)(nil),     // 37: trivet.billing.v1.CreateCheckoutSessionResponse
+	(*CheckoutSession)(nil),                   // 38: trivet.billing.v1.CheckoutSession
+	(*GetCheckoutSessionRequest)(nil),         // 39: trivet.billing.v1.GetCheckoutSessionRequest
+	(*GetCheckoutSessionResponse)(nil),        // 40: trivet.billing.v1.GetCheckoutSessionResponse
+	(*GetSubscriptionRequest)(nil),            // 41: trivet.billing.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),           // 42: trivet.billing.v1.GetSubscriptionResponse
+	(*PreviewSubscriptionChangeRequest)(nil),  // 43: trivet.billing.v1.PreviewSubscriptionChangeRequest
+	(*PreviewSubscriptionChangeResponse)(nil), // 44: trivet.billing.v1.PreviewSubscriptionChangeResponse
+	(*SubscriptionPreview)(nil),               // 45: trivet.billing.v1.SubscriptionPreview
+	(*ChangeSubscriptionRequest)(nil),         // 46: trivet.billing.v1.ChangeSubscriptionRequest
+	(*ChangeSubscriptionResponse)(nil),        // 47: trivet.billing.v1.ChangeSubscriptionResponse
+	(*CancelSubscriptionRequest)(nil),         // 48: trivet.billing.v1.CancelSubscriptionRequest
+	(*CancelSubscriptionResponse)(nil),        // 49: trivet.billing.v1.CancelSubscriptionResponse
+	(*ResumeSubscriptionRequest)(nil),         // 50: trivet.billing.v1.ResumeSubscriptionRequest
+	(*ResumeSubscriptionResponse)(nil),        // 51: trivet.billing.v1.ResumeSubscriptionResponse
+	(*CreatePortalSessionRequest)(nil),        // 52: trivet.billing.v1.CreatePortalSessionRequest
+	(*CreatePortalSessionResponse)(nil),       // 53: trivet.billing.v1.CreatePortalSessionResponse
+	(*PortalSession)(nil),                     // 54: trivet.billing.v1.PortalSession
+	(*ListInvoicesRequest)(nil),               // 55: trivet.billing.v1.ListInvoicesRequest
+	(*ListInvoicesResponse)(nil),              // 56: trivet.billing.v1.ListInvoicesResponse
+	(*ApplyPlansRequest)(nil),                 // 57: trivet.billing.v1.ApplyPlansRequest
+	(*ApplyPlansResponse)(nil),                // 58: trivet.billing.v1.ApplyPlansResponse
+	(*ListPlanVersionsRequest)(nil),           // 59: trivet.billing.v1.ListPlanVersionsRequest
+	(*ListPlanVersionsResponse)(nil),          // 60: trivet.billing.v1.ListPlanVersionsResponse
+	(*PlanVersion)(nil),                       // 61: trivet.billing.v1.PlanVersion
+	(*PlanChange)(nil),                        // 62: trivet.billing.v1.PlanChange
+	(*EraseUserRequest)(nil),                  // 63: trivet.billing.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),                 // 64: trivet.billing.v1.EraseUserResponse
+	(*ExportUserRequest)(nil),                 // 65: trivet.billing.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),                // 66: trivet.billing.v1.ExportUserResponse
+	(*GetStatusRequest)(nil),                  // 67: trivet.billing.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),                 // 68: trivet.billing.v1.GetStatusResponse
+	(*ReceiveWebhookRequest)(nil),             // 69: trivet.billing.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),            // 70: trivet.billing.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),                 // 71: trivet.billing.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),                // 72: trivet.billing.v1.ListEventsResponse
+	(*GetEventRequest)(nil),                   // 73: trivet.billing.v1.GetEventRequest
+	(*GetEventResponse)(nil),                  // 74: trivet.billing.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),              // 75: trivet.billing.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),             // 76: trivet.billing.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),                  // 77: trivet.billing.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),                 // 78: trivet.billing.v1.ReconcileResponse
+	nil,                                       // 79: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),               // 80: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 81: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                      // 82: trivet.usage.v1.CallUsage
+	(*Limits)(nil),                            // 83: trivet.billing.v1.Limits
+	(*Account)(nil),                           // 84: trivet.billing.v1.Account
+	(*UsageRow)(nil),                          // 85: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                      // 86: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                             // 87: trivet.billing.v1.Entry
+	(*Plan)(nil),                              // 88: trivet.billing.v1.Plan
+	(*Pack)(nil),                              // 89: trivet.billing.v1.Pack
+	(*Grant)(nil),                             // 90: trivet.billing.v1.Grant
+	(BillingInterval)(0),                      // 91: trivet.billing.v1.BillingInterval
+	(*Subscription)(nil),                      // 92: trivet.billing.v1.Subscription
+	(*Invoice)(nil),                           // 93: trivet.billing.v1.Invoice
+	(*v11.Health)(nil),                        // 94: trivet.status.v1.Health
+	(v12.EventState)(0),                       // 95: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                         // 96: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	71, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
-	72, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	73, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	72, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	73, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	80, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	81, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	82, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	81, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	82, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
 	0,  // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	74, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	75, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	83, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	84, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
 	1,  // 8: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	76, // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	77, // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	85, // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	86, // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
 	1,  // 11: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	76, // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	72, // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
-	72, // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
+	85, // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	81, // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
+	81, // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
 	0,  // 15: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
 	20, // 16: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
-	72, // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
+	81, // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
 	0,  // 18: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
-	73, // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
+	82, // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
 	20, // 20: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
 	24, // 21: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
-	72, // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
-	78, // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	79, // 24: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	80, // 25: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
-	74, // 26: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	72, // 27: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	81, // 28: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	82, // 29: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	81, // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
+	87, // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	88, // 24: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	89, // 25: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
+	83, // 26: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	81, // 27: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	90, // 28: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	91, // 29: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
 	38, // 30: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
 	2,  // 31: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
-	72, // 32: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	81, // 32: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
 	38, // 33: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	83, // 34: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	45, // 35: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
-	84, // 36: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	53, // 37: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
-	52, // 38: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
-	79, // 39: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
-	80, // 40: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
-	3,  // 41: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
-	85, // 42: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	85, // 43: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	70, // 44: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	86, // 45: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	72, // 46: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	87, // 47: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	87, // 48: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	72, // 49: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	71, // 50: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	4,  // 51: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	6,  // 52: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	8,  // 53: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	10, // 54: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	12, // 55: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	14, // 56: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	16, // 57: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
-	18, // 58: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
-	21, // 59: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
-	23, // 60: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
-	26, // 61: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	28, // 62: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	30, // 63: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
-	32, // 64: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
-	34, // 65: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	36, // 66: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	39, // 67: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
-	43, // 68: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	41, // 69: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
-	46, // 70: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	48, // 71: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	50, // 72: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
-	54, // 73: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	56, // 74: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	58, // 75: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	60, // 76: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	62, // 77: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	64, // 78: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	66, // 79: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	68, // 80: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	5,  // 81: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	7,  // 82: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	9,  // 83: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	11, // 84: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	13, // 85: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	15, // 86: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	17, // 87: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
-	19, // 88: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
-	22, // 89: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
-	25, // 90: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
-	27, // 91: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	29, // 92: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	31, // 93: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
-	33, // 94: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
-	35, // 95: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	37, // 96: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	40, // 97: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
-	44, // 98: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	42, // 99: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
-	47, // 100: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	49, // 101: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	51, // 102: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
-	55, // 103: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	57, // 104: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	59, // 105: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	61, // 106: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	63, // 107: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	65, // 108: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	67, // 109: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	69, // 110: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	81, // [81:111] is the sub-list for method output_type
-	51, // [51:81] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	92, // 34: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	91, // 35: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	45, // 36: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
+	91, // 37: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
+	81, // 38: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
+	81, // 39: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
+	92, // 40: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	92, // 41: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	92, // 42: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	54, // 43: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
+	93, // 44: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	62, // 45: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	61, // 46: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
+	88, // 47: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
+	89, // 48: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
+	3,  // 49: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
+	94, // 50: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	94, // 51: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	79, // 52: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	95, // 53: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	81, // 54: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	96, // 55: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	96, // 56: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	81, // 57: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	80, // 58: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	4,  // 59: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	6,  // 60: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	8,  // 61: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	10, // 62: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	12, // 63: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	14, // 64: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	16, // 65: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
+	18, // 66: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
+	21, // 67: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
+	23, // 68: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
+	26, // 69: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	28, // 70: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	30, // 71: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
+	32, // 72: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
+	34, // 73: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	36, // 74: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	39, // 75: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
+	52, // 76: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	41, // 77: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
+	43, // 78: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
+	46, // 79: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
+	48, // 80: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
+	50, // 81: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
+	55, // 82: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	57, // 83: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	59, // 84: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
+	63, // 85: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	65, // 86: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	67, // 87: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	69, // 88: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	71, // 89: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	73, // 90: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	75, // 91: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	77, // 92: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	5,  // 93: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	7,  // 94: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	9,  // 95: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	11, // 96: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	13, // 97: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	15, // 98: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	17, // 99: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	19, // 100: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	22, // 101: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	25, // 102: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	27, // 103: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	29, // 104: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	31, // 105: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
+	33, // 106: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
+	35, // 107: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	37, // 108: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	40, // 109: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
+	53, // 110: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	42, // 111: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
+	44, // 112: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
+	47, // 113: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
+	49, // 114: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
+	51, // 115: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
+	56, // 116: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	58, // 117: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	60, // 118: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
+	64, // 119: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	66, // 120: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	68, // 121: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	70, // 122: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	72, // 123: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	74, // 124: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	76, // 125: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	78, // 126: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	93, // [93:127] is the sub-list for method output_type
+	59, // [59:93] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
@@ -5160,7 +5746,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   67,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,36 +21,40 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	BillingService_Reserve_FullMethodName               = "/trivet.billing.v1.BillingService/Reserve"
-	BillingService_Checkpoint_FullMethodName            = "/trivet.billing.v1.BillingService/Checkpoint"
-	BillingService_Settle_FullMethodName                = "/trivet.billing.v1.BillingService/Settle"
-	BillingService_GetEntitlements_FullMethodName       = "/trivet.billing.v1.BillingService/GetEntitlements"
-	BillingService_GetAccount_FullMethodName            = "/trivet.billing.v1.BillingService/GetAccount"
-	BillingService_GetUsage_FullMethodName              = "/trivet.billing.v1.BillingService/GetUsage"
-	BillingService_ExportUsage_FullMethodName           = "/trivet.billing.v1.BillingService/ExportUsage"
-	BillingService_ListRequests_FullMethodName          = "/trivet.billing.v1.BillingService/ListRequests"
-	BillingService_GetRequest_FullMethodName            = "/trivet.billing.v1.BillingService/GetRequest"
-	BillingService_RecordRequests_FullMethodName        = "/trivet.billing.v1.BillingService/RecordRequests"
-	BillingService_ListEntries_FullMethodName           = "/trivet.billing.v1.BillingService/ListEntries"
-	BillingService_ListPlans_FullMethodName             = "/trivet.billing.v1.BillingService/ListPlans"
-	BillingService_ListEntitlements_FullMethodName      = "/trivet.billing.v1.BillingService/ListEntitlements"
-	BillingService_CheckEntitlement_FullMethodName      = "/trivet.billing.v1.BillingService/CheckEntitlement"
-	BillingService_CreateGrant_FullMethodName           = "/trivet.billing.v1.BillingService/CreateGrant"
-	BillingService_CreateCheckoutSession_FullMethodName = "/trivet.billing.v1.BillingService/CreateCheckoutSession"
-	BillingService_GetCheckoutSession_FullMethodName    = "/trivet.billing.v1.BillingService/GetCheckoutSession"
-	BillingService_CreatePortalSession_FullMethodName   = "/trivet.billing.v1.BillingService/CreatePortalSession"
-	BillingService_GetSubscription_FullMethodName       = "/trivet.billing.v1.BillingService/GetSubscription"
-	BillingService_ListInvoices_FullMethodName          = "/trivet.billing.v1.BillingService/ListInvoices"
-	BillingService_ApplyPlans_FullMethodName            = "/trivet.billing.v1.BillingService/ApplyPlans"
-	BillingService_ListPlanVersions_FullMethodName      = "/trivet.billing.v1.BillingService/ListPlanVersions"
-	BillingService_EraseUser_FullMethodName             = "/trivet.billing.v1.BillingService/EraseUser"
-	BillingService_ExportUser_FullMethodName            = "/trivet.billing.v1.BillingService/ExportUser"
-	BillingService_GetStatus_FullMethodName             = "/trivet.billing.v1.BillingService/GetStatus"
-	BillingService_ReceiveWebhook_FullMethodName        = "/trivet.billing.v1.BillingService/ReceiveWebhook"
-	BillingService_ListEvents_FullMethodName            = "/trivet.billing.v1.BillingService/ListEvents"
-	BillingService_GetEvent_FullMethodName              = "/trivet.billing.v1.BillingService/GetEvent"
-	BillingService_RedriveEvents_FullMethodName         = "/trivet.billing.v1.BillingService/RedriveEvents"
-	BillingService_Reconcile_FullMethodName             = "/trivet.billing.v1.BillingService/Reconcile"
+	BillingService_Reserve_FullMethodName                   = "/trivet.billing.v1.BillingService/Reserve"
+	BillingService_Checkpoint_FullMethodName                = "/trivet.billing.v1.BillingService/Checkpoint"
+	BillingService_Settle_FullMethodName                    = "/trivet.billing.v1.BillingService/Settle"
+	BillingService_GetEntitlements_FullMethodName           = "/trivet.billing.v1.BillingService/GetEntitlements"
+	BillingService_GetAccount_FullMethodName                = "/trivet.billing.v1.BillingService/GetAccount"
+	BillingService_GetUsage_FullMethodName                  = "/trivet.billing.v1.BillingService/GetUsage"
+	BillingService_ExportUsage_FullMethodName               = "/trivet.billing.v1.BillingService/ExportUsage"
+	BillingService_ListRequests_FullMethodName              = "/trivet.billing.v1.BillingService/ListRequests"
+	BillingService_GetRequest_FullMethodName                = "/trivet.billing.v1.BillingService/GetRequest"
+	BillingService_RecordRequests_FullMethodName            = "/trivet.billing.v1.BillingService/RecordRequests"
+	BillingService_ListEntries_FullMethodName               = "/trivet.billing.v1.BillingService/ListEntries"
+	BillingService_ListPlans_FullMethodName                 = "/trivet.billing.v1.BillingService/ListPlans"
+	BillingService_ListEntitlements_FullMethodName          = "/trivet.billing.v1.BillingService/ListEntitlements"
+	BillingService_CheckEntitlement_FullMethodName          = "/trivet.billing.v1.BillingService/CheckEntitlement"
+	BillingService_CreateGrant_FullMethodName               = "/trivet.billing.v1.BillingService/CreateGrant"
+	BillingService_CreateCheckoutSession_FullMethodName     = "/trivet.billing.v1.BillingService/CreateCheckoutSession"
+	BillingService_GetCheckoutSession_FullMethodName        = "/trivet.billing.v1.BillingService/GetCheckoutSession"
+	BillingService_CreatePortalSession_FullMethodName       = "/trivet.billing.v1.BillingService/CreatePortalSession"
+	BillingService_GetSubscription_FullMethodName           = "/trivet.billing.v1.BillingService/GetSubscription"
+	BillingService_PreviewSubscriptionChange_FullMethodName = "/trivet.billing.v1.BillingService/PreviewSubscriptionChange"
+	BillingService_ChangeSubscription_FullMethodName        = "/trivet.billing.v1.BillingService/ChangeSubscription"
+	BillingService_CancelSubscription_FullMethodName        = "/trivet.billing.v1.BillingService/CancelSubscription"
+	BillingService_ResumeSubscription_FullMethodName        = "/trivet.billing.v1.BillingService/ResumeSubscription"
+	BillingService_ListInvoices_FullMethodName              = "/trivet.billing.v1.BillingService/ListInvoices"
+	BillingService_ApplyPlans_FullMethodName                = "/trivet.billing.v1.BillingService/ApplyPlans"
+	BillingService_ListPlanVersions_FullMethodName          = "/trivet.billing.v1.BillingService/ListPlanVersions"
+	BillingService_EraseUser_FullMethodName                 = "/trivet.billing.v1.BillingService/EraseUser"
+	BillingService_ExportUser_FullMethodName                = "/trivet.billing.v1.BillingService/ExportUser"
+	BillingService_GetStatus_FullMethodName                 = "/trivet.billing.v1.BillingService/GetStatus"
+	BillingService_ReceiveWebhook_FullMethodName            = "/trivet.billing.v1.BillingService/ReceiveWebhook"
+	BillingService_ListEvents_FullMethodName                = "/trivet.billing.v1.BillingService/ListEvents"
+	BillingService_GetEvent_FullMethodName                  = "/trivet.billing.v1.BillingService/GetEvent"
+	BillingService_RedriveEvents_FullMethodName             = "/trivet.billing.v1.BillingService/RedriveEvents"
+	BillingService_Reconcile_FullMethodName                 = "/trivet.billing.v1.BillingService/Reconcile"
 )
 
 // BillingServiceClient is the client API for BillingService service.
@@ -116,6 +120,21 @@ type BillingServiceClient interface {
 	CreatePortalSession(ctx context.Context, in *CreatePortalSessionRequest, opts ...grpc.CallOption) (*CreatePortalSessionResponse, error)
 	// GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one).
 	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
+	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
+	// what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
+	// canceled), SERVICE_UNAVAILABLE.
+	PreviewSubscriptionChange(ctx context.Context, in *PreviewSubscriptionChangeRequest, opts ...grpc.CallOption) (*PreviewSubscriptionChangeResponse, error)
+	// ChangeSubscription does what a preview says and charges exactly that. If the payment fails, the subscription stays as it was until the
+	// invoice is paid. Repeating the call is harmless.
+	// Errors: CONFLICT (the preview has expired or was replaced, or the subscription has changed since), NOT_FOUND, SERVICE_UNAVAILABLE.
+	ChangeSubscription(ctx context.Context, in *ChangeSubscriptionRequest, opts ...grpc.CallOption) (*ChangeSubscriptionResponse, error)
+	// CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
+	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+	CancelSubscription(ctx context.Context, in *CancelSubscriptionRequest, opts ...grpc.CallOption) (*CancelSubscriptionResponse, error)
+	// ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
+	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+	ResumeSubscription(ctx context.Context, in *ResumeSubscriptionRequest, opts ...grpc.CallOption) (*ResumeSubscriptionResponse, error)
 	// ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.
 	ListInvoices(ctx context.Context, in *ListInvoicesRequest, opts ...grpc.CallOption) (*ListInvoicesResponse, error)
 	// ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
@@ -352,6 +371,46 @@ func (c *billingServiceClient) GetSubscription(ctx context.Context, in *GetSubsc
 	return out, nil
 }
 
+func (c *billingServiceClient) PreviewSubscriptionChange(ctx context.Context, in *PreviewSubscriptionChangeRequest, opts ...grpc.CallOption) (*PreviewSubscriptionChangeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewSubscriptionChangeResponse)
+	err := c.cc.Invoke(ctx, BillingService_PreviewSubscriptionChange_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) ChangeSubscription(ctx context.Context, in *ChangeSubscriptionRequest, opts ...grpc.CallOption) (*ChangeSubscriptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangeSubscriptionResponse)
+	err := c.cc.Invoke(ctx, BillingService_ChangeSubscription_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) CancelSubscription(ctx context.Context, in *CancelSubscriptionRequest, opts ...grpc.CallOption) (*CancelSubscriptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelSubscriptionResponse)
+	err := c.cc.Invoke(ctx, BillingService_CancelSubscription_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) ResumeSubscription(ctx context.Context, in *ResumeSubscriptionRequest, opts ...grpc.CallOption) (*ResumeSubscriptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeSubscriptionResponse)
+	err := c.cc.Invoke(ctx, BillingService_ResumeSubscription_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *billingServiceClient) ListInvoices(ctx context.Context, in *ListInvoicesRequest, opts ...grpc.CallOption) (*ListInvoicesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListInvoicesResponse)
@@ -534,6 +593,21 @@ type BillingServiceServer interface {
 	CreatePortalSession(context.Context, *CreatePortalSessionRequest) (*CreatePortalSessionResponse, error)
 	// GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one).
 	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
+	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
+	// what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
+	// canceled), SERVICE_UNAVAILABLE.
+	PreviewSubscriptionChange(context.Context, *PreviewSubscriptionChangeRequest) (*PreviewSubscriptionChangeResponse, error)
+	// ChangeSubscription does what a preview says and charges exactly that. If the payment fails, the subscription stays as it was until the
+	// invoice is paid. Repeating the call is harmless.
+	// Errors: CONFLICT (the preview has expired or was replaced, or the subscription has changed since), NOT_FOUND, SERVICE_UNAVAILABLE.
+	ChangeSubscription(context.Context, *ChangeSubscriptionRequest) (*ChangeSubscriptionResponse, error)
+	// CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
+	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+	CancelSubscription(context.Context, *CancelSubscriptionRequest) (*CancelSubscriptionResponse, error)
+	// ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
+	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+	ResumeSubscription(context.Context, *ResumeSubscriptionRequest) (*ResumeSubscriptionResponse, error)
 	// ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.
 	ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error)
 	// ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
@@ -627,6 +701,18 @@ func (UnimplementedBillingServiceServer) CreatePortalSession(context.Context, *C
 }
 func (UnimplementedBillingServiceServer) GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSubscription not implemented")
+}
+func (UnimplementedBillingServiceServer) PreviewSubscriptionChange(context.Context, *PreviewSubscriptionChangeRequest) (*PreviewSubscriptionChangeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewSubscriptionChange not implemented")
+}
+func (UnimplementedBillingServiceServer) ChangeSubscription(context.Context, *ChangeSubscriptionRequest) (*ChangeSubscriptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeSubscription not implemented")
+}
+func (UnimplementedBillingServiceServer) CancelSubscription(context.Context, *CancelSubscriptionRequest) (*CancelSubscriptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelSubscription not implemented")
+}
+func (UnimplementedBillingServiceServer) ResumeSubscription(context.Context, *ResumeSubscriptionRequest) (*ResumeSubscriptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeSubscription not implemented")
 }
 func (UnimplementedBillingServiceServer) ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListInvoices not implemented")
@@ -1017,6 +1103,78 @@ func _BillingService_GetSubscription_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BillingService_PreviewSubscriptionChange_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewSubscriptionChangeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).PreviewSubscriptionChange(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_PreviewSubscriptionChange_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).PreviewSubscriptionChange(ctx, req.(*PreviewSubscriptionChangeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_ChangeSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeSubscriptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ChangeSubscription(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ChangeSubscription_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ChangeSubscription(ctx, req.(*ChangeSubscriptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_CancelSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelSubscriptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).CancelSubscription(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_CancelSubscription_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).CancelSubscription(ctx, req.(*CancelSubscriptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_ResumeSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeSubscriptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ResumeSubscription(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ResumeSubscription_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ResumeSubscription(ctx, req.(*ResumeSubscriptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BillingService_ListInvoices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListInvoicesRequest)
 	if err := dec(in); err != nil {
@@ -1286,6 +1444,22 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSubscription",
 			Handler:    _BillingService_GetSubscription_Handler,
+		},
+		{
+			MethodName: "PreviewSubscriptionChange",
+			Handler:    _BillingService_PreviewSubscriptionChange_Handler,
+		},
+		{
+			MethodName: "ChangeSubscription",
+			Handler:    _BillingService_ChangeSubscription_Handler,
+		},
+		{
+			MethodName: "CancelSubscription",
+			Handler:    _BillingService_CancelSubscription_Handler,
+		},
+		{
+			MethodName: "ResumeSubscription",
+			Handler:    _BillingService_ResumeSubscription_Handler,
 		},
 		{
 			MethodName: "ListInvoices",

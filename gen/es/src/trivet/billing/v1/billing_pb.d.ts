@@ -1530,6 +1530,272 @@ export declare type GetSubscriptionResponse = Message<"trivet.billing.v1.GetSubs
 export declare const GetSubscriptionResponseSchema: GenMessage<GetSubscriptionResponse>;
 
 /**
+ * PreviewSubscriptionChangeRequest says what the subscription is to become.
+ *
+ * @generated from message trivet.billing.v1.PreviewSubscriptionChangeRequest
+ */
+export declare type PreviewSubscriptionChangeRequest = Message<"trivet.billing.v1.PreviewSubscriptionChangeRequest"> & {
+  /**
+   * The plan's id. Example: "team".
+   *
+   * @generated from field: string plan_id = 1;
+   */
+  planId: string;
+
+  /**
+   * How often it is charged; unset means every month. Example: BILLING_INTERVAL_YEAR.
+   *
+   * @generated from field: trivet.billing.v1.BillingInterval interval = 2;
+   */
+  interval: BillingInterval;
+
+  /**
+   * The number of seats of a plan that is sold by seat; 0 means as many as now. Example: 5.
+   *
+   * @generated from field: int32 seats = 3;
+   */
+  seats: number;
+};
+
+/**
+ * Describes the message trivet.billing.v1.PreviewSubscriptionChangeRequest.
+ * Use `create(PreviewSubscriptionChangeRequestSchema)` to create a new message.
+ */
+export declare const PreviewSubscriptionChangeRequestSchema: GenMessage<PreviewSubscriptionChangeRequest>;
+
+/**
+ * PreviewSubscriptionChangeResponse carries the preview.
+ *
+ * @generated from message trivet.billing.v1.PreviewSubscriptionChangeResponse
+ */
+export declare type PreviewSubscriptionChangeResponse = Message<"trivet.billing.v1.PreviewSubscriptionChangeResponse"> & {
+  /**
+   * The preview.
+   *
+   * @generated from field: trivet.billing.v1.SubscriptionPreview subscription_preview = 1;
+   */
+  subscriptionPreview?: SubscriptionPreview | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.PreviewSubscriptionChangeResponse.
+ * Use `create(PreviewSubscriptionChangeResponseSchema)` to create a new message.
+ */
+export declare const PreviewSubscriptionChangeResponseSchema: GenMessage<PreviewSubscriptionChangeResponse>;
+
+/**
+ * SubscriptionPreview is what a change charges and gives.
+ *
+ * @generated from message trivet.billing.v1.SubscriptionPreview
+ */
+export declare type SubscriptionPreview = Message<"trivet.billing.v1.SubscriptionPreview"> & {
+  /**
+   * The preview's id, for ChangeSubscription. Example: "preview_2ABC".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The plan's id. Example: "team".
+   *
+   * @generated from field: string plan_id = 2;
+   */
+  planId: string;
+
+  /**
+   * The version of the plan. Example: 3.
+   *
+   * @generated from field: int32 plan_version = 3;
+   */
+  planVersion: number;
+
+  /**
+   * How often it is charged. Example: BILLING_INTERVAL_MONTH.
+   *
+   * @generated from field: trivet.billing.v1.BillingInterval interval = 4;
+   */
+  interval: BillingInterval;
+
+  /**
+   * The number of seats; 1 for a plan without seats. Example: 5.
+   *
+   * @generated from field: int32 seats = 5;
+   */
+  seats: number;
+
+  /**
+   * What is charged at once, with tax, in the smallest unit of the currency. Below 0 it is credited to later invoices.
+   * Example: "4000" ($40.00).
+   *
+   * @generated from field: int64 amount_minor_units = 6;
+   */
+  amountMinorUnits: bigint;
+
+  /**
+   * The three-letter currency code in lower case. Example: "usd".
+   *
+   * @generated from field: string currency = 7;
+   */
+  currency: string;
+
+  /**
+   * The price of each later period, before tax, in the smallest unit of the currency. Example: "10000" ($100.00).
+   *
+   * @generated from field: int64 next_amount_minor_units = 8;
+   */
+  nextAmountMinorUnits: bigint;
+
+  /**
+   * The credit that is granted at once, in nano-dollars. Example: "52500000000" ($52.50).
+   *
+   * @generated from field: int64 credit_nano_usd = 9;
+   */
+  creditNanoUsd: bigint;
+
+  /**
+   * When the change happens: now, or at the end of the period. Example: "2026-11-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp effective_time = 10;
+   */
+  effectiveTime?: Timestamp | undefined;
+
+  /**
+   * When the preview stops being valid. Example: "2026-11-23T10:15:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 11;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.SubscriptionPreview.
+ * Use `create(SubscriptionPreviewSchema)` to create a new message.
+ */
+export declare const SubscriptionPreviewSchema: GenMessage<SubscriptionPreview>;
+
+/**
+ * ChangeSubscriptionRequest names a preview.
+ *
+ * @generated from message trivet.billing.v1.ChangeSubscriptionRequest
+ */
+export declare type ChangeSubscriptionRequest = Message<"trivet.billing.v1.ChangeSubscriptionRequest"> & {
+  /**
+   * The preview's id. Example: "preview_2ABC".
+   *
+   * @generated from field: string preview_id = 1;
+   */
+  previewId: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ChangeSubscriptionRequest.
+ * Use `create(ChangeSubscriptionRequestSchema)` to create a new message.
+ */
+export declare const ChangeSubscriptionRequestSchema: GenMessage<ChangeSubscriptionRequest>;
+
+/**
+ * ChangeSubscriptionResponse carries the subscription.
+ *
+ * @generated from message trivet.billing.v1.ChangeSubscriptionResponse
+ */
+export declare type ChangeSubscriptionResponse = Message<"trivet.billing.v1.ChangeSubscriptionResponse"> & {
+  /**
+   * The subscription as it is now.
+   *
+   * @generated from field: trivet.billing.v1.Subscription subscription = 1;
+   */
+  subscription?: Subscription | undefined;
+
+  /**
+   * Where a person pays the invoice that the change waits for; empty when it does not wait. Example: "https://invoice.stripe.com/i/acct_1/test_1".
+   *
+   * @generated from field: string payment_url = 2;
+   */
+  paymentUrl: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ChangeSubscriptionResponse.
+ * Use `create(ChangeSubscriptionResponseSchema)` to create a new message.
+ */
+export declare const ChangeSubscriptionResponseSchema: GenMessage<ChangeSubscriptionResponse>;
+
+/**
+ * CancelSubscriptionRequest says when.
+ *
+ * @generated from message trivet.billing.v1.CancelSubscriptionRequest
+ */
+export declare type CancelSubscriptionRequest = Message<"trivet.billing.v1.CancelSubscriptionRequest"> & {
+  /**
+   * Whether it ends now, without a refund, and not at the end of its period. Example: false.
+   *
+   * @generated from field: bool now = 1;
+   */
+  now: boolean;
+};
+
+/**
+ * Describes the message trivet.billing.v1.CancelSubscriptionRequest.
+ * Use `create(CancelSubscriptionRequestSchema)` to create a new message.
+ */
+export declare const CancelSubscriptionRequestSchema: GenMessage<CancelSubscriptionRequest>;
+
+/**
+ * CancelSubscriptionResponse carries the subscription.
+ *
+ * @generated from message trivet.billing.v1.CancelSubscriptionResponse
+ */
+export declare type CancelSubscriptionResponse = Message<"trivet.billing.v1.CancelSubscriptionResponse"> & {
+  /**
+   * The subscription as it is now.
+   *
+   * @generated from field: trivet.billing.v1.Subscription subscription = 1;
+   */
+  subscription?: Subscription | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.CancelSubscriptionResponse.
+ * Use `create(CancelSubscriptionResponseSchema)` to create a new message.
+ */
+export declare const CancelSubscriptionResponseSchema: GenMessage<CancelSubscriptionResponse>;
+
+/**
+ * ResumeSubscriptionRequest has no parameters.
+ *
+ * @generated from message trivet.billing.v1.ResumeSubscriptionRequest
+ */
+export declare type ResumeSubscriptionRequest = Message<"trivet.billing.v1.ResumeSubscriptionRequest"> & {
+};
+
+/**
+ * Describes the message trivet.billing.v1.ResumeSubscriptionRequest.
+ * Use `create(ResumeSubscriptionRequestSchema)` to create a new message.
+ */
+export declare const ResumeSubscriptionRequestSchema: GenMessage<ResumeSubscriptionRequest>;
+
+/**
+ * ResumeSubscriptionResponse carries the subscription.
+ *
+ * @generated from message trivet.billing.v1.ResumeSubscriptionResponse
+ */
+export declare type ResumeSubscriptionResponse = Message<"trivet.billing.v1.ResumeSubscriptionResponse"> & {
+  /**
+   * The subscription as it is now.
+   *
+   * @generated from field: trivet.billing.v1.Subscription subscription = 1;
+   */
+  subscription?: Subscription | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ResumeSubscriptionResponse.
+ * Use `create(ResumeSubscriptionResponseSchema)` to create a new message.
+ */
+export declare const ResumeSubscriptionResponseSchema: GenMessage<ResumeSubscriptionResponse>;
+
+/**
  * CreatePortalSessionRequest says where to come back to.
  *
  * @generated from message trivet.billing.v1.CreatePortalSessionRequest
@@ -2680,6 +2946,53 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof GetSubscriptionRequestSchema;
     output: typeof GetSubscriptionResponseSchema;
+  },
+  /**
+   * PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
+   * what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+   * Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
+   * canceled), SERVICE_UNAVAILABLE.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.PreviewSubscriptionChange
+   */
+  previewSubscriptionChange: {
+    methodKind: "unary";
+    input: typeof PreviewSubscriptionChangeRequestSchema;
+    output: typeof PreviewSubscriptionChangeResponseSchema;
+  },
+  /**
+   * ChangeSubscription does what a preview says and charges exactly that. If the payment fails, the subscription stays as it was until the
+   * invoice is paid. Repeating the call is harmless.
+   * Errors: CONFLICT (the preview has expired or was replaced, or the subscription has changed since), NOT_FOUND, SERVICE_UNAVAILABLE.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.ChangeSubscription
+   */
+  changeSubscription: {
+    methodKind: "unary";
+    input: typeof ChangeSubscriptionRequestSchema;
+    output: typeof ChangeSubscriptionResponseSchema;
+  },
+  /**
+   * CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
+   * Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.CancelSubscription
+   */
+  cancelSubscription: {
+    methodKind: "unary";
+    input: typeof CancelSubscriptionRequestSchema;
+    output: typeof CancelSubscriptionResponseSchema;
+  },
+  /**
+   * ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
+   * Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.ResumeSubscription
+   */
+  resumeSubscription: {
+    methodKind: "unary";
+    input: typeof ResumeSubscriptionRequestSchema;
+    output: typeof ResumeSubscriptionResponseSchema;
   },
   /**
    * ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.

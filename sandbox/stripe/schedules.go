@@ -1,0 +1,247 @@
+package stripe
+
+import "slices"
+
+// Schedule is Stripe's subscription schedule, with the fields that the sandbox keeps. It changes a subscription at the ends of its periods.
+type Schedule struct {
+	ID                   string            `json:"id"`
+	Object               string            `json:"object"`
+	CanceledAt           *int64            `json:"canceled_at"`
+	CompletedAt          *int64            `json:"completed_at"`
+	Created              int64             `json:"created"`
+	CurrentPhase         *PhaseSpan        `json:"current_phase"`
+	Customer             string            `json:"customer"`
+	EndBehavior          string            `json:"end_behavior"`
+	Livemode             bool              `json:"livemode"`
+	Metadata             map[string]string `json:"metadata"`
+	Phases               []Phase           `json:"phases"`
+	ReleasedAt           *int64            `json:"released_at"`
+	ReleasedSubscription *string           `json:"released_subscription"`
+	Status               string            `json:"status"`
+	Subscription         *string           `json:"subscription"`
+	TestClock            *string           `json:"test_clock"`
+}
+
+// PhaseSpan is when a phase begins and ends.
+type PhaseSpan struct {
+	StartDate int64 `json:"start_date"`
+	EndDate   int64 `json:"end_date"`
+}
+
+// Phase is what a subscription has for a time.
+type Phase struct {
+	PhaseSpan
+	Items             []PhaseItem `json:"items"`
+	ProrationBehavior string      `json:"proration_behavior"`
+}
+
+// PhaseItem is one price of a phase.
+type PhaseItem struct {
+	Price    string            `json:"price"`
+	Plan     string            `json:"plan"`
+	Quantity *int64            `json:"quantity,omitempty"`
+	Metadata map[string]string `json:"metadata"`
+}
+
+func (f *Fake) schedule(id string) (Schedule, *apiError) {
+	s, ok := f.schedules.Get(id)
+	if !ok {
+		return Schedule{}, noSuch("subscription_schedule", "schedule", id)
+	}
+	return s, nil
+}
+
+// createSchedule makes a schedule from a subscription; the sandbox makes no others.
+func (f *Fake) createSchedule(c *call) (any, *apiError) {
+	id, sent := c.form.text("from_subscription")
+	if !sent {
+		return nil, missingParam("from_subscription")
+	}
+	if bad := c.form.done(); bad != nil {
+		return nil, bad
+	}
+	sub, ok := f.subscriptions.Get(id)
+	switch {
+	case !ok:
+		return nil, noSuchParam("subscription", "from_subscription", id)
+	case sub.over(), sub.Status == "incomplete":
+		return nil, invalidRequest("from_subscription", "", "You cannot migrate a subscription that is "+sub.Status+" to a schedule.")
+	case sub.Schedule != nil:
+		return nil, invalidRequest("from_subscription", "", "You cannot migrate a subscription that is already attached to a schedule: "+*sub.Schedule+".")
+	case sub.CancelAt != nil:
+		return nil, invalidRequest("from_subscription", "", "The sandbox makes no schedule of a subscription that is going to be canceled.")
+	}
+	cus, _ := f.customers.Get(sub.Customer)
+	span := PhaseSpan{sub.CurrentPeriodStart, sub.CurrentPeriodEnd}
+	phase := Phase{PhaseSpan: span, ProrationBehavior: "create_prorations"}
+	for _, i := range sub.Items.Data {
+		phase.Items = append(phase.Items, PhaseItem{Price: i.Price.ID, Plan: i.Price.ID, Quantity: i.Quantity, Metadata: map[string]string{}})
+	}
+	s := Schedule{
+		ID: f.ids.Next("sub_sched_1", 23), Object: "subscription_schedule", Created: f.timeOf(cus), CurrentPhase: &span, Customer: sub.Customer,
+		EndBehavior: "release", Metadata: map[string]string{}, Phases: []Phase{phase}, Status: "active", Subscription: &sub.ID, TestClock: sub.TestClock,
+	}
+	sub.Schedule = &s.ID
+	if bad := save(f, f.schedules, s.ID, s, "subscription_schedule.created"); bad != nil {
+		return nil, bad
+	}
+	return s, save(f, f.subscriptions, sub.ID, sub, "customer.subscription.updated")
+}
+
+func (f *Fake) getSchedule(c *call) (any, *apiError) {
+	if bad := c.form.done(); bad != nil {
+		return nil, bad
+	}
+	return asAny(f.schedule(c.id))
+}
+
+// updateSchedule replaces the phases. The first must be the present one.
+func (f *Fake) updateSchedule(c *call) (any, *apiError) {
+	s, bad := f.schedule(c.id)
+	if bad != nil {
+		return nil, bad
+	}
+	if s.Status != "active" {
+		return nil, invalidRequest("", "", "You cannot update a subscription schedule that is currently in the `"+s.Status+"` status. It must be not started, or active.")
+	}
+	sub, bad := f.subscription(orEmpty(s.Subscription))
+	if bad != nil {
+		return nil, bad
+	}
+	s.EndBehavior = c.form.oneOf("end_behavior", s.EndBehavior, "release", "cancel")
+	s.Metadata = c.form.metadata(s.Metadata)
+	c.form.oneOf("proration_behavior", "create_prorations", "create_prorations", "none", "always_invoice")
+	if list := c.form.list("phases"); list != nil {
+		if s.Phases, bad = f.readPhases(list, sub); bad != nil {
+			return nil, bad
+		}
+	}
+	if bad := c.form.done(); bad != nil {
+		return nil, bad
+	}
+	return s, save(f, f.schedules, s.ID, s, "subscription_schedule.updated")
+}
+
+func (f *Fake) readPhases(list []*form, sub Subscription) (phases []Phase, bad *apiError) {
+	at := sub.CurrentPeriodStart
+	for n, in := range list {
+		p := Phase{PhaseSpan: PhaseSpan{StartDate: at}, ProrationBehavior: in.oneOf("proration_behavior", "create_prorations", "create_prorations", "none", "always_invoice")}
+		rhythm := sub.recurring()
+		for _, item := range in.list("items") {
+			id, _ := item.text("price")
+			price, bad := f.priceOfPhase(item.path("price"), id, sub)
+			if bad != nil {
+				return nil, bad
+			}
+			rhythm = *price.Recurring
+			p.Items = append(p.Items, PhaseItem{Price: id, Plan: id, Quantity: item.integer("quantity"), Metadata: map[string]string{}})
+		}
+		start, end, iterations := in.integer("start_date"), in.integer("end_date"), in.integer("iterations")
+		switch {
+		case len(p.Items) == 0:
+			return nil, missingParam(in.path("items"))
+		case start != nil && *start != at:
+			return nil, invalidRequest(in.path("start_date"), "", "A phase must begin when the one before ends, and the first with the present phase.")
+		case end != nil:
+			p.EndDate = *end
+		default:
+			p.EndDate = rhythm.boundary(at, max(orZero(iterations), 1))
+		}
+		if n == 0 && p.EndDate != sub.CurrentPeriodEnd {
+			return nil, invalidRequest(in.path("end_date"), "", "In the sandbox the first phase ends with the present period.")
+		}
+		if p.EndDate <= p.StartDate {
+			return nil, invalidRequest(in.path("end_date"), "", "A phase must end after it begins.")
+		}
+		phases, at = append(phases, p), p.EndDate
+	}
+	return phases, nil
+}
+
+// priceOfPhase finds a price that is on sale, or that the subscription has.
+func (f *Fake) priceOfPhase(param, id string, sub Subscription) (Price, *apiError) {
+	for _, i := range sub.Items.Data {
+		if i.Price.ID == id {
+			return i.Price, nil
+		}
+	}
+	return f.priceOfItem(param, id)
+}
+
+func (f *Fake) releaseSchedule(c *call) (any, *apiError) {
+	s, bad := f.schedule(c.id)
+	if bad != nil {
+		return nil, bad
+	}
+	c.form.ignore("preserve_cancel_date")
+	if bad := c.form.done(); bad != nil {
+		return nil, bad
+	}
+	if s.Status != "active" {
+		return nil, invalidRequest("", "", "You cannot release a subscription schedule that is currently in the `"+s.Status+"` status.")
+	}
+	sub, bad := f.subscription(orEmpty(s.Subscription))
+	if bad != nil {
+		return nil, bad
+	}
+	cus, _ := f.customers.Get(s.Customer)
+	if bad := f.endSchedule(&sub, "released", f.timeOf(cus)); bad != nil {
+		return nil, bad
+	}
+	if bad := save(f, f.subscriptions, sub.ID, sub, "customer.subscription.updated"); bad != nil {
+		return nil, bad
+	}
+	return asAny(f.schedule(c.id))
+}
+
+// endSchedule takes the schedule from a subscription, which the caller saves.
+func (f *Fake) endSchedule(sub *Subscription, status string, at int64) *apiError {
+	s, ok := f.schedules.Get(orEmpty(sub.Schedule))
+	if !ok {
+		return nil
+	}
+	sub.Schedule = nil
+	s.Status, s.CurrentPhase = status, nil
+	kind := "subscription_schedule.canceled"
+	if status == "released" {
+		kind = "subscription_schedule.released"
+		s.ReleasedAt, s.ReleasedSubscription, s.Subscription = &at, &sub.ID, nil
+	} else {
+		s.CanceledAt = &at
+	}
+	return save(f, f.schedules, s.ID, s, kind)
+}
+
+// enterPhase gives a subscription, at the end of its period, what its schedule has for the next. The caller saves the subscription.
+func (f *Fake) enterPhase(sub *Subscription, at int64) *apiError {
+	s, ok := f.schedules.Get(orEmpty(sub.Schedule))
+	if !ok {
+		return nil
+	}
+	next := slices.IndexFunc(s.Phases, func(p Phase) bool { return p.StartDate <= at && at < p.EndDate })
+	if next < 0 {
+		return f.endSchedule(sub, "released", at)
+	}
+	phase := s.Phases[next]
+	if s.CurrentPhase != nil && *s.CurrentPhase == phase.PhaseSpan {
+		return nil
+	}
+	items := slices.Clone(sub.Items.Data)
+	for n, want := range phase.Items {
+		price, ok := f.prices.Get(want.Price) // also one that was taken off sale since
+		if !ok {
+			return noSuchParam("price", "price", want.Price)
+		}
+		if n == len(items) {
+			items = append(items, f.newItem(price, 1, at))
+		}
+		items[n].Price, items[n].Quantity = price, want.Quantity
+	}
+	rhythm := sub.recurring()
+	sub.setItems(items[:len(phase.Items)])
+	if !sameInterval(rhythm, sub.recurring()) {
+		sub.BillingCycleAnchor = at
+	}
+	s.CurrentPhase = &phase.PhaseSpan
+	return save(f, f.schedules, s.ID, s, "subscription_schedule.updated")
+}

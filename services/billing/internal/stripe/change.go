@@ -1,0 +1,143 @@
+package stripe
+
+import (
+	"context"
+	"errors"
+
+	sdk "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/invoice"
+	"github.com/stripe/stripe-go/v76/subscription"
+	"github.com/stripe/stripe-go/v76/subscriptionschedule"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
+)
+
+var _ checkout.Changer = (*Client)(nil)
+
+// alwaysInvoice charges a change at once.
+const alwaysInvoice = "always_invoice"
+
+// PreviewChange returns what a change would charge at once. Stripe works out the same for the same moment.
+func (c *Client) PreviewChange(ctx context.Context, p checkout.Preview) (int64, string, error) {
+	params := &sdk.InvoiceUpcomingParams{
+		Subscription: sdk.String(p.Subscription), SubscriptionProrationDate: sdk.Int64(p.Date.Unix()),
+		SubscriptionProrationBehavior: sdk.String(alwaysInvoice), SubscriptionItems: itemsOf(p),
+	}
+	inv, err := call(ctx, c, &params.Context, func() (*sdk.Invoice, error) { return invoice.Client{B: c.backend, Key: c.key}.Upcoming(params) })
+	if refused, ok := errors.AsType[*outcome.RefusedError](err); ok && refused.Code == string(sdk.ErrorCodeInvoiceUpcomingNone) {
+		return 0, string(sdk.CurrencyUSD), nil // nothing is charged, as during a trial
+	}
+	if err != nil {
+		return 0, "", err
+	}
+	return inv.Total, string(inv.Currency), nil
+}
+
+func itemsOf(p checkout.Preview) []*sdk.SubscriptionItemsParams {
+	return []*sdk.SubscriptionItemsParams{{ID: sdk.String(p.Item), Price: sdk.String(p.Price), Quantity: sdk.Int64(p.Quantity)}}
+}
+
+// Change does a change. Without a payment the subscription stays as it was.
+func (c *Client) Change(ctx context.Context, p checkout.Preview, key string) (checkout.Changed, error) {
+	params := &sdk.SubscriptionParams{
+		Items: itemsOf(p), ProrationBehavior: sdk.String(alwaysInvoice), ProrationDate: sdk.Int64(p.Date.Unix()), PaymentBehavior: sdk.String("pending_if_incomplete"),
+	}
+	params.AddExpand("latest_invoice")
+	params.SetIdempotencyKey(key)
+	s, err := c.update(ctx, p.Subscription, params)
+	if err != nil || s.LatestInvoice == nil {
+		return checkout.Changed{}, err
+	}
+	done := checkout.Changed{Invoice: s.LatestInvoice.ID}
+	if s.PendingUpdate != nil {
+		done.PaymentURL = s.LatestInvoice.HostedInvoiceURL
+	}
+	return done, nil
+}
+
+func (c *Client) update(ctx context.Context, id string, params *sdk.SubscriptionParams) (*sdk.Subscription, error) {
+	return call(ctx, c, &params.Context, func() (*sdk.Subscription, error) {
+		return subscription.Client{B: c.backend, Key: c.key}.Update(id, params)
+	})
+}
+
+// CancelAtPeriodEnd cancels a subscription at the end of its period, or takes that back.
+func (c *Client) CancelAtPeriodEnd(ctx context.Context, id string, cancel bool) error {
+	_, err := c.update(ctx, id, &sdk.SubscriptionParams{CancelAtPeriodEnd: sdk.Bool(cancel)})
+	return err
+}
+
+// CancelNow ends a subscription. One that Stripe does not have has ended.
+func (c *Client) CancelNow(ctx context.Context, id string) error {
+	params := &sdk.SubscriptionCancelParams{}
+	_, err := call(ctx, c, &params.Context, func() (*sdk.Subscription, error) {
+		return subscription.Client{B: c.backend, Key: c.key}.Cancel(id, params)
+	})
+	if outcome.Missing(err) {
+		return nil
+	}
+	return err
+}
+
+// ScheduleChange does a change at the end of the period. A schedule that an interrupted call made is used again.
+func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
+	schedule, err := c.scheduleOf(ctx, p.Subscription)
+	if err != nil {
+		return err
+	}
+	now := schedule.Phases[0]
+	for _, phase := range schedule.Phases {
+		if schedule.CurrentPhase != nil && phase.StartDate == schedule.CurrentPhase.StartDate {
+			now = phase
+		}
+	}
+	params := &sdk.SubscriptionScheduleParams{
+		EndBehavior: sdk.String(string(sdk.SubscriptionScheduleEndBehaviorRelease)), ProrationBehavior: sdk.String("none"),
+		Phases: []*sdk.SubscriptionSchedulePhaseParams{
+			{StartDate: sdk.Int64(now.StartDate), EndDate: sdk.Int64(p.Effective.Unix()), Items: phaseItems(p.FromPrice, p.FromQuantity), ProrationBehavior: sdk.String("none")},
+			{Iterations: sdk.Int64(1), Items: phaseItems(p.Price, p.Quantity), ProrationBehavior: sdk.String("none")},
+		},
+	}
+	_, err = call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
+		return subscriptionschedule.Client{B: c.backend, Key: c.key}.Update(schedule.ID, params)
+	})
+	return err
+}
+
+func phaseItems(price string, quantity int64) []*sdk.SubscriptionSchedulePhaseItemParams {
+	return []*sdk.SubscriptionSchedulePhaseItemParams{{Price: sdk.String(price), Quantity: sdk.Int64(quantity)}}
+}
+
+// scheduleOf returns the subscription's schedule, and makes one if there is none.
+func (c *Client) scheduleOf(ctx context.Context, id string) (*sdk.SubscriptionSchedule, error) {
+	read := &sdk.SubscriptionParams{}
+	read.AddExpand("schedule")
+	s, err := call(ctx, c, &read.Context, func() (*sdk.Subscription, error) { return subscription.Client{B: c.backend, Key: c.key}.Get(id, read) })
+	if err != nil || s.Schedule != nil {
+		return scheduleIn(s), err
+	}
+	params := &sdk.SubscriptionScheduleParams{FromSubscription: sdk.String(id)}
+	return call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
+		return subscriptionschedule.Client{B: c.backend, Key: c.key}.New(params)
+	})
+}
+
+func scheduleIn(s *sdk.Subscription) *sdk.SubscriptionSchedule {
+	if s == nil {
+		return nil
+	}
+	return s.Schedule
+}
+
+// ReleaseSchedule takes a scheduled change back. A schedule that has ended is released.
+func (c *Client) ReleaseSchedule(ctx context.Context, id string) error {
+	params := &sdk.SubscriptionScheduleReleaseParams{}
+	_, err := call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
+		return subscriptionschedule.Client{B: c.backend, Key: c.key}.Release(id, params)
+	})
+	if outcome.Missing(err) {
+		return nil
+	}
+	return err
+}
