@@ -64,6 +64,8 @@ type Service struct {
 	targets   *upstream.Chain
 	responses *responses.Front
 	db        *database.DB // nil without a store
+	// failover is nil without Redis.
+	failover *limit.Failover
 
 	provider      *health.Provider
 	probeInterval time.Duration
@@ -86,7 +88,7 @@ func New(ctx context.Context, config Config, deps Deps) (_ *Service, err error) 
 		return nil, fmt.Errorf("ai: %w", err)
 	}
 	plans, err1 := plan.NewCache(deps.Billing, remembered, deps.Now)
-	limiter, err2 := limit.NewMemory(remembered, deps.Now)
+	limiter, failover, err2 := newLimiter(config, deps)
 	keeper := hold.NewKeeper(deps.Billing, deps.Logger, deps.Now)
 	recorder, err3 := newRecorder(deps.Meter)
 	if err := errors.Join(err1, err2, err3); err != nil {
@@ -100,10 +102,10 @@ func New(ctx context.Context, config Config, deps Deps) (_ *Service, err error) 
 	if err := errors.Join(recorder.observe(deps.Meter, keeper, invoker), health.Observe(deps.Meter, "openai", watched.Condition)); err != nil {
 		return nil, fmt.Errorf("ai: %w", err)
 	}
-	s := &Service{invoker: invoker, keeper: keeper, targets: targets, provider: watched, probeInterval: config.ProbeInterval}
+	s := &Service{failover: failover, invoker: invoker, keeper: keeper, targets: targets, provider: watched, probeInterval: config.ProbeInterval}
 	if err := s.open(ctx, config, deps); err != nil {
 		targets.Close()
-		return nil, fmt.Errorf("ai: %w", err)
+		return nil, fmt.Errorf("ai: %w", errors.Join(err, failover.Close()))
 	}
 	s.server = rpc.New(rpc.Options{
 		Invoker: invoker, Responses: s.responses, Typed: typed.New(typed.Options{Invoker: invoker, FallbackText: config.fallbackText(), Logger: deps.Logger, Now: deps.Now}),
@@ -130,6 +132,20 @@ func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error
 	}
 	s.responses = responses.New(options)
 	return nil
+}
+
+// newLimiter returns the limiter of this process, or the one that is shared in Redis, which it also returns as itself.
+func newLimiter(config Config, deps Deps) (limit.Limiter, *limit.Failover, error) {
+	memory, err := limit.NewMemory(remembered, deps.Now)
+	if err != nil || !config.Redis.IsSet() {
+		return memory, nil, err
+	}
+	redis, err := limit.NewRedis(limit.RedisOptions{URL: config.Redis.Reveal()})
+	if err != nil {
+		return nil, nil, err
+	}
+	failover := limit.NewFailover(redis, memory, deps.Logger, deps.Now)
+	return failover, failover, nil
 }
 
 // methodOf names a call in the provider's metrics.
@@ -166,6 +182,9 @@ func (s *Service) Run(ctx context.Context) error {
 		s.provider.Run(ctx, s.probeInterval, func(ctx context.Context) { s.targets.Probe(ctx, s.provider) })
 	})
 	tasks.Go(func() { s.responses.Run(ctx) })
+	if s.failover != nil {
+		tasks.Go(func() { s.failover.Run(ctx) })
+	}
 	err := s.keeper.Run(ctx)
 	s.invoker.Stop()
 	tasks.Wait()
@@ -203,5 +222,6 @@ func (s *Service) Close(ctx context.Context) error {
 	if s.db != nil {
 		err = errors.Join(err, s.db.Close(ctx))
 	}
+	err = errors.Join(err, s.failover.Close())
 	return err
 }

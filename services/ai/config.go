@@ -1,12 +1,14 @@
 package ai
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
 )
 
@@ -32,6 +34,8 @@ type Config struct {
 	MaxConcurrent int `env:"OPENAI_MAX_CONCURRENT" default:"4096" min:"1" help:"maximum concurrent calls to OpenAI"`
 	// RefusedFields are members of a request that could change its model or its price.
 	RefusedFields []string `env:"TRIVET_REFUSED_FIELDS" default:"models,route,provider,plugins,transforms,preset,fallbacks,extra_body,best_of,use_beam_search,prediction,audio,web_search_options,search_parameters" help:"request fields that are refused, because they can change which model answers or what the call costs; none refuses nothing"`
+	// Redis is where the replicas share the counts of limits.
+	Redis settings.Secret `env:"REDIS_URL" help:"Redis that the replicas share the counts of limits in, as redis://HOST:6379, rediss:// or unix://; without it, each process counts for itself"`
 	// FallbackText answers a conversation of the typed API while no target of its model is available.
 	FallbackText string `env:"TRIVET_FALLBACK_TEXT" default:"I'm currently unavailable. Please try again later or contact support." help:"text that answers a chat of the typed API, free and marked fallback: true, while no target of the model is available; none answers SERVICE_UNAVAILABLE instead"`
 	// AbandonedReads and AbandonedReadTimeout bound what is done for answers whose callers have left.
@@ -56,9 +60,20 @@ const official = "api.openai.com"
 
 func (c *Config) official() bool { return c.BaseURL != nil && c.BaseURL.Hostname() == official }
 
-// Validate checks the keys. In the mode settings.Serve OpenAI itself needs one; servers that speak its format, such as a model
+// Validate checks the address of Redis and the keys. In the mode settings.Serve OpenAI itself needs one; servers that speak its format, such as a model
 // server on this machine, may need none. In the mode settings.Production it refuses keys that OpenAI cannot have made.
 func (c *Config) Validate(modes settings.Modes) error {
+	return errors.Join(c.validateRedis(), c.validateKeys(modes))
+}
+
+func (c *Config) validateRedis() error {
+	if !c.Redis.IsSet() || limit.CheckURL(c.Redis.Reveal()) == nil {
+		return nil
+	}
+	return settings.Invalid("REDIS_URL", "is not an address of Redis", "write redis://HOST:6379, rediss://HOST:6379 or unix:///PATH")
+}
+
+func (c *Config) validateKeys(modes settings.Modes) error {
 	if !c.official() {
 		return nil
 	}

@@ -1909,6 +1909,11 @@ export interface components {
              * @description The maximum number of calls at the same time. Example: 64.
              */
             concurrentRequests: number;
+            /**
+             * Format: int32
+             * @description The maximum number of requests per day, in UTC. Example: 10000.
+             */
+            requestsPerDay: number;
         };
         /** @description ListApiKeysResponse is one page. */
         ListApiKeysResponse: {

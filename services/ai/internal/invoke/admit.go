@@ -53,7 +53,7 @@ func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.
 	limits := plan.GetLimits()
 	return i.deps.Limiter.Admit(ctx, limit.Ask{
 		Account: claims.AccountID, Keys: limitedKeys(claims), AccountRequests: int64(limits.GetRequestsPerMinute()),
-		TokensPerMinute: int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
+		AccountRequestsPerDay: int64(limits.GetRequestsPerDay()), TokensPerMinute: int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
 		Tokens: tokens,
 	})
 }

@@ -3,11 +3,18 @@ package limit
 
 import (
 	"context"
+	"strconv"
 	"time"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 )
 
-// Minute is the length of every window.
+// Minute is the length of every window but the day's.
 const Minute = time.Minute
+
+// day is the length of a day in UTC.
+const day = 24 * time.Hour
 
 // Ask is what a call wants and the limits that apply to it; 0 means no limit.
 type Ask struct {
@@ -17,6 +24,8 @@ type Ask struct {
 	Keys []Key
 	// AccountRequests is requests per minute.
 	AccountRequests int64
+	// AccountRequestsPerDay is requests per day in UTC.
+	AccountRequestsPerDay int64
 	// TokensPerMinute counts input and output of the account.
 	TokensPerMinute int64
 	// Concurrent is how many calls of the account may run at once.
@@ -33,8 +42,7 @@ type Key struct {
 	Requests int64
 }
 
-// Limiter counts. The one in this package counts in memory, for one process; one that shares its counts between
-// processes can take its place.
+// Limiter counts. Memory counts for one process, Redis for all that share a Redis, and Failover by the one or the other.
 type Limiter interface {
 	// Admit counts the call in, or counts nothing and returns an *errs.Error with the reason RATE_LIMIT_EXCEEDED and
 	// the time after which it would be let in.
@@ -45,6 +53,62 @@ type Limiter interface {
 type Ticket interface {
 	// Done ends the call and corrects its tokens to what it used. It must be called once.
 	Done(used int64)
+}
+
+// refusal is the limit that a call would exceed, and when it would no longer.
+type refusal struct {
+	kind kind
+	key  int // its index in Ask.Keys, for keyRequests
+	wait time.Duration
+}
+
+// kind is a limit of an Ask.
+type kind int
+
+// The kinds; admit.lua has the same numbers.
+const (
+	keyRequests kind = iota + 1
+	accountRequests
+	accountDay
+	concurrent
+	accountTokens
+)
+
+// err is the error for a call that was not let in.
+func (r refusal) err(ask Ask) *errs.Error {
+	switch r.kind {
+	case keyRequests:
+		format := "This API key allows %d requests per minute."
+		if r.key > 0 {
+			format = "An API key that made this one allows %d requests per minute, together with the keys that it made."
+		}
+		return exceeded(r.wait, "api_key_requests_per_minute", format, ask.Keys[r.key].Requests)
+	case accountRequests:
+		return exceeded(r.wait, "requests_per_minute", "Your plan allows %d requests per minute.", ask.AccountRequests)
+	case accountDay:
+		return exceeded(r.wait, "requests_per_day", "Your plan allows %d requests per day (UTC).", ask.AccountRequestsPerDay)
+	case concurrent:
+		return exceeded(busyRetry, "concurrent_requests", "Your plan allows %d calls at the same time.", ask.Concurrent)
+	default:
+		return exceeded(r.wait, "tokens_per_minute", "Your plan allows %d tokens per minute.", ask.TokensPerMinute)
+	}
+}
+
+// busyRetry is when to try again while too many calls run at once: it is unknown when one ends.
+const busyRetry = time.Second
+
+func exceeded(d time.Duration, name, format string, limit int64) *errs.Error {
+	d = max(d, time.Millisecond)
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, format, limit).
+		After(d).With("limit", name).With("allowed", strconv.FormatInt(limit, 10))
+}
+
+// taken is what a call takes from the limit of tokens: a call that wants more than the whole limit runs alone.
+func (a Ask) taken() int64 {
+	if a.TokensPerMinute > 0 {
+		return min(a.Tokens, a.TokensPerMinute)
+	}
+	return a.Tokens
 }
 
 // window counts what happened in the last minute: exactly since the present window began, and for the part of the

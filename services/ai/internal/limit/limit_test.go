@@ -13,6 +13,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/redistest"
 	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 )
 
@@ -20,6 +21,31 @@ import (
 type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time { return c.at }
+
+// each runs a test with each limiter. Both must decide the same.
+func each(t *testing.T, test func(t *testing.T, m limit.Limiter, c *clock)) {
+	t.Helper()
+	t.Run("memory", func(t *testing.T) {
+		m, c := newMemory(t)
+		test(t, m, c)
+	})
+	t.Run("redis", func(t *testing.T) {
+		c := &clock{time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+		test(t, newRedis(t, redistest.New(t), c), c)
+	})
+}
+
+func newRedis(t *testing.T, server *redistest.Server, c *clock) *limit.Redis {
+	t.Helper()
+	options := limit.RedisOptions{URL: server.URL()}
+	if c != nil {
+		options.Now = c.now
+	}
+	r, err := limit.NewRedis(options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	return r
+}
 
 func newMemory(t testing.TB) (*limit.Memory, *clock) {
 	t.Helper()
@@ -41,31 +67,32 @@ func refused(t testing.TB, err error) (string, time.Duration) {
 }
 
 func TestRequestsPerMinute(t *testing.T) {
-	m, c := newMemory(t)
-	ask := limit.Ask{Account: "a", AccountRequests: 3}
-	for range 3 {
+	each(t, func(t *testing.T, m limit.Limiter, c *clock) {
+		ask := limit.Ask{Account: "a", AccountRequests: 3}
+		for range 3 {
+			_, err := m.Admit(t.Context(), ask)
+			require.NoError(t, err)
+			c.at = c.at.Add(time.Second)
+		}
 		_, err := m.Admit(t.Context(), ask)
-		require.NoError(t, err)
-		c.at = c.at.Add(time.Second)
-	}
-	_, err := m.Admit(t.Context(), ask)
-	name, wait := refused(t, err)
-	require.Equal(t, "requests_per_minute", name)
-	require.Equal(t, "3", errs.From(err).Metadata["allowed"])
-	_, err = m.Admit(t.Context(), limit.Ask{Account: "b", AccountRequests: 3})
-	require.NoError(t, err, "another account")
+		name, wait := refused(t, err)
+		require.Equal(t, "requests_per_minute", name)
+		require.Equal(t, "3", errs.From(err).Metadata["allowed"])
+		_, err = m.Admit(t.Context(), limit.Ask{Account: "b", AccountRequests: 3})
+		require.NoError(t, err, "another account")
 
-	c.at = c.at.Add(wait - time.Millisecond)
-	_, err = m.Admit(t.Context(), ask)
-	require.Error(t, err, "a moment before the told time")
-	c.at = c.at.Add(time.Millisecond)
-	_, err = m.Admit(t.Context(), ask)
-	require.NoError(t, err, "at the told time")
-	c.at = c.at.Add(time.Hour)
-	for range 3 {
+		c.at = c.at.Add(wait - time.Millisecond)
 		_, err = m.Admit(t.Context(), ask)
-		require.NoError(t, err, "a fresh minute")
-	}
+		require.Error(t, err, "a moment before the told time")
+		c.at = c.at.Add(time.Millisecond)
+		_, err = m.Admit(t.Context(), ask)
+		require.NoError(t, err, "at the told time")
+		c.at = c.at.Add(time.Hour)
+		for range 3 {
+			_, err = m.Admit(t.Context(), ask)
+			require.NoError(t, err, "a fresh minute")
+		}
+	})
 }
 
 // TestAMillisecondTooEarlyIsRefused fills a minute and looks at the first moments of the next one at which its share
@@ -101,127 +128,133 @@ func TestAMillisecondTooEarlyIsRefused(t *testing.T) {
 }
 
 func TestARefusedCallCountsNothing(t *testing.T) {
-	m, _ := newMemory(t)
-	both := limit.Ask{Account: "a", AccountRequests: 5, Keys: []limit.Key{{ID: "k", Requests: 1}}}
-	_, err := m.Admit(t.Context(), both)
-	require.NoError(t, err)
-	for range 10 {
-		_, err = m.Admit(t.Context(), both)
-		name, _ := refused(t, err)
-		require.Equal(t, "api_key_requests_per_minute", name)
-	}
-	for range 4 {
-		_, err = m.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: 5})
+	each(t, func(t *testing.T, m limit.Limiter, _ *clock) {
+		both := limit.Ask{Account: "a", AccountRequests: 5, Keys: []limit.Key{{ID: "k", Requests: 1}}}
+		_, err := m.Admit(t.Context(), both)
 		require.NoError(t, err)
-	}
+		for range 10 {
+			_, err = m.Admit(t.Context(), both)
+			name, _ := refused(t, err)
+			require.Equal(t, "api_key_requests_per_minute", name)
+		}
+		for range 4 {
+			_, err = m.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: 5})
+			require.NoError(t, err)
+		}
+	})
 }
 
 // TestKeyLimitIncludesDescendants: a key, what it made and what that made share the limit of the first.
 func TestKeyLimitIncludesDescendants(t *testing.T) {
-	m, clock := newMemory(t)
-	parent, free := limit.Key{ID: "parent", Requests: 5}, limit.Key{ID: "unlimited"}
-	admit := func(keys ...limit.Key) error {
-		_, err := m.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: 1000, Keys: keys})
-		return err
-	}
-	require.NoError(t, admit(parent))
-	require.NoError(t, admit(limit.Key{ID: "child", Requests: 2}, parent))
-	require.NoError(t, admit(limit.Key{ID: "child", Requests: 2}, parent))
-	name, _ := refused(t, admit(limit.Key{ID: "child", Requests: 2}, parent))
-	require.Equal(t, "api_key_requests_per_minute", name, "the child's own limit")
-	require.NoError(t, admit(limit.Key{ID: "other"}, parent), "the refused call counted nowhere")
-	require.NoError(t, admit(limit.Key{ID: "grandchild"}, free, parent))
-	for _, keys := range [][]limit.Key{
-		{parent}, {{ID: "new"}, parent}, {{ID: "grandchild"}, free, parent}, {{ID: "child", Requests: 2}, parent},
-	} {
-		name, _ = refused(t, admit(keys...))
-		require.Equal(t, "api_key_requests_per_minute", name)
-	}
-	require.NoError(t, admit(limit.Key{ID: "stranger", Requests: 1}))
-	clock.at = clock.at.Add(2 * time.Minute)
-	require.NoError(t, admit(limit.Key{ID: "grandchild"}, free, parent))
+	each(t, func(t *testing.T, m limit.Limiter, clock *clock) {
+		parent, free := limit.Key{ID: "parent", Requests: 5}, limit.Key{ID: "unlimited"}
+		admit := func(keys ...limit.Key) error {
+			_, err := m.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: 1000, Keys: keys})
+			return err
+		}
+		require.NoError(t, admit(parent))
+		require.NoError(t, admit(limit.Key{ID: "child", Requests: 2}, parent))
+		require.NoError(t, admit(limit.Key{ID: "child", Requests: 2}, parent))
+		name, _ := refused(t, admit(limit.Key{ID: "child", Requests: 2}, parent))
+		require.Equal(t, "api_key_requests_per_minute", name, "the child's own limit")
+		require.NoError(t, admit(limit.Key{ID: "other"}, parent), "the refused call counted nowhere")
+		require.NoError(t, admit(limit.Key{ID: "grandchild"}, free, parent))
+		for _, keys := range [][]limit.Key{
+			{parent}, {{ID: "new"}, parent}, {{ID: "grandchild"}, free, parent}, {{ID: "child", Requests: 2}, parent},
+		} {
+			name, _ = refused(t, admit(keys...))
+			require.Equal(t, "api_key_requests_per_minute", name)
+		}
+		require.NoError(t, admit(limit.Key{ID: "stranger", Requests: 1}))
+		clock.at = clock.at.Add(2 * time.Minute)
+		require.NoError(t, admit(limit.Key{ID: "grandchild"}, free, parent))
+	})
 }
 
 func TestConcurrentCalls(t *testing.T) {
-	m, _ := newMemory(t)
-	ask := limit.Ask{Account: "a", Concurrent: 2}
-	first, err := m.Admit(t.Context(), ask)
-	require.NoError(t, err)
-	_, err = m.Admit(t.Context(), ask)
-	require.NoError(t, err)
-	_, err = m.Admit(t.Context(), ask)
-	name, _ := refused(t, err)
-	require.Equal(t, "concurrent_requests", name)
-	first.Done(0)
-	first.Done(0) // a second time gives nothing back
-	_, err = m.Admit(t.Context(), ask)
-	require.NoError(t, err)
-	_, err = m.Admit(t.Context(), ask)
-	require.Error(t, err)
+	each(t, func(t *testing.T, m limit.Limiter, _ *clock) {
+		ask := limit.Ask{Account: "a", Concurrent: 2}
+		first, err := m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		_, err = m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		_, err = m.Admit(t.Context(), ask)
+		name, _ := refused(t, err)
+		require.Equal(t, "concurrent_requests", name)
+		first.Done(0)
+		first.Done(0) // a second time gives nothing back
+		_, err = m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		_, err = m.Admit(t.Context(), ask)
+		require.Error(t, err)
+	})
 }
 
 func TestTokensPerMinute(t *testing.T) {
-	m, c := newMemory(t)
-	ask := limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 60}
-	first, err := m.Admit(t.Context(), ask)
-	require.NoError(t, err)
-	_, err = m.Admit(t.Context(), ask)
-	name, _ := refused(t, err)
-	require.Equal(t, "tokens_per_minute", name)
-	first.Done(10) // it used less than it might have
-	second, err := m.Admit(t.Context(), ask)
-	require.NoError(t, err)
-	second.Done(90) // more than it said
-	_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 1})
-	_, wait := refused(t, err)
-	c.at = c.at.Add(wait)
-	_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 1})
-	require.NoError(t, err)
+	each(t, func(t *testing.T, m limit.Limiter, c *clock) {
+		ask := limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 60}
+		first, err := m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		_, err = m.Admit(t.Context(), ask)
+		name, _ := refused(t, err)
+		require.Equal(t, "tokens_per_minute", name)
+		first.Done(10) // it used less than it might have
+		second, err := m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		second.Done(90) // more than it said
+		_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 1})
+		_, wait := refused(t, err)
+		c.at = c.at.Add(wait)
+		_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 1})
+		require.NoError(t, err)
 
-	large := limit.Ask{Account: "large", TokensPerMinute: 100, Tokens: 5_000}
-	alone, err := m.Admit(t.Context(), large)
-	require.NoError(t, err, "a call above the limit runs alone")
-	_, err = m.Admit(t.Context(), large)
-	require.Error(t, err)
-	alone.Done(20)
-	c.at = c.at.Add(2 * limit.Minute)
-	_, err = m.Admit(t.Context(), large)
-	require.NoError(t, err)
+		large := limit.Ask{Account: "large", TokensPerMinute: 100, Tokens: 5_000}
+		alone, err := m.Admit(t.Context(), large)
+		require.NoError(t, err, "a call above the limit runs alone")
+		_, err = m.Admit(t.Context(), large)
+		require.Error(t, err)
+		alone.Done(20)
+		c.at = c.at.Add(2 * limit.Minute)
+		_, err = m.Admit(t.Context(), large)
+		require.NoError(t, err)
+	})
 }
 
 func TestTokensAreGivenBackToTheirOwnMinute(t *testing.T) {
-	m, c := newMemory(t)
-	ask := limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 100}
-	long, err := m.Admit(t.Context(), ask)
-	require.NoError(t, err)
-	c.at = c.at.Add(limit.Minute)
-	_, err = m.Admit(t.Context(), ask)
-	require.Error(t, err, "the minute before still counts")
-	long.Done(0)
-	next, err := m.Admit(t.Context(), ask)
-	require.NoError(t, err)
-	c.at = c.at.Add(10 * limit.Minute)
-	next.Done(0)
-	again, err := m.Admit(t.Context(), ask)
-	require.NoError(t, err)
-	again.Done(100)
-	_, err = m.Admit(t.Context(), ask)
-	require.Error(t, err, "what was given back late did not make room twice")
+	each(t, func(t *testing.T, m limit.Limiter, c *clock) {
+		ask := limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 100}
+		long, err := m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		c.at = c.at.Add(limit.Minute)
+		_, err = m.Admit(t.Context(), ask)
+		require.Error(t, err, "the minute before still counts")
+		long.Done(0)
+		next, err := m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		c.at = c.at.Add(10 * limit.Minute)
+		next.Done(0)
+		again, err := m.Admit(t.Context(), ask)
+		require.NoError(t, err)
+		again.Done(100)
+		_, err = m.Admit(t.Context(), ask)
+		require.Error(t, err, "what was given back late did not make room twice")
+	})
 }
 
 func TestExactlyTheLimitPassesUnderConcurrency(t *testing.T) {
-	m, _ := newMemory(t)
-	var passed atomic.Int64
-	var callers sync.WaitGroup
-	for range 300 {
-		callers.Go(func() {
-			if _, err := m.Admit(context.Background(), limit.Ask{Account: "a", AccountRequests: 20}); err == nil {
-				passed.Add(1)
-			}
-		})
-	}
-	callers.Wait()
-	require.EqualValues(t, 20, passed.Load())
+	each(t, func(t *testing.T, m limit.Limiter, _ *clock) {
+		var passed atomic.Int64
+		var callers sync.WaitGroup
+		for range 300 {
+			callers.Go(func() {
+				if _, err := m.Admit(context.Background(), limit.Ask{Account: "a", AccountRequests: 20}); err == nil {
+					passed.Add(1)
+				}
+			})
+		}
+		callers.Wait()
+		require.EqualValues(t, 20, passed.Load())
+	})
 }
 
 func TestMemoryIsBounded(t *testing.T) {
@@ -294,30 +327,32 @@ func TestALongCallCountsWhenItEnds(t *testing.T) {
 
 // TestLateCorrectionDoesNotFreeTokens: the minute in which it was taken is over, and another call has used the present one.
 func TestLateCorrectionDoesNotFreeTokens(t *testing.T) {
-	m, c := newMemory(t)
-	long, err := m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 90})
-	require.NoError(t, err)
-	c.at = c.at.Add(10 * limit.Minute)
-	other, err := m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 60})
-	require.NoError(t, err)
-	other.Done(60)
-	long.Done(0)
-	_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 41})
-	_, _ = refused(t, err)
-	_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 40})
-	require.NoError(t, err)
+	each(t, func(t *testing.T, m limit.Limiter, c *clock) {
+		long, err := m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 90})
+		require.NoError(t, err)
+		c.at = c.at.Add(10 * limit.Minute)
+		other, err := m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 60})
+		require.NoError(t, err)
+		other.Done(60)
+		long.Done(0)
+		_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 41})
+		_, _ = refused(t, err)
+		_, err = m.Admit(t.Context(), limit.Ask{Account: "a", TokensPerMinute: 100, Tokens: 40})
+		require.NoError(t, err)
+	})
 }
 
 // TestAKeyIsNotAnAccount though it has the same id.
 func TestAKeyIsNotAnAccount(t *testing.T) {
-	m, _ := newMemory(t)
-	for range 3 {
+	each(t, func(t *testing.T, m limit.Limiter, _ *clock) {
+		for range 3 {
+			_, err := m.Admit(t.Context(), limit.Ask{Account: "same", AccountRequests: 6})
+			require.NoError(t, err)
+			_, err = m.Admit(t.Context(), limit.Ask{Account: "same", AccountRequests: 6, Keys: []limit.Key{{ID: "same", Requests: 3}}})
+			require.NoError(t, err)
+		}
 		_, err := m.Admit(t.Context(), limit.Ask{Account: "same", AccountRequests: 6})
-		require.NoError(t, err)
-		_, err = m.Admit(t.Context(), limit.Ask{Account: "same", AccountRequests: 6, Keys: []limit.Key{{ID: "same", Requests: 3}}})
-		require.NoError(t, err)
-	}
-	_, err := m.Admit(t.Context(), limit.Ask{Account: "same", AccountRequests: 6})
-	name, _ := refused(t, err)
-	require.Equal(t, "requests_per_minute", name)
+		name, _ := refused(t, err)
+		require.Equal(t, "requests_per_minute", name)
+	})
 }

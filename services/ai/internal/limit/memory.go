@@ -3,18 +3,11 @@ package limit
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 )
-
-// busyRetry is when to try again while too many calls run at once: it is unknown when one ends.
-const busyRetry = time.Second
 
 // Memory is a Limiter for one process.
 type Memory struct {
@@ -28,6 +21,8 @@ type Memory struct {
 // counts are one account's or one key's.
 type counts struct {
 	requests, tokens window
+	day              time.Time // in UTC, at its beginning
+	today            int64     // requests of that day
 	running          int64
 }
 
@@ -55,17 +50,15 @@ func (m *Memory) Admit(_ context.Context, ask Ask) (Ticket, error) {
 	for i, key := range ask.Keys {
 		keys[i] = find(m.keys, key.ID, at)
 	}
-	if err := check(at, ask, account, keys); err != nil {
-		return nil, err
+	if refused, ok := check(at, ask, account, keys); !ok {
+		return nil, refused.err(ask)
 	}
-	taken := ask.Tokens
-	if ask.TokensPerMinute > 0 {
-		taken = min(taken, ask.TokensPerMinute)
-	}
+	taken := ask.taken()
 	for _, key := range keys {
 		key.requests.now++
 	}
 	account.requests.now++
+	account.today++
 	account.tokens.now += taken
 	account.running++
 	return &ticket{memory: m, account: account, taken: taken, window: account.tokens.start}, nil
@@ -79,35 +72,31 @@ func find(all *simplelru.LRU[string, *counts], id string, at time.Time) *counts 
 	}
 	c.requests.roll(at)
 	c.tokens.roll(at)
+	if today := at.UTC().Truncate(day); !today.Equal(c.day) {
+		c.day, c.today = today, 0
+	}
 	return c
 }
 
-func check(at time.Time, ask Ask, account *counts, keys []*counts) error {
+func check(at time.Time, ask Ask, account *counts, keys []*counts) (refusal, bool) {
 	for i, key := range keys {
-		limit, format := ask.Keys[i].Requests, "This API key allows %d requests per minute."
-		if i > 0 {
-			format = "An API key that made this one allows %d requests per minute, together with the keys that it made."
-		}
-		if d := key.requests.wait(at, 1, limit); d > 0 {
-			return exceeded(d, "api_key_requests_per_minute", format, limit)
+		if d := key.requests.wait(at, 1, ask.Keys[i].Requests); d > 0 {
+			return refusal{keyRequests, i, d}, false
 		}
 	}
 	if d := account.requests.wait(at, 1, ask.AccountRequests); d > 0 {
-		return exceeded(d, "requests_per_minute", "Your plan allows %d requests per minute.", ask.AccountRequests)
+		return refusal{accountRequests, 0, d}, false
+	}
+	if ask.AccountRequestsPerDay > 0 && account.today >= ask.AccountRequestsPerDay {
+		return refusal{accountDay, 0, account.day.Add(day).Sub(at)}, false
 	}
 	if ask.Concurrent > 0 && account.running >= ask.Concurrent {
-		return exceeded(busyRetry, "concurrent_requests", "Your plan allows %d calls at the same time.", ask.Concurrent)
+		return refusal{concurrent, 0, busyRetry}, false
 	}
 	if d := account.tokens.wait(at, ask.Tokens, ask.TokensPerMinute); d > 0 {
-		return exceeded(d, "tokens_per_minute", "Your plan allows %d tokens per minute.", ask.TokensPerMinute)
+		return refusal{accountTokens, 0, d}, false
 	}
-	return nil
-}
-
-func exceeded(d time.Duration, name, format string, limit int64) *errs.Error {
-	d = max(d, time.Millisecond)
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, format, limit).
-		After(d).With("limit", name).With("allowed", strconv.FormatInt(limit, 10))
+	return refusal{}, true
 }
 
 type ticket struct {

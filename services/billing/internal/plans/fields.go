@@ -107,6 +107,9 @@ func (r *reader) limits(n *yaml.Node, into *Limits) {
 		"requests_per_minute": func(f string, n *yaml.Node) {
 			into.RequestsPerMinute = int32(r.count(f, n, 0, math.MaxInt32))
 		},
+		"requests_per_day": func(f string, n *yaml.Node) {
+			into.RequestsPerDay = int32(r.count(f, n, 0, math.MaxInt32))
+		},
 		"tokens_per_minute": func(f string, n *yaml.Node) { into.TokensPerMinute = r.count(f, n, 0, math.MaxInt32) },
 		"concurrent_requests": func(f string, n *yaml.Node) {
 			into.ConcurrentRequests = int32(r.count(f, n, 0, math.MaxInt32))

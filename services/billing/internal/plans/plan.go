@@ -92,6 +92,7 @@ type Limits struct {
 	RequestsPerMinute  int32 `json:"requests_per_minute,omitempty"`
 	TokensPerMinute    int64 `json:"tokens_per_minute,omitempty"`
 	ConcurrentRequests int32 `json:"concurrent_requests,omitempty"`
+	RequestsPerDay     int32 `json:"requests_per_day,omitempty"`
 }
 
 // Pack is credit that is bought once.

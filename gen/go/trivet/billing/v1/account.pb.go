@@ -407,8 +407,10 @@ type Limits struct {
 	TokensPerMinute int32 `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
 	// The maximum number of calls at the same time. Example: 64.
 	ConcurrentRequests int32 `protobuf:"varint,3,opt,name=concurrent_requests,json=concurrentRequests,proto3" json:"concurrent_requests,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The maximum number of requests per day, in UTC. Example: 10000.
+	RequestsPerDay int32 `protobuf:"varint,4,opt,name=requests_per_day,json=requestsPerDay,proto3" json:"requests_per_day,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
@@ -458,6 +460,13 @@ func (x *Limits) GetTokensPerMinute() int32 {
 func (x *Limits) GetConcurrentRequests() int32 {
 	if x != nil {
 		return x.ConcurrentRequests
+	}
+	return 0
+}
+
+func (x *Limits) GetRequestsPerDay() int32 {
+	if x != nil {
+		return x.RequestsPerDay
 	}
 	return 0
 }
@@ -1406,11 +1415,12 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\fperiod_usage\x18\b \x01(\v2\x1f.trivet.billing.v1.UsageSummaryR\vperiodUsage\x121\n" +
 	"\x06limits\x18\t \x01(\v2\x19.trivet.billing.v1.LimitsR\x06limits\x12\x17\n" +
 	"\aplan_id\x18\n" +
-	" \x01(\tR\x06planId\"\x95\x01\n" +
+	" \x01(\tR\x06planId\"\xbf\x01\n" +
 	"\x06Limits\x12.\n" +
 	"\x13requests_per_minute\x18\x01 \x01(\x05R\x11requestsPerMinute\x12*\n" +
 	"\x11tokens_per_minute\x18\x02 \x01(\x05R\x0ftokensPerMinute\x12/\n" +
-	"\x13concurrent_requests\x18\x03 \x01(\x05R\x12concurrentRequests\"\x81\x01\n" +
+	"\x13concurrent_requests\x18\x03 \x01(\x05R\x12concurrentRequests\x12(\n" +
+	"\x10requests_per_day\x18\x04 \x01(\x05R\x0erequestsPerDay\"\x81\x01\n" +
 	"\fUsageSummary\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x03R\brequests\x121\n" +
 	"\x05usage\x18\x02 \x01(\v2\x1b.trivet.usage.v1.UsageTotalR\x05usage\x12\"\n" +

@@ -123,6 +123,13 @@ export declare type Limits = Message<"trivet.billing.v1.Limits"> & {
    * @generated from field: int32 concurrent_requests = 3;
    */
   concurrentRequests: number;
+
+  /**
+   * The maximum number of requests per day, in UTC. Example: 10000.
+   *
+   * @generated from field: int32 requests_per_day = 4;
+   */
+  requestsPerDay: number;
 };
 
 /**

@@ -1,0 +1,201 @@
+package limit
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed" // the scripts
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+const (
+	// redisTimeout bounds every wait for Redis.
+	redisTimeout = 250 * time.Millisecond
+	// ticketLife is how long a running call counts after its process was last heard of. Renew is called more often.
+	ticketLife = time.Minute
+	// RenewEvery is how often Renew must be called.
+	RenewEvery = ticketLife / 4
+)
+
+//go:embed admit.lua
+var admitSource string
+
+//go:embed done.lua
+var doneSource string
+
+// RedisOptions say where the counts are. URL is needed.
+type RedisOptions struct {
+	// URL is the address: redis://, rediss:// or unix://.
+	URL string
+	// Prefix begins every key; default "trivet:limit:".
+	Prefix string
+	// Now is the clock of tests; nil means the server's, which all replicas share.
+	Now func() time.Time
+}
+
+// Redis is a Limiter for all processes that share a Redis. Each decision is one script there, so that it is exact under
+// concurrency. An error other than an *errs.Error means that Redis did not answer.
+type Redis struct {
+	options RedisOptions
+	client  *redis.Client
+	admit   *redis.Script
+	done    *redis.Script
+	process string
+	serial  atomic.Uint64
+
+	mu   sync.Mutex
+	open map[*redisTicket]struct{}
+}
+
+// errURL hides what is wrong with an address, because the text may have its password.
+var errURL = errors.New("limit: REDIS_URL is not an address of Redis")
+
+// CheckURL reports whether an address cannot be one of Redis.
+func CheckURL(url string) error {
+	if _, err := redis.ParseURL(url); err != nil {
+		return errURL
+	}
+	return nil
+}
+
+// NewRedis returns a limiter. It makes no connection.
+func NewRedis(options RedisOptions) (*Redis, error) {
+	config, err := redis.ParseURL(options.URL)
+	if err != nil {
+		return nil, errURL
+	}
+	config.DialTimeout, config.ReadTimeout, config.WriteTimeout, config.PoolTimeout = redisTimeout, redisTimeout, redisTimeout, redisTimeout
+	config.MaxRetries, config.DialerRetries, config.ContextTimeoutEnabled = -1, 1, true
+	config.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	if options.Prefix == "" {
+		options.Prefix = "trivet:limit:"
+	}
+	return &Redis{
+		options: options, client: redis.NewClient(config), admit: redis.NewScript(admitSource), done: redis.NewScript(doneSource),
+		process: rand.Text(), open: map[*redisTicket]struct{}{},
+	}, nil
+}
+
+// Close closes the connections.
+func (r *Redis) Close() error { return r.client.Close() }
+
+// now is the argument of the scripts for the time.
+func (r *Redis) now() string {
+	if r.options.Now == nil {
+		return ""
+	}
+	return strconv.FormatInt(r.options.Now().UnixMicro(), 10)
+}
+
+// account returns the keys of an account. The braces keep them together in a cluster.
+func (r *Redis) account(id string) (counts, running string) {
+	base := r.options.Prefix + "{" + id + "}"
+	return base, base + ":running"
+}
+
+// Admit implements Limiter. The call to Redis does not end with ctx, because it would then be unknown whether it counted.
+func (r *Redis) Admit(ctx context.Context, ask Ask) (Ticket, error) {
+	t, err := r.take(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (r *Redis) take(ctx context.Context, ask Ask) (*redisTicket, error) {
+	counts, running := r.account(ask.Account)
+	t := &redisTicket{redis: r, counts: counts, running: running, taken: ask.taken(), id: r.process + strconv.FormatUint(r.serial.Add(1), 36)}
+	keys := append(make([]string, 0, 2+len(ask.Keys)), counts, running)
+	args := append(make([]any, 0, 9+len(ask.Keys)), r.now(), ask.AccountRequests, ask.AccountRequestsPerDay, ask.Concurrent, ask.TokensPerMinute,
+		ask.Tokens, t.taken, t.id, ticketLife.Microseconds())
+	for _, key := range ask.Keys {
+		keys, args = append(keys, counts+":key:"+key.ID), append(args, key.Requests)
+	}
+	got, err := r.run(ctx, r.admit, keys, args)
+	if err != nil {
+		return nil, err
+	}
+	if kind := kind(got[0]); kind != 0 {
+		return nil, refusal{kind, int(got[1]), time.Duration(got[2]) * time.Microsecond}.err(ask)
+	}
+	t.window = got[3]
+	r.mu.Lock()
+	r.open[t] = struct{}{}
+	r.mu.Unlock()
+	return t, nil
+}
+
+// run runs a script that answers numbers: four, or three of which the first is above 0.
+func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, args []any) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
+	defer cancel()
+	got, err := script.Run(ctx, r.client, keys, args...).Int64Slice()
+	if err != nil {
+		return nil, fmt.Errorf("limit: Redis: %w", err)
+	}
+	if len(got) < 3 || got[0] < 0 || got[0] > int64(accountTokens) || got[0] == 0 && len(got) != 4 {
+		return nil, errors.New("limit: Redis gave an unexpected answer")
+	}
+	return got, nil
+}
+
+// Renew extends the running calls of this process, so that they continue to count.
+func (r *Redis) Renew(ctx context.Context) error {
+	until := time.Now()
+	if r.options.Now != nil {
+		until = r.options.Now()
+	}
+	pipe := r.client.Pipeline()
+	r.mu.Lock()
+	for t := range r.open {
+		pipe.ZAddXX(ctx, t.running, redis.Z{Score: float64(until.Add(ticketLife).UnixMicro()), Member: t.id})
+		pipe.PExpire(ctx, t.running, 3*ticketLife)
+	}
+	r.mu.Unlock()
+	if pipe.Len() == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*redisTimeout)
+	defer cancel()
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+type redisTicket struct {
+	redis           *Redis
+	counts, running string
+	id              string
+	taken           int64
+	window          int64
+	over            atomic.Bool
+}
+
+// Done implements Ticket. A second call does nothing. When Redis does not answer, the call counts until its life ends.
+func (t *redisTicket) Done(used int64) { _ = t.end(used) }
+
+// forget ends the renewal. It reports false when the ticket has ended before.
+func (t *redisTicket) forget() bool {
+	if t.over.Swap(true) {
+		return false
+	}
+	t.redis.mu.Lock()
+	delete(t.redis.open, t)
+	t.redis.mu.Unlock()
+	return true
+}
+
+func (t *redisTicket) end(used int64) error {
+	if !t.forget() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), redisTimeout)
+	defer cancel()
+	return t.redis.done.Run(ctx, t.redis.client, []string{t.counts, t.running}, t.redis.now(), t.id, t.window, used-t.taken).Err()
+}
