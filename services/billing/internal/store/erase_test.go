@@ -73,7 +73,9 @@ func TestErasureOfWaitingCalls(t *testing.T) {
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
 		s := store.New(db)
 		now := time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
-		decide := func(fn func(ctx context.Context, tx ledger.Tx) error) { require.NoError(t, s.Write(t.Context(), "org", fn)) }
+		decide := func(fn func(ctx context.Context, tx ledger.Tx) error) {
+			require.NoError(t, s.Write(t.Context(), "org", fn))
+		}
 		decide(func(ctx context.Context, tx ledger.Tx) error {
 			_, err := tx.InsertAccount(ctx, ledger.Account{ID: "org", Plan: "free", CreateTime: now, PeriodStart: now, PeriodEnd: now.Add(time.Hour), Due: now.Add(time.Hour)})
 			return err

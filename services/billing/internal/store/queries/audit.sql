@@ -76,7 +76,8 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             reference,
             SUM(CASE WHEN credit = 'revenue:usage' THEN amount / 1000000000 ELSE -(amount / 1000000000) END) AS high,
             SUM(CASE WHEN credit = 'revenue:usage' THEN amount % 1000000000 ELSE -(amount % 1000000000) END) AS low
-        FROM entry WHERE kind IN ('usage', 'adjustment') GROUP BY reference
+        FROM entry WHERE kind IN ('usage', 'adjustment') AND reference NOT LIKE 'usage_%' -- not those of segments, which are many
+        GROUP BY reference
     ) AS e ON e.reference = h.id
     WHERE h.usage_id <> '' OR h.fold = 3 OR h.state = 'swept' OR h.id IN (SELECT c.hold_id FROM unfolded_call AS c WHERE c.fold = 3)
     UNION ALL
