@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"testing"
 	"testing/fstest"
@@ -179,5 +180,84 @@ func TestMigration4(t *testing.T) {
 		found, err := s.Violations(t.Context(), 100)
 		require.NoError(t, err)
 		require.NotEmpty(t, found)
+	})
+}
+
+// Calls that the version before migration 8 has closed, or closes while it still runs: the hold alone has the record. They are reported,
+// folded and corrected like others.
+func TestMigration8(t *testing.T) {
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
+		exec := func(query string, args ...any) {
+			t.Helper()
+			require.NoError(t, db.Write(t.Context(), "acc", func(ctx context.Context, tx database.Tx) error {
+				_, err := tx.ExecContext(ctx, query, args...)
+				return err
+			}))
+		}
+		start := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+		at := start.Add(time.Hour).UnixMicro()
+		exec(`INSERT INTO account (id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests,
+			period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost)
+			VALUES ('acc', 'free', 79, 0, 0, $1, $1, $2, $2, 3, 9, 0, 0, 0, 21)`, start.UnixMicro(), start.AddDate(0, 1, 0).UnixMicro())
+		exec(`INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time) VALUES ('g', 'acc', 's', 100, 79, 1, $1)`,
+			ledger.Never.UnixMicro())
+		exec(oldEntry, "ent 0", "grant", "equity:grants", "customer:acc", 100, "g")
+		for id, state := range map[string]string{"a": "settled", "b": "settled", "c": "swept"} {
+			exec(closedHold, id, "r "+id, state, at, "")
+			exec("UPDATE hold SET usage_time = settle_time, outcome = 'completed' WHERE id = $1", id)
+		}
+		exec("UPDATE hold SET fold = 3 WHERE id = 'c'")
+		exec(oldEntry, "ent c", "usage", "customer:acc", "revenue:usage", 7, "c")
+		s := store.New(db)
+		sound := func(calls int64) {
+			t.Helper()
+			rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: start, To: start.AddDate(0, 0, 1)})
+			require.NoError(t, err)
+			require.Equal(t, []ledger.UsageRow{{Day: "2026-11-23", Model: "m", UsageTotal: ledger.UsageTotal{
+				Requests: calls, Usage: ledger.Usage{Input: 3 * calls}, Cost: 7 * calls,
+			}}}, rows)
+			found, err := s.Violations(t.Context(), 100)
+			require.NoError(t, err)
+			if calls == 3 {
+				require.Empty(t, found)
+			}
+		}
+		sound(3)
+		names := 0
+		fold := func(limit int) int {
+			t.Helper()
+			name := func(time.Time) string { names++; return fmt.Sprint("name ", names) }
+			n, err := s.Fold(t.Context(), []string{"acc"}, limit, ledger.Folding{SegmentID: name, EntryID: name})
+			require.NoError(t, err)
+			return n
+		}
+		ids, err := s.AccountsToFold(t.Context(), "", 10)
+		require.NoError(t, err)
+		require.Equal(t, []string{"acc"}, ids)
+		require.Equal(t, 2, fold(2))
+		sound(3)
+		require.Equal(t, 1, fold(2))
+		sound(3)
+		require.Zero(t, fold(2))
+		entries, err := s.Entries(t.Context(), "acc", "", 10)
+		require.NoError(t, err)
+		charged := int64(0)
+		for _, e := range entries {
+			if e.Kind == ledger.KindUsage {
+				charged += e.Amount
+			}
+		}
+		require.EqualValues(t, 21, charged, "each call once")
+
+		// One that waits in its hold is corrected: it was in no sum.
+		exec(closedHold, "d", "r d", "swept", at, "")
+		exec("UPDATE hold SET usage_time = settle_time, fold = 3 WHERE id = 'd'")
+		sound(4)
+		require.NoError(t, s.Write(t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) error {
+			old, _, err := tx.Unfold(ctx, "d")
+			require.EqualValues(t, 7, old.Cost)
+			return err
+		}))
+		sound(4)
 	})
 }

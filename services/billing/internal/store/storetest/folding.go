@@ -94,6 +94,7 @@ func corrections(t *testing.T, s Store) {
 			require.Contains(t, records(), int64(7))
 		}
 		corrected := closed(h, newClosing(3), ledger.StateSettled)
+		corrected.SettleTime = base.AddDate(0, 0, 1) // the usage stays on the day of the call
 		corrected.Used = ledger.Usage{Input: 1}
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
 			old, at, err := tx.Unfold(ctx, name)
