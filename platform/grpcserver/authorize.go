@@ -28,7 +28,7 @@ func (c *chain) authorize(ctx context.Context, md metadata.MD, m *method) (conte
 			return ctx, err
 		}
 		if err := permit(claims, m.rule); err != nil {
-			return ctx, err
+			return ctx, m.refused(ctx, claims, nil, err)
 		}
 		return passport.NewContext(ctx, claims), nil
 	case accessv1.Caller_CALLER_UNSPECIFIED:

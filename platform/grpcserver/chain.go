@@ -53,7 +53,7 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		return nil, err
 	}
 	if err := c.validate(req); err != nil {
-		return nil, err
+		return nil, m.invalid(ctx, req, err)
 	}
 	return handler(ctx, req)
 }
@@ -81,7 +81,7 @@ func (c *chain) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 		defer cancel()
 		defer context.AfterFunc(c.stopping, cancel)()
 	}
-	return handler(srv, &serverStream{ServerStream: stream, ctx: ctx, validate: c.validate})
+	return handler(srv, &serverStream{ServerStream: stream, ctx: ctx, chain: c, method: m})
 }
 
 // unknown lets gRPC's own services through, which have no rule, and nothing else.
@@ -149,8 +149,9 @@ func (c *chain) validate(message any) error {
 // serverStream carries the interceptors' context and validates what comes in.
 type serverStream struct {
 	grpc.ServerStream
-	ctx      context.Context //nolint:containedctx // gRPC's way to give a stream another context
-	validate func(any) error
+	ctx    context.Context //nolint:containedctx // gRPC's way to give a stream another context
+	chain  *chain
+	method *method
 }
 
 // Context returns the context with the caller's identity.
@@ -161,5 +162,8 @@ func (s *serverStream) RecvMsg(message any) error {
 	if err := s.ServerStream.RecvMsg(message); err != nil {
 		return err
 	}
-	return s.validate(message)
+	if err := s.chain.validate(message); err != nil {
+		return s.method.invalid(s.ctx, message, err)
+	}
+	return nil
 }

@@ -22,22 +22,23 @@ type method struct {
 	service  string
 	rule     *accessv1.Rule
 	timeout  time.Duration
+	observer RefusalObserver                                  // may be nil
 	measures [codes.Unauthenticated + 1][]metric.RecordOption // made once, because a call would have to allocate them
 }
 
 // learn reads a service's rules from its descriptor.
-func (c *chain) learn(desc *grpc.ServiceDesc) {
+func (c *chain) learn(desc *grpc.ServiceDesc, observer RefusalObserver) {
 	for _, m := range desc.Methods {
-		c.add(desc.ServiceName, m.MethodName)
+		c.add(desc.ServiceName, m.MethodName, observer)
 	}
 	for _, m := range desc.Streams {
-		c.add(desc.ServiceName, m.StreamName)
+		c.add(desc.ServiceName, m.StreamName, observer)
 	}
 }
 
-func (c *chain) add(service, name string) {
+func (c *chain) add(service, name string, observer RefusalObserver) {
 	full := "/" + service + "/" + name
-	m := &method{name: full, service: serviceOf(full), rule: RuleOf(service, name), timeout: c.config.Timeout}
+	m := &method{name: full, service: serviceOf(full), rule: RuleOf(service, name), timeout: c.config.Timeout, observer: observer}
 	if t, ok := c.config.Timeouts[m.service]; ok {
 		m.timeout = t
 	}

@@ -131,7 +131,7 @@ func userStream[Req, Res any](
 		return refusal(err)
 	}
 	if err := permit(claims, m.rule); err != nil {
-		return err
+		return m.refused(ctx, claims, in, err)
 	}
 	return handler(in, &plainStream[Res]{ctx: passport.NewContext(ctx, claims), send: send})
 }

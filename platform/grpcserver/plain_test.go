@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +37,31 @@ func (a *answering) Authenticate(ctx context.Context, in *authv1.AuthenticateReq
 type relaying struct {
 	aiv1.UnimplementedAIServiceServer
 	relay func(*aiv1.RelayRequest, grpc.ServerStreamingServer[aiv1.RelayResponse]) error
+	// refused is what the server refused on the service's behalf.
+	mu      sync.Mutex
+	refused []string
+}
+
+// CallRefused implements grpcserver.RefusalObserver.
+func (r *relaying) CallRefused(ctx context.Context, claims *passport.Claims, fullMethod string, request any, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	model := "-"
+	if named, ok := request.(interface{ GetModel() string }); ok {
+		model = named.GetModel()
+	}
+	r.refused = append(r.refused, strings.Join([]string{
+		claims.UserID, strings.TrimPrefix(fullMethod, "/trivet.ai.v1.AIService/"), model, errs.Code(errs.ReasonOf(err)), requestid.From(ctx),
+	}, " "))
+}
+
+// told returns what the server refused, and forgets it.
+func (r *relaying) told() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	told := r.refused
+	r.refused = nil
+	return told
 }
 
 func (r *relaying) Relay(in *aiv1.RelayRequest, stream grpc.ServerStreamingServer[aiv1.RelayResponse]) error {

@@ -18,33 +18,36 @@ func (c *chain) tap(ctx context.Context, info *tap.Info) (context.Context, error
 	if m == nil {
 		return ctx, nil // gRPC's own services take small messages, and unknown methods are refused unread
 	}
-	if err := c.screen(info, m); err != nil {
-		return ctx, c.finish(withRequestID(ctx, info.Header), m, time.Now(), err, nil)
+	claims, err := c.screen(info, m)
+	if err != nil {
+		ctx = withRequestID(ctx, info.Header)
+		return ctx, c.finish(ctx, m, time.Now(), m.refused(ctx, claims, nil, err), nil)
 	}
 	return ctx, nil
 }
 
-func (c *chain) screen(info *tap.Info, m *method) error {
+// screen returns why a call is refused, with the claims of a known caller.
+func (c *chain) screen(info *tap.Info, m *method) (*passport.Claims, error) {
 	switch m.rule.GetCaller() {
 	case accessv1.Caller_CALLER_PUBLIC:
-		return nil
+		return nil, nil
 	case accessv1.Caller_CALLER_INTERNAL:
-		return c.checkPeer(info.Header, m)
+		return nil, c.checkPeer(info.Header, m)
 	case accessv1.Caller_CALLER_USER, accessv1.Caller_CALLER_ADMIN, accessv1.Caller_CALLER_OPERATOR:
 		token, err := single(info.Header, passport.Header)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if token == "" {
 			_, err = c.credential(info.Header)
-			return err
+			return nil, err
 		}
 		claims, err := c.config.Passports.Verify(token, m.service)
 		if err != nil {
-			return refusal(err)
+			return nil, refusal(err)
 		}
-		return permit(claims, m.rule)
+		return claims, permit(claims, m.rule)
 	case accessv1.Caller_CALLER_UNSPECIFIED:
 	}
-	return noRule()
+	return nil, noRule()
 }

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -27,6 +28,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/inprocess"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/sandbox/openai"
@@ -137,7 +139,11 @@ func (h *fixture) channel() grpc.ClientConnInterface {
 			case h.running <- stream.Context():
 			default:
 			}
-			return asStatus(handler(srv, &withClaims{stream, passport.NewContext(stream.Context(), &h.claims)}))
+			ctx := passport.NewContext(stream.Context(), &h.claims)
+			if ids := metadata.ValueFromIncomingContext(ctx, requestid.Header); len(ids) == 1 {
+				ctx = requestid.With(ctx, ids[0])
+			}
+			return asStatus(handler(srv, &withClaims{stream, ctx}))
 		})
 	h.service.Register(channel)
 	return channel

@@ -50,7 +50,12 @@ func (r *recorder) observe(meter metric.Meter, keeper *hold.Keeper, invoker *inv
 			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error { o.Observe(int64(value())); return nil }))
 		return err
 	}
+	_, err := meter.Int64ObservableCounter("trivet.ai.refusals.dropped",
+		metric.WithDescription("Refused calls that the log of requests lacks, because too many waited for billing or billing rejected them."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error { o.Observe(keeper.RefusedDropped()); return nil }))
 	return errors.Join(
+		err,
+		gauge("trivet.ai.refusals.pending", "Refused calls that wait for billing to be logged; above 0 for long means that billing is down.", keeper.RefusedPending),
 		gauge("trivet.ai.holds.open", "Holds of running calls.", keeper.Running),
 		gauge("trivet.ai.settlements.pending", "Settlements that wait for billing; above 0 for long means that billing is down.", keeper.Pending),
 		gauge("trivet.ai.abandoned.reads", "Answers that are read to their end although their callers have left.", invoker.Abandoned),

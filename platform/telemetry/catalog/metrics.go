@@ -89,6 +89,11 @@ func ai() []Metric {
 		{Name: "trivet_ai_tokens_total", Kind: Counter, Unit: "tokens", Process: "ai", Labels: []Label{model, tokenKind}, Help: "Tokens settled, by model and kind."},
 		{Name: "trivet_ai_holds_open", Kind: Gauge, Unit: "holds", Process: "ai", Help: "Holds of running calls."},
 		{Name: "trivet_ai_settlements_pending", Kind: Gauge, Unit: "settlements", Process: "ai", Help: "Settlements that wait for billing; above 0 for long means that billing is down."},
+		{Name: "trivet_ai_refusals_pending", Kind: Gauge, Unit: "calls", Process: "ai", Help: "Refused calls that wait for billing to be logged; above 0 for long means that billing is down."},
+		{
+			Name: "trivet_ai_refusals_dropped_total", Kind: Counter, Unit: "calls", Process: "ai",
+			Help: "Refused calls that the log of requests lacks, because too many waited for billing or billing rejected them.",
+		},
 		{Name: "trivet_ai_abandoned_reads", Kind: Gauge, Unit: "answers", Process: "ai", Help: "Answers that are read to their end although their callers have left."},
 		{
 			Name: "trivet_ai_usage_anomalies_total", Kind: Counter, Unit: "calls", Process: "ai", Labels: []Label{model},
@@ -114,7 +119,8 @@ func billing() []Metric {
 		},
 		{
 			Name: "trivet_billing_settlements_total", Kind: Counter, Unit: "holds", Process: "billing",
-			Labels: []Label{listed("outcome", "completed", "caller_left", "upstream_failed", "abandoned")}, Help: "Holds closed, by outcome of the call.",
+			Labels: []Label{listed("outcome", "completed", "caller_left", "upstream_failed", "abandoned", "replaced")},
+			Help:   "Holds closed, by outcome of the call; replaced: a hold of another size took its place before the call.",
 		},
 		{Name: "trivet_billing_charged_total", Kind: Counter, Unit: "nano-dollars", Process: "billing", Labels: []Label{model}, Help: "Credit charged for calls, in nano-dollars, by model; corrections of swept calls are not counted."},
 		{Name: "trivet_billing_holds_open", Kind: Gauge, Unit: "holds", Process: "billing", Shared: true, Help: "Open holds in the database."},

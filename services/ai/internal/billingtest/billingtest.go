@@ -43,6 +43,8 @@ type Fake struct {
 	holds       map[string]*Hold
 	order       []*Hold
 	checkpoints []*billingv1.CheckpointRequest
+	refused     map[string]*billingv1.RecordRequestsRequest
+	batches     []string
 	asked       int
 }
 
@@ -61,7 +63,7 @@ type Hold struct {
 
 // New returns a fake with that balance, in nano-dollars, for all accounts together.
 func New(list *models.List, balance int64) *Fake {
-	return &Fake{list: list, balance: balance, holds: map[string]*Hold{}, Plan: &billingv1.GetEntitlementsResponse{PlanId: "unlimited", Limits: &billingv1.Limits{}}}
+	return &Fake{list: list, balance: balance, holds: map[string]*Hold{}, refused: map[string]*billingv1.RecordRequestsRequest{}, Plan: &billingv1.GetEntitlementsResponse{PlanId: "unlimited", Limits: &billingv1.Limits{}}}
 }
 
 // GetEntitlements returns Plan.
@@ -161,6 +163,30 @@ func (f *Fake) Settle(ctx context.Context, r *billingv1.SettleRequest, _ ...grpc
 		f.balance -= h.Cost
 	}
 	return &billingv1.SettleResponse{CostNanoUsd: h.Cost, BalanceNanoUsd: f.balance}, nil
+}
+
+// RecordRequests keeps a batch, once.
+func (f *Fake) RecordRequests(ctx context.Context, r *billingv1.RecordRequestsRequest, _ ...grpc.CallOption) (*billingv1.RecordRequestsResponse, error) {
+	if err := f.before(ctx, "RecordRequests", r); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, known := f.refused[r.GetBatchId()]; !known {
+		f.refused[r.GetBatchId()] = proto.CloneOf(r)
+		f.batches = append(f.batches, r.GetBatchId())
+	}
+	return &billingv1.RecordRequestsResponse{}, nil
+}
+
+// Refused returns the refused calls in the order they came.
+func (f *Fake) Refused() (all []*billingv1.RefusedRequest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range f.batches {
+		all = append(all, f.refused[id].GetRequests()...)
+	}
+	return all
 }
 
 // Holds returns all holds ever made, in their order. They are copies of this moment.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -45,8 +46,28 @@ func newFixture(t *testing.T, before func(ctx context.Context, rpc string) error
 	require.NoError(t, err)
 	r := &fixture{billing: billingtest.New(list, billingtest.Unlimited), logged: &strings.Builder{}}
 	r.billing.Before = before
-	r.Keeper = hold.NewKeeper(r.billing, slog.New(slog.NewTextHandler(r.logged, nil)), time.Now)
+	r.Keeper = r.on(r.billing)
 	return r
+}
+
+// on is a keeper of holds in a ledger.
+func (r *fixture) on(ledger hold.Ledger) *hold.Keeper {
+	return hold.NewKeeper(ledger, slog.New(slog.NewTextHandler(r.logged, nil)), time.Now)
+}
+
+// losing is a ledger whose first answers about refused calls are lost.
+type losing struct {
+	hold.Ledger
+	lose int
+}
+
+func (l *losing) RecordRequests(ctx context.Context, r *billingv1.RecordRequestsRequest, o ...grpc.CallOption) (*billingv1.RecordRequestsResponse, error) {
+	res, err := l.Ledger.RecordRequests(ctx, r, o...)
+	if l.lose > 0 {
+		l.lose--
+		return nil, errDown
+	}
+	return res, err
 }
 
 // run starts the keeper's work and returns what stops it.

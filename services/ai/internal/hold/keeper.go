@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,6 +36,7 @@ type Ledger interface {
 	Reserve(context.Context, *billingv1.ReserveRequest, ...grpc.CallOption) (*billingv1.ReserveResponse, error)
 	Checkpoint(context.Context, *billingv1.CheckpointRequest, ...grpc.CallOption) (*billingv1.CheckpointResponse, error)
 	Settle(context.Context, *billingv1.SettleRequest, ...grpc.CallOption) (*billingv1.SettleResponse, error)
+	RecordRequests(context.Context, *billingv1.RecordRequestsRequest, ...grpc.CallOption) (*billingv1.RecordRequestsResponse, error)
 }
 
 // Keeper owns the holds of this process and the work that outlives their calls. Run must run.
@@ -46,13 +48,20 @@ type Keeper struct {
 	pending  chan settlement
 	settling sync.WaitGroup // calls of billing that settle; their callers may have stopped waiting
 
+	refused chan *billingv1.RefusedRequest
+	dropped atomic.Int64
+	unsent  *billingv1.RecordRequestsRequest // what Run leaves to Drain
+
 	mu   sync.Mutex
 	open map[*Hold]struct{}
 }
 
 // NewKeeper returns a keeper of holds in that ledger.
 func NewKeeper(ledger Ledger, log *slog.Logger, now func() time.Time) *Keeper {
-	return &Keeper{ledger: ledger, log: log, now: now, pending: make(chan settlement, maxPending), open: map[*Hold]struct{}{}}
+	return &Keeper{
+		ledger: ledger, log: log, now: now, pending: make(chan settlement, maxPending), refused: make(chan *billingv1.RefusedRequest, maxRefused),
+		open: map[*Hold]struct{}{},
+	}
 }
 
 // Open reserves. Its error is an *errs.Error, such as INSUFFICIENT_BALANCE; nothing is held then. Every Hold must be

@@ -22,18 +22,19 @@ const (
 	writers = 8
 )
 
-// Run writes checkpoints and retries settlements until ctx ends. Drain takes care of those that still wait then.
+// Run writes checkpoints, retries settlements and logs refused calls until ctx ends. Drain takes care of what still waits then.
 func (k *Keeper) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	for range settlers {
 		workers.Go(func() { k.work(ctx) })
 	}
+	workers.Go(func() { k.logRefused(ctx) })
 	k.checkpoints(ctx)
 	workers.Wait()
 	return nil
 }
 
-// Drain settles what still waits, until nothing does or ctx ends. Call it when no call runs any more and Run has returned.
+// Drain settles and logs what still waits, until nothing does or ctx ends. Call it when no call runs any more and Run has returned.
 func (k *Keeper) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -45,6 +46,7 @@ func (k *Keeper) Drain(ctx context.Context) error {
 			}
 		})
 	}
+	workers.Go(func() { k.drainRefused(ctx) })
 	workers.Wait()
 	k.awaitSettling(ctx)
 	if n := len(k.pending); n > 0 {

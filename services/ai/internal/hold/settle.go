@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/wait"
 )
 
@@ -35,6 +36,7 @@ func (k *Keeper) settle(h *Hold, final Final) Receipt {
 		HoldId: h.id, Usage: final.Usage.Proto(), Outcome: final.Outcome, Estimated: final.Estimated,
 		ProviderRequestId: identifier(final.ProviderID), Target: identifier(final.Target), ServedModel: identifier(final.ServedModel),
 		LatencyMicros: max(0, final.Latency.Microseconds()), FirstByteMicros: max(0, final.FirstByte.Microseconds()), ErrorCode: final.ErrorCode,
+		HttpRequestId: requestid.From(h.ctx),
 	}}
 	ctx, cancel := context.WithTimeout(h.ctx, settleWait)
 	defer cancel()

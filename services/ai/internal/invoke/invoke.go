@@ -116,35 +116,51 @@ func (i *Invoker) refusedFields(m models.Model) wire.RefusedFields {
 func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint aiv1.Endpoint, body []byte, headers map[string]string, sink Sink) error {
 	req, err := wire.Parse(endpoint, body, i.suspect)
 	if err != nil {
-		return err
+		return i.Refuse(ctx, claims, string(wire.ModelOf(body)), time.Time{}, err)
 	}
 	return i.invoke(ctx, claims, req, headers, sink, nil)
 }
 
 func (i *Invoker) invoke(ctx context.Context, claims *passport.Claims, req *wire.Request, headers map[string]string, sink Sink, response *responding) error {
-	model, err := i.model(claims, req)
+	began := i.deps.Now()
+	c, err := i.open(ctx, claims, req, sink, response)
 	if err != nil {
-		return err
+		return i.Refuse(ctx, claims, req.Model, began, err)
 	}
-	if err := response.checkTranslation(req, model); err != nil {
-		return err
-	}
-	ticket, err := i.admit(ctx, claims, req, model, req.GuessInput(model)+wanted(req, model)*req.Choices)
-	if err != nil {
-		return err
-	}
-	r, err := i.reserve(ctx, claims, req, model.AtAnyTarget())
-	if err != nil {
-		ticket.Done(r.consumed(err))
-		return err
-	}
-	c := i.newCall(ctx, claims.AccountID, req, model, r, ticket, sink)
-	c.response = response
 	if ctx.Err() != nil { // the caller left while the hold was made
 		c.end()
 		return errs.From(context.Cause(ctx))
 	}
 	return c.attend(ctx, headers)
+}
+
+// open makes the call with its hold, or returns why it is refused.
+func (i *Invoker) open(ctx context.Context, claims *passport.Claims, req *wire.Request, sink Sink, response *responding) (*call, error) {
+	model, err := i.model(claims, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := response.checkTranslation(req, model); err != nil {
+		return nil, err
+	}
+	ticket, err := i.admit(ctx, claims, req, model, req.GuessInput(model)+wanted(req, model)*req.Choices)
+	if err != nil {
+		return nil, err
+	}
+	r, err := i.reserve(ctx, claims, req, model.AtAnyTarget())
+	if err != nil {
+		ticket.Done(r.consumed(err))
+		return nil, err
+	}
+	c := i.newCall(ctx, claims.AccountID, req, model, r, ticket, sink)
+	c.response = response
+	return c, nil
+}
+
+// Refuse logs a call that is refused before anything is held for it, with the model that it asks for, and returns err.
+func (i *Invoker) Refuse(ctx context.Context, claims *passport.Claims, model string, began time.Time, err error) error {
+	i.deps.Keeper.Refuse(ctx, claims, model, began, err)
+	return err
 }
 
 // Stop ends the reading of answers whose callers have left and waits until their calls are settled. No call may begin

@@ -8,10 +8,10 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/callid"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
-	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
@@ -53,7 +53,7 @@ type reserving struct {
 // that cannot afford that, or not the whole output with it, has the input counted by the tokenizer and is asked again.
 func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model) (reservation, error) {
 	r := &reserving{invoker: i, req: req, model: m, ask: &billingv1.ReserveRequest{
-		RequestId: requestid.New(), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: m.ID,
+		RequestId: callid.New(claims.AccountID, i.deps.Now()), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: m.ID,
 		ApiKeySpendLimitNanoUsd: claims.SpendLimitNanoUSD, ApiKeySpendPeriod: period(claims.SpendPeriodSeconds),
 		InputTokens: saturate.Int32(req.InputBound(m)), MaxOutputTokens: saturate.Int32(wanted(req, m)), Choices: int32(req.Choices),
 	}}
@@ -86,9 +86,9 @@ func (r *reserving) run(ctx context.Context) (err error) {
 		return err
 	}
 	if r.hold != nil {
-		r.hold.Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_COMPLETED})
+		r.hold.Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_REPLACED})
 	}
-	ask.RequestId = requestid.New()
+	ask.RequestId = callid.New(ask.GetAccountId(), r.invoker.deps.Now())
 	r.hold, err = r.invoker.deps.Keeper.Open(ctx, ask)
 	return err
 }

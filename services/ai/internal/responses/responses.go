@@ -23,6 +23,7 @@ import (
 type Invoker interface {
 	Parse(endpoint wire.Endpoint, body []byte) (*wire.Request, error)
 	InvokeResponse(ctx context.Context, claims *passport.Claims, r invoke.ResponseCall) error
+	Refuse(ctx context.Context, claims *passport.Claims, model string, began time.Time, err error) error
 	InputTokens(ctx context.Context, claims *passport.Claims, r invoke.ResponseCall) error
 	Object(ctx context.Context, claims *passport.Claims, o invoke.ObjectCall, sink invoke.Sink, inspect func(status int) error) error
 	Fetch(ctx context.Context, o invoke.ObjectCall) (status int, err error)
@@ -57,24 +58,35 @@ func (f *Front) Call(ctx context.Context, claims *passport.Claims, in *aiv1.Rela
 	if path, object := objectPaths[in.GetEndpoint()]; object {
 		return f.object(ctx, claims, in, path, sink)
 	}
+	r, err := f.prepare(ctx, claims, in, sink)
+	switch counts := in.GetEndpoint() == wire.ResponsesInputTokens; {
+	case err != nil && counts:
+		return err
+	case err != nil: // it would have called a model
+		return f.Invoker.Refuse(ctx, claims, string(wire.ModelOf(in.GetBody())), time.Time{}, err)
+	case counts:
+		return f.Invoker.InputTokens(ctx, claims, r)
+	}
+	return f.Invoker.InvokeResponse(ctx, claims, r)
+}
+
+// prepare reads a request and checks who owns what it names.
+func (f *Front) prepare(ctx context.Context, claims *passport.Claims, in *aiv1.RelayRequest, sink invoke.Sink) (r invoke.ResponseCall, err error) {
 	req, err := f.Invoker.Parse(in.GetEndpoint(), in.GetBody())
 	if err != nil {
-		return err
+		return r, err
 	}
-	r := invoke.ResponseCall{Request: req, Headers: in.GetHeaders(), Sink: sink}
+	r = invoke.ResponseCall{Request: req, Headers: in.GetHeaders(), Sink: sink}
 	if err := f.resolve(ctx, claims.AccountID, &r); err != nil {
-		return err
+		return r, err
 	}
-	switch {
-	case in.GetEndpoint() == wire.ResponsesInputTokens:
-		return f.Invoker.InputTokens(ctx, claims, r)
-	case in.GetEndpoint() == wire.Responses && req.References.Stored:
+	if in.GetEndpoint() == wire.Responses && req.References.Stored {
 		if f.Store == nil {
-			return invalid("store", "must be false: this installation has no database for the owners of stored responses")
+			return r, invalid("store", "must be false: this installation has no database for the owners of stored responses")
 		}
 		r.Keeper = &keeper{front: f, claims: claims}
 	}
-	return f.Invoker.InvokeResponse(ctx, claims, r)
+	return r, nil
 }
 
 // keeper notes the owner of a response.

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"strconv"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 	"google.golang.org/grpc"
@@ -25,10 +26,11 @@ func (s *Server) Relay(req *aiv1.RelayRequest, stream grpc.ServerStreamingServer
 		return err
 	}
 	if _, known := aiv1.Endpoint_name[int32(req.GetEndpoint())]; !known || req.GetEndpoint() == aiv1.Endpoint_ENDPOINT_UNSPECIFIED {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The endpoint is unknown.").Field("endpoint", "is unknown")
+		err := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The endpoint is unknown.").Field("endpoint", "is unknown")
+		return s.invoker.Refuse(stream.Context(), claims, "", time.Time{}, err)
 	}
 	if err := checkHeaders(req.GetHeaders()); err != nil {
-		return err
+		return s.invoker.Refuse(stream.Context(), claims, "", time.Time{}, err)
 	}
 	sink := &relaySink{stream: stream}
 	if responses.Serves(req.GetEndpoint()) {

@@ -14,13 +14,16 @@ import (
 func (c *Client) Chat(ctx context.Context, claims *passport.Claims, in *aiv1.ChatRequest) (*aiv1.ChatResponse, error) {
 	req, err := request(in)
 	if err != nil {
-		return nil, err
+		return nil, c.refuse(ctx, claims, in, err)
 	}
 	req.Seed = seedOf(in.Seed)
 	x := &exchange{client: c, claims: claims, endpoint: wire.Chat, edit: numbers{in.Temperature, in.TopP}.complete}
 	res, err := call(ctx, x, func(ctx context.Context, api *goopenai.Client) (goopenai.ChatCompletionResponse, error) {
 		return api.CreateChatCompletion(ctx, req)
 	})
+	if err != nil && !x.invoked {
+		return nil, c.refuse(ctx, claims, in, err)
+	}
 	if c.fallsBack(ctx, in, err) {
 		return c.fallbackAnswer(in.GetModel()), nil
 	}

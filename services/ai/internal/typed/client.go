@@ -45,6 +45,11 @@ func New(o Options) *Client {
 	return &Client{invoker: o.Invoker, fallback: o.FallbackText, log: o.Logger, now: o.Now}
 }
 
+// refuse logs a call that no model is asked for, and returns err.
+func (c *Client) refuse(ctx context.Context, claims *passport.Claims, in interface{ GetModel() string }, err error) error {
+	return c.invoker.Refuse(ctx, claims, in.GetModel(), time.Time{}, err)
+}
+
 // exchange is one call in one piece: what go-openai calls in place of an http.Client, and the sink of its answer.
 type exchange struct {
 	client   *Client
@@ -52,6 +57,7 @@ type exchange struct {
 	endpoint aiv1.Endpoint
 	edit     func(body []byte) []byte
 
+	invoked bool // the call is Invoke's to log
 	head    *invoke.Head
 	body    bytes.Buffer
 	receipt hold.Receipt
@@ -73,6 +79,7 @@ func (x *exchange) Do(request *http.Request) (*http.Response, error) {
 	if x.edit != nil {
 		body = x.edit(body)
 	}
+	x.invoked = true
 	if err := x.client.invoker.Invoke(request.Context(), x.claims, x.endpoint, body, nil, x); err != nil {
 		return nil, err
 	}

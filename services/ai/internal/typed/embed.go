@@ -22,6 +22,9 @@ func (c *Client) Embed(ctx context.Context, claims *passport.Claims, in *aiv1.Em
 			EncodingFormat: goopenai.EmbeddingEncodingFormatBase64,
 		})
 	})
+	if err != nil && !x.invoked {
+		return nil, c.refuse(ctx, claims, in, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -26,12 +26,12 @@ import (
 func (c *Client) ChatStream(ctx context.Context, claims *passport.Claims, in *aiv1.ChatStreamRequest, send func(*aiv1.ChatStreamResponse) error) error {
 	req, err := request(in)
 	if err != nil {
-		return err
+		return c.refuse(ctx, claims, in, err)
 	}
 	req.Seed = seedOf(in.Seed)
 	req.Stream = true
 	if err := goopenai.NewReasoningValidator().Validate(req); err != nil {
-		return (&exchange{}).failure(err)
+		return c.refuse(ctx, claims, in, (&exchange{}).failure(err))
 	}
 	body, err := json.Marshal(req)
 	if err != nil {

@@ -61,7 +61,7 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 	return a, c.End() == nil && (found || listed && a.HasUsage && !a.Failed)
 }
 
-// ModelOf returns the model that a chunk of a stream names; nil when it names none.
+// ModelOf returns the model that a request or a chunk of a stream names; nil when it names none.
 func ModelOf(data []byte) (model []byte) {
 	c := jsonscan.New(data)
 	if c.Kind() != jsonscan.Object {
