@@ -1,6 +1,8 @@
 package billing_test
 
 import (
+	"net/http"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -320,5 +322,32 @@ packs: []
 		require.Equal(t, "pro", e.Metadata["plan"])
 		_, err = client.ApplyPlans(h.as(admin), &billingv1.ApplyPlansRequest{PlanFile: []byte(planFile)})
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
+	})
+}
+
+// A refund at Stripe takes credit back, and a dispute the rest until it is won.
+func TestRefundOfAPack(t *testing.T) {
+	sell(t, func(t *testing.T, h *fixture) {
+		h.apply(planFile)
+		require.True(t, h.buy(purchase("", "credit_20")).GetApplied())
+		before := h.account().GetBalanceNanoUsd()
+		reconcile := func() {
+			_, err := h.reconcile(&billingv1.ReconcileRequest{})
+			require.NoError(t, err)
+		}
+		charge := h.listed("/v1/charges")[0]
+		h.at(http.MethodPost, "/v1/refunds", url.Values{"charge": {charge}, "amount": {"1000"}})
+		reconcile()
+		require.Equal(t, before-10_500_000_000, h.account().GetBalanceNanoUsd())
+		dispute, err := h.stripe.OpenDispute(charge, "")
+		require.NoError(t, err)
+		reconcile()
+		require.Equal(t, before-21_000_000_000, h.account().GetBalanceNanoUsd())
+		_, err = h.stripe.CloseDispute(dispute.ID, true)
+		require.NoError(t, err)
+		for range 2 {
+			reconcile()
+			require.Equal(t, before-10_500_000_000, h.account().GetBalanceNanoUsd())
+		}
 	})
 }

@@ -1507,7 +1507,7 @@ export interface components {
          *      - ENTRY_KIND_GRANT: Credit was granted.
          *      - ENTRY_KIND_USAGE: A call was charged.
          *      - ENTRY_KIND_ADJUSTMENT: The charge of an earlier call was corrected.
-         *      - ENTRY_KIND_EXPIRY: Unused credit expired.
+         *      - ENTRY_KIND_EXPIRY: Unused credit expired, or was taken back after a refund or a dispute.
          * @default ENTRY_KIND_UNSPECIFIED
          * @enum {string}
          */

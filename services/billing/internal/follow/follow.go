@@ -8,6 +8,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
 // Store finds accounts, and decides about them within a transaction.
@@ -16,6 +17,8 @@ type Store interface {
 	AccountOf(ctx context.Context, t database.Tx, customer string) (accountID string, err error)
 	// DropCustomer notes that Stripe has deleted a customer.
 	DropCustomer(ctx context.Context, t database.Tx, customer string) error
+	// SaveReversal notes what a refund or a dispute took back, and finds the account that paid for credit; ledger.ErrNotFound for none.
+	SaveReversal(ctx context.Context, t database.Tx, r subscriptions.Reversal) (accountID string, err error)
 	// Within runs a decision about an account in an open transaction.
 	Within(ctx context.Context, t database.Tx, accountID string, fn func(ctx context.Context, tx ledger.Tx) error) error
 }
@@ -26,6 +29,8 @@ type Ledger interface {
 	Follow(ctx context.Context, tx ledger.Tx, accountID string) error
 	// FollowCheckout gives the credit that a checkout session paid for.
 	FollowCheckout(ctx context.Context, tx ledger.Tx, accountID string, body []byte) error
+	// FollowReversal takes credit back, or gives it back.
+	FollowReversal(ctx context.Context, tx ledger.Tx, accountID string, r subscriptions.Reversal) error
 }
 
 // Follower follows objects.
@@ -52,6 +57,11 @@ func (f *Follower) Written(ctx context.Context, t database.Tx, o mirror.Object) 
 		decide = func(ctx context.Context, tx ledger.Tx, accountID string) error {
 			return f.Ledger.FollowCheckout(ctx, tx, accountID, o.Body)
 		}
+	case mirror.Refund, mirror.Dispute:
+		if o.Deleted {
+			return nil
+		}
+		return f.reversed(ctx, t, o)
 	case mirror.Customer:
 		if !o.Deleted {
 			return nil
@@ -73,7 +83,29 @@ func (f *Follower) Written(ctx context.Context, t database.Tx, o mirror.Object) 
 	if err != nil {
 		return err
 	}
-	err = f.Store.Within(ctx, t, accountID, func(ctx context.Context, tx ledger.Tx) error { return decide(ctx, tx, accountID) })
+	return f.within(ctx, t, accountID, decide)
+}
+
+// reversed follows a refund or a dispute.
+func (f *Follower) reversed(ctx context.Context, t database.Tx, o mirror.Object) error {
+	r, err := subscriptions.ParseReversal(o.Body)
+	if err != nil || r.PaymentIntent == "" {
+		return err
+	}
+	accountID, err := f.Store.SaveReversal(ctx, t, r)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil // not for credit, or the purchase is not known yet
+	}
+	if err != nil {
+		return err
+	}
+	return f.within(ctx, t, accountID, func(ctx context.Context, tx ledger.Tx, accountID string) error {
+		return f.Ledger.FollowReversal(ctx, tx, accountID, r)
+	})
+}
+
+func (f *Follower) within(ctx context.Context, t database.Tx, accountID string, decide func(context.Context, ledger.Tx, string) error) error {
+	err := f.Store.Within(ctx, t, accountID, func(ctx context.Context, tx ledger.Tx) error { return decide(ctx, tx, accountID) })
 	if _, erased := errors.AsType[*ledger.ErasedError](err); erased {
 		return nil
 	}

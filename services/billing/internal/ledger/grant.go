@@ -15,11 +15,12 @@ import (
 const (
 	sourcePlan   = "plan:"
 	sourceRefund = "refund:"
+	sourceReturn = "return:"
 )
 
 // reserved are the prefixes that no operator's grant may have: it would take the place of a grant that is due.
 func reserved() []string {
-	return []string{sourcePlan, sourceRefund, subscriptions.SourcePrefix, subscriptions.PackPrefix}
+	return []string{sourcePlan, sourceRefund, sourceReturn, subscriptions.SourcePrefix, subscriptions.PackPrefix}
 }
 
 // NewGrant is credit to give.

@@ -143,6 +143,13 @@ type Tx interface {
 	// HasCard tells whether a customer of the account has a payment method at Stripe.
 	HasCard(ctx context.Context, accountID string) (bool, error)
 
+	// InsertPurchase writes a payment that gave credit, Purchase reads it, or ErrNotFound, Reversed reads what refunds and disputes took back of it, and
+	// SetClawed writes what was taken back of its credit.
+	InsertPurchase(ctx context.Context, p Purchase) error
+	Purchase(ctx context.Context, paymentIntent string) (Purchase, error)
+	Reversed(ctx context.Context, paymentIntent string) ([]int64, error)
+	SetClawed(ctx context.Context, paymentIntent string, clawed int64) error
+
 	// InsertEntry writes a movement.
 	InsertEntry(ctx context.Context, e Entry) error
 	// Unfold takes a closed hold's usage out of what it was folded into, and returns it with its time: it is about to be corrected.

@@ -203,5 +203,14 @@ func (l *Ledger) FollowCheckout(ctx context.Context, tx Tx, accountID string, bo
 	if err != nil || !given {
 		return err
 	}
+	if session.PaymentIntent != "" && session.AmountTotal > 0 {
+		p := Purchase{PaymentIntent: session.PaymentIntent, AccountID: accountID, Source: bought.Source, Credit: bought.Amount, Total: session.AmountTotal}
+		if err := tx.InsertPurchase(ctx, p); err != nil {
+			return err
+		}
+		if err := l.claw(ctx, tx, &account, session.PaymentIntent, session.ID, now); err != nil { // a refund that came first
+			return err
+		}
+	}
 	return l.save(ctx, tx, &account)
 }

@@ -35,7 +35,7 @@ const (
 	EntryKind_ENTRY_KIND_USAGE EntryKind = 2
 	// The charge of an earlier call was corrected.
 	EntryKind_ENTRY_KIND_ADJUSTMENT EntryKind = 3
-	// Unused credit expired.
+	// Unused credit expired, or was taken back after a refund or a dispute.
 	EntryKind_ENTRY_KIND_EXPIRY EntryKind = 4
 )
 

@@ -737,7 +737,7 @@ export enum EntryKind {
   ADJUSTMENT = 3,
 
   /**
-   * Unused credit expired.
+   * Unused credit expired, or was taken back after a refund or a dispute.
    *
    * @generated from enum value: ENTRY_KIND_EXPIRY = 4;
    */

@@ -1,0 +1,104 @@
+package ledger_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
+)
+
+// paidPack mirrors a session that has paid 120 cents, with tax, for 500 nano-dollars of credit.
+func (s *subscriber) paidPack() {
+	s.t.Helper()
+	s.write(mirror.CheckoutSession, fmt.Sprintf(`{"id":"cs_1","object":"checkout.session","customer":"cus_1","mode":"payment","status":"complete","payment_status":"paid",
+		"payment_intent":"pi_1","amount_total":120,"created":%d,"line_items":{"data":[{"quantity":1,"price":{"id":"price_pack","object":"price"}}]}}`, s.begin.Unix()))
+}
+
+func (s *subscriber) reversal(kind mirror.Kind, id, status string, amount int) {
+	s.t.Helper()
+	s.write(kind, fmt.Sprintf(`{"id":%q,"object":%q,"status":%q,"amount":%d,"payment_intent":"pi_1","charge":"ch_1","created":1}`, id, kind, status, amount))
+}
+
+// Refunds and disputes take credit in proportion, once for a payment, in whatever order they come. managoat/fountain#1126 took it twice, and
+// elizaOS/eliza#10920 not at all.
+func TestRefundsTakeCreditBack(t *testing.T) {
+	refund, dispute := mirror.Refund, mirror.Dispute
+	for name, c := range map[string]struct {
+		do   func(s *subscriber)
+		want int64
+	}{
+		"a part":               {func(s *subscriber) { s.reversal(refund, "re_1", "succeeded", 60) }, 250},
+		"a part, rounded down": {func(s *subscriber) { s.reversal(refund, "re_1", "succeeded", 1) }, 496},
+		"two parts": {func(s *subscriber) {
+			s.reversal(refund, "re_1", "succeeded", 30)
+			s.reversal(refund, "re_2", "pending", 30)
+		}, 250},
+		"the same twice": {func(s *subscriber) {
+			s.reversal(refund, "re_1", "succeeded", 60)
+			s.reversal(refund, "re_1", "succeeded", 60)
+		}, 250},
+		"a refund that fails": {func(s *subscriber) {
+			s.reversal(refund, "re_1", "pending", 60)
+			s.reversal(refund, "re_1", "failed", 60)
+		}, 500},
+		"a dispute, then a refund": {func(s *subscriber) {
+			s.reversal(dispute, "dp_1", "needs_response", 120)
+			s.reversal(refund, "re_1", "succeeded", 120)
+		}, 0},
+		"a dispute that is won": {func(s *subscriber) {
+			s.reversal(dispute, "dp_1", "needs_response", 120)
+			s.reversal(dispute, "dp_1", "won", 120)
+			s.reversal(dispute, "dp_1", "won", 120)
+		}, 500},
+		"a dispute that is lost": {func(s *subscriber) {
+			s.reversal(dispute, "dp_1", "needs_response", 120)
+			s.reversal(dispute, "dp_1", "lost", 120)
+		}, 0},
+		"an inquiry": {func(s *subscriber) { s.reversal(dispute, "dp_1", "warning_needs_response", 120) }, 500},
+		"won after a partial refund": {func(s *subscriber) {
+			s.reversal(refund, "re_1", "succeeded", 60)
+			s.reversal(dispute, "dp_1", "needs_response", 60)
+			s.reversal(dispute, "dp_1", "won", 60)
+		}, 250},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subscribed(t, func(t *testing.T, s *subscriber) {
+				s.paidPack()
+				require.Equal(t, s.free()+500, s.account().Balance)
+				c.do(s)
+				s.paidPack()
+				require.Equal(t, s.free()+c.want, s.account().Balance)
+			})
+		})
+		t.Run(name+", first", func(t *testing.T) {
+			subscribed(t, func(t *testing.T, s *subscriber) {
+				c.do(s)
+				s.paidPack()
+				require.Equal(t, s.free()+c.want, s.account().Balance)
+			})
+		})
+	}
+}
+
+// What calls hold and what was used is not taken.
+func TestARefundLeavesWhatIsHeld(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.paidPack()
+		_, err := s.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, UserID: alice, Model: "embed", InputTokens: s.free() + 400})
+		require.NoError(t, err)
+		s.reversal(mirror.Refund, "re_1", "succeeded", 120)
+		a := s.account()
+		require.EqualValues(t, 0, a.Available())
+		require.Equal(t, s.free()+400, a.Balance)
+	})
+}
+
+func TestClawOf(t *testing.T) {
+	require.EqualValues(t, 4, subscriptions.ClawOf(7, 3, []int64{1, 1}))
+	require.EqualValues(t, 999_999_989_999_999, subscriptions.ClawOf(1_000_000_000_000_000, 99_999_999, []int64{99_999_998, 0}))
+	require.EqualValues(t, 7, subscriptions.ClawOf(7, 3, []int64{1 << 62, 1 << 62, 1 << 62}), "never more than the credit")
+}
