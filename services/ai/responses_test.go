@@ -537,3 +537,24 @@ func TestCompactionIsBilled(t *testing.T) {
 	require.EqualValues(t, h.openai.Stats().CompletionTokens, final.GetUsage().GetOutputTokens())
 	require.Positive(t, final.GetUsage().GetInputTokens())
 }
+
+// TestTheResponseOfALaterAttemptIsNoted has a target fail after it named a response, before the caller got anything, and
+// answer the repetition.
+func TestTheResponseOfALaterAttemptIsNoted(t *testing.T) {
+	var calls atomic.Int64
+	h := newFixture(t, withStore(), withConfig(func(c *ai.Config) { c.Tries, c.RetryDelay = 2, time.Millisecond }), withUpstream(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = w.Write([]byte(`{"id":"resp_rec1","object":"response"}`))
+			return
+		}
+		if calls.Add(1) > 1 {
+			_, _ = w.Write([]byte(recordedResponse))
+			return
+		}
+		first, _, _ := strings.Cut(recordedResponse, "\n\n")
+		_, _ = w.Write([]byte(strings.ReplaceAll(first, "resp_rec1", "resp_lost") + "\n\nevent: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"x\"}\n\n"))
+	}))
+	require.Nil(t, h.respond(ask).err)
+	require.EqualValues(t, 2, calls.Load())
+	require.Nil(t, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, "resp_rec1", "").err)
+}

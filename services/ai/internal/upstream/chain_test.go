@@ -468,7 +468,28 @@ models:
 		require.NoError(t, c.Do(context.Background(), &invoke.Query{Method: http.MethodPost, Path: "chat/completions", Model: m}, &exchanging{}))
 		require.Equal(t, want, got.URL.String())
 		require.Equal(t, []string{"az-key"}, got.Header["Api-Key"])
+		require.NoError(t, c.Do(context.Background(), &invoke.Query{Method: http.MethodGet, Path: "responses/resp_1", Target: "az"}, &exchanging{}))
+		before, _, _ := strings.Cut(want, "deployments/")
+		before = strings.TrimSuffix(before, "chat/completions")
+		require.Equal(t, before+"responses/resp_1", "https://"+got.URL.Host+got.URL.Path, "responses have no deployment in the path")
+		require.Equal(t, version != "", got.URL.Query().Has("api-version"))
 		require.NotContains(t, slices.Collect(maps.Keys(got.Header)), "Authorization")
 		c.Close()
 	}
+}
+
+// TestObjectsAreAskedForAtTheirTarget, whatever models the target serves.
+func TestObjectsAreAskedForAtTheirTarget(t *testing.T) {
+	w := newWorld(t, nil).does("one", badInput).does("three", fine)
+	x := &exchanging{}
+	q := &invoke.Query{Method: http.MethodDelete, Path: "responses/resp_1", Target: "three"}
+	require.NoError(t, w.chain.Do(t.Context(), q, x))
+	require.Equal(t, []string{"three "}, w.sent)
+	require.Equal(t, []string{"three "}, x.routes)
+
+	q.Target = "gone"
+	err := w.chain.Do(t.Context(), q, &exchanging{})
+	require.ErrorIs(t, err, invoke.ErrNoTarget)
+	require.ErrorContains(t, err, "No target serves this object any more")
+	require.Len(t, w.sent, 1, "no other target is asked")
 }
