@@ -53,6 +53,8 @@ func (g *Gateway) typed(ctx context.Context, clients rest.Clients) ([]routes.Rou
 	handlers := routes.Handlers{Unary: mux, Streams: map[protoreflect.FullName]http.Handler{
 		"trivet.ai.v1.AIService.ChatStream":            &rest.ChatStream{AI: clients.AI, Body: g.body, KeepAlive: g.config.KeepAlive},
 		"trivet.billing.v1.BillingService.ExportUsage": &rest.UsageFile{Billing: clients.Billing},
+		"trivet.auth.v1.AuthService.Reconcile":         rest.Events(clients.Auth.Reconcile, g.body, g.config.KeepAlive),
+		"trivet.billing.v1.BillingService.Reconcile":   rest.Events(clients.Billing.Reconcile, g.body, g.config.KeepAlive),
 	}}
 	return routes.FromProto(handlers, authv1.File_trivet_auth_v1_auth_proto, aiv1.File_trivet_ai_v1_ai_proto,
 		billingv1.File_trivet_billing_v1_billing_proto)

@@ -59,6 +59,8 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 		{"POST", "/api/v1/chat", "", user, `{"model":"gpt-99","messages":[{"role":"user","content":"Hi"}]}`},
 		{"POST", "/api/v1/apiKeys", "", user, `{"name":""}`},
 		{"GET", "/api/v1/users", "", user, ""},
+		{"POST", "/api/v1/auth:reconcile", "", user, `{}`},
+		{"POST", "/api/v1/billing:reconcile", "", user, `{}`},
 		{"POST", "/v1/chat/completions", "", user, `{}`},
 	}
 	for _, c := range refusals {
@@ -68,20 +70,28 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 			document.check(t, document.operation(t, c.method, c.path).schema("default", "application/json"), response.body)
 		})
 	}
-	t.Run("POST /api/v1/chat:stream", func(t *testing.T) {
-		response := in.call(t.Context(), "POST", "/api/v1/chat:stream", user, conversation)
-		schema := document.operation(t, "POST", "/api/v1/chat:stream").schema("200", "text/event-stream")
-		pieces := 0
-		lines := bufio.NewScanner(strings.NewReader(string(response.body)))
-		for lines.Scan() {
-			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-				document.check(t, schema, []byte(data))
-				pieces++
+	for _, c := range []call{
+		{"POST", "/api/v1/chat:stream", "", user, conversation},
+		{"POST", "/api/v1/auth:reconcile", "", operator, `{}`},
+		{"POST", "/api/v1/billing:reconcile", "", operator, `{}`},
+	} {
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			response := in.call(t.Context(), c.method, c.path, c.token, c.body)
+			require.Equal(t, http.StatusOK, response.status, "%s", response.body)
+			schema := document.operation(t, c.method, c.path).schema("200", "text/event-stream")
+			pieces := 0
+			lines := bufio.NewScanner(strings.NewReader(string(response.body)))
+			for lines.Scan() {
+				require.NotEqual(t, "event: error", lines.Text(), "%s", response.body)
+				if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+					document.check(t, schema, []byte(data))
+					pieces++
+				}
 			}
-		}
-		require.NoError(t, lines.Err())
-		require.GreaterOrEqual(t, pieces, 2, "at least a text and the end")
-	})
+			require.NoError(t, lines.Err())
+			require.GreaterOrEqual(t, pieces, 2, "at least a text and the end, or two kinds of object")
+		})
+	}
 }
 
 type openAPI struct {

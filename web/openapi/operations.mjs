@@ -5,6 +5,7 @@ const TAGS = {
   'chat': 'Chat', 'chat:stream': 'Chat', 'embeddings': 'Chat', 'models': 'Models', 'apiKeys': 'API keys',
   'me': 'People', 'users': 'People', 'organizations': 'People', 'memberships': 'People', 'erasures': 'People',
   'billing': 'Billing', 'billing/usage': 'Usage', 'requests': 'Usage', 'billing/events': 'Webhook events', 'auth/events': 'Webhook events',
+  'auth:reconcile': 'Reconciliation', 'billing:reconcile': 'Reconciliation',
 };
 
 export function describeOperations(document, proto) {
@@ -44,7 +45,7 @@ function operationName(method, shared) {
 }
 
 function tag(path) {
-  const parts = path.replace('/api/v1/', '').replace(/:(?!stream).*$/, '').split('/');
+  const parts = path.replace('/api/v1/', '').replace(/:(?!stream|reconcile).*$/, '').split('/');
   const found = TAGS[parts.slice(0, 2).join('/')] ?? TAGS[parts[0]] ?? TAGS[parts[0].split(':')[0]];
   if (!found) throw new Error(`web/openapi/operations.mjs: no tag for ${path}`);
   return found;

@@ -2,7 +2,7 @@ import { TrivetError, errorFrom, errorOf } from './errors.js';
 import type { paths } from './gen/api.js';
 import { delay, mayRetry, sleep } from './retry.js';
 import { events } from './sse.js';
-import type { Answer, Method, Path, Request, Schemas } from './types.js';
+import type { Answer, FilePath, Method, Path, Piece, Request, Schemas, StreamPath } from './types.js';
 
 export interface ClientOptions {
   /** The address of the edge, such as https://api.example.com. */
@@ -31,6 +31,13 @@ interface Call extends CallOptions {
   path: string;
   body?: unknown;
   accept: string;
+}
+
+/** What an address and a body are made of. */
+interface Parts {
+  path?: unknown;
+  query?: unknown;
+  body?: unknown;
 }
 
 /** A client of Trivet's REST API. It keeps no state but its options, so one serves a whole program. */
@@ -63,6 +70,31 @@ export class Trivet {
     return this.#json('delete', path, request, options);
   }
 
+  /** Calls GET path, which answers with a file. A file that breaks off throws a TrivetError. */
+  file<P extends FilePath>(path: P, request: Request<P, 'get'>, options: CallOptions = {}): Promise<Blob> {
+    return this.#read('get', path, request, options, '*/*', (response) => response.blob());
+  }
+
+  /**
+   * Calls POST path, which answers with events. Leaving the loop, or aborting, ends the call. A stream that breaks throws a
+   * TrivetError; it is not repeated once an event has come.
+   */
+  async *stream<P extends StreamPath>(path: P, request: Request<P, 'post'>, options: CallOptions = {}): AsyncGenerator<Piece<P>, void, undefined> {
+    const response = await this.#send({ ...options, method: 'POST', path: address(path, request), body: request.body, accept: 'text/event-stream' });
+    const requestId = response.headers.get('x-request-id') ?? undefined;
+    if (!response.body) throw new TrivetError(response.status, 'NETWORK_ERROR', 'The answer has no body.', { requestId });
+    try {
+      for await (const { event, data } of events(response.body)) {
+        if (event === 'error') throw errorFrom(data, response.status, response.headers);
+        yield JSON.parse(data) as Piece<P>;
+      }
+    } catch (cause) {
+      if (cause instanceof TrivetError) throw cause;
+      options.signal?.throwIfAborted();
+      throw new TrivetError(response.status, 'NETWORK_ERROR', 'The stream broke off.', { cause, requestId });
+    }
+  }
+
   /** Answers a conversation. */
   chat(request: Schemas['ChatRequest'], options?: CallOptions): Promise<Schemas['ChatResponse']> {
     return this.post('/api/v1/chat', { body: request }, options);
@@ -74,36 +106,24 @@ export class Trivet {
    */
   async *chatStream(request: Schemas['ChatStreamRequest'], options?: CallOptions): AsyncGenerator<Schemas['ChatStreamResponse'], void, undefined> {
     let ended = false;
-    for await (const piece of this.#stream<Schemas['ChatStreamResponse']>('/api/v1/chat:stream', request, options)) {
+    for await (const piece of this.stream('/api/v1/chat:stream', { body: request }, options)) {
       ended ||= Boolean(piece.finishReason);
       yield piece;
     }
     if (!ended) throw new TrivetError(200, 'NETWORK_ERROR', 'The stream ended before the answer did.');
   }
 
-  async #json<R>(method: Method, path: string, request: { path?: unknown; query?: unknown; body?: unknown }, options: CallOptions = {}): Promise<R> {
-    const response = await this.#send({ ...options, method: method.toUpperCase(), path: address(path, request), body: request.body, accept: 'application/json' });
-    try {
-      return (await response.json()) as R;
-    } catch (cause) {
-      options.signal?.throwIfAborted();
-      throw new TrivetError(response.status, 'NETWORK_ERROR', 'The answer broke off or is not JSON.', { cause, requestId: response.headers.get('x-request-id') ?? undefined });
-    }
+  #json<R>(method: Method, path: string, request: Parts, options: CallOptions = {}): Promise<R> {
+    return this.#read(method, path, request, options, 'application/json', (response) => response.json() as Promise<R>);
   }
 
-  async *#stream<T>(path: string, body: unknown, options: CallOptions = {}): AsyncGenerator<T, void, undefined> {
-    const response = await this.#send({ ...options, method: 'POST', path, body, accept: 'text/event-stream' });
-    const requestId = response.headers.get('x-request-id') ?? undefined;
-    if (!response.body) throw new TrivetError(response.status, 'NETWORK_ERROR', 'The answer has no body.', { requestId });
+  async #read<R>(method: Method, path: string, request: Parts, options: CallOptions, accept: string, read: (response: Response) => Promise<R>): Promise<R> {
+    const response = await this.#send({ ...options, method: method.toUpperCase(), path: address(path, request), body: request.body, accept });
     try {
-      for await (const { event, data } of events(response.body)) {
-        if (event === 'error') throw errorFrom(data, response.status, response.headers);
-        yield JSON.parse(data) as T;
-      }
+      return await read(response);
     } catch (cause) {
-      if (cause instanceof TrivetError) throw cause;
       options.signal?.throwIfAborted();
-      throw new TrivetError(response.status, 'NETWORK_ERROR', 'The stream broke off.', { cause, requestId });
+      throw new TrivetError(response.status, 'NETWORK_ERROR', 'The answer broke off or cannot be read.', { cause, requestId: response.headers.get('x-request-id') ?? undefined });
     }
   }
 
@@ -148,7 +168,7 @@ export class Trivet {
 }
 
 /** The path with its parameters and its query filled in. */
-function address(path: string, request: { path?: unknown; query?: unknown }): string {
+function address(path: string, request: Parts): string {
   const parameters = (request.path ?? {}) as Record<string, unknown>;
   const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = parameters[name];

@@ -23,3 +23,14 @@ type Body<O> = O extends { requestBody: infer B } ? { body: Content<B> } : { bod
 
 /** What a call answers. */
 export type Answer<P extends keyof paths, M extends Method> = Operation<P, M> extends { responses: { 200: infer R } } ? Content<R> : never;
+
+type Answers<P extends keyof paths, M extends Method, Type extends string> = Operation<P, M> extends { responses: { 200: { content: Record<Type, infer B> } } } ? B : never;
+
+/** The paths of Trivet's own API that answer POST with a stream of events. */
+export type StreamPath = { [P in keyof paths & `/api/${string}`]: [Answers<P, 'post', 'text/event-stream'>] extends [never] ? never : P }[keyof paths & `/api/${string}`];
+
+/** An event of such a stream. */
+export type Piece<P extends keyof paths> = Answers<P, 'post', 'text/event-stream'>;
+
+/** The paths that answer GET with a file. */
+export type FilePath = { [P in keyof paths]: [Answers<P, 'get', 'text/csv'>] extends [never] ? never : P }[keyof paths];

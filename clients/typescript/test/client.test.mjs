@@ -139,3 +139,24 @@ test('delays have full jitter, grow, and are bounded', async () => {
   assert.equal(delay(0, 12, () => 0), 12_000);
   assert.equal(delay(0, 12, () => 1), 12_500);
 });
+
+test('a stream of any kind yields its events, and ends when the server ends it', async (t) => {
+  const { baseUrl, requests } = await serve(t,
+    stream('data: {"kind":"users"}\n\n: ping\ndata: {"kind":"users","done":true}\n\n'), stream(''), failure(409, 'CONFLICT'), stream('event: error\ndata: {"error":"away","code":"UPSTREAM_ERROR"}\n\n'));
+  const run = () => pieces(client(baseUrl).stream('/api/v1/auth:reconcile', { body: {} }));
+  assert.deepEqual(await run(), [{ kind: 'users' }, { kind: 'users', done: true }]);
+  assert.deepEqual(await run(), []);
+  await assert.rejects(run(), (e) => e.code === 'CONFLICT' && e.status === 409);
+  await assert.rejects(run(), (e) => e.code === 'UPSTREAM_ERROR' && e.message === 'away');
+  assert.deepEqual(requests.map((r) => [r.method, r.url, r.body]), Array(4).fill(['POST', '/api/v1/auth:reconcile', '{}']));
+});
+
+test('a file is whole, or an error', async (t) => {
+  const { baseUrl, requests } = await serve(t, (r) => r.writeHead(200, { 'content-type': 'text/csv' }).end('day,model\r\n'), failure(403, 'PERMISSION_DENIED'),
+    (r) => { r.writeHead(200, { 'content-type': 'text/csv' }); r.write('day,mod', () => r.destroy()); });
+  const file = () => client(baseUrl).file('/api/v1/billing/usage:export', { query: { groupBy: ['USAGE_GROUPING_USER', 'USAGE_GROUPING_API_KEY'] } });
+  assert.equal(await (await file()).text(), 'day,model\r\n');
+  await assert.rejects(file(), (e) => e.code === 'PERMISSION_DENIED');
+  await assert.rejects(file(), (e) => e instanceof TrivetError && e.code === 'NETWORK_ERROR');
+  assert.equal(requests[0].url, '/api/v1/billing/usage:export?groupBy=USAGE_GROUPING_USER&groupBy=USAGE_GROUPING_API_KEY');
+});

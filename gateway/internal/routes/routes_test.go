@@ -27,6 +27,7 @@ import (
 func everything() routes.Handlers {
 	return routes.Handlers{Unary: http.NotFoundHandler(), Streams: map[protoreflect.FullName]http.Handler{
 		"trivet.ai.v1.AIService.ChatStream": http.NotFoundHandler(), "trivet.billing.v1.BillingService.ExportUsage": http.NotFoundHandler(),
+		"trivet.auth.v1.AuthService.Reconcile": http.NotFoundHandler(), "trivet.billing.v1.BillingService.Reconcile": http.NotFoundHandler(),
 	}}
 }
 

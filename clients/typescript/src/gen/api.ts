@@ -115,6 +115,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth:reconcile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reconcile compares the store with Clerk, repairs the differences, and reports progress. It ends when the caller leaves; the
+         *     next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, UPSTREAM_ERROR.
+         * @description Each event carries one JSON object in `data`. An event named `error` carries an Error and ends the stream; a stream without an error ends after its last piece.
+         */
+        post: operations["reconcileAuth"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/billing/account": {
         parameters: {
             query?: never;
@@ -525,6 +546,27 @@ export interface paths {
         get: operations["exportUsage"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing:reconcile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reconcile compares the store with Stripe, repairs the differences, and reports progress. It ends when the caller leaves; the
+         *     next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, UPSTREAM_ERROR.
+         * @description Each event carries one JSON object in `data`. An event named `error` carries an Error and ends the stream; a stream without an error ends after its last piece.
+         */
+        post: operations["reconcileBilling"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1678,7 +1720,7 @@ export interface components {
         /** @description GetCheckoutSessionResponse carries the session. */
         GetCheckoutSessionResponse: {
             /** @description The session. */
-            checkoutSession?: components["schemas"]["CheckoutSession"];
+            checkoutSession: components["schemas"]["CheckoutSession"];
         };
         /** @description GetMeResponse describes the caller. */
         GetMeResponse: {
@@ -1695,12 +1737,12 @@ export interface components {
         /** @description GetRequestResponse carries the record. */
         GetRequestResponse: {
             /** @description The record. */
-            request?: components["schemas"]["RequestRecord"];
+            request: components["schemas"]["RequestRecord"];
         };
         /** @description GetSubscriptionResponse carries the subscription. */
         GetSubscriptionResponse: {
             /** @description The subscription. */
-            subscription?: components["schemas"]["Subscription"];
+            subscription: components["schemas"]["Subscription"];
         };
         /** @description GetUsageResponse is one page of the account's usage, with the sum of all pages. */
         GetUsageResponse: {
@@ -2323,7 +2365,80 @@ export interface components {
         /** @description PreviewSubscriptionChangeResponse carries the preview. */
         PreviewSubscriptionChangeResponse: {
             /** @description The preview. */
-            subscriptionPreview?: components["schemas"]["SubscriptionPreview"];
+            subscriptionPreview: components["schemas"]["SubscriptionPreview"];
+        };
+        /** @description ReconcileRequest limits the comparison. */
+        ReconcileAuthRequest: {
+            /**
+             * Format: date-time
+             * @description Only objects that changed at or after this time; unset for all. Example: "2026-11-23T00:00:00Z".
+             */
+            since?: string;
+        };
+        /** @description ReconcileResponse is the progress so far. The last message for a kind is its result. */
+        ReconcileAuthResponse: {
+            /** @description The kind of object that is being compared. Example: "users". */
+            kind?: string;
+            /**
+             * Format: int64
+             * @description The number of objects that were equal. Example: "1200".
+             */
+            same?: string;
+            /**
+             * Format: int64
+             * @description The number of objects that differed and were repaired. Example: "3".
+             */
+            repaired?: string;
+            /**
+             * Format: int64
+             * @description The number of objects that were missing and were created. Example: "1".
+             */
+            created?: string;
+            /**
+             * Format: int64
+             * @description The number of objects that the provider no longer has and that were removed. Example: "0".
+             */
+            removed?: string;
+            /** @description True in the last message for this kind. Example: true. */
+            done?: boolean;
+        };
+        /** @description ReconcileRequest limits the comparison. */
+        ReconcileBillingRequest: {
+            /**
+             * Format: date-time
+             * @description Only objects that were created, changed or removed at or after this time, according to Stripe's events of the last 30 days;
+             *     unset for all. Example: "2026-11-23T00:00:00Z".
+             */
+            since?: string;
+            /** @description The maximum duration of the run. A later run resumes from the checkpoint. Unset means no limit. Example: "600s". */
+            timeLimit?: string;
+        };
+        /** @description ReconcileResponse is the progress so far. The last message for a kind is its result. */
+        ReconcileBillingResponse: {
+            /** @description The kind of object that is being compared. Example: "users". */
+            kind?: string;
+            /**
+             * Format: int64
+             * @description The number of objects that were equal. Example: "1200".
+             */
+            same?: string;
+            /**
+             * Format: int64
+             * @description The number of objects that differed and were repaired. Example: "3".
+             */
+            repaired?: string;
+            /**
+             * Format: int64
+             * @description The number of objects that were missing and were created. Example: "1".
+             */
+            created?: string;
+            /**
+             * Format: int64
+             * @description The number of objects that the provider no longer has and that were removed. Example: "0".
+             */
+            removed?: string;
+            /** @description True in the last message for this kind. Example: true. */
+            done?: boolean;
         };
         /** @description RedriveEventsRequest names events, or selects all dead ones. */
         RedriveAuthEventsRequest: {
@@ -2974,6 +3089,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RedriveAuthEventsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    reconcileAuth: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description ReconcileRequest limits the comparison. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReconcileAuthRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ReconcileAuthResponse"];
                 };
             };
             /** @description The call failed. */
@@ -3769,6 +3918,40 @@ export interface operations {
                 };
                 content: {
                     "text/csv": string;
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    reconcileBilling: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description ReconcileRequest limits the comparison. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReconcileBillingRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ReconcileBillingResponse"];
                 };
             };
             /** @description The call failed. */

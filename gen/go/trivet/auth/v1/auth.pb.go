@@ -2429,7 +2429,7 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\brepaired\x18\x03 \x01(\x03R\brepaired\x12\x18\n" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x18\n" +
 	"\aremoved\x18\x05 \x01(\x03R\aremoved\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done2\x8a\x15\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done2\xab\x15\n" +
 	"\vAuthService\x12}\n" +
 	"\fAuthenticate\x12#.trivet.auth.v1.AuthenticateRequest\x1a$.trivet.auth.v1.AuthenticateResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling\x12\x8b\x01\n" +
 	"\x10WatchRevocations\x12'.trivet.auth.v1.WatchRevocationsRequest\x1a(.trivet.auth.v1.WatchRevocationsResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling0\x01\x12^\n" +
@@ -2453,8 +2453,8 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
 	"ListEvents\x12!.trivet.auth.v1.ListEventsRequest\x1a\".trivet.auth.v1.ListEventsResponse\"!Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/auth/events\x12{\n" +
 	"\bGetEvent\x12\x1f.trivet.auth.v1.GetEventRequest\x1a .trivet.auth.v1.GetEventResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/auth/events/{event_id}\x12\x8a\x01\n" +
-	"\rRedriveEvents\x12$.trivet.auth.v1.RedriveEventsRequest\x1a%.trivet.auth.v1.RedriveEventsResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/auth/events:redrive\x12Z\n" +
-	"\tReconcile\x12 .trivet.auth.v1.ReconcileRequest\x1a!.trivet.auth.v1.ReconcileResponse\"\x06Ҁ\x19\x02\b\x040\x01B;Z9github.com/trivet-dev/trivet/gen/go/trivet/auth/v1;authv1b\x06proto3"
+	"\rRedriveEvents\x12$.trivet.auth.v1.RedriveEventsRequest\x1a%.trivet.auth.v1.RedriveEventsResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/auth/events:redrive\x12{\n" +
+	"\tReconcile\x12 .trivet.auth.v1.ReconcileRequest\x1a!.trivet.auth.v1.ReconcileResponse\"'Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/auth:reconcile0\x01B;Z9github.com/trivet-dev/trivet/gen/go/trivet/auth/v1;authv1b\x06proto3"
 
 var (
 	file_trivet_auth_v1_auth_proto_rawDescOnce sync.Once

@@ -5435,7 +5435,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xb2&\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xd7&\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -5479,8 +5479,8 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
 	"ListEvents\x12$.trivet.billing.v1.ListEventsRequest\x1a%.trivet.billing.v1.ListEventsResponse\"$Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/billing/events\x12\x84\x01\n" +
 	"\bGetEvent\x12\".trivet.billing.v1.GetEventRequest\x1a#.trivet.billing.v1.GetEventResponse\"/Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02#\x12!/api/v1/billing/events/{event_id}\x12\x93\x01\n" +
-	"\rRedriveEvents\x12'.trivet.billing.v1.RedriveEventsRequest\x1a(.trivet.billing.v1.RedriveEventsResponse\"/Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/api/v1/billing/events:redrive\x12`\n" +
-	"\tReconcile\x12#.trivet.billing.v1.ReconcileRequest\x1a$.trivet.billing.v1.ReconcileResponse\"\x06Ҁ\x19\x02\b\x040\x01BAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
+	"\rRedriveEvents\x12'.trivet.billing.v1.RedriveEventsRequest\x1a(.trivet.billing.v1.RedriveEventsResponse\"/Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/api/v1/billing/events:redrive\x12\x84\x01\n" +
+	"\tReconcile\x12#.trivet.billing.v1.ReconcileRequest\x1a$.trivet.billing.v1.ReconcileResponse\"*Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/billing:reconcile0\x01BAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
 
 var (
 	file_trivet_billing_v1_billing_proto_rawDescOnce sync.Once
