@@ -1,4 +1,4 @@
-import { formatNanoUsd, TrivetError, type Trivet } from '@trivet/client';
+import { formatNanoUsd, type Trivet } from '@trivet/client';
 import { useRef, useState, type SubmitEvent } from 'react';
 
 interface Message {
@@ -7,9 +7,6 @@ interface Message {
   cost?: string;
   fallback?: boolean;
 }
-
-/** The answer while the models cannot be reached. */
-const canned = { content: "I'm currently unavailable. Please try again later or contact support.", fallback: true };
 
 export function Chat({ trivet }: { trivet: Trivet }) {
   const [log, setLog] = useState<Message[]>([]);
@@ -32,12 +29,11 @@ export function Chat({ trivet }: { trivet: Trivet }) {
     try {
       for await (const piece of trivet.chatStream({ model: 'gpt-4o-mini', messages }, { signal: controller.signal })) {
         content += piece.delta ?? '';
-        setLog([...history, { role: 'assistant', content, ...(piece.costNanoUsd && { cost: piece.costNanoUsd }) }]);
+        setLog([...history, { role: 'assistant', content, fallback: piece.fallback ?? false, ...(piece.costNanoUsd && { cost: piece.costNanoUsd }) }]);
       }
     } catch (e) {
       if (controller.signal.aborted) return;
-      if (isOutage(e) && !content) setLog([...history, { role: 'assistant', ...canned }]);
-      else setError(e instanceof Error ? e.message : String(e)); // the server's words are for people
+      setError(e instanceof Error ? e.message : String(e)); // the server's words are for people
     } finally {
       setRunning(undefined);
     }
@@ -50,7 +46,7 @@ export function Chat({ trivet }: { trivet: Trivet }) {
           <p key={i} className={m.role}>
             {m.content}
             {m.fallback && <small> (fallback: the models cannot be reached; nothing was charged)</small>}
-            {m.cost && <small> {formatNanoUsd(m.cost)}</small>}
+            {m.cost && !m.fallback && <small> {formatNanoUsd(m.cost)}</small>}
           </p>
         ))}
       </div>
@@ -62,5 +58,3 @@ export function Chat({ trivet }: { trivet: Trivet }) {
     </>
   );
 }
-
-const isOutage = (e: unknown): boolean => e instanceof TrivetError && (e.status >= 500 || e.code === 'NETWORK_ERROR');

@@ -1,7 +1,7 @@
 import { formatNanoUsd, type Trivet } from '@trivet/client';
 import { useEffect, useState } from 'react';
 
-/** The balance, a button that buys credit, and a banner while payments cannot be made. */
+/** The balance, a button that buys a plan, and a banner while payments cannot be made. */
 export function Payment({ trivet }: { trivet: Trivet }) {
   const [banner, setBanner] = useState('');
   const [balance, setBalance] = useState<string>();
@@ -16,7 +16,10 @@ export function Payment({ trivet }: { trivet: Trivet }) {
       setBanner(status.integrations['stripe']?.banner ?? '');
       setBalance(account.account.availableNanoUsd);
     };
-    const poll = () => void read().catch((e: unknown) => controller.signal.aborted || setProblem(e instanceof Error ? e.message : String(e)));
+    const fail = (e: unknown) => controller.signal.aborted || setProblem(e instanceof Error ? e.message : String(e));
+    const poll = () => void read().catch(fail);
+    const bought = new URLSearchParams(location.search).get('checkout'); // set when Stripe sends the person back
+    if (bought) void arrival(trivet, bought, options).then(poll, fail);
     poll();
     const timer = setInterval(poll, 5_000);
     return () => {
@@ -28,8 +31,9 @@ export function Payment({ trivet }: { trivet: Trivet }) {
   const buy = async () => {
     setProblem('');
     try {
-      const here = location.href;
-      const { checkoutSession } = await trivet.post('/api/v1/billing/checkoutSessions', { body: { planId: 'pro', successUrl: here, cancelUrl: here } }, { idempotencyKey: crypto.randomUUID() });
+      const here = location.origin + location.pathname;
+      const body = { planId: 'pro', successUrl: `${here}?checkout={CHECKOUT_SESSION_ID}`, cancelUrl: here }; // Stripe fills the id in
+      const { checkoutSession } = await trivet.post('/api/v1/billing/checkoutSessions', { body }, { idempotencyKey: crypto.randomUUID() });
       location.assign(checkoutSession.url);
     } catch (e) {
       setProblem(e instanceof Error ? e.message : String(e));
@@ -43,4 +47,10 @@ export function Payment({ trivet }: { trivet: Trivet }) {
       {problem && <p role="alert">{problem}</p>}
     </section>
   );
+}
+
+/** Waits until the account has what was bought; the server waits up to 10 seconds. */
+async function arrival(trivet: Trivet, checkoutSessionId: string, options: { signal: AbortSignal }): Promise<void> {
+  await trivet.get('/api/v1/billing/checkoutSessions/{checkoutSessionId}', { path: { checkoutSessionId } }, options);
+  history.replaceState(null, '', location.pathname);
 }
