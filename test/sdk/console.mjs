@@ -26,7 +26,7 @@ async function open(options = {}) {
   page.on("pageerror", (e) => seen.errors.push(e.message));
   await page.exposeFunction("violated", (v) => !clerks.test(v) && seen.violations.push(v));
   await page.addInitScript(() => addEventListener("securitypolicyviolation", (e) => window.violated([e.effectiveDirective, e.blockedURI, e.sourceFile, e.lineNumber, e.columnNumber, e.sample].join(" "))));
-  page.on("request", (r) => { if (!r.url().startsWith(base) && !/^(data|blob):/.test(r.url())) seen.outside.push(`${r.method()} ${r.url()}`); });
+  page.on("request", (r) => { if (![base, sandbox].some((known) => r.url().startsWith(known)) && !/^(data|blob):/.test(r.url())) seen.outside.push(`${r.method()} ${r.url()}`); });
   page.on("response", (r) => { if (r.status() >= 400) seen.refused.push(`${r.status()} ${r.request().method()} ${new URL(r.url()).pathname}`); });
   return page;
 }
@@ -44,6 +44,8 @@ const control = async (method, path, body) => {
 const token = (page) => page.evaluate(() => window.Clerk.session.getToken());
 const account = async (page) => (await call("GET", `${base}/api/v1/billing/account`, undefined, await token(page))).body.account;
 const link = (page, name) => page.locator("nav[aria-label=Main]").last().getByText(name, { exact: true });
+
+const choice = (page, name) => page.locator("label", { has: page.getByText(name, { exact: true }) }).locator("select");
 
 // press tabs until the element has the focus, as a person without a mouse does, then presses the key.
 async function press(page, locator, key) {
@@ -103,7 +105,44 @@ const steps = {
     await page.getByRole("button", { name: "CSV" }).click();
     const csv = readFileSync(await (await saved).path(), "utf8").trim().split("\r\n");
     assert.equal(csv.length, 2);
-    assert.equal(csv[1].split(",").at(-1), (await account(page)).periodUsage.costNanoUsd);
+    const cost = (await account(page)).periodUsage.costNanoUsd;
+    assert.equal(csv[1].split(",").at(-1), cost);
+    await choice(page, "By").selectOption("USAGE_GROUPING_USER");
+    const me = await page.evaluate(() => window.Clerk.user.fullName ?? window.Clerk.user.primaryEmailAddress.emailAddress);
+    await page.getByRole("region", { name: "By day and member" }).getByRole("row", { name: me }).waitFor();
+    await choice(page, "By").selectOption("USAGE_GROUPING_API_KEY");
+    await page.getByRole("row", { name: /no key \(signed in\)/ }).waitFor();
+    const byKey = page.waitForEvent("download");
+    await page.getByRole("button", { name: "CSV" }).click();
+    const [head, line] = readFileSync(await (await byKey).path(), "utf8").split("\r\n");
+    assert.equal(line.split(",")[head.split(",").indexOf("cost_nano_usd")], cost);
+  },
+  async "the log has the call, and nothing of what the page itself asks"() {
+    await link(page, "Requests").click();
+    const calls = page.getByRole("region", { name: "Requests" }).locator("tbody tr");
+    await calls.first().waitFor();
+    assert.equal(await calls.count(), 1);
+    assert.equal(await calls.locator("[data-cost]").getAttribute("data-cost"), (await account(page)).periodUsage.costNanoUsd);
+    await press(page, calls.getByRole("button"), "Enter");
+    const details = page.getByRole("dialog");
+    await details.getByText("none (signed in)").waitFor();
+    await page.keyboard.press("Escape");
+    await choice(page, "Outcome").selectOption("OUTCOME_REFUSED");
+    await page.getByText("No requests").waitFor();
+    await choice(page, "Outcome").selectOption("OUTCOME_COMPLETED");
+    await calls.first().waitFor();
+    await page.getByLabel("Request id").fill("req_of_nobody");
+    await page.keyboard.press("Enter");
+    await page.getByText("No requests").waitFor();
+  },
+  async "a page whose API does not exist is hidden"() {
+    const other = await page.context().newPage();
+    await other.route(/\/api\/v1\/requests/, (route) => route.fulfill({ status: 501, contentType: "application/json", body: JSON.stringify({ error: "no", code: "NOT_IMPLEMENTED" }) }));
+    await other.goto(`${base}/console/requests`);
+    await other.getByRole("heading", { name: "Overview" }).waitFor();
+    await link(other, "Usage").waitFor();
+    assert.equal(await link(other, "Requests").count(), 0);
+    await other.close();
   },
   async "a chat is stopped by keyboard"() {
     await link(page, "Playground").click();
@@ -130,6 +169,54 @@ const steps = {
     assert.equal((await models()).status, 401);
     assert.ok(!(await page.content()).includes(secret), "the secret is shown once");
   },
+  async "credit bought with the sandbox's card arrives"() {
+    const before = BigInt((await account(page)).availableNanoUsd);
+    await link(page, "Billing").click();
+    await page.getByText("The account has no subscription.").waitFor();
+    await page.getByRole("button", { name: "Buy $20 of credit" }).click();
+    await page.getByRole("button", { name: /^Pay/ }).click(); // Stripe's page
+    await page.getByText("What you bought is in the account.").waitFor();
+    const { availableNanoUsd } = await account(page);
+    assert.equal(BigInt(availableNanoUsd) - before, 20_000_000_000n);
+    await page.locator(`[data-nano="${availableNanoUsd}"]`).first().waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    assert.ok(!page.url().includes("checkout"));
+    await link(page, "Webhook events").click();
+    await page.getByLabel("From").selectOption("billing");
+    await page.getByRole("row", { name: /checkout\.session\.completed .* done/ }).waitFor();
+  },
+  async "a plan is bought and changed, and a failed payment is named"() {
+    await link(page, "Billing").click();
+    await choice(page, "Charged every").selectOption("BILLING_INTERVAL_YEAR");
+    await page.getByRole("button", { name: "Subscribe to Pro" }).click();
+    await page.getByRole("button", { name: /^Pay 200/ }).click();
+    await page.getByText("What you bought is in the account.").waitFor();
+    await page.locator("li[aria-current=true]", { hasText: "Pro" }).waitFor();
+    await page.getByText("every year").waitFor();
+    assert.equal((await account(page)).planId, "pro");
+    await page.getByRole("region", { name: "Invoices" }).getByRole("row", { name: /paid \$[\d.]+ View$/ }).first().waitFor();
+    assert.equal(await page.getByRole("button", { name: /^Subscribe to/ }).count(), 0, "an account has one subscription");
+    await choice(page, "Charged every").selectOption("BILLING_INTERVAL_YEAR");
+    await page.getByRole("button", { name: "Change to Team" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("Charged now, with tax").waitFor();
+    await dialog.getByText("at once").waitFor();
+    await dialog.getByRole("button", { name: "Change the plan" }).click();
+    await page.locator("li[aria-current=true]", { hasText: "Team" }).waitFor();
+    assert.equal((await account(page)).planId, "team");
+    const other = await page.context().newPage();
+    await other.route(/\/billing\/subscription$/, async (route) => {
+      const response = await route.fetch();
+      const { subscription } = await response.json();
+      await route.fulfill({ response, json: { subscription: { ...subscription, access: "SUBSCRIPTION_ACCESS_GRACE", status: "past_due" } } });
+    });
+    await other.goto(`${base}/console/billing`);
+    await other.getByRole("alert").getByText("The last payment failed.").waitFor();
+    const portal = other.waitForURL((url) => url.href.startsWith(sandbox));
+    await other.getByRole("button", { name: "Cards, tax ids and cancelling" }).click();
+    await portal;
+    await other.close();
+  },
   async "a dead event is redriven and done"() {
     await control("POST", "/control/faults", { provider: "stripe", kind: "status", status: 500, path: "/v1/customers*" });
     await control("POST", "/control/stripe/customers", { count: 1 });
@@ -148,17 +235,27 @@ const steps = {
     await page.getByLabel("State").selectOption("EVENT_STATE_DONE");
     await page.getByRole("row", { name: /customer\.created/ }).first().waitFor();
   },
+  async "a reconciliation shows its progress and ends"() {
+    await link(page, "Reconcile").click();
+    for (const name of ["Clerk", "Stripe"]) {
+      await page.getByRole("button", { name: `Reconcile with ${name}` }).click();
+      const kinds = page.getByRole("region", { name: `Compared with ${name}` });
+      await kinds.getByRole("row", { name: name === "Clerk" ? /^users \d+ 0 0 0 compared/ : /^customers \d+/ }).waitFor();
+      await page.getByRole("button", { name: `Reconcile with ${name}` }).waitFor();
+    }
+    await page.getByText("done", { exact: true }).nth(1).waitFor();
+  },
   async "while the models are down, the status says so and the answer is the fallback"() {
     await control("POST", "/control/faults", { provider: "openai", kind: "status", status: 503 });
     await link(page, "Playground").click();
-    for (let i = 0; i < 4 && !(await page.getByText("Fallback:").count()); i++) {
+    for (let i = 0; i < 10 && !(await page.getByText("Fallback:").count()); i++) { // the first calls fail; then the circuit breaker opens
       await page.fill("#message", "Are you there?");
       await page.keyboard.press("Enter");
       await page.waitForFunction(() => [...document.querySelectorAll("button")].some((b) => b.textContent.includes("Send")));
     }
     await page.getByText("I'm currently unavailable. Please try again later or contact support.").waitFor();
     await link(page, "Status").click();
-    await page.getByRole("row", { name: /OpenAI .* (degraded|down)/ }).waitFor();
+    await page.getByRole("row", { name: /OpenAI .* (degraded|down) .*\d%/ }).waitFor(); // an operator sees the success rate
     await control("DELETE", "/control/faults?provider=openai");
   },
   async "polling stops while the page is hidden"() {
@@ -234,13 +331,13 @@ const steps = {
   async "no error, no violation, no other host"() {
     const { errors, outside, violations } = seen;
     assert.deepEqual({ errors, outside, violations }, { errors: [], outside: [], violations: [] });
-    // Refusals that the steps caused: probing for invoices, models that are down, Clerk's answer to a page that is signed out.
-    const unexpected = seen.refused.filter((r) => !/^501 GET \/api\/v1\/billing\/invoices$|^50\d POST \/api\/v1\/chat:stream$|\/__clerk\/v1\//.test(r));
+    // Refusals that the steps caused: no subscription yet, models that are down, Clerk's answer to a page that is signed out.
+    const unexpected = seen.refused.filter((r) => !/^404 GET \/api\/v1\/billing\/subscription$|^50\d POST \/api\/v1\/chat:stream$|\/__clerk\/v1\//.test(r));
     assert.deepEqual(unexpected, []);
   },
 };
 
-const pages = ["Overview", "Usage", "Playground", "API keys", "Members", "Billing", "Status", "Webhook events"];
+const pages = ["Overview", "Usage", "Requests", "Playground", "API keys", "Members", "Billing", "Status", "Webhook events", "Reconcile"];
 
 // look opens every page in every form, checks it, and takes its picture.
 async function look(page) {

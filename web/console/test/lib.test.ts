@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
-import { csv } from '../src/lib/csv';
-import { decimals, percent, step } from '../src/lib/money';
+import { decimals, minorUnits, percent, step } from '../src/lib/money';
+import { emptyFilter, requestQuery } from '../src/lib/requests';
 import { curl, openai } from '../src/lib/snippets';
-import { lastDays } from '../src/lib/time';
-import { readUsage, stacks, type UsageRow } from '../src/lib/usage';
+import { formatShare } from '../src/lib/status';
+import { formatMillis, lastDays } from '../src/lib/time';
+import { groupOf, readUsage, stacks, type UsageRow } from '../src/lib/usage';
 
 const row = (day: string, model: string, cost: string): UsageRow => ({ day, model, userId: '', apiKeyId: '', requests: '1', costNanoUsd: cost, usage: { inputTokens: '1', cachedInputTokens: '0', outputTokens: '1', reasoningTokens: '0' } });
 
@@ -48,11 +49,11 @@ test('a report without end is given up', async () => {
   await expect(readUsage({ get } as never, { startDay: '', endDay: '' }, new AbortController().signal)).rejects.toThrow('shorter range');
 });
 
-test.each([
-  [[['a', 'b']], 'a,b\r\n'],
-  [[['a,b', 'c"d', 'e\nf']], '"a,b","c""d","e\nf"\r\n'],
-  [[['=1+1', '+1', '-x', '@a', '-5', '1']], "'=1+1,'+1,'-x,'@a,-5,1\r\n"],
-])('csv(%j)', (rows, want) => expect(csv(rows)).toBe(want));
+test('stacks divide by member and by key, whatever their ids contain', () => {
+  const rows = [{ ...row('2026-01-02', '', '2'), userId: 'u 1', apiKeyId: 'k' }, { ...row('2026-01-02', '', '3'), userId: '', apiKeyId: 'k' }, { ...row('2026-01-02', '', '5'), userId: 'u 1', apiKeyId: '' }];
+  expect(stacks(rows, ['2026-01-02'], groupOf.USAGE_GROUPING_USER).stacks[0]?.parts).toEqual([{ name: 'u 1', cost: 7n }, { name: '', cost: 3n }]);
+  expect(stacks(rows, ['2026-01-02'], groupOf.USAGE_GROUPING_API_KEY).stacks[0]?.parts).toEqual([{ name: '', cost: 5n }, { name: 'k', cost: 5n }]);
+});
 
 test('snippets keep every character of the conversation', () => {
   const turns = [{ role: 'user', content: `it's "quoted" $HOME \`x\` \\n` }];
@@ -62,3 +63,18 @@ test('snippets keep every character of the conversation', () => {
   const request = /create\(([\s\S]*)\);\nfor/.exec(openai('https://api.example.com', 'gpt-4o-mini', turns))?.[1];
   expect(JSON.parse(request ?? '')).toEqual({ model: 'gpt-4o-mini', messages: turns, stream: true });
 });
+
+test('a filter of requests sends what is set, and whole days', () => {
+  expect(requestQuery(emptyFilter)).toEqual({});
+  expect(requestQuery({ startDay: '2026-02-28', endDay: '2026-02-28', outcome: 'OUTCOME_REFUSED', model: 'm', userId: 'u', apiKeyId: 'k', requestId: 'r' })).toEqual({
+    startTime: new Date(2026, 1, 28).toISOString(), endTime: new Date(2026, 2, 1).toISOString(), outcome: 'OUTCOME_REFUSED', model: 'm', userId: 'u', apiKeyId: 'k', requestId: 'r',
+  });
+});
+
+test.each([[0, '–'], [1, '1 ms'], [999, '999 ms'], [1000, '1 sec'], [12_345, '12.3 sec']])('%d ms is %s', (millis, want) => expect(formatMillis(millis)).toBe(want));
+
+test.each([[1, '100%'], [0.9996, '99.9%'], [0.29, '29%'], [0, '0%']])('a success rate of %d is %s', (share, want) => expect(formatShare(share)).toBe(want));
+
+test.each([
+  ['2000', 'usd', '$20.00'], ['5', 'usd', '$0.05'], ['-1250', 'USD', '-$12.50'], ['500', 'jpy', '¥500'], ['1234', 'kwd', 'KWD 1.234'], ['500', 'isk', 'ISK 5.00'], ['900719925474099301', 'usd', '$9,007,199,254,740,993.01'],
+])('%s minor units of %s are %s', (amount, currency, want) => expect(minorUnits(amount, currency).replace('\u00a0', ' ')).toBe(want));

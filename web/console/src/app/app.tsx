@@ -72,12 +72,14 @@ function SessionEnded() {
 const lazyPages = {
   '/': lazy(() => import('../pages/overview')),
   '/usage': lazy(() => import('../pages/usage')),
+  '/requests': lazy(() => import('../pages/requests')),
   '/playground': lazy(() => import('../pages/playground')),
   '/keys': lazy(() => import('../pages/keys')),
   '/members': lazy(() => import('../pages/members')),
   '/billing': lazy(() => import('../pages/billing')),
   '/status': lazy(() => import('../pages/status')),
   '/events': lazy(() => import('../pages/events')),
+  '/reconcile': lazy(() => import('../pages/reconcile')),
 };
 
 function Pages() {

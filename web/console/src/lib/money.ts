@@ -21,3 +21,16 @@ export function decimals(stepSize: bigint): number {
   for (let rest = stepSize; digits > 0 && rest > 0n && rest % 10n === 0n; rest /= 10n) digits--;
   return digits === 0 ? 0 : Math.max(2, digits);
 }
+
+/** Currencies whose minor unit at Stripe differs from the one of ISO 4217. */
+const STRIPE_DIGITS: Record<string, number> = { ISK: 2, UGX: 2 };
+
+/** An amount in the minor units of a currency, such as cents, as Stripe counts them. */
+export function minorUnits(amount: string, currency: string): string {
+  const code = currency.toUpperCase();
+  const digits = STRIPE_DIGITS[code] ?? new Intl.NumberFormat(undefined, { style: 'currency', currency: code }).resolvedOptions().maximumFractionDigits ?? 2;
+  const negative = amount.startsWith('-');
+  const padded = amount.replace('-', '').padStart(digits + 1, '0');
+  const text = `${negative ? '-' : ''}${padded.slice(0, padded.length - digits)}${digits ? `.${padded.slice(-digits)}` : ''}`;
+  return new Intl.NumberFormat(undefined, { style: 'currency', currency: code, minimumFractionDigits: digits }).format(text as unknown as number); // a string is exact
+}

@@ -21,3 +21,10 @@ export function formatAgo(iso: string, now: number): string {
 export function lastDays(count: number, now: number): string[] {
   return Array.from({ length: count }, (_, i) => new Date(now - (count - 1 - i) * 86_400_000).toISOString().slice(0, 10));
 }
+
+/** A duration: milliseconds below a second, then seconds; a dash when it is unknown. */
+export function formatMillis(millis: number): string {
+  if (millis <= 0) return '–';
+  const [value, unit] = millis < 1000 ? [millis, 'millisecond'] : [millis / 1000, 'second'];
+  return new Intl.NumberFormat(undefined, { style: 'unit', unit, maximumSignificantDigits: 3 }).format(value);
+}

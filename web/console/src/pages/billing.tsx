@@ -1,8 +1,11 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { TrivetError, type Schemas } from '@trivet/client';
-import { useAccount, useApi, useApiQuery, useStatus } from '../app/api';
-import { Badge, Button, Card, Empty, Failure, Figure, Loading, Table, Td, Th } from '../components/ui';
-import { usd } from '../lib/money';
+import type { Schemas } from '@trivet/client';
+import { useAccount, useApi, useStatus } from '../app/api';
+import { CheckoutReturn } from '../components/checkoutreturn';
+import { Packs, Plans } from '../components/offers';
+import { Subscription } from '../components/subscription';
+import { Badge, Button, Card, Empty, Failure, Figure, Loading, Table, Td, Th, type Tone } from '../components/ui';
+import { minorUnits, usd } from '../lib/money';
 import { formatDate, formatTime } from '../lib/time';
 
 export default function Billing() {
@@ -19,54 +22,46 @@ export default function Billing() {
         <Figure title="Held by running calls" nano={a?.heldNanoUsd} />
         <Figure title="Available" nano={a?.availableNanoUsd} note={a?.periodEndTime && `the period ends ${formatDate(a.periodEndTime)}`} />
       </div>
-      <Plans current={a?.planId} />
+      <CheckoutReturn />
+      <Subscription />
+      <Packs paused={!!banner} />
+      <Plans current={a?.planId} paused={!!banner} />
       <Invoices />
       <Movements />
     </div>
   );
 }
 
-function Plans({ current }: { current: string | undefined }) {
-  const plans = useApiQuery(['plans'], (trivet, signal) => trivet.get('/api/v1/billing/plans', {}, { signal }));
-  return (
-    <Card title="Plans">
-      {plans.isPending && <Loading label="Loading the plans" />}
-      {plans.isError && <Failure error={plans.error} retry={() => void plans.refetch()} />}
-      <ul className="grid gap-3 sm:grid-cols-2 lg:grid-cols-3">
-        {plans.data?.plans.map((plan) => (
-          <li key={plan.id} aria-current={plan.id === current} className="rounded-lg border border-line p-4 aria-[current=true]:border-brand">
-            <div className="flex items-baseline justify-between gap-2"><h3 className="font-semibold">{plan.name || plan.id}</h3>{plan.id === current && <Badge tone="ok">yours</Badge>}</div>
-            <p className="mt-1 text-lg tabular-nums">{BigInt(plan.pricePerPeriodNanoUsd) > 0n ? `${usd(plan.pricePerPeriodNanoUsd)} a period` : 'free'}</p>
-            <ul className="mt-2 space-y-0.5 text-sm text-mute">
-              <li>{usd(plan.includedCreditPerPeriodNanoUsd)} of credit a period</li>
-              <li>{plan.limits.requestsPerMinute ? `${plan.limits.requestsPerMinute.toLocaleString()} requests a minute` : 'no limit of requests'}</li>
-              <li>{plan.models.length ? plan.models.join(', ') : 'all models'}</li>
-            </ul>
-          </li>
-        ))}
-      </ul>
-    </Card>
-  );
-}
+const INVOICE: Record<Schemas['InvoiceStatus'], [string, Tone]> = {
+  INVOICE_STATUS_UNSPECIFIED: ['unknown', 'mute'], INVOICE_STATUS_DRAFT: ['draft', 'mute'], INVOICE_STATUS_OPEN: ['open', 'warn'], INVOICE_STATUS_PAID: ['paid', 'ok'],
+  INVOICE_STATUS_UNCOLLECTIBLE: ['uncollectible', 'bad'], INVOICE_STATUS_VOID: ['void', 'mute'],
+};
 
-/** Hidden while the server does not have invoices. */
 function Invoices() {
-  const invoices = useApiQuery(['invoices'], (trivet, signal) => trivet.get('/api/v1/billing/invoices', {}, { signal }));
-  if (invoices.isPending || (invoices.error instanceof TrivetError && invoices.error.code === 'NOT_IMPLEMENTED')) return null;
+  const { trivet, scope } = useApi();
+  const invoices = useInfiniteQuery({
+    queryKey: ['invoices', scope],
+    initialPageParam: '',
+    queryFn: ({ signal, pageParam }) => trivet.get('/api/v1/billing/invoices', { query: { pageSize: 12, ...(pageParam && { pageToken: pageParam }) } }, { signal }),
+    getNextPageParam: (last) => last.nextPageToken || undefined,
+  });
+  const all = invoices.data?.pages.flatMap((page) => page.invoices) ?? [];
   return (
     <Card title="Invoices">
+      {invoices.isPending && <Loading label="Loading the invoices" />}
       {invoices.isError && <Failure error={invoices.error} retry={() => void invoices.refetch()} />}
-      {invoices.data?.invoices.length === 0 && <Empty title="No invoices" />}
-      {!!invoices.data?.invoices.length && (
-        <Table caption="Invoices" head={<><Th>Date</Th><Th>State</Th><Th right>Total</Th><Th /></>}>
-          {invoices.data.invoices.map((i) => (
+      {invoices.isSuccess && all.length === 0 && <Empty title="No invoices" />}
+      {all.length > 0 && (
+        <Table caption="Invoices" head={<><Th>Date</Th><Th>State</Th><Th right>Total</Th><Th><span className="sr-only">Document</span></Th></>}>
+          {all.map((i) => (
             <tr key={i.id}>
-              <Td>{i.createTime && formatDate(i.createTime)}</Td><Td>{i.status.replace('INVOICE_STATUS_', '').toLowerCase()}</Td>
-              <Td right>{i.totalMinorUnits} {i.currency}</Td><Td right><a className="underline" href={i.hostedUrl} target="_blank" rel="noopener noreferrer">View</a></Td>
+              <Td>{i.createTime && formatDate(i.createTime)}</Td><Td><Badge tone={INVOICE[i.status][1]}>{INVOICE[i.status][0]}</Badge></Td>
+              <Td right>{minorUnits(i.totalMinorUnits, i.currency)}</Td><Td right>{i.hostedUrl && <a className="underline" href={i.hostedUrl} target="_blank" rel="noopener noreferrer">View</a>}</Td>
             </tr>
           ))}
         </Table>
       )}
+      {invoices.hasNextPage && <Button className="mt-3" disabled={invoices.isFetchingNextPage} onClick={() => void invoices.fetchNextPage()}>{invoices.isFetchingNextPage ? 'Loading …' : 'Show more'}</Button>}
     </Card>
   );
 }

@@ -1,5 +1,4 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { TrivetError } from '@trivet/client';
 import { Code, Send, Square, TriangleAlert } from 'lucide-react';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { useApi, useModels } from '../app/api';
@@ -11,9 +10,6 @@ import { usd } from '../lib/money';
 import { curl, openai, type Turn } from '../lib/snippets';
 
 const Markdown = lazy(() => import('../components/markdown'));
-
-/** The guide's answer while the models cannot be reached. */
-const CANNED = "I'm currently unavailable. Please try again later or contact support.";
 
 interface Message extends Turn {
   cost?: string;
@@ -70,14 +66,11 @@ function useChat() {
     try {
       for await (const piece of trivet.chatStream({ model, messages: turns(history) }, { signal: abort.signal })) {
         answer += piece.delta ?? '';
-        show(piece.costNanoUsd ? { cost: piece.costNanoUsd } : {});
+        show(piece.fallback ? { note: 'fallback' } : piece.costNanoUsd ? { cost: piece.costNanoUsd } : {});
       }
     } catch (e) {
       if (abort.signal.aborted) show({ note: 'stopped' });
-      else if (isOutage(e) && !answer) {
-        answer = CANNED;
-        show({ note: 'fallback' });
-      } else {
+      else {
         if (answer) show({});
         else setLog(history);
         setError(e);
@@ -90,9 +83,6 @@ function useChat() {
   };
   return { log, busy, error, send, stop: () => controller.current?.abort(), clear: () => { setLog([]); setError(undefined); } };
 }
-
-/** Whether the provider of the models is out of reach, as opposed to a request that it refuses. */
-const isOutage = (e: unknown): boolean => e instanceof TrivetError && (e.status >= 500 || e.code === 'NETWORK_ERROR') && e.code !== 'INTERNAL';
 
 function Log({ log, busy }: { log: readonly Message[]; busy: boolean }) {
   const end = useRef<HTMLDivElement>(null);

@@ -1,1 +1,0 @@
-import{N as e,z as t}from"./index-B8zzXgqP.js";function n(n,r){return e(n,t,r)}export{n as t};

@@ -1,0 +1,63 @@
+import { TrivetError, type Schemas } from '@trivet/client';
+import { useApiQuery } from '../app/api';
+import { usePortal } from '../app/purchase';
+import { formatDate } from '../lib/time';
+import { Badge, Button, Card, Failure, Loading, type Tone } from './ui';
+
+type Access = Schemas['SubscriptionAccess'];
+
+const ACCESS: Record<Access, [string, Tone]> = {
+  SUBSCRIPTION_ACCESS_UNSPECIFIED: ['unknown', 'mute'], SUBSCRIPTION_ACCESS_ACTIVE: ['active', 'ok'], SUBSCRIPTION_ACCESS_TRIAL: ['trial', 'ok'],
+  SUBSCRIPTION_ACCESS_GRACE: ['payment failed', 'warn'], SUBSCRIPTION_ACCESS_SUSPENDED: ['suspended', 'bad'], SUBSCRIPTION_ACCESS_ENDED: ['ended', 'mute'],
+};
+
+const PROBLEMS: Partial<Record<Access, string>> = {
+  SUBSCRIPTION_ACCESS_GRACE: 'The last payment failed. The plan stays for some days; update the card before they end.',
+  SUBSCRIPTION_ACCESS_SUSPENDED: 'The plan is suspended, because it is paused or payment failed for too long. The limits are those of the free plan. Update the card to get the plan back.',
+};
+
+/** The account's subscription; null when it never had one. */
+export const useSubscription = () =>
+  useApiQuery(['subscription'], async (trivet, signal) => {
+    try {
+      return (await trivet.get('/api/v1/billing/subscription', {}, { signal })).subscription;
+    } catch (e) {
+      if (e instanceof TrivetError && e.code === 'NOT_FOUND') return null;
+      throw e;
+    }
+  });
+
+/** What the account has bought, what is wrong with its payment, and the way to Stripe's page. */
+export function Subscription() {
+  const subscription = useSubscription();
+  const portal = usePortal();
+  const s = subscription.data;
+  const problem = s && PROBLEMS[s.access];
+  const [state, tone] = ACCESS[s?.access ?? 'SUBSCRIPTION_ACCESS_UNSPECIFIED'];
+  return (
+    <Card title="Subscription" action={s && <Badge tone={tone}>{state}</Badge>}>
+      {subscription.isPending && <Loading label="Loading the subscription" rows={2} />}
+      {subscription.isError && <Failure error={subscription.error} retry={() => void subscription.refetch()} />}
+      {s === null && <p className="text-sm text-mute">The account has no subscription. Choose a plan below, or buy credit once.</p>}
+      {problem && <p role="alert" className="mb-3 rounded-lg border border-warn p-3 text-sm text-warn">{problem}</p>}
+      {s && (
+        <div className="flex flex-wrap items-end justify-between gap-3">
+          <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-sm">
+            {facts(s).map(([name, value]) => <div key={name} className="contents"><dt className="text-mute">{name}</dt><dd>{value}</dd></div>)}
+          </dl>
+          <Button disabled={portal.isPending} onClick={() => portal.mutate()}>{portal.isPending ? 'Opening …' : 'Cards, tax ids and cancelling'}</Button>
+        </div>
+      )}
+      {portal.isError && <div className="mt-3"><Failure error={portal.error} /></div>}
+    </Card>
+  );
+}
+
+function facts(s: Schemas['Subscription']): [string, string][] {
+  const all: [string, string | false | undefined][] = [
+    ['Plan', s.planId], ['Charged', s.interval === 'BILLING_INTERVAL_YEAR' ? 'every year' : 'every month'], ['Seats', s.seats > 1 && s.seats.toLocaleString()],
+    ['Trial ends', s.trialEndTime && formatDate(s.trialEndTime)],
+    s.cancelTime ? ['Ends', formatDate(s.cancelTime)] : ['Renews', s.access !== 'SUBSCRIPTION_ACCESS_ENDED' && s.periodEndTime && formatDate(s.periodEndTime)],
+  ];
+  return all.filter((row): row is [string, string] => !!row[1]);
+}
