@@ -30,7 +30,7 @@ func waitingCalls(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 1000)
 	openAccount(t, s, "bee", 1000)
 	closeAt(t, s, "a3", "acc", 7, 3)
-	closeAt(t, s, "a1", "acc", 5, 1)
+	closeAt(t, s, "ax", "acc", 5, 1)
 	closeAt(t, s, "a2", "acc", 6, 2)
 	closeAt(t, s, "b1", "bee", 8, 1)
 	closeAt(t, s, "b2", "bee", 9, 4)
@@ -81,13 +81,13 @@ func waitingCalls(t *testing.T, s Store) {
 	prune := func() { pruneHolds(t, s, ledger.Retention{Holds: base.Add(time.Hour), Swept: base.Add(time.Hour)}) }
 	reported("u")
 	prune()
-	require.Len(t, keptHolds(t, s, "a1", "a2", "a3", "b1", "b2"), 5)
+	require.Len(t, keptHolds(t, s, "ax", "a2", "a3", "b1", "b2"), 5)
 	require.Equal(t, 2, foldTwo(), "the two of acc that ended first")
 	reported("u")
 	require.Equal(t, []string{"11 until 02"}, entries("acc"))
 	require.Empty(t, entries("bee"))
 	prune()
-	require.Equal(t, []string{"a3", "b1", "b2"}, keptHolds(t, s, "a1", "a2", "a3", "b1", "b2"), "what waits keeps its hold")
+	require.Equal(t, []string{"a3", "b1", "b2"}, keptHolds(t, s, "ax", "a2", "a3", "b1", "b2"), "what waits keeps its hold")
 	ids, err := s.AccountsToFold(t.Context(), "", 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"acc", "bee"}, ids)
@@ -106,7 +106,7 @@ func waitingCalls(t *testing.T, s Store) {
 	require.Equal(t, []string{"9 until 04", "8 until 01"}, entries("bee"))
 	require.Zero(t, foldTwo())
 	prune()
-	require.Empty(t, keptHolds(t, s, "a1", "a2", "a3", "b1", "b2"))
+	require.Empty(t, keptHolds(t, s, "ax", "a2", "a3", "b1", "b2"))
 	recordsOfAll(t, s)
 }
 
@@ -122,7 +122,7 @@ func recordsOfAll(t *testing.T, s Store) {
 		require.Equal(t, "request of "+r.HoldID, r.RequestID)
 	}
 	require.Len(t, got, 5)
-	for id, cost := range map[string]int64{"a1": 5, "a2": 6, "a3": 7, "b1": 8, "b2": 9} {
+	for id, cost := range map[string]int64{"ax": 5, "a2": 6, "a3": 7, "b1": 8, "b2": 9} {
 		require.Equal(t, cost, got[id].Cost, id)
 	}
 	require.Equal(t, base.Add(3*time.Second), got["a3"].SettleTime)
