@@ -29,7 +29,7 @@ func New(t testing.TB) *Server {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	skip.Unless(t, "Redis", err, "install it (Debian: apt-get install redis-server)")
-	dir, err := os.MkdirTemp("", "trivet-redis-") // a socket's path must be short
+	dir, err := os.MkdirTemp("", "trivet-redis-") //nolint:usetesting // a socket's path must be short
 	require.NoError(t, err)
 	s := &Server{program: program, socket: filepath.Join(dir, "s")}
 	s.Start(t)
@@ -46,7 +46,7 @@ func (s *Server) URL() string { return "unix://" + s.socket }
 // Start starts a server that was stopped.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	s.process = exec.Command(s.program, "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning")
+	s.process = exec.Command(s.program, "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning") //nolint:gosec // the program is found in PATH
 	require.NoError(t, s.process.Start())
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("unix", s.socket)

@@ -390,7 +390,7 @@ func compareWithDocs(t *testing.T, file, marker, table string) {
 	want, err := docgen.Replace(string(is), marker, table)
 	require.NoError(t, err)
 	if os.Getenv("TRIVET_WRITE_DOCS") != "" {
-		require.NoError(t, os.WriteFile(path, []byte(want), 0o644)) //nolint:gosec // a document of the repository
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
 		return
 	}
 	require.Equal(t, want, string(is), "run TRIVET_WRITE_DOCS=1 go test -run TestFaultTable ./test/e2e")

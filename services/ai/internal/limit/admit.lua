@@ -21,6 +21,7 @@ local function window(key, name)
   elseif passed >= MINUTE then
     w.s, w.n, w.p = w.s + MINUTE, 0, w.n
   end
+  if w.n == 0 and w.p == 0 then w.s = now end
   return w
 end
 

@@ -18,6 +18,7 @@ if passed >= 2 * MINUTE then
 elseif passed >= MINUTE then
   s, n, p = s + MINUTE, 0, n
 end
+if n == 0 and p == 0 then s = now end
 local start = tonumber(ARGV[3])
 if by > 0 or s == start then
   n = math.max(0, n + by)

@@ -127,6 +127,9 @@ func (w *window) roll(at time.Time) {
 	default:
 		w.start, w.now, w.past = at, 0, 0
 	}
+	if w.now == 0 && w.past == 0 { // it begins with the first call that counts
+		w.start = at
+	}
 }
 
 // wait returns how long to wait until n more fit under limit; 0 when they fit now. The window must have been rolled.

@@ -65,8 +65,17 @@ func CheckURL(url string) error {
 	return nil
 }
 
+// quiet drops what go-redis logs by itself: every failure reaches the caller, who logs it once.
+type quiet struct{}
+
+// Printf implements go-redis's logger.
+func (quiet) Printf(context.Context, string, ...any) {}
+
+var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
+
 // NewRedis returns a limiter. It makes no connection.
 func NewRedis(options RedisOptions) (*Redis, error) {
+	silence()
 	config, err := redis.ParseURL(options.URL)
 	if err != nil {
 		return nil, errURL

@@ -3,6 +3,7 @@ package limit_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -51,9 +52,10 @@ func TestRequestsPerDay(t *testing.T) {
 // TestBothDecideTheSame drives both limiters with the same random calls at the same times.
 func TestBothDecideTheSame(t *testing.T) {
 	server := redistest.New(t)
+	var cases atomic.Int64 // each has keys of its own: what rapid draws may repeat
 	rapid.Check(t, func(r *rapid.T) {
 		memory, c := newMemory(t)
-		redis, err := limit.NewRedis(limit.RedisOptions{URL: server.URL(), Now: c.now, Prefix: "t" + rapid.StringMatching("[a-z]{12}").Draw(r, "prefix")})
+		redis, err := limit.NewRedis(limit.RedisOptions{URL: server.URL(), Now: c.now, Prefix: fmt.Sprintf("case %d:", cases.Add(1))})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, redis.Close()) }()
 		type pair struct{ a, b limit.Ticket }
