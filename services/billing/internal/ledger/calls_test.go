@@ -94,7 +94,7 @@ func (m *callLog) reserve(t *rapid.T) {
 
 func (m *callLog) settle(t *rapid.T) {
 	if len(m.open) == 0 {
-		t.Skip("no open hold")
+		return // no hold is open
 	}
 	i := rapid.IntRange(0, len(m.open)-1).Draw(t, "hold")
 	h := m.open[i]
