@@ -168,7 +168,7 @@ func Restore(ctx context.Context, env settings.Env, folder string, now time.Time
 
 func readManifest(folder string) (manifest, error) {
 	var m manifest
-	raw, err := os.ReadFile(filepath.Join(folder, manifestName)) //nolint:gosec // the operator names the folder
+	raw, err := os.ReadFile(filepath.Join(folder, manifestName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, fmt.Errorf("%s is not a complete backup: it has no %s", folder, manifestName)
 	}
@@ -196,7 +196,7 @@ func replace(path, kept string) error {
 }
 
 func sum(path string) (string, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the folder
+	file, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -207,11 +207,11 @@ func sum(path string) (string, error) {
 
 // copyFile makes a durable copy that only this user may read.
 func copyFile(from, to string) error {
-	source, err := os.Open(from) //nolint:gosec // the operator names the folder
+	source, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // as above
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}

@@ -12,5 +12,5 @@ func freeBytes(folder string) (uint64, error) {
 	if err := syscall.Statfs(folder, &at); err != nil {
 		return 0, &os.PathError{Op: "statfs", Path: folder, Err: err}
 	}
-	return at.Bavail * uint64(at.Bsize), nil //nolint:gosec,unconvert // the size of a block is above 0, and its type depends on the system
+	return at.Bavail * uint64(at.Bsize), nil //nolint:unconvert // the type depends on the system
 }

@@ -151,7 +151,7 @@ func TestDoctorFindings(t *testing.T) {
 		{"a secret that others may read", func(t *testing.T, p *patient) {
 			path := filepath.Join(t.TempDir(), "key")
 			require.NoError(t, os.WriteFile(path, []byte(p.values["OPENAI_API_KEY"]), 0o600))
-			require.NoError(t, os.Chmod(path, 0o644)) //nolint:gosec // the mistake that is looked for
+			require.NoError(t, os.Chmod(path, 0o644))
 			p.values["OPENAI_API_KEY"], p.values["OPENAI_API_KEY_FILE"] = "", path
 		}, "files", FindingWarning, "OPENAI_API_KEY_FILE", "mode 0644"},
 		{"a refused key of Clerk", answers("/v1/users", 401), "Clerk", FindingError, "CLERK_SECRET_KEY", "refuses the key"},

@@ -87,7 +87,7 @@ func openFile(path string) (*sql.DB, error) {
 }
 
 func syncFile(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the caller names the file
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
