@@ -30,7 +30,7 @@ func New(account string, at time.Time) string {
 // Make makes an id with that randomness, of which the lower 48 bits count.
 func Make(account string, at time.Time, random uint64) string {
 	raw := make([]byte, 0, size+2)
-	raw = binary.BigEndian.AppendUint64(raw, uint64(at.UnixMilli())<<16) //nolint:gosec // times are after 1970
+	raw = binary.BigEndian.AppendUint64(raw, uint64(at.UnixMilli())<<16)
 	raw = append(raw[:timeBytes], hash(account)...)
 	raw = binary.BigEndian.AppendUint64(raw, random<<16)
 	return prefix + encoding.EncodeToString(raw[:size])
@@ -46,7 +46,7 @@ func Parse(id, account string) (at time.Time, ok bool) {
 	if encoding.EncodeToString(raw) != text { // the last character has bits to spare
 		return time.Time{}, false
 	}
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw) >> 16)).UTC(), true //nolint:gosec // 48 bits
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw) >> 16)).UTC(), true
 }
 
 func hash(account string) []byte {

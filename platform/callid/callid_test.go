@@ -20,7 +20,8 @@ func TestAnIDCarriesAccountAndTime(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, at, began)
 	require.NotEqual(t, id, callid.Make("org_1", at, 8))
-	require.NotEqual(t, callid.New("org_1", at), callid.New("org_1", at))
+	first, second := callid.New("org_1", at), callid.New("org_1", at)
+	require.NotEqual(t, first, second)
 
 	for name, bad := range map[string]string{
 		"another account": callid.Make("org_2", at, 7), "empty": "", "prefix alone": "call_", "without prefix": strings.TrimPrefix(id, "call_"),

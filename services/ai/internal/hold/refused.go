@@ -96,6 +96,7 @@ func (k *Keeper) send(ctx context.Context, batch *billingv1.RecordRequestsReques
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		_, err := k.ledger.RecordRequests(attempt, batch)
 		cancel()
+		//exhaustive:ignore
 		switch status.Code(err) {
 		case codes.OK:
 			return true

@@ -287,7 +287,7 @@ func latest(segmentID string) time.Time {
 	if err != nil || len(raw) < bits {
 		return Never
 	}
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw)>>16) + 1) //nolint:gosec // 48 bits
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw)>>16) + 1)
 }
 
 func later(a, b time.Time) time.Time {
