@@ -105,6 +105,7 @@ func (k *Keeper) send(ctx context.Context, batch *billingv1.RecordRequestsReques
 			k.log.ErrorContext(ctx, "billing rejected refused calls; the log of requests lacks them",
 				slog.Int("requests", len(batch.GetRequests())), slog.Any("error", err))
 			return true
+		default: // it is tried again
 		}
 		if wait.For(ctx, delay(failures)) != nil {
 			return false
