@@ -14,6 +14,8 @@ import (
 // patterns say in words what a pattern of the contract allows, with an example. Nobody reads a regular expression.
 var patterns = map[string]string{
 	`^[a-zA-Z0-9_-]{0,64}$`:           `must have up to 64 letters, digits, "_" or "-", such as "weather_report"`,
+	`^cs_[A-Za-z0-9_]{1,250}$`:        `must begin with "cs_" and have up to 253 letters, digits or "_", such as "cs_test_a1b2"`,
+	`^[A-Za-z0-9_-]{0,128}$`:          `must have up to 128 letters, digits, "_" or "-", such as "resp_1abc"`,
 	`^[a-zA-Z0-9_-]{1,64}$`:           `must have 1 to 64 letters, digits, "_" or "-", such as "get_weather"`,
 	`^([0-9]{4}-[0-9]{2}-[0-9]{2})?$`: `must be a day such as "2026-11-28", or empty`,
 }
@@ -22,7 +24,8 @@ var patterns = map[string]string{
 var examples = map[string]string{ //nolint:gosec // examples, no credentials
 	"model": "gpt-5-mini", "name": "backend", "credential": "tvt_live_…", "body": "{}", "user_id": "user_2abc", "account_id": "org_2abc",
 	"organization_id": "org_2abc", "api_key_id": "key_2abc", "event_id": "evt_1abc", "event_ids": "evt_1abc", "request_id": "req_1abc",
-	"hold_id": "hold_1abc", "batch_id": "batch_1abc", "plan_id": "pro", "pack_id": "pack_10", "grant_id": "grant_1abc", "version": "1", "reason": "goodwill", "source": "goodwill",
+	"hold_id": "hold_1abc", "feature": "api_keys", "preview_id": "preview_2ABC",
+	"batch_id": "batch_1abc", "plan_id": "pro", "pack_id": "pack_10", "grant_id": "grant_1abc", "version": "1", "reason": "goodwill", "source": "goodwill",
 	"success_url": "https://app.example.com/paid", "cancel_url": "https://app.example.com/plans", "return_url": "https://app.example.com/account",
 	"id": "call_1abc", "content": "Hello", "role": "user", "input": "Hello", "scopes": "ai.invoke", "inputs": "Hello", "text": "Hello", "yaml": "plans: []",
 }
