@@ -12,7 +12,7 @@ var (
 	target       = from("target", "a target of `MODELS_FILE`, or the name of an integration that has no targets")
 	method       = from("method", "the calls that the code makes, such as `chat.completions`")
 	outcome      = listed("outcome", "success", "client_error", "rate_limited", "server_error", "timeout", "canceled", "busy", "open", "failed")
-	store        = listed("service", "auth", "billing")
+	store        = listed("service", "ai", "auth", "billing")
 	pool         = listed("pool", "read", "write")
 	source       = listed("source", "clerk", "stripe", "erasure", "erasure-late")
 	model        = from("model", "the price list")

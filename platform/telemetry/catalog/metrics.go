@@ -151,7 +151,7 @@ func auth() []Metric {
 }
 
 func database() []Metric {
-	const process = "auth, billing"
+	const process = "ai, auth, billing"
 	byService, byPool := []Label{store}, []Label{store, pool}
 	return []Metric{
 		{Name: "trivet_database_writes_total", Kind: Counter, Unit: "writes", Process: process, Labels: byService, Help: "Writes that callers asked for."},

@@ -35,7 +35,7 @@ func NewMetrics(meter metric.Meter) (*Metrics, error) {
 	m.reservations, failures[0] = meter.Int64Counter("trivet.billing.reservations",
 		metric.WithDescription("Holds asked for, by result."), metric.WithUnit("{hold}"))
 	m.settlements, failures[1] = meter.Int64Counter("trivet.billing.settlements",
-		metric.WithDescription("Holds closed, by outcome of the call."), metric.WithUnit("{hold}"))
+		metric.WithDescription("Holds closed, by outcome of the call; replaced: a hold of another size took its place before the call."), metric.WithUnit("{hold}"))
 	m.charged, failures[2] = meter.Int64Counter("trivet.billing.charged",
 		metric.WithDescription("Credit charged for calls, in nano-dollars, by model; corrections of swept calls are not counted."))
 	if err := errors.Join(failures[:]...); err != nil {
