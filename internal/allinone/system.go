@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -174,10 +175,10 @@ func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
 	), nil
 }
 
-// close releases a system that will not run.
+// close releases a system that will not run: first the services that need others.
 func (s *system) close(ctx context.Context) error {
 	var found []error
-	for _, service := range s.services {
+	for _, service := range slices.Backward(s.services) {
 		if err := service.Close(ctx); err != nil {
 			found = append(found, fmt.Errorf("close %s: %w", service.name, err))
 		}
