@@ -29,13 +29,20 @@ func TestANewAccountGetsItsPlansCredit(t *testing.T) {
 	})
 }
 
+// Whoever asks for a plan names no person, whose free credit an opened account would get.
+func TestAskingForThePlanOpensNoAccount(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		plan, err := b.Plan(t.Context(), alice)
+		require.NoError(t, err)
+		require.Equal(t, "Monthly", plan.Name)
+		_, err = b.store.Account(t.Context(), alice)
+		require.ErrorIs(t, err, ledger.ErrNotFound)
+	})
+}
+
 func TestEachTouchOpensAnAccount(t *testing.T) {
 	touches := map[string]func(t *testing.T, b *fixture){
 		"Account": func(_ *testing.T, b *fixture) { b.account() },
-		"Plan": func(t *testing.T, b *fixture) {
-			_, err := b.Plan(t.Context(), alice)
-			require.NoError(t, err)
-		},
 		"Reserve": func(_ *testing.T, b *fixture) { b.hold("r1", 1) },
 		"Grant":   func(_ *testing.T, b *fixture) { b.give("gift", 1) },
 	}

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"log/slog"
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -122,7 +123,7 @@ func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *fixture))
 	t.Helper()
 	for name, place := range map[string]func(t *testing.T) string{
 		"sqlite":   func(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "billing.db") },
-		"postgres": func(t *testing.T) string { return databasetest.PostgresURL(t) },
+		"postgres": func(t *testing.T) string { return patient(t, databasetest.PostgresURL(t)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := database.Config{URL: settings.NewSecret(place(t)), Schema: "billing", Synchronous: "NORMAL"}
@@ -132,6 +133,17 @@ func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *fixture))
 			b.sound()
 		})
 	}
+}
+
+// patient has statements wait longer for locks than they do for callers, so that a slow machine refuses none.
+func patient(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	query := u.Query()
+	query.Set("lock_timeout", "30000")
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 // sound checks every rule of the ledger.
