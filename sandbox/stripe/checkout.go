@@ -164,6 +164,7 @@ func readCheckoutData(form *form, co *checkout, now int64) {
 	}
 	if data := form.child("invoice_creation"); data != nil {
 		data.boolean("enabled", &co.MakesInvoices)
+		co.NewCustomer = co.NewCustomer || co.MakesInvoices // an invoice has a customer
 		data.ignore("invoice_data")
 	}
 	if co.TrialEnd != 0 && co.TrialEnd < now+2*day {

@@ -90,7 +90,7 @@ func (f *Fake) payer(co checkout, typed string) (*Customer, *apiError) {
 	return &cus, save(f, f.customers, cus.ID, cus, "customer.created")
 }
 
-func (f *Fake) payOnce(co checkout, cus *Customer, m PaymentMethod, _ string) (checkout, *apiError) {
+func (f *Fake) payOnce(co checkout, cus *Customer, m PaymentMethod, base string) (checkout, *apiError) {
 	pi := f.newIntent(co.Session.AmountTotal, co.Session.Currency, nil)
 	if cus != nil {
 		pi.Customer = &cus.ID
@@ -100,7 +100,36 @@ func (f *Fake) payOnce(co checkout, cus *Customer, m PaymentMethod, _ string) (c
 	if bad := save(f, f.intents, pi.ID, pi, "payment_intent.created"); bad != nil {
 		return co, bad
 	}
-	_, bad := f.settle(pi, m) // the payer is there, and agrees when the bank asks
+	pi, bad := f.settle(pi, m) // the payer is there, and agrees when the bank asks
+	if bad != nil || !co.MakesInvoices || cus == nil {
+		return co, bad
+	}
+	return f.invoicePaid(co, *cus, pi, base)
+}
+
+// invoicePaid makes the invoice of a payment that has been made.
+func (f *Fake) invoicePaid(co checkout, cus Customer, pi PaymentIntent, base string) (checkout, *apiError) {
+	inv := f.newInvoice(cus, co.Session.Currency, "manual")
+	var lines []Line
+	for _, l := range co.Lines {
+		quantity := l.Quantity
+		lines = append(lines, f.newLine("invoiceitem", &l.Price, &quantity, l.AmountTotal, Period{inv.Created, inv.Created}))
+	}
+	inv.setLines(lines)
+	inv.AutoAdvance, inv.Description = false, co.Description
+	inv, bad := f.open(inv, base)
+	if bad != nil {
+		return co, bad
+	}
+	pi.Invoice, inv.PaymentIntent = &inv.ID, &pi.ID
+	if bad := save(f, f.intents, pi.ID, pi); bad != nil {
+		return co, bad
+	}
+	if bad := save(f, f.invoices, inv.ID, inv, "invoice.created", "invoice.finalized"); bad != nil {
+		return co, bad
+	}
+	co.Session.Invoice = &inv.ID
+	_, bad = f.markPaid(inv, pi.LatestCharge, false)
 	return co, bad
 }
 

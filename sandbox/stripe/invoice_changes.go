@@ -134,8 +134,27 @@ func (f *Fake) finalizeInvoice(c *call) (any, *apiError) {
 	return inv, nil
 }
 
-// finalize opens a draft: it gets its number, and a payment intent when something is to be charged.
+// finalize opens a draft, with a payment intent when something is to be charged.
 func (f *Fake) finalize(inv Invoice, base string) (Invoice, *apiError) {
+	inv, bad := f.open(inv, base)
+	if bad != nil {
+		return inv, bad
+	}
+	if inv.AmountDue > 0 {
+		pi := f.newIntent(inv.AmountDue, inv.Currency, &inv.Customer)
+		pi.Invoice = &inv.ID
+		what := map[bool]string{true: "Subscription creation", false: "Payment for Invoice"}[inv.BillingReason == "subscription_create"]
+		pi.Description = &what
+		inv.PaymentIntent = &pi.ID
+		if bad := save(f, f.intents, pi.ID, pi, "payment_intent.created"); bad != nil {
+			return inv, bad
+		}
+	}
+	return inv, save(f, f.invoices, inv.ID, inv, "invoice.updated", "invoice.finalized")
+}
+
+// open gives a draft its number and its pages. The caller stores it.
+func (f *Fake) open(inv Invoice, base string) (Invoice, *apiError) {
 	cus, ok := f.customers.Get(inv.Customer)
 	if !ok || cus.Deleted {
 		return inv, noSuchParam("customer", "customer", inv.Customer)
@@ -155,17 +174,7 @@ func (f *Fake) finalize(inv Invoice, base string) (Invoice, *apiError) {
 	hosted, pdf := base+"/invoice/"+inv.ID, base+"/invoice/"+inv.ID+"/pdf"
 	inv.Status, inv.Number, inv.EffectiveAt, inv.StatusTransitions.FinalizedAt = "open", &number, &now, &now
 	inv.HostedInvoiceURL, inv.InvoicePDF, inv.EndingBalance = &hosted, &pdf, &ending
-	if inv.AmountDue > 0 {
-		pi := f.newIntent(inv.AmountDue, inv.Currency, &inv.Customer)
-		pi.Invoice = &inv.ID
-		what := map[bool]string{true: "Subscription creation", false: "Payment for Invoice"}[inv.BillingReason == "subscription_create"]
-		pi.Description = &what
-		inv.PaymentIntent = &pi.ID
-		if bad := save(f, f.intents, pi.ID, pi, "payment_intent.created"); bad != nil {
-			return inv, bad
-		}
-	}
-	return inv, save(f, f.invoices, inv.ID, inv, "invoice.updated", "invoice.finalized")
+	return inv, nil
 }
 
 func (f *Fake) payInvoice(c *call) (any, *apiError) {

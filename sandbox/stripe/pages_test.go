@@ -137,6 +137,57 @@ func TestCheckoutPageOneTimePayment(t *testing.T) {
 	require.EqualValues(t, 2500, lines.LineItem().AmountTotal)
 }
 
+func TestAOneTimePaymentCanHaveAnInvoice(t *testing.T) {
+	for name, c := range map[string]struct {
+		customer bool
+		makes    bool
+		want     int
+	}{"a customer": {true, true, 1}, "a guest becomes a customer": {false, true, 1}, "not asked for": {true, false, 0}} {
+		t.Run(name, func(t *testing.T) {
+			s := openShop(t)
+			p := s.checkout("payment")
+			p.InvoiceCreation = &stripesdk.CheckoutSessionInvoiceCreationParams{Enabled: &c.makes}
+			if c.customer {
+				p.Customer = &s.customer
+			}
+			session, err := s.client.CheckoutSessions.New(p)
+			require.NoError(t, err)
+			_, err = s.Pay(session.ID, "visa", "")
+			require.NoError(t, err)
+			get := &stripesdk.CheckoutSessionParams{}
+			get.AddExpand("invoice")
+			get.AddExpand("payment_intent")
+			done, err := s.client.CheckoutSessions.Get(session.ID, get)
+			require.NoError(t, err)
+			all := s.client.Invoices.List(&stripesdk.InvoiceListParams{})
+			made := 0
+			for all.Next() {
+				made++
+			}
+			require.NoError(t, all.Err())
+			require.Equal(t, c.want, made)
+			if !c.makes {
+				require.Nil(t, done.Invoice)
+				require.Nil(t, done.PaymentIntent.Invoice)
+				return
+			}
+			inv := done.Invoice
+			require.Equal(t, stripesdk.InvoiceStatusPaid, inv.Status)
+			require.Equal(t, stripesdk.InvoiceBillingReasonManual, inv.BillingReason)
+			require.EqualValues(t, 2500, inv.AmountPaid)
+			require.Zero(t, inv.AmountRemaining)
+			require.NotEmpty(t, inv.Number)
+			require.Equal(t, done.Customer.ID, inv.Customer.ID)
+			require.Equal(t, done.PaymentIntent.ID, inv.PaymentIntent.ID)
+			require.Equal(t, inv.ID, done.PaymentIntent.Invoice.ID)
+			require.Len(t, inv.Lines.Data, 1)
+			require.EqualValues(t, 2500, inv.Lines.Data[0].Amount)
+			require.Contains(t, s.recorded.types(t), "payment_intent.succeeded customer.updated invoice.created invoice.finalized invoice.updated invoice.paid "+
+				"invoice.payment_succeeded checkout.session.completed")
+		})
+	}
+}
+
 func TestCheckoutSessionsExpire(t *testing.T) {
 	s := openShop(t)
 	first, err := s.client.CheckoutSessions.New(s.checkout("subscription"))
