@@ -24,6 +24,8 @@ const (
 	// refusedBatch is how many of them are sent at once, and refusedEvery how long a batch waits for more.
 	refusedBatch = 500
 	refusedEvery = time.Second
+	// refusedPatience is how long a process that stops tries to send refused calls: billing may stop at the same time.
+	refusedPatience = 3 * time.Second
 )
 
 // Refuse logs a call that was refused before anything was held, for the log of requests. It never waits: the call is sent to billing

@@ -191,3 +191,16 @@ func TestShutdownLogsRefusedCalls(t *testing.T) {
 		require.Len(t, r.billing.Refused(), 1400, "another Drain still has them")
 	})
 }
+
+// Billing may stop at the same time: the process must not wait for it until its own end is forced.
+func TestShutdownWaitsLittleForTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newFixture(t, func(context.Context, string) error { return errDown })
+		r.refuse(3)
+		began := time.Now()
+		require.NoError(t, r.Drain(t.Context()))
+		require.LessOrEqual(t, time.Since(began), 3*time.Second) // of the bubble's own clock
+		require.EqualValues(t, 3, r.RefusedDropped())
+		require.Contains(t, r.logged.String(), "level=ERROR")
+	})
+}

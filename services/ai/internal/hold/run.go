@@ -34,7 +34,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	return nil
 }
 
-// Drain settles and logs what still waits, until nothing does or ctx ends. Call it when no call runs any more and Run has returned.
+// Drain settles and logs what still waits, until nothing does or ctx ends; refused calls wait for billing at most refusedPatience. Call it
+// when no call runs any more and Run has returned.
 func (k *Keeper) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -46,7 +47,11 @@ func (k *Keeper) Drain(ctx context.Context) error {
 			}
 		})
 	}
-	workers.Go(func() { k.drainRefused(ctx) })
+	workers.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, refusedPatience)
+		defer cancel()
+		k.drainRefused(ctx)
+	})
 	workers.Wait()
 	k.awaitSettling(ctx)
 	if n := len(k.pending); n > 0 {
