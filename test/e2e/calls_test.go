@@ -271,7 +271,7 @@ func TestCallsFromSignInToLedger(t *testing.T) {
 				sums[row.Model] += row.Requests
 				require.NotEmpty(t, row.Day)
 			}
-			require.Equal(t, map[string]int64{model: 5, "text-embedding-3-small": 2, "gpt-3.5-turbo-instruct": 1}, sums)
+			require.Equal(t, map[string]int64{model: 7, "text-embedding-3-small": 2, "gpt-3.5-turbo-instruct": 1}, sums)
 		})
 		require.NotContains(t, in.log.String(), token, "no token in any log")
 		require.NotContains(t, in.log.String(), "sk-trivet-sandbox", "no provider key in any log")
@@ -283,6 +283,7 @@ func TestAnOrganizationPaysForItsMembers(t *testing.T) {
 		admin := in.token("user_boss", map[string]any{"org": "org_acme", "role": "admin"})
 		member := in.token("user_worker", map[string]any{"org": "org_acme", "role": "member"})
 		alone := in.token("user_worker", nil)
+		require.EqualValues(t, 5_000_000_000, in.account(admin).Balance, "the free credit of the person who opens the account")
 		var got struct{ Usage openAIUsage }
 		in.post("/v1/chat/completions", member, `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi"}]}`, &got)
 		cost := got.Usage.price(t, model)

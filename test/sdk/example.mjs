@@ -43,7 +43,7 @@ const steps = {
     await page.getByRole("button", { name: "Upgrade" }).click();
     await page.getByRole("button", { name: /^Pay/ }).click(); // Stripe's page
     await page.getByText("Balance: $30.00").waitFor();
-    assert.equal(new URL(page.url()).search, "");
+    await page.waitForURL((address) => address.search === "");
   },
   async "the canned answer while the models are down"() {
     await control("POST", "/control/faults", { provider: "openai", kind: "status", status: 503 });
