@@ -37,7 +37,9 @@ func TestMetrics(t *testing.T) {
 		metrics, err := telemetry.NewMetrics("test", "v0")
 		require.NoError(f, err)
 		h := f.hung()
-		in := f.open(func(o *inbox.Options) { o.Meter = metrics.Meter("inbox") })
+		in := f.open(func(o *inbox.Options) {
+			o.Meter, o.Backoff = metrics.Meter("inbox"), inbox.Backoff{Base: time.Hour, Cap: time.Hour} // one attempt of what fails
+		})
 		require.NoError(f, in.Handle("s", inbox.Handler{Handle: func(ctx context.Context, j *inbox.Job) error {
 			switch j.ID {
 			case "fails":
@@ -56,7 +58,10 @@ func TestMetrics(t *testing.T) {
 		_, err = in.Put(t.Context(), event("a", "x"))
 		require.NoError(f, err)
 		f.await(in, "a", inbox.Done)
-		f.await(in, "fails", inbox.Pending)
+		f.eventually(func() bool {
+			r := f.get(in, "fails")
+			return r.State == inbox.Pending && r.Attempts == 1
+		}, "the first attempt has not failed")
 		f.clock.advance(time.Second)
 
 		want := []string{
