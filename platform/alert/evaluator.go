@@ -34,7 +34,7 @@ type Change struct {
 	Rule Rule
 	// Labels tell the alerts of a rule apart, such as integration="stripe".
 	Labels map[string]string
-	// Firing is false when the condition holds no longer.
+	// Firing is false when the condition has ended.
 	Firing bool
 	// Since is when the condition began to hold.
 	Since time.Time

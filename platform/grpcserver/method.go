@@ -51,7 +51,7 @@ func (c *chain) add(service, name string, observer RefusalObserver) {
 	c.methods[full] = m
 }
 
-// RuleOf returns the access rule that proto writes on an RPC, or nil when there is none.
+// RuleOf returns the access rule that proto writes on an RPC, or nil for an RPC without a rule.
 func RuleOf(service, name string) *accessv1.Rule {
 	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service + "." + name))
 	if err != nil {

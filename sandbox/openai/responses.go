@@ -236,7 +236,7 @@ func errNoResponse(id string) apiError {
 	return apiError{Message: fmt.Sprintf("Response with id '%s' not found.", id), Type: typeInvalid}
 }
 
-// stored returns the response that the path names, or answers that there is none.
+// stored returns the response that the path names, or answers with a 404.
 func (f *Fake) stored(w http.ResponseWriter, r *http.Request) (*response, bool) {
 	m, ok := f.responses.get(r.PathValue("id"))
 	if !ok {

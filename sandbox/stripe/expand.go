@@ -193,7 +193,7 @@ func (f *Fake) references() map[string]func(id string) any {
 	}
 }
 
-// row is the row, or nil when there is none.
+// row is the row, or nil for an unknown id.
 func row[T any](v T, ok bool) any {
 	if !ok {
 		return nil

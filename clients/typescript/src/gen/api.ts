@@ -2278,7 +2278,7 @@ export interface components {
             yearlyPriceNanoUsd: components["schemas"]["NanoUsd"];
             /** @description The seats that can be bought; unset when the plan is not sold by seat. Price and credit are then for each seat. */
             seats?: components["schemas"]["PlanSeats"];
-            /** @description The trial of a first subscription; unset when there is none. */
+            /** @description The trial of a first subscription; unset for a plan without a trial. */
             trial?: components["schemas"]["PlanTrial"];
         };
         /** @description PlanChange is one change to what Stripe has. */
@@ -2291,7 +2291,7 @@ export interface components {
             field: string;
             /** @description The value before, as the plan file writes it; empty when there was none. Example: "20.00". */
             before: string;
-            /** @description The value after, as the plan file writes it; empty when there is none. Example: "25.00". */
+            /** @description The new value, as the plan file writes it; empty if the change removes the value. Example: "25.00". */
             after: string;
             /** @description The change as one sentence for people. Example: "plan pro: price changes from 20.00 to 25.00". */
             text: string;
@@ -2302,7 +2302,7 @@ export interface components {
          *      - PLAN_CHANGE_KIND_UNSPECIFIED: Not set; no change has it.
          *      - PLAN_CHANGE_KIND_CREATE: The object is created.
          *      - PLAN_CHANGE_KIND_UPDATE: One field of the object is changed.
-         *      - PLAN_CHANGE_KIND_ARCHIVE: The object is no longer offered; what was sold stays.
+         *      - PLAN_CHANGE_KIND_ARCHIVE: The object is taken off sale. Existing subscriptions keep it.
          * @default PLAN_CHANGE_KIND_UNSPECIFIED
          * @enum {string}
          */

@@ -139,7 +139,7 @@ func (a *answer) output() json.RawMessage {
 	return b.Bytes()
 }
 
-// usageOf translates a usage; null when there is none.
+// usageOf translates a usage. A chat without a usage gives null.
 func usageOf(usage json.RawMessage) json.RawMessage {
 	if !present(usage) {
 		return null

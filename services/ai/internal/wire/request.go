@@ -46,7 +46,7 @@ type Request struct {
 	AskedUsage bool
 	// Choices is how many answers are made at once, 1 to MaxChoices.
 	Choices int64
-	// MaxOutput is the caller's bound of the output tokens per choice; 0 when there is none.
+	// MaxOutput is the caller's bound of the output tokens per choice; 0 for a request without a bound.
 	MaxOutput int64
 	// References are the stored objects that a request of the Responses API names.
 	References References

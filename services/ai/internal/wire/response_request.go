@@ -10,7 +10,7 @@ import (
 
 // References are what a request of the Responses API names that the provider keeps.
 type References struct {
-	// Previous is the response that the request continues; "" when there is none.
+	// Previous is the response that the request continues; "" for a new conversation.
 	Previous string
 	// Items are the ids of items that the provider would look up.
 	Items []string

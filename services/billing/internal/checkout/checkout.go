@@ -56,7 +56,7 @@ type Provider interface {
 	LiveSubscriptions(ctx context.Context, customer string) (ids []string, err error)
 	// OpenSessions lists the customer's open checkout sessions that Trivet made.
 	OpenSessions(ctx context.Context, customer string) ([]Session, error)
-	// ExpireSession ends an open session. One that is no longer open is refused.
+	// ExpireSession ends an open session. Stripe refuses to expire any other.
 	ExpireSession(ctx context.Context, id string) error
 	// NewCheckout makes a session. It is idempotent by key.
 	NewCheckout(ctx context.Context, s NewSession) (Session, error)
@@ -70,7 +70,7 @@ type Provider interface {
 type Store interface {
 	// Customer reads the account's customer; "" for none.
 	Customer(ctx context.Context, accountID string) (string, error)
-	// AccountOfCustomer finds the account of a customer; ledger.ErrNotFound if there is none.
+	// AccountOfCustomer finds the account of a customer. An unknown customer gives ledger.ErrNotFound.
 	AccountOfCustomer(ctx context.Context, customer string) (string, error)
 	// Subscription reads what the account's subscription is; ledger.ErrNotFound when it never had one.
 	Subscription(ctx context.Context, accountID string) (subscriptions.State, error)

@@ -15,7 +15,7 @@ import (
 type Provider interface {
 	// Create creates the account's customer and returns its id. It is idempotent by key.
 	Create(ctx context.Context, accountID, key string) (id string, err error)
-	// Find searches for the account's customer among those created since a time. It returns "" if there is none.
+	// Find searches for the account's customer among those created since a time. It returns "" if the search finds no customer.
 	Find(ctx context.Context, accountID string, since time.Time) (id string, err error)
 	// Delete deletes a customer and cancels its subscriptions. A customer that Stripe does not have is deleted.
 	Delete(ctx context.Context, id string) error
@@ -24,7 +24,7 @@ type Provider interface {
 // Customer is an account's customer, or how far the attempts to make it are.
 type Customer struct {
 	AccountID string
-	// ID is Stripe's; "" while there is none.
+	// ID is Stripe's; "" before the customer is created.
 	ID string
 	// Attempts counts the earlier attempts.
 	Attempts int64
@@ -42,7 +42,7 @@ type Begin struct {
 
 // Store records which accounts have a customer.
 type Store interface {
-	// BeginCustomer reads the account's customer. Where there is none, it counts an attempt. It makes none for an erased person:
+	// BeginCustomer reads the account's customer. For an account without a customer, it counts an attempt. An erased person gets no customer:
 	// *ledger.ErasedError.
 	BeginCustomer(ctx context.Context, b Begin) (Customer, error)
 	// SpendCustomerKey counts a spent key.
@@ -73,7 +73,7 @@ type Customers struct{ Options }
 // New makes Customers.
 func New(o Options) *Customers { return &Customers{o} }
 
-// Ensure returns the id of the account's customer, and makes it if there is none. Only one call for an account may run at a time, in all
+// Ensure returns the id of the account's customer, and creates the customer if necessary. Only one call for an account may run at a time, in all
 // processes. Errors: *ledger.ErasedError, those of package outcome and of the store.
 func (c *Customers) Ensure(ctx context.Context, accountID string) (string, error) {
 	now := c.Now()

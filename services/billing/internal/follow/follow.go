@@ -13,7 +13,7 @@ import (
 
 // Store finds accounts, and decides about them within a transaction.
 type Store interface {
-	// AccountOf finds the account of a customer at Stripe; ledger.ErrNotFound if there is none.
+	// AccountOf finds the account of a customer at Stripe. An unknown customer gives ledger.ErrNotFound.
 	AccountOf(ctx context.Context, t database.Tx, customer string) (accountID string, err error)
 	// DropCustomer notes that Stripe has deleted a customer.
 	DropCustomer(ctx context.Context, t database.Tx, customer string) error

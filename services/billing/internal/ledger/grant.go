@@ -27,7 +27,7 @@ func reserved() []string {
 type NewGrant struct {
 	// AccountID gets it.
 	AccountID string
-	// Create opens the account if there is none; without it, an unknown account is refused.
+	// Create opens an unknown account. Without it, an unknown account is refused.
 	Create bool
 	// Source is what it is for: the same source is granted once.
 	Source string

@@ -28,7 +28,7 @@ const (
 	Applying = "applying"
 	// Current means that it is on sale.
 	Current = "current"
-	// Past means that it is no longer on sale. What was sold stays.
+	// Past means that it is off sale. Existing subscriptions keep it.
 	Past = "past"
 )
 
@@ -97,7 +97,7 @@ type Price struct {
 type Provider interface {
 	// Mode is "live" or "test".
 	Mode() string
-	// Product reads a product; false if there is none.
+	// Product reads a product; false for an unknown id.
 	Product(ctx context.Context, id string) (Product, bool, error)
 	CreateProduct(ctx context.Context, p Product) error
 	UpdateProduct(ctx context.Context, p Product) error

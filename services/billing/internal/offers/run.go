@@ -250,7 +250,7 @@ func (r *run) switchOver(ctx context.Context) error {
 	return r.do(ctx, func() error { return r.Store.SwitchOffers(ctx, changed, r.catalog) })
 }
 
-// now returns the wanted offer that equals a stored version; nil if there is none.
+// now returns the wanted offer that equals a stored version, or nil.
 func (r *run) now(old Row) *Row {
 	for i := range r.wanted {
 		if r.wanted[i].key() == old.key() && r.wanted[i].Version == old.Version {

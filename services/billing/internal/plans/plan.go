@@ -70,7 +70,7 @@ type Trial struct {
 	Days int64 `json:"days"`
 	// Credit is granted for the trial and expires with it, in nano-dollars.
 	Credit int64 `json:"credit,omitempty"`
-	// CardRequired asks for a card at the start, and WithoutCard says what happens at the end when there is none.
+	// CardRequired asks for a card at the start, and WithoutCard says what happens at the end of a trial without a card.
 	CardRequired bool   `json:"card_required"`
 	WithoutCard  string `json:"without_card"`
 }

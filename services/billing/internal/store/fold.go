@@ -142,8 +142,8 @@ func (p *foldPage) add(ctx context.Context, row db.Hold) error {
 	return nil
 }
 
-// addUsage adds a call to the sum of its day, and to the records unless it has one of an older version. A hold that another one replaced
-// has none.
+// addUsage adds a call to the sum of its day, and to the segment's records unless an older version has recorded it. A hold that another one
+// replaced is not recorded.
 func (p *foldPage) addUsage(r ledger.UsageRecord, at time.Time, logged bool) {
 	if logged && r.Outcome != ledger.OutcomeReplaced {
 		p.addRecord(r)

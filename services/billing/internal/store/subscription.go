@@ -31,13 +31,13 @@ func (s *Store) Within(ctx context.Context, t database.Tx, accountID string, fn 
 	return u.flush(ctx)
 }
 
-// AccountOf finds the account of a customer at Stripe, within a transaction; ledger.ErrNotFound if there is none.
+// AccountOf finds the account of a customer at Stripe, within a transaction. An unknown customer gives ledger.ErrNotFound.
 func (s *Store) AccountOf(ctx context.Context, t database.Tx, customer string) (string, error) {
 	id, err := db.New(t).GetAccountOfCustomer(ctx, customer)
 	return id, translate(err)
 }
 
-// AccountOfCustomer finds the account of a customer at Stripe; ledger.ErrNotFound if there is none.
+// AccountOfCustomer finds the account of a customer at Stripe. An unknown customer gives ledger.ErrNotFound.
 func (s *Store) AccountOfCustomer(ctx context.Context, customer string) (string, error) {
 	id, err := s.read.GetAccountOfCustomer(ctx, customer)
 	return id, translate(err)

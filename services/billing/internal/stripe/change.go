@@ -109,7 +109,7 @@ func phaseItems(price string, quantity int64) []*sdk.SubscriptionSchedulePhaseIt
 	return []*sdk.SubscriptionSchedulePhaseItemParams{{Price: sdk.String(price), Quantity: sdk.Int64(quantity)}}
 }
 
-// scheduleOf returns the subscription's schedule, and makes one if there is none.
+// scheduleOf returns the subscription's schedule, and creates one if necessary.
 func (c *Client) scheduleOf(ctx context.Context, id string) (*sdk.SubscriptionSchedule, error) {
 	read := &sdk.SubscriptionParams{}
 	read.AddExpand("schedule")

@@ -24,7 +24,7 @@ func (c *Client) Mode() string {
 	return "test"
 }
 
-// Product reads a product; false if there is none.
+// Product reads a product; false for an unknown id.
 func (c *Client) Product(ctx context.Context, id string) (offers.Product, bool, error) {
 	params := &sdk.ProductParams{}
 	p, err := call(ctx, c, &params.Context, func() (*sdk.Product, error) { return product.Client{B: c.backend, Key: c.key}.Get(id, params) })
@@ -159,7 +159,7 @@ func (c *Client) CreatePortal(ctx context.Context) (string, error) {
 // metadataPortal marks the configuration of the portal that Trivet made.
 const metadataPortal = "trivet_portal"
 
-// findPortal returns the configuration that an interrupted CreatePortal made; "" if there is none.
+// findPortal returns the configuration that an interrupted CreatePortal made, or "".
 func (c *Client) findPortal(ctx context.Context) (string, error) {
 	params := &sdk.BillingPortalConfigurationListParams{Active: sdk.Bool(true)}
 	params.Single = true

@@ -111,7 +111,7 @@ func (c *Client) Delete(ctx context.Context, id string) error {
 	return err
 }
 
-// Find searches for the account's customer among those created since a time. It returns "" if there is none.
+// Find searches for the account's customer among those created since a time. It returns "" if the search finds no customer.
 func (c *Client) Find(ctx context.Context, accountID string, since time.Time) (string, error) {
 	params := &sdk.CustomerListParams{CreatedRange: &sdk.RangeQueryParams{GreaterThanOrEqual: since.Unix()}}
 	params.Limit = sdk.Int64(100)

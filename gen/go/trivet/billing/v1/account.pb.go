@@ -849,7 +849,7 @@ type Plan struct {
 	YearlyPriceNanoUsd int64 `protobuf:"varint,9,opt,name=yearly_price_nano_usd,json=yearlyPriceNanoUsd,proto3" json:"yearly_price_nano_usd,omitempty"`
 	// The seats that can be bought; unset when the plan is not sold by seat. Price and credit are then for each seat.
 	Seats *PlanSeats `protobuf:"bytes,10,opt,name=seats,proto3" json:"seats,omitempty"`
-	// The trial of a first subscription; unset when there is none.
+	// The trial of a first subscription; unset for a plan without a trial.
 	Trial         *PlanTrial `protobuf:"bytes,11,opt,name=trial,proto3" json:"trial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -224,7 +224,7 @@ const (
 	PlanChangeKind_PLAN_CHANGE_KIND_CREATE PlanChangeKind = 1
 	// One field of the object is changed.
 	PlanChangeKind_PLAN_CHANGE_KIND_UPDATE PlanChangeKind = 2
-	// The object is no longer offered; what was sold stays.
+	// The object is taken off sale. Existing subscriptions keep it.
 	PlanChangeKind_PLAN_CHANGE_KIND_ARCHIVE PlanChangeKind = 3
 )
 
@@ -4096,7 +4096,7 @@ type PlanChange struct {
 	Field string `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
 	// The value before, as the plan file writes it; empty when there was none. Example: "20.00".
 	Before string `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
-	// The value after, as the plan file writes it; empty when there is none. Example: "25.00".
+	// The new value, as the plan file writes it; empty if the change removes the value. Example: "25.00".
 	After string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
 	// The change as one sentence for people. Example: "plan pro: price changes from 20.00 to 25.00".
 	Text          string `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`

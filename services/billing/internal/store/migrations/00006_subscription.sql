@@ -10,7 +10,7 @@ CREATE TABLE offer (
     position    BIGINT  NOT NULL,
     -- The version as JSON, with sorted keys.
     spec        BYTEA   NOT NULL,
-    -- "applying": its prices may not exist yet; "current": on sale; "past": what was sold stays.
+    -- "applying": its prices may not exist yet; "current": on sale; "past": off sale, existing subscriptions keep it.
     state       TEXT    NOT NULL,
     -- Stripe's ids; '' for none. A pack has one price, the first.
     month_price TEXT    NOT NULL DEFAULT '',

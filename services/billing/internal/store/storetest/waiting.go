@@ -46,27 +46,7 @@ func waitingCalls(t *testing.T, s Store) {
 	}
 	reported := func(user string) {
 		t.Helper()
-		for account, want := range map[string]ledger.UsageTotal{
-			"acc": {Requests: 3, Usage: ledger.Usage{Input: 30, CachedInput: 12, Output: 60, Reasoning: 24}, Cost: 18},
-			"bee": {Requests: 2, Usage: ledger.Usage{Input: 20, CachedInput: 8, Output: 40, Reasoning: 16}, Cost: 17},
-		} {
-			q := ledger.UsageQuery{AccountID: account, From: base, To: base.Add(time.Hour), By: ledger.ByModel | ledger.ByUser | ledger.ByAPIKey}
-			rows, err := s.Usage(t.Context(), q)
-			require.NoError(t, err)
-			require.Equal(t, []ledger.UsageRow{{Day: "2026-11-23", Model: "m", UserID: user, APIKeyID: "k", UsageTotal: want}}, rows)
-			for _, other := range []ledger.UsageQuery{{Model: "x"}, {UserID: "x"}, {APIKeyID: "x"}, {From: q.From.AddDate(0, 0, 1)}, {To: q.From.AddDate(0, 0, -1)}} {
-				other.AccountID = account
-				if other.From.IsZero() {
-					other.From = q.From.AddDate(0, 0, -2)
-				}
-				if other.To.IsZero() {
-					other.To = q.To.AddDate(0, 0, 2)
-				}
-				rows, err := s.Usage(t.Context(), other)
-				require.NoError(t, err)
-				require.Empty(t, rows)
-			}
-		}
+		reportOfWaiting(t, s, user)
 	}
 	entries := func(account string) (amounts []string) {
 		t.Helper()
@@ -108,6 +88,32 @@ func waitingCalls(t *testing.T, s Store) {
 	prune()
 	require.Empty(t, keptHolds(t, s, "ax", "a2", "a3", "b1", "b2"))
 	recordsOfAll(t, s)
+}
+
+// reportOfWaiting checks the usage that is reported of waitingCalls, whose user is named or erased, and that other queries find nothing.
+func reportOfWaiting(t *testing.T, s Store, user string) {
+	t.Helper()
+	for account, want := range map[string]ledger.UsageTotal{
+		"acc": {Requests: 3, Usage: ledger.Usage{Input: 30, CachedInput: 12, Output: 60, Reasoning: 24}, Cost: 18},
+		"bee": {Requests: 2, Usage: ledger.Usage{Input: 20, CachedInput: 8, Output: 40, Reasoning: 16}, Cost: 17},
+	} {
+		q := ledger.UsageQuery{AccountID: account, From: base, To: base.Add(time.Hour), By: ledger.ByModel | ledger.ByUser | ledger.ByAPIKey}
+		rows, err := s.Usage(t.Context(), q)
+		require.NoError(t, err)
+		require.Equal(t, []ledger.UsageRow{{Day: "2026-11-23", Model: "m", UserID: user, APIKeyID: "k", UsageTotal: want}}, rows)
+		for _, other := range []ledger.UsageQuery{{Model: "x"}, {UserID: "x"}, {APIKeyID: "x"}, {From: q.From.AddDate(0, 0, 1)}, {To: q.From.AddDate(0, 0, -1)}} {
+			other.AccountID = account
+			if other.From.IsZero() {
+				other.From = q.From.AddDate(0, 0, -2)
+			}
+			if other.To.IsZero() {
+				other.To = q.To.AddDate(0, 0, 2)
+			}
+			rows, err := s.Usage(t.Context(), other)
+			require.NoError(t, err)
+			require.Empty(t, rows)
+		}
+	}
 }
 
 // recordsOfAll checks the records in the segments of waitingCalls.

@@ -428,7 +428,7 @@ export declare type Plan = Message<"trivet.billing.v1.Plan"> & {
   seats?: PlanSeats | undefined;
 
   /**
-   * The trial of a first subscription; unset when there is none.
+   * The trial of a first subscription; unset for a plan without a trial.
    *
    * @generated from field: trivet.billing.v1.PlanTrial trial = 11;
    */

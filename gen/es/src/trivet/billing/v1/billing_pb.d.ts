@@ -2095,7 +2095,7 @@ export declare type PlanChange = Message<"trivet.billing.v1.PlanChange"> & {
   before: string;
 
   /**
-   * The value after, as the plan file writes it; empty when there is none. Example: "25.00".
+   * The new value, as the plan file writes it; empty if the change removes the value. Example: "25.00".
    *
    * @generated from field: string after = 5;
    */
@@ -2720,7 +2720,7 @@ export enum PlanChangeKind {
   UPDATE = 2,
 
   /**
-   * The object is no longer offered; what was sold stays.
+   * The object is taken off sale. Existing subscriptions keep it.
    *
    * @generated from enum value: PLAN_CHANGE_KIND_ARCHIVE = 3;
    */
