@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -71,10 +72,14 @@ func (d *doctor) store(ctx context.Context, at database.Config, migrations []dat
 
 // disk looks at the free space of the folder of the SQLite files.
 func (d *doctor) disk(context.Context) []Finding {
-	if d.config == nil || strings.HasPrefix(d.config.Store.DatabaseURL.Reveal(), "postgres") {
+	if d.config == nil {
 		return nil
 	}
-	free, err := d.Free(d.config.Host.DataDir)
+	path, err := database.File(database.For("billing", d.config.Store.DatabaseURL).URL)
+	if err != nil { // PostgreSQL has a disk of its own
+		return nil
+	}
+	free, err := d.Free(filepath.Dir(path))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 
@@ -84,7 +85,7 @@ func (d *doctor) plainAddresses() []Finding {
 	}
 	var found []Finding
 	for _, name := range settings.Known() {
-		if at := addresses[name]; at != nil && at.Scheme == "http" && !loopback(at.Host+":0") {
+		if at := addresses[name]; at != nil && at.Scheme == "http" && !loopback(net.JoinHostPort(at.Hostname(), "0")) {
 			found = append(found, warning(name, "is plain HTTP: what is sent there can be read on the way", "write https://"))
 		}
 	}

@@ -55,6 +55,7 @@ type patient struct {
 	names     []string
 	providers *providers
 	free      uint64
+	folder    string // whose free space was looked at
 	now       time.Time
 	progress  bytes.Buffer
 }
@@ -73,11 +74,16 @@ func newPatient(t *testing.T) *patient {
 	}
 }
 
+func (p *patient) freeBytes(folder string) (uint64, error) {
+	p.folder = folder
+	return p.free, nil
+}
+
 func (p *patient) examine(t *testing.T) *Diagnosis {
 	t.Helper()
 	env := settings.Env{Get: func(name string) string { return p.values[name] }, Names: p.names}
 	result, err := Doctor(t.Context(), env, DoctorOptions{
-		Progress: &p.progress, Transport: p.providers, Now: func() time.Time { return p.now }, Free: func(string) (uint64, error) { return p.free, nil },
+		Progress: &p.progress, Transport: p.providers, Now: func() time.Time { return p.now }, Free: p.freeBytes,
 	})
 	require.NoError(t, err)
 	return result
@@ -101,6 +107,24 @@ func TestDoctorFindsNothingInAGoodSetUp(t *testing.T) {
 	entries, err := os.ReadDir(p.values["TRIVET_DATA_DIR"])
 	require.NoError(t, err)
 	require.Empty(t, entries, "the doctor makes no files")
+}
+
+// The database's disk counts, wherever DATABASE_URL puts the file.
+func TestDoctorLooksAtTheDatabasesDisk(t *testing.T) {
+	for url, want := range map[string]string{"": "data", "sqlite://elsewhere": "elsewhere", "sqlite://elsewhere/trivet.db": "elsewhere"} {
+		p := newPatient(t)
+		base := p.values["TRIVET_DATA_DIR"]
+		p.values["TRIVET_DATA_DIR"] = filepath.Join(base, "data")
+		if url != "" {
+			p.values["DATABASE_URL"] = strings.Replace(url, "elsewhere", filepath.Join(base, "elsewhere"), 1)
+		}
+		p.examine(t)
+		require.Equal(t, filepath.Join(base, want), p.folder, url)
+	}
+	p := newPatient(t)
+	p.values["DATABASE_URL"] = "postgres://localhost:1/x"
+	p.examine(t)
+	require.Empty(t, p.folder, "PostgreSQL has a disk of its own")
 }
 
 func TestDoctorFindings(t *testing.T) {
@@ -146,6 +170,7 @@ func TestDoctorFindings(t *testing.T) {
 		{"a test key in production", production("CLERK_SECRET_KEY", "sk_test_"+strings.Repeat("a", 40)), "settings", FindingWarning, "CLERK_SECRET_KEY", "test key"},
 		{"no webhook secret in production", production("STRIPE_WEBHOOK_SECRET", ""), "settings", FindingError, "STRIPE_WEBHOOK_SECRET", "is not set"},
 		{"plain HTTP to a provider", production("OPENAI_BASE_URL", "http://models.internal/v1"), "settings", FindingWarning, "OPENAI_BASE_URL", "plain HTTP"},
+		{"plain HTTP to a port", production("OPENAI_BASE_URL", "http://models.internal:8000/v1"), "settings", FindingWarning, "OPENAI_BASE_URL", "plain HTTP"},
 		{"plain HTTP of alerts", production("TRIVET_ALERT_URL", "http://hooks.internal/x"), "settings", FindingWarning, "TRIVET_ALERT_URL", "plain HTTP"},
 		{"an open ops address", production("TRIVET_OPS_ADDR", "0.0.0.0:0"), "settings", FindingWarning, "TRIVET_OPS_ADDR", "other machines"},
 		{"a secret that others may read", func(t *testing.T, p *patient) {
@@ -166,6 +191,7 @@ func TestDoctorFindings(t *testing.T) {
 		{"a disabled endpoint", endpoints(strings.Replace(endpoint, "enabled\"", "disabled\"", 1)), "Stripe", FindingError, "", "no enabled webhook endpoint"},
 		{"a plain endpoint", endpoints(strings.Replace(endpoint, "https", "http", 1)), "Stripe", FindingError, "", "plain HTTP"},
 		{"a missing event", endpoints(strings.Replace(endpoint, `"*"`, `"invoice.paid"`, 1)), "Stripe", FindingError, "", "customer.subscription.updated"},
+		{"no events of disputes that end", endpoints(strings.Replace(endpoint, `"*"`, `"charge.dispute.created"`, 1)), "Stripe", FindingError, "", "charge.dispute.closed"},
 		{"a slow clock", func(_ *testing.T, p *patient) { p.now = p.now.Add(-time.Minute) }, "clock", FindingError, "", "1m0s"},
 		{"a fast clock", func(_ *testing.T, p *patient) { p.now = p.now.Add(10 * time.Second) }, "clock", FindingError, "", "10s"},
 		{"a nearly full disk", func(_ *testing.T, p *patient) { p.free = 1 << 30 }, "disk", FindingWarning, "TRIVET_DATA_DIR", "1024 MiB"},
