@@ -55,7 +55,7 @@ type patient struct {
 	names     []string
 	providers *providers
 	free      uint64
-	folder    string // whose free space was looked at
+	folder    string // whose free space was read
 	now       time.Time
 	progress  bytes.Buffer
 }
