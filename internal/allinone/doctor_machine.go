@@ -8,8 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
