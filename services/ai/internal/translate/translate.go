@@ -62,13 +62,28 @@ var unsupported = []struct{ name, problem string }{
 	{"conversation", "cannot be used with this model, because its provider stores nothing. Send the whole conversation in \"input\""},
 	{"prompt", "cannot be used with this model, because its provider stores nothing. Send its text"},
 	{"context_management", "cannot be used with this model, because its provider has chat completions only"},
+	{"n", notOfResponses},
+	{"messages", notOfResponses},
+	{"max_tokens", notOfResponses},
+	{"max_completion_tokens", notOfResponses},
+	{"functions", notOfResponses},
+	{"function_call", notOfResponses},
+	{"modalities", notOfResponses},
+	{"audio", notOfResponses},
+	{"prediction", notOfResponses},
+	{"web_search_options", notOfResponses},
+	{"best_of", notOfResponses},
 	{"top_logprobs", "cannot be used with this model, because its provider has chat completions only. Use POST /v1/chat/completions for them"},
 }
+
+// notOfResponses is what is wrong with a member of a chat: the request was measured without it, so the chat must not have it.
+const notOfResponses = "is a field of chat completions and not of responses"
 
 // own are members that are translated, or that mean nothing to a chat. All others go along as they are.
 var own = []string{
 	"input", "instructions", "max_output_tokens", "tools", "tool_choice", "text", "reasoning", "stream", "stream_options", "store", "background", "include",
 	"previous_response_id", "conversation", "prompt", "truncation", "metadata", "max_tool_calls", "top_logprobs", "context_management",
+	"n", "messages", "max_tokens", "max_completion_tokens", "functions", "function_call", "modalities", "audio", "prediction", "web_search_options", "best_of",
 }
 
 // chatOf makes the chat.

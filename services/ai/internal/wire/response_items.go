@@ -46,9 +46,11 @@ type item struct {
 	path    string
 	kind    string // its type; "" for a message
 	id      string
-	seen    []string // of type and id
+	seen    []string // of the members that decide whether the id is looked up
 	sealed  bool     // it carries encrypted content
-	filled  bool     // it carries content of its own
+	role    bool     // it has a role
+	filled  []string // the members that carry content of its own
+	hollow  []string // those of them that are empty
 	err     error
 }
 
@@ -66,18 +68,47 @@ func (i *item) read(c *jsonscan.Cursor) {
 		case "id":
 			i.once("id")
 			i.id = string(text(c))
+		case "role":
+			i.once("role")
+			i.role = len(text(c)) > 0
 		case "encrypted_content":
-			i.sealed = c.Kind() == jsonscan.String
-			c.Skip()
+			i.once("encrypted_content")
+			i.sealed = len(text(c)) > 0
 		default:
 			if bytes.EqualFold(key, []byte("type")) || bytes.EqualFold(key, []byte("id")) {
 				i.refuse(invalid(i.path+"."+string(key), "must be written in lower case"))
 			}
-			i.filled = i.filled || isContent(key) && c.Kind() != jsonscan.Null
-			i.member(c, key, i.path+"."+string(key))
+			i.content(c, key)
 		}
 	}
 }
+
+// content reads a member that may be the item's content.
+func (i *item) content(c *jsonscan.Cursor, key []byte) {
+	path := i.path + "." + string(key)
+	if !isContent(key) {
+		i.member(c, key, path)
+		return
+	}
+	i.once(string(key))
+	raw := c.Raw()
+	if !isNull(raw) {
+		i.filled = append(i.filled, string(key))
+	}
+	if isEmpty(raw) {
+		i.hollow = append(i.hollow, string(key))
+	}
+	inner := jsonscan.New(raw)
+	i.member(&inner, key, path)
+}
+
+func isNull(raw []byte) bool { return string(bytes.TrimSpace(raw)) == "null" }
+
+// isEmpty reports whether a value is "", [] or {}, which a provider may take for no value.
+func isEmpty(raw []byte) bool { return len(bytes.Trim(raw, "[]{}\" \t\r\n")) == 0 }
+
+// has reports whether a member carries content.
+func (i *item) has(name string) bool { return slices.Contains(i.filled, name) }
 
 // once refuses a second member of that name: the provider may read the other one of the two.
 func (i *item) once(name string) {
@@ -163,9 +194,18 @@ func (i *item) check() error {
 // carriesContent reports whether an item is complete in the request, so that its id looks nothing up.
 func (i *item) carriesContent() bool {
 	switch i.kind {
-	case "", "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output", "local_shell_call",
-		"local_shell_call_output", "apply_patch_call", "apply_patch_call_output", "computer_call", "computer_call_output":
-		return i.filled
+	case "", "message":
+		return i.has("content") && (i.id == "" || i.role && !slices.Contains(i.hollow, "content"))
+	case "function_call":
+		return i.has("arguments")
+	case "custom_tool_call":
+		return i.has("input")
+	case "local_shell_call", "computer_call":
+		return i.has("action")
+	case "apply_patch_call":
+		return i.has("operation")
+	case "function_call_output", "custom_tool_call_output", "local_shell_call_output", "apply_patch_call_output", "computer_call_output":
+		return i.has("output")
 	case "reasoning", "compaction", "compaction_summary":
 		return i.sealed
 	default:
@@ -178,8 +218,12 @@ func (r *Request) takeTools(c *jsonscan.Cursor) (problem error) {
 	start := c.Pos()
 	defer func() { r.tools = span{start, c.Offset()} }()
 	if c.Kind() != jsonscan.Array {
+		null := c.Kind() == jsonscan.Null
 		c.Skip()
-		return nil
+		if null {
+			return nil
+		}
+		return invalid("tools", "must be a list")
 	}
 	for n := range c.Elements() {
 		if err := takeTool(c, "tools["+strconv.Itoa(n)+"]"); err != nil && problem == nil {
@@ -190,12 +234,18 @@ func (r *Request) takeTools(c *jsonscan.Cursor) (problem error) {
 }
 
 func takeTool(c *jsonscan.Cursor, path string) error {
-	kind := ""
+	kind, typed := "", false
 	var problem error
 	for key := range c.Members() {
 		switch name := string(key); {
+		case name == "type" && typed:
+			problem = invalid(path+".type", "appears more than once")
+			c.Skip()
 		case name == "type":
-			kind = string(text(c))
+			kind, typed = string(text(c)), true
+		case bytes.EqualFold(key, []byte("type")):
+			problem = invalid(path+"."+name, "must be written in lower case")
+			c.Skip()
 		case (name == "vector_store_ids" || name == "container") && c.Kind() != jsonscan.Null:
 			problem = foreign(path + "." + name)
 			c.Skip()

@@ -44,7 +44,7 @@ func responseField(key []byte) (string, error) {
 		switch {
 		case string(key) == name:
 			return name, nil
-		case len(key) == len(name) && bytes.EqualFold(key, []byte(name)):
+		case bytes.EqualFold(key, []byte(name)):
 			return "", invalid(name, "is written as "+strconv.Quote(string(key))+"; write it in lower case")
 		}
 	}
@@ -87,6 +87,8 @@ func (r *Request) completeResponse(seen []string) error {
 	switch {
 	case r.Model == "":
 		return invalid("model", "is missing")
+	case r.Endpoint == ResponsesCompact && r.MaxOutput > 0: // the provider would not keep to it
+		return invalid("max_output_tokens", "is not supported here")
 	case r.Endpoint != Responses && r.Stream:
 		return invalid("stream", "is not supported here")
 	case r.Endpoint == Responses && !slices.Contains(seen, "input") && r.References.Previous == "":
