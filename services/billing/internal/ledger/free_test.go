@@ -106,3 +106,20 @@ func TestATrialOncePerPerson(t *testing.T) {
 		}
 	})
 }
+
+// A passport can outlive its person's data by minutes. What is called with it must not store the id again, nor give a second share.
+func TestAnErasedPersonTakesNoShare(t *testing.T) {
+	free(t, ledger.FreePerPerson, func(t *testing.T, s *subscriber) {
+		require.EqualValues(t, 1000, s.balance("org_1", alice))
+		require.NoError(t, s.store.EraseUser(t.Context(), alice))
+		require.NoError(t, s.store.EraseUser(t.Context(), bob))
+		require.Zero(t, s.balance("org_2", alice))
+		require.Zero(t, s.balance("org_3", bob))
+		may, err := s.MayHaveTrial(t.Context(), "org_2", alice)
+		require.NoError(t, err)
+		require.False(t, may)
+		var named int
+		require.NoError(t, s.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM person_share WHERE person IN ($1, $2)", alice, bob).Scan(&named))
+		require.Zero(t, named)
+	})
+}

@@ -138,7 +138,8 @@ type Tx interface {
 	// SaveSubscription writes what the account's subscription is.
 	SaveSubscription(ctx context.Context, accountID string, st subscriptions.State) error
 
-	// TakeShare tells whether the account has a share of a person. If it has none, it takes that of userID, unless another account has it.
+	// TakeShare tells whether the account has a share of a person. Otherwise it takes that of userID, unless another account has it or the
+	// person was erased.
 	TakeShare(ctx context.Context, share Share, accountID, userID string) (bool, error)
 	// HasCard tells whether a customer of the account has a payment method at Stripe.
 	HasCard(ctx context.Context, accountID string) (bool, error)

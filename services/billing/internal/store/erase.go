@@ -69,15 +69,17 @@ func (s *Store) markErased(ctx context.Context, userID string) error {
 		if err := q.InsertErasedUser(ctx, db.InsertErasedUserParams{UserHash: hash(userID), EraseTime: time.Now().UnixMicro()}); err != nil {
 			return err
 		}
-		if err := q.EraseShares(ctx, db.EraseSharesParams{UserHash: hash(userID), UserID: userID}); err != nil {
-			return err
-		}
 		return q.DropCustomerTurn(ctx, userID)
 	})
 	if err != nil {
 		return err
 	}
-	return s.awaitWriters(ctx, "account")
+	if err := s.awaitWriters(ctx, "account"); err != nil {
+		return err
+	}
+	return s.write(ctx, userID, func(ctx context.Context, q *db.Queries) error { // no share of the person can be taken any more
+		return q.EraseShares(ctx, db.EraseSharesParams{UserHash: hash(userID), UserID: userID})
+	})
 }
 
 // awaitWriters returns when no transaction is left that locked rows of a table before it was called: such a transaction may have begun

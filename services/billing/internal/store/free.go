@@ -12,6 +12,9 @@ func (u *unit) TakeShare(ctx context.Context, share ledger.Share, accountID, use
 	if err != nil || n > 0 || userID == "" {
 		return n > 0, err
 	}
+	if n, err = u.q.IsErasedUser(ctx, hash(userID)); err != nil || n > 0 { // a passport can outlive the person's data
+		return false, err
+	}
 	n, err = u.q.TakeShare(ctx, db.TakeShareParams{Share: string(share), Person: userID, AccountID: accountID})
 	return n > 0, err
 }
