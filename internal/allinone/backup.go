@@ -65,7 +65,11 @@ func Backup(ctx context.Context, env settings.Env, folder string, now time.Time,
 		return fmt.Errorf("make the folder of the backup: %w", err)
 	}
 	done := manifest{Version: serve.Version(), Time: now.UTC(), Files: map[string]string{}}
-	for service, path := range paths {
+	for _, service := range storing { // auth first: an erasure that ends meanwhile is still asked for in its copy
+		path, has := paths[service]
+		if !has {
+			continue
+		}
 		name := service + ".db"
 		err := database.Copy(ctx, path, filepath.Join(folder, name))
 		if errors.Is(err, fs.ErrNotExist) {
