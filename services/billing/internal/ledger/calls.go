@@ -274,7 +274,7 @@ func refusedID(accountID, batchID string, last time.Time) string {
 const topID = "w"
 
 // bound is below the ids of a time and later.
-func bound(at time.Time) string { return sortable("", at, 0, 0)[:9] }
+func bound(at time.Time) string { return sortable("", later(time.UnixMilli(0), at), 0, 0)[:9] }
 
 // latest is when the last call of a segment can have ended; Never when its id does not tell.
 func latest(segmentID string) time.Time {

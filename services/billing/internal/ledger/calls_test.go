@@ -395,3 +395,17 @@ func TestReadingTheLogReadsLittle(t *testing.T) {
 	require.True(t, more)
 	require.LessOrEqual(t, small.asked, 50)
 }
+
+// A caller may write any time: ids, which hold unsigned milliseconds, must not make one before 1970 a late one.
+func TestTheLogFromLongAgo(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.settle(b.hold("r1", 1), 1)
+		for _, from := range []time.Time{{}, time.Date(1969, 12, 31, 0, 0, 0, 0, time.UTC), time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC)} {
+			found, _, _, err := b.Calls(t.Context(), ledger.CallQuery{AccountID: alice, From: from}, ledger.CallCursor{}, 50)
+			require.NoError(t, err)
+			require.Len(t, found, 1, from)
+			_, err = b.Fold(t.Context(), always)
+			require.NoError(t, err)
+		}
+	})
+}
