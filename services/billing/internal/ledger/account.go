@@ -23,6 +23,9 @@ func (l *Ledger) Account(ctx context.Context, id, userID string) (Account, error
 		if account, err = l.touch(ctx, tx, id, userID, now); err != nil || !wants || account.Plan != l.plans.Default().ID {
 			return err
 		}
+		if start, _ := period(account.CreateTime, now); !account.PeriodStart.Equal(start) { // the rest of a month after a subscription
+			return nil
+		}
 		if err := l.grantPlan(ctx, tx, &account, userID, now); err != nil {
 			return err
 		}

@@ -48,22 +48,15 @@ func (l *Ledger) claw(ctx context.Context, tx Tx, account *Account, paymentInten
 	if err != nil {
 		return err
 	}
+	target := subscriptions.ClawOf(p.Credit, p.Total, reversed)
+	if target > p.Clawed {
+		return l.takeBack(ctx, tx, account, p, target-p.Clawed, reversed, now)
+	}
 	g, err := tx.GrantBySource(ctx, account.ID, p.Source)
 	if err != nil {
 		return err
 	}
-	switch target := subscriptions.ClawOf(p.Credit, p.Total, reversed); {
-	case target > p.Clawed:
-		take := min(target-p.Clawed, g.Remaining, max(0, account.Available()))
-		if short := target - p.Clawed - take; short > 0 {
-			l.log.WarnContext(ctx, "a payment was taken back whose credit is used or held; that part stays with the account",
-				slog.String("account", account.ID), slog.String("payment_intent", paymentIntent), slog.Int64("nano_usd", short))
-		}
-		if err := l.expireTo(ctx, tx, account, g, g.Remaining-take, now); err != nil {
-			return err
-		}
-		return tx.SetClawed(ctx, paymentIntent, p.Clawed+take)
-	case target < p.Clawed && g.ExpireTime.After(now):
+	if target < p.Clawed && g.ExpireTime.After(now) {
 		given, err := l.give(ctx, tx, account, Grant{Source: sourceReturn + reversal, Amount: p.Clawed - target, ExpireTime: g.ExpireTime}, now)
 		if err != nil || !given {
 			return err
@@ -71,4 +64,32 @@ func (l *Ledger) claw(ctx context.Context, tx Tx, account *Account, paymentInten
 		return tx.SetClawed(ctx, paymentIntent, target)
 	}
 	return nil
+}
+
+// takeBack takes credit from the purchase's grant, and then from those that returned its credit after a dispute was won or a refund failed.
+func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purchase, amount int64, reversed []subscriptions.Reversal, now time.Time) error {
+	sources := []string{p.Source}
+	for _, r := range reversed {
+		sources = append(sources, sourceReturn+r.ID)
+	}
+	short := amount
+	for _, source := range sources {
+		g, err := tx.GrantBySource(ctx, account.ID, source)
+		if errors.Is(err, ErrNotFound) && source != p.Source {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		take := min(short, g.Remaining, max(0, account.Available()))
+		if err := l.expireTo(ctx, tx, account, g, g.Remaining-take, now); err != nil {
+			return err
+		}
+		short -= take
+	}
+	if short > 0 {
+		l.log.WarnContext(ctx, "a payment was taken back whose credit is used or held; that part stays with the account",
+			slog.String("account", account.ID), slog.String("payment_intent", p.PaymentIntent), slog.Int64("nano_usd", short))
+	}
+	return tx.SetClawed(ctx, p.PaymentIntent, p.Clawed+amount-short)
 }

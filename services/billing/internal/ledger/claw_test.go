@@ -1,13 +1,19 @@
 package ledger_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/services/billing/internal/follow"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
@@ -54,6 +60,16 @@ func TestRefundsTakeCreditBack(t *testing.T) {
 			s.reversal(dispute, "dp_1", "won", 120)
 			s.reversal(dispute, "dp_1", "won", 120)
 		}, 500},
+		"a dispute that is won, then a refund": {func(s *subscriber) {
+			s.reversal(dispute, "dp_1", "needs_response", 120)
+			s.reversal(dispute, "dp_1", "won", 120)
+			s.reversal(refund, "re_1", "succeeded", 120)
+		}, 0},
+		"a refund that fails, then another": {func(s *subscriber) {
+			s.reversal(refund, "re_1", "pending", 120)
+			s.reversal(refund, "re_1", "failed", 120)
+			s.reversal(refund, "re_2", "succeeded", 60)
+		}, 250},
 		"a dispute that is lost": {func(s *subscriber) {
 			s.reversal(dispute, "dp_1", "needs_response", 120)
 			s.reversal(dispute, "dp_1", "lost", 120)
@@ -98,7 +114,54 @@ func TestARefundLeavesWhatIsHeld(t *testing.T) {
 }
 
 func TestClawOf(t *testing.T) {
-	require.EqualValues(t, 4, subscriptions.ClawOf(7, 3, []int64{1, 1}))
-	require.EqualValues(t, 999_999_989_999_999, subscriptions.ClawOf(1_000_000_000_000_000, 99_999_999, []int64{99_999_998, 0}))
-	require.EqualValues(t, 7, subscriptions.ClawOf(7, 3, []int64{1 << 62, 1 << 62, 1 << 62}), "never more than the credit")
+	of := func(amounts ...int64) (all []subscriptions.Reversal) {
+		for _, amount := range amounts {
+			all = append(all, subscriptions.Reversal{Amount: amount})
+		}
+		return all
+	}
+	require.EqualValues(t, 4, subscriptions.ClawOf(7, 3, of(1, 1)))
+	require.EqualValues(t, 999_999_989_999_999, subscriptions.ClawOf(1_000_000_000_000_000, 99_999_999, of(99_999_998, 0)))
+	require.EqualValues(t, 7, subscriptions.ClawOf(7, 3, of(1<<62, 1<<62, 1<<62)), "never more than the credit")
+}
+
+// A refund that is written while its purchase commits is not missed: neither of the two sees what the other has not committed.
+func TestARefundWhileThePurchaseCommits(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		if s.db.Dialect() == database.SQLite {
+			s.reversal(mirror.Refund, "re_1", "succeeded", 120)
+			s.paidPack()
+			require.Equal(t, s.free(), s.account().Balance)
+			return // its writes take turns
+		}
+		o, err := mirror.Parse(mirror.Refund, []byte(`{"id":"re_1","object":"refund","status":"succeeded","amount":120,"payment_intent":"pi_1","charge":"ch_1","created":1}`))
+		require.NoError(t, err)
+		o.Sequence, err = s.store.TakeSequence(t.Context(), o.Kind, o.ID)
+		require.NoError(t, err)
+		f := &follow.Follower{Store: s.store, Ledger: s.Ledger}
+		followed, commit, refunded, paid := make(chan struct{}), make(chan struct{}), make(chan error, 1), make(chan struct{})
+		go func() {
+			_, err := s.store.WriteObject(t.Context(), o, func(ctx context.Context, tx database.Tx, o mirror.Object) error {
+				err := f.Written(ctx, tx, o)
+				close(followed)
+				<-commit
+				return err
+			})
+			refunded <- err
+		}()
+		<-followed
+		other := *s.fixture // a process of its own: the writes of one take turns
+		other.store = store.New(databasetest.Open(t, s.place, database.Migrations{}))
+		other.Ledger = other.on(other.store)
+		buyer := &subscriber{fixture: &other, begin: s.begin}
+		go func() { defer close(paid); buyer.paidPack() }()
+		select {
+		case <-paid: // it did not wait for the refund
+		case <-time.After(time.Second / 2):
+		}
+		close(commit)
+		require.NoError(t, <-refunded)
+		<-paid
+		require.Equal(t, s.free(), s.account().Balance)
+	})
 }

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -121,5 +122,22 @@ func TestAnErasedPersonTakesNoShare(t *testing.T) {
 		var named int
 		require.NoError(t, s.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM person_share WHERE person IN ($1, $2)", alice, bob).Scan(&named))
 		require.Zero(t, named)
+	})
+}
+
+// The rest of a month after a subscription has no free credit: otherwise each one that is canceled would bring it again.
+func TestACardGivesNoCreditAfterASubscription(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.fixture.free = ledger.FreeWithCard
+		s.Ledger = s.on(s.store)
+		s.write(mirror.PaymentMethod, `{"id":"pm_1","object":"payment_method","customer":"cus_1","type":"card","created":1}`)
+		require.EqualValues(t, 1000, s.balance(alice, alice))
+		s.settle(s.hold("r1", 1000), 1000)
+		s.clock.Set(s.begin.AddDate(0, 0, 10))
+		s.sub(0, "active")
+		s.sub(0, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+		require.Zero(t, s.balance(alice, alice))
+		s.clock.Set(s.month(1).AddDate(0, 0, 1))
+		require.EqualValues(t, 1000, s.balance(alice, alice), "the next month has its own")
 	})
 }

@@ -59,6 +59,8 @@ type Store interface {
 	PruneRecords(ctx context.Context, r Retention, limit int) (int, error)
 	// PruneKeyWindows deletes at most limit windows of API keys' limits that ended at or before that time, and counts them.
 	PruneKeyWindows(ctx context.Context, ended time.Time, limit int) (int, error)
+	// PostponeSubscription has a subscription that is still due at now wait until next. The others behind it must have their turn.
+	PostponeSubscription(ctx context.Context, accountID string, now, next time.Time) error
 	// DueSubscriptions lists at most limit accounts whose subscription time alone has changed.
 	DueSubscriptions(ctx context.Context, at time.Time, limit int) ([]string, error)
 	// Violations looks for rows that break the ledger's rules, in one consistent view; at most limit.
@@ -148,7 +150,7 @@ type Tx interface {
 	// SetClawed writes what was taken back of its credit.
 	InsertPurchase(ctx context.Context, p Purchase) error
 	Purchase(ctx context.Context, paymentIntent string) (Purchase, error)
-	Reversed(ctx context.Context, paymentIntent string) ([]int64, error)
+	Reversed(ctx context.Context, paymentIntent string) ([]subscriptions.Reversal, error)
 	SetClawed(ctx context.Context, paymentIntent string, clawed int64) error
 
 	// InsertEntry writes a movement.

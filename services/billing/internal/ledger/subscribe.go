@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -33,15 +35,26 @@ func (l *Ledger) Follow(ctx context.Context, tx Tx, accountID string) error {
 
 // FollowDue follows the subscriptions that time alone has changed, at most limit, and counts them. Errors: ErrUnavailable.
 func (l *Ledger) FollowDue(ctx context.Context, limit int) (int, error) {
-	due, err := l.store.DueSubscriptions(ctx, l.now(), limit)
-	for i, accountID := range due {
+	now := l.now()
+	due, err := l.store.DueSubscriptions(ctx, now, limit)
+	if err != nil {
+		return 0, err
+	}
+	var failed []error
+	for _, accountID := range due {
 		err := l.store.Write(ctx, accountID, func(ctx context.Context, tx Tx) error { return l.Follow(ctx, tx, accountID) })
 		if err != nil {
-			return i, err
+			failed = append(failed, fmt.Errorf("follow the subscription of %s: %w", accountID, err))
+		}
+		if err := l.store.PostponeSubscription(ctx, accountID, now, now.Add(followRetry)); err != nil {
+			return len(due) - len(failed), errors.Join(append(failed, err)...)
 		}
 	}
-	return len(due), err
+	return len(due) - len(failed), errors.Join(failed...)
 }
+
+// followRetry is after how long a subscription is followed again that is still due: following it failed, or it entitles to nothing.
+const followRetry = time.Hour
 
 // follow changes an account in memory, and its grants. It returns false when the account has no subscription to follow.
 func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.Time) (bool, error) {

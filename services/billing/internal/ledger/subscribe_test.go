@@ -201,3 +201,53 @@ func TestADeletedCustomer(t *testing.T) {
 		require.Empty(t, id)
 	})
 }
+
+// A subscription whose price Trivet does not have, after a change in Stripe's dashboard, gives no credit while it lives, and its end ends the plan.
+func TestAPriceOfAnotherApp(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		s.requirePlan("pro@1", s.free()+1000)
+		custom := func(status string, fields string) {
+			s.write(mirror.Subscription, fmt.Sprintf(`{"id":"sub_1","object":"subscription","customer":"cus_1","status":%q,"created":%d,"current_period_start":%[2]d,
+				"current_period_end":%d,"items":{"data":[{"quantity":1,"price":{"id":"price_custom","object":"price"}}]}%s}`,
+				status, s.begin.Unix(), s.month(1).Unix(), fields))
+		}
+		custom("active", "")
+		for month := 1; month < 3; month++ {
+			s.clock.Set(s.month(month).AddDate(0, 0, 1))
+			require.LessOrEqual(t, s.account().Balance, s.free(), "month %d", month)
+			for _, want := range []int{1, 0} {
+				n, err := s.FollowDue(t.Context(), 10)
+				require.NoError(t, err)
+				require.LessOrEqual(t, n, want, "it is not due again at once")
+			}
+		}
+		custom("canceled", fmt.Sprintf(`,"ended_at":%d`, s.clock.Now().Unix()))
+		require.Equal(t, "monthly", s.account().Plan)
+		for month := 3; month < 6; month++ {
+			s.clock.Set(s.month(month).AddDate(0, 0, 2))
+			require.Equal(t, s.free(), s.account().Balance, "month %d", month)
+		}
+		require.Equal(t, "monthly", s.account().Plan)
+	})
+}
+
+// A subscription that cannot be followed does not keep the others waiting.
+func TestOneSubscriptionCannotBlockTheOthers(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		_, err := s.store.BeginCustomer(t.Context(), customers.Begin{AccountID: bob, Time: s.clock.Now()})
+		require.NoError(t, err)
+		require.NoError(t, s.store.SaveCustomer(t.Context(), bob, "cus_2"))
+		s.write(mirror.Subscription, fmt.Sprintf(`{"id":"sub_2","object":"subscription","customer":"cus_2","status":"active","created":%d,"current_period_start":%[1]d,
+			"current_period_end":%d,"items":{"data":[{"quantity":1,"price":{"id":"price_pro","object":"price"}}]}}`, s.begin.Unix()-60, s.month(1).Unix()-60))
+		s.exec("UPDATE stripe_object SET body = '[]' WHERE id = 'sub_2'")
+		s.clock.Set(s.month(1).AddDate(0, 0, 40))
+		for range 2 {
+			_, err = s.FollowDue(t.Context(), 1)
+		}
+		require.NoError(t, err, "the second time it is the other one's turn")
+	})
+}

@@ -123,7 +123,7 @@ func (l *Ledger) grantPlan(ctx context.Context, tx Tx, account *Account, userID 
 		l.log.ErrorContext(ctx, "the account's plan is not in the plan file; no credit granted", "account", account.ID, "plan", account.Plan)
 		return nil
 	}
-	if plan.IncludedCredit == 0 {
+	if plan.IncludedCredit == 0 || plan.Sold() { // a sold plan's credit comes from its subscription
 		return nil
 	}
 	if free, err := l.mayHaveFree(ctx, tx, account.ID, userID); err != nil || !free {

@@ -146,3 +146,10 @@ func (u *unit) SaveSubscription(ctx context.Context, accountID string, st subscr
 		PeriodEndTime: microsOrZero(st.PeriodEnd), TrialEndTime: microsOrZero(st.TrialEnd), CancelTime: microsOrZero(st.CancelTime), NextTime: next,
 	})
 }
+
+// PostponeSubscription has a subscription that is still due wait; see ledger.Store.
+func (s *Store) PostponeSubscription(ctx context.Context, accountID string, now, next time.Time) error {
+	return translate(s.write(ctx, accountID, func(ctx context.Context, q *db.Queries) error {
+		return q.PostponeSubscription(ctx, db.PostponeSubscriptionParams{NextTime: next.UnixMicro(), AccountID: accountID, Now: now.UnixMicro()})
+	}))
+}

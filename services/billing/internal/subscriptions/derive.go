@@ -111,7 +111,10 @@ func Derive(in Input) State {
 		switch {
 		case over:
 			out.Endings = append(out.Endings, Ending{SubscriptionID: s.ID, Time: at})
-			if mapped && (ended.ID == "" || s.Created > ended.Created || s.Created == ended.Created && s.ID > ended.ID) {
+			if !mapped { // it ends what the account had, whatever its price is by now
+				c = candidate{Subscription: s}
+			}
+			if ended.ID == "" || c.after(ended) {
 				ended = c
 			}
 		case s.Status == "incomplete":
@@ -140,6 +143,14 @@ func Derive(in Input) State {
 		out.PeriodStart, out.PeriodEnd = ended.CurrentPeriodStart.time(), ended.CurrentPeriodEnd.time()
 	}
 	return out
+}
+
+// after tells whether a subscription that is over is the one to report instead of another: first those that an applied plan has.
+func (c candidate) after(other candidate) bool {
+	if mapped, othersMapped := c.sale.Plan != nil, other.sale.Plan != nil; mapped != othersMapped {
+		return mapped
+	}
+	return c.Created > other.Created || c.Created == other.Created && c.ID > other.ID
 }
 
 // candidate finds the version that a subscription bought.

@@ -27,10 +27,10 @@ func ParseReversal(body []byte) (Reversal, error) {
 }
 
 // ClawOf is the credit that must be gone when parts of a payment were taken back: in proportion to what was paid with tax, rounded down.
-func ClawOf(credit, total int64, reversed []int64) int64 {
+func ClawOf(credit, total int64, reversed []Reversal) int64 {
 	sum := new(big.Int)
-	for _, amount := range reversed {
-		sum.Add(sum, big.NewInt(amount))
+	for _, r := range reversed {
+		sum.Add(sum, big.NewInt(r.Amount))
 	}
 	if whole := big.NewInt(total); sum.Cmp(whole) > 0 { // a dispute and a refund of the same money count once
 		sum = whole

@@ -10,22 +10,27 @@ import (
 )
 
 const listReversals = `-- name: ListReversals :many
-SELECT amount FROM reversal WHERE payment_intent = $1
+SELECT id, amount FROM reversal WHERE payment_intent = $1 ORDER BY id
 `
 
-func (q *Queries) ListReversals(ctx context.Context, paymentIntent string) ([]int64, error) {
+type ListReversalsRow struct {
+	ID     string
+	Amount int64
+}
+
+func (q *Queries) ListReversals(ctx context.Context, paymentIntent string) ([]ListReversalsRow, error) {
 	rows, err := q.db.QueryContext(ctx, listReversals, paymentIntent)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []int64
+	var items []ListReversalsRow
 	for rows.Next() {
-		var amount int64
-		if err := rows.Scan(&amount); err != nil {
+		var i ListReversalsRow
+		if err := rows.Scan(&i.ID, &i.Amount); err != nil {
 			return nil, err
 		}
-		items = append(items, amount)
+		items = append(items, i)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

@@ -156,6 +156,21 @@ func (q *Queries) ListDueSubscriptions(ctx context.Context, arg ListDueSubscript
 	return items, nil
 }
 
+const postponeSubscription = `-- name: PostponeSubscription :exec
+UPDATE subscription SET next_time = $1 WHERE account_id = $2 AND next_time <= $3
+`
+
+type PostponeSubscriptionParams struct {
+	NextTime  int64
+	AccountID string
+	Now       int64
+}
+
+func (q *Queries) PostponeSubscription(ctx context.Context, arg PostponeSubscriptionParams) error {
+	_, err := q.db.ExecContext(ctx, postponeSubscription, arg.NextTime, arg.AccountID, arg.Now)
+	return err
+}
+
 const putSubscription = `-- name: PutSubscription :exec
 INSERT INTO subscription (
     account_id, stripe_id, plan_id, version, billing_interval, status, access, seats, period_start_time, period_end_time, trial_end_time,

@@ -3,4 +3,4 @@ INSERT INTO reversal (id, payment_intent, amount) VALUES ($1, $2, $3)
 ON CONFLICT (id) DO UPDATE SET payment_intent = excluded.payment_intent, amount = excluded.amount;
 
 -- name: ListReversals :many
-SELECT amount FROM reversal WHERE payment_intent = $1;
+SELECT id, amount FROM reversal WHERE payment_intent = $1 ORDER BY id;

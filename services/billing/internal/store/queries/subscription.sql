@@ -28,6 +28,9 @@ UPDATE account SET plan = $1 WHERE id = $2;
 -- name: SetGrantExpiry :exec
 UPDATE credit_grant SET expire_time = $1 WHERE id = $2;
 
+-- name: PostponeSubscription :exec
+UPDATE subscription SET next_time = sqlc.arg(next_time) WHERE account_id = sqlc.arg(account_id) AND next_time <= sqlc.arg(now);
+
 -- name: InsertPurchase :exec
 INSERT INTO purchase (payment_intent, account_id, source, credit, total) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (payment_intent) DO NOTHING;
