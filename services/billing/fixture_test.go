@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +43,8 @@ type fixture struct {
 	server  *grpcserver.Server
 	stripe  *fake.Fake
 	log     *bytes.Buffer
+	// before is called with each request to Stripe, before Stripe gets it.
+	before atomic.Pointer[func(r *http.Request)]
 	*billingtest.Clock
 }
 
@@ -72,11 +75,17 @@ func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixtur
 func newFixture(t *testing.T, env map[string]string, place database.Config) *fixture {
 	t.Helper()
 	h := &fixture{t: t, Clock: billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)), log: &bytes.Buffer{}}
-	stripe, address := billingtest.Stripe(t, fake.Config{})
-	h.stripe = stripe
+	h.stripe, _ = billingtest.Stripe(t, fake.Config{})
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if before := h.before.Load(); before != nil {
+			(*before)(r)
+		}
+		h.stripe.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
 	c := config(t, env)
 	var err error
-	c.StripeAPIURL, err = url.Parse(address)
+	c.StripeAPIURL, err = url.Parse(front.URL)
 	require.NoError(t, err)
 	list, err := models.Default()
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package billing_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -162,6 +163,35 @@ func TestConcurrentFirstCheckouts(t *testing.T) {
 		require.NotContains(t, ids, other.GetId())
 		require.Equal(t, []string{other.GetId()}, h.listed("/v1/checkout/sessions?status=open"), "another request ends the earlier session")
 	})
+}
+
+// A buyer who pays on an earlier page, at any moment while another plan is asked for, gets no second subscription.
+func TestAnEarlierPageIsPaidMeanwhile(t *testing.T) {
+	for _, moment := range []string{"GET /v1/subscriptions", "GET /v1/checkout/sessions", "POST /v1/checkout/sessions/"} {
+		t.Run(moment, func(t *testing.T) {
+			sell(t, func(t *testing.T, h *fixture) {
+				h.apply(planFile)
+				first := h.checkout(purchase("pro", ""))
+				var once sync.Once
+				pay := func(r *http.Request) {
+					if strings.HasPrefix(r.Method+" "+r.URL.Path, moment) {
+						once.Do(func() { _, _ = h.stripe.Pay(first.GetId(), "visa", "ann@example.test") })
+					}
+				}
+				h.before.Store(&pay)
+				_, err := h.from("gateway").CreateCheckoutSession(h.as(admin), purchase("team", ""))
+				h.before.Store(nil)
+				open := h.listed("/v1/checkout/sessions?status=open")
+				if live := h.listed("/v1/subscriptions?status=active"); len(live) == 1 {
+					require.Error(t, err)
+					require.Empty(t, open, "no page for a second subscription")
+					return
+				}
+				require.NoError(t, err, "the earlier page was closed before it was paid")
+				require.Len(t, open, 1)
+			})
+		})
+	}
 }
 
 // An answer that was lost, and a failure that Stripe repeats, leave one open session.

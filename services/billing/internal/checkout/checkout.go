@@ -262,8 +262,14 @@ func (s *Service) create(ctx context.Context, h *job.Holder, n NewSession) (Sess
 	n.Request = fingerprint(n)
 	for {
 		open, err := s.clear(ctx, n)
-		if err != nil || open.ID != "" {
-			return open, err
+		if err == nil && n.Subscription { // only now: a session that was open could end in a subscription
+			err = s.refuseLive(ctx, n.Customer)
+		}
+		if err != nil {
+			return Session{}, err
+		}
+		if open.ID != "" {
+			return open, nil
 		}
 		var last attempt
 		if !h.Load(&last) || last.Request != n.Request || s.Now().Sub(last.Time) > keyLife {
@@ -310,23 +316,24 @@ func (s *Service) customer(ctx context.Context, n *NewSession) (string, error) {
 			n.Trial = nil
 		}
 	}
-	customer, err := s.Customers.Ensure(ctx, n.AccountID)
-	if err != nil {
-		return "", err
-	}
+	return s.Customers.Ensure(ctx, n.AccountID)
+}
+
+// refuseLive refuses a second subscription while the customer has a live one whose event has not come yet.
+func (s *Service) refuseLive(ctx context.Context, customer string) error {
 	live, err := s.Provider.LiveSubscriptions(ctx, customer)
 	if err != nil {
-		return "", s.gone(ctx, customer, err)
+		return s.gone(ctx, customer, err)
 	}
-	if len(live) > 0 {
-		for _, id := range live { // the event about it has not come yet
-			if _, err := s.Mirror.Sync(ctx, mirror.Subscription, id); err != nil {
-				return "", err
-			}
+	if len(live) == 0 {
+		return nil
+	}
+	for _, id := range live {
+		if _, err := s.Mirror.Sync(ctx, mirror.Subscription, id); err != nil {
+			return err
 		}
-		return "", ErrSubscribed
 	}
-	return customer, nil
+	return ErrSubscribed
 }
 
 // clear ends the open sessions that are for something else, and returns one that is for the same.
