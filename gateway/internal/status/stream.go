@@ -17,6 +17,8 @@ const (
 	maxStreams = 1000
 	// streamInterval is how often a stream looks for changes.
 	streamInterval = 2 * time.Second
+	// askAgain is after how long a refused credential is checked again.
+	askAgain = time.Minute
 	// retryAfter is how long a caller should wait when there are too many streams.
 	retryAfter = 30 * time.Second
 )
@@ -53,6 +55,7 @@ type stream struct {
 	keepAlive time.Duration
 	last      []byte
 	silent    time.Duration // since the last write
+	refused   time.Time     // when the credential was last refused; zero before
 }
 
 // run sends until the client leaves or the server stops.
@@ -72,13 +75,27 @@ func (s *stream) run() {
 	}
 }
 
-// send writes the report when it has changed. Whether an operator reads is decided anew each time, because a credential can expire.
+// visible returns what the client may see. An operator's credential is checked each time, because it can expire. One that was refused is
+// checked again after askAgain only: a stream must not cost auth more than a request does.
+func (s *stream) visible(report Report) Report {
+	now := s.page.now()
+	if !s.refused.IsZero() && now.Sub(s.refused) < askAgain {
+		return report.public()
+	}
+	if !s.page.operator(s.request) {
+		s.refused = now
+		return report.public()
+	}
+	return report
+}
+
+// send writes the report when it has changed.
 func (s *stream) send() error {
 	report, ok := s.page.report(s.request.Context())
 	if !ok {
 		return s.request.Context().Err()
 	}
-	raw, err := json.Marshal(s.page.visible(report, s.request))
+	raw, err := json.Marshal(s.visible(report))
 	if err != nil {
 		return err
 	}

@@ -169,3 +169,22 @@ func TestStreamsHideFiguresFromFormerOperators(t *testing.T) {
 		<-ended
 	})
 }
+
+// A stream needs no credential, so a wrong one must not make it ask auth again and again.
+func TestStreamsAskSeldomAboutRefusedCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		page := status.New(services(figured(1, 0), figured(1, 0), figured(1, 0)), func(*http.Request) bool { asked++; return asked > 1 }, time.Now)
+		ctx, leave := context.WithCancel(t.Context())
+		to, ended := open(ctx, page, 0)
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, asked)
+		require.NotContains(t, to.events()[0], "successRate")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		require.Greater(t, asked, 1, "auth may have been away")
+		leave()
+		<-ended
+	})
+}
