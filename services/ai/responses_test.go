@@ -480,6 +480,7 @@ func TestRefusedMembersOfResponses(t *testing.T) {
 		require.Equal(t, field, a.err.Fields[0].Name, body)
 	}
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, "resp_1", "stream=true").err)
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, "resp_1", "stream=false&stream=true").err)
 	require.Zero(t, h.openai.Stats().Calls)
 	require.Empty(t, h.billing.Holds())
 }
@@ -557,4 +558,15 @@ func TestTheResponseOfALaterAttemptIsNoted(t *testing.T) {
 	require.Nil(t, h.respond(ask).err)
 	require.EqualValues(t, 2, calls.Load())
 	require.Nil(t, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, "resp_rec1", "").err)
+}
+
+// Requests about stored objects count in the limit of a day, and are refused by it.
+func TestObjectsKeepToTheDaysLimit(t *testing.T) {
+	h := newFixture(t, withStore(), withReply(20))
+	h.billing.Plan = &billingv1.GetEntitlementsResponse{PlanId: "p", Limits: &billingv1.Limits{RequestsPerDay: 2}}
+	m := h.create(ask)
+	require.Nil(t, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, m.ID, "").err)
+	a := h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, m.ID, "")
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, a.err)
+	require.Equal(t, "requests_per_day", a.err.Metadata["limit"])
 }

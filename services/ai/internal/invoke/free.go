@@ -96,7 +96,8 @@ func (i *Invoker) knock(ctx context.Context, claims *passport.Claims) (limit.Tic
 	limits := plan.GetLimits()
 	return i.deps.Limiter.Admit(ctx, limit.Ask{
 		Account: claims.AccountID, Keys: limitedKeys(claims), AccountRequests: int64(limits.GetRequestsPerMinute()),
-		TokensPerMinute: int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
+		AccountRequestsPerDay: int64(limits.GetRequestsPerDay()),
+		TokensPerMinute:       int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
 	})
 }
 

@@ -157,9 +157,11 @@ func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, ar
 
 // Renew extends the running calls of this process, so that they continue to count.
 func (r *Redis) Renew(ctx context.Context) error {
-	until := time.Now()
-	if r.options.Now != nil {
-		until = r.options.Now()
+	ctx, cancel := context.WithTimeout(ctx, 4*redisTimeout)
+	defer cancel()
+	until, err := r.time(ctx)
+	if err != nil {
+		return err
 	}
 	pipe := r.client.Pipeline()
 	r.mu.Lock()
@@ -171,10 +173,16 @@ func (r *Redis) Renew(ctx context.Context) error {
 	if pipe.Len() == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*redisTimeout)
-	defer cancel()
-	_, err := pipe.Exec(ctx)
+	_, err = pipe.Exec(ctx)
 	return err
+}
+
+// time is the time by which all replicas admit calls.
+func (r *Redis) time(ctx context.Context) (time.Time, error) {
+	if r.options.Now != nil {
+		return r.options.Now(), nil
+	}
+	return r.client.Time(ctx).Result()
 }
 
 type redisTicket struct {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
@@ -157,7 +158,7 @@ func queryOf(raw string) (string, error) {
 	switch {
 	case err != nil || len(raw) > maxQuery:
 		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The query of the URL cannot be read; it must have at most %d bytes.", maxQuery)
-	case values.Has("stream") && values.Get("stream") != "false":
+	case slices.ContainsFunc(values["stream"], func(value string) bool { return value != "false" }):
 		return "", invalid("stream", "must be false: only a response that was made in the background can be streamed later, and Trivet makes none")
 	}
 	return values.Encode(), nil
