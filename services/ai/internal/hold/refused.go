@@ -24,6 +24,8 @@ const (
 	// refusedBatch is how many of them are sent at once, and refusedEvery how long a batch waits for more.
 	refusedBatch = 500
 	refusedEvery = time.Second
+	// maxFailures is how often a batch is tried that billing answers with an error of its own.
+	maxFailures = 5
 	// refusedPatience is how long a process that stops tries to send refused calls: billing may stop at the same time.
 	refusedPatience = 3 * time.Second
 )
@@ -107,7 +109,14 @@ func (k *Keeper) send(ctx context.Context, batch *billingv1.RecordRequestsReques
 			k.log.ErrorContext(ctx, "billing rejected refused calls; the log of requests lacks them",
 				slog.Int("requests", len(batch.GetRequests())), slog.Any("error", err))
 			return true
-		default: // it is tried again
+		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted: // billing is away, or will be back
+		default:
+			if failures >= maxFailures { // it is the batch that fails; those behind it must not wait for ever
+				k.drop(len(batch.GetRequests()))
+				k.log.ErrorContext(ctx, "billing failed repeatedly to log refused calls; the log of requests lacks them",
+					slog.Int("requests", len(batch.GetRequests())), slog.Any("error", err))
+				return true
+			}
 		}
 		if wait.For(ctx, delay(failures)) != nil {
 			return false

@@ -204,3 +204,25 @@ func TestShutdownWaitsLittleForTheLog(t *testing.T) {
 		require.Contains(t, r.logged.String(), "level=ERROR")
 	})
 }
+
+// A batch that billing cannot log for a reason of its own does not keep those behind it waiting for ever.
+func TestABadBatchIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		r := newFixture(t, func(context.Context, string) error {
+			if calls.Add(1) <= 5 {
+				return status.Error(codes.Internal, "a bug")
+			}
+			return nil
+		})
+		stop := r.run()
+		r.refuse(2)
+		time.Sleep(10 * time.Minute)
+		r.refuse(1)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.EqualValues(t, 2, r.RefusedDropped())
+		require.Len(t, r.billing.Refused(), 1)
+		stop()
+	})
+}

@@ -42,8 +42,13 @@ func (k *Keeper) Drain(ctx context.Context) error {
 	var workers sync.WaitGroup
 	for range settlers {
 		workers.Go(func() {
-			for len(k.pending) > 0 && ctx.Err() == nil {
-				k.next(ctx)
+			for ctx.Err() == nil {
+				select {
+				case s := <-k.pending:
+					k.settleNext(ctx, s)
+				default: // another worker has the last one
+					return
+				}
 			}
 		})
 	}
@@ -82,12 +87,14 @@ func (k *Keeper) work(ctx context.Context) {
 
 // next takes one settlement; one that fails goes to the end of the queue, so that it does not block the others.
 func (k *Keeper) next(ctx context.Context) {
-	var s settlement
 	select {
 	case <-ctx.Done():
-		return
-	case s = <-k.pending:
+	case s := <-k.pending:
+		k.settleNext(ctx, s)
 	}
+}
+
+func (k *Keeper) settleNext(ctx context.Context, s settlement) {
 	if k.attempt(ctx, s) {
 		return
 	}
