@@ -111,7 +111,7 @@ func (k *Keeper) send(ctx context.Context, batch *billingv1.RecordRequestsReques
 			return true
 		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted: // billing is away, or will be back
 		default:
-			if failures >= maxFailures { // it is the batch that fails; those behind it must not wait for ever
+			if failures >= maxFailures { // it is the batch that fails; those behind it must be sent
 				k.drop(len(batch.GetRequests()))
 				k.log.ErrorContext(ctx, "billing failed repeatedly to log refused calls; the log of requests lacks them",
 					slog.Int("requests", len(batch.GetRequests())), slog.Any("error", err))

@@ -205,7 +205,7 @@ func TestShutdownWaitsLittleForTheLog(t *testing.T) {
 	})
 }
 
-// A batch that billing cannot log for a reason of its own does not keep those behind it waiting for ever.
+// A batch that billing cannot log for a reason of its own does not keep those behind it from being sent.
 func TestABadBatchIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
