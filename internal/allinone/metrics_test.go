@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/platformtest"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/telemetry/catalog"
 )
@@ -61,10 +61,7 @@ func startDev(t *testing.T, values map[string]string) installation {
 // freeAddress returns an address for the edge: the sandbox must know it before the edge listens, to send webhooks there.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
+	return platformtest.Addresses(t, 1)[0]
 }
 
 // call sends a request and returns the status and the body.

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/platformtest"
 	standin "github.com/trivet-dev/trivet/sandbox"
 )
 
@@ -275,14 +275,7 @@ func (in *installation) await(url string) {
 
 func ports(t *testing.T, n int) []string {
 	t.Helper()
-	var all []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer func() { require.NoError(t, l.Close()) }()
-		all = append(all, l.Addr().String())
-	}
-	return all
+	return platformtest.Addresses(t, n)
 }
 
 // token makes a session token of the sandbox; extra holds further fields, such as "org".
