@@ -19,7 +19,8 @@ func Addresses(t testing.TB, n int) []string {
 		if len(all) == n {
 			break
 		}
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(below-lowest)))
+		port := lowest + rand.IntN(below-lowest) //nolint:gosec // a port to try, not a secret
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}
