@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -73,6 +74,35 @@ func TestEachChangeIsToldOnce(t *testing.T) {
 		stop()
 		<-ended
 	})
+}
+
+// A counter that cannot be read for one evaluation has not lost what it counted: nothing fires when that evaluation is where a window
+// begins, whether the whole family, a group or one series of a group was missing.
+func TestMissingSeriesCountAsUnchanged(t *testing.T) {
+	all := counters{"stripe": 500, "clerk": 300}
+	for name, gap := range map[string]counters{
+		"the family": {}, "a group": {"clerk": 300}, "a part of a group": {"stripe": 100, "clerk": 300},
+	} {
+		t.Run(name, func(t *testing.T) {
+			values := counters{}
+			e, err := alert.NewEvaluator(alert.Options{Gatherer: values, Interval: time.Minute, Meter: noop.Meter{}, Now: time.Now})
+			require.NoError(t, err)
+			set := func(to counters) []alert.Change {
+				clear(values)
+				maps.Copy(values, to)
+				return e.Evaluate()
+			}
+			require.Len(t, set(all), 2, "what was counted since the start counts")
+			for range 60 {
+				set(all)
+			}
+			require.Empty(t, set(gap))
+			for range 120 {
+				require.Empty(t, set(all))
+			}
+			require.Len(t, set(counters{"stripe": 511, "clerk": 300}), 1, "what is counted afterwards counts")
+		})
+	}
 }
 
 // The metric trivet_alerts_firing counts what fires, by rule, and shows 0 for what does not.

@@ -3,7 +3,8 @@ package alert
 import "time"
 
 // history keeps what the counters of a signal were at each of the last ticks. A counter that did not exist was 0, because it starts
-// with its process.
+// with its process. A counter never falls within its process: a smaller sum means that some series could not be read, and the sum
+// before it stands.
 type history struct {
 	filter
 	ticks int // the last one has the number ticks-1
@@ -17,18 +18,17 @@ func newHistory(f filter, size int) *history {
 
 // add notes the values of a tick.
 func (h *history) add(all families) {
-	at := h.ticks % h.size
-	for _, ring := range h.rings {
-		ring[at] = 0
-	}
-	h.read(all, func(group string, value float64) {
-		ring, ok := h.rings[group]
-		if !ok {
-			ring = make([]float64, h.size)
-			h.rings[group] = ring
+	sums := map[string]float64{}
+	h.read(all, func(group string, value float64) { sums[group] += value })
+	for group := range sums {
+		if h.rings[group] == nil {
+			h.rings[group] = make([]float64, h.size)
 		}
-		ring[at] += value
-	})
+	}
+	at, before := h.ticks%h.size, (h.ticks+h.size-1)%h.size
+	for group, ring := range h.rings {
+		ring[at] = max(sums[group], ring[before])
+	}
 	h.ticks++
 }
 
