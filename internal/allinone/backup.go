@@ -9,13 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
-	"github.com/trivet-dev/trivet/platform/datafolder"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing"
@@ -123,7 +121,8 @@ func verify(ctx context.Context, folder string, m manifest, out io.Writer) error
 	return verifyCopy(ctx, filepath.Join(folder, "billing.db"), out)
 }
 
-// verifyCopy checks the ledger of a copy of a copy, because opening a database leaves files beside it.
+// verifyCopy checks the ledger of a copy of a copy, because opening a database leaves files beside it. A backup of an earlier version
+// is migrated there first: the rules of the ledger are those of this version.
 func verifyCopy(ctx context.Context, path string, out io.Writer) (err error) {
 	scratch, err := os.MkdirTemp("", "trivet-verify-*")
 	if err != nil {
@@ -133,70 +132,24 @@ func verifyCopy(ctx context.Context, path string, out io.Writer) (err error) {
 	if err := copyFile(path, filepath.Join(scratch, "billing.db")); err != nil {
 		return err
 	}
-	return billing.VerifyLedger(ctx, database.For("billing", settings.NewSecret("sqlite://"+scratch)), out)
+	config := database.For("billing", settings.NewSecret("sqlite://"+scratch))
+	if err := migrateCopy(ctx, config); err != nil {
+		return fmt.Errorf("migrate a copy of %s in order to verify it: %w", path, err)
+	}
+	return billing.VerifyLedger(ctx, config, out)
 }
 
-// Restore puts the files of a backup in place of those of the data folder, which are kept beside them. Trivet must not run.
-func Restore(ctx context.Context, env settings.Env, folder string, now time.Time, out io.Writer) (err error) {
-	paths, err := storeFiles(env)
+func migrateCopy(ctx context.Context, config database.Config) (err error) {
+	db, err := database.Open(ctx, config)
 	if err != nil {
 		return err
 	}
-	m, err := readManifest(folder)
-	if err != nil {
-		return err
-	}
-	if err := verify(ctx, folder, m, out); err != nil {
-		return err
-	}
-	release, err := datafolder.Acquire(filepath.Dir(paths["billing"])) // all of them are in one folder
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, release()) }()
-	maps.DeleteFunc(paths, func(service, _ string) bool { return m.Files[service+".db"] == "" })
-	for service, path := range paths {
-		if err := copyFile(filepath.Join(folder, service+".db"), path+".restored"); err != nil {
-			return err
-		}
-	}
-	kept := now.UTC().Format("20060102T150405Z")
-	for _, path := range paths {
-		if err := replace(path, kept); err != nil {
-			return err
-		}
-	}
-	_, err = fmt.Fprintf(out, "%d databases of %s are restored; the replaced files end with .%s\n", len(paths), m.Time.Format(time.RFC3339), kept)
-	return err
-}
-
-func readManifest(folder string) (manifest, error) {
-	var m manifest
-	raw, err := os.ReadFile(filepath.Join(folder, manifestName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, fmt.Errorf("%s is not a complete backup: it has no %s", folder, manifestName)
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, &m)
-	}
-	if err == nil && len(m.Files) == 0 {
-		err = errors.New("it names no files")
-	}
-	if err != nil {
-		return m, fmt.Errorf("%s of %s cannot be read: %w", manifestName, folder, err)
-	}
-	return m, nil
-}
-
-// replace keeps a database and its log beside it, and puts the restored file in its place.
-func replace(path, kept string) error {
-	for _, suffix := range []string{"-wal", "-shm", ""} {
-		err := os.Rename(path+suffix, path+suffix+"."+kept)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return os.Rename(path+".restored", path)
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		err = errors.Join(err, db.Close(closing))
+	}()
+	return database.MigrateAll(ctx, db, billing.Migrations()...)
 }
 
 func sum(path string) (string, error) {

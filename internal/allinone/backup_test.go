@@ -110,19 +110,6 @@ func TestRestoreRefusesWhatIsNotAWholeBackup(t *testing.T) {
 	}
 }
 
-func TestRestoreKeepsWhatItReplaces(t *testing.T) {
-	dir, folder := t.TempDir(), filepath.Join(t.TempDir(), "backup")
-	migrated(t, dir)
-	require.NoError(t, Backup(t.Context(), folderOf(dir), folder, backupTime, io.Discard))
-	before, err := os.ReadFile(filepath.Join(dir, "auth.db"))
-	require.NoError(t, err)
-	require.NoError(t, Restore(t.Context(), folderOf(dir), folder, backupTime, io.Discard))
-	kept, err := os.ReadFile(filepath.Join(dir, "auth.db.20261129T100000Z"))
-	require.NoError(t, err)
-	require.Equal(t, before, kept)
-	migrated(t, dir) // the restored files are whole
-}
-
 func TestBackupRefuses(t *testing.T) {
 	dir := t.TempDir()
 	migrated(t, dir)

@@ -16,6 +16,15 @@ import (
 // lockName is the file in the folder that the owner holds a lock on. It stays when the owner ends; the lock does not.
 const lockName = "trivet.lock"
 
+// restoringName is the file that a restore leaves in the folder until all databases are in place.
+const restoringName = "restore.unfinished"
+
+// ErrRestoring says that a restore of the folder did not finish, so that some of its databases are missing or older than the others.
+var ErrRestoring = errors.New("a restore of this data folder did not finish: run `trivet restore` with the same backup again")
+
+// Restoring is the path of the file that says that a restore of the folder has begun and has not finished.
+func Restoring(folder string) string { return filepath.Join(folder, restoringName) }
+
 // Setting says in errors which settings name the folder.
 const Setting = "set TRIVET_DATA_DIR, or the path in DATABASE_URL, to a folder that this process may write"
 
@@ -49,8 +58,20 @@ type lock struct {
 }
 
 // Acquire makes this process the owner of the folder, which is created if needed, until release is called as often as Acquire
-// was. The error is an *OwnedError when another process owns the folder.
+// was. The error is an *OwnedError when another process owns the folder, and ErrRestoring when a restore of it did not finish.
 func Acquire(folder string) (release func() error, err error) {
+	release, err = AcquireAnyhow(folder)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(Restoring(folder)); err == nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", folder, ErrRestoring), release())
+	}
+	return release, nil
+}
+
+// AcquireAnyhow is Acquire for a restore: it also accepts a folder whose last restore did not finish.
+func AcquireAnyhow(folder string) (release func() error, err error) {
 	path, err := create(folder)
 	if err != nil {
 		return nil, err
