@@ -86,9 +86,11 @@ func Doctor(ctx context.Context, env settings.Env, options DoctorOptions) (*Diag
 		{"files", d.files},
 		{"Clerk", d.clerk},
 		{"OpenAI", d.openAI},
+		{"targets", d.targets},
 		{"Stripe", d.stripe},
 		{"clock", d.clock},
 		{"database", d.database},
+		{"Redis", d.redis},
 		{"disk", d.disk},
 		{"ports", d.ports},
 	} {

@@ -70,6 +70,18 @@ func (d *doctor) store(ctx context.Context, at database.Config, migrations []dat
 	return nil
 }
 
+// redis asks the Redis that replicas share limits in.
+func (d *doctor) redis(ctx context.Context) []Finding {
+	if d.config == nil || !d.config.AI.Redis.IsSet() {
+		return nil
+	}
+	if err := ai.CheckRedis(ctx, d.config.AI.Redis); err != nil {
+		return []Finding{failure("REDIS_URL", "Redis cannot be used: "+err.Error()+"; each process would count limits for itself",
+			"start Redis, and check host, password and the permission to run scripts")}
+	}
+	return nil
+}
+
 // disk looks at the free space of the folder of the SQLite files.
 func (d *doctor) disk(context.Context) []Finding {
 	if d.config == nil {

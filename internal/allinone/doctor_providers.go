@@ -18,15 +18,22 @@ import (
 // maxAnswer bounds what is read of a provider's answer.
 const maxAnswer = 1 << 20
 
-// ask makes one read-only call and notes the provider's clock. The body of a success is decoded into answer, unless that is nil.
+// ask makes one read-only call with a bearer key, see askAs.
 func (d *doctor) ask(ctx context.Context, title string, at *url.URL, key settings.Secret, answer any) (status int, err error) {
+	header := http.Header{}
+	if key.IsSet() {
+		header.Set("Authorization", "Bearer "+key.Reveal())
+	}
+	return d.askAs(ctx, title, at, header, answer)
+}
+
+// askAs makes one read-only call and notes the provider's clock. The body of a success is decoded into answer, unless that is nil.
+func (d *doctor) askAs(ctx context.Context, title string, at *url.URL, header http.Header, answer any) (status int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), http.NoBody)
 	if err != nil {
 		return 0, errors.New("its address cannot be used")
 	}
-	if key.IsSet() {
-		request.Header.Set("Authorization", "Bearer "+key.Reveal())
-	}
+	request.Header = header
 	client := http.Client{Transport: d.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	before := d.Now()
 	response, err := client.Do(request)
@@ -78,8 +85,12 @@ func (d *doctor) clerk(ctx context.Context) []Finding {
 	}
 	base := *d.config.Auth.APIURL
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
-	status, err := d.ask(ctx, "Clerk", below(&base, "/v1/users", "limit=1"), d.config.Auth.SecretKeys.Newest(), nil)
-	return judge("Clerk", "CLERK_SECRET_KEY", "CLERK_API_URL", status, err)
+	key := d.config.Auth.SecretKeys.Newest()
+	status, err := d.ask(ctx, "Clerk", below(&base, "/v1/users", "limit=1"), key, nil)
+	if found := judge("Clerk", "CLERK_SECRET_KEY", "CLERK_API_URL", status, err); found != nil {
+		return found
+	}
+	return d.issuer(ctx, below(&base, "/v1/jwks", ""), key)
 }
 
 func (d *doctor) openAI(ctx context.Context) []Finding {

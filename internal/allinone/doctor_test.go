@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/redistest"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth"
 )
@@ -30,7 +31,7 @@ type providers struct {
 }
 
 func (p *providers) RoundTrip(r *http.Request) (*http.Response, error) {
-	p.asked = append(p.asked, r.Method+" "+r.URL.Host+r.URL.Path+" "+r.Header.Get("Authorization"))
+	p.asked = append(p.asked, r.Method+" "+r.URL.Host+r.URL.Path+" "+r.Header.Get("Authorization")+r.Header.Get("Api-Key"))
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -69,8 +70,10 @@ func newPatient(t *testing.T) *patient {
 			"CLERK_SECRET_KEY": "sk_test_" + strings.Repeat("a", 40), "CLERK_ISSUER": "https://clerk.example.com",
 			"OPENAI_API_KEY": "sk-" + strings.Repeat("b", 40), "STRIPE_SECRET_KEY": "sk_test_" + strings.Repeat("c", 40),
 		},
-		providers: &providers{date: now, bodies: map[string]string{"/v1/webhook_endpoints": endpoint}},
-		free:      100 << 30, now: now,
+		providers: &providers{date: now, bodies: map[string]string{
+			"/v1/webhook_endpoints": endpoint, "/v1/jwks": `{"keys":[{"kid":"ins_1"}]}`, "/.well-known/jwks.json": `{"keys":[{"kid":"ins_0"},{"kid":"ins_1"}]}`,
+		}},
+		free: 100 << 30, now: now,
 	}
 }
 
@@ -93,7 +96,7 @@ func TestDoctorFindsNothingInAGoodSetUp(t *testing.T) {
 	p := newPatient(t)
 	result := p.examine(t)
 	require.True(t, result.Healthy)
-	require.Len(t, result.Checks, 9)
+	require.Len(t, result.Checks, 11)
 	for _, c := range result.Checks {
 		require.Empty(t, c.Findings, c.Check)
 		require.NotNil(t, c.Findings, "the list is [] in JSON")
@@ -102,7 +105,7 @@ func TestDoctorFindsNothingInAGoodSetUp(t *testing.T) {
 	for _, asked := range p.providers.asked {
 		require.True(t, strings.HasPrefix(asked, "GET "), "the doctor only reads: %s", asked)
 	}
-	require.Len(t, p.providers.asked, 4)
+	require.Len(t, p.providers.asked, 6)
 	require.Contains(t, p.providers.asked, "GET api.openai.com/v1/models Bearer sk-"+strings.Repeat("b", 40))
 	entries, err := os.ReadDir(p.values["TRIVET_DATA_DIR"])
 	require.NoError(t, err)
@@ -151,6 +154,14 @@ func TestDoctorFindings(t *testing.T) {
 	answers := func(path string, status int) change {
 		return func(_ *testing.T, p *patient) { p.providers.status = map[string]int{path: status} }
 	}
+	both := func(all ...change) change {
+		return func(t *testing.T, p *patient) {
+			for _, one := range all {
+				one(t, p)
+			}
+		}
+	}
+	target := func() change { return func(t *testing.T, p *patient) { p.targets(t) } }
 	endpoints := func(body string) change {
 		return func(_ *testing.T, p *patient) { p.providers.bodies["/v1/webhook_endpoints"] = body }
 	}
@@ -185,6 +196,14 @@ func TestDoctorFindings(t *testing.T) {
 		{"a restricted key", answers("/v1/models", 403), "OpenAI", FindingWarning, "OPENAI_API_KEY", "403"},
 		{"a rate limit", answers("/v1/models", 429), "OpenAI", FindingWarning, "OPENAI_API_KEY", "429"},
 		{"another server", answers("/v1/models", 404), "OpenAI", FindingError, "OPENAI_BASE_URL", "404"},
+		{"keys of another instance", func(_ *testing.T, p *patient) {
+			p.providers.bodies["/.well-known/jwks.json"] = `{"keys":[{"kid":"ins_2"}]}`
+		}, "Clerk", FindingError, "CLERK_ISSUER", "another instance"},
+		{"an issuer that does not answer", answers("/.well-known/jwks.json", 502), "Clerk", FindingWarning, "CLERK_ISSUER", "cannot be compared"},
+		{"a target without its key", target(), "targets", FindingError, "GROQ_KEY", "the target groq needs it"},
+		{"a target's refused key", both(target(), set("GROQ_KEY", "gsk_1"), answers("/openai/v1/models", 401)), "targets", FindingError, "GROQ_KEY", "the target groq refuses the key"},
+		{"a target that does not answer", both(target(), set("GROQ_KEY", "gsk_1"), answers("/openai/v1/models", 503)), "targets", FindingError, "MODELS_FILE", "the target groq answered with status 503"},
+		{"Redis that does not answer", set("REDIS_URL", "redis://:hunter2@127.0.0.1:1"), "Redis", FindingError, "REDIS_URL", "does not answer"},
 		{"no network", func(_ *testing.T, p *patient) { p.providers.err = errors.New("no route to host") }, "Stripe", FindingError, "STRIPE_API_URL", "no route to host"},
 		{"endpoints that cannot be read", answers("/v1/webhook_endpoints", 403), "Stripe", FindingWarning, "STRIPE_SECRET_KEY", "cannot be read"},
 		{"no endpoint", endpoints(`{"data":[]}`), "Stripe", FindingError, "", "no enabled webhook endpoint"},
@@ -229,6 +248,44 @@ func TestDoctorFindings(t *testing.T) {
 			require.Equal(t, 1, matched, "%+v", result.Checks[i].Findings)
 			require.False(t, result.Healthy && c.level == FindingError)
 		})
+	}
+}
+
+// targets gives the installation two targets, at one of which a key is missing.
+func (p *patient) targets(t *testing.T) {
+	t.Helper()
+	p.values["MODELS_FILE"], p.values["AZURE_KEY"] = filepath.Join(t.TempDir(), "models.yaml"), "azure-1"
+	require.NoError(t, os.WriteFile(p.values["MODELS_FILE"], []byte(`
+targets:
+  groq: {kind: compatible, base_url: https://api.groq.example/openai/v1, keys: [GROQ_KEY]}
+  azure-eu: {kind: azure, base_url: https://eu.openai.azure.example, keys: [AZURE_KEY], api_version: 2024-10-21}
+models:
+  gpt-4o-mini: {kind: chat, provider: openai, context_tokens: 128000, max_output_tokens: 16384, default_output_tokens: 4096, input: "0.15", output: "0.60", targets: [{target: groq}, {target: azure-eu}]}
+`), 0o600))
+}
+
+// Each target is asked with each of its keys, as it wants them. A server without a list of models can be reached.
+func TestDoctorAsksEveryTarget(t *testing.T) {
+	p := newPatient(t)
+	p.targets(t)
+	p.values["GROQ_KEY"] = "gsk_1,gsk_2"
+	p.providers.status = map[string]int{"/openai/v1/models": 404}
+	for _, c := range p.examine(t).Checks {
+		require.Empty(t, c.Findings, c.Check)
+	}
+	for _, asked := range []string{
+		"GET api.groq.example/openai/v1/models Bearer gsk_1", "GET api.groq.example/openai/v1/models Bearer gsk_2", "GET eu.openai.azure.example/openai/models azure-1",
+	} {
+		require.Contains(t, p.providers.asked, asked)
+	}
+}
+
+// Redis that answers and runs scripts is in order.
+func TestDoctorExaminesRedis(t *testing.T) {
+	p := newPatient(t)
+	p.values["REDIS_URL"] = redistest.New(t).URL()
+	for _, c := range p.examine(t).Checks {
+		require.Empty(t, c.Findings, c.Check)
 	}
 }
 

@@ -139,6 +139,9 @@ func (c Config) adminRoles() []string {
 	return roles
 }
 
+// FrontendAPI is the address of Clerk's Frontend API, which issues session tokens.
+func (c Config) FrontendAPI() (string, error) { return c.issuer() }
+
 // issuer is Issuer, or what the publishable key says.
 func (c Config) issuer() (string, error) {
 	if c.Issuer != "" {

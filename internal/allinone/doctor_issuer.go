@@ -1,0 +1,45 @@
+package allinone
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/trivet-dev/trivet/platform/settings"
+)
+
+// signingKey names a key of a JSON Web Key Set.
+type signingKey struct {
+	ID string `json:"kid"`
+}
+
+// keySet is a JSON Web Key Set.
+type keySet struct{ Keys []signingKey }
+
+// issuer compares the signing keys of the Backend API with those of the issuer, Clerk's Frontend API. Without a common key the settings
+// belong to two instances, and every session token would be refused.
+func (d *doctor) issuer(ctx context.Context, backend *url.URL, key settings.Secret) []Finding {
+	issuer, err := d.config.Auth.FrontendAPI()
+	if err != nil {
+		return nil // the check of the settings reports it
+	}
+	at, err := url.Parse(issuer)
+	if err != nil {
+		return nil //nolint:nilerr // the check of the settings reports it
+	}
+	var own, public keySet
+	if status, err := d.ask(ctx, "Clerk", backend, key, &own); err != nil || status != http.StatusOK {
+		return judge("Clerk", "CLERK_SECRET_KEY", "CLERK_API_URL", status, err)
+	}
+	status, err := d.ask(ctx, "Clerk's Frontend API", below(at, "/.well-known/jwks.json", ""), settings.Secret{}, &public)
+	if err != nil || status != http.StatusOK { // Trivet itself reads the keys from the Backend API
+		return []Finding{warning("CLERK_ISSUER", "Clerk's Frontend API does not show its signing keys, so that they cannot be compared with those of the Backend API",
+			"check that browsers can reach "+issuer)}
+	}
+	if slices.ContainsFunc(own.Keys, func(k signingKey) bool { return slices.Contains(public.Keys, k) }) {
+		return nil
+	}
+	return []Finding{failure("CLERK_ISSUER", "belongs to another instance of Clerk than CLERK_SECRET_KEY: every session token would be refused",
+		"copy both from the same instance in Clerk's dashboard")}
+}

@@ -1,0 +1,24 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Ping reports whether the Redis at an address answers, takes the credentials and may run scripts. It writes nothing. Its error does not
+// contain the address.
+func Ping(ctx context.Context, url string) (err error) {
+	r, err := NewRedis(RedisOptions{URL: url})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if err := r.client.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("it does not answer: %w", err)
+	}
+	if err := r.client.Eval(ctx, "return 1", nil).Err(); err != nil {
+		return fmt.Errorf("it runs no scripts: %w", err)
+	}
+	return nil
+}
