@@ -93,7 +93,7 @@ func (g *Gateway) public(deps Deps) []routes.Route {
 		get("/openapi.json", apidocs.OpenAPI(deps.OpenAPI)),
 		get("/healthz", http.HandlerFunc(alive)),
 		get("/api/v1/status", g.status),
-		get("/api/v1/status/stream", g.status.Stream(g.config.KeepAlive)),
+		get("/api/v1/status/stream", g.status.Stream(g.config.KeepAlive, g.proxies.Of)),
 	}
 }
 

@@ -59,7 +59,7 @@ func (l *Limiter) Left(addr netip.Addr) (wait time.Duration, ok bool) {
 }
 
 func (l *Limiter) bucket(addr netip.Addr) *rate.Limiter {
-	key := network(addr)
+	key := Network(addr)
 	if b, ok := l.buckets.Get(key); ok {
 		return b
 	}
@@ -70,8 +70,8 @@ func (l *Limiter) bucket(addr netip.Addr) *rate.Limiter {
 	return b
 }
 
-// network is the unit that shares a bucket: one IPv4 address, or the /64 of an IPv6 subscriber.
-func network(addr netip.Addr) netip.Prefix {
+// Network is the unit that shares a limit: one IPv4 address, or the /64 of an IPv6 subscriber. It is invalid for an invalid address.
+func Network(addr netip.Addr) netip.Prefix {
 	bits := 32
 	if addr.Is6() {
 		bits = 64

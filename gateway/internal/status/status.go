@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
@@ -102,7 +102,7 @@ type Page struct {
 	start    time.Time
 	operator func(*http.Request) bool
 	turn     chan struct{} // a lock that a waiting caller can give up on
-	streams  atomic.Int64
+	streams  streams
 	stop     chan struct{}
 	stopOnce sync.Once
 	last     Report
@@ -118,7 +118,7 @@ type watched struct {
 
 // New returns a page that has not asked any service yet. operator reports whether an operator sends a request.
 func New(services []Service, operator func(*http.Request) bool, now func() time.Time) *Page {
-	p := &Page{now: now, start: now(), operator: operator, turn: make(chan struct{}, 1), stop: make(chan struct{})}
+	p := &Page{now: now, start: now(), operator: operator, turn: make(chan struct{}, 1), stop: make(chan struct{}), streams: streams{of: map[netip.Prefix]int{}}}
 	for _, s := range services {
 		p.services = append(p.services, &watched{Service: s, integration: health.NewTracker(p.start)})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
@@ -15,6 +16,8 @@ import (
 const (
 	// maxStreams bounds the streams of a process: they need no credential.
 	maxStreams = 1000
+	// maxStreamsOfClient bounds the streams of one client, so that one cannot hold all.
+	maxStreamsOfClient = 50
 	// streamInterval is how often a stream looks for changes.
 	streamInterval = 2 * time.Second
 	// askAgain is after how long a refused credential is checked again.
@@ -24,20 +27,20 @@ const (
 )
 
 // Stream returns a handler that sends the report as a server-sent event, at first and whenever it changes. A comment is sent
-// after keepAlive without a change; 0 disables comments.
-func (p *Page) Stream(keepAlive time.Duration) http.Handler {
+// after keepAlive without a change; 0 disables comments. client names the client that sends a request.
+func (p *Page) Stream(keepAlive time.Duration, client func(*http.Request) netip.Addr) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
 			w.Header().Set("Content-Type", sse.ContentType)
 			return
 		}
-		if p.streams.Add(1) > maxStreams {
-			p.streams.Add(-1)
+		release, ok := p.streams.take(client(r))
+		if !ok {
 			call.From(r.Context()).Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED,
 				"Too many requests. Please wait a moment and try again.").After(retryAfter))
 			return
 		}
-		defer p.streams.Add(-1)
+		defer release()
 		w.Header().Set("Content-Type", sse.ContentType)
 		s := &stream{page: p, request: r, out: sse.NewWriter(w), keepAlive: keepAlive}
 		s.run()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -44,12 +45,16 @@ func (s *screen) events() []string {
 	return out
 }
 
-// open starts a stream; the channel is closed when it ends.
+// open starts a stream from this machine; the channel is closed when it ends.
 func open(ctx context.Context, page *status.Page, keepAlive time.Duration) (*screen, chan struct{}) {
+	return openFrom(ctx, page, keepAlive, "127.0.0.1")
+}
+
+func openFrom(ctx context.Context, page *status.Page, keepAlive time.Duration, client string) (*screen, chan struct{}) {
 	to, ended := &screen{ResponseRecorder: httptest.NewRecorder()}, make(chan struct{})
 	request := httptest.NewRequest(http.MethodGet, "/api/v1/status/stream", nil).WithContext(call.With(ctx, &call.State{}))
 	go func() {
-		page.Stream(keepAlive).ServeHTTP(to, request)
+		page.Stream(keepAlive, func(*http.Request) netip.Addr { return netip.MustParseAddr(client) }).ServeHTTP(to, request)
 		close(ended)
 	}()
 	return to, ended
@@ -125,6 +130,47 @@ func TestStreamsAreBounded(t *testing.T) {
 		page.Stop()
 		<-ended
 	})
+}
+
+// One client cannot hold all streams. A client is an IPv4 address, or the /64 of an IPv6 subscriber.
+func TestStreamsOfOneClientAreBounded(t *testing.T) {
+	for name, c := range map[string]struct{ holder, same, other string }{
+		"IPv4": {"203.0.113.9", "203.0.113.9", "203.0.113.8"},
+		"IPv6": {"2001:db8:0:2::1", "2001:db8:0:2:ffff::", "2001:db8:0:3::1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fine := says(health.Operational, health.Operational)
+				page := status.New(services(fine, fine, fine), nobody, time.Now)
+				ctx, leave := context.WithCancel(t.Context())
+				one, leaveOne := context.WithCancel(t.Context())
+				_, first := openFrom(one, page, 0, c.holder)
+				all := []chan struct{}{first}
+				for range 49 {
+					_, ended := openFrom(ctx, page, 0, c.holder)
+					all = append(all, ended)
+				}
+				synctest.Wait()
+				refused, ended := openFrom(ctx, page, 0, c.same)
+				<-ended
+				require.Equal(t, http.StatusTooManyRequests, refused.Code)
+				require.Equal(t, "30", refused.Header().Get("Retry-After"))
+				other, ended := openFrom(ctx, page, 0, c.other)
+				all = append(all, ended)
+				leaveOne()
+				<-first
+				again, ended := openFrom(ctx, page, 0, c.same)
+				all = append(all, ended)
+				synctest.Wait()
+				require.Len(t, other.events(), 1, "another client")
+				require.Len(t, again.events(), 1, "a stream has ended")
+				leave()
+				for _, ended := range all {
+					<-ended
+				}
+			})
+		})
+	}
 }
 
 // figured is a service whose provider has been called.
