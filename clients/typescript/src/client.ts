@@ -2,7 +2,7 @@ import { TrivetError, errorFrom, errorOf } from './errors.js';
 import type { paths } from './gen/api.js';
 import { delay, mayRetry, sleep } from './retry.js';
 import { events } from './sse.js';
-import type { Answer, FilePath, Method, Path, Piece, Request, Schemas, StreamPath } from './types.js';
+import type { Answer, FeedPath, FilePath, Method, Path, Piece, Report, Request, Schemas, StreamPath } from './types.js';
 
 export interface ClientOptions {
   /** The address of the edge, such as https://api.example.com. */
@@ -79,20 +79,16 @@ export class Trivet {
    * Calls POST path, which answers with events. Leaving the loop, or aborting, ends the call. A stream that breaks throws a
    * TrivetError; it is not repeated once an event has come.
    */
-  async *stream<P extends StreamPath>(path: P, request: Request<P, 'post'>, options: CallOptions = {}): AsyncGenerator<Piece<P>, void, undefined> {
-    const response = await this.#send({ ...options, method: 'POST', path: address(path, request), body: request.body, accept: 'text/event-stream' });
-    const requestId = response.headers.get('x-request-id') ?? undefined;
-    if (!response.body) throw new TrivetError(response.status, 'NETWORK_ERROR', 'The answer has no body.', { requestId });
-    try {
-      for await (const { event, data } of events(response.body)) {
-        if (event === 'error') throw errorFrom(data, response.status, response.headers);
-        yield JSON.parse(data) as Piece<P>;
-      }
-    } catch (cause) {
-      if (cause instanceof TrivetError) throw cause;
-      options.signal?.throwIfAborted();
-      throw new TrivetError(response.status, 'NETWORK_ERROR', 'The stream broke off.', { cause, requestId });
-    }
+  stream<P extends StreamPath>(path: P, request: Request<P, 'post'>, options?: CallOptions): AsyncGenerator<Piece<P>, void, undefined> {
+    return this.#events('post', path, request, options);
+  }
+
+  /**
+   * Calls GET path, which answers with events until the server ends the stream; call again then. Leaving the loop, or
+   * aborting, ends the call.
+   */
+  listen<P extends FeedPath>(path: P, request: Request<P, 'get'>, options?: CallOptions): AsyncGenerator<Report<P>, void, undefined> {
+    return this.#events('get', path, request, options);
   }
 
   /** Answers a conversation. */
@@ -111,6 +107,22 @@ export class Trivet {
       yield piece;
     }
     if (!ended) throw new TrivetError(200, 'NETWORK_ERROR', 'The stream ended before the answer did.');
+  }
+
+  async *#events<E>(method: Method, path: string, request: Parts, options: CallOptions = {}): AsyncGenerator<E, void, undefined> {
+    const response = await this.#send({ ...options, method: method.toUpperCase(), path: address(path, request), body: request.body, accept: 'text/event-stream' });
+    const requestId = response.headers.get('x-request-id') ?? undefined;
+    if (!response.body) throw new TrivetError(response.status, 'NETWORK_ERROR', 'The answer has no body.', { requestId });
+    try {
+      for await (const { event, data } of events(response.body)) {
+        if (event === 'error') throw errorFrom(data, response.status, response.headers);
+        yield JSON.parse(data) as E;
+      }
+    } catch (cause) {
+      if (cause instanceof TrivetError) throw cause;
+      options.signal?.throwIfAborted();
+      throw new TrivetError(response.status, 'NETWORK_ERROR', 'The stream broke off.', { cause, requestId });
+    }
   }
 
   #json<R>(method: Method, path: string, request: Parts, options: CallOptions = {}): Promise<R> {

@@ -32,5 +32,11 @@ export type StreamPath = { [P in keyof paths & `/api/${string}`]: [Answers<P, 'p
 /** An event of such a stream. */
 export type Piece<P extends keyof paths> = Answers<P, 'post', 'text/event-stream'>;
 
+/** The paths that answer GET with a stream of events. */
+export type FeedPath = { [P in keyof paths & `/api/${string}`]: [Answers<P, 'get', 'text/event-stream'>] extends [never] ? never : P }[keyof paths & `/api/${string}`];
+
+/** An event of such a stream. */
+export type Report<P extends keyof paths> = Answers<P, 'get', 'text/event-stream'>;
+
 /** The paths that answer GET with a file. */
 export type FilePath = { [P in keyof paths]: [Answers<P, 'get', 'text/csv'>] extends [never] ? never : P }[keyof paths];

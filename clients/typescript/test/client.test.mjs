@@ -151,6 +151,14 @@ test('a stream of any kind yields its events, and ends when the server ends it',
   assert.deepEqual(requests.map((r) => [r.method, r.url, r.body]), Array(4).fill(['POST', '/api/v1/auth:reconcile', '{}']));
 });
 
+test('a feed yields its events, and is opened again by the caller', async (t) => {
+  const { baseUrl, requests } = await serve(t, stream('data: {"status":"operational"}\n\n: ping\n\n', 'data: {"status":"down"}\n\n'), failure(404, 'NOT_FOUND'));
+  const feed = () => pieces(client(baseUrl).listen('/api/v1/status/stream', {}));
+  assert.deepEqual(await feed(), [{ status: 'operational' }, { status: 'down' }]);
+  await assert.rejects(feed(), (e) => e.code === 'NOT_FOUND');
+  assert.deepEqual(requests.map((r) => [r.method, r.url, r.body, r.headers.accept]), Array(2).fill(['GET', '/api/v1/status/stream', '', 'text/event-stream']));
+});
+
 test('a file is whole, or an error', async (t) => {
   const { baseUrl, requests } = await serve(t, (r) => r.writeHead(200, { 'content-type': 'text/csv' }).end('day,model\r\n'), failure(403, 'PERMISSION_DENIED'),
     (r) => { r.writeHead(200, { 'content-type': 'text/csv' }); r.write('day,mod', () => r.destroy()); });

@@ -1168,7 +1168,7 @@ export interface components {
         /** @description CancelSubscriptionResponse carries the subscription. */
         CancelSubscriptionResponse: {
             /** @description The subscription as it is now. */
-            subscription?: components["schemas"]["Subscription"];
+            subscription: components["schemas"]["Subscription"];
         };
         /** @description ChangeSubscriptionRequest names a preview. */
         ChangeSubscriptionRequest: {
@@ -1178,7 +1178,7 @@ export interface components {
         /** @description ChangeSubscriptionResponse carries the subscription. */
         ChangeSubscriptionResponse: {
             /** @description The subscription as it is now. */
-            subscription?: components["schemas"]["Subscription"];
+            subscription: components["schemas"]["Subscription"];
             /** @description Where a person pays the invoice that the change waits for; empty when it does not wait. Example: "https://invoice.stripe.com/i/acct_1/test_1". */
             paymentUrl: string;
         };
@@ -2549,7 +2549,7 @@ export interface components {
         /** @description ResumeSubscriptionResponse carries the subscription. */
         ResumeSubscriptionResponse: {
             /** @description The subscription as it is now. */
-            subscription?: components["schemas"]["Subscription"];
+            subscription: components["schemas"]["Subscription"];
         };
         /**
          * @description unknown: not looked at yet, at most 10 s after start.
