@@ -1,5 +1,6 @@
 import { formatNanoUsd, type Trivet } from '@trivet/client';
 import { useEffect, useState } from 'react';
+import { followStatus } from './status';
 
 /** The balance, a button that buys a plan, and a banner while payments cannot be made. */
 export function Payment({ trivet }: { trivet: Trivet }) {
@@ -10,18 +11,14 @@ export function Payment({ trivet }: { trivet: Trivet }) {
   useEffect(() => {
     const controller = new AbortController();
     const options = { signal: controller.signal };
-    const read = async () => {
-      if (document.hidden) return;
-      const [status, account] = await Promise.all([trivet.get('/api/v1/status', {}, options), trivet.get('/api/v1/billing/account', {}, options)]);
-      setBanner(status.integrations['stripe']?.banner ?? '');
-      setBalance(account.account.availableNanoUsd);
-    };
     const fail = (e: unknown) => controller.signal.aborted || setProblem(e instanceof Error ? e.message : String(e));
-    const poll = () => void read().catch(fail);
+    const read = async () => setBalance((await trivet.get('/api/v1/billing/account', {}, options)).account.availableNanoUsd);
+    const poll = () => document.hidden || void read().catch(fail);
     const bought = new URLSearchParams(location.search).get('checkout'); // set when Stripe sends the person back
     if (bought) void arrival(trivet, bought, options).then(poll, fail);
     poll();
     const timer = setInterval(poll, 5_000);
+    void followStatus(trivet, (status) => setBanner(status.integrations['stripe']?.banner ?? ''), controller.signal);
     return () => {
       clearInterval(timer);
       controller.abort();
