@@ -40,9 +40,22 @@ func localhost(url string) string { return strings.Replace(url, "127.0.0.1", "lo
 // The console, served by the binary, in Chromium: sign-in, money, keys, events and outages, and whether it is accessible.
 func TestConsoleInChromium(t *testing.T) {
 	folder, chromium := browserFolder(t)
-	in := allInOne(t, "TRIVET_INBOX_MAX_ATTEMPTS=1")
-	require.Contains(t, inBrowser(t, filepath.Join(folder, "console.mjs"), localhost(in.edge), in.sandbox, chromium), "21 steps passed")
+	in := allInOne(t, "TRIVET_INBOX_MAX_ATTEMPTS=1", "PLANS_FILE="+withSeats(t))
+	require.Contains(t, inBrowser(t, filepath.Join(folder, "console.mjs"), localhost(in.edge), in.sandbox, chromium), "26 steps passed")
 	require.NotContains(t, in.log.String(), "__clerk_db_jwt", "the log has no browser's token")
+}
+
+// withSeats is a file of the default plans and one that is sold by seat.
+func withSeats(t *testing.T) string {
+	t.Helper()
+	plans, err := os.ReadFile(filepath.Join("..", "..", "services", "billing", "internal", "plans", "plans.yaml"))
+	require.NoError(t, err)
+	studio := "\n  - {id: studio, name: Studio, price: \"10.00\", included_credit: \"12.00\", seats: {min: 2, max: 10}}\n"
+	all := strings.Replace(string(plans), "\npacks:", studio+"\npacks:", 1)
+	require.Contains(t, all, studio)
+	file := filepath.Join(t.TempDir(), "plans.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(all), 0o600))
+	return file
 }
 
 // The console's own functions: amounts, reports, CSV, snippets, and what a model may not do by what it writes.

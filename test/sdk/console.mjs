@@ -43,6 +43,7 @@ const control = async (method, path, body) => {
 };
 const token = (page) => page.evaluate(() => window.Clerk.session.getToken());
 const account = async (page) => (await call("GET", `${base}/api/v1/billing/account`, undefined, await token(page))).body.account;
+const subscription = async (page) => (await call("GET", `${base}/api/v1/billing/subscription`, undefined, await token(page))).body.subscription;
 const link = (page, name) => page.locator("nav[aria-label=Main]").last().getByText(name, { exact: true });
 
 const choice = (page, name) => page.locator("label", { has: page.getByText(name, { exact: true }) }).locator("select");
@@ -57,6 +58,28 @@ async function press(page, locator, key) {
     await page.keyboard.press("Tab");
   }
   throw new Error(`the keyboard does not reach ${locator}`);
+}
+
+// asks collects the calls of the API that a page makes.
+function asks(page) {
+  const asked = [];
+  page.on("request", (r) => r.url().includes("/api/") && asked.push(r.url()));
+  return asked;
+}
+
+// quiet waits until the calls under way have ended, and forgets them, or compares them with what was expected.
+async function quiet(page, asked, want) {
+  await page.waitForTimeout(1_500);
+  const calls = asked.splice(0);
+  if (want) assert.deepEqual(calls, want);
+}
+
+async function until(holds, what) {
+  for (let i = 0; i < 300; i++) {
+    if (holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`not within 30 s: ${what}`);
 }
 
 async function signIn(page, email) {
@@ -135,6 +158,27 @@ const steps = {
     await page.keyboard.press("Enter");
     await page.getByText("No requests").waitFor();
   },
+  async "an operator sees the log of another account"() {
+    const { token: alices } = await control("POST", "/control/clerk/tokens", { user: "user_alice", ttl: "5m" });
+    const answer = await call("POST", `${base}/api/v1/chat`, { model: "gpt-4o-mini", messages: [{ role: "user", content: "Hello" }] }, alices);
+    assert.equal(answer.status, 200);
+    await link(page, "Overview").click();
+    await link(page, "Requests").click();
+    const calls = page.getByRole("region", { name: "Requests" }).locator("tbody tr");
+    await calls.first().waitFor();
+    assert.notEqual(await calls.locator("[data-cost]").first().getAttribute("data-cost"), answer.body.costNanoUsd);
+    await page.locator("#accounts option[value=user_alice]").waitFor({ state: "attached" });
+    await press(page, page.getByLabel("Account"));
+    await page.keyboard.type("user_alice");
+    await page.locator(`[data-cost="${answer.body.costNanoUsd}"]`).waitFor();
+    assert.equal(await calls.count(), 1);
+    await page.getByLabel("Member", { exact: true }).fill("user_nobody");
+    await page.getByRole("button", { name: "Find" }).click();
+    await page.getByText("No requests").waitFor();
+    await page.getByLabel("Account").fill("");
+    await calls.first().waitFor();
+    assert.equal(await page.locator(`[data-cost="${answer.body.costNanoUsd}"]`).count(), 0);
+  },
   async "a page whose API does not exist is hidden"() {
     const other = await page.context().newPage();
     await other.route(/\/api\/v1\/requests/, (route) => route.fulfill({ status: 501, contentType: "application/json", body: JSON.stringify({ error: "no", code: "NOT_IMPLEMENTED" }) }));
@@ -142,6 +186,10 @@ const steps = {
     await other.getByRole("heading", { name: "Overview" }).waitFor();
     await link(other, "Usage").waitFor();
     assert.equal(await link(other, "Requests").count(), 0);
+    await other.route(/\/api\/v1\/billing\/invoices/, (route) => route.fulfill({ status: 500, contentType: "application/json", body: JSON.stringify({ error: "Stripe is off", code: "CONFIGURATION_ERROR" }) }));
+    await link(other, "Billing").click();
+    await other.getByText("Payments are not set up on this server").waitFor();
+    assert.equal(await other.getByRole("button", { name: /^(Buy|Subscribe)/ }).count(), 0);
     await other.close();
   },
   async "a chat is stopped by keyboard"() {
@@ -185,37 +233,86 @@ const steps = {
     await page.getByLabel("From").selectOption("billing");
     await page.getByRole("row", { name: /checkout\.session\.completed .* done/ }).waitFor();
   },
-  async "a plan is bought and changed, and a failed payment is named"() {
+  async "seats are bought and changed"() {
     await link(page, "Billing").click();
-    await choice(page, "Charged every").selectOption("BILLING_INTERVAL_YEAR");
-    await page.getByRole("button", { name: "Subscribe to Pro" }).click();
-    await page.getByRole("button", { name: /^Pay 200/ }).click();
+    const studio = page.getByRole("listitem").filter({ hasText: "Studio" });
+    await studio.getByLabel("Seats").fill("3");
+    await studio.getByRole("button", { name: "Subscribe to Studio" }).click();
+    await page.getByRole("button", { name: /^Pay 30/ }).click();
     await page.getByText("What you bought is in the account.").waitFor();
-    await page.locator("li[aria-current=true]", { hasText: "Pro" }).waitFor();
-    await page.getByText("every year").waitFor();
-    assert.equal((await account(page)).planId, "pro");
-    await page.getByRole("region", { name: "Invoices" }).getByRole("row", { name: /paid \$[\d.]+ View$/ }).first().waitFor();
-    assert.equal(await page.getByRole("button", { name: /^Subscribe to/ }).count(), 0, "an account has one subscription");
+    await page.getByRole("button", { name: "Change the seats" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("Choose another number of seats.").waitFor();
+    await dialog.getByLabel("Seats").fill("99");
+    await dialog.getByText("Choose from 2 to 10 seats.").waitFor();
+    assert.ok(await dialog.getByRole("button", { name: "Change the plan" }).isDisabled());
+    await dialog.getByLabel("Seats").fill("5");
+    await dialog.getByText("$50.00").waitFor(); // each later month
+    await dialog.getByRole("button", { name: "Change the plan" }).click();
+    await dialog.waitFor({ state: "detached" });
+    const { seats, planId } = await subscription(page);
+    assert.deepEqual({ seats, planId }, { seats: 5, planId: "studio" });
+    await page.locator("dt", { hasText: "Seats" }).locator("+ dd", { hasText: "5" }).waitFor();
+  },
+  async "a plan is changed"() {
     await choice(page, "Charged every").selectOption("BILLING_INTERVAL_YEAR");
+    assert.equal(await page.getByRole("button", { name: /^Subscribe to/ }).count(), 0, "an account has one subscription");
     await page.getByRole("button", { name: "Change to Team" }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByText("Charged now, with tax").waitFor();
     await dialog.getByText("at once").waitFor();
     await dialog.getByRole("button", { name: "Change the plan" }).click();
     await page.locator("li[aria-current=true]", { hasText: "Team" }).waitFor();
+    await page.getByText("every year").waitFor();
     assert.equal((await account(page)).planId, "team");
-    const other = await page.context().newPage();
-    await other.route(/\/billing\/subscription$/, async (route) => {
-      const response = await route.fetch();
-      const { subscription } = await response.json();
-      await route.fulfill({ response, json: { subscription: { ...subscription, access: "SUBSCRIPTION_ACCESS_GRACE", status: "past_due" } } });
+    await page.getByRole("region", { name: "Invoices" }).getByRole("row", { name: /paid \$[\d.,]+ View$/ }).first().waitFor();
+  },
+  async "a plan is canceled and resumed by keyboard"() {
+    await press(page, page.getByRole("button", { name: "Cancel the plan" }), "Enter");
+    await press(page, page.getByRole("dialog").getByRole("button", { name: "Cancel the plan" }), "Enter");
+    await page.locator("dt", { hasText: "Ends" }).waitFor();
+    assert.ok((await subscription(page)).cancelTime);
+    await press(page, page.getByRole("button", { name: "Resume the plan" }), "Enter");
+    await page.locator("dt", { hasText: "Renews" }).waitFor();
+    assert.ok(!(await subscription(page)).cancelTime);
+  },
+  async "a failed payment is named until it is paid"() {
+    const other = await open();
+    await signIn(other, "user_alice@example.test");
+    await link(other, "Billing").click();
+    await other.getByRole("button", { name: "Subscribe to Pro" }).click();
+    await other.getByRole("button", { name: /^Pay 20/ }).click();
+    await other.getByText("What you bought is in the account.").waitFor();
+    await other.getByRole("button", { name: "Close" }).click();
+    const portal = async (steps) => {
+      await other.getByRole("button", { name: "Cards, tax ids and invoices" }).click();
+      await other.waitForURL((url) => url.href.startsWith(sandbox));
+      await steps();
+      await other.getByRole("link", { name: "Back" }).click();
+      await other.getByRole("heading", { name: "Billing" }).waitFor();
+    };
+    const useCard = async (card, shown) => {
+      await other.getByLabel("Card").selectOption(card);
+      await other.getByRole("button", { name: "Use this card" }).click();
+      await other.getByText(shown).waitFor();
+    };
+    const { id } = await subscription(other);
+    await portal(async () => {
+      await useCard("chargeCustomerFail", "visa 0341"); // it can be saved, and each charge is declined
+      await control("POST", `/control/stripe/subscriptions/${id}/renew`);
     });
-    await other.goto(`${base}/console/billing`);
     await other.getByRole("alert").getByText("The last payment failed.").waitFor();
-    const portal = other.waitForURL((url) => url.href.startsWith(sandbox));
-    await other.getByRole("button", { name: "Cards, tax ids and cancelling" }).click();
-    await portal;
-    await other.close();
+    await other.getByText("payment failed", { exact: true }).waitFor();
+    await other.getByRole("region", { name: "Invoices" }).getByRole("row", { name: /open \$20\.00/ }).waitFor();
+    await picture(other, "Billing, payment failed, light, desk");
+    await portal(async () => {
+      await useCard("visa", "visa 4242");
+      await other.getByRole("button", { name: "Pay" }).click();
+      await other.getByRole("button", { name: "Pay" }).waitFor({ state: "detached" });
+    });
+    await other.getByText("active", { exact: true }).waitFor();
+    assert.equal(await other.getByText("The last payment failed.").count(), 0);
+    await other.context().close();
   },
   async "a dead event is redriven and done"() {
     await control("POST", "/control/faults", { provider: "stripe", kind: "status", status: 500, path: "/v1/customers*" });
@@ -246,6 +343,12 @@ const steps = {
     await page.getByText("done", { exact: true }).nth(1).waitFor();
   },
   async "while the models are down, the status says so and the answer is the fallback"() {
+    const status = await page.context().newPage();
+    const polls = [];
+    status.on("request", (r) => new URL(r.url()).pathname === "/api/v1/status" && polls.push(r.url()));
+    await status.goto(`${base}/console/status`);
+    await status.getByRole("row", { name: /OpenAI .* operational/ }).waitFor();
+    const polled = polls.length;
     await control("POST", "/control/faults", { provider: "openai", kind: "status", status: 503 });
     await link(page, "Playground").click();
     for (let i = 0; i < 10 && !(await page.getByText("Fallback:").count()); i++) { // the first calls fail; then the circuit breaker opens
@@ -254,27 +357,49 @@ const steps = {
       await page.waitForFunction(() => [...document.querySelectorAll("button")].some((b) => b.textContent.includes("Send")));
     }
     await page.getByText("I'm currently unavailable. Please try again later or contact support.").waitFor();
-    await link(page, "Status").click();
-    await page.getByRole("row", { name: /OpenAI .* (degraded|down) .*\d%/ }).waitFor(); // an operator sees the success rate
+    await status.getByRole("row", { name: /OpenAI .* (degraded|down) .*\d%/ }).waitFor(); // an operator sees the success rate
+    assert.equal(polls.length, polled, "the change came by the stream");
     await control("DELETE", "/control/faults?provider=openai");
+    await status.close();
   },
-  async "polling stops while the page is hidden"() {
-    await link(page, "Overview").click();
-    await page.waitForSelector("[data-nano]");
-    const hide = (state) => page.evaluate((state) => {
+  async "without the stream, the status is polled"() {
+    const other = await page.context().newPage();
+    await other.clock.install();
+    await other.route(/\/api\/v1\/status\/stream$/, (route) => route.abort());
+    await other.goto(`${base}/console/status`);
+    await other.getByRole("row", { name: /Stripe/ }).waitFor();
+    for (let i = 0; i < 3; i++) {
+      const poll = other.waitForRequest((r) => new URL(r.url()).pathname === "/api/v1/status");
+      await other.waitForTimeout(500); // the poll before ends
+      await other.clock.fastForward("00:11");
+      await poll;
+    }
+    await other.close();
+  },
+  async "polling stops while the page is hidden, and is never logged"() {
+    const log = async () => (await call("GET", `${base}/api/v1/requests?pageSize=500`, undefined, await token(page))).body.requests.length;
+    const logged = await log();
+    const other = await page.context().newPage();
+    await other.clock.install();
+    const asked = asks(other);
+    await other.goto(`${base}/console/`);
+    await other.waitForSelector("[data-nano]");
+    const hide = (state) => other.evaluate((state) => {
       Object.defineProperty(document, "visibilityState", { configurable: true, get: () => state });
       document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
     }, state);
+    await quiet(other, asked);
+    await other.clock.fastForward("01:10"); // longer than every interval of the page
+    for (const path of ["billing/account", "billing/usage"]) await until(() => asked.some((url) => url.includes(path)), `${path} is polled`);
     await hide("hidden");
-    const asked = [];
-    page.on("request", (r) => r.url().includes("/api/") && asked.push(r.url()));
-    await page.waitForTimeout(2_000); // what was under way ends
-    asked.length = 0;
-    await page.waitForTimeout(16_000); // longer than every interval of the page
-    assert.deepEqual(asked, []);
-    const again = page.waitForRequest((r) => r.url().includes("/api/"));
+    await quiet(other, asked);
+    for (let i = 0; i < 3; i++) await other.clock.fastForward("01:10");
+    await quiet(other, asked, []);
+    const again = other.waitForRequest((r) => r.url().includes("/api/"));
     await hide("visible");
     await again;
+    await other.close();
+    assert.equal(await log(), logged);
   },
   async "create and switch organization, members"() {
     await link(page, "Members").click();
@@ -323,9 +448,20 @@ const steps = {
   async "every page is accessible, light and dark, on a desk and a phone"() {
     await look(page);
   },
-  async "sign out"() {
-    await page.locator(".cl-userButtonTrigger").click();
-    await page.getByText("Sign out").first().click();
+  async "sign out, which ends the polling of every tab"() {
+    const other = await page.context().newPage();
+    await other.clock.install();
+    const asked = asks(other);
+    await other.goto(`${base}/console/`);
+    await other.waitForSelector("[data-nano]");
+    await quiet(other, asked);
+    await other.locator(".cl-userButtonTrigger").click();
+    await other.getByText("Sign out").first().click();
+    await other.waitForSelector("input[name=identifier]");
+    await quiet(other, asked);
+    for (let i = 0; i < 3; i++) await other.clock.fastForward("01:10");
+    await quiet(other, asked, []);
+    await other.close();
     await page.waitForSelector("input[name=identifier]");
   },
   async "no error, no violation, no other host"() {
@@ -360,15 +496,19 @@ async function look(page) {
   await page.emulateMedia({ colorScheme: "light" });
 }
 
+// picture takes a picture of the whole page, when a folder for them is given.
+async function picture(page, name) {
+  if (!shots) return;
+  const before = seen.violations.length;
+  await page.screenshot({ path: `${shots}/${name.replace(/\W+/g, "-").toLowerCase()}.png`, fullPage: true });
+  seen.violations.length = before; // the picture itself adds a style
+}
+
 // check leaves out the inside of Clerk's components, which are not ours.
 async function check(page, name) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run({ exclude: [['[class*="cl-"]']] }, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
-  if (shots) {
-    const violationsBefore = seen.violations.length;
-    await page.screenshot({ path: `${shots}/${name.replace(/\W+/g, "-").toLowerCase()}.png`, fullPage: true });
-    seen.violations.length = violationsBefore; // the picture itself adds a style
-  }
+  await picture(page, name);
   assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(" | ")}`), [], name);
 }
 

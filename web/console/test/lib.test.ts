@@ -66,8 +66,8 @@ test('snippets keep every character of the conversation', () => {
 
 test('a filter of requests sends what is set, and whole days', () => {
   expect(requestQuery(emptyFilter)).toEqual({});
-  expect(requestQuery({ startDay: '2026-02-28', endDay: '2026-02-28', outcome: 'OUTCOME_REFUSED', model: 'm', userId: 'u', apiKeyId: 'k', requestId: 'r' })).toEqual({
-    startTime: new Date(2026, 1, 28).toISOString(), endTime: new Date(2026, 2, 1).toISOString(), outcome: 'OUTCOME_REFUSED', model: 'm', userId: 'u', apiKeyId: 'k', requestId: 'r',
+  expect(requestQuery({ accountId: 'a', startDay: '2026-02-28', endDay: '2026-02-28', outcome: 'OUTCOME_REFUSED', model: 'm', userId: 'u', apiKeyId: 'k', requestId: 'r' })).toEqual({
+    accountId: 'a', startTime: new Date(2026, 1, 28).toISOString(), endTime: new Date(2026, 2, 1).toISOString(), outcome: 'OUTCOME_REFUSED', model: 'm', userId: 'u', apiKeyId: 'k', requestId: 'r',
   });
 });
 

@@ -1,7 +1,8 @@
 import { useAuth } from '@clerk/react';
-import { useQuery, type UseQueryResult } from '@tanstack/react-query';
+import { focusManager, useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-query';
 import { Trivet, type Schemas } from '@trivet/client';
-import { createContext, useContext, useMemo, type ReactNode } from 'react';
+import { createContext, useContext, useEffect, useMemo, type ReactNode } from 'react';
+import { follow } from '../lib/follow';
 import { edge } from './config';
 
 interface Api {
@@ -35,15 +36,21 @@ export function useApiQuery<T>(key: readonly unknown[], read: (trivet: Trivet, s
 
 export const useMe = () => useApiQuery(['me'], (trivet, signal) => trivet.get('/api/v1/me', {}, { signal }));
 export const useAccount = () => useApiQuery(['account'], (trivet, signal) => trivet.get('/api/v1/billing/account', {}, { signal }), 15_000);
+export const usePlans = () => useApiQuery(['plans'], (trivet, signal) => trivet.get('/api/v1/billing/plans', { query: { pageSize: 500 } }, { signal }));
 export const useModels = () => useApiQuery(['models'], (trivet, signal) => trivet.get('/api/v1/models', { query: { pageSize: 500 } }, { signal }));
 
 const anybody = new Trivet({ baseUrl: edge });
 
-/** The status needs no sign-in, and works without Clerk. An operator who is signed in also gets the figures. */
+/**
+ * The status needs no sign-in, and works without Clerk. An operator who is signed in also gets the figures. While the page is
+ * shown, it follows the stream of the edge.
+ */
 export function useStatus(): UseQueryResult<Schemas['Status']> {
   const api = useContext(Context);
+  const key = useMemo(() => ['status', api?.scope ?? ''], [api]);
+  useStatusStream(key, api?.trivet ?? anybody);
   return useQuery({
-    queryKey: ['status', api?.scope ?? ''],
+    queryKey: key,
     queryFn: async ({ signal }) => {
       const read = (trivet: Trivet) => trivet.get('/api/v1/status', {}, { signal });
       try {
@@ -53,6 +60,32 @@ export function useStatus(): UseQueryResult<Schemas['Status']> {
         return read(anybody); // without the credential, which may be what fails
       }
     },
-    refetchInterval: 10_000,
   });
 }
+
+function useStatusStream(key: readonly string[], trivet: Trivet): void {
+  const queries = useQueryClient();
+  useEffect(() => {
+    let following: AbortController | undefined;
+    const start = () => {
+      following?.abort();
+      following = undefined;
+      if (!focusManager.isFocused()) return; // a hidden page holds no connection
+      following = new AbortController();
+      void follow({
+        open: (signal) => trivet.listen('/api/v1/status/stream', {}, { signal }),
+        poll: () => queries.refetchQueries({ queryKey: key }),
+        show: (report) => queries.setQueryData(key, report),
+        expired: (before, report) => hasFigures(before) && !hasFigures(report),
+      }, following.signal);
+    };
+    start();
+    const unsubscribe = focusManager.subscribe(start);
+    return () => {
+      unsubscribe();
+      following?.abort();
+    };
+  }, [key, trivet, queries]);
+}
+
+const hasFigures = (status: Schemas['Status']): boolean => Object.values(status.integrations).some((i) => i.figures);

@@ -1,5 +1,5 @@
 import { useOrganization, useUser } from '@clerk/react';
-import { useApiQuery, useMe } from './api';
+import { useApiQuery, useMe, usePlans } from './api';
 
 /** The members of the account as Clerk names them, by id; and as a list for a choice. */
 export function useMembers(): { list: readonly (readonly [string, string])[]; name: (userId: string) => string } {
@@ -14,10 +14,29 @@ export function useMembers(): { list: readonly (readonly [string, string])[]; na
 
 const nameOf = (first: string | null, last: string | null, otherwise: string | undefined): string => [first, last].filter(Boolean).join(' ') || (otherwise ?? '');
 
+/** How people know a plan; its id for one that is not on sale. */
+export function usePlanName(): (planId: string) => string {
+  const plans = usePlans();
+  return (id) => plans.data?.plans.find((plan) => plan.id === id)?.name || id;
+}
+
 /** The account's API keys by name, for those who may list them. */
 export function useKeyNames(): { list: readonly (readonly [string, string])[]; name: (apiKeyId: string) => string } {
   const admin = useMe().data?.identity.admin ?? false;
   const keys = useApiQuery(['keyNames', admin], async (trivet, signal) => (admin ? (await trivet.get('/api/v1/apiKeys', { query: { pageSize: 500 } }, { signal })).apiKeys : []));
   const names = new Map((keys.data ?? []).map((key) => [key.id, key.name]));
   return { list: [...names], name: (id) => names.get(id) ?? id };
+}
+
+/** The newest accounts with their names, for operators: organizations, and people. */
+export function useAccounts(): readonly (readonly [string, string])[] {
+  const operator = useMe().data?.identity.operator ?? false;
+  const accounts = useApiQuery(['accounts', operator], async (trivet, signal) => {
+    if (!operator) return [];
+    const [{ organizations }, { users }] = await Promise.all([
+      trivet.get('/api/v1/organizations', { query: { pageSize: 200 } }, { signal }), trivet.get('/api/v1/users', { query: { pageSize: 200 } }, { signal }),
+    ]);
+    return [...organizations.map((o) => [o.id, o.name] as const), ...users.map((u) => [u.id, nameOf(u.firstName, u.lastName, u.primaryEmail)] as const)];
+  });
+  return accounts.data ?? [];
 }

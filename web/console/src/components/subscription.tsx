@@ -1,7 +1,10 @@
 import { TrivetError, type Schemas } from '@trivet/client';
+import { useState } from 'react';
 import { useApiQuery } from '../app/api';
+import { usePlanName } from '../app/names';
 import { usePortal } from '../app/purchase';
 import { formatDate } from '../lib/time';
+import { CancelPlan, useResume } from './cancelplan';
 import { Badge, Button, Card, Failure, Loading, type Tone } from './ui';
 
 type Access = Schemas['SubscriptionAccess'];
@@ -27,10 +30,10 @@ export const useSubscription = () =>
     }
   });
 
-/** What the account has bought, what is wrong with its payment, and the way to Stripe's page. */
-export function Subscription() {
+/** What the account has bought, what is wrong with its payment, and the ways to end it and to Stripe's page. */
+export function Subscription({ paused }: { paused: boolean }) {
   const subscription = useSubscription();
-  const portal = usePortal();
+  const planName = usePlanName();
   const s = subscription.data;
   const problem = s && PROBLEMS[s.access];
   const [state, tone] = ACCESS[s?.access ?? 'SUBSCRIPTION_ACCESS_UNSPECIFIED'];
@@ -43,19 +46,35 @@ export function Subscription() {
       {s && (
         <div className="flex flex-wrap items-end justify-between gap-3">
           <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-sm">
-            {facts(s).map(([name, value]) => <div key={name} className="contents"><dt className="text-mute">{name}</dt><dd>{value}</dd></div>)}
+            {facts(s, planName(s.planId)).map(([name, value]) => <div key={name} className="contents"><dt className="text-mute">{name}</dt><dd>{value}</dd></div>)}
           </dl>
-          <Button disabled={portal.isPending} onClick={() => portal.mutate()}>{portal.isPending ? 'Opening …' : 'Cards, tax ids and cancelling'}</Button>
+          <Actions subscription={s} paused={paused} />
         </div>
       )}
-      {portal.isError && <div className="mt-3"><Failure error={portal.error} /></div>}
     </Card>
   );
 }
 
-function facts(s: Schemas['Subscription']): [string, string][] {
+function Actions({ subscription: s, paused }: { subscription: Schemas['Subscription']; paused: boolean }) {
+  const portal = usePortal();
+  const resume = useResume();
+  const [canceling, setCanceling] = useState(false);
+  const live = s.access !== 'SUBSCRIPTION_ACCESS_ENDED';
+  return (
+    <div className="flex flex-wrap justify-end gap-2">
+      {live && (s.cancelTime
+        ? <Button kind="primary" disabled={paused || resume.isPending} onClick={() => resume.mutate()}>{resume.isPending ? 'Resuming …' : 'Resume the plan'}</Button>
+        : <Button disabled={paused} onClick={() => setCanceling(true)}>Cancel the plan</Button>)}
+      <Button disabled={paused || portal.isPending} onClick={() => portal.mutate()}>{portal.isPending ? 'Opening …' : 'Cards, tax ids and invoices'}</Button>
+      {(portal.isError || resume.isError) && <div className="w-full"><Failure error={portal.error ?? resume.error} /></div>}
+      {canceling && <CancelPlan subscription={s} onClose={() => setCanceling(false)} />}
+    </div>
+  );
+}
+
+function facts(s: Schemas['Subscription'], plan: string): [string, string][] {
   const all: [string, string | false | undefined][] = [
-    ['Plan', s.planId], ['Charged', s.interval === 'BILLING_INTERVAL_YEAR' ? 'every year' : 'every month'], ['Seats', s.seats > 1 && s.seats.toLocaleString()],
+    ['Plan', plan], ['Charged', s.interval === 'BILLING_INTERVAL_YEAR' ? 'every year' : 'every month'], ['Seats', s.seats > 1 && s.seats.toLocaleString()],
     ['Trial ends', s.trialEndTime && formatDate(s.trialEndTime)],
     s.cancelTime ? ['Ends', formatDate(s.cancelTime)] : ['Renews', s.access !== 'SUBSCRIPTION_ACCESS_ENDED' && s.periodEndTime && formatDate(s.periodEndTime)],
   ];

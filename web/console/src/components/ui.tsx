@@ -116,6 +116,7 @@ export const Td = ({ right, wrap, children }: { right?: boolean; wrap?: boolean;
   <td className={`py-2 pr-4 align-top last:pr-0 ${right ? 'text-right tabular-nums' : ''} ${wrap ? 'min-w-40' : 'whitespace-nowrap'}`}>{children}</td>
 );
 
+export const fieldClass = 'min-w-0 rounded-lg border border-field bg-surface px-2 py-1.5 text-sm max-sm:flex-1';
 export const inputClass = 'w-full rounded-lg border border-field bg-surface px-3 py-1.5 text-sm';
 
 export function Field({ label, hint, children }: { label: string; hint?: string; children: ReactNode }) {
@@ -128,13 +129,17 @@ export function Field({ label, hint, children }: { label: string; hint?: string;
   );
 }
 
+/** A field of a row of filters. On a phone, each has a line of its own, and the fields begin below each other. */
+export const Labeled = ({ label, children }: { label: string; children: ReactNode }) => (
+  <label className="flex items-center gap-2 text-sm max-sm:w-full"><span className="text-mute max-sm:w-20">{label}</span>{children}</label>
+);
+
 export function Select<T extends string>({ label, value, options, onChange }: { label: string; value: T; options: readonly (readonly [T, string])[]; onChange: (value: T) => void }) {
   return (
-    <label className="flex items-center gap-2 text-sm">
-      <span className="text-mute">{label}</span>
-      <select value={value} onChange={(e) => onChange(e.target.value as T)} className="rounded-lg border border-field bg-surface px-2 py-1.5 text-sm">
+    <Labeled label={label}>
+      <select value={value} onChange={(e) => onChange(e.target.value as T)} className={fieldClass}>
         {options.map(([v, text]) => <option key={v} value={v}>{text}</option>)}
       </select>
-    </label>
+    </Labeled>
   );
 }

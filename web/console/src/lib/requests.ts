@@ -15,6 +15,8 @@ export const outcomeTones: Record<Outcome, Tone> = {
 };
 
 export interface RequestFilter {
+  /** Another account, for operators; empty for the caller's own. */
+  accountId: string;
   /** Days as a date input has them, in the person's time zone; empty for no bound. */
   startDay: string;
   endDay: string;
@@ -25,9 +27,9 @@ export interface RequestFilter {
   requestId: string;
 }
 
-export const emptyFilter: RequestFilter = { startDay: '', endDay: '', outcome: 'OUTCOME_UNSPECIFIED', model: '', userId: '', apiKeyId: '', requestId: '' };
+export const emptyFilter: RequestFilter = { accountId: '', startDay: '', endDay: '', outcome: 'OUTCOME_UNSPECIFIED', model: '', userId: '', apiKeyId: '', requestId: '' };
 
-export type RequestQuery = Partial<Record<'startTime' | 'endTime' | 'model' | 'userId' | 'apiKeyId' | 'requestId', string>> & { outcome?: Outcome };
+export type RequestQuery = Partial<Record<'accountId' | 'startTime' | 'endTime' | 'model' | 'userId' | 'apiKeyId' | 'requestId', string>> & { outcome?: Outcome };
 
 /** The query of a filter: only what is set. The end day is included. */
 export function requestQuery(f: RequestFilter): RequestQuery {
@@ -35,7 +37,7 @@ export function requestQuery(f: RequestFilter): RequestQuery {
   if (f.startDay) query.startTime = midnight(f.startDay, 0);
   if (f.endDay) query.endTime = midnight(f.endDay, 1);
   if (f.outcome !== 'OUTCOME_UNSPECIFIED') query.outcome = f.outcome;
-  for (const name of ['model', 'userId', 'apiKeyId', 'requestId'] as const) if (f[name]) query[name] = f[name];
+  for (const name of ['accountId', 'model', 'userId', 'apiKeyId', 'requestId'] as const) if (f[name]) query[name] = f[name];
   return query;
 }
 

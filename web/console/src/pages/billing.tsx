@@ -1,5 +1,5 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
-import type { Schemas } from '@trivet/client';
+import { TrivetError, type Schemas } from '@trivet/client';
 import { useAccount, useApi, useStatus } from '../app/api';
 import { CheckoutReturn } from '../components/checkoutreturn';
 import { Packs, Plans } from '../components/offers';
@@ -13,6 +13,8 @@ export default function Billing() {
   const status = useStatus();
   const a = account.data?.account;
   const banner = status.data?.integrations['stripe']?.banner;
+  const invoices = useInvoices();
+  const off = invoices.error instanceof TrivetError && invoices.error.code === 'CONFIGURATION_ERROR';
   return (
     <div className="grid gap-4 sm:gap-5">
       {banner && <p role="alert" className="rounded-lg border border-warn p-3 text-sm text-warn">{banner}</p>}
@@ -22,11 +24,15 @@ export default function Billing() {
         <Figure title="Held by running calls" nano={a?.heldNanoUsd} />
         <Figure title="Available" nano={a?.availableNanoUsd} note={a?.periodEndTime && `the period ends ${formatDate(a.periodEndTime)}`} />
       </div>
-      <CheckoutReturn />
-      <Subscription />
-      <Packs paused={!!banner} />
-      <Plans current={a?.planId} paused={!!banner} />
-      <Invoices />
+      {off ? <p className="text-sm text-mute">Payments are not set up on this server, so nothing can be bought here.</p> : (
+        <>
+          <CheckoutReturn />
+          <Subscription paused={!!banner} />
+          <Packs paused={!!banner} />
+          <Plans current={a?.planId} paused={!!banner} />
+          <Invoices invoices={invoices} />
+        </>
+      )}
       <Movements />
     </div>
   );
@@ -37,14 +43,17 @@ const INVOICE: Record<Schemas['InvoiceStatus'], [string, Tone]> = {
   INVOICE_STATUS_UNCOLLECTIBLE: ['uncollectible', 'bad'], INVOICE_STATUS_VOID: ['void', 'mute'],
 };
 
-function Invoices() {
+function useInvoices() {
   const { trivet, scope } = useApi();
-  const invoices = useInfiniteQuery({
+  return useInfiniteQuery({
     queryKey: ['invoices', scope],
     initialPageParam: '',
     queryFn: ({ signal, pageParam }) => trivet.get('/api/v1/billing/invoices', { query: { pageSize: 12, ...(pageParam && { pageToken: pageParam }) } }, { signal }),
     getNextPageParam: (last) => last.nextPageToken || undefined,
   });
+}
+
+function Invoices({ invoices }: { invoices: ReturnType<typeof useInvoices> }) {
   const all = invoices.data?.pages.flatMap((page) => page.invoices) ?? [];
   return (
     <Card title="Invoices">

@@ -74,7 +74,7 @@ function Rows({ events, chosen, setChosen, show }: { events: readonly Schemas['E
         <tr key={e.id}>
           <Td>{e.state === 'EVENT_STATE_DEAD' && <input type="checkbox" aria-label={`Choose ${e.id}`} checked={chosen.has(e.id)} onChange={() => toggle(e.id)} />}</Td>
           <Td><button type="button" className="text-left underline" onClick={() => show(e.id)}>{e.type || '(unreadable)'}</button></Td>
-          <Td>{e.subject}</Td>
+          <Td><span title={e.subject} className="block max-w-64 truncate">{e.subject}</span></Td>
           <Td><Badge tone={TONES[e.state]}>{stateName(e.state)}</Badge></Td>
           <Td right>{e.attempts}</Td>
           <Td><time dateTime={e.receiveTime} title={formatTime(e.receiveTime)} className="whitespace-nowrap">{formatAgo(e.receiveTime, now)}</time></Td>

@@ -1,5 +1,6 @@
 import { Link } from 'wouter';
 import { useAccount, useApiQuery, useModels, useStatus } from '../app/api';
+import { usePlanName } from '../app/names';
 import { Bars } from '../charts/bars';
 import { Badge, Card, Empty, Failure, Figure, Loading } from '../components/ui';
 import { percent, usd } from '../lib/money';
@@ -11,6 +12,7 @@ const DAYS = 30;
 
 export default function Overview() {
   const account = useAccount();
+  const planName = usePlanName();
   const a = account.data?.account;
   if (account.isError && !a) return <Failure error={account.error} retry={() => void account.refetch()} />;
   const limit = (n: number | undefined) => (n === undefined ? undefined : n === 0 ? 'no limit' : n.toLocaleString());
@@ -22,7 +24,7 @@ export default function Overview() {
           {a && <Share part={BigInt(a.periodUsage.costNanoUsd)} rest={BigInt(a.balanceNanoUsd)} />}
         </Figure>
         <Figure title="Requests of this period" value={a && Number(a.periodUsage.requests).toLocaleString()} note={a && `limit ${limit(a.limits.requestsPerMinute)} a minute`} />
-        <Figure title="Plan" value={a?.planId} note={a?.periodEndTime && `period ends ${formatDate(a.periodEndTime)}`} />
+        <Figure title="Plan" value={a && planName(a.planId)} note={a?.periodEndTime && `period ends ${formatDate(a.periodEndTime)}`} />
       </div>
       <Costs />
       <Integrations />

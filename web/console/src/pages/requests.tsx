@@ -1,10 +1,10 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
 import type { Schemas } from '@trivet/client';
-import { useState } from 'react';
+import { useState, type SubmitEvent } from 'react';
 import { useApi, useMe, useModels } from '../app/api';
-import { useKeyNames, useMembers } from '../app/names';
+import { useAccounts, useKeyNames, useMembers } from '../app/names';
 import { OutcomeBadge, RequestDetails } from '../components/requestdetails';
-import { Button, Card, Empty, Failure, inputClass, Loading, Select, Table, Td, Th } from '../components/ui';
+import { Button, Card, Empty, Failure, fieldClass, inputClass, Labeled, Loading, Select, Table, Td, Th } from '../components/ui';
 import { usd } from '../lib/money';
 import { emptyFilter, OUTCOMES, requestQuery, type RequestFilter } from '../lib/requests';
 import { formatMillis, formatTime } from '../lib/time';
@@ -47,26 +47,67 @@ export default function Requests() {
 }
 
 function Filters({ filter, change }: { filter: RequestFilter; change: (more: Partial<RequestFilter>) => void }) {
-  const admin = useMe().data?.identity.admin ?? false;
+  const identity = useMe().data?.identity;
   const models = useModels();
-  const members = useMembers();
-  const keys = useKeyNames();
   const day = (name: 'startDay' | 'endDay', label: string) => (
-    <label className="flex items-center gap-2 text-sm"><span className="text-mute">{label}</span><input type="date" value={filter[name]} onChange={(e) => change({ [name]: e.target.value })} className="rounded-lg border border-field bg-surface px-2 py-1.5 text-sm" /></label>
+    <Labeled label={label}><input type="date" value={filter[name]} onChange={(e) => change({ [name]: e.target.value })} className={fieldClass} /></Labeled>
   );
+  const submit = (e: SubmitEvent<HTMLFormElement>) => {
+    e.preventDefault();
+    const form = new FormData(e.currentTarget);
+    const more: Partial<RequestFilter> = {};
+    for (const name of ['accountId', 'userId', 'apiKeyId', 'requestId'] as const) if (form.has(name)) more[name] = String(form.get(name)).trim();
+    change(more);
+  };
   return (
-    <form className="flex flex-wrap items-center gap-3" onSubmit={(e) => { e.preventDefault(); change({ requestId: String(new FormData(e.currentTarget).get('requestId')).trim() }); }}>
+    <form className="flex flex-wrap items-center gap-3" onSubmit={submit}>
+      {identity?.operator && <Account change={(accountId) => change({ accountId, userId: '', apiKeyId: '' })} />}
       {day('startDay', 'From')}
       {day('endDay', 'To')}
       <Select label="Outcome" value={filter.outcome} options={OUTCOMES} onChange={(outcome) => change({ outcome })} />
       <Select label="Model" value={filter.model} options={[['', 'all models'], ...(models.data?.models ?? []).map((m) => [m.id, m.id] as const)]} onChange={(model) => change({ model })} />
-      {admin && members.list.length > 1 && <Select label="Member" value={filter.userId} options={[['', 'all members'], ...members.list]} onChange={(userId) => change({ userId })} />}
-      {keys.list.length > 0 && <Select label="API key" value={filter.apiKeyId} options={[['', 'all keys'], ...keys.list]} onChange={(apiKeyId) => change({ apiKeyId })} />}
-      <input name="requestId" aria-label="Request id" placeholder="Request id, such as req_2f1c" maxLength={64} className={`${inputClass} sm:w-60!`} />
+      {filter.accountId ? <Foreign key={filter.accountId} /> : <Own filter={filter} change={change} admin={identity?.admin ?? false} />}
+      <Text name="requestId" label="Request id" example="req_2f1c" />
       <Button type="submit">Find</Button>
     </form>
   );
 }
+
+const Text = ({ name, label, example }: { name: string; label: string; example: string }) => (
+  <input name={name} aria-label={label} placeholder={`${label}, such as ${example}`} maxLength={64} className={`${inputClass} sm:w-60!`} />
+);
+
+/** The choice of an account for operators, who see all: a known one, or any id. */
+function Account({ change }: { change: (accountId: string) => void }) {
+  const accounts = useAccounts();
+  const chosen = (text: string) => (text === '' || accounts.some(([id]) => id === text)) && change(text);
+  return (
+    <Labeled label="Account">
+      <input name="accountId" list="accounts" placeholder="Your own" maxLength={64} onChange={(e) => chosen(e.target.value.trim())} className={`${fieldClass} sm:w-52`} />
+      <datalist id="accounts">{accounts.map(([id, name]) => <option key={id} value={id}>{name}</option>)}</datalist>
+    </Labeled>
+  );
+}
+
+/** The members and keys of the person's own account, by name. */
+function Own({ filter, change, admin }: { filter: RequestFilter; change: (more: Partial<RequestFilter>) => void; admin: boolean }) {
+  const members = useMembers();
+  const keys = useKeyNames();
+  return (
+    <>
+      {admin && members.list.length > 1 && <Select label="Member" value={filter.userId} options={[['', 'all members'], ...members.list]} onChange={(userId) => change({ userId })} />}
+      {keys.list.length > 0 && <Select label="API key" value={filter.apiKeyId} options={[['', 'all keys'], ...keys.list]} onChange={(apiKeyId) => change({ apiKeyId })} />}
+    </>
+  );
+}
+
+/** The members and keys of another account, whose names the console does not know. */
+const Foreign = () => (
+  <>
+    <Text name="userId" label="Member" example="user_2abc" />
+    <Text name="apiKeyId" label="API key" example="key_2abc" />
+  </>
+);
 
 function Rows({ requests, show }: { requests: readonly RequestRecord[]; show: (request: RequestRecord) => void }) {
   return (
@@ -81,7 +122,7 @@ function Rows({ requests, show }: { requests: readonly RequestRecord[]; show: (r
           <Td right><span data-cost={r.costNanoUsd}>{usd(r.costNanoUsd)}</span></Td>
           <Td right>{formatMillis(r.latencyMillis)}</Td>
           <Td>{r.target}</Td>
-          <Td><code className="text-xs text-mute">{r.requestId}</code></Td>
+          <Td><code title={r.requestId} className="block max-w-32 truncate text-xs leading-5 text-mute">{r.requestId}</code></Td>
         </tr>
       ))}
     </Table>

@@ -1,1 +1,0 @@
-import{q as e,z as t}from"./index-C2Cj-Dq0.js";function n(n,r){return t(n,e,r)}export{n as t};
