@@ -14,10 +14,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/trivet-dev/trivet/platform/peer"
-	"github.com/trivet-dev/trivet/platform/requestid"
 )
 
 // maxMessage is the largest message taken; above what a server sends.
@@ -31,13 +29,20 @@ const (
 	connectPatience = 500 * time.Millisecond
 )
 
-// Dial makes a connection to address that reconnects by itself. It does not wait for the address to answer.
-// tls nil is plain text, for loopback and meshes only. Close it when done.
+// serviceConfig spreads calls over all replicas of a service.
+const serviceConfig = `{"loadBalancingConfig": [{"` + policy + `": {}}]}`
+
+// Dial makes a connection to the replicas of a service that reconnects by itself: to all addresses that the name in address has, or to
+// those in a list with commas. Calls go to the replicas in turn. It does not wait for them to answer. tls nil is plain text, for loopback and meshes only. Close it when done.
 func Dial(address string, prover *peer.Prover, tls credentials.TransportCredentials) (*Conn, error) {
 	if tls == nil {
 		tls = insecure.NewCredentials()
 	}
-	conn, err := grpc.NewClient(address,
+	conn, err := grpc.NewClient(target(address),
+		grpc.WithResolvers(listBuilder{}),
+		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithDisableServiceConfig(), // TXT records could replace it
+		grpc.WithNoProxy(),              // HTTPS_PROXY is for the way to the providers
 		grpc.WithTransportCredentials(tls),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		// A process that hangs keeps its connections open. It is given up after 13 s, also when it has no call to answer.
@@ -65,14 +70,20 @@ type Conn struct {
 	close  func() error
 }
 
-// Invoke makes a unary call.
+// Invoke makes a unary call. A call that may be repeated moves on to another replica when the first one does not answer.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if patience := patienceOf(method); patience > 0 && c.client != nil {
+		return c.invoke(ctx, patience, method, args, reply, opts)
+	}
 	c.awaitConnected(ctx)
 	return c.inner.Invoke(c.outgoing(ctx), method, args, reply, opts...)
 }
 
-// NewStream begins a stream.
+// NewStream begins a stream. One with a single request moves on to another replica when the first one does not accept it.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if !desc.ClientStreams && c.client != nil {
+		return c.open(ctx, desc, method, opts)
+	}
 	c.awaitConnected(ctx)
 	return c.inner.NewStream(c.outgoing(ctx), desc, method, opts...)
 }
@@ -107,10 +118,3 @@ func (c *Conn) Ready(ctx context.Context) error {
 
 // Close ends the connection.
 func (c *Conn) Close() error { return c.close() }
-
-func (c *Conn) outgoing(ctx context.Context) context.Context {
-	if id := requestid.From(ctx); id != "" {
-		return metadata.AppendToOutgoingContext(ctx, peer.Header, c.prover.Proof(), requestid.Header, id)
-	}
-	return metadata.AppendToOutgoingContext(ctx, peer.Header, c.prover.Proof())
-}

@@ -18,6 +18,7 @@ import (
 	accessv1 "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/requestid"
 )
 
@@ -80,6 +81,10 @@ func (c *chain) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(c.stopping, cancel)()
+	}
+	// A caller that does not see it in time asks another replica.
+	if err := stream.SendHeader(metadata.MD{peer.AcceptedHeader: {"1"}}); err != nil {
+		return err
 	}
 	return handler(srv, &serverStream{ServerStream: stream, ctx: ctx, chain: c, method: m})
 }

@@ -34,6 +34,10 @@ const DefaultMaxMessage = 32 << 20
 // DefaultTimeout bounds a unary call whose caller set no deadline when Config.Timeout is 0.
 const DefaultTimeout = 30 * time.Second
 
+// connectionAge is when a caller is told to connect anew, which has it look its addresses up again and find new replicas. Calls
+// that run continue.
+const connectionAge = 2 * time.Minute
+
 // Exchanger turns a credential into a passport for a service. It lets callers
 // over gRPC send "authorization: Bearer …" as browsers do.
 type Exchanger interface {
@@ -111,7 +115,7 @@ func New(config Config) (*Server, error) {
 		grpc.MaxRecvMsgSize(config.MaxMessage),
 		grpc.MaxConcurrentStreams(10_000),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, MaxConnectionAge: connectionAge}),
 	}
 	if config.TLS != nil {
 		options = append(options, grpc.Creds(config.TLS))

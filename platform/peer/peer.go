@@ -20,6 +20,9 @@ import (
 // Header is the proof's name in gRPC metadata.
 const Header = "trivet-peer"
 
+// AcceptedHeader is the name of the header with which a server tells that it accepts a stream, before it does anything else.
+const AcceptedHeader = "trivet-accepted"
+
 // MinSecret is the fewest bytes that the shared secret may have.
 const MinSecret = 32
 

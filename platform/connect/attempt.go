@@ -1,0 +1,99 @@
+package connect
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/trivet-dev/trivet/platform/peer"
+	"github.com/trivet-dev/trivet/platform/requestid"
+)
+
+const (
+	// attemptTime is how long a call waits for one replica while another one answers.
+	attemptTime = time.Second
+	// readTime is the same for a call that reads: some read much.
+	readTime = 2 * time.Second
+	// acceptTime is how long a stream waits for a replica to accept it while another one answers.
+	acceptTime = 2 * time.Second
+	// maxAttempts bounds the replicas that a call tries.
+	maxAttempts = 3
+)
+
+// attempt is one try of a call. The balancer notes in it which replica got the call.
+type attempt struct {
+	stream bool
+	picked atomic.Pointer[pick]
+	left   atomic.Bool // the replica did not answer in time, and the call moves on
+}
+
+// pick is the replica of an attempt, and those that it was chosen from.
+type pick struct {
+	replica *replica
+	from    *picker
+}
+
+type attemptKey struct{}
+
+// attemptFrom returns the attempt that a call belongs to, or nil.
+func attemptFrom(ctx context.Context) *attempt {
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	return a
+}
+
+// begin returns the context of an attempt. When the attempt takes longer than patience and another replica answers, the context ends.
+func (a *attempt) begin(ctx context.Context, patience time.Duration) (_ context.Context, timer *time.Timer, cancel context.CancelFunc) {
+	ctx, cancel = context.WithCancel(context.WithValue(ctx, attemptKey{}, a))
+	timer = time.AfterFunc(patience, func() {
+		p := a.picked.Load()
+		if p == nil || !p.from.elsewhere(p.replica) || a.stream && !p.replica.accepts.Load() {
+			return
+		}
+		a.left.Store(true)
+		p.replica.suspect()
+		cancel()
+	})
+	return ctx, timer, cancel
+}
+
+// movesOn reports whether a failed attempt may be followed by another one: the replica was left, or its connection broke. An error
+// that the service itself gave has details, and is final.
+func (a *attempt) movesOn(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || a.picked.Load() == nil {
+		return false
+	}
+	s := status.Convert(err)
+	return a.left.Load() || s.Code() == codes.Unavailable && len(s.Details()) == 0
+}
+
+// invoke makes a unary call that may be repeated. A replica that does not answer for as long as patience is left while another one
+// answers. The last attempt has all the time that the caller gives.
+func (c *Conn) invoke(ctx context.Context, patience time.Duration, method string, args, reply any, opts []grpc.CallOption) error {
+	for n := 1; ; n++ {
+		c.awaitConnected(ctx)
+		a := &attempt{}
+		own, timer, cancel := a.begin(c.outgoing(ctx), patience)
+		if n == maxAttempts {
+			timer.Stop()
+		}
+		err := c.inner.Invoke(own, method, args, reply, opts...)
+		timer.Stop()
+		cancel()
+		if err == nil || n == maxAttempts || !a.movesOn(ctx, err) {
+			return err
+		}
+	}
+}
+
+// outgoing adds who is calling and for which request.
+func (c *Conn) outgoing(ctx context.Context) context.Context {
+	if id := requestid.From(ctx); id != "" {
+		return metadata.AppendToOutgoingContext(ctx, peer.Header, c.prover.Proof(), requestid.Header, id)
+	}
+	return metadata.AppendToOutgoingContext(ctx, peer.Header, c.prover.Proof())
+}
