@@ -21,6 +21,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/health"
+	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/requestid"
@@ -252,7 +253,7 @@ func TestHeadersStopAtTheEdge(t *testing.T) {
 			r.Header.Set(name, value)
 		}
 	}
-	allowed := map[string]bool{passport.Header: true, peer.Header: true, requestid.Header: true}
+	allowed := map[string]bool{passport.Header: true, peer.Header: true, requestid.Header: true, idempotency.Header: true}
 	for _, path := range []string{chatPath, "/api/v1/chat", ssePath} {
 		resp := edge.do(t, http.MethodPost, path, typedChat, bad)
 		require.Equal(t, 200, resp.status, resp.body)

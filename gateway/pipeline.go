@@ -14,6 +14,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/requestid"
 )
 
@@ -103,7 +104,19 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.S
 		state.Fail(r.Context(), w, err)
 		return
 	}
+	if err := takeIdempotencyKey(r, state); err != nil {
+		state.Fail(r.Context(), w, err)
+		return
+	}
 	route.Handler.ServeHTTP(w, r)
+}
+
+// takeIdempotencyKey reads the key of a request that creates something; other methods may be repeated anyway.
+func takeIdempotencyKey(r *http.Request, state *call.State) (err error) {
+	if r.Method == http.MethodPost {
+		state.IdempotencyKey, err = idempotency.Of(r.Header["Idempotency-Key"])
+	}
+	return err
 }
 
 func (g *Gateway) route(w http.ResponseWriter, r *http.Request) (*routes.Route, error) {

@@ -23,7 +23,7 @@ const (
 // retryOf returns the rule of a reason.
 func retryOf(reason errorsv1.ErrorReason) retry {
 	switch reason {
-	case errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED:
+	case errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, errorsv1.ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS:
 		return retrySafe
 	case errorsv1.ErrorReason_ERROR_REASON_INTERNAL,
 		errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,

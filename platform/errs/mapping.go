@@ -106,6 +106,14 @@ func serverMapping(reason errorsv1.ErrorReason) Mapping {
 		return Mapping{GRPC: codes.Canceled, HTTP: StatusClientClosed, OpenAIType: typeRequest, OpenAICode: "cancelled"}
 	case errorsv1.ErrorReason_ERROR_REASON_CONFLICT:
 		return Mapping{GRPC: codes.Aborted, HTTP: http.StatusConflict, OpenAIType: typeRequest, OpenAICode: "conflict"}
+	case errorsv1.ErrorReason_ERROR_REASON_ALREADY_COMPLETED:
+		return Mapping{GRPC: codes.AlreadyExists, HTTP: http.StatusConflict, OpenAIType: typeRequest, OpenAICode: "already_completed"}
+	case errorsv1.ErrorReason_ERROR_REASON_SECRET_ALREADY_SHOWN:
+		return Mapping{GRPC: codes.AlreadyExists, HTTP: http.StatusConflict, OpenAIType: typeRequest, OpenAICode: "secret_already_shown"}
+	case errorsv1.ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS:
+		return Mapping{GRPC: codes.Aborted, HTTP: http.StatusConflict, OpenAIType: typeRequest, OpenAICode: "request_in_progress"}
+	case errorsv1.ErrorReason_ERROR_REASON_IDEMPOTENCY_KEY_REUSED:
+		return Mapping{GRPC: codes.InvalidArgument, HTTP: http.StatusUnprocessableEntity, OpenAIType: typeRequest, OpenAICode: "idempotency_key_reused"}
 	case errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED:
 		return Mapping{GRPC: codes.Unimplemented, HTTP: http.StatusNotImplemented, OpenAIType: typeServer, OpenAICode: "not_implemented"}
 	default:

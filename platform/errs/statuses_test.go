@@ -26,6 +26,8 @@ func TestStatuses(t *testing.T) {
 		"UPSTREAM_REJECTED": {400, codes.InvalidArgument}, "UPSTREAM_TIMEOUT": {504, codes.DeadlineExceeded}, "SERVICE_UNAVAILABLE": {503, codes.Unavailable},
 		"CONFIGURATION_ERROR": {500, codes.Internal}, "DEADLINE_EXCEEDED": {504, codes.DeadlineExceeded}, "CANCELLED": {499, codes.Canceled},
 		"CONFLICT": {409, codes.Aborted}, "NOT_IMPLEMENTED": {501, codes.Unimplemented}, "UNSUPPORTED_ENCODING": {415, codes.InvalidArgument},
+		"ALREADY_COMPLETED": {409, codes.AlreadyExists}, "SECRET_ALREADY_SHOWN": {409, codes.AlreadyExists},
+		"REQUEST_IN_PROGRESS": {409, codes.Aborted}, "IDEMPOTENCY_KEY_REUSED": {422, codes.InvalidArgument},
 	}
 	for number, name := range errorsv1.ErrorReason_name {
 		reason := errorsv1.ErrorReason(number)

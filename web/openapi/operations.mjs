@@ -8,13 +8,22 @@ const TAGS = {
   'auth:reconcile': 'Reconciliation', 'billing:reconcile': 'Reconciliation',
 };
 
+/** The paths that take an idempotency key, and the header. */
+const ONCE = new Set(['/api/v1/chat', '/api/v1/chat:stream', '/api/v1/embeddings', '/api/v1/apiKeys']);
+const IDEMPOTENCY_KEY = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  description: 'Makes the request safe to repeat within 24 hours: nothing is created or billed twice. One to 255 printable ASCII characters without spaces, such as a UUID; a new one for each request.',
+  schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
+};
+
 export function describeOperations(document, proto) {
   const uses = new Map();
   each(document, (operation) => {
     const name = proto.method(operation.operationId).name;
     uses.set(name, (uses.get(name) ?? 0) + 1);
   });
-  each(document, (operation, path) => {
+  each(document, (operation, path, verb) => {
     const id = operation.operationId;
     const method = proto.method(id);
     const caller = proto.caller(id);
@@ -26,6 +35,7 @@ export function describeOperations(document, proto) {
     const scopes = proto.scopes(id);
     if (scopes.length) operation['x-scopes'] = scopes;
     if (method.serverStreaming) (path.endsWith(':export') ? file : stream)(operation);
+    if (verb === 'post' && ONCE.has(path)) operation.parameters = [...(operation.parameters ?? []), IDEMPOTENCY_KEY];
     operation.responses['200'].description = 'Success.';
     operation.responses.default = { description: 'The call failed.', content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } };
   });
@@ -33,7 +43,7 @@ export function describeOperations(document, proto) {
 
 function each(document, visit) {
   for (const [path, item] of Object.entries(document.paths)) {
-    for (const operation of Object.values(item)) visit(operation, path);
+    for (const [verb, operation] of Object.entries(item)) visit(operation, path, verb);
   }
 }
 

@@ -6,11 +6,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/passport"
 )
 
-// Conn returns a connection to one service. Its calls carry the caller's passport for that service and drop all other
-// outgoing metadata. When the service rejects the passport's times, because clocks differ, the call is retried once with a
+// Conn returns a connection to one service. Its calls carry the caller's passport for that service and the caller's
+// idempotency key, and drop all other outgoing metadata. When the service rejects the passport's times, because clocks differ, the call is retried once with a
 // new passport.
 func Conn(conn grpc.ClientConnInterface, service string) grpc.ClientConnInterface {
 	return &passportConn{conn: conn, service: service}
@@ -78,6 +79,9 @@ func outgoing(ctx context.Context, token string) context.Context {
 	md := metadata.MD{}
 	if token != "" {
 		md[passport.Header] = []string{token}
+	}
+	if key := From(ctx).IdempotencyKey; key != "" {
+		md[idempotency.Header] = []string{key}
 	}
 	return metadata.NewOutgoingContext(ctx, md)
 }

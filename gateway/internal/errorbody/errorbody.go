@@ -139,6 +139,8 @@ func Write(w http.ResponseWriter, tree Tree, e *errs.Error, requestID string) {
 func pointless(reason errorsv1.ErrorReason) bool {
 	switch reason {
 	case errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+		errorsv1.ErrorReason_ERROR_REASON_ALREADY_COMPLETED,
+		errorsv1.ErrorReason_ERROR_REASON_SECRET_ALREADY_SHOWN,
 		errorsv1.ErrorReason_ERROR_REASON_NOT_IMPLEMENTED,
 		errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR:
 		return true

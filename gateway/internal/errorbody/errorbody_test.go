@@ -44,7 +44,10 @@ func TestEveryReason(t *testing.T) {
 				require.Equal(t, "2", w.Header().Get("Retry-After"))
 				require.Equal(t, "1500", w.Header().Get("Retry-After-Ms"))
 				require.Equal(t, m.HTTP == http.StatusUnauthorized, w.Header().Get("WWW-Authenticate") == "Bearer")
-				if m.HTTP == http.StatusConflict || m.HTTP == http.StatusNotImplemented {
+				switch {
+				case e.Reason == errorsv1.ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS:
+					require.Empty(t, w.Header().Get("X-Should-Retry"), "a later attempt learns how the first one ended")
+				case m.HTTP == http.StatusConflict || m.HTTP == http.StatusNotImplemented:
 					require.Equal(t, "false", w.Header().Get("X-Should-Retry"), "SDKs must not retry")
 				}
 			}

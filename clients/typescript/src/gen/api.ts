@@ -583,9 +583,11 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Chat answers a conversation in one piece.
+         * Chat answers a conversation in one piece. With an Idempotency-Key, a repetition within 24 hours is neither made nor billed
+         *     again: it answers ALREADY_COMPLETED with the first call's id and cost, because no answer is stored.
          *     Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
-         *     RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE.
+         *     RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE, ALREADY_COMPLETED,
+         *     REQUEST_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED.
          */
         post: operations["chat"];
         delete?: never;
@@ -1601,7 +1603,7 @@ export interface components {
          * @description Why a call failed. /docs/errors.md of the repository explains each reason.
          * @enum {string}
          */
-        ErrorReason: "INTERNAL" | "INVALID_ARGUMENT" | "MALFORMED_BODY" | "BODY_TOO_LARGE" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "UNAUTHORIZED" | "INVALID_TOKEN" | "PERMISSION_DENIED" | "INSUFFICIENT_BALANCE" | "RATE_LIMIT_EXCEEDED" | "MODEL_NOT_FOUND" | "MODEL_NOT_ALLOWED" | "UPSTREAM_ERROR" | "UPSTREAM_REJECTED" | "UPSTREAM_TIMEOUT" | "SERVICE_UNAVAILABLE" | "CONFIGURATION_ERROR" | "DEADLINE_EXCEEDED" | "CANCELLED" | "CONFLICT" | "NOT_IMPLEMENTED" | "CONTEXT_LENGTH_EXCEEDED" | "WEBHOOK_SIGNATURE_INVALID" | "USER_DISABLED" | "API_KEY_MAKER_LEFT" | "UNSUPPORTED_ENCODING";
+        ErrorReason: "INTERNAL" | "INVALID_ARGUMENT" | "MALFORMED_BODY" | "BODY_TOO_LARGE" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "UNAUTHORIZED" | "INVALID_TOKEN" | "PERMISSION_DENIED" | "INSUFFICIENT_BALANCE" | "RATE_LIMIT_EXCEEDED" | "MODEL_NOT_FOUND" | "MODEL_NOT_ALLOWED" | "UPSTREAM_ERROR" | "UPSTREAM_REJECTED" | "UPSTREAM_TIMEOUT" | "SERVICE_UNAVAILABLE" | "CONFIGURATION_ERROR" | "DEADLINE_EXCEEDED" | "CANCELLED" | "CONFLICT" | "NOT_IMPLEMENTED" | "CONTEXT_LENGTH_EXCEEDED" | "WEBHOOK_SIGNATURE_INVALID" | "USER_DISABLED" | "API_KEY_MAKER_LEFT" | "UNSUPPORTED_ENCODING" | "ALREADY_COMPLETED" | "SECRET_ALREADY_SHOWN" | "IDEMPOTENCY_KEY_REUSED" | "REQUEST_IN_PROGRESS";
         /** @description Event is one row of a webhook inbox. */
         Event: {
             /** @description The provider's event id; unique within the source. Example: "evt_1". */
@@ -2887,7 +2889,10 @@ export interface operations {
     createApiKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request safe to repeat within 24 hours: nothing is created or billed twice. One to 255 printable ASCII characters without spaces, such as a UUID; a new one for each request. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3968,7 +3973,10 @@ export interface operations {
     chat: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request safe to repeat within 24 hours: nothing is created or billed twice. One to 255 printable ASCII characters without spaces, such as a UUID; a new one for each request. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4036,7 +4044,10 @@ export interface operations {
     chatStream: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request safe to repeat within 24 hours: nothing is created or billed twice. One to 255 printable ASCII characters without spaces, such as a UUID; a new one for each request. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4070,7 +4081,10 @@ export interface operations {
     embed: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request safe to repeat within 24 hours: nothing is created or billed twice. One to 255 printable ASCII characters without spaces, such as a UUID; a new one for each request. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };

@@ -30,4 +30,8 @@ export const retries: Readonly<Record<components['schemas']['ErrorReason'], 'saf
   USER_DISABLED: 'never',
   API_KEY_MAKER_LEFT: 'never',
   UNSUPPORTED_ENCODING: 'never',
+  ALREADY_COMPLETED: 'never',
+  SECRET_ALREADY_SHOWN: 'never',
+  IDEMPOTENCY_KEY_REUSED: 'never',
+  REQUEST_IN_PROGRESS: 'safe',
 };

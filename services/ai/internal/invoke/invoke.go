@@ -123,7 +123,7 @@ func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint 
 
 func (i *Invoker) invoke(ctx context.Context, claims *passport.Claims, req *wire.Request, headers map[string]string, sink Sink, response *responding) error {
 	began := i.deps.Now()
-	c, err := i.open(ctx, claims, req, sink, response)
+	c, err := i.open(ctx, claims, req, headers, sink, response)
 	if err != nil {
 		return i.Refuse(ctx, claims, req.Model, began, err)
 	}
@@ -135,7 +135,11 @@ func (i *Invoker) invoke(ctx context.Context, claims *passport.Claims, req *wire
 }
 
 // open makes the call with its hold, or returns why it is refused.
-func (i *Invoker) open(ctx context.Context, claims *passport.Claims, req *wire.Request, sink Sink, response *responding) (*call, error) {
+func (i *Invoker) open(ctx context.Context, claims *passport.Claims, req *wire.Request, headers map[string]string, sink Sink, response *responding) (*call, error) {
+	once, err := onceOf(claims, req, headers)
+	if err != nil {
+		return nil, err
+	}
 	model, err := i.model(claims, req)
 	if err != nil {
 		return nil, err
@@ -147,7 +151,7 @@ func (i *Invoker) open(ctx context.Context, claims *passport.Claims, req *wire.R
 	if err != nil {
 		return nil, err
 	}
-	r, err := i.reserve(ctx, claims, req, model.AtAnyTarget())
+	r, err := i.reserve(ctx, claims, req, model.AtAnyTarget(), once)
 	if err != nil {
 		ticket.Done(r.consumed(err))
 		return nil, err

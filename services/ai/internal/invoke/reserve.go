@@ -3,6 +3,7 @@ package invoke
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -51,11 +52,12 @@ type reserving struct {
 
 // reserve holds the worst case. Bytes bound the input at no cost, too high by a factor of about four. Only an account
 // that cannot afford that, or not the whole output with it, has the input counted by the tokenizer and is asked again.
-func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model) (reservation, error) {
+func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model, by once) (reservation, error) {
 	r := &reserving{invoker: i, req: req, model: m, ask: &billingv1.ReserveRequest{
 		RequestId: callid.New(claims.AccountID, i.deps.Now()), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: m.ID,
 		ApiKeySpendLimitNanoUsd: claims.SpendLimitNanoUSD, ApiKeySpendPeriod: period(claims.SpendPeriodSeconds),
 		InputTokens: saturate.Int32(req.InputBound(m)), MaxOutputTokens: saturate.Int32(wanted(req, m)), Choices: int32(req.Choices),
+		IdempotencyKey: by.key, RequestDigest: by.digest,
 	}}
 	r.guess = min(req.InputBound(m), req.GuessInput(m))
 	r.ask.ExpectedInputTokens = min(r.ask.GetInputTokens(), saturate.Int32(r.guess))
@@ -86,7 +88,10 @@ func (r *reserving) run(ctx context.Context) (err error) {
 		return err
 	}
 	if r.hold != nil {
-		r.hold.Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_REPLACED})
+		if done := r.hold.Settle(hold.Final{Outcome: billingv1.Outcome_OUTCOME_REPLACED}); !done.Settled && ask.GetIdempotencyKey() != "" {
+			// Billing would take the second hold for a repetition of the first.
+			return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Billing did not answer in time. Please try again later.").After(time.Second)
+		}
 	}
 	ask.RequestId = callid.New(ask.GetAccountId(), r.invoker.deps.Now())
 	r.hold, err = r.invoker.deps.Keeper.Open(ctx, ask)

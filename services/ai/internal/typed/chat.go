@@ -17,7 +17,11 @@ func (c *Client) Chat(ctx context.Context, claims *passport.Claims, in *aiv1.Cha
 		return nil, c.refuse(ctx, claims, in, err)
 	}
 	req.Seed = seedOf(in.Seed)
-	x := &exchange{client: c, claims: claims, endpoint: wire.Chat, edit: numbers{in.Temperature, in.TopP}.complete}
+	headers, err := headersOf(ctx)
+	if err != nil {
+		return nil, c.refuse(ctx, claims, in, err)
+	}
+	x := &exchange{client: c, claims: claims, endpoint: wire.Chat, headers: headers, edit: numbers{in.Temperature, in.TopP}.complete}
 	res, err := call(ctx, x, func(ctx context.Context, api *goopenai.Client) (goopenai.ChatCompletionResponse, error) {
 		return api.CreateChatCompletion(ctx, req)
 	})

@@ -15,6 +15,7 @@ import (
 	goopenai "github.com/sashabaranov/go-openai"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
@@ -50,11 +51,21 @@ func (c *Client) refuse(ctx context.Context, claims *passport.Claims, in interfa
 	return c.invoker.Refuse(ctx, claims, in.GetModel(), time.Time{}, err)
 }
 
+// headersOf returns the headers of a call that Invoke reads: the caller's idempotency key. Its error is an *errs.Error.
+func headersOf(ctx context.Context) (map[string]string, error) {
+	key, err := idempotency.FromIncoming(ctx)
+	if err != nil || key == "" {
+		return nil, err
+	}
+	return map[string]string{idempotency.Header: key}, nil
+}
+
 // exchange is one call in one piece: what go-openai calls in place of an http.Client, and the sink of its answer.
 type exchange struct {
 	client   *Client
 	claims   *passport.Claims
 	endpoint aiv1.Endpoint
+	headers  map[string]string
 	edit     func(body []byte) []byte
 
 	invoked bool // the call is Invoke's to log
@@ -80,7 +91,7 @@ func (x *exchange) Do(request *http.Request) (*http.Response, error) {
 		body = x.edit(body)
 	}
 	x.invoked = true
-	if err := x.client.invoker.Invoke(request.Context(), x.claims, x.endpoint, body, nil, x); err != nil {
+	if err := x.client.invoker.Invoke(request.Context(), x.claims, x.endpoint, body, x.headers, x); err != nil {
 		return nil, err
 	}
 	response := &http.Response{StatusCode: x.head.Status, Header: http.Header{}, Body: io.NopCloser(&x.body), Request: request}

@@ -14,7 +14,11 @@ import (
 
 // Embed turns texts into vectors. Its error is an *errs.Error.
 func (c *Client) Embed(ctx context.Context, claims *passport.Claims, in *aiv1.EmbedRequest) (*aiv1.EmbedResponse, error) {
-	x := &exchange{client: c, claims: claims, endpoint: wire.Embeddings}
+	headers, err := headersOf(ctx)
+	if err != nil {
+		return nil, c.refuse(ctx, claims, in, err)
+	}
+	x := &exchange{client: c, claims: claims, endpoint: wire.Embeddings, headers: headers}
 	res, err := call(ctx, x, func(ctx context.Context, api *goopenai.Client) (goopenai.EmbeddingResponse, error) {
 		return api.CreateEmbeddings(ctx, goopenai.EmbeddingRequest{
 			Input: in.GetInput(), Model: goopenai.EmbeddingModel(in.GetModel()), Dimensions: int(in.GetDimensions()),

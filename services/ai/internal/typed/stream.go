@@ -37,8 +37,12 @@ func (c *Client) ChatStream(ctx context.Context, claims *passport.Claims, in *ai
 	if err != nil {
 		return (&exchange{}).failure(err)
 	}
+	headers, err := headersOf(ctx)
+	if err != nil {
+		return c.refuse(ctx, claims, in, err)
+	}
 	s := &streamSink{client: c, send: send}
-	err = c.invoker.Invoke(ctx, claims, wire.Chat, numbers{in.Temperature, in.TopP}.complete(body), nil, s)
+	err = c.invoker.Invoke(ctx, claims, wire.Chat, numbers{in.Temperature, in.TopP}.complete(body), headers, s)
 	if c.fallsBack(ctx, in, err) {
 		return c.streamFallback(in.GetModel(), send)
 	}

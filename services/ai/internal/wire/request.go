@@ -71,6 +71,9 @@ type Request struct {
 	prompts int64 // of a completion
 }
 
+// Body is the body as the caller sent it.
+func (r *Request) Body() []byte { return r.body }
+
 // span is a part of the body; empty when the field is absent.
 type span struct{ start, end int }
 

@@ -33,6 +33,8 @@ type Reservation struct {
 	MaxOutputTokens int64
 	// Choices is how many answers are made; 0 means 1.
 	Choices int64
+	// Once is what the caller's idempotency key asks for.
+	Once Once
 }
 
 // fingerprint tells one request from another under the same id.
@@ -93,7 +95,7 @@ type reserving struct {
 
 // Reserve holds the worst case of a call. An account that can't afford MaxOutputTokens gets a hold for fewer, down to
 // MinOutputTokens. The same request id with the same contents gets the same hold while it is open. Errors: *InsufficientError,
-// *UnknownModelError, *ModelNotAllowedError, *InvalidError, *RequestUsedError, *PlanMissingError, ErrUnavailable.
+// *RepeatedError, *UnknownModelError, *ModelNotAllowedError, *InvalidError, *RequestUsedError, *PlanMissingError, ErrUnavailable.
 func (l *Ledger) Reserve(ctx context.Context, r Reservation) (Hold, error) {
 	h, err := l.reserve(ctx, r)
 	l.count.reserved(ctx, err)
@@ -152,9 +154,16 @@ func (r *reserving) run(ctx context.Context) (Hold, error) {
 	return a.hold, a.refusal
 }
 
-// decide answers a repetition with the first answer, and a new request with a hold or a refusal. Nearly all requests are new, so the first
-// run looks for an earlier one only before it refuses.
 func (r *reserving) decide(ctx context.Context, tx Tx) (answer, error) {
+	if r.Once.Key != "" {
+		return r.decideOnce(ctx, tx)
+	}
+	return r.decideCall(ctx, tx)
+}
+
+// decideCall answers a repetition with the first answer, and a new request with a hold or a refusal. Nearly all requests are new, so the first
+// run looks for an earlier one only before it refuses.
+func (r *reserving) decideCall(ctx context.Context, tx Tx) (answer, error) {
 	if !tx.Assumes() {
 		if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
 			return again, err

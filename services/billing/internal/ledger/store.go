@@ -59,6 +59,8 @@ type Store interface {
 	PruneRecords(ctx context.Context, r Retention, limit int) (int, error)
 	// PruneKeyWindows deletes at most limit windows of API keys' limits that ended at or before that time, and counts them.
 	PruneKeyWindows(ctx context.Context, ended time.Time, limit int) (int, error)
+	// PruneCallKeys deletes at most limit idempotency keys of calls that began at or before that time, and counts them.
+	PruneCallKeys(ctx context.Context, began time.Time, limit int) (int, error)
 	// PostponeSubscription has a subscription that is still due at now wait until next. The others behind it must have their turn.
 	PostponeSubscription(ctx context.Context, accountID string, now, next time.Time) error
 	// DueSubscriptions lists at most limit accounts whose subscription time alone has changed.
@@ -117,6 +119,11 @@ type Tx interface {
 	CloseHold(ctx context.Context, h Hold, was State) error
 	// HeldBefore sums the account's open holds that were made before a time.
 	HeldBefore(ctx context.Context, accountID string, before time.Time) (int64, error)
+
+	// CallKey reads an idempotency key, or ErrNotFound.
+	CallKey(ctx context.Context, id string) (CallKey, error)
+	// SaveCallKey writes an idempotency key, unless another call has taken it since it was seen; seen is the request id that it had.
+	SaveCallKey(ctx context.Context, k CallKey, seen string) error
 
 	// HoldsInDebt reads what the account's holds owe, the oldest debt first.
 	HoldsInDebt(ctx context.Context, accountID string) ([]HoldDebt, error)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/trivet-dev/trivet/platform/idempotency"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 	// keyWindowKept is how long the windows of API keys' limits are stored after they ended, for late settlements and clocks that
 	// differ. One that is needed later is summed up again from the holds.
 	keyWindowKept = time.Hour
-	// maxPruned bounds the windows that one sweep deletes.
+	// maxPruned bounds the windows, and the idempotency keys, that one sweep deletes.
 	maxPruned = 1000
 )
 
@@ -50,6 +52,9 @@ func (l *Ledger) Sweep(ctx context.Context) (int, error) {
 		}
 	}
 	if _, err := l.store.PruneKeyWindows(ctx, l.now().Add(-keyWindowKept), maxPruned); err != nil {
+		failures = append(failures, err)
+	}
+	if _, err := l.store.PruneCallKeys(ctx, l.now().Add(-idempotency.Kept), maxPruned); err != nil {
 		failures = append(failures, err)
 	}
 	return swept, errors.Join(failures...)

@@ -23,7 +23,7 @@ func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*bil
 		RequestID: r.GetRequestId(), AccountID: r.GetAccountId(), UserID: r.GetUserId(), APIKeyID: r.GetApiKeyId(), Model: r.GetModel(),
 		InputTokens: int64(r.GetInputTokens()), ExpectedInputTokens: int64(r.GetExpectedInputTokens()),
 		MinOutputTokens: int64(r.GetMinOutputTokens()), MaxOutputTokens: int64(r.GetMaxOutputTokens()),
-		Choices: int64(r.GetChoices()),
+		Choices: int64(r.GetChoices()), Once: ledger.Once{Key: r.GetIdempotencyKey(), RequestDigest: r.GetRequestDigest()},
 	})
 	if err != nil {
 		return nil, Public(err)

@@ -8,6 +8,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
@@ -40,6 +41,9 @@ func publicCall(err error) error {
 	}
 	if e, ok := errors.AsType[*ledger.RequestUsedError](err); ok {
 		return requestUsed(e)
+	}
+	if e, ok := errors.AsType[*ledger.RepeatedError](err); ok {
+		return repeated(e)
 	}
 	if e, ok := errors.AsType[*ledger.HoldNotFoundError](err); ok {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "There is no hold %q.", e.HoldID).Field("holdId", "is unknown")
@@ -103,6 +107,22 @@ func requestUsed(e *ledger.RequestUsedError) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
 		"The request id %q was used for another call. Use a new id for each call.", e.RequestID).
 		Field("requestId", "was used for another call")
+}
+
+// repeated explains what the first call under an idempotency key came to.
+func repeated(e *ledger.RepeatedError) error {
+	switch {
+	case e.RequestID == "":
+		return idempotency.Reused()
+	case e.Running:
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS,
+			"The call with this Idempotency-Key still runs. Ask again later to learn what it cost.").
+			With("request_id", e.RequestID).After(idempotency.Retry)
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_ALREADY_COMPLETED,
+		"The call with this Idempotency-Key is over and cost %s; its answer is not stored. GET /api/v1/requests/%s has its record. Use a new key to call again.",
+		money.Format(e.Cost), e.RequestID).
+		With("request_id", e.RequestID).With("cost_nano_usd", decimal(e.Cost))
 }
 
 // insufficient explains how much is missing, and which limit applies.

@@ -37,9 +37,11 @@ const (
 //
 // AIService calls models for an account, within its plan and its balance.
 type AIServiceClient interface {
-	// Chat answers a conversation in one piece.
+	// Chat answers a conversation in one piece. With an Idempotency-Key, a repetition within 24 hours is neither made nor billed
+	// again: it answers ALREADY_COMPLETED with the first call's id and cost, because no answer is stored.
 	// Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
-	// RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE.
+	// RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE, ALREADY_COMPLETED,
+	// REQUEST_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED.
 	Chat(ctx context.Context, in *ChatRequest, opts ...grpc.CallOption) (*ChatResponse, error)
 	// ChatStream answers a conversation piece by piece; over HTTP as server-sent events. It has the same errors as Chat, also after
 	// the first piece.
@@ -174,9 +176,11 @@ func (c *aIServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest, o
 //
 // AIService calls models for an account, within its plan and its balance.
 type AIServiceServer interface {
-	// Chat answers a conversation in one piece.
+	// Chat answers a conversation in one piece. With an Idempotency-Key, a repetition within 24 hours is neither made nor billed
+	// again: it answers ALREADY_COMPLETED with the first call's id and cost, because no answer is stored.
 	// Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
-	// RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE.
+	// RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE, ALREADY_COMPLETED,
+	// REQUEST_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED.
 	Chat(context.Context, *ChatRequest) (*ChatResponse, error)
 	// ChatStream answers a conversation piece by piece; over HTTP as server-sent events. It has the same errors as Chat, also after
 	// the first piece.

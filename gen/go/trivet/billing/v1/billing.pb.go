@@ -301,8 +301,13 @@ type ReserveRequest struct {
 	// The most likely number of input tokens, at most input_tokens. It is billed when the calling process dies before its
 	// first checkpoint. 0 means input_tokens. Example: 900.
 	ExpectedInputTokens int32 `protobuf:"varint,12,opt,name=expected_input_tokens,json=expectedInputTokens,proto3" json:"expected_input_tokens,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// A digest of the caller and the caller's idempotency key; empty when the call has none. Example:
+	// "6b86b273ff34fce19d6b804eff5a3f57".
+	IdempotencyKey string `protobuf:"bytes,13,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// A digest of the caller's request; set with idempotency_key. Example: "d4735e3a265e16eee03f59718b9b5d03".
+	RequestDigest string `protobuf:"bytes,14,opt,name=request_digest,json=requestDigest,proto3" json:"request_digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReserveRequest) Reset() {
@@ -417,6 +422,20 @@ func (x *ReserveRequest) GetExpectedInputTokens() int32 {
 		return x.ExpectedInputTokens
 	}
 	return 0
+}
+
+func (x *ReserveRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *ReserveRequest) GetRequestDigest() string {
+	if x != nil {
+		return x.RequestDigest
+	}
+	return ""
 }
 
 // ReserveResponse is a hold.
@@ -5062,7 +5081,7 @@ var File_trivet_billing_v1_billing_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xde\x04\n" +
+	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xc0\x05\n" +
 	"\x0eReserveRequest\x12(\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12)\n" +
@@ -5082,7 +5101,9 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1capi_key_spend_limit_nano_usd\x18\n" +
 	" \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x17apiKeySpendLimitNanoUsd\x12J\n" +
 	"\x14api_key_spend_period\x18\v \x01(\v2\x19.google.protobuf.DurationR\x11apiKeySpendPeriod\x12;\n" +
-	"\x15expected_input_tokens\x18\f \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x13expectedInputTokens\"\xb0\x01\n" +
+	"\x15expected_input_tokens\x18\f \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x13expectedInputTokens\x120\n" +
+	"\x0fidempotency_key\x18\r \x01(\tB\a\xbaH\x04r\x02\x18@R\x0eidempotencyKey\x12.\n" +
+	"\x0erequest_digest\x18\x0e \x01(\tB\a\xbaH\x04r\x02\x18@R\rrequestDigest\"\xb0\x01\n" +
 	"\x0fReserveResponse\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\"\n" +
 	"\rheld_nano_usd\x18\x02 \x01(\x03R\vheldNanoUsd\x12#\n" +

@@ -65,7 +65,8 @@ const (
 type BillingServiceClient interface {
 	// Reserve holds the worst-case cost of a call before the call is made; idempotent by request_id.
 	// Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED,
-	// CONFLICT (the request_id was used for another call).
+	// CONFLICT (the request_id was used for another call), ALREADY_COMPLETED, REQUEST_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED (the
+	// idempotency_key was used before).
 	Reserve(ctx context.Context, in *ReserveRequest, opts ...grpc.CallOption) (*ReserveResponse, error)
 	// Checkpoint records what a running call has used and extends the hold's lease.
 	// Errors: NOT_FOUND, CONFLICT (the hold is closed).
@@ -538,7 +539,8 @@ type BillingService_ReconcileClient = grpc.ServerStreamingClient[ReconcileRespon
 type BillingServiceServer interface {
 	// Reserve holds the worst-case cost of a call before the call is made; idempotent by request_id.
 	// Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED,
-	// CONFLICT (the request_id was used for another call).
+	// CONFLICT (the request_id was used for another call), ALREADY_COMPLETED, REQUEST_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED (the
+	// idempotency_key was used before).
 	Reserve(context.Context, *ReserveRequest) (*ReserveResponse, error)
 	// Checkpoint records what a running call has used and extends the hold's lease.
 	// Errors: NOT_FOUND, CONFLICT (the hold is closed).

@@ -71,7 +71,7 @@ const (
 	ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED ErrorReason = 19
 	// The caller closed the connection.
 	ErrorReason_ERROR_REASON_CANCELLED ErrorReason = 20
-	// The object changed at the same time, or an idempotency key was reused for a different request.
+	// The object changed at the same time.
 	ErrorReason_ERROR_REASON_CONFLICT ErrorReason = 21
 	// This RPC is in the contract, but it is not implemented yet.
 	ErrorReason_ERROR_REASON_NOT_IMPLEMENTED ErrorReason = 22
@@ -85,6 +85,14 @@ const (
 	ErrorReason_ERROR_REASON_API_KEY_MAKER_LEFT ErrorReason = 26
 	// The body is compressed, or in another encoding that Trivet does not read. Send it as it is.
 	ErrorReason_ERROR_REASON_UNSUPPORTED_ENCODING ErrorReason = 27
+	// The idempotency key belongs to a call that is over and billed. The metadata has the call's id and cost; its answer is not stored.
+	ErrorReason_ERROR_REASON_ALREADY_COMPLETED ErrorReason = 28
+	// The idempotency key belongs to an API key that exists. The metadata has the id of the API key; its secret is shown only once.
+	ErrorReason_ERROR_REASON_SECRET_ALREADY_SHOWN ErrorReason = 29
+	// The idempotency key was used for another request. Use a new key for each request.
+	ErrorReason_ERROR_REASON_IDEMPOTENCY_KEY_REUSED ErrorReason = 30
+	// The request with this idempotency key still runs. Retry after the stated delay.
+	ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS ErrorReason = 31
 )
 
 // Enum value maps for ErrorReason.
@@ -118,6 +126,10 @@ var (
 		25: "ERROR_REASON_USER_DISABLED",
 		26: "ERROR_REASON_API_KEY_MAKER_LEFT",
 		27: "ERROR_REASON_UNSUPPORTED_ENCODING",
+		28: "ERROR_REASON_ALREADY_COMPLETED",
+		29: "ERROR_REASON_SECRET_ALREADY_SHOWN",
+		30: "ERROR_REASON_IDEMPOTENCY_KEY_REUSED",
+		31: "ERROR_REASON_REQUEST_IN_PROGRESS",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":               0,
@@ -148,6 +160,10 @@ var (
 		"ERROR_REASON_USER_DISABLED":             25,
 		"ERROR_REASON_API_KEY_MAKER_LEFT":        26,
 		"ERROR_REASON_UNSUPPORTED_ENCODING":      27,
+		"ERROR_REASON_ALREADY_COMPLETED":         28,
+		"ERROR_REASON_SECRET_ALREADY_SHOWN":      29,
+		"ERROR_REASON_IDEMPOTENCY_KEY_REUSED":    30,
+		"ERROR_REASON_REQUEST_IN_PROGRESS":       31,
 	}
 )
 
@@ -182,7 +198,7 @@ var File_trivet_errors_v1_errors_proto protoreflect.FileDescriptor
 
 const file_trivet_errors_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtrivet/errors/v1/errors.proto\x12\x10trivet.errors.v1*\xd5\a\n" +
+	"\x1dtrivet/errors/v1/errors.proto\x12\x10trivet.errors.v1*\xef\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x01\x12!\n" +
@@ -212,7 +228,11 @@ const file_trivet_errors_v1_errors_proto_rawDesc = "" +
 	"&ERROR_REASON_WEBHOOK_SIGNATURE_INVALID\x10\x18\x12\x1e\n" +
 	"\x1aERROR_REASON_USER_DISABLED\x10\x19\x12#\n" +
 	"\x1fERROR_REASON_API_KEY_MAKER_LEFT\x10\x1a\x12%\n" +
-	"!ERROR_REASON_UNSUPPORTED_ENCODING\x10\x1bB?Z=github.com/trivet-dev/trivet/gen/go/trivet/errors/v1;errorsv1b\x06proto3"
+	"!ERROR_REASON_UNSUPPORTED_ENCODING\x10\x1b\x12\"\n" +
+	"\x1eERROR_REASON_ALREADY_COMPLETED\x10\x1c\x12%\n" +
+	"!ERROR_REASON_SECRET_ALREADY_SHOWN\x10\x1d\x12'\n" +
+	"#ERROR_REASON_IDEMPOTENCY_KEY_REUSED\x10\x1e\x12$\n" +
+	" ERROR_REASON_REQUEST_IN_PROGRESS\x10\x1fB?Z=github.com/trivet-dev/trivet/gen/go/trivet/errors/v1;errorsv1b\x06proto3"
 
 var (
 	file_trivet_errors_v1_errors_proto_rawDescOnce sync.Once

@@ -23,6 +23,13 @@ type Account struct {
 	KeyLimited              bool
 }
 
+type CallKey struct {
+	ID            string
+	RequestDigest string
+	RequestID     string
+	CreateTime    int64
+}
+
 type Catalog struct {
 	Name     string
 	Revision int64

@@ -1290,9 +1290,11 @@ export declare const EndpointSchema: GenEnum<Endpoint>;
  */
 export declare const AIService: GenService<{
   /**
-   * Chat answers a conversation in one piece.
+   * Chat answers a conversation in one piece. With an Idempotency-Key, a repetition within 24 hours is neither made nor billed
+   * again: it answers ALREADY_COMPLETED with the first call's id and cost, because no answer is stored.
    * Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
-   * RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE.
+   * RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE, ALREADY_COMPLETED,
+   * REQUEST_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED.
    *
    * @generated from rpc trivet.ai.v1.AIService.Chat
    */

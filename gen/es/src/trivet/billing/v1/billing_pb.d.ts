@@ -109,6 +109,21 @@ export declare type ReserveRequest = Message<"trivet.billing.v1.ReserveRequest">
    * @generated from field: int32 expected_input_tokens = 12;
    */
   expectedInputTokens: number;
+
+  /**
+   * A digest of the caller and the caller's idempotency key; empty when the call has none. Example:
+   * "6b86b273ff34fce19d6b804eff5a3f57".
+   *
+   * @generated from field: string idempotency_key = 13;
+   */
+  idempotencyKey: string;
+
+  /**
+   * A digest of the caller's request; set with idempotency_key. Example: "d4735e3a265e16eee03f59718b9b5d03".
+   *
+   * @generated from field: string request_digest = 14;
+   */
+  requestDigest: string;
 };
 
 /**
@@ -2741,7 +2756,8 @@ export declare const BillingService: GenService<{
   /**
    * Reserve holds the worst-case cost of a call before the call is made; idempotent by request_id.
    * Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED,
-   * CONFLICT (the request_id was used for another call).
+   * CONFLICT (the request_id was used for another call), ALREADY_COMPLETED, REQUEST_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED (the
+   * idempotency_key was used before).
    *
    * @generated from rpc trivet.billing.v1.BillingService.Reserve
    */

@@ -167,7 +167,7 @@ export enum ErrorReason {
   CANCELLED = 20,
 
   /**
-   * The object changed at the same time, or an idempotency key was reused for a different request.
+   * The object changed at the same time.
    *
    * @generated from enum value: ERROR_REASON_CONFLICT = 21;
    */
@@ -214,6 +214,34 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_UNSUPPORTED_ENCODING = 27;
    */
   UNSUPPORTED_ENCODING = 27,
+
+  /**
+   * The idempotency key belongs to a call that is over and billed. The metadata has the call's id and cost; its answer is not stored.
+   *
+   * @generated from enum value: ERROR_REASON_ALREADY_COMPLETED = 28;
+   */
+  ALREADY_COMPLETED = 28,
+
+  /**
+   * The idempotency key belongs to an API key that exists. The metadata has the id of the API key; its secret is shown only once.
+   *
+   * @generated from enum value: ERROR_REASON_SECRET_ALREADY_SHOWN = 29;
+   */
+  SECRET_ALREADY_SHOWN = 29,
+
+  /**
+   * The idempotency key was used for another request. Use a new key for each request.
+   *
+   * @generated from enum value: ERROR_REASON_IDEMPOTENCY_KEY_REUSED = 30;
+   */
+  IDEMPOTENCY_KEY_REUSED = 30,
+
+  /**
+   * The request with this idempotency key still runs. Retry after the stated delay.
+   *
+   * @generated from enum value: ERROR_REASON_REQUEST_IN_PROGRESS = 31;
+   */
+  REQUEST_IN_PROGRESS = 31,
 }
 
 /**
