@@ -67,5 +67,5 @@ func TestDigestsTellListsApart(t *testing.T) {
 		require.False(t, seen[d], "%q", parts)
 		seen[d] = true
 	}
-	require.Equal(t, idempotency.Digest("a", "b"), idempotency.Digest("a", "b"))
+	require.Equal(t, idempotency.Digest([]byte("a"), []byte("b")), idempotency.Digest("a", "b"))
 }

@@ -66,6 +66,9 @@ type Use struct {
 type Store interface {
 	// AddKey stores a key with its hash, unless the account has maxLive live keys. Errors: ErrTooMany, ErrParentEnded.
 	AddKey(ctx context.Context, k Key, hash []byte, maxLive int) error
+	// AddKeyOnce is AddKey for a request with an idempotency key, which it stores in the same transaction. An earlier key that was
+	// made under it is refused with the error of Once.CheckRepeated.
+	AddKeyOnce(ctx context.Context, k Key, hash []byte, maxLive int, once Once) error
 	// KeyByHash returns ErrNotFound for a hash that no key has; revoked and expired keys are found.
 	KeyByHash(ctx context.Context, hash []byte) (Key, error)
 	// KeyByID returns a key of the account.

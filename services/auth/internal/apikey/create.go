@@ -46,6 +46,11 @@ type Spec struct {
 // Create makes a key and returns its secret, which is not shown again. Errors: INVALID_ARGUMENT naming the fields,
 // PERMISSION_DENIED, the store's.
 func (m *Manager) Create(ctx context.Context, by Maker, spec Spec) (Key, string, error) {
+	return m.CreateOnce(ctx, by, spec, Once{})
+}
+
+// CreateOnce is Create for a request with an idempotency key. Errors besides: SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
+func (m *Manager) CreateOnce(ctx context.Context, by Maker, spec Spec, once Once) (Key, string, error) {
 	if by.ActorID != "" {
 		return Key{}, "", errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
 			"An impersonated session cannot create API keys: the keys would outlive it.")
@@ -73,7 +78,16 @@ func (m *Manager) Create(ctx context.Context, by Maker, spec Spec) (Key, string,
 		RequestsPerMinute: spec.RequestsPerMinute, CreateTime: now.UTC().Truncate(time.Microsecond),
 		ExpireTime: spec.ExpireTime.Truncate(time.Microsecond),
 	}
-	return key, secret, m.store.AddKey(ctx, key, m.hasher.hashes(secret)[0], m.maxLive)
+	hash := m.hasher.hashes(secret)[0]
+	if once.Key != "" {
+		err = m.store.AddKeyOnce(ctx, key, hash, m.maxLive, once.by(by))
+	} else {
+		err = m.store.AddKey(ctx, key, hash, m.maxLive)
+	}
+	if err != nil {
+		return Key{}, "", err
+	}
+	return key, secret, nil
 }
 
 // bequeath refuses what the calling key may not hand on.

@@ -44,6 +44,10 @@ func (m *memory) AddKey(_ context.Context, k apikey.Key, hash []byte, _ int) err
 	return nil
 }
 
+func (m *memory) AddKeyOnce(ctx context.Context, k apikey.Key, hash []byte, maxLive int, _ apikey.Once) error {
+	return m.AddKey(ctx, k, hash, maxLive)
+}
+
 func (m *memory) KeyByHash(_ context.Context, hash []byte) (apikey.Key, error) {
 	k, ok := m.keys[string(hash)]
 	if !ok {

@@ -3,11 +3,13 @@ package rpc
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
@@ -23,12 +25,26 @@ func (s *Server) CreateApiKey(ctx context.Context, req *authv1.CreateApiKeyReque
 	if err != nil {
 		return nil, err
 	}
-	key, secret, err := s.options.Keys.Create(ctx, maker(c), spec)
+	once, err := onceOf(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	key, secret, err := s.options.Keys.CreateOnce(ctx, maker(c), spec, once)
 	if err != nil {
 		return nil, public(err, "API key")
 	}
 	m, err := keyMessage(key)
 	return &authv1.CreateApiKeyResponse{ApiKey: m, Secret: secret}, err
+}
+
+// onceOf reads the caller's idempotency key.
+func onceOf(ctx context.Context, req *authv1.CreateApiKeyRequest) (apikey.Once, error) {
+	key, err := idempotency.FromIncoming(ctx)
+	if err != nil || key == "" {
+		return apikey.Once{}, err
+	}
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	return apikey.Once{Key: key, RequestDigest: idempotency.Digest(string(raw))}, err
 }
 
 func maker(c *passport.Claims) apikey.Maker {

@@ -2,11 +2,14 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
@@ -17,6 +20,35 @@ var _ apikey.Store = (*Store)(nil)
 
 // AddKey stores a new key.
 func (s *Store) AddKey(ctx context.Context, k apikey.Key, hash []byte, maxLive int) error {
+	return s.addKey(ctx, k, hash, maxLive, func(context.Context, *db.Queries) error { return nil })
+}
+
+// AddKeyOnce stores a new key with the idempotency key of its request.
+func (s *Store) AddKeyOnce(ctx context.Context, k apikey.Key, hash []byte, maxLive int, once apikey.Once) error {
+	return s.addKey(ctx, k, hash, maxLive, func(ctx context.Context, q *db.Queries) error { return s.takeCreationKey(ctx, q, k, once) })
+}
+
+// takeCreationKey stores an idempotency key, unless it made another key. The account's keys are locked. It also deletes what is
+// too old to count.
+func (s *Store) takeCreationKey(ctx context.Context, q *db.Queries, k apikey.Key, once apikey.Once) error {
+	now := s.now()
+	made, err := q.GetCreationKey(ctx, once.Key)
+	if err == nil {
+		err = once.CheckRepeated(made.APIKeyID, made.RequestDigest, toTime(made.CreateTime), now)
+	} else if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := q.DeleteCreationKeys(ctx, micros(now.Add(-idempotency.Kept))); err != nil {
+		return err
+	}
+	return q.AddCreationKey(ctx, db.AddCreationKeyParams{ID: once.Key, RequestDigest: once.RequestDigest, APIKeyID: k.ID, CreateTime: micros(now)})
+}
+
+// addKey stores a new key after first, which may refuse it.
+func (s *Store) addKey(ctx context.Context, k apikey.Key, hash []byte, maxLive int, first func(context.Context, *db.Queries) error) error {
 	scopes, err := encode(k.Scopes)
 	if err != nil {
 		return err
@@ -26,6 +58,9 @@ func (s *Store) AddKey(ctx context.Context, k apikey.Key, hash []byte, maxLive i
 		return err
 	}
 	return s.writeKeys(ctx, k.AccountID, func(ctx context.Context, q *db.Queries) error {
+		if err := first(ctx, q); err != nil {
+			return err
+		}
 		if err := s.checkKey(ctx, q, k, maxLive); err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func TestTheLifeOfAnIdempotencyKey(t *testing.T) {
 		dear := under("key", "dear", "r0")
 		dear.InputTokens = 100_000
 		_, err := b.Reserve(t.Context(), dear)
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, reasonOf(err))
 		h, err := b.Reserve(t.Context(), under("key", "cheap", "r1"))
 		require.NoError(t, err, "the refused call did not take the key")
 		b.settle(h, 1)
@@ -100,7 +100,7 @@ func TestTheLifeOfAnIdempotencyKey(t *testing.T) {
 		_, err = b.Sweep(t.Context())
 		require.NoError(t, err)
 		_, err = b.Reserve(t.Context(), under("key", "cheap", "r3"))
-		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_ALREADY_COMPLETED, err)
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_ALREADY_COMPLETED, reasonOf(err))
 		b.clock.Add(time.Nanosecond)
 		_, err = b.Reserve(t.Context(), under("key", "other", "r4"))
 		require.NoError(t, err, "a day later the key is free")
@@ -146,7 +146,7 @@ func TestTwinsUnderAnIdempotencyKey(t *testing.T) {
 				made++
 				continue
 			}
-			requireReason(t, errorsv1.ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS, err)
+			require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS, reasonOf(err))
 		}
 		require.Equal(t, 1, made)
 		require.EqualValues(t, 10, b.account().Held)

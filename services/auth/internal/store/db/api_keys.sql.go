@@ -58,6 +58,27 @@ func (q *Queries) AddAPIKey(ctx context.Context, arg AddAPIKeyParams) error {
 	return err
 }
 
+const addCreationKey = `-- name: AddCreationKey :exec
+INSERT INTO creation_key (id, request_digest, api_key_id, create_time) VALUES ($1, $2, $3, $4)
+`
+
+type AddCreationKeyParams struct {
+	ID            string
+	RequestDigest string
+	APIKeyID      string
+	CreateTime    int64
+}
+
+func (q *Queries) AddCreationKey(ctx context.Context, arg AddCreationKeyParams) error {
+	_, err := q.db.ExecContext(ctx, addCreationKey,
+		arg.ID,
+		arg.RequestDigest,
+		arg.APIKeyID,
+		arg.CreateTime,
+	)
+	return err
+}
+
 const countLiveAPIKeys = `-- name: CountLiveAPIKeys :one
 SELECT count(*) FROM api_key
 WHERE account_id = $1 AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)
@@ -74,6 +95,15 @@ func (q *Queries) CountLiveAPIKeys(ctx context.Context, arg CountLiveAPIKeysPara
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const deleteCreationKeys = `-- name: DeleteCreationKeys :exec
+DELETE FROM creation_key WHERE create_time <= $1
+`
+
+func (q *Queries) DeleteCreationKeys(ctx context.Context, before int64) error {
+	_, err := q.db.ExecContext(ctx, deleteCreationKeys, before)
+	return err
 }
 
 const getAPIKey = `-- name: GetAPIKey :one
@@ -137,6 +167,22 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash []byte) (APIKey, err
 		&i.ExpireTime,
 		&i.LastUseTime,
 		&i.RevokeTime,
+	)
+	return i, err
+}
+
+const getCreationKey = `-- name: GetCreationKey :one
+SELECT id, request_digest, api_key_id, create_time FROM creation_key WHERE id = $1
+`
+
+func (q *Queries) GetCreationKey(ctx context.Context, id string) (CreationKey, error) {
+	row := q.db.QueryRowContext(ctx, getCreationKey, id)
+	var i CreationKey
+	err := row.Scan(
+		&i.ID,
+		&i.RequestDigest,
+		&i.APIKeyID,
+		&i.CreateTime,
 	)
 	return i, err
 }

@@ -49,6 +49,13 @@ type AppUser struct {
 	DeleteTime     sql.NullInt64
 }
 
+type CreationKey struct {
+	ID            string
+	RequestDigest string
+	APIKeyID      string
+	CreateTime    int64
+}
+
 type EndedMembership struct {
 	ClerkID  string
 	EndTime  sql.NullInt64

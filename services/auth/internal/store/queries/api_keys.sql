@@ -61,3 +61,12 @@ UPDATE api_key SET hash = sqlc.arg(hash) WHERE id = sqlc.arg(id);
 
 -- name: GetAPIKey :one
 SELECT * FROM api_key WHERE id = $1 AND account_id = $2;
+
+-- name: GetCreationKey :one
+SELECT * FROM creation_key WHERE id = $1;
+
+-- name: AddCreationKey :exec
+INSERT INTO creation_key (id, request_digest, api_key_id, create_time) VALUES ($1, $2, $3, $4);
+
+-- name: DeleteCreationKeys :exec
+DELETE FROM creation_key WHERE create_time <= sqlc.arg(before);

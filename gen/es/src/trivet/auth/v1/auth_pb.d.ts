@@ -1210,7 +1210,9 @@ export declare const AuthService: GenService<{
   /**
    * CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
    * makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
-   * Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows).
+   * With an Idempotency-Key, a repetition within 24 hours makes no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
+   * Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows),
+   * SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
    *
    * @generated from rpc trivet.auth.v1.AuthService.CreateApiKey
    */
