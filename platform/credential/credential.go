@@ -135,13 +135,24 @@ func (x *Exchanger) Exchange(ctx context.Context, credential string) (*Passports
 }
 
 func (x *Exchanger) entry(ctx context.Context, credential string) (*entry, error) {
-	sum := sha256.Sum256([]byte(credential))
+	sum := digestOf(credential)
 	if e, ok := x.cache.Get(sum); ok {
 		if x.usable(e) {
 			return e, nil
 		}
 		x.cache.Remove(sum)
 	}
+	return x.ask(ctx, sum, credential)
+}
+
+// digestOf hashes a credential. A session token fits into the buffer, which spares a copy on the heap.
+func digestOf(credential string) digest {
+	var buffer [1024]byte
+	return sha256.Sum256(append(buffer[:0], credential...))
+}
+
+// ask authenticates a credential, once for all callers who ask at the same time.
+func (x *Exchanger) ask(ctx context.Context, sum digest, credential string) (*entry, error) {
 	// The call has its own context: the first caller's leaving must not fail the others.
 	result := x.calls.DoChan(string(sum[:]), func() (any, error) {
 		return x.authenticate(context.WithoutCancel(ctx), sum, credential)
@@ -163,7 +174,7 @@ func (x *Exchanger) replace(ctx context.Context, credential string, refused *ent
 	if age := x.now().Sub(refused.asked); age >= 0 && age < renewEvery {
 		return nil, nil //nolint:nilnil // documented
 	}
-	sum := sha256.Sum256([]byte(credential))
+	sum := digestOf(credential)
 	x.mu.Lock()
 	if e, ok := x.cache.Peek(sum); ok && e == refused {
 		x.cache.Remove(sum)

@@ -63,7 +63,7 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	fmt.Fprintf(stdout, "%d cores, Go %s; every figure is the median of %d rounds of %s, in turn; %d deltas a stream; CPU and allocations are per request\n",
 		runtime.NumCPU(), runtime.Version(), o.rounds, o.duration, o.deltas)
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "case\tprogram\trequests/s\tCPU\tratio\tCPU/delta\tPostgreSQL\tallocations\tp50\tp99\tfirst byte\tfailed\t")
+	fmt.Fprintln(table, "case\tprogram\trequests/s\tCPU\tratio\tCPU/delta\tPostgreSQL\tallocations\tcommits\tp50\tp99\tfirst byte\tfailed\t")
 	for _, c := range o.cases() {
 		fmt.Fprintln(stderr, c)
 		all, err := b.measureCase(ctx, c)
@@ -127,7 +127,7 @@ func profile(ctx context.Context, o options, t *target, c benchCase) error {
 }
 
 func show(w io.Writer, c benchCase, t *target, f, floor figures, deltas int) {
-	delta, server, allocations := "", "", ""
+	delta, server, allocations, commits := "", "", "", ""
 	if c.stream {
 		delta = fmt.Sprintf("%.2f µs", float64(f.cpu.Nanoseconds())/1000/float64(deltas))
 	}
@@ -135,10 +135,10 @@ func show(w io.Writer, c benchCase, t *target, f, floor figures, deltas int) {
 		server = micros(f.server)
 	}
 	if len(t.ops) > 0 {
-		allocations = fmt.Sprintf("%.0f", f.allocations)
+		allocations, commits = fmt.Sprintf("%.0f", f.allocations), fmt.Sprintf("%.2f", f.commits)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%.0f\t%s\t%.2f×\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", c, t.name, f.rate, micros(f.cpu), float64(f.cpu)/float64(floor.cpu), delta, server,
-		allocations, micros(f.p50), micros(f.p99), micros(f.firstByte), f.failures)
+	fmt.Fprintf(w, "%s\t%s\t%.0f\t%s\t%.2f×\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", c, t.name, f.rate, micros(f.cpu), float64(f.cpu)/float64(floor.cpu), delta, server,
+		allocations, commits, micros(f.p50), micros(f.p99), micros(f.firstByte), f.failures)
 }
 
 func micros(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) }

@@ -20,6 +20,7 @@ type figures struct {
 	cpu         time.Duration // per request
 	server      time.Duration // PostgreSQL's CPU per request
 	allocations float64       // per request
+	commits     float64       // durable ones, per request
 	p50, p99    time.Duration
 	firstByte   time.Duration // median until the first byte of the body
 	err         error
@@ -60,6 +61,7 @@ func drive(ctx context.Context, t *target, c benchCase, d time.Duration) (figure
 	if f.requests > 0 {
 		f.server = (after.server - before.server) / time.Duration(f.requests)
 		f.allocations = (after.allocations - before.allocations) / float64(f.requests)
+		f.commits = (after.commits - before.commits) / float64(f.requests)
 	}
 	return f, nil
 }

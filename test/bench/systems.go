@@ -295,6 +295,7 @@ func token(ctx context.Context, url, user string) (string, error) {
 type spent struct {
 	cpu, server time.Duration
 	allocations float64
+	commits     float64
 }
 
 func (t *target) spent(ctx context.Context) (s spent, err error) {
@@ -317,6 +318,8 @@ func (t *target) spent(ctx context.Context) (s spent, err error) {
 		}
 		made, _ := r.sum("go_memstats_mallocs_total")
 		s.allocations += made
+		commits, _ := r.sum("trivet_database_commit_duration_seconds_count")
+		s.commits += commits
 	}
 	return s, nil
 }

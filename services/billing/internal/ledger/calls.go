@@ -219,7 +219,11 @@ func (h *callHeap) Pop() any {
 
 // Call reads the record of one call of an account. Errors: ErrNotFound, ErrUnavailable.
 func (l *Ledger) Call(ctx context.Context, accountID, requestID string) (UsageRecord, error) {
-	record, err := l.store.Record(ctx, Reservation{AccountID: accountID, RequestID: requestID}.holdID())
+	id, former, _ := l.holdIDs(accountID, requestID)
+	record, err := l.store.Record(ctx, id)
+	if errors.Is(err, ErrNotFound) && former != "" {
+		record, err = l.store.Record(ctx, former)
+	}
 	if err == nil && record.Outcome == OutcomeReplaced {
 		return UsageRecord{}, ErrNotFound
 	}

@@ -383,14 +383,14 @@ func TestReadingTheLogReadsLittle(t *testing.T) {
 		return s
 	}
 	busy := build(500, 1000)
-	found, _, more, err := ledger.New(ledger.Options{Store: busy}).Calls(t.Context(), ledger.CallQuery{AccountID: alice}, ledger.CallCursor{}, 50)
+	found, _, more, err := ledger.New(ledger.Options{Store: busy, Now: time.Now}).Calls(t.Context(), ledger.CallQuery{AccountID: alice}, ledger.CallCursor{}, 50)
 	require.NoError(t, err)
 	require.Len(t, found, 50)
 	require.True(t, more)
 	require.LessOrEqual(t, busy.read, 5)
 
 	small := build(12_000, 1)
-	_, _, more, err = ledger.New(ledger.Options{Store: small}).Calls(t.Context(), ledger.CallQuery{AccountID: alice, Model: "none"}, ledger.CallCursor{}, 50)
+	_, _, more, err = ledger.New(ledger.Options{Store: small, Now: time.Now}).Calls(t.Context(), ledger.CallQuery{AccountID: alice, Model: "none"}, ledger.CallCursor{}, 50)
 	require.NoError(t, err)
 	require.True(t, more)
 	require.LessOrEqual(t, small.asked, 50)

@@ -77,9 +77,11 @@ type Ledger struct {
 	reload func(ctx context.Context) error
 	free   FreeCredit
 	ids    ids
-	// recent holds the open holds that this process made, so that Settle need not read them: what it uses of them does not
+	// started is when this process began: holds of calls from before may have been made by another version.
+	started time.Time
+	// recent has the open holds that this process made, so that Settle need not read them: what it uses of them does not
 	// change, and closing compares the rest.
-	recent *lru.Cache[string, Hold]
+	recent *lru.Cache[string, *Hold]
 	// swept is the last hold of the last batch that was swept; its zero value means that the next begins with the first.
 	swept atomic.Pointer[Hold]
 }
@@ -89,7 +91,7 @@ func New(o Options) *Ledger {
 	if o.Lease <= 0 {
 		o.Lease = DefaultLease
 	}
-	recent, err := lru.New[string, Hold](recentHolds)
+	recent, err := lru.New[string, *Hold](recentHolds)
 	if err != nil {
 		panic(err) // the size is a constant above 0
 	}
@@ -98,6 +100,7 @@ func New(o Options) *Ledger {
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}
+	l.started = l.now()
 	l.swept.Store(&Hold{})
 	return l
 }

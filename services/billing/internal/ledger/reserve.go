@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/callid"
 	"github.com/trivet-dev/trivet/platform/models"
 )
 
@@ -50,11 +51,24 @@ func (r Reservation) fingerprint() string {
 	return encode(h.Sum(nil)[:15])
 }
 
-// holdID makes the hold's id from what makes it unique, so that the primary key alone makes Reserve idempotent.
-func (r Reservation) holdID() string {
-	sum := sha256.Sum256([]byte(r.AccountID + "\x00" + r.RequestID))
-	return prefixHold + encode(sum[:20])
+// holdIDs returns the id of a request's hold, which is made from what makes it unique, so that the primary key alone makes Reserve
+// idempotent. The id of a call's hold begins with the time of the call, so that new rows lie together in the index: a random place costs a
+// page for each. former is the id that versions before this one gave to the hold; empty when it is the same. Where replicas share the
+// database, such a version may run at the same time, so the id stays as it was.
+func (l *Ledger) holdIDs(accountID, requestID string) (id, former string, began time.Time) {
+	const timeBytes, size = 6, 20
+	sum := sha256.Sum256([]byte(accountID + "\x00" + requestID))
+	hashed := prefixHold + encode(sum[:size])
+	began, ok := callid.Parse(requestID, accountID)
+	if !ok || l.store.Shared() {
+		return hashed, "", began
+	}
+	raw := binary.BigEndian.AppendUint64(make([]byte, 0, size+2), uint64(began.UnixMilli())<<16)
+	return prefixHold + encode(append(raw[:timeBytes], sum[:size-timeBytes]...)), hashed, began
 }
+
+// startSkew is how far the clock of who made a call's id may be ahead of this process's when it starts.
+const startSkew = time.Second
 
 // maxChoices bounds the answers of one call.
 const maxChoices = 128
@@ -85,7 +99,9 @@ func (r Reservation) check() error {
 type reserving struct {
 	l *Ledger
 	Reservation
-	model models.Model
+	// id is the hold's, and former the one that it has if a version before this one made it; empty when none can have.
+	id, former string
+	model      models.Model
 	// worst is the model at its dearest: a price list of one's own may ask more for cached input.
 	worst models.Model
 	// fullCost is the price of the whole wish; tooBig is true when it cannot be counted.
@@ -108,6 +124,10 @@ func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 		return Hold{}, err
 	}
 	call := &reserving{l: l, Reservation: r}
+	var began time.Time
+	if call.id, call.former, began = l.holdIDs(r.AccountID, r.RequestID); began.After(l.started.Add(startSkew)) {
+		call.former = ""
+	}
 	model, err := l.prices.Get(r.Model)
 	if err != nil {
 		return call.held(ctx, &UnknownModelError{err})
@@ -121,14 +141,13 @@ func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 
 // held answers a repetition whose model is no longer in the price list; refusal is for a new call.
 func (r *reserving) held(ctx context.Context, refusal error) (Hold, error) {
-	old, err := r.l.store.Hold(ctx, r.holdID())
+	again, err := r.repeated(ctx, r.l.store)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Hold{}, refusal
 	case err != nil:
 		return Hold{}, err
 	}
-	again := r.answerFor(old)
 	return again.hold, again.refusal
 }
 
@@ -149,7 +168,7 @@ func (r *reserving) run(ctx context.Context) (Hold, error) {
 		return Hold{}, err
 	}
 	if a.refusal == nil {
-		r.l.recent.Add(a.hold.ID, a.hold)
+		r.l.recent.Add(a.hold.ID, &a.hold)
 	}
 	return a.hold, a.refusal
 }
@@ -164,7 +183,7 @@ func (r *reserving) decide(ctx context.Context, tx Tx) (answer, error) {
 // decideCall answers a repetition with the first answer, and a new request with a hold or a refusal. Nearly all requests are new, so the first
 // run looks for an earlier one only before it refuses.
 func (r *reserving) decideCall(ctx context.Context, tx Tx) (answer, error) {
-	if !tx.Assumes() {
+	if !tx.Assumes() || r.former != "" {
 		if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
 			return again, err
 		}
@@ -215,9 +234,23 @@ func (r *reserving) decideNew(ctx context.Context, tx Tx) (answer, error) {
 	return answer{hold: h}, tx.SaveAccount(ctx, account)
 }
 
+// holdReader is a Store or a Tx.
+type holdReader interface {
+	Hold(ctx context.Context, id string) (Hold, error)
+}
+
+// either reads the hold with one of two ids; the second may be empty.
+func either(ctx context.Context, holds holdReader, id, former string) (Hold, error) {
+	h, err := holds.Hold(ctx, id)
+	if errors.Is(err, ErrNotFound) && former != "" {
+		return holds.Hold(ctx, former)
+	}
+	return h, err
+}
+
 // repeated answers a request id that was seen before, or ErrNotFound.
-func (r *reserving) repeated(ctx context.Context, tx Tx) (answer, error) {
-	old, err := tx.Hold(ctx, r.holdID())
+func (r *reserving) repeated(ctx context.Context, holds holdReader) (answer, error) {
+	old, err := either(ctx, holds, r.id, r.former)
 	if err != nil {
 		return answer{}, err
 	}
@@ -264,7 +297,7 @@ func (r *reserving) affordable(now time.Time, budget int64) (Hold, bool) {
 
 func (r *reserving) hold(now time.Time, amount, outputTokens int64) Hold {
 	return Hold{
-		ID: r.holdID(), AccountID: r.AccountID, RequestID: r.RequestID, Fingerprint: r.fingerprint(),
+		ID: r.id, AccountID: r.AccountID, RequestID: r.RequestID, Fingerprint: r.fingerprint(),
 		UserID: r.UserID, APIKeyID: r.APIKeyID, Model: r.Model,
 		InputPrice: r.model.InputPrice, CachedInputPrice: r.model.CachedInputPrice, OutputPrice: r.model.OutputPrice,
 		Amount: amount, OutputTokens: outputTokens, State: StateOpen, CreateTime: now, LeaseTime: now.Add(r.l.lease),

@@ -40,15 +40,15 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Closing, error) {
 }
 
 // find returns a hold: as this process remembers it, which is open, or as it is stored.
-func (l *Ledger) find(ctx context.Context, id string) (Hold, error) {
+func (l *Ledger) find(ctx context.Context, id string) (*Hold, error) {
 	if h, kept := l.recent.Get(id); kept {
 		return h, nil
 	}
 	h, err := l.store.Hold(ctx, id)
 	if errors.Is(err, ErrNotFound) {
-		return Hold{}, &HoldNotFoundError{id}
+		return nil, &HoldNotFoundError{id}
 	}
-	return h, err
+	return &h, err
 }
 
 // cost prices usage as the hold promised.
@@ -69,7 +69,7 @@ type settling struct {
 	Settlement
 	l *Ledger
 	// known is the hold as this process remembers it or has read it.
-	known Hold
+	known *Hold
 	// price tells the usage and the cost to charge for the hold as it is.
 	price func(h Hold) (Usage, int64, error)
 	// sweep is true when the sweeper closes the hold. It leaves alone what is closed or still has a lease.
@@ -134,7 +134,7 @@ func (c *settling) refuse(tx Tx, refusal error) error {
 // current is the hold as it is now. The sweeper needs its last checkpoint, which another process may have written.
 func (c *settling) current(ctx context.Context, tx Tx) (h Hold, err error) {
 	if c.known.State == StateOpen && !c.sweep {
-		h, err = tx.OpenHold(ctx, c.known)
+		h, err = tx.OpenHold(ctx, *c.known)
 	} else {
 		h, err = tx.Hold(ctx, c.known.ID)
 	}

@@ -102,9 +102,9 @@ func TestStatementsPerCall(t *testing.T) {
 	eachCounting(t, func(t *testing.T, c *counting, accounts int) {
 		mostReserving, mostSettling, mostFolding := calls, calls, calls
 		if c.db.Dialect() == database.SQLite {
-			mostReserving = 3                // the version, the holds and the accounts
-			mostSettling = 5                 // these, the grants and the calls to fold
-			mostFolding = 3 + 5*accounts + 1 // the accounts to fold and the version; what waits, a day, a segment and what is folded; their entries
+			mostReserving = 4                // the version, who was erased, the holds and the accounts
+			mostSettling = 6                 // these, the grants and the calls to fold
+			mostFolding = 4 + 5*accounts + 1 // the accounts to fold, the version and who was erased; what waits, a day, a segment and what is folded; their entries
 		}
 		account := func(i int) string { return fmt.Sprintf("org_%d", i%accounts) }
 		for i := range accounts {
@@ -113,7 +113,7 @@ func TestStatementsPerCall(t *testing.T) {
 		}
 		var holds [calls]ledger.Hold
 		ran := c.together(account(0), func(i int) (err error) {
-			holds[i], err = c.Reserve(t.Context(), ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: account(i), Model: "embed", InputTokens: 10})
+			holds[i], err = c.Reserve(t.Context(), ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: account(i), UserID: "user_1", Model: "embed", InputTokens: 10})
 			return err
 		})
 		t.Logf("reserve: %.2f statements per call", float64(ran)/calls)

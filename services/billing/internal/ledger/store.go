@@ -19,6 +19,8 @@ var (
 
 // Store keeps the ledger's rows, on SQLite or PostgreSQL.
 type Store interface {
+	// Shared tells whether replicas may share the database.
+	Shared() bool
 	// Write has fn decide in memory, on the state of the account, and returns after a durable commit of what it decided. Decisions of many
 	// callers share a batch: one transaction that reads each account once and writes each changed row once. Decisions about one account
 	// take turns. An error of fn undoes its own work only. fn may run more than once, so it sets its results and adds nothing to them.

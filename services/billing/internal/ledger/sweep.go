@@ -107,7 +107,7 @@ func unbillable(err error) bool { return is[*UsageError](err) || is[*Uncountable
 
 func (l *Ledger) sweepAt(ctx context.Context, h Hold, price func(Hold) (Usage, int64, error)) (done bool, err error) {
 	c := &settling{
-		l: l, known: h, sweep: true, price: price,
+		l: l, known: &h, sweep: true, price: price,
 		Settlement: Settlement{HoldID: h.ID, Outcome: OutcomeAbandoned, Estimated: true},
 	}
 	if _, err := c.run(ctx); err != nil || c.left {

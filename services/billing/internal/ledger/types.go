@@ -144,7 +144,7 @@ const (
 
 // Hold is credit that is set aside for one call.
 type Hold struct {
-	// ID is "hold_…", made from account and request id.
+	// ID is "hold_…", made from account and request id; see holdIDs.
 	ID string
 	// AccountID is who pays.
 	AccountID string

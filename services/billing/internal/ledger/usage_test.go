@@ -55,7 +55,7 @@ func TestUsageRowsReadFewAtATime(t *testing.T) {
 				}
 				return c.perDay
 			}}
-			book := ledger.New(ledger.Options{Store: store})
+			book := ledger.New(ledger.Options{Store: store, Now: time.Now})
 			var last ledger.UsageRow
 			n := 0
 			err := book.UsageRows(t.Context(), ledger.UsageQuery{From: from.Add(time.Hour), To: from.AddDate(0, 0, 29).Add(time.Microsecond)}, func(row ledger.UsageRow) (bool, error) {
@@ -76,7 +76,7 @@ func TestUsageRowsReadFewAtATime(t *testing.T) {
 		})
 	}
 	store := &reportStore{perDay: func(time.Time) int { return 4_000 }}
-	book := ledger.New(ledger.Options{Store: store})
+	book := ledger.New(ledger.Options{Store: store, Now: time.Now})
 	n := 0
 	count := func(stop int, err error) func(ledger.UsageRow) (bool, error) {
 		return func(ledger.UsageRow) (bool, error) { n++; return n < stop, err }

@@ -80,14 +80,22 @@ func (u *unit) fold(ctx context.Context, accountID string, limit int, f ledger.F
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
+	users := make([]string, 0, len(calls))
+	for _, call := range calls {
+		users = append(users, call.UserID)
+	}
+	if err := u.loadErased(ctx, users); err != nil {
+		return 0, err
+	}
 	p := newFoldPage(u)
+	p.records = make([]ledger.UsageRecord, 0, len(rows)+len(calls))
 	for _, row := range rows {
 		if err := p.add(ctx, row); err != nil {
 			return 0, err
 		}
 	}
 	for _, call := range calls {
-		if err := p.addCall(ctx, accountID, call); err != nil {
+		if err := p.addCall(accountID, call); err != nil {
 			return 0, err
 		}
 	}
@@ -112,11 +120,10 @@ type foldPage struct {
 	// first and last are when the first of the records ended, and when the last of all calls was closed.
 	first, last int64
 	segment     string
-	erased      map[string]bool
 }
 
 func newFoldPage(u *unit) *foldPage {
-	return &foldPage{u: u, days: map[dayKey]ledger.UsageTotal{}, erased: map[string]bool{}}
+	return &foldPage{u: u, days: map[dayKey]ledger.UsageTotal{}}
 }
 
 // dayKey is a row of the daily sums.
@@ -131,9 +138,10 @@ func (p *foldPage) add(ctx context.Context, row db.Hold) error {
 	if err != nil {
 		return err
 	}
-	if r.UserID, err = p.nameable(ctx, r.UserID); err != nil {
+	if err := p.u.loadErased(ctx, []string{r.UserID}); err != nil { // the record of an older version may name an erased person that the hold does not
 		return err
 	}
+	r.UserID = p.u.nameable(r.UserID)
 	if row.Fold == foldAll && row.UsageID == "" {
 		p.charged += row.Cost
 	}
@@ -186,26 +194,6 @@ func (p *foldPage) writeDays(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// nameable is the user's id, or nothing once the person was erased.
-func (p *foldPage) nameable(ctx context.Context, userID string) (string, error) {
-	if userID == "" {
-		return "", nil
-	}
-	erased, known := p.erased[userID]
-	if !known {
-		n, err := p.u.q.IsErasedUser(ctx, hash(userID))
-		if err != nil {
-			return "", err
-		}
-		erased = n > 0
-		p.erased[userID] = erased
-	}
-	if erased {
-		return "", nil
-	}
-	return userID, nil
 }
 
 func (p *foldPage) writeSegment(ctx context.Context, accountID string, f ledger.Folding) error {

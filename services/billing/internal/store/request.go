@@ -73,16 +73,19 @@ func (u *unit) insertRefused(ctx context.Context, accountID, segmentID string, r
 	if err := u.flush(ctx); err != nil {
 		return err
 	}
-	p := newFoldPage(u)
-	if owner, err := p.nameable(ctx, accountID); err != nil || owner == "" {
-		return err // the account's person was erased
-	}
+	users := []string{accountID}
 	for _, r := range records {
-		user, err := p.nameable(ctx, r.UserID)
-		if err != nil {
-			return err
-		}
-		r.UserID = user
+		users = append(users, r.UserID)
+	}
+	if err := u.loadErased(ctx, users); err != nil {
+		return err
+	}
+	if u.nameable(accountID) == "" {
+		return nil // the account's person was erased
+	}
+	p := newFoldPage(u)
+	for _, r := range records {
+		r.UserID = u.nameable(r.UserID)
 		p.addRecord(r)
 		p.name(r)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
@@ -20,17 +21,20 @@ var errSegment = errors.New("the segment's bytes are damaged")
 
 // encodeSegment writes records. Account and id are not in them: they are the row's.
 func encodeSegment(records []ledger.UsageRecord) []byte {
-	w := &segmentWriter{raw: []byte{segmentVersion}, known: map[string]uint64{}}
+	w := &segmentWriter{raw: append(make([]byte, 0, recordSize*(len(records)+1)), segmentVersion)}
+	if len(records) > 1 {
+		w.known = make(map[string]uint64, textsOfRecord)
+	}
 	w.number(int64(len(records)))
 	for _, r := range records {
-		for _, text := range []string{r.HoldID, r.RequestID, r.UserID, r.APIKeyID, r.Model, string(r.Outcome), r.ProviderRequestID, r.Target, r.ServedModel, r.ErrorCode, r.HTTPRequestID} {
+		for _, text := range [...]string{r.HoldID, r.RequestID, r.UserID, r.APIKeyID, r.Model, string(r.Outcome), r.ProviderRequestID, r.Target, r.ServedModel, r.ErrorCode, r.HTTPRequestID} {
 			w.text(text)
 		}
 		estimated := int64(0)
 		if r.Estimated {
 			estimated = 1
 		}
-		for _, n := range []int64{
+		for _, n := range [...]int64{
 			r.Usage.Input, r.Usage.CachedInput, r.Usage.Output, r.Usage.Reasoning, r.Cost, estimated, r.SettleTime.UnixMicro() - w.last,
 			r.Latency.Microseconds(), r.FirstByte.Microseconds(),
 		} {
@@ -41,23 +45,46 @@ func encodeSegment(records []ledger.UsageRecord) []byte {
 	return w.raw
 }
 
+const (
+	// recordSize is about the size of a record alone, in bytes.
+	recordSize = 128
+	// textsOfRecord is how many texts a record has.
+	textsOfRecord = 11
+)
+
 type segmentWriter struct {
-	raw   []byte
+	raw []byte
+	// known are the texts so far, by their number. One record alone has so few that they are compared instead: its texts are in alone.
 	known map[string]uint64
+	alone [textsOfRecord]string
+	texts uint64
 	last  int64
 }
 
 func (w *segmentWriter) number(n int64) { w.raw = binary.AppendVarint(w.raw, n) }
 
 func (w *segmentWriter) text(s string) {
-	if at, known := w.known[s]; known {
+	if at := w.find(s); at > 0 {
 		w.raw = binary.AppendUvarint(w.raw, at)
 		return
 	}
-	w.known[s] = uint64(len(w.known) + 1)
+	w.texts++
+	if w.known != nil {
+		w.known[s] = w.texts
+	} else {
+		w.alone[w.texts-1] = s
+	}
 	w.raw = binary.AppendUvarint(w.raw, 0)
 	w.raw = binary.AppendUvarint(w.raw, uint64(len(s)))
 	w.raw = append(w.raw, s...)
+}
+
+// find returns the number of a text that occurred before; 0 when it did not.
+func (w *segmentWriter) find(s string) uint64 {
+	if w.known != nil {
+		return w.known[s]
+	}
+	return uint64(slices.Index(w.alone[:w.texts], s) + 1)
 }
 
 // decodeSegment reads the records of a segment of an account.

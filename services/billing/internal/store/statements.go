@@ -4,7 +4,7 @@ import "github.com/trivet-dev/trivet/platform/database"
 
 // statements are those that a batch runs for many rows at once. They are written here, because sqlc knows no lists of variable length.
 type statements struct {
-	accounts, grants *selects
+	accounts, grants, erased *selects
 	// unfolded reads the calls of an account that wait to be folded.
 	unfolded string
 
@@ -28,6 +28,7 @@ func newStatements(dialect database.Dialect) *statements {
 		unfolded: parameters(dialect, "SELECT hold_id, user_id, record FROM unfolded_call WHERE account_id = ?"),
 		accounts: newSelects(dialect, "SELECT "+accountColumns+" FROM account WHERE id IN (", ")"+lock),
 		grants:   newSelects(dialect, "SELECT "+grantColumns+" FROM credit_grant WHERE remaining > 0 AND account_id IN (", ")"),
+		erased:   newSelects(dialect, "SELECT user_hash FROM erased_user WHERE user_hash IN (", ")"),
 		// A person who was erased gets no new account.
 		openAccounts: newBulk(dialect, `INSERT INTO account (
 			plan, create_time, id, balance, held, debt, period_start_time, period_end_time, due_time, period_requests,
@@ -39,13 +40,11 @@ func newStatements(dialect database.Dialect) *statements {
 			`) AS v WHERE NOT EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = v.column1) ON CONFLICT (id) DO NOTHING`),
 		insertGrants: newBulk(dialect, "INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time) VALUES ",
 			"(?, ?, ?, ?, ?, ?, ?)", " ON CONFLICT (account_id, source) DO NOTHING"),
-		// A person who was erased is not named again.
 		insertHolds: newBulk(dialect, `INSERT INTO hold (
 			id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
 			amount, output_tokens, state, create_time, lease_time,
 			used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens) VALUES `,
-			`(?, ?, ?, ?, CASE WHEN EXISTS (SELECT 1 FROM erased_user WHERE user_hash = ?) THEN '' ELSE CAST(? AS TEXT) END,
-			?, 0, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?)`, " ON CONFLICT (id) DO NOTHING"),
+			"(?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?)", " ON CONFLICT (id) DO NOTHING"),
 		insertEntries: newBulk(dialect, "INSERT INTO entry (account_id, id, kind, debit, credit, amount, reference, create_time) VALUES ",
 			"(?, ?, ?, ?, ?, ?, ?, ?)", ""),
 		closeHolds: newBulk(dialect, `UPDATE hold SET state = v.column3, cost = v.column4, balance_after = v.column5, paid_by = v.column6,
@@ -58,7 +57,7 @@ func newStatements(dialect database.Dialect) *statements {
 				"TEXT", "BOOLEAN", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT"),
 			") AS v WHERE hold.id = v.column1 AND hold.state = v.column2"),
 		insertCalls: newBulk(dialect, "INSERT INTO unfolded_call (account_id, close_time, hold_id, user_id, fold, charged, record) VALUES ",
-			"(?, ?, ?, CASE WHEN EXISTS (SELECT 1 FROM erased_user WHERE user_hash = ?) THEN '' ELSE CAST(? AS TEXT) END, ?, ?, ?)", ""),
+			"(?, ?, ?, ?, ?, ?, ?)", ""),
 		foldHolds: newBulk(dialect, "UPDATE hold SET fold = 2, segment = v.column2 FROM (VALUES ", row("TEXT", "TEXT"),
 			") AS v WHERE hold.id = v.column1"),
 		extendHolds: newBulk(dialect, `UPDATE hold SET lease_time = v.column2, used_input_tokens = v.column3, used_cached_input_tokens = v.column4,

@@ -43,6 +43,9 @@ func New(open *database.DB) *Store {
 	}
 }
 
+// Shared tells whether replicas may share the database.
+func (s *Store) Shared() bool { return s.db.Dialect() == database.Postgres }
+
 // translate makes the driver's errors the ledger's sentinels.
 func translate(err error) error {
 	switch {

@@ -13,7 +13,7 @@ import (
 
 // insertCalls writes the records of the holds that this batch closes.
 func (u *unit) insertCalls(ctx context.Context) error {
-	var rows []any
+	rows := make([]any, 0, u.sql.insertCalls.width*len(u.closes))
 	for _, h := range u.closes {
 		charged := h.Cost
 		if h.fold != foldAll {
@@ -21,7 +21,7 @@ func (u *unit) insertCalls(ctx context.Context) error {
 		}
 		r := closedRecord(h.Hold)
 		r.UserID = "" // it has a column of its own, for an erasure
-		rows = append(rows, h.AccountID, microsOrZero(h.SettleTime), h.ID, hash(h.UserID), h.UserID, h.fold, charged,
+		rows = append(rows, h.AccountID, microsOrZero(h.SettleTime), h.ID, u.nameable(h.UserID), h.fold, charged,
 			encodeSegment([]ledger.UsageRecord{r}))
 	}
 	_, err := u.sql.insertCalls.exec(ctx, u.t, rows)
@@ -50,14 +50,12 @@ func decodeCall(accountID, holdID string, raw []byte) (ledger.UsageRecord, error
 }
 
 // addCall adds a call that waits.
-func (p *foldPage) addCall(ctx context.Context, accountID string, call db.ListUnfoldedCallsRow) error {
+func (p *foldPage) addCall(accountID string, call db.ListUnfoldedCallsRow) error {
 	r, err := decodeCall(accountID, call.HoldID, call.Record)
 	if err != nil {
 		return err
 	}
-	if r.UserID, err = p.nameable(ctx, call.UserID); err != nil {
-		return err
-	}
+	r.UserID = p.u.nameable(call.UserID)
 	p.charged += call.Charged
 	p.last = max(p.last, call.CloseTime)
 	p.addUsage(r, r.SettleTime, true)

@@ -26,6 +26,8 @@ type unit struct {
 	accounts map[string]*account
 	grants   map[string]*grant
 	holds    map[string]*hold
+	// erased are the people who were looked up, and whether they were erased.
+	erased map[string]bool
 
 	opens                    []*account
 	newGrants                []*grant
@@ -69,7 +71,7 @@ type hold struct {
 func (s *Store) newUnit(t database.Tx, assume bool) *unit {
 	return &unit{
 		t: t, q: db.New(t), sql: s.sql, cache: s.cache, assume: assume, accounts: map[string]*account{}, grants: map[string]*grant{},
-		holds: map[string]*hold{},
+		holds: map[string]*hold{}, erased: map[string]bool{},
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,9 +24,19 @@ func (u *unit) flush(ctx context.Context) error {
 }
 
 func (u *unit) flushHolds(ctx context.Context) error {
-	var rows []any
+	users := make([]string, 0, len(u.inserts)+len(u.closes))
 	for _, h := range u.inserts {
-		rows = append(rows, h.ID, h.AccountID, h.RequestID, h.Fingerprint, hash(h.UserID), h.UserID, h.APIKeyID, h.Model,
+		users = append(users, h.UserID)
+	}
+	for _, h := range u.closes {
+		users = append(users, h.UserID)
+	}
+	if err := u.loadErased(ctx, users); err != nil {
+		return err
+	}
+	rows := make([]any, 0, u.sql.insertHolds.width*len(u.inserts))
+	for _, h := range u.inserts {
+		rows = append(rows, h.ID, h.AccountID, h.RequestID, h.Fingerprint, u.nameable(h.UserID), h.APIKeyID, h.Model,
 			h.InputPrice, h.CachedInputPrice, h.OutputPrice, h.Amount, h.OutputTokens, h.CreateTime.UnixMicro(), h.LeaseTime.UnixMicro(),
 			h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning)
 	}
@@ -39,7 +50,7 @@ func (u *unit) flushHolds(ctx context.Context) error {
 	if _, err := u.sql.extendHolds.exec(ctx, u.t, rows); err != nil {
 		return err
 	}
-	rows = nil
+	rows = make([]any, 0, u.sql.closeHolds.width*len(u.closes))
 	for _, h := range u.closes {
 		rows = append(rows, h.ID, string(h.was), string(h.State), h.Cost, h.BalanceAfter, writeBurns(h.PaidBy), h.Owed,
 			microsOrZero(h.SettleTime), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, string(h.Outcome), h.Estimated,
@@ -56,6 +67,32 @@ func (u *unit) flushHolds(ctx context.Context) error {
 	u.opened += int64(len(u.inserts) - len(u.closes))
 	u.inserts, u.extends, u.closes = nil, nil, nil
 	return nil
+}
+
+// loadErased learns which of the users were erased: they are not named again. The accounts are locked, so an erasure that begins after this
+// statement waits for the end of the transaction, and then takes the names out of what it wrote.
+func (u *unit) loadErased(ctx context.Context, users []string) error {
+	byHash := map[string]string{}
+	for _, user := range users {
+		if _, known := u.erased[user]; !known && user != "" {
+			u.erased[user] = false
+			byHash[hash(user)] = user
+		}
+	}
+	return u.sql.erased.each(ctx, u.t, slices.Sorted(maps.Keys(byHash)), func(row scanner) error {
+		var found string
+		err := row.Scan(&found)
+		u.erased[byHash[found]] = true
+		return err
+	})
+}
+
+// nameable is a user's id, or nothing once the person was erased.
+func (u *unit) nameable(userID string) string {
+	if u.erased[userID] {
+		return ""
+	}
+	return userID
 }
 
 func microsOrZero(t time.Time) int64 {
