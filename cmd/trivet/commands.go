@@ -13,8 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
-// devFile holds settings for development. It is read in development only.
-const devFile = ".dev.vars"
+const devFile = serve.DevFile
 
 // program holds what every command needs.
 type program struct {
@@ -62,7 +61,7 @@ func (p program) development() (settings.Env, error) {
 	if err != nil {
 		return env, err
 	}
-	return env, env.Refused()
+	return env, serve.KnowTargets(env).Refused()
 }
 
 func (p program) dev() *cobra.Command {

@@ -86,7 +86,7 @@ func announceDev(ctx context.Context, env settings.Env, c *config, host *serve.H
 	if env.File != "" {
 		host.Logger.InfoContext(ctx, "settings read from a file", slog.String("file", env.File), slog.String("names", strings.Join(env.FileNames, ", ")))
 	}
-	for _, name := range settings.Strangers(env.FileNames) {
+	for _, name := range settings.Strangers(env.FileNames, serve.KnowTargets(env).Also...) {
 		host.Logger.WarnContext(ctx, "no part of Trivet reads this setting", slog.String("file", env.File), slog.String("name", name))
 	}
 	if open := c.public(); len(open) > 0 {
@@ -117,7 +117,7 @@ func Serve(ctx context.Context, env settings.Env, stderr io.Writer) error {
 	env.Get = withDatabase(serve.WithDefaults(env.Get))
 	c, err := load(env, []string{settings.Serve, settings.Production}, func(c *config) error {
 		if c.Host.Production() {
-			return nil
+			return serve.RefuseDevFile(env.Get)
 		}
 		return settings.Invalid("TRIVET_ENV", "is "+c.Host.Env+", and trivet serve is for production", "unset it, or use trivet dev")
 	})

@@ -53,6 +53,7 @@ type config struct {
 	Prices serve.PriceList
 
 	get     func(name string) string // finds a setting whose name a file gives
+	modes   []string                 // that the settings were loaded in
 	Gateway gateway.Config
 	Auth    auth.Config
 	AI      ai.Config
@@ -102,8 +103,8 @@ func (c *config) dataDir() error {
 
 // load reads every setting and reports all mistakes at once, including those of the checks and of the settings file.
 func load(env settings.Env, modes []string, checks ...func(*config) error) (*config, error) {
-	c := &config{get: env.Get}
-	wrong := []error{settings.Load(env.Get, c, modes...), env.Refused()}
+	c := &config{get: env.Get, modes: modes}
+	wrong := []error{settings.Load(env.Get, c, modes...), serve.KnowTargets(env).Refused()}
 	for _, check := range checks {
 		wrong = append(wrong, check(c))
 	}

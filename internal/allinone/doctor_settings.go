@@ -16,6 +16,7 @@ import (
 // settings reads every setting, as the program would that is to run.
 func (d *doctor) settings(context.Context) []Finding {
 	d.config = &config{get: d.env.Get}
+	d.env = serve.KnowTargets(d.env)
 	modes := serve.Modes(d.env.Get)
 	if d.production() {
 		modes = serve.Modes(d.env.Get, settings.Serve)

@@ -45,6 +45,7 @@ type system struct {
 	conns                       map[string]*connect.Conn
 	checkModels                 func(*models.List) error
 	issuer                      *passport.Issuer
+	rotating                    rotating
 	development                 gateway.Development
 	edgeAddr, grpcAddr, opsAddr string
 }
@@ -121,6 +122,7 @@ func (s *system) addServices(ctx context.Context) error {
 	}
 	s.add("ai", aiService)
 	s.checkModels = aiService.CheckModels
+	s.rotating = rotating{auth: authService, ai: aiService, billing: billingService}
 	return nil
 }
 
@@ -163,12 +165,17 @@ func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
 	if err != nil {
 		return nil, err
 	}
+	secrets, err := s.secretsPart()
+	if err != nil {
+		return nil, err
+	}
 	for _, service := range s.services {
 		parts = append(parts, serve.ServicePart(service.name, service))
 	}
 	return append(parts,
 		serve.GRPCPart(s.server.Server, internal),
 		s.server.Revocations(s.host),
+		secrets,
 		s.config.Prices.ReloadPart(s.host.Logger, s.config.Billing.CheckModels, s.checkModels),
 		serve.Part{Name: "status", Run: s.gateway.Run},
 		serve.Part{Name: "edge", Run: func(ctx context.Context) error { return s.gateway.Serve(ctx, edge) }},

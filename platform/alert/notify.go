@@ -37,7 +37,7 @@ const (
 // NotifierOptions are what a Notifier is made of. All are required.
 type NotifierOptions struct {
 	// URL receives the messages. Its path is often a secret, so that no error and no log line shows it.
-	URL    settings.Secret
+	URL    *settings.Live
 	Client *http.Client
 	// Process names the sender, such as "trivet" or "billing".
 	Process string
@@ -136,14 +136,15 @@ var errRefused = errors.New("the receiver answered with an error")
 func (n *Notifier) send(ctx context.Context, body []byte) (pause time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, n.options.URL.Reveal(), bytes.NewReader(body))
+	address := n.options.URL.Newest().Reveal()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return -1, errors.New("TRIVET_ALERT_URL is not an address")
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := n.options.Client.Do(request)
 	if err != nil {
-		return 0, n.withoutURL(err)
+		return 0, withoutURL(err, address)
 	}
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 4096)) // so that the connection can be used again
@@ -158,8 +159,8 @@ func (n *Notifier) send(ctx context.Context, body []byte) (pause time.Duration, 
 }
 
 // withoutURL keeps the address out of an error.
-func (n *Notifier) withoutURL(err error) error {
-	return errors.New(strings.ReplaceAll(errors.Unwrap(err).Error(), n.options.URL.Reveal(), "TRIVET_ALERT_URL"))
+func withoutURL(err error, address string) error {
+	return errors.New(strings.ReplaceAll(errors.Unwrap(err).Error(), address, "TRIVET_ALERT_URL"))
 }
 
 // retryAfter reads how many seconds the receiver asks to wait; 0 without a valid number.

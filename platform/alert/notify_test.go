@@ -77,7 +77,7 @@ func tell(t *testing.T, to *receiver, changes ...alert.Change) (log string, outc
 	var out bytes.Buffer
 	registry, meter := meters(t)
 	n, err := alert.NewNotifier(alert.NotifierOptions{
-		URL: settings.NewSecret(address), Client: &http.Client{Transport: to}, Process: "billing", Meter: meter,
+		URL: settings.NewLive(settings.NewSecret(address)), Client: &http.Client{Transport: to}, Process: "billing", Meter: meter,
 		Logger: slog.New(slog.NewTextHandler(&out, nil)), Jitter: func(d time.Duration) time.Duration { return d },
 	})
 	require.NoError(t, err)
@@ -174,7 +174,7 @@ func TestStoppingEndsTheAttempts(t *testing.T) {
 			return nil, r.Context().Err()
 		}
 		n, err := alert.NewNotifier(alert.NotifierOptions{
-			URL: settings.NewSecret(address), Client: &http.Client{Transport: &receiver{answers: []attempt{hangs}}},
+			URL: settings.NewLive(settings.NewSecret(address)), Client: &http.Client{Transport: &receiver{answers: []attempt{hangs}}},
 			Process: "ai", Meter: meter, Logger: slog.New(slog.DiscardHandler), Jitter: func(d time.Duration) time.Duration { return d },
 		})
 		require.NoError(t, err)

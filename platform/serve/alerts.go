@@ -32,6 +32,16 @@ func (a AlertSettings) Validate(settings.Modes) error {
 	return nil
 }
 
+// rotateAlerts reads TRIVET_ALERT_URL again.
+func (h *Host) rotateAlerts(get func(string) string) error {
+	var fresh AlertSettings
+	if err := settings.Load(get, &fresh); err != nil {
+		return err
+	}
+	h.alertURL.Replace(settings.Secrets{fresh.AlertURL})
+	return nil
+}
+
 // alertParts evaluate the rules over the process's metrics, and tell TRIVET_ALERT_URL of changes. None are needed with an interval of 0.
 func (h *Host) alertParts() ([]Part, error) {
 	if h.Settings.AlertInterval <= 0 {
@@ -43,7 +53,7 @@ func (h *Host) alertParts() ([]Part, error) {
 	send := func(context.Context) {}
 	if h.Settings.AlertURL.IsSet() {
 		notifier, err := alert.NewNotifier(alert.NotifierOptions{
-			URL: h.Settings.AlertURL, Client: &http.Client{}, Process: h.service, Meter: h.Meter("alert"), Logger: h.Logger, Jitter: rand.N[time.Duration],
+			URL: h.alertURL, Client: &http.Client{}, Process: h.service, Meter: h.Meter("alert"), Logger: h.Logger, Jitter: rand.N[time.Duration],
 		})
 		if err != nil {
 			return nil, err

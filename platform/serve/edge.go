@@ -45,9 +45,12 @@ func RunEdge(
 	if err != nil {
 		return err
 	}
+	if err := FollowSecrets(p, nil, func(struct{}) error { return nil }); err != nil {
+		return err
+	}
 	p.Logger.InfoContext(ctx, "up", slog.String("service", program.Name), slog.String("version", Version()),
 		slog.String("edge", "http://"+at.HTTPAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
-	return p.Run(ctx, append(parts,
+	return p.Run(ctx, append(append(parts, p.added...),
 		Part{Name: "background", Run: edge.Run},
 		Part{Name: "edge", Run: func(ctx context.Context) error { return edge.Serve(ctx, open[1]) }},
 	)...)

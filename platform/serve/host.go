@@ -26,6 +26,7 @@ type Host struct {
 	Now func() time.Time
 
 	service  string
+	alertURL *settings.Live
 	lines    *telemetry.Lines
 	metrics  *telemetry.Metrics
 	draining atomic.Bool // the process was told to stop
@@ -46,7 +47,7 @@ func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
 	}
 	lines := telemetry.NewLines(stderr)
 	logger := telemetry.NewLogger(lines, telemetry.Config{Level: level, Format: s.Format()})
-	return &Host{Settings: s, Logger: logger, Now: time.Now, service: service, lines: lines, metrics: metrics}, nil
+	return &Host{Settings: s, Logger: logger, Now: time.Now, service: service, alertURL: settings.NewLive(s.AlertURL), lines: lines, metrics: metrics}, nil
 }
 
 // Meter returns the meter of a package, such as "billing".
@@ -88,7 +89,7 @@ func (h *Host) Ready(context.Context) error {
 // Announce logs what an operator should know of the settings before anything else happens: names in the environment that are
 // probably misspelled, and what a production process lacks. configs are structs that were loaded.
 func (h *Host) Announce(ctx context.Context, env settings.Env, configs ...any) error {
-	for _, p := range env.Suspects() {
+	for _, p := range KnowTargets(env).Suspects() {
 		h.Logger.WarnContext(ctx, "unknown setting in the environment", slog.String("name", p.Name), slog.String("hint", p.Fix))
 	}
 	if !h.Settings.Production() {

@@ -39,6 +39,7 @@ type Process struct {
 	prover *peer.Prover
 	conns  map[string]*connect.Conn
 	get    func(name string) string
+	modes  []string
 	added  []Part
 }
 
@@ -55,7 +56,7 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 		return nil, err
 	}
 	modes := Modes(get, settings.Split, settings.Serve)
-	err = settings.Join(settings.Load(get, &common, modes...), settings.Load(get, program.Config, modes...), common.Addresses.missing(program))
+	err = settings.Join(settings.Load(get, &common, modes...), settings.Load(get, program.Config, modes...), common.Addresses.missing(program), RefuseDevFile(env.Get))
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Host: host, name: program.Name, trust: common.Trust, prover: prover, get: get, conns: map[string]*connect.Conn{}}
+	p := &Process{Host: host, name: program.Name, trust: common.Trust, prover: prover, get: get, modes: modes, conns: map[string]*connect.Conn{}}
 	for name, at := range common.Addresses.all() {
 		if !slices.Contains(program.Needs, name) {
 			continue

@@ -53,6 +53,9 @@ func RunService(
 	defer func() { err = errors.Join(err, p.Close()) }()
 	service, err := build(p)
 	if err != nil {
+		if service != nil {
+			err = errors.Join(err, service.Close(ctx))
+		}
 		return err
 	}
 	parts, err := p.parts(ctx, service)

@@ -51,6 +51,8 @@ type Settings struct {
 	DrainDelay time.Duration `env:"TRIVET_DRAIN_DELAY" default:"0s" min:"0s" max:"5m" help:"how long a process that was told to stop accepts new connections while /readyz already fails; 5s in production unless it is set"`
 	// Pprof serves /debug/pprof on OpsAddr.
 	Pprof bool `env:"TRIVET_PPROF" default:"false" help:"serve Go profiles under /debug/pprof on the ops address"`
+	// SecretReload is how often the files of secrets are compared with what was read.
+	SecretReload time.Duration `env:"TRIVET_SECRET_RELOAD_INTERVAL" default:"5s" min:"0s" max:"1h" help:"how often the files of secrets (NAME_FILE) are read again, so that a change applies without a restart; 0s turns it off; SIGHUP reads them at once"`
 	AlertSettings
 }
 

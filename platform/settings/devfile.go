@@ -30,10 +30,9 @@ func (e Env) WithFile(path string) (Env, error) {
 		// The parser's own message quotes the file's text, which holds secrets.
 		return e, fmt.Errorf("settings file %s: %s is not KEY=VALUE; fix the line or put a # before it", path, badLine(raw))
 	}
-	return Env{
-		Get: Layer(e.Get, func(name string) string { return values[name] }), Names: e.Names,
-		File: path, FileNames: slices.Sorted(maps.Keys(values)),
-	}, nil
+	e.Get = Layer(e.Get, func(name string) string { return values[name] })
+	e.File, e.FileNames = path, slices.Sorted(maps.Keys(values))
+	return e, nil
 }
 
 // Layer returns a lookup that asks top first and below for what top lacks. NAME and NAME_FILE are one setting here: when

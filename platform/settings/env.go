@@ -14,6 +14,8 @@ type Env struct {
 	// File is the settings file that was read, "" for none; FileNames are the names in it.
 	File      string
 	FileNames []string
+	// Also are names that are settings because another setting says so, such as those of the keys of targets.
+	Also []string
 }
 
 // Environment is the process's own.
@@ -38,7 +40,7 @@ func (e Env) With(get func(string) string) Env {
 // Trivet, so that such a name is a mistake.
 func (e Env) Refused() error {
 	var found []error
-	for _, p := range Unknown(e.FileNames) {
+	for _, p := range Unknown(e.FileNames, e.Also...) {
 		p.Name = e.File + ": " + p.Name
 		found = append(found, p)
 	}
@@ -47,4 +49,4 @@ func (e Env) Refused() error {
 
 // Suspects are the names in the environment that look like settings but are unknown. Other programs read the environment too,
 // so that such a name is worth a warning only.
-func (e Env) Suspects() []Problem { return Unknown(e.Names) }
+func (e Env) Suspects() []Problem { return Unknown(e.Names, e.Also...) }

@@ -30,9 +30,10 @@ var others = map[string]string{
 var orchestrated = regexp.MustCompile(`_(SERVICE_(HOST|PORT.*)|PORT|PORT_[0-9]+_(TCP|UDP).*)$`)
 
 // Unknown finds, among the names of set variables, those that look like settings of Trivet but are not: every unknown
-// TRIVET_… name, and every name that is nearly a setting's. Each Problem suggests the setting that was probably meant.
-func Unknown(set []string) []Problem {
-	known := Known()
+// TRIVET_… name, and every name that is nearly a setting's. Each Problem suggests the setting that was probably meant. The names also are
+// settings, too.
+func Unknown(set []string, also ...string) []Problem {
+	known := append(Known(), also...)
 	var found []Problem
 	for _, name := range slices.Sorted(slices.Values(set)) {
 		if isKnown(known, name) {
@@ -50,8 +51,8 @@ func Unknown(set []string) []Problem {
 }
 
 // Strangers are the names that are neither settings nor nearly settings.
-func Strangers(set []string) []string {
-	known, suspects := Known(), Unknown(set)
+func Strangers(set []string, also ...string) []string {
+	known, suspects := append(Known(), also...), Unknown(set, also...)
 	return slices.DeleteFunc(slices.Sorted(slices.Values(set)), func(name string) bool {
 		return isKnown(known, name) || slices.ContainsFunc(suspects, func(p Problem) bool { return p.Name == name })
 	})

@@ -53,4 +53,12 @@ func TestEnvRefusesTheFileAndSuspectsTheEnvironment(t *testing.T) {
 	require.Len(t, env.Suspects(), 1)
 	require.NoError(t, settings.Env{Get: lookup(nil), FileNames: []string{"VITE_X"}}.Refused())
 	require.NotEmpty(t, settings.Environment().Names)
+
+	// The price list may name further keys.
+	env = settings.Env{Get: lookup(nil), Names: []string{"OPENAI_API_KEY_2"}, File: ".dev.vars", FileNames: []string{"OPENAI_API_KEY_3", "OPENAI_API_KEY_2_FILE"}}
+	require.ErrorContains(t, env.Refused(), "OPENAI_API_KEY_3")
+	env.Also = []string{"OPENAI_API_KEY_2", "OPENAI_API_KEY_3"}
+	require.NoError(t, env.Refused())
+	require.Empty(t, env.Suspects())
+	require.Empty(t, settings.Strangers(env.FileNames, env.Also...))
 }

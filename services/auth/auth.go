@@ -57,6 +57,7 @@ type Service struct {
 	feed     *revocation.Feed
 	inbox    *inbox.Inbox
 	server   *rpc.Server
+	secrets  secrets
 	work     []func(context.Context) // Run's
 	closers  []func()
 }
@@ -66,7 +67,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if err := config.Validate(settings.Modes{settings.Serve}); err != nil {
 		return nil, err
 	}
-	s := &Service{}
+	s := &Service{secrets: secrets{clerkKeys: settings.NewLive(config.SecretKeys...), mode: config.keyMode()}}
 	if err := s.open(ctx, deps); err != nil {
 		return nil, err
 	}

@@ -117,9 +117,7 @@ func (s *Service) keySource(
 	if config.JWTKey != "" {
 		return jwks.ParsePEM(config.JWTKey)
 	}
-	s.keys = jwks.NewRemote(jwks.Endpoint{
-		Client: client, URL: config.backend() + "/jwks", SecretKeys: config.SecretKeys.Reveal(),
-	}, jwks.Options{
+	s.keys = jwks.NewRemote(s.signingKeys(config, client), jwks.Options{
 		Refresh: config.JWKSRefresh, MaxStale: config.JWKSMaxStale, Timeout: config.Timeout,
 		Logger: deps.Logger, Now: deps.Now, Changed: changed, Fetched: metrics.fetched,
 	})
@@ -131,6 +129,11 @@ func (s *Service) keySource(
 	}
 	s.closers = append(s.closers, func() { _ = watch.Unregister() })
 	return s.keys, nil
+}
+
+// signingKeys is where Clerk's signing keys are.
+func (s *Service) signingKeys(config Config, client *http.Client) signingKeys {
+	return signingKeys{Endpoint: jwks.Endpoint{Client: client, URL: config.backend() + "/jwks"}, secrets: s.secrets.clerkKeys}
 }
 
 func (s *Service) apiKeys(config Config, deps Deps) (*apikey.Manager, error) {
@@ -146,6 +149,7 @@ func (s *Service) apiKeys(config Config, deps Deps) (*apikey.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.secrets.hasher = hasher
 	uses := apikey.NewUses(s.store, deps.Logger)
 	s.work = append(s.work, uses.Run)
 	return apikey.NewManager(apikey.Options{
@@ -159,7 +163,8 @@ func (s *Service) backend(config Config, deps Deps, client *http.Client) *clerk.
 	if !config.SecretKeys.IsSet() {
 		return nil
 	}
-	return clerk.New(config.backend(), config.SecretKeys.Reveal(), client, deps.Now)
+	s.secrets.backend = clerk.New(config.backend(), config.SecretKeys.Reveal(), client, deps.Now)
+	return s.secrets.backend
 }
 
 // completer returns what reads from Clerk what tokens do not say. Without a secret key it does nothing.

@@ -6,7 +6,6 @@ import (
 
 	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	"github.com/trivet-dev/trivet/platform/health"
-	"github.com/trivet-dev/trivet/services/auth/internal/jwks"
 )
 
 // watchClerk makes client record whether Clerk answers. Without a secret key auth never calls Clerk, so Clerk is operational.
@@ -15,7 +14,7 @@ func (s *Service) watchClerk(config Config, deps Deps, client *http.Client, watc
 		return health.Fixed(health.Operational, deps.Now())
 	}
 	client.Transport = health.Transport{Next: client.Transport, Provider: watched}
-	keys := jwks.Endpoint{Client: client, URL: config.backend() + "/jwks", SecretKeys: config.SecretKeys.Reveal()}
+	keys := s.signingKeys(config, client)
 	s.work = append(s.work, func(ctx context.Context) {
 		watched.Run(ctx, config.ProbeInterval, func(ctx context.Context) { _, _ = keys.Fetch(ctx) })
 	})

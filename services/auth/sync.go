@@ -50,6 +50,7 @@ func (s *Service) sync(config Config, deps Deps, metrics *instruments) (*syncPar
 			return nil, err
 		}
 	}
+	s.secrets.webhooks = verifier
 	m.receiver = webhook.New(webhook.Options{
 		Provider: clerk.WebhookProvider(verifier, config.InstanceID), Inbox: box, Record: metrics.webhooks, Logger: deps.Logger, Now: deps.Now,
 	})

@@ -31,6 +31,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
 )
 
 // Config holds billing's settings.
@@ -120,6 +121,9 @@ type Service struct {
 	stripe     *provider.Transport
 	reconciler *reconcile.Reconciler
 	applier    *offers.Applier
+	// stripeKey and verifier change while the service runs; see Rotate. verifier is nil without a secret.
+	stripeKey *settings.Live
+	verifier  *stripesig.Verifier
 }
 
 // New opens the store and makes the service, which the caller must Close. It reports every mistake in the plan file.
@@ -157,6 +161,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	})
 	s := &Service{
 		config: config, log: deps.Logger, now: deps.Now, db: db, ledger: accounts, rows: rows, catalog: catalog, applyPlans: deps.ApplyPlans,
+		stripeKey: settings.NewLive(config.StripeSecretKey...),
 	}
 	client, err := s.connectStripe(deps)
 	if err != nil {
@@ -202,7 +207,7 @@ func (s *Service) connectStripe(deps Deps) (client *stripe.Client, err error) {
 		return nil, err
 	}
 	client = stripe.New(stripe.Config{
-		Key: key, URL: s.config.StripeAPIURL.String(), HTTP: s.stripe.Client(), Health: watched, Logger: deps.Logger, ReadsPerSecond: s.config.StripeReads,
+		Key: key, URL: s.config.StripeAPIURL.String(), HTTP: stripe.WithKey(s.stripe.Client(), s.stripeKey), Health: watched, Logger: deps.Logger, ReadsPerSecond: s.config.StripeReads,
 	})
 	s.probe = func(ctx context.Context) { watched.Run(ctx, s.config.ProbeInterval, client.Probe) }
 	return client, nil

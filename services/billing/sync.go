@@ -49,8 +49,14 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 			Database: s.db, Store: rows, Source: client, Mirror: m.mirror, Now: deps.Now, Logger: deps.Logger, Alone: s.db.Dialect() == database.SQLite,
 		})
 	}
-	m.receiver, err = receiver(s.config, deps, s.inbox, metrics)
-	return m, err
+	if s.verifier, err = verifier(s.config, deps); err != nil {
+		return nil, err
+	}
+	m.receiver = webhook.New(webhook.Options{
+		Provider: intake.Provider(s.verifier, livemode(s.config.StripeSecretKey)), Inbox: s.inbox,
+		Record: metrics.webhooks, Logger: deps.Logger, Now: deps.Now,
+	})
+	return m, nil
 }
 
 // mirrored holds the parts that keep the store equal to Stripe.
@@ -59,18 +65,16 @@ type mirrored struct {
 	receiver *webhook.Receiver
 }
 
-func receiver(config Config, deps Deps, box webhook.Inbox, metrics *instruments) (*webhook.Receiver, error) {
-	var verifier *stripesig.Verifier
-	if config.StripeWebhookSecrets.IsSet() {
-		var err error
-		if verifier, err = stripesig.New(config.StripeWebhookSecrets.Reveal(), deps.Now); err != nil {
-			return nil, settings.Invalid("STRIPE_WEBHOOK_SECRET", err.Error(), "copy the signing secret from Stripe's dashboard, under Webhooks")
-		}
+// verifier returns the verifier of Stripe's webhooks; nil without a secret.
+func verifier(config Config, deps Deps) (*stripesig.Verifier, error) {
+	if !config.StripeWebhookSecrets.IsSet() {
+		return nil, nil //nolint:nilnil // webhooks are not configured
 	}
-	return webhook.New(webhook.Options{
-		Provider: intake.Provider(verifier, livemode(config.StripeSecretKey)), Inbox: box,
-		Record: metrics.webhooks, Logger: deps.Logger, Now: deps.Now,
-	}), nil
+	v, err := stripesig.New(config.StripeWebhookSecrets.Reveal(), deps.Now)
+	if err != nil {
+		return nil, settings.Invalid("STRIPE_WEBHOOK_SECRET", err.Error(), "copy the signing secret from Stripe's dashboard, under Webhooks")
+	}
+	return v, nil
 }
 
 // livemode returns the mode of a key, or nil for an unknown prefix.

@@ -30,6 +30,6 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 			return nil, err
 		}
 		p.Add(c.Prices.ReloadPart(p.Logger, service.CheckModels))
-		return service, nil
+		return service, serve.FollowSecrets(p, service.SecretNames, service.Rotate)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,6 +111,32 @@ func (c *Chain) Check(list *models.List) error {
 		}
 	}
 	return errors.Join(found...)
+}
+
+// Rotate uses other keys of the default target, a group for each setting, and reads those of the others again. Targets whose keys have not changed are taken over.
+func (c *Chain) Rotate(keys []settings.Secrets) error {
+	c.building.Lock()
+	defer c.building.Unlock()
+	before := c.current.Load()
+	earlier := c.options.Default.Secrets
+	c.options.Default.Secrets = keys
+	next, err := c.build(before.content, before)
+	if err != nil {
+		c.options.Default.Secrets = earlier
+		return err
+	}
+	c.current.Store(next)
+	return nil
+}
+
+// KeyNames are the settings that hold keys of the targets.
+func (c *Chain) KeyNames() []string {
+	var names []string
+	for _, t := range c.options.Models.Content().Targets() {
+		names = append(names, t.Keys...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Redact implements invoke.Targets.

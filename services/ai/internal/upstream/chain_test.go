@@ -22,6 +22,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -426,6 +427,35 @@ func TestTargetsFollowThePriceList(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"four two-a"}, sent, "targets without keys change nothing")
 	require.Contains(t, w.log.String(), "the earlier ones stay")
+}
+
+// New keys are used from the next call on, and those of a target only all together: when one cannot be read, none changes.
+func TestKeysAreReadAgain(t *testing.T) {
+	w := newWorld(t, nil).does("two", fine).does("default", fine)
+	require.Equal(t, []string{"ONE_KEY", "ONE_KEY_B", "TWO_KEY"}, w.chain.KeyNames())
+	ask := func() string {
+		sent, err := w.call("solo", &exchanging{})
+		require.NoError(t, err)
+		return sent[0]
+	}
+	probe := func() string {
+		w.sent = nil
+		w.chain.Probe(t.Context(), health.NewProvider(time.Now))
+		return w.sent[0]
+	}
+	require.Equal(t, "default default-a", probe())
+	w.keys["TWO_KEY"] = settings.NewSecrets("two-b", "two-a")
+	require.Equal(t, "two two-a", ask(), "not before Rotate")
+	require.NoError(t, w.chain.Rotate([]settings.Secrets{settings.NewSecrets("default-b")}))
+	require.Equal(t, "two two-b", ask())
+	require.Equal(t, "default default-b", probe())
+	require.Equal(t, "the key …", w.chain.Redact("the key two-b"))
+
+	w.keys["TWO_KEY"] = settings.NewSecrets("two-c")
+	delete(w.keys, "ONE_KEY_B")
+	require.ErrorContains(t, w.chain.Rotate([]settings.Secrets{settings.NewSecrets("default-c")}), "set ONE_KEY_B or ONE_KEY_B_FILE")
+	require.Equal(t, "two two-b", ask())
+	require.Equal(t, "default default-b", probe())
 }
 
 // The keys of other integrations are never sent to a model's server.

@@ -29,10 +29,14 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 			return nil, err
 		}
 		p.Add(c.Prices.ReloadPart(p.Logger))
-		return auth.New(ctx, c.Auth, auth.Deps{
+		service, err := auth.New(ctx, c.Auth, auth.Deps{
 			Logger: p.Logger, Meter: p.Meter("auth"), Now: p.Now,
 			Database: database.For("auth", c.Store.DatabaseURL), Models: c.Prices.List(), Passports: issuer,
 			AI: aiv1.NewAIServiceClient(p.Conn("ai")), Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
 		})
+		if err != nil {
+			return nil, err
+		}
+		return service, serve.FollowSecrets(p, nil, service.Rotate)
 	})
 }

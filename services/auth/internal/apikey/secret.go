@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/big"
 	"strings"
+	"sync/atomic"
 )
 
 // A secret is "tvt_live_" or "tvt_test_", 43 characters of base 62 that hold 256 random bits, and 6 more that hold the
@@ -89,27 +90,36 @@ func base62(n *big.Int, width int) string {
 const MinServerSecret = 32
 
 // Hasher hashes secrets with the server's own: whoever steals the database can't check a guess, nor plant a key.
-type Hasher struct{ secrets [][]byte }
+type Hasher struct{ secrets atomic.Pointer[[][]byte] }
 
 // NewHasher takes server secrets, newest first.
 func NewHasher(secrets []string) (*Hasher, error) {
-	if len(secrets) == 0 {
-		return nil, errors.New("there is no secret")
-	}
 	h := &Hasher{}
+	return h, h.Replace(secrets)
+}
+
+// Replace puts other server secrets in place of the present ones, unless one of them is wrong. API keys that were hashed with a secret
+// which is not among them are not valid any more.
+func (h *Hasher) Replace(secrets []string) error {
+	if len(secrets) == 0 {
+		return errors.New("there is no secret")
+	}
+	all := make([][]byte, 0, len(secrets))
 	for i, s := range secrets {
 		if len(s) < MinServerSecret {
-			return nil, fmt.Errorf("secret %d has %d bytes, fewer than %d", i+1, len(s), MinServerSecret)
+			return fmt.Errorf("secret %d has %d bytes, fewer than %d", i+1, len(s), MinServerSecret)
 		}
-		h.secrets = append(h.secrets, []byte(s))
+		all = append(all, []byte(s))
 	}
-	return h, nil
+	h.secrets.Store(&all)
+	return nil
 }
 
 // hashes are the hashes under every server secret, newest first.
 func (h *Hasher) hashes(secret string) [][]byte {
-	out := make([][]byte, len(h.secrets))
-	for i, s := range h.secrets {
+	secrets := *h.secrets.Load()
+	out := make([][]byte, len(secrets))
+	for i, s := range secrets {
 		mac := hmac.New(sha256.New, s)
 		mac.Write([]byte(secret))
 		out[i] = mac.Sum(nil)

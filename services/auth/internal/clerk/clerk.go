@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/clerk/clerk-sdk-go/v2"
@@ -20,8 +21,10 @@ import (
 
 // Client reads from one Clerk instance.
 type Client struct {
-	keys []keyed
-	now  func() time.Time
+	address string
+	http    *http.Client
+	keys    atomic.Pointer[[]keyed]
+	now     func() time.Time
 }
 
 // keyed are the SDK's clients with one secret key.
@@ -36,21 +39,28 @@ var _ directory.Source = (*Client)(nil)
 
 // New makes a client. The address ends in "/v1"; secret keys are tried newest first.
 func New(address string, secretKeys []string, http *http.Client, now func() time.Time) *Client {
-	c := &Client{now: now}
+	c := &Client{address: address, http: http, now: now}
+	c.SetKeys(secretKeys)
+	return c
+}
+
+// SetKeys puts other secret keys in place of the present ones. Calls that run keep theirs.
+func (c *Client) SetKeys(secretKeys []string) {
+	keys := make([]keyed, 0, len(secretKeys))
 	for _, secret := range secretKeys {
-		config := &clerk.ClientConfig{BackendConfig: clerk.BackendConfig{HTTPClient: http, URL: &address, Key: &secret}}
-		c.keys = append(c.keys, keyed{
+		config := &clerk.ClientConfig{BackendConfig: clerk.BackendConfig{HTTPClient: c.http, URL: &c.address, Key: &secret}}
+		keys = append(keys, keyed{
 			backend: clerk.NewBackend(&config.BackendConfig), organizations: organization.NewClient(config),
 			memberships: organizationmembership.NewClient(config), roles: organizationrole.NewClient(config),
 		})
 	}
-	return c
+	c.keys.Store(&keys)
 }
 
 // User reads one user. Errors: directory.ErrNotFound, *directory.RetryError, others.
 func (c *Client) User(ctx context.Context, id string) (directory.User, error) {
 	told := c.now()
-	u, err := call(c.keys, func(k keyed) (*userResource, error) {
+	u, err := call(*c.keys.Load(), func(k keyed) (*userResource, error) {
 		u := &userResource{}
 		return u, k.backend.Call(ctx, clerk.NewAPIRequest(http.MethodGet, "/users/"+url.PathEscape(id)), u)
 	})
@@ -66,7 +76,7 @@ func (c *Client) User(ctx context.Context, id string) (directory.User, error) {
 // Organization reads one organization. Errors: as of User.
 func (c *Client) Organization(ctx context.Context, id string) (directory.Organization, error) {
 	told := c.now()
-	o, err := call(c.keys, func(k keyed) (*clerk.Organization, error) { return k.organizations.Get(ctx, url.PathEscape(id)) })
+	o, err := call(*c.keys.Load(), func(k keyed) (*clerk.Organization, error) { return k.organizations.Get(ctx, url.PathEscape(id)) })
 	if err != nil {
 		return directory.Organization{}, fmt.Errorf("read organization %s from Clerk: %w", id, err)
 	}

@@ -42,7 +42,7 @@ func (c *Client) UsersByID(ctx context.Context, ids []string) ([]directory.User,
 
 func (c *Client) users(ctx context.Context, params *user.ListParams) ([]directory.User, error) {
 	told := c.now()
-	list, err := call(c.keys, func(k keyed) (userList, error) {
+	list, err := call(*c.keys.Load(), func(k keyed) (userList, error) {
 		var list userList
 		request := clerk.NewAPIRequest(http.MethodGet, "/users")
 		request.SetParams(params)
@@ -64,7 +64,7 @@ func (*userList) Read(*clerk.APIResponse) {}
 func (c *Client) Organizations(ctx context.Context, offset, limit int) ([]directory.Organization, error) {
 	params := &organization.ListParams{ListParams: paging(offset, limit), OrderBy: oldestFirst()}
 	told := c.now()
-	list, err := call(c.keys, func(k keyed) (*clerk.OrganizationList, error) { return k.organizations.List(ctx, params) })
+	list, err := call(*c.keys.Load(), func(k keyed) (*clerk.OrganizationList, error) { return k.organizations.List(ctx, params) })
 	if err != nil {
 		return nil, fmt.Errorf("list organizations from Clerk: %w", err)
 	}
@@ -79,7 +79,7 @@ func (c *Client) Memberships(
 		ListParams: paging(offset, limit), OrderBy: oldestFirst(), OrganizationID: organizationID, UserIDs: users,
 	}
 	told := c.now()
-	list, err := call(c.keys, func(k keyed) (*clerk.OrganizationMembershipList, error) { return k.memberships.List(ctx, params) })
+	list, err := call(*c.keys.Load(), func(k keyed) (*clerk.OrganizationMembershipList, error) { return k.memberships.List(ctx, params) })
 	if err != nil {
 		return nil, fmt.Errorf("list members of %s from Clerk: %w", organizationID, err)
 	}
@@ -96,7 +96,7 @@ func (c *Client) Memberships(
 func (c *Client) Roles(ctx context.Context, offset, limit int) ([]directory.Role, error) {
 	params := &organizationrole.ListParams{ListParams: paging(offset, limit), OrderBy: oldestFirst()}
 	told := c.now()
-	list, err := call(c.keys, func(k keyed) (*clerk.OrganizationRoleList, error) { return k.roles.List(ctx, params) })
+	list, err := call(*c.keys.Load(), func(k keyed) (*clerk.OrganizationRoleList, error) { return k.roles.List(ctx, params) })
 	if err != nil {
 		return nil, fmt.Errorf("list roles from Clerk: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/webhook"
@@ -42,22 +43,29 @@ var ErrSecret = errors.New(`is not "whsec_" and the base64 of at least 16 bytes`
 
 // Verifier verifies signatures with any of the live secrets.
 type Verifier struct {
-	keys [][]byte
+	keys atomic.Pointer[[][]byte]
 	now  func() time.Time
 }
 
 // New makes a verifier of the live secrets. The error wraps ErrSecret and says which secret is wrong, without showing it.
 func New(secrets []string, now func() time.Time) (*Verifier, error) {
 	v := &Verifier{now: now}
+	return v, v.Replace(secrets)
+}
+
+// Replace puts other live secrets in place of the present ones, unless one of them is wrong; the error is that of New.
+func (v *Verifier) Replace(secrets []string) error {
+	keys := make([][]byte, 0, len(secrets))
 	for i, secret := range secrets {
 		encoded, ok := strings.CutPrefix(secret, secretPrefix)
 		key, err := base64.StdEncoding.DecodeString(encoded)
 		if !ok || err != nil || len(key) < minKey {
-			return nil, fmt.Errorf("secret %d %w", i+1, ErrSecret)
+			return fmt.Errorf("secret %d %w", i+1, ErrSecret)
 		}
-		v.keys = append(v.keys, key)
+		keys = append(keys, key)
 	}
-	return v, nil
+	v.keys.Store(&keys)
+	return nil
 }
 
 // Verify returns the id that Svix gave the message; it is the same at each attempt. Header names are in lower case:
@@ -138,7 +146,7 @@ func decode(list string) ([][]byte, error) {
 // matches compares each with each, whatever it has found already.
 func (v *Verifier) matches(given [][]byte, id, stamp string, body []byte) bool {
 	found := false
-	for _, key := range v.keys {
+	for _, key := range *v.keys.Load() {
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(id + "." + stamp + "."))
 		mac.Write(body)

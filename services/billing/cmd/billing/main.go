@@ -28,9 +28,13 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 	program := serve.Program{Name: "billing", Config: &c, Needs: []string{"auth"}, Migrations: billing.Migrations}
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
 		p.Add(c.Prices.ReloadPart(p.Logger, c.Billing.CheckModels))
-		return billing.New(ctx, c.Billing, billing.Deps{
+		service, err := billing.New(ctx, c.Billing, billing.Deps{
 			Logger: p.Logger, Meter: p.Meter("billing"), Now: p.Now,
 			Database: database.For("billing", c.Store.DatabaseURL), Models: c.Prices.List(),
 		})
+		if err != nil {
+			return nil, err
+		}
+		return service, serve.FollowSecrets(p, nil, service.Rotate)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/webhook"
@@ -43,20 +44,27 @@ var ErrSecret = errors.New(`is not "whsec_" and at least 8 characters without sp
 
 // Verifier verifies signatures with the live secrets.
 type Verifier struct {
-	secrets [][]byte
+	secrets atomic.Pointer[[][]byte]
 	now     func() time.Time
 }
 
 // New takes the live secrets. The error wraps ErrSecret and says which secret is wrong, without quoting it.
 func New(secrets []string, now func() time.Time) (*Verifier, error) {
 	v := &Verifier{now: now}
+	return v, v.Replace(secrets)
+}
+
+// Replace puts other live secrets in place of the present ones, unless one of them is wrong; the error is that of New.
+func (v *Verifier) Replace(secrets []string) error {
+	keys := make([][]byte, 0, len(secrets))
 	for i, secret := range secrets {
 		if !strings.HasPrefix(secret, secretPrefix) || len(secret) < minSecret || strings.ContainsAny(secret, " \t\r\n") {
-			return nil, fmt.Errorf("secret %d %w", i+1, ErrSecret)
+			return fmt.Errorf("secret %d %w", i+1, ErrSecret)
 		}
-		v.secrets = append(v.secrets, []byte(secret)) // Stripe signs with the whole text, its prefix included
+		keys = append(keys, []byte(secret)) // Stripe signs with the whole text, its prefix included
 	}
-	return v, nil
+	v.secrets.Store(&keys)
+	return nil
 }
 
 // Verify accepts a body if one of its signatures matches one of the secrets and its time is within Tolerance of now. Header
@@ -120,7 +128,7 @@ func (v *Verifier) timely(at time.Time) error {
 // matches compares every signature with every secret, so that the time does not depend on which one matches.
 func (v *Verifier) matches(given [][]byte, stamp string, body []byte) bool {
 	found := false
-	for _, secret := range v.secrets {
+	for _, secret := range *v.secrets.Load() {
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte(stamp + "."))
 		mac.Write(body)

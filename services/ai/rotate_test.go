@@ -1,0 +1,69 @@
+package ai_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/ai"
+)
+
+// A key is replaced while calls run: first the new one is listed, then the provider revokes the old one, then it is removed. No call is
+// refused.
+func TestKeysRotateUnderLoad(t *testing.T) {
+	const next = "sk-the-next-canary-of-the-operator"
+	var revoked atomic.Bool
+	var mu sync.Mutex
+	used := map[string]int{}
+	var config ai.Config
+	h := newFixture(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+		given := r.Header.Get("Authorization")
+		if given == "Bearer "+key && revoked.Load() {
+			http.Error(w, `{"error":{"message":"Incorrect API key provided","type":"invalid_request_error"}}`, http.StatusUnauthorized)
+			return
+		}
+		mu.Lock()
+		used[given]++
+		mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"id":"1","object":"chat.completion","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`)
+	}), func(p *plan) { config = p.config })
+	rotate := func(keys ...string) error {
+		config.Keys = settings.NewSecrets(keys...)
+		return h.service.Rotate(config)
+	}
+	var calls sync.WaitGroup
+	phase := make(chan struct{})
+	for range 4 {
+		calls.Go(func() {
+			for n := 0; ; n++ {
+				a := h.chat(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}`)
+				if a.err != nil || a.head.GetStatus() != http.StatusOK {
+					t.Errorf("call %d: %v %v", n, a.head.GetStatus(), a.err)
+					return
+				}
+				select {
+				case <-phase:
+					return
+				default:
+				}
+			}
+		})
+	}
+	require.NoError(t, rotate(next, key))
+	revoked.Store(true)
+	require.NoError(t, rotate(next))
+	close(phase)
+	calls.Wait()
+	require.Equal(t, http.StatusOK, int(h.chat(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}`).head.GetStatus()))
+	mu.Lock()
+	require.Positive(t, used["Bearer "+next])
+	mu.Unlock()
+	require.Error(t, h.service.Rotate(ai.Config{BaseURL: config.BaseURL, Redis: settings.NewSecret("no address")}))
+	require.NotContains(t, h.logged.String(), next)
+}

@@ -1,0 +1,22 @@
+package billing
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Rotate puts the secrets of a configuration in use. Only secrets may differ from the present configuration. After an error the present
+// ones are all in use.
+func (s *Service) Rotate(config Config) error {
+	before, after := livemode(s.stripeKey.Secrets()), livemode(config.StripeSecretKey)
+	if (before == nil) != (after == nil) || before != nil && *before != *after {
+		return errors.New("STRIPE_SECRET_KEY is a key of the other mode, test or live: restart to change the mode")
+	}
+	if s.verifier != nil {
+		if err := s.verifier.Replace(config.StripeWebhookSecrets.Reveal()); err != nil {
+			return fmt.Errorf("STRIPE_WEBHOOK_SECRET: %w", err)
+		}
+	}
+	s.stripeKey.Replace(config.StripeSecretKey)
+	return nil
+}
