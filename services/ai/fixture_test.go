@@ -51,6 +51,7 @@ type fixture struct {
 	openai  *openai.Fake
 	claims  passport.Claims
 	logged  *syncBuffer
+	place   database.Config      // of the store; without a URL there is none
 	running chan context.Context // of the newest stream, as the service sees it
 }
 
@@ -105,6 +106,7 @@ func newFixture(t testing.TB, options ...option) *fixture {
 		at = database.Config{URL: settings.NewSecret("sqlite://" + filepath.Join(t.TempDir(), "ai.db")), Schema: "ai", Synchronous: "NORMAL"}
 		p.config.ResponseRetention = cmp.Or(p.config.ResponseRetention, 24*time.Hour)
 	}
+	h.place = at
 	h.service, err = ai.New(t.Context(), p.config, ai.Deps{
 		Logger: slog.New(slog.NewTextHandler(h.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: p.now, Models: list, Billing: h.billing, Database: at,
 	})

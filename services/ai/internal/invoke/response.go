@@ -25,10 +25,12 @@ type Kept struct {
 	Items []string
 	// Tokens is how many tokens the response has with everything before it; 0 when that is not known.
 	Tokens int64
+	// Known tells that the keeper has noted the response before.
+	Known bool
 }
 
 // Keeper notes who owns a response that the provider keeps. An error ends a call whose caller has not seen the response's
-// id yet.
+// id yet; then the keeper has had the response deleted at the provider.
 type Keeper interface {
 	Keep(ctx context.Context, kept Kept) error
 }
@@ -163,9 +165,10 @@ func (c *call) noteResponse() error {
 	case r.noted:
 		r.ended = true
 		return nil
-	default:
+	default: // the caller gets nothing, so nothing is billed, and no other attempt would help
+		c.stage, c.hopeless = refused, true
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-			"The owner of the response cannot be stored at the moment. Try again, or set \"store\" to false.").Cause(err)
+			"The owner of the response cannot be stored at the moment. Try again, or set \"store\" to false.").After(time.Second).Cause(err)
 	}
 }
 
@@ -179,7 +182,7 @@ func (c *call) noteEnd() {
 
 func (c *call) note() error {
 	r := c.response
-	kept := Kept{ID: r.reader.ID, Model: c.model.ID, Target: c.route.Target, Items: r.reader.Items}
+	kept := Kept{ID: r.reader.ID, Model: c.model.ID, Target: c.route.Target, Items: r.reader.Items, Known: r.noted}
 	if reported := c.meter.Reported(); r.reader.Ended() && reported.Complete() {
 		kept.Tokens = reported.Input + reported.Output
 	}

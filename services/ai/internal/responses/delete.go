@@ -61,7 +61,7 @@ func (f *Front) Erase(ctx context.Context, user string) error {
 	if f.Store == nil {
 		return nil
 	}
-	if err := f.Store.Mark(ctx, user); err != nil {
+	if err := f.Store.Mark(ctx, user, f.Now()); err != nil {
 		return unavailable(err)
 	}
 	left := 0

@@ -24,7 +24,7 @@ const (
 // keeps it.
 func (f *Front) resolve(ctx context.Context, account string, r *invoke.ResponseCall) error {
 	refs := &r.Request.References
-	found := &finding{responses: map[string]stored.Response{}}
+	found := &finding{responses: map[string]*named{}}
 	if refs.Previous != "" {
 		previous, err := f.owned(ctx, account, refs.Previous)
 		if errs.ReasonOf(err) == errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND {
@@ -33,7 +33,7 @@ func (f *Front) resolve(ctx context.Context, account string, r *invoke.ResponseC
 		if err != nil {
 			return err
 		}
-		found.add(previous)
+		found.previous(previous)
 	}
 	if err := f.items(ctx, account, refs.Items, found); err != nil {
 		return err
@@ -43,25 +43,54 @@ func (f *Front) resolve(ctx context.Context, account string, r *invoke.ResponseC
 			return invalid("input", "refers to items that different providers keep. Send their content instead")
 		}
 		r.Target = one.Target
-		tokens := one.Tokens
-		if tokens == 0 {
-			tokens = unknownTokens
-		}
-		r.Request.Context = min(r.Request.Context+tokens, unknownTokens)
+		r.Request.Context = min(r.Request.Context+one.tokens(), unknownTokens)
 	}
 	return nil
+}
+
+// named is a response that a request names, by its id or by the ids of its items.
+type named struct {
+	stored.Response
+	whole int64 // how often the response itself is named
+	item  int64 // how often the one of its items is named that is named most
+}
+
+// tokens bounds what the provider adds to the input. A response has at most its tokens, in all of its items together, but an
+// item is added as often as it is named.
+func (n *named) tokens() int64 {
+	if n.Tokens == 0 {
+		return unknownTokens
+	}
+	times := n.whole + n.item
+	if n.Tokens > unknownTokens/times {
+		return unknownTokens
+	}
+	return n.Tokens * times
 }
 
 // finding collects the responses that a request refers to.
 type finding struct {
 	mu        sync.Mutex
-	responses map[string]stored.Response
+	responses map[string]*named
 }
 
-func (f *finding) add(r stored.Response) {
+func (f *finding) of(r stored.Response) *named {
+	n := f.responses[r.ID]
+	if n == nil {
+		n = &named{Response: r}
+		f.responses[r.ID] = n
+	}
+	return n
+}
+
+func (f *finding) previous(r stored.Response) { f.of(r).whole++ }
+
+// item notes an item of a response, which the request names so many times.
+func (f *finding) item(r stored.Response, times int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.responses[r.ID] = r
+	n := f.of(r)
+	n.item = max(n.item, times)
 }
 
 // items looks up the responses of items.
@@ -69,9 +98,13 @@ func (f *Front) items(ctx context.Context, account string, ids []string, found *
 	if len(ids) > 0 && f.Store == nil {
 		return notFound("No item with the id %q was found. Items of responses that were not stored must be sent with their content.", ids[0]).Field("input", "refers to an unknown item")
 	}
+	times := make(map[string]int64, len(ids))
+	for _, id := range ids {
+		times[id]++
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(lookups)
-	for _, id := range ids {
+	for id, times := range times {
 		group.Go(func() error {
 			r, err := f.Store.OfItem(ctx, account, id, f.Now())
 			switch {
@@ -80,7 +113,7 @@ func (f *Front) items(ctx context.Context, account string, ids []string, found *
 			case err != nil:
 				return unavailable(err)
 			}
-			found.add(r)
+			found.item(r, times)
 			return nil
 		})
 	}

@@ -99,9 +99,25 @@ type keeper struct {
 // Keep implements invoke.Keeper.
 func (k *keeper) Keep(ctx context.Context, kept invoke.Kept) error {
 	now := k.front.Now()
-	return k.front.Store.Put(ctx, stored.Response{
+	r := stored.Response{
 		ID: kept.ID, Account: k.claims.AccountID, User: k.claims.UserID, Model: kept.Model, Target: kept.Target, Tokens: kept.Tokens,
-	}, kept.Items, now, now.Add(k.front.Retention))
+	}
+	err := k.front.Store.Put(ctx, r, kept.Items, now, now.Add(k.front.Retention))
+	if err != nil && !kept.Known && !errors.Is(err, stored.ErrTaken) {
+		k.front.disown(ctx, r)
+	}
+	return err
+}
+
+// disown deletes a response whose owner cannot be stored at its provider: nobody could use or delete it later.
+func (f *Front) disown(ctx context.Context, r stored.Response) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
+	defer cancel()
+	status, err := f.Invoker.Fetch(ctx, callFor(r, http.MethodDelete, ""))
+	if err != nil || !gone(status) {
+		f.Logger.ErrorContext(ctx, "a response without an owner could not be deleted at its provider; delete it there",
+			slog.String("target", r.Target), slog.String("response_id", r.ID), slog.Int("status", status), slog.Any("error", err))
+	}
 }
 
 // objectPath is how an endpoint asks for an object.

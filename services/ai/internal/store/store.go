@@ -3,8 +3,10 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"time"
 
@@ -40,6 +42,13 @@ func (s *Store) write(ctx context.Context, key string, fn func(ctx context.Conte
 // Put implements stored.Store.
 func (s *Store) Put(ctx context.Context, r stored.Response, items []string, now, deletion time.Time) error {
 	return s.write(ctx, r.ID, func(ctx context.Context, q *db.Queries) error {
+		erased, err := s.erased(ctx, q, r.User)
+		if err != nil {
+			return err
+		}
+		if erased {
+			deletion = time.UnixMicro(0)
+		}
 		rows, err := q.PutResponse(ctx, db.PutResponseParams{
 			ID: r.ID, AccountID: r.Account, UserID: r.User, Model: r.Model, Target: r.Target, Tokens: r.Tokens,
 			CreateTime: now.UnixMicro(), DeleteTime: deletion.UnixMicro(),
@@ -82,8 +91,44 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 }
 
 // Mark implements stored.Store.
-func (s *Store) Mark(ctx context.Context, user string) error {
-	return s.write(ctx, user, func(ctx context.Context, q *db.Queries) error { return q.MarkResponsesOfUser(ctx, user) })
+func (s *Store) Mark(ctx context.Context, user string, now time.Time) error {
+	return s.write(ctx, user, func(ctx context.Context, q *db.Queries) error {
+		d := digest(user)
+		if s.postgres() {
+			if err := q.LockErasure(ctx, d); err != nil {
+				return err
+			}
+		}
+		if err := q.DeleteErasedUsers(ctx, now.Add(-erasedKept).UnixMicro()); err != nil {
+			return err
+		}
+		if err := q.PutErasedUser(ctx, db.PutErasedUserParams{Digest: d, EraseTime: now.UnixMicro()}); err != nil {
+			return err
+		}
+		return q.MarkResponsesOfUser(ctx, user)
+	})
+}
+
+// erasedKept is how long an erasure is remembered: far longer than a call lasts that began before it.
+const erasedKept = 7 * 24 * time.Hour
+
+// erased reports whether a user was erased, and keeps an erasure waiting until the transaction ends.
+func (s *Store) erased(ctx context.Context, q *db.Queries, user string) (bool, error) {
+	d := digest(user)
+	if s.postgres() {
+		if err := q.LockErasureShared(ctx, d); err != nil {
+			return false, err
+		}
+	}
+	return q.IsErasedUser(ctx, d)
+}
+
+func (s *Store) postgres() bool { return s.database.Dialect() == database.Postgres }
+
+// digest stands for a person's id where the id itself must not be kept.
+func digest(user string) string {
+	sum := sha256.Sum256([]byte(user))
+	return hex.EncodeToString(sum[:])
 }
 
 // OfUser implements stored.Store.

@@ -28,7 +28,7 @@ type Response struct {
 // Store keeps responses and the ids of their items.
 type Store interface {
 	// Put writes a response with items of its output, also one that is known: its items are added. It is found until
-	// deletion, and due for deletion from then on. Error: ErrTaken.
+	// deletion, and due for deletion from then on; the response of a user who was erased is due at once. Error: ErrTaken.
 	Put(ctx context.Context, r Response, items []string, now, deletion time.Time) error
 	// Response returns a response of an account. Error: ErrNotFound.
 	Response(ctx context.Context, account, id string, now time.Time) (Response, error)
@@ -36,8 +36,8 @@ type Store interface {
 	OfItem(ctx context.Context, account, item string, now time.Time) (Response, error)
 	// Remove removes a response and its items. Unknown ones are not an error.
 	Remove(ctx context.Context, id string) error
-	// Mark makes all responses of a user not found, and due for deletion.
-	Mark(ctx context.Context, user string) error
+	// Mark makes all responses of a user not found, and due for deletion, also those that are written later.
+	Mark(ctx context.Context, user string, now time.Time) error
 	// OfUser returns up to limit responses of a user, those with the lowest ids above after.
 	OfUser(ctx context.Context, user, after string, limit int) ([]Response, error)
 	// Due returns up to limit responses that are due for deletion, and leaves them to the caller until retry.

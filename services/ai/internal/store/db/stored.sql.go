@@ -60,6 +60,15 @@ func (q *Queries) ClaimDueResponses(ctx context.Context, arg ClaimDueResponsesPa
 	return items, nil
 }
 
+const deleteErasedUsers = `-- name: DeleteErasedUsers :exec
+DELETE FROM erased_user WHERE erase_time <= $1
+`
+
+func (q *Queries) DeleteErasedUsers(ctx context.Context, before int64) error {
+	_, err := q.db.ExecContext(ctx, deleteErasedUsers, before)
+	return err
+}
+
 const deleteItems = `-- name: DeleteItems :exec
 DELETE FROM stored_item WHERE response_id = $1
 `
@@ -134,6 +143,17 @@ func (q *Queries) GetResponse(ctx context.Context, arg GetResponseParams) (Store
 	return i, err
 }
 
+const isErasedUser = `-- name: IsErasedUser :one
+SELECT EXISTS (SELECT 1 FROM erased_user WHERE digest = $1)
+`
+
+func (q *Queries) IsErasedUser(ctx context.Context, digest string) (bool, error) {
+	row := q.db.QueryRowContext(ctx, isErasedUser, digest)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const listResponsesOfUser = `-- name: ListResponsesOfUser :many
 SELECT id, account_id, user_id, model, target, tokens, create_time, delete_time, retry_time FROM stored_response
 WHERE user_id = $1 AND id > $2
@@ -186,6 +206,21 @@ UPDATE stored_response SET delete_time = 0 WHERE user_id = $1
 
 func (q *Queries) MarkResponsesOfUser(ctx context.Context, userID string) error {
 	_, err := q.db.ExecContext(ctx, markResponsesOfUser, userID)
+	return err
+}
+
+const putErasedUser = `-- name: PutErasedUser :exec
+INSERT INTO erased_user (digest, erase_time) VALUES ($1, $2)
+ON CONFLICT (digest) DO UPDATE SET erase_time = excluded.erase_time
+`
+
+type PutErasedUserParams struct {
+	Digest    string
+	EraseTime int64
+}
+
+func (q *Queries) PutErasedUser(ctx context.Context, arg PutErasedUserParams) error {
+	_, err := q.db.ExecContext(ctx, putErasedUser, arg.Digest, arg.EraseTime)
 	return err
 }
 

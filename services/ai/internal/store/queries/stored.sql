@@ -42,3 +42,13 @@ WHERE stored_response.id IN (
     LIMIT CAST(sqlc.arg(page_size) AS BIGINT)
 )
 RETURNING *;
+
+-- name: PutErasedUser :exec
+INSERT INTO erased_user (digest, erase_time) VALUES ($1, $2)
+ON CONFLICT (digest) DO UPDATE SET erase_time = excluded.erase_time;
+
+-- name: IsErasedUser :one
+SELECT EXISTS (SELECT 1 FROM erased_user WHERE digest = $1);
+
+-- name: DeleteErasedUsers :exec
+DELETE FROM erased_user WHERE erase_time <= sqlc.arg(before);

@@ -2,6 +2,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -17,7 +18,7 @@ func Run(t *testing.T, s stored.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, stored.Store){
 		"owners": owners, "items": items, "a later write keeps the owner": later, "concurrent writes": concurrent,
-		"erasure": erasure, "due": due, "removal": removal,
+		"erasure": erasure, "a response that is written after an erasure": afterErasure, "a response that is written during an erasure": duringErasure, "due": due, "removal": removal,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
@@ -99,7 +100,7 @@ func later(t *testing.T, s stored.Store) {
 	require.ErrorIs(t, err, stored.ErrNotFound, "a refused write writes nothing")
 
 	// Not even an erased response comes back.
-	require.NoError(t, s.Mark(t.Context(), r.User))
+	require.NoError(t, s.Mark(t.Context(), r.User, now))
 	require.NoError(t, s.Put(t.Context(), r, nil, now, far))
 	_, err = s.Response(t.Context(), r.Account, r.ID, now)
 	require.ErrorIs(t, err, stored.ErrNotFound)
@@ -133,7 +134,7 @@ func erasure(t *testing.T, s stored.Store) {
 	kept := response("erase_kept")
 	kept.Account = "acct_erased" // of the same organization
 	require.NoError(t, s.Put(t.Context(), kept, nil, now, far))
-	require.NoError(t, s.Mark(t.Context(), "user_erased"))
+	require.NoError(t, s.Mark(t.Context(), "user_erased", now))
 	var all []string
 	for after := ""; ; {
 		page, err := s.OfUser(t.Context(), "user_erased", after, 2)
@@ -189,5 +190,64 @@ func removal(t *testing.T, s stored.Store) {
 		require.ErrorIs(t, err, stored.ErrNotFound)
 		_, err = s.OfItem(t.Context(), r.Account, "removed_item", now)
 		require.ErrorIs(t, err, stored.ErrNotFound)
+	}
+}
+
+// A call that began before the erasure of its user may end after it.
+func afterErasure(t *testing.T, s stored.Store) {
+	r := response("after")
+	require.NoError(t, s.Mark(t.Context(), r.User, now))
+	require.NoError(t, s.Put(t.Context(), r, []string{"item_after"}, now, far))
+	requireDue(t, s, r)
+	require.NoError(t, s.Put(t.Context(), r, []string{"item_after"}, now, far))
+	requireDue(t, s, r)
+
+	other := response("after_other")
+	other.User = r.User + "2"
+	require.NoError(t, s.Put(t.Context(), other, nil, now, far))
+	_, err := s.Response(t.Context(), other.Account, other.ID, now)
+	require.NoError(t, err, "another user's")
+
+	// It is remembered for days, not for ever.
+	require.NoError(t, s.Mark(t.Context(), "user_much_later", now.Add(8*24*time.Hour)))
+	late := response("after_late")
+	late.User = r.User
+	require.NoError(t, s.Put(t.Context(), late, nil, now, far))
+	_, err = s.Response(t.Context(), late.Account, late.ID, now)
+	require.NoError(t, err)
+	require.NoError(t, s.Remove(t.Context(), r.ID))
+}
+
+func requireDue(t *testing.T, s stored.Store, r stored.Response) {
+	t.Helper()
+	_, err := s.Response(t.Context(), r.Account, r.ID, now)
+	require.ErrorIs(t, err, stored.ErrNotFound)
+	all, err := s.OfUser(t.Context(), r.User, "", 100)
+	require.NoError(t, err)
+	require.Contains(t, all, r)
+}
+
+// Whichever of the two commits first, no response of the user is found afterwards.
+func duringErasure(t *testing.T, s stored.Store) {
+	for n := range 20 {
+		user := fmt.Sprint("user_during_", n)
+		var both sync.WaitGroup
+		failures := make([]error, 4)
+		both.Go(func() { failures[3] = s.Mark(t.Context(), user, now) })
+		for i := range 3 {
+			r := response(fmt.Sprint("during_", n, "_", i))
+			r.User = user
+			both.Go(func() { failures[i] = s.Put(t.Context(), r, nil, now, far) })
+		}
+		both.Wait()
+		require.NoError(t, errors.Join(failures...))
+		all, err := s.OfUser(t.Context(), user, "", 100)
+		require.NoError(t, err)
+		require.Len(t, all, 3)
+		for _, r := range all {
+			_, err := s.Response(t.Context(), r.Account, r.ID, now)
+			require.ErrorIs(t, err, stored.ErrNotFound)
+			require.NoError(t, s.Remove(t.Context(), r.ID))
+		}
 	}
 }

@@ -1,0 +1,126 @@
+package responses
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
+	"github.com/trivet-dev/trivet/services/ai/internal/stored"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+// fakeStore knows responses by id, and items as RESPONSE/NAME.
+type fakeStore struct {
+	stored.Store
+	tokens map[string]int64
+	put    error
+}
+
+func (s *fakeStore) Response(_ context.Context, account, id string, _ time.Time) (stored.Response, error) {
+	tokens, ok := s.tokens[id]
+	if !ok {
+		return stored.Response{}, stored.ErrNotFound
+	}
+	return stored.Response{ID: id, Account: account, Target: "t", Tokens: tokens}, nil
+}
+
+func (s *fakeStore) OfItem(ctx context.Context, account, item string, now time.Time) (stored.Response, error) {
+	id, _, _ := strings.Cut(item, "/")
+	return s.Response(ctx, account, id, now)
+}
+
+func (s *fakeStore) Put(context.Context, stored.Response, []string, time.Time, time.Time) error {
+	return s.put
+}
+
+// An item is added to the input as often as it is named, so it is held as often.
+func TestWhatARequestRefersToIsHeldAsOftenAsItIsNamed(t *testing.T) {
+	const most = unknownTokens
+	many := slices.Repeat([]string{"r1/a"}, 1024)
+	for name, c := range map[string]struct {
+		previous string
+		items    []string
+		want     int64
+	}{
+		"nothing":                           {"", nil, 0},
+		"a response":                        {"r1", nil, 100},
+		"an item":                           {"", []string{"r1/a"}, 100},
+		"two items of one response":         {"", []string{"r1/a", "r1/b"}, 100},
+		"items of two responses":            {"", []string{"r1/a", "r2/a"}, 107},
+		"an item twice":                     {"", []string{"r1/a", "r1/a"}, 200},
+		"an item twice, another once":       {"", []string{"r1/b", "r1/a", "r1/a"}, 200},
+		"two items twice":                   {"", []string{"r1/a", "r1/b", "r1/b", "r1/a"}, 200},
+		"an item very often":                {"", many, 102_400},
+		"a response and its item":           {"r1", []string{"r1/a"}, 200},
+		"a response and its item, twice":    {"r1", []string{"r1/a", "r1/a"}, 300},
+		"a response and another one's item": {"r1", []string{"r2/a", "r2/a"}, 114},
+		"tokens that are not known":         {"", []string{"unknown/a"}, most},
+		"and more than that":                {"r1", []string{"unknown/a", "unknown/a"}, most},
+		"more than can be counted":          {"", slices.Repeat([]string{"huge/a"}, 1024), most},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := New(Options{Store: &fakeStore{tokens: map[string]int64{"r1": 100, "r2": 7, "unknown": 0, "huge": most - 1}}, Now: time.Now})
+			r := invoke.ResponseCall{Request: &wire.Request{References: wire.References{Previous: c.previous, Items: c.items}}}
+			require.NoError(t, f.resolve(t.Context(), "acct", &r))
+			require.Equal(t, c.want, r.Request.Context)
+		})
+	}
+}
+
+type fakeInvoker struct {
+	Invoker
+	fetched []invoke.ObjectCall
+	status  int
+	err     error
+}
+
+func (i *fakeInvoker) Fetch(_ context.Context, o invoke.ObjectCall) (int, error) {
+	i.fetched = append(i.fetched, o)
+	return i.status, i.err
+}
+
+// A response whose owner cannot be stored must not stay at the provider, where nobody could delete it. That of somebody else
+// must.
+func TestAResponseWithoutAnOwnerIsDeleted(t *testing.T) {
+	down := errors.New("the database is down")
+	for name, c := range map[string]struct {
+		put     error
+		known   bool
+		status  int
+		err     error
+		deleted bool
+		logged  bool
+	}{
+		"stored":                        {nil, false, 200, nil, false, false},
+		"not stored":                    {down, false, 200, nil, true, false},
+		"gone before":                   {down, false, 404, nil, true, false},
+		"the provider refuses":          {down, false, 500, nil, true, true},
+		"the provider is down":          {down, false, 0, down, true, true},
+		"its items alone":               {down, true, 200, nil, false, false},
+		"the id is another account's":   {stored.ErrTaken, false, 200, nil, false, false},
+		"another account's, known once": {stored.ErrTaken, true, 200, nil, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			invoker := &fakeInvoker{status: c.status, err: c.err}
+			f := New(Options{Invoker: invoker, Store: &fakeStore{put: c.put}, Now: time.Now, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			err := (&keeper{front: f, claims: &passport.Claims{}}).Keep(t.Context(), invoke.Kept{ID: "resp_1", Target: "t", Known: c.known})
+			require.ErrorIs(t, err, c.put)
+			var want []invoke.ObjectCall
+			if c.deleted {
+				want = []invoke.ObjectCall{{Method: http.MethodDelete, Path: "responses/resp_1", Target: "t"}}
+			}
+			require.Equal(t, want, invoker.fetched)
+			require.Equal(t, c.logged, strings.Contains(log.String(), "resp_1"))
+		})
+	}
+}
