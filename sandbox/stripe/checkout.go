@@ -89,6 +89,11 @@ type checkout struct {
 	FutureUsage   *string           `json:"setup_future_usage"`
 	NewCustomer   bool              `json:"new_customer"` // also in mode payment
 	MakesInvoices bool              `json:"makes_invoices"`
+	Coupon        string            `json:"coupon"`         // that the session has
+	PromotionCode string            `json:"promotion_code"` // that the session has, or that the payer has entered
+	KeepAddress   bool              `json:"keep_address"`   // the payer's address goes to the customer
+	CollectTaxID  bool              `json:"collect_tax_id"`
+	WithoutCard   string            `json:"without_card"` // what a trial without a card becomes
 }
 
 func (f *Fake) createCheckout(c *call) (any, *apiError) {
@@ -112,7 +117,13 @@ func (f *Fake) createCheckout(c *call) (any, *apiError) {
 	if bad := f.readCheckoutLines(c.form, &co); bad != nil {
 		return nil, bad
 	}
-	if bad := readCheckout(c.form, s); bad != nil {
+	if bad := f.readCheckoutDiscounts(c.form, &co); bad != nil {
+		return nil, bad
+	}
+	if bad := readCheckout(c.form, &co); bad != nil {
+		return nil, bad
+	}
+	if bad := f.priceCheckout(&co, nil); bad != nil {
 		return nil, bad
 	}
 	return co.Session, stored(f.checkouts.Insert(s.ID, co))
@@ -152,7 +163,7 @@ func readCheckoutData(form *form, co *checkout, now int64) {
 		data.optional("description", &co.Description)
 		co.TrialDays = orZero(data.integer("trial_period_days"))
 		co.TrialEnd = orZero(data.integer("trial_end"))
-		data.ignore("trial_settings", "proration_behavior", "billing_cycle_anchor", "invoice_settings")
+		co.WithoutCard = readTrialSettings(data, "")
 	}
 	if data := form.child("payment_intent_data"); data != nil {
 		co.Metadata = data.metadata(nil)
@@ -172,7 +183,8 @@ func readCheckoutData(form *form, co *checkout, now int64) {
 	}
 }
 
-func readCheckout(form *form, s *CheckoutSession) *apiError {
+func readCheckout(form *form, co *checkout) *apiError {
+	s := &co.Session
 	for key, field := range map[string]**string{
 		"success_url": &s.SuccessURL, "cancel_url": &s.CancelURL, "client_reference_id": &s.ClientReferenceID, "locale": &s.Locale, "submit_type": &s.SubmitType,
 		"billing_address_collection": &s.BillingAddressCollection,
@@ -192,7 +204,7 @@ func readCheckout(form *form, s *CheckoutSession) *apiError {
 		s.ExpiresAt = *at
 	}
 	s.Metadata = form.metadata(nil)
-	readCheckoutTax(form, s)
+	readCheckoutTax(form, co)
 	form.ignore("payment_method_types", "payment_method_options", "phone_number_collection",
 		"consent_collection", "custom_text", "currency", "saved_payment_method_options", "after_expiration")
 	if bad := form.done(); bad != nil {
@@ -210,7 +222,8 @@ func readCheckout(form *form, s *CheckoutSession) *apiError {
 }
 
 // readCheckoutTax reads what concerns tax. Stripe refuses it for a saved customer whose address or name it could not keep.
-func readCheckoutTax(form *form, s *CheckoutSession) {
+func readCheckoutTax(form *form, co *checkout) {
+	s := &co.Session
 	keepAddress, keepName, collect := "never", "never", false
 	if update := form.child("customer_update"); update != nil {
 		keepAddress = update.oneOf("address", keepAddress, "auto", "never")
@@ -226,6 +239,7 @@ func readCheckoutTax(form *form, s *CheckoutSession) {
 	if ids := form.child("tax_id_collection"); ids != nil {
 		ids.boolean("enabled", &collect)
 	}
+	co.KeepAddress, co.CollectTaxID = keepAddress == "auto", collect
 	known := s.CustomerDetails != nil && s.CustomerDetails.Address != nil
 	switch {
 	case s.Customer == nil:

@@ -2,21 +2,30 @@ package stripe
 
 import "strings"
 
-// payment is what a payer enters on the page.
-type payment struct {
-	card  string // the name of a test card: "visa"
-	email string
+// Payer is who pays on the page of a checkout session.
+type Payer struct {
+	// Card is the name of a test card, such as "visa". Without one, only what costs nothing can be had.
+	Card, Email string
+	// Country is that of the address, such as "DE", and TaxID the tax id of a business there; both may be empty.
+	Country, TaxID string
+	// Code is a promotion code; may be empty.
+	Code string
 }
 
 // Pay pays a checkout session as a person would on its page, with a test card such as "visa". It returns where the
 // person is sent then. The error says why not: the card was declined, the session is not open.
 func (f *Fake) Pay(session, card, email string) (string, error) {
+	return f.PayAs(session, Payer{Card: card, Email: email})
+}
+
+// PayAs is Pay for a payer who enters more than a card and an address.
+func (f *Fake) PayAs(session string, p Payer) (string, error) {
 	return act(f, func() (string, *apiError) {
 		co, bad := f.checkout(session)
 		if bad != nil {
 			return "", bad
 		}
-		co, bad = f.payCheckout(co, payment{card, email}, f.cfg.PublicURL)
+		co, bad = f.payCheckout(co, p, f.cfg.PublicURL)
 		return co.returnURL(), bad
 	})
 }
@@ -26,25 +35,32 @@ func (co checkout) returnURL() string {
 	return strings.ReplaceAll(orEmpty(co.Session.SuccessURL), "{CHECKOUT_SESSION_ID}", co.Session.ID)
 }
 
-func (f *Fake) payCheckout(co checkout, p payment, base string) (checkout, *apiError) {
+func (f *Fake) payCheckout(co checkout, p Payer, base string) (checkout, *apiError) {
 	if co.Session.Status != "open" {
 		return co, invalidRequest("", "", "This checkout session is "+co.Session.Status+".")
 	}
-	card, ok := cardNamed("", p.card)
-	if !ok {
-		return co, invalidRequest("card", "", "Unknown test card: "+p.card+".")
+	if bad := f.enterCode(&co, p.Code); bad != nil {
+		return co, bad
 	}
-	if card.decline != "" {
-		return co, declined(card.decline)
-	}
-	cus, bad := f.payer(co, p.email)
+	m, bad := f.cardOfPayer(co, p)
 	if bad != nil {
 		return co, bad
 	}
-	m := f.newPaymentMethod(card)
-	m.BillingDetails.Email = co.payerEmail(cus, p.email)
-	if bad := stored(f.methods.Insert(m.ID, m)); bad != nil {
+	cus, bad := f.payer(co, p.Email)
+	if bad != nil {
 		return co, bad
+	}
+	if bad := f.enterAddress(co, cus, p); bad != nil {
+		return co, bad
+	}
+	if bad := f.priceCheckout(&co, cus); bad != nil {
+		return co, bad
+	}
+	if m != nil {
+		m.BillingDetails.Email = co.payerEmail(cus, p.Email)
+		if bad := stored(f.methods.Insert(m.ID, *m)); bad != nil {
+			return co, bad
+		}
 	}
 	pay := f.payOnce
 	if co.Session.Mode == "subscription" {
@@ -54,11 +70,11 @@ func (f *Fake) payCheckout(co checkout, p payment, base string) (checkout, *apiE
 		return co, bad
 	}
 	s := &co.Session
-	s.CustomerDetails = &CustomerDetails{Email: m.BillingDetails.Email, TaxExempt: "none", TaxIDs: []struct{}{}}
+	s.CustomerDetails = &CustomerDetails{Email: co.payerEmail(cus, p.Email), TaxExempt: "none", TaxIDs: []struct{}{}}
 	s.Status, s.URL = "complete", nil
 	s.PaymentStatus = map[bool]string{true: "no_payment_required", false: "paid"}[s.AmountTotal == 0]
 	if cus != nil {
-		s.Customer, s.CustomerDetails.Name = &cus.ID, cus.Name
+		s.Customer, s.CustomerDetails.Name, s.CustomerDetails.Address = &cus.ID, cus.Name, cus.Address
 	}
 	return co, save(f, f.checkouts, s.ID, co, "checkout.session.completed")
 }
@@ -90,7 +106,13 @@ func (f *Fake) payer(co checkout, typed string) (*Customer, *apiError) {
 	return &cus, save(f, f.customers, cus.ID, cus, "customer.created")
 }
 
-func (f *Fake) payOnce(co checkout, cus *Customer, m PaymentMethod, base string) (checkout, *apiError) {
+func (f *Fake) payOnce(co checkout, cus *Customer, m *PaymentMethod, base string) (checkout, *apiError) {
+	if co.Session.AmountTotal == 0 || m == nil {
+		if !co.MakesInvoices || cus == nil {
+			return co, nil
+		}
+		return f.invoicePaid(co, *cus, nil, base)
+	}
 	pi := f.newIntent(co.Session.AmountTotal, co.Session.Currency, nil)
 	if cus != nil {
 		pi.Customer = &cus.ID
@@ -100,46 +122,64 @@ func (f *Fake) payOnce(co checkout, cus *Customer, m PaymentMethod, base string)
 	if bad := save(f, f.intents, pi.ID, pi, "payment_intent.created"); bad != nil {
 		return co, bad
 	}
-	pi, bad := f.settle(pi, m) // the payer is there, and agrees when the bank asks
+	pi, bad := f.settle(pi, *m) // the payer is there, and agrees when the bank asks
 	if bad != nil || !co.MakesInvoices || cus == nil {
 		return co, bad
 	}
-	return f.invoicePaid(co, *cus, pi, base)
+	return f.invoicePaid(co, *cus, &pi, base)
 }
 
-// invoicePaid makes the invoice of a payment that has been made.
-func (f *Fake) invoicePaid(co checkout, cus Customer, pi PaymentIntent, base string) (checkout, *apiError) {
-	inv := f.newInvoice(cus, co.Session.Currency, "manual")
-	var lines []Line
-	for _, l := range co.Lines {
-		quantity := l.Quantity
-		lines = append(lines, f.newLine("invoiceitem", &l.Price, &quantity, l.AmountTotal, Period{inv.Created, inv.Created}))
-	}
-	inv.setLines(lines)
-	inv.AutoAdvance, inv.Description = false, co.Description
-	inv, bad := f.open(inv, base)
+// invoicePaid makes the invoice of a payment that has been made; nil when nothing was to be paid.
+func (f *Fake) invoicePaid(co checkout, cus Customer, pi *PaymentIntent, base string) (checkout, *apiError) {
+	inv, bad := f.checkoutInvoice(co, cus)
 	if bad != nil {
 		return co, bad
 	}
-	pi.Invoice, inv.PaymentIntent = &inv.ID, &pi.ID
-	if bad := save(f, f.intents, pi.ID, pi); bad != nil {
+	if bad := f.redeemed(inv.Discount, co); bad != nil {
 		return co, bad
+	}
+	inv.AutoAdvance, inv.Description = false, co.Description
+	if inv, bad = f.open(inv, base); bad != nil {
+		return co, bad
+	}
+	var charge *string
+	if pi != nil {
+		pi.Invoice, inv.PaymentIntent, charge = &inv.ID, &pi.ID, pi.LatestCharge
+		if bad := save(f, f.intents, pi.ID, *pi); bad != nil {
+			return co, bad
+		}
 	}
 	if bad := save(f, f.invoices, inv.ID, inv, "invoice.created", "invoice.finalized"); bad != nil {
 		return co, bad
 	}
 	co.Session.Invoice = &inv.ID
-	_, bad = f.markPaid(inv, pi.LatestCharge, false)
+	_, bad = f.markPaid(inv, charge, false)
 	return co, bad
 }
 
-func (f *Fake) payAndSubscribe(co checkout, cus *Customer, m PaymentMethod, base string) (checkout, *apiError) {
-	m, bad := f.attach(m, cus.ID)
+func (f *Fake) payAndSubscribe(co checkout, cus *Customer, m *PaymentMethod, base string) (checkout, *apiError) {
+	s := f.newSubscription(*cus)
+	if m != nil {
+		attached, bad := f.attach(*m, cus.ID)
+		if bad != nil {
+			return co, bad
+		}
+		s.DefaultPaymentMethod = &attached.ID
+	}
+	s.Metadata, s.Description, s.AutomaticTax.Enabled = co.Metadata, co.Description, co.Session.AutomaticTax.Enabled
+	s.TrialSettings.EndBehavior.MissingPaymentMethod = orDefault(co.WithoutCard, s.TrialSettings.EndBehavior.MissingPaymentMethod)
+	o, bad := f.checkoutOffer(co, cus.ID)
 	if bad != nil {
 		return co, bad
 	}
-	s := f.newSubscription(*cus)
-	s.DefaultPaymentMethod, s.Metadata, s.Description = &m.ID, co.Metadata, co.Description
+	if o != nil {
+		d, bad := f.redeem(*o, s.Created)
+		if bad != nil {
+			return co, bad
+		}
+		d.CheckoutSession = &co.Session.ID
+		s.discount(d)
+	}
 	how := subscribing{onPage: true, base: base, partial: true}
 	var items []SubscriptionItem
 	for _, l := range co.Lines {

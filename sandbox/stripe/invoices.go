@@ -26,11 +26,12 @@ type Invoice struct {
 	CustomerName                 *string             `json:"customer_name"`
 	CustomerPhone                *string             `json:"customer_phone"`
 	CustomerTaxExempt            string              `json:"customer_tax_exempt"`
+	CustomerTaxIDs               []InvoiceTaxID      `json:"customer_tax_ids"`
 	DefaultPaymentMethod         *string             `json:"default_payment_method"`
 	DefaultTaxRates              []struct{}          `json:"default_tax_rates"`
 	Description                  *string             `json:"description"`
-	Discount                     null                `json:"discount"`
-	Discounts                    []struct{}          `json:"discounts"`
+	Discount                     *Discount           `json:"discount"`
+	Discounts                    []string            `json:"discounts"`
 	DueDate                      *int64              `json:"due_date"`
 	EffectiveAt                  *int64              `json:"effective_at"`
 	EndingBalance                *int64              `json:"ending_balance"`
@@ -59,16 +60,16 @@ type Invoice struct {
 	Tax                          *int64              `json:"tax"`
 	TestClock                    *string             `json:"test_clock"`
 	Total                        int64               `json:"total"`
-	TotalDiscountAmounts         []struct{}          `json:"total_discount_amounts"`
+	TotalDiscountAmounts         []DiscountAmount    `json:"total_discount_amounts"`
 	TotalExcludingTax            int64               `json:"total_excluding_tax"`
-	TotalTaxAmounts              []struct{}          `json:"total_tax_amounts"`
+	TotalTaxAmounts              []TaxAmount         `json:"total_tax_amounts"`
 	WebhooksDeliveredAt          *int64              `json:"webhooks_delivered_at"`
 }
 
-// AutomaticTax is never on in the sandbox.
+// AutomaticTax says whether tax is worked out, by the country of the customer.
 type AutomaticTax struct {
-	Enabled bool `json:"enabled"`
-	Status  null `json:"status"`
+	Enabled bool    `json:"enabled"`
+	Status  *string `json:"status"`
 }
 
 // StatusTransitions are when an invoice came into its states.
@@ -92,7 +93,7 @@ type Line struct {
 	AmountExclTax    int64             `json:"amount_excluding_tax"`
 	Currency         string            `json:"currency"`
 	Description      *string           `json:"description"`
-	DiscountAmounts  []struct{}        `json:"discount_amounts"`
+	DiscountAmounts  []DiscountAmount  `json:"discount_amounts"`
 	Discountable     bool              `json:"discountable"`
 	Discounts        []struct{}        `json:"discounts"`
 	Invoice          string            `json:"invoice"`
@@ -106,7 +107,7 @@ type Line struct {
 	Quantity         *int64            `json:"quantity"`
 	Subscription     *string           `json:"subscription"`
 	SubscriptionItem *string           `json:"subscription_item,omitempty"`
-	TaxAmounts       []struct{}        `json:"tax_amounts"`
+	TaxAmounts       []TaxAmount       `json:"tax_amounts"`
 	TaxRates         []struct{}        `json:"tax_rates"`
 	Type             string            `json:"type"`
 }
@@ -145,8 +146,8 @@ func (f *Fake) newInvoice(cus Customer, currency, reason string) Invoice {
 		ID: f.ids.Next("in_1", 23), Object: "invoice", AccountCountry: "US", AccountName: "Trivet sandbox", AutoAdvance: true, BillingReason: reason,
 		CollectionMethod: "charge_automatically", Created: now, Currency: currency, Customer: cus.ID, CustomerAddress: cus.Address,
 		CustomerEmail: cus.Email, CustomerName: cus.Name, CustomerPhone: cus.Phone, CustomerTaxExempt: cus.TaxExempt, DefaultTaxRates: []struct{}{},
-		Discounts: []struct{}{}, Metadata: map[string]string{}, PeriodStart: now, PeriodEnd: now, Status: "draft",
-		SubscriptionDetails: SubscriptionDetails{map[string]string{}}, TestClock: cus.TestClock, TotalDiscountAmounts: []struct{}{}, TotalTaxAmounts: []struct{}{},
+		CustomerTaxIDs: f.taxIDs(cus.ID), Metadata: map[string]string{}, PeriodStart: now, PeriodEnd: now, Status: "draft",
+		SubscriptionDetails: SubscriptionDetails{map[string]string{}}, TestClock: cus.TestClock,
 	}
 	inv.setLines(nil)
 	return inv
@@ -163,7 +164,10 @@ func (inv *Invoice) setLines(lines []Line) {
 		lines = []Line{}
 	}
 	inv.Lines = counted(lines, "/v1/invoices/"+inv.ID+"/lines")
-	inv.SubtotalExcludingTax, inv.Total, inv.TotalExcludingTax = inv.Subtotal, inv.Subtotal, inv.Subtotal
+	off := inv.discounted()
+	added, tax := inv.taxed()
+	inv.Total = inv.Subtotal - off + added
+	inv.TotalExcludingTax, inv.SubtotalExcludingTax = inv.Total-tax, inv.Subtotal-(tax-added)
 	inv.AmountDue = max(inv.Total, 0)
 	inv.AmountRemaining = inv.AmountDue - inv.AmountPaid
 }
@@ -171,8 +175,8 @@ func (inv *Invoice) setLines(lines []Line) {
 // newLine is a line about a price.
 func (f *Fake) newLine(kind string, price *Price, quantity *int64, amount int64, period Period) Line {
 	l := Line{
-		ID: f.ids.Next("il_1", 23), Object: "line_item", Amount: amount, AmountExclTax: amount, DiscountAmounts: []struct{}{}, Discountable: true,
-		Discounts: []struct{}{}, Metadata: map[string]string{}, Period: period, Quantity: quantity, TaxAmounts: []struct{}{}, TaxRates: []struct{}{}, Type: kind,
+		ID: f.ids.Next("il_1", 23), Object: "line_item", Amount: amount, AmountExclTax: amount, DiscountAmounts: []DiscountAmount{}, Discountable: true,
+		Discounts: []struct{}{}, Metadata: map[string]string{}, Period: period, Quantity: quantity, TaxAmounts: []TaxAmount{}, TaxRates: []struct{}{}, Type: kind,
 	}
 	if price != nil {
 		bare := *price

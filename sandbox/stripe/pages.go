@@ -54,6 +54,8 @@ type checkoutPage struct {
 	Lines   []pageLine
 	Total   string
 	Email   string
+	// Codes tells whether the payer may enter a promotion code.
+	Codes bool
 }
 
 func (f *Fake) checkoutPage(id, problem string) (checkoutPage, bool) {
@@ -70,6 +72,7 @@ func (f *Fake) checkoutPage(id, problem string) (checkoutPage, bool) {
 		p.Lines = append(p.Lines, line)
 	}
 	cus, _ := f.customers.Get(orEmpty(co.Session.Customer))
+	p.Codes = co.Session.AllowPromotionCodes != nil && *co.Session.AllowPromotionCodes
 	p.Email = orDefault(orEmpty(co.Session.CustomerEmail), orEmpty(cus.Email))
 	return p, true
 }
@@ -124,7 +127,7 @@ func (f *Fake) submitCheckout(w http.ResponseWriter, r *http.Request) {
 		if bad != nil || form.Get("action") == "cancel" {
 			return outcome{co, "", bad}
 		}
-		co, bad = f.payCheckout(co, payment{orDefault(form.Get("card"), "visa"), form.Get("email")}, base)
+		co, bad = f.payCheckout(co, Payer{orDefault(form.Get("card"), "visa"), form.Get("email"), form.Get("country"), form.Get("tax_id"), form.Get("code")}, base)
 		return outcome{co, f.lastEvent, bad}
 	})
 	switch {

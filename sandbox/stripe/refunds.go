@@ -23,13 +23,10 @@ func (f *Fake) createRefund(c *call) (any, *apiError) {
 	if bad != nil {
 		return nil, bad
 	}
-	left := ch.Amount - ch.AmountRefunded
-	r := Refund{
-		ID: f.ids.Next("re_3", 23), Object: "refund", Amount: left, BalanceTransaction: f.ids.Next("txn_3", 23), Charge: ch.ID, Created: f.now(),
-		Currency: ch.Currency, PaymentIntent: ch.PaymentIntent, Status: "succeeded",
-	}
+	var r Refund
+	amount := ch.Amount - ch.AmountRefunded
 	if n := c.form.integer("amount"); n != nil {
-		r.Amount = *n
+		amount = *n
 	}
 	if reason := c.form.oneOf("reason", "", "duplicate", "fraudulent", "requested_by_customer"); reason != "" {
 		r.Reason = &reason
@@ -38,18 +35,26 @@ func (f *Fake) createRefund(c *call) (any, *apiError) {
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
+	return asAny(f.refund(ch, amount, r))
+}
+
+// refund gives part of a charge back.
+func (f *Fake) refund(ch Charge, amount int64, r Refund) (Refund, *apiError) {
+	left := ch.Amount - ch.AmountRefunded
+	r.ID, r.Object, r.Amount, r.BalanceTransaction, r.Charge = f.ids.Next("re_3", 23), "refund", amount, f.ids.Next("txn_3", 23), ch.ID
+	r.Created, r.Currency, r.PaymentIntent, r.Status = f.now(), ch.Currency, ch.PaymentIntent, "succeeded"
 	switch {
 	case !ch.Paid:
-		return nil, invalidRequest("", "", "This charge has failed, so there is nothing to refund.")
+		return r, invalidRequest("", "", "This charge has failed, so there is nothing to refund.")
 	case left == 0:
-		return nil, invalidRequest("", "charge_already_refunded", "Charge "+ch.ID+" has already been refunded.")
+		return r, invalidRequest("", "charge_already_refunded", "Charge "+ch.ID+" has already been refunded.")
 	case ch.Disputed:
-		return nil, invalidRequest("", "charge_disputed", "Charge "+ch.ID+" has been charged back.")
+		return r, invalidRequest("", "charge_disputed", "Charge "+ch.ID+" has been charged back.")
 	case r.Amount < 1 || r.Amount > left:
-		return nil, invalidRequest("amount", "", fmt.Sprintf("Refund amount (%d) is not between 1 and the unrefunded amount on the charge (%d).", r.Amount, left))
+		return r, invalidRequest("amount", "", fmt.Sprintf("Refund amount (%d) is not between 1 and the unrefunded amount on the charge (%d).", r.Amount, left))
 	}
 	if bad := save(f, f.refunds, r.ID, r, "refund.created"); bad != nil {
-		return nil, bad
+		return r, bad
 	}
 	ch.AmountRefunded += r.Amount
 	ch.Refunded = ch.AmountRefunded == ch.Amount

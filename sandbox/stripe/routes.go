@@ -24,7 +24,7 @@ var subResources = []string{"search", "upcoming", "preview"}
 
 // idPrefixes begin the identifiers that Stripe gives.
 var idPrefixes = []string{
-	"acct", "ba", "bpc", "bps", "card", "ch", "clock", "cs", "cus", "dp", "du", "evt", "ii", "il", "in", "li", "mtr", "pi", "plan", "pm", "price", "prod", "py",
+	"acct", "ba", "bpc", "bps", "card", "ch", "clock", "cn", "cs", "cus", "dp", "du", "evt", "ii", "il", "in", "li", "mtr", "pi", "plan", "pm", "price", "prod", "promo", "py",
 	"pyr", "re", "seti", "si", "src", "sub", "sub_sched", "txn",
 }
 
@@ -32,12 +32,12 @@ var words = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)
 
 // objectsOnly answers that the URL is unknown when a path has a sub-resource where an identifier belongs: create_preview
 // is not a missing invoice. It takes words that are joined by "_" and lack an identifier's prefix for sub-resources,
-// except for products, whose identifiers callers choose.
+// except for products and coupons, whose identifiers callers choose.
 func objectsOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
 		prefix, _, _ := strings.Cut(id, "_")
-		chosen := strings.HasPrefix(r.URL.Path, "/v1/products/")
+		chosen := strings.HasPrefix(r.URL.Path, "/v1/products/") || strings.HasPrefix(r.URL.Path, "/v1/coupons/")
 		if slices.Contains(subResources, id) || !chosen && words.MatchString(id) && !slices.Contains(idPrefixes, prefix) {
 			unknownURL(w, r)
 			return
@@ -55,6 +55,16 @@ func (f *Fake) catalogRoutes() map[string]endpoint {
 		"DELETE /v1/customers/{id}":                      f.deleteCustomer,
 		"GET /v1/customers/{id}/payment_methods":         f.listPaymentMethods,
 		"GET /v1/customers/{id}/subscriptions":           f.listSubscriptions,
+		"POST /v1/customers/{id}/tax_ids":                f.createTaxID,
+		"GET /v1/customers/{id}/tax_ids":                 f.listTaxIDs,
+		"POST /v1/coupons":                               f.createCoupon,
+		"GET /v1/coupons":                                f.listCoupons,
+		"GET /v1/coupons/{id}":                           f.getCoupon,
+		"DELETE /v1/coupons/{id}":                        f.deleteCoupon,
+		"POST /v1/promotion_codes":                       f.createPromotionCode,
+		"GET /v1/promotion_codes":                        f.listPromotionCodes,
+		"GET /v1/promotion_codes/{id}":                   f.getPromotionCode,
+		"POST /v1/promotion_codes/{id}":                  f.updatePromotionCode,
 		"POST /v1/products":                              f.createProduct,
 		"GET /v1/products":                               f.listProducts,
 		"GET /v1/products/{id}":                          f.getProduct,
@@ -111,7 +121,9 @@ func (f *Fake) billingRoutes() map[string]endpoint {
 		"GET /v1/subscriptions/{id}":                   f.getSubscription,
 		"POST /v1/subscriptions/{id}":                  f.updateSubscription,
 		"DELETE /v1/subscriptions/{id}":                f.cancelSubscription,
+		"DELETE /v1/subscriptions/{id}/discount":       f.deleteDiscount,
 		"POST /v1/subscription_schedules":              f.createSchedule,
+		"GET /v1/subscription_schedules":               f.listSchedules,
 		"GET /v1/subscription_schedules/{id}":          f.getSchedule,
 		"POST /v1/subscription_schedules/{id}":         f.updateSchedule,
 		"POST /v1/subscription_schedules/{id}/release": f.releaseSchedule,
@@ -128,6 +140,11 @@ func (f *Fake) billingRoutes() map[string]endpoint {
 		"POST /v1/invoices/{id}/void":                  f.voidInvoice,
 		"POST /v1/invoices/{id}/mark_uncollectible":    f.markUncollectible,
 		"POST /v1/invoices/{id}/send":                  f.sendInvoice,
+		"POST /v1/credit_notes":                        f.createCreditNote,
+		"GET /v1/credit_notes":                         f.listCreditNotes,
+		"GET /v1/credit_notes/{id}":                    f.getCreditNote,
+		"GET /v1/credit_notes/{id}/lines":              f.listCreditNoteLines,
+		"POST /v1/credit_notes/{id}/void":              f.voidCreditNote,
 		"POST /v1/invoiceitems":                        f.createInvoiceItem,
 		"GET /v1/invoiceitems":                         f.listInvoiceItems,
 		"GET /v1/invoiceitems/{id}":                    f.getInvoiceItem,

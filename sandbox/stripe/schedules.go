@@ -31,8 +31,22 @@ type PhaseSpan struct {
 // Phase is what a subscription has for a time.
 type Phase struct {
 	PhaseSpan
-	Items             []PhaseItem `json:"items"`
-	ProrationBehavior string      `json:"proration_behavior"`
+	Items                []PhaseItem       `json:"items"`
+	AutomaticTax         AutomaticTax      `json:"automatic_tax"`
+	CollectionMethod     *string           `json:"collection_method"`
+	Coupon               *string           `json:"coupon"`
+	DefaultPaymentMethod *string           `json:"default_payment_method"`
+	Description          *string           `json:"description"`
+	Discounts            []PhaseDiscount   `json:"discounts"`
+	Metadata             map[string]string `json:"metadata"`
+	ProrationBehavior    string            `json:"proration_behavior"`
+}
+
+// PhaseDiscount is a discount of a phase: one that the subscription has, or a coupon that the phase redeems.
+type PhaseDiscount struct {
+	Coupon        *string `json:"coupon"`
+	Discount      *string `json:"discount"`
+	PromotionCode *string `json:"promotion_code"`
 }
 
 // PhaseItem is one price of a phase.
@@ -73,7 +87,13 @@ func (f *Fake) createSchedule(c *call) (any, *apiError) {
 	}
 	cus, _ := f.customers.Get(sub.Customer)
 	span := PhaseSpan{sub.CurrentPeriodStart, sub.CurrentPeriodEnd}
-	phase := Phase{PhaseSpan: span, ProrationBehavior: "create_prorations"}
+	phase := Phase{
+		PhaseSpan: span, ProrationBehavior: "create_prorations", AutomaticTax: sub.AutomaticTax, CollectionMethod: &sub.CollectionMethod,
+		DefaultPaymentMethod: sub.DefaultPaymentMethod, Description: sub.Description, Discounts: []PhaseDiscount{}, Metadata: map[string]string{},
+	}
+	if d := sub.Discount.current(sub.CurrentPeriodStart); d != nil {
+		phase.Coupon, phase.Discounts = &d.Coupon.ID, []PhaseDiscount{{Discount: &d.ID}}
+	}
 	for _, i := range sub.Items.Data {
 		phase.Items = append(phase.Items, PhaseItem{Price: i.Price.ID, Plan: i.Price.ID, Quantity: i.Quantity, Metadata: map[string]string{}})
 	}
@@ -86,6 +106,17 @@ func (f *Fake) createSchedule(c *call) (any, *apiError) {
 		return nil, bad
 	}
 	return s, save(f, f.subscriptions, sub.ID, sub, "customer.subscription.updated")
+}
+
+func (f *Fake) listSchedules(c *call) (any, *apiError) {
+	page, created := c.form.cursor(), c.form.within("created")
+	customer, byCustomer := c.form.text("customer")
+	if bad := c.form.done(); bad != nil {
+		return nil, bad
+	}
+	return asAny(paginate(f.schedules, page, "subscription_schedule", "/v1/subscription_schedules", func(s Schedule) string { return s.ID }, func(s Schedule) bool {
+		return created(s.Created) && (!byCustomer || s.Customer == customer)
+	}))
 }
 
 func (f *Fake) getSchedule(c *call) (any, *apiError) {
@@ -125,7 +156,22 @@ func (f *Fake) updateSchedule(c *call) (any, *apiError) {
 func (f *Fake) readPhases(list []*form, sub Subscription) (phases []Phase, bad *apiError) {
 	at := sub.CurrentPeriodStart
 	for n, in := range list {
-		p := Phase{PhaseSpan: PhaseSpan{StartDate: at}, ProrationBehavior: in.oneOf("proration_behavior", "create_prorations", "create_prorations", "none", "always_invoice")}
+		p := Phase{
+			PhaseSpan: PhaseSpan{StartDate: at}, ProrationBehavior: in.oneOf("proration_behavior", "create_prorations", "create_prorations", "none", "always_invoice"),
+			Discounts: []PhaseDiscount{}, Metadata: in.metadata(nil),
+		}
+		in.optional("coupon", &p.Coupon)
+		in.optional("default_payment_method", &p.DefaultPaymentMethod)
+		in.optional("description", &p.Description)
+		if method := in.oneOf("collection_method", "", "charge_automatically", "send_invoice"); method != "" {
+			p.CollectionMethod = &method
+		}
+		if tax := in.child("automatic_tax"); tax != nil {
+			tax.boolean("enabled", &p.AutomaticTax.Enabled)
+		}
+		if bad := f.readPhaseDiscounts(in, &p, sub); bad != nil {
+			return nil, bad
+		}
 		rhythm := sub.recurring()
 		for _, item := range in.list("items") {
 			id, _ := item.text("price")
@@ -156,6 +202,58 @@ func (f *Fake) readPhases(list []*form, sub Subscription) (phases []Phase, bad *
 		phases, at = append(phases, p), p.EndDate
 	}
 	return phases, nil
+}
+
+// readPhaseDiscounts reads the discounts of a phase; the sandbox has one at most.
+func (f *Fake) readPhaseDiscounts(in *form, p *Phase, sub Subscription) *apiError {
+	for _, d := range in.list("discounts") {
+		var one PhaseDiscount
+		d.optional("coupon", &one.Coupon)
+		d.optional("discount", &one.Discount)
+		d.optional("promotion_code", &one.PromotionCode)
+		if one.Discount != nil && (sub.Discount == nil || sub.Discount.ID != *one.Discount) {
+			return noSuchParam("discount", d.path("discount"), *one.Discount)
+		}
+		p.Discounts = append(p.Discounts, one)
+	}
+	if len(p.Discounts) > 1 {
+		return invalidRequest(in.path("discounts"), "", "The sandbox takes one discount for a phase.")
+	}
+	return nil
+}
+
+// enterDiscount gives a subscription the discount of a phase: one that is not named in it is lost.
+func (f *Fake) enterDiscount(sub *Subscription, p Phase, at int64) *apiError {
+	var of PhaseDiscount
+	if len(p.Discounts) > 0 {
+		of = p.Discounts[0]
+	}
+	if of.Discount != nil {
+		return nil // it continues as it is
+	}
+	sub.Discount = nil
+	o := offer{}
+	switch {
+	case of.PromotionCode != nil:
+		code, ok := f.promotions.Get(*of.PromotionCode)
+		if !ok {
+			return noSuchParam("promotion_code", "promotion_code", *of.PromotionCode)
+		}
+		o = offer{code.Coupon, &code}
+	case of.Coupon != nil, p.Coupon != nil:
+		co, bad := f.coupon(orDefault(orEmpty(of.Coupon), orEmpty(p.Coupon)), "coupon")
+		if bad != nil {
+			return bad
+		}
+		o.coupon = co
+	default:
+		return nil
+	}
+	d, bad := f.redeem(o, at)
+	if bad == nil {
+		sub.discount(d)
+	}
+	return bad
 }
 
 // priceOfPhase finds a price that is on sale, or that the subscription has.
@@ -236,6 +334,13 @@ func (f *Fake) enterPhase(sub *Subscription, at int64) *apiError {
 			items = append(items, f.newItem(price, 1, at))
 		}
 		items[n].Price, items[n].Quantity = price, want.Quantity
+	}
+	if bad := f.enterDiscount(sub, phase, at); bad != nil {
+		return bad
+	}
+	sub.AutomaticTax, sub.Description = phase.AutomaticTax, phase.Description
+	if phase.DefaultPaymentMethod != nil {
+		sub.DefaultPaymentMethod = phase.DefaultPaymentMethod
 	}
 	rhythm := sub.recurring()
 	sub.setItems(items[:len(phase.Items)])

@@ -82,9 +82,14 @@ type Fake struct {
 	portals       *table.Table[PortalSession]
 	portalConfigs *table.Table[PortalConfiguration]
 	clocks        *table.Table[TestClock]
-	meters        *table.Table[Meter]
-	readings      *table.Table[reading]
-	replays       *replays
+	coupons       *table.Table[Coupon]
+	promotions    *table.Table[PromotionCode]
+	creditNotes   *table.Table[CreditNote]
+	// taxIdentifiers are those of the customers.
+	taxIdentifiers *table.Table[TaxID]
+	meters         *table.Table[Meter]
+	readings       *table.Table[reading]
+	replays        *replays
 }
 
 // New returns an account, without objects unless cfg.Dir has some. Its error is about a file there.
@@ -136,6 +141,10 @@ func (f *Fake) makeTables() {
 	f.checkouts = table.New[checkout](f.store, "checkout_sessions")
 	f.portals = table.New[PortalSession](f.store, "portal_sessions")
 	f.portalConfigs = table.New[PortalConfiguration](f.store, "portal_configurations")
+	f.coupons = table.New[Coupon](f.store, "coupons")
+	f.promotions = table.New[PromotionCode](f.store, "promotion_codes")
+	f.creditNotes = table.New[CreditNote](f.store, "credit_notes")
+	f.taxIdentifiers = table.New[TaxID](f.store, "tax_ids")
 	f.clocks = table.New[TestClock](f.store, "test_clocks")
 	f.meters = table.New[Meter](f.store, "meters")
 	f.readings = table.New[reading](f.store, "meter_events")

@@ -127,7 +127,7 @@ func TestKeys(t *testing.T) {
 
 func TestUnknownPaths(t *testing.T) {
 	s := serve(t, stripe.Config{})
-	for _, path := range []string{"/v1/coupons", "/"} {
+	for _, path := range []string{"/v1/quotes", "/"} {
 		r := s.do(t, "GET", path, "")
 		require.Equal(t, http.StatusNotFound, r.status)
 		require.Equal(t, "Unrecognized request URL (GET: "+path+"). Please see https://stripe.com/docs or we can help at https://support.stripe.com/.", r.problem(t).Message)

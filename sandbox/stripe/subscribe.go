@@ -37,6 +37,9 @@ func (f *Fake) createSubscription(c *call) (any, *apiError) {
 		}
 		lines = append(lines, line)
 	}
+	if bad := f.readDiscount(c.form, &s, s.Created); bad != nil {
+		return nil, bad
+	}
 	if bad := f.readSubscription(c.form, &s); bad != nil {
 		return nil, bad
 	}
@@ -178,6 +181,19 @@ func readTrial(form *form, s *Subscription) {
 	}
 }
 
+// readTrialSettings reads what a trial without a card becomes.
+func readTrialSettings(form *form, fallback string) string {
+	settings := form.child("trial_settings")
+	if settings == nil {
+		return fallback
+	}
+	end := settings.child("end_behavior")
+	if end == nil {
+		return fallback
+	}
+	return end.oneOf("missing_payment_method", orDefault(fallback, "create_invoice"), "cancel", "create_invoice", "pause")
+}
+
 // readSubscription reads what can be said of a new subscription and of an old one.
 func (f *Fake) readSubscription(form *form, s *Subscription) *apiError {
 	form.boolean("cancel_at_period_end", &s.CancelAtPeriodEnd)
@@ -206,11 +222,7 @@ func (f *Fake) readSubscription(form *form, s *Subscription) *apiError {
 		s.PaymentSettings.SaveDefaultPaymentMethod = settings.oneOf("save_default_payment_method", s.PaymentSettings.SaveDefaultPaymentMethod, "off", "on_subscription")
 		settings.ignore("payment_method_types", "payment_method_options")
 	}
-	if settings := form.child("trial_settings"); settings != nil {
-		if end := settings.child("end_behavior"); end != nil {
-			end.ignore("missing_payment_method")
-		}
-	}
+	s.TrialSettings.EndBehavior.MissingPaymentMethod = readTrialSettings(form, s.TrialSettings.EndBehavior.MissingPaymentMethod)
 	if details := form.child("cancellation_details"); details != nil {
 		details.optional("comment", &s.CancellationDetails.Comment)
 		details.optional("feedback", &s.CancellationDetails.Feedback)
@@ -222,7 +234,10 @@ func (f *Fake) readSubscription(form *form, s *Subscription) *apiError {
 		s.PauseCollection = &PauseCollection{pause.oneOf("behavior", "void", "keep_as_draft", "mark_uncollectible", "void"), pause.integer("resumes_at")}
 	}
 	s.Metadata = form.metadata(s.Metadata)
-	form.ignore("automatic_tax", "off_session", "currency", "invoice_settings")
+	if tax := form.child("automatic_tax"); tax != nil {
+		tax.boolean("enabled", &s.AutomaticTax.Enabled)
+	}
+	form.ignore("off_session", "currency")
 	if s.CollectionMethod == "send_invoice" && s.DaysUntilDue == nil && *form.err == nil {
 		return missingParam("days_until_due")
 	}
@@ -245,6 +260,9 @@ func (f *Fake) subscribe(s Subscription, how subscribing) (Subscription, *apiErr
 		s.Status = "active"
 	}
 	s.noteCancellation(s.Created)
+	if inv.Subtotal > 0 {
+		s.useDiscount(s.Created)
+	}
 	s.LatestInvoice = &inv.ID
 	if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.created"); bad != nil {
 		return s, bad
@@ -330,6 +348,7 @@ func trialLine(l Line, period Period) Line {
 // bill makes an invoice one of a subscription.
 func (inv *Invoice) bill(s Subscription) {
 	inv.Subscription, inv.SubscriptionDetails.Metadata, inv.CollectionMethod = &s.ID, s.Metadata, s.CollectionMethod
+	inv.Discount, inv.AutomaticTax.Enabled = s.Discount.current(inv.Created), s.AutomaticTax.Enabled
 	if s.CollectionMethod == "send_invoice" {
 		due := inv.Created + orZero(s.DaysUntilDue)*day
 		inv.DueDate, inv.AutoAdvance = &due, true

@@ -33,6 +33,9 @@ func (f *Fake) updateSubscription(c *call) (any, *apiError) {
 	if trial && trialEnd != "now" {
 		s.TrialEnd = c.form.integer("trial_end")
 	}
+	if bad := f.readDiscount(c.form, &s, now); bad != nil {
+		return nil, bad
+	}
 	if bad := f.readSubscription(c.form, &s); bad != nil {
 		return nil, bad
 	}
@@ -206,6 +209,7 @@ func (f *Fake) invoiceNow(s Subscription, reason string, lines []Line, base stri
 	}
 	inv.setLines(append(pending, lines...))
 	s.LatestInvoice = &inv.ID
+	s.useDiscount(inv.Created)
 	if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.updated"); bad != nil {
 		return bad
 	}

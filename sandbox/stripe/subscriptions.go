@@ -26,7 +26,7 @@ type Subscription struct {
 	DefaultSource                 null                          `json:"default_source"`
 	DefaultTaxRates               []struct{}                    `json:"default_tax_rates"`
 	Description                   *string                       `json:"description"`
-	Discount                      null                          `json:"discount"`
+	Discount                      *Discount                     `json:"discount"`
 	EndedAt                       *int64                        `json:"ended_at"`
 	Items                         countedList[SubscriptionItem] `json:"items"`
 	LatestInvoice                 *string                       `json:"latest_invoice"`
