@@ -104,9 +104,9 @@ func (d *doctor) openAI(ctx context.Context) []Finding {
 // stripeEvents are the types that the webhook endpoint at Stripe must have. INTEGRATIONS.md lists all families.
 var stripeEvents = []string{
 	"charge.dispute.closed", "charge.dispute.created", "charge.dispute.funds_reinstated", "charge.refund.updated", "charge.refunded",
-	"checkout.session.async_payment_failed", "checkout.session.async_payment_succeeded", "checkout.session.completed", "customer.deleted",
-	"customer.subscription.created", "customer.subscription.deleted", "customer.subscription.updated", "customer.updated", "invoice.paid",
-	"invoice.payment_failed",
+	"checkout.session.async_payment_failed", "checkout.session.async_payment_succeeded", "checkout.session.completed", "credit_note.created",
+	"credit_note.voided", "customer.deleted", "customer.subscription.created", "customer.subscription.deleted", "customer.subscription.updated",
+	"customer.updated", "invoice.paid", "invoice.payment_failed", "subscription_schedule.created", "subscription_schedule.updated",
 }
 
 func (d *doctor) stripe(ctx context.Context) []Finding {

@@ -116,7 +116,7 @@ type Service struct {
 	catalog *plans.Catalog
 	// applyPlans applies the plan file when the service starts.
 	applyPlans bool
-	// probe, stripe, reconciler and applier are nil while Stripe is off.
+	// probe, stripe, reconciler, applier and checkout are nil while Stripe is off.
 	probe      func(context.Context)
 	stripe     *provider.Transport
 	reconciler *reconcile.Reconciler
@@ -124,6 +124,7 @@ type Service struct {
 	// stripeKey and verifier change while the service runs; see Rotate. verifier is nil without a secret.
 	stripeKey *settings.Live
 	verifier  *stripesig.Verifier
+	checkout  *checkout.Service
 }
 
 // New opens the store and makes the service, which the caller must Close. It reports every mistake in the plan file.
@@ -247,6 +248,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	running.Go(func() { s.followPlans(ctx) })
 	running.Go(func() { s.followSubscriptions(ctx) })
+	if s.checkout != nil {
+		running.Go(func() { s.finishReplacements(ctx) })
+	}
 	if s.applier != nil && s.applyPlans {
 		running.Go(func() { s.applyAtStart(ctx) })
 	}

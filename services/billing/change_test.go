@@ -205,6 +205,12 @@ func TestADowngradeWaitsForThePeriod(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, "team", done.GetSubscription().GetPlanId())
 				require.Equal(t, p.GetEffectiveTime().AsTime(), done.GetSubscription().GetPeriodEndTime().AsTime())
+				next := done.GetSubscription().GetScheduledChange()
+				require.Equal(t, "pro", next.GetPlanId())
+				require.EqualValues(t, 1, next.GetPlanVersion())
+				require.EqualValues(t, 1, next.GetSeats())
+				require.Equal(t, month, next.GetInterval())
+				require.Equal(t, p.GetEffectiveTime().AsTime(), next.GetEffectiveTime().AsTime())
 			}
 		}
 		down()
@@ -213,8 +219,9 @@ func TestADowngradeWaitsForThePeriod(t *testing.T) {
 		down()
 		_, err = client.CancelSubscription(h.as(admin), &billingv1.CancelSubscriptionRequest{})
 		require.NoError(t, err, "it takes the change back")
-		_, err = client.ResumeSubscription(h.as(admin), &billingv1.ResumeSubscriptionRequest{})
+		resumed, err := client.ResumeSubscription(h.as(admin), &billingv1.ResumeSubscriptionRequest{})
 		require.NoError(t, err)
+		require.Nil(t, resumed.GetSubscription().GetScheduledChange())
 		down()
 		require.Equal(t, before, h.account().GetBalanceNanoUsd())
 		renewed, err := h.stripe.Renew(id)

@@ -37,11 +37,22 @@ func (s *Service) sell(deps Deps, client *stripe.Client, m *mirror.Mirror, o rpc
 		Database: s.db, Store: s.rows, Provider: client, Catalog: s.catalog, Models: modelIDs(deps.Models), Now: s.now, Alone: alone,
 	})
 	o.Applier, o.Customers = s.applier, buyers
-	o.Checkout = checkout.New(checkout.Options{
+	s.checkout = checkout.New(checkout.Options{
 		Database: s.db, Store: s.rows, Provider: client, Changer: client, Customers: buyers, Trials: s.ledger, Mirror: m, Catalog: s.catalog, Now: s.now, Alone: alone,
 		AutomaticTax: s.config.AutomaticTax,
 	})
+	o.Checkout = s.checkout
 	return o
+}
+
+// finishReplacements releases the schedules that changes have replaced which were paid later.
+func (s *Service) finishReplacements(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := s.checkout.FinishReplacements(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "replacing scheduled changes failed; retrying", slog.Any("error", err))
+		}
+		_ = wait.For(ctx, dueInterval)
+	}
 }
 
 // followPlans keeps the catalog equal to what was applied, by this replica or another.

@@ -2555,6 +2555,28 @@ export interface components {
             /** @description The subscription as it is now. */
             subscription: components["schemas"]["Subscription"];
         };
+        /** @description ScheduledChange is a change of a subscription that has not happened yet. ResumeSubscription takes it back. */
+        ScheduledChange: {
+            /** @description The id of the later plan. Example: "pro". */
+            planId: string;
+            /**
+             * Format: int32
+             * @description The version of the later plan. Example: 3.
+             */
+            planVersion: number;
+            /** @description How often the later plan is charged. Example: BILLING_INTERVAL_MONTH. */
+            interval: components["schemas"]["BillingInterval"];
+            /**
+             * Format: int32
+             * @description The later number of seats; 1 for a plan without seats. Example: 5.
+             */
+            seats: number;
+            /**
+             * Format: date-time
+             * @description When the change happens. Example: "2026-12-23T10:00:00Z".
+             */
+            effectiveTime?: string;
+        };
         /**
          * @description unknown: not looked at yet, at most 10 s after start.
          * @enum {string}
@@ -2616,6 +2638,8 @@ export interface components {
              * @description When the subscription ends; unset while it renews. Example: "2026-12-23T10:00:00Z".
              */
             cancelTime?: string;
+            /** @description What the subscription becomes at the end of its period; unset when nothing changes. */
+            scheduledChange?: components["schemas"]["ScheduledChange"];
         };
         /**
          * @description SubscriptionAccess is what a subscription gives at present.

@@ -192,7 +192,7 @@ func (s *Service) live(ctx context.Context, accountID string) (sub subscriptions
 // Change does what a preview says, and charges exactly that. Repeating it is harmless. Errors: ErrExpired, ErrNoSubscription, job.ErrBusy, those of
 // mirror.Fetch, of package outcome and of the store.
 func (s *Service) Change(ctx context.Context, accountID, previewID string) (done Changed, err error) {
-	err = s.alone(ctx, accountID, func(ctx context.Context, _ *job.Holder) (err error) {
+	err = s.alone(ctx, accountID, func(ctx context.Context, s *Service, _ *job.Holder) (err error) {
 		done, err = s.change(ctx, accountID, previewID)
 		return err
 	})
@@ -214,18 +214,16 @@ func (s *Service) change(ctx context.Context, accountID, previewID string) (Chan
 	start, _ := sub.Period()
 	switch {
 	case have.Price.ID == p.Price && have.Quantity == p.Quantity: // an earlier attempt has done it
-		return Changed{Invoice: sub.LatestInvoice}, s.follow(ctx, p, sub.LatestInvoice)
+		return Changed{Invoice: sub.LatestInvoice}, errors.Join(s.follow(ctx, p, sub.LatestInvoice), s.finishReplacement(ctx, accountID))
 	case !s.Now().Before(p.ExpireTime), have.Price.ID != p.FromPrice, have.Quantity != p.FromQuantity, !start.Equal(p.PeriodStart), sub.CancelAtPeriodEnd:
 		return Changed{}, ErrExpired
 	}
 	if !p.AtOnce {
-		if err := s.Changer.ScheduleChange(ctx, p); err != nil {
-			return Changed{}, err
-		}
-		return Changed{}, s.follow(ctx, p, "")
+		return Changed{}, s.scheduleChange(ctx, accountID, p)
 	}
 	if sub.Schedule != "" {
-		if err := s.Changer.ReleaseSchedule(ctx, sub.Schedule); err != nil {
+		r := Replacement{Subscription: p.Subscription, Schedule: sub.Schedule, Price: p.Price, Quantity: p.Quantity}
+		if err := s.Store.SaveReplacement(ctx, accountID, r, s.Now().Add(replacementCheck)); err != nil {
 			return Changed{}, err
 		}
 	}
@@ -233,7 +231,18 @@ func (s *Service) change(ctx context.Context, accountID, previewID string) (Chan
 	if err != nil {
 		return Changed{}, s.changeFailed(ctx, accountID, err)
 	}
-	return done, s.follow(ctx, p, done.Invoice)
+	return done, errors.Join(s.follow(ctx, p, done.Invoice), s.finishReplacement(ctx, accountID))
+}
+
+// scheduleChange does a change at the end of the period. It is the caller's latest wish, so no payment that is still open takes it back.
+func (s *Service) scheduleChange(ctx context.Context, accountID string, p Preview) error {
+	if err := s.Store.DropReplacement(ctx, accountID); err != nil {
+		return err
+	}
+	if err := s.Changer.ScheduleChange(ctx, p); err != nil {
+		return err
+	}
+	return s.follow(ctx, p, "")
 }
 
 // current reads the subscription of a preview at Stripe, and its item.
@@ -272,29 +281,37 @@ func (s *Service) follow(ctx context.Context, p Preview, invoice string) error {
 			return err
 		}
 	}
-	_, err := s.Mirror.Sync(ctx, mirror.Subscription, p.Subscription)
+	o, err := s.Mirror.Sync(ctx, mirror.Subscription, p.Subscription)
+	if err != nil || o.Deleted {
+		return err
+	}
+	sub, err := subscriptions.ParseSubscription(o.Body)
+	if err != nil || sub.Schedule == "" {
+		return err
+	}
+	_, err = s.Mirror.Sync(ctx, mirror.Schedule, sub.Schedule)
 	return err
 }
 
 // Cancel cancels the account's subscription, at the end of its period or now. It takes a scheduled change back. Errors: ErrNoSubscription, job.ErrBusy,
 // those of mirror.Fetch, of package outcome and of the store.
 func (s *Service) Cancel(ctx context.Context, accountID string, now bool) error {
-	return s.renewal(ctx, accountID, func(ctx context.Context, id string) error {
+	return s.renewal(ctx, accountID, func(ctx context.Context, c Changer, id string) error {
 		if now {
-			return s.Changer.CancelNow(ctx, id)
+			return c.CancelNow(ctx, id)
 		}
-		return s.Changer.CancelAtPeriodEnd(ctx, id, true)
+		return c.CancelAtPeriodEnd(ctx, id, true)
 	})
 }
 
 // Resume takes back that the subscription is canceled, or changes, at the end of its period. Errors: those of Cancel.
 func (s *Service) Resume(ctx context.Context, accountID string) error {
-	return s.renewal(ctx, accountID, func(ctx context.Context, id string) error { return s.Changer.CancelAtPeriodEnd(ctx, id, false) })
+	return s.renewal(ctx, accountID, func(ctx context.Context, c Changer, id string) error { return c.CancelAtPeriodEnd(ctx, id, false) })
 }
 
 // renewal changes what happens at the end of the period.
-func (s *Service) renewal(ctx context.Context, accountID string, do func(ctx context.Context, id string) error) error {
-	return s.alone(ctx, accountID, func(ctx context.Context, _ *job.Holder) error {
+func (s *Service) renewal(ctx context.Context, accountID string, do func(ctx context.Context, c Changer, id string) error) error {
+	return s.alone(ctx, accountID, func(ctx context.Context, s *Service, _ *job.Holder) error {
 		sub, _, err := s.live(ctx, accountID)
 		if err != nil && !errors.Is(err, ErrUnpaid) {
 			return err
@@ -304,7 +321,7 @@ func (s *Service) renewal(ctx context.Context, accountID string, do func(ctx con
 				return err
 			}
 		}
-		if err := do(ctx, sub.ID); err != nil {
+		if err := do(ctx, s.Changer, sub.ID); err != nil {
 			return err
 		}
 		return s.follow(ctx, Preview{Subscription: sub.ID}, "")

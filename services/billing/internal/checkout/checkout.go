@@ -82,6 +82,12 @@ type Store interface {
 	SavePreview(ctx context.Context, accountID string, p Preview) error
 	Preview(ctx context.Context, accountID string) (Preview, error)
 	DropPreview(ctx context.Context, accountID string) error
+	// SaveReplacement replaces the account's replacement, which is checked again at a time. Replacement reads it, or ledger.ErrNotFound, and
+	// DropReplacement deletes it. DueReplacements lists at most limit accounts whose replacement is to be checked.
+	SaveReplacement(ctx context.Context, accountID string, r Replacement, check time.Time) error
+	Replacement(ctx context.Context, accountID string) (Replacement, error)
+	DropReplacement(ctx context.Context, accountID string) error
+	DueReplacements(ctx context.Context, at time.Time, limit int) ([]string, error)
 }
 
 // Customers makes the account's customer.
@@ -176,18 +182,18 @@ func (s *Service) Create(ctx context.Context, r Request) (Session, error) {
 		return Session{}, err
 	}
 	var made Session
-	err = s.alone(ctx, r.AccountID, func(ctx context.Context, h *job.Holder) (err error) {
+	err = s.alone(ctx, r.AccountID, func(ctx context.Context, s *Service, h *job.Holder) (err error) {
 		made, err = s.create(ctx, h, item)
 		return err
 	})
 	return made, err
 }
 
-// alone waits for the account's turn.
-func (s *Service) alone(ctx context.Context, accountID string, fn func(context.Context, *job.Holder) error) error {
+// alone waits for the account's turn. The service that fn gets keeps the account's lease.
+func (s *Service) alone(ctx context.Context, accountID string, fn func(context.Context, *Service, *job.Holder) error) error {
 	options := job.Options{Lease: lease, Alone: s.Alone, Now: s.Now}
 	for end := time.Now().Add(patience); ; {
-		err := job.Run(ctx, s.Database, jobName(accountID), options, fn)
+		err := job.Run(ctx, s.Database, jobName(accountID), options, func(ctx context.Context, h *job.Holder) error { return fn(ctx, s.keeping(h), h) })
 		if !errors.Is(err, job.ErrBusy) || time.Now().After(end) {
 			return err
 		}

@@ -17,7 +17,7 @@ type Store interface {
 	AccountOf(ctx context.Context, t database.Tx, customer string) (accountID string, err error)
 	// DropCustomer notes that Stripe has deleted a customer.
 	DropCustomer(ctx context.Context, t database.Tx, customer string) error
-	// SaveReversal notes what a refund or a dispute took back, and finds the account that paid for credit; ledger.ErrNotFound for none.
+	// SaveReversal notes what a refund, a dispute or a credit note took back, and finds the account that paid for credit; ledger.ErrNotFound for none.
 	SaveReversal(ctx context.Context, t database.Tx, r subscriptions.Reversal) (accountID string, err error)
 	// Within runs a decision about an account in an open transaction.
 	Within(ctx context.Context, t database.Tx, accountID string, fn func(ctx context.Context, tx ledger.Tx) error) error
@@ -46,7 +46,7 @@ func (f *Follower) Written(ctx context.Context, t database.Tx, o mirror.Object) 
 	}
 	customer := o.Customer
 	switch o.Kind {
-	case mirror.Subscription, mirror.Invoice:
+	case mirror.Subscription, mirror.Schedule, mirror.Invoice:
 		if o.Deleted {
 			return nil // a draft invoice; Stripe deletes nothing that was paid
 		}
@@ -57,7 +57,7 @@ func (f *Follower) Written(ctx context.Context, t database.Tx, o mirror.Object) 
 		decide = func(ctx context.Context, tx ledger.Tx, accountID string) error {
 			return f.Ledger.FollowCheckout(ctx, tx, accountID, o.Body)
 		}
-	case mirror.Refund, mirror.Dispute:
+	case mirror.Refund, mirror.Dispute, mirror.CreditNote:
 		if o.Deleted {
 			return nil
 		}
@@ -86,10 +86,10 @@ func (f *Follower) Written(ctx context.Context, t database.Tx, o mirror.Object) 
 	return f.within(ctx, t, accountID, decide)
 }
 
-// reversed follows a refund or a dispute.
+// reversed follows a refund, a dispute or a credit note.
 func (f *Follower) reversed(ctx context.Context, t database.Tx, o mirror.Object) error {
 	r, err := subscriptions.ParseReversal(o.Body)
-	if err != nil || r.PaymentIntent == "" {
+	if err != nil || r.Paid == "" {
 		return err
 	}
 	accountID, err := f.Store.SaveReversal(ctx, t, r)

@@ -4,75 +4,108 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
-// Purchase is a payment that gave credit.
+// Purchase is credit that was paid for. A payment may be for several: the parts of a month, and the months of a year.
 type Purchase struct {
-	PaymentIntent, AccountID string
+	// Key identifies it: the payment intent of a pack, or else the grant's source.
+	Key, AccountID string
 	// Source is that of the grant.
 	Source string
+	// Payment is the payment intent, and Invoice the invoice; one of them may be empty.
+	Payment, Invoice string
 	// Credit is in nano-dollars, and Total, with tax, in the currency's smallest unit.
 	Credit, Total int64
-	// Clawed is the credit that was taken back, in nano-dollars.
-	Clawed int64
+	// Clawed is the credit that was taken back, and Waiting what will be when the calls end that hold it, in nano-dollars.
+	Clawed, Waiting int64
 }
 
-// FollowReversal takes credit back after a refund or a dispute, and gives it back when the dispute is won or the refund failed. Repeating it changes
-// nothing.
+// FollowReversal takes credit back after a refund, a dispute or a credit note, and gives it back when the dispute is won, the refund failed or the
+// credit note was voided. Repeating it changes nothing.
 func (l *Ledger) FollowReversal(ctx context.Context, tx Tx, accountID string, r subscriptions.Reversal) error {
 	now := l.now()
 	account, err := l.touch(ctx, tx, accountID, accountID, now)
 	if err != nil {
 		return err
 	}
-	if err := l.claw(ctx, tx, &account, r.PaymentIntent, r.ID, now); err != nil {
+	paid, err := tx.Purchases(ctx, r.Paid)
+	if err != nil {
 		return err
+	}
+	for _, p := range paid {
+		if p.AccountID != accountID {
+			continue
+		}
+		if err := l.claw(ctx, tx, &account, p, r.ID, now); err != nil {
+			return err
+		}
 	}
 	return l.save(ctx, tx, &account)
 }
 
-// claw makes the credit of a payment what refunds and disputes leave of it. It takes only credit that is left and not held: what was used stays
-// used.
-func (l *Ledger) claw(ctx context.Context, tx Tx, account *Account, paymentIntent, reversal string, now time.Time) error {
-	p, err := tx.Purchase(ctx, paymentIntent)
-	if errors.Is(err, ErrNotFound) {
-		return nil
+// purchased notes what paid for a grant, and takes back what was reversed before.
+func (l *Ledger) purchased(ctx context.Context, tx Tx, account *Account, p Purchase, now time.Time) error {
+	if p.Total <= 0 || p.Credit <= 0 {
+		return nil // nothing was paid that could be taken back
 	}
-	if err != nil {
+	fresh, err := tx.InsertPurchase(ctx, p)
+	if err != nil || !fresh {
 		return err
 	}
-	reversed, err := tx.Reversed(ctx, paymentIntent)
+	return l.claw(ctx, tx, account, p, p.Key, now)
+}
+
+// claw makes the credit of a payment what refunds, disputes and credit notes leave of it. It takes only credit that is left: what was used stays used,
+// and what open calls hold waits for their end.
+func (l *Ledger) claw(ctx context.Context, tx Tx, account *Account, p Purchase, reversal string, now time.Time) error {
+	reversed, err := tx.Reversed(ctx, p)
 	if err != nil {
 		return err
 	}
 	target := subscriptions.ClawOf(p.Credit, p.Total, reversed)
-	if target > p.Clawed {
+	switch {
+	case target > p.Clawed:
 		return l.takeBack(ctx, tx, account, p, target-p.Clawed, reversed, now)
-	}
-	g, err := tx.GrantBySource(ctx, account.ID, p.Source)
-	if err != nil {
-		return err
-	}
-	if target < p.Clawed && g.ExpireTime.After(now) {
-		given, err := l.give(ctx, tx, account, Grant{Source: sourceReturn + reversal, Amount: p.Clawed - target, ExpireTime: g.ExpireTime}, now)
-		if err != nil || !given {
+	case p.Waiting > 0: // it was reversed and came back while calls held it
+		p.Waiting = 0
+		if err := tx.SetClawed(ctx, p); err != nil {
 			return err
 		}
-		return tx.SetClawed(ctx, paymentIntent, target)
 	}
-	return nil
+	if target == p.Clawed {
+		return nil
+	}
+	g, err := tx.GrantBySource(ctx, account.ID, p.Source)
+	if err != nil || !g.ExpireTime.After(now) {
+		return err
+	}
+	given, err := l.give(ctx, tx, account, Grant{Source: p.returned(reversal), Amount: p.Clawed - target, ExpireTime: g.ExpireTime}, now)
+	if err != nil || !given {
+		return err
+	}
+	p.Clawed = target
+	return tx.SetClawed(ctx, p)
+}
+
+// returned is the source of the grant that gives credit back. That of a subscription's credit ends with the subscription.
+func (p Purchase) returned(reversal string) string {
+	if strings.HasPrefix(p.Source, subscriptions.SourcePrefix) {
+		return p.Source + ":" + sourceReturn + reversal
+	}
+	return sourceReturn + reversal
 }
 
 // takeBack takes credit from the purchase's grant, and then from those that returned its credit after a dispute was won or a refund failed.
 func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purchase, amount int64, reversed []subscriptions.Reversal, now time.Time) error {
 	sources := []string{p.Source}
 	for _, r := range reversed {
-		sources = append(sources, sourceReturn+r.ID)
+		sources = append(sources, p.returned(r.ID))
 	}
-	short := amount
+	short, held := amount, int64(0)
 	for _, source := range sources {
 		g, err := tx.GrantBySource(ctx, account.ID, source)
 		if errors.Is(err, ErrNotFound) && source != p.Source {
@@ -86,10 +119,33 @@ func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purcha
 			return err
 		}
 		short -= take
+		held += g.Remaining - take
 	}
-	if short > 0 {
-		l.log.WarnContext(ctx, "a payment was taken back whose credit is used or held; that part stays with the account",
-			slog.String("account", account.ID), slog.String("payment_intent", p.PaymentIntent), slog.Int64("nano_usd", short))
+	p.Clawed, p.Waiting = p.Clawed+amount-short, min(short, held)
+	if p.Waiting > 0 {
+		account.Due = dueAtOnce
 	}
-	return tx.SetClawed(ctx, p.PaymentIntent, p.Clawed+amount-short)
+	if used := short - p.Waiting; used > 0 {
+		l.log.WarnContext(ctx, "a payment was taken back whose credit is used or expired; that part stays with the account",
+			slog.String("account", account.ID), slog.String("paid", p.Key), slog.Int64("nano_usd", used))
+	}
+	return tx.SetClawed(ctx, p)
+}
+
+// dueAtOnce is the due time of an account whose held credit is to be taken back: whoever touches it next takes what calls have released.
+var dueAtOnce = time.UnixMicro(0).UTC() //nolint:gochecknoglobals // a constant time
+
+// clawReleased takes back what calls have released of credit that waits for it.
+func (l *Ledger) clawReleased(ctx context.Context, tx Tx, account *Account, now time.Time) error {
+	account.Due = account.PeriodEnd
+	waiting, err := tx.WaitingPurchases(ctx, account.ID)
+	if err != nil {
+		return err
+	}
+	for _, p := range waiting {
+		if err := l.claw(ctx, tx, account, p, p.Key, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }

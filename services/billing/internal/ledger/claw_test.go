@@ -8,11 +8,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/services/billing/internal/follow"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
@@ -100,17 +102,57 @@ func TestRefundsTakeCreditBack(t *testing.T) {
 	}
 }
 
-// What calls hold and what was used is not taken.
-func TestARefundLeavesWhatIsHeld(t *testing.T) {
-	subscribed(t, func(t *testing.T, s *subscriber) {
-		s.paidPack()
-		_, err := s.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, UserID: alice, Model: "embed", InputTokens: s.free() + 400})
-		require.NoError(t, err)
-		s.reversal(mirror.Refund, "re_1", "succeeded", 120)
-		a := s.account()
-		require.EqualValues(t, 0, a.Available())
-		require.Equal(t, s.free()+400, a.Balance)
-	})
+// What calls hold is taken when they end, and what was used is not taken.
+func TestARefundTakesWhatCallsRelease(t *testing.T) {
+	refund := func(s *subscriber) { s.reversal(mirror.Refund, "re_1", "succeeded", 120) }
+	for name, c := range map[string]struct {
+		// end ends a call that holds all of the free credit and 400 of the pack's 500, whose payment was refunded.
+		end  func(s *subscriber, h ledger.Hold)
+		want func(free int64) int64
+	}{
+		"it used little":   {func(s *subscriber, h ledger.Hold) { s.settle(h, 100) }, func(free int64) int64 { return free - 100 }},
+		"it used the pack": {func(s *subscriber, h ledger.Hold) { s.settle(h, s.free()+150) }, func(int64) int64 { return 0 }},
+		"it used nothing":  {func(s *subscriber, h ledger.Hold) { s.settle(h, 0) }, func(free int64) int64 { return free }},
+		"it was abandoned and is charged its input": {func(s *subscriber, _ ledger.Hold) {
+			s.clock.Add(lease)
+			_, err := s.Sweep(s.t.Context())
+			require.NoError(s.t, err)
+		}, func(int64) int64 { return 0 }},
+		"the refund comes again": {func(s *subscriber, h ledger.Hold) {
+			refund(s)
+			s.settle(h, 100)
+			refund(s)
+		}, func(free int64) int64 { return free - 100 }},
+		"the refund fails first": {func(s *subscriber, h ledger.Hold) {
+			s.reversal(mirror.Refund, "re_1", "failed", 120)
+			s.settle(h, 100)
+		}, func(free int64) int64 { return free + 400 }},
+		"the refund fails then": {func(s *subscriber, h ledger.Hold) {
+			s.settle(h, 100)
+			s.reversal(mirror.Refund, "re_1", "failed", 120)
+		}, func(free int64) int64 { return free + 400 }},
+		"another call ends before": {func(s *subscriber, h ledger.Hold) {
+			_, err := s.Reserve(s.t.Context(), ledger.Reservation{RequestID: "r2", AccountID: alice, UserID: alice, Model: "embed", InputTokens: 1})
+			_ = requireReason(s.t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, rpc.Public(err)) // nothing of it can be used again
+			s.settle(h, 100)
+		}, func(free int64) int64 { return free - 100 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subscribed(t, func(t *testing.T, s *subscriber) {
+				s.paidPack()
+				h := s.hold("r1", s.free()+400)
+				refund(s)
+				a := s.account()
+				require.EqualValues(t, 0, a.Available())
+				require.Equal(t, s.free()+400, a.Balance)
+				c.end(s, h)
+				a = s.account()
+				require.Equal(t, c.want(s.free()), a.Balance)
+				require.Zero(t, a.Held)
+				require.Zero(t, s.count("SELECT COUNT(*) FROM purchase WHERE waiting > 0"))
+			})
+		})
+	}
 }
 
 func TestClawOf(t *testing.T) {

@@ -188,6 +188,11 @@ func (c *settling) charge(ctx context.Context, tx Tx) error {
 	if err := c.l.expire(ctx, tx, &account, now); err != nil {
 		return err
 	}
+	if account.Due.Equal(dueAtOnce) {
+		if err := c.l.clawReleased(ctx, tx, &account, now); err != nil {
+			return err
+		}
+	}
 	return c.l.save(ctx, tx, &account)
 }
 

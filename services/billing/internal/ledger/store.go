@@ -155,12 +155,14 @@ type Tx interface {
 	// HasCard tells whether a customer of the account has a payment method at Stripe.
 	HasCard(ctx context.Context, accountID string) (bool, error)
 
-	// InsertPurchase writes a payment that gave credit, Purchase reads it, or ErrNotFound, Reversed reads what refunds and disputes took back of it, and
-	// SetClawed writes what was taken back of its credit.
-	InsertPurchase(ctx context.Context, p Purchase) error
-	Purchase(ctx context.Context, paymentIntent string) (Purchase, error)
-	Reversed(ctx context.Context, paymentIntent string) ([]subscriptions.Reversal, error)
-	SetClawed(ctx context.Context, paymentIntent string, clawed int64) error
+	// InsertPurchase writes what a payment gave, and tells whether that was new. Purchases reads what a payment or an invoice is for, WaitingPurchases
+	// reads those of an account that wait for open calls, and SetClawed writes what was taken back and what waits.
+	InsertPurchase(ctx context.Context, p Purchase) (bool, error)
+	Purchases(ctx context.Context, paid string) ([]Purchase, error)
+	WaitingPurchases(ctx context.Context, accountID string) ([]Purchase, error)
+	SetClawed(ctx context.Context, p Purchase) error
+	// Reversed reads what refunds, disputes and credit notes took back of a purchase's payment.
+	Reversed(ctx context.Context, p Purchase) ([]subscriptions.Reversal, error)
 
 	// InsertEntry writes a movement.
 	InsertEntry(ctx context.Context, e Entry) error

@@ -14,7 +14,7 @@ import (
 
 // Billed is what is mirrored of an account at Stripe, as JSON.
 type Billed struct {
-	Subscriptions, Invoices [][]byte
+	Subscriptions, Invoices, Schedules [][]byte
 	// Deleted are the account's customers that Stripe no longer has.
 	Deleted []string
 }
@@ -108,6 +108,13 @@ func input(billed Billed) (in subscriptions.Input, err error) {
 		}
 		in.Invoices = append(in.Invoices, inv)
 	}
+	for _, body := range billed.Schedules {
+		s, err := subscriptions.ParseSchedule(body)
+		if err != nil {
+			return in, err
+		}
+		in.Schedules = append(in.Schedules, s)
+	}
 	return in, nil
 }
 
@@ -129,6 +136,13 @@ func (l *Ledger) subscribe(ctx context.Context, tx Tx, account *Account, st subs
 			continue
 		}
 		if _, err := l.give(ctx, tx, account, Grant{Source: due.Source, Amount: due.Amount, ExpireTime: due.Expire}, now); err != nil {
+			return err
+		}
+		p := Purchase{
+			Key: due.Source, AccountID: account.ID, Source: due.Source, Payment: due.Payment.Intent, Invoice: due.Payment.Invoice, Credit: due.Amount,
+			Total: due.Payment.Total,
+		}
+		if err := l.purchased(ctx, tx, account, p, now); err != nil {
 			return err
 		}
 	}
@@ -216,12 +230,12 @@ func (l *Ledger) FollowCheckout(ctx context.Context, tx Tx, accountID string, bo
 	if err != nil || !given {
 		return err
 	}
-	if session.PaymentIntent != "" && session.AmountTotal > 0 {
-		p := Purchase{PaymentIntent: session.PaymentIntent, AccountID: accountID, Source: bought.Source, Credit: bought.Amount, Total: session.AmountTotal}
-		if err := tx.InsertPurchase(ctx, p); err != nil {
-			return err
+	if session.PaymentIntent != "" {
+		p := Purchase{
+			Key: session.PaymentIntent, AccountID: accountID, Source: bought.Source, Payment: session.PaymentIntent, Invoice: session.Invoice,
+			Credit: bought.Amount, Total: session.AmountTotal,
 		}
-		if err := l.claw(ctx, tx, &account, session.PaymentIntent, session.ID, now); err != nil { // a refund that came first
+		if err := l.purchased(ctx, tx, &account, p, now); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ func (s *subscriber) month(n int) time.Time { return s.begin.AddDate(0, n, 0) }
 
 func (s *subscriber) invoice(month int, status string) {
 	s.t.Helper()
-	s.write(mirror.Invoice, fmt.Sprintf(`{"id":"in_%d","object":"invoice","customer":"cus_1","subscription":"sub_1","status":%q,"created":%d,"lines":{"data":[
+	s.write(mirror.Invoice, fmt.Sprintf(`{"id":"in_%d","object":"invoice","customer":"cus_1","subscription":"sub_1","status":%q,"created":%d,"payment_intent":"pi_in_%[1]d","total":2380,"lines":{"data":[
 		{"type":"subscription","amount":2000,"quantity":1,"price":{"id":"price_pro","object":"price"},"period":{"start":%[3]d,"end":%d}}]}}`,
 		month, status, s.month(month).Unix(), s.month(month+1).Unix()))
 }

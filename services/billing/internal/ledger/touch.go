@@ -48,6 +48,9 @@ func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, userID strin
 	if err := l.expire(ctx, tx, account, now); err != nil {
 		return err
 	}
+	if err := l.clawReleased(ctx, tx, account, now); err != nil {
+		return err
+	}
 	followed, err := l.follow(ctx, tx, account, now)
 	if err != nil {
 		return err
@@ -64,6 +67,9 @@ func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, userID strin
 
 // save works out when the account is due next and writes it.
 func (l *Ledger) save(ctx context.Context, tx Tx, account *Account) error {
+	if account.Due.Equal(dueAtOnce) {
+		return tx.SaveAccount(ctx, *account)
+	}
 	live, err := tx.LiveGrants(ctx, account.ID)
 	if err != nil {
 		return err

@@ -207,6 +207,7 @@ func (c *replica) living(kind mirror.Kind) (ids []string) {
 	return c.ids(map[mirror.Kind]string{
 		mirror.Customer: "/v1/customers?", mirror.Product: "/v1/products?", mirror.Price: "/v1/prices?", mirror.Subscription: "/v1/subscriptions?status=all&",
 		mirror.Invoice: "/v1/invoices?", mirror.CheckoutSession: "/v1/checkout/sessions?", mirror.Refund: "/v1/refunds?", mirror.Dispute: "/v1/disputes?",
+		mirror.Schedule: "/v1/subscription_schedules?", mirror.CreditNote: "/v1/credit_notes?",
 	}[kind])
 }
 

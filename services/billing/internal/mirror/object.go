@@ -17,7 +17,9 @@ const (
 	Product         Kind = "product"
 	Price           Kind = "price"
 	Subscription    Kind = "subscription" // with its items
+	Schedule        Kind = "subscription_schedule"
 	Invoice         Kind = "invoice"
+	CreditNote      Kind = "credit_note"
 	CheckoutSession Kind = "checkout.session"
 	PaymentMethod   Kind = "payment_method" // only its type and a card's brand, last four digits and expiry
 	Refund          Kind = "refund"
@@ -26,13 +28,13 @@ const (
 
 // Kinds lists the stored kinds. Kinds that others refer to come first.
 func Kinds() []Kind {
-	return []Kind{Customer, Product, Price, Subscription, Invoice, CheckoutSession, PaymentMethod, Refund, Dispute}
+	return []Kind{Customer, Product, Price, Schedule, Subscription, Invoice, CreditNote, CheckoutSession, PaymentMethod, Refund, Dispute}
 }
 
 // Known reports whether objects of the kind are stored.
 func Known(kind Kind) bool {
 	switch kind {
-	case Customer, Product, Price, Subscription, Invoice, CheckoutSession, PaymentMethod, Refund, Dispute:
+	case Customer, Product, Price, Schedule, Subscription, Invoice, CreditNote, CheckoutSession, PaymentMethod, Refund, Dispute:
 		return true
 	}
 	return false

@@ -13,7 +13,6 @@ import (
 	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
-	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
 // PreviewSubscriptionChange works out what a change charges and gives.
@@ -112,13 +111,9 @@ func changeError(ctx context.Context, planID string, err error) error {
 }
 
 func toPreview(p checkout.Preview) *billingv1.SubscriptionPreview {
-	out := &billingv1.SubscriptionPreview{
-		Id: p.ID, PlanId: p.PlanID, PlanVersion: saturate.Int32(p.Version), Interval: billingv1.BillingInterval_BILLING_INTERVAL_MONTH, Seats: saturate.Int32(p.Seats),
+	return &billingv1.SubscriptionPreview{
+		Id: p.ID, PlanId: p.PlanID, PlanVersion: saturate.Int32(p.Version), Interval: toInterval(p.Interval), Seats: saturate.Int32(p.Seats),
 		AmountMinorUnits: p.Amount, Currency: p.Currency, NextAmountMinorUnits: p.Next, CreditNanoUsd: p.Credit,
 		EffectiveTime: timestamppb.New(p.Effective), ExpireTime: timestamppb.New(p.ExpireTime),
 	}
-	if p.Interval == plans.Year {
-		out.Interval = billingv1.BillingInterval_BILLING_INTERVAL_YEAR
-	}
-	return out
 }

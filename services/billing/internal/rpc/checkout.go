@@ -171,8 +171,8 @@ func checkoutError(err error) error {
 	case errors.Is(err, checkout.ErrNotApplied):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
 			"Nothing is on sale: the plans were not applied to Stripe. The operator must run `trivet plans apply`.")
-	case errors.Is(err, job.ErrBusy):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Another checkout of this account is being opened. Please retry.").After(stripeRetry).Cause(err)
+	case errors.Is(err, job.ErrBusy), errors.Is(err, job.ErrLost):
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Another purchase or change of this account is running. Please retry.").After(stripeRetry).Cause(err)
 	}
 	return stripeError(err)
 }
@@ -210,15 +210,25 @@ func fromInterval(i billingv1.BillingInterval) plans.Interval {
 	return plans.Month
 }
 
+func toInterval(i plans.Interval) billingv1.BillingInterval {
+	if i == plans.Year {
+		return billingv1.BillingInterval_BILLING_INTERVAL_YEAR
+	}
+	return billingv1.BillingInterval_BILLING_INTERVAL_MONTH
+}
+
 func toSubscription(st subscriptions.State) *billingv1.Subscription {
 	out := &billingv1.Subscription{
 		Id: st.SubscriptionID, PlanId: st.Plan.ID, PlanVersion: saturate.Int32(st.Plan.Version), Status: st.Status, Seats: saturate.Int32(st.Seats),
 		Access:          billingv1.SubscriptionAccess(billingv1.SubscriptionAccess_value["SUBSCRIPTION_ACCESS_"+strings.ToUpper(string(st.Access))]),
 		PeriodStartTime: timestamppb.New(st.PeriodStart), PeriodEndTime: timestamppb.New(st.PeriodEnd),
 	}
-	out.Interval = billingv1.BillingInterval_BILLING_INTERVAL_MONTH
-	if st.Interval == plans.Year {
-		out.Interval = billingv1.BillingInterval_BILLING_INTERVAL_YEAR
+	out.Interval = toInterval(st.Interval)
+	if c := st.Scheduled; !c.Time.IsZero() {
+		out.ScheduledChange = &billingv1.ScheduledChange{
+			PlanId: c.Plan.ID, PlanVersion: saturate.Int32(c.Plan.Version), Interval: toInterval(c.Interval), Seats: saturate.Int32(c.Seats),
+			EffectiveTime: timestamppb.New(c.Time),
+		}
 	}
 	if !st.TrialEnd.IsZero() {
 		out.TrialEndTime = timestamppb.New(st.TrialEnd)

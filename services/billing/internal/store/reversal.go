@@ -9,49 +9,79 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
-// SaveReversal writes, within a transaction, what a refund or a dispute took back of a payment. It returns the account that paid for credit with
-// it; ledger.ErrNotFound for none.
+// SaveReversal writes, within a transaction, what a refund, a dispute or a credit note took back of a payment. It returns the account that paid for
+// credit with it; ledger.ErrNotFound for none.
 func (s *Store) SaveReversal(ctx context.Context, t database.Tx, r subscriptions.Reversal) (accountID string, err error) {
 	q := db.New(t)
-	if err := lockPayment(ctx, q, r.PaymentIntent); err != nil {
+	if err := lockPayment(ctx, q, r.Paid); err != nil {
 		return "", err
 	}
-	if err := q.PutReversal(ctx, db.PutReversalParams{ID: r.ID, PaymentIntent: r.PaymentIntent, Amount: r.Amount}); err != nil {
+	if err := q.PutReversal(ctx, db.PutReversalParams{ID: r.ID, PaymentIntent: r.Paid, Amount: r.Amount, Refund: r.Refund}); err != nil {
 		return "", err
 	}
-	row, err := q.GetPurchase(ctx, r.PaymentIntent)
-	return row.AccountID, translate(err)
+	rows, err := q.ListPurchases(ctx, r.Paid)
+	if err != nil {
+		return "", translate(err)
+	}
+	if len(rows) == 0 {
+		return "", ledger.ErrNotFound
+	}
+	return rows[0].AccountID, nil
 }
 
 // lockPayment has a purchase and the reversals of its payment written one after the other, so that the later one sees the earlier. Its row is a
 // reversal of nothing.
-func lockPayment(ctx context.Context, q *db.Queries, paymentIntent string) error {
-	if paymentIntent == "" {
+func lockPayment(ctx context.Context, q *db.Queries, paid string) error {
+	if paid == "" {
 		return nil
 	}
-	return q.PutReversal(ctx, db.PutReversalParams{ID: "payment:" + paymentIntent, PaymentIntent: paymentIntent})
+	return q.PutReversal(ctx, db.PutReversalParams{ID: "payment:" + paid, PaymentIntent: paid})
 }
 
-func (u *unit) InsertPurchase(ctx context.Context, p ledger.Purchase) error {
-	if err := lockPayment(ctx, u.q, p.PaymentIntent); err != nil {
-		return err
+func (u *unit) InsertPurchase(ctx context.Context, p ledger.Purchase) (bool, error) {
+	for _, paid := range []string{p.Invoice, p.Payment} {
+		if err := lockPayment(ctx, u.q, paid); err != nil {
+			return false, err
+		}
 	}
-	return u.q.InsertPurchase(ctx, db.InsertPurchaseParams{PaymentIntent: p.PaymentIntent, AccountID: p.AccountID, Source: p.Source, Credit: p.Credit, Total: p.Total})
+	n, err := u.q.InsertPurchase(ctx, db.InsertPurchaseParams{
+		PaymentIntent: p.Key, AccountID: p.AccountID, Source: p.Source, Credit: p.Credit, Total: p.Total, Payment: p.Payment, Invoice: p.Invoice,
+	})
+	return n > 0, err
 }
 
-func (u *unit) Purchase(ctx context.Context, paymentIntent string) (ledger.Purchase, error) {
-	r, err := u.q.GetPurchase(ctx, paymentIntent)
-	return ledger.Purchase{PaymentIntent: r.PaymentIntent, AccountID: r.AccountID, Source: r.Source, Credit: r.Credit, Total: r.Total, Clawed: r.Clawed}, translate(err)
+func (u *unit) Purchases(ctx context.Context, paid string) ([]ledger.Purchase, error) {
+	rows, err := u.q.ListPurchases(ctx, paid)
+	return toPurchases(rows), err
 }
 
-func (u *unit) Reversed(ctx context.Context, paymentIntent string) (all []subscriptions.Reversal, err error) {
-	rows, err := u.q.ListReversals(ctx, paymentIntent)
+func (u *unit) WaitingPurchases(ctx context.Context, accountID string) ([]ledger.Purchase, error) {
+	rows, err := u.q.ListWaitingPurchases(ctx, accountID)
+	return toPurchases(rows), err
+}
+
+func toPurchases(rows []db.Purchase) (all []ledger.Purchase) {
+	for _, r := range rows {
+		p := ledger.Purchase{
+			Key: r.PaymentIntent, AccountID: r.AccountID, Source: r.Source, Payment: r.Payment, Invoice: r.Invoice, Credit: r.Credit, Total: r.Total,
+			Clawed: r.Clawed, Waiting: r.Waiting,
+		}
+		if p.Payment == "" && p.Invoice == "" {
+			p.Payment = p.Key
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func (u *unit) Reversed(ctx context.Context, p ledger.Purchase) (all []subscriptions.Reversal, err error) {
+	rows, err := u.q.ListReversals(ctx, db.ListReversalsParams{Payment: p.Payment, Invoice: p.Invoice})
 	for _, row := range rows {
-		all = append(all, subscriptions.Reversal{ID: row.ID, PaymentIntent: paymentIntent, Amount: row.Amount})
+		all = append(all, subscriptions.Reversal{ID: row.ID, Amount: row.Amount})
 	}
 	return all, err
 }
 
-func (u *unit) SetClawed(ctx context.Context, paymentIntent string, clawed int64) error {
-	return u.q.SetClawed(ctx, db.SetClawedParams{Clawed: clawed, PaymentIntent: paymentIntent})
+func (u *unit) SetClawed(ctx context.Context, p ledger.Purchase) error {
+	return u.q.SetClawed(ctx, db.SetClawedParams{Clawed: p.Clawed, Waiting: p.Waiting, PaymentIntent: p.Key})
 }

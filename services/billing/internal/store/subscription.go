@@ -65,6 +65,10 @@ func (s *Store) Subscription(ctx context.Context, accountID string) (subscriptio
 		SubscriptionID: row.StripeID, Plan: plans.Plan{ID: row.PlanID, Version: row.Version}, Interval: plans.Interval(row.BillingInterval),
 		Status: row.Status, Access: subscriptions.Access(row.Access), Seats: row.Seats, PeriodStart: toTimeOrZero(row.PeriodStartTime),
 		PeriodEnd: toTimeOrZero(row.PeriodEndTime), TrialEnd: toTimeOrZero(row.TrialEndTime), CancelTime: toTimeOrZero(row.CancelTime),
+		Scheduled: subscriptions.Scheduled{
+			Plan: plans.Plan{ID: row.ChangePlanID, Version: row.ChangeVersion}, Interval: plans.Interval(row.ChangeInterval), Seats: row.ChangeSeats,
+			Time: toTimeOrZero(row.ChangeTime),
+		},
 	}, nil
 }
 
@@ -106,6 +110,9 @@ func (u *unit) Billed(ctx context.Context, accountID string) (ledger.Billed, err
 	if billed.Invoices, err = u.bodies(ctx, accountID, mirror.Invoice); err != nil {
 		return billed, err
 	}
+	if billed.Schedules, err = u.bodies(ctx, accountID, mirror.Schedule); err != nil {
+		return billed, err
+	}
 	for _, id := range customers {
 		row, err := u.q.GetObject(ctx, db.GetObjectParams{Kind: string(mirror.Customer), ID: id})
 		switch known, err := one(err); {
@@ -144,6 +151,8 @@ func (u *unit) SaveSubscription(ctx context.Context, accountID string, st subscr
 		AccountID: accountID, StripeID: st.SubscriptionID, PlanID: st.Plan.ID, Version: st.Plan.Version, BillingInterval: string(st.Interval),
 		Status: st.Status, Access: string(st.Access), Seats: st.Seats, PeriodStartTime: microsOrZero(st.PeriodStart),
 		PeriodEndTime: microsOrZero(st.PeriodEnd), TrialEndTime: microsOrZero(st.TrialEnd), CancelTime: microsOrZero(st.CancelTime), NextTime: next,
+		ChangePlanID: st.Scheduled.Plan.ID, ChangeVersion: st.Scheduled.Plan.Version, ChangeInterval: string(st.Scheduled.Interval),
+		ChangeSeats: st.Scheduled.Seats, ChangeTime: microsOrZero(st.Scheduled.Time),
 	})
 }
 

@@ -92,21 +92,26 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 			now = phase
 		}
 	}
+	present := carried(now)
+	present.StartDate, present.EndDate = sdk.Int64(now.StartDate), sdk.Int64(p.Effective.Unix())
+	if now.TrialEnd != 0 {
+		present.TrialEnd = sdk.Int64(now.TrialEnd)
+	}
+	next := carried(now)
+	next.Iterations = sdk.Int64(1)
+	for _, item := range next.Items {
+		if sdk.StringValue(item.Price) == p.FromPrice {
+			item.Price, item.Quantity = sdk.String(p.Price), sdk.Int64(p.Quantity)
+		}
+	}
 	params := &sdk.SubscriptionScheduleParams{
 		EndBehavior: sdk.String(string(sdk.SubscriptionScheduleEndBehaviorRelease)), ProrationBehavior: sdk.String("none"),
-		Phases: []*sdk.SubscriptionSchedulePhaseParams{
-			{StartDate: sdk.Int64(now.StartDate), EndDate: sdk.Int64(p.Effective.Unix()), Items: phaseItems(p.FromPrice, p.FromQuantity), ProrationBehavior: sdk.String("none")},
-			{Iterations: sdk.Int64(1), Items: phaseItems(p.Price, p.Quantity), ProrationBehavior: sdk.String("none")},
-		},
+		Phases: []*sdk.SubscriptionSchedulePhaseParams{present, next},
 	}
 	_, err = call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
 		return subscriptionschedule.Client{B: c.backend, Key: c.key}.Update(schedule.ID, params)
 	})
 	return err
-}
-
-func phaseItems(price string, quantity int64) []*sdk.SubscriptionSchedulePhaseItemParams {
-	return []*sdk.SubscriptionSchedulePhaseItemParams{{Price: sdk.String(price), Quantity: sdk.Int64(quantity)}}
 }
 
 // scheduleOf returns the subscription's schedule, and creates one if necessary.

@@ -41,6 +41,10 @@ func path(kind mirror.Kind) (string, error) {
 		return "/v1/subscriptions", nil
 	case mirror.Invoice:
 		return "/v1/invoices", nil
+	case mirror.Schedule:
+		return "/v1/subscription_schedules", nil
+	case mirror.CreditNote:
+		return "/v1/credit_notes", nil
 	case mirror.CheckoutSession:
 		return "/v1/checkout/sessions", nil
 	case mirror.PaymentMethod:
@@ -76,7 +80,7 @@ func (c *Client) Get(ctx context.Context, kind mirror.Kind, id string) (body []b
 		values = &form.Values{}
 		values.Add("subscription", id)
 		return c.whole(ctx, body, "items", "/v1/subscription_items", values)
-	case mirror.Invoice:
+	case mirror.Invoice, mirror.CreditNote:
 		return c.whole(ctx, body, "lines", at+"/lines", &form.Values{})
 	case mirror.CheckoutSession:
 		return c.whole(ctx, body, "line_items", at+"/line_items", &form.Values{})

@@ -18,7 +18,7 @@ func method(r *http.Request) string {
 	path = strings.Replace(path, "checkout/sessions", "checkout_sessions", 1)
 	resource, id, hasID := strings.Cut(path, "/")
 	switch resource {
-	case "customers", "events", "products", "subscription_items", "prices", "subscriptions", "invoices", "checkout_sessions", "payment_methods", "refunds", "disputes":
+	case "customers", "events", "products", "subscription_items", "prices", "subscriptions", "subscription_schedules", "invoices", "credit_notes", "checkout_sessions", "payment_methods", "refunds", "disputes":
 	default:
 		return "other"
 	}

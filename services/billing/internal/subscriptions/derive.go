@@ -38,6 +38,7 @@ type Catalog interface {
 type Input struct {
 	Subscriptions []Subscription
 	Invoices      []Invoice
+	Schedules     []Schedule
 	Catalog       Catalog
 	Now           time.Time
 }
@@ -59,6 +60,8 @@ type State struct {
 	CreditStart, CreditEnd time.Time
 	// TrialEnd and CancelTime are zero for none.
 	TrialEnd, CancelTime time.Time
+	// Scheduled is what the subscription becomes at a time; its Time is zero for no change.
+	Scheduled Scheduled
 	// Next is when time alone changes the state; zero for never.
 	Next time.Time
 	// Grants are due now. Each is given once.
@@ -77,6 +80,24 @@ type Grant struct {
 	Source string
 	Amount int64
 	Expire time.Time
+	// Payment is what paid for it; empty while nothing has.
+	Payment Payment
+}
+
+// Payment is what was paid for credit.
+type Payment struct {
+	// Invoice is the invoice's id, and Intent that of its payment intent, "" for one that was paid without.
+	Invoice, Intent string
+	// Total is what was charged, with tax, in the currency's smallest unit.
+	Total int64
+}
+
+// Scheduled is a change that is going to happen.
+type Scheduled struct {
+	Plan     plans.Plan
+	Interval plans.Interval
+	Seats    int64
+	Time     time.Time
 }
 
 // Ending is the end of a subscription.

@@ -28,7 +28,7 @@ func (in Input) grants(c candidate, st State, part int, late bool) []Grant {
 	if c.Status == "trialing" {
 		return nil // the trial is over, and whether a card pays is not known yet
 	}
-	plan, quantity, paid := in.base(c, st, late)
+	plan, quantity, paid, by := in.base(c, st, late)
 	if part > 0 { // a later month of a year is granted by what the subscription was when it began
 		plan, quantity = c.plan, c.quantity
 	}
@@ -41,9 +41,9 @@ func (in Input) grants(c candidate, st State, part int, late bool) []Grant {
 	if part > 0 && len(changes) > 0 && changes[0].old != nil {
 		whole = changes[0].old.credit
 	}
-	grants := []Grant{{Source: key + ":advance", Amount: advance, Expire: st.CreditEnd}}
+	grants := []Grant{{Source: key + ":advance", Amount: advance, Expire: st.CreditEnd, Payment: by}}
 	if paid {
-		grants = append(grants, Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd})
+		grants = append(grants, Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd, Payment: by})
 		grants = append(grants, ups(c, st, changes, whole)...)
 	}
 	return slices.DeleteFunc(grants, func(g Grant) bool { return g.Amount == 0 })
@@ -58,11 +58,11 @@ func credit(p plans.Plan, quantity, each int64) int64 {
 	return each * n
 }
 
-// base finds what the period's invoice charges, and whether it is paid. Without an invoice it is what the subscription is.
-func (in Input) base(c candidate, st State, late bool) (plan plans.Plan, quantity int64, paid bool) {
+// base finds what the period's invoice charges, whether it is paid, and by what. Without an invoice it is what the subscription is.
+func (in Input) base(c candidate, st State, late bool) (plan plans.Plan, quantity int64, paid bool, by Payment) {
 	plan, quantity = c.plan, c.quantity
 	if late {
-		return plan, quantity, false
+		return plan, quantity, false, by
 	}
 	for _, inv := range in.of(c) {
 		for _, l := range inv.Lines.Data {
@@ -74,11 +74,19 @@ func (in Input) base(c candidate, st State, late bool) (plan plans.Plan, quantit
 				continue
 			}
 			if !paid {
-				plan, quantity, paid = *sale.Plan, l.Quantity, c.isPaid(inv)
+				plan, quantity, paid, by = *sale.Plan, l.Quantity, c.isPaid(inv), inv.payment()
 			}
 		}
 	}
-	return plan, quantity, paid
+	return plan, quantity, paid, by
+}
+
+// payment is what a paid invoice charged.
+func (inv Invoice) payment() Payment {
+	if inv.Status != "paid" {
+		return Payment{}
+	}
+	return Payment{Invoice: inv.ID, Intent: inv.PaymentIntent, Total: inv.Total}
 }
 
 // of returns the invoices of a subscription, the oldest first.
@@ -108,7 +116,7 @@ func ups(c candidate, st State, changes []change, highest int64) (grants []Grant
 		g := Grant{
 			Source: fmt.Sprintf("%s%d:up:%s:%d", SourceOf(c.ID), st.CreditStart.Unix(), to.fresh.price, to.fresh.quantity),
 			Amount: share(to.fresh.credit-before, st.CreditEnd.Sub(to.fresh.at), st.CreditEnd.Sub(st.CreditStart)),
-			Expire: st.CreditEnd,
+			Expire: st.CreditEnd, Payment: to.by,
 		}
 		if !slices.ContainsFunc(grants, func(o Grant) bool { return o.Source == g.Source }) {
 			grants = append(grants, g)
@@ -124,6 +132,7 @@ func (in Input) changes(c candidate, st State) (all []change) {
 			continue
 		}
 		if to := in.change(inv, st); to.fresh != nil {
+			to.by = inv.payment()
 			all = append(all, to)
 		}
 	}
@@ -131,7 +140,10 @@ func (in Input) changes(c candidate, st State) (all []change) {
 }
 
 // change has its two sides: what was given back, which may be nil, and what was charged for the rest.
-type change struct{ old, fresh *level }
+type change struct {
+	old, fresh *level
+	by         Payment
+}
 
 // level is what one side of a change gives in a month.
 type level struct {

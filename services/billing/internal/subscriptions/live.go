@@ -25,12 +25,35 @@ func (in Input) live(c candidate) State {
 	part := 0
 	st.CreditStart, st.CreditEnd, part = c.month(st.PeriodStart, st.PeriodEnd, in.Now)
 	st.Grants = in.grants(c, st, part, late)
-	for _, at := range []time.Time{st.PeriodEnd, st.CreditEnd, st.CancelTime, grace, st.TrialEnd} {
+	st.Scheduled = in.scheduled(c)
+	for _, at := range []time.Time{st.PeriodEnd, st.CreditEnd, st.CancelTime, grace, st.TrialEnd, st.Scheduled.Time} {
 		if at.After(in.Now) && (st.Next.IsZero() || at.Before(st.Next)) {
 			st.Next = at
 		}
 	}
 	return st
+}
+
+// scheduled finds the next change that the subscription's schedule makes.
+func (in Input) scheduled(c candidate) (next Scheduled) {
+	for _, s := range in.Schedules {
+		if s.ID != c.Schedule || s.Status != "active" && s.Status != "not_started" {
+			continue
+		}
+		for _, p := range s.Phases {
+			at := p.StartDate.time()
+			if !at.After(in.Now) || !next.Time.IsZero() && !at.Before(next.Time) {
+				continue
+			}
+			for _, i := range p.Items {
+				sale, ok := in.Catalog.ByPrice(i.Price)
+				if ok && sale.Plan != nil && (sale.Plan.Ref() != c.plan.Ref() || sale.Interval != c.sale.Interval || i.Quantity != c.quantity) {
+					next = Scheduled{Plan: *sale.Plan, Interval: sale.Interval, Seats: seatsOf(*sale.Plan, i.Quantity), Time: at}
+				}
+			}
+		}
+	}
+	return next
 }
 
 // access says what Stripe's status means. Time alone ends a trial and a time of grace.

@@ -28,7 +28,9 @@ type Subscription struct {
 	EndedAt            seconds `json:"ended_at"`
 	LatestInvoice      string  `json:"latest_invoice"`
 	Schedule           string  `json:"schedule"`
-	PauseCollection    *struct {
+	// PendingUpdate is a change that waits for its payment.
+	PendingUpdate   *struct{} `json:"pending_update"`
+	PauseCollection *struct {
 		Behavior string `json:"behavior"`
 	} `json:"pause_collection"`
 	// CustomerDeleted says that Stripe no longer has the customer, which ends the subscription.
@@ -58,7 +60,10 @@ type Invoice struct {
 	Subscription string  `json:"subscription"`
 	Status       string  `json:"status"`
 	Created      seconds `json:"created"`
-	Lines        struct {
+	// PaymentIntent is "" for an invoice that was paid without one, and Total what it charges, with tax.
+	PaymentIntent string `json:"payment_intent"`
+	Total         int64  `json:"total"`
+	Lines         struct {
 		Data []Line `json:"data"`
 	} `json:"lines"`
 }
@@ -74,6 +79,23 @@ type Line struct {
 		Start seconds `json:"start"`
 		End   seconds `json:"end"`
 	} `json:"period"`
+}
+
+// Schedule is what counts of a subscription's schedule.
+type Schedule struct {
+	ID           string  `json:"id"`
+	Subscription string  `json:"subscription"`
+	Status       string  `json:"status"`
+	Phases       []Phase `json:"phases"`
+}
+
+// Phase is what a subscription has for a time.
+type Phase struct {
+	StartDate seconds `json:"start_date"`
+	Items     []struct {
+		Price    string `json:"price"`
+		Quantity int64  `json:"quantity"`
+	} `json:"items"`
 }
 
 // Session is what counts of a checkout session.
@@ -109,6 +131,9 @@ func ParseSubscription(body []byte) (Subscription, error) { return parse[Subscri
 
 // ParseInvoice reads the stored body of an invoice.
 func ParseInvoice(body []byte) (Invoice, error) { return parse[Invoice](body) }
+
+// ParseSchedule reads the stored body of a subscription's schedule.
+func ParseSchedule(body []byte) (Schedule, error) { return parse[Schedule](body) }
 
 // ParseSession reads the stored body of a checkout session.
 func ParseSession(body []byte) (Session, error) { return parse[Session](body) }

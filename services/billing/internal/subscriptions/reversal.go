@@ -2,25 +2,36 @@ package subscriptions
 
 import "math/big"
 
-// Reversal is what a refund or a dispute took back of a payment.
+// Reversal is what a refund, a dispute or a credit note took back of a payment.
 type Reversal struct {
-	ID, PaymentIntent string
-	// Amount is in the currency's smallest unit; 0 for one that failed or was won.
+	ID string
+	// Paid is the id of the payment intent, or that of the invoice for a credit note.
+	Paid string
+	// Amount is in the currency's smallest unit; 0 for one that failed, was won or was voided.
 	Amount int64
+	// Refund is the refund that a credit note has made. It counts for itself, and the credit note for what is beyond it.
+	Refund string
 }
 
-// ParseReversal reads the stored body of a refund or of a dispute.
+// ParseReversal reads the stored body of a refund, a dispute or a credit note.
 func ParseReversal(body []byte) (Reversal, error) {
 	o, err := parse[struct {
 		ID            string `json:"id"`
+		Object        string `json:"object"`
 		Status        string `json:"status"`
 		PaymentIntent string `json:"payment_intent"`
+		Invoice       string `json:"invoice"`
+		Refund        string `json:"refund"`
 		Amount        int64  `json:"amount"`
 	}](body)
-	r := Reversal{ID: o.ID, PaymentIntent: o.PaymentIntent}
+	r := Reversal{ID: o.ID, Paid: o.PaymentIntent, Refund: o.Refund}
+	if o.Object == "credit_note" {
+		r.Paid = o.Invoice
+	}
 	switch o.Status {
 	case "succeeded", "pending", "requires_action", // refunds
-		"needs_response", "under_review", "lost": // disputes; an inquiry takes no money, and a refunded charge has its refund
+		"needs_response", "under_review", "lost", // disputes; an inquiry takes no money, and a refunded charge has its refund
+		"issued": // credit notes
 		r.Amount = max(o.Amount, 0)
 	}
 	return r, err
@@ -30,7 +41,7 @@ func ParseReversal(body []byte) (Reversal, error) {
 func ClawOf(credit, total int64, reversed []Reversal) int64 {
 	sum := new(big.Int)
 	for _, r := range reversed {
-		sum.Add(sum, big.NewInt(r.Amount))
+		sum.Add(sum, big.NewInt(max(r.Amount, 0)))
 	}
 	if whole := big.NewInt(total); sum.Cmp(whole) > 0 { // a dispute and a refund of the same money count once
 		sum = whole

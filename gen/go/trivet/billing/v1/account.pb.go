@@ -1196,9 +1196,11 @@ type Subscription struct {
 	// When the trial ends; unset without one. Example: "2026-12-07T10:00:00Z".
 	TrialEndTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=trial_end_time,json=trialEndTime,proto3" json:"trial_end_time,omitempty"`
 	// When the subscription ends; unset while it renews. Example: "2026-12-23T10:00:00Z".
-	CancelTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=cancel_time,json=cancelTime,proto3" json:"cancel_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CancelTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=cancel_time,json=cancelTime,proto3" json:"cancel_time,omitempty"`
+	// What the subscription becomes at the end of its period; unset when nothing changes.
+	ScheduledChange *ScheduledChange `protobuf:"bytes,12,opt,name=scheduled_change,json=scheduledChange,proto3" json:"scheduled_change,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Subscription) Reset() {
@@ -1308,6 +1310,95 @@ func (x *Subscription) GetCancelTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Subscription) GetScheduledChange() *ScheduledChange {
+	if x != nil {
+		return x.ScheduledChange
+	}
+	return nil
+}
+
+// ScheduledChange is a change of a subscription that has not happened yet. ResumeSubscription takes it back.
+type ScheduledChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the later plan. Example: "pro".
+	PlanId string `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// The version of the later plan. Example: 3.
+	PlanVersion int32 `protobuf:"varint,2,opt,name=plan_version,json=planVersion,proto3" json:"plan_version,omitempty"`
+	// How often the later plan is charged. Example: BILLING_INTERVAL_MONTH.
+	Interval BillingInterval `protobuf:"varint,3,opt,name=interval,proto3,enum=trivet.billing.v1.BillingInterval" json:"interval,omitempty"`
+	// The later number of seats; 1 for a plan without seats. Example: 5.
+	Seats int32 `protobuf:"varint,4,opt,name=seats,proto3" json:"seats,omitempty"`
+	// When the change happens. Example: "2026-12-23T10:00:00Z".
+	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduledChange) Reset() {
+	*x = ScheduledChange{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduledChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduledChange) ProtoMessage() {}
+
+func (x *ScheduledChange) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduledChange.ProtoReflect.Descriptor instead.
+func (*ScheduledChange) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ScheduledChange) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *ScheduledChange) GetPlanVersion() int32 {
+	if x != nil {
+		return x.PlanVersion
+	}
+	return 0
+}
+
+func (x *ScheduledChange) GetInterval() BillingInterval {
+	if x != nil {
+		return x.Interval
+	}
+	return BillingInterval_BILLING_INTERVAL_UNSPECIFIED
+}
+
+func (x *ScheduledChange) GetSeats() int32 {
+	if x != nil {
+		return x.Seats
+	}
+	return 0
+}
+
+func (x *ScheduledChange) GetEffectiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EffectiveTime
+	}
+	return nil
+}
+
 // Invoice is an invoice as Stripe issued it.
 type Invoice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1329,7 +1420,7 @@ type Invoice struct {
 
 func (x *Invoice) Reset() {
 	*x = Invoice{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1432,7 @@ func (x *Invoice) String() string {
 func (*Invoice) ProtoMessage() {}
 
 func (x *Invoice) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1445,7 @@ func (x *Invoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Invoice.ProtoReflect.Descriptor instead.
 func (*Invoice) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{11}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Invoice) GetId() string {
@@ -1478,7 +1569,7 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x0eprice_nano_usd\x18\x03 \x01(\x03R\fpriceNanoUsd\x12&\n" +
 	"\x0fcredit_nano_usd\x18\x04 \x01(\x03R\rcreditNanoUsd\x12#\n" +
 	"\rexpire_months\x18\x05 \x01(\x05R\fexpireMonths\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\x05R\aversion\"\x92\x04\n" +
+	"\aversion\x18\x06 \x01(\x05R\aversion\"\xe1\x04\n" +
 	"\fSubscription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\aplan_id\x18\x02 \x01(\tR\x06planId\x12!\n" +
@@ -1492,7 +1583,14 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x0etrial_end_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\ftrialEndTime\x12;\n" +
 	"\vcancel_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"cancelTime\"\xf7\x01\n" +
+	"cancelTime\x12M\n" +
+	"\x10scheduled_change\x18\f \x01(\v2\".trivet.billing.v1.ScheduledChangeR\x0fscheduledChange\"\xe6\x01\n" +
+	"\x0fScheduledChange\x12\x17\n" +
+	"\aplan_id\x18\x01 \x01(\tR\x06planId\x12!\n" +
+	"\fplan_version\x18\x02 \x01(\x05R\vplanVersion\x12>\n" +
+	"\binterval\x18\x03 \x01(\x0e2\".trivet.billing.v1.BillingIntervalR\binterval\x12\x14\n" +
+	"\x05seats\x18\x04 \x01(\x05R\x05seats\x12A\n" +
+	"\x0eeffective_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xf7\x01\n" +
 	"\aInvoice\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
 	"\x06status\x18\x02 \x01(\x0e2 .trivet.billing.v1.InvoiceStatusR\x06status\x12*\n" +
@@ -1540,7 +1638,7 @@ func file_trivet_billing_v1_account_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_trivet_billing_v1_account_proto_goTypes = []any{
 	(EntryKind)(0),                // 0: trivet.billing.v1.EntryKind
 	(BillingInterval)(0),          // 1: trivet.billing.v1.BillingInterval
@@ -1557,37 +1655,41 @@ var file_trivet_billing_v1_account_proto_goTypes = []any{
 	(*PlanTrial)(nil),             // 12: trivet.billing.v1.PlanTrial
 	(*Pack)(nil),                  // 13: trivet.billing.v1.Pack
 	(*Subscription)(nil),          // 14: trivet.billing.v1.Subscription
-	(*Invoice)(nil),               // 15: trivet.billing.v1.Invoice
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*v1.UsageTotal)(nil),         // 17: trivet.usage.v1.UsageTotal
+	(*ScheduledChange)(nil),       // 15: trivet.billing.v1.ScheduledChange
+	(*Invoice)(nil),               // 16: trivet.billing.v1.Invoice
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*v1.UsageTotal)(nil),         // 18: trivet.usage.v1.UsageTotal
 }
 var file_trivet_billing_v1_account_proto_depIdxs = []int32{
-	16, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
-	16, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
+	17, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
+	17, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
 	6,  // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
 	5,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
-	17, // 4: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
-	17, // 5: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
+	18, // 4: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
+	18, // 5: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
 	0,  // 6: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
-	16, // 7: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
-	16, // 8: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	16, // 9: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
+	17, // 7: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
+	17, // 8: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	17, // 9: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
 	5,  // 10: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
 	11, // 11: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
 	12, // 12: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
 	1,  // 13: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
 	2,  // 14: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
-	16, // 15: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
-	16, // 16: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
-	16, // 17: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
-	16, // 18: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
-	3,  // 19: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
-	16, // 20: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	17, // 15: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
+	17, // 16: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
+	17, // 17: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
+	17, // 18: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
+	15, // 19: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
+	1,  // 20: trivet.billing.v1.ScheduledChange.interval:type_name -> trivet.billing.v1.BillingInterval
+	17, // 21: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
+	3,  // 22: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
+	17, // 23: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_account_proto_init() }
@@ -1601,7 +1703,7 @@ func file_trivet_billing_v1_account_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_account_proto_rawDesc), len(file_trivet_billing_v1_account_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

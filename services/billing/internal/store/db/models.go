@@ -128,6 +128,18 @@ type Purchase struct {
 	Credit        int64
 	Total         int64
 	Clawed        int64
+	Payment       string
+	Invoice       string
+	Waiting       int64
+}
+
+type ReplacedSchedule struct {
+	AccountID    string
+	Subscription string
+	Schedule     string
+	Price        string
+	Quantity     int64
+	CheckTime    int64
 }
 
 type StripeObject struct {
@@ -157,6 +169,11 @@ type Subscription struct {
 	TrialEndTime    int64
 	CancelTime      int64
 	NextTime        int64
+	ChangePlanID    string
+	ChangeVersion   int64
+	ChangeInterval  string
+	ChangeSeats     int64
+	ChangeTime      int64
 }
 
 type UsageDay struct {

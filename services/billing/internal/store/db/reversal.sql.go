@@ -10,16 +10,24 @@ import (
 )
 
 const listReversals = `-- name: ListReversals :many
-SELECT id, amount FROM reversal WHERE payment_intent = $1 ORDER BY id
+SELECT r.id, CAST(r.amount - COALESCE(d.amount, 0) AS BIGINT) AS amount FROM reversal AS r
+LEFT JOIN reversal AS d ON d.id = r.refund AND r.refund <> ''
+WHERE r.payment_intent IN ($1, $2) AND r.payment_intent <> '' ORDER BY r.id
 `
+
+type ListReversalsParams struct {
+	Payment string
+	Invoice string
+}
 
 type ListReversalsRow struct {
 	ID     string
 	Amount int64
 }
 
-func (q *Queries) ListReversals(ctx context.Context, paymentIntent string) ([]ListReversalsRow, error) {
-	rows, err := q.db.QueryContext(ctx, listReversals, paymentIntent)
+// A credit note that has made a refund counts what is beyond the refund.
+func (q *Queries) ListReversals(ctx context.Context, arg ListReversalsParams) ([]ListReversalsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listReversals, arg.Payment, arg.Invoice)
 	if err != nil {
 		return nil, err
 	}
@@ -42,17 +50,23 @@ func (q *Queries) ListReversals(ctx context.Context, paymentIntent string) ([]Li
 }
 
 const putReversal = `-- name: PutReversal :exec
-INSERT INTO reversal (id, payment_intent, amount) VALUES ($1, $2, $3)
-ON CONFLICT (id) DO UPDATE SET payment_intent = excluded.payment_intent, amount = excluded.amount
+INSERT INTO reversal (id, payment_intent, amount, refund) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE SET payment_intent = excluded.payment_intent, amount = excluded.amount, refund = excluded.refund
 `
 
 type PutReversalParams struct {
 	ID            string
 	PaymentIntent string
 	Amount        int64
+	Refund        string
 }
 
 func (q *Queries) PutReversal(ctx context.Context, arg PutReversalParams) error {
-	_, err := q.db.ExecContext(ctx, putReversal, arg.ID, arg.PaymentIntent, arg.Amount)
+	_, err := q.db.ExecContext(ctx, putReversal,
+		arg.ID,
+		arg.PaymentIntent,
+		arg.Amount,
+		arg.Refund,
+	)
 	return err
 }

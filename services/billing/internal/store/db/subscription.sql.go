@@ -9,26 +9,8 @@ import (
 	"context"
 )
 
-const getPurchase = `-- name: GetPurchase :one
-SELECT payment_intent, account_id, source, credit, total, clawed FROM purchase WHERE payment_intent = $1
-`
-
-func (q *Queries) GetPurchase(ctx context.Context, paymentIntent string) (Purchase, error) {
-	row := q.db.QueryRowContext(ctx, getPurchase, paymentIntent)
-	var i Purchase
-	err := row.Scan(
-		&i.PaymentIntent,
-		&i.AccountID,
-		&i.Source,
-		&i.Credit,
-		&i.Total,
-		&i.Clawed,
-	)
-	return i, err
-}
-
 const getSubscription = `-- name: GetSubscription :one
-SELECT account_id, stripe_id, plan_id, version, billing_interval, status, access, seats, period_start_time, period_end_time, trial_end_time, cancel_time, next_time FROM subscription WHERE account_id = $1
+SELECT account_id, stripe_id, plan_id, version, billing_interval, status, access, seats, period_start_time, period_end_time, trial_end_time, cancel_time, next_time, change_plan_id, change_version, change_interval, change_seats, change_time FROM subscription WHERE account_id = $1
 `
 
 func (q *Queries) GetSubscription(ctx context.Context, accountID string) (Subscription, error) {
@@ -48,12 +30,17 @@ func (q *Queries) GetSubscription(ctx context.Context, accountID string) (Subscr
 		&i.TrialEndTime,
 		&i.CancelTime,
 		&i.NextTime,
+		&i.ChangePlanID,
+		&i.ChangeVersion,
+		&i.ChangeInterval,
+		&i.ChangeSeats,
+		&i.ChangeTime,
 	)
 	return i, err
 }
 
-const insertPurchase = `-- name: InsertPurchase :exec
-INSERT INTO purchase (payment_intent, account_id, source, credit, total) VALUES ($1, $2, $3, $4, $5)
+const insertPurchase = `-- name: InsertPurchase :execrows
+INSERT INTO purchase (payment_intent, account_id, source, credit, total, payment, invoice) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (payment_intent) DO NOTHING
 `
 
@@ -63,17 +50,24 @@ type InsertPurchaseParams struct {
 	Source        string
 	Credit        int64
 	Total         int64
+	Payment       string
+	Invoice       string
 }
 
-func (q *Queries) InsertPurchase(ctx context.Context, arg InsertPurchaseParams) error {
-	_, err := q.db.ExecContext(ctx, insertPurchase,
+func (q *Queries) InsertPurchase(ctx context.Context, arg InsertPurchaseParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, insertPurchase,
 		arg.PaymentIntent,
 		arg.AccountID,
 		arg.Source,
 		arg.Credit,
 		arg.Total,
+		arg.Payment,
+		arg.Invoice,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const listBilled = `-- name: ListBilled :many
@@ -156,6 +150,81 @@ func (q *Queries) ListDueSubscriptions(ctx context.Context, arg ListDueSubscript
 	return items, nil
 }
 
+const listPurchases = `-- name: ListPurchases :many
+SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting FROM purchase WHERE payment = $1 OR invoice = $1 OR payment_intent = $1 ORDER BY payment_intent
+`
+
+// What a payment is for, by the payment or by the invoice. A process of an earlier version writes the payment into the key only.
+func (q *Queries) ListPurchases(ctx context.Context, payment string) ([]Purchase, error) {
+	rows, err := q.db.QueryContext(ctx, listPurchases, payment)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Purchase
+	for rows.Next() {
+		var i Purchase
+		if err := rows.Scan(
+			&i.PaymentIntent,
+			&i.AccountID,
+			&i.Source,
+			&i.Credit,
+			&i.Total,
+			&i.Clawed,
+			&i.Payment,
+			&i.Invoice,
+			&i.Waiting,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listWaitingPurchases = `-- name: ListWaitingPurchases :many
+SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting FROM purchase WHERE account_id = $1 AND waiting > 0 ORDER BY payment_intent
+`
+
+func (q *Queries) ListWaitingPurchases(ctx context.Context, accountID string) ([]Purchase, error) {
+	rows, err := q.db.QueryContext(ctx, listWaitingPurchases, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Purchase
+	for rows.Next() {
+		var i Purchase
+		if err := rows.Scan(
+			&i.PaymentIntent,
+			&i.AccountID,
+			&i.Source,
+			&i.Credit,
+			&i.Total,
+			&i.Clawed,
+			&i.Payment,
+			&i.Invoice,
+			&i.Waiting,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const postponeSubscription = `-- name: PostponeSubscription :exec
 UPDATE subscription SET next_time = $1 WHERE account_id = $2 AND next_time <= $3
 `
@@ -174,13 +243,14 @@ func (q *Queries) PostponeSubscription(ctx context.Context, arg PostponeSubscrip
 const putSubscription = `-- name: PutSubscription :exec
 INSERT INTO subscription (
     account_id, stripe_id, plan_id, version, billing_interval, status, access, seats, period_start_time, period_end_time, trial_end_time,
-    cancel_time, next_time
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    cancel_time, next_time, change_plan_id, change_version, change_interval, change_seats, change_time
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (account_id) DO UPDATE SET
     stripe_id = excluded.stripe_id, plan_id = excluded.plan_id, version = excluded.version, billing_interval = excluded.billing_interval,
     status = excluded.status, access = excluded.access, seats = excluded.seats, period_start_time = excluded.period_start_time,
     period_end_time = excluded.period_end_time, trial_end_time = excluded.trial_end_time, cancel_time = excluded.cancel_time,
-    next_time = excluded.next_time
+    next_time = excluded.next_time, change_plan_id = excluded.change_plan_id, change_version = excluded.change_version,
+    change_interval = excluded.change_interval, change_seats = excluded.change_seats, change_time = excluded.change_time
 `
 
 type PutSubscriptionParams struct {
@@ -197,6 +267,11 @@ type PutSubscriptionParams struct {
 	TrialEndTime    int64
 	CancelTime      int64
 	NextTime        int64
+	ChangePlanID    string
+	ChangeVersion   int64
+	ChangeInterval  string
+	ChangeSeats     int64
+	ChangeTime      int64
 }
 
 func (q *Queries) PutSubscription(ctx context.Context, arg PutSubscriptionParams) error {
@@ -214,21 +289,27 @@ func (q *Queries) PutSubscription(ctx context.Context, arg PutSubscriptionParams
 		arg.TrialEndTime,
 		arg.CancelTime,
 		arg.NextTime,
+		arg.ChangePlanID,
+		arg.ChangeVersion,
+		arg.ChangeInterval,
+		arg.ChangeSeats,
+		arg.ChangeTime,
 	)
 	return err
 }
 
 const setClawed = `-- name: SetClawed :exec
-UPDATE purchase SET clawed = $1 WHERE payment_intent = $2
+UPDATE purchase SET clawed = $1, waiting = $2 WHERE payment_intent = $3
 `
 
 type SetClawedParams struct {
 	Clawed        int64
+	Waiting       int64
 	PaymentIntent string
 }
 
 func (q *Queries) SetClawed(ctx context.Context, arg SetClawedParams) error {
-	_, err := q.db.ExecContext(ctx, setClawed, arg.Clawed, arg.PaymentIntent)
+	_, err := q.db.ExecContext(ctx, setClawed, arg.Clawed, arg.Waiting, arg.PaymentIntent)
 	return err
 }
 

@@ -11,13 +11,14 @@ SELECT * FROM subscription WHERE account_id = $1;
 -- name: PutSubscription :exec
 INSERT INTO subscription (
     account_id, stripe_id, plan_id, version, billing_interval, status, access, seats, period_start_time, period_end_time, trial_end_time,
-    cancel_time, next_time
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    cancel_time, next_time, change_plan_id, change_version, change_interval, change_seats, change_time
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (account_id) DO UPDATE SET
     stripe_id = excluded.stripe_id, plan_id = excluded.plan_id, version = excluded.version, billing_interval = excluded.billing_interval,
     status = excluded.status, access = excluded.access, seats = excluded.seats, period_start_time = excluded.period_start_time,
     period_end_time = excluded.period_end_time, trial_end_time = excluded.trial_end_time, cancel_time = excluded.cancel_time,
-    next_time = excluded.next_time;
+    next_time = excluded.next_time, change_plan_id = excluded.change_plan_id, change_version = excluded.change_version,
+    change_interval = excluded.change_interval, change_seats = excluded.change_seats, change_time = excluded.change_time;
 
 -- name: ListDueSubscriptions :many
 SELECT account_id FROM subscription WHERE next_time <= sqlc.arg(at_time) ORDER BY next_time LIMIT CAST(sqlc.arg(most) AS BIGINT);
@@ -31,12 +32,16 @@ UPDATE credit_grant SET expire_time = $1 WHERE id = $2;
 -- name: PostponeSubscription :exec
 UPDATE subscription SET next_time = sqlc.arg(next_time) WHERE account_id = sqlc.arg(account_id) AND next_time <= sqlc.arg(now);
 
--- name: InsertPurchase :exec
-INSERT INTO purchase (payment_intent, account_id, source, credit, total) VALUES ($1, $2, $3, $4, $5)
+-- name: InsertPurchase :execrows
+INSERT INTO purchase (payment_intent, account_id, source, credit, total, payment, invoice) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (payment_intent) DO NOTHING;
 
--- name: GetPurchase :one
-SELECT * FROM purchase WHERE payment_intent = $1;
+-- name: ListPurchases :many
+-- What a payment is for, by the payment or by the invoice. A process of an earlier version writes the payment into the key only.
+SELECT * FROM purchase WHERE payment = $1 OR invoice = $1 OR payment_intent = $1 ORDER BY payment_intent;
+
+-- name: ListWaitingPurchases :many
+SELECT * FROM purchase WHERE account_id = $1 AND waiting > 0 ORDER BY payment_intent;
 
 -- name: SetClawed :exec
-UPDATE purchase SET clawed = $1 WHERE payment_intent = $2;
+UPDATE purchase SET clawed = $1, waiting = $2 WHERE payment_intent = $3;

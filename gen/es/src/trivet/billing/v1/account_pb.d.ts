@@ -639,6 +639,13 @@ export declare type Subscription = Message<"trivet.billing.v1.Subscription"> & {
    * @generated from field: google.protobuf.Timestamp cancel_time = 11;
    */
   cancelTime?: Timestamp | undefined;
+
+  /**
+   * What the subscription becomes at the end of its period; unset when nothing changes.
+   *
+   * @generated from field: trivet.billing.v1.ScheduledChange scheduled_change = 12;
+   */
+  scheduledChange?: ScheduledChange | undefined;
 };
 
 /**
@@ -646,6 +653,54 @@ export declare type Subscription = Message<"trivet.billing.v1.Subscription"> & {
  * Use `create(SubscriptionSchema)` to create a new message.
  */
 export declare const SubscriptionSchema: GenMessage<Subscription>;
+
+/**
+ * ScheduledChange is a change of a subscription that has not happened yet. ResumeSubscription takes it back.
+ *
+ * @generated from message trivet.billing.v1.ScheduledChange
+ */
+export declare type ScheduledChange = Message<"trivet.billing.v1.ScheduledChange"> & {
+  /**
+   * The id of the later plan. Example: "pro".
+   *
+   * @generated from field: string plan_id = 1;
+   */
+  planId: string;
+
+  /**
+   * The version of the later plan. Example: 3.
+   *
+   * @generated from field: int32 plan_version = 2;
+   */
+  planVersion: number;
+
+  /**
+   * How often the later plan is charged. Example: BILLING_INTERVAL_MONTH.
+   *
+   * @generated from field: trivet.billing.v1.BillingInterval interval = 3;
+   */
+  interval: BillingInterval;
+
+  /**
+   * The later number of seats; 1 for a plan without seats. Example: 5.
+   *
+   * @generated from field: int32 seats = 4;
+   */
+  seats: number;
+
+  /**
+   * When the change happens. Example: "2026-12-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp effective_time = 5;
+   */
+  effectiveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ScheduledChange.
+ * Use `create(ScheduledChangeSchema)` to create a new message.
+ */
+export declare const ScheduledChangeSchema: GenMessage<ScheduledChange>;
 
 /**
  * Invoice is an invoice as Stripe issued it.
