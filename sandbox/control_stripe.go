@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"net/http"
+
+	"github.com/trivet-dev/trivet/sandbox/stripe"
 )
 
 // controlStripe registers what happens at Stripe without an API call: actions of banks and payers, and the passing of time.
@@ -35,8 +37,11 @@ func (s *Sandbox) renewSubscription(w http.ResponseWriter, r *http.Request) {
 
 func (s *Sandbox) payCheckout(w http.ResponseWriter, r *http.Request) {
 	var in struct {
-		Card  string `json:"card"`
-		Email string `json:"email"`
+		Card    string `json:"card"`
+		Email   string `json:"email"`
+		Country string `json:"country"`
+		TaxID   string `json:"taxId"`
+		Code    string `json:"code"`
 	}
 	if !read(w, r, &in) {
 		return
@@ -44,7 +49,7 @@ func (s *Sandbox) payCheckout(w http.ResponseWriter, r *http.Request) {
 	if in.Card == "" {
 		in.Card = "visa"
 	}
-	url, err := s.stripe.Pay(r.PathValue("id"), in.Card, in.Email)
+	url, err := s.stripe.PayAs(r.PathValue("id"), stripe.Payer{Card: in.Card, Email: in.Email, Country: in.Country, TaxID: in.TaxID, Code: in.Code})
 	answer(w, map[string]string{"url": url}, err)
 }
 

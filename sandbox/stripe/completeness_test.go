@@ -84,6 +84,9 @@ func TestLastEventMatchesState(t *testing.T) {
 				require.NoError(t, err)
 			}
 			for _, e := range s.recorded.take(t) {
+				if e.Type == stripesdk.EventTypeInvoiceUpcoming {
+					continue // it does not exist yet
+				}
 				seen[e.Data.Object["id"].(string)] = e.Data.Object
 				if e.Type == stripesdk.EventTypeCustomerDeleted {
 					delete(seen, e.Data.Object["id"].(string))

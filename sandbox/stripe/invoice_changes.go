@@ -1,9 +1,6 @@
 package stripe
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 func (f *Fake) createInvoice(c *call) (any, *apiError) {
 	id, _ := c.form.text("customer")
@@ -39,6 +36,10 @@ func (f *Fake) createInvoice(c *call) (any, *apiError) {
 			return nil, bad
 		}
 		inv.setLines(lines)
+	}
+	if inv.AutoAdvance {
+		at := inv.Created + draftTime
+		inv.NextPaymentAttempt = &at
 	}
 	return inv, save(f, f.invoices, inv.ID, inv, "invoice.created")
 }
@@ -122,6 +123,8 @@ func (f *Fake) finalizeInvoice(c *call) (any, *apiError) {
 	if inv.Status != "draft" {
 		return nil, invalidRequest("", "", "This invoice is already finalized, you can't re-finalize a non-draft invoice.")
 	}
+	inv.NextPaymentAttempt = nil
+	f.countUsage(&inv)
 	if inv, bad = f.finalize(inv, c.base); bad != nil {
 		return nil, bad
 	}
@@ -199,6 +202,8 @@ func (f *Fake) payInvoice(c *call) (any, *apiError) {
 			return nil, invalidRequest("", "", "Invoice is "+inv.Status+" and can no longer be paid.")
 		}
 	case "draft":
+		inv.NextPaymentAttempt = nil
+		f.countUsage(&inv)
 		if inv, bad = f.finalize(inv, c.base); bad != nil {
 			return nil, bad
 		}
@@ -277,14 +282,18 @@ func (f *Fake) notPaid(inv Invoice, why *apiError) (Invoice, *apiError) {
 	cus, _ := f.customers.Get(inv.Customer)
 	inv.Attempted, inv.AttemptCount = true, inv.AttemptCount+1
 	if inv.AutoAdvance && inv.BillingReason != "subscription_create" {
-		next := f.timeOf(cus) + int64(3*24*time.Hour/time.Second)
-		inv.NextPaymentAttempt = &next
+		inv.NextPaymentAttempt = nextAttempt(inv.AttemptCount, f.timeOf(cus))
 	}
 	if bad := save(f, f.invoices, inv.ID, inv, "invoice.updated", "invoice.payment_failed"); bad != nil {
 		return inv, bad
 	}
 	if bad := f.invoiceFailed(inv); bad != nil {
 		return inv, bad
+	}
+	if inv.NextPaymentAttempt == nil && inv.AttemptCount > int64(len(retryDays())) {
+		if bad := f.giveUp(inv); bad != nil {
+			return inv, bad
+		}
 	}
 	return inv, why
 }

@@ -41,7 +41,7 @@ func TestSubResourcesAreNotObjects(t *testing.T) {
 		{"GET", "/v1/payment_intents/search"},
 		{"POST", "/v1/subscriptions/some_new_verb"},
 		{"DELETE", "/v1/customers/search"},
-		{"POST", "/v1/subscriptions/sub_1/resume"},
+		{"POST", "/v1/subscriptions/sub_1/pause"},
 		{"POST", "/v1/payment_intents/pi_1/capture"},
 		{"PUT", "/v1/customers/cus_1"},
 		{"GET", "/v1/quotes"},

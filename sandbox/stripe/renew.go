@@ -1,12 +1,10 @@
 package stripe
 
-import "slices"
-
 // maxRenewals bounds how many periods one advance goes through.
 const maxRenewals = 10_000
 
-// Renew moves a subscription into its next period, whatever the time: it charges the invoice, or ends the subscription if
-// it was due to end. It fails if the subscription does not exist or has ended.
+// Renew moves a subscription into its next period, whatever the time: it charges the invoice at once, without the hour as a draft, or ends the
+// subscription if it was due to end. It fails if the subscription does not exist or has ended.
 func (f *Fake) Renew(id string) (Subscription, error) {
 	return act(f, func() (Subscription, *apiError) {
 		s, bad := f.subscription(id)
@@ -16,15 +14,29 @@ func (f *Fake) Renew(id string) (Subscription, error) {
 		if s.over() || s.Status == "incomplete" {
 			return s, invalidRequest("", "", "The subscription "+id+" is "+s.Status+" and has no next period.")
 		}
-		return f.renew(s)
+		s, bad = f.renew(s)
+		if bad != nil {
+			return s, bad
+		}
+		inv, ok := f.invoices.Get(orEmpty(s.LatestInvoice))
+		if !ok || inv.Status != "draft" || inv.NextPaymentAttempt == nil {
+			return s, nil
+		}
+		if bad := f.attempt(inv); bad != nil {
+			return s, bad
+		}
+		return f.subscription(s.ID)
 	})
 }
 
-// Advance does what is due by now: the next periods of all subscriptions outside of test clocks, and the ends of
-// checkout sessions and of subscriptions whose first invoice was never paid. It returns how many objects it changed.
+// Advance does what is due by now, each at its own time: the next periods of all subscriptions outside of test clocks, the ends of drafts, further
+// attempts to charge, and the ends of checkout sessions, of pending changes and of subscriptions whose first invoice was never paid. It returns how many
+// objects it changed.
 func (f *Fake) Advance() (int, error) {
 	return act(f, func() (int, *apiError) {
+		defer func() { f.at = 0 }()
 		done, bad := f.advance(f.now(), "")
+		f.at = 0
 		if bad != nil {
 			return done, bad
 		}
@@ -32,22 +44,27 @@ func (f *Fake) Advance() (int, error) {
 	})
 }
 
-// advance renews the subscriptions of a test clock, or of none, in the order in which they are due.
-func (f *Fake) advance(to int64, clock string) (int, *apiError) {
-	for done := range maxRenewals {
-		due := f.subscriptions.All(func(s Subscription) bool { return orEmpty(s.TestClock) == clock && s.dueAt() <= to })
-		if len(due) == 0 {
+// advance does what is due for the subscriptions of a test clock, or of none, in the order in which it is due.
+func (f *Fake) advance(to int64, clock string) (done int, bad *apiError) {
+	for range maxRenewals {
+		next, ok := f.nextDue(clock, to)
+		if !ok {
 			return done, nil
 		}
-		s := slices.MinFunc(due, func(a, b Subscription) int { return int(a.dueAt() - b.dueAt()) })
-		if bad := f.setClock(clock, s.dueAt()); bad != nil {
+		if clock == "" {
+			f.at = next.at
+		}
+		if bad := f.setClock(clock, next.at); bad != nil {
 			return done, bad
 		}
-		if _, bad := f.renew(s); bad != nil {
+		if bad := next.do(); bad != nil {
 			return done, bad
+		}
+		if !next.notice {
+			done++
 		}
 	}
-	return maxRenewals, invalidRequest("frozen_time", "", "That is more than 10000 periods; advance in smaller steps.")
+	return done, invalidRequest("frozen_time", "", "That is more than 10000 changes; advance in smaller steps.")
 }
 
 // never is after all times.
@@ -56,7 +73,7 @@ const never = int64(1) << 60
 // dueAt is when something is to be done about a subscription.
 func (s Subscription) dueAt() int64 {
 	switch {
-	case s.over():
+	case s.over(), s.Status == "paused":
 		return never
 	case s.Status == "incomplete":
 		return s.Created + 23*3600 // then Stripe gives it up
@@ -73,11 +90,23 @@ func (f *Fake) renew(s Subscription) (Subscription, *apiError) {
 		s.Status, s.EndedAt = "incomplete_expired", &at
 		return s, save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
 	}
-	if s.CancelAt != nil && *s.CancelAt <= at {
-		return f.cancel(s, at)
-	}
 	used := Period{s.CurrentPeriodStart, s.CurrentPeriodEnd}
+	if s.CancelAt != nil && *s.CancelAt <= at {
+		usage := f.usageLines(s, used)
+		s, bad := f.cancel(s, at)
+		if bad != nil || len(usage) == 0 {
+			return s, bad
+		}
+		if bad := f.invoiceNow(s, "subscription_cycle", usage, f.cfg.PublicURL); bad != nil {
+			return s, bad
+		}
+		return f.subscription(s.ID)
+	}
 	if s.Status == "trialing" {
+		ended, over, bad := f.endTrial(s, at)
+		if bad != nil || over {
+			return ended, bad
+		}
 		s.Status = "active"
 	}
 	if bad := f.enterPhase(&s, at); bad != nil {
@@ -88,14 +117,7 @@ func (f *Fake) renew(s Subscription) (Subscription, *apiError) {
 	if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.updated"); bad != nil {
 		return s, bad
 	}
-	var lines []Line
-	for _, item := range s.Items.Data {
-		if item.metered() {
-			lines = append(lines, f.usageLine(s, item, used))
-		} else {
-			lines = append(lines, f.itemLine(s, item, Period{s.CurrentPeriodStart, s.CurrentPeriodEnd}))
-		}
-	}
+	lines := append(f.usageLines(s, used), f.periodLines(s)...)
 	if bad := f.invoiceNow(s, "subscription_cycle", lines, f.cfg.PublicURL); bad != nil {
 		return s, bad
 	}

@@ -122,6 +122,7 @@ func (f *Fake) billingRoutes() map[string]endpoint {
 		"POST /v1/subscriptions/{id}":                  f.updateSubscription,
 		"DELETE /v1/subscriptions/{id}":                f.cancelSubscription,
 		"DELETE /v1/subscriptions/{id}/discount":       f.deleteDiscount,
+		"POST /v1/subscriptions/{id}/resume":           f.resumeSubscription,
 		"POST /v1/subscription_schedules":              f.createSchedule,
 		"GET /v1/subscription_schedules":               f.listSchedules,
 		"GET /v1/subscription_schedules/{id}":          f.getSchedule,

@@ -43,6 +43,9 @@ type Config struct {
 	Await func(ctx context.Context, eventID string)
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
+	// AfterRetries is what a subscription becomes when the last of four attempts to charge it has failed: "canceled", which is the default, "unpaid" or
+	// "past_due".
+	AfterRetries string
 	// Faults applies to every request. Nil means a new, empty set.
 	Faults *fault.Set
 }
@@ -61,6 +64,7 @@ type Fake struct {
 	mu        sync.Mutex
 	cause     cause
 	lastEvent string // the identifier of the latest
+	at        int64  // the time of what Advance does, or 0
 	ids       *ident.Source
 	eventIDs  *ident.Source // separate, so that identifiers of objects do not depend on whether events are emitted
 	store     *table.Store
@@ -85,6 +89,8 @@ type Fake struct {
 	coupons       *table.Table[Coupon]
 	promotions    *table.Table[PromotionCode]
 	creditNotes   *table.Table[CreditNote]
+	// told are the notices that were sent, by kind and subscription.
+	told *table.Table[told]
 	// taxIdentifiers are those of the customers.
 	taxIdentifiers *table.Table[TaxID]
 	meters         *table.Table[Meter]
@@ -141,6 +147,7 @@ func (f *Fake) makeTables() {
 	f.checkouts = table.New[checkout](f.store, "checkout_sessions")
 	f.portals = table.New[PortalSession](f.store, "portal_sessions")
 	f.portalConfigs = table.New[PortalConfiguration](f.store, "portal_configurations")
+	f.told = table.New[told](f.store, "notices")
 	f.coupons = table.New[Coupon](f.store, "coupons")
 	f.promotions = table.New[PromotionCode](f.store, "promotion_codes")
 	f.creditNotes = table.New[CreditNote](f.store, "credit_notes")
@@ -173,4 +180,10 @@ func (f *Fake) Faults() *fault.Set { return f.cfg.Faults }
 // ServeHTTP answers one API call.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }
 
-func (f *Fake) now() int64 { return f.cfg.Now().Unix() }
+// now is the time; while Advance does what is due, it is when that was due.
+func (f *Fake) now() int64 {
+	if f.at != 0 {
+		return f.at
+	}
+	return f.cfg.Now().Unix()
+}

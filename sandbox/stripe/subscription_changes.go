@@ -210,23 +210,28 @@ func (f *Fake) invoiceNow(s Subscription, reason string, lines []Line, base stri
 	inv.setLines(append(pending, lines...))
 	s.LatestInvoice = &inv.ID
 	s.useDiscount(inv.Created)
+	inv.staysDraft(s)
 	if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.updated"); bad != nil {
 		return bad
 	}
 	if bad := save(f, f.invoices, inv.ID, inv, "invoice.created"); bad != nil {
 		return bad
 	}
-	if s.PauseCollection != nil && s.PauseCollection.Behavior == "keep_as_draft" {
-		return nil
+	if inv.NextPaymentAttempt != nil || !inv.AutoAdvance {
+		return nil // it stays a draft
 	}
-	if inv, bad = f.finalize(inv, base); bad != nil {
-		return bad
+	return f.finalizeDraft(inv, base)
+}
+
+// staysDraft has the invoice of a renewal stay a draft for an hour, and that of a paused or an unpaid subscription for good.
+func (inv *Invoice) staysDraft(s Subscription) {
+	switch {
+	case s.Status == "unpaid", s.PauseCollection != nil && s.PauseCollection.Behavior == "keep_as_draft":
+		inv.AutoAdvance = false
+	case inv.BillingReason == "subscription_cycle":
+		at := inv.Created + draftTime
+		inv.AutoAdvance, inv.NextPaymentAttempt = true, &at
 	}
-	if s.PauseCollection != nil {
-		return f.closeQuietly(inv, s.PauseCollection.Behavior)
-	}
-	f.chargeFirst(inv, s, subscribing{})
-	return nil
 }
 
 // closeQuietly is what pause_collection does to an invoice.
@@ -266,11 +271,12 @@ func (f *Fake) cancelSubscription(c *call) (any, *apiError) {
 			}
 		}
 	}
+	usage := f.usageLines(s, Period{s.CurrentPeriodStart, now})
 	if s, bad = f.cancel(s, now); bad != nil {
 		return nil, bad
 	}
 	if invoiceNow {
-		if bad := f.invoiceNow(s, "subscription_update", nil, c.base); bad != nil {
+		if bad := f.invoiceNow(s, "subscription_update", usage, c.base); bad != nil {
 			return nil, bad
 		}
 		return asAny(f.subscription(s.ID))
@@ -278,14 +284,34 @@ func (f *Fake) cancelSubscription(c *call) (any, *apiError) {
 	return s, nil
 }
 
-// cancel ends a subscription.
+// cancel ends a subscription as its customer has asked.
 func (f *Fake) cancel(s Subscription, at int64) (Subscription, *apiError) {
-	reason := "cancellation_requested"
+	return f.cancelFor(s, at, "cancellation_requested")
+}
+
+// stopCollecting has what a subscription owes be charged no more by itself.
+func (f *Fake) stopCollecting(s Subscription) *apiError {
+	for _, inv := range f.invoices.All(func(inv Invoice) bool {
+		return orEmpty(inv.Subscription) == s.ID && inv.AutoAdvance && (inv.Status == "open" || inv.Status == "draft")
+	}) {
+		inv.AutoAdvance, inv.NextPaymentAttempt = false, nil
+		if bad := save(f, f.invoices, inv.ID, inv, "invoice.updated"); bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+// cancelFor ends a subscription.
+func (f *Fake) cancelFor(s Subscription, at int64, reason string) (Subscription, *apiError) {
 	s.Status, s.EndedAt = "canceled", &at
 	if s.CanceledAt == nil {
 		s.CanceledAt = &at
 	}
 	s.CancellationDetails.Reason = &reason
+	if bad := f.stopCollecting(s); bad != nil {
+		return s, bad
+	}
 	if bad := f.endSchedule(&s, "canceled", at); bad != nil {
 		return s, bad
 	}

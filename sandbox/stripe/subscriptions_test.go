@@ -21,10 +21,13 @@ type shop struct {
 	customer, card string
 }
 
-func openShop(t *testing.T) *shop {
+func openShop(t *testing.T) *shop { return openShopWith(t, stripe.Config{}) }
+
+func openShopWith(t *testing.T, config stripe.Config) *shop {
 	t.Helper()
 	h, now := &recorder{}, newClock()
-	s := &shop{server: serve(t, stripe.Config{Now: now.Now, Emit: h.emit, PublicURL: "http://sandbox.test/stripe"}), recorded: h, now: now}
+	config.Now, config.Emit, config.PublicURL = now.Now, h.emit, "http://sandbox.test/stripe"
+	s := &shop{server: serve(t, config), recorded: h, now: now}
 	price := func(name, interval string, cents int64) *stripesdk.Price {
 		p, err := s.client.Prices.New(&stripesdk.PriceParams{
 			Currency: stripesdk.String("usd"), UnitAmount: stripesdk.Int64(cents), ProductData: &stripesdk.PriceProductDataParams{Name: stripesdk.String(name)},
@@ -117,9 +120,11 @@ func TestSubscriptionIsPaidAndRenewed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	events := s.recorded.take(t)
-	require.Equal(t, stripesdk.EventTypeCustomerSubscriptionUpdated, events[0].Type)
-	require.EqualValues(t, start.Unix(), events[0].Data.PreviousAttributes["current_period_start"])
-	require.Empty(t, events[0].Request.ID, "no request has caused it")
+	require.Equal(t, stripesdk.EventTypeInvoiceUpcoming, events[0].Type)
+	require.Equal(t, start.AddDate(0, 1, -7).Unix(), events[0].Created)
+	require.Equal(t, stripesdk.EventTypeCustomerSubscriptionUpdated, events[1].Type)
+	require.EqualValues(t, start.Unix(), events[1].Data.PreviousAttributes["current_period_start"])
+	require.Empty(t, events[1].Request.ID, "no request has caused it")
 	sub, err = s.client.Subscriptions.Get(sub.ID, nil)
 	require.NoError(t, err)
 	require.Equal(t, start.AddDate(0, 2, 0).Unix(), sub.CurrentPeriodEnd)
@@ -127,9 +132,15 @@ func TestSubscriptionIsPaidAndRenewed(t *testing.T) {
 	require.Len(t, all, 2)
 	require.Equal(t, stripesdk.InvoiceBillingReasonSubscriptionCycle, all[0].BillingReason)
 	require.Equal(t, sub.LatestInvoice.ID, all[0].ID)
+	require.Equal(t, stripesdk.InvoiceStatusDraft, all[0].Status)
 	n, err = s.Advance()
 	require.NoError(t, err)
 	require.Zero(t, n)
+	s.now.at = s.now.at.Add(time.Hour)
+	n, err = s.Advance()
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.Equal(t, stripesdk.InvoiceStatusPaid, s.invoices(t, sub.ID)[0].Status)
 }
 
 func TestDeclinedCard(t *testing.T) {
@@ -315,7 +326,7 @@ func TestTrialsAndSentInvoices(t *testing.T) {
 	require.Equal(t, sub.TrialEnd, sub.CurrentPeriodEnd)
 	require.Zero(t, s.invoices(t, sub.ID)[0].Total)
 	require.True(t, s.invoices(t, sub.ID)[0].Paid)
-	s.now.at = time.Unix(sub.TrialEnd, 0)
+	s.now.at = time.Unix(sub.TrialEnd, 0).Add(time.Hour)
 	_, err := s.Advance()
 	require.NoError(t, err)
 	sub, err = s.client.Subscriptions.Get(sub.ID, nil)

@@ -55,7 +55,7 @@ func TestReconcileRepairsWhatNoWebhookTold(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, map[string]string{
 			"customers": "0 0 120 0", "products": "0 0 1 0", "prices": "0 0 1 0", "subscriptions": "0 0 0 0", "invoices": "0 0 0 0",
-			"checkout_sessions": "0 0 0 0", "payment_methods": "0 0 1 0", "refunds": "0 0 0 0", "disputes": "0 0 0 0",
+			"checkout_sessions": "0 0 0 0", "payment_methods": "0 0 1 0", "refunds": "0 0 0 0", "credit_notes": "0 0 0 0", "subscription_schedules": "0 0 0 0", "disputes": "0 0 0 0",
 		}, all)
 
 		h.at(http.MethodPost, "/v1/customers/"+customers[1], url.Values{"metadata[vip]": {"yes"}})
