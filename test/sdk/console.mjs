@@ -119,6 +119,7 @@ const steps = {
     const cost = await page.locator("[data-cost]").getAttribute("data-cost");
     assert.equal(BigInt((await account(page)).periodUsage.costNanoUsd) - before, BigInt(cost));
     await page.waitForSelector("[role=log] strong");
+    await picture(page, "Playground, answered, light, desk");
     assert.equal(await page.locator("[role=log] img").count(), 0);
   },
   async "the usage is the ledger's"() {
@@ -149,6 +150,7 @@ const steps = {
     await press(page, calls.getByRole("button"), "Enter");
     const details = page.getByRole("dialog");
     await details.getByText("none (signed in)").waitFor();
+    await picture(page, "Requests, details, light, desk");
     await page.keyboard.press("Escape");
     await choice(page, "Outcome").selectOption("OUTCOME_REFUSED");
     await page.getByText("No requests").waitFor();
@@ -208,6 +210,7 @@ const steps = {
     await page.keyboard.type("nightly");
     await page.keyboard.press("Enter");
     const secret = await page.locator("[data-secret]").textContent();
+    await picture(page, "API keys, created, light, desk");
     const models = () => call("GET", `${base}/v1/models`, undefined, secret);
     assert.equal((await models()).status, 200);
     await press(page, page.getByRole("button", { name: "Done" }), "Enter");
@@ -261,6 +264,7 @@ const steps = {
     const dialog = page.getByRole("dialog");
     await dialog.getByText("Charged now, with tax").waitFor();
     await dialog.getByText("at once").waitFor();
+    await picture(page, "Billing, change, light, desk");
     await dialog.getByRole("button", { name: "Change the plan" }).click();
     await page.locator("li[aria-current=true]", { hasText: "Team" }).waitFor();
     await page.getByText("every year").waitFor();
@@ -269,6 +273,7 @@ const steps = {
   },
   async "a plan is canceled and resumed by keyboard"() {
     await press(page, page.getByRole("button", { name: "Cancel the plan" }), "Enter");
+    await picture(page, "Billing, cancel, light, desk");
     await press(page, page.getByRole("dialog").getByRole("button", { name: "Cancel the plan" }), "Enter");
     await page.locator("dt", { hasText: "Ends" }).waitFor();
     assert.ok((await subscription(page)).cancelTime);
@@ -324,6 +329,7 @@ const steps = {
     await choose.waitFor();
     await page.getByRole("button", { name: "customer.created" }).first().click();
     await page.getByText("Failed attempts").waitFor();
+    await picture(page, "Webhook events, details, light, desk");
     await page.keyboard.press("Escape");
     await control("DELETE", "/control/faults?provider=stripe");
     await choose.check();
@@ -407,6 +413,7 @@ const steps = {
     await page.fill("input[name=name]", "Analytical Engines");
     await page.getByRole("button", { name: "Create organization" }).click();
     await page.locator(".cl-organizationProfile-root, .cl-organizationProfileRoot, .cl-pageScrollBox").first().waitFor();
+    await picture(page, "Members, organization, light, desk");
     await link(page, "Overview").click();
     await page.waitForFunction(() => document.querySelector("[data-nano]"));
     assert.match((await account(page)).id, /^org_/);

@@ -24,7 +24,7 @@ export function Plans({ current, paused }: { current: string | undefined; paused
   const subscribed = !!s && s.access !== 'SUBSCRIPTION_ACCESS_ENDED';
   const interval = chosen ?? (subscribed && s.interval === 'BILLING_INTERVAL_YEAR' ? s.interval : 'BILLING_INTERVAL_MONTH');
   return (
-    <Card title="Plans" action={all.some((p) => nano(p.yearlyPriceNanoUsd) > 0n) && <Select label="Charged every" value={interval} options={INTERVALS} onChange={setInterval} />}>
+    <Card title="Plans" action={all.some((p) => nano(p.yearlyPriceNanoUsd) > 0n) && <Select compact label="Charged every" value={interval} options={INTERVALS} onChange={setInterval} />}>
       {plans.isPending && <Loading label="Loading the plans" />}
       {plans.isError && <Failure error={plans.error} retry={() => void plans.refetch()} />}
       {checkout.isError && <div className="mb-3"><Failure error={checkout.error} /></div>}

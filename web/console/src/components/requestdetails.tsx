@@ -1,7 +1,7 @@
 import type { Schemas } from '@trivet/client';
 import { useKeyNames, useMembers } from '../app/names';
 import { usd } from '../lib/money';
-import { outcomeName, outcomeTones } from '../lib/requests';
+import { outcomeName, outcomeTone } from '../lib/requests';
 import { formatMillis, formatTime } from '../lib/time';
 import { Copy } from './copy';
 import { Dialog } from './dialog';
@@ -10,7 +10,7 @@ import { Badge } from './ui';
 type Request = Schemas['RequestRecord'];
 
 export const OutcomeBadge = ({ request: r }: { request: Request }) => (
-  <span><Badge tone={outcomeTones[r.outcome]}>{outcomeName(r.outcome)}</Badge>{r.errorCode && <code className="block text-xs text-mute">{r.errorCode}</code>}</span>
+  <span><Badge tone={outcomeTone(r.outcome)}>{outcomeName(r.outcome)}</Badge>{r.errorCode && <code className="block text-xs text-mute">{r.errorCode}</code>}</span>
 );
 
 /** Everything that is logged of a request. */

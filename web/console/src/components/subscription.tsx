@@ -9,8 +9,8 @@ import { Badge, Button, Card, Failure, Loading, type Tone } from './ui';
 
 type Access = Schemas['SubscriptionAccess'];
 
-const ACCESS: Record<Access, [string, Tone]> = {
-  SUBSCRIPTION_ACCESS_UNSPECIFIED: ['unknown', 'mute'], SUBSCRIPTION_ACCESS_ACTIVE: ['active', 'ok'], SUBSCRIPTION_ACCESS_TRIAL: ['trial', 'ok'],
+const ACCESS: Partial<Record<Access, [string, Tone]>> = {
+  SUBSCRIPTION_ACCESS_ACTIVE: ['active', 'ok'], SUBSCRIPTION_ACCESS_TRIAL: ['trial', 'ok'],
   SUBSCRIPTION_ACCESS_GRACE: ['payment failed', 'warn'], SUBSCRIPTION_ACCESS_SUSPENDED: ['suspended', 'bad'], SUBSCRIPTION_ACCESS_ENDED: ['ended', 'mute'],
 };
 
@@ -36,7 +36,7 @@ export function Subscription({ paused }: { paused: boolean }) {
   const planName = usePlanName();
   const s = subscription.data;
   const problem = s && PROBLEMS[s.access];
-  const [state, tone] = ACCESS[s?.access ?? 'SUBSCRIPTION_ACCESS_UNSPECIFIED'];
+  const [state, tone] = (s && ACCESS[s.access]) ?? ['unknown', 'mute'];
   return (
     <Card title="Subscription" action={s && <Badge tone={tone}>{state}</Badge>}>
       {subscription.isPending && <Loading label="Loading the subscription" rows={2} />}

@@ -129,14 +129,14 @@ export function Field({ label, hint, children }: { label: string; hint?: string;
   );
 }
 
-/** A field of a row of filters. On a phone, each has a line of its own, and the fields begin below each other. */
-export const Labeled = ({ label, children }: { label: string; children: ReactNode }) => (
-  <label className="flex items-center gap-2 text-sm max-sm:w-full"><span className="text-mute max-sm:w-20">{label}</span>{children}</label>
+/** A field of a row of filters. On a phone, each has a line of its own, and the fields begin below each other, unless it is compact. */
+export const Labeled = ({ label, compact = false, children }: { label: string; compact?: boolean | undefined; children: ReactNode }) => (
+  <label className={`flex min-w-0 items-center gap-2 text-sm ${compact ? '' : 'max-sm:w-full'}`}><span className={`text-mute ${compact ? '' : 'max-sm:w-20'}`}>{label}</span>{children}</label>
 );
 
-export function Select<T extends string>({ label, value, options, onChange }: { label: string; value: T; options: readonly (readonly [T, string])[]; onChange: (value: T) => void }) {
+export function Select<T extends string>({ label, value, options, onChange, compact }: { label: string; value: T; options: readonly (readonly [T, string])[]; onChange: (value: T) => void; compact?: boolean }) {
   return (
-    <Labeled label={label}>
+    <Labeled label={label} compact={compact}>
       <select value={value} onChange={(e) => onChange(e.target.value as T)} className={fieldClass}>
         {options.map(([v, text]) => <option key={v} value={v}>{text}</option>)}
       </select>

@@ -10,9 +10,11 @@ export const OUTCOMES: readonly (readonly [Outcome, string])[] = [
 
 export const outcomeName = (outcome: Outcome): string => (outcome === 'OUTCOME_UNSPECIFIED' ? 'unknown' : OUTCOMES.find(([o]) => o === outcome)?.[1] ?? outcome);
 
-export const outcomeTones: Record<Outcome, Tone> = {
-  OUTCOME_UNSPECIFIED: 'mute', OUTCOME_COMPLETED: 'ok', OUTCOME_CALLER_LEFT: 'mute', OUTCOME_UPSTREAM_FAILED: 'bad', OUTCOME_ABANDONED: 'warn', OUTCOME_REFUSED: 'warn', OUTCOME_REPLACED: 'mute',
+const tones: Partial<Record<Outcome, Tone>> = {
+  OUTCOME_COMPLETED: 'ok', OUTCOME_CALLER_LEFT: 'mute', OUTCOME_UPSTREAM_FAILED: 'bad', OUTCOME_ABANDONED: 'warn', OUTCOME_REFUSED: 'warn', OUTCOME_REPLACED: 'mute',
 };
+
+export const outcomeTone = (outcome: Outcome): Tone => tones[outcome] ?? 'mute';
 
 export interface RequestFilter {
   /** Another account, for operators; empty for the caller's own. */

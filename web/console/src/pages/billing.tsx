@@ -38,8 +38,8 @@ export default function Billing() {
   );
 }
 
-const INVOICE: Record<Schemas['InvoiceStatus'], [string, Tone]> = {
-  INVOICE_STATUS_UNSPECIFIED: ['unknown', 'mute'], INVOICE_STATUS_DRAFT: ['draft', 'mute'], INVOICE_STATUS_OPEN: ['open', 'warn'], INVOICE_STATUS_PAID: ['paid', 'ok'],
+const INVOICE: Partial<Record<Schemas['InvoiceStatus'], [string, Tone]>> = {
+  INVOICE_STATUS_DRAFT: ['draft', 'mute'], INVOICE_STATUS_OPEN: ['open', 'warn'], INVOICE_STATUS_PAID: ['paid', 'ok'],
   INVOICE_STATUS_UNCOLLECTIBLE: ['uncollectible', 'bad'], INVOICE_STATUS_VOID: ['void', 'mute'],
 };
 
@@ -64,7 +64,7 @@ function Invoices({ invoices }: { invoices: ReturnType<typeof useInvoices> }) {
         <Table caption="Invoices" head={<><Th>Date</Th><Th>State</Th><Th right>Total</Th><Th><span className="sr-only">Document</span></Th></>}>
           {all.map((i) => (
             <tr key={i.id}>
-              <Td>{i.createTime && formatDate(i.createTime)}</Td><Td><Badge tone={INVOICE[i.status][1]}>{INVOICE[i.status][0]}</Badge></Td>
+              <Td>{i.createTime && formatDate(i.createTime)}</Td><Td><InvoiceBadge status={i.status} /></Td>
               <Td right>{minorUnits(i.totalMinorUnits, i.currency)}</Td><Td right>{i.hostedUrl && <a className="underline" href={i.hostedUrl} target="_blank" rel="noopener noreferrer">View</a>}</Td>
             </tr>
           ))}
@@ -75,9 +75,17 @@ function Invoices({ invoices }: { invoices: ReturnType<typeof useInvoices> }) {
   );
 }
 
-const KINDS: Record<Schemas['EntryKind'], string> = {
-  ENTRY_KIND_UNSPECIFIED: 'other', ENTRY_KIND_GRANT: 'credit', ENTRY_KIND_USAGE: 'usage', ENTRY_KIND_ADJUSTMENT: 'correction', ENTRY_KIND_EXPIRY: 'expired credit',
+function InvoiceBadge({ status }: { status: Schemas['InvoiceStatus'] }) {
+  const [state, tone] = INVOICE[status] ?? ['unknown', 'mute'];
+  return <Badge tone={tone}>{state}</Badge>;
+}
+
+const KINDS: Partial<Record<Schemas['EntryKind'], string>> = {
+  ENTRY_KIND_GRANT: 'credit', ENTRY_KIND_USAGE: 'usage', ENTRY_KIND_ADJUSTMENT: 'correction', ENTRY_KIND_EXPIRY: 'expired credit',
 };
+
+/** The amount as it changes the balance of the customer's account. */
+const signedUsd = (e: Schemas['Entry']): string => (e.debit.startsWith('customer:') ? '\u2212' : '+') + usd(e.amountNanoUsd);
 
 function Movements() {
   const { trivet, scope } = useApi();
@@ -94,8 +102,8 @@ function Movements() {
       {entries.isError && <Failure error={entries.error} retry={() => void entries.refetch()} />}
       {entries.isSuccess && all.length === 0 && <Empty title="No movements yet" />}
       {all.length > 0 && (
-        <Table caption="Movements" head={<><Th>Time</Th><Th>Kind</Th><Th>From</Th><Th>To</Th><Th right>Amount</Th></>}>
-          {all.map((e) => <tr key={e.id}><Td>{formatTime(e.createTime)}</Td><Td>{KINDS[e.kind]}</Td><Td>{e.debit}</Td><Td>{e.credit}</Td><Td right>{usd(e.amountNanoUsd)}</Td></tr>)}
+        <Table caption="Movements" head={<><Th>Time</Th><Th>Kind</Th><Th right>Amount</Th></>}>
+          {all.map((e) => <tr key={e.id} title={`from ${e.debit} to ${e.credit}`}><Td>{formatTime(e.createTime)}</Td><Td>{KINDS[e.kind] ?? 'other'}</Td><Td right>{signedUsd(e)}</Td></tr>)}
         </Table>
       )}
       {entries.hasNextPage && <Button className="mt-3" disabled={entries.isFetchingNextPage} onClick={() => void entries.fetchNextPage()}>{entries.isFetchingNextPage ? 'Loading …' : 'Show more'}</Button>}

@@ -13,8 +13,8 @@ type State = Schemas['EventState'];
 const STATES: readonly (readonly [State, string])[] = [
   ['EVENT_STATE_UNSPECIFIED', 'all'], ['EVENT_STATE_PENDING', 'pending'], ['EVENT_STATE_LEASED', 'running'], ['EVENT_STATE_DONE', 'done'], ['EVENT_STATE_DEAD', 'dead'], ['EVENT_STATE_IGNORED', 'ignored'],
 ];
-const TONES: Record<State, Tone> = {
-  EVENT_STATE_UNSPECIFIED: 'mute', EVENT_STATE_PENDING: 'warn', EVENT_STATE_LEASED: 'warn', EVENT_STATE_DONE: 'ok', EVENT_STATE_DEAD: 'bad', EVENT_STATE_IGNORED: 'mute',
+const TONES: Partial<Record<State, Tone>> = {
+  EVENT_STATE_PENDING: 'warn', EVENT_STATE_LEASED: 'warn', EVENT_STATE_DONE: 'ok', EVENT_STATE_DEAD: 'bad', EVENT_STATE_IGNORED: 'mute',
 };
 const stateName = (state: State) => STATES.find(([s]) => s === state)?.[1] ?? state;
 
@@ -75,7 +75,7 @@ function Rows({ events, chosen, setChosen, show }: { events: readonly Schemas['E
           <Td>{e.state === 'EVENT_STATE_DEAD' && <input type="checkbox" aria-label={`Choose ${e.id}`} checked={chosen.has(e.id)} onChange={() => toggle(e.id)} />}</Td>
           <Td><button type="button" className="text-left underline" onClick={() => show(e.id)}>{e.type || '(unreadable)'}</button></Td>
           <Td><span title={e.subject} className="block max-w-64 truncate">{e.subject}</span></Td>
-          <Td><Badge tone={TONES[e.state]}>{stateName(e.state)}</Badge></Td>
+          <Td><Badge tone={TONES[e.state] ?? 'mute'}>{stateName(e.state)}</Badge></Td>
           <Td right>{e.attempts}</Td>
           <Td><time dateTime={e.receiveTime} title={formatTime(e.receiveTime)} className="whitespace-nowrap">{formatAgo(e.receiveTime, now)}</time></Td>
           <Td wrap><span className="line-clamp-2 max-w-72 break-words text-mute">{e.lastError}</span></Td>

@@ -28,7 +28,7 @@ export default function Playground() {
   return (
     <div className="flex min-h-[calc(100dvh-10rem)] flex-col gap-4">
       <div className="flex flex-wrap items-center gap-3">
-        <Select label="Model" value={model} options={chats.map((m) => [m.id, m.id] as const)} onChange={setModel} />
+        <Select compact label="Model" value={model} options={chats.map((m) => [m.id, m.id] as const)} onChange={setModel} />
         <Button className="ml-auto" onClick={() => setShowCode(true)}><Code size={16} aria-hidden /> Code</Button>
         <Button disabled={chat.log.length === 0 || chat.busy} onClick={chat.clear}>Clear</Button>
       </div>
