@@ -5,7 +5,7 @@ import { events } from './sse.js';
 import type { Answer, FeedPath, FilePath, Method, Path, Piece, Report, Request, Schemas, StreamPath } from './types.js';
 
 export interface ClientOptions {
-  /** The address of the edge, such as https://api.example.com. */
+  /** The address of the edge, such as https://api.example.com; "" for the origin of the page. */
   baseUrl: string;
   /**
    * Returns the credential: a session token of Clerk or an API key. It is asked for each attempt. renew is true once after a
@@ -46,6 +46,7 @@ export class Trivet {
   readonly #base: string;
 
   constructor(options: ClientOptions) {
+    if (typeof options.baseUrl !== 'string') throw new TypeError('baseUrl must be the address of Trivet, such as http://127.0.0.1:8080, or "" for the origin of the page.');
     this.#options = options;
     this.#base = options.baseUrl.replace(/\/+$/, '');
   }

@@ -20,6 +20,11 @@ test('a call sends its credential, path, query and body', async (t) => {
   await assert.rejects(trivet.delete('/api/v1/apiKeys/{apiKeyId}', { path: {} }), /path parameter apiKeyId/);
 });
 
+test('a client without an address says what is missing', () => {
+  assert.throws(() => new Trivet({ baseUrl: process.env.NOT_SET }), /baseUrl must be the address of Trivet/);
+  assert.ok(new Trivet({ baseUrl: '' }));
+});
+
 test('an error carries everything that the body says', async (t) => {
   const details = [{ field: 'messages[0].role', problem: 'must be user' }];
   const { baseUrl } = await serve(t, failure(400, 'INVALID_ARGUMENT', { details }), (r) => r.writeHead(502).end('<html>'), json(429, { error: { message: 'slow', code: 'rate_limit_exceeded' } }, { 'retry-after': '7' }));
