@@ -40,5 +40,5 @@ func TestExampleInChromium(t *testing.T) {
 		}
 	}()
 	in.await("http://" + address)
-	require.Contains(t, inBrowser(t, filepath.Join(folder, "example.mjs"), "http://"+address, in.sandbox, chromium), "6 steps passed")
+	require.Contains(t, inBrowser(t, filepath.Join(folder, "example.mjs"), "http://"+address, in.sandbox, chromium), "8 steps passed")
 }

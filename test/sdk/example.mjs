@@ -35,6 +35,22 @@ const steps = {
     await page.keyboard.type("424242", { delay: 30 });
     await page.getByText("Balance: $5.00").waitFor();
   },
+  async "sign up by the link"() {
+    const other = await (await browser.newContext()).newPage();
+    other.setDefaultTimeout(60_000);
+    await other.goto(base);
+    await other.getByText("Sign up", { exact: true }).click();
+    await other.fill("input[name=emailAddress]", "new@example.test");
+    const sent = other.waitForResponse((r) => r.url().includes("/prepare_"));
+    await other.click("button.cl-formButtonPrimary");
+    assert.equal((await sent).status(), 200);
+    const code = other.locator('input[autocomplete="one-time-code"]').first();
+    await code.waitFor();
+    await code.focus();
+    await other.keyboard.type("424242", { delay: 30 });
+    await other.getByText("Balance: $5.00").waitFor();
+    await other.context().close();
+  },
   async "a streamed answer has its cost"() {
     await ask("Hello, Trivet!");
     await page.getByText(/^You said Hello, Trivet!.* \$0\.\d+$/).waitFor();
@@ -60,6 +76,13 @@ const steps = {
     await page.getByText("Payment processing is temporarily unavailable. Please try again later.").waitFor({ timeout: 120_000 });
     assert.ok(await page.getByRole("button", { name: "Upgrade" }).isDisabled());
     await control("DELETE", "/control/faults?provider=stripe");
+  },
+  async "a page says so when Clerk does not load"() {
+    const other = await (await browser.newContext()).newPage();
+    await other.route(/clerk\.browser\.js/, (route) => route.abort());
+    await other.goto(base);
+    await other.getByRole("alert").getByText("The sign-in does not load.").waitFor({ timeout: 60_000 });
+    await other.context().close();
   },
   async "no error, and no other host"() {
     assert.deepEqual({ errors, outside }, { errors: [], outside: [] });

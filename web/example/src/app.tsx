@@ -1,4 +1,4 @@
-import { Show, SignIn, UserButton, useAuth } from '@clerk/react';
+import { ClerkFailed, ClerkLoading, Show, SignIn, SignUp, UserButton, useAuth } from '@clerk/react';
 import { Trivet } from '@trivet/client';
 import { useMemo } from 'react';
 import { Chat } from './chat';
@@ -7,8 +7,10 @@ import { Payment } from './payment';
 export function App() {
   return (
     <>
+      <ClerkLoading><main className="center">Loading …</main></ClerkLoading>
+      <ClerkFailed><main className="center" role="alert">The sign-in does not load. Your network or an ad blocker may stop it. Please reload the page.</main></ClerkFailed>
       <Show when="signed-out">
-        <main className="center"><SignIn routing="hash" /></main>
+        <main className="center">{location.pathname === '/sign-up' ? <SignUp routing="hash" signInUrl="/" /> : <SignIn routing="hash" signUpUrl="/sign-up" />}</main>
       </Show>
       <Show when="signed-in"><Product /></Show>
     </>
