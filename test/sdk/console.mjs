@@ -82,8 +82,8 @@ async function until(holds, what) {
   throw new Error(`not within 30 s: ${what}`);
 }
 
-async function signIn(page, email) {
-  await page.goto(`${base}/console/`);
+async function signIn(page, email, path = "", heading = "Overview") {
+  await page.goto(`${base}/console/${path}`);
   await page.waitForSelector("input[name=identifier]");
   await press(page, page.locator("input[name=identifier]"));
   await page.keyboard.type(email);
@@ -94,7 +94,7 @@ async function signIn(page, email) {
   await code.waitFor();
   await press(page, code);
   await page.keyboard.type("424242", { delay: 30 });
-  await page.getByRole("heading", { name: "Overview" }).waitFor();
+  await page.getByRole("heading", { name: heading, exact: true }).waitFor();
   await page.waitForSelector("[data-nano]");
 }
 
@@ -283,8 +283,8 @@ const steps = {
   },
   async "a failed payment is named until it is paid"() {
     const other = await open();
-    await signIn(other, "user_alice@example.test");
-    await link(other, "Billing").click();
+    await signIn(other, "user_alice@example.test", "billing?from=mail", "Billing"); // the sign-in leads to the page that was opened
+    assert.equal(new URL(other.url()).search, "?from=mail");
     await other.getByRole("button", { name: "Subscribe to Pro" }).click();
     await other.getByRole("button", { name: /^Pay 20/ }).click();
     await other.getByText("What you bought is in the account.").waitFor();

@@ -1,7 +1,7 @@
 import { SignIn, SignUp, useAuth, useClerk } from '@clerk/react';
 import { useQueryClient } from '@tanstack/react-query';
 import { lazy, Suspense, useEffect, useState } from 'react';
-import { Redirect, Route, Switch, useLocation } from 'wouter';
+import { Redirect, Route, Switch, useLocation, useSearch } from 'wouter';
 import { Loading } from '../components/ui';
 import { ApiProvider } from './api';
 import { base } from './config';
@@ -12,11 +12,11 @@ import { Unavailable } from './unavailable';
 const PATIENCE = 10_000;
 
 /** Waits for Clerk, then shows the sign-in or the pages. ended is the session that the server has refused last. */
-export function App({ ended }: { ended: string | undefined }) {
+export function App({ ended, sandbox }: { ended: string | undefined; sandbox: boolean }) {
   const { isLoaded, isSignedIn, sessionId } = useAuth();
   const late = useLate(!isLoaded);
   if (!isLoaded) return late ? <Unavailable /> : <Waiting />;
-  if (!isSignedIn) return <SignedOut ended={ended !== undefined} />;
+  if (!isSignedIn) return <SignedOut ended={ended !== undefined} sandbox={sandbox} />;
   if (ended === sessionId) return <SessionEnded />;
   return (
     <ApiProvider>
@@ -43,8 +43,11 @@ function Waiting() {
   );
 }
 
-function SignedOut({ ended }: { ended: boolean }) {
+function SignedOut({ ended, sandbox }: { ended: boolean; sandbox: boolean }) {
   const [at] = useLocation();
+  const search = useSearch();
+  const signUp = at === '/sign-up';
+  const wanted = base + (signUp ? '/' : at) + (search && !signUp ? `?${search}` : ''); // the page that the person has opened
   const queries = useQueryClient();
   useEffect(() => {
     queries.clear();
@@ -54,7 +57,12 @@ function SignedOut({ ended }: { ended: boolean }) {
       <div>
         <h1 className="sr-only">Trivet console</h1>
         {ended && <p role="alert" className="mb-4 max-w-sm text-center text-sm text-warn">Your session is no longer valid. Please sign in again.</p>}
-        {at === '/sign-up' ? <SignUp routing="hash" signInUrl={`${base}/`} /> : <SignIn routing="hash" signUpUrl={`${base}/sign-up`} />}
+        {signUp ? <SignUp routing="hash" signInUrl={`${base}/`} /> : <SignIn routing="hash" signUpUrl={`${base}/sign-up`} fallbackRedirectUrl={wanted} />}
+        {sandbox && (
+          <p className="mt-4 max-w-sm text-center text-sm text-mute">
+            The sandbox stands in for Clerk. Sign in as user_alice@example.test, or as the operator user_operator@example.test, or sign up with any address. The code is always 424242.
+          </p>
+        )}
       </div>
     </main>
   );

@@ -25,13 +25,13 @@ export function Root({ config, nonce }: { config: Config; nonce: string | undefi
       routerPush={(to) => navigate(to)}
       routerReplace={(to) => navigate(to, { replace: true })}
     >
-      <Queries />
+      <Queries sandbox={config.clerkProxy !== ''} />
     </ClerkProvider>
   );
 }
 
 /** Keeps the answers of the server, and notices when it no longer accepts the session. */
-function Queries() {
+function Queries({ sandbox }: { sandbox: boolean }) {
   const { sessionId } = useAuth();
   const session = useRef(sessionId);
   if (sessionId) session.current = sessionId;
@@ -48,7 +48,7 @@ function Queries() {
   return (
     <QueryClientProvider client={client}>
       <Router base={base}>
-        <App ended={ended} />
+        <App ended={ended} sandbox={sandbox} />
       </Router>
     </QueryClientProvider>
   );
