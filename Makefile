@@ -85,9 +85,9 @@ bench-go: ## Run the Go benchmarks of the hot path
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: deps
-deps: ## Install what the tests use beside Go, from Debian's packages: PostgreSQL, Redis, Chromium, Prometheus (needs root)
+deps: ## Install what the tests use beside Go, from Debian's packages: PostgreSQL, PgBouncer, Redis, Chromium, Prometheus (needs root)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql redis-server chromium prometheus >/dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql pgbouncer redis-server chromium prometheus >/dev/null
 
 ## — after changing the contract, the SQL or the code —
 

@@ -30,23 +30,47 @@ const (
 // database opens each service's store beside its owner, and compares its migrations with those of this program.
 func (d *doctor) database(ctx context.Context) []Finding {
 	var found []Finding
-	if d.config == nil || !d.config.Store.DatabaseURL.IsSet() || database.CheckURL(d.config.Store.DatabaseURL) != nil {
+	var all serverUse
+	if d.config == nil || !d.config.Store.DatabaseURL.IsSet() || d.config.Store.Validate(nil) != nil {
 		return nil
 	}
 	for _, s := range []struct {
 		name       string
 		migrations []database.Migrations
 	}{{"auth", auth.Migrations()}, {"ai", ai.Migrations()}, {"billing", billing.Migrations()}} {
-		for _, f := range d.store(ctx, database.For(s.name, d.config.Store.DatabaseURL), s.migrations) {
+		for _, f := range d.store(ctx, d.config.Store.ForTool(s.name), d.config.Store.For(s.name), s.migrations, &all) {
 			if !slices.Contains(found, f) { // the stores share a server
 				found = append(found, f)
 			}
 		}
 	}
-	return found
+	return append(found, all.findings()...)
 }
 
-func (d *doctor) store(ctx context.Context, at database.Config, migrations []database.Migrations) (found []Finding) {
+// serverUse is what the processes of Trivet need of a PostgreSQL server.
+type serverUse struct{ usable, foreign, need, processes int }
+
+// add counts the processes that have one service's store open, and at least one.
+func (u *serverUse) add(c database.Connections, config database.Config) {
+	if c.Usable == 0 {
+		return
+	}
+	processes := max(1, c.Processes)
+	u.usable, u.foreign = c.Usable, max(u.foreign, c.Foreign)
+	u.need += processes * config.PerProcess()
+	u.processes = max(u.processes, processes)
+}
+
+func (u *serverUse) findings() []Finding {
+	if u.need+u.foreign <= u.usable {
+		return nil
+	}
+	return []Finding{warning("DATABASE_READ_CONNECTIONS", fmt.Sprintf(
+		"PostgreSQL allows %d connections; %d replicas of the services may open %d, and other programs have %d open", u.usable, u.processes, u.need, u.foreign),
+		"raise max_connections, lower DATABASE_READ_CONNECTIONS, or use a pooler with DATABASE_DIRECT_URL")}
+}
+
+func (d *doctor) store(ctx context.Context, at, running database.Config, migrations []database.Migrations, all *serverUse) (found []Finding) {
 	if file, ok := strings.CutPrefix(at.URL.Reveal(), "sqlite://"); ok {
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return nil // the first start makes it
@@ -64,6 +88,9 @@ func (d *doctor) store(ctx context.Context, at database.Config, migrations []dat
 			found = append(found, warning("DATABASE_URL", "closing the database failed: "+err.Error(), "look at the database's log"))
 		}
 	}()
+	if c, err := db.Connections(ctx); err == nil && !running.DirectURL.IsSet() {
+		all.add(c, running)
+	}
 	if err := database.SchemaCheck(db, migrations...)(ctx); err != nil {
 		return []Finding{failure("DATABASE_URL", err.Error(), "run `trivet migrate` with this version, or start the version that migrated the database")}
 	}

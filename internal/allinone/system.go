@@ -17,7 +17,6 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/connect"
-	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
@@ -94,7 +93,7 @@ func (s *system) assemble(ctx context.Context) error {
 func (s *system) addServices(ctx context.Context) error {
 	now, log, c := s.host.Now, s.host.Logger, s.config
 	billingService, err := billing.New(ctx, c.Billing, billing.Deps{
-		Logger: log, Meter: s.host.Meter("billing"), Now: now, Database: database.For("billing", c.Store.DatabaseURL), Models: c.Prices.List(),
+		Logger: log, Meter: s.host.Meter("billing"), Now: now, Database: c.Store.For("billing"), Models: c.Prices.List(),
 		LoopbackOrigins: s.development.LoopbackOrigins, ApplyPlans: s.sellsAtSandbox(),
 	})
 	if err != nil {
@@ -102,7 +101,7 @@ func (s *system) addServices(ctx context.Context) error {
 	}
 	s.add("billing", billingService)
 	authService, err := auth.New(ctx, c.Auth, auth.Deps{
-		Logger: log, Meter: s.host.Meter("auth"), Now: now, Database: database.For("auth", c.Store.DatabaseURL), Models: c.Prices.List(), Passports: s.issuer,
+		Logger: log, Meter: s.host.Meter("auth"), Now: now, Database: c.Store.For("auth"), Models: c.Prices.List(), Passports: s.issuer,
 		AI: aiv1.NewAIServiceClient(s.conns["auth"]), Billing: billingv1.NewBillingServiceClient(s.conns["auth"]),
 	})
 	if err != nil {
@@ -114,7 +113,7 @@ func (s *system) addServices(ctx context.Context) error {
 		return err
 	}
 	aiService, err := ai.New(ctx, c.AI, ai.Deps{
-		Logger: log, Meter: s.host.Meter("ai"), Now: now, Database: database.For("ai", c.Store.DatabaseURL), Models: c.Prices.List(), Billing: toBilling,
+		Logger: log, Meter: s.host.Meter("ai"), Now: now, Database: c.Store.For("ai"), Models: c.Prices.List(), Billing: toBilling,
 		Secrets: func(name string) (settings.Secrets, error) { return settings.ReadSecrets(c.get, name, "") },
 	})
 	if err != nil {

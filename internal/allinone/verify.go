@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 
-	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing"
@@ -16,5 +15,5 @@ func VerifyLedger(ctx context.Context, env settings.Env, out io.Writer) error {
 	if err := settings.Load(withDatabase(env.Get), &c); err != nil {
 		return err
 	}
-	return billing.VerifyLedger(ctx, database.For("billing", c.Store.DatabaseURL), out)
+	return billing.VerifyLedger(ctx, c.Store.ForTool("billing"), out)
 }

@@ -30,18 +30,27 @@ const (
 	Postgres Dialect = "postgres"
 )
 
+// The connections of a store on PostgreSQL. One more listens for notifications.
+const (
+	DefaultReaders = 10
+	DefaultLanes   = 4
+)
+
 // Config says which database to open and how. Only URL is needed.
 type Config struct {
 	// URL is sqlite://PATH (relative or absolute) or postgres://USER:PASSWORD@HOST/NAME with libpq's parameters.
 	URL settings.Secret
+	// DirectURL is PostgreSQL's own address when URL is that of a pooler in transaction mode, such as PgBouncer: for migrations and
+	// notifications, which need a session of their own.
+	DirectURL settings.Secret
 	// Schema is the PostgreSQL schema that the service owns, its search_path; Migrate creates it. Default: public.
 	Schema string
 	// Synchronous is SQLite's setting: FULL (default; what is acknowledged survives a power cut) or NORMAL (it survives
 	// a crash of the process only).
 	Synchronous string
-	// MaxReaders bounds the connections that read: default 4 on SQLite, 10 on PostgreSQL.
+	// MaxReaders bounds the connections that read: default 4 on SQLite, DefaultReaders on PostgreSQL.
 	MaxReaders int
-	// Lanes is the number of PostgreSQL connections that write, default 4. SQLite has one.
+	// Lanes is the number of PostgreSQL connections that write, default DefaultLanes. SQLite has one.
 	Lanes int
 	// MaxBatch bounds the operations of one commit, default 128.
 	MaxBatch int
@@ -61,7 +70,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults(d Dialect) Config {
-	readers, lanes := 10, cmp.Or(max(c.Lanes, 0), 4)
+	readers, lanes := DefaultReaders, cmp.Or(max(c.Lanes, 0), DefaultLanes)
 	if d == SQLite {
 		readers, lanes = max(4, runtime.GOMAXPROCS(0)), 1
 	}
@@ -103,9 +112,11 @@ type target interface {
 	// acquire makes this process the owner, where only one may be.
 	acquire() (release func() error, err error)
 	open(role role, maxConns int) (*sql.DB, error)
+	// begin is the statement that begins a transaction of a lane.
+	begin() string
 	// unreachable explains an error of a connection.
 	unreachable(err error) error
-	// check looks for damage.
+	// check looks for damage, and for connections that lead elsewhere.
 	check(ctx context.Context, readers *sql.DB) error
 }
 
@@ -146,19 +157,38 @@ func (db *DB) open(ctx context.Context) (err error) {
 		return errors.Join(err, db.writers.Close())
 	}
 	// The writer goes first: on SQLite it creates the file and turns on the write-ahead log.
-	for _, pool := range []*sql.DB{db.writers, db.readers} {
-		if err = pool.PingContext(ctx); err != nil {
-			err = db.target.unreachable(err)
-			break
-		}
+	if err = fill(ctx, db.writers, db.config.Lanes); err == nil {
+		err = db.readers.PingContext(ctx)
 	}
-	if err == nil {
+	if err != nil {
+		err = db.target.unreachable(err)
+	} else {
 		err = db.target.check(ctx, db.readers)
 	}
 	if err != nil {
 		return errors.Join(err, db.writers.Close(), db.readers.Close())
 	}
 	return nil
+}
+
+// fill opens n connections of a pool, which keeps them. Where a server has few left, those that write must not be opened last.
+func fill(ctx context.Context, pool *sql.DB, n int) (err error) {
+	open := make([]*sql.Conn, 0, n)
+	for range n {
+		one, failed := pool.Conn(ctx)
+		if failed == nil {
+			open = append(open, one)
+			failed = one.PingContext(ctx)
+		}
+		if failed != nil {
+			err = failed
+			break
+		}
+	}
+	for _, one := range open {
+		err = errors.Join(err, one.Close())
+	}
+	return err
 }
 
 // Dialect tells which database it is.

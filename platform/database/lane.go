@@ -51,7 +51,7 @@ func (db *DB) start() {
 			index: i, queue: make(chan *op, db.config.QueueSize), closing: db.closing,
 			running: &db.running, base: base, maxBatch: db.config.MaxBatch, observe: db.config.Observe, log: db.config.Logger,
 			unreachable: db.target.unreachable,
-			session:     session{pool: db.writers, dialect: db.dialect, timeout: db.config.WriteTimeout},
+			session:     session{pool: db.writers, dialect: db.dialect, timeout: db.config.WriteTimeout, opening: db.target.begin()},
 		}
 		db.lanes = append(db.lanes, l)
 		db.running.Go(l.run)

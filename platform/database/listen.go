@@ -18,8 +18,7 @@ const (
 
 // Listen calls on for every Notify of the channel, by any process that uses this schema, until ctx ends. It keeps a
 // connection of its own and makes it anew when it breaks; as notifications may be lost meanwhile, on is called each time
-// that it listens (again). Treat on as a hint that something may have changed, and look from time to time by yourself:
-// a pooler between here and PostgreSQL may swallow notifications.
+// that it listens (again). Treat on as a hint that something may have changed, and look from time to time by yourself.
 //
 // On SQLite, whose file one process uses, it returns at once.
 func (db *DB) Listen(ctx context.Context, channel string, on func()) {
@@ -29,7 +28,7 @@ func (db *DB) Listen(ctx context.Context, channel string, on func()) {
 	}
 	log := db.config.Logger.With(slog.String("channel", db.channel(channel)))
 	for pause := minReconnect; ctx.Err() == nil; pause = min(2*pause, maxReconnect) {
-		err := listen(ctx, server.conn.Copy(), db.channel(channel), func(again bool) {
+		err := listen(ctx, server.direct.Copy(), db.channel(channel), func(again bool) {
 			if !again && pause > minReconnect {
 				log.InfoContext(ctx, "listening again")
 			}
@@ -47,7 +46,7 @@ func (db *DB) Listen(ctx context.Context, channel string, on func()) {
 
 // listen waits for notifications until the connection breaks. It calls on first when it listens, then for each.
 func listen(ctx context.Context, config *pgx.ConnConfig, channel string, on func(again bool)) error {
-	delete(config.RuntimeParams, "idle_in_transaction_session_timeout") // some poolers refuse it, and there is none here
+	delete(config.RuntimeParams, idleParameter) // there is no transaction here
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err

@@ -26,21 +26,24 @@ func TestOpenRefuses(t *testing.T) {
 		url, says string
 		config    database.Config
 	}{
-		"nothing":             {url: "", says: "DATABASE_URL is not set"},
-		"another kind":        {url: "mysql://u:hunter2@h/d", says: "must begin with sqlite:// or postgres://"},
-		"no path":             {url: "sqlite://", says: "has no path"},
-		"in memory":           {url: "sqlite://:memory:", says: "names a database in memory"},
-		"parameters":          {url: "sqlite://x.db?mode=ro", says: "FOLDER takes none"},
-		"odd synchronous":     {url: "sqlite://x.db", says: "must be FULL or NORMAL", config: database.Config{Synchronous: "off"}},
-		"no folder":           {url: "sqlite://" + blocked + "/x.db", says: "TRIVET_DATA_DIR"},
-		"a folder":            {url: "sqlite://" + filepath.Dir(blocked), says: "cannot be opened: check that this process may write it"},
-		"not a database":      {url: "sqlite://" + blocked, says: blocked + " is not a SQLite database"},
-		"bad address":         {url: "postgres://u:hunter2%zz@h/d", says: "percent-encode"},
-		"bad port":            {url: "postgres://u:hunter2@h:port/d", says: "not a valid address"},
-		"bad parameter":       {url: "postgres://u:hunter2@h/d?sslmode=hunter2", says: "is not usable"},
-		"password in query":   {url: "postgres://h/d?password=hunter2&sslmode=x", says: "is not usable"},
-		"nobody there":        {url: "postgres://u:hunter2@127.0.0.1:1/d", says: "PostgreSQL does not answer"},
-		"schema with a quote": {url: "postgres://u:hunter2@h/d", says: "must be lower-case letters", config: database.Config{Schema: `a"b`}},
+		"nothing":                        {url: "", says: "DATABASE_URL is not set"},
+		"another kind":                   {url: "mysql://u:hunter2@h/d", says: "must begin with sqlite:// or postgres://"},
+		"no path":                        {url: "sqlite://", says: "has no path"},
+		"in memory":                      {url: "sqlite://:memory:", says: "names a database in memory"},
+		"parameters":                     {url: "sqlite://x.db?mode=ro", says: "FOLDER takes none"},
+		"odd synchronous":                {url: "sqlite://x.db", says: "must be FULL or NORMAL", config: database.Config{Synchronous: "off"}},
+		"no folder":                      {url: "sqlite://" + blocked + "/x.db", says: "TRIVET_DATA_DIR"},
+		"a folder":                       {url: "sqlite://" + filepath.Dir(blocked), says: "cannot be opened: check that this process may write it"},
+		"not a database":                 {url: "sqlite://" + blocked, says: blocked + " is not a SQLite database"},
+		"bad address":                    {url: "postgres://u:hunter2%zz@h/d", says: "percent-encode"},
+		"bad port":                       {url: "postgres://u:hunter2@h:port/d", says: "not a valid address"},
+		"bad parameter":                  {url: "postgres://u:hunter2@h/d?sslmode=hunter2", says: "is not usable"},
+		"password in query":              {url: "postgres://h/d?password=hunter2&sslmode=x", says: "is not usable"},
+		"nobody there":                   {url: "postgres://u:hunter2@127.0.0.1:1/d", says: "PostgreSQL does not answer"},
+		"a pooler's address for a file":  {url: "sqlite://x.db", says: "DATABASE_DIRECT_URL is set", config: database.Config{DirectURL: settings.NewSecret("postgres://u:hunter2@h/d")}},
+		"a direct address of a file":     {url: "postgres://u:hunter2@h/d", says: "DATABASE_DIRECT_URL is not a valid address", config: database.Config{DirectURL: settings.NewSecret("sqlite://x.db")}},
+		"a direct address with mistakes": {url: "postgres://u:hunter2@h/d", says: "DATABASE_DIRECT_URL is not usable", config: database.Config{DirectURL: settings.NewSecret("postgres://u:hunter2@h/d?sslmode=hunter2")}},
+		"schema with a quote":            {url: "postgres://u:hunter2@h/d", says: "must be lower-case letters", config: database.Config{Schema: `a"b`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.config.URL = settings.NewSecret(tc.url)
@@ -158,6 +161,7 @@ func TestFor(t *testing.T) {
 		"sqlite:///var/lib/trivet": "sqlite:///var/lib/trivet/billing.db",
 		"sqlite://data/trivet.db":  "sqlite://data/trivet.billing.db",
 		"postgres://h/d":           "postgres://h/d",
+		"postgres://h/d_{service}": "postgres://h/d_billing",
 		"sqlite://":                "sqlite://",
 		"":                         "",
 	} {

@@ -16,24 +16,44 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// postgresServer is a PostgreSQL database.
+// postgresServer is a PostgreSQL database, which may be behind a pooler.
 type postgresServer struct {
-	conn   *pgx.ConnConfig
+	conn *pgx.ConnConfig
+	// direct leads to the server itself; the same as conn when there is no pooler.
+	direct *pgx.ConnConfig
+	pooled bool
 	config Config
 }
 
 func newPostgresServer(raw string, config Config) (*postgresServer, error) {
-	at, err := url.Parse(raw)
+	if err := checkIdentifier("Schema", cmp.Or(config.Schema, "public")); err != nil {
+		return nil, err
+	}
+	conn, err := parsePostgres("DATABASE_URL", raw, config.Schema)
 	if err != nil {
+		return nil, err
+	}
+	p := &postgresServer{conn: conn, direct: conn, config: config}
+	if config.DirectURL.IsSet() {
+		if p.direct, err = parsePostgres("DATABASE_DIRECT_URL", config.DirectURL.Reveal(), config.Schema); err != nil {
+			return nil, err
+		}
+		p.pooled = true
+		throughPooler(p.conn)
+	}
+	return p, nil
+}
+
+// parsePostgres reads an address.
+func parsePostgres(setting, raw, schema string) (*pgx.ConnConfig, error) {
+	at, err := url.Parse(raw)
+	if err != nil || at.Scheme != "postgres" && at.Scheme != "postgresql" {
 		// The parser's own message quotes the address, with its password.
-		return nil, errors.New("DATABASE_URL is not a valid address: write postgres://USER:PASSWORD@HOST:PORT/NAME and percent-encode special characters")
+		return nil, errors.New(setting + " is not a valid address: write postgres://USER:PASSWORD@HOST:PORT/NAME and percent-encode special characters")
 	}
 	conn, err := pgx.ParseConfig(raw)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL is not usable: %s", withoutPassword(err, at))
-	}
-	if err := checkIdentifier("Schema", cmp.Or(config.Schema, "public")); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s is not usable: %s", setting, withoutPassword(err, at))
 	}
 	set := func(name, value string) {
 		if conn.RuntimeParams[name] == "" {
@@ -41,15 +61,32 @@ func newPostgresServer(raw string, config Config) (*postgresServer, error) {
 		}
 	}
 	conn.RuntimeParams["timezone"] = "UTC"
-	if config.Schema != "" {
-		conn.RuntimeParams["search_path"] = config.Schema
+	if schema != "" {
+		conn.RuntimeParams["search_path"] = schema
 	}
-	set("application_name", "trivet "+cmp.Or(config.Schema, "public"))
+	set("application_name", "trivet "+cmp.Or(schema, "public"))
 	// A process that hangs inside a transaction would hold the rows of its batch, on which all replicas wait.
-	set("idle_in_transaction_session_timeout", milliseconds(idleTimeout))
+	set(idleParameter, milliseconds(idleTimeout))
 	conn.ConnectTimeout = cmp.Or(conn.ConnectTimeout, 5*time.Second)
-	return &postgresServer{conn: conn, config: config}, nil
+	return conn, nil
 }
+
+// throughPooler leaves out what a pooler in transaction mode does not pass on: parameters of the session, which transactions set for
+// themselves, and prepared statements. The pooler sets search_path.
+func throughPooler(conn *pgx.ConnConfig) {
+	for name := range conn.RuntimeParams {
+		if name != "application_name" && name != "timezone" {
+			delete(conn.RuntimeParams, name)
+		}
+	}
+	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn.StatementCacheCapacity, conn.DescriptionCacheCapacity = 0, 0
+}
+
+const (
+	idleParameter = "idle_in_transaction_session_timeout"
+	lockParameter = "lock_timeout"
+)
 
 const (
 	// idleTimeout bounds the time between two statements of a transaction; a write runs all of them without a pause.
@@ -66,8 +103,24 @@ func (*postgresServer) acquire() (release func() error, err error) {
 	return func() error { return nil }, nil
 }
 
-// check does nothing: PostgreSQL keeps its own files.
-func (*postgresServer) check(context.Context, *sql.DB) error { return nil }
+// check refuses connections that lead to another schema: services would write into each other's tables. Before the first migration
+// there is no schema.
+func (p *postgresServer) check(ctx context.Context, readers *sql.DB) error {
+	want := cmp.Or(p.config.Schema, "public")
+	var current sql.NullString
+	if err := readers.QueryRowContext(ctx, "SELECT current_schema()").Scan(&current); err != nil {
+		return p.unreachable(err)
+	}
+	if p.config.Schema == "" || current.String == want || !current.Valid {
+		return p.warnOfConnections(ctx, readers)
+	}
+	if !p.pooled {
+		return fmt.Errorf("the connection to the database leads to the schema %q, and the one of this service is %q: "+
+			"if DATABASE_URL is the address of a pooler, set DATABASE_DIRECT_URL to that of PostgreSQL", current.String, want)
+	}
+	return fmt.Errorf("the pooler leads to the schema %q, and the one of this service is %q: let its entry for the database %q "+
+		"have connect_query='SET search_path TO %s'", current.String, want, p.conn.Database, want)
+}
 
 // unreachable tells a server that refuses from one that does not answer.
 func (*postgresServer) unreachable(err error) error {
@@ -79,7 +132,9 @@ func (*postgresServer) unreachable(err error) error {
 	case code == "3D000":
 		return fmt.Errorf("PostgreSQL has no such database: check the name in DATABASE_URL, or create it: %w", err)
 	case pgClass(err, "53300"):
-		return fmt.Errorf("PostgreSQL has no connection left: raise max_connections, or run fewer processes: %w", err)
+		return fmt.Errorf("PostgreSQL has no connection left: raise max_connections, lower DATABASE_READ_CONNECTIONS, or run fewer processes: %w", err)
+	case code == "08P01" && strings.Contains(err.Error(), "unsupported startup parameter"):
+		return fmt.Errorf("a pooler answers, and not PostgreSQL: set DATABASE_DIRECT_URL to the address of PostgreSQL itself: %w", err)
 	case pgClass(err, "57P0"):
 		return fmt.Errorf("PostgreSQL is starting or stopping: %w", err)
 	default:
@@ -102,16 +157,22 @@ func withoutPassword(err error, at *url.URL) string {
 
 func (*postgresServer) dialect() Dialect { return Postgres }
 
+// begin is the statement that begins a transaction of a lane.
+func (p *postgresServer) begin() string {
+	if !p.pooled {
+		return "BEGIN"
+	}
+	return "BEGIN; SET LOCAL " + lockParameter + " = " + milliseconds(lockTimeout) + "; SET LOCAL " + idleParameter + " = " + milliseconds(idleTimeout)
+}
+
 func (p *postgresServer) open(role role, maxConns int) (*sql.DB, error) {
 	conn := p.conn.Copy()
-	switch role {
-	case migrations:
-		delete(conn.RuntimeParams, "idle_in_transaction_session_timeout")
-	case writes:
-		if conn.RuntimeParams["lock_timeout"] == "" {
-			conn.RuntimeParams["lock_timeout"] = milliseconds(lockTimeout)
-		}
-	case reads:
+	switch {
+	case role == migrations:
+		conn = p.direct.Copy()
+		delete(conn.RuntimeParams, idleParameter)
+	case role == writes && !p.pooled && conn.RuntimeParams[lockParameter] == "":
+		conn.RuntimeParams[lockParameter] = milliseconds(lockTimeout)
 	}
 	pool := stdlib.OpenDB(*conn, stdlib.OptionAfterConnect(timesInUTC))
 	pool.SetMaxOpenConns(maxConns)

@@ -19,6 +19,7 @@ type session struct {
 	pool    *sql.DB
 	dialect Dialect
 	timeout time.Duration // PostgreSQL: of a transaction
+	opening string        // the statements that begin a transaction
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
 	ran     int         // statements of the batch's operations
@@ -66,12 +67,12 @@ func (s *session) begin(ctx context.Context) error {
 
 func (s *session) tryBegin() error {
 	if s.dialect == SQLite {
-		return s.run("BEGIN IMMEDIATE")
+		return s.run(s.opening)
 	}
 	// One timer for all statements of a transaction costs less than a context with a deadline for each of them, which
 	// starts a goroutine every time.
 	s.guard = time.AfterFunc(s.timeout, s.cut)
-	err := s.run("BEGIN")
+	_, err := s.pg.PgConn().Exec(context.Background(), s.opening).ReadAll()
 	if err != nil {
 		s.disarm()
 	}

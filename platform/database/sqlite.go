@@ -65,6 +65,8 @@ func (f *sqliteFile) acquire() (release func() error, err error) {
 	return datafolder.Acquire(filepath.Dir(f.path))
 }
 
+func (*sqliteFile) begin() string { return "BEGIN IMMEDIATE" }
+
 // unreachable names the file, and what to do about it.
 func (f *sqliteFile) unreachable(err error) error {
 	what := "cannot be opened: check that this process may write it; " + datafolder.Setting

@@ -36,7 +36,7 @@ func (h *Host) Migrate(ctx context.Context, store Store, service string, migrati
 		h.Logger.InfoContext(ctx, "the service has no store", slog.String("service", service))
 		return nil
 	}
-	config := database.For(service, store.DatabaseURL)
+	config := store.ForTool(service)
 	config.Logger = h.Logger
 	db, err := database.Open(ctx, config)
 	if err != nil {

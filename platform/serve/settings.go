@@ -173,6 +173,33 @@ func (k SigningKey) Issuer(now func() time.Time) (*passport.Issuer, error) {
 type Store struct {
 	// DatabaseURL is one for all services; each has its own schema or file in it.
 	DatabaseURL settings.Secret `env:"DATABASE_URL" required:"split" help:"sqlite://FOLDER or postgres://USER:PASSWORD@HOST/NAME; default: SQLite files in TRIVET_DATA_DIR"`
+	// DirectURL leads past a pooler.
+	DirectURL settings.Secret `env:"DATABASE_DIRECT_URL" help:"address of PostgreSQL itself when DATABASE_URL is that of a pooler in transaction mode, such as PgBouncer; for migrations and notifications"`
+	// ReadConnections and WriteConnections are for one service of one process.
+	ReadConnections  int `env:"DATABASE_READ_CONNECTIONS" default:"10" min:"1" max:"1000" help:"maximum number of PostgreSQL connections that read, for each service of a process"`
+	WriteConnections int `env:"DATABASE_WRITE_CONNECTIONS" default:"4" min:"1" max:"100" help:"number of PostgreSQL connections that write, for each service of a process; each commits the writes of many callers together"`
+}
+
+// For is where one service's own store is.
+func (s Store) For(service string) database.Config {
+	config := database.For(service, s.DatabaseURL)
+	config.DirectURL = s.DirectURL
+	if config.OnPostgres() {
+		config.MaxReaders, config.Lanes = s.ReadConnections, s.WriteConnections
+	}
+	return config
+}
+
+// ForTool is For for a program that makes few calls, one after another. It goes past a pooler.
+func (s Store) ForTool(service string) database.Config {
+	config := s.For(service)
+	if s.DirectURL.IsSet() {
+		config.URL, config.DirectURL = s.DirectURL, settings.Secret{}
+	}
+	if config.OnPostgres() {
+		config.MaxReaders, config.Lanes = 2, 1
+	}
+	return config
 }
 
 // Validate checks the address without opening the database.
@@ -180,8 +207,11 @@ func (s Store) Validate(settings.Modes) error {
 	if !s.DatabaseURL.IsSet() {
 		return nil
 	}
-	if err := database.CheckURL(s.DatabaseURL); err != nil {
+	if err := database.CheckURL(s.DatabaseURL, settings.Secret{}); err != nil {
 		return settings.Invalid("DATABASE_URL", err.Error(), "write sqlite://FOLDER or postgres://USER:PASSWORD@HOST/NAME")
+	}
+	if err := database.CheckURL(s.DatabaseURL, s.DirectURL); err != nil {
+		return settings.Invalid("DATABASE_DIRECT_URL", err.Error(), "write postgres://USER:PASSWORD@HOST/NAME, or remove it when there is no pooler")
 	}
 	return nil
 }

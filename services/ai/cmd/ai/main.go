@@ -6,7 +6,6 @@ import (
 	"io"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
-	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/ai"
@@ -24,7 +23,7 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
 		service, err := ai.New(ctx, c.AI, ai.Deps{
 			Logger: p.Logger, Meter: p.Meter("ai"), Now: p.Now, Models: c.Prices.List(), Secrets: p.Secrets,
-			Database: database.For("ai", c.Store.DatabaseURL), Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
+			Database: c.Store.For("ai"), Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
 		})
 		if err != nil {
 			return nil, err

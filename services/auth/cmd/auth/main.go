@@ -7,7 +7,6 @@ import (
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
-	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth"
@@ -31,7 +30,7 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 		p.Add(c.Prices.ReloadPart(p.Logger))
 		service, err := auth.New(ctx, c.Auth, auth.Deps{
 			Logger: p.Logger, Meter: p.Meter("auth"), Now: p.Now,
-			Database: database.For("auth", c.Store.DatabaseURL), Models: c.Prices.List(), Passports: issuer,
+			Database: c.Store.For("auth"), Models: c.Prices.List(), Passports: issuer,
 			AI: aiv1.NewAIServiceClient(p.Conn("ai")), Billing: billingv1.NewBillingServiceClient(p.Conn("billing")),
 		})
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 
-	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing"
@@ -30,7 +29,7 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 		p.Add(c.Prices.ReloadPart(p.Logger, c.Billing.CheckModels))
 		service, err := billing.New(ctx, c.Billing, billing.Deps{
 			Logger: p.Logger, Meter: p.Meter("billing"), Now: p.Now,
-			Database: database.For("billing", c.Store.DatabaseURL), Models: c.Prices.List(),
+			Database: c.Store.For("billing"), Models: c.Prices.List(),
 		})
 		if err != nil {
 			return nil, err
