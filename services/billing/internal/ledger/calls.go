@@ -52,9 +52,17 @@ const (
 	callsRead                 = 1_000
 	// clockSkew is how far the clock of who made a call's id may be ahead.
 	clockSkew = time.Minute
-	// segmentsSearched bounds the search for one call, and searchedAtOnce how many segments of it are read at once.
-	segmentsSearched, searchedAtOnce = 2_048, 32
+	// segmentsSearched and bytesSearched bound the search for one call, and searchedAtOnce how many segments of it are read at once.
+	segmentsSearched, bytesSearched, searchedAtOnce = 16_384, 256 << 20, 32
 )
+
+// Looked is where a search for a call has looked.
+type Looked struct {
+	// Last is the id of the last segment.
+	Last string
+	// Segments and Bytes are how many it read.
+	Segments, Bytes int
+}
 
 // Calls reads at most limit calls after a place, newest first, and returns where the next page begins; more is false at the end. It checks a
 // bounded number of calls, so it may find none although there are more. Error: ErrUnavailable.
@@ -138,26 +146,30 @@ func (s *callScan) readMore(ctx context.Context) error {
 	if !s.From.IsZero() {
 		lowest = prefixUsage + bound(s.From)
 	}
-	read, err := s.store.Calls(ctx, s.AccountID, s.at, lowest, s.To, s.chunk+1)
+	read, err := s.store.Calls(ctx, s.AccountID, s.at, lowest, s.To, s.chunk+1, callsRead)
 	if err != nil {
 		return err
 	}
-	if len(read) <= s.chunk {
+	last := max(len(read)-1, 0) // is read again, as the first of the next ones
+	if last < s.chunk && countCalls(read[:last]) < callsRead {
 		s.read, s.done = read, true
 		return nil
 	}
-	s.read, s.at = read[:s.chunk], read[s.chunk].ID
+	s.read, s.at = read[:last], read[last].ID
 	s.adapt()
 	return nil
 }
 
-// adapt has more segments read at once when they have few calls each, such as those of refused calls.
-func (s *callScan) adapt() {
-	calls := 0
-	for _, segment := range s.read {
+func countCalls(segments []Segment) (calls int) {
+	for _, segment := range segments {
 		calls += len(segment.Records)
 	}
-	if calls < callsRead {
+	return calls
+}
+
+// adapt has more segments read at once when they have few calls each, such as those of refused calls.
+func (s *callScan) adapt() {
+	if countCalls(s.read) < callsRead {
 		s.chunk = min(2*s.chunk, manySegments)
 	} else {
 		s.chunk = max(s.chunk/2, fewSegments)
@@ -234,23 +246,23 @@ func (l *Ledger) Call(ctx context.Context, accountID, requestID string) (UsageRe
 	if !ok {
 		return UsageRecord{}, ErrNotFound
 	}
-	from := prefixUsage + bound(at.Add(-clockSkew))
-	for range segmentsSearched / searchedAtOnce {
-		segments, err := l.store.CallsFrom(ctx, accountID, from, searchedAtOnce)
-		if err != nil {
+	return l.search(ctx, accountID, requestID, prefixUsage+bound(at.Add(-clockSkew)))
+}
+
+// search looks for a call in the segments from an id on, in a bounded number of them.
+func (l *Ledger) search(ctx context.Context, accountID, requestID, from string) (UsageRecord, error) {
+	for segments, read := 0, 0; segments < segmentsSearched && read < bytesSearched; {
+		found, looked, err := l.store.FindCall(ctx, accountID, requestID, from, searchedAtOnce)
+		switch {
+		case err != nil:
 			return UsageRecord{}, err
+		case found != nil:
+			return *found, nil
+		case looked.Segments < searchedAtOnce:
+			return UsageRecord{}, ErrNotFound
 		}
-		for _, segment := range segments {
-			for _, r := range segment.Records {
-				if r.RequestID == requestID {
-					return r, nil
-				}
-			}
-			from = segment.ID + "0" // the next id
-		}
-		if len(segments) < searchedAtOnce {
-			break
-		}
+		segments, read = segments+looked.Segments, read+looked.Bytes
+		from = looked.Last + "0" // the next id
 	}
 	return UsageRecord{}, ErrNotFound
 }

@@ -285,3 +285,37 @@ func TestRunSweepsUntilItsContextEnds(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// TestAuditOfACorrectedCall: a call that was settled after it was swept has entries of its own, and the audit compares its cost with them also
+// while it waits to be folded.
+func TestAuditOfACorrectedCall(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		h := b.hold("r1", 10)
+		b.clock.Add(lease)
+		n, err := b.Sweep(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		b.settle(h, 4)
+		require.EqualValues(t, 1, b.count("SELECT COUNT(*) FROM unfolded_call WHERE fold = 3"))
+		b.sound()
+		broken := func(statement, undo string) {
+			t.Helper()
+			b.exec(statement, h.ID)
+			found, err := b.Audit(t.Context())
+			require.NoError(t, err)
+			require.NotEmpty(t, found, statement)
+			require.Contains(t, found, ledger.Violation{Rule: "the cost of a hold that has entries of its own is their sum", Subject: h.ID, Want: 4, Got: 5})
+			b.exec(undo, h.ID)
+			b.sound()
+		}
+		broken("UPDATE hold SET cost = cost + 1 WHERE id = $1", "UPDATE hold SET cost = cost - 1 WHERE id = $1")
+
+		b.exec("UPDATE unfolded_call SET close_time = close_time + 1 WHERE hold_id = $1", h.ID)
+		found, err := b.Audit(t.Context())
+		require.NoError(t, err)
+		require.NotEmpty(t, found, "it is not the call of its hold")
+		b.exec("UPDATE unfolded_call SET close_time = close_time - 1 WHERE hold_id = $1", h.ID)
+		_, err = b.Fold(t.Context(), always)
+		require.NoError(t, err)
+	})
+}

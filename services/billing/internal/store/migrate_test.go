@@ -261,3 +261,65 @@ func TestMigration8(t *testing.T) {
 		sound(4)
 	})
 }
+
+// A fold takes at most its limit, and each call once, of calls that older versions have closed, with a usage record and an entry of their own or
+// without, and of those that wait in rows of their own.
+func TestFoldOfOldAndNewCalls(t *testing.T) {
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
+		exec := func(query string, args ...any) {
+			t.Helper()
+			require.NoError(t, db.Write(t.Context(), "acc", func(ctx context.Context, tx database.Tx) error {
+				_, err := tx.ExecContext(ctx, query, args...)
+				return err
+			}))
+		}
+		start := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+		at := start.Add(time.Hour)
+		for _, id := range []string{"recorded", "old"} {
+			usageID := ""
+			if id == "recorded" {
+				usageID = "usage recorded"
+				exec(oldUsage, usageID, id, at.UnixMicro())
+			}
+			exec(closedHold, id, "r "+id, "settled", at.UnixMicro(), usageID)
+			exec("UPDATE hold SET usage_time = settle_time, outcome = 'completed' WHERE id = $1", id)
+		}
+		s := store.New(db)
+		for _, id := range []string{"new 1", "new 2", "new 3"} {
+			h := ledger.Hold{ID: id, AccountID: "acc", RequestID: "r " + id, UserID: "user_1", Model: "m", Amount: 10, State: ledger.StateOpen, CreateTime: start, LeaseTime: at}
+			require.NoError(t, s.Write(t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) error {
+				if _, err := tx.InsertHold(ctx, h); err != nil {
+					return err
+				}
+				h.State, h.Used, h.Cost, h.SettleTime, h.UsageTime = ledger.StateSettled, ledger.Usage{Input: 3}, 7, at, at
+				return tx.CloseHold(ctx, h, ledger.StateOpen)
+			}))
+		}
+		names := 0
+		fold := func(limit int) int {
+			t.Helper()
+			name := func(time.Time) string { names++; return fmt.Sprint("name ", names) }
+			n, err := s.Fold(t.Context(), []string{"acc"}, limit, ledger.Folding{SegmentID: name, EntryID: name})
+			require.NoError(t, err)
+			return n
+		}
+		require.Equal(t, 1, fold(1))
+		require.Equal(t, 3, fold(3), "old and new ones together")
+		require.Equal(t, 1, fold(3))
+		require.Zero(t, fold(3))
+		charged := int64(0)
+		entries, err := s.Entries(t.Context(), "acc", "", 10)
+		require.NoError(t, err)
+		for _, e := range entries {
+			charged += e.Amount
+		}
+		require.EqualValues(t, 4*7, charged, "the one with a usage record has an entry of its own")
+		rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: start, To: start.AddDate(0, 0, 1)})
+		require.NoError(t, err)
+		require.Len(t, rows, 1)
+		require.Equal(t, ledger.UsageTotal{Requests: 5, Usage: ledger.Usage{Input: 4*3 + 5, CachedInput: 1, Output: 2, Reasoning: 1}, Cost: 5 * 7}, rows[0].UsageTotal)
+		records, err := s.UsageOfUser(t.Context(), "user_1", "", "", 10)
+		require.NoError(t, err)
+		require.Len(t, records, 5, "each call has one record")
+	})
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -9,9 +10,9 @@ import (
 )
 
 // Calls reads segments of an account's calls, newest first; see ledger.Store.
-func (s *Store) Calls(ctx context.Context, accountID, from, to string, before time.Time, limit int) ([]ledger.Segment, error) {
+func (s *Store) Calls(ctx context.Context, accountID, from, to string, before time.Time, limit, calls int) ([]ledger.Segment, error) {
 	rows, err := s.read.ListSegmentsDown(ctx, db.ListSegmentsDownParams{
-		AccountID: accountID, FromID: from, ToID: to, Before: before.UnixMicro(), Most: int64(limit),
+		AccountID: accountID, FromID: from, ToID: to, Before: before.UnixMicro(), Most: int64(limit), MostCalls: int64(calls),
 	})
 	if err != nil {
 		return nil, translate(err)
@@ -25,19 +26,29 @@ func (s *Store) Calls(ctx context.Context, accountID, from, to string, before ti
 	return segments, nil
 }
 
-// CallsFrom reads segments of an account's calls, oldest first; see ledger.Store.
-func (s *Store) CallsFrom(ctx context.Context, accountID, from string, limit int) ([]ledger.Segment, error) {
+// FindCall looks for a call in segments; see ledger.Store. A request id stands in the bytes of its segment as it is, so that only segments that
+// have it are decoded.
+func (s *Store) FindCall(ctx context.Context, accountID, requestID, from string, limit int) (found *ledger.UsageRecord, looked ledger.Looked, err error) {
 	rows, err := s.read.ListSegmentsUp(ctx, db.ListSegmentsUpParams{AccountID: accountID, FromID: from, Most: int64(limit)})
 	if err != nil {
-		return nil, translate(err)
+		return nil, looked, translate(err)
 	}
-	segments := make([]ledger.Segment, 0, len(rows))
 	for _, row := range rows {
-		if segments, err = appendSegment(segments, row.AccountID, row.ID, row.Records); err != nil {
-			return nil, err
+		looked.Last, looked.Segments, looked.Bytes = row.ID, looked.Segments+1, looked.Bytes+len(row.Records)
+		if !bytes.Contains(row.Records, []byte(requestID)) {
+			continue
+		}
+		records, err := decodeSegment(row.AccountID, row.ID, row.Records)
+		if err != nil {
+			return nil, looked, err
+		}
+		for i := range records {
+			if records[i].RequestID == requestID {
+				return &records[i], looked, nil
+			}
 		}
 	}
-	return segments, nil
+	return nil, looked, nil
 }
 
 func appendSegment(segments []ledger.Segment, accountID, id string, raw []byte) ([]ledger.Segment, error) {

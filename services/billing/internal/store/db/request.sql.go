@@ -39,9 +39,15 @@ func (q *Queries) InsertRefusals(ctx context.Context, arg InsertRefusalsParams) 
 const listSegmentsDown = `-- name: ListSegmentsDown :many
 SELECT s.account_id, s.id, s.records FROM usage_segment AS s
 WHERE s.account_id = $1 AND s.id IN (
-    SELECT c.id FROM usage_segment AS c
-    WHERE c.account_id = $1 AND c.id <= $2 AND c.id >= $3 AND c.first_time < $4
-    ORDER BY c.id DESC LIMIT CAST($5 AS BIGINT)
+    SELECT b.id FROM (
+        SELECT c.id, SUM(c.calls) OVER (ORDER BY c.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS calls_before
+        FROM (
+            SELECT a.id, a.calls FROM usage_segment AS a
+            WHERE a.account_id = $1 AND a.id <= $2 AND a.id >= $3 AND a.first_time < $4
+            ORDER BY a.id DESC LIMIT CAST($5 AS BIGINT)
+        ) AS c
+    ) AS b
+    WHERE COALESCE(b.calls_before, 0) < CAST($6 AS BIGINT)
 )
 ORDER BY s.id DESC
 `
@@ -52,6 +58,7 @@ type ListSegmentsDownParams struct {
 	ToID      string
 	Before    int64
 	Most      int64
+	MostCalls int64
 }
 
 type ListSegmentsDownRow struct {
@@ -60,7 +67,8 @@ type ListSegmentsDownRow struct {
 	Records   []byte
 }
 
-// Segments from an id down to another, without those that begin too late. The inner statement reads an index only.
+// Segments from an id down to another, without those that begin too late: at most so many, up to the one with which they have enough calls,
+// and one more. The inner statements read no records.
 func (q *Queries) ListSegmentsDown(ctx context.Context, arg ListSegmentsDownParams) ([]ListSegmentsDownRow, error) {
 	rows, err := q.db.QueryContext(ctx, listSegmentsDown,
 		arg.AccountID,
@@ -68,6 +76,7 @@ func (q *Queries) ListSegmentsDown(ctx context.Context, arg ListSegmentsDownPara
 		arg.ToID,
 		arg.Before,
 		arg.Most,
+		arg.MostCalls,
 	)
 	if err != nil {
 		return nil, err

@@ -23,9 +23,12 @@ func refuse(t *testing.T, s Store, segment string, records ...ledger.UsageRecord
 	require.NoError(t, s.InsertRefused(t.Context(), records[0].AccountID, segment, records))
 }
 
+// manyCalls are more than any test makes.
+const manyCalls = 1000
+
 func callsDown(t *testing.T, s Store, from, to string, before time.Time, limit int) (ids []string) {
 	t.Helper()
-	segments, err := s.Calls(t.Context(), "acc", from, to, before, limit)
+	segments, err := s.Calls(t.Context(), "acc", from, to, before, limit, manyCalls)
 	require.NoError(t, err)
 	for _, segment := range segments {
 		ids = append(ids, segment.ID)
@@ -49,14 +52,41 @@ func callsInSegments(t *testing.T, s Store) {
 	require.Equal(t, all[1:], callsDown(t, s, "v", "", base.Add(2*time.Second+time.Microsecond), 10))
 	require.Equal(t, all[2:3], callsDown(t, s, "v", "", base.Add(2*time.Second), 1), "those that are left out do not count")
 
-	up, err := s.CallsFrom(t.Context(), "acc", "usage_2", 2)
+	for calls, want := range map[int]int{1: 2, 2: 2, 3: 3, 4: 3, 5: 4, 6: 4, 7: 4} {
+		segments, err := s.Calls(t.Context(), "acc", "v", "", end, 10, calls)
+		require.NoError(t, err)
+		require.Len(t, segments, want, "segments with %d calls, and one more", calls)
+	}
+	segments, err := s.Calls(t.Context(), "acc", "v", "", end, 2, 7)
 	require.NoError(t, err)
-	require.Len(t, up, 2)
-	require.Equal(t, "usage_2", up[0].ID)
-	require.Equal(t, "usage_3", up[1].ID)
+	require.Len(t, segments, 2)
+}
+
+// searches: a call is found in the segment that has it, and a search tells how far it came.
+func searches(t *testing.T, s Store) {
+	for i, id := range []string{"usage_1", "usage_2", "usage_3", "usage_4"} {
+		refuse(t, s, id, refusal("a"+id, "u", time.Duration(i)*time.Second), refusal("b"+id, "u", time.Duration(i)*time.Second+time.Millisecond))
+	}
+	find := func(account, request, from string, limit int) (*ledger.UsageRecord, ledger.Looked) {
+		t.Helper()
+		found, looked, err := s.FindCall(t.Context(), account, request, from, limit)
+		require.NoError(t, err)
+		return found, looked
+	}
+	found, looked := find("acc", "busage_3", "usage_2", 2)
 	want := refusal("busage_3", "u", 2*time.Second+time.Millisecond)
 	want.ID = "usage_3.1"
-	require.Equal(t, want, up[1].Records[1])
+	require.Equal(t, &want, found)
+	require.Equal(t, "usage_3", looked.Last)
+	for _, none := range []string{"usage_3", "http_busage_3", "busage_1", "busage_4", "x"} {
+		found, looked = find("acc", none, "usage_2", 2)
+		require.Nil(t, found, none)
+		require.Equal(t, ledger.Looked{Last: "usage_3", Segments: 2, Bytes: looked.Bytes}, looked)
+		require.Positive(t, looked.Bytes)
+	}
+	found, looked = find("bee", "busage_3", "usage_2", 2)
+	require.Nil(t, found, "it is another account's")
+	require.Zero(t, looked)
 }
 
 func recordsOfHolds(t *testing.T, s Store) {
@@ -93,7 +123,7 @@ func recordsOfHolds(t *testing.T, s Store) {
 	got, err = s.Record(t.Context(), "h1")
 	require.NoError(t, err)
 	require.Equal(t, want, got, "also when it is folded")
-	segments, err := s.Calls(t.Context(), "acc", "v", "", base.Add(time.Hour), 10)
+	segments, err := s.Calls(t.Context(), "acc", "v", "", base.Add(time.Hour), 10, manyCalls)
 	require.NoError(t, err)
 	require.Len(t, segments, 1)
 	require.Len(t, segments[0].Records, 2, "the replaced hold is not in the log")
@@ -109,7 +139,7 @@ func refusedCalls(t *testing.T, s Store) {
 	first, second := refusal("a", "u", 0), refusal("b", "u", time.Second)
 	refuse(t, s, "usage_1", first, second)
 	refuse(t, s, "usage_1", first, second) // the batch comes again
-	segments, err := s.Calls(t.Context(), "acc", "v", "", ledger.Never, 10)
+	segments, err := s.Calls(t.Context(), "acc", "v", "", ledger.Never, 10, manyCalls)
 	require.NoError(t, err)
 	require.Len(t, segments, 1)
 	first.ID, second.ID = "usage_1.0", "usage_1.1"
@@ -164,7 +194,7 @@ func erasureOfRefusedCalls(t *testing.T, s Store) {
 	own := refusal("e", erasedUser, 0)
 	own.AccountID = erasedUser
 	refuse(t, s, "usage_3", own)
-	segments, err := s.Calls(t.Context(), erasedUser, "v", "", ledger.Never, 10)
+	segments, err := s.Calls(t.Context(), erasedUser, "v", "", ledger.Never, 10, manyCalls)
 	require.NoError(t, err)
 	require.Empty(t, segments, "nothing is written for the account of an erased person")
 }

@@ -66,6 +66,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"deleted customers":        customersDeleted,
 		"constraints":              constraints,
 		"calls in segments":        callsInSegments,
+		"searches":                 searches,
 		"records of holds":         recordsOfHolds,
 		"refused calls":            refusedCalls,
 		"erasure of refused calls": erasureOfRefusedCalls,
