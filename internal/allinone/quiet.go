@@ -15,15 +15,12 @@ type quiet struct {
 
 // quietLogger wraps a logger for development.
 func quietLogger(logger *slog.Logger, integrations []string) *slog.Logger {
-	if logger.Enabled(context.Background(), slog.LevelDebug) {
-		return logger
-	}
 	return slog.New(quiet{logger.Handler(), integrations})
 }
 
 // Handle implements slog.Handler.
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo && r.Message == "provider call" {
+	if r.Level == slog.LevelInfo && r.Message == "provider call" && !q.Enabled(ctx, slog.LevelDebug) {
 		drop := false
 		r.Attrs(func(a slog.Attr) bool {
 			drop = a.Key == "integration" && slices.Contains(q.integrations, a.Value.String())

@@ -27,6 +27,7 @@ type Host struct {
 
 	service  string
 	alertURL *settings.Live
+	level    *telemetry.Level
 	lines    *telemetry.Lines
 	metrics  *telemetry.Metrics
 	draining atomic.Bool // the process was told to stop
@@ -46,8 +47,9 @@ func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
 		return nil, err
 	}
 	lines := telemetry.NewLines(stderr)
-	logger := telemetry.NewLogger(lines, telemetry.Config{Level: level, Format: s.Format()})
-	return &Host{Settings: s, Logger: logger, Now: time.Now, service: service, alertURL: settings.NewLive(s.AlertURL), lines: lines, metrics: metrics}, nil
+	changing := telemetry.NewLevel(level)
+	logger := telemetry.NewLogger(lines, telemetry.Config{Leveler: changing, Format: s.Format()})
+	return &Host{Settings: s, Logger: logger, Now: time.Now, service: service, alertURL: settings.NewLive(s.AlertURL), level: changing, lines: lines, metrics: metrics}, nil
 }
 
 // Meter returns the meter of a package, such as "billing".
@@ -70,12 +72,12 @@ func (h *Host) opsParts(listener net.Listener, checks []telemetry.Check) ([]Part
 		return nil, err
 	}
 	checks = append(checks, telemetry.Check{Name: "stopping", Probe: h.Ready})
-	handler := telemetry.OpsHandler(telemetry.Ops{Gatherer: h.metrics.Registry, Checks: checks, Pprof: h.Settings.Pprof})
+	handler := telemetry.OpsHandler(telemetry.Ops{Gatherer: h.metrics.Registry, Checks: checks, Pprof: h.Settings.Pprof, Level: h.level, Logger: h.Logger})
 	ops := Part{Name: "ops", Run: func(ctx context.Context) error {
 		server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 		return errors.Join(HTTP(ctx, server, listener), h.metrics.Shutdown(context.WithoutCancel(ctx)))
 	}}
-	return append([]Part{ops}, alerts...), nil
+	return append([]Part{ops, h.levelPart()}, alerts...), nil
 }
 
 // Ready reports an error once the process was told to stop, so that it leaves the rotation before its listeners close.

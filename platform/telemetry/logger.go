@@ -12,6 +12,9 @@ import (
 
 // Config holds the settings of this package.
 type Config struct {
+	// Leveler, when set, is used in place of Level; it may change.
+	Leveler slog.Leveler `env:"-"`
+
 	Level  slog.Level `env:"LOG_LEVEL" default:"info" help:"least level logged: debug, info, warn or error"`
 	Format string     `env:"LOG_FORMAT" default:"json" oneof:"json,text" help:"how log lines look"`
 	Pprof  bool       `env:"TRIVET_PPROF" default:"false" help:"serve Go's profiles under /debug/pprof/ on the ops address"`
@@ -21,10 +24,13 @@ type Config struct {
 // lines from WARN up do not wait.
 func NewLogger(w io.Writer, config Config) *slog.Logger {
 	lines, _ := w.(*Lines)
-	if config.Format == "text" {
-		return slog.New(contextHandler{slog.NewTextHandler(w, &slog.HandlerOptions{Level: config.Level}), lines})
+	if config.Leveler == nil {
+		config.Leveler = config.Level
 	}
-	return slog.New(contextHandler{newJSONHandler(w, config.Level), lines})
+	if config.Format == "text" {
+		return slog.New(contextHandler{slog.NewTextHandler(w, &slog.HandlerOptions{Level: config.Leveler}), lines})
+	}
+	return slog.New(contextHandler{newJSONHandler(w, config.Leveler), lines})
 }
 
 // milliseconds gives durations a unit. JSON would show nanoseconds under a name that does not say so.

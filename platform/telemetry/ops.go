@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/pprof"
 	"sync"
@@ -31,9 +32,11 @@ type Ops struct {
 	Gatherer prometheus.Gatherer // served as /metrics
 	Checks   []Check             // run at once for each /readyz
 	Pprof    bool                // serve /debug/pprof/
+	Level    *Level              // shown and changed at /loglevel; nil for none
+	Logger   *slog.Logger        // notes each change of Level
 }
 
-// OpsHandler serves a page with links at /, /metrics, /healthz (the process is alive), /readyz (all checks pass: 200, else 503 with a JSON list of
+// OpsHandler serves a page with links at /, /metrics, /loglevel, /healthz (the process is alive), /readyz (all checks pass: 200, else 503 with a JSON list of
 // those that fail) and, when asked for, /debug/pprof/. It belongs on an address that only operators reach.
 func OpsHandler(ops Ops) http.Handler {
 	mux := http.NewServeMux()
@@ -48,6 +51,10 @@ func OpsHandler(ops Ops) http.Handler {
 		}
 		reply(w, http.StatusOK, readiness{Status: "ok"})
 	})
+	if ops.Level != nil {
+		mux.HandleFunc("GET /loglevel", ops.Level.serveLevel(ops.Logger))
+		mux.HandleFunc("PUT /loglevel", ops.Level.serveLevel(ops.Logger))
+	}
 	if ops.Pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -66,6 +73,9 @@ func opsPage(ops Ops) linkpage.Page {
 		{Address: "readyz", Name: "Readiness", Text: "what keeps this process from serving"},
 		{Address: "healthz", Name: "Health", Text: "whether this process is alive"},
 	}}
+	if ops.Level != nil {
+		p.Links = append(p.Links, linkpage.Link{Address: "loglevel", Name: "Log level", Text: `changed by PUT {"level": "debug", "for": "15m"}`})
+	}
 	if ops.Pprof {
 		p.Links = append(p.Links, linkpage.Link{Address: "debug/pprof/", Name: "Profiles", Text: "of Go's runtime"})
 	}
