@@ -271,6 +271,19 @@ const steps = {
     assert.equal((await account(page)).planId, "team");
     await page.getByRole("region", { name: "Invoices" }).getByRole("row", { name: /paid \$[\d.,]+ View$/ }).first().waitFor();
   },
+  async "a smaller plan waits for the end of the period, and is taken back"() {
+    await page.getByRole("button", { name: "Change to Pro" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("at the end of the period").waitFor();
+    await dialog.getByRole("button", { name: "Change the plan" }).click();
+    await page.getByText(/^to Pro, charged every year, on /).waitFor();
+    const { planId, scheduledChange } = await subscription(page);
+    assert.deepEqual([planId, scheduledChange.planId, scheduledChange.interval], ["team", "pro", "BILLING_INTERVAL_YEAR"]);
+    await picture(page, "Billing, scheduled, light, desk");
+    await page.getByRole("button", { name: "Keep the plan as it is" }).click();
+    await page.getByText(/^to Pro, charged every year/).waitFor({ state: "detached" });
+    assert.equal((await subscription(page)).scheduledChange ?? null, null);
+  },
   async "a plan is canceled and resumed by keyboard"() {
     await press(page, page.getByRole("button", { name: "Cancel the plan" }), "Enter");
     await picture(page, "Billing, cancel, light, desk");

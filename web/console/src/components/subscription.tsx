@@ -46,7 +46,7 @@ export function Subscription({ paused }: { paused: boolean }) {
       {s && (
         <div className="flex flex-wrap items-end justify-between gap-3">
           <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-sm">
-            {facts(s, planName(s.planId)).map(([name, value]) => <div key={name} className="contents"><dt className="text-mute">{name}</dt><dd>{value}</dd></div>)}
+            {facts(s, planName).map(([name, value]) => <div key={name} className="contents"><dt className="text-mute">{name}</dt><dd>{value}</dd></div>)}
           </dl>
           <Actions subscription={s} paused={paused} />
         </div>
@@ -62,6 +62,7 @@ function Actions({ subscription: s, paused }: { subscription: Schemas['Subscript
   const live = s.access !== 'SUBSCRIPTION_ACCESS_ENDED';
   return (
     <div className="flex flex-wrap justify-end gap-2">
+      {live && s.scheduledChange && !s.cancelTime && <Button kind="primary" disabled={paused || resume.isPending} onClick={() => resume.mutate()}>{resume.isPending ? 'Keeping …' : 'Keep the plan as it is'}</Button>}
       {live && (s.cancelTime
         ? <Button kind="primary" disabled={paused || resume.isPending} onClick={() => resume.mutate()}>{resume.isPending ? 'Resuming …' : 'Resume the plan'}</Button>
         : <Button disabled={paused} onClick={() => setCanceling(true)}>Cancel the plan</Button>)}
@@ -72,11 +73,20 @@ function Actions({ subscription: s, paused }: { subscription: Schemas['Subscript
   );
 }
 
-function facts(s: Schemas['Subscription'], plan: string): [string, string][] {
+const every = (interval: Schemas['BillingInterval']): string => (interval === 'BILLING_INTERVAL_YEAR' ? 'every year' : 'every month');
+
+/** What the subscription becomes, and when. */
+function laterPlan(change: Schemas['ScheduledChange'], plan: string): string {
+  const seats = change.seats > 1 ? `, ${change.seats.toLocaleString()} seats` : '';
+  return `to ${plan}${seats}, charged ${every(change.interval)}${change.effectiveTime ? `, on ${formatDate(change.effectiveTime)}` : ''}`;
+}
+
+function facts(s: Schemas['Subscription'], planName: (id: string) => string): [string, string][] {
   const all: [string, string | false | undefined][] = [
-    ['Plan', plan], ['Charged', s.interval === 'BILLING_INTERVAL_YEAR' ? 'every year' : 'every month'], ['Seats', s.seats > 1 && s.seats.toLocaleString()],
+    ['Plan', planName(s.planId)], ['Charged', every(s.interval)], ['Seats', s.seats > 1 && s.seats.toLocaleString()],
     ['Trial ends', s.trialEndTime && formatDate(s.trialEndTime)],
     s.cancelTime ? ['Ends', formatDate(s.cancelTime)] : ['Renews', s.access !== 'SUBSCRIPTION_ACCESS_ENDED' && s.periodEndTime && formatDate(s.periodEndTime)],
+    ['Changes', s.scheduledChange && laterPlan(s.scheduledChange, planName(s.scheduledChange.planId))],
   ];
   return all.filter((row): row is [string, string] => !!row[1]);
 }
