@@ -48,6 +48,7 @@ test-faults: ## Run the tests that take minutes: processes killed while events f
 	INBOX_TEST_KILLS=50 go test -count=1 -timeout 30m -v -run '^TestKill$$' ./platform/inbox
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run '^TestKilledAtEachPoint$$' ./services/billing/internal/ledger
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run 'Propert' ./services/... ./platform/...
+	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run '^TestOutages$$' ./services/billing/internal/overage
 
 .PHONY: test-calls
 test-calls: ## Run the tests of the all-in-one with plain calls that copy and check their messages

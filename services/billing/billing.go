@@ -26,6 +26,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/offers"
+	"github.com/trivet-dev/trivet/services/billing/internal/overage"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
@@ -125,6 +126,8 @@ type Service struct {
 	stripeKey *settings.Live
 	verifier  *stripesig.Verifier
 	checkout  *checkout.Service
+	// overage is nil while Stripe is off.
+	overage *overage.Biller
 }
 
 // New opens the store and makes the service, which the caller must Close. It reports every mistake in the plan file.
@@ -177,7 +180,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	s.server = rpc.New(s.sell(deps, client, synced.mirror, rpc.Options{
-		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Entitlements: accounts,
+		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Overage: rows, Entitlements: accounts,
 		Origins:  checkout.Origins{Allowed: config.AllowedOrigins, Loopback: deps.LoopbackOrigins},
 		Webhooks: synced.receiver, Events: s.inbox,
 		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: stripeCondition,
@@ -250,6 +253,9 @@ func (s *Service) Run(ctx context.Context) error {
 	running.Go(func() { s.followSubscriptions(ctx) })
 	if s.checkout != nil {
 		running.Go(func() { s.finishReplacements(ctx) })
+	}
+	if s.overage != nil {
+		running.Go(func() { s.billOverage(ctx) })
 	}
 	if s.applier != nil && s.applyPlans {
 		running.Go(func() { s.applyAtStart(ctx) })

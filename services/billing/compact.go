@@ -43,6 +43,6 @@ func (s *Service) runJob(ctx context.Context, name string, interval time.Duratio
 	switch {
 	case err == nil, errors.Is(err, job.ErrBusy), errors.Is(err, job.ErrNotDue), ctx.Err() != nil:
 	default:
-		s.log.ErrorContext(ctx, "compacting the ledger failed; retrying", slog.String("job", name), slog.Any("error", err))
+		s.log.ErrorContext(ctx, "a job of the ledger failed; retrying", slog.String("job", name), slog.Any("error", err))
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/wait"
 	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/offers"
+	"github.com/trivet-dev/trivet/services/billing/internal/overage"
 	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
 )
@@ -22,6 +24,8 @@ const (
 	// dueInterval is how often subscriptions are looked for that time alone has changed, and dueBatch how many at a time.
 	dueInterval = 5 * time.Second
 	dueBatch    = 100
+	// overageInterval is how often charges of overage are looked for that are due.
+	overageInterval = 10 * time.Second
 	// applyRetry is the pause after plans could not be applied at the start.
 	applyRetry = 2 * time.Second
 )
@@ -37,6 +41,9 @@ func (s *Service) sell(deps Deps, client *stripe.Client, m *mirror.Mirror, o rpc
 		Database: s.db, Store: s.rows, Provider: client, Catalog: s.catalog, Models: modelIDs(deps.Models), Now: s.now, Alone: alone,
 	})
 	o.Applier, o.Customers = s.applier, buyers
+	s.overage = overage.New(overage.Options{
+		Store: s.rows, Ledger: s.ledger, Provider: client, Plans: s.catalog, Now: s.now, Logger: s.log, AutomaticTax: s.config.AutomaticTax,
+	})
 	s.checkout = checkout.New(checkout.Options{
 		Database: s.db, Store: s.rows, Provider: client, Changer: client, Customers: buyers, Trials: s.ledger, Mirror: m, Catalog: s.catalog, Now: s.now, Alone: alone,
 		AutomaticTax: s.config.AutomaticTax,
@@ -83,6 +90,14 @@ func (s *Service) followSubscriptions(ctx context.Context) {
 			continue
 		}
 		_ = wait.For(ctx, dueInterval)
+	}
+}
+
+// billOverage makes and sends the charges of overage until ctx ends. Of several replicas, one does it at a time.
+func (s *Service) billOverage(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.runJob(ctx, "overage", 0, func(ctx context.Context, h *job.Holder) error { return s.overage.Run(ctx, h.Keep) })
+		_ = wait.For(ctx, overageInterval)
 	}
 }
 

@@ -341,6 +341,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/billing/overage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** GetOverage shows how the account's overage becomes charges, and where they stand, newest first. */
+        get: operations["getOverage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/billing/planVersions": {
         parameters: {
             query?: never;
@@ -1197,6 +1214,8 @@ export interface components {
             limits: components["schemas"]["Limits"];
             /** @description The plan's id. Example: "free". */
             planId: string;
+            /** @description The usage beyond all credit; unset for an account whose plan never allowed any. */
+            overage?: components["schemas"]["Overage"];
         };
         /** @description ApiKey describes a key, without its secret. */
         ApiKey: {
@@ -1691,10 +1710,11 @@ export interface components {
          *      - ENTRY_KIND_USAGE: A call was charged.
          *      - ENTRY_KIND_ADJUSTMENT: The charge of an earlier call was corrected.
          *      - ENTRY_KIND_EXPIRY: Unused credit expired, or was taken back after a refund or a dispute.
+         *      - ENTRY_KIND_OVERAGE: Usage beyond all credit became overage, or a correction took some back.
          * @default ENTRY_KIND_UNSPECIFIED
          * @enum {string}
          */
-        EntryKind: "ENTRY_KIND_UNSPECIFIED" | "ENTRY_KIND_GRANT" | "ENTRY_KIND_USAGE" | "ENTRY_KIND_ADJUSTMENT" | "ENTRY_KIND_EXPIRY";
+        EntryKind: "ENTRY_KIND_UNSPECIFIED" | "ENTRY_KIND_GRANT" | "ENTRY_KIND_USAGE" | "ENTRY_KIND_ADJUSTMENT" | "ENTRY_KIND_EXPIRY" | "ENTRY_KIND_OVERAGE";
         /** @description EraseUserResponse carries the record of the erasure. */
         EraseUserResponse: {
             /** @description The erasure, which continues in the background. */
@@ -1874,6 +1894,29 @@ export interface components {
         GetOrganizationResponse: {
             /** @description The organization. */
             organization: components["schemas"]["Organization"];
+        };
+        /** @description GetOverageResponse is the account's overage. Invoiced, sent, to be sent, refused and not charged add up to the total. */
+        GetOverageResponse: {
+            /** @description The present period; unset for an account whose plan never allowed overage. */
+            overage?: components["schemas"]["Overage"];
+            /** @description All overage of the account, in nano-dollars. Example: "1254321000". */
+            totalNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The charges on invoices, in nano-dollars. Example: "1000000000". */
+            invoicedNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The charges that wait at Stripe for the subscription's next invoice, in nano-dollars. Example: "250000000". */
+            sentNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The charges that are to be sent to Stripe, in nano-dollars. Example: "0". */
+            unsentNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The charges that Stripe refused, in nano-dollars. Example: "0". */
+            refusedNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description What no charge has yet, in nano-dollars; below 0 after a correction of what was charged. Example: "4321000". */
+            unchargedNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The newest periods with overage, at most 24, newest first. */
+            periods: components["schemas"]["OveragePeriod"][];
+            /** @description The charges, newest first. */
+            charges: components["schemas"]["OverageCharge"][];
+            /** @description The token of the next page of charges; empty on the last page. Example: "CgV1c2Vy". */
+            nextPageToken: string;
         };
         /** @description GetRequestResponse carries the record. */
         GetRequestResponse: {
@@ -2373,6 +2416,63 @@ export interface components {
          * @enum {string}
          */
         Outcome: "OUTCOME_UNSPECIFIED" | "OUTCOME_COMPLETED" | "OUTCOME_CALLER_LEFT" | "OUTCOME_UPSTREAM_FAILED" | "OUTCOME_ABANDONED" | "OUTCOME_REFUSED" | "OUTCOME_REPLACED";
+        /** @description Overage is usage beyond all credit, which Stripe's invoices charge. */
+        Overage: {
+            /** @description The maximum of a period, in nano-dollars. Example: "50000000000" ($50). */
+            capNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The part of the maximum that is used, in nano-dollars. Example: "1250000000". */
+            usedNanoUsd: components["schemas"]["NanoUsd"];
+            /**
+             * @description What new calls may use beyond the credit that is left, in nano-dollars; 0 while the plan allows no overage or a payment is missing.
+             *     Example: "48750000000".
+             */
+            headroomNanoUsd: components["schemas"]["NanoUsd"];
+        };
+        /** @description OverageCharge is overage in whole cents that Stripe invoices once. */
+        OverageCharge: {
+            /** @description The charge's id, which Stripe's invoice item has as metadata "trivet_overage". Example: "ovc_01h2". */
+            id: string;
+            /** @description The amount, in nano-dollars; whole cents. Example: "1250000000". */
+            amountNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description Where it stands. Example: OVERAGE_CHARGE_STATE_INVOICED. */
+            state: components["schemas"]["OverageChargeState"];
+            /** @description Stripe's id of the invoice that has it; empty while there is none. Example: "in_1A2b". */
+            invoiceId: string;
+            /**
+             * Format: date-time
+             * @description When the charge was made. Example: "2026-12-23T09:00:00Z".
+             */
+            createTime?: string;
+            /** @description Why Stripe refused it; empty for other states. Example: "". */
+            problem: string;
+        };
+        /**
+         * @description OverageChargeState is where a charge of overage stands.
+         *
+         *      - OVERAGE_CHARGE_STATE_UNSPECIFIED: Not set; no charge has it.
+         *      - OVERAGE_CHARGE_STATE_NEW: It is to be sent to Stripe.
+         *      - OVERAGE_CHARGE_STATE_SENT: It waits at Stripe for the subscription's next invoice.
+         *      - OVERAGE_CHARGE_STATE_INVOICED: It is on an invoice.
+         *      - OVERAGE_CHARGE_STATE_REFUSED: Stripe refused it. An operator must invoice it.
+         * @default OVERAGE_CHARGE_STATE_UNSPECIFIED
+         * @enum {string}
+         */
+        OverageChargeState: "OVERAGE_CHARGE_STATE_UNSPECIFIED" | "OVERAGE_CHARGE_STATE_NEW" | "OVERAGE_CHARGE_STATE_SENT" | "OVERAGE_CHARGE_STATE_INVOICED" | "OVERAGE_CHARGE_STATE_REFUSED";
+        /** @description OveragePeriod is the overage of one period. */
+        OveragePeriod: {
+            /**
+             * Format: date-time
+             * @description When the period began. Example: "2026-11-23T10:00:00Z".
+             */
+            startTime?: string;
+            /**
+             * Format: date-time
+             * @description When the period ends. Example: "2026-12-23T10:00:00Z".
+             */
+            endTime?: string;
+            /** @description The overage, in nano-dollars. Example: "1250000000". */
+            amountNanoUsd: components["schemas"]["NanoUsd"];
+        };
         /** @description Pack is credit that is bought once. */
         Pack: {
             /** @description The pack's id. Example: "credit_20". */
@@ -2421,6 +2521,8 @@ export interface components {
             seats?: components["schemas"]["PlanSeats"];
             /** @description The trial of a first subscription; unset for a plan without a trial. */
             trial?: components["schemas"]["PlanTrial"];
+            /** @description The usage beyond all credit that the plan allows; unset for a plan without overage. */
+            overage?: components["schemas"]["PlanOverage"];
         };
         /** @description PlanChange is one change to what Stripe has. */
         PlanChange: {
@@ -2448,6 +2550,11 @@ export interface components {
          * @enum {string}
          */
         PlanChangeKind: "PLAN_CHANGE_KIND_UNSPECIFIED" | "PLAN_CHANGE_KIND_CREATE" | "PLAN_CHANGE_KIND_UPDATE" | "PLAN_CHANGE_KIND_ARCHIVE";
+        /** @description PlanOverage is usage beyond all credit, which Stripe's invoices charge. */
+        PlanOverage: {
+            /** @description The maximum of a period, in nano-dollars. Example: "50000000000" ($50). */
+            capNanoUsd: components["schemas"]["NanoUsd"];
+        };
         /** @description PlanSeats bounds the seats of a plan. */
         PlanSeats: {
             /**
@@ -3680,6 +3787,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListInvoicesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getOverage: {
+        parameters: {
+            query?: {
+                /** @description The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc". */
+                accountId?: string;
+                /** @description The maximum number of charges on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
+                pageSize?: number;
+                /** @description The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy". */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetOverageResponse"];
                 };
             };
             /** @description The call failed. */

@@ -34,6 +34,15 @@ func (l *Ledger) Account(ctx context.Context, id, userID string) (Account, error
 	return account, err
 }
 
+// Known reads an account as it is. Errors: *AccountNotFoundError, ErrUnavailable.
+func (l *Ledger) Known(ctx context.Context, id string) (Account, error) {
+	account, err := l.store.Account(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return Account{}, &AccountNotFoundError{id}
+	}
+	return account, err
+}
+
 // Plan returns the account's plan; the default plan while the account is not open. Errors: *PlanMissingError, ErrUnavailable.
 func (l *Ledger) Plan(ctx context.Context, accountID string) (plans.Plan, error) {
 	account, err := l.store.Account(ctx, accountID)

@@ -17,7 +17,7 @@ func (c *settling) adjust(ctx context.Context, tx Tx) error {
 		return err
 	}
 	end := c.closing(now)
-	if end.PaidBy, end.Owed, err = c.correct(ctx, tx, &account, now); err != nil {
+	if err := c.correct(ctx, tx, &account, &end, now); err != nil {
 		return err
 	}
 	end.BalanceAfter = account.Balance
@@ -43,28 +43,62 @@ func (c *settling) adjust(ctx context.Context, tx Tx) error {
 	return c.l.save(ctx, tx, &account)
 }
 
-// correct moves the difference between the true cost and what the sweeper charged. It returns which grants have paid then, and what the
-// hold owes.
-func (c *settling) correct(ctx context.Context, tx Tx, account *Account, now time.Time) (paid []Burn, owed int64, err error) {
-	customer, more := SideCustomer(account.ID), c.cost-c.hold.Cost
+// correct moves the difference between the true cost and what the sweeper charged. It writes to end which grants have paid then, and what the
+// hold owes and has used beyond all credit.
+func (c *settling) correct(ctx context.Context, tx Tx, account *Account, end *Closing, now time.Time) error {
+	more := c.cost - c.hold.Cost
 	account.Balance -= more
+	end.PaidBy, end.Owed, end.Overage, end.OverageStart = c.hold.PaidBy, c.hold.Owed, c.hold.Overage, c.hold.OverageStart
 	switch {
 	case more > 0:
-		paid, owed, err = c.l.burn(ctx, tx, account, more, c.hold.CreateTime)
-		if err != nil {
-			return nil, 0, err
-		}
-		paid, owed = slices.Concat(c.hold.PaidBy, paid), c.hold.Owed+owed
-		return paid, owed, tx.InsertEntry(ctx, c.entry(KindAdjustment, customer, SideUsage, more, now))
+		return c.correctUp(ctx, tx, account, end, more, now)
 	case more < 0:
-		paid, owed, err = c.l.unburn(ctx, tx, account, c.hold, -more, now)
-		if err != nil {
-			return nil, 0, err
-		}
-		return paid, owed, tx.InsertEntry(ctx, c.entry(KindAdjustment, SideUsage, customer, -more, now))
+		return c.correctDown(ctx, tx, account, end, -more, now)
 	default:
-		return c.hold.PaidBy, c.hold.Owed, nil
+		return nil
 	}
+}
+
+func (c *settling) correctUp(ctx context.Context, tx Tx, account *Account, end *Closing, more int64, now time.Time) error {
+	paid, owed, err := c.l.burn(ctx, tx, account, more, c.hold.CreateTime)
+	if err != nil {
+		return err
+	}
+	if c.hold.Overage == 0 || c.hold.OverageStart.Equal(account.PeriodStart) { // a hold counts in one period
+		used := account.useOverage(owed, c.hold.CreateTime)
+		account.Debt -= used
+		owed -= used
+		if err := account.moveOverage(ctx, tx, used); err != nil {
+			return err
+		}
+		if used > 0 {
+			end.Overage, end.OverageStart = end.Overage+used, account.PeriodStart
+			if err := tx.InsertEntry(ctx, c.entry(KindOverage, SideReceivable, SideCustomer(account.ID), used, now)); err != nil {
+				return err
+			}
+		}
+	}
+	end.PaidBy, end.Owed = slices.Concat(end.PaidBy, paid), end.Owed+owed
+	return tx.InsertEntry(ctx, c.entry(KindAdjustment, SideCustomer(account.ID), SideUsage, more, now))
+}
+
+// correctDown gives back what the call did not use: first what it still owes, then its overage, then what grants paid.
+func (c *settling) correctDown(ctx context.Context, tx Tx, account *Account, end *Closing, less int64, now time.Time) error {
+	back := min(max(less-c.hold.Owed, 0), c.hold.Overage)
+	if err := account.unuseOverage(ctx, tx, c.hold, back); err != nil {
+		return err
+	}
+	end.Overage -= back
+	if back > 0 {
+		if err := tx.InsertEntry(ctx, c.entry(KindOverage, SideCustomer(account.ID), SideReceivable, back, now)); err != nil {
+			return err
+		}
+	}
+	var err error
+	if end.PaidBy, end.Owed, err = c.l.unburn(ctx, tx, account, c.hold, less-back, now); err != nil {
+		return err
+	}
+	return tx.InsertEntry(ctx, c.entry(KindAdjustment, SideUsage, SideCustomer(account.ID), less, now))
 }
 
 // correctUsage replaces the usage of the call and returns its time, which stays that of the sweep.

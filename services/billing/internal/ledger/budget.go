@@ -42,7 +42,7 @@ type budget struct {
 }
 
 func (r *reserving) budget(ctx context.Context, tx Tx, account Account, now time.Time) (budget, error) {
-	b := budget{amount: account.Available()}
+	b := budget{amount: account.Spendable(now)}
 	if r.KeyLimit.Amount <= 0 || r.APIKeyID == "" {
 		return b, nil
 	}

@@ -122,7 +122,7 @@ func (l *Ledger) unburn(ctx context.Context, tx Tx, account *Account, h Hold, am
 // unburnOld gives back what a hold knows neither as paid nor as owed: debt of a charge from before holds knew what they owe. Of that which
 // is paid since nobody knows by which grant: it becomes a grant without end. It returns what of amount is left.
 func (l *Ledger) unburnOld(ctx context.Context, tx Tx, account *Account, h Hold, amount int64, now time.Time) (int64, error) {
-	unknown := h.Cost - h.Owed
+	unknown := h.Cost - h.Owed - h.Overage
 	for _, b := range h.PaidBy {
 		unknown -= b.Amount
 	}

@@ -29,6 +29,8 @@ const (
 	prefixGrant = "grant_"
 	prefixEntry = "ent_"
 	prefixUsage = "usage_"
+	// prefixCharge begins the ids of charges of overage.
+	prefixCharge = "ovc_"
 )
 
 // encode keeps the order of bytes.

@@ -172,14 +172,22 @@ func (c *settling) charge(ctx context.Context, tx Tx) error {
 		return err
 	}
 	paid, owed := burnDown(live, c.cost, c.hold.CreateTime)
+	overage := account.useOverage(owed, c.hold.CreateTime)
+	owed -= overage
 	if account.Debt += owed; !account.countable() {
 		return c.refuse(tx, &UncountableError{c.cost})
 	}
 	if err := takeFrom(ctx, tx, live, paid); err != nil {
 		return err
 	}
+	if err := account.moveOverage(ctx, tx, overage); err != nil {
+		return err
+	}
 	c.end = c.closing(now)
 	c.end.BalanceAfter, c.end.PaidBy, c.end.Owed, c.end.UsageTime = account.Balance, paid, owed, now
+	if c.end.Overage = overage; overage > 0 {
+		c.end.OverageStart = account.PeriodStart
+	}
 	if err := c.write(ctx, tx); err != nil {
 		return err
 	}
@@ -213,6 +221,11 @@ func (c *settling) write(ctx context.Context, tx Tx) error {
 	}
 	if c.sweep && c.cost > 0 {
 		if err := tx.InsertEntry(ctx, c.entry(KindUsage, SideCustomer(c.hold.AccountID), SideUsage, c.cost, c.end.SettleTime)); err != nil {
+			return err
+		}
+	}
+	if c.sweep && c.end.Overage > 0 {
+		if err := tx.InsertEntry(ctx, c.entry(KindOverage, SideReceivable, SideCustomer(c.hold.AccountID), c.end.Overage, c.end.SettleTime)); err != nil {
 			return err
 		}
 	}

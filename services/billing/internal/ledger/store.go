@@ -149,6 +149,15 @@ type Tx interface {
 	// SaveSubscription writes what the account's subscription is.
 	SaveSubscription(ctx context.Context, accountID string, st subscriptions.State) error
 
+	// MoveOverage adds overage to a period, or takes it away.
+	MoveOverage(ctx context.Context, m OverageMove) error
+	// PlanOverage writes how the overage of an account is invoiced. A new cycle sets the time of the next charge.
+	PlanOverage(ctx context.Context, p OveragePlan) error
+	// OveragePlan reads it, with the sum of the charges, or ErrNotFound.
+	OveragePlan(ctx context.Context, accountID string) (OveragePlan, error)
+	// ChargeOverage writes a charge, if it has cents, and when the next one is due.
+	ChargeOverage(ctx context.Context, c OverageCharge, next time.Time) error
+
 	// TakeShare tells whether the account has a share of a person. Otherwise it takes that of userID, unless another account has it or the
 	// person was erased.
 	TakeShare(ctx context.Context, share Share, accountID, userID string) (bool, error)

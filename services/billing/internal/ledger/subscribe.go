@@ -129,8 +129,12 @@ func (l *Ledger) subscribe(ctx context.Context, tx Tx, account *Account, st subs
 	}
 	if !account.PeriodStart.Equal(st.CreditStart) {
 		account.PeriodStart, account.Period = st.CreditStart, UsageTotal{}
+		account.Overage.begin(account.PeriodStart)
 	}
 	account.PeriodEnd = st.CreditEnd
+	if err := l.allowOverage(ctx, tx, account, st, now); err != nil {
+		return err
+	}
 	for _, due := range st.Grants {
 		if !due.Expire.After(now) {
 			continue
@@ -161,6 +165,10 @@ func (l *Ledger) unsubscribe(ctx context.Context, tx Tx, account *Account, st su
 	}
 	_, end := period(account.CreateTime, now)
 	account.PeriodStart, account.PeriodEnd, account.Period = now, end, UsageTotal{}
+	account.Overage.begin(account.PeriodStart)
+	if err := l.allowOverage(ctx, tx, account, st, now); err != nil {
+		return false, err
+	}
 	return true, tx.SaveSubscription(ctx, account.ID, st)
 }
 

@@ -58,6 +58,7 @@ func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, userID strin
 	if !followed && !now.Before(account.PeriodEnd) {
 		account.PeriodStart, account.PeriodEnd = period(account.CreateTime, now)
 		account.Period = UsageTotal{}
+		account.Overage.begin(account.PeriodStart)
 		if err := l.grantPlan(ctx, tx, account, userID, now); err != nil {
 			return err
 		}

@@ -28,6 +28,8 @@ type Account struct {
 	Due time.Time
 	// Period is the usage since the period began.
 	Period UsageTotal
+	// Overage is the usage beyond all credit that the plan allows.
+	Overage Overage
 }
 
 // maxSum bounds each sum of an account, in both directions. It leaves room for one more grant, hold or charge below int64's end.
@@ -35,10 +37,10 @@ const maxSum = 8_000_000_000_000_000_000
 
 // countable tells whether all sums are within their bounds.
 func (a Account) countable() bool {
-	return a.Balance >= -maxSum && max(a.Balance, a.Held, a.Debt, a.Period.largest()) <= maxSum
+	return a.Balance >= -maxSum && max(a.Balance, a.Held, a.Debt, a.Period.largest(), a.Overage.Total) <= maxSum
 }
 
-// Available is what new holds may take.
+// Available is the credit that is left and not held.
 func (a Account) Available() int64 { return a.Balance - a.Held }
 
 // Usage is what a call consumed, in tokens.
@@ -184,6 +186,9 @@ type Closing struct {
 	PaidBy []Burn
 	// Owed is the part of Cost that no grant has paid yet.
 	Owed int64
+	// Overage is the part of Cost that the account used beyond its credit, and OverageStart begins the period in which it counts.
+	Overage      int64
+	OverageStart time.Time
 	// Outcome, Estimated and ProviderRequestID are what Settlement says.
 	Outcome           Outcome
 	Estimated         bool
@@ -212,6 +217,8 @@ const (
 	KindAdjustment = "adjustment"
 	// KindExpiry is credit whose time is over.
 	KindExpiry = "expiry"
+	// KindOverage is usage beyond all credit, which Stripe's invoices charge.
+	KindOverage = "overage"
 )
 
 // Sides of entries that are not a customer's.
@@ -220,6 +227,8 @@ const (
 	SideUsage = "revenue:usage"
 	// SideGrants gives the credit.
 	SideGrants = "equity:grants"
+	// SideReceivable gives what Stripe's invoices are to collect.
+	SideReceivable = "receivable:stripe"
 	// SideExpired takes the credit that expired.
 	SideExpired = "expired:credit"
 )

@@ -200,9 +200,6 @@ func (a *Applier) parse(data []byte) (plans.File, error) {
 	var mistakes []error
 	for _, p := range file.Plans {
 		fallback = fallback || p.ID == a.Catalog.DefaultID()
-		if p.Overage != nil {
-			mistakes = append(mistakes, fmt.Errorf("plan %s: overage cannot be sold yet: remove it", p.ID))
-		}
 		if p.TopUp != nil {
 			mistakes = append(mistakes, fmt.Errorf("plan %s: auto_top_up cannot be offered yet: remove it", p.ID))
 		}

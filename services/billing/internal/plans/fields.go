@@ -82,7 +82,7 @@ func (r *reader) trial(n *yaml.Node) *Trial {
 func (r *reader) overage(n *yaml.Node) *Overage {
 	o := &Overage{}
 	seen := r.fields("overage.", n, map[string]func(string, *yaml.Node){
-		"cap": func(f string, n *yaml.Node) { r.price(f, n, &o.Cap) },
+		"cap": func(f string, n *yaml.Node) { r.positivePrice(f, n, &o.Cap) },
 	})
 	if seen != nil && !slices.Contains(seen, "cap") {
 		r.wrong(n, "overage.cap", "is missing")

@@ -35,6 +35,7 @@ func (s *Server) toAccount(a ledger.Account) *billingv1.Account {
 		PeriodStartTime:  timestamppb.New(a.PeriodStart),
 		PeriodEndTime:    timestamppb.New(a.PeriodEnd),
 		PeriodUsage:      toSummary(a.Period),
+		Overage:          s.toOverage(a),
 	}
 	out.Plan = planID //nolint:staticcheck // callers of before plan_id read this field until 1.0
 	// An account is shown without limits when its plan is no longer in the plan file.

@@ -47,6 +47,9 @@ func toPlan(p plans.Plan) *billingv1.Plan {
 	if p.Trial != nil {
 		out.Trial = &billingv1.PlanTrial{Days: saturate.Int32(p.Trial.Days), CreditNanoUsd: p.Trial.Credit, CardRequired: p.Trial.CardRequired}
 	}
+	if p.Overage != nil {
+		out.Overage = &billingv1.PlanOverage{CapNanoUsd: p.Overage.Cap}
+	}
 	return out
 }
 
@@ -77,6 +80,8 @@ func toEntryKind(kind string) billingv1.EntryKind {
 		return billingv1.EntryKind_ENTRY_KIND_ADJUSTMENT
 	case ledger.KindExpiry:
 		return billingv1.EntryKind_ENTRY_KIND_EXPIRY
+	case ledger.KindOverage:
+		return billingv1.EntryKind_ENTRY_KIND_OVERAGE
 	default:
 		return billingv1.EntryKind_ENTRY_KIND_UNSPECIFIED
 	}

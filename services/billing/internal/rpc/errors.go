@@ -142,6 +142,9 @@ func insufficient(e *ledger.InsufficientError) error {
 	if a.Held > 0 {
 		held = ", of which " + money.Format(a.Held) + " is held for running calls"
 	}
+	if a.Overage.Cap > 0 && a.Overage.CloseTime.Equal(ledger.Never) {
+		held += "; of the overage of " + money.Format(a.Overage.Cap) + " that the plan allows, " + money.Format(a.Overage.Used) + " is used"
+	}
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE,
 		"Insufficient balance for this call. The balance is %s%s; the call needs %s. Add credit, ask for less output, or wait for the new period on %s.",
 		money.Format(a.Balance), held, needed, a.PeriodEnd.Format(time.DateOnly)).

@@ -61,7 +61,7 @@ func actingFor(claims *passport.Claims, accountID string) (*passport.Claims, err
 	}
 	if !claims.Operator || claims.APIKeyID != "" {
 		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
-			"Only an operator may see the requests of another account. Leave accountId empty to see those of your own.").Field("accountId", "names another account")
+			"Only an operator may see another account. Leave accountId empty to see your own.").Field("accountId", "names another account")
 	}
 	other := *claims
 	other.AccountID, other.OrganizationID, other.Admin = accountID, accountID, true

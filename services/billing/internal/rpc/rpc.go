@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/offers"
+	"github.com/trivet-dev/trivet/services/billing/internal/overage"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 )
@@ -41,6 +42,8 @@ type Options struct {
 	// Origins says where Stripe may send people back to.
 	Origins       checkout.Origins
 	Subscriptions Subscriptions
+	// Overage reads charges of overage.
+	Overage Overages
 	// Customers forgets customers; nil without a Stripe key.
 	Customers Forgetter
 }
@@ -48,6 +51,16 @@ type Options struct {
 // Forgetter deletes what Stripe has of an account.
 type Forgetter interface {
 	Forget(ctx context.Context, accountID string) error
+}
+
+// Overages reads how the overage of accounts is charged.
+type Overages interface {
+	// OverageSums reads what the charges of an account come to, in nano-dollars, by state.
+	OverageSums(ctx context.Context, accountID string) (map[overage.State]int64, error)
+	// OveragePeriods reads at most limit periods of an account that have overage, newest first.
+	OveragePeriods(ctx context.Context, accountID string, limit int) ([]overage.Period, error)
+	// Charges lists at most limit charges of an account with ids below one, newest first. "" begins with the newest.
+	Charges(ctx context.Context, accountID, before string, limit int) ([]overage.Charge, error)
 }
 
 // Entitlements knows the plans of accounts.
@@ -77,6 +90,7 @@ type Server struct {
 	checkout      *checkout.Service
 	origins       checkout.Origins
 	subscriptions Subscriptions
+	overage       Overages
 	customers     Forgetter
 }
 
@@ -85,7 +99,7 @@ func New(o Options) *Server {
 	return &Server{
 		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, service: o.Service, stripe: o.Stripe, webhooks: o.Webhooks, events: o.Events,
 		reconciler: o.Reconciler, applier: o.Applier, entitlements: o.Entitlements,
-		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, customers: o.Customers,
+		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, customers: o.Customers,
 	}
 }
 

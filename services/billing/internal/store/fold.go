@@ -117,6 +117,7 @@ type foldPage struct {
 	days    map[dayKey]ledger.UsageTotal
 	records []ledger.UsageRecord
 	charged int64
+	overage int64
 	// first and last are when the first of the records ended, and when the last of all calls was closed.
 	first, last int64
 	segment     string
@@ -208,10 +209,16 @@ func (p *foldPage) writeSegment(ctx context.Context, accountID string, f ledger.
 	if p.charged == 0 {
 		return nil
 	}
-	return p.u.InsertEntry(ctx, ledger.Entry{
+	entry := ledger.Entry{
 		ID: f.EntryID(toTime(p.last)), AccountID: accountID, Kind: ledger.KindUsage, Debit: ledger.SideCustomer(accountID), Credit: ledger.SideUsage,
 		Amount: p.charged, Reference: p.segment, CreateTime: toTime(p.last),
-	})
+	}
+	if err := p.u.InsertEntry(ctx, entry); err != nil || p.overage == 0 {
+		return err
+	}
+	entry.ID, entry.Kind, entry.Amount = f.EntryID(toTime(p.last)), ledger.KindOverage, p.overage
+	entry.Debit, entry.Credit = ledger.SideReceivable, ledger.SideCustomer(accountID)
+	return p.u.InsertEntry(ctx, entry)
 }
 
 func (p *foldPage) markFolded(ctx context.Context, rows []db.Hold, segment string) error {

@@ -27,6 +27,10 @@ func toAccount(r db.Account) ledger.Account {
 		Period: ledger.UsageTotal{Requests: r.PeriodRequests, Cost: r.PeriodCost, Usage: ledger.Usage{
 			Input: r.PeriodInputTokens, CachedInput: r.PeriodCachedInputTokens, Output: r.PeriodOutputTokens, Reasoning: r.PeriodReasoningTokens,
 		}},
+		Overage: ledger.Overage{
+			Cap: r.OverageCap, Used: r.OverageUsed, Total: r.OverageTotal, CloseTime: toTimeOrZero(r.OverageCloseTime),
+			StartTime: toTimeOrZero(r.OverageStartTime), EndTime: toTimeOrZero(r.OverageEndTime),
+		},
 	}
 }
 
@@ -59,7 +63,7 @@ func toHold(r db.Hold) (ledger.Hold, error) {
 			Input: r.UsedInputTokens, CachedInput: r.UsedCachedInputTokens, Output: r.UsedOutputTokens, Reasoning: r.UsedReasoningTokens,
 		},
 		Closing: ledger.Closing{
-			Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, Owed: r.Owed,
+			Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, Owed: r.Owed, Overage: r.Overage, OverageStart: toTimeOrZero(r.OverageStartTime),
 			Outcome: ledger.Outcome(r.Outcome), Estimated: r.Estimated, ProviderRequestID: r.ProviderRequestID, CallLog: toCallLog(r),
 			UsageTime: toTimeOrZero(r.UsageTime), SettleTime: toTimeOrZero(r.SettleTime),
 		},
@@ -80,6 +84,26 @@ func toCallLog(r db.Hold) ledger.CallLog {
 		Target: r.Target, ServedModel: r.ServedModel, ErrorCode: r.ErrorCode, HTTPRequestID: r.HTTPRequestID,
 		Latency: time.Duration(r.Latency) * time.Microsecond, FirstByte: time.Duration(r.FirstByte) * time.Microsecond,
 	}
+}
+
+// storedKind is the kind of an entry as it is stored. The table's constraint is older than overage: such an entry is stored as an adjustment, and
+// its sides tell it.
+func storedKind(kind string) string {
+	if kind == ledger.KindOverage {
+		return ledger.KindAdjustment
+	}
+	return kind
+}
+
+func toEntry(r db.Entry) ledger.Entry {
+	e := ledger.Entry{
+		ID: r.ID, AccountID: r.AccountID, Kind: r.Kind, Debit: r.Debit, Credit: r.Credit, Amount: r.Amount, Reference: r.Reference,
+		CreateTime: toTime(r.CreateTime),
+	}
+	if r.Debit == ledger.SideReceivable || r.Credit == ledger.SideReceivable {
+		e.Kind = ledger.KindOverage
+	}
+	return e
 }
 
 // writeBurns is "grant_1=5,grant_2=7".

@@ -11,11 +11,13 @@ type statements struct {
 	openAccounts, insertGrants                                 *bulk
 	insertHolds, insertEntries, foldHolds, insertCalls         *bulk
 	closeHolds, extendHolds, saveAccounts, saveGrants, windows *bulk
+	moveOverage                                                *bulk
 }
 
 const (
 	accountColumns = `id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests,
-		period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited`
+		period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited, overage_cap, overage_used,
+		overage_total, overage_close_time, overage_start_time, overage_end_time`
 	grantColumns = `id, account_id, source, amount, remaining, create_time, expire_time`
 )
 
@@ -32,11 +34,12 @@ func newStatements(dialect database.Dialect) *statements {
 		// A person who was erased gets no new account.
 		openAccounts: newBulk(dialect, `INSERT INTO account (
 			plan, create_time, id, balance, held, debt, period_start_time, period_end_time, due_time, period_requests,
-			period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost)
+			period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost,
+			overage_cap, overage_used, overage_total, overage_close_time, overage_start_time, overage_end_time)
 			SELECT v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10, v.column11, v.column12,
-			v.column13, v.column14, v.column15, v.column16 FROM (VALUES `,
+			v.column13, v.column14, v.column15, v.column16, v.column17, v.column18, v.column19, v.column20, v.column21, v.column22 FROM (VALUES `,
 			row("TEXT", "TEXT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
-				"BIGINT", "BIGINT", "BIGINT"),
+				"BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
 			`) AS v WHERE NOT EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = v.column1) ON CONFLICT (id) DO NOTHING`),
 		insertGrants: newBulk(dialect, "INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time) VALUES ",
 			"(?, ?, ?, ?, ?, ?, ?)", " ON CONFLICT (account_id, source) DO NOTHING"),
@@ -52,12 +55,14 @@ func newStatements(dialect database.Dialect) *statements {
 			used_output_tokens = v.column11, used_reasoning_tokens = v.column12, outcome = v.column13, estimated = v.column14,
 			provider_request_id = v.column15, usage_time = v.column16, fold = v.column17,
 			target = v.column18, served_model = v.column19, latency = v.column20, first_byte = v.column21, error_code = v.column22,
-			http_request_id = v.column23 FROM (VALUES `,
+			http_request_id = v.column23, overage = v.column24, overage_start_time = v.column25 FROM (VALUES `,
 			row("TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
-				"TEXT", "BOOLEAN", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT"),
+				"TEXT", "BOOLEAN", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT"),
 			") AS v WHERE hold.id = v.column1 AND hold.state = v.column2"),
-		insertCalls: newBulk(dialect, "INSERT INTO unfolded_call (account_id, close_time, hold_id, user_id, fold, charged, record) VALUES ",
-			"(?, ?, ?, ?, ?, ?, ?)", ""),
+		insertCalls: newBulk(dialect, "INSERT INTO unfolded_call (account_id, close_time, hold_id, user_id, fold, charged, record, overage) VALUES ",
+			"(?, ?, ?, ?, ?, ?, ?, ?)", ""),
+		moveOverage: newBulk(dialect, "INSERT INTO overage_period (account_id, start_time, end_time, amount) VALUES ", "(?, ?, ?, ?)",
+			" ON CONFLICT (account_id, start_time) DO UPDATE SET amount = overage_period.amount + excluded.amount"),
 		foldHolds: newBulk(dialect, "UPDATE hold SET fold = 2, segment = v.column2 FROM (VALUES ", row("TEXT", "TEXT"),
 			") AS v WHERE hold.id = v.column1"),
 		extendHolds: newBulk(dialect, `UPDATE hold SET lease_time = v.column2, used_input_tokens = v.column3, used_cached_input_tokens = v.column4,
@@ -67,11 +72,13 @@ func newStatements(dialect database.Dialect) *statements {
 		saveAccounts: newBulk(dialect, `UPDATE account SET balance = v.column2, held = v.column3, debt = v.column4,
 			period_start_time = v.column5, period_end_time = v.column6, due_time = v.column7, period_requests = v.column8,
 			period_input_tokens = v.column9, period_cached_input_tokens = v.column10, period_output_tokens = v.column11,
-			period_reasoning_tokens = v.column12, period_cost = v.column13 FROM (VALUES `,
+			period_reasoning_tokens = v.column12, period_cost = v.column13, overage_cap = v.column14,
+			overage_used = v.column15, overage_total = v.column16, overage_close_time = v.column17, overage_start_time = v.column18,
+			overage_end_time = v.column19 FROM (VALUES `,
 			row("TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
-				"BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
-			`) AS v WHERE account.id = v.column1 AND account.balance = v.column14 AND account.held = v.column15 AND account.debt = v.column16
-			AND account.due_time = v.column17 AND account.period_cost = v.column18`),
+				"BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
+			`) AS v WHERE account.id = v.column1 AND account.balance = v.column20 AND account.held = v.column21 AND account.debt = v.column22
+			AND account.due_time = v.column23 AND account.period_cost = v.column24 AND account.overage_total = v.column25`),
 		saveGrants: newBulk(dialect, "UPDATE credit_grant SET remaining = v.column2 FROM (VALUES ", row("TEXT", "BIGINT", "BIGINT"),
 			") AS v WHERE credit_grant.id = v.column1 AND credit_grant.remaining = v.column3"),
 		windows: newBulk(dialect, "UPDATE key_window SET held = v.column5, spent = v.column6 FROM (VALUES ",

@@ -113,10 +113,7 @@ func (s *Store) Entries(ctx context.Context, accountID, before string, limit int
 	rows, err := s.read.ListEntriesBefore(ctx, db.ListEntriesBeforeParams{AccountID: accountID, Before: before, Most: int64(limit)})
 	entries := make([]ledger.Entry, 0, len(rows))
 	for _, r := range rows {
-		entries = append(entries, ledger.Entry{
-			ID: r.ID, AccountID: r.AccountID, Kind: r.Kind, Debit: r.Debit, Credit: r.Credit, Amount: r.Amount,
-			Reference: r.Reference, CreateTime: toTime(r.CreateTime),
-		})
+		entries = append(entries, toEntry(r))
 	}
 	return entries, translate(err)
 }

@@ -15,14 +15,14 @@ import (
 func (u *unit) insertCalls(ctx context.Context) error {
 	rows := make([]any, 0, u.sql.insertCalls.width*len(u.closes))
 	for _, h := range u.closes {
-		charged := h.Cost
+		charged, overage := h.Cost, h.Overage
 		if h.fold != foldAll {
-			charged = 0
+			charged, overage = 0, 0
 		}
 		r := closedRecord(h.Hold)
 		r.UserID = "" // it has a column of its own, for an erasure
 		rows = append(rows, h.AccountID, microsOrZero(h.SettleTime), h.ID, u.nameable(h.UserID), h.fold, charged,
-			encodeSegment([]ledger.UsageRecord{r}))
+			encodeSegment([]ledger.UsageRecord{r}), overage)
 	}
 	_, err := u.sql.insertCalls.exec(ctx, u.t, rows)
 	return err
@@ -57,6 +57,7 @@ func (p *foldPage) addCall(accountID string, call db.ListUnfoldedCallsRow) error
 	}
 	r.UserID = p.u.nameable(call.UserID)
 	p.charged += call.Charged
+	p.overage += call.Overage
 	p.last = max(p.last, call.CloseTime)
 	p.addUsage(r, r.SettleTime, true)
 	return nil

@@ -33,6 +33,7 @@ type unit struct {
 	newGrants                []*grant
 	inserts, closes, extends []*hold
 	entries                  []any
+	overage                  map[overagePeriod]overageSum
 	// opened counts the holds that were opened, less those that were closed.
 	opened int64
 }
@@ -71,7 +72,7 @@ type hold struct {
 func (s *Store) newUnit(t database.Tx, assume bool) *unit {
 	return &unit{
 		t: t, q: db.New(t), sql: s.sql, cache: s.cache, assume: assume, accounts: map[string]*account{}, grants: map[string]*grant{},
-		holds: map[string]*hold{}, erased: map[string]bool{},
+		holds: map[string]*hold{}, erased: map[string]bool{}, overage: map[overagePeriod]overageSum{},
 	}
 }
 
@@ -99,7 +100,8 @@ func (u *unit) loadAccounts(ctx context.Context, ids []string) error {
 		var r db.Account
 		err := row.Scan(&r.ID, &r.Plan, &r.Balance, &r.Held, &r.Debt, &r.CreateTime, &r.PeriodStartTime, &r.PeriodEndTime, &r.DueTime,
 			&r.PeriodRequests, &r.PeriodInputTokens, &r.PeriodCachedInputTokens, &r.PeriodOutputTokens, &r.PeriodReasoningTokens,
-			&r.PeriodCost, &r.KeyLimited)
+			&r.PeriodCost, &r.KeyLimited, &r.OverageCap, &r.OverageUsed, &r.OverageTotal, &r.OverageCloseTime, &r.OverageStartTime,
+			&r.OverageEndTime)
 		a := toAccount(r)
 		u.accounts[r.ID] = &account{Account: a, stored: a, keyLimited: r.KeyLimited, windows: map[string]*keyWindows{}}
 		found = append(found, r.ID)

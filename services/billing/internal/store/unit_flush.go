@@ -14,7 +14,7 @@ import (
 // flush writes what changed since the last flush.
 func (u *unit) flush(ctx context.Context) error {
 	for _, write := range []func(context.Context) error{
-		u.flushHolds, u.flushEntries, u.flushOpens, u.flushAccounts, u.flushNewGrants, u.flushGrants, u.flushWindows,
+		u.flushHolds, u.flushEntries, u.flushOpens, u.flushAccounts, u.flushNewGrants, u.flushGrants, u.flushWindows, u.flushOverage,
 	} {
 		if err := write(ctx); err != nil {
 			return err
@@ -55,7 +55,7 @@ func (u *unit) flushHolds(ctx context.Context) error {
 		rows = append(rows, h.ID, string(h.was), string(h.State), h.Cost, h.BalanceAfter, writeBurns(h.PaidBy), h.Owed,
 			microsOrZero(h.SettleTime), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, string(h.Outcome), h.Estimated,
 			h.ProviderRequestID, microsOrZero(h.UsageTime), folded, h.Target, h.ServedModel,
-			h.Latency.Microseconds(), h.FirstByte.Microseconds(), h.ErrorCode, h.HTTPRequestID)
+			h.Latency.Microseconds(), h.FirstByte.Microseconds(), h.ErrorCode, h.HTTPRequestID, h.Overage, microsOrZero(h.OverageStart))
 		h.was = ""
 	}
 	if err := u.hit(ctx, u.sql.closeHolds, rows, len(u.closes)); err != nil {
@@ -153,7 +153,7 @@ func (u *unit) flushAccounts(ctx context.Context) error {
 	for _, a := range u.accounts {
 		if a.changed {
 			rows = append(rows, a.values()...)
-			rows = append(rows, a.stored.Balance, a.stored.Held, a.stored.Debt, a.stored.Due.UnixMicro(), a.stored.Period.Cost)
+			rows = append(rows, a.stored.Balance, a.stored.Held, a.stored.Debt, a.stored.Due.UnixMicro(), a.stored.Period.Cost, a.stored.Overage.Total)
 			a.changed, a.stored = false, a.Account
 			n++
 		}
@@ -165,6 +165,8 @@ func (a *account) values() []any {
 	return []any{
 		a.ID, a.Balance, a.Held, a.Debt, a.PeriodStart.UnixMicro(), a.PeriodEnd.UnixMicro(), a.Due.UnixMicro(), a.Period.Requests,
 		a.Period.Usage.Input, a.Period.Usage.CachedInput, a.Period.Usage.Output, a.Period.Usage.Reasoning, a.Period.Cost,
+		a.Overage.Cap, a.Overage.Used, a.Overage.Total, microsOrZero(a.Overage.CloseTime), microsOrZero(a.Overage.StartTime),
+		microsOrZero(a.Overage.EndTime),
 	}
 }
 

@@ -122,6 +122,6 @@ func (u *unit) PayHold(ctx context.Context, d ledger.HoldDebt) error {
 }
 
 func (u *unit) InsertEntry(_ context.Context, e ledger.Entry) error {
-	u.entries = append(u.entries, e.AccountID, e.ID, e.Kind, e.Debit, e.Credit, e.Amount, e.Reference, e.CreateTime.UnixMicro())
+	u.entries = append(u.entries, e.AccountID, e.ID, storedKind(e.Kind), e.Debit, e.Credit, e.Amount, e.Reference, e.CreateTime.UnixMicro())
 	return nil
 }

@@ -70,6 +70,8 @@ type State struct {
 	Endings []Ending
 	// Duplicates are further live subscriptions, which give nothing.
 	Duplicates []string
+	// OverageUnpaid says that an invoice of overage could not be collected. Until it is paid, no more overage is allowed.
+	OverageUnpaid bool
 	// Unmapped are live subscriptions whose price no plan has.
 	Unmapped []string
 }
@@ -153,6 +155,7 @@ func Derive(in Input) State {
 	case len(live) > 0:
 		state := live[0].state
 		state.Endings, state.Unmapped = out.Endings, out.Unmapped
+		state.OverageUnpaid = slices.ContainsFunc(in.Invoices, Invoice.unpaidOverage)
 		for _, other := range live[1:] {
 			state.Duplicates = append(state.Duplicates, other.ID)
 		}

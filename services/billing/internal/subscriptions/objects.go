@@ -63,9 +63,20 @@ type Invoice struct {
 	// PaymentIntent is "" for an invoice that was paid without one, and Total what it charges, with tax.
 	PaymentIntent string `json:"payment_intent"`
 	Total         int64  `json:"total"`
-	Lines         struct {
+	// Attempted says that a payment was tried.
+	Attempted bool              `json:"attempted"`
+	Metadata  map[string]string `json:"metadata"`
+	Lines     struct {
 		Data []Line `json:"data"`
 	} `json:"lines"`
+}
+
+// MetadataOverage is the metadata key of invoices and invoice items of overage. It has the id of the charge.
+const MetadataOverage = "trivet_overage"
+
+// unpaidOverage tells whether the payment of an invoice of overage failed.
+func (inv Invoice) unpaidOverage() bool {
+	return inv.Metadata[MetadataOverage] != "" && (inv.Status == "uncollectible" || inv.Status == "open" && inv.Attempted)
 }
 
 // Line is one line of an invoice.

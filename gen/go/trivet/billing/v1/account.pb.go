@@ -37,6 +37,8 @@ const (
 	EntryKind_ENTRY_KIND_ADJUSTMENT EntryKind = 3
 	// Unused credit expired, or was taken back after a refund or a dispute.
 	EntryKind_ENTRY_KIND_EXPIRY EntryKind = 4
+	// Usage beyond all credit became overage, or a correction took some back.
+	EntryKind_ENTRY_KIND_OVERAGE EntryKind = 5
 )
 
 // Enum value maps for EntryKind.
@@ -47,6 +49,7 @@ var (
 		2: "ENTRY_KIND_USAGE",
 		3: "ENTRY_KIND_ADJUSTMENT",
 		4: "ENTRY_KIND_EXPIRY",
+		5: "ENTRY_KIND_OVERAGE",
 	}
 	EntryKind_value = map[string]int32{
 		"ENTRY_KIND_UNSPECIFIED": 0,
@@ -54,6 +57,7 @@ var (
 		"ENTRY_KIND_USAGE":       2,
 		"ENTRY_KIND_ADJUSTMENT":  3,
 		"ENTRY_KIND_EXPIRY":      4,
+		"ENTRY_KIND_OVERAGE":     5,
 	}
 )
 
@@ -267,6 +271,67 @@ func (InvoiceStatus) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
 }
 
+// OverageChargeState is where a charge of overage stands.
+type OverageChargeState int32
+
+const (
+	// Not set; no charge has it.
+	OverageChargeState_OVERAGE_CHARGE_STATE_UNSPECIFIED OverageChargeState = 0
+	// It is to be sent to Stripe.
+	OverageChargeState_OVERAGE_CHARGE_STATE_NEW OverageChargeState = 1
+	// It waits at Stripe for the subscription's next invoice.
+	OverageChargeState_OVERAGE_CHARGE_STATE_SENT OverageChargeState = 2
+	// It is on an invoice.
+	OverageChargeState_OVERAGE_CHARGE_STATE_INVOICED OverageChargeState = 3
+	// Stripe refused it. An operator must invoice it.
+	OverageChargeState_OVERAGE_CHARGE_STATE_REFUSED OverageChargeState = 4
+)
+
+// Enum value maps for OverageChargeState.
+var (
+	OverageChargeState_name = map[int32]string{
+		0: "OVERAGE_CHARGE_STATE_UNSPECIFIED",
+		1: "OVERAGE_CHARGE_STATE_NEW",
+		2: "OVERAGE_CHARGE_STATE_SENT",
+		3: "OVERAGE_CHARGE_STATE_INVOICED",
+		4: "OVERAGE_CHARGE_STATE_REFUSED",
+	}
+	OverageChargeState_value = map[string]int32{
+		"OVERAGE_CHARGE_STATE_UNSPECIFIED": 0,
+		"OVERAGE_CHARGE_STATE_NEW":         1,
+		"OVERAGE_CHARGE_STATE_SENT":        2,
+		"OVERAGE_CHARGE_STATE_INVOICED":    3,
+		"OVERAGE_CHARGE_STATE_REFUSED":     4,
+	}
+)
+
+func (x OverageChargeState) Enum() *OverageChargeState {
+	p := new(OverageChargeState)
+	*p = x
+	return p
+}
+
+func (x OverageChargeState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OverageChargeState) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[4].Descriptor()
+}
+
+func (OverageChargeState) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[4]
+}
+
+func (x OverageChargeState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OverageChargeState.Descriptor instead.
+func (OverageChargeState) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
+}
+
 // Account is who pays: an organization, or a user without one.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -292,7 +357,9 @@ type Account struct {
 	// The plan's limits.
 	Limits *Limits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
 	// The plan's id. Example: "free".
-	PlanId        string `protobuf:"bytes,10,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	PlanId string `protobuf:"bytes,10,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// The usage beyond all credit; unset for an account whose plan never allowed any.
+	Overage       *Overage `protobuf:"bytes,11,opt,name=overage,proto3" json:"overage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -398,6 +465,78 @@ func (x *Account) GetPlanId() string {
 	return ""
 }
 
+func (x *Account) GetOverage() *Overage {
+	if x != nil {
+		return x.Overage
+	}
+	return nil
+}
+
+// Overage is usage beyond all credit, which Stripe's invoices charge.
+type Overage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum of a period, in nano-dollars. Example: "50000000000" ($50).
+	CapNanoUsd int64 `protobuf:"varint,1,opt,name=cap_nano_usd,json=capNanoUsd,proto3" json:"cap_nano_usd,omitempty"`
+	// The part of the maximum that is used, in nano-dollars. Example: "1250000000".
+	UsedNanoUsd int64 `protobuf:"varint,2,opt,name=used_nano_usd,json=usedNanoUsd,proto3" json:"used_nano_usd,omitempty"`
+	// What new calls may use beyond the credit that is left, in nano-dollars; 0 while the plan allows no overage or a payment is missing.
+	// Example: "48750000000".
+	HeadroomNanoUsd int64 `protobuf:"varint,3,opt,name=headroom_nano_usd,json=headroomNanoUsd,proto3" json:"headroom_nano_usd,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Overage) Reset() {
+	*x = Overage{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overage) ProtoMessage() {}
+
+func (x *Overage) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overage.ProtoReflect.Descriptor instead.
+func (*Overage) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Overage) GetCapNanoUsd() int64 {
+	if x != nil {
+		return x.CapNanoUsd
+	}
+	return 0
+}
+
+func (x *Overage) GetUsedNanoUsd() int64 {
+	if x != nil {
+		return x.UsedNanoUsd
+	}
+	return 0
+}
+
+func (x *Overage) GetHeadroomNanoUsd() int64 {
+	if x != nil {
+		return x.HeadroomNanoUsd
+	}
+	return 0
+}
+
 // Limits are the limits of a plan; 0 means no limit.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -415,7 +554,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[1]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +566,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[1]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -440,7 +579,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{1}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Limits) GetRequestsPerMinute() int32 {
@@ -486,7 +625,7 @@ type UsageSummary struct {
 
 func (x *UsageSummary) Reset() {
 	*x = UsageSummary{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +637,7 @@ func (x *UsageSummary) String() string {
 func (*UsageSummary) ProtoMessage() {}
 
 func (x *UsageSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +650,7 @@ func (x *UsageSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageSummary.ProtoReflect.Descriptor instead.
 func (*UsageSummary) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UsageSummary) GetRequests() int64 {
@@ -558,7 +697,7 @@ type UsageRow struct {
 
 func (x *UsageRow) Reset() {
 	*x = UsageRow{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[3]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +709,7 @@ func (x *UsageRow) String() string {
 func (*UsageRow) ProtoMessage() {}
 
 func (x *UsageRow) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[3]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +722,7 @@ func (x *UsageRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageRow.ProtoReflect.Descriptor instead.
 func (*UsageRow) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UsageRow) GetDay() string {
@@ -658,7 +797,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[4]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +809,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[4]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +822,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Entry) GetId() string {
@@ -756,7 +895,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[5]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +907,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[5]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +920,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Grant) GetId() string {
@@ -850,14 +989,16 @@ type Plan struct {
 	// The seats that can be bought; unset when the plan is not sold by seat. Price and credit are then for each seat.
 	Seats *PlanSeats `protobuf:"bytes,10,opt,name=seats,proto3" json:"seats,omitempty"`
 	// The trial of a first subscription; unset for a plan without a trial.
-	Trial         *PlanTrial `protobuf:"bytes,11,opt,name=trial,proto3" json:"trial,omitempty"`
+	Trial *PlanTrial `protobuf:"bytes,11,opt,name=trial,proto3" json:"trial,omitempty"`
+	// The usage beyond all credit that the plan allows; unset for a plan without overage.
+	Overage       *PlanOverage `protobuf:"bytes,12,opt,name=overage,proto3" json:"overage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[6]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +1010,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[6]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +1023,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Plan) GetId() string {
@@ -962,6 +1103,59 @@ func (x *Plan) GetTrial() *PlanTrial {
 	return nil
 }
 
+func (x *Plan) GetOverage() *PlanOverage {
+	if x != nil {
+		return x.Overage
+	}
+	return nil
+}
+
+// PlanOverage is usage beyond all credit, which Stripe's invoices charge.
+type PlanOverage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum of a period, in nano-dollars. Example: "50000000000" ($50).
+	CapNanoUsd    int64 `protobuf:"varint,1,opt,name=cap_nano_usd,json=capNanoUsd,proto3" json:"cap_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanOverage) Reset() {
+	*x = PlanOverage{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanOverage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanOverage) ProtoMessage() {}
+
+func (x *PlanOverage) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanOverage.ProtoReflect.Descriptor instead.
+func (*PlanOverage) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PlanOverage) GetCapNanoUsd() int64 {
+	if x != nil {
+		return x.CapNanoUsd
+	}
+	return 0
+}
+
 // PlanSeats bounds the seats of a plan.
 type PlanSeats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -975,7 +1169,7 @@ type PlanSeats struct {
 
 func (x *PlanSeats) Reset() {
 	*x = PlanSeats{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1181,7 @@ func (x *PlanSeats) String() string {
 func (*PlanSeats) ProtoMessage() {}
 
 func (x *PlanSeats) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1194,7 @@ func (x *PlanSeats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanSeats.ProtoReflect.Descriptor instead.
 func (*PlanSeats) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PlanSeats) GetMin() int32 {
@@ -1032,7 +1226,7 @@ type PlanTrial struct {
 
 func (x *PlanTrial) Reset() {
 	*x = PlanTrial{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1238,7 @@ func (x *PlanTrial) String() string {
 func (*PlanTrial) ProtoMessage() {}
 
 func (x *PlanTrial) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1251,7 @@ func (x *PlanTrial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanTrial.ProtoReflect.Descriptor instead.
 func (*PlanTrial) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{8}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PlanTrial) GetDays() int32 {
@@ -1102,7 +1296,7 @@ type Pack struct {
 
 func (x *Pack) Reset() {
 	*x = Pack{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1308,7 @@ func (x *Pack) String() string {
 func (*Pack) ProtoMessage() {}
 
 func (x *Pack) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1321,7 @@ func (x *Pack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pack.ProtoReflect.Descriptor instead.
 func (*Pack) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{9}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Pack) GetId() string {
@@ -1205,7 +1399,7 @@ type Subscription struct {
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1411,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1424,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{10}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Subscription) GetId() string {
@@ -1336,7 +1530,7 @@ type ScheduledChange struct {
 
 func (x *ScheduledChange) Reset() {
 	*x = ScheduledChange{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1542,7 @@ func (x *ScheduledChange) String() string {
 func (*ScheduledChange) ProtoMessage() {}
 
 func (x *ScheduledChange) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1555,7 @@ func (x *ScheduledChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduledChange.ProtoReflect.Descriptor instead.
 func (*ScheduledChange) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{11}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ScheduledChange) GetPlanId() string {
@@ -1420,7 +1614,7 @@ type Invoice struct {
 
 func (x *Invoice) Reset() {
 	*x = Invoice{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1626,7 @@ func (x *Invoice) String() string {
 func (*Invoice) ProtoMessage() {}
 
 func (x *Invoice) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1639,7 @@ func (x *Invoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Invoice.ProtoReflect.Descriptor instead.
 func (*Invoice) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{12}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Invoice) GetId() string {
@@ -1490,11 +1684,166 @@ func (x *Invoice) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// OveragePeriod is the overage of one period.
+type OveragePeriod struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the period began. Example: "2026-11-23T10:00:00Z".
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// When the period ends. Example: "2026-12-23T10:00:00Z".
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// The overage, in nano-dollars. Example: "1250000000".
+	AmountNanoUsd int64 `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OveragePeriod) Reset() {
+	*x = OveragePeriod{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OveragePeriod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OveragePeriod) ProtoMessage() {}
+
+func (x *OveragePeriod) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OveragePeriod.ProtoReflect.Descriptor instead.
+func (*OveragePeriod) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *OveragePeriod) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *OveragePeriod) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *OveragePeriod) GetAmountNanoUsd() int64 {
+	if x != nil {
+		return x.AmountNanoUsd
+	}
+	return 0
+}
+
+// OverageCharge is overage in whole cents that Stripe invoices once.
+type OverageCharge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The charge's id, which Stripe's invoice item has as metadata "trivet_overage". Example: "ovc_01h2".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The amount, in nano-dollars; whole cents. Example: "1250000000".
+	AmountNanoUsd int64 `protobuf:"varint,2,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	// Where it stands. Example: OVERAGE_CHARGE_STATE_INVOICED.
+	State OverageChargeState `protobuf:"varint,3,opt,name=state,proto3,enum=trivet.billing.v1.OverageChargeState" json:"state,omitempty"`
+	// Stripe's id of the invoice that has it; empty while there is none. Example: "in_1A2b".
+	InvoiceId string `protobuf:"bytes,4,opt,name=invoice_id,json=invoiceId,proto3" json:"invoice_id,omitempty"`
+	// When the charge was made. Example: "2026-12-23T09:00:00Z".
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Why Stripe refused it; empty for other states. Example: "".
+	Problem       string `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverageCharge) Reset() {
+	*x = OverageCharge{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverageCharge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverageCharge) ProtoMessage() {}
+
+func (x *OverageCharge) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverageCharge.ProtoReflect.Descriptor instead.
+func (*OverageCharge) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *OverageCharge) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *OverageCharge) GetAmountNanoUsd() int64 {
+	if x != nil {
+		return x.AmountNanoUsd
+	}
+	return 0
+}
+
+func (x *OverageCharge) GetState() OverageChargeState {
+	if x != nil {
+		return x.State
+	}
+	return OverageChargeState_OVERAGE_CHARGE_STATE_UNSPECIFIED
+}
+
+func (x *OverageCharge) GetInvoiceId() string {
+	if x != nil {
+		return x.InvoiceId
+	}
+	return ""
+}
+
+func (x *OverageCharge) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *OverageCharge) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 var File_trivet_billing_v1_account_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/account.proto\x12\x11trivet.billing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xc9\x03\n" +
+	"\x1ftrivet/billing/v1/account.proto\x12\x11trivet.billing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xff\x03\n" +
 	"\aAccount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x04plan\x18\x02 \x01(\tB\x02\x18\x01R\x04plan\x12(\n" +
@@ -1506,7 +1855,13 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\fperiod_usage\x18\b \x01(\v2\x1f.trivet.billing.v1.UsageSummaryR\vperiodUsage\x121\n" +
 	"\x06limits\x18\t \x01(\v2\x19.trivet.billing.v1.LimitsR\x06limits\x12\x17\n" +
 	"\aplan_id\x18\n" +
-	" \x01(\tR\x06planId\"\xbf\x01\n" +
+	" \x01(\tR\x06planId\x124\n" +
+	"\aoverage\x18\v \x01(\v2\x1a.trivet.billing.v1.OverageR\aoverage\"{\n" +
+	"\aOverage\x12 \n" +
+	"\fcap_nano_usd\x18\x01 \x01(\x03R\n" +
+	"capNanoUsd\x12\"\n" +
+	"\rused_nano_usd\x18\x02 \x01(\x03R\vusedNanoUsd\x12*\n" +
+	"\x11headroom_nano_usd\x18\x03 \x01(\x03R\x0fheadroomNanoUsd\"\xbf\x01\n" +
 	"\x06Limits\x12.\n" +
 	"\x13requests_per_minute\x18\x01 \x01(\x05R\x11requestsPerMinute\x12*\n" +
 	"\x11tokens_per_minute\x18\x02 \x01(\x05R\x0ftokensPerMinute\x12/\n" +
@@ -1542,7 +1897,7 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\xcd\x03\n" +
+	"expireTime\"\x87\x04\n" +
 	"\x04Plan\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x128\n" +
@@ -1555,7 +1910,11 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x15yearly_price_nano_usd\x18\t \x01(\x03R\x12yearlyPriceNanoUsd\x122\n" +
 	"\x05seats\x18\n" +
 	" \x01(\v2\x1c.trivet.billing.v1.PlanSeatsR\x05seats\x122\n" +
-	"\x05trial\x18\v \x01(\v2\x1c.trivet.billing.v1.PlanTrialR\x05trial\"/\n" +
+	"\x05trial\x18\v \x01(\v2\x1c.trivet.billing.v1.PlanTrialR\x05trial\x128\n" +
+	"\aoverage\x18\f \x01(\v2\x1e.trivet.billing.v1.PlanOverageR\aoverage\"/\n" +
+	"\vPlanOverage\x12 \n" +
+	"\fcap_nano_usd\x18\x01 \x01(\x03R\n" +
+	"capNanoUsd\"/\n" +
 	"\tPlanSeats\x12\x10\n" +
 	"\x03min\x18\x01 \x01(\x05R\x03min\x12\x10\n" +
 	"\x03max\x18\x02 \x01(\x05R\x03max\"l\n" +
@@ -1599,13 +1958,28 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\n" +
 	"hosted_url\x18\x05 \x01(\tR\thostedUrl\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime*\x85\x01\n" +
+	"createTime\"\xa9\x01\n" +
+	"\rOveragePeriod\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12&\n" +
+	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\"\xfa\x01\n" +
+	"\rOverageCharge\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12&\n" +
+	"\x0famount_nano_usd\x18\x02 \x01(\x03R\ramountNanoUsd\x12;\n" +
+	"\x05state\x18\x03 \x01(\x0e2%.trivet.billing.v1.OverageChargeStateR\x05state\x12\x1d\n" +
+	"\n" +
+	"invoice_id\x18\x04 \x01(\tR\tinvoiceId\x12;\n" +
+	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12\x18\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem*\x9d\x01\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENTRY_KIND_GRANT\x10\x01\x12\x14\n" +
 	"\x10ENTRY_KIND_USAGE\x10\x02\x12\x19\n" +
 	"\x15ENTRY_KIND_ADJUSTMENT\x10\x03\x12\x15\n" +
-	"\x11ENTRY_KIND_EXPIRY\x10\x04*j\n" +
+	"\x11ENTRY_KIND_EXPIRY\x10\x04\x12\x16\n" +
+	"\x12ENTRY_KIND_OVERAGE\x10\x05*j\n" +
 	"\x0fBillingInterval\x12 \n" +
 	"\x1cBILLING_INTERVAL_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16BILLING_INTERVAL_MONTH\x10\x01\x12\x19\n" +
@@ -1623,7 +1997,13 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x13INVOICE_STATUS_OPEN\x10\x02\x12\x17\n" +
 	"\x13INVOICE_STATUS_PAID\x10\x03\x12 \n" +
 	"\x1cINVOICE_STATUS_UNCOLLECTIBLE\x10\x04\x12\x17\n" +
-	"\x13INVOICE_STATUS_VOID\x10\x05BAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
+	"\x13INVOICE_STATUS_VOID\x10\x05*\xbc\x01\n" +
+	"\x12OverageChargeState\x12$\n" +
+	" OVERAGE_CHARGE_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18OVERAGE_CHARGE_STATE_NEW\x10\x01\x12\x1d\n" +
+	"\x19OVERAGE_CHARGE_STATE_SENT\x10\x02\x12!\n" +
+	"\x1dOVERAGE_CHARGE_STATE_INVOICED\x10\x03\x12 \n" +
+	"\x1cOVERAGE_CHARGE_STATE_REFUSED\x10\x04BAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
 
 var (
 	file_trivet_billing_v1_account_proto_rawDescOnce sync.Once
@@ -1637,59 +2017,70 @@ func file_trivet_billing_v1_account_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_account_proto_rawDescData
 }
 
-var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_trivet_billing_v1_account_proto_goTypes = []any{
 	(EntryKind)(0),                // 0: trivet.billing.v1.EntryKind
 	(BillingInterval)(0),          // 1: trivet.billing.v1.BillingInterval
 	(SubscriptionAccess)(0),       // 2: trivet.billing.v1.SubscriptionAccess
 	(InvoiceStatus)(0),            // 3: trivet.billing.v1.InvoiceStatus
-	(*Account)(nil),               // 4: trivet.billing.v1.Account
-	(*Limits)(nil),                // 5: trivet.billing.v1.Limits
-	(*UsageSummary)(nil),          // 6: trivet.billing.v1.UsageSummary
-	(*UsageRow)(nil),              // 7: trivet.billing.v1.UsageRow
-	(*Entry)(nil),                 // 8: trivet.billing.v1.Entry
-	(*Grant)(nil),                 // 9: trivet.billing.v1.Grant
-	(*Plan)(nil),                  // 10: trivet.billing.v1.Plan
-	(*PlanSeats)(nil),             // 11: trivet.billing.v1.PlanSeats
-	(*PlanTrial)(nil),             // 12: trivet.billing.v1.PlanTrial
-	(*Pack)(nil),                  // 13: trivet.billing.v1.Pack
-	(*Subscription)(nil),          // 14: trivet.billing.v1.Subscription
-	(*ScheduledChange)(nil),       // 15: trivet.billing.v1.ScheduledChange
-	(*Invoice)(nil),               // 16: trivet.billing.v1.Invoice
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*v1.UsageTotal)(nil),         // 18: trivet.usage.v1.UsageTotal
+	(OverageChargeState)(0),       // 4: trivet.billing.v1.OverageChargeState
+	(*Account)(nil),               // 5: trivet.billing.v1.Account
+	(*Overage)(nil),               // 6: trivet.billing.v1.Overage
+	(*Limits)(nil),                // 7: trivet.billing.v1.Limits
+	(*UsageSummary)(nil),          // 8: trivet.billing.v1.UsageSummary
+	(*UsageRow)(nil),              // 9: trivet.billing.v1.UsageRow
+	(*Entry)(nil),                 // 10: trivet.billing.v1.Entry
+	(*Grant)(nil),                 // 11: trivet.billing.v1.Grant
+	(*Plan)(nil),                  // 12: trivet.billing.v1.Plan
+	(*PlanOverage)(nil),           // 13: trivet.billing.v1.PlanOverage
+	(*PlanSeats)(nil),             // 14: trivet.billing.v1.PlanSeats
+	(*PlanTrial)(nil),             // 15: trivet.billing.v1.PlanTrial
+	(*Pack)(nil),                  // 16: trivet.billing.v1.Pack
+	(*Subscription)(nil),          // 17: trivet.billing.v1.Subscription
+	(*ScheduledChange)(nil),       // 18: trivet.billing.v1.ScheduledChange
+	(*Invoice)(nil),               // 19: trivet.billing.v1.Invoice
+	(*OveragePeriod)(nil),         // 20: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),         // 21: trivet.billing.v1.OverageCharge
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*v1.UsageTotal)(nil),         // 23: trivet.usage.v1.UsageTotal
 }
 var file_trivet_billing_v1_account_proto_depIdxs = []int32{
-	17, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
-	17, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
-	6,  // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
-	5,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
-	18, // 4: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
-	18, // 5: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
-	0,  // 6: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
-	17, // 7: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
-	17, // 8: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	17, // 9: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
-	5,  // 10: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
-	11, // 11: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
-	12, // 12: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
-	1,  // 13: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
-	2,  // 14: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
-	17, // 15: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
-	17, // 16: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
-	17, // 17: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
-	17, // 18: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
-	15, // 19: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
-	1,  // 20: trivet.billing.v1.ScheduledChange.interval:type_name -> trivet.billing.v1.BillingInterval
-	17, // 21: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
-	3,  // 22: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
-	17, // 23: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	22, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
+	22, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
+	8,  // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
+	7,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
+	6,  // 4: trivet.billing.v1.Account.overage:type_name -> trivet.billing.v1.Overage
+	23, // 5: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
+	23, // 6: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
+	0,  // 7: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
+	22, // 8: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
+	22, // 9: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	22, // 10: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 11: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
+	14, // 12: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
+	15, // 13: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
+	13, // 14: trivet.billing.v1.Plan.overage:type_name -> trivet.billing.v1.PlanOverage
+	1,  // 15: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
+	2,  // 16: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
+	22, // 17: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
+	22, // 18: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
+	22, // 19: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
+	22, // 20: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
+	18, // 21: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
+	1,  // 22: trivet.billing.v1.ScheduledChange.interval:type_name -> trivet.billing.v1.BillingInterval
+	22, // 23: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
+	3,  // 24: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
+	22, // 25: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
+	22, // 26: trivet.billing.v1.OveragePeriod.start_time:type_name -> google.protobuf.Timestamp
+	22, // 27: trivet.billing.v1.OveragePeriod.end_time:type_name -> google.protobuf.Timestamp
+	4,  // 28: trivet.billing.v1.OverageCharge.state:type_name -> trivet.billing.v1.OverageChargeState
+	22, // 29: trivet.billing.v1.OverageCharge.create_time:type_name -> google.protobuf.Timestamp
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_account_proto_init() }
@@ -1702,8 +2093,8 @@ func file_trivet_billing_v1_account_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_account_proto_rawDesc), len(file_trivet_billing_v1_account_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   13,
+			NumEnums:      5,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -32,6 +32,7 @@ const (
 	BillingService_GetRequest_FullMethodName                = "/trivet.billing.v1.BillingService/GetRequest"
 	BillingService_RecordRequests_FullMethodName            = "/trivet.billing.v1.BillingService/RecordRequests"
 	BillingService_ListEntries_FullMethodName               = "/trivet.billing.v1.BillingService/ListEntries"
+	BillingService_GetOverage_FullMethodName                = "/trivet.billing.v1.BillingService/GetOverage"
 	BillingService_ListPlans_FullMethodName                 = "/trivet.billing.v1.BillingService/ListPlans"
 	BillingService_ListEntitlements_FullMethodName          = "/trivet.billing.v1.BillingService/ListEntitlements"
 	BillingService_CheckEntitlement_FullMethodName          = "/trivet.billing.v1.BillingService/CheckEntitlement"
@@ -97,6 +98,8 @@ type BillingServiceClient interface {
 	RecordRequests(ctx context.Context, in *RecordRequestsRequest, opts ...grpc.CallOption) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
+	// GetOverage shows how the account's overage becomes charges, and where they stand, newest first.
+	GetOverage(ctx context.Context, in *GetOverageRequest, opts ...grpc.CallOption) (*GetOverageResponse, error)
 	// ListPlans lists the plans and the credit packs on sale.
 	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
 	// ListEntitlements returns what the account's plan allows at this moment.
@@ -286,6 +289,16 @@ func (c *billingServiceClient) ListEntries(ctx context.Context, in *ListEntriesR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListEntriesResponse)
 	err := c.cc.Invoke(ctx, BillingService_ListEntries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) GetOverage(ctx context.Context, in *GetOverageRequest, opts ...grpc.CallOption) (*GetOverageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetOverageResponse)
+	err := c.cc.Invoke(ctx, BillingService_GetOverage_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -571,6 +584,8 @@ type BillingServiceServer interface {
 	RecordRequests(context.Context, *RecordRequestsRequest) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
+	// GetOverage shows how the account's overage becomes charges, and where they stand, newest first.
+	GetOverage(context.Context, *GetOverageRequest) (*GetOverageResponse, error)
 	// ListPlans lists the plans and the credit packs on sale.
 	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)
 	// ListEntitlements returns what the account's plan allows at this moment.
@@ -679,6 +694,9 @@ func (UnimplementedBillingServiceServer) RecordRequests(context.Context, *Record
 }
 func (UnimplementedBillingServiceServer) ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEntries not implemented")
+}
+func (UnimplementedBillingServiceServer) GetOverage(context.Context, *GetOverageRequest) (*GetOverageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetOverage not implemented")
 }
 func (UnimplementedBillingServiceServer) ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPlans not implemented")
@@ -957,6 +975,24 @@ func _BillingService_ListEntries_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(BillingServiceServer).ListEntries(ctx, req.(*ListEntriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_GetOverage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetOverageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).GetOverage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_GetOverage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).GetOverage(ctx, req.(*GetOverageRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1414,6 +1450,10 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListEntries",
 			Handler:    _BillingService_ListEntries_Handler,
+		},
+		{
+			MethodName: "GetOverage",
+			Handler:    _BillingService_GetOverage_Handler,
 		},
 		{
 			MethodName: "ListPlans",

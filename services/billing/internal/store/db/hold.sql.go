@@ -43,7 +43,7 @@ func (q *Queries) DeleteFoldedHold(ctx context.Context, arg DeleteFoldedHoldPara
 }
 
 const getHold = `-- name: GetHold :one
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id FROM hold WHERE id = $1
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time FROM hold WHERE id = $1
 `
 
 func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
@@ -88,6 +88,8 @@ func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
 		&i.FirstByte,
 		&i.ErrorCode,
 		&i.HTTPRequestID,
+		&i.Overage,
+		&i.OverageStartTime,
 	)
 	return i, err
 }
@@ -128,7 +130,7 @@ func (q *Queries) ListAccountsToFold(ctx context.Context, arg ListAccountsToFold
 }
 
 const listClosedHolds = `-- name: ListClosedHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id FROM hold WHERE account_id = $1 AND fold <> 2 AND state <> 'open' LIMIT CAST($2 AS BIGINT)
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time FROM hold WHERE account_id = $1 AND fold <> 2 AND state <> 'open' LIMIT CAST($2 AS BIGINT)
 `
 
 type ListClosedHoldsParams struct {
@@ -185,6 +187,8 @@ func (q *Queries) ListClosedHolds(ctx context.Context, arg ListClosedHoldsParams
 			&i.FirstByte,
 			&i.ErrorCode,
 			&i.HTTPRequestID,
+			&i.Overage,
+			&i.OverageStartTime,
 		); err != nil {
 			return nil, err
 		}
@@ -200,7 +204,7 @@ func (q *Queries) ListClosedHolds(ctx context.Context, arg ListClosedHoldsParams
 }
 
 const listExpiredHolds = `-- name: ListExpiredHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id FROM hold
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time FROM hold
 WHERE fold <> 2 AND state = 'open' AND lease_time <= $1 AND (lease_time, id) > (CAST($2 AS BIGINT), CAST($3 AS TEXT))
 ORDER BY lease_time, id LIMIT CAST($4 AS BIGINT)
 `
@@ -265,6 +269,8 @@ func (q *Queries) ListExpiredHolds(ctx context.Context, arg ListExpiredHoldsPara
 			&i.FirstByte,
 			&i.ErrorCode,
 			&i.HTTPRequestID,
+			&i.Overage,
+			&i.OverageStartTime,
 		); err != nil {
 			return nil, err
 		}

@@ -21,6 +21,12 @@ type Account struct {
 	PeriodReasoningTokens   int64
 	PeriodCost              int64
 	KeyLimited              bool
+	OverageCap              int64
+	OverageUsed             int64
+	OverageTotal            int64
+	OverageCloseTime        int64
+	OverageStartTime        int64
+	OverageEndTime          int64
 }
 
 type CallKey struct {
@@ -106,6 +112,8 @@ type Hold struct {
 	FirstByte             int64
 	ErrorCode             string
 	HTTPRequestID         string
+	Overage               int64
+	OverageStartTime      int64
 }
 
 type Offer struct {
@@ -119,6 +127,40 @@ type Offer struct {
 	YearPrice  string
 	Active     bool
 	CreateTime int64
+}
+
+type OverageBilling struct {
+	AccountID      string
+	SubscriptionID string
+	Plan           string
+	Cycle          string
+	DueTime        int64
+	Charged        int64
+}
+
+type OverageCharge struct {
+	ID             string
+	AccountID      string
+	SubscriptionID string
+	Plan           string
+	Cents          int64
+	RenewTime      int64
+	State          string
+	CreateTime     int64
+	NextTime       int64
+	Attempts       int64
+	SpentKeys      int64
+	CustomerID     string
+	ItemID         string
+	InvoiceID      string
+	Problem        string
+}
+
+type OveragePeriod struct {
+	AccountID string
+	StartTime int64
+	EndTime   int64
+	Amount    int64
 }
 
 type Purchase struct {

@@ -48,7 +48,7 @@ func (q *Queries) DeleteUnfoldedCalls(ctx context.Context, arg DeleteUnfoldedCal
 }
 
 const listUnfoldedCalls = `-- name: ListUnfoldedCalls :many
-SELECT close_time, hold_id, user_id, fold, charged, record FROM unfolded_call
+SELECT close_time, hold_id, user_id, fold, charged, record, overage FROM unfolded_call
 WHERE account_id = $1 ORDER BY close_time, hold_id LIMIT CAST($2 AS BIGINT)
 `
 
@@ -64,6 +64,7 @@ type ListUnfoldedCallsRow struct {
 	Fold      int64
 	Charged   int64
 	Record    []byte
+	Overage   int64
 }
 
 func (q *Queries) ListUnfoldedCalls(ctx context.Context, arg ListUnfoldedCallsParams) ([]ListUnfoldedCallsRow, error) {
@@ -82,6 +83,7 @@ func (q *Queries) ListUnfoldedCalls(ctx context.Context, arg ListUnfoldedCallsPa
 			&i.Fold,
 			&i.Charged,
 			&i.Record,
+			&i.Overage,
 		); err != nil {
 			return nil, err
 		}

@@ -15,7 +15,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
                 CASE WHEN credit = 'customer:' || account_id THEN amount % 1000000000 ELSE -(amount % 1000000000) END AS low
             FROM entry
             UNION ALL
-            SELECT account_id, -(charged / 1000000000), -(charged % 1000000000) FROM unfolded_call
+            SELECT account_id, -(charged / 1000000000) + overage / 1000000000, -(charged % 1000000000) + overage % 1000000000 FROM unfolded_call
             UNION ALL
             SELECT account_id, -(cost / 1000000000), -(cost % 1000000000) FROM hold WHERE fold = 1 AND state <> 'open' AND usage_id = ''
         ) AS m GROUP BY m.account_id
@@ -28,6 +28,40 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
     LEFT JOIN (
         SELECT account_id, SUM(remaining / 1000000000) AS high, SUM(remaining % 1000000000) AS low FROM credit_grant GROUP BY account_id
     ) AS g ON g.account_id = a.id
+    UNION ALL
+    SELECT
+        'an account''s overage is the sum of its entries and of what is not folded', a.id, a.overage_total,
+        CAST(COALESCE(e.high, 0) AS BIGINT), CAST(COALESCE(e.low, 0) AS BIGINT)
+    FROM account AS a
+    LEFT JOIN (
+        SELECT m.account_id, SUM(m.high) AS high, SUM(m.low) AS low FROM (
+            SELECT
+                account_id,
+                CASE WHEN debit = 'receivable:stripe' THEN amount / 1000000000 ELSE -(amount / 1000000000) END AS high,
+                CASE WHEN debit = 'receivable:stripe' THEN amount % 1000000000 ELSE -(amount % 1000000000) END AS low
+            FROM entry WHERE kind = 'adjustment' AND (debit = 'receivable:stripe' OR credit = 'receivable:stripe')
+            UNION ALL
+            SELECT account_id, overage / 1000000000, overage % 1000000000 FROM unfolded_call WHERE overage > 0
+        ) AS m GROUP BY m.account_id
+    ) AS e ON e.account_id = a.id
+    UNION ALL
+    SELECT
+        'an account''s overage is the sum of its periods', a.id, a.overage_total,
+        CAST(COALESCE(SUM(p.amount / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(p.amount % 1000000000), 0) AS BIGINT)
+    FROM account AS a LEFT JOIN overage_period AS p ON p.account_id = a.id
+    GROUP BY a.id, a.overage_total
+    UNION ALL
+    SELECT
+        'what is used of an account''s cap is the overage of the periods that share it', a.id, a.overage_used,
+        CAST(COALESCE(SUM(p.amount / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(p.amount % 1000000000), 0) AS BIGINT)
+    FROM account AS a LEFT JOIN overage_period AS p ON p.account_id = a.id AND p.start_time >= a.overage_start_time
+    GROUP BY a.id, a.overage_used
+    UNION ALL
+    SELECT
+        'the charges of an account''s overage are the sum of their cents', b.account_id, b.charged,
+        CAST(COALESCE(SUM(c.cents / 100), 0) AS BIGINT), CAST(COALESCE(SUM(c.cents % 100), 0) * 10000000 AS BIGINT)
+    FROM overage_billing AS b LEFT JOIN overage_charge AS c ON c.account_id = b.account_id
+    GROUP BY b.account_id, b.charged
     UNION ALL
     SELECT
         'what an account holds is the sum of its open holds', a.id, a.held,
@@ -77,6 +111,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SUM(CASE WHEN credit = 'revenue:usage' THEN amount / 1000000000 ELSE -(amount / 1000000000) END) AS high,
             SUM(CASE WHEN credit = 'revenue:usage' THEN amount % 1000000000 ELSE -(amount % 1000000000) END) AS low
         FROM entry WHERE kind IN ('usage', 'adjustment') AND reference NOT LIKE 'usage_%' -- not those of segments, which are many
+            AND debit <> 'receivable:stripe' AND credit <> 'receivable:stripe'
         GROUP BY reference
     ) AS e ON e.reference = h.id
     WHERE h.usage_id <> '' OR h.fold = 3 OR h.state = 'swept' OR h.id IN (SELECT c.hold_id FROM unfolded_call AS c WHERE c.fold = 3)

@@ -1,5 +1,5 @@
 -- name: ListUnfoldedCalls :many
-SELECT close_time, hold_id, user_id, fold, charged, record FROM unfolded_call
+SELECT close_time, hold_id, user_id, fold, charged, record, overage FROM unfolded_call
 WHERE account_id = sqlc.arg(account_id) ORDER BY close_time, hold_id LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: DeleteUnfoldedCalls :execrows

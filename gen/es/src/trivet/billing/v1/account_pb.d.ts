@@ -89,6 +89,13 @@ export declare type Account = Message<"trivet.billing.v1.Account"> & {
    * @generated from field: string plan_id = 10;
    */
   planId: string;
+
+  /**
+   * The usage beyond all credit; unset for an account whose plan never allowed any.
+   *
+   * @generated from field: trivet.billing.v1.Overage overage = 11;
+   */
+  overage?: Overage | undefined;
 };
 
 /**
@@ -96,6 +103,41 @@ export declare type Account = Message<"trivet.billing.v1.Account"> & {
  * Use `create(AccountSchema)` to create a new message.
  */
 export declare const AccountSchema: GenMessage<Account>;
+
+/**
+ * Overage is usage beyond all credit, which Stripe's invoices charge.
+ *
+ * @generated from message trivet.billing.v1.Overage
+ */
+export declare type Overage = Message<"trivet.billing.v1.Overage"> & {
+  /**
+   * The maximum of a period, in nano-dollars. Example: "50000000000" ($50).
+   *
+   * @generated from field: int64 cap_nano_usd = 1;
+   */
+  capNanoUsd: bigint;
+
+  /**
+   * The part of the maximum that is used, in nano-dollars. Example: "1250000000".
+   *
+   * @generated from field: int64 used_nano_usd = 2;
+   */
+  usedNanoUsd: bigint;
+
+  /**
+   * What new calls may use beyond the credit that is left, in nano-dollars; 0 while the plan allows no overage or a payment is missing.
+   * Example: "48750000000".
+   *
+   * @generated from field: int64 headroom_nano_usd = 3;
+   */
+  headroomNanoUsd: bigint;
+};
+
+/**
+ * Describes the message trivet.billing.v1.Overage.
+ * Use `create(OverageSchema)` to create a new message.
+ */
+export declare const OverageSchema: GenMessage<Overage>;
 
 /**
  * Limits are the limits of a plan; 0 means no limit.
@@ -433,6 +475,13 @@ export declare type Plan = Message<"trivet.billing.v1.Plan"> & {
    * @generated from field: trivet.billing.v1.PlanTrial trial = 11;
    */
   trial?: PlanTrial | undefined;
+
+  /**
+   * The usage beyond all credit that the plan allows; unset for a plan without overage.
+   *
+   * @generated from field: trivet.billing.v1.PlanOverage overage = 12;
+   */
+  overage?: PlanOverage | undefined;
 };
 
 /**
@@ -440,6 +489,26 @@ export declare type Plan = Message<"trivet.billing.v1.Plan"> & {
  * Use `create(PlanSchema)` to create a new message.
  */
 export declare const PlanSchema: GenMessage<Plan>;
+
+/**
+ * PlanOverage is usage beyond all credit, which Stripe's invoices charge.
+ *
+ * @generated from message trivet.billing.v1.PlanOverage
+ */
+export declare type PlanOverage = Message<"trivet.billing.v1.PlanOverage"> & {
+  /**
+   * The maximum of a period, in nano-dollars. Example: "50000000000" ($50).
+   *
+   * @generated from field: int64 cap_nano_usd = 1;
+   */
+  capNanoUsd: bigint;
+};
+
+/**
+ * Describes the message trivet.billing.v1.PlanOverage.
+ * Use `create(PlanOverageSchema)` to create a new message.
+ */
+export declare const PlanOverageSchema: GenMessage<PlanOverage>;
 
 /**
  * PlanSeats bounds the seats of a plan.
@@ -758,6 +827,95 @@ export declare type Invoice = Message<"trivet.billing.v1.Invoice"> & {
 export declare const InvoiceSchema: GenMessage<Invoice>;
 
 /**
+ * OveragePeriod is the overage of one period.
+ *
+ * @generated from message trivet.billing.v1.OveragePeriod
+ */
+export declare type OveragePeriod = Message<"trivet.billing.v1.OveragePeriod"> & {
+  /**
+   * When the period began. Example: "2026-11-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 1;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * When the period ends. Example: "2026-12-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 2;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * The overage, in nano-dollars. Example: "1250000000".
+   *
+   * @generated from field: int64 amount_nano_usd = 3;
+   */
+  amountNanoUsd: bigint;
+};
+
+/**
+ * Describes the message trivet.billing.v1.OveragePeriod.
+ * Use `create(OveragePeriodSchema)` to create a new message.
+ */
+export declare const OveragePeriodSchema: GenMessage<OveragePeriod>;
+
+/**
+ * OverageCharge is overage in whole cents that Stripe invoices once.
+ *
+ * @generated from message trivet.billing.v1.OverageCharge
+ */
+export declare type OverageCharge = Message<"trivet.billing.v1.OverageCharge"> & {
+  /**
+   * The charge's id, which Stripe's invoice item has as metadata "trivet_overage". Example: "ovc_01h2".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The amount, in nano-dollars; whole cents. Example: "1250000000".
+   *
+   * @generated from field: int64 amount_nano_usd = 2;
+   */
+  amountNanoUsd: bigint;
+
+  /**
+   * Where it stands. Example: OVERAGE_CHARGE_STATE_INVOICED.
+   *
+   * @generated from field: trivet.billing.v1.OverageChargeState state = 3;
+   */
+  state: OverageChargeState;
+
+  /**
+   * Stripe's id of the invoice that has it; empty while there is none. Example: "in_1A2b".
+   *
+   * @generated from field: string invoice_id = 4;
+   */
+  invoiceId: string;
+
+  /**
+   * When the charge was made. Example: "2026-12-23T09:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 5;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * Why Stripe refused it; empty for other states. Example: "".
+   *
+   * @generated from field: string problem = 6;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.OverageCharge.
+ * Use `create(OverageChargeSchema)` to create a new message.
+ */
+export declare const OverageChargeSchema: GenMessage<OverageCharge>;
+
+/**
  * EntryKind is what moved the money.
  *
  * @generated from enum trivet.billing.v1.EntryKind
@@ -797,6 +955,13 @@ export enum EntryKind {
    * @generated from enum value: ENTRY_KIND_EXPIRY = 4;
    */
   EXPIRY = 4,
+
+  /**
+   * Usage beyond all credit became overage, or a correction took some back.
+   *
+   * @generated from enum value: ENTRY_KIND_OVERAGE = 5;
+   */
+  OVERAGE = 5,
 }
 
 /**
@@ -944,4 +1109,51 @@ export enum InvoiceStatus {
  * Describes the enum trivet.billing.v1.InvoiceStatus.
  */
 export declare const InvoiceStatusSchema: GenEnum<InvoiceStatus>;
+
+/**
+ * OverageChargeState is where a charge of overage stands.
+ *
+ * @generated from enum trivet.billing.v1.OverageChargeState
+ */
+export enum OverageChargeState {
+  /**
+   * Not set; no charge has it.
+   *
+   * @generated from enum value: OVERAGE_CHARGE_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is to be sent to Stripe.
+   *
+   * @generated from enum value: OVERAGE_CHARGE_STATE_NEW = 1;
+   */
+  NEW = 1,
+
+  /**
+   * It waits at Stripe for the subscription's next invoice.
+   *
+   * @generated from enum value: OVERAGE_CHARGE_STATE_SENT = 2;
+   */
+  SENT = 2,
+
+  /**
+   * It is on an invoice.
+   *
+   * @generated from enum value: OVERAGE_CHARGE_STATE_INVOICED = 3;
+   */
+  INVOICED = 3,
+
+  /**
+   * Stripe refused it. An operator must invoice it.
+   *
+   * @generated from enum value: OVERAGE_CHARGE_STATE_REFUSED = 4;
+   */
+  REFUSED = 4,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.OverageChargeState.
+ */
+export declare const OverageChargeStateSchema: GenEnum<OverageChargeState>;
 

@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CallUsage } from "../../usage/v1/usage_pb.js";
-import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Pack, Plan, Subscription, UsageRow, UsageSummary } from "./account_pb.js";
+import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Overage, OverageCharge, OveragePeriod, Pack, Plan, Subscription, UsageRow, UsageSummary } from "./account_pb.js";
 import type { Health } from "../../status/v1/status_pb.js";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
 
@@ -1082,6 +1082,123 @@ export declare type ListEntriesResponse = Message<"trivet.billing.v1.ListEntries
  * Use `create(ListEntriesResponseSchema)` to create a new message.
  */
 export declare const ListEntriesResponseSchema: GenMessage<ListEntriesResponse>;
+
+/**
+ * GetOverageRequest selects an account and a page of charges.
+ *
+ * @generated from message trivet.billing.v1.GetOverageRequest
+ */
+export declare type GetOverageRequest = Message<"trivet.billing.v1.GetOverageRequest"> & {
+  /**
+   * The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The maximum number of charges on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetOverageRequest.
+ * Use `create(GetOverageRequestSchema)` to create a new message.
+ */
+export declare const GetOverageRequestSchema: GenMessage<GetOverageRequest>;
+
+/**
+ * GetOverageResponse is the account's overage. Invoiced, sent, to be sent, refused and not charged add up to the total.
+ *
+ * @generated from message trivet.billing.v1.GetOverageResponse
+ */
+export declare type GetOverageResponse = Message<"trivet.billing.v1.GetOverageResponse"> & {
+  /**
+   * The present period; unset for an account whose plan never allowed overage.
+   *
+   * @generated from field: trivet.billing.v1.Overage overage = 1;
+   */
+  overage?: Overage | undefined;
+
+  /**
+   * All overage of the account, in nano-dollars. Example: "1254321000".
+   *
+   * @generated from field: int64 total_nano_usd = 2;
+   */
+  totalNanoUsd: bigint;
+
+  /**
+   * The charges on invoices, in nano-dollars. Example: "1000000000".
+   *
+   * @generated from field: int64 invoiced_nano_usd = 3;
+   */
+  invoicedNanoUsd: bigint;
+
+  /**
+   * The charges that wait at Stripe for the subscription's next invoice, in nano-dollars. Example: "250000000".
+   *
+   * @generated from field: int64 sent_nano_usd = 4;
+   */
+  sentNanoUsd: bigint;
+
+  /**
+   * The charges that are to be sent to Stripe, in nano-dollars. Example: "0".
+   *
+   * @generated from field: int64 unsent_nano_usd = 5;
+   */
+  unsentNanoUsd: bigint;
+
+  /**
+   * The charges that Stripe refused, in nano-dollars. Example: "0".
+   *
+   * @generated from field: int64 refused_nano_usd = 6;
+   */
+  refusedNanoUsd: bigint;
+
+  /**
+   * What no charge has yet, in nano-dollars; below 0 after a correction of what was charged. Example: "4321000".
+   *
+   * @generated from field: int64 uncharged_nano_usd = 7;
+   */
+  unchargedNanoUsd: bigint;
+
+  /**
+   * The newest periods with overage, at most 24, newest first.
+   *
+   * @generated from field: repeated trivet.billing.v1.OveragePeriod periods = 8;
+   */
+  periods: OveragePeriod[];
+
+  /**
+   * The charges, newest first.
+   *
+   * @generated from field: repeated trivet.billing.v1.OverageCharge charges = 9;
+   */
+  charges: OverageCharge[];
+
+  /**
+   * The token of the next page of charges; empty on the last page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string next_page_token = 10;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetOverageResponse.
+ * Use `create(GetOverageResponseSchema)` to create a new message.
+ */
+export declare const GetOverageResponseSchema: GenMessage<GetOverageResponse>;
 
 /**
  * ListPlansRequest asks for one page of plans.
@@ -2874,6 +2991,16 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof ListEntriesRequestSchema;
     output: typeof ListEntriesResponseSchema;
+  },
+  /**
+   * GetOverage shows how the account's overage becomes charges, and where they stand, newest first.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.GetOverage
+   */
+  getOverage: {
+    methodKind: "unary";
+    input: typeof GetOverageRequestSchema;
+    output: typeof GetOverageResponseSchema;
   },
   /**
    * ListPlans lists the plans and the credit packs on sale.

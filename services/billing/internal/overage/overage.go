@@ -1,0 +1,254 @@
+// Package overage has Stripe invoice what accounts use beyond their credit: each charge once, whatever fails.
+//
+// The ledger makes the charges, in whole cents, and commits them. This package sends each as an invoice item, either for the subscription's next
+// invoice or on an invoice of its own, and follows it until it is on an invoice. Items and invoices carry the charge's id, so that a call whose
+// outcome is unknown is looked up before it is made again.
+package overage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+)
+
+// State is how far a charge is.
+type State string
+
+// The states of a charge.
+const (
+	// StateNew is to be sent.
+	StateNew State = "new"
+	// StateSent waits at Stripe for the subscription's next invoice.
+	StateSent State = "sent"
+	// StateInvoiced is on an invoice.
+	StateInvoiced State = "invoiced"
+	// StateRefused needs an operator.
+	StateRefused State = "refused"
+)
+
+// Charge is a charge and how far it is.
+type Charge struct {
+	ledger.OverageCharge
+	State State
+	// NextTime is when it is sent, or looked at, next.
+	NextTime time.Time
+	// Attempts counts the earlier attempts, and SpentKeys the idempotency keys that cannot be used again.
+	Attempts, SpentKeys int64
+	// CustomerID, ItemID and InvoiceID are Stripe's; "" for none.
+	CustomerID, ItemID, InvoiceID string
+	// Problem is why Stripe refused it.
+	Problem string
+}
+
+// Period is the overage of a period, in nano-dollars.
+type Period struct {
+	Start, End time.Time
+	Amount     int64
+}
+
+// Item is an invoice item.
+type Item struct {
+	ID string
+	// InvoiceID is the invoice that has it; "" while it waits for one.
+	InvoiceID string
+}
+
+// NewItem is an invoice item to make.
+type NewItem struct {
+	// ChargeID is stored with the item.
+	ChargeID, Customer string
+	// Subscription or Invoice says where it belongs; one of the two is set.
+	Subscription, Invoice string
+	Cents                 int64
+	Description           string
+	// TaxBehavior and TaxCode are the plan's.
+	TaxBehavior, TaxCode string
+	// Key is the idempotency key.
+	Key string
+}
+
+// NewInvoice is a draft to make.
+type NewInvoice struct {
+	// ChargeID is stored with the invoice.
+	ChargeID, Customer string
+	// Subscription is whose payment method pays.
+	Subscription string
+	AutomaticTax bool
+	// Key is the idempotency key.
+	Key string
+}
+
+// Provider calls Stripe. Errors are those of package outcome.
+type Provider interface {
+	// FindOverageItem searches the customer's invoice items since a time for that of a charge. It returns no id if there is none.
+	FindOverageItem(ctx context.Context, customer, chargeID string, since time.Time) (Item, error)
+	// NewOverageItem makes an item. It is idempotent by key.
+	NewOverageItem(ctx context.Context, n NewItem) (Item, error)
+	// OverageItem reads an item.
+	OverageItem(ctx context.Context, id string) (Item, error)
+	// DeleteOverageItem deletes an item that is on no invoice. Stripe refuses to delete any other.
+	DeleteOverageItem(ctx context.Context, id string) error
+	// FindOverageInvoice searches the customer's invoices since a time for that of a charge. It returns "" if there is none.
+	FindOverageInvoice(ctx context.Context, customer, chargeID string, since time.Time) (id string, err error)
+	// NewOverageInvoice makes a draft that has no items and does not advance. It is idempotent by key.
+	NewOverageInvoice(ctx context.Context, n NewInvoice) (id string, err error)
+	// FinalizeInvoice makes a draft final and has Stripe collect it. An invoice that is final stays as it is.
+	FinalizeInvoice(ctx context.Context, id string) error
+}
+
+// Store keeps the charges.
+type Store interface {
+	// DueOverage lists at most limit accounts whose charge is due.
+	DueOverage(ctx context.Context, at time.Time, limit int) (accountIDs []string, err error)
+	// OpenCharges lists at most limit charges that are to be sent, or looked at again, by now.
+	OpenCharges(ctx context.Context, at time.Time, limit int) ([]Charge, error)
+	// SaveCharge writes how far a charge is.
+	SaveCharge(ctx context.Context, c Charge) error
+	// Customer reads the account's customer; "" for none.
+	Customer(ctx context.Context, accountID string) (string, error)
+}
+
+// Ledger makes charges.
+type Ledger interface {
+	ChargeOverage(ctx context.Context, accountID string) (charged bool, err error)
+}
+
+// Plans knows the versions of plans.
+type Plans interface {
+	Get(ref string) (plans.Plan, bool)
+}
+
+// Options holds the dependencies of a Biller. All are required, except AutomaticTax.
+type Options struct {
+	Store    Store
+	Ledger   Ledger
+	Provider Provider
+	Plans    Plans
+	Now      func() time.Time
+	Logger   *slog.Logger
+	// AutomaticTax lets Stripe work out the tax.
+	AutomaticTax bool
+}
+
+// Biller makes charges and sends them.
+type Biller struct{ Options }
+
+// New makes a Biller.
+func New(o Options) *Biller { return &Biller{o} }
+
+// batch is how many accounts, and how many charges, are read at once.
+const batch = 100
+
+// Run makes the charges that are due, and sends what is open. One process at a time may run it. It calls keep before each step, and ends with
+// its error. An account or a charge that fails does not keep others from their turn.
+func (b *Biller) Run(ctx context.Context, keep func(context.Context) error) error {
+	err := b.make(ctx, keep)
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, b.sendAll(ctx, keep))
+}
+
+func (b *Biller) make(ctx context.Context, keep func(context.Context) error) error {
+	for {
+		due, err := b.Store.DueOverage(ctx, b.Now(), batch)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		var failed []error
+		for _, accountID := range due {
+			if err := keep(ctx); err != nil {
+				return err
+			}
+			if _, err := b.Ledger.ChargeOverage(ctx, accountID); err != nil {
+				failed = append(failed, fmt.Errorf("charge the overage of %s: %w", accountID, err))
+			}
+		}
+		if len(failed) > 0 || len(due) < batch {
+			return errors.Join(failed...)
+		}
+	}
+}
+
+func (b *Biller) sendAll(ctx context.Context, keep func(context.Context) error) error {
+	for {
+		open, err := b.Store.OpenCharges(ctx, b.Now(), batch)
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		for _, c := range open {
+			if err := keep(ctx); err != nil {
+				return err
+			}
+			switch err := b.step(ctx, c); {
+			case errors.Is(err, errStopped):
+				return nil
+			case err != nil:
+				return err
+			}
+		}
+	}
+}
+
+// retryAfter is the pause after an attempt that did not succeed: from 15 seconds, doubled each time, to an hour.
+func retryAfter(attempts int64) time.Duration {
+	return min(15*time.Second<<min(max(attempts-1, 0), 10), time.Hour)
+}
+
+// errStopped says that Stripe does not serve now: the others wait for the next run.
+var errStopped = errors.New("overage: Stripe does not serve now")
+
+// step sends a charge, or looks at one that was sent, and writes how far it is. Its errors are errStopped and those of the store.
+func (b *Biller) step(ctx context.Context, c Charge) error {
+	call := &calling{Biller: b, c: c, again: c.Attempts > 0}
+	call.c.Attempts++
+	call.c.NextTime = b.Now().Add(retryAfter(call.c.Attempts))
+	// The attempt is stored before the call, so that after a crash the next one looks first.
+	if err := b.Store.SaveCharge(ctx, call.c); err != nil {
+		return err
+	}
+	err := call.judge(ctx, call.advance(ctx))
+	if err != nil && !errors.Is(err, errStopped) {
+		return err
+	}
+	return errors.Join(err, b.Store.SaveCharge(ctx, call.c))
+}
+
+// judge notes what a call's error means. It returns errStopped and errors of the store.
+func (c *calling) judge(ctx context.Context, err error) error {
+	attributes := []any{slog.String("account", c.c.AccountID), slog.String("charge", c.c.ID), slog.Any("error", err)}
+	if unknown, ok := errors.AsType[*outcome.UnknownError](err); ok {
+		if unknown.Spent {
+			c.c.SpentKeys++
+		}
+		c.Logger.WarnContext(ctx, "it is unknown whether a charge of overage reached Stripe; looking it up later", attributes...)
+		return errStopped
+	}
+	if busy, ok := errors.AsType[*outcome.BusyError](err); ok {
+		if later := c.Now().Add(busy.After); later.After(c.c.NextTime) {
+			c.c.NextTime = later
+		}
+		return errStopped
+	}
+	refused, ok := errors.AsType[*outcome.RefusedError](err)
+	switch {
+	case !ok:
+		return err
+	case refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden: // another key may be allowed
+		c.Logger.ErrorContext(ctx, "Stripe refused a charge of overage; check the permissions of STRIPE_SECRET_KEY for invoices", attributes...)
+		return errStopped
+	case refused.Type == "idempotency_error": // the call's parameters have changed; what the earlier one did is looked up
+		c.c.SpentKeys++
+		return nil
+	}
+	c.c.State, c.c.Problem = StateRefused, refused.Error()
+	c.Logger.ErrorContext(ctx, "Stripe refused a charge of overage; correct the cause and invoice the amount in Stripe's dashboard", attributes...)
+	return nil
+}

@@ -1,0 +1,530 @@
+package overage_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/settings"
+	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/follow"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/overage"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const account = "org_1"
+
+// catalog has one plan, with overage, by month and by year.
+type catalog struct {
+	plan   plans.Plan
+	prices map[string]plans.Interval
+}
+
+func (c *catalog) Get(ref string) (plans.Plan, bool) {
+	if ref == "free" {
+		return c.Default(), true
+	}
+	return c.plan, ref == c.plan.Ref()
+}
+
+func (c *catalog) ByPrice(id string) (plans.Sale, bool) {
+	interval, ok := c.prices[id]
+	return plans.Sale{Offer: plans.Offer{Plan: &c.plan}, Interval: interval}, ok
+}
+
+func (c *catalog) Default() plans.Plan { return plans.Plan{ID: "free", Name: "Free"} }
+
+// world is an account with a subscription at a fake Stripe that can fail.
+type world struct {
+	*billingtest.Clock
+	t      *testing.T
+	fake   *fake.Fake
+	store  *store.Store
+	ledger *ledger.Ledger
+	mirror *mirror.Mirror
+	biller *overage.Biller
+	// fail decides what happens to a request of the biller: "" for nothing.
+	fail          func(r *http.Request) string
+	calls         int
+	customer, sub string
+	requests      int
+}
+
+// newWorld subscribes an account to the plan.
+func newWorld(t *testing.T, db *database.DB, interval plans.Interval) *world {
+	t.Helper()
+	w := &world{t: t, Clock: billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)), store: store.New(db)}
+	var err error
+	w.fake, err = fake.New(fake.Config{Now: w.Now, PublicURL: "http://stripe.test"})
+	require.NoError(t, err)
+	front := httptest.NewServer(http.HandlerFunc(w.serve))
+	t.Cleanup(front.Close)
+	client := stripe.New(stripe.Config{
+		Key: settings.NewSecret("sk_test_1"), URL: front.URL, HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		Logger: slog.New(slog.DiscardHandler), ReadsPerSecond: 10_000,
+	})
+	list, err := models.Parse([]byte(`models: {embed: {kind: embedding, provider: test, context_tokens: 2147483647, input: "0.001"}}`))
+	require.NoError(t, err)
+	offers := &catalog{
+		plan:   plans.Plan{ID: "metered", Version: 1, Name: "Metered", Price: 20_000_000_000, IncludedCredit: 1000, TaxBehavior: "exclusive", Overage: &plans.Overage{Cap: 1e12}},
+		prices: map[string]plans.Interval{},
+	}
+	w.ledger = ledger.New(ledger.Options{Store: w.store, Prices: list, Plans: offers, Now: w.Now, Logger: slog.New(slog.DiscardHandler), Lease: time.Minute})
+	w.mirror = mirror.New(mirror.Options{
+		Store: w.store, Source: client, Now: w.Now, Applied: func(context.Context, string, string) {}, Written: (&follow.Follower{Store: w.store, Ledger: w.ledger}).Written,
+	})
+	w.biller = overage.New(overage.Options{Store: w.store, Ledger: w.ledger, Provider: client, Plans: offers, Now: w.Now, Logger: slog.New(slog.DiscardHandler)})
+
+	w.customer = w.post("/v1/customers", "")
+	_, err = w.store.BeginCustomer(t.Context(), customers.Begin{AccountID: account, Time: w.Now()})
+	require.NoError(t, err)
+	require.NoError(t, w.store.SaveCustomer(t.Context(), account, w.customer))
+	method := w.post("/v1/payment_methods/pm_card_visa/attach", "customer="+w.customer)
+	price := w.post("/v1/prices", "currency=usd&unit_amount=2000&product_data[name]=Metered&recurring[interval]="+string(interval))
+	offers.prices[price] = interval
+	w.sub = w.post("/v1/subscriptions", "customer="+w.customer+"&items[0][price]="+price+"&default_payment_method="+method)
+	w.sync()
+	a, err := w.ledger.Account(t.Context(), account, "")
+	require.NoError(t, err)
+	require.Equal(t, "metered@1", a.Plan)
+	return w
+}
+
+// serve is Stripe as the biller reaches it.
+func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
+	w.calls++
+	how := ""
+	if w.fail != nil {
+		how = w.fail(r)
+	}
+	switch how {
+	case "lost": // done, but the answer is lost
+		w.fake.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
+		panic(http.ErrAbortHandler)
+	case "down":
+		panic(http.ErrAbortHandler)
+	case "500", "429", "401":
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(map[string]int{"500": 500, "429": 429, "401": 401}[how])
+		_, _ = rw.Write([]byte(`{"error": {"type": "api_error", "message": "no"}}`))
+	default:
+		w.fake.ServeHTTP(rw, r)
+	}
+}
+
+func (w *world) ask(method, path, form string) []byte {
+	w.t.Helper()
+	request := httptest.NewRequestWithContext(w.t.Context(), method, path, strings.NewReader(form))
+	request.Header.Set("Authorization", "Bearer sk_test_1")
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer := httptest.NewRecorder()
+	w.fake.ServeHTTP(answer, request)
+	require.Equal(w.t, http.StatusOK, answer.Code, "%s %s: %s", method, path, answer.Body)
+	return answer.Body.Bytes()
+}
+
+func (w *world) post(path, form string) string {
+	w.t.Helper()
+	var made struct{ ID string }
+	require.NoError(w.t, json.Unmarshal(w.ask(http.MethodPost, path, form), &made))
+	return made.ID
+}
+
+// sync has Stripe do what is due, and mirrors the subscription and its invoices.
+func (w *world) sync() {
+	w.t.Helper()
+	_, err := w.fake.Advance()
+	require.NoError(w.t, err)
+	before := w.fail
+	w.fail = nil
+	for _, inv := range w.invoices() {
+		_, err := w.mirror.Sync(w.t.Context(), mirror.Invoice, inv.ID)
+		require.NoError(w.t, err)
+	}
+	_, err = w.mirror.Sync(w.t.Context(), mirror.Subscription, w.sub)
+	require.NoError(w.t, err)
+	w.fail = before
+}
+
+type invoice struct {
+	ID, Status, Subscription string
+	Lines                    struct {
+		Data []struct {
+			Amount   int64
+			Metadata map[string]string
+		}
+	}
+}
+
+func (w *world) invoices() []invoice {
+	w.t.Helper()
+	var list struct{ Data []invoice }
+	require.NoError(w.t, json.Unmarshal(w.ask(http.MethodGet, "/v1/invoices?limit=100", ""), &list))
+	return list.Data
+}
+
+// use has the account use that many nano-dollars.
+func (w *world) use(amount int64) {
+	w.t.Helper()
+	w.requests++
+	h, err := w.ledger.Reserve(w.t.Context(), ledger.Reservation{RequestID: fmt.Sprint(w.requests), AccountID: account, Model: "embed", InputTokens: amount})
+	require.NoError(w.t, err)
+	_, err = w.ledger.Settle(w.t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: amount}, Outcome: ledger.OutcomeCompleted})
+	require.NoError(w.t, err)
+}
+
+func (w *world) bill() {
+	w.t.Helper()
+	require.NoError(w.t, w.biller.Run(w.t.Context(), func(context.Context) error { return nil }))
+}
+
+// charges lists all charges of the account, newest first.
+func (w *world) charges() []overage.Charge {
+	w.t.Helper()
+	all, err := w.store.Charges(w.t.Context(), account, "", 1000)
+	require.NoError(w.t, err)
+	return all
+}
+
+// atStripe sums the cents of each charge at Stripe: on invoices, and of items that wait.
+func (w *world) atStripe() (invoiced, waiting map[string]int64) {
+	w.t.Helper()
+	invoiced, waiting = map[string]int64{}, map[string]int64{}
+	for _, inv := range w.invoices() {
+		for _, l := range inv.Lines.Data {
+			if id := l.Metadata["trivet_overage"]; id != "" {
+				invoiced[id] += l.Amount
+			}
+		}
+	}
+	var items struct {
+		Data []struct {
+			Amount   int64
+			Metadata map[string]string
+		}
+	}
+	require.NoError(w.t, json.Unmarshal(w.ask(http.MethodGet, "/v1/invoiceitems?limit=100&pending=true&customer="+url.QueryEscape(w.customer), ""), &items))
+	for _, i := range items.Data {
+		waiting[i.Metadata["trivet_overage"]] += i.Amount
+	}
+	return invoiced, waiting
+}
+
+// check compares Stripe with the ledger: nothing there that is not charged, and no charge twice.
+func (w *world) check() {
+	w.t.Helper()
+	cents := map[string]int64{}
+	for _, c := range w.charges() {
+		cents[c.ID] = c.Cents
+	}
+	invoiced, waiting := w.atStripe()
+	for id, n := range waiting {
+		invoiced[id] += n
+	}
+	for id, n := range invoiced {
+		require.Equal(w.t, cents[id], n, "charge %s is at Stripe once", id)
+	}
+	found, err := w.ledger.Audit(w.t.Context())
+	require.NoError(w.t, err)
+	require.Empty(w.t, found)
+}
+
+// done requires that all overage but less than a cent is on invoices.
+func (w *world) done() {
+	w.t.Helper()
+	w.check()
+	invoiced, waiting := w.atStripe()
+	require.Empty(w.t, waiting)
+	sum := int64(0)
+	for _, c := range w.charges() {
+		require.Equal(w.t, overage.StateInvoiced, c.State, c.Problem)
+		require.Equal(w.t, c.Cents, invoiced[c.ID])
+		require.NotEmpty(w.t, c.InvoiceID)
+		sum += c.Cents * plans.Cent
+	}
+	a, err := w.ledger.Known(w.t.Context(), account)
+	require.NoError(w.t, err)
+	require.GreaterOrEqual(w.t, a.Overage.Total, sum)
+	require.Less(w.t, a.Overage.Total-sum, int64(plans.Cent))
+}
+
+func each(t *testing.T, interval plans.Interval, test func(t *testing.T, w *world)) {
+	t.Helper()
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) { test(t, newWorld(t, db, interval)) })
+}
+
+// The invoice of a renewal has what was used until an hour before, and the next one has the rest.
+func TestARenewalChargesOverage(t *testing.T) {
+	each(t, plans.Month, func(t *testing.T, w *world) {
+		start := w.Now()
+		w.use(1000 + 123_456_789)
+		w.bill()
+		require.Empty(t, w.charges())
+		w.Set(start.AddDate(0, 1, 0).Add(-time.Hour))
+		w.bill()
+		require.EqualValues(t, 12, w.charges()[0].Cents)
+		require.Equal(t, overage.StateSent, w.charges()[0].State)
+		w.check()
+		w.use(10_000_000)
+		w.bill()
+		w.Set(start.AddDate(0, 1, 0))
+		w.sync()
+		require.Len(t, w.invoices(), 2)
+		require.Len(t, w.invoices()[0].Lines.Data, 2, "the price of the month, and the overage")
+		w.Add(2 * time.Hour)
+		w.sync()
+		require.Equal(t, "paid", w.invoices()[0].Status)
+		w.bill()
+		require.Equal(t, overage.StateInvoiced, w.charges()[0].State)
+		require.Equal(t, w.invoices()[0].ID, w.charges()[0].InvoiceID)
+		calls := w.calls
+		w.bill()
+		require.Equal(t, calls, w.calls, "nothing is left to ask for")
+		w.Set(start.AddDate(0, 2, 0).Add(-time.Hour))
+		w.bill()
+		w.Set(start.AddDate(0, 2, 0).Add(3 * time.Hour))
+		w.sync()
+		w.bill()
+		require.EqualValues(t, 1, w.charges()[0].Cents)
+		w.done()
+	})
+}
+
+// A billed year is charged for each month by an invoice of its own, paid by the subscription's card.
+func TestAYearIsChargedMonthly(t *testing.T) {
+	each(t, plans.Year, func(t *testing.T, w *world) {
+		w.use(1000 + 25_000_000)
+		w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+		w.bill()
+		w.done()
+		require.Len(t, w.invoices(), 2)
+		require.Equal(t, "paid", w.invoices()[0].Status)
+		require.EqualValues(t, 2, w.charges()[0].Cents)
+		w.sync()
+		w.use(1000 + 5_000_000)
+		w.Set(w.Now().AddDate(0, 1, 0))
+		w.bill()
+		w.done()
+		require.Len(t, w.charges(), 2)
+	})
+}
+
+// A subscription that ends is charged for what is open, also for what settles later.
+func TestTheEndChargesWhatIsOpen(t *testing.T) {
+	for name, end := range map[string]func(w *world){
+		"at once": func(w *world) { w.ask(http.MethodDelete, "/v1/subscriptions/"+w.sub, "") },
+		"at the end of the period": func(w *world) {
+			w.ask(http.MethodPost, "/v1/subscriptions/"+w.sub, "cancel_at_period_end=true")
+			w.sync()
+			w.Add(31 * 24 * time.Hour)
+		},
+		"while a charge waits for the renewal": func(w *world) {
+			w.Set(w.Now().AddDate(0, 1, 0).Add(-time.Hour))
+			w.bill()
+			require.Equal(w.t, overage.StateSent, w.charges()[0].State)
+			w.ask(http.MethodDelete, "/v1/subscriptions/"+w.sub, "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Month)
+			w.use(1000 + 30_000_000)
+			w.requests++
+			late, err := w.ledger.Reserve(t.Context(), ledger.Reservation{RequestID: "late", AccountID: account, Model: "embed", InputTokens: 20_000_000})
+			require.NoError(t, err)
+			w.Add(time.Second)
+			end(w)
+			w.sync()
+			_, err = w.ledger.Settle(t.Context(), ledger.Settlement{HoldID: late.ID, Usage: ledger.Usage{Input: 20_000_000}, Outcome: ledger.OutcomeCompleted})
+			require.NoError(t, err)
+			for range 10 {
+				w.Add(24 * time.Hour)
+				w.bill()
+				w.check()
+			}
+			w.done()
+			total := int64(0)
+			for _, c := range w.charges() {
+				total += c.Cents
+			}
+			require.EqualValues(t, 5, total)
+		})
+	}
+}
+
+// Whatever a call comes to, at any step, the charge is at Stripe once.
+func TestEachFailureAtEachCall(t *testing.T) {
+	for _, how := range []string{"lost", "down", "500", "429", "401"} {
+		for step := range 6 {
+			for name, interval := range map[string]plans.Interval{"renewal": plans.Month, "invoice": plans.Year} {
+				w := newWorld(t, databasetest.SQLite(t, store.Migrations()), interval)
+				w.use(1000 + 70_000_000)
+				w.Set(w.Now().AddDate(0, 1, 0).Add(map[plans.Interval]time.Duration{plans.Month: -time.Hour, plans.Year: time.Hour}[interval]))
+				n := 0
+				w.fail = func(*http.Request) string {
+					if n++; n == step+1 {
+						return how
+					}
+					return ""
+				}
+				for range 5 {
+					w.bill()
+					w.check()
+					w.Add(time.Minute)
+				}
+				w.fail = nil
+				if interval == plans.Month {
+					w.Add(3 * time.Hour)
+					w.sync()
+					w.bill()
+				}
+				w.done()
+				require.Len(t, w.charges(), 1, "%s at call %d of the %s", how, step, name)
+			}
+		}
+	}
+}
+
+// An item that an operator has deleted at Stripe is not made again.
+func TestADeletedItemStaysDeleted(t *testing.T) {
+	w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Month)
+	w.use(1000 + 30_000_000)
+	w.Set(w.Now().AddDate(0, 1, 0).Add(-time.Hour))
+	w.bill()
+	w.ask(http.MethodDelete, "/v1/invoiceitems/"+w.charges()[0].ItemID, "")
+	w.Add(5 * time.Hour)
+	w.sync()
+	w.bill()
+	require.Equal(t, overage.StateRefused, w.charges()[0].State)
+	require.NotEmpty(t, w.charges()[0].Problem)
+	invoiced, waiting := w.atStripe()
+	require.Empty(t, invoiced)
+	require.Empty(t, waiting)
+}
+
+// A history of months with outages of 1, 26 and 60 hours, across the ends of hours and periods: no invoice is ever ahead of the ledger, and in the
+// end each cent of overage is on one invoice. TRIVET_FAULTS=1 runs 1,000 of them.
+func TestOutages(t *testing.T) {
+	seeds := 8
+	if os.Getenv("TRIVET_FAULTS") != "" {
+		seeds = 1000
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(uint64(seed), 7))
+			w := newWorld(t, databasetest.SQLite(t, store.Migrations()), []plans.Interval{plans.Month, plans.Month, plans.Year}[r.IntN(3)])
+			w.history(r)
+		})
+	}
+}
+
+func (w *world) history(r *rand.Rand) {
+	w.t.Helper()
+	start := w.Now()
+	w.use(1000)
+	var upTo time.Time
+	w.fail = func(*http.Request) string {
+		if w.Now().Before(upTo) {
+			return []string{"lost", "down", "500", "429", "lost", "down"}[r.IntN(6)]
+		}
+		return ""
+	}
+	canceled, missed := false, false
+	for w.Now().Before(start.AddDate(0, 0, 66)) {
+		w.Add([]time.Duration{time.Hour, 50 * time.Minute, 5 * time.Hour, 11 * time.Hour}[r.IntN(4)])
+		near := w.Now().AddDate(0, 0, 1).Day() == start.Day() || w.Now().Day() == start.Day() // outages around the end of a period
+		if !w.Now().Before(upTo) && (r.IntN(40) == 0 || near && r.IntN(3) == 0) {
+			upTo = w.Now().Add([]time.Duration{time.Hour, 26 * time.Hour, 60 * time.Hour}[r.IntN(3)])
+		}
+		if n, err := w.fake.Advance(); !w.Now().Before(upTo) && (n > 0 || missed) {
+			require.NoError(w.t, err)
+			w.sync()
+			missed = false
+		} else {
+			missed = missed || n > 0
+		}
+		a, err := w.ledger.Account(w.t.Context(), account, "")
+		require.NoError(w.t, err)
+		if r.IntN(2) == 0 && a.Overage.CloseTime.Equal(ledger.Never) {
+			w.call(r)
+		}
+		if !canceled && !w.Now().Before(upTo) && r.IntN(300) == 0 {
+			canceled = true
+			w.ask(http.MethodDelete, "/v1/subscriptions/"+w.sub, "")
+			w.sync()
+		}
+		calls := w.calls
+		w.bill()
+		if w.calls > calls {
+			w.ahead()
+		}
+	}
+	upTo = time.Time{}
+	if !canceled {
+		w.ask(http.MethodDelete, "/v1/subscriptions/"+w.sub, "")
+	}
+	for range 8 {
+		w.Add(25 * time.Hour)
+		w.sync()
+		w.bill()
+	}
+	w.done()
+}
+
+// call uses something, mostly in one go. A call that the sweeper has charged may be corrected later, to less or more.
+func (w *world) call(r *rand.Rand) {
+	w.t.Helper()
+	amount := r.Int64N(40_000_000) + 1
+	if r.IntN(5) > 0 {
+		w.use(amount)
+		return
+	}
+	w.requests++
+	h, err := w.ledger.Reserve(w.t.Context(), ledger.Reservation{RequestID: fmt.Sprint(w.requests), AccountID: account, Model: "embed", InputTokens: amount})
+	require.NoError(w.t, err)
+	w.Add(2 * time.Minute)
+	_, err = w.ledger.Sweep(w.t.Context())
+	require.NoError(w.t, err)
+	w.bill()
+	if r.IntN(2) == 0 { // to more only: less may already be on an invoice, and stays as credit towards the next charge
+		_, err = w.ledger.Settle(w.t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: amount + r.Int64N(1_000_000)}, Outcome: ledger.OutcomeCompleted})
+		require.NoError(w.t, err)
+	}
+}
+
+// ahead requires that Stripe has no cent that the ledger does not have.
+func (w *world) ahead() {
+	w.t.Helper()
+	invoiced, waiting := w.atStripe()
+	cents := int64(0)
+	for _, sums := range []map[string]int64{invoiced, waiting} {
+		for _, n := range sums {
+			cents += n
+		}
+	}
+	a, err := w.ledger.Known(w.t.Context(), account)
+	require.NoError(w.t, err)
+	require.LessOrEqual(w.t, cents*plans.Cent, a.Overage.Total)
+}
