@@ -52,8 +52,8 @@ func (c *Channel) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // Wait returns when no handler runs any more. No call may begin.
 func (c *Channel) Wait() { c.running.Wait() }
 
-// Invoke implements grpc.ClientConnInterface. The options have no meaning here.
-func (c *Channel) Invoke(ctx context.Context, method string, args, reply any, _ ...grpc.CallOption) error {
+// Invoke implements grpc.ClientConnInterface. Of the options, grpc.Header has a meaning here.
+func (c *Channel) Invoke(ctx context.Context, method string, args, reply any, options ...grpc.CallOption) error {
 	call, ok := c.calls[method]
 	if !ok {
 		return unknown(method)
@@ -70,18 +70,25 @@ func (c *Channel) Invoke(ctx context.Context, method string, args, reply any, _ 
 	type result struct {
 		answer any
 		err    error
+		header metadata.MD
 	}
 	results := make(chan result, 1)
 	c.running.Go(func() {
 		own, cancel := serverContext(ctx)
 		defer cancel()
-		answer, err := call.handler(call.impl, own, func(m any) error { return give(m, request) }, c.unary)
-		results <- result{answer, err}
+		h := &header{method: method}
+		answer, err := call.handler(call.impl, h.within(own), func(m any) error { return give(m, request) }, c.unary)
+		results <- result{answer, err, h.get()}
 	})
 	select {
 	case <-ctx.Done():
 		return status.FromContextError(ctx.Err()).Err()
 	case r := <-results:
+		for _, o := range options {
+			if wanted, ok := o.(grpc.HeaderCallOption); ok {
+				*wanted.HeaderAddr = r.header
+			}
+		}
 		if r.err != nil {
 			return asStatus(r.err)
 		}

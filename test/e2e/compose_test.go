@@ -76,7 +76,9 @@ func TestComposeFileIsConsistent(t *testing.T) {
 			require.Contains(t, name, "auth", "only auth signs passports")
 		}
 	}
-	for _, name := range []string{"auth", "ai", "billing", "gateway", "postgres", "keys", "sandbox", "migrate-auth", "migrate-billing", "migrate-ai"} {
+	require.NotEmpty(t, file.Services["redis"].Healthcheck)
+	require.Contains(t, file.Services["ai"].Environment, "REDIS_URL")
+	for _, name := range []string{"auth", "ai", "billing", "gateway", "postgres", "redis", "keys", "sandbox", "migrate-auth", "migrate-billing", "migrate-ai"} {
 		require.Contains(t, file.Services, name)
 	}
 }

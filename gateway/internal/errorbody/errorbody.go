@@ -126,6 +126,9 @@ func Write(w http.ResponseWriter, tree Tree, e *errs.Error, requestID string) {
 		h.Set("Retry-After", strconv.FormatInt(seconds(e.RetryAfter), 10))
 		h.Set("Retry-After-Ms", strconv.FormatInt(max(1, e.RetryAfter.Milliseconds()), 10))
 	}
+	if e.Reason == errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED {
+		writeLimit(h, tree, e)
+	}
 	if pointless(e.Reason) {
 		h.Set("X-Should-Retry", "false")
 	}

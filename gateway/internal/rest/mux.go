@@ -41,7 +41,7 @@ func New(ctx context.Context, clients Clients, body reqbody.Reader) (*Mux, error
 		runtime.WithErrorHandler(answerError),
 		runtime.WithRoutingErrorHandler(answerRoutingError),
 		runtime.WithIncomingHeaderMatcher(none),
-		runtime.WithOutgoingHeaderMatcher(none),
+		runtime.WithOutgoingHeaderMatcher(limitHeader),
 		runtime.WithOutgoingTrailerMatcher(none),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithDisablePathLengthFallback(),
@@ -58,6 +58,18 @@ func New(ctx context.Context, clients Clients, body reqbody.Reader) (*Mux, error
 		}
 	}
 	return &Mux{mux: mux, body: body}, nil
+}
+
+// limitHeader passes on what is left of the caller's limits, and no other header of a service.
+func limitHeader(name string) (string, bool) {
+	switch name {
+	case "ratelimit":
+		return "RateLimit", true
+	case "ratelimit-policy":
+		return "RateLimit-Policy", true
+	default:
+		return "", false
+	}
 }
 
 // ServeHTTP implements http.Handler.

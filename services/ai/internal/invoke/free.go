@@ -39,14 +39,14 @@ func (i *Invoker) InputTokens(ctx context.Context, claims *passport.Claims, r Re
 	}
 	defer ticket.Done(0)
 	if chats {
-		return i.countFor(ctx, req, model, r.Sink)
+		return i.countFor(ctx, req, model, r.Sink, ticket.Levels())
 	}
 	q := Query{Method: http.MethodPost, Path: pathOf(req.Endpoint), Headers: r.Headers, Model: model, Target: cmp.Or(r.Target, native)}
-	return i.pass(ctx, &q, &passing{body: func(route *models.Route) []byte { return req.Upstream(0, route.Model, route.Name) }, sink: r.Sink})
+	return i.pass(ctx, &q, &passing{body: func(route *models.Route) []byte { return req.Upstream(0, route.Model, route.Name) }, sink: r.Sink, limits: ticket.Levels()})
 }
 
 // countFor answers for a provider that does not count.
-func (i *Invoker) countFor(ctx context.Context, req *wire.Request, model models.Model, sink Sink) error {
+func (i *Invoker) countFor(ctx context.Context, req *wire.Request, model models.Model, sink Sink, limits []limit.Level) error {
 	budget := i.deps.Counter.Budget(ctx, model.Vocabulary, exactText)
 	defer budget.Close()
 	body, _ := json.Marshal(struct {
@@ -54,7 +54,7 @@ func (i *Invoker) countFor(ctx context.Context, req *wire.Request, model models.
 		Tokens int64  `json:"input_tokens"`
 	}{"response.input_tokens", req.CountInput(model, budget)})
 	sink.Settled(hold.Receipt{})
-	if err := sink.Head(Head{Status: http.StatusOK, Headers: map[string]string{"content-type": typeJSON, translatedHeader: "chat.completions"}}); err != nil {
+	if err := sink.Head(Head{Status: http.StatusOK, Headers: map[string]string{"content-type": typeJSON, translatedHeader: "chat.completions"}, Limits: limits}); err != nil {
 		return callerLeft(err)
 	}
 	if err := sink.Body(body); err != nil {
@@ -71,7 +71,7 @@ func (i *Invoker) Object(ctx context.Context, claims *passport.Claims, o ObjectC
 		return err
 	}
 	defer ticket.Done(0)
-	return i.ask(ctx, o, &passing{sink: sink, inspect: inspect})
+	return i.ask(ctx, o, &passing{sink: sink, inspect: inspect, limits: ticket.Levels()})
 }
 
 // Fetch is Object for Trivet itself. It returns the status, also of an error that the provider answered.
@@ -120,6 +120,7 @@ type passing struct {
 	body    func(*models.Route) []byte // nil for a request without a body
 	sink    Sink
 	inspect func(status int) error
+	limits  []limit.Level
 	begun   bool
 }
 
@@ -162,6 +163,7 @@ func (p *passing) whole(head Head, body []byte) error {
 		}
 	}
 	p.sink.Settled(hold.Receipt{})
+	head.Limits = p.limits
 	if err := p.sink.Head(head); err != nil {
 		return callerLeft(err)
 	}

@@ -30,6 +30,8 @@ type Head struct {
 	Headers map[string]string
 	// Streamed tells that the body is a stream of server-sent events.
 	Streamed bool
+	// Limits is what is left of the limits that apply to the caller.
+	Limits []limit.Level
 }
 
 // Sink takes an answer. Its methods are never called at the same time, and not after Invoke has returned. Their order:

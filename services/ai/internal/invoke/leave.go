@@ -111,6 +111,7 @@ func (c *call) sendHead(h Head) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.firstByte = c.invoker.deps.Now()
+	h.Limits = c.ticket.Levels()
 	if c.sink != nil && c.sink.Head(h) != nil {
 		c.leaveLocked()
 	}

@@ -2,7 +2,9 @@
 -- KEYS: the account, its running calls, then its API keys.
 -- ARGV: now ("" for the server's time), requests per minute, requests per day, concurrent calls, tokens per minute,
 -- the tokens wanted, the tokens taken, the ticket, the ticket's life, then the requests per minute of each API key.
--- Returns {0, 0, 0, start of the window of tokens} or {kind, index of the API key, wait}.
+-- Returns {0, 0, 0, start of the window of tokens, now, start, count and past count of the window of requests, count and past
+-- count of that of tokens, requests of the day, then start, count and past count of each API key} or {kind, index of the API key,
+-- wait, what remains}.
 local MINUTE, DAY = 60000000, 86400000000
 local now = tonumber(ARGV[1])
 if not now then
@@ -53,20 +55,22 @@ local keys = {}
 for i = 3, #KEYS do
   keys[i] = window(KEYS[i], 'r')
   local d = wait(keys[i], 1, tonumber(ARGV[7 + i]))
-  if d > 0 then return {1, i - 3, d} end
+  if d > 0 then return {1, i - 3, d, 0} end
 end
 local requests = window(account, 'r')
 local d = wait(requests, 1, perMinute)
-if d > 0 then return {2, 0, d} end
+if d > 0 then return {2, 0, d, 0} end
 local stored = redis.call('HMGET', account, 'd', 'dn')
 local day, today = math.floor(now / DAY), 0
 if tonumber(stored[1]) == day then today = tonumber(stored[2]) end
-if perDay > 0 and today >= perDay then return {3, 0, (day + 1) * DAY - now} end
+if perDay > 0 and today >= perDay then return {3, 0, (day + 1) * DAY - now, 0} end
 redis.call('ZREMRANGEBYSCORE', running, '-inf', text(now))
-if concurrent > 0 and redis.call('ZCARD', running) >= concurrent then return {4, 0, 0} end
+if concurrent > 0 and redis.call('ZCARD', running) >= concurrent then return {4, 0, 0, 0} end
 local tokens = window(account, 't')
 d = wait(tokens, wanted, perMinuteTokens)
-if d > 0 then return {5, 0, d} end
+if d > 0 then
+  return {5, 0, d, math.max(0, perMinuteTokens - tokens.n - math.ceil(tokens.p * (60000 - math.floor((now - tokens.s) / 1000)) / 60000))}
+end
 
 for i = 3, #KEYS do
   keys[i].n = keys[i].n + 1
@@ -80,4 +84,8 @@ redis.call('HSET', account, 'd', text(day), 'dn', text(today + 1))
 redis.call('PEXPIRE', account, 90000000)
 redis.call('ZADD', running, text(now + tonumber(ARGV[9])), ARGV[8])
 redis.call('PEXPIRE', running, 180000)
-return {0, 0, 0, tokens.s}
+local result = {0, 0, 0, tokens.s, now, requests.s, requests.n, requests.p, tokens.n, tokens.p, today + 1}
+for i = 3, #KEYS do
+  for _, value in ipairs({keys[i].s, keys[i].n, keys[i].p}) do result[#result + 1] = value end
+end
+return result

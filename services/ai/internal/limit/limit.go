@@ -51,6 +51,8 @@ type Limiter interface {
 
 // Ticket is a call that was let in.
 type Ticket interface {
+	// Levels returns what was left of each limit that applies, when the call was let in.
+	Levels() []Level
 	// Done ends the call and corrects its tokens to what it used. It must be called once.
 	Done(used int64)
 }
@@ -60,6 +62,7 @@ type refusal struct {
 	kind kind
 	key  int // its index in Ask.Keys, for keyRequests
 	wait time.Duration
+	left int64 // what remains of the limit, for accountTokens; of the others nothing does
 }
 
 // kind is a limit of an Ask.
@@ -82,25 +85,29 @@ func (r refusal) err(ask Ask) *errs.Error {
 		if r.key > 0 {
 			format = "An API key that made this one allows %d requests per minute, together with the keys that it made."
 		}
-		return exceeded(r.wait, "api_key_requests_per_minute", format, ask.Keys[r.key].Requests)
+		return exceeded(r.wait, nameKeyRequests, format, ask.Keys[r.key].Requests)
 	case accountRequests:
-		return exceeded(r.wait, "requests_per_minute", "Your plan allows %d requests per minute.", ask.AccountRequests)
+		return exceeded(r.wait, nameRequests, "Your plan allows %d requests per minute.", ask.AccountRequests)
 	case accountDay:
-		return exceeded(r.wait, "requests_per_day", "Your plan allows %d requests per day (UTC).", ask.AccountRequestsPerDay)
+		return exceeded(r.wait, nameDay, "Your plan allows %d requests per day (UTC).", ask.AccountRequestsPerDay)
 	case concurrent:
-		return exceeded(busyRetry, "concurrent_requests", "Your plan allows %d calls at the same time.", ask.Concurrent)
+		return exceeded(busyRetry, nameConcurrent, "Your plan allows %d calls at the same time.", ask.Concurrent)
 	default:
-		return exceeded(r.wait, "tokens_per_minute", "Your plan allows %d tokens per minute.", ask.TokensPerMinute)
+		return exceeded(r.wait, nameTokens, "Your plan allows %d tokens per minute.", ask.TokensPerMinute).
+			With(metadataRemaining, strconv.FormatInt(r.left, 10))
 	}
 }
 
 // busyRetry is when to try again while too many calls run at once: it is unknown when one ends.
 const busyRetry = time.Second
 
+// metadataRemaining is what remains of the limit.
+const metadataRemaining = "remaining"
+
 func exceeded(d time.Duration, name, format string, limit int64) *errs.Error {
 	d = max(d, time.Millisecond)
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, format, limit).
-		After(d).With("limit", name).With("allowed", strconv.FormatInt(limit, 10))
+		After(d).With("limit", name).With("allowed", strconv.FormatInt(limit, 10)).With(metadataRemaining, "0")
 }
 
 // taken is what a call takes from the limit of tokens: a call that wants more than the whole limit runs alone.

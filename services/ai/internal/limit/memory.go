@@ -61,7 +61,7 @@ func (m *Memory) Admit(_ context.Context, ask Ask) (Ticket, error) {
 	account.today++
 	account.tokens.now += taken
 	account.running++
-	return &ticket{memory: m, account: account, taken: taken, window: account.tokens.start}, nil
+	return &ticket{memory: m, account: account, taken: taken, window: account.tokens.start, levels: levels(at, ask, account, keys)}, nil
 }
 
 func find(all *simplelru.LRU[string, *counts], id string, at time.Time) *counts {
@@ -81,20 +81,20 @@ func find(all *simplelru.LRU[string, *counts], id string, at time.Time) *counts 
 func check(at time.Time, ask Ask, account *counts, keys []*counts) (refusal, bool) {
 	for i, key := range keys {
 		if d := key.requests.wait(at, 1, ask.Keys[i].Requests); d > 0 {
-			return refusal{keyRequests, i, d}, false
+			return refusal{kind: keyRequests, key: i, wait: d}, false
 		}
 	}
 	if d := account.requests.wait(at, 1, ask.AccountRequests); d > 0 {
-		return refusal{accountRequests, 0, d}, false
+		return refusal{kind: accountRequests, wait: d}, false
 	}
 	if ask.AccountRequestsPerDay > 0 && account.today >= ask.AccountRequestsPerDay {
-		return refusal{accountDay, 0, account.day.Add(day).Sub(at)}, false
+		return refusal{kind: accountDay, wait: account.day.Add(day).Sub(at)}, false
 	}
 	if ask.Concurrent > 0 && account.running >= ask.Concurrent {
-		return refusal{concurrent, 0, busyRetry}, false
+		return refusal{kind: concurrent, wait: busyRetry}, false
 	}
 	if d := account.tokens.wait(at, ask.Tokens, ask.TokensPerMinute); d > 0 {
-		return refusal{accountTokens, 0, d}, false
+		return refusal{kind: accountTokens, wait: d, left: account.tokens.level(nameTokens, at, ask.TokensPerMinute).Remaining}, false
 	}
 	return refusal{}, true
 }
@@ -104,8 +104,12 @@ type ticket struct {
 	account *counts
 	taken   int64
 	window  time.Time
+	levels  []Level
 	over    bool
 }
+
+// Levels implements Ticket.
+func (t *ticket) Levels() []Level { return t.levels }
 
 // Done implements Ticket. A second call does nothing.
 func (t *ticket) Done(used int64) {

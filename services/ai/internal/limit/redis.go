@@ -127,29 +127,46 @@ func (r *Redis) take(ctx context.Context, ask Ask) (*redisTicket, error) {
 	for _, key := range ask.Keys {
 		keys, args = append(keys, counts+":key:"+key.ID), append(args, key.Requests)
 	}
-	got, err := r.run(ctx, r.admit, keys, args)
+	got, err := r.run(ctx, r.admit, keys, args, admitted+3*len(ask.Keys))
 	if err != nil {
 		return nil, err
 	}
 	if kind := kind(got[0]); kind != 0 {
-		return nil, refusal{kind, int(got[1]), time.Duration(got[2]) * time.Microsecond}.err(ask)
+		return nil, refusal{kind: kind, key: int(got[1]), wait: time.Duration(got[2]) * time.Microsecond, left: got[3]}.err(ask)
 	}
-	t.window = got[3]
+	t.window, t.levels = got[3], levelsOf(got, ask)
 	r.mu.Lock()
 	r.open[t] = struct{}{}
 	r.mu.Unlock()
 	return t, nil
 }
 
-// run runs a script that answers numbers: four, or three of which the first is above 0.
-func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, args []any) ([]int64, error) {
+// admitted is how many numbers admit.lua answers for a call that is let in, without those of API keys, and refusedNumbers for
+// one that is not.
+const admitted, refusedNumbers = 11, 4
+
+// levelsOf reads what is left of the limits in an answer of admit.lua.
+func levelsOf(got []int64, ask Ask) []Level {
+	at := time.UnixMicro(got[4])
+	read := func(start, now, past int64) window { return window{start: time.UnixMicro(start), now: now, past: past} }
+	account := &counts{requests: read(got[5], got[6], got[7]), tokens: read(got[3], got[8], got[9]), today: got[10], day: at.UTC().Truncate(day)}
+	keys := make([]*counts, len(ask.Keys))
+	for i := range keys {
+		key := got[admitted+3*i:]
+		keys[i] = &counts{requests: read(key[0], key[1], key[2])}
+	}
+	return levels(at, ask, account, keys)
+}
+
+// run runs a script that answers numbers: want of them, or refusedNumbers of which the first is above 0.
+func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, args []any, want int) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
 	defer cancel()
 	got, err := script.Run(ctx, r.client, keys, args...).Int64Slice()
 	if err != nil {
 		return nil, fmt.Errorf("limit: Redis: %w", err)
 	}
-	if len(got) < 3 || got[0] < 0 || got[0] > int64(accountTokens) || got[0] == 0 && len(got) != 4 {
+	if len(got) < refusedNumbers || got[0] < 0 || got[0] > int64(accountTokens) || got[0] == 0 && len(got) != want {
 		return nil, errors.New("limit: Redis gave an unexpected answer")
 	}
 	return got, nil
@@ -191,8 +208,12 @@ type redisTicket struct {
 	id              string
 	taken           int64
 	window          int64
+	levels          []Level
 	over            atomic.Bool
 }
+
+// Levels implements Ticket.
+func (t *redisTicket) Levels() []Level { return t.levels }
 
 // Done implements Ticket. A second call does nothing. When Redis does not answer, the call counts until its life ends.
 func (t *redisTicket) Done(used int64) { _ = t.end(used) }

@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
+	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 	"github.com/trivet-dev/trivet/services/ai/internal/responses"
 )
 
@@ -59,6 +60,7 @@ type relaySink struct {
 
 // Head sends the head of a stream at once, and keeps that of an answer in one piece for its body.
 func (s *relaySink) Head(h invoke.Head) error {
+	limit.AddOpenAI(h.Headers, h.Limits)
 	s.message.Head = &aiv1.RelayHead{Status: int32(h.Status), Headers: h.Headers, Streamed: h.Streamed}
 	if !h.Streamed {
 		return nil

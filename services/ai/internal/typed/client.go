@@ -13,12 +13,15 @@ import (
 	"time"
 
 	goopenai "github.com/sashabaranov/go-openai"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
+	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 	"github.com/trivet-dev/trivet/services/ai/internal/sse"
 )
 
@@ -68,7 +71,8 @@ type exchange struct {
 	headers  map[string]string
 	edit     func(body []byte) []byte
 
-	invoked bool // the call is Invoke's to log
+	invoked bool            // the call is Invoke's to log
+	ctx     context.Context //nolint:containedctx // the request's own
 	head    *invoke.Head
 	body    bytes.Buffer
 	receipt hold.Receipt
@@ -90,7 +94,7 @@ func (x *exchange) Do(request *http.Request) (*http.Response, error) {
 	if x.edit != nil {
 		body = x.edit(body)
 	}
-	x.invoked = true
+	x.invoked, x.ctx = true, request.Context()
 	if err := x.client.invoker.Invoke(request.Context(), x.claims, x.endpoint, body, x.headers, x); err != nil {
 		return nil, err
 	}
@@ -102,13 +106,23 @@ func (x *exchange) Do(request *http.Request) (*http.Response, error) {
 }
 
 // Head implements invoke.Sink.
-func (x *exchange) Head(h invoke.Head) error { x.head = &h; return nil }
+func (x *exchange) Head(h invoke.Head) error { x.head = &h; announce(x.ctx, h.Limits); return nil }
 
 // Body implements invoke.Sink. What is in one piece is bounded by upstream.
 func (x *exchange) Body(p []byte) error { x.body.Write(p); return nil }
 
 // Settled implements invoke.Sink.
 func (x *exchange) Settled(r hold.Receipt) { x.receipt = r }
+
+// announce sends what is left of the caller's limits as gRPC metadata; the edge makes headers of them. A stream's header is sent
+// before its call is let in, so streams have none. Outside of a gRPC call it does nothing.
+func announce(ctx context.Context, limits []limit.Level) {
+	if len(limits) == 0 {
+		return
+	}
+	policy, current := limit.Fields(limits)
+	_ = grpc.SetHeader(ctx, metadata.Pairs("ratelimit-policy", policy, "ratelimit", current))
+}
 
 var _ invoke.Sink = (*exchange)(nil)
 

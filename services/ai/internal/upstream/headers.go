@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"net/http"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -28,7 +27,7 @@ func Forwarded(name string) string {
 }
 
 // returned returns the headers of an answer that the caller gets, by lower-case name. Those that identify Trivet's
-// account (openai-organization, openai-project, cookies) are left out, and the values of the others are redacted.
+// account (openai-organization, openai-project, cookies), or its limits (x-ratelimit-…), are left out, and the values of the others are redacted.
 func (c *client) returned(h http.Header) map[string]string {
 	out := make(map[string]string, 12)
 	for name, values := range h {
@@ -60,9 +59,6 @@ func returnedName(canonical string) string {
 		return "openai-version"
 	case "Openai-Model":
 		return "openai-model"
-	}
-	if strings.HasPrefix(canonical, "X-Ratelimit-") {
-		return strings.ToLower(canonical)
 	}
 	return ""
 }

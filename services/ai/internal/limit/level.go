@@ -1,0 +1,111 @@
+package limit
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Level is a limit that applies to a call, and what is left of it after the call was let in.
+type Level struct {
+	// Name is the "limit" in the metadata of a refusal, such as "requests_per_minute".
+	Name string
+	// Limit is the most in a Window, and Remaining what is left of it.
+	Limit, Remaining int64
+	// Window is how long the limit counts, and Reset the time until all of it is left again.
+	Window, Reset time.Duration
+}
+
+// The names of limits; the edge reads them, too.
+const (
+	nameKeyRequests = "api_key_requests_per_minute"
+	nameRequests    = "requests_per_minute"
+	nameDay         = "requests_per_day"
+	nameConcurrent  = "concurrent_requests"
+	nameTokens      = "tokens_per_minute" //nolint:gosec // no credential
+)
+
+// level returns what is left of a limit. The window must have been rolled.
+func (w *window) level(name string, at time.Time, limit int64) Level {
+	const ms = int64(Minute / time.Millisecond)
+	elapsed := at.Sub(w.start)
+	past := (w.past*(ms-elapsed.Milliseconds()) + ms - 1) / ms
+	l := Level{Name: name, Limit: limit, Remaining: max(0, limit-w.now-past), Window: Minute}
+	switch {
+	case w.now > 0: // what is counted now fades in the next window
+		l.Reset = 2*Minute - elapsed
+	case w.past > 0:
+		l.Reset = Minute - elapsed
+	}
+	return l
+}
+
+// levels returns what is left of the limits that apply; nil when none does.
+func levels(at time.Time, ask Ask, account *counts, keys []*counts) (all []Level) {
+	for i, key := range ask.Keys {
+		if key.Requests > 0 {
+			all = append(all, keys[i].requests.level(nameKeyRequests, at, key.Requests))
+		}
+	}
+	if ask.AccountRequests > 0 {
+		all = append(all, account.requests.level(nameRequests, at, ask.AccountRequests))
+	}
+	if n := ask.AccountRequestsPerDay; n > 0 {
+		all = append(all, Level{Name: nameDay, Limit: n, Remaining: max(0, n-account.today), Window: day, Reset: account.day.Add(day).Sub(at)})
+	}
+	if ask.TokensPerMinute > 0 {
+		all = append(all, account.tokens.level(nameTokens, at, ask.TokensPerMinute))
+	}
+	return all
+}
+
+// tightest returns the level with the least left, of those of tokens or of those of requests.
+func tightest(all []Level, tokens bool) (least Level, found bool) {
+	for _, l := range all {
+		if (l.Name == nameTokens) == tokens && (!found || l.Remaining < least.Remaining) {
+			least, found = l, true
+		}
+	}
+	return least, found
+}
+
+// AddOpenAI adds the levels to the headers of an answer, by OpenAI's names: of several limits of requests, the one with the
+// least left.
+func AddOpenAI(headers map[string]string, all []Level) {
+	for _, kind := range [...]string{"requests", "tokens"} {
+		l, found := tightest(all, kind == "tokens")
+		if !found {
+			continue
+		}
+		headers["x-ratelimit-limit-"+kind] = strconv.FormatInt(l.Limit, 10)
+		headers["x-ratelimit-remaining-"+kind] = strconv.FormatInt(l.Remaining, 10)
+		headers["x-ratelimit-reset-"+kind] = l.Reset.Round(time.Millisecond).String()
+	}
+}
+
+// Fields returns the levels as the fields RateLimit-Policy and RateLimit of the IETF's draft.
+func Fields(all []Level) (policy, current string) {
+	var policies, currents []string
+	for i, l := range all {
+		if i > 0 && l.Name == all[i-1].Name { // keys that made the key: the tightest counts
+			continue
+		}
+		if l.Name == nameKeyRequests {
+			l = tightestKey(all)
+		}
+		policies = append(policies, fmt.Sprintf("%q;q=%d;w=%d", l.Name, l.Limit, int64(l.Window.Seconds())))
+		currents = append(currents, fmt.Sprintf("%q;r=%d;t=%d", l.Name, l.Remaining, int64((l.Reset+time.Second-1)/time.Second)))
+	}
+	return strings.Join(policies, ", "), strings.Join(currents, ", ")
+}
+
+func tightestKey(all []Level) Level {
+	least := all[0]
+	for _, l := range all {
+		if l.Name == nameKeyRequests && l.Remaining < least.Remaining {
+			least = l
+		}
+	}
+	return least
+}
