@@ -208,7 +208,7 @@ func afterErasure(t *testing.T, s stored.Store) {
 	_, err := s.Response(t.Context(), other.Account, other.ID, now)
 	require.NoError(t, err, "another user's")
 
-	// It is remembered for days, not for ever.
+	// An erasure is remembered for days.
 	require.NoError(t, s.Mark(t.Context(), "user_much_later", now.Add(8*24*time.Hour)))
 	late := response("after_late")
 	late.User = r.User
