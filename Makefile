@@ -50,6 +50,10 @@ test-faults: ## Run the tests that take minutes: processes killed while events f
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run 'Propert' ./services/... ./platform/...
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run '^TestOutages$$' ./services/billing/internal/overage
 
+.PHONY: test-replicas
+test-replicas: ## Run three replicas of each service under load, and kill and freeze them at random for minutes; it prints what was lost (nothing)
+	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run '^TestReplicas$$' ./test/e2e
+
 .PHONY: test-calls
 test-calls: ## Run the tests of the all-in-one with plain calls that copy and check their messages
 	go test -tags checkcalls ./platform/grpcserver ./gateway ./internal/allinone

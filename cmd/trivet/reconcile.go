@@ -18,6 +18,7 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/internal/allinone"
+	"github.com/trivet-dev/trivet/platform/connect"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/integration"
 )
@@ -76,7 +77,8 @@ func (p program) reconcileOne(ctx context.Context, of integration.Integration, s
 	if err != nil {
 		return err
 	}
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	target, lists := connect.Target(address)
+	conn, err := grpc.NewClient(target, lists, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
 	}

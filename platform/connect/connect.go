@@ -38,8 +38,8 @@ func Dial(address string, prover *peer.Prover, tls credentials.TransportCredenti
 	if tls == nil {
 		tls = insecure.NewCredentials()
 	}
-	conn, err := grpc.NewClient(target(address),
-		grpc.WithResolvers(listBuilder{}),
+	target, lists := Target(address)
+	conn, err := grpc.NewClient(target, lists,
 		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpc.WithDisableServiceConfig(), // TXT records could replace it
 		grpc.WithNoProxy(),              // HTTPS_PROXY is for the way to the providers

@@ -9,18 +9,19 @@ import (
 	"strings"
 	"sync"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/resolver"
 )
 
 // listScheme is the scheme of targets that are lists of addresses.
 const listScheme = "trivet-list"
 
-// target is what gRPC calls an address.
-func target(address string) string {
+// Target is what gRPC calls an address, which may be a list, and the option that lets gRPC understand it.
+func Target(address string) (target string, lists grpc.DialOption) {
 	if strings.Contains(address, ",") {
-		return listScheme + ":///" + strings.ReplaceAll(address, " ", "")
+		address = listScheme + ":///" + strings.ReplaceAll(address, " ", "")
 	}
-	return address
+	return address, grpc.WithResolvers(listBuilder{})
 }
 
 // CheckAddress reports what is wrong with the address of a service: HOST:PORT, a list of them, or a target of gRPC such as
