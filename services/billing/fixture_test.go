@@ -75,7 +75,7 @@ func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixtur
 func newFixture(t *testing.T, env map[string]string, place database.Config) *fixture {
 	t.Helper()
 	h := &fixture{t: t, Clock: billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)), log: &bytes.Buffer{}}
-	h.stripe, _ = billingtest.Stripe(t, fake.Config{})
+	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid"})
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if before := h.before.Load(); before != nil {
 			(*before)(r)

@@ -10,12 +10,16 @@ const day = 24 * time.Hour
 
 // live returns the state of a subscription that is not over.
 func (in Input) live(c candidate) State {
+	start, end := c.period(in.Now)
+	late := !start.Equal(c.CurrentPeriodStart.time()) // Stripe's news of this period has not come
+	if late {
+		c = in.rescheduled(c, start)
+		start, end = c.period(in.Now)
+	}
 	st := State{
 		SubscriptionID: c.ID, Plan: c.plan, Interval: c.sale.Interval, Status: c.Status, Seats: c.seats(),
-		TrialEnd: c.TrialEnd.time(), CancelTime: c.cancelTime(),
+		PeriodStart: start, PeriodEnd: end, TrialEnd: c.TrialEnd.time(), CancelTime: c.cancelTime(),
 	}
-	st.PeriodStart, st.PeriodEnd = c.period(in.Now)
-	late := !st.PeriodStart.Equal(c.CurrentPeriodStart.time()) // Stripe's news of this period has not come
 	since := st.PeriodStart
 	if late {
 		since = c.CurrentPeriodEnd.time() // several periods without news are not forgiven one by one
@@ -32,6 +36,26 @@ func (in Input) live(c candidate) State {
 		}
 	}
 	return st
+}
+
+// rescheduled is a subscription after the changes that its schedule has made by a time, of which the news has not come.
+func (in Input) rescheduled(c candidate, by time.Time) candidate {
+	for _, s := range in.Schedules {
+		if s.ID != c.Schedule || s.Status != "active" {
+			continue
+		}
+		for _, p := range s.Phases {
+			if at := p.StartDate.time(); !at.After(c.CurrentPeriodStart.time()) || at.After(by) {
+				continue
+			}
+			for _, i := range p.Items {
+				if sale, ok := in.Catalog.ByPrice(i.Price); ok && sale.Plan != nil {
+					c.sale, c.plan, c.quantity = sale, *sale.Plan, i.Quantity
+				}
+			}
+		}
+	}
+	return c
 }
 
 // scheduled finds the next change that the subscription's schedule makes.
