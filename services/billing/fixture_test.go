@@ -29,6 +29,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/settings"
 	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/sandbox/webhook"
 	"github.com/trivet-dev/trivet/services/billing"
 	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
@@ -45,6 +46,13 @@ type fixture struct {
 	log     *bytes.Buffer
 	// before is called with each request to Stripe, before Stripe gets it.
 	before atomic.Pointer[func(r *http.Request)]
+	// emitted are the events of the fake Stripe.
+	emitted struct {
+		sync.Mutex
+		bodies []string
+	}
+	// place makes a new database of the same kind.
+	place func(t *testing.T) database.Config
 	*billingtest.Clock
 }
 
@@ -68,14 +76,30 @@ func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixtur
 		},
 	}
 	for name, place := range places {
-		t.Run(name, func(t *testing.T) { test(t, newFixture(t, env, place(t))) })
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t, env, place(t))
+			h.place = place
+			test(t, h)
+		})
 	}
+}
+
+// again is another fixture on a database of the same kind.
+func (h *fixture) again(env map[string]string) *fixture {
+	h.t.Helper()
+	return newFixture(h.t, env, h.place(h.t))
+}
+
+func (h *fixture) emit(e webhook.Event) {
+	h.emitted.Lock()
+	defer h.emitted.Unlock()
+	h.emitted.bodies = append(h.emitted.bodies, string(e.Body))
 }
 
 func newFixture(t *testing.T, env map[string]string, place database.Config) *fixture {
 	t.Helper()
 	h := &fixture{t: t, Clock: billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)), log: &bytes.Buffer{}}
-	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid"})
+	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid", Emit: h.emit})
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if before := h.before.Load(); before != nil {
 			(*before)(r)

@@ -58,7 +58,9 @@ func (h *fixture) totals() (all []int64) {
 // A year and a month of an account, from the last day of January. Each invoice and each balance is worked out by hand: cents, and nano-dollars.
 func TestAYear(t *testing.T) {
 	sell(t, func(t *testing.T, h *fixture) {
-		at := func(month time.Month, day, hour int) time.Time { return time.Date(2026, month, day, hour, 0, 0, 0, time.UTC) }
+		at := func(month time.Month, day, hour int) time.Time {
+			return time.Date(2026, month, day, hour, 0, 0, 0, time.UTC)
+		}
 		balance := func(want int64, what string) {
 			t.Helper()
 			require.Equal(t, want, h.account().GetBalanceNanoUsd(), what)

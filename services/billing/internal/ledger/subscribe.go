@@ -157,8 +157,11 @@ func (l *Ledger) subscribe(ctx context.Context, tx Tx, account *Account, st subs
 // one is not given.
 func (l *Ledger) unsubscribe(ctx context.Context, tx Tx, account *Account, st subscriptions.State, now time.Time) (bool, error) {
 	before, err := tx.SubscriptionAccess(ctx, account.ID)
-	if err != nil || before == subscriptions.Ended || before == subscriptions.None {
+	switch {
+	case err != nil || st.Status == "incomplete_expired": // it was never paid
 		return false, err
+	case before == subscriptions.Ended, before == subscriptions.None: // it ended before, or began and ended without any news
+		return false, tx.SaveSubscription(ctx, account.ID, st)
 	}
 	if err := l.setPlan(ctx, tx, account, l.plans.Default().ID); err != nil {
 		return false, err

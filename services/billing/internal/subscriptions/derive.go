@@ -108,6 +108,9 @@ type Ending struct {
 	Time           time.Time
 }
 
+// neverBegun is the status of a subscription whose first invoice was not paid in time.
+const neverBegun = "incomplete_expired"
+
 // SourcePrefix begins the sources of grants that come from subscriptions.
 const SourcePrefix = "sub:"
 
@@ -169,8 +172,12 @@ func Derive(in Input) State {
 	return out
 }
 
-// after tells whether a subscription that is over is the one to report instead of another: first those that an applied plan has.
+// after tells whether a subscription that is over is the one to report instead of another: first those that have begun, and then those that an
+// applied plan has.
 func (c candidate) after(other candidate) bool {
+	if begun, othersBegun := c.Status != neverBegun, other.Status != neverBegun; begun != othersBegun {
+		return begun
+	}
 	if mapped, othersMapped := c.sale.Plan != nil, other.sale.Plan != nil; mapped != othersMapped {
 		return mapped
 	}
@@ -189,7 +196,7 @@ func (in Input) candidate(s Subscription) (candidate, bool) {
 
 // over tells whether a subscription has ended by now, and when. A subscription that was never paid did not begin.
 func (s Subscription) over(now time.Time) (bool, time.Time) {
-	if s.Status == "canceled" || s.Status == "incomplete_expired" {
+	if s.Status == "canceled" || s.Status == neverBegun {
 		return true, s.EndedAt.time()
 	}
 	if s.CustomerDeleted {

@@ -403,3 +403,53 @@ func TestPack(t *testing.T) {
 		require.Equal(t, c.unmapped, unmapped, name)
 	}
 }
+
+// schedule is what changes a subscription at times: each phase begins at one and has a price and a quantity.
+func schedule(t *testing.T, status string, phases ...string) subscriptions.Schedule {
+	t.Helper()
+	s, err := subscriptions.ParseSchedule([]byte(fmt.Sprintf(`{"id":"sub_sched_1","subscription":"sub_1","status":%q,"phases":[%s]}`, status, strings.Join(phases, ","))))
+	require.NoError(t, err)
+	return s
+}
+
+func phase(from, price string, quantity int) string {
+	return fmt.Sprintf(`{"start_date":%d,"items":[{"price":%q,"quantity":%d}]}`, unix(from), price, quantity)
+}
+
+// A schedule shows what the subscription becomes, and counts by itself when Stripe's news of the renewal is late.
+func TestSchedules(t *testing.T) {
+	present, next := phase("2026-02-10 12:00", "max_m", 1), phase("2026-03-10 12:00", "pro_m", 1)
+	for name, c := range map[string]struct {
+		status    string
+		phases    []string
+		now       string
+		plan      string // with the news of the present period, or without
+		scheduled string
+		advance   int64
+	}{
+		"a change":             {"active", []string{present, next}, "2026-02-20 12:00", "max@1", "pro@3 2026-03-10 12:00", 25 * dollar},
+		"no change":            {"active", []string{present, phase("2026-03-10 12:00", "max_m", 1)}, "2026-02-20 12:00", "max@1", "", 25 * dollar},
+		"seats only":           {"active", []string{present, phase("2026-03-10 12:00", "max_m", 2)}, "2026-02-20 12:00", "max@1", "max@1 2026-03-10 12:00", 25 * dollar},
+		"the first of two":     {"active", []string{phase("2026-04-10 12:00", "team_m", 1), next, present}, "2026-02-20 12:00", "max@1", "pro@3 2026-03-10 12:00", 25 * dollar},
+		"an unknown price":     {"active", []string{present, phase("2026-03-10 12:00", "other", 1)}, "2026-02-20 12:00", "max@1", "", 25 * dollar},
+		"taken back":           {"released", []string{present, next}, "2026-02-20 12:00", "max@1", "", 25 * dollar},
+		"late news":            {"active", []string{present, next}, "2026-03-10 12:00", "pro@3", "", 10 * dollar},
+		"late news, no change": {"released", []string{present, next}, "2026-03-10 12:00", "max@1", "", 25 * dollar},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := subscriptions.Derive(subscriptions.Input{
+				Subscriptions: []subscriptions.Subscription{sub(t, "active", "max_m", `"schedule":"sub_sched_1"`)},
+				Schedules:     []subscriptions.Schedule{schedule(t, c.status, c.phases...)}, Catalog: catalog(), Now: at(c.now),
+			})
+			require.Equal(t, c.plan, st.Plan.Ref())
+			got := ""
+			if !st.Scheduled.Time.IsZero() {
+				got = st.Scheduled.Plan.Ref() + " " + st.Scheduled.Time.Format("2006-01-02 15:04")
+				require.False(t, st.Next.After(st.Scheduled.Time))
+			}
+			require.Equal(t, c.scheduled, got)
+			require.Len(t, st.Grants, 1, "the invoice of the period is not known")
+			require.Equal(t, c.advance, st.Grants[0].Amount)
+		})
+	}
+}
