@@ -207,3 +207,44 @@ func TestARefundWhileThePurchaseCommits(t *testing.T) {
 		require.Equal(t, s.free(), s.account().Balance)
 	})
 }
+
+// A refund of a known purchase locks the account before the payment, as calls and renewals do. In the other order the two wait for each other.
+func TestARefundLocksTheAccountBeforeThePayment(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.paidPack()
+		if s.db.Dialect() == database.SQLite {
+			return // its writes take turns
+		}
+		s.reversal(mirror.Refund, "re_0", "succeeded", 30)
+		place := s.place
+		place.Beside = true
+		refunded := make(chan struct{})
+		require.NoError(t, databasetest.Open(t, place, database.Migrations{}).Write(t.Context(), alice, func(ctx context.Context, tx database.Tx) error {
+			if _, err := tx.ExecContext(ctx, "SELECT 1 FROM account WHERE id = $1 FOR UPDATE", alice); err != nil {
+				return err
+			}
+			go func() { defer close(refunded); s.reversal(mirror.Refund, "re_1", "succeeded", 30) }()
+			require.Eventually(t, func() bool {
+				return s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+			}, 30*time.Second, 10*time.Millisecond)
+			var unlocked int
+			err := tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM reversal WHERE id = 'payment:pi_1' FOR UPDATE SKIP LOCKED) AS r").Scan(&unlocked)
+			require.Equal(t, 1, unlocked)
+			return err
+		}))
+		<-refunded
+		require.Equal(t, s.free()+250, s.account().Balance)
+	})
+}
+
+// An account that is followed again does not lock the payments of the purchases that it has.
+func TestAKnownPurchaseLocksNoPayment(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		require.Positive(t, s.count("SELECT COUNT(*) FROM purchase"))
+		s.exec("DELETE FROM reversal") // what is locked is written
+		s.sub(0, "active")
+		require.Zero(t, s.count("SELECT COUNT(*) FROM reversal"))
+	})
+}

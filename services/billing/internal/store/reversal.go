@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
@@ -10,16 +11,30 @@ import (
 )
 
 // SaveReversal writes, within a transaction, what a refund, a dispute or a credit note took back of a payment. It returns the account that paid for
-// credit with it; ledger.ErrNotFound for none.
+// credit with it; ledger.ErrNotFound for none. The account of a known purchase is locked first, because decisions lock their account before a payment.
 func (s *Store) SaveReversal(ctx context.Context, t database.Tx, r subscriptions.Reversal) (accountID string, err error) {
 	q := db.New(t)
+	switch accountID, err = purchaser(ctx, q, r.Paid); {
+	case err == nil:
+		err = s.sql.accounts.each(ctx, t, []string{accountID}, func(scanner) error { return nil })
+	case errors.Is(err, ledger.ErrNotFound): // or its transaction has not committed, so ask again behind the lock
+		err = nil
+	}
+	if err != nil {
+		return "", err
+	}
 	if err := lockPayment(ctx, q, r.Paid); err != nil {
 		return "", err
 	}
 	if err := q.PutReversal(ctx, db.PutReversalParams{ID: r.ID, PaymentIntent: r.Paid, Amount: r.Amount, Refund: r.Refund}); err != nil {
 		return "", err
 	}
-	rows, err := q.ListPurchases(ctx, r.Paid)
+	return purchaser(ctx, q, r.Paid)
+}
+
+// purchaser finds the account that paid for credit; ledger.ErrNotFound for none.
+func purchaser(ctx context.Context, q *db.Queries, paid string) (accountID string, err error) {
+	rows, err := q.ListPurchases(ctx, paid)
 	if err != nil {
 		return "", translate(err)
 	}
@@ -38,7 +53,11 @@ func lockPayment(ctx context.Context, q *db.Queries, paid string) error {
 	return q.PutReversal(ctx, db.PutReversalParams{ID: "payment:" + paid, PaymentIntent: paid})
 }
 
+// InsertPurchase locks the payment only for a purchase that is new: an account that is followed again meets all its purchases again.
 func (u *unit) InsertPurchase(ctx context.Context, p ledger.Purchase) (bool, error) {
+	if known, err := u.q.HasPurchase(ctx, p.Key); err != nil || known {
+		return false, err
+	}
 	for _, paid := range []string{p.Invoice, p.Payment} {
 		if err := lockPayment(ctx, u.q, paid); err != nil {
 			return false, err

@@ -39,6 +39,17 @@ func (q *Queries) GetSubscription(ctx context.Context, accountID string) (Subscr
 	return i, err
 }
 
+const hasPurchase = `-- name: HasPurchase :one
+SELECT EXISTS (SELECT 1 FROM purchase WHERE payment_intent = $1)
+`
+
+func (q *Queries) HasPurchase(ctx context.Context, paymentIntent string) (bool, error) {
+	row := q.db.QueryRowContext(ctx, hasPurchase, paymentIntent)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const insertPurchase = `-- name: InsertPurchase :execrows
 INSERT INTO purchase (payment_intent, account_id, source, credit, total, payment, invoice) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (payment_intent) DO NOTHING

@@ -32,6 +32,9 @@ UPDATE credit_grant SET expire_time = $1 WHERE id = $2;
 -- name: PostponeSubscription :exec
 UPDATE subscription SET next_time = sqlc.arg(next_time) WHERE account_id = sqlc.arg(account_id) AND next_time <= sqlc.arg(now);
 
+-- name: HasPurchase :one
+SELECT EXISTS (SELECT 1 FROM purchase WHERE payment_intent = $1);
+
 -- name: InsertPurchase :execrows
 INSERT INTO purchase (payment_intent, account_id, source, credit, total, payment, invoice) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (payment_intent) DO NOTHING;
