@@ -27,6 +27,9 @@ type Config struct {
 	KeepAlive time.Duration `env:"TRIVET_STREAM_KEEPALIVE" default:"15s" min:"0s" max:"1h" help:"how long a stream may be silent before the edge sends a keep-alive comment; 0s disables comments"`
 	// ShutdownTimeout is how long requests may run after the edge is told to stop.
 	ShutdownTimeout time.Duration `env:"TRIVET_SHUTDOWN_TIMEOUT" default:"25s" min:"0s" max:"1h" help:"how long requests and streams may run after a signal to stop"`
+	// TLSCert and TLSKey let the edge answer HTTPS.
+	TLSCert string          `env:"TRIVET_TLS_CERT" help:"certificate chain in PEM, with which the edge answers HTTPS and HTTP/2; usually given as TRIVET_TLS_CERT_FILE; empty where a proxy ends TLS"`
+	TLSKey  settings.Secret `env:"TRIVET_TLS_KEY" help:"private key of TRIVET_TLS_CERT in PEM; usually given as TRIVET_TLS_KEY_FILE"`
 	// Console serves the console at /console/.
 	Console bool `env:"TRIVET_CONSOLE" default:"true" help:"whether the edge serves the console, a web page for people and operators, at /console/"`
 	// PublishableKey says which Clerk instance the console signs people in with.
@@ -45,7 +48,7 @@ func (c *Config) Validate(settings.Modes) error {
 	if _, err := clientip.ParseProxies(c.TrustedProxies); err != nil {
 		found = append(found, settings.Invalid("TRIVET_TRUSTED_PROXIES", err.Error(), "list addresses and networks"))
 	}
-	return settings.Join(found...)
+	return settings.Join(append(found, c.validateTLS())...)
 }
 
 func originProblem(origin string) string {

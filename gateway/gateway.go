@@ -7,11 +7,13 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/cors"
@@ -74,6 +76,7 @@ type Gateway struct {
 	limited     *ratelog.Limiter
 	status      *status.Page
 	running     sync.WaitGroup
+	certificate atomic.Pointer[tls.Certificate] // nil where TLS does not end here
 }
 
 // New makes the edge. It fails on an invalid setting or a missing dependency.
@@ -99,7 +102,11 @@ func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 		}
 		g.own, g.credentials = own, own
 	}
-	var err error
+	pair, err := config.certificate()
+	if err != nil {
+		return nil, err
+	}
+	g.certificate.Store(pair)
 	if g.proxies, err = clientip.ParseProxies(config.TrustedProxies); err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 	defer stop(call.ErrStopping)
 	server := g.server(base)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- g.serveOn(server, listener) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("HTTP on %s: %w", listener.Addr(), err)

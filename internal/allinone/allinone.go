@@ -160,7 +160,7 @@ func run(ctx context.Context, c *config, host *serve.Host, options runOptions) e
 	if err != nil {
 		return endAll(ctx, options.before, errors.Join(err, sys.close(ctx)))
 	}
-	host.Logger.InfoContext(ctx, "trivet is up", slog.String("version", serve.Version()), slog.String("edge", "http://"+sys.edgeAddr),
+	host.Logger.InfoContext(ctx, "trivet is up", slog.String("version", serve.Version()), slog.String("edge", scheme(&c.Gateway)+sys.edgeAddr),
 		slog.String("grpc", sys.grpcAddr), slog.String("ops", "http://"+sys.opsAddr))
 	if options.welcome != nil {
 		parts = append(parts, options.welcome.part(sys))

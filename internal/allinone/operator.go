@@ -1,6 +1,7 @@
 package allinone
 
 import (
+	"github.com/trivet-dev/trivet/gateway"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
@@ -21,14 +22,23 @@ func Operator(get func(string) string) (OperatorSettings, error) {
 	var s struct {
 		Operator OperatorSettings
 		Edge     serve.Edge
+		Gateway  gateway.Config
 	}
 	if err := settings.Load(get, &s); err != nil {
 		return OperatorSettings{}, err
 	}
 	if s.Operator.URL == "" {
-		s.Operator.URL = "http://" + reachable(s.Edge.HTTPAddr)
+		s.Operator.URL = scheme(&s.Gateway) + reachable(s.Edge.HTTPAddr)
 	}
 	return s.Operator, nil
+}
+
+// scheme begins the address of the edge.
+func scheme(edge *gateway.Config) string {
+	if edge.TLS() {
+		return "https://"
+	}
+	return "http://"
 }
 
 // GRPCAddress returns the gRPC address of a service: its own in split mode, otherwise that of the all-in-one.

@@ -3,6 +3,7 @@ package allinone
 import (
 	"errors"
 
+	"github.com/trivet-dev/trivet/gateway"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/services/ai"
 	"github.com/trivet-dev/trivet/services/auth"
@@ -14,6 +15,7 @@ type secretSettings struct {
 	Auth    auth.Config
 	AI      ai.Config
 	Billing billing.Config
+	Gateway gateway.Config
 }
 
 // rotating are the services that use secrets.
@@ -21,14 +23,19 @@ type rotating struct {
 	auth    *auth.Service
 	ai      *ai.Service
 	billing *billing.Service
+	gateway *gateway.Gateway
 }
 
 // secretsPart follows the files of secrets.
 func (s *system) secretsPart() (serve.Part, error) {
-	return serve.SecretsOf(s.host, s.config.get, s.config.modes, s.rotating.ai.SecretNames, s.rotating.rotate)
+	s.rotating.gateway = s.gateway
+	return serve.SecretsOf(s.host, s.config.get, s.config.modes, s.rotating.names, s.rotating.rotate)
 }
+
+// names are settings that only a part knows to be followed.
+func (r rotating) names() []string { return append(r.ai.SecretNames(), gateway.CertificateNames()...) }
 
 // rotate uses new secrets. A service that refuses its own keeps the earlier ones; the others use theirs.
 func (r rotating) rotate(fresh secretSettings) error {
-	return errors.Join(r.auth.Rotate(fresh.Auth), r.ai.Rotate(fresh.AI), r.billing.Rotate(fresh.Billing))
+	return errors.Join(r.auth.Rotate(fresh.Auth), r.ai.Rotate(fresh.AI), r.billing.Rotate(fresh.Billing), r.gateway.Rotate(fresh.Gateway))
 }

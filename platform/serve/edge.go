@@ -45,9 +45,6 @@ func RunEdge(
 	if err != nil {
 		return err
 	}
-	if err := FollowSecrets(p, nil, func(struct{}) error { return nil }); err != nil {
-		return err
-	}
 	p.Logger.InfoContext(ctx, "up", slog.String("service", program.Name), slog.String("version", Version()),
 		slog.String("edge", "http://"+at.HTTPAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
 	return p.Run(ctx, append(append(parts, p.added...),

@@ -26,11 +26,15 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 		if err != nil {
 			return nil, err
 		}
-		return gateway.New(ctx, c.Gateway, gateway.Deps{
+		edge, err := gateway.New(ctx, c.Gateway, gateway.Deps{
 			Auth: p.Conn("auth"), AI: p.Conn("ai"), Billing: p.Conn("billing"), OpenAPI: gen.OpenAPI(),
 			Logger: p.Logger, Meter: p.Meter("gateway"), Now: p.Now,
 			Production: p.Settings.Production(), Development: dev,
 		})
+		if err != nil {
+			return nil, err
+		}
+		return edge, serve.FollowSecrets(p, gateway.CertificateNames, edge.Rotate)
 	})
 }
 
