@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -31,10 +32,25 @@ func BenchmarkPair(b *testing.B) {
 					var commits atomic.Int64
 					db := benchDatabase(b, dialect, func(database.Batch) { commits.Add(1) })
 					commits.Store(0)
-					benchmarkPair(b, db, accounts, callers)
+					benchmarkPair(b, db, accounts, callers, false)
 					b.ReportMetric(2*float64(b.N)/float64(commits.Load()), "calls/commit")
 				})
 			}
+		}
+	}
+}
+
+// BenchmarkPairLimits compares calls that only credit pays with calls of a limited API key that use overage alone.
+func BenchmarkPairLimits(b *testing.B) {
+	for _, dialect := range []string{"sqlite", "postgres"} {
+		for _, limited := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/limited=%t", dialect, limited), func(b *testing.B) {
+				var commits atomic.Int64
+				db := benchDatabase(b, dialect, func(database.Batch) { commits.Add(1) })
+				commits.Store(0)
+				benchmarkPair(b, db, 4, 32, limited)
+				b.ReportMetric(2*float64(b.N)/float64(commits.Load()), "calls/commit")
+			})
 		}
 	}
 }
@@ -48,13 +64,28 @@ func benchDatabase(b *testing.B, dialect string, observe func(database.Batch)) *
 	return databasetest.Open(b, config, store.Migrations())
 }
 
-func benchmarkPair(b *testing.B, db *database.DB, accounts, callers int) {
-	book := ledger.New(ledger.Options{
-		Store: store.New(db), Prices: prices(b), Plans: newPlans(b, "empty"), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-	})
+func benchmarkPair(b *testing.B, db *database.DB, accounts, callers int, limited bool) {
+	open := func() *ledger.Ledger {
+		return ledger.New(ledger.Options{
+			Store: store.New(db), Prices: prices(b), Plans: newPlans(b, "empty"), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		})
+	}
+	book := open()
 	for i := range accounts {
-		_, err := book.Grant(b.Context(), ledger.NewGrant{AccountID: "org_" + strconv.Itoa(i), Create: true, Source: "bench", Amount: ledger.MaxAmount})
+		var err error
+		if limited {
+			_, err = book.Account(b.Context(), "org_"+strconv.Itoa(i), "")
+		} else {
+			_, err = book.Grant(b.Context(), ledger.NewGrant{AccountID: "org_" + strconv.Itoa(i), Create: true, Source: "bench", Amount: ledger.MaxAmount})
+		}
 		require.NoError(b, err)
+	}
+	if limited {
+		require.NoError(b, db.Write(b.Context(), "bench", func(ctx context.Context, tx database.Tx) error {
+			_, err := tx.ExecContext(ctx, "UPDATE account SET overage_cap = $1, overage_close_time = $2", int64(ledger.MaxAmount), ledger.Never.UnixMicro())
+			return err
+		}))
+		book = open() // it has no account in memory
 	}
 	var next atomic.Int64
 	var group sync.WaitGroup
@@ -63,7 +94,7 @@ func benchmarkPair(b *testing.B, db *database.DB, accounts, callers int) {
 	for range callers {
 		group.Go(func() {
 			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-				pair(b, book, int(i), accounts)
+				pair(b, book, int(i), accounts, limited)
 			}
 		})
 	}
@@ -80,12 +111,15 @@ func benchmarkPair(b *testing.B, db *database.DB, accounts, callers int) {
 	require.Empty(b, found)
 }
 
-func pair(b *testing.B, book *ledger.Ledger, i, accounts int) {
-	account := "org_" + strconv.Itoa(i%accounts)
+func pair(b *testing.B, book *ledger.Ledger, i, accounts int, limited bool) {
+	account, key, limit := "org_"+strconv.Itoa(i%accounts), "", ledger.KeyLimit{}
+	if limited {
+		key, limit = "key_1", ledger.KeyLimit{Amount: ledger.MaxAmount, Period: time.Hour}
+	}
 	// The calls begin long after the ledger, as most do: those around its start cost a look for holds of earlier versions.
 	h, err := book.Reserve(b.Context(), ledger.Reservation{
 		RequestID: callid.New(account, time.Now().Add(time.Hour)), AccountID: account, UserID: "user_1", Model: "plain",
-		InputTokens: 100, MinOutputTokens: 1, MaxOutputTokens: 1000,
+		InputTokens: 100, MinOutputTokens: 1, MaxOutputTokens: 1000, APIKeyID: key, KeyLimit: limit,
 	})
 	if err == nil {
 		_, err = book.Settle(b.Context(), ledger.Settlement{

@@ -77,7 +77,7 @@ func (g *growth) calls(n int) {
 	for range 32 {
 		group.Go(func() {
 			for made.Add(1) <= int64(n) {
-				pair(g.b, g.book, int(growthCall.Add(1)), 1)
+				pair(g.b, g.book, int(growthCall.Add(1)), 1, false)
 			}
 		})
 	}
