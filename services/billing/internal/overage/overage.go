@@ -107,6 +107,8 @@ type Provider interface {
 type Store interface {
 	// DueOverage lists at most limit accounts whose charge is due.
 	DueOverage(ctx context.Context, at time.Time, limit int) (accountIDs []string, err error)
+	// PostponeOverage has a charge that is still due at now wait until next. The others behind it must have their turn.
+	PostponeOverage(ctx context.Context, accountID string, now, next time.Time) error
 	// OpenCharges lists at most limit charges that are to be sent, or looked at again, by now.
 	OpenCharges(ctx context.Context, at time.Time, limit int) ([]Charge, error)
 	// SaveCharge writes how far a charge is.
@@ -146,6 +148,9 @@ func New(o Options) *Biller { return &Biller{o} }
 // batch is how many accounts, and how many charges, are read at once.
 const batch = 100
 
+// chargeRetry is after how long a charge is made again that could not be made.
+const chargeRetry = time.Hour
+
 // Run makes the charges that are due, and sends what is open. One process at a time may run it. It calls keep before each step, and ends with
 // its error. An account or a charge that fails does not keep others from their turn.
 func (b *Biller) Run(ctx context.Context, keep func(context.Context) error) error {
@@ -169,6 +174,9 @@ func (b *Biller) make(ctx context.Context, keep func(context.Context) error) err
 			}
 			if _, err := b.Ledger.ChargeOverage(ctx, accountID); err != nil {
 				failed = append(failed, fmt.Errorf("charge the overage of %s: %w", accountID, err))
+				if err := b.Store.PostponeOverage(ctx, accountID, b.Now(), b.Now().Add(chargeRetry)); err != nil {
+					return errors.Join(append(failed, err)...)
+				}
 			}
 		}
 		if len(failed) > 0 || len(due) < batch {

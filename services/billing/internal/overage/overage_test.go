@@ -3,6 +3,7 @@ package overage_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -422,6 +423,44 @@ func TestADeletedItemStaysDeleted(t *testing.T) {
 	invoiced, waiting := w.atStripe()
 	require.Empty(t, invoiced)
 	require.Empty(t, waiting)
+}
+
+// refusing is a ledger that cannot charge some accounts.
+type refusing struct {
+	tried map[string]int
+}
+
+func (l *refusing) ChargeOverage(_ context.Context, accountID string) (bool, error) {
+	l.tried[accountID]++
+	if accountID == "org_last" {
+		return true, nil
+	}
+	return false, errors.New("its subscription cannot be read")
+}
+
+// Accounts that cannot be charged keep no other from its turn, and are tried again later.
+func TestAFailedChargeWaits(t *testing.T) {
+	db := databasetest.SQLite(t, store.Migrations())
+	w := newWorld(t, db, plans.Month)
+	require.NoError(t, db.Write(t.Context(), "test", func(ctx context.Context, tx database.Tx) error {
+		for i := range 150 {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO overage_billing (account_id, subscription_id, plan, cycle, due_time) VALUES ($1, '', '', 'end:1', 1)", fmt.Sprintf("org_%03d", i)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO overage_billing (account_id, subscription_id, plan, cycle, due_time) VALUES ('org_last', '', '', 'end:1', 2)")
+		return err
+	}))
+	book := &refusing{tried: map[string]int{}}
+	w.biller.Ledger = book
+	for range 3 {
+		_ = w.biller.Run(t.Context(), func(context.Context) error { return nil }) // its error tells of the accounts
+	}
+	require.Len(t, book.tried, 151)
+	require.Equal(t, 1, book.tried["org_000"])
+	w.Add(2 * time.Hour)
+	require.ErrorContains(t, w.biller.Run(t.Context(), func(context.Context) error { return nil }), "org_000")
+	require.Equal(t, 2, book.tried["org_000"])
 }
 
 // A history of months with outages of 1, 26 and 60 hours, across the ends of hours and periods: no invoice is ever ahead of the ledger, and in the

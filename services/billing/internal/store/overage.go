@@ -86,6 +86,13 @@ func (s *Store) DueOverage(ctx context.Context, at time.Time, limit int) ([]stri
 	return ids, translate(err)
 }
 
+// PostponeOverage has a charge that is still due at now wait until next.
+func (s *Store) PostponeOverage(ctx context.Context, accountID string, now, next time.Time) error {
+	return s.write(ctx, accountID, func(ctx context.Context, q *db.Queries) error {
+		return q.PostponeOverage(ctx, db.PostponeOverageParams{AccountID: accountID, AtTime: now.UnixMicro(), DueTime: next.UnixMicro()})
+	})
+}
+
 // OpenCharges lists at most limit charges that are to be sent, or looked at again, by now.
 func (s *Store) OpenCharges(ctx context.Context, at time.Time, limit int) ([]overage.Charge, error) {
 	rows, err := s.read.ListOpenOverageCharges(ctx, db.ListOpenOverageChargesParams{AtTime: at.UnixMicro(), Most: int64(limit)})

@@ -271,6 +271,21 @@ func (q *Queries) PlanOverage(ctx context.Context, arg PlanOverageParams) error 
 	return err
 }
 
+const postponeOverage = `-- name: PostponeOverage :exec
+UPDATE overage_billing SET due_time = $1 WHERE account_id = $2 AND due_time <= CAST($3 AS BIGINT)
+`
+
+type PostponeOverageParams struct {
+	DueTime   int64
+	AccountID string
+	AtTime    int64
+}
+
+func (q *Queries) PostponeOverage(ctx context.Context, arg PostponeOverageParams) error {
+	_, err := q.db.ExecContext(ctx, postponeOverage, arg.DueTime, arg.AccountID, arg.AtTime)
+	return err
+}
+
 const saveOverageCharge = `-- name: SaveOverageCharge :exec
 UPDATE overage_charge SET
     renew_time = $1, state = $2, next_time = $3, attempts = $4,

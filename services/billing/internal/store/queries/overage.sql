@@ -19,6 +19,9 @@ SELECT * FROM overage_billing WHERE account_id = $1;
 -- name: ListDueOverage :many
 SELECT account_id FROM overage_billing WHERE due_time <= sqlc.arg(at_time) ORDER BY due_time, account_id LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
+-- name: PostponeOverage :exec
+UPDATE overage_billing SET due_time = sqlc.arg(due_time) WHERE account_id = sqlc.arg(account_id) AND due_time <= CAST(sqlc.arg(at_time) AS BIGINT);
+
 -- name: AddOverageCharged :exec
 UPDATE overage_billing SET charged = charged + sqlc.arg(amount), due_time = sqlc.arg(due_time) WHERE account_id = sqlc.arg(account_id);
 
