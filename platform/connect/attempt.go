@@ -27,9 +27,27 @@ const (
 
 // attempt is one try of a call. The balancer notes in it which replica got the call.
 type attempt struct {
-	stream bool
-	picked atomic.Pointer[pick]
-	left   atomic.Bool // the replica did not answer in time, and the call moves on
+	stream   bool
+	picked   atomic.Pointer[pick]
+	mayLeave atomic.Bool // of a stream: the replica does not have the request yet, and tells when it takes it
+	verdict  atomic.Int32
+}
+
+// The verdicts on an attempt: the first one stands.
+const (
+	left = 1 // the replica did not answer in time, and the call moves on
+	kept = 2 // the replica answered in time
+)
+
+// keep reports whether the attempt was not left; then it will not be.
+func (a *attempt) keep() bool { return a.verdict.CompareAndSwap(0, kept) }
+
+func (a *attempt) left() bool { return a.verdict.Load() == left }
+
+// accepts reports whether the replica is known to say when it accepts a stream.
+func (a *attempt) accepts() bool {
+	p := a.picked.Load()
+	return p != nil && p.replica.accepts.Load()
 }
 
 // pick is the replica of an attempt, and those that it was chosen from.
@@ -51,10 +69,9 @@ func (a *attempt) begin(ctx context.Context, patience time.Duration) (_ context.
 	ctx, cancel = context.WithCancel(context.WithValue(ctx, attemptKey{}, a))
 	timer = time.AfterFunc(patience, func() {
 		p := a.picked.Load()
-		if p == nil || !p.from.elsewhere(p.replica) || a.stream && !p.replica.accepts.Load() {
+		if p == nil || !p.from.elsewhere(p.replica) || a.stream && !a.mayLeave.Load() || !a.verdict.CompareAndSwap(0, left) {
 			return
 		}
-		a.left.Store(true)
 		p.replica.suspect()
 		cancel()
 	})
@@ -68,7 +85,7 @@ func (a *attempt) movesOn(ctx context.Context, err error) bool {
 		return false
 	}
 	s := status.Convert(err)
-	return a.left.Load() || s.Code() == codes.Unavailable && len(s.Details()) == 0
+	return a.left() || s.Code() == codes.Unavailable && len(s.Details()) == 0
 }
 
 // invoke makes a unary call that may be repeated. A replica that does not answer for as long as patience is left while another one

@@ -15,6 +15,8 @@ const (
 	policy = "trivet_round_robin"
 	// suspicion is how long a replica that did not answer gets no call but one that tries it.
 	suspicion = 3 * time.Second
+	// untried is after how long without a call that can move on any other call tries a suspect replica.
+	untried = 20 * time.Second
 )
 
 // gRPC finds balancers by name, in a registry that is filled before the program starts.
@@ -46,10 +48,16 @@ type replica struct {
 }
 
 // available reports whether the replica may get a call. Of a suspect replica that was avoided long enough it is true once: this call
-// tries it.
-func (r *replica) available(now time.Time) bool {
+// tries it. A call that cannot move on does not try a replica while others may do so.
+func (r *replica) available(now time.Time, a *attempt) bool {
 	until := r.suspectUntil.Load()
-	return until == 0 || now.UnixNano() >= until && r.suspectUntil.CompareAndSwap(until, now.Add(suspicion).UnixNano())
+	if until == 0 {
+		return true
+	}
+	if a == nil || a.stream && !r.accepts.Load() {
+		now = now.Add(-untried)
+	}
+	return now.UnixNano() >= until && r.suspectUntil.CompareAndSwap(until, time.Now().Add(suspicion).UnixNano())
 }
 
 // pickers makes a picker for each change of the connected replicas. gRPC calls it from one goroutine at a time.
@@ -84,19 +92,19 @@ type picker struct {
 
 // Pick implements balancer.Picker.
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
-	r := p.next(time.Now())
 	a := attemptFrom(info.Ctx)
+	r := p.next(time.Now(), a)
 	if a != nil {
 		a.picked.Store(&pick{replica: r, from: p})
 	}
 	return balancer.PickResult{SubConn: r.conn, Done: func(done balancer.DoneInfo) { r.done(a, done) }}, nil
 }
 
-func (p *picker) next(now time.Time) *replica {
+func (p *picker) next(now time.Time, a *attempt) *replica {
 	n := uint64(len(p.replicas))
 	first := p.turn.Add(1)
 	for i := range n {
-		if r := p.replicas[(first+i)%n]; r.available(now) {
+		if r := p.replicas[(first+i)%n]; r.available(now, a) {
 			return r
 		}
 	}
@@ -118,7 +126,7 @@ func (r *replica) done(a *attempt, info balancer.DoneInfo) {
 	switch {
 	case info.BytesReceived:
 		r.suspectUntil.Store(0)
-	case a != nil && a.left.Load(), status.Code(info.Err) == codes.DeadlineExceeded:
+	case a != nil && a.left(), status.Code(info.Err) == codes.DeadlineExceeded:
 		r.suspect()
 	}
 }

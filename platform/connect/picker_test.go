@@ -29,12 +29,21 @@ func ready(connections ...balancer.SubConn) base.PickerBuildInfo {
 	return info
 }
 
-// picked makes n calls that end well.
+// picked makes n calls that can move on.
 func picked(t *testing.T, p balancer.Picker, n int) map[balancer.SubConn]int {
+	t.Helper()
+	return pickedBy(t, p, n, func() *attempt { return &attempt{} })
+}
+
+func pickedBy(t *testing.T, p balancer.Picker, n int, by func() *attempt) map[balancer.SubConn]int {
 	t.Helper()
 	count := map[balancer.SubConn]int{}
 	for range n {
-		result, err := p.Pick(balancer.PickInfo{Ctx: t.Context()})
+		ctx := t.Context()
+		if a := by(); a != nil {
+			ctx = context.WithValue(ctx, attemptKey{}, a)
+		}
+		result, err := p.Pick(balancer.PickInfo{Ctx: ctx})
 		require.NoError(t, err)
 		count[result.SubConn]++
 	}
@@ -45,7 +54,7 @@ func picked(t *testing.T, p balancer.Picker, n int) map[balancer.SubConn]int {
 func pickOne(t *testing.T, p balancer.Picker, of balancer.SubConn) func(balancer.DoneInfo) {
 	t.Helper()
 	for range 10 {
-		result, err := p.Pick(balancer.PickInfo{Ctx: context.Background()})
+		result, err := p.Pick(balancer.PickInfo{Ctx: context.WithValue(context.Background(), attemptKey{}, &attempt{})})
 		require.NoError(t, err)
 		if result.SubConn == of {
 			return result.Done
@@ -73,6 +82,26 @@ func TestASuspectReplicaIsTriedByOneCallAtATime(t *testing.T) {
 		pickOne(t, p, hung)(balancer.DoneInfo{Err: status.Error(codes.NotFound, "no"), BytesReceived: true})
 		require.Equal(t, map[balancer.SubConn]int{hung: 5, well: 5}, picked(t, p, 10), "an error is an answer")
 	})
+}
+
+// A call that cannot move on would wait for a replica that still hangs. It tries one only if no other call has done so for long.
+func TestACallThatCannotMoveOnTriesNoSuspectReplica(t *testing.T) {
+	for name, by := range map[string]func() *attempt{
+		"not repeatable":              func() *attempt { return nil },
+		"a stream of unknown version": func() *attempt { return &attempt{stream: true} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hung, well := &connection{}, &connection{}
+				p := (&pickers{}).Build(ready(hung, well))
+				pickOne(t, p, hung)(balancer.DoneInfo{Err: status.Error(codes.DeadlineExceeded, "late")})
+				time.Sleep(suspicion)
+				require.Equal(t, map[balancer.SubConn]int{well: 10}, pickedBy(t, p, 10, by))
+				time.Sleep(untried)
+				require.Equal(t, map[balancer.SubConn]int{hung: 1, well: 9}, pickedBy(t, p, 10, by))
+			})
+		})
+	}
 }
 
 func TestSuspectReplicasAreBetterThanNone(t *testing.T) {
@@ -155,6 +184,8 @@ func TestReadsMayBeRepeated(t *testing.T) {
 	for method, want := range map[string]time.Duration{
 		"/trivet.auth.v1.AuthService/GetMe":                    readTime,
 		"/trivet.auth.v1.AuthService/CreateApiKey":             0,
+		"/trivet.auth.v1.AuthService/ExportUser":               0,
+		"/trivet.billing.v1.BillingService/ListInvoices":       0,
 		"/trivet.ai.v1.AIService/Chat":                         0,
 		"/trivet.billing.v1.BillingService/Reserve":            attemptTime,
 		"/trivet.billing.v1.BillingService/GetUsage":           readTime,

@@ -29,6 +29,9 @@ type node struct {
 	silent  bool        // accepts streams without saying so, as an older version
 	dies    bool        // its connections break when it is called
 	lingers atomic.Bool // accepts streams and says nothing more
+	deaf    bool        // does not notice that its caller has left
+	streams atomic.Int64
+	ended   atomic.Int64
 	refuses error
 }
 
@@ -46,9 +49,12 @@ func (n *node) serve(ctx context.Context) error {
 	for n.hangs.Load() {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(10 * time.Millisecond):
+			if !n.deaf {
+				return ctx.Err()
+			}
+		default:
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	return n.refuses
 }
@@ -62,21 +68,22 @@ func (n *node) DeleteApiKey(ctx context.Context, _ *authv1.DeleteApiKeyRequest) 
 }
 
 func (n *node) WatchRevocations(_ *authv1.WatchRevocationsRequest, stream grpc.ServerStreamingServer[authv1.WatchRevocationsResponse]) error {
+	n.streams.Add(1)
 	return stream.Send(&authv1.WatchRevocationsResponse{})
 }
 
 // accept is what platform/grpcserver does before a stream's handler runs.
 func (n *node) accept(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if n.silent {
-		if err := n.serve(stream.Context()); err != nil {
-			return err
-		}
-		return next(srv, stream)
+	if n.deaf {
+		defer n.ended.Add(1)
 	}
 	if err := n.serve(stream.Context()); err != nil {
 		return err
 	}
-	if err := stream.SendHeader(metadata.MD{peer.AcceptedHeader: {"1"}}); err != nil {
+	if n.silent {
+		return next(srv, stream)
+	}
+	if err := stream.SendHeader(metadata.MD{peer.AcceptedHeader: {"1"}}); err != nil && !n.deaf {
 		return err
 	}
 	if n.lingers.Load() {
@@ -180,6 +187,23 @@ func TestAReplicaThatHangsIsLeft(t *testing.T) {
 			}, 30*time.Second, time.Millisecond)
 		})
 	}
+}
+
+// A replica that was left and then runs again does not do what another one has done.
+func TestAReplicaThatWasLeftHasNoRequest(t *testing.T) {
+	t.Parallel()
+	hung, well := &node{deaf: true}, &node{}
+	client := connected(t, hung, well)
+	before, ended, served := hung.streams.Load(), hung.ended.Load(), well.streams.Load()
+	hung.hangs.Store(true)
+	for range 4 {
+		require.NoError(t, watch(t, client))
+	}
+	require.Equal(t, served+4, well.streams.Load())
+	require.Positive(t, hung.calls.Load(), "it was tried")
+	hung.hangs.Store(false)
+	require.Eventually(t, func() bool { return hung.ended.Load() == ended+hung.calls.Load() }, 30*time.Second, time.Millisecond)
+	require.Equal(t, before, hung.streams.Load())
 }
 
 // A call that must not happen twice stays where it is, however long it takes.

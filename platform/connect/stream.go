@@ -7,12 +7,16 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/trivet-dev/trivet/platform/peer"
 )
 
-// movingStream is a stream with one request. A server accepts a stream before it does anything else. So a replica that does not
-// accept it, or whose connection breaks before that, can be left for another one: nothing has happened yet.
+// movingStream is a stream with one request. A server accepts a stream before it reads the request, and gets the request only
+// then. So a replica that does not accept the stream, or whose connection breaks before that, can be left for another one: it
+// never had the request. A replica that has never said that it accepts a stream is of an older version. It gets the request at
+// once, and is not left.
 type movingStream struct {
 	grpc.ClientStream
 	conn   *Conn
@@ -26,7 +30,8 @@ type movingStream struct {
 	timer    *time.Timer
 	cancel   context.CancelFunc
 	request  any
-	accepted bool
+	settled  bool // the replica has the request, or failure says why none has
+	failure  error
 }
 
 // open begins a stream with one request.
@@ -52,6 +57,7 @@ func (s *movingStream) begin() error {
 		stream, err := s.conn.inner.NewStream(own, s.desc, s.method, s.opts...)
 		if err == nil {
 			s.ClientStream = stream
+			s.attempt.mayLeave.Store(s.attempt.accepts())
 			return nil
 		}
 		s.end()
@@ -71,57 +77,95 @@ func (s *movingStream) end() {
 	s.cancel()
 }
 
-// SendMsg implements grpc.ClientStream.
+// SendMsg implements grpc.ClientStream. A replica that says when it accepts a stream gets the request after that.
 func (s *movingStream) SendMsg(message any) error {
 	s.request = message
+	if s.attempt.mayLeave.Load() {
+		return nil
+	}
 	return s.ClientStream.SendMsg(message)
+}
+
+// CloseSend implements grpc.ClientStream.
+func (s *movingStream) CloseSend() error {
+	if s.attempt.mayLeave.Load() {
+		return nil // the request is still to be sent
+	}
+	return s.ClientStream.CloseSend()
+}
+
+// Header implements grpc.ClientStream.
+func (s *movingStream) Header() (metadata.MD, error) {
+	s.settle()
+	return s.ClientStream.Header()
 }
 
 // RecvMsg implements grpc.ClientStream.
 func (s *movingStream) RecvMsg(message any) error {
-	for {
-		s.accept()
-		err := s.ClientStream.RecvMsg(message)
-		if err == nil {
-			return nil
-		}
+	s.settle()
+	if s.failure != nil {
+		return s.failure
+	}
+	err := s.ClientStream.RecvMsg(message)
+	if err != nil {
 		s.end()
-		if s.accepted || !s.movesOn(err) {
-			return err
+	}
+	return err
+}
+
+// settle waits until a replica has the request, or none can get it.
+func (s *movingStream) settle() {
+	for !s.settled {
+		header, _ := s.ClientStream.Header() // its error is RecvMsg's
+		s.timer.Stop()
+		if header != nil && s.attempt.keep() {
+			s.failure, s.settled = s.accept(header), true
+			return
+		}
+		// Without a header there is no message.
+		err := s.ClientStream.RecvMsg(&emptypb.Empty{})
+		s.end()
+		if !s.attempt.mayLeave.Load() || !s.movesOn(err) {
+			s.failure, s.settled = err, true
+			return
 		}
 		if err := s.restart(); err != nil {
-			return err
+			s.failure, s.settled = err, true
 		}
 	}
 }
 
-// accept waits until the replica has accepted the stream, or the attempt has ended.
-func (s *movingStream) accept() {
-	if s.accepted {
-		return
-	}
-	header, err := s.Header()
-	s.timer.Stop()
-	if err != nil || header == nil {
-		return // RecvMsg says why
-	}
-	s.accepted, s.request = true, nil
-	if p := s.attempt.picked.Load(); p != nil {
+// accept sends the request to the replica that has accepted the stream.
+func (s *movingStream) accept(header metadata.MD) error {
+	p := s.attempt.picked.Load()
+	if p != nil {
 		p.replica.suspectUntil.Store(0)
 		if len(header.Get(peer.AcceptedHeader)) > 0 {
 			p.replica.accepts.Store(true)
 		}
 	}
+	if s.attempt.mayLeave.Load() {
+		return s.send()
+	}
+	return nil
 }
 
-// restart sends the request to another replica.
+// restart begins the stream on another replica.
 func (s *movingStream) restart() error {
 	if err := s.begin(); err != nil {
 		return err
 	}
+	if s.attempt.mayLeave.Load() {
+		return nil
+	}
+	return s.send()
+}
+
+// send sends the request.
+func (s *movingStream) send() error {
 	err := s.ClientStream.SendMsg(s.request)
 	if err == nil {
-		err = s.CloseSend()
+		err = s.ClientStream.CloseSend()
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // of a stream that has ended, RecvMsg says why
 		s.end()
