@@ -154,6 +154,7 @@ func (p program) keys() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "write files under this folder instead of printing")
+	cmd.AddCommand(p.rotate())
 	return cmd
 }
 

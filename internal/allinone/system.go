@@ -66,7 +66,7 @@ func (s *system) assemble(ctx context.Context) error {
 	if s.issuer, err = passport.NewIssuer(key, s.host.Now); err != nil {
 		return err
 	}
-	proofs := serve.Proofs{Passports: []ed25519.PublicKey{s.issuer.PublicKey()}, InternalSecret: secret}
+	proofs := serve.Proofs{Passports: []ed25519.PublicKey{s.issuer.PublicKey()}, InternalSecrets: [][]byte{secret}}
 	s.server, err = s.host.NewServer(proofs, func(server *grpcserver.Server) (_ grpc.ClientConnInterface, err error) {
 		s.conns, err = connections(server, secret, s.host.Now, "gateway", "auth", "ai", "billing")
 		return s.conns["gateway"], err

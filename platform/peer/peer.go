@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -78,21 +79,24 @@ func (p *Prover) Proof() string {
 
 // Verifier checks proofs. It is safe for concurrent use.
 type Verifier struct {
-	secret []byte
-	now    func() time.Time
-	good   sync.Map // proofs whose signatures were right; a few a minute
-	known  atomic.Int64
+	secrets [][]byte
+	now     func() time.Time
+	good    sync.Map // proofs whose signatures were right; a few a minute
+	known   atomic.Int64
 }
 
 // maxKnown bounds the remembered proofs; only holders of the secret can make one that is remembered.
 const maxKnown = 1024
 
-// NewVerifier makes a verifier of the shared secret.
-func NewVerifier(secret []byte, now func() time.Time) (*Verifier, error) {
-	if err := CheckSecret(secret); err != nil {
-		return nil, err
+// NewVerifier makes a verifier of the shared secret, and of others that are accepted while it is rotated.
+func NewVerifier(secret []byte, now func() time.Time, others ...[]byte) (*Verifier, error) {
+	secrets := append([][]byte{secret}, others...)
+	for _, s := range secrets {
+		if err := CheckSecret(s); err != nil {
+			return nil, err
+		}
 	}
-	return &Verifier{secret: secret, now: now}, nil
+	return &Verifier{secrets: secrets, now: now}, nil
 }
 
 // Verify returns the name of the service that made the proof. Every error wraps ErrInvalid.
@@ -103,7 +107,7 @@ func (v *Verifier) Verify(proof string) (string, error) {
 	}
 	if _, known := v.good.Load(proof); !known {
 		got, err := hex.DecodeString(mac)
-		if err != nil || !hmac.Equal(got, sign(v.secret, signed)) {
+		if err != nil || !v.signed(got, signed) {
 			return "", fmt.Errorf("%w: wrong signature", ErrInvalid)
 		}
 		v.remember(proof)
@@ -117,6 +121,11 @@ func (v *Verifier) Verify(proof string) (string, error) {
 		return "", fmt.Errorf("%w: made at another time", ErrInvalid)
 	}
 	return name, nil
+}
+
+// signed reports whether one of the secrets made the signature.
+func (v *Verifier) signed(mac []byte, text string) bool {
+	return slices.ContainsFunc(v.secrets, func(secret []byte) bool { return hmac.Equal(mac, sign(secret, text)) })
 }
 
 func (v *Verifier) remember(proof string) {

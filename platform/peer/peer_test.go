@@ -58,3 +58,29 @@ func TestWeakSecretIsRefused(t *testing.T) {
 	_, err = peer.NewProver("a.b", bytes.Repeat([]byte{7}, 32), time.Now)
 	require.ErrorContains(t, err, "dots")
 }
+
+// Processes before and after a step of a rotation accept each other.
+func TestRotation(t *testing.T) {
+	before, after := bytes.Repeat([]byte{7}, 32), bytes.Repeat([]byte{8}, 32)
+	steps := [][][]byte{{before}, {before, after}, {after, before}, {after}}
+	accepts := func(signs, verifies [][]byte) bool {
+		prover, err := peer.NewProver("ai", signs[0], time.Now)
+		require.NoError(t, err)
+		verifier, err := peer.NewVerifier(verifies[0], time.Now, verifies[1:]...)
+		require.NoError(t, err)
+		_, err = verifier.Verify(prover.Proof())
+		return err == nil
+	}
+	for i := range len(steps) - 1 {
+		for _, signs := range steps[i : i+2] {
+			for _, verifies := range steps[i : i+2] {
+				require.True(t, accepts(signs, verifies), "step %d", i+1)
+			}
+		}
+	}
+	require.False(t, accepts(steps[0], steps[3]), "the old secret is void in the end")
+	require.False(t, accepts(steps[3], steps[0]))
+	require.False(t, accepts([][]byte{bytes.Repeat([]byte{9}, 32)}, steps[1]), "a stranger")
+	_, err := peer.NewVerifier(before, time.Now, []byte("short"))
+	require.ErrorContains(t, err, "TRIVET_INTERNAL_SECRET")
+}

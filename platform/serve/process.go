@@ -68,7 +68,7 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 		return nil, err
 	}
 	host.announceStandIns(ctx, program, standIns)
-	prover, err := peer.NewProver(program.Name, []byte(common.Trust.InternalSecret.Reveal()), host.Now)
+	prover, err := peer.NewProver(program.Name, []byte(common.Trust.InternalSecret.Newest().Reveal()), host.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,10 @@ func (p *Process) server() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	proofs := Proofs{Passports: keys, InternalSecret: []byte(p.trust.InternalSecret.Reveal())}
+	proofs := Proofs{Passports: keys}
+	for _, secret := range p.trust.InternalSecret.Reveal() {
+		proofs.InternalSecrets = append(proofs.InternalSecrets, []byte(secret))
+	}
 	return p.NewServer(proofs, func(server *grpcserver.Server) (grpc.ClientConnInterface, error) {
 		if conn := p.conns["auth"]; conn != nil {
 			return conn, nil

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,8 +22,8 @@ var callTimeouts = map[string]time.Duration{"ai": 10 * time.Minute}
 type Proofs struct {
 	// Passports are the public keys of passports, newest first.
 	Passports []ed25519.PublicKey
-	// InternalSecret proves which service is calling.
-	InternalSecret []byte
+	// InternalSecrets prove which service is calling; there is at least one.
+	InternalSecrets [][]byte
 }
 
 // Server is a process's gRPC server, with the exchanger that turns its callers' credentials into passports.
@@ -39,7 +40,10 @@ func (h *Host) NewServer(proofs Proofs, auth func(*grpcserver.Server) (grpc.Clie
 	if err != nil {
 		return nil, err
 	}
-	peers, err := peer.NewVerifier(proofs.InternalSecret, h.Now)
+	if len(proofs.InternalSecrets) == 0 {
+		return nil, errors.New("a server needs an internal secret")
+	}
+	peers, err := peer.NewVerifier(proofs.InternalSecrets[0], h.Now, proofs.InternalSecrets[1:]...)
 	if err != nil {
 		return nil, err
 	}

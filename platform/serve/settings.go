@@ -121,7 +121,7 @@ func (s Settings) Format() string {
 // their callers. All of it comes from `trivet keys`; the all-in-one makes its own.
 type Trust struct {
 	// InternalSecret is shared by all processes and proves which service calls.
-	InternalSecret settings.Secret `env:"TRIVET_INTERNAL_SECRET" required:"split" help:"shared by all processes of split mode, 32 bytes or more; proves which service is calling"`
+	InternalSecret settings.Secrets `env:"TRIVET_INTERNAL_SECRET" required:"split" help:"shared by all processes of split mode, 32 bytes or more; proves which service is calling; several during a rotation: the first is used, all are accepted"`
 	// PassportKeys verify passports, newest first.
 	PassportKeys []string `env:"TRIVET_PASSPORT_PUBLIC_KEYS" required:"split" help:"public keys that verify passports, base64, newest first; every process of split mode needs them"`
 }
@@ -129,8 +129,8 @@ type Trust struct {
 // Validate refuses keys that can't work.
 func (t Trust) Validate(settings.Modes) error {
 	var found []error
-	if t.InternalSecret.IsSet() {
-		if err := peer.CheckSecret([]byte(t.InternalSecret.Reveal())); err != nil {
+	for _, secret := range t.InternalSecret.Reveal() {
+		if err := peer.CheckSecret([]byte(secret)); err != nil {
 			found = append(found, settings.Invalid("TRIVET_INTERNAL_SECRET", "is too short", fmt.Sprintf("give it %d bytes or more; `trivet keys` makes one", peer.MinSecret)))
 		}
 	}
