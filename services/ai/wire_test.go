@@ -64,14 +64,18 @@ type messages struct {
 	grpc.ServerStream
 	ctx    context.Context
 	bodies []string
+	heads  []int // which messages have a head
 	panics bool
 }
 
 func (m *messages) Context() context.Context { return m.ctx }
 
 func (m *messages) Send(r *aiv1.RelayResponse) error {
-	if m.panics && len(m.bodies) == 2 {
+	if m.panics && len(m.bodies) == 1 {
 		panic("boom")
+	}
+	if r.GetHead() != nil {
+		m.heads = append(m.heads, len(m.bodies))
 	}
 	m.bodies = append(m.bodies, string(r.GetBody()))
 	return nil
@@ -84,13 +88,26 @@ func relayTo(t testing.TB, server aiv1.AIServiceServer, m *messages) error {
 }
 
 // TestOneReadIsOneMessage checks that nothing waits and nothing is split: what a read brings in whole events goes out
-// as one message, at once.
+// as one message, at once, the head with the first of them. Only a head that nothing follows goes out alone.
 func TestOneReadIsOneMessage(t *testing.T) {
 	two := delta("a") + delta("b")
 	server, _ := direct(t, two, two[:20], two[20:]+": ping\n\n", delta("c")+benchUsage+done)
 	m := &messages{}
 	require.NoError(t, relayTo(t, server, m))
-	require.Empty(t, cmp.Diff([]string{"", two, two + ": ping\n\n", delta("c"), done}, m.bodies))
+	require.Empty(t, cmp.Diff([]string{two, two + ": ping\n\n", delta("c"), done}, m.bodies))
+	require.Equal(t, []int{0}, m.heads)
+
+	server, _ = direct(t, ": ping\n\n", two, done)
+	m = &messages{}
+	require.NoError(t, relayTo(t, server, m))
+	require.Empty(t, cmp.Diff([]string{": ping\n\n", two, done}, m.bodies))
+	require.Equal(t, []int{0}, m.heads)
+
+	server, _ = direct(t, done)
+	m = &messages{}
+	require.NoError(t, relayTo(t, server, m))
+	require.Empty(t, cmp.Diff([]string{"", done}, m.bodies), "the caller has the head before the settlement")
+	require.Equal(t, []int{0}, m.heads)
 }
 
 func TestPanicSettlesTheCall(t *testing.T) {

@@ -32,6 +32,8 @@ type Head struct {
 	Streamed bool
 	// Limits is what is left of the limits that apply to the caller.
 	Limits []limit.Level
+	// Together tells that the first part of the body follows at once, so that both may be sent together.
+	Together bool
 }
 
 // Sink takes an answer. Its methods are never called at the same time, and not after Invoke has returned. Their order:

@@ -49,7 +49,7 @@ func (c *call) stream(s *sse.Scanner, readErr error, answer *Answer) error {
 	if err != nil {
 		return err
 	}
-	c.begin(answer)
+	c.begin(answer, false)
 	c.last(done, answer.Body)
 	return nil
 }
@@ -72,14 +72,14 @@ func (c *call) follow(s *sse.Scanner, readErr error, answer *Answer) (done []byt
 	}
 }
 
-// begin sends the head of a stream, once, and the comments that came early.
-func (c *call) begin(answer *Answer) {
+// begin sends the head of a stream, once, and the comments that came early. more tells that a part of the body follows at once.
+func (c *call) begin(answer *Answer, more bool) {
 	if c.headed {
 		return
 	}
 	c.headed = true
 	answer.Headers["content-type"] = typeEvents
-	c.sendHead(Head{Status: answer.Status, Headers: answer.Headers, Streamed: true})
+	c.sendHead(Head{Status: answer.Status, Headers: answer.Headers, Streamed: true, Together: more || len(c.early) > 0})
 	if len(c.early) > 0 {
 		c.sendBody(c.early)
 		c.early = nil
@@ -131,7 +131,7 @@ func (c *call) sendEvents(events []byte, data bool, answer *Answer) {
 		c.early = append(c.early, events...)
 		return
 	}
-	c.begin(answer)
+	c.begin(answer, true)
 	c.sendBody(events)
 }
 

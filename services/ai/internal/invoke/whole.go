@@ -53,7 +53,7 @@ func (c *call) spread(from io.Reader, answer *Answer) error {
 		return c.notAnAnswer()
 	}
 	c.finish()
-	c.begin(answer)
+	c.begin(answer, true)
 	c.sendBody(events)
 	c.settle()
 	c.sendBody(last)

@@ -58,11 +58,11 @@ type relaySink struct {
 	message aiv1.RelayResponse
 }
 
-// Head sends the head of a stream at once, and keeps that of an answer in one piece for its body.
+// Head sends the head of a stream at once, and keeps one for its body that follows: each message costs a system call.
 func (s *relaySink) Head(h invoke.Head) error {
 	limit.AddOpenAI(h.Headers, h.Limits)
 	s.message.Head = &aiv1.RelayHead{Status: int32(h.Status), Headers: h.Headers, Streamed: h.Streamed}
-	if !h.Streamed {
+	if !h.Streamed || h.Together {
 		return nil
 	}
 	return s.send(nil)
