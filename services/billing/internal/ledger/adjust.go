@@ -39,6 +39,12 @@ func (c *settling) adjust(ctx context.Context, tx Tx) error {
 	if err := c.l.expire(ctx, tx, &account, now); err != nil {
 		return err
 	}
+	// Or to one whose payment was taken back meanwhile.
+	if c.cost < c.hold.Cost {
+		if err := c.l.clawCorrected(ctx, tx, &account, now); err != nil {
+			return err
+		}
+	}
 	c.end = end
 	return c.l.save(ctx, tx, &account)
 }

@@ -60,7 +60,7 @@ func (l *Ledger) purchased(ctx context.Context, tx Tx, account *Account, p Purch
 }
 
 // claw makes the credit of a payment what refunds, disputes and credit notes leave of it. It takes only credit that is left: what was used stays used,
-// and what open calls hold waits for their end.
+// and what open calls hold waits for their end. The reversal is the news; without news, claw only takes what has come back since, and gives nothing.
 func (l *Ledger) claw(ctx context.Context, tx Tx, account *Account, p Purchase, reversal string, now time.Time) error {
 	reversed, err := tx.Reversed(ctx, p)
 	if err != nil {
@@ -69,14 +69,22 @@ func (l *Ledger) claw(ctx context.Context, tx Tx, account *Account, p Purchase, 
 	target := subscriptions.ClawOf(p.Credit, p.Total, reversed)
 	switch {
 	case target > p.Clawed:
-		return l.takeBack(ctx, tx, account, p, target-p.Clawed, reversed, now)
+		after, err := l.takeBack(ctx, tx, account, p, target-p.Clawed, reversed, now)
+		if err != nil || reversal == "" && after == p {
+			return err
+		}
+		if used := target - after.Clawed - after.Waiting; used > 0 {
+			l.log.WarnContext(ctx, "a payment was taken back whose credit is used or expired; that part stays with the account",
+				slog.String("account", account.ID), slog.String("paid", p.Key), slog.Int64("nano_usd", used))
+		}
+		return tx.SetClawed(ctx, after)
 	case p.Waiting > 0: // it was reversed and came back while calls held it
 		p.Waiting = 0
 		if err := tx.SetClawed(ctx, p); err != nil {
 			return err
 		}
 	}
-	if target == p.Clawed {
+	if target == p.Clawed || reversal == "" {
 		return nil
 	}
 	g, err := tx.GrantBySource(ctx, account.ID, p.Source)
@@ -99,9 +107,10 @@ func (p Purchase) returned(reversal string) string {
 	return sourceReturn + reversal
 }
 
-// takeBack takes credit from the purchase's grant, and then from those that returned its credit after a dispute was won or a refund failed.
-func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purchase, amount int64, reversed []subscriptions.Reversal, now time.Time) error {
-	sources := []string{p.Source}
+// takeBack takes credit from the purchase's grant, and then from those that returned its credit after a dispute was won or a refund failed. It returns the
+// purchase as it is then.
+func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purchase, amount int64, reversed []subscriptions.Reversal, now time.Time) (Purchase, error) {
+	sources := []string{p.Source, p.returned(p.Key)} // earlier versions returned credit without news, by the key
 	for _, r := range reversed {
 		sources = append(sources, p.returned(r.ID))
 	}
@@ -112,11 +121,11 @@ func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purcha
 			continue
 		}
 		if err != nil {
-			return err
+			return p, err
 		}
 		take := min(short, g.Remaining, max(0, account.Available()))
 		if err := l.expireTo(ctx, tx, account, g, g.Remaining-take, now); err != nil {
-			return err
+			return p, err
 		}
 		short -= take
 		held += g.Remaining - take
@@ -125,11 +134,7 @@ func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purcha
 	if p.Waiting > 0 {
 		account.Due = dueAtOnce
 	}
-	if used := short - p.Waiting; used > 0 {
-		l.log.WarnContext(ctx, "a payment was taken back whose credit is used or expired; that part stays with the account",
-			slog.String("account", account.ID), slog.String("paid", p.Key), slog.Int64("nano_usd", used))
-	}
-	return tx.SetClawed(ctx, p)
+	return p, nil
 }
 
 // dueAtOnce is the due time of an account whose held credit is to be taken back: whoever touches it next takes what calls have released.
@@ -142,8 +147,22 @@ func (l *Ledger) clawReleased(ctx context.Context, tx Tx, account *Account, now 
 	if err != nil {
 		return err
 	}
-	for _, p := range waiting {
-		if err := l.claw(ctx, tx, account, p, p.Key, now); err != nil {
+	return l.clawAll(ctx, tx, account, waiting, now)
+}
+
+// clawCorrected takes back what the correction of a call's charge has returned to grants whose payment was taken back.
+func (l *Ledger) clawCorrected(ctx context.Context, tx Tx, account *Account, now time.Time) error {
+	reversed, err := tx.ReversedPurchases(ctx, account.ID)
+	if err != nil {
+		return err
+	}
+	return l.clawAll(ctx, tx, account, reversed, now)
+}
+
+// clawAll claws purchases without news.
+func (l *Ledger) clawAll(ctx context.Context, tx Tx, account *Account, purchases []Purchase, now time.Time) error {
+	for _, p := range purchases {
+		if err := l.claw(ctx, tx, account, p, "", now); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,8 @@ package ledger_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,6 +155,145 @@ func TestARefundTakesWhatCallsRelease(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A late settlement returns what the sweeper charged too much. Credit whose payment was taken back meanwhile does not come back with it.
+func TestALateSettlementReturnsNoRefundedCredit(t *testing.T) {
+	refund := func(s *subscriber, amount int) { s.reversal(mirror.Refund, "re_1", "succeeded", amount) }
+	for name, c := range map[string]struct {
+		// before are the reversals before the call, which then uses so much of the pack until it is swept, and after those of then.
+		before, after func(s *subscriber)
+		swept         int64
+		// used is what the call has used of the pack and the free credit, of which there is enough for the rest.
+		used func(free int64) int64
+		want func(free int64) int64
+	}{
+		"a refund of all": {
+			after: func(s *subscriber) { refund(s, 120) }, swept: 60,
+			used: func(int64) int64 { return 10 }, want: func(free int64) int64 { return free - 10 },
+		},
+		"a refund of all of which the call has used a part": {
+			after: func(s *subscriber) { refund(s, 120) }, swept: 60,
+			used: func(free int64) int64 { return free + 20 }, want: func(int64) int64 { return 0 },
+		},
+		"a refund of half, of which the call has used more": {
+			after: func(s *subscriber) { refund(s, 60) }, swept: 400,
+			used: func(free int64) int64 { return free + 350 }, want: func(int64) int64 { return 0 },
+		},
+		"a refund of half, of which the call has used less": {
+			after: func(s *subscriber) { refund(s, 60) }, swept: 400,
+			used: func(free int64) int64 { return free + 100 }, want: func(int64) int64 { return 150 },
+		},
+		"a dispute that is won, then a refund": {
+			before: func(s *subscriber) {
+				s.reversal(mirror.Dispute, "dp_1", "needs_response", 120)
+				s.reversal(mirror.Dispute, "dp_1", "won", 120)
+			},
+			after: func(s *subscriber) { refund(s, 120) }, swept: 60,
+			used: func(int64) int64 { return 10 }, want: func(free int64) int64 { return free - 10 },
+		},
+		"a refund that fails": {
+			after: func(s *subscriber) {
+				refund(s, 120)
+				s.reversal(mirror.Refund, "re_1", "failed", 120)
+			}, swept: 60,
+			used: func(int64) int64 { return 10 }, want: func(free int64) int64 { return free + 490 },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subscribed(t, func(t *testing.T, s *subscriber) {
+				s.paidPack()
+				if c.before != nil {
+					c.before(s)
+				}
+				h := s.hold("r1", s.free()+c.swept)
+				s.clock.Add(lease)
+				s.sweep(1)
+				c.after(s)
+				s.settle(h, c.used(s.free()))
+				require.Equal(t, c.want(s.free()), s.account().Balance)
+				require.Zero(t, s.count("SELECT COUNT(*) FROM purchase WHERE waiting > 0"))
+			})
+		})
+	}
+	t.Run("another call holds what comes back", func(t *testing.T) {
+		subscribed(t, func(t *testing.T, s *subscriber) {
+			s.paidPack()
+			h := s.hold("r1", s.free()+60)
+			s.clock.Add(lease)
+			s.sweep(1)
+			other := s.hold("r2", 440)
+			refund(s, 120)
+			s.settle(h, s.free()+20)
+			require.EqualValues(t, 440, s.account().Balance)
+			s.settle(other, 0)
+			require.Zero(t, s.account().Balance)
+		})
+	})
+}
+
+// A refund that fails twice gives its credit back twice, also when calls hold some of it.
+func TestRefundsThatFailWhileCallsHoldCredit(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.paidPack()
+		s.hold("r1", s.free()+100)
+		for n := range 3 {
+			id := fmt.Sprint("re_", n)
+			s.reversal(mirror.Refund, id, "pending", 120)
+			require.Zero(t, s.account().Available())
+			s.reversal(mirror.Refund, id, "failed", 120)
+			require.EqualValues(t, 400, s.account().Available())
+		}
+	})
+}
+
+// While refunded credit waits for a call, the account's other calls neither follow its subscription nor repeat the warning.
+func TestWaitingCreditIsQuiet(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.write(mirror.Subscription, fmt.Sprintf(`{"id":"sub_1","object":"subscription","customer":"cus_1","status":"active","created":1,"current_period_start":%d,
+			"current_period_end":%d,"items":{"data":[{"quantity":1,"price":{"id":"price_unknown","object":"price"}}]}}`, s.begin.Unix(), s.month(1).Unix()))
+		s.paidPack()
+		s.settle(s.hold("r1", s.free()+50), s.free()+50)
+		h := s.hold("r2", 200)
+		var logs strings.Builder
+		s.logs = slog.NewTextHandler(&logs, nil)
+		s.Ledger = s.again()
+		warned := func() []int {
+			return []int{strings.Count(logs.String(), "a payment was taken back"), strings.Count(logs.String(), "no applied plan has")}
+		}
+		calls := func(name string) {
+			t.Helper()
+			for n := range 3 {
+				free, err := s.Reserve(t.Context(), ledger.Reservation{RequestID: fmt.Sprint(name, n), AccountID: alice, UserID: alice, Model: "gratis", InputTokens: 1})
+				require.NoError(t, err)
+				s.settle(free, 1)
+			}
+		}
+		s.reversal(mirror.Refund, "re_1", "succeeded", 120)
+		require.Equal(t, []int{1, 0}, warned())
+		calls("waits")
+		require.Equal(t, []int{1, 0}, warned())
+		s.settle(h, 150)
+		require.Equal(t, []int{2, 0}, warned(), "more is used")
+		require.Zero(t, s.account().Balance)
+		calls("done")
+		require.Equal(t, []int{2, 0}, warned())
+	})
+}
+
+// A period ends and another begins also while refunded credit waits.
+func TestAPeriodEndsWhileCreditWaits(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.paidPack()
+		h := s.hold("r1", s.free()+400)
+		s.reversal(mirror.Refund, "re_1", "succeeded", 120)
+		s.clock.Set(s.account().PeriodEnd)
+		_, err := s.Reserve(t.Context(), ledger.Reservation{RequestID: "r2", AccountID: alice, UserID: alice, Model: "gratis", InputTokens: 1})
+		require.NoError(t, err)
+		require.Equal(t, s.clock.Now(), s.account().PeriodStart)
+		s.settle(h, 0)
+		require.Equal(t, s.free(), s.account().Balance)
+	})
 }
 
 func TestClawOf(t *testing.T) {

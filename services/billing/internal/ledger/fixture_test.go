@@ -107,6 +107,8 @@ type fixture struct {
 	clock   *clock
 	plans   *fixedPlans
 	free    ledger.FreeCredit
+	// logs gets the logs of the ledgers made after it was set.
+	logs slog.Handler
 }
 
 const lease = time.Minute
@@ -242,8 +244,12 @@ func (b *fixture) replica() *ledger.Ledger {
 }
 
 func (b *fixture) on(s *store.Store) *ledger.Ledger {
+	logs := b.logs
+	if logs == nil {
+		logs = slog.DiscardHandler
+	}
 	return ledger.New(ledger.Options{
-		Store: s, Prices: prices(b.t), Plans: b.plans, Reload: b.plans.reload, FreeCredit: b.free, Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), Lease: lease,
+		Store: s, Prices: prices(b.t), Plans: b.plans, Reload: b.plans.reload, FreeCredit: b.free, Now: b.clock.Now, Logger: slog.New(logs), Lease: lease,
 	})
 }
 

@@ -165,10 +165,12 @@ type Tx interface {
 	HasCard(ctx context.Context, accountID string) (bool, error)
 
 	// InsertPurchase writes what a payment gave, and tells whether that was new. Purchases reads what a payment or an invoice is for, WaitingPurchases
-	// reads those of an account that wait for open calls, and SetClawed writes what was taken back and what waits.
+	// reads those of an account that wait for open calls, ReversedPurchases those whose payment was taken back in part or whole, and SetClawed writes what
+	// was taken back and what waits.
 	InsertPurchase(ctx context.Context, p Purchase) (bool, error)
 	Purchases(ctx context.Context, paid string) ([]Purchase, error)
 	WaitingPurchases(ctx context.Context, accountID string) ([]Purchase, error)
+	ReversedPurchases(ctx context.Context, accountID string) ([]Purchase, error)
 	SetClawed(ctx context.Context, p Purchase) error
 	// Reversed reads what refunds, disputes and credit notes took back of a purchase's payment.
 	Reversed(ctx context.Context, p Purchase) ([]subscriptions.Reversal, error)

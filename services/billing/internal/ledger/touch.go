@@ -43,13 +43,18 @@ func (l *Ledger) open(ctx context.Context, tx Tx, id, userID string, now time.Ti
 	return account, tx.SaveAccount(ctx, account)
 }
 
-// roll expires credit and begins a new period, where their time has come, and writes the account.
+// roll expires credit and begins a new period, where their time has come, and writes the account. An account that is due only because credit waits to be
+// taken back is not followed: each of its calls comes here.
 func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, userID string, now time.Time) error {
+	within := account.Due.Equal(dueAtOnce) && now.Before(account.PeriodEnd)
 	if err := l.expire(ctx, tx, account, now); err != nil {
 		return err
 	}
 	if err := l.clawReleased(ctx, tx, account, now); err != nil {
 		return err
+	}
+	if within {
+		return l.save(ctx, tx, account)
 	}
 	followed, err := l.follow(ctx, tx, account, now)
 	if err != nil {

@@ -79,6 +79,11 @@ func (u *unit) WaitingPurchases(ctx context.Context, accountID string) ([]ledger
 	return toPurchases(rows), err
 }
 
+func (u *unit) ReversedPurchases(ctx context.Context, accountID string) ([]ledger.Purchase, error) {
+	rows, err := u.q.ListReversedPurchases(ctx, accountID)
+	return toPurchases(rows), err
+}
+
 func toPurchases(rows []db.Purchase) (all []ledger.Purchase) {
 	for _, r := range rows {
 		p := ledger.Purchase{

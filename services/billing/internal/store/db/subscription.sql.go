@@ -199,6 +199,45 @@ func (q *Queries) ListPurchases(ctx context.Context, payment string) ([]Purchase
 	return items, nil
 }
 
+const listReversedPurchases = `-- name: ListReversedPurchases :many
+SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting FROM purchase AS p WHERE p.account_id = $1 AND EXISTS (
+    SELECT 1 FROM reversal AS r WHERE r.amount > 0 AND r.payment_intent <> '' AND r.payment_intent IN (p.payment, p.invoice, p.payment_intent)
+) ORDER BY p.payment_intent
+`
+
+func (q *Queries) ListReversedPurchases(ctx context.Context, accountID string) ([]Purchase, error) {
+	rows, err := q.db.QueryContext(ctx, listReversedPurchases, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Purchase
+	for rows.Next() {
+		var i Purchase
+		if err := rows.Scan(
+			&i.PaymentIntent,
+			&i.AccountID,
+			&i.Source,
+			&i.Credit,
+			&i.Total,
+			&i.Clawed,
+			&i.Payment,
+			&i.Invoice,
+			&i.Waiting,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listWaitingPurchases = `-- name: ListWaitingPurchases :many
 SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting FROM purchase WHERE account_id = $1 AND waiting > 0 ORDER BY payment_intent
 `

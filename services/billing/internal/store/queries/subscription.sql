@@ -46,5 +46,10 @@ SELECT * FROM purchase WHERE payment = $1 OR invoice = $1 OR payment_intent = $1
 -- name: ListWaitingPurchases :many
 SELECT * FROM purchase WHERE account_id = $1 AND waiting > 0 ORDER BY payment_intent;
 
+-- name: ListReversedPurchases :many
+SELECT * FROM purchase AS p WHERE p.account_id = $1 AND EXISTS (
+    SELECT 1 FROM reversal AS r WHERE r.amount > 0 AND r.payment_intent <> '' AND r.payment_intent IN (p.payment, p.invoice, p.payment_intent)
+) ORDER BY p.payment_intent;
+
 -- name: SetClawed :exec
 UPDATE purchase SET clawed = $1, waiting = $2 WHERE payment_intent = $3;
