@@ -55,3 +55,25 @@ func TestPreCommitHookRefusesSecrets(t *testing.T) {
 		})
 	}
 }
+
+// A secret that is added to a file under another name is refused as well.
+func TestPreCommitHookReadsRenamedFiles(t *testing.T) {
+	hook, err := filepath.Abs("../../deploy/git/pre-commit")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	run := func(name string, args ...string) error {
+		command := exec.CommandContext(t.Context(), name, args...)
+		command.Dir = dir
+		return command.Run()
+	}
+	long := strings.Repeat("a line that stays\n", 50)
+	require.NoError(t, run("git", "init", "-q"))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.txt"), []byte(long), 0o600))
+	require.NoError(t, run("git", "add", "-A"))
+	require.NoError(t, run("git", "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "first"))
+	require.NoError(t, run("git", "mv", "a.txt", "b.txt"))
+	require.NoError(t, run("sh", hook), "nothing is added")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.txt"), []byte(long+"sk_live_"+strings.Repeat("a1B2", 12)+"\n"), 0o600))
+	require.NoError(t, run("git", "add", "-A"))
+	require.Error(t, run("sh", hook))
+}
