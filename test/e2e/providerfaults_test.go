@@ -30,6 +30,33 @@ const (
 	faultEnd    = `data: {"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],` + faultUsage + "}\n\ndata: [DONE]\n\n"
 )
 
+// The same as responses, in events whose data begins each of them.
+const (
+	faultResponse       = `{"id":"resp_1","object":"response","status":"completed","model":"m","output":[{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"output_text","text":"one two three"}]}],"usage":{"input_tokens":7,"output_tokens":5,"total_tokens":12}}`
+	faultResponseBegins = `data: {"type":"response.created","response":{"id":"resp_1","status":"in_progress","output":[]}}` + "\n\n"
+	faultResponseChunks = faultResponseBegins + `data: {"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"one"}` + "\n\n" +
+		`data: {"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":" two"}` + "\n\n"
+	faultResponseEnd = `data: {"type":"response.completed","response":` + faultResponse + "}\n\n"
+)
+
+// impossible is the output that no call can have.
+const impossible = "999999999"
+
+// asResponse turns a body of a chat into one of a response.
+func asResponse(body string) string {
+	tall := strings.Contains(body, impossible)
+	body = strings.Replace(body, `"completion_tokens":`+impossible, `"completion_tokens":5`, 1)
+	body = strings.NewReplacer(
+		faultChunks, faultResponseChunks, faultEnd, faultResponseEnd, faultWhole, faultResponse, faultWhole[:80], faultResponse[:80],
+		"data: "+faultError("Overloaded", "server_error", "overloaded"), `data: {"type":"error","code":"overloaded","message":"Overloaded","param":null}`,
+		"data: "+faultError("Overloaded", "server_error", ""), `data: {"type":"error","code":null,"message":"Overloaded","param":null}`,
+	).Replace(body)
+	if tall {
+		body = strings.Replace(body, `"output_tokens":5`, `"output_tokens":`+impossible, 1)
+	}
+	return body
+}
+
 // providerFault is a way in which a provider fails. An empty stream stands for whole in both forms.
 type providerFault struct {
 	name, about   string
@@ -41,18 +68,19 @@ type providerFault struct {
 	reset         bool          // the connection breaks after the body
 	delay         time.Duration // before the head
 	packed        bool
+	harmless      bool // it leaves nothing behind at its target
 }
 
 // providerFaults are the rows of the table in docs/errors.md.
 var providerFaults = []providerFault{
-	{name: "ok", about: "no fault", whole: faultWhole, stream: faultChunks + faultEnd},
+	{name: "ok", harmless: true, about: "no fault", whole: faultWhole, stream: faultChunks + faultEnd},
 	{name: "no-connection", about: "no connection", unreachable: true},
 	{name: "429", about: "429", status: 429, whole: faultError("Rate limit reached", "tokens", "rate_limit_exceeded")},
 	{name: "429-later", about: "429, `Retry-After: 7`", status: 429, header: [2]string{"Retry-After", "7"}, whole: faultError("Rate limit reached", "tokens", "rate_limit_exceeded")},
 	{name: "500", about: "500", status: 500, whole: faultError("The server had an error", "server_error", "")},
 	{name: "503", about: "503", status: 503, whole: faultError("Overloaded", "server_error", "")},
 	{name: "silent", about: "no first byte in time", hang: true},
-	{name: "slow", about: "a slow first byte, in time", delay: 50 * time.Millisecond, whole: faultWhole, stream: faultChunks + faultEnd},
+	{name: "slow", harmless: true, about: "a slow first byte, in time", delay: 50 * time.Millisecond, whole: faultWhole, stream: faultChunks + faultEnd},
 	{name: "reset", about: "reset before the answer", status: -1, reset: true},
 	{name: "cut", about: "cut in the middle", whole: faultWhole[:80], stream: faultChunks, reset: true},
 	{name: "stall", about: "silence in the middle", whole: faultWhole[:80], stream: faultChunks, hang: true},
@@ -64,11 +92,11 @@ var providerFaults = []providerFault{
 	{name: "bad-request", about: "400", status: 400, whole: faultError("Bad seed", "invalid_request_error", "")},
 	{name: "error-first", about: "200, the error comes first", whole: faultError("Overloaded", "server_error", ""), stream: "data: " + faultError("Overloaded", "server_error", "") + "\n\n"},
 	{name: "error-later", about: "200, an error after two events", whole: faultWhole, stream: faultChunks + "data: " + faultError("Overloaded", "server_error", "overloaded") + "\n\n"},
-	{name: "type", about: "a wrong `Content-Type`", header: [2]string{"Content-Type", "text/plain"}, whole: faultWhole, stream: faultChunks + faultEnd},
-	{name: "form", about: "the other form: JSON for a stream, a stream for JSON", whole: faultChunks + faultEnd, stream: faultWhole},
-	{name: "gzip", about: "gzip, unasked", packed: true, whole: faultWhole, stream: faultChunks + faultEnd},
+	{name: "type", harmless: true, about: "a wrong `Content-Type`", header: [2]string{"Content-Type", "text/plain"}, whole: faultWhole, stream: faultChunks + faultEnd},
+	{name: "form", harmless: true, about: "the other form: JSON for a stream, a stream for JSON", whole: faultChunks + faultEnd, stream: faultWhole},
+	{name: "gzip", harmless: true, about: "gzip, unasked", packed: true, whole: faultWhole, stream: faultChunks + faultEnd},
 	{
-		name: "usage", about: "an impossible usage", whole: strings.Replace(faultWhole, `"completion_tokens":5`, `"completion_tokens":999999999`, 1),
+		name: "usage", harmless: true, about: "an impossible usage", whole: strings.Replace(faultWhole, `"completion_tokens":5`, `"completion_tokens":999999999`, 1),
 		stream: faultChunks + strings.Replace(faultEnd, `"completion_tokens":5`, `"completion_tokens":999999999`, 1),
 	},
 }
@@ -82,7 +110,7 @@ func faultError(message, kind, code string) string {
 	return string(raw)
 }
 
-// faultyProvider answers under /NAME/chat/completions with the fault of that name, and counts calls by model.
+// faultyProvider answers under /NAME/chat/completions and /NAME/responses with the fault of that name, and counts calls by model.
 type faultyProvider struct {
 	t *testing.T
 
@@ -104,7 +132,7 @@ func (p *faultyProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	for _, f := range providerFaults {
 		if f.name == name {
-			f.answer(w, r, ask.Stream)
+			f.answer(w, r, ask.Stream, strings.HasSuffix(r.URL.Path, "/responses"))
 			return
 		}
 	}
@@ -117,11 +145,14 @@ func (p *faultyProvider) callsOf(model, fault string) int {
 	return p.calls[model+" "+fault]
 }
 
-func (f *providerFault) answer(w http.ResponseWriter, r *http.Request, stream bool) {
+func (f *providerFault) answer(w http.ResponseWriter, r *http.Request, stream, response bool) {
 	time.Sleep(f.delay)
 	body, kind := f.whole, "application/json"
 	if stream && f.stream != "" {
 		body = f.stream
+	}
+	if response {
+		body = asResponse(body)
 	}
 	if strings.HasPrefix(body, "data:") {
 		kind = "text/event-stream"
@@ -157,16 +188,34 @@ func (f *providerFault) answer(w http.ResponseWriter, r *http.Request, stream bo
 type faultCell struct {
 	fault         *providerFault
 	two, streamed bool
-	typed         bool
+	api           faultAPI
 }
 
-// model is the cell's own, and so is its failing target, so that what a call leaves behind there meets no other call.
+// faultAPI is the way in which a call comes.
+type faultAPI string
+
+// The ways; a column of the table for each, whole and streamed.
+const (
+	faultChat     faultAPI = ""
+	faultRespond  faultAPI = "responses"
+	faultTypedAPI faultAPI = "typed"
+)
+
+// target is the cell's own where a call leaves something behind that other calls must not meet.
+func (c faultCell) target() string {
+	if c.fault.harmless {
+		return c.fault.name
+	}
+	return c.model()
+}
+
+// model is the cell's own.
 func (c faultCell) model() string {
 	name := c.fault.name
 	for _, part := range []struct {
 		is   bool
 		text string
-	}{{c.two, "two"}, {c.streamed, "stream"}, {c.typed, "typed"}} {
+	}{{c.two, "two"}, {c.streamed, "stream"}, {c.api != faultChat, string(c.api)}} {
 		if part.is {
 			name += "." + part.text
 		}
@@ -177,9 +226,11 @@ func (c faultCell) model() string {
 func (c faultCell) request() (path, body string) {
 	messages := `"messages":[{"role":"user","content":"hi"}]`
 	switch {
-	case c.typed && c.streamed:
+	case c.api == faultRespond:
+		return "/v1/responses", fmt.Sprintf(`{"model":%q,"stream":%t,"store":false,"max_output_tokens":50,"input":"hi"}`, c.model(), c.streamed)
+	case c.api == faultTypedAPI && c.streamed:
 		return "/api/v1/chat:stream", fmt.Sprintf(`{"model":%q,"maxTokens":50,%s}`, c.model(), messages)
-	case c.typed:
+	case c.api == faultTypedAPI:
 		return "/api/v1/chat", fmt.Sprintf(`{"model":%q,"maxTokens":50,%s}`, c.model(), messages)
 	default:
 		return "/v1/chat/completions", fmt.Sprintf(`{"model":%q,"stream":%t,"max_tokens":50,%s}`, c.model(), c.streamed, messages)
@@ -190,9 +241,9 @@ func (c faultCell) request() (path, body string) {
 func faultCells() (cells []faultCell) {
 	for i := range providerFaults {
 		for _, two := range []bool{false, true} {
-			for _, typed := range []bool{false, true} {
+			for _, api := range []faultAPI{faultChat, faultRespond, faultTypedAPI} {
 				for _, streamed := range []bool{false, true} {
-					cells = append(cells, faultCell{&providerFaults[i], two, streamed, typed})
+					cells = append(cells, faultCell{&providerFaults[i], two, streamed, api})
 				}
 			}
 		}
@@ -208,7 +259,12 @@ func faultModels(t *testing.T, provider string) string {
 	require.NoError(t, closed.Close())
 	var list strings.Builder
 	fmt.Fprintf(&list, "targets:\n  works: {kind: compatible, base_url: %q}\n", provider+"/ok")
-	for _, c := range faultCells() { // each has a target of its own, see faultCell.model
+	listed := map[string]bool{}
+	for _, c := range faultCells() {
+		if listed[c.target()] {
+			continue
+		}
+		listed[c.target()] = true
 		base, timeouts := provider, ""
 		if c.fault.unreachable {
 			base = "http://" + closed.Addr().String()
@@ -219,12 +275,12 @@ func faultModels(t *testing.T, provider string) string {
 		case c.fault.hang: // the body comes with the head
 			timeouts = ", idle_timeout: 500ms"
 		}
-		fmt.Fprintf(&list, "  %s: {kind: compatible, base_url: %q%s}\n", c.model(), base+"/"+c.fault.name, timeouts)
+		fmt.Fprintf(&list, "  %s: {kind: compatible, base_url: %q%s}\n", c.target(), base+"/"+c.fault.name, timeouts)
 	}
 	list.WriteString("models:\n")
 	for _, c := range faultCells() {
 		fmt.Fprintf(&list, "  %s:\n    {kind: chat, provider: test, context_tokens: 8192, max_output_tokens: 1024, default_output_tokens: 256, input: \"1.00\", cached_input: \"1.00\", output: \"2.00\",\n", c.model())
-		fmt.Fprintf(&list, "     targets: [{target: %s}", c.model())
+		fmt.Fprintf(&list, "     targets: [{target: %s}", c.target())
 		if c.two {
 			list.WriteString(", {target: works, priority: 2}")
 		}
@@ -274,15 +330,15 @@ func TestFaultTable(t *testing.T) {
 		return c.describe(t, answers[c.model()], provider, usage[c.model()])
 	}
 	var table strings.Builder
-	table.WriteString("| provider | targets | `/v1`, whole | `/v1`, streamed | typed, whole | typed, streamed |\n|---|---|---|---|---|---|\n")
+	table.WriteString("| provider | targets | `/v1` chat, whole | `/v1` chat, streamed | `/v1/responses`, whole | `/v1/responses`, streamed | typed, whole | typed, streamed |\n|---|---|---|---|---|---|---|---|\n")
 	cells := faultCells()
-	for i := 0; i < len(cells); i += 4 {
+	for i := 0; i < len(cells); i += 6 {
 		targets := "one"
 		if cells[i].two {
 			targets = "two"
 		}
-		fmt.Fprintf(&table, "| %s | %s | %s | %s | %s | %s |\n", cells[i].fault.about, targets,
-			result(cells[i]), result(cells[i+1]), result(cells[i+2]), result(cells[i+3]))
+		fmt.Fprintf(&table, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", cells[i].fault.about, targets,
+			result(cells[i]), result(cells[i+1]), result(cells[i+2]), result(cells[i+3]), result(cells[i+4]), result(cells[i+5]))
 	}
 	compareWithDocs(t, "errors.md", "faults", table.String())
 }
@@ -330,7 +386,7 @@ func (c faultCell) describe(t *testing.T, a answer, p *faultyProvider, u modelUs
 	} else if a.status >= 400 {
 		words[0] += " without a code"
 	}
-	switch ended := strings.Contains(body, "[DONE]") || strings.Contains(body, `"finishReason":"stop"`); {
+	switch ended := strings.Contains(body, "[DONE]") || strings.Contains(body, `"finishReason":"stop"`) || strings.Contains(body, `"type":"response.completed"`); {
 	case a.err != nil && strings.Contains(body, "two") && !ended:
 		words = append(words, "after its first words, then cut")
 	case a.err != nil:
@@ -344,7 +400,7 @@ func (c faultCell) describe(t *testing.T, a answer, p *faultyProvider, u modelUs
 	}
 	if wait := a.header.Get("Retry-After"); wait != "" {
 		words = append(words, "retry after "+wait+" s")
-		if c.typed {
+		if c.api == faultTypedAPI {
 			require.Contains(t, body, `"retryAfter":`+wait)
 		}
 	}
