@@ -51,6 +51,8 @@ type fixture struct {
 		sync.Mutex
 		bodies []string
 	}
+	// resumed is true for a later process on the same database.
+	resumed bool
 	// place makes a new database of the same kind.
 	place func(t *testing.T) database.Config
 	*billingtest.Clock
@@ -98,18 +100,38 @@ func (h *fixture) emit(e webhook.Event) {
 
 func newFixture(t *testing.T, env map[string]string, place database.Config) *fixture {
 	t.Helper()
-	h := &fixture{t: t, Clock: billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)), log: &bytes.Buffer{}}
+	h := &fixture{}
+	h.Clock = billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
 	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid", Emit: h.emit})
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if before := h.before.Load(); before != nil {
-			(*before)(r)
-		}
-		h.stripe.ServeHTTP(w, r)
-	}))
-	t.Cleanup(front.Close)
+	h.begin(t, env, place, "")
+	return h
+}
+
+// resume is a later process of an earlier one, on its database, at a time. Stripe is at an address, or else the fake of the earlier one.
+func resume(t *testing.T, env map[string]string, place database.Config, at time.Time, address string, stripe *fake.Fake) *fixture {
+	t.Helper()
+	h := &fixture{stripe: stripe, Clock: billingtest.NewClock(at), resumed: true}
+	h.begin(t, env, place, address)
+	return h
+}
+
+// begin begins the service.
+func (h *fixture) begin(t *testing.T, env map[string]string, place database.Config, address string) {
+	t.Helper()
+	h.t, h.log = t, &bytes.Buffer{}
+	if address == "" {
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if before := h.before.Load(); before != nil {
+				(*before)(r)
+			}
+			h.stripe.ServeHTTP(w, r)
+		}))
+		t.Cleanup(front.Close)
+		address = front.URL
+	}
 	c := config(t, env)
 	var err error
-	c.StripeAPIURL, err = url.Parse(front.URL)
+	c.StripeAPIURL, err = url.Parse(address)
 	require.NoError(t, err)
 	list, err := models.Default()
 	require.NoError(t, err)
@@ -119,13 +141,14 @@ func newFixture(t *testing.T, env map[string]string, place database.Config) *fix
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.service.Close(context.Background())) })
-	require.Error(t, h.service.Checks()["billing.schema"](t.Context()), "not ready before it is migrated")
+	if !h.resumed {
+		require.Error(t, h.service.Checks()["billing.schema"](t.Context()), "not ready before it is migrated")
+	}
 	require.NoError(t, h.service.Migrate(t.Context()))
 	for name, check := range h.service.Checks() {
 		require.NoError(t, check(t.Context()), name)
 	}
 	h.serve(logger)
-	return h
 }
 
 type lockedWriter struct {

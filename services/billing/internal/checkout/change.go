@@ -91,6 +91,9 @@ type Changed struct {
 // PreviewChange works out a change. It replaces the account's earlier preview. Errors: the refusals, *SeatsError, those of mirror.Fetch, of
 // package outcome and of the store.
 func (s *Service) PreviewChange(ctx context.Context, r Request) (Preview, error) {
+	if err := s.loaded(ctx); err != nil {
+		return Preview{}, err
+	}
 	item, err := s.item(r)
 	if err != nil {
 		return Preview{}, err
@@ -178,6 +181,9 @@ func (s *Service) live(ctx context.Context, accountID string) (sub subscriptions
 	if sub, err = subscriptions.ParseSubscription(o.Body); err != nil {
 		return sub, st, err
 	}
+	if err := s.loaded(ctx); err != nil {
+		return sub, st, err
+	}
 	st = subscriptions.Derive(subscriptions.Input{Subscriptions: []subscriptions.Subscription{sub}, Catalog: s.Catalog, Now: s.Now()})
 	switch st.Access {
 	case subscriptions.Active, subscriptions.Trial:
@@ -255,6 +261,9 @@ func (s *Service) current(ctx context.Context, p Preview) (sub subscriptions.Sub
 		return sub, have, ErrNoSubscription
 	}
 	if sub, err = subscriptions.ParseSubscription(o.Body); err != nil {
+		return sub, have, err
+	}
+	if err := s.loaded(ctx); err != nil {
 		return sub, have, err
 	}
 	have, _, ok := sub.Item(s.Catalog)

@@ -117,7 +117,9 @@ type Options struct {
 	Trials    Trials
 	Mirror    Mirror
 	Catalog   *plans.Catalog
-	Now       func() time.Time
+	// Reload reads the applied plans into the catalog. A process that has just begun may be asked before it has read them.
+	Reload func(ctx context.Context) error
+	Now    func() time.Time
 	// Alone says that no other process uses the database.
 	Alone bool
 	// AutomaticTax lets Stripe work out the tax.
@@ -177,6 +179,9 @@ const (
 // Create returns an open session for the request: one for each account, whatever is asked for at once. Errors: the refusals, *SeatsError,
 // *ledger.ErasedError, job.ErrBusy, those of package outcome and of the store.
 func (s *Service) Create(ctx context.Context, r Request) (Session, error) {
+	if err := s.loaded(ctx); err != nil {
+		return Session{}, err
+	}
 	item, err := s.item(r)
 	if err != nil {
 		return Session{}, err
@@ -187,6 +192,14 @@ func (s *Service) Create(ctx context.Context, r Request) (Session, error) {
 		return err
 	})
 	return made, err
+}
+
+// loaded makes sure that the catalog has what was applied.
+func (s *Service) loaded(ctx context.Context) error {
+	if s.Reload == nil || len(s.Catalog.Offers()) > 0 {
+		return nil
+	}
+	return s.Reload(ctx)
 }
 
 // alone waits for the account's turn. The service that fn gets keeps the account's lease.
