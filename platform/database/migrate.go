@@ -87,6 +87,9 @@ func Migrate(ctx context.Context, db *DB, m Migrations) (err error) {
 	}
 	defer func() { err = errors.Join(err, pool.Close()) }()
 	if db.dialect == Postgres && db.config.Schema != "" {
+		if current, ok, err := leadsTo(ctx, pool, db.config.Schema); err != nil || !ok {
+			return errors.Join(err, wrongSchema(ok, current, db.config.Schema))
+		}
 		if err := createSchema(ctx, pool, db.config.Schema); err != nil {
 			return fmt.Errorf("the schema %s cannot be created: grant the role CREATE on the database, or create the schema by hand: %w", db.config.Schema, err)
 		}

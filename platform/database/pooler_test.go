@@ -108,6 +108,19 @@ func TestAPoolerThatLeadsToAnotherSchemaIsRefused(t *testing.T) {
 	}
 }
 
+// Migrations that go through a pooler without a schema would make the tables of all services in one.
+func TestMigrationsIntoAnotherSchemaAreRefused(t *testing.T) {
+	direct := databasetest.PostgresURL(t)
+	pooler := databasetest.Pooler(t, direct, []string{"wallet"}, "ignore_startup_parameters = idle_in_transaction_session_timeout,search_path,lock_timeout")
+	db := databasetest.Open(t, database.Config{
+		URL: settings.NewSecret(pooler("wallet")), DirectURL: settings.NewSecret(pooler("")), Schema: "wallet",
+	}, database.Migrations{})
+	require.ErrorContains(t, database.Migrate(t.Context(), db, wallet), `leads to the schema "public", and the one of this service is "wallet"`)
+	var tables int
+	require.NoError(t, db.Read().QueryRowContext(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'wallet')").Scan(&tables))
+	require.Zero(t, tables)
+}
+
 func TestAPoolerWithoutADirectAddressIsRefused(t *testing.T) {
 	direct := databasetest.PostgresURL(t)
 	pooler := databasetest.Pooler(t, direct, []string{"wallet"}, "")

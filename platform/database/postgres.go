@@ -103,23 +103,38 @@ func (*postgresServer) acquire() (release func() error, err error) {
 	return func() error { return nil }, nil
 }
 
-// check refuses connections that lead to another schema: services would write into each other's tables. Before the first migration
-// there is no schema.
+// leadsTo reports whether connections lead to a schema. Before the first migration there is none.
+func leadsTo(ctx context.Context, pool *sql.DB, schema string) (current string, ok bool, err error) {
+	var found sql.NullString
+	err = pool.QueryRowContext(ctx, "SELECT current_schema()").Scan(&found)
+	return found.String, err == nil && (!found.Valid || found.String == schema), err
+}
+
+// wrongSchema is the error for migrations that would go elsewhere.
+func wrongSchema(ok bool, current, want string) error {
+	if ok || current == "" {
+		return nil
+	}
+	return fmt.Errorf("the connection for migrations leads to the schema %q, and the one of this service is %q: "+
+		"let DATABASE_DIRECT_URL, or DATABASE_URL without it, be the address of PostgreSQL itself", current, want)
+}
+
+// check refuses connections that lead to another schema: services would write into each other's tables.
 func (p *postgresServer) check(ctx context.Context, readers *sql.DB) error {
 	want := cmp.Or(p.config.Schema, "public")
-	var current sql.NullString
-	if err := readers.QueryRowContext(ctx, "SELECT current_schema()").Scan(&current); err != nil {
+	current, ok, err := leadsTo(ctx, readers, want)
+	if err != nil {
 		return p.unreachable(err)
 	}
-	if p.config.Schema == "" || current.String == want || !current.Valid {
+	if p.config.Schema == "" || ok {
 		return p.warnOfConnections(ctx, readers)
 	}
 	if !p.pooled {
 		return fmt.Errorf("the connection to the database leads to the schema %q, and the one of this service is %q: "+
-			"if DATABASE_URL is the address of a pooler, set DATABASE_DIRECT_URL to that of PostgreSQL", current.String, want)
+			"if DATABASE_URL is the address of a pooler, set DATABASE_DIRECT_URL to that of PostgreSQL", current, want)
 	}
 	return fmt.Errorf("the pooler leads to the schema %q, and the one of this service is %q: let its entry for the database %q "+
-		"have connect_query='SET search_path TO %s'", current.String, want, p.conn.Database, want)
+		"have connect_query='SET search_path TO %s'", current, want, p.conn.Database, want)
 }
 
 // unreachable tells a server that refuses from one that does not answer.
