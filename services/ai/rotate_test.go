@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,7 +40,15 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	}
 	var calls sync.WaitGroup
 	phase := make(chan struct{})
-	for range 4 {
+	var done [4]atomic.Int64
+	// settled waits until every caller has begun and ended a call after this moment: a call that runs keeps its key.
+	settled := func() {
+		for i := range done {
+			from := done[i].Load()
+			require.Eventually(t, func() bool { return done[i].Load() >= from+2 || t.Failed() }, 60*time.Second, time.Millisecond)
+		}
+	}
+	for i := range done {
 		calls.Go(func() {
 			for n := 0; ; n++ {
 				a := h.chat(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}`)
@@ -47,6 +56,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 					t.Errorf("call %d: %v %v", n, a.head.GetStatus(), a.err)
 					return
 				}
+				done[i].Add(1)
 				select {
 				case <-phase:
 					return
@@ -55,9 +65,13 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	settled()
 	require.NoError(t, rotate(next, key))
+	settled()
 	revoked.Store(true)
+	settled()
 	require.NoError(t, rotate(next))
+	settled()
 	close(phase)
 	calls.Wait()
 	require.Equal(t, http.StatusOK, int(h.chat(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}`).head.GetStatus()))
