@@ -443,6 +443,19 @@ const steps = {
     assert.ok(seen.refused.splice(ended).length > 0);
     await other.context().close();
   },
+  async "a session that only the server refuses is renewed once, and then goes to the sign-in"() {
+    const other = await open();
+    await signIn(other, "user_alice@example.test");
+    const ended = seen.refused.length;
+    const renewed = other.waitForRequest((r) => r.url().includes("/tokens"));
+    await other.route(/\/api\/v1\/(?!status)/, (route) => route.fulfill({ status: 401, contentType: "application/json", body: JSON.stringify({ error: "Invalid token", code: "INVALID_TOKEN" }) }));
+    await link(other, "Usage").click();
+    await renewed;
+    await other.getByText("Your session is no longer valid. Please sign in again.").waitFor();
+    await other.waitForSelector("input[name=identifier]");
+    seen.refused.splice(ended);
+    await other.context().close();
+  },
   async "a page says so when Clerk does not load"() {
     const other = await open();
     await other.route(/clerk\.browser\.js/, (route) => route.abort());
