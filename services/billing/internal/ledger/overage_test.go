@@ -210,6 +210,47 @@ func TestLateSettlementCorrectsOverage(t *testing.T) {
 	})
 }
 
+// swept is a call that used more than its hold and was charged by the sweeper.
+func (s *subscriber) swept(request string, amount, used int64) ledger.Hold {
+	s.t.Helper()
+	h := s.hold(request, amount)
+	_, err := s.Checkpoint(s.t.Context(), h.ID, ledger.Usage{Input: used})
+	require.NoError(s.t, err)
+	s.clock.Add(2 * lease)
+	_, err = s.Sweep(s.t.Context())
+	require.NoError(s.t, err)
+	return h
+}
+
+// What a correction gives back is first the debt, then the overage, and then credit to the grants that paid.
+func TestACorrectionGivesOverageBackBeforeCredit(t *testing.T) {
+	for used, want := range map[int64][]int64{2550: {-50, 50, 500, 500}, 2520: {-20, 20, 500, 500}, 2490: {0, 0, 490, 490}, 2000: {0, 0, 0, 0}, 1700: {300, 0, 0, 0}} {
+		metered(t, func(t *testing.T, s *subscriber) {
+			h := s.swept("1", 2500, 2550)
+			s.requireOverage(-50, 50, 500, 500)
+			end := s.settle(h, used)
+			require.Equal(t, used, end.Cost)
+			s.requireOverage(want[0], want[1], want[2], want[3])
+			for source := range s.remaining() {
+				require.NotContains(t, source, "refund:", "credit goes back to the grant that it came from")
+			}
+		})
+	}
+}
+
+// A call counts in one period: what a correction adds after it is debt.
+func TestACorrectionAfterThePeriod(t *testing.T) {
+	metered(t, func(t *testing.T, s *subscriber) {
+		h := s.swept("1", 2300, 2300)
+		s.clock.Set(s.month(1))
+		s.sub(1, "active")
+		s.invoice(1, "paid")
+		s.settle(s.hold("2", 1000), 1000)
+		s.settle(h, 2400)
+		s.requireOverage(-100, 100, 0, 300)
+	})
+}
+
 // The last of the cap is given once, to any number of callers.
 func TestConcurrentReservesOnTheCap(t *testing.T) {
 	metered(t, func(t *testing.T, s *subscriber) {
