@@ -224,6 +224,59 @@ func TestSlowBilling(t *testing.T) {
 	}
 }
 
+// late is a ledger that makes a hold after its caller has stopped waiting.
+type late struct {
+	hold.Ledger
+	refuses  bool
+	reserves int
+}
+
+func (l *late) Reserve(ctx context.Context, r *billingv1.ReserveRequest, o ...grpc.CallOption) (*billingv1.ReserveResponse, error) {
+	l.reserves++
+	if l.reserves > 1 {
+		if l.refuses {
+			return nil, status.Error(codes.ResourceExhausted, "the balance is used up")
+		}
+		return l.Ledger.Reserve(ctx, r, o...)
+	}
+	<-ctx.Done()
+	if !l.refuses {
+		if _, err := l.Ledger.Reserve(context.WithoutCancel(ctx), r, o...); err != nil {
+			return nil, err
+		}
+	}
+	return nil, status.FromContextError(ctx.Err()).Err()
+}
+
+// A hold that was made although nobody heard of it is ended without cost; the sweeper would bill it.
+func TestAHoldThatCameTooLateIsReleased(t *testing.T) {
+	for name, refuses := range map[string]bool{"made": false, "refused": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newFixture(t, nil)
+				ledger := &late{Ledger: r.billing, refuses: refuses}
+				r.Keeper = r.on(ledger)
+				stop := r.run()
+				defer stop()
+				_, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini", InputTokens: 100, MaxOutputTokens: 50, MinOutputTokens: 1})
+				require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
+				time.Sleep(time.Minute)
+				require.Equal(t, 2, ledger.reserves)
+				require.Zero(t, r.Pending())
+				require.Zero(t, r.billing.Held())
+				if refuses {
+					require.Empty(t, r.billing.Holds())
+					return
+				}
+				require.Equal(t, 1, r.settlements())
+				settled := r.billing.Holds()[0].Settled[0]
+				require.Equal(t, billingv1.Outcome_OUTCOME_REPLACED, settled.GetOutcome())
+				require.Zero(t, settled.GetUsage().GetInputTokens())
+			})
+		})
+	}
+}
+
 // A billing that does not obey its context, as a function call that waits for a database, holds up nobody for longer.
 func TestBillingThatIgnoresItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -70,6 +70,9 @@ func NewKeeper(ledger Ledger, log *slog.Logger, now func() time.Time) *Keeper {
 func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold, error) {
 	res, err := k.reserve(ctx, req)
 	if err != nil {
+		if errs.From(err).Reason == errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED {
+			k.release(ctx, req)
+		}
 		return nil, BillingError(err)
 	}
 	h := &Hold{keeper: k, ctx: context.WithoutCancel(ctx), id: res.GetHoldId(), input: int64(req.GetInputTokens()), output: int64(res.GetOutputTokens()), touched: k.now()}

@@ -7,10 +7,12 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/wait"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 )
 
 const (
@@ -25,9 +27,40 @@ const (
 
 // settlement is a settlement that is not done yet.
 type settlement struct {
-	ctx      context.Context
-	req      *billingv1.SettleRequest
+	ctx context.Context
+	req *billingv1.SettleRequest
+	// reserve is set while it is unknown whether billing made the hold.
+	reserve  *billingv1.ReserveRequest
 	failures int
+}
+
+// release ends a hold that billing may have made, or may still make, although it did not answer. No call was made under it, but the
+// sweeper would bill one, and an idempotency key would name it.
+func (k *Keeper) release(ctx context.Context, req *billingv1.ReserveRequest) {
+	if len(k.pending) > maxPending/2 {
+		return // settlements come first
+	}
+	k.enqueue(settlement{
+		ctx: context.WithoutCancel(ctx), reserve: proto.CloneOf(req),
+		req: &billingv1.SettleRequest{Usage: tokens.Usage{}.Proto(), Outcome: billingv1.Outcome_OUTCOME_REPLACED},
+	})
+}
+
+// find learns the id of a hold that billing may have made. It reports false when there is none.
+func (k *Keeper) find(ctx context.Context, s settlement) (found bool, err error) {
+	if s.reserve == nil || s.req.GetHoldId() != "" {
+		return true, nil
+	}
+	res, err := k.ledger.Reserve(ctx, s.reserve)
+	switch status.Code(err) {
+	case codes.OK:
+		s.req.HoldId = res.GetHoldId()
+		return true, nil
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Internal, codes.Unknown:
+		return false, err
+	default:
+		return false, nil // refused
+	}
 }
 
 // settle tries until settleWait is over, then hands over to the background.
@@ -93,6 +126,9 @@ func (k *Keeper) attempt(ctx context.Context, s settlement) bool {
 	attempt, cancel := context.WithTimeout(s.ctx, attemptTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
+	if found, err := k.find(attempt, s); err != nil || !found {
+		return err == nil
+	}
 	_, err := k.ledger.Settle(attempt, s.req)
 	return err == nil || k.permanent(s, err)
 }
