@@ -19,8 +19,8 @@ const (
 	// keyWindowKept is how long the windows of API keys' limits are stored after they ended, for late settlements and clocks that
 	// differ. One that is needed later is summed up again from the holds.
 	keyWindowKept = time.Hour
-	// maxPruned bounds the windows, and the idempotency keys, that one sweep deletes.
-	maxPruned = 1000
+	// maxPruned bounds the windows, and the idempotency keys, that one sweep deletes at once, and maxPruneRuns how often it does.
+	maxPruned, maxPruneRuns = 1000, 50
 )
 
 // Sweep settles holds whose lease ran out at their last checkpoint, and returns how many it settled. Any number of
@@ -51,13 +51,20 @@ func (l *Ledger) Sweep(ctx context.Context) (int, error) {
 			break
 		}
 	}
-	if _, err := l.store.PruneKeyWindows(ctx, l.now().Add(-keyWindowKept), maxPruned); err != nil {
-		failures = append(failures, err)
-	}
-	if _, err := l.store.PruneCallKeys(ctx, l.now().Add(-idempotency.Kept), maxPruned); err != nil {
-		failures = append(failures, err)
-	}
+	failures = append(failures,
+		prune(ctx, l.store.PruneKeyWindows, l.now().Add(-keyWindowKept)),
+		prune(ctx, l.store.PruneCallKeys, l.now().Add(-idempotency.Kept)))
 	return swept, errors.Join(failures...)
+}
+
+// prune deletes what is from that time or before, until nothing is left or the sweep has deleted enough.
+func prune(ctx context.Context, deleteSome func(ctx context.Context, before time.Time, limit int) (int, error), before time.Time) error {
+	for range maxPruneRuns {
+		if n, err := deleteSome(ctx, before, maxPruned); err != nil || n < maxPruned {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweepAll settles many at once, because writes that come together are committed together. Its error joins those of the holds that could

@@ -319,3 +319,37 @@ func TestAuditOfACorrectedCall(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// A sweep deletes all old idempotency keys, however many calls were made under one.
+func TestASweepDeletesManyKeys(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.exec(`INSERT INTO call_key (id, request_digest, request_id, create_time)
+			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) SELECT 'key_' || i, '', '', 0 FROM n`)
+		b.sweep(0)
+		require.Zero(t, b.count("SELECT COUNT(*) FROM call_key"))
+	})
+}
+
+// fullStore has always more to delete.
+type fullStore struct {
+	ledger.Store
+	windows, keys int
+}
+
+func (s *fullStore) PruneKeyWindows(_ context.Context, _ time.Time, limit int) (int, error) {
+	s.windows += limit
+	return limit, nil
+}
+
+func (s *fullStore) PruneCallKeys(_ context.Context, _ time.Time, limit int) (int, error) {
+	s.keys += limit
+	return limit, nil
+}
+
+// A sweep deletes many rows, but it ends.
+func TestASweepDeletesABoundedNumber(t *testing.T) {
+	full := &fullStore{Store: store.New(databasetest.SQLite(t, store.Migrations()))}
+	_, err := ledger.New(ledger.Options{Store: full, Now: newClock().Now}).Sweep(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int{50_000, 50_000}, []int{full.windows, full.keys})
+}
