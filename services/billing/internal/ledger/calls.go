@@ -52,6 +52,8 @@ const (
 	callsRead                 = 1_000
 	// clockSkew is how far the clock of who made a call's id may be ahead.
 	clockSkew = time.Minute
+	// longestCall is longer than any call takes until it is settled or swept. Calls end after minutes.
+	longestCall = 24 * time.Hour
 	// segmentsSearched and bytesSearched bound the search for one call, and searchedAtOnce how many segments of it are read at once.
 	segmentsSearched, bytesSearched, searchedAtOnce = 16_384, 256 << 20, 32
 )
@@ -246,13 +248,16 @@ func (l *Ledger) Call(ctx context.Context, accountID, requestID string) (UsageRe
 	if !ok {
 		return UsageRecord{}, ErrNotFound
 	}
-	return l.search(ctx, accountID, requestID, prefixUsage+bound(at.Add(-clockSkew)))
+	return l.search(ctx, accountID, requestID, at)
 }
 
-// search looks for a call in the segments from an id on, in a bounded number of them.
-func (l *Ledger) search(ctx context.Context, accountID, requestID, from string) (UsageRecord, error) {
+// search looks for a call that began at a time in a bounded number of segments. A swept call that settles late is written to a later segment, with the time
+// of its sweep. A caller can make up an id with any time, so the search reads no segments that cannot have the call.
+func (l *Ledger) search(ctx context.Context, accountID, requestID string, at time.Time) (UsageRecord, error) {
+	ended := at.Add(longestCall)
+	from, to := prefixUsage+bound(at.Add(-clockSkew)), prefixUsage+bound(ended.Add(sweptKept))
 	for segments, read := 0, 0; segments < segmentsSearched && read < bytesSearched; {
-		found, looked, err := l.store.FindCall(ctx, accountID, requestID, from, searchedAtOnce)
+		found, looked, err := l.store.FindCall(ctx, accountID, requestID, from, to, ended, searchedAtOnce)
 		switch {
 		case err != nil:
 			return UsageRecord{}, err

@@ -52,7 +52,12 @@ func TestTheLogHasEachCallOnce(t *testing.T) {
 			rt.Repeat(map[string]func(*rapid.T){
 				"reserve": m.reserve, "settle": m.settle, "refuse": m.refuse, "fold": m.fold, "prune": m.prune, "erase": m.erase, "sweep": m.sweep,
 				"wait": func(t *rapid.T) {
-					clock.Add(rapid.SampledFrom([]time.Duration{0, time.Microsecond, time.Second, lease, time.Hour, 50 * time.Hour}).Draw(t, "wait"))
+					clock.Add(rapid.SampledFrom([]time.Duration{0, time.Microsecond, time.Second, lease, time.Hour}).Draw(t, "wait"))
+				},
+				"wait for days": func(t *rapid.T) {
+					clock.Add(lease)
+					m.sweep(t) // no call stays open for days
+					clock.Add(50 * time.Hour)
 				},
 				"": m.check,
 			})
@@ -432,4 +437,64 @@ func TestTheLogFromLongAgo(t *testing.T) {
 			require.NoError(t, err)
 		}
 	})
+}
+
+// A caller can make up the id of a call from long ago. The search for it ends at the segments that cannot have it.
+func TestAMadeUpIDReadsLittle(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		began := b.clock.Now()
+		log := func(at time.Time, n int) string {
+			t.Helper()
+			r := ledger.UsageRecord{RequestID: callid.Make(alice, at, uint64(n)), UserID: alice, SettleTime: at}
+			require.NoError(t, b.RecordRefused(t.Context(), alice, fmt.Sprint(at, n), []ledger.UsageRecord{r}))
+			return r.RequestID
+		}
+		first := log(began, 1)
+		for n := range 100 {
+			log(began.Add(25*time.Hour), n)
+		}
+		searched := &searchingStore{Store: b.store}
+		book := ledger.New(ledger.Options{Store: searched, Now: b.clock.Now})
+		got, err := book.Call(t.Context(), alice, first)
+		require.NoError(t, err)
+		require.Equal(t, first, got.RequestID)
+		searched.looked = ledger.Looked{}
+		_, err = book.Call(t.Context(), alice, callid.Make(alice, began, 7))
+		require.ErrorIs(t, err, ledger.ErrNotFound)
+		require.Equal(t, 1, searched.looked.Segments)
+	})
+}
+
+// A call that is settled long after its sweep is found when its hold is gone.
+func TestALateCallIsFound(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		id := callid.Make(alice, b.clock.Now(), 1)
+		h := b.hold(id, 10)
+		b.clock.Add(lease)
+		b.sweep(1)
+		b.clock.Add(20 * 24 * time.Hour)
+		b.settle(h, 4)
+		_, err := b.Fold(t.Context(), always)
+		require.NoError(t, err)
+		b.clock.Add(60 * 24 * time.Hour)
+		require.NoError(t, b.Prune(t.Context(), 0, always))
+		require.Zero(t, b.count("SELECT COUNT(*) FROM hold"))
+		got, err := b.Call(t.Context(), alice, id)
+		require.NoError(t, err)
+		require.EqualValues(t, 4, got.Cost)
+	})
+}
+
+// searchingStore counts what searches read.
+type searchingStore struct {
+	ledger.Store
+	looked ledger.Looked
+}
+
+func (s *searchingStore) FindCall(
+	ctx context.Context, accountID, requestID, from, to string, before time.Time, limit int,
+) (*ledger.UsageRecord, ledger.Looked, error) {
+	found, looked, err := s.Store.FindCall(ctx, accountID, requestID, from, to, before, limit)
+	s.looked.Segments += looked.Segments
+	return found, looked, err
 }

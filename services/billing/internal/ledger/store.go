@@ -43,8 +43,9 @@ type Store interface {
 	// Calls reads segments of an account's calls, newest first, by ids: from one down to another, without those whose calls all ended at or
 	// after before. It reads at most limit segments, and one more than those that have that many calls.
 	Calls(ctx context.Context, accountID, from, to string, before time.Time, limit, calls int) ([]Segment, error)
-	// FindCall looks for a call in at most limit segments of an account from an id on, oldest first; nil when it is in none of them.
-	FindCall(ctx context.Context, accountID, requestID, from string, limit int) (*UsageRecord, Looked, error)
+	// FindCall looks for a call in at most limit segments of an account from an id up to another, oldest first, without those whose calls all ended at
+	// or after before; nil when it is in none of them.
+	FindCall(ctx context.Context, accountID, requestID, from, to string, before time.Time, limit int) (*UsageRecord, Looked, error)
 	// Record reads the record of a closed hold, or ErrNotFound.
 	Record(ctx context.Context, holdID string) (UsageRecord, error)
 	// InsertRefused writes calls of one account that were refused as a segment, once for each id.

@@ -28,8 +28,12 @@ func (s *Store) Calls(ctx context.Context, accountID, from, to string, before ti
 
 // FindCall looks for a call in segments; see ledger.Store. A request id stands in the bytes of its segment as it is, so that only segments that
 // have it are decoded.
-func (s *Store) FindCall(ctx context.Context, accountID, requestID, from string, limit int) (found *ledger.UsageRecord, looked ledger.Looked, err error) {
-	rows, err := s.read.ListSegmentsUp(ctx, db.ListSegmentsUpParams{AccountID: accountID, FromID: from, Most: int64(limit)})
+func (s *Store) FindCall(
+	ctx context.Context, accountID, requestID, from, to string, before time.Time, limit int,
+) (found *ledger.UsageRecord, looked ledger.Looked, err error) {
+	rows, err := s.read.ListSegmentsUp(ctx, db.ListSegmentsUpParams{
+		AccountID: accountID, FromID: from, ToID: to, Before: before.UnixMicro(), Most: int64(limit),
+	})
 	if err != nil {
 		return nil, looked, translate(err)
 	}

@@ -100,13 +100,20 @@ func (q *Queries) ListSegmentsDown(ctx context.Context, arg ListSegmentsDownPara
 }
 
 const listSegmentsUp = `-- name: ListSegmentsUp :many
-SELECT account_id, id, records FROM usage_segment
-WHERE account_id = $1 AND id >= $2 ORDER BY id LIMIT CAST($3 AS BIGINT)
+SELECT s.account_id, s.id, s.records FROM usage_segment AS s
+WHERE s.account_id = $1 AND s.id IN (
+    SELECT a.id FROM usage_segment AS a
+    WHERE a.account_id = $1 AND a.id >= $2 AND a.id <= $3 AND a.first_time < $4
+    ORDER BY a.id LIMIT CAST($5 AS BIGINT)
+)
+ORDER BY s.id
 `
 
 type ListSegmentsUpParams struct {
 	AccountID string
 	FromID    string
+	ToID      string
+	Before    int64
 	Most      int64
 }
 
@@ -116,8 +123,15 @@ type ListSegmentsUpRow struct {
 	Records   []byte
 }
 
+// Segments from an id up to another, without those that begin too late. The inner statement reads no records.
 func (q *Queries) ListSegmentsUp(ctx context.Context, arg ListSegmentsUpParams) ([]ListSegmentsUpRow, error) {
-	rows, err := q.db.QueryContext(ctx, listSegmentsUp, arg.AccountID, arg.FromID, arg.Most)
+	rows, err := q.db.QueryContext(ctx, listSegmentsUp,
+		arg.AccountID,
+		arg.FromID,
+		arg.ToID,
+		arg.Before,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}

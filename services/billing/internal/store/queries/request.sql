@@ -16,8 +16,14 @@ WHERE s.account_id = sqlc.arg(account_id) AND s.id IN (
 ORDER BY s.id DESC;
 
 -- name: ListSegmentsUp :many
-SELECT account_id, id, records FROM usage_segment
-WHERE account_id = sqlc.arg(account_id) AND id >= sqlc.arg(from_id) ORDER BY id LIMIT CAST(sqlc.arg(most) AS BIGINT);
+-- Segments from an id up to another, without those that begin too late. The inner statement reads no records.
+SELECT s.account_id, s.id, s.records FROM usage_segment AS s
+WHERE s.account_id = sqlc.arg(account_id) AND s.id IN (
+    SELECT a.id FROM usage_segment AS a
+    WHERE a.account_id = sqlc.arg(account_id) AND a.id >= sqlc.arg(from_id) AND a.id <= sqlc.arg(to_id) AND a.first_time < sqlc.arg(before)
+    ORDER BY a.id LIMIT CAST(sqlc.arg(most) AS BIGINT)
+)
+ORDER BY s.id;
 
 -- name: InsertRefusals :exec
 -- A batch that comes again is there already.

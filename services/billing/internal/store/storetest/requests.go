@@ -69,7 +69,7 @@ func searches(t *testing.T, s Store) {
 	}
 	find := func(account, request, from string, limit int) (*ledger.UsageRecord, ledger.Looked) {
 		t.Helper()
-		found, looked, err := s.FindCall(t.Context(), account, request, from, limit)
+		found, looked, err := s.FindCall(t.Context(), account, request, from, "v", ledger.Never, limit)
 		require.NoError(t, err)
 		return found, looked
 	}
@@ -87,6 +87,23 @@ func searches(t *testing.T, s Store) {
 	found, looked = find("bee", "busage_3", "usage_2", 2)
 	require.Nil(t, found, "it is another account's")
 	require.Zero(t, looked)
+
+	for _, c := range []struct {
+		to     string
+		before time.Duration
+		last   string
+		read   int
+	}{
+		{"usage_3", time.Hour, "usage_3", 3},
+		{"usage_2~", time.Hour, "usage_2", 2},
+		{"v", 2 * time.Second, "usage_2", 2}, // those that begin at the end of the time are left out
+		{"v", 2*time.Second + time.Microsecond, "usage_3", 3},
+	} {
+		found, looked, err := s.FindCall(t.Context(), "acc", "busage_4", "usage_1", c.to, base.Add(c.before), 10)
+		require.NoError(t, err)
+		require.Nil(t, found)
+		require.Equal(t, ledger.Looked{Last: c.last, Segments: c.read, Bytes: looked.Bytes}, looked)
+	}
 }
 
 func recordsOfHolds(t *testing.T, s Store) {
