@@ -260,6 +260,9 @@ func (l *lane) report(ops []*op, err error) {
 		}
 		if o.err != nil {
 			l.stats.Failed++
+			if failedWrite(o.err) {
+				l.stats.Broken++
+			}
 		}
 		close(o.done)
 	}

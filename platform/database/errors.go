@@ -121,6 +121,16 @@ func cannotStore(err error) bool {
 // must not wait for it several times.
 func outwaited(err error) bool { return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY }
 
+// failedWrite reports whether a write ended with err because of the database or a defect. A write that its own function refuses, such as for
+// a row that is not there or is there already, is none of these.
+func failedWrite(err error) bool {
+	if IsUnique(err) || IsForeignKey(err) {
+		return false
+	}
+	_, panicked := errors.AsType[*PanicError](err)
+	return panicked || sqliteCode(err) != 0 || pgCode(err) != "" || IsUnavailable(err)
+}
+
 // undone reports whether the database undid the whole transaction, or will, because of err.
 func undone(err error) bool {
 	switch sqliteCode(err) & 0xff {

@@ -34,6 +34,7 @@ type Batch struct {
 	Lane     int // which lane, from 0
 	Ops      int // operations asked for
 	Failed   int // of them, those that ended with an error
+	Broken   int // of those, the ones that did not refuse themselves: the database failed, or the code
 	Attempts int // transactions begun
 	// Statements counts those of the operations, not those that manage the transaction.
 	Statements int

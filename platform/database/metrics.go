@@ -16,7 +16,7 @@ func Observer(meter metric.Meter, service string) (func(Batch), error) {
 	var errs [6]error
 	writes, err := meter.Int64Counter("trivet.database.writes", metric.WithDescription("Writes that callers asked for."))
 	errs[0] = err
-	failures, err := meter.Int64Counter("trivet.database.write.failures", metric.WithDescription("Writes that ended with an error."))
+	failures, err := meter.Int64Counter("trivet.database.write.failures", metric.WithDescription("Writes that the database or a defect made fail; a refusal is not one."))
 	errs[1] = err
 	retries, err := meter.Int64Counter("trivet.database.retries", metric.WithDescription("Transactions that were retried after a failure."))
 	errs[2] = err
@@ -39,8 +39,8 @@ func Observer(meter metric.Meter, service string) (func(Batch), error) {
 		size.Record(ctx, int64(b.Ops), labels)
 		total.Record(ctx, b.Total.Seconds(), labels)
 		commit.Record(ctx, b.Commit.Seconds(), labels)
-		if b.Failed > 0 {
-			failures.Add(ctx, int64(b.Failed), labels)
+		if b.Broken > 0 {
+			failures.Add(ctx, int64(b.Broken), labels)
 		}
 		if b.Attempts > 1 {
 			retries.Add(ctx, int64(b.Attempts-1), labels)

@@ -156,8 +156,38 @@ func TestBatchSharesOneCommitAndFailuresStayAlone(t *testing.T) {
 			require.Equal(t, 5, last.Ops)
 		}
 		require.Equal(t, 3, last.Failed)
+		require.Equal(t, 1, last.Broken, "the panic: a refusal and a duplicate say nothing about the database")
 		require.Equal(t, 2, last.Attempts)
 	}, func(c *database.Config) { c.Observe = func(b database.Batch) { batches = append(batches, b) } })
+}
+
+// The alert on failing writes looks at what the database did, not at what the functions of writes refuse.
+func TestWhatCountsAsABrokenWrite(t *testing.T) {
+	for name, c := range map[string]struct {
+		write  func(ctx context.Context, tx database.Tx) error
+		broken int
+	}{
+		"a refusal": {func(context.Context, database.Tx) error { return errors.New("refused") }, 0},
+		"a duplicate": {func(ctx context.Context, tx database.Tx) error {
+			return errors.Join(put(ctx, tx, "x", 1), put(ctx, tx, "x", 1))
+		}, 0},
+		"a statement that the database rejects": {func(ctx context.Context, tx database.Tx) error {
+			_, err := tx.ExecContext(ctx, "DELETE FROM nowhere")
+			return err
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var batches []database.Batch
+			databasetest.Each(t, wallet, func(t *testing.T, db *database.DB) {
+				batches = nil
+				require.Error(t, db.Write(t.Context(), "a", c.write))
+				require.NoError(t, db.Close(t.Context()))
+				require.Len(t, batches, 1)
+				require.Equal(t, 1, batches[0].Failed)
+				require.Equal(t, c.broken, batches[0].Broken)
+			}, func(c *database.Config) { c.Observe = func(b database.Batch) { batches = append(batches, b) } })
+		})
+	}
 }
 
 func TestBatchStaysCarefulWhileOpsFail(t *testing.T) {

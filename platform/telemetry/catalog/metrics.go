@@ -155,7 +155,7 @@ func database() []Metric {
 	byService, byPool := []Label{store}, []Label{store, pool}
 	return []Metric{
 		{Name: "trivet_database_writes_total", Kind: Counter, Unit: "writes", Process: process, Labels: byService, Help: "Writes that callers asked for."},
-		{Name: "trivet_database_write_failures_total", Kind: Counter, Unit: "writes", Process: process, Labels: byService, Help: "Writes that ended with an error.", Rare: "a write fails"},
+		{Name: "trivet_database_write_failures_total", Kind: Counter, Unit: "writes", Process: process, Labels: byService, Help: "Writes that the database or a defect made fail; a refusal is not one.", Rare: "a write fails"},
 		{Name: "trivet_database_retries_total", Kind: Counter, Unit: "transactions", Process: process, Labels: byService, Help: "Transactions that were retried after a failure.", Rare: "a transaction is retried"},
 		{Name: "trivet_database_batch_size", Kind: Histogram, Unit: "writes", Process: process, Labels: byService, Help: "Writes that shared a commit."},
 		{Name: "trivet_database_batch_duration_seconds", Kind: Histogram, Unit: "seconds", Process: process, Labels: byService, Help: "Time of a batch, from its first statement to its commit."},
