@@ -60,13 +60,12 @@ func (l *Level) end(timer **time.Timer) {
 	}
 }
 
-// Toggle changes between the configured level and debug.
-func (l *Level) Toggle() {
+// toggled is the configured level while the level is debug, and debug otherwise.
+func (l *Level) toggled() slog.Level {
 	if l.Level() == slog.LevelDebug {
-		l.Change(l.configured, 0)
-		return
+		return l.configured
 	}
-	l.Change(slog.LevelDebug, 0)
+	return slog.LevelDebug
 }
 
 // Watch toggles the level at each value of signals, until ctx ends.
@@ -76,16 +75,25 @@ func (l *Level) Watch(ctx context.Context, logger *slog.Logger, signals <-chan o
 		case <-ctx.Done():
 			return
 		case <-signals:
-			before := l.Level()
-			l.Toggle()
-			l.log(ctx, logger, before)
+			l.changeAndLog(ctx, logger, l.toggled(), 0)
 		}
 	}
 }
 
-// log says which level the log has now. It writes the line at WARN, so that the log shows it at every level but error.
-func (l *Level) log(ctx context.Context, logger *slog.Logger, before slog.Level) {
-	logger.WarnContext(ctx, "the log level is changed", slog.String("from", name(before)), slog.String("to", name(l.Level())))
+// changeAndLog changes the level. The line about it is written at WARN and while the more verbose level holds, so that the log shows it
+// unless it showed errors only before and does so now.
+func (l *Level) changeAndLog(ctx context.Context, logger *slog.Logger, to slog.Level, span time.Duration) {
+	before := l.Level()
+	say := func() {
+		logger.WarnContext(ctx, "the log level is changed", slog.String("from", name(before)), slog.String("to", name(to)))
+	}
+	if to > before {
+		say()
+		l.Change(to, span)
+		return
+	}
+	l.Change(to, span)
+	say()
 }
 
 func name(level slog.Level) string { return strings.ToLower(level.String()) }
@@ -106,12 +114,12 @@ func (l *Level) serveLevel(logger *slog.Logger) http.HandlerFunc {
 				http.Error(w, "Change the log level with curl, not with a browser.", http.StatusForbidden)
 				return
 			}
-			before := l.Level()
-			if problem := l.take(r.Body); problem != "" {
+			level, span, problem := levelFrom(r.Body)
+			if problem != "" {
 				http.Error(w, problem, http.StatusBadRequest)
 				return
 			}
-			l.log(r.Context(), logger, before)
+			l.changeAndLog(r.Context(), logger, level, span)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
@@ -119,28 +127,25 @@ func (l *Level) serveLevel(logger *slog.Logger) http.HandlerFunc {
 	}
 }
 
-// take changes the level as a body asks for; the problem is "" unless it cannot be read.
-func (l *Level) take(body io.Reader) (problem string) {
+// levelFrom reads the level that a body asks for, and for how long; 0 is until the next change. The problem is "" unless it cannot be read.
+func levelFrom(body io.Reader) (level slog.Level, span time.Duration, problem string) {
 	var asked levelBody
 	decoder := json.NewDecoder(io.LimitReader(body, 1<<10))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&asked); err != nil {
-		return `Send {"level": "debug", "for": "15m"}; "for" may be left out.`
+		return 0, 0, `Send {"level": "debug", "for": "15m"}; "for" may be left out.`
 	}
-	var level slog.Level
 	switch asked.Level {
 	case "debug", "info", "warn", "error":
 		_ = level.UnmarshalText([]byte(asked.Level)) // it is one of slog's names
 	default:
-		return "level must be debug, info, warn or error."
+		return 0, 0, "level must be debug, info, warn or error."
 	}
-	var span time.Duration
 	if asked.For != "" {
 		var err error
 		if span, err = time.ParseDuration(asked.For); err != nil || span <= 0 || span > maxLevelTime {
-			return "for must be a duration such as 15m, of at most 24h."
+			return 0, 0, "for must be a duration such as 15m, of at most 24h."
 		}
 	}
-	l.Change(level, span)
-	return ""
+	return level, span, ""
 }

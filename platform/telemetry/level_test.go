@@ -51,10 +51,6 @@ func TestLevelChangesAndReturns(t *testing.T) {
 			time.Sleep(time.Hour)
 			synctest.Wait()
 			require.True(t, sees(), "without an end it stays")
-			level.Toggle()
-			require.False(t, sees())
-			level.Toggle()
-			require.True(t, sees())
 		}
 	})
 }
@@ -111,7 +107,7 @@ func TestLevelAtTheOpsAddress(t *testing.T) {
 			require.Equal(t, c.status, w.Code)
 			require.Contains(t, w.Body.String(), c.says)
 			require.Equal(t, c.level, level.Level())
-			require.Equal(t, c.method == http.MethodPut && c.status == 200 && c.level < slog.LevelWarn, strings.Contains(out.String(), "the log level is changed"))
+			require.Equal(t, c.method == http.MethodPut && c.status == 200, strings.Contains(out.String(), "the log level is changed"))
 			level.Change(slog.LevelInfo, 0)
 		})
 	}
