@@ -43,6 +43,12 @@ func TestAResponseWhoseOwnerCannotBeStored(t *testing.T) {
 			require.Equal(t, "DELETE", sent.Method)
 			require.True(t, strings.HasPrefix(sent.Path, "/v1/responses/resp_"), sent.Path)
 			require.EqualValues(t, 2, h.openai.Stats().Calls, "the call and the deletion")
+
+			again := h.respond(body)
+			requireReason(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, again.err)
+			require.NotZero(t, again.err.RetryAfter)
+			require.EqualValues(t, 2, h.openai.Stats().Calls, "no other response is made for nobody meanwhile")
+			require.Nil(t, h.respond(strings.Replace(body, "{", `{"store":false,`, 1)).err)
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
@@ -43,10 +44,28 @@ type Options struct {
 }
 
 // Front serves the Responses API. It is safe for concurrent use.
-type Front struct{ Options }
+type Front struct {
+	Options
+
+	unwritable atomic.Int64 // until when stored responses are refused, in nanoseconds since 1970
+}
+
+// pauseAfterFailure is how long no stored response is begun after the owner of one could not be written. Each would cost the operator
+// its tokens at the provider, and nobody would be billed for them.
+const pauseAfterFailure = 10 * time.Second
 
 // New returns a front.
 func New(o Options) *Front { return &Front{Options: o} }
+
+// writable refuses a stored response while the owners of such responses cannot be written.
+func (f *Front) writable() error {
+	left := time.Duration(f.unwritable.Load() - f.Now().UnixNano())
+	if left <= 0 {
+		return nil
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+		"The owner of the response cannot be stored at the moment. Try again, or set \"store\" to false.").After(left)
+}
 
 // Serves reports whether an endpoint belongs to the Responses API.
 func Serves(endpoint wire.Endpoint) bool {
@@ -85,6 +104,9 @@ func (f *Front) prepare(ctx context.Context, claims *passport.Claims, in *aiv1.R
 		if f.Store == nil {
 			return r, invalid("store", "must be false: this installation has no database for the owners of stored responses")
 		}
+		if err := f.writable(); err != nil {
+			return r, err
+		}
 		r.Keeper = &keeper{front: f, claims: claims}
 	}
 	return r, nil
@@ -104,6 +126,7 @@ func (k *keeper) Keep(ctx context.Context, kept invoke.Kept) error {
 	}
 	err := k.front.Store.Put(ctx, r, kept.Items, now, now.Add(k.front.Retention))
 	if err != nil && !kept.Known && !errors.Is(err, stored.ErrTaken) {
+		k.front.unwritable.Store(now.Add(pauseAfterFailure).UnixNano())
 		k.front.disown(ctx, r)
 	}
 	return err
