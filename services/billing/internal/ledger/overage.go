@@ -104,7 +104,7 @@ func (l *Ledger) allowOverage(ctx context.Context, tx Tx, account *Account, st s
 		return nil
 	}
 	name, due := chargeOf(st, now)
-	return tx.PlanOverage(ctx, OveragePlan{AccountID: account.ID, SubscriptionID: st.SubscriptionID, Plan: st.Plan.Ref(), Cycle: name, DueTime: due, Time: now})
+	return tx.PlanOverage(ctx, OveragePlan{AccountID: account.ID, SubscriptionID: st.SubscriptionID, Plan: st.Plan.Ref(), Cycle: name, DueTime: due})
 }
 
 // OveragePlan is how the overage of an account is invoiced.
@@ -114,10 +114,8 @@ type OveragePlan struct {
 	Plan string
 	// Cycle is what the next charge is for: one of the prefixes, and a time.
 	Cycle string
-	// DueTime is when the next charge is made. One that was missed stays due when the cycle changes.
+	// DueTime is when the next charge is made. A new cycle never makes it later.
 	DueTime time.Time
-	// Time is when it was planned.
-	Time time.Time
 	// Charged is the sum of the charges, in nano-dollars.
 	Charged int64
 }

@@ -152,7 +152,7 @@ type Tx interface {
 
 	// MoveOverage adds overage to a period, or takes it away.
 	MoveOverage(ctx context.Context, m OverageMove) error
-	// PlanOverage writes how the overage of an account is invoiced. A new cycle sets the time of the next charge.
+	// PlanOverage writes how the overage of an account is invoiced. A new cycle sets the time of the next charge, but never to a later one.
 	PlanOverage(ctx context.Context, p OveragePlan) error
 	// OveragePlan reads it, with the sum of the charges, or ErrNotFound.
 	OveragePlan(ctx context.Context, accountID string) (OveragePlan, error)

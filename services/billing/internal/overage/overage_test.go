@@ -71,7 +71,9 @@ type world struct {
 	fail          func(r *http.Request) string
 	calls         int
 	customer, sub string
-	requests      int
+	// plan is the form of a subscription to the plan.
+	plan     string
+	requests int
 }
 
 // newWorld subscribes an account to the plan.
@@ -106,12 +108,26 @@ func newWorld(t *testing.T, db *database.DB, interval plans.Interval) *world {
 	method := w.post("/v1/payment_methods/pm_card_visa/attach", "customer="+w.customer)
 	price := w.post("/v1/prices", "currency=usd&unit_amount=2000&product_data[name]=Metered&recurring[interval]="+string(interval))
 	offers.prices[price] = interval
-	w.sub = w.post("/v1/subscriptions", "customer="+w.customer+"&items[0][price]="+price+"&default_payment_method="+method)
-	w.sync()
+	w.plan = "customer=" + w.customer + "&items[0][price]=" + price + "&default_payment_method=" + method
+	w.buy()
 	a, err := w.ledger.Account(t.Context(), account, "")
 	require.NoError(t, err)
 	require.Equal(t, "metered@1", a.Plan)
 	return w
+}
+
+// buy subscribes the account.
+func (w *world) buy() {
+	w.t.Helper()
+	w.sub = w.post("/v1/subscriptions", w.plan)
+	w.sync()
+}
+
+// cancel ends the subscription at once.
+func (w *world) cancel() {
+	w.t.Helper()
+	w.ask(http.MethodDelete, "/v1/subscriptions/"+w.sub, "")
+	w.sync()
 }
 
 // serve is Stripe as the biller reaches it.
@@ -330,6 +346,60 @@ func TestAYearIsChargedMonthly(t *testing.T) {
 		w.bill()
 		w.done()
 		require.Len(t, w.charges(), 2)
+	})
+}
+
+// The charge of a cycle is due after the next one has begun. News of the next one, in between, does not move it.
+func TestANewCycleKeepsTheChargeOfTheOneBefore(t *testing.T) {
+	each(t, plans.Year, func(t *testing.T, w *world) {
+		start := w.Now()
+		for month := 1; month <= 3; month++ {
+			w.use(1000 + 25_000_000)
+			w.Set(start.AddDate(0, month, 0).Add(time.Second))
+			w.sync()
+			w.bill()
+			require.Len(t, w.charges(), month-1, "calls that run may still settle")
+			w.Add(15 * time.Minute)
+			w.bill()
+			require.Len(t, w.charges(), month)
+			w.done()
+		}
+	})
+	each(t, plans.Month, func(t *testing.T, w *world) {
+		for i := range 5 {
+			w.use(1000 + 10_000_000)
+			w.cancel()
+			w.Add(10 * time.Minute)
+			w.buy()
+			w.bill()
+			require.Len(t, w.charges(), i)
+			w.Add(5 * time.Minute)
+			w.bill()
+			require.Len(t, w.charges(), i+1, "the end is charged also when the plan is bought again")
+			w.done()
+			w.Add(25 * time.Hour)
+		}
+	})
+}
+
+// A charge that could not be made just before the end of a period is not put off by the next period.
+func TestAChargeThatIsTriedAgainIsNotPutOff(t *testing.T) {
+	each(t, plans.Month, func(t *testing.T, w *world) {
+		end := w.Now().AddDate(0, 1, 0)
+		w.use(1000 + 10_000_000)
+		w.Set(end.Add(-time.Hour))
+		book := w.biller.Ledger
+		w.biller.Ledger = &refusing{tried: map[string]int{}}
+		require.Error(t, w.biller.Run(t.Context(), func(context.Context) error { return nil }))
+		w.biller.Ledger = book
+		w.Set(end.Add(-time.Minute))
+		w.bill()
+		require.Empty(t, w.charges())
+		w.Set(end.Add(time.Second))
+		w.sync()
+		w.bill()
+		w.done()
+		require.Len(t, w.charges(), 1)
 	})
 }
 

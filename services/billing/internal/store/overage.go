@@ -55,7 +55,6 @@ func (u *unit) flushOverage(ctx context.Context) error {
 func (u *unit) PlanOverage(ctx context.Context, p ledger.OveragePlan) error {
 	return u.q.PlanOverage(ctx, db.PlanOverageParams{
 		AccountID: p.AccountID, SubscriptionID: p.SubscriptionID, Plan: p.Plan, Cycle: p.Cycle, DueTime: p.DueTime.UnixMicro(),
-		AtTime: p.Time.UnixMicro(),
 	})
 }
 

@@ -243,7 +243,7 @@ VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (account_id) DO UPDATE SET
     subscription_id = excluded.subscription_id, plan = excluded.plan,
     due_time = CASE
-        WHEN overage_billing.cycle = excluded.cycle OR overage_billing.due_time <= CAST($6 AS BIGINT) THEN overage_billing.due_time
+        WHEN overage_billing.cycle = excluded.cycle OR overage_billing.due_time < excluded.due_time THEN overage_billing.due_time
         ELSE excluded.due_time
     END,
     cycle = excluded.cycle
@@ -255,10 +255,10 @@ type PlanOverageParams struct {
 	Plan           string
 	Cycle          string
 	DueTime        int64
-	AtTime         int64
 }
 
-// A new cycle sets when the next charge is due, unless one was missed: that is made first.
+// A new cycle sets when the next charge is due. A charge that is due earlier stays due: the cycle before is charged after its end, when the new
+// one has begun.
 func (q *Queries) PlanOverage(ctx context.Context, arg PlanOverageParams) error {
 	_, err := q.db.ExecContext(ctx, planOverage,
 		arg.AccountID,
@@ -266,7 +266,6 @@ func (q *Queries) PlanOverage(ctx context.Context, arg PlanOverageParams) error 
 		arg.Plan,
 		arg.Cycle,
 		arg.DueTime,
-		arg.AtTime,
 	)
 	return err
 }

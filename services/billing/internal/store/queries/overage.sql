@@ -2,13 +2,14 @@
 SELECT * FROM overage_period WHERE account_id = sqlc.arg(account_id) ORDER BY start_time DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: PlanOverage :exec
--- A new cycle sets when the next charge is due, unless one was missed: that is made first.
+-- A new cycle sets when the next charge is due. A charge that is due earlier stays due: the cycle before is charged after its end, when the new
+-- one has begun.
 INSERT INTO overage_billing (account_id, subscription_id, plan, cycle, due_time)
 VALUES (sqlc.arg(account_id), sqlc.arg(subscription_id), sqlc.arg(plan), sqlc.arg(cycle), sqlc.arg(due_time))
 ON CONFLICT (account_id) DO UPDATE SET
     subscription_id = excluded.subscription_id, plan = excluded.plan,
     due_time = CASE
-        WHEN overage_billing.cycle = excluded.cycle OR overage_billing.due_time <= CAST(sqlc.arg(at_time) AS BIGINT) THEN overage_billing.due_time
+        WHEN overage_billing.cycle = excluded.cycle OR overage_billing.due_time < excluded.due_time THEN overage_billing.due_time
         ELSE excluded.due_time
     END,
     cycle = excluded.cycle;
