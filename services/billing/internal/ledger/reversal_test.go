@@ -155,3 +155,55 @@ func TestReturnedCreditEndsWithItsSubscription(t *testing.T) {
 		s.requirePlan("monthly", s.free())
 	})
 }
+
+// Credit does not come back after its subscription has ended: neither when a refund fails, nor when a late settlement corrects a call. That is also so
+// where an earlier version has left an empty grant its expiry.
+func TestCreditDoesNotComeBackAfterTheEnd(t *testing.T) {
+	refund := func(s *subscriber, status string) {
+		s.write(mirror.Refund, fmt.Sprintf(`{"id":"re_1","object":"refund","status":%q,"amount":2380,"payment_intent":"pi_in_0","charge":"ch_1","created":1}`, status))
+	}
+	end := func(s *subscriber) {
+		s.clock.Add(time.Second)
+		s.sub(0, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+	}
+	for name, c := range map[string]func(t *testing.T, s *subscriber){
+		"a refund that fails": func(t *testing.T, s *subscriber) {
+			refund(s, "pending")
+			s.requirePlan("pro@1", s.free())
+			end(s)
+			refund(s, "failed")
+			s.requirePlan("monthly", s.free())
+			end(s)
+			s.requirePlan("monthly", s.free())
+		},
+		"a late settlement": func(t *testing.T, s *subscriber) {
+			h := s.hold("r1", s.free()+1000)
+			s.clock.Add(lease)
+			s.sweep(1)
+			require.Zero(t, s.account().Balance)
+			end(s)
+			s.settle(h, s.free()-1)
+			s.requirePlan("monthly", 1)
+			end(s)
+			s.requirePlan("monthly", 1)
+		},
+		"the expiry of an earlier version": func(t *testing.T, s *subscriber) {
+			refund(s, "pending")
+			end(s)
+			s.exec("UPDATE credit_grant SET expire_time = " + fmt.Sprint(s.month(1).UnixMicro()) + " WHERE source LIKE 'sub:%'")
+			refund(s, "failed")
+			s.requirePlan("monthly", s.free()+1000)
+			end(s)
+			s.requirePlan("monthly", s.free())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subscribed(t, func(t *testing.T, s *subscriber) {
+				s.invoice(0, "paid")
+				s.sub(0, "active")
+				s.requirePlan("pro@1", s.free()+1000)
+				c(t, s)
+			})
+		})
+	}
+}

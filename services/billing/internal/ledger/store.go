@@ -141,8 +141,9 @@ type Tx interface {
 
 	// SetPlan writes the plan of a locked account.
 	SetPlan(ctx context.Context, accountID, ref string) error
-	// SetExpiry writes when a grant expires.
-	SetExpiry(ctx context.Context, grantID string, at time.Time) error
+	// EndGrants has those of an account's grants expire at a time whose sources begin with a prefix and that expire later, also those with nothing
+	// left. It tells whether there were any.
+	EndGrants(ctx context.Context, accountID, sourcePrefix string, at time.Time) (bool, error)
 	// Billed reads what is mirrored of the account at Stripe. The account is locked.
 	Billed(ctx context.Context, accountID string) (Billed, error)
 	// SubscriptionAccess reads what SaveSubscription wrote last; subscriptions.None for nothing.

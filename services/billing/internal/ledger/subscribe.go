@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
@@ -26,11 +25,10 @@ func (l *Ledger) Follow(ctx context.Context, tx Tx, accountID string) error {
 	if err != nil {
 		return err
 	}
-	followed, err := l.follow(ctx, tx, &account, now)
-	if err != nil || !followed {
+	if _, err := l.follow(ctx, tx, &account, now); err != nil {
 		return err
 	}
-	return l.save(ctx, tx, &account)
+	return l.save(ctx, tx, &account) // credit may have ended although there is nothing to follow
 }
 
 // FollowDue follows the subscriptions that time alone has changed, at most limit, and counts them. Errors: ErrUnavailable.
@@ -184,27 +182,18 @@ func (l *Ledger) setPlan(ctx context.Context, tx Tx, account *Account, ref strin
 	return tx.SetPlan(ctx, account.ID, ref)
 }
 
-// endCredit lets the credit of subscriptions that are over expire with them. What open calls hold stays theirs.
+// endCredit lets the credit of subscriptions that are over expire with them, also that of which nothing is left: a refund that fails and the correction
+// of a call return credit to it. What open calls hold stays theirs.
 func (l *Ledger) endCredit(ctx context.Context, tx Tx, account *Account, endings []subscriptions.Ending, now time.Time) error {
-	if len(endings) == 0 {
-		return nil
-	}
-	live, err := tx.LiveGrants(ctx, account.ID)
-	if err != nil {
-		return err
-	}
-	ended := false
-	for _, g := range live {
-		for _, e := range endings {
-			if strings.HasPrefix(g.Source, subscriptions.SourceOf(e.SubscriptionID)) && g.ExpireTime.After(now) {
-				if err := tx.SetExpiry(ctx, g.ID, now); err != nil {
-					return err
-				}
-				ended = true
-			}
+	found := false
+	for _, e := range endings {
+		ended, err := tx.EndGrants(ctx, account.ID, subscriptions.SourceOf(e.SubscriptionID), now)
+		if err != nil {
+			return err
 		}
+		found = found || ended
 	}
-	if !ended {
+	if !found {
 		return nil
 	}
 	return l.expire(ctx, tx, account, now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -86,16 +87,24 @@ func (u *unit) SetPlan(ctx context.Context, accountID, ref string) error {
 	return u.q.SetPlan(ctx, db.SetPlanParams{Plan: ref, ID: accountID})
 }
 
-func (u *unit) SetExpiry(ctx context.Context, grantID string, at time.Time) error {
-	g, err := u.grant(ctx, grantID)
+// EndGrants also ends grants that are not in memory because nothing is left of them.
+func (u *unit) EndGrants(ctx context.Context, accountID, sourcePrefix string, at time.Time) (bool, error) {
+	a, err := u.account(ctx, accountID)
 	if err != nil {
-		return translate(err)
+		return false, err
 	}
-	g.ExpireTime = at
-	if a := u.accounts[g.AccountID]; a != nil {
-		a.sort()
+	n, err := u.q.EndGrants(ctx, db.EndGrantsParams{AtTime: at.UnixMicro(), AccountID: accountID, SourcePrefix: sourcePrefix})
+	if err != nil {
+		return false, err
 	}
-	return u.q.SetGrantExpiry(ctx, db.SetGrantExpiryParams{ExpireTime: at.UnixMicro(), ID: grantID})
+	ended := n > 0
+	for _, g := range a.grants {
+		if strings.HasPrefix(g.Source, sourcePrefix) && g.ExpireTime.After(at) {
+			g.ExpireTime, ended = at, true
+		}
+	}
+	a.sort()
+	return ended, nil
 }
 
 func (u *unit) Billed(ctx context.Context, accountID string) (ledger.Billed, error) {

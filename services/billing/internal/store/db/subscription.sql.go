@@ -9,6 +9,25 @@ import (
 	"context"
 )
 
+const endGrants = `-- name: EndGrants :execrows
+UPDATE credit_grant SET expire_time = $1 WHERE account_id = $2 AND expire_time > $1
+AND SUBSTR(source, 1, LENGTH(CAST($3 AS TEXT))) = CAST($3 AS TEXT)
+`
+
+type EndGrantsParams struct {
+	AtTime       int64
+	AccountID    string
+	SourcePrefix string
+}
+
+func (q *Queries) EndGrants(ctx context.Context, arg EndGrantsParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, endGrants, arg.AtTime, arg.AccountID, arg.SourcePrefix)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const getSubscription = `-- name: GetSubscription :one
 SELECT account_id, stripe_id, plan_id, version, billing_interval, status, access, seats, period_start_time, period_end_time, trial_end_time, cancel_time, next_time, change_plan_id, change_version, change_interval, change_seats, change_time FROM subscription WHERE account_id = $1
 `
@@ -360,20 +379,6 @@ type SetClawedParams struct {
 
 func (q *Queries) SetClawed(ctx context.Context, arg SetClawedParams) error {
 	_, err := q.db.ExecContext(ctx, setClawed, arg.Clawed, arg.Waiting, arg.PaymentIntent)
-	return err
-}
-
-const setGrantExpiry = `-- name: SetGrantExpiry :exec
-UPDATE credit_grant SET expire_time = $1 WHERE id = $2
-`
-
-type SetGrantExpiryParams struct {
-	ExpireTime int64
-	ID         string
-}
-
-func (q *Queries) SetGrantExpiry(ctx context.Context, arg SetGrantExpiryParams) error {
-	_, err := q.db.ExecContext(ctx, setGrantExpiry, arg.ExpireTime, arg.ID)
 	return err
 }
 

@@ -26,8 +26,9 @@ SELECT account_id FROM subscription WHERE next_time <= sqlc.arg(at_time) ORDER B
 -- name: SetPlan :exec
 UPDATE account SET plan = $1 WHERE id = $2;
 
--- name: SetGrantExpiry :exec
-UPDATE credit_grant SET expire_time = $1 WHERE id = $2;
+-- name: EndGrants :execrows
+UPDATE credit_grant SET expire_time = sqlc.arg(at_time) WHERE account_id = sqlc.arg(account_id) AND expire_time > sqlc.arg(at_time)
+AND SUBSTR(source, 1, LENGTH(CAST(sqlc.arg(source_prefix) AS TEXT))) = CAST(sqlc.arg(source_prefix) AS TEXT);
 
 -- name: PostponeSubscription :exec
 UPDATE subscription SET next_time = sqlc.arg(next_time) WHERE account_id = sqlc.arg(account_id) AND next_time <= sqlc.arg(now);
