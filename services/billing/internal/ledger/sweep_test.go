@@ -320,7 +320,7 @@ func TestAuditOfACorrectedCall(t *testing.T) {
 	})
 }
 
-// A sweep deletes all old idempotency keys, however many calls were made under one.
+// A sweep deletes all old idempotency keys, also when many calls were made under one.
 func TestASweepDeletesManyKeys(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *fixture) {
 		b.exec(`INSERT INTO call_key (id, request_digest, request_id, create_time)
