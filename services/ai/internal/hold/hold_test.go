@@ -277,6 +277,25 @@ func TestAHoldThatCameTooLateIsReleased(t *testing.T) {
 	}
 }
 
+// A billing that stays late holds up neither the queue nor the end of the process for long.
+func TestAReleaseIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newFixture(t, func(_ context.Context, rpc string) error {
+			if rpc == "Reserve" {
+				return status.Error(codes.DeadlineExceeded, "late")
+			}
+			return nil
+		})
+		_, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini"})
+		require.Error(t, err)
+		require.Equal(t, 1, r.Pending())
+		begun := time.Now()
+		require.NoError(t, r.Drain(t.Context()))
+		require.Less(t, time.Since(begun), 2*time.Second)
+		require.Contains(t, r.logged.String(), "request_id=r1")
+	})
+}
+
 // A billing that does not obey its context, as a function call that waits for a database, holds up nobody for longer.
 func TestBillingThatIgnoresItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

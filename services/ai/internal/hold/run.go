@@ -99,6 +99,11 @@ func (k *Keeper) settleNext(ctx context.Context, s settlement) {
 		return
 	}
 	s.failures++
+	if s.reserve != nil && s.failures >= maxReleases {
+		k.log.WarnContext(s.ctx, "billing did not say whether it holds a call that was not made; the sweeper ends the hold if there is one",
+			slog.String("request_id", s.reserve.GetRequestId()))
+		return
+	}
 	_ = wait.For(ctx, delay(s.failures))
 	k.enqueue(s)
 }

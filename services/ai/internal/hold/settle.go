@@ -21,6 +21,8 @@ const (
 	maxDelay   = 5 * time.Second
 	// settlers is how many settlements run at once in the background.
 	settlers = 4
+	// maxReleases is how often the release of a hold that may not exist is tried; then the sweeper ends the hold.
+	maxReleases = 5
 	// maxID bounds a provider's id, in bytes.
 	maxID = 128
 )
