@@ -34,8 +34,8 @@ test test-faults test-calls screenshots race: export TRIVET_TEST_SKIPPED := $(CU
 test: $(if $(shell command -v npm),test/sdk/node_modules test/sdk/clients/node_modules clients/typescript/node_modules web/console/node_modules web/example/node_modules) ## Run all tests; those that need PostgreSQL, Chromium or Node.js say at the end what they could not run
 	@rm -f $(TRIVET_TEST_SKIPPED)
 	@export TRIVET_TEST_RUN=$$(date +%s%N); failed=0; \
-	go test $$(go list ./... | grep -v '/test/e2e$$') || failed=1; \
-	go test -count=1 -timeout 25m ./test/e2e || failed=1; \
+	go test -timeout 40m $$(go list ./... | grep -v '/test/e2e$$') || failed=1; \
+	go test -count=1 -timeout 40m ./test/e2e || failed=1; \
 	(cd tools && go test ./...) || failed=1; \
 	scripts/skipped $(TRIVET_TEST_SKIPPED) || failed=1; \
 	exit $$failed

@@ -194,6 +194,7 @@ func TestAReplicaThatWasLeftHasNoRequest(t *testing.T) {
 	t.Parallel()
 	hung, well := &node{deaf: true}, &node{}
 	client := connected(t, hung, well)
+	require.Eventually(t, func() bool { return hung.ended.Load() == hung.streams.Load() }, 30*time.Second, time.Millisecond)
 	before, ended, served := hung.streams.Load(), hung.ended.Load(), well.streams.Load()
 	hung.hangs.Store(true)
 	for range 4 {

@@ -36,7 +36,7 @@ func connections(ctx context.Context, pool *sql.DB) (c Connections, err error) {
 		SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
 			count(*), count(*) FILTER (WHERE application_name NOT LIKE 'trivet %'),
 			count(*) FILTER (WHERE application_name = current_setting('application_name') AND query LIKE 'LISTEN %')
-		FROM pg_stat_activity WHERE datid IS NOT NULL`).Scan(&c.Usable, &c.Open, &c.Foreign, &c.Processes)
+		FROM pg_stat_activity WHERE datid IS NOT NULL AND backend_type = 'client backend'`).Scan(&c.Usable, &c.Open, &c.Foreign, &c.Processes)
 	return c, err
 }
 

@@ -350,13 +350,30 @@ func (r *replicated) check(l *replicaLoad) {
 	if interrupted == 0 {
 		require.Equal(r.t, cost, billed, "to the nano-dollar")
 	}
-	require.LessOrEqual(r.t, interrupted, int64(l.kills*len(l.callers)), "each kill ends the calls of one process at most")
+	require.LessOrEqual(r.t, interrupted, int64((l.kills+l.freezes)*len(l.callers)), "each kill or freeze ends the calls of one process at most")
 }
 
-// limitsAreShared checks that the replicas of ai count the limit of a key together.
+// limitsAreShared checks that the replicas of ai count the limit of a key together. On a machine that is too busy for the time that they
+// give Redis they count alone for some seconds, so it looks again with another key then.
 func (r *replicated) limitsAreShared() {
 	r.t.Helper()
-	const limit, calls = 10, 90
+	const limit, attempts = 10, 4
+	var passed int64
+	for range attempts {
+		passed = r.passOf(limit)
+		require.GreaterOrEqual(r.t, passed, int64(limit))
+		if passed <= 2*limit { // a minute may have begun in between
+			return
+		}
+		time.Sleep(6 * time.Second)
+	}
+	require.Fail(r.t, "the replicas count alone", "%d calls pass a limit of %d", passed, limit)
+}
+
+// passOf counts the calls at once that a new key with a limit lets pass.
+func (r *replicated) passOf(limit int) int64 {
+	r.t.Helper()
+	const calls = 90
 	var made struct{ Secret string }
 	r.post("/api/v1/apiKeys", r.token("user_limited", nil), fmt.Sprintf(`{"name":"limited","requestsPerMinute":%d}`, limit), &made)
 	var passed, limited atomic.Int64
@@ -373,7 +390,7 @@ func (r *replicated) limitsAreShared() {
 			case len(c.refused) == 1 && strings.HasPrefix(c.refused[0], "429"):
 				limited.Add(1)
 			default:
-				failed <- errors.New(strings.Join(c.refused, "; "))
+				failed <- fmt.Errorf("%d interrupted, refused: %s", c.interrupted, strings.Join(c.refused, "; "))
 			}
 		})
 	}
@@ -382,8 +399,7 @@ func (r *replicated) limitsAreShared() {
 	for err := range failed {
 		require.NoError(r.t, err)
 	}
-	require.GreaterOrEqual(r.t, passed.Load(), int64(limit))
-	require.LessOrEqual(r.t, passed.Load(), int64(2*limit), "a minute may have begun in between; replicas that count alone let %d pass", perService*limit)
+	return passed.Load()
 }
 
 // revocationsReachAll deletes a key through one gateway, after all of them have used it.

@@ -35,9 +35,16 @@ func each(t *testing.T, test func(t *testing.T, m limit.Limiter, c *clock)) {
 	})
 }
 
+// newRedis makes a limiter that waits for Redis as long as a busy machine needs.
 func newRedis(t *testing.T, server *redistest.Server, c *clock) *limit.Redis {
 	t.Helper()
-	options := limit.RedisOptions{URL: server.URL()}
+	return newRedisWithin(t, server, c, 30*time.Second)
+}
+
+// newRedisWithin is newRedis with another bound of each wait; 0 is the usual one.
+func newRedisWithin(t *testing.T, server *redistest.Server, c *clock, timeout time.Duration) *limit.Redis {
+	t.Helper()
+	options := limit.RedisOptions{URL: server.URL(), Timeout: timeout}
 	if c != nil {
 		options.Now = c.now
 	}

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
+
+// pingTimeout bounds each wait of Ping, which makes no call wait: a distant Redis with TLS takes more than the calls of models give it.
+const pingTimeout = 5 * time.Second
 
 // Ping reports whether the Redis at an address answers, takes the credentials and may run scripts. It writes nothing. Its error does not
 // contain the address.
 func Ping(ctx context.Context, url string) (err error) {
-	r, err := NewRedis(RedisOptions{URL: url})
+	r, err := NewRedis(RedisOptions{URL: url, Timeout: pingTimeout})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed" // the scripts
@@ -16,7 +17,7 @@ import (
 )
 
 const (
-	// redisTimeout bounds every wait for Redis.
+	// redisTimeout bounds every wait for Redis, unless RedisOptions say otherwise.
 	redisTimeout = 250 * time.Millisecond
 	// ticketLife is how long a running call counts after its process was last heard of. Renew is called more often.
 	ticketLife = time.Minute
@@ -36,6 +37,8 @@ type RedisOptions struct {
 	URL string
 	// Prefix begins every key; default "trivet:limit:".
 	Prefix string
+	// Timeout bounds every wait; default 250 ms.
+	Timeout time.Duration
 	// Now is the clock of tests; nil means the server's, which all replicas share.
 	Now func() time.Time
 }
@@ -80,7 +83,8 @@ func NewRedis(options RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	config.DialTimeout, config.ReadTimeout, config.WriteTimeout, config.PoolTimeout = redisTimeout, redisTimeout, redisTimeout, redisTimeout
+	options.Timeout = cmp.Or(options.Timeout, redisTimeout)
+	config.DialTimeout, config.ReadTimeout, config.WriteTimeout, config.PoolTimeout = options.Timeout, options.Timeout, options.Timeout, options.Timeout
 	config.MaxRetries, config.DialerRetries, config.ContextTimeoutEnabled = -1, 1, true
 	config.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	if options.Prefix == "" {
@@ -160,7 +164,7 @@ func levelsOf(got []int64, ask Ask) []Level {
 
 // run runs a script that answers numbers: want of them, or refusedNumbers of which the first is above 0.
 func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, args []any, want int) ([]int64, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Timeout)
 	defer cancel()
 	got, err := script.Run(ctx, r.client, keys, args...).Int64Slice()
 	if err != nil {
@@ -174,7 +178,7 @@ func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, ar
 
 // Renew extends the running calls of this process, so that they continue to count.
 func (r *Redis) Renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*redisTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 4*r.options.Timeout)
 	defer cancel()
 	until, err := r.time(ctx)
 	if err != nil {
@@ -233,7 +237,7 @@ func (t *redisTicket) end(used int64) error {
 	if !t.forget() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), redisTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), t.redis.options.Timeout)
 	defer cancel()
 	return t.redis.done.Run(ctx, t.redis.client, []string{t.counts, t.running}, t.redis.now(), t.id, t.window, used-t.taken).Err()
 }

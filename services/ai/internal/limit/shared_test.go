@@ -160,7 +160,7 @@ func TestRedisAwayMeansLimitsOfThisProcess(t *testing.T) {
 			server := redistest.New(t)
 			memory, c := newMemory(t)
 			var logged bytes.Buffer
-			f := limit.NewFailover(newRedis(t, server, nil), memory, slog.New(slog.NewTextHandler(&logged, nil)), c.now)
+			f := limit.NewFailover(newRedisWithin(t, server, nil, 0), memory, slog.New(slog.NewTextHandler(&logged, nil)), c.now)
 			ask := limit.Ask{Account: "a", AccountRequests: 3}
 			before, err := f.Admit(t.Context(), ask)
 			require.NoError(t, err)

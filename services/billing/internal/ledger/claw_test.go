@@ -2,9 +2,11 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -360,14 +362,23 @@ func TestARefundLocksTheAccountBeforeThePayment(t *testing.T) {
 		place := s.place
 		place.Beside = true
 		refunded := make(chan struct{})
+		refund := sync.OnceFunc(func() {
+			go func() { defer close(refunded); s.reversal(mirror.Refund, "re_1", "succeeded", 30) }()
+		})
 		require.NoError(t, databasetest.Open(t, place, database.Migrations{}).Write(t.Context(), alice, func(ctx context.Context, tx database.Tx) error {
 			if _, err := tx.ExecContext(ctx, "SELECT 1 FROM account WHERE id = $1 FOR UPDATE", alice); err != nil {
 				return err
 			}
-			go func() { defer close(refunded); s.reversal(mirror.Refund, "re_1", "succeeded", 30) }()
-			require.Eventually(t, func() bool {
-				return s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
-			}, 30*time.Second, 10*time.Millisecond)
+			refund()
+			for end := time.Now().Add(30 * time.Second); s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") != 1; {
+				if time.Now().After(end) {
+					return errors.New("the refund does not wait for the account")
+				}
+				if _, err := tx.ExecContext(ctx, "SELECT 1"); err != nil { // PostgreSQL ends a transaction that pauses for 3 s
+					return err
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
 			var unlocked int
 			err := tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM reversal WHERE id = 'payment:pi_1' FOR UPDATE SKIP LOCKED) AS r").Scan(&unlocked)
 			require.Equal(t, 1, unlocked)
