@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/datafolder"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing"
@@ -59,6 +60,9 @@ func Backup(ctx context.Context, env settings.Env, folder string, now time.Time,
 	if err != nil {
 		return err
 	}
+	if err := whole(paths); err != nil {
+		return err
+	}
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return fmt.Errorf("make the folder of the backup: %w", err)
 	}
@@ -83,7 +87,7 @@ func Backup(ctx context.Context, env settings.Env, folder string, now time.Time,
 	if len(done.Files) == 0 {
 		return errors.Join(settings.Invalid("TRIVET_DATA_DIR", "holds no database", "name the folder that Trivet uses"), os.Remove(folder))
 	}
-	if err := verify(ctx, folder, done, out); err != nil {
+	if err := errors.Join(whole(paths), verify(ctx, folder, done, out)); err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(done, "", "  ")
@@ -95,6 +99,16 @@ func Backup(ctx context.Context, env settings.Env, folder string, now time.Time,
 	}
 	_, err = fmt.Fprintf(out, "%d databases are backed up in %s\n", len(done.Files), folder)
 	return err
+}
+
+// whole refuses folders in which a restore has begun and has not finished: their databases are of different times.
+func whole(paths map[string]string) error {
+	for _, path := range paths {
+		if err := datafolder.Whole(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // verify reads the files of a backup: each is whole, has the sum of the manifest, and the ledger in it is sound.

@@ -90,6 +90,7 @@ func TestInterruptedRestore(t *testing.T) {
 		}
 		require.ErrorIs(t, err, power)
 		require.ErrorIs(t, Migrate(t.Context(), folderOf(dir), io.Discard), datafolder.ErrRestoring)
+		require.ErrorIs(t, Backup(t.Context(), folderOf(dir), filepath.Join(t.TempDir(), "mixed"), later, io.Discard), datafolder.ErrRestoring)
 		require.NoError(t, Restore(t.Context(), folderOf(dir), folder, later, io.Discard))
 		migrated(t, dir)
 		require.Equal(t, []string{"old"}, marks(t, filepath.Join(dir, "auth.db")))

@@ -60,7 +60,7 @@ func (f *sqliteFile) open(role role, maxConns int) (*sql.DB, error) {
 // acquire locks the folder of the file.
 func (f *sqliteFile) acquire() (release func() error, err error) {
 	if f.config.Beside {
-		return func() error { return nil }, nil
+		return func() error { return nil }, datafolder.Whole(filepath.Dir(f.path))
 	}
 	return datafolder.Acquire(filepath.Dir(f.path))
 }

@@ -64,10 +64,18 @@ func Acquire(folder string) (release func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(Restoring(folder)); err == nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", folder, ErrRestoring), release())
+	if err := Whole(folder); err != nil {
+		return nil, errors.Join(err, release())
 	}
 	return release, nil
+}
+
+// Whole returns ErrRestoring when a restore of the folder did not finish.
+func Whole(folder string) error {
+	if _, err := os.Stat(Restoring(folder)); err == nil {
+		return fmt.Errorf("%s: %w", folder, ErrRestoring)
+	}
+	return nil
 }
 
 // AcquireAnyhow is Acquire for a restore: it also accepts a folder whose last restore did not finish.

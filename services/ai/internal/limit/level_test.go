@@ -1,12 +1,12 @@
 package limit_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -73,17 +73,18 @@ func TestARefusalTellsWhatIsLeft(t *testing.T) {
 func TestLevelsAreTrueUnderConcurrency(t *testing.T) {
 	const calls = 40
 	each(t, func(t *testing.T, m limit.Limiter, c *clock) {
-		left := make([]int64, calls)
+		left, failures := make([]int64, calls), make([]error, calls)
 		var all sync.WaitGroup
 		for n := range calls {
 			all.Go(func() {
 				ticket, err := m.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: calls})
-				if assert.NoError(t, err) {
+				if failures[n] = err; err == nil {
 					left[n] = ticket.Levels()[0].Remaining
 				}
 			})
 		}
 		all.Wait()
+		require.NoError(t, errors.Join(failures...))
 		seen := map[int64]bool{}
 		for _, n := range left {
 			seen[n] = true
