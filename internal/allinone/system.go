@@ -51,24 +51,28 @@ type system struct {
 
 // build builds the services and the edge.
 func build(ctx context.Context, c *config, host *serve.Host, development gateway.Development) (*system, error) {
+	secrets, err := newTrust()
+	if err != nil {
+		return nil, err
+	}
+	return buildWith(ctx, c, host, development, secrets)
+}
+
+func buildWith(ctx context.Context, c *config, host *serve.Host, development gateway.Development, secrets trust) (*system, error) {
 	s := &system{host: host, config: c, development: development}
-	if err := s.assemble(ctx); err != nil {
+	if err := s.assemble(ctx, secrets); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
 	}
 	return s, nil
 }
 
-func (s *system) assemble(ctx context.Context) error {
-	key, secret, err := newTrust()
-	if err != nil {
+func (s *system) assemble(ctx context.Context, secrets trust) (err error) {
+	if s.issuer, err = passport.NewIssuer(secrets.passports, s.host.Now); err != nil {
 		return err
 	}
-	if s.issuer, err = passport.NewIssuer(key, s.host.Now); err != nil {
-		return err
-	}
-	proofs := serve.Proofs{Passports: []ed25519.PublicKey{s.issuer.PublicKey()}, InternalSecrets: [][]byte{secret}}
+	proofs := serve.Proofs{Passports: []ed25519.PublicKey{s.issuer.PublicKey()}, InternalSecrets: [][]byte{secrets.internal}}
 	s.server, err = s.host.NewServer(proofs, func(server *grpcserver.Server) (_ grpc.ClientConnInterface, err error) {
-		s.conns, err = connections(server, secret, s.host.Now, "gateway", "auth", "ai", "billing")
+		s.conns, err = connections(server, secrets.internal, s.host.Now, "gateway", "auth", "ai", "billing")
 		return s.conns["gateway"], err
 	})
 	if err != nil {
@@ -205,15 +209,20 @@ func connections(server *grpcserver.Server, secret []byte, now func() time.Time,
 	return all, nil
 }
 
-// newTrust generates the secrets by which the parts of one process authenticate. They live as long as the process.
-func newTrust() (ed25519.PrivateKey, []byte, error) {
+// trust holds the secrets by which the parts of one process authenticate. They live as long as the process.
+type trust struct {
+	passports ed25519.PrivateKey
+	internal  []byte
+}
+
+func newTrust() (trust, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a passport key: %w", err)
+		return trust{}, fmt.Errorf("make a passport key: %w", err)
 	}
 	secret := make([]byte, peer.MinSecret)
 	if _, err := rand.Read(secret); err != nil {
-		return nil, nil, fmt.Errorf("make an internal secret: %w", err)
+		return trust{}, fmt.Errorf("make an internal secret: %w", err)
 	}
-	return key, secret, nil
+	return trust{passports: key, internal: secret}, nil
 }
