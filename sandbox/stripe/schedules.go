@@ -150,7 +150,46 @@ func (f *Fake) updateSchedule(c *call) (any, *apiError) {
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
+	if bad := f.updatePresent(s, sub); bad != nil {
+		return nil, bad
+	}
 	return s, save(f, f.schedules, s.ID, s, "subscription_schedule.updated")
+}
+
+// updatePresent gives a subscription at once what its schedule's present phase has. In the sandbox that neither gives back nor charges anything.
+func (f *Fake) updatePresent(s Schedule, sub Subscription) *apiError {
+	at := slices.IndexFunc(s.Phases, func(p Phase) bool { return s.CurrentPhase != nil && p.StartDate == s.CurrentPhase.StartDate })
+	if at < 0 || sub.has(s.Phases[at].Items) {
+		return nil
+	}
+	if bad := f.setPhaseItems(&sub, s.Phases[at], sub.CurrentPeriodStart); bad != nil {
+		return bad
+	}
+	return save(f, f.subscriptions, sub.ID, sub, "customer.subscription.updated")
+}
+
+// has tells whether a subscription has exactly these items.
+func (s Subscription) has(items []PhaseItem) bool {
+	return slices.EqualFunc(s.Items.Data, items, func(have SubscriptionItem, want PhaseItem) bool {
+		return have.Price.ID == want.Price && orZero(have.Quantity) == orZero(want.Quantity)
+	})
+}
+
+// setPhaseItems gives a subscription, which the caller saves, the items of a phase.
+func (f *Fake) setPhaseItems(sub *Subscription, p Phase, at int64) *apiError {
+	items := slices.Clone(sub.Items.Data)
+	for n, want := range p.Items {
+		price, ok := f.prices.Get(want.Price) // also one that was taken off sale since
+		if !ok {
+			return noSuchParam("price", "price", want.Price)
+		}
+		if n == len(items) {
+			items = append(items, f.newItem(price, 1, at))
+		}
+		items[n].Price, items[n].Quantity = price, want.Quantity
+	}
+	sub.setItems(items[:len(p.Items)])
+	return nil
 }
 
 func (f *Fake) readPhases(list []*form, sub Subscription) (phases []Phase, bad *apiError) {
@@ -324,16 +363,9 @@ func (f *Fake) enterPhase(sub *Subscription, at int64) *apiError {
 	if s.CurrentPhase != nil && *s.CurrentPhase == phase.PhaseSpan {
 		return nil
 	}
-	items := slices.Clone(sub.Items.Data)
-	for n, want := range phase.Items {
-		price, ok := f.prices.Get(want.Price) // also one that was taken off sale since
-		if !ok {
-			return noSuchParam("price", "price", want.Price)
-		}
-		if n == len(items) {
-			items = append(items, f.newItem(price, 1, at))
-		}
-		items[n].Price, items[n].Quantity = price, want.Quantity
+	rhythm := sub.recurring()
+	if bad := f.setPhaseItems(sub, phase, at); bad != nil {
+		return bad
 	}
 	if bad := f.enterDiscount(sub, phase, at); bad != nil {
 		return bad
@@ -342,8 +374,6 @@ func (f *Fake) enterPhase(sub *Subscription, at int64) *apiError {
 	if phase.DefaultPaymentMethod != nil {
 		sub.DefaultPaymentMethod = phase.DefaultPaymentMethod
 	}
-	rhythm := sub.recurring()
-	sub.setItems(items[:len(phase.Items)])
 	if !sameInterval(rhythm, sub.recurring()) {
 		sub.BillingCycleAnchor = at
 	}

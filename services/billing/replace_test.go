@@ -115,7 +115,26 @@ func TestAScheduledChangeStaysUntilItsReplacementIsPaid(t *testing.T) {
 			pay(h)
 			h.Add(time.Minute)
 			require.NoError(t, h.service.FinishReplacements(t.Context()))
+			_, err := h.reconcile(&billingv1.ReconcileRequest{})
+			require.NoError(t, err)
 			require.Equal(t, "pro", h.subscription().GetScheduledChange().GetPlanId())
+			require.EqualValues(t, 3, h.subscription().GetSeats())
+		})
+	})
+	t.Run("paid later, and another change is scheduled before anybody looks", func(t *testing.T) {
+		scheduled(t, func(t *testing.T, h *fixture) {
+			h.useCard("chargeCustomerFail")
+			_, _ = upgrade(h)
+			pay(h)
+			h.schedule()
+			require.EqualValues(t, 3, h.subscription().GetSeats())
+			require.Len(t, h.listed("/v1/subscription_schedules"), 2, "the replaced one is released")
+			renewed, err := h.stripe.Renew(h.listed("/v1/subscriptions")[0])
+			require.NoError(t, err)
+			h.Set(time.Unix(renewed.CurrentPeriodStart, 0).Add(time.Second))
+			_, err = h.reconcile(&billingv1.ReconcileRequest{})
+			require.NoError(t, err)
+			require.Equal(t, "pro", h.account().GetPlanId())
 		})
 	})
 }
@@ -145,5 +164,16 @@ func TestAScheduledChangeKeepsThePromotionCode(t *testing.T) {
 		_, err = h.stripe.Renew(h.listed("/v1/subscriptions")[0])
 		require.NoError(t, err)
 		require.Equal(t, []int64{1785, 8925}, totals(), "$20 less 25 %, and 19 % of tax")
+	})
+}
+
+// A change that is scheduled anew does not take back what the subscription got since the schedule was made.
+func TestAScheduledChangeKeepsTheSeatsOfNow(t *testing.T) {
+	scheduled(t, func(t *testing.T, h *fixture) {
+		id := h.listed("/v1/subscriptions")[0]
+		item := h.listed("/v1/subscription_items?subscription=" + id)[0]
+		h.at(http.MethodPost, "/v1/subscriptions/"+id, url.Values{"items[0][id]": {item}, "items[0][quantity]": {"3"}}) // in the dashboard
+		h.schedule()
+		require.EqualValues(t, 3, h.subscription().GetSeats())
 	})
 }

@@ -240,8 +240,12 @@ func (s *Service) change(ctx context.Context, accountID, previewID string) (Chan
 	return done, errors.Join(s.follow(ctx, p, done.Invoice), s.finishReplacement(ctx, accountID))
 }
 
-// scheduleChange does a change at the end of the period. It is the caller's latest wish, so no payment that is still open takes it back.
+// scheduleChange does a change at the end of the period. It is the caller's latest wish, so no payment that is still open takes it back. A schedule that a
+// paid change has replaced goes before.
 func (s *Service) scheduleChange(ctx context.Context, accountID string, p Preview) error {
+	if err := s.finishReplacement(ctx, accountID); err != nil {
+		return err
+	}
 	if err := s.Store.DropReplacement(ctx, accountID); err != nil {
 		return err
 	}

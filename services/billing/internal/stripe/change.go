@@ -3,6 +3,7 @@ package stripe
 import (
 	"context"
 	"errors"
+	"slices"
 
 	sdk "github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/invoice"
@@ -80,9 +81,10 @@ func (c *Client) CancelNow(ctx context.Context, id string) error {
 	return err
 }
 
-// ScheduleChange does a change at the end of the period. A schedule that an interrupted call made is used again.
+// ScheduleChange does a change at the end of the period. A schedule that is there is used again: an interrupted call made it, or an earlier change. Its
+// present phase may be older than the subscription, so the items are the subscription's.
 func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
-	schedule, err := c.scheduleOf(ctx, p.Subscription)
+	sub, schedule, err := c.scheduleOf(ctx, p.Subscription)
 	if err != nil {
 		return err
 	}
@@ -92,6 +94,9 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 			now = phase
 		}
 	}
+	if now.Items, err = itemsNow(sub, now); err != nil {
+		return err
+	}
 	present := carried(now)
 	present.StartDate, present.EndDate = sdk.Int64(now.StartDate), sdk.Int64(p.Effective.Unix())
 	if now.TrialEnd != 0 {
@@ -99,11 +104,11 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 	}
 	next := carried(now)
 	next.Iterations = sdk.Int64(1)
-	for _, item := range next.Items {
-		if sdk.StringValue(item.Price) == p.FromPrice {
-			item.Price, item.Quantity = sdk.String(p.Price), sdk.Int64(p.Quantity)
-		}
+	at := slices.IndexFunc(next.Items, func(i *sdk.SubscriptionSchedulePhaseItemParams) bool { return sdk.StringValue(i.Price) == p.FromPrice })
+	if at < 0 {
+		return checkout.ErrExpired
 	}
+	next.Items[at].Price, next.Items[at].Quantity = sdk.String(p.Price), sdk.Int64(p.Quantity)
 	params := &sdk.SubscriptionScheduleParams{
 		EndBehavior: sdk.String(string(sdk.SubscriptionScheduleEndBehaviorRelease)), ProrationBehavior: sdk.String("none"),
 		Phases: []*sdk.SubscriptionSchedulePhaseParams{present, next},
@@ -114,18 +119,19 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 	return err
 }
 
-// scheduleOf returns the subscription's schedule, and creates one if necessary.
-func (c *Client) scheduleOf(ctx context.Context, id string) (*sdk.SubscriptionSchedule, error) {
+// scheduleOf returns the subscription and its schedule, and creates one if necessary.
+func (c *Client) scheduleOf(ctx context.Context, id string) (*sdk.Subscription, *sdk.SubscriptionSchedule, error) {
 	read := &sdk.SubscriptionParams{}
 	read.AddExpand("schedule")
 	s, err := call(ctx, c, &read.Context, func() (*sdk.Subscription, error) { return subscription.Client{B: c.backend, Key: c.key}.Get(id, read) })
 	if err != nil || s.Schedule != nil {
-		return scheduleIn(s), err
+		return s, scheduleIn(s), err
 	}
 	params := &sdk.SubscriptionScheduleParams{FromSubscription: sdk.String(id)}
-	return call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
+	made, err := call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
 		return subscriptionschedule.Client{B: c.backend, Key: c.key}.New(params)
 	})
+	return s, made, err
 }
 
 func scheduleIn(s *sdk.Subscription) *sdk.SubscriptionSchedule {

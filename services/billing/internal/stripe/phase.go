@@ -1,6 +1,8 @@
 package stripe
 
 import (
+	"errors"
+
 	sdk "github.com/stripe/stripe-go/v76"
 )
 
@@ -41,6 +43,30 @@ func carried(from *sdk.SubscriptionSchedulePhase) *sdk.SubscriptionSchedulePhase
 		to.Items = append(to.Items, carriedItem(item))
 	}
 	return to
+}
+
+// errLongList says that Stripe shows only a part of the items. A phase that is made of them would end the others.
+var errLongList = errors.New("stripe: the subscription has too many items for a scheduled change; change it in Stripe's dashboard")
+
+// itemsNow are the items that a subscription has now, with what a phase has for their prices.
+func itemsNow(sub *sdk.Subscription, phase *sdk.SubscriptionSchedulePhase) (items []*sdk.SubscriptionSchedulePhaseItem, err error) {
+	if sub.Items.HasMore {
+		return nil, errLongList
+	}
+	for _, have := range sub.Items.Data {
+		item := &sdk.SubscriptionSchedulePhaseItem{Price: have.Price, Metadata: have.Metadata, BillingThresholds: have.BillingThresholds, TaxRates: have.TaxRates}
+		for _, d := range have.Discounts {
+			item.Discounts = append(item.Discounts, &sdk.SubscriptionSchedulePhaseItemDiscount{Discount: d})
+		}
+		for _, planned := range phase.Items {
+			if planned.Price.ID == have.Price.ID {
+				*item = *planned
+			}
+		}
+		item.Quantity = have.Quantity
+		items = append(items, item)
+	}
+	return items, nil
 }
 
 func carriedItem(from *sdk.SubscriptionSchedulePhaseItem) *sdk.SubscriptionSchedulePhaseItemParams {
