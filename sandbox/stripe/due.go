@@ -88,7 +88,9 @@ func (f *Fake) renewalOf(s Subscription) upcoming {
 // attempt finalizes a draft whose time is over, or charges an open invoice again.
 func (f *Fake) attempt(inv Invoice) *apiError {
 	inv.NextPaymentAttempt = nil
-	if inv.Status == "draft" {
+	if cus, _ := f.customers.Get(inv.Customer); cus.Deleted && inv.Status == "draft" {
+		inv.AutoAdvance = false // nobody can be charged
+	} else if inv.Status == "draft" {
 		return f.finalizeDraft(inv, f.cfg.PublicURL)
 	}
 	if inv.Status == "open" && inv.AutoAdvance && inv.CollectionMethod == "charge_automatically" {

@@ -130,3 +130,20 @@ func TestAPendingChangeExpires(t *testing.T) {
 	require.Equal(t, s.basic.ID, sub.Items.Data[0].Price.ID)
 	require.Equal(t, stripesdk.InvoiceStatusVoid, s.invoices(t, sub.ID)[0].Status)
 }
+
+// The draft of a customer who was deleted stays a draft, and holds up nothing that is due for others.
+func TestTheDraftOfADeletedCustomer(t *testing.T) {
+	s := openShop(t)
+	sub := s.subscribe(t, s.params(s.basic))
+	end := time.Unix(sub.CurrentPeriodEnd, 0)
+	s.reach(t, end)
+	draft := s.invoices(t, sub.ID)[0]
+	require.Equal(t, stripesdk.InvoiceStatusDraft, draft.Status)
+	_, err := s.client.Customers.Del(draft.Customer.ID, nil)
+	require.NoError(t, err)
+	s.reach(t, end.Add(2*time.Hour))
+	got, err := s.client.Invoices.Get(draft.ID, nil)
+	require.NoError(t, err)
+	require.Equal(t, stripesdk.InvoiceStatusDraft, got.Status)
+	require.False(t, got.AutoAdvance)
+}
