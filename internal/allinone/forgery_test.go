@@ -102,7 +102,10 @@ func (f *forger) makeKeys(t *testing.T) {
 		require.NoError(t, err)
 		return made
 	}
-	f.keys = apiKeys{whole: create(person, scopes).GetSecret(), operators: create(operator, scopes).GetSecret(), lacking: map[string]string{}}
+	f.keys = apiKeys{
+		whole: create(person, scopes).GetSecret(), least: create(person, []string{"billing.write"}).GetSecret(),
+		operators: create(operator, scopes).GetSecret(), lacking: map[string]string{},
+	}
 	for _, scope := range scopes {
 		others := slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == scope })
 		f.keys.lacking[scope] = create(person, others).GetSecret()
