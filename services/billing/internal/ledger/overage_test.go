@@ -92,6 +92,10 @@ func TestOverage(t *testing.T) {
 		s.requireOverage(0, 0, 400, 900)
 		s.clock.Set(s.month(1).Add(-time.Second)) // a replica whose clock is behind
 		s.refused("7", 101)
+		s.sub(1, "active") // it follows news
+		s.requireOverage(0, 0, 400, 900)
+		require.Equal(t, s.month(1), s.account().PeriodStart)
+		s.refused("8", 101)
 		require.Zero(t, s.count("SELECT COUNT(*) FROM hold WHERE owed > 0"))
 	})
 }
