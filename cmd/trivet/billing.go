@@ -68,7 +68,6 @@ func printOverage(w io.Writer, a *billingv1.GetOverageResponse) {
 		amount int64
 	}{
 		{"invoiced", a.GetInvoicedNanoUsd()},
-		{"waits for the next invoice", a.GetSentNanoUsd()},
 		{"to be sent", a.GetUnsentNanoUsd()},
 		{"refused by Stripe", a.GetRefusedNanoUsd()},
 		{"not charged yet", a.GetUnchargedNanoUsd()},
@@ -95,8 +94,6 @@ func stand(c *billingv1.OverageCharge) string {
 	switch c.GetState() {
 	case billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_NEW:
 		return "to be sent"
-	case billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_SENT:
-		return "waits for the next invoice"
 	case billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_INVOICED:
 		return "on invoice " + c.GetInvoiceId()
 	case billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_REFUSED:

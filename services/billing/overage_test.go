@@ -30,7 +30,7 @@ func (h *fixture) spend(id string) {
 	require.NoError(h.t, err)
 }
 
-// Usage beyond the credit of a plan goes to the cap, is shown, and reaches Stripe before the renewal.
+// Usage beyond the credit of a plan goes to the cap, is shown, and is on an invoice after the period.
 func TestOverageFromPlanToStripe(t *testing.T) {
 	sell(t, func(t *testing.T, h *fixture) {
 		h.apply(overageFile)
@@ -66,18 +66,18 @@ func TestOverageFromPlanToStripe(t *testing.T) {
 			got, err := h.from("gateway").GetOverage(h.as(operator), &billingv1.GetOverageRequest{AccountId: "org_1"})
 			require.NoError(t, err)
 			require.Equal(t, got.GetTotalNanoUsd(),
-				got.GetInvoicedNanoUsd()+got.GetSentNanoUsd()+got.GetUnsentNanoUsd()+got.GetRefusedNanoUsd()+got.GetUnchargedNanoUsd())
+				got.GetInvoicedNanoUsd()+got.GetUnsentNanoUsd()+got.GetRefusedNanoUsd()+got.GetUnchargedNanoUsd())
 			return got
 		}
 		require.EqualValues(t, 500_000_000, ask().GetUnchargedNanoUsd())
 		require.EqualValues(t, 500_000_000, ask().GetPeriods()[0].GetAmountNanoUsd())
-		h.Set(account.GetPeriodEndTime().AsTime().Add(-time.Hour))
+		h.Set(account.GetPeriodEndTime().AsTime().Add(15 * time.Minute))
 		stop := h.run()
-		require.Eventually(t, func() bool { return ask().GetSentNanoUsd() == 500_000_000 }, time.Minute, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return ask().GetInvoicedNanoUsd() == 500_000_000 }, time.Minute, 20*time.Millisecond)
 		stop()
 		require.Len(t, ask().GetCharges(), 1)
-		require.Equal(t, billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_SENT, ask().GetCharges()[0].GetState())
-		require.Len(t, h.listed("/v1/invoiceitems?pending=true"), 1)
+		require.Equal(t, billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_INVOICED, ask().GetCharges()[0].GetState())
+		require.Empty(t, h.listed("/v1/invoiceitems?pending=true"))
 
 		_, err = h.from("gateway").GetOverage(h.as(member), &billingv1.GetOverageRequest{})
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)

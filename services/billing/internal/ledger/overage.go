@@ -95,8 +95,12 @@ func (a *Account) unuseOverage(ctx context.Context, tx Tx, h Hold, amount int64)
 // allowOverage opens or closes the overage of an account as its subscription says, and plans how it is invoiced.
 func (l *Ledger) allowOverage(ctx context.Context, tx Tx, account *Account, st subscriptions.State, now time.Time) error {
 	o := &account.Overage
-	if allowed := st.Plan.Overage; allowed != nil && st.Access == subscriptions.Active && !st.OverageUnpaid {
-		o.Cap, o.CloseTime = allowed.Cap, Never
+	allowed, err := mayUseOverage(ctx, tx, account.ID, st)
+	if err != nil {
+		return err
+	}
+	if allowed {
+		o.Cap, o.CloseTime = st.Plan.Overage.Cap, Never
 	} else if o.CloseTime.After(now) {
 		o.CloseTime = now // calls that run keep what they may use
 	}
@@ -105,6 +109,22 @@ func (l *Ledger) allowOverage(ctx context.Context, tx Tx, account *Account, st s
 	}
 	name, due := chargeOf(st, now)
 	return tx.PlanOverage(ctx, OveragePlan{AccountID: account.ID, SubscriptionID: st.SubscriptionID, Plan: st.Plan.Ref(), Cycle: name, DueTime: due})
+}
+
+// mayUseOverage tells whether new calls may use overage. Until the invoice of the period is paid, its credit is not there, and usage that it should pay
+// would be overage.
+func mayUseOverage(ctx context.Context, tx Tx, accountID string, st subscriptions.State) (bool, error) {
+	if st.Plan.Overage == nil || st.Access != subscriptions.Active || !st.Paid || st.OverageUnpaid {
+		return false, nil
+	}
+	refused, err := tx.OverageRefused(ctx, accountID)
+	return !refused, err
+}
+
+// FollowOverage opens or closes the overage of an account after Stripe has refused a charge of it, or has taken one that it refused before.
+// Error: ErrUnavailable.
+func (l *Ledger) FollowOverage(ctx context.Context, accountID string) error {
+	return l.store.Write(ctx, accountID, func(ctx context.Context, tx Tx) error { return l.Follow(ctx, tx, accountID) })
 }
 
 // OveragePlan is how the overage of an account is invoiced.
@@ -122,56 +142,38 @@ type OveragePlan struct {
 
 // Prefixes of cycles.
 const (
-	// cycleRenewal is a line of the invoice of a renewal.
-	cycleRenewal = "renewal:"
-	// cycleMonth is an invoice after a month of a billed year.
+	// cycleMonth is a month of a subscription: its period, or a part of a billed year.
 	cycleMonth = "month:"
-	// cycleEnd is an invoice after the end of a subscription.
+	// cycleEnd is the end of a subscription.
 	cycleEnd = "end:"
 )
 
 const (
-	// renewalLead is how long before a renewal its charge is made: Stripe's invoice has what waits for it when the period ends.
-	renewalLead = time.Hour
-	// chargeDelay is how long after the end of a month, or of a subscription, its charge is made: calls that run may still settle.
+	// chargeDelay is how long after the end of a cycle its charge is made: calls that run may still settle.
 	chargeDelay = 15 * time.Minute
 	// lateInterval is how often late overage of a subscription that has ended is looked for, and lateKept is for how long.
 	lateInterval = 24 * time.Hour
 	lateKept     = 40 * 24 * time.Hour
 )
 
-// cycle is a kind of charge, and how long after the time of its cycle it is due.
-type cycle struct {
-	prefix string
-	after  time.Duration
-}
-
-func cycles() []cycle {
-	return []cycle{{cycleRenewal, -renewalLead}, {cycleMonth, chargeDelay}, {cycleEnd, chargeDelay}}
-}
-
 // chargeOf works out what the next charge is for, and when it is due.
 func chargeOf(st subscriptions.State, now time.Time) (name string, due time.Time) {
-	kind, at := cycles()[0], st.PeriodEnd
+	prefix, at := cycleMonth, st.CreditEnd
 	switch {
 	case st.Access == subscriptions.Ended:
-		kind, at = cycles()[2], now
-	case !st.CancelTime.IsZero() && !st.CancelTime.After(st.PeriodEnd):
-		kind, at = cycles()[2], st.CancelTime
-	case st.Interval == plans.Year:
-		kind, at = cycles()[1], st.CreditEnd
+		prefix, at = cycleEnd, now
+	case !st.CancelTime.IsZero() && !st.CancelTime.After(st.CreditEnd):
+		prefix, at = cycleEnd, st.CancelTime
 	}
-	return kind.prefix + strconv.FormatInt(at.Unix(), 10), at.Add(kind.after)
+	return prefix + strconv.FormatInt(at.Unix(), 10), at.Add(chargeDelay)
 }
 
 // OverageCharge is whole cents of an account's overage, which Stripe invoices once.
 type OverageCharge struct {
 	ID, AccountID, SubscriptionID string
 	// Plan is the reference of the version that allowed it.
-	Plan  string
-	Cents int64
-	// RenewTime is the renewal of the subscription whose invoice has it; zero when it gets an invoice of its own.
-	RenewTime  time.Time
+	Plan       string
+	Cents      int64
 	CreateTime time.Time
 }
 
@@ -197,7 +199,7 @@ func (l *Ledger) ChargeOverage(ctx context.Context, accountID string) (charged b
 		}
 		c := OverageCharge{
 			ID: l.ids.make(prefixCharge, now), AccountID: accountID, SubscriptionID: plan.SubscriptionID, Plan: plan.Plan,
-			Cents: min(max(account.Overage.Total-plan.Charged, 0)/plans.Cent, maxChargeCents), RenewTime: plan.renewal(now), CreateTime: now,
+			Cents: min(max(account.Overage.Total-plan.Charged, 0)/plans.Cent, maxChargeCents), CreateTime: now,
 		}
 		charged = c.Cents > 0
 		return tx.ChargeOverage(ctx, c, plan.next(c, now))
@@ -210,24 +212,15 @@ func (p OveragePlan) next(c OverageCharge, now time.Time) time.Time {
 	if c.Cents == maxChargeCents {
 		return now // there may be more
 	}
-	for _, cycle := range cycles() { // a charge that was missed is made when its successor is planned already
-		if at, is := p.time(cycle.prefix); is && at.Add(cycle.after).After(now) {
-			return at.Add(cycle.after)
+	for _, prefix := range []string{cycleMonth, cycleEnd} { // the charge of a cycle is made when its successor is planned already
+		if at, is := p.time(prefix); is && at.Add(chargeDelay).After(now) {
+			return at.Add(chargeDelay)
 		}
 	}
 	if at, ends := p.time(cycleEnd); ends && now.Before(at.Add(lateKept)) {
 		return now.Add(lateInterval)
 	}
 	return Never
-}
-
-// renewal is the renewal that is near enough to have the next charge on its invoice; zero for none.
-func (p OveragePlan) renewal(now time.Time) time.Time {
-	at, renews := p.time(cycleRenewal)
-	if !renews || !now.Before(at) || at.Sub(now) > renewalLead {
-		return time.Time{}
-	}
-	return at
 }
 
 // time is the time of a cycle, if it has that prefix.

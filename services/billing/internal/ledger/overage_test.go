@@ -57,6 +57,27 @@ func (s *subscriber) requireOverage(balance, debt, used, total int64) {
 	s.sound()
 }
 
+// Until the invoice of a period is paid, its credit is not there, and usage does not count as overage.
+func TestOverageWaitsForTheInvoiceOfThePeriod(t *testing.T) {
+	metered(t, func(t *testing.T, s *subscriber) {
+		s.settle(s.hold("1", 2000), 2000)
+		s.clock.Set(s.month(1))
+		advance := s.account().Available()
+		s.refused("2", advance+1)
+		for i, status := range []string{"", "draft", "open", "void", "uncollectible"} {
+			s.sub(1, "active")
+			if status != "" {
+				s.invoice(1, status)
+			}
+			s.refused(fmt.Sprint("unpaid", i), advance+1)
+			require.Zero(t, s.account().Headroom(s.clock.Now()), status)
+		}
+		s.invoice(1, "paid")
+		s.settle(s.hold("3", 1500), 1500)
+		s.requireOverage(0, 0, 500, 500)
+	})
+}
+
 // What no credit covers is overage up to the cap, which a period has once.
 func TestOverage(t *testing.T) {
 	metered(t, func(t *testing.T, s *subscriber) {
@@ -313,24 +334,17 @@ func TestChargesOfOverage(t *testing.T) {
 			return cents
 		}
 		require.Empty(t, charge())
-		s.clock.Set(s.month(1).Add(-time.Hour))
-		require.Equal(t, []int64{2}, charge())
-		require.Equal(t, []int64{2}, charge(), "once")
-		all, err := s.store.Charges(t.Context(), alice, "", 100)
-		require.NoError(t, err)
-		require.Equal(t, s.month(1), all[0].RenewTime)
-		s.settle(s.hold("2", 10_000_000), 10_000_000)
-		require.Equal(t, []int64{2}, charge(), "the last hour is for the next charge")
-
 		s.clock.Set(s.month(1))
 		s.sub(1, "active")
 		s.invoice(1, "paid")
+		require.Empty(t, charge(), "calls that run may still settle")
+		s.clock.Add(15 * time.Minute)
+		require.Equal(t, []int64{2}, charge())
+		require.Equal(t, []int64{2}, charge(), "once")
+		s.settle(s.hold("2", 1000+10_000_000), 1000+10_000_000)
 		require.Equal(t, []int64{2}, charge())
 		s.clock.Set(s.month(2).Add(26 * time.Hour)) // a renewal that was missed
 		require.Equal(t, []int64{1, 2}, charge())
-		all, err = s.store.Charges(t.Context(), alice, "", 100)
-		require.NoError(t, err)
-		require.Zero(t, all[0].RenewTime, "an invoice of its own")
 		s.sub(2, "active")
 		s.invoice(2, "paid")
 		s.settle(s.hold("3", 1000+5_000_000), 1000+5_000_000)

@@ -157,6 +157,8 @@ type Tx interface {
 	PlanOverage(ctx context.Context, p OveragePlan) error
 	// OveragePlan reads it, with the sum of the charges, or ErrNotFound.
 	OveragePlan(ctx context.Context, accountID string) (OveragePlan, error)
+	// OverageRefused tells whether Stripe refuses a charge of the account.
+	OverageRefused(ctx context.Context, accountID string) (bool, error)
 	// ChargeOverage writes a charge, if it has cents, and when the next one is due.
 	ChargeOverage(ctx context.Context, c OverageCharge, next time.Time) error
 

@@ -1,8 +1,7 @@
 // Package overage has Stripe invoice what accounts use beyond their credit: each charge once, whatever fails.
 //
-// The ledger makes the charges, in whole cents, and commits them. This package sends each as an invoice item, either for the subscription's next
-// invoice or on an invoice of its own, and follows it until it is on an invoice. Items and invoices carry the charge's id, so that a call whose
-// outcome is unknown is looked up before it is made again.
+// The ledger makes the charges, in whole cents, and commits them. This package sends each as an invoice of its own. The invoice and its item carry the
+// charge's id, so that a call whose outcome is unknown is looked up before it is made again.
 package overage
 
 import (
@@ -25,11 +24,9 @@ type State string
 const (
 	// StateNew is to be sent.
 	StateNew State = "new"
-	// StateSent waits at Stripe for the subscription's next invoice.
-	StateSent State = "sent"
 	// StateInvoiced is on an invoice.
 	StateInvoiced State = "invoiced"
-	// StateRefused needs an operator.
+	// StateRefused was refused by Stripe. It is sent again after a day.
 	StateRefused State = "refused"
 )
 
@@ -37,7 +34,7 @@ const (
 type Charge struct {
 	ledger.OverageCharge
 	State State
-	// NextTime is when it is sent, or looked at, next.
+	// NextTime is when it is sent next.
 	NextTime time.Time
 	// Attempts counts the earlier attempts, and SpentKeys the idempotency keys that cannot be used again.
 	Attempts, SpentKeys int64
@@ -53,21 +50,14 @@ type Period struct {
 	Amount     int64
 }
 
-// Item is an invoice item.
-type Item struct {
-	ID string
-	// InvoiceID is the invoice that has it; "" while it waits for one.
-	InvoiceID string
-}
-
 // NewItem is an invoice item to make.
 type NewItem struct {
 	// ChargeID is stored with the item.
 	ChargeID, Customer string
-	// Subscription or Invoice says where it belongs; one of the two is set.
-	Subscription, Invoice string
-	Cents                 int64
-	Description           string
+	// Invoice is the draft that it is for.
+	Invoice     string
+	Cents       int64
+	Description string
 	// TaxBehavior and TaxCode are the plan's.
 	TaxBehavior, TaxCode string
 	// Key is the idempotency key.
@@ -87,14 +77,10 @@ type NewInvoice struct {
 
 // Provider calls Stripe. Errors are those of package outcome.
 type Provider interface {
-	// FindOverageItem searches the customer's invoice items since a time for that of a charge. It returns no id if there is none.
-	FindOverageItem(ctx context.Context, customer, chargeID string, since time.Time) (Item, error)
-	// NewOverageItem makes an item. It is idempotent by key.
-	NewOverageItem(ctx context.Context, n NewItem) (Item, error)
-	// OverageItem reads an item.
-	OverageItem(ctx context.Context, id string) (Item, error)
-	// DeleteOverageItem deletes an item that is on no invoice. Stripe refuses to delete any other.
-	DeleteOverageItem(ctx context.Context, id string) error
+	// FindOverageItem searches an invoice for the item of a charge. It returns "" if there is none.
+	FindOverageItem(ctx context.Context, invoiceID, chargeID string) (id string, err error)
+	// NewOverageItem makes an item that no discount counts for. It is idempotent by key.
+	NewOverageItem(ctx context.Context, n NewItem) (id string, err error)
 	// FindOverageInvoice searches the customer's invoices since a time for that of a charge. It returns "" if there is none.
 	FindOverageInvoice(ctx context.Context, customer, chargeID string, since time.Time) (id string, err error)
 	// NewOverageInvoice makes a draft that has no items and does not advance. It is idempotent by key.
@@ -109,7 +95,7 @@ type Store interface {
 	DueOverage(ctx context.Context, at time.Time, limit int) (accountIDs []string, err error)
 	// PostponeOverage has a charge that is still due at now wait until next. The others behind it must have their turn.
 	PostponeOverage(ctx context.Context, accountID string, now, next time.Time) error
-	// OpenCharges lists at most limit charges that are to be sent, or looked at again, by now.
+	// OpenCharges lists at most limit charges that are to be sent by now.
 	OpenCharges(ctx context.Context, at time.Time, limit int) ([]Charge, error)
 	// SaveCharge writes how far a charge is.
 	SaveCharge(ctx context.Context, c Charge) error
@@ -120,6 +106,8 @@ type Store interface {
 // Ledger makes charges.
 type Ledger interface {
 	ChargeOverage(ctx context.Context, accountID string) (charged bool, err error)
+	// FollowOverage closes the overage of an account that has a refused charge, and opens it again.
+	FollowOverage(ctx context.Context, accountID string) error
 }
 
 // Plans knows the versions of plans.
@@ -213,7 +201,7 @@ func retryAfter(attempts int64) time.Duration {
 // errStopped says that Stripe does not serve now: the others wait for the next run.
 var errStopped = errors.New("overage: Stripe does not serve now")
 
-// step sends a charge, or looks at one that was sent, and writes how far it is. Its errors are errStopped and those of the store.
+// step sends a charge and writes how far it is. Its errors are errStopped and those of the store.
 func (b *Biller) step(ctx context.Context, c Charge) error {
 	call := &calling{Biller: b, c: c, again: c.Attempts > 0}
 	call.c.Attempts++
@@ -226,7 +214,11 @@ func (b *Biller) step(ctx context.Context, c Charge) error {
 	if err != nil && !errors.Is(err, errStopped) {
 		return err
 	}
-	return errors.Join(err, b.Store.SaveCharge(ctx, call.c))
+	err = errors.Join(err, b.Store.SaveCharge(ctx, call.c))
+	if call.c.State != c.State && (call.c.State == StateRefused || c.State == StateRefused) {
+		err = errors.Join(err, b.Ledger.FollowOverage(ctx, c.AccountID))
+	}
+	return err
 }
 
 // judge notes what a call's error means. It returns errStopped and errors of the store.
@@ -249,14 +241,26 @@ func (c *calling) judge(ctx context.Context, err error) error {
 	switch {
 	case !ok:
 		return err
-	case refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden: // another key may be allowed
-		c.Logger.ErrorContext(ctx, "Stripe refused a charge of overage; check the permissions of STRIPE_SECRET_KEY for invoices", attributes...)
-		return errStopped
 	case refused.Type == "idempotency_error": // the call's parameters have changed; what the earlier one did is looked up
 		c.c.SpentKeys++
 		return nil
+	case refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden: // another key may be allowed
+		c.Logger.ErrorContext(ctx, "Stripe refused a charge of overage; check the permissions of STRIPE_SECRET_KEY for invoices", attributes...)
+		return errStopped
+	case refused.Status < http.StatusBadRequest || refused.Status == http.StatusTooManyRequests: // it says nothing about the charge
+		c.Logger.WarnContext(ctx, "Stripe did not take a charge of overage; sending it again later", attributes...)
+		return errStopped
 	}
-	c.c.State, c.c.Problem = StateRefused, refused.Error()
-	c.Logger.ErrorContext(ctx, "Stripe refused a charge of overage; correct the cause and invoice the amount in Stripe's dashboard", attributes...)
+	c.refuse(refused)
+	c.Logger.ErrorContext(ctx, "Stripe refused a charge of overage; correct the cause: the charge is sent again each day, and until it is taken the account gets no more overage", attributes...)
 	return nil
+}
+
+// refuse notes that Stripe refused a charge. The next attempt is for the customer that the account has then, unless there is a draft already.
+func (c *calling) refuse(why error) {
+	c.c.State, c.c.Problem, c.c.NextTime = StateRefused, why.Error(), c.Now().Add(refusedRetry)
+	c.c.SpentKeys++
+	if c.c.InvoiceID == "" {
+		c.c.CustomerID = ""
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -143,13 +144,20 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case "down":
 		panic(http.ErrAbortHandler)
-	case "500", "429", "401":
-		rw.Header().Set("Content-Type", "application/json")
-		rw.WriteHeader(map[string]int{"500": 500, "429": 429, "401": 401}[how])
-		_, _ = rw.Write([]byte(`{"error": {"type": "api_error", "message": "no"}}`))
-	default:
+	case "":
 		w.fake.ServeHTTP(rw, r)
+	case "idempotency_error":
+		answer(rw, http.StatusBadRequest, how)
+	default:
+		status, _ := strconv.Atoi(how)
+		answer(rw, status, "api_error")
 	}
+}
+
+func answer(rw http.ResponseWriter, status int, kind string) {
+	rw.Header().Set("Content-Type", "application/json")
+	rw.WriteHeader(status)
+	_, _ = fmt.Fprintf(rw, `{"error": {"type": %q, "message": "no"}}`, kind)
 }
 
 func (w *world) ask(method, path, form string) []byte {
@@ -188,10 +196,12 @@ func (w *world) sync() {
 
 type invoice struct {
 	ID, Status, Subscription string
+	Total                    int64
 	Lines                    struct {
 		Data []struct {
-			Amount   int64
-			Metadata map[string]string
+			Amount       int64
+			Discountable bool
+			Metadata     map[string]string
 		}
 	}
 }
@@ -293,35 +303,34 @@ func each(t *testing.T, interval plans.Interval, test func(t *testing.T, w *worl
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) { test(t, newWorld(t, db, interval)) })
 }
 
-// The invoice of a renewal has what was used until an hour before, and the next one has the rest.
-func TestARenewalChargesOverage(t *testing.T) {
+// A month is charged by an invoice of its own, shortly after its end. The renewal's invoice has no overage, and a coupon does not lower it.
+func TestAMonthIsChargedAfterItsEnd(t *testing.T) {
 	each(t, plans.Month, func(t *testing.T, w *world) {
 		start := w.Now()
+		coupon := w.post("/v1/coupons", "percent_off=100&duration=forever")
+		w.ask(http.MethodPost, "/v1/subscriptions/"+w.sub, "coupon="+coupon)
 		w.use(1000 + 123_456_789)
+		w.Set(start.AddDate(0, 1, 0).Add(14 * time.Minute))
+		w.sync()
 		w.bill()
 		require.Empty(t, w.charges())
-		w.Set(start.AddDate(0, 1, 0).Add(-time.Hour))
+		w.Add(time.Minute)
 		w.bill()
+		w.done()
 		require.EqualValues(t, 12, w.charges()[0].Cents)
-		require.Equal(t, overage.StateSent, w.charges()[0].State)
-		w.check()
-		w.use(10_000_000)
-		w.bill()
-		w.Set(start.AddDate(0, 1, 0))
-		w.sync()
-		require.Len(t, w.invoices(), 2)
-		require.Len(t, w.invoices()[0].Lines.Data, 2, "the price of the month, and the overage")
-		w.Add(2 * time.Hour)
-		w.sync()
-		require.Equal(t, "paid", w.invoices()[0].Status)
-		w.bill()
-		require.Equal(t, overage.StateInvoiced, w.charges()[0].State)
-		require.Equal(t, w.invoices()[0].ID, w.charges()[0].InvoiceID)
+		require.Len(t, w.invoices(), 3)
+		bill := w.invoices()[0]
+		require.Equal(t, w.charges()[0].InvoiceID, bill.ID)
+		require.Empty(t, bill.Subscription)
+		require.EqualValues(t, 12, bill.Total)
+		require.False(t, bill.Lines.Data[0].Discountable)
+		require.Len(t, w.invoices()[1].Lines.Data, 1, "the price of the month")
 		calls := w.calls
 		w.bill()
 		require.Equal(t, calls, w.calls, "nothing is left to ask for")
-		w.Set(start.AddDate(0, 2, 0).Add(-time.Hour))
-		w.bill()
+		w.Add(2 * time.Hour)
+		w.sync()
+		w.use(1000 + 10_000_000)
 		w.Set(start.AddDate(0, 2, 0).Add(3 * time.Hour))
 		w.sync()
 		w.bill()
@@ -382,21 +391,21 @@ func TestANewCycleKeepsTheChargeOfTheOneBefore(t *testing.T) {
 	})
 }
 
-// A charge that could not be made just before the end of a period is not put off by the next period.
+// A charge that is tried again is not put off by the next period.
 func TestAChargeThatIsTriedAgainIsNotPutOff(t *testing.T) {
 	each(t, plans.Month, func(t *testing.T, w *world) {
-		end := w.Now().AddDate(0, 1, 0)
 		w.use(1000 + 10_000_000)
-		w.Set(end.Add(-time.Hour))
+		w.cancel()
+		w.Add(15 * time.Minute)
 		book := w.biller.Ledger
 		w.biller.Ledger = &refusing{tried: map[string]int{}}
 		require.Error(t, w.biller.Run(t.Context(), func(context.Context) error { return nil }))
 		w.biller.Ledger = book
-		w.Set(end.Add(-time.Minute))
+		w.buy()
+		w.Add(59 * time.Minute)
 		w.bill()
 		require.Empty(t, w.charges())
-		w.Set(end.Add(time.Second))
-		w.sync()
+		w.Add(time.Minute)
 		w.bill()
 		w.done()
 		require.Len(t, w.charges(), 1)
@@ -411,12 +420,6 @@ func TestTheEndChargesWhatIsOpen(t *testing.T) {
 			w.ask(http.MethodPost, "/v1/subscriptions/"+w.sub, "cancel_at_period_end=true")
 			w.sync()
 			w.Add(31 * 24 * time.Hour)
-		},
-		"while a charge waits for the renewal": func(w *world) {
-			w.Set(w.Now().AddDate(0, 1, 0).Add(-time.Hour))
-			w.bill()
-			require.Equal(w.t, overage.StateSent, w.charges()[0].State)
-			w.ask(http.MethodDelete, "/v1/subscriptions/"+w.sub, "")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -449,56 +452,97 @@ func TestTheEndChargesWhatIsOpen(t *testing.T) {
 func TestEachFailureAtEachCall(t *testing.T) {
 	for _, how := range []string{"lost", "down", "500", "429", "401"} {
 		for step := range 6 {
-			for name, interval := range map[string]plans.Interval{"renewal": plans.Month, "invoice": plans.Year} {
-				w := newWorld(t, databasetest.SQLite(t, store.Migrations()), interval)
-				w.use(1000 + 70_000_000)
-				w.Set(w.Now().AddDate(0, 1, 0).Add(map[plans.Interval]time.Duration{plans.Month: -time.Hour, plans.Year: time.Hour}[interval]))
-				n := 0
-				w.fail = func(*http.Request) string {
-					if n++; n == step+1 {
-						return how
-					}
-					return ""
+			w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
+			w.use(1000 + 70_000_000)
+			w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+			n := 0
+			w.fail = func(*http.Request) string {
+				if n++; n == step+1 {
+					return how
 				}
-				for range 5 {
-					w.bill()
-					w.check()
-					w.Add(time.Minute)
-				}
-				w.fail = nil
-				if interval == plans.Month {
-					w.Add(3 * time.Hour)
-					w.sync()
-					w.bill()
-				}
-				w.done()
-				require.Len(t, w.charges(), 1, "%s at call %d of the %s", how, step, name)
+				return ""
 			}
+			for range 5 {
+				w.bill()
+				w.check()
+				w.Add(time.Minute)
+			}
+			w.fail = nil
+			w.done()
+			require.Len(t, w.charges(), 1, "%s at call %d", how, step)
+			require.Len(t, w.invoices(), 2, "%s at call %d", how, step)
 		}
 	}
 }
 
-// An item that an operator has deleted at Stripe is not made again.
-func TestADeletedItemStaysDeleted(t *testing.T) {
-	w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Month)
-	w.use(1000 + 30_000_000)
-	w.Set(w.Now().AddDate(0, 1, 0).Add(-time.Hour))
-	w.bill()
-	w.ask(http.MethodDelete, "/v1/invoiceitems/"+w.charges()[0].ItemID, "")
-	w.Add(5 * time.Hour)
-	w.sync()
-	w.bill()
-	require.Equal(t, overage.StateRefused, w.charges()[0].State)
-	require.NotEmpty(t, w.charges()[0].Problem)
-	invoiced, waiting := w.atStripe()
-	require.Empty(t, invoiced)
-	require.Empty(t, waiting)
+// A charge that Stripe refuses closes the overage of its account. It is sent again each day, and once it is taken the overage is open again.
+func TestARefusedChargeClosesOverage(t *testing.T) {
+	for step := range 5 {
+		t.Run(fmt.Sprint(step), func(t *testing.T) {
+			w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
+			w.use(1000 + 70_000_000)
+			w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+			n := 0
+			w.fail = func(*http.Request) string {
+				if n++; n > step {
+					return "400"
+				}
+				return ""
+			}
+			w.bill()
+			require.Equal(t, overage.StateRefused, w.charges()[0].State)
+			require.NotEmpty(t, w.charges()[0].Problem)
+			require.False(t, w.open())
+			w.Add(23 * time.Hour)
+			calls := w.calls
+			w.bill()
+			require.Equal(t, calls, w.calls)
+			w.sync()
+			require.False(t, w.open(), "news of the subscription does not open it")
+			w.fail = nil
+			w.Add(time.Hour)
+			w.bill()
+			w.done()
+			require.Empty(t, w.charges()[0].Problem)
+			require.True(t, w.open())
+			require.Len(t, w.invoices(), 2)
+		})
+	}
+}
+
+// An answer that says nothing about the charge does not refuse it.
+func TestOnlyAnAnswerAboutTheChargeRefusesIt(t *testing.T) {
+	for how, want := range map[string]overage.State{
+		"400": overage.StateRefused, "402": overage.StateRefused, "404": overage.StateRefused,
+		"401": overage.StateNew, "403": overage.StateNew, "429": overage.StateNew, "500": overage.StateNew, "503": overage.StateNew,
+		"idempotency_error": overage.StateNew,
+	} {
+		t.Run(how, func(t *testing.T) {
+			w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
+			w.use(1000 + 70_000_000)
+			w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+			w.fail = func(*http.Request) string { return how }
+			w.bill()
+			require.Equal(t, want, w.charges()[0].State)
+			require.Equal(t, want == overage.StateNew, w.open())
+		})
+	}
+}
+
+// open tells whether new calls may use overage.
+func (w *world) open() bool {
+	w.t.Helper()
+	a, err := w.ledger.Account(w.t.Context(), account, "")
+	require.NoError(w.t, err)
+	return a.Overage.CloseTime.Equal(ledger.Never)
 }
 
 // refusing is a ledger that cannot charge some accounts.
 type refusing struct {
 	tried map[string]int
 }
+
+func (l *refusing) FollowOverage(context.Context, string) error { return nil }
 
 func (l *refusing) ChargeOverage(_ context.Context, accountID string) (bool, error) {
 	l.tried[accountID]++

@@ -2,7 +2,6 @@ package overage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -13,11 +12,8 @@ import (
 const (
 	// findMargin allows for clocks that differ from Stripe's.
 	findMargin = time.Hour
-	// lookAfter is how long after a renewal it is looked whether its invoice has the charge, and lookInterval is how often after that.
-	lookAfter    = 2 * time.Hour
-	lookInterval = 24 * time.Hour
-	// patience is how long a charge waits for the renewal's invoice. After that it gets an invoice of its own.
-	patience = 3 * 24 * time.Hour
+	// refusedRetry is after how long a charge that Stripe refused is sent again.
+	refusedRetry = 24 * time.Hour
 )
 
 // calling is one attempt to advance a charge.
@@ -28,90 +24,8 @@ type calling struct {
 	again bool
 }
 
-// advance does what is left to do. It notes each result in c, where the next attempt finds it.
-func (c *calling) advance(ctx context.Context) error {
-	if c.c.State == StateSent {
-		return c.look(ctx)
-	}
-	if c.c.CustomerID == "" {
-		customer, err := c.Store.Customer(ctx, c.c.AccountID)
-		if err != nil {
-			return err
-		}
-		if customer == "" {
-			return &outcome.RefusedError{Status: http.StatusNotFound, Message: "the account has no customer at Stripe any more"}
-		}
-		c.c.CustomerID = customer
-	}
-	if c.c.RenewTime.IsZero() {
-		return c.invoice(ctx)
-	}
-	return c.attach(ctx)
-}
-
-// attach makes an item that waits for the subscription's next invoice. Once the renewal is over, the charge gets an invoice of its own.
-func (c *calling) attach(ctx context.Context) error {
-	item, err := c.find(ctx)
-	if err != nil {
-		return err
-	}
-	if item.ID == "" && !c.Now().Before(c.c.RenewTime) {
-		c.c.RenewTime = time.Time{}
-		return c.invoice(ctx)
-	}
-	if item.ID == "" {
-		n := c.item()
-		n.Subscription = c.c.SubscriptionID
-		item, err = c.Provider.NewOverageItem(ctx, n)
-		if _, refused := errors.AsType[*outcome.RefusedError](err); refused { // the subscription may have ended
-			c.c.RenewTime = time.Time{}
-			c.c.SpentKeys++
-			return c.invoice(ctx)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	c.c.ItemID, c.c.State, c.c.NextTime = item.ID, StateSent, c.c.RenewTime.Add(lookAfter)
-	return nil
-}
-
-// look finds out whether an item that waits is on an invoice. One that waits for too long, because the subscription did not renew, is replaced
-// by an invoice.
-func (c *calling) look(ctx context.Context) error {
-	item, err := c.Provider.OverageItem(ctx, c.c.ItemID)
-	switch {
-	case outcome.Missing(err) && c.c.RenewTime.IsZero(): // an earlier attempt has deleted it
-		c.replace()
-		return nil
-	case err != nil:
-		return err
-	case item.InvoiceID != "":
-		c.c.InvoiceID, c.c.State = item.InvoiceID, StateInvoiced
-		return nil
-	case !c.c.RenewTime.IsZero() && c.Now().Before(c.c.RenewTime.Add(patience)):
-		c.c.NextTime = c.Now().Add(lookInterval)
-		return nil
-	}
-	c.c.RenewTime = time.Time{} // noted before the item is deleted: one that an operator has deleted is not replaced
-	if err := c.Store.SaveCharge(ctx, c.c); err != nil {
-		return err
-	}
-	if err := c.Provider.DeleteOverageItem(ctx, item.ID); err != nil && !outcome.Missing(err) {
-		return err
-	}
-	c.replace()
-	return nil
-}
-
-// replace sends a charge again, on an invoice of its own.
-func (c *calling) replace() {
-	c.c.ItemID, c.c.State, c.c.NextTime = "", StateNew, c.Now()
-	c.c.SpentKeys++
-}
-
-// invoice makes an invoice of the charge alone: a draft, its item, and then it is final.
-func (c *calling) invoice(ctx context.Context) (err error) {
+// advance makes an invoice of the charge alone: a draft, its item, and then it is final. It notes each result in c, where the next attempt finds it.
+func (c *calling) advance(ctx context.Context) (err error) {
 	if c.c.InvoiceID == "" {
 		if c.c.InvoiceID, err = c.draft(ctx); err != nil {
 			return err
@@ -121,25 +35,34 @@ func (c *calling) invoice(ctx context.Context) (err error) {
 		}
 	}
 	if c.c.ItemID == "" {
-		item, err := c.find(ctx)
-		if err == nil && item.ID == "" {
-			n := c.item()
-			n.Invoice = c.c.InvoiceID
-			item, err = c.Provider.NewOverageItem(ctx, n)
-		}
-		if err != nil {
+		if c.c.ItemID, err = c.item(ctx); err != nil {
 			return err
 		}
-		c.c.ItemID = item.ID
 	}
 	if err := c.Provider.FinalizeInvoice(ctx, c.c.InvoiceID); err != nil {
 		return err
 	}
-	c.c.State = StateInvoiced
+	c.c.State, c.c.Problem = StateInvoiced, ""
 	return nil
 }
 
+// customer is the account's customer at Stripe.
+func (c *calling) customer(ctx context.Context) error {
+	if c.c.CustomerID != "" {
+		return nil
+	}
+	customer, err := c.Store.Customer(ctx, c.c.AccountID)
+	if err == nil && customer == "" {
+		err = &outcome.RefusedError{Status: http.StatusNotFound, Message: "the account has no customer at Stripe any more"}
+	}
+	c.c.CustomerID = customer
+	return err
+}
+
 func (c *calling) draft(ctx context.Context) (string, error) {
+	if err := c.customer(ctx); err != nil {
+		return "", err
+	}
 	if c.again {
 		id, err := c.Provider.FindOverageInvoice(ctx, c.c.CustomerID, c.c.ID, c.c.CreateTime.Add(-findMargin))
 		if err != nil || id != "" {
@@ -151,21 +74,21 @@ func (c *calling) draft(ctx context.Context) (string, error) {
 	})
 }
 
-// find looks for the item of an earlier attempt.
-func (c *calling) find(ctx context.Context) (Item, error) {
-	if !c.again {
-		return Item{}, nil
+func (c *calling) item(ctx context.Context) (string, error) {
+	if c.again {
+		id, err := c.Provider.FindOverageItem(ctx, c.c.InvoiceID, c.c.ID)
+		if err != nil || id != "" {
+			return id, err
+		}
 	}
-	return c.Provider.FindOverageItem(ctx, c.c.CustomerID, c.c.ID, c.c.CreateTime.Add(-findMargin))
-}
-
-func (c *calling) item() NewItem {
-	n := NewItem{ChargeID: c.c.ID, Customer: c.c.CustomerID, Cents: c.c.Cents, Description: "Usage beyond the included credit", Key: c.key("item")}
+	n := NewItem{
+		ChargeID: c.c.ID, Customer: c.c.CustomerID, Invoice: c.c.InvoiceID, Cents: c.c.Cents, Description: "Usage beyond the included credit", Key: c.key("item"),
+	}
 	if plan, ok := c.Plans.Get(c.c.Plan); ok {
 		n.Description = fmt.Sprintf("%s: usage beyond the included credit", plan.Name)
 		n.TaxBehavior, n.TaxCode = plan.TaxBehavior, plan.TaxCode
 	}
-	return n
+	return c.Provider.NewOverageItem(ctx, n)
 }
 
 func (c *calling) key(kind string) string {

@@ -59,7 +59,7 @@ func (s *Server) GetOverage(ctx context.Context, r *billingv1.GetOverageRequest)
 	page, next := paging.Cut(list, charges, size, func(c overage.Charge) paging.Cursor { return paging.Cursor{ID: c.ID} })
 	out := &billingv1.GetOverageResponse{
 		Overage: s.toOverage(account), TotalNanoUsd: account.Overage.Total, InvoicedNanoUsd: sums[overage.StateInvoiced],
-		SentNanoUsd: sums[overage.StateSent], UnsentNanoUsd: sums[overage.StateNew], RefusedNanoUsd: sums[overage.StateRefused], NextPageToken: next,
+		UnsentNanoUsd: sums[overage.StateNew], RefusedNanoUsd: sums[overage.StateRefused], NextPageToken: next,
 	}
 	out.UnchargedNanoUsd = account.Overage.Total
 	for _, sum := range sums {
@@ -77,7 +77,6 @@ func (s *Server) GetOverage(ctx context.Context, r *billingv1.GetOverageRequest)
 func toCharge(c overage.Charge) *billingv1.OverageCharge {
 	states := map[overage.State]billingv1.OverageChargeState{
 		overage.StateNew:      billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_NEW,
-		overage.StateSent:     billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_SENT,
 		overage.StateInvoiced: billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_INVOICED,
 		overage.StateRefused:  billingv1.OverageChargeState_OVERAGE_CHARGE_STATE_REFUSED,
 	}

@@ -74,9 +74,14 @@ func (u *unit) ChargeOverage(ctx context.Context, c ledger.OverageCharge, next t
 		return err
 	}
 	return u.q.InsertOverageCharge(ctx, db.InsertOverageChargeParams{
-		ID: c.ID, AccountID: c.AccountID, SubscriptionID: c.SubscriptionID, Plan: c.Plan, Cents: c.Cents, RenewTime: microsOrZero(c.RenewTime),
+		ID: c.ID, AccountID: c.AccountID, SubscriptionID: c.SubscriptionID, Plan: c.Plan, Cents: c.Cents,
 		CreateTime: c.CreateTime.UnixMicro(),
 	})
+}
+
+func (u *unit) OverageRefused(ctx context.Context, accountID string) (bool, error) {
+	n, err := u.q.CountRefusedOverageCharges(ctx, accountID)
+	return n > 0, translate(err)
 }
 
 // DueOverage lists at most limit accounts whose charge is due.
@@ -92,7 +97,7 @@ func (s *Store) PostponeOverage(ctx context.Context, accountID string, now, next
 	})
 }
 
-// OpenCharges lists at most limit charges that are to be sent, or looked at again, by now.
+// OpenCharges lists at most limit charges that are to be sent by now.
 func (s *Store) OpenCharges(ctx context.Context, at time.Time, limit int) ([]overage.Charge, error) {
 	rows, err := s.read.ListOpenOverageCharges(ctx, db.ListOpenOverageChargesParams{AtTime: at.UnixMicro(), Most: int64(limit)})
 	return toCharges(rows), translate(err)
@@ -110,7 +115,7 @@ func toCharges(rows []db.OverageCharge) []overage.Charge {
 		all = append(all, overage.Charge{
 			OverageCharge: ledger.OverageCharge{
 				ID: r.ID, AccountID: r.AccountID, SubscriptionID: r.SubscriptionID, Plan: r.Plan, Cents: r.Cents,
-				RenewTime: toTimeOrZero(r.RenewTime), CreateTime: toTime(r.CreateTime),
+				CreateTime: toTime(r.CreateTime),
 			},
 			State: overage.State(r.State), NextTime: toTime(r.NextTime), Attempts: r.Attempts, SpentKeys: r.SpentKeys, CustomerID: r.CustomerID,
 			ItemID: r.ItemID, InvoiceID: r.InvoiceID, Problem: r.Problem,
@@ -119,11 +124,11 @@ func toCharges(rows []db.OverageCharge) []overage.Charge {
 	return all
 }
 
-// SaveCharge writes how far a charge is. One that has ended stays as it is.
+// SaveCharge writes how far a charge is. One that is invoiced stays as it is.
 func (s *Store) SaveCharge(ctx context.Context, c overage.Charge) error {
 	return s.write(ctx, c.AccountID, func(ctx context.Context, q *db.Queries) error {
 		return q.SaveOverageCharge(ctx, db.SaveOverageChargeParams{
-			ID: c.ID, RenewTime: microsOrZero(c.RenewTime), State: string(c.State), NextTime: c.NextTime.UnixMicro(), Attempts: c.Attempts,
+			ID: c.ID, State: string(c.State), NextTime: c.NextTime.UnixMicro(), Attempts: c.Attempts,
 			SpentKeys: c.SpentKeys, CustomerID: c.CustomerID, ItemID: c.ItemID, InvoiceID: c.InvoiceID, Problem: c.Problem,
 		})
 	})

@@ -20,19 +20,19 @@ var _ overage.Provider = (*Client)(nil)
 func (c *Client) items() invoiceitem.Client { return invoiceitem.Client{B: c.backend, Key: c.key} }
 func (c *Client) invoices() invoice.Client  { return invoice.Client{B: c.backend, Key: c.key} }
 
-// NewOverageItem makes an invoice item.
-func (c *Client) NewOverageItem(ctx context.Context, n overage.NewItem) (overage.Item, error) {
+// NewOverageItem makes an invoice item. No discount counts for it: a coupon is for the plan's price.
+func (c *Client) NewOverageItem(ctx context.Context, n overage.NewItem) (string, error) {
 	params := &sdk.InvoiceItemParams{
 		Customer: sdk.String(n.Customer), Amount: sdk.Int64(n.Cents), Currency: sdk.String(string(sdk.CurrencyUSD)), Description: sdk.String(n.Description),
-		Subscription: optional(n.Subscription), Invoice: optional(n.Invoice), TaxBehavior: optional(n.TaxBehavior), TaxCode: optional(n.TaxCode),
+		Invoice: sdk.String(n.Invoice), TaxBehavior: optional(n.TaxBehavior), TaxCode: optional(n.TaxCode), Discountable: sdk.Bool(false),
 	}
 	params.AddMetadata(subscriptions.MetadataOverage, n.ChargeID)
 	params.SetIdempotencyKey(n.Key)
 	made, err := call(ctx, c, &params.Context, func() (*sdk.InvoiceItem, error) { return c.items().New(params) })
 	if err != nil {
-		return overage.Item{}, err
+		return "", err
 	}
-	return toItem(made), nil
+	return made.ID, nil
 }
 
 // optional leaves an empty parameter out.
@@ -43,55 +43,27 @@ func optional(text string) *string {
 	return &text
 }
 
-func toItem(i *sdk.InvoiceItem) overage.Item {
-	item := overage.Item{ID: i.ID}
-	if i.Invoice != nil {
-		item.InvoiceID = i.Invoice.ID
-	}
-	return item
-}
-
-// OverageItem reads an invoice item.
-func (c *Client) OverageItem(ctx context.Context, id string) (overage.Item, error) {
-	params := &sdk.InvoiceItemParams{}
-	item, err := call(ctx, c, &params.Context, func() (*sdk.InvoiceItem, error) { return c.items().Get(id, params) })
-	if err != nil {
-		return overage.Item{}, err
-	}
-	return toItem(item), nil
-}
-
-// DeleteOverageItem deletes an invoice item that is on no invoice.
-func (c *Client) DeleteOverageItem(ctx context.Context, id string) error {
-	params := &sdk.InvoiceItemParams{}
-	_, err := call(ctx, c, &params.Context, func() (*sdk.InvoiceItem, error) { return c.items().Del(id, params) })
-	return err
-}
-
-// FindOverageItem searches for the invoice item of a charge.
-func (c *Client) FindOverageItem(ctx context.Context, customer, chargeID string, since time.Time) (overage.Item, error) {
-	params := &sdk.InvoiceItemListParams{Customer: sdk.String(customer), CreatedRange: &sdk.RangeQueryParams{GreaterThanOrEqual: since.Unix()}}
+// FindOverageItem searches for the item of a charge on its invoice, which has no other unless an operator has added some.
+func (c *Client) FindOverageItem(ctx context.Context, invoiceID, chargeID string) (string, error) {
+	params := &sdk.InvoiceItemListParams{Invoice: sdk.String(invoiceID)}
 	params.Limit = sdk.Int64(100)
 	params.Single = true
-	for range findPages {
-		page, err := call(ctx, c, &params.Context, func() (*sdk.InvoiceItemList, error) {
-			iter := c.items().List(params)
-			return iter.InvoiceItemList(), iter.Err()
-		})
-		if err != nil {
-			return overage.Item{}, err
-		}
-		for _, item := range page.Data {
-			if item.Metadata[subscriptions.MetadataOverage] == chargeID {
-				return toItem(item), nil
-			}
-		}
-		if !page.HasMore || len(page.Data) == 0 {
-			return overage.Item{}, nil
-		}
-		params.StartingAfter = sdk.String(page.Data[len(page.Data)-1].ID)
+	page, err := call(ctx, c, &params.Context, func() (*sdk.InvoiceItemList, error) {
+		iter := c.items().List(params)
+		return iter.InvoiceItemList(), iter.Err()
+	})
+	if err != nil {
+		return "", err
 	}
-	return overage.Item{}, errTooMany
+	for _, item := range page.Data {
+		if item.Metadata[subscriptions.MetadataOverage] == chargeID {
+			return item.ID, nil
+		}
+	}
+	if page.HasMore {
+		return "", errTooMany
+	}
+	return "", nil
 }
 
 // errTooMany says that a search did not reach its end.

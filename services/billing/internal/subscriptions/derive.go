@@ -58,6 +58,8 @@ type State struct {
 	PeriodStart, PeriodEnd time.Time
 	// CreditStart and CreditEnd bound the month for which credit is granted: the period, or a part of a billed year.
 	CreditStart, CreditEnd time.Time
+	// Paid says that the invoice of the period is paid.
+	Paid bool
 	// TrialEnd and CancelTime are zero for none.
 	TrialEnd, CancelTime time.Time
 	// Scheduled is what the subscription becomes at a time; its Time is zero for no change.

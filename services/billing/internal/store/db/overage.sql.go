@@ -24,6 +24,17 @@ func (q *Queries) AddOverageCharged(ctx context.Context, arg AddOverageChargedPa
 	return err
 }
 
+const countRefusedOverageCharges = `-- name: CountRefusedOverageCharges :one
+SELECT COUNT(*) FROM overage_charge WHERE account_id = $1 AND state = 'refused'
+`
+
+func (q *Queries) CountRefusedOverageCharges(ctx context.Context, accountID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countRefusedOverageCharges, accountID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const getOveragePlan = `-- name: GetOveragePlan :one
 SELECT account_id, subscription_id, plan, cycle, due_time, charged FROM overage_billing WHERE account_id = $1
 `
@@ -44,7 +55,7 @@ func (q *Queries) GetOveragePlan(ctx context.Context, accountID string) (Overage
 
 const insertOverageCharge = `-- name: InsertOverageCharge :exec
 INSERT INTO overage_charge (id, account_id, subscription_id, plan, cents, renew_time, state, create_time, next_time)
-VALUES ($1, $2, $3, $4, $5, $6, 'new', $7, $7)
+VALUES ($1, $2, $3, $4, $5, 0, 'new', $6, $6)
 `
 
 type InsertOverageChargeParams struct {
@@ -53,10 +64,10 @@ type InsertOverageChargeParams struct {
 	SubscriptionID string
 	Plan           string
 	Cents          int64
-	RenewTime      int64
 	CreateTime     int64
 }
 
+// renew_time is not used any more.
 func (q *Queries) InsertOverageCharge(ctx context.Context, arg InsertOverageChargeParams) error {
 	_, err := q.db.ExecContext(ctx, insertOverageCharge,
 		arg.ID,
@@ -64,7 +75,6 @@ func (q *Queries) InsertOverageCharge(ctx context.Context, arg InsertOverageChar
 		arg.SubscriptionID,
 		arg.Plan,
 		arg.Cents,
-		arg.RenewTime,
 		arg.CreateTime,
 	)
 	return err
@@ -104,7 +114,7 @@ func (q *Queries) ListDueOverage(ctx context.Context, arg ListDueOverageParams) 
 
 const listOpenOverageCharges = `-- name: ListOpenOverageCharges :many
 SELECT id, account_id, subscription_id, plan, cents, renew_time, state, create_time, next_time, attempts, spent_keys, customer_id, item_id, invoice_id, problem FROM overage_charge
-WHERE state IN ('new', 'sent') AND next_time <= $1 ORDER BY next_time, id LIMIT CAST($2 AS BIGINT)
+WHERE state IN ('new', 'refused') AND next_time <= $1 ORDER BY next_time, id LIMIT CAST($2 AS BIGINT)
 `
 
 type ListOpenOverageChargesParams struct {
@@ -287,14 +297,13 @@ func (q *Queries) PostponeOverage(ctx context.Context, arg PostponeOverageParams
 
 const saveOverageCharge = `-- name: SaveOverageCharge :exec
 UPDATE overage_charge SET
-    renew_time = $1, state = $2, next_time = $3, attempts = $4,
-    spent_keys = $5, customer_id = $6, item_id = $7, invoice_id = $8,
-    problem = $9
-WHERE id = $10 AND state IN ('new', 'sent')
+    state = $1, next_time = $2, attempts = $3,
+    spent_keys = $4, customer_id = $5, item_id = $6, invoice_id = $7,
+    problem = $8
+WHERE id = $9 AND state IN ('new', 'refused')
 `
 
 type SaveOverageChargeParams struct {
-	RenewTime  int64
 	State      string
 	NextTime   int64
 	Attempts   int64
@@ -308,7 +317,6 @@ type SaveOverageChargeParams struct {
 
 func (q *Queries) SaveOverageCharge(ctx context.Context, arg SaveOverageChargeParams) error {
 	_, err := q.db.ExecContext(ctx, saveOverageCharge,
-		arg.RenewTime,
 		arg.State,
 		arg.NextTime,
 		arg.Attempts,

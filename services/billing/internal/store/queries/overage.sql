@@ -27,22 +27,26 @@ UPDATE overage_billing SET due_time = sqlc.arg(due_time) WHERE account_id = sqlc
 UPDATE overage_billing SET charged = charged + sqlc.arg(amount), due_time = sqlc.arg(due_time) WHERE account_id = sqlc.arg(account_id);
 
 -- name: InsertOverageCharge :exec
+-- renew_time is not used any more.
 INSERT INTO overage_charge (id, account_id, subscription_id, plan, cents, renew_time, state, create_time, next_time)
-VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(subscription_id), sqlc.arg(plan), sqlc.arg(cents), sqlc.arg(renew_time), 'new', sqlc.arg(create_time), sqlc.arg(create_time));
+VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(subscription_id), sqlc.arg(plan), sqlc.arg(cents), 0, 'new', sqlc.arg(create_time), sqlc.arg(create_time));
 
 -- name: ListOpenOverageCharges :many
 SELECT * FROM overage_charge
-WHERE state IN ('new', 'sent') AND next_time <= sqlc.arg(at_time) ORDER BY next_time, id LIMIT CAST(sqlc.arg(most) AS BIGINT);
+WHERE state IN ('new', 'refused') AND next_time <= sqlc.arg(at_time) ORDER BY next_time, id LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: ListOverageCharges :many
 SELECT * FROM overage_charge WHERE account_id = sqlc.arg(account_id) AND id < sqlc.arg(before) ORDER BY id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: CountRefusedOverageCharges :one
+SELECT COUNT(*) FROM overage_charge WHERE account_id = $1 AND state = 'refused';
 
 -- name: SumOverageCharges :many
 SELECT state, CAST(SUM(cents) AS BIGINT) AS cents FROM overage_charge WHERE account_id = $1 GROUP BY state;
 
 -- name: SaveOverageCharge :exec
 UPDATE overage_charge SET
-    renew_time = sqlc.arg(renew_time), state = sqlc.arg(state), next_time = sqlc.arg(next_time), attempts = sqlc.arg(attempts),
+    state = sqlc.arg(state), next_time = sqlc.arg(next_time), attempts = sqlc.arg(attempts),
     spent_keys = sqlc.arg(spent_keys), customer_id = sqlc.arg(customer_id), item_id = sqlc.arg(item_id), invoice_id = sqlc.arg(invoice_id),
     problem = sqlc.arg(problem)
-WHERE id = sqlc.arg(id) AND state IN ('new', 'sent');
+WHERE id = sqlc.arg(id) AND state IN ('new', 'refused');
