@@ -166,16 +166,10 @@ func (f *Fake) giveUp(inv Invoice) *apiError {
 
 // expirePending drops a change that was not paid in time, and voids its invoice.
 func (f *Fake) expirePending(s Subscription) *apiError {
-	s.PendingUpdate = nil
-	if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.updated", "customer.subscription.pending_update_expired"); bad != nil {
+	if bad := f.dropPending(&s); bad != nil {
 		return bad
 	}
-	inv, ok := f.invoices.Get(orEmpty(s.LatestInvoice))
-	if !ok || inv.Status != "open" {
-		return nil
-	}
-	inv.NextPaymentAttempt = nil
-	return f.closeQuietly(inv, "void")
+	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated", "customer.subscription.pending_update_expired")
 }
 
 // endTrial does what a trial's settings say when it ends without a card. It returns false when the subscription goes ahead.

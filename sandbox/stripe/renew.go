@@ -90,6 +90,12 @@ func (f *Fake) renew(s Subscription) (Subscription, *apiError) {
 		s.Status, s.EndedAt = "incomplete_expired", &at
 		return s, save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
 	}
+	if s.PendingUpdate != nil {
+		if bad := f.expirePending(s); bad != nil {
+			return s, bad
+		}
+		s.PendingUpdate = nil
+	}
 	used := Period{s.CurrentPeriodStart, s.CurrentPeriodEnd}
 	if s.CancelAt != nil && *s.CancelAt <= at {
 		usage := f.usageLines(s, used)

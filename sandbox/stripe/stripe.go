@@ -91,6 +91,8 @@ type Fake struct {
 	creditNotes   *table.Table[CreditNote]
 	// told are the notices that were sent, by kind and subscription.
 	told *table.Table[told]
+	// pending are the invoices of pending updates, by subscription.
+	pending *table.Table[pendingInvoice]
 	// taxIdentifiers are those of the customers.
 	taxIdentifiers *table.Table[TaxID]
 	meters         *table.Table[Meter]
@@ -148,6 +150,7 @@ func (f *Fake) makeTables() {
 	f.portals = table.New[PortalSession](f.store, "portal_sessions")
 	f.portalConfigs = table.New[PortalConfiguration](f.store, "portal_configurations")
 	f.told = table.New[told](f.store, "notices")
+	f.pending = table.New[pendingInvoice](f.store, "pending_invoices")
 	f.coupons = table.New[Coupon](f.store, "coupons")
 	f.promotions = table.New[PromotionCode](f.store, "promotion_codes")
 	f.creditNotes = table.New[CreditNote](f.store, "credit_notes")

@@ -75,6 +75,12 @@ type change struct {
 }
 
 func (f *Fake) change(ch change) (Subscription, *apiError) {
+	if ch.restart || ch.invoice && ch.old.Status == "active" { // the new invoice replaces that of a change that waits
+		if bad := f.dropPending(&ch.old); bad != nil {
+			return ch.old, bad
+		}
+		ch.fresh.PendingUpdate = nil
+	}
 	s := ch.fresh
 	if ch.prorate && ch.old.Status == "active" {
 		for _, i := range f.prorations(ch) {
@@ -111,18 +117,55 @@ func (f *Fake) change(ch change) (Subscription, *apiError) {
 	return f.subscription(s.ID)
 }
 
+// pendingTime is how long a change waits for its payment, if its period does not end before.
+const pendingTime = 23 * hour
+
+// pendingInvoice is the invoice that pays for a pending update. Stripe's objects do not name it.
+type pendingInvoice struct {
+	ID string `json:"id"`
+}
+
+// paysPending tells whether an invoice is the one that a subscription's pending update waits for.
+func (f *Fake) paysPending(s Subscription, inv Invoice) bool {
+	due, _ := f.pending.Get(s.ID)
+	return s.PendingUpdate != nil && due.ID == inv.ID
+}
+
+// dropPending drops a change that was not paid, and voids its invoice. The caller saves the subscription.
+func (f *Fake) dropPending(s *Subscription) *apiError {
+	if s.PendingUpdate == nil {
+		return nil
+	}
+	s.PendingUpdate = nil
+	due, _ := f.pending.Get(s.ID)
+	inv, ok := f.invoices.Get(due.ID)
+	if !ok || inv.Status != "open" {
+		return nil
+	}
+	inv.NextPaymentAttempt = nil
+	return f.closeQuietly(inv, "void")
+}
+
 // awaitPayment takes a change back whose invoice is not paid. It is applied when the invoice is paid.
 func (f *Fake) awaitPayment(ch change) (Subscription, *apiError) {
 	s, bad := f.subscription(ch.fresh.ID)
 	if bad != nil {
 		return s, bad
 	}
-	if inv, ok := f.invoices.Get(orEmpty(s.LatestInvoice)); !ok || inv.Status != "open" {
+	inv, ok := f.invoices.Get(orEmpty(s.LatestInvoice))
+	if !ok || inv.Status != "open" || inv.ID == orEmpty(ch.old.LatestInvoice) {
 		return s, nil
+	}
+	if bad := stored(f.pending.Insert(s.ID, pendingInvoice{inv.ID})); bad != nil {
+		return s, bad
 	}
 	back := ch.old
 	back.LatestInvoice = s.LatestInvoice
-	back.PendingUpdate = &PendingUpdate{ExpiresAt: ch.now + 23*3600, SubscriptionItems: slices.Clone(ch.fresh.Items.Data)}
+	expires := min(ch.now+pendingTime, back.CurrentPeriodEnd)
+	if back.Status == "trialing" && back.TrialEnd != nil {
+		expires = min(expires, *back.TrialEnd)
+	}
+	back.PendingUpdate = &PendingUpdate{ExpiresAt: expires, SubscriptionItems: slices.Clone(ch.fresh.Items.Data)}
 	return back, save(f, f.subscriptions, s.ID, back, "customer.subscription.updated")
 }
 
@@ -321,16 +364,19 @@ func (f *Fake) cancelFor(s Subscription, at int64, reason string) (Subscription,
 // invoiceSettled activates the subscription of an invoice that is settled.
 func (f *Fake) invoiceSettled(inv Invoice) *apiError {
 	s, ok := f.subscriptions.Get(orEmpty(inv.Subscription))
-	if !ok || orEmpty(s.LatestInvoice) != inv.ID {
+	if !ok {
 		return nil
 	}
-	if s.PendingUpdate != nil {
+	if f.paysPending(s, inv) {
 		if inv.Status == "paid" {
 			cus, _ := f.customers.Get(s.Customer)
 			return f.applyPending(s, f.timeOf(cus))
 		}
 		s.PendingUpdate = nil
 		return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
+	}
+	if orEmpty(s.LatestInvoice) != inv.ID {
+		return nil
 	}
 	switch s.Status {
 	case "incomplete":
@@ -349,10 +395,10 @@ func (f *Fake) invoiceSettled(inv Invoice) *apiError {
 	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
 }
 
-// invoiceFailed marks the subscription of an unpaid invoice as past due.
+// invoiceFailed marks the subscription of an unpaid invoice as past due, but for that of a pending update, which leaves it as it is.
 func (f *Fake) invoiceFailed(inv Invoice) *apiError {
 	s, ok := f.subscriptions.Get(orEmpty(inv.Subscription))
-	if !ok || s.Status != "active" || orEmpty(s.LatestInvoice) != inv.ID {
+	if !ok || s.Status != "active" || orEmpty(s.LatestInvoice) != inv.ID || f.paysPending(s, inv) {
 		return nil
 	}
 	s.Status = "past_due"
