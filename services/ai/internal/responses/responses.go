@@ -50,7 +50,7 @@ type Front struct {
 	unwritable atomic.Int64 // until when stored responses are refused, in nanoseconds since 1970
 }
 
-// pauseAfterFailure is how long no stored response is begun after the owner of one could not be written. Each would cost the operator
+// pauseAfterFailure is how long no stored response starts after the owner of one could not be written. Each would cost the operator
 // its tokens at the provider, and nobody would be billed for them.
 const pauseAfterFailure = 10 * time.Second
 

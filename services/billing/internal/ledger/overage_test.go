@@ -290,7 +290,7 @@ func TestConcurrentReservesOnTheCap(t *testing.T) {
 			group.Go(func() {
 				ask := ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: alice, Model: "embed", InputTokens: 10}
 				h, err := replicas[i%len(replicas)].Reserve(t.Context(), ask)
-				for range 20 { // a row that stays locked on a slow machine is no refusal; the id makes a repetition safe
+				for range 20 { // a row that stays locked on a slow machine does not refuse; the id makes a repetition safe
 					if err == nil || reasonOf(err) == errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE {
 						break
 					}
