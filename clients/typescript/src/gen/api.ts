@@ -1895,7 +1895,7 @@ export interface components {
             /** @description The organization. */
             organization: components["schemas"]["Organization"];
         };
-        /** @description GetOverageResponse is the account's overage. Invoiced, sent, to be sent, refused and not charged add up to the total. */
+        /** @description GetOverageResponse is the account's overage. Invoiced, to be sent, refused and not charged add up to the total. */
         GetOverageResponse: {
             /** @description The present period; unset for an account whose plan never allowed overage. */
             overage?: components["schemas"]["Overage"];
@@ -1903,7 +1903,7 @@ export interface components {
             totalNanoUsd: components["schemas"]["NanoUsd"];
             /** @description The charges on invoices, in nano-dollars. Example: "1000000000". */
             invoicedNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description The charges that wait at Stripe for the subscription's next invoice, in nano-dollars. Example: "250000000". */
+            /** @description Not used, always 0: each charge has an invoice of its own. Example: "0". */
             sentNanoUsd: components["schemas"]["NanoUsd"];
             /** @description The charges that are to be sent to Stripe, in nano-dollars. Example: "0". */
             unsentNanoUsd: components["schemas"]["NanoUsd"];
@@ -2451,9 +2451,9 @@ export interface components {
          *
          *      - OVERAGE_CHARGE_STATE_UNSPECIFIED: Not set; no charge has it.
          *      - OVERAGE_CHARGE_STATE_NEW: It is to be sent to Stripe.
-         *      - OVERAGE_CHARGE_STATE_SENT: It waits at Stripe for the subscription's next invoice.
+         *      - OVERAGE_CHARGE_STATE_SENT: Not used: each charge has an invoice of its own.
          *      - OVERAGE_CHARGE_STATE_INVOICED: It is on an invoice.
-         *      - OVERAGE_CHARGE_STATE_REFUSED: Stripe refused it. An operator must invoice it.
+         *      - OVERAGE_CHARGE_STATE_REFUSED: Stripe refused it. It is sent again each day, and until Stripe takes it the account gets no more overage.
          * @default OVERAGE_CHARGE_STATE_UNSPECIFIED
          * @enum {string}
          */

@@ -279,11 +279,11 @@ const (
 	OverageChargeState_OVERAGE_CHARGE_STATE_UNSPECIFIED OverageChargeState = 0
 	// It is to be sent to Stripe.
 	OverageChargeState_OVERAGE_CHARGE_STATE_NEW OverageChargeState = 1
-	// It waits at Stripe for the subscription's next invoice.
+	// Not used: each charge has an invoice of its own.
 	OverageChargeState_OVERAGE_CHARGE_STATE_SENT OverageChargeState = 2
 	// It is on an invoice.
 	OverageChargeState_OVERAGE_CHARGE_STATE_INVOICED OverageChargeState = 3
-	// Stripe refused it. An operator must invoice it.
+	// Stripe refused it. It is sent again each day, and until Stripe takes it the account gets no more overage.
 	OverageChargeState_OVERAGE_CHARGE_STATE_REFUSED OverageChargeState = 4
 )
 

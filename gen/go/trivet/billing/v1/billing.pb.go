@@ -2187,7 +2187,7 @@ func (x *GetOverageRequest) GetPageToken() string {
 	return ""
 }
 
-// GetOverageResponse is the account's overage. Invoiced, sent, to be sent, refused and not charged add up to the total.
+// GetOverageResponse is the account's overage. Invoiced, to be sent, refused and not charged add up to the total.
 type GetOverageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The present period; unset for an account whose plan never allowed overage.
@@ -2196,7 +2196,7 @@ type GetOverageResponse struct {
 	TotalNanoUsd int64 `protobuf:"varint,2,opt,name=total_nano_usd,json=totalNanoUsd,proto3" json:"total_nano_usd,omitempty"`
 	// The charges on invoices, in nano-dollars. Example: "1000000000".
 	InvoicedNanoUsd int64 `protobuf:"varint,3,opt,name=invoiced_nano_usd,json=invoicedNanoUsd,proto3" json:"invoiced_nano_usd,omitempty"`
-	// The charges that wait at Stripe for the subscription's next invoice, in nano-dollars. Example: "250000000".
+	// Not used, always 0: each charge has an invoice of its own. Example: "0".
 	SentNanoUsd int64 `protobuf:"varint,4,opt,name=sent_nano_usd,json=sentNanoUsd,proto3" json:"sent_nano_usd,omitempty"`
 	// The charges that are to be sent to Stripe, in nano-dollars. Example: "0".
 	UnsentNanoUsd int64 `protobuf:"varint,5,opt,name=unsent_nano_usd,json=unsentNanoUsd,proto3" json:"unsent_nano_usd,omitempty"`

@@ -1131,7 +1131,7 @@ export enum OverageChargeState {
   NEW = 1,
 
   /**
-   * It waits at Stripe for the subscription's next invoice.
+   * Not used: each charge has an invoice of its own.
    *
    * @generated from enum value: OVERAGE_CHARGE_STATE_SENT = 2;
    */
@@ -1145,7 +1145,7 @@ export enum OverageChargeState {
   INVOICED = 3,
 
   /**
-   * Stripe refused it. An operator must invoice it.
+   * Stripe refused it. It is sent again each day, and until Stripe takes it the account gets no more overage.
    *
    * @generated from enum value: OVERAGE_CHARGE_STATE_REFUSED = 4;
    */

@@ -1118,7 +1118,7 @@ export declare type GetOverageRequest = Message<"trivet.billing.v1.GetOverageReq
 export declare const GetOverageRequestSchema: GenMessage<GetOverageRequest>;
 
 /**
- * GetOverageResponse is the account's overage. Invoiced, sent, to be sent, refused and not charged add up to the total.
+ * GetOverageResponse is the account's overage. Invoiced, to be sent, refused and not charged add up to the total.
  *
  * @generated from message trivet.billing.v1.GetOverageResponse
  */
@@ -1145,7 +1145,7 @@ export declare type GetOverageResponse = Message<"trivet.billing.v1.GetOverageRe
   invoicedNanoUsd: bigint;
 
   /**
-   * The charges that wait at Stripe for the subscription's next invoice, in nano-dollars. Example: "250000000".
+   * Not used, always 0: each charge has an invoice of its own. Example: "0".
    *
    * @generated from field: int64 sent_nano_usd = 4;
    */
