@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -132,17 +133,19 @@ func (w *walk) all(ctx context.Context) error {
 		}
 	}
 	kinds := mirror.Kinds()
-	for _, kind := range kinds[:min(w.Kind, len(kinds))] { // kinds that an earlier run has finished
+	at := max(slices.Index(kinds, w.Kind), 0)
+	for _, kind := range kinds[:at] { // kinds that an earlier run has finished
 		if err := w.report(Progress{Kind: kind, Counts: w.Counts[kind], Done: true}); err != nil {
 			return err
 		}
 	}
-	for w.Kind < len(kinds) {
-		if err := w.walk(ctx, kinds[w.Kind]); err != nil {
+	for _, kind := range kinds[at:] {
+		if w.Kind != kind {
+			w.state, w.resumed = state{Begun: w.Begun, Since: w.Since, Told: w.Told, Kinds: kinds, Kind: kind, Counts: w.Counts}, false
+		}
+		if err := w.walk(ctx, kind); err != nil {
 			return err
 		}
-		w.resumed = false
-		w.state = state{Begun: w.Begun, Since: w.Since, Told: w.Told, Kind: w.Kind + 1, Counts: w.Counts}
 	}
 	return nil
 }
@@ -153,8 +156,10 @@ type state struct {
 	Since time.Time `json:"since"`
 	// Told is true when all events have been read.
 	Told bool `json:"told,omitempty"`
-	// Kind is the index of the kind that is being compared.
-	Kind int `json:"kind"`
+	// Kinds are all kinds of the version that saved it. A version with other kinds starts over.
+	Kinds []mirror.Kind `json:"kinds"`
+	// Kind is the one that is being compared.
+	Kind mirror.Kind `json:"kind"`
 	// Listed is true when Stripe's list has been read and the store's list is being read.
 	Listed bool `json:"listed"`
 	// After is the last id in the list that is being read.
@@ -177,11 +182,11 @@ func (w *walk) resume(since time.Time) {
 	if !since.IsZero() {
 		s = w.saved.Since
 	}
-	if s != nil && !s.Begun.IsZero() && s.Since.Equal(since) && w.Now().Sub(s.Begun) < resumable && s.Counts != nil {
+	if s != nil && !s.Begun.IsZero() && s.Since.Equal(since) && w.Now().Sub(s.Begun) < resumable && s.Counts != nil && slices.Equal(s.Kinds, mirror.Kinds()) {
 		w.state, w.resumed = *s, true
 		return
 	}
-	w.state = state{Begun: w.Now().UTC(), Since: since.UTC(), Counts: map[mirror.Kind]Counts{}}
+	w.state = state{Begun: w.Now().UTC(), Since: since.UTC(), Kinds: mirror.Kinds(), Kind: mirror.Kinds()[0], Counts: map[mirror.Kind]Counts{}}
 }
 
 // save stores the walk's progress and renews the lease.

@@ -551,6 +551,41 @@ func TestARunIsResumedForADay(t *testing.T) {
 	}
 }
 
+// TestARunOfOtherKindsStartsOver: a version that knows other kinds may have saved a run. What it has compared of them is not known.
+func TestARunOfOtherKindsStartsOver(t *testing.T) {
+	for name, change := range map[string]func(saved string) string{
+		"a kind by its number": func(saved string) string { return strings.Replace(saved, `"kind":"customer"`, `"kind":0`, 1) },
+		"without a kind":       func(saved string) string { return strings.Replace(saved, `"kinds":["customer",`, `"kinds":[`, 1) },
+		"without kinds":        func(saved string) string { return strings.Replace(saved, `"kinds":`, `"others":`, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
+				for i := range 9 {
+					a.add(fmt.Sprintf("cus_%d", i))
+				}
+				cut := errors.New("cut")
+				pages := 0
+				require.ErrorIs(t, r.Run(t.Context(), time.Time{}, func(reconcile.Progress) error {
+					if pages++; pages == 2 {
+						return cut
+					}
+					return nil
+				}), cut)
+				var saved string
+				require.NoError(t, a.db.Read().QueryRowContext(t.Context(), "SELECT progress FROM job_lease WHERE name = 'stripe reconcile'").Scan(&saved))
+				require.NotEqual(t, saved, change(saved))
+				require.NoError(t, a.db.Write(t.Context(), "", func(ctx context.Context, tx database.Tx) error {
+					_, err := tx.ExecContext(ctx, "UPDATE job_lease SET progress = $1 WHERE name = 'stripe reconcile'", []byte(change(saved)))
+					return err
+				}))
+				counts, err := run(t, r)
+				require.NoError(t, err)
+				require.Equal(t, reconcile.Counts{Same: 4, Created: 5}, counts)
+			})
+		})
+	}
+}
+
 // TestPaymentMethodsAreCountedOnce: a run that was cut short while it compared them compares them all again.
 func TestPaymentMethodsAreCountedOnce(t *testing.T) {
 	each(t, func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, _ *store.Store) {
