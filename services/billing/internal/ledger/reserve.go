@@ -67,9 +67,6 @@ func (l *Ledger) holdIDs(accountID, requestID string) (id, former string, began 
 	return prefixHold + encode(append(raw[:timeBytes], sum[:size-timeBytes]...)), hashed, began
 }
 
-// startSkew is how far the clock of who made a call's id may be ahead of this process's when it starts.
-const startSkew = time.Second
-
 // maxChoices bounds the answers of one call.
 const maxChoices = 128
 
@@ -125,7 +122,7 @@ func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 	}
 	call := &reserving{l: l, Reservation: r}
 	var began time.Time
-	if call.id, call.former, began = l.holdIDs(r.AccountID, r.RequestID); began.After(l.started.Add(startSkew)) {
+	if call.id, call.former, began = l.holdIDs(r.AccountID, r.RequestID); began.After(l.started.Add(clockSkew)) {
 		call.former = ""
 	}
 	model, err := l.prices.Get(r.Model)

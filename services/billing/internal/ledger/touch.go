@@ -44,7 +44,8 @@ func (l *Ledger) open(ctx context.Context, tx Tx, id, userID string, now time.Ti
 }
 
 // roll expires credit and begins a new period, where their time has come, and writes the account. An account that is due only because credit waits to be
-// taken back is not followed: each of its calls comes here.
+// taken back is not followed: each of its calls comes here. Otherwise the payments that were taken back are compared again: a version that runs beside this
+// one may have stored a refund without taking its credit.
 func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, userID string, now time.Time) error {
 	within := account.Due.Equal(dueAtOnce) && now.Before(account.PeriodEnd)
 	if err := l.expire(ctx, tx, account, now); err != nil {
@@ -55,6 +56,9 @@ func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, userID strin
 	}
 	if within {
 		return l.save(ctx, tx, account)
+	}
+	if err := l.clawCorrected(ctx, tx, account, now); err != nil {
+		return err
 	}
 	followed, err := l.follow(ctx, tx, account, now)
 	if err != nil {
