@@ -21,7 +21,7 @@ type Replacement struct {
 }
 
 const (
-	// replacementCheck is how often a replacement that waits for its payment is checked. Stripe gives it up after 23 hours.
+	// replacementCheck is how often a replacement that waits for its payment is checked. Stripe gives it up after 23 hours, or when the period ends.
 	replacementCheck = time.Minute
 	// replacementBatch is how many are checked in one round.
 	replacementBatch = 100
