@@ -2,7 +2,6 @@ package database_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -22,7 +21,10 @@ func TestObserver(t *testing.T) {
 	db := databasetest.SQLite(t, wallet, func(c *database.Config) { c.Observe = observe })
 	errs := together(t, db,
 		func(ctx context.Context, tx database.Tx) error { return put(ctx, tx, "a", 1) },
-		func(context.Context, database.Tx) error { return errors.New("no") })
+		func(ctx context.Context, tx database.Tx) error {
+			_, err := tx.ExecContext(ctx, "DELETE FROM nowhere")
+			return err
+		})
 	require.NoError(t, errs[0])
 	require.Error(t, errs[1])
 
