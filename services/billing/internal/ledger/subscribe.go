@@ -25,8 +25,8 @@ func (l *Ledger) Follow(ctx context.Context, tx Tx, accountID string) error {
 	if err != nil {
 		return err
 	}
-	if now.Before(account.PeriodStart) {
-		now = account.PeriodStart // the clock is behind that of a replica that has begun the period
+	if ahead := account.PeriodStart.Sub(now); ahead > 0 && ahead <= clockSkew {
+		now = account.PeriodStart // the clock is behind that of a replica that has begun the period; one begun early is further ahead
 	}
 	if _, err := l.follow(ctx, tx, &account, now); err != nil {
 		return err
