@@ -122,7 +122,7 @@ func (s *movingStream) settle() {
 			s.failure, s.settled = s.accept(header), true
 			return
 		}
-		// Without a header there is no message.
+		// A stream that sent no header has sent no message either.
 		err := s.ClientStream.RecvMsg(&emptypb.Empty{})
 		s.end()
 		if !s.attempt.mayLeave.Load() || !s.movesOn(err) {

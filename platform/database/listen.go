@@ -46,7 +46,7 @@ func (db *DB) Listen(ctx context.Context, channel string, on func()) {
 
 // listen waits for notifications until the connection breaks. It calls on first when it listens, then for each.
 func listen(ctx context.Context, config *pgx.ConnConfig, channel string, on func(again bool)) error {
-	delete(config.RuntimeParams, idleParameter) // there is no transaction here
+	delete(config.RuntimeParams, idleParameter) // this connection runs no transactions
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ import (
 // postgresServer is a PostgreSQL database, which may be behind a pooler.
 type postgresServer struct {
 	conn *pgx.ConnConfig
-	// direct leads to the server itself; the same as conn when there is no pooler.
+	// direct leads to the server itself. Without a pooler it equals conn.
 	direct *pgx.ConnConfig
 	pooled bool
 	config Config
@@ -103,7 +103,7 @@ func (*postgresServer) acquire() (release func() error, err error) {
 	return func() error { return nil }, nil
 }
 
-// leadsTo reports whether connections lead to a schema. Before the first migration there is none.
+// leadsTo reports whether connections lead to a schema. The first migration creates the schema.
 func leadsTo(ctx context.Context, pool *sql.DB, schema string) (current string, ok bool, err error) {
 	var found sql.NullString
 	err = pool.QueryRowContext(ctx, "SELECT current_schema()").Scan(&found)

@@ -31,7 +31,7 @@ func FromIncoming(ctx context.Context) (string, error) {
 	return Of(metadata.ValueFromIncomingContext(ctx, Header))
 }
 
-// Of returns the key in the values of the header; "" when there are none. Its error is an *errs.Error.
+// Of returns the key in the values of the header, or "" if the header is absent. Its error is an *errs.Error.
 func Of(values []string) (string, error) {
 	if len(values) == 0 {
 		return "", nil

@@ -211,7 +211,7 @@ func (s Store) Validate(settings.Modes) error {
 		return settings.Invalid("DATABASE_URL", err.Error(), "write sqlite://FOLDER or postgres://USER:PASSWORD@HOST/NAME")
 	}
 	if err := database.CheckURL(s.DatabaseURL, s.DirectURL); err != nil {
-		return settings.Invalid("DATABASE_DIRECT_URL", err.Error(), "write postgres://USER:PASSWORD@HOST/NAME, or remove it when there is no pooler")
+		return settings.Invalid("DATABASE_DIRECT_URL", err.Error(), "write postgres://USER:PASSWORD@HOST/NAME, or remove it if you use no pooler")
 	}
 	return nil
 }

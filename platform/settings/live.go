@@ -15,7 +15,7 @@ func NewLive(secrets ...Secret) *Live {
 // Secrets returns the present secrets, newest first.
 func (l *Live) Secrets() Secrets { return *l.present.Load() }
 
-// Newest returns the first of the present secrets; unset when there is none.
+// Newest returns the first of the present secrets, or an unset secret if the list is empty.
 func (l *Live) Newest() Secret { return l.Secrets().Newest() }
 
 // Replace puts other secrets in place of the present ones.

@@ -63,7 +63,7 @@ func NewSecrets(values ...string) Secrets {
 	return out
 }
 
-// Newest returns the first secret, the one to use for outgoing calls; unset when there is none.
+// Newest returns the first secret, which outgoing calls use, or an unset secret if the list is empty.
 func (s Secrets) Newest() Secret {
 	if len(s) == 0 {
 		return Secret{}

@@ -51,7 +51,7 @@ type fixture struct {
 	openai  *openai.Fake
 	claims  passport.Claims
 	logged  *syncBuffer
-	place   database.Config      // of the store; without a URL there is none
+	place   database.Config      // of the store; an empty URL means no store
 	running chan context.Context // of the newest stream, as the service sees it
 }
 

@@ -2436,7 +2436,7 @@ export interface components {
             amountNanoUsd: components["schemas"]["NanoUsd"];
             /** @description Where it stands. Example: OVERAGE_CHARGE_STATE_INVOICED. */
             state: components["schemas"]["OverageChargeState"];
-            /** @description Stripe's id of the invoice that has it; empty while there is none. Example: "in_1A2b". */
+            /** @description Stripe's id of the charge's invoice; empty until the invoice is made. Example: "in_1A2b". */
             invoiceId: string;
             /**
              * Format: date-time

@@ -1757,7 +1757,7 @@ type OverageCharge struct {
 	AmountNanoUsd int64 `protobuf:"varint,2,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
 	// Where it stands. Example: OVERAGE_CHARGE_STATE_INVOICED.
 	State OverageChargeState `protobuf:"varint,3,opt,name=state,proto3,enum=trivet.billing.v1.OverageChargeState" json:"state,omitempty"`
-	// Stripe's id of the invoice that has it; empty while there is none. Example: "in_1A2b".
+	// Stripe's id of the charge's invoice; empty until the invoice is made. Example: "in_1A2b".
 	InvoiceId string `protobuf:"bytes,4,opt,name=invoice_id,json=invoiceId,proto3" json:"invoice_id,omitempty"`
 	// When the charge was made. Example: "2026-12-23T09:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

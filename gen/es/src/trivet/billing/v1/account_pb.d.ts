@@ -888,7 +888,7 @@ export declare type OverageCharge = Message<"trivet.billing.v1.OverageCharge"> &
   state: OverageChargeState;
 
   /**
-   * Stripe's id of the invoice that has it; empty while there is none. Example: "in_1A2b".
+   * Stripe's id of the charge's invoice; empty until the invoice is made. Example: "in_1A2b".
    *
    * @generated from field: string invoice_id = 4;
    */
