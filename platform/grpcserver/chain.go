@@ -148,7 +148,7 @@ func (c *chain) validate(message any) error {
 	if err := c.validator.Validate(m); err != nil {
 		return invalid(m, err)
 	}
-	return nil
+	return withoutNUL(m.ProtoReflect())
 }
 
 // serverStream carries the interceptors' context and validates what comes in.

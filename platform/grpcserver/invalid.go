@@ -32,6 +32,21 @@ func invalid(message proto.Message, err error) error {
 	return e
 }
 
+// withoutNUL refuses the character NUL in the strings of a request itself, such as ids, names and filters: PostgreSQL stores no text that
+// has it. The texts of messages, which nothing stores, may have it.
+func withoutNUL(m protoreflect.Message) error {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		if field.Kind() != protoreflect.StringKind || field.IsList() || field.IsMap() || !strings.Contains(m.Get(field).String(), "\x00") {
+			continue
+		}
+		const problem = "must not contain the character NUL"
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", field.JSONName(), problem).Field(field.JSONName(), problem)
+	}
+	return nil
+}
+
 // problemOf words one violation, such as `is 501, but must be from 0 to 500`.
 func problemOf(message proto.Message, v *protovalidate.Violation) string {
 	if v.FieldDescriptor == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -67,6 +68,22 @@ func TestWhatIsWrongWithAValue(t *testing.T) {
 	list := (&authv1.CreateApiKeyRequest{Scopes: []string{"a", "b"}}).ProtoReflect()
 	require.Equal(t, "has 2 items", got(fields.ByName("scopes"), list.Get(fields.ByName("scopes"))))
 	require.Equal(t, "is missing", got(fields.ByName("scopes"), (&authv1.CreateApiKeyRequest{}).ProtoReflect().Get(fields.ByName("scopes"))))
+}
+
+// PostgreSQL refuses the character NUL in a text, SQLite does not: requests are the same on both.
+func TestNULInARequest(t *testing.T) {
+	for field, m := range map[string]protoreflect.ProtoMessage{
+		"userId":    &authv1.GetUserRequest{UserId: "user_1\x00"},
+		"pageToken": &authv1.ListUsersRequest{PageToken: "\x00"},
+		"name":      &authv1.CreateApiKeyRequest{Name: "a\x00b"},
+	} {
+		err := withoutNUL(m.ProtoReflect())
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errs.ReasonOf(err))
+		require.ErrorContains(t, err, field+" must not contain the character NUL.")
+	}
+	require.NoError(t, withoutNUL((&authv1.GetUserRequest{UserId: "user_1"}).ProtoReflect()))
+	chat := &aiv1.ChatRequest{Model: "m", Messages: []*aiv1.Message{{Content: "a\x00b"}}}
+	require.NoError(t, withoutNUL(chat.ProtoReflect()), "nothing stores it")
 }
 
 // A method that the server does not know is refused, except those of gRPC's own services.

@@ -2,21 +2,14 @@ package rpc
 
 import (
 	"context"
-	"strings"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/erasure"
 )
 
 // EraseUser begins the erasure of a user, also of an unknown one: other services may still have data of the user.
 func (s *Server) EraseUser(ctx context.Context, req *authv1.EraseUserRequest) (*authv1.EraseUserResponse, error) {
-	if strings.Contains(req.GetUserId(), "\x00") {
-		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "userId must not contain the character NUL.").
-			Field("userId", "must not contain the character NUL")
-	}
 	record, err := s.options.Eraser.Request(ctx, req.GetUserId())
 	if err != nil {
 		return nil, public(err, "erasure")
