@@ -228,11 +228,16 @@ func TestSlowBilling(t *testing.T) {
 type late struct {
 	hold.Ledger
 	refuses  bool
+	lost     bool // it answers at once, as a billing whose connection broke
 	reserves int
 }
 
 func (l *late) Reserve(ctx context.Context, r *billingv1.ReserveRequest, o ...grpc.CallOption) (*billingv1.ReserveResponse, error) {
 	l.reserves++
+	if l.lost && l.reserves <= 2 { // the keeper asks twice
+		_, err := l.Ledger.Reserve(ctx, r, o...)
+		return nil, errors.Join(err, errDown)
+	}
 	if l.reserves > 1 {
 		if l.refuses {
 			return nil, status.Error(codes.ResourceExhausted, "the balance is used up")
@@ -250,18 +255,23 @@ func (l *late) Reserve(ctx context.Context, r *billingv1.ReserveRequest, o ...gr
 
 // A hold that was made although nobody heard of it is ended without cost; the sweeper would bill it.
 func TestAHoldThatCameTooLateIsReleased(t *testing.T) {
-	for name, refuses := range map[string]bool{"made": false, "refused": true} {
+	for name, c := range map[string]struct{ refuses, lost bool }{"made": {}, "refused": {refuses: true}, "the answer is lost": {lost: true}} {
+		refuses := c.refuses
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newFixture(t, nil)
-				ledger := &late{Ledger: r.billing, refuses: refuses}
+				ledger := &late{Ledger: r.billing, refuses: refuses, lost: c.lost}
 				r.Keeper = r.on(ledger)
 				stop := r.run()
 				defer stop()
 				_, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini", InputTokens: 100, MaxOutputTokens: 50, MinOutputTokens: 1})
 				require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
 				time.Sleep(time.Minute)
-				require.Equal(t, 2, ledger.reserves)
+				want := 2
+				if c.lost {
+					want = 3
+				}
+				require.Equal(t, want, ledger.reserves)
 				require.Zero(t, r.Pending())
 				require.Zero(t, r.billing.Held())
 				if refuses {
@@ -275,6 +285,35 @@ func TestAHoldThatCameTooLateIsReleased(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A release that has found the hold settles it after any number of failures. While the process runs, an outage of billing
+// ends no release before the sweeper ends the hold.
+func TestAReleaseOutlivesAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		settles := 0
+		r := newFixture(t, func(_ context.Context, rpc string) error {
+			if rpc == "Reserve" && time.Since(begun) < 2*time.Minute {
+				return errDown
+			}
+			if rpc == "Settle" {
+				if settles++; settles == 1 {
+					return errDown
+				}
+			}
+			return nil
+		})
+		stop := r.run()
+		defer stop()
+		_, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini", InputTokens: 100})
+		require.Error(t, err)
+		time.Sleep(3 * time.Minute)
+		require.Zero(t, r.Pending())
+		require.Zero(t, r.billing.Held())
+		require.Equal(t, 1, r.settlements())
+		require.Empty(t, r.logged.String())
+	})
 }
 
 // A billing that stays late holds up neither the queue nor the end of the process for long.

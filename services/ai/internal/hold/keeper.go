@@ -70,7 +70,7 @@ func NewKeeper(ledger Ledger, log *slog.Logger, now func() time.Time) *Keeper {
 func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold, error) {
 	res, err := k.reserve(ctx, req)
 	if err != nil {
-		if errs.From(err).Reason == errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED {
+		if unknownOutcome(err) {
 			k.release(ctx, req)
 		}
 		return nil, BillingError(err)
@@ -80,6 +80,17 @@ func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold
 	k.open[h] = struct{}{}
 	k.mu.Unlock()
 	return h, nil
+}
+
+// unknownOutcome reports whether a call of billing may have taken effect although it failed.
+func unknownOutcome(err error) bool {
+	switch errs.From(err).Reason { //nolint:exhaustive // the others are refusals
+	case errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+		errorsv1.ErrorReason_ERROR_REASON_CANCELLED, errorsv1.ErrorReason_ERROR_REASON_INTERNAL:
+		return true
+	default:
+		return false
+	}
 }
 
 // reserve retries once when billing is unavailable; the request's id makes that safe.

@@ -45,7 +45,7 @@ func (k *Keeper) Drain(ctx context.Context) error {
 			for ctx.Err() == nil {
 				select {
 				case s := <-k.pending:
-					k.settleNext(ctx, s)
+					k.settleNext(ctx, s, true)
 				default: // another worker has the last one
 					return
 				}
@@ -90,17 +90,19 @@ func (k *Keeper) next(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case s := <-k.pending:
-		k.settleNext(ctx, s)
+		k.settleNext(ctx, s, false)
 	}
 }
 
-func (k *Keeper) settleNext(ctx context.Context, s settlement) {
+// settleNext settles, or queues the settlement again. ends says that the process ends.
+func (k *Keeper) settleNext(ctx context.Context, s settlement, ends bool) {
 	if k.attempt(ctx, s) {
 		return
 	}
 	s.failures++
-	if s.reserve != nil && s.failures >= maxReleases {
-		k.log.WarnContext(s.ctx, "billing did not say whether it holds a call that was not made; the sweeper ends the hold if there is one",
+	unknown := s.reserve != nil && s.req.GetHoldId() == ""
+	if unknown && (k.now().After(s.until) || ends && s.failures >= lastReleases) {
+		k.log.WarnContext(s.ctx, "could not learn whether billing made a hold for a call that was not made; the sweeper settles it if it exists",
 			slog.String("request_id", s.reserve.GetRequestId()))
 		return
 	}

@@ -21,8 +21,12 @@ const (
 	maxDelay   = 5 * time.Second
 	// settlers is how many settlements run at once in the background.
 	settlers = 4
-	// maxReleases is how often the release of a hold that may not exist is tried; then the sweeper ends the hold.
-	maxReleases = 5
+	// maxReleases bounds the releases in the background, so that they leave room for settlements.
+	maxReleases = 1024
+	// releaseTime is how long a release is tried: by then billing's sweeper has ended the hold.
+	releaseTime = 5 * time.Minute
+	// lastReleases is how often a release is tried when the process ends.
+	lastReleases = 3
 	// maxID bounds a provider's id, in bytes.
 	maxID = 128
 )
@@ -31,19 +35,20 @@ const (
 type settlement struct {
 	ctx context.Context
 	req *billingv1.SettleRequest
-	// reserve is set while it is unknown whether billing made the hold.
+	// reserve is set for the release of a hold of which it is unknown whether billing made it, and until is when that is given up.
 	reserve  *billingv1.ReserveRequest
+	until    time.Time
 	failures int
 }
 
 // release ends a hold that billing may have made, or may still make, although it did not answer. No call was made under it, but the
 // sweeper would bill one, and an idempotency key would name it.
 func (k *Keeper) release(ctx context.Context, req *billingv1.ReserveRequest) {
-	if len(k.pending) > maxPending/2 {
+	if len(k.pending) > maxReleases {
 		return // settlements come first
 	}
 	k.enqueue(settlement{
-		ctx: context.WithoutCancel(ctx), reserve: proto.CloneOf(req),
+		ctx: context.WithoutCancel(ctx), reserve: proto.CloneOf(req), until: k.now().Add(releaseTime),
 		req: &billingv1.SettleRequest{Usage: tokens.Usage{}.Proto(), Outcome: billingv1.Outcome_OUTCOME_REPLACED},
 	})
 }
@@ -124,15 +129,26 @@ func (k *Keeper) enqueue(s settlement) {
 
 // attempt settles once in the background and reports whether the settlement is over.
 func (k *Keeper) attempt(ctx context.Context, s settlement) bool {
-	// The call's values, the worker's life.
+	var found bool
+	if err := k.within(ctx, s, func(attempt context.Context) (err error) {
+		found, err = k.find(attempt, s)
+		return err
+	}); err != nil || !found {
+		return err == nil
+	}
+	err := k.within(ctx, s, func(attempt context.Context) error {
+		_, err := k.ledger.Settle(attempt, s.req)
+		return err
+	})
+	return err == nil || k.permanent(s, err)
+}
+
+// within makes one call of billing with the values of the settlement's call, for as long as the worker lives.
+func (k *Keeper) within(ctx context.Context, s settlement, call func(context.Context) error) error {
 	attempt, cancel := context.WithTimeout(s.ctx, attemptTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
-	if found, err := k.find(attempt, s); err != nil || !found {
-		return err == nil
-	}
-	_, err := k.ledger.Settle(attempt, s.req)
-	return err == nil || k.permanent(s, err)
+	return call(attempt)
 }
 
 // permanent reports whether a settlement failed for good, and logs it as an error: it is a defect.
