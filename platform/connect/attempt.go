@@ -44,10 +44,10 @@ func (a *attempt) keep() bool { return a.verdict.CompareAndSwap(0, kept) }
 
 func (a *attempt) left() bool { return a.verdict.Load() == left }
 
-// accepts reports whether the replica is known to say when it accepts a stream.
-func (a *attempt) accepts() bool {
+// canLeave reports whether the replica is known to say when it accepts a stream, and another one answers.
+func (a *attempt) canLeave() bool {
 	p := a.picked.Load()
-	return p != nil && p.replica.accepts.Load()
+	return p != nil && p.replica.accepts.Load() && p.from.elsewhere(p.replica)
 }
 
 // pick is the replica of an attempt, and those that it was chosen from.

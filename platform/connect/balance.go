@@ -68,6 +68,7 @@ type pickers struct {
 // Build implements base.PickerBuilder.
 func (p *pickers) Build(info base.PickerBuildInfo) balancer.Picker {
 	if len(info.ReadySCs) == 0 {
+		p.known = map[balancer.SubConn]*replica{} // another version may run when the connection is back
 		return base.NewErrPicker(balancer.ErrNoSubConnAvailable)
 	}
 	known := make(map[balancer.SubConn]*replica, len(info.ReadySCs))

@@ -27,6 +27,7 @@ type node struct {
 	ready   atomic.Bool // all are connected, and the test begins
 	hangs   atomic.Bool
 	silent  bool        // accepts streams without saying so, as an older version
+	older   atomic.Bool // as silent, from now on
 	dies    bool        // its connections break when it is called
 	lingers atomic.Bool // accepts streams and says nothing more
 	deaf    bool        // does not notice that its caller has left
@@ -80,7 +81,7 @@ func (n *node) accept(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInf
 	if err := n.serve(stream.Context()); err != nil {
 		return err
 	}
-	if n.silent {
+	if n.silent || n.older.Load() {
 		return next(srv, stream)
 	}
 	if err := stream.SendHeader(metadata.MD{peer.AcceptedHeader: {"1"}}); err != nil && !n.deaf {
@@ -238,6 +239,20 @@ func TestACallWaitsForTheOnlyReplica(t *testing.T) {
 			require.EqualValues(t, 2, only.calls.Load())
 		})
 	}
+}
+
+// A replica may be replaced by an older version at the same address. Without another replica to go to, nothing waits for its header.
+func TestTheOnlyReplicaBecomesAnOlderVersion(t *testing.T) {
+	only := &node{}
+	client := connected(t, only)
+	require.NoError(t, watch(t, client))
+	only.older.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	stream, err := client.WatchRevocations(ctx, &authv1.WatchRevocationsRequest{})
+	require.NoError(t, err)
+	_, err = stream.Recv()
+	require.NoError(t, err)
 }
 
 // A server of an older version sends no header before its first message, which may take minutes.

@@ -15,8 +15,8 @@ import (
 
 // movingStream is a stream with one request. A server accepts a stream before it reads the request, and gets the request only
 // then. So a replica that does not accept the stream, or whose connection breaks before that, can be left for another one: it
-// never had the request. A replica that has never said that it accepts a stream is of an older version. It gets the request at
-// once, and is not left.
+// never had the request. The first stream of a connection is sent at once and not left, because the replica may be of an older
+// version that does not say when it accepts a stream; so is a stream that has no other replica to go to.
 type movingStream struct {
 	grpc.ClientStream
 	conn   *Conn
@@ -57,7 +57,10 @@ func (s *movingStream) begin() error {
 		stream, err := s.conn.inner.NewStream(own, s.desc, s.method, s.opts...)
 		if err == nil {
 			s.ClientStream = stream
-			s.attempt.mayLeave.Store(s.attempt.accepts())
+			s.attempt.mayLeave.Store(s.attempts < maxAttempts && s.attempt.canLeave())
+			if s.attempt.mayLeave.Load() {
+				s.timer.Reset(acceptTime) // it may have passed before the replica was known
+			}
 			return nil
 		}
 		s.end()
