@@ -217,8 +217,10 @@ func (p OveragePlan) next(c OverageCharge, now time.Time) time.Time {
 			return at.Add(chargeDelay)
 		}
 	}
-	if at, ends := p.time(cycleEnd); ends && now.Before(at.Add(lateKept)) {
-		return now.Add(lateInterval)
+	for _, prefix := range []string{cycleMonth, cycleEnd} { // nothing came after it: late usage, or a subscription that entitles to nothing
+		if at, is := p.time(prefix); is && now.Before(at.Add(lateKept)) {
+			return now.Add(lateInterval)
+		}
 	}
 	return Never
 }

@@ -90,6 +90,30 @@ func TestNewsDoesNotMoveThePeriodBack(t *testing.T) {
 	})
 }
 
+// A subscription with a price that no plan has allows no overage: nothing says how it would be charged. Another one that is over changes
+// nothing about that.
+func TestAnUnknownPriceClosesOverage(t *testing.T) {
+	for name, over := range map[string]bool{"the price is changed": false, "another subscription begins": true} {
+		t.Run(name, func(t *testing.T) {
+			metered(t, func(t *testing.T, s *subscriber) {
+				require.Equal(t, ledger.Never, s.account().Overage.CloseTime)
+				id := "sub_1"
+				if over {
+					id = "sub_2"
+				}
+				s.write(mirror.Subscription, fmt.Sprintf(`{"id":%q,"object":"subscription","customer":"cus_1","status":"active","created":%d,"start_date":%[2]d,
+					"current_period_start":%[2]d,"current_period_end":%d,"items":{"data":[{"quantity":1,"price":{"id":"price_unknown","object":"price"}}]}}`,
+					id, s.begin.Unix(), s.month(1).Unix()))
+				if over {
+					s.sub(0, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+				}
+				require.NotEqual(t, ledger.Never, s.account().Overage.CloseTime)
+				s.sound()
+			})
+		})
+	}
+}
+
 // What no credit covers is overage up to the cap, which a period has once.
 func TestOverage(t *testing.T) {
 	metered(t, func(t *testing.T, s *subscriber) {

@@ -25,9 +25,6 @@ func (l *Ledger) Follow(ctx context.Context, tx Tx, accountID string) error {
 	if err != nil {
 		return err
 	}
-	if ahead := account.PeriodStart.Sub(now); ahead > 0 && ahead <= clockSkew {
-		now = account.PeriodStart // the clock is behind that of a replica that has begun the period; one begun early is further ahead
-	}
 	if _, err := l.follow(ctx, tx, &account, now); err != nil {
 		return err
 	}
@@ -67,6 +64,9 @@ func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.T
 	if err != nil {
 		return false, err
 	}
+	if ahead := account.PeriodStart.Sub(now); ahead > 0 && ahead <= clockSkew {
+		now = account.PeriodStart // the clock is behind that of a replica that has begun the period; one begun early is further ahead
+	}
 	in.Catalog, in.Now = l.plans, now
 	st := subscriptions.Derive(in)
 	if len(st.Unmapped) > 0 && l.reload != nil {
@@ -82,6 +82,9 @@ func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.T
 		l.log.WarnContext(ctx, "the account has two live subscriptions at Stripe; cancel this one", slog.String("account", account.ID), slog.String("subscription", id))
 	}
 	if st.Access == subscriptions.None {
+		if len(st.Unmapped) > 0 && account.Overage.CloseTime.After(now) {
+			account.Overage.CloseTime = now // nothing says how it would be charged
+		}
 		return false, nil
 	}
 	if err := l.endCredit(ctx, tx, account, st.Endings, now); err != nil {

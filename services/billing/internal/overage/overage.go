@@ -215,7 +215,7 @@ func (b *Biller) step(ctx context.Context, c Charge) error {
 		return err
 	}
 	err = errors.Join(err, b.Store.SaveCharge(ctx, call.c))
-	if call.c.State != c.State && (call.c.State == StateRefused || c.State == StateRefused) {
+	if call.c.State == StateRefused || c.State == StateRefused { // also when it was refused before: a process may have died between the two writes
 		err = errors.Join(err, b.Ledger.FollowOverage(ctx, c.AccountID))
 	}
 	return err
@@ -251,16 +251,24 @@ func (c *calling) judge(ctx context.Context, err error) error {
 		c.Logger.WarnContext(ctx, "Stripe did not take a charge of overage; sending it again later", attributes...)
 		return errStopped
 	}
-	c.refuse(refused)
+	if err := c.refuse(ctx, refused); err != nil {
+		return err
+	}
 	c.Logger.ErrorContext(ctx, "Stripe refused a charge of overage; correct the cause: the charge is sent again each day, and until it is taken the account gets no more overage", attributes...)
 	return nil
 }
 
-// refuse notes that Stripe refused a charge. The next attempt is for the customer that the account has then, unless there is a draft already.
-func (c *calling) refuse(why error) {
+// refuse notes that Stripe refused a charge. The next attempt begins anew when the draft is gone, or belongs to a customer that the account does
+// not have any more: Stripe never collects a draft that is not finalized.
+func (c *calling) refuse(ctx context.Context, why error) error {
 	c.c.State, c.c.Problem, c.c.NextTime = StateRefused, why.Error(), c.Now().Add(refusedRetry)
 	c.c.SpentKeys++
-	if c.c.InvoiceID == "" {
-		c.c.CustomerID = ""
+	present, err := c.Store.Customer(ctx, c.c.AccountID)
+	if err != nil {
+		return err
 	}
+	if c.c.InvoiceID == "" || outcome.Missing(why) || present != c.c.CustomerID {
+		c.c.InvoiceID, c.c.ItemID, c.c.CustomerID = "", "", ""
+	}
+	return nil
 }

@@ -1,10 +1,12 @@
 package overage_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -148,6 +150,9 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		w.fake.ServeHTTP(rw, r)
 	case "idempotency_error":
 		answer(rw, http.StatusBadRequest, how)
+	case "default_payment_method":
+		rw.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprintf(rw, `{"error": {"type": "invalid_request_error", "param": %q, "message": "no"}}`, how)
 	default:
 		status, _ := strconv.Atoi(how)
 		answer(rw, status, "api_error")
@@ -508,6 +513,115 @@ func TestARefusedChargeClosesOverage(t *testing.T) {
 			require.Len(t, w.invoices(), 2)
 		})
 	}
+}
+
+// A refused charge begins anew when its draft is gone, or when the account has another customer.
+func TestARefusedChargeBeginsAnew(t *testing.T) {
+	for name, happens := range map[string]func(w *world, db *database.DB){
+		"the draft is deleted": func(w *world, _ *database.DB) {
+			w.ask(http.MethodDelete, "/v1/invoices/"+w.charges()[0].InvoiceID, "")
+		},
+		"another customer": func(w *world, db *database.DB) {
+			w.ask(http.MethodDelete, "/v1/customers/"+w.customer, "")
+			require.NoError(w.t, db.Write(w.t.Context(), "", func(ctx context.Context, tx database.Tx) error {
+				return w.store.DropCustomer(ctx, tx, w.customer)
+			}))
+			w.customer = w.post("/v1/customers", "")
+			_, err := w.store.BeginCustomer(w.t.Context(), customers.Begin{AccountID: account, Time: w.Now()})
+			require.NoError(w.t, err)
+			require.NoError(w.t, w.store.SaveCustomer(w.t.Context(), account, w.customer))
+			method := w.post("/v1/payment_methods/pm_card_visa/attach", "customer="+w.customer)
+			w.post("/v1/customers/"+w.customer, "invoice_settings[default_payment_method]="+method)
+		},
+	} {
+		for _, step := range []string{"draft", "item", "finalize"} {
+			if name == "the draft is deleted" && step == "draft" {
+				continue
+			}
+			t.Run(name+", "+step, func(t *testing.T) {
+				db := databasetest.SQLite(t, store.Migrations())
+				w := newWorld(t, db, plans.Year)
+				w.use(1000 + 70_000_000)
+				w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+				w.fail = func(r *http.Request) string {
+					path := map[string]string{"draft": "/v1/invoices", "item": "/v1/invoiceitems", "finalize": "/v1/invoices/" + w.charges()[0].InvoiceID + "/finalize"}[step]
+					if r.Method == http.MethodPost && r.URL.Path == path {
+						return "400"
+					}
+					return ""
+				}
+				w.bill()
+				require.Equal(t, overage.StateRefused, w.charges()[0].State)
+				happens(w, db)
+				w.fail = nil
+				for range 3 {
+					w.Add(25 * time.Hour)
+					w.bill()
+				}
+				c := w.charges()[0]
+				require.Equal(t, overage.StateInvoiced, c.State, c.Problem)
+				require.Equal(t, w.customer, c.CustomerID)
+				var inv struct {
+					Status   string
+					Customer string
+				}
+				require.NoError(t, json.Unmarshal(w.ask(http.MethodGet, "/v1/invoices/"+c.InvoiceID, ""), &inv))
+				require.Equal(t, w.customer, inv.Customer)
+				require.NotEqual(t, "draft", inv.Status)
+			})
+		}
+	}
+}
+
+// A card that was removed since does not keep a charge from the customer's default card.
+func TestADetachedCard(t *testing.T) {
+	w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
+	w.use(1000 + 70_000_000)
+	w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+	method := w.post("/v1/payment_methods/pm_card_visa/attach", "customer="+w.customer)
+	w.post("/v1/customers/"+w.customer, "invoice_settings[default_payment_method]="+method)
+	refused := 0
+	w.fail = func(r *http.Request) string {
+		form, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		r.Body = io.NopCloser(bytes.NewReader(form))
+		if r.Method == http.MethodPost && r.URL.Path == "/v1/invoices" && strings.Contains(string(form), "default_payment_method=") {
+			refused++
+			return "default_payment_method"
+		}
+		return ""
+	}
+	w.bill()
+	w.done()
+	require.Equal(t, 1, refused)
+}
+
+// forgetful is a ledger that fails the first time that it is to follow a charge, as when the process dies.
+type forgetful struct {
+	*ledger.Ledger
+	failed bool
+}
+
+func (l *forgetful) FollowOverage(ctx context.Context, accountID string) error {
+	if !l.failed {
+		l.failed = true
+		return errors.New("the process dies")
+	}
+	return l.Ledger.FollowOverage(ctx, accountID)
+}
+
+// Overage closes also when the process dies right after it has noted a refusal.
+func TestARefusalIsFollowedLater(t *testing.T) {
+	w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
+	w.biller.Ledger = &forgetful{Ledger: w.ledger}
+	w.use(1000 + 70_000_000)
+	w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+	w.fail = func(*http.Request) string { return "400" }
+	require.ErrorContains(t, w.biller.Run(t.Context(), func(context.Context) error { return nil }), "the process dies")
+	require.True(t, w.open())
+	w.Add(25 * time.Hour)
+	w.bill()
+	require.False(t, w.open())
 }
 
 // An answer that says nothing about the charge does not refuse it.

@@ -71,10 +71,19 @@ var errTooMany = &outcome.UnknownError{Err: errors.New("stripe: a customer has t
 
 // NewOverageInvoice makes a draft, to be paid by the payment method of the subscription if it has one.
 func (c *Client) NewOverageInvoice(ctx context.Context, n overage.NewInvoice) (string, error) {
-	method, err := c.methodOf(ctx, n.Subscription)
+	method, err := c.methodOf(ctx, n.Subscription, n.Customer)
 	if err != nil {
 		return "", err
 	}
+	id, err := c.newOverageInvoice(ctx, n, method)
+	if refused, ok := errors.AsType[*outcome.RefusedError](err); ok && method != "" && refused.Param == "default_payment_method" {
+		n.Key += "/default" // the method was detached since: the customer's default pays
+		return c.newOverageInvoice(ctx, n, "")
+	}
+	return id, err
+}
+
+func (c *Client) newOverageInvoice(ctx context.Context, n overage.NewInvoice, method string) (string, error) {
 	params := &sdk.InvoiceParams{
 		Customer: sdk.String(n.Customer), Currency: sdk.String(string(sdk.CurrencyUSD)), AutoAdvance: sdk.Bool(false),
 		CollectionMethod:            sdk.String(string(sdk.InvoiceCollectionMethodChargeAutomatically)),
@@ -92,8 +101,8 @@ func (c *Client) NewOverageInvoice(ctx context.Context, n overage.NewInvoice) (s
 	return made.ID, nil
 }
 
-// methodOf returns the payment method of a subscription; "" for none.
-func (c *Client) methodOf(ctx context.Context, id string) (string, error) {
+// methodOf returns the payment method of a subscription, or "" if the subscription has none or belongs to another customer.
+func (c *Client) methodOf(ctx context.Context, id, customer string) (string, error) {
 	params := &sdk.SubscriptionParams{}
 	s, err := call(ctx, c, &params.Context, func() (*sdk.Subscription, error) {
 		return subscription.Client{B: c.backend, Key: c.key}.Get(id, params)
@@ -103,7 +112,7 @@ func (c *Client) methodOf(ctx context.Context, id string) (string, error) {
 		return "", nil
 	case err != nil:
 		return "", err
-	case s.DefaultPaymentMethod == nil:
+	case s.DefaultPaymentMethod == nil || s.Customer == nil || s.Customer.ID != customer:
 		return "", nil
 	}
 	return s.DefaultPaymentMethod.ID, nil
