@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/datafolder"
@@ -54,7 +55,7 @@ func (r restorer) restore(ctx context.Context, env settings.Env, folder string, 
 			}
 		}
 	}
-	kept, err := begin(data, now)
+	kept, err := begin(data, m.Time, now)
 	if err != nil {
 		return err
 	}
@@ -70,13 +71,18 @@ func (r restorer) restore(ctx context.Context, env settings.Env, folder string, 
 	return err
 }
 
-// begin notes that a restore has begun, and returns what the names of the replaced files get. One that did not finish continues with the
-// name that it had: the files that it has replaced are never overwritten.
-func begin(data string, now time.Time) (kept string, err error) {
+// begin notes that a restore of a backup has begun, and returns what the names of the replaced files get. One that did not finish continues
+// with the name that it had: the files that it has replaced are never overwritten. Another backup is refused, because a part of the first
+// may be in place.
+func begin(data string, backup, now time.Time) (kept string, err error) {
 	path := datafolder.Restoring(data)
 	raw, err := os.ReadFile(path)
 	if err == nil && len(raw) > 0 {
-		return string(raw), nil
+		kept, of, _ := strings.Cut(string(raw), "\n")
+		if of != backup.Format(time.RFC3339Nano) {
+			return "", fmt.Errorf("%s: the restore of the backup of %s did not finish: run `trivet restore` with that backup again: %w", data, of, datafolder.ErrRestoring)
+		}
+		return kept, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
@@ -85,7 +91,7 @@ func begin(data string, now time.Time) (kept string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(path+".new", []byte(kept), 0o600); err != nil {
+	if err := os.WriteFile(path+".new", []byte(kept+"\n"+backup.Format(time.RFC3339Nano)), 0o600); err != nil {
 		return "", err
 	}
 	return kept, errors.Join(os.Rename(path+".new", path), syncFolder(data))

@@ -74,6 +74,8 @@ func TestInterruptedRestore(t *testing.T) {
 	require.NoError(t, Backup(t.Context(), folderOf(source), folder, backupTime, io.Discard))
 	mark(t, source, "new")
 	later := backupTime.AddDate(0, 0, 1)
+	other := filepath.Join(t.TempDir(), "other")
+	require.NoError(t, Backup(t.Context(), folderOf(source), other, later, io.Discard))
 	for fails := 0; ; fails++ {
 		dir := filepath.Join(t.TempDir(), fmt.Sprint(fails))
 		require.NoError(t, os.CopyFS(dir, os.DirFS(source)))
@@ -91,6 +93,7 @@ func TestInterruptedRestore(t *testing.T) {
 		require.ErrorIs(t, err, power)
 		require.ErrorIs(t, Migrate(t.Context(), folderOf(dir), io.Discard), datafolder.ErrRestoring)
 		require.ErrorIs(t, Backup(t.Context(), folderOf(dir), filepath.Join(t.TempDir(), "mixed"), later, io.Discard), datafolder.ErrRestoring)
+		require.ErrorIs(t, Restore(t.Context(), folderOf(dir), other, later, io.Discard), datafolder.ErrRestoring, "parts of the first may be in place")
 		require.NoError(t, Restore(t.Context(), folderOf(dir), folder, later, io.Discard))
 		migrated(t, dir)
 		require.Equal(t, []string{"old"}, marks(t, filepath.Join(dir, "auth.db")))
