@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"os"
@@ -72,10 +73,7 @@ func SecretsOf[T any](h *Host, get func(string) string, modes []string, more fun
 		if err := settings.Load(get, &fresh, modes...); err != nil {
 			return err
 		}
-		if err := use(fresh); err != nil {
-			return err
-		}
-		return h.rotateAlerts(get)
+		return errors.Join(use(fresh), h.rotateAlerts(get))
 	}), nil
 }
 
@@ -122,8 +120,8 @@ func (f *SecretFiles) reload(ctx context.Context, seen map[string]string) {
 	}
 	names := slog.String("changed", strings.Join(changed, ", "))
 	if err := f.Reload(); err != nil {
-		f.Logger.ErrorContext(ctx, "secrets in the changed files are refused; their earlier values stay in use", names, slog.Any("error", err))
+		f.Logger.ErrorContext(ctx, "some secrets in the changed files are refused; what refused them keeps its earlier ones", names, slog.Any("error", err))
 		return
 	}
-	f.Logger.InfoContext(ctx, "the secrets are read again", names)
+	f.Logger.InfoContext(ctx, "the secrets were read again", names)
 }

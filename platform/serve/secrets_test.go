@@ -70,7 +70,7 @@ func TestSecretFilesAreFollowed(t *testing.T) {
 		require.Zero(t, f.reloads, "the file was written meanwhile")
 		time.Sleep(10 * time.Second)
 		require.Equal(t, 1, f.reloads)
-		require.Equal(t, 1, strings.Count(f.log.String(), `msg="the secrets are read again" changed=STRIPE_WEBHOOK_SECRET`))
+		require.Equal(t, 1, strings.Count(f.log.String(), `msg="the secrets were read again" changed=STRIPE_WEBHOOK_SECRET`))
 	})
 }
 
