@@ -122,7 +122,7 @@ func cannotStore(err error) bool {
 func outwaited(err error) bool { return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY }
 
 // failedWrite reports whether a write ended with err because of the database or a defect. A write that its own function refuses, such as for
-// a row that is not there or is there already, does not count.
+// a row that is missing or already exists, does not count.
 func failedWrite(err error) bool {
 	if IsUnique(err) || IsForeignKey(err) {
 		return false

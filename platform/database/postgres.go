@@ -149,7 +149,7 @@ func (*postgresServer) unreachable(err error) error {
 	case pgClass(err, "53300"):
 		return fmt.Errorf("PostgreSQL has no connection left: raise max_connections, lower DATABASE_READ_CONNECTIONS, or run fewer processes: %w", err)
 	case code == "08P01" && strings.Contains(err.Error(), "unsupported startup parameter"):
-		return fmt.Errorf("a pooler answers, and not PostgreSQL: set DATABASE_DIRECT_URL to the address of PostgreSQL itself: %w", err)
+		return fmt.Errorf("a pooler answered instead of PostgreSQL: set DATABASE_DIRECT_URL to the address of PostgreSQL itself: %w", err)
 	case pgClass(err, "57P0"):
 		return fmt.Errorf("PostgreSQL is starting or stopping: %w", err)
 	default:

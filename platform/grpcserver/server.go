@@ -34,7 +34,7 @@ const DefaultMaxMessage = 32 << 20
 // DefaultTimeout bounds a unary call whose caller set no deadline when Config.Timeout is 0.
 const DefaultTimeout = 30 * time.Second
 
-// connectionAge is when a caller is told to connect anew, which has it look its addresses up again and find new replicas. Calls
+// connectionAge is when a caller is told to reconnect, so that it resolves its addresses again and finds new replicas. Calls
 // that run continue.
 const connectionAge = 2 * time.Minute
 

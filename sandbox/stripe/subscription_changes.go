@@ -395,7 +395,7 @@ func (f *Fake) invoiceSettled(inv Invoice) *apiError {
 	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")
 }
 
-// invoiceFailed marks the subscription of an unpaid invoice as past due, but for that of a pending update, which leaves it as it is.
+// invoiceFailed marks the subscription of an unpaid invoice as past due, except that of a pending update, which leaves it as it is.
 func (f *Fake) invoiceFailed(inv Invoice) *apiError {
 	s, ok := f.subscriptions.Get(orEmpty(inv.Subscription))
 	if !ok || s.Status != "active" || orEmpty(s.LatestInvoice) != inv.ID || f.paysPending(s, inv) {

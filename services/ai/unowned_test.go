@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,7 +35,7 @@ func TestAResponseWhoseOwnerCannotBeStored(t *testing.T) {
 			a := h.respond(body)
 			requireReason(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, a.err)
 			require.Contains(t, a.err.Message, "owner")
-			require.NotZero(t, a.err.RetryAfter)
+			require.Equal(t, 10*time.Second, a.err.RetryAfter)
 			require.Nil(t, a.head)
 			final := h.settled().Settled[0]
 			require.Zero(t, final.GetUsage().GetInputTokens()+final.GetUsage().GetOutputTokens())

@@ -150,6 +150,10 @@ func (c *call) kept() bool {
 	return c.response != nil && c.response.keeper != nil && c.req.References.Stored && c.response.chat == nil
 }
 
+// OwnerPause is how long no stored response starts after the owner of one could not be written. Each would cost the operator its tokens
+// at the provider, and nobody would be billed for them.
+const OwnerPause = 10 * time.Second
+
 // noteResponse has the keeper note the response: as soon as the provider has named it, before the caller sees the name, and
 // again when its items are known. Only the first can fail the call.
 func (c *call) noteResponse() error {
@@ -168,7 +172,7 @@ func (c *call) noteResponse() error {
 	default: // the caller gets nothing, so nothing is billed, and no other attempt would help
 		c.stage, c.hopeless = refused, true
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-			"The owner of the response cannot be stored at the moment. Try again, or set \"store\" to false.").After(time.Second).Cause(err)
+			"The owner of the response cannot be stored at the moment. Try again, or set \"store\" to false.").After(OwnerPause).Cause(err)
 	}
 }
 

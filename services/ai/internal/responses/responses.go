@@ -50,10 +50,6 @@ type Front struct {
 	unwritable atomic.Int64 // until when stored responses are refused, in nanoseconds since 1970
 }
 
-// pauseAfterFailure is how long no stored response starts after the owner of one could not be written. Each would cost the operator
-// its tokens at the provider, and nobody would be billed for them.
-const pauseAfterFailure = 10 * time.Second
-
 // New returns a front.
 func New(o Options) *Front { return &Front{Options: o} }
 
@@ -126,7 +122,7 @@ func (k *keeper) Keep(ctx context.Context, kept invoke.Kept) error {
 	}
 	err := k.front.Store.Put(ctx, r, kept.Items, now, now.Add(k.front.Retention))
 	if err != nil && !kept.Known && !errors.Is(err, stored.ErrTaken) {
-		k.front.unwritable.Store(now.Add(pauseAfterFailure).UnixNano())
+		k.front.unwritable.Store(now.Add(invoke.OwnerPause).UnixNano())
 		k.front.disown(ctx, r)
 	}
 	return err

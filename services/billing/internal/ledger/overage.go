@@ -111,7 +111,7 @@ func (l *Ledger) allowOverage(ctx context.Context, tx Tx, account *Account, st s
 	return tx.PlanOverage(ctx, OveragePlan{AccountID: account.ID, SubscriptionID: st.SubscriptionID, Plan: st.Plan.Ref(), Cycle: name, DueTime: due})
 }
 
-// mayUseOverage tells whether new calls may use overage. Until the invoice of the period is paid, its credit is not there, and usage that it should pay
+// mayUseOverage tells whether new calls may use overage. Until the invoice of the period is paid, its credit has not been granted, and usage that it should pay
 // would be overage.
 func mayUseOverage(ctx context.Context, tx Tx, accountID string, st subscriptions.State) (bool, error) {
 	if st.Plan.Overage == nil || st.Access != subscriptions.Active || !st.Paid || st.OverageUnpaid {
