@@ -84,7 +84,7 @@ func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold
 
 // unknownOutcome reports whether a call of billing may have taken effect although it failed.
 func unknownOutcome(err error) bool {
-	switch errs.From(err).Reason { //nolint:exhaustive // the others are refusals
+	switch errs.From(err).Reason {
 	case errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
 		errorsv1.ErrorReason_ERROR_REASON_CANCELLED, errorsv1.ErrorReason_ERROR_REASON_INTERNAL:
 		return true
