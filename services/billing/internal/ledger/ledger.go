@@ -77,8 +77,8 @@ type Ledger struct {
 	reload func(ctx context.Context) error
 	free   FreeCredit
 	ids    ids
-	// started is when this process began: holds of calls from before may have been made by another version.
-	started time.Time
+	// former tells which holds may have been made by a version before this one.
+	former former
 	// recent has the open holds that this process made, so that Settle need not read them: what it uses of them does not
 	// change, and closing compares the rest.
 	recent *lru.Cache[string, *Hold]
@@ -100,7 +100,7 @@ func New(o Options) *Ledger {
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}
-	l.started = l.now()
+	l.former.started = l.now()
 	l.swept.Store(&Hold{})
 	return l
 }

@@ -122,7 +122,10 @@ func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 	}
 	call := &reserving{l: l, Reservation: r}
 	var began time.Time
-	if call.id, call.former, began = l.holdIDs(r.AccountID, r.RequestID); began.After(l.started.Add(clockSkew)) {
+	call.id, call.former, began = l.holdIDs(r.AccountID, r.RequestID)
+	if possible, err := l.former.possible(ctx, l.store, began); err != nil {
+		return Hold{}, err
+	} else if !possible {
 		call.former = ""
 	}
 	model, err := l.prices.Get(r.Model)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/callid"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -96,6 +97,11 @@ func (c *counting) together(account string, fn func(i int) error) (ran int) {
 	return batches[before]
 }
 
+// request is the id of a call, as the service makes it.
+func (c *counting) request(account string, i int) string {
+	return callid.Make(account, c.clock.Now(), uint64(i))
+}
+
 // TestStatementsPerCall counts the statements of one batch of many calls. On SQLite, where known accounts are not read, a call costs less than
 // a third of a statement.
 func TestStatementsPerCall(t *testing.T) {
@@ -113,7 +119,7 @@ func TestStatementsPerCall(t *testing.T) {
 		}
 		var holds [calls]ledger.Hold
 		ran := c.together(account(0), func(i int) (err error) {
-			holds[i], err = c.Reserve(t.Context(), ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: account(i), UserID: "user_1", Model: "embed", InputTokens: 10})
+			holds[i], err = c.Reserve(t.Context(), ledger.Reservation{RequestID: c.request(account(i), i), AccountID: account(i), UserID: "user_1", Model: "embed", InputTokens: 10})
 			return err
 		})
 		t.Logf("reserve: %.2f statements per call", float64(ran)/calls)
@@ -147,7 +153,7 @@ func TestFirstCallsShareStatements(t *testing.T) {
 		}
 		account := func(i int) string { return fmt.Sprintf("org_%d", i%accounts) }
 		ran := c.together(account(0), func(i int) error {
-			_, err := c.Reserve(t.Context(), ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: account(i), Model: "embed", InputTokens: 10})
+			_, err := c.Reserve(t.Context(), ledger.Reservation{RequestID: c.request(account(i), i), AccountID: account(i), Model: "embed", InputTokens: 10})
 			return err
 		})
 		t.Logf("%.2f statements per call", float64(ran)/calls)

@@ -29,6 +29,8 @@ type Store interface {
 	Account(ctx context.Context, id string) (Account, error)
 	// Hold reads a hold, or ErrNotFound.
 	Hold(ctx context.Context, id string) (Hold, error)
+	// AnyHold tells whether there is a hold at all.
+	AnyHold(ctx context.Context) (bool, error)
 	// ExpiredHolds reads at most limit open holds whose lease ended at or before at, by lease and id, after a hold; the zero Hold means
 	// from the first.
 	ExpiredHolds(ctx context.Context, at time.Time, after Hold, limit int) ([]Hold, error)

@@ -75,6 +75,12 @@ func (s *Store) Hold(ctx context.Context, id string) (ledger.Hold, error) {
 	return toHold(row)
 }
 
+// AnyHold tells whether there is a hold at all.
+func (s *Store) AnyHold(ctx context.Context) (bool, error) {
+	ids, err := s.read.AnyHold(ctx)
+	return len(ids) > 0, translate(err)
+}
+
 // ExpiredHolds reads open holds whose lease is over, after one.
 func (s *Store) ExpiredHolds(ctx context.Context, at time.Time, after ledger.Hold, limit int) ([]ledger.Hold, error) {
 	cursor := db.ListExpiredHoldsParams{AtTime: at.UnixMicro(), AfterLeaseTime: math.MinInt64, AfterID: after.ID, Most: int64(limit)}

@@ -9,6 +9,33 @@ import (
 	"context"
 )
 
+const anyHold = `-- name: AnyHold :many
+SELECT id FROM hold LIMIT 1
+`
+
+func (q *Queries) AnyHold(ctx context.Context) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, anyHold)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deleteFoldedHold = `-- name: DeleteFoldedHold :one
 DELETE FROM hold
 WHERE id = $1 AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < $2 AND NOT EXISTS (

@@ -1,6 +1,9 @@
 -- name: GetHold :one
 SELECT * FROM hold WHERE id = $1;
 
+-- name: AnyHold :many
+SELECT id FROM hold LIMIT 1;
+
 -- name: ListExpiredHolds :many
 SELECT * FROM hold
 WHERE fold <> 2 AND state = 'open' AND lease_time <= sqlc.arg(at_time) AND (lease_time, id) > (CAST(sqlc.arg(after_lease_time) AS BIGINT), CAST(sqlc.arg(after_id) AS TEXT))
