@@ -82,8 +82,8 @@ func (f *Fake) once(w http.ResponseWriter, r *http.Request, key string, body []b
 	a := f.run(e, r, body, fresh.request)
 	f.mu.Lock()
 	fresh.done, fresh.answer = true, a
-	if a.status >= 400 && a.status < 500 {
-		// Stripe remembers only requests that began to run; a rejected one may be corrected and sent again.
+	if a.status >= 400 && a.status < 500 && a.status != http.StatusPaymentRequired {
+		// Stripe remembers only requests that began to run, such as those that the bank declines. A rejected one may be corrected and sent again.
 		f.replays.forget(fresh)
 	}
 	f.mu.Unlock()

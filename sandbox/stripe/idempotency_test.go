@@ -65,3 +65,22 @@ func TestConcurrentMintsCreateOneUser(t *testing.T) {
 	}
 	require.Equal(t, 1, n)
 }
+
+// What the bank has declined is answered again for its key, also when the card is good by then.
+func TestADeclineIsReplayed(t *testing.T) {
+	s := openShop(t)
+	sub := s.subscribe(t, s.params(s.basic))
+	s.useCard(t, "pm_card_chargeCustomerFail")
+	s.reach(t, time.Unix(sub.CurrentPeriodEnd, 0).Add(time.Hour))
+	open := s.invoices(t, sub.ID)[0].ID
+	pay := func(key string) error {
+		p := &stripesdk.InvoicePayParams{}
+		p.SetIdempotencyKey(key)
+		_, err := s.client.Invoices.Pay(open, p)
+		return err
+	}
+	require.Equal(t, http.StatusPaymentRequired, sdkError(t, pay("k")).HTTPStatusCode)
+	s.useCard(t, "pm_card_visa")
+	require.Equal(t, http.StatusPaymentRequired, sdkError(t, pay("k")).HTTPStatusCode)
+	require.NoError(t, pay("l"))
+}

@@ -166,17 +166,22 @@ func (f *Fake) awaitPayment(ch change) (Subscription, *apiError) {
 		expires = min(expires, *back.TrialEnd)
 	}
 	back.PendingUpdate = &PendingUpdate{ExpiresAt: expires, SubscriptionItems: slices.Clone(ch.fresh.Items.Data)}
+	if ch.restart { // the invoice charges a period from now on, whenever it is paid
+		back.PendingUpdate.BillingCycleAnchor = &ch.now
+	}
 	return back, save(f, f.subscriptions, s.ID, back, "customer.subscription.updated")
 }
 
 // applyPending does a change whose invoice is paid.
-func (f *Fake) applyPending(s Subscription, now int64) *apiError {
-	rhythm := s.recurring()
+func (f *Fake) applyPending(s Subscription) *apiError {
 	s.setItems(slices.Clone(s.PendingUpdate.SubscriptionItems))
-	s.PendingUpdate = nil
-	if !sameInterval(rhythm, s.recurring()) {
-		s.BillingCycleAnchor, s.CurrentPeriodStart, s.CurrentPeriodEnd = now, now, s.recurring().next(now, now)
+	if anchor := s.PendingUpdate.BillingCycleAnchor; anchor != nil {
+		s.BillingCycleAnchor, s.CurrentPeriodStart, s.CurrentPeriodEnd = *anchor, *anchor, s.recurring().next(*anchor, *anchor)
+		if s.Status == "trialing" {
+			s.Status, s.TrialEnd = "active", anchor
+		}
 	}
+	s.PendingUpdate = nil
 	return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated", "customer.subscription.pending_update_applied")
 }
 
@@ -352,6 +357,9 @@ func (f *Fake) cancelFor(s Subscription, at int64, reason string) (Subscription,
 		s.CanceledAt = &at
 	}
 	s.CancellationDetails.Reason = &reason
+	if bad := f.dropPending(&s); bad != nil {
+		return s, bad
+	}
 	if bad := f.stopCollecting(s); bad != nil {
 		return s, bad
 	}
@@ -369,8 +377,7 @@ func (f *Fake) invoiceSettled(inv Invoice) *apiError {
 	}
 	if f.paysPending(s, inv) {
 		if inv.Status == "paid" {
-			cus, _ := f.customers.Get(s.Customer)
-			return f.applyPending(s, f.timeOf(cus))
+			return f.applyPending(s)
 		}
 		s.PendingUpdate = nil
 		return save(f, f.subscriptions, s.ID, s, "customer.subscription.updated")

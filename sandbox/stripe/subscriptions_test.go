@@ -403,3 +403,50 @@ func TestSubscriptionShowsCurrentPrice(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "new name", sub.Items.Data[0].Price.Nickname)
 }
+
+// A change to a year that is paid later has the period that its invoice charges.
+func TestAPendingYearBeginsWhenItWasAskedFor(t *testing.T) {
+	s := openShop(t)
+	sub := s.subscribe(t, s.params(s.basic))
+	s.reach(t, s.now.at.AddDate(0, 0, 5))
+	s.useCard(t, "pm_card_chargeCustomerFail")
+	asked := s.now.at.Unix()
+	changed, err := s.client.Subscriptions.Update(sub.ID, &stripesdk.SubscriptionParams{
+		Items:           []*stripesdk.SubscriptionItemsParams{{ID: &sub.Items.Data[0].ID, Price: &s.yearly.ID}},
+		PaymentBehavior: stripesdk.String("pending_if_incomplete"), ProrationBehavior: stripesdk.String("always_invoice"),
+	})
+	require.NoError(t, err)
+	require.Equal(t, asked, changed.PendingUpdate.BillingCycleAnchor)
+	require.Equal(t, sub.CurrentPeriodStart, changed.CurrentPeriodStart)
+	s.reach(t, s.now.at.Add(3*time.Hour))
+	s.useCard(t, "pm_card_visa")
+	due := s.invoices(t, sub.ID)[0]
+	_, err = s.client.Invoices.Pay(due.ID, nil)
+	require.NoError(t, err)
+	sub, err = s.client.Subscriptions.Get(sub.ID, nil)
+	require.NoError(t, err)
+	require.Nil(t, sub.PendingUpdate)
+	require.Equal(t, s.yearly.ID, sub.Items.Data[0].Price.ID)
+	require.Equal(t, asked, sub.CurrentPeriodStart)
+	require.Equal(t, asked, sub.BillingCycleAnchor)
+	require.Equal(t, time.Unix(asked, 0).UTC().AddDate(1, 0, 0).Unix(), sub.CurrentPeriodEnd)
+}
+
+// A canceled subscription has no pending change, and the invoice of the change cannot be paid.
+func TestACanceledSubscriptionDropsItsPendingChange(t *testing.T) {
+	s := openShop(t)
+	sub := s.subscribe(t, s.params(s.basic))
+	s.useCard(t, "pm_card_chargeCustomerFail")
+	_, err := s.client.Subscriptions.Update(sub.ID, &stripesdk.SubscriptionParams{
+		Items:           []*stripesdk.SubscriptionItemsParams{{ID: &sub.Items.Data[0].ID, Price: &s.pro.ID}},
+		PaymentBehavior: stripesdk.String("pending_if_incomplete"), ProrationBehavior: stripesdk.String("always_invoice"),
+	})
+	require.NoError(t, err)
+	over, err := s.client.Subscriptions.Cancel(sub.ID, nil)
+	require.NoError(t, err)
+	require.Nil(t, over.PendingUpdate)
+	inv := s.invoices(t, sub.ID)[0]
+	require.Equal(t, stripesdk.InvoiceStatusVoid, inv.Status)
+	_, err = s.client.Invoices.Pay(inv.ID, nil)
+	require.Error(t, err)
+}
