@@ -139,8 +139,8 @@ const batch = 100
 // chargeRetry is after how long a charge is made again that could not be made.
 const chargeRetry = time.Hour
 
-// Run makes the charges that are due, and sends what is open. One process at a time may run it. It calls keep before each step, and ends with
-// its error. An account or a charge that fails does not keep others from their turn.
+// Run makes the charges that are due, and sends what is open. One process at a time may run it. It calls keep before each charge that it makes and
+// before each call at Stripe, and ends with its error. An account or a charge that fails does not keep others from their turn.
 func (b *Biller) Run(ctx context.Context, keep func(context.Context) error) error {
 	err := b.make(ctx, keep)
 	if err != nil && ctx.Err() != nil {
@@ -180,10 +180,7 @@ func (b *Biller) sendAll(ctx context.Context, keep func(context.Context) error) 
 			return err
 		}
 		for _, c := range open {
-			if err := keep(ctx); err != nil {
-				return err
-			}
-			switch err := b.step(ctx, c); {
+			switch err := b.step(ctx, c, keep); {
 			case errors.Is(err, errStopped):
 				return nil
 			case err != nil:
@@ -201,9 +198,12 @@ func retryAfter(attempts int64) time.Duration {
 // errStopped says that Stripe does not serve now: the others wait for the next run.
 var errStopped = errors.New("overage: Stripe does not serve now")
 
-// step sends a charge and writes how far it is. Its errors are errStopped and those of the store.
-func (b *Biller) step(ctx context.Context, c Charge) error {
-	call := &calling{Biller: b, c: c, again: c.Attempts > 0}
+// step sends a charge and writes how far it is. It keeps the lease before each call at Stripe. Its errors are errStopped and those of keep and of the store.
+func (b *Biller) step(ctx context.Context, c Charge, keep func(context.Context) error) error {
+	if err := keep(ctx); err != nil {
+		return err
+	}
+	call := &calling{Biller: b, provider: leased{b.Provider, keep}, c: c, again: c.Attempts > 0}
 	call.c.Attempts++
 	call.c.NextTime = b.Now().Add(retryAfter(call.c.Attempts))
 	// The attempt is stored before the call, so that after a crash the next one looks first.

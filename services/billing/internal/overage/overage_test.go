@@ -71,7 +71,9 @@ type world struct {
 	mirror *mirror.Mirror
 	biller *overage.Biller
 	// fail decides what happens to a request of the biller: "" for nothing.
-	fail          func(r *http.Request) string
+	fail func(r *http.Request) string
+	// failed are the failures by idempotency key, which Stripe repeats for a day or more. What the fake answers, it repeats by itself.
+	failed        map[string]failure
 	calls         int
 	customer, sub string
 	// plan is the form of a subscription to the plan.
@@ -82,7 +84,7 @@ type world struct {
 // newWorld subscribes an account to the plan.
 func newWorld(t *testing.T, db *database.DB, interval plans.Interval) *world {
 	t.Helper()
-	w := &world{t: t, Clock: billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)), store: store.New(db)}
+	w := &world{t: t, Clock: billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)), store: store.New(db), failed: map[string]failure{}}
 	var err error
 	w.fake, err = fake.New(fake.Config{Now: w.Now, PublicURL: "http://stripe.test"})
 	require.NoError(t, err)
@@ -136,9 +138,18 @@ func (w *world) cancel() {
 // serve is Stripe as the biller reaches it.
 func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	w.calls++
-	how := ""
+	form, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(form))
+	how, key, request := "", r.Header.Get("Idempotency-Key"), r.Method+" "+r.URL.Path+" "+string(form)
 	if w.fail != nil {
 		how = w.fail(r)
+		r.Body = io.NopCloser(bytes.NewReader(form))
+	}
+	if w.repeated(rw, key, request) {
+		return
 	}
 	switch how {
 	case "lost": // done, but the answer is lost
@@ -155,8 +166,32 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(rw, `{"error": {"type": "invalid_request_error", "param": %q, "message": "no"}}`, how)
 	default:
 		status, _ := strconv.Atoi(how)
+		if (status >= http.StatusInternalServerError || status == http.StatusPaymentRequired) && key != "" {
+			w.failed[key] = failure{request: request, status: status, at: w.Now()}
+		}
 		answer(rw, status, "api_error")
 	}
+}
+
+// failure is a failed call that Stripe repeats.
+type failure struct {
+	request string
+	status  int
+	at      time.Time
+}
+
+// repeated answers a call whose key has failed before, as Stripe does.
+func (w *world) repeated(rw http.ResponseWriter, key, request string) bool {
+	known, ok := w.failed[key]
+	switch {
+	case !ok || w.Now().Sub(known.at) >= 48*time.Hour:
+		return false
+	case known.request != request:
+		answer(rw, http.StatusBadRequest, "idempotency_error")
+	default:
+		answer(rw, known.status, "api_error")
+	}
+	return true
 }
 
 func answer(rw http.ResponseWriter, status int, kind string) {
@@ -573,6 +608,106 @@ func TestARefusedChargeBeginsAnew(t *testing.T) {
 	}
 }
 
+// A draft that an operator deletes says nothing against its charge: another one is made at the next attempt, and overage stays open.
+func TestADeletedDraftIsMadeAgain(t *testing.T) {
+	for _, step := range []string{"/v1/invoiceitems", "/finalize"} {
+		t.Run(step, func(t *testing.T) {
+			w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
+			w.use(1000 + 70_000_000)
+			w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+			w.fail = func(r *http.Request) string {
+				if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, step) {
+					return "down"
+				}
+				return ""
+			}
+			w.bill()
+			first := w.charges()[0].InvoiceID
+			require.NotEmpty(t, first)
+			w.ask(http.MethodDelete, "/v1/invoices/"+first, "")
+			w.fail = nil
+			w.Add(time.Minute)
+			w.bill()
+			require.True(t, w.open())
+			w.done()
+			require.NotEqual(t, first, w.charges()[0].InvoiceID)
+			require.Len(t, w.invoices(), 2)
+		})
+	}
+}
+
+// A draft whose answer was lost, and that an operator has deleted, is made by a new key, also when its parameters have changed since.
+func TestALostDraftIsDeleted(t *testing.T) {
+	w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
+	w.use(1000 + 70_000_000)
+	w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+	w.fail = func(r *http.Request) string {
+		if r.Method == http.MethodPost && r.URL.Path == "/v1/invoices" {
+			return "lost"
+		}
+		return ""
+	}
+	w.bill()
+	w.fail = nil
+	w.ask(http.MethodDelete, "/v1/invoices/"+w.invoices()[0].ID, "")
+	card := w.post("/v1/payment_methods/pm_card_mastercard/attach", "customer="+w.customer)
+	w.post("/v1/subscriptions/"+w.sub, "default_payment_method="+card)
+	for range 3 {
+		w.Add(10 * time.Minute)
+		w.bill()
+	}
+	require.True(t, w.open())
+	w.done()
+}
+
+// A call that the bank has declined, or that failed, is repeated by Stripe for its key. The next attempt has another key.
+func TestADeclinedCallGetsAnotherKey(t *testing.T) {
+	for _, path := range []string{"/v1/invoices", "/v1/invoiceitems"} {
+		w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
+		w.use(1000 + 70_000_000)
+		w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+		w.fail = func(r *http.Request) string {
+			if r.Method == http.MethodPost && r.URL.Path == path {
+				return "402"
+			}
+			return ""
+		}
+		w.bill()
+		require.Equal(t, overage.StateRefused, w.charges()[0].State)
+		w.fail = nil
+		w.Add(25 * time.Hour)
+		w.bill()
+		w.done()
+	}
+}
+
+// The lease is kept before each call at Stripe, and nothing is called without it.
+func TestEachCallKeepsTheLease(t *testing.T) {
+	lost := errors.New("the lease is lost")
+	for n := range 8 {
+		w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
+		w.use(1000 + 70_000_000)
+		w.Set(w.Now().AddDate(0, 1, 0).Add(time.Hour))
+		kept, before := 0, w.calls
+		err := w.biller.Run(t.Context(), func(context.Context) error {
+			if kept++; kept > n {
+				return lost
+			}
+			return nil
+		})
+		if err == nil {
+			require.Equal(t, 5, n, "the charge, the attempt, the draft, the item, and that it is final")
+			return
+		}
+		require.ErrorIs(t, err, lost)
+		require.Equal(t, []int{0, 0, 0, 2, 3}[n], w.calls-before, "%d times kept; a draft takes two calls", n)
+		w.Add(time.Hour)
+		w.bill()
+		w.done()
+	}
+	require.Fail(t, "it never ends")
+}
+
 // A card that was removed since does not keep a charge from the customer's default card.
 func TestADetachedCard(t *testing.T) {
 	w := newWorld(t, databasetest.SQLite(t, store.Migrations()), plans.Year)
@@ -584,7 +719,6 @@ func TestADetachedCard(t *testing.T) {
 	w.fail = func(r *http.Request) string {
 		form, err := io.ReadAll(r.Body)
 		require.NoError(t, err)
-		r.Body = io.NopCloser(bytes.NewReader(form))
 		if r.Method == http.MethodPost && r.URL.Path == "/v1/invoices" && strings.Contains(string(form), "default_payment_method=") {
 			refused++
 			return "default_payment_method"
