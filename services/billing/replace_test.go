@@ -9,7 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/sandbox/fault"
 	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
 
 // useCard makes a test card the one that pays for the subscription.
@@ -119,6 +122,50 @@ func TestAScheduledChangeStaysUntilItsReplacementIsPaid(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "pro", h.subscription().GetScheduledChange().GetPlanId())
 			require.EqualValues(t, 3, h.subscription().GetSeats())
+		})
+	})
+	t.Run("another change cannot be scheduled", func(t *testing.T) {
+		scheduled(t, func(t *testing.T, h *fixture) {
+			h.useCard("chargeCustomerFail")
+			_, _ = upgrade(h)
+			billingtest.Fail(t, h.stripe, fault.Fault{Kind: fault.Status, Status: 400, Method: "POST", Path: "/v1/subscription_schedules/*", Count: 1})
+			p, err := h.preview("pro", 0, month)
+			require.NoError(t, err)
+			_, err = h.change(p)
+			_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, err)
+			pay(h)
+			h.Add(time.Minute)
+			require.NoError(t, h.service.FinishReplacements(t.Context()))
+			require.Nil(t, h.subscription().GetScheduledChange(), "the paid change still replaces the first scheduled one")
+			require.EqualValues(t, 3, h.subscription().GetSeats())
+		})
+	})
+	t.Run("not paid before the period is about to end", func(t *testing.T) {
+		scheduled(t, func(t *testing.T, h *fixture) {
+			end := h.subscription().GetPeriodEndTime().AsTime()
+			h.useCard("chargeCustomerFail")
+			h.Set(end.Add(-10 * time.Minute))
+			_, done := upgrade(h)
+			require.NotEmpty(t, done.GetPaymentUrl())
+			invoice := h.listed("/v1/invoices")[0]
+			h.Set(end.Add(-6 * time.Minute))
+			require.NoError(t, h.service.FinishReplacements(t.Context()))
+			require.Equal(t, []string{invoice}, h.listed("/v1/invoices?status=open"), "it can still be paid")
+			h.Set(end.Add(-4 * time.Minute))
+			require.NoError(t, h.service.FinishReplacements(t.Context()))
+			require.Empty(t, h.listed("/v1/invoices?status=open"), "a payment would buy what is undone at once")
+			h.useCard("visa")
+			p, err := h.preview("team", 3, month)
+			require.NoError(t, err)
+			_, err = h.change(p)
+			_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
+			require.Empty(t, h.listed("/v1/invoices?status=open"))
+			h.Set(end.Add(time.Second))
+			_, err = h.stripe.Advance()
+			require.NoError(t, err)
+			_, err = h.reconcile(&billingv1.ReconcileRequest{})
+			require.NoError(t, err)
+			require.Equal(t, "pro", h.account().GetPlanId())
 		})
 	})
 	t.Run("paid later, and another change is scheduled before anybody looks", func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -75,13 +74,10 @@ func (h *fixture) account() *billingv1.Account {
 	return got.GetAccount()
 }
 
-// sell runs a test on both databases, at the time of the fake Stripe.
+// sell runs a test on both databases, with a Stripe that has the same clock.
 func sell(t *testing.T, test func(t *testing.T, h *fixture)) {
 	t.Helper()
-	each(t, selling, func(t *testing.T, h *fixture) {
-		h.Set(time.Now().UTC())
-		test(t, h)
-	})
+	each(t, selling, test)
 }
 
 // A plan and a pack are in the account when the person is back, without any webhook.

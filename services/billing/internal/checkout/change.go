@@ -25,6 +25,8 @@ var (
 	ErrCanceling = errors.New("checkout: the subscription is canceled at the end of its period")
 	// ErrSame says that nothing would change.
 	ErrSame = errors.New("checkout: the subscription is that already")
+	// ErrEnding says that the period, with a scheduled change at its end, is about to end.
+	ErrEnding = errors.New("checkout: the period is about to end with a scheduled change")
 	// ErrExpired says that a preview is too old, was replaced, or that the subscription has changed since.
 	ErrExpired = errors.New("checkout: the preview has expired")
 )
@@ -74,6 +76,9 @@ type Changer interface {
 	ScheduleChange(ctx context.Context, p Preview) error
 	// ReleaseSchedule takes a scheduled change back.
 	ReleaseSchedule(ctx context.Context, id string) error
+	// GiveUpChange drops the change of a subscription that waits for its payment, so that its invoice cannot be paid any more. A change that is
+	// paid, and a subscription without one, stay as they are.
+	GiveUpChange(ctx context.Context, id string) error
 	// CancelAtPeriodEnd cancels a subscription at the end of its period, or takes that back.
 	CancelAtPeriodEnd(ctx context.Context, id string, cancel bool) error
 	// CancelNow ends a subscription. One that Stripe does not have has ended.
@@ -195,7 +200,7 @@ func (s *Service) live(ctx context.Context, accountID string) (sub subscriptions
 	}
 }
 
-// Change does what a preview says, and charges exactly that. Repeating it is harmless. Errors: ErrExpired, ErrNoSubscription, job.ErrBusy, those of
+// Change does what a preview says, and charges exactly that. Repeating it is harmless. Errors: ErrExpired, ErrEnding, ErrNoSubscription, job.ErrBusy, those of
 // mirror.Fetch, of package outcome and of the store.
 func (s *Service) Change(ctx context.Context, accountID, previewID string) (done Changed, err error) {
 	err = s.alone(ctx, accountID, func(ctx context.Context, s *Service, _ *job.Holder) (err error) {
@@ -217,7 +222,7 @@ func (s *Service) change(ctx context.Context, accountID, previewID string) (Chan
 	if err != nil {
 		return Changed{}, err
 	}
-	start, _ := sub.Period()
+	start, end := sub.Period()
 	switch {
 	case have.Price.ID == p.Price && have.Quantity == p.Quantity: // an earlier attempt has done it
 		return Changed{Invoice: sub.LatestInvoice}, errors.Join(s.follow(ctx, p, sub.LatestInvoice), s.finishReplacement(ctx, accountID))
@@ -228,6 +233,9 @@ func (s *Service) change(ctx context.Context, accountID, previewID string) (Chan
 		return Changed{}, s.scheduleChange(ctx, accountID, p)
 	}
 	if sub.Schedule != "" {
+		if s.ending(end) {
+			return Changed{}, ErrEnding
+		}
 		r := Replacement{Subscription: p.Subscription, Schedule: sub.Schedule, Price: p.Price, Quantity: p.Quantity}
 		if err := s.Store.SaveReplacement(ctx, accountID, r, s.Now().Add(replacementCheck)); err != nil {
 			return Changed{}, err
@@ -241,15 +249,15 @@ func (s *Service) change(ctx context.Context, accountID, previewID string) (Chan
 }
 
 // scheduleChange does a change at the end of the period. It is the caller's latest wish, so no payment that is still open takes it back. A schedule that a
-// paid change has replaced goes before.
+// paid change has replaced is released before. A change that fails leaves the replacement as it is, because the schedule is still the earlier one.
 func (s *Service) scheduleChange(ctx context.Context, accountID string, p Preview) error {
 	if err := s.finishReplacement(ctx, accountID); err != nil {
 		return err
 	}
-	if err := s.Store.DropReplacement(ctx, accountID); err != nil {
+	if err := s.Changer.ScheduleChange(ctx, p); err != nil {
 		return err
 	}
-	if err := s.Changer.ScheduleChange(ctx, p); err != nil {
+	if err := s.Store.DropReplacement(ctx, accountID); err != nil {
 		return err
 	}
 	return s.follow(ctx, p, "")

@@ -86,6 +86,10 @@ func (k *kept) ReleaseSchedule(ctx context.Context, id string) error {
 	return k.do(ctx, func(ctx context.Context) error { return k.Changer.ReleaseSchedule(ctx, id) })
 }
 
+func (k *kept) GiveUpChange(ctx context.Context, id string) error {
+	return k.do(ctx, func(ctx context.Context) error { return k.Changer.GiveUpChange(ctx, id) })
+}
+
 func (k *kept) CancelAtPeriodEnd(ctx context.Context, id string, cancel bool) error {
 	return k.do(ctx, func(ctx context.Context) error { return k.Changer.CancelAtPeriodEnd(ctx, id, cancel) })
 }

@@ -25,7 +25,13 @@ const (
 	replacementCheck = time.Minute
 	// replacementBatch is how many are checked in one round.
 	replacementBatch = 100
+	// endingTime is how long before the end of a period a replacement must be paid. The scheduled change takes effect at that end, so a later payment
+	// would buy what is undone at once. It leaves time for some checks.
+	endingTime = 5 * time.Minute
 )
+
+// ending tells whether a period is about to end.
+func (s *Service) ending(end time.Time) bool { return s.Now().Add(endingTime).After(end) }
 
 // FinishReplacements releases the schedules that paid changes have replaced. Errors: those of mirror.Fetch, of package outcome and of the store.
 func (s *Service) FinishReplacements(ctx context.Context) error {
@@ -76,9 +82,17 @@ func (s *Service) finishReplacement(ctx context.Context, accountID string) error
 			return err
 		}
 	case sub.PendingUpdate != nil:
-		return nil // it can still be paid
+		return s.giveUpEnding(ctx, sub) // it can still be paid
 	}
 	return s.Store.DropReplacement(ctx, accountID)
+}
+
+// giveUpEnding drops a change that was not paid before its period is about to end. The next check finds that it is gone, or that it was paid meanwhile.
+func (s *Service) giveUpEnding(ctx context.Context, sub subscriptions.Subscription) error {
+	if _, end := sub.Period(); !s.ending(end) {
+		return nil
+	}
+	return s.Changer.GiveUpChange(ctx, sub.ID)
 }
 
 // done tells whether the subscription has what the change is for.

@@ -101,6 +101,8 @@ func changeError(ctx context.Context, planID string, err error) error {
 		return conflict("This subscription is canceled at the end of its period. Resume it first.")
 	case errors.Is(err, checkout.ErrSame):
 		return conflict("The subscription has this plan, interval and number of seats already.")
+	case errors.Is(err, checkout.ErrEnding):
+		return conflict("The period of this subscription ends within five minutes, with a scheduled change. Nothing was changed. Ask for a new preview after that.")
 	case errors.Is(err, checkout.ErrExpired):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "The preview has expired, was replaced, or does not fit the subscription any more. Nothing was changed. Ask for a new preview.").
 			Field("previewId", "has expired")

@@ -82,9 +82,16 @@ func (c *Client) CancelNow(ctx context.Context, id string) error {
 }
 
 // ScheduleChange does a change at the end of the period. A schedule that is there is used again: an interrupted call made it, or an earlier change. Its
-// present phase may be older than the subscription, so the items are the subscription's.
+// present phase may be older than the subscription, so the items are the subscription's. A change that is not possible makes no schedule.
 func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
-	sub, schedule, err := c.scheduleOf(ctx, p.Subscription)
+	sub, err := c.withSchedule(ctx, p.Subscription)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(sub.Items.Data, func(i *sdk.SubscriptionItem) bool { return i.Price.ID == p.FromPrice }) {
+		return checkout.ErrExpired
+	}
+	schedule, err := c.scheduleOf(ctx, sub)
 	if err != nil {
 		return err
 	}
@@ -94,9 +101,7 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 			now = phase
 		}
 	}
-	if now.Items, err = itemsNow(sub, now); err != nil {
-		return err
-	}
+	now.Items = itemsNow(sub, now)
 	present := carried(now)
 	present.StartDate, present.EndDate = sdk.Int64(now.StartDate), sdk.Int64(p.Effective.Unix())
 	if now.TrialEnd != 0 {
@@ -105,9 +110,6 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 	next := carried(now)
 	next.Iterations = sdk.Int64(1)
 	at := slices.IndexFunc(next.Items, func(i *sdk.SubscriptionSchedulePhaseItemParams) bool { return sdk.StringValue(i.Price) == p.FromPrice })
-	if at < 0 {
-		return checkout.ErrExpired
-	}
 	next.Items[at].Price, next.Items[at].Quantity = sdk.String(p.Price), sdk.Int64(p.Quantity)
 	params := &sdk.SubscriptionScheduleParams{
 		EndBehavior: sdk.String(string(sdk.SubscriptionScheduleEndBehaviorRelease)), ProrationBehavior: sdk.String("none"),
@@ -119,26 +121,39 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 	return err
 }
 
-// scheduleOf returns the subscription and its schedule, and creates one if necessary.
-func (c *Client) scheduleOf(ctx context.Context, id string) (*sdk.Subscription, *sdk.SubscriptionSchedule, error) {
+// withSchedule returns the subscription with its schedule.
+func (c *Client) withSchedule(ctx context.Context, id string) (*sdk.Subscription, error) {
 	read := &sdk.SubscriptionParams{}
 	read.AddExpand("schedule")
-	s, err := call(ctx, c, &read.Context, func() (*sdk.Subscription, error) { return subscription.Client{B: c.backend, Key: c.key}.Get(id, read) })
-	if err != nil || s.Schedule != nil {
-		return s, scheduleIn(s), err
+	sub, err := call(ctx, c, &read.Context, func() (*sdk.Subscription, error) { return subscription.Client{B: c.backend, Key: c.key}.Get(id, read) })
+	if err == nil && sub.Items.HasMore {
+		return nil, errLongList
 	}
-	params := &sdk.SubscriptionScheduleParams{FromSubscription: sdk.String(id)}
-	made, err := call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
-		return subscriptionschedule.Client{B: c.backend, Key: c.key}.New(params)
-	})
-	return s, made, err
+	return sub, err
 }
 
-func scheduleIn(s *sdk.Subscription) *sdk.SubscriptionSchedule {
-	if s == nil {
-		return nil
+// scheduleOf returns the schedule of a subscription, and creates one if necessary.
+func (c *Client) scheduleOf(ctx context.Context, sub *sdk.Subscription) (*sdk.SubscriptionSchedule, error) {
+	if sub.Schedule != nil {
+		return sub.Schedule, nil
 	}
-	return s.Schedule
+	params := &sdk.SubscriptionScheduleParams{FromSubscription: sdk.String(sub.ID)}
+	return call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
+		return subscriptionschedule.Client{B: c.backend, Key: c.key}.New(params)
+	})
+}
+
+// GiveUpChange voids the invoice that a change waits for, which drops the change. Without such an invoice it does nothing.
+func (c *Client) GiveUpChange(ctx context.Context, id string) error {
+	read := &sdk.SubscriptionParams{}
+	read.AddExpand("latest_invoice")
+	sub, err := call(ctx, c, &read.Context, func() (*sdk.Subscription, error) { return subscription.Client{B: c.backend, Key: c.key}.Get(id, read) })
+	if err != nil || sub.PendingUpdate == nil || sub.LatestInvoice == nil || sub.LatestInvoice.Status != sdk.InvoiceStatusOpen {
+		return err
+	}
+	params := &sdk.InvoiceVoidInvoiceParams{}
+	_, err = call(ctx, c, &params.Context, func() (*sdk.Invoice, error) { return c.invoices().VoidInvoice(sub.LatestInvoice.ID, params) })
+	return err
 }
 
 // ReleaseSchedule takes a scheduled change back. A schedule that has ended is released.

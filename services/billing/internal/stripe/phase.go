@@ -49,10 +49,7 @@ func carried(from *sdk.SubscriptionSchedulePhase) *sdk.SubscriptionSchedulePhase
 var errLongList = errors.New("stripe: the subscription has too many items for a scheduled change; change it in Stripe's dashboard")
 
 // itemsNow are the items that a subscription has now, with what a phase has for their prices.
-func itemsNow(sub *sdk.Subscription, phase *sdk.SubscriptionSchedulePhase) (items []*sdk.SubscriptionSchedulePhaseItem, err error) {
-	if sub.Items.HasMore {
-		return nil, errLongList
-	}
+func itemsNow(sub *sdk.Subscription, phase *sdk.SubscriptionSchedulePhase) (items []*sdk.SubscriptionSchedulePhaseItem) {
 	for _, have := range sub.Items.Data {
 		item := &sdk.SubscriptionSchedulePhaseItem{Price: have.Price, Metadata: have.Metadata, BillingThresholds: have.BillingThresholds, TaxRates: have.TaxRates}
 		for _, d := range have.Discounts {
@@ -66,7 +63,7 @@ func itemsNow(sub *sdk.Subscription, phase *sdk.SubscriptionSchedulePhase) (item
 		item.Quantity = have.Quantity
 		items = append(items, item)
 	}
-	return items, nil
+	return items
 }
 
 func carriedItem(from *sdk.SubscriptionSchedulePhaseItem) *sdk.SubscriptionSchedulePhaseItemParams {
