@@ -90,6 +90,25 @@ func TestNewsDoesNotMoveThePeriodBack(t *testing.T) {
 	})
 }
 
+// Nor does a call at such a replica, which has to look at the account because an open call keeps credit whose time is over.
+func TestACallDoesNotMoveThePeriodBack(t *testing.T) {
+	metered(t, func(t *testing.T, s *subscriber) {
+		s.give("promo", 100, s.month(1).Add(-10*time.Second))
+		s.clock.Set(s.month(1).Add(-20 * time.Second))
+		kept := s.hold("kept", 100)
+		s.clock.Set(s.month(1))
+		s.settle(s.hold("1", 1), 1)
+		begun := s.account()
+		require.Equal(t, s.month(1), begun.PeriodStart)
+		require.False(t, begun.Due.After(s.month(1).Add(-time.Second)), "each call looks at the account")
+		s.clock.Set(s.month(1).Add(-time.Second))
+		s.settle(s.hold("2", 1), 1)
+		require.Equal(t, s.month(1), s.account().PeriodStart)
+		s.settle(kept, 100)
+		s.sound()
+	})
+}
+
 // A subscription with a price that no plan has allows no overage: nothing says how it would be charged. Another one that is over changes
 // nothing about that.
 func TestAnUnknownPriceClosesOverage(t *testing.T) {

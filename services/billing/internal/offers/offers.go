@@ -234,8 +234,12 @@ func rowsOf(file plans.File) ([]Row, error) {
 // Load reads the applied versions into the catalog.
 func (a *Applier) Load(ctx context.Context) error { return Load(ctx, a.Store, a.Catalog) }
 
-// Load reads the applied versions into a catalog.
+// Load reads the applied versions into a catalog, unless that has later ones. The revision is read first, so that it is not later than the versions.
 func Load(ctx context.Context, store Store, into *plans.Catalog) error {
+	applied, err := store.Catalog(ctx)
+	if err != nil {
+		return err
+	}
 	rows, err := store.Offers(ctx)
 	if err != nil {
 		return err
@@ -251,7 +255,7 @@ func Load(ctx context.Context, store Store, into *plans.Catalog) error {
 		}
 		offers = append(offers, o)
 	}
-	into.Set(offers)
+	into.Update(applied.Revision, offers)
 	return nil
 }
 

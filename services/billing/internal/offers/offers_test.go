@@ -282,3 +282,30 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	require.ErrorIs(t, err, offers.ErrBusy)
 	require.Zero(t, f.wire.calls)
 }
+
+// slowStore answers its first reader after another one has read what was applied since.
+type slowStore struct {
+	offers.Store
+	meanwhile func()
+}
+
+func (s *slowStore) Offers(ctx context.Context) ([]offers.Row, error) {
+	rows, err := s.Store.Offers(ctx)
+	if meanwhile := s.meanwhile; meanwhile != nil {
+		s.meanwhile = nil
+		meanwhile()
+	}
+	return rows, err
+}
+
+// A reader that is slower than the next apply does not put the earlier versions back.
+func TestASlowReaderKeepsTheLaterVersions(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		f.apply(first)
+		slow := &slowStore{Store: f.Store, meanwhile: func() { f.apply(second) }}
+		require.NoError(t, offers.Load(t.Context(), slow, f.Catalog))
+		pro, ok := f.Catalog.Get("pro")
+		require.True(t, ok)
+		require.EqualValues(t, 2, pro.Version)
+	})
+}

@@ -52,6 +52,8 @@ type content struct {
 	byRef  map[string]Plan
 	prices map[string]Sale
 	offers []Offer
+	// revision is that of what was applied.
+	revision int64
 }
 
 // Sale is what a price of Stripe's sells.
@@ -86,8 +88,22 @@ func Load(path, fallback string, known []string) (*Catalog, error) {
 // Source returns the text of the plan file.
 func (c *Catalog) Source() []byte { return c.data }
 
+// Update replaces what was applied by a revision, unless a later one is there: of two readers, the slower one may have read the earlier revision.
+func (c *Catalog) Update(revision int64, offers []Offer) {
+	n := c.contentOf(offers)
+	n.revision = revision
+	for {
+		present := c.now.Load()
+		if revision < present.revision || c.now.CompareAndSwap(present, n) {
+			return
+		}
+	}
+}
+
 // Set replaces what was applied. Without an applied plan, the plans are those of the file.
-func (c *Catalog) Set(offers []Offer) {
+func (c *Catalog) Set(offers []Offer) { c.now.Store(c.contentOf(offers)) }
+
+func (c *Catalog) contentOf(offers []Offer) *content {
 	n := &content{byID: map[string]Plan{}, byRef: map[string]Plan{}, prices: map[string]Sale{}, offers: offers}
 	for _, o := range offers {
 		switch {
@@ -108,7 +124,7 @@ func (c *Catalog) Set(offers []Offer) {
 	for _, p := range n.plans {
 		n.byID[p.ID] = p
 	}
-	c.now.Store(n)
+	return n
 }
 
 // Get returns a plan by id, in its newest version, or by the reference of a version.
