@@ -2451,13 +2451,12 @@ export interface components {
          *
          *      - OVERAGE_CHARGE_STATE_UNSPECIFIED: Not set; no charge has it.
          *      - OVERAGE_CHARGE_STATE_NEW: It is to be sent to Stripe.
-         *      - OVERAGE_CHARGE_STATE_SENT: Not used: each charge has an invoice of its own.
          *      - OVERAGE_CHARGE_STATE_INVOICED: It is on an invoice.
          *      - OVERAGE_CHARGE_STATE_REFUSED: Stripe refused it. It is sent again each day, and until Stripe takes it the account gets no more overage.
          * @default OVERAGE_CHARGE_STATE_UNSPECIFIED
          * @enum {string}
          */
-        OverageChargeState: "OVERAGE_CHARGE_STATE_UNSPECIFIED" | "OVERAGE_CHARGE_STATE_NEW" | "OVERAGE_CHARGE_STATE_SENT" | "OVERAGE_CHARGE_STATE_INVOICED" | "OVERAGE_CHARGE_STATE_REFUSED";
+        OverageChargeState: "OVERAGE_CHARGE_STATE_UNSPECIFIED" | "OVERAGE_CHARGE_STATE_NEW" | "OVERAGE_CHARGE_STATE_INVOICED" | "OVERAGE_CHARGE_STATE_REFUSED";
         /** @description OveragePeriod is the overage of one period. */
         OveragePeriod: {
             /**

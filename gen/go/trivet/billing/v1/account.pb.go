@@ -279,8 +279,6 @@ const (
 	OverageChargeState_OVERAGE_CHARGE_STATE_UNSPECIFIED OverageChargeState = 0
 	// It is to be sent to Stripe.
 	OverageChargeState_OVERAGE_CHARGE_STATE_NEW OverageChargeState = 1
-	// Not used: each charge has an invoice of its own.
-	OverageChargeState_OVERAGE_CHARGE_STATE_SENT OverageChargeState = 2
 	// It is on an invoice.
 	OverageChargeState_OVERAGE_CHARGE_STATE_INVOICED OverageChargeState = 3
 	// Stripe refused it. It is sent again each day, and until Stripe takes it the account gets no more overage.
@@ -292,14 +290,12 @@ var (
 	OverageChargeState_name = map[int32]string{
 		0: "OVERAGE_CHARGE_STATE_UNSPECIFIED",
 		1: "OVERAGE_CHARGE_STATE_NEW",
-		2: "OVERAGE_CHARGE_STATE_SENT",
 		3: "OVERAGE_CHARGE_STATE_INVOICED",
 		4: "OVERAGE_CHARGE_STATE_REFUSED",
 	}
 	OverageChargeState_value = map[string]int32{
 		"OVERAGE_CHARGE_STATE_UNSPECIFIED": 0,
 		"OVERAGE_CHARGE_STATE_NEW":         1,
-		"OVERAGE_CHARGE_STATE_SENT":        2,
 		"OVERAGE_CHARGE_STATE_INVOICED":    3,
 		"OVERAGE_CHARGE_STATE_REFUSED":     4,
 	}
@@ -1997,13 +1993,12 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x13INVOICE_STATUS_OPEN\x10\x02\x12\x17\n" +
 	"\x13INVOICE_STATUS_PAID\x10\x03\x12 \n" +
 	"\x1cINVOICE_STATUS_UNCOLLECTIBLE\x10\x04\x12\x17\n" +
-	"\x13INVOICE_STATUS_VOID\x10\x05*\xbc\x01\n" +
+	"\x13INVOICE_STATUS_VOID\x10\x05*\xbe\x01\n" +
 	"\x12OverageChargeState\x12$\n" +
 	" OVERAGE_CHARGE_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
-	"\x18OVERAGE_CHARGE_STATE_NEW\x10\x01\x12\x1d\n" +
-	"\x19OVERAGE_CHARGE_STATE_SENT\x10\x02\x12!\n" +
+	"\x18OVERAGE_CHARGE_STATE_NEW\x10\x01\x12!\n" +
 	"\x1dOVERAGE_CHARGE_STATE_INVOICED\x10\x03\x12 \n" +
-	"\x1cOVERAGE_CHARGE_STATE_REFUSED\x10\x04BAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
+	"\x1cOVERAGE_CHARGE_STATE_REFUSED\x10\x04\"\x04\b\x02\x10\x02*\x19OVERAGE_CHARGE_STATE_SENTBAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
 
 var (
 	file_trivet_billing_v1_account_proto_rawDescOnce sync.Once

@@ -1131,13 +1131,6 @@ export enum OverageChargeState {
   NEW = 1,
 
   /**
-   * Not used: each charge has an invoice of its own.
-   *
-   * @generated from enum value: OVERAGE_CHARGE_STATE_SENT = 2;
-   */
-  SENT = 2,
-
-  /**
    * It is on an invoice.
    *
    * @generated from enum value: OVERAGE_CHARGE_STATE_INVOICED = 3;
