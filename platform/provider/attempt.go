@@ -25,6 +25,7 @@ type record struct {
 	outcome                                outcome
 	latency, firstByte                     time.Duration
 	err                                    string
+	try                                    int // of a repeated call; 0 for the first try
 }
 
 type attemptKey struct{}

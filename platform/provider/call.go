@@ -162,7 +162,7 @@ func (c *call) trouble(err error) outcome {
 func (c *call) log(out outcome, err error, took time.Duration) {
 	r := record{
 		integration: c.t.config.Integration, target: c.t.config.Target, method: c.method, requestID: requestid.From(c.ctx), status: c.status, outcome: out,
-		latency: took, firstByte: c.firstByte,
+		latency: took, firstByte: c.firstByte, try: tryOf(c.ctx),
 	}
 	if err != nil {
 		r.err = withoutURL(err)
@@ -181,13 +181,16 @@ func (c *call) log(out outcome, err error, took time.Duration) {
 
 // attrs are the attributes of the log; code is the provider's own code of an error, if it is known.
 func (r record) attrs(code string) []slog.Attr {
-	attrs := make([]slog.Attr, 0, 13)
+	attrs := make([]slog.Attr, 0, 14)
 	attrs = append(attrs,
 		slog.String("integration", r.integration), slog.String("method", r.method), slog.Int("status", r.status),
 		slog.Bool("success", r.outcome == success), slog.String("outcome", string(r.outcome)), slog.Duration("latency", r.latency),
 		slog.Duration("first_byte", r.firstByte))
 	if r.target != "" {
 		attrs = append(attrs, slog.String("target", r.target))
+	}
+	if r.try > 0 {
+		attrs = append(attrs, slog.Int("attempt", r.try))
 	}
 	if r.requestID != "" {
 		attrs = append(attrs, slog.String("request_id", r.requestID))

@@ -36,6 +36,8 @@ type Config struct {
 	Ended func(End)
 	// Breaker refuses calls at once while the provider fails; off by default.
 	Breaker Breaker
+	// Unguarded names calls that the breaker neither counts nor refuses; default: none.
+	Unguarded func(*http.Request) bool
 	// MaxIdleConns bounds the idle connections kept, all to one host if need be. Default 256.
 	MaxIdleConns int
 	// Relay leaves bodies as they come, never asking for compression behind the caller's back.
@@ -135,7 +137,7 @@ func (t *Transport) CloseIdleConnections() {
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx := request.Context()
 	c := &call{t: t, method: t.config.Method(request), start: time.Now(), ctx: ctx, idle: t.idle(ctx)}
-	if err := c.admit(); err != nil {
+	if err := c.admit(request); err != nil {
 		closeBody(request)
 		c.end(err)
 		return nil, err
@@ -150,12 +152,12 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 // admit asks the bulkhead and the breaker.
-func (c *call) admit() error {
+func (c *call) admit(request *http.Request) error {
 	t := c.t
 	if t.inFlight.Add(1) > int64(t.config.MaxConcurrent) {
 		return &BusyError{Integration: t.config.Integration, Limit: t.config.MaxConcurrent}
 	}
-	if t.breaker == nil {
+	if t.breaker == nil || t.config.Unguarded != nil && t.config.Unguarded(request) {
 		return nil
 	}
 	p, wait, ok := t.breaker.acquire()

@@ -40,7 +40,8 @@ func (s StandIn) Secrets(sandbox map[string]string) map[string]string {
 const (
 	clerkInstance = "CLERK_INSTANCE_ID"
 	stripeReads   = "STRIPE_READS_PER_SECOND"
-	// sandboxReads is as good as no limit: the sandbox has none of those that Stripe has for a test key.
+	clerkReads    = "CLERK_READS_PER_SECOND"
+	// sandboxReads is as good as no limit: the sandbox has none of those that Stripe and Clerk have for a test key.
 	sandboxReads = "10000"
 )
 
@@ -95,8 +96,10 @@ func FillIn(get func(string) string, sandbox map[string]string) (func(string) st
 		values[i.WebhookSetting] = strings.Join(append(own.Reveal(), values[i.WebhookSetting]), ",")
 		hidden[i.WebhookSettingAlias] = true
 	}
-	if _, ok := values["STRIPE_API_URL"]; ok && !IsSet(get, stripeReads) {
-		values[stripeReads] = sandboxReads
+	for address, reads := range map[string]string{"STRIPE_API_URL": stripeReads, "CLERK_API_URL": clerkReads} {
+		if _, ok := values[address]; ok && !IsSet(get, reads) {
+			values[reads] = sandboxReads
+		}
 	}
 	if IsSet(get, clerkInstance) {
 		delete(values, clerkInstance)

@@ -26,10 +26,11 @@ func (s *Service) build(config Config, deps Deps) error {
 		return err
 	}
 	watched := health.NewProvider(deps.Now)
-	client, err := s.client(config, deps, watched)
+	calls, err := s.calls(config, deps, watched)
 	if err != nil {
 		return err
 	}
+	client := calls.Client()
 	clerkCondition := s.watchClerk(config, deps, client, watched)
 	if s.verified, err = s.verifier(config, deps, client, metrics); err != nil {
 		return err
@@ -41,7 +42,7 @@ func (s *Service) build(config Config, deps Deps) error {
 	if err := health.Observe(deps.Meter, clerk.Source, clerkCondition); err != nil {
 		return err
 	}
-	backend := s.backend(config, deps, client)
+	backend := s.backend(config, deps, clerk.Patient(calls, client.Transport, config.patience()))
 	completer, err := s.completer(deps, backend)
 	if err != nil {
 		return err
@@ -74,18 +75,18 @@ func usageOf(deps Deps) rpc.UsageExporter {
 	return deps.Billing
 }
 
-// client returns the HTTP client for Clerk, which the SDK and the fetching of signing keys share.
-func (s *Service) client(config Config, deps Deps, watched *health.Provider) (*http.Client, error) {
+// calls returns the transport to Clerk, which the SDK and the fetching of signing keys share. The circuit breaker is for the SDK only.
+func (s *Service) calls(config Config, deps Deps, watched *health.Provider) (*provider.Transport, error) {
 	transport, err := provider.New(provider.Config{
 		Integration: "clerk", Method: clerk.Method, ConnectTimeout: config.Timeout, TLSTimeout: config.Timeout,
 		HeaderTimeout: config.Timeout, IdleTimeout: config.Timeout, MaxConcurrent: clerkCalls, MaxIdleConns: clerkCalls,
-		Base: deps.Transport, HTTP2: true, Ended: watched.Ended,
+		Base: deps.Transport, HTTP2: true, Ended: watched.Ended, Breaker: provider.Breaker{Failures: config.BreakerFailures}, Unguarded: clerk.IsKeys,
 	}, deps.Logger, deps.Meter)
 	if err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, transport.CloseIdleConnections)
-	return transport.Client(), nil
+	return transport, nil
 }
 
 // verifier returns the session verifier with a cache in front of it.

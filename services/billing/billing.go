@@ -55,6 +55,10 @@ type Config struct {
 	StripeWebhookSecrets settings.Secrets `env:"STRIPE_WEBHOOK_SECRET" begins:"whsec_" wanted:"every webhook of Stripe is refused, so that payments and subscriptions are seen only by reconciliation" help:"signing secret of Stripe webhooks, whsec_…; several during a rotation, newest first"`
 	// StripeReads limits how many Stripe objects this process fetches per second; 0 chooses by the key's mode.
 	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"maximum Stripe reads per second per process; 0 = 80 (live key) or 20 (test key), because Stripe allows an account about 100 and 25"`
+	// StripeTries, StripeRetryDelay and StripeBreakerFailures say how failed calls to Stripe are repeated, and when Stripe is left alone.
+	StripeTries           int           `env:"STRIPE_TRIES" default:"3" min:"1" max:"10" help:"attempts of a call to Stripe before it fails; writes are repeated with the same idempotency key; 1 repeats nothing"`
+	StripeRetryDelay      time.Duration `env:"STRIPE_RETRY_DELAY" default:"500ms" min:"0s" max:"8s" help:"longest pause before a call to Stripe is repeated; it doubles with each further repetition up to 8s, and the pause is a random part of it"`
+	StripeBreakerFailures int           `env:"STRIPE_BREAKER_FAILURES" default:"20" min:"0" help:"failed calls to Stripe within 10s that stop all calls for a while, if they are half of its calls; 0 never stops them; webhooks are stored meanwhile"`
 	// ProbeInterval is how often Stripe is probed while there are no calls; 0 disables probes.
 	ProbeInterval time.Duration `env:"STRIPE_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often Stripe is asked for one customer to learn whether it answers, while no other call tells; 0s turns it off"`
 	// ReconcileInterval is how often the store is compared with Stripe; 0 disables that.
@@ -207,11 +211,13 @@ func (s *Service) connectStripe(deps Deps) (client *stripe.Client, err error) {
 	watched := health.NewProvider(deps.Now)
 	transport := stripe.Transport()
 	transport.Base, transport.Ended = deps.Transport, watched.Ended
+	transport.Breaker = provider.Breaker{Failures: s.config.StripeBreakerFailures}
 	if s.stripe, err = provider.New(transport, deps.Logger, deps.Meter); err != nil {
 		return nil, err
 	}
 	client = stripe.New(stripe.Config{
 		Key: key, URL: s.config.StripeAPIURL.String(), HTTP: stripe.WithKey(s.stripe.Client(), s.stripeKey), Health: watched, Logger: deps.Logger, ReadsPerSecond: s.config.StripeReads,
+		Transport: s.stripe, Tries: s.config.StripeTries, RetryDelay: s.config.StripeRetryDelay,
 	})
 	s.probe = func(ctx context.Context) { watched.Run(ctx, s.config.ProbeInterval, client.Probe) }
 	return client, nil

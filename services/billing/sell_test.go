@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -195,14 +196,14 @@ func TestCheckoutAfterFailures(t *testing.T) {
 	for name, f := range map[string]fault.Fault{
 		"a lost answer": {Kind: fault.CommitTimeout, Method: "POST", Path: "/v1/checkout/sessions", Count: 1},
 		"an error":      {Kind: fault.Status, Status: 500, Method: "POST", Path: "/v1/checkout/sessions", Count: 1},
-		"a limit":       {Kind: fault.RateLimit, Method: "POST", Path: "/v1/checkout/sessions", Count: 1},
+		"a limit":       {Kind: fault.RateLimit, RetryAfter: 6 * time.Second, Method: "POST", Path: "/v1/checkout/sessions", Count: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sell(t, func(t *testing.T, h *fixture) {
 				h.apply(planFile)
 				billingtest.Fail(t, h.stripe, f)
 				_, err := h.from("gateway").CreateCheckoutSession(h.as(admin), purchase("pro", ""))
-				if f.Kind != fault.CommitTimeout { // after that, the transport has asked again by the same key
+				if f.Kind != fault.CommitTimeout { // then the call is repeated with the same key
 					e := requireReason(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, err)
 					require.Positive(t, e.RetryAfter)
 				}

@@ -33,12 +33,12 @@ func providers() []Metric {
 		{Name: "trivet_provider_call_first_byte_seconds", Kind: Histogram, Unit: "seconds", Process: "auth, ai, billing", Labels: byCall, Help: "Time of a call, from its start to the answer's header."},
 		{Name: "trivet_provider_calls_in_flight", Kind: Gauge, Unit: "calls", Process: "auth, ai, billing", Labels: []Label{integration, target}, Help: "Calls under way, those whose bodies are still read included."},
 		{
-			Name: "trivet_provider_retries_total", Kind: Counter, Unit: "calls", Process: "ai",
+			Name: "trivet_provider_retries_total", Kind: Counter, Unit: "calls", Process: "auth, ai, billing",
 			Labels: []Label{integration, target, from("outcome", "the outcomes of `trivet_provider_calls_total`")}, Rare: "a call is retried",
 			Help: "Calls that were repeated, at the same target or at the next one, by integration, target that failed, and outcome that was not final.",
 		},
 		{
-			Name: "trivet_provider_breaker_state", Kind: Gauge, Unit: "0, 1 or 2", Process: "ai", Labels: []Label{integration, target},
+			Name: "trivet_provider_breaker_state", Kind: Gauge, Unit: "0, 1 or 2", Process: "auth, ai, billing", Labels: []Label{integration, target},
 			Help: "State of a provider's circuit breaker: 0 closed, 1 half-open, 2 open.",
 		},
 		{

@@ -16,6 +16,7 @@ import (
 	"github.com/clerk/clerk-sdk-go/v2/organizationmembership"
 	"github.com/clerk/clerk-sdk-go/v2/organizationrole"
 
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
 
@@ -153,6 +154,9 @@ const maxErrorText = 200
 func shortened(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	if held, ok := errors.AsType[*provider.OpenError](err); ok {
+		return &directory.RetryError{After: held.Wait, Cause: held}
 	}
 	text := err.Error()
 	if len(text) > maxErrorText {

@@ -65,6 +65,9 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 
 // later marks an error after which Stripe asks to wait.
 func (a *answer) later(err error) error {
+	if after, ok := held(err); ok {
+		return &mirror.LaterError{Err: err, After: after}
+	}
 	turnedAway := a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable
 	if err == nil || !turnedAway || a.after <= 0 {
 		return err

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	sdk "github.com/stripe/stripe-go/v76"
 
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 )
 
@@ -30,6 +32,9 @@ func call[T any](ctx context.Context, c *Client, of *context.Context, fn func() 
 func (a *answer) outcome(err error) error {
 	var api *sdk.Error
 	if !errors.As(err, &api) {
+		if after, ok := held(err); ok {
+			return &outcome.BusyError{Err: err, After: after}
+		}
 		return &outcome.UnknownError{Err: a.unread(err)}
 	}
 	refused := &outcome.RefusedError{
@@ -45,4 +50,13 @@ func (a *answer) outcome(err error) error {
 	default:
 		return refused
 	}
+}
+
+// held reports whether a call did not leave this process, and how long Stripe is left alone.
+func held(err error) (time.Duration, bool) {
+	if open, ok := errors.AsType[*provider.OpenError](err); ok {
+		return open.Wait, true
+	}
+	_, busy := errors.AsType[*provider.BusyError](err)
+	return time.Second, busy
 }

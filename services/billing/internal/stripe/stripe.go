@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/trivet-dev/trivet/platform/health"
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 )
@@ -43,8 +44,13 @@ type Config struct {
 	// ReadsPerSecond limits the fetches of objects. 0 means LiveReads for a live key and TestReads otherwise, which leaves part
 	// of Stripe's limit to others.
 	ReadsPerSecond int
-	// ReadTimeout limits one fetch; 0 means 20 s.
+	// ReadTimeout limits one fetch with its repetitions; 0 means 20 s.
 	ReadTimeout time.Duration
+	// Transport is where the calls of HTTP lead, and what counts repetitions; nil repeats nothing.
+	Transport *provider.Transport
+	// Tries are the most attempts of a call, and RetryDelay is the longest pause before the first repetition.
+	Tries      int
+	RetryDelay time.Duration
 }
 
 const (
@@ -75,17 +81,18 @@ type Client struct {
 
 // New makes a client. It makes no call.
 func New(c Config) *Client {
+	reads := cmp.Or(c.ReadsPerSecond, readsOf(c.Key.Reveal()))
+	limiter := rate.NewLimiter(rate.Limit(reads), max(reads/10, 1))
 	backend := sdk.GetBackendWithConfig(sdk.APIBackend, &sdk.BackendConfig{
-		URL: sdk.String(strings.TrimRight(c.URL, "/")), HTTPClient: listening(c.HTTP), LeveledLogger: leveled{c.Logger},
-		// The SDK ignores the context while it sleeps between retries. The caller's schedule retries instead.
+		URL: sdk.String(strings.TrimRight(c.URL, "/")), HTTPClient: listening(patient(c, limiter)), LeveledLogger: leveled{c.Logger},
+		// The SDK ignores the context while it sleeps between retries. The transport repeats calls instead.
 		MaxNetworkRetries: sdk.Int64(0),
 		EnableTelemetry:   sdk.Bool(false),
 	})
 	key := c.Key.Reveal()
-	reads := cmp.Or(c.ReadsPerSecond, readsOf(key))
 	return &Client{
 		customers: customer.Client{B: backend, Key: key}, backend: backend, key: key, health: cmp.Or(c.Health, health.NewProvider(time.Now)),
-		reads: rate.NewLimiter(rate.Limit(reads), max(reads/10, 1)), readTimeout: cmp.Or(c.ReadTimeout, readTimeout),
+		reads: limiter, readTimeout: cmp.Or(c.ReadTimeout, readTimeout),
 	}
 }
 
