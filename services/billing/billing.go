@@ -33,6 +33,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
+	"github.com/trivet-dev/trivet/services/billing/internal/topup"
 )
 
 // Config holds billing's settings.
@@ -130,8 +131,9 @@ type Service struct {
 	stripeKey *settings.Live
 	verifier  *stripesig.Verifier
 	checkout  *checkout.Service
-	// overage is nil while Stripe is off.
+	// overage and topUp are nil while Stripe is off.
 	overage *overage.Biller
+	topUp   *topup.Buyer
 }
 
 // New opens the store and makes the service, which the caller must Close. It reports every mistake in the plan file.
@@ -262,6 +264,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	if s.overage != nil {
 		running.Go(func() { s.billOverage(ctx) })
+	}
+	if s.topUp != nil {
+		running.Go(func() { s.buyTopUps(ctx) })
 	}
 	if s.applier != nil && s.applyPlans {
 		running.Go(func() { s.applyAtStart(ctx) })

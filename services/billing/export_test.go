@@ -6,3 +6,8 @@ import "context"
 func (s *Service) FinishReplacements(ctx context.Context) error {
 	return s.checkout.FinishReplacements(ctx)
 }
+
+// BuyTopUps makes the automatic top-ups that are due.
+func (s *Service) BuyTopUps(ctx context.Context) error {
+	return s.topUp.Run(ctx, func(context.Context) error { return nil })
+}

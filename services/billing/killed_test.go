@@ -123,6 +123,24 @@ func killedOps() map[string]killedOp {
 				require.Len(h.t, h.listed("/v1/invoices"), 2)
 			},
 		},
+		"top-up": {
+			before: func(h *fixture) {
+				h.topUpOn()
+				h.spend("1")
+			},
+			do: func(h *fixture) {
+				require.Eventually(h.t, func() bool {
+					_ = h.service.BuyTopUps(h.t.Context()) // an attempt that was interrupted is made again later
+					h.Add(time.Second)
+					bought := h.topUp().GetPurchases()
+					return len(bought) > 0 && bought[0].GetState() == billingv1.TopUpPurchaseState_TOP_UP_PURCHASE_STATE_PAID
+				}, time.Minute, time.Millisecond)
+			},
+			check: func(h *fixture) {
+				require.Len(h.t, h.listed("/v1/invoices"), 2, "the subscription's and one of the top-up")
+				require.InDelta(h.t, 21e9, h.account().GetBalanceNanoUsd(), 2e8)
+			},
+		},
 		"cancel": {
 			before: buy("pro"),
 			do: func(h *fixture) {

@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/overage"
 	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/topup"
 )
 
 const (
@@ -26,6 +27,8 @@ const (
 	dueBatch    = 100
 	// overageInterval is how often charges of overage are looked for that are due.
 	overageInterval = 10 * time.Second
+	// topUpInterval is how often accounts are looked for whose balance has fallen to their threshold.
+	topUpInterval = 5 * time.Second
 	// applyRetry is the pause after plans could not be applied at the start.
 	applyRetry = 2 * time.Second
 )
@@ -50,6 +53,12 @@ func (s *Service) sell(deps Deps, client *stripe.Client, m *mirror.Mirror, o rpc
 		AutomaticTax: s.config.AutomaticTax,
 	})
 	o.Checkout = s.checkout
+	s.topUp = topup.New(topup.Options{
+		Store: s.rows, Ledger: s.ledger, Provider: client, Mirror: m, Catalog: s.catalog, Turn: s.checkout.Turn, Now: s.now, Logger: s.log,
+		Reload:       func(ctx context.Context) error { return offers.Load(ctx, s.rows, s.catalog) },
+		AutomaticTax: s.config.AutomaticTax,
+	})
+	o.TopUps = s.topUp
 	return o
 }
 
@@ -99,6 +108,14 @@ func (s *Service) billOverage(ctx context.Context) {
 	for ctx.Err() == nil {
 		s.runJob(ctx, "overage", 0, func(ctx context.Context, h *job.Holder) error { return s.overage.Run(ctx, h.Keep) })
 		_ = wait.For(ctx, overageInterval)
+	}
+}
+
+// buyTopUps makes the automatic top-ups until ctx ends. Of several replicas, one does it at a time.
+func (s *Service) buyTopUps(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.runJob(ctx, "top-up", 0, func(ctx context.Context, h *job.Holder) error { return s.topUp.Run(ctx, h.Keep) })
+		_ = wait.For(ctx, topUpInterval)
 	}
 }
 

@@ -534,6 +534,45 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/billing/topUp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** GetTopUp returns how the account's credit is topped up automatically, and the newest purchases. */
+        get: operations["getTopUp"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/topUp:set": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * SetTopUp turns the automatic top-up on or off. While it is on, the pack is bought whenever the balance is at the threshold or below it, at most once
+         *     an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer, and a dispute turn it off.
+         *     Errors: INVALID_ARGUMENT (an amount is out of bounds), NOT_FOUND (no such pack on sale), CONFLICT (the plan has no automatic top-up, or the account
+         *     has no payment method at Stripe), SERVICE_UNAVAILABLE.
+         */
+        post: operations["setTopUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/billing/usage": {
         parameters: {
             query?: never;
@@ -1928,6 +1967,11 @@ export interface components {
             /** @description The subscription. */
             subscription: components["schemas"]["Subscription"];
         };
+        /** @description GetTopUpResponse is how the account's credit is topped up. */
+        GetTopUpResponse: {
+            /** @description The setting. */
+            topUp: components["schemas"]["TopUp"];
+        };
         /** @description GetUsageResponse is one page of the account's usage, with the sum of all pages. */
         GetUsageResponse: {
             /** @description One row for each day and group with usage, sorted by day, model, user and API key. */
@@ -2825,6 +2869,22 @@ export interface components {
          * @enum {string}
          */
         ServiceState: "operational" | "degraded" | "down" | "unknown";
+        /** @description SetTopUpRequest is the new setting. It replaces the whole of the old one. */
+        SetTopUpRequest: {
+            /** @description Whether it is on. When it is false, the other fields are ignored. Example: true. */
+            enabled?: boolean;
+            /** @description The pack to buy. Example: "credit_20". */
+            packId?: string;
+            /** @description The balance at or below which the pack is bought, in nano-dollars. Example: "5000000000". */
+            thresholdNanoUsd?: components["schemas"]["NanoUsd"];
+            /** @description The maximum of the packs' prices, without tax, in a calendar month in UTC, in nano-dollars. Example: "100000000000". */
+            monthlyCapNanoUsd?: components["schemas"]["NanoUsd"];
+        };
+        /** @description SetTopUpResponse is the setting as it is now. */
+        SetTopUpResponse: {
+            /** @description The setting. */
+            topUp: components["schemas"]["TopUp"];
+        };
         /** @description The state of the whole, of each service and of each provider. */
         Status: {
             status: components["schemas"]["ServiceState"];
@@ -3002,6 +3062,75 @@ export interface components {
              */
             arguments?: string;
         };
+        /** @description TopUp buys a credit pack whenever the balance falls to a threshold. */
+        TopUp: {
+            /** @description Whether it is on. Example: true. */
+            enabled: boolean;
+            /** @description Whether it works, or why it is off. Example: TOP_UP_STATE_ON. */
+            state: components["schemas"]["TopUpState"];
+            /** @description The pack that is bought; empty before the first setting. Example: "credit_20". */
+            packId: string;
+            /** @description The balance at or below which the pack is bought, in nano-dollars. Example: "5000000000". */
+            thresholdNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The maximum of the packs' prices, without tax, in a calendar month in UTC, in nano-dollars. Example: "100000000000". */
+            monthlyCapNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The price of the packs that were bought in the present month, in nano-dollars. Example: "20000000000". */
+            spentNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description Whether the account's plan offers it. Example: true. */
+            offered: boolean;
+            /** @description The highest threshold that the plan allows, in nano-dollars. Example: "100000000000". */
+            maxThresholdNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The highest monthly cap that the plan allows, in nano-dollars. Example: "500000000000". */
+            maxMonthlyCapNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The newest purchases, at most 20, newest first. */
+            purchases: components["schemas"]["TopUpPurchase"][];
+        };
+        /** @description TopUpPurchase is one purchase of a pack. */
+        TopUpPurchase: {
+            /** @description The purchase's id, which Stripe's invoice has as metadata "trivet_top_up". Example: "topup_01h2". */
+            id: string;
+            /** @description The pack. Example: "credit_20". */
+            packId: string;
+            /** @description The pack's price, without tax, in nano-dollars. Example: "20000000000". */
+            priceNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description Where it stands. Example: TOP_UP_PURCHASE_STATE_PAID. */
+            state: components["schemas"]["TopUpPurchaseState"];
+            /** @description Stripe's id of the invoice; empty until the invoice is made. Example: "in_1A2b". */
+            invoiceId: string;
+            /** @description Why the payment failed; empty for other states. Example: "Your card was declined.". */
+            problem: string;
+            /**
+             * Format: date-time
+             * @description When it began. Example: "2026-12-23T09:00:00Z".
+             */
+            createTime: string;
+        };
+        /**
+         * @description TopUpPurchaseState is where a purchase stands.
+         *
+         *      - TOP_UP_PURCHASE_STATE_UNSPECIFIED: Not set; no purchase has it.
+         *      - TOP_UP_PURCHASE_STATE_PENDING: It is being paid.
+         *      - TOP_UP_PURCHASE_STATE_PAID: It is paid, and its credit is given.
+         *      - TOP_UP_PURCHASE_STATE_DECLINED: The payment failed, and the invoice is void.
+         *      - TOP_UP_PURCHASE_STATE_CANCELED: It was not needed any more, and the invoice is void.
+         * @default TOP_UP_PURCHASE_STATE_UNSPECIFIED
+         * @enum {string}
+         */
+        TopUpPurchaseState: "TOP_UP_PURCHASE_STATE_UNSPECIFIED" | "TOP_UP_PURCHASE_STATE_PENDING" | "TOP_UP_PURCHASE_STATE_PAID" | "TOP_UP_PURCHASE_STATE_DECLINED" | "TOP_UP_PURCHASE_STATE_CANCELED";
+        /**
+         * @description TopUpState says whether an automatic top-up works.
+         *
+         *      - TOP_UP_STATE_UNSPECIFIED: Not set; no account has it.
+         *      - TOP_UP_STATE_ON: It is on.
+         *      - TOP_UP_STATE_OFF: It is off.
+         *      - TOP_UP_STATE_DECLINED: Three payments in a row failed. It is off until it is set again.
+         *      - TOP_UP_STATE_AUTHENTICATION_REQUIRED: The bank asks the payer to authenticate, which only a checkout can. It is off until it is set again.
+         *      - TOP_UP_STATE_NO_CARD: The account has no payment method at Stripe any more. It is off until it is set again.
+         *      - TOP_UP_STATE_DISPUTED: A payment was disputed. It is off until it is set again.
+         * @default TOP_UP_STATE_UNSPECIFIED
+         * @enum {string}
+         */
+        TopUpState: "TOP_UP_STATE_UNSPECIFIED" | "TOP_UP_STATE_ON" | "TOP_UP_STATE_OFF" | "TOP_UP_STATE_DECLINED" | "TOP_UP_STATE_AUTHENTICATION_REQUIRED" | "TOP_UP_STATE_NO_CARD" | "TOP_UP_STATE_DISPUTED";
         /**
          * @description UsageGrouping is what usage is divided by.
          *
@@ -4123,6 +4252,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ResumeSubscriptionResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getTopUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetTopUpResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    setTopUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description SetTopUpRequest is the new setting. It replaces the whole of the old one. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetTopUpRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetTopUpResponse"];
                 };
             };
             /** @description The call failed. */

@@ -28,6 +28,8 @@ type Session struct {
 	ExpireTime      time.Time
 	// Request identifies what was asked for.
 	Request string
+	// Pack tells whether it sells a pack.
+	Pack bool
 }
 
 // NewSession is a session to make.
@@ -214,6 +216,12 @@ func (s *Service) alone(ctx context.Context, accountID string, fn func(context.C
 			return err
 		}
 	}
+}
+
+// Turn runs fn in the account's turn, or returns job.ErrBusy. fn calls keep before each call at Stripe, which keeps the account's lease.
+func (s *Service) Turn(ctx context.Context, accountID string, fn func(ctx context.Context, keep func(context.Context) error) error) error {
+	options := job.Options{Lease: lease, Alone: s.Alone, Now: s.Now, Aside: true}
+	return job.Run(ctx, s.Database, jobName(accountID), options, func(ctx context.Context, h *job.Holder) error { return fn(ctx, h.Keep) })
 }
 
 // jobName has no id of a person, because the names of jobs outlive an erasure.

@@ -4,6 +4,7 @@ package follow
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
@@ -19,6 +20,8 @@ type Store interface {
 	DropCustomer(ctx context.Context, t database.Tx, customer string) error
 	// SaveReversal notes what a refund, a dispute or a credit note took back, and finds the account that paid for credit; ledger.ErrNotFound for none.
 	SaveReversal(ctx context.Context, t database.Tx, r subscriptions.Reversal) (accountID string, err error)
+	// StopTopUp turns an account's automatic top-up off, if it was set up by that time: a payment was disputed.
+	StopTopUp(ctx context.Context, t database.Tx, accountID string, at time.Time) error
 	// Within runs a decision about an account in an open transaction.
 	Within(ctx context.Context, t database.Tx, accountID string, fn func(ctx context.Context, tx ledger.Tx) error) error
 }
@@ -29,6 +32,8 @@ type Ledger interface {
 	Follow(ctx context.Context, tx ledger.Tx, accountID string) error
 	// FollowCheckout gives the credit that a checkout session paid for.
 	FollowCheckout(ctx context.Context, tx ledger.Tx, accountID string, body []byte) error
+	// FollowTopUp gives the credit that the invoice of an automatic top-up paid for.
+	FollowTopUp(ctx context.Context, tx ledger.Tx, accountID string, body []byte) error
 	// FollowReversal takes credit back, or gives it back.
 	FollowReversal(ctx context.Context, tx ledger.Tx, accountID string, r subscriptions.Reversal) error
 }
@@ -46,9 +51,16 @@ func (f *Follower) Written(ctx context.Context, t database.Tx, o mirror.Object) 
 	}
 	customer := o.Customer
 	switch o.Kind {
-	case mirror.Subscription, mirror.Schedule, mirror.Invoice:
+	case mirror.Subscription, mirror.Schedule:
 		if o.Deleted {
-			return nil // a draft invoice; Stripe deletes nothing that was paid
+			return nil
+		}
+	case mirror.Invoice:
+		if o.Deleted {
+			return nil // a draft; Stripe deletes nothing that was paid
+		}
+		decide = func(ctx context.Context, tx ledger.Tx, accountID string) error {
+			return errors.Join(f.Ledger.Follow(ctx, tx, accountID), f.Ledger.FollowTopUp(ctx, tx, accountID, o.Body))
 		}
 	case mirror.CheckoutSession:
 		if o.Deleted {
@@ -98,6 +110,11 @@ func (f *Follower) reversed(ctx context.Context, t database.Tx, o mirror.Object)
 	}
 	if err != nil {
 		return err
+	}
+	if o.Kind == mirror.Dispute && r.Amount > 0 {
+		if err := f.Store.StopTopUp(ctx, t, accountID, r.Created); err != nil {
+			return err
+		}
 	}
 	return f.within(ctx, t, accountID, func(ctx context.Context, tx ledger.Tx, accountID string) error {
 		return f.Ledger.FollowReversal(ctx, tx, accountID, r)

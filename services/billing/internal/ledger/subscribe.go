@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,15 +212,29 @@ func (l *Ledger) FollowCheckout(ctx context.Context, tx Tx, accountID string, bo
 	if err != nil {
 		return err
 	}
-	bought, paid, unmapped := subscriptions.Pack(session, l.plans)
+	return l.followPack(ctx, tx, accountID, session.ID, func() (subscriptions.Grant, bool, bool) { return subscriptions.Pack(session, l.plans) })
+}
+
+// FollowTopUp gives the credit of a pack that the invoice of an automatic top-up paid for, once. Other invoices change nothing.
+func (l *Ledger) FollowTopUp(ctx context.Context, tx Tx, accountID string, body []byte) error {
+	invoice, err := subscriptions.ParseInvoice(body)
+	if err != nil {
+		return err
+	}
+	return l.followPack(ctx, tx, accountID, invoice.ID, func() (subscriptions.Grant, bool, bool) { return subscriptions.TopUp(invoice, l.plans) })
+}
+
+// followPack gives the credit of a pack that is paid for. object is Stripe's id of what paid.
+func (l *Ledger) followPack(ctx context.Context, tx Tx, accountID, object string, read func() (g subscriptions.Grant, bought, unmapped bool)) error {
+	bought, paid, unmapped := read()
 	if unmapped && l.reload != nil {
 		if err := l.reload(ctx); err != nil {
 			return err
 		}
-		bought, paid, unmapped = subscriptions.Pack(session, l.plans)
+		bought, paid, unmapped = read()
 	}
 	if unmapped {
-		l.log.WarnContext(ctx, "a paid checkout session has a price that no applied pack has; no credit is given for it", slog.String("account", accountID), slog.String("session", session.ID))
+		l.log.WarnContext(ctx, "a payment is for a price that no applied pack has; no credit is given for it", slog.String("account", accountID), slog.String("object", object))
 	}
 	if !paid {
 		return nil
@@ -236,10 +251,9 @@ func (l *Ledger) FollowCheckout(ctx context.Context, tx Tx, accountID string, bo
 	if err != nil || !given {
 		return err
 	}
-	if session.PaymentIntent != "" {
+	if by := bought.Payment; by.Intent != "" || by.Invoice != "" {
 		p := Purchase{
-			Key: session.PaymentIntent, AccountID: accountID, Source: bought.Source, Payment: session.PaymentIntent, Invoice: session.Invoice,
-			Credit: bought.Amount, Total: session.AmountTotal,
+			Key: cmp.Or(by.Intent, bought.Source), AccountID: accountID, Source: bought.Source, Payment: by.Intent, Invoice: by.Invoice, Credit: bought.Amount, Total: by.Total,
 		}
 		if err := l.purchased(ctx, tx, &account, p, now); err != nil {
 			return err

@@ -200,9 +200,6 @@ func (a *Applier) parse(data []byte) (plans.File, error) {
 	var mistakes []error
 	for _, p := range file.Plans {
 		fallback = fallback || p.ID == a.Catalog.DefaultID()
-		if p.TopUp != nil {
-			mistakes = append(mistakes, fmt.Errorf("plan %s: auto_top_up cannot be offered yet: remove it", p.ID))
-		}
 	}
 	if !fallback {
 		mistakes = append(mistakes, fmt.Errorf("the plan %q is missing: it is the plan of new accounts (DEFAULT_PLAN)", a.Catalog.DefaultID()))

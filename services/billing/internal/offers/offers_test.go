@@ -247,7 +247,6 @@ func TestRefusedFiles(t *testing.T) {
 		for name, file := range map[string]string{
 			"a typo":                   strings.ReplaceAll(first, "included_credit", "incuded_credit"),
 			"without the default plan": `plans: [{id: pro, name: Pro, price: "20.00", included_credit: "25"}]`,
-			"automatic top-up":         `plans: [{id: free, name: F, price: "1", included_credit: "5", auto_top_up: {monthly_cap: "1.00"}}]`,
 		} {
 			_, err := f.Apply(t.Context(), []byte(file), false)
 			_, invalid := errors.AsType[*offers.InvalidError](err)

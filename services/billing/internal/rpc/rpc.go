@@ -44,6 +44,8 @@ type Options struct {
 	Subscriptions Subscriptions
 	// Overage reads charges of overage.
 	Overage Overages
+	// TopUps is nil without a Stripe key.
+	TopUps TopUps
 	// Customers forgets customers; nil without a Stripe key.
 	Customers Forgetter
 }
@@ -92,6 +94,7 @@ type Server struct {
 	subscriptions Subscriptions
 	overage       Overages
 	customers     Forgetter
+	topUps        TopUps
 }
 
 // New makes a server.
@@ -99,7 +102,7 @@ func New(o Options) *Server {
 	return &Server{
 		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, service: o.Service, stripe: o.Stripe, webhooks: o.Webhooks, events: o.Events,
 		reconciler: o.Reconciler, applier: o.Applier, entitlements: o.Entitlements,
-		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, customers: o.Customers,
+		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, customers: o.Customers, topUps: o.TopUps,
 	}
 }
 

@@ -69,6 +69,9 @@ func (s *Store) markErased(ctx context.Context, userID string) error {
 		if err := q.InsertErasedUser(ctx, db.InsertErasedUserParams{UserHash: hash(userID), EraseTime: time.Now().UnixMicro()}); err != nil {
 			return err
 		}
+		if err := q.DropTopUp(ctx, userID); err != nil {
+			return err
+		}
 		return q.DropCustomerTurn(ctx, userID)
 	})
 	if err != nil {

@@ -60,6 +60,7 @@ func (c *Client) OpenSessions(ctx context.Context, customer string) ([]checkout.
 func toSession(s *sdk.CheckoutSession) checkout.Session {
 	return checkout.Session{
 		ID: s.ID, URL: s.URL, Status: string(s.Status), ExpireTime: time.Unix(s.ExpiresAt, 0).UTC(), Request: s.Metadata[metadataRequest],
+		Pack: s.Mode == sdk.CheckoutSessionModePayment,
 	}
 }
 

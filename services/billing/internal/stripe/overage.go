@@ -45,6 +45,11 @@ func optional(text string) *string {
 
 // FindOverageItem searches for the item of a charge on its invoice, which has no other unless an operator has added some.
 func (c *Client) FindOverageItem(ctx context.Context, invoiceID, chargeID string) (string, error) {
+	return c.findItem(ctx, invoiceID, subscriptions.MetadataOverage, chargeID)
+}
+
+// findItem searches an invoice for the item that has a charge's id as metadata.
+func (c *Client) findItem(ctx context.Context, invoiceID, metadata, chargeID string) (string, error) {
 	params := &sdk.InvoiceItemListParams{Invoice: sdk.String(invoiceID)}
 	params.Limit = sdk.Int64(100)
 	params.Single = true
@@ -56,7 +61,7 @@ func (c *Client) FindOverageItem(ctx context.Context, invoiceID, chargeID string
 		return "", err
 	}
 	for _, item := range page.Data {
-		if item.Metadata[subscriptions.MetadataOverage] == chargeID {
+		if item.Metadata[metadata] == chargeID {
 			return item.ID, nil
 		}
 	}
@@ -120,6 +125,11 @@ func (c *Client) methodOf(ctx context.Context, id, customer string) (string, err
 
 // FindOverageInvoice searches for the invoice of a charge.
 func (c *Client) FindOverageInvoice(ctx context.Context, customer, chargeID string, since time.Time) (string, error) {
+	return c.findInvoice(ctx, customer, subscriptions.MetadataOverage, chargeID, since)
+}
+
+// findInvoice searches the customer's invoices for the one that has a charge's id as metadata.
+func (c *Client) findInvoice(ctx context.Context, customer, metadata, chargeID string, since time.Time) (string, error) {
 	params := &sdk.InvoiceListParams{Customer: sdk.String(customer), CreatedRange: &sdk.RangeQueryParams{GreaterThanOrEqual: since.Unix()}}
 	params.Limit = sdk.Int64(100)
 	params.Single = true
@@ -132,7 +142,7 @@ func (c *Client) FindOverageInvoice(ctx context.Context, customer, chargeID stri
 			return "", err
 		}
 		for _, inv := range page.Data {
-			if inv.Metadata[subscriptions.MetadataOverage] == chargeID {
+			if inv.Metadata[metadata] == chargeID {
 				return inv.ID, nil
 			}
 		}

@@ -193,16 +193,42 @@ func Pack(s Session, catalog Catalog) (g Grant, bought, unmapped bool) {
 	if s.Mode != "payment" || s.Status != "complete" || s.PaymentStatus != "paid" && s.PaymentStatus != "no_payment_required" {
 		return Grant{}, false, false
 	}
-	g = Grant{Source: PackSource(s.ID)}
+	g = Grant{Source: PackSource(s.ID), Payment: Payment{Invoice: s.Invoice, Intent: s.PaymentIntent, Total: s.AmountTotal}}
 	for _, item := range s.LineItems.Data {
-		sale, ok := catalog.ByPrice(item.Price.ID)
-		if !ok || sale.Pack == nil {
+		if !g.addPack(item.Price.ID, item.Quantity, s.Created.time(), catalog) {
 			unmapped = true
-			continue
 		}
-		g.Amount = min(g.Amount+min(sale.Pack.Credit, maxGrant)*min(max(item.Quantity, 1), maxGrant/min(sale.Pack.Credit, maxGrant)), maxGrant)
-		if months := sale.Pack.ExpireMonths; months > 0 {
-			g.Expire = addMonths(s.Created.time(), int(months))
+	}
+	return g, g.Amount > 0, unmapped
+}
+
+// addPack adds the credit of a pack that was bought at a time. It returns false for a price that no pack has.
+func (g *Grant) addPack(price string, quantity int64, at time.Time, catalog Catalog) bool {
+	sale, ok := catalog.ByPrice(price)
+	if !ok || sale.Pack == nil {
+		return false
+	}
+	each := min(sale.Pack.Credit, maxGrant)
+	g.Amount = min(g.Amount+each*min(max(quantity, 1), maxGrant/each), maxGrant)
+	if months := sale.Pack.ExpireMonths; months > 0 {
+		g.Expire = addMonths(at, int(months))
+	}
+	return true
+}
+
+// TopUpPrefix begins the sources of grants for automatic top-ups.
+const TopUpPrefix = "topup:"
+
+// TopUp returns the credit that the paid invoice of an automatic top-up bought; false when it bought none, or is not paid. unmapped is true when it is
+// paid and has a price that no pack has.
+func TopUp(inv Invoice, catalog Catalog) (g Grant, bought, unmapped bool) {
+	if inv.Metadata[MetadataTopUp] == "" || inv.Status != "paid" {
+		return Grant{}, false, false
+	}
+	g = Grant{Source: TopUpPrefix + inv.ID, Payment: inv.payment()}
+	for _, l := range inv.Lines.Data {
+		if !g.addPack(l.Price.ID, l.Quantity, inv.Created.time(), catalog) && l.Amount > 0 {
+			unmapped = true
 		}
 	}
 	return g, g.Amount > 0, unmapped

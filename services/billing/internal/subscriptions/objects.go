@@ -74,6 +74,9 @@ type Invoice struct {
 // MetadataOverage is the metadata key of invoices and invoice items of overage. It has the id of the charge.
 const MetadataOverage = "trivet_overage"
 
+// MetadataTopUp is the metadata key of invoices and invoice items of automatic top-ups. It has the id of the purchase.
+const MetadataTopUp = "trivet_top_up"
+
 // unpaidOverage tells whether the payment of an invoice of overage failed.
 func (inv Invoice) unpaidOverage() bool {
 	return inv.Metadata[MetadataOverage] != "" && (inv.Status == "uncollectible" || inv.Status == "open" && inv.Attempted)

@@ -1,6 +1,9 @@
 package subscriptions
 
-import "math/big"
+import (
+	"math/big"
+	"time"
+)
 
 // Reversal is what a refund, a dispute or a credit note took back of a payment.
 type Reversal struct {
@@ -11,20 +14,23 @@ type Reversal struct {
 	Amount int64
 	// Refund is the refund that a credit note has made. It counts for itself, and the credit note for what is beyond it.
 	Refund string
+	// Created is when Stripe learned of it.
+	Created time.Time
 }
 
 // ParseReversal reads the stored body of a refund, a dispute or a credit note.
 func ParseReversal(body []byte) (Reversal, error) {
 	o, err := parse[struct {
-		ID            string `json:"id"`
-		Object        string `json:"object"`
-		Status        string `json:"status"`
-		PaymentIntent string `json:"payment_intent"`
-		Invoice       string `json:"invoice"`
-		Refund        string `json:"refund"`
-		Amount        int64  `json:"amount"`
+		ID            string  `json:"id"`
+		Object        string  `json:"object"`
+		Status        string  `json:"status"`
+		PaymentIntent string  `json:"payment_intent"`
+		Invoice       string  `json:"invoice"`
+		Refund        string  `json:"refund"`
+		Amount        int64   `json:"amount"`
+		Created       seconds `json:"created"`
 	}](body)
-	r := Reversal{ID: o.ID, Paid: o.PaymentIntent, Refund: o.Refund}
+	r := Reversal{ID: o.ID, Paid: o.PaymentIntent, Refund: o.Refund, Created: o.Created.time()}
 	if o.Object == "credit_note" {
 		r.Paid = o.Invoice
 	}

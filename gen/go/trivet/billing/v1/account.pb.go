@@ -328,6 +328,136 @@ func (OverageChargeState) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
 }
 
+// TopUpState says whether an automatic top-up works.
+type TopUpState int32
+
+const (
+	// Not set; no account has it.
+	TopUpState_TOP_UP_STATE_UNSPECIFIED TopUpState = 0
+	// It is on.
+	TopUpState_TOP_UP_STATE_ON TopUpState = 1
+	// It is off.
+	TopUpState_TOP_UP_STATE_OFF TopUpState = 2
+	// Three payments in a row failed. It is off until it is set again.
+	TopUpState_TOP_UP_STATE_DECLINED TopUpState = 3
+	// The bank asks the payer to authenticate, which only a checkout can. It is off until it is set again.
+	TopUpState_TOP_UP_STATE_AUTHENTICATION_REQUIRED TopUpState = 4
+	// The account has no payment method at Stripe any more. It is off until it is set again.
+	TopUpState_TOP_UP_STATE_NO_CARD TopUpState = 5
+	// A payment was disputed. It is off until it is set again.
+	TopUpState_TOP_UP_STATE_DISPUTED TopUpState = 6
+)
+
+// Enum value maps for TopUpState.
+var (
+	TopUpState_name = map[int32]string{
+		0: "TOP_UP_STATE_UNSPECIFIED",
+		1: "TOP_UP_STATE_ON",
+		2: "TOP_UP_STATE_OFF",
+		3: "TOP_UP_STATE_DECLINED",
+		4: "TOP_UP_STATE_AUTHENTICATION_REQUIRED",
+		5: "TOP_UP_STATE_NO_CARD",
+		6: "TOP_UP_STATE_DISPUTED",
+	}
+	TopUpState_value = map[string]int32{
+		"TOP_UP_STATE_UNSPECIFIED":             0,
+		"TOP_UP_STATE_ON":                      1,
+		"TOP_UP_STATE_OFF":                     2,
+		"TOP_UP_STATE_DECLINED":                3,
+		"TOP_UP_STATE_AUTHENTICATION_REQUIRED": 4,
+		"TOP_UP_STATE_NO_CARD":                 5,
+		"TOP_UP_STATE_DISPUTED":                6,
+	}
+)
+
+func (x TopUpState) Enum() *TopUpState {
+	p := new(TopUpState)
+	*p = x
+	return p
+}
+
+func (x TopUpState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TopUpState) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[5].Descriptor()
+}
+
+func (TopUpState) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[5]
+}
+
+func (x TopUpState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TopUpState.Descriptor instead.
+func (TopUpState) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
+}
+
+// TopUpPurchaseState is where a purchase stands.
+type TopUpPurchaseState int32
+
+const (
+	// Not set; no purchase has it.
+	TopUpPurchaseState_TOP_UP_PURCHASE_STATE_UNSPECIFIED TopUpPurchaseState = 0
+	// It is being paid.
+	TopUpPurchaseState_TOP_UP_PURCHASE_STATE_PENDING TopUpPurchaseState = 1
+	// It is paid, and its credit is given.
+	TopUpPurchaseState_TOP_UP_PURCHASE_STATE_PAID TopUpPurchaseState = 2
+	// The payment failed, and the invoice is void.
+	TopUpPurchaseState_TOP_UP_PURCHASE_STATE_DECLINED TopUpPurchaseState = 3
+	// It was not needed any more, and the invoice is void.
+	TopUpPurchaseState_TOP_UP_PURCHASE_STATE_CANCELED TopUpPurchaseState = 4
+)
+
+// Enum value maps for TopUpPurchaseState.
+var (
+	TopUpPurchaseState_name = map[int32]string{
+		0: "TOP_UP_PURCHASE_STATE_UNSPECIFIED",
+		1: "TOP_UP_PURCHASE_STATE_PENDING",
+		2: "TOP_UP_PURCHASE_STATE_PAID",
+		3: "TOP_UP_PURCHASE_STATE_DECLINED",
+		4: "TOP_UP_PURCHASE_STATE_CANCELED",
+	}
+	TopUpPurchaseState_value = map[string]int32{
+		"TOP_UP_PURCHASE_STATE_UNSPECIFIED": 0,
+		"TOP_UP_PURCHASE_STATE_PENDING":     1,
+		"TOP_UP_PURCHASE_STATE_PAID":        2,
+		"TOP_UP_PURCHASE_STATE_DECLINED":    3,
+		"TOP_UP_PURCHASE_STATE_CANCELED":    4,
+	}
+)
+
+func (x TopUpPurchaseState) Enum() *TopUpPurchaseState {
+	p := new(TopUpPurchaseState)
+	*p = x
+	return p
+}
+
+func (x TopUpPurchaseState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TopUpPurchaseState) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[6].Descriptor()
+}
+
+func (TopUpPurchaseState) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[6]
+}
+
+func (x TopUpPurchaseState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TopUpPurchaseState.Descriptor instead.
+func (TopUpPurchaseState) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
+}
+
 // Account is who pays: an organization, or a user without one.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1835,6 +1965,233 @@ func (x *OverageCharge) GetProblem() string {
 	return ""
 }
 
+// TopUp buys a credit pack whenever the balance falls to a threshold.
+type TopUp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it is on. Example: true.
+	Enabled bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Whether it works, or why it is off. Example: TOP_UP_STATE_ON.
+	State TopUpState `protobuf:"varint,2,opt,name=state,proto3,enum=trivet.billing.v1.TopUpState" json:"state,omitempty"`
+	// The pack that is bought; empty before the first setting. Example: "credit_20".
+	PackId string `protobuf:"bytes,3,opt,name=pack_id,json=packId,proto3" json:"pack_id,omitempty"`
+	// The balance at or below which the pack is bought, in nano-dollars. Example: "5000000000".
+	ThresholdNanoUsd int64 `protobuf:"varint,4,opt,name=threshold_nano_usd,json=thresholdNanoUsd,proto3" json:"threshold_nano_usd,omitempty"`
+	// The maximum of the packs' prices, without tax, in a calendar month in UTC, in nano-dollars. Example: "100000000000".
+	MonthlyCapNanoUsd int64 `protobuf:"varint,5,opt,name=monthly_cap_nano_usd,json=monthlyCapNanoUsd,proto3" json:"monthly_cap_nano_usd,omitempty"`
+	// The price of the packs that were bought in the present month, in nano-dollars. Example: "20000000000".
+	SpentNanoUsd int64 `protobuf:"varint,6,opt,name=spent_nano_usd,json=spentNanoUsd,proto3" json:"spent_nano_usd,omitempty"`
+	// Whether the account's plan offers it. Example: true.
+	Offered bool `protobuf:"varint,7,opt,name=offered,proto3" json:"offered,omitempty"`
+	// The highest threshold that the plan allows, in nano-dollars. Example: "100000000000".
+	MaxThresholdNanoUsd int64 `protobuf:"varint,8,opt,name=max_threshold_nano_usd,json=maxThresholdNanoUsd,proto3" json:"max_threshold_nano_usd,omitempty"`
+	// The highest monthly cap that the plan allows, in nano-dollars. Example: "500000000000".
+	MaxMonthlyCapNanoUsd int64 `protobuf:"varint,9,opt,name=max_monthly_cap_nano_usd,json=maxMonthlyCapNanoUsd,proto3" json:"max_monthly_cap_nano_usd,omitempty"`
+	// The newest purchases, at most 20, newest first.
+	Purchases     []*TopUpPurchase `protobuf:"bytes,10,rep,name=purchases,proto3" json:"purchases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopUp) Reset() {
+	*x = TopUp{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopUp) ProtoMessage() {}
+
+func (x *TopUp) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopUp.ProtoReflect.Descriptor instead.
+func (*TopUp) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *TopUp) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *TopUp) GetState() TopUpState {
+	if x != nil {
+		return x.State
+	}
+	return TopUpState_TOP_UP_STATE_UNSPECIFIED
+}
+
+func (x *TopUp) GetPackId() string {
+	if x != nil {
+		return x.PackId
+	}
+	return ""
+}
+
+func (x *TopUp) GetThresholdNanoUsd() int64 {
+	if x != nil {
+		return x.ThresholdNanoUsd
+	}
+	return 0
+}
+
+func (x *TopUp) GetMonthlyCapNanoUsd() int64 {
+	if x != nil {
+		return x.MonthlyCapNanoUsd
+	}
+	return 0
+}
+
+func (x *TopUp) GetSpentNanoUsd() int64 {
+	if x != nil {
+		return x.SpentNanoUsd
+	}
+	return 0
+}
+
+func (x *TopUp) GetOffered() bool {
+	if x != nil {
+		return x.Offered
+	}
+	return false
+}
+
+func (x *TopUp) GetMaxThresholdNanoUsd() int64 {
+	if x != nil {
+		return x.MaxThresholdNanoUsd
+	}
+	return 0
+}
+
+func (x *TopUp) GetMaxMonthlyCapNanoUsd() int64 {
+	if x != nil {
+		return x.MaxMonthlyCapNanoUsd
+	}
+	return 0
+}
+
+func (x *TopUp) GetPurchases() []*TopUpPurchase {
+	if x != nil {
+		return x.Purchases
+	}
+	return nil
+}
+
+// TopUpPurchase is one purchase of a pack.
+type TopUpPurchase struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The purchase's id, which Stripe's invoice has as metadata "trivet_top_up". Example: "topup_01h2".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The pack. Example: "credit_20".
+	PackId string `protobuf:"bytes,2,opt,name=pack_id,json=packId,proto3" json:"pack_id,omitempty"`
+	// The pack's price, without tax, in nano-dollars. Example: "20000000000".
+	PriceNanoUsd int64 `protobuf:"varint,3,opt,name=price_nano_usd,json=priceNanoUsd,proto3" json:"price_nano_usd,omitempty"`
+	// Where it stands. Example: TOP_UP_PURCHASE_STATE_PAID.
+	State TopUpPurchaseState `protobuf:"varint,4,opt,name=state,proto3,enum=trivet.billing.v1.TopUpPurchaseState" json:"state,omitempty"`
+	// Stripe's id of the invoice; empty until the invoice is made. Example: "in_1A2b".
+	InvoiceId string `protobuf:"bytes,5,opt,name=invoice_id,json=invoiceId,proto3" json:"invoice_id,omitempty"`
+	// Why the payment failed; empty for other states. Example: "Your card was declined.".
+	Problem string `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	// When it began. Example: "2026-12-23T09:00:00Z".
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopUpPurchase) Reset() {
+	*x = TopUpPurchase{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopUpPurchase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopUpPurchase) ProtoMessage() {}
+
+func (x *TopUpPurchase) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopUpPurchase.ProtoReflect.Descriptor instead.
+func (*TopUpPurchase) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TopUpPurchase) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TopUpPurchase) GetPackId() string {
+	if x != nil {
+		return x.PackId
+	}
+	return ""
+}
+
+func (x *TopUpPurchase) GetPriceNanoUsd() int64 {
+	if x != nil {
+		return x.PriceNanoUsd
+	}
+	return 0
+}
+
+func (x *TopUpPurchase) GetState() TopUpPurchaseState {
+	if x != nil {
+		return x.State
+	}
+	return TopUpPurchaseState_TOP_UP_PURCHASE_STATE_UNSPECIFIED
+}
+
+func (x *TopUpPurchase) GetInvoiceId() string {
+	if x != nil {
+		return x.InvoiceId
+	}
+	return ""
+}
+
+func (x *TopUpPurchase) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *TopUpPurchase) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
 var File_trivet_billing_v1_account_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_account_proto_rawDesc = "" +
@@ -1968,7 +2325,29 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"invoice_id\x18\x04 \x01(\tR\tinvoiceId\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x18\n" +
-	"\aproblem\x18\x06 \x01(\tR\aproblem*\x9d\x01\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem\"\xbb\x03\n" +
+	"\x05TopUp\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x123\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1d.trivet.billing.v1.TopUpStateR\x05state\x12\x17\n" +
+	"\apack_id\x18\x03 \x01(\tR\x06packId\x12,\n" +
+	"\x12threshold_nano_usd\x18\x04 \x01(\x03R\x10thresholdNanoUsd\x12/\n" +
+	"\x14monthly_cap_nano_usd\x18\x05 \x01(\x03R\x11monthlyCapNanoUsd\x12$\n" +
+	"\x0espent_nano_usd\x18\x06 \x01(\x03R\fspentNanoUsd\x12\x18\n" +
+	"\aoffered\x18\a \x01(\bR\aoffered\x123\n" +
+	"\x16max_threshold_nano_usd\x18\b \x01(\x03R\x13maxThresholdNanoUsd\x126\n" +
+	"\x18max_monthly_cap_nano_usd\x18\t \x01(\x03R\x14maxMonthlyCapNanoUsd\x12>\n" +
+	"\tpurchases\x18\n" +
+	" \x03(\v2 .trivet.billing.v1.TopUpPurchaseR\tpurchases\"\x91\x02\n" +
+	"\rTopUpPurchase\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\apack_id\x18\x02 \x01(\tR\x06packId\x12$\n" +
+	"\x0eprice_nano_usd\x18\x03 \x01(\x03R\fpriceNanoUsd\x12;\n" +
+	"\x05state\x18\x04 \x01(\x0e2%.trivet.billing.v1.TopUpPurchaseStateR\x05state\x12\x1d\n" +
+	"\n" +
+	"invoice_id\x18\x05 \x01(\tR\tinvoiceId\x12\x18\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem\x12;\n" +
+	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime*\x9d\x01\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENTRY_KIND_GRANT\x10\x01\x12\x14\n" +
@@ -1998,7 +2377,22 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	" OVERAGE_CHARGE_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18OVERAGE_CHARGE_STATE_NEW\x10\x01\x12!\n" +
 	"\x1dOVERAGE_CHARGE_STATE_INVOICED\x10\x03\x12 \n" +
-	"\x1cOVERAGE_CHARGE_STATE_REFUSED\x10\x04\"\x04\b\x02\x10\x02*\x19OVERAGE_CHARGE_STATE_SENTBAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
+	"\x1cOVERAGE_CHARGE_STATE_REFUSED\x10\x04\"\x04\b\x02\x10\x02*\x19OVERAGE_CHARGE_STATE_SENT*\xcf\x01\n" +
+	"\n" +
+	"TopUpState\x12\x1c\n" +
+	"\x18TOP_UP_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fTOP_UP_STATE_ON\x10\x01\x12\x14\n" +
+	"\x10TOP_UP_STATE_OFF\x10\x02\x12\x19\n" +
+	"\x15TOP_UP_STATE_DECLINED\x10\x03\x12(\n" +
+	"$TOP_UP_STATE_AUTHENTICATION_REQUIRED\x10\x04\x12\x18\n" +
+	"\x14TOP_UP_STATE_NO_CARD\x10\x05\x12\x19\n" +
+	"\x15TOP_UP_STATE_DISPUTED\x10\x06*\xc6\x01\n" +
+	"\x12TopUpPurchaseState\x12%\n" +
+	"!TOP_UP_PURCHASE_STATE_UNSPECIFIED\x10\x00\x12!\n" +
+	"\x1dTOP_UP_PURCHASE_STATE_PENDING\x10\x01\x12\x1e\n" +
+	"\x1aTOP_UP_PURCHASE_STATE_PAID\x10\x02\x12\"\n" +
+	"\x1eTOP_UP_PURCHASE_STATE_DECLINED\x10\x03\x12\"\n" +
+	"\x1eTOP_UP_PURCHASE_STATE_CANCELED\x10\x04BAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
 
 var (
 	file_trivet_billing_v1_account_proto_rawDescOnce sync.Once
@@ -2012,70 +2406,78 @@ func file_trivet_billing_v1_account_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_account_proto_rawDescData
 }
 
-var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_trivet_billing_v1_account_proto_goTypes = []any{
 	(EntryKind)(0),                // 0: trivet.billing.v1.EntryKind
 	(BillingInterval)(0),          // 1: trivet.billing.v1.BillingInterval
 	(SubscriptionAccess)(0),       // 2: trivet.billing.v1.SubscriptionAccess
 	(InvoiceStatus)(0),            // 3: trivet.billing.v1.InvoiceStatus
 	(OverageChargeState)(0),       // 4: trivet.billing.v1.OverageChargeState
-	(*Account)(nil),               // 5: trivet.billing.v1.Account
-	(*Overage)(nil),               // 6: trivet.billing.v1.Overage
-	(*Limits)(nil),                // 7: trivet.billing.v1.Limits
-	(*UsageSummary)(nil),          // 8: trivet.billing.v1.UsageSummary
-	(*UsageRow)(nil),              // 9: trivet.billing.v1.UsageRow
-	(*Entry)(nil),                 // 10: trivet.billing.v1.Entry
-	(*Grant)(nil),                 // 11: trivet.billing.v1.Grant
-	(*Plan)(nil),                  // 12: trivet.billing.v1.Plan
-	(*PlanOverage)(nil),           // 13: trivet.billing.v1.PlanOverage
-	(*PlanSeats)(nil),             // 14: trivet.billing.v1.PlanSeats
-	(*PlanTrial)(nil),             // 15: trivet.billing.v1.PlanTrial
-	(*Pack)(nil),                  // 16: trivet.billing.v1.Pack
-	(*Subscription)(nil),          // 17: trivet.billing.v1.Subscription
-	(*ScheduledChange)(nil),       // 18: trivet.billing.v1.ScheduledChange
-	(*Invoice)(nil),               // 19: trivet.billing.v1.Invoice
-	(*OveragePeriod)(nil),         // 20: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),         // 21: trivet.billing.v1.OverageCharge
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*v1.UsageTotal)(nil),         // 23: trivet.usage.v1.UsageTotal
+	(TopUpState)(0),               // 5: trivet.billing.v1.TopUpState
+	(TopUpPurchaseState)(0),       // 6: trivet.billing.v1.TopUpPurchaseState
+	(*Account)(nil),               // 7: trivet.billing.v1.Account
+	(*Overage)(nil),               // 8: trivet.billing.v1.Overage
+	(*Limits)(nil),                // 9: trivet.billing.v1.Limits
+	(*UsageSummary)(nil),          // 10: trivet.billing.v1.UsageSummary
+	(*UsageRow)(nil),              // 11: trivet.billing.v1.UsageRow
+	(*Entry)(nil),                 // 12: trivet.billing.v1.Entry
+	(*Grant)(nil),                 // 13: trivet.billing.v1.Grant
+	(*Plan)(nil),                  // 14: trivet.billing.v1.Plan
+	(*PlanOverage)(nil),           // 15: trivet.billing.v1.PlanOverage
+	(*PlanSeats)(nil),             // 16: trivet.billing.v1.PlanSeats
+	(*PlanTrial)(nil),             // 17: trivet.billing.v1.PlanTrial
+	(*Pack)(nil),                  // 18: trivet.billing.v1.Pack
+	(*Subscription)(nil),          // 19: trivet.billing.v1.Subscription
+	(*ScheduledChange)(nil),       // 20: trivet.billing.v1.ScheduledChange
+	(*Invoice)(nil),               // 21: trivet.billing.v1.Invoice
+	(*OveragePeriod)(nil),         // 22: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),         // 23: trivet.billing.v1.OverageCharge
+	(*TopUp)(nil),                 // 24: trivet.billing.v1.TopUp
+	(*TopUpPurchase)(nil),         // 25: trivet.billing.v1.TopUpPurchase
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*v1.UsageTotal)(nil),         // 27: trivet.usage.v1.UsageTotal
 }
 var file_trivet_billing_v1_account_proto_depIdxs = []int32{
-	22, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
-	22, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
-	8,  // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
-	7,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
-	6,  // 4: trivet.billing.v1.Account.overage:type_name -> trivet.billing.v1.Overage
-	23, // 5: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
-	23, // 6: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
+	26, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
+	26, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
+	10, // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
+	9,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
+	8,  // 4: trivet.billing.v1.Account.overage:type_name -> trivet.billing.v1.Overage
+	27, // 5: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
+	27, // 6: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
 	0,  // 7: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
-	22, // 8: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
-	22, // 9: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	22, // 10: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
-	7,  // 11: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
-	14, // 12: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
-	15, // 13: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
-	13, // 14: trivet.billing.v1.Plan.overage:type_name -> trivet.billing.v1.PlanOverage
+	26, // 8: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
+	26, // 9: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	26, // 10: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
+	9,  // 11: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
+	16, // 12: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
+	17, // 13: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
+	15, // 14: trivet.billing.v1.Plan.overage:type_name -> trivet.billing.v1.PlanOverage
 	1,  // 15: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
 	2,  // 16: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
-	22, // 17: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
-	22, // 18: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
-	22, // 19: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
-	22, // 20: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
-	18, // 21: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
+	26, // 17: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
+	26, // 18: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
+	26, // 19: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
+	26, // 20: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
+	20, // 21: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
 	1,  // 22: trivet.billing.v1.ScheduledChange.interval:type_name -> trivet.billing.v1.BillingInterval
-	22, // 23: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
+	26, // 23: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
 	3,  // 24: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
-	22, // 25: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
-	22, // 26: trivet.billing.v1.OveragePeriod.start_time:type_name -> google.protobuf.Timestamp
-	22, // 27: trivet.billing.v1.OveragePeriod.end_time:type_name -> google.protobuf.Timestamp
+	26, // 25: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
+	26, // 26: trivet.billing.v1.OveragePeriod.start_time:type_name -> google.protobuf.Timestamp
+	26, // 27: trivet.billing.v1.OveragePeriod.end_time:type_name -> google.protobuf.Timestamp
 	4,  // 28: trivet.billing.v1.OverageCharge.state:type_name -> trivet.billing.v1.OverageChargeState
-	22, // 29: trivet.billing.v1.OverageCharge.create_time:type_name -> google.protobuf.Timestamp
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	26, // 29: trivet.billing.v1.OverageCharge.create_time:type_name -> google.protobuf.Timestamp
+	5,  // 30: trivet.billing.v1.TopUp.state:type_name -> trivet.billing.v1.TopUpState
+	25, // 31: trivet.billing.v1.TopUp.purchases:type_name -> trivet.billing.v1.TopUpPurchase
+	6,  // 32: trivet.billing.v1.TopUpPurchase.state:type_name -> trivet.billing.v1.TopUpPurchaseState
+	26, // 33: trivet.billing.v1.TopUpPurchase.create_time:type_name -> google.protobuf.Timestamp
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_account_proto_init() }
@@ -2088,8 +2490,8 @@ func file_trivet_billing_v1_account_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_account_proto_rawDesc), len(file_trivet_billing_v1_account_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   17,
+			NumEnums:      7,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

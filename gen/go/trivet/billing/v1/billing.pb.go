@@ -2123,6 +2123,208 @@ func (x *ListEntriesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// GetTopUpRequest asks for the caller's account.
+type GetTopUpRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTopUpRequest) Reset() {
+	*x = GetTopUpRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTopUpRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTopUpRequest) ProtoMessage() {}
+
+func (x *GetTopUpRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTopUpRequest.ProtoReflect.Descriptor instead.
+func (*GetTopUpRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{24}
+}
+
+// GetTopUpResponse is how the account's credit is topped up.
+type GetTopUpResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The setting.
+	TopUp         *TopUp `protobuf:"bytes,1,opt,name=top_up,json=topUp,proto3" json:"top_up,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTopUpResponse) Reset() {
+	*x = GetTopUpResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTopUpResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTopUpResponse) ProtoMessage() {}
+
+func (x *GetTopUpResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTopUpResponse.ProtoReflect.Descriptor instead.
+func (*GetTopUpResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetTopUpResponse) GetTopUp() *TopUp {
+	if x != nil {
+		return x.TopUp
+	}
+	return nil
+}
+
+// SetTopUpRequest is the new setting. It replaces the whole of the old one.
+type SetTopUpRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it is on. When it is false, the other fields are ignored. Example: true.
+	Enabled bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// The pack to buy. Example: "credit_20".
+	PackId string `protobuf:"bytes,2,opt,name=pack_id,json=packId,proto3" json:"pack_id,omitempty"`
+	// The balance at or below which the pack is bought, in nano-dollars. Example: "5000000000".
+	ThresholdNanoUsd int64 `protobuf:"varint,3,opt,name=threshold_nano_usd,json=thresholdNanoUsd,proto3" json:"threshold_nano_usd,omitempty"`
+	// The maximum of the packs' prices, without tax, in a calendar month in UTC, in nano-dollars. Example: "100000000000".
+	MonthlyCapNanoUsd int64 `protobuf:"varint,4,opt,name=monthly_cap_nano_usd,json=monthlyCapNanoUsd,proto3" json:"monthly_cap_nano_usd,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *SetTopUpRequest) Reset() {
+	*x = SetTopUpRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTopUpRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTopUpRequest) ProtoMessage() {}
+
+func (x *SetTopUpRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTopUpRequest.ProtoReflect.Descriptor instead.
+func (*SetTopUpRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SetTopUpRequest) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *SetTopUpRequest) GetPackId() string {
+	if x != nil {
+		return x.PackId
+	}
+	return ""
+}
+
+func (x *SetTopUpRequest) GetThresholdNanoUsd() int64 {
+	if x != nil {
+		return x.ThresholdNanoUsd
+	}
+	return 0
+}
+
+func (x *SetTopUpRequest) GetMonthlyCapNanoUsd() int64 {
+	if x != nil {
+		return x.MonthlyCapNanoUsd
+	}
+	return 0
+}
+
+// SetTopUpResponse is the setting as it is now.
+type SetTopUpResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The setting.
+	TopUp         *TopUp `protobuf:"bytes,1,opt,name=top_up,json=topUp,proto3" json:"top_up,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTopUpResponse) Reset() {
+	*x = SetTopUpResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTopUpResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTopUpResponse) ProtoMessage() {}
+
+func (x *SetTopUpResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTopUpResponse.ProtoReflect.Descriptor instead.
+func (*SetTopUpResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SetTopUpResponse) GetTopUp() *TopUp {
+	if x != nil {
+		return x.TopUp
+	}
+	return nil
+}
+
 // GetOverageRequest selects an account and a page of charges.
 type GetOverageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2138,7 +2340,7 @@ type GetOverageRequest struct {
 
 func (x *GetOverageRequest) Reset() {
 	*x = GetOverageRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2352,7 @@ func (x *GetOverageRequest) String() string {
 func (*GetOverageRequest) ProtoMessage() {}
 
 func (x *GetOverageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +2365,7 @@ func (x *GetOverageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverageRequest.ProtoReflect.Descriptor instead.
 func (*GetOverageRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{24}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetOverageRequest) GetAccountId() string {
@@ -2216,7 +2418,7 @@ type GetOverageResponse struct {
 
 func (x *GetOverageResponse) Reset() {
 	*x = GetOverageResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2430,7 @@ func (x *GetOverageResponse) String() string {
 func (*GetOverageResponse) ProtoMessage() {}
 
 func (x *GetOverageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2443,7 @@ func (x *GetOverageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverageResponse.ProtoReflect.Descriptor instead.
 func (*GetOverageResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{25}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetOverageResponse) GetOverage() *Overage {
@@ -2327,7 +2529,7 @@ type ListPlansRequest struct {
 
 func (x *ListPlansRequest) Reset() {
 	*x = ListPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +2541,7 @@ func (x *ListPlansRequest) String() string {
 func (*ListPlansRequest) ProtoMessage() {}
 
 func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +2554,7 @@ func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansRequest.ProtoReflect.Descriptor instead.
 func (*ListPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListPlansRequest) GetPageSize() int32 {
@@ -2384,7 +2586,7 @@ type ListPlansResponse struct {
 
 func (x *ListPlansResponse) Reset() {
 	*x = ListPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2598,7 @@ func (x *ListPlansResponse) String() string {
 func (*ListPlansResponse) ProtoMessage() {}
 
 func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2611,7 @@ func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansResponse.ProtoReflect.Descriptor instead.
 func (*ListPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListPlansResponse) GetPlans() []*Plan {
@@ -2446,7 +2648,7 @@ type ListEntitlementsRequest struct {
 
 func (x *ListEntitlementsRequest) Reset() {
 	*x = ListEntitlementsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2660,7 @@ func (x *ListEntitlementsRequest) String() string {
 func (*ListEntitlementsRequest) ProtoMessage() {}
 
 func (x *ListEntitlementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2673,7 @@ func (x *ListEntitlementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitlementsRequest.ProtoReflect.Descriptor instead.
 func (*ListEntitlementsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListEntitlementsRequest) GetPageSize() int32 {
@@ -2507,7 +2709,7 @@ type ListEntitlementsResponse struct {
 
 func (x *ListEntitlementsResponse) Reset() {
 	*x = ListEntitlementsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2721,7 @@ func (x *ListEntitlementsResponse) String() string {
 func (*ListEntitlementsResponse) ProtoMessage() {}
 
 func (x *ListEntitlementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2734,7 @@ func (x *ListEntitlementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitlementsResponse.ProtoReflect.Descriptor instead.
 func (*ListEntitlementsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEntitlementsResponse) GetPlanId() string {
@@ -2581,7 +2783,7 @@ type CheckEntitlementRequest struct {
 
 func (x *CheckEntitlementRequest) Reset() {
 	*x = CheckEntitlementRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2795,7 @@ func (x *CheckEntitlementRequest) String() string {
 func (*CheckEntitlementRequest) ProtoMessage() {}
 
 func (x *CheckEntitlementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2808,7 @@ func (x *CheckEntitlementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEntitlementRequest.ProtoReflect.Descriptor instead.
 func (*CheckEntitlementRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckEntitlementRequest) GetFeature() string {
@@ -2629,7 +2831,7 @@ type CheckEntitlementResponse struct {
 
 func (x *CheckEntitlementResponse) Reset() {
 	*x = CheckEntitlementResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +2843,7 @@ func (x *CheckEntitlementResponse) String() string {
 func (*CheckEntitlementResponse) ProtoMessage() {}
 
 func (x *CheckEntitlementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +2856,7 @@ func (x *CheckEntitlementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEntitlementResponse.ProtoReflect.Descriptor instead.
 func (*CheckEntitlementResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckEntitlementResponse) GetIncluded() bool {
@@ -2692,7 +2894,7 @@ type CreateGrantRequest struct {
 
 func (x *CreateGrantRequest) Reset() {
 	*x = CreateGrantRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +2906,7 @@ func (x *CreateGrantRequest) String() string {
 func (*CreateGrantRequest) ProtoMessage() {}
 
 func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +2919,7 @@ func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantRequest.ProtoReflect.Descriptor instead.
 func (*CreateGrantRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CreateGrantRequest) GetAccountId() string {
@@ -2766,7 +2968,7 @@ type CreateGrantResponse struct {
 
 func (x *CreateGrantResponse) Reset() {
 	*x = CreateGrantResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2980,7 @@ func (x *CreateGrantResponse) String() string {
 func (*CreateGrantResponse) ProtoMessage() {}
 
 func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +2993,7 @@ func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantResponse.ProtoReflect.Descriptor instead.
 func (*CreateGrantResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CreateGrantResponse) GetGrant() *Grant {
@@ -2827,7 +3029,7 @@ type CreateCheckoutSessionRequest struct {
 
 func (x *CreateCheckoutSessionRequest) Reset() {
 	*x = CreateCheckoutSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +3041,7 @@ func (x *CreateCheckoutSessionRequest) String() string {
 func (*CreateCheckoutSessionRequest) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +3054,7 @@ func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CreateCheckoutSessionRequest) GetItem() isCreateCheckoutSessionRequest_Item {
@@ -2937,7 +3139,7 @@ type CreateCheckoutSessionResponse struct {
 
 func (x *CreateCheckoutSessionResponse) Reset() {
 	*x = CreateCheckoutSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +3151,7 @@ func (x *CreateCheckoutSessionResponse) String() string {
 func (*CreateCheckoutSessionResponse) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3164,7 @@ func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CreateCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
@@ -2991,7 +3193,7 @@ type CheckoutSession struct {
 
 func (x *CheckoutSession) Reset() {
 	*x = CheckoutSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3205,7 @@ func (x *CheckoutSession) String() string {
 func (*CheckoutSession) ProtoMessage() {}
 
 func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3218,7 @@ func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutSession.ProtoReflect.Descriptor instead.
 func (*CheckoutSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CheckoutSession) GetId() string {
@@ -3065,7 +3267,7 @@ type GetCheckoutSessionRequest struct {
 
 func (x *GetCheckoutSessionRequest) Reset() {
 	*x = GetCheckoutSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3279,7 @@ func (x *GetCheckoutSessionRequest) String() string {
 func (*GetCheckoutSessionRequest) ProtoMessage() {}
 
 func (x *GetCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3292,7 @@ func (x *GetCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckoutSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetCheckoutSessionRequest) GetCheckoutSessionId() string {
@@ -3111,7 +3313,7 @@ type GetCheckoutSessionResponse struct {
 
 func (x *GetCheckoutSessionResponse) Reset() {
 	*x = GetCheckoutSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3325,7 @@ func (x *GetCheckoutSessionResponse) String() string {
 func (*GetCheckoutSessionResponse) ProtoMessage() {}
 
 func (x *GetCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3338,7 @@ func (x *GetCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckoutSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
@@ -3155,7 +3357,7 @@ type GetSubscriptionRequest struct {
 
 func (x *GetSubscriptionRequest) Reset() {
 	*x = GetSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +3369,7 @@ func (x *GetSubscriptionRequest) String() string {
 func (*GetSubscriptionRequest) ProtoMessage() {}
 
 func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3180,7 +3382,7 @@ func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
 }
 
 // GetSubscriptionResponse carries the subscription.
@@ -3194,7 +3396,7 @@ type GetSubscriptionResponse struct {
 
 func (x *GetSubscriptionResponse) Reset() {
 	*x = GetSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3206,7 +3408,7 @@ func (x *GetSubscriptionResponse) String() string {
 func (*GetSubscriptionResponse) ProtoMessage() {}
 
 func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3219,7 +3421,7 @@ func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*GetSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetSubscriptionResponse) GetSubscription() *Subscription {
@@ -3244,7 +3446,7 @@ type PreviewSubscriptionChangeRequest struct {
 
 func (x *PreviewSubscriptionChangeRequest) Reset() {
 	*x = PreviewSubscriptionChangeRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3458,7 @@ func (x *PreviewSubscriptionChangeRequest) String() string {
 func (*PreviewSubscriptionChangeRequest) ProtoMessage() {}
 
 func (x *PreviewSubscriptionChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3471,7 @@ func (x *PreviewSubscriptionChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewSubscriptionChangeRequest.ProtoReflect.Descriptor instead.
 func (*PreviewSubscriptionChangeRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PreviewSubscriptionChangeRequest) GetPlanId() string {
@@ -3304,7 +3506,7 @@ type PreviewSubscriptionChangeResponse struct {
 
 func (x *PreviewSubscriptionChangeResponse) Reset() {
 	*x = PreviewSubscriptionChangeResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3518,7 @@ func (x *PreviewSubscriptionChangeResponse) String() string {
 func (*PreviewSubscriptionChangeResponse) ProtoMessage() {}
 
 func (x *PreviewSubscriptionChangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3531,7 @@ func (x *PreviewSubscriptionChangeResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use PreviewSubscriptionChangeResponse.ProtoReflect.Descriptor instead.
 func (*PreviewSubscriptionChangeResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PreviewSubscriptionChangeResponse) GetSubscriptionPreview() *SubscriptionPreview {
@@ -3371,7 +3573,7 @@ type SubscriptionPreview struct {
 
 func (x *SubscriptionPreview) Reset() {
 	*x = SubscriptionPreview{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3383,7 +3585,7 @@ func (x *SubscriptionPreview) String() string {
 func (*SubscriptionPreview) ProtoMessage() {}
 
 func (x *SubscriptionPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3396,7 +3598,7 @@ func (x *SubscriptionPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionPreview.ProtoReflect.Descriptor instead.
 func (*SubscriptionPreview) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SubscriptionPreview) GetId() string {
@@ -3487,7 +3689,7 @@ type ChangeSubscriptionRequest struct {
 
 func (x *ChangeSubscriptionRequest) Reset() {
 	*x = ChangeSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3499,7 +3701,7 @@ func (x *ChangeSubscriptionRequest) String() string {
 func (*ChangeSubscriptionRequest) ProtoMessage() {}
 
 func (x *ChangeSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3512,7 +3714,7 @@ func (x *ChangeSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*ChangeSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ChangeSubscriptionRequest) GetPreviewId() string {
@@ -3535,7 +3737,7 @@ type ChangeSubscriptionResponse struct {
 
 func (x *ChangeSubscriptionResponse) Reset() {
 	*x = ChangeSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3547,7 +3749,7 @@ func (x *ChangeSubscriptionResponse) String() string {
 func (*ChangeSubscriptionResponse) ProtoMessage() {}
 
 func (x *ChangeSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3560,7 +3762,7 @@ func (x *ChangeSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*ChangeSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ChangeSubscriptionResponse) GetSubscription() *Subscription {
@@ -3588,7 +3790,7 @@ type CancelSubscriptionRequest struct {
 
 func (x *CancelSubscriptionRequest) Reset() {
 	*x = CancelSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3600,7 +3802,7 @@ func (x *CancelSubscriptionRequest) String() string {
 func (*CancelSubscriptionRequest) ProtoMessage() {}
 
 func (x *CancelSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3613,7 +3815,7 @@ func (x *CancelSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*CancelSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CancelSubscriptionRequest) GetNow() bool {
@@ -3634,7 +3836,7 @@ type CancelSubscriptionResponse struct {
 
 func (x *CancelSubscriptionResponse) Reset() {
 	*x = CancelSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +3848,7 @@ func (x *CancelSubscriptionResponse) String() string {
 func (*CancelSubscriptionResponse) ProtoMessage() {}
 
 func (x *CancelSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3659,7 +3861,7 @@ func (x *CancelSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*CancelSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CancelSubscriptionResponse) GetSubscription() *Subscription {
@@ -3678,7 +3880,7 @@ type ResumeSubscriptionRequest struct {
 
 func (x *ResumeSubscriptionRequest) Reset() {
 	*x = ResumeSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3690,7 +3892,7 @@ func (x *ResumeSubscriptionRequest) String() string {
 func (*ResumeSubscriptionRequest) ProtoMessage() {}
 
 func (x *ResumeSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3703,7 +3905,7 @@ func (x *ResumeSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
 }
 
 // ResumeSubscriptionResponse carries the subscription.
@@ -3717,7 +3919,7 @@ type ResumeSubscriptionResponse struct {
 
 func (x *ResumeSubscriptionResponse) Reset() {
 	*x = ResumeSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3729,7 +3931,7 @@ func (x *ResumeSubscriptionResponse) String() string {
 func (*ResumeSubscriptionResponse) ProtoMessage() {}
 
 func (x *ResumeSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3742,7 +3944,7 @@ func (x *ResumeSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ResumeSubscriptionResponse) GetSubscription() *Subscription {
@@ -3764,7 +3966,7 @@ type CreatePortalSessionRequest struct {
 
 func (x *CreatePortalSessionRequest) Reset() {
 	*x = CreatePortalSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3776,7 +3978,7 @@ func (x *CreatePortalSessionRequest) String() string {
 func (*CreatePortalSessionRequest) ProtoMessage() {}
 
 func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3789,7 +3991,7 @@ func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CreatePortalSessionRequest) GetReturnUrl() string {
@@ -3810,7 +4012,7 @@ type CreatePortalSessionResponse struct {
 
 func (x *CreatePortalSessionResponse) Reset() {
 	*x = CreatePortalSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3822,7 +4024,7 @@ func (x *CreatePortalSessionResponse) String() string {
 func (*CreatePortalSessionResponse) ProtoMessage() {}
 
 func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3835,7 +4037,7 @@ func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CreatePortalSessionResponse) GetPortalSession() *PortalSession {
@@ -3856,7 +4058,7 @@ type PortalSession struct {
 
 func (x *PortalSession) Reset() {
 	*x = PortalSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3868,7 +4070,7 @@ func (x *PortalSession) String() string {
 func (*PortalSession) ProtoMessage() {}
 
 func (x *PortalSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3881,7 +4083,7 @@ func (x *PortalSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortalSession.ProtoReflect.Descriptor instead.
 func (*PortalSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PortalSession) GetUrl() string {
@@ -3905,7 +4107,7 @@ type ListInvoicesRequest struct {
 
 func (x *ListInvoicesRequest) Reset() {
 	*x = ListInvoicesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3917,7 +4119,7 @@ func (x *ListInvoicesRequest) String() string {
 func (*ListInvoicesRequest) ProtoMessage() {}
 
 func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3930,7 +4132,7 @@ func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesRequest.ProtoReflect.Descriptor instead.
 func (*ListInvoicesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListInvoicesRequest) GetPageSize() int32 {
@@ -3960,7 +4162,7 @@ type ListInvoicesResponse struct {
 
 func (x *ListInvoicesResponse) Reset() {
 	*x = ListInvoicesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3972,7 +4174,7 @@ func (x *ListInvoicesResponse) String() string {
 func (*ListInvoicesResponse) ProtoMessage() {}
 
 func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3985,7 +4187,7 @@ func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesResponse.ProtoReflect.Descriptor instead.
 func (*ListInvoicesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListInvoicesResponse) GetInvoices() []*Invoice {
@@ -4015,7 +4217,7 @@ type ApplyPlansRequest struct {
 
 func (x *ApplyPlansRequest) Reset() {
 	*x = ApplyPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4027,7 +4229,7 @@ func (x *ApplyPlansRequest) String() string {
 func (*ApplyPlansRequest) ProtoMessage() {}
 
 func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4040,7 +4242,7 @@ func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{55}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ApplyPlansRequest) GetPlanFile() []byte {
@@ -4068,7 +4270,7 @@ type ApplyPlansResponse struct {
 
 func (x *ApplyPlansResponse) Reset() {
 	*x = ApplyPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4080,7 +4282,7 @@ func (x *ApplyPlansResponse) String() string {
 func (*ApplyPlansResponse) ProtoMessage() {}
 
 func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4093,7 +4295,7 @@ func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{56}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ApplyPlansResponse) GetChanges() []*PlanChange {
@@ -4116,7 +4318,7 @@ type ListPlanVersionsRequest struct {
 
 func (x *ListPlanVersionsRequest) Reset() {
 	*x = ListPlanVersionsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4128,7 +4330,7 @@ func (x *ListPlanVersionsRequest) String() string {
 func (*ListPlanVersionsRequest) ProtoMessage() {}
 
 func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4141,7 +4343,7 @@ func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{57}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListPlanVersionsRequest) GetPageSize() int32 {
@@ -4171,7 +4373,7 @@ type ListPlanVersionsResponse struct {
 
 func (x *ListPlanVersionsResponse) Reset() {
 	*x = ListPlanVersionsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4183,7 +4385,7 @@ func (x *ListPlanVersionsResponse) String() string {
 func (*ListPlanVersionsResponse) ProtoMessage() {}
 
 func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4196,7 +4398,7 @@ func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{58}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListPlanVersionsResponse) GetPlanVersions() []*PlanVersion {
@@ -4232,7 +4434,7 @@ type PlanVersion struct {
 
 func (x *PlanVersion) Reset() {
 	*x = PlanVersion{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4244,7 +4446,7 @@ func (x *PlanVersion) String() string {
 func (*PlanVersion) ProtoMessage() {}
 
 func (x *PlanVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4257,7 +4459,7 @@ func (x *PlanVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanVersion.ProtoReflect.Descriptor instead.
 func (*PlanVersion) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{59}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PlanVersion) GetId() string {
@@ -4316,7 +4518,7 @@ type PlanChange struct {
 
 func (x *PlanChange) Reset() {
 	*x = PlanChange{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4328,7 +4530,7 @@ func (x *PlanChange) String() string {
 func (*PlanChange) ProtoMessage() {}
 
 func (x *PlanChange) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4341,7 +4543,7 @@ func (x *PlanChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanChange.ProtoReflect.Descriptor instead.
 func (*PlanChange) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{60}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PlanChange) GetKind() PlanChangeKind {
@@ -4397,7 +4599,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4409,7 +4611,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4422,7 +4624,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -4441,7 +4643,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4453,7 +4655,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4466,7 +4668,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
 }
 
 // ExportUserRequest names a person and a page.
@@ -4482,7 +4684,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4494,7 +4696,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4507,7 +4709,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -4537,7 +4739,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4549,7 +4751,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4562,7 +4764,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ExportUserResponse) GetUsageRecordsJson() string {
@@ -4588,7 +4790,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4600,7 +4802,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4613,7 +4815,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -4629,7 +4831,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4641,7 +4843,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4654,7 +4856,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -4684,7 +4886,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4696,7 +4898,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4709,7 +4911,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -4737,7 +4939,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4749,7 +4951,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4762,7 +4964,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -4794,7 +4996,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4806,7 +5008,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4819,7 +5021,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListEventsRequest) GetState() v12.EventState {
@@ -4877,7 +5079,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4889,7 +5091,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4902,7 +5104,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v12.Event {
@@ -4930,7 +5132,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4942,7 +5144,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4955,7 +5157,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -4976,7 +5178,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4988,7 +5190,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5001,7 +5203,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *GetEventResponse) GetEvent() *v12.Event {
@@ -5024,7 +5226,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5036,7 +5238,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5049,7 +5251,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -5079,7 +5281,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5091,7 +5293,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5104,7 +5306,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -5135,7 +5337,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5147,7 +5349,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5160,7 +5362,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -5198,7 +5400,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5210,7 +5412,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5223,7 +5425,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -5434,7 +5636,17 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"q\n" +
 	"\x13ListEntriesResponse\x122\n" +
 	"\aentries\x18\x01 \x03(\v2\x18.trivet.billing.v1.EntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8b\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x11\n" +
+	"\x0fGetTopUpRequest\"C\n" +
+	"\x10GetTopUpResponse\x12/\n" +
+	"\x06top_up\x18\x01 \x01(\v2\x18.trivet.billing.v1.TopUpR\x05topUp\"\xac\x01\n" +
+	"\x0fSetTopUpRequest\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x12 \n" +
+	"\apack_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06packId\x12,\n" +
+	"\x12threshold_nano_usd\x18\x03 \x01(\x03R\x10thresholdNanoUsd\x12/\n" +
+	"\x14monthly_cap_nano_usd\x18\x04 \x01(\x03R\x11monthlyCapNanoUsd\"C\n" +
+	"\x10SetTopUpResponse\x12/\n" +
+	"\x06top_up\x18\x01 \x01(\v2\x18.trivet.billing.v1.TopUpR\x05topUp\"\x8b\x01\n" +
 	"\x11GetOverageRequest\x12'\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\taccountId\x12$\n" +
@@ -5665,7 +5877,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xe8'\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\x82*\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -5698,7 +5910,9 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x19PreviewSubscriptionChange\x123.trivet.billing.v1.PreviewSubscriptionChangeRequest\x1a4.trivet.billing.v1.PreviewSubscriptionChangeResponse\"DҀ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02):\x01*\"$/api/v1/billing/subscription:preview\x12\xb6\x01\n" +
 	"\x12ChangeSubscription\x12,.trivet.billing.v1.ChangeSubscriptionRequest\x1a-.trivet.billing.v1.ChangeSubscriptionResponse\"CҀ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/billing/subscription:change\x12\xb6\x01\n" +
 	"\x12CancelSubscription\x12,.trivet.billing.v1.CancelSubscriptionRequest\x1a-.trivet.billing.v1.CancelSubscriptionResponse\"CҀ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/billing/subscription:cancel\x12\xb6\x01\n" +
-	"\x12ResumeSubscription\x12,.trivet.billing.v1.ResumeSubscriptionRequest\x1a-.trivet.billing.v1.ResumeSubscriptionResponse\"CҀ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/billing/subscription:resume\x12\x95\x01\n" +
+	"\x12ResumeSubscription\x12,.trivet.billing.v1.ResumeSubscriptionRequest\x1a-.trivet.billing.v1.ResumeSubscriptionResponse\"CҀ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/billing/subscription:resume\x12\x86\x01\n" +
+	"\bGetTopUp\x12\".trivet.billing.v1.GetTopUpRequest\x1a#.trivet.billing.v1.GetTopUpResponse\"1Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/billing/topUp\x12\x8e\x01\n" +
+	"\bSetTopUp\x12\".trivet.billing.v1.SetTopUpRequest\x1a#.trivet.billing.v1.SetTopUpResponse\"9Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/billing/topUp:set\x12\x95\x01\n" +
 	"\fListInvoices\x12&.trivet.billing.v1.ListInvoicesRequest\x1a'.trivet.billing.v1.ListInvoicesResponse\"4Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/billing/invoices\x12\x87\x01\n" +
 	"\n" +
 	"ApplyPlans\x12$.trivet.billing.v1.ApplyPlansRequest\x1a%.trivet.billing.v1.ApplyPlansResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/billing/plans:apply\x12\x97\x01\n" +
@@ -5727,7 +5941,7 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(Outcome)(0),                              // 0: trivet.billing.v1.Outcome
 	(UsageGrouping)(0),                        // 1: trivet.billing.v1.UsageGrouping
@@ -5757,219 +5971,230 @@ var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(*RecordRequestsResponse)(nil),            // 25: trivet.billing.v1.RecordRequestsResponse
 	(*ListEntriesRequest)(nil),                // 26: trivet.billing.v1.ListEntriesRequest
 	(*ListEntriesResponse)(nil),               // 27: trivet.billing.v1.ListEntriesResponse
-	(*GetOverageRequest)(nil),                 // 28: trivet.billing.v1.GetOverageRequest
-	(*GetOverageResponse)(nil),                // 29: trivet.billing.v1.GetOverageResponse
-	(*ListPlansRequest)(nil),                  // 30: trivet.billing.v1.ListPlansRequest
-	(*ListPlansResponse)(nil),                 // 31: trivet.billing.v1.ListPlansResponse
-	(*ListEntitlementsRequest)(nil),           // 32: trivet.billing.v1.ListEntitlementsRequest
-	(*ListEntitlementsResponse)(nil),          // 33: trivet.billing.v1.ListEntitlementsResponse
-	(*CheckEntitlementRequest)(nil),           // 34: trivet.billing.v1.CheckEntitlementRequest
-	(*CheckEntitlementResponse)(nil),          // 35: trivet.billing.v1.CheckEntitlementResponse
-	(*CreateGrantRequest)(nil),                // 36: trivet.billing.v1.CreateGrantRequest
-	(*CreateGrantResponse)(nil),               // 37: trivet.billing.v1.CreateGrantResponse
-	(*CreateCheckoutSessionRequest)(nil),      // 38: trivet.billing.v1.CreateCheckoutSessionRequest
-	(*CreateCheckoutSessionResponse)(nil),     // 39: trivet.billing.v1.CreateCheckoutSessionResponse
-	(*CheckoutSession)(nil),                   // 40: trivet.billing.v1.CheckoutSession
-	(*GetCheckoutSessionRequest)(nil),         // 41: trivet.billing.v1.GetCheckoutSessionRequest
-	(*GetCheckoutSessionResponse)(nil),        // 42: trivet.billing.v1.GetCheckoutSessionResponse
-	(*GetSubscriptionRequest)(nil),            // 43: trivet.billing.v1.GetSubscriptionRequest
-	(*GetSubscriptionResponse)(nil),           // 44: trivet.billing.v1.GetSubscriptionResponse
-	(*PreviewSubscriptionChangeRequest)(nil),  // 45: trivet.billing.v1.PreviewSubscriptionChangeRequest
-	(*PreviewSubscriptionChangeResponse)(nil), // 46: trivet.billing.v1.PreviewSubscriptionChangeResponse
-	(*SubscriptionPreview)(nil),               // 47: trivet.billing.v1.SubscriptionPreview
-	(*ChangeSubscriptionRequest)(nil),         // 48: trivet.billing.v1.ChangeSubscriptionRequest
-	(*ChangeSubscriptionResponse)(nil),        // 49: trivet.billing.v1.ChangeSubscriptionResponse
-	(*CancelSubscriptionRequest)(nil),         // 50: trivet.billing.v1.CancelSubscriptionRequest
-	(*CancelSubscriptionResponse)(nil),        // 51: trivet.billing.v1.CancelSubscriptionResponse
-	(*ResumeSubscriptionRequest)(nil),         // 52: trivet.billing.v1.ResumeSubscriptionRequest
-	(*ResumeSubscriptionResponse)(nil),        // 53: trivet.billing.v1.ResumeSubscriptionResponse
-	(*CreatePortalSessionRequest)(nil),        // 54: trivet.billing.v1.CreatePortalSessionRequest
-	(*CreatePortalSessionResponse)(nil),       // 55: trivet.billing.v1.CreatePortalSessionResponse
-	(*PortalSession)(nil),                     // 56: trivet.billing.v1.PortalSession
-	(*ListInvoicesRequest)(nil),               // 57: trivet.billing.v1.ListInvoicesRequest
-	(*ListInvoicesResponse)(nil),              // 58: trivet.billing.v1.ListInvoicesResponse
-	(*ApplyPlansRequest)(nil),                 // 59: trivet.billing.v1.ApplyPlansRequest
-	(*ApplyPlansResponse)(nil),                // 60: trivet.billing.v1.ApplyPlansResponse
-	(*ListPlanVersionsRequest)(nil),           // 61: trivet.billing.v1.ListPlanVersionsRequest
-	(*ListPlanVersionsResponse)(nil),          // 62: trivet.billing.v1.ListPlanVersionsResponse
-	(*PlanVersion)(nil),                       // 63: trivet.billing.v1.PlanVersion
-	(*PlanChange)(nil),                        // 64: trivet.billing.v1.PlanChange
-	(*EraseUserRequest)(nil),                  // 65: trivet.billing.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),                 // 66: trivet.billing.v1.EraseUserResponse
-	(*ExportUserRequest)(nil),                 // 67: trivet.billing.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),                // 68: trivet.billing.v1.ExportUserResponse
-	(*GetStatusRequest)(nil),                  // 69: trivet.billing.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),                 // 70: trivet.billing.v1.GetStatusResponse
-	(*ReceiveWebhookRequest)(nil),             // 71: trivet.billing.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),            // 72: trivet.billing.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),                 // 73: trivet.billing.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),                // 74: trivet.billing.v1.ListEventsResponse
-	(*GetEventRequest)(nil),                   // 75: trivet.billing.v1.GetEventRequest
-	(*GetEventResponse)(nil),                  // 76: trivet.billing.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),              // 77: trivet.billing.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),             // 78: trivet.billing.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),                  // 79: trivet.billing.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),                 // 80: trivet.billing.v1.ReconcileResponse
-	nil,                                       // 81: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),               // 82: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 83: google.protobuf.Timestamp
-	(*v1.CallUsage)(nil),                      // 84: trivet.usage.v1.CallUsage
-	(*Limits)(nil),                            // 85: trivet.billing.v1.Limits
-	(*Account)(nil),                           // 86: trivet.billing.v1.Account
-	(*UsageRow)(nil),                          // 87: trivet.billing.v1.UsageRow
-	(*UsageSummary)(nil),                      // 88: trivet.billing.v1.UsageSummary
-	(*Entry)(nil),                             // 89: trivet.billing.v1.Entry
-	(*Overage)(nil),                           // 90: trivet.billing.v1.Overage
-	(*OveragePeriod)(nil),                     // 91: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),                     // 92: trivet.billing.v1.OverageCharge
-	(*Plan)(nil),                              // 93: trivet.billing.v1.Plan
-	(*Pack)(nil),                              // 94: trivet.billing.v1.Pack
-	(*Grant)(nil),                             // 95: trivet.billing.v1.Grant
-	(BillingInterval)(0),                      // 96: trivet.billing.v1.BillingInterval
-	(*Subscription)(nil),                      // 97: trivet.billing.v1.Subscription
-	(*Invoice)(nil),                           // 98: trivet.billing.v1.Invoice
-	(*v11.Health)(nil),                        // 99: trivet.status.v1.Health
-	(v12.EventState)(0),                       // 100: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                         // 101: trivet.inbox.v1.Event
+	(*GetTopUpRequest)(nil),                   // 28: trivet.billing.v1.GetTopUpRequest
+	(*GetTopUpResponse)(nil),                  // 29: trivet.billing.v1.GetTopUpResponse
+	(*SetTopUpRequest)(nil),                   // 30: trivet.billing.v1.SetTopUpRequest
+	(*SetTopUpResponse)(nil),                  // 31: trivet.billing.v1.SetTopUpResponse
+	(*GetOverageRequest)(nil),                 // 32: trivet.billing.v1.GetOverageRequest
+	(*GetOverageResponse)(nil),                // 33: trivet.billing.v1.GetOverageResponse
+	(*ListPlansRequest)(nil),                  // 34: trivet.billing.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),                 // 35: trivet.billing.v1.ListPlansResponse
+	(*ListEntitlementsRequest)(nil),           // 36: trivet.billing.v1.ListEntitlementsRequest
+	(*ListEntitlementsResponse)(nil),          // 37: trivet.billing.v1.ListEntitlementsResponse
+	(*CheckEntitlementRequest)(nil),           // 38: trivet.billing.v1.CheckEntitlementRequest
+	(*CheckEntitlementResponse)(nil),          // 39: trivet.billing.v1.CheckEntitlementResponse
+	(*CreateGrantRequest)(nil),                // 40: trivet.billing.v1.CreateGrantRequest
+	(*CreateGrantResponse)(nil),               // 41: trivet.billing.v1.CreateGrantResponse
+	(*CreateCheckoutSessionRequest)(nil),      // 42: trivet.billing.v1.CreateCheckoutSessionRequest
+	(*CreateCheckoutSessionResponse)(nil),     // 43: trivet.billing.v1.CreateCheckoutSessionResponse
+	(*CheckoutSession)(nil),                   // 44: trivet.billing.v1.CheckoutSession
+	(*GetCheckoutSessionRequest)(nil),         // 45: trivet.billing.v1.GetCheckoutSessionRequest
+	(*GetCheckoutSessionResponse)(nil),        // 46: trivet.billing.v1.GetCheckoutSessionResponse
+	(*GetSubscriptionRequest)(nil),            // 47: trivet.billing.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),           // 48: trivet.billing.v1.GetSubscriptionResponse
+	(*PreviewSubscriptionChangeRequest)(nil),  // 49: trivet.billing.v1.PreviewSubscriptionChangeRequest
+	(*PreviewSubscriptionChangeResponse)(nil), // 50: trivet.billing.v1.PreviewSubscriptionChangeResponse
+	(*SubscriptionPreview)(nil),               // 51: trivet.billing.v1.SubscriptionPreview
+	(*ChangeSubscriptionRequest)(nil),         // 52: trivet.billing.v1.ChangeSubscriptionRequest
+	(*ChangeSubscriptionResponse)(nil),        // 53: trivet.billing.v1.ChangeSubscriptionResponse
+	(*CancelSubscriptionRequest)(nil),         // 54: trivet.billing.v1.CancelSubscriptionRequest
+	(*CancelSubscriptionResponse)(nil),        // 55: trivet.billing.v1.CancelSubscriptionResponse
+	(*ResumeSubscriptionRequest)(nil),         // 56: trivet.billing.v1.ResumeSubscriptionRequest
+	(*ResumeSubscriptionResponse)(nil),        // 57: trivet.billing.v1.ResumeSubscriptionResponse
+	(*CreatePortalSessionRequest)(nil),        // 58: trivet.billing.v1.CreatePortalSessionRequest
+	(*CreatePortalSessionResponse)(nil),       // 59: trivet.billing.v1.CreatePortalSessionResponse
+	(*PortalSession)(nil),                     // 60: trivet.billing.v1.PortalSession
+	(*ListInvoicesRequest)(nil),               // 61: trivet.billing.v1.ListInvoicesRequest
+	(*ListInvoicesResponse)(nil),              // 62: trivet.billing.v1.ListInvoicesResponse
+	(*ApplyPlansRequest)(nil),                 // 63: trivet.billing.v1.ApplyPlansRequest
+	(*ApplyPlansResponse)(nil),                // 64: trivet.billing.v1.ApplyPlansResponse
+	(*ListPlanVersionsRequest)(nil),           // 65: trivet.billing.v1.ListPlanVersionsRequest
+	(*ListPlanVersionsResponse)(nil),          // 66: trivet.billing.v1.ListPlanVersionsResponse
+	(*PlanVersion)(nil),                       // 67: trivet.billing.v1.PlanVersion
+	(*PlanChange)(nil),                        // 68: trivet.billing.v1.PlanChange
+	(*EraseUserRequest)(nil),                  // 69: trivet.billing.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),                 // 70: trivet.billing.v1.EraseUserResponse
+	(*ExportUserRequest)(nil),                 // 71: trivet.billing.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),                // 72: trivet.billing.v1.ExportUserResponse
+	(*GetStatusRequest)(nil),                  // 73: trivet.billing.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),                 // 74: trivet.billing.v1.GetStatusResponse
+	(*ReceiveWebhookRequest)(nil),             // 75: trivet.billing.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),            // 76: trivet.billing.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),                 // 77: trivet.billing.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),                // 78: trivet.billing.v1.ListEventsResponse
+	(*GetEventRequest)(nil),                   // 79: trivet.billing.v1.GetEventRequest
+	(*GetEventResponse)(nil),                  // 80: trivet.billing.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),              // 81: trivet.billing.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),             // 82: trivet.billing.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),                  // 83: trivet.billing.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),                 // 84: trivet.billing.v1.ReconcileResponse
+	nil,                                       // 85: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),               // 86: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 87: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                      // 88: trivet.usage.v1.CallUsage
+	(*Limits)(nil),                            // 89: trivet.billing.v1.Limits
+	(*Account)(nil),                           // 90: trivet.billing.v1.Account
+	(*UsageRow)(nil),                          // 91: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                      // 92: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                             // 93: trivet.billing.v1.Entry
+	(*TopUp)(nil),                             // 94: trivet.billing.v1.TopUp
+	(*Overage)(nil),                           // 95: trivet.billing.v1.Overage
+	(*OveragePeriod)(nil),                     // 96: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),                     // 97: trivet.billing.v1.OverageCharge
+	(*Plan)(nil),                              // 98: trivet.billing.v1.Plan
+	(*Pack)(nil),                              // 99: trivet.billing.v1.Pack
+	(*Grant)(nil),                             // 100: trivet.billing.v1.Grant
+	(BillingInterval)(0),                      // 101: trivet.billing.v1.BillingInterval
+	(*Subscription)(nil),                      // 102: trivet.billing.v1.Subscription
+	(*Invoice)(nil),                           // 103: trivet.billing.v1.Invoice
+	(*v11.Health)(nil),                        // 104: trivet.status.v1.Health
+	(v12.EventState)(0),                       // 105: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                         // 106: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	82,  // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
-	83,  // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	84,  // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	83,  // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	84,  // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	86,  // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	87,  // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	88,  // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	87,  // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	88,  // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
 	0,   // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	85,  // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	86,  // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	89,  // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	90,  // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
 	1,   // 8: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	87,  // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	88,  // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	91,  // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	92,  // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
 	1,   // 11: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	87,  // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	83,  // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
-	83,  // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
+	91,  // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	87,  // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
+	87,  // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 15: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
 	20,  // 16: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
-	83,  // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
+	87,  // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 18: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
-	84,  // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
+	88,  // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
 	20,  // 20: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
 	24,  // 21: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
-	83,  // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
-	89,  // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	90,  // 24: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
-	91,  // 25: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
-	92,  // 26: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
-	93,  // 27: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	94,  // 28: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
-	85,  // 29: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	83,  // 30: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	95,  // 31: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	96,  // 32: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
-	40,  // 33: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	2,   // 34: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
-	83,  // 35: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
-	40,  // 36: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	97,  // 37: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	96,  // 38: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
-	47,  // 39: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
-	96,  // 40: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
-	83,  // 41: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
-	83,  // 42: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
-	97,  // 43: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	97,  // 44: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	97,  // 45: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	56,  // 46: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
-	98,  // 47: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	64,  // 48: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
-	63,  // 49: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
-	93,  // 50: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
-	94,  // 51: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
-	3,   // 52: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
-	99,  // 53: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	99,  // 54: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	81,  // 55: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	100, // 56: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	83,  // 57: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	101, // 58: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	101, // 59: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	83,  // 60: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	82,  // 61: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	4,   // 62: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	6,   // 63: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	8,   // 64: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	10,  // 65: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	12,  // 66: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	14,  // 67: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	16,  // 68: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
-	18,  // 69: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
-	21,  // 70: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
-	23,  // 71: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
-	26,  // 72: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	28,  // 73: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
-	30,  // 74: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	32,  // 75: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
-	34,  // 76: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
-	36,  // 77: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	38,  // 78: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	41,  // 79: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
-	54,  // 80: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	43,  // 81: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
-	45,  // 82: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
-	48,  // 83: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
-	50,  // 84: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
-	52,  // 85: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
-	57,  // 86: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	59,  // 87: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	61,  // 88: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
-	65,  // 89: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	67,  // 90: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	69,  // 91: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	71,  // 92: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	73,  // 93: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	75,  // 94: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	77,  // 95: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	79,  // 96: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	5,   // 97: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	7,   // 98: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	9,   // 99: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	11,  // 100: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	13,  // 101: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	15,  // 102: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	17,  // 103: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
-	19,  // 104: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
-	22,  // 105: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
-	25,  // 106: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
-	27,  // 107: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	29,  // 108: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
-	31,  // 109: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	33,  // 110: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
-	35,  // 111: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
-	37,  // 112: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	39,  // 113: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	42,  // 114: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
-	55,  // 115: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	44,  // 116: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
-	46,  // 117: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
-	49,  // 118: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
-	51,  // 119: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
-	53,  // 120: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
-	58,  // 121: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	60,  // 122: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	62,  // 123: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
-	66,  // 124: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	68,  // 125: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	70,  // 126: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	72,  // 127: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	74,  // 128: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	76,  // 129: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	78,  // 130: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	80,  // 131: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	97,  // [97:132] is the sub-list for method output_type
-	62,  // [62:97] is the sub-list for method input_type
-	62,  // [62:62] is the sub-list for extension type_name
-	62,  // [62:62] is the sub-list for extension extendee
-	0,   // [0:62] is the sub-list for field type_name
+	87,  // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
+	93,  // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	94,  // 24: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	94,  // 25: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	95,  // 26: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
+	96,  // 27: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
+	97,  // 28: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
+	98,  // 29: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	99,  // 30: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
+	89,  // 31: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	87,  // 32: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	100, // 33: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	101, // 34: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	44,  // 35: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	2,   // 36: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
+	87,  // 37: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	44,  // 38: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	102, // 39: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	101, // 40: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	51,  // 41: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
+	101, // 42: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
+	87,  // 43: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
+	87,  // 44: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
+	102, // 45: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	102, // 46: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	102, // 47: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	60,  // 48: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
+	103, // 49: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	68,  // 50: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	67,  // 51: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
+	98,  // 52: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
+	99,  // 53: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
+	3,   // 54: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
+	104, // 55: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	104, // 56: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	85,  // 57: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	105, // 58: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	87,  // 59: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	106, // 60: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	106, // 61: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	87,  // 62: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	86,  // 63: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	4,   // 64: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	6,   // 65: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	8,   // 66: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	10,  // 67: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	12,  // 68: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	14,  // 69: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	16,  // 70: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
+	18,  // 71: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
+	21,  // 72: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
+	23,  // 73: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
+	26,  // 74: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	32,  // 75: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
+	34,  // 76: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	36,  // 77: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
+	38,  // 78: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
+	40,  // 79: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	42,  // 80: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	45,  // 81: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
+	58,  // 82: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	47,  // 83: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
+	49,  // 84: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
+	52,  // 85: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
+	54,  // 86: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
+	56,  // 87: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
+	28,  // 88: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
+	30,  // 89: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
+	61,  // 90: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	63,  // 91: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	65,  // 92: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
+	69,  // 93: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	71,  // 94: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	73,  // 95: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	75,  // 96: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	77,  // 97: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	79,  // 98: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	81,  // 99: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	83,  // 100: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	5,   // 101: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	7,   // 102: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	9,   // 103: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	11,  // 104: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	13,  // 105: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	15,  // 106: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	17,  // 107: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	19,  // 108: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	22,  // 109: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	25,  // 110: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	27,  // 111: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	33,  // 112: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
+	35,  // 113: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	37,  // 114: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
+	39,  // 115: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
+	41,  // 116: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	43,  // 117: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	46,  // 118: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
+	59,  // 119: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	48,  // 120: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
+	50,  // 121: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
+	53,  // 122: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
+	55,  // 123: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
+	57,  // 124: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
+	29,  // 125: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
+	31,  // 126: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
+	62,  // 127: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	64,  // 128: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	66,  // 129: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
+	70,  // 130: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	72,  // 131: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	74,  // 132: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	76,  // 133: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	78,  // 134: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	80,  // 135: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	82,  // 136: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	84,  // 137: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	101, // [101:138] is the sub-list for method output_type
+	64,  // [64:101] is the sub-list for method input_type
+	64,  // [64:64] is the sub-list for extension type_name
+	64,  // [64:64] is the sub-list for extension extendee
+	0,   // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
@@ -5978,7 +6203,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 		return
 	}
 	file_trivet_billing_v1_account_proto_init()
-	file_trivet_billing_v1_billing_proto_msgTypes[34].OneofWrappers = []any{
+	file_trivet_billing_v1_billing_proto_msgTypes[38].OneofWrappers = []any{
 		(*CreateCheckoutSessionRequest_PlanId)(nil),
 		(*CreateCheckoutSessionRequest_PackId)(nil),
 	}
@@ -5988,7 +6213,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   78,
+			NumMessages:   82,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,6 +45,8 @@ const (
 	BillingService_ChangeSubscription_FullMethodName        = "/trivet.billing.v1.BillingService/ChangeSubscription"
 	BillingService_CancelSubscription_FullMethodName        = "/trivet.billing.v1.BillingService/CancelSubscription"
 	BillingService_ResumeSubscription_FullMethodName        = "/trivet.billing.v1.BillingService/ResumeSubscription"
+	BillingService_GetTopUp_FullMethodName                  = "/trivet.billing.v1.BillingService/GetTopUp"
+	BillingService_SetTopUp_FullMethodName                  = "/trivet.billing.v1.BillingService/SetTopUp"
 	BillingService_ListInvoices_FullMethodName              = "/trivet.billing.v1.BillingService/ListInvoices"
 	BillingService_ApplyPlans_FullMethodName                = "/trivet.billing.v1.BillingService/ApplyPlans"
 	BillingService_ListPlanVersions_FullMethodName          = "/trivet.billing.v1.BillingService/ListPlanVersions"
@@ -139,6 +141,13 @@ type BillingServiceClient interface {
 	// ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
 	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
 	ResumeSubscription(ctx context.Context, in *ResumeSubscriptionRequest, opts ...grpc.CallOption) (*ResumeSubscriptionResponse, error)
+	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
+	GetTopUp(ctx context.Context, in *GetTopUpRequest, opts ...grpc.CallOption) (*GetTopUpResponse, error)
+	// SetTopUp turns the automatic top-up on or off. While it is on, the pack is bought whenever the balance is at the threshold or below it, at most once
+	// an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer, and a dispute turn it off.
+	// Errors: INVALID_ARGUMENT (an amount is out of bounds), NOT_FOUND (no such pack on sale), CONFLICT (the plan has no automatic top-up, or the account
+	// has no payment method at Stripe), SERVICE_UNAVAILABLE.
+	SetTopUp(ctx context.Context, in *SetTopUpRequest, opts ...grpc.CallOption) (*SetTopUpResponse, error)
 	// ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.
 	ListInvoices(ctx context.Context, in *ListInvoicesRequest, opts ...grpc.CallOption) (*ListInvoicesResponse, error)
 	// ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
@@ -425,6 +434,26 @@ func (c *billingServiceClient) ResumeSubscription(ctx context.Context, in *Resum
 	return out, nil
 }
 
+func (c *billingServiceClient) GetTopUp(ctx context.Context, in *GetTopUpRequest, opts ...grpc.CallOption) (*GetTopUpResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetTopUpResponse)
+	err := c.cc.Invoke(ctx, BillingService_GetTopUp_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) SetTopUp(ctx context.Context, in *SetTopUpRequest, opts ...grpc.CallOption) (*SetTopUpResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetTopUpResponse)
+	err := c.cc.Invoke(ctx, BillingService_SetTopUp_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *billingServiceClient) ListInvoices(ctx context.Context, in *ListInvoicesRequest, opts ...grpc.CallOption) (*ListInvoicesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListInvoicesResponse)
@@ -625,6 +654,13 @@ type BillingServiceServer interface {
 	// ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
 	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
 	ResumeSubscription(context.Context, *ResumeSubscriptionRequest) (*ResumeSubscriptionResponse, error)
+	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
+	GetTopUp(context.Context, *GetTopUpRequest) (*GetTopUpResponse, error)
+	// SetTopUp turns the automatic top-up on or off. While it is on, the pack is bought whenever the balance is at the threshold or below it, at most once
+	// an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer, and a dispute turn it off.
+	// Errors: INVALID_ARGUMENT (an amount is out of bounds), NOT_FOUND (no such pack on sale), CONFLICT (the plan has no automatic top-up, or the account
+	// has no payment method at Stripe), SERVICE_UNAVAILABLE.
+	SetTopUp(context.Context, *SetTopUpRequest) (*SetTopUpResponse, error)
 	// ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.
 	ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error)
 	// ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
@@ -733,6 +769,12 @@ func (UnimplementedBillingServiceServer) CancelSubscription(context.Context, *Ca
 }
 func (UnimplementedBillingServiceServer) ResumeSubscription(context.Context, *ResumeSubscriptionRequest) (*ResumeSubscriptionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResumeSubscription not implemented")
+}
+func (UnimplementedBillingServiceServer) GetTopUp(context.Context, *GetTopUpRequest) (*GetTopUpResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTopUp not implemented")
+}
+func (UnimplementedBillingServiceServer) SetTopUp(context.Context, *SetTopUpRequest) (*SetTopUpResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetTopUp not implemented")
 }
 func (UnimplementedBillingServiceServer) ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListInvoices not implemented")
@@ -1213,6 +1255,42 @@ func _BillingService_ResumeSubscription_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BillingService_GetTopUp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTopUpRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).GetTopUp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_GetTopUp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).GetTopUp(ctx, req.(*GetTopUpRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_SetTopUp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetTopUpRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).SetTopUp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_SetTopUp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).SetTopUp(ctx, req.(*SetTopUpRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BillingService_ListInvoices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListInvoicesRequest)
 	if err := dec(in); err != nil {
@@ -1502,6 +1580,14 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResumeSubscription",
 			Handler:    _BillingService_ResumeSubscription_Handler,
+		},
+		{
+			MethodName: "GetTopUp",
+			Handler:    _BillingService_GetTopUp_Handler,
+		},
+		{
+			MethodName: "SetTopUp",
+			Handler:    _BillingService_SetTopUp_Handler,
 		},
 		{
 			MethodName: "ListInvoices",

@@ -218,6 +218,35 @@ type Subscription struct {
 	ChangeTime      int64
 }
 
+type TopUp struct {
+	AccountID  string
+	PackID     string
+	Threshold  int64
+	MonthlyCap int64
+	State      string
+	Declines   int64
+	SetTime    int64
+	NextTime   int64
+}
+
+type TopUpCharge struct {
+	ID         string
+	AccountID  string
+	PackID     string
+	Price      string
+	Cents      int64
+	State      string
+	Verdict    string
+	CreateTime int64
+	NextTime   int64
+	Attempts   int64
+	SpentKeys  int64
+	CustomerID string
+	InvoiceID  string
+	ItemID     string
+	Problem    string
+}
+
 type UsageDay struct {
 	AccountID         string
 	Day               int64

@@ -916,6 +916,151 @@ export declare type OverageCharge = Message<"trivet.billing.v1.OverageCharge"> &
 export declare const OverageChargeSchema: GenMessage<OverageCharge>;
 
 /**
+ * TopUp buys a credit pack whenever the balance falls to a threshold.
+ *
+ * @generated from message trivet.billing.v1.TopUp
+ */
+export declare type TopUp = Message<"trivet.billing.v1.TopUp"> & {
+  /**
+   * Whether it is on. Example: true.
+   *
+   * @generated from field: bool enabled = 1;
+   */
+  enabled: boolean;
+
+  /**
+   * Whether it works, or why it is off. Example: TOP_UP_STATE_ON.
+   *
+   * @generated from field: trivet.billing.v1.TopUpState state = 2;
+   */
+  state: TopUpState;
+
+  /**
+   * The pack that is bought; empty before the first setting. Example: "credit_20".
+   *
+   * @generated from field: string pack_id = 3;
+   */
+  packId: string;
+
+  /**
+   * The balance at or below which the pack is bought, in nano-dollars. Example: "5000000000".
+   *
+   * @generated from field: int64 threshold_nano_usd = 4;
+   */
+  thresholdNanoUsd: bigint;
+
+  /**
+   * The maximum of the packs' prices, without tax, in a calendar month in UTC, in nano-dollars. Example: "100000000000".
+   *
+   * @generated from field: int64 monthly_cap_nano_usd = 5;
+   */
+  monthlyCapNanoUsd: bigint;
+
+  /**
+   * The price of the packs that were bought in the present month, in nano-dollars. Example: "20000000000".
+   *
+   * @generated from field: int64 spent_nano_usd = 6;
+   */
+  spentNanoUsd: bigint;
+
+  /**
+   * Whether the account's plan offers it. Example: true.
+   *
+   * @generated from field: bool offered = 7;
+   */
+  offered: boolean;
+
+  /**
+   * The highest threshold that the plan allows, in nano-dollars. Example: "100000000000".
+   *
+   * @generated from field: int64 max_threshold_nano_usd = 8;
+   */
+  maxThresholdNanoUsd: bigint;
+
+  /**
+   * The highest monthly cap that the plan allows, in nano-dollars. Example: "500000000000".
+   *
+   * @generated from field: int64 max_monthly_cap_nano_usd = 9;
+   */
+  maxMonthlyCapNanoUsd: bigint;
+
+  /**
+   * The newest purchases, at most 20, newest first.
+   *
+   * @generated from field: repeated trivet.billing.v1.TopUpPurchase purchases = 10;
+   */
+  purchases: TopUpPurchase[];
+};
+
+/**
+ * Describes the message trivet.billing.v1.TopUp.
+ * Use `create(TopUpSchema)` to create a new message.
+ */
+export declare const TopUpSchema: GenMessage<TopUp>;
+
+/**
+ * TopUpPurchase is one purchase of a pack.
+ *
+ * @generated from message trivet.billing.v1.TopUpPurchase
+ */
+export declare type TopUpPurchase = Message<"trivet.billing.v1.TopUpPurchase"> & {
+  /**
+   * The purchase's id, which Stripe's invoice has as metadata "trivet_top_up". Example: "topup_01h2".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The pack. Example: "credit_20".
+   *
+   * @generated from field: string pack_id = 2;
+   */
+  packId: string;
+
+  /**
+   * The pack's price, without tax, in nano-dollars. Example: "20000000000".
+   *
+   * @generated from field: int64 price_nano_usd = 3;
+   */
+  priceNanoUsd: bigint;
+
+  /**
+   * Where it stands. Example: TOP_UP_PURCHASE_STATE_PAID.
+   *
+   * @generated from field: trivet.billing.v1.TopUpPurchaseState state = 4;
+   */
+  state: TopUpPurchaseState;
+
+  /**
+   * Stripe's id of the invoice; empty until the invoice is made. Example: "in_1A2b".
+   *
+   * @generated from field: string invoice_id = 5;
+   */
+  invoiceId: string;
+
+  /**
+   * Why the payment failed; empty for other states. Example: "Your card was declined.".
+   *
+   * @generated from field: string problem = 6;
+   */
+  problem: string;
+
+  /**
+   * When it began. Example: "2026-12-23T09:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 7;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.TopUpPurchase.
+ * Use `create(TopUpPurchaseSchema)` to create a new message.
+ */
+export declare const TopUpPurchaseSchema: GenMessage<TopUpPurchase>;
+
+/**
  * EntryKind is what moved the money.
  *
  * @generated from enum trivet.billing.v1.EntryKind
@@ -1149,4 +1294,112 @@ export enum OverageChargeState {
  * Describes the enum trivet.billing.v1.OverageChargeState.
  */
 export declare const OverageChargeStateSchema: GenEnum<OverageChargeState>;
+
+/**
+ * TopUpState says whether an automatic top-up works.
+ *
+ * @generated from enum trivet.billing.v1.TopUpState
+ */
+export enum TopUpState {
+  /**
+   * Not set; no account has it.
+   *
+   * @generated from enum value: TOP_UP_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is on.
+   *
+   * @generated from enum value: TOP_UP_STATE_ON = 1;
+   */
+  ON = 1,
+
+  /**
+   * It is off.
+   *
+   * @generated from enum value: TOP_UP_STATE_OFF = 2;
+   */
+  OFF = 2,
+
+  /**
+   * Three payments in a row failed. It is off until it is set again.
+   *
+   * @generated from enum value: TOP_UP_STATE_DECLINED = 3;
+   */
+  DECLINED = 3,
+
+  /**
+   * The bank asks the payer to authenticate, which only a checkout can. It is off until it is set again.
+   *
+   * @generated from enum value: TOP_UP_STATE_AUTHENTICATION_REQUIRED = 4;
+   */
+  AUTHENTICATION_REQUIRED = 4,
+
+  /**
+   * The account has no payment method at Stripe any more. It is off until it is set again.
+   *
+   * @generated from enum value: TOP_UP_STATE_NO_CARD = 5;
+   */
+  NO_CARD = 5,
+
+  /**
+   * A payment was disputed. It is off until it is set again.
+   *
+   * @generated from enum value: TOP_UP_STATE_DISPUTED = 6;
+   */
+  DISPUTED = 6,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.TopUpState.
+ */
+export declare const TopUpStateSchema: GenEnum<TopUpState>;
+
+/**
+ * TopUpPurchaseState is where a purchase stands.
+ *
+ * @generated from enum trivet.billing.v1.TopUpPurchaseState
+ */
+export enum TopUpPurchaseState {
+  /**
+   * Not set; no purchase has it.
+   *
+   * @generated from enum value: TOP_UP_PURCHASE_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is being paid.
+   *
+   * @generated from enum value: TOP_UP_PURCHASE_STATE_PENDING = 1;
+   */
+  PENDING = 1,
+
+  /**
+   * It is paid, and its credit is given.
+   *
+   * @generated from enum value: TOP_UP_PURCHASE_STATE_PAID = 2;
+   */
+  PAID = 2,
+
+  /**
+   * The payment failed, and the invoice is void.
+   *
+   * @generated from enum value: TOP_UP_PURCHASE_STATE_DECLINED = 3;
+   */
+  DECLINED = 3,
+
+  /**
+   * It was not needed any more, and the invoice is void.
+   *
+   * @generated from enum value: TOP_UP_PURCHASE_STATE_CANCELED = 4;
+   */
+  CANCELED = 4,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.TopUpPurchaseState.
+ */
+export declare const TopUpPurchaseStateSchema: GenEnum<TopUpPurchaseState>;
 

@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CallUsage } from "../../usage/v1/usage_pb.js";
-import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Overage, OverageCharge, OveragePeriod, Pack, Plan, Subscription, UsageRow, UsageSummary } from "./account_pb.js";
+import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Overage, OverageCharge, OveragePeriod, Pack, Plan, Subscription, TopUp, UsageRow, UsageSummary } from "./account_pb.js";
 import type { Health } from "../../status/v1/status_pb.js";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
 
@@ -1082,6 +1082,101 @@ export declare type ListEntriesResponse = Message<"trivet.billing.v1.ListEntries
  * Use `create(ListEntriesResponseSchema)` to create a new message.
  */
 export declare const ListEntriesResponseSchema: GenMessage<ListEntriesResponse>;
+
+/**
+ * GetTopUpRequest asks for the caller's account.
+ *
+ * @generated from message trivet.billing.v1.GetTopUpRequest
+ */
+export declare type GetTopUpRequest = Message<"trivet.billing.v1.GetTopUpRequest"> & {
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetTopUpRequest.
+ * Use `create(GetTopUpRequestSchema)` to create a new message.
+ */
+export declare const GetTopUpRequestSchema: GenMessage<GetTopUpRequest>;
+
+/**
+ * GetTopUpResponse is how the account's credit is topped up.
+ *
+ * @generated from message trivet.billing.v1.GetTopUpResponse
+ */
+export declare type GetTopUpResponse = Message<"trivet.billing.v1.GetTopUpResponse"> & {
+  /**
+   * The setting.
+   *
+   * @generated from field: trivet.billing.v1.TopUp top_up = 1;
+   */
+  topUp?: TopUp | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.GetTopUpResponse.
+ * Use `create(GetTopUpResponseSchema)` to create a new message.
+ */
+export declare const GetTopUpResponseSchema: GenMessage<GetTopUpResponse>;
+
+/**
+ * SetTopUpRequest is the new setting. It replaces the whole of the old one.
+ *
+ * @generated from message trivet.billing.v1.SetTopUpRequest
+ */
+export declare type SetTopUpRequest = Message<"trivet.billing.v1.SetTopUpRequest"> & {
+  /**
+   * Whether it is on. When it is false, the other fields are ignored. Example: true.
+   *
+   * @generated from field: bool enabled = 1;
+   */
+  enabled: boolean;
+
+  /**
+   * The pack to buy. Example: "credit_20".
+   *
+   * @generated from field: string pack_id = 2;
+   */
+  packId: string;
+
+  /**
+   * The balance at or below which the pack is bought, in nano-dollars. Example: "5000000000".
+   *
+   * @generated from field: int64 threshold_nano_usd = 3;
+   */
+  thresholdNanoUsd: bigint;
+
+  /**
+   * The maximum of the packs' prices, without tax, in a calendar month in UTC, in nano-dollars. Example: "100000000000".
+   *
+   * @generated from field: int64 monthly_cap_nano_usd = 4;
+   */
+  monthlyCapNanoUsd: bigint;
+};
+
+/**
+ * Describes the message trivet.billing.v1.SetTopUpRequest.
+ * Use `create(SetTopUpRequestSchema)` to create a new message.
+ */
+export declare const SetTopUpRequestSchema: GenMessage<SetTopUpRequest>;
+
+/**
+ * SetTopUpResponse is the setting as it is now.
+ *
+ * @generated from message trivet.billing.v1.SetTopUpResponse
+ */
+export declare type SetTopUpResponse = Message<"trivet.billing.v1.SetTopUpResponse"> & {
+  /**
+   * The setting.
+   *
+   * @generated from field: trivet.billing.v1.TopUp top_up = 1;
+   */
+  topUp?: TopUp | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.SetTopUpResponse.
+ * Use `create(SetTopUpResponseSchema)` to create a new message.
+ */
+export declare const SetTopUpResponseSchema: GenMessage<SetTopUpResponse>;
 
 /**
  * GetOverageRequest selects an account and a page of charges.
@@ -3136,6 +3231,29 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof ResumeSubscriptionRequestSchema;
     output: typeof ResumeSubscriptionResponseSchema;
+  },
+  /**
+   * GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.GetTopUp
+   */
+  getTopUp: {
+    methodKind: "unary";
+    input: typeof GetTopUpRequestSchema;
+    output: typeof GetTopUpResponseSchema;
+  },
+  /**
+   * SetTopUp turns the automatic top-up on or off. While it is on, the pack is bought whenever the balance is at the threshold or below it, at most once
+   * an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer, and a dispute turn it off.
+   * Errors: INVALID_ARGUMENT (an amount is out of bounds), NOT_FOUND (no such pack on sale), CONFLICT (the plan has no automatic top-up, or the account
+   * has no payment method at Stripe), SERVICE_UNAVAILABLE.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.SetTopUp
+   */
+  setTopUp: {
+    methodKind: "unary";
+    input: typeof SetTopUpRequestSchema;
+    output: typeof SetTopUpResponseSchema;
   },
   /**
    * ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.

@@ -1,0 +1,660 @@
+package topup_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/job"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/settings"
+	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
+	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
+	"github.com/trivet-dev/trivet/services/billing/internal/customers"
+	"github.com/trivet-dev/trivet/services/billing/internal/follow"
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/topup"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	account = "org_1"
+	dollar  = int64(1_000_000_000)
+	file    = `
+plans:
+  - {id: free, name: Free, price: "0.00", included_credit: "10.00", auto_top_up: {max_threshold: "50.00", monthly_cap: "60.00"}}
+  - {id: plain, name: Plain, price: "0.00", included_credit: "1.00"}
+packs:
+  - {id: credit_20, name: $20 of credit, price: "20.00", credit: "21.00", expire_months: 6}
+`
+)
+
+// world is an account whose balance falls, at a fake Stripe that can fail.
+type world struct {
+	*billingtest.Clock
+	t      testing.TB
+	fake   *fake.Fake
+	store  *store.Store
+	ledger *ledger.Ledger
+	mirror *mirror.Mirror
+	buyer  *topup.Buyer
+	// fail decides what happens to a request of the buyer: "" for nothing.
+	fail     func(r *http.Request) string
+	failing  sync.Mutex
+	calls    []string
+	customer string
+	price    string
+	requests int
+}
+
+func newWorld(t testing.TB, db *database.DB) *world {
+	t.Helper()
+	w := &world{t: t, Clock: billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))}
+	var err error
+	w.fake, err = fake.New(fake.Config{Now: w.Now, PublicURL: "http://stripe.test"})
+	require.NoError(t, err)
+	front := httptest.NewServer(http.HandlerFunc(w.serve))
+	t.Cleanup(front.Close)
+	w.price = w.post("/v1/prices", "currency=usd&unit_amount=2000&product_data[name]=Credit")
+	w.customer = w.post("/v1/customers", "")
+	w.begin(t, db, front.URL)
+	_, err = w.store.BeginCustomer(t.Context(), customers.Begin{AccountID: account, Time: w.Now()})
+	require.NoError(t, err)
+	require.NoError(t, w.store.SaveCustomer(t.Context(), account, w.customer))
+	w.card("pm_card_visa")
+	_, err = w.ledger.Account(t.Context(), account, "")
+	require.NoError(t, err)
+	return w
+}
+
+// begin makes the parts of one process.
+func (w *world) begin(t testing.TB, db *database.DB, address string) {
+	t.Helper()
+	client := stripe.New(stripe.Config{
+		Key: settings.NewSecret("sk_test_1"), URL: address, HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		Logger: slog.New(slog.DiscardHandler), ReadsPerSecond: 10_000,
+	})
+	list, err := models.Parse([]byte(`models: {embed: {kind: embedding, provider: test, context_tokens: 2147483647, input: "1000"}}`))
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "plans.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
+	catalog, err := plans.Load(path, "free", nil)
+	require.NoError(t, err)
+	applied := []plans.Offer{{Pack: &catalog.Packs()[0], Prices: map[plans.Interval]string{plans.Once: w.price}, Current: true}}
+	catalog.Set(applied)
+	w.store = store.New(db)
+	logger := slog.New(slog.DiscardHandler)
+	w.ledger = ledger.New(ledger.Options{Store: w.store, Prices: list, Plans: catalog, Now: w.Now, Logger: logger, Lease: time.Minute})
+	w.mirror = mirror.New(mirror.Options{
+		Store: w.store, Source: client, Now: w.Now, Applied: func(context.Context, string, string) {}, Written: (&follow.Follower{Store: w.store, Ledger: w.ledger}).Written,
+	})
+	turns := checkout.New(checkout.Options{Database: db, Now: w.Now, Alone: db.Dialect() == database.SQLite})
+	w.buyer = topup.New(topup.Options{
+		Store: w.store, Ledger: w.ledger, Provider: client, Mirror: w.mirror, Catalog: catalog, Turn: turns.Turn, Now: w.Now, Logger: logger,
+	})
+}
+
+// serve is Stripe as the buyer reaches it.
+func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
+	w.failing.Lock()
+	w.calls = append(w.calls, r.Method+" "+r.URL.Path)
+	how := ""
+	if w.fail != nil {
+		how = w.fail(r)
+	}
+	w.failing.Unlock()
+	switch how {
+	case "lost": // done, but the answer is lost
+		w.fake.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
+		panic(http.ErrAbortHandler)
+	case "down":
+		panic(http.ErrAbortHandler)
+	case "":
+		w.fake.ServeHTTP(rw, r)
+	default:
+		status, kind := http.StatusBadRequest, how
+		if n, err := strconv.Atoi(how); err == nil {
+			status, kind = n, "api_error"
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(status)
+		_, _ = fmt.Fprintf(rw, `{"error": {"type": %q, "message": "no"}}`, kind)
+	}
+}
+
+func (w *world) ask(method, path, form string) []byte {
+	w.t.Helper()
+	request := httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader(form))
+	request.Header.Set("Authorization", "Bearer sk_test_1")
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer := httptest.NewRecorder()
+	w.fake.ServeHTTP(answer, request)
+	require.Equal(w.t, http.StatusOK, answer.Code, "%s %s: %s", method, path, answer.Body)
+	return answer.Body.Bytes()
+}
+
+func (w *world) post(path, form string) string {
+	w.t.Helper()
+	var made struct{ ID string }
+	require.NoError(w.t, json.Unmarshal(w.ask(http.MethodPost, path, form), &made))
+	return made.ID
+}
+
+// card makes a test card what pays.
+func (w *world) card(name string) {
+	w.t.Helper()
+	method := w.post("/v1/payment_methods/"+name+"/attach", "customer="+w.customer)
+	w.post("/v1/customers/"+w.customer, "invoice_settings[default_payment_method]="+method)
+	_, err := w.mirror.Sync(context.Background(), mirror.PaymentMethod, method)
+	require.NoError(w.t, err)
+}
+
+type invoice struct {
+	ID, Status    string
+	PaymentIntent string `json:"payment_intent"`
+	Charge        string
+	Total         int64
+	Attempts      int64 `json:"attempt_count"`
+}
+
+func (w *world) invoices() []invoice {
+	w.t.Helper()
+	var list struct{ Data []invoice }
+	require.NoError(w.t, json.Unmarshal(w.ask(http.MethodGet, "/v1/invoices?limit=100", ""), &list))
+	return list.Data
+}
+
+func (w *world) statuses() (all []string) {
+	w.t.Helper()
+	for _, inv := range w.invoices() {
+		all = append(all, inv.Status)
+	}
+	return all
+}
+
+// use has the account use that many dollars.
+func (w *world) use(dollars int64) {
+	w.t.Helper()
+	w.requests++
+	h, err := w.ledger.Reserve(context.Background(), ledger.Reservation{RequestID: strconv.Itoa(w.requests), AccountID: account, Model: "embed", InputTokens: dollars * 1000})
+	require.NoError(w.t, err)
+	_, err = w.ledger.Settle(context.Background(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: dollars * 1000}, Outcome: ledger.OutcomeCompleted})
+	require.NoError(w.t, err)
+}
+
+// low has the account use all but $5.
+func (w *world) low() {
+	w.t.Helper()
+	w.use(w.balance() - 5)
+}
+
+func (w *world) balance() int64 {
+	w.t.Helper()
+	a, err := w.ledger.Account(context.Background(), account, "")
+	require.NoError(w.t, err)
+	return a.Balance / dollar
+}
+
+// set turns the top-up on, at $5 and below, for at most $60 a month.
+func (w *world) set() {
+	w.t.Helper()
+	s := topup.Setting{AccountID: account, PackID: "credit_20", Threshold: 5 * dollar, MonthlyCap: 60 * dollar, State: topup.On}
+	require.NoError(w.t, w.buyer.Set(context.Background(), s))
+}
+
+func (w *world) run() error {
+	return w.buyer.Run(context.Background(), func(context.Context) error { return nil })
+}
+
+func (w *world) buy() {
+	w.t.Helper()
+	require.NoError(w.t, w.run())
+}
+
+func (w *world) shown() topup.Shown {
+	w.t.Helper()
+	shown, err := w.buyer.Get(context.Background(), account)
+	require.NoError(w.t, err)
+	return shown
+}
+
+// check compares Stripe with the ledger: each paid invoice has one grant, and there are no others.
+func (w *world) check() {
+	w.t.Helper()
+	grants, err := w.store.Grants(context.Background(), account)
+	require.NoError(w.t, err)
+	given := map[string]int64{}
+	for _, g := range grants {
+		if id, is := strings.CutPrefix(g.Source, "topup:"); is {
+			given[id] = g.Amount
+		}
+	}
+	for _, inv := range w.invoices() {
+		if inv.Status == "paid" {
+			require.Equal(w.t, 21*dollar, given[inv.ID])
+			require.EqualValues(w.t, 2000, inv.Total)
+			delete(given, inv.ID)
+		}
+	}
+	require.Empty(w.t, given, "a grant without a payment")
+	found, err := w.ledger.Audit(context.Background())
+	require.NoError(w.t, err)
+	require.Empty(w.t, found)
+}
+
+func each(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
+		migrate(t, db)
+		test(t, newWorld(t, db))
+	})
+}
+
+func migrate(t *testing.T, db *database.DB) {
+	t.Helper()
+	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+	require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
+}
+
+func TestAPackIsBoughtWhenTheBalanceFallsToTheThreshold(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.use(4)
+		w.buy()
+		require.Empty(t, w.invoices(), "the balance is above the threshold")
+		w.use(1)
+		w.buy()
+		require.EqualValues(t, 26, w.balance())
+		require.Equal(t, []string{"paid"}, w.statuses())
+		shown := w.shown()
+		require.Equal(t, 20*dollar, shown.Spent)
+		require.Len(t, shown.Charges, 1)
+		require.Equal(t, topup.Paid, shown.Charges[0].State)
+		grants, err := w.store.Grants(t.Context(), account)
+		require.NoError(t, err)
+		require.Equal(t, w.Now().AddDate(0, 6, 0), grants[len(grants)-1].ExpireTime)
+		w.use(24)
+		w.Add(59 * time.Minute)
+		w.buy()
+		require.Len(t, w.invoices(), 1, "at most one an hour")
+		w.Add(time.Minute)
+		w.buy()
+		require.EqualValues(t, 23, w.balance())
+		w.check()
+	})
+}
+
+// A call that fails, or whose outcome is unknown, leads to one payment in the end, whichever call it is.
+func TestEveryCallMayFail(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.use(5)
+		w.calls = nil
+		w.buy()
+		count := len(w.calls)
+		require.GreaterOrEqual(t, count, 8)
+		bought := 1
+		for _, how := range []string{"lost", "down", "500", "429", "idempotency_error"} {
+			for n := range count {
+				w.Set(w.Now().AddDate(0, 1, 0))
+				at := 0
+				w.fail = func(*http.Request) string {
+					if at++; at == n+1 {
+						return how
+					}
+					return ""
+				}
+				w.low()
+				for range 6 {
+					_ = w.run() // it is retried
+					w.Add(2 * time.Minute)
+				}
+				w.fail = nil
+				bought++
+				paid := 0
+				for _, status := range w.statuses() {
+					require.Contains(t, []string{"paid", "void"}, status, "%s at call %d", how, n)
+					if status == "paid" {
+						paid++
+					}
+				}
+				require.Equal(t, bought, paid, "%s at call %d: %s", how, n, w.calls)
+				w.check()
+			}
+		}
+	})
+}
+
+// A declined card is tried once an hour and three times in all. recuraapp/openstory#1334 tried one 20 times in eight minutes.
+func TestDeclines(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.card("pm_card_chargeCustomerFail")
+		w.set()
+		w.low()
+		for hour := range int64(5) {
+			for range 3 {
+				w.buy()
+				w.Add(20 * time.Minute)
+			}
+			require.Len(t, w.invoices(), int(min(hour+1, 3)))
+		}
+		for _, inv := range w.invoices() {
+			require.Equal(t, "void", inv.Status)
+			require.EqualValues(t, 1, inv.Attempts)
+		}
+		shown := w.shown()
+		require.Equal(t, topup.Declined, shown.State)
+		require.Zero(t, shown.Spent, "what was not paid does not count")
+		require.Equal(t, "Your card was declined.", shown.Charges[0].Problem)
+		w.card("pm_card_visa")
+		w.buy()
+		require.Len(t, w.invoices(), 3, "it stays off until it is set again")
+		w.set()
+		w.buy()
+		require.Equal(t, topup.On, w.shown().State)
+		require.EqualValues(t, 26, w.balance())
+		w.check()
+	})
+}
+
+// A payment that succeeds forgives the declines before it.
+func TestAPaymentForgivesDeclines(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		for _, card := range []string{"pm_card_chargeCustomerFail", "pm_card_chargeCustomerFail", "pm_card_visa", "pm_card_chargeCustomerFail", "pm_card_chargeCustomerFail"} {
+			w.card(card)
+			w.low()
+			w.buy()
+			w.Add(time.Hour)
+		}
+		require.Equal(t, topup.On, w.shown().State)
+		require.EqualValues(t, 2, w.shown().Declines)
+		w.check()
+	})
+}
+
+// A bank that asks the payer turns it off at once, and leaves no payment to wait. akash-network/console#3809 left one each hour.
+func TestABankThatAsks(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.card("pm_card_authenticationRequired")
+		w.set()
+		w.low()
+		for range 4 {
+			w.buy()
+			w.Add(time.Hour)
+		}
+		require.Equal(t, []string{"void"}, w.statuses())
+		require.Equal(t, topup.Authentication, w.shown().State)
+		w.check()
+	})
+}
+
+// The cap counts the packs of a calendar month.
+func TestTheMonthlyCap(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		for range 6 {
+			w.low()
+			w.buy()
+			w.Add(time.Hour)
+		}
+		require.Len(t, w.invoices(), 3)
+		require.Equal(t, 60*dollar, w.shown().Spent)
+		w.Set(time.Date(2026, 11, 30, 23, 59, 0, 0, time.UTC))
+		w.buy()
+		require.Len(t, w.invoices(), 3)
+		w.Set(time.Date(2026, 12, 1, 1, 0, 0, 0, time.UTC))
+		w.buy()
+		require.Len(t, w.invoices(), 4)
+		w.Set(time.Date(2026, 11, 30, 23, 0, 0, 0, time.UTC)) // a replica whose clock is behind
+		w.low()
+		w.buy()
+		require.Len(t, w.invoices(), 4)
+		w.check()
+	})
+}
+
+// Whatever runs at once buys once.
+func TestConcurrentRuns(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		replicas := []*topup.Buyer{w.buyer}
+		for range 2 {
+			replicas = append(replicas, topup.New(w.buyer.Options))
+		}
+		for range 3 {
+			var running sync.WaitGroup
+			for _, replica := range replicas {
+				for range 3 {
+					running.Go(func() { _ = replica.Run(context.Background(), func(context.Context) error { return nil }) })
+				}
+			}
+			running.Wait()
+			w.Add(time.Minute)
+		}
+		w.buy()
+		require.Equal(t, []string{"paid"}, w.statuses())
+		require.EqualValues(t, 26, w.balance())
+		w.check()
+	})
+}
+
+// One row decides, even where the account's turn does not.
+func TestPurchasesBeginOnce(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		s, err := w.store.TopUp(t.Context(), account)
+		require.NoError(t, err)
+		var running sync.WaitGroup
+		begun := make(chan bool, 20)
+		for n := range cap(begun) {
+			running.Go(func() {
+				c := topup.Charge{ID: strconv.Itoa(n), AccountID: account, PackID: "credit_20", Price: w.price, Cents: 2000, CreateTime: w.Now()}
+				ok, err := w.store.BeginTopUp(context.Background(), s, c, time.Hour, w.Now(), 6000)
+				begun <- ok && err == nil
+			})
+		}
+		running.Wait()
+		close(begun)
+		count := 0
+		for ok := range begun {
+			if ok {
+				count++
+			}
+		}
+		require.Equal(t, 1, count)
+	})
+}
+
+// A person who pays for a pack does not pay twice. getlago/lago#5708 charged both.
+func TestACheckoutOfAPackComesFirst(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		open := "customer=" + w.customer + "&mode=payment&line_items[0][price]=" + w.price +
+			"&line_items[0][quantity]=1&success_url=https://app.test&metadata[trivet_request]=1&invoice_creation[enabled]=true"
+		paid := w.post("/v1/checkout/sessions", open)
+		w.buy()
+		require.Empty(t, w.invoices())
+		_, err := w.fake.Pay(paid, "visa", "ann@example.test")
+		require.NoError(t, err)
+		_, err = w.mirror.Sync(t.Context(), mirror.CheckoutSession, paid)
+		require.NoError(t, err)
+		require.EqualValues(t, 26, w.balance())
+		w.Add(time.Hour)
+		w.buy()
+		require.Len(t, w.invoices(), 1, "the checkout's")
+
+		w.low()
+		left := w.post("/v1/checkout/sessions", open)
+		w.Add(29 * time.Minute)
+		w.buy()
+		require.Len(t, w.invoices(), 1)
+		w.Add(time.Minute)
+		w.buy()
+		require.Len(t, w.invoices(), 2, "nobody pays the session that was left open")
+		require.Contains(t, string(w.ask(http.MethodGet, "/v1/checkout/sessions/"+left, "")), `"status": "expired"`)
+	})
+}
+
+// A purchase that is not needed any more is given up before it is paid.
+func TestAPurchaseThatIsNotNeededAnyMore(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		for name, change := range map[string]func(){
+			"credit came": func() { require.NoError(t, w.grant(50)) },
+			"turned off": func() {
+				require.NoError(t, w.buyer.Set(t.Context(), topup.Setting{AccountID: account, State: topup.Off}))
+			},
+		} {
+			for _, how := range []string{"down", "lost"} {
+				w.Add(2 * time.Hour)
+				w.set()
+				w.low()
+				before := len(w.statuses())
+				w.fail = func(r *http.Request) string {
+					if r.Method == http.MethodPost && r.URL.Path == "/v1/invoices" {
+						return how
+					}
+					return ""
+				}
+				w.buy()
+				w.fail = nil
+				change()
+				w.Add(time.Minute)
+				w.buy()
+				require.Len(t, w.statuses(), before, "%s, %s: a draft is deleted", name, how)
+				require.Equal(t, topup.Canceled, w.shown().Charges[0].State, "%s, %s", name, how)
+			}
+		}
+		w.check()
+	})
+}
+
+// A refund takes the credit back, and a dispute also turns the top-up off.
+func TestReversals(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		w.buy()
+		require.EqualValues(t, 26, w.balance())
+		refund := w.post("/v1/refunds", "charge="+w.invoices()[0].Charge+"&amount=1000")
+		_, err := w.mirror.Sync(t.Context(), mirror.Refund, refund)
+		require.NoError(t, err)
+		a, err := w.ledger.Known(t.Context(), account)
+		require.NoError(t, err)
+		require.EqualValues(t, 15_500_000_000, a.Balance)
+		require.Equal(t, topup.On, w.shown().State)
+		w.Add(time.Minute)
+		dispute, err := w.fake.OpenDispute(w.invoices()[0].Charge, "fraudulent")
+		require.NoError(t, err)
+		_, err = w.mirror.Sync(t.Context(), mirror.Dispute, dispute.ID)
+		require.NoError(t, err)
+		require.Equal(t, topup.Disputed, w.shown().State)
+		w.Add(time.Minute)
+		w.set()
+		_, err = w.mirror.Sync(t.Context(), mirror.Dispute, dispute.ID)
+		require.NoError(t, err)
+		require.Equal(t, topup.On, w.shown().State, "later news of the same dispute does not turn it off again")
+	})
+}
+
+func TestRefusedSettings(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		good := topup.Setting{AccountID: account, PackID: "credit_20", Threshold: 5 * dollar, MonthlyCap: 20 * dollar, State: topup.On}
+		require.NoError(t, w.buyer.Set(t.Context(), good))
+		for name, c := range map[string]struct {
+			change func(s *topup.Setting)
+			want   error
+		}{
+			"a pack that is not sold":   {func(s *topup.Setting) { s.PackID = "gold" }, topup.ErrUnknownPack},
+			"a threshold below zero":    {func(s *topup.Setting) { s.Threshold = -1 }, &topup.BoundsError{Max: 50 * dollar}},
+			"a threshold above":         {func(s *topup.Setting) { s.Threshold = 50*dollar + 1 }, &topup.BoundsError{Max: 50 * dollar}},
+			"a cap below the pack":      {func(s *topup.Setting) { s.MonthlyCap = 20*dollar - 1 }, &topup.BoundsError{Cap: true, Min: 20 * dollar, Max: 60 * dollar}},
+			"a cap above the plan's":    {func(s *topup.Setting) { s.MonthlyCap = 60*dollar + 1 }, &topup.BoundsError{Cap: true, Min: 20 * dollar, Max: 60 * dollar}},
+			"an account without a card": {func(s *topup.Setting) { s.AccountID = "org_2" }, topup.ErrNoCard},
+		} {
+			s := good
+			c.change(&s)
+			require.Equal(t, c.want, w.buyer.Set(t.Context(), s), name)
+		}
+		require.NoError(t, w.store.EraseUser(t.Context(), account))
+		_, erased := errors.AsType[*ledger.ErasedError](w.buyer.Set(t.Context(), good))
+		require.True(t, erased)
+		require.Equal(t, topup.Off, w.shown().State)
+	})
+}
+
+func (w *world) grant(dollars int64) error {
+	w.requests++
+	_, err := w.ledger.Grant(context.Background(), ledger.NewGrant{AccountID: account, Source: fmt.Sprint("test:", w.requests), Amount: dollars * dollar})
+	return err
+}
+
+// Whatever fails, whenever: an account pays for what it gets, at most to its cap, and nothing stays open.
+func TestRandomFailures(t *testing.T) {
+	cards := []string{"pm_card_visa", "pm_card_visa", "pm_card_chargeCustomerFail"}
+	faults := []string{"", "", "", "", "lost", "down", "500", "429"}
+	for seed := range uint64(25) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			pick := func(from []string) string { return from[random.IntN(len(from))] }
+			db := databasetest.SQLite(t, store.Migrations())
+			migrate(t, db)
+			w := newWorld(t, db)
+			w.set()
+			for range 12 {
+				switch random.IntN(4) {
+				case 0:
+					w.card(pick(cards))
+				case 1:
+					w.Add(time.Duration(random.IntN(95)-5) * time.Minute)
+				default:
+					if w.balance() > 5 {
+						w.low()
+					}
+					w.fail = func(*http.Request) string { return pick(faults) }
+					_ = w.run()
+					w.fail = nil
+				}
+			}
+			for range 3 {
+				w.Add(40 * time.Minute)
+				_ = w.run()
+			}
+			paid := 0
+			for _, status := range w.statuses() {
+				require.Contains(t, []string{"paid", "void"}, status)
+				if status == "paid" {
+					paid++
+				}
+			}
+			require.LessOrEqual(t, paid, 3)
+			w.check()
+		})
+	}
+}
