@@ -1,7 +1,6 @@
 package databasetest
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -40,12 +39,13 @@ func Pooler(t testing.TB, direct string, schemas []string, more string) (address
 	if server.as != nil {
 		require.NoError(t, os.Chown(dir, int(server.as.Uid), int(server.as.Gid)))
 	}
-	cmd := server.command(context.Background(), program, config)
-	cmd.Stderr, cmd.Stdout = t.Output(), t.Output()
-	require.NoError(t, cmd.Start())
+	require.NoError(t, server.run("TERM", dir, program, config))
 	t.Cleanup(func() {
-		require.NoError(t, cmd.Process.Kill())
-		_ = cmd.Wait()
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			t.Logf("PgBouncer's log:\n%s", log)
+		}
+		server.Stop()
 	})
 	address = func(schema string) string {
 		return fmt.Sprintf("postgres://postgres@/%s?host=%s&port=%d", entry(schema), url.QueryEscape(dir), poolerPort)

@@ -162,8 +162,9 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 	return cmd
 }
 
-// keeper runs the server until its standard input ends, which it does at the latest when the test process dies.
-const keeper = `"$@" >"$LOG" 2>&1 & pid=$!; cat >/dev/null; kill -QUIT $pid; wait $pid; [ -z "$REMOVE" ] || rm -rf "$REMOVE"`
+// keeper runs a program until its standard input ends, which it does at the latest when the test process dies. A frozen program does not
+// hear the first signal before the second one.
+const keeper = `"$@" >"$LOG" 2>&1 & pid=$!; cat >/dev/null; kill -"$SIGNAL" $pid; kill -CONT $pid; wait $pid; [ -z "$REMOVE" ] || rm -rf "$REMOVE"`
 
 // Start runs the server and waits until it answers.
 func (s *Server) Start() error { return s.start("") }
@@ -173,9 +174,18 @@ func (s *Server) start(remove string) error {
 	if s.durable {
 		fsync = "on"
 	}
-	s.process = s.command(context.Background(), "/bin/sh", "-c", keeper, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data,
+	err := s.run("QUIT", remove, filepath.Join(s.bin, "postgres"), "-D", s.data,
 		"-k", s.dir, "-c", "listen_addresses=", "-c", "fsync="+fsync, "-c", "max_connections=200", "-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "shared_buffers=64MB")
-	s.process.Env = append(os.Environ(), "LOG="+filepath.Join(s.dir, "log"), "REMOVE="+remove)
+	if err != nil {
+		return err
+	}
+	return s.ready()
+}
+
+// run starts a program that the signal ends as soon as s.life is closed, and that leaves no folder remove behind.
+func (s *Server) run(signal, remove string, command ...string) error {
+	s.process = s.command(context.Background(), "/bin/sh", append([]string{"-c", keeper, "sh"}, command...)...)
+	s.process.Env = append(os.Environ(), "LOG="+filepath.Join(s.dir, "log"), "SIGNAL="+signal, "REMOVE="+remove)
 	stdin, life, err := os.Pipe()
 	if err != nil {
 		return err
@@ -185,7 +195,7 @@ func (s *Server) start(remove string) error {
 	if err := s.process.Start(); err != nil {
 		return errors.Join(err, life.Close())
 	}
-	return s.ready()
+	return nil
 }
 
 // ready waits for the server's answer.
@@ -210,6 +220,7 @@ func (s *Server) ready() error {
 // Stop ends the server at once, as a crash would; Start brings it back.
 func (s *Server) Stop() {
 	if s.life != nil {
+		_ = s.Thaw() // frozen processes end late
 		_ = s.life.Close()
 		_ = s.process.Wait()
 		s.life = nil
@@ -218,6 +229,35 @@ func (s *Server) Stop() {
 
 // PID is the process whose descendants are the server's, while it runs.
 func (s *Server) PID() int { return s.process.Process.Pid }
+
+// Freeze stops every process of the server from running, as a machine that hangs does; its connections stay open. Thaw ends that.
+func (s *Server) Freeze() error { return s.signal(syscall.SIGSTOP) }
+
+// Thaw lets the processes run again.
+func (s *Server) Thaw() error { return s.signal(syscall.SIGCONT) }
+
+// signal sends a signal to the server's processes, but not to the shell that keeps it. It begins with the one that starts the others, and
+// looks again until it finds none that it has not seen.
+func (s *Server) signal(sig syscall.Signal) error {
+	seen := map[int]bool{}
+	for found := true; found; {
+		found = false
+		processes, err := descendants(s.PID())
+		if err != nil {
+			return err
+		}
+		for _, p := range processes {
+			if seen[p.pid] || p.name == "cat" {
+				continue
+			}
+			seen[p.pid], found = true, true
+			if err := syscall.Kill(p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // Restart stops the server and starts it again.
 func (s *Server) Restart() error {
