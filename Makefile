@@ -28,7 +28,7 @@ build: ## Build bin/trivet and the four programs of split mode
 	@scripts/build bin ./cmd/trivet ./gateway/cmd/gateway ./services/auth/cmd/auth ./services/ai/cmd/ai ./services/billing/cmd/billing
 
 # Tests append to this list what they could not run. `make run` must not see it: Trivet warns of settings that it does not know.
-test test-faults test-calls screenshots race: export TRIVET_TEST_SKIPPED := $(CURDIR)/.skipped
+test test-faults drill test-calls screenshots race: export TRIVET_TEST_SKIPPED := $(CURDIR)/.skipped
 
 .PHONY: test
 test: $(if $(shell command -v npm),test/sdk/node_modules test/sdk/clients/node_modules clients/typescript/node_modules web/console/node_modules web/example/node_modules) ## Run all tests; those that need PostgreSQL, Chromium or Node.js say at the end what they could not run
@@ -55,6 +55,10 @@ test-faults: ## Run the tests that take minutes: processes killed while events f
 .PHONY: test-replicas
 test-replicas: ## Run three replicas of each service under load, and kill and freeze them at random for minutes; it prints what was lost (nothing)
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run '^TestReplicas$$' ./test/e2e
+
+.PHONY: drill
+drill: ## Break each provider, PostgreSQL and Redis in turn under load for ten minutes; it prints what users saw, and writes it into docs/operations.md
+	TRIVET_DRILL=1 go test -count=1 -timeout 30m -v -run '^TestDrill$$' ./test/e2e
 
 .PHONY: test-calls
 test-calls: ## Run the tests of the all-in-one with plain calls that copy and check their messages

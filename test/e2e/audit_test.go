@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -126,6 +127,19 @@ func (b audit) awaitDrained() {
 		}, 3*time.Minute, 200*time.Millisecond, service)
 		end()
 	}
+}
+
+// pendingOf counts the events that a service has not handled yet.
+func (b audit) pendingOf(ctx context.Context, service string) (n int, err error) {
+	config := database.For(service, settings.NewSecret(b.url))
+	config.Beside = true // Trivet owns the folder
+	db, err := database.Open(ctx, config)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close(context.Background())) }()
+	err = db.Read().QueryRowContext(ctx, "SELECT count(*) FROM inbox_event WHERE state IN ('pending', 'leased') AND source <> 'erasure-late'").Scan(&n)
+	return n, err
 }
 
 // checkInbox checks that the events of a source that were sent are each stored once and done once, and returns how many it has in all.

@@ -58,6 +58,7 @@ type installation struct {
 	grpc    []string // settings that say where gRPC answers
 	log     *logFile
 	running []*program
+	version string // the folder of its programs, if they are of another version
 }
 
 // program is a started program.
@@ -133,6 +134,12 @@ func allInOnePostgres(t *testing.T, env ...string) *installation {
 
 func split(t *testing.T, env ...string) *installation {
 	t.Helper()
+	return splitWith(t, func(*installation) []string { return env })
+}
+
+// splitWith starts the four processes with settings that may depend on the running sandbox.
+func splitWith(t *testing.T, settings func(in *installation) []string) *installation {
+	t.Helper()
 	dir, err := programs()
 	require.NoError(t, err)
 	made, err := exec.Command(filepath.Join(dir, "trivet"), "keys").Output()
@@ -159,7 +166,7 @@ func split(t *testing.T, env ...string) *installation {
 	in.start("trivet", []string{"sandbox"}, []string{"TRIVET_SANDBOX_ADDR=" + p[8], "TRIVET_SANDBOX_PACE=0s", "TRIVET_DATA_DIR=" + t.TempDir(), "TRIVET_SANDBOX_EDGE_URL=http://" + p[0]})
 	in.await(sandbox + "/healthz")
 	common = append(common, "CLERK_ISSUER="+in.issuer())
-	common = append(common, env...)
+	common = append(common, settings(in)...)
 	for _, name := range []string{"auth", "ai", "billing"} {
 		in.once(name, []string{"migrate"}, append(common, "TRIVET_GRPC_ADDR=127.0.0.1:0", "TRIVET_OPS_ADDR=127.0.0.1:0"))
 	}
@@ -186,8 +193,12 @@ func (in *installation) issuer() string {
 
 func (in *installation) command(name string, args, env []string) *exec.Cmd {
 	in.t.Helper()
-	dir, err := programs()
-	require.NoError(in.t, err)
+	dir := in.version
+	if dir == "" {
+		built, err := programs()
+		require.NoError(in.t, err)
+		dir = built
+	}
 	cmd := exec.Command(filepath.Join(dir, name), args...)
 	cmd.Dir = in.t.TempDir()
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir}, env...)
