@@ -30,8 +30,10 @@ func (f *Front) Run(ctx context.Context) {
 		return
 	}
 	for {
+		f.adopt(ctx)
 		f.expire(ctx)
 		if wait.For(ctx, deleteEvery) != nil {
+			f.abandonAll(ctx)
 			return
 		}
 	}

@@ -48,10 +48,13 @@ type Front struct {
 	Options
 
 	unwritable atomic.Int64 // until when stored responses are refused, in nanoseconds since 1970
+	orphans    chan stored.Response
 }
 
 // New returns a front.
-func New(o Options) *Front { return &Front{Options: o} }
+func New(o Options) *Front {
+	return &Front{Options: o, orphans: make(chan stored.Response, maxOrphans)}
+}
 
 // writable refuses a stored response while the owners of such responses cannot be written.
 func (f *Front) writable() error {
@@ -126,17 +129,6 @@ func (k *keeper) Keep(ctx context.Context, kept invoke.Kept) error {
 		k.front.disown(ctx, r)
 	}
 	return err
-}
-
-// disown deletes a response whose owner cannot be stored at its provider: nobody could use or delete it later.
-func (f *Front) disown(ctx context.Context, r stored.Response) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
-	defer cancel()
-	status, err := f.Invoker.Fetch(ctx, callFor(r, http.MethodDelete, ""))
-	if err != nil || !gone(status) {
-		f.Logger.ErrorContext(ctx, "a response without an owner could not be deleted at its provider; delete it there",
-			slog.String("target", r.Target), slog.String("response_id", r.ID), slog.Int("status", status), slog.Any("error", err))
-	}
 }
 
 // objectPath is how an endpoint asks for an object.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,6 +24,9 @@ type fakeStore struct {
 	stored.Store
 	tokens map[string]int64
 	put    error
+
+	written map[string]time.Time // when each response is due
+	account string
 }
 
 func (s *fakeStore) Response(_ context.Context, account, id string, _ time.Time) (stored.Response, error) {
@@ -38,7 +42,11 @@ func (s *fakeStore) OfItem(ctx context.Context, account, item string, now time.T
 	return s.Response(ctx, account, id, now)
 }
 
-func (s *fakeStore) Put(context.Context, stored.Response, []string, time.Time, time.Time) error {
+func (s *fakeStore) Put(_ context.Context, r stored.Response, _ []string, _, due time.Time) error {
+	if s.written == nil {
+		s.written = map[string]time.Time{}
+	}
+	s.written[r.ID], s.account = due, r.Account
 	return s.put
 }
 
@@ -98,16 +106,16 @@ func TestAResponseWithoutAnOwnerIsDeleted(t *testing.T) {
 		status  int
 		err     error
 		deleted bool
-		logged  bool
+		noted   bool // for another deletion
 	}{
-		"stored":                        {nil, false, 200, nil, false, false},
-		"not stored":                    {down, false, 200, nil, true, false},
-		"gone before":                   {down, false, 404, nil, true, false},
-		"the provider refuses":          {down, false, 500, nil, true, true},
-		"the provider is down":          {down, false, 0, down, true, true},
-		"its items alone":               {down, true, 200, nil, false, false},
-		"the id is another account's":   {stored.ErrTaken, false, 200, nil, false, false},
-		"another account's, known once": {stored.ErrTaken, true, 200, nil, false, false},
+		"stored":                            {nil, false, 200, nil, false, false},
+		"not stored":                        {down, false, 200, nil, true, false},
+		"the provider does not have it yet": {down, false, 404, nil, true, true},
+		"the provider refuses":              {down, false, 500, nil, true, true},
+		"the provider is down":              {down, false, 0, down, true, true},
+		"its items alone":                   {down, true, 200, nil, false, false},
+		"the id is another account's":       {stored.ErrTaken, false, 200, nil, false, false},
+		"another account's, known once":     {stored.ErrTaken, true, 200, nil, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log strings.Builder
@@ -120,7 +128,49 @@ func TestAResponseWithoutAnOwnerIsDeleted(t *testing.T) {
 				want = []invoke.ObjectCall{{Method: http.MethodDelete, Path: "responses/resp_1", Target: "t"}}
 			}
 			require.Equal(t, want, invoker.fetched)
-			require.Equal(t, c.logged, strings.Contains(log.String(), "resp_1"))
+			require.Equal(t, c.noted, len(f.orphans) == 1)
+			require.Empty(t, log.String())
 		})
 	}
+}
+
+// A response that may be left at its provider is written as due once the database answers, or reported when the process stops.
+func TestResponsesThatMayBeLeftAreDeletedLater(t *testing.T) {
+	down := errors.New("the database is down")
+	var log strings.Builder
+	store := &fakeStore{put: down}
+	now := time.Unix(1_800_000_000, 0)
+	f := New(Options{
+		Invoker: &fakeInvoker{status: http.StatusNotFound}, Store: store, Now: func() time.Time { return now }, Retention: 720 * time.Hour,
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	for _, id := range []string{"resp_1", "resp_2", "resp_3"} {
+		require.Error(t, (&keeper{front: f, claims: &passport.Claims{AccountID: "acct"}}).Keep(t.Context(), invoke.Kept{ID: id, Target: "t"}))
+	}
+	store.written = nil
+	f.adopt(t.Context())
+	require.Len(t, store.written, 1, "the first failure is enough")
+	require.Len(t, f.orphans, 3, "nothing is lost while the database is down")
+
+	store.put, store.written = nil, nil
+	f.adopt(t.Context())
+	require.Empty(t, f.orphans)
+	require.ElementsMatch(t, []string{"resp_1", "resp_2", "resp_3"}, slices.Collect(maps.Keys(store.written)))
+	require.Equal(t, now.Add(15*time.Minute), store.written["resp_1"], "due when the provider cannot be making it any more")
+	require.Equal(t, "acct", store.account)
+
+	store.put = down
+	require.Error(t, (&keeper{front: f, claims: &passport.Claims{}}).Keep(t.Context(), invoke.Kept{ID: "resp_4", Target: "t"}))
+	store.put = stored.ErrTaken
+	f.adopt(t.Context())
+	require.Empty(t, f.orphans, "another account's response stays")
+
+	store.put = down
+	for range maxOrphans + 1 {
+		require.Error(t, (&keeper{front: f, claims: &passport.Claims{}}).Keep(t.Context(), invoke.Kept{ID: "resp_5", Target: "t"}))
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "resp_5"), "the one beyond the bound is reported")
+	f.abandonAll(t.Context())
+	require.Equal(t, maxOrphans+1, strings.Count(log.String(), "resp_5"))
+	require.Empty(t, f.orphans)
 }
