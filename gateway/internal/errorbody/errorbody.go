@@ -57,6 +57,10 @@ type openAIError struct {
 	Type    string  `json:"type"`
 	Param   *string `json:"param"`
 	Code    *string `json:"code"`
+	// CallID is the id of the first call under an idempotency key, as GET /api/v1/requests/{id} takes it, and Cost is its charge in
+	// nano-dollars.
+	CallID string `json:"request_id,omitempty"`
+	Cost   string `json:"cost_nano_usd,omitempty"`
 }
 
 // Body returns e as one line of JSON in the format of the tree.
@@ -87,8 +91,11 @@ func openAI(e *errs.Error, message string) openAIBody {
 	if len(e.Fields) > 0 {
 		body.Error.Param = &e.Fields[0].Name
 	}
-	if e.Reason == errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR {
+	switch e.Reason { //nolint:exhaustive // others say everything in their message
+	case errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR:
 		body.Error.keep(e.Metadata)
+	case errorsv1.ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS, errorsv1.ErrorReason_ERROR_REASON_ALREADY_COMPLETED:
+		body.Error.CallID, body.Error.Cost = e.Metadata["request_id"], e.Metadata["cost_nano_usd"]
 	}
 	return body
 }

@@ -130,3 +130,17 @@ func TestRetryAfter(t *testing.T) {
 		require.Equal(t, want, [2]string{h.Get("Retry-After"), h.Get("Retry-After-Ms")}, "%s", after)
 	}
 }
+
+// A repetition under an idempotency key names the first call for programs, in both formats.
+func TestARepetitionNamesTheFirstCall(t *testing.T) {
+	for reason, want := range map[errorsv1.ErrorReason]string{
+		errorsv1.ErrorReason_ERROR_REASON_ALREADY_COMPLETED: `{"error":{"message":"Over.","type":"invalid_request_error","param":null,"code":"already_completed",
+			"request_id":"call_1","cost_nano_usd":"7"}}`,
+		errorsv1.ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS: `{"error":{"message":"Over.","type":"invalid_request_error","param":null,"code":"request_in_progress",
+			"request_id":"call_1","cost_nano_usd":"7"}}`,
+		errorsv1.ErrorReason_ERROR_REASON_CONFLICT: `{"error":{"message":"Over.","type":"invalid_request_error","param":null,"code":"conflict"}}`,
+	} {
+		e := errs.New(reason, "Over.").With("request_id", "call_1").With("cost_nano_usd", "7")
+		require.JSONEq(t, want, string(errorbody.Body(errorbody.OpenAI, e, "req_1")))
+	}
+}
