@@ -13,7 +13,7 @@ type former struct {
 	started time.Time
 
 	mu sync.Mutex
-	// looked is true once the database was looked at, and found is true if it had holds then. All calls wait for the look, so those holds are
+	// looked is true once the database was checked, and found is true if it had holds then. All calls wait for the check, so those holds are
 	// of an earlier process.
 	looked atomic.Bool
 	found  bool
