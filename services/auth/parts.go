@@ -53,6 +53,9 @@ func (s *Service) build(config Config, deps Deps) error {
 	}
 	s.inbox = synced.inbox
 	s.work = append(s.work, s.feed.Run, s.forget)
+	if deps.Billing != nil {
+		s.work = append(s.work, s.reportMembers(deps))
+	}
 	s.server = rpc.New(rpc.Options{
 		Passports: deps.Passports, Directory: s.store, Keys: keys, KeyStore: s.store, UserKeys: s.store, Revocations: s.feed,
 		Webhooks: synced.receiver, Events: synced.inbox, Eraser: synced.eraser, Erasures: s.store, Usage: usageOf(deps),

@@ -54,6 +54,30 @@ func (f *aiFake) EraseUser(_ context.Context, in *aiv1.EraseUserRequest, _ ...gr
 type billingFake struct {
 	billingv1.BillingServiceClient
 	eraser
+	reports []*billingv1.SetMemberCountRequest
+}
+
+func (f *billingFake) SetMemberCount(_ context.Context, in *billingv1.SetMemberCountRequest, _ ...grpc.CallOption) (*billingv1.SetMemberCountResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fails != nil {
+		return nil, f.fails
+	}
+	f.reports = append(f.reports, in)
+	return &billingv1.SetMemberCountResponse{}, nil
+}
+
+// members is the newest report of an organization; -1 for none.
+func (f *billingFake) members(organizationID string) int32 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	newest, n := int32(0), int32(-1)
+	for _, r := range f.reports {
+		if r.GetOrganizationId() == organizationID && r.GetSequence() > newest {
+			newest, n = r.GetSequence(), r.GetMembers()
+		}
+	}
+	return n
 }
 
 // ExportUser has two pages of one record.

@@ -186,7 +186,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	s.server = rpc.New(s.sell(deps, client, synced.mirror, rpc.Options{
-		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Overage: rows, Entitlements: accounts,
+		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Overage: rows, Members: rows, Entitlements: accounts,
 		Origins:  checkout.Origins{Allowed: config.AllowedOrigins, Loopback: deps.LoopbackOrigins},
 		Webhooks: synced.receiver, Events: s.inbox,
 		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: stripeCondition,
@@ -261,6 +261,7 @@ func (s *Service) Run(ctx context.Context) error {
 	running.Go(func() { s.followSubscriptions(ctx) })
 	if s.checkout != nil {
 		running.Go(func() { s.finishReplacements(ctx) })
+		running.Go(func() { s.followMembers(ctx) })
 	}
 	if s.overage != nil {
 		running.Go(func() { s.billOverage(ctx) })

@@ -11,3 +11,6 @@ func (s *Service) FinishReplacements(ctx context.Context) error {
 func (s *Service) BuyTopUps(ctx context.Context) error {
 	return s.topUp.Run(ctx, func(context.Context) error { return nil })
 }
+
+// FollowSeats has the seats follow the members once.
+func (s *Service) FollowSeats(ctx context.Context) error { return s.checkout.FollowSeats(ctx) }

@@ -111,6 +111,14 @@ func (s *Service) billOverage(ctx context.Context) {
 	}
 }
 
+// followMembers has the seats of subscriptions follow the members of their organizations until ctx ends. Of several replicas, one does it at a time.
+func (s *Service) followMembers(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.runJob(ctx, "seats", 0, func(ctx context.Context, _ *job.Holder) error { return s.checkout.FollowSeats(ctx) })
+		_ = wait.For(ctx, dueInterval)
+	}
+}
+
 // buyTopUps makes the automatic top-ups until ctx ends. Of several replicas, one does it at a time.
 func (s *Service) buyTopUps(ctx context.Context) {
 	for ctx.Err() == nil {

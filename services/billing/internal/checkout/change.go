@@ -99,6 +99,9 @@ func (s *Service) PreviewChange(ctx context.Context, r Request) (Preview, error)
 	if err := s.loaded(ctx); err != nil {
 		return Preview{}, err
 	}
+	if err := s.members(ctx, &r); err != nil {
+		return Preview{}, err
+	}
 	item, err := s.item(r)
 	if err != nil {
 		return Preview{}, err

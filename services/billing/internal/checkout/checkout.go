@@ -90,6 +90,16 @@ type Store interface {
 	Replacement(ctx context.Context, accountID string) (Replacement, error)
 	DropReplacement(ctx context.Context, accountID string) error
 	DueReplacements(ctx context.Context, at time.Time, limit int) ([]string, error)
+	// SaveMembers writes a report, unless a later one was written. The seats follow at next, or when an earlier report of a moment ago is due.
+	SaveMembers(ctx context.Context, accountID string, m Members, now, next time.Time) error
+	// Members reads the newest report; ledger.ErrNotFound for none.
+	Members(ctx context.Context, accountID string) (Members, error)
+	// DueSeats lists at most limit accounts with a live subscription whose seats may differ from their members.
+	DueSeats(ctx context.Context, at time.Time, limit int) ([]string, error)
+	// PostponeSeats has an account wait, unless a later report than sequence has come.
+	PostponeSeats(ctx context.Context, accountID string, sequence int64, next time.Time) error
+	// SaveSeatAttempt writes a change of seats before Stripe is called; "" for none.
+	SaveSeatAttempt(ctx context.Context, accountID, attempt string) error
 }
 
 // Customers makes the account's customer.
@@ -182,6 +192,9 @@ const (
 // *ledger.ErasedError, job.ErrBusy, those of package outcome and of the store.
 func (s *Service) Create(ctx context.Context, r Request) (Session, error) {
 	if err := s.loaded(ctx); err != nil {
+		return Session{}, err
+	}
+	if err := s.members(ctx, &r); err != nil {
 		return Session{}, err
 	}
 	item, err := s.item(r)

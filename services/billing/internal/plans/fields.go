@@ -56,8 +56,9 @@ func (r *reader) yearlyPrice(field string, n *yaml.Node, p *Plan) {
 func (r *reader) seats(n *yaml.Node) *Seats {
 	s := &Seats{Min: 1, Max: maxSeats}
 	r.fields("seats.", n, map[string]func(string, *yaml.Node){
-		"min": func(f string, n *yaml.Node) { s.Min = r.count(f, n, 1, maxSeats) },
-		"max": func(f string, n *yaml.Node) { s.Max = r.count(f, n, 1, maxSeats) },
+		"min":        func(f string, n *yaml.Node) { s.Min = r.count(f, n, 1, maxSeats) },
+		"max":        func(f string, n *yaml.Node) { s.Max = r.count(f, n, 1, maxSeats) },
+		"per_member": func(f string, n *yaml.Node) { r.decode(f, n, &s.PerMember, "true or false") },
 	})
 	if s.Min > s.Max {
 		r.wrong(n, "seats.min", "is %d, must be at most seats.max, which is %d", s.Min, s.Max)

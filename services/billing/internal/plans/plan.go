@@ -63,6 +63,8 @@ type Plan struct {
 type Seats struct {
 	Min int64 `json:"min"`
 	Max int64 `json:"max"`
+	// PerMember has the seats follow the organization's members.
+	PerMember bool `json:"per_member,omitempty"`
 }
 
 // Trial is a time without payment before the first period.
@@ -116,6 +118,18 @@ func (p Plan) Allows(model string) bool {
 
 // Sold reports whether the plan has a price at Stripe.
 func (p Plan) Sold() bool { return p.Price > 0 }
+
+// FollowsMembers reports whether the seats follow the organization's members.
+func (p Plan) FollowsMembers() bool { return p.Seats != nil && p.Seats.PerMember }
+
+// SeatsFor is the number of seats for an organization with so many members: within the bounds, one for each. It stays as it is when the seats do not
+// follow the members.
+func (p Plan) SeatsFor(members, now int64) int64 {
+	if !p.FollowsMembers() {
+		return now
+	}
+	return min(max(members, p.Seats.Min), p.Seats.Max)
+}
 
 // Advance is the part of the included credit that a renewal gets before its invoice is paid, in nano-dollars.
 func (p Plan) Advance() int64 {

@@ -44,6 +44,8 @@ type Options struct {
 	Subscriptions Subscriptions
 	// Overage reads charges of overage.
 	Overage Overages
+	// Members keeps how many members organizations have.
+	Members MemberCounts
 	// TopUps is nil without a Stripe key.
 	TopUps TopUps
 	// Customers forgets customers; nil without a Stripe key.
@@ -95,6 +97,7 @@ type Server struct {
 	overage       Overages
 	customers     Forgetter
 	topUps        TopUps
+	members       MemberCounts
 }
 
 // New makes a server.
@@ -102,7 +105,7 @@ func New(o Options) *Server {
 	return &Server{
 		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, service: o.Service, stripe: o.Stripe, webhooks: o.Webhooks, events: o.Events,
 		reconciler: o.Reconciler, applier: o.Applier, entitlements: o.Entitlements,
-		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, customers: o.Customers, topUps: o.TopUps,
+		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, customers: o.Customers, topUps: o.TopUps, members: o.Members,
 	}
 }
 

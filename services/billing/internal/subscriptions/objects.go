@@ -112,6 +112,9 @@ type Phase struct {
 	} `json:"items"`
 }
 
+// Begin is when the phase begins.
+func (p Phase) Begin() time.Time { return p.StartDate.time() }
+
 // Session is what counts of a checkout session.
 type Session struct {
 	ID            string  `json:"id"`

@@ -4671,6 +4671,107 @@ func (*EraseUserResponse) Descriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
 }
 
+// SetMemberCountRequest is a report of an organization's members.
+type SetMemberCountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization, which is the account. Example: "org_2abc".
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The number of members. Example: 12.
+	Members int32 `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
+	// The number of the report. Example: 7.
+	Sequence      int32 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMemberCountRequest) Reset() {
+	*x = SetMemberCountRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMemberCountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMemberCountRequest) ProtoMessage() {}
+
+func (x *SetMemberCountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMemberCountRequest.ProtoReflect.Descriptor instead.
+func (*SetMemberCountRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *SetMemberCountRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *SetMemberCountRequest) GetMembers() int32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+func (x *SetMemberCountRequest) GetSequence() int32 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// SetMemberCountResponse confirms the report.
+type SetMemberCountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMemberCountResponse) Reset() {
+	*x = SetMemberCountResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMemberCountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMemberCountResponse) ProtoMessage() {}
+
+func (x *SetMemberCountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMemberCountResponse.ProtoReflect.Descriptor instead.
+func (*SetMemberCountResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
+}
+
 // ExportUserRequest names a person and a page.
 type ExportUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4684,7 +4785,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4696,7 +4797,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4709,7 +4810,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -4739,7 +4840,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4751,7 +4852,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4764,7 +4865,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ExportUserResponse) GetUsageRecordsJson() string {
@@ -4790,7 +4891,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4802,7 +4903,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4815,7 +4916,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -4831,7 +4932,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4843,7 +4944,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4856,7 +4957,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -4886,7 +4987,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4898,7 +4999,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4911,7 +5012,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -4939,7 +5040,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4951,7 +5052,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4964,7 +5065,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -4996,7 +5097,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5008,7 +5109,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5021,7 +5122,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListEventsRequest) GetState() v12.EventState {
@@ -5079,7 +5180,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5091,7 +5192,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5104,7 +5205,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v12.Event {
@@ -5132,7 +5233,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5144,7 +5245,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5157,7 +5258,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -5178,7 +5279,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5190,7 +5291,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5203,7 +5304,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetEventResponse) GetEvent() *v12.Event {
@@ -5226,7 +5327,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5238,7 +5339,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5251,7 +5352,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{77}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -5281,7 +5382,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5293,7 +5394,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5306,7 +5407,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{78}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -5337,7 +5438,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5349,7 +5450,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5362,7 +5463,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{79}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -5400,7 +5501,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5412,7 +5513,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5425,7 +5526,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{80}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -5802,7 +5903,13 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x10EraseUserRequest\x12#\n" +
 	"\auser_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\"\x13\n" +
-	"\x11EraseUserResponse\"a\n" +
+	"\x11EraseUserResponse\"\x94\x01\n" +
+	"\x15SetMemberCountRequest\x123\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x0eorganizationId\x12!\n" +
+	"\amembers\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\amembers\x12#\n" +
+	"\bsequence\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\bsequence\"\x18\n" +
+	"\x16SetMemberCountResponse\"a\n" +
 	"\x11ExportUserRequest\x12#\n" +
 	"\auser_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\x12'\n" +
@@ -5877,7 +5984,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\x82*\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xf7*\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -5916,7 +6023,8 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\fListInvoices\x12&.trivet.billing.v1.ListInvoicesRequest\x1a'.trivet.billing.v1.ListInvoicesResponse\"4Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/billing/invoices\x12\x87\x01\n" +
 	"\n" +
 	"ApplyPlans\x12$.trivet.billing.v1.ApplyPlansRequest\x1a%.trivet.billing.v1.ApplyPlansResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/billing/plans:apply\x12\x97\x01\n" +
-	"\x10ListPlanVersions\x12*.trivet.billing.v1.ListPlanVersionsRequest\x1a+.trivet.billing.v1.ListPlanVersionsResponse\"*Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/planVersions\x12d\n" +
+	"\x10ListPlanVersions\x12*.trivet.billing.v1.ListPlanVersionsRequest\x1a+.trivet.billing.v1.ListPlanVersionsResponse\"*Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/planVersions\x12s\n" +
+	"\x0eSetMemberCount\x12(.trivet.billing.v1.SetMemberCountRequest\x1a).trivet.billing.v1.SetMemberCountResponse\"\fҀ\x19\b\b\x05\x1a\x04auth\x12d\n" +
 	"\tEraseUser\x12#.trivet.billing.v1.EraseUserRequest\x1a$.trivet.billing.v1.EraseUserResponse\"\fҀ\x19\b\b\x05\x1a\x04auth\x12g\n" +
 	"\n" +
 	"ExportUser\x12$.trivet.billing.v1.ExportUserRequest\x1a%.trivet.billing.v1.ExportUserResponse\"\fҀ\x19\b\b\x05\x1a\x04auth\x12g\n" +
@@ -5941,7 +6049,7 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(Outcome)(0),                              // 0: trivet.billing.v1.Outcome
 	(UsageGrouping)(0),                        // 1: trivet.billing.v1.UsageGrouping
@@ -6014,108 +6122,110 @@ var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(*PlanChange)(nil),                        // 68: trivet.billing.v1.PlanChange
 	(*EraseUserRequest)(nil),                  // 69: trivet.billing.v1.EraseUserRequest
 	(*EraseUserResponse)(nil),                 // 70: trivet.billing.v1.EraseUserResponse
-	(*ExportUserRequest)(nil),                 // 71: trivet.billing.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),                // 72: trivet.billing.v1.ExportUserResponse
-	(*GetStatusRequest)(nil),                  // 73: trivet.billing.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),                 // 74: trivet.billing.v1.GetStatusResponse
-	(*ReceiveWebhookRequest)(nil),             // 75: trivet.billing.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),            // 76: trivet.billing.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),                 // 77: trivet.billing.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),                // 78: trivet.billing.v1.ListEventsResponse
-	(*GetEventRequest)(nil),                   // 79: trivet.billing.v1.GetEventRequest
-	(*GetEventResponse)(nil),                  // 80: trivet.billing.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),              // 81: trivet.billing.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),             // 82: trivet.billing.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),                  // 83: trivet.billing.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),                 // 84: trivet.billing.v1.ReconcileResponse
-	nil,                                       // 85: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),               // 86: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 87: google.protobuf.Timestamp
-	(*v1.CallUsage)(nil),                      // 88: trivet.usage.v1.CallUsage
-	(*Limits)(nil),                            // 89: trivet.billing.v1.Limits
-	(*Account)(nil),                           // 90: trivet.billing.v1.Account
-	(*UsageRow)(nil),                          // 91: trivet.billing.v1.UsageRow
-	(*UsageSummary)(nil),                      // 92: trivet.billing.v1.UsageSummary
-	(*Entry)(nil),                             // 93: trivet.billing.v1.Entry
-	(*TopUp)(nil),                             // 94: trivet.billing.v1.TopUp
-	(*Overage)(nil),                           // 95: trivet.billing.v1.Overage
-	(*OveragePeriod)(nil),                     // 96: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),                     // 97: trivet.billing.v1.OverageCharge
-	(*Plan)(nil),                              // 98: trivet.billing.v1.Plan
-	(*Pack)(nil),                              // 99: trivet.billing.v1.Pack
-	(*Grant)(nil),                             // 100: trivet.billing.v1.Grant
-	(BillingInterval)(0),                      // 101: trivet.billing.v1.BillingInterval
-	(*Subscription)(nil),                      // 102: trivet.billing.v1.Subscription
-	(*Invoice)(nil),                           // 103: trivet.billing.v1.Invoice
-	(*v11.Health)(nil),                        // 104: trivet.status.v1.Health
-	(v12.EventState)(0),                       // 105: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                         // 106: trivet.inbox.v1.Event
+	(*SetMemberCountRequest)(nil),             // 71: trivet.billing.v1.SetMemberCountRequest
+	(*SetMemberCountResponse)(nil),            // 72: trivet.billing.v1.SetMemberCountResponse
+	(*ExportUserRequest)(nil),                 // 73: trivet.billing.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),                // 74: trivet.billing.v1.ExportUserResponse
+	(*GetStatusRequest)(nil),                  // 75: trivet.billing.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),                 // 76: trivet.billing.v1.GetStatusResponse
+	(*ReceiveWebhookRequest)(nil),             // 77: trivet.billing.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),            // 78: trivet.billing.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),                 // 79: trivet.billing.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),                // 80: trivet.billing.v1.ListEventsResponse
+	(*GetEventRequest)(nil),                   // 81: trivet.billing.v1.GetEventRequest
+	(*GetEventResponse)(nil),                  // 82: trivet.billing.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),              // 83: trivet.billing.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),             // 84: trivet.billing.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),                  // 85: trivet.billing.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),                 // 86: trivet.billing.v1.ReconcileResponse
+	nil,                                       // 87: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),               // 88: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 89: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                      // 90: trivet.usage.v1.CallUsage
+	(*Limits)(nil),                            // 91: trivet.billing.v1.Limits
+	(*Account)(nil),                           // 92: trivet.billing.v1.Account
+	(*UsageRow)(nil),                          // 93: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                      // 94: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                             // 95: trivet.billing.v1.Entry
+	(*TopUp)(nil),                             // 96: trivet.billing.v1.TopUp
+	(*Overage)(nil),                           // 97: trivet.billing.v1.Overage
+	(*OveragePeriod)(nil),                     // 98: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),                     // 99: trivet.billing.v1.OverageCharge
+	(*Plan)(nil),                              // 100: trivet.billing.v1.Plan
+	(*Pack)(nil),                              // 101: trivet.billing.v1.Pack
+	(*Grant)(nil),                             // 102: trivet.billing.v1.Grant
+	(BillingInterval)(0),                      // 103: trivet.billing.v1.BillingInterval
+	(*Subscription)(nil),                      // 104: trivet.billing.v1.Subscription
+	(*Invoice)(nil),                           // 105: trivet.billing.v1.Invoice
+	(*v11.Health)(nil),                        // 106: trivet.status.v1.Health
+	(v12.EventState)(0),                       // 107: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                         // 108: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	86,  // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
-	87,  // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	88,  // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	87,  // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	88,  // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	88,  // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	89,  // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	90,  // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	89,  // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	90,  // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
 	0,   // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	89,  // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	90,  // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	91,  // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	92,  // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
 	1,   // 8: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	91,  // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	92,  // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	93,  // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	94,  // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
 	1,   // 11: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	91,  // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	87,  // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
-	87,  // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
+	93,  // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	89,  // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
+	89,  // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 15: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
 	20,  // 16: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
-	87,  // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
+	89,  // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 18: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
-	88,  // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
+	90,  // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
 	20,  // 20: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
 	24,  // 21: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
-	87,  // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
-	93,  // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	94,  // 24: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	94,  // 25: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	95,  // 26: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
-	96,  // 27: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
-	97,  // 28: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
-	98,  // 29: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	99,  // 30: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
-	89,  // 31: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	87,  // 32: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	100, // 33: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	101, // 34: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	89,  // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
+	95,  // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	96,  // 24: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	96,  // 25: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	97,  // 26: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
+	98,  // 27: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
+	99,  // 28: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
+	100, // 29: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	101, // 30: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
+	91,  // 31: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	89,  // 32: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	102, // 33: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	103, // 34: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
 	44,  // 35: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
 	2,   // 36: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
-	87,  // 37: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	89,  // 37: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
 	44,  // 38: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	102, // 39: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	101, // 40: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	104, // 39: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	103, // 40: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
 	51,  // 41: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
-	101, // 42: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
-	87,  // 43: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
-	87,  // 44: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
-	102, // 45: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	102, // 46: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	102, // 47: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	103, // 42: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
+	89,  // 43: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
+	89,  // 44: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
+	104, // 45: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	104, // 46: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	104, // 47: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
 	60,  // 48: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
-	103, // 49: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	105, // 49: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
 	68,  // 50: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
 	67,  // 51: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
-	98,  // 52: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
-	99,  // 53: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
+	100, // 52: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
+	101, // 53: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
 	3,   // 54: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
-	104, // 55: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	104, // 56: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	85,  // 57: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	105, // 58: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	87,  // 59: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	106, // 60: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	106, // 61: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	87,  // 62: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	86,  // 63: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	106, // 55: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	106, // 56: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	87,  // 57: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	107, // 58: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	89,  // 59: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	108, // 60: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	108, // 61: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	89,  // 62: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	88,  // 63: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
 	4,   // 64: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
 	6,   // 65: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
 	8,   // 66: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
@@ -6145,53 +6255,55 @@ var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
 	61,  // 90: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
 	63,  // 91: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
 	65,  // 92: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
-	69,  // 93: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	71,  // 94: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	73,  // 95: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	75,  // 96: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	77,  // 97: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	79,  // 98: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	81,  // 99: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	83,  // 100: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	5,   // 101: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	7,   // 102: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	9,   // 103: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	11,  // 104: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	13,  // 105: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	15,  // 106: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	17,  // 107: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
-	19,  // 108: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
-	22,  // 109: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
-	25,  // 110: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
-	27,  // 111: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	33,  // 112: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
-	35,  // 113: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	37,  // 114: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
-	39,  // 115: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
-	41,  // 116: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	43,  // 117: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	46,  // 118: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
-	59,  // 119: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	48,  // 120: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
-	50,  // 121: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
-	53,  // 122: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
-	55,  // 123: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
-	57,  // 124: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
-	29,  // 125: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
-	31,  // 126: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
-	62,  // 127: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	64,  // 128: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	66,  // 129: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
-	70,  // 130: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	72,  // 131: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	74,  // 132: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	76,  // 133: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	78,  // 134: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	80,  // 135: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	82,  // 136: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	84,  // 137: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	101, // [101:138] is the sub-list for method output_type
-	64,  // [64:101] is the sub-list for method input_type
+	71,  // 93: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
+	69,  // 94: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	73,  // 95: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	75,  // 96: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	77,  // 97: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	79,  // 98: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	81,  // 99: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	83,  // 100: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	85,  // 101: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	5,   // 102: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	7,   // 103: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	9,   // 104: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	11,  // 105: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	13,  // 106: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	15,  // 107: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	17,  // 108: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	19,  // 109: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	22,  // 110: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	25,  // 111: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	27,  // 112: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	33,  // 113: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
+	35,  // 114: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	37,  // 115: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
+	39,  // 116: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
+	41,  // 117: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	43,  // 118: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	46,  // 119: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
+	59,  // 120: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	48,  // 121: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
+	50,  // 122: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
+	53,  // 123: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
+	55,  // 124: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
+	57,  // 125: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
+	29,  // 126: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
+	31,  // 127: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
+	62,  // 128: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	64,  // 129: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	66,  // 130: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
+	72,  // 131: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
+	70,  // 132: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	74,  // 133: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	76,  // 134: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	78,  // 135: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	80,  // 136: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	82,  // 137: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	84,  // 138: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	86,  // 139: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	102, // [102:140] is the sub-list for method output_type
+	64,  // [64:102] is the sub-list for method input_type
 	64,  // [64:64] is the sub-list for extension type_name
 	64,  // [64:64] is the sub-list for extension extendee
 	0,   // [0:64] is the sub-list for field type_name
@@ -6213,7 +6325,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   82,
+			NumMessages:   84,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

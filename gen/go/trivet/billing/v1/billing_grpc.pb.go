@@ -50,6 +50,7 @@ const (
 	BillingService_ListInvoices_FullMethodName              = "/trivet.billing.v1.BillingService/ListInvoices"
 	BillingService_ApplyPlans_FullMethodName                = "/trivet.billing.v1.BillingService/ApplyPlans"
 	BillingService_ListPlanVersions_FullMethodName          = "/trivet.billing.v1.BillingService/ListPlanVersions"
+	BillingService_SetMemberCount_FullMethodName            = "/trivet.billing.v1.BillingService/SetMemberCount"
 	BillingService_EraseUser_FullMethodName                 = "/trivet.billing.v1.BillingService/EraseUser"
 	BillingService_ExportUser_FullMethodName                = "/trivet.billing.v1.BillingService/ExportUser"
 	BillingService_GetStatus_FullMethodName                 = "/trivet.billing.v1.BillingService/GetStatus"
@@ -157,6 +158,9 @@ type BillingServiceClient interface {
 	ApplyPlans(ctx context.Context, in *ApplyPlansRequest, opts ...grpc.CallOption) (*ApplyPlansResponse, error)
 	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
 	ListPlanVersions(ctx context.Context, in *ListPlanVersionsRequest, opts ...grpc.CallOption) (*ListPlanVersionsResponse, error)
+	// SetMemberCount tells how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
+	// one changes nothing.
+	SetMemberCount(ctx context.Context, in *SetMemberCountRequest, opts ...grpc.CallOption) (*SetMemberCountResponse, error)
 	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
 	// ExportUser pages through the usage records that name a person, for an export of everything that is stored about them.
@@ -484,6 +488,16 @@ func (c *billingServiceClient) ListPlanVersions(ctx context.Context, in *ListPla
 	return out, nil
 }
 
+func (c *billingServiceClient) SetMemberCount(ctx context.Context, in *SetMemberCountRequest, opts ...grpc.CallOption) (*SetMemberCountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetMemberCountResponse)
+	err := c.cc.Invoke(ctx, BillingService_SetMemberCount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *billingServiceClient) EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EraseUserResponse)
@@ -670,6 +684,9 @@ type BillingServiceServer interface {
 	ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error)
 	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
 	ListPlanVersions(context.Context, *ListPlanVersionsRequest) (*ListPlanVersionsResponse, error)
+	// SetMemberCount tells how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
+	// one changes nothing.
+	SetMemberCount(context.Context, *SetMemberCountRequest) (*SetMemberCountResponse, error)
 	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
 	// ExportUser pages through the usage records that name a person, for an export of everything that is stored about them.
@@ -784,6 +801,9 @@ func (UnimplementedBillingServiceServer) ApplyPlans(context.Context, *ApplyPlans
 }
 func (UnimplementedBillingServiceServer) ListPlanVersions(context.Context, *ListPlanVersionsRequest) (*ListPlanVersionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPlanVersions not implemented")
+}
+func (UnimplementedBillingServiceServer) SetMemberCount(context.Context, *SetMemberCountRequest) (*SetMemberCountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetMemberCount not implemented")
 }
 func (UnimplementedBillingServiceServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
@@ -1345,6 +1365,24 @@ func _BillingService_ListPlanVersions_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BillingService_SetMemberCount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetMemberCountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).SetMemberCount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_SetMemberCount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).SetMemberCount(ctx, req.(*SetMemberCountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BillingService_EraseUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EraseUserRequest)
 	if err := dec(in); err != nil {
@@ -1600,6 +1638,10 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPlanVersions",
 			Handler:    _BillingService_ListPlanVersions_Handler,
+		},
+		{
+			MethodName: "SetMemberCount",
+			Handler:    _BillingService_SetMemberCount_Handler,
 		},
 		{
 			MethodName: "EraseUser",

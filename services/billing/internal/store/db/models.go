@@ -116,6 +116,14 @@ type Hold struct {
 	OverageStartTime      int64
 }
 
+type MemberCount struct {
+	AccountID string
+	Members   int64
+	Sequence  int64
+	NextTime  int64
+	Attempt   string
+}
+
 type Offer struct {
 	Kind       string
 	ID         string

@@ -2377,6 +2377,54 @@ export declare type EraseUserResponse = Message<"trivet.billing.v1.EraseUserResp
 export declare const EraseUserResponseSchema: GenMessage<EraseUserResponse>;
 
 /**
+ * SetMemberCountRequest is a report of an organization's members.
+ *
+ * @generated from message trivet.billing.v1.SetMemberCountRequest
+ */
+export declare type SetMemberCountRequest = Message<"trivet.billing.v1.SetMemberCountRequest"> & {
+  /**
+   * The organization, which is the account. Example: "org_2abc".
+   *
+   * @generated from field: string organization_id = 1;
+   */
+  organizationId: string;
+
+  /**
+   * The number of members. Example: 12.
+   *
+   * @generated from field: int32 members = 2;
+   */
+  members: number;
+
+  /**
+   * The number of the report. Example: 7.
+   *
+   * @generated from field: int32 sequence = 3;
+   */
+  sequence: number;
+};
+
+/**
+ * Describes the message trivet.billing.v1.SetMemberCountRequest.
+ * Use `create(SetMemberCountRequestSchema)` to create a new message.
+ */
+export declare const SetMemberCountRequestSchema: GenMessage<SetMemberCountRequest>;
+
+/**
+ * SetMemberCountResponse confirms the report.
+ *
+ * @generated from message trivet.billing.v1.SetMemberCountResponse
+ */
+export declare type SetMemberCountResponse = Message<"trivet.billing.v1.SetMemberCountResponse"> & {
+};
+
+/**
+ * Describes the message trivet.billing.v1.SetMemberCountResponse.
+ * Use `create(SetMemberCountResponseSchema)` to create a new message.
+ */
+export declare const SetMemberCountResponseSchema: GenMessage<SetMemberCountResponse>;
+
+/**
  * ExportUserRequest names a person and a page.
  *
  * @generated from message trivet.billing.v1.ExportUserRequest
@@ -3287,6 +3335,17 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof ListPlanVersionsRequestSchema;
     output: typeof ListPlanVersionsResponseSchema;
+  },
+  /**
+   * SetMemberCount tells how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
+   * one changes nothing.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.SetMemberCount
+   */
+  setMemberCount: {
+    methodKind: "unary";
+    input: typeof SetMemberCountRequestSchema;
+    output: typeof SetMemberCountResponseSchema;
   },
   /**
    * EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.

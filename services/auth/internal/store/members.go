@@ -1,0 +1,48 @@
+package store
+
+import (
+	"context"
+
+	"github.com/trivet-dev/trivet/services/auth/internal/members"
+	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
+)
+
+var _ members.Store = (*Store)(nil)
+
+// changesAtOnce bounds the changes that one report covers. Those beyond it lead to another report.
+const changesAtOnce = 1000
+
+// ChangedOrganizations lists organizations that billing was not told of.
+func (s *Store) ChangedOrganizations(ctx context.Context, limit int) ([]string, error) {
+	return s.read.ListChangedOrganizations(ctx, int64(limit))
+}
+
+// ReportMembers counts the members of an organization. The order counts: a change that commits after its changes were read is not among them, and leads
+// to another report; and whoever takes a later number counts later.
+func (s *Store) ReportMembers(ctx context.Context, organizationID string) (r members.Report, err error) {
+	r.OrganizationID = organizationID
+	if r.Changes, err = s.read.ListMemberChanges(ctx, db.ListMemberChangesParams{OrganizationID: organizationID, PageSize: changesAtOnce}); err != nil {
+		return r, err
+	}
+	err = s.write(ctx, organizationID, func(ctx context.Context, q *db.Queries) (err error) {
+		r.Sequence, err = q.NextMemberReport(ctx, organizationID)
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	r.Members, err = s.read.CountMembers(ctx, organizationID)
+	return r, err
+}
+
+// EndReport forgets the changes that a report covers.
+func (s *Store) EndReport(ctx context.Context, r members.Report) error {
+	return s.write(ctx, r.OrganizationID, func(ctx context.Context, q *db.Queries) error {
+		for _, id := range r.Changes {
+			if err := q.DropMemberChange(ctx, db.DropMemberChangeParams{OrganizationID: r.OrganizationID, ChangeID: id}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,78 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/members"
+	"github.com/trivet-dev/trivet/services/auth/internal/store"
+)
+
+// What changes the number of members is reported, once, and what does not is not.
+func TestMemberReports(t *testing.T) {
+	databasetest.Each(t, migrations(t), func(t *testing.T, db *database.DB) {
+		s := store.New(db, time.Now, nil)
+		var sent []members.Report
+		var fails error
+		r := &members.Reporter{Store: s, Send: func(_ context.Context, r members.Report) error {
+			if fails == nil {
+				sent = append(sent, r)
+			}
+			return fails
+		}}
+		keep := func(context.Context) error { return nil }
+		run := func() []members.Report {
+			t.Helper()
+			sent = nil
+			require.NoError(t, r.Run(t.Context(), keep))
+			return sent
+		}
+		at := time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
+		put := func(user, role string, minute int) {
+			t.Helper()
+			_, err := s.PutMembership(t.Context(), directory.Membership{
+				ID: "orgmem_" + user, OrganizationID: "org_1", UserID: user, Role: role, CreateTime: at, UpdateTime: at.Add(time.Duration(minute) * time.Minute),
+			})
+			require.NoError(t, err)
+		}
+		require.Empty(t, run())
+		put("user_1", "org:admin", 0)
+		put("user_2", "org:member", 0)
+		first := run()
+		require.Len(t, first, 1, "both changes are one report")
+		require.EqualValues(t, 2, first[0].Members)
+		require.Empty(t, run())
+		put("user_2", "org:admin", 1)
+		require.Empty(t, run(), "a role changes no number")
+
+		_, err := s.DeleteMembership(t.Context(), "org_1", "user_2", at.Add(2*time.Minute))
+		require.NoError(t, err)
+		fails = errors.New("billing is away")
+		require.ErrorIs(t, r.Run(t.Context(), keep), fails)
+		fails = nil
+		second := run()
+		require.Len(t, second, 1)
+		require.EqualValues(t, 1, second[0].Members)
+		require.Greater(t, second[0].Sequence, first[0].Sequence)
+
+		// A change during a report is not lost, and a report that is slow does not hide it.
+		put("user_3", "org:member", 3)
+		slow, err := s.ReportMembers(t.Context(), "org_1")
+		require.NoError(t, err)
+		put("user_4", "org:member", 3)
+		require.NoError(t, s.EndReport(t.Context(), slow))
+		last := run()
+		require.Len(t, last, 1)
+		require.EqualValues(t, 3, last[0].Members)
+		_, err = s.DeleteUser(t.Context(), "user_1", at.Add(4*time.Minute))
+		require.NoError(t, err)
+		require.EqualValues(t, 2, run()[0].Members)
+	})
+}

@@ -1,0 +1,231 @@
+package checkout
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trivet-dev/trivet/platform/job"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
+)
+
+// Members is how many members an organization has.
+type Members struct {
+	Count int64
+	// Sequence numbers the reports of an organization: a later one replaces an earlier one.
+	Sequence int64
+	// Attempt is the change of seats whose outcome may be unknown.
+	Attempt string
+}
+
+// SeatsDelay is how long reports are gathered before the seats follow.
+const SeatsDelay = 10 * time.Second
+
+const (
+	// seatsRetry and seatsLater are the pauses before seats are compared again: after a change or a failure, and when nothing may change now.
+	seatsRetry = time.Minute
+	seatsLater = time.Hour
+	// seatsBatch is how many accounts are compared in one round.
+	seatsBatch = 100
+)
+
+// FollowSeats has the seats of subscriptions follow the members, where the plan says so. Errors: those of mirror.Fetch, of package outcome and of the
+// store.
+func (s *Service) FollowSeats(ctx context.Context) error {
+	if err := s.loaded(ctx); err != nil {
+		return err
+	}
+	due, err := s.Store.DueSeats(ctx, s.Now(), seatsBatch)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, accountID := range due {
+		m, err := s.Store.Members(ctx, accountID)
+		if err != nil {
+			return errors.Join(append(failed, err)...)
+		}
+		wait := seatsRetry
+		err = s.alone(ctx, accountID, func(ctx context.Context, s *Service, _ *job.Holder) (err error) {
+			wait, err = s.followSeats(ctx, accountID, m)
+			return err
+		})
+		if err != nil && !errors.Is(err, job.ErrBusy) {
+			failed = append(failed, fmt.Errorf("change the seats of %s: %w", accountID, err))
+		}
+		if err := s.Store.PostponeSeats(ctx, accountID, m.Sequence, s.Now().Add(max(wait, seatsRetry))); err != nil {
+			return errors.Join(append(failed, err)...)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// followSeats brings the seats of one subscription closer to the members, and returns after how long they are compared again.
+func (s *Service) followSeats(ctx context.Context, accountID string, m Members) (time.Duration, error) {
+	known, err := s.Store.Subscription(ctx, accountID)
+	if err != nil {
+		return seatsRetry, err
+	}
+	if plan, ok := s.Catalog.Get(known.Plan.Ref()); ok && !plan.FollowsMembers() && !scheduledFollows(s.Catalog, known) {
+		return seatsLater, nil
+	}
+	sub, st, err := s.live(ctx, accountID)
+	if errors.Is(err, ErrNoSubscription) || errors.Is(err, ErrUnpaid) {
+		return seatsLater, nil
+	}
+	if err != nil {
+		return seatsRetry, err
+	}
+	have, sale, ok := sub.Item(s.Catalog)
+	switch {
+	case !ok:
+		return seatsLater, nil
+	case sub.PendingUpdate != nil: // an earlier change waits for its payment
+		return seatsRetry, nil
+	}
+	want := sale.Plan.SeatsFor(m.Count, have.Quantity)
+	if want > have.Quantity || want < have.Quantity && st.Access == subscriptions.Trial {
+		return seatsRetry, s.changeSeats(ctx, accountID, m, sub, have, want)
+	}
+	if sub.CancelAtPeriodEnd {
+		return seatsLater, nil // there is no next period
+	}
+	return seatsLater, s.scheduleSeats(ctx, m, sub, have, sale)
+}
+
+func scheduledFollows(catalog *plans.Catalog, st subscriptions.State) bool {
+	plan, ok := catalog.Get(st.Scheduled.Plan.Ref())
+	return ok && !st.Scheduled.Time.IsZero() && plan.FollowsMembers()
+}
+
+// seatAttempt is a change of seats. It is stored before the call: the same key must come with the same parameters.
+type seatAttempt struct {
+	Subscription, Price string
+	From, To            int64
+	Key                 string
+	Time                time.Time
+}
+
+// changeSeats changes the seats at once and charges them. Without a payment they stay as they were until the invoice is paid.
+func (s *Service) changeSeats(ctx context.Context, accountID string, m Members, sub subscriptions.Subscription, have subscriptions.Item, want int64) error {
+	now := s.Now().UTC().Truncate(time.Second)
+	start, end := sub.Period()
+	if now.Before(start) {
+		now = start // this clock is behind Stripe's
+	}
+	fresh := seatAttempt{
+		Subscription: sub.ID, Price: have.Price.ID, From: have.Quantity, To: want, Key: "trivet/" + accountID + "/seats/" + rand.Text(), Time: now,
+	}
+	var a seatAttempt
+	same := m.Attempt != "" && json.Unmarshal([]byte(m.Attempt), &a) == nil && a.Subscription == fresh.Subscription && a.Price == fresh.Price &&
+		a.From == fresh.From && a.To == fresh.To && now.Sub(a.Time) < keyLife && !a.Time.Before(start)
+	if !same {
+		a = fresh
+		text, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		if err := s.Store.SaveSeatAttempt(ctx, accountID, string(text)); err != nil {
+			return err
+		}
+	}
+	p := Preview{
+		Subscription: sub.ID, Item: have.ID, FromPrice: have.Price.ID, FromQuantity: have.Quantity, PeriodStart: start, Price: have.Price.ID,
+		Quantity: want, Date: a.Time, Effective: end, AtOnce: true,
+	}
+	done, err := s.Changer.Change(ctx, p, a.Key)
+	if err != nil {
+		unknown, ok := errors.AsType[*outcome.UnknownError](err)
+		_, busy := errors.AsType[*outcome.BusyError](err)
+		if busy || ok && !unknown.Spent {
+			return err
+		}
+		return errors.Join(err, s.Store.SaveSeatAttempt(ctx, accountID, "")) // whether it was done shows in the subscription
+	}
+	return s.follow(ctx, p, done.Invoice)
+}
+
+// scheduleSeats makes the seats of the next period what the members need. It keeps a change of plan that is scheduled, and takes back a change of seats
+// that is not needed any more.
+func (s *Service) scheduleSeats(ctx context.Context, m Members, sub subscriptions.Subscription, have subscriptions.Item, sale plans.Sale) error {
+	next := nextItem{price: have.Price.ID, quantity: have.Quantity, plan: *sale.Plan}
+	scheduled := false
+	if sub.Schedule != "" {
+		o, err := s.Mirror.Sync(ctx, mirror.Schedule, sub.Schedule)
+		if err != nil {
+			return err
+		}
+		schedule, err := subscriptions.ParseSchedule(o.Body)
+		if err != nil {
+			return err
+		}
+		if item, ok := s.nextOf(schedule); ok {
+			next, scheduled = item, true
+		}
+	}
+	want := next.plan.SeatsFor(m.Count, next.quantity)
+	_, end := sub.Period()
+	p := Preview{Subscription: sub.ID, FromPrice: have.Price.ID, Price: next.price, Quantity: want, Effective: end}
+	switch {
+	case want == next.quantity:
+		return nil
+	case scheduled && next.price == have.Price.ID && want == have.Quantity:
+		if err := s.Changer.ReleaseSchedule(ctx, sub.Schedule); err != nil {
+			return err
+		}
+	default:
+		if err := s.Changer.ScheduleChange(ctx, p); err != nil {
+			return err
+		}
+	}
+	return s.follow(ctx, p, "")
+}
+
+// nextItem is what a subscription has in its next period.
+type nextItem struct {
+	price    string
+	quantity int64
+	plan     plans.Plan
+}
+
+// nextOf finds what the next phase of a schedule has.
+func (s *Service) nextOf(schedule subscriptions.Schedule) (nextItem, bool) {
+	for _, phase := range schedule.Phases {
+		if !phase.Begin().After(s.Now()) {
+			continue
+		}
+		for _, i := range phase.Items {
+			if sale, ok := s.Catalog.ByPrice(i.Price); ok && sale.Plan != nil {
+				return nextItem{i.Price, i.Quantity, *sale.Plan}, true
+			}
+		}
+	}
+	return nextItem{}, false
+}
+
+// members fills in the seats of a plan that follow the organization's members. Other numbers are refused.
+func (s *Service) members(ctx context.Context, r *Request) error {
+	offer, ok := s.Catalog.OfferOf(r.PlanID, "")
+	if !ok || offer.Plan == nil || !offer.Plan.FollowsMembers() {
+		return nil
+	}
+	m, err := s.Store.Members(ctx, r.AccountID)
+	if isNotFound(err) {
+		return nil // a person's account, or auth has not reported yet
+	}
+	if err != nil {
+		return err
+	}
+	n := offer.Plan.SeatsFor(m.Count, 0)
+	if r.Seats != 0 && r.Seats != n {
+		return &SeatsError{Min: n, Max: n}
+	}
+	r.Seats = n
+	return nil
+}

@@ -1,0 +1,151 @@
+package billing_test
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/sandbox/fault"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
+)
+
+const seatsFile = `
+plans:
+  - {id: free, name: Free, price: "0.00", included_credit: "0"}
+  - {id: crew, name: Crew, price: "10.00", included_credit: "12.00", seats: {min: 2, max: 6, per_member: true}}
+  - {id: small, name: Small, price: "4.00", included_credit: "1.00", seats: {min: 1, max: 4, per_member: true}}
+`
+
+// members reports, as auth does, and has the seats follow when the reports were gathered.
+func (h *fixture) members(sequence, n int32) {
+	h.t.Helper()
+	h.reported(sequence, n)
+	h.followed()
+}
+
+func (h *fixture) reported(sequence, n int32) {
+	h.t.Helper()
+	_, err := h.from("auth").SetMemberCount(h.t.Context(), &billingv1.SetMemberCountRequest{OrganizationId: "org_1", Members: n, Sequence: sequence})
+	require.NoError(h.t, err)
+}
+
+func (h *fixture) followed() {
+	h.t.Helper()
+	h.Add(11 * time.Second)
+	require.NoError(h.t, h.service.FollowSeats(h.t.Context()))
+}
+
+// crew runs a test with a subscription of three seats, for three members.
+func crew(t *testing.T, test func(t *testing.T, h *fixture)) {
+	t.Helper()
+	sell(t, func(t *testing.T, h *fixture) {
+		h.apply(seatsFile)
+		h.reported(1, 3)
+		require.True(t, h.buy(purchase("crew", "")).GetApplied())
+		require.EqualValues(t, 3, h.subscription().GetSeats(), "a checkout buys a seat for each member")
+		h.followed()
+		require.Len(t, h.listed("/v1/invoices"), 1)
+		test(t, h)
+	})
+}
+
+// More members get seats at once, fewer with the next period.
+func TestSeatsFollowTheMembers(t *testing.T) {
+	crew(t, func(t *testing.T, h *fixture) {
+		var changes atomic.Int64
+		count := func(r *http.Request) {
+			if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/v1/subscription") {
+				changes.Add(1)
+			}
+		}
+		h.before.Store(&count)
+		for n := range int32(100) { // a storm of webhooks
+			h.reported(2+n, 3+n%3)
+		}
+		h.members(200, 5)
+		require.EqualValues(t, 1, changes.Load())
+		require.EqualValues(t, 5, h.subscription().GetSeats())
+		require.Len(t, h.listed("/v1/invoices"), 2)
+		require.InDelta(t, 60e9, h.account().GetBalanceNanoUsd(), 1e8, "the credit of two more seats, but for the moment that has passed")
+
+		h.members(199, 2)
+		require.Nil(t, h.subscription().GetScheduledChange(), "an older report changes nothing")
+		h.members(201, 4)
+		require.EqualValues(t, 5, h.subscription().GetSeats())
+		require.EqualValues(t, 4, h.subscription().GetScheduledChange().GetSeats())
+		h.members(202, 5)
+		require.Nil(t, h.subscription().GetScheduledChange(), "the members are back")
+		h.members(203, 1)
+		require.EqualValues(t, 2, h.subscription().GetScheduledChange().GetSeats(), "not below the plan's minimum")
+		h.members(204, 9)
+		require.EqualValues(t, 6, h.subscription().GetSeats(), "not above the plan's maximum")
+		for range 3 {
+			h.Add(2 * time.Minute)
+			h.followed()
+		}
+		require.Nil(t, h.subscription().GetScheduledChange())
+		before := changes.Load()
+		h.Add(2 * time.Hour)
+		h.followed()
+		require.Equal(t, before, changes.Load(), "what has followed is left alone")
+	})
+}
+
+// A change of plan that is scheduled stays, with the seats that the members need.
+func TestSeatsOfAScheduledChange(t *testing.T) {
+	crew(t, func(t *testing.T, h *fixture) {
+		p, err := h.preview("small", 0, month)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, p.GetSeats())
+		_, err = h.change(p)
+		require.NoError(t, err)
+		h.members(2, 4)
+		h.Add(2 * time.Minute)
+		h.followed()
+		require.EqualValues(t, 4, h.subscription().GetSeats())
+		require.Equal(t, "small", h.subscription().GetScheduledChange().GetPlanId())
+		require.EqualValues(t, 4, h.subscription().GetScheduledChange().GetSeats())
+	})
+}
+
+// A lost answer and failures that Stripe repeats charge the seats once.
+func TestSeatsAfterFailures(t *testing.T) {
+	for name, f := range map[string]fault.Fault{
+		"a lost answer": {Kind: fault.CommitTimeout, Method: "POST", Path: "/v1/subscriptions/*", Count: 1},
+		"an error":      {Kind: fault.Status, Status: 500, Method: "POST", Path: "/v1/subscriptions/*", Count: 1},
+		"a limit":       {Kind: fault.RateLimit, Method: "POST", Path: "/v1/subscriptions/*", Count: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			crew(t, func(t *testing.T, h *fixture) {
+				billingtest.Fail(t, h.stripe, f)
+				h.reported(2, 5)
+				for range 3 {
+					h.Add(2 * time.Minute)
+					_ = h.service.FollowSeats(t.Context()) // it is retried
+				}
+				require.EqualValues(t, 5, h.subscription().GetSeats())
+				require.Len(t, h.listed("/v1/invoices"), 2)
+			})
+		})
+	}
+}
+
+// Other seats than those of the members are refused, and an account without reports buys as before.
+func TestSeatsThatFollowCannotBeChosen(t *testing.T) {
+	sell(t, func(t *testing.T, h *fixture) {
+		h.apply(seatsFile)
+		h.reported(1, 3)
+		r := purchase("crew", "")
+		r.Seats = 2
+		_, err := h.from("gateway").CreateCheckoutSession(h.as(admin), r)
+		require.Contains(t, requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err).Message, "from 3 to 3")
+		_, err = h.from("gateway").CreateCheckoutSession(h.as(elsewhere), r)
+		require.NoError(t, err)
+	})
+}
