@@ -41,10 +41,22 @@ var programs = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
+// validator compares what clients read with the OpenAPI document.
+var validator *openAPIValidator //nolint:gochecknoglobals // it is the transport of all clients of this test program
+
 func TestMain(m *testing.M) {
+	var err error
+	if validator, err = newOpenAPIValidator(http.DefaultTransport); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	http.DefaultTransport = validator
 	code := m.Run()
 	if dir, err := programs(); err == nil {
 		_ = os.RemoveAll(dir)
+	}
+	if !validator.report(os.Stderr) && code == 0 {
+		code = 1
 	}
 	os.Exit(code)
 }

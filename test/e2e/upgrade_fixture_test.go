@@ -111,6 +111,7 @@ func oldInstallation(t *testing.T, programs, url string) *installation {
 	t.Helper()
 	p := ports(t, 4)
 	in := &installation{t: t, edge: "http://" + p[0], sandbox: "http://" + p[3], ops: []string{"http://" + p[2]}, log: &logFile{}, version: programs}
+	validator.except(p[0])
 	in.start("trivet", []string{"dev"}, append([]string{
 		"TRIVET_HTTP_ADDR=" + p[0], "TRIVET_GRPC_ADDR=" + p[1], "TRIVET_OPS_ADDR=" + p[2], "TRIVET_SANDBOX_ADDR=" + p[3], "TRIVET_SANDBOX_PACE=0s",
 		"TRIVET_DATA_DIR=" + t.TempDir(), "DATABASE_URL=" + url, "TRIVET_OPERATORS=user_operator,user_op", "LOG_LEVEL=warn",
