@@ -61,6 +61,10 @@ test-replicas: ## Run three replicas of each service under load, and kill and fr
 drill: ## Break each provider, PostgreSQL and Redis in turn under load for ten minutes; it prints what users saw, and writes it into docs/operations.md
 	TRIVET_DRILL=1 go test -count=1 -timeout 30m -v -run '^TestDrill$$' ./test/e2e
 
+.PHONY: dashboard
+dashboard: ## Let a Prometheus read a running Trivet, evaluate every query of the dashboard, and print how many series each has
+	go test -count=1 -v -run '^TestDashboardOverARealRun$$' ./test/e2e
+
 .PHONY: test-calls
 test-calls: ## Run the tests of the all-in-one with plain calls that copy and check their messages
 	go test -tags checkcalls ./platform/grpcserver ./gateway ./internal/allinone
