@@ -71,6 +71,7 @@ func (g *Gateway) finish(x *exchange, method string, took time.Duration) {
 		status = errs.StatusClientClosed
 	}
 	method = knownMethod(method)
+	defer x.trace(method, status)
 	g.meters.record(x, method, x.Route, status, took)
 	level := slog.LevelInfo
 	if status >= http.StatusInternalServerError || (x.Broken && status != errs.StatusClientClosed) {

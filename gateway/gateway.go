@@ -28,6 +28,7 @@ import (
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	"github.com/trivet-dev/trivet/platform/credential"
 	"github.com/trivet-dev/trivet/platform/ratelog"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // Exchanger exchanges a credential for passports; see *credential.Exchanger.
@@ -50,6 +51,8 @@ type Deps struct {
 	// Logger receives one line per request.
 	Logger *slog.Logger
 	Meter  metric.Meter
+	// Tracer traces requests; nil traces none.
+	Tracer *tracing.Tracer
 	// Now is the clock.
 	Now func() time.Time
 	// Production adds HSTS, and refuses webhooks that do not come over HTTPS.
@@ -62,6 +65,7 @@ type Deps struct {
 type Gateway struct {
 	config      Config
 	logger      *slog.Logger
+	tracer      *tracing.Tracer
 	now         func() time.Time
 	production  bool
 	credentials Exchanger
@@ -91,7 +95,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 		production:  deps.Production,
 		development: deps.Development,
 		limited:     ratelog.New(deps.Now),
-		config:      config, logger: deps.Logger, now: deps.Now, credentials: deps.Credentials,
+		config:      config, logger: deps.Logger, tracer: deps.Tracer, now: deps.Now, credentials: deps.Credentials,
 		body: reqbody.Reader{Max: int64(config.MaxBodyBytes), Timeout: config.BodyTimeout},
 	}
 	g.cors = g.newCORS()

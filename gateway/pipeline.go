@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/requestid"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // exchange is one request and its response. It is also the context of the request, because a context for each of its values
@@ -24,6 +25,7 @@ type exchange struct {
 	context.Context
 	call.State
 	recorder
+	span tracing.Span
 }
 
 // Value returns the state of the request, its id, and the values of the server's context.
@@ -47,6 +49,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		Context: r.Context(), State: call.State{ID: id, Tree: errorbody.TreeOf(r.URL.Path)},
 		recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout},
 	}
+	x.Context, x.span = g.tracer.Request(x.Context, spanName(r.Method, ""), tracing.Incoming(r.Header))
 	g.headers(w.Header(), id)
 
 	defer func() {
@@ -138,7 +141,12 @@ func (g *Gateway) identify(r *http.Request, state *call.State) error {
 	if err != nil {
 		return err
 	}
-	passports, err := g.credentials.Exchange(r.Context(), token)
+	ctx, span := tracing.Start(r.Context(), "verify credential", tracing.Internal)
+	passports, err := g.credentials.Exchange(ctx, token)
+	if err != nil {
+		span.Fail(errs.Code(errs.ReasonOf(err)))
+	}
+	span.End()
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (s *system) assemble(ctx context.Context, secrets trust) (err error) {
 	edge := s.conns["gateway"]
 	s.gateway, err = gateway.New(ctx, s.config.Gateway, gateway.Deps{
 		Auth: edge, AI: edge, Billing: edge, Relay: relay, Credentials: s.server.Credentials, OpenAPI: gen.OpenAPI(),
-		Logger: s.host.Logger, Meter: s.host.Meter("gateway"), Now: s.host.Now,
+		Logger: s.host.Logger, Meter: s.host.Meter("gateway"), Tracer: s.host.Tracer, Now: s.host.Now,
 		Production: s.host.Settings.Production(), Development: s.development,
 	})
 	return err

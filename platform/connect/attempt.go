@@ -12,6 +12,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/requestid"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 const (
@@ -107,8 +108,11 @@ func (c *Conn) invoke(ctx context.Context, patience time.Duration, method string
 	}
 }
 
-// outgoing adds who is calling and for which request.
+// outgoing adds who is calling, for which request and in which trace.
 func (c *Conn) outgoing(ctx context.Context) context.Context {
+	if traceparent := tracing.Traceparent(ctx); traceparent != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, tracing.Header, traceparent)
+	}
 	if id := requestid.From(ctx); id != "" {
 		return metadata.AppendToOutgoingContext(ctx, peer.Header, c.prover.Proof(), requestid.Header, id)
 	}

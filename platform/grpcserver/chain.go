@@ -20,6 +20,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/requestid"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // chain is every interceptor in order, as one unary and one stream function.
@@ -42,8 +43,8 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	defer c.inflight.Done()
 	start := time.Now()
 	md, _ := metadata.FromIncomingContext(ctx)
-	ctx = withRequestID(ctx, md)
-	defer func() { err = c.finish(ctx, m, start, err, recover()) }()
+	ctx, span := c.traced(withRequestID(ctx, md), md, m)
+	defer func() { err = c.finish(ctx, m, span, start, err, recover()) }()
 
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -69,8 +70,8 @@ func (c *chain) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 	defer c.inflight.Done()
 	start := time.Now()
 	md, _ := metadata.FromIncomingContext(stream.Context())
-	ctx := withRequestID(stream.Context(), md)
-	defer func() { err = c.finish(ctx, m, start, err, recover()) }()
+	ctx, span := c.traced(withRequestID(stream.Context(), md), md, m)
+	defer func() { err = c.finish(ctx, m, span, start, err, recover()) }()
 
 	if ctx, err = c.authorize(ctx, md, m); err != nil {
 		return err
@@ -97,9 +98,10 @@ func (c *chain) unknown(fullMethod string, call func() (any, error)) (any, error
 	return nil, noRule()
 }
 
-// finish turns what the handler left into what goes over the wire, and tells log and metrics.
-func (c *chain) finish(ctx context.Context, m *method, start time.Time, err error, panicked any) error {
+// finish turns what the handler left into what goes over the wire, and tells log, metrics and trace.
+func (c *chain) finish(ctx context.Context, m *method, span tracing.Span, start time.Time, err error, panicked any) error {
 	took := time.Since(start)
+	defer span.End()
 	if panicked != nil {
 		err = fmt.Errorf("panic in %s: %v\n%s", m.name, panicked, debug.Stack())
 	}
@@ -112,6 +114,7 @@ func (c *chain) finish(ctx context.Context, m *method, start time.Time, err erro
 	}
 	e := errs.From(err)
 	st := e.GRPCStatus()
+	span.Fail(errs.Code(e.Reason))
 	c.instruments.record(ctx, m, st.Code(), took)
 	c.config.Logger.LogAttrs(ctx, levelOf(e.Reason), "rpc failed",
 		slog.String("method", m.name), slog.String("reason", errs.Code(e.Reason)), slog.Any("error", err),

@@ -19,6 +19,7 @@ import (
 // method is what the interceptors need to know of an RPC, worked out once.
 type method struct {
 	name     string
+	span     string // its name in traces
 	service  string
 	rule     *accessv1.Rule
 	timeout  time.Duration
@@ -38,7 +39,7 @@ func (c *chain) learn(desc *grpc.ServiceDesc, observer RefusalObserver) {
 
 func (c *chain) add(service, name string, observer RefusalObserver) {
 	full := "/" + service + "/" + name
-	m := &method{name: full, service: serviceOf(full), rule: RuleOf(service, name), timeout: c.config.Timeout, observer: observer}
+	m := &method{name: full, span: strings.TrimPrefix(full, "/"), service: serviceOf(full), rule: RuleOf(service, name), timeout: c.config.Timeout, observer: observer}
 	if t, ok := c.config.Timeouts[m.service]; ok {
 		m.timeout = t
 	}

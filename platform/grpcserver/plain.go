@@ -15,6 +15,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/requestid"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // A plain call is an RPC between two parts of one process that is nothing but a function call. It has the same recovery,
@@ -69,9 +70,10 @@ func internalCall[Req, Res any](ctx context.Context, c *chain, m *method, in *Re
 	c.inflight.Add(1)
 	defer c.inflight.Done()
 	start := time.Now()
-	ctx = fromCaller(ctx)
+	ctx, span := tracing.Start(fromCaller(ctx), m.span, tracing.Internal)
+	m.describe(ctx, span)
 	defer func() {
-		if err = c.finish(ctx, m, start, err, recover()); err != nil {
+		if err = c.finish(ctx, m, span, start, err, recover()); err != nil {
 			out = nil
 		}
 	}()
@@ -121,8 +123,9 @@ func userStream[Req, Res any](
 	c.inflight.Add(1)
 	defer c.inflight.Done()
 	start := time.Now()
-	ctx = fromCaller(ctx)
-	defer func() { err = c.finish(ctx, m, start, err, recover()) }()
+	ctx, span := tracing.Start(fromCaller(ctx), m.span, tracing.Internal)
+	m.describe(ctx, span)
+	defer func() { err = c.finish(ctx, m, span, start, err, recover()) }()
 	if token == "" {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED, "Unauthorized")
 	}

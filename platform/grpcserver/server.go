@@ -26,6 +26,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/inprocess"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // DefaultMaxMessage is the largest message taken when Config.MaxMessage is 0: 32 MiB, above the edge's largest body.
@@ -56,6 +57,8 @@ type Config struct {
 	Meter metric.Meter
 	// Passports verifies who calls.
 	Passports *passport.Verifier
+	// Tracer traces the calls; nil traces none.
+	Tracer *tracing.Tracer
 	// Peers verifies which service calls.
 	Peers *peer.Verifier
 	// Exchanger takes credentials of direct callers; nil refuses them.

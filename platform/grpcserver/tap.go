@@ -8,6 +8,7 @@ import (
 
 	accessv1 "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // tap refuses a call by its headers, before gRPC reads the message: interceptors run after that, and anybody who reaches the
@@ -21,7 +22,7 @@ func (c *chain) tap(ctx context.Context, info *tap.Info) (context.Context, error
 	claims, err := c.screen(info, m)
 	if err != nil {
 		ctx = withRequestID(ctx, info.Header)
-		return ctx, c.finish(ctx, m, time.Now(), m.refused(ctx, claims, nil, err), nil)
+		return ctx, c.finish(ctx, m, tracing.Span{}, time.Now(), m.refused(ctx, claims, nil, err), nil)
 	}
 	return ctx, nil
 }

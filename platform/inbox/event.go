@@ -38,6 +38,8 @@ type Event struct {
 	State State
 	// LastError says why it is dead or ignored, without personal data or secrets.
 	LastError string
+
+	trace string // the traceparent of what put it; "" when it was not traced
 }
 
 // Record is an event as it is stored.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // Put stores an event and returns after the durable commit, which it shares with others that are put at the same time. An
@@ -17,6 +18,7 @@ import (
 //
 // Errors: ErrInvalid, or the store's (see database.IsUnavailable): then the event must be put again.
 func (in *Inbox) Put(ctx context.Context, e Event) (duplicate bool, err error) {
+	e.trace = tracing.Traceparent(ctx)
 	// Events of one subject take the same lane, so that they arrive in the order of their puts.
 	err = in.db.Write(ctx, e.Subject, func(ctx context.Context, tx database.Tx) error {
 		duplicate, err = in.PutTx(ctx, tx, e)
@@ -30,6 +32,9 @@ func (in *Inbox) Put(ctx context.Context, e Event) (duplicate bool, err error) {
 func (in *Inbox) PutTx(ctx context.Context, tx database.Tx, e Event) (duplicate bool, err error) {
 	if e, err = e.clean(in.options.MaxPayload); err != nil {
 		return false, err
+	}
+	if e.trace == "" {
+		e.trace = tracing.Traceparent(ctx)
 	}
 	outcome, err := in.insert(ctx, tx, e)
 	if err == nil && outcome == duplicated && e.State == Pending {
@@ -71,7 +76,7 @@ func (in *Inbox) insert(ctx context.Context, tx database.Tx, e Event) (arrival, 
 		e.Source, e.ID, e.Type, e.Subject, string(e.State), e.State == Pending, e.LastError, now.UnixMicro(), due, end, expire, remove,
 	}
 	if in.sql.putPayload == "" {
-		args = append(args, e.payload())
+		args = append(args, e.payload(), e.traceparent())
 	}
 	var seq int64
 	err := tx.QueryRowContext(ctx, in.sql.put, args...).Scan(&seq)
@@ -79,7 +84,7 @@ func (in *Inbox) insert(ctx context.Context, tx database.Tx, e Event) (arrival, 
 	case errors.Is(err, sql.ErrNoRows):
 		return duplicated, nil
 	case err == nil && in.sql.putPayload != "":
-		_, err = tx.ExecContext(ctx, in.sql.putPayload, seq, e.payload())
+		_, err = tx.ExecContext(ctx, in.sql.putPayload, seq, e.payload(), e.traceparent())
 	}
 	return inserted, err
 }
@@ -92,6 +97,14 @@ func (e Event) payload() []byte {
 	return e.Payload
 }
 
+// traceparent is NULL when the event was not traced.
+func (e Event) traceparent() *string {
+	if e.trace == "" {
+		return nil
+	}
+	return &e.trace
+}
+
 // revive makes an event that is dead or ignored pending again, as it has come now.
 func (in *Inbox) revive(ctx context.Context, tx database.Tx, e Event) (arrival, error) {
 	var seq int64
@@ -102,7 +115,7 @@ func (in *Inbox) revive(ctx context.Context, tx database.Tx, e Event) (arrival, 
 	if err != nil {
 		return duplicated, err
 	}
-	_, err = tx.ExecContext(ctx, in.sql.replacePayload, seq, e.payload())
+	_, err = tx.ExecContext(ctx, in.sql.replacePayload, seq, e.payload(), e.traceparent())
 	return revived, err
 }
 

@@ -32,10 +32,11 @@ func newStatements(d database.Dialect) statements {
 		put: `INSERT INTO inbox_event (source, id, type, subject, state, ready, attempts, last_error, put_time, due_time, end_time,
 			expire_time, delete_time) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12)
 			ON CONFLICT (source, id) DO NOTHING RETURNING seq`,
-		putPayload: `INSERT INTO inbox_payload (seq, payload) VALUES ($1, $2)`,
+		putPayload: `INSERT INTO inbox_payload (seq, payload, trace) VALUES ($1, $2, $3)`,
 		revive: `UPDATE inbox_event SET type = $3, subject = $4, state = 'pending', ready = TRUE, attempts = 0, due_time = $5,
 			end_time = NULL, expire_time = NULL, delete_time = NULL WHERE source = $1 AND id = $2 AND state IN ('dead', 'ignored') RETURNING seq`,
-		replacePayload: `INSERT INTO inbox_payload (seq, payload) VALUES ($1, $2) ON CONFLICT (seq) DO UPDATE SET payload = excluded.payload`,
+		replacePayload: `INSERT INTO inbox_payload (seq, payload, trace) VALUES ($1, $2, $3)
+			ON CONFLICT (seq) DO UPDATE SET payload = excluded.payload, trace = excluded.trace`,
 
 		// Claiming: subjects whose pause is over or whose lease ran out, then events that nobody has looked at yet.
 		due: `SELECT subject, token FROM inbox_subject WHERE source = $1 AND due_time <= $2 ORDER BY due_time LIMIT $3`,
@@ -78,7 +79,8 @@ func newStatements(d database.Dialect) statements {
 
 func (s *statements) forPostgres() {
 	// One round trip.
-	s.put = `WITH e AS (` + s.put + `), p AS (INSERT INTO inbox_payload (seq, payload) SELECT seq, CAST($13 AS BYTEA) FROM e)
+	s.put = `WITH e AS (` + s.put + `), p AS (INSERT INTO inbox_payload (seq, payload, trace)
+		SELECT seq, CAST($13 AS BYTEA), CAST($14 AS TEXT) FROM e)
 		SELECT seq FROM e`
 	s.putPayload = ""
 	s.due += ` FOR UPDATE SKIP LOCKED`

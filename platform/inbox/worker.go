@@ -72,7 +72,9 @@ func (w *worker) try(j *Job) outcome {
 	j.timer = time.AfterFunc(j.h.Timeout, func() { cancel(errTimeout) })
 	defer j.timer.Stop()
 	pulse := w.in.beat(ctx, j.group, cancel)
-	err := w.handle(ctx, j)
+	traced, span := j.traced(ctx)
+	err := w.handle(traced, j)
+	endSpan(span, err)
 	pulse.stop()
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w (%w)", err, cause)
@@ -94,8 +96,8 @@ func (w *worker) handle(ctx context.Context, j *Job) (err error) {
 
 // loadPayload reads the newest event's payload: only now, and not while other writes wait.
 func (in *Inbox) loadPayload(ctx context.Context, j *Job) error {
-	row := in.db.Reader().QueryRowContext(ctx, "SELECT payload FROM inbox_payload WHERE seq = $1", j.Sequence)
-	err := row.Scan(&j.Payload)
+	row := in.db.Reader().QueryRowContext(ctx, "SELECT payload, COALESCE(trace, '') FROM inbox_payload WHERE seq = $1", j.Sequence)
+	err := row.Scan(&j.Payload, &j.trace)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // deleted by hand: the handler says what it misses
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/requestid"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // call is one request on its way, and the body of its answer.
@@ -31,6 +32,7 @@ type call struct {
 	ended     atomic.Bool
 	permit    permit // of the breaker
 	permitted bool
+	span      tracing.Span
 }
 
 // answer puts the call in place of the response's body.
@@ -126,6 +128,7 @@ func (c *call) end(err error) {
 		c.t.config.Ended(End{Failed: !out.fine() && out != clientError, RateLimited: out == rateLimited, Latency: cmp.Or(c.firstByte, took)})
 	}
 	c.log(out, err, took)
+	c.endSpan(out)
 }
 
 // outcome sorts the call into one of a few kinds.

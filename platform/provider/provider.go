@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // Config says how one provider is called. Only Integration is needed.
@@ -94,6 +96,7 @@ type Transport struct {
 	breaker  *breaker // nil without one
 	metrics  *instruments
 	log      *slog.Logger
+	span     string // the name of a call in traces
 }
 
 // New makes the transport of one provider. Close its idle connections with CloseIdleConnections.
@@ -102,7 +105,7 @@ func New(config Config, log *slog.Logger, meter metric.Meter) (*Transport, error
 		return nil, errors.New("provider: Integration is not set")
 	}
 	config = config.withDefaults()
-	t := &Transport{config: config, base: config.Base, log: log}
+	t := &Transport{config: config, base: config.Base, log: log, span: "call " + config.Integration}
 	if config.Breaker.Failures > 0 {
 		t.breaker = newBreaker(config.Breaker, time.Now)
 	}
@@ -137,6 +140,10 @@ func (t *Transport) CloseIdleConnections() {
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx := request.Context()
 	c := &call{t: t, method: t.config.Method(request), start: time.Now(), ctx: ctx, idle: t.idle(ctx)}
+	if traced, span := tracing.Start(ctx, t.span, tracing.Client); span.On() {
+		c.describe(span, request)
+		request = tracing.ToProvider(traced, request)
+	}
 	if err := c.admit(request); err != nil {
 		closeBody(request)
 		c.end(err)

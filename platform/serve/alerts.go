@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/alert"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // AlertSettings say how a process watches its own metrics.
@@ -32,14 +34,19 @@ func (a AlertSettings) Validate(settings.Modes) error {
 	return nil
 }
 
-// rotateAlerts reads TRIVET_ALERT_URL again.
-func (h *Host) rotateAlerts(get func(string) string) error {
-	var fresh AlertSettings
-	if err := settings.Load(get, &fresh); err != nil {
-		return err
+// rotateOwn reads the secrets of the process itself again: TRIVET_ALERT_URL and OTEL_EXPORTER_OTLP_HEADERS.
+func (h *Host) rotateOwn(get func(string) string) error {
+	var alerts AlertSettings
+	var trace tracing.Settings
+	wrong := settings.Load(get, &alerts)
+	if wrong == nil {
+		h.alertURL.Replace(settings.Secrets{alerts.AlertURL})
 	}
-	h.alertURL.Replace(settings.Secrets{fresh.AlertURL})
-	return nil
+	if err := settings.Load(get, &trace); err != nil {
+		return errors.Join(wrong, err)
+	}
+	h.traceHeaders.Replace(settings.Secrets{trace.TraceHeaders})
+	return wrong
 }
 
 // alertParts evaluate the rules over the process's metrics, and tell TRIVET_ALERT_URL of changes. None are needed with an interval of 0.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/telemetry"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // Host is what a process gives all that runs in it.
@@ -24,19 +25,22 @@ type Host struct {
 	Logger *slog.Logger
 	// Now is the clock.
 	Now func() time.Time
+	// Tracer is nil when tracing is off.
+	Tracer *tracing.Tracer
 
-	service  string
-	alertURL *settings.Live
-	level    *telemetry.Level
-	lines    *telemetry.Lines
-	metrics  *telemetry.Metrics
-	draining atomic.Bool // the process was told to stop
+	service      string
+	alertURL     *settings.Live
+	traceHeaders *settings.Live
+	level        *telemetry.Level
+	lines        *telemetry.Lines
+	metrics      *telemetry.Metrics
+	draining     atomic.Bool // the process was told to stop
 }
 
 // errDraining is why a process that was told to stop is not ready.
 var errDraining = errors.New("the process is stopping")
 
-// NewHost makes the logger and the meters of a process; service is its name in both.
+// NewHost makes the logger, the meters and the tracer of a process; service is its name in all of them.
 func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
@@ -49,7 +53,15 @@ func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
 	lines := telemetry.NewLines(stderr)
 	changing := telemetry.NewLevel(level)
 	logger := telemetry.NewLogger(lines, telemetry.Config{Leveler: changing, Format: s.Format()})
-	return &Host{Settings: s, Logger: logger, Now: time.Now, service: service, alertURL: settings.NewLive(s.AlertURL), level: changing, lines: lines, metrics: metrics}, nil
+	headers := settings.NewLive(s.Trace.TraceHeaders)
+	tracer, err := tracing.New(s.Trace, tracing.Options{Service: service, Version: Version(), Logger: logger, Headers: headers})
+	if err != nil {
+		return nil, err
+	}
+	return &Host{
+		Settings: s, Logger: logger, Now: time.Now, Tracer: tracer, service: service, alertURL: settings.NewLive(s.AlertURL), traceHeaders: headers,
+		level: changing, lines: lines, metrics: metrics,
+	}, nil
 }
 
 // Meter returns the meter of a package, such as "billing".
@@ -75,7 +87,9 @@ func (h *Host) opsParts(listener net.Listener, checks []telemetry.Check) ([]Part
 	handler := telemetry.OpsHandler(telemetry.Ops{Gatherer: h.metrics.Registry, Checks: checks, Pprof: h.Settings.Pprof, Level: h.level, Logger: h.Logger})
 	ops := Part{Name: "ops", Run: func(ctx context.Context) error {
 		server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-		return errors.Join(HTTP(ctx, server, listener), h.metrics.Shutdown(context.WithoutCancel(ctx)))
+		err := HTTP(ctx, server, listener)
+		h.Tracer.Shutdown(ctx) // this part stops last
+		return errors.Join(err, h.metrics.Shutdown(context.WithoutCancel(ctx)))
 	}}
 	return append([]Part{ops, h.levelPart()}, alerts...), nil
 }

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // Part is something that runs until its context ends.
@@ -35,7 +37,7 @@ func (h *Host) Run(ctx context.Context, parts ...Part) error {
 	r := running{host: h, parts: parts, stops: make([]context.CancelFunc, len(parts)), results: make(chan result, len(parts)), ended: map[int]error{}}
 	for i, part := range parts {
 		// Each part ends when it is told to, not when ctx ends: the order matters.
-		own, stop := context.WithCancel(context.WithoutCancel(ctx))
+		own, stop := context.WithCancel(tracing.With(context.WithoutCancel(ctx), h.Tracer))
 		r.stops[i] = stop
 		go func() { r.results <- result{i, part.Run(own)} }()
 	}

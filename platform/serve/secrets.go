@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // SecretFiles follows the files that hold secrets (NAME_FILE), so that a secret changes without a restart.
@@ -60,7 +61,7 @@ func FollowSecrets[T any](p *Process, more func() []string, use func(T) error) e
 // SecretsOf is the part that FollowSecrets adds, for settings that get finds.
 func SecretsOf[T any](h *Host, get func(string) string, modes []string, more func() []string, use func(T) error) (Part, error) {
 	var zero T
-	own, err := settings.SecretNames(zero, AlertSettings{})
+	own, err := settings.SecretNames(zero, AlertSettings{}, tracing.Settings{})
 	if err != nil {
 		return Part{}, err
 	}
@@ -73,7 +74,7 @@ func SecretsOf[T any](h *Host, get func(string) string, modes []string, more fun
 		if err := settings.Load(get, &fresh, modes...); err != nil {
 			return err
 		}
-		return errors.Join(use(fresh), h.rotateAlerts(get))
+		return errors.Join(use(fresh), h.rotateOwn(get))
 	}), nil
 }
 

@@ -51,6 +51,7 @@ func (h *Host) NewServer(proofs Proofs, auth func(*grpcserver.Server) (grpc.Clie
 	server, err := grpcserver.New(grpcserver.Config{
 		Logger:     h.Logger,
 		Meter:      h.Meter("rpc"),
+		Tracer:     h.Tracer,
 		Passports:  passports,
 		Peers:      peers,
 		Exchanger:  exchanger,

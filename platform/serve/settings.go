@@ -18,6 +18,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // Environment is the kind of installation.
@@ -54,6 +55,7 @@ type Settings struct {
 	// SecretReload is how often the files of secrets are compared with what was read.
 	SecretReload time.Duration `env:"TRIVET_SECRET_RELOAD_INTERVAL" default:"5s" min:"0s" max:"1h" help:"how often the files of secrets (NAME_FILE) are read again, so that a change applies without a restart; 0s turns it off; SIGHUP reads them at once"`
 	AlertSettings
+	Trace tracing.Settings
 }
 
 // Validate checks the addresses.

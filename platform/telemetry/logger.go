@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // Config holds the settings of this package.
@@ -66,7 +68,7 @@ func Attrs(ctx context.Context) []slog.Attr {
 	return attrs
 }
 
-// contextHandler adds the context's attributes to each line.
+// contextHandler adds the context's attributes to each line, and the ids of its trace.
 type contextHandler struct {
 	slog.Handler
 	lines *Lines // nil when no line waits
@@ -76,6 +78,10 @@ func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
 	if attrs := Attrs(ctx); len(attrs) > 0 {
 		r = r.Clone()
 		r.AddAttrs(attrs...)
+	}
+	if traceID, spanID, ok := tracing.IDs(ctx); ok {
+		r = r.Clone()
+		r.AddAttrs(slog.String("trace_id", traceID), slog.String("span_id", spanID))
 	}
 	err := h.Handler.Handle(ctx, r)
 	if r.Level >= slog.LevelWarn && h.lines != nil {

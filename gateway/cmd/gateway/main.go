@@ -28,7 +28,7 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 		}
 		edge, err := gateway.New(ctx, c.Gateway, gateway.Deps{
 			Auth: p.Conn("auth"), AI: p.Conn("ai"), Billing: p.Conn("billing"), OpenAPI: gen.OpenAPI(),
-			Logger: p.Logger, Meter: p.Meter("gateway"), Now: p.Now,
+			Logger: p.Logger, Meter: p.Meter("gateway"), Tracer: p.Tracer, Now: p.Now,
 			Production: p.Settings.Production(), Development: dev,
 		})
 		if err != nil {

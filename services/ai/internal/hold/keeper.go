@@ -14,6 +14,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/tracing"
 	"github.com/trivet-dev/trivet/platform/wait"
 )
 
@@ -68,7 +69,9 @@ func NewKeeper(ledger Ledger, log *slog.Logger, now func() time.Time) *Keeper {
 // settled: defer Close right away. The reservation does not end with ctx, because it would then be unknown whether the
 // hold exists; it has a timeout of its own.
 func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold, error) {
-	res, err := k.reserve(ctx, req)
+	traced, span := tracing.Start(ctx, "reserve", tracing.Internal)
+	res, err := k.reserve(traced, req)
+	describeReserve(span, req, res, err)
 	if err != nil {
 		if unknownOutcome(err) {
 			k.release(ctx, req)

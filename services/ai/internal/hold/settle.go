@@ -11,6 +11,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/requestid"
+	"github.com/trivet-dev/trivet/platform/tracing"
 	"github.com/trivet-dev/trivet/platform/wait"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 )
@@ -71,14 +72,18 @@ func (k *Keeper) find(ctx context.Context, s settlement) (found bool, err error)
 }
 
 // settle tries until settleWait is over, then hands over to the background.
-func (k *Keeper) settle(h *Hold, final Final) Receipt {
-	s := settlement{ctx: h.ctx, req: &billingv1.SettleRequest{
+func (k *Keeper) settle(h *Hold, final Final) (r Receipt) {
+	traced, span := tracing.Start(h.ctx, "settle", tracing.Internal)
+	if span.On() {
+		defer func() { describeSettle(span, h, &final, r) }()
+	}
+	s := settlement{ctx: traced, req: &billingv1.SettleRequest{
 		HoldId: h.id, Usage: final.Usage.Proto(), Outcome: final.Outcome, Estimated: final.Estimated,
 		ProviderRequestId: identifier(final.ProviderID), Target: identifier(final.Target), ServedModel: identifier(final.ServedModel),
 		LatencyMicros: max(0, final.Latency.Microseconds()), FirstByteMicros: max(0, final.FirstByte.Microseconds()), ErrorCode: final.ErrorCode,
 		HttpRequestId: requestid.From(h.ctx),
 	}}
-	ctx, cancel := context.WithTimeout(h.ctx, settleWait)
+	ctx, cancel := context.WithTimeout(traced, settleWait)
 	defer cancel()
 	for {
 		res, err := k.settleOnce(ctx, s.req)

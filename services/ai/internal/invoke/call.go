@@ -213,6 +213,9 @@ func (c *call) Gone() <-chan struct{} { return c.gone }
 func (c *call) Take(answer *Answer) error {
 	c.status, c.requestID = answer.Status, answer.RequestID
 	defer func() { _ = answer.Body.Close() }()
+	if answer.Span.On() {
+		defer c.describe(answer)
+	}
 	c.translateBack(answer)
 	c.whole.Store(!answer.Streamed)
 	var err error

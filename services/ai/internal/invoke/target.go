@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/tracing"
 )
 
 // Targets are the servers that models are called at. They are the one way of every request to a provider.
@@ -98,4 +99,6 @@ type Answer struct {
 	Length int64
 	// Body must be closed.
 	Body io.ReadCloser
+	// Span is the attempt that got the answer.
+	Span tracing.Span
 }

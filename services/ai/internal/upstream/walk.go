@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
+	"github.com/trivet-dev/trivet/platform/tracing"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
 
@@ -247,14 +248,19 @@ func (w *walk) gone() bool {
 	}
 }
 
-func (w *walk) once(ctx context.Context, c *choice, key pick) (next, string) {
+func (w *walk) once(ctx context.Context, c *choice, key pick) (n next, why string) {
+	ctx, span := tracing.Start(ctx, "attempt", tracing.Client)
+	if span.On() {
+		w.describe(span, c)
+		defer func() { w.endSpan(span, why) }()
+	}
 	body := w.x.Body(c.route)
 	if w.q.Thinks {
 		ctx = provider.WithIdleTimeout(ctx, c.thinking)
 	}
 	answer, err := c.send(ctx, c.url(w.q), key, w.q, body)
 	if err != nil {
-		n, why := afterError(err)
+		n, why = afterError(err)
 		w.last = Failure(err)
 		if unconnected(err) {
 			w.last = Failure(errors.Join(errUnreachable, err))
@@ -264,7 +270,7 @@ func (w *walk) once(ctx context.Context, c *choice, key pick) (next, string) {
 		return n, why
 	}
 	w.reached = true
-	answer.Route, answer.Headers[targetHeader] = c.route, c.account.Name
+	answer.Route, answer.Headers[targetHeader], answer.Span = c.route, c.account.Name, span
 	if answer.refusal != nil {
 		w.last = &invoke.RefusedError{Answer: &answer.Answer, Refusal: answer.refusal}
 		return w.refused(ctx, c, key, answer.header, answer.Status, answer.refusal)

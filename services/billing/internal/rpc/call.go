@@ -5,10 +5,12 @@ import (
 	"math"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/saturate"
+	"github.com/trivet-dev/trivet/platform/tracing"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
@@ -75,6 +77,9 @@ func (s *Server) Settle(ctx context.Context, r *billingv1.SettleRequest) (*billi
 	})
 	if err != nil {
 		return nil, Public(err)
+	}
+	if span := tracing.Current(ctx); span.On() { // also of a settlement that ai no longer waits for
+		span.Set(attribute.Int64("trivet.cost_nano_usd", end.Cost), attribute.String("trivet.hold_id", r.GetHoldId()))
 	}
 	return &billingv1.SettleResponse{CostNanoUsd: end.Cost, BalanceNanoUsd: end.BalanceAfter}, nil
 }
