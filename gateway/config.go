@@ -17,6 +17,8 @@ type Config struct {
 	TrustedProxies []string `env:"TRIVET_TRUSTED_PROXIES" help:"addresses and networks of the proxies in front of the edge, such as 10.0.0.0/8; the edge trusts their X-Forwarded-For and their single-valued X-Forwarded-Proto; in production the edge accepts webhooks over HTTPS only"`
 	// IPRequestsPerMinute limits each IP address before its credential is checked; 0 means no limit.
 	IPRequestsPerMinute int `env:"TRIVET_IP_REQUESTS_PER_MINUTE" default:"6000" min:"0" max:"10000000" help:"maximum requests per minute from one IP address (IPv6: one /64), counted before the credential is checked; only refused webhooks count; 0 means no limit; loopback is not limited"`
+	// ConcurrentPerCaller limits the requests that one caller has open.
+	ConcurrentPerCaller int `env:"TRIVET_CONCURRENT_PER_CALLER" default:"500" min:"0" max:"1000000" help:"maximum number of requests and streams that one user or API key may have open at once at this edge; all of an account together may have four times as many; 0 means no limit"`
 	// MaxBodyBytes is the maximum size of a request body.
 	MaxBodyBytes settings.ByteSize `env:"TRIVET_MAX_BODY_BYTES" default:"10MiB" min:"1KiB" max:"30MiB" help:"maximum size of a request body"`
 	// BodyTimeout limits how long a request body may take to arrive.

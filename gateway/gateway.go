@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/trivet-dev/trivet/gateway/internal/clientip"
+	"github.com/trivet-dev/trivet/gateway/internal/concurrency"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
 	"github.com/trivet-dev/trivet/gateway/internal/status"
@@ -74,6 +75,7 @@ type Gateway struct {
 	body        reqbody.Reader
 	proxies     clientip.Proxies
 	limiter     *clientip.Limiter
+	concurrency *concurrency.Limiter
 	cors        *cors.Cors // nil when no origin is allowed
 	development Development
 	meters      *meters
@@ -96,7 +98,8 @@ func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 		development: deps.Development,
 		limited:     ratelog.New(deps.Now),
 		config:      config, logger: deps.Logger, tracer: deps.Tracer, now: deps.Now, credentials: deps.Credentials,
-		body: reqbody.Reader{Max: int64(config.MaxBodyBytes), Timeout: config.BodyTimeout},
+		concurrency: concurrency.New(config.ConcurrentPerCaller),
+		body:        reqbody.Reader{Max: int64(config.MaxBodyBytes), Timeout: config.BodyTimeout},
 	}
 	g.cors = g.newCORS()
 	if g.credentials == nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trivet-dev/trivet/gateway/internal/bearer"
 	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/concurrency"
 	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
@@ -98,10 +99,17 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.S
 		return
 	}
 	if !route.Public {
-		if err := g.identify(r, state); err != nil {
+		caller, err := g.identify(r, state)
+		if err != nil {
 			state.Fail(r.Context(), w, err)
 			return
 		}
+		if !g.concurrency.Open(caller) {
+			state.Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED,
+				"Too many requests. Please wait a moment and try again.").With("limit", "open_requests").After(openRetry))
+			return
+		}
+		defer g.concurrency.Close(caller)
 	}
 	if err := route.Query.Check(r.URL); err != nil {
 		state.Fail(r.Context(), w, err)
@@ -135,11 +143,14 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) (*routes.Route, 
 	return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "%s", notFound(r.URL.Path))
 }
 
+// openRetry is when a caller with too many open requests may try again.
+const openRetry = time.Second
+
 // identify exchanges the caller's credential for passports.
-func (g *Gateway) identify(r *http.Request, state *call.State) error {
+func (g *Gateway) identify(r *http.Request, state *call.State) (concurrency.Caller, error) {
 	token, err := bearer.Credential(r)
 	if err != nil {
-		return err
+		return concurrency.Caller{}, err
 	}
 	ctx, span := tracing.Start(r.Context(), "verify credential", tracing.Internal)
 	passports, err := g.credentials.Exchange(ctx, token)
@@ -148,10 +159,11 @@ func (g *Gateway) identify(r *http.Request, state *call.State) error {
 	}
 	span.End()
 	if err != nil {
-		return err
+		return concurrency.Caller{}, err
 	}
 	state.Passports = passports
-	return nil
+	who := passports.Identity
+	return concurrency.Caller{Account: who.GetAccountId(), User: who.GetUserId(), Key: who.GetApiKeyId()}, nil
 }
 
 // recovered answers the request when its handler panicked.

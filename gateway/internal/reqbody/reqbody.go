@@ -32,9 +32,9 @@ func (b Reader) TooLarge(r *http.Request) error {
 	return nil
 }
 
-// Require is Read for routes that need a body. It also returns MALFORMED_BODY for an empty body.
+// Require is JSON for routes that need a body. It also returns MALFORMED_BODY for an empty body.
 func (b Reader) Require(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := b.Read(w, r)
+	body, err := b.JSON(w, r)
 	if err == nil && len(body) == 0 {
 		return nil, malformed("The request body is empty. Send a JSON object.")
 	}

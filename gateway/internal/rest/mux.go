@@ -86,7 +86,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // takeBody reads the complete body. It may be empty, because some RPCs take all their arguments from the path.
 func (m *Mux) takeBody(w http.ResponseWriter, r, inner *http.Request) error {
-	raw, err := m.body.Read(w, r)
+	raw, err := m.body.JSON(w, r)
 	if err != nil || len(raw) == 0 {
 		return err
 	}
