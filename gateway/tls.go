@@ -51,6 +51,9 @@ func CertificateNames() []string { return []string{"TRIVET_TLS_CERT"} }
 // TLS reports whether the edge answers HTTPS.
 func (c *Config) TLS() bool { return c.TLSCert != "" }
 
+// TLS reports whether the edge answers HTTPS.
+func (g *Gateway) TLS() bool { return g.certificate.Load() != nil }
+
 // Rotate uses the certificate of a configuration for new connections. Only the certificate and its key may differ from the present
 // configuration. After an error the present certificate stays.
 func (g *Gateway) Rotate(config Config) error {

@@ -110,18 +110,34 @@ func (p passportKeys) add() error {
 	if err != nil {
 		return err
 	}
-	if len(keys) != 1 {
-		return errUnderWay
+	if keys, err = p.begun(keys); err != nil {
+		return err
 	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make a passport key: %w", err)
 	}
-	// The private key comes last: without it, add can be repeated.
+	// The private key comes last: without it, add can be repeated (see begun).
 	if err := replaceFile(p.public, append(keys, base64.StdEncoding.EncodeToString(public))); err != nil {
 		return err
 	}
 	return replaceFile(p.next, []string{base64.StdEncoding.EncodeToString(private.Seed())})
+}
+
+// begun returns the public keys to begin a rotation with. An add that ended between its two writes left a public key whose private key
+// nobody has: it stands behind the present one, and goes.
+func (p passportKeys) begun(keys []string) ([]string, error) {
+	if len(keys) == 1 {
+		return keys, nil
+	}
+	present, err := publicOf(p.current)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 2 && keys[0] == present {
+		return keys[:1], nil
+	}
+	return nil, errUnderWay
 }
 
 func (p passportKeys) use() error {

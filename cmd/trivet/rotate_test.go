@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"testing"
@@ -86,6 +88,32 @@ func TestRotateThePassportKey(t *testing.T) {
 	require.NotContains(t, list(public), old[0])
 	require.Len(t, list(public), 1)
 	require.ErrorIs(t, r.drop(), errNotBegun)
+}
+
+// An add that ended between its two writes is repeated: the public key that it left has no private key.
+func TestAddOfAPassportKeyIsRepeated(t *testing.T) {
+	dir := t.TempDir()
+	p := passportKeys{current: filepath.Join(dir, "key"), next: filepath.Join(dir, "next"), public: filepath.Join(dir, "public")}
+	public, private, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	require.NoError(t, replaceFile(p.current, []string{base64.StdEncoding.EncodeToString(private.Seed())}))
+	require.NoError(t, replaceFile(p.public, []string{base64.StdEncoding.EncodeToString(public)}))
+	require.NoError(t, p.add())
+	first, err := readList(p.public)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(p.next)) // as if the second write had not been made
+	require.NoError(t, p.add())
+	again, err := readList(p.public)
+	require.NoError(t, err)
+	require.Len(t, again, 2)
+	require.Equal(t, first[0], again[0])
+	require.NotEqual(t, first[1], again[1])
+	made, err := publicOf(p.next)
+	require.NoError(t, err)
+	require.Equal(t, made, again[1])
+	require.NoError(t, p.use())
+	require.ErrorIs(t, p.add(), errUnderWay, "the rotation is not ended by drop")
+	require.NoError(t, p.drop())
 }
 
 func TestRotateNeedsTheFiles(t *testing.T) {

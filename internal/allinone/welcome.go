@@ -74,7 +74,7 @@ func (s *system) ready(ctx context.Context) bool {
 func (w *welcome) print(ctx context.Context, s *system) error {
 	var b strings.Builder
 	line := func(name, text string) { fmt.Fprintf(&b, "  %-18s %s\n", name, text) }
-	edge := "http://" + reachable(s.edgeAddr)
+	edge := scheme(&w.config.Gateway) + reachable(s.edgeAddr)
 	b.WriteString("\nTrivet is ready.\n\n")
 	line("edge", edge)
 	if w.config.Gateway.Console {

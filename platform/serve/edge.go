@@ -19,6 +19,8 @@ type EdgeServer interface {
 	Serve(ctx context.Context, listener net.Listener) error
 	// Run does the background work until ctx ends.
 	Run(ctx context.Context) error
+	// TLS reports whether it answers HTTPS.
+	TLS() bool
 }
 
 // RunEdge runs the edge as a process of its own until ctx ends. at is the part of program.Config that says where it listens.
@@ -45,8 +47,12 @@ func RunEdge(
 	if err != nil {
 		return err
 	}
+	scheme := "http://"
+	if edge.TLS() {
+		scheme = "https://"
+	}
 	p.Logger.InfoContext(ctx, "up", slog.String("service", program.Name), slog.String("version", Version()),
-		slog.String("edge", "http://"+at.HTTPAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
+		slog.String("edge", scheme+at.HTTPAddr), slog.String("ops", "http://"+p.Settings.OpsAddr))
 	return p.Run(ctx, append(append(parts, p.added...),
 		Part{Name: "background", Run: edge.Run},
 		Part{Name: "edge", Run: func(ctx context.Context) error { return edge.Serve(ctx, open[1]) }},
