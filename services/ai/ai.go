@@ -188,6 +188,7 @@ func (s *Service) Run(ctx context.Context) error {
 	err := s.keeper.Run(ctx)
 	s.invoker.Stop()
 	tasks.Wait()
+	s.responses.Stop(ctx)
 	return err
 }
 

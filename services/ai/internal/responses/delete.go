@@ -33,7 +33,6 @@ func (f *Front) Run(ctx context.Context) {
 		f.adopt(ctx)
 		f.expire(ctx)
 		if wait.For(ctx, deleteEvery) != nil {
-			f.abandonAll(ctx)
 			return
 		}
 	}

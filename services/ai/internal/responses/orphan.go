@@ -3,6 +3,7 @@ package responses
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -22,12 +23,18 @@ func (f *Front) disown(ctx context.Context, r stored.Response) {
 	if err == nil && status >= http.StatusOK && status < http.StatusMultipleChoices {
 		return
 	}
+	if err == nil {
+		err = fmt.Errorf("the provider answered the deletion with status %d", status)
+	}
 	select {
 	case f.orphans <- r:
 	default:
 		f.abandon(ctx, r, err)
 	}
 }
+
+// errNotWritten says that a response could not be noted in the store before the process stopped.
+var errNotWritten = errors.New("the process stops, and the response could not be noted for a later deletion")
 
 // adopt writes the responses that disown noted as due, so that the deletion of due responses repeats until their providers do not have
 // them. The owner is the account that made them. Those that cannot be written yet wait for the next time.
@@ -48,10 +55,16 @@ func (f *Front) adopt(ctx context.Context) {
 	}
 }
 
-// abandonAll reports what is left when the process stops.
-func (f *Front) abandonAll(ctx context.Context) {
+// stopTimeout bounds the last try to write what disown noted.
+const stopTimeout = 5 * time.Second
+
+// Stop writes the responses that disown noted as due, and reports those that cannot be written. It is called when no call runs any more.
+func (f *Front) Stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	f.adopt(ctx)
 	for range len(f.orphans) {
-		f.abandon(ctx, <-f.orphans, ctx.Err())
+		f.abandon(ctx, <-f.orphans, errNotWritten)
 	}
 }
 
@@ -61,4 +74,4 @@ func (f *Front) abandon(ctx context.Context, r stored.Response, err error) {
 }
 
 // orphanAge is longer than a provider takes to make a response: until then a 404 may mean that it is not stored yet.
-const orphanAge = 15 * time.Minute
+const orphanAge = 2 * time.Hour

@@ -156,7 +156,7 @@ func TestResponsesThatMayBeLeftAreDeletedLater(t *testing.T) {
 	f.adopt(t.Context())
 	require.Empty(t, f.orphans)
 	require.ElementsMatch(t, []string{"resp_1", "resp_2", "resp_3"}, slices.Collect(maps.Keys(store.written)))
-	require.Equal(t, now.Add(15*time.Minute), store.written["resp_1"], "due when the provider cannot be making it any more")
+	require.Equal(t, now.Add(2*time.Hour), store.written["resp_1"], "due when the provider cannot be making it any more")
 	require.Equal(t, "acct", store.account)
 
 	store.put = down
@@ -170,7 +170,17 @@ func TestResponsesThatMayBeLeftAreDeletedLater(t *testing.T) {
 		require.Error(t, (&keeper{front: f, claims: &passport.Claims{}}).Keep(t.Context(), invoke.Kept{ID: "resp_5", Target: "t"}))
 	}
 	require.Equal(t, 1, strings.Count(log.String(), "resp_5"), "the one beyond the bound is reported")
-	f.abandonAll(t.Context())
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	f.Stop(stopped)
 	require.Equal(t, maxOrphans+1, strings.Count(log.String(), "resp_5"))
+	require.NotContains(t, log.String(), "<nil>")
 	require.Empty(t, f.orphans)
+
+	store.put = down
+	require.Error(t, (&keeper{front: f, claims: &passport.Claims{}}).Keep(t.Context(), invoke.Kept{ID: "resp_6", Target: "t"}))
+	store.put, store.written = nil, nil
+	f.Stop(stopped)
+	require.Contains(t, store.written, "resp_6", "a process that stops writes what it can")
+	require.NotContains(t, log.String(), "resp_6")
 }

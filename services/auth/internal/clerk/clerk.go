@@ -158,6 +158,9 @@ func shortened(err error) error {
 	if held, ok := errors.AsType[*provider.OpenError](err); ok {
 		return &directory.RetryError{After: held.Wait, Cause: held}
 	}
+	if full, ok := errors.AsType[*provider.BusyError](err); ok {
+		return &directory.RetryError{After: time.Second, Cause: full}
+	}
 	text := err.Error()
 	if len(text) > maxErrorText {
 		text = text[:maxErrorText] + "…"

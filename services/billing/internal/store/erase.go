@@ -69,9 +69,6 @@ func (s *Store) markErased(ctx context.Context, userID string) error {
 		if err := q.InsertErasedUser(ctx, db.InsertErasedUserParams{UserHash: hash(userID), EraseTime: time.Now().UnixMicro()}); err != nil {
 			return err
 		}
-		if err := q.DropTopUp(ctx, userID); err != nil {
-			return err
-		}
 		return q.DropCustomerTurn(ctx, userID)
 	})
 	if err != nil {
@@ -80,7 +77,13 @@ func (s *Store) markErased(ctx context.Context, userID string) error {
 	if err := s.awaitWriters(ctx, "account"); err != nil {
 		return err
 	}
+	if err := s.awaitWriters(ctx, "top_up"); err != nil {
+		return err
+	}
 	return s.write(ctx, userID, func(ctx context.Context, q *db.Queries) error { // no share of the person can be taken any more
+		if err := q.DropTopUp(ctx, userID); err != nil {
+			return err
+		}
 		return q.EraseShares(ctx, db.EraseSharesParams{UserHash: hash(userID), UserID: userID})
 	})
 }

@@ -161,3 +161,8 @@ func (s *Store) HasCards(ctx context.Context, accountID string) (bool, error) {
 func (s *Store) StopTopUp(ctx context.Context, t database.Tx, accountID string, at time.Time) error {
 	return db.New(t).StopTopUp(ctx, db.StopTopUpParams{AccountID: accountID, AtTime: at.UnixMicro()})
 }
+
+// RefuseTopUp turns an account's top-up off, within a transaction, because one of its purchases was refunded after it was set up.
+func (s *Store) RefuseTopUp(ctx context.Context, t database.Tx, accountID, paid string, at time.Time) error {
+	return db.New(t).RefuseTopUp(ctx, db.RefuseTopUpParams{AccountID: accountID, Paid: paid, AtTime: at.UnixMicro()})
+}

@@ -15,7 +15,7 @@ import (
 
 var _ topup.Provider = (*Client)(nil)
 
-// PaymentMethod finds what pays: the subscription's payment method, else the customer's default, else the customer's newest; "" for none.
+// PaymentMethod finds what pays: the subscription's payment method, else the customer's default, else the customer's newest card; "" for none.
 func (c *Client) PaymentMethod(ctx context.Context, customerID, subscriptionID string) (string, error) {
 	if subscriptionID != "" {
 		if method, err := c.methodOf(ctx, subscriptionID, customerID); err != nil || method != "" {
@@ -33,6 +33,7 @@ func (c *Client) PaymentMethod(ctx context.Context, customerID, subscriptionID s
 		return s.DefaultPaymentMethod.ID, nil
 	}
 	list := &sdk.PaymentMethodListParams{Customer: sdk.String(customerID)}
+	list.Type = sdk.String(string(sdk.PaymentMethodTypeCard)) // others take days, or ask the payer
 	list.Single, list.Limit = true, sdk.Int64(1)
 	page, err := call(ctx, c, &list.Context, func() (*sdk.PaymentMethodList, error) {
 		iter := paymentmethod.Client{B: c.backend, Key: c.key}.List(list)
@@ -131,6 +132,9 @@ func (c *Client) CloseInvoice(ctx context.Context, id string) error {
 	case sdk.InvoiceStatusOpen, sdk.InvoiceStatusUncollectible:
 		params := &sdk.InvoiceVoidInvoiceParams{}
 		_, err = call(ctx, c, &params.Context, func() (*sdk.Invoice, error) { return c.invoices().VoidInvoice(id, params) })
+	}
+	if outcome.Missing(err) { // an earlier try has deleted it
+		return nil
 	}
 	return err
 }

@@ -4,6 +4,7 @@ package subscriptions
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,6 +119,14 @@ const SourcePrefix = "sub:"
 
 // SourceOf begins the sources of the grants of one subscription.
 func SourceOf(subscriptionID string) string { return SourcePrefix + subscriptionID + ":" }
+
+// PeriodSource is the source of the credit that a subscription includes in the period that begins at start.
+func PeriodSource(subscriptionID string, start time.Time) string {
+	return SourceOf(subscriptionID) + strconv.FormatInt(start.Unix(), 10)
+}
+
+// AdvanceSource is the source of the part of a period's credit that is given before the period is paid.
+func AdvanceSource(periodSource string) string { return periodSource + ":advance" }
 
 // candidate is a subscription with what it sells.
 type candidate struct {

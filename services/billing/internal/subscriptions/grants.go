@@ -33,7 +33,7 @@ func (in Input) grants(c candidate, st State, part int, late bool) []Grant {
 		plan, quantity = c.plan, c.quantity
 	}
 	changes := in.changes(c, st)
-	key := fmt.Sprintf("%s%d", SourceOf(c.ID), st.CreditStart.Unix())
+	key := PeriodSource(c.ID, st.CreditStart)
 	whole, advance := credit(plan, quantity, plan.IncludedCredit), credit(plan, quantity, plan.Advance())
 	if part > 0 || st.PeriodStart.Equal(c.StartDate.time()) {
 		advance = 0 // it bridges the hour until a renewal's invoice is paid
@@ -41,7 +41,7 @@ func (in Input) grants(c candidate, st State, part int, late bool) []Grant {
 	if part > 0 && len(changes) > 0 && changes[0].old != nil {
 		whole = changes[0].old.credit
 	}
-	grants := []Grant{{Source: key + ":advance", Amount: advance, Expire: st.CreditEnd, Payment: by}}
+	grants := []Grant{{Source: AdvanceSource(key), Amount: advance, Expire: st.CreditEnd, Payment: by}}
 	if paid {
 		grants = append(grants, Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd, Payment: by})
 		grants = append(grants, ups(c, st, changes, whole)...)

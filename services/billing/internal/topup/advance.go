@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
@@ -54,7 +55,6 @@ type paying struct {
 	c Charge
 	// again is true when an earlier attempt may have done something.
 	again bool
-	keep  func(context.Context) error
 }
 
 // step makes an attempt. The purchase is read in the account's turn: another process may have advanced it.
@@ -63,13 +63,16 @@ func (b *Buyer) step(ctx context.Context, id string, keep func(context.Context) 
 	if err != nil || c.State != Begun && c.State != Closing || c.NextTime.After(b.Now()) {
 		return err
 	}
-	p := &paying{Buyer: b, c: c, again: c.Attempts > 0, keep: keep}
+	p := &paying{Buyer: b.keeping(keep), c: c, again: c.Attempts > 0}
 	p.c.Attempts++
 	p.c.NextTime = b.Now().Add(retryAfter(p.c.Attempts))
 	if err := b.Store.SaveTopUp(ctx, p.c); err != nil { // before the calls, so that after a crash the next attempt looks first
 		return err
 	}
 	err = p.judge(ctx, p.advance(ctx))
+	if errors.Is(err, job.ErrLost) {
+		return err // another process has the account's turn, and writes how far the purchase is
+	}
 	return errors.Join(err, b.Store.SaveTopUp(ctx, p.c))
 }
 
@@ -86,9 +89,6 @@ func (p *paying) advance(ctx context.Context) error {
 		if err := p.draft(ctx, wanted); err != nil || p.c.State == Canceled {
 			return err
 		}
-	}
-	if err := p.keep(ctx); err != nil {
-		return err
 	}
 	status, err := p.Provider.InvoiceStatus(ctx, p.c.InvoiceID)
 	switch {
@@ -132,9 +132,6 @@ func (p *paying) draft(ctx context.Context, wanted bool) (err error) {
 	if p.c.CustomerID == "" {
 		return &outcome.RefusedError{Status: http.StatusNotFound, Message: "the account has no customer at Stripe any more"}
 	}
-	if err := p.keep(ctx); err != nil {
-		return err
-	}
 	if p.again {
 		if p.c.InvoiceID, err = p.Provider.FindTopUpInvoice(ctx, p.c.CustomerID, p.c.ID, p.c.CreateTime.Add(-findMargin)); err != nil {
 			return err
@@ -167,9 +164,6 @@ func (p *paying) pay(ctx context.Context, status string) error {
 	if st.Access == subscriptions.Ended {
 		st.SubscriptionID = ""
 	}
-	if err := p.keep(ctx); err != nil {
-		return err
-	}
 	method, err := p.Provider.PaymentMethod(ctx, p.c.CustomerID, st.SubscriptionID)
 	if err != nil {
 		return err
@@ -177,9 +171,6 @@ func (p *paying) pay(ctx context.Context, status string) error {
 	if method == "" {
 		p.c.Problem = "the account has no payment method at Stripe"
 		return p.leave(ctx, NoCard)
-	}
-	if err := p.keep(ctx); err != nil {
-		return err
 	}
 	switch status, err := p.Provider.PayInvoice(ctx, p.c.InvoiceID, method, p.key("pay/"+method)); {
 	case err != nil:
@@ -192,9 +183,6 @@ func (p *paying) pay(ctx context.Context, status string) error {
 
 func (p *paying) finalize(ctx context.Context) (err error) {
 	if p.c.ItemID == "" {
-		if err := p.keep(ctx); err != nil {
-			return err
-		}
 		if p.again {
 			if p.c.ItemID, err = p.Provider.FindTopUpItem(ctx, p.c.InvoiceID, p.c.ID); err != nil {
 				return err
@@ -207,9 +195,6 @@ func (p *paying) finalize(ctx context.Context) (err error) {
 			}
 		}
 	}
-	if err := p.keep(ctx); err != nil {
-		return err
-	}
 	return p.Provider.FinalizeForPayment(ctx, p.c.InvoiceID)
 }
 
@@ -218,9 +203,6 @@ func (p *paying) refused(ctx context.Context, why error) error {
 	no, ok := errors.AsType[*outcome.RefusedError](why)
 	if !ok || saysNothing(no) {
 		return why
-	}
-	if err := p.keep(ctx); err != nil {
-		return err
 	}
 	status, err := p.Provider.InvoiceStatus(ctx, p.c.InvoiceID)
 	if err != nil {
@@ -234,9 +216,6 @@ func (p *paying) refused(ctx context.Context, why error) error {
 
 // paid stores the invoice, which gives the credit.
 func (p *paying) paid(ctx context.Context) error {
-	if err := p.keep(ctx); err != nil {
-		return err
-	}
 	if _, err := p.Mirror.Sync(ctx, mirror.Invoice, p.c.InvoiceID); err != nil {
 		return err
 	}
@@ -256,9 +235,6 @@ func (p *paying) leave(ctx context.Context, verdict State) error {
 // close voids the invoice, so that no payment of it is left for a later attempt.
 func (p *paying) close(ctx context.Context) error {
 	if p.c.InvoiceID != "" {
-		if err := p.keep(ctx); err != nil {
-			return err
-		}
 		switch status, err := p.Provider.InvoiceStatus(ctx, p.c.InvoiceID); {
 		case outcome.Missing(err):
 		case err != nil:
@@ -333,6 +309,10 @@ func (p *paying) judge(ctx context.Context, err error) error {
 	p.Logger.WarnContext(ctx, "the payment of an automatic top-up failed", attributes...)
 	p.c.Problem = no.Message
 	verdict := Declined
+	if no.Type != "card_error" && no.Status != http.StatusPaymentRequired { // nothing that the payer's card has to do with
+		p.Logger.ErrorContext(ctx, "Stripe refused an automatic top-up that is not the card's fault; check the pack's price and the customer at Stripe", attributes...)
+		verdict = ""
+	}
 	if no.Code == "authentication_required" || no.Code == "invoice_payment_intent_requires_action" || no.Code == "subscription_payment_intent_requires_action" {
 		verdict = Authentication
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
@@ -104,6 +105,8 @@ type Store interface {
 	Customer(ctx context.Context, accountID string) (string, error)
 	// Subscription reads what the account's subscription is; ledger.ErrNotFound when it never had one.
 	Subscription(ctx context.Context, accountID string) (subscriptions.State, error)
+	// GrantGiven tells whether the account has a grant for a source.
+	GrantGiven(ctx context.Context, accountID, source string) (bool, error)
 	// HasCards tells whether the account has a payment method at Stripe.
 	HasCards(ctx context.Context, accountID string) (bool, error)
 }
@@ -183,6 +186,9 @@ const (
 	pause = time.Hour
 	// recheck is after how long an account that may not buy now is checked again.
 	recheck = time.Hour
+	// renewalPatience is how long after a renewal a purchase waits for the payment of the renewal.
+	renewalPatience = 2 * time.Hour
+	renewalRecheck  = time.Minute
 	// sessionPatience is how long a purchase waits for a checkout of a pack that a person may be paying.
 	sessionPatience = 30 * time.Minute
 	sessionRecheck  = time.Minute
@@ -211,6 +217,9 @@ func (b *Buyer) Run(ctx context.Context, keep func(context.Context) error) error
 		if err != nil && !busy(err) {
 			failed = append(failed, fmt.Errorf("top up %s: %w", accountID, err), b.Store.PostponeTopUp(ctx, accountID, b.Now().Add(sessionRecheck)))
 		}
+		if silent(err) {
+			break // Stripe does not serve now
+		}
 	}
 	return errors.Join(append(failed, b.advanceAll(ctx, keep))...)
 }
@@ -223,6 +232,13 @@ func (b *Buyer) loaded(ctx context.Context) error {
 	return b.Reload(ctx)
 }
 
+// silent tells whether Stripe has not answered a call, or takes none.
+func silent(err error) bool {
+	_, unknown := errors.AsType[*outcome.UnknownError](err)
+	_, refused := errors.AsType[*outcome.BusyError](err)
+	return unknown || refused
+}
+
 func busy(err error) bool { return errors.Is(err, job.ErrBusy) || errors.Is(err, job.ErrLost) }
 
 // begin writes a purchase for an account, if it may buy now.
@@ -231,6 +247,17 @@ func (b *Buyer) begin(ctx context.Context, accountID string, keep func(context.C
 	if err != nil {
 		return err
 	}
+	account, err := b.Ledger.Account(ctx, accountID, "")
+	if err != nil || account.Balance > s.Threshold { // it has risen meanwhile
+		return err
+	}
+	renewing, err := b.renewing(ctx, accountID)
+	if err != nil {
+		return err
+	}
+	if renewing {
+		return b.Store.PostponeTopUp(ctx, accountID, b.Now().Add(renewalRecheck))
+	}
 	offer, maxCents, err := b.wanted(ctx, s)
 	if err != nil {
 		return err
@@ -238,7 +265,7 @@ func (b *Buyer) begin(ctx context.Context, accountID string, keep func(context.C
 	if offer.Pack == nil {
 		return b.Store.PostponeTopUp(ctx, accountID, b.Now().Add(recheck))
 	}
-	switch waits, err := b.sessions(ctx, accountID, keep); {
+	switch waits, err := b.keeping(keep).sessions(ctx, accountID); {
 	case err != nil:
 		return err
 	case waits:
@@ -280,6 +307,25 @@ func (b *Buyer) wanted(ctx context.Context, s Setting) (offer plans.Offer, maxCe
 	return offer, min(s.MonthlyCap, plan.TopUp.MonthlyCap) / plans.Cent, nil
 }
 
+// renewing tells whether an account has the advance of a period whose invoice is not paid yet. Stripe takes about an hour for that, and the rest of
+// the included credit comes with it.
+func (b *Buyer) renewing(ctx context.Context, accountID string) (bool, error) {
+	st, err := b.Store.Subscription(ctx, accountID)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil || st.Access != subscriptions.Active || !b.Now().Before(st.PeriodStart.Add(renewalPatience)) {
+		return false, err
+	}
+	whole := subscriptions.PeriodSource(st.SubscriptionID, st.PeriodStart)
+	advanced, err := b.Store.GrantGiven(ctx, accountID, subscriptions.AdvanceSource(whole))
+	if err != nil || !advanced {
+		return false, err
+	}
+	given, err := b.Store.GrantGiven(ctx, accountID, whole)
+	return !given, err
+}
+
 // month is the start of the calendar month of a time, in UTC.
 func month(t time.Time) time.Time {
 	t = t.UTC()
@@ -287,12 +333,9 @@ func month(t time.Time) time.Time {
 }
 
 // sessions tells whether a person may be paying for a pack in a checkout: the account must not pay twice. A session that was left open is ended.
-func (b *Buyer) sessions(ctx context.Context, accountID string, keep func(context.Context) error) (waits bool, err error) {
+func (b *Buyer) sessions(ctx context.Context, accountID string) (waits bool, err error) {
 	customer, err := b.Store.Customer(ctx, accountID)
 	if err != nil || customer == "" {
-		return false, err
-	}
-	if err := keep(ctx); err != nil {
 		return false, err
 	}
 	open, err := b.Provider.OpenSessions(ctx, customer)
@@ -305,9 +348,6 @@ func (b *Buyer) sessions(ctx context.Context, accountID string, keep func(contex
 		}
 		if b.Now().Before(o.ExpireTime.Add(sessionPatience - sessionLife)) {
 			return true, nil
-		}
-		if err := keep(ctx); err != nil {
-			return false, err
 		}
 		if err := b.Provider.ExpireSession(ctx, o.ID); err != nil { // it may have been paid a moment ago
 			if _, synced := b.Mirror.Sync(ctx, mirror.CheckoutSession, o.ID); synced != nil {

@@ -36,6 +36,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 	"github.com/trivet-dev/trivet/services/billing/internal/topup"
 )
 
@@ -555,7 +556,7 @@ func TestAPurchaseThatIsNotNeededAnyMore(t *testing.T) {
 	})
 }
 
-// A refund takes the credit back, and a dispute also turns the top-up off.
+// A refund and a dispute of a purchase take the credit back and turn the top-up off: the card is not charged again for what was given back.
 func TestReversals(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.set()
@@ -568,7 +569,12 @@ func TestReversals(t *testing.T) {
 		a, err := w.ledger.Known(t.Context(), account)
 		require.NoError(t, err)
 		require.EqualValues(t, 15_500_000_000, a.Balance)
-		require.Equal(t, topup.On, w.shown().State)
+		require.Equal(t, topup.Off, w.shown().State)
+		w.Add(time.Minute)
+		w.set()
+		_, err = w.mirror.Sync(t.Context(), mirror.Refund, refund)
+		require.NoError(t, err)
+		require.Equal(t, topup.On, w.shown().State, "later news of the same refund does not turn it off again")
 		w.Add(time.Minute)
 		dispute, err := w.fake.OpenDispute(w.invoices()[0].Charge, "fraudulent")
 		require.NoError(t, err)
@@ -581,6 +587,96 @@ func TestReversals(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, topup.On, w.shown().State, "later news of the same dispute does not turn it off again")
 	})
+}
+
+// A process whose turn has ended writes nothing about a purchase that another process has advanced since.
+func TestAnOvertakenAttemptWritesNothing(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		w.fail = func(r *http.Request) string {
+			if r.Method == http.MethodPost && r.URL.Path == "/v1/invoices" {
+				return "down"
+			}
+			return ""
+		}
+		w.buy()
+		late := w.shown().Charges[0]
+		next := late
+		next.Attempts, next.State, next.Verdict = late.Attempts+1, topup.Closing, topup.Declined
+		require.NoError(t, w.store.SaveTopUp(t.Context(), next))
+		late.SpentKeys, late.NextTime = 7, w.Now()
+		require.NoError(t, w.store.SaveTopUp(t.Context(), late))
+		require.Equal(t, next, w.shown().Charges[0])
+	})
+}
+
+// A turn that is lost during a purchase ends it at once: what the next process writes stays.
+func TestALostTurn(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		turn := w.buyer.Turn
+		kept := 0
+		o := w.buyer.Options
+		o.Turn = func(ctx context.Context, id string, fn func(context.Context, func(context.Context) error) error) error {
+			return turn(ctx, id, func(ctx context.Context, keep func(context.Context) error) error {
+				return fn(ctx, func(ctx context.Context) error {
+					if kept++; kept > 3 {
+						return job.ErrLost
+					}
+					return keep(ctx)
+				})
+			})
+		}
+		require.NoError(t, topup.New(o).Run(t.Context(), func(context.Context) error { return nil }))
+		require.Greater(t, kept, 3)
+		require.Equal(t, topup.Begun, w.shown().Charges[0].State)
+		w.Add(time.Hour)
+		w.buy()
+		require.Equal(t, []string{"paid"}, w.statuses())
+	})
+}
+
+// While a renewal waits for its payment, the account has only the advance. The rest comes with the payment, so nothing is bought.
+func TestARenewalComesFirst(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		start := w.Now()
+		store := &renewing{Store: w.store, start: start, given: map[string]bool{subscriptions.AdvanceSource(subscriptions.PeriodSource("sub_1", start)): true}}
+		o := w.buyer.Options
+		o.Store = store
+		run := func() { require.NoError(t, topup.New(o).Run(t.Context(), func(context.Context) error { return nil })) }
+		run()
+		w.Add(90 * time.Minute)
+		run()
+		require.Empty(t, w.invoices())
+		store.given[subscriptions.PeriodSource("sub_1", start)] = true
+		w.Add(time.Minute)
+		run()
+		require.Equal(t, []string{"paid"}, w.statuses())
+		w.low()
+		delete(store.given, subscriptions.PeriodSource("sub_1", start))
+		w.Add(time.Hour)
+		run()
+		require.Equal(t, []string{"paid", "paid"}, w.statuses(), "a renewal that is not paid for two hours keeps nothing waiting")
+	})
+}
+
+// renewing is a store with an active subscription whose period begins at start.
+type renewing struct {
+	topup.Store
+	start time.Time
+	given map[string]bool
+}
+
+func (r *renewing) Subscription(context.Context, string) (subscriptions.State, error) {
+	return subscriptions.State{SubscriptionID: "sub_1", Access: subscriptions.Active, PeriodStart: r.start}, nil
+}
+
+func (r *renewing) GrantGiven(_ context.Context, _, source string) (bool, error) {
+	return r.given[source], nil
 }
 
 func TestRefusedSettings(t *testing.T) {

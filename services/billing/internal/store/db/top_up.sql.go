@@ -334,12 +334,31 @@ func (q *Queries) PutTopUp(ctx context.Context, arg PutTopUpParams) error {
 	return err
 }
 
+const refuseTopUp = `-- name: RefuseTopUp :exec
+UPDATE top_up SET state = 'off' WHERE top_up.account_id = $1 AND top_up.state = 'on' AND top_up.set_time <= $2 AND EXISTS (
+    SELECT 1 FROM purchase AS p WHERE p.account_id = top_up.account_id AND SUBSTR(p.source, 1, 6) = 'topup:'
+    AND (p.payment = $3 OR p.invoice = $3 OR p.payment_intent = $3)
+)
+`
+
+type RefuseTopUpParams struct {
+	AccountID string
+	AtTime    int64
+	Paid      string
+}
+
+// A refund of an automatic purchase turns it off, or the card would be charged again.
+func (q *Queries) RefuseTopUp(ctx context.Context, arg RefuseTopUpParams) error {
+	_, err := q.db.ExecContext(ctx, refuseTopUp, arg.AccountID, arg.AtTime, arg.Paid)
+	return err
+}
+
 const saveTopUpCharge = `-- name: SaveTopUpCharge :execrows
 UPDATE top_up_charge SET
     state = $1, verdict = $2, next_time = $3, attempts = $4,
     spent_keys = $5, customer_id = $6, invoice_id = $7, item_id = $8,
     problem = $9
-WHERE id = $10 AND state IN ('new', 'closing')
+WHERE id = $10 AND state IN ('new', 'closing') AND attempts <= $4
 `
 
 type SaveTopUpChargeParams struct {
@@ -355,6 +374,7 @@ type SaveTopUpChargeParams struct {
 	ID         string
 }
 
+// An attempt that another process has overtaken writes nothing.
 func (q *Queries) SaveTopUpCharge(ctx context.Context, arg SaveTopUpChargeParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, saveTopUpCharge,
 		arg.State,

@@ -44,11 +44,12 @@ SELECT * FROM top_up_charge WHERE id = $1;
 SELECT * FROM top_up_charge WHERE account_id = sqlc.arg(account_id) ORDER BY create_time DESC, id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: SaveTopUpCharge :execrows
+-- An attempt that another process has overtaken writes nothing.
 UPDATE top_up_charge SET
     state = sqlc.arg(state), verdict = sqlc.arg(verdict), next_time = sqlc.arg(next_time), attempts = sqlc.arg(attempts),
     spent_keys = sqlc.arg(spent_keys), customer_id = sqlc.arg(customer_id), invoice_id = sqlc.arg(invoice_id), item_id = sqlc.arg(item_id),
     problem = sqlc.arg(problem)
-WHERE id = sqlc.arg(id) AND state IN ('new', 'closing');
+WHERE id = sqlc.arg(id) AND state IN ('new', 'closing') AND attempts <= sqlc.arg(attempts);
 
 -- name: CountTopUpDecline :exec
 -- The third decline in a row turns it off; some turn it off at once.
@@ -70,6 +71,13 @@ UPDATE top_up SET declines = declines WHERE account_id = $1;
 
 -- name: StopTopUp :exec
 UPDATE top_up SET state = 'disputed' WHERE account_id = sqlc.arg(account_id) AND state = 'on' AND set_time <= sqlc.arg(at_time);
+
+-- name: RefuseTopUp :exec
+-- A refund of an automatic purchase turns it off, or the card would be charged again.
+UPDATE top_up SET state = 'off' WHERE top_up.account_id = sqlc.arg(account_id) AND top_up.state = 'on' AND top_up.set_time <= sqlc.arg(at_time) AND EXISTS (
+    SELECT 1 FROM purchase AS p WHERE p.account_id = top_up.account_id AND SUBSTR(p.source, 1, 6) = 'topup:'
+    AND (p.payment = sqlc.arg(paid) OR p.invoice = sqlc.arg(paid) OR p.payment_intent = sqlc.arg(paid))
+);
 
 -- name: DropTopUp :exec
 DELETE FROM top_up WHERE account_id = $1;
