@@ -25,8 +25,8 @@ const plansPath = "/api/v1/billing/plans"
 
 func (p program) plans() *cobra.Command {
 	return group("plans", "Check the plan file, and apply it to Stripe (operators)",
-		"  trivet plans validate plans.yaml\n  trivet plans apply plans.yaml\n  trivet plans versions",
-		p.validatePlans(), p.applyPlans(), p.planVersions())
+		"  trivet plans validate plans.yaml\n  trivet plans apply plans.yaml\n  trivet plans versions\n  trivet plans migrate pro@3 pro@4 --at-renewal",
+		p.validatePlans(), p.applyPlans(), p.planVersions(), p.migratePlans())
 }
 
 func (p program) validatePlans() *cobra.Command {

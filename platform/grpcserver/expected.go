@@ -25,6 +25,7 @@ var examples = map[string]string{ //nolint:gosec // examples, no credentials
 	"model": "gpt-5-mini", "name": "backend", "credential": "tvt_live_…", "body": "{}", "user_id": "user_2abc", "account_id": "org_2abc",
 	"organization_id": "org_2abc", "api_key_id": "key_2abc", "event_id": "evt_1abc", "event_ids": "evt_1abc", "request_id": "req_1abc",
 	"hold_id": "hold_1abc", "feature": "api_keys", "preview_id": "preview_2ABC",
+	"from": "pro@3", "to": "pro@4",
 	"batch_id": "batch_1abc", "plan_id": "pro", "pack_id": "pack_10", "grant_id": "grant_1abc", "version": "1", "reason": "goodwill", "source": "goodwill",
 	"success_url": "https://app.example.com/paid", "cancel_url": "https://app.example.com/plans", "return_url": "https://app.example.com/account",
 	"id": "call_1abc", "content": "Hello", "role": "user", "input": "Hello", "scopes": "ai.invoke", "inputs": "Hello", "text": "Hello", "yaml": "plans: []",

@@ -66,7 +66,28 @@ func killedOps() map[string]killedOp {
 			require.NoError(h.t, err)
 		}
 	}
+	subscriber := func(h *fixture) {
+		buy("pro")(h)
+		h.apply(dearerFile)
+	}
 	return map[string]killedOp{
+		"migrate": {
+			before: subscriber,
+			do:     func(h *fixture) { h.migrated(false) },
+			check: func(h *fixture) {
+				require.EqualValues(h.t, 2, h.version(admin))
+				require.Len(h.t, h.listed("/v1/invoices"), 1, "nothing is charged")
+			},
+		},
+		"migrate at renewal": {
+			before: subscriber,
+			do:     func(h *fixture) { h.migrated(true) },
+			check: func(h *fixture) {
+				require.EqualValues(h.t, 1, h.version(admin))
+				require.EqualValues(h.t, 2, h.subscription().GetScheduledChange().GetPlanVersion())
+				require.Len(h.t, h.listed("/v1/subscription_schedules"), 1)
+			},
+		},
 		"apply": {
 			before: func(*fixture) {},
 			do:     func(h *fixture) { h.apply(changeFile) },

@@ -414,6 +414,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/billing/plans:migrate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged and no credit is given for
+         *     the rest of a period: the next invoice has the new price. What a subscriber has chosen stays: a scheduled change, a change that waits for its
+         *     payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
+         *     what differs and counts the subscriptions.
+         *     Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
+         */
+        post: operations["migratePlan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/billing/portalSessions": {
         parameters: {
             query?: never;
@@ -2346,6 +2369,38 @@ export interface components {
             /** @description The turn in parts, in place of content, such as a text and an image; at most 256. Set content or parts, not both. */
             parts?: components["schemas"]["ContentPartInput"][];
         };
+        /** @description MigratePlanRequest names two versions of a plan, and a page. */
+        MigratePlanRequest: {
+            /** @description The version that subscribers leave. Example: "pro@3". */
+            from: string;
+            /** @description The version that they get; it is on sale. Example: "pro@4". */
+            to: string;
+            /** @description True to change each subscription with its next period, and false to change it at once. Example: true. */
+            atRenewal?: boolean;
+            /** @description True to list what differs without changing anything. Example: true. */
+            dryRun?: boolean;
+            /**
+             * Format: int32
+             * @description The maximum number of subscriptions on a page. 0 means 20, and values above 20 are treated as 20. Example: 10.
+             */
+            pageSize?: number;
+            /** @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. Example: "CgV1c2Vy". */
+            pageToken?: string;
+        };
+        /** @description MigratePlanResponse is one page. */
+        MigratePlanResponse: {
+            /** @description The fields in which the two versions differ. Only on the first page. */
+            changes: components["schemas"]["PlanChange"][];
+            /**
+             * Format: int32
+             * @description The live subscriptions that have the earlier version before this call. Example: 240.
+             */
+            subscriptionCount: number;
+            /** @description What was done with each subscription; empty for a dry run. */
+            migrations: components["schemas"]["PlanMigration"][];
+            /** @description The token of the next page; empty on the last page, and for a dry run. Example: "CgV1c2Vy". */
+            nextPageToken: string;
+        };
         /** @description Model is a row of the price list. */
         Model: {
             /** @description The id that requests use. Example: "gpt-5-mini". */
@@ -2593,6 +2648,34 @@ export interface components {
          * @enum {string}
          */
         PlanChangeKind: "PLAN_CHANGE_KIND_UNSPECIFIED" | "PLAN_CHANGE_KIND_CREATE" | "PLAN_CHANGE_KIND_UPDATE" | "PLAN_CHANGE_KIND_ARCHIVE";
+        /** @description PlanMigration is what was done with one subscription. */
+        PlanMigration: {
+            /** @description The account. Example: "org_2abc". */
+            accountId: string;
+            /** @description Stripe's id of the subscription. Example: "sub_1A2b". */
+            subscriptionId: string;
+            /** @description What was done. Example: PLAN_MIGRATION_RESULT_MOVED. */
+            result: components["schemas"]["PlanMigrationResult"];
+            /** @description Why it was skipped or is unchanged; may be empty. Example: "a change to free@1 is scheduled". */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description When the version counts; unset for a subscription that was skipped or is unchanged. Example: "2026-11-23T10:00:00Z".
+             */
+            effectiveTime?: string;
+        };
+        /**
+         * @description PlanMigrationResult is what was done with a subscription.
+         *
+         *      - PLAN_MIGRATION_RESULT_UNSPECIFIED: Not set; no migration has it.
+         *      - PLAN_MIGRATION_RESULT_MOVED: It has the version now.
+         *      - PLAN_MIGRATION_RESULT_SCHEDULED: It gets the version with its next period.
+         *      - PLAN_MIGRATION_RESULT_UNCHANGED: It has the version already, or no longer has the earlier one.
+         *      - PLAN_MIGRATION_RESULT_SKIPPED: It stays on the earlier version, for the reason that is given.
+         * @default PLAN_MIGRATION_RESULT_UNSPECIFIED
+         * @enum {string}
+         */
+        PlanMigrationResult: "PLAN_MIGRATION_RESULT_UNSPECIFIED" | "PLAN_MIGRATION_RESULT_MOVED" | "PLAN_MIGRATION_RESULT_SCHEDULED" | "PLAN_MIGRATION_RESULT_UNCHANGED" | "PLAN_MIGRATION_RESULT_SKIPPED";
         /** @description PlanOverage is usage beyond all credit, which Stripe's invoices charge. */
         PlanOverage: {
             /** @description The maximum of a period, in nano-dollars. Example: "50000000000" ($50). */
@@ -4053,6 +4136,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApplyPlansResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    migratePlan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description MigratePlanRequest names two versions of a plan, and a page. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MigratePlanRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MigratePlanResponse"];
                 };
             };
             /** @description The call failed. */

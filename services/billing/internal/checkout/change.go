@@ -72,6 +72,8 @@ type Changer interface {
 	PreviewChange(ctx context.Context, p Preview) (amount int64, currency string, err error)
 	// Change does a change and charges it. It is idempotent by key. Without a payment the subscription stays as it was.
 	Change(ctx context.Context, p Preview, key string) (Changed, error)
+	// Reprice changes the price of a subscription's item and charges nothing for the rest of the period. It is idempotent by key.
+	Reprice(ctx context.Context, p Preview, key string) error
 	// ScheduleChange does a change at the end of the period. Repeating it is harmless.
 	ScheduleChange(ctx context.Context, p Preview) error
 	// ReleaseSchedule takes a scheduled change back.

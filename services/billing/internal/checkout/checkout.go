@@ -70,6 +70,7 @@ type Provider interface {
 
 // Store reads what an account has.
 type Store interface {
+	Subscribers
 	// Customer reads the account's customer; "" for none.
 	Customer(ctx context.Context, accountID string) (string, error)
 	// AccountOfCustomer finds the account of a customer. An unknown customer gives ledger.ErrNotFound.

@@ -78,6 +78,10 @@ func (k *kept) Change(ctx context.Context, p Preview, key string) (Changed, erro
 	return step(ctx, k, func(ctx context.Context) (Changed, error) { return k.Changer.Change(ctx, p, key) })
 }
 
+func (k *kept) Reprice(ctx context.Context, p Preview, key string) error {
+	return k.do(ctx, func(ctx context.Context) error { return k.Changer.Reprice(ctx, p, key) })
+}
+
 func (k *kept) ScheduleChange(ctx context.Context, p Preview) error {
 	return k.do(ctx, func(ctx context.Context) error { return k.Changer.ScheduleChange(ctx, p) })
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/money"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
 // ChangeKind is what a change does.
@@ -52,6 +53,19 @@ func diff(current *Row, w Row) []Change {
 		}
 	}
 	return changes
+}
+
+// Differences lists the fields in which two versions of a plan differ.
+func Differences(from, to plans.Plan) ([]Change, error) {
+	before, err := json.Marshal(from)
+	if err != nil {
+		return nil, err
+	}
+	after, err := json.Marshal(to)
+	if err != nil {
+		return nil, err
+	}
+	return diff(&Row{Kind: KindPlan, ID: from.ID, Spec: before}, Row{Kind: KindPlan, ID: to.ID, Spec: after}), nil
 }
 
 // fieldsOf returns the fields of a version as the plan file writes them.

@@ -123,13 +123,14 @@ func (s *Server) ApplyPlans(ctx context.Context, r *billingv1.ApplyPlansRequest)
 	if err != nil {
 		return nil, applyError(err)
 	}
-	out := &billingv1.ApplyPlansResponse{}
+	return &billingv1.ApplyPlansResponse{Changes: toChanges(changes)}, nil
+}
+
+func toChanges(changes []offers.Change) (out []*billingv1.PlanChange) {
 	for _, c := range changes {
-		out.Changes = append(out.Changes, &billingv1.PlanChange{
-			Kind: billingv1.PlanChangeKind(c.Kind), Id: c.ID, Field: c.Field, Before: c.Before, After: c.After,
-		})
+		out = append(out, &billingv1.PlanChange{Kind: billingv1.PlanChangeKind(c.Kind), Id: c.ID, Field: c.Field, Before: c.Before, After: c.After})
 	}
-	return out, nil
+	return out
 }
 
 func stripeIsOff() error {

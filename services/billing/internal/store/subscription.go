@@ -73,6 +73,18 @@ func (s *Store) Subscription(ctx context.Context, accountID string) (subscriptio
 	}, nil
 }
 
+// CountSubscribers counts the accounts with a live subscription to a version of a plan.
+func (s *Store) CountSubscribers(ctx context.Context, planID string, version int64) (int64, error) {
+	n, err := s.read.CountSubscribers(ctx, db.CountSubscribersParams{PlanID: planID, Version: version})
+	return n, translate(err)
+}
+
+// Subscribers lists accounts with a live subscription to a version of a plan; see checkout.Subscribers.
+func (s *Store) Subscribers(ctx context.Context, planID string, version int64, after string, limit int) ([]string, error) {
+	ids, err := s.read.ListSubscribers(ctx, db.ListSubscribersParams{PlanID: planID, Version: version, After: after, Most: int64(limit)})
+	return ids, translate(err)
+}
+
 // GrantGiven tells whether an account has a grant for a source.
 func (s *Store) GrantGiven(ctx context.Context, accountID, source string) (bool, error) {
 	_, err := s.read.GetGrantBySource(ctx, db.GetGrantBySourceParams{AccountID: accountID, Source: source})

@@ -57,6 +57,14 @@ func (c *Client) Change(ctx context.Context, p checkout.Preview, key string) (ch
 	return done, nil
 }
 
+// Reprice changes the price of an item and charges nothing for the rest of the period: the next invoice has the new price.
+func (c *Client) Reprice(ctx context.Context, p checkout.Preview, key string) error {
+	params := &sdk.SubscriptionParams{Items: itemsOf(p), ProrationBehavior: sdk.String("none")}
+	params.SetIdempotencyKey(key)
+	_, err := c.update(ctx, p.Subscription, params)
+	return err
+}
+
 func (c *Client) update(ctx context.Context, id string, params *sdk.SubscriptionParams) (*sdk.Subscription, error) {
 	return call(ctx, c, &params.Context, func() (*sdk.Subscription, error) {
 		return subscription.Client{B: c.backend, Key: c.key}.Update(id, params)

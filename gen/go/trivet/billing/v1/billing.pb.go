@@ -214,6 +214,67 @@ func (CheckoutStatus) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{2}
 }
 
+// PlanMigrationResult is what was done with a subscription.
+type PlanMigrationResult int32
+
+const (
+	// Not set; no migration has it.
+	PlanMigrationResult_PLAN_MIGRATION_RESULT_UNSPECIFIED PlanMigrationResult = 0
+	// It has the version now.
+	PlanMigrationResult_PLAN_MIGRATION_RESULT_MOVED PlanMigrationResult = 1
+	// It gets the version with its next period.
+	PlanMigrationResult_PLAN_MIGRATION_RESULT_SCHEDULED PlanMigrationResult = 2
+	// It has the version already, or no longer has the earlier one.
+	PlanMigrationResult_PLAN_MIGRATION_RESULT_UNCHANGED PlanMigrationResult = 3
+	// It stays on the earlier version, for the reason that is given.
+	PlanMigrationResult_PLAN_MIGRATION_RESULT_SKIPPED PlanMigrationResult = 4
+)
+
+// Enum value maps for PlanMigrationResult.
+var (
+	PlanMigrationResult_name = map[int32]string{
+		0: "PLAN_MIGRATION_RESULT_UNSPECIFIED",
+		1: "PLAN_MIGRATION_RESULT_MOVED",
+		2: "PLAN_MIGRATION_RESULT_SCHEDULED",
+		3: "PLAN_MIGRATION_RESULT_UNCHANGED",
+		4: "PLAN_MIGRATION_RESULT_SKIPPED",
+	}
+	PlanMigrationResult_value = map[string]int32{
+		"PLAN_MIGRATION_RESULT_UNSPECIFIED": 0,
+		"PLAN_MIGRATION_RESULT_MOVED":       1,
+		"PLAN_MIGRATION_RESULT_SCHEDULED":   2,
+		"PLAN_MIGRATION_RESULT_UNCHANGED":   3,
+		"PLAN_MIGRATION_RESULT_SKIPPED":     4,
+	}
+)
+
+func (x PlanMigrationResult) Enum() *PlanMigrationResult {
+	p := new(PlanMigrationResult)
+	*p = x
+	return p
+}
+
+func (x PlanMigrationResult) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PlanMigrationResult) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_billing_proto_enumTypes[3].Descriptor()
+}
+
+func (PlanMigrationResult) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_billing_proto_enumTypes[3]
+}
+
+func (x PlanMigrationResult) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PlanMigrationResult.Descriptor instead.
+func (PlanMigrationResult) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{3}
+}
+
 // PlanChangeKind is what a change does to an object.
 type PlanChangeKind int32
 
@@ -255,11 +316,11 @@ func (x PlanChangeKind) String() string {
 }
 
 func (PlanChangeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_billing_proto_enumTypes[3].Descriptor()
+	return file_trivet_billing_v1_billing_proto_enumTypes[4].Descriptor()
 }
 
 func (PlanChangeKind) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_billing_proto_enumTypes[3]
+	return &file_trivet_billing_v1_billing_proto_enumTypes[4]
 }
 
 func (x PlanChangeKind) Number() protoreflect.EnumNumber {
@@ -268,7 +329,7 @@ func (x PlanChangeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlanChangeKind.Descriptor instead.
 func (PlanChangeKind) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{3}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{4}
 }
 
 // ReserveRequest describes the worst case of a call.
@@ -4305,6 +4366,252 @@ func (x *ApplyPlansResponse) GetChanges() []*PlanChange {
 	return nil
 }
 
+// MigratePlanRequest names two versions of a plan, and a page.
+type MigratePlanRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version that subscribers leave. Example: "pro@3".
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// The version that they get; it is on sale. Example: "pro@4".
+	To string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// True to change each subscription with its next period, and false to change it at once. Example: true.
+	AtRenewal bool `protobuf:"varint,3,opt,name=at_renewal,json=atRenewal,proto3" json:"at_renewal,omitempty"`
+	// True to list what differs without changing anything. Example: true.
+	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// The maximum number of subscriptions on a page. 0 means 20, and values above 20 are treated as 20. Example: 10.
+	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. Example: "CgV1c2Vy".
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigratePlanRequest) Reset() {
+	*x = MigratePlanRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigratePlanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigratePlanRequest) ProtoMessage() {}
+
+func (x *MigratePlanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigratePlanRequest.ProtoReflect.Descriptor instead.
+func (*MigratePlanRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *MigratePlanRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *MigratePlanRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *MigratePlanRequest) GetAtRenewal() bool {
+	if x != nil {
+		return x.AtRenewal
+	}
+	return false
+}
+
+func (x *MigratePlanRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *MigratePlanRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *MigratePlanRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// MigratePlanResponse is one page.
+type MigratePlanResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The fields in which the two versions differ. Only on the first page.
+	Changes []*PlanChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// The live subscriptions that have the earlier version before this call. Example: 240.
+	SubscriptionCount int32 `protobuf:"varint,2,opt,name=subscription_count,json=subscriptionCount,proto3" json:"subscription_count,omitempty"`
+	// What was done with each subscription; empty for a dry run.
+	Migrations []*PlanMigration `protobuf:"bytes,3,rep,name=migrations,proto3" json:"migrations,omitempty"`
+	// The token of the next page; empty on the last page, and for a dry run. Example: "CgV1c2Vy".
+	NextPageToken string `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigratePlanResponse) Reset() {
+	*x = MigratePlanResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigratePlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigratePlanResponse) ProtoMessage() {}
+
+func (x *MigratePlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigratePlanResponse.ProtoReflect.Descriptor instead.
+func (*MigratePlanResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *MigratePlanResponse) GetChanges() []*PlanChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *MigratePlanResponse) GetSubscriptionCount() int32 {
+	if x != nil {
+		return x.SubscriptionCount
+	}
+	return 0
+}
+
+func (x *MigratePlanResponse) GetMigrations() []*PlanMigration {
+	if x != nil {
+		return x.Migrations
+	}
+	return nil
+}
+
+func (x *MigratePlanResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// PlanMigration is what was done with one subscription.
+type PlanMigration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account. Example: "org_2abc".
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// Stripe's id of the subscription. Example: "sub_1A2b".
+	SubscriptionId string `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// What was done. Example: PLAN_MIGRATION_RESULT_MOVED.
+	Result PlanMigrationResult `protobuf:"varint,3,opt,name=result,proto3,enum=trivet.billing.v1.PlanMigrationResult" json:"result,omitempty"`
+	// Why it was skipped or is unchanged; may be empty. Example: "a change to free@1 is scheduled".
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When the version counts; unset for a subscription that was skipped or is unchanged. Example: "2026-11-23T10:00:00Z".
+	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanMigration) Reset() {
+	*x = PlanMigration{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanMigration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanMigration) ProtoMessage() {}
+
+func (x *PlanMigration) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanMigration.ProtoReflect.Descriptor instead.
+func (*PlanMigration) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *PlanMigration) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *PlanMigration) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *PlanMigration) GetResult() PlanMigrationResult {
+	if x != nil {
+		return x.Result
+	}
+	return PlanMigrationResult_PLAN_MIGRATION_RESULT_UNSPECIFIED
+}
+
+func (x *PlanMigration) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PlanMigration) GetEffectiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EffectiveTime
+	}
+	return nil
+}
+
 // ListPlanVersionsRequest selects a page.
 type ListPlanVersionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4318,7 +4625,7 @@ type ListPlanVersionsRequest struct {
 
 func (x *ListPlanVersionsRequest) Reset() {
 	*x = ListPlanVersionsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4330,7 +4637,7 @@ func (x *ListPlanVersionsRequest) String() string {
 func (*ListPlanVersionsRequest) ProtoMessage() {}
 
 func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4343,7 +4650,7 @@ func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListPlanVersionsRequest) GetPageSize() int32 {
@@ -4373,7 +4680,7 @@ type ListPlanVersionsResponse struct {
 
 func (x *ListPlanVersionsResponse) Reset() {
 	*x = ListPlanVersionsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4385,7 +4692,7 @@ func (x *ListPlanVersionsResponse) String() string {
 func (*ListPlanVersionsResponse) ProtoMessage() {}
 
 func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4398,7 +4705,7 @@ func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListPlanVersionsResponse) GetPlanVersions() []*PlanVersion {
@@ -4434,7 +4741,7 @@ type PlanVersion struct {
 
 func (x *PlanVersion) Reset() {
 	*x = PlanVersion{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4446,7 +4753,7 @@ func (x *PlanVersion) String() string {
 func (*PlanVersion) ProtoMessage() {}
 
 func (x *PlanVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4459,7 +4766,7 @@ func (x *PlanVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanVersion.ProtoReflect.Descriptor instead.
 func (*PlanVersion) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PlanVersion) GetId() string {
@@ -4518,7 +4825,7 @@ type PlanChange struct {
 
 func (x *PlanChange) Reset() {
 	*x = PlanChange{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4530,7 +4837,7 @@ func (x *PlanChange) String() string {
 func (*PlanChange) ProtoMessage() {}
 
 func (x *PlanChange) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4543,7 +4850,7 @@ func (x *PlanChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanChange.ProtoReflect.Descriptor instead.
 func (*PlanChange) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PlanChange) GetKind() PlanChangeKind {
@@ -4599,7 +4906,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4611,7 +4918,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4624,7 +4931,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -4643,7 +4950,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4655,7 +4962,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4668,7 +4975,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
 }
 
 // SetMemberCountRequest is a report of an organization's members.
@@ -4686,7 +4993,7 @@ type SetMemberCountRequest struct {
 
 func (x *SetMemberCountRequest) Reset() {
 	*x = SetMemberCountRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4698,7 +5005,7 @@ func (x *SetMemberCountRequest) String() string {
 func (*SetMemberCountRequest) ProtoMessage() {}
 
 func (x *SetMemberCountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4711,7 +5018,7 @@ func (x *SetMemberCountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMemberCountRequest.ProtoReflect.Descriptor instead.
 func (*SetMemberCountRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *SetMemberCountRequest) GetOrganizationId() string {
@@ -4744,7 +5051,7 @@ type SetMemberCountResponse struct {
 
 func (x *SetMemberCountResponse) Reset() {
 	*x = SetMemberCountResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4756,7 +5063,7 @@ func (x *SetMemberCountResponse) String() string {
 func (*SetMemberCountResponse) ProtoMessage() {}
 
 func (x *SetMemberCountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4769,7 +5076,7 @@ func (x *SetMemberCountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMemberCountResponse.ProtoReflect.Descriptor instead.
 func (*SetMemberCountResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
 }
 
 // ExportUserRequest names a person and a page.
@@ -4785,7 +5092,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4797,7 +5104,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4810,7 +5117,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -4840,7 +5147,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4852,7 +5159,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4865,7 +5172,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ExportUserResponse) GetUsageRecordsJson() string {
@@ -4891,7 +5198,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4903,7 +5210,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4916,7 +5223,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -4932,7 +5239,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4944,7 +5251,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4957,7 +5264,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -4987,7 +5294,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4999,7 +5306,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5012,7 +5319,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -5040,7 +5347,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5052,7 +5359,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5065,7 +5372,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -5097,7 +5404,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5109,7 +5416,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5122,7 +5429,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListEventsRequest) GetState() v12.EventState {
@@ -5180,7 +5487,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5192,7 +5499,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5205,7 +5512,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v12.Event {
@@ -5233,7 +5540,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5245,7 +5552,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5258,7 +5565,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{77}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -5279,7 +5586,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5291,7 +5598,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5304,7 +5611,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{78}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *GetEventResponse) GetEvent() *v12.Event {
@@ -5327,7 +5634,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5339,7 +5646,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5352,7 +5659,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{79}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -5382,7 +5689,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5394,7 +5701,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5407,7 +5714,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{80}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -5438,7 +5745,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5450,7 +5757,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5463,7 +5770,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{81}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -5501,7 +5808,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5513,7 +5820,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5526,7 +5833,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{82}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -5878,7 +6185,30 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\tplan_file\x18\x01 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\bplanFile\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"M\n" +
 	"\x12ApplyPlansResponse\x127\n" +
-	"\achanges\x18\x01 \x03(\v2\x1d.trivet.billing.v1.PlanChangeR\achanges\"h\n" +
+	"\achanges\x18\x01 \x03(\v2\x1d.trivet.billing.v1.PlanChangeR\achanges\"\xdd\x01\n" +
+	"\x12MigratePlanRequest\x12!\n" +
+	"\x04from\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x04from\x12\x1d\n" +
+	"\x02to\x18\x02 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x02to\x12\x1d\n" +
+	"\n" +
+	"at_renewal\x18\x03 \x01(\bR\tatRenewal\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12$\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xe7\x01\n" +
+	"\x13MigratePlanResponse\x127\n" +
+	"\achanges\x18\x01 \x03(\v2\x1d.trivet.billing.v1.PlanChangeR\achanges\x12-\n" +
+	"\x12subscription_count\x18\x02 \x01(\x05R\x11subscriptionCount\x12@\n" +
+	"\n" +
+	"migrations\x18\x03 \x03(\v2 .trivet.billing.v1.PlanMigrationR\n" +
+	"migrations\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xf2\x01\n" +
+	"\rPlanMigration\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\x12'\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12>\n" +
+	"\x06result\x18\x03 \x01(\x0e2&.trivet.billing.v1.PlanMigrationResultR\x06result\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12A\n" +
+	"\x0eeffective_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"h\n" +
 	"\x17ListPlanVersionsRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
@@ -5979,12 +6309,18 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1bCHECKOUT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CHECKOUT_STATUS_OPEN\x10\x01\x12\x1c\n" +
 	"\x18CHECKOUT_STATUS_COMPLETE\x10\x02\x12\x1b\n" +
-	"\x17CHECKOUT_STATUS_EXPIRED\x10\x03*\x8a\x01\n" +
+	"\x17CHECKOUT_STATUS_EXPIRED\x10\x03*\xca\x01\n" +
+	"\x13PlanMigrationResult\x12%\n" +
+	"!PLAN_MIGRATION_RESULT_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bPLAN_MIGRATION_RESULT_MOVED\x10\x01\x12#\n" +
+	"\x1fPLAN_MIGRATION_RESULT_SCHEDULED\x10\x02\x12#\n" +
+	"\x1fPLAN_MIGRATION_RESULT_UNCHANGED\x10\x03\x12!\n" +
+	"\x1dPLAN_MIGRATION_RESULT_SKIPPED\x10\x04*\x8a\x01\n" +
 	"\x0ePlanChangeKind\x12 \n" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xf7*\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\x86,\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -6022,7 +6358,8 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\bSetTopUp\x12\".trivet.billing.v1.SetTopUpRequest\x1a#.trivet.billing.v1.SetTopUpResponse\"9Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/billing/topUp:set\x12\x95\x01\n" +
 	"\fListInvoices\x12&.trivet.billing.v1.ListInvoicesRequest\x1a'.trivet.billing.v1.ListInvoicesResponse\"4Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/billing/invoices\x12\x87\x01\n" +
 	"\n" +
-	"ApplyPlans\x12$.trivet.billing.v1.ApplyPlansRequest\x1a%.trivet.billing.v1.ApplyPlansResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/billing/plans:apply\x12\x97\x01\n" +
+	"ApplyPlans\x12$.trivet.billing.v1.ApplyPlansRequest\x1a%.trivet.billing.v1.ApplyPlansResponse\",Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/billing/plans:apply\x12\x8c\x01\n" +
+	"\vMigratePlan\x12%.trivet.billing.v1.MigratePlanRequest\x1a&.trivet.billing.v1.MigratePlanResponse\".Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/api/v1/billing/plans:migrate\x12\x97\x01\n" +
 	"\x10ListPlanVersions\x12*.trivet.billing.v1.ListPlanVersionsRequest\x1a+.trivet.billing.v1.ListPlanVersionsResponse\"*Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/planVersions\x12s\n" +
 	"\x0eSetMemberCount\x12(.trivet.billing.v1.SetMemberCountRequest\x1a).trivet.billing.v1.SetMemberCountResponse\"\fҀ\x19\b\b\x05\x1a\x04auth\x12d\n" +
 	"\tEraseUser\x12#.trivet.billing.v1.EraseUserRequest\x1a$.trivet.billing.v1.EraseUserResponse\"\fҀ\x19\b\b\x05\x1a\x04auth\x12g\n" +
@@ -6048,265 +6385,275 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_billing_proto_rawDescData
 }
 
-var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
+var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(Outcome)(0),                              // 0: trivet.billing.v1.Outcome
 	(UsageGrouping)(0),                        // 1: trivet.billing.v1.UsageGrouping
 	(CheckoutStatus)(0),                       // 2: trivet.billing.v1.CheckoutStatus
-	(PlanChangeKind)(0),                       // 3: trivet.billing.v1.PlanChangeKind
-	(*ReserveRequest)(nil),                    // 4: trivet.billing.v1.ReserveRequest
-	(*ReserveResponse)(nil),                   // 5: trivet.billing.v1.ReserveResponse
-	(*CheckpointRequest)(nil),                 // 6: trivet.billing.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),                // 7: trivet.billing.v1.CheckpointResponse
-	(*SettleRequest)(nil),                     // 8: trivet.billing.v1.SettleRequest
-	(*SettleResponse)(nil),                    // 9: trivet.billing.v1.SettleResponse
-	(*GetEntitlementsRequest)(nil),            // 10: trivet.billing.v1.GetEntitlementsRequest
-	(*GetEntitlementsResponse)(nil),           // 11: trivet.billing.v1.GetEntitlementsResponse
-	(*GetAccountRequest)(nil),                 // 12: trivet.billing.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),                // 13: trivet.billing.v1.GetAccountResponse
-	(*GetUsageRequest)(nil),                   // 14: trivet.billing.v1.GetUsageRequest
-	(*GetUsageResponse)(nil),                  // 15: trivet.billing.v1.GetUsageResponse
-	(*ExportUsageRequest)(nil),                // 16: trivet.billing.v1.ExportUsageRequest
-	(*ExportUsageResponse)(nil),               // 17: trivet.billing.v1.ExportUsageResponse
-	(*ListRequestsRequest)(nil),               // 18: trivet.billing.v1.ListRequestsRequest
-	(*ListRequestsResponse)(nil),              // 19: trivet.billing.v1.ListRequestsResponse
-	(*RequestRecord)(nil),                     // 20: trivet.billing.v1.RequestRecord
-	(*GetRequestRequest)(nil),                 // 21: trivet.billing.v1.GetRequestRequest
-	(*GetRequestResponse)(nil),                // 22: trivet.billing.v1.GetRequestResponse
-	(*RecordRequestsRequest)(nil),             // 23: trivet.billing.v1.RecordRequestsRequest
-	(*RefusedRequest)(nil),                    // 24: trivet.billing.v1.RefusedRequest
-	(*RecordRequestsResponse)(nil),            // 25: trivet.billing.v1.RecordRequestsResponse
-	(*ListEntriesRequest)(nil),                // 26: trivet.billing.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),               // 27: trivet.billing.v1.ListEntriesResponse
-	(*GetTopUpRequest)(nil),                   // 28: trivet.billing.v1.GetTopUpRequest
-	(*GetTopUpResponse)(nil),                  // 29: trivet.billing.v1.GetTopUpResponse
-	(*SetTopUpRequest)(nil),                   // 30: trivet.billing.v1.SetTopUpRequest
-	(*SetTopUpResponse)(nil),                  // 31: trivet.billing.v1.SetTopUpResponse
-	(*GetOverageRequest)(nil),                 // 32: trivet.billing.v1.GetOverageRequest
-	(*GetOverageResponse)(nil),                // 33: trivet.billing.v1.GetOverageResponse
-	(*ListPlansRequest)(nil),                  // 34: trivet.billing.v1.ListPlansRequest
-	(*ListPlansResponse)(nil),                 // 35: trivet.billing.v1.ListPlansResponse
-	(*ListEntitlementsRequest)(nil),           // 36: trivet.billing.v1.ListEntitlementsRequest
-	(*ListEntitlementsResponse)(nil),          // 37: trivet.billing.v1.ListEntitlementsResponse
-	(*CheckEntitlementRequest)(nil),           // 38: trivet.billing.v1.CheckEntitlementRequest
-	(*CheckEntitlementResponse)(nil),          // 39: trivet.billing.v1.CheckEntitlementResponse
-	(*CreateGrantRequest)(nil),                // 40: trivet.billing.v1.CreateGrantRequest
-	(*CreateGrantResponse)(nil),               // 41: trivet.billing.v1.CreateGrantResponse
-	(*CreateCheckoutSessionRequest)(nil),      // 42: trivet.billing.v1.CreateCheckoutSessionRequest
-	(*CreateCheckoutSessionResponse)(nil),     // 43: trivet.billing.v1.CreateCheckoutSessionResponse
-	(*CheckoutSession)(nil),                   // 44: trivet.billing.v1.CheckoutSession
-	(*GetCheckoutSessionRequest)(nil),         // 45: trivet.billing.v1.GetCheckoutSessionRequest
-	(*GetCheckoutSessionResponse)(nil),        // 46: trivet.billing.v1.GetCheckoutSessionResponse
-	(*GetSubscriptionRequest)(nil),            // 47: trivet.billing.v1.GetSubscriptionRequest
-	(*GetSubscriptionResponse)(nil),           // 48: trivet.billing.v1.GetSubscriptionResponse
-	(*PreviewSubscriptionChangeRequest)(nil),  // 49: trivet.billing.v1.PreviewSubscriptionChangeRequest
-	(*PreviewSubscriptionChangeResponse)(nil), // 50: trivet.billing.v1.PreviewSubscriptionChangeResponse
-	(*SubscriptionPreview)(nil),               // 51: trivet.billing.v1.SubscriptionPreview
-	(*ChangeSubscriptionRequest)(nil),         // 52: trivet.billing.v1.ChangeSubscriptionRequest
-	(*ChangeSubscriptionResponse)(nil),        // 53: trivet.billing.v1.ChangeSubscriptionResponse
-	(*CancelSubscriptionRequest)(nil),         // 54: trivet.billing.v1.CancelSubscriptionRequest
-	(*CancelSubscriptionResponse)(nil),        // 55: trivet.billing.v1.CancelSubscriptionResponse
-	(*ResumeSubscriptionRequest)(nil),         // 56: trivet.billing.v1.ResumeSubscriptionRequest
-	(*ResumeSubscriptionResponse)(nil),        // 57: trivet.billing.v1.ResumeSubscriptionResponse
-	(*CreatePortalSessionRequest)(nil),        // 58: trivet.billing.v1.CreatePortalSessionRequest
-	(*CreatePortalSessionResponse)(nil),       // 59: trivet.billing.v1.CreatePortalSessionResponse
-	(*PortalSession)(nil),                     // 60: trivet.billing.v1.PortalSession
-	(*ListInvoicesRequest)(nil),               // 61: trivet.billing.v1.ListInvoicesRequest
-	(*ListInvoicesResponse)(nil),              // 62: trivet.billing.v1.ListInvoicesResponse
-	(*ApplyPlansRequest)(nil),                 // 63: trivet.billing.v1.ApplyPlansRequest
-	(*ApplyPlansResponse)(nil),                // 64: trivet.billing.v1.ApplyPlansResponse
-	(*ListPlanVersionsRequest)(nil),           // 65: trivet.billing.v1.ListPlanVersionsRequest
-	(*ListPlanVersionsResponse)(nil),          // 66: trivet.billing.v1.ListPlanVersionsResponse
-	(*PlanVersion)(nil),                       // 67: trivet.billing.v1.PlanVersion
-	(*PlanChange)(nil),                        // 68: trivet.billing.v1.PlanChange
-	(*EraseUserRequest)(nil),                  // 69: trivet.billing.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),                 // 70: trivet.billing.v1.EraseUserResponse
-	(*SetMemberCountRequest)(nil),             // 71: trivet.billing.v1.SetMemberCountRequest
-	(*SetMemberCountResponse)(nil),            // 72: trivet.billing.v1.SetMemberCountResponse
-	(*ExportUserRequest)(nil),                 // 73: trivet.billing.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),                // 74: trivet.billing.v1.ExportUserResponse
-	(*GetStatusRequest)(nil),                  // 75: trivet.billing.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),                 // 76: trivet.billing.v1.GetStatusResponse
-	(*ReceiveWebhookRequest)(nil),             // 77: trivet.billing.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),            // 78: trivet.billing.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),                 // 79: trivet.billing.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),                // 80: trivet.billing.v1.ListEventsResponse
-	(*GetEventRequest)(nil),                   // 81: trivet.billing.v1.GetEventRequest
-	(*GetEventResponse)(nil),                  // 82: trivet.billing.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),              // 83: trivet.billing.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),             // 84: trivet.billing.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),                  // 85: trivet.billing.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),                 // 86: trivet.billing.v1.ReconcileResponse
-	nil,                                       // 87: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),               // 88: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 89: google.protobuf.Timestamp
-	(*v1.CallUsage)(nil),                      // 90: trivet.usage.v1.CallUsage
-	(*Limits)(nil),                            // 91: trivet.billing.v1.Limits
-	(*Account)(nil),                           // 92: trivet.billing.v1.Account
-	(*UsageRow)(nil),                          // 93: trivet.billing.v1.UsageRow
-	(*UsageSummary)(nil),                      // 94: trivet.billing.v1.UsageSummary
-	(*Entry)(nil),                             // 95: trivet.billing.v1.Entry
-	(*TopUp)(nil),                             // 96: trivet.billing.v1.TopUp
-	(*Overage)(nil),                           // 97: trivet.billing.v1.Overage
-	(*OveragePeriod)(nil),                     // 98: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),                     // 99: trivet.billing.v1.OverageCharge
-	(*Plan)(nil),                              // 100: trivet.billing.v1.Plan
-	(*Pack)(nil),                              // 101: trivet.billing.v1.Pack
-	(*Grant)(nil),                             // 102: trivet.billing.v1.Grant
-	(BillingInterval)(0),                      // 103: trivet.billing.v1.BillingInterval
-	(*Subscription)(nil),                      // 104: trivet.billing.v1.Subscription
-	(*Invoice)(nil),                           // 105: trivet.billing.v1.Invoice
-	(*v11.Health)(nil),                        // 106: trivet.status.v1.Health
-	(v12.EventState)(0),                       // 107: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                         // 108: trivet.inbox.v1.Event
+	(PlanMigrationResult)(0),                  // 3: trivet.billing.v1.PlanMigrationResult
+	(PlanChangeKind)(0),                       // 4: trivet.billing.v1.PlanChangeKind
+	(*ReserveRequest)(nil),                    // 5: trivet.billing.v1.ReserveRequest
+	(*ReserveResponse)(nil),                   // 6: trivet.billing.v1.ReserveResponse
+	(*CheckpointRequest)(nil),                 // 7: trivet.billing.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),                // 8: trivet.billing.v1.CheckpointResponse
+	(*SettleRequest)(nil),                     // 9: trivet.billing.v1.SettleRequest
+	(*SettleResponse)(nil),                    // 10: trivet.billing.v1.SettleResponse
+	(*GetEntitlementsRequest)(nil),            // 11: trivet.billing.v1.GetEntitlementsRequest
+	(*GetEntitlementsResponse)(nil),           // 12: trivet.billing.v1.GetEntitlementsResponse
+	(*GetAccountRequest)(nil),                 // 13: trivet.billing.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),                // 14: trivet.billing.v1.GetAccountResponse
+	(*GetUsageRequest)(nil),                   // 15: trivet.billing.v1.GetUsageRequest
+	(*GetUsageResponse)(nil),                  // 16: trivet.billing.v1.GetUsageResponse
+	(*ExportUsageRequest)(nil),                // 17: trivet.billing.v1.ExportUsageRequest
+	(*ExportUsageResponse)(nil),               // 18: trivet.billing.v1.ExportUsageResponse
+	(*ListRequestsRequest)(nil),               // 19: trivet.billing.v1.ListRequestsRequest
+	(*ListRequestsResponse)(nil),              // 20: trivet.billing.v1.ListRequestsResponse
+	(*RequestRecord)(nil),                     // 21: trivet.billing.v1.RequestRecord
+	(*GetRequestRequest)(nil),                 // 22: trivet.billing.v1.GetRequestRequest
+	(*GetRequestResponse)(nil),                // 23: trivet.billing.v1.GetRequestResponse
+	(*RecordRequestsRequest)(nil),             // 24: trivet.billing.v1.RecordRequestsRequest
+	(*RefusedRequest)(nil),                    // 25: trivet.billing.v1.RefusedRequest
+	(*RecordRequestsResponse)(nil),            // 26: trivet.billing.v1.RecordRequestsResponse
+	(*ListEntriesRequest)(nil),                // 27: trivet.billing.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),               // 28: trivet.billing.v1.ListEntriesResponse
+	(*GetTopUpRequest)(nil),                   // 29: trivet.billing.v1.GetTopUpRequest
+	(*GetTopUpResponse)(nil),                  // 30: trivet.billing.v1.GetTopUpResponse
+	(*SetTopUpRequest)(nil),                   // 31: trivet.billing.v1.SetTopUpRequest
+	(*SetTopUpResponse)(nil),                  // 32: trivet.billing.v1.SetTopUpResponse
+	(*GetOverageRequest)(nil),                 // 33: trivet.billing.v1.GetOverageRequest
+	(*GetOverageResponse)(nil),                // 34: trivet.billing.v1.GetOverageResponse
+	(*ListPlansRequest)(nil),                  // 35: trivet.billing.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),                 // 36: trivet.billing.v1.ListPlansResponse
+	(*ListEntitlementsRequest)(nil),           // 37: trivet.billing.v1.ListEntitlementsRequest
+	(*ListEntitlementsResponse)(nil),          // 38: trivet.billing.v1.ListEntitlementsResponse
+	(*CheckEntitlementRequest)(nil),           // 39: trivet.billing.v1.CheckEntitlementRequest
+	(*CheckEntitlementResponse)(nil),          // 40: trivet.billing.v1.CheckEntitlementResponse
+	(*CreateGrantRequest)(nil),                // 41: trivet.billing.v1.CreateGrantRequest
+	(*CreateGrantResponse)(nil),               // 42: trivet.billing.v1.CreateGrantResponse
+	(*CreateCheckoutSessionRequest)(nil),      // 43: trivet.billing.v1.CreateCheckoutSessionRequest
+	(*CreateCheckoutSessionResponse)(nil),     // 44: trivet.billing.v1.CreateCheckoutSessionResponse
+	(*CheckoutSession)(nil),                   // 45: trivet.billing.v1.CheckoutSession
+	(*GetCheckoutSessionRequest)(nil),         // 46: trivet.billing.v1.GetCheckoutSessionRequest
+	(*GetCheckoutSessionResponse)(nil),        // 47: trivet.billing.v1.GetCheckoutSessionResponse
+	(*GetSubscriptionRequest)(nil),            // 48: trivet.billing.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),           // 49: trivet.billing.v1.GetSubscriptionResponse
+	(*PreviewSubscriptionChangeRequest)(nil),  // 50: trivet.billing.v1.PreviewSubscriptionChangeRequest
+	(*PreviewSubscriptionChangeResponse)(nil), // 51: trivet.billing.v1.PreviewSubscriptionChangeResponse
+	(*SubscriptionPreview)(nil),               // 52: trivet.billing.v1.SubscriptionPreview
+	(*ChangeSubscriptionRequest)(nil),         // 53: trivet.billing.v1.ChangeSubscriptionRequest
+	(*ChangeSubscriptionResponse)(nil),        // 54: trivet.billing.v1.ChangeSubscriptionResponse
+	(*CancelSubscriptionRequest)(nil),         // 55: trivet.billing.v1.CancelSubscriptionRequest
+	(*CancelSubscriptionResponse)(nil),        // 56: trivet.billing.v1.CancelSubscriptionResponse
+	(*ResumeSubscriptionRequest)(nil),         // 57: trivet.billing.v1.ResumeSubscriptionRequest
+	(*ResumeSubscriptionResponse)(nil),        // 58: trivet.billing.v1.ResumeSubscriptionResponse
+	(*CreatePortalSessionRequest)(nil),        // 59: trivet.billing.v1.CreatePortalSessionRequest
+	(*CreatePortalSessionResponse)(nil),       // 60: trivet.billing.v1.CreatePortalSessionResponse
+	(*PortalSession)(nil),                     // 61: trivet.billing.v1.PortalSession
+	(*ListInvoicesRequest)(nil),               // 62: trivet.billing.v1.ListInvoicesRequest
+	(*ListInvoicesResponse)(nil),              // 63: trivet.billing.v1.ListInvoicesResponse
+	(*ApplyPlansRequest)(nil),                 // 64: trivet.billing.v1.ApplyPlansRequest
+	(*ApplyPlansResponse)(nil),                // 65: trivet.billing.v1.ApplyPlansResponse
+	(*MigratePlanRequest)(nil),                // 66: trivet.billing.v1.MigratePlanRequest
+	(*MigratePlanResponse)(nil),               // 67: trivet.billing.v1.MigratePlanResponse
+	(*PlanMigration)(nil),                     // 68: trivet.billing.v1.PlanMigration
+	(*ListPlanVersionsRequest)(nil),           // 69: trivet.billing.v1.ListPlanVersionsRequest
+	(*ListPlanVersionsResponse)(nil),          // 70: trivet.billing.v1.ListPlanVersionsResponse
+	(*PlanVersion)(nil),                       // 71: trivet.billing.v1.PlanVersion
+	(*PlanChange)(nil),                        // 72: trivet.billing.v1.PlanChange
+	(*EraseUserRequest)(nil),                  // 73: trivet.billing.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),                 // 74: trivet.billing.v1.EraseUserResponse
+	(*SetMemberCountRequest)(nil),             // 75: trivet.billing.v1.SetMemberCountRequest
+	(*SetMemberCountResponse)(nil),            // 76: trivet.billing.v1.SetMemberCountResponse
+	(*ExportUserRequest)(nil),                 // 77: trivet.billing.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),                // 78: trivet.billing.v1.ExportUserResponse
+	(*GetStatusRequest)(nil),                  // 79: trivet.billing.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),                 // 80: trivet.billing.v1.GetStatusResponse
+	(*ReceiveWebhookRequest)(nil),             // 81: trivet.billing.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),            // 82: trivet.billing.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),                 // 83: trivet.billing.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),                // 84: trivet.billing.v1.ListEventsResponse
+	(*GetEventRequest)(nil),                   // 85: trivet.billing.v1.GetEventRequest
+	(*GetEventResponse)(nil),                  // 86: trivet.billing.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),              // 87: trivet.billing.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),             // 88: trivet.billing.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),                  // 89: trivet.billing.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),                 // 90: trivet.billing.v1.ReconcileResponse
+	nil,                                       // 91: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),               // 92: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 93: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                      // 94: trivet.usage.v1.CallUsage
+	(*Limits)(nil),                            // 95: trivet.billing.v1.Limits
+	(*Account)(nil),                           // 96: trivet.billing.v1.Account
+	(*UsageRow)(nil),                          // 97: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                      // 98: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                             // 99: trivet.billing.v1.Entry
+	(*TopUp)(nil),                             // 100: trivet.billing.v1.TopUp
+	(*Overage)(nil),                           // 101: trivet.billing.v1.Overage
+	(*OveragePeriod)(nil),                     // 102: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),                     // 103: trivet.billing.v1.OverageCharge
+	(*Plan)(nil),                              // 104: trivet.billing.v1.Plan
+	(*Pack)(nil),                              // 105: trivet.billing.v1.Pack
+	(*Grant)(nil),                             // 106: trivet.billing.v1.Grant
+	(BillingInterval)(0),                      // 107: trivet.billing.v1.BillingInterval
+	(*Subscription)(nil),                      // 108: trivet.billing.v1.Subscription
+	(*Invoice)(nil),                           // 109: trivet.billing.v1.Invoice
+	(*v11.Health)(nil),                        // 110: trivet.status.v1.Health
+	(v12.EventState)(0),                       // 111: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                         // 112: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	88,  // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
-	89,  // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	90,  // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	89,  // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	90,  // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	92,  // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	93,  // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	94,  // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	93,  // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	94,  // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
 	0,   // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	91,  // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	92,  // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	95,  // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	96,  // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
 	1,   // 8: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	93,  // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	94,  // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	97,  // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	98,  // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
 	1,   // 11: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	93,  // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	89,  // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
-	89,  // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
+	97,  // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	93,  // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
+	93,  // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 15: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	20,  // 16: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
-	89,  // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
+	21,  // 16: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
+	93,  // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 18: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
-	90,  // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
-	20,  // 20: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
-	24,  // 21: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
-	89,  // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
-	95,  // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	96,  // 24: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	96,  // 25: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	97,  // 26: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
-	98,  // 27: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
-	99,  // 28: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
-	100, // 29: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	101, // 30: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
-	91,  // 31: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	89,  // 32: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	102, // 33: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	103, // 34: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
-	44,  // 35: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	94,  // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
+	21,  // 20: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
+	25,  // 21: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
+	93,  // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
+	99,  // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	100, // 24: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	100, // 25: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	101, // 26: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
+	102, // 27: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
+	103, // 28: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
+	104, // 29: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	105, // 30: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
+	95,  // 31: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	93,  // 32: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	106, // 33: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	107, // 34: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	45,  // 35: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
 	2,   // 36: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
-	89,  // 37: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
-	44,  // 38: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	104, // 39: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	103, // 40: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
-	51,  // 41: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
-	103, // 42: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
-	89,  // 43: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
-	89,  // 44: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
-	104, // 45: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	104, // 46: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	104, // 47: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	60,  // 48: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
-	105, // 49: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	68,  // 50: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
-	67,  // 51: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
-	100, // 52: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
-	101, // 53: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
-	3,   // 54: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
-	106, // 55: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	106, // 56: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	87,  // 57: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	107, // 58: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	89,  // 59: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	108, // 60: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	108, // 61: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	89,  // 62: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	88,  // 63: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	4,   // 64: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	6,   // 65: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	8,   // 66: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	10,  // 67: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	12,  // 68: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	14,  // 69: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	16,  // 70: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
-	18,  // 71: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
-	21,  // 72: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
-	23,  // 73: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
-	26,  // 74: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	32,  // 75: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
-	34,  // 76: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	36,  // 77: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
-	38,  // 78: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
-	40,  // 79: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	42,  // 80: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	45,  // 81: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
-	58,  // 82: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	47,  // 83: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
-	49,  // 84: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
-	52,  // 85: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
-	54,  // 86: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
-	56,  // 87: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
-	28,  // 88: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
-	30,  // 89: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
-	61,  // 90: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	63,  // 91: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	65,  // 92: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
-	71,  // 93: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
-	69,  // 94: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	73,  // 95: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	75,  // 96: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	77,  // 97: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	79,  // 98: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	81,  // 99: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	83,  // 100: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	85,  // 101: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	5,   // 102: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	7,   // 103: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	9,   // 104: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	11,  // 105: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	13,  // 106: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	15,  // 107: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	17,  // 108: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
-	19,  // 109: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
-	22,  // 110: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
-	25,  // 111: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
-	27,  // 112: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	33,  // 113: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
-	35,  // 114: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	37,  // 115: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
-	39,  // 116: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
-	41,  // 117: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	43,  // 118: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	46,  // 119: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
-	59,  // 120: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	48,  // 121: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
-	50,  // 122: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
-	53,  // 123: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
-	55,  // 124: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
-	57,  // 125: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
-	29,  // 126: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
-	31,  // 127: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
-	62,  // 128: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	64,  // 129: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	66,  // 130: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
-	72,  // 131: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
-	70,  // 132: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	74,  // 133: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	76,  // 134: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	78,  // 135: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	80,  // 136: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	82,  // 137: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	84,  // 138: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	86,  // 139: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	102, // [102:140] is the sub-list for method output_type
-	64,  // [64:102] is the sub-list for method input_type
-	64,  // [64:64] is the sub-list for extension type_name
-	64,  // [64:64] is the sub-list for extension extendee
-	0,   // [0:64] is the sub-list for field type_name
+	93,  // 37: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	45,  // 38: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	108, // 39: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	107, // 40: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	52,  // 41: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
+	107, // 42: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
+	93,  // 43: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
+	93,  // 44: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
+	108, // 45: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	108, // 46: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	108, // 47: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	61,  // 48: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
+	109, // 49: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	72,  // 50: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	72,  // 51: trivet.billing.v1.MigratePlanResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	68,  // 52: trivet.billing.v1.MigratePlanResponse.migrations:type_name -> trivet.billing.v1.PlanMigration
+	3,   // 53: trivet.billing.v1.PlanMigration.result:type_name -> trivet.billing.v1.PlanMigrationResult
+	93,  // 54: trivet.billing.v1.PlanMigration.effective_time:type_name -> google.protobuf.Timestamp
+	71,  // 55: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
+	104, // 56: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
+	105, // 57: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
+	4,   // 58: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
+	110, // 59: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	110, // 60: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	91,  // 61: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	111, // 62: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	93,  // 63: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	112, // 64: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	112, // 65: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	93,  // 66: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	92,  // 67: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	5,   // 68: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	7,   // 69: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	9,   // 70: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	11,  // 71: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	13,  // 72: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	15,  // 73: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	17,  // 74: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
+	19,  // 75: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
+	22,  // 76: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
+	24,  // 77: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
+	27,  // 78: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	33,  // 79: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
+	35,  // 80: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	37,  // 81: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
+	39,  // 82: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
+	41,  // 83: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	43,  // 84: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	46,  // 85: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
+	59,  // 86: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	48,  // 87: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
+	50,  // 88: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
+	53,  // 89: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
+	55,  // 90: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
+	57,  // 91: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
+	29,  // 92: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
+	31,  // 93: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
+	62,  // 94: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	64,  // 95: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	66,  // 96: trivet.billing.v1.BillingService.MigratePlan:input_type -> trivet.billing.v1.MigratePlanRequest
+	69,  // 97: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
+	75,  // 98: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
+	73,  // 99: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	77,  // 100: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	79,  // 101: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	81,  // 102: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	83,  // 103: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	85,  // 104: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	87,  // 105: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	89,  // 106: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	6,   // 107: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	8,   // 108: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	10,  // 109: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	12,  // 110: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	14,  // 111: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	16,  // 112: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	18,  // 113: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	20,  // 114: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	23,  // 115: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	26,  // 116: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	28,  // 117: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	34,  // 118: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
+	36,  // 119: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	38,  // 120: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
+	40,  // 121: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
+	42,  // 122: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	44,  // 123: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	47,  // 124: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
+	60,  // 125: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	49,  // 126: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
+	51,  // 127: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
+	54,  // 128: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
+	56,  // 129: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
+	58,  // 130: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
+	30,  // 131: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
+	32,  // 132: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
+	63,  // 133: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	65,  // 134: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	67,  // 135: trivet.billing.v1.BillingService.MigratePlan:output_type -> trivet.billing.v1.MigratePlanResponse
+	70,  // 136: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
+	76,  // 137: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
+	74,  // 138: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	78,  // 139: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	80,  // 140: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	82,  // 141: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	84,  // 142: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	86,  // 143: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	88,  // 144: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	90,  // 145: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	107, // [107:146] is the sub-list for method output_type
+	68,  // [68:107] is the sub-list for method input_type
+	68,  // [68:68] is the sub-list for extension type_name
+	68,  // [68:68] is the sub-list for extension extendee
+	0,   // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
@@ -6324,8 +6671,8 @@ func file_trivet_billing_v1_billing_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   84,
+			NumEnums:      5,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -49,6 +49,7 @@ const (
 	BillingService_SetTopUp_FullMethodName                  = "/trivet.billing.v1.BillingService/SetTopUp"
 	BillingService_ListInvoices_FullMethodName              = "/trivet.billing.v1.BillingService/ListInvoices"
 	BillingService_ApplyPlans_FullMethodName                = "/trivet.billing.v1.BillingService/ApplyPlans"
+	BillingService_MigratePlan_FullMethodName               = "/trivet.billing.v1.BillingService/MigratePlan"
 	BillingService_ListPlanVersions_FullMethodName          = "/trivet.billing.v1.BillingService/ListPlanVersions"
 	BillingService_SetMemberCount_FullMethodName            = "/trivet.billing.v1.BillingService/SetMemberCount"
 	BillingService_EraseUser_FullMethodName                 = "/trivet.billing.v1.BillingService/EraseUser"
@@ -156,6 +157,12 @@ type BillingServiceClient interface {
 	// Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
 	// CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ApplyPlans(ctx context.Context, in *ApplyPlansRequest, opts ...grpc.CallOption) (*ApplyPlansResponse, error)
+	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged and no credit is given for
+	// the rest of a period: the next invoice has the new price. What a subscriber has chosen stays: a scheduled change, a change that waits for its
+	// payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
+	// what differs and counts the subscriptions.
+	// Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
+	MigratePlan(ctx context.Context, in *MigratePlanRequest, opts ...grpc.CallOption) (*MigratePlanResponse, error)
 	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
 	ListPlanVersions(ctx context.Context, in *ListPlanVersionsRequest, opts ...grpc.CallOption) (*ListPlanVersionsResponse, error)
 	// SetMemberCount tells how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
@@ -478,6 +485,16 @@ func (c *billingServiceClient) ApplyPlans(ctx context.Context, in *ApplyPlansReq
 	return out, nil
 }
 
+func (c *billingServiceClient) MigratePlan(ctx context.Context, in *MigratePlanRequest, opts ...grpc.CallOption) (*MigratePlanResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MigratePlanResponse)
+	err := c.cc.Invoke(ctx, BillingService_MigratePlan_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *billingServiceClient) ListPlanVersions(ctx context.Context, in *ListPlanVersionsRequest, opts ...grpc.CallOption) (*ListPlanVersionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPlanVersionsResponse)
@@ -682,6 +699,12 @@ type BillingServiceServer interface {
 	// Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
 	// CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error)
+	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged and no credit is given for
+	// the rest of a period: the next invoice has the new price. What a subscriber has chosen stays: a scheduled change, a change that waits for its
+	// payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
+	// what differs and counts the subscriptions.
+	// Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
+	MigratePlan(context.Context, *MigratePlanRequest) (*MigratePlanResponse, error)
 	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
 	ListPlanVersions(context.Context, *ListPlanVersionsRequest) (*ListPlanVersionsResponse, error)
 	// SetMemberCount tells how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
@@ -798,6 +821,9 @@ func (UnimplementedBillingServiceServer) ListInvoices(context.Context, *ListInvo
 }
 func (UnimplementedBillingServiceServer) ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyPlans not implemented")
+}
+func (UnimplementedBillingServiceServer) MigratePlan(context.Context, *MigratePlanRequest) (*MigratePlanResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MigratePlan not implemented")
 }
 func (UnimplementedBillingServiceServer) ListPlanVersions(context.Context, *ListPlanVersionsRequest) (*ListPlanVersionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPlanVersions not implemented")
@@ -1347,6 +1373,24 @@ func _BillingService_ApplyPlans_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BillingService_MigratePlan_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MigratePlanRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).MigratePlan(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_MigratePlan_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).MigratePlan(ctx, req.(*MigratePlanRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BillingService_ListPlanVersions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListPlanVersionsRequest)
 	if err := dec(in); err != nil {
@@ -1634,6 +1678,10 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ApplyPlans",
 			Handler:    _BillingService_ApplyPlans_Handler,
+		},
+		{
+			MethodName: "MigratePlan",
+			Handler:    _BillingService_MigratePlan_Handler,
 		},
 		{
 			MethodName: "ListPlanVersions",

@@ -9,6 +9,22 @@ import (
 	"context"
 )
 
+const countSubscribers = `-- name: CountSubscribers :one
+SELECT COUNT(*) FROM subscription WHERE plan_id = $1 AND version = $2 AND access <> 'ended'
+`
+
+type CountSubscribersParams struct {
+	PlanID  string
+	Version int64
+}
+
+func (q *Queries) CountSubscribers(ctx context.Context, arg CountSubscribersParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countSubscribers, arg.PlanID, arg.Version)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const endGrants = `-- name: EndGrants :execrows
 UPDATE credit_grant SET expire_time = $1 WHERE account_id = $2 AND expire_time > $1
 AND SUBSTR(source, 1, LENGTH(CAST($3 AS TEXT))) = CAST($3 AS TEXT)
@@ -247,6 +263,47 @@ func (q *Queries) ListReversedPurchases(ctx context.Context, accountID string) (
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSubscribers = `-- name: ListSubscribers :many
+SELECT account_id FROM subscription
+WHERE plan_id = $1 AND version = $2 AND access <> 'ended' AND account_id > $3
+ORDER BY account_id LIMIT CAST($4 AS BIGINT)
+`
+
+type ListSubscribersParams struct {
+	PlanID  string
+	Version int64
+	After   string
+	Most    int64
+}
+
+func (q *Queries) ListSubscribers(ctx context.Context, arg ListSubscribersParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listSubscribers,
+		arg.PlanID,
+		arg.Version,
+		arg.After,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var account_id string
+		if err := rows.Scan(&account_id); err != nil {
+			return nil, err
+		}
+		items = append(items, account_id)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

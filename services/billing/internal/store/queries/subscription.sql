@@ -23,6 +23,14 @@ ON CONFLICT (account_id) DO UPDATE SET
 -- name: ListDueSubscriptions :many
 SELECT account_id FROM subscription WHERE next_time <= sqlc.arg(at_time) ORDER BY next_time LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
+-- name: CountSubscribers :one
+SELECT COUNT(*) FROM subscription WHERE plan_id = sqlc.arg(plan_id) AND version = sqlc.arg(version) AND access <> 'ended';
+
+-- name: ListSubscribers :many
+SELECT account_id FROM subscription
+WHERE plan_id = sqlc.arg(plan_id) AND version = sqlc.arg(version) AND access <> 'ended' AND account_id > sqlc.arg(after)
+ORDER BY account_id LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
 -- name: SetPlan :exec
 UPDATE account SET plan = $1 WHERE id = $2;
 

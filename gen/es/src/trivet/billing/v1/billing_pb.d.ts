@@ -2186,6 +2186,150 @@ export declare type ApplyPlansResponse = Message<"trivet.billing.v1.ApplyPlansRe
 export declare const ApplyPlansResponseSchema: GenMessage<ApplyPlansResponse>;
 
 /**
+ * MigratePlanRequest names two versions of a plan, and a page.
+ *
+ * @generated from message trivet.billing.v1.MigratePlanRequest
+ */
+export declare type MigratePlanRequest = Message<"trivet.billing.v1.MigratePlanRequest"> & {
+  /**
+   * The version that subscribers leave. Example: "pro@3".
+   *
+   * @generated from field: string from = 1;
+   */
+  from: string;
+
+  /**
+   * The version that they get; it is on sale. Example: "pro@4".
+   *
+   * @generated from field: string to = 2;
+   */
+  to: string;
+
+  /**
+   * True to change each subscription with its next period, and false to change it at once. Example: true.
+   *
+   * @generated from field: bool at_renewal = 3;
+   */
+  atRenewal: boolean;
+
+  /**
+   * True to list what differs without changing anything. Example: true.
+   *
+   * @generated from field: bool dry_run = 4;
+   */
+  dryRun: boolean;
+
+  /**
+   * The maximum number of subscriptions on a page. 0 means 20, and values above 20 are treated as 20. Example: 10.
+   *
+   * @generated from field: int32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.MigratePlanRequest.
+ * Use `create(MigratePlanRequestSchema)` to create a new message.
+ */
+export declare const MigratePlanRequestSchema: GenMessage<MigratePlanRequest>;
+
+/**
+ * MigratePlanResponse is one page.
+ *
+ * @generated from message trivet.billing.v1.MigratePlanResponse
+ */
+export declare type MigratePlanResponse = Message<"trivet.billing.v1.MigratePlanResponse"> & {
+  /**
+   * The fields in which the two versions differ. Only on the first page.
+   *
+   * @generated from field: repeated trivet.billing.v1.PlanChange changes = 1;
+   */
+  changes: PlanChange[];
+
+  /**
+   * The live subscriptions that have the earlier version before this call. Example: 240.
+   *
+   * @generated from field: int32 subscription_count = 2;
+   */
+  subscriptionCount: number;
+
+  /**
+   * What was done with each subscription; empty for a dry run.
+   *
+   * @generated from field: repeated trivet.billing.v1.PlanMigration migrations = 3;
+   */
+  migrations: PlanMigration[];
+
+  /**
+   * The token of the next page; empty on the last page, and for a dry run. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.MigratePlanResponse.
+ * Use `create(MigratePlanResponseSchema)` to create a new message.
+ */
+export declare const MigratePlanResponseSchema: GenMessage<MigratePlanResponse>;
+
+/**
+ * PlanMigration is what was done with one subscription.
+ *
+ * @generated from message trivet.billing.v1.PlanMigration
+ */
+export declare type PlanMigration = Message<"trivet.billing.v1.PlanMigration"> & {
+  /**
+   * The account. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * Stripe's id of the subscription. Example: "sub_1A2b".
+   *
+   * @generated from field: string subscription_id = 2;
+   */
+  subscriptionId: string;
+
+  /**
+   * What was done. Example: PLAN_MIGRATION_RESULT_MOVED.
+   *
+   * @generated from field: trivet.billing.v1.PlanMigrationResult result = 3;
+   */
+  result: PlanMigrationResult;
+
+  /**
+   * Why it was skipped or is unchanged; may be empty. Example: "a change to free@1 is scheduled".
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * When the version counts; unset for a subscription that was skipped or is unchanged. Example: "2026-11-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp effective_time = 5;
+   */
+  effectiveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.PlanMigration.
+ * Use `create(PlanMigrationSchema)` to create a new message.
+ */
+export declare const PlanMigrationSchema: GenMessage<PlanMigration>;
+
+/**
  * ListPlanVersionsRequest selects a page.
  *
  * @generated from message trivet.billing.v1.ListPlanVersionsRequest
@@ -2968,6 +3112,53 @@ export enum CheckoutStatus {
 export declare const CheckoutStatusSchema: GenEnum<CheckoutStatus>;
 
 /**
+ * PlanMigrationResult is what was done with a subscription.
+ *
+ * @generated from enum trivet.billing.v1.PlanMigrationResult
+ */
+export enum PlanMigrationResult {
+  /**
+   * Not set; no migration has it.
+   *
+   * @generated from enum value: PLAN_MIGRATION_RESULT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It has the version now.
+   *
+   * @generated from enum value: PLAN_MIGRATION_RESULT_MOVED = 1;
+   */
+  MOVED = 1,
+
+  /**
+   * It gets the version with its next period.
+   *
+   * @generated from enum value: PLAN_MIGRATION_RESULT_SCHEDULED = 2;
+   */
+  SCHEDULED = 2,
+
+  /**
+   * It has the version already, or no longer has the earlier one.
+   *
+   * @generated from enum value: PLAN_MIGRATION_RESULT_UNCHANGED = 3;
+   */
+  UNCHANGED = 3,
+
+  /**
+   * It stays on the earlier version, for the reason that is given.
+   *
+   * @generated from enum value: PLAN_MIGRATION_RESULT_SKIPPED = 4;
+   */
+  SKIPPED = 4,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.PlanMigrationResult.
+ */
+export declare const PlanMigrationResultSchema: GenEnum<PlanMigrationResult>;
+
+/**
  * PlanChangeKind is what a change does to an object.
  *
  * @generated from enum trivet.billing.v1.PlanChangeKind
@@ -3325,6 +3516,20 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof ApplyPlansRequestSchema;
     output: typeof ApplyPlansResponseSchema;
+  },
+  /**
+   * MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged and no credit is given for
+   * the rest of a period: the next invoice has the new price. What a subscriber has chosen stays: a scheduled change, a change that waits for its
+   * payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
+   * what differs and counts the subscriptions.
+   * Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.MigratePlan
+   */
+  migratePlan: {
+    methodKind: "unary";
+    input: typeof MigratePlanRequestSchema;
+    output: typeof MigratePlanResponseSchema;
   },
   /**
    * ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
