@@ -215,6 +215,21 @@ func TestCheckoutAfterFailures(t *testing.T) {
 	}
 }
 
+// A page that could not be closed for certain is not taken for one that was paid: the buyer never has two.
+func TestAnEarlierPageThatMayBeOpen(t *testing.T) {
+	sell(t, func(t *testing.T, h *fixture) {
+		h.apply(planFile)
+		h.checkout(purchase("pro", ""))
+		billingtest.Fail(t, h.stripe, fault.Fault{Kind: fault.Status, Status: 500, Method: "POST", Path: "/v1/checkout/sessions/*"})
+		_, err := h.from("gateway").CreateCheckoutSession(h.as(admin), purchase("team", ""))
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, err)
+		require.Len(t, h.listed("/v1/checkout/sessions?status=open"), 1)
+		h.stripe.Faults().Clear()
+		session := h.checkout(purchase("team", ""))
+		require.Equal(t, []string{session.GetId()}, h.listed("/v1/checkout/sessions?status=open"))
+	})
+}
+
 // What cannot be bought is refused with the field that is wrong, and nothing is made at Stripe.
 func TestRefusedPurchases(t *testing.T) {
 	sell(t, func(t *testing.T, h *fixture) {

@@ -28,7 +28,8 @@ func call[T any](ctx context.Context, c *Client, of *context.Context, fn func() 
 	return none, heard.outcome(err)
 }
 
-// outcome classifies the error of a call.
+// outcome classifies the error of a call. Only a call that Stripe has refused has a RefusedError, also as a cause: whoever looks for one must not find
+// that of a call that may have been done.
 func (a *answer) outcome(err error) error {
 	var api *sdk.Error
 	if !errors.As(err, &api) {
@@ -44,9 +45,9 @@ func (a *answer) outcome(err error) error {
 	case api.HTTPStatusCode == http.StatusTooManyRequests,
 		api.HTTPStatusCode == http.StatusConflict && api.Code == sdk.ErrorCodeIdempotencyKeyInUse,
 		api.HTTPStatusCode == http.StatusConflict && api.Code == sdk.ErrorCodeLockTimeout:
-		return &outcome.BusyError{Err: refused, After: a.after}
+		return &outcome.BusyError{Err: errors.New(refused.Error()), After: a.after}
 	case api.HTTPStatusCode >= http.StatusInternalServerError:
-		return &outcome.UnknownError{Err: refused, Spent: true}
+		return &outcome.UnknownError{Err: errors.New(refused.Error()), Spent: true}
 	default:
 		return refused
 	}
