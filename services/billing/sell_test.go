@@ -135,6 +135,7 @@ func TestSeatsAndTrial(t *testing.T) {
 }
 
 // Whatever is asked for at once, an account gets one customer and one open session.
+// gitroomhq/postiz-app#2061 and strelov1/freehire#2740 left two subscriptions for one customer.
 func TestConcurrentFirstCheckouts(t *testing.T) {
 	sell(t, func(t *testing.T, h *fixture) {
 		h.apply(planFile)
@@ -324,6 +325,7 @@ func TestErasureReachesStripe(t *testing.T) {
 }
 
 // Another version is a new one. Who has bought the old one stays on it.
+// polarsource/polar#11427 wiped balances when a plan was edited.
 func TestSubscribersStayOnTheirVersion(t *testing.T) {
 	sell(t, func(t *testing.T, h *fixture) {
 		require.NotEmpty(t, h.apply(planFile))

@@ -163,6 +163,7 @@ func TestAFailedPayment(t *testing.T) {
 }
 
 // The end takes the plan's credit, but not what calls under way hold, nor what was bought. The free plan's credit comes with its next month.
+// polarsource/polar#10513 and polarsource/polar#8451 wiped bought credit with a subscription.
 func TestTheEnd(t *testing.T) {
 	subscribed(t, func(t *testing.T, s *subscriber) {
 		s.invoice(0, "paid")

@@ -47,6 +47,7 @@ func TestAKeysWindowIsRememberedWhenTheClockGoesBack(t *testing.T) {
 }
 
 // A limit's period may change at any time, and back: what was spent meanwhile counts in each.
+// BerriAI/litellm#34270 and BerriAI/litellm#34492 kept the spend of the earlier window.
 func TestAKeysLimitChangesItsPeriod(t *testing.T) {
 	const day, week = 24 * time.Hour, 7 * 24 * time.Hour
 	each(t, "monthly", func(t *testing.T, b *fixture) {

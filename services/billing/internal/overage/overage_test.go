@@ -453,6 +453,7 @@ func TestAChargeThatIsTriedAgainIsNotPutOff(t *testing.T) {
 }
 
 // A subscription that ends is charged for what is open, also for what settles later.
+// tuist/tuist#11903 never billed the last day of a canceled subscription.
 func TestTheEndChargesWhatIsOpen(t *testing.T) {
 	for name, end := range map[string]func(w *world){
 		"at once": func(w *world) { w.ask(http.MethodDelete, "/v1/subscriptions/"+w.sub, "") },
@@ -827,6 +828,7 @@ func TestAFailedChargeWaits(t *testing.T) {
 
 // A history of months with outages of 1, 26 and 60 hours, across the ends of hours and periods: no invoice is ever ahead of the ledger, and in the
 // end each cent of overage is on one invoice. TRIVET_FAULTS=1 runs 1,000 of them.
+// getlago/lago#4639, getlago/lago#4641 and getlago/lago#4642 lost cents between the wallet and the invoice.
 func TestOutages(t *testing.T) {
 	seeds := 8
 	if os.Getenv("TRIVET_FAULTS") != "" {

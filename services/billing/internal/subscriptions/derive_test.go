@@ -277,6 +277,7 @@ func TestAChangeWithinAYear(t *testing.T) {
 }
 
 // Going down and up again within a month gives nothing, whatever the steps are.
+// openmeterio/openmeter#4252 gave extra credit after a change within the period.
 func TestSeatsThatGoDownAndUp(t *testing.T) {
 	invs := []subscriptions.Invoice{invoice(t, "in_1", "paid", "2026-02-10 12:00", line("team_m", 2, 2000, false, "2026-02-10 12:00", "2026-03-10 12:00"))}
 	before := 2
